@@ -1,0 +1,151 @@
+package hauberk_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+)
+
+// registry catches the service description that a chain registers, so that its
+// handlers can be run without a network.
+type registry struct {
+	desc *grpc.ServiceDesc
+	impl any
+}
+
+func (r *registry) RegisterService(desc *grpc.ServiceDesc, impl any) { r.desc, r.impl = desc, impl }
+
+func idle(ctx context.Context, call *hauberk.Call, next hauberk.Next) error { return next(ctx, call) }
+
+func idleChain(n int) *hauberk.Chain {
+	var links []hauberk.Interceptor
+	for range n {
+		links = append(links, hauberk.Func(idle))
+	}
+	return hauberk.Must(hauberk.New(links...))
+}
+
+// unaryHandler returns a function that serves one unary call, behind a chain or
+// (nil) bare.
+func unaryHandler(chain *hauberk.Chain) func() error {
+	var r registry
+	if chain == nil {
+		testpb.RegisterTestServiceServer(&r, fixedService{})
+	} else {
+		testpb.RegisterTestServiceServer(chain.Registrar(&r), fixedService{})
+	}
+	ctx := context.Background()
+	dec := func(any) error { return nil }
+	handler := r.desc.Methods[0].Handler
+	return func() error {
+		_, err := handler(r.impl, ctx, dec, nil)
+		return err
+	}
+}
+
+type fixedService struct {
+	testpb.UnimplementedTestServiceServer
+}
+
+var fixedResponse = &testpb.Response{Text: "fixed"}
+
+func (fixedService) Unary(context.Context, *testpb.Request) (*testpb.Response, error) {
+	return fixedResponse, nil
+}
+
+// BenchmarkServerUnary runs a generated handler bare and behind chains of idle
+// links; the difference is what a chain costs.
+func BenchmarkServerUnary(b *testing.B) {
+	b.Run("bare", func(b *testing.B) { repeat(b, unaryHandler(nil)) })
+	for _, n := range []int{0, 1, 4, 8} {
+		b.Run(fmt.Sprintf("links=%d", n), func(b *testing.B) { repeat(b, unaryHandler(idleChain(n))) })
+	}
+}
+
+func repeat(b *testing.B, call func() error) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := call(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// stubConn is a connection that answers at once.
+type stubConn struct{}
+
+func (stubConn) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return nil }
+
+func (stubConn) NewStream(ctx context.Context, _ *grpc.StreamDesc, _ string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+	return &stubStream{ctx: ctx, left: 1}, nil
+}
+
+type stubStream struct {
+	ctx  context.Context
+	left int
+}
+
+func (s *stubStream) Context() context.Context   { return s.ctx }
+func (*stubStream) Header() (metadata.MD, error) { return nil, nil }
+func (*stubStream) Trailer() metadata.MD         { return nil }
+func (*stubStream) CloseSend() error             { return nil }
+func (*stubStream) SendMsg(any) error            { return nil }
+func (s *stubStream) RecvMsg(any) error {
+	if s.left == 0 {
+		return io.EOF
+	}
+	s.left--
+	return nil
+}
+
+func clientCall(chain *hauberk.Chain, kind hauberk.Kind) func() error {
+	var conn grpc.ClientConnInterface = stubConn{}
+	if chain != nil {
+		conn = chain.ClientConn(conn)
+	}
+	ctx := context.Background()
+	req, resp := &testpb.Request{}, &testpb.Response{}
+	method := hauberktest.FullMethod(kind)
+	if kind == hauberk.Unary {
+		return func() error { return conn.Invoke(ctx, method, req, resp) }
+	}
+	desc := &grpc.StreamDesc{ClientStreams: kind.ClientStreams(), ServerStreams: kind.ServerStreams()}
+	return func() error {
+		stream, err := conn.NewStream(ctx, desc, method)
+		if err != nil {
+			return err
+		}
+		if err := stream.SendMsg(req); err != nil {
+			return err
+		}
+		_ = stream.CloseSend()
+		for err == nil {
+			if err = stream.RecvMsg(resp); !kind.ServerStreams() {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		return err
+	}
+}
+
+// BenchmarkClient makes calls on a connection that answers at once, bare and
+// behind chains of idle links, from open to end.
+func BenchmarkClient(b *testing.B) {
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
+		b.Run(kind.String()+"/bare", func(b *testing.B) { repeat(b, clientCall(nil, kind)) })
+		for _, n := range []int{0, 1, 8} {
+			b.Run(fmt.Sprintf("%s/links=%d", kind, n), func(b *testing.B) { repeat(b, clientCall(idleChain(n), kind)) })
+		}
+	}
+}

@@ -1,0 +1,240 @@
+package hauberk
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+)
+
+// Call is one call on its way through a chain. Its methods are for the
+// goroutine that runs the chain, between the start of Intercept and its return,
+// unless they say that they are safe for concurrent use. Calls are never reused:
+// a goroutine of a handler may keep one and read it after the call has ended.
+type Call struct {
+	ctx    callContext
+	root   *Call // of a copy: the call whose state it shares
+	plan   *plan
+	method *Method
+	end    terminal
+
+	request  any // of single-request kinds, as changed so far on the way in
+	response any // of single-response kinds, as changed so far on the way out
+	opts     []grpc.CallOption
+	last     error // the outcome of the last next that returned
+
+	sent, received atomic.Int64
+	flow           atomic.Uint64 // a flow
+
+	side    Side
+	asks    asks
+	fresh   bool // the response is a reply of the link that is running
+	leaving bool // the chain's goroutine is ending by runtime.Goexit
+
+	slots [3]slot
+	mu    sync.Mutex // guards slots, and extra's slots and decisions
+	more  atomic.Pointer[extra]
+}
+
+// terminal is the inner end of a chain: it serves the call, or makes it.
+type terminal interface {
+	finish(ctx context.Context, call *Call) error
+}
+
+// asks are the things that cost allocations and are kept for those who asked.
+type asks uint8
+
+const (
+	asksCounts asks = 1 << iota
+	asksMetadata
+)
+
+// extra is what few calls need.
+type extra struct {
+	hooks
+
+	slots     []slot
+	decisions []Decision
+	replies   []any // of methods with server streaming
+	layers    []layer
+	incoming  received
+	marks     []mark
+	shadow    int
+}
+
+// received is what a client was told besides messages.
+type received struct {
+	header, trailer metadata.MD
+	peer            peer.Peer
+}
+
+func (c *Call) lazy() *extra {
+	if more := c.more.Load(); more != nil {
+		return more
+	}
+	c.more.CompareAndSwap(nil, new(extra))
+	return c.more.Load()
+}
+
+// state returns the call whose state a copy shares.
+func (c *Call) state() *Call {
+	if c.root != nil {
+		return c.root
+	}
+	return c
+}
+
+// Method returns the call's method. Safe for concurrent use.
+func (c *Call) Method() *Method { return c.method }
+
+// Side returns the end that the chain runs on. Safe for concurrent use.
+func (c *Call) Side() Side { return c.side }
+
+// Kind returns the method's kind. Safe for concurrent use.
+func (c *Call) Kind() Kind { return c.method.kind }
+
+// Sent returns how many messages this side has sent so far: on a client those
+// of the current attempt, on a server all. A response that is held until the
+// chain has returned counts. Safe for concurrent use where the sending side
+// streams.
+func (c *Call) Sent() int64 {
+	if c.side == ServerSide && !c.method.kind.ServerStreams() {
+		return oneIf(c.response != nil)
+	}
+	return c.sent.Load()
+}
+
+// Received returns how many messages this side has received so far: on a client
+// those of the current attempt, on a server all. In a unary call on a server it
+// is exact for links that called [Call.CountMessages] before next; otherwise the
+// request counts if the call succeeded. Safe for concurrent use where the
+// receiving side streams.
+func (c *Call) Received() int64 {
+	if c.side == ClientSide && !c.method.kind.ServerStreams() {
+		return oneIf(c.response != nil)
+	}
+	return c.received.Load()
+}
+
+func oneIf(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// CountMessages asks, before next, for an exact [Call.Received]. It costs a
+// unary call on a server one allocation, and other calls nothing.
+func (c *Call) CountMessages() { c.asks |= asksCounts }
+
+// CaptureMetadata asks, before next, for the response header, the trailer and
+// the peer of a call on a client, which cost allocations to keep. On a server it
+// does nothing.
+func (c *Call) CaptureMetadata() { c.asks |= asksMetadata }
+
+// Header returns the response header on a client, after next, for links that
+// called [Call.CaptureMetadata]. It is not to be changed.
+func (c *Call) Header() metadata.MD { return c.captured().header }
+
+// Trailer returns the response trailer on a client, after next, for links that
+// called [Call.CaptureMetadata]. It is not to be changed.
+func (c *Call) Trailer() metadata.MD { return c.captured().trailer }
+
+func (c *Call) captured() received {
+	if more := c.more.Load(); more != nil {
+		return more.incoming
+	}
+	return received{}
+}
+
+// Peer returns the other end of the connection: on a server always, on a client
+// after next for links that called [Call.CaptureMetadata]. It is nil where that
+// is not known.
+func (c *Call) Peer() *peer.Peer {
+	if c.side == ServerSide {
+		p, _ := peer.FromContext(c.ctx.Context)
+		return p
+	}
+	if p := c.captured().peer; p.Addr != nil {
+		return &p
+	}
+	return nil
+}
+
+// SetHeader adds to the response header of a call on a server. It fails once the
+// header has been sent, and with INTERNAL for illegal keys, and on a client. Safe
+// for concurrent use.
+func (c *Call) SetHeader(md metadata.MD) error {
+	if c.side == ClientSide {
+		return errServerOnly("SetHeader")
+	}
+	if err := validate(md); err != nil {
+		return err
+	}
+	return grpc.SetHeader(c.ctx.Context, md)
+}
+
+// SetTrailer adds to the trailer of a call on a server. It fails when the call is
+// over, and with INTERNAL for illegal keys, and on a client. Safe for concurrent
+// use.
+func (c *Call) SetTrailer(md metadata.MD) error {
+	if c.side == ClientSide {
+		return errServerOnly("SetTrailer")
+	}
+	if err := validate(md); err != nil {
+		return err
+	}
+	return grpc.SetTrailer(c.ctx.Context, md)
+}
+
+func errServerOnly(name string) error {
+	return status.Errorf(codes.Internal, "hauberk: Call.%s is for servers; a client's metadata travels in the context", name)
+}
+
+// Metadata returns the values of one key of the request metadata that ctx
+// carries: what arrived, on a server, and what will be sent, on a client. The
+// key's case does not matter. The result is a copy.
+func (c *Call) Metadata(ctx context.Context, key string) []string {
+	if c.side == ServerSide {
+		return metadata.ValueFromIncomingContext(ctx, key)
+	}
+	md, _ := metadata.FromOutgoingContext(ctx)
+	return md.Get(key)
+}
+
+// Options returns the options of a call on a client: credentials, compression,
+// wait-for-ready and so on. The slice is not to be changed.
+func (c *Call) Options() []grpc.CallOption { return c.opts }
+
+// AddOptions adds options to a call on a client, for the links and the wire
+// further in; of two that say the same the later one holds. On a server it does
+// nothing.
+func (c *Call) AddOptions(opts ...grpc.CallOption) {
+	if c.side == ServerSide {
+		return
+	}
+	c.touch(c.where().depth())
+	c.opts = append(c.opts[:len(c.opts):len(c.opts)], opts...)
+}
+
+// SetMethod sends a call on a client to another method of the same kind, for
+// the links and the wire further in; the messages' types stay. It fails on a
+// server, whose method is settled by the time a chain runs, and for a name
+// without the form "/package.Service/Method".
+func (c *Call) SetMethod(full string) error {
+	if c.side == ServerSide {
+		return status.Error(codes.Internal, "hauberk: the method of a call cannot be changed on a server")
+	}
+	m, err := newMethod(full, c.method.kind, true)
+	if err != nil {
+		return status.Error(codes.Internal, err.Error())
+	}
+	c.touch(c.where().depth())
+	c.method = m
+	return nil
+}

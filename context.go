@@ -1,0 +1,51 @@
+package hauberk
+
+import "context"
+
+// callContext is the context that a chain starts with. It lives inside the Call,
+// so that finding the call in a context costs no allocation.
+type callContext struct {
+	context.Context
+
+	call *Call
+}
+
+type (
+	callKey     struct{}
+	incomingKey struct{}
+)
+
+// Value answers for the call itself and asks the parent for the rest.
+func (c *callContext) Value(key any) any {
+	switch key.(type) {
+	case callKey:
+		return c.call
+	case incomingKey:
+		if c.call.side == ServerSide {
+			return c.call
+		}
+	}
+	return c.Context.Value(key)
+}
+
+// FromContext returns the call that ctx belongs to: in a handler and in a server
+// chain the incoming call, in a client chain the outgoing one. It returns nil
+// outside of calls.
+func FromContext(ctx context.Context) *Call {
+	call, _ := ctx.Value(callKey{}).(*Call)
+	return call
+}
+
+// Incoming returns the context of the incoming call in whose handler ctx was
+// made. An outgoing call has state of its own and inherits none; an interceptor
+// of a client chain that wants the state of the incoming call asks for it:
+//
+//	id, ok := requestid.Key.Get(hauberk.Incoming(ctx))
+//
+// Where there is no incoming call the context has no state.
+func Incoming(ctx context.Context) context.Context {
+	if call, ok := ctx.Value(incomingKey{}).(*Call); ok {
+		return &call.ctx
+	}
+	return context.Background()
+}

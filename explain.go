@@ -1,0 +1,82 @@
+package hauberk
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Explanation is what a chain does for one method.
+type Explanation struct {
+	Method string
+	Steps  []Step
+	Public bool // declared with [Public]
+}
+
+// Step is one link of an [Explanation], outermost first.
+type Step struct {
+	Link  string
+	Phase Phase
+	Runs  bool
+	Why   string // why it runs or not, and how
+}
+
+// Explain says for one method, "shop.v1.Cart/Get", which links run, in which
+// order and why. A leading slash is optional; a name of another form is an error.
+func (c *Chain) Explain(method string) (*Explanation, error) {
+	c.check("Explain")
+	m, err := newMethod("/"+strings.TrimPrefix(method, "/"), Unary, true)
+	if err != nil {
+		return nil, err
+	}
+	e := &Explanation{Method: m.full, Public: c.isPublic(m)}
+	for _, l := range c.links {
+		runs, why := l.explain(m)
+		e.Steps = append(e.Steps, Step{l.decl.Name, l.decl.Phase, runs, why})
+	}
+	return e, nil
+}
+
+func (l *link) explain(m *Method) (runs bool, why string) {
+	var reasons []string
+	for _, s := range l.scopes {
+		if !s.matches(m) {
+			return false, s.String() + " leaves the method out"
+		}
+		reasons = append(reasons, s.String()+" holds")
+	}
+	if l.conditional {
+		reasons = append(reasons, "when its condition holds for the call")
+	}
+	if l.shadow {
+		reasons = append(reasons, "in shadow: decides and does not enforce")
+	}
+	if len(reasons) == 0 {
+		return true, "for every method"
+	}
+	return true, strings.Join(reasons, "; ")
+}
+
+func (s scope) String() string {
+	if s.except {
+		return fmt.Sprintf("Except(%q)", s.pattern)
+	}
+	return fmt.Sprintf("For(%q)", s.pattern)
+}
+
+// String writes the explanation as text, a line a link.
+func (e *Explanation) String() string {
+	var b strings.Builder
+	b.WriteString(e.Method)
+	if e.Public {
+		b.WriteString(" (declared public)")
+	}
+	b.WriteByte('\n')
+	for i, s := range e.Steps {
+		state := "runs"
+		if !s.Runs {
+			state = "skipped"
+		}
+		fmt.Fprintf(&b, "%3d  %-7s  %s: %s\n", i+1, state, s.Link, s.Why)
+	}
+	return b.String()
+}

@@ -1,0 +1,145 @@
+package hauberk
+
+import (
+	"errors"
+
+	"google.golang.org/grpc"
+)
+
+// flow is how deep a call is in its chain: how many nexts are running, and how
+// many this attempt has entered. A call that has ended is over.
+type flow uint64
+
+const over = ^flow(0)
+
+func flowAt(depth, reached int32) flow { return flow(uint32(reached))<<32 | flow(uint32(depth)) }
+
+func (f flow) depth() int32   { return int32(uint32(f)) }
+func (f flow) reached() int32 { return int32(f >> 32) }
+
+func (c *Call) where() flow       { return flow(c.flow.Load()) }
+func (c *Call) moveTo(where flow) { c.flow.Store(uint64(where)) }
+
+// enter begins the next at place i. answered says that nothing further in is to
+// run, and err is the outcome.
+func (c *Call) enter(i int32) (err error, answered bool) { //nolint:revive,staticcheck // the error is the outcome, not a failure of enter
+	at := c.where()
+	if at.depth() != i || at.reached() != i || c.root != nil {
+		if err, answered := c.enterAgain(i, at); answered {
+			return err, true
+		}
+	}
+	if c.fresh {
+		c.takeBackReply()
+	}
+	if more := c.more.Load(); more != nil {
+		if err := c.applyOnWayIn(more, i); err != nil {
+			c.last = err
+			return err, true
+		}
+	}
+	c.moveTo(flowAt(i+1, i+1))
+	return nil, false
+}
+
+// enterAgain decides on a next that is not the plain first one at its place.
+func (c *Call) enterAgain(i int32, at flow) (err error, answered bool) { //nolint:revive,staticcheck // as enter
+	switch {
+	case at == over, c.root != nil && c.root.where() == over:
+		return errInternal("next was called after its call had ended"), true
+	case c.root != nil && c.side == ServerSide:
+		return errInternal("next was called with a copy of a call on a server: a server runs its handler once"), true
+	case at.depth() > i:
+		return errInternal("next was called while it was still running: overlapping attempts run on copies, see Call.Attempt"), true
+	case at.depth() < i:
+		return errInternal("next was called after its interceptor had returned"), true
+	}
+	if at.reached() > i {
+		return c.retry(i)
+	}
+	return nil, false
+}
+
+// leave ends the next at place i: the hooks of the link inside see the held
+// response, and what was registered inside is undone.
+func (c *Call) leave(i int32, err error) error {
+	if more := c.more.Load(); more != nil {
+		err = c.unwind(more, i, err)
+	}
+	if err != nil {
+		c.response = nil
+	}
+	c.fresh = false
+	c.last = err
+	if i == 0 {
+		c.moveTo(over)
+		return err
+	}
+	c.moveTo(flowAt(i, c.where().reached()))
+	return err
+}
+
+// retry decides on a second next at place i.
+func (c *Call) retry(i int32) (err error, answered bool) { //nolint:revive,staticcheck // as enter
+	if c.side == ServerSide {
+		return errInternal("next was called twice: a server runs its handler once"), true
+	}
+	var refusal *Rejection
+	if errors.As(c.last, &refusal) || !c.end.(attempter).again(c, i) {
+		return c.last, true
+	}
+	c.response = nil
+	c.sent.Store(0)
+	c.received.Store(0)
+	return nil, false
+}
+
+// attempter is a terminal that may be able to make its call again.
+type attempter interface {
+	// again reports whether the link at place i-1 can make a new attempt.
+	again(call *Call, i int32) bool
+}
+
+// mark is what a call was before a link changed it.
+type mark struct {
+	depth         int32
+	method        *Method
+	opts          []grpc.CallOption
+	request       any
+	send, receive int
+	applied       int
+}
+
+// touch notes what the call is, before a change at a depth, so that the change
+// ends with the next that it was made under.
+func (c *Call) touch(depth int32) *extra {
+	more := c.lazy()
+	if n := len(more.marks); n > 0 && more.marks[n-1].depth >= depth {
+		return more
+	}
+	more.marks = append(more.marks, mark{
+		depth: depth, method: c.method, opts: c.opts, request: c.request,
+		send: len(more.send), receive: len(more.receive), applied: more.applied,
+	})
+	return more
+}
+
+// unwind takes the call back to what it was when the next at place i was entered.
+func (c *Call) unwind(more *extra, i int32, err error) error {
+	n := len(more.marks)
+	for n > 0 && more.marks[n-1].depth > i {
+		n--
+	}
+	to := mark{send: len(more.send), receive: len(more.receive)}
+	changed := n < len(more.marks)
+	if changed {
+		to = more.marks[n]
+	}
+	err = c.applyOnWayOut(more, &to, err)
+	if changed {
+		c.method, c.opts, c.request = to.method, to.opts, to.request
+		more.undo(&to)
+		more.marks = more.marks[:n]
+	}
+	return err
+}

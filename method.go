@@ -1,0 +1,164 @@
+package hauberk
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+)
+
+// Side is the end of a call that a chain runs on.
+type Side uint8
+
+// The two sides.
+const (
+	ServerSide Side = iota
+	ClientSide
+)
+
+// String returns "server" or "client".
+func (s Side) String() string {
+	if s == ClientSide {
+		return "client"
+	}
+	return "server"
+}
+
+// Kind tells which sides of a method stream.
+type Kind uint8
+
+// The four kinds.
+const (
+	Unary        Kind = 0
+	ClientStream Kind = 1
+	ServerStream Kind = 2
+	Bidi         Kind = ClientStream | ServerStream
+)
+
+// KindOf returns the kind of a method with these streaming sides.
+func KindOf(clientStreams, serverStreams bool) Kind {
+	k := Unary
+	if clientStreams {
+		k |= ClientStream
+	}
+	if serverStreams {
+		k |= ServerStream
+	}
+	return k
+}
+
+// ClientStreams says whether the client may send any number of messages.
+func (k Kind) ClientStreams() bool { return k&ClientStream != 0 }
+
+// ServerStreams says whether the server may send any number of messages.
+func (k Kind) ServerStreams() bool { return k&ServerStream != 0 }
+
+// String returns "unary", "client_stream", "server_stream" or "bidi_stream", the
+// words of go-grpc-middleware's metric labels.
+func (k Kind) String() string {
+	switch k {
+	case ClientStream:
+		return "client_stream"
+	case ServerStream:
+		return "server_stream"
+	case Bidi:
+		return "bidi_stream"
+	default:
+		return "unary"
+	}
+}
+
+// Method is the method of a call. Methods are made once and shared by all calls
+// of a chain, those that no server registered excepted. All of it is safe for
+// concurrent use.
+type Method struct {
+	full, service, name string
+
+	kind     Kind
+	known    bool
+	describe sync.Once
+	desc     protoreflect.MethodDescriptor
+}
+
+// FullName returns the name as gRPC writes it: "/shop.v1.Cart/Get".
+func (m *Method) FullName() string { return m.full }
+
+// Service returns the service's full name: "shop.v1.Cart".
+func (m *Method) Service() string { return m.service }
+
+// Name returns the name within the service: "Get".
+func (m *Method) Name() string { return m.name }
+
+// Kind returns the method's kind. A server gives methods that it does not know
+// the kind Bidi.
+func (m *Method) Kind() Kind { return m.kind }
+
+// Known reports whether the method is one of the server's, or on a client always
+// true. The names of methods that are not known come from whoever calls: do not
+// keep them.
+func (m *Method) Known() bool { return m.known }
+
+// Descriptor returns the method's protobuf descriptor, or nil if the program
+// does not link the generated code of its file.
+func (m *Method) Descriptor() protoreflect.MethodDescriptor {
+	if !m.known {
+		return nil
+	}
+	m.describe.Do(m.findDescriptor)
+	return m.desc
+}
+
+func (m *Method) findDescriptor() {
+	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(m.service + "." + m.name))
+	if err != nil {
+		return
+	}
+	m.desc, _ = d.(protoreflect.MethodDescriptor)
+}
+
+// Options returns the method's protobuf options, among them custom extensions,
+// or an empty message where there is no descriptor. It is not to be changed.
+func (m *Method) Options() *descriptorpb.MethodOptions {
+	if d := m.Descriptor(); d != nil {
+		if o, ok := d.Options().(*descriptorpb.MethodOptions); ok && o != nil {
+			return o
+		}
+	}
+	return noOptions
+}
+
+var noOptions = &descriptorpb.MethodOptions{}
+
+// MethodOption returns the value of a custom option (an extension of
+// google.protobuf.MethodOptions) of a method, and whether it is set.
+func MethodOption[T any](m *Method, extension protoreflect.ExtensionType) (T, bool) {
+	v, ok := proto.GetExtension(m.Options(), extension).(T)
+	return v, ok && proto.HasExtension(m.Options(), extension)
+}
+
+// newMethod splits a full name. Names that gRPC cannot route are an error.
+func newMethod(full string, kind Kind, known bool) (*Method, error) {
+	service, name, err := splitMethod(full)
+	if err != nil {
+		return nil, err
+	}
+	return &Method{full: full, service: service, name: name, kind: kind, known: known}, nil
+}
+
+func splitMethod(full string) (service, name string, err error) {
+	rest, slash := strings.CutPrefix(full, "/")
+	at := strings.LastIndexByte(rest, '/')
+	if !slash || at <= 0 || at == len(rest)-1 {
+		return "", "", fmt.Errorf("hauberk: malformed method name %q: want \"/package.Service/Method\"", full)
+	}
+	return rest[:at], rest[at+1:], nil
+}
+
+func kindOfStream(desc *grpc.StreamDesc) Kind {
+	return KindOf(desc.ClientStreams, desc.ServerStreams)
+}

@@ -1,0 +1,89 @@
+package hauberk
+
+import (
+	"context"
+	"runtime/debug"
+)
+
+// plan is a chain as it runs for a set of methods: the links that apply, and the
+// Next that each of them is given, made once.
+type plan struct {
+	chain *Chain
+	// start runs the whole chain.
+	start Next
+	guard Guard
+}
+
+func newPlan(c *Chain, links []*link) *plan {
+	p := &plan{chain: c}
+	for _, l := range links {
+		if g, ok := l.interceptor.(Guard); ok && p.guard == nil {
+			p.guard = g
+		}
+	}
+	next := p.step(len(links), func(ctx context.Context, call *Call) error {
+		return call.end.finish(ctx, call)
+	})
+	for i := len(links) - 1; i >= 0; i-- {
+		next = p.step(i, runLink(links[i].interceptor, next))
+	}
+	p.start = next
+	return p
+}
+
+// runLink makes a Next of a link and what stands inside it. The frames of these
+// count: a client stream's chain runs on a new goroutine, whose stack has to grow
+// to hold them all.
+func runLink(x Interceptor, next Next) Next {
+	if f, ok := x.(Func); ok {
+		return func(ctx context.Context, call *Call) error { return f(ctx, call, next) }
+	}
+	return func(ctx context.Context, call *Call) error { return x.Intercept(ctx, call, next) }
+}
+
+// step makes the Next that runs what stands at place i: link i, or behind the
+// last link the terminal.
+func (p *plan) step(i int, run Next) Next {
+	if p.guard != nil {
+		run = p.guarded(run)
+	}
+	at := int32(i)
+	return func(ctx context.Context, call *Call) error {
+		if call == nil {
+			return errInternal("next was called with a nil Call")
+		}
+		if err, answered := call.enter(at); answered {
+			return err
+		}
+		return call.leave(at, run(ctx, call))
+	}
+}
+
+// guarded keeps the panics of run from unwinding further.
+func (p *plan) guarded(run Next) Next {
+	return func(ctx context.Context, call *Call) (err error) {
+		returned := false
+		defer func() {
+			if !returned {
+				err = p.recovered(ctx, call, recover())
+			}
+		}()
+		err = run(ctx, call)
+		returned = true
+		return err
+	}
+}
+
+// recovered gives the guard a panic, and once a call the end of its goroutine,
+// which goes on through the links further out.
+func (p *plan) recovered(ctx context.Context, call *Call, v any) error {
+	if v == nil {
+		v = ErrGoexit
+		if call.leaving {
+			return call.last
+		}
+		call.leaving = true
+	}
+	call.last = p.guard.Recovered(ctx, call, v, debug.Stack())
+	return call.last
+}

@@ -1,0 +1,175 @@
+package hauberk
+
+import (
+	"errors"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// DefaultDomain is the domain of the ErrorInfo in refusals, unless the chain
+// ([ErrorDomain]) or the refusal ([Domain]) names another.
+const DefaultDomain = "github.com/hauberk-rpc/hauberk"
+
+// Rejection is the error for a call that an interceptor refused. Its status has a
+// google.rpc.ErrorInfo with the reason, and the details it was given. Causes are
+// for errors.Is, errors.As and logs; they never reach the wire.
+type Rejection struct {
+	code     codes.Code
+	reason   string
+	message  string
+	domain   string
+	metadata map[string]string
+	details  []protoadapt.MessageV1
+	causes   []error
+}
+
+// Reject builds the error for a refused call. reason is in UPPER_SNAKE_CASE and
+// stands for the cause in metrics and clients, as google.rpc.ErrorInfo describes;
+// message goes to the client. The code OK becomes INTERNAL.
+func Reject(code codes.Code, reason, message string, options ...RejectOption) error {
+	if code == codes.OK {
+		code = codes.Internal
+	}
+	r := &Rejection{code: code, reason: reason, message: message}
+	for _, o := range options {
+		o.apply(r)
+	}
+	return r
+}
+
+// RejectOption adds to a refusal.
+type RejectOption interface{ apply(r *Rejection) }
+
+type rejectOption func(r *Rejection)
+
+func (f rejectOption) apply(r *Rejection) { f(r) }
+
+// RetryAfter adds a google.rpc.RetryInfo: when it makes sense to call again. A
+// negative d is taken as zero.
+func RetryAfter(d time.Duration) RejectOption {
+	return Detail(&errdetails.RetryInfo{RetryDelay: durationpb.New(max(d, 0))})
+}
+
+// QuotaViolation adds a google.rpc.QuotaFailure: the subject whose quota is used
+// up, and a text for the client.
+func QuotaViolation(subject, description string) RejectOption {
+	return Detail(&errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{
+		{Subject: subject, Description: description},
+	}})
+}
+
+// FieldViolation adds a google.rpc.BadRequest: the path of a field of the
+// request, and what is wrong with it.
+func FieldViolation(field, description string) RejectOption {
+	return Detail(&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+		{Field: field, Description: description},
+	}})
+}
+
+// Detail adds a message to the status details.
+func Detail(message protoadapt.MessageV1) RejectOption {
+	return rejectOption(func(r *Rejection) { r.details = append(r.details, message) })
+}
+
+// Info adds a key and value to the metadata of the ErrorInfo.
+func Info(key, value string) RejectOption {
+	return rejectOption(func(r *Rejection) {
+		if r.metadata == nil {
+			r.metadata = make(map[string]string)
+		}
+		r.metadata[key] = value
+	})
+}
+
+// Domain sets the domain of the ErrorInfo, over that of the chain.
+func Domain(domain string) RejectOption {
+	return rejectOption(func(r *Rejection) { r.domain = domain })
+}
+
+// Cause adds an error that errors.Is and errors.As find in the refusal: a
+// package's sentinel, or what really went wrong. It stays in the process.
+func Cause(err error) RejectOption {
+	return rejectOption(func(r *Rejection) {
+		if err != nil {
+			r.causes = append(r.causes, err)
+		}
+	})
+}
+
+// Error returns the status as text, as errors of grpc-go do.
+func (r *Rejection) Error() string { return status.Error(r.code, r.message).Error() }
+
+// Unwrap returns the causes.
+func (r *Rejection) Unwrap() []error { return r.causes }
+
+// Reason returns the reason.
+func (r *Rejection) Reason() string { return r.reason }
+
+// GRPCStatus returns the status that the client is told.
+func (r *Rejection) GRPCStatus() *status.Status {
+	st := status.New(r.code, r.message)
+	domain := r.domain
+	if domain == "" {
+		domain = DefaultDomain
+	}
+	info := &errdetails.ErrorInfo{Reason: r.reason, Domain: domain, Metadata: r.metadata}
+	full, err := st.WithDetails(append([]protoadapt.MessageV1{info}, r.details...)...)
+	if err != nil {
+		return st // a detail that cannot be marshalled: the refusal stands without
+	}
+	return full
+}
+
+// inDomain returns the refusal with the domain of a chain, unless it has its own.
+func (r *Rejection) inDomain(domain string) *Rejection {
+	if domain == "" || r.domain != "" {
+		return r
+	}
+	in := *r
+	in.domain = domain
+	return &in
+}
+
+func rejectionOf(err error) *Rejection {
+	var r *Rejection
+	errors.As(err, &r)
+	return r
+}
+
+// Reason returns the reason in the google.rpc.ErrorInfo of an error: of a refusal
+// in this process, or of a status that came over the wire. It is empty where
+// there is none.
+func Reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	if r := rejectionOf(err); r != nil {
+		return r.reason
+	}
+	if info := errorInfo(err); info != nil {
+		return info.GetReason()
+	}
+	return ""
+}
+
+// ReasonDomain returns the domain in the google.rpc.ErrorInfo of an error, or "".
+func ReasonDomain(err error) string {
+	return errorInfo(err).GetDomain()
+}
+
+func errorInfo(err error) *errdetails.ErrorInfo {
+	if err == nil {
+		return nil
+	}
+	for _, d := range StatusOf(err).Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok {
+			return info
+		}
+	}
+	return nil
+}

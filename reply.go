@@ -1,0 +1,121 @@
+package hauberk
+
+import (
+	"context"
+	"reflect"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// Reply makes msgs the response of the call; return nil after it. It works with
+// and without a call of next, also after one that failed, in all kinds and on
+// both sides. Hooks of links further out see the messages. A method without
+// server streaming takes exactly one message; a nil message, or another number,
+// is an INTERNAL error, which Reply returns and the call ends with.
+//
+// On a client a message is copied into the application's; one of another type
+// ends the call with INTERNAL. Messages that a method with server streaming has
+// already delivered stay delivered; the replies follow them.
+func (c *Call) Reply(msgs ...any) error {
+	c.fresh = true
+	c.response = nil
+	for _, m := range msgs {
+		if m == nil {
+			return errInternal("Reply was given a nil message")
+		}
+	}
+	if c.method.kind.ServerStreams() {
+		c.lazy().replies = msgs
+		return nil
+	}
+	if len(msgs) != 1 {
+		return errInternal("Reply was given %d messages for %s, which has one response", len(msgs), c.method.full)
+	}
+	c.response = msgs[0]
+	return nil
+}
+
+// Response returns the response that a method without server streaming will be
+// answered with, after next; nil if there is none (yet), or the method streams.
+// It belongs to the application; use [Call.Reply] to answer with another.
+func (c *Call) Response() any { return c.response }
+
+// Read returns the request of a method without client streaming, before next, as
+// the links further out have made it. On a server it reads the request, which
+// may block until ctx is done, and fails with the status of a request that
+// cannot be read; read once, the request is kept. It fails with INTERNAL on
+// methods with client streaming, and on a server where the request's type is not
+// known. The request is not to be changed; change it in a hook.
+func (c *Call) Read(ctx context.Context) (any, error) {
+	if c.method.kind.ClientStreams() {
+		return nil, errInternal("Read is for methods with a single request; %s streams its requests: use OnReceive", c.method.full)
+	}
+	if c.side == ServerSide {
+		return c.end.(reader).read(ctx, c)
+	}
+	return c.request, nil
+}
+
+// reader is a terminal of a server that can read the request ahead of the
+// handler.
+type reader interface {
+	read(ctx context.Context, call *Call) (any, error)
+}
+
+// takeBackReply forgets a reply of a link that then called next.
+func (c *Call) takeBackReply() {
+	c.fresh, c.response = false, nil
+	c.takeReplies()
+}
+
+// takeReplies empties the list of replies.
+func (c *Call) takeReplies() []any {
+	more := c.more.Load()
+	if more == nil {
+		return nil
+	}
+	replies := more.replies
+	more.replies = nil
+	return replies
+}
+
+// needResponse is what a nil outcome without a response means for a method that
+// has exactly one.
+func (c *Call) needResponse() error {
+	if c.response == nil {
+		return errInternal("%s ended without an error and without a response: an interceptor must call next, Reply or return an error", c.method.full)
+	}
+	return nil
+}
+
+// assign copies a message into another of the same type.
+func assign(dst, src any) error {
+	if dst == src {
+		return nil
+	}
+	to, isProto := dst.(proto.Message)
+	from, fromProto := src.(proto.Message)
+	if isProto && fromProto && to.ProtoReflect().Descriptor() == from.ProtoReflect().Descriptor() {
+		proto.Reset(to)
+		proto.Merge(to, from)
+		return nil
+	}
+	to1, from1 := reflect.ValueOf(dst), reflect.ValueOf(src)
+	if !isProto && to1.Type() == from1.Type() && to1.Kind() == reflect.Pointer && !to1.IsNil() && !from1.IsNil() {
+		to1.Elem().Set(from1.Elem())
+		return nil
+	}
+	return errInternal("the message is a %T; the application wants a %T", src, dst)
+}
+
+// newLike returns a new message of the type of msg, a pointer.
+func newLike(msg any) (any, error) {
+	if m, ok := msg.(proto.Message); ok {
+		return m.ProtoReflect().New().Interface(), nil
+	}
+	t := reflect.TypeOf(msg)
+	if t == nil || t.Kind() != reflect.Pointer {
+		return nil, errInternal("cannot make a second message of type %T", msg)
+	}
+	return reflect.New(t.Elem()).Interface(), nil
+}

@@ -1,0 +1,175 @@
+package hauberk
+
+import (
+	"context"
+	"reflect"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoregistry"
+)
+
+// serverUnary is a unary call on a server whose request has not been read.
+type serverUnary struct {
+	call    Call
+	srv     any
+	handler grpc.MethodHandler
+	dec     func(any) error
+	own     grpc.UnaryServerInterceptor
+	request reflect.Type
+	readErr error
+}
+
+func (u *serverUnary) serve() (any, error) { return serveUnary(&u.call) }
+
+// serveUnary runs the chain of a unary call and returns what goes to the client.
+func serveUnary(call *Call) (any, error) {
+	err := call.plan.serve(call)
+	if err == nil {
+		err = call.needResponse()
+	}
+	if err != nil {
+		return nil, call.plan.toWire(err)
+	}
+	return call.response, nil
+}
+
+// finish runs the handler, which reads the request.
+func (u *serverUnary) finish(ctx context.Context, call *Call) error {
+	watched := call.asks&asksCounts != 0 || call.request != nil || call.hasReceiveHooks()
+	dec := u.dec
+	if watched {
+		dec = u.decode
+	}
+	response, err := u.handler(u.srv, ctx, dec, u.own)
+	if err == nil && !watched {
+		call.received.Store(1)
+	}
+	return call.hold(response, err)
+}
+
+// hold keeps the response of a handler until the chain has returned.
+func (c *Call) hold(response any, err error) error {
+	if err == nil && response == nil {
+		err = errInternal("the handler of %s returned neither a response nor an error", c.method.full)
+	}
+	if err == nil {
+		c.response = response
+	}
+	return err
+}
+
+func (c *Call) hasReceiveHooks() bool {
+	more := c.more.Load()
+	return more != nil && len(more.receive) > 0
+}
+
+// decode reads the request into the handler's message and shows it to the hooks.
+func (u *serverUnary) decode(msg any) error {
+	switch {
+	case u.readErr != nil:
+		return u.readErr
+	case u.call.request != nil:
+		if err := assign(msg, u.call.request); err != nil {
+			return err
+		}
+	default:
+		if err := u.dec(msg); err != nil {
+			return err
+		}
+		u.call.received.Store(1)
+	}
+	return u.call.acceptRequest(msg)
+}
+
+// read reads the request before the handler does.
+func (u *serverUnary) read(_ context.Context, call *Call) (any, error) {
+	if call.request == nil && u.readErr == nil {
+		msg, err := newRequest(call.method, u.request)
+		if err != nil {
+			return nil, err
+		}
+		if u.readErr = u.dec(msg); u.readErr == nil {
+			call.request = msg
+			call.received.Store(1)
+		}
+	}
+	if u.readErr != nil {
+		return nil, u.readErr
+	}
+	return call.request, call.acceptRequest(call.request)
+}
+
+// acceptRequest shows the single request to the hooks that have not seen it.
+func (c *Call) acceptRequest(msg any) error {
+	more := c.more.Load()
+	if more == nil {
+		return nil
+	}
+	keep, err := accept(more.receive[min(more.read, len(more.receive)):], true, msg)
+	more.read = len(more.receive)
+	if err == nil && !keep {
+		err = errInternal("a receive hook dropped the single request")
+	}
+	return err
+}
+
+// newRequest makes a message for the request of a method.
+func newRequest(m *Method, t reflect.Type) (any, error) {
+	if t != nil {
+		return reflect.New(t).Interface(), nil
+	}
+	if d := m.Descriptor(); d != nil {
+		if mt, err := protoregistry.GlobalTypes.FindMessageByName(d.Input().FullName()); err == nil {
+			return mt.New().Interface(), nil
+		}
+	}
+	return nil, errInternal("cannot read the request of %s before its handler: its type is not known; register the service with Chain.NewServer or Chain.Registrar", m.full)
+}
+
+// serverDecoded is a unary call on a server whose request was read before the
+// chain, as grpc-go does for its interceptors.
+type serverDecoded struct {
+	call    Call
+	handler grpc.UnaryHandler
+}
+
+// finish runs the handler.
+func (u *serverDecoded) finish(ctx context.Context, call *Call) error {
+	if err := call.acceptRequest(call.request); err != nil {
+		return err
+	}
+	return call.hold(u.handler(ctx, call.request))
+}
+
+func (u *serverDecoded) read(_ context.Context, call *Call) (any, error) {
+	return call.request, call.acceptRequest(call.request)
+}
+
+// serve runs the plan around a call on a server.
+func (p *plan) serve(call *Call) error {
+	if p.guard == nil {
+		return p.start(&call.ctx, call)
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			call.abort()
+		}
+	}()
+	err := p.start(&call.ctx, call)
+	returned = true
+	return err
+}
+
+// abort ends a call whose goroutine is ending by runtime.Goexit, so that nothing
+// can be returned to grpc-go: without it the client would wait for its deadline.
+func (c *Call) abort() {
+	stream, ok := grpc.ServerTransportStreamFromContext(c.ctx.Context).(interface {
+		WriteStatus(st *status.Status) error
+	})
+	if ok && c.last != nil {
+		_ = stream.WriteStatus(status.New(codes.Internal, StatusOf(c.plan.toWire(c.last)).Message()))
+	}
+}
