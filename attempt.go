@@ -1,6 +1,8 @@
 package hauberk
 
 import (
+	"io"
+
 	"google.golang.org/protobuf/proto"
 )
 
@@ -84,25 +86,54 @@ type tap struct {
 }
 
 // pass keeps msg and sends it on through what the current attempt has further in.
+// As long as another attempt can replay it, or does, the end of this one is not
+// the application's business.
 func (t *tap) pass(msg any, _ func(any) error) error {
+	clone, size := t.copy(msg)
+	att, kept := t.keepInTurn(clone, size)
+	if att == nil {
+		return endUnless(kept)
+	}
+	err := pass(att.send[t.at+1:], true, msg, att.sendWire)
+	if err == io.EOF {
+		return endUnless(kept && t.canReplay(att))
+	}
+	return err
+}
+
+func endUnless(kept bool) error {
+	if kept {
+		return nil
+	}
+	return io.EOF
+}
+
+// keepInTurn keeps a message and returns the attempt to send it to now: none if
+// there is none, or if that gets it by a replay.
+func (t *tap) keepInTurn(clone any, size int) (att *attempt, kept bool) {
 	s := t.stream
-	kept, size := t.copy(msg)
 	s.mu.Lock()
-	t.keep(kept, size)
-	for t.dropped && s.current != nil && s.current.replays == t {
-		s.cond.Wait() // order: what is replayed comes first
+	defer s.mu.Unlock()
+	kept = t.keep(clone, size)
+	for !kept && s.current != nil && s.current.replays == t {
+		s.cond.Wait() // what is replayed comes first
 	}
-	att := s.current
-	switch {
-	case att == nil && t.dropped:
-		s.mu.Unlock()
-		return errEnded
-	case att == nil, att.replays == t:
-		s.mu.Unlock()
-		return nil // kept: a replay sends it
+	if s.current == nil || s.current.replays == t {
+		return nil, kept
 	}
-	s.mu.Unlock()
-	return pass(att.send[t.at+1:], true, msg, att.sendWire)
+	return s.current, kept
+}
+
+// canReplay reports whether what was kept for an attempt that has ended still has
+// a way to the server.
+func (t *tap) canReplay(ended *attempt) bool {
+	s := t.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != nil && s.current != ended {
+		return true
+	}
+	return !s.committed && !s.done && !t.dropped
 }
 
 // copy returns a clone to keep, and its size; nil if none is to be kept.
@@ -117,21 +148,22 @@ func (t *tap) copy(msg any) (any, int) {
 	return proto.Clone(m), proto.Size(m)
 }
 
-// keep appends to what is kept, or lets all of it go.
-func (t *tap) keep(msg any, size int) {
-	replaying := t.stream.current != nil && t.stream.current.replays == t
+// keep appends to what is kept, or lets all of it go. The lock is held.
+func (t *tap) keep(msg any, size int) bool {
 	if t.dropped {
-		return
+		return false
 	}
-	if msg == nil || t.size+size > t.limit || t.stream.committed && !replaying {
-		t.dropped = true
-		if !replaying {
-			t.messages = nil
-		}
-		return
+	replaying := t.stream.current != nil && t.stream.current.replays == t
+	if msg != nil && t.size+size <= t.limit && (!t.stream.committed || replaying) {
+		t.size += size
+		t.messages = append(t.messages, msg)
+		return true
 	}
-	t.size += size
-	t.messages = append(t.messages, msg)
+	t.dropped = true
+	if !replaying {
+		t.messages = nil
+	}
+	return false
 }
 
 // replay sends what is kept through a new attempt, and what the application adds

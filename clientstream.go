@@ -220,10 +220,8 @@ func (s *clientStream) SendMsg(msg any) error {
 	}
 	err := att.push(msg)
 	switch {
-	case err == nil:
-		return nil
-	case err == io.EOF || err == errEnded:
-		return s.hideEOF(att)
+	case err == nil, err == io.EOF:
+		return err
 	default:
 		att = s.failing(att)
 		att.fail(err)
@@ -254,22 +252,6 @@ func (s *clientStream) sending() *attempt {
 		return s.current
 	}
 	return s.latest
-}
-
-// hideEOF is what the application is told of an attempt that ended while it was
-// sending: nothing, as long as what it sends is kept for another.
-func (s *clientStream) hideEOF(att *attempt) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.done || s.committed {
-		return io.EOF
-	}
-	for _, h := range att.send {
-		if h.tap != nil && !h.tap.dropped {
-			return nil
-		}
-	}
-	return io.EOF
 }
 
 // afterFailure waits for what the chain makes of a failed send.
@@ -547,15 +529,19 @@ func (a *attempt) finished(err error) {
 	if err == io.EOF {
 		err = nil
 	}
-	s := a.stream
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	a.endLocked(err)
+}
+
+// endLocked is finished for callers that hold the lock.
+func (a *attempt) endLocked(err error) {
 	if a.ended {
 		return
 	}
 	a.ended, a.err = true, err
-	if s.current == a {
-		s.current = nil
+	if a.stream.current == a {
+		a.stream.current = nil
 	}
 	close(a.over)
 }
@@ -603,9 +589,6 @@ func (a *attempt) capture() {
 	}
 	a.call.lazy().incoming = in
 }
-
-// errEnded is what a tap says of a message that no attempt will send.
-var errEnded = io.ErrClosedPipe
 
 // push sends a message of the application through the hooks to the wire.
 func (a *attempt) push(msg any) error {

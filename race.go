@@ -14,6 +14,7 @@ type race struct {
 	demand     chan struct{} // closed when the application wants something
 	wantHeader bool
 	like       any // a message of the type that the application receives into
+	likeErr    error
 	demanded   bool
 	winner     *attempt
 	attempts   []*attempt
@@ -55,7 +56,11 @@ func (s *clientStream) demandMessage(msg any) {
 	}
 	r := s.racing()
 	if r.like == nil {
-		r.like = msg
+		// One of its own: the application's message is written while attempts that
+		// have lost still look at the type.
+		if r.like, r.likeErr = newLike(msg); r.likeErr != nil {
+			r.like = msg
+		}
 	}
 	r.want()
 }
@@ -143,11 +148,11 @@ func (s *clientStream) prepare(att *attempt, hasHeader bool) (msg any, won bool,
 	if s.race.like == nil {
 		return new(emptypb.Empty), false, nil // no header: there is no message either
 	}
-	msg, err = newLike(s.race.like)
-	if err != nil {
-		att.ended, att.err = true, err
-		close(att.over)
+	if err := s.race.likeErr; err != nil {
+		att.endLocked(err)
+		return nil, false, err
 	}
+	msg, err = newLike(s.race.like)
 	return msg, false, err
 }
 
