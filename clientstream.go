@@ -8,7 +8,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 )
 
@@ -311,7 +310,7 @@ func (s *clientStream) CloseSend() error {
 func (s *clientStream) Header() (metadata.MD, error) {
 	s.demandHeader()
 	for {
-		att, err := s.awaitAttempt()
+		att, err := s.awaitAttempt(false)
 		if att == nil {
 			return s.finalHeader(), err
 		}
@@ -358,7 +357,7 @@ func (s *clientStream) commit() {
 
 // awaitAttempt returns an attempt to receive from, or none when the chain has
 // returned, or if ctx ends before it started.
-func (s *clientStream) awaitAttempt() (*attempt, error) {
+func (s *clientStream) awaitAttempt(receiving bool) (*attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.started {
@@ -375,6 +374,9 @@ func (s *clientStream) awaitAttempt() (*attempt, error) {
 		}
 		s.cond.Wait()
 	}
+	if s.current != nil {
+		s.current.busy = receiving
+	}
 	return s.current, nil
 }
 
@@ -383,7 +385,7 @@ func (s *clientStream) awaitAttempt() (*attempt, error) {
 func (s *clientStream) RecvMsg(msg any) error {
 	s.demandMessage(msg)
 	for {
-		att, err := s.awaitAttempt()
+		att, err := s.awaitAttempt(true)
 		if err != nil {
 			return err
 		}
@@ -404,8 +406,8 @@ func (s *clientStream) RecvMsg(msg any) error {
 			att.fail(err)
 			continue
 		}
+		att.settle(keep)
 		if keep {
-			s.commit()
 			return nil
 		}
 	}
@@ -428,211 +430,4 @@ func (s *clientStream) receiveOutcome(msg any) error {
 	reply := s.replies[0]
 	s.replies = s.replies[1:]
 	return assign(msg, reply)
-}
-
-// attempt is one call on the wire.
-type attempt struct {
-	stream   *clientStream
-	call     *Call
-	ctx      context.Context
-	cancel   context.CancelFunc // nil where nothing in the process ends the attempt
-	send     []sendHook
-	receive  []ReceiveHook
-	opts     []grpc.CallOption
-	method   string
-	streamer grpc.Streamer
-	wire     grpc.ClientStream
-	over     chan struct{} // closed when the attempt has ended
-
-	ended            bool
-	err              error
-	replays          *tap // what it replays from, until that is done
-	replayed         int
-	closeAfterReplay bool
-	head             any // the first message, received before the attempt won
-}
-
-// init prepares an attempt with what the links have made of the call.
-func (a *attempt) init(ctx context.Context, s *clientStream, call *Call, open grpc.Streamer) {
-	a.stream, a.call, a.ctx, a.opts, a.method = s, call, ctx, call.opts, call.method.full
-	a.streamer = open
-	a.over = make(chan struct{})
-	if more := call.more.Load(); more != nil {
-		a.send, a.receive = more.send, more.receive
-	}
-	if len(a.send)+len(a.receive) > 0 || call != &s.call {
-		a.ctx, a.cancel = context.WithCancel(ctx)
-	}
-}
-
-// open opens the attempt on the wire, sends what is there to be sent, and makes
-// it the one that the application uses.
-func (a *attempt) open() {
-	if !a.connect() {
-		return
-	}
-	s := a.stream
-	s.mu.Lock()
-	replays := a.replays
-	s.opened, s.latest = true, a
-	if !a.ended {
-		s.current = a
-	}
-	s.cond.Broadcast()
-	s.mu.Unlock()
-	if replays == nil {
-		return
-	}
-	if err := replays.replay(a); err != nil && err != io.EOF {
-		a.fail(err)
-	}
-	if a.closeAfterReplay {
-		_ = a.wire.CloseSend()
-	}
-}
-
-// connect opens the stream on the wire and sends a single request.
-func (a *attempt) connect() bool {
-	s := a.stream
-	opts := append(a.opts[:len(a.opts):len(a.opts)], grpc.OnFinish(a.onFinish))
-	wire, err := a.streamer(a.ctx, s.desc, s.cc, a.method, opts...)
-	if err != nil {
-		a.finished(err)
-		return false
-	}
-	s.mu.Lock()
-	a.wire = wire
-	s.mu.Unlock()
-	if s.desc.ClientStreams {
-		return true
-	}
-	if a.call.request != nil {
-		if err := a.sendWire(a.call.request); err != nil && err != io.EOF {
-			a.finished(err)
-			return false
-		}
-	}
-	_ = wire.CloseSend()
-	return true
-}
-
-// onFinish hears from grpc-go, on any of its goroutines, that the stream is over.
-// Of a good end the application's RecvMsg tells, with the message in hand.
-func (a *attempt) onFinish(err error) {
-	if err != nil {
-		a.finished(err)
-	}
-}
-
-// finished ends the attempt with what the wire said: io.EOF and nil are OK.
-func (a *attempt) finished(err error) {
-	if err == io.EOF {
-		err = nil
-	}
-	a.stream.mu.Lock()
-	defer a.stream.mu.Unlock()
-	a.endLocked(err)
-}
-
-// endLocked is finished for callers that hold the lock.
-func (a *attempt) endLocked(err error) {
-	if a.ended {
-		return
-	}
-	a.ended, a.err = true, err
-	if a.stream.current == a {
-		a.stream.current = nil
-	}
-	close(a.over)
-}
-
-// fail ends the attempt with an error of this process and lets the wire go.
-func (a *attempt) fail(err error) {
-	a.finished(err)
-	if a.cancel != nil {
-		a.cancel()
-	}
-}
-
-func (a *attempt) hasEnded() bool {
-	a.stream.mu.Lock()
-	defer a.stream.mu.Unlock()
-	return a.ended
-}
-
-// wait returns the outcome when the attempt has ended.
-func (a *attempt) wait() error {
-	select {
-	case <-a.over:
-	case <-a.ctx.Done():
-		a.finished(status.FromContextError(a.ctx.Err()).Err())
-	}
-	if a.cancel != nil {
-		a.cancel()
-	}
-	a.capture()
-	return a.err
-}
-
-// capture keeps the metadata of an attempt for those who asked.
-func (a *attempt) capture() {
-	a.stream.mu.Lock()
-	wire := a.wire
-	a.stream.mu.Unlock()
-	if wire == nil || a.call.asks&asksMetadata == 0 {
-		return
-	}
-	in := received{trailer: wire.Trailer()}
-	in.header, _ = wire.Header()
-	if p, ok := peer.FromContext(wire.Context()); ok {
-		in.peer = *p
-	}
-	a.call.lazy().incoming = in
-}
-
-// push sends a message of the application through the hooks to the wire.
-func (a *attempt) push(msg any) error {
-	if len(a.send) == 0 {
-		return a.sendWire(msg)
-	}
-	return a.guarded(func() error { return pass(a.send, true, msg, a.sendWire) })
-}
-
-func (a *attempt) sendWire(msg any) error {
-	err := a.wire.SendMsg(msg)
-	if err == nil {
-		a.call.sent.Add(1)
-	}
-	return err
-}
-
-// receiveWire receives from the wire, or what was received before.
-func (a *attempt) receiveWire(msg any) error {
-	if head := a.head; head != nil {
-		a.head = nil
-		return assign(msg, head)
-	}
-	return a.wire.RecvMsg(msg)
-}
-
-// accept counts a received message and shows it to the hooks.
-func (a *attempt) accept(msg any) (keep bool, err error) {
-	a.call.received.Add(1)
-	if len(a.receive) == 0 {
-		return true, nil
-	}
-	err = a.guarded(func() error {
-		keep, err = accept(a.receive, false, msg)
-		return err
-	})
-	return keep, err
-}
-
-// guarded runs hooks on the application's goroutine under the chain's guard.
-func (a *attempt) guarded(hooks func() error) error {
-	if a.call.plan.guard == nil {
-		return hooks()
-	}
-	run := a.call.plan.guarded(func(context.Context, *Call) error { return hooks() })
-	return run(a.ctx, a.call)
 }
