@@ -192,20 +192,23 @@ func (c *Call) redirect(method string, request any, opts []grpc.CallOption) (*ap
 // interceptStream makes the interceptor's stream the wire of the links outside,
 // and the links inside a stream of their own, which the interceptor opens.
 func (f *fromClient) interceptStream(ctx context.Context, call *Call, next Next, outer *clientStream) error {
-	open := func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-		return outer.nested(ctx, call, next, method, opts)
-	}
-	return outer.attempt(ctx, call, func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-		return f.stream(ctx, desc, cc, method, open, opts...)
+	return outer.attempt(ctx, call, func(a *attempt) (grpc.ClientStream, error) {
+		inside := func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			return a.nested(ctx, next, method, opts)
+		}
+		return f.stream(a.ctx, outer.desc, outer.cc, a.method, inside, a.opts...)
 	})
 }
 
 // nested starts the rest of a chain as a stream of its own, on a copy of the call.
-func (s *clientStream) nested(ctx context.Context, call *Call, rest Next, method string, opts []grpc.CallOption) (grpc.ClientStream, error) {
-	inner := &clientStream{desc: s.desc, cc: s.cc, open: s.open, start: rest, ctx: ctx}
-	depth := call.where().depth()
+// An interceptor that retries does so several times.
+func (a *attempt) nested(ctx context.Context, rest Next, method string, opts []grpc.CallOption) (grpc.ClientStream, error) {
+	a.reopened()
+	s, call := a.stream, a.call
+	inner := &clientStream{desc: s.desc, cc: s.cc, open: s.open, start: rest, ctx: ctx, outer: a}
 	inner.call.ctx, inner.call.root = call.ctx, call.state()
 	inner.call.plan, inner.call.method, inner.call.side, inner.call.end = call.plan, call.method, ClientSide, inner
+	depth := call.where().depth()
 	inner.call.moveTo(flowAt(depth, depth))
 	app, err := inner.call.redirect(method, nil, opts)
 	if err != nil {

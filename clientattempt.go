@@ -11,17 +11,17 @@ import (
 
 // attempt is one call on the wire.
 type attempt struct {
-	stream   *clientStream
-	call     *Call
-	ctx      context.Context
-	cancel   context.CancelFunc // nil where nothing in the process ends the attempt
-	send     []sendHook
-	receive  []ReceiveHook
-	opts     []grpc.CallOption
-	method   string
-	streamer grpc.Streamer
-	wire     grpc.ClientStream
-	over     chan struct{} // closed when the attempt has ended
+	stream  *clientStream
+	call    *Call
+	ctx     context.Context
+	cancel  context.CancelFunc // nil where nothing in the process ends the attempt
+	send    []sendHook
+	receive []ReceiveHook
+	opts    []grpc.CallOption
+	method  string
+	opener  opener
+	wire    grpc.ClientStream
+	over    chan struct{} // closed when the attempt has ended
 
 	ended            bool
 	err              error
@@ -34,9 +34,9 @@ type attempt struct {
 }
 
 // init prepares an attempt with what the links have made of the call.
-func (a *attempt) init(ctx context.Context, s *clientStream, call *Call, open grpc.Streamer) {
+func (a *attempt) init(ctx context.Context, s *clientStream, call *Call, open opener) {
 	a.stream, a.call, a.ctx, a.opts, a.method = s, call, ctx, call.opts, call.method.full
-	a.streamer = open
+	a.opener = open
 	a.over = make(chan struct{})
 	if more := call.more.Load(); more != nil {
 		a.send, a.receive = more.send, more.receive
@@ -72,13 +72,21 @@ func (a *attempt) open() {
 	}
 }
 
-// connect opens the stream on the wire and sends a single request.
+// opener opens the stream that an attempt runs on.
+type opener func(a *attempt) (grpc.ClientStream, error)
+
+// dial opens a stream on the wire.
+func (a *attempt) dial() (grpc.ClientStream, error) {
+	opts := append(a.opts[:len(a.opts):len(a.opts)], grpc.OnFinish(a.onFinish))
+	return a.stream.open(a.ctx, a.stream.desc, a.stream.cc, a.method, opts...)
+}
+
+// connect opens the stream and sends a single request.
 func (a *attempt) connect() bool {
 	s := a.stream
-	opts := append(a.opts[:len(a.opts):len(a.opts)], grpc.OnFinish(a.onFinish))
 	a.busy = true
 	defer a.settle(false)
-	wire, err := a.streamer(a.ctx, s.desc, s.cc, a.method, opts...)
+	wire, err := a.opener(a)
 	if err != nil {
 		a.finished(err)
 		return false
@@ -99,10 +107,10 @@ func (a *attempt) connect() bool {
 	return true
 }
 
-// onFinish hears from grpc-go, on any of its goroutines, that the stream is over.
-// It matters when the application is not there to hear it from the stream, which
-// may be that of an adapter and have it later and otherwise. A good end is always
-// RecvMsg's to tell, with the message in hand.
+// onFinish hears from grpc-go, on any of its goroutines, that the stream is over,
+// or from the chain inside an adapter. It matters when the application is not
+// there to hear it from the stream, which may be an adapter's and have it later,
+// or otherwise. A good end is always RecvMsg's to tell, with the message in hand.
 func (a *attempt) onFinish(err error) {
 	if err == nil {
 		return
@@ -114,6 +122,13 @@ func (a *attempt) onFinish(err error) {
 		return
 	}
 	a.endLocked(err)
+}
+
+// reopened forgets the end of a stream that an adapter has opened anew.
+func (a *attempt) reopened() {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	a.overheard = nil
 }
 
 // settle ends an opening, or a RecvMsg that got a message, which the hooks kept or

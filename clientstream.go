@@ -44,6 +44,7 @@ type clientStream struct {
 	delivered bool // the single response was
 	restart   *tap // where the next attempt replays from
 	race      *race
+	outer     *attempt // of the part inside an adapter: the attempt that it is the wire of
 
 	first attempt // most calls have no other
 }
@@ -109,10 +110,13 @@ func (s *clientStream) end(err error, panicked any) {
 		s.app.serve(&s.call, err)
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.done, s.err, s.panicked = true, err, panicked
 	s.replies = s.call.takeReplies()
 	s.cond.Broadcast()
+	s.mu.Unlock()
+	if s.outer != nil {
+		s.outer.onFinish(err)
+	}
 }
 
 // awaitOpen opens the first attempt when the chain asks for it, and returns when
@@ -147,11 +151,11 @@ func (s *clientStream) outcome() error {
 
 // finish makes one attempt on the wire and returns when it has ended.
 func (s *clientStream) finish(ctx context.Context, call *Call) error {
-	return s.attempt(ctx, call, s.open)
+	return s.attempt(ctx, call, (*attempt).dial)
 }
 
 // attempt makes one attempt on a stream of open's and returns when it has ended.
-func (s *clientStream) attempt(ctx context.Context, call *Call, open grpc.Streamer) error {
+func (s *clientStream) attempt(ctx context.Context, call *Call, open opener) error {
 	if call != &s.call {
 		return s.compete(ctx, call, open)
 	}

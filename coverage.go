@@ -25,15 +25,19 @@ type CoverageRow struct {
 }
 
 // Coverage tells for each method of a server's services which links run, as
-// (*grpc.Server).GetServiceInfo lists them. Links in [Shadow] or under a [When]
-// count as absent.
+// (*grpc.Server).GetServiceInfo lists them. Links in [Shadow] count as absent, and
+// so do those under a [When], except that one that authenticates makes the chain
+// one that does.
 func (c *Chain) Coverage(services map[string]grpc.ServiceInfo) *Coverage {
 	c.check("Coverage")
 	cov := &Coverage{}
-	links := slices.DeleteFunc(slices.Clone(c.links), func(l *link) bool { return l.shadow || l.conditional })
-	for _, l := range links {
-		cov.Links = append(cov.Links, l.decl.Name)
+	var links []*link
+	for _, l := range c.links {
 		cov.Authenticates = cov.Authenticates || l.decl.Authenticates
+		if !l.shadow && len(l.conditions) == 0 {
+			links = append(links, l)
+			cov.Links = append(cov.Links, l.decl.Name)
+		}
 	}
 	for service, info := range services {
 		for _, method := range info.Methods {
@@ -74,8 +78,8 @@ func (cov *Coverage) Err() error {
 	if len(open) == 0 {
 		return nil
 	}
-	return fmt.Errorf("hauberk: the chain authenticates calls, but not those of %s: authenticate them or declare them with hauberk.Public",
-		strings.Join(open, ", "))
+	return fmt.Errorf("hauberk: the chain authenticates calls, but not those of %s: "+
+		"authenticate them or declare them with hauberk.Public", strings.Join(open, ", "))
 }
 
 // String writes the matrix as text, a line a method.

@@ -44,7 +44,7 @@ func (l *link) explain(m *Method) (runs bool, why string) {
 		}
 		reasons = append(reasons, s.String()+" holds")
 	}
-	if l.conditional {
+	if len(l.conditions) > 0 {
 		reasons = append(reasons, "when its condition holds for the call")
 	}
 	if l.shadow {
@@ -54,13 +54,6 @@ func (l *link) explain(m *Method) (runs bool, why string) {
 		return true, "for every method"
 	}
 	return true, strings.Join(reasons, "; ")
-}
-
-func (s scope) String() string {
-	if s.except {
-		return fmt.Sprintf("Except(%q)", s.pattern)
-	}
-	return fmt.Sprintf("For(%q)", s.pattern)
 }
 
 // String writes the explanation as text, a line a link.

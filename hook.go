@@ -1,10 +1,12 @@
 package hauberk
 
+import "context"
+
 // SendHook sees each message that this side sends: a client's requests, a
 // server's responses. It passes on what is to be sent by calling emit, never,
 // once or several times, before it returns. msg belongs to the application;
 // change a clone of it. An error, its own or one that emit returned, ends the
-// call with that error's status.
+// call with that error's status, also if the hook does not pass it on.
 type SendHook func(msg any, emit func(msg any) error) error
 
 // ReceiveHook sees each message that this side receives: a server's requests, a
@@ -20,7 +22,8 @@ type ReceiveHook func(msg any) (keep bool, err error)
 //
 // Hooks of one call run one after the other in each direction; the two
 // directions may run beside each other. On a streaming client they run on the
-// application's goroutines.
+// application's goroutines, on a streaming server on the handler's. No hook runs
+// once next has returned, unless a handler leaves a goroutine in SendMsg behind.
 func (c *Call) OnSend(hook SendHook) {
 	more := c.touch(c.where().depth())
 	more.send = append(more.send, sendHook{run: hook})
@@ -37,8 +40,9 @@ func (c *Call) OnReceive(hook ReceiveHook) {
 type hooks struct {
 	send    []sendHook
 	receive []ReceiveHook
-	applied int // on a client: how many of send the single request has passed
-	read    int // on a server: how many of receive the single request has passed
+	applied int   // on a client: how many of send the single request has passed
+	read    int   // on a server: how many of receive the single request has passed
+	failure error // see Call.fail; guarded by the call's mutex
 }
 
 // sendHook is a hook, or a place where sent messages are kept for a replay.
@@ -58,22 +62,49 @@ func (h *hooks) undo(m *mark) {
 // pass sends msg through the hooks to sink, inward from the first hook to the
 // last, otherwise from the last to the first.
 func pass(hooks []sendHook, inward bool, msg any, sink func(any) error) error {
-	if len(hooks) == 0 {
-		return sink(msg)
+	p := passage{hooks: hooks, inward: inward, sink: sink}
+	return p.send(0, msg)
+}
+
+// passage is one message on its way through the hooks.
+type passage struct {
+	hooks  []sendHook
+	inward bool
+	sink   func(msg any) error
+	err    error // the first, of a hook or the sink
+	sunk   bool  // it is the sink's
+}
+
+// send sends what the first n hooks on the way have made of the message.
+func (p *passage) send(n int, msg any) error {
+	if n == len(p.hooks) {
+		return p.note(p.sink(msg), true)
 	}
-	at, rest := 0, hooks[1:]
-	if !inward {
-		at, rest = len(hooks)-1, hooks[:len(hooks)-1]
+	at := n
+	if !p.inward {
+		at = len(p.hooks) - 1 - n
 	}
-	if hooks[at].run == nil {
-		return pass(rest, inward, msg, sink)
+	if p.hooks[at].run == nil {
+		return p.send(n+1, msg)
 	}
-	return hooks[at].run(msg, func(m any) error {
+	err := p.hooks[at].run(msg, func(m any) error {
 		if m == nil {
-			return errInternal("a send hook emitted a nil message")
+			return p.note(errInternal("a send hook emitted a nil message"), false)
 		}
-		return pass(rest, inward, m, sink)
+		return p.send(n+1, m)
 	})
+	if err == nil {
+		return p.err // a hook cannot make good what went wrong further on
+	}
+	return p.note(err, false)
+}
+
+// note keeps the first error.
+func (p *passage) note(err error, sunk bool) error {
+	if err != nil && p.err == nil {
+		p.err, p.sunk = err, sunk
+	}
+	return err
 }
 
 // accept shows msg to the hooks, inward from the first to the last, otherwise
@@ -110,46 +141,100 @@ func passOne(hooks []sendHook, inward bool, msg any, what string) (any, error) {
 	return out[0], nil
 }
 
+// fail keeps the first error that ends the call whatever a handler or a link
+// makes of it: that of a hook, or of a wrong Reply.
+func (c *Call) fail(err error) {
+	more := c.lazy()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if more.failure == nil {
+		more.failure = err
+	}
+}
+
+// failed returns the error that fail has kept.
+func (c *Call) failed() error {
+	more := c.more.Load()
+	if more == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return more.failure
+}
+
+// forgive lets a call go on that was to fail.
+func (c *Call) forgive(more *extra) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	more.failure = nil
+}
+
+// guarded runs hooks on the chain's goroutine, under its guard.
+func (c *Call) guarded(hooks func() error) error {
+	if c.plan.guard == nil {
+		return hooks()
+	}
+	return c.plan.guarded(func(context.Context, *Call) error { return hooks() })(&c.ctx, c)
+}
+
 // applyOnWayIn shows a client's single request to the hooks registered since the
 // last next was entered.
 func (c *Call) applyOnWayIn(more *extra, i int32) error {
-	if c.side == ServerSide || len(more.send) == more.applied || c.method.kind.ClientStreams() || c.request == nil {
+	if c.side == ServerSide {
+		return nil
+	}
+	c.forgive(more) // what an earlier attempt did
+	if len(more.send) == more.applied || c.method.kind.ClientStreams() || c.request == nil {
 		return nil
 	}
 	c.touch(i + 1)
-	request, err := passOne(more.send[more.applied:], true, c.request, "request")
-	if err != nil {
+	return c.guarded(func() error {
+		request, err := passOne(more.send[more.applied:], true, c.request, "request")
+		if err == nil {
+			c.request, more.applied = request, len(more.send)
+		}
 		return err
-	}
-	c.request, more.applied = request, len(more.send)
-	return nil
+	})
 }
 
 // applyOnWayOut shows what the link that returns has left to be answered to the
 // hooks it had registered, unless it is the link's own reply.
 func (c *Call) applyOnWayOut(more *extra, m *mark, err error) error {
-	own := c.fresh
+	if err == nil && c.fresh {
+		c.forgive(more) // the link answers otherwise
+		return nil
+	}
+	if err == nil {
+		err = c.failed()
+	}
+	if err == nil {
+		err = c.outward(more, m)
+	}
 	if err != nil {
 		more.replies = nil
-		return err
 	}
-	if own {
-		return nil
-	}
-	if c.response != nil {
-		if c.response, err = c.outward(more, m, c.response); err != nil {
-			return err
-		}
-	}
-	if len(more.replies) == 0 {
-		return nil
-	}
-	more.replies, err = c.outwardAll(more, m, more.replies)
 	return err
 }
 
-// outward passes one held response through the hooks registered since m.
-func (c *Call) outward(more *extra, m *mark, msg any) (any, error) {
+// outward passes what is held through the hooks registered since m.
+func (c *Call) outward(more *extra, m *mark) error {
+	if len(more.send) == m.send && len(more.receive) == m.receive || c.response == nil && len(more.replies) == 0 {
+		return nil
+	}
+	return c.guarded(func() (err error) {
+		if c.response != nil {
+			c.response, err = c.outwardOne(more, m, c.response)
+		}
+		if err == nil && len(more.replies) > 0 {
+			more.replies, err = c.outwardAll(more, m, more.replies)
+		}
+		return err
+	})
+}
+
+// outwardOne passes one held response through the hooks registered since m.
+func (c *Call) outwardOne(more *extra, m *mark, msg any) (any, error) {
 	if c.side == ServerSide {
 		return passOne(more.send[m.send:], false, msg, "response")
 	}

@@ -29,7 +29,12 @@ func NewKey[T any](name string) Key[T] {
 }
 
 // Name returns the key's name.
-func (k Key[T]) Name() string { return k.id.name }
+func (k Key[T]) Name() string {
+	if k.id == nil {
+		return ""
+	}
+	return k.id.name
+}
 
 func (k Key[T]) identity() *keyID { return k.id }
 
@@ -37,7 +42,11 @@ func (k Key[T]) identity() *keyID { return k.id }
 // to the call: links further out read it after next, the handler through its
 // context, and copies made by [Call.Attempt] share it. Safe for concurrent use.
 func (k Key[T]) Set(call *Call, v T) {
-	call.state().setSlot(k.id, v)
+	k.check()
+	if call == nil {
+		panic("hauberk: the key " + k.id.name + " was set on a nil Call; outside of calls there is no state")
+	}
+	call.state().setSlot(slot{k.id, v})
 }
 
 // Get returns the value in the call that ctx belongs to, and whether there is one.
@@ -55,51 +64,84 @@ func (k Key[T]) Or(ctx context.Context, otherwise T) T {
 }
 
 // From returns the value in a call, and whether there is one. A nil call has none.
-func (k Key[T]) From(call *Call) (T, bool) {
-	var none T
+// Safe for concurrent use.
+func (k Key[T]) From(call *Call) (v T, ok bool) {
+	k.check()
 	if call == nil {
-		return none, false
+		return v, false
 	}
-	v, ok := call.state().slot(k.id)
-	if !ok {
-		return none, false
-	}
-	return v.(T), true
+	value, ok := call.state().slot(k.id)
+	v, _ = value.(T) // a nil of an interface type is stored as an untyped nil
+	return v, ok
 }
 
-func (c *Call) setSlot(key *keyID, v any) {
+// keep stores v unless there is a value, and returns what is stored.
+func (k Key[T]) keep(call *Call, v T) T {
+	kept, _ := call.state().keepSlot(slot{k.id, v}).(T)
+	return kept
+}
+
+// check panics on a key that would be mistaken for another.
+func (k Key[T]) check() {
+	if k.id == nil {
+		panic("hauberk: a zero Key was used; make keys with hauberk.NewKey")
+	}
+}
+
+func (c *Call) setSlot(s slot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range c.slots {
-		if s := &c.slots[i]; s.key == nil || s.key == key {
-			*s = slot{key, v}
-			return
-		}
+	if at := c.findSlot(s.key); at != nil {
+		*at = s
+		return
 	}
-	more := c.lazy()
-	for i := range more.slots {
-		if more.slots[i].key == key {
-			more.slots[i].value = v
-			return
-		}
+	c.addSlot(s)
+}
+
+func (c *Call) keepSlot(s slot) any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at := c.findSlot(s.key); at != nil {
+		return at.value
 	}
-	more.slots = append(more.slots, slot{key, v})
+	c.addSlot(s)
+	return s.value
 }
 
 func (c *Call) slot(key *keyID) (any, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if at := c.findSlot(key); at != nil {
+		return at.value, true
+	}
+	return nil, false
+}
+
+// findSlot returns the slot of a key, or nil. The lock is held.
+func (c *Call) findSlot(key *keyID) *slot {
 	for i := range c.slots {
 		if c.slots[i].key == key {
-			return c.slots[i].value, true
+			return &c.slots[i]
 		}
 	}
 	if more := c.more.Load(); more != nil {
-		for _, s := range more.slots {
-			if s.key == key {
-				return s.value, true
+		for i := range more.slots {
+			if more.slots[i].key == key {
+				return &more.slots[i]
 			}
 		}
 	}
-	return nil, false
+	return nil
+}
+
+// addSlot stores the value of a key that has none. The lock is held.
+func (c *Call) addSlot(s slot) {
+	for i := range c.slots {
+		if c.slots[i].key == nil {
+			c.slots[i] = s
+			return
+		}
+	}
+	more := c.lazy()
+	more.slots = append(more.slots, s)
 }

@@ -132,7 +132,7 @@ func (m *Method) Options() *descriptorpb.MethodOptions {
 	return noOptions
 }
 
-var noOptions = &descriptorpb.MethodOptions{}
+var noOptions = &descriptorpb.MethodOptions{} //nolint:gochecknoglobals // never written
 
 // MethodOption returns the value of a custom option (an extension of
 // google.protobuf.MethodOptions) of a method, and whether it is set.

@@ -29,7 +29,7 @@ const (
 	PhaseValidate
 )
 
-var phaseNames = [...]string{
+var phaseNames = [...]string{ //nolint:gochecknoglobals // never written
 	"any", "request id", "tracing", "metrics", "logging", "recovery", "coarse limit", "deadline",
 	"cache", "retry", "breaker", "authn", "authz", "limit", "concurrency", "validate",
 }
@@ -40,12 +40,6 @@ func (p Phase) String() string {
 		return phaseNames[p]
 	}
 	return fmt.Sprintf("phase %d", uint8(p))
-}
-
-// observes says of a phase that it only watches, so that on a client it may stand
-// outside retries, to see calls, or inside, to see attempts.
-func (p Phase) observes() bool {
-	return p == PhaseTracing || p == PhaseMetrics || p == PhaseLogging || p == PhaseRecovery
 }
 
 // Finding is one thing that [Chain.Lint] would do otherwise.
@@ -64,8 +58,9 @@ func (c *Chain) Lint(side Side) []Finding {
 	c.check("Lint")
 	var findings []Finding
 	for i, outer := range c.links {
-		for _, inner := range c.links[i+1:] {
-			if inverted(side, outer.decl.Phase, inner.decl.Phase) {
+		for j := i + 1; j < len(c.links); j++ {
+			inner := c.links[j]
+			if c.inverted(side, i, j) && c.meet(outer, inner) {
 				findings = append(findings, Finding{outer.decl.Name, inner.decl.Name, fmt.Sprintf(
 					"%s (%s) runs outside %s (%s); on a %s it usually stands inside",
 					outer.decl.Name, outer.decl.Phase, inner.decl.Name, inner.decl.Phase, side)})
@@ -75,68 +70,106 @@ func (c *Chain) Lint(side Side) []Finding {
 	return findings
 }
 
-func inverted(side Side, outer, inner Phase) bool {
+// inverted reports whether two links, i outside j, stand the other way round than
+// usual.
+func (c *Chain) inverted(side Side, i, j int) bool {
+	outer, inner := c.links[i].decl.Phase, c.links[j].decl.Phase
 	if outer == PhaseAny || inner == PhaseAny || outer <= inner {
 		return false
 	}
-	return side == ServerSide || !inner.observes()
+	return side == ServerSide || outer > PhaseRetry || !inner.observes() || c.retriesInside(j)
+}
+
+// observes says of a phase that it only watches, so that on a client it may stand
+// outside retries, to see calls, or inside, to see attempts.
+func (p Phase) observes() bool {
+	return p == PhaseTracing || p == PhaseMetrics || p == PhaseLogging || p == PhaseRecovery
+}
+
+func (c *Chain) retriesInside(j int) bool {
+	return slices.ContainsFunc(c.links[j+1:], func(l *link) bool { return l.decl.Phase == PhaseRetry })
+}
+
+// meet reports whether there are methods that two links both run for.
+func (c *Chain) meet(a, b *link) bool {
+	return slices.ContainsFunc(c.representatives(), func(m *Method) bool { return a.appliesTo(m) && b.appliesTo(m) })
 }
 
 // proveOrder reports each link that reads state which no link further out has
 // written, for some method.
 func (c *Chain) proveOrder() []error {
 	var errs []error
-	told := make(map[string]bool)
-	for _, m := range c.representatives() {
-		for _, e := range c.proveOrderFor(m) {
-			if text := e.Error(); !told[text] {
-				told[text] = true
-				errs = append(errs, e)
+	methods := c.representatives()
+	for at, reader := range c.links {
+		for _, key := range reader.decl.Reads {
+			if why := c.unproven(at, key, methods); why != "" {
+				errs = append(errs, fmt.Errorf("hauberk: %s: %s reads the state %q before it is written: %s",
+					reader.at, reader.decl.Name, key.Name(), why))
 			}
 		}
 	}
 	return errs
 }
 
-func (c *Chain) proveOrderFor(m *Method) []error {
-	var errs []error
-	var written []*keyID
-	for _, l := range c.links {
-		if !l.appliesTo(m) {
+// unproven says why state is not known to be written when the link at a place
+// reads it, for the first of some methods; or "".
+func (c *Chain) unproven(at int, key StateKey, methods []*Method) string {
+	for _, m := range methods {
+		if c.links[at].appliesTo(m) {
+			if why := c.unwritten(at, key, m); why != "" {
+				return why
+			}
+		}
+	}
+	return ""
+}
+
+// unwritten says why no link has surely written the state when the link at a
+// place reads it in a call of m; or "".
+func (c *Chain) unwritten(at int, key StateKey, m *Method) string {
+	why := "no other link writes it"
+	for i, writer := range c.links {
+		if i == at || !writer.writes(key) {
 			continue
 		}
-		for _, k := range l.decl.Reads {
-			if !slices.Contains(written, k.identity()) {
-				errs = append(errs, c.unwritten(l, k))
-			}
+		fault := c.links[at].doubts(writer, i < at, m)
+		if fault == "" {
+			return ""
 		}
-		if !l.conditional && !l.shadow {
-			for _, k := range l.decl.Writes {
-				written = append(written, k.identity())
-			}
-		}
+		why = fmt.Sprintf("%s (%s), which writes it, %s", writer.decl.Name, writer.at, fault)
 	}
-	return errs
+	return why
 }
 
-// unwritten explains a read before the write, and where the writer stands.
-func (c *Chain) unwritten(reader *link, key StateKey) error {
-	where := "no link writes it"
-	for _, l := range c.links {
-		for _, k := range l.decl.Writes {
-			if k.identity() == key.identity() {
-				where = fmt.Sprintf("%s, which writes it, must run further out, for the same methods and without a condition", l.decl.Name)
-			}
-		}
-	}
-	return fmt.Errorf("hauberk: %s reads the state %q before it is written: %s", reader.decl.Name, key.Name(), where)
+func (l *link) writes(key StateKey) bool {
+	return slices.ContainsFunc(l.decl.Writes, func(k StateKey) bool { return k.identity() == key.identity() })
 }
+
+// doubts says why, when l runs in a call of m, another link may not have run
+// before and enforced what it decided; or "".
+func (l *link) doubts(writer *link, outside bool, m *Method) string {
+	unshared := func(c *condition) bool { return !slices.Contains(l.conditions, c) }
+	switch {
+	case !outside:
+		return "stands further in"
+	case !writer.appliesTo(m):
+		return "does not run for " + m.represented()
+	case slices.ContainsFunc(writer.conditions, unshared):
+		return "runs only under a condition"
+	case writer.shadow && !l.shadow:
+		return "is in shadow"
+	default:
+		return ""
+	}
+}
+
+// other stands in a representative for the names that no pattern has.
+const other = "\x00other"
 
 // representatives returns methods that between them are under every combination
 // of the chain's patterns that a method can be under.
 func (c *Chain) representatives() []*Method {
-	const other = "\x00other" // no pattern names it
-	services := map[string][]string{other: {other}}
+	services := map[string][]string{other: nil}
 	for _, l := range c.links {
 		for _, s := range l.scopes {
 			if s.pattern.service != "" {
@@ -146,7 +179,8 @@ func (c *Chain) representatives() []*Method {
 	}
 	var out []*Method
 	for service, names := range services {
-		for _, name := range append(names, other) {
+		slices.Sort(names)
+		for _, name := range append(slices.Compact(names), other) {
 			if name != "" {
 				out = append(out, &Method{full: "/" + service + "/" + name, service: service, name: name})
 			}
@@ -154,4 +188,16 @@ func (c *Chain) representatives() []*Method {
 	}
 	slices.SortFunc(out, func(a, b *Method) int { return strings.Compare(a.full, b.full) })
 	return out
+}
+
+// represented says which methods a representative stands for.
+func (m *Method) represented() string {
+	switch {
+	case m.service == other:
+		return "the methods that no pattern names"
+	case m.name == other:
+		return "every method of " + m.service
+	default:
+		return m.full
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
@@ -66,7 +65,7 @@ func (s *clientStream) demandMessage(msg any) {
 }
 
 // compete makes one attempt beside others and returns when it has ended.
-func (s *clientStream) compete(ctx context.Context, call *Call, open grpc.Streamer) error {
+func (s *clientStream) compete(ctx context.Context, call *Call, open opener) error {
 	if s.desc.ClientStreams {
 		return errInternal("%s streams its requests, so that attempts cannot run beside each other", call.method.full)
 	}

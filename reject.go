@@ -18,7 +18,7 @@ const DefaultDomain = "github.com/hauberk-rpc/hauberk"
 // Rejection is the error for a call that an interceptor refused. Its status has a
 // google.rpc.ErrorInfo with the reason, and the details it was given. Causes are
 // for errors.Is, errors.As and logs; they never reach the wire.
-type Rejection struct {
+type Rejection struct { //nolint:errname // what an interceptor makes with Reject is a rejection
 	code     codes.Code
 	reason   string
 	message  string
@@ -135,9 +135,10 @@ func (r *Rejection) inDomain(domain string) *Rejection {
 	return &in
 }
 
+// rejectionOf returns the refusal that an error's status is from, or nil.
 func rejectionOf(err error) *Rejection {
-	var r *Rejection
-	errors.As(err, &r)
+	c, _ := errors.AsType[carrier](err)
+	r, _ := c.(*Rejection) //nolint:errorlint // another carrier has a status of its own, whatever it wraps
 	return r
 }
 
@@ -145,16 +146,10 @@ func rejectionOf(err error) *Rejection {
 // in this process, or of a status that came over the wire. It is empty where
 // there is none.
 func Reason(err error) string {
-	if err == nil {
-		return ""
-	}
 	if r := rejectionOf(err); r != nil {
 		return r.reason
 	}
-	if info := errorInfo(err); info != nil {
-		return info.GetReason()
-	}
-	return ""
+	return errorInfo(err).GetReason()
 }
 
 // ReasonDomain returns the domain in the google.rpc.ErrorInfo of an error, or "".
@@ -163,9 +158,6 @@ func ReasonDomain(err error) string {
 }
 
 func errorInfo(err error) *errdetails.ErrorInfo {
-	if err == nil {
-		return nil
-	}
 	for _, d := range StatusOf(err).Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok {
 			return info

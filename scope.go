@@ -9,7 +9,7 @@ import (
 // For runs interceptors only for the methods of a pattern: one method
 // ("shop.v1.Cart/Get"), the methods of a service ("shop.v1.Cart/*"), or all
 // ("*"). A leading slash is optional. It costs nothing at call time. [New]
-// reports a bad pattern.
+// reports a bad pattern. Groups may stand in each other; all must agree.
 func For(pattern string, interceptors ...Interceptor) Interceptor {
 	return newScope("For", pattern, false, interceptors)
 }
@@ -20,11 +20,13 @@ func Except(pattern string, interceptors ...Interceptor) Interceptor {
 }
 
 // When runs interceptors for the calls that condition says yes to. It is asked
-// once a call, when the first of them is reached, and must be safe for
-// concurrent use. What runs only under a condition proves nothing: [New] does
-// not count its writes, [Chain.Coverage] does not count it as authentication.
+// when the first of them is reached, and its answer holds for the others and for
+// further attempts of the call; attempts beside each other may both ask. It must
+// be safe for concurrent use. What runs only under a condition proves little:
+// [New] counts its writes only for links under the same condition, and
+// [Chain.Coverage] does not count it.
 func When(condition func(call *Call) bool, interceptors ...Interceptor) Interceptor {
-	g := &group{name: "When", when: condition, inner: interceptors}
+	g := &group{name: "When", when: newCondition(condition), inner: interceptors}
 	if condition == nil {
 		g.err = errors.New("the condition of When is nil")
 	}
@@ -45,7 +47,7 @@ func newScope(name, text string, except bool, inner []Interceptor) Interceptor {
 type group struct {
 	name  string
 	scope scope
-	when  func(*Call) bool
+	when  *condition // nil stands for the scope
 	inner []Interceptor
 	err   error
 }
@@ -53,6 +55,22 @@ type group struct {
 // Intercept reports a group that was run without a chain.
 func (g *group) Intercept(context.Context, *Call, Next) error {
 	return errInternal("%s works as an argument of hauberk.New, or of another group in it", g.name)
+}
+
+// scope says for which methods a link runs.
+type scope struct {
+	pattern pattern
+	except  bool
+}
+
+func (s scope) matches(m *Method) bool { return s.pattern.matches(m) != s.except }
+
+// String writes the scope as in the source.
+func (s scope) String() string {
+	if s.except {
+		return fmt.Sprintf("Except(%q)", s.pattern)
+	}
+	return fmt.Sprintf("For(%q)", s.pattern)
 }
 
 // condition is asked once a call; the links under it share the answer.
@@ -65,33 +83,25 @@ func newCondition(ask func(*Call) bool) *condition {
 	return &condition{ask: ask, answer: NewKey[bool]("condition")}
 }
 
-func (c *condition) and(ask func(*Call) bool) *condition {
-	return newCondition(func(call *Call) bool { return c.holds(call) && ask(call) })
-}
-
 func (c *condition) holds(call *Call) bool {
 	yes, asked := c.answer.From(call)
 	if !asked {
-		yes = c.ask(call)
-		c.answer.Set(call, yes)
+		yes = c.answer.keep(call, c.ask(call))
 	}
 	return yes
 }
 
-// Intercept never runs: a condition stands in a link only while New builds it.
-func (c *condition) Intercept(ctx context.Context, call *Call, next Next) error {
-	return next(ctx, call)
-}
-
-// conditional is a link under a condition.
+// conditional is a link under conditions.
 type conditional struct {
-	when  *condition
-	inner Interceptor
+	conditions []*condition
+	inner      Interceptor
 }
 
 func (c *conditional) Intercept(ctx context.Context, call *Call, next Next) error {
-	if !c.when.holds(call) {
-		return next(ctx, call)
+	for _, when := range c.conditions {
+		if !when.holds(call) {
+			return next(ctx, call)
+		}
 	}
 	return c.inner.Intercept(ctx, call, next)
 }
@@ -109,14 +119,9 @@ func (s *setting) Intercept(ctx context.Context, call *Call, next Next) error {
 // Public declares methods that need no authentication, for [Chain.Coverage].
 // Patterns are those of [For].
 func Public(patterns ...string) Interceptor {
-	return &setting{func(c *Chain) error {
-		var errs []error
-		for _, text := range patterns {
-			p, err := parsePattern(text)
-			errs = append(errs, err)
-			c.public = append(c.public, p)
-		}
-		return errors.Join(errs...)
+	return &setting{func(c *Chain) (err error) {
+		c.public, err = parsePatterns(c.public, patterns)
+		return err
 	}}
 }
 
@@ -125,16 +130,17 @@ func Public(patterns ...string) Interceptor {
 func ErrorDomain(domain string) Interceptor {
 	return &setting{func(c *Chain) error {
 		if domain == "" {
-			return errors.New("ErrorDomain is empty")
+			return errors.New("ErrorDomain is empty; want a name such as \"shop.example\"")
 		}
 		c.domain = domain
 		return nil
 	}}
 }
 
-// ExposeErrors sends the text of errors that carry no status to the client. By
-// default the client is told UNKNOWN, "unknown error", and the text stays in the
-// process, where links further out see it.
+// ExposeErrors sends the text of errors that carry no status to the client, and
+// the whole text of those that wrap a context error. By default the client is
+// told UNKNOWN, "unknown error", or the context error's own text, and the rest
+// stays in the process, where links further out see it.
 func ExposeErrors() Interceptor {
 	return &setting{func(c *Chain) error {
 		c.exposeErrors = true

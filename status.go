@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -29,20 +30,42 @@ func StatusOf(err error) *status.Status {
 	if err == nil {
 		return nil
 	}
-	var carrier interface{ GRPCStatus() *status.Status }
-	if errors.As(err, &carrier) {
-		if st := carrier.GRPCStatus(); st != nil && st.Code() != codes.OK {
-			return st
-		}
-		return status.New(codes.Unknown, err.Error())
+	if st := carriedBy(err); st != nil {
+		return st
 	}
+	code, _ := plainCode(err)
+	return status.New(code, err.Error())
+}
+
+// carrier is an error with a status: a [Rejection], an error of grpc-go.
+type carrier interface {
+	error
+	GRPCStatus() *status.Status
+}
+
+// carriedBy returns the status that an error brings, that of the first carrier in
+// its tree, or nil. An error cannot mean OK.
+func carriedBy(err error) *status.Status {
+	c, ok := errors.AsType[carrier](err)
+	if !ok {
+		return nil
+	}
+	if st := c.GRPCStatus(); st.Code() != codes.OK {
+		return st
+	}
+	return nil
+}
+
+// plainCode returns the code of an error without a status, and the text that says
+// no more than the code.
+func plainCode(err error) (code codes.Code, text string) {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return status.New(codes.DeadlineExceeded, err.Error())
+		return codes.DeadlineExceeded, context.DeadlineExceeded.Error()
 	case errors.Is(err, context.Canceled):
-		return status.New(codes.Canceled, err.Error())
+		return codes.Canceled, context.Canceled.Error()
 	default:
-		return status.New(codes.Unknown, err.Error())
+		return codes.Unknown, "unknown error"
 	}
 }
 
@@ -56,11 +79,8 @@ func (e *statusError) Error() string              { return e.st.Err().Error() }
 func (e *statusError) GRPCStatus() *status.Status { return e.st }
 func (e *statusError) Unwrap() error              { return e.cause }
 
-// hiddenText is the message of an error without a status, unless the chain says
-// [ExposeErrors].
-const hiddenText = "unknown error"
-
-// toWire turns the outcome of a server chain into what the client is told.
+// toWire turns the outcome of a server chain into what the client is told: no
+// text but that of a status, unless the chain says [ExposeErrors].
 func (p *plan) toWire(err error) error {
 	if err == nil {
 		return nil
@@ -68,26 +88,20 @@ func (p *plan) toWire(err error) error {
 	if r := rejectionOf(err); r != nil {
 		return r.inDomain(p.chain.domain)
 	}
-	st := StatusOf(err)
-	if st.Code() == codes.Unknown && !p.chain.exposeErrors && !carriesStatus(err) {
-		return status.Error(codes.Unknown, hiddenText)
+	if p.chain.exposeErrors || carriedBy(err) != nil {
+		return StatusOf(err).Err()
 	}
-	return st.Err()
-}
-
-func carriesStatus(err error) bool {
-	var carrier interface{ GRPCStatus() *status.Status }
-	return errors.As(err, &carrier)
+	return status.Error(plainCode(err))
 }
 
 // toApplication turns the outcome of a client chain into what the application
 // gets: as it is, except that a context error is given its status.
 func toApplication(err error) error {
-	if err == nil || carriesStatus(err) {
+	if err == nil || carriedBy(err) != nil {
 		return err
 	}
-	if st := StatusOf(err); st.Code() != codes.Unknown {
-		return &statusError{st: st, cause: err}
+	if code, _ := plainCode(err); code != codes.Unknown {
+		return &statusError{st: status.New(code, err.Error()), cause: err}
 	}
 	return err
 }
@@ -117,13 +131,14 @@ func validatePair(key string, values []string) error {
 			return errInternal("illegal metadata key %q: want lower-case letters, digits, '-', '_' and '.'", key)
 		}
 	}
-	if len(key) > 4 && key[len(key)-4:] == "-bin" {
+	if strings.HasSuffix(key, "-bin") {
 		return nil
 	}
 	for _, v := range values {
 		for i := range len(v) {
 			if v[i] < 0x20 || v[i] > 0x7e {
-				return errInternal("illegal value under metadata key %q: want printable ASCII, or a key that ends in \"-bin\"", key)
+				return errInternal("illegal value under metadata key %q: "+
+					"want printable ASCII, or a key that ends in \"-bin\"", key)
 			}
 		}
 	}

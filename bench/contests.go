@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/logging"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
+	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
+)
+
+func inProcessContests() []contest {
+	return []contest{serverUnaryContest(), clientUnaryContest(), clientStreamContest(hauberk.Bidi), clientStreamContest(hauberk.ServerStream), clientStreamContest(hauberk.ClientStream)}
+}
+
+func serverUnaryContest() contest {
+	return contest{
+		name: "unary call on a server",
+		variants: []variant{
+			{"bare handler", func() func() error { return serverUnary(nil, nil) }},
+			{"Hauberk, empty chain", func() func() error { return serverUnary(idleChain(0), nil) }},
+			{"Hauberk, 8 idle links", func() func() error { return serverUnary(idleChain(8), nil) }},
+			{"Hauberk, recovery", func() func() error { return serverUnary(chainOf(recovery.New(recovery.Config{})), nil) }},
+			{"Hauberk, request id without echo", func() func() error { return serverUnary(chainOf(requestid.New(requestid.Config{NoEcho: true})), nil) }},
+			{"Hauberk, metrics", func() func() error { return serverUnary(chainOf(metrics.New(metrics.Config{})), nil) }},
+			{"Hauberk, JSON log", func() func() error { return serverUnary(chainOf(newLogging()), nil) }},
+			{"Hauberk, request id + metrics + JSON log + recovery", func() func() error { return serverUnary(fullChain(requestid.Config{NoEcho: true}), nil) }},
+			{"Hauberk, the same with the id echoed", func() func() error { return serverUnary(fullChain(requestid.Config{}), nil) }},
+			{"go-grpc-middleware, metrics + JSON log + recovery", func() func() error { return serverUnary(nil, middlewareUnary()) }},
+		},
+		budgets: map[string]budget{
+			"Hauberk, empty chain":                                {ns: 200, allocs: 1},
+			"Hauberk, 8 idle links":                               {ns: 200 + 8*15, allocs: 1},
+			"Hauberk, request id + metrics + JSON log + recovery": {ns: 1700, allocs: 6},
+			"Hauberk, the same with the id echoed":                {ns: 2200, allocs: 10},
+		},
+	}
+}
+
+func clientUnaryContest() contest {
+	return contest{
+		name: "unary call on a client",
+		variants: []variant{
+			{"bare connection", func() func() error { return clientCall(nil, hauberk.Unary) }},
+			{"Hauberk, empty chain", func() func() error { return clientCall(idleChain(0), hauberk.Unary) }},
+			{"Hauberk, 8 idle links", func() func() error { return clientCall(idleChain(8), hauberk.Unary) }},
+		},
+		budgets: map[string]budget{
+			"Hauberk, empty chain":  {ns: 200, allocs: 1},
+			"Hauberk, 8 idle links": {ns: 200 + 8*15, allocs: 1},
+		},
+	}
+}
+
+func clientStreamContest(kind hauberk.Kind) contest {
+	limit := budget{ns: 5000, allocs: 8}
+	return contest{
+		name: "stream on a client, open to close: " + kind.String(),
+		variants: []variant{
+			{"bare connection", func() func() error { return clientCall(nil, kind) }},
+			{"Hauberk, 1 idle link", func() func() error { return clientCall(idleChain(1), kind) }},
+			{"Hauberk, 8 idle links", func() func() error { return clientCall(idleChain(8), kind) }},
+		},
+		budgets: map[string]budget{"Hauberk, 1 idle link": limit, "Hauberk, 8 idle links": limit},
+	}
+}
+
+func chainOf(links ...hauberk.Interceptor) *hauberk.Chain { return hauberk.Must(hauberk.New(links...)) }
+
+func idleChain(n int) *hauberk.Chain {
+	var links []hauberk.Interceptor
+	for range n {
+		links = append(links, hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			return next(ctx, call)
+		}))
+	}
+	return chainOf(links...)
+}
+
+func discardJSON() *slog.Logger { return slog.New(slog.NewJSONHandler(io.Discard, nil)) }
+
+func newLogging() hauberk.Interceptor {
+	return logging.New(logging.Config{}, logging.WithLogger(discardJSON()), logging.State("request_id", requestid.Key))
+}
+
+func fullChain(id requestid.Config) *hauberk.Chain {
+	return chainOf(
+		requestid.New(id),
+		metrics.New(metrics.Config{}),
+		newLogging(),
+		recovery.New(recovery.Config{}),
+	)
+}
+
+// registry catches a service description, so that its handlers run without a
+// network.
+type registry struct {
+	desc *grpc.ServiceDesc
+	impl any
+}
+
+func (r *registry) RegisterService(desc *grpc.ServiceDesc, impl any) { r.desc, r.impl = desc, impl }
+
+// fixedService answers every call with the same message.
+type fixedService struct {
+	testpb.UnimplementedTestServiceServer
+}
+
+var fixed = &testpb.Response{Text: "fixed"}
+
+func (fixedService) Unary(context.Context, *testpb.Request) (*testpb.Response, error) {
+	return fixed, nil
+}
+
+// serverUnary serves one unary call behind a chain, a grpc-go interceptor or
+// nothing.
+func serverUnary(chain *hauberk.Chain, interceptor grpc.UnaryServerInterceptor) func() error {
+	var r registry
+	if chain == nil {
+		testpb.RegisterTestServiceServer(&r, fixedService{})
+	} else {
+		testpb.RegisterTestServiceServer(chain.Registrar(&r), fixedService{})
+	}
+	ctx := grpc.NewContextWithServerTransportStream(context.Background(), nullStream{})
+	ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("user-agent", "bench", ":authority", "localhost"))
+	handler := r.desc.Methods[0].Handler
+	dec := func(any) error { return nil }
+	return func() error {
+		_, err := handler(r.impl, ctx, dec, interceptor)
+		return err
+	}
+}
+
+// nullStream takes headers and trailers and forgets them.
+type nullStream struct{}
+
+func (nullStream) Method() string               { return testpb.TestService_Unary_FullMethodName }
+func (nullStream) SetHeader(metadata.MD) error  { return nil }
+func (nullStream) SendHeader(metadata.MD) error { return nil }
+func (nullStream) SetTrailer(metadata.MD) error { return nil }
+
+// stubConn answers every call at once.
+type stubConn struct{}
+
+func (stubConn) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return nil }
+
+func (stubConn) NewStream(ctx context.Context, _ *grpc.StreamDesc, _ string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+	return &stubStream{ctx: ctx, left: 1}, nil
+}
+
+type stubStream struct {
+	ctx  context.Context
+	left int
+}
+
+func (s *stubStream) Context() context.Context   { return s.ctx }
+func (*stubStream) Header() (metadata.MD, error) { return nil, nil }
+func (*stubStream) Trailer() metadata.MD         { return nil }
+func (*stubStream) CloseSend() error             { return nil }
+func (*stubStream) SendMsg(any) error            { return nil }
+
+func (s *stubStream) RecvMsg(any) error {
+	if s.left == 0 {
+		return io.EOF
+	}
+	s.left--
+	return nil
+}
+
+// clientCall makes one call on a connection that answers at once.
+func clientCall(chain *hauberk.Chain, kind hauberk.Kind) func() error {
+	var conn grpc.ClientConnInterface = stubConn{}
+	if chain != nil {
+		conn = chain.ClientConn(conn)
+	}
+	ctx := context.Background()
+	req, resp := &testpb.Request{}, &testpb.Response{}
+	method := hauberktest.FullMethod(kind)
+	if kind == hauberk.Unary {
+		return func() error { return conn.Invoke(ctx, method, req, resp) }
+	}
+	desc := &grpc.StreamDesc{ClientStreams: kind.ClientStreams(), ServerStreams: kind.ServerStreams()}
+	return func() error {
+		stream, err := conn.NewStream(ctx, desc, method)
+		if err != nil {
+			return err
+		}
+		if err := stream.SendMsg(req); err != nil {
+			return err
+		}
+		if err := stream.CloseSend(); err != nil {
+			return err
+		}
+		return receiveAll(stream, resp, kind.ServerStreams())
+	}
+}
+
+func receiveAll(stream grpc.ClientStream, resp any, many bool) error {
+	for {
+		err := stream.RecvMsg(resp)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil || !many {
+			return err
+		}
+	}
+}

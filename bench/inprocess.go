@@ -1,0 +1,98 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// sample is one measurement of one variant.
+type sample struct {
+	ns     float64
+	allocs int64
+	bytes  int64
+}
+
+// variant is something to measure in this process.
+type variant struct {
+	name string
+	make func() func() error // one call
+}
+
+// contest is variants measured in turn. The first is the bare call, which the
+// others are compared with.
+type contest struct {
+	name     string
+	variants []variant
+	budgets  map[string]budget
+}
+
+// budget is what a variant may cost beyond the bare call; zero is no limit.
+type budget struct {
+	ns     float64
+	allocs int64
+	perOne int // the variant has this many links, and ns is for each of them
+}
+
+// measureInProcess runs all contests, one variant after the other in each round.
+func measureInProcess(size sizes) []row {
+	_ = flag.Set("test.benchtime", size.benchtime.String())
+	var rows []row
+	for _, c := range inProcessContests() {
+		samples := make([][]sample, len(c.variants))
+		for range size.rounds {
+			for i, v := range c.variants {
+				samples[i] = append(samples[i], measure(v))
+			}
+		}
+		rows = append(rows, c.rows(samples)...)
+	}
+	return rows
+}
+
+func measure(v variant) sample {
+	call := v.make()
+	r := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := call(); err != nil {
+				b.Fatal(v.name, err)
+			}
+		}
+	})
+	return sample{float64(r.T.Nanoseconds()) / float64(r.N), r.AllocsPerOp(), r.AllocedBytesPerOp()}
+}
+
+// rows compares each variant with the bare one, round by round.
+func (c contest) rows(samples [][]sample) []row {
+	var rows []row
+	for i, v := range c.variants {
+		var beyond, ns []float64
+		for round, s := range samples[i] {
+			ns = append(ns, s.ns)
+			beyond = append(beyond, s.ns-samples[0][round].ns)
+		}
+		last, bare := samples[i][len(samples[i])-1], samples[0][len(samples[0])-1]
+		r := row{
+			Contest: c.name, Variant: v.name, Unit: "ns/call",
+			Median: median(ns), Beyond: median(beyond),
+			Allocs: last.allocs, AllocsBeyond: last.allocs - bare.allocs, Rounds: len(ns),
+		}
+		if b, ok := c.budgets[v.name]; ok {
+			r.judge(b)
+		}
+		fmt.Println("  ", r)
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
+	if n := len(sorted); n%2 == 0 {
+		return (sorted[n/2-1] + sorted[n/2]) / 2
+	}
+	return sorted[len(sorted)/2]
+}

@@ -1,0 +1,198 @@
+package hauberk
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// builder collects the links of a chain and what is wrong with them.
+type builder struct {
+	chain *Chain
+	at    string // the place of what is added
+	errs  []error
+}
+
+func (b *builder) fail(err error) {
+	b.errs = append(b.errs, fmt.Errorf("hauberk: %s: %w", b.at, err))
+}
+
+// add adds an interceptor that stands under the scopes and conditions of under.
+func (b *builder) add(x Interceptor, under link) {
+	if isNil(x) {
+		b.fail(errNil(x))
+		return
+	}
+	switch x := x.(type) {
+	case *group:
+		b.addGroup(x, under)
+	case *setting:
+		b.addSetting(x, under)
+	default:
+		b.addLink(x, under)
+	}
+}
+
+func (b *builder) addGroup(g *group, under link) {
+	if g.err != nil {
+		b.fail(g.err)
+	}
+	if len(g.inner) == 0 {
+		b.fail(fmt.Errorf("%s has no interceptors", g.name))
+	}
+	if g.when != nil {
+		under.conditions = append(slices.Clip(under.conditions), g.when)
+	} else {
+		under.scopes = append(slices.Clip(under.scopes), g.scope)
+	}
+	at := b.at
+	for i, x := range g.inner {
+		b.at = fmt.Sprintf("%s: %s: interceptor %d", at, g.name, i+1)
+		b.add(x, under)
+	}
+	b.at = at
+}
+
+func (b *builder) addSetting(s *setting, under link) {
+	if len(under.scopes)+len(under.conditions) > 0 {
+		b.fail(errSettingInside)
+	} else if err := s.set(b.chain); err != nil {
+		b.fail(err)
+	}
+}
+
+// addLink adds one interceptor, which may have a name of its own.
+func (b *builder) addLink(x Interceptor, l link) {
+	l.at, l.decl = b.at, declarationOf(x)
+	l.interceptor, _ = unname(x)
+	for _, err := range l.check() {
+		b.fail(fmt.Errorf("%s: %w", l.decl.Name, err))
+	}
+	if s, ok := l.interceptor.(*Shadowed); ok {
+		l.shadow = true
+		l.interceptor = &shadowLink{s, l.decl.Name}
+	}
+	if len(l.conditions) > 0 {
+		l.interceptor = &conditional{l.conditions, l.interceptor}
+	}
+	b.chain.links = append(b.chain.links, &l)
+}
+
+// check returns what is wrong with a link by itself.
+func (l *link) check() []error {
+	if err := checkSingle(l.interceptor); err != nil {
+		return []error{err}
+	}
+	errs := slices.DeleteFunc([]error{l.decl.Err, checkKeys(l.decl)}, func(err error) bool { return err == nil })
+	if _, guards := l.interceptor.(Guard); guards && len(l.conditions) > 0 {
+		errs = append(errs, errGuardInWhen)
+	}
+	return errs
+}
+
+// checkSingle refuses what New takes and is not one interceptor, where one is
+// needed.
+func checkSingle(x Interceptor) error {
+	switch inner := x.(type) {
+	case *group:
+		return fmt.Errorf("%s is not one interceptor: name or shadow those inside it", inner.name)
+	case *setting:
+		return errSettingInside
+	}
+	if isNil(x) {
+		return errNil(x)
+	}
+	return nil
+}
+
+func checkKeys(d Declaration) error {
+	for _, k := range slices.Concat(d.Reads, d.Writes) {
+		if k == nil || k.identity() == nil {
+			return errors.New("it declares a key that hauberk.NewKey did not make")
+		}
+	}
+	return nil
+}
+
+var errSettingInside = errors.New("Public, ErrorDomain, ExposeErrors and TrustedHops hold for a whole chain: " +
+	"they are arguments of hauberk.New itself")
+
+var errGuardInWhen = errors.New("it guards whole calls against panics, so it cannot stand under a When: " +
+	"use For or Except")
+
+func errNil(x Interceptor) error {
+	if x == nil {
+		return errors.New("the interceptor is nil")
+	}
+	return fmt.Errorf("the interceptor is a nil %T", x)
+}
+
+func isNil(x Interceptor) bool {
+	if x == nil {
+		return true
+	}
+	v := reflect.ValueOf(x)
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return v.IsNil()
+	default:
+		return false
+	}
+}
+
+// unname returns an interceptor without the names it was given by [Named], and
+// the outermost of these.
+func unname(x Interceptor) (inner Interceptor, name string) {
+	for {
+		n, ok := x.(*named)
+		if !ok {
+			return x, name
+		}
+		if name == "" {
+			name = n.name
+		}
+		x = n.Interceptor
+	}
+}
+
+// declarationOf returns what an interceptor says of itself, with a name.
+func declarationOf(x Interceptor) Declaration {
+	x, name := unname(x)
+	var d Declaration
+	if declarer, ok := x.(Declarer); ok && !isNil(x) {
+		d = declarer.Declare()
+	}
+	if name != "" {
+		d.Name = name
+	}
+	if d.Name == "" {
+		d.Name = typeName(x)
+	}
+	return d
+}
+
+// typeName is the package of an interceptor's type, if that is not the
+// program's own, else the type.
+func typeName(x Interceptor) string {
+	t := reflect.TypeOf(x)
+	if t == nil {
+		return "nil"
+	}
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	name := t.Name()
+	pkg, _, _ := strings.Cut(t.String(), ".")
+	switch {
+	case t == reflect.TypeFor[Func]():
+		return "func"
+	case name == "":
+		return t.String()
+	case pkg == "main" || strings.HasSuffix(pkg, "_test"):
+		return name
+	default:
+		return pkg
+	}
+}
