@@ -1,0 +1,34 @@
+// Package examples_test holds the guides against the code that they show.
+package examples_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestGuides finds the Go blocks of a guide that name a file in that file.
+func TestGuides(t *testing.T) {
+	block := regexp.MustCompile("(?s)<!-- from (\\S+) -->\n```go\n(.*?)```")
+	for _, guide := range []string{"../docs/first-interceptor.md", "../README.md"} {
+		text, err := os.ReadFile(guide)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := block.FindAllStringSubmatch(string(text), -1)
+		if len(blocks) == 0 {
+			t.Errorf("%s: no Go block names its file", guide)
+		}
+		for _, b := range blocks {
+			source, err := os.ReadFile("../examples/" + strings.TrimPrefix(b[1], "examples/"))
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			if !strings.Contains(string(source), b[2]) {
+				t.Errorf("%s: this is not in %s:\n%s", guide, b[1], b[2])
+			}
+		}
+	}
+}
