@@ -13,12 +13,13 @@ func main() {
 	role := flag.String("role", "", "run as one of the processes under load (used by bench itself)")
 	upstream := flag.String("upstream", "", "where a proxy forwards to (used by bench itself)")
 	short := flag.Bool("short", false, "fewer and shorter samples: a check that everything runs, not figures to quote")
+	only := flag.String("only", "", "measure only this part: process, servers or proxies; nothing is written")
 	flag.Parse()
 	if *role != "" {
 		exitOn(serveRole(*role, *upstream))
 		return
 	}
-	exitOn(run(sizesFor(*short)))
+	exitOn(run(sizesFor(*short), *only))
 }
 
 func exitOn(err error) {
@@ -43,21 +44,35 @@ func sizesFor(short bool) sizes {
 	return sizes{rounds: 15, benchtime: 60 * time.Millisecond, pairs: 20, calls: 6000}
 }
 
-func run(size sizes) error {
+// part is one kind of measurement.
+type part struct {
+	name    string
+	measure func(size sizes) ([]row, error)
+}
+
+func parts() []part {
+	return []part{
+		{"process", func(size sizes) ([]row, error) { return measureInProcess(size), nil }},
+		{"servers", func(size sizes) ([]row, error) { return measureProcesses(size, serverContest()) }},
+		{"proxies", func(size sizes) ([]row, error) { return measureProcesses(size, proxyContest()) }},
+	}
+}
+
+func run(size sizes, only string) error {
 	report := newReport(size)
-	fmt.Println("in this process …")
-	report.add(measureInProcess(size)...)
-	fmt.Println("servers …")
-	rows, err := measureProcesses(size, serverContest())
-	if err != nil {
-		return err
+	for _, p := range parts() {
+		if only != "" && only != p.name {
+			continue
+		}
+		fmt.Println(p.name)
+		rows, err := p.measure(size)
+		if err != nil {
+			return err
+		}
+		report.add(rows...)
 	}
-	report.add(rows...)
-	fmt.Println("proxies …")
-	rows, err = measureProcesses(size, proxyContest())
-	if err != nil {
-		return err
+	if only != "" {
+		return nil
 	}
-	report.add(rows...)
 	return report.write()
 }

@@ -37,6 +37,7 @@ func serverContest() processContest {
 		{name: "bare grpc-go", role: "server-bare"},
 		{name: "Hauberk, request id + metrics + JSON log + recovery", role: "server-hauberk", ratio: 1.06},
 		{name: "go-grpc-middleware, metrics + JSON log + recovery", role: "server-middleware"},
+		{name: "bare grpc-go with as many stream workers as Hauberk", role: "server-bare-workers"},
 	}}
 }
 

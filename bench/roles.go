@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -55,6 +56,8 @@ func newRole(role, upstream string) (server, error) {
 	switch role {
 	case "server-bare":
 		return withService(grpc.NewServer()), nil
+	case "server-bare-workers":
+		return withService(grpc.NewServer(grpc.NumStreamWorkers(uint32(max(8, 4*runtime.GOMAXPROCS(0)))))), nil
 	case "server-hauberk":
 		return withService(fullChain(requestid.Config{NoEcho: true}).NewServer()), nil
 	case "server-middleware":
