@@ -132,7 +132,7 @@ func (u *clientUnary) replyOf(call *Call) (any, error) {
 	if call.root == nil {
 		return u.reply, nil
 	}
-	return newLike(u.reply)
+	return typeOf(u.reply).make()
 }
 
 // again reports whether a unary call can be made again: always.

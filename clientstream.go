@@ -43,6 +43,7 @@ type clientStream struct {
 	replies   []any
 	delivered bool // the single response was
 	restart   *tap // where the next attempt replays from
+	demand    demand
 	race      *race
 	outer     *attempt // of the part inside an adapter: the attempt that it is the wire of
 
@@ -312,9 +313,8 @@ func (s *clientStream) CloseSend() error {
 // Header returns the response header when it has come; nil if the call ended
 // without one.
 func (s *clientStream) Header() (metadata.MD, error) {
-	s.demandHeader()
 	for {
-		att, err := s.awaitAttempt(false)
+		att, err := s.awaitAttempt(nil)
 		if att == nil {
 			return s.finalHeader(), err
 		}
@@ -359,11 +359,16 @@ func (s *clientStream) commit() {
 	s.committed = true
 }
 
-// awaitAttempt returns an attempt to receive from, or none when the chain has
-// returned, or if ctx ends before it started.
-func (s *clientStream) awaitAttempt(receiving bool) (*attempt, error) {
+// awaitAttempt returns an attempt to receive msg from, or the header if msg is nil;
+// none when the chain has returned, or if ctx ends before it started.
+func (s *clientStream) awaitAttempt(msg any) (*attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.current != nil {
+		s.current.busy = msg != nil
+		return s.current, nil
+	}
+	s.want(msg)
 	if !s.started {
 		stop := context.AfterFunc(s.ctx, func() {
 			s.mu.Lock()
@@ -379,7 +384,7 @@ func (s *clientStream) awaitAttempt(receiving bool) (*attempt, error) {
 		s.cond.Wait()
 	}
 	if s.current != nil {
-		s.current.busy = receiving
+		s.current.busy = msg != nil
 	}
 	return s.current, nil
 }
@@ -387,9 +392,8 @@ func (s *clientStream) awaitAttempt(receiving bool) (*attempt, error) {
 // RecvMsg receives a message for the application. It returns io.EOF at the end
 // of a call that is OK, and otherwise the error of the chain.
 func (s *clientStream) RecvMsg(msg any) error {
-	s.demandMessage(msg)
 	for {
-		att, err := s.awaitAttempt(true)
+		att, err := s.awaitAttempt(msg)
 		if err != nil {
 			return err
 		}

@@ -10,58 +10,43 @@ import (
 // race is what attempts beside each other share: which of them the application
 // receives from. It is guarded by the stream's mutex.
 type race struct {
-	demand     chan struct{} // closed when the application wants something
-	wantHeader bool
-	like       any // a message of the type that the application receives into
-	likeErr    error
-	demanded   bool
-	winner     *attempt
-	attempts   []*attempt
+	demanded chan struct{} // closed when the application wants something
+	winner   *attempt
+	attempts []*attempt
 }
 
+// demand is what the application waits for: attempts beside each other receive
+// nothing ahead of that.
+type demand struct {
+	made    bool
+	header  bool
+	message messageType
+}
+
+// racing returns the race, from the first attempt that runs beside others on.
+// The lock is held.
 func (s *clientStream) racing() *race {
 	if s.race == nil {
-		s.race = &race{demand: make(chan struct{})}
+		s.race = &race{demanded: make(chan struct{})}
+		if s.demand.made {
+			close(s.race.demanded)
+		}
 	}
 	return s.race
 }
 
-// want lets the attempts receive. The lock is held.
-func (r *race) want() {
-	if !r.demanded {
-		r.demanded = true
-		close(r.demand)
+// want notes that the application waits for a message like msg or (nil) the
+// header. The lock is held.
+func (s *clientStream) want(msg any) {
+	if msg == nil {
+		s.demand.header = true
+	} else if s.demand.message == (messageType{}) {
+		s.demand.message = typeOf(msg)
 	}
-}
-
-// demandHeader and demandMessage note what the application waits for: nothing is
-// received ahead of that.
-func (s *clientStream) demandHeader() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.race == nil && s.started && s.current != nil || s.desc.ClientStreams {
-		return
+	if !s.demand.made && s.race != nil {
+		close(s.race.demanded)
 	}
-	r := s.racing()
-	r.wantHeader = true
-	r.want()
-}
-
-func (s *clientStream) demandMessage(msg any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.race == nil && s.current != nil || s.done || s.desc.ClientStreams {
-		return
-	}
-	r := s.racing()
-	if r.like == nil {
-		// One of its own: the application's message is written while attempts that
-		// have lost still look at the type.
-		if r.like, r.likeErr = newLike(msg); r.likeErr != nil {
-			r.like = msg
-		}
-	}
-	r.want()
+	s.demand.made = true
 }
 
 // compete makes one attempt beside others and returns when it has ended.
@@ -109,7 +94,7 @@ func (s *clientStream) lost(att *attempt) bool {
 // receiveFirst receives what decides the race, once the application wants it.
 func (s *clientStream) receiveFirst(att *attempt) {
 	select {
-	case <-s.race.demand:
+	case <-s.race.demanded:
 	case <-att.over:
 		return
 	case <-att.ctx.Done():
@@ -140,18 +125,16 @@ func (s *clientStream) receiveFirst(att *attempt) {
 func (s *clientStream) prepare(att *attempt, hasHeader bool) (msg any, won bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if hasHeader && s.race.wantHeader {
+	if hasHeader && s.demand.header {
 		s.win(att)
 		return nil, true, nil
 	}
-	if s.race.like == nil {
+	if s.demand.message == (messageType{}) {
 		return new(emptypb.Empty), false, nil // no header: there is no message either
 	}
-	if err := s.race.likeErr; err != nil {
+	if msg, err = s.demand.message.make(); err != nil {
 		att.endLocked(err)
-		return nil, false, err
 	}
-	msg, err = newLike(s.race.like)
 	return msg, false, err
 }
 

@@ -3,6 +3,7 @@ package hauberk
 import (
 	"context"
 	"reflect"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -17,21 +18,27 @@ import (
 // ends the call with INTERNAL. Messages that a method with server streaming has
 // already delivered stay delivered; the replies follow them.
 func (c *Call) Reply(msgs ...any) error {
-	c.fresh = true
-	c.response = nil
-	for _, m := range msgs {
-		if m == nil {
-			return errInternal("Reply was given a nil message")
-		}
+	c.takeBackReply()
+	if err := c.checkReply(msgs); err != nil {
+		c.fail(err)
+		return err
 	}
+	c.fresh = true
 	if c.method.kind.ServerStreams() {
 		c.lazy().replies = msgs
-		return nil
+	} else {
+		c.response = msgs[0]
 	}
-	if len(msgs) != 1 {
+	return nil
+}
+
+func (c *Call) checkReply(msgs []any) error {
+	if slices.Contains(msgs, nil) {
+		return errInternal("Reply was given a nil message")
+	}
+	if !c.method.kind.ServerStreams() && len(msgs) != 1 {
 		return errInternal("Reply was given %d messages for %s, which has one response", len(msgs), c.method.full)
 	}
-	c.response = msgs[0]
 	return nil
 }
 
@@ -41,11 +48,14 @@ func (c *Call) Reply(msgs ...any) error {
 func (c *Call) Response() any { return c.response }
 
 // Read returns the request of a method without client streaming, before next, as
-// the links further out have made it. On a server it reads the request, which
-// may block until ctx is done, and fails with the status of a request that
-// cannot be read; read once, the request is kept. It fails with INTERNAL on
-// methods with client streaming, and on a server where the request's type is not
-// known. The request is not to be changed; change it in a hook.
+// the links further out have made it. On a server it reads the request; read
+// once, the request is kept. It may block until it has come or the call's own
+// context is done: ctx cannot end it sooner, as with a handler's RecvMsg. Where
+// the request cannot be read Read fails with the status of that, which grpc-go
+// has then sent to the client already. It fails with INTERNAL on methods with
+// client streaming, and on a server where the request's type is not known, or
+// once its handler has begun. The request is not to be changed; change it in a
+// hook.
 func (c *Call) Read(ctx context.Context) (any, error) {
 	if c.method.kind.ClientStreams() {
 		return nil, errInternal("Read is for methods with a single request; %s streams its requests: use OnReceive", c.method.full)
@@ -90,7 +100,7 @@ func (c *Call) needResponse() error {
 
 // assign copies a message into another of the same type.
 func assign(dst, src any) error {
-	if dst == src {
+	if same(dst, src) {
 		return nil
 	}
 	to, isProto := dst.(proto.Message)
@@ -100,22 +110,24 @@ func assign(dst, src any) error {
 		proto.Merge(to, from)
 		return nil
 	}
-	to1, from1 := reflect.ValueOf(dst), reflect.ValueOf(src)
-	if !isProto && to1.Type() == from1.Type() && to1.Kind() == reflect.Pointer && !to1.IsNil() && !from1.IsNil() {
-		to1.Elem().Set(from1.Elem())
+	if !isProto && reflect.TypeOf(dst) == reflect.TypeOf(src) && isPointer(dst) && isPointer(src) {
+		reflect.ValueOf(dst).Elem().Set(reflect.ValueOf(src).Elem())
 		return nil
 	}
 	return errInternal("the message is a %T; the application wants a %T", src, dst)
 }
 
-// newLike returns a new message of the type of msg, a pointer.
-func newLike(msg any) (any, error) {
-	if m, ok := msg.(proto.Message); ok {
-		return m.ProtoReflect().New().Interface(), nil
+// same reports whether two messages are one. Those of other codecs than protobuf
+// need not be comparable.
+func same(a, b any) bool {
+	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
+	if va.Kind() != reflect.Pointer && va.Kind() != reflect.Map {
+		return false
 	}
-	t := reflect.TypeOf(msg)
-	if t == nil || t.Kind() != reflect.Pointer {
-		return nil, errInternal("cannot make a second message of type %T", msg)
-	}
-	return reflect.New(t.Elem()).Interface(), nil
+	return va.Kind() == vb.Kind() && va.Type() == vb.Type() && va.Pointer() == vb.Pointer()
+}
+
+func isPointer(msg any) bool {
+	v := reflect.ValueOf(msg)
+	return v.Kind() == reflect.Pointer && !v.IsNil()
 }

@@ -1,0 +1,118 @@
+# What this repository can do; `make help` lists it. Anything longer than a few lines is in scripts/.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS   += --no-print-directory
+
+BIN         := .tools/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+FUZZTIME  ?= 10m # for each target of `make fuzz`
+SOAKTIME  ?= 10m # for each test of `make soak`
+TESTFLAGS ?=     # further flags of go test, such as -run TestName
+DEMO_ARGS ?=     # arguments of `hauberk demo`
+
+.PHONY: all
+all: lint test
+
+##@ Every day
+
+.PHONY: test
+test: ## vet and test every module, with the race detector (needs gcc and python3; e2e included)
+	@scripts/ensure.sh gcc python3
+	@scripts/test.sh -race -shuffle=on $(strip $(TESTFLAGS))
+
+.PHONY: test-short
+test-short: ## test every module quickly: -short, no race detector
+	@scripts/ensure.sh python3
+	@scripts/test.sh -short $(strip $(TESTFLAGS))
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint ## golangci-lint over every module, shellcheck, least versions of dependencies
+	@scripts/ensure.sh shellcheck
+	shellcheck scripts/*.sh .ci/run
+	@scripts/check-min-versions.sh
+	@scripts/lint.sh
+
+.PHONY: fmt
+fmt: $(BIN)/golangci-lint ## format all Go code
+	golangci-lint fmt
+
+.PHONY: examples
+examples: ## vet, test and run every program in examples/
+	@scripts/examples.sh
+
+.PHONY: demo
+demo: ## run the demo; pass arguments in DEMO_ARGS
+	go run ./cmd/hauberk demo $(strip $(DEMO_ARGS))
+
+##@ Long runs
+
+.PHONY: e2e
+e2e: ## black-box tests on the built binary and real peers (needs python3)
+	@scripts/ensure.sh python3
+	go test ./e2e/... -count=1 $(strip $(TESTFLAGS))
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (10m)
+	@scripts/fuzz.sh $(strip $(FUZZTIME))
+
+.PHONY: fuzz-short
+fuzz-short: ## run every fuzz target for 10s, as CI does
+	@scripts/fuzz.sh 10s
+
+.PHONY: soak
+soak: ## run every TestSoak… for SOAKTIME (10m) each
+	@scripts/soak.sh $(strip $(SOAKTIME))
+
+.PHONY: bench
+bench: ## benchmarks beside other libraries, in one run, as ratios
+	cd bench && go run .
+
+##@ Generated code and modules
+
+.PHONY: generate
+generate: $(BIN)/protoc $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## generate Go code from every .proto
+	@scripts/generate.sh
+
+.PHONY: checkgenerate
+checkgenerate: $(BIN)/protoc $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## generate, and fail if that changed a file
+	@scripts/checkgenerate.sh
+
+.PHONY: apidiff
+apidiff: $(BIN)/apidiff ## what changed in the public API since the last tag
+	@scripts/apidiff.sh
+
+.PHONY: tidy
+tidy: ## go mod tidy in every module
+	@for dir in $$(scripts/modules.sh); do echo "go -C $$dir mod tidy"; go -C "$$dir" mod tidy; done
+
+.PHONY: tools
+tools: $(addprefix $(BIN)/,golangci-lint protoc protoc-gen-go protoc-gen-go-grpc benchstat apidiff) ## build every tool
+
+.PHONY: clean
+clean: ## remove what make built and installed in this folder
+	rm -rf bin coverage.out .tools e2e/.venv
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@ / {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Tools are pinned in tools/go.mod and built once; again when that file or the Go release changes.
+
+.tools/go-version: FORCE
+	@mkdir -p $(@D); v=$$(go env GOVERSION); [ "$$(cat $@ 2>/dev/null)" = "$$v" ] || echo "$$v" >$@
+
+$(BIN)/%: tools/go.mod tools/go.sum .tools/go-version
+	@echo "building $* (once)"
+	@GOBIN=$(CURDIR)/$(BIN) go -C tools install "$$(go -C tools list tool | grep '/$*$$')"
+	@touch $@
+
+$(BIN)/protoc: tools/protoc-requirements.txt
+	@scripts/ensure-protoc.sh
+
+.PHONY: FORCE
+FORCE:

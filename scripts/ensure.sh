@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Makes sure that commands are there: ensure.sh gcc python3 …
+# Installs the Debian packages of those that are missing where it may (root, or sudo without a password),
+# and otherwise says what is missing and exits 1.
+set -euo pipefail
+
+# Prints the Debian packages that a command needs.
+packages() {
+  case $1 in
+    gcc) echo gcc libc6-dev ;;
+    python3) echo python3 python3-venv ;;
+    *) echo "$1" ;;
+  esac
+}
+
+# Says whether a command is there with all that it is needed for.
+works() {
+  case $1 in
+    # -race needs a C compiler with the C library's headers.
+    gcc) echo '#include <stdlib.h>' | "$(go env CC)" -fsyntax-only -x c - 2>/dev/null ;;
+    # Debian packs the parts that make virtual environments separately.
+    python3) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
+    *) command -v "$1" >/dev/null ;;
+  esac
+}
+
+# Runs apt-get as root, if that is possible.
+apt() {
+  if [ "$(id -u)" = 0 ]; then
+    DEBIAN_FRONTEND=noninteractive apt-get "$@"
+  else
+    sudo -n DEBIAN_FRONTEND=noninteractive apt-get "$@"
+  fi
+}
+
+can_install() {
+  command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }
+}
+
+wanted=() lacking=()
+for cmd in "$@"; do
+  if ! works "$cmd"; then
+    lacking+=("$cmd")
+    read -ra more <<<"$(packages "$cmd")"
+    wanted+=("${more[@]}")
+  fi
+done
+[ "${#lacking[@]}" -gt 0 ] || exit 0
+
+if can_install; then
+  echo "installing ${wanted[*]} (for ${lacking[*]})"
+  { apt update -qq && apt install -y -qq --no-install-recommends "${wanted[@]}"; } >&2 || true
+fi
+
+missing=()
+for cmd in "${lacking[@]}"; do
+  works "$cmd" || missing+=("$cmd")
+done
+[ "${#missing[@]}" -gt 0 ] || exit 0
+echo "missing: ${missing[*]}. On Debian or Ubuntu: sudo apt-get install ${wanted[*]}" >&2
+exit 1

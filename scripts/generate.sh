@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Generates Go code beside every .proto file of the repository. Files under e2e/ without a go_package are for
+# peers in other languages and are left out. `make generate` brings protoc and its plugins.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+files=()
+while read -r file; do
+  if [ ! -f "$file" ]; then
+    continue # deleted, not yet committed
+  elif grep -q '^option go_package = "github.com/hauberk-rpc/hauberk/' "$file"; then
+    files+=("$file")
+  elif [[ $file != e2e/* ]]; then
+    echo "$file: has no go_package within github.com/hauberk-rpc/hauberk" >&2
+    exit 1
+  fi
+done < <(git ls-files --cached --others --exclude-standard -- '*.proto')
+
+[ "${#files[@]}" -gt 0 ] || exit 0
+printf 'generating from %s\n' "${files[@]}"
+protoc -I. \
+  --go_out=. --go_opt=paths=source_relative \
+  --go-grpc_out=. --go-grpc_opt=paths=source_relative \
+  "${files[@]}"

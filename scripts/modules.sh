@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Prints the folder of each Go module of this repository, one a line, the root first.
+# modules.sh --code leaves out tools/, which only pins tools.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+find . -name go.mod \
+  -not -path './.*/*' -not -path '*/testdata/*' -not -path '*/node_modules/*' -not -path '*/.venv/*' |
+  sed 's|/go\.mod$||' | LC_ALL=C sort |
+  if [ "${1-}" = --code ]; then grep -vx './tools'; else cat; fi
