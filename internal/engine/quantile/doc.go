@@ -1,0 +1,40 @@
+// Package quantile keeps the distribution of durations in a fixed 4 KiB: a
+// [Histogram] that many goroutines record into without a lock and without an
+// allocation, and that answers count, sum, mean and any quantile.
+//
+// # Method
+//
+// Buckets are logarithmic: each power of two of nanoseconds is cut into 27
+// buckets whose edges have the constant ratio γ = 2^(1/27), and a bucket
+// answers with the point whose relative error is the same at both its edges,
+// (γ-1)/(γ+1) = 1.284 %. That guarantee and its proof are DDSketch's (Masson,
+// Rim, Lee: "DDSketch: A fast and fully-mergeable quantile sketch with
+// relative-error guarantees", PVLDB 12(12), 2019). The fixed array
+// over a fixed range, found with a count of leading zeros in place of a
+// logarithm, is HdrHistogram's (Gil Tene, https://hdrhistogram.org); a table of
+// 64 entries turns its linear steps into exact logarithmic ones.
+//
+// # Errors
+//
+//   - From 1 µs up to [Max] (18 min 19.5 s) a quantile is within
+//     [RelativeError], 1.31 %, of the recorded duration of that rank; from
+//     100 µs up within 1.284 %.
+//   - Below 1 µs it is within 128 ns.
+//   - Negative durations count as 0. A duration of [Max] or more is counted,
+//     and enters sum and mean, in full, but a quantile that falls on it is Max.
+//   - Count and sum are exact, and so is the mean, truncated to 1 ns.
+//
+// # Why counters of 39 bits
+//
+// Nine decades at 2 % need 519 buckets, which as uint64 are 4152 bytes; as
+// uint32 they would wrap after 4.3e9 calls. A counter here is a uint32 that
+// carries into a byte stored apart: 5 bytes, 816 buckets, and room for 5.4e11
+// recordings in each bucket, two months at 100,000 a second if every call took
+// the same time. There a bucket stops, it never wraps: Count is then a lower
+// bound, and Mean an upper one.
+//
+// # Concurrency
+//
+// All methods of Histogram may be called at once from any goroutine. A
+// [Snapshot] is a plain value.
+package quantile

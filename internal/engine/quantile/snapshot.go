@@ -1,0 +1,67 @@
+package quantile
+
+import (
+	"math"
+	"math/bits"
+	"time"
+)
+
+// Snapshot is a copy of a [Histogram], for reading several figures that belong
+// together. It is a value of 6.5 KB: hold it in a variable and pass a pointer.
+// The zero value is that of a Histogram without recordings.
+type Snapshot struct {
+	counts    [buckets]uint64
+	count     uint64
+	sum       uint64 // ns, modulo 2^64
+	sumHalves uint64 // sum divided by 2^63; its lowest bit is sum's highest
+}
+
+// Quantile returns the duration of rank ceil(q·Count) among those recorded,
+// counted from 1 in ascending order, within the errors of the package. A q
+// below 0 is taken as 0, the least, above 1 as 1, the greatest. It returns 0
+// when q is NaN or nothing is recorded.
+func (s *Snapshot) Quantile(q float64) time.Duration {
+	if s.count == 0 || math.IsNaN(q) {
+		return 0
+	}
+	rank := s.rank(q)
+	for i, n := range &s.counts {
+		if rank <= n {
+			return value(i)
+		}
+		rank -= n
+	}
+	return Max // not reached: the counts add up to count, and rank is no more
+}
+
+// rank returns the rank of q, in 1..count; count must not be 0.
+func (s *Snapshot) rank(q float64) uint64 {
+	rank := math.Ceil(min(max(q, 0), 1) * float64(s.count))
+	return min(max(uint64(rank), 1), s.count)
+}
+
+// Count returns how many durations were recorded.
+func (s *Snapshot) Count() uint64 { return s.count }
+
+// Sum returns the sum of the durations recorded; it stops at the greatest
+// time.Duration, 292 years. Mean does not stop there.
+func (s *Snapshot) Sum() time.Duration {
+	if s.sumHalves > 0 {
+		return math.MaxInt64
+	}
+	return time.Duration(s.sum)
+}
+
+// Mean returns the mean of the durations recorded, truncated to 1 ns, or 0 when
+// nothing is recorded.
+func (s *Snapshot) Mean() time.Duration {
+	high := s.sumHalves >> 1
+	switch {
+	case s.count == 0:
+		return 0
+	case high >= s.count: // only when sum ran ahead of count
+		return math.MaxInt64
+	}
+	mean, _ := bits.Div64(high, s.sum, s.count)
+	return time.Duration(min(mean, math.MaxInt64))
+}
