@@ -3,6 +3,7 @@ package hauberk
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -71,7 +72,7 @@ func (f *fromServer) interceptStream(ctx context.Context, s *serverStream, next 
 		mark := outer.place.to
 		mark.stream = inner
 		layers := more.layers
-		more.layers = append(layers[:len(layers):len(layers)], mark)
+		more.layers = slices.Concat(layers, []layer{mark})
 		err := next(inner.Context(), &s.call)
 		more.layers = layers
 		if err != nil {
@@ -154,7 +155,9 @@ func (f *fromClient) interceptUnary(ctx context.Context, call *Call, next Next, 
 	if err != nil {
 		return err
 	}
-	invoke := func(ctx context.Context, method string, request, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+	invoke := func(
+		ctx context.Context, method string, request, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption,
+	) error {
 		app, err := call.redirect(method, request, opts)
 		if err != nil {
 			return err
@@ -193,7 +196,9 @@ func (c *Call) redirect(method string, request any, opts []grpc.CallOption) (*ap
 // and the links inside a stream of their own, which the interceptor opens.
 func (f *fromClient) interceptStream(ctx context.Context, call *Call, next Next, outer *clientStream) error {
 	return outer.attempt(ctx, call, func(a *attempt) (grpc.ClientStream, error) {
-		inside := func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		inside := func(
+			ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption,
+		) (grpc.ClientStream, error) {
 			return a.nested(ctx, next, method, opts)
 		}
 		return f.stream(a.ctx, outer.desc, outer.cc, a.method, inside, a.opts...)
@@ -202,7 +207,9 @@ func (f *fromClient) interceptStream(ctx context.Context, call *Call, next Next,
 
 // nested starts the rest of a chain as a stream of its own, on a copy of the call.
 // An interceptor that retries does so several times.
-func (a *attempt) nested(ctx context.Context, rest Next, method string, opts []grpc.CallOption) (grpc.ClientStream, error) {
+func (a *attempt) nested(
+	ctx context.Context, rest Next, method string, opts []grpc.CallOption,
+) (grpc.ClientStream, error) {
 	a.reopened()
 	s, call := a.stream, a.call
 	inner := &clientStream{desc: s.desc, cc: s.cc, open: s.open, start: rest, ctx: ctx, outer: a}

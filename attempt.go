@@ -2,6 +2,7 @@ package hauberk
 
 import (
 	"io"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -25,7 +26,7 @@ import (
 func (c *Call) Attempt() *Call {
 	copied := &Call{
 		ctx: c.ctx, root: c.state(), plan: c.plan, method: c.method, end: c.end, request: c.request,
-		opts: c.opts[:len(c.opts):len(c.opts)], side: c.side, asks: c.asks,
+		opts: slices.Clip(c.opts), side: c.side, asks: c.asks,
 	}
 	depth := c.where().depth()
 	copied.moveTo(flowAt(depth, depth))

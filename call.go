@@ -2,6 +2,7 @@ package hauberk
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -193,7 +194,7 @@ func (c *Call) SetTrailer(md metadata.MD) error {
 }
 
 func errServerOnly(name string) error {
-	return status.Errorf(codes.Internal, "hauberk: Call.%s is for servers; a client's metadata travels in the context", name)
+	return errInternal("Call.%s is for servers; a client's metadata travels in the context", name)
 }
 
 // Metadata returns the values of one key of the request metadata that ctx
@@ -219,7 +220,7 @@ func (c *Call) AddOptions(opts ...grpc.CallOption) {
 		return
 	}
 	c.touch(c.where().depth())
-	c.opts = append(c.opts[:len(c.opts):len(c.opts)], opts...)
+	c.opts = append(slices.Clip(c.opts), opts...)
 }
 
 // SetMethod sends a call on a client to another method of the same kind, for

@@ -2,6 +2,7 @@ package hauberk
 
 import (
 	"context"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -35,10 +36,14 @@ func (c *Chain) ClientConn(conn grpc.ClientConnInterface) grpc.ClientConnInterfa
 	}
 	return &clientConn{
 		chain: c,
-		invoker: func(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+		invoker: func(
+			ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption,
+		) error {
 			return conn.Invoke(ctx, method, req, reply, opts...)
 		},
-		streamer: func(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		streamer: func(
+			ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption,
+		) (grpc.ClientStream, error) {
 			return conn.NewStream(ctx, desc, method, opts...)
 		},
 	}
@@ -56,7 +61,9 @@ func (c *clientConn) Invoke(ctx context.Context, method string, args, reply any,
 }
 
 // NewStream makes a streaming call.
-func (c *clientConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+func (c *clientConn) NewStream(
+	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	return c.chain.newStream(ctx, desc, nil, method, c.streamer, opts)
 }
 
@@ -64,7 +71,10 @@ func (c *clientConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, metho
 // that assembles its own options.
 func (c *Chain) UnaryClientInterceptor() grpc.UnaryClientInterceptor {
 	c.check("UnaryClientInterceptor")
-	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return func(
+		ctx context.Context, method string, req, reply any,
+		cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
+	) error {
 		return c.invoke(ctx, method, req, reply, cc, invoker, opts)
 	}
 }
@@ -73,7 +83,10 @@ func (c *Chain) UnaryClientInterceptor() grpc.UnaryClientInterceptor {
 // code that assembles its own options.
 func (c *Chain) StreamClientInterceptor() grpc.StreamClientInterceptor {
 	c.check("StreamClientInterceptor")
-	return func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	return func(
+		ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string,
+		streamer grpc.Streamer, opts ...grpc.CallOption,
+	) (grpc.ClientStream, error) {
 		return c.newStream(ctx, desc, cc, method, streamer, opts)
 	}
 }
@@ -86,7 +99,13 @@ type clientUnary struct {
 	reply   any // the application's
 }
 
-func (c *Chain) invoke(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts []grpc.CallOption) error {
+// invoke makes a unary call through the chain.
+//
+//nolint:revive // argument-limit: the arguments are those of a grpc.UnaryClientInterceptor
+func (c *Chain) invoke(
+	ctx context.Context, method string, req, reply any,
+	cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts []grpc.CallOption,
+) error {
 	r, err := c.clientRoute(method, Unary)
 	if err != nil {
 		return status.Error(codes.Internal, err.Error())
@@ -143,7 +162,7 @@ func (u *clientUnary) again(*Call, int32) bool { return true }
 func (c *Call) capturing(opts []grpc.CallOption) []grpc.CallOption {
 	in := &c.lazy().incoming
 	*in = received{}
-	return append(opts[:len(opts):len(opts)],
+	return append(slices.Clip(opts),
 		grpc.Header(&in.header), grpc.Trailer(&in.trailer), grpc.Peer(&in.peer))
 }
 

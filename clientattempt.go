@@ -3,6 +3,7 @@ package hauberk
 import (
 	"context"
 	"io"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
@@ -77,7 +78,7 @@ type opener func(a *attempt) (grpc.ClientStream, error)
 
 // dial opens a stream on the wire.
 func (a *attempt) dial() (grpc.ClientStream, error) {
-	opts := append(a.opts[:len(a.opts):len(a.opts)], grpc.OnFinish(a.onFinish))
+	opts := slices.Concat(a.opts, []grpc.CallOption{grpc.OnFinish(a.onFinish)})
 	return a.stream.open(a.ctx, a.stream.desc, a.stream.cc, a.method, opts...)
 }
 

@@ -37,7 +37,9 @@ func (e ends) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Ne
 }
 
 // open opens a stream of a kind and sends one request.
-func open(t *testing.T, ctx context.Context, env *hauberktest.Env, k hauberk.Kind, opts ...grpc.CallOption) grpc.ClientStream {
+func open(
+	ctx context.Context, t *testing.T, env *hauberktest.Env, k hauberk.Kind, opts ...grpc.CallOption,
+) grpc.ClientStream {
 	t.Helper()
 	stream, err := env.Conn.NewStream(ctx, descOf(k), hauberktest.FullMethod(k), opts...)
 	if err != nil {
@@ -92,7 +94,7 @@ func TestClientStreamEnds(t *testing.T) {
 		{
 			name: "read to EOF", kinds: []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi},
 			app: func(t *testing.T, w world) {
-				stream := open(t, w.ctx, w.env, w.kind)
+				stream := open(w.ctx, t, w.env, w.kind)
 				_ = stream.CloseSend()
 				if err := drain(stream); err != io.EOF {
 					t.Error(err)
@@ -106,7 +108,7 @@ func TestClientStreamEnds(t *testing.T) {
 			name: "error status", kinds: streams, want: codes.Aborted,
 			handle: func(context.Context, hauberktest.Stream) error { return status.Error(codes.Aborted, "no") },
 			app: func(t *testing.T, w world) {
-				stream := open(t, w.ctx, w.env, w.kind)
+				stream := open(w.ctx, t, w.env, w.kind)
 				for range 2 {
 					wantCode(t, drain(stream), codes.Aborted)
 				}
@@ -115,7 +117,7 @@ func TestClientStreamEnds(t *testing.T) {
 		{
 			name: "the one response", kinds: []hauberk.Kind{hauberk.ClientStream},
 			app: func(t *testing.T, w world) {
-				stream := open(t, w.ctx, w.env, w.kind)
+				stream := open(w.ctx, t, w.env, w.kind)
 				_ = stream.CloseSend()
 				resp := new(testpb.Response)
 				if err := stream.RecvMsg(resp); err != nil || resp.GetText() != "echo:hello" {
@@ -129,7 +131,7 @@ func TestClientStreamEnds(t *testing.T) {
 				return s.SendHeader(metadata.Pairs("x-only", "header"))
 			},
 			app: func(t *testing.T, w world) {
-				stream := open(t, w.ctx, w.env, w.kind)
+				stream := open(w.ctx, t, w.env, w.kind)
 				header, err := stream.Header()
 				if err != nil || len(header.Get("x-only")) != 1 {
 					t.Error(header, err)
@@ -143,7 +145,7 @@ func TestClientStreamEnds(t *testing.T) {
 			name: "no header and no message", kinds: []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi},
 			handle: func(context.Context, hauberktest.Stream) error { return nil },
 			app: func(t *testing.T, w world) {
-				stream := open(t, w.ctx, w.env, w.kind)
+				stream := open(w.ctx, t, w.env, w.kind)
 				if _, err := stream.Header(); err != nil {
 					t.Error(err)
 				}
@@ -155,7 +157,7 @@ func TestClientStreamEnds(t *testing.T) {
 		{
 			name: "cancel", kinds: streams, handle: headerThenWait, want: codes.Canceled,
 			app: func(t *testing.T, w world) {
-				stream := open(t, w.ctx, w.env, w.kind)
+				stream := open(w.ctx, t, w.env, w.kind)
 				if _, err := stream.Header(); err != nil {
 					t.Error(err)
 				}
@@ -180,7 +182,7 @@ func TestClientStreamEnds(t *testing.T) {
 		{
 			name: "connection lost", kinds: streams, handle: headerThenWait, want: codes.Unavailable,
 			app: func(t *testing.T, w world) {
-				stream := open(t, w.ctx, w.env, w.kind)
+				stream := open(w.ctx, t, w.env, w.kind)
 				if _, err := stream.Header(); err != nil {
 					t.Error(err)
 				}
@@ -193,7 +195,7 @@ func TestClientStreamEnds(t *testing.T) {
 			handle: func(context.Context, hauberktest.Stream) error { return status.Error(codes.OutOfRange, "enough") },
 			want:   codes.OutOfRange,
 			app: func(t *testing.T, w world) {
-				stream := open(t, w.ctx, w.env, w.kind)
+				stream := open(w.ctx, t, w.env, w.kind)
 				var err error
 				for err == nil {
 					err = stream.SendMsg(&testpb.Request{Payload: make([]byte, 1<<10)})
@@ -207,7 +209,7 @@ func TestClientStreamEnds(t *testing.T) {
 		{
 			name: "abandoned and then cancelled", kinds: streams, handle: headerThenWait, want: codes.Canceled,
 			app: func(t *testing.T, w world) {
-				stream := open(t, w.ctx, w.env, w.kind)
+				stream := open(w.ctx, t, w.env, w.kind)
 				if _, err := stream.Header(); err != nil {
 					t.Error(err)
 				}
@@ -217,7 +219,7 @@ func TestClientStreamEnds(t *testing.T) {
 		{
 			name: "abandoned and its ClientConn closed", kinds: streams, handle: headerThenWait, want: codes.Canceled,
 			app: func(t *testing.T, w world) {
-				stream := open(t, w.ctx, w.env, w.kind)
+				stream := open(w.ctx, t, w.env, w.kind)
 				if _, err := stream.Header(); err != nil {
 					t.Error(err)
 				}
@@ -227,14 +229,14 @@ func TestClientStreamEnds(t *testing.T) {
 		{
 			name: "never received from, cancelled", kinds: streams, want: codes.Canceled,
 			app: func(t *testing.T, w world) {
-				open(t, w.ctx, w.env, w.kind)
+				open(w.ctx, t, w.env, w.kind)
 				w.cancel()
 			},
 		},
 		{
 			name: "never received from, its ClientConn closed", kinds: streams, want: codes.Canceled,
 			app: func(t *testing.T, w world) {
-				open(t, w.ctx, w.env, w.kind)
+				open(w.ctx, t, w.env, w.kind)
 				_ = w.env.Client.Close()
 			},
 		},
@@ -307,7 +309,7 @@ func TestClientStreamStaysOpen(t *testing.T) {
 				}},
 				Client: hauberk.Must(hauberk.New(outcomes)),
 			})
-			stream := open(t, t.Context(), env, kind)
+			stream := open(t.Context(), t, env, kind)
 			_ = stream.CloseSend()
 			<-served
 			env.Server.GracefulStop()
@@ -408,7 +410,7 @@ func TestClientStreamBeforeTheRequest(t *testing.T) {
 		wantCode(t, drain(stream), codes.Internal) // as grpc-go: cardinality violation
 	})
 	t.Run("two requests", func(t *testing.T) {
-		stream := open(t, t.Context(), env, kind)
+		stream := open(t.Context(), t, env, kind)
 		wantCode(t, stream.SendMsg(&testpb.Request{}), codes.Internal)
 		if err := drain(stream); err != io.EOF {
 			t.Error(err)
@@ -425,7 +427,7 @@ func TestClientStreamBeforeTheRequest(t *testing.T) {
 func TestClientStreamSendAfterClose(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	env := hauberktest.Start(t, hauberktest.Setup{Client: idleChain(1)})
-	stream := open(t, t.Context(), env, hauberk.Bidi)
+	stream := open(t.Context(), t, env, hauberk.Bidi)
 	for range 2 {
 		if err := stream.CloseSend(); err != nil {
 			t.Error(err)

@@ -22,7 +22,9 @@ func (c *Call) moveTo(where flow) { c.flow.Store(uint64(where)) }
 
 // enter begins the next at place i. answered says that nothing further in is to
 // run, and err is the outcome.
-func (c *Call) enter(i int32) (err error, answered bool) { //nolint:revive,staticcheck // the error is the outcome, not a failure of enter
+//
+//nolint:revive // the error is the outcome of next, not a failure of enter
+func (c *Call) enter(i int32) (err error, answered bool) {
 	at := c.where()
 	if at.depth() != i || at.reached() != i || c.root != nil {
 		if err, answered := c.enterAgain(i, at); answered {
@@ -43,14 +45,17 @@ func (c *Call) enter(i int32) (err error, answered bool) { //nolint:revive,stati
 }
 
 // enterAgain decides on a next that is not the plain first one at its place.
-func (c *Call) enterAgain(i int32, at flow) (err error, answered bool) { //nolint:revive,staticcheck // as enter
+//
+//nolint:revive // as enter
+func (c *Call) enterAgain(i int32, at flow) (err error, answered bool) {
 	switch {
 	case at == over, c.root != nil && c.root.where() == over:
 		return errInternal("next was called after its call had ended"), true
 	case c.root != nil && c.side == ServerSide:
 		return errInternal("next was called with a copy of a call on a server: a server runs its handler once"), true
 	case at.depth() > i:
-		return errInternal("next was called while it was still running: overlapping attempts run on copies, see Call.Attempt"), true
+		return errInternal("next was called while it was still running: " +
+			"overlapping attempts run on copies, see Call.Attempt"), true
 	case at.depth() < i:
 		return errInternal("next was called after its interceptor had returned"), true
 	}
@@ -80,7 +85,9 @@ func (c *Call) leave(i int32, err error) error {
 }
 
 // retry decides on a second next at place i.
-func (c *Call) retry(i int32) (err error, answered bool) { //nolint:revive,staticcheck // as enter
+//
+//nolint:revive // as enter
+func (c *Call) retry(i int32) (err error, answered bool) {
 	if c.side == ServerSide {
 		return errInternal("next was called twice: a server runs its handler once"), true
 	}

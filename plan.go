@@ -3,6 +3,7 @@ package hauberk
 import (
 	"context"
 	"runtime/debug"
+	"slices"
 )
 
 // plan is a chain as it runs for a set of methods: the links that apply, and the
@@ -24,8 +25,8 @@ func newPlan(c *Chain, links []*link) *plan {
 	next := p.step(len(links), func(ctx context.Context, call *Call) error {
 		return call.end.finish(ctx, call)
 	})
-	for i := len(links) - 1; i >= 0; i-- {
-		next = p.step(i, runLink(links[i].interceptor, next))
+	for i, l := range slices.Backward(links) {
+		next = p.step(i, runLink(l.interceptor, next))
 	}
 	p.start = next
 	return p

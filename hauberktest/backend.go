@@ -97,7 +97,9 @@ func (b *Backend) ClientStream(stream grpc.ClientStreamingServer[testpb.Request,
 
 // ServerStream serves the server-streaming method.
 func (b *Backend) ServerStream(req *testpb.Request, stream grpc.ServerStreamingServer[testpb.Response]) error {
-	s := &manyStream{ServerStream: stream, method: testpb.TestService_ServerStream_FullMethodName, req: req, single: true}
+	s := &manyStream{
+		ServerStream: stream, method: testpb.TestService_ServerStream_FullMethodName, req: req, single: true,
+	}
 	return b.handle(stream.Context(), s)
 }
 

@@ -116,7 +116,7 @@ type Outcome struct {
 
 // Texts returns the texts of the responses.
 func (o Outcome) Texts() []string {
-	var texts []string
+	texts := make([]string, 0, len(o.Responses))
 	for _, r := range o.Responses {
 		texts = append(texts, r.GetText())
 	}
@@ -144,7 +144,7 @@ func (e *Env) Call(ctx context.Context, texts ...string) Outcome {
 	if len(texts) == 0 {
 		texts = []string{"hello"}
 	}
-	var requests []*testpb.Request
+	requests := make([]*testpb.Request, 0, len(texts))
 	for _, text := range texts {
 		requests = append(requests, &testpb.Request{Text: text})
 	}
@@ -175,7 +175,8 @@ func (e *Env) Do(ctx context.Context, method string, requests []*testpb.Request,
 func (e *Env) invoke(ctx context.Context, method string, req *testpb.Request, opts []grpc.CallOption) Outcome {
 	var out Outcome
 	resp := new(testpb.Response)
-	out.Err = e.Conn.Invoke(ctx, method, req, resp, append(opts, grpc.Header(&out.Header), grpc.Trailer(&out.Trailer))...)
+	opts = append(opts, grpc.Header(&out.Header), grpc.Trailer(&out.Trailer))
+	out.Err = e.Conn.Invoke(ctx, method, req, resp, opts...)
 	if out.Err == nil {
 		out.Responses = append(out.Responses, resp)
 	}

@@ -17,7 +17,7 @@ type Case struct {
 
 // Cases returns the eight cells.
 func Cases() []Case {
-	var cases []Case
+	cases := make([]Case, 0, 8)
 	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
 		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 			cases = append(cases, Case{side, kind})
