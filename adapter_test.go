@@ -306,7 +306,7 @@ func TestForeignAbandoned(t *testing.T) {
 				Client:  hauberk.Must(hauberk.New(outcomes, foreign{&j, "f"}.link(hauberk.ClientSide), outcomes)),
 			})
 			ctx, cancel := context.WithCancel(t.Context())
-			stream := open(t, ctx, env, kind)
+			stream := open(ctx, t, env, kind)
 			if _, err := stream.Header(); err != nil {
 				t.Error(err)
 			}

@@ -150,7 +150,7 @@ func TestRetryEndsWithTheFirstResponse(t *testing.T) {
 					return status.Error(codes.Unavailable, "then down")
 				}}
 				env := hauberktest.Start(t, hauberktest.Setup{Backend: backend, Client: hauberk.Must(hauberk.New(retry(5)))})
-				stream := open(t, t.Context(), env, kind)
+				stream := open(t.Context(), t, env, kind)
 				_ = stream.CloseSend()
 				if what == "message" {
 					if err := stream.RecvMsg(new(testpb.Response)); err != nil {
@@ -493,7 +493,7 @@ func TestHedgeHeader(t *testing.T) {
 		return s.Send(&testpb.Response{Text: name})
 	}}
 	env := hauberktest.Start(t, hauberktest.Setup{Backend: backend, Client: hauberk.Must(hauberk.New(hedge(more)))})
-	stream := open(t, t.Context(), env, hauberk.ServerStream)
+	stream := open(t.Context(), t, env, hauberk.ServerStream)
 	header, err := stream.Header()
 	if err != nil {
 		t.Fatal(err)

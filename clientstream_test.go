@@ -1,10 +1,12 @@
 package hauberk_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +34,11 @@ type ends chan error
 
 func (e ends) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	err := next(ctx, call)
+	// No link runs on a goroutine of grpc-go, some of which must not be held up.
+	if stack := debug.Stack(); call.Kind() != hauberk.Unary && bytes.Contains(stack, []byte("google.golang.org/grpc.")) {
+		e <- errors.New("the chain runs on a goroutine of grpc-go:\n" + string(stack))
+		return err
+	}
 	e <- err
 	return err
 }
