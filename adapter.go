@@ -65,8 +65,8 @@ func (f *fromServer) interceptStream(ctx context.Context, s *serverStream, next 
 	outer := &linkStream{stream: s, ctx: ctx, place: s.inside()}
 	info := &grpc.StreamServerInfo{
 		FullMethod:     s.call.method.full,
-		IsClientStream: s.call.method.kind.ClientStreams(),
-		IsServerStream: s.call.method.kind.ServerStreams(),
+		IsClientStream: s.call.kind.ClientStreams(),
+		IsServerStream: s.call.kind.ServerStreams(),
 	}
 	return f.stream(s.srv, outer, info, func(srv any, inner grpc.ServerStream) error {
 		mark := outer.place.to
@@ -111,7 +111,7 @@ func (l *linkStream) SetTrailer(md metadata.MD)       { l.stream.SetTrailer(md) 
 func (l *linkStream) RecvMsg(msg any) error           { return l.stream.receive(l.place, msg) }
 
 func (l *linkStream) SendMsg(msg any) error {
-	if l.stream.call.method.kind.ServerStreams() {
+	if l.stream.call.kind.ServerStreams() {
 		return l.stream.send(l.place, msg)
 	}
 	return l.stream.call.hold(msg, nil)
@@ -214,7 +214,8 @@ func (a *attempt) nested(
 	s, call := a.stream, a.call
 	inner := &clientStream{desc: s.desc, cc: s.cc, open: s.open, start: rest, ctx: ctx, outer: a}
 	inner.call.ctx, inner.call.root = call.ctx, call.state()
-	inner.call.plan, inner.call.method, inner.call.side, inner.call.end = call.plan, call.method, ClientSide, inner
+	inner.call.plan, inner.call.method, inner.call.kind = call.plan, call.method, call.kind
+	inner.call.side, inner.call.end = ClientSide, inner
 	depth := call.where().depth()
 	inner.call.moveTo(flowAt(depth, depth))
 	app, err := inner.call.redirect(method, nil, opts)

@@ -25,7 +25,7 @@ import (
 // Intercept must not return before all its nexts have.
 func (c *Call) Attempt() *Call {
 	copied := &Call{
-		ctx: c.ctx, root: c.state(), plan: c.plan, method: c.method, end: c.end, request: c.request,
+		ctx: c.ctx, root: c.state(), plan: c.plan, method: c.method, kind: c.kind, end: c.end, request: c.request,
 		opts: slices.Clip(c.opts), side: c.side, asks: c.asks,
 	}
 	depth := c.where().depth()
@@ -65,7 +65,7 @@ func (c *Call) Adopt(attempt *Call) {
 // requests are always kept. On a server it does nothing.
 func (c *Call) Replayable(limit int) {
 	s, ok := c.end.(*clientStream)
-	if !ok || !c.method.kind.ClientStreams() {
+	if !ok || !c.kind.ClientStreams() {
 		return
 	}
 	depth := c.where().depth()

@@ -33,6 +33,7 @@ type Call struct {
 	flow           atomic.Uint64 // a flow
 
 	side    Side
+	kind    Kind // the method's, which SetMethod leaves
 	asks    asks
 	fresh   bool // the response is a reply of the link that is running
 	leaving bool // the chain's goroutine is ending by runtime.Goexit
@@ -90,21 +91,21 @@ func (c *Call) state() *Call {
 	return c
 }
 
-// Method returns the call's method. Safe for concurrent use.
+// Method returns the call's method. Safe for concurrent use, but beside SetMethod.
 func (c *Call) Method() *Method { return c.method }
 
 // Side returns the end that the chain runs on. Safe for concurrent use.
 func (c *Call) Side() Side { return c.side }
 
 // Kind returns the method's kind. Safe for concurrent use.
-func (c *Call) Kind() Kind { return c.method.kind }
+func (c *Call) Kind() Kind { return c.kind }
 
 // Sent returns how many messages this side has sent so far: on a client those
 // of the current attempt, on a server all. A response that is held until the
 // chain has returned counts. Safe for concurrent use where the sending side
 // streams.
 func (c *Call) Sent() int64 {
-	if c.side == ServerSide && !c.method.kind.ServerStreams() {
+	if c.side == ServerSide && !c.kind.ServerStreams() {
 		return oneIf(c.response != nil)
 	}
 	return c.sent.Load()
@@ -116,7 +117,7 @@ func (c *Call) Sent() int64 {
 // request counts if the call succeeded. Safe for concurrent use where the
 // receiving side streams.
 func (c *Call) Received() int64 {
-	if c.side == ClientSide && !c.method.kind.ServerStreams() {
+	if c.side == ClientSide && !c.kind.ServerStreams() {
 		return oneIf(c.response != nil)
 	}
 	return c.received.Load()
@@ -223,6 +224,16 @@ func (c *Call) AddOptions(opts ...grpc.CallOption) {
 	c.opts = append(slices.Clip(c.opts), opts...)
 }
 
+// Target returns what the connection of a call on a client was made for, such as
+// "dns:///shop:50051". It is empty on a server, and for connections that are not
+// grpc-go's.
+func (c *Call) Target() string {
+	if end, ok := c.end.(caller); ok && end.conn() != nil {
+		return end.conn().Target()
+	}
+	return ""
+}
+
 // SetMethod sends a call on a client to another method of the same kind, for
 // the links and the wire further in; the messages' types stay. It fails on a
 // server, whose method is settled by the time a chain runs, and for a name
@@ -231,7 +242,7 @@ func (c *Call) SetMethod(full string) error {
 	if c.side == ServerSide {
 		return status.Error(codes.Internal, "hauberk: the method of a call cannot be changed on a server")
 	}
-	m, err := newMethod(full, c.method.kind, true)
+	m, err := newMethod(full, c.kind, true)
 	if err != nil {
 		return status.Error(codes.Internal, err.Error())
 	}

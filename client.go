@@ -36,6 +36,7 @@ func (c *Chain) ClientConn(conn grpc.ClientConnInterface) grpc.ClientConnInterfa
 	}
 	return &clientConn{
 		chain: c,
+		cc:    grpcConn(conn),
 		invoker: func(
 			ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption,
 		) error {
@@ -49,22 +50,35 @@ func (c *Chain) ClientConn(conn grpc.ClientConnInterface) grpc.ClientConnInterfa
 	}
 }
 
+// grpcConn returns the grpc-go connection that conn is, or stands in front of.
+func grpcConn(conn grpc.ClientConnInterface) *grpc.ClientConn {
+	switch conn := conn.(type) {
+	case *grpc.ClientConn:
+		return conn
+	case *clientConn:
+		return conn.cc
+	default:
+		return nil
+	}
+}
+
 type clientConn struct {
 	chain    *Chain
+	cc       *grpc.ClientConn
 	invoker  grpc.UnaryInvoker
 	streamer grpc.Streamer
 }
 
 // Invoke makes a unary call.
 func (c *clientConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	return c.chain.invoke(ctx, method, args, reply, nil, c.invoker, opts)
+	return c.chain.invoke(ctx, method, args, reply, c.cc, c.invoker, opts)
 }
 
 // NewStream makes a streaming call.
 func (c *clientConn) NewStream(
 	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
-	return c.chain.newStream(ctx, desc, nil, method, c.streamer, opts)
+	return c.chain.newStream(ctx, desc, c.cc, method, c.streamer, opts)
 }
 
 // UnaryClientInterceptor returns the chain as an interceptor of grpc-go, for code
@@ -156,6 +170,8 @@ func (u *clientUnary) replyOf(call *Call) (any, error) {
 
 // again reports whether a unary call can be made again: always.
 func (u *clientUnary) again(*Call, int32) bool { return true }
+
+func (u *clientUnary) conn() *grpc.ClientConn { return u.cc }
 
 // capturing adds options that keep the header, the trailer and the peer of an
 // attempt.

@@ -180,6 +180,8 @@ func (s *clientStream) attempt(ctx context.Context, call *Call, open opener) err
 	return att.wait()
 }
 
+func (s *clientStream) conn() *grpc.ClientConn { return s.cc }
+
 // again reports whether the link at place i-1 can make a new attempt.
 func (s *clientStream) again(call *Call, i int32) bool {
 	s.mu.Lock()

@@ -91,8 +91,7 @@ func (c *Call) retry(i int32) (err error, answered bool) {
 	if c.side == ServerSide {
 		return errInternal("next was called twice: a server runs its handler once"), true
 	}
-	var refusal *Rejection
-	if errors.As(c.last, &refusal) || !c.end.(attempter).again(c, i) {
+	if !c.canAttempt(i) {
 		return c.last, true
 	}
 	c.response = nil
@@ -101,10 +100,22 @@ func (c *Call) retry(i int32) (err error, answered bool) {
 	return nil, false
 }
 
-// attempter is a terminal that may be able to make its call again.
-type attempter interface {
+// CanAttempt reports, after next, whether next would make a new attempt, so that
+// an interceptor that waits between attempts need not wait for nothing.
+func (c *Call) CanAttempt() bool {
+	return c.side == ClientSide && c.canAttempt(c.where().depth())
+}
+
+func (c *Call) canAttempt(i int32) bool {
+	var refusal *Rejection
+	return !errors.As(c.last, &refusal) && c.end.(caller).again(c, i)
+}
+
+// caller is a terminal that makes calls.
+type caller interface {
 	// again reports whether the link at place i-1 can make a new attempt.
 	again(call *Call, i int32) bool
+	conn() *grpc.ClientConn
 }
 
 // mark is what a call was before a link changed it.

@@ -185,7 +185,7 @@ func (c *Call) applyOnWayIn(more *extra, i int32) error {
 		return nil
 	}
 	c.forgive(more) // what an earlier attempt did
-	if len(more.send) == more.applied || c.method.kind.ClientStreams() || c.request == nil {
+	if len(more.send) == more.applied || c.kind.ClientStreams() || c.request == nil {
 		return nil
 	}
 	c.touch(i + 1)

@@ -24,7 +24,7 @@ func (c *Call) Reply(msgs ...any) error {
 		return err
 	}
 	c.fresh = true
-	if c.method.kind.ServerStreams() {
+	if c.kind.ServerStreams() {
 		c.lazy().replies = msgs
 	} else {
 		c.response = msgs[0]
@@ -36,7 +36,7 @@ func (c *Call) checkReply(msgs []any) error {
 	if slices.Contains(msgs, nil) {
 		return errInternal("Reply was given a nil message")
 	}
-	if !c.method.kind.ServerStreams() && len(msgs) != 1 {
+	if !c.kind.ServerStreams() && len(msgs) != 1 {
 		return errInternal("Reply was given %d messages for %s, which has one response", len(msgs), c.method.full)
 	}
 	return nil
@@ -57,7 +57,7 @@ func (c *Call) Response() any { return c.response }
 // once its handler has begun. The request is not to be changed; change it in a
 // hook.
 func (c *Call) Read(ctx context.Context) (any, error) {
-	if c.method.kind.ClientStreams() {
+	if c.kind.ClientStreams() {
 		return nil, errInternal("Read is for methods with a single request; %s streams its requests: use OnReceive", c.method.full)
 	}
 	if c.side == ServerSide {
