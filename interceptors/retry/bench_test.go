@@ -1,0 +1,26 @@
+package retry_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/retry"
+)
+
+// BenchmarkWithoutFailure compares a chain with a retry that has nothing to do
+// with a chain of one idle link.
+func BenchmarkWithoutFailure(b *testing.B) {
+	idle := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error { return next(ctx, call) })
+	for name, link := range map[string]hauberk.Interceptor{"idle": idle, "retry": retry.New(retry.Config{})} {
+		b.Run(name, func(b *testing.B) {
+			conn := hauberk.Must(hauberk.New(link)).ClientConn(answering{})
+			req, resp := &testpb.Request{}, &testpb.Response{}
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = conn.Invoke(context.Background(), testpb.TestService_Unary_FullMethodName, req, resp)
+			}
+		})
+	}
+}

@@ -1,0 +1,113 @@
+package backoff
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// Config says how delays grow. The zero Config has none.
+type Config struct {
+	// Initial is the delay after the first attempt, without jitter.
+	Initial time.Duration
+	// Max is the greatest delay, without jitter; 0 means the greatest Duration, 292
+	// years.
+	Max time.Duration
+	// Multiplier is how much longer each delay is than the one before, at least 1;
+	// 0 means 2.
+	Multiplier float64
+	// Jitter is by how much of itself a delay may be shorter or longer: 0 to 1.
+	Jitter float64
+	// FullJitter makes a delay anything from 0 to itself. It excludes Jitter.
+	FullJitter bool
+	// Random returns numbers from 0 up to 1; nil means those of math/rand/v2.
+	Random func() float64
+}
+
+// Backoff says how long to wait. Make it with [New].
+type Backoff struct {
+	initial, most float64 // ns
+	multiplier    float64
+	low, span     float64       // a delay is multiplied by low + span·random
+	limit         time.Duration // of a delay with jitter
+	random        func() float64
+}
+
+// New returns the Backoff of c, or an error that says which value is out of range.
+func New(c Config) (*Backoff, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	b := &Backoff{
+		initial: float64(c.Initial), multiplier: c.Multiplier,
+		low: 1 - c.Jitter, span: 2 * c.Jitter, random: c.Random,
+	}
+	if c.Max == 0 {
+		c.Max = math.MaxInt64
+	}
+	b.most, b.limit = float64(c.Max), c.Max
+	if c.Jitter > 0 {
+		b.limit = duration(b.most * (1 + c.Jitter))
+	}
+	if c.Multiplier == 0 {
+		b.multiplier = 2
+	}
+	if c.FullJitter {
+		b.low, b.span = 0, 1
+	}
+	if c.Random == nil {
+		b.random = rand.Float64
+	}
+	return b, nil
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.Initial < 0:
+		return fmt.Errorf("backoff: initial delay of %v; want 0 or more", c.Initial)
+	case c.Max < 0:
+		return fmt.Errorf("backoff: greatest delay of %v; want 0 for none, or more", c.Max)
+	case c.Max > 0 && c.Max < c.Initial:
+		return fmt.Errorf("backoff: greatest delay of %v; want at least the initial delay, %v", c.Max, c.Initial)
+	case c.Multiplier != 0 && !within(c.Multiplier, 1, math.MaxFloat64):
+		return fmt.Errorf("backoff: multiplier of %v; want a number of at least 1, or 0 for 2", c.Multiplier)
+	case !within(c.Jitter, 0, 1):
+		return fmt.Errorf("backoff: jitter of %v; want 0 to 1", c.Jitter)
+	case c.FullJitter && c.Jitter != 0:
+		return fmt.Errorf("backoff: jitter of %v besides full jitter; want one of them", c.Jitter)
+	}
+	return nil
+}
+
+// within is false for what is not a number.
+func within(x, least, most float64) bool { return x >= least && x <= most }
+
+// Delay returns how long to wait after so many attempts. The first delay, that of
+// one attempt, is also that of none and of fewer.
+func (b *Backoff) Delay(attempts int) time.Duration {
+	if b.initial == 0 {
+		return 0 // times infinity is not a number
+	}
+	delay := min(b.initial*math.Pow(b.multiplier, float64(max(attempts, 1)-1)), b.most)
+	if b.span > 0 {
+		delay *= b.low + b.span*unit(b.random())
+	}
+	return min(duration(delay), b.limit)
+}
+
+// duration returns ns, which must not be negative, or the greatest Duration.
+func duration(ns float64) time.Duration {
+	if ns >= math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return time.Duration(ns)
+}
+
+// unit returns x if it is from 0 to 1, and otherwise what is nearest to it.
+func unit(x float64) float64 {
+	if !(x > 0) { // or is not a number
+		return 0
+	}
+	return min(x, 1)
+}
