@@ -1,0 +1,26 @@
+package breaker_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
+)
+
+// BenchmarkClosed compares a chain with a closed breaker with a chain of one idle
+// link.
+func BenchmarkClosed(b *testing.B) {
+	idle := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error { return next(ctx, call) })
+	for name, link := range map[string]hauberk.Interceptor{"idle": idle, "breaker": breaker.New(breaker.Config{})} {
+		b.Run(name, func(b *testing.B) {
+			conn := hauberk.Must(hauberk.New(link)).ClientConn(answering(func() error { return nil }))
+			req, resp := &testpb.Request{}, &testpb.Response{}
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = conn.Invoke(context.Background(), testpb.TestService_Unary_FullMethodName, req, resp)
+			}
+		})
+	}
+}

@@ -1,0 +1,419 @@
+package breaker_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
+)
+
+// world is a client behind a breaker, and a backend that answers with a code.
+type world struct {
+	*hauberktest.Env
+
+	breaker *breaker.Breaker
+	clock   *hauberktest.Clock
+	answer  atomic.Uint32
+	calls   atomic.Int64
+}
+
+const service = "hauberk.test.v1.TestService"
+
+func start(t *testing.T, kind hauberk.Kind, config breaker.Config, inner ...hauberk.Interceptor) *world {
+	t.Helper()
+	w := &world{clock: hauberktest.NewClock()}
+	w.breaker = breaker.New(config, breaker.WithClock(w.clock.Now))
+	backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+		w.calls.Add(1)
+		if code := codes.Code(w.answer.Load()); code != codes.OK {
+			return status.Error(code, "answer")
+		}
+		return hauberktest.Echo(ctx, s)
+	}}
+	links := append([]hauberk.Interceptor{w.breaker}, inner...)
+	w.Env = hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, links...)
+	return w
+}
+
+// call makes a call that the backend answers with a code, and returns its error.
+func (w *world) call(t *testing.T, answer codes.Code) error {
+	t.Helper()
+	w.answer.Store(uint32(answer))
+	return w.Call(t.Context()).Err
+}
+
+func (w *world) wantState(t *testing.T, want breaker.State) {
+	t.Helper()
+	if got := w.breaker.States()[service]; got != want {
+		t.Errorf("the circuit is %v, want %v", got, want)
+	}
+}
+
+func kinds(t *testing.T, test func(t *testing.T, kind hauberk.Kind)) {
+	t.Helper()
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
+		t.Run(kind.String(), func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			test(t, kind)
+		})
+	}
+}
+
+var config = breaker.Config{FailureThreshold: 3, OpenFor: time.Minute, HalfOpenMaxCalls: 1}
+
+// TestLife opens a circuit, half-opens it, opens it again by a failed probe and
+// closes it by a good one.
+func TestLife(t *testing.T) {
+	kinds(t, func(t *testing.T, kind hauberk.Kind) {
+		w := start(t, kind, config)
+		for range 3 {
+			if err := w.call(t, codes.Unavailable); errors.Is(err, breaker.ErrOpen) {
+				t.Error("open too early")
+			}
+		}
+		w.wantState(t, breaker.Open)
+		calls := w.calls.Load()
+		err := w.call(t, codes.OK)
+		if !errors.Is(err, breaker.ErrOpen) || status.Code(err) != codes.Unavailable ||
+			hauberk.Reason(err) != "BREAKER_OPEN" || status.Convert(err).Message() != "circuit breaker is open" {
+			t.Errorf("refused with %v", err)
+		}
+		if w.calls.Load() != calls {
+			t.Error("a refused call reached the backend")
+		}
+		w.clock.Advance(time.Minute)
+		_ = w.call(t, codes.Internal)
+		w.wantState(t, breaker.Open)
+		w.clock.Advance(time.Minute)
+		if err := w.call(t, codes.OK); err != nil {
+			t.Error(err)
+		}
+		w.wantState(t, breaker.Closed)
+	})
+}
+
+// TestWhatCounts: the codes of a sick server are failures, others reset.
+func TestWhatCounts(t *testing.T) {
+	failures := map[codes.Code]bool{
+		codes.Unknown: true, codes.DeadlineExceeded: true, codes.Internal: true, codes.Unavailable: true, codes.DataLoss: true,
+	}
+	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
+		t.Run(code.String(), func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			w := start(t, hauberk.Unary, config)
+			_ = w.call(t, codes.Unavailable)
+			_ = w.call(t, codes.Unavailable)
+			_ = w.call(t, code)
+			want := 0
+			if failures[code] {
+				want = 3
+			} else if code == codes.Canceled {
+				want = 2
+			}
+			if got := w.breaker.Failures()[service]; got != want {
+				t.Errorf("%d failures, want %d", got, want)
+			}
+		})
+	}
+}
+
+func TestConfiguredCodes(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	c := config
+	c.FailureCodes = []codes.Code{codes.ResourceExhausted}
+	w := start(t, hauberk.Unary, c)
+	for range 3 {
+		_ = w.call(t, codes.Unavailable)
+	}
+	w.wantState(t, breaker.Closed)
+	for range 3 {
+		_ = w.call(t, codes.ResourceExhausted)
+	}
+	w.wantState(t, breaker.Open)
+}
+
+// TestRefusalsSayNothing: what an interceptor further in refuses is not the
+// server's failure.
+func TestRefusalsSayNothing(t *testing.T) {
+	kinds(t, func(t *testing.T, kind hauberk.Kind) {
+		refuse := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+			return hauberk.Reject(codes.Unavailable, "LOCAL", "refused here")
+		})
+		w := start(t, kind, config, refuse)
+		for range 5 {
+			_ = w.call(t, codes.OK)
+		}
+		w.wantState(t, breaker.Closed)
+	})
+}
+
+// TestCancelledProbe gives its permit back.
+func TestCancelledProbe(t *testing.T) {
+	kinds(t, func(t *testing.T, kind hauberk.Kind) {
+		w := start(t, kind, config)
+		for range 3 {
+			_ = w.call(t, codes.Unavailable)
+		}
+		w.clock.Advance(time.Minute)
+		cancelled, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := w.Call(cancelled).Err; status.Code(err) != codes.Canceled {
+			t.Error(err)
+		}
+		w.wantState(t, breaker.HalfOpen)
+		if err := w.call(t, codes.OK); err != nil {
+			t.Errorf("the next probe: %v", err)
+		}
+		w.wantState(t, breaker.Closed)
+	})
+}
+
+// TestPanickingProbe counts as a failure and gives its permit back.
+func TestPanickingProbe(t *testing.T) {
+	kinds(t, func(t *testing.T, kind hauberk.Kind) {
+		var panics atomic.Bool
+		inner := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			if panics.Load() {
+				panic("probe")
+			}
+			return next(ctx, call)
+		})
+		w := start(t, kind, config, inner)
+		for range 3 {
+			_ = w.call(t, codes.Unavailable)
+		}
+		w.clock.Advance(time.Minute)
+		panics.Store(true)
+		func() {
+			defer func() { _ = recover() }()
+			_ = w.call(t, codes.OK)
+			t.Error("the panic did not pass")
+		}()
+		w.wantState(t, breaker.Open)
+		panics.Store(false)
+		w.clock.Advance(time.Minute)
+		if err := w.call(t, codes.OK); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestProbeThatNeverEnds loses its place after a time.
+func TestProbeThatNeverEnds(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	w := start(t, hauberk.Bidi, config)
+	for range 3 {
+		_ = w.call(t, codes.Unavailable)
+	}
+	w.clock.Advance(time.Minute)
+	w.answer.Store(uint32(codes.OK))
+	desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	probe, err := w.Conn.NewStream(ctx, desc, hauberktest.FullMethod(hauberk.Bidi))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = w.call(t, codes.OK)
+	if !errors.Is(err, breaker.ErrHalfOpen) || status.Convert(err).Message() != "circuit breaker is half-open" {
+		t.Errorf("beside the probe: %v", err)
+	}
+	w.clock.Advance(time.Minute)
+	if err := w.call(t, codes.OK); err != nil {
+		t.Errorf("after the probe's time: %v", err)
+	}
+	w.wantState(t, breaker.Closed)
+	_ = probe.CloseSend()
+	for err == nil || errors.Is(err, breaker.ErrHalfOpen) {
+		err = probe.RecvMsg(new(testpb.Response))
+	}
+}
+
+// TestLateResults: a call from before the circuit changed counts for nothing.
+func TestLateResults(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	w := start(t, hauberk.ServerStream, config)
+	desc := &grpc.StreamDesc{ServerStreams: true}
+	w.answer.Store(uint32(codes.OK))
+	late, err := w.Conn.NewStream(t.Context(), desc, hauberktest.FullMethod(hauberk.ServerStream))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := late.SendMsg(&testpb.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		_ = w.call(t, codes.Unavailable)
+	}
+	w.wantState(t, breaker.Open)
+	for err == nil {
+		err = late.RecvMsg(new(testpb.Response))
+	}
+	w.wantState(t, breaker.Open)
+}
+
+// TestBy: what calls share a circuit.
+func TestBy(t *testing.T) {
+	for by, want := range map[breaker.By]string{
+		breaker.ByService: service,
+		breaker.ByMethod:  testpb.TestService_Unary_FullMethodName,
+		breaker.ByTarget:  "passthrough:///bufconn",
+	} {
+		hauberktest.CheckLeaks(t)
+		w := start(t, hauberk.Unary, breaker.Config{By: by})
+		_ = w.call(t, codes.OK)
+		if states := w.breaker.States(); len(states) != 1 || states[want] != breaker.Closed {
+			t.Errorf("by %d: circuits %v, want %q", by, states, want)
+		}
+	}
+}
+
+// TestHalfOpenRace: many callers at the moment that the circuit half-opens, and no
+// more probes than permitted.
+func TestHalfOpenRace(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	clock := hauberktest.NewClock()
+	var running, most atomic.Int64
+	release := make(chan struct{})
+	conn := hauberk.Must(hauberk.New(breaker.New(breaker.Config{FailureThreshold: 1, HalfOpenMaxCalls: 2}, breaker.WithClock(clock.Now)))).
+		ClientConn(answering(func() error {
+			running.Add(1)
+			defer running.Add(-1)
+			raise(&most, running.Load())
+			<-release
+			return status.Error(codes.Unavailable, "still down")
+		}))
+	invoke := func() { _ = conn.Invoke(context.Background(), testpb.TestService_Unary_FullMethodName, nil, nil) }
+	for range 50 {
+		release = make(chan struct{})
+		close(release)
+		invoke() // opens
+		clock.Advance(time.Hour)
+		most.Store(0)
+		release = make(chan struct{})
+		var all sync.WaitGroup
+		var admitted atomic.Int64
+		for range 50 {
+			all.Go(func() {
+				invoke()
+				admitted.Add(1)
+			})
+		}
+		for admitted.Load() < 48 { // those refused have returned
+			clock.Advance(0)
+		}
+		close(release)
+		all.Wait()
+		if most.Load() > 2 {
+			t.Fatalf("%d probes at once", most.Load())
+		}
+	}
+}
+
+// raise makes m at least n.
+func raise(m *atomic.Int64, n int64) {
+	old := m.Load()
+	for n > old && !m.CompareAndSwap(old, n) {
+		old = m.Load()
+	}
+}
+
+// answering is a connection that answers with what a function returns.
+type answering func() error
+
+func (a answering) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return a() }
+
+func (answering) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, errors.New("unary calls only")
+}
+
+func TestOnChange(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	clock := hauberktest.NewClock()
+	var changes []string
+	b := breaker.New(config, breaker.WithClock(clock.Now), breaker.WithOnChange(func(c breaker.Change) {
+		changes = append(changes, c.Circuit+" "+c.From.String()+">"+c.To.String())
+	}))
+	fail := true
+	conn := hauberk.Must(hauberk.New(b)).ClientConn(answering(func() error {
+		if fail {
+			return status.Error(codes.Unavailable, "down")
+		}
+		return nil
+	}))
+	invoke := func() { _ = conn.Invoke(context.Background(), "/s/m", nil, nil) }
+	for range 3 {
+		invoke()
+	}
+	clock.Advance(time.Minute)
+	fail = false
+	invoke()
+	want := "s closed>open, s open>half_open, s half_open>closed"
+	if got := strings.Join(changes, ", "); got != want {
+		t.Errorf("changes %s, want %s", got, want)
+	}
+}
+
+// TestShadow: a breaker in shadow refuses nothing and keeps counting.
+func TestShadow(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	b := breaker.New(config)
+	shadow := hauberk.Shadow(b)
+	calls := 0
+	conn := hauberk.Must(hauberk.New(shadow)).ClientConn(answering(func() error {
+		calls++
+		return status.Error(codes.Unavailable, "down")
+	}))
+	for range 5 {
+		_ = conn.Invoke(context.Background(), "/s/m", nil, nil)
+	}
+	if calls != 5 || shadow.Refusals() != 2 {
+		t.Errorf("%d calls, %d would have been refused", calls, shadow.Refusals())
+	}
+}
+
+func TestBadConfig(t *testing.T) {
+	for name, c := range map[string]struct {
+		config breaker.Config
+		want   string
+	}{
+		"threshold": {breaker.Config{FailureThreshold: -1}, "-1"},
+		"open for":  {breaker.Config{OpenFor: -time.Second}, "-1s"},
+		"probes":    {breaker.Config{HalfOpenMaxCalls: -2}, "-2"},
+		"circuits":  {breaker.Config{MaxCircuits: -3}, "-3"},
+		"code":      {breaker.Config{FailureCodes: []codes.Code{codes.Canceled}}, "FailureCodes has Canceled"},
+		"by":        {breaker.Config{By: 9}, "By is 9"},
+	} {
+		if _, err := hauberk.New(breaker.New(c.config)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q in it", name, err, c.want)
+		}
+	}
+	if _, err := hauberk.New(breaker.New(breaker.Config{}, breaker.WithClock(nil))); err == nil {
+		t.Error("a nil clock was accepted")
+	}
+}
+
+// TestAllocations: an admitted call costs no allocation.
+func TestAllocations(t *testing.T) {
+	measure := func(links ...hauberk.Interceptor) float64 {
+		conn := hauberk.Must(hauberk.New(links...)).ClientConn(answering(func() error { return nil }))
+		return testing.AllocsPerRun(1000, func() {
+			_ = conn.Invoke(context.Background(), testpb.TestService_Unary_FullMethodName, nil, nil)
+		})
+	}
+	if bare, with := measure(), measure(breaker.New(breaker.Config{})); with > bare {
+		t.Errorf("%v allocations, %v without", with, bare)
+	}
+}

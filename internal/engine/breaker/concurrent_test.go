@@ -1,0 +1,166 @@
+package breaker_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hauberk-rpc/hauberk/internal/engine/breaker"
+)
+
+// Goroutines released as the time of an open breaker runs out: never more probes
+// than permitted run at once, whatever becomes of them.
+func TestHalfOpenRace(t *testing.T) {
+	for round := range 120 {
+		halfOpenRace(t, round)
+	}
+}
+
+// TestSoakHalfOpenRace is the same for as long as HAUBERK_SOAK says.
+func TestSoakHalfOpenRace(t *testing.T) {
+	length, err := time.ParseDuration(os.Getenv("HAUBERK_SOAK"))
+	if err != nil {
+		t.Skip("HAUBERK_SOAK holds no duration")
+	}
+	rounds := 0
+	for end := time.Now().Add(length); time.Now().Before(end); rounds++ {
+		halfOpenRace(t, rounds)
+	}
+	t.Logf("%d rounds", rounds)
+}
+
+func halfOpenRace(t *testing.T, round int) {
+	t.Helper()
+	const goroutines = 1000
+	r := race{
+		permitted: int64(round%4 + 1),
+		outcome:   outcomes[round/4%3],
+		hold:      round/12%2 == 0,
+		release:   make(chan struct{}),
+	}
+	r.breaker = breaker.New(breaker.Config{FailureThreshold: 1, OpenFor: second, HalfOpenMaxCalls: int(r.permitted)})
+	call(t, r.breaker, 0, breaker.Failure)
+	var ended sync.WaitGroup
+	r.asked.Add(goroutines)
+	for range goroutines {
+		ended.Go(r.ask)
+	}
+	close(r.release)
+	ended.Wait()
+	r.check(t)
+}
+
+// race is one round of halfOpenRace.
+type race struct {
+	permitted int64
+	outcome   breaker.Outcome
+	hold      bool // probes end only when all have asked
+
+	breaker                 *breaker.Breaker
+	release                 chan struct{}
+	asked                   sync.WaitGroup
+	admitted, running, most atomic.Int64
+}
+
+func (r *race) ask() {
+	<-r.release
+	p, err := r.breaker.Allow(second)
+	if err != nil {
+		r.asked.Done()
+		return
+	}
+	r.admitted.Add(1)
+	raise(&r.most, r.running.Add(1))
+	r.asked.Done()
+	if r.hold {
+		r.asked.Wait()
+	}
+	r.running.Add(-1)
+	p.Done(second, r.outcome)
+}
+
+// raise makes most at least n.
+func raise(most *atomic.Int64, n int64) {
+	for {
+		if seen := most.Load(); seen >= n || most.CompareAndSwap(seen, n) {
+			return
+		}
+	}
+}
+
+func (r *race) check(t *testing.T) {
+	t.Helper()
+	s := r.breaker.Snapshot()
+	closes := r.outcome == breaker.Success
+	if r.hold && r.admitted.Load() != r.permitted {
+		t.Errorf("%d probes admitted, want %d", r.admitted.Load(), r.permitted)
+	}
+	if (r.hold || !closes) && r.most.Load() > r.permitted { // else a success lets all others in
+		t.Errorf("%d probes at once, want at most %d", r.most.Load(), r.permitted)
+	}
+	if r.outcome == breaker.Failure && r.admitted.Load() > r.permitted {
+		t.Errorf("%d probes admitted, want at most %d: one failure opens", r.admitted.Load(), r.permitted)
+	}
+	want := map[breaker.Outcome]breaker.State{
+		breaker.Success: breaker.Closed, breaker.Failure: breaker.Open, breaker.Neutral: breaker.HalfOpen,
+	}[r.outcome]
+	if s.State != want || s.Probes != 0 {
+		t.Errorf("%+v after all, want %v and no probes", s, want)
+	}
+}
+
+// Histories of goroutines at work on one breaker are checked for linearizability,
+// after J. Wing and C. Gong, "Testing and verifying concurrent objects", 1993: is
+// there an order of the operations, true to which ended before which began, in
+// which the model gives the same results?
+func TestLinearizable(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	overlapping := 0
+	for range 5000 {
+		h := newHistory(random)
+		h.run()
+		if !h.linearizable() {
+			t.Fatalf("no order explains this history of %+v:\n%s", h.config, h)
+		}
+		if h.overlaps() {
+			overlapping++
+		}
+	}
+	t.Logf("operations overlapped in %d histories", overlapping)
+}
+
+// The checker must be able to say no.
+func TestLinearizableRefuses(t *testing.T) {
+	config := breaker.Config{FailureThreshold: 1, OpenFor: 10, HalfOpenMaxCalls: 1}
+	opened := breaker.Snapshot{State: breaker.Open, Failures: 1, Changes: 1}
+	for name, c := range map[string]struct {
+		events [][]event
+		want   bool
+	}{
+		"in order": {[][]event{{
+			{op: op{what: 'a', permit: 0}, began: 1, ended: 2},
+			{op: op{what: 'd', permit: 0, out: breaker.Failure}, began: 3, ended: 4},
+			{op: op{what: 's', snap: opened}, began: 5, ended: 6},
+		}}, true},
+		"at once, so either way": {[][]event{
+			{{op: op{what: 'a', permit: 0}, began: 1, ended: 2}, {op: op{what: 'd', permit: 0, out: breaker.Failure}, began: 3, ended: 6}},
+			{{op: op{what: 's'}, began: 4, ended: 5}},
+		}, true},
+		"seen too late": {[][]event{
+			{{op: op{what: 'a', permit: 0}, began: 1, ended: 2}, {op: op{what: 'd', permit: 0, out: breaker.Failure}, began: 3, ended: 4}},
+			{{op: op{what: 's'}, began: 5, ended: 6}},
+		}, false},
+		"admitted while open": {[][]event{
+			{{op: op{what: 'a', permit: 0}, began: 1, ended: 2}, {op: op{what: 'd', permit: 0, out: breaker.Failure}, began: 3, ended: 6}},
+			{{op: op{what: 's', snap: opened}, began: 4, ended: 5}, {op: op{what: 'a', permit: 1}, began: 6, ended: 7}},
+		}, false},
+	} {
+		h := history{config: config, start: newModel(config), threads: c.events}
+		if got := h.linearizable(); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package breaker_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hauberk-rpc/hauberk/internal/engine/breaker"
+)
+
+// history is what some goroutines did to one breaker at once.
+type history struct {
+	config  breaker.Config
+	start   *model // of the breaker before
+	threads [][]event
+
+	breaker *breaker.Breaker
+	permits []breaker.Permit
+	moment  atomic.Int64
+}
+
+// event is an operation with the moments between which it ran.
+type event struct {
+	op
+	began, ended int64
+}
+
+// newHistory makes a breaker in some state, and draws what goroutines are to do.
+func newHistory(random *rand.Rand) *history {
+	h := &history{
+		config: breaker.Config{
+			FailureThreshold: random.IntN(3) + 1, OpenFor: 10,
+			HalfOpenMaxCalls: random.IntN(2) + 1, ProbeTimeout: time.Duration(random.IntN(2) * 5),
+		},
+		permits: make([]breaker.Permit, 8+8*4),
+	}
+	h.breaker, h.start = breaker.New(h.config), newModel(h.config)
+	d := drawer{Rand: random}
+	for range random.IntN(8) {
+		o := d.draw(0)
+		o.run(h.breaker, h.permits)
+		o.agrees(h.start)
+	}
+	before := d.held
+	for range random.IntN(3) + 2 {
+		share := len(before) / 2 // a permit is ended by one goroutine only
+		d.held, before = slices.Clone(before[:share]), before[share:]
+		var events []event
+		for range random.IntN(8) + 1 {
+			events = append(events, event{op: d.draw(time.Duration(random.IntN(3) * 6))})
+		}
+		h.threads = append(h.threads, events)
+	}
+	return h
+}
+
+// drawer draws the operations of one goroutine.
+type drawer struct {
+	*rand.Rand
+	asked int
+	held  []int // the permits that it may end
+}
+
+func (d *drawer) draw(now time.Duration) op {
+	switch n := d.IntN(9); {
+	case n < 4 || len(d.held) == 0:
+		d.held = append(d.held, d.asked)
+		d.asked++
+		return op{what: 'a', now: now, permit: d.asked - 1}
+	case n < 8:
+		return op{what: 'd', now: now, permit: d.held[d.IntN(len(d.held))], out: outcomes[d.IntN(len(outcomes))]}
+	}
+	return op{what: 's'}
+}
+
+func (h *history) run() {
+	var threads sync.WaitGroup
+	var ready atomic.Int32
+	for _, events := range h.threads {
+		threads.Go(func() {
+			ready.Add(1)
+			for int(ready.Load()) < len(h.threads) { // a channel would let them start one after the other
+				runtime.Gosched()
+			}
+			for i := range events {
+				events[i].began = h.moment.Add(1)
+				events[i].run(h.breaker, h.permits)
+				events[i].ended = h.moment.Add(1)
+			}
+		})
+	}
+	threads.Wait()
+}
+
+func (h *history) linearizable() bool { return explained(h.start, slices.Clone(h.threads)) }
+
+// explained says whether some order of the events left in threads agrees with m.
+func explained(m *model, threads [][]event) bool {
+	firstEnd, left := int64(0), false
+	for _, events := range threads {
+		if len(events) > 0 && (!left || events[0].ended < firstEnd) {
+			firstEnd, left = events[0].ended, true
+		}
+	}
+	for i, events := range threads {
+		if len(events) == 0 || events[0].began > firstEnd {
+			continue // another must come before
+		}
+		next, rest := m.clone(), slices.Clone(threads)
+		rest[i] = events[1:]
+		if events[0].agrees(next) && explained(next, rest) {
+			return true
+		}
+	}
+	return !left
+}
+
+// overlaps says whether any two operations ran at the same time.
+func (h *history) overlaps() bool {
+	for i, events := range h.threads {
+		for _, others := range h.threads[:i] {
+			for _, a := range events {
+				for _, b := range others {
+					if a.began < b.ended && b.began < a.ended {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
+}
+
+func (h *history) String() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "start: %+v\n", h.start)
+	for i, events := range h.threads {
+		for _, e := range events {
+			fmt.Fprintf(&text, "%d: [%d, %d] %c at %d, permit %d, outcome %d: %+v %+v\n",
+				i, e.began, e.ended, e.what, e.now, e.permit, e.out, e.got, e.snap)
+		}
+	}
+	return text.String()
+}

@@ -1,0 +1,51 @@
+package breaker
+
+import (
+	"slices"
+	"time"
+)
+
+// probe is a call that was admitted while half-open, and holds a place.
+type probe struct {
+	number  uint64
+	started time.Duration
+}
+
+// full says whether no probe can be admitted.
+func (b *Breaker) full() bool { return len(b.probes) >= b.config.HalfOpenMaxCalls }
+
+// place gives a new probe a place, and returns its number.
+func (b *Breaker) place(now time.Duration) uint64 {
+	b.probed++
+	b.probes = append(b.probes, probe{b.probed, now})
+	return b.probed
+}
+
+// release gives back the place of a probe, unless it lost it before.
+func (b *Breaker) release(number uint64) bool {
+	i := slices.IndexFunc(b.probes, func(p probe) bool { return p.number == number })
+	if i < 0 {
+		return false
+	}
+	b.probes = slices.Delete(b.probes, i, i+1)
+	return true
+}
+
+// lapse takes the places of probes that have run for too long.
+func (b *Breaker) lapse(now time.Duration) {
+	if limit := b.config.ProbeTimeout; limit > 0 {
+		b.probes = slices.DeleteFunc(b.probes, func(p probe) bool { return since(p.started, now) >= limit })
+	}
+}
+
+// lapseAfter returns how long until a probe loses its place, or 0 if none will.
+func (b *Breaker) lapseAfter(now time.Duration) time.Duration {
+	wait := b.config.ProbeTimeout
+	if wait == 0 {
+		return 0
+	}
+	for _, p := range b.probes {
+		wait = min(wait, b.config.ProbeTimeout-since(p.started, now))
+	}
+	return wait
+}

@@ -1,0 +1,51 @@
+package keyed
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// maxText is the length up to which keys are kept as they are, in bytes.
+const maxText = 128
+
+// identity is what a key is found by.
+type identity struct {
+	hash   uint64
+	text   string // the key, or its SHA-256 as 32 bytes
+	digest bool
+}
+
+// digest returns the SHA-256 of key. Converting key to a slice would copy it.
+func digest(key string) [sha256.Size]byte {
+	return sha256.Sum256(unsafe.Slice(unsafe.StringData(key), len(key)))
+}
+
+// entry is one key and its state.
+type entry[S any] struct {
+	identity
+	used         atomic.Int64 // time.Duration
+	next         atomic.Pointer[entry[S]]
+	older, newer *entry[S] // guarded by the shard's lock
+	state        S
+}
+
+// newEntry keeps a copy of the key: it may be a part of something larger.
+func newEntry[S any](id identity, now time.Duration) *entry[S] {
+	e := &entry[S]{identity: identity{hash: id.hash, text: strings.Clone(id.text), digest: id.digest}}
+	e.used.Store(int64(now))
+	return e
+}
+
+func (e *entry[S]) lastUse() time.Duration { return time.Duration(e.used.Load()) }
+
+// name returns the key as people may read it.
+func (id *identity) name() string {
+	if id.digest {
+		return "sha256:" + hex.EncodeToString([]byte(id.text))
+	}
+	return id.text
+}

@@ -1,0 +1,142 @@
+package keyed
+
+import (
+	"fmt"
+	"hash/maphash"
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	perShard  = 4096 // keys, at the least, where there are several shards
+	maxShards = 64
+
+	// One in so many calls that take a lock forgets up to so many idle keys of
+	// another shard, in turn: more than come in.
+	sweepEvery = 8
+	sweepKeys  = 32
+
+	// resolution is how exactly the order of use is known. Calls for a key that
+	// come closer together take no lock.
+	resolution = time.Millisecond
+)
+
+// Config bounds a [Map].
+type Config struct {
+	// MaxKeys is the number of keys kept, at least 1.
+	MaxKeys int
+	// Idle is how long a key is kept that nobody uses; 0 means until its room is
+	// needed.
+	Idle time.Duration
+}
+
+// Map keeps a state of type S for each key. Make it with [New].
+type Map[S any] struct {
+	setup   func(key string, state *S)
+	seed    maphash.Seed
+	shards  []shard[S] // a power of two
+	shift   int        // of a hash, to the number of its shard
+	idle    time.Duration
+	fresh   time.Duration // how old a use may be to stay the last that is known
+	evicted atomic.Uint64
+}
+
+// New returns an empty Map. If setup is not nil, it prepares the zero state of
+// each new key, before anybody can see it; it must not use the Map.
+func New[S any](c Config, setup func(key string, state *S)) (*Map[S], error) {
+	switch {
+	case c.MaxKeys < 1:
+		return nil, fmt.Errorf("keyed: at most %d keys; want at least 1", c.MaxKeys)
+	case c.Idle < 0:
+		return nil, fmt.Errorf("keyed: keys idle after %v; want 0 for never, or more", c.Idle)
+	}
+	m := &Map[S]{setup: setup, seed: maphash.MakeSeed(), idle: c.Idle, fresh: resolution}
+	if c.Idle > 0 {
+		m.fresh = min(resolution, c.Idle/8)
+	}
+	n := shards(c.MaxKeys)
+	m.shift = 64 - bits.TrailingZeros(uint(n))
+	m.shards = make([]shard[S], n)
+	for i := range m.shards {
+		m.shards[i].init((c.MaxKeys + i) / n) // they add up to MaxKeys
+	}
+	return m, nil
+}
+
+// shards returns how many shards hold the keys: a power of two.
+func shards(keys int) int {
+	n := 1
+	for n < maxShards && keys/(2*n) >= perShard {
+		n *= 2
+	}
+	return n
+}
+
+// Get returns the state of key, at the time now. A key that is not known, or no
+// longer, gets a new one.
+func (m *Map[S]) Get(key string, now time.Duration) *S {
+	id := identity{text: key}
+	if len(key) > maxText {
+		sum := digest(key)
+		id.text, id.digest = string(sum[:]), true // does not escape
+	}
+	id.hash = maphash.String(m.seed, id.text)
+	s := &m.shards[id.hash>>m.shift]
+	if e := s.find(id); e != nil && uint64(now-e.lastUse()) < uint64(m.fresh) {
+		return &e.state
+	}
+	return m.touch(s, id, now)
+}
+
+// touch is Get for a key that is new, or was not used just now.
+func (m *Map[S]) touch(s *shard[S], id identity, now time.Duration) *S {
+	state, turn := m.obtain(s, id, now)
+	if m.idle > 0 && turn%sweepEvery == 0 {
+		m.sweep(&m.shards[turn/sweepEvery%len(m.shards)], now)
+	}
+	return state
+}
+
+// obtain returns the state of id, and how often it was called for s.
+func (m *Map[S]) obtain(s *shard[S], id identity, now time.Duration) (*S, int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turns++
+	e := s.find(id)
+	switch {
+	case e == nil:
+	case m.expired(e, now):
+		s.remove(e)
+	default:
+		s.renew(e, now)
+		return &e.state, s.turns
+	}
+	e = newEntry[S](id, now)
+	if m.setup != nil {
+		m.setup(e.name(), &e.state)
+	}
+	if s.add(e) {
+		m.evicted.Add(1)
+	}
+	return &e.state, s.turns
+}
+
+// sweep forgets idle keys of a shard, if nobody else is at work there.
+func (m *Map[S]) sweep(s *shard[S], now time.Duration) {
+	if !s.mu.TryLock() {
+		return
+	}
+	defer s.mu.Unlock()
+	for range sweepKeys {
+		e := s.oldest()
+		if e == nil || !m.expired(e, now) {
+			return
+		}
+		s.remove(e)
+	}
+}
+
+func (m *Map[S]) expired(e *entry[S], now time.Duration) bool {
+	return m.idle > 0 && now-e.lastUse() > m.idle
+}

@@ -1,0 +1,106 @@
+package keyed
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const minSlots = 8
+
+// shard is a hash table that is read without its lock, and a list in order of use.
+type shard[S any] struct {
+	mu    sync.Mutex // guards all but reading slots and the chains that start there
+	slots atomic.Pointer[table[S]]
+	ends  entry[S] // newer is the key least recently used, older the one most recently
+	keys  int
+	most  int
+	turns int // calls of Map.obtain
+}
+
+// table has the heads of chains, for each value of a hash's lower bits.
+type table[S any] []atomic.Pointer[entry[S]]
+
+func (t table[S]) of(hash uint64) *atomic.Pointer[entry[S]] { return &t[hash&uint64(len(t)-1)] }
+
+func (s *shard[S]) init(most int) {
+	s.most = most
+	s.ends.older, s.ends.newer = &s.ends, &s.ends
+	empty := make(table[S], minSlots)
+	s.slots.Store(&empty)
+}
+
+// find returns the entry of id, or nil. Without the lock it can miss one while
+// chains are rebuilt; what it finds is right, and it ends: links lead to entries
+// that stood further down the chain, or were moved to a new one earlier.
+func (s *shard[S]) find(id identity) *entry[S] {
+	for e := s.slots.Load().of(id.hash).Load(); e != nil; e = e.next.Load() {
+		if e.identity == id {
+			return e
+		}
+	}
+	return nil
+}
+
+// add adds e as the entry used last, and returns whether another had to go.
+func (s *shard[S]) add(e *entry[S]) (evicted bool) {
+	if evicted = s.keys >= s.most; evicted {
+		s.remove(s.oldest())
+	}
+	s.keys++
+	s.push(e)
+	if n := len(*s.slots.Load()); s.keys > n {
+		s.resize(2 * n)
+	}
+	head := s.slots.Load().of(e.hash)
+	e.next.Store(head.Load())
+	head.Store(e) // now everybody can see it
+	return evicted
+}
+
+func (s *shard[S]) remove(e *entry[S]) {
+	e.older.newer, e.newer.older = e.newer, e.older
+	link := s.slots.Load().of(e.hash)
+	for link.Load() != e {
+		link = &link.Load().next
+	}
+	link.Store(e.next.Load()) // e.next stays, for those who are reading e
+	s.keys--
+	if n := len(*s.slots.Load()); s.keys < n/8 && n > minSlots {
+		s.resize(n / 2)
+	}
+}
+
+// renew makes e the entry used last.
+func (s *shard[S]) renew(e *entry[S], now time.Duration) {
+	e.used.Store(int64(now))
+	e.older.newer, e.newer.older = e.newer, e.older
+	s.push(e)
+}
+
+func (s *shard[S]) push(e *entry[S]) {
+	e.older, e.newer = s.ends.older, &s.ends
+	e.older.newer, e.newer.older = e, e
+}
+
+// oldest returns the entry least recently used, or nil if there is none.
+func (s *shard[S]) oldest() *entry[S] {
+	if s.keys == 0 {
+		return nil
+	}
+	return s.ends.newer
+}
+
+// resize moves all entries to a table of n slots.
+func (s *shard[S]) resize(n int) {
+	slots := make(table[S], n)
+	for i := range *s.slots.Load() {
+		for e := (*s.slots.Load())[i].Load(); e != nil; {
+			next, head := e.next.Load(), slots.of(e.hash)
+			e.next.Store(head.Load())
+			head.Store(e)
+			e = next
+		}
+	}
+	s.slots.Store(&slots)
+}
