@@ -1,0 +1,42 @@
+package metrics_test
+
+import (
+	"context"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+)
+
+// A chain's own allocations are those of its Call; metrics add none.
+func TestAllocations(t *testing.T) {
+	failed := status.Error(codes.NotFound, "no")
+	failing := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error { return failed }}
+	for _, backend := range []*hauberktest.Backend{{}, failing} {
+		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
+			bare := served(chainOf(t, passing), kind, backend, decoded)
+			counted := served(chainOf(t, metrics.New(metrics.Config{})), kind, backend, decoded)
+			checkAllocations(t, "server "+kind.String(), bare, counted)
+		}
+		c := conn{func(string) error { return nil }}
+		if backend == failing {
+			c.outcome = func(string) error { return failed }
+		}
+		bare, counted := called(chainOf(t, passing), c), called(chainOf(t, metrics.New(metrics.Config{})), c)
+		method := hauberktest.FullMethod(hauberk.Unary)
+		checkAllocations(t, "client unary", func() error { return bare(method) }, func() error { return counted(method) })
+	}
+}
+
+func checkAllocations(t *testing.T, what string, bare, counted func() error) {
+	t.Helper()
+	before := testing.AllocsPerRun(200, func() { _ = bare() })
+	after := testing.AllocsPerRun(200, func() { _ = counted() })
+	if after > before {
+		t.Errorf("%s: %v allocations with metrics, %v without", what, after, before)
+	}
+}

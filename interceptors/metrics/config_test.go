@@ -1,0 +1,76 @@
+package metrics_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+)
+
+func TestConfigErrors(t *testing.T) {
+	const ms = time.Millisecond
+	tests := []struct {
+		name   string
+		config metrics.Config
+		option metrics.Option
+		want   string
+	}{
+		{"methods", metrics.Config{MaxMethods: -1}, nil, "MaxMethods is -1; want a number above 0, or 0 for 1024"},
+		{"reasons", metrics.Config{MaxReasons: -2}, nil, "MaxReasons is -2; want a number above 0, or 0 for 256"},
+		{"bucket of no time", metrics.Config{Buckets: []time.Duration{0}}, nil, "bucket 1 of Buckets ends at 0s; want durations above 0"},
+		{
+			"order",
+			metrics.Config{Buckets: []time.Duration{ms, 3 * ms, 2 * ms}},
+			nil,
+			"bucket 3 of Buckets ends at 2ms, not above the 3ms before it; want ascending bounds",
+		},
+		{"twice", metrics.Config{Buckets: []time.Duration{ms, ms}}, nil, "bucket 2 of Buckets ends at 1ms, not above the 1ms"},
+		{"clock", metrics.Config{}, metrics.WithClock(nil), "WithClock was given a nil function"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var options []metrics.Option
+			if test.option != nil {
+				options = append(options, test.option)
+			}
+			m := metrics.New(test.config, options...)
+			_, err := hauberk.New(m)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("hauberk.New: %v, want %q", err, test.want)
+			}
+			if s := m.Snapshot(); len(s.Server.Methods) != 0 || s.Client.Refusals == nil {
+				t.Errorf("its snapshot is %+v", s)
+			}
+		})
+	}
+}
+
+func TestZeroMetrics(t *testing.T) {
+	_, err := hauberk.New(new(metrics.Metrics))
+	if err == nil || !strings.Contains(err.Error(), "make one with metrics.New") {
+		t.Errorf("hauberk.New of a zero Metrics: %v", err)
+	}
+}
+
+func TestDeclares(t *testing.T) {
+	d := metrics.New(metrics.Config{}).Declare()
+	if d.Name != "metrics" || d.Phase != hauberk.PhaseMetrics || d.Decides || d.Authenticates || d.Err != nil {
+		t.Errorf("%+v", d)
+	}
+}
+
+// The package itself links no exporter.
+func TestLinksNoBackend(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dep := range strings.Lines(string(out)) {
+		if strings.Contains(dep, "prometheus") || strings.Contains(dep, "opentelemetry") {
+			t.Errorf("links %s", dep)
+		}
+	}
+}

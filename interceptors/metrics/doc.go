@@ -1,0 +1,71 @@
+// Package metrics counts calls: how many, with which codes, how long they took,
+// how many messages they moved and what was refused, per method, on a server, a
+// client or both.
+//
+//	calls := metrics.New(metrics.Config{})
+//	chain, err := hauberk.New(calls, …)
+//
+// [Metrics.Snapshot] gives the numbers to people and programs in this process.
+// Exporters read the same numbers, when they are asked, through [Metrics.Series]
+// and [Metrics.Refusals]; package metrics/prometheus is one. Recording is a
+// handful of atomic additions and allocates nothing, whatever is exported.
+//
+// # What is counted
+//
+// Each call that reaches the interceptor counts once as started, and once as
+// handled when it has ended, however it ends: with a status, refused further in,
+// cancelled, abandoned by a client until its context was done, by a panic or by
+// runtime.Goexit. What is in flight is the difference. A panic or Goexit that
+// passes through counts as Internal and goes on; with a recovery in the chain it
+// arrives as the error that recovery makes of it. The code is that of the outcome
+// where the interceptor stands: an outermost one sees the final code. A nil
+// outcome without the one response that a method must have counts as Internal,
+// which it is sent as, and a code that gRPC does not define as Unknown.
+//
+// The latency is the time from the interceptor's start to the outcome, of streams
+// too.
+//
+// # Messages
+//
+// Messages count as [hauberk.Call.Sent] and [hauberk.Call.Received] do. Those of a
+// running stream are in the numbers as they flow, its single request or response
+// apart, which enters when the call ends.
+//
+// For one number gRPC's kinds leave no exact answer without an allocation: whether
+// a unary call that failed on a server had its request read. Unless
+// [Config.ExactMessages] asks for it, such a request counts as received, except
+// where the outcome is a refusal made in this process (a [hauberk.Rejection])
+// before anything had read the request. That is too much by one for a request
+// that could not be decoded or that a link turned away with an ordinary error, and
+// too little by one for a handler that returns a Rejection.
+//
+// # Refusals
+//
+// An outcome whose status is that of a [hauberk.Rejection], which it may wrap, was
+// refused in this process: it counts as [Enforced] under the Rejection's reason, and under the name of the
+// interceptor that recorded the decision ([hauberk.Call.Decide]), or [Unknown] if
+// none did. A decision that was recorded but not enforced ([hauberk.Shadow])
+// counts as [Shadowed]. On a client an outcome with a google.rpc.ErrorInfo that
+// came over the wire counts as [Remote], under its reason, whatever its domain. The
+// three are kept apart, so that none can be taken for another, and so that a
+// server cannot push the reasons of this process out of the bounds below. On a
+// server an ErrorInfo that a handler passes on from elsewhere is no refusal.
+//
+// # Bounds
+//
+// The names of methods and reasons may come from anyone, so they are bounded. A
+// method that the server does not know counts under the service and the method
+// [Unknown], unless [Metrics.Register] named it. A client takes up
+// [Config.MaxMethods] methods; calls of further ones, and of names longer than 256
+// bytes or not in UTF-8, count under [Other]. Of refusals there are up to
+// [Config.MaxReasons] pairs of interceptor and reason for each side and each of
+// Enforced, Shadowed and Remote, and then Other. A method takes about 4.7 KB, of
+// which 4 KiB are the quantiles.
+//
+// # Place
+//
+// [hauberk.PhaseMetrics]: outside everything that may refuse a call. On a client
+// it stands outside retries and counts calls; another instance inside them counts
+// attempts. One instance may serve any number of chains, of servers and clients:
+// the two sides are kept apart.
+package metrics

@@ -1,0 +1,64 @@
+package metricsprom_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+	metricsprom "github.com/hauberk-rpc/hauberk/interceptors/metrics/prometheus"
+)
+
+// However many names a peer makes up, the series are bounded.
+func TestSeriesAreBounded(t *testing.T) {
+	const limit = 10
+	m := metrics.New(metrics.Config{MaxMethods: limit, MaxReasons: limit})
+	for i := range 2000 {
+		call(t, fmt.Sprintf("/s/m%d", i), nil, m, hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+			return hauberk.Reject(codes.Code(i), fmt.Sprintf("R_%d", i), "no")
+		}))
+	}
+	for _, f := range gather(t, metricsprom.New(m)) {
+		most := limit + 1
+		if f.GetName() == "grpc_client_handled_total" {
+			most += 16 // Other, with each code
+		}
+		if n := len(f.GetMetric()); n > most {
+			t.Errorf("%d series of %s, want %d at most", n, f.GetName(), most)
+		}
+	}
+}
+
+// FuzzNames checks that no name that a peer may choose can spoil a scrape.
+func FuzzNames(f *testing.F) {
+	for _, seed := range [][3]string{
+		{"/shop.v1.Cart/Get", "LIMITED", "limits"},
+		{"/a/b/c", "", ""},
+		{"/\xff/m", "\xfe", "\xfd"},
+		{"/unknown/unknown", "other", "other"},
+		{"/other/other", "unknown", "unknown"},
+		{"/s/\n{}\"\\", "\"} 1\ngrpc_x 2", "\x00"},
+	} {
+		f.Add(seed[0], seed[1], seed[2])
+	}
+	f.Fuzz(func(t *testing.T, method, reason, link string) {
+		m := metrics.New(metrics.Config{MaxMethods: 1, MaxReasons: 1})
+		decide := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+			call.Decide(hauberk.Decision{Link: link, Verdict: hauberk.Refused, Reason: reason})
+			return hauberk.Reject(codes.Aborted, reason, "no")
+		})
+		for _, name := range []string{method, "/unknown/unknown", "/other/other", method} {
+			call(t, name, nil, m, decide)
+		}
+		parser := expfmt.NewTextParser(model.UTF8Validation)
+		if _, err := parser.TextToMetricFamilies(strings.NewReader(text(t, gather(t, metricsprom.New(m))))); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,180 @@
+package metrics_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+)
+
+// limiter decides on calls, and says so.
+type limiter struct {
+	name   string
+	refuse bool
+}
+
+const limited = "RATE_LIMITED"
+
+func (l limiter) Declare() hauberk.Declaration {
+	return hauberk.Declaration{Name: l.name, Decides: true}
+}
+
+func (l limiter) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	if !l.refuse {
+		call.Decide(hauberk.Decision{Link: l.name, Verdict: hauberk.Allowed})
+		return next(ctx, call)
+	}
+	call.Decide(hauberk.Decision{Link: l.name, Rule: "10/s", Verdict: hauberk.Refused, Reason: limited})
+	return hauberk.Reject(codes.ResourceExhausted, limited, "too many")
+}
+
+// wrapping wraps errors, and mapping makes them others.
+type (
+	wrapping struct{}
+	mapping  struct{}
+)
+
+func (wrapping) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return fmt.Errorf("wrapped: %w", next(ctx, call))
+}
+
+func (mapping) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return mapped{next(ctx, call)}
+}
+
+type mapped struct{ error }
+
+func (m mapped) Unwrap() error            { return m.error }
+func (mapped) GRPCStatus() *status.Status { return status.New(codes.NotFound, "not here") }
+
+func TestRefusals(t *testing.T) {
+	const own = metrics.Enforced
+	allow, deny := limiter{"allowing", false}, limiter{"limits", true}
+	tests := []struct {
+		name  string
+		outer []hauberk.Interceptor // further out than the metrics
+		inner []hauberk.Interceptor
+		want  []metrics.Refusal // of one call; the side is the case's
+	}{
+		{"none", nil, []hauberk.Interceptor{allow}, nil},
+		{
+			"decided", nil,
+			[]hauberk.Interceptor{allow, deny},
+			[]metrics.Refusal{{Origin: own, Interceptor: "limits", Reason: limited, Count: 1}},
+		},
+		{
+			"undecided", nil,
+			[]hauberk.Interceptor{refuse(codes.Aborted, "BUSY")},
+			[]metrics.Refusal{{Origin: own, Interceptor: metrics.Unknown, Reason: "BUSY", Count: 1}},
+		},
+		{
+			"without a reason", nil,
+			[]hauberk.Interceptor{refuse(codes.Aborted, "")},
+			[]metrics.Refusal{{Origin: own, Interceptor: metrics.Unknown, Reason: metrics.Unknown, Count: 1}},
+		},
+		{
+			"wrapped", nil,
+			[]hauberk.Interceptor{wrapping{}, deny},
+			[]metrics.Refusal{{Origin: own, Interceptor: "limits", Reason: limited, Count: 1}},
+		},
+		{"given another status", nil, []hauberk.Interceptor{mapping{}, deny}, nil},
+		{"an ordinary error", nil, []hauberk.Interceptor{returning(errors.New("plain"))}, nil},
+		{
+			"shadowed", nil,
+			[]hauberk.Interceptor{hauberk.Shadow(deny), hauberk.Shadow(allow)},
+			[]metrics.Refusal{{Origin: metrics.Shadowed, Interceptor: "limits", Reason: limited, Count: 1}},
+		},
+		{
+			// The decision that was not enforced is not the one that refused.
+			"shadowed, then refused", nil,
+			[]hauberk.Interceptor{hauberk.Shadow(deny), refuse(codes.Aborted, limited)},
+			[]metrics.Refusal{
+				{Origin: own, Interceptor: metrics.Unknown, Reason: limited, Count: 1},
+				{Origin: metrics.Shadowed, Interceptor: "limits", Reason: limited, Count: 1},
+			},
+		},
+		{"shadowed further out", []hauberk.Interceptor{hauberk.Shadow(deny)}, nil, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+				m := metrics.New(metrics.Config{})
+				links := slices.Concat(test.outer, []hauberk.Interceptor{m}, test.inner)
+				_ = c.Start(t, links...).Call(t.Context())
+				want := slices.Clone(test.want)
+				for i := range want {
+					want[i].Side = c.Side
+				}
+				if got := m.Refusals(); !slices.Equal(got, want) {
+					t.Errorf("refusals %+v, want %+v", got, want)
+				}
+			})
+		})
+	}
+}
+
+// What a server refused its client counts as enforced there and as remote here.
+func TestRemoteRefusals(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
+		t.Run(kind.String(), func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			m := metrics.New(metrics.Config{})
+			env := hauberktest.Start(t, hauberktest.Setup{
+				Kind: kind, Client: chainOf(t, m), Server: chainOf(t, m, limiter{"limits", true}),
+			})
+			for range 2 {
+				_ = env.Call(t.Context())
+			}
+			want := []metrics.Refusal{
+				{hauberk.ServerSide, metrics.Enforced, "limits", limited, 2},
+				{hauberk.ClientSide, metrics.Remote, metrics.Unknown, limited, 2},
+			}
+			if got := m.Refusals(); !slices.Equal(got, want) {
+				t.Errorf("refusals %+v, want %+v", got, want)
+			}
+			s := m.Snapshot()
+			if s.Server.Refusals[limited] != 2 || len(s.Client.Refusals) != 0 || s.Client.RemoteRefusals[limited] != 2 {
+				t.Errorf("snapshot %+v", s)
+			}
+		})
+	}
+}
+
+// What a handler passes on from elsewhere is not its server's refusal.
+func TestPassedOnErrorInfo(t *testing.T) {
+	st, err := status.New(codes.Unavailable, "downstream").WithDetails(
+		&errdetails.RetryInfo{}, &errdetails.ErrorInfo{Reason: "QUOTA", Domain: "example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := metrics.New(metrics.Config{})
+	chain := chainOf(t, m)
+	env := hauberktest.Start(t, hauberktest.Setup{
+		Client: chain, Server: chain,
+		Backend: &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error { return st.Err() }},
+	})
+	if out := env.Call(t.Context()); hauberk.Reason(out.Err) != "QUOTA" {
+		t.Fatal(out.Err)
+	}
+	want := []metrics.Refusal{{hauberk.ClientSide, metrics.Remote, metrics.Unknown, "QUOTA", 1}}
+	if got := m.Refusals(); !slices.Equal(got, want) {
+		t.Errorf("refusals %+v, want %+v", got, want)
+	}
+}
+
+func TestOriginNames(t *testing.T) {
+	for o, want := range []string{"enforced", "shadowed", "remote"} {
+		if got := metrics.Origin(o).String(); got != want {
+			t.Errorf("origin %d is %q, want %q", o, got, want)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package metrics
+
+import (
+	"encoding/json"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/engine/quantile"
+)
+
+// Snapshot is what a [Metrics] has counted so far, for people, programs in this
+// process and JSON.
+type Snapshot struct {
+	Server SideSnapshot `json:"server"`
+	Client SideSnapshot `json:"client"`
+}
+
+// SideSnapshot is what was counted on one side. Its maps are never nil.
+type SideSnapshot struct {
+	// Methods has the methods by their full name, "/shop.v1.Cart/Get", and Unknown
+	// and Other.
+	Methods map[string]MethodSnapshot `json:"methods"`
+	// Refusals counts the calls refused in this process by reason; see Enforced.
+	Refusals map[string]uint64 `json:"refusals"`
+	// ShadowRefusals counts decisions that were not enforced by reason; see Shadowed.
+	ShadowRefusals map[string]uint64 `json:"shadow_refusals"`
+	// RemoteRefusals counts what the other end refused a client by reason; see Remote.
+	RemoteRefusals map[string]uint64 `json:"remote_refusals"`
+}
+
+// MethodSnapshot is what was counted of one method. In JSON the durations are
+// numbers of milliseconds, under mean_ms, p50_ms, p95_ms and p99_ms.
+type MethodSnapshot struct {
+	// Calls counts calls that have started, Ended those of them that have ended, and
+	// InFlight those that are running.
+	Calls    uint64 `json:"calls"`
+	Ended    uint64 `json:"ended"`
+	InFlight uint64 `json:"in_flight"`
+	// Errors counts calls that have ended with another code than OK; Codes has all.
+	Errors uint64 `json:"errors"`
+	Codes  Codes  `json:"codes"`
+	// Sent and Received count the messages of this side.
+	Sent     uint64 `json:"sent"`
+	Received uint64 `json:"received"`
+	// The latency of the calls that have ended, streams included. The mean is exact;
+	// P50, P95 and P99 are within 1.31 % of a duration of that rank where that took
+	// from 1 µs to 18 min 19 s. What took longer counts as 18 min 19.5 s in them.
+	Mean time.Duration `json:"-"`
+	P50  time.Duration `json:"-"`
+	P95  time.Duration `json:"-"`
+	P99  time.Duration `json:"-"`
+}
+
+// MarshalJSON writes the durations in milliseconds.
+func (s MethodSnapshot) MarshalJSON() ([]byte, error) {
+	type counts MethodSnapshot // without this method
+	return json.Marshal(struct {
+		counts
+
+		Mean float64 `json:"mean_ms"`
+		P50  float64 `json:"p50_ms"`
+		P95  float64 `json:"p95_ms"`
+		P99  float64 `json:"p99_ms"`
+	}{counts(s), inMillis(s.Mean), inMillis(s.P50), inMillis(s.P95), inMillis(s.P99)})
+}
+
+func inMillis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// Codes counts calls by code, and has the codes that occurred.
+type Codes map[codes.Code]uint64
+
+// MarshalJSON writes the codes by their names in gRPC: "OK", "NOT_FOUND".
+func (c Codes) MarshalJSON() ([]byte, error) {
+	named := make(map[string]uint64, len(c))
+	for k, n := range c {
+		named[code.Code(k).String()] += n
+	}
+	return json.Marshal(named)
+}
+
+// Snapshot returns what was counted so far. It takes a few microseconds for each
+// method. The result is the caller's.
+func (m *Metrics) Snapshot() Snapshot {
+	return Snapshot{Server: m.snapshotOf(hauberk.ServerSide), Client: m.snapshotOf(hauberk.ClientSide)}
+}
+
+func (m *Metrics) snapshotOf(which hauberk.Side) SideSnapshot {
+	s := &m.sides[which]
+	byName := make(map[string][]*counters) // a client may call one name as several kinds
+	for _, c := range s.methods.all() {
+		byName[c.name()] = append(byName[c.name()], c)
+	}
+	methods := make(map[string]MethodSnapshot, len(byName))
+	for name, all := range byName {
+		methods[name] = snapshotOf(all)
+	}
+	return SideSnapshot{
+		Methods:        methods,
+		Refusals:       s.refusals[Enforced].byReason(),
+		ShadowRefusals: s.refusals[Shadowed].byReason(),
+		RemoteRefusals: s.refusals[Remote].byReason(),
+	}
+}
+
+// name is the method's full name, or Unknown, or Other.
+func (l label) name() string {
+	if l.service == l.method && (l.service == Unknown || l.service == Other) {
+		return l.service
+	}
+	return "/" + l.service + "/" + l.method
+}
+
+// snapshotOf adds up the counters of one name.
+func snapshotOf(all []*counters) MethodSnapshot {
+	s := MethodSnapshot{Codes: make(Codes)}
+	for _, c := range all {
+		for code, n := range c.ended() { // before started: so that it is no more
+			if n > 0 {
+				s.Codes[codes.Code(code)] += n
+			}
+			s.Ended += n
+		}
+		s.Calls += c.started.Load()
+		sent, received := c.messages()
+		s.Sent += sent
+		s.Received += received
+	}
+	s.Errors = s.Ended - s.Codes[codes.OK]
+	s.InFlight = s.Calls - s.Ended
+	q := latencyOf(all)
+	s.Mean, s.P50, s.P95, s.P99 = q.Mean(), q.Quantile(0.5), q.Quantile(0.95), q.Quantile(0.99)
+	return s
+}
+
+// latencyOf returns the distribution of latencies under one name.
+func latencyOf(all []*counters) quantile.Snapshot {
+	latency := &all[0].latency
+	if len(all) > 1 {
+		latency = new(quantile.Histogram)
+		for _, c := range all {
+			latency.Merge(&c.latency)
+		}
+	}
+	return latency.Snapshot()
+}
+
+func (r *refusals) byReason() map[string]uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	counts := make(map[string]uint64)
+	for c, n := range r.counts {
+		counts[c.reason] += n
+	}
+	return counts
+}

@@ -1,0 +1,52 @@
+package metrics
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"unsafe"
+
+	"google.golang.org/grpc"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// idleConn is a connection whose unary calls are OK at once.
+type idleConn struct{ grpc.ClientConnInterface }
+
+func (idleConn) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return nil }
+
+// Methods come and go; the table does not keep more than a few of each.
+func TestMethodsAreNotKept(t *testing.T) {
+	m := New(Config{MaxMethods: 10})
+	redirect := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		if err := call.SetMethod(call.Method().FullName() + "2"); err != nil {
+			return err
+		}
+		return next(ctx, call)
+	})
+	conn := hauberk.Must(hauberk.New(redirect, m)).ClientConn(idleConn{})
+	for i := range 2000 {
+		if err := conn.Invoke(t.Context(), fmt.Sprintf("/s/m%d", i%20), t, t); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := 0
+	m.sides[hauberk.ClientSide].methods.byMethod.Range(func(any, any) bool {
+		kept++
+		return true
+	})
+	if want := maxPointers * 11; kept != want { // of ten methods, and Other
+		t.Errorf("%d methods are kept, want %d", kept, want)
+	}
+}
+
+// What a series takes is documented.
+func TestSizeOfCounters(t *testing.T) {
+	c := newCounters(label{}, New(Config{}).now(), len(DefaultBuckets()))
+	if got := int(sizeOfCounters) + 8*len(c.buckets); got > 4700 {
+		t.Errorf("a method takes %d bytes", got)
+	}
+}
+
+const sizeOfCounters = unsafe.Sizeof(counters{})
