@@ -1,0 +1,120 @@
+package requestid_test
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
+)
+
+const header = requestid.DefaultHeader
+
+var kinds = []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi}
+
+var uuid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+
+// sighting is where an id was seen in one call.
+type sighting struct {
+	link    string   // the state, in an inner link
+	handler string   // the state, in the handler; empty where the server has no chain
+	wire    []string // the metadata that the handler sees
+}
+
+// watch returns a link and a backend that report what they see.
+func watch() (hauberk.Interceptor, *hauberktest.Backend, *sighting) {
+	seen := new(sighting)
+	link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		seen.link = requestid.FromContext(ctx)
+		return next(ctx, call)
+	})
+	backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+		seen.handler = requestid.FromContext(ctx)
+		seen.wire = metadata.ValueFromIncomingContext(ctx, header)
+		return hauberktest.Echo(ctx, s)
+	}}
+	return link, backend, seen
+}
+
+func TestMade(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		link, backend, seen := watch()
+		out := c.StartWith(t, backend, requestid.New(requestid.Config{}), link).Call(t.Context())
+		if out.Err != nil {
+			t.Fatal(out.Err)
+		}
+		if !uuid.MatchString(seen.link) {
+			t.Errorf("the state has %q; want a UUID of version 7", seen.link)
+		}
+		if c.Side == hauberk.ServerSide {
+			if seen.handler != seen.link {
+				t.Errorf("the handler's state has %q, the link's %q", seen.handler, seen.link)
+			}
+			equal(t, "response header", out.Header.Get(header), seen.link)
+		} else {
+			equal(t, "request metadata", seen.wire, seen.link)
+		}
+	})
+}
+
+func TestGenerator(t *testing.T) {
+	for _, test := range []struct{ made, want string }{
+		{"made-1", "^made-1$"},
+		{"not well-formed", uuid.String()},
+		{"", uuid.String()},
+	} {
+		t.Run(test.made, func(t *testing.T) {
+			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+				link, backend, seen := watch()
+				x := requestid.New(requestid.Config{}, requestid.WithGenerator(func() string { return test.made }))
+				if out := c.StartWith(t, backend, x, link).Call(t.Context()); out.Err != nil {
+					t.Fatal(out.Err)
+				}
+				if !regexp.MustCompile(test.want).MatchString(seen.link) {
+					t.Errorf("id %q, want one that matches %s", seen.link, test.want)
+				}
+			})
+		})
+	}
+}
+
+func TestConfiguration(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		x    *requestid.Interceptor
+		want string // in the error; empty for none
+	}{
+		{"zero", requestid.New(requestid.Config{}), ""},
+		{"another key", requestid.New(requestid.Config{Header: "X-Correlation-ID"}), ""},
+		{"space in the key", requestid.New(requestid.Config{Header: "request id"}), `Config.Header is "request id"`},
+		{"pseudo-header", requestid.New(requestid.Config{Header: ":path"}), `Config.Header is ":path"`},
+		{"binary key", requestid.New(requestid.Config{Header: "id-bin"}), `Config.Header is "id-bin"`},
+		{"key of gRPC", requestid.New(requestid.Config{Header: "grpc-id"}), `Config.Header is "grpc-id"`},
+		{"reserved key", requestid.New(requestid.Config{Header: "User-Agent"}), `Config.Header is "user-agent"`},
+		{"zero Interceptor", &requestid.Interceptor{}, "make it with requestid.New"},
+		{"nil generator", requestid.New(requestid.Config{}, requestid.WithGenerator(nil)), "WithGenerator was given a nil"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := hauberk.New(test.x)
+			switch {
+			case test.want == "" && err != nil:
+				t.Error(err)
+			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+				t.Errorf("error %v; want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func equal(t *testing.T, what string, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s has %q, want %q", what, got, want)
+	}
+}

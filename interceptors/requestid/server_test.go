@@ -1,0 +1,85 @@
+package requestid_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
+)
+
+// What came is taken only if it is one well-formed value. Whatever came, no one
+// further in sees another id in the metadata than in the state.
+func TestServerTakes(t *testing.T) {
+	tests := []struct {
+		name  string
+		sent  []string
+		taken bool
+	}{
+		{"nothing", nil, false},
+		{"one", []string{"abc-DEF_1.2"}, true},
+		{"longest", []string{strings.Repeat("x", 128)}, true},
+		{"too long", []string{strings.Repeat("x", 129)}, false},
+		{"empty", []string{""}, false},
+		{"two", []string{"a", "b"}, false},
+		{"two alike", []string{"a", "a"}, false},
+		{"joined", []string{"a,b"}, false},
+		{"space", []string{"a b"}, false},
+		{"quote", []string{`a"b`}, false},
+		{"control sequence", []string{"a;[31m"}, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			for _, kind := range kinds {
+				for _, set := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%s/set metadata %t", kind, set), func(t *testing.T) {
+						testServerTakes(t, kind, requestid.Config{SetMetadata: set}, test.sent, test.taken)
+					})
+				}
+			}
+		})
+	}
+}
+
+func testServerTakes(t *testing.T, kind hauberk.Kind, config requestid.Config, sent []string, taken bool) {
+	t.Helper()
+	hauberktest.CheckLeaks(t)
+	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
+	link, backend, seen := watch()
+	env := c.StartWith(t, backend, requestid.New(config), link)
+	out := env.Call(metadata.NewOutgoingContext(t.Context(), metadata.MD{header: sent, "other": {"kept"}}))
+	if out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	if taken && seen.link != sent[0] {
+		t.Errorf("the state has %q; want the caller's %q", seen.link, sent[0])
+	}
+	if !taken && !uuid.MatchString(seen.link) {
+		t.Errorf("the state has %q; want a new id", seen.link)
+	}
+	equal(t, "response header", out.Header.Get(header), seen.link)
+	if sent == nil && !config.SetMetadata {
+		equal(t, "request metadata", seen.wire)
+		return
+	}
+	equal(t, "request metadata", seen.wire, seen.link)
+}
+
+func TestServerIgnoresIncoming(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	link, backend, seen := watch()
+	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Bidi}
+	env := c.StartWith(t, backend, requestid.New(requestid.Config{IgnoreIncoming: true}), link)
+	out := env.Call(metadata.AppendToOutgoingContext(t.Context(), header, "theirs"))
+	if out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	if !uuid.MatchString(seen.link) {
+		t.Errorf("the state has %q; want a new id", seen.link)
+	}
+	equal(t, "request metadata", seen.wire, seen.link)
+}
