@@ -1,0 +1,113 @@
+package window
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	minEntries = 4
+	maxEntries = 1 << 10 // live at any time: see Limit.grain
+)
+
+// Log is the state of one key under a sliding window. The zero value has taken
+// nothing. It is safe for concurrent use, and must not be copied after first use.
+type Log struct {
+	mu    sync.Mutex
+	ring  []entry // its length is a power of two
+	head  int     // of the oldest entry
+	live  int     // entries
+	taken int     // permits, by them
+}
+
+// entry says that permits were taken, the last of them at a time.
+type entry struct {
+	at time.Duration
+	n  int
+}
+
+// Allow takes n permits at the time now, or none. It takes nothing and is OK for
+// n of 0 or less: so the state can be read. All calls on a Log must have the same
+// Limit.
+func (g *Log) Allow(l *Limit, now time.Duration, n int) Decision {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now = g.catchUp(now)
+	g.expire(now, l.period)
+	free := l.permits - g.taken
+	if n = max(n, 0); n > free {
+		return Decision{RetryAfter: g.wait(l, now, n-free), Remaining: free, ResetAfter: g.reset(l, now)}
+	}
+	if n > 0 {
+		g.add(now, n, l.grain)
+	}
+	return Decision{OK: true, Remaining: free - n, ResetAfter: g.reset(l, now)}
+}
+
+// catchUp returns the later of now and the last time seen. If the clock was set
+// back, it moves the entries back as far.
+func (g *Log) catchUp(now time.Duration) time.Duration {
+	if g.live == 0 {
+		return now
+	}
+	behind := g.entry(g.live-1).at - now
+	if behind <= setBack {
+		return now + max(behind, 0)
+	}
+	for i := range g.live {
+		g.entry(i).at -= behind
+	}
+	return now
+}
+
+// expire drops what was taken a period ago.
+func (g *Log) expire(now, period time.Duration) {
+	for ; g.live > 0 && now-g.entry(0).at >= period; g.live-- {
+		g.taken -= g.entry(0).n
+		g.head = (g.head + 1) & (len(g.ring) - 1)
+	}
+}
+
+// add puts n into the last entry if that is of the same grain, or into a new one.
+func (g *Log) add(now time.Duration, n int, grain time.Duration) {
+	g.taken += n
+	if g.live > 0 {
+		if last := g.entry(g.live - 1); last.at >= floor(now, grain) {
+			last.at, last.n = now, last.n+n
+			return
+		}
+	}
+	if g.live == len(g.ring) {
+		g.grow()
+	}
+	g.live++
+	*g.entry(g.live - 1) = entry{now, n}
+}
+
+func (g *Log) grow() {
+	ring := make([]entry, max(2*len(g.ring), minEntries))
+	n := copy(ring, g.ring[g.head:])
+	copy(ring[n:], g.ring[:g.head])
+	g.ring, g.head = ring, 0
+}
+
+// entry returns the entry that is the i-th oldest; the ring must not be empty.
+func (g *Log) entry(i int) *entry { return &g.ring[(g.head+i)&(len(g.ring)-1)] }
+
+// wait returns how long until n permits have come back.
+func (g *Log) wait(l *Limit, now time.Duration, n int) time.Duration {
+	for i := range g.live {
+		if n -= g.entry(i).n; n <= 0 {
+			return l.period - (now - g.entry(i).at)
+		}
+	}
+	return Never
+}
+
+// reset returns how long until all permits have come back.
+func (g *Log) reset(l *Limit, now time.Duration) time.Duration {
+	if g.live == 0 {
+		return 0
+	}
+	return l.period - (now - g.entry(g.live-1).at)
+}
