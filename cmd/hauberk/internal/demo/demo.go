@@ -1,0 +1,143 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+const (
+	defaultRate = 200
+	maxRate     = 10_000
+)
+
+const long = `A shop, its shoppers and the chains between them, in one process: a grpc-go
+server on a TCP port of this machine, with a method of each of the four kinds, and
+a client that calls them and, among that, calls methods that do not exist, imports
+too much, runs out of time, gives up, and meets a handler that panics.
+
+Each second it prints what its callers saw: calls that have ended, their rate over
+the last second, errors, and the latency since the start, per method. At the end
+calls in flight have two seconds to finish and are cancelled after that; then it
+prints the totals, with the rate over the whole time. On a terminal the table stays
+in its place, unless --log is given.
+
+All numbers are those of the client's chain, outermost: one call is one call of a
+shopper, whatever became of it, so that calls = ok + errors, and both are the sums
+over the methods. Calls of methods that the shop does not have count together as
+"unknown". Refusals are the calls that an interceptor turned down, on either end,
+by reason; they are among the errors.
+
+With --json it prints only the totals, as one JSON object: seconds, calls, ok,
+errors (by code), refusals (by reason), methods (by name: calls, errors, p50_ms,
+p99_ms) and breakers (by name: state). Where the shop listens is then on stderr.`
+
+const examples = `  hauberk demo
+  hauberk demo --for 10s --json
+  hauberk demo --rate 1000 --log 2>demo.log`
+
+// options are the command's flags.
+type options struct {
+	length time.Duration // 0: until a signal
+	rate   int
+	json   bool
+	log    bool
+}
+
+// Command returns `hauberk demo`.
+func Command() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:     "demo",
+		Short:   "Run a shop, its traffic and interceptor chains on both ends",
+		Long:    long,
+		Example: examples,
+		Args:    cobra.NoArgs,
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(cmd.Flags().Changed("for")); err != nil {
+				return cmd.FlagErrorFunc()(cmd, err)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			return run(ctx, o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.DurationVar(&o.length, "for", 0, "how long to run, such as 10s; without it until SIGINT or SIGTERM")
+	flags.IntVar(&o.rate, "rate", defaultRate, fmt.Sprintf("calls a second, 1 to %d", maxRate))
+	flags.BoolVar(&o.json, "json", false, "print only the totals, as JSON")
+	flags.BoolVar(&o.log, "log", false, "write the log of the interceptors to stderr")
+	return cmd
+}
+
+func (o *options) check(bounded bool) error {
+	var errs []error
+	if bounded && o.length <= 0 {
+		errs = append(errs, fmt.Errorf("--for is %v; want a time above 0, such as 10s", o.length))
+	}
+	if o.rate < 1 || o.rate > maxRate {
+		errs = append(errs, fmt.Errorf("--rate is %d; want 1 to %d calls a second", o.rate, maxRate))
+	}
+	return errors.Join(errs...)
+}
+
+// run runs the demo until ctx is done, or for as long as o says, and prints.
+func run(ctx context.Context, o options, out, errOut io.Writer) error {
+	st, err := openStage(context.WithoutCancel(ctx), o.logger(errOut)) // however short the run, there is a shop
+	if err != nil {
+		return err
+	}
+	ctx, stop := o.bound(ctx)
+	defer stop()
+	r := newReport(&o, out, errOut)
+	t, err := play(ctx, st, o.rate, r)
+	if err := errors.Join(err, st.close()); err != nil {
+		return err
+	}
+	return r.end(t)
+}
+
+// play has the traffic run until ctx is done, or r cannot print, and returns the
+// totals when all calls have ended.
+func play(ctx context.Context, st *stage, rate int, r *report) (*totals, error) {
+	if err := r.begin(st.addr()); err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		newTraffic(newShopper(st.conn), rate).run(ctx)
+		st.open.Wait()
+	}()
+	err := r.follow(st.totals, ended)
+	stop()
+	<-ended
+	return st.totals(), err
+}
+
+// bound gives ctx the end that o says.
+func (o *options) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if o.length == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, o.length)
+}
+
+func (o *options) logger(w io.Writer) *slog.Logger {
+	if !o.log {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(w, nil))
+}

@@ -1,0 +1,156 @@
+package demo
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// report tells people, or programs, how the demo goes.
+type report struct {
+	out, errOut io.Writer
+	json        bool
+	screen      screen
+}
+
+func newReport(o *options, out, errOut io.Writer) *report {
+	return &report{
+		out: out, errOut: errOut, json: o.json,
+		// A log between the tables would move them.
+		screen: screen{w: out, inPlace: isTerminal(out) && !o.log},
+	}
+}
+
+// begin says where the shop listens.
+func (r *report) begin(addr string) error {
+	w, space := r.out, "\n"
+	if r.json {
+		w, space = r.errOut, ""
+	}
+	_, err := fmt.Fprintf(w, "The shop listens on %s.\n%s", addr, space)
+	return err
+}
+
+// follow shows what count returns every second, until ended is closed.
+func (r *report) follow(count func() *totals, ended <-chan struct{}) error {
+	if r.json {
+		<-ended
+		return nil
+	}
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	last := &totals{}
+	for {
+		select {
+		case <-ended:
+			return nil
+		case <-ticker.C:
+		}
+		t := count()
+		if err := r.screen.show(t.table("so far", last)); err != nil {
+			return err
+		}
+		last = t
+	}
+}
+
+// end shows the totals.
+func (r *report) end(t *totals) error {
+	if r.json {
+		return t.writeJSON(r.out)
+	}
+	return r.screen.show(t.table("totals", &totals{}))
+}
+
+// screen shows one block of text after another: each in the place of the last,
+// or below it.
+type screen struct {
+	w       io.Writer
+	inPlace bool
+	lines   int // of the last block
+}
+
+// show writes a block of whole lines.
+func (s *screen) show(block string) error {
+	before := ""
+	switch {
+	case s.lines > 0 && s.inPlace:
+		before = fmt.Sprintf("\x1b[%dA\x1b[J", s.lines) // up, and clear from there
+	case s.lines > 0:
+		before = "\n"
+	}
+	s.lines = strings.Count(block, "\n")
+	_, err := io.WriteString(s.w, before+block)
+	return err
+}
+
+// isTerminal reports whether w is a terminal that knows escape sequences.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// table writes totals for people, with the rates since earlier ones.
+func (t *totals) table(title string, since *totals) string {
+	var b strings.Builder
+	seconds := max(t.Seconds-since.Seconds, 0.001)
+	fmt.Fprintf(&b, "%s   %.1f s   %d calls   %.0f/s   %d ok   %d errors\n\n",
+		title, t.Seconds, t.Calls, float64(t.Calls-since.Calls)/seconds, t.OK, t.failed())
+	t.writeMethods(&b, since, seconds)
+	b.WriteByte('\n')
+	writeList(&b, "errors", t.Errors)
+	writeList(&b, "refusals", t.Refusals)
+	writeList(&b, "breakers", t.Breakers)
+	return b.String()
+}
+
+func (t *totals) writeMethods(b *strings.Builder, since *totals, seconds float64) {
+	names := slices.Sorted(maps.Keys(t.Methods))
+	width := len("METHOD")
+	for _, name := range names {
+		width = max(width, len(name))
+	}
+	fmt.Fprintf(b, "%-*s %9s %8s %8s %6s %9s %9s\n",
+		width, "METHOD", "CALLS", "PER S", "ERRORS", "%", "P50 MS", "P99 MS")
+	for _, name := range names {
+		m := t.Methods[name]
+		fmt.Fprintf(b, "%-*s %9d %8.1f %8d %6.1f %9.2f %9.2f\n", width, name,
+			m.Calls, float64(m.Calls-since.Methods[name].Calls)/seconds, m.Errors,
+			100*float64(m.Errors)/float64(max(m.Calls, 1)), m.P50, m.P99)
+	}
+}
+
+const (
+	maxColumns = 100
+	listIndent = 10
+)
+
+// writeList writes what a map holds, in the order of its keys and in lines of at
+// most maxColumns.
+func writeList[V any](b *strings.Builder, title string, of map[string]V) {
+	line := fmt.Sprintf("%-*s", listIndent, title)
+	if len(of) == 0 {
+		line += "none"
+	}
+	for i, key := range slices.Sorted(maps.Keys(of)) {
+		entry := fmt.Sprintf("%s %v", key, of[key])
+		switch {
+		case i == 0:
+		case len(line)+2+len(entry) > maxColumns:
+			b.WriteString(line + "\n")
+			line = strings.Repeat(" ", listIndent)
+		default:
+			line += "  "
+		}
+		line += entry
+	}
+	b.WriteString(line + "\n")
+}

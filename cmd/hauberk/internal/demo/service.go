@@ -1,0 +1,198 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/demo/shoppb"
+)
+
+// Ids of carts for which the shop does something known, as a payment provider
+// has cards for tests. A cart of any other id is an ordinary one.
+const (
+	cartMissing = "missing" // NOT_FOUND
+	cartOffline = "offline" // UNAVAILABLE
+	cartStuck   = "stuck"   // no answer until the caller gives up
+	cartBroken  = "broken"  // the handler panics
+	cartPaid    = "paid"    // cannot change any more, so that watching it ends
+)
+
+// queryCorrupt makes the catalog fail with an error that has no status.
+const queryCorrupt = "corrupt"
+
+// shop serves Cart and Catalog. It has no state; every ordinary cart holds the
+// same items.
+type shop struct {
+	shoppb.UnimplementedCartServer
+	shoppb.UnimplementedCatalogServer
+}
+
+func (s *shop) register(srv grpc.ServiceRegistrar) {
+	shoppb.RegisterCartServer(srv, s)
+	shoppb.RegisterCatalogServer(srv, s)
+}
+
+// open looks a cart up.
+func (s *shop) open(ctx context.Context, id string) error {
+	switch id {
+	case "":
+		return status.Error(codes.InvalidArgument, "cart_id is empty; want the id of a cart")
+	case cartMissing:
+		return status.Errorf(codes.NotFound, "there is no cart %q", id)
+	case cartOffline:
+		return status.Error(codes.Unavailable, "the storage of carts is offline")
+	case cartStuck:
+		<-ctx.Done()
+		return ctx.Err()
+	case cartBroken:
+		panic("the cart's total does not add up")
+	}
+	return work(ctx, time.Millisecond)
+}
+
+// work takes some time up to d, or until ctx is done.
+func work(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(rand.N(d))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Get gives the cart as it is now.
+func (s *shop) Get(ctx context.Context, req *shoppb.GetRequest) (*shoppb.GetResponse, error) {
+	if err := s.open(ctx, req.GetCartId()); err != nil {
+		return nil, err
+	}
+	items := cartItems()
+	return &shoppb.GetResponse{CartId: req.GetCartId(), Items: items, TotalCents: total(items)}, nil
+}
+
+// Import adds what the shop sells and skips the rest.
+func (s *shop) Import(stream grpc.ClientStreamingServer[shoppb.ImportRequest, shoppb.ImportResponse]) error {
+	summary := &shoppb.ImportResponse{}
+	for {
+		req, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return stream.SendAndClose(summary)
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.open(stream.Context(), req.GetCartId()); err != nil {
+			return err
+		}
+		if sold(req.GetItem().GetSku()) {
+			summary.Added++
+		} else {
+			summary.Skipped++
+		}
+	}
+}
+
+// Watch tells how the cart was filled, and then waits for changes that never
+// come, unless the cart is paid.
+func (s *shop) Watch(req *shoppb.WatchRequest, stream grpc.ServerStreamingServer[shoppb.WatchResponse]) error {
+	ctx := stream.Context()
+	if err := s.open(ctx, req.GetCartId()); err != nil {
+		return err
+	}
+	items := cartItems()
+	for i, item := range items {
+		change := &shoppb.WatchResponse{
+			Change: shoppb.WatchResponse_CHANGE_ADDED, Item: item, TotalCents: total(items[:i+1]),
+		}
+		if err := stream.Send(change); err != nil {
+			return err
+		}
+	}
+	if req.GetCartId() == cartPaid {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// Chat answers each message before it reads the next.
+func (s *shop) Chat(stream grpc.BidiStreamingServer[shoppb.ChatRequest, shoppb.ChatResponse]) error {
+	for {
+		req, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.open(stream.Context(), req.GetCartId()); err != nil {
+			return err
+		}
+		if err := stream.Send(&shoppb.ChatResponse{From: "Wayland", Text: "Good day! " + req.GetText()}); err != nil {
+			return err
+		}
+	}
+}
+
+// Search takes longer than the other methods.
+func (s *shop) Search(ctx context.Context, req *shoppb.SearchRequest) (*shoppb.SearchResponse, error) {
+	if req.GetQuery() == queryCorrupt {
+		return nil, errors.New("catalog: shard 3 of the index is corrupt") // no status: the client is not told
+	}
+	if err := work(ctx, 8*time.Millisecond); err != nil {
+		return nil, err
+	}
+	resp := &shoppb.SearchResponse{}
+	for _, p := range catalog() {
+		if strings.Contains(strings.ToLower(p.GetTitle()), strings.ToLower(req.GetQuery())) {
+			resp.Products = append(resp.Products, p)
+		}
+	}
+	return resp, nil
+}
+
+// catalog returns what the shop sells.
+func catalog() []*shoppb.Product {
+	return []*shoppb.Product{
+		{Sku: "MAIL-001", Title: "Hauberk, riveted", PriceCents: 89900},
+		{Sku: "MAIL-002", Title: "Coif", PriceCents: 15900},
+		{Sku: "MAIL-003", Title: "Chausses, a pair", PriceCents: 21900},
+		{Sku: "CARE-001", Title: "Barrel for scouring with sand", PriceCents: 4900},
+	}
+}
+
+func sold(sku string) bool {
+	for _, p := range catalog() {
+		if p.GetSku() == sku {
+			return true
+		}
+	}
+	return false
+}
+
+// cartItems returns what is in every ordinary cart: one of each product.
+func cartItems() []*shoppb.Item {
+	products := catalog()
+	items := make([]*shoppb.Item, 0, len(products))
+	for _, p := range products {
+		items = append(items, &shoppb.Item{Sku: p.GetSku(), Quantity: 1, UnitPriceCents: p.GetPriceCents()})
+	}
+	return items
+}
+
+func total(items []*shoppb.Item) int64 {
+	var cents int64
+	for _, item := range items {
+		cents += int64(item.GetQuantity()) * item.GetUnitPriceCents()
+	}
+	return cents
+}
