@@ -1,0 +1,94 @@
+package logging_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/logging"
+)
+
+var requestID = hauberk.NewKey[string]("request_id")
+
+// BenchmarkUnaryServer compares the interceptor, with ten attributes and slog's
+// handlers to a writer that discards, with a chain that has none, on a unary call
+// without its transport.
+func BenchmarkUnaryServer(b *testing.B) {
+	for _, row := range []struct {
+		name    string
+		err     error
+		handler slog.Handler // nil for no interceptor
+	}{
+		{"empty chain", nil, nil},
+		{"JSON", nil, slog.NewJSONHandler(io.Discard, nil)},
+		{"text", nil, slog.NewTextHandler(io.Discard, nil)},
+		{"discarding handler", nil, slog.DiscardHandler},
+		{"not enabled", nil, slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError})},
+		{"JSON, failed", status.Error(codes.NotFound, "no such cart"), slog.NewJSONHandler(io.Discard, nil)},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			call, ctx := unaryCall(chainWith(row.handler), service{err: row.err}), callContext()
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = call(ctx)
+			}
+		})
+	}
+}
+
+// chainWith returns a chain with a link that sets an id, and logging if there is
+// a handler.
+func chainWith(h slog.Handler) *hauberk.Chain {
+	const id = "0198c7c6-6c5e-7d7a-9f7e-0c0b7d2f4a11"
+	links := []hauberk.Interceptor{hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		requestID.Set(call, id)
+		return next(ctx, call)
+	})}
+	if h != nil {
+		links = append(links,
+			logging.New(logging.Config{}, logging.WithLogger(slog.New(h)), logging.State("request_id", requestID)))
+	}
+	return hauberk.Must(hauberk.New(links...))
+}
+
+func callContext() context.Context {
+	addr := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 40001}
+	return peer.NewContext(context.Background(), &peer.Peer{Addr: addr})
+}
+
+// unaryCall returns a function that serves a unary call as grpc-go does.
+func unaryCall(chain *hauberk.Chain, impl service) func(ctx context.Context) error {
+	var registered registrar
+	testpb.RegisterTestServiceServer(chain.Registrar(&registered), impl)
+	handle := registered.desc.Methods[0].Handler
+	decode := func(any) error { return nil }
+	return func(ctx context.Context) error {
+		_, err := handle(impl, ctx, decode, nil)
+		return err
+	}
+}
+
+type registrar struct{ desc *grpc.ServiceDesc }
+
+func (r *registrar) RegisterService(desc *grpc.ServiceDesc, _ any) { r.desc = desc }
+
+type service struct {
+	testpb.UnimplementedTestServiceServer
+
+	err error
+}
+
+var response = &testpb.Response{}
+
+func (s service) Unary(context.Context, *testpb.Request) (*testpb.Response, error) {
+	return response, s.err
+}

@@ -1,0 +1,193 @@
+package logging_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/logging"
+)
+
+// Handlers and links add to the record of their call, the later value of a key
+// staying.
+func TestAddFields(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		j := newJournal()
+		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			logging.AddFields(ctx, slog.String("shard", "first"), slog.Int("rows", 3))
+			err := next(ctx, call)
+			logging.AddFields(ctx, slog.String("shard", "last"))
+			return err
+		})
+		backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+			logging.AddFields(ctx, slog.Group("cart", slog.Int("items", 7)))
+			return hauberktest.Echo(ctx, s)
+		}}
+		env := c.StartWith(t, backend, logging.New(logging.Config{}, j.option()), link)
+		_ = env.Call(t.Context())
+		env.Server.GracefulStop()
+		record := j.only(t)
+		check(t, record, map[string]any{"shard": "last", "rows": 3.0})
+		cart, there := record["cart"].(map[string]any)
+		if there != (c.Side == hauberk.ServerSide) || there && cart["items"] != 7.0 {
+			t.Errorf("cart is %v", record["cart"])
+		}
+	})
+}
+
+// Each call has fields of its own; a handler's outgoing call does not add to them.
+func TestFieldsOfEachCall(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	front, behind := newJournal(), newJournal()
+	client := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.Unary}
+	link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		logging.AddFields(ctx, slog.String("who", "outgoing"))
+		return next(ctx, call)
+	})
+	out := client.Start(t, logging.New(logging.Config{}, behind.option()), link)
+	server := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Unary}
+	in := server.StartWith(t, &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+		logging.AddFields(ctx, slog.String("who", "incoming"))
+		_ = out.Call(ctx)
+		return hauberktest.Echo(ctx, s)
+	}}, logging.New(logging.Config{}, front.option()))
+	_ = in.Call(t.Context())
+	in.Server.GracefulStop()
+	check(t, front.only(t), map[string]any{"who": "incoming"})
+	check(t, behind.only(t), map[string]any{"who": "outgoing"})
+}
+
+func TestAddFieldsOutsideOfCalls(t *testing.T) {
+	logging.AddFields(t.Context(), slog.Int("n", 1)) // does nothing
+}
+
+func TestAddFieldsConcurrently(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	j := newJournal()
+	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Unary}
+	env := c.StartWith(t, &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() {
+				for n := range 100 {
+					logging.AddFields(ctx, slog.Int(fmt.Sprint("worker", i), n))
+				}
+			})
+		}
+		wg.Wait()
+		return hauberktest.Echo(ctx, s)
+	}}, logging.New(logging.Config{}, j.option()))
+	_ = env.Call(t.Context())
+	env.Server.GracefulStop()
+	record := j.only(t)
+	for i := range 8 {
+		check(t, record, map[string]any{fmt.Sprint("worker", i): 99.0})
+	}
+}
+
+func TestFieldsAreBounded(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	j := newJournal()
+	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Unary}
+	env := c.StartWith(t, &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+		for i := range logging.MaxFields + 10 {
+			logging.AddFields(ctx, slog.Int(fmt.Sprint("n", i), i))
+		}
+		logging.AddFields(ctx, slog.Int("n0", -1)) // in place of an earlier one
+		return hauberktest.Echo(ctx, s)
+	}}, logging.New(logging.Config{}, j.option()))
+	_ = env.Call(t.Context())
+	env.Server.GracefulStop()
+	check(t, j.only(t), map[string]any{"n0": -1.0, "n63": 63.0, "n64": nil, "fields_dropped": 10.0})
+}
+
+type user struct{ name string }
+
+func (u user) LogValue() slog.Value { return slog.StringValue("user " + u.name) }
+
+// State is logged whichever link sets it, further in or further out.
+func TestState(t *testing.T) {
+	id, who, wait := hauberk.NewKey[string]("id"), hauberk.NewKey[user]("who"), hauberk.NewKey[time.Duration]("wait")
+	unset := hauberk.NewKey[int]("unset")
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		j := newJournal()
+		outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			id.Set(call, "r-1")
+			return next(ctx, call)
+		})
+		inner := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			who.Set(call, user{"ada"})
+			wait.Set(call, 3)
+			return next(ctx, call)
+		})
+		x := logging.New(logging.Config{Start: true}, j.option(), logging.State("request_id", id),
+			logging.State("user", who), logging.State("waited", wait), logging.State("unset", unset))
+		env := c.Start(t, outer, x, inner)
+		_ = env.Call(t.Context())
+		env.Server.GracefulStop()
+		records := j.records(t)
+		if len(records) != 2 {
+			t.Fatalf("logged %v", records)
+		}
+		check(t, records[0], map[string]any{"request_id": "r-1", "user": nil, "waited": nil})
+		check(t, records[1], map[string]any{"request_id": "r-1", "user": "user ada", "waited": 3.0, "unset": nil})
+	})
+}
+
+func TestDecisions(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		handler func(j *journal) slog.Handler
+		want    string
+	}{
+		{
+			"JSON", func(j *journal) slog.Handler { return slog.NewJSONHandler(j, nil) },
+			`"decisions":[{"link":"authz","verdict":"allowed","rule":"rule 2"},` +
+				`{"link":"ratelimit","verdict":"refused","reason":"RATE_LIMITED","shadow":true}]`,
+		},
+		{
+			"text", func(j *journal) slog.Handler { return slog.NewTextHandler(j, nil) },
+			`decisions="authz allowed by rule 2; ratelimit refused RATE_LIMITED in shadow"`,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			j := newJournal()
+			decide := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				call.Decide(hauberk.Decision{Link: "authz", Rule: "rule 2", Verdict: hauberk.Allowed})
+				call.Decide(hauberk.Decision{
+					Link: "ratelimit", Verdict: hauberk.Refused, Reason: "RATE_LIMITED", Shadow: true,
+				})
+				return next(ctx, call)
+			})
+			c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Bidi}
+			env := c.Start(t, logging.New(logging.Config{}, logging.WithLogger(slog.New(test.handler(j)))), decide)
+			_ = env.Call(t.Context())
+			env.Server.GracefulStop()
+			wantIn(t, j.String(), test.want)
+		})
+	}
+}
+
+// The attributes and groups that a logger was given stand around the record's.
+func TestLoggerWith(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	j := newJournal()
+	logger := j.logger().With("region", "eu").WithGroup("grpc")
+	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Unary}
+	env := c.Start(t, logging.New(logging.Config{}, logging.WithLogger(logger)))
+	_ = env.Call(t.Context())
+	env.Server.GracefulStop()
+	record := j.only(t)
+	check(t, record, map[string]any{"region": "eu", "code": nil})
+	if inner, _ := record["grpc"].(map[string]any); inner["code"] != codes.OK.String() {
+		t.Errorf("the group holds %v", record["grpc"])
+	}
+}

@@ -1,0 +1,179 @@
+package logging_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/logging"
+)
+
+// forged is what callers send to write lines and attributes of their own: line
+// ends, a whole record, quotes, terminal sequences, bytes that are no UTF-8.
+const forged = "a\r\n{\"msg\":\"call ended\",\"code\":\"OK\"}\n\x1b[31mred\x1b[0m\" code=OK x=\"\x00\u2028\xff\xfe"
+
+// No line can be forged (ATTACKS G03): whatever a caller puts into the method's
+// name, an error or state, each call has one line, in which it changes no other
+// attribute.
+func TestForgery(t *testing.T) {
+	for name, handler := range map[string]func(j *journal) slog.Handler{
+		"JSON": func(j *journal) slog.Handler { return slog.NewJSONHandler(j, nil) },
+		"text": func(j *journal) slog.Handler { return slog.NewTextHandler(j, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := newJournal()
+			key := hauberk.NewKey[string]("tenant")
+			link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				key.Set(call, forged)
+				logging.AddFields(ctx, slog.String("agent", forged))
+				call.Decide(hauberk.Decision{Link: "authz", Rule: forged, Verdict: hauberk.Refused, Reason: forged})
+				_ = next(ctx, call)
+				return hauberk.Reject(codes.NotFound, forged, forged, hauberk.Cause(errors.New(forged+"!")))
+			})
+			chain := hauberk.Must(hauberk.New(logging.New(logging.Config{Start: true},
+				logging.WithLogger(slog.New(handler(j))), logging.State("tenant", key)), link))
+			callOverHTTP(t, chain, "/"+forged+"/"+forged)
+
+			lines := strings.Split(strings.TrimSuffix(j.String(), "\n"), "\n")
+			if len(lines) != 2 {
+				t.Fatalf("%d lines, want 2: %q", len(lines), lines)
+			}
+			for _, line := range lines {
+				if strings.ContainsAny(line, "\r\x1b\x00\u2028") {
+					t.Errorf("raw control characters in %q", line)
+				}
+			}
+			if name == "JSON" {
+				check(t, j.records(t)[1], map[string]any{"msg": "call ended", "code": "NotFound", "kind": "bidi_stream"})
+				return
+			}
+			if got := strings.Count(unquoted(lines[1]), " code="); got != 1 {
+				t.Errorf("%d attributes are called code: %s", got, lines[1])
+			}
+		})
+	}
+}
+
+// callOverHTTP makes a call of any method name: a path over net/http may hold any
+// byte, where gRPC's own transport refuses control characters.
+func callOverHTTP(t *testing.T, chain *hauberk.Chain, path string) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
+	r.URL.Path = path
+	r.ProtoMajor, r.Header = 2, http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}}
+	srv := chain.NewServer()
+	defer srv.Stop()
+	srv.ServeHTTP(httptest.NewRecorder(), r)
+}
+
+// unquoted returns a line of slog's text handler without what stands in quotes.
+func unquoted(line string) string {
+	var b strings.Builder
+	inside := false
+	for i := 0; i < len(line); i++ {
+		switch {
+		case line[i] == '\\' && inside:
+			i++
+		case line[i] == '"':
+			inside = !inside
+		case !inside:
+			b.WriteByte(line[i])
+		}
+	}
+	return b.String()
+}
+
+// Neither metadata nor messages are logged, on either side (ATTACKS G01).
+func TestSecretsAreNotLogged(t *testing.T) {
+	const canary = "canary-90b1"
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		j := newJournal()
+		backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+			s.SetTrailer(metadata.Pairs("set-token", canary))
+			return errors.Join(s.SetHeader(metadata.Pairs("cookie", canary)), hauberktest.Echo(ctx, s))
+		}}
+		env := c.StartWith(t, backend, logging.New(logging.Config{Start: true, ClientErrors: true}, j.option()))
+		ctx := metadata.AppendToOutgoingContext(t.Context(),
+			"authorization", "Bearer "+canary, "x-api-key", canary, "blob-bin", canary)
+		requests := []*testpb.Request{{Text: canary, Payload: []byte(canary), Secret: canary}}
+		if out := env.Do(ctx, hauberktest.FullMethod(c.Kind), requests); out.Err != nil {
+			t.Fatal(out.Err)
+		}
+		env.Server.GracefulStop()
+		if got := j.String(); got == "" || strings.Contains(got, canary) {
+			t.Errorf("logged %s", got)
+		}
+	})
+}
+
+// What callers and servers have a hand in is bounded.
+func TestBounds(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	const megabyte = 1 << 20
+	j := newJournal()
+	key := hauberk.NewKey[string]("tenant")
+	link := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+		key.Set(call, strings.Repeat("t", megabyte))
+		long := strings.Repeat("e", megabyte)
+		return hauberk.Reject(codes.NotFound, long, long, hauberk.Cause(errors.New(long+"!")))
+	})
+	x := logging.New(logging.Config{}, j.option(), logging.State("tenant", key))
+	callOverHTTP(t, hauberk.Must(hauberk.New(x, link)), "/"+strings.Repeat("s", megabyte)+"/"+strings.Repeat("m", megabyte))
+	if got := len(j.String()); got > 10_000 {
+		t.Errorf("the record has %d bytes", got)
+	}
+	check(t, j.only(t), map[string]any{"code": "NotFound"})
+}
+
+// An error's text is followed by what stands in the error and is not told by it,
+// once.
+func TestErrorText(t *testing.T) {
+	inner := errors.New("disk full")
+	for _, test := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"plain", inner, "disk full"},
+		{"wrapped", wrap(inner, "save"), "save\ndisk full"},
+		{"status", status.Error(codes.Aborted, "no"), "rpc error: code = Aborted desc = no"},
+		{
+			"refusal", hauberk.Reject(codes.Aborted, "R", "no", hauberk.Cause(inner), hauberk.Cause(wrap(inner, "again"))),
+			"rpc error: code = Aborted desc = no: disk full: again\ndisk full",
+		},
+		{
+			"refusal without a cause", hauberk.Reject(codes.Aborted, "R", "no"),
+			"rpc error: code = Aborted desc = no",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			j := newJournal()
+			c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Unary}
+			env := c.StartWith(t, &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error {
+				return test.err
+			}}, logging.New(logging.Config{}, j.option()))
+			_ = env.Call(t.Context())
+			env.Server.GracefulStop()
+			check(t, j.only(t), map[string]any{"error": test.want})
+		})
+	}
+}
+
+func wantIn(t *testing.T, text, want string) {
+	t.Helper()
+	if !strings.Contains(text, want) {
+		t.Errorf("logged %s\nwant in it %s", text, want)
+	}
+}

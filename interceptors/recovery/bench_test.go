@@ -1,0 +1,87 @@
+package recovery_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"google.golang.org/grpc"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
+)
+
+// BenchmarkUnaryServer compares the interceptor with a chain that has none, on a
+// unary call without its transport.
+func BenchmarkUnaryServer(b *testing.B) {
+	for _, row := range []struct {
+		name  string
+		impl  service
+		links []hauberk.Interceptor
+	}{
+		{"empty chain", service{}, nil},
+		{"without a panic", service{}, links()},
+		{"panic", service{panics: true}, links()},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			call := unaryCall(hauberk.Must(hauberk.New(row.links...)), row.impl)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := call(b.Context()); err != nil && !row.impl.panics {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// A call that does not panic costs no allocation.
+func TestAllocations(t *testing.T) {
+	count := func(links ...hauberk.Interceptor) float64 {
+		call := unaryCall(hauberk.Must(hauberk.New(links...)), service{})
+		return testing.AllocsPerRun(1000, func() {
+			if err := call(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if got := count(links()...) - count(); got > 0 {
+		t.Errorf("%v allocations beyond the empty chain, budget 0", got)
+	}
+}
+
+func links() []hauberk.Interceptor {
+	return []hauberk.Interceptor{recovery.New(recovery.Config{}, recovery.WithLogger(slog.New(slog.DiscardHandler)))}
+}
+
+// unaryCall returns a function that serves a unary call as grpc-go does.
+func unaryCall(chain *hauberk.Chain, impl service) func(ctx context.Context) error {
+	var registered registrar
+	testpb.RegisterTestServiceServer(chain.Registrar(&registered), impl)
+	handle := registered.desc.Methods[0].Handler
+	decode := func(any) error { return nil }
+	return func(ctx context.Context) error {
+		_, err := handle(impl, ctx, decode, nil)
+		return err
+	}
+}
+
+type registrar struct{ desc *grpc.ServiceDesc }
+
+func (r *registrar) RegisterService(desc *grpc.ServiceDesc, _ any) { r.desc = desc }
+
+type service struct {
+	testpb.UnimplementedTestServiceServer
+
+	panics bool
+}
+
+var response = &testpb.Response{}
+
+func (s service) Unary(context.Context, *testpb.Request) (*testpb.Response, error) {
+	if s.panics {
+		panic("out of order")
+	}
+	return response, nil
+}

@@ -1,0 +1,155 @@
+package recovery_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
+)
+
+// panicOf returns the outcome of a unary call on a server whose handler panics.
+func panicOf(t *testing.T, x hauberk.Interceptor, value any) error {
+	t.Helper()
+	var outcome error
+	watch := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		outcome = next(ctx, call)
+		return outcome
+	})
+	serve := hauberk.Must(hauberk.New(watch, x)).UnaryServerInterceptor()
+	_, err := serve(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/s/m"}, func(context.Context, any) (any, error) {
+		panic(value)
+	})
+	if err == nil || outcome == nil {
+		t.Fatalf("the call ended with %v, on the wire %v", outcome, err)
+	}
+	return outcome
+}
+
+// Whatever a panic's value is, its status and its text are the fixed ones, and so
+// are those of errors that links make of the outcome.
+func TestValues(t *testing.T) {
+	for _, value := range []any{
+		secret, errors.New(secret), 42, nil,
+		[]string{secret},
+		map[string]string{"token": secret},
+		hauberk.Reject(codes.PermissionDenied, "SECRET", secret),
+		status.Error(codes.NotFound, secret),
+		fmt.Errorf("wrapped: %w", status.Error(codes.NotFound, secret)),
+		context.Canceled,
+	} {
+		t.Run(fmt.Sprintf("%T", value), func(t *testing.T) {
+			var log journal
+			err := panicOf(t, recovery.New(recovery.Config{}, recovery.WithLogger(log.logger())), value)
+			st := hauberk.StatusOf(fmt.Errorf("link: %w", err))
+			if st.Code() != codes.Internal || st.Message() != recovery.DefaultMessage || hauberk.Reason(err) != "" {
+				t.Errorf("status %v, reason %q", st.Proto(), hauberk.Reason(err))
+			}
+			if strings.Contains(err.Error(), secret) {
+				t.Errorf("the text tells of the panic: %s", err)
+			}
+			if got := len(log.records(t)); got != 1 {
+				t.Errorf("%d log records, want 1", got)
+			}
+		})
+	}
+}
+
+func TestMessage(t *testing.T) {
+	config := recovery.Config{Message: "it broke"}
+	err := panicOf(t, recovery.New(config, recovery.WithLogger(new(journal).logger())), 1)
+	if got := hauberk.StatusOf(err).Message(); got != "it broke" {
+		t.Errorf("message %q, want that of the Config", got)
+	}
+}
+
+func TestHandler(t *testing.T) {
+	type told struct {
+		call  *hauberk.Call
+		value any
+		stack string
+	}
+	var got []told
+	x := recovery.New(recovery.Config{}, recovery.WithLogger(new(journal).logger()),
+		recovery.WithHandler(func(ctx context.Context, call *hauberk.Call, value any, stack []byte) {
+			if hauberk.FromContext(ctx) != call {
+				t.Error("the context is not the call's")
+			}
+			got = append(got, told{call, value, string(stack)})
+		}))
+	_ = panicOf(t, x, secret)
+	if len(got) != 1 || got[0].value != secret || got[0].call.Method().FullName() != "/s/m" ||
+		!strings.Contains(got[0].stack, "outcome_test.go") {
+		t.Errorf("the handler was told %v", got)
+	}
+}
+
+// A handler of panics that panics itself ends neither the process nor the call.
+func TestHandlerPanics(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		var log journal
+		x := recovery.New(recovery.Config{}, recovery.WithLogger(log.logger()),
+			recovery.WithHandler(func(context.Context, *hauberk.Call, any, []byte) { panic("second") }))
+		bad := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { panic("first") })
+		out := c.Start(t, x, bad).Call(t.Context())
+		if st := status.Convert(out.Err); st.Code() != codes.Internal || st.Message() != recovery.DefaultMessage {
+			t.Errorf("the call ended with %v", out.Err)
+		}
+		var values []any
+		for _, r := range log.records(t) {
+			values = append(values, r[recovery.KeyPanic])
+		}
+		if fmt.Sprint(values) != "[first second]" || x.Panics() != 1 {
+			t.Errorf("logged %v, counted %d; want both and 1", values, x.Panics())
+		}
+	})
+}
+
+// What a value says of itself is bounded, and may itself panic.
+func TestBounds(t *testing.T) {
+	for name, value := range map[string]any{"long": strings.Repeat("é", 5000), "panics": stringer{}} {
+		var log journal
+		_ = panicOf(t, recovery.New(recovery.Config{}, recovery.WithLogger(log.logger())), value)
+		records := log.records(t)
+		if len(records) != 1 {
+			t.Fatalf("%s: %d log records, want 1", name, len(records))
+		}
+		if got := len(fmt.Sprint(records[0][recovery.KeyPanic])); got > 4096+len("…") {
+			t.Errorf("%s: %d bytes logged of the value", name, got)
+		}
+	}
+}
+
+type stringer struct{}
+
+func (stringer) String() string { panic("a String method that panics") }
+
+func TestConfiguration(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		option recovery.Option
+		want   string
+	}{
+		{"nil logger", recovery.WithLogger(nil), "WithLogger was given a nil logger"},
+		{"nil handler", recovery.WithHandler(nil), "WithHandler was given a nil function"},
+	} {
+		_, err := hauberk.New(recovery.New(recovery.Config{}, test.option))
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: error %v; want one with %q", test.name, err, test.want)
+		}
+	}
+	if _, err := hauberk.New(recovery.New(recovery.Config{})); err != nil {
+		t.Error(err)
+	}
+	if _, err := hauberk.New(&recovery.Interceptor{}); err == nil || !strings.Contains(err.Error(), "make it with recovery.New") {
+		t.Errorf("a zero Interceptor: error %v", err)
+	}
+}

@@ -1,0 +1,107 @@
+package recovery
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// DefaultMessage is the text that ends a call that panicked.
+const DefaultMessage = "internal error"
+
+// Config says how calls that panicked end. The zero value is ready for use.
+type Config struct {
+	// Message is the text of the INTERNAL status, the same for every panic. The
+	// default is DefaultMessage.
+	Message string
+}
+
+// Interceptor guards a chain against panics. Make it with [New]. It may be used by
+// any number of chains at once, of servers and of clients.
+type Interceptor struct {
+	status *status.Status
+	logger *slog.Logger // nil for slog's default
+	handle Handler
+	panics atomic.Int64
+	err    error
+}
+
+// Handler is told of a panic: the value, or [hauberk.ErrGoexit], and the stack of
+// its goroutine. It runs on that goroutine and must be safe for concurrent use; a
+// panic of its own is logged.
+type Handler func(ctx context.Context, call *hauberk.Call, value any, stack []byte)
+
+// Option changes what an [Interceptor] depends on.
+type Option interface{ apply(x *Interceptor) }
+
+type option func(x *Interceptor)
+
+func (f option) apply(x *Interceptor) { f(x) }
+
+// WithLogger has panics logged by logger, at level ERROR. The default is what
+// slog.Default returns at the time of the panic.
+func WithLogger(logger *slog.Logger) Option {
+	return option(func(x *Interceptor) {
+		x.logger = logger
+		if logger == nil {
+			x.err = errors.Join(x.err, errors.New("WithLogger was given a nil logger"))
+		}
+	})
+}
+
+// WithHandler has handle told of each panic, after it has been logged.
+func WithHandler(handle Handler) Option {
+	return option(func(x *Interceptor) {
+		x.handle = handle
+		if handle == nil {
+			x.err = errors.Join(x.err, errors.New("WithHandler was given a nil function"))
+		}
+	})
+}
+
+// New returns an interceptor for both sides. What is wrong with its configuration
+// is reported by hauberk.New.
+func New(config Config, options ...Option) *Interceptor {
+	if config.Message == "" {
+		config.Message = DefaultMessage
+	}
+	x := &Interceptor{status: status.New(codes.Internal, config.Message)}
+	for _, o := range options {
+		o.apply(x)
+	}
+	return x
+}
+
+// Panics returns how many panics there have been so far. Safe for concurrent use.
+func (x *Interceptor) Panics() int64 { return x.panics.Load() }
+
+// Declare tells chains of the usual place, and what is wrong with the
+// configuration.
+func (x *Interceptor) Declare() hauberk.Declaration {
+	err := x.err
+	if x.status == nil {
+		err = errors.New("a zero Interceptor; make it with recovery.New")
+	}
+	return hauberk.Declaration{Name: "recovery", Phase: hauberk.PhaseRecovery, Err: err}
+}
+
+// Intercept goes on: the chain guards each of its steps by itself, and tells
+// Recovered.
+func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return next(ctx, call)
+}
+
+// Recovered counts and logs a panic, and returns the [PanicError] that takes its
+// place.
+func (x *Interceptor) Recovered(ctx context.Context, call *hauberk.Call, value any, stack []byte) error {
+	e := &PanicError{Value: value, Stack: stack, status: x.status}
+	x.panics.Add(1)
+	x.tell(ctx, call, e)
+	return e
+}
