@@ -163,9 +163,7 @@ func (f *fromClient) interceptUnary(ctx context.Context, call *Call, next Next, 
 			return err
 		}
 		if err = next(ctx, call); err == nil {
-			if err = call.needResponse(); err == nil {
-				err = assign(reply, call.response)
-			}
+			err = assign(reply, call.response)
 		}
 		if app != nil {
 			app.serve(call, err)

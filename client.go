@@ -130,9 +130,7 @@ func (c *Chain) invoke(
 	app := u.call.takeOptions(opts)
 	err = r.plan.start(&u.call.ctx, &u.call)
 	if err == nil {
-		if err = u.call.needResponse(); err == nil {
-			err = assign(reply, u.call.response)
-		}
+		err = assign(reply, u.call.response)
 	}
 	err = toApplication(err)
 	if app != nil {

@@ -91,19 +91,20 @@ func (s *clientStream) run() {
 		if returned {
 			return
 		}
-		v := recover()
-		err := errInternal("an interceptor ended its goroutine by runtime.Goexit")
-		if v != nil {
-			err = errInternal("an interceptor panicked")
-		}
-		s.end(err, v)
+		s.end(s.call.broken(), recover())
 	}()
 	err := s.start(s.ctx, &s.call)
-	if err == nil && !s.desc.ServerStreams {
-		err = s.call.needResponse()
-	}
 	returned = true
 	s.end(toApplication(err), nil)
+}
+
+// broken is the outcome of a chain that did not return: a panic, which the
+// application gets instead, or the end of the goroutine by runtime.Goexit.
+func (c *Call) broken() error {
+	if c.leaving {
+		return c.last // what the guard made of it
+	}
+	return errInternal("an interceptor ended its goroutine by runtime.Goexit")
 }
 
 // end gives the application the outcome of the chain.

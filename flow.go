@@ -71,6 +71,9 @@ func (c *Call) leave(i int32, err error) error {
 	if more := c.more.Load(); more != nil {
 		err = c.unwind(more, i, err)
 	}
+	if err == nil && c.response == nil && !c.kind.ServerStreams() {
+		err = c.needResponse()
+	}
 	if err != nil {
 		c.response = nil
 	}

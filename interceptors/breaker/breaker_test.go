@@ -295,7 +295,9 @@ func TestHalfOpenRace(t *testing.T) {
 			<-release
 			return status.Error(codes.Unavailable, "still down")
 		}))
-	invoke := func() { _ = conn.Invoke(context.Background(), testpb.TestService_Unary_FullMethodName, nil, nil) }
+	invoke := func() {
+		_ = conn.Invoke(context.Background(), testpb.TestService_Unary_FullMethodName, &testpb.Request{}, reply)
+	}
 	for range 50 {
 		release = make(chan struct{})
 		close(release)
@@ -353,7 +355,7 @@ func TestOnChange(t *testing.T) {
 		}
 		return nil
 	}))
-	invoke := func() { _ = conn.Invoke(context.Background(), "/s/m", nil, nil) }
+	invoke := func() { _ = conn.Invoke(context.Background(), "/s/m", &testpb.Request{}, reply) }
 	for range 3 {
 		invoke()
 	}
@@ -377,7 +379,7 @@ func TestShadow(t *testing.T) {
 		return status.Error(codes.Unavailable, "down")
 	}))
 	for range 5 {
-		_ = conn.Invoke(context.Background(), "/s/m", nil, nil)
+		_ = conn.Invoke(context.Background(), "/s/m", &testpb.Request{}, reply)
 	}
 	if calls != 5 || shadow.Refusals() != 2 {
 		t.Errorf("%d calls, %d would have been refused", calls, shadow.Refusals())
@@ -410,10 +412,13 @@ func TestAllocations(t *testing.T) {
 	measure := func(links ...hauberk.Interceptor) float64 {
 		conn := hauberk.Must(hauberk.New(links...)).ClientConn(answering(func() error { return nil }))
 		return testing.AllocsPerRun(1000, func() {
-			_ = conn.Invoke(context.Background(), testpb.TestService_Unary_FullMethodName, nil, nil)
+			_ = conn.Invoke(context.Background(), testpb.TestService_Unary_FullMethodName, &testpb.Request{}, reply)
 		})
 	}
 	if bare, with := measure(), measure(breaker.New(breaker.Config{})); with > bare {
 		t.Errorf("%v allocations, %v without", with, bare)
 	}
 }
+
+// reply is what every call that is answered here has for its response.
+var reply = &testpb.Response{}

@@ -22,24 +22,6 @@ func (unwoundError) Error() string {
 
 func (u unwoundError) GRPCStatus() *status.Status { return status.New(codes.Internal, u.Error()) }
 
-// noResponseError is the error of a call of a method with one response that was given
-// none: INTERNAL, whatever the links said.
-type noResponseError struct{}
-
-func (noResponseError) Error() string {
-	return "logging: the call ended without an error and without its response"
-}
-
-func (n noResponseError) GRPCStatus() *status.Status { return status.New(codes.Internal, n.Error()) }
-
-// outcome returns how a call ends that next ended with err.
-func outcome(call *hauberk.Call, err error) error {
-	if err == nil && !call.Kind().ServerStreams() && call.Response() == nil {
-		return noResponseError{}
-	}
-	return err
-}
-
 // errorText returns the text of an error, followed by those of the errors in it
 // that it does not tell: of a refusal, its causes.
 func errorText(err error) string {

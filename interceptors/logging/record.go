@@ -79,7 +79,6 @@ func (x *Interceptor) logStart(ctx context.Context, call *hauberk.Call, b beginn
 
 // end writes the record of a call's end, if it is wanted: that is asked once.
 func (x *Interceptor) end(ctx context.Context, call *hauberk.Call, b beginning, err error) {
-	err = outcome(call, err)
 	code := hauberk.StatusOf(err).Code()
 	logger, level := x.target(), x.levelOf(call, code)
 	if !logger.Enabled(ctx, level) {

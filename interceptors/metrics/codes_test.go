@@ -19,7 +19,7 @@ import (
 // Internal.
 func TestNoResponse(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		m := metrics.New(metrics.Config{})
+		m := metrics.New(metrics.Config{ExactMessages: true})
 		out := c.Start(t, m, returning(nil)).Call(t.Context())
 		want := codes.OK
 		if !c.Kind.ServerStreams() {

@@ -22,9 +22,6 @@ type result struct {
 
 func resultOf(call *hauberk.Call, err error) result {
 	if err == nil {
-		if !call.Kind().ServerStreams() && call.Response() == nil {
-			return result{code: codes.Internal} // what hauberk makes of it
-		}
 		return result{}
 	}
 	st := hauberk.StatusOf(err)
