@@ -52,7 +52,6 @@ func (b *builder) addGroup(g *group, under link) {
 		b.at = fmt.Sprintf("%s: %s: interceptor %d", at, g.name, i+1)
 		b.add(x, under)
 	}
-	b.at = at
 }
 
 func (b *builder) addSetting(s *setting, under link) {
@@ -95,9 +94,9 @@ func (l *link) check() []error {
 // checkSingle refuses what New takes and is not one interceptor, where one is
 // needed.
 func checkSingle(x Interceptor) error {
-	switch inner := x.(type) {
+	switch x.(type) {
 	case *group:
-		return fmt.Errorf("%s is not one interceptor: name or shadow those inside it", inner.name)
+		return errors.New("it is a group, not one interceptor: name or shadow those inside it")
 	case *setting:
 		return errSettingInside
 	}
@@ -176,18 +175,23 @@ func declarationOf(x Interceptor) Declaration {
 // typeName is the package of an interceptor's type, if that is not the
 // program's own, else the type.
 func typeName(x Interceptor) string {
-	t := reflect.TypeOf(x)
-	if t == nil {
+	switch x := x.(type) {
+	case nil:
 		return "nil"
+	case Func:
+		return "func"
+	case *group:
+		return x.name
+	case *setting:
+		return "setting"
 	}
+	t := reflect.TypeOf(x)
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	name := t.Name()
 	pkg, _, _ := strings.Cut(t.String(), ".")
 	switch {
-	case t == reflect.TypeFor[Func]():
-		return "func"
 	case name == "":
 		return t.String()
 	case pkg == "main" || strings.HasSuffix(pkg, "_test"):

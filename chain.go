@@ -19,8 +19,6 @@ type Chain struct {
 	exposeErrors bool
 	trusted      []netip.Prefix
 
-	whole *plan // of a chain whose links all apply to every method, else nil
-
 	mu     sync.Mutex
 	plans  map[string]*plan                    // by the set of links that apply
 	routes atomic.Pointer[map[routeKey]*route] // of a client; replaced, never changed
@@ -63,7 +61,6 @@ func New(interceptors ...Interceptor) (*Chain, error) {
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
 	}
-	b.chain.compile()
 	return b.chain, nil
 }
 
@@ -75,22 +72,9 @@ func Must(chain *Chain, err error) *Chain {
 	return chain
 }
 
-// compile makes the plan of a chain that needs only one.
-func (c *Chain) compile() {
-	for _, l := range c.links {
-		if len(l.scopes) > 0 {
-			return
-		}
-	}
-	c.whole = newPlan(c, c.links)
-}
-
 // planFor returns the plan for a method, the same for all methods that the same
 // links apply to.
 func (c *Chain) planFor(m *Method) *plan {
-	if c.whole != nil {
-		return c.whole
-	}
 	var links []*link
 	set := make([]byte, len(c.links))
 	for i, l := range c.links {

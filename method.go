@@ -135,10 +135,12 @@ func (m *Method) Options() *descriptorpb.MethodOptions {
 var noOptions = &descriptorpb.MethodOptions{} //nolint:gochecknoglobals // never written
 
 // MethodOption returns the value of a custom option (an extension of
-// google.protobuf.MethodOptions) of a method, and whether it is set.
-func MethodOption[T any](m *Method, extension protoreflect.ExtensionType) (T, bool) {
-	v, ok := proto.GetExtension(m.Options(), extension).(T)
-	return v, ok && proto.HasExtension(m.Options(), extension)
+// google.protobuf.MethodOptions) of a method, and whether it is set and a T.
+func MethodOption[T any](m *Method, extension protoreflect.ExtensionType) (v T, ok bool) {
+	if options := m.Options(); proto.HasExtension(options, extension) {
+		v, ok = proto.GetExtension(options, extension).(T)
+	}
+	return v, ok
 }
 
 // newMethod splits a full name. Names that gRPC cannot route are an error.

@@ -73,21 +73,45 @@ func (c *Chain) Lint(side Side) []Finding {
 // inverted reports whether two links, i outside j, stand the other way round than
 // usual.
 func (c *Chain) inverted(side Side, i, j int) bool {
-	outer, inner := c.links[i].decl.Phase, c.links[j].decl.Phase
-	if outer == PhaseAny || inner == PhaseAny || outer <= inner {
+	if c.links[i].decl.Phase == PhaseAny || c.links[j].decl.Phase == PhaseAny {
 		return false
 	}
-	return side == ServerSide || outer > PhaseRetry || !inner.observes() || c.retriesInside(j)
+	least, _ := c.usual(side, i)
+	_, most := c.usual(side, j)
+	return least > most
 }
 
-// observes says of a phase that it only watches, so that on a client it may stand
-// outside retries, to see calls, or inside, to see attempts.
-func (p Phase) observes() bool {
-	return p == PhaseTracing || p == PhaseMetrics || p == PhaseLogging || p == PhaseRecovery
+// usual returns the range of a link's usual places, counted from the outside. On
+// a client those that observe have two places: as far out as on a server, where
+// they see calls, and inside retries, where they see attempts. What shapes calls
+// tells which of them is meant.
+func (c *Chain) usual(side Side, i int) (least, most int) {
+	p := c.links[i].decl.Phase
+	ofCalls, ofAttempts := int(p)<<8, int(PhaseRetry)<<8+int(p)
+	if side == ServerSide || !p.observes() {
+		return ofCalls, ofCalls
+	}
+	outside, inside := shapingCalls(c.links[:i]), shapingCalls(c.links[i+1:])
+	switch {
+	case outside > inside:
+		return ofAttempts, ofAttempts
+	case inside > 0:
+		return ofCalls, ofCalls
+	default:
+		return ofCalls, ofAttempts
+	}
 }
 
-func (c *Chain) retriesInside(j int) bool {
-	return slices.ContainsFunc(c.links[j+1:], func(l *link) bool { return l.decl.Phase == PhaseRetry })
+func (p Phase) observes() bool { return p >= PhaseTracing && p <= PhaseRecovery }
+
+// shapingCalls counts the links whose place on a client is outside attempts.
+func shapingCalls(links []*link) (n int) {
+	for _, l := range links {
+		if l.decl.Phase > PhaseRecovery && l.decl.Phase <= PhaseRetry {
+			n++
+		}
+	}
+	return n
 }
 
 // meet reports whether there are methods that two links both run for.

@@ -138,7 +138,7 @@ func (r *Rejection) inDomain(domain string) *Rejection {
 // rejectionOf returns the refusal that an error's status is from, or nil.
 func rejectionOf(err error) *Rejection {
 	c, _ := errors.AsType[carrier](err)
-	r, _ := c.(*Rejection) //nolint:errorlint // another carrier has a status of its own, whatever it wraps
+	r, _ := c.(*Rejection) // another carrier has a status of its own, whatever it wraps
 	return r
 }
 

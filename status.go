@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -95,16 +96,34 @@ func (p *plan) toWire(err error) error {
 }
 
 // toApplication turns the outcome of a client chain into what the application
-// gets: as it is, except that a context error is given its status.
+// gets: as it is, except that an error in which grpc-go would read another code,
+// as a context error, is given its status, and that io.EOF, with which streams
+// tell of a good end, is not found in it.
 func toApplication(err error) error {
-	if err == nil || carriedBy(err) != nil {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		return &eofError{st: StatusOf(err), cause: err}
+	case carriedBy(err) != nil:
 		return err
 	}
-	if code, _ := plainCode(err); code != codes.Unknown {
-		return &statusError{st: status.New(code, err.Error()), cause: err}
+	if st := StatusOf(err); st.Code() != status.Code(err) {
+		return &statusError{st: st, cause: err}
 	}
 	return err
 }
+
+// eofError is an error that has io.EOF in it and must not be mistaken for that.
+type eofError struct {
+	st    *status.Status
+	cause error
+}
+
+func (e *eofError) Error() string              { return e.st.Err().Error() }
+func (e *eofError) GRPCStatus() *status.Status { return e.st }
+func (e *eofError) Is(target error) bool       { return target != io.EOF && errors.Is(e.cause, target) }
+func (e *eofError) As(target any) bool         { return errors.As(e.cause, target) }
 
 func errInternal(format string, args ...any) error {
 	return status.Error(codes.Internal, "hauberk: "+fmt.Sprintf(format, args...))

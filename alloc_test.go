@@ -1,0 +1,52 @@
+package hauberk_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// allocsOf returns how many allocations a call makes.
+func allocsOf(t *testing.T, call func() error) float64 {
+	t.Helper()
+	return testing.AllocsPerRun(200, func() {
+		if err := call(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestAllocations holds the budgets of a chain's own allocations: one for a unary
+// call, whatever the number of idle links, and eight for a client stream from its
+// opening to its end.
+func TestAllocations(t *testing.T) {
+	calls := map[string]struct {
+		start  func(*hauberk.Chain) func() error
+		budget float64
+	}{
+		"server/unary": {unaryHandler, 1},
+	}
+	for _, kind := range allKinds {
+		budget := 8.0
+		if kind == hauberk.Unary {
+			budget = 1
+		}
+		calls["client/"+kind.String()] = struct {
+			start  func(*hauberk.Chain) func() error
+			budget float64
+		}{func(c *hauberk.Chain) func() error { return clientCall(c, kind) }, budget}
+	}
+	for name, c := range calls {
+		bare := allocsOf(t, c.start(nil))
+		for _, links := range []int{0, 1, 8} {
+			t.Run(fmt.Sprintf("%s/links=%d", name, links), func(t *testing.T) {
+				got := allocsOf(t, c.start(idleChain(links))) - bare
+				t.Logf("%v allocations", got)
+				if got > c.budget {
+					t.Errorf("the chain makes %v allocations a call, want at most %v", got, c.budget)
+				}
+			})
+		}
+	}
+}

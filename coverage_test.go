@@ -1,0 +1,216 @@
+package hauberk_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+)
+
+// shop is what a server says of its services.
+var shop = map[string]grpc.ServiceInfo{
+	"shop.v1.Cart":          {Methods: []grpc.MethodInfo{{Name: "Watch", IsServerStream: true}, {Name: "Get"}}},
+	"grpc.health.v1.Health": {Methods: []grpc.MethodInfo{{Name: "Check"}}},
+	"shop.v1.Empty":         {},
+}
+
+const (
+	healthMethods = "grpc.health.v1.Health/*"
+	authnTail     = ": authenticate them or declare them with hauberk.Public"
+)
+
+func TestCoverage(t *testing.T) {
+	logging := phase(hauberk.PhaseLogging, "logging")
+	cases := map[string]struct {
+		links []hauberk.Interceptor
+		want  string // of String
+		err   string // of Err, between "… but not those of " and the advice
+	}{
+		"no interceptors": {nil, `this chain has no authentication
+/grpc.health.v1.Health/Check: nothing
+/shop.v1.Cart/Get: nothing
+/shop.v1.Cart/Watch: nothing
+`, ""},
+		"no authentication": {[]hauberk.Interceptor{logging, hauberk.For("shop.v1.Cart/Get", limiterOf(nil)), hauberk.Public(healthMethods)}, `this chain has no authentication
+/grpc.health.v1.Health/Check: logging (public)
+/shop.v1.Cart/Get: logging limit
+/shop.v1.Cart/Watch: logging
+`, ""},
+		"all authenticated": {[]hauberk.Interceptor{logging, authn("authn")}, `/grpc.health.v1.Health/Check: logging authn
+/shop.v1.Cart/Get: logging authn
+/shop.v1.Cart/Watch: logging authn
+`, ""},
+		"the rest is public": {[]hauberk.Interceptor{logging, hauberk.Except(healthMethods, authn("jwt")), hauberk.Public(healthMethods)}, `/grpc.health.v1.Health/Check: logging (public)
+/shop.v1.Cart/Get: logging jwt
+/shop.v1.Cart/Watch: logging jwt
+`, ""},
+		"one method is open": {[]hauberk.Interceptor{logging, hauberk.Except("shop.v1.Cart/Watch", authn("jwt"))}, `/grpc.health.v1.Health/Check: logging jwt
+/shop.v1.Cart/Get: logging jwt
+/shop.v1.Cart/Watch: logging (UNGUARDED)
+`, "/shop.v1.Cart/Watch"},
+		"most methods are open": {[]hauberk.Interceptor{hauberk.For("shop.v1.Cart/Get", authn("jwt"))}, `/grpc.health.v1.Health/Check: (UNGUARDED)
+/shop.v1.Cart/Get: jwt
+/shop.v1.Cart/Watch: (UNGUARDED)
+`, "/grpc.health.v1.Health/Check, /shop.v1.Cart/Watch"},
+		"each by its own": {[]hauberk.Interceptor{hauberk.For("shop.v1.Cart/*", authn("jwt")), hauberk.For("*", hauberk.Except("shop.v1.Cart/*", authn("mtls")))}, `/grpc.health.v1.Health/Check: mtls
+/shop.v1.Cart/Get: jwt
+/shop.v1.Cart/Watch: jwt
+`, ""},
+		"in shadow": {[]hauberk.Interceptor{logging, hauberk.Shadow(authn("authn"))}, `this chain has no authentication
+/grpc.health.v1.Health/Check: logging
+/shop.v1.Cart/Get: logging
+/shop.v1.Cart/Watch: logging
+`, ""},
+		"one of two in shadow": {[]hauberk.Interceptor{hauberk.Shadow(authn("new")), hauberk.For("shop.v1.Cart/*", authn("old")), hauberk.Public(healthMethods)}, `/grpc.health.v1.Health/Check: (public)
+/shop.v1.Cart/Get: old
+/shop.v1.Cart/Watch: old
+`, ""},
+		"under a condition": {[]hauberk.Interceptor{hauberk.When(sometimes, logging, authn("authn"))}, `/grpc.health.v1.Health/Check: (UNGUARDED)
+/shop.v1.Cart/Get: (UNGUARDED)
+/shop.v1.Cart/Watch: (UNGUARDED)
+`, "/grpc.health.v1.Health/Check, /shop.v1.Cart/Get, /shop.v1.Cart/Watch"},
+		"all public": {[]hauberk.Interceptor{hauberk.Public("*"), hauberk.For("a.B/*", authn("authn"))}, `/grpc.health.v1.Health/Check: (public)
+/shop.v1.Cart/Get: (public)
+/shop.v1.Cart/Watch: (public)
+`, ""},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			cov := hauberk.Must(hauberk.New(c.links...)).Coverage(shop)
+			if got := cov.String(); got != c.want {
+				t.Errorf("coverage:\n%s\nwant:\n%s", got, c.want)
+			}
+			err := cov.Err()
+			switch want := "hauberk: the chain authenticates calls, but not those of " + c.err + authnTail; {
+			case c.err == "" && err != nil:
+				t.Errorf("Err is %v, want nil", err)
+			case c.err != "" && (err == nil || err.Error() != want):
+				t.Errorf("Err is %v, want %s", err, want)
+			}
+		})
+	}
+}
+
+func TestCoverageRows(t *testing.T) {
+	chain := hauberk.Must(hauberk.New(
+		phase(hauberk.PhaseLogging, "logging"),
+		hauberk.Shadow(authn("shadow")),
+		hauberk.For("shop.v1.Cart/*", authn("authn")),
+		hauberk.Public(healthMethods),
+	))
+	cov := chain.Coverage(shop)
+	equal(t, "links", cov.Links, []string{"logging", "authn"})
+	if !cov.Authenticates || len(cov.Rows) != 3 {
+		t.Fatalf("coverage %+v", cov)
+	}
+	for _, row := range cov.Rows {
+		cart := strings.HasPrefix(row.Method, "/shop.v1.Cart/")
+		if len(row.Runs) != 2 || !row.Runs[0] || row.Runs[1] != cart || row.Authenticated != cart || row.Public == cart {
+			t.Errorf("row %+v", row)
+		}
+	}
+	if rows := chain.Coverage(nil).Rows; len(rows) != 0 {
+		t.Errorf("rows of no services: %+v", rows)
+	}
+}
+
+// TestServeRefusesOpenMethods starts servers with reflection and health beside
+// their service.
+func TestServeRefusesOpenMethods(t *testing.T) {
+	reflectionMethods := []string{"grpc.reflection.v1.ServerReflection/*", "grpc.reflection.v1alpha.ServerReflection/*"}
+	cases := map[string]struct {
+		links []hauberk.Interceptor
+		open  []string // services whose methods the error names
+	}{
+		"nothing public": {
+			[]hauberk.Interceptor{hauberk.For(testService+"/*", authn("authn"))},
+			[]string{"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"},
+		},
+		"health public": {
+			[]hauberk.Interceptor{hauberk.For(testService+"/*", authn("authn")), hauberk.Public(healthMethods)},
+			[]string{"grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"},
+		},
+		"authentication under a condition": {
+			[]hauberk.Interceptor{
+				hauberk.Public(append(reflectionMethods, healthMethods)...), hauberk.When(sometimes, authn("authn")),
+			},
+			[]string{testService},
+		},
+		"health and reflection public": {
+			[]hauberk.Interceptor{
+				hauberk.For(testService+"/*", authn("authn")), hauberk.Public(append(reflectionMethods, healthMethods)...),
+			}, nil,
+		},
+		"all authenticated":      {[]hauberk.Interceptor{authn("authn")}, nil},
+		"without authentication": {[]hauberk.Interceptor{hauberk.Func(idle)}, nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			srv := hauberk.Must(hauberk.New(c.links...)).NewServer()
+			t.Cleanup(srv.Stop)
+			testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{})
+			healthpb.RegisterHealthServer(srv, health.NewServer())
+			reflection.Register(srv)
+			lis := bufconn.Listen(1 << 16)
+			if c.open == nil {
+				serveAndStop(t, srv, lis)
+				return
+			}
+			err := srv.Serve(lis)
+			if err == nil {
+				t.Fatal("Serve served")
+			}
+			for service := range srv.GetServiceInfo() {
+				want := false
+				for _, open := range c.open {
+					want = want || service == open
+				}
+				if strings.Contains(err.Error(), "/"+service+"/") != want {
+					t.Errorf("the error names %s: %t, want %t: %v", service, !want, want, err)
+				}
+			}
+			if _, err := lis.Accept(); err == nil {
+				t.Error("the listener was left open")
+			}
+		})
+	}
+}
+
+// serveAndStop serves until a call has been answered.
+func serveAndStop(t *testing.T, srv *hauberk.Server, lis *bufconn.Listener) {
+	t.Helper()
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(lis) }()
+	conn := dialListener(t, lis)
+	_, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{})
+	wantCode(t, err, codes.OK)
+	_ = conn.Close()
+	srv.Stop()
+	if err := <-served; err != nil {
+		t.Errorf("Serve ended with %v", err)
+	}
+}
+
+func dialListener(t *testing.T, lis *bufconn.Listener) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///bufconn",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}

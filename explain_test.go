@@ -1,0 +1,88 @@
+package hauberk_test
+
+import (
+	"testing"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+func TestExplain(t *testing.T) {
+	chain := hauberk.Must(hauberk.New(
+		phase(hauberk.PhaseLogging, "logging"),
+		hauberk.Public("/grpc.health.v1.Health/*", "shop.v1.Cart/List"),
+		hauberk.Except("grpc.health.v1.Health/*", authn("authn")),
+		hauberk.For("shop.v1.Cart/*",
+			hauberk.Except("/shop.v1.Cart/List", hauberk.Named("per user", limiterOf(nil))),
+			hauberk.When(sometimes, hauberk.When(always, hauberk.Func(idle))),
+		),
+		hauberk.Shadow(authn("authz")),
+		hauberk.When(sometimes, hauberk.Shadow(authn("experiment"))),
+	))
+	cases := map[string]string{
+		"shop.v1.Cart/Get": `/shop.v1.Cart/Get
+  1  runs     logging: for every method
+  2  runs     authn: Except("grpc.health.v1.Health/*") holds
+  3  runs     per user: For("shop.v1.Cart/*") holds; Except("shop.v1.Cart/List") holds
+  4  runs     func: For("shop.v1.Cart/*") holds; when its condition holds for the call
+  5  runs     authz: in shadow: decides and does not enforce
+  6  runs     experiment: when its condition holds for the call; in shadow: decides and does not enforce
+`,
+		"/shop.v1.Cart/List": `/shop.v1.Cart/List (declared public)
+  1  runs     logging: for every method
+  2  runs     authn: Except("grpc.health.v1.Health/*") holds
+  3  skipped  per user: Except("shop.v1.Cart/List") leaves the method out
+  4  runs     func: For("shop.v1.Cart/*") holds; when its condition holds for the call
+  5  runs     authz: in shadow: decides and does not enforce
+  6  runs     experiment: when its condition holds for the call; in shadow: decides and does not enforce
+`,
+		"grpc.health.v1.Health/Check": `/grpc.health.v1.Health/Check (declared public)
+  1  runs     logging: for every method
+  2  skipped  authn: Except("grpc.health.v1.Health/*") leaves the method out
+  3  skipped  per user: For("shop.v1.Cart/*") leaves the method out
+  4  skipped  func: For("shop.v1.Cart/*") leaves the method out
+  5  runs     authz: in shadow: decides and does not enforce
+  6  runs     experiment: when its condition holds for the call; in shadow: decides and does not enforce
+`,
+	}
+	for method, want := range cases {
+		e, err := chain.Explain(method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.String(); got != want {
+			t.Errorf("Explain(%q):\n%s\nwant:\n%s", method, got, want)
+		}
+	}
+	e, err := chain.Explain("shop.v1.Cart/Get")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := e.Steps[0]; got.Phase != hauberk.PhaseLogging || !got.Runs {
+		t.Errorf("the first step is %+v", got)
+	}
+}
+
+// limiterOf makes a link that decides and reads some state.
+func limiterOf(reads []hauberk.StateKey) hauberk.Interceptor {
+	return declare(hauberk.Declaration{Name: "limit", Phase: hauberk.PhaseLimit, Decides: true, Reads: reads})
+}
+
+func TestExplainOfAnEmptyChain(t *testing.T) {
+	e, err := hauberk.Must(hauberk.New()).Explain("a.B/C")
+	if err != nil || e.String() != "/a.B/C\n" || len(e.Steps) != 0 {
+		t.Errorf("Explain of an empty chain: %v, %v", e, err)
+	}
+}
+
+func TestExplainRefusesOtherNames(t *testing.T) {
+	chain := hauberk.Must(hauberk.New())
+	for method, shown := range map[string]string{
+		"": `"/"`, "/": `"/"`, "Get": `"/Get"`, "a.B/": `"/a.B/"`, "//Get": `"//Get"`, "/Get": `"/Get"`,
+	} {
+		e, err := chain.Explain(method)
+		want := `hauberk: malformed method name ` + shown + `: want "/package.Service/Method"`
+		if e != nil || err == nil || err.Error() != want {
+			t.Errorf("Explain(%q) returned %v, %v; want %s", method, e, err, want)
+		}
+	}
+}

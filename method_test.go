@@ -1,0 +1,228 @@
+package hauberk_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+)
+
+// methodOf returns the method that a link sees in calls of a method.
+func methodOf(t *testing.T, c hauberktest.Case, full string) *hauberk.Method {
+	t.Helper()
+	seen := make(chan *hauberk.Method, 1)
+	env := c.Start(t, hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		seen <- call.Method()
+		return next(ctx, call)
+	}))
+	_ = env.Do(t.Context(), full, []*testpb.Request{{}})
+	return <-seen
+}
+
+func TestMethod(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		full := hauberktest.FullMethod(c.Kind)
+		m := methodOf(t, c, full)
+		if m.FullName() != full || "/"+m.Service()+"/"+m.Name() != full || m.Service() != testService {
+			t.Errorf("names %s, %s, %s", m.FullName(), m.Service(), m.Name())
+		}
+		if m.Kind() != c.Kind || !m.Known() {
+			t.Errorf("kind %s, known %t", m.Kind(), m.Known())
+		}
+		d := m.Descriptor()
+		if d == nil || string(d.FullName()) != testService+"."+m.Name() {
+			t.Fatalf("descriptor %v", d)
+		}
+		if kind := hauberk.KindOf(d.IsStreamingClient(), d.IsStreamingServer()); kind != c.Kind {
+			t.Errorf("the descriptor's kind is %s", kind)
+		}
+		if o := m.Options(); o == nil || o.IdempotencyLevel != nil || o.GetDeprecated() {
+			t.Errorf("options of a method that has none: %v", o)
+		}
+	})
+}
+
+// TestMethodIsInterned makes calls beside each other that share their method.
+func TestMethodIsInterned(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		seen := make(chan *hauberk.Method, 3)
+		env := c.Start(t, hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			seen <- call.Method()
+			return next(ctx, call)
+		}))
+		for range 3 {
+			wantCode(t, env.Call(t.Context()).Err, codes.OK)
+		}
+		if a, b, c := <-seen, <-seen, <-seen; a != b || b != c {
+			t.Errorf("three calls have methods %p, %p and %p", a, b, c)
+		}
+	})
+}
+
+func TestUnknownMethod(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		m := methodOf(t, c, "/a/b.C/Nothing")
+		onServer := c.Side == hauberk.ServerSide
+		if m.FullName() != "/a/b.C/Nothing" || m.Service() != "a/b.C" || m.Name() != "Nothing" || m.Known() == onServer {
+			t.Errorf("names %s, %s, %s; known %t", m.FullName(), m.Service(), m.Name(), m.Known())
+		}
+		if onServer && m.Kind() != hauberk.Bidi || !onServer && m.Kind() != c.Kind {
+			t.Errorf("kind %s", m.Kind())
+		}
+		if m.Descriptor() != nil || m.Options() == nil || proto.Size(m.Options()) != 0 {
+			t.Errorf("descriptor %v, options %v", m.Descriptor(), m.Options())
+		}
+		if !onServer {
+			return
+		}
+		// A name from outside is not looked up, even if the program links it.
+		if m := methodOf(t, c, healthpb.Health_Check_FullMethodName); m.Known() || m.Descriptor() != nil {
+			t.Errorf("descriptor %v", m.Descriptor())
+		}
+	})
+}
+
+// TestMalformedMethods calls methods whose names gRPC cannot route.
+func TestMalformedMethods(t *testing.T) {
+	for _, kind := range allKinds {
+		ran := make(chan string, 1)
+		cell := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
+		env := cell.Start(t, hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			ran <- call.Method().FullName()
+			return next(ctx, call)
+		}))
+		for _, name := range []string{"", "/", "//", "Unary", "hauberk.test.v1.TestService/Unary", "/Unary", "/a.B/", "//Unary"} {
+			out := env.Do(t.Context(), name, []*testpb.Request{{}})
+			wantStatus(t, hauberk.StatusOf(out.Err), codes.Internal,
+				fmt.Sprintf("hauberk: malformed method name %q: want \"/package.Service/Method\"", name))
+		}
+		select {
+		case name := <-ran:
+			t.Errorf("the chain ran for %q", name)
+		default:
+		}
+	}
+}
+
+// custom registers, at run time, a file with a service whose methods have options:
+//
+//	extend google.protobuf.MethodOptions {
+//	  optional string rule = 51001;
+//	  repeated int32 cost = 51002;
+//	}
+//	service Options {
+//	  rpc Both(Empty) returns (Empty) { option idempotency_level = IDEMPOTENT; option (rule) = "any"; option (cost) = 3; … }
+//	  rpc None(Empty) returns (Empty);
+//	}
+func custom(t *testing.T) (rule, cost protoreflect.ExtensionType) {
+	t.Helper()
+	file := &descriptorpb.FileDescriptorProto{
+		Name: new("hauberk/test/options.proto"), Package: new("hauberk.test.options"),
+		Syntax: new("proto3"), Dependency: []string{"google/protobuf/descriptor.proto"},
+		MessageType: []*descriptorpb.DescriptorProto{{Name: new("Empty")}},
+		Extension: []*descriptorpb.FieldDescriptorProto{
+			{
+				Name: new("rule"), Number: proto.Int32(51001), Extendee: new(".google.protobuf.MethodOptions"),
+				Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(), Type: descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum(),
+				Proto3Optional: new(true),
+			},
+			{
+				Name: new("cost"), Number: proto.Int32(51002), Extendee: new(".google.protobuf.MethodOptions"),
+				Label: descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum(), Type: descriptorpb.FieldDescriptorProto_TYPE_INT32.Enum(),
+			},
+		},
+	}
+	bare, err := protodesc.NewFile(file, protoregistry.GlobalFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule = dynamicpb.NewExtensionType(bare.Extensions().ByName("rule"))
+	cost = dynamicpb.NewExtensionType(bare.Extensions().ByName("cost"))
+
+	options := &descriptorpb.MethodOptions{IdempotencyLevel: descriptorpb.MethodOptions_IDEMPOTENT.Enum()}
+	proto.SetExtension(options, rule, "any")
+	method := func(name string, options *descriptorpb.MethodOptions) *descriptorpb.MethodDescriptorProto {
+		empty := new(".hauberk.test.options.Empty")
+		return &descriptorpb.MethodDescriptorProto{Name: new(name), InputType: empty, OutputType: empty, Options: options}
+	}
+	file.Service = []*descriptorpb.ServiceDescriptorProto{{
+		Name: new("Options"), Method: []*descriptorpb.MethodDescriptorProto{method("Both", options), method("None", nil)},
+	}}
+	full, err := protodesc.NewFile(file, protoregistry.GlobalFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := protoregistry.GlobalFiles.FindFileByPath(full.Path()); err != nil { // -count > 1 registers once
+		if err := protoregistry.GlobalFiles.RegisterFile(full); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return rule, cost
+}
+
+func TestMethodOption(t *testing.T) {
+	rule, cost := custom(t)
+	cell := hauberktest.Case{Side: hauberk.ClientSide}
+	both := methodOf(t, cell, "/hauberk.test.options.Options/Both")
+	if got := both.Options().GetIdempotencyLevel(); got != descriptorpb.MethodOptions_IDEMPOTENT {
+		t.Errorf("idempotency level %s", got)
+	}
+	if got, ok := hauberk.MethodOption[string](both, rule); got != "any" || !ok {
+		t.Errorf("rule is %q, %t", got, ok)
+	}
+	if got, ok := hauberk.MethodOption[protoreflect.List](both, cost); ok {
+		t.Errorf("cost, which is not set, is %v", got)
+	}
+	if got, ok := hauberk.MethodOption[int](both, rule); got != 0 || ok {
+		t.Errorf("rule as an int is %d, %t", got, ok)
+	}
+	none := methodOf(t, cell, "/hauberk.test.options.Options/None")
+	if got, ok := hauberk.MethodOption[string](none, rule); got != "" || ok || none.Descriptor() == nil {
+		t.Errorf("rule of a method without options is %q, %t", got, ok)
+	}
+	unknown := methodOf(t, cell, "/hauberk.test.options.Options/Unknown")
+	if got, ok := hauberk.MethodOption[string](unknown, rule); got != "" || ok || unknown.Descriptor() != nil {
+		t.Errorf("rule of a method that no file has is %q, %t", got, ok)
+	}
+}
+
+// TestDescriptorOfAnotherThing names a message where a method should be.
+func TestDescriptorOfAnotherThing(t *testing.T) {
+	m := methodOf(t, hauberktest.Case{Side: hauberk.ClientSide}, "/hauberk.test.v1/Request")
+	if m.Descriptor() != nil {
+		t.Errorf("descriptor %v", m.Descriptor())
+	}
+}
+
+func TestKindAndSide(t *testing.T) {
+	for _, c := range []struct {
+		kind             hauberk.Kind
+		clients, servers bool
+		name             string
+	}{
+		{hauberk.Unary, false, false, "unary"},
+		{hauberk.ClientStream, true, false, "client_stream"},
+		{hauberk.ServerStream, false, true, "server_stream"},
+		{hauberk.Bidi, true, true, "bidi_stream"},
+	} {
+		if c.kind.ClientStreams() != c.clients || c.kind.ServerStreams() != c.servers || c.kind.String() != c.name ||
+			hauberk.KindOf(c.clients, c.servers) != c.kind {
+			t.Errorf("kind %s streams: %t, %t", c.kind, c.kind.ClientStreams(), c.kind.ServerStreams())
+		}
+	}
+	if got := fmt.Sprint(hauberk.ServerSide, hauberk.ClientSide); got != "server client" {
+		t.Errorf("sides are called %q", got)
+	}
+}

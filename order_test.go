@@ -1,0 +1,398 @@
+package hauberk_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+var (
+	userKey   = hauberk.NewKey[string]("user")
+	tenantKey = hauberk.NewKey[string]("tenant")
+)
+
+// limiter reads the user, and may be shadowed.
+func limiter() hauberk.Interceptor {
+	return declare(hauberk.Declaration{Name: "limit", Decides: true, Reads: []hauberk.StateKey{userKey}})
+}
+
+// identify writes the user, and may be shadowed.
+func identify() hauberk.Interceptor {
+	return declare(hauberk.Declaration{Name: "authn", Decides: true, Writes: []hauberk.StateKey{userKey}})
+}
+
+func sometimes(*hauberk.Call) bool { return true }
+
+func TestOrderProof(t *testing.T) {
+	both := func() []hauberk.Interceptor { return []hauberk.Interceptor{identify(), limiter()} }
+	under := hauberk.When
+	cases := map[string]struct {
+		links []hauberk.Interceptor
+		want  string // after "hauberk: interceptor N: limit reads the state "user" before it is written: "
+	}{
+		"written before":             {both(), ""},
+		"written in a group":         {[]hauberk.Interceptor{hauberk.For("*", identify()), limiter()}, ""},
+		"written for more methods":   {[]hauberk.Interceptor{hauberk.For("a.B/*", identify()), hauberk.For("a.B/C", limiter())}, ""},
+		"written for the same":       {[]hauberk.Interceptor{hauberk.For("a.B/C", both()...)}, ""},
+		"written but for others":     {[]hauberk.Interceptor{hauberk.Except("x.Y/*", identify()), hauberk.For("a.B/*", limiter())}, ""},
+		"written but for the same":   {[]hauberk.Interceptor{hauberk.Except("x.Y/*", identify()), hauberk.Except("x.Y/*", limiter())}, ""},
+		"written by halves":          {[]hauberk.Interceptor{hauberk.For("a.B/*", identify()), hauberk.Except("a.B/*", identify()), limiter()}, ""},
+		"read where nothing runs":    {[]hauberk.Interceptor{hauberk.For("a.B/*", hauberk.Except("a.B/*", limiter()))}, ""},
+		"read under a condition":     {[]hauberk.Interceptor{identify(), under(sometimes, limiter())}, ""},
+		"both under one condition":   {[]hauberk.Interceptor{under(sometimes, both()...)}, ""},
+		"reader under one more":      {[]hauberk.Interceptor{under(sometimes, identify(), under(always, limiter()))}, ""},
+		"both in shadow":             {[]hauberk.Interceptor{hauberk.Shadow(identify()), hauberk.Shadow(limiter())}, ""},
+		"read in shadow":             {[]hauberk.Interceptor{identify(), hauberk.Shadow(limiter())}, ""},
+		"written twice, once proven": {[]hauberk.Interceptor{under(sometimes, identify()), identify(), limiter()}, ""},
+		"written under a name":       {[]hauberk.Interceptor{hauberk.Named("x", identify()), limiter()}, ""},
+
+		"never written": {[]hauberk.Interceptor{hauberk.Func(idle), limiter()}, "no other link writes it"},
+		"another key of the name": {
+			[]hauberk.Interceptor{
+				declare(hauberk.Declaration{Name: "authn", Writes: []hauberk.StateKey{hauberk.NewKey[string]("user")}}), limiter(),
+			},
+			"no other link writes it",
+		},
+		"read before": {
+			[]hauberk.Interceptor{limiter(), hauberk.Func(idle), hauberk.Named("jwt", identify())},
+			"jwt (interceptor 3), which writes it, stands further in",
+		},
+		"read before, in a group": {
+			[]hauberk.Interceptor{hauberk.For("a.B/*", limiter(), identify())},
+			`authn (interceptor 1: For("a.B/*"): interceptor 2), which writes it, stands further in`,
+		},
+		"by itself alone": {
+			[]hauberk.Interceptor{declare(hauberk.Declaration{
+				Name: "limit", Reads: []hauberk.StateKey{userKey}, Writes: []hauberk.StateKey{userKey},
+			})},
+			"no other link writes it",
+		},
+		"written for one service": {
+			[]hauberk.Interceptor{hauberk.For("a.B/*", identify()), limiter()},
+			`authn (interceptor 1: For("a.B/*"): interceptor 1), which writes it, does not run for the methods that no pattern names`,
+		},
+		"written for one method": {
+			[]hauberk.Interceptor{hauberk.For("a.B/C", identify()), hauberk.For("a.B/*", limiter())},
+			`authn (interceptor 1: For("a.B/C"): interceptor 1), which writes it, does not run for every method of a.B`,
+		},
+		"written but for one method": {
+			[]hauberk.Interceptor{hauberk.Except("a.B/C", identify()), hauberk.For("a.B/*", limiter())},
+			`authn (interceptor 1: Except("a.B/C"): interceptor 1), which writes it, does not run for /a.B/C`,
+		},
+		"written for what is not read": {
+			[]hauberk.Interceptor{hauberk.For("a.B/C", identify()), hauberk.For("a.B/D", limiter())},
+			`authn (interceptor 1: For("a.B/C"): interceptor 1), which writes it, does not run for /a.B/D`,
+		},
+		"written under a condition": {
+			[]hauberk.Interceptor{under(sometimes, identify()), limiter()},
+			"authn (interceptor 1: When: interceptor 1), which writes it, runs only under a condition",
+		},
+		"written under another condition": {
+			[]hauberk.Interceptor{under(sometimes, identify()), under(sometimes, limiter())},
+			"authn (interceptor 1: When: interceptor 1), which writes it, runs only under a condition",
+		},
+		"writer under one more": {
+			[]hauberk.Interceptor{under(sometimes, under(always, identify()), limiter())},
+			"authn (interceptor 1: When: interceptor 1: When: interceptor 1), which writes it, runs only under a condition",
+		},
+		"written in shadow": {
+			[]hauberk.Interceptor{hauberk.Shadow(identify()), limiter()},
+			"authn (interceptor 1), which writes it, is in shadow",
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, err := hauberk.New(c.links...)
+			if c.want == "" {
+				if err != nil {
+					t.Errorf("New refuses the chain: %v", err)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatal("New takes the chain")
+			}
+			place, why, ok := strings.Cut(err.Error(), `: limit reads the state "user" before it is written: `)
+			if !ok || !strings.HasPrefix(place, "hauberk: interceptor ") || why != c.want {
+				t.Errorf("error:\n got %v\nwant … %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestOrderProofCollectsErrors(t *testing.T) {
+	_, err := hauberk.New(
+		declare(hauberk.Declaration{Name: "audit", Reads: []hauberk.StateKey{userKey, tenantKey}}),
+		hauberk.For("a.B/*", limiter()),
+		identify(),
+	)
+	if err == nil {
+		t.Fatal("New takes the chain")
+	}
+	equal(t, "errors", strings.Split(err.Error(), "\n"), []string{
+		`hauberk: interceptor 1: audit reads the state "user" before it is written: authn (interceptor 3), which writes it, stands further in`,
+		`hauberk: interceptor 1: audit reads the state "tenant" before it is written: no other link writes it`,
+		`hauberk: interceptor 2: For("a.B/*"): interceptor 1: limit reads the state "user" before it is written: ` +
+			`authn (interceptor 3), which writes it, stands further in`,
+	})
+}
+
+// scoping is one group around a link, and the methods of a small universe that it
+// lets through, by a definition of its own.
+type scoping struct {
+	wrap func(x hauberk.Interceptor) hauberk.Interceptor
+	lets func(service, name string) bool
+}
+
+func scopings() []scoping {
+	var out []scoping
+	for _, service := range []string{"*", "a", "b"} {
+		for _, name := range []string{"*", "x", "y"} {
+			text := service + "/" + name
+			if service == "*" {
+				if name != "*" {
+					continue
+				}
+				text = "*"
+			}
+			has := func(s, n string) bool { return (service == "*" || s == service) && (name == "*" || n == name) }
+			out = append(out,
+				scoping{func(x hauberk.Interceptor) hauberk.Interceptor { return hauberk.For(text, x) }, has},
+				scoping{
+					func(x hauberk.Interceptor) hauberk.Interceptor { return hauberk.Except(text, x) },
+					func(s, n string) bool { return !has(s, n) },
+				})
+		}
+	}
+	return out
+}
+
+// proofLink is a link of a random chain.
+type proofLink struct {
+	reads, writes, shadow, conditional bool
+	scopes                             []scoping
+}
+
+func (l proofLink) lets(service, name string) bool {
+	return !slices.ContainsFunc(l.scopes, func(s scoping) bool { return !s.lets(service, name) })
+}
+
+func (l proofLink) build() hauberk.Interceptor {
+	d := hauberk.Declaration{Name: "link", Decides: true}
+	if l.reads {
+		d.Reads = []hauberk.StateKey{userKey}
+	}
+	if l.writes {
+		d.Writes = []hauberk.StateKey{userKey}
+	}
+	x := declare(d)
+	if l.shadow {
+		x = hauberk.Shadow(x)
+	}
+	for _, s := range l.scopes {
+		x = s.wrap(x)
+	}
+	if l.conditional {
+		x = hauberk.When(sometimes, x)
+	}
+	return x
+}
+
+// readsUnwritten reports whether, for a method, some link reads what no link
+// further out has surely written.
+func readsUnwritten(links []proofLink, service, name string) bool {
+	written, writtenInShadow := false, false
+	for _, l := range links {
+		if !l.lets(service, name) {
+			continue
+		}
+		if l.reads && !written && (!l.shadow || !writtenInShadow) {
+			return true
+		}
+		if l.writes && !l.conditional {
+			written = written || !l.shadow
+			writtenInShadow = true
+		}
+	}
+	return false
+}
+
+// FuzzOrderProof builds chains of up to 4 links, each under up to 4 scopes, and
+// compares New's proof with one that tries every method of a universe that has
+// more services and methods than the patterns name.
+func FuzzOrderProof(f *testing.F) {
+	all := scopings()
+	f.Add([]byte{1, 0, 2, 0})
+	f.Add([]byte{2, 0, 1, 0})
+	f.Add([]byte{2 | 1<<4, 2, 1 | 1<<4, 4})
+	f.Add([]byte{2 | 2<<4, 2, 5, 2 | 1<<4, 3, 1, 0})
+	f.Add([]byte{2 | 4, 0, 1, 1 | 4})
+	f.Add([]byte{2 | 8, 0, 1})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var links []proofLink
+		for len(data) > 0 && len(links) < 4 {
+			b := data[0]
+			data = data[1:]
+			l := proofLink{reads: b&1 != 0, writes: b&2 != 0, shadow: b&4 != 0, conditional: b&8 != 0}
+			for n := int(b>>4) % 5; n > 0 && len(data) > 0; n-- {
+				l.scopes = append(l.scopes, all[int(data[0])%len(all)])
+				data = data[1:]
+			}
+			links = append(links, l)
+		}
+		var built []hauberk.Interceptor
+		for _, l := range links {
+			built = append(built, l.build())
+		}
+		want := false
+		for _, service := range []string{"a", "b", "c"} {
+			for _, name := range []string{"x", "y", "z"} {
+				want = want || readsUnwritten(links, service, name)
+			}
+		}
+		if _, err := hauberk.New(built...); (err != nil) != want {
+			t.Errorf("New says %v of %+v; some method reads what is not written: %t", err, links, want)
+		}
+	})
+}
+
+// TestOrderProofOfAllScopes tries the fuzz target's model on all chains of two
+// writers and a reader under one scope each.
+func TestOrderProofOfAllScopes(t *testing.T) {
+	for _, first := range scopings() {
+		for _, second := range scopings() {
+			for _, reader := range scopings() {
+				links := []proofLink{
+					{writes: true, scopes: []scoping{first}},
+					{writes: true, scopes: []scoping{second}},
+					{reads: true, scopes: []scoping{reader}},
+				}
+				want := false
+				for _, service := range []string{"a", "b", "c"} {
+					for _, name := range []string{"x", "y", "z"} {
+						want = want || readsUnwritten(links, service, name)
+					}
+				}
+				chain := []hauberk.Interceptor{links[0].build(), links[1].build(), links[2].build()}
+				if _, err := hauberk.New(chain...); (err != nil) != want {
+					t.Fatalf("New says %v of %v; some method reads what is not written: %t", err, chain, want)
+				}
+			}
+		}
+	}
+}
+
+func phase(p hauberk.Phase, name string) hauberk.Interceptor {
+	return declare(hauberk.Declaration{Name: name, Phase: p})
+}
+
+// The orders that the documentation teaches, outermost first.
+var (
+	serverOrder = []hauberk.Phase{
+		hauberk.PhaseRequestID, hauberk.PhaseTracing, hauberk.PhaseMetrics, hauberk.PhaseLogging, hauberk.PhaseRecovery,
+		hauberk.PhaseCoarseLimit, hauberk.PhaseDeadline, hauberk.PhaseAuthn, hauberk.PhaseAuthz, hauberk.PhaseLimit,
+		hauberk.PhaseConcurrency, hauberk.PhaseValidate,
+	}
+	clientOrder = []hauberk.Phase{
+		hauberk.PhaseRequestID, hauberk.PhaseMetrics, hauberk.PhaseLogging, hauberk.PhaseDeadline, hauberk.PhaseCache,
+		hauberk.PhaseCache, hauberk.PhaseRetry, hauberk.PhaseTracing, hauberk.PhaseMetrics, hauberk.PhaseBreaker,
+		hauberk.PhaseAuthn, hauberk.PhaseLimit,
+	}
+)
+
+func chainOf(phases []hauberk.Phase) *hauberk.Chain {
+	var links []hauberk.Interceptor
+	for i, p := range phases {
+		links = append(links, phase(p, fmt.Sprintf("link %d", i+1)), hauberk.Func(idle))
+	}
+	return hauberk.Must(hauberk.New(links...))
+}
+
+func TestLintOfDocumentedOrders(t *testing.T) {
+	for side, order := range map[hauberk.Side][]hauberk.Phase{hauberk.ServerSide: serverOrder, hauberk.ClientSide: clientOrder} {
+		for set := range 1 << len(order) { // every part of the order is in order
+			var part []hauberk.Phase
+			for i, p := range order {
+				if set&(1<<i) != 0 {
+					part = append(part, p)
+				}
+			}
+			if findings := chainOf(part).Lint(side); len(findings) > 0 {
+				t.Fatalf("%s, %v: %+v", side, part, findings)
+			}
+		}
+	}
+}
+
+// TestLintOfInversions swaps each two neighbours of the documented orders.
+func TestLintOfInversions(t *testing.T) {
+	for side, order := range map[hauberk.Side][]hauberk.Phase{hauberk.ServerSide: serverOrder, hauberk.ClientSide: clientOrder} {
+		for i := range len(order) - 1 {
+			swapped := slices.Clone(order)
+			swapped[i], swapped[i+1] = swapped[i+1], swapped[i]
+			outer, inner := swapped[i], swapped[i+1]
+			var want []hauberk.Finding
+			if outer != inner {
+				first, second := fmt.Sprintf("link %d", i+1), fmt.Sprintf("link %d", i+2)
+				want = []hauberk.Finding{{Outer: first, Inner: second, Message: fmt.Sprintf(
+					"%s (%s) runs outside %s (%s); on a %s it usually stands inside", first, outer, second, inner, side)}}
+			}
+			if got := chainOf(swapped).Lint(side); !slices.Equal(got, want) {
+				t.Errorf("%s, %s outside %s:\n got %+v\nwant %+v", side, outer, inner, got, want)
+			}
+		}
+	}
+}
+
+func TestLint(t *testing.T) {
+	logging, metrics := phase(hauberk.PhaseLogging, "logging"), phase(hauberk.PhaseMetrics, "metrics")
+	deadline, retries := phase(hauberk.PhaseDeadline, "deadline"), phase(hauberk.PhaseRetry, "retry")
+	authn, breaker := phase(hauberk.PhaseAuthn, "authn"), phase(hauberk.PhaseBreaker, "breaker")
+	limit := phase(hauberk.PhaseLimit, "limit")
+	cases := map[string]struct {
+		side  hauberk.Side
+		links []hauberk.Interceptor
+		want  []string // outer > inner
+	}{
+		"no phases":                  {hauberk.ServerSide, []hauberk.Interceptor{hauberk.Func(idle), hauberk.Func(idle)}, nil},
+		"every pair":                 {hauberk.ServerSide, []hauberk.Interceptor{limit, authn, logging}, []string{"limit > authn", "limit > logging", "authn > logging"}},
+		"observer inside a deadline": {hauberk.ServerSide, []hauberk.Interceptor{deadline, metrics}, []string{"deadline > metrics"}},
+		"of attempts, without retry": {hauberk.ClientSide, []hauberk.Interceptor{deadline, metrics}, nil},
+		"of attempts":                {hauberk.ClientSide, []hauberk.Interceptor{logging, retries, metrics, breaker}, nil},
+		"of calls, misplaced":        {hauberk.ClientSide, []hauberk.Interceptor{deadline, metrics, retries}, []string{"deadline > metrics"}},
+		"inside the breaker":         {hauberk.ClientSide, []hauberk.Interceptor{retries, breaker, metrics}, []string{"breaker > metrics"}},
+		"of different methods":       {hauberk.ServerSide, []hauberk.Interceptor{hauberk.For("a.B/*", limit), hauberk.Except("a.B/*", authn)}, nil},
+		"of one common method":       {hauberk.ServerSide, []hauberk.Interceptor{hauberk.For("a.B/*", limit), hauberk.For("a.B/C", authn)}, []string{"limit > authn"}},
+		"in groups and shadow": {
+			hauberk.ServerSide,
+			[]hauberk.Interceptor{
+				hauberk.When(always, limit),
+				hauberk.Shadow(declare(hauberk.Declaration{Name: "authn", Phase: hauberk.PhaseAuthn, Decides: true})),
+			},
+			[]string{"limit > authn"},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, f := range hauberk.Must(hauberk.New(c.links...)).Lint(c.side) {
+				got = append(got, f.Outer+" > "+f.Inner)
+			}
+			equal(t, "findings", got, c.want)
+		})
+	}
+}
+
+func TestPhaseString(t *testing.T) {
+	for p, want := range map[hauberk.Phase]string{
+		hauberk.PhaseAny: "any", hauberk.PhaseRequestID: "request id", hauberk.PhaseCoarseLimit: "coarse limit",
+		hauberk.PhaseValidate: "validate", hauberk.PhaseValidate + 1: "phase 16",
+	} {
+		if p.String() != want {
+			t.Errorf("phase %d is called %q, want %q", uint8(p), p, want)
+		}
+	}
+}

@@ -1,0 +1,243 @@
+package hauberk_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+)
+
+var errLimited = errors.New("secret: key tenant-42 has no permits left")
+
+// refuseWith is a link that refuses every call with err.
+func refuseWith(err error) hauberk.Interceptor {
+	return hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return err })
+}
+
+func fullRejection() error {
+	return hauberk.Reject(codes.ResourceExhausted, "RATE_LIMITED", "too many calls",
+		hauberk.RetryAfter(1500*time.Millisecond),
+		hauberk.QuotaViolation("user:alice", "100 calls a minute"),
+		hauberk.FieldViolation("cart.items[0]", "is negative"),
+		hauberk.Info("limit", "100"), hauberk.Info("window", "1m"),
+		hauberk.Detail(&errdetails.RequestInfo{RequestId: "r-1"}),
+		hauberk.Cause(errLimited), hauberk.Cause(nil), hauberk.Cause(&fs.PathError{Op: "open", Path: "secret", Err: fs.ErrNotExist}),
+	)
+}
+
+func wantDetails(t *testing.T, err error, want ...proto.Message) {
+	t.Helper()
+	got := status.Convert(err).Details()
+	if len(got) != len(want) {
+		t.Fatalf("details %v, want %v", got, want)
+	}
+	for i := range got {
+		if m, ok := got[i].(proto.Message); !ok || !proto.Equal(m, want[i]) {
+			t.Errorf("detail %d is %v, want %v", i, got[i], want[i])
+		}
+	}
+}
+
+func TestReject(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		out := c.Start(t, refuseWith(fullRejection())).Call(t.Context())
+		st := status.Convert(out.Err)
+		if st.Code() != codes.ResourceExhausted || st.Message() != "too many calls" {
+			t.Errorf("status %v", st)
+		}
+		wantDetails(t, out.Err,
+			&errdetails.ErrorInfo{
+				Reason: "RATE_LIMITED", Domain: hauberk.DefaultDomain, Metadata: map[string]string{"limit": "100", "window": "1m"},
+			},
+			&errdetails.RetryInfo{RetryDelay: durationpb.New(1500 * time.Millisecond)},
+			&errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{
+				{Subject: "user:alice", Description: "100 calls a minute"},
+			}},
+			&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+				{Field: "cart.items[0]", Description: "is negative"},
+			}},
+			&errdetails.RequestInfo{RequestId: "r-1"},
+		)
+		if got := hauberk.Reason(out.Err); got != "RATE_LIMITED" {
+			t.Errorf("reason %q", got)
+		}
+		if got := hauberk.ReasonDomain(out.Err); got != hauberk.DefaultDomain {
+			t.Errorf("domain %q", got)
+		}
+		inProcess := c.Side == hauberk.ClientSide
+		if errors.Is(out.Err, errLimited) != inProcess || errors.Is(out.Err, fs.ErrNotExist) != inProcess {
+			t.Errorf("causes are found: %t and %t, want %t",
+				errors.Is(out.Err, errLimited), errors.Is(out.Err, fs.ErrNotExist), inProcess)
+		}
+		wire, err := proto.Marshal(st.Proto())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := out.Err.Error() + string(wire); strings.Contains(text, "secret") {
+			t.Errorf("a cause's text is in the status: %q", text)
+		}
+	})
+}
+
+// TestRejectInProcess reads a refusal in the link further out.
+func TestRejectInProcess(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		seen := make(chan error, 1)
+		outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			err := next(ctx, call)
+			seen <- err
+			return fmt.Errorf("wrapped secret: %w", err)
+		})
+		out := c.Start(t, outer, refuseWith(fullRejection())).Call(t.Context())
+		err := <-seen
+		var path *fs.PathError
+		if !errors.Is(err, errLimited) || !errors.As(err, &path) || path.Path != "secret" {
+			t.Errorf("causes are not found in %v", err)
+		}
+		var rejection *hauberk.Rejection
+		if !errors.As(err, &rejection) || rejection.Reason() != "RATE_LIMITED" || hauberk.Reason(err) != "RATE_LIMITED" {
+			t.Fatalf("the reason is not found in %v", err)
+		}
+		if causes := rejection.Unwrap(); len(causes) != 2 {
+			t.Errorf("the causes are %q, want 2", causes)
+		}
+		if want := "rpc error: code = ResourceExhausted desc = too many calls"; err.Error() != want {
+			t.Errorf("the text is %q, want %q", err, want)
+		}
+		// The wrapping stays in the process; the status's own message is sent.
+		if c.Side == hauberk.ServerSide && status.Convert(out.Err).Message() != "too many calls" {
+			t.Errorf("the client is told %v", out.Err)
+		}
+		if hauberk.StatusOf(out.Err).Message() != "too many calls" || hauberk.Reason(out.Err) != "RATE_LIMITED" {
+			t.Errorf("StatusOf is %v, Reason %q", hauberk.StatusOf(out.Err), hauberk.Reason(out.Err))
+		}
+	})
+}
+
+func TestErrorDomain(t *testing.T) {
+	own := hauberk.Reject(codes.NotFound, "GONE", "gone", hauberk.Domain("other.example"))
+	plain := hauberk.Reject(codes.NotFound, "GONE", "gone")
+	foreign, err := status.New(codes.NotFound, "gone").WithDetails(&errdetails.ErrorInfo{Reason: "GONE", Domain: "theirs.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]struct {
+		err   error
+		links []hauberk.Interceptor
+		want  string
+	}{
+		"default":              {plain, nil, hauberk.DefaultDomain},
+		"of the chain":         {plain, []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "shop.example"},
+		"of the refusal":       {own, nil, "other.example"},
+		"the refusal's wins":   {own, []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "other.example"},
+		"of a wrapped refusal": {fmt.Errorf("x: %w", plain), []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "shop.example"},
+		"of a status":          {foreign.Err(), []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "theirs.example"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			for _, kind := range allKinds {
+				cell := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
+				out := cell.Start(t, append(c.links, refuseWith(c.err))...).Call(t.Context())
+				wantDetails(t, out.Err, &errdetails.ErrorInfo{Reason: "GONE", Domain: c.want})
+				if got := hauberk.ReasonDomain(out.Err); got != c.want {
+					t.Errorf("%s: domain %q, want %q", kind, got, c.want)
+				}
+			}
+		})
+	}
+	if got := hauberk.ReasonDomain(plain); got != hauberk.DefaultDomain {
+		t.Errorf("a chain's domain stayed in the refusal: %q", got)
+	}
+}
+
+func TestRejectEdges(t *testing.T) {
+	cases := map[string]struct {
+		err  error
+		code codes.Code
+		want []proto.Message
+	}{
+		"OK": {hauberk.Reject(codes.OK, "FINE", "fine"), codes.Internal, []proto.Message{
+			&errdetails.ErrorInfo{Reason: "FINE", Domain: hauberk.DefaultDomain},
+		}},
+		"negative delay": {
+			hauberk.Reject(codes.Unavailable, "OPEN", "open", hauberk.RetryAfter(-time.Second)), codes.Unavailable,
+			[]proto.Message{
+				&errdetails.ErrorInfo{Reason: "OPEN", Domain: hauberk.DefaultDomain},
+				&errdetails.RetryInfo{RetryDelay: durationpb.New(0)},
+			},
+		},
+		"no reason": {hauberk.Reject(codes.Aborted, "", ""), codes.Aborted, []proto.Message{
+			&errdetails.ErrorInfo{Domain: hauberk.DefaultDomain},
+		}},
+		// Such a detail cannot be marshalled: protobuf strings are UTF-8.
+		"bad detail": {hauberk.Reject(codes.Aborted, "BAD", "bad", hauberk.Info("k", "\xff")), codes.Aborted, nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			wantCode(t, c.err, c.code)
+			wantDetails(t, c.err, c.want...)
+			if call := unaryHandler(hauberk.Must(hauberk.New(refuseWith(c.err)))); status.Code(call()) != c.code {
+				t.Errorf("the client is told %v", call())
+			}
+		})
+	}
+}
+
+func TestReason(t *testing.T) {
+	refusal := hauberk.Reject(codes.NotFound, "GONE", "gone", hauberk.Domain("d"))
+	remote := status.FromProto(status.Convert(refusal).Proto()).Err()
+	caused := hauberk.Reject(codes.NotFound, "OUTER", "outer", hauberk.Cause(refusal), hauberk.Domain("d"))
+	bare := status.Error(codes.NotFound, "gone")
+	cases := map[string]struct {
+		err            error
+		reason, domain string
+	}{
+		"nil":                          {nil, "", ""},
+		"plain":                        {errLimited, "", ""},
+		"context":                      {context.Canceled, "", ""},
+		"status without details":       {bare, "", ""},
+		"refusal":                      {refusal, "GONE", "d"},
+		"wrapped refusal":              {fmt.Errorf("x: %w", refusal), "GONE", "d"},
+		"from the wire":                {remote, "GONE", "d"},
+		"wrapped, from the wire":       {fmt.Errorf("x: %w", remote), "GONE", "d"},
+		"refusal caused by a refusal":  {caused, "OUTER", "d"},
+		"joined after a plain error":   {errors.Join(errLimited, refusal), "GONE", "d"},
+		"joined after another status":  {errors.Join(bare, refusal), "", ""},
+		"joined before another status": {errors.Join(refusal, bare), "GONE", "d"},
+	}
+	for name, c := range cases {
+		if got := hauberk.Reason(c.err); got != c.reason {
+			t.Errorf("%s: reason %q, want %q", name, got, c.reason)
+		}
+		if got := hauberk.ReasonDomain(c.err); got != c.domain {
+			t.Errorf("%s: domain %q, want %q", name, got, c.domain)
+		}
+	}
+}
+
+// TestRejectOptionsAreShared refuses many calls with one error value.
+func TestRejectionIsReusable(t *testing.T) {
+	err := fullRejection()
+	inShop := unaryHandler(hauberk.Must(hauberk.New(hauberk.ErrorDomain("shop.example"), refuseWith(err))))
+	elsewhere := unaryHandler(hauberk.Must(hauberk.New(refuseWith(err))))
+	for range 2 {
+		if got := hauberk.ReasonDomain(inShop()); got != "shop.example" {
+			t.Errorf("domain %q", got)
+		}
+		if got := hauberk.ReasonDomain(elsewhere()); got != hauberk.DefaultDomain {
+			t.Errorf("domain %q", got)
+		}
+	}
+}

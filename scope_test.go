@@ -1,0 +1,323 @@
+package hauberk_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+)
+
+const testService = "hauberk.test.v1.TestService"
+
+// pathOf returns a method of the test service as patterns name it.
+func pathOf(k hauberk.Kind) string { return strings.TrimPrefix(hauberktest.FullMethod(k), "/") }
+
+// entered returns the names of the tags that were entered, in their order.
+func (j *journal) entered() []string {
+	var names []string
+	for _, e := range j.all() {
+		if name, ok := strings.CutSuffix(e, " in"); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func TestScopes(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		this, another := pathOf(c.Kind), pathOf(c.Kind^hauberk.Bidi)
+		var j journal
+		tag := j.tag
+		env := c.Start(t,
+			hauberk.For("*", tag("all")),
+			hauberk.Except("*", tag("none")),
+			hauberk.For(this, tag("this"), tag("this too")),
+			hauberk.For("/"+this, tag("slash")),
+			hauberk.For(another, tag("another")),
+			hauberk.Except(this, tag("except this")),
+			hauberk.Except(another, tag("except another")),
+			hauberk.For(testService+"/*", tag("service")),
+			hauberk.Except(testService+"/*", tag("except service")),
+			hauberk.For("hauberk.test.v1/*", tag("part of the service")),
+			tag("plain"),
+		)
+		wantCode(t, env.Call(t.Context()).Err, codes.OK)
+		env.Server.GracefulStop()
+		equal(t, "links", j.entered(), []string{"all", "this", "this too", "slash", "except another", "service", "plain"})
+	})
+}
+
+// TestNestedScopes puts every kind of group into every other: all must agree, and
+// the order stays that of the source.
+func TestNestedScopes(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		this, another := pathOf(c.Kind), pathOf(c.Kind^hauberk.Bidi)
+		var j journal
+		tag := j.tag
+		is := func(k hauberk.Kind) func(*hauberk.Call) bool {
+			return func(call *hauberk.Call) bool { return call.Kind() == k }
+		}
+		env := c.Start(t,
+			tag("first"),
+			hauberk.When(is(c.Kind),
+				tag("when"),
+				hauberk.Except(another,
+					tag("except in when"),
+					hauberk.For(this,
+						tag("for in except in when"),
+						hauberk.When(is(c.Kind), tag("when in for")),
+						hauberk.When(is(c.Kind^hauberk.Bidi), tag("wrong when in for")),
+						hauberk.Except(this, tag("except in for")),
+					),
+					hauberk.For(another, tag("wrong for in except")),
+				),
+				hauberk.Except(this, tag("wrong except in when")),
+				tag("when again"),
+			),
+			hauberk.When(is(c.Kind^hauberk.Bidi), tag("wrong when"), hauberk.For("*", tag("for in wrong when"))),
+			hauberk.For(this, hauberk.For(testService+"/*", tag("for in for")), hauberk.For(another, tag("contradiction"))),
+			tag("last"),
+		)
+		wantCode(t, env.Call(t.Context()).Err, codes.OK)
+		env.Server.GracefulStop()
+		equal(t, "links", j.entered(), []string{
+			"first", "when", "except in when", "for in except in when", "when in for", "when again", "for in for", "last",
+		})
+	})
+}
+
+// TestSiblingsInDeepGroups puts groups beside each other at every depth: none takes
+// the scopes or conditions of its neighbours.
+func TestSiblingsInDeepGroups(t *testing.T) {
+	var j journal
+	all := func(x ...hauberk.Interceptor) hauberk.Interceptor { return hauberk.For("*", x...) }
+	yes := func(x ...hauberk.Interceptor) hauberk.Interceptor { return hauberk.When(always, x...) }
+	never := func(*hauberk.Call) bool { return false }
+	siblings := []hauberk.Interceptor{
+		hauberk.For(pathOf(hauberk.Unary), hauberk.When(always, j.tag("runs"))),
+		hauberk.For("a.B/*", hauberk.When(never, j.tag("never runs"))),
+		hauberk.When(always, j.tag("runs too")),
+		hauberk.When(never, j.tag("never runs either")),
+	}
+	chain, want := siblings, []string{"runs", "runs too"}
+	for range 8 {
+		chain = append([]hauberk.Interceptor{all(yes(chain...))}, siblings...)
+		want = append(want, "runs", "runs too")
+	}
+	if err := unaryHandler(hauberk.Must(hauberk.New(chain...)))(); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "links", j.entered(), want)
+}
+
+// TestScopesOfUnknownMethods calls methods that no server registered.
+func TestScopesOfUnknownMethods(t *testing.T) {
+	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
+		t.Run(side.String(), func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			var j journal
+			c := hauberktest.Case{Side: side}
+			env := c.Start(t,
+				hauberk.For(testService+"/*", j.tag("service")),
+				hauberk.For(testService+"/Nothing", j.tag("method")),
+				hauberk.Except("no.Service/*", j.tag("except")),
+				hauberk.For("*", j.tag("all")),
+			)
+			for _, method := range []string{"/" + testService + "/Nothing", "/no.Service/Unary"} {
+				out := env.Do(t.Context(), method, []*testpb.Request{{}})
+				wantCode(t, out.Err, codes.Unimplemented)
+			}
+			env.Server.GracefulStop()
+			equal(t, "links", j.entered(), []string{"service", "method", "except", "all", "all"})
+		})
+	}
+}
+
+func TestConditionIsAskedOnceACall(t *testing.T) {
+	for name, answer := range map[string]bool{"yes": true, "no": false} {
+		t.Run(name, func(t *testing.T) {
+			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+				var outer, inner, wrong atomic.Int32
+				var j journal
+				ask := func(asked *atomic.Int32, answer bool) func(*hauberk.Call) bool {
+					return func(call *hauberk.Call) bool {
+						if call.Kind() != c.Kind || call.Side() != c.Side {
+							t.Errorf("asked for a call of kind %s on a %s", call.Kind(), call.Side())
+						}
+						asked.Add(1)
+						return answer
+					}
+				}
+				env := c.Start(t, hauberk.When(ask(&outer, answer),
+					j.tag("a"),
+					hauberk.When(ask(&inner, true), j.tag("b"), hauberk.For("*", j.tag("c")), j.tag("d")),
+					hauberk.When(ask(&wrong, false), j.tag("e"), j.tag("f")),
+					j.tag("g"),
+				))
+				for range 2 {
+					wantCode(t, env.Call(t.Context()).Err, codes.OK)
+				}
+				env.Server.GracefulStop()
+				want, below := []string(nil), int32(0)
+				if answer {
+					want, below = []string{"a", "b", "c", "d", "g", "a", "b", "c", "d", "g"}, 2
+				}
+				equal(t, "links", j.entered(), want)
+				if outer.Load() != 2 || inner.Load() != below || wrong.Load() != below {
+					t.Errorf("2 calls asked the conditions %d, %d and %d times, want 2, %d and %d",
+						outer.Load(), inner.Load(), wrong.Load(), below, below)
+				}
+			})
+		})
+	}
+}
+
+// TestConditionHoldsForAttempts makes further attempts under a condition whose
+// answer would change.
+func TestConditionHoldsForAttempts(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	backend := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error {
+		return status.Error(codes.Unavailable, "down")
+	}}
+	var j journal
+	var asked atomic.Int32
+	once := func(*hauberk.Call) bool { return asked.Add(1) == 1 }
+	thrice := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		_, _ = next(ctx, call), next(ctx, call)
+		return next(ctx, call)
+	})
+	c := hauberktest.Case{Side: hauberk.ClientSide}
+	env := c.StartWith(t, backend, thrice, hauberk.When(once, j.tag("a"), j.tag("b")))
+	wantCode(t, env.Call(t.Context()).Err, codes.Unavailable)
+	equal(t, "links", j.entered(), []string{"a", "b", "a", "b", "a", "b"})
+}
+
+// TestConditionPanics leaves a condition unanswered where a guard takes the panic.
+func TestConditionPanics(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		var j journal
+		env := c.Start(t, guard{idle}, j.tag("outer"),
+			hauberk.When(func(*hauberk.Call) bool { panic("on purpose") }, j.tag("inner")))
+		wantCode(t, env.Call(t.Context()).Err, codes.Internal)
+		env.Server.GracefulStop()
+		equal(t, "journal", j.all(), []string{"outer in", "outer out Internal"})
+	})
+}
+
+func TestGroupsNeedAChain(t *testing.T) {
+	for name, x := range map[string]hauberk.Interceptor{
+		`For("a.B/*")`:    hauberk.For("a.B/*", hauberk.Func(idle)),
+		`Except("a.B/C")`: hauberk.Except("a.B/C", hauberk.Func(idle)),
+		"When":            hauberk.When(always, hauberk.Func(idle)),
+	} {
+		err := x.Intercept(t.Context(), nil, nil)
+		want := "hauberk: " + name + " works as an argument of hauberk.New, or of another group in it"
+		if st := hauberk.StatusOf(err); st.Code() != codes.Internal || st.Message() != want {
+			t.Errorf("Intercept of a bare group: %v, want INTERNAL %s", err, want)
+		}
+	}
+}
+
+// TestSettingsDoNothing runs settings of a chain as if they were links.
+func TestSettingsDoNothing(t *testing.T) {
+	next := func(context.Context, *hauberk.Call) error { return errLimit }
+	for _, x := range []hauberk.Interceptor{
+		hauberk.Public("*"), hauberk.ErrorDomain("shop.example"), hauberk.ExposeErrors(), hauberk.TrustedHops(),
+	} {
+		if err := x.Intercept(t.Context(), nil, next); err != errLimit { //nolint:errorlint // the very value
+			t.Errorf("a setting made %v of the outcome", err)
+		}
+	}
+}
+
+// TestConditionOfAttemptsBesideEachOther lets two attempts ask a condition at the
+// same time and get different answers: one of them holds for all links of both.
+func TestConditionOfAttemptsBesideEachOther(t *testing.T) {
+	var asked sync.WaitGroup
+	asked.Add(2)
+	var answers atomic.Int32
+	changing := func(*hauberk.Call) bool {
+		asked.Done()
+		asked.Wait()
+		return answers.Add(1) == 1
+	}
+	hedge := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		attempts := []*hauberk.Call{call.Attempt(), call.Attempt()}
+		var wg sync.WaitGroup
+		for _, a := range attempts {
+			wg.Go(func() {
+				if err := next(ctx, a); err != nil {
+					t.Errorf("an attempt ended with %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		call.Adopt(attempts[0])
+		return nil
+	})
+	var j journal
+	chain := hauberk.Must(hauberk.New(hedge, hauberk.When(changing, j.tag("a"), j.tag("b"), j.tag("c"))))
+	if err := clientCall(chain, hauberk.Unary)(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(j.entered()); n != 0 && n != 6 {
+		t.Errorf("of 3 links under a condition, in 2 attempts, %d ran: %q", n, j.entered())
+	}
+}
+
+// TestScopesCostNothing compares calls through scoped links with the same calls
+// through links without scopes.
+func TestScopesCostNothing(t *testing.T) {
+	link := hauberk.Func(idle)
+	unary := pathOf(hauberk.Unary)
+	scoped := hauberk.Must(hauberk.New(
+		hauberk.For(unary, link, hauberk.Except("a.B/*", link)), hauberk.For(testService+"/*", link), link,
+	))
+	skipped := hauberk.Must(hauberk.New(hauberk.For("a.B/*", link, link), hauberk.Except(unary, link), hauberk.Except("*", link)))
+	for name, chains := range map[string][2]*hauberk.Chain{"run": {scoped, idleChain(4)}, "skipped": {skipped, idleChain(0)}} {
+		for side, start := range map[string]func(*hauberk.Chain) func() error{
+			"server": unaryHandler,
+			"client": func(c *hauberk.Chain) func() error { return clientCall(c, hauberk.Unary) },
+		} {
+			t.Run(fmt.Sprintf("%s/%s", side, name), func(t *testing.T) {
+				got, want := allocsOf(t, start(chains[0])), allocsOf(t, start(chains[1]))
+				if got != want {
+					t.Errorf("%v allocations, without scopes %v", got, want)
+				}
+			})
+		}
+	}
+}
+
+// TestOverlappingScopes gives different methods of one chain their own links.
+func TestOverlappingScopes(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	var j journal
+	chain := hauberk.Must(hauberk.New(
+		hauberk.For(pathOf(hauberk.Unary), j.tag("unary")),
+		hauberk.Except(pathOf(hauberk.Bidi), j.tag("not bidi")),
+		hauberk.For(testService+"/*", j.tag("service")),
+	))
+	want := map[hauberk.Kind][]string{
+		hauberk.Unary:        {"unary", "not bidi", "service"},
+		hauberk.ClientStream: {"not bidi", "service"},
+		hauberk.Bidi:         {"service"},
+		hauberk.ServerStream: {"not bidi", "service"},
+	}
+	for kind, links := range want {
+		j.entries = nil
+		env := hauberktest.Start(t, hauberktest.Setup{Server: chain, Kind: kind})
+		wantCode(t, env.Call(t.Context()).Err, codes.OK)
+		env.Server.GracefulStop()
+		equal(t, kind.String(), j.entered(), links)
+	}
+}
