@@ -34,7 +34,6 @@ func (c *Call) Attempt() *Call {
 		own := copied.lazy()
 		own.hooks = more.hooks
 		own.undo(&mark{send: len(more.send), receive: len(more.receive), applied: more.applied})
-		own.shadow = more.shadow
 	}
 	return copied
 }

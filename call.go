@@ -66,7 +66,6 @@ type extra struct {
 	layers    []layer
 	incoming  received
 	marks     []mark
-	shadow    int
 }
 
 // received is what a client was told besides messages.

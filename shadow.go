@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+
+	"google.golang.org/grpc"
 )
 
 // Shadow lets a deciding interceptor decide without enforcing: a call that it
@@ -104,6 +106,17 @@ type shadowRun struct {
 func (r *shadowRun) read(ctx context.Context, _ *Call) (any, error) {
 	return r.terminal.(reader).read(ctx, r.call)
 }
+
+// conn is that of the call, for [Call.Target].
+func (r *shadowRun) conn() *grpc.ClientConn {
+	if end, ok := r.terminal.(caller); ok {
+		return end.conn()
+	}
+	return nil
+}
+
+// again says no: an interceptor in shadow makes no attempts.
+func (r *shadowRun) again(*Call, int32) bool { return false }
 
 // refuse counts and records what would have been a refusal, once a call.
 func (r *shadowRun) refuse(err error) {

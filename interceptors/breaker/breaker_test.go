@@ -368,6 +368,19 @@ func TestOnChange(t *testing.T) {
 	}
 }
 
+// TestShadowByTarget: the target is known in shadow too.
+func TestShadowByTarget(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	b := breaker.New(breaker.Config{By: breaker.ByTarget})
+	c := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.Unary}
+	if err := c.Start(t, hauberk.Shadow(b)).Call(t.Context()).Err; err != nil {
+		t.Error(err)
+	}
+	if _, ok := b.States()["passthrough:///bufconn"]; !ok {
+		t.Errorf("circuits %v", b.States())
+	}
+}
+
 // TestShadow: a breaker in shadow refuses nothing and keeps counting.
 func TestShadow(t *testing.T) {
 	hauberktest.CheckLeaks(t)
