@@ -3,6 +3,7 @@ package gcra_test
 import (
 	"math"
 	"math/big"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -291,24 +292,31 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// Goroutines that ask for several permits at a time that stands still get exactly the burst.
+// Goroutines that ask at once, while the clock stands still, get exactly the burst.
 func TestConcurrentBurst(t *testing.T) {
-	limit := must(t, 1, time.Hour, 10_000)
+	const goroutines, burst = 8, 800_000
+	limit := must(t, 1, time.Second, burst)
 	var b gcra.Bucket
+	var ready atomic.Int32
 	var admitted atomic.Int64
 	var wg sync.WaitGroup
-	for i := range 8 {
+	for i := range goroutines {
 		wg.Go(func() {
-			for range 5000 {
-				if n := i%3 + 1; b.Allow(limit, time.Minute, n).OK {
-					admitted.Add(int64(n))
+			mine, n := 0, i%3+1
+			for ready.Add(1); ready.Load() < goroutines; {
+				runtime.Gosched()
+			}
+			for range burst / goroutines {
+				if b.Allow(limit, time.Minute, n).OK {
+					mine += n
 				}
 			}
+			admitted.Add(int64(mine))
 		})
 	}
 	wg.Wait()
-	if admitted.Load() != 10_000 {
-		t.Errorf("admitted %d, want 10000", admitted.Load())
+	if admitted.Load() != burst {
+		t.Errorf("admitted %d, want %d", admitted.Load(), burst)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hauberk-rpc/hauberk/internal/engine/gcra"
 	"github.com/hauberk-rpc/hauberk/internal/engine/keyed"
 )
 
@@ -72,6 +73,23 @@ func BenchmarkGetParallel(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// BenchmarkLimit is the whole decision of a limiter by key: the clock, the key's
+// bucket, and a permit.
+func BenchmarkLimit(b *testing.B) {
+	limit, err := gcra.New(1_000_000_000, time.Second, 1000)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := must[gcra.Bucket](b, keyed.Config{MaxKeys: 100_000, Idle: time.Minute}, nil)
+	keys := names(100)
+	start := time.Now()
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		now := time.Since(start)
+		m.Get(keys[i%len(keys)], now).Allow(limit, now, 1)
 	}
 }
 

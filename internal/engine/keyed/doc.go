@@ -5,9 +5,9 @@
 //
 //   - A [Map] never holds more than MaxKeys keys. For room, the key that was used
 //     least recently is forgotten, with its state; keys never share one. Use is
-//     known to the millisecond. A Map for more than 4096 keys has several shards,
-//     each with its part of MaxKeys and an order of its own: keys spread evenly
-//     over them, so one may be full when the whole holds some 95 %.
+//     known to the millisecond. A Map for 8192 keys or more has shards, each with
+//     its part of MaxKeys and an order of its own: keys spread evenly over them, so
+//     that one may be full when the whole holds some 95 %.
 //   - A key that was not used for Idle is forgotten. Its memory is given back bit
 //     by bit, by calls for other keys; there is no goroutine. Choose Idle so that
 //     a state of that age is as good as new.
@@ -17,16 +17,16 @@
 //
 // # Cost
 //
-// Finding a key that is in use, at most a millisecond after it was last found
-// thus, takes no lock and allocates nothing; later it takes the lock of one shard.
-// Hashes are seeded for each Map, so that nobody can choose keys that collide.
+// Nothing is allocated for a key that is known. If it was used less than a
+// millisecond ago it is found without a lock, otherwise under that of one shard.
+// Hashes are seeded for each Map: nobody can choose keys that collide.
 //
 // # Time
 //
 // Time is the reading of a monotonic clock: a duration since any moment of the
-// caller's choice, the same one in all calls. While it stands still, or after it
-// was set back, keys are forgotten in the order in which they came, and only for
-// room.
+// caller's choice, the same one in all calls. While it stands still, the order of
+// use is the order in which keys came. If it is set back, keys from before do not
+// count as idle until it has caught up, and then for Idle; MaxKeys holds.
 //
 // # Concurrency
 //
