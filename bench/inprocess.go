@@ -32,13 +32,12 @@ type contest struct {
 type budget struct {
 	ns     float64
 	allocs int64
-	perOne int // the variant has this many links, and ns is for each of them
 }
 
 // measureInProcess runs all contests, one variant after the other in each round.
 func measureInProcess(size sizes) []row {
 	_ = flag.Set("test.benchtime", size.benchtime.String())
-	var rows []row
+	rows := make([]row, 0, 64)
 	for _, c := range inProcessContests() {
 		samples := make([][]sample, len(c.variants))
 		for range size.rounds {
@@ -66,9 +65,10 @@ func measure(v variant) sample {
 
 // rows compares each variant with the bare one, round by round.
 func (c contest) rows(samples [][]sample) []row {
-	var rows []row
+	rows := make([]row, 0, len(c.variants))
 	for i, v := range c.variants {
-		var beyond, ns []float64
+		beyond := make([]float64, 0, len(samples[i]))
+		ns := make([]float64, 0, len(samples[i]))
 		for round, s := range samples[i] {
 			ns = append(ns, s.ns)
 			beyond = append(beyond, s.ns-samples[0][round].ns)
@@ -82,7 +82,7 @@ func (c contest) rows(samples [][]sample) []row {
 		if b, ok := c.budgets[v.name]; ok {
 			r.judge(b)
 		}
-		fmt.Println("  ", r)
+		fmt.Println("  ", r.String())
 		rows = append(rows, r)
 	}
 	return rows

@@ -32,7 +32,9 @@ func middlewareUnary() grpc.UnaryServerInterceptor {
 	}
 }
 
-func rest(interceptors []grpc.UnaryServerInterceptor, at int, info *grpc.UnaryServerInfo, final grpc.UnaryHandler) grpc.UnaryHandler {
+func rest(
+	interceptors []grpc.UnaryServerInterceptor, at int, info *grpc.UnaryServerInfo, final grpc.UnaryHandler,
+) grpc.UnaryHandler {
 	if at == len(interceptors)-1 {
 		return final
 	}

@@ -35,8 +35,8 @@ type processRole struct {
 func serverContest() processContest {
 	return processContest{name: "server process, CPU per unary call", roles: []processRole{
 		{name: "bare grpc-go", role: "server-bare"},
-		{name: "Hauberk, request id + metrics + JSON log + recovery", role: "server-hauberk", ratio: 1.06},
-		{name: "go-grpc-middleware, metrics + JSON log + recovery", role: "server-middleware"},
+		{name: fullName, role: "server-hauberk", ratio: 1.06},
+		{name: middlewareName, role: "server-middleware"},
 		{name: "bare grpc-go with as many stream workers as Hauberk", role: "server-bare-workers"},
 	}}
 }
@@ -80,7 +80,8 @@ func startProcess(role, upstream string) (*process, error) {
 		return nil, fmt.Errorf("the process %s ended before it served", role)
 	}
 	p.addr = p.out.Text()
-	return p, p.dial()
+	err = p.dial()
+	return p, err
 }
 
 func (p *process) dial() error {
@@ -166,17 +167,10 @@ func measureProcesses(size sizes, c processContest) ([]row, error) {
 		defer backend.stop()
 		upstream = backend.addr
 	}
-	var processes []*process
-	for _, r := range c.roles {
-		p, err := startProcess(r.role, upstream)
-		if err != nil {
-			return nil, err
-		}
-		defer p.stop()
-		if err := p.call(size.calls / 2); err != nil { // warm up
-			return nil, fmt.Errorf("%s: %w", r.name, err)
-		}
-		processes = append(processes, p)
+	processes, err := c.start(upstream, size.calls/2)
+	defer stopAll(processes)
+	if err != nil {
+		return nil, err
 	}
 	samples := make([][]float64, len(processes))
 	for range size.pairs {
@@ -191,10 +185,34 @@ func measureProcesses(size sizes, c processContest) ([]row, error) {
 	return c.rows(samples), nil
 }
 
+// start starts and warms up the processes of a contest. Those that it returns are
+// to be stopped, also beside an error.
+func (c processContest) start(upstream string, calls int) (processes []*process, err error) {
+	for _, r := range c.roles {
+		p, err := startProcess(r.role, upstream)
+		if p != nil {
+			processes = append(processes, p)
+		}
+		if err == nil {
+			err = p.call(calls)
+		}
+		if err != nil {
+			return processes, fmt.Errorf("%s: %w", r.name, err)
+		}
+	}
+	return processes, nil
+}
+
+func stopAll(processes []*process) {
+	for _, p := range processes {
+		p.stop()
+	}
+}
+
 func (c processContest) rows(samples [][]float64) []row {
-	var rows []row
+	rows := make([]row, 0, len(c.roles))
 	for i, r := range c.roles {
-		var ratios []float64
+		ratios := make([]float64, 0, len(samples[i]))
 		for pair, ns := range samples[i] {
 			ratios = append(ratios, ns/samples[0][pair])
 		}
@@ -205,7 +223,7 @@ func (c processContest) rows(samples [][]float64) []row {
 		if r.ratio > 0 {
 			out.judgeRatio(r.ratio)
 		}
-		fmt.Println("  ", out)
+		fmt.Println("  ", out.String())
 		rows = append(rows, out)
 	}
 	return rows

@@ -35,17 +35,14 @@ func (r *row) judgeRatio(limit float64) {
 	r.Budget = fmt.Sprintf("≤ %.2f × the first", limit)
 }
 
-func (r row) String() string {
+func (r *row) String() string {
 	return strings.Join(r.cells(), "  ")
 }
 
-func (r row) cells() []string {
-	beyond, allocs := "", ""
+func (r *row) cells() []string {
+	beyond, allocs := fmt.Sprintf("+%.0f ns", r.Beyond), fmt.Sprintf("%d (+%d)", r.Allocs, r.AllocsBeyond)
 	if r.Ratio > 0 {
-		beyond = fmt.Sprintf("× %.3f", r.Ratio)
-	} else {
-		beyond = fmt.Sprintf("+%.0f ns", r.Beyond)
-		allocs = fmt.Sprintf("%d (+%d)", r.Allocs, r.AllocsBeyond)
+		beyond, allocs = fmt.Sprintf("× %.3f", r.Ratio), ""
 	}
 	verdict := ""
 	if r.Met != nil {
@@ -65,7 +62,8 @@ type report struct {
 }
 
 func newReport(size sizes) *report {
-	return &report{Go: runtime.Version(), CPUs: runtime.NumCPU(), Machine: runtime.GOOS + "/" + runtime.GOARCH, size: size}
+	machine := runtime.GOOS + "/" + runtime.GOARCH
+	return &report{Go: runtime.Version(), CPUs: runtime.NumCPU(), Machine: machine, size: size}
 }
 
 func (r *report) add(rows ...row) { r.Rows = append(r.Rows, rows...) }
@@ -85,15 +83,18 @@ func (r *report) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# Measured results
 
-Made by `+"`make bench`"+`: %s, %s, %d CPUs. The variants of a table were run in turn, %d rounds of %s in process, %d rounds of
-%d calls for processes; the figures are medians. "Beyond" is the median of the differences to the first row, round by round;
-a ratio is the median of the ratios to it. Absolute times depend on the machine and on what else runs there.
+Made by `+"`make bench`"+`: %s, %s, %d CPUs. The variants of a table were run in turn, %d rounds of
+%s in process, %d rounds of %d calls for processes; the figures are medians. "Beyond" is the median
+of the differences to the first row, round by round; a ratio is the median of the ratios to it. Absolute
+times depend on the machine and on what else runs there.
 `, r.Go, r.Machine, r.CPUs, r.size.rounds, r.size.benchtime, r.size.pairs, r.size.calls)
 	contest := ""
 	for _, row := range r.Rows {
 		if row.Contest != contest {
 			contest = row.Contest
-			fmt.Fprintf(&b, "\n## %s\n\n| variant | median | beyond, or ratio | allocations | budget | |\n|---|---|---|---|---|---|\n", contest)
+			fmt.Fprintf(&b, "\n## %s\n\n", contest)
+			b.WriteString("| variant | median | beyond, or ratio | allocations | budget | |\n")
+			b.WriteString("|---|---|---|---|---|---|\n")
 		}
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row.cells(), " | "))
 	}

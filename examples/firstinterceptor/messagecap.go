@@ -30,7 +30,7 @@ type MessageCap struct {
 func (c MessageCap) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{Name: "message cap", Phase: hauberk.PhaseLimit}
 	if c.Max < 1 {
-		d.Err = fmt.Errorf("Max is %d; want at least 1", c.Max)
+		d.Err = fmt.Errorf("the cap is %d messages; want at least 1", c.Max)
 	}
 	return d
 }
@@ -39,7 +39,8 @@ func (c MessageCap) Declare() hauberk.Declaration {
 func (c MessageCap) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	received := 0
 	call.OnReceive(func(any) (keep bool, err error) {
-		if received++; received > c.Max {
+		received++
+		if received > c.Max {
 			return false, hauberk.Reject(codes.ResourceExhausted, "TOO_MANY_MESSAGES",
 				fmt.Sprintf("a call may send %d messages", c.Max), hauberk.Cause(ErrTooMany))
 		}

@@ -50,7 +50,7 @@ func TestMessageCap(t *testing.T) {
 
 func TestMessageCapConfig(t *testing.T) {
 	_, err := hauberk.New(firstinterceptor.MessageCap{})
-	if err == nil || !strings.Contains(err.Error(), "message cap: Max is 0; want at least 1") {
+	if err == nil || !strings.Contains(err.Error(), "message cap: the cap is 0 messages; want at least 1") {
 		t.Errorf("hauberk.New: %v", err)
 	}
 }

@@ -53,7 +53,8 @@ func refuseEmpty(ctx context.Context, call *hauberk.Call, next hauberk.Next) err
 		return err
 	}
 	if req.(*testpb.Request).GetText() == "" {
-		return hauberk.Reject(codes.InvalidArgument, "EMPTY_TEXT", "the text is empty", hauberk.FieldViolation("text", "must not be empty"))
+		return hauberk.Reject(codes.InvalidArgument, "EMPTY_TEXT", "the text is empty",
+			hauberk.FieldViolation("text", "must not be empty"))
 	}
 	return next(ctx, call)
 }
@@ -98,15 +99,17 @@ func call(client testpb.TestServiceClient) error {
 	if err != nil {
 		return err
 	}
+	var texts []string // printed when the call is over, as the server's log is by then
 	for {
 		resp, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
+			fmt.Printf("stream: %q\n", texts)
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		fmt.Println("stream:", resp.GetText(), resp.GetIndex())
+		texts = append(texts, resp.GetText())
 	}
 }
 
