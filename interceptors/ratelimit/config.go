@@ -1,0 +1,112 @@
+package ratelimit
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// DefaultMaxKeys is the default of [Config.MaxKeys].
+const DefaultMaxKeys = 1 << 16
+
+// maxMaxKeys would take some 15 GB.
+const maxMaxKeys = 1 << 26
+
+// Algorithm is how permits come back.
+type Algorithm uint8
+
+// The algorithms.
+const (
+	// GCRA gives permits back evenly, as a bucket of Burst tokens does that is filled
+	// continuously: the generic cell rate algorithm of ITU-T I.371.
+	GCRA Algorithm = iota
+	// SlidingWindow gives each permit back Per after it was taken. Limits above 1024
+	// give it back up to 1/1023 of Per later.
+	SlidingWindow
+	// FixedWindow gives all permits back at the end of each window.
+	FixedWindow
+)
+
+// String returns the algorithm's name: "GCRA".
+func (a Algorithm) String() string {
+	switch a {
+	case GCRA:
+		return "GCRA"
+	case SlidingWindow:
+		return "SlidingWindow"
+	case FixedWindow:
+		return "FixedWindow"
+	default:
+		return fmt.Sprintf("Algorithm(%d)", uint8(a))
+	}
+}
+
+// Config says how many calls pass. Limit and Per must be set.
+type Config struct {
+	// Limit is how many calls of one key are admitted in each Per: at least 1.
+	Limit int
+	// Per is the time that Limit is for: more than 0, and at most 73 years.
+	Per time.Duration
+	// Burst is how many calls of one key are admitted at once, for GCRA alone. The
+	// default is Limit.
+	Burst int
+	// Algorithm is how permits come back. The default is GCRA.
+	Algorithm Algorithm
+	// By says which calls share a quota. The default is ByPeer().
+	By Key
+	// MaxKeys is how many keys are kept at a time, and how many peers of calls
+	// without a key. The default is DefaultMaxKeys.
+	MaxKeys int
+	// ChargeUnknown counts calls of methods that the server does not have, too, as a
+	// proxy needs that has none of its own.
+	ChargeUnknown bool
+}
+
+func (c Config) withDefaults() Config {
+	if c.Burst == 0 {
+		c.Burst = c.Limit
+	}
+	if c.MaxKeys == 0 {
+		c.MaxKeys = DefaultMaxKeys
+	}
+	if c.By.kind == "" {
+		c.By = ByPeer()
+	}
+	return c
+}
+
+// check says what is wrong with a configuration that has its defaults, but for
+// what the algorithm itself finds.
+func (c Config) check() error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Limit < 1 {
+		fail("Limit is %d; want at least 1", c.Limit)
+	}
+	if c.Per <= 0 {
+		fail("Per is %v; want a time above 0", c.Per)
+	}
+	if c.Burst < 0 {
+		fail("Burst is %d; want at least 1, or 0 for as many as Limit", c.Burst)
+	} else if c.Algorithm != GCRA && c.Burst != c.Limit {
+		fail("Burst is %d, which %s has not; want it with GCRA only", c.Burst, c.Algorithm)
+	}
+	if c.Algorithm > FixedWindow {
+		fail("Algorithm is %d; want GCRA, SlidingWindow or FixedWindow", c.Algorithm)
+	}
+	if c.MaxKeys < 1 || c.MaxKeys > maxMaxKeys {
+		fail("MaxKeys is %d; want 1 to %d, or 0 for %d", c.MaxKeys, maxMaxKeys, DefaultMaxKeys)
+	}
+	if c.By.err != nil {
+		fail("By: %w", c.By.err)
+	}
+	return errors.Join(errs...)
+}
+
+// rule describes the limit to operators.
+func (c Config) rule() string {
+	if c.Algorithm == GCRA && c.Burst != c.Limit {
+		return fmt.Sprintf("%d in %v, burst %d, by ", c.Limit, c.Per, c.Burst)
+	}
+	return fmt.Sprintf("%d in %v by ", c.Limit, c.Per)
+}

@@ -1,0 +1,193 @@
+package ratelimit_test
+
+import (
+	"context"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
+)
+
+var oneAMinute = ratelimit.Config{Limit: 1, Per: time.Minute}
+
+func TestConfig(t *testing.T) {
+	const century = 100 * 365 * 24 * time.Hour
+	none := func(context.Context, *hauberk.Call) (string, bool) { return "", false }
+	for _, c := range []struct {
+		name   string
+		config ratelimit.Config
+		err    string // "" for none
+	}{
+		{"least", oneAMinute, ""},
+		{"fastest", ratelimit.Config{Limit: 1e10, Per: time.Second}, ""},
+		{"a burst below the limit", ratelimit.Config{Limit: 100, Per: time.Minute, Burst: 20}, ""},
+		{"a burst above the limit", ratelimit.Config{Limit: 1, Per: time.Hour, Burst: 1000}, ""},
+		{"a burst as great as a window", ratelimit.Config{
+			Limit: 9, Per: 1, Burst: 9, Algorithm: ratelimit.FixedWindow,
+		}, ""},
+		{"one key", ratelimit.Config{Limit: 1, Per: 1, MaxKeys: 1}, ""},
+		{"zero", ratelimit.Config{}, "Limit is 0; want at least 1\nPer is 0s; want a time above 0"},
+		{
+			"negative",
+			ratelimit.Config{Limit: -1, Per: -time.Second, Burst: -1, MaxKeys: -1},
+			"Limit is -1; want at least 1\nPer is -1s; want a time above 0\n" +
+				"Burst is -1; want at least 1, or 0 for as many as Limit\n" +
+				"MaxKeys is -1; want 1 to 67108864, or 0 for 65536",
+		},
+		{
+			"too many keys",
+			ratelimit.Config{Limit: 1, Per: 1, MaxKeys: math.MaxInt},
+			"MaxKeys is 9223372036854775807; want 1 to 67108864, or 0 for 65536",
+		},
+		{
+			"a burst of a window",
+			ratelimit.Config{Limit: 9, Per: 1, Burst: 5, Algorithm: ratelimit.SlidingWindow},
+			"Burst is 5, which SlidingWindow has not; want it with GCRA only",
+		},
+		{
+			"another algorithm",
+			ratelimit.Config{Limit: 9, Per: 1, Algorithm: 3},
+			"Algorithm is 3; want GCRA, SlidingWindow or FixedWindow",
+		},
+		{
+			"an absurd limit",
+			ratelimit.Config{Limit: math.MaxInt, Per: 1},
+			"a bad combination of Limit, Per and Burst: gcra: limit of 9223372036854775807 permits in 1ns; " +
+				"want at most 10 a nanosecond",
+		},
+		{
+			"an absurd burst",
+			ratelimit.Config{Limit: 1, Per: time.Second, Burst: math.MaxInt},
+			"a bad combination of Limit, Per and Burst: gcra: burst of 9223372036854775807 permits at 1 in 1s; " +
+				"want one that is back within 640511h56m49.213693952s",
+		},
+		{
+			"an absurd period",
+			ratelimit.Config{Limit: 1, Per: century, Algorithm: ratelimit.FixedWindow},
+			"a bad combination of Limit, Per and Burst: window: period of 876000h0m0s; " +
+				"want at most 640511h56m49.213693952s",
+		},
+		{
+			"no name", by(oneAMinute, ratelimit.By("", none)),
+			"By: By was given an empty name; want the kind of key, such as \"tenant\"",
+		},
+		{"no function", by(oneAMinute, ratelimit.By("tenant", nil)), "By: By \"tenant\" was given a nil function"},
+		{
+			"no metadata", by(oneAMinute, ratelimit.ByMetadata("")),
+			"By: ByMetadata was given \"\"; want a metadata key of letters, digits, '-', '_' and '.'",
+		},
+		{
+			"bad metadata", by(oneAMinute, ratelimit.ByMetadata("a b")),
+			"By: ByMetadata was given \"a b\"; want a metadata key of letters, digits, '-', '_' and '.'",
+		},
+		{"metadata", by(oneAMinute, ratelimit.ByMetadata("X-Tenant_1.bin")), ""},
+		{"authority", by(oneAMinute, ratelimit.ByMetadata(":authority")), ""},
+		{
+			"no state", by(oneAMinute, ratelimit.ByState(hauberk.Key[string]{})),
+			"By: ByState was given a key without a name; make keys with hauberk.NewKey",
+		},
+		{
+			"wide network", by(oneAMinute, ratelimit.ByNetwork(33, 129)),
+			"By: ByNetwork was given 33 and 129 bits; want 0 to 32 and 0 to 128",
+		},
+		{
+			"negative network", by(oneAMinute, ratelimit.ByNetwork(-1, 0)),
+			"By: ByNetwork was given -1 and 0 bits; want 0 to 32 and 0 to 128",
+		},
+		{"everybody's network", by(oneAMinute, ratelimit.ByNetwork(0, 0)), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			limiter := ratelimit.New(c.config)
+			wantError(t, limiter.Declare().Err, c.err)
+			if chain, err := hauberk.New(limiter); (err == nil) != (c.err == "") || (chain == nil) != (err != nil) {
+				t.Errorf("hauberk.New: %v, %v", chain, err)
+			}
+			if keys, evicted := limiter.Keys(), limiter.Evicted(); keys != 0 || evicted != 0 {
+				t.Errorf("%d keys, %d evicted", keys, evicted)
+			}
+		})
+	}
+}
+
+func wantError(t *testing.T, err error, want string) {
+	t.Helper()
+	got := ""
+	if err != nil {
+		got = err.Error()
+	}
+	if got != want {
+		t.Errorf("got the error\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestNilClock(t *testing.T) {
+	wantError(t, ratelimit.New(oneAMinute, ratelimit.WithClock(nil)).Declare().Err, "WithClock was given a nil function")
+}
+
+func TestZeroLimiter(t *testing.T) {
+	_, err := hauberk.New(new(ratelimit.Limiter))
+	if err == nil || !strings.Contains(err.Error(), "a zero Limiter has no limit; make one with ratelimit.New") {
+		t.Error(err)
+	}
+}
+
+func TestAlgorithmString(t *testing.T) {
+	for a, want := range map[ratelimit.Algorithm]string{
+		ratelimit.GCRA: "GCRA", ratelimit.SlidingWindow: "SlidingWindow", ratelimit.FixedWindow: "FixedWindow",
+		7: "Algorithm(7)",
+	} {
+		if got := a.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// A limiter by state must stand inside what writes it, and one by peer is at home
+// outside.
+func TestOrder(t *testing.T) {
+	tenant := ratelimit.By("tenant", func(_ context.Context, call *hauberk.Call) (string, bool) {
+		return userKey.From(call)
+	}, userKey)
+	for _, key := range []ratelimit.Key{ratelimit.ByState(userKey), tenant} {
+		limiter := ratelimit.New(by(oneAMinute, key))
+		if _, err := hauberk.New(login{}, limiter); err != nil {
+			t.Error(err)
+		}
+		for _, links := range [][]hauberk.Interceptor{{limiter, login{}}, {limiter}, {hauberk.Shadow(limiter), login{}}} {
+			_, err := hauberk.New(links...)
+			if err == nil || !strings.Contains(err.Error(), `ratelimit reads the state "user" before it is written`) {
+				t.Errorf("got %v", err)
+			}
+		}
+	}
+}
+
+func TestPhase(t *testing.T) {
+	for _, c := range []struct {
+		key  ratelimit.Key
+		want hauberk.Phase
+	}{
+		{ratelimit.Key{}, hauberk.PhaseCoarseLimit},
+		{ratelimit.ByPeer(), hauberk.PhaseCoarseLimit},
+		{ratelimit.ByNetwork(24, 48), hauberk.PhaseCoarseLimit},
+		{ratelimit.ByMethod(), hauberk.PhaseLimit},
+		{ratelimit.ByMetadata("tenant"), hauberk.PhaseLimit},
+		{ratelimit.ByState(userKey), hauberk.PhaseLimit},
+		{ratelimit.Together(), hauberk.PhaseLimit},
+	} {
+		if got := ratelimit.New(by(oneAMinute, c.key)).Declare().Phase; got != c.want {
+			t.Errorf("%v, want %v", got, c.want)
+		}
+	}
+}
+
+// The order that the documentation shows is the usual one.
+func TestUsualOrder(t *testing.T) {
+	chain := chainOf(t, ratelimit.New(oneAMinute), login{}, ratelimit.New(by(oneAMinute, ratelimit.ByState(userKey))))
+	if findings := chain.Lint(hauberk.ServerSide); len(findings) != 0 {
+		t.Error(findings)
+	}
+}

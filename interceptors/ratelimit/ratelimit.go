@@ -1,0 +1,151 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// ErrLimited is what errors.Is finds in refusals, in this process.
+var ErrLimited = errors.New("ratelimit: the rate limit is exceeded")
+
+// Reason is the reason of refusals, as [hauberk.Reason] gives it in this process
+// and on the other end.
+const Reason = "RATE_LIMITED"
+
+const (
+	name    = "ratelimit"
+	message = "Rate limit exceeded"
+)
+
+// Limiter refuses calls beyond its limit. Make it with [New]. It may be used by any
+// number of chains at once, of servers and of clients, which then share the
+// quotas.
+type Limiter struct {
+	config   Config
+	now      func() time.Time // nil for the monotonic clock
+	clock    func() time.Duration
+	quotas   quotas
+	own      refusal // of calls counted by their key
+	fallback refusal // of calls counted by their peer
+	err      error
+}
+
+// Option changes what a [Limiter] depends on.
+type Option interface{ apply(l *Limiter) }
+
+type option func(l *Limiter)
+
+func (f option) apply(l *Limiter) { f(l) }
+
+// WithClock has the time told by now, in place of the monotonic clock. It must be
+// safe for concurrent use. Times without a monotonic reading work.
+func WithClock(now func() time.Time) Option {
+	return option(func(l *Limiter) {
+		l.now = now
+		if now == nil {
+			l.err = errors.New("WithClock was given a nil function")
+		}
+	})
+}
+
+// New returns an interceptor for both sides. What is wrong with its configuration
+// is reported by hauberk.New.
+func New(config Config, options ...Option) *Limiter {
+	l := &Limiter{config: config.withDefaults()}
+	for _, o := range options {
+		o.apply(l)
+	}
+	l.err = errors.Join(l.config.check(), l.err)
+	if l.err == nil {
+		l.quotas, l.err = newQuotas(l.config)
+	}
+	l.clock = newClock(l.now, l.config.Per)
+	rule, kind := l.config.rule(), l.config.By.kind
+	l.own = newRefusal(kind, rule+kind)
+	l.fallback = newRefusal("peer", rule+"peer, for want of "+kind)
+	if l.config.By.byPeer() {
+		l.fallback = l.own
+	}
+	return l
+}
+
+// Declare says where the limiter stands, which state it reads, and what is wrong
+// with its configuration.
+func (l *Limiter) Declare() hauberk.Declaration {
+	d := hauberk.Declaration{
+		Name: name, Phase: hauberk.PhaseLimit, Reads: l.config.By.reads, Decides: true, Err: l.err,
+	}
+	if l.config.By.byPeer() {
+		d.Phase = hauberk.PhaseCoarseLimit
+	}
+	if l.clock == nil {
+		d.Err = errors.New("a zero Limiter has no limit; make one with ratelimit.New")
+	}
+	return d
+}
+
+// Intercept lets the call pass if its key has a permit left, and takes it.
+func (l *Limiter) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	if !l.config.ChargeUnknown && !call.Method().Known() {
+		return next(ctx, call)
+	}
+	if wait, why := l.take(ctx, call); wait > 0 {
+		return why.refuse(call, wait)
+	}
+	return next(ctx, call)
+}
+
+// take takes a permit, or returns how long until there is one, and how to refuse.
+func (l *Limiter) take(ctx context.Context, call *hauberk.Call) (time.Duration, *refusal) {
+	by := &l.config.By
+	if by.whole {
+		return l.quotas.ofAll(l.clock()), &l.own
+	}
+	if by.of != nil {
+		if key, ok := by.of(ctx, call); ok && key != "" {
+			return l.quotas.ofKey(key, l.clock()), &l.own
+		}
+	}
+	return l.quotas.ofPeer(call, by.network, l.clock()), &l.fallback
+}
+
+// refusal is what all refusals by one kind of key have in common.
+type refusal struct {
+	decision hauberk.Decision
+	quota    hauberk.RejectOption
+}
+
+func newRefusal(kind, rule string) refusal {
+	return refusal{
+		decision: hauberk.Decision{Link: name, Rule: rule, Verdict: hauberk.Refused, Reason: Reason},
+		quota:    hauberk.QuotaViolation(kind, message),
+	}
+}
+
+func (r *refusal) refuse(call *hauberk.Call, wait time.Duration) error {
+	call.Decide(r.decision)
+	return hauberk.Reject(codes.ResourceExhausted, Reason, message,
+		hauberk.RetryAfter(wait), r.quota, hauberk.Cause(ErrLimited))
+}
+
+// newClock returns the time since a whole multiple of per since 1970 UTC, by now or
+// the monotonic clock.
+func newClock(now func() time.Time, per time.Duration) func() time.Duration {
+	if now == nil {
+		epoch := lastMultiple(time.Now(), per)
+		return func() time.Duration { return time.Since(epoch) } // reads less than now().Sub
+	}
+	epoch := lastMultiple(now(), per)
+	return func() time.Duration { return now().Sub(epoch) }
+}
+
+// lastMultiple returns the last time at or before t that is a whole multiple of per
+// since 1970 UTC, with the monotonic reading that t has.
+func lastMultiple(t time.Time, per time.Duration) time.Time {
+	return t.Add(-(t.Sub(time.Unix(0, 0)) % max(per, 1)))
+}
