@@ -20,6 +20,7 @@ type attempt struct {
 	receive []ReceiveHook
 	opts    []grpc.CallOption
 	method  string
+	request any // the single one
 	opener  opener
 	wire    grpc.ClientStream
 	over    chan struct{} // closed when the attempt has ended
@@ -37,7 +38,7 @@ type attempt struct {
 // init prepares an attempt with what the links have made of the call.
 func (a *attempt) init(ctx context.Context, s *clientStream, call *Call, open opener) {
 	a.stream, a.call, a.ctx, a.opts, a.method = s, call, ctx, call.opts, call.method.full
-	a.opener = open
+	a.request, a.opener = call.request, open
 	a.over = make(chan struct{})
 	if more := call.more.Load(); more != nil {
 		a.send, a.receive = more.send, more.receive
@@ -98,8 +99,8 @@ func (a *attempt) connect() bool {
 	if s.desc.ClientStreams {
 		return true
 	}
-	if a.call.request != nil {
-		if err := a.sendWire(a.call.request); err != nil && err != io.EOF {
+	if a.request != nil {
+		if err := a.sendWire(a.request); err != nil && err != io.EOF {
 			a.finished(err)
 			return false
 		}
@@ -153,6 +154,16 @@ func (a *attempt) finished(err error) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
 	a.endLocked(err)
+}
+
+// answered ends the attempt with its one response, unless it ended before.
+func (a *attempt) answered(msg any) {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	if !a.ended {
+		a.call.response = msg
+	}
+	a.endLocked(nil)
 }
 
 // endLocked is finished for callers that hold the lock.

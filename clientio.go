@@ -212,8 +212,7 @@ func (s *clientStream) RecvMsg(msg any) error {
 			continue
 		}
 		if !s.desc.ServerStreams {
-			att.call.response = msg
-			att.finished(nil)
+			att.answered(msg)
 			continue
 		}
 		keep, err := att.accept(msg)

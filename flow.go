@@ -31,16 +31,19 @@ func (c *Call) enter(i int32) (err error, answered bool) {
 			return err, true
 		}
 	}
+	if !c.flow.CompareAndSwap(uint64(at), uint64(flowAt(i+1, i+1))) {
+		return errOverlap(), true
+	}
 	if c.fresh {
 		c.takeBackReply()
 	}
 	if more := c.more.Load(); more != nil {
 		if err := c.applyOnWayIn(more, i); err != nil {
+			c.moveTo(at)
 			c.last = err
 			return err, true
 		}
 	}
-	c.moveTo(flowAt(i+1, i+1))
 	return nil, false
 }
 
@@ -54,8 +57,7 @@ func (c *Call) enterAgain(i int32, at flow) (err error, answered bool) {
 	case c.root != nil && c.side == ServerSide:
 		return errInternal("next was called with a copy of a call on a server: a server runs its handler once"), true
 	case at.depth() > i:
-		return errInternal("next was called while it was still running: " +
-			"overlapping attempts run on copies, see Call.Attempt"), true
+		return errOverlap(), true
 	case at.depth() < i:
 		return errInternal("next was called after its interceptor had returned"), true
 	}
@@ -163,4 +165,9 @@ func (c *Call) unwind(more *extra, i int32, err error) error {
 		more.marks = more.marks[:n]
 	}
 	return err
+}
+
+func errOverlap() error {
+	return errInternal("next was called while it was still running: " +
+		"overlapping attempts run on copies, see Call.Attempt")
 }

@@ -50,8 +50,8 @@ func (p *plan) step(i int, run Next) Next {
 	}
 	at := int32(i)
 	return func(ctx context.Context, call *Call) error {
-		if call == nil {
-			return errInternal("next was called with a nil Call")
+		if call == nil || ctx == nil {
+			return errInternal("next was called with a nil Call or a nil context")
 		}
 		if err, answered := call.enter(at); answered {
 			return err
@@ -78,13 +78,20 @@ func (p *plan) guarded(run Next) Next {
 // recovered gives the guard a panic, and once a call the end of its goroutine,
 // which goes on through the links further out.
 func (p *plan) recovered(ctx context.Context, call *Call, v any) error {
-	if v == nil {
-		v = ErrGoexit
-		if call.leaving {
-			return call.last
-		}
-		call.leaving = true
+	if v != nil {
+		return p.made(p.guard.Recovered(ctx, call, v, debug.Stack()))
 	}
-	call.last = p.guard.Recovered(ctx, call, v, debug.Stack())
+	if !call.leaving {
+		call.leaving = true
+		call.last = p.made(p.guard.Recovered(ctx, call, ErrGoexit, debug.Stack()))
+	}
 	return call.last
+}
+
+// made is what a guard made of a panic, which is never nothing.
+func (*plan) made(err error) error {
+	if err == nil {
+		return errInternal("the Guard of the chain returned no error for a panic")
+	}
+	return err
 }

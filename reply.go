@@ -58,7 +58,8 @@ func (c *Call) Response() any { return c.response }
 // hook.
 func (c *Call) Read(ctx context.Context) (any, error) {
 	if c.kind.ClientStreams() {
-		return nil, errInternal("Read is for methods with a single request; %s streams its requests: use OnReceive", c.method.full)
+		return nil, errInternal("Read is for methods with a single request; %s streams its requests: use OnReceive",
+			c.method.full)
 	}
 	if c.side == ServerSide {
 		return c.end.(reader).read(ctx, c)
@@ -93,7 +94,8 @@ func (c *Call) takeReplies() []any {
 // has exactly one.
 func (c *Call) needResponse() error {
 	if c.response == nil {
-		return errInternal("%s ended without an error and without a response: an interceptor must call next, Reply or return an error", c.method.full)
+		return errInternal("%s ended without an error and without a response: "+
+			"an interceptor must call next, Reply or return an error", c.method.full)
 	}
 	return nil
 }

@@ -4,12 +4,10 @@ import (
 	"context"
 	"net"
 	"reflect"
+	"runtime"
 	"slices"
-	"sync"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // Limits that NewServer and ServerOptions set where grpc-go has none worth the
@@ -71,7 +69,15 @@ func (c *Chain) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
 		grpc.UnknownServiceHandler(c.serveUnknown),
 		grpc.MaxConcurrentStreams(defaultMaxStreams),
 		grpc.MaxHeaderListSize(defaultMaxHeaderList),
+		grpc.NumStreamWorkers(streamWorkers()),
 	}, opts...)
+}
+
+// streamWorkers is how many goroutines a server keeps for its calls. A chain is
+// deep for the small stack of a new goroutine, and growing that costs more CPU
+// than the chain itself (docs/adr/0006). Calls beyond them get new goroutines.
+func streamWorkers() uint32 {
+	return uint32(max(8, 4*runtime.GOMAXPROCS(0)))
 }
 
 // Registrar registers services so that their calls pass a chain.
@@ -91,9 +97,10 @@ type Registrar struct {
 // [Chain.ServerOptions].
 func (c *Chain) Registrar(srv grpc.ServiceRegistrar) *Registrar {
 	c.check("Registrar")
-	switch inner := srv.(type) {
-	case nil:
+	if v := reflect.ValueOf(srv); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		panic("hauberk: Chain.Registrar in front of a nil server")
+	}
+	switch inner := srv.(type) {
 	case *Server:
 		if inner.chain == c {
 			return inner.register
@@ -135,7 +142,7 @@ func (r *Registrar) GetServiceInfo() map[string]grpc.ServiceInfo {
 
 func (c *Chain) wrapUnary(desc *grpc.ServiceDesc, m *grpc.MethodDesc) grpc.MethodHandler {
 	route := c.mustRoute("/"+desc.ServiceName+"/"+m.MethodName, Unary)
-	request := requestType(desc, m.MethodName, 1)
+	request := requestType(desc.HandlerType, m.MethodName, Unary)
 	handler := m.Handler
 	return func(srv any, ctx context.Context, dec func(any) error, own grpc.UnaryServerInterceptor) (any, error) {
 		u := &serverUnary{srv: srv, handler: handler, dec: dec, own: own, request: request}
@@ -146,7 +153,7 @@ func (c *Chain) wrapUnary(desc *grpc.ServiceDesc, m *grpc.MethodDesc) grpc.Metho
 
 func (c *Chain) wrapStream(desc *grpc.ServiceDesc, s *grpc.StreamDesc) grpc.StreamHandler {
 	route := c.mustRoute("/"+desc.ServiceName+"/"+s.StreamName, kindOfStream(s))
-	request := requestType(desc, s.StreamName, 0)
+	request := requestType(desc.HandlerType, s.StreamName, route.method.kind)
 	handler := s.Handler
 	return func(srv any, stream grpc.ServerStream) error {
 		if c.runs(stream.Context(), route.method.full) {
@@ -166,97 +173,27 @@ func (c *Chain) mustRoute(full string, kind Kind) *route {
 
 func (c *Call) init(ctx context.Context, r *route, side Side, end terminal) {
 	c.ctx = callContext{ctx, c}
-	c.method, c.plan, c.side, c.end = r.method, r.plan, side, end
+	c.method, c.kind, c.plan, c.side, c.end = r.method, r.method.kind, r.plan, side, end
 }
 
-// requestType finds the type of a method's request in the service's Go
-// interface; nil where the service was not generated.
-func requestType(desc *grpc.ServiceDesc, method string, argument int) reflect.Type {
-	t := reflect.TypeOf(desc.HandlerType)
-	if t == nil || t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Interface {
+// requestType finds the type of a method's request in a service's Go interface,
+// given as a pointer to it, or in an implementation; nil where it has no such
+// method, as where the service was not generated.
+func requestType(service any, method string, kind Kind) reflect.Type {
+	t := reflect.TypeOf(service)
+	if t == nil {
 		return nil
 	}
-	m, ok := t.Elem().MethodByName(method)
+	argument := 1 // behind the receiver
+	if t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Interface {
+		t, argument = t.Elem(), 0
+	}
+	if kind == Unary {
+		argument++ // behind the context
+	}
+	m, ok := t.MethodByName(method)
 	if !ok || m.Type.NumIn() <= argument || m.Type.In(argument).Kind() != reflect.Pointer {
 		return nil
 	}
 	return m.Type.In(argument).Elem()
-}
-
-// runs reports whether the chain already runs around the call that ctx is of: a
-// server may have the chain's options and its registrar.
-func (c *Chain) runs(ctx context.Context, method string) bool {
-	call := FromContext(ctx)
-	return call != nil && call.side == ServerSide && call.plan.chain == c && call.method.full == method &&
-		grpc.ServerTransportStreamFromContext(ctx) == grpc.ServerTransportStreamFromContext(call.ctx.Context)
-}
-
-// UnaryServerInterceptor returns the chain as an interceptor of grpc-go, for code
-// that assembles its own options. Requests are read before it runs.
-func (c *Chain) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
-	c.check("UnaryServerInterceptor")
-	var routes sync.Map // of the server's methods
-	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		if c.runs(ctx, info.FullMethod) {
-			return handler(ctx, req)
-		}
-		r, err := c.serverRoute(&routes, info.FullMethod, Unary, true)
-		if err != nil {
-			return nil, status.Error(codes.Unimplemented, err.Error())
-		}
-		u := &serverDecoded{handler: handler}
-		u.call.init(ctx, r, ServerSide, u)
-		u.call.request = req
-		u.call.received.Store(1)
-		return serveUnary(&u.call)
-	}
-}
-
-// StreamServerInterceptor returns the chain as an interceptor of grpc-go, for
-// code that assembles its own options. On a server with an
-// UnknownServiceHandler it runs for unknown methods too.
-func (c *Chain) StreamServerInterceptor() grpc.StreamServerInterceptor {
-	c.check("StreamServerInterceptor")
-	var routes sync.Map // of the server's methods
-	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		if c.runs(stream.Context(), info.FullMethod) {
-			return handler(srv, stream)
-		}
-		// grpc-go calls the handler of unknown services without an implementation.
-		known := srv != nil
-		r, err := c.serverRoute(&routes, info.FullMethod, KindOf(info.IsClientStream, info.IsServerStream), known)
-		if err != nil {
-			return status.Error(codes.Unimplemented, err.Error())
-		}
-		return c.serveStream(r, srv, stream, handler, nil)
-	}
-}
-
-// serverRoute returns the route of a method, and remembers it if it is known.
-func (c *Chain) serverRoute(routes *sync.Map, full string, kind Kind, known bool) (*route, error) {
-	if r, ok := routes.Load(full); ok {
-		return r.(*route), nil
-	}
-	r, err := c.newRoute(full, kind, known)
-	if err == nil && known {
-		routes.Store(full, r)
-	}
-	return r, err
-}
-
-// serveUnknown ends a call of an unknown service or method, after the chain has
-// had its say.
-func (c *Chain) serveUnknown(_ any, stream grpc.ServerStream) error {
-	full, _ := grpc.MethodFromServerStream(stream)
-	end := func(any, grpc.ServerStream) error {
-		return status.Errorf(codes.Unimplemented, "unknown service or method %s", full)
-	}
-	if c.runs(stream.Context(), full) {
-		return end(nil, stream)
-	}
-	r, err := c.newRoute(full, Bidi, false)
-	if err != nil {
-		return status.Error(codes.Unimplemented, err.Error())
-	}
-	return c.serveStream(r, nil, stream, end, nil)
 }

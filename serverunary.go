@@ -19,17 +19,14 @@ type serverUnary struct {
 	own     grpc.UnaryServerInterceptor
 	request reflect.Type
 	readErr error
+	begun   bool // the handler runs, or has run
 }
 
 func (u *serverUnary) serve() (any, error) { return serveUnary(&u.call) }
 
 // serveUnary runs the chain of a unary call and returns what goes to the client.
 func serveUnary(call *Call) (any, error) {
-	err := call.plan.serve(call)
-	if err == nil {
-		err = call.needResponse()
-	}
-	if err != nil {
+	if err := call.plan.serve(call); err != nil {
 		return nil, call.plan.toWire(err)
 	}
 	return call.response, nil
@@ -37,7 +34,8 @@ func serveUnary(call *Call) (any, error) {
 
 // finish runs the handler, which reads the request.
 func (u *serverUnary) finish(ctx context.Context, call *Call) error {
-	watched := call.asks&asksCounts != 0 || call.request != nil || call.hasReceiveHooks()
+	u.begun = true
+	watched := u.watched()
 	dec := u.dec
 	if watched {
 		dec = u.decode
@@ -49,8 +47,17 @@ func (u *serverUnary) finish(ctx context.Context, call *Call) error {
 	return call.hold(response, err)
 }
 
+// watched reports whether decode has anything to do but to read.
+func (u *serverUnary) watched() bool {
+	call := &u.call
+	return call.asks&asksCounts != 0 || call.request != nil || u.readErr != nil || call.hasReceiveHooks()
+}
+
 // hold keeps the response of a handler until the chain has returned.
 func (c *Call) hold(response any, err error) error {
+	if failure := c.failed(); failure != nil {
+		return failure
+	}
 	if err == nil && response == nil {
 		err = errInternal("the handler of %s returned neither a response nor an error", c.method.full)
 	}
@@ -86,7 +93,7 @@ func (u *serverUnary) decode(msg any) error {
 // read reads the request before the handler does.
 func (u *serverUnary) read(_ context.Context, call *Call) (any, error) {
 	if call.request == nil && u.readErr == nil {
-		msg, err := newRequest(call.method, u.request)
+		msg, err := call.newRequest(u.request, u.srv, u.begun)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +105,15 @@ func (u *serverUnary) read(_ context.Context, call *Call) (any, error) {
 	if u.readErr != nil {
 		return nil, u.readErr
 	}
-	return call.request, call.acceptRequest(call.request)
+	return call.readRequest()
+}
+
+// readRequest shows the request, which has been read, to the hooks so far.
+func (c *Call) readRequest() (any, error) {
+	if err := c.acceptRequest(c.request); err != nil {
+		return nil, err
+	}
+	return c.request, nil
 }
 
 // acceptRequest shows the single request to the hooks that have not seen it.
@@ -107,25 +122,40 @@ func (c *Call) acceptRequest(msg any) error {
 	if more == nil {
 		return nil
 	}
-	keep, err := accept(more.receive[min(more.read, len(more.receive)):], true, msg)
+	if err := c.failed(); err != nil {
+		return err
+	}
+	hooks := more.receive[min(more.read, len(more.receive)):]
 	more.read = len(more.receive)
-	if err == nil && !keep {
-		err = errInternal("a receive hook dropped the single request")
+	if len(hooks) == 0 {
+		return nil
+	}
+	err := c.guarded(func() error { return acceptOne(hooks, msg) })
+	if err != nil {
+		c.fail(err)
 	}
 	return err
 }
 
-// newRequest makes a message for the request of a method.
-func newRequest(m *Method, t reflect.Type) (any, error) {
-	if t != nil {
-		return reflect.New(t).Interface(), nil
+// newRequest makes a message for the request of a method, to be read before the
+// handler has begun. t is its type, or nil if that is to be found.
+func (c *Call) newRequest(t reflect.Type, srv any, begun bool) (any, error) {
+	m := c.method
+	if begun {
+		return nil, errInternal("Read was called after the handler of %s had begun; call it before next", m.full)
 	}
-	if d := m.Descriptor(); d != nil {
+	if d := m.Descriptor(); t == nil && d != nil {
 		if mt, err := protoregistry.GlobalTypes.FindMessageByName(d.Input().FullName()); err == nil {
 			return mt.New().Interface(), nil
 		}
 	}
-	return nil, errInternal("cannot read the request of %s before its handler: its type is not known; register the service with Chain.NewServer or Chain.Registrar", m.full)
+	if t == nil {
+		t = requestType(srv, m.name, m.kind)
+	}
+	if t == nil {
+		return nil, errInternal("cannot read the request of %s before its handler: its type is not known", m.full)
+	}
+	return reflect.New(t).Interface(), nil
 }
 
 // serverDecoded is a unary call on a server whose request was read before the
@@ -143,9 +173,7 @@ func (u *serverDecoded) finish(ctx context.Context, call *Call) error {
 	return call.hold(u.handler(ctx, call.request))
 }
 
-func (u *serverDecoded) read(_ context.Context, call *Call) (any, error) {
-	return call.request, call.acceptRequest(call.request)
-}
+func (u *serverDecoded) read(_ context.Context, call *Call) (any, error) { return call.readRequest() }
 
 // serve runs the plan around a call on a server.
 func (p *plan) serve(call *Call) error {
@@ -169,7 +197,12 @@ func (c *Call) abort() {
 	stream, ok := grpc.ServerTransportStreamFromContext(c.ctx.Context).(interface {
 		WriteStatus(st *status.Status) error
 	})
-	if ok && c.last != nil {
-		_ = stream.WriteStatus(status.New(codes.Internal, StatusOf(c.plan.toWire(c.last)).Message()))
+	if !ok || !c.leaving {
+		return // a panic that nobody recovered goes on
 	}
+	st := StatusOf(c.plan.toWire(c.last))
+	if st.Code() == codes.OK {
+		st = status.New(codes.Internal, ErrGoexit.Error())
+	}
+	_ = stream.WriteStatus(st)
 }

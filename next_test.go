@@ -1,0 +1,156 @@
+package hauberk_test
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+)
+
+// TestNextTwiceAtOnce calls next from two goroutines at once: one runs the call,
+// the other is told so.
+func TestNextTwiceAtOnce(t *testing.T) {
+	link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		outcomes := make([]error, 2)
+		var ready atomic.Int64
+		var both sync.WaitGroup
+		for i := range outcomes {
+			both.Go(func() {
+				ready.Add(1)
+				for spins := 0; ready.Load() < 2; spins++ {
+					if spins > 1_000 { // as close together as can be
+						runtime.Gosched()
+					}
+				}
+				outcomes[i] = next(ctx, call)
+			})
+		}
+		both.Wait()
+		if outcomes[0] != nil {
+			outcomes[0], outcomes[1] = outcomes[1], outcomes[0]
+		}
+		wantInternal(t, outcomes[1], "next was called")
+		return outcomes[0]
+	})
+	call := unaryHandler(hauberk.Must(hauberk.New(link)))
+	for range 5_000 {
+		if err := call(); err != nil || t.Failed() {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestNextWithoutContext gives next a nil context.
+func TestNextWithoutContext(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		var j journal
+		var none context.Context
+		out := c.Start(t,
+			hauberk.Func(func(_ context.Context, call *hauberk.Call, next hauberk.Next) error { return next(none, call) }),
+			j.tag("inner"),
+		).Call(patient(t))
+		wantInternal(t, out.Err, "nil context")
+		equal(t, "journal", j.all(), nil)
+	})
+}
+
+// TestNextInsideNext calls next from a hook that next itself runs, on the way in.
+func TestNextInsideNext(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		call.OnSend(func(msg any, emit func(any) error) error {
+			wantInternal(t, next(ctx, call), "still running")
+			return emit(msg)
+		})
+		return next(ctx, call)
+	})
+	var j journal
+	out := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.Unary}.StartWith(t, recorder(&j), link).Call(patient(t), "q")
+	wantCode(t, out.Err, codes.OK)
+	equal(t, "requests", j.all(), []string{"q"})
+}
+
+// silentGuard recovers panics and has nothing to say.
+type silentGuard struct{ hauberk.Func }
+
+func (silentGuard) Recovered(context.Context, *hauberk.Call, any, []byte) error { return nil }
+
+// TestGuardThatReturnsNil makes nothing of panics: they are never an accidental OK.
+func TestGuardThatReturnsNil(t *testing.T) {
+	for _, place := range linkPlaces {
+		t.Run(place, func(t *testing.T) {
+			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+				x := explosive{place, func() { panic("bomb") }}
+				wantCode(t, c.Start(t, silentGuard{idle}, x).Call(patient(t)).Err, codes.Internal)
+			})
+		})
+	}
+}
+
+// endingConn is a connection on which the call is cancelled while something
+// happens on the wire, and waits for the chain to have heard of it.
+type endingConn struct {
+	stubConn
+
+	opening bool // while the stream is opened; otherwise while the response comes
+	cancel  context.CancelFunc
+	ended   chan struct{} // closed by the innermost link, after next
+}
+
+func (e *endingConn) NewStream(ctx context.Context, _ *grpc.StreamDesc, _ string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+	if e.opening {
+		e.cancel()
+		<-e.ended
+	}
+	return &endingStream{stubStream{ctx: ctx, left: 1}, e}, nil
+}
+
+type endingStream struct {
+	stubStream
+
+	conn *endingConn
+}
+
+func (s *endingStream) RecvMsg(any) error {
+	s.conn.cancel()
+	<-s.conn.ended
+	return nil
+}
+
+// TestCancelledWhileOpening and TestCancelledWhileReceiving end a call's chain
+// while the application's goroutine is on the wire: what both touch is theirs to
+// share (the race detector tells).
+func TestCancelledWhileOpening(t *testing.T) { cancelledWhile(t, hauberk.ServerStream, true) }
+
+func TestCancelledWhileReceiving(t *testing.T) { cancelledWhile(t, hauberk.ClientStream, false) }
+
+func cancelledWhile(t *testing.T, kind hauberk.Kind, opening bool) {
+	hauberktest.CheckLeaks(t)
+	for range 100 {
+		ctx, cancel := context.WithCancel(patient(t))
+		conn := &endingConn{opening: opening, cancel: cancel, ended: make(chan struct{})}
+		tell := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			defer close(conn.ended)
+			return next(ctx, call)
+		})
+		stream, err := hauberk.Must(hauberk.New(passThrough(), tell)).ClientConn(conn).NewStream(ctx, descOf(kind), hauberktest.FullMethod(kind))
+		if err == nil {
+			err = stream.SendMsg(&testpb.Request{})
+		}
+		if err == nil {
+			err = stream.CloseSend()
+		}
+		if err == nil {
+			err = stream.RecvMsg(new(testpb.Response))
+		}
+		wantCode(t, err, codes.Canceled)
+	}
+}
