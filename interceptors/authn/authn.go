@@ -1,0 +1,148 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// name is what the interceptors are called in decisions and errors.
+const name = "authn"
+
+// Validator checks a token and says whose it is. It runs on the call's goroutine,
+// for many calls at once, and gives up when ctx is done: the call waits for it. The
+// token is well-formed (a b64token of RFC 6750); it is not to be logged.
+//
+// What it returns decides on the call:
+//
+//   - an Identity with a Subject admits it;
+//   - [ErrInvalidToken], wrapped or not, refuses it with UNAUTHENTICATED, "Invalid
+//     token", and [ErrTokenExpired] with UNAUTHENTICATED, "Token expired";
+//   - a refusal of [hauberk.Reject] is the call's outcome as it is;
+//   - any other error with a gRPC status ends the call with that status and its
+//     message, which are for the client's eyes;
+//   - an error of any other kind, and the status UNKNOWN, end it with UNAVAILABLE,
+//     "Token validation failed", or if ctx is done with the status of that;
+//   - nothing at all, or an Identity without a Subject, is INTERNAL.
+//
+// All but the message of a status stays in the process.
+type Validator func(ctx context.Context, token string) (*Identity, error)
+
+// Config says whom a server asks for tokens. The zero value asks every caller.
+type Config struct {
+	// Public are the methods that are served without a look at the token, as patterns
+	// of [hauberk.For]. Their calls have no identity. Declare them with [hauberk.Public]
+	// too: that is what [hauberk.Chain.Coverage] knows of, not this list.
+	Public []string
+	// ExpireUnary ends unary calls too at the time that their token expires. Without
+	// it a unary call that was begun with a good token is let finish; all others end.
+	// It costs each call of a token that expires a timer.
+	ExpireUnary bool
+}
+
+// Interceptor asks the callers of a server who they are. Make it with [New]. It
+// may be used by any number of chains at once.
+type Interceptor struct {
+	validate Validator
+	config   Config
+	public   methods
+	err      error
+}
+
+// New returns an interceptor for servers. A call needs exactly one value under
+// the metadata key "authorization": "Bearer", in any case, and a token. Calls
+// without it end with UNAUTHENTICATED, "Missing or invalid token"; otherwise
+// validate decides. What is wrong with the arguments is reported by hauberk.New.
+//
+// A stream whose Identity expires while it is open ends then, with UNAUTHENTICATED,
+// "Token expired": for the client at once; the handler's context is done, with
+// [ErrTokenExpired] as its cause, and so are its sends and receives.
+//
+// Refusals are recorded ([hauberk.Call.Decisions]). A call that was admitted has
+// its identity to show for it; to record that as well would cost it allocations.
+func New(validate Validator, config Config) *Interceptor {
+	x := &Interceptor{validate: validate, config: config}
+	x.public, x.err = parseMethods(config.Public)
+	return x
+}
+
+// Declare tells chains that calls are authenticated here, and what is wrong with
+// the configuration.
+func (x *Interceptor) Declare() hauberk.Declaration {
+	err := x.err
+	if x.validate == nil {
+		err = errors.Join(errors.New("it has no Validator; make it with authn.New"), err)
+	}
+	return hauberk.Declaration{
+		Name:          name,
+		Phase:         hauberk.PhaseAuthn,
+		Writes:        []hauberk.StateKey{Key, User},
+		Decides:       true,
+		Authenticates: true,
+		Err:           err,
+	}
+}
+
+// Intercept lets the call pass if its token is good.
+func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	if call.Side() == hauberk.ClientSide {
+		return errServersOnly
+	}
+	if x.public.contains(call.Method()) {
+		return next(ctx, call)
+	}
+	id, err := x.identify(ctx, call)
+	if err != nil {
+		return x.refuse(call, err)
+	}
+	Key.Set(call, id)
+	User.Set(call, id.Subject)
+	if id.Expires.IsZero() || call.Kind() == hauberk.Unary && !x.config.ExpireUnary {
+		return next(ctx, call)
+	}
+	return x.untilExpired(ctx, call, next, id.Expires)
+}
+
+// identify returns whose the call's token is, or the call's outcome.
+func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identity, error) {
+	token, err := bearer(call.Metadata(ctx, header))
+	if err != nil {
+		return nil, err
+	}
+	id, err := x.validate(ctx, token)
+	switch {
+	case err != nil:
+		return nil, refusalOf(ctx, err)
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case id == nil:
+		return nil, errNoIdentity
+	case id.Subject == "":
+		return nil, errNoSubject
+	case id.expired(time.Now()):
+		return nil, errExpired
+	default:
+		return id, nil
+	}
+}
+
+// refuse records a refusal. That the call ended while its token was looked at is
+// none.
+func (x *Interceptor) refuse(call *hauberk.Call, err error) error {
+	if isRefusal(carrierIn(err)) {
+		call.Decide(hauberk.Decision{Link: name, Verdict: hauberk.Refused, Reason: hauberk.Reason(err)})
+	}
+	return err
+}
+
+var (
+	errServersOnly = status.Error(codes.Internal,
+		"authn: an interceptor of authn.New stands in the chain of a client; want one of authn.NewClient")
+	errClientsOnly = status.Error(codes.Internal,
+		"authn: an interceptor of authn.NewClient stands in the chain of a server; want one of authn.New")
+)

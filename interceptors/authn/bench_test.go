@@ -1,0 +1,166 @@
+package authn_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+)
+
+// jwtLike is a token of the length of a JWT that is signed with HS256.
+var jwtLike = strings.Repeat("eyJhbGciOiJIUzI1NiJ9", 9)
+
+// known returns a validator that knows one token.
+func known(id *authn.Identity) authn.Validator {
+	return func(_ context.Context, token string) (*authn.Identity, error) {
+		if token != jwtLike {
+			return nil, authn.ErrInvalidToken
+		}
+		return id, nil
+	}
+}
+
+// BenchmarkServer compares the interceptor with a chain that has none, on a unary
+// call without its transport.
+func BenchmarkServer(b *testing.B) {
+	id := &authn.Identity{Subject: "alice"}
+	expiring := &authn.Identity{Subject: "alice", Expires: time.Now().Add(24 * time.Hour)}
+	public := authn.Config{Public: []string{"hauberk.test.v1.TestService/*"}}
+	for _, row := range []struct {
+		name  string
+		token string
+		links []hauberk.Interceptor
+	}{
+		{"empty chain", jwtLike, nil},
+		{"admitted", jwtLike, links(authn.New(known(id), authn.Config{}))},
+		{"admitted until it expires", jwtLike, links(authn.New(known(expiring), authn.Config{}))},
+		{"admitted, and ended when it expires", jwtLike, links(authn.New(known(expiring), authn.Config{ExpireUnary: true}))},
+		{"public", jwtLike, links(authn.New(known(id), public))},
+		{"refused", "guess", links(authn.New(known(id), authn.Config{}))},
+		{"malformed", "?", links(authn.New(known(id), authn.Config{}))},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			call, ctx := unaryCall(hauberk.Must(hauberk.New(row.links...))), incoming(row.token)
+			want := call(ctx)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := call(ctx); (err == nil) != (want == nil) {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkClient compares the interceptor with a chain that has none, on a unary
+// call that is not sent.
+func BenchmarkClient(b *testing.B) {
+	for _, row := range []struct {
+		name  string
+		links []hauberk.Interceptor
+	}{
+		{"empty chain", nil},
+		{"token", links(authn.NewClient(authn.StaticToken(jwtLike), authn.ClientConfig{}))},
+		{"token, transport security", links(authn.NewClient(authn.StaticToken(jwtLike), authn.ClientConfig{RequireTransportSecurity: true}))},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			call := unsent(hauberk.Must(hauberk.New(row.links...)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := call(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// The values of the metadata are copied, and the user's name is put into the
+// call's state: an allocation each. An identity that is kept costs none.
+func TestServerAllocations(t *testing.T) {
+	expires := time.Now().Add(time.Hour)
+	for _, id := range []*authn.Identity{{Subject: "alice"}, {Subject: "alice", Expires: expires}} {
+		with := allocations(incoming(jwtLike), t, unaryCall(hauberk.Must(hauberk.New(authn.New(known(id), authn.Config{})))))
+		without := allocations(incoming(jwtLike), t, unaryCall(hauberk.Must(hauberk.New())))
+		if got := with - without; got > 2 {
+			t.Errorf("%v allocations, budget 2", got)
+		}
+	}
+}
+
+func TestClientAllocations(t *testing.T) {
+	x := authn.NewClient(authn.StaticToken(jwtLike), authn.ClientConfig{})
+	with := allocations(t.Context(), t, unsent(hauberk.Must(hauberk.New(x))))
+	without := allocations(t.Context(), t, unsent(hauberk.Must(hauberk.New())))
+	if got := with - without; got > 7 {
+		t.Errorf("%v allocations, budget 7", got)
+	}
+}
+
+func allocations(ctx context.Context, t *testing.T, call func(context.Context) error) float64 {
+	t.Helper()
+	return testing.AllocsPerRun(1000, func() {
+		if err := call(ctx); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func links(x ...hauberk.Interceptor) []hauberk.Interceptor { return x }
+
+// incoming is the context of an incoming call with ordinary metadata.
+func incoming(token string) context.Context {
+	return metadata.NewIncomingContext(context.Background(), metadata.Pairs(
+		":authority", "localhost", "content-type", "application/grpc", "user-agent", "grpc-go", "authorization", "Bearer "+token))
+}
+
+// unaryCall returns a function that serves a unary call as grpc-go does.
+func unaryCall(chain *hauberk.Chain) func(ctx context.Context) error {
+	var registered registrar
+	testpb.RegisterTestServiceServer(chain.Registrar(&registered), service{})
+	handle := registered.desc.Methods[0].Handler
+	decode := func(any) error { return nil }
+	return func(ctx context.Context) error {
+		_, err := handle(service{}, ctx, decode, nil)
+		return err
+	}
+}
+
+type registrar struct{ desc *grpc.ServiceDesc }
+
+func (r *registrar) RegisterService(desc *grpc.ServiceDesc, _ any) { r.desc = desc }
+
+type service struct {
+	testpb.UnimplementedTestServiceServer
+}
+
+var response = &testpb.Response{}
+
+func (service) Unary(context.Context, *testpb.Request) (*testpb.Response, error) {
+	return response, nil
+}
+
+// unsent returns a function that makes a unary call to nowhere.
+func unsent(chain *hauberk.Chain) func(ctx context.Context) error {
+	conn := chain.ClientConn(nowhere{})
+	request, reply := &testpb.Request{}, &testpb.Response{}
+	return func(ctx context.Context) error {
+		return conn.Invoke(ctx, testpb.TestService_Unary_FullMethodName, request, reply)
+	}
+}
+
+type nowhere struct{}
+
+func (nowhere) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return nil }
+
+func (nowhere) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, errors.New("nowhere")
+}

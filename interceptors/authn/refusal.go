@@ -1,0 +1,127 @@
+package authn
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// What errors.Is finds in refusals, in this process.
+var (
+	// ErrMissingToken is found where a call has no authorization at all.
+	ErrMissingToken = errors.New("authn: the call has no token")
+	// ErrMalformedToken is found where a call has several values under
+	// "authorization", or one that is not "Bearer" and a token.
+	ErrMalformedToken = errors.New("authn: the call's authorization is not one bearer token")
+	// ErrInvalidToken is what a Validator returns, or wraps, for a token that it
+	// does not know or trust.
+	ErrInvalidToken = errors.New("authn: the token is not valid")
+	// ErrTokenExpired is what a Validator returns, or wraps, for a token that was
+	// good once. It is found as well where Identity.Expires has passed.
+	ErrTokenExpired = errors.New("authn: the token has expired")
+	// ErrValidation is found where a Validator failed, so that nobody knows whether
+	// the token is good.
+	ErrValidation = errors.New("authn: the token could not be validated")
+	// ErrTokenSource is found, on a client, where a TokenSource gave no token, or one
+	// that is malformed.
+	ErrTokenSource = errors.New("authn: the token source gave no usable token")
+)
+
+// Reasons of refusals, as [hauberk.Reason] gives them in this process and on the
+// other end.
+const (
+	ReasonMissingToken     = "MISSING_TOKEN"
+	ReasonMalformedToken   = "MALFORMED_TOKEN" //nolint:gosec // the name of a reason
+	ReasonInvalidToken     = "INVALID_TOKEN"
+	ReasonTokenExpired     = "TOKEN_EXPIRED"
+	ReasonValidationFailed = "VALIDATION_FAILED"
+	ReasonNoToken          = "NO_TOKEN"
+)
+
+// The refusals that are the same for every call. What makes a token missing and
+// what makes it malformed share a text, as gRPC Python's documentation has it.
+var (
+	errMissing   = refuse(ReasonMissingToken, "Missing or invalid token", ErrMissingToken)
+	errMalformed = refuse(ReasonMalformedToken, "Missing or invalid token", ErrMalformedToken)
+	errExpired   = refuse(ReasonTokenExpired, "Token expired", ErrTokenExpired)
+)
+
+// The validator's own faults.
+var (
+	errNoIdentity = fault(errors.New("authn: the validator returned neither an identity nor an error"))
+	errNoSubject  = fault(errors.New("authn: the validator returned an identity without a Subject"))
+)
+
+func refuse(reason, message string, cause error) error {
+	return hauberk.Reject(codes.Unauthenticated, reason, message, hauberk.Cause(cause))
+}
+
+func fault(cause error) error {
+	return failed(codes.Internal, "Token validation failed", cause)
+}
+
+func failed(code codes.Code, message string, cause error, options ...hauberk.RejectOption) error {
+	return hauberk.Reject(code, ReasonValidationFailed, message,
+		append(options, hauberk.Cause(ErrValidation), hauberk.Cause(cause))...)
+}
+
+// refusalOf returns the outcome of a call whose token the validator did not
+// accept.
+func refusalOf(ctx context.Context, err error) error {
+	c := carrierIn(err)
+	switch {
+	case isRefusal(c):
+		return err
+	case c != nil:
+		st := c.GRPCStatus()
+		return failed(st.Code(), st.Message(), err, details(st)...)
+	case errors.Is(err, ErrTokenExpired):
+		return refuse(ReasonTokenExpired, "Token expired", err)
+	case errors.Is(err, ErrInvalidToken):
+		return refuse(ReasonInvalidToken, "Invalid token", err)
+	case ctx.Err() != nil:
+		return ctx.Err() // the call has ended meanwhile
+	default:
+		return failed(codes.Unavailable, "Token validation failed", err)
+	}
+}
+
+// carrier is an error with a status.
+type carrier interface {
+	error
+	GRPCStatus() *status.Status
+}
+
+// carrierIn returns the error that an error's status is from, or nil. UNKNOWN says
+// no more than that there was an error, and OK cannot be meant.
+func carrierIn(err error) carrier {
+	c, ok := errors.AsType[carrier](err)
+	if !ok || isRefusal(c) {
+		return c // a refusal means what it says, and its status is dear to make
+	}
+	if code := c.GRPCStatus().Code(); code == codes.OK || code == codes.Unknown {
+		return nil
+	}
+	return c
+}
+
+func isRefusal(c carrier) bool {
+	_, ok := c.(*hauberk.Rejection)
+	return ok
+}
+
+// details returns the details of a status for a refusal with that status.
+func details(st *status.Status) (options []hauberk.RejectOption) {
+	for _, d := range st.Details() {
+		if m, ok := d.(proto.Message); ok {
+			options = append(options, hauberk.Detail(protoadapt.MessageV1Of(m)))
+		}
+	}
+	return options
+}

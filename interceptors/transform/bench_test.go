@@ -1,0 +1,89 @@
+package transform_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/transform"
+)
+
+// BenchmarkClient compares interceptors with a chain that has none, on a unary call
+// that is not sent.
+func BenchmarkClient(b *testing.B) {
+	tenant := metadata.MD{"x-tenant": {"shop"}}
+	for name, x := range map[string]*transform.Interceptor{
+		"nothing":         transform.New(transform.Config{}),
+		"metadata added":  transform.New(transform.Config{Metadata: transform.Metadata{Add: tenant}}),
+		"metadata set":    transform.New(transform.Config{Metadata: transform.Metadata{Set: tenant}}),
+		"default timeout": transform.New(transform.Config{DefaultTimeout: time.Hour}),
+		"call option":     transform.New(transform.Config{WaitForReady: new(true)}),
+		"statuses":        transform.New(transform.Config{Statuses: []transform.Status{{From: codes.NotFound, To: codes.Aborted}}}),
+		"request edited":  transform.New(transform.Config{}, transform.EditRequests(func(*testpb.Request) error { return nil })),
+	} {
+		b.Run(name, func(b *testing.B) {
+			call := unsent(hauberk.Must(hauberk.New(x)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := call(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("empty chain", func(b *testing.B) {
+		call := unsent(hauberk.Must(hauberk.New()))
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := call(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// What a call does not need costs it nothing.
+func TestIdleAllocations(t *testing.T) {
+	idle := transform.New(transform.Config{
+		MaxTimeout: 0, Statuses: []transform.Status{{From: codes.NotFound, To: codes.Aborted}},
+	})
+	with, without := allocations(t, idle), allocations(t)
+	if with > without {
+		t.Errorf("%v allocations beyond an empty chain; want 0", with-without)
+	}
+}
+
+func allocations(t *testing.T, links ...hauberk.Interceptor) float64 {
+	t.Helper()
+	call := unsent(hauberk.Must(hauberk.New(links...)))
+	ctx := t.Context()
+	return testing.AllocsPerRun(1000, func() {
+		if err := call(ctx); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// unsent returns a function that makes a unary call to nowhere.
+func unsent(chain *hauberk.Chain) func(ctx context.Context) error {
+	conn := chain.ClientConn(nowhere{})
+	request, reply := &testpb.Request{}, &testpb.Response{}
+	return func(ctx context.Context) error {
+		return conn.Invoke(ctx, testpb.TestService_Unary_FullMethodName, request, reply)
+	}
+}
+
+type nowhere struct{}
+
+func (nowhere) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return nil }
+
+func (nowhere) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, errors.New("nowhere")
+}
