@@ -1,22 +1,28 @@
 package demo
 
 import (
-	"context"
 	"log/slog"
-	"sync"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/demo/shoppb"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
+	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 )
 
 // maxImport is how many items the shop takes in one import.
 const maxImport = 100
+
+// maxAttempts is how often a shopper's call is made at most. As many failures open
+// the breaker, so that the first call of an outage does.
+const maxAttempts = 3
 
 func serverChain(logger *slog.Logger, counts *metrics.Metrics) (*hauberk.Chain, error) {
 	return hauberk.New(
@@ -24,63 +30,53 @@ func serverChain(logger *slog.Logger, counts *metrics.Metrics) (*hauberk.Chain, 
 		counts,                            // sees the final code of every call, refused or not
 		newLogging(logger),                // likewise, with the decisions
 		recovery.New(recovery.Config{}, recovery.WithLogger(logger)), // a panic further in is an error further out
+		authn.New(validator(accounts()), authn.Config{}),             // before all that asks who calls
+		limit(planTrade, 2*maxRate, time.Second),
+		limit(planTrial, trialCalls, trialTime),
 		hauberk.For(shoppb.Cart_Import_FullMethodName, cartLimit{max: maxImport}),
 	)
 }
 
-func clientChain(logger *slog.Logger, counts *metrics.Metrics, open *openCalls) (*hauberk.Chain, error) {
-	return hauberk.New(
-		open,                              // outermost: when it lets go of a call, the call has been counted
-		requestid.New(requestid.Config{}), // the id travels to the server
-		counts,                            // what shoppers see
-		newLogging(logger),
-	)
+// links are what the chains of all shoppers share.
+type links struct {
+	logger   *slog.Logger
+	counts   *metrics.Metrics
+	open     *openCalls
+	attempts *attempts
+	breaker  *breaker.Breaker
+}
+
+// clientChain is the chain of one shopper.
+func (l *links) clientChain(shopper string) (*hauberk.Chain, error) {
+	chain := []hauberk.Interceptor{
+		l.open,                            // outermost: when it lets go of a call, the call has been counted
+		requestid.New(requestid.Config{}), // the id travels to the server, the same with each attempt
+		l.counts,                          // what shoppers see: calls, not attempts
+		newLogging(l.logger),
+		retry.New(retry.Config{ // what follows runs for each attempt
+			MaxAttempts: maxAttempts, InitialBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond,
+		}),
+	}
+	if shopper == carla { // only hers, so that what becomes of the others' calls is known
+		chain = append(chain, hauberk.For("shop.v1.Catalog/*", l.breaker))
+	}
+	chain = append(chain, l.attempts)
+	if shopper != nobody {
+		chain = append(chain, authn.NewClient(authn.StaticToken(tokenOf(shopper)), authn.ClientConfig{}))
+	}
+	return hauberk.New(chain...)
+}
+
+// newBreaker has circuits that open soon, and not for long.
+func newBreaker(options ...breaker.Option) *breaker.Breaker {
+	return breaker.New(breaker.Config{
+		FailureThreshold: maxAttempts,
+		OpenFor:          time.Second,
+		FailureCodes:     []codes.Code{codes.Unavailable},
+	}, options...)
 }
 
 func newLogging(logger *slog.Logger) hauberk.Interceptor {
 	return logging.New(logging.Config{},
 		logging.WithLogger(logger), logging.State("request_id", requestid.Key))
-}
-
-// cartLimit refuses an import once it holds more than max items. It is written as
-// any user of the library would write it.
-type cartLimit struct{ max int64 }
-
-// Declare says that the link only decides, so that it could be put in Shadow.
-func (l cartLimit) Declare() hauberk.Declaration {
-	return hauberk.Declaration{Name: "cart_limit", Phase: hauberk.PhaseValidate, Decides: true}
-}
-
-// Intercept counts the items as they arrive.
-func (l cartLimit) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	var items int64
-	call.OnReceive(func(msg any) (keep bool, err error) {
-		if req, ok := msg.(*shoppb.ImportRequest); ok {
-			items += int64(req.GetItem().GetQuantity())
-		}
-		if items > l.max {
-			return false, l.refuse(call)
-		}
-		return true, nil
-	})
-	return next(ctx, call)
-}
-
-func (l cartLimit) refuse(call *hauberk.Call) error {
-	const reason = "CART_FULL"
-	call.Decide(hauberk.Decision{
-		Link: "cart_limit", Rule: "items of one import", Verdict: hauberk.Refused, Reason: reason,
-	})
-	return hauberk.Reject(codes.ResourceExhausted, reason, "the cart is full")
-}
-
-// openCalls waits for the calls that have not ended. It needs no more than next,
-// which returns when a call has ended, also that of a stream that nobody reads.
-type openCalls struct{ sync.WaitGroup }
-
-// Intercept notes that a call is open.
-func (o *openCalls) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	o.Add(1)
-	defer o.Done()
-	return next(ctx, call)
 }

@@ -20,8 +20,14 @@ const (
 
 const long = `A shop, its shoppers and the chains between them, in one process: a grpc-go
 server on a TCP port of this machine, with a method of each of the four kinds, and
-a client that calls them and, among that, calls methods that do not exist, imports
-too much, runs out of time, gives up, and meets a handler that panics.
+shoppers who call them and, among that, call methods that do not exist, import too
+much, run out of time, give up, and meet a handler that panics.
+
+Some show a good token and some none, a made-up or an expired one. Each user has
+the limit of her plan: anna's is ample, bertha's 5 calls in 5 seconds, which she
+exceeds. Calls of a flaky cart fail once and succeed on the retry. The index of
+second-hand goods is offline from time to time: after 3 failures in a row carla's
+breaker opens for a second at a time, until a probe succeeds.
 
 Each second it prints what its callers saw: calls that have ended, their rate over
 the last second, errors, and the latency since the start, per method. At the end
@@ -29,15 +35,18 @@ calls in flight have two seconds to finish and are cancelled after that; then it
 prints the totals, with the rate over the whole time. On a terminal the table stays
 in its place, unless --log is given.
 
-All numbers are those of the client's chain, outermost: one call is one call of a
-shopper, whatever became of it, so that calls = ok + errors, and both are the sums
-over the methods. Calls of methods that the shop does not have count together as
-"unknown". Refusals are the calls that an interceptor turned down, on either end,
-by reason; they are among the errors.
+All numbers are those of the shoppers' chains, outermost: one call is one call of a
+shopper, whatever became of it and however many attempts it took, so that calls =
+ok + errors, and both are the sums over the methods. Calls of methods that the shop
+does not have count together as "unknown". Refusals are the calls that an
+interceptor turned down, on either end, by reason; they are among the errors.
+Retries are the attempts after the first of a call, and how many of them were OK.
+Breakers has the state of each circuit: closed, open or half_open.
 
 With --json it prints only the totals, as one JSON object: seconds, calls, ok,
 errors (by code), refusals (by reason), methods (by name: calls, errors, p50_ms,
-p99_ms) and breakers (by name: state). Where the shop listens is then on stderr.`
+p99_ms), retries (attempts, succeeded) and breakers (by name: state). Where the shop
+listens is then on stderr.`
 
 const examples = `  hauberk demo
   hauberk demo --for 10s --json
@@ -118,7 +127,7 @@ func play(ctx context.Context, st *stage, rate int, r *report) (*totals, error) 
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		newTraffic(newShopper(st.conn), rate).run(ctx)
+		newTraffic(st.crowd, rate).run(ctx)
 		st.open.Wait()
 	}()
 	err := r.follow(st.totals, ended)

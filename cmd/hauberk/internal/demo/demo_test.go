@@ -65,13 +65,42 @@ func TestJSONTotals(t *testing.T) {
 	codes := slices.Sorted(maps.Keys(totals.Errors))
 	want := []string{
 		"CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "INVALID_ARGUMENT", "NOT_FOUND",
-		"RESOURCE_EXHAUSTED", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN",
+		"RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN",
 	}
 	if !slices.Equal(codes, want) {
 		t.Errorf("codes of errors = %v; want %v", codes, want)
 	}
-	if n := totals.Refusals["CART_FULL"]; n == 0 || n != totals.Errors["RESOURCE_EXHAUSTED"] {
-		t.Errorf("refusals of full carts = %d; want %d", n, totals.Errors["RESOURCE_EXHAUSTED"])
+	checkRefusals(t, totals)
+	if _, ok := totals.Breakers["shop.v1.Catalog"]; !ok || len(totals.Breakers) != 1 {
+		t.Errorf("breakers %v; want the catalog's", totals.Breakers)
+	}
+	if r := totals.Retries; r.Succeeded == 0 || r.Succeeded >= r.Attempts {
+		t.Errorf("retries %+v; want some that succeeded and some that did not", r)
+	}
+}
+
+// checkRefusals checks that there are refusals for each reason, and that they are
+// all errors of their code.
+func checkRefusals(t *testing.T, totals *totals) {
+	t.Helper()
+	reasons := map[string][]string{
+		"RESOURCE_EXHAUSTED": {"CART_FULL", "RATE_LIMITED"},
+		"UNAUTHENTICATED":    {"MISSING_TOKEN", "INVALID_TOKEN", "TOKEN_EXPIRED"},
+	}
+	for code, reasons := range reasons {
+		var sum uint64
+		for _, reason := range reasons {
+			if totals.Refusals[reason] == 0 {
+				t.Errorf("no refusals for %s: %v", reason, totals.Refusals)
+			}
+			sum += totals.Refusals[reason]
+		}
+		if sum != totals.Errors[code] {
+			t.Errorf("refusals for %v are %d; want the %d errors of %s", reasons, sum, totals.Errors[code], code)
+		}
+	}
+	if n := totals.Refusals["BREAKER_OPEN"]; n == 0 || n >= totals.Errors["UNAVAILABLE"] {
+		t.Errorf("refusals of the breaker = %d; want some of the %d UNAVAILABLE", n, totals.Errors["UNAVAILABLE"])
 	}
 }
 
@@ -122,7 +151,8 @@ func TestTables(t *testing.T) {
 	if !strings.HasPrefix(out, "The shop listens on 127.0.0.1:") || !strings.Contains(out, "\ntotals ") {
 		t.Errorf("printed %q", out)
 	}
-	for _, want := range append(methodNames(), "CART_FULL") {
+	for _, want := range append(methodNames(), "CART_FULL 1", "RATE_LIMITED ", "BREAKER_OPEN ", "MISSING_TOKEN 1",
+		"INVALID_TOKEN 1", "TOKEN_EXPIRED 1", "8 more attempts  4 of them OK", "breakers  shop.v1.Catalog open") {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %s in %q", want, out)
 		}

@@ -108,6 +108,8 @@ func (t *totals) table(title string, since *totals) string {
 	b.WriteByte('\n')
 	writeList(&b, "errors", t.Errors)
 	writeList(&b, "refusals", t.Refusals)
+	fmt.Fprintf(&b, "%-*s%d more attempts  %d of them OK\n",
+		listIndent, "retries", t.Retries.Attempts, t.Retries.Succeeded)
 	writeList(&b, "breakers", t.Breakers)
 	return b.String()
 }

@@ -27,7 +27,8 @@ func sample() *totals {
 			"unknown":                 {Calls: 111, Errors: 111, P50: 0.312, P99: 1.25},
 			"/shop.v1.Cart/Watch":     {},
 		},
-		Breakers: map[string]string{},
+		Retries:  retryTotals{Attempts: 12, Succeeded: 7},
+		Breakers: map[string]string{"shop.v1.Catalog": "half_open", "shop.v1.Cart": "closed"},
 	}
 }
 
@@ -42,7 +43,8 @@ unknown                       111     55.5      111  100.0      0.31      1.25
 errors    CANCELLED 167  DEADLINE_EXCEEDED 55  INTERNAL 112  INVALID_ARGUMENT 56  NOT_FOUND 112
           RESOURCE_EXHAUSTED 55  UNAVAILABLE 112  UNIMPLEMENTED 111  UNKNOWN 45
 refusals  CART_FULL 45  NOT_A_BUYER 10
-breakers  none
+retries   12 more attempts  7 of them OK
+breakers  shop.v1.Cart closed  shop.v1.Catalog half_open
 `
 
 func TestTable(t *testing.T) {
@@ -172,7 +174,7 @@ func TestTotals(t *testing.T) {
 		`"refusals":{"BREAKER_OPEN":1,"RATE_LIMITED":5},` +
 		`"methods":{"/shop.v1.Cart/Get":{"calls":7,"errors":3,"p50_ms":1.5,"p99_ms":20},` +
 		`"unknown":{"calls":3,"errors":3,"p50_ms":3,"p99_ms":9}},` +
-		`"breakers":{}}` + "\n"
+		`"retries":{"attempts":0,"succeeded":0},"breakers":{}}` + "\n"
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}

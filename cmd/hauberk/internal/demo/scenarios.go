@@ -2,17 +2,11 @@ package demo
 
 import (
 	"context"
-	"errors"
-	"io"
-	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/demo/shoppb"
 )
-
-// patience is how long shoppers wait for an answer that never comes.
-const patience = 20 * time.Millisecond
 
 // shopper calls the shop.
 type shopper struct {
@@ -25,13 +19,19 @@ func newShopper(conn grpc.ClientConnInterface) *shopper {
 	return &shopper{shoppb.NewCartClient(conn), shoppb.NewCatalogClient(conn), conn}
 }
 
-// scenario is one call with a known outcome.
+// crowd is all shoppers by name.
+type crowd map[string]*shopper
+
+// scenario is one call, or several in turn, with an outcome that is known when it is
+// played first: that of the last call.
 type scenario struct {
-	name string
-	play func(ctx context.Context, s *shopper) error
+	name  string
+	who   string
+	play  func(ctx context.Context, s *shopper) error
+	calls int
 }
 
-// round returns what is played in turn: two calls that succeed for each that fails.
+// round returns what is played in turn: two calls that succeed for each way to fail.
 func round() []scenario {
 	good, bad := successes(), failures()
 	all := make([]scenario, 0, 3*len(bad))
@@ -43,168 +43,41 @@ func round() []scenario {
 
 func successes() []scenario {
 	return []scenario{
-		{"get", get("anna")},
-		{"search", search("coif")},
-		{"import", importItems("anna", 1, 2)},
-		{"watch to the end", watch(cartPaid)},
-		{"chat", chat("anna")},
-		{"get another", get("bertha")},
-		{"search for everything", search("")},
-		{"import more", importItems("bertha", 1, 1, 1)},
-		{"search for what there is not", search("helmet")},
+		{"get", anna, get("anna"), 1},
+		{"search", anna, search("coif"), 1},
+		{"import", anna, importItems("anna", 1, 2), 1},
+		{"watch to the end", anna, watch(cartPaid), 1},
+		{"chat", anna, chat("anna"), 1},
+		{"get from a flaky storage", anna, get(cartFlaky), 1},
+		{"get another", anna, get("frida"), 1},
+		{"search for everything", anna, search(""), 1},
+		{"import more", anna, importItems("frida", 1, 1, 1), 1},
+		{"search for what there is not", anna, search("helmet"), 1},
 	}
 }
 
 // failures has each way to fail, for some kind of method.
 func failures() []scenario {
 	return []scenario{
-		{"get a missing cart", get(cartMissing)},
-		{"import too much", importItems("greta", 60, 60)},
-		{"leave while watching", leaveWatching},
-		{"get from an offline store", get(cartOffline)},
-		{"call an unknown method", unknown("/shop.v1.Cart/Checkout")},
-		{"get a broken cart", get(cartBroken)},
-		{"watch a missing cart", watch(cartMissing)},
-		{"search a corrupt index", search(queryCorrupt)},
-		{"give up on a stuck cart", giveUp},
-		{"chat about a broken cart", chat(cartBroken)},
-		{"call an unknown service", unknown("/shop.v1.Wishlist/Get")},
-		{"import to an offline store", importItems(cartOffline, 1)},
-		{"run out of time", runOutOfTime},
-		{"get a cart without id", get("")},
-		{"abandon a chat", abandonChat},
-	}
-}
-
-func get(cart string) func(context.Context, *shopper) error {
-	return func(ctx context.Context, s *shopper) error {
-		_, err := s.cart.Get(ctx, &shoppb.GetRequest{CartId: cart})
-		return err
-	}
-}
-
-func search(query string) func(context.Context, *shopper) error {
-	return func(ctx context.Context, s *shopper) error {
-		_, err := s.catalog.Search(ctx, &shoppb.SearchRequest{Query: query})
-		return err
-	}
-}
-
-// importItems sends an item of each quantity.
-func importItems(cart string, quantities ...int32) func(context.Context, *shopper) error {
-	return func(ctx context.Context, s *shopper) error {
-		stream, err := s.cart.Import(ctx)
-		if err != nil {
-			return err
-		}
-		for _, n := range quantities {
-			item := &shoppb.Item{Sku: "MAIL-001", Quantity: n}
-			if stream.Send(&shoppb.ImportRequest{CartId: cart, Item: item}) != nil {
-				break // the server has answered: CloseAndRecv says what
-			}
-		}
-		_, err = stream.CloseAndRecv()
-		return err
-	}
-}
-
-func watch(cart string) func(context.Context, *shopper) error {
-	return func(ctx context.Context, s *shopper) error {
-		stream, err := s.cart.Watch(ctx, &shoppb.WatchRequest{CartId: cart})
-		if err != nil {
-			return err
-		}
-		return readAll(stream)
-	}
-}
-
-// readAll reads a stream to its end.
-func readAll[T any](stream grpc.ServerStreamingClient[T]) error {
-	for {
-		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-}
-
-// chat sends two messages and waits for the answer to each.
-func chat(cart string) func(context.Context, *shopper) error {
-	return func(ctx context.Context, s *shopper) error {
-		stream, err := s.cart.Chat(ctx)
-		if err != nil {
-			return err
-		}
-		for _, text := range []string{"Does it rust?", "Does it shrink?"} {
-			if err := ask(stream, cart, text); err != nil {
-				return err
-			}
-		}
-		if err := stream.CloseSend(); err != nil {
-			return err
-		}
-		_, err = stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		return err
-	}
-}
-
-func ask(stream grpc.BidiStreamingClient[shoppb.ChatRequest, shoppb.ChatResponse], cart, text string) error {
-	err := stream.Send(&shoppb.ChatRequest{CartId: cart, Text: text})
-	if err != nil && !errors.Is(err, io.EOF) { // after io.EOF Recv says what the server answered
-		return err
-	}
-	_, err = stream.Recv()
-	return err
-}
-
-// leaveWatching cancels a watch that would go on for ever, after the first change.
-func leaveWatching(ctx context.Context, s *shopper) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := s.cart.Watch(ctx, &shoppb.WatchRequest{CartId: "emma"})
-	if err != nil {
-		return err
-	}
-	if _, err := stream.Recv(); err != nil {
-		return err
-	}
-	cancel()
-	return readAll(stream)
-}
-
-// giveUp cancels a unary call that gets no answer.
-func giveUp(ctx context.Context, s *shopper) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer time.AfterFunc(patience, cancel).Stop()
-	return get(cartStuck)(ctx, s)
-}
-
-// runOutOfTime has a deadline that the shop does not keep.
-func runOutOfTime(ctx context.Context, s *shopper) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	return importItems(cartStuck, 1)(ctx, s)
-}
-
-// abandonChat sends a message and never reads: the call ends with its context.
-func abandonChat(ctx context.Context, s *shopper) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := s.cart.Chat(ctx)
-	if err != nil {
-		return err
-	}
-	return stream.Send(&shoppb.ChatRequest{CartId: "frida", Text: "On second thoughts, no."})
-}
-
-// unknown calls a method that the shop does not have.
-func unknown(method string) func(context.Context, *shopper) error {
-	return func(ctx context.Context, s *shopper) error {
-		return s.conn.Invoke(ctx, method, &shoppb.GetRequest{}, &shoppb.GetResponse{})
+		{"get a missing cart", anna, get(cartMissing), 1},
+		{"import too much", anna, importItems("greta", 60, 60), 1},
+		{"leave while watching", anna, leaveWatching, 1},
+		{"get from an offline store", anna, get(cartOffline), 1},
+		{"call an unknown method", anna, unknown("/shop.v1.Cart/Checkout"), 1},
+		{"get a broken cart", anna, get(cartBroken), 1},
+		{"watch a missing cart", anna, watch(cartMissing), 1},
+		{"search a corrupt index", anna, search(queryCorrupt), 1},
+		{"give up on a stuck cart", anna, giveUp, 1},
+		{"chat about a broken cart", anna, chat(cartBroken), 1},
+		{"call an unknown service", anna, unknown("/shop.v1.Wishlist/Get"), 1},
+		{"import to an offline store", anna, importItems(cartOffline, 1), 1},
+		{"run out of time", anna, runOutOfTime, 1},
+		{"get a cart without id", anna, get(""), 1},
+		{"abandon a chat", anna, abandonChat, 1},
+		{"call without a token", nobody, get("anna"), 1},
+		{"call with a token made up", eve, chat("anna"), 1},
+		{"call with an expired token", dora, watch("anna"), 1},
+		{"call more often than one may", bertha, times(trialCalls+1, get("bertha")), trialCalls + 1},
+		{"search second-hand goods", carla, times(2, search(querySecondHand)), 2},
 	}
 }

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/demo/shoppb"
@@ -22,17 +22,17 @@ const (
 	cartOffline = "offline" // UNAVAILABLE
 	cartStuck   = "stuck"   // no answer until the caller gives up
 	cartBroken  = "broken"  // the handler panics
+	cartFlaky   = "flaky"   // UNAVAILABLE for the first attempt of each call
 	cartPaid    = "paid"    // cannot change any more, so that watching it ends
 )
 
-// queryCorrupt makes the catalog fail with an error that has no status.
-const queryCorrupt = "corrupt"
-
-// shop serves Cart and Catalog. It has no state; every ordinary cart holds the
-// same items.
+// shop serves Cart and Catalog. It has no state but that of the index of
+// second-hand goods; every ordinary cart holds the same items.
 type shop struct {
 	shoppb.UnimplementedCartServer
 	shoppb.UnimplementedCatalogServer
+
+	secondHand index
 }
 
 func (s *shop) register(srv grpc.ServiceRegistrar) {
@@ -54,8 +54,18 @@ func (s *shop) open(ctx context.Context, id string) error {
 		return ctx.Err()
 	case cartBroken:
 		panic("the cart's total does not add up")
+	case cartFlaky:
+		if isFirstAttempt(ctx) {
+			return status.Error(codes.Unavailable, "the storage of carts is busy")
+		}
 	}
 	return work(ctx, time.Millisecond)
+}
+
+// isFirstAttempt reports whether a call is the first attempt, or does not say.
+func isFirstAttempt(ctx context.Context) bool {
+	told := metadata.ValueFromIncomingContext(ctx, attemptKey)
+	return len(told) == 0 || told[0] == "1"
 }
 
 // work takes some time up to d, or until ctx is done.
@@ -141,42 +151,6 @@ func (s *shop) Chat(stream grpc.BidiStreamingServer[shoppb.ChatRequest, shoppb.C
 			return err
 		}
 	}
-}
-
-// Search takes longer than the other methods.
-func (s *shop) Search(ctx context.Context, req *shoppb.SearchRequest) (*shoppb.SearchResponse, error) {
-	if req.GetQuery() == queryCorrupt {
-		return nil, errors.New("catalog: shard 3 of the index is corrupt") // no status: the client is not told
-	}
-	if err := work(ctx, 8*time.Millisecond); err != nil {
-		return nil, err
-	}
-	resp := &shoppb.SearchResponse{}
-	for _, p := range catalog() {
-		if strings.Contains(strings.ToLower(p.GetTitle()), strings.ToLower(req.GetQuery())) {
-			resp.Products = append(resp.Products, p)
-		}
-	}
-	return resp, nil
-}
-
-// catalog returns what the shop sells.
-func catalog() []*shoppb.Product {
-	return []*shoppb.Product{
-		{Sku: "MAIL-001", Title: "Hauberk, riveted", PriceCents: 89900},
-		{Sku: "MAIL-002", Title: "Coif", PriceCents: 15900},
-		{Sku: "MAIL-003", Title: "Chausses, a pair", PriceCents: 21900},
-		{Sku: "CARE-001", Title: "Barrel for scouring with sand", PriceCents: 4900},
-	}
-}
-
-func sold(sku string) bool {
-	for _, p := range catalog() {
-		if p.GetSku() == sku {
-			return true
-		}
-	}
-	return false
 }
 
 // cartItems returns what is in every ordinary cart: one of each product.

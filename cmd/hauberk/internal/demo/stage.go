@@ -14,22 +14,28 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// stage is the shop on its listener and a connection to it, with a chain on each
-// end.
+// stage is the shop on its listener and a connection to it, with a chain on the
+// one end and one for each shopper on the other.
 type stage struct {
+	links
+
 	srv    *hauberk.Server
 	lis    net.Listener
 	conn   *grpc.ClientConn
-	counts *metrics.Metrics // of both ends, which it keeps apart
-	open   *openCalls
+	crowd  crowd
 	opened time.Time
 	served chan error
 }
 
 func openStage(ctx context.Context, logger *slog.Logger) (*stage, error) {
 	st := &stage{
-		counts: metrics.New(metrics.Config{}),
-		open:   new(openCalls),
+		links: links{
+			logger:   logger,
+			counts:   metrics.New(metrics.Config{}), // of both ends, which it keeps apart
+			open:     new(openCalls),
+			attempts: new(attempts),
+			breaker:  newBreaker(),
+		},
 		opened: time.Now(),
 		served: make(chan error, 1),
 	}
@@ -37,19 +43,33 @@ func openStage(ctx context.Context, logger *slog.Logger) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	clientSide, err := clientChain(logger, st.counts, st.open)
-	if err != nil {
-		return nil, err
-	}
 	if st.lis, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
-	dial := clientSide.DialOptions(grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if st.conn, err = grpc.NewClient(st.addr(), dial...); err != nil {
+	if err := st.connect(); err != nil {
 		return nil, errors.Join(err, st.lis.Close())
 	}
 	st.serve(serverSide)
 	return st, nil
+}
+
+// connect makes the connection that all shoppers use, each through a chain of their
+// own.
+func (st *stage) connect() error {
+	crowd := make(crowd)
+	conn, err := grpc.NewClient(st.addr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	for _, name := range shoppers() {
+		chain, err := st.clientChain(name)
+		if err != nil {
+			return errors.Join(err, conn.Close())
+		}
+		crowd[name] = newShopper(chain.ClientConn(conn))
+	}
+	st.conn, st.crowd = conn, crowd
+	return nil
 }
 
 func (st *stage) serve(chain *hauberk.Chain) {
@@ -67,7 +87,7 @@ func (st *stage) close() error {
 	return errors.Join(err, <-st.served)
 }
 
-// totals returns the counts of the client's chain.
+// totals returns the counts of the shoppers' chains.
 func (st *stage) totals() *totals {
 	methods := make(map[string]bool)
 	for service, info := range st.srv.GetServiceInfo() {
@@ -75,5 +95,10 @@ func (st *stage) totals() *totals {
 			methods["/"+service+"/"+m.Name] = true
 		}
 	}
-	return newTotals(st.counts.Snapshot().Client, methods, time.Since(st.opened))
+	t := newTotals(st.counts.Snapshot().Client, methods, time.Since(st.opened))
+	t.Retries = st.attempts.totals()
+	for circuit, state := range st.breaker.States() {
+		t.Breakers[circuit] = state.String()
+	}
+	return t
 }

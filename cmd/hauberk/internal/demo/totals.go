@@ -20,7 +20,14 @@ type totals struct {
 	Errors   map[string]uint64       `json:"errors"`   // by code
 	Refusals map[string]uint64       `json:"refusals"` // by reason
 	Methods  map[string]methodTotals `json:"methods"`  // by full name
-	Breakers map[string]string       `json:"breakers"` // the state of each; there are none yet
+	Retries  retryTotals             `json:"retries"`
+	Breakers map[string]string       `json:"breakers"` // the state of each circuit
+}
+
+// retryTotals are the attempts after a call's first that were sent.
+type retryTotals struct {
+	Attempts  uint64 `json:"attempts"`
+	Succeeded uint64 `json:"succeeded"` // of them
 }
 
 type methodTotals struct {

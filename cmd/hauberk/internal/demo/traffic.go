@@ -16,7 +16,7 @@ const (
 
 // traffic plays the scenarios in turn, again and again.
 type traffic struct {
-	shopper   *shopper
+	crowd     crowd
 	scenarios []scenario
 	rate      int // calls a second
 	grace     time.Duration
@@ -25,9 +25,9 @@ type traffic struct {
 	played    int // how many scenarios have been started
 }
 
-func newTraffic(s *shopper, rate int) *traffic {
+func newTraffic(c crowd, rate int) *traffic {
 	return &traffic{
-		shopper: s, scenarios: round(), rate: rate, grace: grace, slots: make(chan struct{}, maxInFlight),
+		crowd: c, scenarios: round(), rate: rate, grace: grace, slots: make(chan struct{}, maxInFlight),
 	}
 }
 
@@ -62,18 +62,19 @@ func (t *traffic) pace(ctx, calls context.Context) {
 			if oldest := now.Add(-maxLag); due.Before(oldest) {
 				due = oldest
 			}
-			for ; due.Before(now) && ctx.Err() == nil; due = due.Add(every) {
-				t.start(ctx, calls)
+			for due.Before(now) && ctx.Err() == nil {
+				due = due.Add(every * time.Duration(t.start(ctx, calls)))
 			}
 		}
 	}
 }
 
-// start plays the next scenario beside the others, when there is a slot for it.
-func (t *traffic) start(ctx, calls context.Context) {
+// start plays the next scenario beside the others, when there is a slot for it, and
+// returns how many calls that makes.
+func (t *traffic) start(ctx, calls context.Context) int {
 	select {
 	case <-ctx.Done():
-		return
+		return 0
 	case t.slots <- struct{}{}:
 	}
 	sc := t.scenarios[t.played%len(t.scenarios)]
@@ -82,6 +83,7 @@ func (t *traffic) start(ctx, calls context.Context) {
 		defer func() { <-t.slots }()
 		ctx, cancel := context.WithTimeout(calls, callTimeout)
 		defer cancel()
-		_ = sc.play(ctx, t.shopper) // the chains have seen how it ended
+		_ = sc.play(ctx, t.crowd[sc.who]) // the chains have seen how it ended
 	})
+	return sc.calls
 }

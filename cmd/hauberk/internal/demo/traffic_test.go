@@ -5,11 +5,15 @@ import (
 	"log/slog"
 	"maps"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/demo/shoppb"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 )
 
 func open(t *testing.T) *stage {
@@ -43,10 +47,16 @@ func TestScenarios(t *testing.T) {
 		"import to an offline store": codes.Unavailable,
 		"run out of time":            codes.DeadlineExceeded,
 		"get a cart without id":      codes.InvalidArgument,
+
+		"call without a token":         codes.Unauthenticated,
+		"call with a token made up":    codes.Unauthenticated,
+		"call with an expired token":   codes.Unauthenticated,
+		"call more often than one may": codes.ResourceExhausted,
+		"search second-hand goods":     codes.Unavailable,
 	}
 	st := open(t)
 	for _, sc := range append(successes(), failures()...) {
-		err := sc.play(t.Context(), newShopper(st.conn))
+		err := sc.play(t.Context(), st.crowd[sc.who])
 		if got := hauberk.StatusOf(err).Code(); got != want[sc.name] {
 			t.Errorf("%s: %v (%v); want %v", sc.name, got, err, want[sc.name])
 		}
@@ -56,7 +66,7 @@ func TestScenarios(t *testing.T) {
 // An abandoned chat gives its caller no outcome; the chain has it.
 func TestAbandonedChatIsCounted(t *testing.T) {
 	st := open(t)
-	if err := abandonChat(t.Context(), newShopper(st.conn)); err != nil {
+	if err := abandonChat(t.Context(), st.crowd[anna]); err != nil {
 		t.Fatal(err)
 	}
 	st.open.Wait()
@@ -70,23 +80,83 @@ func TestFirstRound(t *testing.T) {
 	st := open(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	tr := newTraffic(newShopper(st.conn), 1)
+	tr := newTraffic(st.crowd, 1)
 	tr.run(ctx)
 	st.open.Wait()
 	totals := st.totals()
 	checkSums(t, totals)
-	if totals.Calls != 45 || tr.played != 45 || totals.OK != 30 {
-		t.Errorf("played %d, counted %d, %d of them ok; want 45, 45, 30", tr.played, totals.Calls, totals.OK)
+	if totals.Calls != 66 || tr.played != 60 || totals.OK != 45 {
+		t.Errorf("played %d, counted %d calls, %d of them ok; want 60, 66, 45", tr.played, totals.Calls, totals.OK)
 	}
 	errors := map[string]uint64{
 		"CANCELLED": 3, "DEADLINE_EXCEEDED": 1, "INTERNAL": 2, "INVALID_ARGUMENT": 1, "NOT_FOUND": 2,
-		"RESOURCE_EXHAUSTED": 1, "UNAVAILABLE": 2, "UNIMPLEMENTED": 2, "UNKNOWN": 1,
+		"RESOURCE_EXHAUSTED": 2, "UNAUTHENTICATED": 3, "UNAVAILABLE": 4, "UNIMPLEMENTED": 2, "UNKNOWN": 1,
 	}
 	if !maps.Equal(totals.Errors, errors) {
 		t.Errorf("errors %v; want %v", totals.Errors, errors)
 	}
-	if refusals := map[string]uint64{"CART_FULL": 1}; !maps.Equal(totals.Refusals, refusals) {
+	refusals := map[string]uint64{
+		"CART_FULL": 1, "RATE_LIMITED": 1, "BREAKER_OPEN": 1,
+		"MISSING_TOKEN": 1, "INVALID_TOKEN": 1, "TOKEN_EXPIRED": 1,
+	}
+	if !maps.Equal(totals.Refusals, refusals) {
 		t.Errorf("refusals %v; want %v", totals.Refusals, refusals)
+	}
+	if breakers := map[string]string{"shop.v1.Catalog": "open"}; !maps.Equal(totals.Breakers, breakers) {
+		t.Errorf("breakers %v; want %v", totals.Breakers, breakers)
+	}
+	if want := (retryTotals{Attempts: 8, Succeeded: 4}); totals.Retries != want {
+		t.Errorf("retries %+v; want %+v", totals.Retries, want)
+	}
+}
+
+// The breaker opens in an outage, stays open while the outage lasts, and closes.
+func TestOutageEnds(t *testing.T) {
+	st := open(t)
+	clock := hauberktest.NewClock()
+	st.breaker = newBreaker(breaker.WithClock(clock.Now))
+	chain, err := st.clientChain(carla)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newShopper(chain.ClientConn(st.conn))
+	steps := []struct {
+		name   string
+		passes time.Duration
+		code   codes.Code
+		reason string
+		state  string
+	}{
+		{"the outage begins", 0, codes.Unavailable, "", "open"},
+		{"nothing is sent", 999 * time.Millisecond, codes.Unavailable, "BREAKER_OPEN", "open"},
+		{"a probe fails", time.Millisecond, codes.Unavailable, "BREAKER_OPEN", "open"},
+		{"a probe succeeds", time.Second, codes.OK, "", "closed"},
+		{"all is well", 0, codes.OK, "", "closed"},
+	}
+	for _, step := range steps {
+		clock.Advance(step.passes)
+		err := search(querySecondHand)(t.Context(), s)
+		if status.Code(err) != step.code || hauberk.Reason(err) != step.reason {
+			t.Errorf("%s: error %v with reason %q; want %v, %q", step.name, err, hauberk.Reason(err), step.code, step.reason)
+		}
+		if got := st.totals().Breakers["shop.v1.Catalog"]; got != step.state {
+			t.Errorf("%s: the breaker is %s; want %s", step.name, got, step.state)
+		}
+	}
+}
+
+// A call that is attempted again is one call, and OK.
+func TestRetriedCallIsOneCall(t *testing.T) {
+	st := open(t)
+	if err := get(cartFlaky)(t.Context(), st.crowd[anna]); err != nil {
+		t.Fatal(err)
+	}
+	totals := st.totals()
+	if totals.Calls != 1 || totals.OK != 1 || totals.Retries != (retryTotals{Attempts: 1, Succeeded: 1}) {
+		t.Errorf("totals %+v; want one call that is OK, after one more attempt", totals)
+	}
+	if served := st.counts.Snapshot().Server.Methods[shoppb.Cart_Get_FullMethodName].Ended; served != 2 {
+		t.Errorf("the shop served %d calls; want 2", served)
 	}
 }
 
@@ -95,18 +165,18 @@ func TestEndsStuckCalls(t *testing.T) {
 	st := open(t)
 	stuck := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
-	tr := newTraffic(newShopper(st.conn), maxRate)
+	tr := newTraffic(st.crowd, maxRate)
 	tr.grace = 0
 	tr.slots = make(chan struct{}, 1) // so that a third call waits for a slot, in vain
 	play := get("anna")               // in the first round, which is not cancelled
-	tr.scenarios = []scenario{{"get", func(ctx context.Context, s *shopper) error {
+	tr.scenarios = []scenario{{"get", anna, func(ctx context.Context, s *shopper) error {
 		now := play
 		play = func(ctx context.Context, s *shopper) error {
 			close(stuck)
 			return get(cartStuck)(ctx, s)
 		}
 		return now(ctx, s)
-	}}}
+	}, 1}}
 	go func() {
 		<-stuck
 		cancel()
@@ -132,7 +202,7 @@ func TestCartLimit(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := importItems("anna", test.quantities...)(t.Context(), newShopper(open(t).conn))
+			err := importItems("anna", test.quantities...)(t.Context(), open(t).crowd[anna])
 			if (err == nil) != (test.reason == "") || hauberk.Reason(err) != test.reason {
 				t.Errorf("error %v with reason %q; want %q", err, hauberk.Reason(err), test.reason)
 			}
