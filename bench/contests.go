@@ -12,6 +12,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
@@ -25,6 +26,10 @@ func inProcessContests() []contest {
 		clientStreamContest(hauberk.Bidi),
 		clientStreamContest(hauberk.ServerStream),
 		clientStreamContest(hauberk.ClientStream),
+		limiterContest(),
+		breakerContest(),
+		retryContest(),
+		retryConnContest(),
 	}
 }
 
@@ -39,25 +44,19 @@ func serverUnaryContest() contest {
 			{"Hauberk, request id without echo", behind(requestid.New(requestid.Config{NoEcho: true}))},
 			{"Hauberk, metrics", behind(metrics.New(metrics.Config{}))},
 			{"Hauberk, JSON log", behind(newLogging())},
-			{fullName, behind(fullLinks(requestid.Config{NoEcho: true})...)},
-			{fullName + ", id echoed", behind(fullLinks(requestid.Config{})...)},
+			{"Hauberk, JWT + limit by user", behind(authn.New(newVerifier().validate, authn.Config{}), limitUsers())},
+			{wholeName, behind(wholeLinks(requestid.Config{NoEcho: true})...)},
+			{wholeName + ", id echoed", behind(wholeLinks(requestid.Config{})...)},
 			{middlewareName, func() func() error { return serverUnary(nil, middlewareUnary()) }},
 		},
 		budgets: map[string]budget{
-			"Hauberk, empty chain":   {ns: 200, allocs: 1},
-			"Hauberk, 8 idle links":  {ns: 200 + 8*15, allocs: 1},
-			fullName:                 {ns: 1700, allocs: 6},
-			fullName + ", id echoed": {ns: 2200, allocs: 10},
+			"Hauberk, empty chain":    {ns: 200, allocs: 1},
+			"Hauberk, 8 idle links":   {ns: 200 + 8*15, allocs: 1},
+			wholeName:                 {ns: 1700, allocs: 6},
+			wholeName + ", id echoed": {ns: 2200, allocs: 10},
 		},
 	}
 }
-
-// What the chain with all interceptors is called, and its counterpart, which has
-// no request ids.
-const (
-	fullName       = "Hauberk, request id + metrics + JSON log + recovery"
-	middlewareName = "go-grpc-middleware, metrics + JSON log + recovery"
-)
 
 func behind(links ...hauberk.Interceptor) func() func() error {
 	return func() func() error { return serverUnary(chainOf(links...), nil) }
@@ -108,17 +107,6 @@ func newLogging() hauberk.Interceptor {
 	return logging.New(logging.Config{}, logging.WithLogger(discardJSON()), logging.State("request_id", requestid.Key))
 }
 
-func fullChain(id requestid.Config) *hauberk.Chain { return chainOf(fullLinks(id)...) }
-
-func fullLinks(id requestid.Config) []hauberk.Interceptor {
-	return []hauberk.Interceptor{
-		requestid.New(id),
-		metrics.New(metrics.Config{}),
-		newLogging(),
-		recovery.New(recovery.Config{}),
-	}
-}
-
 // registry catches a service description, so that its handlers run without a
 // network.
 type registry struct {
@@ -148,8 +136,13 @@ func serverUnary(chain *hauberk.Chain, interceptor grpc.UnaryServerInterceptor) 
 	} else {
 		testpb.RegisterTestServiceServer(chain.Registrar(&r), fixedService{})
 	}
+	authorization, err := newAuthorization()
+	if err != nil {
+		return failing(err)
+	}
 	ctx := grpc.NewContextWithServerTransportStream(context.Background(), nullStream{})
-	ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("user-agent", "bench", ":authority", "localhost"))
+	ctx = metadata.NewIncomingContext(ctx, metadata.Pairs(
+		"user-agent", "bench", ":authority", "localhost", "authorization", authorization))
 	handler := r.desc.Methods[0].Handler
 	dec := func(any) error { return nil }
 	return func() error {
@@ -202,12 +195,12 @@ func clientCall(chain *hauberk.Chain, kind hauberk.Kind) func() error {
 	if chain != nil {
 		conn = chain.ClientConn(conn)
 	}
+	if kind == hauberk.Unary {
+		return unaryOn(conn)
+	}
 	ctx := context.Background()
 	req, resp := &testpb.Request{}, &testpb.Response{}
 	method := hauberktest.FullMethod(kind)
-	if kind == hauberk.Unary {
-		return func() error { return conn.Invoke(ctx, method, req, resp) }
-	}
 	desc := &grpc.StreamDesc{ClientStreams: kind.ClientStreams(), ServerStreams: kind.ServerStreams()}
 	return func() error {
 		stream, err := conn.NewStream(ctx, desc, method)

@@ -20,15 +20,16 @@ type variant struct {
 	make func() func() error // one call
 }
 
-// contest is variants measured in turn. The first is the bare call, which the
-// others are compared with.
+// contest is variants measured in turn. They are compared with the first, or with
+// the one that bases names.
 type contest struct {
 	name     string
 	variants []variant
 	budgets  map[string]budget
+	bases    map[string]string
 }
 
-// budget is what a variant may cost beyond the bare call; zero is no limit.
+// budget is what a variant may cost beyond its base.
 type budget struct {
 	ns     float64
 	allocs int64
@@ -63,19 +64,25 @@ func measure(v variant) sample {
 	return sample{float64(r.T.Nanoseconds()) / float64(r.N), r.AllocsPerOp(), r.AllocedBytesPerOp()}
 }
 
-// rows compares each variant with the bare one, round by round.
+// base returns which variant another is compared with, by its place.
+func (c contest) base(name string) int {
+	return max(0, slices.IndexFunc(c.variants, func(v variant) bool { return v.name == c.bases[name] }))
+}
+
+// rows compares each variant with its base, round by round.
 func (c contest) rows(samples [][]sample) []row {
 	rows := make([]row, 0, len(c.variants))
 	for i, v := range c.variants {
+		base := samples[c.base(v.name)]
 		beyond := make([]float64, 0, len(samples[i]))
 		ns := make([]float64, 0, len(samples[i]))
 		for round, s := range samples[i] {
 			ns = append(ns, s.ns)
-			beyond = append(beyond, s.ns-samples[0][round].ns)
+			beyond = append(beyond, s.ns-base[round].ns)
 		}
-		last, bare := samples[i][len(samples[i])-1], samples[0][len(samples[0])-1]
+		last, bare := samples[i][len(samples[i])-1], base[len(base)-1]
 		r := row{
-			Contest: c.name, Variant: v.name, Unit: "ns/call",
+			Contest: c.name, Variant: v.name, Base: c.bases[v.name], Unit: "ns/call",
 			Median: median(ns), Beyond: median(beyond),
 			Allocs: last.allocs, AllocsBeyond: last.allocs - bare.allocs, Rounds: len(ns),
 		}

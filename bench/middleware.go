@@ -4,13 +4,18 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	mwauth "github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
 	mwlogging "github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
+	mwratelimit "github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/ratelimit"
 	mwrecovery "github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
-// middlewareInterceptors are go-grpc-middleware's counterparts of the full chain;
+// middlewareInterceptors are go-grpc-middleware's counterparts of the whole chain;
 // it has no request ids.
 func middlewareInterceptors() []grpc.UnaryServerInterceptor {
 	logger := discardJSON()
@@ -21,7 +26,41 @@ func middlewareInterceptors() []grpc.UnaryServerInterceptor {
 		prometheus.NewServerMetrics(prometheus.WithServerHandlingTimeHistogram()).UnaryServerInterceptor(),
 		mwlogging.UnaryServerInterceptor(log, mwlogging.WithLogOnEvents(mwlogging.FinishCall)),
 		mwrecovery.UnaryServerInterceptor(),
+		mwauth.UnaryServerInterceptor(verifyEachTime()),
+		mwratelimit.UnaryServerInterceptor(userLimiter{newRates()}),
 	}
+}
+
+// userKey is where the user stands in a context.
+type userKey struct{}
+
+// verifyEachTime has golang-jwt look at the token of every call.
+func verifyEachTime() mwauth.AuthFunc {
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}),
+		jwt.WithIssuer(tokenIssuer), jwt.WithExpirationRequired())
+	key := func(*jwt.Token) (any, error) { return []byte(secret), nil }
+	return func(ctx context.Context) (context.Context, error) {
+		token, err := mwauth.AuthFromMD(ctx, "bearer")
+		if err != nil {
+			return nil, err
+		}
+		var claims jwt.RegisteredClaims
+		if _, err := parser.ParseWithClaims(token, &claims, key); err != nil {
+			return nil, status.Error(codes.Unauthenticated, "invalid token")
+		}
+		return context.WithValue(ctx, userKey{}, claims.Subject), nil
+	}
+}
+
+// userLimiter is a limit for each user.
+type userLimiter struct{ limits *rates }
+
+func (l userLimiter) Limit(ctx context.Context) error {
+	user, _ := ctx.Value(userKey{}).(string)
+	if !l.limits.allow(user) {
+		return errLimited
+	}
+	return nil
 }
 
 // middlewareUnary chains them as grpc-go's server does, call by call.

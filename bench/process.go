@@ -16,6 +16,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
@@ -35,7 +36,7 @@ type processRole struct {
 func serverContest() processContest {
 	return processContest{name: "server process, CPU per unary call", roles: []processRole{
 		{name: "bare grpc-go", role: "server-bare"},
-		{name: fullName, role: "server-hauberk", ratio: 1.06},
+		{name: wholeName, role: "server-hauberk", ratio: 1.06},
 		{name: middlewareName, role: "server-middleware"},
 		{name: "bare grpc-go with as many stream workers as Hauberk", role: "server-bare-workers"},
 	}}
@@ -45,7 +46,7 @@ func proxyContest() processContest {
 	return processContest{name: "proxy process, CPU per unary call", proxies: true, roles: []processRole{
 		{name: "plain grpc-go proxy", role: "proxy-plain"},
 		{name: "Hauberk sidecar, no policy", role: "proxy-hauberk", ratio: 1.15},
-		{name: "Hauberk sidecar, request id + metrics + JSON log + recovery", role: "proxy-hauberk-full"},
+		{name: sidecarName, role: "proxy-hauberk-full"},
 	}}
 }
 
@@ -132,6 +133,11 @@ func (p *process) load(calls int) (ns float64, err error) {
 const callers = 8
 
 func (p *process) call(calls int) error {
+	authorization, err := newAuthorization()
+	if err != nil {
+		return err
+	}
+	authorized := metadata.AppendToOutgoingContext(context.Background(), "authorization", authorization)
 	var left atomic.Int64
 	left.Store(int64(calls))
 	errs := make([]error, callers)
@@ -141,7 +147,7 @@ func (p *process) call(calls int) error {
 		all.Go(func() {
 			req := &testpb.Request{Payload: make([]byte, 100)}
 			for left.Add(-1) >= 0 && errs[i] == nil {
-				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				ctx, cancel := context.WithTimeout(authorized, 10*time.Second)
 				_, errs[i] = client.Unary(ctx, req)
 				cancel()
 			}

@@ -12,12 +12,13 @@ import (
 type row struct {
 	Contest      string  `json:"contest"`
 	Variant      string  `json:"variant"`
+	Base         string  `json:"base,omitempty"` // what it is compared with, if not the first
 	Unit         string  `json:"unit"`
 	Median       float64 `json:"median"`
-	Beyond       float64 `json:"beyond_bare,omitempty"`
+	Beyond       float64 `json:"beyond_base,omitempty"`
 	Ratio        float64 `json:"ratio_to_first,omitempty"`
 	Allocs       int64   `json:"allocs,omitempty"`
-	AllocsBeyond int64   `json:"allocs_beyond_bare,omitempty"`
+	AllocsBeyond int64   `json:"allocs_beyond_base,omitempty"`
 	Rounds       int     `json:"rounds"`
 	Budget       string  `json:"budget,omitempty"`
 	Met          *bool   `json:"met,omitempty"`
@@ -26,7 +27,7 @@ type row struct {
 func (r *row) judge(b budget) {
 	met := r.Beyond <= b.ns && r.AllocsBeyond <= b.allocs
 	r.Met = &met
-	r.Budget = fmt.Sprintf("≤ %.0f ns, ≤ %d allocations beyond bare", b.ns, b.allocs)
+	r.Budget = fmt.Sprintf("≤ %.0f ns, ≤ %d allocations beyond", b.ns, b.allocs)
 }
 
 func (r *row) judgeRatio(limit float64) {
@@ -40,9 +41,12 @@ func (r *row) String() string {
 }
 
 func (r *row) cells() []string {
-	beyond, allocs := fmt.Sprintf("+%.0f ns", r.Beyond), fmt.Sprintf("%d (+%d)", r.Allocs, r.AllocsBeyond)
+	beyond, allocs := fmt.Sprintf("%+.0f ns", r.Beyond), fmt.Sprintf("%d (%+d)", r.Allocs, r.AllocsBeyond)
 	if r.Ratio > 0 {
 		beyond, allocs = fmt.Sprintf("× %.3f", r.Ratio), ""
+	}
+	if r.Base != "" && r.Base != r.Variant {
+		beyond += " on: " + r.Base
 	}
 	verdict := ""
 	if r.Met != nil {
@@ -85,11 +89,12 @@ func (r *report) markdown() string {
 
 Made by `+"`make bench`"+`: %s, %s, %d CPUs. The variants of a table were run in turn, %d rounds of
 %s in process, %d rounds of %d calls for processes; the figures are medians. "Beyond" is the median
-of the differences to the first row, round by round; a ratio is the median of the ratios to it. Absolute
-times depend on the machine and on what else runs there.
+of the differences to the first row, or to the one that is named there, round by round; a ratio is the
+median of the ratios to the first. Absolute times depend on the machine and on what else runs there.
 `, r.Go, r.Machine, r.CPUs, r.size.rounds, r.size.benchtime, r.size.pairs, r.size.calls)
 	contest := ""
-	for _, row := range r.Rows {
+	for i := range r.Rows {
+		row := &r.Rows[i]
 		if row.Contest != contest {
 			contest = row.Contest
 			fmt.Fprintf(&b, "\n## %s\n\n", contest)

@@ -59,7 +59,7 @@ func newRole(role, upstream string) (server, error) {
 	case "server-bare-workers":
 		return withService(grpc.NewServer(grpc.NumStreamWorkers(uint32(max(8, 4*runtime.GOMAXPROCS(0)))))), nil
 	case "server-hauberk":
-		return withService(fullChain(requestid.Config{NoEcho: true}).NewServer()), nil
+		return withService(wholeChain(requestid.Config{NoEcho: true}).NewServer()), nil
 	case "server-middleware":
 		return withService(grpc.NewServer(grpc.ChainUnaryInterceptor(middlewareInterceptors()...))), nil
 	case "proxy-plain":
@@ -67,7 +67,7 @@ func newRole(role, upstream string) (server, error) {
 	case "proxy-hauberk":
 		return gateway.New(gateway.Config{Upstream: upstream, Chain: chainOf()})
 	case "proxy-hauberk-full":
-		return gateway.New(gateway.Config{Upstream: upstream, Chain: fullChain(requestid.Config{})})
+		return gateway.New(gateway.Config{Upstream: upstream, Chain: wholeChain(requestid.Config{})})
 	default:
 		return nil, fmt.Errorf("unknown role %q", role)
 	}

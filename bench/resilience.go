@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
+	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
+	"github.com/hauberk-rpc/hauberk/interceptors/retry"
+)
+
+// oneIdle is the first row of these contests: the same chain, with a link that
+// does nothing. Rivals are compared with grpcIdle, an interceptor that does.
+const (
+	oneIdle  = "Hauberk, 1 idle link"
+	grpcIdle = "grpc-go, 1 idle interceptor"
+)
+
+// small is what a link may cost where it has nothing to do but look.
+var small = budget{ns: 60, allocs: 0}
+
+func limiterContest() contest {
+	const own, rival = "Hauberk, limit by method", "grpc-go, x/time/rate by method"
+	generous := ratelimit.Config{Limit: plenty, Per: time.Second, By: ratelimit.ByMethod()}
+	return contest{
+		name: "limiter, unary call on a server",
+		variants: []variant{
+			{oneIdle, behind(idleLinks(1)...)},
+			{own, behind(ratelimit.New(generous))},
+			{grpcIdle, func() func() error { return serverUnary(nil, idleUnary) }},
+			{rival, func() func() error { return serverUnary(nil, limitMethods()) }},
+		},
+		budgets: map[string]budget{own: small},
+		bases:   map[string]string{grpcIdle: grpcIdle, rival: grpcIdle},
+	}
+}
+
+func breakerContest() contest {
+	const own, other, another = "Hauberk, breaker by service", "grpc-go, gobreaker", "grpc-go, failsafe-go's breaker"
+	return contest{
+		name: "breaker, closed, unary call on a client",
+		variants: []variant{
+			{oneIdle, calling(idleLinks(1)...)},
+			{own, calling(breaker.New(breaker.Config{}))},
+			{grpcIdle, through(idleClient)},
+			{other, through(gobreakerClient())},
+			{another, through(failsafeClient())},
+		},
+		budgets: map[string]budget{own: small},
+		bases:   map[string]string{grpcIdle: grpcIdle, other: grpcIdle, another: grpcIdle},
+	}
+}
+
+func retryContest() contest {
+	const own, rival = "Hauberk, retry", "grpc-go, go-grpc-middleware's retry"
+	return contest{
+		name: "retry without failure, unary call on a client",
+		variants: []variant{
+			{oneIdle, calling(idleLinks(1)...)},
+			{own, calling(retry.New(retry.Config{}))},
+			{grpcIdle, through(idleClient)},
+			{rival, through(middlewareRetry())},
+		},
+		budgets: map[string]budget{own: small},
+		bases:   map[string]string{grpcIdle: grpcIdle, rival: grpcIdle},
+	}
+}
+
+// retryConnContest has a real connection, as grpc-go's own retries need.
+func retryConnContest() contest {
+	const own = "Hauberk, retry"
+	bare := sync.OnceValue(func() func() error { return connUnary() })
+	policy := sync.OnceValue(func() func() error { return connUnary(grpc.WithDefaultServiceConfig(retryPolicy)) })
+	never := sync.OnceValue(func() func() error { return connUnary(grpc.WithDisableRetry()) })
+	rival := sync.OnceValue(func() func() error { return connUnary(grpc.WithUnaryInterceptor(middlewareRetry())) })
+	return contest{
+		name: "retry without failure, unary call on a client, to a server in this process",
+		variants: []variant{
+			{"grpc-go without retryPolicy", bare},
+			{"grpc-go with retryPolicy", policy},
+			{"grpc-go with retries disabled", never},
+			{"go-grpc-middleware's retry", rival},
+			{oneIdle, overConn(idleLinks(1)...)},
+			{own, overConn(retry.New(retry.Config{}))},
+		},
+		bases: map[string]string{oneIdle: oneIdle, own: oneIdle},
+	}
+}
+
+const retryPolicy = `{"methodConfig": [{"name": [{}], "retryPolicy": {
+	"maxAttempts": 3, "initialBackoff": "0.1s", "maxBackoff": "5s", "backoffMultiplier": 2,
+	"retryableStatusCodes": ["UNAVAILABLE"]}}]}`
+
+// calling calls through links on a connection that answers at once, through calls
+// through an interceptor of grpc-go.
+func calling(links ...hauberk.Interceptor) func() func() error {
+	return func() func() error { return clientCall(chainOf(links...), hauberk.Unary) }
+}
+
+func through(interceptor grpc.UnaryClientInterceptor) func() func() error {
+	return func() func() error { return unaryOn(intercepted{interceptor: interceptor}) }
+}
+
+// overConn keeps its connection for all rounds, as long as the process lives.
+func overConn(links ...hauberk.Interceptor) func() func() error {
+	return sync.OnceValue(func() func() error {
+		conn, err := dialInProcess()
+		if err != nil {
+			return failing(err)
+		}
+		return unaryOn(chainOf(links...).ClientConn(conn))
+	})
+}
+
+func connUnary(options ...grpc.DialOption) func() error {
+	conn, err := dialInProcess(options...)
+	if err != nil {
+		return failing(err)
+	}
+	return unaryOn(conn)
+}
+
+func unaryOn(conn grpc.ClientConnInterface) func() error {
+	ctx, req, resp := context.Background(), &testpb.Request{}, &testpb.Response{}
+	return func() error { return conn.Invoke(ctx, testpb.TestService_Unary_FullMethodName, req, resp) }
+}
+
+func failing(err error) func() error { return func() error { return err } }
+
+// dialInProcess connects to a server of its own, over a pipe in memory.
+func dialInProcess(options ...grpc.DialOption) (*grpc.ClientConn, error) {
+	lis := bufconn.Listen(1 << 20)
+	go func() { _ = withService(grpc.NewServer()).Serve(lis) }()
+	dial := func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }
+	return grpc.NewClient("passthrough:bufconn", append(options,
+		grpc.WithContextDialer(dial), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+}

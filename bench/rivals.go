@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"math"
+	"sync"
+
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	mwretry "github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/retry"
+	"github.com/sony/gobreaker/v2"
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// rates is a limiter of golang.org/x/time/rate for each key, the way it is mostly
+// used: it forgets none.
+type rates struct {
+	mu    sync.Mutex
+	byKey map[string]*rate.Limiter
+}
+
+func newRates() *rates { return &rates{byKey: make(map[string]*rate.Limiter)} }
+
+func (r *rates) allow(key string) bool {
+	r.mu.Lock()
+	limiter, ok := r.byKey[key]
+	if !ok {
+		limiter = rate.NewLimiter(plenty, plenty)
+		r.byKey[key] = limiter
+	}
+	r.mu.Unlock()
+	return limiter.Allow()
+}
+
+// plenty is a limit that no contest reaches, in calls a second.
+const plenty = math.MaxInt32
+
+var errLimited = status.Error(codes.ResourceExhausted, "rate limit exceeded")
+
+// limitMethods is what somebody would write with golang.org/x/time/rate.
+func limitMethods() grpc.UnaryServerInterceptor {
+	limits := newRates()
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		if !limits.allow(info.FullMethod) {
+			return nil, errLimited
+		}
+		return handler(ctx, req)
+	}
+}
+
+func idleUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	return handler(ctx, req)
+}
+
+// Interceptors of clients, as somebody would write them: one circuit, whatever is
+// called.
+
+func idleClient(
+	ctx context.Context, method string, req, reply any,
+	cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
+) error {
+	return invoker(ctx, method, req, reply, cc, opts...)
+}
+
+func gobreakerClient() grpc.UnaryClientInterceptor {
+	circuit := gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{})
+	return func(
+		ctx context.Context, method string, req, reply any,
+		cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
+	) error {
+		_, err := circuit.Execute(func() (struct{}, error) {
+			return struct{}{}, invoker(ctx, method, req, reply, cc, opts...)
+		})
+		return err
+	}
+}
+
+func failsafeClient() grpc.UnaryClientInterceptor {
+	executor := failsafe.With(circuitbreaker.NewBuilder[any]().WithFailureThreshold(5).Build())
+	return func(
+		ctx context.Context, method string, req, reply any,
+		cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
+	) error {
+		return executor.Run(func() error { return invoker(ctx, method, req, reply, cc, opts...) })
+	}
+}
+
+func middlewareRetry() grpc.UnaryClientInterceptor {
+	return mwretry.UnaryClientInterceptor(mwretry.WithMax(3), mwretry.WithCodes(codes.Unavailable))
+}
+
+// intercepted is stubConn behind an interceptor of grpc-go.
+type intercepted struct {
+	stubConn
+
+	interceptor grpc.UnaryClientInterceptor
+}
+
+func (c intercepted) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+	return c.interceptor(ctx, method, req, reply, nil, answerAtOnce, opts...)
+}
+
+func answerAtOnce(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
+	return nil
+}

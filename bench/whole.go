@@ -1,0 +1,43 @@
+package main
+
+import (
+	"time"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
+	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
+	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
+)
+
+// What the whole chain is called, and its counterpart, which has no request ids.
+// Hauberk's validator has verified the token before; golang-jwt does so each time.
+const (
+	whole          = "recovery + request id + metrics + JSON log + JWT + limit by user"
+	wholeName      = "Hauberk, " + whole
+	sidecarName    = "Hauberk sidecar, " + whole
+	middlewareName = "go-grpc-middleware, recovery + metrics + JSON log + golang-jwt + x/time/rate by user"
+)
+
+func wholeChain(id requestid.Config) *hauberk.Chain { return chainOf(wholeLinks(id)...) }
+
+// wholeLinks are those that a server has in production. They admit every call of
+// this program.
+func wholeLinks(id requestid.Config) []hauberk.Interceptor {
+	return []hauberk.Interceptor{
+		requestid.New(id),
+		metrics.New(metrics.Config{}),
+		newLogging(),
+		recovery.New(recovery.Config{}),
+		authn.New(newVerifier().validate, authn.Config{}),
+		limitUsers(),
+	}
+}
+
+// limitUsers counts calls of unknown methods too, since a sidecar knows none.
+func limitUsers() hauberk.Interceptor {
+	return ratelimit.New(ratelimit.Config{
+		Limit: plenty, Per: time.Second, By: ratelimit.ByState(authn.User), ChargeUnknown: true,
+	})
+}

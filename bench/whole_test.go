@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+)
+
+// TestContestNames: budgets and bases name variants of their contest.
+func TestContestNames(t *testing.T) {
+	for _, c := range inProcessContests() {
+		named := func(name string) bool {
+			return slices.ContainsFunc(c.variants, func(v variant) bool { return v.name == name })
+		}
+		for name := range c.budgets {
+			if !named(name) {
+				t.Errorf("%s: a budget is for %q, which is no variant", c.name, name)
+			}
+		}
+		for name, base := range c.bases {
+			if !named(name) || !named(base) {
+				t.Errorf("%s: %q is compared with %q; want variants", c.name, name, base)
+			}
+		}
+	}
+}
+
+// TestTokens: both sides of the contest admit the same token, every time, and
+// refuse it when it was changed.
+func TestTokens(t *testing.T) {
+	authorization, err := newAuthorization()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cached, each := newVerifier(), verifyEachTime()
+	for _, tt := range []struct {
+		name, authorization string
+		good                bool
+	}{
+		{"first", authorization, true},
+		{"again", authorization, true},
+		{"another signature", authorization[:len(authorization)-4] + "AAAA", false},
+		{"no JWT", "Bearer abc", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			id, err := cached.validate(t.Context(), strings.TrimPrefix(tt.authorization, "Bearer "))
+			if (err == nil) != tt.good || tt.good && id.Subject != tokenUser || !tt.good && !errors.Is(err, authn.ErrInvalidToken) {
+				t.Errorf("cached: %v, %v; want good: %t", id, err, tt.good)
+			}
+			md := metadata.Pairs("authorization", tt.authorization)
+			ctx, err := each(metadata.NewIncomingContext(context.Background(), md))
+			if !tt.good {
+				wantCode(t, err, codes.Unauthenticated)
+			} else if err != nil || ctx.Value(userKey{}) != tokenUser {
+				t.Errorf("each time: %v; want the user %q", err, tokenUser)
+			}
+		})
+	}
+	if len(cached.good) != 1 {
+		t.Errorf("%d tokens are kept; want the good one", len(cached.good))
+	}
+}
