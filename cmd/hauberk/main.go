@@ -1,0 +1,12 @@
+// Command hauberk runs the sidecar and the demo.
+package main
+
+import (
+	"os"
+
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/cli"
+)
+
+func main() {
+	os.Exit(cli.Main(os.Args[1:], os.Stdout, os.Stderr))
+}

@@ -1,0 +1,147 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/grpctransport"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+)
+
+// bubble is a backend, a gateway in front of it and clients of both, in memory.
+//
+//nolint:recvcheck // a literal is copied into each run
+type bubble struct {
+	links   []hauberk.Interceptor
+	backend hauberktest.Backend
+	srv     []grpc.ServerOption // of the backend
+	dial    []grpc.DialOption   // of the clients
+	limit   int                 // of message sizes; 0 is the default
+
+	gateway *Gateway
+	server  *grpc.Server // the backend's
+	front   *place
+	behind  *place
+	through *grpc.ClientConn // to the gateway
+	direct  *grpc.ClientConn // to the backend
+}
+
+// place is where someone listens.
+type place struct {
+	atomic.Pointer[bufconn.Listener]
+}
+
+func (p *place) listen() *bufconn.Listener {
+	p.Store(bufconn.Listen(1 << 16))
+	return p.Load()
+}
+
+func (p *place) dialer() grpc.DialOption {
+	return grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return p.Load().DialContext(ctx) })
+}
+
+// run runs a test in a synctest bubble. There time moves only when all goroutines
+// wait, and synctest.Wait returns when nothing moves any more. The bubble fails the
+// test if a goroutine is left at its end.
+func (b bubble) run(t *testing.T, test func(t *testing.T, b *bubble)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b.start(t)
+		defer b.stop()
+		test(t, &b)
+	})
+}
+
+func (b *bubble) start(t *testing.T) {
+	t.Helper()
+	limits := grpctransport.Limits{
+		MessageSize: cmp.Or(b.limit, DefaultMaxMessageSize), HeaderListSize: DefaultMaxHeaderListSize, Streams: DefaultMaxConcurrentStreams,
+	}
+	b.front, b.behind = new(place), new(place)
+	b.serve()
+	upstream, err := grpctransport.NewUpstream("passthrough:///backend", limits, b.behind.dialer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := hauberk.New(b.links...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.gateway = assemble(chain, upstream, func(h transport.Handler) transport.Server {
+		return grpctransport.NewServer(limits, h)
+	})
+	lis := b.front.listen()
+	go func() { _ = b.gateway.Serve(lis) }()
+	b.through, b.direct = b.connect(t, b.front), b.connect(t, b.behind)
+}
+
+// serve starts the backend.
+func (b *bubble) serve() {
+	srv, lis := grpc.NewServer(append([]grpc.ServerOption{grpc.MaxRecvMsgSize(64 << 20)}, b.srv...)...), b.behind.listen()
+	testpb.RegisterTestServiceServer(srv, &b.backend)
+	b.server = srv
+	go func() { _ = srv.Serve(lis) }()
+}
+
+func (b *bubble) stop() {
+	_ = b.through.Close()
+	_ = b.direct.Close()
+	b.gateway.Stop()
+	b.server.Stop()
+}
+
+func (b *bubble) connect(t *testing.T, to *place) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///bubble", append([]grpc.DialOption{
+		to.dialer(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64 << 20)),
+	}, b.dial...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// client returns a client of the gateway.
+func (b *bubble) client() testpb.TestServiceClient { return testpb.NewTestServiceClient(b.through) }
+
+var kinds = []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi}
+
+// eachKind runs a test in a bubble of its own for each kind of method.
+func (b bubble) eachKind(t *testing.T, test func(t *testing.T, b *bubble, kind hauberk.Kind)) {
+	t.Helper()
+	for _, kind := range kinds {
+		t.Run(kind.String(), func(t *testing.T) {
+			b.run(t, func(t *testing.T, b *bubble) { test(t, b, kind) })
+		})
+	}
+}
+
+// open begins a call of the method of a kind, with one request sent, unless the
+// call has ended by then.
+func open(ctx context.Context, t *testing.T, conn *grpc.ClientConn, kind hauberk.Kind, opts ...grpc.CallOption) grpc.ClientStream {
+	t.Helper()
+	desc := &grpc.StreamDesc{ClientStreams: kind.ClientStreams(), ServerStreams: kind.ServerStreams()}
+	stream, err := conn.NewStream(ctx, desc, hauberktest.FullMethod(kind), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.SendMsg(&testpb.Request{Text: "first"}); err != nil && !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	return stream
+}

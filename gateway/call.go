@@ -1,0 +1,83 @@
+package gateway
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
+)
+
+// Message is what hooks see of a message: its bytes, as the sender encoded them.
+// It is valid during the hook.
+type Message = transport.Message
+
+// call is one call on its way through the gateway. It is the stream that the
+// chain runs on.
+type call struct {
+	gateway *Gateway
+	in      transport.Inbound
+	request transport.Request
+	known   bool
+	ended   *transport.Status // how the upstream ended the call, once it has
+
+	// What a call needs one of, in one piece of memory.
+	info     grpc.StreamServerInfo
+	up, down Message // on their way
+}
+
+// handle runs the chain around one call, and the forwarding inside.
+func (g *Gateway) handle(in transport.Inbound) transport.Status {
+	c := &call{gateway: g, in: in, request: in.Request()}
+	c.info = grpc.StreamServerInfo{FullMethod: c.request.Method, IsClientStream: true, IsServerStream: true}
+	var srv any // nil to the chain is a method that is not known
+	if c.known = g.methods.known(c.request.Method); c.known {
+		srv = g
+	}
+	err := g.chain(srv, c, &c.info, c.forward)
+	return statusOf(err, c.ended)
+}
+
+// learn notes that the upstream has the method.
+func (c *call) learn() {
+	if !c.known {
+		c.known = true
+		c.gateway.methods.learn(c.request.Method)
+	}
+}
+
+func (c *call) Context() context.Context        { return c.in.Context() }
+func (c *call) SetHeader(md metadata.MD) error  { return c.in.SetHeader(md) }
+func (c *call) SendHeader(md metadata.MD) error { return c.in.SendHeader(md) }
+func (c *call) SetTrailer(md metadata.MD)       { c.in.SetTrailer(md) }
+
+// SendMsg sends a message of the upstream, or one that a link answers with.
+func (c *call) SendMsg(msg any) error {
+	switch msg := msg.(type) {
+	case *Message:
+		return c.in.Send(msg)
+	case proto.Message:
+		raw, err := proto.Marshal(msg)
+		if err != nil {
+			return status.Errorf(codes.Internal, "gateway: the reply of an interceptor cannot be encoded: %v", err)
+		}
+		return c.in.Send(&Message{Data: mem.BufferSlice{mem.SliceBuffer(raw)}})
+	default:
+		return status.Errorf(codes.Internal,
+			"gateway: an interceptor sent a %T; want a protobuf message or a *gateway.Message", msg)
+	}
+}
+
+// RecvMsg receives a message of the client.
+func (c *call) RecvMsg(msg any) error {
+	m, ok := msg.(*Message)
+	if !ok {
+		return status.Errorf(codes.Internal, "gateway: an interceptor receives into a %T; want a *gateway.Message", msg)
+	}
+	return c.in.Recv(m)
+}

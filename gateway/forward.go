@@ -1,0 +1,132 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
+)
+
+// forward stands at the inner end of the chain: it makes the call to the upstream
+// and moves messages until that has ended. down is the client, seen through the
+// chain. Responses are moved here and requests beside, so that neither direction
+// waits for the other.
+func (c *call) forward(_ any, down grpc.ServerStream) error {
+	ctx, cancel := context.WithCancelCause(down.Context())
+	defer cancel(nil)
+
+	req := c.request
+	md, _ := metadata.FromIncomingContext(ctx) // a copy
+	req.Metadata = forwarded(md, requestReserved)
+	up, err := c.gateway.upstream.Open(ctx, req)
+	if err != nil {
+		return openError(ctx, err)
+	}
+	c.gateway.pumps.Go(func() { c.pumpRequests(down, up, cancel) })
+	if err := c.pumpResponses(down, up); err != nil {
+		return err
+	}
+	return c.outcome(ctx, down, up)
+}
+
+// outcome returns how the call ended at the upstream, or why it was ended here.
+func (c *call) outcome(ctx context.Context, down grpc.ServerStream, up transport.Outbound) error {
+	end, trailer := up.End()
+	var failure *requestError
+	if errors.As(context.Cause(ctx), &failure) && (failure.panicked || end.Code == codes.Canceled) {
+		return failure.rethrow()
+	}
+	down.SetTrailer(forwarded(trailer, responseReserved))
+	if end.Code == codes.OK {
+		c.learn()
+	}
+	c.ended = &end
+	return errorOf(end)
+}
+
+// pumpResponses moves the response header and the messages to the client, until
+// the call has ended at the upstream. An error is the client's side.
+func (c *call) pumpResponses(down grpc.ServerStream, up transport.Outbound) error {
+	if header := up.Header(); header != nil {
+		if err := down.SendHeader(forwarded(header, responseReserved)); err != nil {
+			return err
+		}
+	}
+	for up.Recv(&c.down) == nil {
+		c.learn()
+		err := down.SendMsg(&c.down)
+		c.down.Free()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pumpRequests moves messages to the upstream, until the client closes its side
+// or the call has ended at the upstream, and ends the call if that goes wrong. It
+// runs on its own goroutine, and ends soon after the call at the latest.
+func (c *call) pumpRequests(down grpc.ServerStream, up transport.Outbound, end context.CancelCauseFunc) {
+	returned := false
+	defer func() {
+		if !returned {
+			end(unwound(recover()))
+		}
+	}()
+	err := c.moveRequests(down, up)
+	returned = true
+	if err != nil {
+		end(&requestError{error: err})
+	}
+}
+
+func (c *call) moveRequests(down grpc.ServerStream, up transport.Outbound) error {
+	for {
+		err := down.RecvMsg(&c.up)
+		if errors.Is(err, io.EOF) {
+			return up.CloseSend()
+		}
+		if err != nil {
+			return err
+		}
+		err = up.Send(&c.up)
+		c.up.Free()
+		if errors.Is(err, io.EOF) {
+			return nil // ended: the other direction learns how
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// requestError is why requests could not be moved: what one of the streams
+// said, or the panic of a hook, which goes on where the chain runs.
+type requestError struct {
+	error
+
+	panicked bool
+	value    any
+}
+
+// unwound makes a failure of what recover said; nil is runtime.Goexit.
+func unwound(value any) *requestError {
+	return &requestError{
+		error:    status.Error(codes.Internal, "gateway: a hook ended its goroutine"),
+		panicked: value != nil,
+		value:    value,
+	}
+}
+
+func (f *requestError) rethrow() error {
+	if f.panicked {
+		panic(f.value)
+	}
+	return f.error
+}

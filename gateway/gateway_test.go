@@ -1,0 +1,222 @@
+package gateway_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/gateway"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+)
+
+func TestNewReportsWhatIsWrong(t *testing.T) {
+	const good = "127.0.0.1:50051"
+	tests := []struct {
+		name   string
+		config gateway.Config
+		want   []string // parts of the error; none is success
+	}{
+		{"address", gateway.Config{Upstream: good}, nil},
+		{"name", gateway.Config{Upstream: "localhost:50051"}, nil},
+		{"IPv6", gateway.Config{Upstream: "[::1]:50051"}, nil},
+		{"target", gateway.Config{Upstream: "dns:///localhost:50051"}, nil},
+		{"socket", gateway.Config{Upstream: "unix:/run/shop.sock"}, nil},
+		{"no upstream", gateway.Config{}, []string{`upstream "": not an address`, "want host:port"}},
+		{"no port", gateway.Config{Upstream: "localhost"}, []string{`upstream "localhost": not an address`}},
+		{"no host", gateway.Config{Upstream: ":50051"}, []string{`upstream ":50051": not an address`}},
+		{"bad port", gateway.Config{Upstream: "localhost:x y"}, []string{`upstream "localhost:x y": not an address`}},
+		{"port 0", gateway.Config{Upstream: "localhost:0"}, []string{`upstream "localhost:0": not an address`}},
+		{"port too high", gateway.Config{Upstream: "localhost:65536"}, []string{"not an address"}},
+		{"unknown scheme", gateway.Config{Upstream: "http://localhost:50051"}, []string{`upstream "http://localhost:50051": "http" is not a scheme of gRPC`}},
+		{
+			"limits",
+			gateway.Config{Upstream: good, MaxMessageSize: -1, MaxHeaderListSize: -2, MaxConcurrentStreams: 1 << 40},
+			[]string{"MaxMessageSize is -1; want 1 to 2147483647, or 0 for the default", "MaxHeaderListSize is -2", "MaxConcurrentStreams is 1099511627776"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			g, err := gateway.New(tt.config)
+			if g != nil {
+				g.Stop()
+			}
+			if (err == nil) != (tt.want == nil) || (g == nil) != (err != nil) {
+				t.Fatalf("gateway %v, error %v", g, err)
+			}
+			for _, part := range tt.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("error %q lacks %q", err, part)
+				}
+			}
+		})
+	}
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lis
+}
+
+// serve serves the test service on a socket until the test ends.
+func serve(t testing.TB, backend *hauberktest.Backend) (address string) {
+	t.Helper()
+	lis, srv := listen(t), grpc.NewServer(grpc.MaxRecvMsgSize(64<<20))
+	testpb.RegisterTestServiceServer(srv, backend)
+	run(t, func() error { return srv.Serve(lis) }, srv.Stop)
+	return lis.Addr().String()
+}
+
+// front starts a gateway on a socket until the test ends.
+func front(t testing.TB, config gateway.Config) (address string) {
+	t.Helper()
+	g, err := gateway.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lis := listen(t)
+	run(t, func() error { return g.Serve(lis) }, g.Stop)
+	return lis.Addr().String()
+}
+
+func run(t testing.TB, serve func() error, stop func()) {
+	t.Helper()
+	served := make(chan error, 1)
+	go func() { served <- serve() }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func dial(t testing.TB, address string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// ended returns the outcome of a call whose requests have come to their end.
+func ended(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// Many streams beside each other keep their messages whole and in order.
+func TestConcurrentStreamsKeepTheirMessages(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+		for {
+			req, err := s.Recv()
+			if err != nil {
+				return ended(err)
+			}
+			sum := sha256.Sum256(req.GetPayload())
+			if err := s.Send(&testpb.Response{Payload: append(sum[:], req.GetPayload()...)}); err != nil {
+				return err
+			}
+		}
+	}}
+	client := testpb.NewTestServiceClient(dial(t, front(t, gateway.Config{Upstream: serve(t, backend)})))
+	var wg sync.WaitGroup
+	for worker := range 16 {
+		wg.Go(func() { exchangeMessages(t, client, rand.New(rand.NewPCG(uint64(worker), 1)), 40) })
+	}
+	wg.Wait()
+}
+
+// exchangeMessages sends messages of random sizes, some of them several frames
+// long, two ahead of what it has received.
+func exchangeMessages(t *testing.T, client testpb.TestServiceClient, random *rand.Rand, n int) {
+	stream, err := client.Bidi(t.Context())
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	var want [][]byte
+	for i := range n + 2 {
+		if i < n {
+			body := make([]byte, random.IntN(1<<(random.IntN(18)+1)))
+			for j := range body {
+				body[j] = byte(random.Uint32())
+			}
+			want = append(want, body)
+			if err := stream.Send(&testpb.Request{Payload: body}); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+		if i < 2 {
+			continue
+		}
+		resp, err := stream.Recv()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		sum := sha256.Sum256(want[i-2])
+		if string(resp.GetPayload()) != string(sum[:])+string(want[i-2]) {
+			t.Errorf("message %d was changed on its way", i-2)
+		}
+	}
+	_ = stream.CloseSend()
+	_, _ = stream.Recv()
+}
+
+// Calls of all kinds pass over sockets, with a chain, and leave nothing behind.
+func TestEachKind(t *testing.T) {
+	seen := make(chan string, 1)
+	chain := hauberk.Must(hauberk.New(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		err := next(ctx, call)
+		seen <- call.Method().FullName()
+		return err
+	})))
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
+		t.Run(kind.String(), func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			conn := dial(t, front(t, gateway.Config{Upstream: serve(t, &hauberktest.Backend{}), Chain: chain}))
+			desc := &grpc.StreamDesc{ClientStreams: kind.ClientStreams(), ServerStreams: kind.ServerStreams()}
+			stream, err := conn.NewStream(t.Context(), desc, hauberktest.FullMethod(kind))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var resp testpb.Response
+			if err := stream.SendMsg(&testpb.Request{Text: "hello"}); err != nil {
+				t.Fatal(err)
+			}
+			_ = stream.CloseSend()
+			if err := stream.RecvMsg(&resp); err != nil || resp.GetText() != "echo:hello" {
+				t.Fatal(&resp, err)
+			}
+			if kind.ServerStreams() {
+				_ = stream.RecvMsg(&resp)
+			}
+			if got := <-seen; got != hauberktest.FullMethod(kind) {
+				t.Errorf("the chain ran for %q", got)
+			}
+		})
+	}
+}

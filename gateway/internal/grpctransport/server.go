@@ -1,0 +1,110 @@
+// Package grpctransport is the gateway's transport on grpc-go.
+package grpctransport
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/encoding/gzip" // calls compressed with gzip pass
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
+)
+
+// Limits bound what one peer can make the gateway hold.
+type Limits struct {
+	MessageSize    int    // bytes of one message, after decompression
+	HeaderListSize uint32 // bytes of one header list, as HTTP/2 counts them
+	Streams        uint32 // calls at a time on one connection of a client
+}
+
+// Server is a grpc-go server without services: every method is unknown to it and
+// goes to the handler.
+type Server struct {
+	handle transport.Handler
+	server *grpc.Server
+}
+
+// NewServer makes a server that hands all calls to handle.
+func NewServer(limits Limits, handle transport.Handler) *Server {
+	s := &Server{handle: handle}
+	s.server = grpc.NewServer(
+		grpc.ForceServerCodecV2(codec{}),
+		grpc.UnknownServiceHandler(s.serve),
+		grpc.MaxRecvMsgSize(limits.MessageSize),
+		grpc.MaxHeaderListSize(limits.HeaderListSize),
+		grpc.MaxConcurrentStreams(limits.Streams),
+		grpc.ConnectionTimeout(20*time.Second),
+		grpc.WaitForHandlers(true),
+		// A client that is gone without a word is noticed within 80 seconds, and
+		// one may ask the same of the gateway.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime: 10 * time.Second, PermitWithoutStream: true,
+		}),
+	)
+	return s
+}
+
+// Serve serves until Drain or Close.
+func (s *Server) Serve(lis net.Listener) error {
+	err := s.server.Serve(lis)
+	if errors.Is(err, grpc.ErrServerStopped) {
+		return nil // stopped before it began
+	}
+	return err
+}
+
+// Drain sends GOAWAY to all clients and waits for their calls.
+func (s *Server) Drain() { s.server.GracefulStop() }
+
+// Close cuts all connections and waits for the handlers.
+func (s *Server) Close() { s.server.Stop() }
+
+func (s *Server) serve(_ any, stream grpc.ServerStream) error {
+	in := &inbound{stream: stream, ctx: stream.Context()}
+	defer in.endEarly()()
+	st := s.handle(in)
+	if len(st.Details) > 0 {
+		stream.SetTrailer(metadata.MD{detailsKey: st.Details})
+	}
+	return status.Error(st.Code, st.Message)
+}
+
+// serverStream is what grpc-go's own stream tells besides its interface.
+type serverStream interface {
+	Method() string
+	ContentSubtype() string
+	RecvCompress() string
+	WriteStatus(st *status.Status) error
+}
+
+// inbound is one call of a client.
+type inbound struct {
+	stream grpc.ServerStream
+	ctx    context.Context //nolint:containedctx // a stream must be able to give its context back
+
+	deadline deadline
+}
+
+func (in *inbound) Context() context.Context { return in.ctx }
+
+func (in *inbound) Request() transport.Request {
+	method, _ := grpc.MethodFromServerStream(in.stream)
+	req := transport.Request{Method: method}
+	if own, ok := grpc.ServerTransportStreamFromContext(in.ctx).(serverStream); ok {
+		req.Subtype, req.Compressor = own.ContentSubtype(), own.RecvCompress()
+	}
+	return req
+}
+
+func (in *inbound) Recv(msg *transport.Message) error { return in.stream.RecvMsg(msg) }
+
+func (in *inbound) SetHeader(md metadata.MD) error  { return in.stream.SetHeader(md) }
+func (in *inbound) SendHeader(md metadata.MD) error { return in.stream.SendHeader(md) }
+func (in *inbound) SetTrailer(md metadata.MD)       { in.stream.SetTrailer(md) }

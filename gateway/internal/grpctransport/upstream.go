@@ -1,0 +1,101 @@
+package grpctransport
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
+)
+
+// Upstream makes calls over one grpc-go ClientConn.
+type Upstream struct {
+	conn *grpc.ClientConn
+	kind grpc.StreamDesc
+}
+
+// reconnect is how an upstream that went away is tried again: often, so that it is
+// found soon after it is back.
+func reconnect() grpc.ConnectParams {
+	return grpc.ConnectParams{
+		Backoff: backoff.Config{
+			BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond,
+		},
+		MinConnectTimeout: 5 * time.Second,
+	}
+}
+
+// NewUpstream connects when the first call is made. The target is a name as
+// grpc-go resolves it. opts come last and win.
+func NewUpstream(target string, limits Limits, opts ...grpc.DialOption) (*Upstream, error) {
+	conn, err := grpc.NewClient(target, append([]grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(limits.MessageSize)),
+		grpc.WithMaxHeaderListSize(limits.HeaderListSize),
+		grpc.WithConnectParams(reconnect()),
+		// What is configured is what is called: no proxy of the environment, no
+		// policy of the name service, and no retries but those of calls that
+		// certainly were not served.
+		grpc.WithNoProxy(),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(),
+	}, opts...)...)
+	if err != nil {
+		return nil, err
+	}
+	// Of any kind: each side may send any number of messages.
+	return &Upstream{conn, grpc.StreamDesc{ClientStreams: true, ServerStreams: true}}, nil
+}
+
+// Close closes the connection.
+func (u *Upstream) Close() error { return u.conn.Close() }
+
+// Open begins a call.
+func (u *Upstream) Open(ctx context.Context, req transport.Request) (transport.Outbound, error) {
+	var opts []grpc.CallOption
+	if req.Subtype != "" {
+		opts = append(opts, grpc.CallContentSubtype(req.Subtype))
+	}
+	if req.Compressor != "" && req.Compressor != encoding.Identity {
+		opts = append(opts, grpc.UseCompressor(req.Compressor))
+	}
+	stream, err := u.conn.NewStream(metadata.NewOutgoingContext(ctx, req.Metadata), &u.kind, req.Method, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &outbound{stream: stream}, nil
+}
+
+// outbound is one call to the upstream.
+type outbound struct {
+	stream grpc.ClientStream
+	err    error // that Recv ended with
+}
+
+func (o *outbound) Send(msg *transport.Message) error { return o.stream.SendMsg(msg) }
+func (o *outbound) CloseSend() error                  { return o.stream.CloseSend() }
+
+// Header returns nil for a call that failed before its header came; Recv tells
+// why.
+func (o *outbound) Header() metadata.MD {
+	md, _ := o.stream.Header()
+	return md
+}
+
+func (o *outbound) Recv(msg *transport.Message) error {
+	if o.err = o.stream.RecvMsg(msg); o.err != nil {
+		return io.EOF
+	}
+	return nil
+}
+
+func (o *outbound) End() (transport.Status, metadata.MD) {
+	trailer := o.stream.Trailer()
+	return statusOf(o.err, trailer), trailer
+}
