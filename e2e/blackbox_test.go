@@ -1,0 +1,90 @@
+package e2e_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// rounds returns how often the checks run: twice, once with -short, or as often
+// as HAUBERK_E2E_ROUNDS says.
+func rounds(t *testing.T) int {
+	t.Helper()
+	if text := os.Getenv("HAUBERK_E2E_ROUNDS"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			t.Fatalf("HAUBERK_E2E_ROUNDS is %q; want a number above 0", text)
+		}
+		return n
+	}
+	if testing.Short() {
+		return 1
+	}
+	return 2
+}
+
+// A grpcio client sees the same of a grpcio server through the sidecar as without
+// it, in all 64 checks of blackbox.py.
+func TestBlackbox(t *testing.T) {
+	python := must(t, "./python-env.sh")
+	direct := start(t, nil, python, "blackbox/pyserver.py").says(t, listening)
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	gate, target := sidecar(t, log, direct)
+
+	for round := range rounds(t) {
+		t.Run("round"+strconv.Itoa(round+1), func(t *testing.T) {
+			out, err := run(t.Context(), python, "blackbox/blackbox.py", "--direct", direct, "--target", target)
+			for _, want := range []string{
+				"64 checks, 0 failed",
+				"differential: 64 compared, 0 differ; direct itself failed: []",
+			} {
+				if !strings.Contains(out, want) {
+					t.Errorf("the checks did not say %q", want)
+				}
+			}
+			if err != nil || t.Failed() {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+	if err := gate.stop(t); err != nil {
+		t.Errorf("the sidecar ended with %v:\n%s", err, &gate.said)
+	}
+	checkLog(t, log.Name(), 400*rounds(t))
+}
+
+// checkLog checks that each line of the sidecar's log is an object, and that many
+// of them are calls.
+func checkLog(t *testing.T, name string, least int) {
+	t.Helper()
+	log, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	calls := 0
+	for scanner := bufio.NewScanner(log); scanner.Scan(); {
+		var record struct {
+			Message   string `json:"msg"`
+			Service   string `json:"service"`
+			RequestID string `json:"request_id"`
+		}
+		if err := json.Unmarshal(scanner.Bytes(), &record); err != nil {
+			t.Fatalf("%v in the log line %s", err, scanner.Bytes())
+		}
+		if record.Message == "call ended" && record.Service != "" && record.RequestID != "" {
+			calls++
+		}
+	}
+	if calls < least {
+		t.Errorf("the log tells of %d calls, want at least %d", calls, least)
+	}
+}

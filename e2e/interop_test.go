@@ -1,0 +1,37 @@
+package e2e_test
+
+import (
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// grpc-go's own interoperability tests pass through the sidecar.
+func TestInterop(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "interop")
+	must(t, "go", "-C", "interop", "build", "-o", binary, ".")
+	direct := start(t, nil, binary, "server").says(t, listening)
+	gate, target := sidecar(t, io.Discard, direct)
+	cases := []string{
+		"empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong", "empty_stream",
+		"cancel_after_begin", "cancel_after_first_response", "timeout_on_sleeping_server", "custom_metadata",
+		"status_code_and_message", "special_status_message", "unimplemented_method", "unimplemented_service",
+	}
+	for _, name := range cases {
+		t.Run(name, func(t *testing.T) {
+			out, err := run(t.Context(), binary, "client", target, name)
+			if err != nil || strings.TrimSpace(out) != "passed" {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+	if err := gate.stop(t); err != nil {
+		t.Errorf("the sidecar ended with %v:\n%s", err, &gate.said)
+	}
+	calls := gate.says(t, `^hauberk: ended; (\d+) calls`)
+	if n, err := strconv.Atoi(calls); err != nil || n < len(cases) {
+		t.Errorf("%s calls passed the sidecar, want at least %d", calls, len(cases))
+	}
+}

@@ -1,0 +1,199 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// service is an upstream: its streams echo, and its unary calls answer with the
+// request id that they came with, if any.
+type service struct {
+	testgrpc.UnimplementedTestServiceServer
+}
+
+func (service) FullDuplexCall(stream testgrpc.TestService_FullDuplexCallServer) error {
+	for {
+		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := stream.Send(&testgrpc.StreamingOutputCallResponse{}); err != nil {
+			return err
+		}
+	}
+}
+
+func (service) UnaryCall(ctx context.Context, _ *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
+	id := strings.Join(metadata.ValueFromIncomingContext(ctx, "x-request-id"), ",")
+	return &testgrpc.SimpleResponse{Username: id}, nil
+}
+
+// upstream serves until the test ends.
+func upstream(t *testing.T) (address string) {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := grpc.NewServer()
+	testgrpc.RegisterTestServiceServer(srv, service{})
+	go func() { _ = srv.Serve(lis) }()
+	t.Cleanup(srv.Stop)
+	return lis.Addr().String()
+}
+
+func dial(t *testing.T, address string) testgrpc.TestServiceClient {
+	t.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return testgrpc.NewTestServiceClient(conn)
+}
+
+// echo begins a stream, and makes sure that it has reached the upstream.
+func echo(t *testing.T, client testgrpc.TestServiceClient) testgrpc.TestService_FullDuplexCallClient {
+	t.Helper()
+	stream, err := client.FullDuplexCall(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again(stream); err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+func again(stream testgrpc.TestService_FullDuplexCallClient) error {
+	if err := stream.Send(&testgrpc.StreamingOutputCallRequest{}); err != nil {
+		return err
+	}
+	_, err := stream.Recv()
+	return err
+}
+
+// A signal lets running calls finish, and then ends the sidecar with 0.
+func TestSignalDrains(t *testing.T) {
+	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		t.Run(sig.String(), func(t *testing.T) {
+			gate, address := sidecar(t, io.Discard, upstream(t))
+			stream := echo(t, dial(t, address))
+			gate.signal(t, sig)
+			gate.says(t, `^(hauberk: ending; calls may go on for 30s)$`)
+			if err := again(stream); err != nil {
+				t.Errorf("the running call: %v", err)
+			}
+			_ = stream.CloseSend()
+			if _, err := stream.Recv(); err != io.EOF {
+				t.Errorf("the end of the running call: %v", err)
+			}
+			if err := gate.wait(t); err != nil {
+				t.Errorf("the sidecar ended with %v", err)
+			}
+			gate.says(t, `^hauberk: ended; (1) calls, 0 of them ended with an error$`)
+		})
+	}
+}
+
+// When the drain time is over, calls that go on are ended, and the sidecar with 0.
+func TestDrainTimeIsUp(t *testing.T) {
+	gate, address := sidecar(t, io.Discard, upstream(t), "--drain", "10ms")
+	stream := echo(t, dial(t, address))
+	gate.signal(t, syscall.SIGTERM)
+	if _, err := stream.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("the running call: %v, want UNAVAILABLE", err)
+	}
+	if err := gate.wait(t); err != nil {
+		t.Errorf("the sidecar ended with %v", err)
+	}
+	gate.says(t, `^hauberk: (the time is up); calls that still ran were ended$`)
+}
+
+// A second signal ends it at once.
+func TestSecondSignal(t *testing.T) {
+	gate, address := sidecar(t, io.Discard, upstream(t))
+	echo(t, dial(t, address))
+	gate.signal(t, syscall.SIGTERM)
+	gate.says(t, `^hauberk: (ending);`)
+	gate.signal(t, syscall.SIGTERM)
+	if err := gate.wait(t); err == nil || !strings.Contains(err.Error(), "signal: terminated") {
+		t.Errorf("the sidecar ended with %v, want the signal", err)
+	}
+}
+
+// A log that nobody reads holds up no call, and one that is closed none either.
+func TestLogThatNobodyReads(t *testing.T) {
+	for _, name := range []string{"full", "closed"} {
+		t.Run(name, func(t *testing.T) {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			gate, address := sidecar(t, w, upstream(t))
+			_ = w.Close()
+			if name == "closed" {
+				_ = r.Close()
+			}
+			client := dial(t, address)
+			for range 500 { // some 200 KB of log; a pipe takes 64
+				if _, err := client.UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := gate.stop(t); err != nil {
+				t.Errorf("the sidecar ended with %v", err)
+			}
+			gate.says(t, `^hauberk: ended; (500) calls`)
+		})
+	}
+}
+
+// Request ids stay in the log, unless they are asked to travel.
+func TestRequestIDs(t *testing.T) {
+	for _, flags := range [][]string{nil, {"--forward-request-id"}} {
+		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+			_, address := sidecar(t, io.Discard, upstream(t), flags...)
+			var header metadata.MD
+			resp, err := dial(t, address).UnaryCall(t.Context(), &testgrpc.SimpleRequest{}, grpc.Header(&header))
+			if err != nil {
+				t.Fatal(err)
+			}
+			back, want := strings.Join(header.Get("x-request-id"), ","), flags != nil
+			if (back != "") != want || resp.GetUsername() != back {
+				t.Errorf("the upstream got %q, the client %q; ids travel: %v", resp.GetUsername(), back, want)
+			}
+		})
+	}
+}
+
+// An upstream that is not there is the client's UNAVAILABLE, which does not tell
+// where it should have been.
+func TestNoUpstream(t *testing.T) {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nowhere := lis.Addr().String()
+	_ = lis.Close()
+	_, address := sidecar(t, io.Discard, nowhere)
+	_, err = dial(t, address).UnaryCall(t.Context(), &testgrpc.SimpleRequest{})
+	if status.Code(err) != codes.Unavailable || strings.Contains(err.Error(), nowhere) {
+		t.Error(err)
+	}
+}
