@@ -32,7 +32,7 @@ func (c *Call) Attempt() *Call {
 	copied.moveTo(flowAt(depth, depth))
 	if more := c.more.Load(); more != nil {
 		own := copied.lazy()
-		own.hooks = more.hooks
+		own.hooks, own.marks = more.hooks, slices.Clone(more.marks)
 		own.undo(&mark{send: len(more.send), receive: len(more.receive), applied: more.applied})
 	}
 	return copied
@@ -53,7 +53,8 @@ func (c *Call) Adopt(attempt *Call) {
 		return
 	}
 	more := c.lazy()
-	more.incoming, more.replies = from.incoming, from.replies
+	more.incoming = from.incoming
+	c.setReplies(from.replies)
 }
 
 // Replayable asks, before next, for the messages that the application streams to

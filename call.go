@@ -31,6 +31,7 @@ type Call struct {
 
 	sent, received atomic.Int64
 	flow           atomic.Uint64 // a flow
+	replied        atomic.Int32  // how many replies of a method with server streaming are held
 
 	side    Side
 	kind    Kind // the method's, which SetMethod leaves
@@ -107,6 +108,9 @@ func (c *Call) Sent() int64 {
 	if c.side == ServerSide && !c.kind.ServerStreams() {
 		return oneIf(c.response != nil)
 	}
+	if c.side == ServerSide {
+		return c.sent.Load() + int64(c.replied.Load())
+	}
 	return c.sent.Load()
 }
 
@@ -118,6 +122,9 @@ func (c *Call) Sent() int64 {
 func (c *Call) Received() int64 {
 	if c.side == ClientSide && !c.kind.ServerStreams() {
 		return oneIf(c.response != nil)
+	}
+	if c.side == ClientSide {
+		return c.received.Load() + int64(c.replied.Load())
 	}
 	return c.received.Load()
 }

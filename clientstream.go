@@ -115,6 +115,7 @@ func (s *clientStream) end(err error, panicked any) {
 	s.mu.Lock()
 	s.done, s.err, s.panicked = true, err, panicked
 	s.replies = s.call.takeReplies()
+	s.call.received.Add(int64(len(s.replies)))
 	s.cond.Broadcast()
 	s.mu.Unlock()
 	if s.outer != nil {

@@ -147,24 +147,24 @@ func (c *Call) touch(depth int32) *extra {
 	return more
 }
 
-// unwind takes the call back to what it was when the next at place i was entered.
+// unwind takes the call back to what it was when the next at place i was entered,
+// and shows what is held to the hooks of the link that called it.
 func (c *Call) unwind(more *extra, i int32, err error) error {
 	n := len(more.marks)
 	for n > 0 && more.marks[n-1].depth > i {
 		n--
 	}
-	to := mark{send: len(more.send), receive: len(more.receive)}
-	changed := n < len(more.marks)
-	if changed {
-		to = more.marks[n]
-	}
-	err = c.applyOnWayOut(more, &to, err)
-	if changed {
+	if n < len(more.marks) {
+		to := more.marks[n]
 		c.method, c.opts, c.request = to.method, to.opts, to.request
 		more.undo(&to)
 		more.marks = more.marks[:n]
 	}
-	return err
+	from := mark{send: len(more.send), receive: len(more.receive)}
+	if n > 0 && more.marks[n-1].depth == i {
+		from = more.marks[n-1]
+	}
+	return c.applyOnWayOut(more, &from, err)
 }
 
 func errOverlap() error {

@@ -20,12 +20,11 @@ func (c *Call) applyOnWayIn(more *extra, i int32) error {
 	})
 }
 
-// applyOnWayOut shows what the link that returns has left to be answered to the
-// hooks it had registered, unless it is the link's own reply.
+// applyOnWayOut shows what is left to be answered when a next returns to the hooks
+// of the link that called it, those registered since m.
 func (c *Call) applyOnWayOut(more *extra, m *mark, err error) error {
 	if err == nil && c.fresh {
-		c.forgive(more) // the link answers otherwise
-		return nil
+		c.forgive(more) // the link inside answers otherwise
 	}
 	if err == nil {
 		err = c.failed()
@@ -34,9 +33,15 @@ func (c *Call) applyOnWayOut(more *extra, m *mark, err error) error {
 		err = c.outward(more, m)
 	}
 	if err != nil {
-		more.replies = nil
+		c.setReplies(nil)
 	}
 	return err
+}
+
+// setReplies holds replies of a method with server streaming, in place of others.
+func (c *Call) setReplies(msgs []any) {
+	c.lazy().replies = msgs
+	c.replied.Store(int32(len(msgs))) //nolint:gosec // a few
 }
 
 // outward passes what is held through the hooks registered since m.
@@ -49,7 +54,9 @@ func (c *Call) outward(more *extra, m *mark) error {
 			c.response, err = c.outwardOne(more, m, c.response)
 		}
 		if err == nil && len(more.replies) > 0 {
-			more.replies, err = c.outwardAll(more, m, more.replies)
+			var replies []any
+			replies, err = c.outwardAll(more, m, more.replies)
+			c.setReplies(replies)
 		}
 		return err
 	})

@@ -25,7 +25,7 @@ func (c *Call) Reply(msgs ...any) error {
 	}
 	c.fresh = true
 	if c.kind.ServerStreams() {
-		c.lazy().replies = msgs
+		c.setReplies(msgs)
 	} else {
 		c.response = msgs[0]
 	}
@@ -86,7 +86,7 @@ func (c *Call) takeReplies() []any {
 		return nil
 	}
 	replies := more.replies
-	more.replies = nil
+	c.setReplies(nil)
 	return replies
 }
 

@@ -11,7 +11,7 @@ import (
 // TestGuides finds the Go blocks of a guide that name a file in that file.
 func TestGuides(t *testing.T) {
 	block := regexp.MustCompile("(?s)<!-- from (\\S+) -->\n```go\n(.*?)```")
-	for _, guide := range []string{"../docs/first-interceptor.md", "../README.md"} {
+	for _, guide := range []string{"../docs/first-interceptor.md", "../docs/from-grpcio.md", "../README.md"} {
 		text, err := os.ReadFile(guide)
 		if err != nil {
 			t.Fatal(err)

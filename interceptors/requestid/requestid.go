@@ -35,11 +35,10 @@ type Config struct {
 	// IgnoreIncoming makes a server take no id from its callers: each call gets a
 	// new one. For servers whose callers are strangers.
 	IgnoreIncoming bool
-	// SetMetadata makes a server put a new id into the request metadata as well,
-	// for handlers that read it there and proxies that send the metadata on, at the
-	// price of a copy of the metadata. Without it metadata that came without an id
-	// stays so; an id that was not taken is replaced in any case, so that the
-	// metadata never holds another id than the state.
+	// SetMetadata makes a server put a new id into the request metadata as well, in
+	// place of what was not taken, for handlers that read it there and proxies that
+	// send the metadata on. It costs a copy of the metadata, without which that
+	// stays as it came.
 	SetMetadata bool
 }
 
@@ -112,7 +111,7 @@ func (x *Interceptor) server(ctx context.Context, call *hauberk.Call) context.Co
 	id, taken := single(sent)
 	if !taken || x.config.IgnoreIncoming {
 		id = x.newID()
-		if len(sent) > 0 || x.config.SetMetadata {
+		if x.config.SetMetadata {
 			ctx = x.setIncoming(ctx, id)
 		}
 	}

@@ -159,9 +159,6 @@ type disabled struct{ grpc.EmptyCallOption }
 func Disable() grpc.CallOption { return disabled{} }
 
 func (r *Retry) maxAttempts(call *hauberk.Call) int {
-	if call.Kind().ClientStreams() && r.config.MaxReplayBytes == 0 {
-		return 1
-	}
 	for _, o := range call.Options() {
 		if _, ok := o.(disabled); ok {
 			return 1
@@ -174,6 +171,9 @@ func (r *Retry) maxAttempts(call *hauberk.Call) int {
 func (r *Retry) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	if call.Side() == hauberk.ServerSide {
 		return errServer
+	}
+	if call.Kind().ClientStreams() && r.config.MaxReplayBytes == 0 {
+		return next(ctx, call)
 	}
 	attempts := r.maxAttempts(call)
 	if attempts > 1 && r.config.MaxReplayBytes > 0 {

@@ -1,0 +1,85 @@
+package contract_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync/atomic"
+
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+)
+
+// told is what a validator or a token source says: a text, or an error.
+type told struct {
+	text string
+	err  error
+}
+
+// UnmarshalJSON reads "text" or {"error_code": …, "error_details": …}.
+func (t *told) UnmarshalJSON(raw []byte) error {
+	if json.Unmarshal(raw, &t.text) == nil {
+		return nil
+	}
+	var failure struct {
+		Code    codeNamed `json:"error_code"`
+		Details string    `json:"error_details"`
+	}
+	if err := decode(raw, &failure); err != nil {
+		return err
+	}
+	t.err = status.Error(failure.Code.code(), failure.Details)
+	return nil
+}
+
+type serverAuthConfig struct {
+	head
+
+	Tokens map[string]told `json:"tokens"`
+	Exempt []string        `json:"exempt"`
+}
+
+// newServerAuth makes authn for a server.
+func newServerAuth(_ *world, c serverAuthConfig) (part, error) {
+	validate := func(_ context.Context, token string) (*authn.Identity, error) {
+		said, known := c.Tokens[token]
+		switch {
+		case !known:
+			return nil, authn.ErrInvalidToken
+		case said.err != nil:
+			return nil, said.err
+		default:
+			return &authn.Identity{Subject: said.text}, nil
+		}
+	}
+	p := linked(authn.New(validate, authn.Config{Public: c.Exempt}))
+	if len(c.Exempt) > 0 {
+		p.settings = []hauberk.Interceptor{hauberk.Public(c.Exempt...)}
+	}
+	return p, nil
+}
+
+type clientAuthConfig struct {
+	head
+
+	Tokens []told `json:"tokens"`
+}
+
+// newClientAuth makes authn for a client. The n-th time that it is asked the source
+// gives the n-th token, and then the last one again.
+func newClientAuth(_ *world, c clientAuthConfig) (part, error) {
+	if len(c.Tokens) == 0 {
+		return part{}, errors.New("it has no tokens")
+	}
+	var used atomic.Int64
+	source := func(context.Context) (string, error) {
+		n := used.Add(1)
+		said := c.Tokens[min(n, int64(len(c.Tokens)))-1]
+		return said.text, said.err
+	}
+	p := linked(authn.NewClient(source, authn.ClientConfig{}))
+	p.snapshot = func() any { return map[string]int64{"tokens_used": used.Load()} }
+	return p, nil
+}

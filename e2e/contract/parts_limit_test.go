@@ -1,0 +1,64 @@
+package contract_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
+)
+
+type rateLimitConfig struct {
+	head
+
+	Limit     int     `json:"limit"`
+	WindowMS  float64 `json:"window_ms"`
+	Algorithm string  `json:"algorithm"`
+	Key       string  `json:"key"`
+	Burst     int     `json:"burst"`
+}
+
+// newRateLimit makes ratelimit, with the defaults of the scenarios: a sliding window
+// of a minute, by user.
+func newRateLimit(w *world, c rateLimitConfig) (part, error) {
+	by, err := limitKey(cmp.Or(c.Key, "user"))
+	if err != nil {
+		return part{}, err
+	}
+	config := ratelimit.Config{Limit: c.Limit, Per: cmp.Or(millis(c.WindowMS), time.Minute), By: by}
+	switch c.Algorithm {
+	case "", "sliding_window":
+		config.Algorithm = ratelimit.SlidingWindow
+	case "fixed_window":
+		config.Algorithm = ratelimit.FixedWindow
+	case "token_bucket":
+		config.Algorithm, config.Burst = ratelimit.GCRA, c.Burst
+	default:
+		return part{}, fmt.Errorf("the algorithm %q is not known", c.Algorithm)
+	}
+	return linked(ratelimit.New(config, ratelimit.WithClock(w.clock.now))), nil
+}
+
+// limitKey returns what the calls of a limit share. The user is read without a claim
+// about the order of the chain: scenarios have limits by user without authentication.
+func limitKey(name string) (ratelimit.Key, error) {
+	header, isMetadata := strings.CutPrefix(name, "metadata:")
+	switch {
+	case isMetadata:
+		return ratelimit.ByMetadata(header), nil
+	case name == "method":
+		return ratelimit.ByMethod(), nil
+	case name == "global":
+		return ratelimit.Together(), nil
+	case name == "user":
+		return ratelimit.By("user", func(_ context.Context, call *hauberk.Call) (string, bool) {
+			return authn.User.From(call)
+		}), nil
+	default:
+		return ratelimit.Key{}, fmt.Errorf("the key %q is not known", name)
+	}
+}

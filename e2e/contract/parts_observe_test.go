@@ -1,0 +1,169 @@
+package contract_test
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"strings"
+	"sync"
+
+	"google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/logging"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
+)
+
+type requestIDConfig struct {
+	head
+
+	IDs            []string `json:"ids"`
+	Header         string   `json:"header"`
+	Echo           *bool    `json:"echo"`
+	AcceptIncoming *bool    `json:"accept_incoming"`
+}
+
+// newRequestID makes requestid. Ids are made in the order of the list, and then of
+// requestid's own.
+func newRequestID(_ *world, c requestIDConfig) (part, error) {
+	var mu sync.Mutex
+	ids := c.IDs
+	generate := func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(ids) == 0 {
+			return requestid.UUIDv7()
+		}
+		id := ids[0]
+		ids = ids[1:]
+		return id
+	}
+	config := requestid.Config{
+		Header: c.Header, NoEcho: c.Echo != nil && !*c.Echo,
+		IgnoreIncoming: c.AcceptIncoming != nil && !*c.AcceptIncoming,
+	}
+	return linked(requestid.New(config, requestid.WithGenerator(generate))), nil
+}
+
+// newLogging makes logging, with records to the journal.
+func newLogging(w *world, _ head) (part, error) {
+	return linked(logging.New(logging.Config{Start: true},
+		logging.WithLogger(slog.New(recorder{journal: w.journal})),
+		logging.State("request_id", requestid.Key), logging.State("user_id", authn.User),
+	)), nil
+}
+
+// recorder is a slog.Handler that turns the records of package logging into those
+// of outcomes.
+type recorder struct {
+	journal *journal
+	attrs   map[string]slog.Value
+}
+
+// Enabled wants everything.
+func (r recorder) Enabled(context.Context, slog.Level) bool { return true }
+
+// WithGroup is for loggers that group; package logging does not.
+func (r recorder) WithGroup(string) slog.Handler { return r }
+
+// WithAttrs adds to what every record has.
+func (r recorder) WithAttrs(attrs []slog.Attr) slog.Handler {
+	all := make(map[string]slog.Value, len(r.attrs)+len(attrs))
+	maps.Copy(all, r.attrs)
+	for _, a := range attrs {
+		all[a.Key] = a.Value
+	}
+	return recorder{r.journal, all}
+}
+
+// Handle notes a record.
+func (r recorder) Handle(ctx context.Context, said slog.Record) error {
+	var own []slog.Attr
+	said.Attrs(func(a slog.Attr) bool {
+		own = append(own, a)
+		return true
+	})
+	all := r.WithAttrs(own).(recorder).attrs
+	call := hauberk.FromContext(ctx)
+	body := map[string]any{
+		"side":   all[logging.KeySide].String(),
+		"event":  "start",
+		"method": "/" + all[logging.KeyService].String() + "/" + all[logging.KeyMethod].String(),
+		"kind":   recordedKind(call, all[logging.KeyKind].String()),
+	}
+	if call.Side() == hauberk.ServerSide {
+		body["request_id"] = textOr(all, "request_id", "unknown")
+		body["user_id"] = textOr(all, "user_id", "anonymous")
+	}
+	if said.Message == logging.MessageEnded {
+		body["event"] = "end"
+		body["code"] = recordedCode(all[logging.KeyCode].String())
+		body["sent"], body["received"] = all[logging.KeySent].Int64(), all[logging.KeyReceived].Int64()
+	}
+	r.journal.record(idOf(ctx, call), call.Side(), body)
+	return nil
+}
+
+func textOr(attrs map[string]slog.Value, key, otherwise string) string {
+	if v, ok := attrs[key]; ok {
+		return v.String()
+	}
+	return otherwise
+}
+
+// recordedKind turns "client_stream" into "stream_unary". grpcio does not know the
+// kind of a method that no service has.
+func recordedKind(call *hauberk.Call, said string) string {
+	if call.Side() == hauberk.ServerSide && !call.Method().Known() {
+		return "unknown"
+	}
+	for _, k := range kindNames {
+		if k.kind.String() == said {
+			return k.name
+		}
+	}
+	return said
+}
+
+// recordedCode turns grpc-go's name of a code into gRPC's own.
+func recordedCode(said string) string {
+	for n := range code.Code_name {
+		if codes.Code(n).String() == said {
+			return codeName(codes.Code(n))
+		}
+	}
+	return strings.ToUpper(said)
+}
+
+// newMetrics makes metrics.
+func newMetrics(_ *world, _ head) (part, error) {
+	calls := metrics.New(metrics.Config{ExactMessages: true})
+	p := linked(calls)
+	p.snapshot = func() any { return countsOf(calls.Snapshot().Server) }
+	return p, nil
+}
+
+// methodCounts is what outcomes have of a method's metrics.
+type methodCounts struct {
+	Requests     uint64        `json:"requests"`
+	Errors       uint64        `json:"errors"`
+	Codes        metrics.Codes `json:"codes"`
+	Received     uint64        `json:"received"`
+	Sent         uint64        `json:"sent"`
+	LatencyCount uint64        `json:"latency_count"` // how many latencies there are: one for each call that has ended
+	InFlight     uint64        `json:"in_flight"`
+}
+
+func countsOf(side metrics.SideSnapshot) map[string]methodCounts {
+	all := make(map[string]methodCounts, len(side.Methods))
+	for name, m := range side.Methods {
+		all[name] = methodCounts{
+			Requests: m.Calls, Errors: m.Errors, Codes: m.Codes, Received: m.Received, Sent: m.Sent,
+			LatencyCount: m.Ended, InFlight: m.InFlight,
+		}
+	}
+	return all
+}

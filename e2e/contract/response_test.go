@@ -1,0 +1,93 @@
+package contract_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+
+	pb "github.com/hauberk-rpc/hauberk/e2e/contract/oraclepb"
+)
+
+// open takes up a call with its first request.
+func (v *serving) open(req *pb.Req) error { return v.begin(req.GetScript()) }
+
+// openAndDelay does so for methods that stream responses.
+func (v *serving) openAndDelay(req *pb.Req) error {
+	if err := v.open(req); err != nil {
+		return err
+	}
+	v.delay(v.script.GetDelayMs())
+	v.fail = v.fails.next(v.script)
+	return nil
+}
+
+// sender is a stream of responses.
+type sender interface{ Send(resp *pb.Resp) error }
+
+// respond sends response number i, or fails in its place.
+func (v *serving) respond(stream sender, msg string, i uint32) error {
+	if v.fail && i == v.script.GetFailAfter() {
+		return v.failure()
+	}
+	return v.send(stream, msg, i)
+}
+
+// send sends response number i, after the delay between responses.
+func (v *serving) send(stream sender, msg string, i uint32) error {
+	if i > 0 && !v.delay(v.script.GetEachDelayMs()) {
+		return v.ctx.Err()
+	}
+	return stream.Send(v.response(msg, i))
+}
+
+// response makes a response.
+func (v *serving) response(msg string, i uint32) *pb.Resp {
+	resp := &pb.Resp{
+		Msg: msg, Index: i, Count: v.count, PayloadBytes: v.bytes, PayloadSha256: v.sum.text(),
+		State: v.told.State, Payload: payload(int(v.script.GetPayloadSize()), int(i)), DeadlineMs: -1,
+	}
+	if deadline, ok := v.ctx.Deadline(); ok {
+		resp.DeadlineMs = time.Until(deadline).Milliseconds()
+	}
+	if v.script.GetEchoMetadata() {
+		md, _ := metadata.FromIncomingContext(v.ctx)
+		resp.Metadata = echoed(md)
+	}
+	return resp
+}
+
+// payload returns bytes of a pattern, which repeats after 4096.
+func payload(size, index int) []byte {
+	out := make([]byte, size)
+	for i := range out {
+		out[i] = byte((i%4096*31 + index) % 251)
+	}
+	return out
+}
+
+// echoed returns the request metadata that a response repeats.
+func echoed(md metadata.MD) (out []*pb.Header) {
+	for _, key := range keys(md, nil) {
+		own := strings.HasPrefix(key, "x-") && key != callIDKey && key != "x-log-key"
+		if !own && key != "authorization" && key != "traceparent" {
+			continue
+		}
+		for _, v := range md[key] {
+			out = append(out, &pb.Header{Key: key, Value: []byte(v)})
+		}
+	}
+	return out
+}
+
+// sum is a running SHA-256.
+type sum struct{ hash.Hash }
+
+func newSum() sum { return sum{sha256.New()} }
+
+func (s sum) add(b []byte) { _, _ = s.Write(b) } // a hash takes everything
+
+func (s sum) text() string { return hex.EncodeToString(s.Sum(nil)) }
