@@ -44,7 +44,7 @@ func WithLevel(level func(call *hauberk.Call, code codes.Code) slog.Level) Optio
 // concurrent use.
 func WithClock(now func() time.Time) Option {
 	return option(func(x *Interceptor) {
-		x.now = now
+		x.now, x.since = now, func(t time.Time) time.Duration { return now().Sub(t) }
 		if now == nil {
 			x.failf("WithClock was given a nil function")
 		}

@@ -84,7 +84,7 @@ func (x *Interceptor) end(ctx context.Context, call *hauberk.Call, b beginning, 
 	if !logger.Enabled(ctx, level) {
 		return
 	}
-	now := x.now()
+	duration := x.since(b.at)
 	handlers := &x.good
 	var space [20]slog.Attr // on the stack: a record holds copies
 	list := space[:0]
@@ -95,14 +95,14 @@ func (x *Interceptor) end(ctx context.Context, call *hauberk.Call, b beginning, 
 	}
 	list = x.appendPeer(list, call)
 	list = append(list,
-		slog.Duration(KeyDuration, now.Sub(b.at)),
+		slog.Duration(KeyDuration, duration),
 		slog.Int64(KeySent, call.Sent()),
 		slog.Int64(KeyReceived, call.Received()))
 	list = b.appendDeadline(list)
 	list = x.appendStates(list, call)
 	list = appendDecisions(list, call)
 	list = appendFields(list, call)
-	r := slog.NewRecord(now, level, MessageEnded, 0)
+	r := slog.NewRecord(b.at.Add(duration), level, MessageEnded, 0)
 	r.AddAttrs(list...)
 	_ = handlers.handler(logger, call).Handle(ctx, r) // as above
 }
