@@ -102,7 +102,8 @@ func (c *Call) Kind() Kind { return c.kind }
 
 // Sent returns how many messages this side has sent so far: on a client those
 // of the current attempt, on a server all. A response that is held until the
-// chain has returned counts. Safe for concurrent use where the sending side
+// chain has returned counts, and the request of a unary call on a client once the
+// call is made, which grpc-go may do without sending it. Safe for concurrent use where the sending side
 // streams.
 func (c *Call) Sent() int64 {
 	if c.side == ServerSide && !c.kind.ServerStreams() {
