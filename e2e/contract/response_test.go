@@ -36,10 +36,14 @@ func (v *serving) respond(stream sender, msg string, i uint32) error {
 	return v.send(stream, msg, i)
 }
 
-// send sends response number i, after the delay between responses.
+// send sends response number i, after the delay between responses. Nothing is sent
+// in a call that is over, as grpcio asks its handlers for nothing more.
 func (v *serving) send(stream sender, msg string, i uint32) error {
-	if i > 0 && !v.delay(v.script.GetEachDelayMs()) {
-		return v.ctx.Err()
+	if i > 0 {
+		v.delay(v.script.GetEachDelayMs())
+	}
+	if err := v.ctx.Err(); err != nil {
+		return err
 	}
 	return stream.Send(v.response(msg, i))
 }
