@@ -41,7 +41,7 @@ func (c *Call) applyOnWayOut(more *extra, m *mark, err error) error {
 // setReplies holds replies of a method with server streaming, in place of others.
 func (c *Call) setReplies(msgs []any) {
 	c.lazy().replies = msgs
-	c.replied.Store(int32(len(msgs))) //nolint:gosec // a few
+	c.replied.Store(int32(len(msgs)))
 }
 
 // outward passes what is held through the hooks registered since m.

@@ -4,6 +4,8 @@ package quantile
 // 6 bits of an entry are the number of bucket edges at or below the start of its
 // cell; the lower 26 bits are so chosen that adding the mantissa's lower 26
 // carries at the one edge that may lie inside. TestCells derives it anew.
+//
+//nolint:gochecknoglobals // a table that is only read
 var cells = [1 << cellBits]uint32{
 	0x00000000, 0x0157c524, 0x04000000, 0x068338f9, 0x08000000, 0x0b813477,
 	0x0c5088eb, 0x10000000, 0x10efffc1, 0x14000000, 0x155e5a55, 0x18000000,
