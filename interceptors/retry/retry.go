@@ -172,6 +172,7 @@ func (r *Retry) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.
 	if call.Side() == hauberk.ServerSide {
 		return errServer
 	}
+	Attempt.Set(call, 1)
 	if call.Kind().ClientStreams() && r.config.MaxReplayBytes == 0 {
 		return next(ctx, call)
 	}
