@@ -71,9 +71,15 @@ func (s *shard[S]) remove(e *entry[S]) {
 	}
 }
 
-// renew makes e the entry used last.
+// late is how old a reading of the clock may be: that of a goroutine that was
+// held up. What lies further back is a clock that was set back.
+const late = 10 * time.Second
+
+// renew makes e the entry used last. An old reading does not make it older.
 func (s *shard[S]) renew(e *entry[S], now time.Duration) {
-	e.used.Store(int64(now))
+	if last := e.lastUse(); now > last || last-now > late {
+		e.used.Store(int64(now))
+	}
 	e.older.newer, e.newer.older = e.newer, e.older
 	s.push(e)
 }
