@@ -231,9 +231,11 @@ func (a *attempt) push(msg any) error {
 }
 
 func (a *attempt) sendWire(msg any) error {
+	// Counted first: the answer may end the call before SendMsg returns.
+	a.call.sent.Add(1)
 	err := a.wire.SendMsg(msg)
-	if err == nil {
-		a.call.sent.Add(1)
+	if err != nil {
+		a.call.sent.Add(-1)
 	}
 	return err
 }
