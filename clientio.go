@@ -171,11 +171,9 @@ func (s *clientStream) commit() {
 func (s *clientStream) awaitAttempt(msg any) (*attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current != nil {
-		s.current.busy = msg != nil
-		return s.current, nil
+	if s.current == nil {
+		s.want(msg)
 	}
-	s.want(msg)
 	if !s.started {
 		stop := context.AfterFunc(s.ctx, func() {
 			s.mu.Lock()
@@ -190,8 +188,8 @@ func (s *clientStream) awaitAttempt(msg any) (*attempt, error) {
 		}
 		s.cond.Wait()
 	}
-	if s.current != nil {
-		s.current.busy = msg != nil
+	if s.current != nil && msg != nil { // Header may run beside RecvMsg
+		s.current.busy = true
 	}
 	return s.current, nil
 }
