@@ -38,6 +38,21 @@ func StatusOf(err error) *status.Status {
 	return status.New(code, err.Error())
 }
 
+// CodeOf returns the code of [StatusOf], without the making of a status.
+func CodeOf(err error) codes.Code {
+	if err == nil {
+		return codes.OK
+	}
+	if r := rejectionOf(err); r != nil {
+		return r.code
+	}
+	if st := carriedBy(err); st != nil {
+		return st.Code()
+	}
+	code, _ := plainCode(err)
+	return code
+}
+
 // carrier is an error with a status: a [Rejection], an error of grpc-go.
 type carrier interface {
 	error

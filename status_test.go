@@ -63,7 +63,15 @@ func wantStatus(t *testing.T, st *status.Status, code codes.Code, message string
 
 func TestStatusOf(t *testing.T) {
 	for name, o := range outcomes {
-		t.Run(name, func(t *testing.T) { wantStatus(t, hauberk.StatusOf(o.err), o.code, o.inProcess) })
+		t.Run(name, func(t *testing.T) {
+			wantStatus(t, hauberk.StatusOf(o.err), o.code, o.inProcess)
+			if got := hauberk.CodeOf(o.err); got != o.code {
+				t.Errorf("CodeOf is %s, want %s", got, o.code)
+			}
+		})
+	}
+	if got := hauberk.CodeOf(nil); got != codes.OK {
+		t.Errorf("CodeOf(nil) is %s", got)
 	}
 	if st := hauberk.StatusOf(nil); st.Code() != codes.OK || st.Err() != nil {
 		t.Errorf("StatusOf(nil) is %v", st)
