@@ -55,6 +55,7 @@ func (c *Call) Adopt(attempt *Call) {
 	more := c.lazy()
 	more.incoming = from.incoming
 	c.setReplies(from.replies)
+	more.wire.Store(from.wire.Load())
 }
 
 // Replayable asks, before next, for the messages that the application streams to

@@ -115,8 +115,8 @@ func checkKeys(d Declaration) error {
 	return nil
 }
 
-var errSettingInside = errors.New("Public, ErrorDomain, ExposeErrors and TrustedHops hold for a whole chain: " +
-	"they are arguments of hauberk.New itself")
+var errSettingInside = errors.New("Public, ErrorDomain, ExposeErrors, TrustedHops and WireSizes hold " +
+	"for a whole chain: they are arguments of hauberk.New itself")
 
 var errGuardInWhen = errors.New("it guards whole calls against panics, so it cannot stand under a When: " +
 	"use For or Except")

@@ -68,6 +68,7 @@ type extra struct {
 	incoming  received
 	marks     []mark
 }
+	wire      atomic.Pointer[Wire] // of a client's current attempt
 
 // received is what a client was told besides messages.
 type received struct {
@@ -231,12 +232,12 @@ func (c *Call) AddOptions(opts ...grpc.CallOption) {
 	c.opts = append(slices.Clip(c.opts), opts...)
 }
 
-// Target returns what the connection of a call on a client was made for, such as
-// "dns:///shop:50051". It is empty on a server, and for connections that are not
-// grpc-go's.
+// Target returns what the connection of a call on a client was made for, in
+// grpc-go's canonical form, such as "dns:///shop:50051". It is empty on a server,
+// and for connections that are not grpc-go's.
 func (c *Call) Target() string {
 	if end, ok := c.end.(caller); ok && end.conn() != nil {
-		return end.conn().Target()
+		return end.conn().CanonicalTarget()
 	}
 	return ""
 }

@@ -17,6 +17,7 @@ type Chain struct {
 	public       []pattern
 	domain       string
 	exposeErrors bool
+	wireSizes    bool
 	trusted      []netip.Prefix
 
 	mu     sync.Mutex

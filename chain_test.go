@@ -57,7 +57,7 @@ func always(*hauberk.Call) bool { return true }
 
 const (
 	wantPattern = `want "package.Service/Method", "package.Service/*" or "*"`
-	wholeChain  = `Public, ErrorDomain, ExposeErrors and TrustedHops hold for a whole chain: ` +
+	wholeChain  = `Public, ErrorDomain, ExposeErrors, TrustedHops and WireSizes hold for a whole chain: ` +
 		`they are arguments of hauberk.New itself`
 )
 

@@ -21,10 +21,14 @@ import (
 // outside.
 func (c *Chain) DialOptions(opts ...grpc.DialOption) []grpc.DialOption {
 	c.check("DialOptions")
-	return append([]grpc.DialOption{
+	own := []grpc.DialOption{
 		grpc.WithChainUnaryInterceptor(c.UnaryClientInterceptor()),
 		grpc.WithChainStreamInterceptor(c.StreamClientInterceptor()),
-	}, opts...)
+	}
+	if h := c.StatsHandler(ClientSide); h != nil {
+		own = append(own, grpc.WithStatsHandler(h))
+	}
+	return append(own, opts...)
 }
 
 // ClientConn puts the chain in front of a connection, as intercept_channel does
@@ -150,7 +154,7 @@ func (u *clientUnary) finish(ctx context.Context, call *Call) error {
 		opts = call.capturing(opts)
 	}
 	call.sent.Store(1)
-	if err := u.invoker(ctx, call.method.full, call.request, reply, u.cc, opts...); err != nil {
+	if err := u.invoker(call.measure(ctx), call.method.full, call.request, reply, u.cc, opts...); err != nil {
 		return err
 	}
 	call.response = reply

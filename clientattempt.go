@@ -37,6 +37,7 @@ type attempt struct {
 
 // init prepares an attempt with what the links have made of the call.
 func (a *attempt) init(ctx context.Context, s *clientStream, call *Call, open opener) {
+	ctx = call.measure(ctx)
 	a.stream, a.call, a.ctx, a.opts, a.method = s, call, ctx, call.opts, call.method.full
 	a.request, a.opener = call.request, open
 	a.over = make(chan struct{})

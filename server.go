@@ -63,14 +63,18 @@ func (s *Server) Serve(lis net.Listener) error {
 // interceptor of grpc-go. See [Chain.NewServer] for the limits that are set.
 func (c *Chain) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
 	c.check("ServerOptions")
-	return append([]grpc.ServerOption{
+	own := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(c.UnaryServerInterceptor()),
 		grpc.ChainStreamInterceptor(c.StreamServerInterceptor()),
 		grpc.UnknownServiceHandler(c.serveUnknown),
 		grpc.MaxConcurrentStreams(defaultMaxStreams),
 		grpc.MaxHeaderListSize(defaultMaxHeaderList),
 		grpc.NumStreamWorkers(streamWorkers()),
-	}, opts...)
+	}
+	if h := c.StatsHandler(ServerSide); h != nil {
+		own = append(own, grpc.StatsHandler(h))
+	}
+	return append(own, opts...)
 }
 
 // streamWorkers is how many goroutines a server keeps for its calls. A chain is

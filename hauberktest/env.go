@@ -63,6 +63,9 @@ func Start(t testing.TB, setup Setup) *Env {
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 	}
+	if h := orEmpty(setup.Client).StatsHandler(hauberk.ClientSide); h != nil {
+		dial = append(dial, grpc.WithStatsHandler(h))
+	}
 	conn, err := grpc.NewClient("passthrough:///bufconn", append(dial, setup.DialOptions...)...)
 	if err != nil {
 		t.Fatalf("hauberktest: %v", err)
