@@ -45,6 +45,7 @@ func (c *Call) Adopt(attempt *Call) {
 	if attempt == nil || attempt == c || attempt.state() != c.state() {
 		return
 	}
+	c.noteEntered(attempt.where())
 	c.response = attempt.response
 	c.sent.Store(attempt.sent.Load())
 	c.received.Store(attempt.received.Load())
@@ -54,8 +55,8 @@ func (c *Call) Adopt(attempt *Call) {
 	}
 	more := c.lazy()
 	more.incoming = from.incoming
-	c.setReplies(from.replies)
 	more.wire.Store(from.wire.Load())
+	c.setReplies(from.replies)
 }
 
 // Replayable asks, before next, for the messages that the application streams to

@@ -74,7 +74,7 @@ func (b *builder) addLink(x Interceptor, l link) {
 		l.interceptor = &shadowLink{s, l.decl.Name}
 	}
 	if len(l.conditions) > 0 {
-		l.interceptor = &conditional{l.conditions, l.interceptor}
+		l.interceptor = &conditional{l.conditions, l.interceptor, l.decl.Decides}
 	}
 	b.chain.links = append(b.chain.links, &l)
 }

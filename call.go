@@ -31,7 +31,9 @@ type Call struct {
 
 	sent, received atomic.Int64
 	flow           atomic.Uint64 // a flow
+	abstained      atomic.Uint64 // which deciding links did not decide, by place
 	replied        atomic.Int32  // how many replies of a method with server streaming are held
+	entered        atomic.Int32  // how many links an earlier attempt, or the call that is over, has entered
 
 	side    Side
 	kind    Kind // the method's, which SetMethod leaves
@@ -62,13 +64,13 @@ type extra struct {
 	hooks
 
 	slots     []slot
-	decisions []Decision
+	decisions decisions
 	replies   []any // of methods with server streaming
 	layers    []layer
 	incoming  received
+	wire      atomic.Pointer[Wire] // of a client's current attempt
 	marks     []mark
 }
-	wire      atomic.Pointer[Wire] // of a client's current attempt
 
 // received is what a client was told besides messages.
 type received struct {

@@ -30,9 +30,21 @@ type Decision struct {
 	Shadow bool
 }
 
-// Decide records a verdict. Inside [Shadow] it is recorded as not enforced. Safe
-// for concurrent use.
+// decisions are the verdicts that links recorded. They are only added to.
+type decisions struct {
+	list  []Decision
+	links []int32 // for each the place of its link in the plan, or -1
+}
+
+// Decide records a verdict. Inside [Shadow] it is recorded as not enforced. A
+// decision without a Link gets the name of the link that is running ([Named], or
+// that of its Declaration), which a hook has to give itself. Safe for concurrent
+// use.
+//
+// To admit a call a link need not record anything, and to refuse it no more than
+// return a [Rejection] in place of calling next: see [Call.Decisions].
 func (c *Call) Decide(d Decision) {
+	at := c.decider(&d)
 	root := c.state()
 	more := root.lazy()
 	root.mu.Lock()
@@ -41,12 +53,53 @@ func (c *Call) Decide(d Decision) {
 		d.Shadow = true
 		run.recorded = run.recorded || d.Verdict == Refused
 	}
-	more.decisions = append(more.decisions, d)
+	more.decisions.list = append(more.decisions.list, d)
+	more.decisions.links = append(more.decisions.links, at)
 }
 
-// Decisions returns the verdicts recorded so far, in their order. Safe for
-// concurrent use.
-func (c *Call) Decisions() []Decision {
+// decider returns the place of the link that decides, or -1, and names it where
+// the decision does not. A hook may run while another link does.
+func (c *Call) decider(d *Decision) int32 {
+	at := c.runningLink()
+	switch {
+	case at >= 0 && d.Link == "":
+		d.Link = c.plan.links[at].decl.Name
+	case at < 0 || d.Link != c.plan.links[at].decl.Name:
+		if named := c.plan.linkNamed(d.Link); named >= 0 {
+			return named
+		}
+	}
+	return at
+}
+
+// runningLink returns the place of the link that is running, or -1 within hooks
+// and the handler.
+func (c *Call) runningLink() int32 {
+	at := c.where()
+	if at == over || at.depth() == 0 || int(at.depth()) > len(c.plan.links) {
+		return -1
+	}
+	return at.depth() - 1
+}
+
+func (p *plan) linkNamed(name string) int32 {
+	return int32(slices.IndexFunc(p.links, func(l *link) bool { return l.decl.Name == name }))
+}
+
+// Abstain says, before next, that a link that decides ([Declaration.Decides]) does
+// not decide on this call, which it lets pass. It counts for the first 64 links of
+// a chain. Safe for concurrent use.
+func (c *Call) Abstain() {
+	if at := c.runningLink(); at >= 0 && at < 64 {
+		c.state().abstained.Or(1 << at)
+	}
+}
+
+// Recorded returns the verdicts that links recorded, in the order in which they
+// did, without those of links that just let the call pass: in practice the
+// refusals, enforced or not. It costs no allocation, and the result is not to be
+// changed. Safe for concurrent use.
+func (c *Call) Recorded() []Decision {
 	root := c.state()
 	more := root.more.Load()
 	if more == nil {
@@ -54,5 +107,84 @@ func (c *Call) Decisions() []Decision {
 	}
 	root.mu.Lock()
 	defer root.mu.Unlock()
-	return slices.Clone(more.decisions)
+	return slices.Clip(more.decisions.list)
+}
+
+// Decisions returns the verdicts on the call so far, in the order of the links, and
+// of one link in the order of time: those that were recorded, and one that allowed
+// the call for each deciding link ([Declaration.Decides]) that called next and
+// recorded nothing, unless it abstained or stands under a [When] that does not
+// hold. What hooks recorded under names that no link has stands last. The result
+// is the caller's. Safe for concurrent use.
+func (c *Call) Decisions() []Decision {
+	recorded, links := c.recorded()
+	passed := c.passed()
+	var all []Decision
+	for i := range c.plan.links {
+		before := len(all)
+		all = appendOf(all, recorded, links, int32(i))
+		if len(all) == before && c.hasAllowed(i, passed) {
+			l := c.plan.links[i]
+			all = append(all, Decision{Link: l.decl.Name, Verdict: Allowed, Shadow: l.shadow})
+		}
+	}
+	return appendOf(all, recorded, links, -1)
+}
+
+func (c *Call) recorded() (list []Decision, links []int32) {
+	root := c.state()
+	more := root.more.Load()
+	if more == nil {
+		return nil, nil
+	}
+	root.mu.Lock()
+	defer root.mu.Unlock()
+	return more.decisions.list, more.decisions.links
+}
+
+func appendOf(all, recorded []Decision, links []int32, at int32) []Decision {
+	for k, d := range recorded {
+		if links[k] == at {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// passed returns how many links have called next, in any attempt.
+func (c *Call) passed() int {
+	reached := c.state().entered.Load()
+	if at := c.where(); at != over {
+		reached = max(reached, at.reached())
+	}
+	return int(reached) - 1 // the one that was entered last has not
+}
+
+// hasAllowed reports whether link i let the call pass by a decision.
+func (c *Call) hasAllowed(i, passed int) bool {
+	return i < passed && c.plan.links[i].decl.Decides && (i >= 64 || c.state().abstained.Load()&(1<<i) == 0)
+}
+
+// noteEntered keeps how far an attempt has come.
+func (c *Call) noteEntered(at flow) {
+	root := c.state()
+	if at != over && at.reached() > root.entered.Load() {
+		root.entered.Store(at.reached())
+	}
+}
+
+// noteRefusal records the refusal of the link at place i, which has returned err
+// without calling next, unless it has recorded one.
+func (c *Call) noteRefusal(i int32, err error) {
+	r := rejectionOf(err)
+	if r == nil || int(i) >= len(c.plan.links) {
+		return // the handler is no link
+	}
+	recorded, links := c.recorded()
+	for k, d := range recorded {
+		if links[k] == i && d.Verdict == Refused {
+			return
+		}
+	}
+	c.Decide(Decision{Verdict: Refused, Reason: r.reason})
 }

@@ -211,7 +211,7 @@ func ExampleShadow() {
 	trial := hauberk.Shadow(&allowList{names: []string{"alice"}})
 	printing := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
-		for _, d := range call.Decisions() {
+		for _, d := range call.Recorded() {
 			fmt.Println(d.Link, d.Verdict, d.Reason, "in shadow:", d.Shadow)
 		}
 		return err

@@ -78,10 +78,14 @@ func (c *Call) leave(i int32, err error) error {
 	}
 	if err != nil {
 		c.response = nil
+		if c.where().reached() == i+1 {
+			c.noteRefusal(i, err)
+		}
 	}
 	c.fresh = false
 	c.last = err
 	if i == 0 {
+		c.noteEntered(c.where())
 		c.moveTo(over)
 		return err
 	}
@@ -99,6 +103,7 @@ func (c *Call) retry(i int32) (err error, answered bool) {
 	if !c.canAttempt(i) {
 		return c.last, true
 	}
+	c.noteEntered(c.where())
 	c.response = nil
 	c.sent.Store(0)
 	c.received.Store(0)

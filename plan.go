@@ -10,13 +10,14 @@ import (
 // Next that each of them is given, made once.
 type plan struct {
 	chain *Chain
+	links []*link
 	// start runs the whole chain.
 	start Next
 	guard Guard
 }
 
 func newPlan(c *Chain, links []*link) *plan {
-	p := &plan{chain: c}
+	p := &plan{chain: c, links: links}
 	for _, l := range links {
 		if g, ok := l.interceptor.(Guard); ok && p.guard == nil {
 			p.guard = g

@@ -95,11 +95,15 @@ func (c *condition) holds(call *Call) bool {
 type conditional struct {
 	conditions []*condition
 	inner      Interceptor
+	decides    bool
 }
 
 func (c *conditional) Intercept(ctx context.Context, call *Call, next Next) error {
 	for _, when := range c.conditions {
 		if !when.holds(call) {
+			if c.decides {
+				call.Abstain()
+			}
 			return next(ctx, call)
 		}
 	}

@@ -94,6 +94,7 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 		return errServersOnly
 	}
 	if x.public.contains(call.Method()) {
+		call.Abstain()
 		return next(ctx, call)
 	}
 	id, err := x.identify(ctx, call)
@@ -135,7 +136,7 @@ func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identi
 // none.
 func (x *Interceptor) refuse(call *hauberk.Call, err error) error {
 	if isRefusal(carrierIn(err)) {
-		call.Decide(hauberk.Decision{Link: name, Verdict: hauberk.Refused, Reason: hauberk.Reason(err)})
+		call.Decide(hauberk.Decision{Verdict: hauberk.Refused, Reason: hauberk.Reason(err)})
 	}
 	return err
 }

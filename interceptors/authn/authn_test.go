@@ -75,7 +75,7 @@ type witness struct {
 func (w *witness) outer() hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		w.err = next(ctx, call)
-		w.decisions = call.Decisions()
+		w.decisions = call.Recorded()
 		return w.err
 	})
 }

@@ -170,7 +170,7 @@ func (b *Breaker) refuse(call *hauberk.Call, key string, err error) error {
 	if errors.As(err, &refused) && refused.RetryAfter > 0 {
 		options = append(options, hauberk.RetryAfter(refused.RetryAfter))
 	}
-	call.Decide(hauberk.Decision{Link: "breaker", Rule: key, Verdict: hauberk.Refused, Reason: reason})
+	call.Decide(hauberk.Decision{Rule: key, Verdict: hauberk.Refused, Reason: reason})
 	return hauberk.Reject(codes.Unavailable, reason, err.Error(), options...)
 }
 

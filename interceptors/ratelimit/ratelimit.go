@@ -92,6 +92,7 @@ func (l *Limiter) Declare() hauberk.Declaration {
 // Intercept lets the call pass if its key has a permit left, and takes it.
 func (l *Limiter) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	if !l.config.ChargeUnknown && !call.Method().Known() {
+		call.Abstain()
 		return next(ctx, call)
 	}
 	if wait, why := l.take(ctx, call); wait > 0 {
@@ -122,7 +123,7 @@ type refusal struct {
 
 func newRefusal(kind, rule string) refusal {
 	return refusal{
-		decision: hauberk.Decision{Link: name, Rule: rule, Verdict: hauberk.Refused, Reason: Reason},
+		decision: hauberk.Decision{Rule: rule, Verdict: hauberk.Refused, Reason: Reason},
 		quota:    hauberk.QuotaViolation(kind, message),
 	}
 }

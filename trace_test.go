@@ -1,0 +1,145 @@
+package hauberk_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+)
+
+func deciding(name string, f hauberk.Func) hauberk.Interceptor {
+	return &declared{f, hauberk.Declaration{Name: name, Decides: true}}
+}
+
+func turnDown(context.Context, *hauberk.Call, hauberk.Next) error { return errLimits }
+
+// TestDecisionTrace has what each kind of link says of a call that the last one
+// refuses, without any of them recording it.
+func TestDecisionTrace(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		seen, recorded := make(decisions, 1), make(decisions, 1)
+		never := func(*hauberk.Call) bool { return false }
+		abstaining := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.Abstain()
+			return next(ctx, call)
+		})
+		hooked := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.OnSend(func(msg any, emit func(any) error) error {
+				call.Decide(hauberk.Decision{Link: "by message", Rule: "size"})
+				return emit(msg)
+			})
+			return next(ctx, call)
+		})
+		env := c.Start(t, seen.link(), hauberk.Func(
+			func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				err := next(ctx, call)
+				recorded <- slices.Clone(call.Recorded())
+				return err
+			}),
+			hauberk.Func(idle), // does not decide
+			deciding("quota", idle),
+			hauberk.Named("trial", hauberk.Shadow(deciding("quota", idle))),
+			hauberk.Shadow(deciding("second trial", turnDown)),
+			hauberk.When(never, deciding("sometimes", turnDown)),
+			deciding("not asked", abstaining),
+			deciding("by message", hooked),
+			hauberk.Named("last", deciding("limit", turnDown)),
+			deciding("never reached", idle),
+		)
+		wantCode(t, env.Call(t.Context()).Err, codes.ResourceExhausted)
+		shadow := hauberk.Decision{Link: "second trial", Verdict: hauberk.Refused, Reason: "LIMITED", Shadow: true}
+		refused := hauberk.Decision{Link: "last", Verdict: hauberk.Refused, Reason: "LIMITED"}
+		want := []hauberk.Decision{
+			{Link: "quota"},
+			{Link: "trial", Shadow: true},
+			shadow,
+			{Link: "by message"},
+			refused,
+		}
+		wantRecorded := []hauberk.Decision{shadow, refused}
+		if c.Side == hauberk.ClientSide && !c.Kind.ClientStreams() {
+			// The single request of a client passes the hooks on the way in.
+			want[3].Rule = "size"
+			wantRecorded = []hauberk.Decision{shadow, want[3], refused}
+		}
+		if got := <-recorded; !slices.Equal(got, wantRecorded) {
+			t.Errorf("recorded:\n got %+v\nwant %+v", got, wantRecorded)
+		}
+		if got := <-seen; !slices.Equal(got, want) {
+			t.Errorf("decisions:\n got %+v\nwant %+v", got, want)
+		}
+	})
+}
+
+// TestDecisionsAfterTheEnd reads the trace of a call that is over.
+func TestDecisionsAfterTheEnd(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		calls := make(chan *hauberk.Call, 1)
+		env := c.Start(t, hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			calls <- call
+			return next(ctx, call)
+		}), deciding("quota", idle))
+		wantCode(t, env.Call(t.Context()).Err, codes.OK)
+		env.Server.GracefulStop()
+		if got := (<-calls).Decisions(); !slices.Equal(got, []hauberk.Decision{{Link: "quota"}}) {
+			t.Errorf("decisions %+v", got)
+		}
+	})
+}
+
+// TestDecisionTraceOfAttempts has a link that lets the first attempt pass and
+// refuses the second.
+func TestDecisionTraceOfAttempts(t *testing.T) {
+	for _, beside := range []bool{false, true} {
+		again := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			_ = next(ctx, call)
+			if !beside {
+				return next(ctx, call)
+			}
+			attempt := call.Attempt()
+			defer call.Adopt(attempt)
+			return next(ctx, attempt)
+		})
+		attempts := 0
+		second := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			attempts++
+			if attempts == 2 {
+				return errLimits
+			}
+			_ = next(ctx, call)
+			return errDown
+		})
+		seen := make(decisions, 1)
+		chain := hauberk.Must(hauberk.New(seen.link(), again, deciding("second", second), deciding("inner", idle)))
+		wantCode(t, clientCall(chain, hauberk.Unary)(), codes.ResourceExhausted)
+		want := []hauberk.Decision{
+			{Link: "second", Verdict: hauberk.Refused, Reason: "LIMITED"},
+			{Link: "inner"},
+		}
+		if got := <-seen; !slices.Equal(got, want) {
+			t.Errorf("beside %v: decisions %+v", beside, got)
+		}
+	}
+}
+
+// TestRecordedAllocations: metrics and logs ask every call.
+func TestRecordedAllocations(t *testing.T) {
+	call := new(*hauberk.Call)
+	chain := hauberk.Must(hauberk.New(hauberk.Func(
+		func(_ context.Context, c *hauberk.Call, _ hauberk.Next) error {
+			*call = c
+			return errLimits
+		})))
+	_ = unaryHandler(chain)()
+	if got := testing.AllocsPerRun(100, func() {
+		if len((*call).Recorded()) != 1 {
+			t.Error("not recorded")
+		}
+	}); got != 0 {
+		t.Errorf("%v allocations", got)
+	}
+}
