@@ -63,7 +63,7 @@ const (
 type extra struct {
 	hooks
 
-	slots     []slot
+	slots     []*slot
 	decisions decisions
 	replies   []any // of methods with server streaming
 	layers    []layer

@@ -1,6 +1,9 @@
 package hauberk
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // Key names a piece of a call's state, with its type. Make keys once, in package
 // variables; two keys of the same name are different keys.
@@ -16,10 +19,24 @@ type StateKey interface {
 
 type keyID struct{ name string }
 
-// slot is one value of a call's state.
+// slot is one value of a call's state. It is written before the key is stored, and
+// never after.
 type slot struct {
-	key   *keyID
-	value any
+	key   atomic.Pointer[keyID]
+	value any // or a *replaceable
+}
+
+// replaceable is a value that was set more than once.
+type replaceable struct{ atomic.Pointer[any] }
+
+// vacated is the key of a slot whose value has moved.
+var vacated keyID //nolint:gochecknoglobals // an address that is nothing else
+
+func (s *slot) load() any {
+	if r, ok := s.value.(*replaceable); ok {
+		return *r.Load()
+	}
+	return s.value
 }
 
 // NewKey makes a key. The name is for people: it stands in errors and
@@ -46,7 +63,7 @@ func (k Key[T]) Set(call *Call, v T) {
 	if call == nil {
 		panic("hauberk: the key " + k.id.name + " was set on a nil Call; outside of calls there is no state")
 	}
-	call.state().setSlot(slot{k.id, v})
+	call.state().setSlot(k.id, v)
 }
 
 // Get returns the value in the call that ctx belongs to, and whether there is one.
@@ -77,7 +94,7 @@ func (k Key[T]) From(call *Call) (v T, ok bool) {
 
 // keep stores v unless there is a value, and returns what is stored.
 func (k Key[T]) keep(call *Call, v T) T {
-	kept, _ := call.state().keepSlot(slot{k.id, v}).(T)
+	kept, _ := call.state().keepSlot(k.id, v).(T)
 	return kept
 }
 
@@ -88,31 +105,50 @@ func (k Key[T]) check() {
 	}
 }
 
-func (c *Call) setSlot(s slot) {
+// setSlot stores a value. Readers take no lock, so that one that is in a slot is
+// never written over: the first that takes its place moves to a new slot, from
+// where all later ones can.
+func (c *Call) setSlot(key *keyID, v any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if at := c.findSlot(s.key); at != nil {
-		*at = s
+	old := c.findSlot(key)
+	if old == nil {
+		c.addSlot(key, v)
 		return
 	}
-	c.addSlot(s)
-}
-
-func (c *Call) keepSlot(s slot) any {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if at := c.findSlot(s.key); at != nil {
-		return at.value
+	if r, ok := old.value.(*replaceable); ok {
+		r.Store(&v)
+		return
 	}
-	c.addSlot(s)
-	return s.value
+	r := new(replaceable)
+	r.Store(&v)
+	c.addSlot(key, r)
+	old.key.Store(&vacated)
 }
 
-func (c *Call) slot(key *keyID) (any, bool) {
+func (c *Call) keepSlot(key *keyID, v any) any {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if at := c.findSlot(key); at != nil {
-		return at.value, true
+		return at.load()
+	}
+	c.addSlot(key, v)
+	return v
+}
+
+func (c *Call) slot(key *keyID) (any, bool) {
+	for i := range c.slots {
+		switch c.slots[i].key.Load() {
+		case key:
+			return c.slots[i].load(), true
+		case nil:
+			return nil, false // those behind are free too
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at := c.findSlot(key); at != nil {
+		return at.load(), true
 	}
 	return nil, false
 }
@@ -120,28 +156,31 @@ func (c *Call) slot(key *keyID) (any, bool) {
 // findSlot returns the slot of a key, or nil. The lock is held.
 func (c *Call) findSlot(key *keyID) *slot {
 	for i := range c.slots {
-		if c.slots[i].key == key {
+		if c.slots[i].key.Load() == key {
 			return &c.slots[i]
 		}
 	}
 	if more := c.more.Load(); more != nil {
-		for i := range more.slots {
-			if more.slots[i].key == key {
-				return &more.slots[i]
+		for _, s := range more.slots {
+			if s.key.Load() == key {
+				return s
 			}
 		}
 	}
 	return nil
 }
 
-// addSlot stores the value of a key that has none. The lock is held.
-func (c *Call) addSlot(s slot) {
+// addSlot stores the value of a key behind all others. The lock is held.
+func (c *Call) addSlot(key *keyID, v any) {
 	for i := range c.slots {
-		if c.slots[i].key == nil {
-			c.slots[i] = s
+		if s := &c.slots[i]; s.key.Load() == nil {
+			s.value = v
+			s.key.Store(key)
 			return
 		}
 	}
+	s := &slot{value: v}
+	s.key.Store(key)
 	more := c.lazy()
 	more.slots = append(more.slots, s)
 }

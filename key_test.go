@@ -3,6 +3,7 @@ package hauberk_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -184,6 +185,44 @@ func TestStateConcurrently(t *testing.T) {
 		}
 		wg.Wait()
 	})
+}
+
+// TestReplacedStateIsNeverAbsent reads a value, in a slot and beyond the slots,
+// while it is replaced: it is there, and it never goes back.
+func TestReplacedStateIsNeverAbsent(t *testing.T) {
+	keys := make([]hauberk.Key[int], 5)
+	for i := range keys {
+		keys[i] = hauberk.NewKey[int]("k")
+	}
+	for range 200 {
+		stateCall(t, func(_ context.Context, call *hauberk.Call) {
+			for _, k := range keys {
+				k.Set(call, 0)
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				for i := range 20 {
+					for _, k := range keys {
+						k.Set(call, i)
+					}
+				}
+			})
+			for i, k := range keys {
+				wg.Go(func() {
+					for last := 0; last < 19; {
+						got, ok := k.From(call)
+						if !ok || got < last {
+							t.Errorf("key %d: %d, %t after %d", i, got, ok, last)
+							return
+						}
+						last = got
+						runtime.Gosched()
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
 }
 
 // TestStateOfAttempts shares state between a call and its copies.
