@@ -1,6 +1,7 @@
 package hauberk_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -47,6 +48,36 @@ func TestAllocations(t *testing.T) {
 					t.Errorf("the chain makes %v allocations a call, want at most %v", got, c.budget)
 				}
 			})
+		}
+	}
+}
+
+// TestStateAllocations: a pointer goes into a call's state without an allocation,
+// other values take one, and reading takes none.
+func TestStateAllocations(t *testing.T) {
+	account, user := new(account), "alice"
+	with := func(f func(call *hauberk.Call)) float64 {
+		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			f(call)
+			return next(ctx, call)
+		})
+		return allocsOf(t, unaryHandler(hauberk.Must(hauberk.New(link))))
+	}
+	none := with(func(*hauberk.Call) {})
+	for name, c := range map[string]struct {
+		f    func(call *hauberk.Call)
+		want float64
+	}{
+		"a pointer": {func(call *hauberk.Call) { accountKey.Set(call, account) }, 0},
+		"a string":  {func(call *hauberk.Call) { userKey.Set(call, user) }, 1},
+		"read": {func(call *hauberk.Call) {
+			userKey.Set(call, user)
+			_, _ = userKey.From(call)
+			_, _ = accountKey.From(call)
+		}, 1},
+	} {
+		if got := with(c.f) - none; got != c.want {
+			t.Errorf("%s: %v allocations, want %v", name, got, c.want)
 		}
 	}
 }

@@ -32,6 +32,9 @@ type replaceable struct{ atomic.Pointer[any] }
 // vacated is the key of a slot whose value has moved.
 var vacated keyID //nolint:gochecknoglobals // an address that is nothing else
 
+// replace is a function of its own so that only what replaces is allocated.
+func (r *replaceable) replace(v any) { r.Store(&v) }
+
 func (s *slot) load() any {
 	if r, ok := s.value.(*replaceable); ok {
 		return *r.Load()
@@ -116,14 +119,15 @@ func (c *Call) setSlot(key *keyID, v any) {
 		c.addSlot(key, v)
 		return
 	}
-	if r, ok := old.value.(*replaceable); ok {
-		r.Store(&v)
-		return
+	r, moved := old.value.(*replaceable)
+	if !moved {
+		r = new(replaceable)
 	}
-	r := new(replaceable)
-	r.Store(&v)
-	c.addSlot(key, r)
-	old.key.Store(&vacated)
+	r.replace(v)
+	if !moved {
+		c.addSlot(key, r)
+		old.key.Store(&vacated)
+	}
 }
 
 func (c *Call) keepSlot(key *keyID, v any) any {
