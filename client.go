@@ -126,7 +126,7 @@ func (c *Chain) invoke(
 ) error {
 	r, err := c.clientRoute(method, Unary)
 	if err != nil {
-		return status.Error(codes.Internal, err.Error())
+		return unroutable(err, opts)
 	}
 	u := &clientUnary{cc: cc, invoker: invoker, reply: reply}
 	u.call.init(ctx, r, ClientSide, u)
@@ -215,6 +215,18 @@ func (c *Call) takeOptions(opts []grpc.CallOption) *appOptions {
 		c.asks |= asksMetadata
 	}
 	return app
+}
+
+// unroutable ends a call whose method's name cannot be one, as grpc-go does: who
+// waits for the end is told.
+func unroutable(err error, opts []grpc.CallOption) error {
+	err = status.Error(codes.Internal, err.Error())
+	for _, o := range opts {
+		if o, ok := o.(grpc.OnFinishCallOption); ok {
+			o.OnFinish(err)
+		}
+	}
+	return err
 }
 
 func tellsEnd(o grpc.CallOption) bool {

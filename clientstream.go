@@ -5,8 +5,6 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // clientStream is a streaming call on a client, and the stream that the
@@ -54,7 +52,7 @@ func (c *Chain) newStream(
 ) (grpc.ClientStream, error) {
 	r, err := c.clientRoute(method, kindOfStream(desc))
 	if err != nil {
-		return nil, status.Error(codes.Internal, err.Error())
+		return nil, unroutable(err, opts)
 	}
 	s := &clientStream{desc: desc, cc: cc, open: open, start: r.plan.start}
 	s.call.init(ctx, r, ClientSide, s)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/proto"
@@ -104,7 +105,11 @@ func TestMalformedMethods(t *testing.T) {
 			return next(ctx, call)
 		}))
 		for _, name := range []string{"", "/", "//", "Unary", "hauberk.test.v1.TestService/Unary", "/Unary", "/a.B/", "//Unary"} {
-			out := env.Do(t.Context(), name, []*testpb.Request{{}})
+			var told error
+			out := env.Do(t.Context(), name, []*testpb.Request{{}}, grpc.OnFinish(func(err error) { told = err }))
+			if told == nil || told.Error() != out.Err.Error() {
+				t.Errorf("%q: OnFinish was told %v of %v", name, told, out.Err)
+			}
 			wantStatus(t, hauberk.StatusOf(out.Err), codes.Internal,
 				fmt.Sprintf("hauberk: malformed method name %q: want \"/package.Service/Method\"", name))
 		}
