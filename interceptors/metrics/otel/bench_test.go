@@ -1,0 +1,97 @@
+package metricsotel_test
+
+import (
+	"context"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/stats/opentelemetry"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	metricsotel "github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
+)
+
+// passing is a link that does nothing.
+var passing = hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return next(ctx, call)
+})
+
+// BenchmarkServer serves calls without a network: what the metrics cost is the
+// difference to an idle link.
+func BenchmarkServer(b *testing.B) {
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
+		for name, link := range map[string]hauberk.Interceptor{"idle": passing, "otel": recording(b)} {
+			b.Run(kind.String()+"/"+name, func(b *testing.B) {
+				serve := served(chainOf(b, link), kind, &hauberktest.Backend{})
+				b.ReportAllocs()
+				for b.Loop() {
+					_ = serve()
+				}
+			})
+		}
+	}
+}
+
+func recording(b *testing.B) *metricsotel.Metrics {
+	b.Helper()
+	return metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(newRecorder(b)))
+}
+
+// BenchmarkClient makes calls that end at once.
+func BenchmarkClient(b *testing.B) {
+	m := recording(b)
+	for _, c := range []struct {
+		name  string
+		links []hauberk.Interceptor
+	}{
+		{"idle", []hauberk.Interceptor{passing}},
+		{"otel", []hauberk.Interceptor{m}},
+		{"otel in two parts", []hauberk.Interceptor{m.Calls(), m.Attempts()}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			call := called(chainOf(b, c.links...), conn{}, grpc.StaticMethod())
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = call("/shop.v1.Cart/Get")
+			}
+		})
+	}
+}
+
+// BenchmarkBesideGRPC makes unary calls over a connection in memory, recorded on
+// both ends: by nobody, by this package with and without sizes, and by grpc-go's
+// stats/opentelemetry, which has sizes.
+func BenchmarkBesideGRPC(b *testing.B) {
+	options := opentelemetry.Options{MetricsOptions: opentelemetry.MetricsOptions{MeterProvider: newRecorder(b)}}
+	m := recording(b)
+	for _, c := range []struct {
+		name  string
+		chain *hauberk.Chain
+		serve []grpc.ServerOption
+		dial  []grpc.DialOption
+	}{
+		{name: "idle", chain: chainOf(b, passing)},
+		{name: "otel", chain: chainOf(b, m)},
+		{name: "otel and sizes", chain: chainOf(b, hauberk.WireSizes(), m)},
+		{
+			name: "grpc-go", chain: chainOf(b, passing),
+			serve: []grpc.ServerOption{opentelemetry.ServerOption(options)},
+			dial:  []grpc.DialOption{opentelemetry.DialOption(options)},
+		},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			env := hauberktest.Start(b, hauberktest.Setup{
+				Server: c.chain, ServerOptions: c.serve, DialOptions: append(c.dial, c.chain.DialOptions()...),
+			})
+			method, resp, static := hauberktest.FullMethod(hauberk.Unary), new(testpb.Response), grpc.StaticMethod()
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := env.Client.Invoke(b.Context(), method, request, resp, static); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

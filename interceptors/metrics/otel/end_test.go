@@ -1,0 +1,174 @@
+package metricsotel_test
+
+import (
+	"context"
+	"runtime"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	metricsotel "github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
+)
+
+// unwinding are links that do not return.
+var unwinding = map[string]hauberk.Interceptor{
+	"panic": hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { panic("ouch") }),
+	"panic after": hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		_ = next(ctx, call)
+		panic("ouch")
+	}),
+	"goexit": hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+		runtime.Goexit()
+		return nil
+	}),
+	"goexit after": hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		_ = next(ctx, call)
+		runtime.Goexit()
+		return nil
+	}),
+}
+
+// apart runs f on a goroutine of its own and returns what it panicked with.
+func apart(f func()) any {
+	panicked := make(chan any, 1)
+	go func() {
+		defer func() { panicked <- recover() }()
+		f()
+	}()
+	return <-panicked
+}
+
+// A panic and a Goexit pass through, as INTERNAL, and what has begun has ended.
+func TestUnwinding(t *testing.T) {
+	for name, link := range unwinding {
+		t.Run(name, func(t *testing.T) {
+			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+				provider := newRecorder(t)
+				m := metricsotel.New(metricsotel.Config{Enable: ofRetries}, metricsotel.WithMeterProvider(provider))
+				chain := chainOf(t, m.Calls(), m.Attempts(), link)
+				call := served(chain, c.Kind, &hauberktest.Backend{})
+				if c.Side == hauberk.ClientSide {
+					env := hauberktest.Start(t, hauberktest.Setup{Kind: c.Kind, Client: chain})
+					call = func() error { return cell{c}.call(t, env).Err }
+				}
+				panicked := apart(func() { _ = call() })
+				if panics := name[0] == 'p'; panics != (panicked != nil) {
+					t.Errorf("the panic that came through is %v", panicked)
+				}
+				checkPoints(t, provider, cell{c}.once("INTERNAL"))
+			})
+		})
+	}
+}
+
+// Whatever link refuses a call, and whatever the handler makes of it, it is
+// recorded once, with the status that it ended with where the metrics stand.
+func TestOutcomes(t *testing.T) {
+	tests := []struct {
+		name    string
+		backend *hauberktest.Backend
+		links   []hauberk.Interceptor
+		status  string
+	}{
+		{"error of the handler", failing(codes.DataLoss)(), nil, "DATA_LOSS"},
+		{"refused further in", nil, []hauberk.Interceptor{refuse}, "PERMISSION_DENIED"},
+		{"answered further in", nil, []hauberk.Interceptor{answer}, "OK"},
+		{"neither", nil, []hauberk.Interceptor{hauberk.Func(
+			func(context.Context, *hauberk.Call, hauberk.Next) error { return status.Error(99, "what") })}, "UNKNOWN"},
+		{"context error", nil, []hauberk.Interceptor{hauberk.Func(
+			func(context.Context, *hauberk.Call, hauberk.Next) error { return context.DeadlineExceeded })}, "DEADLINE_EXCEEDED"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+				provider, ended := newRecorder(t), make(chan struct{}, 1)
+				m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))
+				env := c.StartWith(t, test.backend, append([]hauberk.Interceptor{signal(ended), m}, test.links...)...)
+				_ = cell{c}.call(t, env)
+				<-ended
+				checkPoints(t, provider, cell{c}.once(test.status))
+			})
+		})
+	}
+}
+
+// A call whose chain refuses it before the metrics is not theirs.
+func TestRefusedFurtherOut(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		provider := newRecorder(t)
+		m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))
+		if out := (cell{c}).call(t, c.Start(t, refuse, m)); status.Code(out.Err) != codes.PermissionDenied {
+			t.Error(out.Err)
+		}
+		checkPoints(t, provider, map[string]map[string]string{})
+	})
+}
+
+// A stream that the application forgets ends with its context, with the sizes of
+// what it has moved.
+func TestAbandonedStream(t *testing.T) {
+	for _, kind := range streams {
+		t.Run(kind.String(), func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			provider, ended := newRecorder(t), make(chan struct{}, 1)
+			m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))
+			chain := chainOf(t, hauberk.WireSizes(), signal(ended), m)
+			env := hauberktest.Start(t, hauberktest.Setup{
+				Kind: kind, DialOptions: chain.DialOptions(),
+				Backend: &hauberktest.Backend{Handle: func(ctx context.Context, _ hauberktest.Stream) error {
+					<-ctx.Done()
+					return ctx.Err()
+				}},
+			})
+			ctx, cancel := context.WithCancel(t.Context())
+			desc := &grpc.StreamDesc{ClientStreams: kind.ClientStreams(), ServerStreams: kind.ServerStreams()}
+			stream, err := env.Client.NewStream(ctx, desc, hauberktest.FullMethod(kind), grpc.StaticMethod())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := stream.SendMsg(&testpb.Request{Text: "hello"}); err != nil {
+				t.Fatal(err)
+			}
+			method := "method=" + shortMethod(kind)
+			checkPoints(t, provider, map[string]map[string]string{metricsotel.ClientAttemptStarted: {method: "1"}})
+			cancel()
+			<-ended
+			want := cell{hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}}.once("CANCELLED")
+			want[metricsotel.ClientAttemptSent] = map[string]string{method + " status=CANCELLED": "1 sum 7 in [1]"}
+			want[metricsotel.ClientAttemptReceived] = map[string]string{method + " status=CANCELLED": "1 sum 0 in [0]"}
+			checkPoints(t, provider, want)
+		})
+	}
+}
+
+// guard is a recovery.
+type guard struct{ err error }
+
+func (guard) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return next(ctx, call)
+}
+
+func (g guard) Recovered(context.Context, *hauberk.Call, any, []byte) error { return g.err }
+
+// With a recovery in the chain, wherever it stands, a panic has its status.
+func TestRecovered(t *testing.T) {
+	recovery := guard{status.Error(codes.DataLoss, "recovered")}
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		for _, inside := range []bool{true, false} {
+			provider, ended := newRecorder(t), make(chan struct{}, 1)
+			m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))
+			links := []hauberk.Interceptor{signal(ended), recovery, m, unwinding["panic"]}
+			if inside {
+				links = []hauberk.Interceptor{signal(ended), m, recovery, unwinding["panic"]}
+			}
+			_ = cell{c}.call(t, c.Start(t, links...))
+			<-ended
+			checkPoints(t, provider, cell{c}.once("DATA_LOSS"))
+		}
+	})
+}

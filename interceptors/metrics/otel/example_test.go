@@ -1,0 +1,61 @@
+package metricsotel_test
+
+import (
+	"context"
+	"fmt"
+
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"google.golang.org/grpc"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
+	"github.com/hauberk-rpc/hauberk/interceptors/retry"
+)
+
+func Example() {
+	reader := sdk.NewManualReader() // a program has a periodic reader and an exporter
+	provider := sdk.NewMeterProvider(sdk.WithReader(reader))
+	chain := hauberk.Must(hauberk.New(
+		hauberk.WireSizes(), // for the sizes, where the chain is carried by a server or a connection of grpc-go
+		metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider)),
+	))
+
+	// In a program the chain is carried by chain.NewServer().
+	serve := chain.UnaryServerInterceptor()
+	info := &grpc.UnaryServerInfo{FullMethod: "/shop.v1.Cart/Get"}
+	_, _ = serve(context.Background(), "request", info, func(context.Context, any) (any, error) { return "response", nil })
+
+	var collected metricdata.ResourceMetrics
+	if err := reader.Collect(context.Background(), &collected); err != nil {
+		fmt.Println(err)
+	}
+	for _, scope := range collected.ScopeMetrics {
+		fmt.Println(scope.Scope.Name)
+		for _, m := range scope.Metrics {
+			fmt.Println(m.Name, m.Unit)
+		}
+	}
+	// Output:
+	// github.com/hauberk-rpc/hauberk/interceptors/metrics/otel
+	// grpc.server.call.started {call}
+	// grpc.server.call.duration s
+}
+
+// Where a client retries, calls are recorded outside the retries and attempts
+// inside.
+func ExampleMetrics_Attempts() {
+	m := metricsotel.New(metricsotel.Config{Enable: []string{metricsotel.ClientCallRetries}})
+	chain, err := hauberk.New(
+		m.Calls(),
+		retry.New(retry.Config{MaxAttempts: 3}),
+		m.Attempts(), // innermost: what is refused further out is no attempt
+	)
+	fmt.Println(chain != nil, err)
+
+	_, err = hauberk.New(retry.New(retry.Config{}), m.Attempts())
+	fmt.Println(err != nil)
+	// Output:
+	// true <nil>
+	// true
+}

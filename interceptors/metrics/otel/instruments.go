@@ -1,0 +1,121 @@
+package metricsotel
+
+import (
+	"errors"
+	"runtime/debug"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+)
+
+// ScopeName is the name of the instrumentation scope. Its version is that of the
+// Hauberk module that the program was built with.
+const ScopeName = module + "/interceptors/metrics/otel"
+
+const module = "github.com/hauberk-rpc/hauberk"
+
+// attemptInstruments are those of calls on a server and of attempts on a client,
+// which are the same but for their names.
+type attemptInstruments struct {
+	started        metric.Int64Counter
+	duration       metric.Float64Histogram
+	sent, received metric.Int64Histogram
+	sizes          bool // sent or received is enabled
+}
+
+// callInstruments are those of calls on a client.
+type callInstruments struct {
+	duration        metric.Float64Histogram
+	retries, hedges metric.Int64Histogram
+	retryDelay      metric.Float64Histogram
+	countsAttempts  bool // one of the last three is enabled
+}
+
+// maker makes the instruments that are enabled, and collects what the provider
+// finds wrong with them.
+type maker struct {
+	meter metric.Meter
+	on    map[string]bool
+	errs  []error
+}
+
+func newMaker(p metric.MeterProvider, on map[string]bool) *maker {
+	return &maker{meter: p.Meter(ScopeName, metric.WithInstrumentationVersion(version())), on: on}
+}
+
+func (m *maker) server() attemptInstruments {
+	return m.attempt(ServerCallStarted, ServerCallDuration, ServerCallSent, ServerCallReceived)
+}
+
+func (m *maker) client() attemptInstruments {
+	return m.attempt(ClientAttemptStarted, ClientAttemptDuration, ClientAttemptSent, ClientAttemptReceived)
+}
+
+func (m *maker) attempt(started, duration, sent, received string) attemptInstruments {
+	return attemptInstruments{
+		started: m.counter(started), duration: m.durations(duration),
+		sent: m.numbers(sent), received: m.numbers(received),
+		sizes: m.on[sent] || m.on[received],
+	}
+}
+
+func (m *maker) call() callInstruments {
+	return callInstruments{
+		duration: m.durations(ClientCallDuration),
+		retries:  m.numbers(ClientCallRetries), hedges: m.numbers(ClientCallHedges),
+		retryDelay:     m.durations(ClientCallRetryDelay),
+		countsAttempts: m.on[ClientCallRetries] || m.on[ClientCallHedges] || m.on[ClientCallRetryDelay],
+	}
+}
+
+func (m *maker) counter(name string) metric.Int64Counter {
+	if !m.on[name] {
+		return noop.Int64Counter{}
+	}
+	d := defined(name)
+	c, err := m.meter.Int64Counter(name, metric.WithUnit(d.unit), metric.WithDescription(d.description))
+	m.errs = append(m.errs, err)
+	return c
+}
+
+func (m *maker) durations(name string) metric.Float64Histogram {
+	if !m.on[name] {
+		return noop.Float64Histogram{}
+	}
+	d := defined(name)
+	h, err := m.meter.Float64Histogram(name, metric.WithUnit(d.unit), metric.WithDescription(d.description),
+		metric.WithExplicitBucketBoundaries(d.bounds...))
+	m.errs = append(m.errs, err)
+	return h
+}
+
+func (m *maker) numbers(name string) metric.Int64Histogram {
+	if !m.on[name] {
+		return noop.Int64Histogram{}
+	}
+	d := defined(name)
+	h, err := m.meter.Int64Histogram(name, metric.WithUnit(d.unit), metric.WithDescription(d.description),
+		metric.WithExplicitBucketBoundaries(d.bounds...))
+	m.errs = append(m.errs, err)
+	return h
+}
+
+func (m *maker) err() error { return errors.Join(m.errs...) }
+
+// version returns the version of the Hauberk module in this program, "(devel)"
+// where it was built from its own tree, and "" where that is not known.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	if info.Main.Path == module {
+		return info.Main.Version
+	}
+	for _, dep := range info.Deps {
+		if dep.Path == module {
+			return dep.Version
+		}
+	}
+	return ""
+}

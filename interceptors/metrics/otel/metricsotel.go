@@ -1,0 +1,140 @@
+package metricsotel
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// Metrics is the interceptor. On a server it records calls, on a client calls and
+// attempts, taking each call for one attempt; see [Metrics.Calls] and
+// [Metrics.Attempts] for chains that retry. Make it with [New]. All of it is safe
+// for concurrent use, by any number of chains.
+type Metrics struct {
+	err     error
+	elapsed func() time.Duration // since some moment
+
+	attempt [2]attemptInstruments // by hauberk.Side
+	call    callInstruments
+	tables  [2]table
+
+	attempts hauberk.Key[*attempts]
+}
+
+// New returns an interceptor for both sides. What is wrong with its configuration
+// is reported by hauberk.New.
+func New(config Config, options ...Option) *Metrics {
+	var s settings
+	for _, o := range options {
+		o.apply(&s)
+	}
+	if s.provider == nil {
+		s.provider = otel.GetMeterProvider()
+	}
+	on, wrongNames := config.enabled()
+	limit, wrongLimit := config.maxSeries()
+	maker := newMaker(s.provider, on)
+	m := &Metrics{
+		elapsed: since(s.now), call: maker.call(),
+		attempts: hauberk.NewKey[*attempts]("attempts of Metrics.Calls"),
+	}
+	m.attempt[hauberk.ServerSide], m.attempt[hauberk.ClientSide] = maker.server(), maker.client()
+	for side := range m.tables {
+		m.tables[side].init(hauberk.Side(side), limit, &s)
+	}
+	m.err = errors.Join(append(s.errs, wrongNames, wrongLimit, maker.err())...)
+	return m
+}
+
+// since returns a clock that tells how long it has run: by now, or by time.Since,
+// which is half as dear as time.Now.
+func since(now func() time.Time) func() time.Duration {
+	if now == nil {
+		epoch := time.Now()
+		return func() time.Duration { return time.Since(epoch) }
+	}
+	epoch := now()
+	return func() time.Duration { return now().Sub(epoch) }
+}
+
+// Declare says where the interceptor stands, and what is wrong with its
+// configuration.
+func (m *Metrics) Declare() hauberk.Declaration {
+	return hauberk.Declaration{Name: "metrics/otel", Phase: hauberk.PhaseMetrics, Err: m.wrong()}
+}
+
+func (m *Metrics) wrong() error {
+	if m.elapsed == nil {
+		return errors.New("a zero Metrics cannot record; make one with metricsotel.New")
+	}
+	return m.err
+}
+
+// Intercept records the call.
+func (m *Metrics) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return m.record(ctx, call, next, callsAndAttempts)
+}
+
+// errUnwound stands for the outcome of a call whose goroutine is unwinding, by a
+// panic or by runtime.Goexit.
+var errUnwound = status.Error(codes.Internal, "the call's goroutine was ended")
+
+func (m *Metrics) record(ctx context.Context, call *hauberk.Call, next hauberk.Next, what role) (err error) {
+	what = what.on(call.Side())
+	if what == 0 {
+		return next(ctx, call)
+	}
+	o := m.begin(ctx, call, what)
+	err = errUnwound
+	defer func() { m.end(ctx, call, &o, err) }()
+	err = next(ctx, call)
+	return err
+}
+
+// observation is a call, or an attempt, that is being recorded.
+type observation struct {
+	role     role
+	series   *series
+	start    time.Duration
+	attempts *attempts // nil where nothing asks for them
+}
+
+func (m *Metrics) begin(ctx context.Context, call *hauberk.Call, what role) observation {
+	o := observation{role: what, series: m.tables[call.Side()].of(call), start: m.elapsed()}
+	if what == ofCalls && m.call.countsAttempts {
+		o.attempts = new(attempts)
+		m.attempts.Set(call, o.attempts)
+	}
+	if what == ofAttempts && m.call.countsAttempts {
+		o.attempts, _ = m.attempts.From(call)
+		o.attempts.begin(o.start)
+	}
+	if what&ofAttempts != 0 {
+		m.attempt[call.Side()].started.Add(ctx, 1, o.series.add...)
+	}
+	return o
+}
+
+func (m *Metrics) end(ctx context.Context, call *hauberk.Call, o *observation, err error) {
+	now := m.elapsed()
+	took := max(now-o.start, 0).Seconds()
+	outcome := o.series.ended(hauberk.CodeOf(err))
+	if o.role&ofAttempts != 0 {
+		i := &m.attempt[call.Side()]
+		i.duration.Record(ctx, took, outcome...)
+		i.recordSizes(ctx, call, outcome)
+	}
+	if o.role == ofAttempts {
+		o.attempts.end(now)
+	}
+	if o.role&ofCalls != 0 {
+		m.call.duration.Record(ctx, took, outcome...)
+		o.attempts.record(ctx, &m.call, o.series)
+	}
+}

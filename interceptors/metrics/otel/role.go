@@ -1,0 +1,66 @@
+package metricsotel
+
+import (
+	"context"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// role is what a link records. Calls on a server are recorded as attempts are on a
+// client.
+type role uint8
+
+const (
+	ofCalls role = 1 << iota
+	ofAttempts
+
+	callsAndAttempts = ofCalls | ofAttempts
+)
+
+// on returns what the link records on a side.
+func (r role) on(side hauberk.Side) role {
+	if side == hauberk.ClientSide {
+		return r
+	}
+	if r&ofCalls != 0 {
+		return ofAttempts // a call on a server is one attempt
+	}
+	return 0
+}
+
+// Calls returns a link that on a client records calls alone, and on a server what
+// m does: grpc.client.call.duration, and what is enabled of gRFC A96. It stands
+// outside retries; [Metrics.Attempts] stands inside.
+func (m *Metrics) Calls() hauberk.Interceptor { return &part{m, ofCalls} }
+
+// Attempts returns a link that on a client records attempts alone, and on a server
+// nothing. It stands inside retries, best innermost, where a call that is refused
+// or answered in this process is no attempt. [Metrics.Calls] stands outside, in the
+// same chain: hauberk.New refuses a chain without, in which calls would be recorded
+// by nobody or attempts twice.
+func (m *Metrics) Attempts() hauberk.Interceptor { return &part{m, ofAttempts} }
+
+// part is a link that records a part of what a Metrics does.
+type part struct {
+	metrics *Metrics
+	role    role
+}
+
+// Intercept records the call, or the attempt.
+func (p *part) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return p.metrics.record(ctx, call, next, p.role)
+}
+
+// Declare says where the link stands, and what is wrong with its configuration.
+func (p *part) Declare() hauberk.Declaration {
+	d := p.metrics.Declare()
+	if d.Err != nil {
+		return d
+	}
+	if p.role == ofCalls {
+		d.Name, d.Writes = "metrics/otel calls", []hauberk.StateKey{p.metrics.attempts}
+	} else {
+		d.Name, d.Reads = "metrics/otel attempts", []hauberk.StateKey{p.metrics.attempts}
+	}
+	return d
+}

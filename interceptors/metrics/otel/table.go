@@ -1,0 +1,174 @@
+package metricsotel
+
+import (
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"google.golang.org/grpc"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// Other is the grpc.method of calls of methods that the server does not know or
+// that the client does not call by generated code, and the grpc.method and
+// grpc.target of what filters leave out, of names that are longer than 256 bytes
+// or not in UTF-8, and of what came after [Config.MaxSeries] was reached.
+const Other = "other"
+
+// maxName bounds the length of a method's full name and of a target, in bytes.
+const maxName = 256
+
+// table finds the series of a call on one side.
+type table struct {
+	side                    hauberk.Side
+	limit                   int
+	method, generic, target func(string) bool // filters; nil for none
+
+	byMethod sync.Map // *hauberk.Method to *named
+	other    *named   // calls of methods without a name
+	overflow *series  // what came after the limit
+
+	mu     sync.Mutex
+	kept   int // in byMethod
+	placed int // in byTarget of all names
+	names  map[string]*named
+	series map[pair]*series
+}
+
+// named holds the series of one value of grpc.method, by the target as it is
+// before filters. Of a server the target is "".
+type named struct {
+	method   string
+	byTarget atomic.Pointer[map[string]*series]
+}
+
+type pair struct{ method, target string }
+
+func (t *table) init(side hauberk.Side, limit int, s *settings) {
+	t.side, t.limit = side, limit
+	t.method, t.generic, t.target = s.method, s.genericMethods, s.target
+	t.names, t.series = make(map[string]*named), make(map[pair]*series)
+	t.other, t.overflow = newNamed(Other), newSeries(side, Other, Other)
+}
+
+func newNamed(method string) *named {
+	n := &named{method: method}
+	n.byTarget.Store(&map[string]*series{})
+	return n
+}
+
+// of returns the series of a call.
+func (t *table) of(call *hauberk.Call) *series {
+	n, target := t.named(call), call.Target()
+	if s := (*n.byTarget.Load())[target]; s != nil {
+		return s
+	}
+	return t.find(n, target)
+}
+
+// named returns what stands for the call's method.
+func (t *table) named(call *hauberk.Call) *named {
+	m := call.Method()
+	if !t.declared(call) && (t.generic == nil || !t.generic(m.FullName())) {
+		return t.other
+	}
+	if n, ok := t.byMethod.Load(m); ok {
+		return n.(*named)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.name(m.FullName())
+	t.keep(m, n)
+	return n
+}
+
+// declared reports whether the method's name is one of few: one that the server
+// registered, or one that a client's program says is part of its text.
+func (t *table) declared(call *hauberk.Call) bool {
+	if t.side == hauberk.ServerSide {
+		return call.Method().Known()
+	}
+	for _, o := range call.Options() {
+		if _, ok := o.(grpc.StaticMethodCallOption); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// name returns what stands for a full name. The lock is held.
+func (t *table) name(full string) *named {
+	if n := t.names[full]; n != nil {
+		return n
+	}
+	if len(t.names) >= t.limit || !presentable(full) || t.method != nil && !t.method(full) {
+		return t.other
+	}
+	full = strings.Clone(full) // a proxy's names may be parts of something larger
+	n := newNamed(strings.TrimPrefix(full, "/"))
+	t.names[full] = n
+	return n
+}
+
+// keep remembers what stands for a method. A chain has one *hauberk.Method for
+// each, but chains come and go, and Call.SetMethod makes a new one for each call.
+// The lock is held.
+func (t *table) keep(m *hauberk.Method, n *named) {
+	if !m.Known() {
+		return
+	}
+	if t.kept >= 8*t.limit {
+		t.byMethod.Clear()
+		t.kept = 0
+	}
+	t.kept++
+	t.byMethod.Store(m, n)
+}
+
+// find returns the series of a method and a target, and remembers it, as long as
+// there are not too many to remember.
+func (t *table) find(n *named, target string) *series {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.pair(n.method, t.shown(target))
+	if t.placed < 8*t.limit {
+		t.placed++
+		known := maps.Clone(*n.byTarget.Load())
+		known[target] = s
+		n.byTarget.Store(&known)
+	}
+	return s
+}
+
+// shown returns the value of grpc.target.
+func (t *table) shown(target string) string {
+	if t.side == hauberk.ServerSide {
+		return ""
+	}
+	if target == "" || !presentable(target) || t.target != nil && !t.target(target) {
+		return Other
+	}
+	return target
+}
+
+// pair returns the series of a pair, a new one if there is none and there may be
+// one more. The lock is held.
+func (t *table) pair(method, target string) *series {
+	p := pair{method, target}
+	s := t.series[p]
+	if s == nil && len(t.series) >= t.limit {
+		return t.overflow
+	}
+	if s == nil {
+		s = newSeries(t.side, method, target)
+		t.series[p] = s
+	}
+	return s
+}
+
+// presentable reports whether a name that anyone may have chosen can stand in an
+// attribute.
+func presentable(name string) bool { return len(name) <= maxName && utf8.ValidString(name) }
