@@ -5,7 +5,9 @@ import (
 	"slices"
 	"testing"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -46,25 +48,114 @@ func TestClientTakes(t *testing.T) {
 	}
 }
 
-// An outgoing call made in a handler has the id of the incoming one, unless the
-// handler gives it another.
+// An outgoing call made in a handler has the id of the incoming one, under the
+// client's own key, whatever the kinds of the two.
 func TestForwarded(t *testing.T) {
+	for _, outer := range kinds {
+		for _, inner := range kinds {
+			for _, sent := range []string{"", "theirs"} {
+				testForwarded(t, outer, inner, sent)
+			}
+		}
+	}
+}
+
+func testForwarded(t *testing.T, outer, inner hauberk.Kind, sent string) {
+	t.Helper()
+	hauberktest.CheckLeaks(t)
+	link, backend, seen := watch()
+	c := hauberktest.Case{Side: hauberk.ClientSide, Kind: inner}
+	behind := c.StartWith(t, backend, requestid.New(requestid.Config{Header: "X-Request-ID"}), link)
+	out := frontOf(t, behind, outer, nil).Call(metadata.NewOutgoingContext(t.Context(), metadata.Pairs(header, sent)))
+	if out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	if sent != "" {
+		equal(t, "response header", out.Header.Get(header), sent)
+	}
+	equal(t, "request metadata behind", seen.wire, out.Header.Get(header)...)
+	equal(t, "the state of the outgoing call", []string{seen.link}, seen.wire...)
+}
+
+// frontOf starts a server that answers calls once it has made one of its own,
+// with the context that its handler has, or what change makes of that.
+func frontOf(
+	t *testing.T, behind *hauberktest.Env, kind hauberk.Kind, change func(context.Context) context.Context,
+) *hauberktest.Env {
+	t.Helper()
+	backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+		outgoing := ctx
+		if change != nil {
+			outgoing = change(ctx)
+		}
+		if out := behind.Call(outgoing); out.Err != nil {
+			return out.Err
+		}
+		return hauberktest.Echo(ctx, s)
+	}}
+	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
+	return c.StartWith(t, backend, requestid.New(requestid.Config{}))
+}
+
+// What the handler says of the outgoing call comes first, if it is an id.
+func TestForwardedUnlessGiven(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(ctx context.Context) context.Context
+		want   string // empty for a new id
+	}{
+		"another id": {func(ctx context.Context) context.Context {
+			return metadata.AppendToOutgoingContext(ctx, header, "another")
+		}, "another"},
+		"no id": {func(ctx context.Context) context.Context {
+			return metadata.AppendToOutgoingContext(ctx, header, "no id at all")
+		}, "theirs"},
+		"without cancellation": {context.WithoutCancel, "theirs"},
+		"another context":      {func(context.Context) context.Context { return t.Context() }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, kind := range kinds {
+				hauberktest.CheckLeaks(t)
+				link, backend, seen := watch()
+				c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
+				behind := c.StartWith(t, backend, requestid.New(requestid.Config{}), link)
+				ctx := metadata.AppendToOutgoingContext(t.Context(), header, "theirs")
+				if out := frontOf(t, behind, kind, test.change).Call(ctx); out.Err != nil {
+					t.Fatal(out.Err)
+				}
+				if test.want == "" {
+					wantOwn(t, seen.link)
+					continue
+				}
+				equal(t, "request metadata behind", seen.wire, test.want)
+			}
+		})
+	}
+}
+
+// Attempts of a call have its id.
+func TestAttemptsShareTheID(t *testing.T) {
 	for _, kind := range kinds {
 		hauberktest.CheckLeaks(t)
-		_, backend, seen := watch()
-		c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
-		behind := c.StartWith(t, backend, requestid.New(requestid.Config{Header: "X-Request-ID"}))
-		front := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
-			if out := behind.Call(ctx); out.Err != nil {
-				return out.Err
+		var ids []string
+		backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+			ids = append(ids, metadata.ValueFromIncomingContext(ctx, header)...)
+			if len(ids) < 3 {
+				return status.Error(codes.Unavailable, "down")
 			}
 			return hauberktest.Echo(ctx, s)
 		}}
-		c.Side = hauberk.ServerSide
-		out := c.StartWith(t, front, requestid.New(requestid.Config{})).Call(t.Context())
-		if out.Err != nil {
+		again := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.Replayable(1 << 10)
+			err := next(ctx, call)
+			for err != nil && call.CanAttempt() {
+				err = next(ctx, call)
+			}
+			return err
+		})
+		c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
+		if out := c.StartWith(t, backend, requestid.New(requestid.Config{}), again).Call(t.Context()); out.Err != nil {
 			t.Fatal(out.Err)
 		}
-		equal(t, "request metadata behind", seen.wire, out.Header.Get(header)...)
+		equal(t, kind.String()+": ids of the attempts", ids, ids[0], ids[0], ids[0])
 	}
 }

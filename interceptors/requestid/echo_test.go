@@ -3,6 +3,8 @@ package requestid_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 )
 
@@ -22,6 +25,12 @@ func TestEchoOfFailedCalls(t *testing.T) {
 	refuse := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 		return hauberk.Reject(codes.PermissionDenied, "NO", "no")
 	})
+	panics := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { panic("bomb") })
+	exits := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+		runtime.Goexit()
+		return nil
+	})
+	guard := recovery.New(recovery.Config{}, recovery.WithLogger(slog.New(slog.DiscardHandler)))
 	pass := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		return next(ctx, call)
 	})
@@ -37,13 +46,15 @@ func TestEchoOfFailedCalls(t *testing.T) {
 			want   codes.Code
 		}{
 			{"refused by an inner link", refuse, hauberktest.FullMethod(kind), codes.PermissionDenied},
+			{"panic of an inner link", panics, hauberktest.FullMethod(kind), codes.Internal},
+			{"Goexit of an inner link", exits, hauberktest.FullMethod(kind), codes.Internal},
 			{"failed by the handler", pass, hauberktest.FullMethod(kind), codes.NotFound},
 			{"unknown method", pass, unknown, codes.Unimplemented},
 		} {
 			t.Run(test.name+"/"+kind.String(), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
 				c := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
-				env := c.StartWith(t, backend, requestid.New(requestid.Config{}), test.inner)
+				env := c.StartWith(t, backend, requestid.New(requestid.Config{}), guard, test.inner)
 				ctx := metadata.AppendToOutgoingContext(t.Context(), header, "mine")
 				out := env.Do(ctx, test.method, []*testpb.Request{{}})
 				if got := status.Code(out.Err); got != test.want {
@@ -52,6 +63,22 @@ func TestEchoOfFailedCalls(t *testing.T) {
 				equal(t, "response header", out.Header.Get(header), "mine")
 			})
 		}
+	}
+}
+
+// A link that answers in place of the handler does not keep the id back.
+func TestEchoOfAReply(t *testing.T) {
+	answer := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+		return call.Reply(&testpb.Response{Text: "from the cache"})
+	})
+	for _, kind := range kinds {
+		hauberktest.CheckLeaks(t)
+		c := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
+		out := c.Start(t, requestid.New(requestid.Config{}), answer).Call(metadata.AppendToOutgoingContext(t.Context(), header, "mine"))
+		if out.Err != nil || !slices.Equal(out.Texts(), []string{"from the cache"}) {
+			t.Errorf("%s: %q, %v", kind, out.Texts(), out.Err)
+		}
+		equal(t, "response header", out.Header.Get(header), "mine")
 	}
 }
 

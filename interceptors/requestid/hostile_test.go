@@ -1,0 +1,180 @@
+package requestid_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
+)
+
+// hostile are ids by which somebody would forge log lines, headers or markup
+// (ATTACKS G03), or use up memory. HTTP/2 and grpc-go's client stop some of them;
+// proxies, generators and handlers need not.
+var hostile = []string{
+	"a\r\nx-user: root",
+	"a\n{\"msg\":\"call ended\",\"code\":\"OK\"}",
+	`a","code":"OK","x":"`,
+	"\x1b[31mred\x1b[0m",
+	"a\x00b",
+	"a\u2028b",
+	"\xff\xfe",
+	"\u202etxt.exe",
+	"ａｂｃ", // full-width letters
+	"a%0d%0ab",
+	"${jndi:ldap://evil}",
+	"<script>",
+	"../../etc/passwd",
+	"a b=c",
+	" a",
+	"a ",
+	"a\t",
+	"a\x7f",
+	strings.Repeat("x", 129),
+	strings.Repeat("x", 1<<20),
+}
+
+// TestHostileIncoming gives a chain the metadata as it would be if a transport let
+// it through.
+func TestHostileIncoming(t *testing.T) {
+	for _, id := range hostile {
+		for _, kind := range kinds {
+			for _, set := range []bool{false, true} {
+				link, _, seen := watch()
+				chain := hauberk.Must(hauberk.New(requestid.New(requestid.Config{SetMetadata: set}), link))
+				ctx := metadata.NewIncomingContext(t.Context(), metadata.MD{header: {id}})
+				stream := &serverStream{ctx: ctx}
+				stream.ctx = grpc.NewContextWithServerTransportStream(ctx, &stream.standIn)
+				err := stream.serve(chain, kind, func(ctx context.Context) {
+					seen.handler = requestid.FromContext(ctx)
+					seen.wire = metadata.ValueFromIncomingContext(ctx, header)
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantOwn(t, seen.link)
+				equal(t, "the handler's state", []string{seen.handler}, seen.link)
+				equal(t, "response header", stream.header.Get(header), seen.link)
+				if set {
+					equal(t, "request metadata", seen.wire, seen.link)
+				}
+			}
+		}
+	}
+}
+
+// TestHostileState has an id in the state that a link put there without looking.
+// A call that is made in the handler does not send it on.
+func TestHostileState(t *testing.T) {
+	for _, kind := range kinds {
+		hauberktest.CheckLeaks(t)
+		c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
+		link, backend, seen := watch()
+		env := c.StartWith(t, backend, requestid.New(requestid.Config{}), link)
+		for _, id := range hostile {
+			careless := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				requestid.Key.Set(call, id)
+				return next(ctx, call)
+			})
+			serve := hauberk.Must(hauberk.New(careless)).UnaryServerInterceptor()
+			handle := func(ctx context.Context, _ any) (any, error) { return "response", env.Call(ctx).Err }
+			if _, err := serve(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/s/m"}, handle); err != nil {
+				t.Fatal(err)
+			}
+			wantOwn(t, seen.link)
+			equal(t, "request metadata", seen.wire, seen.link)
+		}
+	}
+}
+
+// TestHostileOutgoing has the application, or its generator, send such ids.
+func TestHostileOutgoing(t *testing.T) {
+	for _, kind := range kinds {
+		hauberktest.CheckLeaks(t)
+		c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
+		for _, id := range hostile {
+			link, backend, seen := watch()
+			generate := requestid.WithGenerator(func() string { return id })
+			env := c.StartWith(t, backend, requestid.New(requestid.Config{}, generate), link)
+			for _, ctx := range []context.Context{t.Context(), metadata.NewOutgoingContext(t.Context(), metadata.MD{header: {id}})} {
+				if out := env.Call(ctx); out.Err != nil {
+					t.Fatal(out.Err)
+				}
+				wantOwn(t, seen.link)
+				equal(t, "request metadata", seen.wire, seen.link)
+			}
+		}
+	}
+}
+
+// TestHostileInALog writes ids with something that quotes nothing: one line a call.
+func TestHostileInALog(t *testing.T) {
+	var log bytes.Buffer
+	chain := hauberk.Must(hauberk.New(requestid.New(requestid.Config{})))
+	for _, id := range hostile {
+		stream := &serverStream{ctx: metadata.NewIncomingContext(t.Context(), metadata.MD{header: {id}})}
+		err := stream.serve(chain, hauberk.Bidi, func(ctx context.Context) {
+			fmt.Fprintf(&log, "call %s ended\n", requestid.FromContext(ctx))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines := strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n")
+	if len(lines) != len(hostile) {
+		t.Errorf("%d lines of %d calls", len(lines), len(hostile))
+	}
+	for _, line := range lines {
+		if !regexp.MustCompile(`^call [A-Za-z0-9._-]{1,128} ended$`).MatchString(line) {
+			t.Errorf("the line %q", line)
+		}
+	}
+}
+
+func wantOwn(t *testing.T, id string) {
+	t.Helper()
+	if !uuid.MatchString(id) {
+		t.Errorf("the state has %q; want a UUID of version 7", id)
+	}
+}
+
+// serverStream is the wire of a call without a transport.
+type serverStream struct {
+	grpc.ServerStream
+	standIn
+
+	ctx context.Context
+}
+
+func (s *serverStream) Context() context.Context        { return s.ctx }
+func (*serverStream) SendMsg(any) error                 { return nil }
+func (s *serverStream) SetHeader(md metadata.MD) error  { return s.standIn.SetHeader(md) }
+func (s *serverStream) SendHeader(md metadata.MD) error { return s.standIn.SendHeader(md) }
+func (s *serverStream) SetTrailer(metadata.MD)          {}
+
+// serve runs a chain around a handler as grpc-go runs its interceptors.
+func (s *serverStream) serve(chain *hauberk.Chain, kind hauberk.Kind, handle func(ctx context.Context)) error {
+	if kind == hauberk.Unary {
+		_, err := chain.UnaryServerInterceptor()(s.ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/s/m"},
+			func(ctx context.Context, _ any) (any, error) {
+				handle(ctx)
+				return "response", nil
+			})
+		return err
+	}
+	info := &grpc.StreamServerInfo{
+		FullMethod: "/s/m", IsClientStream: kind.ClientStreams(), IsServerStream: kind.ServerStreams(),
+	}
+	return chain.StreamServerInterceptor()(nil, s, info, func(_ any, stream grpc.ServerStream) error {
+		handle(stream.Context())
+		return stream.SendMsg("response")
+	})
+}
