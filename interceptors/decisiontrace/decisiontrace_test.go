@@ -1,0 +1,207 @@
+package decisiontrace_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/decisiontrace"
+	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
+	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
+)
+
+const unknownMethod = "/hauberk.test.v1.TestService/Unknown"
+
+// eachKind runs a test for each kind of method, and checks that no goroutine is
+// left.
+func eachKind(t *testing.T, test func(t *testing.T, c hauberktest.Case)) {
+	t.Helper()
+	for _, c := range hauberktest.Cases() {
+		if c.Side == hauberk.ServerSide {
+			t.Run(c.Kind.String(), func(t *testing.T) {
+				hauberktest.CheckLeaks(t)
+				test(t, c)
+			})
+		}
+	}
+}
+
+// tells returns the interceptor of most tests: it tells ops.
+func tells() hauberk.Interceptor {
+	return decisiontrace.New(decisiontrace.Config{Identities: []string{"ops"}}, decisiontrace.By(authn.User))
+}
+
+// validate takes names for tokens, of those who have one.
+func validate(_ context.Context, token string) (*authn.Identity, error) {
+	if !slices.Contains([]string{"ops", "alice", "Ops", "ops2"}, token) {
+		return nil, authn.ErrInvalidToken
+	}
+	return &authn.Identity{Subject: token}, nil
+}
+
+func bearer() hauberk.Interceptor { return authn.New(validate, authn.Config{}) }
+
+func guard() hauberk.Interceptor {
+	return recovery.New(recovery.Config{}, recovery.WithLogger(slog.New(slog.DiscardHandler)))
+}
+
+// refuser is a link that refuses, by a rule that nobody else is to read.
+type refuser struct{ err error }
+
+const canary = "canary-rule-8c1f"
+
+func (r refuser) Declare() hauberk.Declaration {
+	return hauberk.Declaration{Name: "refuser", Decides: true}
+}
+
+func (r refuser) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	if r.err == nil {
+		return next(ctx, call)
+	}
+	call.Decide(hauberk.Decision{Link: "refuser", Rule: canary, Verdict: hauberk.Refused, Reason: hauberk.Reason(r.err)})
+	return r.err
+}
+
+var (
+	errRefused = hauberk.Reject(codes.PermissionDenied, "NOT_ALLOWED", "no")
+	would      = hauberk.Shadow(refuser{errRefused})
+)
+
+// as returns the context of a call with a token, that asks.
+func as(ctx context.Context, token string) context.Context {
+	return metadata.AppendToOutgoingContext(decisiontrace.Ask(ctx), "authorization", "Bearer "+token)
+}
+
+var (
+	authnAllowed   = hauberk.Decision{Link: "authn"}
+	limitAllowed   = hauberk.Decision{Link: "ratelimit"}
+	shadowRefused  = hauberk.Decision{Link: "refuser", Rule: canary, Verdict: hauberk.Refused, Reason: "NOT_ALLOWED", Shadow: true}
+	refuserRefused = hauberk.Decision{Link: "refuser", Rule: canary, Verdict: hauberk.Refused, Reason: "NOT_ALLOWED"}
+)
+
+func limit() hauberk.Interceptor {
+	return ratelimit.New(ratelimit.Config{Limit: 10, Per: time.Hour, By: ratelimit.ByState(authn.User)})
+}
+
+func patient(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func wantTrace(t *testing.T, trailer metadata.MD, want []hauberk.Decision) {
+	t.Helper()
+	got, err := decisiontrace.Parse(trailer)
+	if err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("told %+v\nwant %+v", got, want)
+	}
+}
+
+// The limiter by user refuses within authn: the caller is told by which rule.
+func TestToldByALimiter(t *testing.T) {
+	eachKind(t, func(t *testing.T, c hauberktest.Case) {
+		strict := ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: ratelimit.ByState(authn.User)})
+		env := c.Start(t, tells(), bearer(), strict)
+		wantTrace(t, env.Call(as(patient(t), "ops")).Trailer, []hauberk.Decision{authnAllowed, limitAllowed})
+		out := env.Call(as(patient(t), "ops"))
+		if hauberk.Reason(out.Err) != ratelimit.Reason {
+			t.Fatalf("error %v", out.Err)
+		}
+		wantTrace(t, out.Trailer, []hauberk.Decision{
+			authnAllowed,
+			{Link: "ratelimit", Rule: "1 in 1h0m0s by user", Verdict: hauberk.Refused, Reason: ratelimit.Reason},
+		})
+	})
+}
+
+// Trailers of the handler stay as they are, the pushback of retries among them.
+func TestOtherTrailers(t *testing.T) {
+	eachKind(t, func(t *testing.T, c hauberktest.Case) {
+		backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+			s.SetTrailer(metadata.Pairs("grpc-retry-pushback-ms", "250", "own", "1", "own", "2"))
+			return status.Error(codes.Unavailable, "later")
+		}}
+		out := c.StartWith(t, backend, tells(), bearer()).Call(as(patient(t), "ops"))
+		for key, want := range map[string][]string{"grpc-retry-pushback-ms": {"250"}, "own": {"1", "2"}} {
+			if got := out.Trailer.Get(key); !slices.Equal(got, want) {
+				t.Errorf("trailer %s has %q, want %q", key, got, want)
+			}
+		}
+		wantTrace(t, out.Trailer, []hauberk.Decision{authnAllowed})
+	})
+}
+
+func TestOwnKeys(t *testing.T) {
+	eachKind(t, func(t *testing.T, c hauberktest.Case) {
+		x := decisiontrace.New(decisiontrace.Config{
+			Identities: []string{"bob", "ops"}, Authenticator: "bearer", Request: "X-Why", Trailer: "X-Because",
+		}, decisiontrace.By(authn.User))
+		env := c.Start(t, x, hauberk.Named("bearer", bearer()))
+		out := env.Call(metadata.AppendToOutgoingContext(as(patient(t), "ops"), "x-why", "1"))
+		got, err := decisiontrace.ParseKey(out.Trailer, "x-because")
+		if want := []hauberk.Decision{{Link: "bearer"}}; err != nil || !slices.Equal(got, want) {
+			t.Errorf("told %+v, %v; want %+v", got, err, want)
+		}
+		wantTrace(t, out.Trailer, nil) // under the other key
+	})
+}
+
+// Of calls beside each other each caller is told of its own, or not at all.
+func TestCallsBesideEachOther(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	rule := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		call.Decide(hauberk.Decision{Link: "marker", Rule: call.Metadata(ctx, "mark")[0]})
+		return next(ctx, call)
+	}
+	env := hauberktest.Case{Kind: hauberk.Bidi}.Start(t, tells(), bearer(), hauberk.Named("marker", hauberk.Func(rule)))
+	done := make(chan struct{})
+	for i := range 8 {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			user := []string{"ops", "alice"}[i%2]
+			for k := range 25 {
+				mark := fmt.Sprintf("%d-%d", i, k)
+				out := env.Call(metadata.AppendToOutgoingContext(as(t.Context(), user), "mark", mark))
+				want := []hauberk.Decision{authnAllowed, {Link: "marker", Rule: mark}}
+				if user != "ops" {
+					want = nil
+				}
+				if got, err := decisiontrace.Parse(out.Trailer); err != nil || !slices.Equal(got, want) {
+					t.Errorf("%s was told %+v, %v; want %+v", user, got, err, want)
+				}
+			}
+		}()
+	}
+	for range 8 {
+		<-done
+	}
+}
+
+// On a client it is a mistake, and says so.
+func TestOnAClient(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		if c.Side == hauberk.ServerSide {
+			wantTrace(t, c.Start(t, tells(), bearer()).Call(as(patient(t), "ops")).Trailer, []hauberk.Decision{authnAllowed})
+			return
+		}
+		out := c.Start(t, tells()).Call(as(patient(t), "ops"))
+		if want := "decisiontrace: the interceptor stands in the chain of a client; it is for servers"; status.Code(out.Err) != codes.Internal ||
+			status.Convert(out.Err).Message() != want {
+			t.Errorf("got %v, want INTERNAL, %q", out.Err, want)
+		}
+	})
+}

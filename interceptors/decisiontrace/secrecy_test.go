@@ -1,0 +1,180 @@
+package decisiontrace_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/decisiontrace"
+)
+
+// attacker is somebody who is not to be told, and the chain within the
+// interceptor.
+type attacker struct {
+	send   []string // metadata, as pairs
+	inside []hauberk.Interceptor
+	// handle is what the handler does before it echoes.
+	handle func(ctx context.Context)
+	method string // empty for that of the kind
+}
+
+const (
+	ask  = decisiontrace.DefaultRequest
+	auth = "authorization"
+)
+
+// impostor sets the identity without having authenticated anybody.
+type impostor struct {
+	name    string
+	decides bool
+	outcome error
+}
+
+func (i impostor) Declare() hauberk.Declaration {
+	return hauberk.Declaration{Name: i.name, Decides: i.decides, Writes: []hauberk.StateKey{authn.User}}
+}
+
+func (i impostor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	authn.User.Set(call, "ops")
+	if i.outcome != nil {
+		return i.outcome
+	}
+	return next(ctx, call)
+}
+
+func attackers() map[string]attacker {
+	usual := []hauberk.Interceptor{guard(), bearer(), limit(), would}
+	expired := func(context.Context, string) (*authn.Identity, error) {
+		return &authn.Identity{Subject: "ops", Expires: time.Now().Add(-time.Second)}, nil
+	}
+	return map[string]attacker{
+		"does not ask":                       {send: []string{auth, "Bearer ops"}, inside: usual},
+		"asks with another value":            {send: []string{auth, "Bearer ops", ask, "true"}, inside: usual},
+		"asks with an empty value":           {send: []string{auth, "Bearer ops", ask, ""}, inside: usual},
+		"asks twice":                         {send: []string{auth, "Bearer ops", ask, "1", ask, "1"}, inside: usual},
+		"asks with a list":                   {send: []string{auth, "Bearer ops", ask, "1,1"}, inside: usual},
+		"another user":                       {send: []string{auth, "Bearer alice", ask, "1"}, inside: usual},
+		"another user, refused":              {send: []string{auth, "Bearer alice", ask, "1"}, inside: append(usual, refuser{errRefused})},
+		"another user, of an unknown method": {send: []string{auth, "Bearer alice", ask, "1"}, inside: usual, method: unknownMethod},
+		"a name in another case":             {send: []string{auth, "Bearer Ops", ask, "1"}, inside: usual},
+		"a name that begins alike":           {send: []string{auth, "Bearer ops2", ask, "1"}, inside: usual},
+		"no token":                           {send: []string{ask, "1"}, inside: usual},
+		"a bad token":                        {send: []string{auth, "Bearer guess", ask, "1"}, inside: usual},
+		"two tokens":                         {send: []string{auth, "Bearer ops", auth, "Bearer ops", ask, "1"}, inside: usual},
+		"an expired token":                   {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{authn.New(expired, authn.Config{}), would}},
+		"forged identity in the metadata":    {send: []string{ask, "1", "user", "ops", "x-user", "ops", "identity", "ops", "user_id", "ops"}, inside: usual},
+		"forged, beside another's token":     {send: []string{ask, "1", "user", "ops", auth, "Bearer alice"}, inside: usual},
+		"forged trace in the request":        {send: []string{ask, `{"decisions":[{"link":"authn","verdict":"allowed"}]}`}, inside: usual},
+		"refused ahead of authentication":    {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{refuser{errRefused}, bearer()}},
+		"a public method": {
+			send:   []string{auth, "Bearer ops", ask, "1"},
+			inside: []hauberk.Interceptor{hauberk.Public("*"), authn.New(validate, authn.Config{Public: []string{"*"}}), would},
+		},
+		"a public method whose handler takes a name": {
+			send:   []string{ask, "1"},
+			inside: []hauberk.Interceptor{hauberk.Public("*"), authn.New(validate, authn.Config{Public: []string{"*"}}), would},
+			handle: func(ctx context.Context) { authn.User.Set(hauberk.FromContext(ctx), "ops") },
+		},
+		"nobody authenticates":     {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{would}},
+		"authentication in shadow": {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{hauberk.Shadow(bearer()), would}},
+		"authentication in shadow, refusing": {
+			send: []string{ask, "1"}, inside: []hauberk.Interceptor{hauberk.Shadow(impostor{"authn", true, errRefused}), would},
+		},
+		"authentication under a condition that does not hold": {
+			send: []string{ask, "1"},
+			inside: []hauberk.Interceptor{
+				hauberk.When(func(*hauberk.Call) bool { return false }, bearer()), impostor{name: "someone"}, hauberk.Public("*"), would,
+			},
+		},
+		"authentication of other methods": {
+			send: []string{auth, "Bearer ops", ask, "1"},
+			inside: []hauberk.Interceptor{
+				hauberk.For("shop.v1.Cart/*", bearer()), impostor{name: "someone"}, hauberk.Public("*"), would,
+			},
+		},
+		"a link that does not decide sets the name": {
+			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{name: "authn"}, would},
+		},
+		"a link of another name sets the name": {
+			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{"someone", true, nil}, would},
+		},
+		"the name is set and then refused": {
+			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{"authn", true, errRefused}, would},
+		},
+		"the name is set and then fails": {
+			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{"authn", true, status.Error(codes.Unavailable, "down")}, would},
+		},
+		"the identity is withdrawn": {
+			send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{withdrawing{}, bearer(), would},
+		},
+	}
+}
+
+// withdrawing is a link that records, as authn does when a token expires, that
+// the identity no longer holds.
+type withdrawing struct{}
+
+func (withdrawing) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	_ = next(ctx, call)
+	call.Decide(hauberk.Decision{Link: "authn", Verdict: hauberk.Refused, Reason: authn.ReasonTokenExpired})
+	return errRefused
+}
+
+// Nobody is told but those who ask and may know.
+func TestNobodyElseIsTold(t *testing.T) {
+	for name, a := range attackers() {
+		t.Run(name, func(t *testing.T) {
+			eachKind(t, func(t *testing.T, c hauberktest.Case) {
+				env := c.StartWith(t, &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+					if a.handle != nil {
+						a.handle(ctx)
+					}
+					return hauberktest.Echo(ctx, s)
+				}}, append([]hauberk.Interceptor{tells()}, a.inside...)...)
+				method := a.method
+				if method == "" {
+					method = hauberktest.FullMethod(c.Kind)
+				}
+				ctx := metadata.NewOutgoingContext(patient(t), metadata.Pairs(a.send...))
+				out := env.Do(ctx, method, []*testpb.Request{{Text: "hello"}})
+				wantNothing(t, out)
+			})
+		})
+	}
+}
+
+func wantNothing(t *testing.T, out hauberktest.Outcome) {
+	t.Helper()
+	if got, ok := out.Trailer[decisiontrace.DefaultTrailer]; ok {
+		t.Errorf("told %q", got)
+	}
+	if all := everything(out); strings.Contains(all, canary) {
+		t.Errorf("the rule is in %s", all)
+	}
+}
+
+// everything is all that a caller got, as text.
+func everything(out hauberktest.Outcome) string {
+	md := func(md metadata.MD) map[string][]string { return md } // whose own String keeps values back
+	return fmt.Sprint(md(out.Header), md(out.Trailer), out.Err, status.Convert(out.Err).Proto(), out.Texts())
+}
+
+// The canary would be seen.
+func TestCanary(t *testing.T) {
+	eachKind(t, func(t *testing.T, c hauberktest.Case) {
+		out := c.Start(t, tells(), bearer(), would).Call(as(patient(t), "ops"))
+		if all := everything(out); !strings.Contains(all, canary) {
+			t.Errorf("the rule is not in %s", all)
+		}
+	})
+}

@@ -1,0 +1,99 @@
+package decisiontrace_test
+
+import (
+	"cmp"
+	"context"
+	"runtime"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+)
+
+// Whatever becomes of a call once it is authenticated, the caller is told what was
+// decided on it.
+func TestTold(t *testing.T) {
+	quiet := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error { return next(ctx, call) })
+	answer := func(err error) *hauberktest.Backend {
+		return &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+			if err == nil {
+				return hauberktest.Echo(ctx, s)
+			}
+			return err
+		}}
+	}
+	for name, test := range map[string]struct {
+		inner   hauberk.Interceptor
+		backend *hauberktest.Backend
+		method  string // empty for that of the kind
+		code    codes.Code
+		want    []hauberk.Decision
+	}{
+		"OK": {inner: quiet, want: []hauberk.Decision{authnAllowed, limitAllowed, shadowRefused}},
+		"refused": {
+			inner: refuser{errRefused}, code: codes.PermissionDenied,
+			want: []hauberk.Decision{authnAllowed, limitAllowed, shadowRefused, refuserRefused},
+		},
+		"refused without a record": {
+			inner: hauberk.Named("rules", hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return errRefused })),
+			code:  codes.PermissionDenied,
+			want: []hauberk.Decision{
+				authnAllowed, limitAllowed, shadowRefused,
+				{Link: "rules", Verdict: hauberk.Refused, Reason: "NOT_ALLOWED"},
+			},
+		},
+		"failed": {
+			inner: quiet, backend: answer(status.Error(codes.NotFound, "none")), code: codes.NotFound,
+			want: []hauberk.Decision{authnAllowed, limitAllowed, shadowRefused},
+		},
+		"header first": {
+			inner: quiet, code: codes.Aborted,
+			backend: &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+				return cmp.Or(s.SendHeader(metadata.Pairs("first", "yes")), status.Error(codes.Aborted, "late"))
+			}},
+			want: []hauberk.Decision{authnAllowed, limitAllowed, shadowRefused},
+		},
+		"panic in the handler": {
+			inner: quiet, code: codes.Internal,
+			backend: &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error { panic("bomb") }},
+			want:    []hauberk.Decision{authnAllowed, limitAllowed, shadowRefused},
+		},
+		"panic in a link": {
+			inner: hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { panic("bomb") }),
+			code:  codes.Internal,
+			want:  []hauberk.Decision{authnAllowed, limitAllowed, shadowRefused},
+		},
+		"Goexit": {
+			inner: quiet, code: codes.Internal,
+			backend: &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error {
+				runtime.Goexit()
+				return nil
+			}},
+			want: []hauberk.Decision{authnAllowed, limitAllowed, shadowRefused},
+		},
+		"unknown method": { // the limiter does not decide on it
+			inner: quiet, method: unknownMethod, code: codes.Unimplemented,
+			want: []hauberk.Decision{authnAllowed, shadowRefused},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachKind(t, func(t *testing.T, c hauberktest.Case) {
+				env := c.StartWith(t, test.backend, tells(), guard(), bearer(), limit(), would, test.inner)
+				method := test.method
+				if method == "" {
+					method = hauberktest.FullMethod(c.Kind)
+				}
+				out := env.Do(as(patient(t), "ops"), method, []*testpb.Request{{Text: "hello"}})
+				if got := status.Code(out.Err); got != test.code {
+					t.Errorf("code %s (%v), want %s", got, out.Err, test.code)
+				}
+				wantTrace(t, out.Trailer, test.want)
+			})
+		})
+	}
+}

@@ -1,0 +1,160 @@
+package decisiontrace
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// ErrTruncated is found by errors.Is in the error of [Parse] where the server left
+// decisions out for want of room. Those that it sent are returned all the same.
+var ErrTruncated = errors.New("decisiontrace: the trace is not complete")
+
+// Ask returns a context whose calls ask for the trace, under [DefaultRequest].
+func Ask(ctx context.Context) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, DefaultRequest, asks)
+}
+
+// Parse reads the trace in the trailer of a call, under [DefaultTrailer]: the
+// server's decisions in the order of its chain. It is nil, without an error, where
+// the server sent none. Where several servers on the way sent theirs, these follow
+// one another, that of the server the caller is connected to last.
+//
+// What the trailer says is the server's word, or that of whoever speaks for it:
+// it is untrusted text.
+func Parse(trailer metadata.MD) ([]hauberk.Decision, error) {
+	return ParseKey(trailer, DefaultTrailer)
+}
+
+// ParseKey is [Parse] for servers that have a [Config.Trailer] of their own.
+func ParseKey(trailer metadata.MD, key string) ([]hauberk.Decision, error) {
+	var all []hauberk.Decision
+	omitted := 0
+	for _, value := range trailer.Get(key) {
+		decisions, n, err := decode(value)
+		if err != nil {
+			return nil, fmt.Errorf("decisiontrace: the trailer %q: %w", key, err)
+		}
+		all = append(all, decisions...)
+		omitted += n
+	}
+	if omitted > 0 {
+		return all, fmt.Errorf("%w: %d decisions were left out", ErrTruncated, omitted)
+	}
+	return all, nil
+}
+
+// trace is the value of the trailer.
+type trace struct {
+	Decisions []decision `json:"decisions"`
+	Omitted   int        `json:"omitted,omitempty"`
+}
+
+// decision is a [hauberk.Decision] in a trace.
+type decision struct {
+	Link    string `json:"link"`
+	Rule    string `json:"rule,omitempty"`
+	Verdict string `json:"verdict"`
+	Reason  string `json:"reason,omitempty"`
+	Shadow  bool   `json:"shadow,omitempty"`
+}
+
+// maxOmitted is more decisions than any call has, and keeps sums from overflowing.
+const maxOmitted = 1 << 20
+
+func decode(value string) (decisions []hauberk.Decision, omitted int, err error) {
+	var t trace
+	if err := json.Unmarshal([]byte(value), &t); err != nil {
+		return nil, 0, fmt.Errorf("%w; want the JSON of a trace", err)
+	}
+	if t.Omitted < 0 || t.Omitted > maxOmitted {
+		return nil, 0, fmt.Errorf(`"omitted" is %d; want 0 to %d`, t.Omitted, maxOmitted)
+	}
+	for i, d := range t.Decisions {
+		verdict := hauberk.Allowed
+		switch d.Verdict {
+		case hauberk.Allowed.String():
+		case hauberk.Refused.String():
+			verdict = hauberk.Refused
+		default:
+			return nil, 0, fmt.Errorf(`the verdict of decision %d is %q; want "allowed" or "refused"`, i+1, d.Verdict)
+		}
+		decisions = append(decisions, hauberk.Decision{
+			Link: d.Link, Rule: d.Rule, Verdict: verdict, Reason: d.Reason, Shadow: d.Shadow,
+		})
+	}
+	return decisions, t.Omitted, nil
+}
+
+// encode writes a trace of at most limit bytes, as far as the decisions fit:
+// refusals are given room first, and each of a kind in its order.
+func encode(decisions []hauberk.Decision, limit int) string {
+	texts := make([]string, len(decisions))
+	room := limit - len(head) - len(tail(len(decisions)))
+	for _, verdict := range []hauberk.Verdict{hauberk.Refused, hauberk.Allowed} {
+		for i, d := range decisions {
+			if text := encodeOne(d); d.Verdict == verdict && len(text)+1 <= room {
+				texts[i] = text
+				room -= len(text) + 1
+			}
+		}
+	}
+	return join(texts)
+}
+
+const head = `{"decisions":[`
+
+func tail(omitted int) string {
+	if omitted == 0 {
+		return "]}"
+	}
+	return `],"omitted":` + strconv.Itoa(omitted) + "}"
+}
+
+// join makes a trace of the texts of its decisions, empty for those left out.
+func join(texts []string) string {
+	var b strings.Builder
+	b.WriteString(head)
+	comma, omitted := "", 0
+	for _, text := range texts {
+		if text == "" {
+			omitted++
+			continue
+		}
+		b.WriteString(comma + text)
+		comma = ","
+	}
+	b.WriteString(tail(omitted))
+	return b.String()
+}
+
+func encodeOne(d hauberk.Decision) string {
+	text, _ := json.Marshal(decision{ //nolint:errchkjson // strings and a bool cannot fail
+		Link: d.Link, Rule: d.Rule, Verdict: d.Verdict.String(), Reason: d.Reason, Shadow: d.Shadow,
+	})
+	return toASCII(string(text))
+}
+
+// toASCII escapes what is not printable ASCII, which in the JSON that Go writes
+// stands in strings only.
+func toASCII(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r < 0x7f {
+			b.WriteByte(byte(r))
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
+}

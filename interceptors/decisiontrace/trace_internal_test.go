@@ -1,0 +1,166 @@
+package decisiontrace
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+func TestEncode(t *testing.T) {
+	refused := hauberk.Decision{Link: "l", Rule: "r", Verdict: hauberk.Refused, Reason: "R", Shadow: true}
+	for name, test := range map[string]struct {
+		decisions []hauberk.Decision
+		want      string
+	}{
+		"none":           {nil, `{"decisions":[]}`},
+		"allowed":        {[]hauberk.Decision{{Link: "authn"}}, `{"decisions":[{"link":"authn","verdict":"allowed"}]}`},
+		"all fields":     {[]hauberk.Decision{refused}, `{"decisions":[{"link":"l","rule":"r","verdict":"refused","reason":"R","shadow":true}]}`},
+		"beyond ASCII":   {[]hauberk.Decision{{Link: "ä😀"}}, `{"decisions":[{"link":"\u00e4\ud83d\ude00","verdict":"allowed"}]}`},
+		"not UTF-8":      {[]hauberk.Decision{{Link: "\xff"}}, `{"decisions":[{"link":"\ufffd","verdict":"allowed"}]}`},
+		"control":        {[]hauberk.Decision{{Link: "\r\n\x7f\x00\""}}, `{"decisions":[{"link":"\r\n\u007f\u0000\"","verdict":"allowed"}]}`},
+		"line separator": {[]hauberk.Decision{{Link: "\u2028"}}, `{"decisions":[{"link":"\u2028","verdict":"allowed"}]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := encode(test.decisions, DefaultMaxBytes); got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+// Refusals have room first, those that come first before those that come later,
+// and what is kept keeps its order.
+func TestEncodeTruncates(t *testing.T) {
+	allowed := hauberk.Decision{Link: strings.Repeat("a", 60)}
+	refused := hauberk.Decision{Link: strings.Repeat("r", 60), Verdict: hauberk.Refused}
+	huge := hauberk.Decision{Link: "huge", Rule: strings.Repeat("é", 100), Verdict: hauberk.Refused}
+	for name, test := range map[string]struct {
+		decisions, want []hauberk.Decision
+	}{
+		"all fit":            {[]hauberk.Decision{allowed, refused}, []hauberk.Decision{allowed, refused}},
+		"the last refuses":   {[]hauberk.Decision{allowed, allowed, allowed, refused}, []hauberk.Decision{allowed, refused}},
+		"many refuse":        {[]hauberk.Decision{allowed, refused, refused, refused}, []hauberk.Decision{refused, refused}},
+		"one is too large":   {[]hauberk.Decision{allowed, huge, refused}, []hauberk.Decision{allowed, refused}},
+		"all are too large":  {[]hauberk.Decision{huge, huge}, nil},
+		"hundreds of them":   {slices.Repeat([]hauberk.Decision{allowed}, 500), []hauberk.Decision{allowed, allowed}},
+		"smaller one behind": {[]hauberk.Decision{allowed, refused, refused, {Link: "x"}}, []hauberk.Decision{refused, refused, {Link: "x"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			value := encode(test.decisions, minMaxBytes)
+			if len(value) > minMaxBytes {
+				t.Errorf("%d bytes", len(value))
+			}
+			got, err := Parse(metadata.Pairs(DefaultTrailer, value))
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got %+v\nwant %+v", got, test.want)
+			}
+			if whole := len(got) == len(test.decisions); whole != (err == nil) || !whole && !errors.Is(err, ErrTruncated) {
+				t.Errorf("%d of %d decisions, error %v", len(got), len(test.decisions), err)
+			}
+		})
+	}
+}
+
+func TestParse(t *testing.T) {
+	one := `{"decisions":[{"link":"a","verdict":"allowed"}]}`
+	two := `{"decisions":[{"link":"b","verdict":"refused","later":"field"}],"more":1}`
+	a, b := hauberk.Decision{Link: "a"}, hauberk.Decision{Link: "b", Verdict: hauberk.Refused}
+	for name, test := range map[string]struct {
+		values []string
+		want   []hauberk.Decision
+		err    string // in the error; empty for none
+	}{
+		"none":               {nil, nil, ""},
+		"one":                {[]string{one}, []hauberk.Decision{a}, ""},
+		"of two servers":     {[]string{one, two}, []hauberk.Decision{a, b}, ""},
+		"empty":              {[]string{""}, nil, "want the JSON of a trace"},
+		"no JSON":            {[]string{"allowed"}, nil, "want the JSON of a trace"},
+		"of another form":    {[]string{`[1]`}, nil, "want the JSON of a trace"},
+		"something behind":   {[]string{one + "]"}, nil, "want the JSON of a trace"},
+		"one good, one not":  {[]string{one, "{"}, nil, "want the JSON of a trace"},
+		"unknown verdict":    {[]string{`{"decisions":[{"verdict":"maybe"}]}`}, nil, `the verdict of decision 1 is "maybe"`},
+		"negative remainder": {[]string{`{"omitted":-1}`}, nil, `"omitted" is -1`},
+		"large remainder":    {[]string{`{"omitted":9223372036854775807}`}, nil, `"omitted" is 9223372036854775807`},
+		"two remainders":     {[]string{`{"omitted":1048576}`, `{"omitted":1048576}`}, nil, "2097152 decisions were left out"},
+		"truncated":          {[]string{`{"decisions":[{"link":"a","verdict":"allowed"}],"omitted":2}`}, []hauberk.Decision{a}, "2 decisions were left out"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Parse(metadata.MD{DefaultTrailer: test.values})
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+			if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+				t.Errorf("error %v; want one with %q", err, test.err)
+			}
+		})
+	}
+}
+
+// FuzzEncode: whatever a decision has in it, the value can be sent as metadata,
+// is not too long, and is read back.
+func FuzzEncode(f *testing.F) {
+	f.Add("authn", "10/1s", "LIMITED", true, true, 512)
+	f.Add("\xff\x00\r\n", "\u2028😀\x7f", `"},{"`, false, false, 256)
+	f.Add("", strings.Repeat("é", 400), "", true, false, 300)
+	f.Fuzz(func(t *testing.T, link, rule, reason string, refused, shadow bool, limit int) {
+		limit = minMaxBytes + int(uint(limit)%4096)
+		d := hauberk.Decision{Link: link, Rule: rule, Reason: reason, Shadow: shadow}
+		if refused {
+			d.Verdict = hauberk.Refused
+		}
+		value := encode([]hauberk.Decision{{Link: "first"}, d}, limit)
+		if at := strings.IndexFunc(value, func(r rune) bool { return r < ' ' || r > '~' }); at >= 0 {
+			t.Fatalf("%q at %d", value[at], at)
+		}
+		if len(value) > limit || !json.Valid([]byte(value)) {
+			t.Fatalf("%d bytes of %d: %s", len(value), limit, value)
+		}
+		got, err := Parse(metadata.Pairs(DefaultTrailer, value))
+		if errors.Is(err, ErrTruncated) && len(got) < 2 {
+			return
+		}
+		want := d
+		want.Link, want.Rule, want.Reason = valid(link), valid(rule), valid(reason)
+		if err != nil || len(got) != 2 || got[1] != want {
+			t.Errorf("read back as %+v, %v; want %+v", got, err, want)
+		}
+	})
+}
+
+// valid has the replacement character for each byte that is no UTF-8, as JSON
+// does.
+func valid(s string) string { return string([]rune(s)) }
+
+// FuzzParse: whatever a server sends is read or refused, and what is read is
+// written and read again as it is.
+func FuzzParse(f *testing.F) {
+	f.Add(`{"decisions":[{"link":"a","rule":"b","verdict":"refused","reason":"C","shadow":true}],"omitted":1}`)
+	f.Add(`{"decisions":[{"link":"\ud800","verdict":"allowed"}]}`)
+	f.Add(`{"decisions":null}`)
+	f.Add(`null`)
+	f.Fuzz(func(t *testing.T, value string) {
+		decisions, err := Parse(metadata.MD{DefaultTrailer: {value}})
+		if err != nil && !errors.Is(err, ErrTruncated) {
+			if decisions != nil {
+				t.Errorf("%d decisions beside the error %v", len(decisions), err)
+			}
+			return
+		}
+		for _, d := range decisions {
+			if !utf8.ValidString(d.Link + d.Rule + d.Reason) {
+				t.Fatalf("%+v is no UTF-8", d)
+			}
+		}
+		again, err := Parse(metadata.MD{DefaultTrailer: {encode(decisions, 1<<30)}})
+		if err != nil || !slices.Equal(again, decisions) {
+			t.Errorf("read %+v, then %+v, %v", decisions, again, err)
+		}
+	})
+}
