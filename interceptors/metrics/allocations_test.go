@@ -32,6 +32,18 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
+// Labels cost no allocation either, once their values are known.
+func TestAllocationsOfLabels(t *testing.T) {
+	labelled := func() hauberk.Interceptor {
+		fixed := func(context.Context, *hauberk.Call) string { return "acme" }
+		return metrics.New(metrics.Config{}, metrics.WithLabel("tenant", fixed), metrics.WithLabel("zone", fixed))
+	}
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
+		bare := served(chainOf(t, passing), kind, &hauberktest.Backend{}, decoded)
+		checkAllocations(t, kind.String(), bare, served(chainOf(t, labelled()), kind, &hauberktest.Backend{}, decoded))
+	}
+}
+
 func checkAllocations(t *testing.T, what string, bare, counted func() error) {
 	t.Helper()
 	before := testing.AllocsPerRun(200, func() { _ = bare() })

@@ -16,7 +16,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-const flood = 100_000
+const flood = 20_000
 
 // unknownMethods returns a function that calls a server by the name of a method
 // that it does not have.

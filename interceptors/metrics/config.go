@@ -9,8 +9,10 @@ import (
 
 // Defaults of [Config].
 const (
-	DefaultMaxMethods = 1024
-	DefaultMaxReasons = 256
+	DefaultMaxMethods     = 1024
+	DefaultMaxReasons     = 256
+	DefaultMaxLabelSets   = 256
+	DefaultMaxLabelSeries = 8192
 )
 
 // DefaultBuckets returns the default of [Config.Buckets]: 5 ms, 10 ms, 25 ms, 50 ms
@@ -35,12 +37,30 @@ type Config struct {
 	MaxMethods int
 	// MaxReasons is how many pairs of interceptor and reason are told apart among
 	// the refusals of each side and origin before further ones count together, as
-	// Other. The default is DefaultMaxReasons.
+	// Other, and how many interceptors among the decisions. The default is
+	// DefaultMaxReasons.
 	MaxReasons int
+	// MaxLabelSets is how many combinations of the values of the labels ([WithLabel])
+	// are told apart on each side before calls with further ones count together, with
+	// Other as the value of each label. The default is DefaultMaxLabelSets.
+	MaxLabelSets int
+	// MaxLabelSeries is how many series the labels may make on each side, in all
+	// methods, before further ones count together in the same way, one for each
+	// method. The default is DefaultMaxLabelSeries.
+	MaxLabelSeries int
 	// ExactMessages makes the messages received by unary calls that fail on a server
 	// exact, at the price of one allocation for each unary call on a server. See the
 	// package's documentation for what is counted without.
 	ExactMessages bool
+	// Decisions counts every verdict of every link that decides; without it only
+	// refusals are counted. A call then costs the allocations of
+	// [hauberk.Call.Decisions].
+	Decisions bool
+	// WireSizes counts the bytes of messages, before and after compression. The chain
+	// must have [hauberk.WireSizes] for that; calls that it has not measured are
+	// counted as such ([Bytes.Unmeasured]). On a server it costs a call an allocation
+	// or two beside those of hauberk.WireSizes.
+	WireSizes bool
 }
 
 // withDefaults fills what is not set, and says what is wrong. What it returns can
@@ -49,6 +69,8 @@ func (c Config) withDefaults() (Config, error) {
 	var errs []error
 	c.MaxMethods, errs = orDefault("MaxMethods", c.MaxMethods, DefaultMaxMethods, errs)
 	c.MaxReasons, errs = orDefault("MaxReasons", c.MaxReasons, DefaultMaxReasons, errs)
+	c.MaxLabelSets, errs = orDefault("MaxLabelSets", c.MaxLabelSets, DefaultMaxLabelSets, errs)
+	c.MaxLabelSeries, errs = orDefault("MaxLabelSeries", c.MaxLabelSeries, DefaultMaxLabelSeries, errs)
 	if err := checkBuckets(c.Buckets); err != nil {
 		errs = append(errs, err)
 		c.Buckets = nil
@@ -81,26 +103,4 @@ func checkBuckets(buckets []time.Duration) error {
 		}
 	}
 	return nil
-}
-
-// Option changes what a [Metrics] depends on.
-type Option interface{ apply(m *Metrics) }
-
-type option func(m *Metrics)
-
-func (f option) apply(m *Metrics) { f(m) }
-
-// WithClock has the time told by now in place of time.Now. It must be safe for
-// concurrent use. Times without a monotonic reading work; a call that seems to
-// take less than no time counts as 0.
-func WithClock(now func() time.Time) Option {
-	return option(func(m *Metrics) {
-		if now == nil {
-			m.err = errors.Join(m.err, errors.New("WithClock was given a nil function"))
-			return
-		}
-		epoch := now()
-		m.now = now
-		m.elapsed = func() time.Duration { return now().Sub(epoch) }
-	})
 }

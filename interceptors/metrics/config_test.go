@@ -1,6 +1,7 @@
 package metrics_test
 
 import (
+	"context"
 	"os/exec"
 	"strings"
 	"testing"
@@ -28,6 +29,15 @@ func TestConfigErrors(t *testing.T) {
 			"bucket 3 of Buckets ends at 2ms, not above the 3ms before it; want ascending bounds",
 		},
 		{"twice", metrics.Config{Buckets: []time.Duration{ms, ms}}, nil, "bucket 2 of Buckets ends at 1ms, not above the 1ms"},
+		{"label sets", metrics.Config{MaxLabelSets: -1}, nil, "MaxLabelSets is -1; want a number above 0, or 0 for 256"},
+		{"label series", metrics.Config{MaxLabelSeries: -1}, nil, "MaxLabelSeries is -1; want a number above 0, or 0 for 8192"},
+		{"label without a function", metrics.Config{}, metrics.WithLabel("a", nil), `WithLabel("a") was given a nil function`},
+		{"label without a name", metrics.Config{}, metrics.WithLabel("", noLabel), `the name ""; want letters, digits and "_"`},
+		{"label of Prometheus", metrics.Config{}, metrics.WithLabel("le", noLabel), `the name "le"; want`},
+		{"label of gRPC", metrics.Config{}, metrics.WithLabel("grpc_code", noLabel), `the name "grpc_code"; want`},
+		{"reserved label", metrics.Config{}, metrics.WithLabel("__a", noLabel), `the name "__a"; want`},
+		{"label with a digit in front", metrics.Config{}, metrics.WithLabel("1a", noLabel), `the name "1a"; want`},
+		{"exemplars", metrics.Config{}, metrics.WithExemplars(nil), "WithExemplars was given a nil function"},
 		{"clock", metrics.Config{}, metrics.WithClock(nil), "WithClock was given a nil function"},
 	}
 	for _, test := range tests {
@@ -45,6 +55,15 @@ func TestConfigErrors(t *testing.T) {
 				t.Errorf("its snapshot is %+v", s)
 			}
 		})
+	}
+}
+
+func noLabel(context.Context, *hauberk.Call) string { return "" }
+
+func TestLabelTwice(t *testing.T) {
+	_, err := hauberk.New(metrics.New(metrics.Config{}, metrics.WithLabel("a_1", noLabel), metrics.WithLabel("a_1", noLabel)))
+	if err == nil || !strings.Contains(err.Error(), `the name "a_1" twice; want each label once`) {
+		t.Errorf("hauberk.New: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,13 +13,25 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/engine/quantile"
 )
 
-// counters is what is counted of one method on one side.
+// method is what is counted of one method on one side.
+type method struct {
+	counters // with labels, only what they share: the latency
+
+	latency  quantile.Histogram
+	pointers int // guarded by the table's mutex
+
+	labels sync.RWMutex // guards sets; the table's mutex is held too when sets changes
+	sets   map[string]*counters
+}
+
+// counters is what is counted of a method's calls, or of those with the same
+// values of the labels.
 type counters struct {
 	label
 
+	values     []string // of the labels
 	since      time.Time
 	registered atomic.Bool
-	pointers   int // guarded by the table's mutex
 
 	started atomic.Uint64
 	// plain counts the unary calls that were OK and moved one message each way:
@@ -28,8 +41,13 @@ type counters struct {
 	handled  [numCodes]atomic.Uint64
 	sent     atomic.Uint64 // by unary calls
 	received atomic.Uint64
-	buckets  []atomic.Uint64 // of latency; the last is for what lies above the bounds
-	latency  quantile.Histogram
+	buckets  []atomic.Uint64     // of latency; the last is for what lies above the bounds
+	all      *quantile.Histogram // the latencies of the method
+
+	total     atomic.Int64 // ns; with labels, of the latencies of this series
+	bytes     *bytes       // nil if they are not counted
+	exemplars *exemplars   // nil if none are kept
+	recorders atomic.Pointer[[]Recorder]
 
 	mu          sync.Mutex // guards what follows: the end of a stream is one step
 	running     []*stream
@@ -37,8 +55,23 @@ type counters struct {
 	streamedIn  uint64
 }
 
-func newCounters(l label, since time.Time, bounds int) *counters {
-	return &counters{label: l, since: since, buckets: make([]atomic.Uint64, bounds+1)}
+func (t *table) newMethod(l label) *method {
+	of := new(method)
+	t.prepare(&of.counters, l, &of.latency)
+	return of
+}
+
+// prepare makes a series ready for use. The table's mutex is held.
+func (t *table) prepare(c *counters, l label, all *quantile.Histogram) {
+	config := &t.metrics.config
+	c.label, c.since, c.all = l, t.metrics.now(), all
+	c.buckets = make([]atomic.Uint64, len(config.Buckets)+1)
+	if config.WireSizes {
+		c.bytes = new(bytes)
+	}
+	if t.metrics.exemplar != nil {
+		c.exemplars = &exemplars{buckets: make([]atomic.Pointer[Exemplar], len(c.buckets))}
+	}
 }
 
 // endUnary counts the end of a unary call.
@@ -56,12 +89,37 @@ func (c *counters) endUnary(code codes.Code, sent, received uint64) {
 	c.handled[code].Add(1)
 }
 
-// observe counts the latency of a call that has ended.
-func (c *counters) observe(bounds []time.Duration, took time.Duration) {
-	took = max(took, 0)
+// observe counts the latency of a call that has ended, and returns its bucket.
+func (c *counters) observe(bounds []time.Duration, took time.Duration) int {
 	i, _ := slices.BinarySearch(bounds, took)
 	c.buckets[i].Add(1)
-	c.latency.Record(took)
+	c.all.Record(took)
+	if c.values != nil {
+		c.addTotal(int64(took))
+	}
+	return i
+}
+
+// addTotal adds to the total, which stops where a Duration ends: it never wraps.
+func (c *counters) addTotal(took int64) {
+	for {
+		old := c.total.Load()
+		sum := old + took
+		if sum < old {
+			sum = math.MaxInt64
+		}
+		if c.total.CompareAndSwap(old, sum) {
+			return
+		}
+	}
+}
+
+// sum returns the sum of the latencies.
+func (c *counters) sum() time.Duration {
+	if c.values != nil {
+		return time.Duration(c.total.Load())
+	}
+	return c.all.Sum()
 }
 
 // stream is a call of a streaming method that is running, so that its messages

@@ -19,7 +19,7 @@ func TestRunningStreams(t *testing.T) {
 	})
 	conn := hauberk.Must(hauberk.New(collect)).ClientConn(idleConn{})
 	random := rand.New(rand.NewPCG(1, 2))
-	c := newCounters(label{}, New(Config{}).now(), 1)
+	c := &New(Config{}).sides[0].methods.newMethod(label{}).counters
 	var open []*stream
 	most := 0
 	for range 5000 {

@@ -42,30 +42,54 @@
 // # Refusals
 //
 // An outcome whose status is that of a [hauberk.Rejection], which it may wrap, was
-// refused in this process: it counts as [Enforced] under the Rejection's reason, and under the name of the
-// interceptor that recorded the decision ([hauberk.Call.Decide]), or [Unknown] if
-// none did. A decision that was recorded but not enforced ([hauberk.Shadow])
+// refused in this process: it counts as [Enforced] under the Rejection's reason, and
+// under the name of the link that refused, which it or the chain has recorded
+// ([hauberk.Call.Recorded]). It is [Unknown] only if no link refused in place of
+// calling next: for a Rejection of a handler or of a hook, or of a link whose next
+// had returned. A decision that was recorded but not enforced ([hauberk.Shadow])
 // counts as [Shadowed]. On a client an outcome with a google.rpc.ErrorInfo that
 // came over the wire counts as [Remote], under its reason, whatever its domain. The
 // three are kept apart, so that none can be taken for another, and so that a
 // server cannot push the reasons of this process out of the bounds below. On a
 // server an ErrorInfo that a handler passes on from elsewhere is no refusal.
 //
+// # By choice
+//
+//   - [Config.Decisions]: every verdict of every link that decides and stands
+//     further in, [hauberk.Allowed] too, enforced or in shadow. An instance inside
+//     retries counts what links recorded in each attempt, and that a link just let
+//     calls pass once for all attempts.
+//   - [Config.WireSizes]: bytes of messages, before and after compression. The chain
+//     must have [hauberk.WireSizes]; where it does not, Unmeasured in [Bytes] grows
+//     with the calls. The bytes of a call count when it has ended and, on a server,
+//     its response has been written. On a client outside of retries they are those
+//     of the last attempt.
+//   - [WithLabel]: labels of the application's own, such as a tenant.
+//   - [WithExemplars]: calls to look up, by trace id.
+//   - [Metrics.AddRecorder]: numbers that an exporter keeps itself, as package
+//     metrics/prometheus does for native histograms.
+//
+// Decisions, bytes and exemplars cost allocations; without them, and with labels,
+// recording costs none.
+//
 // # Bounds
 //
-// The names of methods and reasons may come from anyone, so they are bounded. A
-// method that the server does not know counts under the service and the method
-// [Unknown], unless [Metrics.Register] named it. A client takes up
-// [Config.MaxMethods] methods; calls of further ones, and of names longer than 256
-// bytes or not in UTF-8, count under [Other]. Of refusals there are up to
+// The names of methods and reasons, and the values of labels, may come from anyone,
+// so they are bounded. A method that the server does not know counts under the
+// service and the method [Unknown], unless [Metrics.Register] named it. A client
+// takes up [Config.MaxMethods] methods; calls of further ones, and of names longer
+// than 256 bytes or not in UTF-8, count under [Other]. Of refusals there are up to
 // [Config.MaxReasons] pairs of interceptor and reason for each side and each of
-// Enforced, Shadowed and Remote, and then Other. A method takes about 4.7 KB, of
-// which 4 KiB are the quantiles.
+// Enforced, Shadowed and Remote, and then Other. Labels have up to
+// [Config.MaxLabelSets] combinations of values on each side, which make up to
+// [Config.MaxLabelSeries] series, and then Other. A method takes about 4.8 KB, of
+// which 4 KiB are the quantiles, and a series of labels about 0.6 KB.
 //
 // # Place
 //
 // [hauberk.PhaseMetrics]: outside everything that may refuse a call. On a client
 // it stands outside retries and counts calls; another instance inside them counts
-// attempts. One instance may serve any number of chains, of servers and clients:
+// attempts. (Of attempts that run beside each other, what one records as not
+// enforced counts for each that has not ended.) One instance may serve any number of chains, of servers and clients:
 // the two sides are kept apart.
 package metrics

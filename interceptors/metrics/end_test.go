@@ -48,33 +48,35 @@ func TestEndsFromOutside(t *testing.T) {
 	}
 	for _, test := range tests {
 		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
-			t.Run(test.name+"/"+kind.String(), func(t *testing.T) {
-				hauberktest.CheckLeaks(t)
-				m := metrics.New(metrics.Config{})
-				watch, ended := signal()
-				entered := make(chan struct{})
-				env := hauberktest.Start(t, hauberktest.Setup{
-					Kind: kind, Server: chainOf(t, watch, m), Client: chainOf(t, watch, m),
-					Backend: &hauberktest.Backend{Handle: func(ctx context.Context, _ hauberktest.Stream) error {
-						close(entered)
-						<-ctx.Done()
-						return ctx.Err()
-					}},
-				})
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				if test.timeout > 0 {
-					ctx, cancel = context.WithTimeout(ctx, test.timeout)
+			for name, m := range variants() {
+				t.Run(test.name+"/"+kind.String()+"/"+name, func(t *testing.T) {
+					hauberktest.CheckLeaks(t)
+					watch, ended := signal()
+					entered := make(chan struct{})
+					chain := chainOf(t, hauberk.WireSizes(), watch, m)
+					env := hauberktest.Start(t, hauberktest.Setup{
+						Kind: kind, Server: chain, Client: chain,
+						Backend: &hauberktest.Backend{Handle: func(ctx context.Context, _ hauberktest.Stream) error {
+							close(entered)
+							<-ctx.Done()
+							return ctx.Err()
+						}},
+					})
+					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
-				}
-				go env.Call(ctx)
-				<-entered
-				test.end(env, cancel)
-				_, _ = <-ended, <-ended
-				s := m.Snapshot()
-				checkEnd(t, "client", s.Client.Methods[hauberktest.FullMethod(kind)], test.client)
-				checkEnd(t, "server", s.Server.Methods[hauberktest.FullMethod(kind)], test.server)
-			})
+					if test.timeout > 0 {
+						ctx, cancel = context.WithTimeout(ctx, test.timeout)
+						defer cancel()
+					}
+					go env.Call(ctx)
+					<-entered
+					test.end(env, cancel)
+					_, _ = <-ended, <-ended
+					s := m.Snapshot()
+					checkEnd(t, "client", s.Client.Methods[hauberktest.FullMethod(kind)], test.client)
+					checkEnd(t, "server", s.Server.Methods[hauberktest.FullMethod(kind)], test.server)
+				})
+			}
 		}
 	}
 }

@@ -89,6 +89,16 @@ func called(chain *hauberk.Chain, c conn) func(method string) error {
 	return func(method string) error { return through.Invoke(ctx, method, req, resp) }
 }
 
+// variants are instances that count what every one does, and all that is counted
+// by choice.
+func variants() map[string]*metrics.Metrics {
+	everything := metrics.New(metrics.Config{Decisions: true, WireSizes: true, ExactMessages: true},
+		metrics.WithLabel("tenant", func(context.Context, *hauberk.Call) string { return "acme" }),
+		metrics.WithExemplars(byTrace))
+	everything.AddRecorder(func(metrics.Identity) metrics.Recorder { return new(tape) })
+	return map[string]*metrics.Metrics{"plain": metrics.New(metrics.Config{}), "everything": everything}
+}
+
 // chainOf makes a chain.
 func chainOf(t testing.TB, links ...hauberk.Interceptor) *hauberk.Chain {
 	t.Helper()

@@ -20,13 +20,21 @@ type Metrics struct {
 	now     func() time.Time
 	elapsed func() time.Duration // since some moment; half as dear as now
 
+	labelNames  []string
+	labelValues []labelFunc
+	exemplar    func(ctx context.Context, call *hauberk.Call) map[string]string // nil for none
+
 	sides [2]side // by hauberk.Side
 }
 
+// labelFunc tells the value of a label.
+type labelFunc = func(ctx context.Context, call *hauberk.Call) string
+
 // side is what is counted on one side.
 type side struct {
-	methods  table
-	refusals [Remote + 1]refusals // by Origin
+	methods   table
+	refusals  [Remote + 1]tally[cause] // by Origin
+	decisions tally[verdict]
 }
 
 // New returns an interceptor for both sides. What is wrong with its configuration
@@ -49,6 +57,7 @@ func (s *side) init(which hauberk.Side, m *Metrics) {
 	for i := range s.refusals {
 		s.refusals[i].limit = m.config.MaxReasons
 	}
+	s.decisions.limit = m.config.MaxReasons * verdicts
 }
 
 // Declare says where the interceptor stands, and what is wrong with its
@@ -62,8 +71,9 @@ func (m *Metrics) Declare() hauberk.Declaration {
 }
 
 // Register makes the methods of a server's services known, so that all their
-// series exist at zero before the first call. Give it what the server says of
-// itself once its services are registered:
+// series exist at zero before the first call (with [WithLabel] they cannot: the
+// values are not known). Give it what the server says of itself once its services
+// are registered:
 //
 //	calls.Register(srv.GetServiceInfo())
 //
@@ -89,47 +99,90 @@ var errUnwound = status.Error(codes.Internal, "the call's goroutine was ended")
 
 // Intercept counts the call.
 func (m *Metrics) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) (err error) {
-	o := m.begin(call)
+	o := m.begin(ctx, call)
 	err = errUnwound
-	defer func() { m.end(&o, call, err) }()
+	defer func() { m.end(ctx, &o, call, err) }()
 	err = next(ctx, call)
 	return err
 }
 
 // observation is a call that is being counted.
 type observation struct {
-	method  *counters
-	stream  *stream // nil for a unary call
-	start   time.Duration
-	decided int // how many decisions there were: of links further out, or earlier attempts
+	series   *counters
+	stream   *stream // nil for a unary call
+	start    time.Duration
+	recorded int                // how many decisions there were: of links further out, or earlier attempts
+	decided  []hauberk.Decision // the same, with those of links that just let the call pass
 }
 
-func (m *Metrics) begin(call *hauberk.Call) observation {
+func (m *Metrics) begin(ctx context.Context, call *hauberk.Call) observation {
 	if m.config.ExactMessages {
 		call.CountMessages()
 	}
 	o := observation{
-		method:  m.sides[call.Side()].methods.of(call.Method()),
-		decided: len(call.Decisions()),
-		start:   m.elapsed(),
+		series:   m.seriesOf(ctx, call),
+		recorded: len(call.Recorded()),
+		start:    m.elapsed(),
 	}
-	o.method.started.Add(1)
+	if m.config.Decisions {
+		o.decided = call.Decisions()
+	}
+	o.series.started.Add(1)
 	if call.Kind() != hauberk.Unary {
-		o.stream = o.method.open(call)
+		o.stream = o.series.open(call)
 	}
 	return o
 }
 
-func (m *Metrics) end(o *observation, call *hauberk.Call, err error) {
-	took := m.elapsed() - o.start
+// seriesOf returns the counters of the call's method and labels.
+func (m *Metrics) seriesOf(ctx context.Context, call *hauberk.Call) *counters {
+	methods := &m.sides[call.Side()].methods
+	of := methods.of(call.Method())
+	if len(m.labelValues) == 0 {
+		return &of.counters
+	}
+	return methods.labelled(ctx, of, call)
+}
+
+func (m *Metrics) end(ctx context.Context, o *observation, call *hauberk.Call, err error) {
+	took := max(m.elapsed()-o.start, 0)
 	r := resultOf(call, err)
 	sent, received := r.messages(call, m.config.ExactMessages)
 	if o.stream != nil {
-		o.method.close(o.stream, sent, received)
-		o.method.handled[r.code].Add(1)
+		o.series.close(o.stream, sent, received)
+		o.series.handled[r.code].Add(1)
 	} else {
-		o.method.endUnary(r.code, sent, received)
+		o.series.endUnary(r.code, sent, received)
 	}
-	o.method.observe(m.config.Buckets, took)
-	m.sides[call.Side()].count(&r, call.Decisions()[o.decided:])
+	bucket := o.series.observe(m.config.Buckets, took)
+	s := &m.sides[call.Side()]
+	s.count(&r, call.Recorded()[o.recorded:])
+	if m.config.Decisions {
+		s.countDecisions(o.decided, call.Decisions())
+	}
+	if bytes := o.series.bytes; bytes != nil {
+		bytes.count(call, r.code, sent, received)
+	}
+	m.show(ctx, o.series, call, shown{r.code, bucket, took})
+}
+
+// shown is what an exemplar is of.
+type shown struct {
+	code   codes.Code
+	bucket int
+	took   time.Duration
+}
+
+// show tells the recorders of a call, and keeps it as an example. It is last, for
+// it runs what is not ours and may panic.
+func (m *Metrics) show(ctx context.Context, series *counters, call *hauberk.Call, of shown) {
+	var labels map[string]string
+	if m.exemplar != nil {
+		labels = series.exemplars.keep(m.exemplar(ctx, call), of, m.now)
+	}
+	if recorders := series.recorders.Load(); recorders != nil {
+		for _, r := range *recorders {
+			r.Record(of.took, labels)
+		}
+	}
 }

@@ -1,7 +1,9 @@
 package metrics
 
 import (
-	"sync"
+	"cmp"
+	"slices"
+	"strings"
 
 	"github.com/hauberk-rpc/hauberk"
 )
@@ -26,29 +28,18 @@ func (o Origin) String() string { return [...]string{"enforced", "shadowed", "re
 // A google.rpc.ErrorInfo allows a reason 63.
 const maxReason = 63
 
-// refusals counts refusals of one origin.
-type refusals struct {
-	limit  int
-	mu     sync.Mutex
-	counts map[cause]uint64
-}
-
 // cause is what refusals are told apart by.
 type cause struct{ interceptor, reason string }
 
-func (r *refusals) add(c cause) {
+// otherCause is that of refusals beyond the bound.
+func otherCause() cause { return cause{Other, Other} }
+
+// refuse counts a refusal.
+func (s *side) refuse(o Origin, c cause) {
 	if !presentable(c.interceptor, maxReason) || !presentable(c.reason, maxReason) {
-		c = cause{Other, Other}
+		c = otherCause()
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, ok := r.counts[c]; !ok && len(r.counts) >= r.limit {
-		c = cause{Other, Other}
-	}
-	if r.counts == nil {
-		r.counts = make(map[cause]uint64)
-	}
-	r.counts[c]++
+	s.refusals[o].add(c, otherCause())
 }
 
 // count counts what was refused of a call. decisions are those recorded since it
@@ -56,15 +47,15 @@ func (r *refusals) add(c cause) {
 func (s *side) count(r *result, decisions []hauberk.Decision) {
 	for i := range decisions {
 		if d := &decisions[i]; d.Verdict == hauberk.Refused && d.Shadow {
-			s.refusals[Shadowed].add(cause{orUnknown(d.Link), orUnknown(d.Reason)})
+			s.refuse(Shadowed, cause{orUnknown(d.Link), orUnknown(d.Reason)})
 		}
 	}
 	switch {
 	case r.refusal != nil:
 		reason := r.refusal.Reason()
-		s.refusals[Enforced].add(cause{decider(decisions, reason), orUnknown(reason)})
+		s.refuse(Enforced, cause{decider(decisions, reason), orUnknown(reason)})
 	case r.remote != "":
-		s.refusals[Remote].add(cause{Unknown, r.remote})
+		s.refuse(Remote, cause{Unknown, r.remote})
 	}
 }
 
@@ -95,4 +86,29 @@ type Refusal struct {
 	// Reason is in UPPER_SNAKE_CASE, as [hauberk.Reject] was given it.
 	Reason string
 	Count  uint64
+}
+
+// Refusals returns how many calls were refused for each cause, ordered by side,
+// origin, interceptor and reason. The result is the caller's.
+func (m *Metrics) Refusals() []Refusal {
+	var all []Refusal
+	for i := range m.sides {
+		for o := range m.sides[i].refusals {
+			m.sides[i].refusals[o].each(func(c cause, n uint64) {
+				all = append(all, Refusal{hauberk.Side(i), Origin(o), c.interceptor, c.reason, n})
+			})
+		}
+	}
+	slices.SortFunc(all, func(a, b Refusal) int {
+		return cmp.Or(cmp.Compare(a.Side, b.Side), cmp.Compare(a.Origin, b.Origin),
+			strings.Compare(a.Interceptor, b.Interceptor), strings.Compare(a.Reason, b.Reason))
+	})
+	return all
+}
+
+// byReason returns the refusals of one origin by reason.
+func (s *side) byReason(o Origin) map[string]uint64 {
+	counts := make(map[string]uint64)
+	s.refusals[o].each(func(c cause, n uint64) { counts[c.reason] += n })
+	return counts
 }

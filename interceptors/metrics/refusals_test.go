@@ -56,6 +56,29 @@ type mapped struct{ error }
 func (m mapped) Unwrap() error            { return m.error }
 func (mapped) GRPCStatus() *status.Status { return status.New(codes.NotFound, "not here") }
 
+// late refuses what has been done.
+type late struct{}
+
+func (late) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	_ = next(ctx, call)
+	return hauberk.Reject(codes.Aborted, "LATE", "no")
+}
+
+// A handler is no link: what it refuses no link has decided.
+func TestRefusedByHandler(t *testing.T) {
+	reject := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error {
+		return hauberk.Reject(codes.FailedPrecondition, "SOLD_OUT", "no")
+	}}
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
+		m := metrics.New(metrics.Config{})
+		_ = served(chainOf(t, m), kind, reject, decoded)()
+		want := []metrics.Refusal{{hauberk.ServerSide, metrics.Enforced, metrics.Unknown, "SOLD_OUT", 1}}
+		if got := m.Refusals(); !slices.Equal(got, want) {
+			t.Errorf("%s: refusals %+v, want %+v", kind, got, want)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	const own = metrics.Enforced
 	allow, deny := limiter{"allowing", false}, limiter{"limits", true}
@@ -72,14 +95,19 @@ func TestRefusals(t *testing.T) {
 			[]metrics.Refusal{{Origin: own, Interceptor: "limits", Reason: limited, Count: 1}},
 		},
 		{
-			"undecided", nil,
-			[]hauberk.Interceptor{refuse(codes.Aborted, "BUSY")},
-			[]metrics.Refusal{{Origin: own, Interceptor: metrics.Unknown, Reason: "BUSY", Count: 1}},
+			"recorded by nobody", nil, // but by the chain
+			[]hauberk.Interceptor{hauberk.Named("guard", refuse(codes.Aborted, "BUSY"))},
+			[]metrics.Refusal{{Origin: own, Interceptor: "guard", Reason: "BUSY", Count: 1}},
+		},
+		{
+			"refused once next has returned", nil, // which is no verdict of the chain's
+			[]hauberk.Interceptor{late{}},
+			[]metrics.Refusal{{Origin: own, Interceptor: metrics.Unknown, Reason: "LATE", Count: 1}},
 		},
 		{
 			"without a reason", nil,
 			[]hauberk.Interceptor{refuse(codes.Aborted, "")},
-			[]metrics.Refusal{{Origin: own, Interceptor: metrics.Unknown, Reason: metrics.Unknown, Count: 1}},
+			[]metrics.Refusal{{Origin: own, Interceptor: "func", Reason: metrics.Unknown, Count: 1}},
 		},
 		{
 			"wrapped", nil,
@@ -98,7 +126,7 @@ func TestRefusals(t *testing.T) {
 			"shadowed, then refused", nil,
 			[]hauberk.Interceptor{hauberk.Shadow(deny), refuse(codes.Aborted, limited)},
 			[]metrics.Refusal{
-				{Origin: own, Interceptor: metrics.Unknown, Reason: limited, Count: 1},
+				{Origin: own, Interceptor: "func", Reason: limited, Count: 1},
 				{Origin: metrics.Shadowed, Interceptor: "limits", Reason: limited, Count: 1},
 			},
 		},

@@ -24,13 +24,12 @@ func resultOf(call *hauberk.Call, err error) result {
 	if err == nil {
 		return result{}
 	}
-	st := hauberk.StatusOf(err)
-	r := result{code: st.Code(), refusal: refusalOf(err)}
+	r := result{code: hauberk.CodeOf(err), refusal: refusalOf(err)}
 	if int(r.code) >= numCodes {
 		r.code = codes.Unknown // as gRPC says of codes that are not defined
 	}
 	r.failed = r.refusal == nil
-	if r.failed && call.Side() == hauberk.ClientSide && len(st.Details()) > 0 {
+	if r.failed && call.Side() == hauberk.ClientSide {
 		r.remote = hauberk.Reason(err)
 	}
 	return r

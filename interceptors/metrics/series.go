@@ -7,21 +7,18 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-
-	"github.com/hauberk-rpc/hauberk"
 )
 
-// Series is what an exporter shows of one method on one side. Numbers only grow,
+// Series is what an exporter shows of one method on one side, or with labels of its
+// calls with the same values of them. Numbers only grow,
 // from one call of [Metrics.Series] to the next; those of one Series are not taken
 // at quite the same instant.
 type Series struct {
-	Side            hauberk.Side
-	Kind            hauberk.Kind
-	Service, Method string // or Unknown, or Other
+	Identity
 
 	// Registered says that [Metrics.Register] named the method.
 	Registered bool
-	// Since is when the counting of the method began.
+	// Since is when the counting of the series began.
 	Since time.Time
 
 	// Started counts calls, Handled those that have ended, by codes.Code.
@@ -33,6 +30,10 @@ type Series struct {
 	// before it, and last those above all. Sum is that of all latencies.
 	Buckets []uint64
 	Sum     time.Duration
+	// Bytes is nil unless Config.WireSizes asks for it.
+	Bytes *Bytes
+	// Exemplars is nil without WithExemplars.
+	Exemplars *Exemplars
 }
 
 // Ended returns how many calls have ended.
@@ -46,25 +47,35 @@ func (s *Series) Ended() (n uint64) {
 // InFlight returns how many calls are running.
 func (s *Series) InFlight() uint64 { return s.Started - s.Ended() }
 
-// Series returns the numbers of all methods, ordered by side, service, method and
-// kind. The result is the caller's.
+// Series returns the numbers of all methods, ordered by side, service, method, kind
+// and labels. The result is the caller's.
 func (m *Metrics) Series() []Series {
 	var all []Series
 	for i := range m.sides {
-		for _, c := range m.sides[i].methods.all() {
-			all = append(all, c.series(hauberk.Side(i)))
-		}
+		all = append(all, m.sides[i].methods.shown()...)
 	}
 	slices.SortFunc(all, func(a, b Series) int {
 		return cmp.Or(cmp.Compare(a.Side, b.Side), strings.Compare(a.Service, b.Service),
-			strings.Compare(a.Method, b.Method), cmp.Compare(a.Kind, b.Kind))
+			strings.Compare(a.Method, b.Method), cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Labels, b.Labels))
 	})
 	return all
 }
 
-func (c *counters) series(side hauberk.Side) Series {
+// shown returns the numbers of one side.
+func (t *table) shown() []Series {
+	t.mu.Lock()
+	all := t.series()
+	t.mu.Unlock()
+	shown := make([]Series, len(all))
+	for i, c := range all {
+		shown[i] = c.shown(t.identity(c))
+	}
+	return shown
+}
+
+func (c *counters) shown(id Identity) Series {
 	s := Series{
-		Side: side, Kind: c.kind, Service: c.service, Method: c.method,
+		Identity:   id,
 		Registered: c.registered.Load(), Since: c.since,
 		Handled: c.ended(),
 		Started: c.started.Load(), // after handled: so that it is no less
@@ -74,7 +85,12 @@ func (c *counters) series(side hauberk.Side) Series {
 	for i := range c.buckets {
 		s.Buckets[i] = c.buckets[i].Load()
 	}
-	s.Sum = c.latency.Sum()
+	s.Sum = c.sum()
+	if c.bytes != nil {
+		bytes := c.bytes.load()
+		s.Bytes = &bytes
+	}
+	s.Exemplars = c.exemplars.load()
 	return s
 }
 
@@ -85,29 +101,4 @@ func (c *counters) ended() (n [numCodes]uint64) {
 	}
 	n[codes.OK] += c.plain.Load()
 	return n
-}
-
-// Refusals returns how many calls were refused for each cause, ordered by side,
-// origin, interceptor and reason. The result is the caller's.
-func (m *Metrics) Refusals() []Refusal {
-	var all []Refusal
-	for i := range m.sides {
-		for o := range m.sides[i].refusals {
-			all = append(all, m.sides[i].refusals[o].list(hauberk.Side(i), Origin(o))...)
-		}
-	}
-	return all
-}
-
-func (r *refusals) list(side hauberk.Side, origin Origin) []Refusal {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	list := make([]Refusal, 0, len(r.counts))
-	for c, n := range r.counts {
-		list = append(list, Refusal{side, origin, c.interceptor, c.reason, n})
-	}
-	slices.SortFunc(list, func(a, b Refusal) int {
-		return cmp.Or(strings.Compare(a.Interceptor, b.Interceptor), strings.Compare(a.Reason, b.Reason))
-	})
-	return list
 }

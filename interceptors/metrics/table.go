@@ -34,14 +34,17 @@ type table struct {
 	side    hauberk.Side
 	metrics *Metrics
 
-	byMethod sync.Map // *hauberk.Method to *counters: a few for each of counters
+	byMethod sync.Map // *hauberk.Method to *method: a few for each of methods
 
-	mu         sync.Mutex
-	counters   map[label]*counters
-	registered map[string]*counters // by full name
+	mu          sync.Mutex // guards what follows
+	methods     map[label]*method
+	registered  map[string]*method  // by full name
+	sets        map[string]struct{} // of labels that are told apart, by their keys
+	labelSeries int                 // how many series there are of all of them
+	recorders   []func(Identity) Recorder
 }
 
-// label is what the counters of a method are told apart by.
+// label is what methods are told apart by.
 type label struct {
 	kind            hauberk.Kind
 	service, method string
@@ -49,14 +52,15 @@ type label struct {
 
 func (t *table) init(which hauberk.Side, m *Metrics) {
 	t.side, t.metrics = which, m
-	t.counters = make(map[label]*counters)
-	t.registered = make(map[string]*counters)
+	t.methods = make(map[label]*method)
+	t.registered = make(map[string]*method)
+	t.sets = make(map[string]struct{})
 }
 
-// of returns the counters of a method.
-func (t *table) of(m *hauberk.Method) *counters {
+// of returns what is counted of a method.
+func (t *table) of(m *hauberk.Method) *method {
 	if c, ok := t.byMethod.Load(m); ok {
-		return c.(*counters)
+		return c.(*method)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -71,19 +75,19 @@ func (t *table) of(m *hauberk.Method) *counters {
 	return c
 }
 
-func (t *table) ofUnknown(m *hauberk.Method) *counters {
+func (t *table) ofUnknown(m *hauberk.Method) *method {
 	if c := t.registered[m.FullName()]; c != nil {
 		return c
 	}
 	return t.make(label{m.Kind(), Unknown, Unknown})
 }
 
-func (t *table) ofKnown(m *hauberk.Method) *counters {
+func (t *table) ofKnown(m *hauberk.Method) *method {
 	l := label{m.Kind(), m.Service(), m.Name()}
-	if c := t.counters[l]; c != nil {
+	if c := t.methods[l]; c != nil {
 		return c
 	}
-	full := t.side == hauberk.ClientSide && len(t.counters) >= t.metrics.config.MaxMethods
+	full := t.side == hauberk.ClientSide && len(t.methods) >= t.metrics.config.MaxMethods
 	if full || !presentable(m.FullName(), maxName) {
 		return t.make(label{m.Kind(), Other, Other})
 	}
@@ -103,22 +107,45 @@ func (t *table) register(kind hauberk.Kind, service, method string) {
 	t.registered["/"+service+"/"+method] = c
 }
 
-// make returns the counters of a label, new ones if there are none. The lock is
-// held.
-func (t *table) make(l label) *counters {
-	c := t.counters[l]
-	if c == nil {
-		c = newCounters(l, t.metrics.now(), len(t.metrics.config.Buckets))
-		t.counters[l] = c
+// make returns what is counted under a label, a new one if there is none. The lock
+// is held.
+func (t *table) make(l label) *method {
+	of := t.methods[l]
+	if of == nil {
+		of = t.newMethod(l)
+		t.methods[l] = of
+		if len(t.metrics.labelNames) == 0 {
+			t.openRecorders(&of.counters)
+		}
 	}
-	return c
+	return of
 }
 
-// all returns the counters of all methods.
-func (t *table) all() []*counters {
+// all returns the methods.
+func (t *table) all() []*method {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Collect(maps.Values(t.counters))
+	return slices.Collect(maps.Values(t.methods))
+}
+
+// series returns the counters of all methods, and with labels of all their sets.
+// The lock is held.
+func (t *table) series() []*counters {
+	all := make([]*counters, 0, len(t.methods))
+	for _, of := range t.methods {
+		all = append(all, of.series(len(t.metrics.labelNames) > 0)...)
+	}
+	return all
+}
+
+// series returns the counters of the method.
+func (m *method) series(labels bool) []*counters {
+	if !labels {
+		return []*counters{&m.counters}
+	}
+	m.labels.RLock()
+	defer m.labels.RUnlock()
+	return slices.Collect(maps.Values(m.sets))
 }
 
 // presentable reports whether a name that anyone may have chosen can stand in a

@@ -41,12 +41,18 @@ func TestMethodsAreNotKept(t *testing.T) {
 	}
 }
 
-// What a series takes is documented.
-func TestSizeOfCounters(t *testing.T) {
-	c := newCounters(label{}, New(Config{}).now(), len(DefaultBuckets()))
-	if got := int(sizeOfCounters) + 8*len(c.buckets); got > 4700 {
+// What a method takes is documented.
+func TestSizes(t *testing.T) {
+	of := New(Config{}).sides[0].methods.newMethod(label{})
+	if got := int(sizeOfMethod) + 8*len(of.buckets); got > 4800 {
 		t.Errorf("a method takes %d bytes", got)
+	}
+	if got := int(sizeOfLatency); got > 4096 {
+		t.Errorf("its quantiles take %d bytes", got)
 	}
 }
 
-const sizeOfCounters = unsafe.Sizeof(counters{})
+const (
+	sizeOfMethod  = unsafe.Sizeof(method{})
+	sizeOfLatency = unsafe.Sizeof(method{}.latency)
+)

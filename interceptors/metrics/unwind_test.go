@@ -45,14 +45,15 @@ func apart(f func()) any {
 func TestUnwindingOnServer(t *testing.T) {
 	for name, link := range unwinding {
 		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
-			t.Run(name+"/"+kind.String(), func(t *testing.T) {
-				m := metrics.New(metrics.Config{})
-				serve := served(chainOf(t, m, link), kind, &hauberktest.Backend{}, decoded)
-				panicked := apart(func() { _ = serve() })
-				checkPassed(t, name, panicked)
-				c := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
-				checkCounts(t, count(t, m, c), 1, codes.Internal)
-			})
+			for variant, m := range variants() {
+				t.Run(name+"/"+kind.String()+"/"+variant, func(t *testing.T) {
+					serve := served(chainOf(t, m, link), kind, &hauberktest.Backend{}, decoded)
+					panicked := apart(func() { _ = serve() })
+					checkPassed(t, name, panicked)
+					c := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
+					checkCounts(t, count(t, m, c), 1, codes.Internal)
+				})
+			}
 		}
 	}
 }
@@ -60,19 +61,20 @@ func TestUnwindingOnServer(t *testing.T) {
 func TestUnwindingOnClient(t *testing.T) {
 	for name, link := range unwinding {
 		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
-			t.Run(name+"/"+kind.String(), func(t *testing.T) {
-				hauberktest.CheckLeaks(t)
-				c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
-				m := metrics.New(metrics.Config{})
-				env := c.Start(t, m, link)
-				var out hauberktest.Outcome
-				panicked := apart(func() { out = env.Call(context.Background()) })
-				checkPassed(t, name, panicked)
-				if name[0] == 'g' && kind != hauberk.Unary && status.Code(out.Err) != codes.Internal {
-					t.Errorf("the application got %v", out.Err)
-				}
-				checkCounts(t, count(t, m, c), 1, codes.Internal)
-			})
+			for variant, m := range variants() {
+				t.Run(name+"/"+kind.String()+"/"+variant, func(t *testing.T) {
+					hauberktest.CheckLeaks(t)
+					c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
+					env := c.Start(t, m, link)
+					var out hauberktest.Outcome
+					panicked := apart(func() { out = env.Call(context.Background()) })
+					checkPassed(t, name, panicked)
+					if name[0] == 'g' && kind != hauberk.Unary && status.Code(out.Err) != codes.Internal {
+						t.Errorf("the application got %v", out.Err)
+					}
+					checkCounts(t, count(t, m, c), 1, codes.Internal)
+				})
+			}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 	metricsprom "github.com/hauberk-rpc/hauberk/interceptors/metrics/prometheus"
 )
@@ -27,6 +28,27 @@ func BenchmarkScrape(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := registry.Gather(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkRecord makes calls that end at once; what they are compared with is the
+// same without a recorder.
+func BenchmarkRecord(b *testing.B) {
+	for name, options := range map[string][]metricsprom.Option{
+		"classic": nil,
+		"native":  {metricsprom.WithNative(metricsprom.Native{})},
+	} {
+		b.Run(name, func(b *testing.B) {
+			m := metrics.New(metrics.Config{})
+			metricsprom.New(m, options...)
+			through := hauberk.Must(hauberk.New(m)).ClientConn(conn{})
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := through.Invoke(b.Context(), "/s/m", b, b); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -18,16 +18,18 @@ import (
 // However many names a peer makes up, the series are bounded.
 func TestSeriesAreBounded(t *testing.T) {
 	const limit = 10
-	m := metrics.New(metrics.Config{MaxMethods: limit, MaxReasons: limit})
-	for i := range 2000 {
+	i := 0
+	m := metrics.New(metrics.Config{MaxMethods: limit, MaxReasons: limit, MaxLabelSets: 1, Decisions: true, WireSizes: true},
+		metrics.WithLabel("tenant", func(context.Context, *hauberk.Call) string { return fmt.Sprint(i) }))
+	for ; i < 2000; i++ {
 		call(t, fmt.Sprintf("/s/m%d", i), nil, m, hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 			return hauberk.Reject(codes.Code(i), fmt.Sprintf("R_%d", i), "no")
 		}))
 	}
 	for _, f := range gather(t, metricsprom.New(m)) {
-		most := limit + 1
+		most := limit + 2 // one with the label that is not Other
 		if f.GetName() == "grpc_client_handled_total" {
-			most += 16 // Other, with each code
+			most += 2 * 16 // Other, with each code
 		}
 		if n := len(f.GetMetric()); n > most {
 			t.Errorf("%d series of %s, want %d at most", n, f.GetName(), most)
@@ -48,7 +50,13 @@ func FuzzNames(f *testing.F) {
 		f.Add(seed[0], seed[1], seed[2])
 	}
 	f.Fuzz(func(t *testing.T, method, reason, link string) {
-		m := metrics.New(metrics.Config{MaxMethods: 1, MaxReasons: 1})
+		m := metrics.New(metrics.Config{MaxMethods: 1, MaxReasons: 1, MaxLabelSets: 1, Decisions: true},
+			metrics.WithLabel("first", func(context.Context, *hauberk.Call) string { return reason }),
+			metrics.WithLabel("second", func(context.Context, *hauberk.Call) string { return link }),
+			metrics.WithExemplars(func(context.Context, *hauberk.Call) map[string]string {
+				return map[string]string{reason: link, "trace_id": method}
+			}))
+		native := metricsprom.New(m, metricsprom.WithNative(metricsprom.Native{}))
 		decide := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 			call.Decide(hauberk.Decision{Link: link, Verdict: hauberk.Refused, Reason: reason})
 			return hauberk.Reject(codes.Aborted, reason, "no")
@@ -60,5 +68,6 @@ func FuzzNames(f *testing.F) {
 		if _, err := parser.TextToMetricFamilies(strings.NewReader(text(t, gather(t, metricsprom.New(m))))); err != nil {
 			t.Error(err)
 		}
+		_ = openMetrics(t, gather(t, native))
 	})
 }

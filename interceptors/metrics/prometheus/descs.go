@@ -1,6 +1,8 @@
 package metricsprom
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -9,27 +11,46 @@ import (
 
 // sideDescs describes the metrics of one side.
 type sideDescs struct {
-	started, handled, sent, received, handling, inFlight *prometheus.Desc
+	started, handled, sent, received, handling, inFlight                     *prometheus.Desc
+	sentBytes, sentCompressed, receivedBytes, receivedCompressed, unmeasured *prometheus.Desc
 }
 
-func describeSide(side hauberk.Side) sideDescs {
+// describeSide describes the metrics of one side. labels are those of
+// metrics.WithLabel.
+func describeSide(side hauberk.Side, labels []string) sideDescs {
 	desc := func(name, help string, more ...string) *prometheus.Desc {
-		labels := append([]string{"grpc_type", "grpc_service", "grpc_method"}, more...)
-		return prometheus.NewDesc("grpc_"+side.String()+"_"+name, help, labels, nil)
+		return prometheus.NewDesc(name, help+" on the "+side.String()+".", seriesLabels(labels, more...), nil)
 	}
-	at := " on the " + side.String() + "."
+	grpc, own := "grpc_"+side.String()+"_", "hauberk_"+side.String()+"_"
+	const before, after = " before compression", " as sent, compressed or not"
 	return sideDescs{
-		started:  desc("started_total", "Calls started"+at),
-		handled:  desc("handled_total", "Calls ended"+at, "grpc_code"),
-		sent:     desc("msg_sent_total", "Messages sent"+at),
-		received: desc("msg_received_total", "Messages received"+at),
-		handling: desc("handling_seconds", "Time from the start to the end of calls"+at),
-		inFlight: desc("in_flight", "Calls running"+at),
+		started:  desc(grpc+"started_total", "Calls started"),
+		handled:  desc(grpc+"handled_total", "Calls ended", "grpc_code"),
+		sent:     desc(grpc+"msg_sent_total", "Messages sent"),
+		received: desc(grpc+"msg_received_total", "Messages received"),
+		handling: desc(grpc+"handling_seconds", handlingHelp),
+		inFlight: desc(grpc+"in_flight", "Calls running"),
+
+		sentBytes:          desc(own+"sent_bytes_total", "Bytes of messages sent"+before),
+		sentCompressed:     desc(own+"sent_compressed_bytes_total", "Bytes of messages sent"+after),
+		receivedBytes:      desc(own+"received_bytes_total", "Bytes of messages received"+before),
+		receivedCompressed: desc(own+"received_compressed_bytes_total", "Bytes of messages received"+after),
+		unmeasured:         desc(own+"unmeasured_calls_total", "Calls ended of which the bytes were not measured"),
 	}
+}
+
+const handlingHelp = "Time from the start to the end of calls"
+
+// seriesLabels returns the names of the labels of a series.
+func seriesLabels(labels []string, more ...string) []string {
+	return slices.Concat([]string{"grpc_type", "grpc_service", "grpc_method"}, more, labels)
 }
 
 func (d *sideDescs) describe(descs chan<- *prometheus.Desc, noHandlingTimes bool) {
-	for _, desc := range []*prometheus.Desc{d.started, d.handled, d.sent, d.received, d.inFlight} {
+	for _, desc := range []*prometheus.Desc{
+		d.started, d.handled, d.sent, d.received, d.inFlight,
+		d.sentBytes, d.sentCompressed, d.receivedBytes, d.receivedCompressed, d.unmeasured,
+	} {
 		descs <- desc
 	}
 	if !noHandlingTimes {
@@ -47,4 +68,9 @@ func describeRefusals() [metrics.Remote + 1]*prometheus.Desc {
 		metrics.Remote: prometheus.NewDesc("hauberk_remote_refusals_total",
 			"Calls of clients that the other end refused with a reason.", []string{"reason"}, nil),
 	}
+}
+
+func describeDecisions() *prometheus.Desc {
+	return prometheus.NewDesc("hauberk_decisions_total", "Verdicts on calls in this process.",
+		[]string{"side", "interceptor", "verdict", "mode"}, nil)
 }

@@ -10,14 +10,17 @@ import (
 )
 
 // Collector is a prometheus.Collector over a [metrics.Metrics]. It reads the
-// numbers when it is asked for them, and keeps none. Make it with [New]. It is safe
-// for concurrent use.
+// numbers when it is asked for them, and keeps none but those of [WithNative].
+// Make it with [New]. It is safe for concurrent use.
 type Collector struct {
 	metrics         *metrics.Metrics
 	sides           [2]sideDescs // by hauberk.Side
 	refused         [metrics.Remote + 1]*prometheus.Desc
+	decided         *prometheus.Desc
 	err             error
 	noHandlingTimes bool
+	native          *Native
+	histograms      [2]*prometheus.HistogramVec // by hauberk.Side; nil without native
 }
 
 // Option changes what a [Collector] shows.
@@ -27,25 +30,33 @@ type option func(c *Collector)
 
 func (f option) apply(c *Collector) { f(c) }
 
-// WithoutHandlingTime leaves out the histograms, which are the greater part of the
-// series: 14 of a method where the other metrics have 5 or so.
+// WithoutHandlingTime leaves out the histograms, native ones too, which are the
+// greater part of the series: 14 of a method where the other metrics have 5 or so.
 func WithoutHandlingTime() Option {
 	return option(func(c *Collector) { c.noHandlingTimes = true })
 }
 
+var errNilMetrics = errors.New("metricsprom: New was given a nil *metrics.Metrics; want one of metrics.New")
+
 // New returns a collector that shows what m has counted, for prometheus.Register.
-// Registering one of a nil m is an error.
+// Registering one of a nil m, or of options that are wrong, is an error.
 func New(m *metrics.Metrics, options ...Option) *Collector {
-	c := &Collector{metrics: m}
-	if m == nil {
-		c.err = errors.New("metricsprom: New was given a nil *metrics.Metrics; want one of metrics.New")
-	}
+	c := &Collector{metrics: m, refused: describeRefusals(), decided: describeDecisions()}
 	for _, o := range options {
 		o.apply(c)
 	}
-	c.sides[hauberk.ServerSide] = describeSide(hauberk.ServerSide)
-	c.sides[hauberk.ClientSide] = describeSide(hauberk.ClientSide)
-	c.refused = describeRefusals()
+	if m == nil {
+		c.err = errors.Join(c.err, errNilMetrics)
+	}
+	if c.err != nil {
+		return c
+	}
+	for side := range c.sides {
+		c.sides[side] = describeSide(hauberk.Side(side), m.LabelNames())
+	}
+	if c.native != nil && !c.noHandlingTimes {
+		c.recordNative(m)
+	}
 	return c
 }
 
@@ -61,6 +72,7 @@ func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range c.refused {
 		descs <- d
 	}
+	descs <- c.decided
 }
 
 // Collect tells Prometheus the numbers.
@@ -74,11 +86,23 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	for i := range all {
 		w := writer{out: out, series: &all[i], descs: &c.sides[all[i].Side]}
 		w.write()
-		if !c.noHandlingTimes {
+		if !c.noHandlingTimes && c.native == nil {
 			w.writeHandlingTime(bounds)
 		}
 	}
+	c.collectHistograms(out)
 	for _, r := range c.metrics.Refusals() {
 		c.writeRefusal(out, r)
+	}
+	for _, d := range c.metrics.Decisions() {
+		c.writeDecision(out, d)
+	}
+}
+
+func (c *Collector) collectHistograms(out chan<- prometheus.Metric) {
+	for _, h := range c.histograms {
+		if h != nil {
+			h.Collect(out)
+		}
 	}
 }

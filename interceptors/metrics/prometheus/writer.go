@@ -1,6 +1,7 @@
 package metricsprom
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,16 +20,28 @@ type writer struct {
 // write writes the counters and the gauge.
 func (w *writer) write() {
 	s, d := w.series, w.descs
-	w.counter(d.started, s.Started)
-	w.counter(d.received, s.Received)
-	w.counter(d.sent, s.Sent)
+	w.counter(d.started, s.Started, nil)
+	w.counter(d.received, s.Received, nil)
+	w.counter(d.sent, s.Sent, nil)
 	for code, n := range s.Handled {
 		if n > 0 || s.Registered {
-			w.counter(d.handled, n, codes.Code(code).String())
+			w.counter(d.handled, n, w.exemplar(code), codes.Code(code).String())
 		}
 	}
 	m, err := prometheus.NewConstMetric(d.inFlight, prometheus.GaugeValue, float64(s.InFlight()), w.labels()...)
 	emit(w.out, d.inFlight, m, err)
+	if s.Bytes != nil {
+		w.writeBytes()
+	}
+}
+
+func (w *writer) writeBytes() {
+	b, d := w.series.Bytes, w.descs
+	w.counter(d.sentBytes, b.Sent, nil)
+	w.counter(d.sentCompressed, b.SentCompressed, nil)
+	w.counter(d.receivedBytes, b.Received, nil)
+	w.counter(d.receivedCompressed, b.ReceivedCompressed, nil)
+	w.counter(d.unmeasured, b.Unmeasured, nil)
 }
 
 // writeHandlingTime writes the histogram.
@@ -43,17 +56,29 @@ func (w *writer) writeHandlingTime(bounds []float64) {
 	n += s.Buckets[len(bounds)]
 	m, err := prometheus.NewConstHistogramWithCreatedTimestamp(
 		d.handling, n, s.Sum.Seconds(), buckets, s.Since, w.labels()...)
+	if err == nil {
+		m = withExemplars(m, w.examples())
+	}
 	emit(w.out, d.handling, m, err)
 }
 
-func (w *writer) counter(desc *prometheus.Desc, n uint64, more ...string) {
+// counter writes a counter, with an exemplar if it has one. more are the labels
+// that only it has.
+func (w *writer) counter(desc *prometheus.Desc, n uint64, example []prometheus.Exemplar, more ...string) {
 	m, err := prometheus.NewConstMetricWithCreatedTimestamp(
-		desc, prometheus.CounterValue, float64(n), w.series.Since, append(w.labels(), more...)...)
+		desc, prometheus.CounterValue, float64(n), w.series.Since, w.labels(more...)...)
+	if err == nil {
+		m = withExemplars(m, example)
+	}
 	emit(w.out, desc, m, err)
 }
 
-func (w *writer) labels() []string {
-	return []string{w.series.Kind.String(), w.series.Service, w.series.Method}
+// labels returns the values of a series' labels; more stand before those of
+// metrics.WithLabel.
+func (w *writer) labels(more ...string) []string { return labelsOf(&w.series.Identity, more...) }
+
+func labelsOf(id *metrics.Identity, more ...string) []string {
+	return slices.Concat([]string{id.Kind.String(), id.Service, id.Method}, more, id.Labels)
 }
 
 func (c *Collector) writeRefusal(out chan<- prometheus.Metric, r metrics.Refusal) {
@@ -61,8 +86,19 @@ func (c *Collector) writeRefusal(out chan<- prometheus.Metric, r metrics.Refusal
 	if r.Origin == metrics.Remote {
 		labels = []string{r.Reason}
 	}
-	desc := c.refused[r.Origin]
-	m, err := prometheus.NewConstMetric(desc, prometheus.CounterValue, float64(r.Count), labels...)
+	count(out, c.refused[r.Origin], r.Count, labels)
+}
+
+func (c *Collector) writeDecision(out chan<- prometheus.Metric, d metrics.Decision) {
+	mode := "enforced"
+	if d.Shadow {
+		mode = "shadow"
+	}
+	count(out, c.decided, d.Count, []string{d.Side.String(), d.Interceptor, d.Verdict.String(), mode})
+}
+
+func count(out chan<- prometheus.Metric, desc *prometheus.Desc, n uint64, labels []string) {
+	m, err := prometheus.NewConstMetric(desc, prometheus.CounterValue, float64(n), labels...)
 	emit(out, desc, m, err)
 }
 
@@ -76,9 +112,11 @@ func emit(out chan<- prometheus.Metric, desc *prometheus.Desc, m prometheus.Metr
 
 // inSeconds returns bounds as Prometheus has them: 0.005 for 5 ms.
 func inSeconds(bounds []time.Duration) []float64 {
-	seconds := make([]float64, len(bounds))
+	all := make([]float64, len(bounds))
 	for i, b := range bounds {
-		seconds[i] = float64(b) / float64(time.Second)
+		all[i] = seconds(b)
 	}
-	return seconds
+	return all
 }
+
+func seconds(d time.Duration) float64 { return float64(d) / float64(time.Second) }

@@ -1,0 +1,116 @@
+package metricsprom_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+	metricsprom "github.com/hauberk-rpc/hauberk/interceptors/metrics/prometheus"
+)
+
+// everything is all that is counted by choice.
+func everything() *metrics.Metrics {
+	return metrics.New(metrics.Config{Decisions: true, WireSizes: true, ExactMessages: true},
+		metrics.WithExemplars(byTrace),
+		metrics.WithLabel("tenant", func(context.Context, *hauberk.Call) string { return "acme" }))
+}
+
+// All of it, on both sides, with constant labels and a prefix of Prometheus' own.
+func TestEverything(t *testing.T) {
+	m := everything()
+	chain := hauberk.Must(hauberk.New(hauberk.WireSizes(), m, hauberk.Shadow(limiter{}), passing{}))
+	env := hauberktest.Start(t, hauberktest.Setup{Kind: hauberk.ServerStream, Server: chain, DialOptions: chain.DialOptions()})
+	registry := prometheus.NewPedanticRegistry()
+	registerer := prometheus.WrapRegistererWithPrefix("shop_", prometheus.WrapRegistererWith(prometheus.Labels{"cell": "eu1"}, registry))
+	registerer.MustRegister(metricsprom.New(m, metricsprom.WithNative(metricsprom.Native{})))
+	if out := env.Call(t.Context()); out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	env.Server.GracefulStop()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := openMetrics(t, families)
+	const method = `cell="eu1",grpc_method="ServerStream",grpc_service="hauberk.test.v1.TestService",grpc_type="server_stream",tenant="acme"`
+	const exemplar = ` # {trace_id="4bf92f3577b34da6a3ce929d0e0e4736"} `
+	for _, side := range []string{"server", "client"} {
+		sent, received := "12", "7" // "echo:hello" as protobuf has it, and "hello"
+		if side == "client" {
+			sent, received = received, sent
+		}
+		for _, want := range []string{
+			`shop_grpc_` + side + `_started_total{` + method + `} 1.0` + "\n",
+			`shop_grpc_` + side + `_in_flight{` + method + `} 0.0` + "\n",
+			`shop_grpc_` + side + `_msg_sent_total{` + method + `} 1.0` + "\n",
+			`shop_grpc_` + side + `_handling_seconds_count{` + method + `} 1` + "\n",
+			strings.Replace(`shop_grpc_`+side+`_handled_total{`+method+`} 1.0`+exemplar, `grpc_method`, `grpc_code="OK",grpc_method`, 1),
+			`shop_hauberk_` + side + `_sent_bytes_total{` + method + `} ` + sent + `.0` + "\n",
+			`shop_hauberk_` + side + `_sent_compressed_bytes_total{` + method + `} ` + sent + `.0` + "\n",
+			`shop_hauberk_` + side + `_received_bytes_total{` + method + `} ` + received + `.0` + "\n",
+			`shop_hauberk_` + side + `_received_compressed_bytes_total{` + method + `} ` + received + `.0` + "\n",
+			`shop_hauberk_` + side + `_unmeasured_calls_total{` + method + `} 0.0` + "\n",
+			`shop_hauberk_decisions_total{cell="eu1",interceptor="limits",mode="shadow",side="` + side + `",verdict="refused"} 1.0` + "\n",
+			`shop_hauberk_decisions_total{cell="eu1",interceptor="passing",mode="enforced",side="` + side + `",verdict="allowed"} 1.0` + "\n",
+			`shop_hauberk_shadow_refusals_total{cell="eu1",interceptor="limits",reason="LIMITED",side="` + side + `"} 1.0` + "\n",
+		} {
+			if !strings.Contains(got, want) {
+				t.Errorf("no %s in\n%s", want, got)
+			}
+		}
+	}
+}
+
+// passing decides for every call.
+type passing struct{}
+
+func (passing) Declare() hauberk.Declaration {
+	return hauberk.Declaration{Name: "passing", Decides: true}
+}
+
+func (passing) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return next(ctx, call)
+}
+
+// Calls of which the bytes are not measured show.
+func TestUnmeasured(t *testing.T) {
+	m := metrics.New(metrics.Config{WireSizes: true})
+	call(t, "/s/m", nil, m)
+	const want = `hauberk_client_unmeasured_calls_total{grpc_method="m",grpc_service="s",grpc_type="unary"} 1` + "\n"
+	if got := text(t, metricsOf(t, m)); !strings.Contains(got, want) {
+		t.Errorf("no %s in\n%s", want, got)
+	}
+}
+
+// Methods that were registered have the series of bytes at zero too, and with
+// labels none.
+func TestChoicesAtZero(t *testing.T) {
+	services := map[string]grpc.ServiceInfo{"s": {Methods: []grpc.MethodInfo{{Name: "m"}}}}
+	m := metrics.New(metrics.Config{WireSizes: true, Decisions: true}, metrics.WithExemplars(byTrace))
+	m.Register(services)
+	got := text(t, metricsOf(t, m))
+	for _, name := range []string{"sent", "sent_compressed", "received", "received_compressed"} {
+		if want := "hauberk_server_" + name + `_bytes_total{grpc_method="m",grpc_service="s",grpc_type="unary"} 0` + "\n"; !strings.Contains(got, want) {
+			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+	labelled := everything()
+	labelled.Register(services)
+	if got := text(t, metricsOf(t, labelled)); got != "" {
+		t.Error(got)
+	}
+}
+
+// A configuration that hauberk.New refuses can be shown all the same.
+func TestWrongConfig(t *testing.T) {
+	m := metrics.New(metrics.Config{}, metrics.WithLabel("no-name", func(context.Context, *hauberk.Call) string { return "" }))
+	if got := text(t, metricsOf(t, m)); got != "" || m.Declare().Err == nil {
+		t.Errorf("%q, %v", got, m.Declare().Err)
+	}
+}
