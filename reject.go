@@ -2,6 +2,7 @@ package hauberk
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -35,12 +36,16 @@ func Reject(code codes.Code, reason, message string, options ...RejectOption) er
 	if code == codes.OK {
 		code = codes.Internal
 	}
-	r := &Rejection{code: code, reason: reason, message: message}
+	r := &Rejection{code: code, reason: valid(reason), message: valid(message)}
 	for _, o := range options {
 		o.apply(r)
 	}
 	return r
 }
+
+// valid replaces what is not UTF-8, which no message of protobuf can hold: a text
+// may repeat what a caller has sent.
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 // RejectOption adds to a refusal.
 type RejectOption interface{ apply(r *Rejection) }
@@ -59,7 +64,7 @@ func RetryAfter(d time.Duration) RejectOption {
 // up, and a text for the client.
 func QuotaViolation(subject, description string) RejectOption {
 	return Detail(&errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{
-		{Subject: subject, Description: description},
+		{Subject: valid(subject), Description: valid(description)},
 	}})
 }
 
@@ -67,7 +72,7 @@ func QuotaViolation(subject, description string) RejectOption {
 // request, and what is wrong with it.
 func FieldViolation(field, description string) RejectOption {
 	return Detail(&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
-		{Field: field, Description: description},
+		{Field: valid(field), Description: valid(description)},
 	}})
 }
 
@@ -82,13 +87,13 @@ func Info(key, value string) RejectOption {
 		if r.metadata == nil {
 			r.metadata = make(map[string]string)
 		}
-		r.metadata[key] = value
+		r.metadata[valid(key)] = valid(value)
 	})
 }
 
 // Domain sets the domain of the ErrorInfo, over that of the chain.
 func Domain(domain string) RejectOption {
-	return rejectOption(func(r *Rejection) { r.domain = domain })
+	return rejectOption(func(r *Rejection) { r.domain = valid(domain) })
 }
 
 // Cause adds an error that errors.Is and errors.As find in the refusal: a

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -182,12 +183,29 @@ func TestRejectEdges(t *testing.T) {
 			&errdetails.ErrorInfo{Domain: hauberk.DefaultDomain},
 		}},
 		// Such a detail cannot be marshalled: protobuf strings are UTF-8.
-		"bad detail": {hauberk.Reject(codes.Aborted, "BAD", "bad", hauberk.Info("k", "\xff")), codes.Aborted, nil},
+		"bad detail": {
+			hauberk.Reject(codes.Aborted, "BAD", "bad", hauberk.Detail(&errdetails.DebugInfo{Detail: "\xff"})),
+			codes.Aborted, nil,
+		},
+		// What a refusal repeats of a caller's text is made to be.
+		"bad texts": {
+			hauberk.Reject(codes.Aborted, "BAD\xff", "bad \xff", hauberk.Info("k\xff", "\xff"), hauberk.Domain("d\xff"),
+				hauberk.QuotaViolation("s\xff", "\xff"), hauberk.FieldViolation("f\xff", "\xff")),
+			codes.Aborted,
+			[]proto.Message{
+				&errdetails.ErrorInfo{Reason: "BAD\ufffd", Domain: "d\ufffd", Metadata: map[string]string{"k\ufffd": "\ufffd"}},
+				&errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: "s\ufffd", Description: "\ufffd"}}},
+				&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "f\ufffd", Description: "\ufffd"}}},
+			},
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			wantCode(t, c.err, c.code)
 			wantDetails(t, c.err, c.want...)
+			if text := status.Convert(c.err).Message(); !utf8.ValidString(text) {
+				t.Errorf("the message %q", text)
+			}
 			if call := unaryHandler(hauberk.Must(hauberk.New(refuseWith(c.err)))); status.Code(call()) != c.code {
 				t.Errorf("the client is told %v", call())
 			}
