@@ -4,8 +4,10 @@ import (
 	"context"
 	"io"
 	"slices"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 )
@@ -32,7 +34,8 @@ type attempt struct {
 	replays          *tap  // what it replays from, until that is done
 	replayed         int
 	closeAfterReplay bool
-	head             any // the first message, received before the attempt won
+	told             atomic.Bool // the end was received from the wire
+	head             any         // the first message, received before the attempt won
 }
 
 // init prepares an attempt with what the links have made of the call.
@@ -215,7 +218,7 @@ func (a *attempt) capture() {
 	if wire == nil || a.call.asks&asksMetadata == 0 {
 		return
 	}
-	in := received{trailer: wire.Trailer()}
+	in := received{trailer: a.trailer()}
 	in.header, _ = wire.Header()
 	if p, ok := peer.FromContext(wire.Context()); ok {
 		in.peer = *p
@@ -247,7 +250,20 @@ func (a *attempt) receiveWire(msg any) error {
 		a.head = nil
 		return assign(msg, head)
 	}
-	return a.wire.RecvMsg(msg)
+	err := a.wire.RecvMsg(msg)
+	if err != nil || !a.stream.desc.ServerStreams {
+		a.told.Store(true)
+	}
+	return err
+}
+
+// trailer returns the trailer, once the end was received. Of an attempt that ended
+// in another way none is known, and grpc-go may be writing one.
+func (a *attempt) trailer() metadata.MD {
+	if !a.told.Load() {
+		return nil
+	}
+	return a.wire.Trailer()
 }
 
 // accept counts a received message and shows it to the hooks.

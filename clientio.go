@@ -156,7 +156,7 @@ func (s *clientStream) Trailer() metadata.MD {
 	if att == nil {
 		return nil
 	}
-	return att.wire.Trailer()
+	return att.trailer()
 }
 
 // commit says that the application has been given something.

@@ -523,3 +523,26 @@ func TestLaterWrapIsOutside(t *testing.T) {
 		})
 	}
 }
+
+// TestMetadataOfACallThatAHookEnds reads a trailer that may be on its way just
+// then: the race detector sees whether it is let be.
+func TestMetadataOfACallThatAHookEnds(t *testing.T) {
+	backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+		s.SetTrailer(metadata.Pairs("k", "v"))
+		return hauberktest.Echo(ctx, s)
+	}}
+	for _, kind := range allKinds {
+		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.CaptureMetadata()
+			call.OnReceive(func(any) (bool, error) { return false, errDown })
+			err := next(ctx, call)
+			_, _, _ = call.Header(), call.Trailer(), call.Peer()
+			return err
+		})
+		env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, link)
+		for range 100 {
+			out := env.Call(t.Context(), "x")
+			wantCode(t, out.Err, codes.Unavailable)
+		}
+	}
+}

@@ -105,7 +105,7 @@ func (s *clientStream) receiveFirst(att *attempt) {
 	if won || err != nil {
 		return
 	}
-	if err := att.wire.RecvMsg(msg); err != nil {
+	if err := att.receiveWire(msg); err != nil {
 		s.endOfRace(att, err)
 		return
 	}
