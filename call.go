@@ -239,7 +239,7 @@ func (c *Call) AddOptions(opts ...grpc.CallOption) {
 // and for connections that are not grpc-go's.
 func (c *Call) Target() string {
 	if end, ok := c.end.(caller); ok && end.conn() != nil {
-		return end.conn().CanonicalTarget()
+		return c.plan.chain.targetOf(end.conn())
 	}
 	return ""
 }

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"google.golang.org/grpc"
 )
 
 // Chain is a list of interceptors in their order, outermost first, checked and
@@ -23,6 +25,7 @@ type Chain struct {
 	mu     sync.Mutex
 	plans  map[string]*plan                    // by the set of links that apply
 	routes atomic.Pointer[map[routeKey]*route] // of a client; replaced, never changed
+	target atomic.Pointer[target]              // that was asked for last
 }
 
 // link is one interceptor at its place in a chain.
@@ -145,6 +148,21 @@ func (c *Chain) remember(key routeKey, r *route) {
 	}
 	routes[key] = r
 	c.routes.Store(&routes)
+}
+
+// target is what a connection was made for. To write it costs an allocation.
+type target struct {
+	conn *grpc.ClientConn
+	text string
+}
+
+func (c *Chain) targetOf(conn *grpc.ClientConn) string {
+	if known := c.target.Load(); known != nil && known.conn == conn {
+		return known.text
+	}
+	t := &target{conn, conn.CanonicalTarget()}
+	c.target.Store(t)
+	return t.text
 }
 
 // check panics on a nil chain: what New returns beside an error must not be

@@ -150,7 +150,7 @@ func (b *Breaker) judge(err error) breaker.Outcome {
 	if _, refused := errors.AsType[*hauberk.Rejection](err); refused {
 		return breaker.Neutral
 	}
-	code := hauberk.StatusOf(err).Code()
+	code := hauberk.CodeOf(err)
 	switch {
 	case code == codes.Canceled:
 		return breaker.Neutral

@@ -181,7 +181,6 @@ func (r *Retry) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.
 		call.Replayable(r.config.MaxReplayBytes)
 	}
 	for n := 1; ; n++ {
-		Attempt.Set(call, n)
 		err, expired := r.attempt(ctx, call, next)
 		if err == nil || n >= attempts || !expired && !r.retryable(err) || ctx.Err() != nil || !call.CanAttempt() {
 			return err
@@ -191,13 +190,14 @@ func (r *Retry) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.
 		} else if waiting != nil {
 			return err
 		}
+		Attempt.Set(call, n+1)
 	}
 }
 
 var errServer = hauberk.Reject(codes.Internal, "MISPLACED", "hauberk: retry is an interceptor for clients")
 
 func (r *Retry) retryable(err error) bool {
-	return slices.Contains(r.config.RetryableStatusCodes, hauberk.StatusOf(err).Code())
+	return slices.Contains(r.config.RetryableStatusCodes, hauberk.CodeOf(err))
 }
 
 // attempt makes one attempt, and tells whether its own timeout ended it.
@@ -211,7 +211,7 @@ func (r *Retry) attempt(ctx context.Context, call *hauberk.Call, next hauberk.Ne
 	defer cancel()
 	err = next(bounded, call)
 	// The server may have been the first to see the time run out.
-	return err, ctx.Err() == nil && hauberk.StatusOf(err).Code() == codes.DeadlineExceeded
+	return err, ctx.Err() == nil && hauberk.CodeOf(err) == codes.DeadlineExceeded
 }
 
 // Sleep waits for d. It returns the error of ctx if that ends first, and at once
