@@ -134,14 +134,15 @@ func TestReasonsAreBounded(t *testing.T) {
 	}
 }
 
-// Reasons that are too long or not in UTF-8 are other: a server may send any.
+// Reasons that are too long are other: a server may send any. What is not UTF-8 in
+// one is replaced when the refusal is made.
 func TestReasonsThatAreOther(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	for _, reason := range []string{strings.Repeat("R", 64), "\xff", strings.Repeat("R", 63)} {
 		_ = called(chainOf(t, m, refuse(codes.Aborted, reason)), conn{})("/s/m")
 	}
 	s := m.Snapshot().Client.Refusals
-	if s[metrics.Other] != 2 || s[strings.Repeat("R", 63)] != 1 || len(s) != 2 {
+	if s[metrics.Other] != 1 || s["\ufffd"] != 1 || s[strings.Repeat("R", 63)] != 1 || len(s) != 3 {
 		t.Errorf("refusals %v", s)
 	}
 }
