@@ -2,10 +2,15 @@
 // call: those of the handler, of the links and of their hooks, and the end of a
 // call's goroutine by runtime.Goexit.
 //
-// The call ends with INTERNAL and a fixed text. What the panic said and its stack
-// go to a [log/slog.Logger] and to whoever asks with [WithHandler]; nothing of them
-// reaches the other end. In the process errors.Is finds [ErrPanic] in the outcome,
-// and errors.As the [PanicError].
+// The call ends with INTERNAL and a fixed text; nothing of the panic reaches the
+// other end. The type of its value and its stack go to a [log/slog.Logger]. What the
+// value says may hold anything that the program had at hand, a message or a token:
+// it is logged of the runtime's own panics, such as "index out of range [3] with
+// length 3", and of others with Config.LogValues. The stack holds the names of
+// functions and, as Go's runtime writes arguments, numbers and addresses; no texts.
+//
+// Value and stack go to whoever asks with [WithHandler]. In the process errors.Is
+// finds [ErrPanic] in the outcome, and errors.As the [PanicError].
 //
 // The interceptor guards a whole chain, wherever it stands in it: a panic is
 // caught where it happens, and comes to the next link out as an ordinary error,

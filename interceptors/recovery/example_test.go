@@ -35,7 +35,7 @@ func Example() {
 	fmt.Println(err)
 	fmt.Println(guard.Panics(), "panic")
 	// Output:
-	// level=ERROR msg="panic in a call" side=server service=shop.v1.Cart method=Get kind=unary panic="no stock for user 42"
+	// level=ERROR msg="panic in a call" side=server service=shop.v1.Cart method=Get kind=unary panic_type=string
 	// rpc error: code = Internal desc = internal error
 	// 1 panic
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -19,6 +20,12 @@ import (
 // panicOf returns the outcome of a unary call on a server whose handler panics.
 func panicOf(t *testing.T, x hauberk.Interceptor, value any) error {
 	t.Helper()
+	return panicsIn(t, x, func() { panic(value) })
+}
+
+// panicsIn is panicOf with a function that panics.
+func panicsIn(t *testing.T, x hauberk.Interceptor, do func()) error {
+	t.Helper()
 	var outcome error
 	watch := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		outcome = next(ctx, call)
@@ -26,7 +33,8 @@ func panicOf(t *testing.T, x hauberk.Interceptor, value any) error {
 	})
 	serve := hauberk.Must(hauberk.New(watch, x)).UnaryServerInterceptor()
 	_, err := serve(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/s/m"}, func(context.Context, any) (any, error) {
-		panic(value)
+		do()
+		return nil, nil
 	})
 	if err == nil || outcome == nil {
 		t.Fatalf("the call ended with %v, on the wire %v", outcome, err)
@@ -56,11 +64,71 @@ func TestValues(t *testing.T) {
 			if strings.Contains(err.Error(), secret) {
 				t.Errorf("the text tells of the panic: %s", err)
 			}
-			if got := len(log.records(t)); got != 1 {
-				t.Errorf("%d log records, want 1", got)
+			if got := log.records(t); len(got) != 1 || strings.Contains(fmt.Sprint(got), secret) {
+				t.Errorf("logged %v, want one record without the value", got)
 			}
 		})
 	}
+}
+
+// By choice the log has the value of any panic.
+func TestLogValues(t *testing.T) {
+	for _, value := range []any{secret, errors.New(secret), []string{secret}, status.Error(codes.NotFound, secret)} {
+		var log journal
+		_ = panicOf(t, recovery.New(recovery.Config{LogValues: true}, recovery.WithLogger(log.logger())), value)
+		records := log.records(t)
+		if len(records) != 1 || !strings.Contains(fmt.Sprint(records[0][recovery.KeyPanic]), secret) {
+			t.Errorf("logged %v of a %T, want its text", records, value)
+		}
+	}
+}
+
+// posing calls itself an error of the runtime.
+type posing string
+
+func (p posing) Error() string { return string(p) }
+
+func (posing) RuntimeError() {}
+
+// The runtime's own errors are told, since nobody has put anything into them, and
+// no others that call themselves so.
+func TestRuntimeErrors(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		do   func()
+		want any
+	}{
+		{"index", func() { _ = []int{1, 2, 3}[len(secret)] }, "runtime error: index out of range [11] with length 3"},
+		{"nil pointer", func() { _ = *zero[*int]() }, "runtime error: invalid memory address or nil pointer dereference"},
+		{"nil map", func() { zero[map[string]int]()[secret] = 1 }, "assignment to entry in nil map"},
+		{"division", func() { _ = 1 / len(strings.TrimPrefix(secret, secret)) }, "runtime error: integer divide by zero"},
+		{"type", func() { _ = any(secret).(int) }, "interface conversion: interface {} is string, not int"},
+		{"closed channel", func() { close(closed()) }, "close of closed channel"},
+		{"unhashable", func() { _ = map[any]int{any([]string{secret}): 1} }, "runtime error: hash of unhashable type []string"},
+		{"nil panic", func() { panic(zero[any]()) }, "panic called with nil argument"},
+		{"posing", func() { panic(posing(secret)) }, nil},
+		{"wrapped", func() { panic(fmt.Errorf("%s: %w", secret, new(runtime.PanicNilError))) }, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var log journal
+			_ = panicsIn(t, recovery.New(recovery.Config{}, recovery.WithLogger(log.logger())), test.do)
+			records := log.records(t)
+			if len(records) != 1 || records[0][recovery.KeyPanic] != test.want {
+				t.Errorf("logged %v, want the text %v", records, test.want)
+			}
+			if strings.Contains(fmt.Sprint(records), secret) {
+				t.Errorf("logged %v", records)
+			}
+		})
+	}
+}
+
+func zero[T any]() (v T) { return v }
+
+func closed() chan int {
+	c := make(chan int)
+	close(c)
+	return c
 }
 
 func TestMessage(t *testing.T) {
@@ -96,7 +164,7 @@ func TestHandler(t *testing.T) {
 func TestHandlerPanics(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var log journal
-		x := recovery.New(recovery.Config{}, recovery.WithLogger(log.logger()),
+		x := recovery.New(recovery.Config{LogValues: true}, recovery.WithLogger(log.logger()),
 			recovery.WithHandler(func(context.Context, *hauberk.Call, any, []byte) { panic("second") }))
 		bad := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { panic("first") })
 		out := c.Start(t, x, bad).Call(t.Context())
@@ -115,15 +183,18 @@ func TestHandlerPanics(t *testing.T) {
 
 // What a value says of itself is bounded, and may itself panic.
 func TestBounds(t *testing.T) {
-	for name, value := range map[string]any{"long": strings.Repeat("é", 5000), "panics": stringer{}} {
+	for name, value := range map[string]any{"long": "x" + strings.Repeat("é", 5000), "panics": stringer{}, "terminal": "\u009b31m\x7f\u202e"} {
 		var log journal
-		_ = panicOf(t, recovery.New(recovery.Config{}, recovery.WithLogger(log.logger())), value)
+		_ = panicOf(t, recovery.New(recovery.Config{LogValues: true}, recovery.WithLogger(log.logger())), value)
 		records := log.records(t)
 		if len(records) != 1 {
 			t.Fatalf("%s: %d log records, want 1", name, len(records))
 		}
 		if got := len(fmt.Sprint(records[0][recovery.KeyPanic])); got > 4096+len("…") {
 			t.Errorf("%s: %d bytes logged of the value", name, got)
+		}
+		if got := fmt.Sprint(records[0][recovery.KeyPanic]); strings.ContainsAny(got, "\u009b\x7f\u202e\ufffd") {
+			t.Errorf("%s: %q logged of the value", name, got)
 		}
 	}
 }

@@ -20,16 +20,21 @@ type Config struct {
 	// Message is the text of the INTERNAL status, the same for every panic. The
 	// default is DefaultMessage.
 	Message string
+	// LogValues logs what panics say of themselves. It may be anything that the
+	// program had at hand, so that otherwise only the type is logged, with the text of
+	// the runtime's own panics ("index out of range …").
+	LogValues bool
 }
 
 // Interceptor guards a chain against panics. Make it with [New]. It may be used by
 // any number of chains at once, of servers and of clients.
 type Interceptor struct {
-	status *status.Status
-	logger *slog.Logger // nil for slog's default
-	handle Handler
-	panics atomic.Int64
-	err    error
+	status    *status.Status
+	logger    *slog.Logger // nil for slog's default
+	logValues bool
+	handle    Handler
+	panics    atomic.Int64
+	err       error
 }
 
 // Handler is told of a panic: the value, or [hauberk.ErrGoexit], and the stack of
@@ -71,7 +76,7 @@ func New(config Config, options ...Option) *Interceptor {
 	if config.Message == "" {
 		config.Message = DefaultMessage
 	}
-	x := &Interceptor{status: status.New(codes.Internal, config.Message)}
+	x := &Interceptor{status: status.New(codes.Internal, config.Message), logValues: config.LogValues}
 	for _, o := range options {
 		o.apply(x)
 	}

@@ -112,11 +112,14 @@ func checkLog(t *testing.T, c hauberktest.Case, records []map[string]any) {
 		"level": "ERROR", "msg": "panic in a call",
 		recovery.KeySide: c.Side.String(), recovery.KeyKind: c.Kind.String(),
 		recovery.KeyService: "hauberk.test.v1.TestService", recovery.KeyMethod: method[strings.LastIndexByte(method, '/')+1:],
-		recovery.KeyPanic: "cannot go on: " + secret,
+		recovery.KeyPanicType: fmt.Sprintf("%T", fmt.Errorf("cannot go on: %s", secret)),
 	} {
 		if got := records[0][key]; got != want {
 			t.Errorf("%s is %v, want %s", key, got, want)
 		}
+	}
+	if _, told := records[0][recovery.KeyPanic]; told || strings.Contains(fmt.Sprint(records[0]), secret) {
+		t.Errorf("the value is in the record: %v", records[0])
 	}
 	if stack := fmt.Sprint(records[0][recovery.KeyStack]); !strings.Contains(stack, "recovery_test.go:") {
 		t.Errorf("the stack does not show where the panic was: %s", stack)

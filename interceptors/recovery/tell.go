@@ -4,18 +4,24 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
+	"runtime"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hauberk-rpc/hauberk"
 )
 
 // Keys of the attributes of a panic's log record, beside those of [log/slog].
 const (
-	KeySide    = "side"    // "server" or "client"
-	KeyService = "service" // "shop.v1.Cart"
-	KeyMethod  = "method"  // "Get"
-	KeyKind    = "kind"    // "unary", "client_stream", "server_stream" or "bidi_stream"
-	KeyPanic   = "panic"   // the value as text
-	KeyStack   = "stack"   // as runtime/debug.Stack writes it
+	KeySide      = "side"       // "server" or "client"
+	KeyService   = "service"    // "shop.v1.Cart"
+	KeyMethod    = "method"     // "Get"
+	KeyKind      = "kind"       // "unary", "client_stream", "server_stream" or "bidi_stream"
+	KeyPanicType = "panic_type" // of the value: "*errors.errorString"
+	KeyPanic     = "panic"      // the value as text, of the runtime's own panics; of others with Config.LogValues
+	KeyStack     = "stack"      // as runtime/debug.Stack writes it
 )
 
 // Bounds of what comes from callers and from panics, in bytes.
@@ -32,7 +38,7 @@ func (x *Interceptor) tell(ctx context.Context, call *hauberk.Call, e *PanicErro
 		logger = slog.Default()
 	}
 	contained(func() {
-		logger.LogAttrs(ctx, slog.LevelError, "panic in a call", attrs(call, e.Value, e.Stack)...)
+		logger.LogAttrs(ctx, slog.LevelError, "panic in a call", x.attrs(call, e.Value, e.Stack)...)
 	})
 	if x.handle == nil {
 		return
@@ -40,7 +46,7 @@ func (x *Interceptor) tell(ctx context.Context, call *hauberk.Call, e *PanicErro
 	v := contained(func() { x.handle(ctx, call, e.Value, e.Stack) })
 	if v != nil {
 		contained(func() {
-			logger.LogAttrs(ctx, slog.LevelError, "panic in the handler of panics", attrs(call, v, nil)...)
+			logger.LogAttrs(ctx, slog.LevelError, "panic in the handler of panics", x.attrs(call, v, nil)...)
 		})
 	}
 }
@@ -52,14 +58,17 @@ func contained(f func()) (value any) {
 	return nil
 }
 
-func attrs(call *hauberk.Call, value any, stack []byte) []slog.Attr {
+func (x *Interceptor) attrs(call *hauberk.Call, value any, stack []byte) []slog.Attr {
 	m := call.Method()
 	list := []slog.Attr{
 		slog.String(KeySide, call.Side().String()),
 		slog.String(KeyService, cut(m.Service(), maxName)),
 		slog.String(KeyMethod, cut(m.Name(), maxName)),
 		slog.String(KeyKind, m.Kind().String()),
-		slog.String(KeyPanic, cut(fmt.Sprint(value), maxValue)),
+		slog.String(KeyPanicType, cut(fmt.Sprintf("%T", value), maxName)),
+	}
+	if x.logValues || isHarmless(value) {
+		list = append(list, slog.String(KeyPanic, cut(fmt.Sprint(value), maxValue)))
 	}
 	if stack != nil {
 		list = append(list, slog.String(KeyStack, string(stack)))
@@ -67,10 +76,45 @@ func attrs(call *hauberk.Call, value any, stack []byte) []slog.Attr {
 	return list
 }
 
-// cut bounds a text.
-func cut(text string, limit int) string {
-	if len(text) <= limit {
-		return text
+// isHarmless reports whether the text of a panic's value holds nothing that a
+// caller or a program has put there: that of runtime.Goexit, and those of the
+// runtime's own errors, which tell of types, indexes and addresses. Other types may
+// call themselves a runtime.Error.
+func isHarmless(value any) bool {
+	if value == hauberk.ErrGoexit { //nolint:errorlint // what wraps it has a text of its own
+		return true
 	}
-	return text[:limit] + "…"
+	if _, ok := value.(runtime.Error); !ok {
+		return false
+	}
+	t := reflect.TypeOf(value)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.PkgPath() == "runtime"
+}
+
+// cut bounds a text, at the border of a character, and takes out of it what
+// commands terminals and is not escaped by slog's JSON handler.
+func cut(text string, limit int) string {
+	end := ""
+	if len(text) > limit {
+		for limit > 0 && !utf8.RuneStart(text[limit]) {
+			limit--
+		}
+		text, end = text[:limit], "…"
+	}
+	if strings.ContainsFunc(text, commands) {
+		text = strings.Map(func(r rune) rune {
+			if commands(r) {
+				return '?'
+			}
+			return r
+		}, text)
+	}
+	return text + end
+}
+
+func commands(r rune) bool {
+	return r >= 0x7f && r <= 0x9f || unicode.Is(unicode.Bidi_Control, r)
 }
