@@ -23,20 +23,25 @@ var requestID = hauberk.NewKey[string]("request_id")
 // handlers to a writer that discards, with a chain that has none, on a unary call
 // without its transport.
 func BenchmarkUnaryServer(b *testing.B) {
-	for _, row := range []struct {
+	for _, row := range []*struct {
 		name    string
 		err     error
 		handler slog.Handler // nil for no interceptor
+		config  logging.Config
 	}{
-		{"empty chain", nil, nil},
-		{"JSON", nil, slog.NewJSONHandler(io.Discard, nil)},
-		{"text", nil, slog.NewTextHandler(io.Discard, nil)},
-		{"discarding handler", nil, slog.DiscardHandler},
-		{"not enabled", nil, slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError})},
-		{"JSON, failed", status.Error(codes.NotFound, "no such cart"), slog.NewJSONHandler(io.Discard, nil)},
+		{"empty chain", nil, nil, logging.Config{}},
+		{"JSON", nil, slog.NewJSONHandler(io.Discard, nil), logging.Config{}},
+		{"text", nil, slog.NewTextHandler(io.Discard, nil), logging.Config{}},
+		{"discarding handler", nil, slog.DiscardHandler, logging.Config{}},
+		{"not enabled", nil, slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError}), logging.Config{}},
+		{"off by a rule", nil, slog.NewJSONHandler(io.Discard, nil), rules(logging.Rule{Methods: []string{"*"}, Off: true})},
+		{"sampled out", nil, slog.NewJSONHandler(io.Discard, nil), logging.Config{Sampling: logging.Sampling{OneIn: 1 << 30}}},
+		{"JSON, failed", status.Error(codes.NotFound, "no such cart"), slog.NewJSONHandler(io.Discard, nil), logging.Config{}},
+		{"JSON, messages", nil, slog.NewJSONHandler(io.Discard, nil), logging.Config{Messages: true}},
+		{"JSON, payloads", nil, slog.NewJSONHandler(io.Discard, nil), logging.Config{Payloads: logging.Payloads{On: true}}},
 	} {
 		b.Run(row.name, func(b *testing.B) {
-			call, ctx := unaryCall(chainWith(row.handler), service{err: row.err}), callContext()
+			call, ctx := unaryCall(chainWith(row.handler, row.config), service{err: row.err}), callContext()
 			b.ReportAllocs()
 			for b.Loop() {
 				_ = call(ctx)
@@ -47,15 +52,15 @@ func BenchmarkUnaryServer(b *testing.B) {
 
 // chainWith returns a chain with a link that sets an id, and logging if there is
 // a handler.
-func chainWith(h slog.Handler) *hauberk.Chain {
+func chainWith(h slog.Handler, config logging.Config, options ...logging.Option) *hauberk.Chain {
 	const id = "0198c7c6-6c5e-7d7a-9f7e-0c0b7d2f4a11"
 	links := []hauberk.Interceptor{hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		requestID.Set(call, id)
 		return next(ctx, call)
 	})}
 	if h != nil {
-		links = append(links,
-			logging.New(logging.Config{}, logging.WithLogger(slog.New(h)), logging.State("request_id", requestID)))
+		options = append(options, logging.WithLogger(slog.New(h)), logging.State("request_id", requestID))
+		links = append(links, logging.New(config, options...))
 	}
 	return hauberk.Must(hauberk.New(links...))
 }
@@ -91,4 +96,29 @@ var response = &testpb.Response{}
 
 func (s service) Unary(context.Context, *testpb.Request) (*testpb.Response, error) {
 	return response, s.err
+}
+
+// BenchmarkQueue is the cost of a record to the call when another goroutine writes
+// it, or drops it.
+func BenchmarkQueue(b *testing.B) {
+	x := logging.New(logging.Config{Queue: 1 << 12}, logging.WithLogger(slog.New(slog.NewJSONHandler(io.Discard, nil))))
+	call, ctx := unaryCall(hauberk.Must(hauberk.New(x)), service{}), callContext()
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = call(ctx)
+	}
+	b.ReportMetric(float64(x.Dropped())/float64(b.N), "dropped/op")
+	if err := x.Close(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkRefused is a call that a link refused, whose decision is in the record.
+func BenchmarkRefused(b *testing.B) {
+	x := logging.New(logging.Config{}, logging.WithLogger(slog.New(slog.NewJSONHandler(io.Discard, nil))))
+	call, ctx := unaryCall(hauberk.Must(hauberk.New(x, decider{"authz", true})), service{}), callContext()
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = call(ctx)
+	}
 }

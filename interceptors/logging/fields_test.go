@@ -154,7 +154,7 @@ func TestDecisions(t *testing.T) {
 		},
 		{
 			"text", func(j *journal) slog.Handler { return slog.NewTextHandler(j, nil) },
-			`decisions="authz allowed by rule 2; ratelimit refused RATE_LIMITED in shadow"`,
+			`decisions="authz allowed by \"rule 2\"; ratelimit refused RATE_LIMITED in shadow"`,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package logging_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -136,6 +137,12 @@ func TestBounds(t *testing.T) {
 	check(t, j.only(t), map[string]any{"code": "NotFound"})
 }
 
+// hiding does not tell of the error in it.
+type hiding struct{ inner error }
+
+func (hiding) Error() string   { return "hidden" }
+func (h hiding) Unwrap() error { return h.inner }
+
 // An error's text is followed by what stands in the error and is not told by it,
 // once.
 func TestErrorText(t *testing.T) {
@@ -148,6 +155,8 @@ func TestErrorText(t *testing.T) {
 		{"plain", inner, "disk full"},
 		{"wrapped", wrap(inner, "save"), "save\ndisk full"},
 		{"status", status.Error(codes.Aborted, "no"), "rpc error: code = Aborted desc = no"},
+		{"wrapped once", fmt.Errorf("save: %w", inner), "save: disk full"},
+		{"hidden", hiding{inner}, "hidden: disk full"},
 		{
 			"refusal", hauberk.Reject(codes.Aborted, "R", "no", hauberk.Cause(inner), hauberk.Cause(wrap(inner, "again"))),
 			"rpc error: code = Aborted desc = no: disk full: again\ndisk full",

@@ -3,6 +3,7 @@ package logging_test
 import (
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,5 +72,12 @@ func check(t *testing.T, record, want map[string]any) {
 		if value == nil && there || value != nil && got != value {
 			t.Errorf("%s is %v (%T), want %v (%T)", key, got, got, value, value)
 		}
+	}
+}
+
+func checkEqual(t *testing.T, got, want []any) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

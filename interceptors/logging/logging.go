@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -13,53 +14,57 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// Config says what is logged. The zero value logs the end of every call.
-type Config struct {
-	// Start adds a record when a call starts, at the level of calls that end as OK.
-	Start bool
-	// Levels are the levels of calls by code, on both sides, in place of those of
-	// DefaultLevel. Codes that are not named keep theirs.
-	Levels map[codes.Code]slog.Level
-	// ClientErrors adds the text of errors to the records of a client, where it
-	// comes from the server. A server's records have it always.
-	ClientErrors bool
-	// ClientPeer adds the server's address to the records of a client. To keep it
-	// costs a call up to six allocations.
-	ClientPeer bool
-}
-
 // Interceptor logs calls. Make it with [New]. It may be used by any number of
 // chains at once, of servers and of clients.
 type Interceptor struct {
-	config Config
-	logger *slog.Logger // nil for slog's default
-	now    func() time.Time
-	since  func(t time.Time) time.Duration // cheaper than now: it reads one clock, not two
-	level  func(call *hauberk.Call, code codes.Code) slog.Level
-	states []state
-	peers  peers
-	plain  bound // for records whose code differs from call to call, or is not known
-	good   bound // for those of calls that ended as OK
-	errs   []error
+	config  Config
+	logger  *slog.Logger // nil for slog's default
+	now     func() time.Time
+	since   func(t time.Time) time.Duration // cheaper than now: it reads one clock, not two
+	level   func(call *hauberk.Call, code codes.Code) slog.Level
+	types   Types
+	states  []state
+	attrs   []AttrsFunc
+	peers   peers
+	rules   rules
+	methods methods
+	redact  redactor
+	secrets names  // of metadata
+	queue   *queue // nil to write at once
+	epoch   time.Time
+	errs    []error
+
+	sampledOut, dropped atomic.Int64
 }
 
 // New returns an interceptor for both sides. What is wrong with its configuration
 // is reported by hauberk.New.
 func New(config Config, options ...Option) *Interceptor {
 	x := &Interceptor{
-		config: config, now: time.Now, since: time.Since, level: levelBySide,
+		config: config, now: time.Now, since: time.Since, level: levelBySide, types: linkedTypes,
 		peers: peers{seed: maphash.MakeSeed()},
-		good:  bound{common: []slog.Attr{slog.String(KeyCode, codes.OK.String())}},
-	}
-	for code := range config.Levels {
-		if code > codes.Unauthenticated {
-			x.failf("Config.Levels names %s; want one of gRPC's codes, 0 to 16", code)
-		}
 	}
 	for _, o := range options {
 		o.apply(x)
 	}
+	x.compile()
+	if len(x.errs) == 0 {
+		x.epoch = x.now()
+	}
 	return x
+}
+
+// compile turns what Config says into what calls use.
+func (x *Interceptor) compile() {
+	c := x.config
+	x.rules = x.newRules(c)
+	x.redact = x.newRedactor(c.Payloads)
+	x.secrets = x.newNames(c.Metadata)
+	if c.Queue < 0 {
+		x.failf("Config.Queue is %d; want how many records wait, or 0 for none", c.Queue)
+	} else if c.Queue > 0 {
+		x.queue = newQueue(c.Queue, &x.dropped)
+	}
 }
 
 func (x *Interceptor) failf(format string, args ...any) {
@@ -76,6 +81,37 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: "logging", Phase: hauberk.PhaseLogging, Err: err}
 }
 
+// SampledOut returns how many calls were not logged for Sampling so far. Safe for
+// concurrent use.
+func (x *Interceptor) SampledOut() int64 { return x.sampledOut.Load() }
+
+// Dropped returns how many records were lost so far: the queue was full or closed,
+// or the logger's handler panicked where no chain is around it. Safe for concurrent
+// use.
+func (x *Interceptor) Dropped() int64 { return x.dropped.Load() }
+
+// Flush waits until the records that are in the queue have been written, or fails
+// with the error of ctx. Without a queue there is nothing to wait for. Safe for
+// concurrent use.
+func (x *Interceptor) Flush(ctx context.Context) error {
+	if x.queue == nil {
+		return nil
+	}
+	return x.queue.flush(ctx)
+}
+
+// Close writes what is in the queue and ends its goroutine, for the end of a
+// program, when its servers have stopped; records that come later are dropped and
+// counted. When ctx ends first Close fails with its error, and the rest is written
+// beside the caller. Without a queue it does nothing. Safe for concurrent use, and
+// to be called again.
+func (x *Interceptor) Close(ctx context.Context) error {
+	if x.queue == nil {
+		return nil
+	}
+	return x.queue.close(ctx)
+}
+
 // errUnwound is the outcome of a call whose chain is unwound by a panic that no
 // link of it recovers, or by runtime.Goexit.
 var errUnwound error = unwoundError{}
@@ -83,7 +119,11 @@ var errUnwound error = unwoundError{}
 // Intercept logs the call when it has ended, also when a panic unwinds it, which
 // it lets pass.
 func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	began := x.begin(ctx, call)
+	m := x.methodOf(call)
+	if m.off {
+		return next(ctx, call)
+	}
+	began := x.begin(ctx, call, m)
 	err := errUnwound
 	defer func() { x.end(ctx, call, began, err) }()
 	err = next(ctx, call)

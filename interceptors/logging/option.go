@@ -1,8 +1,8 @@
 package logging
 
 import (
+	"context"
 	"log/slog"
-	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -51,63 +51,37 @@ func WithClock(now func() time.Time) Option {
 	})
 }
 
-// State adds a piece of the call's state to its records, under a name of its own:
+// AttrsFunc appends to the attributes of a record. It must be safe for concurrent
+// use, and must not keep the list.
+type AttrsFunc = func(ctx context.Context, call *hauberk.Call, list []slog.Attr) []slog.Attr
+
+// WithAttrs adds to each record what attrs appends to its attributes: what the
+// context or the call has at that time, such as the ids of a span. ctx is the one
+// that the interceptor was called with. Several such functions append one after the
+// other.
 //
-//	logging.New(logging.Config{}, logging.State("request_id", requestid.Key))
-//
-// The link that sets the state may stand further in; calls in which it is not set
-// have no such attribute. A string is cut after 4096 bytes.
-func State[T any](name string, key hauberk.Key[T]) Option {
+//	logging.New(logging.Config{}, logging.WithAttrs(
+//		func(ctx context.Context, call *hauberk.Call, list []slog.Attr) []slog.Attr {
+//			return append(list, slog.String("region", regionOf(ctx)))
+//		}))
+func WithAttrs(attrs AttrsFunc) Option {
 	return option(func(x *Interceptor) {
-		if key.Name() == "" {
-			x.failf("State %q was given a key without a name; make keys with hauberk.NewKey", name)
+		if attrs == nil {
+			x.failf("WithAttrs was given a nil function")
 			return
 		}
-		x.addState(name, valueOf(key))
+		x.attrs = append(x.attrs, attrs)
 	})
 }
 
-// state is a piece of a call's state that is logged.
-type state struct {
-	name  string
-	value func(call *hauberk.Call) (slog.Value, bool)
-}
-
-func (x *Interceptor) addState(name string, value func(*hauberk.Call) (slog.Value, bool)) {
-	switch {
-	case name == "":
-		x.failf("State was given an empty name")
-	case isOwnKey(name):
-		x.failf("State %q has the name of one of the record's own attributes", name)
-	case slices.ContainsFunc(x.states, func(s state) bool { return s.name == name }):
-		x.failf("State %q is there twice", name)
-	}
-	x.states = append(x.states, state{name, value})
-}
-
-// isOwnKey reports whether the record has an attribute of this name without State.
-func isOwnKey(name string) bool {
-	switch name {
-	case slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey,
-		KeySide, KeyService, KeyMethod, KeyKind, KeyPeer, KeyCode, KeyError, KeyReason, KeyDuration,
-		KeySent, KeyReceived, KeyDeadlineLeft, KeyDecisions, KeyFieldsDropped:
-		return true
-	default:
-		return false
-	}
-}
-
-// valueOf returns a function that reads a key. Strings are read without the
-// allocation that slog.AnyValue costs.
-func valueOf[T any](key hauberk.Key[T]) func(*hauberk.Call) (slog.Value, bool) {
-	if key, ok := any(key).(hauberk.Key[string]); ok {
-		return func(call *hauberk.Call) (slog.Value, bool) {
-			v, ok := key.From(call)
-			return slog.StringValue(cut(v, maxText)), ok
+// WithTypes has types of messages and extensions found by types, for what is in an
+// Any and for the fields that Payloads names. The default is
+// protoregistry.GlobalTypes, the types that the program links.
+func WithTypes(types Types) Option {
+	return option(func(x *Interceptor) {
+		x.types = types
+		if types == nil {
+			x.failf("WithTypes was given nil")
 		}
-	}
-	return func(call *hauberk.Call) (slog.Value, bool) {
-		v, ok := key.From(call)
-		return slog.AnyValue(v), ok
-	}
+	})
 }

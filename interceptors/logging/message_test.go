@@ -1,0 +1,236 @@
+package logging_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/logging"
+)
+
+// messages returns "direction sequence" of each message's record, those sent first:
+// the two directions may run beside each other.
+func messages(records []map[string]any) (list []string) {
+	for _, r := range records {
+		if r["msg"] == logging.MessagePassed {
+			list = append(list, r["direction"].(string)+string(rune('0'+int(r["sequence"].(float64)))))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func TestMessages(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		j := newJournal()
+		env := c.Start(t, logging.New(logging.Config{Messages: true}, j.option(), logging.State("request_id", requestID)),
+			setID("r-1"))
+		if out := env.Call(t.Context(), "one", "two"); out.Err != nil {
+			t.Fatal(out.Err)
+		}
+		env.Server.GracefulStop()
+		records := j.records(t)
+		requests, responses := []string{"1"}, []string{"1"}
+		if c.Kind.ClientStreams() {
+			requests = []string{"1", "2"}
+		}
+		if c.Kind == hauberk.Bidi {
+			responses = []string{"1", "2"}
+		}
+		in, out := requests, responses
+		if c.Side == hauberk.ClientSide {
+			in, out = out, in
+		}
+		var want []string
+		for _, n := range in {
+			want = append(want, "received"+n)
+		}
+		for _, n := range out {
+			want = append(want, "sent"+n)
+		}
+		if got := messages(records); !slices.Equal(got, want) {
+			t.Errorf("messages %v, want %v", got, want)
+		}
+		last := records[len(records)-1]
+		check(t, last, map[string]any{"msg": "call ended", "sent": float64(len(out)), "received": float64(len(in))})
+		checkMessage(t, c, records[0])
+	})
+}
+
+// checkMessage checks the first record, which is of a request, whose size is known.
+func checkMessage(t *testing.T, c hauberktest.Case, record map[string]any) {
+	t.Helper()
+	direction, level := "received", "INFO"
+	if c.Side == hauberk.ClientSide {
+		direction, level = "sent", "DEBUG"
+	}
+	method := hauberktest.FullMethod(c.Kind)
+	check(t, record, map[string]any{
+		"level": level, "side": c.Side.String(), "kind": c.Kind.String(), "direction": direction, "sequence": 1.0,
+		"service": service1, "method": method[strings.LastIndexByte(method, '/')+1:], "type": "hauberk.test.v1.Request",
+		"size": float64(proto.Size(&testpb.Request{Text: "one"})), "payload": nil, "code": nil,
+	})
+}
+
+// setID sets the id of a call.
+func setID(id string) hauberk.Interceptor {
+	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		requestID.Set(call, id)
+		return next(ctx, call)
+	})
+}
+
+// A message that does not get any further out has not been sent.
+func TestMessageThatIsNotSent(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	j := newJournal()
+	refuse := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		call.OnSend(func(any, func(any) error) error { return status.Error(codes.DataLoss, "no") })
+		return next(ctx, call)
+	})
+	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.ServerStream}
+	env := c.Start(t, refuse, logging.New(logging.Config{Messages: true}, j.option()))
+	_ = env.Call(t.Context())
+	env.Server.GracefulStop()
+	if got := messages(j.records(t)); !slices.Equal(got, []string{"received1"}) {
+		t.Errorf("messages %v", got)
+	}
+}
+
+// An answer of a link is a message, too; a call that is refused has none.
+func TestMessagesOfAnsweredCalls(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		j := newJournal()
+		answers := true
+		link := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+			if answers {
+				return call.Reply(&testpb.Response{Text: "from memory"})
+			}
+			return hauberk.Reject(codes.Aborted, "NO", "no")
+		})
+		env := c.Start(t, logging.New(logging.Config{Messages: true}, j.option()), link)
+		_ = env.Call(t.Context())
+		answers = false
+		_ = env.Call(t.Context())
+		env.Server.GracefulStop()
+		want := "sent1"
+		if c.Side == hauberk.ClientSide {
+			want = "received1"
+		}
+		if got := strings.Join(messages(j.records(t)), " "); strings.Count(got, want) != 1 {
+			t.Errorf("messages %s, want %s once", got, want)
+		}
+	})
+}
+
+// textCodec sends strings and bytes, as the codecs of other serializations do.
+type textCodec struct{}
+
+func (textCodec) Name() string { return "text" }
+
+func (textCodec) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer(v.(interface{ bytes() []byte }).bytes())}, nil
+}
+
+func (textCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	v.(interface{ set(raw []byte) }).set(data.Materialize())
+	return nil
+}
+
+type note struct{ text string }
+
+func (n *note) bytes() []byte  { return []byte(n.text) }
+func (n *note) set(raw []byte) { n.text = string(raw) }
+
+type sizedNote struct{ note }
+
+// Len makes the note's size known.
+func (n *sizedNote) Len() int { return len(n.text) }
+
+// Of messages that are not protobuf type and size are logged, never what they say.
+func TestForeignMessages(t *testing.T) {
+	for _, test := range []struct {
+		msg  any
+		want map[string]any
+	}{
+		{&note{"canary"}, map[string]any{"type": "*logging_test.note", "size": nil, "payload": nil}},
+		{&sizedNote{note{"canary"}}, map[string]any{"type": "*logging_test.sizedNote", "size": 6.0, "payload": nil}},
+	} {
+		hauberktest.CheckLeaks(t)
+		j := newJournal()
+		env := hauberktest.Start(t, hauberktest.Setup{
+			Client:        hauberk.Must(hauberk.New(logging.New(logging.Config{Payloads: logging.Payloads{On: true}}, j.option()))),
+			ServerOptions: []grpc.ServerOption{grpc.ForceServerCodecV2(textCodec{})},
+		})
+		_ = env.Conn.Invoke(t.Context(), "/no.Such/Method", test.msg, new(note), grpc.ForceCodecV2(textCodec{}))
+		records := j.records(t)
+		check(t, records[0], test.want)
+		if strings.Contains(j.String(), "canary") {
+			t.Errorf("logged %s", j)
+		}
+	}
+}
+
+var errNoRoom = errors.New("no room")
+
+// A log that cannot be written fails no call.
+func TestLogThatFails(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		h := failing{newJournal().logger().Handler()}
+		config := logging.Config{Start: true, Messages: true, Payloads: logging.Payloads{On: true}}
+		env := c.Start(t, logging.New(config, logging.WithLogger(loggerOf(h))))
+		if out := env.Call(t.Context()); out.Err != nil {
+			t.Error(out.Err)
+		}
+		env.Server.GracefulStop()
+	})
+}
+
+// Attempts beside each other share the hooks of the links outside.
+func TestMessagesOfAttemptsBesideEachOther(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
+		t.Run(kind.String(), func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			j := newJournal()
+			hedge := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				type outcome struct {
+					attempt *hauberk.Call
+					err     error
+				}
+				outcomes := make(chan outcome)
+				for range 3 {
+					attempt := call.Attempt()
+					go func() { outcomes <- outcome{attempt, next(ctx, attempt)} }()
+				}
+				var good outcome
+				for range 3 {
+					if o := <-outcomes; o.err == nil {
+						good = o
+					}
+				}
+				call.Adopt(good.attempt)
+				return good.err
+			})
+			c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
+			config := logging.Config{Messages: true, Payloads: logging.Payloads{On: true}}
+			env := c.Start(t, logging.New(config, j.option()), hedge)
+			if out := env.Call(t.Context()); out.Err != nil {
+				t.Fatal(out.Err)
+			}
+			if got := messages(j.records(t)); !slices.Equal(got, []string{"received1", "sent1"}) {
+				t.Errorf("messages %v, want what the application sent and got", got)
+			}
+		})
+	}
+}

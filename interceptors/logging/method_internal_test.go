@@ -1,0 +1,101 @@
+package logging
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"testing"
+
+	"google.golang.org/grpc"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+func (k *kept) count() (n int) {
+	k.Range(func(any, any) bool {
+		n++
+		return true
+	})
+	return n
+}
+
+// callMethod makes a unary call of a method through a client's chain.
+func callMethod(t *testing.T, chain *hauberk.Chain, method string) {
+	t.Helper()
+	invoke := func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error { return nil }
+	err := chain.UnaryClientInterceptor()(t.Context(), method, "request", new(string), nil, invoke)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func textTo(w io.Writer) Option {
+	return WithLogger(slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})))
+}
+
+// A client may call any number of methods; what is kept of them is bounded, and
+// each record names its own.
+func TestMethodsAreBounded(t *testing.T) {
+	x := New(Config{}, textTo(io.Discard))
+	chain := hauberk.Must(hauberk.New(x))
+	for i := range 2*maxMethods + 10 {
+		callMethod(t, chain, fmt.Sprintf("/pkg.Service/Method%d", i))
+		if i == 9 && (x.methods.known.count() != 10 || x.methods.named.count() != 10) {
+			t.Errorf("%d and %d kept of 10 methods", x.methods.known.count(), x.methods.named.count())
+		}
+	}
+	if known, named := x.methods.known.count(), x.methods.named.count(); known > maxMethods || named > maxMethods {
+		t.Errorf("%d and %d kept, want at most %d", known, named, maxMethods)
+	}
+}
+
+// Where a link makes the method anew for each call, as the sidecar's routes may, the
+// calls still share what belongs to the name.
+func TestMethodsShareByName(t *testing.T) {
+	x := New(Config{Sampling: Sampling{First: 3}}, textTo(io.Discard))
+	moving := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		if err := call.SetMethod("/pkg.Service/Other"); err != nil {
+			return err
+		}
+		return next(ctx, call)
+	})
+	chain := hauberk.Must(hauberk.New(moving, x))
+	for range 10 {
+		callMethod(t, chain, "/pkg.Service/Method")
+	}
+	if x.methods.named.count() != 1 || x.SampledOut() < 4 { // the calls may fall into two seconds
+		t.Errorf("%d names, %d calls sampled out of 10", x.methods.named.count(), x.SampledOut())
+	}
+}
+
+// When the default logger is replaced, the handlers made of the old one are not
+// used any more.
+func TestHandlersFollowDefaultLogger(t *testing.T) {
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	chain := hauberk.Must(hauberk.New(New(Config{})))
+	var counts [3]int
+	for i := range counts {
+		slog.SetDefault(slog.New(&counting{Handler: slog.DiscardHandler, n: &counts[i]}))
+		callMethod(t, chain, "/pkg.Service/Method")
+		callMethod(t, chain, "/pkg.Service/Method")
+	}
+	if counts != [3]int{2, 2, 2} {
+		t.Errorf("records by logger: %v, want two each", counts)
+	}
+}
+
+type counting struct {
+	slog.Handler
+
+	n *int
+}
+
+func (c *counting) Enabled(context.Context, slog.Level) bool { return true }
+func (c *counting) WithAttrs([]slog.Attr) slog.Handler       { return c }
+
+func (c *counting) Handle(context.Context, slog.Record) error {
+	*c.n++
+	return nil
+}

@@ -1,0 +1,112 @@
+package logging
+
+import (
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+)
+
+// redacted stands in the place of what is not to be logged.
+const redacted = "[redacted]"
+
+// Types finds types by their names, as protoregistry.GlobalTypes does, those that
+// the program links.
+type Types interface {
+	protoregistry.MessageTypeResolver
+	protoregistry.ExtensionTypeResolver
+}
+
+//nolint:gochecknoglobals // never written
+var linkedTypes Types = protoregistry.GlobalTypes
+
+// redactor writes messages as JSON without what is secret.
+type redactor struct {
+	names map[string]bool                // of fields in any message
+	paths map[protoreflect.FullName]bool // of fields
+	types Types
+	limit int // in bytes
+}
+
+func (x *Interceptor) newRedactor(c Payloads) redactor {
+	r := redactor{
+		names: make(map[string]bool), paths: make(map[protoreflect.FullName]bool),
+		types: x.types, limit: x.maxBytes(c.MaxBytes, "Config.Payloads.MaxBytes"),
+	}
+	for _, name := range c.Redact {
+		full := protoreflect.FullName(name)
+		switch {
+		case !full.IsValid():
+			x.failf("Config.Payloads.Redact has %q; "+
+				"want a field's full name, \"shop.v1.Card.number\", or its plain one", name)
+		case full.Parent() == "":
+			r.names[name] = true
+		case !r.exists(full):
+			x.failf("Config.Payloads.Redact has %q, which is no field of a message that is known; "+
+				"link its generated code, or see WithTypes", name)
+		default:
+			r.paths[full] = true
+		}
+	}
+	return r
+}
+
+func (x *Interceptor) maxBytes(n int, at string) int {
+	if n < 0 {
+		x.failf("%s is %d; want a number of bytes, or 0 for %d", at, n, DefaultMaxBytes)
+	}
+	if n == 0 {
+		return DefaultMaxBytes
+	}
+	return n
+}
+
+// exists reports whether there is a field, or an extension, of this name.
+func (r *redactor) exists(field protoreflect.FullName) bool {
+	if r.types == nil {
+		return true // the options are at fault, which is said elsewhere
+	}
+	m, err := r.types.FindMessageByName(field.Parent())
+	if err == nil && m.Descriptor().Fields().ByName(field.Name()) != nil {
+		return true
+	}
+	_, err = r.types.FindExtensionByName(field)
+	return err == nil
+}
+
+// text returns a message as JSON.
+func (r *redactor) text(msg proto.Message) string {
+	w := writer{redactor: r}
+	w.message(msg.ProtoReflect())
+	if len(w.buf) > r.limit {
+		return cut(string(w.buf), r.limit)
+	}
+	return clean(string(w.buf))
+}
+
+// hides reports whether a field is not to be logged.
+func (r *redactor) hides(f protoreflect.FieldDescriptor) bool {
+	return isMarked(f.Options(), markOfField) || r.names[string(f.Name())] || r.paths[f.FullName()]
+}
+
+// The numbers of debug_redact in the options of fields and of the values of enums.
+const (
+	markOfField = 16
+	markOfValue = 3
+)
+
+// isMarked reports whether the option debug_redact is set. Options of descriptors
+// that were made at run time may be of another type.
+func isMarked(options proto.Message, mark protoreflect.FieldNumber) bool {
+	switch options := options.(type) {
+	case nil:
+		return false
+	case *descriptorpb.FieldOptions:
+		return options.GetDebugRedact()
+	case *descriptorpb.EnumValueOptions:
+		return options.GetDebugRedact()
+	}
+	m := options.ProtoReflect()
+	f := m.Descriptor().Fields().ByNumber(mark)
+	return f != nil && f.Kind() == protoreflect.BoolKind && m.Get(f).Bool()
+}

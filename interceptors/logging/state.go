@@ -1,0 +1,140 @@
+package logging
+
+import (
+	"encoding"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// State adds a piece of the call's state to its records, under a name of its own:
+//
+//	logging.New(logging.Config{}, logging.State("request_id", requestid.Key))
+//
+// The link that sets the state may stand further in; calls in which it is not set
+// have no such attribute.
+//
+// Texts, numbers, times, lists of texts, errors, and what has a LogValue or
+// MarshalText method are logged, texts up to 4096 bytes. Of anything else only the
+// type is: what is in it, such as the claims of an identity, may not be for the
+// log. Use [WithAttrs] to log parts of it.
+func State[T any](name string, key hauberk.Key[T]) Option {
+	return option(func(x *Interceptor) {
+		if key.Name() == "" {
+			x.failf("State %q was given a key without a name; make keys with hauberk.NewKey", name)
+			return
+		}
+		x.addState(name, valueOf(key))
+	})
+}
+
+// state is a piece of a call's state that is logged.
+type state struct {
+	name  string
+	value func(call *hauberk.Call) (slog.Value, bool)
+}
+
+func (x *Interceptor) addState(name string, value func(*hauberk.Call) (slog.Value, bool)) {
+	switch {
+	case name == "":
+		x.failf("State was given an empty name")
+	case isOwnKey(name):
+		x.failf("State %q has the name of one of the record's own attributes", name)
+	case slices.ContainsFunc(x.states, func(s state) bool { return s.name == name }):
+		x.failf("State %q is there twice", name)
+	}
+	x.states = append(x.states, state{name, value})
+}
+
+// isOwnKey reports whether a record has an attribute of this name without State.
+func isOwnKey(name string) bool {
+	switch name {
+	case slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey,
+		KeySide, KeyService, KeyMethod, KeyKind, KeyPeer, KeyCode, KeyError, KeyReason, KeyDuration,
+		KeySent, KeyReceived, KeySentBytes, KeySentCompressedBytes, KeyReceivedBytes, KeyReceivedCompressedBytes,
+		KeyDeadlineLeft, KeyRequestMetadata, KeyResponseHeader, KeyResponseTrailer,
+		KeyDecisions, KeyDecisionsDropped, KeyFieldsDropped, KeySampledOut,
+		KeyDirection, KeySequence, KeyType, KeySize, KeyPayload:
+		return true
+	default:
+		return false
+	}
+}
+
+// valueOf returns a function that reads a key. Strings are read without the
+// allocation that others cost.
+func valueOf[T any](key hauberk.Key[T]) func(*hauberk.Call) (slog.Value, bool) {
+	if key, ok := any(key).(hauberk.Key[string]); ok {
+		return func(call *hauberk.Call) (slog.Value, bool) {
+			v, ok := key.From(call)
+			return slog.StringValue(cut(v, maxText)), ok
+		}
+	}
+	return func(call *hauberk.Call) (slog.Value, bool) {
+		v, ok := key.From(call)
+		if !ok {
+			return slog.Value{}, false
+		}
+		return plainValue(v), true
+	}
+}
+
+// plainValue returns a value for the log, if that is what its type is for.
+func plainValue(v any) slog.Value {
+	switch v := v.(type) {
+	case slog.LogValuer, time.Time, time.Duration:
+		return slog.AnyValue(v)
+	case encoding.TextMarshaler:
+		return textValue(v)
+	case error:
+		return slog.StringValue(cut(v.Error(), maxText))
+	case []string:
+		return listValue(v)
+	}
+	return scalarValue(reflect.ValueOf(v))
+}
+
+// scalarValue returns a number, a truth or a text, of named types what they call
+// themselves; of anything else only the type.
+func scalarValue(v reflect.Value) slog.Value {
+	switch k := v.Kind(); {
+	case k == reflect.Invalid:
+		return slog.AnyValue(nil)
+	case k == reflect.String, k >= reflect.Bool && k <= reflect.Complex128:
+		if s, ok := reflect.TypeAssert[fmt.Stringer](v); ok {
+			return slog.StringValue(cut(s.String(), maxText))
+		}
+		if k == reflect.String {
+			return slog.StringValue(cut(v.String(), maxText))
+		}
+		return slog.AnyValue(v.Interface())
+	default:
+		return slog.StringValue("[" + v.Type().String() + "]")
+	}
+}
+
+func textValue(m encoding.TextMarshaler) slog.Value {
+	text, err := m.MarshalText()
+	if err != nil {
+		return slog.StringValue(fmt.Sprintf("[%T]", m))
+	}
+	return slog.StringValue(cut(string(text), maxText))
+}
+
+// listValue returns what fits of a list of texts, which others may change later.
+func listValue(texts []string) slog.Value {
+	var list []string
+	room := maxText
+	for _, text := range texts {
+		if room <= 0 {
+			return slog.AnyValue(append(list, "…"))
+		}
+		list = append(list, cut(text, room))
+		room -= max(len(text), 1)
+	}
+	return slog.AnyValue(list)
+}

@@ -1,0 +1,109 @@
+package logging
+
+import (
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// wellKnown writes a message that JSON writes in its own way, if it is one.
+func (w *writer) wellKnown(m protoreflect.Message) bool {
+	fields := m.Descriptor().Fields()
+	switch isGoogle(m.Descriptor().FullName()) {
+	case "Any":
+		w.any(m)
+	case "Timestamp", "Duration", "FieldMask":
+		return w.plain(m)
+	case "BoolValue", "Int32Value", "Int64Value", "UInt32Value", "UInt64Value",
+		"FloatValue", "DoubleValue", "StringValue", "BytesValue":
+		w.only(m, fields.ByNumber(1))
+	case "Struct":
+		w.entries(fields.ByNumber(1).MapValue(), m.Get(fields.ByNumber(1)).Map())
+	case "ListValue":
+		w.elements(fields.ByNumber(1), m.Get(fields.ByNumber(1)).List())
+	case "Value":
+		w.only(m, m.WhichOneof(m.Descriptor().Oneofs().Get(0)))
+	default:
+		return false
+	}
+	return true
+}
+
+// plain writes a message that holds nothing but its own text.
+func (w *writer) plain(m protoreflect.Message) bool {
+	if proto.Size(m.Interface()) > maxParsed {
+		return false
+	}
+	text, err := protojson.Marshal(m.Interface())
+	if err == nil {
+		w.raw(string(text))
+	}
+	return err == nil // what is no time has fields none the less
+}
+
+// only writes a message that stands for its one field.
+func (w *writer) only(m protoreflect.Message, f protoreflect.FieldDescriptor) {
+	switch {
+	case f == nil:
+		w.raw("null")
+	case w.hides(f):
+		w.quote(redacted)
+	default:
+		w.value(f, m.Get(f))
+	}
+}
+
+// any writes what an Any holds, if its type is known, and otherwise nothing of it.
+func (w *writer) any(m protoreflect.Message) {
+	fields := m.Descriptor().Fields()
+	url, raw := m.Get(fields.ByNumber(1)).String(), m.Get(fields.ByNumber(2)).Bytes()
+	l := w.open("{}")
+	defer l.end()
+	if url == "" && len(raw) == 0 {
+		return
+	}
+	l.member("@type")
+	w.quote(cut(url, maxName))
+	inner := w.parse(url, raw)
+	switch {
+	case inner == nil:
+		l.member("value")
+		w.quote(redacted)
+	case isGoogle(inner.Descriptor().FullName()) != "":
+		l.member("value")
+		w.message(inner)
+	default:
+		w.depth++
+		w.fields(l, inner)
+		w.depth--
+	}
+}
+
+// parse returns the message in an Any, or nil.
+func (w *writer) parse(url string, raw []byte) protoreflect.Message {
+	if len(raw) > maxParsed || w.depth >= maxDepth {
+		return nil
+	}
+	t, err := w.types.FindMessageByURL(url)
+	if err != nil {
+		return nil
+	}
+	m := t.New()
+	o := proto.UnmarshalOptions{AllowPartial: true, DiscardUnknown: true, Resolver: w.types}
+	if err := o.Unmarshal(raw, m.Interface()); err != nil {
+		return nil
+	}
+	return m
+}
+
+// isGoogle returns the short name of a message of google.protobuf that JSON writes
+// in its own way.
+func isGoogle(name protoreflect.FullName) string {
+	short, _ := strings.CutPrefix(string(name), "google.protobuf.")
+	if len(short) == len(name) {
+		return ""
+	}
+	return short
+}
