@@ -57,7 +57,9 @@ func under(room string, folders ...string) bool {
 
 // Interceptors with a backend of their own, whose users know that they link more.
 var withBackend = []string{
+	"interceptors/metrics/otel",
 	"interceptors/metrics/prometheus",
+	"interceptors/tracing",
 }
 
 // lean returns the packages of the module whose users link nothing beyond gRPC,

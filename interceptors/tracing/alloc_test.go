@@ -1,0 +1,56 @@
+//go:build !race
+
+package tracing_test
+
+import (
+	"log/slog"
+	"testing"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
+)
+
+// What a call costs beyond an empty chain. otelgrpc, measured the same way in
+// bench/, costs 38 allocations sampled and 29 unsampled on a server, and 35 and 30
+// on a client.
+func TestAllocations(t *testing.T) {
+	count := func(server bool, links ...hauberk.Interceptor) float64 {
+		chain := hauberk.Must(hauberk.New(links...))
+		call := called(chain, t.Context())
+		if server {
+			call = served(chain, callerContext(sampled))
+		}
+		return testing.AllocsPerRun(1000, func() { _ = call() })
+	}
+	noProvider := tracing.New(tracing.Config{}, tracing.WithTracerProvider(noop.NewTracerProvider()))
+	for _, test := range []struct {
+		name           string
+		link           hauberk.Interceptor
+		server, client float64
+	}{
+		{"sampled", discarding(sdktrace.AlwaysSample()), 12, 14},
+		{"unsampled", discarding(sdktrace.NeverSample()), 7, 10},
+		{"no provider", noProvider, 4, 3},
+	} {
+		if got := count(true, test.link) - count(true); got > test.server {
+			t.Errorf("%s, server: %v allocations, budget %v", test.name, got, test.server)
+		}
+		if got := count(false, test.link) - count(false); got > test.client {
+			t.Errorf("%s, client: %v allocations, budget %v", test.name, got, test.client)
+		}
+	}
+}
+
+// The ids of a log record cost one allocation.
+func TestLogAttrsAllocations(t *testing.T) {
+	s := record()
+	ctx, span := s.provider.Tracer("test").Start(t.Context(), "test")
+	defer span.End()
+	list := make([]slog.Attr, 0, 2)
+	if got := testing.AllocsPerRun(100, func() { _ = tracing.LogAttrs(ctx, nil, list) }); got > 1 {
+		t.Errorf("%v allocations", got)
+	}
+}

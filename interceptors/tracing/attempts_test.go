@@ -1,0 +1,235 @@
+package tracing_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
+	"github.com/hauberk-rpc/hauberk/interceptors/retry"
+	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
+)
+
+// parents is a backend that fails some calls, and keeps the traceparent of each.
+type parents struct {
+	mu   sync.Mutex
+	fail int
+	got  []string
+}
+
+func (p *parents) backend() *hauberktest.Backend {
+	return &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+		p.mu.Lock()
+		p.got = append(p.got, metadata.ValueFromIncomingContext(ctx, "traceparent")...)
+		p.fail--
+		failing := p.fail >= 0
+		p.mu.Unlock()
+		if failing {
+			return status.Error(codes.Unavailable, "down")
+		}
+		return hauberktest.Echo(ctx, s)
+	}}
+}
+
+func retrying() hauberk.Interceptor {
+	return retry.New(retry.Config{MaxAttempts: 3, MaxReplayBytes: 1 << 10},
+		retry.WithSleep(func(context.Context, time.Duration) error { return nil }))
+}
+
+// attemptsOf returns the numbers of the attempts of spans.
+func attemptsOf(spans []sdktrace.ReadOnlySpan) []any {
+	numbers := make([]any, len(spans))
+	for i, s := range spans {
+		numbers[i] = attributes(s.Attributes())[string(tracing.KeyAttempt)]
+	}
+	return numbers
+}
+
+// onTheWire is the traceparent that a span is told of by.
+func onTheWire(s sdktrace.ReadOnlySpan) string {
+	return "00-" + s.SpanContext().TraceID().String() + "-" + s.SpanContext().SpanID().String() + "-01"
+}
+
+// Each attempt has a span, a child of the call's, and the server hears of it.
+func TestAttempts(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
+		for _, same := range []bool{false, true} {
+			t.Run(kind.String(), func(t *testing.T) {
+				hauberktest.CheckLeaks(t)
+				s, p := record(), &parents{fail: 2}
+				outer := tracing.New(tracing.Config{}, s.option())
+				inner := outer.Attempts()
+				if same {
+					inner = outer
+				}
+				c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
+				env := c.StartWith(t, p.backend(), outer, retrying(), inner)
+				wantCode(t, env.Call(t.Context()).Err, codes.OK)
+				ended := s.Ended()
+				if len(ended) != 4 {
+					t.Fatalf("%d spans, want those of a call and 3 attempts", len(ended))
+				}
+				call := ended[3]
+				if got := attemptsOf(ended); !slices.Equal(got, []any{int64(1), int64(2), int64(3), nil}) {
+					t.Errorf("numbers %v", got)
+				}
+				for i, attempt := range ended[:3] {
+					if parentOf(attempt) != call.SpanContext().SpanID().String() || attempt.SpanKind() != trace.SpanKindClient {
+						t.Errorf("attempt %d is a %v span with the parent %s", i+1, attempt.SpanKind(), parentOf(attempt))
+					}
+					if p.got[i] != onTheWire(attempt) {
+						t.Errorf("the server of attempt %d was told of %s", i+1, p.got[i])
+					}
+					want := map[string]any{"rpc.response.status_code": "UNAVAILABLE", "error.type": "UNAVAILABLE"}
+					if i == 2 {
+						want = map[string]any{"rpc.response.status_code": "OK", "error.type": nil}
+					}
+					have(t, attempt.Attributes(), want)
+				}
+				have(t, call.Attributes(), map[string]any{"rpc.response.status_code": "OK", "error.type": nil})
+			})
+		}
+	}
+}
+
+// With tracing only inside the retries each attempt is beside the others, and from
+// the second on has its number.
+func TestAttemptsWithoutACallsSpan(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
+		for _, explicit := range []bool{false, true} {
+			s, p := record(), &parents{fail: 2}
+			want := []any{nil, int64(2), int64(3)}
+			var inner hauberk.Interceptor = tracing.New(tracing.Config{}, s.option())
+			if explicit {
+				inner, want[0] = tracing.New(tracing.Config{}, s.option()).Attempts(), int64(1)
+			}
+			var last trace.SpanContext
+			looking := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				err := next(ctx, call)
+				last = tracing.SpanContext(ctx, call)
+				return err
+			})
+			c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
+			env := c.StartWith(t, p.backend(), looking, retrying(), inner)
+			ctx, caller := s.provider.Tracer("caller").Start(t.Context(), "caller")
+			wantCode(t, env.Call(ctx).Err, codes.OK)
+			ended := s.Ended()
+			if got := attemptsOf(ended); !slices.Equal(got, want) {
+				t.Errorf("%s: numbers %v, want %v", kind, got, want)
+			}
+			for _, span := range ended {
+				if parentOf(span) != caller.SpanContext().SpanID().String() {
+					t.Errorf("%s: the parent is %s", kind, parentOf(span))
+				}
+			}
+			if !last.Equal(ended[2].SpanContext()) {
+				t.Errorf("%s: a link outside sees %v", kind, last)
+			}
+		}
+	}
+}
+
+// Attempts that run beside each other have a span each.
+func TestHedgedAttempts(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	s, p := record(), &parents{}
+	outer := tracing.New(tracing.Config{}, s.option())
+	hedging := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		copies := [2]*hauberk.Call{call.Attempt(), call.Attempt()}
+		var errs [2]error
+		var both sync.WaitGroup
+		for i := range copies {
+			both.Go(func() { errs[i] = next(ctx, copies[i]) })
+		}
+		both.Wait()
+		call.Adopt(copies[0])
+		return errors.Join(errs[:]...)
+	})
+	c := hauberktest.Case{Side: hauberk.ClientSide}
+	env := c.StartWith(t, p.backend(), outer, hedging, outer.Attempts())
+	wantCode(t, env.Call(t.Context()).Err, codes.OK)
+	ended := s.Ended()
+	if len(ended) != 3 {
+		t.Fatalf("%d spans", len(ended))
+	}
+	wire := []string{onTheWire(ended[0]), onTheWire(ended[1])}
+	slices.Sort(wire)
+	slices.Sort(p.got)
+	if !slices.Equal(p.got, wire) {
+		t.Errorf("the server was told of %q, want %q", p.got, wire)
+	}
+	numbers := attemptsOf(ended)
+	if !slices.Contains(numbers, any(int64(1))) || !slices.Contains(numbers, any(int64(2))) {
+		t.Errorf("numbers %v", numbers)
+	}
+}
+
+// An attempt that a breaker refuses is a span with that decision, and with none of
+// an earlier attempt.
+func TestRefusedAttempt(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
+		s, p := record(), &parents{fail: 9}
+		outer := tracing.New(tracing.Config{}, s.option())
+		circuit := breaker.New(breaker.Config{FailureThreshold: 2})
+		admitting := hauberk.Named("quota", declaring{hauberk.Declaration{Name: "quota", Decides: true}})
+		c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
+		env := c.StartWith(t, p.backend(), admitting, outer, retrying(), outer.Attempts(), circuit)
+		wantCode(t, env.Call(t.Context()).Err, codes.Unavailable)
+		ended := s.Ended()
+		if len(ended) != 4 || len(p.got) != 2 {
+			t.Fatalf("%s: %d spans, %d calls on the wire", kind, len(ended), len(p.got))
+		}
+		have(t, ended[2].Attributes(), map[string]any{
+			string(tracing.KeyReason): "BREAKER_OPEN", string(tracing.KeyAttempt): int64(3),
+		})
+		want := [][]string{{"breaker allowed"}, {"breaker allowed"}, {"breaker refused"}, {"breaker refused"}}
+		for i, span := range ended {
+			if got := decisionsOf(span); !slices.Equal(got, want[i]) {
+				t.Errorf("%s: span %d has the decisions %q, want %q", kind, i, got, want[i])
+			}
+		}
+	}
+}
+
+// A verdict on one attempt is told by the span of that attempt.
+func TestDecisionsOfAttempts(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
+		s, p := record(), &parents{fail: 2}
+		outer := tracing.New(tracing.Config{}, s.option())
+		refusing := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+			return hauberk.Reject(codes.ResourceExhausted, "TOO_MANY", "no")
+		})
+		c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
+		env := c.StartWith(t, p.backend(), outer, retrying(), outer.Attempts(), hauberk.Shadow(decidingFunc{refusing}))
+		wantCode(t, env.Call(t.Context()).Err, codes.OK)
+		one := []string{"trial refused"}
+		for i, want := range [][]string{one, one, one, {"trial refused", "trial refused", "trial refused"}} {
+			if got := decisionsOf(s.Ended()[i]); !slices.Equal(got, want) {
+				t.Errorf("%s: span %d has the decisions %q, want %q", kind, i, got, want)
+			}
+		}
+	}
+}
+
+// On a server there are no attempts.
+func TestAttemptsOnAServer(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	s := record()
+	env := hauberktest.Case{}.Start(t, tracing.New(tracing.Config{}, s.option()).Attempts())
+	wantCode(t, env.Call(t.Context()).Err, codes.OK)
+	env.Server.GracefulStop()
+	if n := len(s.Started()); n != 0 {
+		t.Errorf("%d spans", n)
+	}
+}

@@ -1,0 +1,135 @@
+package tracing_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
+)
+
+// declaring is a link that says something of itself and lets calls pass.
+type declaring struct{ decl hauberk.Declaration }
+
+func (d declaring) Declare() hauberk.Declaration { return d.decl }
+
+func (declaring) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return next(ctx, call)
+}
+
+func deciding(name string) hauberk.Interceptor {
+	return declaring{hauberk.Declaration{Name: name, Decides: true}}
+}
+
+// decider records a verdict of its own.
+func decider(d hauberk.Decision) hauberk.Interceptor {
+	return inside(func(_ context.Context, call *hauberk.Call) { call.Decide(d) })
+}
+
+// decisionsOf returns links and verdicts in the events of a span.
+func decisionsOf(s sdktrace.ReadOnlySpan) []string {
+	var all []string
+	for _, e := range s.Events() {
+		if e.Name == tracing.EventDecision {
+			a := attributes(e.Attributes)
+			all = append(all, fmt.Sprint(a["hauberk.link"], " ", a["hauberk.verdict"]))
+		}
+	}
+	return all
+}
+
+// The decisions of links further in are events, in their order; those of links
+// further out are not the span's.
+func TestDecisions(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		s := record()
+		refusing := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+			call.Decide(hauberk.Decision{Link: "trial", Rule: "rule 7", Verdict: hauberk.Refused, Reason: "TOO_MANY"})
+			return hauberk.Reject(codes.ResourceExhausted, "TOO_MANY", "no")
+		})
+		shadowed := hauberk.Named("trial", hauberk.Shadow(decidingFunc{refusing}))
+		env := c.Start(t, deciding("outer"), decider(hauberk.Decision{Link: "outmost", Verdict: hauberk.Refused}),
+			tracing.New(tracing.Config{}, s.option()), deciding("quota"), shadowed, deciding("last"))
+		wantCode(t, env.Call(t.Context()).Err, codes.OK)
+		env.Server.GracefulStop()
+		span := s.only(t)
+		want := []string{"quota allowed", "trial refused", "last allowed"}
+		if got := decisionsOf(span); !slices.Equal(got, want) {
+			t.Fatalf("decisions %q, want %q", got, want)
+		}
+		have(t, span.Events()[1].Attributes, map[string]any{
+			"hauberk.shadow": true, "hauberk.rule": "rule 7", "hauberk.reason": "TOO_MANY",
+		})
+		have(t, span.Attributes(), map[string]any{string(tracing.KeyReason): nil})
+	})
+}
+
+type decidingFunc struct{ hauberk.Func }
+
+func (decidingFunc) Declare() hauberk.Declaration {
+	return hauberk.Declaration{Name: "trial", Decides: true}
+}
+
+// However many decisions a stream brings about, a span has few events, and what
+// they say is cut and in UTF-8.
+func TestDecisionsAreBounded(t *testing.T) {
+	s := record()
+	long := strings.Repeat("r", 255) + "\xff"
+	env := hauberktest.Case{}.Start(t, tracing.New(tracing.Config{}, s.option()),
+		inside(func(_ context.Context, call *hauberk.Call) {
+			for range 100 {
+				call.Decide(hauberk.Decision{Link: "hook", Rule: long, Reason: long, Verdict: hauberk.Refused})
+			}
+		}))
+	wantCode(t, env.Call(t.Context()).Err, codes.OK)
+	env.Server.GracefulStop()
+	events := s.only(t).Events()
+	if len(events) != 64 {
+		t.Fatalf("%d events", len(events))
+	}
+	have(t, events[0].Attributes, map[string]any{
+		"hauberk.rule": strings.Repeat("r", 255) + "\uFFFD", "hauberk.reason": strings.Repeat("r", 63),
+	})
+}
+
+func TestMessageEvents(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		s := record()
+		env := c.Start(t, tracing.New(tracing.Config{MessageEvents: true}, s.option()))
+		wantCode(t, env.Call(t.Context(), "a", "b").Err, codes.OK)
+		env.Server.GracefulStop()
+		got := map[string]int{}
+		for _, e := range s.only(t).Events() {
+			a := attributes(e.Attributes)
+			got[fmt.Sprint(e.Name, a["rpc.message.type"], a["rpc.message.id"])]++
+		}
+		requests, responses := 1, 1
+		if c.Kind.ClientStreams() {
+			requests = 2
+		}
+		if c.Kind == hauberk.Bidi {
+			responses = 2
+		}
+		sent, received := requests, responses
+		if c.Side == hauberk.ServerSide {
+			sent, received = responses, requests
+		}
+		want := map[string]int{}
+		for i := range sent {
+			want[fmt.Sprint("rpc.message", "SENT", int64(i+1))] = 1
+		}
+		for i := range received {
+			want[fmt.Sprint("rpc.message", "RECEIVED", int64(i+1))] = 1
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("events %v, want %v", got, want)
+		}
+	})
+}

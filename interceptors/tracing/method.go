@@ -1,0 +1,176 @@
+package tracing
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// otherMethod is what rpc.method says of a method that is not recognized, and
+// otherName the name of its spans.
+const (
+	otherMethod = "_OTHER"
+	otherName   = "grpc"
+)
+
+// table finds what spans of a method start with.
+type table struct {
+	side  hauberk.Side
+	limit int // of a client's methods
+	other *method
+
+	byMethod sync.Map // *hauberk.Method to *method
+	kept     atomic.Int64
+
+	mu     sync.RWMutex
+	byName map[string]*method // by full name: those of a client, and of a server the recognized
+}
+
+func (t *table) init(side hauberk.Side, limit int) {
+	t.side, t.limit, t.byName = side, limit, make(map[string]*method)
+	t.other = newMethod(side, otherName, otherMethod)
+}
+
+// of returns what is kept of a method, and whether it is recognized.
+func (t *table) of(m *hauberk.Method) (found *method, recognized bool) {
+	if known, ok := t.byMethod.Load(m); ok {
+		found = known.(*method)
+		return found, found != t.other
+	}
+	if !m.Known() {
+		return t.named(m.FullName())
+	}
+	found, recognized = t.named(m.FullName())
+	if !recognized && t.hasRoom() && len(m.FullName()) <= maxName && utf8.ValidString(m.FullName()) {
+		found, recognized = t.register(m.FullName()), true
+	}
+	t.keep(m, found)
+	return found, recognized
+}
+
+func (t *table) named(full string) (found *method, recognized bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if found = t.byName[full]; found == nil {
+		return t.other, false
+	}
+	return found, true
+}
+
+// hasRoom reports whether another method can have a name: on a server always,
+// whose methods are the program's own.
+func (t *table) hasRoom() bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.side == hauberk.ServerSide || len(t.byName) < t.limit
+}
+
+func (t *table) register(full string) *method {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if m := t.byName[full]; m != nil {
+		return m
+	}
+	full = strings.Clone(full) // a proxy's names may be parts of something larger
+	name := strings.TrimPrefix(full, "/")
+	m := newMethod(t.side, name, name)
+	t.byName[full] = m
+	return m
+}
+
+// keep remembers a method of a chain. Chains come and go, and Call.SetMethod makes
+// a new one for each call.
+func (t *table) keep(m *hauberk.Method, found *method) {
+	if t.kept.Add(1) > maxKept {
+		t.byMethod.Clear()
+		t.kept.Store(1)
+	}
+	t.byMethod.Store(m, found)
+}
+
+// method is what spans of a method start with.
+type method struct {
+	name string
+	kind trace.SpanKind
+	attr attribute.KeyValue
+
+	mu   sync.Mutex
+	at   atomic.Pointer[[]located] // of a few places; replaced, never changed
+	bare []trace.SpanStartOption   // without a place
+}
+
+// located are the options for spans of a method at a place.
+type located struct {
+	place   place
+	options []trace.SpanStartOption
+}
+
+func newMethod(side hauberk.Side, name, rpcMethod string) *method {
+	m := &method{name: name, kind: trace.SpanKindServer, attr: semconv.RPCMethod(rpcMethod)}
+	if side == hauberk.ClientSide {
+		m.kind = trace.SpanKindClient
+	}
+	m.bare = m.options(place{}, side)
+	return m
+}
+
+func (m *method) options(at place, side hauberk.Side) []trace.SpanStartOption {
+	attrs := append([]attribute.KeyValue{semconv.RPCSystemNameGRPC, m.attr}, at.attributes(side)...)
+	return []trace.SpanStartOption{trace.WithSpanKind(m.kind), trace.WithAttributes(attrs...)}
+}
+
+// startAt returns the options for a span at a place: the same for all spans, for
+// as many places as are kept.
+func (m *method) startAt(at place, side hauberk.Side) []trace.SpanStartOption {
+	if at == (place{}) {
+		return m.bare
+	}
+	if options := m.find(at); options != nil {
+		return options
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if options := m.find(at); options != nil {
+		return options
+	}
+	options := m.options(at, side)
+	if all := m.all(); len(all) < maxPlaces {
+		all = append(slices.Clip(all), located{at, options})
+		m.at.Store(&all)
+	}
+	return options
+}
+
+func (m *method) all() []located {
+	if all := m.at.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
+
+func (m *method) find(at place) []trace.SpanStartOption {
+	all := m.all()
+	for i := range all {
+		if all[i].place == at {
+			return all[i].options
+		}
+	}
+	return nil
+}
+
+// naming returns the name of a span and the options to start it with.
+func (t *Tracing) naming(call *hauberk.Call, s *span) (string, []trace.SpanStartOption) {
+	m, recognized := t.methods[call.Side()].of(call.Method())
+	if !recognized {
+		s.original = clean(strings.TrimPrefix(call.Method().FullName(), "/"), maxName)
+	}
+	return m.name, m.startAt(placeOf(call), call.Side())
+}

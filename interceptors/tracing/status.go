@@ -1,0 +1,101 @@
+package tracing
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// errUnwound stands for the outcome of a call whose goroutine is unwinding, by a
+// panic or by runtime.Goexit.
+var errUnwound = status.Error(codes.Internal, "the call's goroutine was ended")
+
+// codeNames are the names of gRPC's codes as its documentation spells them.
+var codeNames = [...]string{ //nolint:gochecknoglobals // never written
+	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+	"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+	"INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+}
+
+func nameOf(code codes.Code) string {
+	if int(code) < len(codeNames) {
+		return codeNames[code]
+	}
+	return "CODE(" + strconv.FormatUint(uint64(code), 10) + ")"
+}
+
+// isError reports whether a code is an error of the side, by the semantic
+// conventions for gRPC: on a client all but OK, on a server those that are the
+// server's own fault.
+func isError(side hauberk.Side, code codes.Code) bool {
+	if side == hauberk.ClientSide {
+		return code != codes.OK
+	}
+	switch code {
+	case codes.Unknown, codes.DeadlineExceeded, codes.Unimplemented, codes.Internal, codes.Unavailable, codes.DataLoss:
+		return true
+	default:
+		return false
+	}
+}
+
+// carrier is an error with a status.
+type carrier interface {
+	error
+	GRPCStatus() *status.Status
+}
+
+// description returns what the other side is, or was, told of an error. The text
+// of an error without a status, and the causes of one with, may hold anything and
+// are for logs.
+func description(err error) string {
+	if c, ok := errors.AsType[carrier](err); ok {
+		if st := c.GRPCStatus(); st.Code() != codes.OK {
+			return clean(st.Message(), maxDescription)
+		}
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return context.DeadlineExceeded.Error()
+	case errors.Is(err, context.Canceled):
+		return context.Canceled.Error()
+	default:
+		return "unknown error"
+	}
+}
+
+// reasonOf returns the reason of a refusal, or "". A handler that passes on an
+// answer of another server has refused nothing.
+func reasonOf(side hauberk.Side, err error) string {
+	if err == nil {
+		return ""
+	}
+	c, _ := errors.AsType[carrier](err)
+	if r, ok := c.(*hauberk.Rejection); ok {
+		return clean(r.Reason(), maxReason)
+	}
+	if side == hauberk.ServerSide || c == nil || len(c.GRPCStatus().Proto().GetDetails()) == 0 {
+		return ""
+	}
+	return clean(hauberk.Reason(err), maxReason)
+}
+
+// clean returns s in UTF-8 and no longer than limit, but for what takes the place of
+// bad bytes. A text that is not in UTF-8 would cost an exporter all spans that it
+// sends with this one.
+func clean(s string, limit int) string {
+	if len(s) > limit {
+		for limit > 0 && !utf8.RuneStart(s[limit]) {
+			limit--
+		}
+		s = s[:limit]
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}

@@ -1,0 +1,131 @@
+package tracing
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/engine/gcra"
+)
+
+// ScopeName is the name of the instrumentation scope of the spans.
+const ScopeName = "github.com/hauberk-rpc/hauberk/interceptors/tracing"
+
+// Tracing is the interceptor. Make it with [New]. It is safe for concurrent use by
+// any number of chains, on both sides.
+type Tracing struct {
+	config     Config
+	err        error
+	provider   trace.TracerProvider
+	tracer     trace.Tracer
+	propagator propagation.TextMapPropagator
+	fields     []string // that Inject replaces, without baggage
+	newTrace   func(call *hauberk.Call) bool
+	elapsed    func() time.Duration // since some moment
+	limit      *gcra.Limit          // of forced samples; nil for none
+	forced     gcra.Bucket
+	methods    [2]table // by hauberk.Side
+}
+
+// New returns an interceptor for both sides. What is wrong with its configuration
+// is reported by hauberk.New.
+func New(config Config, options ...Option) *Tracing {
+	epoch := time.Now()
+	t := &Tracing{propagator: w3c{}, elapsed: func() time.Duration { return time.Since(epoch) }}
+	t.config, t.err = config.withDefaults()
+	for _, o := range options {
+		o.apply(t)
+	}
+	if t.provider == nil {
+		t.provider = otel.GetTracerProvider()
+	}
+	t.tracer = t.provider.Tracer(ScopeName, trace.WithSchemaURL(semconv.SchemaURL))
+	limit, err := t.config.forcedLimit()
+	t.limit, t.err = limit, errors.Join(t.err, err)
+	t.fields = replaced(t.propagator)
+	for side := range t.methods {
+		t.methods[side].init(hauberk.Side(side), t.config.MaxMethods)
+	}
+	return t
+}
+
+// replaced returns the keys of a propagator that a call on a client must not have
+// from the application besides. Baggage that the application put there itself stays
+// where its context has none.
+func replaced(p propagation.TextMapPropagator) []string {
+	fields := slices.Clone(p.Fields())
+	for i, f := range fields {
+		fields[i] = strings.ToLower(f)
+	}
+	return slices.DeleteFunc(fields, func(f string) bool { return f == headerBaggage })
+}
+
+// Declare says where the interceptor stands, and what is wrong with its
+// configuration.
+func (t *Tracing) Declare() hauberk.Declaration {
+	d := hauberk.Declaration{
+		Name: "tracing", Phase: hauberk.PhaseTracing, Writes: []hauberk.StateKey{stateKey}, Err: t.err,
+	}
+	if t.tracer == nil {
+		d.Err = errors.New("a zero Tracing cannot trace; make one with tracing.New")
+	}
+	return d
+}
+
+// Register makes the methods of services known that the server itself does not
+// know, as none is to a proxy, so that spans have their names:
+//
+//	spans.Register(srv.GetServiceInfo())
+//
+// What a server has registered it knows without that.
+func (t *Tracing) Register(services map[string]grpc.ServiceInfo) {
+	for service, info := range services {
+		for _, method := range info.Methods {
+			t.methods[hauberk.ServerSide].register("/" + service + "/" + method.Name)
+		}
+	}
+}
+
+// Intercept traces the call, or inside retries the attempt.
+func (t *Tracing) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return t.trace(ctx, call, next, false)
+}
+
+// Attempts returns an interceptor for the place inside retries or hedging on a
+// client, where it makes a span of each attempt, a child of the call's if t stands
+// outside of the retries too. On a server it does nothing.
+func (t *Tracing) Attempts() hauberk.Interceptor { return attempts{t} }
+
+type attempts struct{ tracing *Tracing }
+
+// Declare says what that of [Tracing] does.
+func (a attempts) Declare() hauberk.Declaration {
+	d := a.tracing.Declare()
+	d.Name = "tracing of attempts"
+	return d
+}
+
+// Intercept traces an attempt.
+func (a attempts) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	if call.Side() == hauberk.ServerSide {
+		return next(ctx, call)
+	}
+	return a.tracing.trace(ctx, call, next, true)
+}
+
+func (t *Tracing) trace(ctx context.Context, call *hauberk.Call, next hauberk.Next, attempt bool) (err error) {
+	ctx, s := t.start(ctx, call, attempt)
+	err = errUnwound
+	defer func() { s.end(call, err) }()
+	err = next(ctx, call)
+	return err
+}
