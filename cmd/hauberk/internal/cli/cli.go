@@ -54,6 +54,6 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(sidecar.Command(), demo.Command(), versionCommand())
+	root.AddCommand(sidecar.Command(version()), demo.Command(version()), versionCommand())
 	return root
 }

@@ -15,47 +15,62 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
+	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
 // maxImport is how many items the shop takes in one import.
 const maxImport = 100
 
+// plannedImport is how many it is to take once it is known whom that would hurt.
+const plannedImport = 50
+
 // maxAttempts is how often a shopper's call is made at most. As many failures open
 // the breaker, so that the first call of an outage does.
 const maxAttempts = 3
 
-func serverChain(logger *slog.Logger, counts *metrics.Metrics) (*hauberk.Chain, error) {
-	return hauberk.New(
-		requestid.New(requestid.Config{}), // first: all that follows can tell the id
-		counts,                            // sees the final code of every call, refused or not
-		newLogging(logger),                // likewise, with the decisions
-		recovery.New(recovery.Config{}, recovery.WithLogger(logger)), // a panic further in is an error further out
-		authn.New(validator(accounts()), authn.Config{}),             // before all that asks who calls
-		limit(planTrade, 2*maxRate, time.Second),
-		limit(planTrial, trialCalls, trialTime),
-		hauberk.For(shoppb.Cart_Import_FullMethodName, cartLimit{max: maxImport}),
-	)
-}
-
-// links are what the chains of all shoppers share.
+// links are what the chains share.
 type links struct {
 	logger   *slog.Logger
-	counts   *metrics.Metrics
+	spans    *tracing.Tracing
+	counts   *metrics.Metrics // of calls, on both ends, which it keeps apart
+	tries    *metrics.Metrics // of the attempts of calls
 	open     *openCalls
 	attempts *attempts
 	breaker  *breaker.Breaker
 }
 
+// serverChain is the chain of the shop.
+func (l *links) serverChain() (*hauberk.Chain, error) {
+	return hauberk.New(
+		hauberk.WireSizes(),               // for the metrics
+		requestid.New(requestid.Config{}), // first: all that follows can tell the id
+		l.spans,                           // likewise, the trace
+		l.counts,                          // sees the final code of every call, refused or not
+		newLogging(l.logger),              // likewise, with the decisions
+		recovery.New(recovery.Config{}, recovery.WithLogger(l.logger)), // a panic further in is an error further out
+		authn.New(validator(accounts()), authn.Config{}),               // before all that asks who calls
+		limit(planTrade, 2*maxRate, time.Second),
+		limit(planTrial, trialCalls, trialTime),
+		hauberk.For(shoppb.Cart_Import_FullMethodName,
+			hauberk.Shadow(cartLimit{"planned_cart_limit", plannedImport}), // tells what it would refuse
+			cartLimit{"cart_limit", maxImport}),
+	)
+}
+
 // clientChain is the chain of one shopper.
 func (l *links) clientChain(shopper string) (*hauberk.Chain, error) {
 	chain := []hauberk.Interceptor{
+		hauberk.WireSizes(),               // for the metrics
 		l.open,                            // outermost: when it lets go of a call, the call has been counted
 		requestid.New(requestid.Config{}), // the id travels to the server, the same with each attempt
+		l.spans,                           // so does the trace
 		l.counts,                          // what shoppers see: calls, not attempts
 		newLogging(l.logger),
 		retry.New(retry.Config{ // what follows runs for each attempt
 			MaxAttempts: maxAttempts, InitialBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond,
 		}),
+		l.spans.Attempts(), // a span each, inside that of the call
+		hauberk.Named("metrics_of_attempts", l.tries),
 	}
 	if shopper == carla { // only hers, so that what becomes of the others' calls is known
 		chain = append(chain, hauberk.For("shop.v1.Catalog/*", l.breaker))
@@ -76,7 +91,13 @@ func newBreaker(options ...breaker.Option) *breaker.Breaker {
 	}, options...)
 }
 
+// newLogging has the log name whose call it was, which attempt of it, and where
+// else to find it.
 func newLogging(logger *slog.Logger) hauberk.Interceptor {
 	return logging.New(logging.Config{},
-		logging.WithLogger(logger), logging.State("request_id", requestid.Key))
+		logging.WithLogger(logger),
+		logging.State("request_id", requestid.Key),
+		logging.State("user", authn.User),
+		logging.State("attempt", retry.Attempt),
+		logging.WithAttrs(tracing.LogAttrs))
 }

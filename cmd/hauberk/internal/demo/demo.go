@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
 )
 
 const (
@@ -27,7 +31,9 @@ Some show a good token and some none, a made-up or an expired one. Each user has
 the limit of her plan: anna's is ample, bertha's 5 calls in 5 seconds, which she
 exceeds. Calls of a flaky cart fail once and succeed on the retry. The index of
 second-hand goods is offline from time to time: after 3 failures in a row carla's
-breaker opens for a second at a time, until a probe succeeds.
+breaker opens for a second at a time, until a probe succeeds. A smaller limit of
+imports is in shadow: it refuses nothing, but the metrics and the log tell what it
+would.
 
 Each second it prints what its callers saw: calls that have ended, their rate over
 the last second, errors, and the latency since the start, per method. At the end
@@ -46,23 +52,35 @@ Breakers has the state of each circuit: closed, open or half_open.
 With --json it prints only the totals, as one JSON object: seconds, calls, ok,
 errors (by code), refusals (by reason), methods (by name: calls, errors, p50_ms,
 p99_ms), retries (attempts, succeeded) and breakers (by name: state). Where the shop
-listens is then on stderr.`
+listens is then on stderr.
+
+While it runs its metrics can be scraped by Prometheus: it prints where. They are
+those of both ends, with the label scope="call", and on the client also of attempts,
+with scope="attempt", under the names that deploy/grafana has a dashboard for. The
+log, with --log, names of each call its request id, user, last attempt and trace.
+Spans go where the OTEL_ variables say that "hauberk run --help" lists, and nowhere
+without them; OTEL_SERVICE_NAME is hauberk-demo by default. Metrics are not exported
+that way.`
 
 const examples = `  hauberk demo
   hauberk demo --for 10s --json
+  hauberk demo --telemetry 127.0.0.1:9464
   hauberk demo --rate 1000 --log 2>demo.log`
 
 // options are the command's flags.
 type options struct {
-	length time.Duration // 0: until a signal
-	rate   int
-	json   bool
-	log    bool
+	version   string        // of the program
+	length    time.Duration // 0: until a signal
+	rate      int
+	json      bool
+	log       bool
+	telemetry string // "": not served
 }
 
-// Command returns `hauberk demo`.
-func Command() *cobra.Command {
-	var o options
+// Command returns `hauberk demo`, of a version of the program.
+func Command(version string) *cobra.Command {
+	o := options{version: version}
+	var metrics *net.TCPAddr
 	cmd := &cobra.Command{
 		Use:     "demo",
 		Short:   "Run a shop, its traffic and interceptor chains on both ends",
@@ -70,7 +88,9 @@ func Command() *cobra.Command {
 		Example: examples,
 		Args:    cobra.NoArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.check(cmd.Flags().Changed("for")); err != nil {
+			var err error
+			metrics, err = scrape.Resolve(cmd.Context(), o.telemetry)
+			if err = errors.Join(o.check(cmd.Flags().Changed("for")), err); err != nil {
 				return cmd.FlagErrorFunc()(cmd, err)
 			}
 			return nil
@@ -78,7 +98,7 @@ func Command() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			return run(ctx, o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return run(ctx, o, metrics, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	flags := cmd.Flags()
@@ -86,6 +106,8 @@ func Command() *cobra.Command {
 	flags.IntVar(&o.rate, "rate", defaultRate, fmt.Sprintf("calls a second, 1 to %d", maxRate))
 	flags.BoolVar(&o.json, "json", false, "print only the totals, as JSON")
 	flags.BoolVar(&o.log, "log", false, "write the log of the interceptors to stderr")
+	flags.StringVar(&o.telemetry, "telemetry", "127.0.0.1:0",
+		"serve /metrics, read only, on this address, host:port; port 0 is any free one, an empty address none")
 	return cmd
 }
 
@@ -101,27 +123,69 @@ func (o *options) check(bounded bool) error {
 }
 
 // run runs the demo until ctx is done, or for as long as o says, and prints.
-func run(ctx context.Context, o options, out, errOut io.Writer) error {
-	st, err := openStage(context.WithoutCancel(ctx), o.logger(errOut)) // however short the run, there is a shop
+func run(ctx context.Context, o options, metrics *net.TCPAddr, out, errOut io.Writer) error {
+	always := context.WithoutCancel(ctx) // however short the run, there is a shop
+	service := otelenv.Service{Name: "hauberk-demo", Version: o.version}
+	providers, err := otelenv.OpenTraces(always, service, sayf(errOut))
 	if err != nil {
 		return err
+	}
+	st, err := openStage(always, o.logger(errOut), providers)
+	if err != nil {
+		return errors.Join(err, flush(providers))
 	}
 	ctx, stop := o.bound(ctx)
 	defer stop()
 	r := newReport(&o, out, errOut)
-	t, err := play(ctx, st, o.rate, r)
-	if err := errors.Join(err, st.close()); err != nil {
+	t, err := perform(ctx, st, o.rate, metrics, r)
+	if err := errors.Join(err, st.close(), flush(providers)); err != nil {
 		return err
 	}
 	return r.end(t)
 }
 
+// perform serves the metrics while the traffic runs.
+func perform(ctx context.Context, st *stage, rate int, metrics *net.TCPAddr, r *report) (*totals, error) {
+	srv, err := st.serveMetrics(metrics)
+	if err != nil {
+		return nil, err
+	}
+	url := ""
+	if srv != nil {
+		url = srv.URL()
+	}
+	if err = r.begin(st.addr(), url); err != nil {
+		return nil, errors.Join(err, end(srv))
+	}
+	t, err := play(ctx, st, rate, r)
+	return t, errors.Join(err, end(srv))
+}
+
+func end(srv *scrape.Server) error {
+	if srv == nil {
+		return nil
+	}
+	return srv.Close()
+}
+
+// flush exports the spans that wait for it. A collector that cannot be reached has
+// been told of, and is no reason to fail.
+func flush(providers *otelenv.Providers) error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if err := providers.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+func sayf(w io.Writer) func(string, ...any) {
+	return func(format string, args ...any) { _, _ = fmt.Fprintf(w, "hauberk: "+format+"\n", args...) }
+}
+
 // play has the traffic run until ctx is done, or r cannot print, and returns the
 // totals when all calls have ended.
 func play(ctx context.Context, st *stage, rate int, r *report) (*totals, error) {
-	if err := r.begin(st.addr()); err != nil {
-		return nil, err
-	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan struct{})

@@ -28,7 +28,7 @@ func runDemo(t *testing.T, args ...string) (out, errOut string, err error) {
 }
 
 func command(out, errOut io.Writer, args ...string) *cobra.Command {
-	cmd := Command()
+	cmd := Command("test")
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetOut(out)
 	cmd.SetErr(errOut)
@@ -170,6 +170,7 @@ func TestLog(t *testing.T) {
 	}
 	for _, want := range []string{
 		"panic in a call", "shard 3 of the index", "request_id=", "reason=CART_FULL", "decisions=",
+		"user=bertha", "attempt=3", "trace_id=", "span_id=",
 	} {
 		if !strings.Contains(errOut, want) {
 			t.Errorf("no %q in the log", want)
@@ -225,6 +226,7 @@ func TestWrongFlags(t *testing.T) {
 		{[]string{"--rate", "0"}, `--rate is 0; want 1 to 10000 calls a second`},
 		{[]string{"--rate", "10001"}, `--rate is 10001; want 1 to 10000 calls a second`},
 		{[]string{"--for", "0s", "--rate", "-3"}, "--for is 0s; want a time above 0, such as 10s\n--rate is -3; want 1 to 10000 calls a second"},
+		{[]string{"--telemetry", "here"}, `--telemetry "here" is not an address: address here: missing port in address; want host:port, such as 127.0.0.1:9464`},
 		{[]string{"now"}, `unknown command "now" for "demo"`},
 	}
 	for _, test := range tests {

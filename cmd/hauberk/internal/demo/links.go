@@ -16,21 +16,26 @@ import (
 
 // cartLimit refuses an import once it holds more than max items. It is written as
 // any user of the library would write it.
-type cartLimit struct{ max int64 }
-
-// Declare says that the link only decides, so that it could be put in Shadow.
-func (l cartLimit) Declare() hauberk.Declaration {
-	return hauberk.Declaration{Name: "cart_limit", Phase: hauberk.PhaseValidate, Decides: true}
+type cartLimit struct {
+	name string
+	max  int64
 }
 
-// Intercept counts the items as they arrive.
+// Declare says that the link only decides, so that it can be put in Shadow.
+func (l cartLimit) Declare() hauberk.Declaration {
+	return hauberk.Declaration{Name: l.name, Phase: hauberk.PhaseValidate, Decides: true}
+}
+
+// Intercept counts the items as they arrive. In shadow they go on arriving when there
+// are too many.
 func (l cartLimit) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	var items int64
 	call.OnReceive(func(msg any) (keep bool, err error) {
+		before := items
 		if req, ok := msg.(*shoppb.ImportRequest); ok {
 			items += int64(req.GetItem().GetQuantity())
 		}
-		if items > l.max {
+		if before <= l.max && items > l.max {
 			return false, l.refuse(call)
 		}
 		return true, nil
@@ -41,7 +46,7 @@ func (l cartLimit) Intercept(ctx context.Context, call *hauberk.Call, next haube
 func (l cartLimit) refuse(call *hauberk.Call) error {
 	const reason = "CART_FULL"
 	call.Decide(hauberk.Decision{
-		Link: "cart_limit", Rule: "items of one import", Verdict: hauberk.Refused, Reason: reason,
+		Link: l.name, Rule: "items of one import", Verdict: hauberk.Refused, Reason: reason,
 	})
 	return hauberk.Reject(codes.ResourceExhausted, reason, "the cart is full")
 }

@@ -25,13 +25,18 @@ func newReport(o *options, out, errOut io.Writer) *report {
 	}
 }
 
-// begin says where the shop listens.
-func (r *report) begin(addr string) error {
-	w, space := r.out, "\n"
-	if r.json {
-		w, space = r.errOut, ""
+// begin says where the shop listens, and where its metrics are, if anywhere.
+func (r *report) begin(addr, metrics string) error {
+	w, text := r.out, "The shop listens on "+addr+".\n"
+	if metrics != "" {
+		text += "Its metrics are at " + metrics + ".\n"
 	}
-	_, err := fmt.Fprintf(w, "The shop listens on %s.\n%s", addr, space)
+	if r.json {
+		w = r.errOut
+	} else {
+		text += "\n"
+	}
+	_, err := io.WriteString(w, text)
 	return err
 }
 

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
 )
 
 // stage is the shop on its listener and a connection to it, with a chain on the
@@ -27,11 +27,13 @@ type stage struct {
 	served chan error
 }
 
-func openStage(ctx context.Context, logger *slog.Logger) (*stage, error) {
+func openStage(ctx context.Context, logger *slog.Logger, providers *otelenv.Providers) (*stage, error) {
 	st := &stage{
 		links: links{
 			logger:   logger,
-			counts:   metrics.New(metrics.Config{}), // of both ends, which it keeps apart
+			spans:    newTracing(providers),
+			counts:   newMetrics(),
+			tries:    newMetrics(),
 			open:     new(openCalls),
 			attempts: new(attempts),
 			breaker:  newBreaker(),
@@ -39,7 +41,7 @@ func openStage(ctx context.Context, logger *slog.Logger) (*stage, error) {
 		opened: time.Now(),
 		served: make(chan error, 1),
 	}
-	serverSide, err := serverChain(logger, st.counts)
+	serverSide, err := st.serverChain()
 	if err != nil {
 		return nil, err
 	}
@@ -56,25 +58,30 @@ func openStage(ctx context.Context, logger *slog.Logger) (*stage, error) {
 // connect makes the connection that all shoppers use, each through a chain of their
 // own.
 func (st *stage) connect() error {
-	crowd := make(crowd)
-	conn, err := grpc.NewClient(st.addr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return err
-	}
+	chains := make(map[string]*hauberk.Chain)
 	for _, name := range shoppers() {
 		chain, err := st.clientChain(name)
 		if err != nil {
-			return errors.Join(err, conn.Close())
+			return err
 		}
-		crowd[name] = newShopper(chain.ClientConn(conn))
+		chains[name] = chain
 	}
-	st.conn, st.crowd = conn, crowd
+	conn, err := grpc.NewClient(st.addr(), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithStatsHandler(chains[anna].StatsHandler(hauberk.ClientSide))) // that of any chain serves all
+	if err != nil {
+		return err
+	}
+	st.conn, st.crowd = conn, make(crowd)
+	for name, chain := range chains {
+		st.crowd[name] = newShopper(chain.ClientConn(conn))
+	}
 	return nil
 }
 
 func (st *stage) serve(chain *hauberk.Chain) {
 	st.srv = chain.NewServer(grpc.WaitForHandlers(true))
 	new(shop).register(st.srv)
+	st.counts.Register(st.srv.GetServiceInfo()) // for series at zero
 	go func() { st.served <- st.srv.Serve(st.lis) }()
 }
 

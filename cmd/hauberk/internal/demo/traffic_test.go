@@ -12,6 +12,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/demo/shoppb"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 )
@@ -19,7 +20,7 @@ import (
 func open(t *testing.T) *stage {
 	t.Helper()
 	hauberktest.CheckLeaks(t)
-	st, err := openStage(t.Context(), slog.New(slog.DiscardHandler))
+	st, err := openStage(t.Context(), slog.New(slog.DiscardHandler), &otelenv.Providers{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,12 +4,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+	metricsotel "github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
+	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
 // policy is what the sidecar does to calls.
@@ -18,20 +22,42 @@ type policy struct {
 	calls *metrics.Metrics
 }
 
-// newPolicy makes the chain, which logs to out.
-func (o *options) newPolicy(out io.Writer) (*policy, error) {
+// newPolicy makes the chain, which logs to out and exports to providers.
+func (o *options) newPolicy(out io.Writer, providers *otelenv.Providers) (*policy, error) {
 	logger := slog.New(slog.NewJSONHandler(out, nil))
-	calls := metrics.New(metrics.Config{})
-	chain, err := hauberk.New(
+	counts := metrics.New(metrics.Config{})
+	var traced []hauberk.Interceptor
+	logs := []logging.Option{logging.WithLogger(logger), logging.State("request_id", requestid.Key)}
+	if providers.Tracer != nil {
+		counts = metrics.New(metrics.Config{}, metrics.WithExemplars(tracing.Exemplar))
+		logs = append(logs, logging.WithAttrs(tracing.LogAttrs))
+		traced = []hauberk.Interceptor{forwardTrace{providers.Propagator}}
+	}
+	chain, err := hauberk.New(slices.Concat(
 		// Outermost: all that is told of a call names its id.
-		requestid.New(requestid.Config{NoEcho: !o.forwardID, SetMetadata: o.forwardID}),
-		// Outside of all that can end a call.
-		calls,
-		logging.New(logging.Config{}, logging.WithLogger(logger), logging.State("request_id", requestid.Key)),
-		// Innermost: a panic comes to the others as the error that the client gets.
-		recovery.New(recovery.Config{}, recovery.WithLogger(logger)),
-	)
-	return &policy{chain: chain, calls: calls}, err
+		[]hauberk.Interceptor{requestid.New(requestid.Config{NoEcho: !o.forwardID, SetMetadata: o.forwardID})},
+		exported(providers), // what follows can name the trace
+		[]hauberk.Interceptor{
+			counts, // outside of all that can end a call
+			logging.New(logging.Config{}, logs...),
+			// A panic comes to the others as the error that the client gets.
+			recovery.New(recovery.Config{}, recovery.WithLogger(logger)),
+		},
+		traced, // innermost: what it leaves is forwarded
+	)...)
+	return &policy{chain: chain, calls: counts}, err
+}
+
+// exported returns the links for what is exported.
+func exported(providers *otelenv.Providers) (links []hauberk.Interceptor) {
+	if providers.Tracer != nil {
+		links = append(links, tracing.New(tracing.Config{},
+			tracing.WithTracerProvider(providers.Tracer), tracing.WithPropagator(providers.Propagator)))
+	}
+	if providers.Meter != nil {
+		links = append(links, metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(providers.Meter)))
+	}
+	return links
 }
 
 // summary says in a few words what became of the calls.

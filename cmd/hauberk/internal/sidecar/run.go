@@ -8,6 +8,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
 	"github.com/hauberk-rpc/hauberk/gateway"
 )
 
@@ -15,10 +17,12 @@ import (
 type sidecar struct {
 	options
 
-	gateway *gateway.Gateway
-	policy  *policy
-	signals signals
-	errOut  io.Writer
+	gateway   *gateway.Gateway
+	policy    *policy
+	scrape    *scrape.Server // nil: none
+	providers *otelenv.Providers
+	signals   signals
+	errOut    io.Writer
 }
 
 // signals are those that end the sidecar: it waits for the first one, and then lets
@@ -29,27 +33,36 @@ type signals struct {
 }
 
 // run listens, serves until the first signal, and drains.
-func (o *options) run(sig signals, address *net.TCPAddr, out, errOut io.Writer) error {
+func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOut io.Writer) (err error) {
+	s := &sidecar{options: *o, signals: sig, errOut: errOut}
 	log := newQueue(out, queueLength)
 	defer log.close()
-	p, err := o.newPolicy(log)
-	if err != nil {
+	if s.providers, err = otelenv.Open(ctx, otelenv.Service{Name: "hauberk", Version: o.version}, s.sayf); err != nil {
 		return err
 	}
-	g, err := gateway.New(gateway.Config{Upstream: o.upstream, Chain: p.chain})
-	if err != nil {
+	defer s.flush(time.Now()) // unless that has been done
+	if s.policy, err = o.newPolicy(log, s.providers); err != nil {
 		return err
 	}
-	lis, err := net.ListenTCP("tcp", address)
+	if s.scrape, err = s.policy.serveMetrics(at.telemetry); err != nil {
+		return err
+	}
+	defer s.endScrape()
+	if s.gateway, err = gateway.New(gateway.Config{Upstream: o.upstream, Chain: s.policy.chain}); err != nil {
+		return err
+	}
+	lis, err := net.ListenTCP("tcp", at.calls)
 	if err != nil {
-		g.Stop()
+		s.gateway.Stop()
 		return fmt.Errorf("cannot listen: %w", err)
 	}
-	s := &sidecar{options: *o, gateway: g, policy: p, signals: sig, errOut: errOut}
 	return s.serve(lis)
 }
 
 func (s *sidecar) serve(lis net.Listener) error {
+	if s.scrape != nil {
+		s.sayf("metrics at %s", s.scrape.URL())
+	}
 	s.sayf("listening on %s, upstream %s", lis.Addr(), s.upstream)
 	served := make(chan error, 1)
 	go func() { served <- s.gateway.Serve(lis) }()
@@ -70,7 +83,14 @@ const overtime = 900 * time.Millisecond
 
 func (s *sidecar) shutdown() {
 	s.sayf("ending; calls may go on for %v", s.drain)
-	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
+	deadline := time.Now().Add(s.drain)
+	s.drainCalls(deadline)
+	s.flush(deadline.Add(overtime))
+	s.sayf("ended; %s", s.policy.summary())
+}
+
+func (s *sidecar) drainCalls(deadline time.Time) {
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- s.gateway.Shutdown(ctx) }()
@@ -79,10 +99,35 @@ func (s *sidecar) shutdown() {
 		if errors.Is(err, context.DeadlineExceeded) {
 			s.sayf("the time is up; calls that still ran were ended")
 		}
-	case <-time.After(s.drain + overtime):
+	case <-time.After(time.Until(deadline) + overtime):
 		s.sayf("the time is up, and calls do not end; they are left behind")
 	}
-	s.sayf("ended; %s", s.policy.summary())
+}
+
+// What waits for export may take leastFlush even when the time is up, and no more than
+// mostFlush when there is plenty: a collector that is down is no reason to stay.
+const (
+	leastFlush = 200 * time.Millisecond
+	mostFlush  = 5 * time.Second
+)
+
+// flush exports what waits for it.
+func (s *sidecar) flush(deadline time.Time) {
+	length := min(max(time.Until(deadline), leastFlush), mostFlush)
+	ctx, cancel := context.WithTimeout(context.Background(), length)
+	defer cancel()
+	if err := s.providers.Shutdown(ctx); err != nil {
+		s.sayf("telemetry that waited was not all exported: %v", err)
+	}
+}
+
+func (s *sidecar) endScrape() {
+	if s.scrape == nil {
+		return
+	}
+	if err := s.scrape.Close(); err != nil {
+		s.sayf("%v", err)
+	}
 }
 
 func (s *sidecar) sayf(format string, args ...any) {

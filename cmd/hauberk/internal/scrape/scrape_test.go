@@ -1,0 +1,148 @@
+package scrape
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+)
+
+func serve(t *testing.T) *Server {
+	t.Helper()
+	hauberktest.CheckLeaks(t)
+	reg := prometheus.NewRegistry()
+	count := prometheus.NewCounter(prometheus.CounterOpts{Name: "calls_total", Help: "Calls."})
+	reg.MustRegister(count)
+	count.(prometheus.ExemplarAdder).AddWithExemplar(3, prometheus.Labels{"trace_id": "abc"})
+	s, err := Listen(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// ask makes a request on a connection of its own.
+func ask(t *testing.T, method, url, accept string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", accept)
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(body)
+}
+
+func TestFormats(t *testing.T) {
+	s := serve(t)
+	tests := []struct{ accept, contentType, want string }{
+		{"", "text/plain; version=0.0.4", "calls_total 3\n"},
+		{"application/openmetrics-text; version=1.0.0", "application/openmetrics-text; version=1.0.0", `calls_total 3.0 # {trace_id="abc"} 3.0`},
+	}
+	for _, test := range tests {
+		resp, body := ask(t, http.MethodGet, s.URL(), test.accept)
+		if resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Type"), test.contentType) {
+			t.Errorf("accept %q: %s, %v", test.accept, resp.Status, resp.Header)
+		}
+		if !strings.Contains(body, test.want) {
+			t.Errorf("accept %q: no %q in %q", test.accept, test.want, body)
+		}
+	}
+}
+
+// Nothing but the metrics can be had, and nothing can be done.
+func TestReadOnly(t *testing.T) {
+	s := serve(t)
+	root := strings.TrimSuffix(s.URL(), Path)
+	tests := []struct {
+		method, path string
+		want         int
+	}{
+		{http.MethodGet, Path, http.StatusOK},
+		{http.MethodHead, Path, http.StatusOK},
+		{http.MethodPost, Path, http.StatusMethodNotAllowed},
+		{http.MethodDelete, Path, http.StatusMethodNotAllowed},
+		{http.MethodGet, "/", http.StatusNotFound},
+		{http.MethodGet, Path + "/", http.StatusNotFound},
+		{http.MethodGet, "/debug/pprof/", http.StatusNotFound},
+	}
+	for _, test := range tests {
+		if resp, _ := ask(t, test.method, root+test.path, ""); resp.StatusCode != test.want {
+			t.Errorf("%s %s: %s; want %d", test.method, test.path, resp.Status, test.want)
+		}
+	}
+}
+
+// A header list of any length is not read.
+func TestHeadersAreBounded(t *testing.T) {
+	s := serve(t)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL(), http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Long", strings.Repeat("x", 2*maxHeaderBytes))
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("%s; want 431", resp.Status)
+	}
+	if s.http.ReadHeaderTimeout <= 0 || s.http.IdleTimeout <= 0 || s.http.WriteTimeout <= 0 {
+		t.Errorf("the server waits for ever: %+v", s.http)
+	}
+}
+
+// One who has connected, and says nothing, does not hold up the end.
+func TestCloseWithASilentConnection(t *testing.T) {
+	s := serve(t)
+	conn, err := net.Dial("tcp", s.lis.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ask(t, http.MethodGet, s.URL(), "") // by now the server has the first connection
+}
+
+func TestTaken(t *testing.T) {
+	s := serve(t)
+	addr, ok := s.lis.Addr().(*net.TCPAddr)
+	if !ok {
+		t.Fatal(s.lis.Addr())
+	}
+	if _, err := Listen(addr, prometheus.NewRegistry()); err == nil || !strings.HasPrefix(err.Error(), "cannot serve metrics: listen tcp 127.0.0.1:") {
+		t.Errorf("error %v; want that it cannot listen", err)
+	}
+}
+
+func TestListenerFails(t *testing.T) {
+	s := serve(t)
+	_ = s.lis.Close()
+	err := <-s.served
+	s.served <- err
+	if err := s.Close(); err == nil || !strings.HasPrefix(err.Error(), "metrics were not served any more: ") {
+		t.Errorf("error %v; want that metrics were not served", err)
+	}
+	s.served <- http.ErrServerClosed // for the cleanup
+}
