@@ -1,0 +1,200 @@
+package grafana_test
+
+import (
+	"log/slog"
+	"os"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/rulefmt"
+)
+
+type rule = rulefmt.Rule
+
+// readRules loads alerts.yaml as Prometheus does.
+func readRules(t *testing.T) (all []rule) {
+	t.Helper()
+	data, err := os.ReadFile("alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups, errs := rulefmt.Parse(data, false, model.UTF8Validation, promql, slog.New(slog.DiscardHandler))
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	for _, g := range groups.Groups {
+		all = append(all, g.Rules...)
+	}
+	return all
+}
+
+var label = regexp.MustCompile(`\$labels\.(\w+)`)
+
+// Every rule asks for what the demo shows, or for what a rule before it records, and
+// every alert says for how long, how bad it is, and what it is about.
+func TestRules(t *testing.T) {
+	rules, all := readRules(t), scraped(t)
+	server, end := filled(t, all)
+	have := catalogOf(all[len(all)-1])
+	server.record(t, rules, end)
+	for _, r := range rules {
+		t.Run(r.Record+r.Alert, func(t *testing.T) {
+			kept, err := have.check(r.Expr)
+			if err != nil {
+				t.Errorf("%v in %s", err, r.Expr)
+			}
+			server.query(t, r.Expr, end) // is of the right types
+			if r.Record != "" {
+				if numbers(server.query(t, r.Record, end)) == 0 {
+					t.Errorf("nothing was recorded")
+				}
+				have.metrics[r.Record] = kept
+				have.metrics[r.Record][model.MetricNameLabel] = true
+				return
+			}
+			summary, description := r.Annotations["summary"], r.Annotations["description"]
+			if r.For == 0 || r.Labels["severity"] == "" || summary == "" || description == "" {
+				t.Errorf("for %v, labels %v, annotations %v; want all of them", r.For, r.Labels, r.Annotations)
+			}
+			checkNames(t, summary+description, label, kept)
+		})
+	}
+}
+
+// counter is a series of which so many are counted a minute, in each of some phases of
+// an hour and a half.
+type counter struct {
+	series    string
+	perMinute []float64
+}
+
+// phase is long enough for what is an hour ago to be in the one before.
+const phase = 90
+
+// at returns the value of the counter after so many minutes.
+func (c counter) at(minute int) (sum float64) {
+	for i, n := range c.perMinute {
+		sum += n * float64(min(max(minute-i*phase, 0), phase))
+	}
+	return sum
+}
+
+const (
+	unary   = `job="shop",grpc_type="unary",grpc_service="s",grpc_method="m"`
+	refused = `hauberk_refusals_total{job="shop",side="server",interceptor="ratelimit",reason="RATE_LIMITED"}`
+)
+
+func started(rates ...float64) counter {
+	return counter{"grpc_server_started_total{" + unary + "}", rates}
+}
+
+func handled(code string, rates ...float64) counter {
+	return counter{"grpc_server_handled_total{grpc_code=\"" + code + "\"," + unary + "}", rates}
+}
+
+func within(le string, rates ...float64) counter {
+	return counter{"grpc_server_handling_seconds_bucket{le=\"" + le + "\"," + unary + "}", rates}
+}
+
+func client(metric, more string, rates ...float64) counter {
+	return counter{"grpc_client_" + metric + "_total{" + more + "," + unary + "}", rates}
+}
+
+func TestAlertsFire(t *testing.T) {
+	running := "grpc_server_in_flight{" + unary + "}"
+	tests := []struct {
+		name     string
+		counters []counter
+		want     string // the alert, or none
+	}{
+		{"all is well", []counter{started(60, 60), handled("OK", 60, 60), within("1", 60, 60), within("+Inf", 60, 60)}, ""},
+		{"calls fail", []counter{started(60, 60), handled("OK", 60, 50), handled("Internal", 0, 10)}, "GRPCErrorRatioHigh"},
+		{"callers are wrong", []counter{started(60, 60), handled("OK", 60, 30), handled("NotFound", 0, 30)}, ""},
+		{"one of few calls fails", []counter{started(1, 1), handled("OK", 1, 0.5), handled("Internal", 0, 0.5)}, ""},
+		{"calls are slow", []counter{started(60), within("1", 50), within("2.5", 60), within("+Inf", 60)}, "GRPCLatencyHigh"},
+		{"a limit is hit", []counter{{refused, []float64{6, 120}}}, "GRPCRefusalsSurge"},
+		{"a limit is always hit", []counter{{refused, []float64{120, 120}}}, ""},
+		{"a limit is hit as soon as it is there", []counter{{refused, []float64{120}}}, "GRPCRefusalsSurge"},
+		{"calls stop", []counter{started(60, 0)}, "GRPCNoTraffic"},
+		{"there were never any", []counter{started(0, 0)}, ""},
+		{"calls pile up", []counter{{running, []float64{10}}}, "GRPCInFlightGrowing"},
+		{"many calls run", []counter{{running, []float64{10, 0}}}, ""},
+		{
+			"another service fails",
+			[]counter{client("started", `scope=""`, 60), client("handled", `grpc_code="OK"`, 50), client("handled", `grpc_code="Unavailable"`, 10)},
+			"GRPCClientErrorRatioHigh",
+		},
+		{
+			"attempts fail and calls do not",
+			[]counter{
+				client("started", `scope="call"`, 60), client("started", `scope="attempt"`, 70),
+				client("handled", `scope="call",grpc_code="OK"`, 60), client("handled", `scope="attempt",grpc_code="Unavailable"`, 10),
+			},
+			"",
+		},
+		{"calls are made again", []counter{client("started", `scope="call"`, 60), client("started", `scope="attempt"`, 120)}, "GRPCRetriesHigh"},
+	}
+	rules := readRules(t)
+	fired := make(names)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := simulate(t, rules, test.counters)
+			// The last phase is what the case is about.
+			if test.want == "" && len(got) > 0 || test.want != "" && (len(got) != 1 || !got[test.want]) {
+				t.Errorf("alerts %v; want %q", sorted(got), test.want)
+			}
+			fired[test.want] = true
+		})
+	}
+	for _, r := range rules {
+		if r.Alert != "" && !fired[r.Alert] {
+			t.Errorf("no case has %s fire", r.Alert)
+		}
+	}
+}
+
+// simulate counts and evaluates the rules each minute, and returns the alerts that fire
+// because of what happens in the last phase.
+func simulate(t *testing.T, rules []rule, counters []counter) names {
+	t.Helper()
+	server, fired := newPrometheus(), make(names)
+	since := make(map[string]int) // the minute from which on an alert is pending
+	begin := time.Unix(1_700_000_000, 0)
+	phases := len(counters[0].perMinute)
+	for minute := range phases*phase - 40 { // a little less than an hour of the last phase
+		now := begin.Add(time.Duration(minute) * time.Minute)
+		server.add(now, valuesAt(t, counters, minute))
+		server.record(t, rules, now)
+		for _, r := range rules {
+			if r.Alert == "" {
+				continue
+			}
+			if len(server.query(t, r.Expr, now)) == 0 {
+				delete(since, r.Alert)
+				continue
+			}
+			if _, pending := since[r.Alert]; !pending {
+				since[r.Alert] = minute
+			}
+			held := time.Duration(minute-since[r.Alert]) * time.Minute
+			if held >= time.Duration(r.For) && since[r.Alert] >= (phases-1)*phase {
+				fired[r.Alert] = true
+			}
+		}
+	}
+	return fired
+}
+
+func valuesAt(t *testing.T, counters []counter, minute int) (all []sample) {
+	t.Helper()
+	for _, c := range counters {
+		l, err := promql.ParseMetric(c.series)
+		if err != nil {
+			t.Fatalf("%v in %s", err, c.series)
+		}
+		all = append(all, sample{l, c.at(minute)})
+	}
+	return all
+}
