@@ -1,0 +1,243 @@
+package contract_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
+	"github.com/hauberk-rpc/hauberk/interceptors/decisiontrace"
+	"github.com/hauberk-rpc/hauberk/interceptors/logging"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+	metricsprom "github.com/hauberk-rpc/hauberk/interceptors/metrics/prometheus"
+	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
+	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
+	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
+	"github.com/hauberk-rpc/hauberk/interceptors/retry"
+	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
+)
+
+// canary stands in every secret, and must stand in no output.
+const canary = "canary-7f3a91"
+
+// Where the secrets are, besides the authorization.
+var secretKeys = []string{"cookie", "x-api-key", "x-session-token", "x-credentials-bin"}
+
+// outputs is all that a process with every observing interceptor writes of its
+// calls.
+type outputs struct {
+	mu    sync.Mutex
+	logs  bytes.Buffer
+	spans *tracetest.InMemoryExporter
+	calls *metrics.Metrics
+}
+
+// Write takes a record.
+func (o *outputs) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.logs.Write(p)
+}
+
+// observing returns the links that observe, with all that they can be asked for.
+func (o *outputs) observing(format func(io.Writer, *slog.HandlerOptions) slog.Handler) (
+	spans *tracing.Tracing, links []hauberk.Interceptor,
+) {
+	o.spans = tracetest.NewInMemoryExporter()
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(o.spans))
+	o.calls = metrics.New(metrics.Config{Decisions: true, ExactMessages: true}, metrics.WithExemplars(tracing.Exemplar))
+	spans = tracing.New(tracing.Config{MessageEvents: true, ClientPeer: true}, tracing.WithTracerProvider(provider))
+	logger := slog.New(format(o, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return spans, []hauberk.Interceptor{
+		hauberk.WireSizes(),
+		requestid.New(requestid.Config{}),
+		spans,
+		o.calls,
+		logging.New(logging.Config{
+			Start: true, Messages: true, Decisions: true, ClientErrors: true, ClientPeer: true,
+			Payloads: logging.Payloads{On: true},
+			Metadata: logging.Metadata{Request: true, Response: true},
+		}, logging.WithLogger(logger), logging.WithAttrs(tracing.LogAttrs),
+			logging.State("request_id", requestid.Key), logging.State("identity", authn.Key),
+			logging.State("user", authn.User)),
+		recovery.New(recovery.Config{}, recovery.WithLogger(logger)),
+	}
+}
+
+// text is all of it.
+func (o *outputs) text(t *testing.T) string {
+	t.Helper()
+	spans, err := json.Marshal(o.spans.GetSpans().Snapshots())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(o.spans.GetSpans()) == 0 {
+		t.Error("there are no spans")
+	}
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(metricsprom.New(o.calls))
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var exposed bytes.Buffer
+	for _, family := range families {
+		if _, err := expfmt.MetricFamilyToOpenMetrics(&exposed, family); err != nil {
+			t.Fatal(err)
+		}
+	}
+	snapshot := fmt.Sprintf("%+v", o.calls.Snapshot())
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return strings.Join([]string{o.logs.String(), fmt.Sprintf("%+v", o.spans.GetSpans()), string(spans), exposed.String(), snapshot}, "\n")
+}
+
+// TestNoSecretIsTold sends secrets in metadata, tokens, claims, messages and panics
+// through chains that observe with all that they can, on both ends, and looks for
+// them in logs, traces, metrics and in what callers get (ATTACKS G01).
+func TestNoSecretIsTold(t *testing.T) {
+	formats := map[string]func(io.Writer, *slog.HandlerOptions) slog.Handler{
+		"json": func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewJSONHandler(w, o) },
+		"text": func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) },
+	}
+	for name, format := range formats {
+		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
+			t.Run(name+"/"+kind.String(), func(t *testing.T) {
+				hauberktest.CheckLeaks(t)
+				var server, client outputs
+				told := callWithSecrets(t, kind, &server, &client, format)
+				for where, text := range map[string]string{
+					"server": server.text(t), "client": client.text(t), "callers": told,
+				} {
+					for _, secret := range []string{canary, encoded(canary)} {
+						if at := strings.Index(text, secret); at >= 0 {
+							t.Errorf("%s: a secret is told: …%s…", where, text[max(0, at-200):min(len(text), at+60)])
+						}
+					}
+				}
+				checkTold(t, &server)
+				checkTold(t, &client)
+			})
+		}
+	}
+}
+
+// encoded is the middle of a text in base64, whatever stands before it.
+func encoded(text string) string {
+	return base64.StdEncoding.EncodeToString([]byte(text))[4:12]
+}
+
+// checkTold: an empty log has no secrets either.
+func checkTold(t *testing.T, o *outputs) {
+	t.Helper()
+	text := o.text(t)
+	for _, want := range []string{
+		logging.MessageStarted, logging.MessageEnded, "[redacted]", "harmless", "request_id", "trace_id", "RATE_LIMITED",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("nothing is told of %q, so that the test proves nothing", want)
+		}
+	}
+}
+
+// callWithSecrets makes calls of all outcomes, and returns what callers got.
+func callWithSecrets(
+	t *testing.T, kind hauberk.Kind, server, client *outputs, format func(io.Writer, *slog.HandlerOptions) slog.Handler,
+) string {
+	t.Helper()
+	_, in := server.observing(format)
+	in = append(in,
+		decisiontrace.New(decisiontrace.Config{Identities: []string{"operator"}}, decisiontrace.By(authn.User)),
+		authn.New(claimsOf, authn.Config{}),
+		ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, Burst: 3, By: ratelimit.ByState(authn.User)}))
+	spans, out := client.observing(format)
+	var token string
+	out = append(out,
+		retry.New(retry.Config{MaxAttempts: 2, InitialBackoff: time.Microsecond}), spans.Attempts(),
+		breaker.New(breaker.Config{FailureThreshold: 100}),
+		authn.NewClient(func(context.Context) (string, error) { return token, nil }, authn.ClientConfig{}))
+	env := hauberktest.Start(t, hauberktest.Setup{
+		Backend: &hauberktest.Backend{Handle: misbehave}, Kind: kind,
+		Server: hauberk.Must(hauberk.New(in...)), Client: hauberk.Must(hauberk.New(out...)),
+	})
+	var told strings.Builder
+	for _, call := range []struct {
+		token, text string
+		want        codes.Code
+	}{
+		{"good-" + canary, "harmless", codes.OK},
+		{"good-" + canary, "panic", codes.Internal},
+		{"good-" + canary, "error", codes.NotFound},
+		{"good-" + canary, "harmless", codes.ResourceExhausted},
+		{"bad-" + canary, "harmless", codes.Unauthenticated},
+		{"outage-" + canary, "harmless", codes.Unavailable},
+	} {
+		token = call.token
+		ctx := decisiontrace.Ask(t.Context())
+		for _, key := range secretKeys {
+			ctx = metadata.AppendToOutgoingContext(ctx, key, canary)
+		}
+		got := env.Do(ctx, hauberktest.FullMethod(kind), []*testpb.Request{{Text: call.text, Secret: canary}})
+		if status.Code(got.Err) != call.want {
+			t.Errorf("%s with %s: %v; want %s", call.text, call.token, got.Err, call.want)
+		}
+		fmt.Fprintf(&told, "%v %v %v\n", got.Err, got.Header, got.Trailer)
+		if (call.want != codes.Unauthenticated && call.want != codes.Unavailable) == (got.Trailer.Get(decisiontrace.DefaultTrailer) == nil) {
+			t.Errorf("%s: the trailer %v", call.want, got.Trailer)
+		}
+	}
+	env.Server.GracefulStop()
+	return told.String()
+}
+
+// claimsOf is a validator.
+func claimsOf(_ context.Context, token string) (*authn.Identity, error) {
+	switch {
+	case strings.HasPrefix(token, "good-"):
+		return &authn.Identity{
+			Subject: "operator", Scopes: []string{canary}, Claims: map[string]any{"card": canary},
+		}, nil
+	case strings.HasPrefix(token, "outage-"):
+		return nil, errors.New("the issuer does not answer")
+	default:
+		return nil, authn.ErrInvalidToken
+	}
+}
+
+// misbehave does what the request says.
+func misbehave(ctx context.Context, s hauberktest.Stream) error {
+	req, err := s.Recv()
+	if err != nil {
+		return err
+	}
+	switch req.GetText() {
+	case "panic":
+		panic(fmt.Errorf("no such card: %s", req.GetSecret()))
+	case "error":
+		return status.Error(codes.NotFound, "no such cart")
+	default:
+		logging.AddFields(ctx, slog.String("cart", req.GetText()))
+		return s.Send(&testpb.Response{Text: req.GetText()})
+	}
+}
