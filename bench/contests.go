@@ -4,10 +4,12 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -20,7 +22,7 @@ import (
 )
 
 func inProcessContests() []contest {
-	return []contest{
+	return append(tracingContests(), []contest{
 		serverUnaryContest(),
 		clientUnaryContest(),
 		clientStreamContest(hauberk.Bidi),
@@ -30,7 +32,10 @@ func inProcessContests() []contest {
 		breakerContest(),
 		retryContest(),
 		retryConnContest(),
-	}
+		loggingContest(),
+		metricsContest(),
+		observingContest(),
+	}...)
 }
 
 func serverUnaryContest() contest {
@@ -141,6 +146,7 @@ func serverUnary(chain *hauberk.Chain, interceptor grpc.UnaryServerInterceptor) 
 		return failing(err)
 	}
 	ctx := grpc.NewContextWithServerTransportStream(context.Background(), nullStream{})
+	ctx = peer.NewContext(ctx, &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 40001}})
 	ctx = metadata.NewIncomingContext(ctx, metadata.Pairs(
 		"user-agent", "bench", ":authority", "localhost", "authorization", authorization))
 	handler := r.desc.Methods[0].Handler

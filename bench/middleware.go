@@ -18,10 +18,7 @@ import (
 // middlewareInterceptors are go-grpc-middleware's counterparts of the whole chain;
 // it has no request ids.
 func middlewareInterceptors() []grpc.UnaryServerInterceptor {
-	logger := discardJSON()
-	log := mwlogging.LoggerFunc(func(ctx context.Context, level mwlogging.Level, msg string, fields ...any) {
-		logger.Log(ctx, slog.Level(level), msg, fields...)
-	})
+	log := middlewareLogger()
 	return []grpc.UnaryServerInterceptor{
 		prometheus.NewServerMetrics(prometheus.WithServerHandlingTimeHistogram()).UnaryServerInterceptor(),
 		mwlogging.UnaryServerInterceptor(log, mwlogging.WithLogOnEvents(mwlogging.FinishCall)),
@@ -29,6 +26,13 @@ func middlewareInterceptors() []grpc.UnaryServerInterceptor {
 		mwauth.UnaryServerInterceptor(verifyEachTime()),
 		mwratelimit.UnaryServerInterceptor(userLimiter{newRates()}),
 	}
+}
+
+func middlewareLogger() mwlogging.Logger {
+	logger := discardJSON()
+	return mwlogging.LoggerFunc(func(ctx context.Context, level mwlogging.Level, msg string, fields ...any) {
+		logger.Log(ctx, slog.Level(level), msg, fields...)
+	})
 }
 
 // userKey is where the user stands in a context.
@@ -63,9 +67,10 @@ func (l userLimiter) Limit(ctx context.Context) error {
 	return nil
 }
 
-// middlewareUnary chains them as grpc-go's server does, call by call.
-func middlewareUnary() grpc.UnaryServerInterceptor {
-	interceptors := middlewareInterceptors()
+func middlewareUnary() grpc.UnaryServerInterceptor { return chained(middlewareInterceptors()) }
+
+// chained chains interceptors as grpc-go's server does, call by call.
+func chained(interceptors []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		return interceptors[0](ctx, req, info, rest(interceptors, 0, info, handler))
 	}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+
+	"github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	mwlogging "github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
+	"google.golang.org/grpc"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
+)
+
+// benchID is the request id of all calls of these contests, which are not about
+// making one.
+const benchID = "0198c7c6-6c5e-7d7a-9f7e-0c0b7d2f4a11"
+
+// withID sets the id that logs tell.
+func withID() hauberk.Interceptor {
+	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		requestid.Key.Set(call, benchID)
+		return next(ctx, call)
+	})
+}
+
+// loggingContest has a record with the ten commonest attributes: side, service,
+// method, kind, code, peer, duration, messages sent and received, and a request id.
+func loggingContest() contest {
+	const (
+		base     = "Hauberk, 1 link that sets an id"
+		own      = "Hauberk, JSON log"
+		rivalTen = "go-grpc-middleware, JSON log with an id"
+	)
+	return contest{
+		name: "logging, unary call on a server",
+		variants: []variant{
+			{base, behind(withID())},
+			{own, behind(withID(), newLogging())},
+			{grpcIdle, func() func() error { return serverUnary(nil, idleUnary) }},
+			{rivalTen, func() func() error { return serverUnary(nil, middlewareLogging()) }},
+		},
+		budgets: map[string]budget{own: {ns: 900, allocs: 2}},
+		bases:   map[string]string{grpcIdle: grpcIdle, rivalTen: grpcIdle},
+	}
+}
+
+func middlewareLogging() grpc.UnaryServerInterceptor {
+	return mwlogging.UnaryServerInterceptor(middlewareLogger(),
+		mwlogging.WithLogOnEvents(mwlogging.FinishCall),
+		mwlogging.WithFieldsFromContext(func(context.Context) mwlogging.Fields {
+			return mwlogging.Fields{"request_id", benchID}
+		}))
+}
+
+func metricsContest() contest {
+	const own, rival = "Hauberk, metrics", "go-grpc-middleware, Prometheus metrics with the histogram"
+	return contest{
+		name: "metrics, unary call on a server",
+		variants: []variant{
+			{oneIdle, behind(idleLinks(1)...)},
+			{own, behind(metrics.New(metrics.Config{}))},
+			{grpcIdle, func() func() error { return serverUnary(nil, idleUnary) }},
+			{rival, func() func() error { return serverUnary(nil, middlewareMetrics()) }},
+		},
+		budgets: map[string]budget{own: {ns: 120, allocs: 0}},
+		bases:   map[string]string{grpcIdle: grpcIdle, rival: grpcIdle},
+	}
+}
+
+func middlewareMetrics() grpc.UnaryServerInterceptor {
+	return prometheus.NewServerMetrics(prometheus.WithServerHandlingTimeHistogram()).UnaryServerInterceptor()
+}
+
+// tracingContests compare with otelgrpc. What is below it is below 0 beyond it.
+func tracingContests() []contest {
+	const own, rival = "Hauberk, tracing", "otelgrpc"
+	sides := []struct {
+		name        string
+		bare        func() func() error
+		own, others func(sampled bool) func() error
+	}{
+		{
+			"server", bareServerCall,
+			func(sampled bool) func() error { return tracedServerCall(newTracing(sampled)) }, otelgrpcServerCall,
+		},
+		{
+			"client", bareClientCall,
+			func(sampled bool) func() error { return tracedClientCall(newTracing(sampled)) }, otelgrpcClientCall,
+		},
+	}
+	contests := make([]contest, 0, 2*len(sides))
+	for _, side := range sides {
+		for _, sampled := range []bool{true, false} {
+			contests = append(contests, contest{
+				name: tracingName(sampled, side.name),
+				variants: []variant{
+					{"bare call", side.bare},
+					{rival, func() func() error { return side.others(sampled) }},
+					{own, func() func() error { return side.own(sampled) }},
+				},
+				budgets: map[string]budget{own: {}},
+				bases:   map[string]string{own: rival},
+			})
+		}
+	}
+	return contests
+}
+
+// observingContest has all three together.
+func observingContest() contest {
+	const own, rival = "Hauberk, tracing + metrics + JSON log", "otelgrpc + go-grpc-middleware, metrics + JSON log"
+	return contest{
+		name: "tracing (sampled), metrics and logging together, unary call on a server",
+		variants: []variant{
+			{"bare call", bareServerCall},
+			{rival, func() func() error {
+				return otelgrpcServerCallWith(true, middlewareMetrics(), middlewareLogging())
+			}},
+			{own, func() func() error {
+				return tracedServerCall(newTracing(true), withID(), metrics.New(metrics.Config{}), newLogging())
+			}},
+		},
+		budgets: map[string]budget{own: {}},
+		bases:   map[string]string{own: rival},
+	}
+}
+
+func tracingName(sampled bool, side string) string {
+	if sampled {
+		return "tracing, sampled, unary call on a " + side
+	}
+	return "tracing, not sampled, unary call on a " + side
+}
