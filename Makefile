@@ -22,6 +22,7 @@ all: lint test
 test: ## vet and test every module, with the race detector (needs gcc and python3; e2e included)
 	@scripts/ensure.sh gcc python3
 	@scripts/test.sh -race -shuffle=on $(strip $(TESTFLAGS))
+	@scripts/test-without-race.sh
 
 .PHONY: test-short
 test-short: ## test every module quickly: -short, no race detector
