@@ -59,6 +59,15 @@ func (a *application) sendAll(ctx context.Context, stream grpc.ClientStream) {
 // reports whether the call is to be half-closed. That a send fails is RecvMsg's to
 // tell.
 func (a *application) feed(ctx context.Context, send func(*pb.Req) bool) bool {
+	all := a.push(ctx, send)
+	close(a.fed)
+	if all && a.spec.HoldOpen {
+		a.waitFor(a.over)
+	}
+	return all
+}
+
+func (a *application) push(ctx context.Context, send func(*pb.Req) bool) bool {
 	for i, req := range a.requests {
 		if a.spec.Lockstep && !a.waitFor(a.turn) {
 			return true
@@ -66,9 +75,6 @@ func (a *application) feed(ctx context.Context, send func(*pb.Req) bool) bool {
 		if i > 0 && wait(ctx, millis(a.spec.RequestGapMS)) != nil || !send(req) {
 			return false
 		}
-	}
-	if a.spec.HoldOpen {
-		a.waitFor(a.over)
 	}
 	return true
 }
@@ -111,6 +117,9 @@ func (a *application) receive(ctx context.Context, stream grpc.ClientStream) err
 		}
 		a.release()
 		if c := a.spec.Cancel; c != nil && c.AfterResponses == len(a.responses) {
+			if a.kind.ClientStreams() {
+				a.waitFor(a.fed) // as all requests are sent by then that grpcio pulls
+			}
 			a.cancel()
 			return <-a.finished // as grpcio's runner it takes nothing that had come before
 		}

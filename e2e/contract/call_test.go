@@ -22,6 +22,7 @@ type application struct {
 	requests []*pb.Req
 	cancel   context.CancelFunc
 	over     chan struct{} // closed when a call is that streams requests, or is a future
+	fed      chan struct{} // closed when the requests are sent that a stream of them has
 	finished chan error    // gets the outcome
 	turn     chan struct{} // with lockstep: one for each request that may be sent
 
@@ -56,7 +57,7 @@ func (w *world) application(spec *callSpec) (*application, error) {
 	kind, err := kindNamed(spec.Kind)
 	a := &application{
 		world: w, spec: spec, kind: kind, responses: []response{},
-		over: make(chan struct{}), finished: make(chan error, 1),
+		over: make(chan struct{}), fed: make(chan struct{}), finished: make(chan error, 1),
 	}
 	requests := spec.Requests
 	if requests == nil {
