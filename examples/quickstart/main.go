@@ -35,7 +35,7 @@ func serve(lis net.Listener) (*hauberk.Server, error) {
 		calls,                             // sees every call, also those refused further in
 		logging.New(logging.Config{}, logging.WithLogger(logger), logging.State("request_id", requestid.Key)),
 		recovery.New(recovery.Config{}), // a panic becomes INTERNAL, and the links above see it
-		hauberk.For("hauberk.test.v1.TestService/Unary", hauberk.Func(refuseEmpty)),
+		hauberk.For("hauberk.test.v1.TestService/Unary", hauberk.Named("not_empty", hauberk.Func(refuseEmpty))),
 	)
 	if err != nil {
 		return nil, err
