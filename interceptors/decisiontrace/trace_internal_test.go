@@ -68,6 +68,19 @@ func TestEncodeTruncates(t *testing.T) {
 	}
 }
 
+// Whatever the limit, the trace keeps within it, and leaves nothing out that has
+// room.
+func TestEncodeFillsItsLimit(t *testing.T) {
+	decisions := slices.Repeat([]hauberk.Decision{{}}, 40)
+	one := len(encodeOne(decisions[0])) + len(",")
+	for limit := minMaxBytes; limit < minMaxBytes+10*one; limit++ {
+		value := encode(decisions, limit)
+		if len(value) > limit || len(value) <= limit-one-len(",") {
+			t.Errorf("%d bytes of %d, where a decision takes %d", len(value), limit, one)
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	one := `{"decisions":[{"link":"a","verdict":"allowed"}]}`
 	two := `{"decisions":[{"link":"b","verdict":"refused","later":"field"}],"more":1}`

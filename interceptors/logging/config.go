@@ -88,7 +88,8 @@ type Sampling struct {
 
 // Payloads says what of messages is logged: as protobuf JSON (see
 // https://protobuf.dev/programming-guides/json), without fields that are marked
-// debug_redact, in messages at any depth. "[redacted]" stands in their place.
+// debug_redact, or annotated with an option whose enum value is, in messages at any
+// depth. "[redacted]" stands in their place.
 // Fields that the program does not know are not written at all; the contents of an
 // Any only where its type is known. Of a message that is not protobuf only type and
 // size are logged.
@@ -98,8 +99,8 @@ type Payloads struct {
 	On bool
 	// Redact names more fields that are not to be logged: in full
 	// ("shop.v1.Card.number", of a message that is known, see WithTypes), or by a
-	// plain name ("password"), which stands for the fields, and the keys of maps and
-	// structs, so called in any message.
+	// plain name ("api_key"), which stands for the fields, and the keys of maps and
+	// structs, so called in any message, also as JSON does ("apiKey").
 	Redact []string
 	// MaxBytes bounds the text of one message; what is beyond it is cut, and costs
 	// nothing. The default is DefaultMaxBytes.
@@ -107,9 +108,12 @@ type Payloads struct {
 }
 
 // Metadata says what of metadata is logged. "[redacted]" stands in place of the
-// values under these names:
+// values under these names, and under those that end in them after a "-", as
+// proxy-authorization and x-api-key:
 //
-//	authorization, proxy-authorization, cookie, set-cookie, *-token, *-key, *-bin
+//	authorization, cookie, token, key, bin
+//
+// Case makes no difference, and neither whether "-", "_" or "." parts the words.
 type Metadata struct {
 	// Request logs the request's, with the start and with the end of a call: on a
 	// server as it came, on a client as far as it is known at the interceptor's place
@@ -119,8 +123,8 @@ type Metadata struct {
 	// trailer, which cost a call up to six allocations to keep; on a server the
 	// header only, since grpc-go does not tell of a trailer.
 	Response bool
-	// Redact names more that is not to be logged: "x-session", or "*-secret" for all
-	// that end so.
+	// Redact names more that is not to be logged: "x-session", or "*-secret" for
+	// "secret" and all that end so.
 	Redact []string
 	// MaxBytes bounds the names and values of one header or trailer; beyond it they
 	// are counted under "…". The default is DefaultMaxBytes.

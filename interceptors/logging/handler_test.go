@@ -17,7 +17,8 @@ func (f failing) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (failing) Handle(context.Context, slog.Record) error { return errNoRoom }
 
-// held is a handler that waits before each record until it is let on.
+// held is a handler that waits before each record until it is let on. As handlers
+// may that write over a network, it heeds the context.
 type held struct {
 	slog.Handler
 
@@ -32,6 +33,9 @@ func (h *held) WithAttrs(attrs []slog.Attr) slog.Handler {
 func (h *held) Handle(ctx context.Context, r slog.Record) error {
 	h.entered <- struct{}{}
 	<-h.on
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	return h.Handler.Handle(ctx, r)
 }
 

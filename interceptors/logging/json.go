@@ -139,6 +139,10 @@ func (w *writer) elements(f protoreflect.FieldDescriptor, v protoreflect.List) {
 
 // entries writes a map. Its keys are names, too.
 func (w *writer) entries(f protoreflect.FieldDescriptor, v protoreflect.Map) {
+	if w.paths[f.ContainingMessage().Fields().ByNumber(1).FullName()] {
+		w.quote(redacted)
+		return
+	}
 	l := w.open("{}")
 	for _, k := range keys(v, w.limit) {
 		if w.full() {

@@ -28,36 +28,56 @@ type watcher struct {
 func (x *Interceptor) watch(ctx context.Context, call *hauberk.Call, m *method) {
 	w := &watcher{Interceptor: x, method: m, ctx: ctx, call: call}
 	call.OnSend(func(msg any, emit func(any) error) error {
+		seen := w.look(msg)
 		err := emit(msg)
 		if err == nil {
-			w.log("sent", w.sent.Add(1), msg)
+			w.log("sent", w.sent.Add(1), seen)
 		}
 		return err
 	})
 	call.OnReceive(func(msg any) (bool, error) {
-		w.log("received", w.received.Add(1), msg)
+		w.log("received", w.received.Add(1), w.look(msg))
 		return true, nil
 	})
 }
 
-func (w *watcher) log(direction string, sequence int64, msg any) {
+// sight is what is logged of a message: what it was before links further in changed
+// it, and whoever sent it gave its buffers back.
+type sight struct {
+	logger *slog.Logger // nil if nothing is
+	level  slog.Level
+	attrs  [3]slog.Attr
+	count  int // of the attributes
+}
+
+func (w *watcher) look(msg any) sight {
 	logger, level := w.target(), w.levelOf(w.policy, w.call, codes.OK)
 	if !logger.Enabled(w.ctx, level) {
-		return
+		return sight{}
 	}
-	var space [16]slog.Attr
-	list := append(space[:0], slog.String(KeyDirection, direction), slog.Int64(KeySequence, sequence))
 	m := protoOf(msg)
-	list = append(list, slog.String(KeyType, typeOf(msg, m)))
+	s := sight{logger: logger, level: level}
+	list := append(s.attrs[:0], slog.String(KeyType, typeOf(msg, m)))
 	if size, ok := sizeOf(msg, m); ok {
 		list = append(list, slog.Int64(KeySize, int64(size)))
 	}
 	if w.payloads && m != nil {
 		list = append(list, slog.String(KeyPayload, w.redact.text(m)))
 	}
+	s.count = len(list)
+	return s
+}
+
+func (w *watcher) log(direction string, sequence int64, seen sight) {
+	if seen.logger == nil {
+		return
+	}
+	var space [16]slog.Attr
+	list := append(space[:0], slog.String(KeyDirection, direction), slog.Int64(KeySequence, sequence))
+	list = append(list, seen.attrs[:seen.count]...)
 	list = w.appendStates(list, w.call)
 	list = w.appendAttrs(w.ctx, list, w.call)
-	w.write(w.ctx, w.handler(logger, w.call, false), record{w.now(), level, MessagePassed}, list)
+	w.write(w.ctx, w.handler(seen.logger, w.call, false), record{w.now(), seen.level, MessagePassed}, list)
 }
 
 // protoOf returns a message of protobuf, or nil.

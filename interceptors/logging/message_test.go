@@ -3,6 +3,7 @@ package logging_test
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -89,6 +90,46 @@ func setID(id string) hauberk.Interceptor {
 		requestID.Set(call, id)
 		return next(ctx, call)
 	})
+}
+
+// A message is logged as it came to the interceptor, whatever links further in make
+// of it, and whether or not there is anything left of it when it has been sent: the
+// buffers of messages that a codec hands on are given back then.
+func TestMessageThatIsGoneWhenSent(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	j := newJournal()
+	taking := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		call.OnSend(func(msg any, _ func(any) error) error {
+			switch msg := msg.(type) {
+			case *mem.BufferSlice:
+				msg.Free()
+			case *testpb.Request:
+				msg.Text = "changed"
+			}
+			return nil
+		})
+		return next(ctx, call)
+	})
+	config := logging.Config{Payloads: logging.Payloads{On: true}}
+	env := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.Bidi}.Start(t, logging.New(config, j.option()), taking)
+	stream, err := env.Conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true},
+		hauberktest.FullMethod(hauberk.Bidi))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := mem.NewTieredBufferPool(8192)
+	for _, msg := range []any{&mem.BufferSlice{mem.NewBuffer(pool.Get(8000), pool)}, &testpb.Request{Text: "kept"}} {
+		if err := stream.SendMsg(msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = stream.CloseSend()
+	if err := stream.RecvMsg(new(testpb.Response)); !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	records := j.records(t)
+	check(t, records[0], map[string]any{"direction": "sent", "size": 8000.0})
+	check(t, records[1], map[string]any{"direction": "sent", "size": 6.0, "payload": `{"text":"kept"}`})
 }
 
 // A message that does not get any further out has not been sent.

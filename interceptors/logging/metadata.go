@@ -24,18 +24,19 @@ type names struct {
 //
 //nolint:gochecknoglobals // never written
 var secretNames = []string{
-	"authorization", "proxy-authorization", "cookie", "set-cookie", "*-token", "*-key", "*-bin",
+	"*-authorization", "*-cookie", "*-token", "*-key", "*-bin",
 }
 
 func (x *Interceptor) newNames(c Metadata) names {
 	n := names{whole: make(map[string]bool), limit: x.maxBytes(c.MaxBytes, "Config.Metadata.MaxBytes")}
 	for _, name := range slices.Concat(secretNames, c.Redact) {
-		end, isEnd := strings.CutPrefix(strings.ToLower(name), "*")
+		end, isEnd := strings.CutPrefix(spelling(name), "*")
 		switch {
 		case !isMetadataName(end):
 			x.failf("Config.Metadata.Redact has %q; want a name such as \"x-session\", or \"*-secret\"", name)
 		case isEnd:
 			n.ends = append(n.ends, end)
+			n.whole[strings.TrimPrefix(end, "-")] = true
 		default:
 			n.whole[end] = true
 		}
@@ -49,8 +50,14 @@ func isMetadataName(name string) bool {
 	})
 }
 
+// spelling returns the one spelling of names that differ in case, or in what parts
+// their words.
+func spelling(name string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(name), "_", "-"), ".", "-")
+}
+
 func (n *names) hide(name string) bool {
-	name = strings.ToLower(name)
+	name = spelling(name)
 	return n.whole[name] || slices.ContainsFunc(n.ends, func(end string) bool { return strings.HasSuffix(name, end) })
 }
 

@@ -46,7 +46,7 @@ func TestMetadata(t *testing.T) {
 		}}
 		env := c.StartWith(t, backend, logging.New(config, j.option()))
 		ctx := metadata.AppendToOutgoingContext(t.Context(), "tenant", "blue", "tenant", "green", "Authorization", "Bearer x",
-			"x-session", "1", "my-secret", "2", "a-token", "3", "some-key", "4", "raw-bin", "5", "token", "kept", "x-sessions", "kept")
+			"x-session", "1", "my-secret", "2", "a-token", "3", "some-key", "4", "raw-bin", "5", "tokens", "kept", "x-sessions", "kept")
 		if out := env.Call(ctx); out.Err != nil {
 			t.Fatal(out.Err)
 		}
@@ -54,7 +54,7 @@ func TestMetadata(t *testing.T) {
 		records := j.records(t)
 		request := map[string]any{
 			"tenant": []any{"blue", "green"}, "authorization": "[redacted]", "x-session": "[redacted]", "my-secret": "[redacted]",
-			"a-token": "[redacted]", "some-key": "[redacted]", "raw-bin": "[redacted]", "token": "kept", "x-sessions": "kept",
+			"a-token": "[redacted]", "some-key": "[redacted]", "raw-bin": "[redacted]", "tokens": "kept", "x-sessions": "kept",
 		}
 		checkGroup(t, records[0], "request_metadata", request)
 		checkGroup(t, records[0], "response_header", nil)
@@ -66,6 +66,31 @@ func TestMetadata(t *testing.T) {
 		}
 		checkGroup(t, records[1], "response_trailer", trailer)
 	})
+}
+
+// The names of secrets have other spellings: gateways put something in front of
+// them, and programs part words in other ways.
+func TestSpellingsOfSecrets(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	j := newJournal()
+	ctx, want := t.Context(), map[string]any{"monkey": "kept", "authorizations": "kept"}
+	for _, name := range []string{
+		"authorization", "proxy-authorization", "grpcgateway-authorization", "x_forwarded_authorization", "cookie", "set-cookie",
+		"grpcgateway-cookie", "token", "x-auth-token", "x_token", "x.token", "key", "x-api-key", "api_key", "X_API_KEY", "bin",
+		"x-session", "x_session", "secret", "my-secret", "my_secret", "my.secret",
+	} {
+		ctx = metadata.AppendToOutgoingContext(ctx, name, "canary")
+		want[strings.ToLower(name)] = "[redacted]"
+	}
+	ctx = metadata.AppendToOutgoingContext(ctx, "monkey", "kept", "authorizations", "kept")
+	config := logging.Config{Metadata: logging.Metadata{Request: true, Redact: []string{"X_Session", "*_secret"}}}
+	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Unary}
+	env := c.Start(t, logging.New(config, j.option()))
+	if out := env.Call(ctx); out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	env.Server.GracefulStop()
+	checkGroup(t, j.only(t), "request_metadata", want)
 }
 
 // What callers send is logged up to a limit, and the rest is counted.

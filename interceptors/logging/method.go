@@ -44,6 +44,7 @@ type methods struct {
 
 type methodName struct {
 	side hauberk.Side
+	kind hauberk.Kind // clients choose it themselves, call by call
 	full string
 }
 
@@ -57,7 +58,7 @@ func (x *Interceptor) methodOf(call *hauberk.Call) *method {
 	if !m.Known() {
 		return &method{policy: x.rules.of(m), sampler: &x.methods.unknown}
 	}
-	named := x.methods.named.keep(methodName{call.Side(), m.FullName()}, func() any {
+	named := x.methods.named.keep(methodName{call.Side(), m.Kind(), m.FullName()}, func() any {
 		return &method{policy: x.rules.of(m), sampler: new(sampler)}
 	})
 	x.methods.known.keep(m, func() any { return named })

@@ -1,10 +1,13 @@
 package logging
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -66,6 +69,25 @@ func TestMethodsShareByName(t *testing.T) {
 	}
 	if x.methods.named.count() != 1 || x.SampledOut() < 4 { // the calls may fall into two seconds
 		t.Errorf("%d names, %d calls sampled out of 10", x.methods.named.count(), x.SampledOut())
+	}
+}
+
+// A client may call a method as one of another kind; each record has its own.
+func TestKindsOfOneMethod(t *testing.T) {
+	var log bytes.Buffer
+	chain := hauberk.Must(hauberk.New(New(Config{}, textTo(&log))))
+	no := errors.New("no")
+	unary := chain.UnaryClientInterceptor()(t.Context(), "/pkg.Service/Method", "request", new(string), nil,
+		func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error { return no })
+	_, stream := chain.StreamClientInterceptor()(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, nil,
+		"/pkg.Service/Method", func(context.Context, *grpc.StreamDesc, *grpc.ClientConn, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+			return nil, no
+		})
+	if !errors.Is(unary, no) || !errors.Is(stream, no) {
+		t.Fatal(unary, stream)
+	}
+	if text := log.String(); !strings.Contains(text, "kind=unary") || !strings.Contains(text, "kind=bidi_stream") {
+		t.Errorf("logged %s", text)
 	}
 }
 

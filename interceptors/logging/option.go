@@ -29,8 +29,8 @@ func WithLogger(logger *slog.Logger) Option {
 }
 
 // WithLevel has the level of a call chosen by level, in place of [DefaultLevel];
-// what Config.Levels says goes before it. It is asked when the call has ended, with
-// Config.Start also when it starts, with OK, and must be safe for concurrent use.
+// what Config.Levels says goes before it. It is asked when the call has ended and,
+// with OK, where starts and messages are logged, and must be safe for concurrent use.
 func WithLevel(level func(call *hauberk.Call, code codes.Code) slog.Level) Option {
 	return option(func(x *Interceptor) {
 		x.level = level

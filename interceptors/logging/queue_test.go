@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -112,6 +113,36 @@ func TestFlush(t *testing.T) {
 	serveText(t, chain, 50)
 	if got := len(j.records(t)); got != 50 || x.Dropped() != 1 {
 		t.Errorf("%d records, %d dropped; want what comes after Close to be dropped", got, x.Dropped())
+	}
+}
+
+// A flush waits for what is in the queue, whichever of both the writer comes to
+// first.
+func TestFlushOfWaitingRecords(t *testing.T) {
+	const records = 4
+	for range 20 { // the writer chooses at random
+		synctest.Test(t, func(t *testing.T) {
+			j := newJournal()
+			h := &held{j.logger().Handler(), make(chan struct{}), make(chan struct{}, 1000)}
+			x := logging.New(logging.Config{Queue: records}, logging.WithLogger(loggerOf(h)))
+			chain := hauberk.Must(hauberk.New(x))
+			for n := range records {
+				serveText(t, chain, n)
+			}
+			<-h.entered
+			flushed := make(chan error, 1)
+			go func() { flushed <- x.Flush(t.Context()) }()
+			for n := range records {
+				synctest.Wait()
+				if len(flushed) > 0 {
+					t.Fatalf("flushed with %d of %d records written", n, records)
+				}
+				h.on <- struct{}{}
+			}
+			if err := errors.Join(<-flushed, x.Close(t.Context())); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

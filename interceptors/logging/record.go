@@ -165,8 +165,8 @@ func (x *Interceptor) target() *slog.Logger {
 }
 
 func (x *Interceptor) levelOf(p *policy, call *hauberk.Call, code codes.Code) slog.Level {
-	if int(code) < len(p.levels) && p.levels[code].chosen {
-		return p.levels[code].Level
+	if choice := p.levels[min(code, codes.Code(len(p.levels)-1))]; choice.chosen {
+		return choice.Level
 	}
 	return x.level(call, code)
 }

@@ -1,6 +1,8 @@
 package logging
 
 import (
+	"strings"
+
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -41,6 +43,7 @@ func (x *Interceptor) newRedactor(c Payloads) redactor {
 				"want a field's full name, \"shop.v1.Card.number\", or its plain one", name)
 		case full.Parent() == "":
 			r.names[name] = true
+			r.names[jsonName(name)] = true
 		case !r.exists(full):
 			x.failf("Config.Payloads.Redact has %q, which is no field of a message that is known; "+
 				"link its generated code, or see WithTypes", name)
@@ -84,9 +87,32 @@ func (r *redactor) text(msg proto.Message) string {
 	return clean(string(w.buf))
 }
 
+// jsonName returns the name that JSON has for a field.
+func jsonName(name string) string {
+	words := strings.Split(name, "_")
+	for i, word := range words[1:] {
+		if word != "" && 'a' <= word[0] && word[0] <= 'z' {
+			words[i+1] = string(word[0]-'a'+'A') + word[1:]
+		}
+	}
+	return strings.Join(words, "")
+}
+
 // hides reports whether a field is not to be logged.
 func (r *redactor) hides(f protoreflect.FieldDescriptor) bool {
-	return isMarked(f.Options(), markOfField) || r.names[string(f.Name())] || r.paths[f.FullName()]
+	options := f.Options()
+	return isMarked(options, markOfField) || r.names[string(f.Name())] || r.names[f.JSONName()] ||
+		r.paths[f.FullName()] || r.isAnnotated(options)
+}
+
+// hidesAny reports whether one of a message's fields is not to be logged.
+func (r *redactor) hidesAny(fields protoreflect.FieldDescriptors) bool {
+	for i := range fields.Len() {
+		if r.hides(fields.Get(i)) {
+			return true
+		}
+	}
+	return false
 }
 
 // The numbers of debug_redact in the options of fields and of the values of enums.

@@ -254,6 +254,39 @@ func TestNamedFields(t *testing.T) {
 			`{"free":{"a":null,"password":"[redacted]"}}`,
 		},
 		{[]string{"vault.v1.open_ext"}, `[vault.v1.open_ext]: "canary"`, `{"[vault.v1.open_ext]":"[redacted]"}`},
+		{[]string{"open_choice"}, `open_choice: "canary"`, `{"openChoice":"[redacted]"}`},
+		{[]string{"openChoice"}, `open_choice: "canary"`, `{"openChoice":"[redacted]"}`},
+		{
+			[]string{"api_key"},
+			`free { fields { key: "apiKey" value { string_value: "canary" } } fields { key: "api_key" value {} } }`,
+			`{"free":{"apiKey":"[redacted]","api_key":"[redacted]"}}`,
+		},
+		{[]string{"vault.v1.Vault.ByNameEntry.key"}, `by_name { key: "canary" value {} }`, `{"byName":"[redacted]"}`},
+		{
+			[]string{"google.protobuf.Struct.fields"},
+			`free { fields { key: "k" value { string_value: "canary" } } }`,
+			`{"free":"[redacted]"}`,
+		},
+		{
+			[]string{"google.protobuf.ListValue.values"},
+			`free { fields { key: "k" value { list_value { values { string_value: "canary" } } } } }`,
+			`{"free":{"k":"[redacted]"}}`,
+		},
+		{
+			[]string{"google.protobuf.Any.value"},
+			`any { [a.b/hauberk.test.v1.Request] { text: "canary" } }`,
+			`{"any":"[redacted]"}`,
+		},
+		{
+			[]string{"paths"},
+			`any { [a.b/google.protobuf.FieldMask] { paths: "canary" } }`,
+			`{"any":{"@type":"a.b/google.protobuf.FieldMask","value":"[redacted]"}}`,
+		},
+		{
+			[]string{"google.protobuf.Timestamp.seconds"},
+			`any { [a.b/google.protobuf.Timestamp] { seconds: 5 } }`,
+			`{"any":{"@type":"a.b/google.protobuf.Timestamp","value":"[redacted]"}}`,
+		},
 		{
 			[]string{"google.protobuf.Value.string_value"},
 			`free { fields { key: "k" value { string_value: "canary" } } }`,
@@ -297,6 +330,45 @@ func TestLimit(t *testing.T) {
 			if len(w.buf) > 7*(limit+2*maxName) { // each byte of a text may take six
 				t.Errorf("%s: %d bytes written to have %d", name, len(w.buf), limit)
 			}
+		}
+	}
+}
+
+// Where there is room, the work that a message costs has bounds of its own.
+func TestBoundsOfWork(t *testing.T) {
+	nested := func(depth int) *structpb.Value {
+		v := structpb.NewStringValue("bottom")
+		for range depth {
+			v = structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{v}})
+		}
+		return v
+	}
+	pack := func(m proto.Message) *anypb.Any {
+		a, err := anypb.New(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	inner := pack(wrapperspb.String("bottom"))
+	for range maxDepth {
+		inner = pack(inner)
+	}
+	long := strings.Repeat("x", maxParsed)
+	for name, test := range map[string]struct {
+		message        proto.Message
+		want, unwanted string
+	}{
+		"deep":             {nested(maxDepth / 2), `"[too deep]"`, "bottom"}, // a value is two messages
+		"not too deep":     {nested(maxDepth/2 - 1), "bottom", "[too deep]"},
+		"deep Any":         {inner, `"value":"[redacted]"`, "bottom"},
+		"long Any":         {pack(wrapperspb.String(long)), `"value":"[redacted]"`, "xx"},
+		"long mask":        {&fieldmaskpb.FieldMask{Paths: []string{long}}, `{"paths":["xx`, ","},
+		"long type's name": {&anypb.Any{TypeUrl: "a.b/" + long}, `…","value"`, strings.Repeat("x", maxName)},
+	} {
+		got := redactorOf(t, Payloads{MaxBytes: 1 << 20}).text(test.message)
+		if !strings.Contains(got, test.want) || strings.Contains(got, test.unwanted) {
+			t.Errorf("%s: %d bytes: %.100s", name, len(got), got)
 		}
 	}
 }

@@ -16,8 +16,8 @@ import (
 type policy struct {
 	off, start, messages, payloads bool
 
-	levels   [codes.Unauthenticated + 1]levelChoice
-	sampling *Sampling // nil to leave nothing out
+	levels   [codes.Unauthenticated + 2]levelChoice // the last for codes that gRPC does not have
+	sampling *Sampling                              // nil to leave nothing out
 	always   slog.Level
 	slow     time.Duration
 }
@@ -75,11 +75,7 @@ func (x *Interceptor) under(p policy, rule Rule, at string) policy {
 	}
 	x.setLevels(&p, rule.Levels, at+".Levels")
 	set(&p.start, rule.Start)
-	set(&p.messages, rule.Messages)
-	set(&p.payloads, rule.Payloads)
-	if rule.Payloads != nil && *rule.Payloads {
-		p.messages = true
-	}
+	x.setMessages(&p, rule)
 	if rule.Sampling != nil {
 		x.setSampling(&p, *rule.Sampling, at+".Sampling")
 	}
@@ -87,6 +83,18 @@ func (x *Interceptor) under(p policy, rule Rule, at string) policy {
 		x.setSlow(&p, *rule.Slow, at+".Slow")
 	}
 	return p
+}
+
+// setMessages says which records there are of messages. Payloads imply them.
+func (x *Interceptor) setMessages(p *policy, rule Rule) {
+	set(&p.payloads, rule.Payloads)
+	if rule.Payloads != nil {
+		p.messages = x.config.Messages
+	}
+	set(&p.messages, rule.Messages)
+	if rule.Payloads != nil && *rule.Payloads {
+		p.messages = true
+	}
 }
 
 func set[T any](to, from *T) {
@@ -97,7 +105,7 @@ func set[T any](to, from *T) {
 
 func (x *Interceptor) setLevels(p *policy, levels map[codes.Code]slog.Level, at string) {
 	for code, level := range levels {
-		if int(code) >= len(p.levels) {
+		if code > codes.Unauthenticated {
 			x.failf("%s names %s; want one of gRPC's codes, 0 to 16", at, code)
 			continue
 		}

@@ -1,11 +1,13 @@
 package logging_test
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -54,6 +56,28 @@ func TestRules(t *testing.T) {
 		{
 			"payloads imply messages",
 			logging.Config{Rules: []logging.Rule{{Methods: []string{"*"}, Payloads: new(true)}}},
+			[]any{"message passed", "message passed", "call ended"},
+			nil,
+		},
+		{
+			"payloads off",
+			logging.Config{Payloads: logging.Payloads{On: true}, Rules: []logging.Rule{{
+				Methods: []string{"*"}, Payloads: new(false),
+			}}},
+			[]any{"call ended"},
+			nil,
+		},
+		{
+			"payloads off, messages on",
+			logging.Config{Messages: true, Payloads: logging.Payloads{On: true}, Rules: []logging.Rule{{
+				Methods: []string{"*"}, Payloads: new(false),
+			}}},
+			[]any{"message passed", "message passed", "call ended"},
+			nil,
+		},
+		{
+			"payloads without messages",
+			logging.Config{Rules: []logging.Rule{{Methods: []string{"*"}, Payloads: new(true), Messages: new(false)}}},
 			[]any{"message passed", "message passed", "call ended"},
 			nil,
 		},
@@ -116,6 +140,22 @@ func TestRules(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A rule's level is that of codes, too, that gRPC does not have.
+func TestRuleOfForeignCodes(t *testing.T) {
+	for _, code := range []codes.Code{17, 99, 1<<32 - 1} {
+		hauberktest.CheckLeaks(t)
+		j := newJournal()
+		config := rules(logging.Rule{Methods: []string{"*"}, Level: new(slog.LevelDebug - 1)})
+		c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Unary}
+		env := c.StartWith(t, &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error {
+			return status.Error(code, "no")
+		}}, logging.New(config, j.option()))
+		_ = env.Call(t.Context())
+		env.Server.GracefulStop()
+		check(t, j.only(t), map[string]any{"level": "DEBUG-1"})
 	}
 }
 

@@ -13,9 +13,9 @@ type sampler struct {
 }
 
 // admit counts a call and reports whether it is to be logged. at is the time since
-// any fixed point.
+// any fixed point; a time before that counts as the point itself.
 func (s *sampler) admit(by *Sampling, level slog.Level, at time.Duration) bool {
-	n := s.counts[class(level)].next(uint32(at / time.Second))
+	n := s.counts[class(level)].next(uint32(max(at, 0) / time.Second))
 	first := uint32(min(by.First, 1<<31))
 	if n <= first {
 		return true

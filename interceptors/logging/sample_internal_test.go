@@ -66,6 +66,21 @@ func TestTimeGoesBack(t *testing.T) {
 	}
 }
 
+// Nor does a clock that is set back to before the interceptor was made end the
+// seconds for good.
+func TestTimeGoesBackBeyondTheBeginning(t *testing.T) {
+	var s sampler
+	by := &Sampling{First: 1}
+	for _, step := range []struct {
+		at   time.Duration
+		want bool
+	}{{-time.Hour, true}, {-time.Second, false}, {0, false}, {time.Second, true}, {-time.Hour, false}, {2 * time.Second, true}} {
+		if got := s.admit(by, slog.LevelInfo, step.at); got != step.want {
+			t.Errorf("at %s: %t, want %t", step.at, got, step.want)
+		}
+	}
+}
+
 func TestCounterDoesNotOverflow(t *testing.T) {
 	var c counter
 	c.state.Store(7<<32 | math.MaxUint32)

@@ -48,6 +48,18 @@ func TestSampling(t *testing.T) {
 	})
 }
 
+// A call whose start was left out is not asked for again at its end, where that is of
+// the same level: there is no end without a start.
+func TestSamplingOfStarts(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		j, clock := newJournal(), hauberktest.NewClock()
+		config := logging.Config{Start: true, Sampling: logging.Sampling{OneIn: 2}}
+		env := c.Start(t, logging.New(config, j.option(), logging.WithClock(clock.Now)))
+		repeat(t, env, 4)
+		checkEqual(t, pluck(j.records(t), "msg"), []any{"call started", "call ended", "call started", "call ended"})
+	})
+}
+
 // await waits for records, which on a server are written beside the caller.
 func await(t *testing.T, j *journal, n int) {
 	t.Helper()

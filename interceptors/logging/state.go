@@ -79,14 +79,25 @@ func valueOf[T any](key hauberk.Key[T]) func(*hauberk.Call) (slog.Value, bool) {
 		if !ok {
 			return slog.Value{}, false
 		}
-		return plainValue(v), true
+		return safeValue(v), true
 	}
+}
+
+// safeValue returns plainValue's, or the type of what panics when it is asked, as a
+// nil pointer may: no call is failed for it.
+func safeValue(v any) (value slog.Value) {
+	if !contained(func() { value = plainValue(v) }) {
+		value = slog.StringValue(fmt.Sprintf("[%T]", v))
+	}
+	return value
 }
 
 // plainValue returns a value for the log, if that is what its type is for.
 func plainValue(v any) slog.Value {
 	switch v := v.(type) {
-	case slog.LogValuer, time.Time, time.Duration:
+	case slog.LogValuer:
+		return bounded(slog.AnyValue(v))
+	case time.Time, time.Duration:
 		return slog.AnyValue(v)
 	case encoding.TextMarshaler:
 		return textValue(v)
@@ -114,6 +125,34 @@ func scalarValue(v reflect.Value) slog.Value {
 		return slog.AnyValue(v.Interface())
 	default:
 		return slog.StringValue("[" + v.Type().String() + "]")
+	}
+}
+
+// bounded returns what a LogValue method says, with its texts cut: callers may have
+// had a hand in them.
+func bounded(v slog.Value) slog.Value {
+	switch v = v.Resolve(); v.Kind() {
+	case slog.KindString:
+		return slog.StringValue(cut(v.String(), maxText))
+	case slog.KindGroup:
+		var group []slog.Attr
+		for _, a := range v.Group() {
+			group = append(group, slog.Attr{Key: cut(a.Key, maxName), Value: bounded(a.Value)})
+		}
+		return slog.GroupValue(group...)
+	default:
+		return boundedAny(v)
+	}
+}
+
+func boundedAny(v slog.Value) slog.Value {
+	switch text := v.Any().(type) {
+	case error:
+		return slog.StringValue(cut(text.Error(), maxText))
+	case []string:
+		return listValue(text)
+	default:
+		return v
 	}
 }
 

@@ -28,6 +28,15 @@ type broken struct{}
 
 func (broken) MarshalText() ([]byte, error) { return nil, errors.New("no text") }
 
+type mute struct{ text string }
+
+func (m *mute) MarshalText() ([]byte, error) { return []byte(m.text), nil }
+
+// telling logs what it holds.
+type telling struct{ value any }
+
+func (l telling) LogValue() slog.Value { return slog.AnyValue(l.value) }
+
 type badge struct{ Secret string }
 
 func (badge) String() string { return "a secret" }
@@ -61,6 +70,17 @@ func TestStateByType(t *testing.T) {
 		{&testpb.Request{Text: "x"}, "[*testpb.Request]"},
 		{strings.Repeat("x", 5000), strings.Repeat("x", 4096) + "…"},
 		{"\u009b31m\u202e", "?31m?"},
+		{&mute{"text"}, "text"},
+		{(*mute)(nil), "[*logging_test.mute]"}, // it panics
+		{telling{7}, 7.0},
+		{telling{"\u009b31m\u202e"}, "?31m?"},
+		{telling{telling{strings.Repeat("x", 5000)}}, strings.Repeat("x", 4096) + "…"},
+		{telling{errors.New("\u009b31m")}, "?31m"},
+		{telling{[]string{"\u009b31m"}}, []any{"?31m"}},
+		{
+			telling{slog.GroupValue(slog.Any("a\u202e", telling{"\u202e"}), slog.Int("n", 1))},
+			map[string]any{"a?": "?", "n": 1.0},
+		},
 	} {
 		j := newJournal()
 		set := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {

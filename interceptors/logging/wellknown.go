@@ -11,22 +11,36 @@ import (
 // wellKnown writes a message that JSON writes in its own way, if it is one.
 func (w *writer) wellKnown(m protoreflect.Message) bool {
 	fields := m.Descriptor().Fields()
-	switch isGoogle(m.Descriptor().FullName()) {
-	case "Any":
-		w.any(m)
-	case "Timestamp", "Duration", "FieldMask":
-		return w.plain(m)
+	switch name := isGoogle(m.Descriptor().FullName()); name {
+	case "Any", "Timestamp", "Duration", "FieldMask", "Struct", "ListValue":
+		if w.hidesAny(fields) { // its text is that of all its fields
+			w.quote(redacted)
+			return true
+		}
+		return w.whole(m, name)
 	case "BoolValue", "Int32Value", "Int64Value", "UInt32Value", "UInt64Value",
 		"FloatValue", "DoubleValue", "StringValue", "BytesValue":
 		w.only(m, fields.ByNumber(1))
-	case "Struct":
-		w.entries(fields.ByNumber(1).MapValue(), m.Get(fields.ByNumber(1)).Map())
-	case "ListValue":
-		w.elements(fields.ByNumber(1), m.Get(fields.ByNumber(1)).List())
 	case "Value":
 		w.only(m, m.WhichOneof(m.Descriptor().Oneofs().Get(0)))
 	default:
 		return false
+	}
+	return true
+}
+
+// whole writes a message whose JSON does not tell its fields apart, if it can be.
+func (w *writer) whole(m protoreflect.Message, name string) bool {
+	first := m.Descriptor().Fields().ByNumber(1)
+	switch name {
+	case "Any":
+		w.any(m)
+	case "Struct":
+		w.entries(first.MapValue(), m.Get(first).Map())
+	case "ListValue":
+		w.elements(first, m.Get(first).List())
+	default:
+		return w.plain(m)
 	}
 	return true
 }

@@ -1,0 +1,68 @@
+package logging
+
+import (
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// isAnnotated reports whether the options of a field hold, in one of the program's
+// own options, a value of an enum that is marked debug_redact: descriptor.proto has
+// fields so annotated kept from logs.
+func (r *redactor) isAnnotated(options proto.Message) bool {
+	if options == nil {
+		return false
+	}
+	m := options.ProtoReflect()
+	return m.IsValid() && (holdsMarked(m, true) || holdsMarked(r.unresolved(m), true))
+}
+
+// unresolved returns those options that were not known where the descriptor was
+// made, as far as the redactor's types know them.
+func (r *redactor) unresolved(m protoreflect.Message) protoreflect.Message {
+	if len(m.GetUnknown()) == 0 {
+		return m.Type().Zero()
+	}
+	found := m.New()
+	o := proto.UnmarshalOptions{AllowPartial: true, Resolver: r.types}
+	if o.Unmarshal(m.GetUnknown(), found.Interface()) != nil {
+		return m.Type().Zero()
+	}
+	return found
+}
+
+// holdsMarked reports whether a message holds a value of an enum that is marked, at
+// any depth; if asked so, only in its extensions.
+func holdsMarked(m protoreflect.Message, onlyExtensions bool) (found bool) {
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case onlyExtensions && !f.IsExtension():
+		case f.IsMap():
+			v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
+				found = isMarkedValue(f.MapValue(), v)
+				return !found
+			})
+		case f.IsList():
+			for i := 0; i < v.List().Len() && !found; i++ {
+				found = isMarkedValue(f, v.List().Get(i))
+			}
+		default:
+			found = isMarkedValue(f, v)
+		}
+		return !found
+	})
+	return found
+}
+
+// isMarkedValue reports whether a single value of a field is, or holds, a value of
+// an enum that is marked.
+func isMarkedValue(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+	switch f.Kind() {
+	case protoreflect.EnumKind:
+		value := f.Enum().Values().ByNumber(v.Enum())
+		return value != nil && isMarked(value.Options(), markOfValue)
+	case protoreflect.MessageKind, protoreflect.GroupKind:
+		return holdsMarked(v.Message(), false)
+	default:
+		return false
+	}
+}
