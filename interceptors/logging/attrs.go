@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
 // The keys of the records' attributes, in their order; the package's
@@ -60,7 +61,7 @@ func (x *Interceptor) appendError(list []slog.Attr, call *hauberk.Call, err erro
 		list = append(list, slog.String(KeyError, errorText(err)))
 	}
 	if reason := hauberk.Reason(err); reason != "" {
-		list = append(list, slog.String(KeyReason, cut(reason, maxName)))
+		list = append(list, slog.String(KeyReason, logtext.Cut(reason, maxName)))
 	}
 	return list
 }

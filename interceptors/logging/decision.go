@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
 // maxDecisions is how many decisions a record has of a call.
@@ -42,13 +43,13 @@ func (d decisions) MarshalJSON() ([]byte, error) {
 }
 
 func appendDecision(buf []byte, d *hauberk.Decision) []byte {
-	buf = appendQuoted(append(buf, `{"link":`...), cut(d.Link, maxName))
+	buf = appendQuoted(append(buf, `{"link":`...), logtext.Cut(d.Link, maxName))
 	buf = append(buf, `,"verdict":"`+d.Verdict.String()+`"`...)
 	if d.Reason != "" {
-		buf = appendQuoted(append(buf, `,"reason":`...), cut(d.Reason, maxName))
+		buf = appendQuoted(append(buf, `,"reason":`...), logtext.Cut(d.Reason, maxName))
 	}
 	if d.Rule != "" {
-		buf = appendQuoted(append(buf, `,"rule":`...), cut(d.Rule, maxName))
+		buf = appendQuoted(append(buf, `,"rule":`...), logtext.Cut(d.Rule, maxName))
 	}
 	if d.Shadow {
 		buf = append(buf, `,"shadow":true`...)
@@ -82,7 +83,7 @@ func textOf(d *hauberk.Decision) string {
 
 // word returns a text that reads as one word.
 func word(text string) string {
-	text = cut(text, maxName)
+	text = logtext.Cut(text, maxName)
 	if text == "" || strings.ContainsFunc(text, isNoWord) {
 		return strconv.Quote(text)
 	}

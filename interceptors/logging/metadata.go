@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
 // names are those of metadata that is not to be logged.
@@ -109,7 +110,7 @@ func (x *Interceptor) appendMetadata(list []slog.Attr, key string, md metadata.M
 		}
 		var v slog.Value
 		v, room = x.metadataValue(name, md[name], room)
-		group = append(group, slog.Attr{Key: cut(name, maxName), Value: v})
+		group = append(group, slog.Attr{Key: logtext.Cut(name, maxName), Value: v})
 	}
 	if left > 0 {
 		group = append(group, slog.Int("…", left))
@@ -125,7 +126,7 @@ func (x *Interceptor) metadataValue(name string, values []string, room int) (v s
 		return slog.StringValue(redacted), room
 	}
 	if len(values) == 1 {
-		return slog.StringValue(cut(values[0], max(room, 0))), room - len(values[0])
+		return slog.StringValue(logtext.Cut(values[0], max(room, 0))), room - len(values[0])
 	}
 	list := make([]string, 0, min(len(values), room+1))
 	for _, value := range values {
@@ -133,7 +134,7 @@ func (x *Interceptor) metadataValue(name string, values []string, room int) (v s
 			list = append(list, "…")
 			break
 		}
-		list = append(list, cut(value, room))
+		list = append(list, logtext.Cut(value, room))
 		room -= max(len(value), 1)
 	}
 	return slog.AnyValue(list), room

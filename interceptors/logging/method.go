@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
 // maxMethods is how many methods are kept, until they are all let go: a client can
@@ -84,8 +85,8 @@ func common(call *hauberk.Call, good bool) []slog.Attr {
 	m := call.Method()
 	list := []slog.Attr{
 		slog.String(KeySide, call.Side().String()),
-		slog.String(KeyService, cut(m.Service(), maxName)),
-		slog.String(KeyMethod, cut(m.Name(), maxName)),
+		slog.String(KeyService, logtext.Cut(m.Service(), maxName)),
+		slog.String(KeyMethod, logtext.Cut(m.Name(), maxName)),
 		slog.String(KeyKind, m.Kind().String()),
 	}
 	if good {

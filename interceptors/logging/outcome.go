@@ -5,6 +5,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
 // unwoundError is the error of a call whose chain is unwound. The panic itself is not
@@ -26,7 +28,7 @@ func errorText(err error) string {
 			text += ": " + t
 		}
 	}
-	return cut(text, maxText)
+	return logtext.Cut(text, maxText)
 }
 
 func causes(err error) []error {

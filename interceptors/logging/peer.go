@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+
+	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
 // peers keeps the texts of the addresses that were asked for last: a connection
@@ -24,14 +26,14 @@ type peerText struct {
 func (p *peers) text(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {
-		return cut(addr.String(), maxName)
+		return logtext.Cut(addr.String(), maxName)
 	}
 	at := tcp.AddrPort()
 	place := &p.places[maphash.Comparable(p.seed, at)%uint64(len(p.places))]
 	if known := place.Load(); known != nil && known.addr == at {
 		return known.text
 	}
-	made := &peerText{addr: at, text: cut(addr.String(), maxName)}
+	made := &peerText{addr: at, text: logtext.Cut(addr.String(), maxName)}
 	place.Store(made)
 	return made.text
 }

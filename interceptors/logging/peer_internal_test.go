@@ -55,19 +55,3 @@ func TestPeerTextAllocations(t *testing.T) {
 		t.Errorf("%v allocations for an address that is known, want 0", got)
 	}
 }
-
-func TestCut(t *testing.T) {
-	for _, test := range []struct{ text, want string }{
-		{"", ""},
-		{"1234567", "1234567"},
-		{"12345678", "12345678"},
-		{"123456789", "12345678…"},
-		{"1234567é", "1234567…"},
-		{"é\x80\x80\x80\x80\x80\x80\x80\x80", "…"}, // no character begins but the first
-		{"\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\xff\xff\xff\xff\xff\xff\xff\xff…"},
-	} {
-		if got := cut(test.text, 8); got != test.want {
-			t.Errorf("cut(%q) is %q, want %q", test.text, got, test.want)
-		}
-	}
-}

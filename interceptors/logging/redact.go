@@ -7,6 +7,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
 // redacted stands in the place of what is not to be logged.
@@ -82,9 +84,9 @@ func (r *redactor) text(msg proto.Message) string {
 	w := writer{redactor: r}
 	w.message(msg.ProtoReflect())
 	if len(w.buf) > r.limit {
-		return cut(string(w.buf), r.limit)
+		return logtext.Cut(string(w.buf), r.limit)
 	}
-	return clean(string(w.buf))
+	return logtext.Clean(string(w.buf))
 }
 
 // jsonName returns the name that JSON has for a field.

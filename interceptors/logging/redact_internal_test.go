@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
 // vaultFile has each place where a field can be marked debug_redact, and where one
@@ -454,7 +455,7 @@ func FuzzText(f *testing.F) {
 			t.Fatalf("%d bytes within 50: %q", len(short), short)
 		}
 		want, err := protojson.MarshalOptions{AllowPartial: true, Resolver: r.types}.Marshal(m)
-		if err == nil && !strings.Contains(text, redacted) && !same(t, text, clean(string(want))) {
+		if err == nil && !strings.Contains(text, redacted) && !same(t, text, logtext.Clean(string(want))) {
 			t.Errorf("%s\nwant %s", text, want)
 		}
 	})

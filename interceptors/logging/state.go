@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
 // State adds a piece of the call's state to its records, under a name of its own:
@@ -71,7 +72,7 @@ func valueOf[T any](key hauberk.Key[T]) func(*hauberk.Call) (slog.Value, bool) {
 	if key, ok := any(key).(hauberk.Key[string]); ok {
 		return func(call *hauberk.Call) (slog.Value, bool) {
 			v, ok := key.From(call)
-			return slog.StringValue(cut(v, maxText)), ok
+			return slog.StringValue(logtext.Cut(v, maxText)), ok
 		}
 	}
 	return func(call *hauberk.Call) (slog.Value, bool) {
@@ -102,7 +103,7 @@ func plainValue(v any) slog.Value {
 	case encoding.TextMarshaler:
 		return textValue(v)
 	case error:
-		return slog.StringValue(cut(v.Error(), maxText))
+		return slog.StringValue(logtext.Cut(v.Error(), maxText))
 	case []string:
 		return listValue(v)
 	}
@@ -117,10 +118,10 @@ func scalarValue(v reflect.Value) slog.Value {
 		return slog.AnyValue(nil)
 	case k == reflect.String, k >= reflect.Bool && k <= reflect.Complex128:
 		if s, ok := reflect.TypeAssert[fmt.Stringer](v); ok {
-			return slog.StringValue(cut(s.String(), maxText))
+			return slog.StringValue(logtext.Cut(s.String(), maxText))
 		}
 		if k == reflect.String {
-			return slog.StringValue(cut(v.String(), maxText))
+			return slog.StringValue(logtext.Cut(v.String(), maxText))
 		}
 		return slog.AnyValue(v.Interface())
 	default:
@@ -133,11 +134,11 @@ func scalarValue(v reflect.Value) slog.Value {
 func bounded(v slog.Value) slog.Value {
 	switch v = v.Resolve(); v.Kind() {
 	case slog.KindString:
-		return slog.StringValue(cut(v.String(), maxText))
+		return slog.StringValue(logtext.Cut(v.String(), maxText))
 	case slog.KindGroup:
 		var group []slog.Attr
 		for _, a := range v.Group() {
-			group = append(group, slog.Attr{Key: cut(a.Key, maxName), Value: bounded(a.Value)})
+			group = append(group, slog.Attr{Key: logtext.Cut(a.Key, maxName), Value: bounded(a.Value)})
 		}
 		return slog.GroupValue(group...)
 	default:
@@ -148,7 +149,7 @@ func bounded(v slog.Value) slog.Value {
 func boundedAny(v slog.Value) slog.Value {
 	switch text := v.Any().(type) {
 	case error:
-		return slog.StringValue(cut(text.Error(), maxText))
+		return slog.StringValue(logtext.Cut(text.Error(), maxText))
 	case []string:
 		return listValue(text)
 	default:
@@ -161,7 +162,7 @@ func textValue(m encoding.TextMarshaler) slog.Value {
 	if err != nil {
 		return slog.StringValue(fmt.Sprintf("[%T]", m))
 	}
-	return slog.StringValue(cut(string(text), maxText))
+	return slog.StringValue(logtext.Cut(string(text), maxText))
 }
 
 // listValue returns what fits of a list of texts, which others may change later.
@@ -172,7 +173,7 @@ func listValue(texts []string) slog.Value {
 		if room <= 0 {
 			return slog.AnyValue(append(list, "…"))
 		}
-		list = append(list, cut(text, room))
+		list = append(list, logtext.Cut(text, room))
 		room -= max(len(text), 1)
 	}
 	return slog.AnyValue(list)

@@ -6,6 +6,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
 // wellKnown writes a message that JSON writes in its own way, if it is one.
@@ -79,7 +81,7 @@ func (w *writer) any(m protoreflect.Message) {
 		return
 	}
 	l.member("@type")
-	w.quote(cut(url, maxName))
+	w.quote(logtext.Cut(url, maxName))
 	inner := w.parse(url, raw)
 	switch {
 	case inner == nil:

@@ -6,11 +6,9 @@ import (
 	"log/slog"
 	"reflect"
 	"runtime"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
 // Keys of the attributes of a panic's log record, beside those of [log/slog].
@@ -62,13 +60,13 @@ func (x *Interceptor) attrs(call *hauberk.Call, value any, stack []byte) []slog.
 	m := call.Method()
 	list := []slog.Attr{
 		slog.String(KeySide, call.Side().String()),
-		slog.String(KeyService, cut(m.Service(), maxName)),
-		slog.String(KeyMethod, cut(m.Name(), maxName)),
+		slog.String(KeyService, logtext.Cut(m.Service(), maxName)),
+		slog.String(KeyMethod, logtext.Cut(m.Name(), maxName)),
 		slog.String(KeyKind, m.Kind().String()),
-		slog.String(KeyPanicType, cut(fmt.Sprintf("%T", value), maxName)),
+		slog.String(KeyPanicType, logtext.Cut(fmt.Sprintf("%T", value), maxName)),
 	}
 	if x.logValues || isHarmless(value) {
-		list = append(list, slog.String(KeyPanic, cut(fmt.Sprint(value), maxValue)))
+		list = append(list, slog.String(KeyPanic, logtext.Cut(fmt.Sprint(value), maxValue)))
 	}
 	if stack != nil {
 		list = append(list, slog.String(KeyStack, string(stack)))
@@ -92,29 +90,4 @@ func isHarmless(value any) bool {
 		t = t.Elem()
 	}
 	return t.PkgPath() == "runtime"
-}
-
-// cut bounds a text, at the border of a character, and takes out of it what
-// commands terminals and is not escaped by slog's JSON handler.
-func cut(text string, limit int) string {
-	end := ""
-	if len(text) > limit {
-		for limit > 0 && !utf8.RuneStart(text[limit]) {
-			limit--
-		}
-		text, end = text[:limit], "…"
-	}
-	if strings.ContainsFunc(text, commands) {
-		text = strings.Map(func(r rune) rune {
-			if commands(r) {
-				return '?'
-			}
-			return r
-		}, text)
-	}
-	return text + end
-}
-
-func commands(r rune) bool {
-	return r >= 0x7f && r <= 0x9f || unicode.Is(unicode.Bidi_Control, r)
 }
