@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -13,6 +14,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/gateway"
@@ -186,14 +188,24 @@ func exchangeMessages(t *testing.T, client testpb.TestServiceClient, random *ran
 	_, _ = stream.Recv()
 }
 
-// Calls of all kinds pass over sockets, with a chain, and leave nothing behind.
+// Calls of all kinds pass over sockets, with a chain that can tell the sizes of
+// messages, and leave nothing behind.
 func TestEachKind(t *testing.T) {
 	seen := make(chan string, 1)
 	chain := hauberk.Must(hauberk.New(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		size := 0
+		call.OnReceive(func(msg any) (keep bool, err error) {
+			sized, ok := msg.(interface{ Len() int })
+			if ok {
+				size += sized.Len()
+			}
+			return ok, nil
+		})
 		err := next(ctx, call)
-		seen <- call.Method().FullName()
+		seen <- fmt.Sprint(call.Method().FullName(), " ", size)
 		return err
 	})))
+	hello := &testpb.Request{Text: "hello"}
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
@@ -204,7 +216,7 @@ func TestEachKind(t *testing.T) {
 				t.Fatal(err)
 			}
 			var resp testpb.Response
-			if err := stream.SendMsg(&testpb.Request{Text: "hello"}); err != nil {
+			if err := stream.SendMsg(hello); err != nil {
 				t.Fatal(err)
 			}
 			_ = stream.CloseSend()
@@ -214,8 +226,8 @@ func TestEachKind(t *testing.T) {
 			if kind.ServerStreams() {
 				_ = stream.RecvMsg(&resp)
 			}
-			if got := <-seen; got != hauberktest.FullMethod(kind) {
-				t.Errorf("the chain ran for %q", got)
+			if got, want := <-seen, fmt.Sprint(hauberktest.FullMethod(kind), " ", proto.Size(hello)); got != want {
+				t.Errorf("the chain ran for %q bytes, want %q", got, want)
 			}
 		})
 	}

@@ -19,6 +19,9 @@ type Message struct {
 	Data mem.BufferSlice
 }
 
+// Len returns the size of the message in bytes, for those who count or log it.
+func (m *Message) Len() int { return m.Data.Len() }
+
 // Free gives the buffers back. The message is empty then, and can be used again.
 func (m *Message) Free() {
 	m.Data.Free()
