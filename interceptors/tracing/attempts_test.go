@@ -16,6 +16,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
@@ -172,6 +173,34 @@ func TestHedgedAttempts(t *testing.T) {
 	numbers := attemptsOf(ended)
 	if !slices.Contains(numbers, any(int64(1))) || !slices.Contains(numbers, any(int64(2))) {
 		t.Errorf("numbers %v", numbers)
+	}
+}
+
+// The first attempts of a call, of which none is known to the other, are numbered.
+func TestAttemptsThatStartAtOnce(t *testing.T) {
+	s := record()
+	atOnce := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		copies := [2]*hauberk.Call{call.Attempt(), call.Attempt()}
+		start := make(chan struct{})
+		var both sync.WaitGroup
+		for _, attempt := range copies {
+			both.Go(func() { <-start; _ = next(ctx, attempt) })
+		}
+		close(start)
+		both.Wait()
+		call.Adopt(copies[0])
+		return nil
+	})
+	invoke := hauberk.Must(hauberk.New(atOnce, tracing.New(tracing.Config{}, s.option()).Attempts())).UnaryClientInterceptor()
+	for round := range 1000 { // without a common record a few of them go wrong
+		s.Reset()
+		if err := invoke(t.Context(), "/s/m", new(testpb.Request), new(testpb.Response), nil, answer); err != nil {
+			t.Fatal(err)
+		}
+		numbers := attemptsOf(s.Ended())
+		if !slices.Contains(numbers, any(int64(1))) || !slices.Contains(numbers, any(int64(2))) {
+			t.Fatalf("round %d: numbers %v", round, numbers)
+		}
 	}
 }
 

@@ -46,7 +46,8 @@ type Config struct {
 	// their callers say so. Beyond it a caller's sampled flag is not believed, and a
 	// sampler that follows the parent drops the span. 0 is no bound.
 	MaxForcedSamples int
-	// NoBaggage drops the baggage that comes with calls on a server.
+	// NoBaggage drops the baggage that comes with calls on a server, under any
+	// propagator.
 	NoBaggage bool
 	// MaxTraceState is how many bytes of a caller's tracestate are taken over: list
 	// members of more than 128 bytes go first, then those at the end. The default is

@@ -34,9 +34,10 @@
 // A server takes over the caller's trace (traceparent, tracestate) and baggage as
 // the W3C's Trace Context and Baggage have them, into the context of the handler; a
 // client sends those of its context. Whatever the application put under traceparent
-// and tracestate itself makes place. Of what is malformed, or there more than once,
-// nothing is taken over, and what is too long is cut as [Config] says. Another form is
-// a matter of [WithPropagator].
+// and tracestate itself makes place. A traceparent that is malformed, or there more than
+// once, is not taken over, and neither is a tracestate that is malformed; of baggage the
+// members are that are not. What is too long is cut or dropped as [Config] says. Another
+// form is a matter of [WithPropagator].
 //
 // # Callers that are strangers
 //

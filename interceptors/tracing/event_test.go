@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -131,5 +133,23 @@ func TestMessageEvents(t *testing.T) {
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("events %v, want %v", got, want)
 		}
+	})
+}
+
+// A reason that came over the wire is a refusal to a client, and none of a server
+// whose handler passes it on.
+func TestReasonOfAnotherServer(t *testing.T) {
+	st, err := status.New(codes.Unavailable, "downstream").WithDetails(&errdetails.ErrorInfo{Reason: "QUOTA"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	backend := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error { return st.Err() }}
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		s := record()
+		env := c.StartWith(t, backend, tracing.New(tracing.Config{}, s.option()))
+		wantCode(t, env.Call(t.Context()).Err, codes.Unavailable)
+		env.Server.GracefulStop()
+		want := map[hauberk.Side]any{hauberk.ServerSide: nil, hauberk.ClientSide: "QUOTA"}
+		have(t, s.only(t).Attributes(), map[string]any{string(tracing.KeyReason): want[c.Side]})
 	})
 }

@@ -3,6 +3,7 @@ package tracing
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,6 +93,26 @@ func TestPlacesAreBounded(t *testing.T) {
 	}
 	if got := len(m.all()); got != maxPlaces {
 		t.Errorf("%d places kept", got)
+	}
+}
+
+// Of methods that come at once only as many get names as there is room for.
+func TestRoomForMethods(t *testing.T) {
+	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
+		var tb table
+		tb.init(side, 2)
+		var got []bool
+		for _, name := range []string{"/s/a", "/s/b", "/s/c", "/s/a"} {
+			m, recognized := tb.register(name)
+			if recognized == (m == tb.other) {
+				t.Errorf("%s: %s is called %s", side, name, m.name)
+			}
+			got = append(got, recognized)
+		}
+		third := side == hauberk.ServerSide // whose methods are the program's own
+		if want := []bool{true, true, third, true}; !slices.Equal(got, want) {
+			t.Errorf("%s: recognized %v, want %v", side, got, want)
+		}
 	}
 }
 

@@ -49,8 +49,8 @@ func (t *table) of(m *hauberk.Method) (found *method, recognized bool) {
 		return t.named(m.FullName())
 	}
 	found, recognized = t.named(m.FullName())
-	if !recognized && t.hasRoom() && len(m.FullName()) <= maxName && utf8.ValidString(m.FullName()) {
-		found, recognized = t.register(m.FullName()), true
+	if !recognized && len(m.FullName()) <= maxName && utf8.ValidString(m.FullName()) {
+		found, recognized = t.register(m.FullName())
 	}
 	t.keep(m, found)
 	return found, recognized
@@ -65,25 +65,22 @@ func (t *table) named(full string) (found *method, recognized bool) {
 	return found, true
 }
 
-// hasRoom reports whether another method can have a name: on a server always,
-// whose methods are the program's own.
-func (t *table) hasRoom() bool {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.side == hauberk.ServerSide || len(t.byName) < t.limit
-}
-
-func (t *table) register(full string) *method {
+// register gives a method a name of its own, if there is room for one: on a server
+// always, whose methods are the program's own.
+func (t *table) register(full string) (found *method, recognized bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if m := t.byName[full]; m != nil {
-		return m
+		return m, true
+	}
+	if t.side == hauberk.ClientSide && len(t.byName) >= t.limit {
+		return t.other, false
 	}
 	full = strings.Clone(full) // a proxy's names may be parts of something larger
 	name := strings.TrimPrefix(full, "/")
 	m := newMethod(t.side, name, name)
 	t.byName[full] = m
-	return m
+	return m, true
 }
 
 // keep remembers a method of a chain. Chains come and go, and Call.SetMethod makes

@@ -48,9 +48,7 @@ func (t *Tracing) extract(
 	if local := trace.SpanContextFromContext(ctx); local.IsValid() && !local.IsRemote() {
 		return ctx, caller
 	}
-	r.incoming = incoming{ctx: ctx, config: &t.config}
-	ctx = t.propagator.Extract(ctx, &r.incoming)
-	r.incoming = incoming{}
+	ctx = t.read(ctx, r)
 	remote := trace.SpanContextFromContext(ctx)
 	switch {
 	case !remote.IsValid():
@@ -63,6 +61,19 @@ func (t *Tracing) extract(
 	default:
 		return ctx, caller
 	}
+}
+
+// read returns the context with what the propagator finds in the metadata. With
+// NoBaggage it has only the baggage that was there before, whatever headers of its
+// own a propagator knows.
+func (t *Tracing) read(ctx context.Context, r *record) context.Context {
+	r.incoming = incoming{ctx: ctx, config: &t.config}
+	found := t.propagator.Extract(ctx, &r.incoming)
+	r.incoming = incoming{}
+	if t.config.NoBaggage && baggage.FromContext(found).Len() > 0 {
+		return baggage.ContextWithBaggage(found, baggage.FromContext(ctx))
+	}
+	return found
 }
 
 // startsTrace reports whether a call starts a trace of its own.

@@ -2,6 +2,7 @@ package tracing_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -209,6 +210,40 @@ func TestOwnPropagator(t *testing.T) {
 	}
 }
 
+// A propagator may find baggage in headers that only it knows, as that of OpenTracing
+// does; Config.NoBaggage holds for it too, but not for what this process put there.
+func TestNoBaggageOfOwnPropagator(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		before []string // members that this process put there
+		want   string
+	}{{"a caller's", nil, ""}, {"this process'", []string{"own=1"}, "own=1"}} {
+		t.Run(test.name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				bag, err := baggage.Parse(strings.Join(test.before, ","))
+				return errors.Join(err, next(baggage.ContextWithBaggage(ctx, bag), call))
+			})
+			var got baggage.Baggage
+			env := hauberktest.Case{}.Start(t, outer,
+				tracing.New(tracing.Config{NoBaggage: true}, record().option(), tracing.WithPropagator(ownBaggage{})),
+				inside(func(ctx context.Context, _ *hauberk.Call) { got = baggage.FromContext(ctx) }))
+			wantCode(t, env.Call(calling(t.Context(), "x-own-baggage", "theirs=1")).Err, codes.OK)
+			if got.String() != test.want {
+				t.Errorf("the baggage is %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// ownBaggage is a propagator of baggage in a header of its own.
+type ownBaggage struct{ propagation.TraceContext }
+
+func (ownBaggage) Extract(ctx context.Context, c propagation.TextMapCarrier) context.Context {
+	bag, _ := baggage.Parse(c.Get("x-own-baggage"))
+	return baggage.ContextWithBaggage(ctx, bag)
+}
+
 // upperCased is a propagator that reads every header and writes in its own case.
 type upperCased struct{}
 
@@ -249,6 +284,25 @@ func TestOwnPropagatorOnAClient(t *testing.T) {
 	}
 }
 
+// A propagator that panics while it writes ends the call, and the span with it.
+func TestPropagatorThatPanics(t *testing.T) {
+	s := record()
+	chain := hauberk.Must(hauberk.New(tracing.New(tracing.Config{}, s.option(), tracing.WithPropagator(panickingPropagator{}))))
+	func() {
+		defer func() {
+			if p := recover(); p != "ouch" {
+				t.Errorf("panicked with %v", p)
+			}
+		}()
+		_ = chain.UnaryClientInterceptor()(t.Context(), "/s/m", nil, nil, nil, answer)
+	}()
+	have(t, s.only(t).Attributes(), map[string]any{"rpc.response.status_code": "INTERNAL"})
+}
+
+type panickingPropagator struct{ propagation.TraceContext }
+
+func (panickingPropagator) Inject(context.Context, propagation.TextMapCarrier) { panic("ouch") }
+
 // Without a tracer provider's help the trace of the caller passes through.
 func TestNoopProvider(t *testing.T) {
 	hauberktest.CheckLeaks(t)
@@ -260,6 +314,22 @@ func TestNoopProvider(t *testing.T) {
 	env.Server.GracefulStop()
 	if handlers.TraceID() != mustTraceID(t) {
 		t.Errorf("the handler is in %v", handlers)
+	}
+}
+
+// Where there is no span to tell of, what the application sends itself stays.
+func TestNoSpanToTellOf(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	arrived := make(chan []string, 1)
+	backend := &hauberktest.Backend{Handle: func(ctx context.Context, stream hauberktest.Stream) error {
+		arrived <- metadata.ValueFromIncomingContext(ctx, "traceparent")
+		return hauberktest.Echo(ctx, stream)
+	}}
+	env := hauberktest.Case{Side: hauberk.ClientSide}.StartWith(t, backend,
+		tracing.New(tracing.Config{}, tracing.WithTracerProvider(noop.NewTracerProvider())))
+	wantCode(t, env.Call(calling(t.Context(), "traceparent", sampled, "x", "y")).Err, codes.OK)
+	if got := <-arrived; len(got) != 1 || got[0] != sampled {
+		t.Errorf("the server was told of %q", got)
 	}
 }
 

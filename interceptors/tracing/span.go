@@ -55,8 +55,7 @@ type series struct {
 
 var stateKey = hauberk.NewKey[*record]("trace")
 
-// start starts a span. The context it returns has the span, and on a client the
-// metadata that tells the server of it.
+// start starts a span. The context it returns has the span.
 func (t *Tracing) start(ctx context.Context, call *hauberk.Call, attempt bool) (context.Context, *span) {
 	r, s, first := enter(call)
 	s.tracing = t
@@ -66,7 +65,7 @@ func (t *Tracing) start(ctx context.Context, call *hauberk.Call, attempt bool) (
 	}
 	s.parent = trace.SpanContextFromContext(ctx).SpanID()
 	if first {
-		stateKey.Set(call, r)
+		r = t.settle(call, r)
 	}
 	in := r.join(s, attempt)
 	name, options := t.naming(call, s)
@@ -80,9 +79,6 @@ func (t *Tracing) start(ctx context.Context, call *hauberk.Call, attempt bool) (
 	if s.recording = s.IsRecording(); s.recording {
 		s.prepare(call, in)
 	}
-	if call.Side() == hauberk.ClientSide {
-		ctx = t.inject(ctx, s.SpanContext())
-	}
 	return ctx, s
 }
 
@@ -94,6 +90,20 @@ func enter(call *hauberk.Call) (r *record, s *span, first bool) {
 	}
 	r = new(record)
 	return r, &r.first, true
+}
+
+// settle gives a call its record, and returns it. Of attempts that start beside each
+// other, as hedges do, one is the first; the spans of the others join its record.
+func (t *Tracing) settle(call *hauberk.Call, r *record) *record {
+	if call.Side() == hauberk.ClientSide {
+		t.first.Lock()
+		defer t.first.Unlock()
+		if earlier, ok := stateKey.From(call); ok {
+			return earlier
+		}
+	}
+	stateKey.Set(call, r)
+	return r
 }
 
 // join puts a span into its series, and gives it a number if it is an attempt's: one

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -33,7 +34,8 @@ type Tracing struct {
 	elapsed    func() time.Duration // since some moment
 	limit      *gcra.Limit          // of forced samples; nil for none
 	forced     gcra.Bucket
-	methods    [2]table // by hauberk.Side
+	methods    [2]table   // by hauberk.Side
+	first      sync.Mutex // held while a call on a client gets its record
 }
 
 // New returns an interceptor for both sides. What is wrong with its configuration
@@ -126,6 +128,9 @@ func (t *Tracing) trace(ctx context.Context, call *hauberk.Call, next hauberk.Ne
 	ctx, s := t.start(ctx, call, attempt)
 	err = errUnwound
 	defer func() { s.end(call, err) }()
+	if call.Side() == hauberk.ClientSide {
+		ctx = t.inject(ctx, s.SpanContext())
+	}
 	err = next(ctx, call)
 	return err
 }
