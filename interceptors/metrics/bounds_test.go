@@ -3,6 +3,7 @@ package metrics_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -144,6 +145,26 @@ func TestReasonsThatAreOther(t *testing.T) {
 	s := m.Snapshot().Client.Refusals
 	if s[metrics.Other] != 1 || s["\ufffd"] != 1 || s[strings.Repeat("R", 63)] != 1 || len(s) != 3 {
 		t.Errorf("refusals %v", s)
+	}
+}
+
+// A server's word for a reason is counted with those that are other if it is that.
+func TestRemoteReasonsThatAreOther(t *testing.T) {
+	m := metrics.New(metrics.Config{})
+	reason := ""
+	call := called(chainOf(t, m), conn{func(string) error {
+		st, err := status.New(codes.Aborted, "no").WithDetails(&errdetails.ErrorInfo{Reason: reason})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Err()
+	}})
+	for _, reason = range []string{metrics.Other, strings.Repeat("R", 64)} {
+		_ = call("/s/m")
+	}
+	want := []metrics.Refusal{{hauberk.ClientSide, metrics.Remote, metrics.Unknown, metrics.Other, 2}}
+	if got := m.Refusals(); !slices.Equal(got, want) {
+		t.Errorf("refusals %+v, want %+v", got, want)
 	}
 }
 

@@ -105,6 +105,17 @@ func TestLabelsAreThoseOfTheStart(t *testing.T) {
 	})
 }
 
+// A call of which a value cannot be told is not left in flight.
+func TestLabelThatPanics(t *testing.T) {
+	m := metrics.New(metrics.Config{}, metrics.WithLabel("user", func(context.Context, *hauberk.Call) string { panic("ouch") }))
+	if p := apart(func() { _ = called(chainOf(t, m), conn{})("/s/m") }); p != "ouch" {
+		t.Errorf("panicked with %v", p)
+	}
+	if all := m.Series(); len(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+}
+
 // Sets beyond the bound count as Other, in all methods; those before it are told
 // apart in all methods.
 func TestLabelSetsAreBounded(t *testing.T) {

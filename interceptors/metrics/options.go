@@ -41,7 +41,8 @@ func WithClock(now func() time.Time) Option {
 // A label is named as Prometheus has it, in letters, digits and "_"; names that
 // start with "__" or "grpc_", and "le", are taken. With labels, methods that were
 // registered have no series before their first call, since the values are not
-// known. Snapshots, refusals and decisions are not told apart by labels.
+// known. Snapshots, refusals and decisions are not told apart by labels. A call
+// for which value panics ends there and does not count.
 func WithLabel(name string, value func(ctx context.Context, call *hauberk.Call) string) Option {
 	return option(func(m *Metrics) {
 		switch {

@@ -31,15 +31,21 @@ const maxReason = 63
 // cause is what refusals are told apart by.
 type cause struct{ interceptor, reason string }
 
-// otherCause is that of refusals beyond the bound.
-func otherCause() cause { return cause{Other, Other} }
+// otherCause is that of refusals of an origin beyond the bound. Remote ones have a
+// reason alone, by which exporters tell them apart.
+func otherCause(o Origin) cause {
+	if o == Remote {
+		return cause{Unknown, Other}
+	}
+	return cause{Other, Other}
+}
 
 // refuse counts a refusal.
 func (s *side) refuse(o Origin, c cause) {
 	if !presentable(c.interceptor, maxReason) || !presentable(c.reason, maxReason) {
-		c = otherCause()
+		c = otherCause(o)
 	}
-	s.refusals[o].add(c, otherCause())
+	s.refusals[o].add(c, otherCause(o))
 }
 
 // count counts what was refused of a call. decisions are those recorded since it
@@ -81,9 +87,11 @@ func orUnknown(name string) string {
 type Refusal struct {
 	Side   hauberk.Side
 	Origin Origin
-	// Interceptor is the name of the link that decided, or Unknown.
+	// Interceptor is the name of the link that decided, or Other, or Unknown, as it
+	// always is of what is Remote.
 	Interceptor string
-	// Reason is in UPPER_SNAKE_CASE, as [hauberk.Reject] was given it.
+	// Reason is in UPPER_SNAKE_CASE, as [hauberk.Reject] was given it, or Unknown, or
+	// Other. Of what is Remote it is the server's word, in any form.
 	Reason string
 	Count  uint64
 }

@@ -56,9 +56,10 @@
 // are recorded by Calls where [Config.Enable] names them, for attempts that Attempts
 // has seen: one that began beside another is a hedge, one that began after the
 // others had ended a retry, and the delay is the time before retries in which none
-// ran. Of a call without retries, or without hedges, nothing is recorded, as that
-// gRFC says. Its fourth instrument, grpc.client.call.transparent_retries, is not
-// offered, since those happen inside grpc-go.
+// ran. Of a call without retries, or without hedges, nothing is recorded: that gRFC
+// says so of the two numbers, and the delay is treated as the number of retries is.
+// Its fourth instrument, grpc.client.call.transparent_retries, is not offered, since
+// those happen inside grpc-go.
 //
 // # Attributes
 //

@@ -8,7 +8,9 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
@@ -50,7 +52,7 @@ func FuzzNames(f *testing.F) {
 		f.Add(seed[0], seed[1], seed[2])
 	}
 	f.Fuzz(func(t *testing.T, method, reason, link string) {
-		m := metrics.New(metrics.Config{MaxMethods: 1, MaxReasons: 1, MaxLabelSets: 1, Decisions: true},
+		m := metrics.New(metrics.Config{MaxMethods: 1, MaxReasons: 2, MaxLabelSets: 1, Decisions: true},
 			metrics.WithLabel("first", func(context.Context, *hauberk.Call) string { return reason }),
 			metrics.WithLabel("second", func(context.Context, *hauberk.Call) string { return link }),
 			metrics.WithExemplars(func(context.Context, *hauberk.Call) map[string]string {
@@ -64,10 +66,24 @@ func FuzzNames(f *testing.F) {
 		for _, name := range []string{method, "/unknown/unknown", "/other/other", method} {
 			call(t, name, nil, m, decide)
 		}
+		for _, theirs := range []string{reason, strings.Repeat("R", 64)} {
+			call(t, method, remote(t, theirs), m)
+		}
 		parser := expfmt.NewTextParser(model.UTF8Validation)
 		if _, err := parser.TextToMetricFamilies(strings.NewReader(text(t, gather(t, metricsprom.New(m))))); err != nil {
 			t.Error(err)
 		}
 		_ = openMetrics(t, gather(t, native))
 	})
+}
+
+// remote returns a server's status with a reason.
+func remote(t *testing.T, reason string) error {
+	t.Helper()
+	info := &errdetails.ErrorInfo{Reason: strings.ToValidUTF8(reason, "\uFFFD")} // others do not come over the wire
+	st, err := status.New(codes.Aborted, "no").WithDetails(info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.Err()
 }
