@@ -385,6 +385,12 @@ func TestCollectorDown(t *testing.T) {
 				}
 				stopped(t, gate)
 				gate.says(t, `^hauberk: ended; (200) calls, 0 of them ended with an error$`)
+				gate.says(t, `^hauberk: telemetry that waited was not all exported: (traces: .*; )?metrics: .*$`)
+				for line := range strings.Lines(gate.said.String()) {
+					if !strings.HasPrefix(line, "hauberk: ") {
+						t.Errorf("it does not say who it is: %s", line)
+					}
+				}
 			})
 		}
 	}

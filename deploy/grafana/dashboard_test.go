@@ -98,6 +98,31 @@ func TestDashboardQueries(t *testing.T) {
 	}
 }
 
+// Where nothing has failed yet, and there are no series of failures, none fail: "No data"
+// would look like a target that is not scraped.
+func TestDashboardWithoutFailures(t *testing.T) {
+	server, now := newPrometheus(), time.Unix(1_700_000_000, 0)
+	counters := []counter{handled("OK", 60), {`hauberk_decisions_total{interceptor="authn",mode="enforced",side="server",verdict="allowed"}`, []float64{60}}}
+	for minute := range 10 {
+		now = now.Add(time.Minute)
+		server.add(now, valuesAt(t, counters, minute))
+	}
+	shares := []string{"Failed", "Share of calls that failed", "Share that each interceptor refuses"}
+	for _, p := range readDashboard(t).Panels {
+		i := slices.Index(shares, p.Title)
+		if i < 0 {
+			continue
+		}
+		shares = slices.Delete(shares, i, i+1)
+		if got := server.query(t, interpolate(p.Targets[0].Expr, "server"), now); len(got) != 1 || got[0].value != 0 {
+			t.Errorf("%s: %v; want 0", p.Title, got)
+		}
+	}
+	if len(shares) > 0 {
+		t.Errorf("there are no panels %q", shares)
+	}
+}
+
 // filled is a server with the scrapes at moments that reach back for more than the
 // hour that alerts look back.
 func filled(t *testing.T, all [][]sample) (server *prometheus, end time.Time) {

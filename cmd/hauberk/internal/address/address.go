@@ -3,6 +3,7 @@ package address
 
 import (
 	"context"
+	"errors"
 	"net"
 )
 
@@ -10,7 +11,9 @@ import (
 // what is listened on. No host is all addresses of the machine.
 func Resolve(ctx context.Context, address string) (*net.TCPAddr, error) {
 	host, name, err := net.SplitHostPort(address)
-	if err != nil {
+	if e, ok := errors.AsType[*net.AddrError](err); ok {
+		return nil, errors.New(e.Err) // the caller names the address
+	} else if err != nil {
 		return nil, err
 	}
 	port, err := net.DefaultResolver.LookupPort(ctx, "tcp", name)

@@ -37,13 +37,22 @@ func Main(args []string, out, errOut io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	_, _ = fmt.Fprintf(errOut, "hauberk: %s\n", strings.ReplaceAll(err.Error(), "\n", "\nhauberk: "))
+	tell(errOut, err)
 	var usage usageError
 	if running && !errors.As(err, &usage) {
 		return exitInput
 	}
 	_, _ = fmt.Fprintf(errOut, "Run '%s --help' for usage.\n", cmd.CommandPath())
 	return exitUsage
+}
+
+// tell writes the lines of an error, without those that only set others apart.
+func tell(w io.Writer, err error) {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if line = strings.TrimSpace(line); line != "" {
+			_, _ = fmt.Fprintf(w, "hauberk: %s\n", line)
+		}
+	}
 }
 
 func newRoot() *cobra.Command {

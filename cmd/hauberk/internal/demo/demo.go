@@ -59,8 +59,8 @@ those of both ends, with the label scope="call", and on the client also of attem
 with scope="attempt", under the names that deploy/grafana has a dashboard for. The
 log, with --log, names of each call its request id, user, last attempt and trace.
 Spans go where the OTEL_ variables say that "hauberk run --help" lists, and nowhere
-without them; OTEL_SERVICE_NAME is hauberk-demo by default. Metrics are not exported
-that way.`
+without them; OTEL_SERVICE_NAME is hauberk-demo by default. The exporter console writes
+them to stdout, ahead of the totals. Metrics are not exported that way.`
 
 const examples = `  hauberk demo
   hauberk demo --for 10s --json

@@ -226,7 +226,7 @@ func TestWrongFlags(t *testing.T) {
 		{[]string{"--rate", "0"}, `--rate is 0; want 1 to 10000 calls a second`},
 		{[]string{"--rate", "10001"}, `--rate is 10001; want 1 to 10000 calls a second`},
 		{[]string{"--for", "0s", "--rate", "-3"}, "--for is 0s; want a time above 0, such as 10s\n--rate is -3; want 1 to 10000 calls a second"},
-		{[]string{"--telemetry", "here"}, `--telemetry "here" is not an address: address here: missing port in address; want host:port, such as 127.0.0.1:9464`},
+		{[]string{"--telemetry", "here"}, `--telemetry "here" is not an address: missing port in address; want host:port, such as 127.0.0.1:9464`},
 		{[]string{"now"}, `unknown command "now" for "demo"`},
 	}
 	for _, test := range tests {

@@ -52,6 +52,9 @@ func start(ctx context.Context, on signals, service Service, sayf func(string, .
 	if err = errors.Join(err, c.started()); err != nil {
 		return nil, errors.Join(err, p.Shutdown(ctx))
 	}
+	if on.metrics && get(metricsExporter) == prometheus {
+		sayf("metrics of OpenTelemetry at http://%s/metrics", prometheusAddress())
+	}
 	return p, nil
 }
 
@@ -99,13 +102,21 @@ func (p *Providers) openMeter(ctx context.Context, about *resource.Resource) err
 func (p *Providers) Shutdown(ctx context.Context) error {
 	var errs []error
 	if p.Tracer != nil {
-		errs = append(errs, p.endTracer(ctx))
+		errs = append(errs, of("traces", p.endTracer(ctx)))
 	}
 	if p.Meter != nil {
-		errs = append(errs, p.Meter.Shutdown(ctx))
+		errs = append(errs, of("metrics", p.Meter.Shutdown(ctx)))
 	}
 	p.Tracer, p.Meter = nil, nil
 	return errors.Join(errs...)
+}
+
+// of says which signal an error is about.
+func of(signal string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", signal, err)
 }
 
 // endTracer ends an export that goes on when ctx is done: the tracer provider would

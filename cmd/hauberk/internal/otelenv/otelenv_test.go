@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -191,6 +194,10 @@ func TestWrongValues(t *testing.T) {
 			[]string{metrics, "OTEL_METRIC_EXPORT_INTERVAL=0"},
 			`OTEL_METRIC_EXPORT_INTERVAL is "0"; want milliseconds, from 1 to 86400000`,
 		},
+		{ // nobody would be told which port it is
+			[]string{"OTEL_METRICS_EXPORTER=prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT=0"},
+			`OTEL_EXPORTER_PROMETHEUS_PORT is "0"; want a whole number from 1 to 65535`,
+		},
 		{ // all that is wrong is told at once
 			[]string{traces, "OTEL_BSP_SCHEDULE_DELAY=1s", "OTEL_TRACES_SAMPLER=no", "OTEL_SDK_DISABLED=no"},
 			`OTEL_SDK_DISABLED is "no"; want true or false` + "\n" +
@@ -275,6 +282,50 @@ func TestOff(t *testing.T) {
 	}
 }
 
+// Where the exporter for Prometheus listens is told, and is where it does.
+func TestPrometheusAddress(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	environ(t, "OTEL_METRICS_EXPORTER=prometheus", "OTEL_EXPORTER_PROMETHEUS_HOST=127.0.0.1",
+		"OTEL_EXPORTER_PROMETHEUS_PORT="+freePort(t))
+	var said string
+	p, err := Open(t.Context(), Service{}, func(format string, args ...any) { said += fmt.Sprintf(format, args...) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end(t, p)
+	url, ok := strings.CutPrefix(said, "metrics of OpenTelemetry at ")
+	if !ok {
+		t.Fatalf("said %q; want where the metrics are", said)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(body), "target_info{") {
+		t.Errorf("%s: %v; no target_info in\n%s", url, err, body)
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	return strconv.Itoa(lis.Addr().(*net.TCPAddr).Port)
+}
+
+// By default it is where the specification has it.
+func TestPrometheusDefaultAddress(t *testing.T) {
+	environ(t)
+	if got := prometheusAddress(); got != "localhost:9464" {
+		t.Errorf("%s; want localhost:9464", got)
+	}
+}
+
 // A collector that takes connections and never answers: spans are dropped, and
 // ending them does not wait.
 func TestSilentCollector(t *testing.T) {
@@ -299,8 +350,8 @@ func TestSilentCollector(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 			defer cancel()
-			if err := p.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("Shutdown: %v; want that the time was up", err)
+			if err := p.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "traces: ") {
+				t.Errorf("Shutdown: %v; want that the time for traces was up", err)
 			}
 		})
 	}

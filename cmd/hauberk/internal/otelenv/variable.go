@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 )
 
-// The variables that decide what is on.
+// The variables that decide what is on, and where.
 const (
 	disabled        = "OTEL_SDK_DISABLED"
 	tracesExporter  = "OTEL_TRACES_EXPORTER"
@@ -16,10 +17,20 @@ const (
 	endpoint        = "OTEL_EXPORTER_OTLP_ENDPOINT"
 	tracesEndpoint  = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 	metricsEndpoint = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
+	prometheusHost  = "OTEL_EXPORTER_PROMETHEUS_HOST"
+	prometheusPort  = "OTEL_EXPORTER_PROMETHEUS_PORT"
 )
 
-// none is the exporter that exports nothing.
-const none = "none"
+// none is the exporter that exports nothing, prometheus the one that is asked.
+const (
+	none       = "none"
+	prometheus = "prometheus"
+)
+
+// prometheusAddress is where the exporter prometheus listens.
+func prometheusAddress() string {
+	return net.JoinHostPort(cmp.Or(get(prometheusHost), "localhost"), cmp.Or(get(prometheusPort), "9464"))
+}
 
 // signals are what is exported.
 type signals struct{ traces, metrics bool }
@@ -88,7 +99,7 @@ func switches() []variable {
 	return []variable{
 		{disabled, isBool},
 		{tracesExporter, oneOf("otlp", "console", none)},
-		{metricsExporter, oneOf("otlp", "prometheus", "console", none)},
+		{metricsExporter, oneOf("otlp", prometheus, "console", none)},
 	}
 }
 
@@ -125,7 +136,7 @@ func ofMetrics() []variable {
 		{"OTEL_METRIC_EXPORT_INTERVAL", isMillis},
 		{"OTEL_METRIC_EXPORT_TIMEOUT", isMillis},
 		{"OTEL_METRICS_EXEMPLAR_FILTER", oneOf("always_on", "always_off", "trace_based")},
-		{"OTEL_EXPORTER_PROMETHEUS_PORT", within(0, 65535)},
+		{prometheusPort, within(1, 65535)}, // that of 0 nobody would know
 		{
 			"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
 			oneOf("cumulative", "delta", "lowmemory"),

@@ -61,7 +61,7 @@ type Server struct {
 func Listen(at *net.TCPAddr, g prometheus.Gatherer) (*Server, error) {
 	lis, err := net.ListenTCP("tcp", at)
 	if err != nil {
-		return nil, fmt.Errorf("cannot serve metrics: %w", err)
+		return nil, fmt.Errorf("--telemetry: cannot serve metrics: %w", err)
 	}
 	s := &Server{lis: lis, served: make(chan error, 1), http: &http.Server{
 		Handler:           handler(g),

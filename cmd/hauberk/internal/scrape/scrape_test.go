@@ -131,7 +131,7 @@ func TestTaken(t *testing.T) {
 	if !ok {
 		t.Fatal(s.lis.Addr())
 	}
-	if _, err := Listen(addr, prometheus.NewRegistry()); err == nil || !strings.HasPrefix(err.Error(), "cannot serve metrics: listen tcp 127.0.0.1:") {
+	if _, err := Listen(addr, prometheus.NewRegistry()); err == nil || !strings.HasPrefix(err.Error(), "--telemetry: cannot serve metrics: listen tcp 127.0.0.1:") {
 		t.Errorf("error %v; want that it cannot listen", err)
 	}
 }

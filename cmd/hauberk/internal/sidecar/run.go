@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
@@ -130,6 +131,8 @@ func (s *sidecar) endScrape() {
 	}
 }
 
+// sayf writes one line, also of errors that have several.
 func (s *sidecar) sayf(format string, args ...any) {
-	_, _ = fmt.Fprintf(s.errOut, "hauberk: "+format+"\n", args...)
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; ")
+	_, _ = fmt.Fprintf(s.errOut, "hauberk: %s\n", text)
 }

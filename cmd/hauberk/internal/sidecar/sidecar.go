@@ -23,8 +23,9 @@ const long = `Forwards every call of every method to the upstream, without knowi
 through a chain of request id, tracing, metrics, logging and recovery.
 
 Each call is a line of JSON on stdout, where lines are dropped, and counted, if
-nobody reads them. Where the sidecar listens is on stderr, in a
-line such as
+nobody reads them. Its request_id is the one that came with the call, else one of the
+sidecar's own, which only --forward-request-id tells the upstream and the client.
+Where the sidecar listens is on stderr, in a line such as
 
   hauberk: listening on 127.0.0.1:8443, upstream 127.0.0.1:50051
 
@@ -51,7 +52,9 @@ Traces are exported if OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_ENDPOINT or
 OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, metrics (those of gRFC A66) likewise with
 METRICS in place of TRACES. Otherwise nothing is exported, whatever else is set, and
 trace context passes through as it came. With traces each call is a span, a child of
-the caller's, and the parent of what the upstream makes of it.
+the caller's, and the parent of what the upstream makes of it. It has the name of the
+method, or, where the upstream has not answered that yet, "grpc", with the name in
+rpc.method_original. What the exporter console writes is among the log.
 
 The variables are those of OpenTelemetry's specification. A value that cannot be
 used is an error at the start, with exit code 1. A collector that cannot be reached
@@ -91,8 +94,9 @@ time, and 5 seconds at most.
   OTEL_METRIC_EXPORT_TIMEOUT          ms (default 30000)
   OTEL_METRICS_EXEMPLAR_FILTER        always_on, always_off or trace_based
                                       (default trace_based)
-  OTEL_EXPORTER_PROMETHEUS_HOST       of the exporter prometheus (default localhost)
-  OTEL_EXPORTER_PROMETHEUS_PORT       (default 9464)
+  OTEL_EXPORTER_PROMETHEUS_HOST       of the exporter prometheus, which listens at an
+                                      address of its own (default localhost)
+  OTEL_EXPORTER_PROMETHEUS_PORT       not that of --telemetry (default 9464)
   OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE
                                       cumulative, delta or lowmemory
                                       (default cumulative)
