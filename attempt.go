@@ -45,13 +45,15 @@ func (c *Call) Adopt(attempt *Call) {
 	if attempt == nil || attempt == c || attempt.state() != c.state() {
 		return
 	}
-	c.noteEntered(attempt.where())
 	c.response = attempt.response
 	c.sent.Store(attempt.sent.Load())
 	c.received.Store(attempt.received.Load())
 	from := attempt.more.Load()
-	if from == nil {
+	if from == nil && c.more.Load() == nil {
 		return
+	}
+	if from == nil {
+		from = new(extra) // in place of what an earlier attempt got
 	}
 	more := c.lazy()
 	more.incoming = from.incoming

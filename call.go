@@ -33,7 +33,7 @@ type Call struct {
 	flow           atomic.Uint64 // a flow
 	abstained      atomic.Uint64 // which deciding links did not decide, by place
 	replied        atomic.Int32  // how many replies of a method with server streaming are held
-	entered        atomic.Int32  // how many links an earlier attempt, or the call that is over, has entered
+	entered        atomic.Int32  // how many links an earlier attempt, or one on a copy, has entered
 
 	side    Side
 	kind    Kind // the method's, which SetMethod leaves

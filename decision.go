@@ -36,10 +36,32 @@ type decisions struct {
 	links []int32 // for each the place of its link in the plan, or -1
 }
 
+// maxDecisions bounds what a call keeps of its decisions of any sort, and beyond
+// them of enforced refusals.
+const maxDecisions = 128
+
+// add keeps a verdict, as long as there is room.
+func (ds *decisions) add(d Decision, at int32) {
+	room := maxDecisions
+	if d.enforced() {
+		room *= 2
+	}
+	if len(ds.list) < room {
+		ds.list = append(ds.list, d)
+		ds.links = append(ds.links, at)
+	}
+}
+
+// enforced reports whether a decision is a refusal that stands.
+func (d *Decision) enforced() bool { return d.Verdict == Refused && !d.Shadow }
+
 // Decide records a verdict. Inside [Shadow] it is recorded as not enforced. A
 // decision without a Link gets the name of the link that is running ([Named], or
 // that of its Declaration), which a hook has to give itself. Safe for concurrent
 // use.
+//
+// A call keeps its first 128 decisions, and of the later ones enforced refusals,
+// up to 256 in all: a stream whose messages are decided on may go on for ever.
 //
 // To admit a call a link need not record anything, and to refuse it no more than
 // return a [Rejection] in place of calling next: see [Call.Decisions].
@@ -53,8 +75,7 @@ func (c *Call) Decide(d Decision) {
 		d.Shadow = true
 		run.recorded = run.recorded || d.Verdict == Refused
 	}
-	more.decisions.list = append(more.decisions.list, d)
-	more.decisions.links = append(more.decisions.links, at)
+	more.decisions.add(d, at)
 }
 
 // decider returns the place of the link that decides, or -1, and names it where
@@ -76,7 +97,7 @@ func (c *Call) decider(d *Decision) int32 {
 // and the handler.
 func (c *Call) runningLink() int32 {
 	at := c.where()
-	if at == over || at.depth() == 0 || int(at.depth()) > len(c.plan.links) {
+	if at.over() || at.depth() == 0 || int(at.depth()) > len(c.plan.links) {
 		return -1
 	}
 	return at.depth() - 1
@@ -108,83 +129,4 @@ func (c *Call) Recorded() []Decision {
 	root.mu.Lock()
 	defer root.mu.Unlock()
 	return slices.Clip(more.decisions.list)
-}
-
-// Decisions returns the verdicts on the call so far, in the order of the links, and
-// of one link in the order of time: those that were recorded, and one that allowed
-// the call for each deciding link ([Declaration.Decides]) that called next and
-// recorded nothing, unless it abstained or stands under a [When] that does not
-// hold. What hooks recorded under names that no link has stands last. The result
-// is the caller's. Safe for concurrent use.
-func (c *Call) Decisions() []Decision {
-	recorded, links := c.recorded()
-	passed := c.passed()
-	var all []Decision
-	for i := range c.plan.links {
-		before := len(all)
-		all = appendOf(all, recorded, links, int32(i))
-		if len(all) == before && c.hasAllowed(i, passed) {
-			l := c.plan.links[i]
-			all = append(all, Decision{Link: l.decl.Name, Verdict: Allowed, Shadow: l.shadow})
-		}
-	}
-	return appendOf(all, recorded, links, -1)
-}
-
-func (c *Call) recorded() (list []Decision, links []int32) {
-	root := c.state()
-	more := root.more.Load()
-	if more == nil {
-		return nil, nil
-	}
-	root.mu.Lock()
-	defer root.mu.Unlock()
-	return more.decisions.list, more.decisions.links
-}
-
-func appendOf(all, recorded []Decision, links []int32, at int32) []Decision {
-	for k, d := range recorded {
-		if links[k] == at {
-			all = append(all, d)
-		}
-	}
-	return all
-}
-
-// passed returns how many links have called next, in any attempt.
-func (c *Call) passed() int {
-	reached := c.state().entered.Load()
-	if at := c.where(); at != over {
-		reached = max(reached, at.reached())
-	}
-	return int(reached) - 1 // the one that was entered last has not
-}
-
-// hasAllowed reports whether link i let the call pass by a decision.
-func (c *Call) hasAllowed(i, passed int) bool {
-	return i < passed && c.plan.links[i].decl.Decides && (i >= 64 || c.state().abstained.Load()&(1<<i) == 0)
-}
-
-// noteEntered keeps how far an attempt has come.
-func (c *Call) noteEntered(at flow) {
-	root := c.state()
-	if at != over && at.reached() > root.entered.Load() {
-		root.entered.Store(at.reached())
-	}
-}
-
-// noteRefusal records the refusal of the link at place i, which has returned err
-// without calling next, unless it has recorded one.
-func (c *Call) noteRefusal(i int32, err error) {
-	r := rejectionOf(err)
-	if r == nil || int(i) >= len(c.plan.links) {
-		return // the handler is no link
-	}
-	recorded, links := c.recorded()
-	for k, d := range recorded {
-		if links[k] == i && d.Verdict == Refused {
-			return
-		}
-	}
-	c.Decide(Decision{Verdict: Refused, Reason: r.reason})
 }

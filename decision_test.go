@@ -68,7 +68,7 @@ func TestNoDecisions(t *testing.T) {
 // TestDecideConcurrently decides from many goroutines of one call, and reads
 // beside them.
 func TestDecideConcurrently(t *testing.T) {
-	const goroutines, each = 8, 50
+	const goroutines, each = 8, 16 // as many as a call keeps
 	seen := make(decisions, 1)
 	chain := hauberk.Must(hauberk.New(seen.link(), hauberk.Func(
 		func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {

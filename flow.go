@@ -10,12 +10,13 @@ import (
 // many this attempt has entered. A call that has ended is over.
 type flow uint64
 
-const over = ^flow(0)
+const over = flow(1) << 63 // beside how far it has come
 
 func flowAt(depth, reached int32) flow { return flow(uint32(reached))<<32 | flow(uint32(depth)) }
 
 func (f flow) depth() int32   { return int32(uint32(f)) }
-func (f flow) reached() int32 { return int32(f >> 32) }
+func (f flow) reached() int32 { return int32(f >> 32) } // negative when the call is over
+func (f flow) over() bool     { return f&over != 0 }
 
 func (c *Call) where() flow       { return flow(c.flow.Load()) }
 func (c *Call) moveTo(where flow) { c.flow.Store(uint64(where)) }
@@ -44,6 +45,9 @@ func (c *Call) enter(i int32) (err error, answered bool) {
 			return err, true
 		}
 	}
+	if c.root != nil {
+		c.noteEntered(i + 1)
+	}
 	return nil, false
 }
 
@@ -52,7 +56,7 @@ func (c *Call) enter(i int32) (err error, answered bool) {
 //nolint:revive // as enter
 func (c *Call) enterAgain(i int32, at flow) (err error, answered bool) {
 	switch {
-	case at == over, c.root != nil && c.root.where() == over:
+	case at.over(), c.root != nil && c.root.where().over():
 		return errInternal("next was called after its call had ended"), true
 	case c.root != nil && c.side == ServerSide:
 		return errInternal("next was called with a copy of a call on a server: a server runs its handler once"), true
@@ -85,8 +89,7 @@ func (c *Call) leave(i int32, err error) error {
 	c.fresh = false
 	c.last = err
 	if i == 0 {
-		c.noteEntered(c.where())
-		c.moveTo(over)
+		c.moveTo(flowAt(0, c.where().reached()) | over)
 		return err
 	}
 	c.moveTo(flowAt(i, c.where().reached()))
@@ -103,10 +106,14 @@ func (c *Call) retry(i int32) (err error, answered bool) {
 	if !c.canAttempt(i) {
 		return c.last, true
 	}
-	c.noteEntered(c.where())
+	c.noteEntered(c.where().reached())
 	c.response = nil
 	c.sent.Store(0)
 	c.received.Store(0)
+	if more := c.more.Load(); more != nil {
+		more.incoming = received{}
+		more.wire.Store(nil)
+	}
 	return nil, false
 }
 

@@ -11,7 +11,7 @@ func (c *Call) applyOnWayIn(more *extra, i int32) error {
 		return nil
 	}
 	c.touch(i + 1)
-	return c.guarded(func() error {
+	return c.applied(func() error {
 		request, err := passOne(more.send[more.applied:], true, c.request, "request")
 		if err == nil {
 			c.request, more.applied = request, len(more.send)
@@ -49,7 +49,7 @@ func (c *Call) outward(more *extra, m *mark) error {
 	if len(more.send) == m.send && len(more.receive) == m.receive || c.response == nil && len(more.replies) == 0 {
 		return nil
 	}
-	return c.guarded(func() (err error) {
+	return c.applied(func() (err error) {
 		if c.response != nil {
 			c.response, err = c.outwardOne(more, m, c.response)
 		}

@@ -88,7 +88,16 @@ func (c *Call) forgive(more *extra) {
 	more.failure = nil
 }
 
-// guarded runs hooks on the chain's goroutine, under its guard.
+// applied runs hooks on the chain's goroutine, as deep as the handler, so that what
+// they decide is not taken for a verdict of the link that stands there.
+func (c *Call) applied(hooks func() error) error {
+	at := c.where()
+	c.moveTo(flowAt(int32(len(c.plan.links))+1, at.reached()))
+	defer c.moveTo(at)
+	return c.guarded(hooks)
+}
+
+// guarded runs code of a link under the chain's guard.
 func (c *Call) guarded(hooks func() error) error {
 	if c.plan.guard == nil {
 		return hooks()

@@ -130,7 +130,7 @@ func (c *Call) acceptRequest(msg any) error {
 	if len(hooks) == 0 {
 		return nil
 	}
-	err := c.guarded(func() error { return acceptOne(hooks, msg) })
+	err := c.applied(func() error { return acceptOne(hooks, msg) })
 	if err != nil {
 		c.fail(err)
 	}

@@ -1,7 +1,6 @@
 package hauberk
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 
@@ -27,7 +26,7 @@ func (c *Chain) StatsHandler(side Side) stats.Handler {
 	if !c.wireSizes {
 		return nil
 	}
-	return wireStats{side}
+	return &wireStats{c, side}
 }
 
 // WireBytes is what went one way.
@@ -45,8 +44,11 @@ type WireBytes struct {
 // call, with what grpc-go itself sent again. Its methods are safe for concurrent
 // use, and for a nil Wire, which has moved nothing.
 type Wire struct {
+	chain          *Chain
 	side           Side
-	measured       atomic.Bool // grpc-go has told the handler of the call
+	outer          *Wire                     // in the same context, of another chain or another call
+	by             atomic.Pointer[wireStats] // the handler that counts: the first that grpc-go told of the call
+	call           atomic.Pointer[Call]      // on a server, once it asked
 	sent, received wireCount
 
 	mu    sync.Mutex // guards what follows
@@ -84,8 +86,9 @@ func (w *Wire) Received() WireBytes {
 
 // WhenFinal runs f once the sizes are final: on a server when the response and the
 // status have been written, which for the one response of a method is after the
-// chain has returned, on the goroutine of the call; at once if that is past. On a
-// client, where it is for after next, and for a nil Wire it runs f at once.
+// chain has returned, on the goroutine of the call; at once if that is past. The
+// chain's [Guard] keeps a panic of f there. On a client, where it is for after
+// next, and for a nil Wire it runs f at once.
 func (w *Wire) WhenFinal(f func()) {
 	if w == nil || w.side == ClientSide || !w.postpone(f) {
 		f()
@@ -109,84 +112,46 @@ func (w *Wire) end() {
 	w.then = nil
 	w.mu.Unlock()
 	for _, f := range then {
-		f()
+		w.run(f)
 	}
+}
+
+// run runs f, which is a link's, under the guard of its chain.
+func (w *Wire) run(f func()) {
+	call := w.call.Load()
+	if call == nil {
+		f()
+		return
+	}
+	_ = call.guarded(func() error {
+		f()
+		return nil
+	})
 }
 
 // Wire returns the sizes of a call on a server, or on a client, after next, of its
 // last attempt. It is nil where they are not measured (see [WireSizes]) and for an
-// attempt that did not come to a connection.
+// attempt that ended before grpc-go had it. Safe for concurrent use.
 func (c *Call) Wire() *Wire {
 	if !c.plan.chain.wireSizes {
 		return nil
 	}
 	if c.side == ServerSide {
-		return wireIn(c.ctx.Context, ServerSide)
+		return c.measured()
 	}
 	if more := c.more.Load(); more != nil {
-		if w := more.wire.Load(); w != nil && w.measured.Load() {
+		if w := more.wire.Load(); w != nil && w.by.Load() != nil {
 			return w
 		}
 	}
 	return nil
 }
 
-// measure gives a new attempt of a client a place for its sizes.
-func (c *Call) measure(ctx context.Context) context.Context {
-	if !c.plan.chain.wireSizes {
-		return ctx
-	}
-	w := &Wire{side: ClientSide}
-	c.lazy().wire.Store(w)
-	return context.WithValue(ctx, wireKey{}, w)
-}
-
-type wireKey struct{}
-
-// wireIn returns the sizes in a context. Those of a server are not for the calls
-// that its handlers make.
-func wireIn(ctx context.Context, side Side) *Wire {
-	w, _ := ctx.Value(wireKey{}).(*Wire)
-	if w == nil || w.side != side {
-		return nil
+// measured returns the sizes of a call on a server.
+func (c *Call) measured() *Wire {
+	w := wireIn(c.ctx.Context, c.plan.chain, ServerSide)
+	if w != nil {
+		w.call.CompareAndSwap(nil, c.state())
 	}
 	return w
 }
-
-// wireStats hears from grpc-go what a call moves.
-type wireStats struct{ side Side }
-
-// TagRPC gives a call of a server a place for its sizes.
-func (h wireStats) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
-	if h.side == ServerSide {
-		return context.WithValue(ctx, wireKey{}, &Wire{side: ServerSide})
-	}
-	if w := wireIn(ctx, ClientSide); w != nil {
-		w.measured.Store(true)
-	}
-	return ctx
-}
-
-// HandleRPC counts a message, and ends the counting on a server.
-func (h wireStats) HandleRPC(ctx context.Context, event stats.RPCStats) {
-	w := wireIn(ctx, h.side)
-	if w == nil {
-		return
-	}
-	switch event := event.(type) {
-	case *stats.InPayload:
-		w.received.add(event.Length, event.CompressedLength)
-	case *stats.OutPayload:
-		w.sent.add(event.Length, event.CompressedLength)
-	case *stats.End:
-		if h.side == ServerSide {
-			w.end()
-		}
-	}
-}
-
-// TagConn does nothing: connections are not measured.
-func (wireStats) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-
-// HandleConn does nothing.
-func (wireStats) HandleConn(context.Context, stats.ConnStats) {}

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -38,8 +41,12 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// canary stands in every secret, and must stand in no output.
-const canary = "canary-7f3a91"
+// canary stands in every secret of a caller, and must stand in no output; answered
+// stands in those of the server, which are for the caller alone.
+const (
+	canary   = "canary-7f3a91"
+	answered = "answered-c4d802"
+)
 
 // Where the secrets are, besides the authorization.
 var secretKeys = []string{"cookie", "x-api-key", "x-session-token", "x-credentials-bin"}
@@ -130,7 +137,7 @@ func TestNoSecretIsTold(t *testing.T) {
 				for where, text := range map[string]string{
 					"server": server.text(t), "client": client.text(t), "callers": told,
 				} {
-					for _, secret := range []string{canary, encoded(canary)} {
+					for _, secret := range secretsAt(where) {
 						if at := strings.Index(text, secret); at >= 0 {
 							t.Errorf("%s: a secret is told: …%s…", where, text[max(0, at-200):min(len(text), at+60)])
 						}
@@ -143,9 +150,36 @@ func TestNoSecretIsTold(t *testing.T) {
 	}
 }
 
-// encoded is the middle of a text in base64, whatever stands before it.
-func encoded(text string) string {
-	return base64.StdEncoding.EncodeToString([]byte(text))[4:12]
+// secretsAt is what must not stand in an output.
+func secretsAt(where string) []string {
+	secrets := append(encoded(canary), canary)
+	if where != "callers" {
+		secrets = append(append(secrets, encoded(answered)...), answered)
+	}
+	return secrets
+}
+
+// encoded is the middle of a text in base64, which depends on how many bytes stand
+// before it, and the text in hexadecimal.
+func encoded(text string) []string {
+	forms := []string{hex.EncodeToString([]byte(text))}
+	for before := range 3 {
+		whole := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", before) + text))
+		forms = append(forms, whole[4:12])
+	}
+	return forms
+}
+
+// TestEncodedSecretsAreFound: what the test above looks for is in every encoding.
+func TestEncodedSecretsAreFound(t *testing.T) {
+	for _, before := range []string{"", "a", "ab", "Bearer good-"} {
+		for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawURLEncoding} {
+			text := encoding.EncodeToString([]byte(before + canary + " and more"))
+			if !slices.ContainsFunc(encoded(canary), func(form string) bool { return strings.Contains(text, form) }) {
+				t.Errorf("the secret is not found in %s, after %q", text, before)
+			}
+		}
+	}
 }
 
 // checkTold: an empty log has no secrets either.
@@ -202,7 +236,10 @@ func callWithSecrets(
 		if status.Code(got.Err) != call.want {
 			t.Errorf("%s with %s: %v; want %s", call.text, call.token, got.Err, call.want)
 		}
-		fmt.Fprintf(&told, "%v %v %v\n", got.Err, got.Header, got.Trailer)
+		fmt.Fprintf(&told, "%v %v %v %v\n", got.Err, status.Convert(got.Err).Details(), texts(got.Header), texts(got.Trailer))
+		if call.text == "error" && (got.Trailer.Get("x-session-token") == nil || got.Trailer.Get("x-receipt-bin") == nil) {
+			t.Errorf("the server's own secrets did not come: %v", texts(got.Trailer))
+		}
 		if (call.want != codes.Unauthenticated && call.want != codes.Unavailable) == (got.Trailer.Get(decisiontrace.DefaultTrailer) == nil) {
 			t.Errorf("%s: the trailer %v", call.want, got.Trailer)
 		}
@@ -210,6 +247,9 @@ func callWithSecrets(
 	env.Server.GracefulStop()
 	return told.String()
 }
+
+// texts are the keys and values of metadata, as they are: its String redacts them.
+func texts(md metadata.MD) map[string][]string { return md }
 
 // claimsOf is a validator.
 func claimsOf(_ context.Context, token string) (*authn.Identity, error) {
@@ -235,8 +275,14 @@ func misbehave(ctx context.Context, s hauberktest.Stream) error {
 	case "panic":
 		panic(fmt.Errorf("no such card: %s", req.GetSecret()))
 	case "error":
+		if err := grpc.SetTrailer(ctx, metadata.Pairs("x-session-token", answered, "x-receipt-bin", answered)); err != nil {
+			return err
+		}
 		return status.Error(codes.NotFound, "no such cart")
 	default:
+		if err := grpc.SetHeader(ctx, metadata.Pairs("set-cookie", answered)); err != nil {
+			return err
+		}
 		logging.AddFields(ctx, slog.String("cart", req.GetText()))
 		return s.Send(&testpb.Response{Text: req.GetText()})
 	}

@@ -116,7 +116,7 @@ func checkBomb(t *testing.T, m *metrics.Metrics, calls uint64, limit int) {
 	if len(refusals) > 2*(limit+1) || len(decisions) > 4*(limit+1) {
 		t.Errorf("%d refusals, %d decisions", len(refusals), len(decisions))
 	}
-	if started != calls || ended != calls || refused != calls*3/2 || decided != calls {
+	if started != calls || ended != calls || refused != calls*3/2 || decided != calls*3/2 {
 		t.Errorf("%d started, %d ended, %d refused, %d decided, of %d", started, ended, refused, decided, calls)
 	}
 }

@@ -1,0 +1,187 @@
+package hauberk_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+)
+
+// TestDecisionTraceInsideAdapters: links inside of grpc-go interceptors are traced
+// as others are, and a refusal is that of the link that made it, alone.
+func TestDecisionTraceInsideAdapters(t *testing.T) {
+	limited := hauberk.Decision{Link: "last", Verdict: hauberk.Refused, Reason: "LIMITED"}
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		for code, last := range map[codes.Code]hauberk.Func{codes.OK: idle, codes.ResourceExhausted: turnDown} {
+			seen, j := make(decisions, 1), new(journal)
+			env := c.Start(t, seen.link(), deciding("outer", idle), foreign{j, "f"}.link(c.Side),
+				deciding("inner", idle), foreign{j, "g"}.link(c.Side), deciding("last", last))
+			wantCode(t, env.Call(t.Context()).Err, code)
+			want := []hauberk.Decision{{Link: "outer"}, {Link: "inner"}, {Link: "last"}}
+			if code != codes.OK {
+				want[2] = limited
+			}
+			if got := <-seen; !slices.Equal(got, want) {
+				t.Errorf("%s:\n got %+v\nwant %+v", code, got, want)
+			}
+		}
+	})
+}
+
+// TestDecisionTraceOfCopies has all attempts on copies, of which the one that
+// counts is refused; the other had come further.
+func TestDecisionTraceOfCopies(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
+		seen := make(decisions, 1)
+		hedge := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			first, second := call.Attempt(), call.Attempt()
+			_ = next(ctx, first)
+			defer call.Adopt(second)
+			return next(ctx, second)
+		})
+		attempts := 0
+		limit := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			attempts++
+			if attempts == 2 {
+				return errLimits
+			}
+			return next(ctx, call)
+		})
+		env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.Start(t,
+			seen.link(), hedge, deciding("limit", limit), deciding("inner", idle))
+		wantCode(t, env.Call(t.Context()).Err, codes.ResourceExhausted)
+		want := []hauberk.Decision{{Link: "limit", Verdict: hauberk.Refused, Reason: "LIMITED"}, {Link: "inner"}}
+		if got := <-seen; !slices.Equal(got, want) {
+			t.Errorf("%s:\n got %+v\nwant %+v", kind, got, want)
+		}
+	}
+}
+
+// TestRefusalBesideItsOwnShadow: a link that recorded what it would have refused,
+// and then refuses for another reason, has refused.
+func TestRefusalBesideItsOwnShadow(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		seen := make(decisions, 1)
+		trial := hauberk.Decision{Link: "limit", Rule: "trial", Verdict: hauberk.Refused, Shadow: true}
+		env := c.Start(t, seen.link(), deciding("limit", func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+			call.Decide(trial)
+			return errLimits
+		}))
+		wantCode(t, env.Call(t.Context()).Err, codes.ResourceExhausted)
+		want := []hauberk.Decision{trial, {Link: "limit", Verdict: hauberk.Refused, Reason: "LIMITED"}}
+		if got := <-seen; !slices.Equal(got, want) {
+			t.Errorf("got %+v\nwant %+v", got, want)
+		}
+	})
+}
+
+// TestDecisionsOfHooksAreNobodyElses: what a hook decides without a name is not
+// said of the link that happens to stand further in.
+func TestDecisionsOfHooksAreNobodyElses(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		seen := make(decisions, 1)
+		hooked := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.OnSend(func(msg any, emit func(any) error) error {
+				call.Decide(hauberk.Decision{Rule: "sent"})
+				return emit(msg)
+			})
+			call.OnReceive(func(any) (bool, error) {
+				call.Decide(hauberk.Decision{Rule: "received"})
+				return true, nil
+			})
+			return next(ctx, call)
+		})
+		reading := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			if !call.Kind().ClientStreams() {
+				if _, err := call.Read(ctx); err != nil {
+					return err
+				}
+			}
+			call.Decide(hauberk.Decision{Rule: "own"})
+			return next(ctx, call)
+		})
+		env := c.Start(t, seen.link(), hooked, hauberk.Named("inner", reading))
+		wantCode(t, env.Call(t.Context()).Err, codes.OK)
+		got := <-seen
+		slices.SortFunc(got, func(a, b hauberk.Decision) int { return len(a.Rule) - len(b.Rule) })
+		want := []hauberk.Decision{{Link: "inner", Rule: "own"}, {Rule: "sent"}, {Rule: "received"}}
+		if !slices.Equal(got, want) {
+			t.Errorf("decisions %+v", got)
+		}
+	})
+}
+
+// TestDecisionsAreBounded decides on each message of a long stream, while others
+// read, and refuses the last one.
+func TestDecisionsAreBounded(t *testing.T) {
+	const messages = 1000
+	seen := make(decisions, 1)
+	each := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		n := 0
+		call.OnReceive(func(any) (bool, error) {
+			n++
+			call.Decide(hauberk.Decision{Link: "each", Rule: fmt.Sprint(n), Verdict: hauberk.Refused, Shadow: n < messages})
+			if n < messages {
+				return true, nil
+			}
+			return false, errLimits
+		})
+		return next(ctx, call)
+	})
+	backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+		var reader sync.WaitGroup
+		reader.Go(func() {
+			for range messages {
+				call := hauberk.FromContext(ctx)
+				_, _, _ = call.Decisions(), call.Recorded(), call.Wire().Received()
+			}
+		})
+		defer reader.Wait()
+		for {
+			if _, err := s.Recv(); err != nil {
+				return err
+			}
+		}
+	}}
+	env := hauberktest.Case{Kind: hauberk.ClientStream}.StartWith(t, backend, hauberk.WireSizes(), seen.link(), deciding("each", each))
+	wantCode(t, env.Call(t.Context(), make([]string, messages)...).Err, codes.ResourceExhausted)
+	got := <-seen
+	if len(got) != 129 || got[127].Rule != "128" || got[128].Rule != fmt.Sprint(messages) || got[128].Shadow {
+		t.Errorf("%d decisions are kept, last %+v; want the first 128 and the refusal", len(got), got[len(got)-1])
+	}
+}
+
+// TestRefusalsAreBounded decides what no link should: to refuse over and over.
+func TestRefusalsAreBounded(t *testing.T) {
+	seen := make(decisions, 1)
+	env := hauberktest.Case{}.Start(t, seen.link(), hauberk.Func(
+		func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			for range 1000 {
+				call.Decide(hauberk.Decision{Verdict: hauberk.Refused})
+			}
+			return next(ctx, call)
+		}))
+	wantCode(t, env.Call(t.Context()).Err, codes.OK)
+	if got := len(<-seen); got != 256 {
+		t.Errorf("%d decisions are kept, want 256", got)
+	}
+}
+
+// TestDecisionInAnothersName stands with the link whose name it has.
+func TestDecisionInAnothersName(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		seen := make(decisions, 1)
+		first, second := hauberk.Decision{Link: "first", Rule: "1"}, hauberk.Decision{Link: "second", Rule: "2"}
+		env := c.Start(t, seen.link(), hauberk.Named("first", decide(second)), hauberk.Named("second", decide(first)))
+		wantCode(t, env.Call(t.Context()).Err, codes.OK)
+		if got := <-seen; !slices.Equal(got, []hauberk.Decision{first, second}) {
+			t.Errorf("decisions %+v", got)
+		}
+	})
+}
