@@ -46,7 +46,7 @@ type Config struct {
 // number of chains at once, of servers and of clients.
 type Interceptor struct {
 	config   Config
-	generate func() string
+	generate func() string // nil for UUIDv7
 	echoes   echoes
 	err      error
 }
@@ -62,7 +62,12 @@ func (f option) apply(x *Interceptor) { f(x) }
 // safe for concurrent use. Where it returns an id that is not well-formed
 // ([Valid]) the call gets one of UUIDv7's instead.
 func WithGenerator(generate func() string) Option {
-	return option(func(x *Interceptor) { x.generate = generate })
+	return option(func(x *Interceptor) {
+		x.generate = generate
+		if generate == nil {
+			x.err = errors.New("WithGenerator was given a nil function")
+		}
+	})
 }
 
 // New returns an interceptor for both sides. What is wrong with its configuration
@@ -72,12 +77,9 @@ func New(config Config, options ...Option) *Interceptor {
 		config.Header = DefaultHeader
 	}
 	config.Header = strings.ToLower(config.Header)
-	x := &Interceptor{config: config, generate: UUIDv7, echoes: echoes{header: config.Header}}
+	x := &Interceptor{config: config, echoes: echoes{header: config.Header}}
 	for _, o := range options {
 		o.apply(x)
-	}
-	if x.generate == nil {
-		x.err = errors.New("WithGenerator was given a nil function")
 	}
 	x.err = errors.Join(x.err, checkHeader(config.Header))
 	return x
@@ -136,8 +138,10 @@ func (x *Interceptor) client(ctx context.Context, call *hauberk.Call) context.Co
 }
 
 func (x *Interceptor) newID() string {
-	if id := x.generate(); Valid(id) {
-		return id
+	if x.generate != nil {
+		if id := x.generate(); Valid(id) {
+			return id
+		}
 	}
 	return UUIDv7()
 }
