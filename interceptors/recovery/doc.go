@@ -9,6 +9,14 @@
 // length 3", and of others with Config.LogValues. The stack holds the names of
 // functions and, as Go's runtime writes arguments, numbers and addresses; no texts.
 //
+// The record tells whose call it was with [State], and adds what the context has
+// with [WithAttrs]: the request id, by which the call's other records are found, and
+// the ids of its span. They stand before the stack:
+//
+//	recovery.New(recovery.Config{},
+//		recovery.State("request_id", requestid.Key),
+//		recovery.WithAttrs(tracing.LogAttrs))
+//
 // Value and stack go to whoever asks with [WithHandler]. In the process errors.Is
 // finds [ErrPanic] in the outcome, and errors.As the [PanicError].
 //

@@ -15,6 +15,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
+	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
 // panicOf returns the outcome of a unary call on a server whose handler panics.
@@ -211,13 +212,20 @@ func TestConfiguration(t *testing.T) {
 	}{
 		{"nil logger", recovery.WithLogger(nil), "WithLogger was given a nil logger"},
 		{"nil handler", recovery.WithHandler(nil), "WithHandler was given a nil function"},
+		{"nil attrs", recovery.WithAttrs(nil), "WithAttrs was given a nil function"},
+		{"no name", recovery.State("", idKey), "State was given an empty name"},
+		{"own name", recovery.State(recovery.KeyStack, idKey), `State "stack" has the name of`},
+		{"slog's name", recovery.State("msg", idKey), `State "msg" has the name of`},
+		{"twice", recovery.State("id", idKey), `State "id" is there twice`},
+		{"zero key", recovery.State("zero", hauberk.Key[string]{}), `State "zero" was given a key without a name`},
 	} {
-		_, err := hauberk.New(recovery.New(recovery.Config{}, test.option))
+		_, err := hauberk.New(recovery.New(recovery.Config{}, recovery.State("id", idKey), test.option))
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error %v; want one with %q", test.name, err, test.want)
 		}
 	}
-	if _, err := hauberk.New(recovery.New(recovery.Config{})); err != nil {
+	good := []recovery.Option{recovery.State("id", idKey), recovery.State("again", idKey), recovery.WithAttrs(tracing.LogAttrs)}
+	if _, err := hauberk.New(recovery.New(recovery.Config{}, good...)); err != nil {
 		t.Error(err)
 	}
 	if _, err := hauberk.New(&recovery.Interceptor{}); err == nil || !strings.Contains(err.Error(), "make it with recovery.New") {

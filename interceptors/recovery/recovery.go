@@ -33,6 +33,8 @@ type Interceptor struct {
 	logger    *slog.Logger // nil for slog's default
 	logValues bool
 	handle    Handler
+	states    []state
+	attrs     []AttrsFunc
 	panics    atomic.Int64
 	err       error
 }
@@ -41,34 +43,6 @@ type Interceptor struct {
 // its goroutine. It runs on that goroutine and must be safe for concurrent use; a
 // panic of its own is logged.
 type Handler func(ctx context.Context, call *hauberk.Call, value any, stack []byte)
-
-// Option changes what an [Interceptor] depends on.
-type Option interface{ apply(x *Interceptor) }
-
-type option func(x *Interceptor)
-
-func (f option) apply(x *Interceptor) { f(x) }
-
-// WithLogger has panics logged by logger, at level ERROR. The default is what
-// slog.Default returns at the time of the panic.
-func WithLogger(logger *slog.Logger) Option {
-	return option(func(x *Interceptor) {
-		x.logger = logger
-		if logger == nil {
-			x.err = errors.Join(x.err, errors.New("WithLogger was given a nil logger"))
-		}
-	})
-}
-
-// WithHandler has handle told of each panic, after it has been logged.
-func WithHandler(handle Handler) Option {
-	return option(func(x *Interceptor) {
-		x.handle = handle
-		if handle == nil {
-			x.err = errors.Join(x.err, errors.New("WithHandler was given a nil function"))
-		}
-	})
-}
 
 // New returns an interceptor for both sides. What is wrong with its configuration
 // is reported by hauberk.New.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"reflect"
 	"runtime"
+	"slices"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
@@ -25,28 +26,34 @@ const (
 // Bounds of what comes from callers and from panics, in bytes.
 const (
 	maxName  = 256
-	maxValue = 4096
+	maxValue = 4096 // of a panic's value, and of state
 )
 
-// tell logs a panic and tells the handler. Neither's own panics unwind further:
-// they would end the process.
+// tell logs a panic and tells the handler. The panics of the logger, of the functions
+// of WithAttrs and of the handler do not unwind further: they would end the process.
 func (x *Interceptor) tell(ctx context.Context, call *hauberk.Call, e *PanicError) {
+	more, panics := x.more(ctx, call)
+	x.log(ctx, call, "panic in a call", e.Value, withStack(more, e.Stack))
+	for _, v := range panics {
+		x.log(ctx, call, "panic in a function of WithAttrs", v, more)
+	}
+	if x.handle == nil {
+		return
+	}
+	if v := contained(func() { x.handle(ctx, call, e.Value, e.Stack) }); v != nil {
+		x.log(ctx, call, "panic in the handler of panics", v, more)
+	}
+}
+
+func (x *Interceptor) log(ctx context.Context, call *hauberk.Call, message string, value any, more []slog.Attr) {
 	logger := x.logger
 	if logger == nil {
 		logger = slog.Default()
 	}
 	contained(func() {
-		logger.LogAttrs(ctx, slog.LevelError, "panic in a call", x.attrs(call, e.Value, e.Stack)...)
+		list := append(x.attributes(call, value), more...)
+		logger.LogAttrs(ctx, slog.LevelError, message, list...) //nolint:sloglint // one of tell's constants
 	})
-	if x.handle == nil {
-		return
-	}
-	v := contained(func() { x.handle(ctx, call, e.Value, e.Stack) })
-	if v != nil {
-		contained(func() {
-			logger.LogAttrs(ctx, slog.LevelError, "panic in the handler of panics", x.attrs(call, v, nil)...)
-		})
-	}
 }
 
 // contained runs f and returns the value of its panic.
@@ -56,7 +63,31 @@ func contained(f func()) (value any) {
 	return nil
 }
 
-func (x *Interceptor) attrs(call *hauberk.Call, value any, stack []byte) []slog.Attr {
+// more returns what State and WithAttrs add to the records of a panic, and the
+// values of the panics of functions, which then add nothing.
+func (x *Interceptor) more(ctx context.Context, call *hauberk.Call) (list []slog.Attr, panics []any) {
+	for _, s := range x.states {
+		if text, ok := s.key.From(call); ok {
+			list = append(list, slog.String(s.name, logtext.Cut(text, maxValue)))
+		}
+	}
+	for _, f := range x.attrs {
+		if v := contained(func() { list = append(list, f(ctx, call, nil)...) }); v != nil {
+			panics = append(panics, v)
+		}
+	}
+	return list, panics
+}
+
+// withStack returns a list that ends with the stack, the longest of all.
+func withStack(list []slog.Attr, stack []byte) []slog.Attr {
+	if stack == nil {
+		return list
+	}
+	return append(slices.Clip(list), slog.String(KeyStack, string(stack)))
+}
+
+func (x *Interceptor) attributes(call *hauberk.Call, value any) []slog.Attr {
 	m := call.Method()
 	list := []slog.Attr{
 		slog.String(KeySide, call.Side().String()),
@@ -67,9 +98,6 @@ func (x *Interceptor) attrs(call *hauberk.Call, value any, stack []byte) []slog.
 	}
 	if x.logValues || isHarmless(value) {
 		list = append(list, slog.String(KeyPanic, logtext.Cut(fmt.Sprint(value), maxValue)))
-	}
-	if stack != nil {
-		list = append(list, slog.String(KeyStack, string(stack)))
 	}
 	return list
 }

@@ -47,8 +47,8 @@ func (l *links) serverChain() (*hauberk.Chain, error) {
 		l.spans,                           // likewise, the trace
 		l.counts,                          // sees the final code of every call, refused or not
 		newLogging(l.logger),              // likewise, with the decisions
-		recovery.New(recovery.Config{}, recovery.WithLogger(l.logger)), // a panic further in is an error further out
-		authn.New(validator(accounts()), authn.Config{}),               // before all that asks who calls
+		newRecovery(l.logger),             // a panic further in is an error further out
+		authn.New(validator(accounts()), authn.Config{}), // before all that asks who calls
 		limit(planTrade, 2*maxRate, time.Second),
 		limit(planTrial, trialCalls, trialTime),
 		hauberk.For(shoppb.Cart_Import_FullMethodName,
@@ -89,6 +89,15 @@ func newBreaker(options ...breaker.Option) *breaker.Breaker {
 		OpenFor:          time.Second,
 		FailureCodes:     []codes.Code{codes.Unavailable},
 	}, options...)
+}
+
+// newRecovery has the log name whose call panicked, and where else to find it.
+func newRecovery(logger *slog.Logger) hauberk.Interceptor {
+	return recovery.New(recovery.Config{},
+		recovery.WithLogger(logger),
+		recovery.State("request_id", requestid.Key),
+		recovery.State("user", authn.User),
+		recovery.WithAttrs(tracing.LogAttrs))
 }
 
 // newLogging has the log name whose call it was, which attempt of it, and where

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -176,7 +177,15 @@ func TestLog(t *testing.T) {
 			t.Errorf("no %q in the log", want)
 		}
 	}
+	for line := range strings.Lines(errOut) {
+		if strings.Contains(line, `msg="panic in a call"`) && !named.MatchString(line) {
+			t.Errorf("it is not told whose call panicked: %s", line)
+		}
+	}
 }
+
+// named is a record that tells whose call it is of.
+var named = regexp.MustCompile(` request_id=\S+ user=\S+ trace_id=[0-9a-f]{32} span_id=[0-9a-f]{16} stack=`)
 
 func TestSignal(t *testing.T) {
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {

@@ -28,9 +28,11 @@ func (o *options) newPolicy(out io.Writer, providers *otelenv.Providers) (*polic
 	counts := metrics.New(metrics.Config{})
 	var traced []hauberk.Interceptor
 	logs := []logging.Option{logging.WithLogger(logger), logging.State("request_id", requestid.Key)}
+	guard := []recovery.Option{recovery.WithLogger(logger), recovery.State("request_id", requestid.Key)}
 	if providers.Tracer != nil {
 		counts = metrics.New(metrics.Config{}, metrics.WithExemplars(tracing.Exemplar))
 		logs = append(logs, logging.WithAttrs(tracing.LogAttrs))
+		guard = append(guard, recovery.WithAttrs(tracing.LogAttrs))
 		traced = []hauberk.Interceptor{forwardTrace{providers.Propagator}}
 	}
 	chain, err := hauberk.New(slices.Concat(
@@ -41,7 +43,7 @@ func (o *options) newPolicy(out io.Writer, providers *otelenv.Providers) (*polic
 			counts, // outside of all that can end a call
 			logging.New(logging.Config{}, logs...),
 			// A panic comes to the others as the error that the client gets.
-			recovery.New(recovery.Config{}, recovery.WithLogger(logger)),
+			recovery.New(recovery.Config{}, guard...),
 		},
 		traced, // innermost: what it leaves is forwarded
 	)...)
