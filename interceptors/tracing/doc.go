@@ -20,11 +20,13 @@
 //
 // On a client every code but OK is an error and makes the span's status Error; on
 // a server UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and
-// DATA_LOSS are. The description is the message of the status that the other side
-// is told, in at most 1024 bytes; of an error without a status, of the causes of one
-// and of a panic nothing is recorded, nor of messages, metadata and identities. A
-// method that the server does not have is "_OTHER", and its spans are called "grpc",
-// so that strangers make no names.
+// DATA_LOSS are. The description is never more than the message of a status, in at
+// most 1024 bytes: of an error without one it is "unknown error", or the text of the
+// context error that it is or wraps, and so it is where [hauberk.ExposeErrors] has the
+// client told the error's own text. Of the causes of a status and of a panic nothing
+// is recorded, nor of messages, metadata and identities. A method that the server does
+// not have is "_OTHER", and its spans are called "grpc", so that strangers make no
+// names.
 //
 // Each verdict of a deciding link further in is an event, enforced or in shadow: see
 // [EventDecision].

@@ -3,9 +3,11 @@ package tracing_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -198,5 +200,42 @@ func TestDescription(t *testing.T) {
 		if got := s.only(t).Status().Description; got != test.want {
 			t.Errorf("%v: description %q, want %q", test.err, got, test.want)
 		}
+	}
+}
+
+// Where the client is told the text of an error without a status, the span still is
+// not: its description is no more than a status' message.
+func TestDescriptionExposed(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"no status", errors.New("dial 10.0.0.7: secret"), "unknown error"},
+		{"deadline", fmt.Errorf("dial 10.0.0.7: %w", context.DeadlineExceeded), "context deadline exceeded"},
+		{"cancelled", fmt.Errorf("dial 10.0.0.7: %w", context.Canceled), "context canceled"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+				s := record()
+				failing := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return test.err })
+				env := c.Start(t, hauberk.ExposeErrors(), tracing.New(tracing.Config{}, s.option()), failing)
+				told := env.Call(t.Context()).Err
+				if got := hauberk.StatusOf(told).Message(); got != test.err.Error() {
+					t.Errorf("the client was told %q, want %q", got, test.err)
+				}
+				env.Server.GracefulStop()
+				want := test.want
+				if c.Side == hauberk.ServerSide && hauberk.CodeOf(test.err) == codes.Canceled {
+					want = "" // no error of the server's
+				}
+				if got := s.only(t).Status().Description; got != want {
+					t.Errorf("description %q, want %q", got, want)
+				}
+				if got := attributes(s.only(t).Attributes()); strings.Contains(fmt.Sprint(got), "10.0.0.7") {
+					t.Errorf("attributes %v", got)
+				}
+			})
+		})
 	}
 }

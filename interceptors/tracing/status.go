@@ -52,9 +52,10 @@ type carrier interface {
 	GRPCStatus() *status.Status
 }
 
-// description returns what the other side is, or was, told of an error. The text
-// of an error without a status, and the causes of one with, may hold anything and
-// are for logs.
+// description returns the message of an error's status, and of an error without one
+// no more than its code says. The text of such an error, which hauberk.ExposeErrors
+// may tell the client, and the causes of one with a status may hold anything and are
+// for logs.
 func description(err error) string {
 	if c, ok := errors.AsType[carrier](err); ok {
 		if st := c.GRPCStatus(); st.Code() != codes.OK {

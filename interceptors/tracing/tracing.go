@@ -15,10 +15,12 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/buildversion"
 	"github.com/hauberk-rpc/hauberk/internal/engine/gcra"
 )
 
-// ScopeName is the name of the instrumentation scope of the spans.
+// ScopeName is the name of the instrumentation scope of the spans. Its version is that
+// of the Hauberk module that the program was built with.
 const ScopeName = "github.com/hauberk-rpc/hauberk/interceptors/tracing"
 
 // Tracing is the interceptor. Make it with [New]. It is safe for concurrent use by
@@ -50,7 +52,8 @@ func New(config Config, options ...Option) *Tracing {
 	if t.provider == nil {
 		t.provider = otel.GetTracerProvider()
 	}
-	t.tracer = t.provider.Tracer(ScopeName, trace.WithSchemaURL(semconv.SchemaURL))
+	t.tracer = t.provider.Tracer(ScopeName, trace.WithSchemaURL(semconv.SchemaURL),
+		trace.WithInstrumentationVersion(buildversion.Hauberk()))
 	limit, err := t.config.forcedLimit()
 	t.limit, t.err = limit, errors.Join(t.err, err)
 	t.fields = replaced(t.propagator)

@@ -17,6 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
+	"github.com/hauberk-rpc/hauberk/internal/buildversion"
 )
 
 func kindOf(side hauberk.Side) trace.SpanKind {
@@ -49,7 +50,8 @@ func TestSpan(t *testing.T) {
 			want["network.peer.address"] = "bufconn"
 		}
 		have(t, span.Attributes(), want)
-		if scope := span.InstrumentationScope(); scope.Name != tracing.ScopeName || scope.SchemaURL != semconv.SchemaURL {
+		if scope := span.InstrumentationScope(); scope.Name != tracing.ScopeName || scope.SchemaURL != semconv.SchemaURL ||
+			scope.Version == "" || scope.Version != buildversion.Hauberk() {
 			t.Errorf("scope %v", scope)
 		}
 	})

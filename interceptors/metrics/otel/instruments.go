@@ -2,17 +2,16 @@ package metricsotel
 
 import (
 	"errors"
-	"runtime/debug"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/hauberk-rpc/hauberk/internal/buildversion"
 )
 
 // ScopeName is the name of the instrumentation scope. Its version is that of the
 // Hauberk module that the program was built with.
-const ScopeName = module + "/interceptors/metrics/otel"
-
-const module = "github.com/hauberk-rpc/hauberk"
+const ScopeName = "github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
 
 // attemptInstruments are those of calls on a server and of attempts on a client,
 // which are the same but for their names.
@@ -40,7 +39,7 @@ type maker struct {
 }
 
 func newMaker(p metric.MeterProvider, on map[string]bool) *maker {
-	return &maker{meter: p.Meter(ScopeName, metric.WithInstrumentationVersion(version())), on: on}
+	return &maker{meter: p.Meter(ScopeName, metric.WithInstrumentationVersion(buildversion.Hauberk())), on: on}
 }
 
 func (m *maker) server() attemptInstruments {
@@ -101,21 +100,3 @@ func (m *maker) numbers(name string) metric.Int64Histogram {
 }
 
 func (m *maker) err() error { return errors.Join(m.errs...) }
-
-// version returns the version of the Hauberk module in this program, "(devel)"
-// where it was built from its own tree, and "" where that is not known.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	if info.Main.Path == module {
-		return info.Main.Version
-	}
-	for _, dep := range info.Deps {
-		if dep.Path == module {
-			return dep.Version
-		}
-	}
-	return ""
-}
