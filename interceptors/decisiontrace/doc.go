@@ -22,5 +22,6 @@
 // a public method, of an authenticating link in [hauberk.Shadow], of a token that
 // has expired meanwhile.
 //
-// The interceptor stands outermost, so that no decision is made after it has told.
+// The interceptor stands outermost, further out than package requestid, so that no
+// decision is made after it has told.
 package decisiontrace

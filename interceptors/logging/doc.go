@@ -42,14 +42,14 @@
 // retries, and attempts when it stands inside. Where sizes are measured, a server's
 // record is written when the response is, after the chain has returned.
 //
-// Request ids, users and attempts are state of other links; spans are in the
-// context:
+// Request ids, users and attempts are state of other links, and tracing.LogAttrs
+// appends the ids of the call's trace and span:
 //
 //	logging.New(logging.Config{},
 //		logging.State("request_id", requestid.Key),
 //		logging.State("user", authn.User),
 //		logging.State("attempt", retry.Attempt),
-//		logging.WithAttrs(spanIDs))
+//		logging.WithAttrs(tracing.LogAttrs))
 //
 // # Messages and payloads
 //

@@ -9,7 +9,7 @@
 // incoming call in whose handler the call is made, else a new one. It is sent
 // as the only value of its metadata key.
 //
-// The interceptor stands outermost: what stands inside finds the id in the
-// state. On a client it also stands outside retries, so that the attempts of a
-// call share its id.
+// The interceptor stands outermost, or right inside package decisiontrace where
+// that is in the chain: what stands inside finds the id in the state. On a client it
+// also stands outside retries, so that the attempts of a call share its id.
 package requestid

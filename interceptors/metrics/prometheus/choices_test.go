@@ -2,6 +2,7 @@ package metricsprom_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -85,6 +86,31 @@ func TestUnmeasured(t *testing.T) {
 	const want = `hauberk_client_unmeasured_calls_total{grpc_method="m",grpc_service="s",grpc_type="unary"} 1` + "\n"
 	if got := text(t, metricsOf(t, m)); !strings.Contains(got, want) {
 		t.Errorf("no %s in\n%s", want, got)
+	}
+}
+
+// The texts of HELP of what is measured by choice, on each side.
+func TestHelpOfBytes(t *testing.T) {
+	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
+		descs := make(chan *prometheus.Desc, 64)
+		metricsprom.New(metrics.New(metrics.Config{WireSizes: true})).Describe(descs)
+		close(descs)
+		var got strings.Builder
+		for d := range descs {
+			got.WriteString(d.String())
+		}
+		for name, help := range map[string]string{
+			"sent_bytes_total":                "Bytes of messages sent on the SIDE, before compression.",
+			"sent_compressed_bytes_total":     "Bytes of messages sent on the SIDE, as they went over the wire.",
+			"received_bytes_total":            "Bytes of messages received on the SIDE, before compression.",
+			"received_compressed_bytes_total": "Bytes of messages received on the SIDE, as they went over the wire.",
+			"unmeasured_calls_total":          "Calls that ended on the SIDE without a measurement of their bytes.",
+		} {
+			want := fmt.Sprintf("fqName: %q, help: %q", "hauberk_"+side.String()+"_"+name, strings.ReplaceAll(help, "SIDE", side.String()))
+			if !strings.Contains(got.String(), want) {
+				t.Errorf("no %s in %s", want, &got)
+			}
+		}
 	}
 }
 

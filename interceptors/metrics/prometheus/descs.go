@@ -18,24 +18,26 @@ type sideDescs struct {
 // describeSide describes the metrics of one side. labels are those of
 // metrics.WithLabel.
 func describeSide(side hauberk.Side, labels []string) sideDescs {
+	at := " on the " + side.String()
 	desc := func(name, help string, more ...string) *prometheus.Desc {
-		return prometheus.NewDesc(name, help+" on the "+side.String()+".", seriesLabels(labels, more...), nil)
+		return prometheus.NewDesc(name, help+".", seriesLabels(labels, more...), nil)
 	}
 	grpc, own := "grpc_"+side.String()+"_", "hauberk_"+side.String()+"_"
-	const before, after = " before compression", " as sent, compressed or not"
+	before, after := at+", before compression", at+", as they went over the wire"
+	without := at + " without a measurement of their bytes"
 	return sideDescs{
-		started:  desc(grpc+"started_total", "Calls started"),
-		handled:  desc(grpc+"handled_total", "Calls ended", "grpc_code"),
-		sent:     desc(grpc+"msg_sent_total", "Messages sent"),
-		received: desc(grpc+"msg_received_total", "Messages received"),
-		handling: desc(grpc+"handling_seconds", handlingHelp),
-		inFlight: desc(grpc+"in_flight", "Calls running"),
+		started:  desc(grpc+"started_total", "Calls started"+at),
+		handled:  desc(grpc+"handled_total", "Calls ended"+at, "grpc_code"),
+		sent:     desc(grpc+"msg_sent_total", "Messages sent"+at),
+		received: desc(grpc+"msg_received_total", "Messages received"+at),
+		handling: desc(grpc+"handling_seconds", handlingHelp+at),
+		inFlight: desc(grpc+"in_flight", "Calls running"+at),
 
 		sentBytes:          desc(own+"sent_bytes_total", "Bytes of messages sent"+before),
 		sentCompressed:     desc(own+"sent_compressed_bytes_total", "Bytes of messages sent"+after),
 		receivedBytes:      desc(own+"received_bytes_total", "Bytes of messages received"+before),
 		receivedCompressed: desc(own+"received_compressed_bytes_total", "Bytes of messages received"+after),
-		unmeasured:         desc(own+"unmeasured_calls_total", "Calls ended of which the bytes were not measured"),
+		unmeasured:         desc(own+"unmeasured_calls_total", "Calls that ended"+without),
 	}
 }
 
