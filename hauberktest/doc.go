@@ -10,4 +10,6 @@
 //			}
 //		})
 //	}
+//
+// What an interceptor costs is measured without a network, with [Direct].
 package hauberktest

@@ -1,0 +1,54 @@
+package hauberktest_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+)
+
+// What an interceptor allocates is the difference to a chain without it.
+func ExampleDirect() {
+	key := hauberk.NewKey[string]("tenant")
+	tenant := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		key.Set(call, "acme")
+		return next(ctx, call)
+	})
+	count := func(links ...hauberk.Interceptor) float64 {
+		call := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(links...)))
+		return testing.AllocsPerRun(100, func() { _ = call(context.Background()) })
+	}
+	fmt.Println(count(tenant) - count())
+	// Output: 1
+}
+
+// A client is made to fail without a server.
+func ExampleConn() {
+	down := hauberktest.Conn{Outcome: func(method string) error {
+		return status.Error(codes.Unavailable, method+" is down")
+	}}
+	call := hauberktest.Direct{Kind: hauberk.Bidi, Conn: down}.Client(hauberk.Must(hauberk.New()))
+	fmt.Println(call(context.Background()))
+	// Output: rpc error: code = Unavailable desc = /hauberk.test.v1.TestService/Bidi is down
+}
+
+// A header that an interceptor sets is read without a client.
+func ExampleTransportStream() {
+	greet := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		if err := call.SetHeader(metadata.Pairs("greeting", "hello")); err != nil {
+			return err
+		}
+		return next(ctx, call)
+	})
+	var wire hauberktest.TransportStream
+	ctx := grpc.NewContextWithServerTransportStream(context.Background(), &wire)
+	fmt.Println(hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(greet)))(ctx), wire.Header.Get("greeting"))
+	// Output: <nil> [hello]
+}
