@@ -2,16 +2,14 @@ package authn_test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 )
 
@@ -48,7 +46,7 @@ func BenchmarkServer(b *testing.B) {
 		{"malformed", "?", links(authn.New(known(id), authn.Config{}))},
 	} {
 		b.Run(row.name, func(b *testing.B) {
-			call, ctx := unaryCall(hauberk.Must(hauberk.New(row.links...))), incoming(row.token)
+			call, ctx := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(row.links...))), incoming(row.token)
 			want := call(ctx)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -72,7 +70,7 @@ func BenchmarkClient(b *testing.B) {
 		{"token, transport security", links(authn.NewClient(authn.StaticToken(jwtLike), authn.ClientConfig{RequireTransportSecurity: true}))},
 	} {
 		b.Run(row.name, func(b *testing.B) {
-			call := unsent(hauberk.Must(hauberk.New(row.links...)))
+			call := hauberktest.Direct{}.Client(hauberk.Must(hauberk.New(row.links...)))
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := call(b.Context()); err != nil {
@@ -88,8 +86,8 @@ func BenchmarkClient(b *testing.B) {
 func TestServerAllocations(t *testing.T) {
 	expires := time.Now().Add(time.Hour)
 	for _, id := range []*authn.Identity{{Subject: "alice"}, {Subject: "alice", Expires: expires}} {
-		with := allocations(incoming(jwtLike), t, unaryCall(hauberk.Must(hauberk.New(authn.New(known(id), authn.Config{})))))
-		without := allocations(incoming(jwtLike), t, unaryCall(hauberk.Must(hauberk.New())))
+		with := allocations(incoming(jwtLike), t, hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(authn.New(known(id), authn.Config{})))))
+		without := allocations(incoming(jwtLike), t, hauberktest.Direct{}.Server(hauberk.Must(hauberk.New())))
 		if got := with - without; got > 2 {
 			t.Errorf("%v allocations, budget 2", got)
 		}
@@ -98,8 +96,8 @@ func TestServerAllocations(t *testing.T) {
 
 func TestClientAllocations(t *testing.T) {
 	x := authn.NewClient(authn.StaticToken(jwtLike), authn.ClientConfig{})
-	with := allocations(t.Context(), t, unsent(hauberk.Must(hauberk.New(x))))
-	without := allocations(t.Context(), t, unsent(hauberk.Must(hauberk.New())))
+	with := allocations(t.Context(), t, hauberktest.Direct{}.Client(hauberk.Must(hauberk.New(x))))
+	without := allocations(t.Context(), t, hauberktest.Direct{}.Client(hauberk.Must(hauberk.New())))
 	if got := with - without; got > 7 {
 		t.Errorf("%v allocations, budget 7", got)
 	}
@@ -120,47 +118,4 @@ func links(x ...hauberk.Interceptor) []hauberk.Interceptor { return x }
 func incoming(token string) context.Context {
 	return metadata.NewIncomingContext(context.Background(), metadata.Pairs(
 		":authority", "localhost", "content-type", "application/grpc", "user-agent", "grpc-go", "authorization", "Bearer "+token))
-}
-
-// unaryCall returns a function that serves a unary call as grpc-go does.
-func unaryCall(chain *hauberk.Chain) func(ctx context.Context) error {
-	var registered registrar
-	testpb.RegisterTestServiceServer(chain.Registrar(&registered), service{})
-	handle := registered.desc.Methods[0].Handler
-	decode := func(any) error { return nil }
-	return func(ctx context.Context) error {
-		_, err := handle(service{}, ctx, decode, nil)
-		return err
-	}
-}
-
-type registrar struct{ desc *grpc.ServiceDesc }
-
-func (r *registrar) RegisterService(desc *grpc.ServiceDesc, _ any) { r.desc = desc }
-
-type service struct {
-	testpb.UnimplementedTestServiceServer
-}
-
-var response = &testpb.Response{}
-
-func (service) Unary(context.Context, *testpb.Request) (*testpb.Response, error) {
-	return response, nil
-}
-
-// unsent returns a function that makes a unary call to nowhere.
-func unsent(chain *hauberk.Chain) func(ctx context.Context) error {
-	conn := chain.ClientConn(nowhere{})
-	request, reply := &testpb.Request{}, &testpb.Response{}
-	return func(ctx context.Context) error {
-		return conn.Invoke(ctx, testpb.TestService_Unary_FullMethodName, request, reply)
-	}
-}
-
-type nowhere struct{}
-
-func (nowhere) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return nil }
-
-func (nowhere) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, errors.New("nowhere")
 }

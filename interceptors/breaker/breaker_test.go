@@ -288,13 +288,13 @@ func TestHalfOpenRace(t *testing.T) {
 	var running, most atomic.Int64
 	release := make(chan struct{})
 	conn := hauberk.Must(hauberk.New(breaker.New(breaker.Config{FailureThreshold: 1, HalfOpenMaxCalls: 2}, breaker.WithClock(clock.Now)))).
-		ClientConn(answering(func() error {
+		ClientConn(hauberktest.Conn{Outcome: func(string) error {
 			running.Add(1)
 			defer running.Add(-1)
 			raise(&most, running.Load())
 			<-release
 			return status.Error(codes.Unavailable, "still down")
-		}))
+		}})
 	invoke := func() {
 		_ = conn.Invoke(context.Background(), testpb.TestService_Unary_FullMethodName, &testpb.Request{}, reply)
 	}
@@ -332,15 +332,6 @@ func raise(m *atomic.Int64, n int64) {
 	}
 }
 
-// answering is a connection that answers with what a function returns.
-type answering func() error
-
-func (a answering) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return a() }
-
-func (answering) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, errors.New("unary calls only")
-}
-
 func TestOnChange(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	clock := hauberktest.NewClock()
@@ -349,12 +340,12 @@ func TestOnChange(t *testing.T) {
 		changes = append(changes, c.Circuit+" "+c.From.String()+">"+c.To.String())
 	}))
 	fail := true
-	conn := hauberk.Must(hauberk.New(b)).ClientConn(answering(func() error {
+	conn := hauberk.Must(hauberk.New(b)).ClientConn(hauberktest.Conn{Outcome: func(string) error {
 		if fail {
 			return status.Error(codes.Unavailable, "down")
 		}
 		return nil
-	}))
+	}})
 	invoke := func() { _ = conn.Invoke(context.Background(), "/s/m", &testpb.Request{}, reply) }
 	for range 3 {
 		invoke()
@@ -387,10 +378,10 @@ func TestShadow(t *testing.T) {
 	b := breaker.New(config)
 	shadow := hauberk.Shadow(b)
 	calls := 0
-	conn := hauberk.Must(hauberk.New(shadow)).ClientConn(answering(func() error {
+	conn := hauberk.Must(hauberk.New(shadow)).ClientConn(hauberktest.Conn{Outcome: func(string) error {
 		calls++
 		return status.Error(codes.Unavailable, "down")
-	}))
+	}})
 	for range 5 {
 		_ = conn.Invoke(context.Background(), "/s/m", &testpb.Request{}, reply)
 	}
@@ -423,7 +414,7 @@ func TestBadConfig(t *testing.T) {
 // TestAllocations: an admitted call costs no allocation.
 func TestAllocations(t *testing.T) {
 	measure := func(links ...hauberk.Interceptor) float64 {
-		conn := hauberk.Must(hauberk.New(links...)).ClientConn(answering(func() error { return nil }))
+		conn := hauberk.Must(hauberk.New(links...)).ClientConn(hauberktest.Conn{})
 		return testing.AllocsPerRun(1000, func() {
 			_ = conn.Invoke(context.Background(), testpb.TestService_Unary_FullMethodName, &testpb.Request{}, reply)
 		})

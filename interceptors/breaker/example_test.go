@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 )
@@ -16,7 +17,7 @@ import (
 // Two failures in a row open the circuit, and the third call is not made.
 func Example() {
 	b := breaker.New(breaker.Config{FailureThreshold: 2})
-	down := answering(func() error { return status.Error(codes.Unavailable, "down") })
+	down := hauberktest.Conn{Outcome: func(string) error { return status.Error(codes.Unavailable, "down") }}
 	client := testpb.NewTestServiceClient(hauberk.Must(hauberk.New(b)).ClientConn(down))
 	for range 3 {
 		_, err := client.Unary(context.Background(), &testpb.Request{})

@@ -6,10 +6,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/decisiontrace"
 )
 
@@ -30,7 +29,7 @@ func BenchmarkUnaryServer(b *testing.B) {
 		{"is told", ask, []hauberk.Interceptor{tells(), bearer()}},
 	} {
 		b.Run(row.name, func(b *testing.B) {
-			call, ctx := unaryCall(hauberk.Must(hauberk.New(row.links...))), incoming(row.send...)
+			call, ctx := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(row.links...))), incoming(row.send...)
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := call(ctx); err != nil {
@@ -45,7 +44,7 @@ func BenchmarkUnaryServer(b *testing.B) {
 // another at the metadata.
 func TestAllocations(t *testing.T) {
 	count := func(ctx context.Context, links ...hauberk.Interceptor) float64 {
-		call := unaryCall(hauberk.Must(hauberk.New(links...)))
+		call := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(links...)))
 		return testing.AllocsPerRun(1000, func() {
 			if err := call(ctx); err != nil {
 				t.Fatal(err)
@@ -72,43 +71,5 @@ func incoming(pairs ...string) context.Context {
 		md.Set(pairs[i], pairs[i+1])
 	}
 	ctx := metadata.NewIncomingContext(context.Background(), md)
-	return grpc.NewContextWithServerTransportStream(ctx, transportStream{new(metadata.MD)})
+	return grpc.NewContextWithServerTransportStream(ctx, new(hauberktest.TransportStream))
 }
-
-// unaryCall returns a function that serves a unary call as grpc-go does.
-func unaryCall(chain *hauberk.Chain) func(ctx context.Context) error {
-	var registered registrar
-	testpb.RegisterTestServiceServer(chain.Registrar(&registered), service{})
-	handle := registered.desc.Methods[0].Handler
-	decode := func(any) error { return nil }
-	return func(ctx context.Context) error {
-		_, err := handle(service{}, ctx, decode, nil)
-		return err
-	}
-}
-
-type registrar struct{ desc *grpc.ServiceDesc }
-
-func (r *registrar) RegisterService(desc *grpc.ServiceDesc, _ any) { r.desc = desc }
-
-type service struct {
-	testpb.UnimplementedTestServiceServer
-}
-
-var response = &testpb.Response{}
-
-func (service) Unary(context.Context, *testpb.Request) (*testpb.Response, error) {
-	return response, nil
-}
-
-// transportStream keeps a trailer as grpc-go's does.
-type transportStream struct{ trailer *metadata.MD }
-
-func (s transportStream) SetTrailer(md metadata.MD) error {
-	*s.trailer = metadata.Join(nil, md)
-	return nil
-}
-func (transportStream) SetHeader(metadata.MD) error         { return nil }
-func (transportStream) SendHeader(metadata.MD) error        { return nil }
-func (transportStream) Method() string                      { return "" }
-func (transportStream) WriteStatus(st *status.Status) error { return st.Err() }

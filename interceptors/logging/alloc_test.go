@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 )
 
@@ -22,7 +23,7 @@ import (
 // and attributes from the context.
 func TestAllocations(t *testing.T) {
 	count := func(ctx context.Context, h slog.Handler, config logging.Config, options ...logging.Option) float64 {
-		call := unaryCall(chainWith(h, config, options...), service{})
+		call := hauberktest.Direct{}.Server(chainWith(h, config, options...))
 		return testing.AllocsPerRun(1000, func() { _ = call(ctx) })
 	}
 	bounded, cancel := context.WithTimeout(callContext(), time.Hour)

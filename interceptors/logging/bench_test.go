@@ -7,12 +7,12 @@ import (
 	"net"
 	"testing"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 )
@@ -41,7 +41,8 @@ func BenchmarkUnaryServer(b *testing.B) {
 		{"JSON, payloads", nil, slog.NewJSONHandler(io.Discard, nil), logging.Config{Payloads: logging.Payloads{On: true}}},
 	} {
 		b.Run(row.name, func(b *testing.B) {
-			call, ctx := unaryCall(chainWith(row.handler, row.config), service{err: row.err}), callContext()
+			call := hauberktest.Direct{Service: service{err: row.err}}.Server(chainWith(row.handler, row.config))
+			ctx := callContext()
 			b.ReportAllocs()
 			for b.Loop() {
 				_ = call(ctx)
@@ -70,22 +71,6 @@ func callContext() context.Context {
 	return peer.NewContext(context.Background(), &peer.Peer{Addr: addr})
 }
 
-// unaryCall returns a function that serves a unary call as grpc-go does.
-func unaryCall(chain *hauberk.Chain, impl service) func(ctx context.Context) error {
-	var registered registrar
-	testpb.RegisterTestServiceServer(chain.Registrar(&registered), impl)
-	handle := registered.desc.Methods[0].Handler
-	decode := func(any) error { return nil }
-	return func(ctx context.Context) error {
-		_, err := handle(impl, ctx, decode, nil)
-		return err
-	}
-}
-
-type registrar struct{ desc *grpc.ServiceDesc }
-
-func (r *registrar) RegisterService(desc *grpc.ServiceDesc, _ any) { r.desc = desc }
-
 type service struct {
 	testpb.UnimplementedTestServiceServer
 
@@ -102,7 +87,7 @@ func (s service) Unary(context.Context, *testpb.Request) (*testpb.Response, erro
 // it, or drops it.
 func BenchmarkQueue(b *testing.B) {
 	x := logging.New(logging.Config{Queue: 1 << 12}, logging.WithLogger(slog.New(slog.NewJSONHandler(io.Discard, nil))))
-	call, ctx := unaryCall(hauberk.Must(hauberk.New(x)), service{}), callContext()
+	call, ctx := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(x))), callContext()
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = call(ctx)
@@ -116,7 +101,7 @@ func BenchmarkQueue(b *testing.B) {
 // BenchmarkRefused is a call that a link refused, whose decision is in the record.
 func BenchmarkRefused(b *testing.B) {
 	x := logging.New(logging.Config{}, logging.WithLogger(slog.New(slog.NewJSONHandler(io.Discard, nil))))
-	call, ctx := unaryCall(hauberk.Must(hauberk.New(x, decider{"authz", true})), service{}), callContext()
+	call, ctx := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(x, decider{"authz", true}))), callContext()
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = call(ctx)

@@ -18,13 +18,13 @@ func TestAllocations(t *testing.T) {
 	failing := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error { return failed }}
 	for _, backend := range []*hauberktest.Backend{{}, failing} {
 		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
-			bare := served(chainOf(t, passing), kind, backend, decoded)
-			counted := served(chainOf(t, metrics.New(metrics.Config{})), kind, backend, decoded)
+			bare := served(chainOf(t, passing), kind, backend)
+			counted := served(chainOf(t, metrics.New(metrics.Config{})), kind, backend)
 			checkAllocations(t, "server "+kind.String(), bare, counted)
 		}
-		c := conn{func(string) error { return nil }}
+		c := hauberktest.Conn{Outcome: func(string) error { return nil }}
 		if backend == failing {
-			c.outcome = func(string) error { return failed }
+			c.Outcome = func(string) error { return failed }
 		}
 		bare, counted := called(chainOf(t, passing), c), called(chainOf(t, metrics.New(metrics.Config{})), c)
 		method := hauberktest.FullMethod(hauberk.Unary)
@@ -39,8 +39,8 @@ func TestAllocationsOfLabels(t *testing.T) {
 		return metrics.New(metrics.Config{}, metrics.WithLabel("tenant", fixed), metrics.WithLabel("zone", fixed))
 	}
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
-		bare := served(chainOf(t, passing), kind, &hauberktest.Backend{}, decoded)
-		checkAllocations(t, kind.String(), bare, served(chainOf(t, labelled()), kind, &hauberktest.Backend{}, decoded))
+		bare := served(chainOf(t, passing), kind, &hauberktest.Backend{})
+		checkAllocations(t, kind.String(), bare, served(chainOf(t, labelled()), kind, &hauberktest.Backend{}))
 	}
 }
 

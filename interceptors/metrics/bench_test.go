@@ -42,7 +42,7 @@ func BenchmarkServer(b *testing.B) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
 		for _, c := range compared(b) {
 			b.Run(kind.String()+"/"+c.name, func(b *testing.B) {
-				serve := served(c.chain, kind, &hauberktest.Backend{}, decoded)
+				serve := served(c.chain, kind, &hauberktest.Backend{})
 				b.ReportAllocs()
 				for b.Loop() {
 					if err := serve(); err != nil {
@@ -60,7 +60,7 @@ func BenchmarkServerFailing(b *testing.B) {
 	backend := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error { return failed }}
 	for _, c := range compared(b) {
 		b.Run(c.name, func(b *testing.B) {
-			serve := served(c.chain, hauberk.Unary, backend, decoded)
+			serve := served(c.chain, hauberk.Unary, backend)
 			b.ReportAllocs()
 			for b.Loop() {
 				_ = serve()
@@ -74,7 +74,7 @@ func BenchmarkServerFailing(b *testing.B) {
 func BenchmarkServerParallel(b *testing.B) {
 	for _, c := range compared(b) {
 		b.Run(c.name, func(b *testing.B) {
-			serve := served(c.chain, hauberk.Unary, &hauberktest.Backend{}, decoded)
+			serve := served(c.chain, hauberk.Unary, &hauberktest.Backend{})
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					_ = serve()
@@ -88,7 +88,7 @@ func BenchmarkServerParallel(b *testing.B) {
 func BenchmarkClient(b *testing.B) {
 	for _, c := range compared(b) {
 		b.Run(c.name, func(b *testing.B) {
-			call, method := called(c.chain, conn{}), hauberktest.FullMethod(hauberk.Unary)
+			call, method := called(c.chain, hauberktest.Conn{}), hauberktest.FullMethod(hauberk.Unary)
 			b.ReportAllocs()
 			for b.Loop() {
 				_ = call(method)
@@ -100,7 +100,7 @@ func BenchmarkClient(b *testing.B) {
 // BenchmarkSnapshot reads what 100 methods have counted.
 func BenchmarkSnapshot(b *testing.B) {
 	m := metrics.New(metrics.Config{})
-	call := called(chainOf(b, m), conn{})
+	call := called(chainOf(b, m), hauberktest.Conn{})
 	for i := range 100 {
 		_ = call("/shop.v1.Cart/Get" + string(rune('A'+i)))
 	}

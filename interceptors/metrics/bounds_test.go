@@ -26,7 +26,7 @@ func unknownMethods(chain *hauberk.Chain) func(method string) error {
 	unimplemented := func(any, grpc.ServerStream) error { return status.Error(codes.Unimplemented, "unknown") }
 	return func(method string) error {
 		info := &grpc.StreamServerInfo{FullMethod: method, IsClientStream: true, IsServerStream: true}
-		return serve(nil, &serverStream{}, info, unimplemented)
+		return serve(nil, &hauberktest.ServerStream{}, info, unimplemented)
 	}
 }
 
@@ -61,7 +61,7 @@ func TestUnknownMethodOnTheWire(t *testing.T) {
 func TestClientMethodsAreBounded(t *testing.T) {
 	const limit = 50
 	m := metrics.New(metrics.Config{MaxMethods: limit})
-	call := called(chainOf(t, m), conn{})
+	call := called(chainOf(t, m), hauberktest.Conn{})
 	for i := range flood {
 		_ = call(fmt.Sprintf("/any.Service%d/Method", i))
 	}
@@ -81,7 +81,7 @@ func TestClientMethodsAreBounded(t *testing.T) {
 func TestNamesThatAreOther(t *testing.T) {
 	long := "/s/" + strings.Repeat("m", 254)
 	m := metrics.New(metrics.Config{})
-	call := called(chainOf(t, m), conn{})
+	call := called(chainOf(t, m), hauberktest.Conn{})
 	for _, method := range []string{long, "/s/\xff", "/\xfe/m", long[:256]} {
 		_ = call(method)
 	}
@@ -105,8 +105,8 @@ func TestReasonsAreBounded(t *testing.T) {
 		call.Decide(hauberk.Decision{Link: link, Verdict: hauberk.Refused, Reason: reason})
 		call.Decide(hauberk.Decision{Link: link, Verdict: hauberk.Refused, Reason: reason, Shadow: true})
 		return hauberk.Reject(codes.Aborted, reason, "no")
-	})), conn{})
-	remote := called(chainOf(t, m), conn{func(string) error {
+	})), hauberktest.Conn{})
+	remote := called(chainOf(t, m), hauberktest.Conn{Outcome: func(string) error {
 		st, err := status.New(codes.Aborted, "no").WithDetails(&errdetails.ErrorInfo{Reason: fmt.Sprintf("REASON_%d", i)})
 		if err != nil {
 			t.Fatal(err)
@@ -140,7 +140,7 @@ func TestReasonsAreBounded(t *testing.T) {
 func TestReasonsThatAreOther(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	for _, reason := range []string{strings.Repeat("R", 64), "\xff", strings.Repeat("R", 63)} {
-		_ = called(chainOf(t, m, refuse(codes.Aborted, reason)), conn{})("/s/m")
+		_ = called(chainOf(t, m, refuse(codes.Aborted, reason)), hauberktest.Conn{})("/s/m")
 	}
 	s := m.Snapshot().Client.Refusals
 	if s[metrics.Other] != 1 || s["\ufffd"] != 1 || s[strings.Repeat("R", 63)] != 1 || len(s) != 3 {
@@ -152,7 +152,7 @@ func TestReasonsThatAreOther(t *testing.T) {
 func TestRemoteReasonsThatAreOther(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	reason := ""
-	call := called(chainOf(t, m), conn{func(string) error {
+	call := called(chainOf(t, m), hauberktest.Conn{Outcome: func(string) error {
 		st, err := status.New(codes.Aborted, "no").WithDetails(&errdetails.ErrorInfo{Reason: reason})
 		if err != nil {
 			t.Fatal(err)
@@ -221,7 +221,7 @@ func TestRedirectedCalls(t *testing.T) {
 		}
 		return next(ctx, call)
 	})
-	call := called(chainOf(t, redirect, m), conn{})
+	call := called(chainOf(t, redirect, m), hauberktest.Conn{})
 	for range 1000 {
 		if err := call("/shop.v1.Cart/Get"); err != nil {
 			t.Fatal(err)

@@ -40,7 +40,7 @@ func (b *bomb) Intercept(_ context.Context, call *hauberk.Call, _ hauberk.Next) 
 // those that are not are one.
 func (b *bomb) callers(t *testing.T, m *metrics.Metrics) map[hauberk.Side]func() {
 	chain := chainOf(t, m, b)
-	through := chain.ClientConn(conn{})
+	through := chain.ClientConn(hauberktest.Conn{})
 	serve := chain.StreamServerInterceptor()
 	return map[hauberk.Side]func(){
 		hauberk.ClientSide: func() {
@@ -57,7 +57,7 @@ func (b *bomb) callers(t *testing.T, m *metrics.Metrics) map[hauberk.Side]func()
 }
 
 type bombStream struct {
-	serverStream
+	hauberktest.ServerStream
 
 	md metadata.MD
 }

@@ -57,7 +57,7 @@ func TestCodes(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			m := metrics.New(metrics.Config{})
-			if err := called(chainOf(t, m, returning(test.err)), conn{})("/s/m"); err == nil {
+			if err := called(chainOf(t, m, returning(test.err)), hauberktest.Conn{})("/s/m"); err == nil {
 				t.Error("the call was OK")
 			}
 			s := m.Snapshot().Client.Methods["/s/m"]

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
 
 // Streams open and close in any order; those that run are in the list, once, and
@@ -17,7 +18,7 @@ func TestRunningStreams(t *testing.T) {
 		calls = append(calls, call)
 		return nil
 	})
-	conn := hauberk.Must(hauberk.New(collect)).ClientConn(idleConn{})
+	conn := hauberk.Must(hauberk.New(collect)).ClientConn(hauberktest.Conn{})
 	random := rand.New(rand.NewPCG(1, 2))
 	c := &New(Config{}).sides[0].methods.newMethod(label{}).counters
 	var open []*stream

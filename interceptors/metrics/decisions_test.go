@@ -105,7 +105,7 @@ func TestDecisionsAreBounded(t *testing.T) {
 		i++
 		call.Decide(hauberk.Decision{Link: fmt.Sprintf("link%d", i), Verdict: hauberk.Verdict(i % 2), Shadow: i%3 == 0})
 		return next(ctx, call)
-	})), conn{})
+	})), hauberktest.Conn{})
 	for range calls {
 		_ = call("/s/m")
 	}

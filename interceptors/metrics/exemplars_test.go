@@ -84,7 +84,7 @@ func TestExemplarsThatAreNone(t *testing.T) {
 	}
 	next := good
 	m := metrics.New(metrics.Config{}, metrics.WithExemplars(func(context.Context, *hauberk.Call) map[string]string { return next }))
-	call := called(chainOf(t, m), conn{})
+	call := called(chainOf(t, m), hauberktest.Conn{})
 	_ = call("/s/m")
 	for _, next = range bad {
 		_ = call("/s/m")
@@ -93,7 +93,7 @@ func TestExemplarsThatAreNone(t *testing.T) {
 	if e := s.Exemplars.Handled[codes.OK]; e == nil || !maps.Equal(e.Labels, good) || s.Started != uint64(1+len(bad)) {
 		t.Errorf("%+v", s)
 	}
-	if e := metrics.New(metrics.Config{}); called(chainOf(t, e), conn{})("/s/m") != nil || e.Series()[0].Exemplars != nil {
+	if e := metrics.New(metrics.Config{}); called(chainOf(t, e), hauberktest.Conn{})("/s/m") != nil || e.Series()[0].Exemplars != nil {
 		t.Error("exemplars nobody asked for")
 	}
 }
@@ -101,7 +101,7 @@ func TestExemplarsThatAreNone(t *testing.T) {
 // What is asked for an exemplar may panic; the call has been counted by then.
 func TestExemplarPanics(t *testing.T) {
 	m := metrics.New(metrics.Config{}, metrics.WithExemplars(func(context.Context, *hauberk.Call) map[string]string { panic("ouch") }))
-	call := called(chainOf(t, m), conn{})
+	call := called(chainOf(t, m), hauberktest.Conn{})
 	if p := apart(func() { _ = call("/s/m") }); p != "ouch" {
 		t.Errorf("panicked with %v", p)
 	}

@@ -2,13 +2,9 @@ package metrics_test
 
 import (
 	"context"
-	"io"
 	"testing"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -16,74 +12,20 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// registry catches the service that a chain registers, so that its handlers can
-// be run without a network.
-type registry struct {
-	desc *grpc.ServiceDesc
-	impl any
-}
-
-func (r *registry) RegisterService(desc *grpc.ServiceDesc, impl any) { r.desc, r.impl = desc, impl }
-
 // served returns a function that serves one call of a kind behind a chain, on the
-// goroutine that calls it. dec decodes the request of a unary call.
-func served(chain *hauberk.Chain, kind hauberk.Kind, backend *hauberktest.Backend, dec func(any) error) func() error {
-	var r registry
-	testpb.RegisterTestServiceServer(chain.Registrar(&r), backend)
-	if kind == hauberk.Unary {
-		handler, ctx := r.desc.Methods[0].Handler, context.Background()
-		return func() error {
-			_, err := handler(r.impl, ctx, dec, nil)
-			return err
-		}
-	}
-	for _, s := range r.desc.Streams {
-		if hauberk.KindOf(s.ClientStreams, s.ServerStreams) == kind {
-			return func() error { return s.Handler(r.impl, &serverStream{requests: 1}) }
-		}
-	}
-	panic("no method of kind " + kind.String())
+// goroutine that calls it.
+func served(chain *hauberk.Chain, kind hauberk.Kind, backend *hauberktest.Backend) func() error {
+	return servedDecoding(chain, kind, backend, nil)
 }
 
-func decoded(any) error { return nil }
-
-// serverStream is the stream of a client that sends some requests.
-type serverStream struct {
-	grpc.ServerStream
-
-	requests int
-}
-
-func (s *serverStream) Context() context.Context     { return context.Background() }
-func (s *serverStream) SetHeader(metadata.MD) error  { return nil }
-func (s *serverStream) SendHeader(metadata.MD) error { return nil }
-func (s *serverStream) SetTrailer(metadata.MD)       {}
-func (s *serverStream) SendMsg(any) error            { return nil }
-
-func (s *serverStream) RecvMsg(any) error {
-	if s.requests == 0 {
-		return io.EOF
-	}
-	s.requests--
-	return nil
-}
-
-// conn is a connection whose unary calls end at once.
-type conn struct{ outcome func(method string) error }
-
-func (c conn) Invoke(_ context.Context, method string, _, _ any, _ ...grpc.CallOption) error {
-	if c.outcome == nil {
-		return nil
-	}
-	return c.outcome(method)
-}
-
-func (conn) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, status.Error(codes.Unimplemented, "conn is for unary calls")
+// servedDecoding is served with a decoder of the request.
+func servedDecoding(chain *hauberk.Chain, kind hauberk.Kind, backend *hauberktest.Backend, dec func(any) error) func() error {
+	serve, ctx := hauberktest.Direct{Kind: kind, Service: backend, Decode: dec}.Server(chain), context.Background()
+	return func() error { return serve(ctx) }
 }
 
 // called returns a function that makes one unary call through a chain.
-func called(chain *hauberk.Chain, c conn) func(method string) error {
+func called(chain *hauberk.Chain, c hauberktest.Conn) func(method string) error {
 	through := chain.ClientConn(c)
 	ctx, req, resp := context.Background(), new(testpb.Request), new(testpb.Response)
 	return func(method string) error { return through.Invoke(ctx, method, req, resp) }

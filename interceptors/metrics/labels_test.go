@@ -108,7 +108,7 @@ func TestLabelsAreThoseOfTheStart(t *testing.T) {
 // A call of which a value cannot be told is not left in flight.
 func TestLabelThatPanics(t *testing.T) {
 	m := metrics.New(metrics.Config{}, metrics.WithLabel("user", func(context.Context, *hauberk.Call) string { panic("ouch") }))
-	if p := apart(func() { _ = called(chainOf(t, m), conn{})("/s/m") }); p != "ouch" {
+	if p := apart(func() { _ = called(chainOf(t, m), hauberktest.Conn{})("/s/m") }); p != "ouch" {
 		t.Errorf("panicked with %v", p)
 	}
 	if all := m.Series(); len(all) != 0 {
@@ -124,7 +124,7 @@ func TestLabelSetsAreBounded(t *testing.T) {
 	m := metrics.New(metrics.Config{MaxLabelSets: limit},
 		metrics.WithLabel("a", func(context.Context, *hauberk.Call) string { return value }),
 		metrics.WithLabel("b", func(context.Context, *hauberk.Call) string { return "fixed" }))
-	call := called(chainOf(t, m), conn{})
+	call := called(chainOf(t, m), hauberktest.Conn{})
 	for i := range 1000 {
 		value = fmt.Sprint(i)
 		_ = call("/s/first")
@@ -156,7 +156,7 @@ func TestLabelValuesThatAreOther(t *testing.T) {
 	values := []string{strings.Repeat("v", 129), "\xff", "a\xffb", strings.Repeat("v", 128), "a\nb"}
 	i := 0
 	m := metrics.New(metrics.Config{}, metrics.WithLabel("v", func(context.Context, *hauberk.Call) string { return values[i] }))
-	call := called(chainOf(t, m), conn{})
+	call := called(chainOf(t, m), hauberktest.Conn{})
 	for i = range values {
 		_ = call("/s/m")
 	}
@@ -191,7 +191,7 @@ func TestSumOfLabelsStops(t *testing.T) {
 	clock := hauberktest.NewClock()
 	const long = 200 * 365 * 24 * time.Hour
 	m := metrics.New(metrics.Config{}, metrics.WithClock(clock.Now), byMetadata("tenant"))
-	call := called(chainOf(t, m, taking(clock, long, -long, long)), conn{})
+	call := called(chainOf(t, m, taking(clock, long, -long, long)), hauberktest.Conn{})
 	for range 3 {
 		_ = call("/s/m")
 	}
@@ -203,7 +203,7 @@ func TestSumOfLabelsStops(t *testing.T) {
 func TestLabelsConcurrently(t *testing.T) {
 	const workers, calls = 4, 500
 	m := metrics.New(metrics.Config{MaxLabelSets: 8}, byMetadata("tenant"))
-	through := chainOf(t, m).ClientConn(conn{})
+	through := chainOf(t, m).ClientConn(hauberktest.Conn{})
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {

@@ -54,18 +54,18 @@ func TestReceivedByFailedUnaryCalls(t *testing.T) {
 		dec            func(any) error
 		without, exact uint64
 	}{
-		{"handler failed", failing, passing, decoded, 1, 1},
-		{"refused", echoing, refuse(codes.Aborted, "NO"), decoded, 0, 0},
-		{"refused once read", echoing, reading, decoded, 1, 1},
-		{"turned away with an ordinary error", echoing, returning(plain), decoded, 1, 0},
+		{"handler failed", failing, passing, nil, 1, 1},
+		{"refused", echoing, refuse(codes.Aborted, "NO"), nil, 0, 0},
+		{"refused once read", echoing, reading, nil, 1, 1},
+		{"turned away with an ordinary error", echoing, returning(plain), nil, 1, 0},
 		{"not decoded", echoing, passing, func(any) error { return plain }, 1, 0},
-		{"handler rejected", rejecting, passing, decoded, 0, 1},
+		{"handler rejected", rejecting, passing, nil, 0, 1},
 	}
 	for _, test := range tests {
 		for exact, want := range map[bool]uint64{false: test.without, true: test.exact} {
 			t.Run(fmt.Sprintf("%s/exact=%v", test.name, exact), func(t *testing.T) {
 				m := metrics.New(metrics.Config{ExactMessages: exact})
-				serve := served(chainOf(t, m, test.link), hauberk.Unary, test.backend, test.dec)
+				serve := servedDecoding(chainOf(t, m, test.link), hauberk.Unary, test.backend, test.dec)
 				if err := serve(); err == nil {
 					t.Fatal("the call was OK")
 				}

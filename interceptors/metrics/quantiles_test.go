@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
@@ -30,7 +31,7 @@ func TestQuantiles(t *testing.T) {
 				samples[i] = time.Duration(float64(median) * math.Exp(sigma*random.NormFloat64()))
 				now = now.Add(samples[i])
 				return nil
-			})), conn{})
+			})), hauberktest.Conn{})
 			for ; i < calls; i++ {
 				_ = call("/s/m")
 			}

@@ -86,7 +86,7 @@ func TestRecordersAreBounded(t *testing.T) {
 	if len(all) != 1 {
 		t.Errorf("%v", maps.Keys(all))
 	}
-	call := called(chainOf(t, m), conn{func(string) error { return status.Error(5, "no") }})
+	call := called(chainOf(t, m), hauberktest.Conn{Outcome: func(string) error { return status.Error(5, "no") }})
 	for i := range 100 {
 		_ = call(fmt.Sprintf("/s/m%d", i))
 	}

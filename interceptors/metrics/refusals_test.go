@@ -71,7 +71,7 @@ func TestRefusedByHandler(t *testing.T) {
 	}}
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 		m := metrics.New(metrics.Config{})
-		_ = served(chainOf(t, m), kind, reject, decoded)()
+		_ = served(chainOf(t, m), kind, reject)()
 		want := []metrics.Refusal{{hauberk.ServerSide, metrics.Enforced, metrics.Unknown, "SOLD_OUT", 1}}
 		if got := m.Refusals(); !slices.Equal(got, want) {
 			t.Errorf("%s: refusals %+v, want %+v", kind, got, want)

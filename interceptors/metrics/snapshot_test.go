@@ -74,7 +74,7 @@ func TestBuckets(t *testing.T) {
 	m := metrics.New(metrics.Config{Buckets: bounds}, metrics.WithClock(clock.Now))
 	bounds[0] = 0 // the configuration was copied
 	durations := []time.Duration{-time.Hour, 0, 2 * ms, 2*ms + 1, 4 * ms, 4*ms + 1, time.Hour}
-	call := called(chainOf(t, m, taking(clock, durations...)), conn{})
+	call := called(chainOf(t, m, taking(clock, durations...)), hauberktest.Conn{})
 	for range durations {
 		_ = call("/s/m")
 	}
@@ -91,14 +91,21 @@ func TestBuckets(t *testing.T) {
 	}
 }
 
+// unaryOnly is a connection whose streams fail to open.
+type unaryOnly struct{ hauberktest.Conn }
+
+func (unaryOnly) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, status.Error(codes.Unimplemented, "unary calls only")
+}
+
 // One name may be called as several kinds: a proxy does not know them.
 func TestKindsOfOneName(t *testing.T) {
 	clock := hauberktest.NewClock()
 	m := metrics.New(metrics.Config{}, metrics.WithClock(clock.Now))
 	durations := []time.Duration{time.Second, 3 * time.Second}
 	chain := chainOf(t, m, taking(clock, durations...))
-	_ = called(chain, conn{})("/s/m")
-	through := chain.ClientConn(conn{})
+	_ = called(chain, hauberktest.Conn{})("/s/m")
+	through := chain.ClientConn(unaryOnly{})
 	if _, err := through.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true}, "/s/m"); status.Code(err) != codes.Unimplemented {
 		t.Fatal(err)
 	}
@@ -116,7 +123,7 @@ func TestSnapshotAsJSON(t *testing.T) {
 	clock := hauberktest.NewClock()
 	m := metrics.New(metrics.Config{}, metrics.WithClock(clock.Now))
 	outcomes := []error{nil, status.Error(codes.NotFound, "no"), status.Error(codes.NotFound, "no"), nil}
-	c := conn{func(string) error {
+	c := hauberktest.Conn{Outcome: func(string) error {
 		err := outcomes[0]
 		outcomes = outcomes[1:]
 		return err

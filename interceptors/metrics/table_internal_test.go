@@ -6,15 +6,9 @@ import (
 	"testing"
 	"unsafe"
 
-	"google.golang.org/grpc"
-
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
-
-// idleConn is a connection whose unary calls are OK at once.
-type idleConn struct{ grpc.ClientConnInterface }
-
-func (idleConn) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return nil }
 
 // Methods come and go; the table does not keep more than a few of each.
 func TestMethodsAreNotKept(t *testing.T) {
@@ -25,7 +19,7 @@ func TestMethodsAreNotKept(t *testing.T) {
 		}
 		return next(ctx, call)
 	})
-	conn := hauberk.Must(hauberk.New(redirect, m)).ClientConn(idleConn{})
+	conn := hauberk.Must(hauberk.New(redirect, m)).ClientConn(hauberktest.Conn{})
 	for i := range 2000 {
 		if err := conn.Invoke(t.Context(), fmt.Sprintf("/s/m%d", i%20), t, t); err != nil {
 			t.Fatal(err)

@@ -47,7 +47,7 @@ func TestUnwindingOnServer(t *testing.T) {
 		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 			for variant, m := range variants() {
 				t.Run(name+"/"+kind.String()+"/"+variant, func(t *testing.T) {
-					serve := served(chainOf(t, m, link), kind, &hauberktest.Backend{}, decoded)
+					serve := served(chainOf(t, m, link), kind, &hauberktest.Backend{})
 					panicked := apart(func() { _ = serve() })
 					checkPassed(t, name, panicked)
 					c := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}

@@ -5,7 +5,6 @@ import (
 	"net"
 	"testing"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
@@ -14,43 +13,20 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// registry catches the service that a chain registers, so that its handlers can
-// be run without a network.
-type registry struct {
-	desc *grpc.ServiceDesc
-	impl any
-}
-
-func (r *registry) RegisterService(desc *grpc.ServiceDesc, impl any) { r.desc, r.impl = desc, impl }
-
 // server returns a function that serves one unary call behind a chain of links, on
 // the goroutine that calls it.
 func server(t testing.TB, links ...hauberk.Interceptor) func(ctx context.Context) error {
 	t.Helper()
-	var r registry
-	testpb.RegisterTestServiceServer(chainOf(t, links...).Registrar(&r), &hauberktest.Backend{Handle: answer})
-	handler, decode := r.desc.Methods[0].Handler, func(any) error { return nil }
-	return func(ctx context.Context) error {
-		_, err := handler(r.impl, ctx, decode, nil)
-		return err
-	}
+	return hauberktest.Direct{}.Server(chainOf(t, links...))
 }
-
-var response = &testpb.Response{}
-
-func answer(_ context.Context, s hauberktest.Stream) error { return s.Send(response) }
 
 // client returns a function that makes one unary call through a chain of links, to
 // a connection that answers at once.
 func client(t testing.TB, links ...hauberk.Interceptor) func(ctx context.Context, method string) error {
 	t.Helper()
-	through, req, resp := chainOf(t, links...).ClientConn(conn{}), &testpb.Request{}, &testpb.Response{}
+	through, req, resp := chainOf(t, links...).ClientConn(hauberktest.Conn{}), &testpb.Request{}, &testpb.Response{}
 	return func(ctx context.Context, method string) error { return through.Invoke(ctx, method, req, resp) }
 }
-
-type conn struct{ grpc.ClientConnInterface }
-
-func (conn) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return nil }
 
 func chainOf(t testing.TB, links ...hauberk.Interceptor) *hauberk.Chain {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 )
@@ -15,7 +16,7 @@ func BenchmarkWithoutFailure(b *testing.B) {
 	idle := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error { return next(ctx, call) })
 	for name, link := range map[string]hauberk.Interceptor{"idle": idle, "retry": retry.New(retry.Config{})} {
 		b.Run(name, func(b *testing.B) {
-			conn := hauberk.Must(hauberk.New(link)).ClientConn(answering{})
+			conn := hauberk.Must(hauberk.New(link)).ClientConn(hauberktest.Conn{})
 			req, resp := &testpb.Request{}, &testpb.Response{}
 			b.ReportAllocs()
 			for b.Loop() {

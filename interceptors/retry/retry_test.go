@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -318,7 +317,7 @@ func TestBadConfig(t *testing.T) {
 // TestAllocations: a call that needs no retry costs no allocation.
 func TestAllocations(t *testing.T) {
 	measure := func(links ...hauberk.Interceptor) float64 {
-		conn := hauberk.Must(hauberk.New(links...)).ClientConn(answering{})
+		conn := hauberk.Must(hauberk.New(links...)).ClientConn(hauberktest.Conn{})
 		return testing.AllocsPerRun(1000, func() {
 			_ = conn.Invoke(context.Background(), testpb.TestService_Unary_FullMethodName, &testpb.Request{}, reply)
 		})
@@ -327,11 +326,6 @@ func TestAllocations(t *testing.T) {
 		t.Errorf("%v allocations, %v without", with, bare)
 	}
 }
-
-// answering is a connection that answers at once.
-type answering struct{ grpc.ClientConnInterface }
-
-func (answering) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return nil }
 
 // reply is what every call that is answered here has for its response.
 var reply = &testpb.Response{}

@@ -1,16 +1,14 @@
 package transform_test
 
 import (
-	"context"
-	"errors"
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/transform"
 )
@@ -29,7 +27,7 @@ func BenchmarkClient(b *testing.B) {
 		"request edited":  transform.New(transform.Config{}, transform.EditRequests(func(*testpb.Request) error { return nil })),
 	} {
 		b.Run(name, func(b *testing.B) {
-			call := unsent(hauberk.Must(hauberk.New(x)))
+			call := hauberktest.Direct{}.Client(hauberk.Must(hauberk.New(x)))
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := call(b.Context()); err != nil {
@@ -39,7 +37,7 @@ func BenchmarkClient(b *testing.B) {
 		})
 	}
 	b.Run("empty chain", func(b *testing.B) {
-		call := unsent(hauberk.Must(hauberk.New()))
+		call := hauberktest.Direct{}.Client(hauberk.Must(hauberk.New()))
 		b.ReportAllocs()
 		for b.Loop() {
 			if err := call(b.Context()); err != nil {
@@ -62,28 +60,11 @@ func TestIdleAllocations(t *testing.T) {
 
 func allocations(t *testing.T, links ...hauberk.Interceptor) float64 {
 	t.Helper()
-	call := unsent(hauberk.Must(hauberk.New(links...)))
+	call := hauberktest.Direct{}.Client(hauberk.Must(hauberk.New(links...)))
 	ctx := t.Context()
 	return testing.AllocsPerRun(1000, func() {
 		if err := call(ctx); err != nil {
 			t.Fatal(err)
 		}
 	})
-}
-
-// unsent returns a function that makes a unary call to nowhere.
-func unsent(chain *hauberk.Chain) func(ctx context.Context) error {
-	conn := chain.ClientConn(nowhere{})
-	request, reply := &testpb.Request{}, &testpb.Response{}
-	return func(ctx context.Context) error {
-		return conn.Invoke(ctx, testpb.TestService_Unary_FullMethodName, request, reply)
-	}
-}
-
-type nowhere struct{}
-
-func (nowhere) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return nil }
-
-func (nowhere) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, errors.New("nowhere")
 }

@@ -40,7 +40,7 @@ func TestAllocations(t *testing.T) {
 				checkAllocations(t, test.name+" server "+kind.String(), 0, served(bare, kind, backend), served(counted, kind, backend))
 			}
 		}
-		for _, c := range []conn{{}, {func(string) error { return failed }}} {
+		for _, c := range []hauberktest.Conn{{}, {Outcome: func(string) error { return failed }}} {
 			bare, counted := chainOf(t, passing), chainOf(t, test.links...)
 			for _, opts := range [][]grpc.CallOption{nil, {grpc.StaticMethod()}} {
 				without, with := called(bare, c, opts...), called(counted, c, opts...)

@@ -98,7 +98,7 @@ func TestHedges(t *testing.T) {
 		all.Add(1)
 		return next(ctx, call)
 	})
-	if err := called(chainOf(t, m.Calls(), hedges, m.Attempts(), attempt), conn{})("/s/m"); err == nil {
+	if err := called(chainOf(t, m.Calls(), hedges, m.Attempts(), attempt), hauberktest.Conn{})("/s/m"); err == nil {
 		t.Error("the call was answered")
 	}
 	const method = "method=other target=other"
@@ -128,7 +128,7 @@ func TestRetryInstruments(t *testing.T) {
 		return failed
 	})
 	chain := chainOf(t, m.Calls(), retryAfter(2, func() { meet.Add(2) }), hedge, m.Attempts(), attempt)
-	_ = called(chain, conn{})("/s/m")
+	_ = called(chain, hauberktest.Conn{})("/s/m")
 	all := provider.collect(t)
 	numbers, latency := []float64{1, 2, 3, 4, 5}, all[metricsotel.ClientAttemptDuration].bounds
 	for _, want := range []instrument{

@@ -51,7 +51,7 @@ func BenchmarkClient(b *testing.B) {
 		{"otel in two parts", []hauberk.Interceptor{m.Calls(), m.Attempts()}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			call := called(chainOf(b, c.links...), conn{}, grpc.StaticMethod())
+			call := called(chainOf(b, c.links...), hauberktest.Conn{}, grpc.StaticMethod())
 			b.ReportAllocs()
 			for b.Loop() {
 				_ = call("/shop.v1.Cart/Get")

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
 	metricsotel "github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
 )
 
@@ -24,7 +25,7 @@ func unknownMethods(chain *hauberk.Chain) func(method string) error {
 	unimplemented := func(any, grpc.ServerStream) error { return status.Error(codes.Unimplemented, "unknown") }
 	return func(method string) error {
 		info := &grpc.StreamServerInfo{FullMethod: method, IsClientStream: true, IsServerStream: true}
-		return serve(nil, &serverStream{}, info, unimplemented)
+		return serve(nil, &hauberktest.ServerStream{}, info, unimplemented)
 	}
 }
 
@@ -71,7 +72,7 @@ func TestMethodsOfClientsAreBounded(t *testing.T) {
 	}{{"static", []grpc.CallOption{grpc.StaticMethod()}, limit + 1}, {"generic", nil, 1}} {
 		provider := newRecorder(t)
 		m := metricsotel.New(metricsotel.Config{MaxSeries: limit}, metricsotel.WithMeterProvider(provider))
-		call := called(chainOf(t, m), conn{}, test.opts...)
+		call := called(chainOf(t, m), hauberktest.Conn{}, test.opts...)
 		for i := range flood / 10 {
 			_ = call(fmt.Sprintf("/any.Service%d/Method", i))
 		}
@@ -110,7 +111,7 @@ func TestNamesThatAreOther(t *testing.T) {
 	long := "/s/" + strings.Repeat("m", 254)
 	provider := newRecorder(t)
 	m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))
-	call := called(chainOf(t, m), conn{}, grpc.StaticMethod())
+	call := called(chainOf(t, m), hauberktest.Conn{}, grpc.StaticMethod())
 	for _, method := range []string{long, "/s/\xff", "/\xfe/m", long[:256]} {
 		_ = call(method)
 	}
@@ -131,7 +132,7 @@ func TestRedirectedCalls(t *testing.T) {
 		}
 		return next(ctx, call)
 	})
-	call := called(chainOf(t, redirect, m), conn{}, grpc.StaticMethod())
+	call := called(chainOf(t, redirect, m), hauberktest.Conn{}, grpc.StaticMethod())
 	const calls = 30 * limit
 	for range calls {
 		if err := call("/shop.v1.Cart/Get"); err != nil {
@@ -152,7 +153,7 @@ func TestConcurrentCalls(t *testing.T) {
 	var running sync.WaitGroup
 	for range 8 {
 		running.Go(func() {
-			call := called(chain, conn{}, grpc.StaticMethod())
+			call := called(chain, hauberktest.Conn{}, grpc.StaticMethod())
 			for i := range 100 {
 				_ = call("/s/m" + strconv.Itoa(i%10))
 			}

@@ -3,7 +3,6 @@ package metricsotel_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -12,9 +11,6 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -128,72 +124,15 @@ func chainOf(t testing.TB, links ...hauberk.Interceptor) *hauberk.Chain {
 	return chain
 }
 
-// registry catches the service that a chain registers, so that its handlers can
-// be run without a network.
-type registry struct {
-	desc *grpc.ServiceDesc
-	impl any
-}
-
-func (r *registry) RegisterService(desc *grpc.ServiceDesc, impl any) { r.desc, r.impl = desc, impl }
-
 // served returns a function that serves one call of a kind behind a chain, on the
 // goroutine that calls it.
 func served(chain *hauberk.Chain, kind hauberk.Kind, backend *hauberktest.Backend) func() error {
-	var r registry
-	testpb.RegisterTestServiceServer(chain.Registrar(&r), backend)
-	if kind == hauberk.Unary {
-		handler, ctx, decode := r.desc.Methods[0].Handler, context.Background(), func(any) error { return nil }
-		return func() error {
-			_, err := handler(r.impl, ctx, decode, nil)
-			return err
-		}
-	}
-	for _, s := range r.desc.Streams {
-		if hauberk.KindOf(s.ClientStreams, s.ServerStreams) == kind {
-			return func() error { return s.Handler(r.impl, &serverStream{requests: 1}) }
-		}
-	}
-	panic("no method of kind " + kind.String())
-}
-
-// serverStream is the stream of a client that sends some requests.
-type serverStream struct {
-	grpc.ServerStream
-
-	requests int
-}
-
-func (s *serverStream) Context() context.Context     { return context.Background() }
-func (s *serverStream) SetHeader(metadata.MD) error  { return nil }
-func (s *serverStream) SendHeader(metadata.MD) error { return nil }
-func (s *serverStream) SetTrailer(metadata.MD)       {}
-func (s *serverStream) SendMsg(any) error            { return nil }
-
-func (s *serverStream) RecvMsg(any) error {
-	if s.requests == 0 {
-		return io.EOF
-	}
-	s.requests--
-	return nil
-}
-
-// conn is a connection whose unary calls end at once.
-type conn struct{ outcome func(method string) error }
-
-func (c conn) Invoke(_ context.Context, method string, _, _ any, _ ...grpc.CallOption) error {
-	if c.outcome == nil {
-		return nil
-	}
-	return c.outcome(method)
-}
-
-func (conn) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, status.Error(codes.Unimplemented, "conn is for unary calls")
+	serve, ctx := hauberktest.Direct{Kind: kind, Service: backend}.Server(chain), context.Background()
+	return func() error { return serve(ctx) }
 }
 
 // called returns a function that makes one unary call through a chain.
-func called(chain *hauberk.Chain, c conn, opts ...grpc.CallOption) func(method string) error {
+func called(chain *hauberk.Chain, c hauberktest.Conn, opts ...grpc.CallOption) func(method string) error {
 	through := chain.ClientConn(c)
 	ctx, req, resp := context.Background(), new(testpb.Request), new(testpb.Response)
 	return func(method string) error { return through.Invoke(ctx, method, req, resp, opts...) }

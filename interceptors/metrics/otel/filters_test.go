@@ -36,7 +36,7 @@ func TestFilters(t *testing.T) {
 			for want, opts := range map[string][]grpc.CallOption{test.static: {grpc.StaticMethod()}, test.generic: nil} {
 				provider := newRecorder(t)
 				m := metricsotel.New(metricsotel.Config{}, test.option, metricsotel.WithMeterProvider(provider))
-				call := called(chainOf(t, m), conn{}, opts...)
+				call := called(chainOf(t, m), hauberktest.Conn{}, opts...)
 				for range 3 {
 					_ = errors.Join(call("/shop.v1.Cart/Get"), call("/shop.v1.Cart/Put"))
 				}

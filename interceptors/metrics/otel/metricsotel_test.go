@@ -181,7 +181,7 @@ func TestDurations(t *testing.T) {
 	}{{1500 * time.Millisecond, 1.5}, {-time.Hour, 0}} {
 		clock, provider := hauberktest.NewClock(), newRecorder(t)
 		m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider), metricsotel.WithClock(clock.Now))
-		call := called(chainOf(t, m), conn{func(string) error {
+		call := called(chainOf(t, m), hauberktest.Conn{Outcome: func(string) error {
 			clock.Advance(test.passes)
 			return nil
 		}})
@@ -200,7 +200,7 @@ func TestGlobalProvider(t *testing.T) {
 	otel.SetMeterProvider(provider)
 	defer otel.SetMeterProvider(before)
 	m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(nil))
-	_ = called(chainOf(t, m), conn{})("/shop.v1.Cart/Get")
+	_ = called(chainOf(t, m), hauberktest.Conn{})("/shop.v1.Cart/Get")
 	if points := provider.points(t, metricsotel.ClientAttemptStarted); len(points) != 1 {
 		t.Errorf("points %v", points)
 	}
