@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,13 +90,24 @@ func (c *counters) endUnary(code codes.Code, sent, received uint64) {
 
 // observe counts the latency of a call that has ended, and returns its bucket.
 func (c *counters) observe(bounds []time.Duration, took time.Duration) int {
-	i, _ := slices.BinarySearch(bounds, took)
+	i := bucketOf(bounds, took)
 	c.buckets[i].Add(1)
 	c.all.Record(took)
 	if c.values != nil {
 		c.addTotal(int64(took))
 	}
 	return i
+}
+
+// bucketOf returns the place of the first bound that a latency does not exceed. It
+// looks at them in turn: most calls are fast, and who took long can spare the time.
+func bucketOf(bounds []time.Duration, took time.Duration) int {
+	for i, bound := range bounds {
+		if took <= bound {
+			return i
+		}
+	}
+	return len(bounds)
 }
 
 // addTotal adds to the total, which stops where a Duration ends: it never wraps.
