@@ -60,7 +60,7 @@ func (c *Chain) cover(m *Method, links []*link) CoverageRow {
 }
 
 func (c *Chain) isPublic(m *Method) bool {
-	return slices.ContainsFunc(c.public, func(p pattern) bool { return p.matches(m) })
+	return slices.ContainsFunc(c.public, func(p pattern) bool { return p.Matches(m.service, m.name) })
 }
 
 // Err names the methods that are neither authenticated nor declared [Public], if

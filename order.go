@@ -196,8 +196,8 @@ func (c *Chain) representatives() []*Method {
 	services := map[string][]string{other: nil}
 	for _, l := range c.links {
 		for _, s := range l.scopes {
-			if s.pattern.service != "" {
-				services[s.pattern.service] = append(services[s.pattern.service], s.pattern.name)
+			if s.pattern.Service != "" {
+				services[s.pattern.Service] = append(services[s.pattern.Service], s.pattern.Name)
 			}
 		}
 	}

@@ -47,7 +47,7 @@ func wantMatch(t *testing.T, p pattern, full string, want bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := p.matches(m); got != want {
+	if got := p.Matches(m.service, m.name); got != want {
 		t.Errorf("%s matches %s: %t, want %t", p, full, got, want)
 	}
 }
@@ -114,7 +114,7 @@ func FuzzPattern(f *testing.F) {
 			return
 		}
 		want := modelMatches(text, full)
-		if got := p.matches(m); got != want {
+		if got := p.Matches(m.service, m.name); got != want {
 			t.Errorf("%q matches %q: %t, by the model %t", text, full, got, want)
 		}
 		if e, err := chain.Explain(full); err != nil || e.Steps[0].Runs != want {

@@ -63,7 +63,7 @@ type scope struct {
 	except  bool
 }
 
-func (s scope) matches(m *Method) bool { return s.pattern.matches(m) != s.except }
+func (s scope) matches(m *Method) bool { return s.pattern.Matches(m.service, m.name) != s.except }
 
 // String writes the scope as in the source.
 func (s scope) String() string {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/pattern"
 )
 
 // methods is a set of methods, given by the patterns of [hauberk.For].
@@ -19,38 +20,25 @@ func parseMethods(patterns []string) (methods, error) {
 	for _, text := range patterns {
 		if !set.add(text) {
 			return methods{}, fmt.Errorf(
-				`Config.Public: bad pattern %q: want "package.Service/Method", "package.Service/*" or "*"`, text)
+				"Config.Public: bad pattern %q: %s", text, pattern.Want)
 		}
 	}
 	return set, nil
 }
 
 func (s *methods) add(text string) bool {
-	if text == "*" {
-		s.all = true
-		return true
-	}
-	text = strings.TrimPrefix(text, "/")
-	service, name, ok := strings.Cut(text, "/")
+	p, ok := pattern.Parse(text)
 	switch {
-	case !ok || !plain(service):
+	case !ok:
 		return false
-	case name == "*":
-		s.services[service] = true
-	case plain(name):
-		s.names[text] = true
+	case p == pattern.Pattern{}:
+		s.all = true
+	case p.Name == "":
+		s.services[p.Service] = true
 	default:
-		return false
+		s.names[p.String()] = true
 	}
 	return true
-}
-
-// plain accepts what can stand between the slashes of a method's name, except what
-// looks like a pattern of some other language.
-func plain(name string) bool {
-	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
-		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`*?[]{}()|^$\/"'`, r)
-	})
 }
 
 func (s *methods) contains(m *hauberk.Method) bool {

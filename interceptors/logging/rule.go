@@ -1,15 +1,14 @@
 package logging
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/pattern"
 )
 
 // policy is what holds for the calls of a method.
@@ -35,7 +34,7 @@ type rules struct {
 }
 
 type ruled struct {
-	patterns []pattern
+	patterns []pattern.Pattern
 	policy   policy
 }
 
@@ -43,7 +42,7 @@ type ruled struct {
 func (r *rules) of(m *hauberk.Method) *policy {
 	for i := range r.special {
 		for _, p := range r.special[i].patterns {
-			if p.matches(m) {
+			if p.Matches(m.Service(), m.Name()) {
 				return &r.special[i].policy
 			}
 		}
@@ -131,50 +130,17 @@ func (x *Interceptor) setSlow(p *policy, slow time.Duration, at string) {
 	p.slow = slow
 }
 
-// pattern is a set of methods, in the form that hauberk.For takes.
-type pattern struct {
-	service, name string // "" stands for any
-}
-
-func (p pattern) matches(m *hauberk.Method) bool {
-	return (p.service == "" || p.service == m.Service()) && (p.name == "" || p.name == m.Name())
-}
-
-func (x *Interceptor) patterns(texts []string, at string) []pattern {
+func (x *Interceptor) patterns(texts []string, at string) []pattern.Pattern {
 	if len(texts) == 0 {
 		x.failf("%s has no Methods; want patterns such as \"shop.v1.Cart/*\"", at)
 	}
-	list := make([]pattern, 0, len(texts))
+	list := make([]pattern.Pattern, 0, len(texts))
 	for _, text := range texts {
-		p, ok := parsePattern(text)
+		p, ok := pattern.Parse(text)
 		if !ok {
-			x.failf("%s has the bad pattern %q: "+
-				"want \"package.Service/Method\", \"package.Service/*\" or \"*\"", at, text)
+			x.failf("%s has the bad pattern %q: %s", at, text, pattern.Want)
 		}
 		list = append(list, p)
 	}
 	return list
 }
-
-// parsePattern reads a pattern. hauberk.For judges patterns itself; a chain is
-// asked, so that both accept the same.
-func parsePattern(text string) (p pattern, ok bool) {
-	if _, err := hauberk.New(hauberk.For(text, noLink)); err != nil {
-		return pattern{}, false
-	}
-	service, name, _ := strings.Cut(strings.TrimPrefix(text, "/"), "/")
-	if service == "*" {
-		service = ""
-	}
-	if name == "*" {
-		name = ""
-	}
-	return pattern{service, name}, true
-}
-
-// noLink is what parsePattern makes chains of. It never runs.
-//
-//nolint:gochecknoglobals // never written
-var noLink = hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	return next(ctx, call)
-})

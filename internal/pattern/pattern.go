@@ -1,0 +1,52 @@
+// Package pattern has the one form in which Hauberk names sets of methods.
+package pattern
+
+import "strings"
+
+// Want says what a pattern looks like, for errors.
+const Want = `want "package.Service/Method", "package.Service/*" or "*"`
+
+// Pattern is a set of methods: one ("shop.v1.Cart/Get"), those of a service
+// ("shop.v1.Cart/*"), or all ("*"). Names are compared whole and as they are. An
+// empty name stands for any; the zero value is all methods.
+type Pattern struct{ Service, Name string }
+
+// Parse reads a pattern, and says whether it is one. A leading slash is optional.
+func Parse(text string) (p Pattern, ok bool) {
+	if text == "*" {
+		return Pattern{}, true
+	}
+	service, name, ok := strings.Cut(strings.TrimPrefix(text, "/"), "/")
+	if !ok || !plain(service) || name != "*" && !plain(name) {
+		return Pattern{}, false
+	}
+	if name == "*" {
+		name = ""
+	}
+	return Pattern{service, name}, true
+}
+
+// plain accepts what can stand between the slashes of a method's name, except what
+// looks like a pattern of some other language.
+func plain(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`*?[]{}()|^$\/"'`, r)
+	})
+}
+
+// Matches reports whether a method is in the set.
+func (p Pattern) Matches(service, name string) bool {
+	return (p.Service == "" || p.Service == service) && (p.Name == "" || p.Name == name)
+}
+
+// String writes the pattern without the optional slash.
+func (p Pattern) String() string {
+	switch {
+	case p.Service == "":
+		return "*"
+	case p.Name == "":
+		return p.Service + "/*"
+	default:
+		return p.Service + "/" + p.Name
+	}
+}
