@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/clock"
 	"github.com/hauberk-rpc/hauberk/internal/engine/breaker"
 	"github.com/hauberk-rpc/hauberk/internal/engine/keyed"
 )
@@ -64,8 +65,7 @@ func WithClock(now func() time.Time) Option {
 			b.err = errors.New("WithClock was given nil")
 			return
 		}
-		epoch := now()
-		b.now = func() time.Duration { return now().Sub(epoch) }
+		b.now = clock.Elapsed(now)
 	})
 }
 
@@ -78,8 +78,7 @@ func WithOnChange(f func(Change)) Option {
 // New returns an interceptor for clients. What is wrong with its configuration is
 // reported by hauberk.New.
 func New(config Config, options ...Option) *Breaker {
-	epoch := time.Now()
-	b := &Breaker{config: config.withDefaults(), now: func() time.Duration { return time.Since(epoch) }}
+	b := &Breaker{config: config.withDefaults(), now: clock.Elapsed(nil)}
 	for _, o := range options {
 		o.apply(b)
 	}

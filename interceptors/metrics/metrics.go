@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/clock"
 )
 
 // Metrics is the interceptor, and holds what it has counted. Make it with [New].
@@ -40,8 +41,7 @@ type side struct {
 // New returns an interceptor for both sides. What is wrong with its configuration
 // is reported by hauberk.New.
 func New(config Config, options ...Option) *Metrics {
-	epoch := time.Now()
-	m := &Metrics{now: time.Now, elapsed: func() time.Duration { return time.Since(epoch) }}
+	m := &Metrics{now: time.Now, elapsed: clock.Elapsed(nil)}
 	m.config, m.err = config.withDefaults()
 	for _, o := range options {
 		o.apply(m)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/clock"
 )
 
 // Option changes what a [Metrics] depends on.
@@ -26,9 +27,7 @@ func WithClock(now func() time.Time) Option {
 			m.fail(errors.New("WithClock was given a nil function"))
 			return
 		}
-		epoch := now()
-		m.now = now
-		m.elapsed = func() time.Duration { return now().Sub(epoch) }
+		m.now, m.elapsed = now, clock.Elapsed(now)
 	})
 }
 

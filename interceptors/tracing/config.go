@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/clock"
 	"github.com/hauberk-rpc/hauberk/internal/engine/gcra"
 )
 
@@ -161,8 +162,7 @@ func WithClock(now func() time.Time) Option {
 			t.wrong("WithClock was given a nil function")
 			return
 		}
-		epoch := now()
-		t.elapsed = func() time.Duration { return now().Sub(epoch) }
+		t.elapsed = clock.Elapsed(now)
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/buildversion"
+	"github.com/hauberk-rpc/hauberk/internal/clock"
 	"github.com/hauberk-rpc/hauberk/internal/engine/gcra"
 )
 
@@ -43,8 +44,7 @@ type Tracing struct {
 // New returns an interceptor for both sides. What is wrong with its configuration
 // is reported by hauberk.New.
 func New(config Config, options ...Option) *Tracing {
-	epoch := time.Now()
-	t := &Tracing{propagator: w3c{}, elapsed: func() time.Duration { return time.Since(epoch) }}
+	t := &Tracing{propagator: w3c{}, elapsed: clock.Elapsed(nil)}
 	t.config, t.err = config.withDefaults()
 	for _, o := range options {
 		o.apply(t)

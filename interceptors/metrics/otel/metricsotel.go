@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/clock"
 )
 
 // Metrics is the interceptor. On a server it records calls, on a client calls and
@@ -41,7 +42,7 @@ func New(config Config, options ...Option) *Metrics {
 	limit, wrongLimit := config.maxSeries()
 	maker := newMaker(s.provider, on)
 	m := &Metrics{
-		elapsed: since(s.now), call: maker.call(),
+		elapsed: clock.Elapsed(s.now), call: maker.call(),
 		attempts: hauberk.NewKey[*attempts]("attempts of Metrics.Calls"),
 	}
 	m.attempt[hauberk.ServerSide], m.attempt[hauberk.ClientSide] = maker.server(), maker.client()
@@ -50,17 +51,6 @@ func New(config Config, options ...Option) *Metrics {
 	}
 	m.err = errors.Join(append(s.errs, wrongNames, wrongLimit, maker.err())...)
 	return m
-}
-
-// since returns a clock that tells how long it has run: by now, or by time.Since,
-// which is half as dear as time.Now.
-func since(now func() time.Time) func() time.Duration {
-	if now == nil {
-		epoch := time.Now()
-		return func() time.Duration { return time.Since(epoch) }
-	}
-	epoch := now()
-	return func() time.Duration { return now().Sub(epoch) }
 }
 
 // Declare says where the interceptor stands, and what is wrong with its
