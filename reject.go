@@ -140,8 +140,9 @@ func (r *Rejection) inDomain(domain string) *Rejection {
 	return &in
 }
 
-// rejectionOf returns the refusal that an error's status is from, or nil.
-func rejectionOf(err error) *Rejection {
+// RejectionOf returns the refusal that an error's status is from, or nil. An error
+// that gives a refusal it wraps another status is none.
+func RejectionOf(err error) *Rejection {
 	c, _ := errors.AsType[carrier](err)
 	r, _ := c.(*Rejection) // another carrier has a status of its own, whatever it wraps
 	return r
@@ -151,7 +152,7 @@ func rejectionOf(err error) *Rejection {
 // in this process, or of a status that came over the wire. It is empty where
 // there is none.
 func Reason(err error) string {
-	if r := rejectionOf(err); r != nil {
+	if r := RejectionOf(err); r != nil {
 		return r.reason
 	}
 	return errorInfo(err).GetReason()

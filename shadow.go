@@ -81,7 +81,7 @@ func (s *Shadowed) run(ctx context.Context, call *Call, next Next, name string) 
 		r.refuse(verdict)
 		return next(ctx, call)
 	}
-	if refusal := rejectionOf(verdict); refusal != nil && refusal != rejectionOf(outcome) {
+	if refusal := RejectionOf(verdict); refusal != nil && refusal != RejectionOf(outcome) {
 		r.refuse(verdict)
 	}
 	return outcome

@@ -43,7 +43,7 @@ func CodeOf(err error) codes.Code {
 	if err == nil {
 		return codes.OK
 	}
-	if r := rejectionOf(err); r != nil {
+	if r := RejectionOf(err); r != nil {
 		return r.code
 	}
 	if st := carriedBy(err); st != nil {
@@ -101,7 +101,7 @@ func (p *plan) toWire(err error) error {
 	if err == nil {
 		return nil
 	}
-	if r := rejectionOf(err); r != nil {
+	if r := RejectionOf(err); r != nil {
 		return r.inDomain(p.chain.domain)
 	}
 	if p.chain.exposeErrors || carriedBy(err) != nil {

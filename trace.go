@@ -67,7 +67,7 @@ func (c *Call) noteEntered(links int32) {
 // without calling next on this call, unless it has recorded one, or passes on that
 // of a link further in, which an attempt on a copy met.
 func (c *Call) noteRefusal(i int32, err error) {
-	r := rejectionOf(err)
+	r := RejectionOf(err)
 	if r == nil || int(i) >= len(c.plan.links) {
 		return // the handler is no link
 	}

@@ -1,10 +1,7 @@
 package metrics
 
 import (
-	"errors"
-
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 )
@@ -24,7 +21,7 @@ func resultOf(call *hauberk.Call, err error) result {
 	if err == nil {
 		return result{}
 	}
-	r := result{code: hauberk.CodeOf(err), refusal: refusalOf(err)}
+	r := result{code: hauberk.CodeOf(err), refusal: hauberk.RejectionOf(err)}
 	if int(r.code) >= numCodes {
 		r.code = codes.Unknown // as gRPC says of codes that are not defined
 	}
@@ -32,18 +29,6 @@ func resultOf(call *hauberk.Call, err error) result {
 	if r.failed && call.Side() == hauberk.ClientSide {
 		r.remote = hauberk.Reason(err)
 	}
-	return r
-}
-
-// refusalOf returns the refusal that an error's status is from, or nil. An error
-// that gives a refusal it wraps another status is none.
-func refusalOf(err error) *hauberk.Rejection {
-	type carrier interface {
-		error
-		GRPCStatus() *status.Status
-	}
-	c, _ := errors.AsType[carrier](err)
-	r, _ := c.(*hauberk.Rejection)
 	return r
 }
 

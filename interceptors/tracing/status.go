@@ -78,11 +78,7 @@ func reasonOf(side hauberk.Side, err error) string {
 	if err == nil {
 		return ""
 	}
-	c, _ := errors.AsType[carrier](err)
-	if r, ok := c.(*hauberk.Rejection); ok {
-		return clean(r.Reason(), maxReason)
-	}
-	if side == hauberk.ServerSide || c == nil || len(c.GRPCStatus().Proto().GetDetails()) == 0 {
+	if side == hauberk.ServerSide && hauberk.RejectionOf(err) == nil {
 		return ""
 	}
 	return clean(hauberk.Reason(err), maxReason)
