@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -17,28 +18,22 @@ import (
 // panic or by runtime.Goexit.
 var errUnwound = status.Error(codes.Internal, "the call's goroutine was ended")
 
-// codeNames are the names of gRPC's codes as its documentation spells them.
-var codeNames = [...]string{ //nolint:gochecknoglobals // never written
-	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-	"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
-	"INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
-}
-
-func nameOf(code codes.Code) string {
-	if int(code) < len(codeNames) {
-		return codeNames[code]
+// nameOf returns the name of a code as gRPC's documentation spells it.
+func nameOf(c codes.Code) string {
+	if name, ok := code.Code_name[int32(c)]; ok {
+		return name
 	}
-	return "CODE(" + strconv.FormatUint(uint64(code), 10) + ")"
+	return "CODE(" + strconv.FormatUint(uint64(c), 10) + ")"
 }
 
 // isError reports whether a code is an error of the side, by the semantic
 // conventions for gRPC: on a client all but OK, on a server those that are the
 // server's own fault.
-func isError(side hauberk.Side, code codes.Code) bool {
+func isError(side hauberk.Side, c codes.Code) bool {
 	if side == hauberk.ClientSide {
-		return code != codes.OK
+		return c != codes.OK
 	}
-	switch code {
+	switch c {
 	case codes.Unknown, codes.DeadlineExceeded, codes.Unimplemented, codes.Internal, codes.Unavailable, codes.DataLoss:
 		return true
 	default:

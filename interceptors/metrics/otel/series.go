@@ -5,6 +5,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -17,26 +18,8 @@ const (
 	statusKey = attribute.Key("grpc.status")
 )
 
-// statuses are the values of grpc.status, by codes.Code.
-var statuses = [...]string{ //nolint:gochecknoglobals // never written
-	codes.OK:                 "OK",
-	codes.Canceled:           "CANCELLED",
-	codes.Unknown:            "UNKNOWN",
-	codes.InvalidArgument:    "INVALID_ARGUMENT",
-	codes.DeadlineExceeded:   "DEADLINE_EXCEEDED",
-	codes.NotFound:           "NOT_FOUND",
-	codes.AlreadyExists:      "ALREADY_EXISTS",
-	codes.PermissionDenied:   "PERMISSION_DENIED",
-	codes.ResourceExhausted:  "RESOURCE_EXHAUSTED",
-	codes.FailedPrecondition: "FAILED_PRECONDITION",
-	codes.Aborted:            "ABORTED",
-	codes.OutOfRange:         "OUT_OF_RANGE",
-	codes.Unimplemented:      "UNIMPLEMENTED",
-	codes.Internal:           "INTERNAL",
-	codes.Unavailable:        "UNAVAILABLE",
-	codes.DataLoss:           "DATA_LOSS",
-	codes.Unauthenticated:    "UNAUTHENTICATED",
-}
+// numCodes is how many status codes gRPC defines: OK, 0, to UNAUTHENTICATED, 16.
+const numCodes = int(codes.Unauthenticated) + 1
 
 // series holds what measurements are recorded with: one pair of grpc.method and
 // grpc.target, and that pair with each status. The sets of attributes are made
@@ -46,7 +29,7 @@ type series struct {
 	attributes []attribute.KeyValue
 	add        []metric.AddOption
 	record     []metric.RecordOption
-	outcomes   [len(statuses)]atomic.Pointer[[]metric.RecordOption]
+	outcomes   [numCodes]atomic.Pointer[[]metric.RecordOption]
 }
 
 func newSeries(side hauberk.Side, method, target string) *series {
@@ -61,16 +44,16 @@ func newSeries(side hauberk.Side, method, target string) *series {
 
 // ended returns the options for what has ended with a code. One that gRPC does not
 // define is Unknown, as gRPC says.
-func (s *series) ended(code codes.Code) []metric.RecordOption {
-	if int(code) >= len(statuses) {
-		code = codes.Unknown
+func (s *series) ended(c codes.Code) []metric.RecordOption {
+	if int(c) >= numCodes {
+		c = codes.Unknown
 	}
-	if options := s.outcomes[code].Load(); options != nil {
+	if options := s.outcomes[c].Load(); options != nil {
 		return *options
 	}
 	all := make([]attribute.KeyValue, 0, len(s.attributes)+1)
-	all = append(append(all, s.attributes...), statusKey.String(statuses[code]))
+	all = append(append(all, s.attributes...), statusKey.String(code.Code_name[int32(c)]))
 	options := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(all...))}
-	s.outcomes[code].Store(&options) // of several at once the last: they are equal
+	s.outcomes[c].Store(&options) // of several at once the last: they are equal
 	return options
 }
