@@ -32,6 +32,6 @@
 // nobody gets a fresh burst by that, and nobody waits more than 10 s longer than
 // for a full bucket. While the clock stands still, permits do not come back.
 //
-// A Bucket that nobody touched for 292 years divided by the permits of the
-// reduced fraction above, 104 days at the least, may count as empty once.
+// A Bucket that is not used for 146 years divided by the permits of the reduced
+// fraction above, 52 days at the least, may count as empty once.
 package gcra

@@ -27,8 +27,8 @@ type Decision struct {
 // Bucket is the state of one key. The zero value is full. A Bucket takes 8
 // bytes, is safe for concurrent use, and must not be copied after first use.
 type Bucket struct {
-	// The theoretical arrival time, in the limit's ticks modulo 2^64; 0 if the
-	// bucket was never used.
+	// The theoretical arrival time, in the limit's ticks modulo 2^64. Every arrival
+	// time is odd, so that 0 means only that the bucket was never used.
 	tat atomic.Int64
 }
 
@@ -41,19 +41,19 @@ const setBack = 10 * time.Second
 // n of 0 or less: so the state can be read. All calls on a Bucket must have the
 // same Limit, or one made for the same permits and period.
 func (b *Bucket) Allow(l *Limit, now time.Duration, n int) Decision {
-	ticks := int64(now) * l.perNano // may wrap: only differences count
+	ticks := l.ticks(now)
 	for {
 		tat := b.tat.Load()
 		used := used(tat, ticks)
 		if used-l.capacity > l.setBack {
-			b.tat.CompareAndSwap(tat, stamp(ticks+l.capacity))
+			b.tat.CompareAndSwap(tat, ticks+l.capacity)
 			continue
 		}
 		if !l.fits(used, n) {
 			return l.refuse(used, n)
 		}
 		after := used + int64(max(n, 0))*l.interval
-		if n <= 0 || b.tat.CompareAndSwap(tat, stamp(ticks+after)) {
+		if n <= 0 || b.tat.CompareAndSwap(tat, ticks+after) {
 			return l.admit(after)
 		}
 	}
@@ -65,12 +65,4 @@ func used(tat, ticks int64) int64 {
 		return 0
 	}
 	return max(tat-ticks, 0)
-}
-
-// stamp returns tat as it is stored: 0 is kept for buckets never used.
-func stamp(tat int64) int64 {
-	if tat == 0 {
-		return 1
-	}
-	return tat
 }

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hauberk-rpc/hauberk/internal/engine/gcra"
+	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
 func TestSize(t *testing.T) {
@@ -193,6 +194,25 @@ func TestFullAtZero(t *testing.T) {
 	}
 }
 
+// An arrival time of exactly 0 is an arrival time like any other: a bucket that
+// will be full at the clock's 0 decides as one that will be full a second later.
+func TestArrivalAtZero(t *testing.T) {
+	for _, permits := range []int{1, 1000, 1024, 1031} { // from 1 to 1024 fractions of a nanosecond
+		limit := must(t, permits, time.Second, 2)
+		var probe gcra.Bucket
+		full := probe.Allow(limit, time.Hour, 2).ResetAfter // the time that a burst takes
+		for _, before := range []time.Duration{1, full / 2, full - 1} {
+			var zero, later gcra.Bucket
+			zero.Allow(limit, -full, 2)
+			later.Allow(limit, time.Second-full, 2)
+			got, want := zero.Allow(limit, -before, 1), later.Allow(limit, time.Second-before, 1)
+			if got != want {
+				t.Errorf("%d permits, %v before 0: %+v, want %+v", permits, before, got, want)
+			}
+		}
+	}
+}
+
 func TestAllocations(t *testing.T) {
 	limit := must(t, 100, time.Second, 10)
 	var b gcra.Bucket
@@ -204,7 +224,7 @@ func TestAllocations(t *testing.T) {
 
 // The definition: a bucket of tokens, filled continuously, in exact arithmetic.
 func TestAgainstTokenBucket(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	testseed.Check(t, func(t *rapid.T) {
 		permits := rapid.OneOf(rapid.IntRange(1, 1024), rapid.Map(rapid.IntRange(1, 1000), func(n int) int { return n * 1000 })).Draw(t, "permits")
 		per := rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, time.Minute, time.Hour}).Draw(t, "per")
 		burst := rapid.OneOf(rapid.IntRange(1, 10), rapid.Just(permits), rapid.IntRange(1, 1<<19)).Draw(t, "burst")
@@ -225,7 +245,7 @@ func TestAgainstTokenBucket(t *testing.T) {
 // Never more than rate·t + burst in any stretch of time, also where the interval
 // is rounded; and no less than 99 % of it under constant pressure.
 func TestBound(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	testseed.Check(t, func(t *rapid.T) {
 		permits := rapid.IntRange(1, 1e9).Draw(t, "permits")
 		per := time.Duration(rapid.Int64Range(int64(permits/10+1), 1e12).Draw(t, "per"))
 		burst := rapid.IntRange(1, 100).Draw(t, "burst")

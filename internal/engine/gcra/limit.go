@@ -7,24 +7,29 @@ import (
 )
 
 const (
-	// maxPerNano is the finest resolution of time in ticks for each nanosecond.
-	// More would make the range of time, 2^63 ticks, too short.
+	// maxPerNano is the finest resolution of an interval, in fractions of a
+	// nanosecond. More would make the range of time, 2^63 ticks, too short.
 	maxPerNano = 1 << 10
+
+	// ticksPerFraction makes all intervals and capacities even numbers of ticks, so
+	// that times, which are odd, stay odd when these are added to them.
+	ticksPerFraction = 2
 
 	// maxRate is in permits a nanosecond. Up to it, rounding an interval up costs
 	// less than 1 % of the rate.
 	maxRate = 10
 
-	// maxCapacity leaves room to add a time set back and a cost without overflow.
+	// maxCapacity, in fractions of a nanosecond, leaves room to add a time set back
+	// without overflow.
 	maxCapacity = 1 << 61
 )
 
 // Limit is a rate and a burst. It is immutable, and safe for concurrent use; the
 // zero Limit admits nothing. Make it with [New].
 type Limit struct {
-	perNano  int64 // ticks in a nanosecond
-	interval int64 // ticks until one permit is back
-	capacity int64 // ticks until a whole burst is back
+	perNano  int64 // ticks in a nanosecond; even
+	interval int64 // ticks until one permit is back; even
+	capacity int64 // ticks until a whole burst is back; even
 	setBack  int64 // ticks
 	burst    int
 }
@@ -49,6 +54,7 @@ func New(permits int, per time.Duration, burst int) (*Limit, error) {
 		return nil, fmt.Errorf("gcra: burst of %d permits at %d in %v; want one that is back within %v",
 			burst, permits, per, time.Duration(maxCapacity/perNano))
 	}
+	perNano, interval = perNano*ticksPerFraction, interval*ticksPerFraction
 	return &Limit{
 		perNano:  perNano,
 		interval: interval,
@@ -81,6 +87,10 @@ func gcd(a, b int64) int64 {
 	}
 	return a
 }
+
+// ticks returns the time now in ticks: an odd number. It may wrap, because only
+// differences between times count.
+func (l *Limit) ticks(now time.Duration) int64 { return int64(now)*l.perNano + 1 }
 
 // fits says whether n permits can be taken from a bucket that lacks used ticks.
 func (l *Limit) fits(used int64, n int) bool {
