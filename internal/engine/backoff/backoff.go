@@ -3,6 +3,7 @@ package backoff
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"time"
 )
@@ -48,7 +49,7 @@ func New(c Config) (*Backoff, error) {
 	}
 	b.most, b.limit = float64(c.Max), c.Max
 	if c.Jitter > 0 {
-		b.limit = duration(b.most * (1 + c.Jitter))
+		b.limit = lengthened(c.Max, c.Jitter)
 	}
 	if c.Multiplier == 0 {
 		b.multiplier = 2
@@ -79,6 +80,19 @@ func (c *Config) check() error {
 	}
 	return nil
 }
+
+// lengthened returns d·(1+fraction), rounded down, or the greatest Duration. It is
+// exact: a float64 has too few digits for delays of more than 2^53 ns, 104 days.
+func lengthened(d time.Duration, fraction float64) time.Duration {
+	factor := new(big.Float).SetPrec(exactly).SetFloat64(fraction)
+	factor.Add(factor, big.NewFloat(1))
+	product := factor.Mul(factor, new(big.Float).SetInt64(int64(d)))
+	ns, _ := product.Int64() // stops at the greatest int64
+	return time.Duration(ns)
+}
+
+// exactly is enough digits for a sum of 1 and any float64, times any Duration.
+const exactly = 1 + 1074 + 64
 
 // within is false for what is not a number.
 func within(x, least, most float64) bool { return x >= least && x <= most }

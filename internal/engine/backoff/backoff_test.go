@@ -2,6 +2,7 @@ package backoff_test
 
 import (
 	"math"
+	"math/big"
 	"sync"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hauberk-rpc/hauberk/internal/engine/backoff"
+	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
 const ms = time.Millisecond
@@ -108,6 +110,20 @@ func TestDelay(t *testing.T) {
 	}
 }
 
+// No delay is longer than Max·(1+Jitter), also where a float64 cannot hold Max: it
+// would round each of these up.
+func TestGreatestDelay(t *testing.T) {
+	greatest := func() float64 { return 1 }
+	for _, most := range []time.Duration{1<<53 + 1, 1<<53 + 3, 36028797018963973, 1<<60 + 127, 1<<62 - 1, math.MaxInt64} {
+		for _, jitter := range []float64{0, math.SmallestNonzeroFloat64, 1.0 / 3, 0.5, math.Nextafter(1, 0), 1} {
+			b := must(t, backoff.Config{Initial: most, Max: most, Jitter: jitter, Random: greatest})
+			if d := b.Delay(1); longer(d, most, jitter) || d < most-rounding(most) {
+				t.Errorf("%d, longer by %v: %d", most, jitter, d)
+			}
+		}
+	}
+}
+
 // The default source covers the whole range of factors, evenly.
 func TestSpread(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -159,7 +175,7 @@ func TestAllocations(t *testing.T) {
 
 // Delays never shrink with attempts, and with jitter stay around those without.
 func TestGrowth(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	testseed.Check(t, func(t *rapid.T) {
 		plain := backoff.Config{
 			Initial:    time.Duration(rapid.Int64Min(0).Draw(t, "initial")),
 			Multiplier: rapid.Float64Range(1, 1e6).Draw(t, "multiplier"),
@@ -178,10 +194,10 @@ func TestGrowth(t *testing.T) {
 				t.Fatalf("after %d attempts %d, after %d before", attempts, d, last)
 			}
 			last = d
-			if got := around.Delay(attempts); off(got, float64(d)*(1+jittered.Jitter*(2*random-1))) {
+			if got := around.Delay(attempts); off(got, product(d, 1-jittered.Jitter, 2*jittered.Jitter, random)) {
 				t.Fatalf("%d with jitter %v at %v, %d without", got, jittered.Jitter, random, d)
 			}
-			if got := below.Delay(attempts); off(got, float64(d)*random) {
+			if got := below.Delay(attempts); off(got, product(d, 0, 1, random)) {
 				t.Fatalf("%d with full jitter at %v, %d without", got, random, d)
 			}
 		}
@@ -193,6 +209,16 @@ func TestGrowth(t *testing.T) {
 func off(got time.Duration, want float64) bool {
 	want = min(want, math.MaxInt64)
 	return math.Abs(float64(got)-want) > 1+float64(rounding(time.Duration(min(want, 1<<62))))
+}
+
+// product returns d·(low + span·random), rounded only once: where low + span·random is
+// close to 0, float64 arithmetic that subtracts would lose most digits.
+func product(d time.Duration, low, span, random float64) float64 {
+	exact := func(x float64) *big.Float { return new(big.Float).SetPrec(4096).SetFloat64(x) }
+	factor := new(big.Float).Mul(exact(span), exact(random))
+	factor.Add(factor, exact(low))
+	want, _ := factor.Mul(factor, new(big.Float).SetInt64(int64(d))).Float64()
+	return want
 }
 
 func rounding(d time.Duration) time.Duration { return d>>50 + 1 }
@@ -210,14 +236,21 @@ func FuzzDelay(f *testing.F) {
 		if err != nil {
 			return
 		}
-		limit := float64(most) * (1 + jitter)
 		if most == 0 {
-			limit = math.MaxInt64
+			most = math.MaxInt64
 		}
-		if d := b.Delay(attempts); d < 0 || float64(d) > limit {
-			t.Errorf("after %d attempts %v, want 0 to %v", attempts, d, limit)
+		if d := b.Delay(attempts); d < 0 || longer(d, time.Duration(most), jitter) {
+			t.Errorf("after %d attempts %d, want 0 to %d, longer by %v", attempts, d, most, jitter)
 		}
 	})
+}
+
+// longer reports whether d is more than most·(1+jitter), in exact arithmetic.
+func longer(d, most time.Duration, jitter float64) bool {
+	limit := new(big.Rat).SetFloat64(jitter)
+	limit.Add(limit, big.NewRat(1, 1))
+	limit.Mul(limit, new(big.Rat).SetInt64(int64(most)))
+	return new(big.Rat).SetInt64(int64(d)).Cmp(limit) > 0
 }
 
 func must(t interface {
