@@ -34,12 +34,12 @@ func (c *Counter) Allow(l *Limit, now time.Duration, n int) Decision {
 func (c *Counter) catchUp(now, period time.Duration) time.Duration {
 	start := floor(now, period)
 	switch {
-	case c.taken == 0 || start > c.start:
+	case c.taken == 0 || start-c.start > 0:
 		c.start, c.taken = start, 0
 	case c.start-now > setBack:
 		c.start = start
 	}
-	return max(now, c.start)
+	return now + max(c.start-now, 0)
 }
 
 // wait returns how long until n permits can be taken.
@@ -58,8 +58,8 @@ func (c *Counter) reset(l *Limit, now time.Duration) time.Duration {
 	return l.period - (now - c.start)
 }
 
-// floor returns the last whole multiple of unit at or before now. A unit of 0, of
-// the zero Limit, is taken as 1.
+// floor returns the last whole multiple of unit at or before now. It may wrap: only
+// differences from it count. A unit of 0, of the zero Limit, is taken as 1.
 func floor(now, unit time.Duration) time.Duration {
 	over := now % max(unit, 1)
 	if over < 0 {

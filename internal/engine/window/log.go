@@ -72,7 +72,7 @@ func (g *Log) expire(now, period time.Duration) {
 func (g *Log) add(now time.Duration, n int, grain time.Duration) {
 	g.taken += n
 	if g.live > 0 {
-		if last := g.entry(g.live - 1); last.at >= floor(now, grain) {
+		if last := g.entry(g.live - 1); last.at-floor(now, grain) >= 0 {
 			last.at, last.n = now, last.n+n
 			return
 		}
