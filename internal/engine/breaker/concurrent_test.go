@@ -1,7 +1,6 @@
 package breaker_test
 
 import (
-	"math/rand/v2"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/internal/engine/breaker"
+	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
 // Goroutines released as the time of an open breaker runs out: never more probes
@@ -117,7 +117,7 @@ func (r *race) check(t *testing.T) {
 // there an order of the operations, true to which ended before which began, in
 // which the model gives the same results?
 func TestLinearizable(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
+	random := testseed.Rand(t, 0)
 	overlapping := 0
 	for range 5000 {
 		h := newHistory(random)

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hauberk-rpc/hauberk/internal/engine/breaker"
+	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
 // model is a breaker written down plainly, for one caller at a time. Its states and
@@ -152,7 +153,7 @@ func (o *op) agrees(m *model) bool {
 }
 
 func TestAgainstModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	testseed.Check(t, func(t *rapid.T) {
 		config := drawConfig(t)
 		b, m := breaker.New(config), newModel(config)
 		permits := make([]breaker.Permit, 200)

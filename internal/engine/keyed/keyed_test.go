@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hauberk-rpc/hauberk/internal/engine/keyed"
+	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
 func TestNew(t *testing.T) {
@@ -317,7 +318,7 @@ func TestForgottenState(t *testing.T) {
 }
 
 func TestAgainstModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	testseed.Check(t, func(t *rapid.T) {
 		most := rapid.IntRange(1, 20).Draw(t, "most")
 		idle := time.Duration(rapid.IntRange(0, 50).Draw(t, "idle")) * time.Millisecond
 		steps := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {

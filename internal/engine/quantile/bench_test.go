@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/internal/engine/quantile"
+	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
 // recorders compares Histogram with the least that counting and summing can
@@ -30,7 +31,7 @@ type recorder struct {
 }
 
 func BenchmarkRecord(b *testing.B) {
-	samples := logNormal(1, 1<<12, 5*time.Millisecond, 1)
+	samples := logNormal(testseed.Rand(b, 0), 1<<12, 5*time.Millisecond, 1)
 	for _, r := range recorders() {
 		b.Run(r.name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -45,7 +46,7 @@ func BenchmarkRecord(b *testing.B) {
 // case, bound by the cache line of the sum. There a mutex, whose holder runs on
 // while others wait, can look better than the atomics.
 func BenchmarkRecordParallel(b *testing.B) {
-	samples := logNormal(1, 1<<12, 5*time.Millisecond, 1)
+	samples := logNormal(testseed.Rand(b, 0), 1<<12, 5*time.Millisecond, 1)
 	for _, r := range recorders() {
 		b.Run(r.name, func(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
@@ -60,7 +61,7 @@ func BenchmarkRecordParallel(b *testing.B) {
 // BenchmarkRecordSpaced records once per about 1 µs of other work on each core,
 // still far more often than calls end. "nothing" is that work alone.
 func BenchmarkRecordSpaced(b *testing.B) {
-	samples := logNormal(1, 1<<12, 5*time.Millisecond, 1)
+	samples := logNormal(testseed.Rand(b, 0), 1<<12, 5*time.Millisecond, 1)
 	nothing := recorder{"nothing", func(time.Duration) {}}
 	for _, r := range append([]recorder{nothing}, recorders()...) {
 		b.Run(r.name, func(b *testing.B) {
@@ -84,7 +85,7 @@ func work(n int) (x int) {
 // BenchmarkSnapshot is what one method costs a reader of mean, p50, p95 and p99.
 func BenchmarkSnapshot(b *testing.B) {
 	var h quantile.Histogram
-	for _, d := range logNormal(1, 1<<16, 5*time.Millisecond, 1) {
+	for _, d := range logNormal(testseed.Rand(b, 0), 1<<16, 5*time.Millisecond, 1) {
 		h.Record(d)
 	}
 	b.ReportAllocs()

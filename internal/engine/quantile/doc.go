@@ -1,4 +1,4 @@
-// Package quantile keeps the distribution of durations in a fixed 4 KiB: a
+// Package quantile keeps the distribution of durations in a fixed 6.4 KiB: a
 // [Histogram] that many goroutines record into without a lock and without an
 // allocation, and that answers count, sum, mean and any quantile.
 //
@@ -23,15 +23,6 @@
 //   - Negative durations count as 0. A duration of [Max] or more is counted,
 //     and enters sum and mean, in full, but a quantile that falls on it is Max.
 //   - Count and sum are exact, and so is the mean, truncated to 1 ns.
-//
-// # Why counters of 39 bits
-//
-// Nine decades at 2 % need 519 buckets, which as uint64 are 4152 bytes; as
-// uint32 they would wrap after 4.3e9 calls. A counter here is a uint32 that
-// carries into a byte stored apart: 5 bytes, 816 buckets, and room for 5.4e11
-// recordings in each bucket, two months at 100,000 a second if every call took
-// the same time. There a bucket stops, it never wraps: Count is then a lower
-// bound, and Mean an upper one.
 //
 // # Concurrency
 //

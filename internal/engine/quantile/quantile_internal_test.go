@@ -3,7 +3,6 @@ package quantile
 import (
 	"math"
 	"math/big"
-	"sync"
 	"testing"
 	"time"
 )
@@ -67,56 +66,6 @@ func TestCells(t *testing.T) {
 	}
 }
 
-func TestAddCarries(t *testing.T) {
-	for _, c := range []struct{ before, n, want uint64 }{
-		{0, 1, 1},
-		{half - 1, 1, half},
-		{half - 1, half, 2*half - 1},
-		{2*half - 1, 1, 2 * half},
-		{10_000_000_000, 10_000_000_000, 20_000_000_000},
-		{maxCount - 1, 1, maxCount},
-		{maxCount, 1, maxCount},
-		{maxCount - 7, 3 * half, maxCount},
-		{maxCount, maxCount, maxCount},
-	} {
-		for i := range 2 * perHigh {
-			var h Histogram
-			h.add(i, c.before)
-			h.add(i, c.n)
-			if got := h.load(i); got != c.want {
-				t.Errorf("bucket %d: %d + %d = %d, want %d", i, c.before, c.n, got, c.want)
-			}
-			if got := h.Count(); got != c.want {
-				t.Errorf("bucket %d spills: count %d, want %d", i, got, c.want)
-			}
-		}
-	}
-}
-
-// A reader sees the highest bit of low before the carry that belongs to it.
-func TestLoadBeforeCarry(t *testing.T) {
-	for _, before := range []uint64{half - 1, 2*half - 1, 7*half - 1} {
-		var h Histogram
-		h.add(3, before)
-		h.low[3].Add(1)
-		if got := h.load(3); got != before+1 {
-			t.Errorf("load = %d before the carry, want %d", got, before+1)
-		}
-	}
-}
-
-func TestRecordCarries(t *testing.T) {
-	const i = 500
-	var h Histogram
-	for n := range uint64(9) {
-		h.add(i, half-1)
-		h.Record(value(i))
-		if got := h.load(i); got != (n+1)*half {
-			t.Errorf("load = %d, want %d", got, (n+1)*half)
-		}
-	}
-}
-
 func TestAddSumCarries(t *testing.T) {
 	var h Histogram
 	for range 9 { // adds 1.5·2^63 each time
@@ -136,60 +85,11 @@ func TestSumBeforeCarry(t *testing.T) {
 	}
 }
 
-func TestRoomOfBucket(t *testing.T) {
-	if maxCount < 540_000_000_000 {
-		t.Errorf("a bucket stops at %d, before what the package promises", uint64(maxCount))
-	}
-}
-
-func TestRecordStopsAtMaxCount(t *testing.T) {
-	const d = 20 * time.Millisecond
-	var h Histogram
-	h.add(index(uint64(d)), maxCount-2)
-	for range 5 {
-		h.Record(d)
-	}
-	h.Record(time.Second)
-	if got := h.Count(); got != maxCount+1 {
-		t.Errorf("count = %d, want %d", got, uint64(maxCount+1))
-	}
-	if got := h.Quantile(1); distance(got, uint64(time.Second)) > RelativeError*float64(time.Second) {
-		t.Errorf("greatest = %v, want 1s", got)
-	}
-}
-
 // A Snapshot beside Record may hold a sum whose durations it has not counted.
 func TestMeanOfSumAheadOfCount(t *testing.T) {
 	s := Snapshot{count: 1, sum: 5, sumHalves: 2}
 	if got := s.Mean(); got != math.MaxInt64 {
 		t.Errorf("mean = %d, want the greatest Duration", got)
-	}
-}
-
-func TestConcurrentCarry(t *testing.T) {
-	const recorders, each = 8, 10_000
-	for _, before := range []uint64{half - recorders*each/2, 2*half - recorders*each/2} {
-		var h Histogram
-		for i := range perHigh { // neighbours in one word of high
-			h.add(linear+i, before)
-		}
-		var recording sync.WaitGroup
-		for range recorders {
-			recording.Go(func() {
-				for i := range each * perHigh {
-					h.Record(value(linear + i%perHigh))
-				}
-			})
-		}
-		want := perHigh * (before + recorders*each)
-		for last := uint64(0); last < want; {
-			count := h.Count()
-			if count < last || count > want {
-				t.Fatalf("count went from %d to %d, end %d", last, count, want)
-			}
-			last = count
-		}
-		recording.Wait()
 	}
 }
 
