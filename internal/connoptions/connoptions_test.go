@@ -1,0 +1,53 @@
+package connoptions_test
+
+import (
+	"context"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/hauberk-rpc/hauberk/internal/connoptions"
+)
+
+type creds string
+
+func (creds) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return nil, nil
+}
+
+func (creds) RequireTransportSecurity() bool { return false }
+
+// The credentials found are those that grpc-go applies: the last of the defaults. This
+// test fails if a release of grpc-go keeps them elsewhere.
+func TestCredentials(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		options []grpc.DialOption
+		want    any
+	}{
+		{"none", nil, nil},
+		{"other options", []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.WaitForReady(true))}, nil},
+		{"of the connection", []grpc.DialOption{grpc.WithPerRPCCredentials(creds("a"))}, nil},
+		{"default", []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(creds("a")))}, creds("a")},
+		{"two", []grpc.DialOption{
+			grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(creds("a")), grpc.WaitForReady(true)),
+			grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(creds("b"))),
+		}, creds("b")},
+	} {
+		c.options = append(c.options, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient("passthrough:///nowhere", c.options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := connoptions.Credentials(conn); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := connoptions.Credentials(nil); got != nil {
+		t.Errorf("no connection: %v", got)
+	}
+}
