@@ -24,26 +24,35 @@ type Call struct {
 	method *Method
 	end    terminal
 
-	request  any // of single-request kinds, as changed so far on the way in
+	request  any // of single-request kinds, as changed so far on the way in; not in client streams
 	response any // of single-response kinds, as changed so far on the way out
 	opts     []grpc.CallOption
-	last     error // the outcome of the last next that returned
+	last     error      // the outcome of the last next that returned
+	badReply error      // what was wrong with the reply of the running interceptor
+	leg      *leg       // the innermost open one; nil if no interceptor changed anything
+	prepared *leg       // for the nexts of the running interceptor
+	dryRun   *shadowRun // on the copy that an interceptor in dry run gets
+
+	depth   atomic.Int32 // how many nexts are running
+	reached atomic.Int32 // how many this attempt has entered
+	entered atomic.Int32 // how many an earlier attempt, or one on a copy, has entered
+	replied atomic.Int32 // how many replies of a method with server streaming are held
+	handed  atomic.Int32 // how many attempts go to the connection on a client
+	over    atomic.Bool  // the outermost next has returned
 
 	sent, received atomic.Int64
-	flow           atomic.Uint64 // a flow
-	abstained      atomic.Uint64 // which deciding links did not decide, by place
-	replied        atomic.Int32  // how many replies of a method with server streaming are held
-	entered        atomic.Int32  // how many links an earlier attempt, or one on a copy, has entered
+	abstained      atomic.Uint64 // which of the first 64 deciding interceptors did not decide, by place
 
-	side    Side
-	kind    Kind // the method's, which SetMethod leaves
-	asks    asks
-	fresh   bool // the response is a reply of the link that is running
-	leaving bool // the chain's goroutine is ending by runtime.Goexit
+	side     Side
+	kind     Kind // the method's, which SetMethod does not change
+	counts   bool // CountMessages was called
+	captures bool // CaptureMetadata was called
+	fresh    bool // the response is a reply of the running interceptor
+	leaving  bool // the chain's goroutine is ending by runtime.Goexit
 
-	slots [3]slot
-	mu    sync.Mutex // guards slots, and extra's slots and decisions
-	more  atomic.Pointer[extra]
+	values stateList
+	mu     sync.Mutex // guards changes of values, and extra's decisions
+	more   atomic.Pointer[extra]
 }
 
 // terminal is the inner end of a chain: it serves the call, or makes it.
@@ -51,25 +60,14 @@ type terminal interface {
 	finish(ctx context.Context, call *Call) error
 }
 
-// asks are the things that cost allocations and are kept for those who asked.
-type asks uint8
-
-const (
-	asksCounts asks = 1 << iota
-	asksMetadata
-)
-
 // extra is what few calls need.
 type extra struct {
-	hooks
-
-	slots     []*slot
 	decisions decisions
 	replies   []any // of methods with server streaming
-	layers    []layer
 	incoming  received
 	wire      atomic.Pointer[Wire] // of a client's current attempt
-	marks     []mark
+
+	beforeHeader atomic.Pointer[[]func()] // of a server's stream
 }
 
 // received is what a client was told besides messages.
@@ -125,7 +123,7 @@ func (c *Call) Sent() int64 {
 // receiving side streams.
 func (c *Call) Received() int64 {
 	if c.side == ClientSide && !c.kind.ServerStreams() {
-		return oneIf(c.response != nil)
+		return max(c.received.Load(), oneIf(c.response != nil)) // a hook may have rejected it
 	}
 	if c.side == ClientSide {
 		return c.received.Load() + int64(c.replied.Load())
@@ -142,12 +140,12 @@ func oneIf(b bool) int64 {
 
 // CountMessages asks, before next, for an exact [Call.Received]. It costs a
 // unary call on a server one allocation, and other calls nothing.
-func (c *Call) CountMessages() { c.asks |= asksCounts }
+func (c *Call) CountMessages() { c.counts = true }
 
 // CaptureMetadata asks, before next, for the response header, the trailer and
 // the peer of a call on a client, which cost allocations to keep. On a server it
 // does nothing.
-func (c *Call) CaptureMetadata() { c.asks |= asksMetadata }
+func (c *Call) CaptureMetadata() { c.captures = true }
 
 // Header returns the response header on a client, after next, for links that
 // called [Call.CaptureMetadata]. It is not to be changed.
@@ -230,7 +228,7 @@ func (c *Call) AddOptions(opts ...grpc.CallOption) {
 	if c.side == ServerSide {
 		return
 	}
-	c.touch(c.where().depth())
+	c.draft()
 	c.opts = append(slices.Clip(c.opts), opts...)
 }
 
@@ -256,7 +254,7 @@ func (c *Call) SetMethod(full string) error {
 	if err != nil {
 		return status.Error(codes.Internal, err.Error())
 	}
-	c.touch(c.where().depth())
+	c.draft()
 	c.method = m
 	return nil
 }

@@ -26,6 +26,8 @@ type Chain struct {
 	plans  map[string]*plan                    // by the set of links that apply
 	routes atomic.Pointer[map[routeKey]*route] // of a client; replaced, never changed
 	target atomic.Pointer[target]              // that was asked for last
+
+	registered sync.Map // full names of methods, and registeredServices, of servers
 }
 
 // link is one interceptor at its place in a chain.
@@ -120,19 +122,21 @@ func (c *Chain) newRoute(full string, kind Kind, known bool) (*route, error) {
 	return &route{m, c.planFor(m)}, nil
 }
 
-// clientRoute returns the route of an outgoing call.
-func (c *Chain) clientRoute(full string, kind Kind) (*route, error) {
+// clientRoute returns the route of an outgoing call. A name that gRPC cannot route
+// has one too: the server answers it.
+func (c *Chain) clientRoute(full string, kind Kind) *route {
 	key := routeKey{full, kind}
 	if known := c.routes.Load(); known != nil {
 		if r := (*known)[key]; r != nil {
-			return r, nil
+			return r
 		}
 	}
 	r, err := c.newRoute(full, kind, true)
-	if err == nil {
-		c.remember(key, r)
+	if err != nil {
+		return c.unknownRoute(full, kind)
 	}
-	return r, err
+	c.remember(key, r)
+	return r
 }
 
 // remember keeps a route, as long as there is room.

@@ -5,10 +5,10 @@ import (
 	"slices"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
-	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk/internal/connoptions"
 )
 
 // DialOptions returns the options for a grpc-go client connection whose calls
@@ -39,8 +39,9 @@ func (c *Chain) ClientConn(conn grpc.ClientConnInterface) grpc.ClientConnInterfa
 		panic("hauberk: Chain.ClientConn in front of a nil connection")
 	}
 	return &clientConn{
-		chain: c,
-		cc:    grpcConn(conn),
+		chain:    c,
+		cc:       grpcConn(conn),
+		defaults: defaultCredentials(grpcConn(conn)),
 		invoker: func(
 			ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption,
 		) error {
@@ -66,23 +67,42 @@ func grpcConn(conn grpc.ClientConnInterface) *grpc.ClientConn {
 	}
 }
 
+// defaultCredentials returns the option with the call credentials that conn adds by
+// default, so that interceptors find them among the options of a call, as they do with
+// DialOptions; none if there are none.
+func defaultCredentials(conn *grpc.ClientConn) []grpc.CallOption {
+	if creds := connoptions.Credentials(conn); creds != nil {
+		return []grpc.CallOption{grpc.PerRPCCredentials(creds)}
+	}
+	return nil
+}
+
 type clientConn struct {
 	chain    *Chain
 	cc       *grpc.ClientConn
 	invoker  grpc.UnaryInvoker
 	streamer grpc.Streamer
+	defaults []grpc.CallOption // of cc
 }
 
 // Invoke makes a unary call.
 func (c *clientConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	return c.chain.invoke(ctx, method, args, reply, c.cc, c.invoker, opts)
+	return c.chain.invoke(ctx, method, args, reply, c.cc, c.invoker, c.options(opts))
+}
+
+// options returns the options of a call, the defaults first.
+func (c *clientConn) options(opts []grpc.CallOption) []grpc.CallOption {
+	if len(c.defaults) == 0 {
+		return opts
+	}
+	return slices.Concat(c.defaults, opts)
 }
 
 // NewStream makes a streaming call.
 func (c *clientConn) NewStream(
 	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
-	return c.chain.newStream(ctx, desc, c.cc, method, c.streamer, opts)
+	return c.chain.newStream(ctx, desc, c.cc, method, c.streamer, c.options(opts))
 }
 
 // UnaryClientInterceptor returns the chain as an interceptor of grpc-go, for code
@@ -93,6 +113,9 @@ func (c *Chain) UnaryClientInterceptor() grpc.UnaryClientInterceptor {
 		ctx context.Context, method string, req, reply any,
 		cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
 	) error {
+		if c.makes(ctx, method) {
+			return invoker(ctx, method, req, reply, cc, opts...)
+		}
 		return c.invoke(ctx, method, req, reply, cc, invoker, opts)
 	}
 }
@@ -105,8 +128,37 @@ func (c *Chain) StreamClientInterceptor() grpc.StreamClientInterceptor {
 		ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string,
 		streamer grpc.Streamer, opts ...grpc.CallOption,
 	) (grpc.ClientStream, error) {
+		if c.makes(ctx, method) {
+			return streamer(ctx, desc, cc, method, opts...)
+		}
 		return c.newStream(ctx, desc, cc, method, streamer, opts)
 	}
+}
+
+// makes reports whether the chain already runs around an outgoing call: a program
+// may give a connection its options, and wrap the connection too. Other calls that are
+// made with the context of a call, by an interceptor or with that of a stream, are
+// calls of their own.
+func (c *Chain) makes(ctx context.Context, method string) bool {
+	for call := FromContext(ctx); call != nil; call = FromContext(call.ctx.Context) {
+		if call.side == ClientSide && call.plan.chain == c && call.method.full == method && call.takeHandedOver() {
+			return true
+		}
+	}
+	return false
+}
+
+// handOver notes that the chain has run around a call that goes to the connection.
+func (c *Call) handOver() { c.state().handed.Add(1) }
+
+// takeHandedOver reports whether a call goes to the connection, once for each time.
+func (c *Call) takeHandedOver() bool {
+	for n := c.handed.Load(); n > 0; n = c.handed.Load() {
+		if c.handed.CompareAndSwap(n, n-1) {
+			return true
+		}
+	}
+	return false
 }
 
 // clientUnary is a unary call on a client.
@@ -124,23 +176,17 @@ func (c *Chain) invoke(
 	ctx context.Context, method string, req, reply any,
 	cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts []grpc.CallOption,
 ) error {
-	r, err := c.clientRoute(method, Unary)
-	if err != nil {
-		return unroutable(err, opts)
-	}
+	r := c.clientRoute(method, Unary)
 	u := &clientUnary{cc: cc, invoker: invoker, reply: reply}
 	u.call.init(ctx, r, ClientSide, u)
 	u.call.request = req
 	app := u.call.takeOptions(opts)
-	err = r.plan.start(&u.call.ctx, &u.call)
+	err := r.plan.start(&u.call.ctx, &u.call)
 	if err == nil {
 		err = assign(reply, u.call.response)
 	}
 	err = toApplication(err)
-	if app != nil {
-		app.serve(&u.call, err)
-	}
-	return err
+	return app.serveGuarded(&u.call, err)
 }
 
 // finish makes the call.
@@ -150,14 +196,18 @@ func (u *clientUnary) finish(ctx context.Context, call *Call) error {
 		return err
 	}
 	opts := call.opts
-	if call.asks&asksMetadata != 0 {
+	if call.captures {
 		opts = call.capturing(opts)
 	}
 	call.sent.Store(1)
-	if err := u.invoker(call.measure(ctx), call.method.full, call.request, reply, u.cc, opts...); err != nil {
+	call.handOver()
+	err = u.invoker(call.measure(ctx), call.method.full, call.request, reply, u.cc, opts...)
+	call.state().takeHandedOver() // no other chain of the connection has
+	if err != nil {
 		return err
 	}
 	call.response = reply
+	call.received.Store(1)
 	return nil
 }
 
@@ -212,21 +262,9 @@ func (c *Call) takeOptions(opts []grpc.CallOption) *appOptions {
 	if app == nil {
 		c.opts = opts
 	} else if len(app.headers)+len(app.trailers)+len(app.peers) > 0 {
-		c.asks |= asksMetadata
+		c.captures = true
 	}
 	return app
-}
-
-// unroutable ends a call whose method's name cannot be one, as grpc-go does: who
-// waits for the end is told.
-func unroutable(err error, opts []grpc.CallOption) error {
-	err = status.Error(codes.Internal, err.Error())
-	for _, o := range opts {
-		if o, ok := o.(grpc.OnFinishCallOption); ok {
-			o.OnFinish(err)
-		}
-	}
-	return err
 }
 
 func tellsEnd(o grpc.CallOption) bool {
@@ -251,14 +289,30 @@ func (a *appOptions) take(o grpc.CallOption) {
 	}
 }
 
+// serveGuarded serves the options, if there are any, and returns err, or what the
+// chain's guard makes of a panic of the application's.
+func (a *appOptions) serveGuarded(call *Call, err error) error {
+	if a == nil {
+		return err
+	}
+	if failure := call.guarded(func() error { a.serve(call, err); return nil }); failure != nil {
+		return failure
+	}
+	return err
+}
+
 // serve tells the application of the end of its call.
 func (a *appOptions) serve(call *Call, err error) {
 	in := call.captured()
 	for _, h := range a.headers {
-		*h = in.header
+		if in.header != nil {
+			*h = in.header
+		}
 	}
 	for _, t := range a.trailers {
-		*t = in.trailer
+		if in.trailer != nil {
+			*t = in.trailer
+		}
 	}
 	for _, p := range a.peers {
 		if in.peer.Addr != nil {

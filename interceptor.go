@@ -18,8 +18,8 @@ type Interceptor interface {
 // the interceptor's own call, or on a client a copy made by [Call.Attempt].
 //
 // On a server a second call of next returns an INTERNAL error. On a client it is
-// a new attempt, as long as the application was given neither a response
-// message nor the response header; where a new attempt cannot be made (the
+// a new attempt, as long as the application was given neither a response message,
+// the response header nor the stream's context; where a new attempt cannot be made (the
 // above, a request stream that was not kept with [Call.Replayable], or a refusal
 // made in this process) next returns the previous outcome again, at once.
 //

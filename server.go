@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 )
@@ -119,6 +120,7 @@ func (c *Chain) Registrar(srv grpc.ServiceRegistrar) *Registrar {
 
 // RegisterService registers a service whose calls pass the chain.
 func (r *Registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	r.chain.registered.Store(registeredService(desc.ServiceName), nil)
 	wrapped := *desc
 	wrapped.Methods = slices.Clone(desc.Methods)
 	wrapped.Streams = slices.Clone(desc.Streams)
@@ -145,10 +147,13 @@ func (r *Registrar) GetServiceInfo() map[string]grpc.ServiceInfo {
 }
 
 func (c *Chain) wrapUnary(desc *grpc.ServiceDesc, m *grpc.MethodDesc) grpc.MethodHandler {
-	route := c.mustRoute("/"+desc.ServiceName+"/"+m.MethodName, Unary)
+	route, state := c.registeredRoute("/"+desc.ServiceName+"/"+m.MethodName, Unary)
 	request := requestType(desc.HandlerType, m.MethodName, Unary)
 	handler := m.Handler
 	return func(srv any, ctx context.Context, dec func(any) error, own grpc.UnaryServerInterceptor) (any, error) {
+		if state.again.Load() && c.runs(ctx, route.method.full) {
+			return handler(srv, ctx, dec, own)
+		}
 		u := &serverUnary{srv: srv, handler: handler, dec: dec, own: own, request: request}
 		u.call.init(ctx, route, ServerSide, u)
 		return u.serve()
@@ -156,7 +161,7 @@ func (c *Chain) wrapUnary(desc *grpc.ServiceDesc, m *grpc.MethodDesc) grpc.Metho
 }
 
 func (c *Chain) wrapStream(desc *grpc.ServiceDesc, s *grpc.StreamDesc) grpc.StreamHandler {
-	route := c.mustRoute("/"+desc.ServiceName+"/"+s.StreamName, kindOfStream(s))
+	route, _ := c.registeredRoute("/"+desc.ServiceName+"/"+s.StreamName, kindOfStream(s))
 	request := requestType(desc.HandlerType, s.StreamName, route.method.kind)
 	handler := s.Handler
 	return func(srv any, stream grpc.ServerStream) error {
@@ -167,12 +172,32 @@ func (c *Chain) wrapStream(desc *grpc.ServiceDesc, s *grpc.StreamDesc) grpc.Stre
 	}
 }
 
-func (c *Chain) mustRoute(full string, kind Kind) *route {
-	r, err := c.newRoute(full, kind, true)
-	if err != nil {
-		panic("hauberk: RegisterService: " + err.Error())
+// registeredMethod is what a chain keeps of a method that was registered.
+type registeredMethod struct {
+	// again is whether it was registered more than once: on several servers, or by
+	// registrars of the chain with one of the program's own between them. Then a
+	// handler may find the chain running.
+	again atomic.Bool
+}
+
+// registeredRoute returns the route of a method that a server registers, which
+// grpc-go dispatches whatever its name.
+func (c *Chain) registeredRoute(full string, kind Kind) (*route, *registeredMethod) {
+	m := bestMethod(full, kind)
+	m.known = true
+	state, again := c.registered.LoadOrStore(full, new(registeredMethod))
+	if again {
+		state.(*registeredMethod).again.Store(true)
 	}
-	return r
+	return &route{m, c.planFor(m)}, state.(*registeredMethod)
+}
+
+// registeredService is the key of a service that was registered through a chain.
+type registeredService string
+
+func (c *Chain) hasRegistered(key any) bool {
+	_, ok := c.registered.Load(key)
+	return ok
 }
 
 func (c *Call) init(ctx context.Context, r *route, side Side, end terminal) {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 )
 
 // Shadow lets a deciding interceptor decide without enforcing: a call that it
@@ -64,31 +65,26 @@ func (l *shadowLink) Intercept(ctx context.Context, call *Call, next Next) error
 }
 
 func (s *Shadowed) run(ctx context.Context, call *Call, next Next, name string) error {
-	r := &shadowRun{terminal: call.end, of: s, name: name, call: call, shown: call.Attempt()}
-	r.shown.end = r
-	r.sends, r.receives = r.hooks()
-	passed := false
-	var outcome error
-	inside := context.WithValue(ctx, callKey{}, r.shown)
-	verdict := s.inner.Intercept(inside, r.shown, func(context.Context, *Call) error {
-		passed = true
-		r.watch()
-		outcome = next(ctx, call)
-		r.shown.Adopt(call)
-		return outcome
-	})
-	if !passed {
-		r.refuse(verdict)
+	r := &shadowRun{terminal: call.end, of: s, name: name, call: call, shown: call.Attempt(), next: next}
+	r.shown.end, r.shown.dryRun = r, r
+	verdict := r.decide(ctx)
+	if !r.passed {
+		if r.panicked == nil {
+			r.refuse(verdict)
+		}
 		return next(ctx, call)
 	}
-	if refusal := RejectionOf(verdict); refusal != nil && refusal != RejectionOf(outcome) {
+	if r.unwinds != nil {
+		panic(r.unwinds) // of what is inside
+	}
+	if rejection := RejectionOf(verdict); rejection != nil && rejection != RejectionOf(r.outcome) {
 		r.refuse(verdict)
 	}
-	return outcome
+	return r.outcome
 }
 
-// shadowRun is one call's way through an interceptor in shadow. It stands at the
-// end of the copy that the interceptor is shown.
+// shadowRun is one call's way through an interceptor in dry run. It is the terminal
+// of the copy that the interceptor gets.
 type shadowRun struct {
 	terminal // of the call
 
@@ -96,15 +92,57 @@ type shadowRun struct {
 	name     string
 	call     *Call
 	shown    *Call
-	sends    int // how many hooks are the call's own
-	receives int
+	next     Next
+	passed   bool  // the interceptor called next
+	outcome  error // of next
+	unwinds  any   // a panic of next
+	panicked any   // a panic of the interceptor
 	refused  atomic.Bool
-	recorded bool // the interceptor recorded a refusal; guarded by the mutex of the call's state
+	recorded bool // the interceptor recorded a rejection; guarded by the mutex of the call's state
+}
+
+// decide runs the interceptor on its copy. A panic of the interceptor is contained,
+// and recorded as a rejection with the reason PANIC.
+func (r *shadowRun) decide(ctx context.Context) (verdict error) {
+	defer func() {
+		if v := recover(); v != nil && r.unwinds == nil {
+			r.panicked = v
+			r.refuse(errShadowPanic)
+		}
+	}()
+	return r.of.inner.Intercept(context.WithValue(ctx, callKey{}, r.shown), r.shown,
+		func(context.Context, *Call) error { return r.pass(ctx) })
+}
+
+var errShadowPanic = Reject(codes.Internal, "PANIC", "an interceptor in dry run panicked")
+
+// pass runs what is inside, once.
+func (r *shadowRun) pass(ctx context.Context) error {
+	if r.passed {
+		return r.outcome
+	}
+	r.passed = true
+	r.watch()
+	returned := false
+	defer func() {
+		if !returned {
+			if r.unwinds = recover(); r.unwinds != nil {
+				panic(r.unwinds)
+			}
+		}
+	}()
+	r.outcome = r.next(ctx, r.call)
+	returned = true
+	r.shown.Adopt(r.call)
+	return r.outcome
 }
 
 // read reads the request of the call itself.
 func (r *shadowRun) read(ctx context.Context, _ *Call) (any, error) {
-	return r.terminal.(reader).read(ctx, r.call)
+	if end, ok := r.terminal.(reader); ok {
+		return end.read(ctx, r.call)
+	}
+	return r.call.request, nil
 }
 
 // conn is that of the call, for [Call.Target].
@@ -115,10 +153,10 @@ func (r *shadowRun) conn() *grpc.ClientConn {
 	return nil
 }
 
-// again says no: an interceptor in shadow makes no attempts.
+// again says no: an interceptor in dry run makes no attempts.
 func (r *shadowRun) again(*Call, int32) bool { return false }
 
-// refuse counts and records what would have been a refusal, once a call.
+// refuse counts and records what would have been a rejection, once a call.
 func (r *shadowRun) refuse(err error) {
 	if !r.refused.CompareAndSwap(false, true) {
 		return
@@ -136,49 +174,51 @@ func (r *shadowRun) hasRecorded() bool {
 	return r.recorded
 }
 
-// hooks returns how many hooks there are on the copy.
-func (r *shadowRun) hooks() (sends, receives int) {
-	if more := r.shown.more.Load(); more != nil {
-		return len(more.send), len(more.receive)
-	}
-	return 0, 0
-}
-
 // watch lets the hooks that the interceptor registered on its copy see the call's
 // messages, and asks for what it asked for.
 func (r *shadowRun) watch() {
-	r.call.asks |= r.shown.asks
-	sends, receives := r.hooks()
-	for ; r.sends < sends; r.sends++ {
-		r.call.OnSend(r.watchSend(r.shown.more.Load().send[r.sends].run))
+	r.call.counts = r.call.counts || r.shown.counts
+	r.call.captures = r.call.captures || r.shown.captures
+	own := r.shown.prepared
+	if own == nil {
+		return
 	}
-	for ; r.receives < receives; r.receives++ {
-		r.call.OnReceive(r.watchReceive(r.shown.more.Load().receive[r.receives]))
+	for _, hook := range own.send {
+		r.call.OnSend(r.watchSend(hook))
+	}
+	for _, hook := range own.receive {
+		r.call.OnReceive(r.watchReceive(hook))
 	}
 }
 
 func (r *shadowRun) watchSend(hook SendHook) SendHook {
 	return func(msg any, emit func(any) error) error {
-		r.recount()
-		if err := hook(msg, func(any) error { return nil }); err != nil {
-			r.refuse(err)
-		}
+		r.try(func() error { return hook(msg, func(any) error { return nil }) })
 		return emit(msg)
 	}
 }
 
 func (r *shadowRun) watchReceive(hook ReceiveHook) ReceiveHook {
 	return func(msg any) (keep bool, err error) {
-		r.recount()
-		if _, err := hook(msg); err != nil {
-			r.refuse(err)
-		}
+		r.try(func() error {
+			_, err := hook(msg)
+			return err
+		})
 		return true, nil
 	}
 }
 
-// recount shows the interceptor how many messages there were so far.
-func (r *shadowRun) recount() {
+// try shows a hook how many messages there were so far, runs it and contains its
+// panic.
+func (r *shadowRun) try(hook func() error) {
+	defer func() {
+		if recover() != nil {
+			r.refuse(errShadowPanic)
+		}
+	}()
 	r.shown.sent.Store(r.call.sent.Load())
 	r.shown.received.Store(r.call.received.Load())
+	if err := hook(); err != nil {
+		r.refuse(err)
+	}
 }

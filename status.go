@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
 
 // ErrGoexit is what a [Guard] is given when a link or a handler ended its
@@ -104,7 +105,13 @@ func (p *plan) toWire(err error) error {
 	if r := RejectionOf(err); r != nil {
 		return r.inDomain(p.chain.domain)
 	}
-	if p.chain.exposeErrors || carriedBy(err) != nil {
+	if p.chain.exposeErrors {
+		if st, ok := status.FromError(err); ok && st.Code() != codes.OK {
+			return st.Err() // with the text around a wrapped status, as grpc-go
+		}
+		return StatusOf(err).Err()
+	}
+	if carriedBy(err) != nil {
 		return StatusOf(err).Err()
 	}
 	return status.Error(plainCode(err))
@@ -157,28 +164,14 @@ func validate(md metadata.MD) error {
 }
 
 func validatePair(key string, values []string) error {
-	if key == "" {
-		return errInternal("illegal metadata: empty key")
-	}
-	for i := range len(key) {
-		if !legalInKey(key[i]) {
-			return errInternal("illegal metadata key %q: want lower-case letters, digits, '-', '_' and '.'", key)
-		}
-	}
-	if strings.HasSuffix(key, "-bin") {
-		return nil
+	if !metadatakey.Legal(key) {
+		return errInternal("illegal metadata key %q: want lower-case letters, digits, '-', '_' and '.'", key)
 	}
 	for _, v := range values {
-		for i := range len(v) {
-			if v[i] < 0x20 || v[i] > 0x7e {
-				return errInternal("illegal value under metadata key %q: "+
-					"want printable ASCII, or a key that ends in \"-bin\"", key)
-			}
+		if !metadatakey.LegalValue(key, v) {
+			return errInternal("illegal value under metadata key %q: "+
+				"want printable ASCII, or a key that ends in \"-bin\"", key)
 		}
 	}
 	return nil
-}
-
-func legalInKey(c byte) bool {
-	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
 }

@@ -20,7 +20,7 @@ import (
 func (c *Call) Reply(msgs ...any) error {
 	c.takeBackReply()
 	if err := c.checkReply(msgs); err != nil {
-		c.fail(err)
+		c.badReply = err
 		return err
 	}
 	c.fresh = true
@@ -45,47 +45,71 @@ func (c *Call) checkReply(msgs []any) error {
 // Response returns the response that a method without server streaming will be
 // answered with, after next; nil if there is none (yet), or the method streams.
 // It belongs to the application; use [Call.Reply] to answer with another.
-func (c *Call) Response() any { return c.response }
+func (c *Call) Response() any {
+	if c.response == emptyResponse {
+		return nil
+	}
+	return c.response
+}
 
 // Read returns the request of a method without client streaming, before next, as
-// the links further out have made it. On a server it reads the request; read
-// once, the request is kept. It may block until it has come or the call's own
-// context is done: ctx cannot end it sooner, as with a handler's RecvMsg. Where
-// the request cannot be read Read fails with the status of that, which grpc-go
-// has then sent to the client already. It fails with INTERNAL on methods with
-// client streaming, and on a server where the request's type is not known, or
-// once its handler has begun. The request is not to be changed; change it in a
-// hook.
+// the hooks of outer interceptors have made it. The request must not be modified;
+// modify it in a hook. Read fails with INTERNAL on methods with client streaming.
+//
+// On a server Read reads the request, once. It may block until the request has
+// come or the call's own context is done: ctx cannot end it sooner, as with a
+// handler's RecvMsg. If the request cannot be read, Read returns the status of
+// that, which grpc-go has then sent to the client already. It fails with INTERNAL
+// if the request's type is not known, or its handler has begun.
+//
+// On a client's stream Read waits until the application has sent the request, or
+// ctx is done.
 func (c *Call) Read(ctx context.Context) (any, error) {
 	if c.kind.ClientStreams() {
-		return nil, errInternal("Read is for methods with a single request; %s streams its requests: use OnReceive",
-			c.method.full)
+		hook := "OnReceive"
+		if c.side == ClientSide {
+			hook = "OnSend"
+		}
+		return nil, errInternal("Read is for methods with a single request; %s streams its requests: use %s",
+			c.method.full, hook)
 	}
-	if c.side == ServerSide {
-		return c.end.(reader).read(ctx, c)
+	if end, ok := c.end.(reader); ok {
+		return end.read(ctx, c)
 	}
 	return c.request, nil
 }
 
-// reader is a terminal of a server that can read the request ahead of the
-// handler.
+// reader is a terminal whose call may begin before its request is there: on a
+// server, and in a client's stream.
 type reader interface {
 	read(ctx context.Context, call *Call) (any, error)
 }
 
 // takeBackReply forgets a reply of a link that then called next.
 func (c *Call) takeBackReply() {
-	c.fresh, c.response = false, nil
+	c.fresh, c.badReply, c.response = false, nil, nil
 	c.takeReplies()
+}
+
+// setReplies holds replies of a method with server streaming, in place of others.
+func (c *Call) setReplies(msgs []any) {
+	if len(msgs) == 0 && c.more.Load() == nil {
+		return
+	}
+	c.lazy().replies = msgs
+	c.replied.Store(int32(len(msgs)))
+}
+
+func (c *Call) heldReplies() []any {
+	if more := c.more.Load(); more != nil {
+		return more.replies
+	}
+	return nil
 }
 
 // takeReplies empties the list of replies.
 func (c *Call) takeReplies() []any {
-	more := c.more.Load()
-	if more == nil {
-		return nil
-	}
-	replies := more.replies
+	replies := c.heldReplies()
 	c.setReplies(nil)
 	return replies
 }

@@ -65,15 +65,17 @@ func (d *Decision) enforced() bool { return d.Verdict == Refused && !d.Shadow }
 //
 // To admit a call a link need not record anything, and to refuse it no more than
 // return a [Rejection] in place of calling next: see [Call.Decisions].
-func (c *Call) Decide(d Decision) {
-	at := c.decider(&d)
+func (c *Call) Decide(d Decision) { c.record(c.decider(&d), d) }
+
+// record keeps the verdict of the interceptor at a place, or -1.
+func (c *Call) record(at int32, d Decision) {
 	root := c.state()
 	more := root.lazy()
 	root.mu.Lock()
 	defer root.mu.Unlock()
-	if run, ok := c.end.(*shadowRun); ok {
+	if c.dryRun != nil {
 		d.Shadow = true
-		run.recorded = run.recorded || d.Verdict == Refused
+		c.dryRun.recorded = c.dryRun.recorded || d.Verdict == Refused
 	}
 	more.decisions.add(d, at)
 }
@@ -96,11 +98,11 @@ func (c *Call) decider(d *Decision) int32 {
 // runningLink returns the place of the link that is running, or -1 within hooks
 // and the handler.
 func (c *Call) runningLink() int32 {
-	at := c.where()
-	if at.over() || at.depth() == 0 || int(at.depth()) > len(c.plan.links) {
+	depth := c.depth.Load()
+	if c.over.Load() || depth == 0 || int(depth) > len(c.plan.links) {
 		return -1
 	}
-	return at.depth() - 1
+	return depth - 1
 }
 
 func (p *plan) linkNamed(name string) int32 {
@@ -129,4 +131,84 @@ func (c *Call) Recorded() []Decision {
 	root.mu.Lock()
 	defer root.mu.Unlock()
 	return slices.Clip(more.decisions.list)
+}
+
+// Decisions returns the verdicts on the call so far, in the order of the links, and
+// of one link in the order of time: those that were recorded, and one that allowed
+// the call for each deciding link ([Declaration.Decides]) that called next and
+// recorded nothing, unless it abstained or stands under a [When] that does not
+// hold. What hooks recorded under names that no link has stands last. The result
+// is the caller's. Safe for concurrent use.
+func (c *Call) Decisions() []Decision {
+	recorded, links := c.recorded()
+	passed := c.passed()
+	var all []Decision
+	for i := range c.plan.links {
+		before := len(all)
+		all = appendOf(all, recorded, links, int32(i))
+		if len(all) == before && c.hasAllowed(i, passed) {
+			l := c.plan.links[i]
+			all = append(all, Decision{Link: l.decl.Name, Verdict: Allowed, Shadow: l.shadow})
+		}
+	}
+	return appendOf(all, recorded, links, -1)
+}
+
+func (c *Call) recorded() (list []Decision, links []int32) {
+	root := c.state()
+	more := root.more.Load()
+	if more == nil {
+		return nil, nil
+	}
+	root.mu.Lock()
+	defer root.mu.Unlock()
+	return more.decisions.list, more.decisions.links
+}
+
+func appendOf(all, recorded []Decision, links []int32, at int32) []Decision {
+	for k, d := range recorded {
+		if links[k] == at {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// passed returns how many links have called next, in any attempt.
+func (c *Call) passed() int {
+	reached := max(c.state().entered.Load(), c.reached.Load())
+	return int(reached) - 1 // the one that was entered last has not
+}
+
+// hasAllowed reports whether link i let the call pass by a decision.
+func (c *Call) hasAllowed(i, passed int) bool {
+	return i < passed && c.plan.links[i].decl.Decides && (i >= 64 || c.state().abstained.Load()&(1<<i) == 0)
+}
+
+// noteEntered keeps how many links an attempt has entered.
+func (c *Call) noteEntered(links int32) {
+	root := c.state()
+	for {
+		known := root.entered.Load()
+		if links <= known || root.entered.CompareAndSwap(known, links) {
+			return
+		}
+	}
+}
+
+// noteRefusal records the refusal of the link at place i, which has returned err
+// without calling next on this call, unless it has recorded one, or passes on that
+// of a link further in, which an attempt on a copy met.
+func (c *Call) noteRefusal(i int32, err error) {
+	r := RejectionOf(err)
+	if r == nil || int(i) >= len(c.plan.links) {
+		return // the handler is no link
+	}
+	recorded, links := c.recorded()
+	for k, d := range recorded {
+		if d.enforced() && (links[k] == i || links[k] > i && d.Reason == r.reason) {
+			return
+		}
+	}
+	c.record(i, Decision{Link: c.plan.links[i].decl.Name, Verdict: Refused, Reason: r.reason})
 }

@@ -29,8 +29,15 @@ func serveUnary(call *Call) (any, error) {
 	if err := call.plan.serve(call); err != nil {
 		return nil, call.plan.toWire(err)
 	}
+	if call.response == emptyResponse {
+		return nil, nil //nolint:nilnil // as the handler did
+	}
 	return call.response, nil
 }
+
+// emptyResponse stands for the untyped nil of a handler, which grpc-go sends as an
+// empty message. No hook sees it.
+var emptyResponse any = struct{ emptyResponse bool }{true} //nolint:gochecknoglobals // never written
 
 // finish runs the handler, which reads the request.
 func (u *serverUnary) finish(ctx context.Context, call *Call) error {
@@ -50,26 +57,30 @@ func (u *serverUnary) finish(ctx context.Context, call *Call) error {
 // watched reports whether decode has anything to do but to read.
 func (u *serverUnary) watched() bool {
 	call := &u.call
-	return call.asks&asksCounts != 0 || call.request != nil || u.readErr != nil || call.hasReceiveHooks()
+	return call.counts || call.request != nil || u.readErr != nil || call.hasReceiveHooks()
 }
 
 // hold keeps the response of a handler until the chain has returned.
 func (c *Call) hold(response any, err error) error {
-	if failure := c.failed(); failure != nil {
+	if failure := c.leg.broken(); failure != nil {
 		return failure
-	}
-	if err == nil && response == nil {
-		err = errInternal("the handler of %s returned neither a response nor an error", c.method.full)
 	}
 	if err == nil {
 		c.response = response
+		if response == nil {
+			c.response = emptyResponse
+		}
 	}
 	return err
 }
 
 func (c *Call) hasReceiveHooks() bool {
-	more := c.more.Load()
-	return more != nil && len(more.receive) > 0
+	for l := c.leg; l != nil; l = l.outer {
+		if len(l.receive) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // decode reads the request into the handler's message and shows it to the hooks.
@@ -118,21 +129,32 @@ func (c *Call) readRequest() (any, error) {
 
 // acceptRequest shows the single request to the hooks that have not seen it.
 func (c *Call) acceptRequest(msg any) error {
-	more := c.more.Load()
-	if more == nil {
+	if c.leg == nil {
 		return nil
 	}
-	if err := c.failed(); err != nil {
+	if err := c.leg.broken(); err != nil {
 		return err
 	}
-	hooks := more.receive[min(more.read, len(more.receive)):]
-	more.read = len(more.receive)
-	if len(hooks) == 0 {
+	return c.acceptAt(c.leg, msg)
+}
+
+// acceptAt shows the single request to the hooks of a leg, after those outside.
+func (c *Call) acceptAt(l *leg, msg any) error {
+	if l.outer != nil {
+		if err := c.acceptAt(l.outer, msg); err != nil {
+			return err
+		}
+	}
+	if l.seen {
 		return nil
 	}
-	err := c.applied(func() error { return acceptOne(hooks, msg) })
+	l.seen = true
+	if len(l.receive) == 0 {
+		return nil
+	}
+	err := c.asHook(func() error { return l.keepOne(true, msg, "request") })
 	if err != nil {
-		c.fail(err)
+		l.fail(err)
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package hauberk
 import (
 	"context"
 	"reflect"
-	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
@@ -21,12 +20,13 @@ type serverStream struct {
 	handler grpc.StreamHandler
 	request reflect.Type
 	ctx     context.Context // the handler's: what the stream's Context must return
-	inmost  place           // where the handler stands
+	inmost  *leg            // around the handler
+	surplus []any           // further responses of a method that has one
 	ahead   any             // the request that was read ahead, until somebody receives it
 	readErr error
 
-	returned atomic.Bool // the handler has
-	hooks    sync.Mutex  // held while receive hooks run, and while returned is set
+	sentResponse bool        // the one response was sent
+	returned     atomic.Bool // the handler has returned
 }
 
 func (c *Chain) serveStream(
@@ -48,10 +48,14 @@ func (s *serverStream) serve() error {
 }
 
 func (s *serverStream) sendHeld() error {
-	if !s.call.kind.ServerStreams() {
-		return s.wire.SendMsg(s.call.response)
+	msgs := s.surplus
+	switch {
+	case s.call.kind.ServerStreams():
+		msgs = s.call.takeReplies()
+	case !s.sentResponse:
+		msgs = append([]any{s.call.response}, msgs...)
 	}
-	for _, msg := range s.call.takeReplies() {
+	for _, msg := range msgs {
 		if err := s.sendWire(msg); err != nil {
 			return err
 		}
@@ -59,23 +63,16 @@ func (s *serverStream) sendHeld() error {
 	return nil
 }
 
-// finish runs the handler.
+// finish runs the handler. It does not wait for goroutines that the handler left
+// behind.
 func (s *serverStream) finish(ctx context.Context, call *Call) error {
-	s.ctx, s.inmost = ctx, s.inside()
-	defer s.handlerReturned()
+	s.ctx, s.inmost = ctx, call.leg
+	defer s.returned.Store(true)
 	err := s.handler(s.srv, s)
-	if failure := call.failed(); failure != nil {
+	if failure := s.inmost.broken(); failure != nil {
 		return failure
 	}
 	return err
-}
-
-// handlerReturned keeps goroutines that a handler has left behind, as in RecvMsg,
-// away from the hooks: the links take it that these are over.
-func (s *serverStream) handlerReturned() {
-	s.hooks.Lock()
-	defer s.hooks.Unlock()
-	s.returned.Store(true)
 }
 
 func errReturned() error {
@@ -85,9 +82,14 @@ func errReturned() error {
 // Context returns the context that was given to the innermost next.
 func (s *serverStream) Context() context.Context { return s.ctx }
 
-func (s *serverStream) SetHeader(md metadata.MD) error  { return s.wire.SetHeader(md) }
-func (s *serverStream) SendHeader(md metadata.MD) error { return s.wire.SendHeader(md) }
-func (s *serverStream) SetTrailer(md metadata.MD)       { s.wire.SetTrailer(md) }
+func (s *serverStream) SetHeader(md metadata.MD) error { return s.wire.SetHeader(md) }
+
+func (s *serverStream) SendHeader(md metadata.MD) error {
+	s.call.headerDue()
+	return s.wire.SendHeader(md)
+}
+
+func (s *serverStream) SetTrailer(md metadata.MD) { s.wire.SetTrailer(md) }
 
 // read reads the single request before the handler does.
 func (s *serverStream) read(_ context.Context, call *Call) (any, error) {

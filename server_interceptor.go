@@ -32,12 +32,8 @@ func (c *Chain) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 		if c.runs(ctx, info.FullMethod) {
 			return handler(ctx, req)
 		}
-		r, err := c.serverRoute(&routes, info.FullMethod, Unary, true)
-		if err != nil {
-			return nil, status.Error(codes.Unimplemented, err.Error())
-		}
 		u := &serverDecoded{handler: handler}
-		u.call.init(ctx, r, ServerSide, u)
+		u.call.init(ctx, c.serverRoute(&routes, info.FullMethod, Unary, true), ServerSide, u)
 		u.call.request = req
 		u.call.received.Store(1)
 		return serveUnary(&u.call)
@@ -54,48 +50,56 @@ func (c *Chain) StreamServerInterceptor() grpc.StreamServerInterceptor {
 		if c.runs(stream.Context(), info.FullMethod) {
 			return handler(srv, stream)
 		}
-		// grpc-go calls the handler of unknown services without an implementation.
-		known := srv != nil
-		r, err := c.serverRoute(&routes, info.FullMethod, KindOf(info.IsClientStream, info.IsServerStream), known)
-		if err != nil {
-			return status.Error(codes.Unimplemented, err.Error())
-		}
-		return c.serveStream(r, srv, stream, handler, nil)
+		// grpc-go calls the handler of unknown services without an implementation. A
+		// service may be registered without one, too.
+		known := srv != nil || c.hasRegistered(info.FullMethod)
+		kind := KindOf(info.IsClientStream, info.IsServerStream)
+		return c.serveStream(c.serverRoute(&routes, info.FullMethod, kind, known), srv, stream, handler, nil)
 	}
 }
 
 // serverRoute returns the route of a method, and remembers it if it is known.
-func (c *Chain) serverRoute(routes *sync.Map, full string, kind Kind, known bool) (*route, error) {
+func (c *Chain) serverRoute(routes *sync.Map, full string, kind Kind, known bool) *route {
 	if !known {
-		return c.unknownRoute(full, kind), nil
+		return c.unknownRoute(full, kind)
 	}
 	if r, ok := routes.Load(full); ok {
-		return r.(*route), nil
+		return r.(*route)
 	}
-	r, err := c.newRoute(full, kind, true)
-	if err == nil {
-		routes.Store(full, r)
-	}
-	return r, err
+	m := bestMethod(full, kind)
+	m.known = true
+	r := &route{m, c.planFor(m)}
+	routes.Store(full, r)
+	return r
 }
 
-// unknownRoute returns the route of a method that no service has. grpc-go splits
-// names at the last slash, and dispatches those with nothing on one side of it.
+// unknownRoute returns the route of a method that no service has.
 func (c *Chain) unknownRoute(full string, kind Kind) *route {
+	m := bestMethod(full, kind)
+	return &route{m, c.planFor(m)}
+}
+
+// bestMethod splits a name as grpc-go does: at the last slash, where nothing may
+// be on one side of it.
+func bestMethod(full string, kind Kind) *Method {
 	m := &Method{full: full, kind: kind}
 	rest := strings.TrimPrefix(full, "/")
 	if at := strings.LastIndexByte(rest, '/'); at >= 0 {
 		m.service, m.name = rest[:at], rest[at+1:]
 	}
-	return &route{m, c.planFor(m)}
+	return m
 }
 
 // serveUnknown ends a call of an unknown service or method, after the chain has
-// had its say.
+// run, with the texts of grpc-go.
 func (c *Chain) serveUnknown(_ any, stream grpc.ServerStream) error {
 	full, _ := grpc.MethodFromServerStream(stream)
 	end := func(any, grpc.ServerStream) error {
-		return status.Errorf(codes.Unimplemented, "unknown service or method %s", full)
+		m := bestMethod(full, Bidi)
+		if c.hasRegistered(registeredService(m.service)) {
+			return status.Errorf(codes.Unimplemented, "unknown method %v for service %v", m.name, m.service)
+		}
+		return status.Errorf(codes.Unimplemented, "unknown service %v", m.service)
 	}
 	if c.runs(stream.Context(), full) {
 		return end(nil, stream)

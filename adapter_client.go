@@ -1,0 +1,117 @@
+package hauberk
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc"
+)
+
+// FromClient makes interceptors of a grpc-go client one link of a chain; see
+// [FromServer]. The second also runs for a unary method that is called as a
+// stream. Where it returns before the call has ended, as interceptors of grpc-go
+// do, the link still returns at the end.
+func FromClient(unary grpc.UnaryClientInterceptor, stream grpc.StreamClientInterceptor) Interceptor {
+	return &fromClient{unary, stream}
+}
+
+type fromClient struct {
+	unary  grpc.UnaryClientInterceptor
+	stream grpc.StreamClientInterceptor
+}
+
+// Declare reports a missing half.
+func (f *fromClient) Declare() Declaration {
+	d := Declaration{Name: "grpc"}
+	if f.unary == nil || f.stream == nil {
+		d.Err = errors.New("FromClient needs both interceptors, unary and stream; one is nil")
+	}
+	return d
+}
+
+func (f *fromClient) Intercept(ctx context.Context, call *Call, next Next) error {
+	switch end := call.end.(type) {
+	case *clientUnary:
+		return f.interceptUnary(ctx, call, next, end)
+	case *clientStream:
+		return f.interceptStream(ctx, call, next, end)
+	default:
+		return errInternal("FromClient is for clients; in a server's chain use FromServer")
+	}
+}
+
+func (f *fromClient) interceptUnary(ctx context.Context, call *Call, next Next, u *clientUnary) error {
+	reply, err := u.replyOf(call)
+	if err != nil {
+		return err
+	}
+	invoke := func(
+		ctx context.Context, method string, request, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption,
+	) error {
+		app, err := call.redirect(method, request, opts)
+		if err != nil {
+			return err
+		}
+		if err = next(ctx, call); err == nil {
+			err = assign(reply, call.response)
+		}
+		if app != nil {
+			app.serve(call, err)
+		}
+		return err
+	}
+	if err := f.unary(ctx, call.method.full, call.request, reply, u.cc, invoke, call.opts...); err != nil {
+		return err
+	}
+	call.response = reply
+	return nil
+}
+
+// redirect gives the call what a grpc-go interceptor made of it. Options that
+// tell of the end are returned, to be served there.
+func (c *Call) redirect(method string, request any, opts []grpc.CallOption) (*appOptions, error) {
+	if method != c.method.full {
+		if err := c.SetMethod(method); err != nil {
+			return nil, err
+		}
+	}
+	c.draft()
+	c.request, c.opts = request, nil
+	return c.takeOptions(opts), nil
+}
+
+// interceptStream makes the interceptor's stream the wire of the links outside,
+// and the links inside a stream of their own, which the interceptor opens.
+func (f *fromClient) interceptStream(ctx context.Context, call *Call, next Next, outer *clientStream) error {
+	return outer.attempt(ctx, call, func(a *attempt) (grpc.ClientStream, error) {
+		inside := func(
+			ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption,
+		) (grpc.ClientStream, error) {
+			return a.inner(ctx, next, method, opts)
+		}
+		a.adapted = true
+		return f.stream(a.ctx, outer.desc, outer.cc, a.target.full, inside, a.opts...)
+	})
+}
+
+// inner starts the rest of a chain as a stream of its own, on a copy of the call.
+// An interceptor that retries does so several times. It may run while the goroutine
+// of the chain is elsewhere, so it reads the attempt and not the call.
+func (a *attempt) inner(
+	ctx context.Context, rest Next, method string, opts []grpc.CallOption,
+) (grpc.ClientStream, error) {
+	s, call := a.stream, a.call
+	a.nests()
+	inner := &clientStream{method: s.method, desc: s.desc, cc: s.cc, open: s.open, start: rest, ctx: ctx, outer: a}
+	c := &inner.call
+	c.ctx, c.root, c.plan, c.method, c.kind = call.ctx, call.state(), call.plan, a.target, call.kind
+	c.side, c.end, c.leg = ClientSide, inner, a.leg
+	c.depth.Store(a.depth)
+	c.reached.Store(a.depth)
+	app, err := c.redirect(method, nil, opts)
+	if err != nil {
+		return nil, err
+	}
+	inner.app = app
+	return inner.launch()
+}

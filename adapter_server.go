@@ -1,0 +1,112 @@
+package hauberk
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+)
+
+// FromServer makes interceptors of a grpc-go server one link of a chain, at its
+// place in the order. Both halves are asked for, so that none is forgotten: the
+// first runs for unary methods, the second for the others. [New] refuses a nil
+// half; write a pass-through where a half has nothing to do. The request of a
+// unary method is read when the link is reached. On a client the link fails calls
+// with INTERNAL.
+func FromServer(unary grpc.UnaryServerInterceptor, stream grpc.StreamServerInterceptor) Interceptor {
+	return &fromServer{unary, stream}
+}
+
+type fromServer struct {
+	unary  grpc.UnaryServerInterceptor
+	stream grpc.StreamServerInterceptor
+}
+
+// Declare reports a missing half.
+func (f *fromServer) Declare() Declaration {
+	d := Declaration{Name: "grpc"}
+	if f.unary == nil || f.stream == nil {
+		d.Err = errors.New("FromServer needs both interceptors, unary and stream; one is nil")
+	}
+	return d
+}
+
+func (f *fromServer) Intercept(ctx context.Context, call *Call, next Next) error {
+	switch end := call.end.(type) {
+	case *serverUnary:
+		return f.interceptUnary(ctx, call, next, end.srv)
+	case *serverDecoded:
+		return f.interceptUnary(ctx, call, next, nil)
+	case *serverStream:
+		return f.interceptStream(ctx, end, next)
+	default:
+		return errInternal("FromServer is for servers; in a client's chain use FromClient")
+	}
+}
+
+func (f *fromServer) interceptUnary(ctx context.Context, call *Call, next Next, srv any) error {
+	request, err := call.Read(ctx)
+	if err != nil {
+		return err
+	}
+	info := &grpc.UnaryServerInfo{Server: srv, FullMethod: call.method.full}
+	response, err := f.unary(ctx, request, info, func(ctx context.Context, request any) (any, error) {
+		call.request = request
+		err := next(ctx, call)
+		return call.response, err
+	})
+	return call.hold(response, err)
+}
+
+func (f *fromServer) interceptStream(ctx context.Context, s *serverStream, next Next) error {
+	outer := &linkStream{stream: s, ctx: ctx, leg: s.call.leg}
+	info := &grpc.StreamServerInfo{
+		FullMethod:     s.call.method.full,
+		IsClientStream: s.call.kind.ClientStreams(),
+		IsServerStream: s.call.kind.ServerStreams(),
+	}
+	return f.stream(s.srv, outer, info, func(_ any, inner grpc.ServerStream) error {
+		s.call.draft().stream = inner
+		if err := next(inner.Context(), &s.call); err != nil {
+			return err
+		}
+		return s.sendHeldThrough(inner)
+	})
+}
+
+// sendHeldThrough sends what inner interceptors left to be answered through the
+// stream of a grpc-go interceptor.
+func (s *serverStream) sendHeldThrough(inner grpc.ServerStream) error {
+	msgs := s.call.takeReplies()
+	if s.call.response != nil {
+		msgs = []any{s.call.Response()}
+		s.call.response = nil
+	}
+	for _, msg := range msgs {
+		if err := inner.SendMsg(msg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// linkStream is the stream that a grpc-go interceptor gets at its place.
+type linkStream struct {
+	stream *serverStream
+	ctx    context.Context
+	leg    *leg // around the interceptor
+}
+
+func (l *linkStream) Context() context.Context        { return l.ctx }
+func (l *linkStream) SetHeader(md metadata.MD) error  { return l.stream.SetHeader(md) }
+func (l *linkStream) SendHeader(md metadata.MD) error { return l.stream.SendHeader(md) }
+func (l *linkStream) SetTrailer(md metadata.MD)       { l.stream.SetTrailer(md) }
+func (l *linkStream) RecvMsg(msg any) error           { return l.stream.receive(l.leg, msg) }
+
+func (l *linkStream) SendMsg(msg any) error {
+	if l.stream.call.kind.ServerStreams() {
+		return l.stream.send(l.leg, msg)
+	}
+	return l.stream.hold(msg)
+}

@@ -1,0 +1,120 @@
+package hauberk
+
+import (
+	"errors"
+	"slices"
+
+	"google.golang.org/grpc"
+)
+
+// Attempt returns a copy of a client's call, for a next that runs concurrently with
+// others of the same call, as in hedging. Each copy has its own response, metadata,
+// options and hooks, including those registered so far; state and decisions are
+// shared. Take one copy for each such next, on the goroutine of Intercept, and
+// give the outcome that counts to [Call.Adopt]:
+//
+//	attempt := call.Attempt()
+//	go func() { outcomes <- outcome{attempt, next(ctx, attempt)} }()
+//
+// If the method streams its responses, the first attempt that gets a response
+// message delivers to the application, or the first one with a header if the
+// application waits for that; the others end with [ErrSuperseded]. Attempts of
+// methods with client streaming cannot run concurrently: next fails with INTERNAL
+// for a copy. On a server next does so for every copy.
+//
+// Intercept must not return before all its nexts have.
+func (c *Call) Attempt() *Call {
+	copied := &Call{
+		ctx: c.ctx, root: c.state(), plan: c.plan, method: c.method, kind: c.kind, end: c.end, request: c.request,
+		opts: slices.Clip(c.opts), side: c.side, counts: c.counts, captures: c.captures, leg: c.leg,
+	}
+	depth := c.depth.Load()
+	copied.depth.Store(depth)
+	copied.reached.Store(depth)
+	if own := c.prepared; own != nil {
+		copied.prepared = own.again()
+	}
+	return copied
+}
+
+// Adopt makes the outcome of an attempt on a copy the call's own: its response,
+// metadata and counts. Call it after the attempt's next has returned, and return
+// the error that next returned.
+func (c *Call) Adopt(attempt *Call) {
+	if attempt == nil || attempt == c || attempt.state() != c.state() {
+		return
+	}
+	c.response = attempt.response
+	c.sent.Store(attempt.sent.Load())
+	c.received.Store(attempt.received.Load())
+	from := attempt.more.Load()
+	if from == nil && c.more.Load() == nil {
+		return
+	}
+	if from == nil {
+		from = new(extra) // in place of what an earlier attempt got
+	}
+	more := c.lazy()
+	more.incoming = from.incoming
+	more.wire.Store(from.wire.Load())
+	c.setReplies(from.replies)
+}
+
+// Replayable asks, before next, for the messages that the application streams to
+// be kept, so that next can be called again. The limit is in bytes: those that
+// protobuf needs for the messages, and 64 for each message. When a message exceeds
+// it, is not protobuf, or a response has been delivered, what was kept is freed and
+// next makes no new attempt. The hooks of this interceptor and of inner ones see a
+// kept message once per attempt, those of outer interceptors once.
+//
+// Single requests are always kept. Call it before the first next: what was sent
+// before is not kept. On a server Replayable does nothing.
+func (c *Call) Replayable(limit int) {
+	s, ok := c.end.(*clientStream)
+	if !ok || !c.kind.ClientStreams() {
+		return
+	}
+	l := c.draft()
+	if l.buffer == nil {
+		l.buffer = &replayBuffer{stream: s, gone: c.reached.Load() > l.depth} // asked for too late
+	}
+	l.buffer.limit = limit
+}
+
+// CanAttempt reports, after next, whether next would make a new attempt, so that
+// an interceptor does not wait between attempts in vain.
+func (c *Call) CanAttempt() bool {
+	return c.side == ClientSide && c.leg.broken() == nil && c.canAttempt(c.depth.Load())
+}
+
+func (c *Call) canAttempt(i int32) bool {
+	var rejection *Rejection
+	return !errors.As(c.last, &rejection) && c.end.(caller).again(c, i)
+}
+
+// Committed reports whether the application has been given a response message, the
+// response header or the stream's context of a call on a client. A committed call cannot be attempted
+// again. Unary calls are not committed before they end; on a server Committed
+// returns false. Safe for concurrent use.
+func (c *Call) Committed() bool {
+	s, ok := c.end.(*clientStream)
+	return ok && s.isCommitted()
+}
+
+// Waiting reports whether an operation of the application on the stream of a call on
+// a client waits: for a message, the header, flow control or an attempt. A unary call
+// always waits; on a server Waiting returns false. Safe for concurrent use.
+func (c *Call) Waiting() bool {
+	if s, ok := c.end.(*clientStream); ok {
+		return s.isWaiting()
+	}
+	return c.side == ClientSide
+}
+
+// caller is a terminal that makes calls.
+type caller interface {
+	// again reports whether the interceptor whose next is at place i can make a new
+	// attempt.
+	again(call *Call, i int32) bool
+	conn() *grpc.ClientConn
+}

@@ -1,0 +1,292 @@
+package hauberk
+
+import (
+	"context"
+	"runtime/debug"
+)
+
+// SendHook sees each message that this side sends: a client's requests, a
+// server's responses. It passes on what is to be sent by calling emit, never,
+// once or several times, before it returns. msg belongs to the application;
+// change a clone of it.
+//
+// emit returns the error of the inner hooks (on a server the outer ones) or of the
+// transport: io.EOF on a client if the call no longer takes messages. That error
+// counts, whatever the hook returns. An error of the hook itself ends the call
+// with its status, as [Call.OnSend] says.
+type SendHook func(msg any, emit func(msg any) error) error
+
+// ReceiveHook sees each message that this side receives: a server's requests, a
+// client's responses. It may change msg in place. With keep false the message is
+// dropped, as if it had never come. An error ends the call with its status.
+type ReceiveHook func(msg any) (keep bool, err error)
+
+// OnSend registers a hook, before next, for the calls of next that follow. The
+// hooks of a chain run in the order of its interceptors: on a client from the
+// outermost to the innermost, on a server in the reverse order. If a method has a
+// single request or response, its hooks must emit exactly one message; anything
+// else ends the call with INTERNAL.
+//
+// An error of a hook belongs to the interceptor that registered it: its next
+// returns that error, whatever the inner interceptors make of it. They are
+// cancelled and cannot attempt again.
+//
+// The hooks of a call run one after the other in each direction; the two
+// directions run concurrently. On a client's stream they run on the application's
+// goroutines or, in a replay, on that of the chain; on a server's stream on the
+// handler's. No hook starts after next has returned. On a client next waits for a
+// hook that is running, so a hook that blocks must end with the call's context. On
+// a server it does not: a hook that a handler left running on another goroutine
+// goes on, and its result is discarded.
+func (c *Call) OnSend(hook SendHook) {
+	l := c.draft()
+	l.send = append(l.send, hook)
+}
+
+// OnReceive registers a hook, before next, for the calls of next that follow. See
+// [Call.OnSend].
+func (c *Call) OnReceive(hook ReceiveHook) {
+	l := c.draft()
+	l.receive = append(l.receive, hook)
+}
+
+// sink takes the messages that the send hooks of a leg have emitted.
+type sink interface {
+	take(l *leg, msg any) error
+}
+
+// hookRun is one message on its way through the send hooks of a leg. Its closures
+// are made once; the leg keeps one hookRun for the messages that follow.
+type hookRun struct {
+	leg    *leg
+	inward bool
+	sink   sink
+	emits  []func(any) error // by place in the order of running
+	err    error             // the first error of an inner hook or the sink
+	own    bool              // err is an error of one of the leg's own hooks
+}
+
+// runSend passes a message through the send hooks of the leg to a sink, in the
+// order of registration if inward, else in the reverse order. own reports whether
+// the error is that of a hook of this leg.
+func (l *leg) runSend(inward bool, msg any, to sink) (own bool, err error) {
+	r := l.spare.Swap(nil)
+	if r == nil {
+		r = newHookRun(l, inward)
+	}
+	r.sink, r.err, r.own = to, nil, false
+	err = r.run(0, msg)
+	own = r.own
+	r.sink, r.err = nil, nil
+	l.spare.Store(r)
+	return own, err
+}
+
+func newHookRun(l *leg, inward bool) *hookRun {
+	r := &hookRun{leg: l, inward: inward, emits: make([]func(any) error, len(l.send))}
+	for i := range r.emits {
+		r.emits[i] = func(msg any) error {
+			if msg == nil {
+				return r.note(errInternal("a send hook emitted a nil message"), true)
+			}
+			return r.run(i+1, msg)
+		}
+	}
+	return r
+}
+
+// run passes a message through the hooks from place i of the order on.
+func (r *hookRun) run(i int, msg any) error {
+	if i == len(r.emits) {
+		if r.sink == nil {
+			return errInternal("a send hook emitted a message after it had returned")
+		}
+		return r.note(r.sink.take(r.leg, msg), false)
+	}
+	at := i
+	if !r.inward {
+		at = len(r.emits) - 1 - i
+	}
+	err := r.leg.send[at](msg, r.emits[i])
+	if err == nil || r.err != nil {
+		return r.err // a hook cannot undo an inner failure, nor put words around it
+	}
+	return r.note(err, true)
+}
+
+// note keeps the first error.
+func (r *hookRun) note(err error, own bool) error {
+	if err != nil && r.err == nil {
+		r.err, r.own = err, own
+	}
+	return err
+}
+
+// collector is a sink for messages that are held.
+type collector struct{ msgs []any }
+
+func (c *collector) take(_ *leg, msg any) error {
+	c.msgs = append(c.msgs, msg)
+	return nil
+}
+
+// passOne passes a message through the send hooks, which must make one of it.
+func (l *leg) passOne(inward bool, msg any, what string) (any, error) {
+	if len(l.send) == 0 || msg == nil {
+		return msg, nil
+	}
+	var out collector
+	_, err := l.runSend(inward, msg, &out)
+	if err == nil && len(out.msgs) != 1 {
+		err = errInternal("the send hooks made %d messages of the single %s; want 1", len(out.msgs), what)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out.msgs[0], nil
+}
+
+// runReceive shows msg to the receive hooks of the leg, in the order of
+// registration if inward, else in the reverse order, until one does not keep it.
+func (l *leg) runReceive(inward bool, msg any) (keep bool, err error) {
+	for i := range l.receive {
+		at := i
+		if !inward {
+			at = len(l.receive) - 1 - i
+		}
+		if keep, err := l.receive[at](msg); err != nil || !keep {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// keepOne shows a single message to the receive hooks, which must keep it.
+func (l *leg) keepOne(inward bool, msg any, what string) error {
+	keep, err := l.runReceive(inward, msg)
+	if err == nil && !keep {
+		err = errInternal("a receive hook dropped the single %s", what)
+	}
+	return err
+}
+
+// passRequest shows the single request of a client, as far as it is known, to the
+// send hooks of a leg that opens.
+func (c *Call) passRequest(l *leg) error {
+	if c.side == ServerSide || c.kind.ClientStreams() || len(l.send) == 0 {
+		return nil
+	}
+	if l.host != nil {
+		return l.host.passKnownRequest(c, l)
+	}
+	return c.asHook(func() (err error) {
+		c.request, err = l.passOne(true, c.request, "request")
+		return err
+	})
+}
+
+// outward shows what is held to the hooks of a leg whose next returns.
+func (c *Call) outward(l *leg) error {
+	replies := c.heldReplies()
+	if len(l.send)+len(l.receive) == 0 || c.Response() == nil && len(replies) == 0 {
+		return nil
+	}
+	return c.asHook(func() (err error) {
+		if c.response != nil {
+			c.response, err = c.outwardOne(l, c.response)
+		}
+		if err == nil && len(replies) > 0 {
+			replies, err = c.outwardAll(l, replies)
+			c.setReplies(replies)
+		}
+		return err
+	})
+}
+
+func (c *Call) outwardOne(l *leg, msg any) (any, error) {
+	if c.side == ServerSide {
+		return l.passOne(false, msg, "response")
+	}
+	if err := l.keepOne(false, msg, "response"); err != nil {
+		return nil, err
+	}
+	return msg, nil
+}
+
+func (c *Call) outwardAll(l *leg, msgs []any) ([]any, error) {
+	var out collector
+	for _, msg := range msgs {
+		var err error
+		keep := true
+		switch {
+		case c.side == ClientSide:
+			keep, err = l.runReceive(false, msg)
+		case len(l.send) > 0:
+			_, err = l.runSend(false, msg, &out)
+			keep = false // it is in out
+		}
+		if err != nil {
+			return nil, err
+		}
+		if keep {
+			_ = out.take(l, msg)
+		}
+	}
+	return out.msgs, nil
+}
+
+// asHook runs hooks on the goroutine of the chain, under its guard. Decisions that
+// they record are not those of the interceptor that is running.
+func (c *Call) asHook(hooks func() error) error {
+	at := c.depth.Load()
+	c.depth.Store(int32(len(c.plan.links)) + 1)
+	defer c.depth.Store(at)
+	return c.guarded(hooks)
+}
+
+// guarded runs code of an interceptor under the chain's guard.
+func (c *Call) guarded(run func() error) (err error) {
+	if c.plan.guard == nil {
+		return run()
+	}
+	returned := false
+	defer c.plan.catch(&c.ctx, c, &returned, &err)
+	err = run()
+	returned = true
+	return err
+}
+
+// catch is deferred around foreign code while the chain has a Guard. It turns a
+// panic into the guard's error. The end of the goroutine by runtime.Goexit cannot be
+// stopped; the chain has its Guard see it once, in guardLink.
+func (p *plan) catch(ctx context.Context, call *Call, returned *bool, err *error) {
+	if *returned {
+		return
+	}
+	if v := recover(); v != nil {
+		*err = p.recovered(ctx, call, v)
+	} else {
+		*err = errInternal("foreign code ended its goroutine by runtime.Goexit")
+	}
+}
+
+// catchForeign is catch on a goroutine of the application, where the Guard sees the
+// end of the goroutine too.
+func (p *plan) catchForeign(ctx context.Context, call *Call, returned *bool, err *error) {
+	if *returned {
+		return
+	}
+	v := recover()
+	if v == nil {
+		v = ErrGoexit
+	}
+	*err = p.recovered(ctx, call, v)
+}
+
+// recovered returns what the guard makes of a panic, which is never nil.
+func (p *plan) recovered(ctx context.Context, call *Call, v any) error {
+	if err := p.guard.Recovered(ctx, call, v, debug.Stack()); err != nil {
+		return err
+	}
+	return errInternal("the Guard of the chain returned no error for a panic")
+}

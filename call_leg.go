@@ -1,0 +1,334 @@
+package hauberk
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+)
+
+// leg is one call of next by an interceptor that changed something before it: it
+// registered hooks, set the method or options, or asked for replays. Legs nest as
+// the interceptors do: outer is the leg around the interceptor. The next of an
+// interceptor that changed nothing has no leg. A new attempt is a new leg with the
+// same registrations; the legs outside of it stay as they are.
+//
+// The goroutine of the chain owns a leg, except for the fields that name another
+// guard. docs/streams.md is the contract.
+type leg struct {
+	outer *leg
+	host  *clientStream // nil on a server and in a unary call
+	depth int32         // the place of the next
+	place int           // on a client: how many legs of the host are outside
+
+	// What the interceptor registered. Immutable once the leg is open.
+	send    []SendHook
+	receive []ReceiveHook
+	buffer  *replayBuffer     // outside of send; shared by the legs of one interceptor
+	stream  grpc.ServerStream // of an adapter on a server, inside of the hooks
+
+	before  before // what the call had before the interceptor changed it
+	arrived any    // the single request in front of the hooks; unused in client streams
+	used    bool   // a next has opened the leg
+	seen    bool   // on a server: the single request has passed the hooks
+
+	cancel  context.CancelCauseFunc // of the context of the inner interceptors; nil without hooks
+	failure atomic.Pointer[error]   // the first error of one of the hooks
+	spare   atomic.Pointer[hookRun] // for the next message
+
+	// Guarded by the mutex of the stream.
+	running int  // messages inside the hooks
+	closed  bool // next is returning: no hook starts
+	passing bool // a goroutine passes the single request through the hooks
+	request any  // of a client stream: the single request as it leaves the hooks
+}
+
+// before is what an interceptor can change of a call.
+type before struct {
+	method  *Method
+	opts    []grpc.CallOption
+	request any
+}
+
+// draft returns the leg that the running interceptor is preparing.
+func (c *Call) draft() *leg {
+	depth := c.depth.Load()
+	switch {
+	case c.prepared == nil || c.prepared.depth != depth:
+		c.prepared = &leg{depth: depth, before: before{c.method, c.opts, c.request}}
+	case c.prepared.used:
+		c.prepared = c.prepared.again()
+	}
+	return c.prepared
+}
+
+// again returns an unused leg with the same registrations.
+func (l *leg) again() *leg {
+	return &leg{
+		depth: l.depth, before: l.before, buffer: l.buffer, stream: l.stream,
+		send: slices.Clip(l.send), receive: slices.Clip(l.receive),
+	}
+}
+
+// enter begins the next at place i. answered says that nothing inside runs, and
+// err is the outcome.
+//
+//nolint:revive // the error is the outcome of next, not a failure of enter
+func (c *Call) enter(i int32) (err error, answered bool) {
+	reached := c.reached.Load()
+	if reached != i || c.root != nil || c.over.Load() {
+		if err, answered := c.enterAgain(i, reached); answered {
+			return err, true
+		}
+	}
+	if !c.depth.CompareAndSwap(i, i+1) {
+		return c.misplaced(i), true
+	}
+	if c.reached.Load() != reached {
+		c.depth.Store(i) // another next came between
+		return errInternal("next was called twice at once"), true
+	}
+	c.reached.Store(i + 1)
+	if c.fresh || c.badReply != nil {
+		c.takeBackReply()
+	}
+	if c.leg != nil || c.prepared != nil {
+		if err := c.openLeg(i); err != nil {
+			c.depth.Store(i)
+			c.reached.Store(reached)
+			c.last = err
+			return err, true
+		}
+	}
+	if c.root != nil {
+		c.noteEntered(i + 1)
+	}
+	return nil, false
+}
+
+// enterAgain decides on a next that is not the plain first one at its place.
+//
+//nolint:revive // as enter
+func (c *Call) enterAgain(i, reached int32) (err error, answered bool) {
+	switch {
+	case c.over.Load() || c.root != nil && c.root.over.Load() || c.depth.Load() != i:
+		return c.misplaced(i), true
+	case c.root != nil && c.side == ServerSide:
+		return errInternal("next was called with a copy of a call on a server: a server runs its handler once"), true
+	case reached > i:
+		return c.retry(i, reached)
+	}
+	return nil, false
+}
+
+// misplaced says what is wrong with a next at place i.
+func (c *Call) misplaced(i int32) error {
+	switch depth := c.depth.Load(); {
+	case c.over.Load() || c.root != nil && c.root.over.Load():
+		return errInternal("next was called after its call had ended")
+	case depth < i:
+		return errInternal("next was called after its interceptor had returned")
+	default:
+		return errInternal("next was called while it was still running: " +
+			"overlapping attempts run on copies, see Call.Attempt")
+	}
+}
+
+// retry decides on a second next at place i.
+//
+//nolint:revive // as enter
+func (c *Call) retry(i, reached int32) (err error, answered bool) {
+	if c.side == ServerSide {
+		return errInternal("next was called twice: a server runs its handler once"), true
+	}
+	if failure := c.leg.broken(); failure != nil {
+		return failure, true
+	}
+	if !c.canAttempt(i) {
+		return c.last, true
+	}
+	if end, ok := c.end.(*clientStream); ok {
+		end.restartFrom(c.prepared)
+	}
+	c.noteEntered(reached)
+	c.response = nil
+	c.sent.Store(0)
+	c.received.Store(0)
+	if more := c.more.Load(); more != nil {
+		more.incoming = received{}
+		more.wire.Store(nil)
+	}
+	return nil, false
+}
+
+// openLeg opens the leg of the next at place i, if its interceptor prepared one.
+func (c *Call) openLeg(i int32) error {
+	if err := c.leg.broken(); err != nil {
+		return err
+	}
+	l := c.prepared
+	if l == nil || l.depth != i {
+		return nil
+	}
+	if l.used {
+		l = l.again()
+	}
+	l.used, l.outer, l.arrived = true, c.leg, c.request
+	if s, ok := c.end.(*clientStream); ok {
+		l.host = s
+		if l.outer != nil && l.outer.host == s {
+			l.place = l.outer.place + 1
+		}
+	}
+	c.leg, c.prepared = l, nil
+	if err := c.passRequest(l); err != nil {
+		c.leg, c.prepared = l.outer, l
+		return err
+	}
+	return nil
+}
+
+// begin returns the context of what runs inside a leg. That of a client stream's
+// leg with hooks ends when a hook fails.
+func (l *leg) begin(ctx context.Context) context.Context {
+	if l.host != nil && len(l.send)+len(l.receive) > 0 {
+		ctx, l.cancel = context.WithCancelCause(ctx)
+	}
+	return ctx
+}
+
+// leave ends the next at place i: what was registered inside is undone, and the
+// hooks of the leg see what is held.
+func (c *Call) leave(i int32, err error) error {
+	if c.depth.Load() != i+1 {
+		return c.leaveLate(i, err)
+	}
+	if c.leg != nil || c.prepared != nil {
+		err = c.closeLeg(i, err)
+	}
+	if err == nil && c.badReply != nil {
+		err = c.badReply
+	}
+	if err == nil && c.response == nil && !c.kind.ServerStreams() {
+		err = c.needResponse()
+	}
+	if err != nil {
+		c.response = nil
+		if c.reached.Load() == i+1 {
+			c.noteRefusal(i, err)
+		}
+	}
+	c.fresh, c.badReply = false, nil
+	c.last = err
+	if i == 0 {
+		c.over.Store(true)
+	}
+	c.depth.CompareAndSwap(i+1, i) // from here on another next may begin
+	return err
+}
+
+// leaveLate ends a next that was not the innermost one that runs: an interceptor
+// has returned while its next was running on another goroutine. The call is over,
+// with what the interceptor returned; the next that was left behind changes nothing.
+func (c *Call) leaveLate(i int32, err error) error {
+	if c.depth.Load() <= i {
+		return errInternal("the interceptor had returned before its next did: Intercept must not return earlier")
+	}
+	if err == nil {
+		err = errInternal("an interceptor returned while its next was running on another goroutine")
+	}
+	c.over.Store(true)
+	c.last = err
+	c.depth.Store(i)
+	if end, ok := c.end.(*clientStream); ok {
+		end.abandon(err)
+	}
+	c.closeLegsFrom(i)
+	return err
+}
+
+// closeLegsFrom ends the legs that were left behind, from the inside to the one of
+// the next at place i. First it ends what may hold up their hooks.
+func (c *Call) closeLegsFrom(i int32) {
+	if own := c.prepared; own != nil && own.depth > i {
+		own.buffer.close()
+	}
+	for l := c.leg; l != nil && l.depth > i; l = l.outer {
+		l.buffer.close()
+	}
+	if c.prepared != nil && c.prepared.depth != i {
+		c.prepared = nil
+	}
+	l := c.leg
+	for ; l != nil && l.depth >= i; l = l.outer {
+		if l.host != nil {
+			l.host.closeLeg(l)
+		}
+		if l.depth == i {
+			c.prepared = l // its buffer is closed when its interceptor returns
+		}
+	}
+	c.leg = l
+}
+
+// closeLeg ends the leg of the next at place i, if it has one, and takes back what
+// the interceptor inside had prepared.
+func (c *Call) closeLeg(i int32, err error) error {
+	if inner := c.prepared; inner != nil && inner.depth > i {
+		c.method, c.opts = inner.before.method, inner.before.opts
+		if c.side == ClientSide {
+			c.request = inner.before.request
+		}
+		c.prepared = nil
+		inner.buffer.close()
+	}
+	l := c.leg
+	if l == nil || l.depth != i {
+		return err
+	}
+	if l.host != nil {
+		l.host.closeLeg(l)
+	}
+	c.leg, c.prepared = l.outer, l
+	if c.side == ClientSide {
+		c.request = l.arrived
+	}
+	if failure := l.failed(); failure != nil {
+		err = failure
+	}
+	if err == nil {
+		err = c.outward(l)
+	}
+	if err != nil {
+		c.setReplies(nil)
+	}
+	return err
+}
+
+// fail ends the leg with the error of one of its hooks: everything inside is
+// cancelled and cannot attempt again, and next returns the first such error.
+func (l *leg) fail(err error) {
+	if l.failure.CompareAndSwap(nil, &err) && l.cancel != nil {
+		l.cancel(err)
+	}
+}
+
+// failed returns the error of the leg's own hooks.
+func (l *leg) failed() error {
+	if err := l.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// broken returns the error of the innermost leg that has failed, this one or an
+// outer one.
+func (l *leg) broken() error {
+	for ; l != nil; l = l.outer {
+		if err := l.failed(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

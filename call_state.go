@@ -1,0 +1,71 @@
+package hauberk
+
+import "sync/atomic"
+
+// stateList is the typed state of a call: an immutable list, replaced when a value
+// is set, so that readers take no lock. The first few nodes are stored in the call,
+// where they cost no allocation.
+type stateList struct {
+	head  atomic.Pointer[stateNode]
+	nodes [3]stateNode
+	used  int // of nodes; guarded by the mutex of the call
+}
+
+// stateNode is one value. It never changes once the list has it.
+type stateNode struct {
+	key   *keyID
+	value any
+	next  *stateNode
+}
+
+func (s *stateList) get(key *keyID) (any, bool) {
+	for n := s.head.Load(); n != nil; n = n.next {
+		if n.key == key {
+			return n.value, true
+		}
+	}
+	return nil, false
+}
+
+// set stores a value in front of the others, without an earlier one of its key.
+// The caller holds the mutex of the call.
+func (s *stateList) set(key *keyID, value any) {
+	rest := s.head.Load()
+	if _, replaces := s.get(key); replaces {
+		rest = rest.without(key)
+	}
+	var n *stateNode
+	if s.used < len(s.nodes) {
+		n = &s.nodes[s.used]
+		s.used++
+	} else {
+		n = new(stateNode)
+	}
+	*n = stateNode{key, value, rest}
+	s.head.Store(n)
+}
+
+// without returns a list that has no node of key, and shares what it can.
+func (n *stateNode) without(key *keyID) *stateNode {
+	if n.key == key {
+		return n.next
+	}
+	return &stateNode{n.key, n.value, n.next.without(key)}
+}
+
+func (c *Call) setValue(key *keyID, value any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.values.set(key, value)
+}
+
+// keepValue stores a value unless there is one, and returns what is stored.
+func (c *Call) keepValue(key *keyID, value any) any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if kept, ok := c.values.get(key); ok {
+		return kept
+	}
+	c.values.set(key, value)
+	return value
+}

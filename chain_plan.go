@@ -1,0 +1,114 @@
+package hauberk
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// plan is a chain as it runs for a set of methods: the interceptors that apply,
+// and the Next that each of them gets, made once.
+type plan struct {
+	chain *Chain
+	links []*link
+	// start runs the whole chain.
+	start Next
+	guard Guard
+}
+
+func newPlan(c *Chain, links []*link) *plan {
+	p := &plan{chain: c, links: links}
+	for _, l := range links {
+		if g, ok := l.interceptor.(Guard); ok && p.guard == nil {
+			p.guard = g
+		}
+	}
+	next := p.step(len(links), Func(func(ctx context.Context, call *Call, _ Next) error {
+		return call.end.finish(ctx, call)
+	}), nil)
+	for i, l := range slices.Backward(links) {
+		next = p.step(i, l.interceptor, next)
+	}
+	p.start = next
+	return p
+}
+
+// step makes the Next that runs interceptor i, or behind the last one the terminal.
+//
+// A chain has two frames for each interceptor: one of these functions, and
+// Intercept. That counts, since a client stream's chain waits on a goroutine of its
+// own, whose stack has to hold them all.
+func (p *plan) step(i int, x Interceptor, next Next) Next {
+	at := int32(i)
+	if p.guard != nil {
+		return p.guardedStep(at, x, next)
+	}
+	if f, ok := x.(Func); ok {
+		return func(ctx context.Context, call *Call) error {
+			ctx, err, answered := call.open(ctx, at)
+			if answered {
+				return err
+			}
+			return call.leave(at, f(ctx, call, next))
+		}
+	}
+	return func(ctx context.Context, call *Call) error {
+		ctx, err, answered := call.open(ctx, at)
+		if answered {
+			return err
+		}
+		return call.leave(at, x.Intercept(ctx, call, next))
+	}
+}
+
+// guardedStep is step for a chain with a Guard.
+func (p *plan) guardedStep(at int32, x Interceptor, next Next) Next {
+	return func(ctx context.Context, call *Call) (err error) {
+		ctx, err, answered := call.open(ctx, at)
+		if answered {
+			return err
+		}
+		err = errUnwinding
+		defer call.leaveGuarded(ctx, at, &err)
+		return x.Intercept(ctx, call, next)
+	}
+}
+
+// errUnwinding is the error of a step whose interceptor has not returned.
+var errUnwinding = errors.New("hauberk: unwinding")
+
+// leaveGuarded ends a step of a chain with a Guard. It keeps a panic of the interceptor
+// from unwinding further. The end of its goroutine is noted once a call: it goes on
+// through the outer interceptors.
+func (c *Call) leaveGuarded(ctx context.Context, at int32, err *error) {
+	if *err == errUnwinding { //nolint:errorlint // it is that very value
+		switch v := recover(); {
+		case v != nil:
+			*err = c.plan.recovered(ctx, c, v)
+		case !c.leaving:
+			c.leaving = true
+			c.last = c.plan.recovered(ctx, c, ErrGoexit)
+			return
+		default:
+			return
+		}
+	}
+	*err = c.leave(at, *err)
+}
+
+// open begins the next at a place and returns the context of what runs inside.
+//
+//go:noinline // its variables would be on the stack of the step as long as the call runs
+//nolint:revive // the error is the outcome of next, not a failure of open
+func (c *Call) open(ctx context.Context, at int32) (inside context.Context, err error, answered bool) {
+	if c == nil || ctx == nil {
+		return nil, errInternal("next was called with a nil Call or a nil context"), true
+	}
+	if err, answered := c.enter(at); answered {
+		return nil, err, true
+	}
+	if l := c.leg; l != nil && l.depth == at {
+		ctx = l.begin(ctx)
+	}
+	return ctx, nil, false
+}

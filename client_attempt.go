@@ -1,0 +1,799 @@
+package hauberk
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// maxArrived bounds the messages that are received in the application's place.
+const maxArrived = 1 << 14
+
+// attempt is one stream of the transport. What it was made of never changes; the
+// mutex of the stream guards the rest.
+type attempt struct {
+	stream *clientStream
+	call   *Call
+	parent context.Context // that next was called with
+	ctx    context.Context // done when the attempt has ended, or has to; nil before the opening
+	cancel context.CancelFunc
+	option [1]grpc.CallOption // onFinish
+	leg    *leg               // the innermost
+	path   []*leg             // the legs of the stream, outermost first
+	opts   []grpc.CallOption
+	target *Method
+	depth  int32 // how many nexts run
+	opener opener
+
+	adapted bool // an interceptor of grpc-go opens it, whose stream may go on behind io.EOF
+
+	replay *replay // what it has to replay, or nil; the goroutine that opens it owns it
+
+	wire     grpc.ClientStream
+	opening  bool // a goroutine opens the transport's stream
+	ready    bool // it has got what was replayed
+	fed      bool // it has got the single request
+	full     bool // it takes no more messages: a replay failed
+	sending  bool // a message is being sent
+	nested   bool // an adapter has opened a stream
+	reopened bool // it has opened another
+	ended    bool
+	told     bool  // the end was received from the transport
+	heard    error // the end that grpc-go reported
+	heardOK  bool  // it reported a good one
+	unsent   error // why the transport could not send a message, if that ended it
+	err      error
+	raised   any // what the goroutine that looks for the end panicked with
+	head     any // of concurrent attempts: the first message, received before the attempt won
+}
+
+// opener opens the stream that an attempt runs on.
+type opener func(a *attempt) (grpc.ClientStream, error)
+
+// init prepares an attempt with what the interceptors have made of the call, on
+// the goroutine of the chain.
+func (a *attempt) init(ctx context.Context, s *clientStream, call *Call, open opener) {
+	a.stream, a.call, a.opts, a.target = s, call, call.opts, call.method
+	a.leg, a.depth, a.opener, a.opening = call.leg, call.depth.Load(), open, true
+	a.parent = call.measure(ctx)
+	if l := call.leg; l != nil && l.host == s {
+		a.path = make([]*leg, l.place+1)
+		for ; l != nil && l.host == s; l = l.outer {
+			a.path[l.place] = l
+		}
+	}
+}
+
+// begin gives the attempt its context, on the goroutine that opens it.
+func (a *attempt) begin() {
+	ctx, cancel := context.WithCancel(a.parent)
+	a.stream.mu.Lock()
+	a.ctx, a.cancel = ctx, cancel
+	ended := a.ended
+	a.stream.mu.Unlock()
+	if ended {
+		cancel()
+	}
+}
+
+// inside reports whether an attempt is made under a leg.
+func (a *attempt) inside(l *leg) bool { return l.place < len(a.path) && a.path[l.place] == l }
+
+// placeOf returns the place of the leg that has a buffer, or -1.
+func (a *attempt) placeOf(b *replayBuffer) int {
+	return slices.IndexFunc(a.path, func(l *leg) bool { return l.buffer == b })
+}
+
+// dial opens a stream of the transport.
+func (a *attempt) dial() (grpc.ClientStream, error) {
+	a.option[0] = grpc.OnFinish(a.onFinish)
+	opts := a.option[:]
+	if len(a.opts) > 0 {
+		opts = slices.Concat(a.opts, opts)
+	}
+	a.call.handOver()
+	defer a.call.state().takeHandedOver() // no other chain of the connection has
+	return a.stream.open(a.ctx, a.stream.desc, a.stream.cc, a.target.full, opts...)
+}
+
+// onFinish hears from grpc-go, on any of its goroutines, that the stream is over. A
+// good end is RecvMsg's to report, with the message, and the goroutine of the chain
+// sees the end of the context. Otherwise, as when the ClientConn is closed, the
+// application may not be there to see it.
+func (a *attempt) onFinish(err error) {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	if err == nil {
+		a.heardOK = true
+		return
+	}
+	if a.ended || a.heard != nil {
+		return
+	}
+	a.heard = err
+	if a.ctx.Err() == nil {
+		go a.lookForEnd()
+	}
+}
+
+// lookForEnd receives the end that grpc-go has reported. It may be that of an earlier
+// stream, which an interceptor of grpc-go has replaced: then it waits for the end of
+// the one that goes on.
+func (a *attempt) lookForEnd() {
+	returned := false
+	defer a.caught(&returned)
+	for a.awaitOpened(); a.alive(); {
+		select {
+		case <-a.wire.Context().Done(): // grpc-go reports an end before it ends the context
+		case <-a.ctx.Done():
+		}
+	}
+	a.awaitApplication()
+	a.stream.receiveRest(a) // if it cannot, the application's RecvMsg does, or the end of the context
+	returned = true
+}
+
+// caught is deferred on a goroutine where no one could recover a panic. That of the
+// chain raises it.
+func (a *attempt) caught(returned *bool) {
+	if *returned {
+		return
+	}
+	v := recover()
+	a.stream.mu.Lock()
+	a.raised = v
+	a.stream.mu.Unlock()
+	a.finished(errInternal("the stream panicked, or ended its goroutine by runtime.Goexit"))
+}
+
+// open opens the attempt, makes it the one that the application uses, and replays
+// to it. A panic leaves the attempt ended.
+func (a *attempt) open() {
+	a.begin()
+	returned := false
+	defer func() {
+		if !returned {
+			a.finished(errInternal("the opening of the stream panicked, or ended its goroutine by runtime.Goexit"))
+		}
+	}()
+	wire, err := a.connect()
+	if err != nil {
+		a.finished(err)
+	} else if a.use(wire) {
+		a.feed()
+	}
+	returned = true
+}
+
+// connect opens the stream under the chain's guard.
+func (a *attempt) connect() (wire grpc.ClientStream, err error) {
+	returned := false
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	wire, err = a.opener(a)
+	if err == nil && wire == nil {
+		err = errInternal("an interceptor of grpc-go returned neither a stream nor an error")
+	}
+	returned = true
+	return wire, err
+}
+
+// use gives the application the attempt, unless it has ended.
+func (a *attempt) use(wire grpc.ClientStream) bool {
+	s := a.stream
+	s.mu.Lock()
+	a.wire, a.opening = wire, false
+	s.opened, s.latest = true, a
+	broken := s.broken
+	if broken == nil && !a.ended {
+		s.current = a
+	}
+	s.cond.Broadcast()
+	s.mu.Unlock()
+	if broken != nil {
+		a.finished(broken)
+	}
+	return !a.hasEnded()
+}
+
+// feed sends an attempt what earlier attempts got, and lets the application send.
+func (a *attempt) feed() {
+	err := a.feedFirst()
+	if a.makeReady(err != nil, false) {
+		return
+	}
+	if err == nil {
+		_ = a.closeWire()
+	}
+	a.makeReady(err != nil, true)
+}
+
+// makeReady lets the application send, unless it has closed its side and the
+// attempt does not know that: until then a SendMsg behind CloseSend ends the call.
+func (a *attempt) makeReady(full, closed bool) bool {
+	s := a.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed && !closed {
+		return false
+	}
+	a.ready, a.full = true, full
+	s.cond.Broadcast()
+	return true
+}
+
+// feedFirst sends the single request, if it is known, or what there is to replay.
+func (a *attempt) feedFirst() error {
+	switch {
+	case a.stream.desc.ClientStreams:
+		return a.sendReplay()
+	case !a.takeRequest():
+		return nil
+	}
+	msg, err := a.stream.passedRequest(a.call, a.pathEnd())
+	if err == nil {
+		return a.transmit(msg)
+	}
+	a.finished(err)
+	return err
+}
+
+// pathEnd returns the innermost leg of the stream, or nil.
+func (a *attempt) pathEnd() *leg {
+	if n := len(a.path); n > 0 {
+		return a.path[n-1]
+	}
+	return nil
+}
+
+// takeRequest reports whether the single request is known and was not sent.
+func (a *attempt) takeRequest() bool {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	if !a.stream.requested || a.fed {
+		return false
+	}
+	a.fed = true
+	return true
+}
+
+// refuses reports whether the attempt takes no more messages, as a replay found.
+func (a *attempt) refuses() bool {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	return a.full
+}
+
+// send passes a message inward from place k of the path.
+func (a *attempt) send(k int, msg any) error {
+	for ; k < len(a.path); k++ {
+		switch l := a.path[k]; {
+		case l.buffer != nil:
+			return l.buffer.pass(k, msg)
+		case len(l.send) > 0 && msg != nil: // nil is grpc-go's empty message
+			return a.sendThrough(l, msg, a)
+		}
+	}
+	return a.transmit(msg)
+}
+
+// sendInside passes a message inward from place k, behind the buffer there.
+func (a *attempt) sendInside(k int, msg any) error {
+	if l := a.path[k]; len(l.send) > 0 && msg != nil {
+		return a.sendThrough(l, msg, a)
+	}
+	return a.send(k+1, msg)
+}
+
+// sendThrough passes a message through the hooks of a leg to a sink.
+func (a *attempt) sendThrough(l *leg, msg any, to sink) (err error) {
+	s := a.stream
+	if !s.startHooks(l) {
+		return io.EOF
+	}
+	own, returned := true, false
+	defer s.hooksEnded(l, &returned, &own, &err)
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	own, err = l.runSend(true, msg, to)
+	returned = true
+	return err
+}
+
+// take gets what the hooks of a leg emitted.
+func (a *attempt) take(l *leg, msg any) error { return a.send(l.place+1, msg) }
+
+// sendRequest passes the single request through the path and sends it.
+func (a *attempt) sendRequest(msg any) (err error) {
+	for _, l := range a.path {
+		if msg, err = a.passLeg(l, msg); err != nil {
+			return err
+		}
+	}
+	return a.transmit(msg)
+}
+
+// passLeg passes the single request through a leg, unless the goroutine of the chain
+// has done so for a later attempt.
+func (a *attempt) passLeg(l *leg, msg any) (out any, err error) {
+	s := a.stream
+	if out, passed := s.startPassing(l); passed {
+		return out, l.failed()
+	}
+	defer s.stopPassing(l)
+	if len(l.send) > 0 {
+		if msg, err = a.passRequest(l, msg); err != nil {
+			return nil, err
+		}
+	}
+	s.setRequestOf(l, msg)
+	return msg, nil
+}
+
+// passRequest passes the single request through the hooks of a leg, on the
+// application's goroutine.
+func (a *attempt) passRequest(l *leg, msg any) (out any, err error) {
+	s := a.stream
+	if !s.startHooks(l) {
+		return nil, io.EOF
+	}
+	own, returned := true, false
+	defer s.hooksEnded(l, &returned, &own, &err)
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	out, err = l.passOne(true, msg, "request")
+	returned = true
+	return out, err
+}
+
+// transmit sends a message on the transport. A failure in this process ends the
+// attempt.
+func (a *attempt) transmit(msg any) error {
+	s := a.stream
+	s.mu.Lock()
+	if a.ended && !a.told {
+		s.mu.Unlock()
+		return io.EOF
+	}
+	over := a.ended // and the count is that of another attempt
+	a.sending = true
+	s.mu.Unlock()
+	defer a.sendEnded()
+	switch err := a.sendWire(msg); {
+	case err == nil:
+		if !over {
+			a.call.sent.Add(1)
+		}
+		return nil
+	case isEOF(err):
+		return io.EOF
+	default:
+		a.notSent(err)
+		return err
+	}
+}
+
+// notSent ends an attempt whose transport could not send a message. If grpc-go has
+// ended its stream, what has arrived is received first.
+func (a *attempt) notSent(err error) {
+	if a.alive() {
+		a.finished(err)
+		return
+	}
+	a.stream.mu.Lock()
+	a.unsent = err
+	a.stream.mu.Unlock()
+	a.onFinish(err) // an interceptor of grpc-go may not have passed that on
+}
+
+// nests notes that an adapter opens a stream. If that is not the first, the attempt
+// goes on, and so do those of adapters around it.
+func (a *attempt) nests() {
+	if first := a.noteStream(); first {
+		return
+	}
+	for ; a != nil; a = a.stream.outer {
+		a.goOn()
+	}
+}
+
+func (a *attempt) noteStream() (first bool) {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	first = !a.nested
+	a.nested = true
+	return first
+}
+
+func (a *attempt) goOn() {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	a.reopened = true
+	a.stream.cond.Broadcast()
+}
+
+// goesOn reports whether the attempt goes on although it could not send a message,
+// with err. The lock is held.
+func (a *attempt) goesOn(err error) bool {
+	return a.reopened && a.unsent != nil && errors.Is(err, a.unsent)
+}
+
+// sendEnded lets the chain go on that waits for the count of the message.
+func (a *attempt) sendEnded() {
+	s := a.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a.sending = false
+	if a.ended {
+		s.cond.Broadcast()
+	}
+}
+
+// sendWire sends on the transport under the chain's guard.
+func (a *attempt) sendWire(msg any) (err error) {
+	returned := false
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	err = a.wire.SendMsg(msg)
+	returned = true
+	return err
+}
+
+// closeWire closes the sending side of the transport's stream under the guard.
+func (a *attempt) closeWire() (err error) {
+	returned := false
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	err = a.wire.CloseSend()
+	returned = true
+	return err
+}
+
+// header returns the header of the transport's stream under the guard.
+func (a *attempt) header() (md metadata.MD, err error) {
+	returned := false
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	md, err = a.wire.Header()
+	returned = true
+	return md, err
+}
+
+// receive receives one message of the transport for the application, which owns
+// the receiving until then. delivered is false if there is none, or it was dropped.
+func (a *attempt) receive(msg any) (delivered bool) {
+	s := a.stream
+	defer s.releaseReceiving()
+	return a.receiveOne(msg) && s.commit(a)
+}
+
+// receiveOne receives one message and shows it to the hooks. keep is false if
+// there is none for the application.
+func (a *attempt) receiveOne(msg any) (keep bool) {
+	s := a.stream
+	if err := a.receiveWire(msg); err != nil {
+		a.finished(err)
+		return false
+	}
+	if !s.desc.ServerStreams {
+		a.answered(msg)
+		return false
+	}
+	if !a.countReceived() {
+		return false
+	}
+	for _, l := range slices.Backward(a.path) {
+		if len(l.receive) > 0 && !a.keeps(l, msg) {
+			return false
+		}
+	}
+	return true
+}
+
+// countReceived counts a message, unless the attempt has ended meanwhile by an error
+// in this process: the counts may be those of another.
+func (a *attempt) countReceived() bool {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	if a.ended {
+		return false
+	}
+	a.call.received.Add(1)
+	return true
+}
+
+// keeps shows a message to the receive hooks of a leg.
+func (a *attempt) keeps(l *leg, msg any) (keep bool) {
+	s := a.stream
+	if !s.startHooks(l) {
+		return false
+	}
+	var err error
+	own, returned := true, false
+	defer s.hooksEnded(l, &returned, &own, &err)
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	keep, err = l.runReceive(false, msg)
+	returned = true
+	return keep
+}
+
+// receiveWire receives from the transport under the chain's guard, or takes what
+// was received before.
+func (a *attempt) receiveWire(msg any) (err error) {
+	if head := a.head; head != nil {
+		a.head = nil
+		return assign(msg, head)
+	}
+	returned := false
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	err = a.wire.RecvMsg(msg)
+	returned = true
+	if err != nil || !a.stream.desc.ServerStreams {
+		a.stream.mu.Lock()
+		a.told = true
+		a.stream.mu.Unlock()
+	}
+	return err
+}
+
+// receiveRest receives in the application's place what is left of its attempt, whose
+// transport has ended, and reports whether the attempt has ended. Such a transport
+// does not block. It waits for the application's RecvMsg.
+func (s *clientStream) receiveRest(a *attempt) bool {
+	s.mu.Lock()
+	for s.receiving && !a.ended {
+		s.cond.Wait()
+	}
+	if a.ended || s.current != a {
+		defer s.mu.Unlock()
+		return a.ended
+	}
+	s.receiving = true
+	s.mu.Unlock()
+	defer s.releaseReceiving()
+	for range maxArrived {
+		msg := a.newResponse()
+		if msg == nil {
+			return false
+		}
+		if a.receiveOne(msg) {
+			s.arrive(a, msg)
+		} else if a.hasEnded() {
+			return true
+		}
+		if a.adapted && a.alive() {
+			return false // another stream, which the application receives from
+		}
+	}
+	return false
+}
+
+// newResponse returns a message to receive into: of the type that the application
+// received before, or the method's. If neither is known, and no header has come,
+// there is no message either, and any type serves to receive the status.
+func (a *attempt) newResponse() any {
+	s := a.stream
+	s.mu.Lock()
+	t := s.demand.message
+	s.mu.Unlock()
+	if t != (messageType{}) {
+		msg, _ := t.make()
+		return msg
+	}
+	if d := s.method.Descriptor(); d != nil {
+		if t, err := protoregistry.GlobalTypes.FindMessageByName(d.Output().FullName()); err == nil {
+			return t.New().Interface()
+		}
+	}
+	if header, _ := a.header(); header == nil {
+		return new(emptypb.Empty)
+	}
+	return nil
+}
+
+// arrive keeps a message for the application.
+func (s *clientStream) arrive(a *attempt, msg any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.ended {
+		return
+	}
+	s.arrived = append(s.arrived, msg)
+	s.commitLocked(a)
+	s.cond.Broadcast()
+}
+
+func (s *clientStream) releaseReceiving() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.receiving = false
+	s.cond.Broadcast()
+}
+
+// finished ends the attempt with an error, or what the transport said: io.EOF and
+// nil are OK.
+func (a *attempt) finished(err error) {
+	if err == io.EOF {
+		err = nil
+	}
+	a.stream.mu.Lock()
+	a.endLocked(err)
+	cancel := a.cancel
+	a.stream.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+}
+
+// answered ends the attempt with its one response, unless it ended before.
+func (a *attempt) answered(msg any) {
+	a.stream.mu.Lock()
+	if !a.ended {
+		a.call.response = msg
+		a.call.received.Store(1)
+	}
+	a.endLocked(nil)
+	a.stream.mu.Unlock()
+	a.cancel()
+}
+
+// endLocked is finished for callers that hold the lock, and cancel later.
+func (a *attempt) endLocked(err error) {
+	if a.ended {
+		return
+	}
+	a.ended, a.err, a.opening = true, err, false
+	if a.stream.current == a {
+		a.stream.current = nil
+	}
+	a.stream.cond.Broadcast()
+}
+
+func (a *attempt) hasEnded() bool {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	return a.ended
+}
+
+// wait returns the outcome when the attempt has ended, on the goroutine of the
+// chain.
+func (a *attempt) wait() error {
+	ctx := a.awaitOpened()
+	if ctx == nil {
+		return a.err // it was ended before a goroutine came to open it
+	}
+	<-ctx.Done()
+	a.settle()
+	return a.err
+}
+
+// awaitOpened waits until the application's goroutine has opened the attempt. An
+// opening ends with its context.
+func (a *attempt) awaitOpened() context.Context {
+	s := a.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for a.opening {
+		s.cond.Wait()
+	}
+	return a.ctx
+}
+
+// settle ends an attempt whose context is done, if it has not ended, and waits for
+// the application to leave it.
+func (a *attempt) settle() {
+	a.awaitApplication()
+	if s := a.stream; !s.receiveRest(a) {
+		a.finished(a.unknownEnd())
+	}
+	if v := a.raises(); v != nil {
+		panic(v)
+	}
+	a.awaitSend()
+	a.capture()
+}
+
+func (a *attempt) raises() any {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	return a.raised
+}
+
+// awaitSend waits until a message that is being sent counts, or does not.
+func (a *attempt) awaitSend() {
+	s := a.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for a.sending {
+		s.cond.Wait()
+	}
+}
+
+// awaitApplication waits until the application's goroutine has left the transport:
+// an opening and a RecvMsg end with their context.
+func (a *attempt) awaitApplication() {
+	s := a.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for a.opening || s.receiving && !a.ended {
+		s.cond.Wait()
+	}
+}
+
+// alive reports whether the stream goes on although grpc-go reported an end: that
+// was of an earlier stream, which an interceptor of grpc-go has replaced.
+func (a *attempt) alive() bool {
+	return a.wire != nil && a.ctx.Err() == nil && a.wire.Context().Err() == nil
+}
+
+// unknownEnd is the error of an attempt whose end cannot be received.
+func (a *attempt) unknownEnd() error {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	if err := a.ctx.Err(); err != nil && a.heard == nil {
+		return status.FromContextError(err).Err()
+	}
+	return a.heard
+}
+
+// close lets the transport go, also when a panic has left the attempt.
+func (a *attempt) close() {
+	if !a.hasEnded() {
+		a.finished(errInternal("the attempt panicked, or its goroutine was ended by runtime.Goexit"))
+	}
+}
+
+// capture keeps the metadata of an attempt for those who asked.
+func (a *attempt) capture() {
+	a.stream.mu.Lock()
+	wire := a.wire
+	a.stream.mu.Unlock()
+	if wire == nil || !a.call.captures {
+		return
+	}
+	in := received{trailer: a.trailer()}
+	if a.hasHeader() {
+		in.header, _ = a.header()
+	}
+	if p, ok := peer.FromContext(wire.Context()); ok {
+		in.peer = *p
+	}
+	a.call.lazy().incoming = in
+}
+
+// hasHeader reports whether Header does not block.
+func (a *attempt) hasHeader() bool {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	return a.told || a.call.received.Load() > 0 || a.ctx.Err() != nil
+}
+
+// trailer returns the trailer, once the end was received. Of an attempt that ended
+// in another way none is known, and grpc-go may be writing one.
+func (a *attempt) trailer() metadata.MD {
+	a.stream.mu.Lock()
+	told := a.told
+	a.stream.mu.Unlock()
+	if !told {
+		return nil
+	}
+	return a.wire.Trailer()
+}

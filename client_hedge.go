@@ -1,0 +1,214 @@
+package hauberk
+
+import (
+	"context"
+	"io"
+
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// race is what concurrent attempts share: which of them the application receives
+// from. The mutex of the stream guards it.
+type race struct {
+	demanded chan struct{} // closed when the application wants something
+	winner   *attempt
+	attempts []*attempt
+}
+
+// demand is what the application waits for: concurrent attempts receive nothing
+// ahead of that.
+type demand struct {
+	made    bool
+	header  bool
+	message messageType
+}
+
+// racing returns the race, from the first concurrent attempt on. The lock is held.
+func (s *clientStream) racing() *race {
+	if s.race == nil {
+		s.race = &race{demanded: make(chan struct{})}
+		if s.demand.made {
+			close(s.race.demanded)
+		}
+	}
+	return s.race
+}
+
+// want notes that the application waits for a message like msg or (nil) the
+// header. The lock is held.
+func (s *clientStream) want(msg any) {
+	if msg == nil {
+		s.demand.header = true
+	} else if s.demand.message == (messageType{}) {
+		s.demand.message = typeOf(msg)
+	}
+	if !s.demand.made && s.race != nil {
+		close(s.race.demanded)
+	}
+	s.demand.made = true
+}
+
+// compete makes one of several concurrent attempts and returns when it has ended.
+func (s *clientStream) compete(ctx context.Context, call *Call, open opener) error {
+	if s.desc.ClientStreams {
+		return errInternal("%s streams its requests, so its attempts cannot run concurrently", call.method.full)
+	}
+	if err := s.awaitRequest(ctx); err != nil {
+		return err
+	}
+	request, err := s.passedRequest(call, call.leg)
+	if err != nil {
+		return err
+	}
+	a := new(attempt)
+	a.init(ctx, s, call, open)
+	a.begin()
+	defer a.close()
+	if !s.enterRace(a) {
+		return ErrSuperseded
+	}
+	if a.enter(request) {
+		s.receiveFirst(a)
+	}
+	err = a.wait()
+	if s.lost(a) {
+		return ErrSuperseded
+	}
+	s.note(a)
+	return err
+}
+
+// note makes the metadata of an attempt that has ended that of the stream, unless
+// another one has won.
+func (s *clientStream) note(a *attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.race.winner == nil && a.wire != nil {
+		s.latest = a
+	}
+}
+
+func (s *clientStream) enterRace(a *attempt) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.racing()
+	r.attempts = append(r.attempts, a)
+	return r.winner == nil && !s.committed
+}
+
+func (s *clientStream) lost(a *attempt) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.race.winner != nil && s.race.winner != a
+}
+
+// enter opens a concurrent attempt and sends its request.
+func (a *attempt) enter(request any) bool {
+	wire, err := a.connect()
+	if err != nil {
+		a.finished(err)
+		return false
+	}
+	s := a.stream
+	s.mu.Lock()
+	a.wire, a.opening, a.ready, a.fed = wire, false, true, true
+	s.mu.Unlock()
+	if err := a.transmit(request); err != nil && err != io.EOF {
+		return false
+	}
+	_ = a.closeWire()
+	s.mu.Lock()
+	s.opened = true
+	if s.latest == nil {
+		s.latest = a
+	}
+	s.cond.Broadcast()
+	s.mu.Unlock()
+	return true
+}
+
+// receiveFirst receives what decides the race, once the application wants it.
+func (s *clientStream) receiveFirst(a *attempt) {
+	select {
+	case <-s.race.demanded:
+	case <-a.ctx.Done():
+		return
+	}
+	header, _ := a.header()
+	msg, losers, err := s.decide(a, header != nil)
+	losers.cancel()
+	if err != nil {
+		a.finished(err)
+	}
+	if msg == nil {
+		return
+	}
+	if err := a.receiveWire(msg); err != nil {
+		s.endOfRace(a, err)
+		return
+	}
+	if !s.desc.ServerStreams {
+		a.answered(msg)
+		return
+	}
+	s.mu.Lock()
+	a.head = msg
+	losers = s.win(a)
+	s.mu.Unlock()
+	losers.cancel()
+}
+
+// decide makes an attempt with a header the winner, if the application waits for
+// the header, and otherwise makes a message to receive into.
+func (s *clientStream) decide(a *attempt, hasHeader bool) (msg any, losers attempts, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if hasHeader && s.demand.header {
+		return nil, s.win(a), nil
+	}
+	if s.demand.message == (messageType{}) {
+		return new(emptypb.Empty), nil, nil // no header: there is no message either
+	}
+	msg, err = s.demand.message.make()
+	return msg, nil, err
+}
+
+// endOfRace ends an attempt that got no message. An OK end wins.
+func (s *clientStream) endOfRace(a *attempt, err error) {
+	if err == io.EOF {
+		s.mu.Lock()
+		losers := s.win(a)
+		s.mu.Unlock()
+		losers.cancel()
+	}
+	a.finished(err)
+}
+
+type attempts []*attempt
+
+func (as attempts) cancel() {
+	for _, a := range as {
+		a.cancel()
+	}
+}
+
+// win gives the application the attempt, and returns the others, to be cancelled.
+// The lock is held.
+func (s *clientStream) win(a *attempt) (losers attempts) {
+	if s.race.winner != nil {
+		return nil
+	}
+	s.race.winner = a
+	s.commitLocked(a)
+	s.latest = a
+	if !a.ended {
+		s.current = a
+	}
+	for _, other := range s.race.attempts {
+		if other != a {
+			losers = append(losers, other)
+		}
+	}
+	s.cond.Broadcast()
+	return losers
+}

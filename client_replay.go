@@ -1,0 +1,232 @@
+package hauberk
+
+import (
+	"io"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// replayOverhead is what each kept message counts beyond its encoded size, in bytes.
+const replayOverhead = 64
+
+// replayBuffer keeps the messages that the application streams, at the place of one
+// interceptor, outside of its hooks. It feeds the attempts made under that
+// interceptor and no others. The mutex of the stream guards it.
+type replayBuffer struct {
+	stream   *clientStream
+	limit    int
+	size     int
+	messages []any
+	fed      int  // how many attempts were fed from it
+	gone     bool // something is not kept, or was freed: no further attempt
+	closed   bool // the interceptor has returned
+}
+
+// pass sends a message of the application to the attempt under the buffer, and
+// keeps it. It returns when the attempt has taken the message, or a later one by a
+// replay, or none can. k is the place of the buffer's leg.
+func (b *replayBuffer) pass(k int, msg any) error {
+	clone, size := b.clone(msg)
+	a, fed, kept := b.admit(k, clone, size)
+	if a == nil {
+		return io.EOF
+	}
+	err := a.sendInside(k, msg)
+	var tried *attempt
+	for kept && err != nil {
+		if isEOF(err) && !b.ends(fed, tried) {
+			return io.EOF // the application has to receive the end
+		}
+		if tried = b.awaitNext(k, fed, tried, err); tried == nil {
+			return err
+		}
+		err = nil
+		if tried.refuses() {
+			err = io.EOF
+		}
+	}
+	return err
+}
+
+// ends finds out whether the attempt that took no message has ended. That need not
+// be the one that the message was first sent to: an inner interceptor may have made
+// others. tried is the one whose replay failed.
+func (b *replayBuffer) ends(fed int, tried *attempt) bool {
+	s := b.stream
+	s.mu.Lock()
+	a := s.latest
+	further := b.fed != fed && a != tried
+	s.mu.Unlock()
+	return further || !a.adapted && s.receiveRest(a)
+}
+
+// clone returns a copy of a message and its size; nil if none is to be kept.
+func (b *replayBuffer) clone(msg any) (any, int) {
+	b.stream.mu.Lock()
+	gone := b.gone
+	b.stream.mu.Unlock()
+	m, ok := msg.(proto.Message)
+	if gone || !ok {
+		return nil, 0
+	}
+	return proto.Clone(m), proto.Size(m) + replayOverhead
+}
+
+// admit waits for an attempt that takes messages, and keeps the message. a is nil
+// if none follows; fed is how many attempts were fed without the message.
+func (b *replayBuffer) admit(k int, clone any, size int) (a *attempt, fed int, kept bool) {
+	s := b.stream
+	s.mu.Lock()
+	s.await(func() bool { return b.closed || s.takes(k, b) })
+	if !b.closed && !s.done {
+		a, kept = s.current, b.keep(clone, size)
+	}
+	fed = b.fed
+	s.mu.Unlock()
+	return a, fed, kept
+}
+
+// awaitNext waits for an attempt other than tried that has got a message which was
+// kept when fed attempts were fed; nil if none follows. An attempt that an inner
+// interceptor makes by itself has it only if one was fed since: the inner buffer was
+// then, too.
+func (b *replayBuffer) awaitNext(k, fed int, tried *attempt, err error) (next *attempt) {
+	s := b.stream
+	s.mu.Lock()
+	goesOn := func() bool { return s.latest.goesOn(err) }
+	s.await(func() bool { return b.closed || goesOn() || b.fed != fed && s.current != tried && s.takes(k, b) })
+	if !b.closed && !s.done && !goesOn() {
+		next = s.current
+	}
+	s.mu.Unlock()
+	return next
+}
+
+// takes reports whether the current attempt is one under the buffer, and has got
+// what is kept. The lock is held.
+func (s *clientStream) takes(k int, b *replayBuffer) bool {
+	a := s.current
+	return a != nil && a.ready && k < len(a.path) && a.path[k].buffer == b
+}
+
+// keep appends to what is kept, or frees it. The lock is held.
+func (b *replayBuffer) keep(msg any, size int) bool {
+	if msg == nil || b.gone || b.stream.committed || size > b.limit-b.size {
+		b.free()
+		return false
+	}
+	b.size += size
+	b.messages = append(b.messages, msg)
+	return true
+}
+
+// free frees what is kept. The lock is held. A nil buffer keeps nothing.
+func (b *replayBuffer) free() {
+	if b != nil {
+		b.gone, b.messages = true, nil
+	}
+}
+
+// close ends the sends that wait for another attempt: the interceptor has returned,
+// so that none follows.
+func (b *replayBuffer) close() {
+	if b == nil {
+		return
+	}
+	s := b.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b.closed = true
+	b.free()
+	s.cond.Broadcast()
+}
+
+// replay is what an attempt has to send before the application sends.
+type replay struct {
+	messages []any
+	at       int // the place in front of which they are sent
+}
+
+// stock takes what an attempt has to replay from a buffer. The buffers of inner
+// interceptors, which are new, get it first, so that each of them can feed a further
+// attempt by itself, whatever becomes of this one. The hooks between two buffers run
+// here, once per attempt of the outer interceptor.
+func (a *attempt) stock(source *replayBuffer) error {
+	s := a.stream
+	s.mu.Lock()
+	r := &replay{source.messages, a.placeOf(source)}
+	gone := source.gone
+	source.fed++
+	s.mu.Unlock()
+	if gone || r.at < 0 {
+		return a.call.last // what the attempt needs was freed
+	}
+	a.replay = r
+	for k := r.at + 1; k < len(a.path); k++ {
+		if b := a.path[k].buffer; b != nil {
+			if err := a.moveTo(k, b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// moveTo passes what is replayed through the hooks in front of an inner buffer, and
+// keeps it there if it fits.
+func (a *attempt) moveTo(k int, b *replayBuffer) error {
+	var moved collector
+	until := &stocker{a, k, &moved}
+	for _, msg := range a.replay.messages {
+		if err := until.pass(a.replay.at, msg); err != nil {
+			return err
+		}
+	}
+	a.replay = &replay{moved.msgs, k}
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	for _, msg := range moved.msgs {
+		m, _ := msg.(proto.Message)
+		b.keep(msg, proto.Size(m)+replayOverhead)
+	}
+	return nil
+}
+
+// stocker is a sink that passes messages inward up to a place.
+type stocker struct {
+	*attempt
+
+	end int
+	to  sink
+}
+
+// pass passes a message through the hooks from place k on.
+func (s *stocker) pass(k int, msg any) error {
+	for ; k < s.end; k++ {
+		if l := s.path[k]; len(l.send) > 0 {
+			return s.sendThrough(l, msg, s)
+		}
+	}
+	return s.to.take(nil, msg)
+}
+
+func (s *stocker) take(l *leg, msg any) error { return s.pass(l.place+1, msg) }
+
+// sendReplay sends an attempt what it has to replay. It holds no lock while it sends:
+// the application may have to receive first. The application's sends wait until the
+// attempt is ready.
+func (a *attempt) sendReplay() error {
+	if a.replay == nil {
+		return nil
+	}
+	for _, msg := range a.replay.messages {
+		if a.hasEnded() {
+			return io.EOF
+		}
+		if err := a.sendInside(a.replay.at, msg); err != nil {
+			return err
+		}
+	}
+	a.replay = nil
+	return nil
+}

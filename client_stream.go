@@ -1,0 +1,562 @@
+package hauberk
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// clientStream is a streaming call on a client, and the stream that the
+// application gets. docs/streams.md is its contract.
+//
+// Goroutines. The chain runs on its own goroutine, from NewStream until the call
+// has ended. Its terminal waits there for the end of each attempt, while the
+// application sends and receives on its own goroutines. The application's goroutine
+// opens the first attempt, since it waits anyway and its stack has the room; the
+// chain's goroutine opens the others and replays to them. Concurrent attempts
+// (client_hedge.go) run on the goroutines of the interceptor that makes them.
+//
+// States. A call is in one of these, by the fields in brackets:
+//
+//	          NewStream
+//	              │
+//	              ▼
+//	┌──────── starting ──────────┐   the chain runs, nothing is open
+//	│             │ first opens  │
+//	│             ▼              │
+//	│ ┌────── attempted ───────┐ │   [current] the application sends and receives
+//	│ │           │ ends       │ │
+//	│ │           ▼            │ │
+//	│ │        between ──┐     │ │   [opened, no current] the chain decides
+//	│ │           ▲      │ next│ │
+//	│ │           └──────┴─────┘ │   a new attempt: replay, then attempted
+//	│ └───────────┬──────────────┘
+//	└───────────▶ ▼ ◀────────────    the chain returns
+//	            done                 [done] arrived messages, then the outcome
+//
+// An attempt is opening, then ready once it has got what is replayed, then ended.
+// It ends when somebody has received its end from the transport: the application
+// in RecvMsg, or, when the context is done, grpc-go reports an end, or a sender is
+// told io.EOF while a retry is possible, another goroutine in its place
+// (receiveRest). One goroutine at a time receives [receiving]. What is received in
+// the application's place waits in [arrived].
+//
+// Locks. mu guards the fields below it, those of the attempts, and the last group
+// of a leg's. No foreign code runs while it is held: transports, codecs, hooks,
+// callbacks. The goroutine of the chain owns call.
+type clientStream struct {
+	call   Call
+	method *Method // whose messages it has; SetMethod does not change it
+	desc   *grpc.StreamDesc
+	cc     *grpc.ClientConn
+	open   grpc.Streamer
+	app    *appOptions
+	start  Next            // the chain, or the part of it inside an adapter
+	ctx    context.Context // the application's, with the call in it
+	outer  *attempt        // of a part inside an adapter: the attempt that it is the transport of
+
+	attempted bool // an attempt was made; the goroutine of the chain owns it
+
+	mu   sync.Mutex
+	cond sync.Cond
+
+	// What the chain does.
+	made     *attempt      // the last that is not concurrent with others
+	toOpen   *attempt      // the first attempt, for the application's goroutine
+	asked    bool          // an interceptor waits for the single request
+	restart  *replayBuffer // that the next attempt is fed from
+	broken   error         // misuse by the application: no attempt follows
+	returned bool          // the chain has returned, and callbacks run
+	done     bool          // the application may have the outcome
+	outcome  outcome       // of the chain, once it is done
+
+	// Attempts.
+	opened  bool     // an attempt was opened
+	current *attempt // that the application sends to and receives from
+	latest  *attempt // that was opened last: its header and trailer are the call's
+
+	// What the application did.
+	launched  bool // NewStream has returned
+	waiting   int  // operations that wait for the chain or the header
+	closed    bool // CloseSend was called
+	requested bool // the single request was sent
+	request   any  // the single request, to be kept
+	receiving bool // a goroutine receives from current
+	committed bool // a response message or the header was delivered
+	arrived   []any
+	delivered bool // the single response was delivered
+	demand    demand
+	race      *race
+
+	own       context.Context // Context's result while there is no transport's
+	cancelOwn context.CancelFunc
+
+	first attempt // most calls have no other
+}
+
+// outcome is what a chain returned, or how it panicked.
+type outcome struct {
+	err      error
+	panicked any
+}
+
+func (c *Chain) newStream(
+	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string,
+	open grpc.Streamer, opts []grpc.CallOption,
+) (grpc.ClientStream, error) {
+	r := c.clientRoute(method, kindOfStream(desc))
+	s := &clientStream{method: r.method, desc: desc, cc: cc, open: open, start: r.plan.start}
+	s.call.init(ctx, r, ClientSide, s)
+	s.ctx = &s.call.ctx
+	s.app = s.call.takeOptions(opts)
+	return s.launch()
+}
+
+// launch starts the chain and returns when an attempt is open, the chain has
+// returned, or an interceptor waits for the single request.
+func (s *clientStream) launch() (grpc.ClientStream, error) {
+	s.cond.L = &s.mu
+	go s.run()
+	s.mu.Lock()
+	s.await(func() bool { return s.opened || s.asked })
+	s.launched = true
+	failed := s.done && !s.opened
+	s.mu.Unlock()
+	if failed {
+		if err := s.finalError(); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// run is the goroutine of the chain.
+func (s *clientStream) run() {
+	returned := false
+	defer s.end(&returned)
+	s.call.last = s.start(s.ctx, &s.call)
+	returned = true
+}
+
+// end ends the goroutine of the chain, also one that panics or exits.
+func (s *clientStream) end(returned *bool) {
+	var o outcome
+	defer s.publish(&o)
+	switch {
+	case *returned:
+		o.err = toApplication(s.call.last)
+		s.serveOptions(&o)
+	default:
+		if o.panicked = recover(); o.panicked == nil {
+			o.err = s.call.broken()
+		}
+	}
+}
+
+// serveOptions serves the application's options that tell it of the end.
+func (s *clientStream) serveOptions(o *outcome) {
+	s.mu.Lock()
+	s.returned = true
+	s.cond.Broadcast()
+	s.mu.Unlock()
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if o.panicked = recover(); o.panicked == nil {
+			o.err = errInternal("a callback of grpc.OnFinish ended its goroutine by runtime.Goexit")
+		}
+	}()
+	o.err = s.app.serveGuarded(&s.call, o.err)
+	returned = true
+}
+
+// broken is the outcome of a chain whose goroutine was ended by runtime.Goexit.
+func (c *Call) broken() error {
+	if c.leaving {
+		return c.last // what the guard made of it
+	}
+	return errInternal("an interceptor ended its goroutine by runtime.Goexit")
+}
+
+// publish gives the application the outcome of the chain.
+func (s *clientStream) publish(o *outcome) {
+	replies := s.call.takeReplies()
+	s.call.received.Add(int64(len(replies)))
+	s.mu.Lock()
+	s.arrived = append(s.arrived, replies...)
+	s.outcome, s.done = *o, true
+	left, cancel := s.current, s.cancelOwn
+	s.cond.Broadcast()
+	s.mu.Unlock()
+	if left != nil { // a panic has left it
+		left.finished(errInternal("the chain has ended"))
+	}
+	if cancel != nil {
+		cancel()
+	}
+}
+
+// finalError returns the error of the chain, once it is done, or panics as it did.
+func (s *clientStream) finalError() error {
+	s.mu.Lock()
+	o := s.outcome
+	s.mu.Unlock()
+	if o.panicked != nil {
+		panic(o.panicked)
+	}
+	return o.err
+}
+
+// await waits until ready returns true, or the chain has returned, and opens the
+// first attempt meanwhile. It is called, and returns, with the lock held; if the
+// opening panics the lock is not held.
+func (s *clientStream) await(ready func() bool) bool {
+	for {
+		switch a := s.toOpen; {
+		case ready():
+			return true
+		case a != nil:
+			s.toOpen = nil
+			s.mu.Unlock()
+			a.open()
+			s.mu.Lock()
+		case s.done:
+			return false
+		default:
+			s.waiting++
+			s.cond.Wait()
+			s.waiting--
+		}
+	}
+}
+
+// finish makes one attempt on the transport and returns when it has ended.
+func (s *clientStream) finish(ctx context.Context, call *Call) error {
+	return s.attempt(ctx, call, (*attempt).dial)
+}
+
+// attempt makes one attempt on a stream of open's and returns when it has ended.
+func (s *clientStream) attempt(ctx context.Context, call *Call, open opener) error {
+	if call != &s.call {
+		return s.compete(ctx, call, open)
+	}
+	a := &s.first
+	first := !s.attempted
+	if s.attempted = true; !first {
+		a = new(attempt)
+	}
+	a.init(ctx, s, call, open)
+	s.makes(a)
+	if err := s.restock(a); err != nil {
+		a.finished(err)
+		return err
+	}
+	if !first || !s.offer(a) {
+		a.open()
+	}
+	return a.wait()
+}
+
+func (s *clientStream) makes(a *attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.made = a
+}
+
+// restock gives an attempt what it has to replay.
+func (s *clientStream) restock(a *attempt) error {
+	s.mu.Lock()
+	source, broken := s.restart, s.broken
+	s.restart = nil
+	s.mu.Unlock()
+	switch {
+	case broken != nil:
+		return broken
+	case source == nil:
+		return nil
+	default:
+		return a.stock(source)
+	}
+}
+
+// offer lets the application's goroutine open an attempt, if that is in NewStream.
+func (s *clientStream) offer(a *attempt) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.launched {
+		return false
+	}
+	s.toOpen = a
+	s.cond.Broadcast()
+	return true
+}
+
+func (s *clientStream) conn() *grpc.ClientConn { return s.cc }
+
+// again reports whether an interceptor can make a new attempt: nothing was
+// delivered, and the messages that were sent are kept at its place.
+func (s *clientStream) again(call *Call, i int32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch l := call.prepared; {
+	case s.committed || s.broken != nil:
+		return false
+	case !s.desc.ClientStreams:
+		return true
+	default:
+		return l != nil && l.depth == i && l.buffer != nil && !l.buffer.gone
+	}
+}
+
+// restartFrom feeds the next attempt from the buffer of an interceptor, unless an
+// outer one still waits for its attempt.
+func (s *clientStream) restartFrom(l *leg) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l != nil && s.restart == nil {
+		s.restart = l.buffer
+	}
+}
+
+// abandon ends the attempts of a call whose chain has returned too early.
+func (s *clientStream) abandon(err error) {
+	s.mu.Lock()
+	s.broken = err
+	var left attempts
+	if s.made != nil {
+		left = append(left, s.made)
+	}
+	if s.race != nil {
+		left = append(left, s.race.attempts...)
+	}
+	s.toOpen = nil
+	s.mu.Unlock()
+	for _, a := range left {
+		a.finished(err)
+	}
+}
+
+// closeLeg ends the hooks of a leg whose next returns: it waits for those that run.
+func (s *clientStream) closeLeg(l *leg) {
+	s.mu.Lock()
+	l.closed = true
+	for l.running > 0 {
+		s.cond.Wait()
+	}
+	s.mu.Unlock()
+	if l.cancel != nil {
+		l.cancel(nil)
+	}
+}
+
+// startHooks reports whether hooks of a leg may run: not once its next returns.
+func (s *clientStream) startHooks(l *leg) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l.closed || l.failure.Load() != nil {
+		return false
+	}
+	l.running++
+	return true
+}
+
+// hooksEnded is deferred behind startHooks. failed is whether *err, or a panic, is
+// the fault of a hook.
+func (s *clientStream) hooksEnded(l *leg, returned, failed *bool, err *error) {
+	if !*returned && *err == nil {
+		s.failLeg(l, errInternal("a hook panicked, or ended its goroutine by runtime.Goexit"))
+	} else if *failed && *err != nil {
+		s.failLeg(l, *err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.running--
+	if l.closed {
+		s.cond.Broadcast()
+	}
+}
+
+// failLeg ends a leg with the error of one of its hooks, and the attempt inside.
+func (s *clientStream) failLeg(l *leg, err error) {
+	s.mu.Lock()
+	a := s.current
+	s.mu.Unlock()
+	l.fail(err)
+	if a != nil && a.inside(l) {
+		a.finished(err)
+	}
+}
+
+// commit notes that the application is given something of an attempt: what is kept
+// for replays is freed. It returns false if the attempt ended meanwhile, by an error
+// in this process: the application may get the outcome of another.
+func (s *clientStream) commit(a *attempt) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.ended {
+		return false
+	}
+	s.commitLocked(a)
+	return true
+}
+
+func (s *clientStream) commitLocked(a *attempt) {
+	if s.committed {
+		return
+	}
+	s.committed = true
+	for _, l := range a.path {
+		l.buffer.free()
+	}
+}
+
+// isWaiting reports whether an operation of the application waits.
+func (s *clientStream) isWaiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting > 0 || s.receiving || s.current != nil && s.current.sending
+}
+
+func (s *clientStream) isCommitted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.committed
+}
+
+// read returns the single request as the legs outside of the running interceptor
+// have made it, once the application has sent it.
+func (s *clientStream) read(ctx context.Context, call *Call) (any, error) {
+	if err := s.awaitRequest(ctx); err != nil {
+		return nil, err
+	}
+	return s.passedRequest(call, call.leg)
+}
+
+func (s *clientStream) awaitRequest(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.requested {
+		s.asked = true
+		s.cond.Broadcast()
+		stop := context.AfterFunc(ctx, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.cond.Broadcast()
+		})
+		defer stop()
+	}
+	for !s.requested {
+		switch {
+		case ctx.Err() != nil:
+			return toApplication(ctx.Err())
+		case s.closed:
+			return errInternal("the application closed its side of %s without a request", s.call.method.full)
+		}
+		s.cond.Wait()
+	}
+	return nil
+}
+
+// passKnownRequest passes the single request through the hooks of a leg that
+// opens, if the application has sent it.
+func (s *clientStream) passKnownRequest(call *Call, l *leg) error {
+	s.mu.Lock()
+	known := s.requested
+	s.mu.Unlock()
+	if !known {
+		return nil
+	}
+	_, err := s.passedRequest(call, l)
+	return err
+}
+
+// passedRequest returns the single request as it leaves a leg. It runs on the
+// goroutine of the chain the hooks that the request has not passed yet.
+func (s *clientStream) passedRequest(call *Call, l *leg) (any, error) {
+	if l == nil || l.host != s {
+		return s.request, nil
+	}
+	if msg, passed := s.startPassing(l); passed {
+		return msg, l.failed()
+	}
+	defer s.stopPassing(l)
+	msg, err := s.passedRequest(call, l.outer)
+	if err == nil && len(l.send) > 0 {
+		err = call.asHook(func() error {
+			msg, err = l.passOne(true, msg, "request")
+			return err
+		})
+		if err != nil {
+			l.fail(err)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.setRequestOf(l, msg)
+	return msg, nil
+}
+
+// startPassing waits for another goroutine that passes the single request through
+// the leg, and reports whether it has passed: concurrent attempts share outer legs.
+func (s *clientStream) startPassing(l *leg) (msg any, passed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l.passing {
+		s.cond.Wait()
+	}
+	if l.request != nil || l.failure.Load() != nil {
+		return l.request, true
+	}
+	l.passing = true
+	return nil, false
+}
+
+func (s *clientStream) stopPassing(l *leg) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.passing = false
+	s.cond.Broadcast()
+}
+
+func (s *clientStream) setRequestOf(l *leg, msg any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.request = msg
+}
+
+// misuse ends a call whose application sends after the end of its side, as
+// grpc-go does.
+func (s *clientStream) misuse(msg any) error {
+	err := status.Error(codes.Internal, "SendMsg called after CloseSend")
+	s.mu.Lock()
+	a := s.current
+	if s.broken == nil {
+		s.broken = err
+	}
+	ready := a != nil && a.ready
+	s.mu.Unlock()
+	if a == nil {
+		return err
+	}
+	sent := io.EOF
+	if ready { // nothing is replayed to it
+		sent = a.sendWire(msg)
+	}
+	if sent == nil || isEOF(sent) {
+		a.finished(err)
+	} else {
+		a.onFinish(err) // grpc-go ends the stream, and delivers first what has arrived
+	}
+	return err
+}
+
+// isEOF reports whether a send failed because the call takes no more messages.
+func isEOF(err error) bool { return errors.Is(err, io.EOF) }

@@ -1,0 +1,179 @@
+package hauberk
+
+import (
+	"google.golang.org/grpc/status"
+)
+
+// SendMsg sends a message of the handler. The one response of a method without
+// server streaming is held until the chain has returned.
+func (s *serverStream) SendMsg(msg any) error {
+	switch {
+	case s.returned.Load():
+		return errReturned()
+	case s.call.kind.ServerStreams():
+		return s.send(s.inmost, msg)
+	case len(s.call.plan.links) == 0:
+		return s.sendNow(msg)
+	default:
+		return s.hold(msg)
+	}
+}
+
+// sendNow sends the one response of the handler at once: there is no interceptor
+// that could replace it.
+func (s *serverStream) sendNow(msg any) error {
+	err := s.sendWire(msg)
+	if err == nil {
+		s.call.response, s.sentResponse = msg, true
+		if msg == nil {
+			s.call.response = emptyResponse
+		}
+	}
+	return err
+}
+
+// hold keeps the one response of the handler, which may use its message again. It
+// fails as grpc-go does if the call is over. A further response is the client's to
+// reject.
+func (s *serverStream) hold(msg any) error {
+	if err := s.wire.Context().Err(); err != nil {
+		return status.FromContextError(err).Err()
+	}
+	if s.call.response != nil {
+		s.surplus = append(s.surplus, cloneMessage(msg))
+		return nil
+	}
+	return s.call.hold(cloneMessage(msg), nil)
+}
+
+// RecvMsg receives a message for the handler.
+func (s *serverStream) RecvMsg(msg any) error { return s.receive(s.inmost, msg) }
+
+// send passes a message outward from a leg: through its hooks, the stream of an
+// adapter, the legs outside of it, to the transport.
+func (s *serverStream) send(l *leg, msg any) error {
+	if err := l.broken(); err != nil {
+		return err
+	}
+	for ; l != nil; l = l.outer {
+		switch {
+		case len(l.send) > 0 && msg != nil: // nil is grpc-go's empty message
+			return s.sendThrough(l, msg)
+		case l.stream != nil:
+			return l.stream.SendMsg(msg)
+		}
+	}
+	return s.sendWire(msg)
+}
+
+// sendThrough passes a message through the hooks of a leg and on outward.
+func (s *serverStream) sendThrough(l *leg, msg any) (err error) {
+	own, returned := true, false
+	defer s.hooksEnded(l, &own, &err)
+	if plan := s.call.plan; plan.guard != nil {
+		defer plan.catch(&s.call.ctx, &s.call, &returned, &err)
+	}
+	own, err = l.runSend(false, msg, s)
+	returned = true
+	return err
+}
+
+// take gets what the hooks of a leg emitted.
+func (s *serverStream) take(l *leg, msg any) error {
+	if l.stream != nil {
+		return l.stream.SendMsg(msg)
+	}
+	return s.send(l.outer, msg)
+}
+
+// hooksEnded is deferred around hooks on a goroutine of the handler. failed is
+// whether *err is the fault of a hook of the leg. A panic that no guard has turned
+// into an error unwinds through the handler, which may recover it.
+func (*serverStream) hooksEnded(l *leg, failed *bool, err *error) {
+	if *failed && *err != nil {
+		l.fail(*err)
+	}
+}
+
+func (s *serverStream) sendWire(msg any) error {
+	if msg == emptyResponse {
+		msg = nil
+	}
+	s.call.headerDue()
+	err := s.wire.SendMsg(msg)
+	if err == nil {
+		s.call.sent.Add(1)
+	}
+	return err
+}
+
+// receive gets a message for what is inside of a leg: from the stream of an
+// adapter, the legs outside of it, or the transport, one that all hooks keep.
+func (s *serverStream) receive(l *leg, msg any) error {
+	if l == nil {
+		return s.receiveWire(msg)
+	}
+	for {
+		if err := l.broken(); err != nil {
+			return err
+		}
+		if err := s.receiveOutside(l, msg); err != nil || len(l.receive) == 0 {
+			return err
+		}
+		if keep, err := s.keeps(l, msg); err != nil || keep {
+			return err
+		}
+	}
+}
+
+func (s *serverStream) receiveOutside(l *leg, msg any) error {
+	if l.stream != nil {
+		return l.stream.RecvMsg(msg)
+	}
+	return s.receive(l.outer, msg)
+}
+
+// keeps shows a received message to the hooks of a leg. Once the handler has
+// returned none starts, and the result of one that runs is discarded: the
+// interceptors take it that these are over.
+func (s *serverStream) keeps(l *leg, msg any) (keep bool, err error) {
+	if s.returned.Load() {
+		return false, errReturned()
+	}
+	keep, err = s.runReceive(l, msg)
+	if s.returned.Load() {
+		return false, errReturned()
+	}
+	return keep, err
+}
+
+func (s *serverStream) runReceive(l *leg, msg any) (keep bool, err error) {
+	own, returned := true, false
+	defer s.hooksEnded(l, &own, &err)
+	if plan := s.call.plan; plan.guard != nil {
+		defer plan.catch(&s.call.ctx, &s.call, &returned, &err)
+	}
+	if s.call.kind.ClientStreams() {
+		keep, err = l.runReceive(true, msg)
+	} else if keep = true; !l.seen { // it may have been read ahead
+		l.seen = true
+		err = l.keepOne(true, msg, "request")
+	}
+	returned = true
+	return keep, err
+}
+
+func (s *serverStream) receiveWire(msg any) error {
+	if s.readErr != nil {
+		return s.readErr
+	}
+	if request := s.ahead; request != nil {
+		s.ahead = nil
+		return assign(msg, request)
+	}
+	err := s.wire.RecvMsg(msg)
+	if err == nil {
+		s.call.received.Add(1)
+	}
+	return err
+}
