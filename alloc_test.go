@@ -52,6 +52,33 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
+// TestStreamAllocations holds the budgets of a client's stream: five allocations from
+// its opening to its end with one interceptor, one more to clone a single request,
+// and three for a message through five hooks in each direction.
+func TestStreamAllocations(t *testing.T) {
+	for _, kind := range streams {
+		bare := allocsOf(t, clientCall(nil, kind))
+		want := 5.0
+		if !kind.ClientStreams() {
+			want++
+		}
+		if got := allocsOf(t, clientCall(idleChain(1), kind)) - bare; got > want {
+			t.Errorf("%s: a stream with one interceptor makes %v allocations, want at most %v", kind, got, want)
+		}
+	}
+	for name, budget := range messageBudgets {
+		message := messageRoundTrip(t, hauberk.Must(hauberk.New(messageChains[name]...)))
+		if got := allocsOf(t, message); got > budget {
+			t.Errorf("%s: a message each way makes %v allocations, want at most %v", name, got, budget)
+		}
+	}
+}
+
+// messageBudgets are how many allocations a message each way may make on an open
+// stream behind messageChains: three through five hooks each way, and no more through
+// fewer.
+var messageBudgets = map[string]float64{"empty": 0, "1 hook": 3, "5 hooks": 3}
+
 // TestStateAllocations: a pointer goes into a call's state without an allocation,
 // other values take one, and reading takes none.
 func TestStateAllocations(t *testing.T) {

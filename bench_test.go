@@ -149,3 +149,56 @@ func BenchmarkClient(b *testing.B) {
 		}
 	}
 }
+
+// messageChains are chains whose cost for a message of an open stream is measured.
+var messageChains = map[string][]hauberk.Interceptor{
+	"empty":           nil,
+	"1 hook":          hooksEachWay(1),
+	"5 hooks":         hooksEachWay(5),
+	"1 hook, guarded": append([]hauberk.Interceptor{recoverer{}}, hooksEachWay(1)...),
+	"replayable": {hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		call.Replayable(1 << 40)
+		return next(ctx, call)
+	})},
+}
+
+// hooksEachWay are n interceptors with a hook in each direction.
+func hooksEachWay(n int) (interceptors []hauberk.Interceptor) {
+	for range n {
+		interceptors = append(interceptors, passThrough())
+	}
+	return interceptors
+}
+
+// messageRoundTrip opens a bidirectional stream on a connection that answers at once
+// and returns a function that sends and receives one message.
+func messageRoundTrip(t testing.TB, chain *hauberk.Chain) func() error {
+	t.Helper()
+	endless := script{receive: func(context.Context, any) error { return nil }}
+	ctx, cancel := context.WithCancel(t.Context())
+	stream, err := chain.ClientConn(&scripts{open: alike(endless)}).NewStream(ctx, descOf(hauberk.Bidi), hauberktest.FullMethod(hauberk.Bidi))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		for stream.RecvMsg(new(testpb.Response)) == nil {
+			continue
+		}
+	})
+	req, resp := message("hello, this is a message"), new(testpb.Response)
+	return func() error {
+		if err := stream.SendMsg(req); err != nil {
+			return err
+		}
+		return stream.RecvMsg(resp)
+	}
+}
+
+// BenchmarkStreamMessage sends and receives a message on an open stream without a
+// network: what a chain costs a message.
+func BenchmarkStreamMessage(b *testing.B) {
+	for name, interceptors := range messageChains {
+		b.Run(name, func(b *testing.B) { repeat(b, messageRoundTrip(b, hauberk.Must(hauberk.New(interceptors...)))) })
+	}
+}

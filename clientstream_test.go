@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -81,6 +82,9 @@ func headerThenWait(ctx context.Context, s hauberktest.Stream) error {
 	}
 	return wait(ctx, s)
 }
+
+// closing is the status of a stream whose ClientConn is closed.
+const closing = codes.Canceled
 
 // TestClientStreamEnds has a case for each way that a client's stream can end:
 // next returns once, with the status, and no goroutine stays.
@@ -224,7 +228,7 @@ func TestClientStreamEnds(t *testing.T) {
 			},
 		},
 		{
-			name: "abandoned and its ClientConn closed", kinds: streams, handle: headerThenWait, want: codes.Canceled,
+			name: "abandoned and its ClientConn closed", kinds: streams, handle: headerThenWait, want: closing,
 			app: func(t *testing.T, w world) {
 				stream := open(w.ctx, t, w.env, w.kind)
 				if _, err := stream.Header(); err != nil {
@@ -234,14 +238,14 @@ func TestClientStreamEnds(t *testing.T) {
 			},
 		},
 		{
-			name: "never received from, cancelled", kinds: streams, want: codes.Canceled,
+			name: "never received from, cancelled", kinds: streams, handle: wait, want: codes.Canceled,
 			app: func(t *testing.T, w world) {
 				open(w.ctx, t, w.env, w.kind)
 				w.cancel()
 			},
 		},
 		{
-			name: "never received from, its ClientConn closed", kinds: streams, want: codes.Canceled,
+			name: "never received from, its ClientConn closed", kinds: streams, handle: wait, want: closing,
 			app: func(t *testing.T, w world) {
 				open(w.ctx, t, w.env, w.kind)
 				_ = w.env.Client.Close()
@@ -293,7 +297,11 @@ func TestClientStreamEnds(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				c.app(t, world{env, ctx, cancel, kind})
-				wantCode(t, <-outcomes, c.want)
+				got, want := <-outcomes, c.want
+				if strings.Contains(c.name, "ClientConn closed") && status.Code(got) == codes.Unavailable {
+					want = codes.Unavailable // of the connection, if that was faster; either is what RecvMsg gets from grpc-go
+				}
+				wantCode(t, got, want)
 				if len(outcomes) > 0 {
 					t.Error("next returned twice")
 				}
@@ -419,8 +427,8 @@ func TestClientStreamBeforeTheRequest(t *testing.T) {
 	t.Run("two requests", func(t *testing.T) {
 		stream := open(t.Context(), t, env, kind)
 		wantCode(t, stream.SendMsg(&testpb.Request{}), codes.Internal)
-		if err := drain(stream); err != io.EOF {
-			t.Error(err)
+		if err := drain(stream); err != io.EOF { // the server may have been faster
+			wantCode(t, err, codes.Internal)
 		}
 	})
 	t.Run("never used", func(t *testing.T) {
@@ -441,8 +449,8 @@ func TestClientStreamSendAfterClose(t *testing.T) {
 		}
 	}
 	wantCode(t, stream.SendMsg(&testpb.Request{}), codes.Internal)
-	if err := drain(stream); err != io.EOF {
-		t.Error(err)
+	if err := drain(stream); err != io.EOF { // the server may have been faster
+		wantCode(t, err, codes.Internal)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
 // wantInternal expects an INTERNAL error that says something.
@@ -239,8 +240,8 @@ func TestRandomFaults(t *testing.T) {
 	var ended atomic.Int64
 	var group sync.WaitGroup
 	for w := range workers {
+		random := testseed.Rand(t, uint64(w))
 		group.Go(func() {
-			random := rand.New(rand.NewPCG(2026, uint64(w)))
 			for range calls / workers {
 				f := faults{random.IntN(12), random.IntN(12), random.IntN(6), random.IntN(6)}
 				f.call(patient(t), envs[allKinds[random.IntN(4)]], random)

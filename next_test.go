@@ -95,20 +95,29 @@ func TestGuardThatReturnsNil(t *testing.T) {
 	}
 }
 
-// endingConn is a connection on which the call is cancelled while something
-// happens on the wire, and waits for the chain to have heard of it.
+// endingConn is a connection on which the call is cancelled while the transport is
+// busy. The chain must not have ended by then.
 type endingConn struct {
 	stubConn
 
+	t       *testing.T
 	opening bool // while the stream is opened; otherwise while the response comes
 	cancel  context.CancelFunc
-	ended   chan struct{} // closed by the innermost link, after next
+	ended   atomic.Bool // set by the innermost interceptor, after next
+}
+
+func (e *endingConn) end() {
+	e.cancel()
+	runtime.Gosched()
+	if e.ended.Load() {
+		e.t.Error("next returned while the application's goroutine was in the transport")
+	}
 }
 
 func (e *endingConn) NewStream(ctx context.Context, _ *grpc.StreamDesc, _ string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
 	if e.opening {
-		e.cancel()
-		<-e.ended
+		e.end()
+		return nil, ctx.Err()
 	}
 	return &endingStream{stubStream{ctx: ctx, left: 1}, e}, nil
 }
@@ -120,14 +129,13 @@ type endingStream struct {
 }
 
 func (s *endingStream) RecvMsg(any) error {
-	s.conn.cancel()
-	<-s.conn.ended
-	return nil
+	s.conn.end()
+	return s.ctx.Err()
 }
 
-// TestCancelledWhileOpening and TestCancelledWhileReceiving end a call's chain
-// while the application's goroutine is on the wire: what both touch is theirs to
-// share (the race detector tells).
+// TestCancelledWhileOpening and TestCancelledWhileReceiving end a call's context
+// while the application's goroutine is in the transport: next returns after that
+// goroutine has, so that the two share nothing (the race detector tells).
 func TestCancelledWhileOpening(t *testing.T) { cancelledWhile(t, hauberk.ServerStream, true) }
 
 func TestCancelledWhileReceiving(t *testing.T) { cancelledWhile(t, hauberk.ClientStream, false) }
@@ -136,9 +144,9 @@ func cancelledWhile(t *testing.T, kind hauberk.Kind, opening bool) {
 	hauberktest.CheckLeaks(t)
 	for range 100 {
 		ctx, cancel := context.WithCancel(patient(t))
-		conn := &endingConn{opening: opening, cancel: cancel, ended: make(chan struct{})}
+		conn := &endingConn{t: t, opening: opening, cancel: cancel}
 		tell := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-			defer close(conn.ended)
+			defer conn.ended.Store(true)
 			return next(ctx, call)
 		})
 		stream, err := hauberk.Must(hauberk.New(passThrough(), tell)).ClientConn(conn).NewStream(ctx, descOf(kind), hauberktest.FullMethod(kind))

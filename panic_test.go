@@ -151,7 +151,7 @@ func TestPanicOnAServerPasses(t *testing.T) {
 // call that was waiting for the chain, also from the chain's own goroutine.
 func TestPanicOnAClientPasses(t *testing.T) {
 	where := map[string]map[hauberk.Kind]string{
-		"before next":  {hauberk.Unary: "Invoke", hauberk.ClientStream: "NewStream", hauberk.ServerStream: "SendMsg", hauberk.Bidi: "NewStream"},
+		"before next":  {hauberk.Unary: "Invoke", hauberk.ClientStream: "NewStream", hauberk.ServerStream: "NewStream", hauberk.Bidi: "NewStream"},
 		"send hook":    {hauberk.Unary: "Invoke", hauberk.ClientStream: "SendMsg", hauberk.ServerStream: "SendMsg", hauberk.Bidi: "SendMsg"},
 		"receive hook": {hauberk.Unary: "Invoke", hauberk.ClientStream: "RecvMsg", hauberk.ServerStream: "RecvMsg", hauberk.Bidi: "RecvMsg"},
 		"after next":   {hauberk.Unary: "Invoke", hauberk.ClientStream: "RecvMsg", hauberk.ServerStream: "RecvMsg", hauberk.Bidi: "RecvMsg"},

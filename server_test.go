@@ -652,9 +652,6 @@ func TestNilCarriers(t *testing.T) {
 		"StreamServerInterceptor": func() { none.StreamServerInterceptor() },
 		"nil server":              func() { idleChain(0).Registrar(nil) },
 		"nil *grpc.Server":        func() { idleChain(0).Registrar(server) },
-		"nameless service": func() {
-			idleChain(0).NewServer().RegisterService(&grpc.ServiceDesc{Methods: []grpc.MethodDesc{{}}}, nil)
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

@@ -306,8 +306,8 @@ func TestShadowMarksItsOwnDecisions(t *testing.T) {
 	})
 }
 
-// TestShadowOfPanics leaves later decisions unmarked when a guard took the panic
-// of a link in shadow.
+// TestShadowOfPanics: a panic of an interceptor in dry run is contained, and recorded
+// as a rejection that is not enforced. Later decisions are not marked.
 func TestShadowOfPanics(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen := make(decisions, 1)
@@ -318,8 +318,9 @@ func TestShadowOfPanics(t *testing.T) {
 		})
 		panics := hauberk.Shadow(decider(func(context.Context, *hauberk.Call, hauberk.Next) error { panic("on purpose") }))
 		env := c.Start(t, guard{idle}, seen.link(), after, panics)
-		wantCode(t, env.Call(t.Context()).Err, codes.Internal)
-		if got, want := <-seen, []hauberk.Decision{{Link: "after"}}; !slices.Equal(got, want) {
+		wantCode(t, env.Call(t.Context()).Err, codes.OK)
+		want := []hauberk.Decision{{Link: "after"}, {Link: "decider", Verdict: hauberk.Refused, Reason: "PANIC", Shadow: true}}
+		if got := <-seen; !slices.Equal(got, want) {
 			t.Errorf("decisions %+v, want %+v", got, want)
 		}
 	})

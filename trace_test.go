@@ -61,8 +61,8 @@ func TestDecisionTrace(t *testing.T) {
 			refused,
 		}
 		wantRecorded := []hauberk.Decision{shadow, refused}
-		if c.Side == hauberk.ClientSide && !c.Kind.ClientStreams() {
-			// The single request of a client passes the hooks on the way in.
+		if c.Side == hauberk.ClientSide && c.Kind == hauberk.Unary {
+			// The request of a unary call is there before the chain, and passes the hooks on the way in.
 			want[3].Rule = "size"
 			wantRecorded = []hauberk.Decision{shadow, want[3], refused}
 		}

@@ -1,0 +1,301 @@
+package hauberk_test
+
+import (
+	"context"
+	"io"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+)
+
+// The tests of this file hold differences from bare grpc-go that are intended and that
+// docs/differences.md lists. Each shows what bare grpc-go does as well, so that a
+// release of it that does otherwise is noticed.
+
+// TestOnFinishGetsWhatTheApplicationGets: a call is cancelled after its status has
+// arrived. OnFinish gets that status, as RecvMsg does.
+func TestOnFinishGetsWhatTheApplicationGets(t *testing.T) {
+	backend := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error {
+		return status.Error(codes.Aborted, "no")
+	}}
+	bubbles(t, streams, func(t *testing.T, kind hauberk.Kind) {
+		for _, w := range []struct {
+			name string
+			conn grpc.ClientConnInterface
+			want codes.Code // of OnFinish
+		}{
+			{"bare grpc-go", bare(t, backend), codes.Canceled},
+			{"empty chain", behind(t, backend), codes.Aborted},
+			{"hooks", behind(t, backend, passThrough()), codes.Aborted},
+		} {
+			ctx, cancel := context.WithCancel(patient(t))
+			finish := make(chan error, 1)
+			stream := start(ctx, t, w.conn, kind, grpc.OnFinish(func(err error) { finish <- err }))
+			_ = stream.SendMsg(message("a"))
+			_ = stream.CloseSend()
+			synctest.Wait() // the status has arrived
+			cancel()
+			synctest.Wait()
+			wantCode(t, drain(stream), codes.Aborted)
+			if got := status.Code(<-finish); got != w.want {
+				t.Errorf("%s: OnFinish got %s, want %s", w.name, got, w.want)
+			}
+		}
+	})
+}
+
+// TestRetryEndsACallWhenASendMeetsItsEnd: an interceptor that may retry learns of the
+// end of an attempt when a send meets io.EOF. If it does not retry, the call is over
+// then. On bare grpc-go a call is over when the application has received the status.
+func TestRetryEndsACallWhenASendMeetsItsEnd(t *testing.T) {
+	backend := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error {
+		return status.Error(codes.Aborted, "no")
+	}}
+	bubbles(t, uploadKinds, func(t *testing.T, kind hauberk.Kind) {
+		for _, w := range []struct {
+			name string
+			conn grpc.ClientConnInterface
+			over bool // before the application receives
+		}{
+			{"bare grpc-go", bare(t, backend), false},
+			{"empty chain", behind(t, backend), false},
+			{"retry", behind(t, backend, retry(3)), true},
+		} {
+			var over atomic.Bool
+			stream := start(patient(t), t, w.conn, kind, grpc.OnFinish(func(error) { over.Store(true) }))
+			synctest.Wait() // the status has arrived
+			if err := stream.SendMsg(message("a")); err != io.EOF {
+				t.Errorf("%s: SendMsg: %v", w.name, err)
+			}
+			synctest.Wait()
+			if over.Load() != w.over {
+				t.Errorf("%s: before the application receives, over is %t", w.name, over.Load())
+			}
+			if isDone(stream.Context()) != w.over {
+				t.Errorf("%s: before the application receives, the context is done: %t", w.name, !w.over)
+			}
+			wantCode(t, drain(stream), codes.Aborted)
+			if !over.Load() {
+				t.Errorf("%s: the call is not over at its end", w.name)
+			}
+		}
+	})
+}
+
+// TestSecondResponseFailsEachReceive: a server sends two responses of a method that
+// has one. RecvMsg returns INTERNAL, and INTERNAL again.
+func TestSecondResponseFailsEachReceive(t *testing.T) {
+	backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+		for range 2 {
+			if err := s.Send(response("x")); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+	bubbles(t, []hauberk.Kind{hauberk.ClientStream}, func(t *testing.T, kind hauberk.Kind) {
+		for _, w := range []struct {
+			name   string
+			conn   grpc.ClientConnInterface
+			second string
+		}{
+			{"bare grpc-go", bare(t, backend), "EOF"},
+			{"empty chain", behind(t, backend), "Internal"},
+			{"hooks", behind(t, backend, passThrough()), "Internal"},
+		} {
+			stream := start(patient(t), t, w.conn, kind)
+			_ = stream.CloseSend()
+			for _, want := range []string{"Internal", w.second, w.second} {
+				if got := show(stream.RecvMsg(new(testpb.Response))); got != want {
+					t.Errorf("%s: RecvMsg: %s, want %s", w.name, got, want)
+				}
+			}
+		}
+	})
+}
+
+// TestHeldResponseFailsAfterTheChain: the one response of a stream's handler is too
+// large. With interceptors it is sent when the chain has returned: the handler and the
+// interceptors see no error, and the client gets it.
+func TestHeldResponseFailsAfterTheChain(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		interceptors []hauberk.Interceptor
+		handler      codes.Code // what the handler's SendMsg returns
+	}{
+		{"bare grpc-go", nil, codes.ResourceExhausted},
+		{"empty chain", nil, codes.ResourceExhausted},
+		{"interceptor", []hauberk.Interceptor{hauberk.Func(idle)}, codes.OK},
+		{"hooks", []hauberk.Interceptor{passThrough()}, codes.OK},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			sent := make(chan error, 1)
+			backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+				err := s.Send(&testpb.Response{Payload: make([]byte, 2000)})
+				sent <- err
+				return err
+			}}
+			opts := []grpc.ServerOption{grpc.MaxSendMsgSize(1000)}
+			if c.name != "bare grpc-go" {
+				opts = append(opts, hauberk.Must(hauberk.New(c.interceptors...)).ServerOptions()...)
+			}
+			stream := start(patient(t), t, bareServer(t, backend, opts), hauberk.ClientStream)
+			_ = stream.CloseSend()
+			wantCode(t, drain(stream), codes.ResourceExhausted)
+			wantCode(t, <-sent, c.handler)
+		})
+	}
+}
+
+// receiveCounter is an interceptor of grpc-go that counts what its stream is asked to
+// receive.
+type receiveCounter struct {
+	grpc.ClientStream
+
+	n *atomic.Int64
+}
+
+func (c receiveCounter) RecvMsg(msg any) error {
+	c.n.Add(1)
+	return c.ClientStream.RecvMsg(msg)
+}
+
+// TestReceiveAfterTheEndStaysOutside: a RecvMsg after the end is answered without the
+// streams of inner grpc-go interceptors.
+func TestReceiveAfterTheEndStaysOutside(t *testing.T) {
+	bubbles(t, streams, func(t *testing.T, kind hauberk.Kind) {
+		for _, chained := range []bool{false, true} {
+			var n atomic.Int64
+			var conn grpc.ClientConnInterface = bare(t, &hauberktest.Backend{Handle: hauberktest.Echo}, grpc.WithStreamInterceptor(
+				func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+					stream, err := open(ctx, desc, cc, method, opts...)
+					return receiveCounter{stream, &n}, err
+				}))
+			if chained {
+				conn = idleChain(1).ClientConn(conn)
+			}
+			stream := start(patient(t), t, conn, kind)
+			_ = stream.SendMsg(message("a"))
+			_ = stream.CloseSend()
+			_ = drain(stream)
+			atEnd := n.Load()
+			for range 3 {
+				if err := stream.RecvMsg(new(testpb.Response)); err != io.EOF {
+					t.Errorf("RecvMsg after the end: %v", err)
+				}
+			}
+			want := int64(3)
+			if chained {
+				want = 0
+			}
+			if got := n.Load() - atEnd; got != want {
+				t.Errorf("behind a chain %t: the inner stream was asked %d times after the end, want %d", chained, got, want)
+			}
+		}
+	})
+}
+
+// eventCounter counts the calls that a server's stats handler sees.
+type eventCounter struct {
+	begins atomic.Int64
+	ends   chan struct{}
+}
+
+func (*eventCounter) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+func (*eventCounter) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (*eventCounter) HandleConn(context.Context, stats.ConnStats)                       {}
+
+func (c *eventCounter) HandleRPC(_ context.Context, s stats.RPCStats) {
+	switch s.(type) {
+	case *stats.Begin:
+		c.begins.Add(1)
+	case *stats.End:
+		c.ends <- struct{}{}
+	}
+}
+
+// TestUnknownMethodsAreCallsOfStatsHandlers: a stats handler sees the beginning and the
+// end of a call of an unknown method if the chain runs for it.
+func TestUnknownMethodsAreCallsOfStatsHandlers(t *testing.T) {
+	for name, want := range map[string]int64{"bare grpc-go": 0, "chain": 1} {
+		t.Run(name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			seen := eventCounter{ends: make(chan struct{}, 1)}
+			opts := []grpc.ServerOption{grpc.StatsHandler(&seen)}
+			if want > 0 {
+				opts = append(opts, idleChain(1).ServerOptions()...)
+			}
+			conn := bareServer(t, &hauberktest.Backend{}, opts)
+			err := conn.Invoke(patient(t), "/hauberk.test.v1.TestService/Nope", message("a"), new(testpb.Response))
+			wantCode(t, err, codes.Unimplemented)
+			if want > 0 {
+				within(t, "the end of the call", func() { <-seen.ends })
+			}
+			if got := seen.begins.Load(); got != want {
+				t.Errorf("%d calls began, want %d", got, want)
+			}
+		})
+	}
+}
+
+// TestTextsOfUnimplemented: the texts of unknown services and methods are those of
+// grpc-go if the services are registered through the chain. With ServerOptions alone a
+// chain does not know them, and every unknown method is one of an unknown service.
+func TestTextsOfUnimplemented(t *testing.T) {
+	for name, c := range map[string]struct {
+		server func() (*grpc.Server, grpc.ServiceRegistrar)
+		want   string // of an unknown method of a known service
+	}{
+		"bare grpc-go": {
+			func() (*grpc.Server, grpc.ServiceRegistrar) { srv := grpc.NewServer(); return srv, srv },
+			"unknown method Nope for service hauberk.test.v1.TestService",
+		},
+		"NewServer": {
+			func() (*grpc.Server, grpc.ServiceRegistrar) { srv := idleChain(1).NewServer(); return srv.Server, srv },
+			"unknown method Nope for service hauberk.test.v1.TestService",
+		},
+		"ServerOptions and Registrar": {
+			func() (*grpc.Server, grpc.ServiceRegistrar) {
+				c := idleChain(1)
+				srv := grpc.NewServer(c.ServerOptions()...)
+				return srv, c.Registrar(srv)
+			},
+			"unknown method Nope for service hauberk.test.v1.TestService",
+		},
+		"ServerOptions": {
+			func() (*grpc.Server, grpc.ServiceRegistrar) {
+				srv := grpc.NewServer(idleChain(1).ServerOptions()...)
+				return srv, srv
+			},
+			"unknown service hauberk.test.v1.TestService",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			srv, registrar := c.server()
+			testpb.RegisterTestServiceServer(registrar, &hauberktest.Backend{})
+			conn := listenAndServe(t, srv, bufconn.Listen(1<<20))
+			for method, want := range map[string]string{
+				"/hauberk.test.v1.TestService/Nope": c.want,
+				"/no.Service/Do":                    "unknown service no.Service",
+				"//":                                "unknown service ",
+			} {
+				err := conn.Invoke(patient(t), method, message("a"), new(testpb.Response))
+				wantStatus(t, status.Convert(err), codes.Unimplemented, want)
+			}
+			srv.GracefulStop()
+		})
+	}
+}
