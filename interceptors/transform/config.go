@@ -21,11 +21,19 @@ type Config struct {
 	// are raw bytes.
 	Header, Trailer metadata.MD
 
-	// Timeout takes the place of the caller's deadline, on a client, whether that is
-	// sooner or later. The caller's own cancellation still counts until the deadline
-	// that he had has passed.
+	// Timeout replaces the caller's deadline, on a client, whether that is sooner or
+	// later. The caller can cancel the call until the deadline of its own context has
+	// passed: a context does not show a cancellation after that.
 	Timeout time.Duration
-	// NoTimeout removes the caller's deadline, on a client; see Timeout.
+	// NoTimeout removes the caller's deadline, on a client: inner interceptors find
+	// none, and none is sent to the server. As with Timeout, the caller can cancel the
+	// call until the deadline of its own context has passed. From then on
+	//   - a unary call ends when the server ends it;
+	//   - a stream lasts as long as the caller uses it. It ends with DEADLINE_EXCEEDED
+	//     when the caller has not used it for as long as its deadline had given it, or
+	//     100 ms if that is more: it does not wait in an operation of the stream, and
+	//     no message was sent or received meanwhile. So a stream that is given up does
+	//     not stay, though a late call of the context's cancel function is not seen.
 	NoTimeout bool
 	// DefaultTimeout is for calls without a deadline.
 	DefaultTimeout time.Duration

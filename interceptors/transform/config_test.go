@@ -13,6 +13,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/transform"
+	"github.com/hauberk-rpc/hauberk/internal/wrongside"
 )
 
 func TestConfigurationErrors(t *testing.T) {
@@ -140,13 +141,13 @@ func TestMisplaced(t *testing.T) {
 		"Header, Trailer": transform.New(transform.Config{Header: metadata.MD{"x-a": {"v"}}, Trailer: metadata.MD{"x-a": {"v"}}}),
 	}
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		misplaced, owner := clients, "client"
+		misplaced, want := clients, wrongside.ForClients
 		if c.Side == hauberk.ClientSide {
-			misplaced, owner = servers, "server"
+			misplaced, want = servers, wrongside.ForServers
 		}
 		for names, x := range misplaced {
 			out := c.Start(t, x).Call(t.Context())
-			wantStatus(t, out.Err, codes.Internal, "transform: only a "+owner+" has "+names+"; this is the other side")
+			wantStatus(t, out.Err, codes.Internal, hauberk.StatusOf(want("transform with "+names)).Message())
 		}
 	})
 }

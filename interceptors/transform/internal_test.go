@@ -35,8 +35,9 @@ func TestMessagesOfOtherCodecs(t *testing.T) {
 		sent = append(sent, m)
 		return nil
 	}
-	if err := sending(&hauberk.Call{}, edit)(received, emit); err != nil || len(sent) != 1 || sent[0] != any(received) {
-		t.Errorf("sent %v, %v; want the message itself, which cannot be cloned", sent, err)
+	if err := sending(&hauberk.Call{}, edit)(received, emit); err != nil || len(sent) != 1 ||
+		sent[0].(*plain).text != "b!" || received.text != "b" {
+		t.Errorf("sent %v of %v, %v; want b! of b", sent, received, err)
 	}
 }
 

@@ -11,11 +11,15 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// Func makes of a message what is to go on in its place, by calling emit: never to
-// drop it, once, or several times. msg is the Func's own, to be changed and emitted
-// or not; a protobuf message of the application was cloned. What was emitted is not
-// to be changed any more. An error, its own or one of emit, ends the call with its
-// status.
+// Func replaces a message by what it passes to emit: it drops the message if it does
+// not call emit, and sends several if it calls emit several times. An error that it
+// returns, which may be one of emit, ends the call with its status.
+//
+// A Func may modify msg. Where messages are sent, msg is a copy of the application's
+// message, so that each attempt of a call starts from the same message: protobuf
+// messages are cloned; others are copied deeply through their exported fields, except
+// that pointers to structs with unexported fields are shared. What was passed to emit
+// must not be modified.
 //
 // Several messages of one can be made only where messages are sent: of requests on
 // a client, of responses on a server; elsewhere it ends the call with INTERNAL, and
@@ -84,13 +88,6 @@ func sending[T any](call *hauberk.Call, f Func[T]) hauberk.SendHook {
 		}
 		return f(call, clone(m), func(out T) error { return emit(out) })
 	}
-}
-
-func clone[T any](msg T) T {
-	if m, ok := any(msg).(proto.Message); ok {
-		return any(proto.Clone(m)).(T)
-	}
-	return msg
 }
 
 func receiving[T any](call *hauberk.Call, f Func[T]) hauberk.ReceiveHook {

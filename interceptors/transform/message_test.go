@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -295,4 +297,84 @@ func TestBothDirections(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// taking is a connection whose unary calls succeed.
+type taking struct {
+	hauberktest.Conn
+
+	take func(req any)
+}
+
+func (c taking) Invoke(_ context.Context, _ string, req, _ any, _ ...grpc.CallOption) error {
+	c.take(req)
+	return nil
+}
+
+// order is a message that is not protobuf.
+type order struct {
+	Cents int
+	Notes []string
+	Lines map[string]*line
+	Any   any
+	Self  *order
+	Proto *testpb.Request
+	Sum   *big.Int // a struct whose fields are not exported: shared
+	seen  bool
+}
+
+type line struct{ Count [1]int }
+
+func newOrder() *order {
+	o := &order{
+		Cents: 1, Notes: []string{"a"}, Lines: map[string]*line{"l": {[1]int{1}}}, Any: []byte("a"),
+		Proto: &testpb.Request{Text: "a"}, Sum: big.NewInt(7), seen: true,
+	}
+	o.Self = o
+	return o
+}
+
+// A message that is not protobuf is edited on a copy, so that the application's own
+// stays as it was and each attempt of a call starts from that.
+func TestPlainMessagesAreCopied(t *testing.T) {
+	var sent []*order
+	conn := taking{take: func(req any) { sent = append(sent, req.(*order)) }}
+	again := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		_ = next(ctx, call)
+		return next(ctx, call)
+	})
+	x := transform.New(transform.Config{}, transform.EditRequests(func(o *order) error {
+		o.Cents += 100
+		o.Notes[0] += "b"
+		o.Lines["l"].Count[0]++
+		o.Any.([]byte)[0]++
+		o.Self.Notes = append(o.Self.Notes, "self")
+		o.Proto.Text += "b"
+		return nil
+	}))
+	request := newOrder()
+	chain := hauberk.Must(hauberk.New(again, x))
+	if err := chain.ClientConn(conn).Invoke(t.Context(), "/a.B/C", request, new(order)); err != nil {
+		t.Fatal(err)
+	}
+	if len(sent) != 2 {
+		t.Fatalf("%d attempts were sent, want 2", len(sent))
+	}
+	for i, o := range sent {
+		if o.Cents != 101 || !slices.Equal(o.Notes, []string{"ab", "self"}) || o.Lines["l"].Count[0] != 2 ||
+			string(o.Any.([]byte)) != "b" || o.Proto.GetText() != "ab" || o.Sum != request.Sum || !o.seen {
+			t.Errorf("attempt %d was sent %+v; want what one edit makes of the request", i+1, o)
+		}
+	}
+	want := newOrder()
+	want.Sum = request.Sum
+	if text := request.Proto.GetText(); text != "a" {
+		t.Errorf("its protobuf message became %q", text)
+	}
+	for _, o := range []*order{request, want} {
+		o.Self, o.Proto = nil, nil
+	}
+	if !reflect.DeepEqual(request, want) {
+		t.Errorf("the application's message became %+v", request)
+	}
 }

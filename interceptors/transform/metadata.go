@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
 
 // rewrite is changes to request metadata, checked, with keys in lower case.
@@ -59,7 +60,7 @@ func renames(m map[string]string) (list [][2]string, err error) {
 		if seen[pair[0]] {
 			err = errors.Join(err, fmt.Errorf("%s: key %q is there twice", where, pair[0]))
 		}
-		if binary(pair[0]) != binary(pair[1]) {
+		if metadatakey.Binary(pair[0]) != metadatakey.Binary(pair[1]) {
 			err = errors.Join(err, fmt.Errorf(`%s: key %q becomes %q; want both with the suffix "-bin", or neither`,
 				where, pair[0], pair[1]))
 		}
@@ -138,34 +139,22 @@ func (r *rewrite) change(md metadata.MD) metadata.MD {
 // checkKey refuses keys, in lower case, that are not for applications: those that
 // HTTP/2 cannot carry, and those of gRPC and HTTP/2 themselves.
 func checkKey(key string) error {
-	if key == "" || strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
+	if !metadatakey.Legal(key) {
 		return fmt.Errorf(`bad key %q; want letters, digits, "-", "_" and "."`, key)
 	}
-	if strings.HasPrefix(key, "grpc-") || slices.Contains(reserved[:], key) {
+	if metadatakey.Reserved(key) {
 		return fmt.Errorf("key %q is reserved for gRPC and HTTP/2", key)
 	}
 	return nil
 }
-
-// reserved are keys with a meaning to gRPC (PROTOCOL-HTTP2.md), or to connections
-// (RFC 9113, 8.2.2).
-var reserved = [...]string{ //nolint:gochecknoglobals // never written
-	"content-type", "te", "user-agent", "host",
-	"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade",
-}
-
-func binary(key string) bool { return strings.HasSuffix(key, "-bin") }
 
 // checkValues refuses values that HTTP/2 cannot carry under a key, and none at all.
 func checkValues(key string, values []string) error {
 	if len(values) == 0 {
 		return fmt.Errorf("key %q has no values; want at least one", key)
 	}
-	if binary(key) {
-		return nil
-	}
 	for _, v := range values {
-		if strings.ContainsFunc(v, func(c rune) bool { return c < ' ' || c > '~' }) {
+		if !metadatakey.LegalValue(key, v) {
 			return fmt.Errorf(`key %q has the value %q; want printable ASCII, or a key that ends in "-bin"`, key, v)
 		}
 	}

@@ -4,6 +4,11 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
 )
 
 // timeouts says what becomes of deadlines.
@@ -12,13 +17,18 @@ type timeouts struct {
 	none                bool
 }
 
-// apply returns a context with the deadline that a call gets, and what lets go of
-// it.
-func (t *timeouts) apply(ctx context.Context) (context.Context, context.CancelFunc) {
+// apply returns a context with the deadline that a call gets, and a function that
+// releases it.
+func (t *timeouts) apply(ctx context.Context, call *hauberk.Call) (context.Context, context.CancelFunc) {
 	release := func() {}
-	_, has := ctx.Deadline()
+	deadline, has := ctx.Deadline()
 	if has && (t.none || t.fixed > 0) {
-		ctx, release = withoutDeadline(ctx)
+		passed := func(context.Context, context.CancelCauseFunc) {}
+		if t.none && call.Kind() != hauberk.Unary {
+			patience := max(time.Until(deadline), leastPatience)
+			passed = func(free context.Context, end context.CancelCauseFunc) { endUnused(free, end, call, patience) }
+		}
+		ctx, release = withoutDeadline(ctx, passed)
 		has = false
 	}
 	d := t.timeout(has)
@@ -45,17 +55,70 @@ func (t *timeouts) timeout(has bool) time.Duration {
 	}
 }
 
-// withoutDeadline returns a context without the deadline of another, that is
-// cancelled when that is. Once the deadline has passed there is no telling.
-func withoutDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	free, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+// withoutDeadline returns a context without the deadline of ctx, which ends when ctx is
+// cancelled, and a function that releases it. A context whose deadline has passed does
+// not show a later cancellation: withoutDeadline then calls passed, on a separate
+// goroutine, with the new context and the function that ends it.
+func withoutDeadline(
+	ctx context.Context, passed func(free context.Context, end context.CancelCauseFunc),
+) (context.Context, context.CancelFunc) {
+	free, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
-		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			cancel(context.Cause(ctx))
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			passed(free, end)
+		} else {
+			end(context.Cause(ctx))
 		}
 	})
 	return free, func() {
 		stop()
-		cancel(nil)
+		end(nil)
 	}
+}
+
+// leastPatience is far more than an application needs between two operations.
+const leastPatience = 100 * time.Millisecond
+
+// errUnused is how endUnused ends a stream.
+var errUnused = status.Error(codes.DeadlineExceeded,
+	"transform: the caller's deadline has passed, and the caller does not use the stream any more")
+
+// endUnused ends a stream when the application has not used it for as long as patience:
+// at the end of such a time it does not wait in an operation, and no message has moved
+// meanwhile. It returns when ctx ends.
+func endUnused(ctx context.Context, end context.CancelCauseFunc, call *hauberk.Call, patience time.Duration) {
+	ticker := time.NewTicker(patience)
+	defer ticker.Stop()
+	for before := moved(call); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := moved(call)
+		if now == before && !call.Waiting() {
+			end(errUnused)
+			return
+		}
+		before = now
+	}
+}
+
+// moved returns the counts of messages that can be read while the call runs.
+func moved(call *hauberk.Call) (counts [2]int64) {
+	if call.Kind().ClientStreams() {
+		counts[0] = call.Sent()
+	}
+	if call.Kind().ServerStreams() {
+		counts[1] = call.Received()
+	}
+	return counts
+}
+
+// outcome returns the error of a call: errUnused if that is why it was cancelled.
+func outcome(ctx context.Context, err error) error {
+	if err != nil && hauberk.CodeOf(err) == codes.Canceled && errors.Is(context.Cause(ctx), errUnused) {
+		return errUnused
+	}
+	return err
 }

@@ -121,6 +121,57 @@ func TestNoTimeoutGoesOn(t *testing.T) {
 	})
 }
 
+// A stream lasts beyond its caller's deadline as long as that uses it, and ends soon
+// after: the caller's cancellation would not be seen any more.
+func TestNoTimeoutLeavesNoStream(t *testing.T) {
+	const timeout, slow = time.Minute, 50 * time.Second
+	stream := func(c hauberktest.Case) bool { return onClient(c) && c.Kind.ServerStreams() }
+	bubbles(t, stream, func(t *testing.T, c hauberktest.Case) {
+		var told bool
+		ended := make(chan time.Time, 1)
+		backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+			_, told = ctx.Deadline()
+			for range 4 { // within the deadline, after it, and the last one long after
+				if err := s.Send(&testpb.Response{}); err != nil {
+					return err
+				}
+				time.Sleep(slow) //nolint:forbidigo // synctest: the clock is fake
+			}
+			time.Sleep(time.Hour) //nolint:forbidigo // synctest: the clock is fake
+			_ = s.Send(&testpb.Response{})
+			<-ctx.Done()
+			ended <- time.Now()
+			return ctx.Err()
+		}}
+		env := c.StartWith(t, backend, transform.New(transform.Config{NoTimeout: true}))
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		s, err := env.Conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: c.Kind.ClientStreams()}, hauberktest.FullMethod(c.Kind))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(s.SendMsg(&testpb.Request{}), s.CloseSend()); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 5 {
+			if err := s.RecvMsg(&testpb.Response{}); err != nil {
+				t.Fatalf("response %d: %v", i+1, err)
+			}
+			time.Sleep(slow - time.Second) //nolint:forbidigo // synctest: the clock is fake
+		}
+		last := time.Now()
+		cancel() // as `defer cancel()` does, long after the deadline
+		if wait := (<-ended).Sub(last); wait > 2*timeout {
+			t.Errorf("the server's call ended %v after the caller gave it up, want at most two timeouts", wait)
+		}
+		if err := s.RecvMsg(&testpb.Response{}); status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("then %v, want %s", err, codes.DeadlineExceeded)
+		}
+		if told {
+			t.Error("the server was sent a deadline")
+		}
+	})
+}
+
 // Its caller can still cancel it.
 func TestNoTimeoutIsCancelled(t *testing.T) {
 	bubbles(t, onClient, func(t *testing.T, c hauberktest.Case) {

@@ -7,12 +7,11 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/wrongside"
 )
 
 // Interceptor changes calls. Make it with [New]. It may be used by any number of
@@ -124,8 +123,12 @@ func (x *Interceptor) place(config Config) {
 	if clients != "" && servers != "" {
 		x.failf("only clients have %s, only servers %s; want an interceptor for each", clients, servers)
 	}
-	x.misplaced[hauberk.ServerSide] = misplaced(hauberk.ClientSide, clients)
-	x.misplaced[hauberk.ClientSide] = misplaced(hauberk.ServerSide, servers)
+	if clients != "" {
+		x.misplaced[hauberk.ServerSide] = wrongside.ForClients("transform with " + clients)
+	}
+	if servers != "" {
+		x.misplaced[hauberk.ClientSide] = wrongside.ForServers("transform with " + servers)
+	}
 }
 
 // trait is something that can be asked for.
@@ -144,13 +147,6 @@ func names(traits ...trait) string {
 	return strings.Join(asked, ", ")
 }
 
-func misplaced(side hauberk.Side, names string) error {
-	if names == "" {
-		return nil
-	}
-	return status.Errorf(codes.Internal, "transform: only a %s has %s; this is the other side", side, names)
-}
-
 // Declare tells chains what is wrong with the configuration.
 func (x *Interceptor) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: "transform", Err: errors.Join(x.errs...)}
@@ -161,9 +157,10 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	if err := x.prepare(ctx, call); err != nil {
 		return err
 	}
-	ctx, release := x.timeouts.apply(ctx)
+	ctx, release := x.timeouts.apply(ctx, call)
 	defer release()
-	return x.statuses.apply(next(x.metadata.apply(ctx, call.Side()), call))
+	err := next(x.metadata.apply(ctx, call.Side()), call)
+	return x.statuses.apply(outcome(ctx, err))
 }
 
 // prepare changes what the context does not carry.
