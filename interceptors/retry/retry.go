@@ -9,9 +9,11 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/engine/backoff"
+	"github.com/hauberk-rpc/hauberk/internal/wrongside"
 )
 
 // The defaults of [Config].
@@ -45,9 +47,14 @@ type Config struct {
 	// 1. The default is DefaultJitter; NoJitter turns it off.
 	Jitter   float64
 	NoJitter bool
-	// PerAttemptTimeout bounds each attempt from its start to its end. With it, an
-	// attempt that ends with DEADLINE_EXCEEDED before the caller's own deadline is
-	// made again. 0 is no bound.
+	// PerAttemptTimeout bounds each attempt: of a unary call until its end, of a stream
+	// until the application has been given the response header or a message. From then
+	// on no other attempt is possible, and only the caller's own deadline counts. With
+	// it, an attempt that ends with DEADLINE_EXCEEDED before the caller's own deadline
+	// is made again. 0 is no bound.
+	//
+	// The server of a unary call is sent the earlier of the two deadlines, that of a
+	// stream the caller's.
 	PerAttemptTimeout time.Duration
 	// MaxReplayBytes is how much of a stream of requests is kept to be sent again,
 	// in bytes as protobuf encodes it. 0 keeps nothing: such calls pass.
@@ -194,24 +201,49 @@ func (r *Retry) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.
 	}
 }
 
-var errServer = hauberk.Reject(codes.Internal, "MISPLACED", "hauberk: retry is an interceptor for clients")
+var errServer = wrongside.ForClients("retry.New")
 
 func (r *Retry) retryable(err error) bool {
 	return slices.Contains(r.config.RetryableStatusCodes, hauberk.CodeOf(err))
 }
 
-// attempt makes one attempt, and tells whether its own timeout ended it.
+// attempt makes one attempt, and reports whether its own timeout ended it.
 //
 //nolint:revive // the error is the outcome of next, not a failure of attempt
 func (r *Retry) attempt(ctx context.Context, call *hauberk.Call, next hauberk.Next) (err error, expired bool) {
-	if r.config.PerAttemptTimeout == 0 {
+	switch {
+	case r.config.PerAttemptTimeout == 0:
 		return next(ctx, call), false
+	case call.Kind() == hauberk.Unary:
+		bounded, cancel := context.WithTimeout(ctx, r.config.PerAttemptTimeout)
+		defer cancel()
+		err = next(bounded, call)
+	default:
+		err = r.attemptStream(ctx, call, next)
 	}
-	bounded, cancel := context.WithTimeout(ctx, r.config.PerAttemptTimeout)
-	defer cancel()
-	err = next(bounded, call)
 	// The server may have been the first to see the time run out.
 	return err, ctx.Err() == nil && hauberk.CodeOf(err) == codes.DeadlineExceeded
+}
+
+var errTimeout = status.Error(codes.DeadlineExceeded, "retry: the attempt took longer than PerAttemptTimeout")
+
+// attemptStream makes one attempt of a stream, which it cancels after PerAttemptTimeout
+// unless the application has been given a part of the response by then. A deadline in
+// the context could not be taken back.
+func (r *Retry) attemptStream(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	bounded, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(r.config.PerAttemptTimeout, func() {
+		if !call.Committed() {
+			cancel(errTimeout)
+		}
+	})
+	defer timer.Stop()
+	err := next(bounded, call)
+	if hauberk.CodeOf(err) == codes.Canceled && errors.Is(context.Cause(bounded), errTimeout) {
+		return errTimeout
+	}
+	return err
 }
 
 // Sleep waits for d. It returns the error of ctx if that ends first, and at once

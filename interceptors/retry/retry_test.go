@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -274,6 +275,65 @@ func TestOnAServer(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	env := hauberktest.Start(t, hauberktest.Setup{Server: hauberk.Must(hauberk.New(retry.New(retry.Config{})))})
 	wantCode(t, env.Call(t.Context()).Err, codes.Internal)
+}
+
+// TestPerAttemptTimeoutSparesCommittedStreams: once the application has been given a part
+// of the response no other attempt is possible, so that the timeout of an attempt does
+// not end the stream.
+func TestPerAttemptTimeoutSparesCommittedStreams(t *testing.T) {
+	const timeout = time.Second
+	for _, kind := range []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi} {
+		t.Run(kind.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var calls atomic.Int64
+				var told bool
+				b := &backend{}
+				b.Handle = func(ctx context.Context, s hauberktest.Stream) error {
+					if calls.Add(1) == 1 {
+						_, told = ctx.Deadline()
+						<-ctx.Done() // hangs before anything is sent: the timeout counts
+						return ctx.Err()
+					}
+					for range 5 {
+						if err := s.Send(&testpb.Response{}); err != nil {
+							return err
+						}
+						time.Sleep(timeout) //nolint:forbidigo // synctest: the clock is fake
+					}
+					return nil
+				}
+				config := retry.Config{PerAttemptTimeout: timeout, MaxReplayBytes: 1 << 10}
+				out := start(t, kind, b, retry.New(config)).Call(t.Context())
+				if out.Err != nil || len(out.Responses) != 5 || calls.Load() != 2 {
+					t.Errorf("%d responses and %v after %d attempts; want all 5 from the second", len(out.Responses), out.Err, calls.Load())
+				}
+				if told {
+					t.Error("the server was sent a deadline that does not hold")
+				}
+			})
+		})
+	}
+}
+
+// TestPerAttemptTimeoutOfTheLastAttempt: it ends with DEADLINE_EXCEEDED.
+func TestPerAttemptTimeoutOfTheLastAttempt(t *testing.T) {
+	kinds(t, func(t *testing.T, kind hauberk.Kind) {
+		synctest.Test(t, func(t *testing.T) {
+			b := &backend{}
+			b.Handle = func(ctx context.Context, _ hauberktest.Stream) error {
+				b.calls.Add(1)
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			config := retry.Config{PerAttemptTimeout: time.Second, MaxReplayBytes: 1 << 10, MaxAttempts: 2}
+			begin := time.Now()
+			out := start(t, kind, b, retry.New(config, retry.WithSleep((&waits{}).sleep))).Call(t.Context())
+			wantCode(t, out.Err, codes.DeadlineExceeded)
+			if took := time.Since(begin); b.calls.Load() != 2 || took != 2*time.Second {
+				t.Errorf("%d attempts in %v, want 2 in 2s", b.calls.Load(), took)
+			}
+		})
+	})
 }
 
 func TestSleep(t *testing.T) {
