@@ -3,6 +3,7 @@ package requestid
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -11,7 +12,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// echoes puts ids into response headers.
+// echoes sends ids back to clients.
 type echoes struct {
 	header string
 	pool   sync.Pool // of *echo
@@ -28,29 +29,74 @@ func (e *echoes) make() *echo {
 	return &echo{md: metadata.MD{e.header: value}, value: value}
 }
 
-// send puts the id into the header. It fails if a link further out has sent the
-// header already; a call is not failed for want of an echo.
+// around makes a call on a server of grpc-go and sends its id back: in the header if
+// the call sends a message or succeeds, and otherwise in the trailer, so that a call
+// that fails stays Trailers-Only. If the
+// header has been sent otherwise, as by the handler of a unary call or an outer
+// interceptor, the id is in the trailer too. A call does not fail because its id cannot
+// be sent.
+func (e *echoes) around(ctx context.Context, call *hauberk.Call, id string, next hauberk.Next) error {
+	var stream *headerOnce
+	if call.Kind() != hauberk.Unary {
+		stream = &headerOnce{send: func() error { return e.send(ctx, call, id, (*hauberk.Call).SetHeader) }}
+		call.BeforeHeader(func() { stream.set() })
+	}
+	return hauberk.Observe(ctx, call, next, func(err error) {
+		var sent bool
+		switch {
+		case stream != nil && err != nil:
+			sent = stream.sent.Load()
+		case stream != nil:
+			sent = stream.set()
+		case err == nil:
+			sent = e.send(ctx, call, id, (*hauberk.Call).SetHeader) == nil
+		}
+		if !sent {
+			_ = e.send(ctx, call, id, (*hauberk.Call).SetTrailer)
+		}
+	})
+}
+
+// headerOnce puts the id into the header of a stream once. A goroutine that the handler
+// left behind may still send while the chain ends.
+type headerOnce struct {
+	send        func() error
+	tried, sent atomic.Bool
+}
+
+// set reports whether the id is in the header.
+func (h *headerOnce) set() bool {
+	if !h.tried.Swap(true) {
+		h.sent.Store(h.send() == nil)
+	}
+	return h.sent.Load()
+}
+
+// send passes metadata with the id to set, which puts it into the header or the
+// trailer.
 //
-// Making the metadata is half of what an echo costs, so that it is used again
-// where SetHeader is known to copy.
-func (e *echoes) send(ctx context.Context, call *hauberk.Call, id string) {
-	if !copiesHeader(ctx) {
-		_ = call.SetHeader(metadata.MD{e.header: {id}})
-		return
+// Making the metadata is half of what an echo costs, so that it is used again where
+// set is known to copy it.
+func (e *echoes) send(
+	ctx context.Context, call *hauberk.Call, id string, set func(*hauberk.Call, metadata.MD) error,
+) error {
+	if !own(ctx) {
+		return set(call, metadata.MD{e.header: {id}})
 	}
 	one, ok := e.pool.Get().(*echo)
 	if !ok {
 		one = e.make()
 	}
 	one.value[0] = id
-	_ = call.SetHeader(one.md)
+	err := set(call, one.md)
 	one.value[0] = ""
 	e.pool.Put(one)
+	return err
 }
 
-// copiesHeader reports whether the stream of a call is grpc-go's own, which merges
-// header metadata into a map of its own, rather than a stand-in that may keep it.
-func copiesHeader(ctx context.Context) bool {
+// own reports whether the stream of a call is that of a server of grpc-go, which merges
+// metadata into maps of its own, rather than a stand-in that may keep it.
+func own(ctx context.Context) bool {
 	_, own := grpc.ServerTransportStreamFromContext(ctx).(interface {
 		WriteStatus(st *status.Status) error
 	})

@@ -2,11 +2,13 @@ package requestid_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -21,6 +23,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 )
 
+// A call that fails carries its id in the trailer, so that the response is Trailers-Only,
+// or with EchoErrorsInHeader in the header.
 func TestEchoOfFailedCalls(t *testing.T) {
 	refuse := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 		return hauberk.Reject(codes.PermissionDenied, "NO", "no")
@@ -54,15 +58,98 @@ func TestEchoOfFailedCalls(t *testing.T) {
 			t.Run(test.name+"/"+kind.String(), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
 				c := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
-				env := c.StartWith(t, backend, requestid.New(requestid.Config{}), guard, test.inner)
-				ctx := metadata.AppendToOutgoingContext(t.Context(), header, "mine")
-				out := env.Do(ctx, test.method, []*testpb.Request{{}})
-				if got := status.Code(out.Err); got != test.want {
-					t.Errorf("code %s, want %s", got, test.want)
+				for _, inHeader := range []bool{false, true} {
+					ids := requestid.New(requestid.Config{EchoErrorsInHeader: inHeader})
+					env := c.StartWith(t, backend, ids, guard, test.inner)
+					ctx := metadata.AppendToOutgoingContext(t.Context(), header, "mine")
+					out := env.Do(ctx, test.method, []*testpb.Request{{}})
+					if got := status.Code(out.Err); got != test.want {
+						t.Errorf("code %s, want %s", got, test.want)
+					}
+					if inHeader {
+						equal(t, "response header", out.Header.Get(header), "mine")
+						equal(t, "response trailer", out.Trailer.Get(header))
+					} else {
+						equal(t, "response trailer", out.Trailer.Get(header), "mine")
+						if len(out.Header) > 0 {
+							t.Errorf("the response is not Trailers-Only: it has the header %v", out.Header)
+						}
+					}
 				}
-				equal(t, "response header", out.Header.Get(header), "mine")
 			})
 		}
+	}
+}
+
+// A call that fails is retried by the retries of grpc-go, which a response with a header
+// is not (gRFC A6).
+func TestFailedCallsCanBeRetriedByGRPC(t *testing.T) {
+	const policy = `{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 3, "initialBackoff": "0.001s",
+		"maxBackoff": "0.001s", "backoffMultiplier": 1, "retryableStatusCodes": ["UNAVAILABLE"]}}]}`
+	for _, kind := range kinds {
+		t.Run(kind.String(), func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			var calls atomic.Int64
+			env := hauberktest.Start(t, hauberktest.Setup{
+				Kind: kind,
+				Backend: &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+					if calls.Add(1) < 3 {
+						return status.Error(codes.Unavailable, "starting up")
+					}
+					return hauberktest.Echo(ctx, s)
+				}},
+				Server:      hauberk.Must(hauberk.New(requestid.New(requestid.Config{}))),
+				DialOptions: []grpc.DialOption{grpc.WithDefaultServiceConfig(policy)},
+			})
+			out := env.Call(metadata.AppendToOutgoingContext(t.Context(), header, "mine"))
+			if out.Err != nil || calls.Load() != 3 {
+				t.Errorf("%v after %d calls, want OK at the third", out.Err, calls.Load())
+			}
+			equal(t, "response header", out.Header.Get(header), "mine")
+			equal(t, "response trailer", out.Trailer.Get(header))
+		})
+	}
+}
+
+// A stream whose handler sends the header itself, as a gateway does, carries the id there;
+// a unary call then carries it in the trailer.
+func TestEchoInAHeaderOfTheHandler(t *testing.T) {
+	for _, kind := range kinds {
+		hauberktest.CheckLeaks(t)
+		backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+			if err := s.SendHeader(metadata.Pairs("first", "yes")); err != nil {
+				return err
+			}
+			return hauberktest.Echo(ctx, s)
+		}}
+		c := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
+		out := c.StartWith(t, backend, requestid.New(requestid.Config{})).Call(metadata.AppendToOutgoingContext(t.Context(), header, "mine"), "a")
+		if out.Err != nil || !slices.Equal(out.Header.Get("first"), []string{"yes"}) {
+			t.Errorf("%s: %v, header %v", kind, out.Err, out.Header)
+		}
+		in, other := out.Header, out.Trailer
+		if kind == hauberk.Unary {
+			in, other = other, in
+		}
+		equal(t, kind.String()+": metadata", in.Get(header), "mine")
+		equal(t, kind.String()+": metadata", other.Get(header))
+	}
+}
+
+// A stream that fails after a message carries its id in the header, once.
+func TestEchoOfAStreamThatFailsLate(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi} {
+		hauberktest.CheckLeaks(t)
+		c := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
+		backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+			return errors.Join(s.Send(&testpb.Response{}), s.Send(&testpb.Response{}), status.Error(codes.DataLoss, "lost"))
+		}}
+		out := c.StartWith(t, backend, requestid.New(requestid.Config{})).Call(metadata.AppendToOutgoingContext(t.Context(), header, "mine"))
+		if len(out.Responses) != 2 || out.Err == nil {
+			t.Errorf("%s: %d responses, %v", kind, len(out.Responses), out.Err)
+		}
+		equal(t, "response header", out.Header.Get(header), "mine")
+		equal(t, "response trailer", out.Trailer.Get(header))
 	}
 }
 
@@ -93,7 +180,7 @@ func TestNoEcho(t *testing.T) {
 	equal(t, "response header", out.Header.Get(header))
 }
 
-// An id that cannot be echoed any more does not fail the call.
+// An id that the header cannot be given any more is in the trailer.
 func TestHeaderSentAlready(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	link, backend, seen := watch()
@@ -109,6 +196,7 @@ func TestHeaderSentAlready(t *testing.T) {
 		t.Fatalf("error %v, id %q", out.Err, seen.link)
 	}
 	equal(t, "response header", out.Header.Get(header))
+	equal(t, "response trailer", out.Trailer.Get(header), seen.link)
 }
 
 // Each of many calls beside each other gets its own id back.

@@ -64,17 +64,17 @@ func ExampleWithGenerator() {
 	// <nil>
 }
 
-// The response header has the id, of a call that fails too, unless the
-// configuration says otherwise.
+// A server sends the id back, unless the configuration says otherwise. A call that fails
+// carries it in the trailer.
 func ExampleConfig_echo() {
 	for _, config := range []requestid.Config{{}, {Header: "x-correlation-id"}, {NoEcho: true}} {
 		conn, stop := start(hauberk.Must(hauberk.New(requestid.New(config))), &hauberktest.Backend{
 			Handle: func(context.Context, hauberktest.Stream) error { return status.Error(codes.NotFound, "no such cart") },
 		})
 		ctx := metadata.AppendToOutgoingContext(context.Background(), "x-request-id", "order-42", "x-correlation-id", "order-43")
-		var header metadata.MD
-		_, err := testpb.NewTestServiceClient(conn).Unary(ctx, &testpb.Request{}, grpc.Header(&header))
-		fmt.Println(status.Code(err), header.Get("x-request-id"), header.Get("x-correlation-id"))
+		var trailer metadata.MD // of a call that succeeds the id is in the header
+		_, err := testpb.NewTestServiceClient(conn).Unary(ctx, &testpb.Request{}, grpc.Trailer(&trailer))
+		fmt.Println(status.Code(err), trailer.Get("x-request-id"), trailer.Get("x-correlation-id"))
 		stop()
 	}
 	// Output:

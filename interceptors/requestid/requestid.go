@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
 
 // DefaultHeader is the metadata key that ids travel under.
@@ -30,8 +31,14 @@ type Config struct {
 	// and in response headers. Its case does not matter. The default is
 	// DefaultHeader; gRPC's own keys and binary ones ("-bin") are refused.
 	Header string
-	// NoEcho keeps a server from putting the id into the response header.
+	// NoEcho keeps a server from sending the id back.
 	NoEcho bool
+	// EchoErrorsInHeader makes a server send the id of failed calls in the response
+	// header too, as gRPC Python does. By default a call that fails before its header
+	// was sent carries the id in the trailer: with a header the response would not be
+	// Trailers-Only, and neither gRPC's own retries (gRFC A6) nor Envoy and Linkerd
+	// would retry the call.
+	EchoErrorsInHeader bool
 	// IgnoreIncoming makes a server take no id from its callers: each call gets a
 	// new one. For servers whose callers are strangers.
 	IgnoreIncoming bool
@@ -105,10 +112,19 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	if call.Side() == hauberk.ClientSide {
 		return next(x.client(ctx, call), call)
 	}
-	return next(x.server(ctx, call), call)
+	ctx, id := x.server(ctx, call)
+	switch {
+	case x.config.NoEcho:
+		return next(ctx, call)
+	case x.config.EchoErrorsInHeader || !own(ctx):
+		_ = x.echoes.send(ctx, call, id, (*hauberk.Call).SetHeader) // see echoes.around
+		return next(ctx, call)
+	default:
+		return x.echoes.around(ctx, call, id, next)
+	}
 }
 
-func (x *Interceptor) server(ctx context.Context, call *hauberk.Call) context.Context {
+func (x *Interceptor) server(ctx context.Context, call *hauberk.Call) (context.Context, string) {
 	sent := call.Metadata(ctx, x.config.Header)
 	id, taken := single(sent)
 	if !taken || x.config.IgnoreIncoming {
@@ -118,10 +134,7 @@ func (x *Interceptor) server(ctx context.Context, call *hauberk.Call) context.Co
 		}
 	}
 	Key.Set(call, id)
-	if !x.config.NoEcho {
-		x.echoes.send(ctx, call, id)
-	}
-	return ctx
+	return ctx, id
 }
 
 func (x *Interceptor) client(ctx context.Context, call *hauberk.Call) context.Context {
@@ -194,13 +207,9 @@ func isAlphanumeric(c byte) bool {
 // checkHeader refuses keys that gRPC does not let applications use, or encodes.
 // It is given them in lower case.
 func checkHeader(key string) error {
-	legal := strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == ""
-	switch {
-	case !legal, strings.HasPrefix(key, "grpc-"), strings.HasSuffix(key, "-bin"),
-		key == "content-type", key == "user-agent", key == "te":
-		return fmt.Errorf(`Config.Header is %q; want a metadata key such as %q: letters, digits, "-", "_" and ".",`+
-			` none of gRPC's own and without the suffix "-bin"`, key, DefaultHeader)
-	default:
+	if metadatakey.Text(key) {
 		return nil
 	}
+	return fmt.Errorf(`Config.Header is %q; want a metadata key such as %q: letters, digits, "-", "_" and ".",`+
+		` none of gRPC's own and without the suffix "-bin"`, key, DefaultHeader)
 }
