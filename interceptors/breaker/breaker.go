@@ -124,11 +124,7 @@ func (b *Breaker) Intercept(ctx context.Context, call *hauberk.Call, next hauber
 	if err != nil {
 		return b.refuse(call, key, err)
 	}
-	outcome := breaker.Failure // of a call that panics
-	defer func() { b.done(&permit, outcome) }()
-	err = next(ctx, call)
-	outcome = b.judge(err)
-	return err
+	return hauberk.Observe(ctx, call, next, func(err error) { b.done(&permit, b.judge(err)) })
 }
 
 // done gives a permit back. The time matters only to failures, and costs more to
@@ -145,6 +141,9 @@ func (b *Breaker) done(permit *breaker.Permit, outcome breaker.Outcome) {
 func (b *Breaker) judge(err error) breaker.Outcome {
 	if err == nil {
 		return breaker.Success
+	}
+	if err == hauberk.ErrUnwound { //nolint:errorlint // Observe passes it as it is
+		return breaker.Failure // whatever codes are failures
 	}
 	if _, refused := errors.AsType[*hauberk.Rejection](err); refused {
 		return breaker.Neutral

@@ -112,20 +112,12 @@ func (x *Interceptor) Close(ctx context.Context) error {
 	return x.queue.close(ctx)
 }
 
-// errUnwound is the outcome of a call whose chain is unwound by a panic that no
-// link of it recovers, or by runtime.Goexit.
-var errUnwound error = unwoundError{}
-
-// Intercept logs the call when it has ended, also when a panic unwinds it, which
-// it lets pass.
+// Intercept logs the call when it has ended, also when a panic unwinds it.
 func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	m := x.methodOf(call)
 	if m.off {
 		return next(ctx, call)
 	}
 	began := x.begin(ctx, call, m)
-	err := errUnwound
-	defer func() { x.end(ctx, call, began, err) }()
-	err = next(ctx, call)
-	return err
+	return hauberk.Observe(ctx, call, next, func(err error) { x.end(ctx, call, began, err) })
 }

@@ -2,18 +2,14 @@ package logging
 
 import (
 	"log/slog"
-	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
+	"github.com/hauberk-rpc/hauberk/internal/methodtable"
 )
-
-// maxMethods is how many methods are kept, until they are all let go: a client can
-// call any number of them.
-const maxMethods = 4096
 
 // method is what the calls of one method share.
 type method struct {
@@ -35,11 +31,11 @@ type boundHandler struct {
 	logger *slog.Logger // that it was made of: the default may change
 }
 
-// methods keeps what calls share. A link may make a call's Method anew for each
+// methods keeps what calls share. An interceptor may make a call's Method anew for each
 // call, so that names lead to the same.
 type methods struct {
-	known   kept // *hauberk.Method to *method
-	named   kept // methodName to *method
+	known   methodtable.Cache[*hauberk.Method, *method]
+	named   methodtable.Cache[methodName, *method]
 	unknown sampler
 }
 
@@ -53,17 +49,18 @@ type methodName struct {
 // methods that are not known are the caller's, and not kept.
 func (x *Interceptor) methodOf(call *hauberk.Call) *method {
 	m := call.Method()
-	if known, ok := x.methods.known.Load(m); ok {
-		return known.(*method)
+	if known, ok := x.methods.known.Get(m); ok {
+		return known
 	}
 	if !m.Known() {
 		return &method{policy: x.rules.of(m), sampler: &x.methods.unknown}
 	}
-	named := x.methods.named.keep(methodName{call.Side(), m.Kind(), m.FullName()}, func() any {
-		return &method{policy: x.rules.of(m), sampler: new(sampler)}
-	})
-	x.methods.known.keep(m, func() any { return named })
-	return named.(*method)
+	name := methodName{call.Side(), m.Kind(), m.FullName()}
+	named, ok := x.methods.named.Get(name)
+	if !ok {
+		named = x.methods.named.Keep(name, &method{policy: x.rules.of(m), sampler: new(sampler)})
+	}
+	return x.methods.known.Keep(m, named)
 }
 
 // handler returns the logger's handler for a record of a call; good says that the
@@ -93,23 +90,4 @@ func common(call *hauberk.Call, good bool) []slog.Attr {
 		list = append(list, slog.String(KeyCode, codes.OK.String()))
 	}
 	return list
-}
-
-// kept is a map that is emptied when it is full.
-type kept struct {
-	sync.Map
-
-	size atomic.Int64
-}
-
-func (k *kept) keep(key any, create func() any) any {
-	if v, ok := k.Load(key); ok {
-		return v
-	}
-	if k.size.Add(1) > maxMethods {
-		k.Clear()
-		k.size.Store(1)
-	}
-	v, _ := k.LoadOrStore(key, create())
-	return v
 }

@@ -13,15 +13,8 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/methodtable"
 )
-
-func (k *kept) count() (n int) {
-	k.Range(func(any, any) bool {
-		n++
-		return true
-	})
-	return n
-}
 
 // callMethod makes a unary call of a method through a client's chain.
 func callMethod(t *testing.T, chain *hauberk.Chain, method string) {
@@ -42,14 +35,14 @@ func textTo(w io.Writer) Option {
 func TestMethodsAreBounded(t *testing.T) {
 	x := New(Config{}, textTo(io.Discard))
 	chain := hauberk.Must(hauberk.New(x))
-	for i := range 2*maxMethods + 10 {
+	for i := range 2*methodtable.DefaultLimit + 10 {
 		callMethod(t, chain, fmt.Sprintf("/pkg.Service/Method%d", i))
-		if i == 9 && (x.methods.known.count() != 10 || x.methods.named.count() != 10) {
-			t.Errorf("%d and %d kept of 10 methods", x.methods.known.count(), x.methods.named.count())
+		if i == 9 && (x.methods.known.Len() != 10 || x.methods.named.Len() != 10) {
+			t.Errorf("%d and %d kept of 10 methods", x.methods.known.Len(), x.methods.named.Len())
 		}
 	}
-	if known, named := x.methods.known.count(), x.methods.named.count(); known > maxMethods || named > maxMethods {
-		t.Errorf("%d and %d kept, want at most %d", known, named, maxMethods)
+	if known, named := x.methods.known.Len(), x.methods.named.Len(); known > methodtable.DefaultLimit || named > methodtable.DefaultLimit {
+		t.Errorf("%d and %d kept, want at most %d", known, named, methodtable.DefaultLimit)
 	}
 }
 
@@ -67,8 +60,8 @@ func TestMethodsShareByName(t *testing.T) {
 	for range 10 {
 		callMethod(t, chain, "/pkg.Service/Method")
 	}
-	if x.methods.named.count() != 1 || x.SampledOut() < 4 { // the calls may fall into two seconds
-		t.Errorf("%d names, %d calls sampled out of 10", x.methods.named.count(), x.SampledOut())
+	if x.methods.named.Len() != 1 || x.SampledOut() < 4 { // the calls may fall into two seconds
+		t.Errorf("%d names, %d calls sampled out of 10", x.methods.named.Len(), x.SampledOut())
 	}
 }
 

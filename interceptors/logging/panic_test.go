@@ -53,7 +53,7 @@ func TestPanicPasses(t *testing.T) {
 				}
 				check(t, j.only(t), map[string]any{
 					"level": "ERROR", "code": "Internal", "kind": kind.String(),
-					"error": "logging: the chain of the call was unwound by a panic, or by runtime.Goexit",
+					"error": hauberk.ErrUnwound.Error(),
 				})
 			})
 		}

@@ -89,7 +89,7 @@ func (x *Interceptor) end(ctx context.Context, call *hauberk.Call, b beginning, 
 	list = wire.append(list)
 	list = x.appendRest(ctx, list, call, b)
 	h, r := b.handler(logger, call, err == nil), record{b.at.Add(duration), level, MessageEnded}
-	if wire.Wire == nil || err == errUnwound { //nolint:errorlint // it is set as it is
+	if wire.Wire == nil || err == hauberk.ErrUnwound { //nolint:errorlint // it is set as it is
 		x.write(ctx, h, r, list)
 	} else {
 		x.writeWhenFinal(ctx, h, r, list, wire)

@@ -2,8 +2,11 @@ package metrics_test
 
 import (
 	"context"
+	"runtime"
+	"strconv"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -116,4 +119,31 @@ func BenchmarkSnapshot(b *testing.B) {
 			m.Series()
 		}
 	})
+}
+
+// BenchmarkSeriesWithStreams reads the series while streams of one method are open,
+// each of which needs the method's lock to begin and to end.
+func BenchmarkSeriesWithStreams(b *testing.B) {
+	for _, n := range []int{1_000, 10_000, 50_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			m := metrics.New(metrics.Config{})
+			conn := chainOf(b, m).ClientConn(hauberktest.Conn{})
+			ctx, cancel := context.WithCancel(b.Context())
+			defer cancel()
+			desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
+			open := make([]grpc.ClientStream, 0, n)
+			for range n {
+				stream, err := conn.NewStream(ctx, desc, "/shop.v1.Cart/Watch")
+				if err != nil {
+					b.Fatal(err)
+				}
+				open = append(open, stream)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				m.Series()
+			}
+			runtime.KeepAlive(open)
+		})
+	}
 }

@@ -16,8 +16,7 @@ import (
 type method struct {
 	counters // with labels, only what they share: the latency
 
-	latency  quantile.Histogram
-	pointers int // guarded by the table's mutex
+	latency quantile.Histogram
 
 	labels sync.RWMutex // guards sets; the table's mutex is held too when sets changes
 	sets   map[string]*counters

@@ -2,12 +2,12 @@ package metrics
 
 import (
 	"context"
-	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
 // Streams open and close in any order; those that run are in the list, once, and
@@ -19,7 +19,7 @@ func TestRunningStreams(t *testing.T) {
 		return nil
 	})
 	conn := hauberk.Must(hauberk.New(collect)).ClientConn(hauberktest.Conn{})
-	random := rand.New(rand.NewPCG(1, 2))
+	random := testseed.Rand(t, 0)
 	c := &New(Config{}).sides[0].methods.newMethod(label{}).counters
 	var open []*stream
 	most := 0

@@ -82,8 +82,8 @@
 // [Config.MaxReasons] pairs of interceptor and reason for each side and each of
 // Enforced, Shadowed and Remote, and then Other. Labels have up to
 // [Config.MaxLabelSets] combinations of values on each side, which make up to
-// [Config.MaxLabelSeries] series, and then Other. A method takes about 4.8 KB, of
-// which 4 KiB are the quantiles, and a series of labels about 0.6 KB.
+// [Config.MaxLabelSeries] series, and then Other. A method takes about 7.3 KB, of
+// which 6.4 KiB are the quantiles, and a series of labels about 0.6 KB.
 //
 // # Place
 //

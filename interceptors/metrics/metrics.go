@@ -7,7 +7,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/clock"
@@ -93,17 +92,10 @@ func (m *Metrics) Register(services map[string]grpc.ServiceInfo) {
 // one more for what lies above. The slice is the caller's.
 func (m *Metrics) Buckets() []time.Duration { return append([]time.Duration(nil), m.config.Buckets...) }
 
-// errUnwound stands for the outcome of a call whose goroutine is unwinding, by a
-// panic or by runtime.Goexit.
-var errUnwound = status.Error(codes.Internal, "the call's goroutine was ended")
-
 // Intercept counts the call.
-func (m *Metrics) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) (err error) {
+func (m *Metrics) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	o := m.begin(ctx, call)
-	err = errUnwound
-	defer func() { m.end(ctx, &o, call, err) }()
-	err = next(ctx, call)
-	return err
+	return hauberk.Observe(ctx, call, next, func(err error) { m.end(ctx, &o, call, err) })
 }
 
 // observation is a call that is being counted.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
 // The quantiles of a Snapshot are within 2 % of the exact ones, and the mean is
@@ -22,7 +22,7 @@ func TestQuantiles(t *testing.T) {
 	const calls, median = 1_000_000, 5 * time.Millisecond
 	for _, sigma := range []float64{0.25, 1, 2} {
 		t.Run(fmt.Sprint(sigma), func(t *testing.T) {
-			random := rand.New(rand.NewPCG(7, uint64(sigma*100)))
+			random := testseed.Rand(t, 0)
 			samples := make([]time.Duration, calls)
 			now := time.Time{}
 			m := metrics.New(metrics.Config{}, metrics.WithClock(func() time.Time { return now }))

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/methodtable"
 )
 
 // Names that stand for many.
@@ -22,11 +22,10 @@ const (
 )
 
 // maxName bounds the length of a method's full name, in bytes.
-const maxName = 256
+const maxName = methodtable.MaxName
 
-// maxPointers bounds how many of a method's *hauberk.Method are remembered. A
-// chain has one, but chains come and go, and Call.SetMethod makes a new one for
-// each call.
+// maxPointers is how many *hauberk.Method are remembered for each method that a client
+// may have.
 const maxPointers = 8
 
 // table finds a method's counters.
@@ -34,7 +33,7 @@ type table struct {
 	side    hauberk.Side
 	metrics *Metrics
 
-	byMethod sync.Map // *hauberk.Method to *method: a few for each of methods
+	byMethod methodtable.Cache[*hauberk.Method, *method]
 
 	mu          sync.Mutex // guards what follows
 	methods     map[label]*method
@@ -52,6 +51,7 @@ type label struct {
 
 func (t *table) init(which hauberk.Side, m *Metrics) {
 	t.side, t.metrics = which, m
+	t.byMethod.Limit = maxPointers * (m.config.MaxMethods + 1) // and Other
 	t.methods = make(map[label]*method)
 	t.registered = make(map[string]*method)
 	t.sets = make(map[string]struct{})
@@ -59,20 +59,15 @@ func (t *table) init(which hauberk.Side, m *Metrics) {
 
 // of returns what is counted of a method.
 func (t *table) of(m *hauberk.Method) *method {
-	if c, ok := t.byMethod.Load(m); ok {
-		return c.(*method)
+	if c, ok := t.byMethod.Get(m); ok {
+		return c
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !m.Known() {
 		return t.ofUnknown(m)
 	}
-	c := t.ofKnown(m)
-	if c.pointers < maxPointers {
-		c.pointers++
-		t.byMethod.Store(m, c)
-	}
-	return c
+	return t.byMethod.Keep(m, t.ofKnown(m))
 }
 
 func (t *table) ofUnknown(m *hauberk.Method) *method {
@@ -150,4 +145,4 @@ func (m *method) series(labels bool) []*counters {
 
 // presentable reports whether a name that anyone may have chosen can stand in a
 // label.
-func presentable(name string, limit int) bool { return len(name) <= limit && utf8.ValidString(name) }
+func presentable(name string, limit int) bool { return methodtable.Presentable(name, limit) }

@@ -28,7 +28,6 @@ const (
 	maxDescription           = 1024 // bytes of a status' description
 	maxDecisions             = 64   // events of a span
 	maxPlaces                = 16   // addresses or targets for which a method's attributes are kept
-	maxKept                  = 4096 // methods of chains that are remembered, until they are all let go
 )
 
 // Config says what is traced, and how far callers are trusted. The zero value is

@@ -115,18 +115,3 @@ func TestRoomForMethods(t *testing.T) {
 		}
 	}
 }
-
-// Chains come and go; what is remembered of their methods is bounded.
-func TestMethodsAreBounded(t *testing.T) {
-	var tb table
-	tb.init(hauberk.ServerSide, 0)
-	m := newMethod(hauberk.ServerSide, "a", "a")
-	for range maxKept + 10 {
-		tb.keep(new(hauberk.Method), m)
-	}
-	n := 0
-	tb.byMethod.Range(func(any, any) bool { n++; return true })
-	if n > maxKept || n == 0 {
-		t.Errorf("%d methods kept", n)
-	}
-}

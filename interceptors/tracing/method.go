@@ -5,13 +5,13 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/methodtable"
 )
 
 // otherMethod is what rpc.method says of a method that is not recognized, and
@@ -27,70 +27,53 @@ type table struct {
 	limit int // of a client's methods
 	other *method
 
-	byMethod sync.Map // *hauberk.Method to *method
-	kept     atomic.Int64
-
-	mu     sync.RWMutex
-	byName map[string]*method // by full name: those of a client, and of a server the recognized
+	byMethod methodtable.Cache[*hauberk.Method, *method]
+	byName   methodtable.Names[*method] // those of a client, and of a server the recognized
 }
 
 func (t *table) init(side hauberk.Side, limit int) {
-	t.side, t.limit, t.byName = side, limit, make(map[string]*method)
+	t.side, t.limit = side, limit
 	t.other = newMethod(side, otherName, otherMethod)
 }
 
 // of returns what is kept of a method, and whether it is recognized.
 func (t *table) of(m *hauberk.Method) (found *method, recognized bool) {
-	if known, ok := t.byMethod.Load(m); ok {
-		found = known.(*method)
+	if found, ok := t.byMethod.Get(m); ok {
 		return found, found != t.other
 	}
 	if !m.Known() {
 		return t.named(m.FullName())
 	}
 	found, recognized = t.named(m.FullName())
-	if !recognized && len(m.FullName()) <= maxName && utf8.ValidString(m.FullName()) {
+	if !recognized && methodtable.Presentable(m.FullName(), maxName) {
 		found, recognized = t.register(m.FullName())
 	}
-	t.keep(m, found)
+	t.byMethod.Keep(m, found)
 	return found, recognized
 }
 
 func (t *table) named(full string) (found *method, recognized bool) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if found = t.byName[full]; found == nil {
-		return t.other, false
+	if found, ok := t.byName.Get(full); ok {
+		return found, true
 	}
-	return found, true
+	return t.other, false
 }
 
 // register gives a method a name of its own, if there is room for one: on a server
 // always, whose methods are the program's own.
 func (t *table) register(full string) (found *method, recognized bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if m := t.byName[full]; m != nil {
-		return m, true
+	limit := t.limit
+	if t.side == hauberk.ServerSide {
+		limit = -1
 	}
-	if t.side == hauberk.ClientSide && len(t.byName) >= t.limit {
+	found, recognized = t.byName.Add(full, limit, func(full string) *method {
+		name := strings.TrimPrefix(full, "/")
+		return newMethod(t.side, name, name)
+	})
+	if !recognized {
 		return t.other, false
 	}
-	full = strings.Clone(full) // a proxy's names may be parts of something larger
-	name := strings.TrimPrefix(full, "/")
-	m := newMethod(t.side, name, name)
-	t.byName[full] = m
-	return m, true
-}
-
-// keep remembers a method of a chain. Chains come and go, and Call.SetMethod makes
-// a new one for each call.
-func (t *table) keep(m *hauberk.Method, found *method) {
-	if t.kept.Add(1) > maxKept {
-		t.byMethod.Clear()
-		t.kept.Store(1)
-	}
-	t.byMethod.Store(m, found)
+	return found, true
 }
 
 // method is what spans of a method start with.

@@ -141,8 +141,8 @@ func (s *span) end(call *hauberk.Call, err error) {
 		s.tellDecisions(call)
 		s.tellOutcome(call, err)
 	}
-	// Called by Intercept's deferred function and not deferred itself, End does not
-	// see a panic, whose value it would record.
+	// Not deferred itself, End does not see a panic, whose value it would record: see
+	// hauberk.Observe.
 	s.End()
 }
 

@@ -14,10 +14,6 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// errUnwound stands for the outcome of a call whose goroutine is unwinding, by a
-// panic or by runtime.Goexit.
-var errUnwound = status.Error(codes.Internal, "the call's goroutine was ended")
-
 // nameOf returns the name of a code as gRPC's documentation spells it.
 func nameOf(c codes.Code) string {
 	if name, ok := code.Code_name[int32(c)]; ok {

@@ -127,13 +127,14 @@ func (a attempts) Intercept(ctx context.Context, call *hauberk.Call, next hauber
 	return a.tracing.trace(ctx, call, next, true)
 }
 
-func (t *Tracing) trace(ctx context.Context, call *hauberk.Call, next hauberk.Next, attempt bool) (err error) {
+func (t *Tracing) trace(ctx context.Context, call *hauberk.Call, next hauberk.Next, attempt bool) error {
 	ctx, s := t.start(ctx, call, attempt)
-	err = errUnwound
-	defer func() { s.end(call, err) }()
-	if call.Side() == hauberk.ClientSide {
-		ctx = t.inject(ctx, s.SpanContext())
+	// inject runs a propagator, which may panic too.
+	injecting := func(ctx context.Context, call *hauberk.Call) error {
+		if call.Side() == hauberk.ClientSide {
+			ctx = t.inject(ctx, s.SpanContext())
+		}
+		return next(ctx, call)
 	}
-	err = next(ctx, call)
-	return err
+	return hauberk.Observe(ctx, call, injecting, func(err error) { s.end(call, err) })
 }

@@ -70,7 +70,7 @@ func same() []comparison {
 			defer cancel()
 			c.until(ctx, entered, func() {})
 		}},
-		{name: "abandoned", kinds: streams, call: func(c *caller) {
+		{name: "abandoned", kinds: streams, backend: waiting, call: func(c *caller) {
 			ctx, cancel := context.WithCancel(c.t.Context())
 			defer cancel()
 			if err := c.open(ctx).SendMsg(request); err != nil {

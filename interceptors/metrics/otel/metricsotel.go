@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/clock"
@@ -71,20 +69,13 @@ func (m *Metrics) Intercept(ctx context.Context, call *hauberk.Call, next hauber
 	return m.record(ctx, call, next, callsAndAttempts)
 }
 
-// errUnwound stands for the outcome of a call whose goroutine is unwinding, by a
-// panic or by runtime.Goexit.
-var errUnwound = status.Error(codes.Internal, "the call's goroutine was ended")
-
-func (m *Metrics) record(ctx context.Context, call *hauberk.Call, next hauberk.Next, what role) (err error) {
+func (m *Metrics) record(ctx context.Context, call *hauberk.Call, next hauberk.Next, what role) error {
 	what = what.on(call.Side())
 	if what == 0 {
 		return next(ctx, call)
 	}
 	o := m.begin(ctx, call, what)
-	err = errUnwound
-	defer func() { m.end(ctx, call, &o, err) }()
-	err = next(ctx, call)
-	return err
+	return hauberk.Observe(ctx, call, next, func(err error) { m.end(ctx, call, &o, err) })
 }
 
 // observation is a call, or an attempt, that is being recorded.

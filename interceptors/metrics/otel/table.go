@@ -5,11 +5,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"unicode/utf8"
 
 	"google.golang.org/grpc"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/methodtable"
 )
 
 // Other is the grpc.method of calls of methods that the server does not know or
@@ -19,7 +19,7 @@ import (
 const Other = "other"
 
 // maxName bounds the length of a method's full name and of a target, in bytes.
-const maxName = 256
+const maxName = methodtable.MaxName
 
 // table finds the series of a call on one side.
 type table struct {
@@ -27,14 +27,13 @@ type table struct {
 	limit                   int
 	method, generic, target func(string) bool // filters; nil for none
 
-	byMethod sync.Map // *hauberk.Method to *named
-	other    *named   // calls of methods without a name
-	overflow *series  // what came after the limit
+	byMethod methodtable.Cache[*hauberk.Method, *named]
+	names    methodtable.Names[*named]
+	other    *named  // calls of methods without a name
+	overflow *series // what came after the limit
 
-	mu     sync.Mutex
-	kept   int // in byMethod
-	placed int // in byTarget of all names
-	names  map[string]*named
+	mu     sync.Mutex // guards what follows
+	placed int        // in byTarget of all names
 	series map[pair]*series
 }
 
@@ -50,7 +49,7 @@ type pair struct{ method, target string }
 func (t *table) init(side hauberk.Side, limit int, s *settings) {
 	t.side, t.limit = side, limit
 	t.method, t.generic, t.target = s.method, s.genericMethods, s.target
-	t.names, t.series = make(map[string]*named), make(map[pair]*series)
+	t.byMethod.Limit, t.series = 8*limit, make(map[pair]*series)
 	t.other, t.overflow = newNamed(Other), newSeries(side, Other, Other)
 }
 
@@ -75,14 +74,14 @@ func (t *table) named(call *hauberk.Call) *named {
 	if !t.declared(call) && (t.generic == nil || !t.generic(m.FullName())) {
 		return t.other
 	}
-	if n, ok := t.byMethod.Load(m); ok {
-		return n.(*named)
+	if n, ok := t.byMethod.Get(m); ok {
+		return n
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	n := t.name(m.FullName())
-	t.keep(m, n)
-	return n
+	if !m.Known() {
+		return n
+	}
+	return t.byMethod.Keep(m, n)
 }
 
 // declared reports whether the method's name is one of few: one that the server
@@ -99,33 +98,19 @@ func (t *table) declared(call *hauberk.Call) bool {
 	return false
 }
 
-// name returns what stands for a full name. The lock is held.
+// name returns what stands for a full name.
 func (t *table) name(full string) *named {
-	if n := t.names[full]; n != nil {
+	if n, ok := t.names.Get(full); ok {
 		return n
 	}
-	if len(t.names) >= t.limit || !presentable(full) || t.method != nil && !t.method(full) {
+	if !presentable(full) || t.method != nil && !t.method(full) {
 		return t.other
 	}
-	full = strings.Clone(full) // a proxy's names may be parts of something larger
-	n := newNamed(strings.TrimPrefix(full, "/"))
-	t.names[full] = n
+	n, ok := t.names.Add(full, t.limit, func(full string) *named { return newNamed(strings.TrimPrefix(full, "/")) })
+	if !ok {
+		return t.other
+	}
 	return n
-}
-
-// keep remembers what stands for a method. A chain has one *hauberk.Method for
-// each, but chains come and go, and Call.SetMethod makes a new one for each call.
-// The lock is held.
-func (t *table) keep(m *hauberk.Method, n *named) {
-	if !m.Known() {
-		return
-	}
-	if t.kept >= 8*t.limit {
-		t.byMethod.Clear()
-		t.kept = 0
-	}
-	t.kept++
-	t.byMethod.Store(m, n)
 }
 
 // find returns the series of a method and a target, and remembers it, as long as
@@ -171,4 +156,4 @@ func (t *table) pair(method, target string) *series {
 
 // presentable reports whether a name that anyone may have chosen can stand in an
 // attribute.
-func presentable(name string) bool { return len(name) <= maxName && utf8.ValidString(name) }
+func presentable(name string) bool { return methodtable.Presentable(name, maxName) }

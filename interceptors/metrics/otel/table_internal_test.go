@@ -36,13 +36,13 @@ func TestMemoryIsBounded(t *testing.T) {
 		_ = conn.Close()
 	}
 	tb := &m.tables[hauberk.ClientSide]
-	pointers, targets := 0, len(*tb.other.byTarget.Load())
-	tb.byMethod.Range(func(any, any) bool { pointers++; return true })
-	for _, n := range tb.names {
+	pointers, targets := tb.byMethod.Len(), len(*tb.other.byTarget.Load())
+	names := tb.names.All()
+	for _, n := range names {
 		targets += len(*n.byTarget.Load())
 	}
-	if len(tb.names) != limit || len(tb.series) != limit || pointers > most || targets != most {
+	if len(names) != limit || len(tb.series) != limit || pointers > most || targets != most {
 		t.Errorf("%d names, %d series, %d methods and %d targets; want %d, %d, at most %d, and %d",
-			len(tb.names), len(tb.series), pointers, targets, limit, limit, most, most)
+			len(names), len(tb.series), pointers, targets, limit, limit, most, most)
 	}
 }
