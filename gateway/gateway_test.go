@@ -20,6 +20,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
 func TestNewReportsWhatIsWrong(t *testing.T) {
@@ -145,7 +146,8 @@ func TestConcurrentStreamsKeepTheirMessages(t *testing.T) {
 	client := testpb.NewTestServiceClient(dial(t, front(t, gateway.Config{Upstream: serve(t, backend)})))
 	var wg sync.WaitGroup
 	for worker := range 16 {
-		wg.Go(func() { exchangeMessages(t, client, rand.New(rand.NewPCG(uint64(worker), 1)), 40) })
+		random := testseed.Rand(t, uint64(worker))
+		wg.Go(func() { exchangeMessages(t, client, random, 40) })
 	}
 	wg.Wait()
 }

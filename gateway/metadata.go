@@ -1,21 +1,10 @@
 package gateway
 
 import (
-	"strings"
-
 	"google.golang.org/grpc/metadata"
-)
 
-// own reports whether a name belongs to one connection, or to the ends of it.
-func own(key string) bool {
-	switch key {
-	case "connection", "content-length", "content-type", "host", "http2-settings", "keep-alive", "proxy-authenticate",
-		"proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent":
-		return true
-	default:
-		return false
-	}
-}
+	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
+)
 
 // Names with the prefix "grpc-" are reserved for the protocol, whose other parts
 // the gateway speaks itself. These are between the ends of a call: the context of
@@ -33,9 +22,9 @@ func responseReserved(key string) bool {
 func forwarded(md metadata.MD, passes func(reserved string) bool) metadata.MD {
 	for key, values := range md {
 		switch {
-		case own(key), !legalKey(key), strings.HasPrefix(key, "grpc-") && !passes(key):
+		case metadatakey.OfConnection(key), !metadatakey.Legal(key), metadatakey.OfProtocol(key) && !passes(key):
 			delete(md, key)
-		case !strings.HasSuffix(key, "-bin"):
+		default:
 			keepLegal(md, key, values)
 		}
 	}
@@ -45,41 +34,18 @@ func forwarded(md metadata.MD, passes func(reserved string) bool) metadata.MD {
 // keepLegal takes out the values that gRPC cannot carry.
 func keepLegal(md metadata.MD, key string, values []string) {
 	for i, v := range values {
-		if !legalValue(v) {
-			md[key] = append(values[:i:i], legal(values[i+1:])...)
+		if !metadatakey.LegalValue(key, v) {
+			md[key] = append(values[:i:i], legal(key, values[i+1:])...)
 			return
 		}
 	}
 }
 
-func legal(values []string) (kept []string) {
+func legal(key string, values []string) (kept []string) {
 	for _, v := range values {
-		if legalValue(v) {
+		if metadatakey.LegalValue(key, v) {
 			kept = append(kept, v)
 		}
 	}
 	return kept
-}
-
-// legalKey follows PROTOCOL-HTTP2.md; it refuses pseudo headers too.
-func legalKey(key string) bool {
-	for i := range len(key) {
-		if !legalInKey(key[i]) {
-			return false
-		}
-	}
-	return key != ""
-}
-
-func legalInKey(c byte) bool {
-	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
-}
-
-func legalValue(value string) bool {
-	for i := range len(value) {
-		if value[i] < 0x20 || value[i] > 0x7e {
-			return false
-		}
-	}
-	return true
 }

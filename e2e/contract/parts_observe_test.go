@@ -44,6 +44,8 @@ func newRequestID(_ *world, c requestIDConfig) (part, error) {
 	config := requestid.Config{
 		Header: c.Header, NoEcho: c.Echo != nil && !*c.Echo,
 		IgnoreIncoming: c.AcceptIncoming != nil && !*c.AcceptIncoming,
+
+		EchoErrorsInHeader: true, // D4
 	}
 	return linked(requestid.New(config, requestid.WithGenerator(generate))), nil
 }

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/wrongside"
 )
 
 // name is what the interceptors are called in decisions and errors.
@@ -142,8 +140,6 @@ func (x *Interceptor) refuse(call *hauberk.Call, err error) error {
 }
 
 var (
-	errServersOnly = status.Error(codes.Internal,
-		"authn: an interceptor of authn.New stands in the chain of a client; want one of authn.NewClient")
-	errClientsOnly = status.Error(codes.Internal,
-		"authn: an interceptor of authn.NewClient stands in the chain of a server; want one of authn.New")
+	errServersOnly = wrongside.ForServers("authn.New")
+	errClientsOnly = wrongside.ForClients("authn.NewClient")
 )

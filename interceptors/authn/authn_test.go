@@ -456,10 +456,10 @@ func TestConfigurationErrors(t *testing.T) {
 func TestWrongSide(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var x hauberk.Interceptor = authn.New(check, authn.Config{})
-		want := "authn: an interceptor of authn.New stands in the chain of a client; want one of authn.NewClient"
+		want := "hauberk: authn.New is for servers, and this is the chain of a client"
 		if c.Side == hauberk.ServerSide {
 			x = authn.NewClient(authn.StaticToken("t"), authn.ClientConfig{})
-			want = "authn: an interceptor of authn.NewClient stands in the chain of a server; want one of authn.New"
+			want = "hauberk: authn.NewClient is for clients, and this is the chain of a server"
 		}
 		out := c.Start(t, x).Call(with(t.Context(), "Bearer good"))
 		wantStatus(t, out.Err, codes.Internal, want)

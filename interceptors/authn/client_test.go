@@ -250,6 +250,56 @@ func TestTransportSecurity(t *testing.T) {
 	})
 }
 
+// The credentials that a connection adds by default are kept, in a chain of its own as in
+// one in front of it. Those of the call replace them, as without a chain.
+func TestDefaultCredentials(t *testing.T) {
+	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
+		for _, test := range []struct {
+			name    string
+			inFront bool
+			opts    []grpc.CallOption
+			want    string
+		}{
+			{"DialOptions", false, nil, "default"},
+			{"ClientConn", true, nil, "default"},
+			{"DialOptions, the call's own", false, []grpc.CallOption{grpc.PerRPCCredentials(apiKey{})}, "k"},
+			{"ClientConn, the call's own", true, []grpc.CallOption{grpc.PerRPCCredentials(apiKey{})}, "k"},
+		} {
+			var key []string
+			backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+				key = metadata.ValueFromIncomingContext(ctx, "x-api-key")
+				return hauberktest.Echo(ctx, s)
+			}}
+			chain := hauberk.Must(hauberk.New(authn.NewClient(numbered(), authn.ClientConfig{RequireTransportSecurity: true})))
+			dial := []grpc.DialOption{
+				grpc.WithTransportCredentials(secureLocal{local.NewCredentials()}),
+				grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(defaultKey{})),
+			}
+			if !test.inFront {
+				dial = chain.DialOptions(dial...)
+			}
+			env := hauberktest.Start(t, hauberktest.Setup{
+				Kind: kind, Backend: backend, DialOptions: dial,
+				ServerOptions: []grpc.ServerOption{grpc.Creds(secureLocal{local.NewCredentials()})},
+			})
+			if env.Conn = env.Client; test.inFront {
+				env.Conn = chain.ClientConn(env.Client)
+			}
+			out := env.Do(t.Context(), hauberktest.FullMethod(kind), []*testpb.Request{{}}, test.opts...)
+			if out.Err != nil || !slices.Equal(key, []string{test.want}) {
+				t.Errorf("%s: %v, x-api-key %q; want %q", test.name, out.Err, key, test.want)
+			}
+		}
+	})
+}
+
+// defaultKey is apiKey for all calls of a connection.
+type defaultKey struct{ apiKey }
+
+func (defaultKey) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"x-api-key": "default"}, nil
+}
+
 // secureLocal says of a connection in memory that it is secure, as grpc-go's local
 // credentials say of a Unix socket.
 type secureLocal struct {

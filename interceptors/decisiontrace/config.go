@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
 
 // Defaults of [Config].
@@ -85,13 +87,9 @@ func (c Config) check() error {
 // checkKey refuses metadata keys that gRPC does not let applications use, or
 // encodes. It is given them in lower case.
 func checkKey(field, key string) error {
-	legal := strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == ""
-	switch {
-	case !legal, strings.HasPrefix(key, "grpc-"), strings.HasSuffix(key, "-bin"),
-		key == "content-type", key == "user-agent", key == "te":
-		return fmt.Errorf(`%s is %q; want a metadata key such as %q: letters, digits, "-", "_" and ".",`+
-			` none of gRPC's own and without the suffix "-bin"`, field, key, DefaultTrailer)
-	default:
+	if metadatakey.Text(key) {
 		return nil
 	}
+	return fmt.Errorf(`%s is %q; want a metadata key such as %q: letters, digits, "-", "_" and ".",`+
+		` none of gRPC's own and without the suffix "-bin"`, field, key, DefaultTrailer)
 }

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/wrongside"
 )
 
 // asks is the value that asks.
@@ -109,5 +108,4 @@ func (x *Interceptor) authenticated(trace []hauberk.Decision) bool {
 	return passed
 }
 
-var errServersOnly = status.Error(codes.Internal,
-	"decisiontrace: the interceptor stands in the chain of a client; it is for servers")
+var errServersOnly = wrongside.ForServers("decisiontrace.New")

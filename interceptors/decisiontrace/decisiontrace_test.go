@@ -199,7 +199,7 @@ func TestOnAClient(t *testing.T) {
 			return
 		}
 		out := c.Start(t, tells()).Call(as(patient(t), "ops"))
-		if want := "decisiontrace: the interceptor stands in the chain of a client; it is for servers"; status.Code(out.Err) != codes.Internal ||
+		if want := "hauberk: decisiontrace.New is for servers, and this is the chain of a client"; status.Code(out.Err) != codes.Internal ||
 			status.Convert(out.Err).Message() != want {
 			t.Errorf("got %v, want INTERNAL, %q", out.Err, want)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
 
 // Key says which calls share a quota. Make it with one of the functions here; the
@@ -118,7 +119,7 @@ func newKey(
 }
 
 func isMetadataKey(name string) bool {
-	return name == ":authority" || name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == ""
+	return name == ":authority" || metadatakey.Legal(name)
 }
 
 // byPeer reports whether all calls are counted by where they come from.

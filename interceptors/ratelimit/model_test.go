@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
+	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
 // model says what an algorithm should do, for one key, in the plainest way.
@@ -96,7 +97,7 @@ func drawConfig(t *rapid.T) ratelimit.Config {
 // must be admitted or refused as the model says, and a refusal's RetryAfter must be
 // the first moment at which the model would admit it.
 func TestModel(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
+	testseed.Check(t, func(r *rapid.T) {
 		c := drawConfig(r)
 		now := time.Duration(rapid.Int64Range(0, 5000).Draw(r, "start"))
 		clock := func() time.Time { return time.Unix(0, int64(now)) }

@@ -1,12 +1,12 @@
 package ratelimit_test
 
 import (
-	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
+	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
 // offer makes calls of one key at each of some times, and returns the times of those
@@ -52,7 +52,7 @@ func TestWindowEdge(t *testing.T) {
 // exceeded, in any stretch of time.
 func TestOverload(t *testing.T) {
 	const limit, burst, rate = 100, 20, 500 // each second
-	random := rand.New(rand.NewPCG(1, 2))
+	random := testseed.Rand(t, 0)
 	var times []time.Duration
 	for at := time.Duration(0); at < time.Minute; at += time.Duration(random.Int64N(2 * int64(time.Second) / rate)) {
 		times = append(times, at)

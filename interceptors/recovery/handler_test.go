@@ -18,8 +18,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 )
 
-// A typed nil is an empty message, as in grpc-go; nothing at all is INTERNAL.
-// Neither is a panic.
+// A typed nil is an empty message, as in grpc-go, and so is nothing at all. Neither is
+// a panic.
 func TestNilReply(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		x := recovery.New(recovery.Config{}, recovery.WithLogger(new(journal).logger()))
@@ -36,8 +36,8 @@ func TestNilReply(t *testing.T) {
 	_, err := serve(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/s/m"}, func(context.Context, any) (any, error) {
 		return nil, nil
 	})
-	if status.Code(err) != codes.Internal || x.Panics() != 0 {
-		t.Errorf("no response: error %v, %d panics; want INTERNAL and none", err, x.Panics())
+	if err != nil || x.Panics() != 0 {
+		t.Errorf("no response: error %v, %d panics; want none", err, x.Panics())
 	}
 }
 
