@@ -1,0 +1,960 @@
+package streamsim
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+)
+
+// rule is a rule of docs/streams.md, by its letter, and a name.
+type rule string
+
+const (
+	ruleOwner    rule = "b owner"
+	ruleAgain    rule = "b again"
+	ruleCancel   rule = "b cancel"
+	ruleStream   rule = "c stream"
+	rulePrefix   rule = "c prefix"
+	ruleHalf     rule = "c half-close"
+	ruleMisuse   rule = "c misuse"
+	ruleTaken    rule = "d taken"
+	ruleEOF      rule = "d eof"
+	ruleCommit   rule = "c commit"
+	ruleReply    rule = "e reply"
+	ruleOptions  rule = "e options"
+	ruleBare     rule = "e bare"
+	ruleOutcome  rule = "e outcome"
+	ruleFinish   rule = "e finish"
+	ruleMessages rule = "e messages"
+	ruleHooks    rule = "f hooks"
+	ruleOnce     rule = "h once"
+	ruleNext     rule = "f next"
+	ruleContext  rule = "e context"
+	ruleBlocked  rule = "g blocked"
+	ruleLeak     rule = "g leak"
+	ruleLock     rule = "g lock"
+	rulePanic    rule = "g panic"
+	ruleCrash    rule = "g crash"
+	ruleReplay   rule = "h replay"
+	ruleCounts   rule = "i counts"
+)
+
+var sentences = map[rule]string{
+	ruleOwner:    "An error of a hook is what the next of the interceptor that registered it returns, at once.",
+	ruleAgain:    "No inner interceptor makes an attempt after a hook failed.",
+	ruleCancel:   "A stream is over when its attempt is: before the next attempt opens, and when the chain returns.",
+	ruleStream:   "The attempt whose outcome the application gets was sent every message for which SendMsg returned nil.",
+	rulePrefix:   "An attempt is sent the messages of the application, as the hooks make them, in order, once, from the first.",
+	ruleHalf:     "A half-close reaches the attempt after all messages.",
+	ruleMisuse:   "SendMsg, and RecvMsg, of a transport's stream is never called concurrently with itself.",
+	ruleTaken:    "SendMsg returns nil only if hooks dropped the message or a transport took it.",
+	ruleEOF:      "When the call can take no message SendMsg returns io.EOF, or the error if the call failed in this process.",
+	ruleCommit:   "Once the application was given something the call is committed, and makes no other attempt.",
+	ruleReply:    "The application receives the replies of the interceptor that answered last.",
+	ruleOptions:  "Call options get the header, the trailer and the peer of the attempt whose outcome the application gets.",
+	ruleBare:     "If the chain changes nothing the application observes what it does on bare grpc-go.",
+	ruleOutcome:  "The application gets the outcome of the chain.",
+	ruleFinish:   "The application's OnFinish is called once, when the chain has returned, with the chain's outcome.",
+	ruleMessages: "The application receives every message that arrived on the attempt whose outcome it gets, and no other.",
+	ruleHooks:    "Hooks run only while the next of their interceptor does.",
+	ruleOnce:     "Within one next the hooks of its interceptor see a message once, whatever inner interceptors repeat.",
+	ruleNext:     "Every next returns.",
+	ruleContext:  "The stream's context is done when the call has ended.",
+	ruleBlocked:  "No operation of the application is blocked once it can go on, or the call has ended.",
+	ruleLeak:     "No goroutine is left once the context is done.",
+	ruleLock:     "No goroutine waits for a lock forever.",
+	rulePanic:    "The application sees no panics of the library; with recovery it sees none.",
+	ruleCrash:    "Nothing ends the process: a panic is raised where the application can recover it.",
+	ruleReplay:   "An attempt replays no more than the limit of Replayable.",
+	ruleCounts:   "Counts are not negative and do not decrease within an attempt.",
+}
+
+// stuckAfter is how long a program may run, in real time.
+var stuckAfter = 3 * time.Second
+
+// stacks returns the goroutines of bubbles that wait in this package or in the library.
+func stacks() string {
+	if os.Getenv("STREAMSIM_SEED") == "" {
+		return "" // they are long
+	}
+	buf := make([]byte, 1<<20)
+	buf = buf[:runtime.Stack(buf, true)]
+	var out []string
+	for g := range strings.SplitSeq(string(buf), "\n\n") {
+		if strings.Contains(g, "synctest bubble") && !strings.Contains(g, "streamsim.stacks") {
+			out = append(out, g)
+		}
+	}
+	return strings.Join(out, "\n\n")
+}
+
+// check checks the record of a run. Nothing of the run is running any more.
+func (w *world) check() {
+	w.checkNexts()
+	w.checkSent()
+	w.checkCommit()
+	w.checkOutcome()
+	w.checkFinish()
+	if !w.unguarded() {
+		w.checkEnd()
+		w.checkOwner()
+		w.checkReceived()
+		w.checkOptions()
+	}
+	w.checkReplayed()
+	w.checkPanics()
+}
+
+// unguarded reports whether something panicked and the chain has no guard.
+func (w *world) unguarded() bool { return len(w.thrown) > 0 && !w.p.has(linkRecovery) }
+
+func (w *world) checkNexts() {
+	for _, r := range w.links {
+		r.mu.Lock()
+		if r.active > 0 {
+			w.violate(ruleNext, "a next of interceptor %d has not returned", r.i)
+		}
+		r.mu.Unlock()
+	}
+}
+
+// chainEnd returns the place in the record where the chain returned, and with what.
+func (w *world) chainEnd() (seq int, err error, ok bool) { //nolint:revive // err is not the function's
+	for i, e := range w.events {
+		if e.what == evNextEnd && e.link == -1 {
+			return i, e.err, true
+		}
+	}
+	return 0, nil, false
+}
+
+// last returns the stream that was opened last.
+func (w *world) last() *stream {
+	if len(w.streams) == 0 {
+		return nil
+	}
+	return w.streams[len(w.streams)-1]
+}
+
+// checkEnd checks that everything ends when the chain does.
+func (w *world) checkEnd() {
+	for i, s := range w.streams {
+		if w.p.Invoke && len(w.thrown) > 0 {
+			break
+		}
+		if i+1 < len(w.streams) && !w.p.has(linkHedge) && !s.failed && !s.surplus() && s.finishAt > w.streams[i+1].openTime {
+			w.violate(ruleCancel, "stream %d ended at %v, after stream %d was opened", i, s.finishAt, i+1)
+		}
+	}
+	seq, _, ok := w.chainEnd()
+	if !ok {
+		return
+	}
+	if w.p.Invoke && len(w.thrown) > 0 {
+		return // nothing ends the stream of a unary call if the transport panics
+	}
+	end := w.events[seq].at
+	for _, s := range w.streams {
+		if !s.failed && !s.surplus() && s.finishAt > end {
+			w.violate(ruleCancel, "stream %d ended at %v; the chain returned at %v", s.n, s.finishAt, end)
+		}
+	}
+	for _, o := range w.ops {
+		if o.done && o.end > max(o.start, end) {
+			r := ruleBlocked
+			if o.do == actContext {
+				if s := w.last(); s != nil && s.surplus() {
+					continue
+				}
+				r = ruleContext
+			}
+			w.violate(r, "%v%s %s ended at %v; the chain returned at %v", o.do, o.who, o.text, o.end, end)
+		}
+	}
+}
+
+// quiet checks, when nothing moves, that no operation waits for what is there.
+// The lock is held.
+func (w *world) quiet() {
+	s := w.last()
+	if s == nil || s.failed || w.unguarded() || w.p.has(linkHedge) || w.hooksRun() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	violate := func(r rule, format string, args ...any) {
+		w.violations = append(w.violations, violation{r, format, fmt.Sprintf(format, args...)})
+	}
+	pending := false
+	misused := w.misusedLocked()
+	for _, o := range w.ops {
+		if !o.atBound {
+			continue
+		}
+		room := s.sc.Window == 0 || len(s.inbox) < s.sc.Window
+		switch {
+		case o.do == actReceive && len(s.queue) > 0 && s.desc.ServerStreams:
+			violate(ruleBlocked, "receive%s waits; stream %d has %v to receive", o.who, s.n, s.queue)
+		case o.do == actReceive && s.over:
+			violate(ruleBlocked, "receive%s waits; stream %d is over", o.who, s.n)
+		case misused && o.do == actReceive && !w.p.has(linkReopen): // which may have opened another
+			violate(ruleBlocked, "receive%s waits; a SendMsg has ended the call", o.who)
+		case o.do == actSend && (s.over || room):
+			violate(ruleBlocked, "send %s waits; stream %d is over: %t, has room: %t", o.text, s.n, s.over, room)
+		case o.do == actHeader && s.headed:
+			violate(ruleBlocked, "header%s waits; stream %d has it", o.who, s.n)
+		case o.do == actClose, o.do == actOpen, o.do == actTrailer:
+			violate(ruleBlocked, "%v%s waits", o.do, o.who)
+		}
+		pending = pending || o.do == actSend
+	}
+	if pending || s.over || s.sending > 0 || w.bare {
+		return
+	}
+	if !w.p.Kind.ClientStreams() {
+		return
+	}
+	for _, o := range w.ops {
+		if o.do == actClose && o.done && o.panicked == nil && !s.halved {
+			violate(ruleHalf, "stream %d was not half-closed", s.n)
+			break
+		}
+	}
+	if missing := w.missing(s); missing != "" {
+		violate(ruleStream, "stream %d goes on without %s", s.n, missing)
+	}
+}
+
+// misused reports whether the application sent after the end of its side.
+func (w *world) misused() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.misusedLocked()
+}
+
+func (w *world) misusedLocked() bool {
+	return slices.ContainsFunc(w.ops, func(o *op) bool {
+		return o.done && o.err != nil && strings.Contains(o.err.Error(), "after CloseSend")
+	})
+}
+
+// hooksRun reports whether a hook is running.
+func (w *world) hooksRun() bool {
+	for _, r := range w.links {
+		r.mu.Lock()
+		running := r.running
+		r.mu.Unlock()
+		if running > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// image is what the hooks of the first n interceptors make of a message.
+func (p *program) image(text string, n int) []string {
+	list := []string{text}
+	for _, l := range p.Links[:n] {
+		var next []string
+		for _, t := range list {
+			next = append(next, l.imageSent(t)...)
+		}
+		if list = next; !p.Kind.ClientStreams() && len(list) != 1 {
+			return nil // the call ends with INTERNAL
+		}
+	}
+	return list
+}
+
+func (p *program) imageReceived(text string) (string, bool) {
+	for _, l := range slices.Backward(p.Links) {
+		var keep bool
+		if text, keep = l.imageReceived(text); !keep {
+			return "", false
+		}
+	}
+	return text, true
+}
+
+// missing returns the first message that SendMsg returned nil for and that a stream
+// did not take in full.
+func (w *world) missing(s *stream) string {
+	k := 0
+	for _, o := range w.ops {
+		if !o.sends() {
+			continue
+		}
+		for _, text := range w.p.image(o.text, len(w.p.Links)) {
+			if k < len(s.taken) && s.taken[k].text == text {
+				k++
+			} else if o.done && o.err == nil && o.panicked == nil {
+				return text
+			}
+		}
+	}
+	return ""
+}
+
+// checkSent checks what the streams were sent.
+func (w *world) checkSent() {
+	for _, s := range w.streams {
+		w.checkPrefix(s)
+	}
+	if w.bare {
+		return
+	}
+	final := w.last()
+	if w.p.has(linkHedge) {
+		final = nil
+	}
+	for _, o := range w.ops {
+		if o.sends() && o.done && o.err == nil && o.panicked == nil {
+			w.checkTaken(o, final)
+		}
+	}
+	if final != nil && final.halved && !final.failed {
+		if missing := w.missing(final); missing != "" {
+			w.violate(ruleStream, "stream %d was half-closed without %s", final.n, missing)
+		}
+	}
+	w.checkEOF()
+}
+
+// checkPrefix checks that a stream was sent a beginning of the messages.
+func (w *world) checkPrefix(s *stream) {
+	if w.p.has(linkReopen) && w.misused() {
+		return // it keeps what is sent to it after the half-close, and sends it again
+	}
+	k := 0
+	for _, o := range w.ops {
+		if !o.sends() {
+			continue
+		}
+		image := w.p.image(o.text, len(w.p.Links))
+		if w.bare {
+			image = []string{o.text}
+		}
+		at := 0
+		for at < len(image) && k < len(s.taken) && s.taken[k].text == image[at] {
+			k++
+			at++
+		}
+		if at < len(image) && k < len(s.taken) && o.err == nil && o.panicked == nil {
+			w.violate(rulePrefix, "stream %d was sent %s in place of %s", s.n, s.taken[k].text, image[at])
+			return
+		}
+	}
+	if k < len(s.taken) {
+		w.violate(rulePrefix, "stream %d was sent %s, which does not follow", s.n, s.taken[k].text)
+	}
+}
+
+// checkTaken checks that the message of a successful SendMsg was taken.
+func (w *world) checkTaken(o *op, final *stream) {
+	image := w.p.image(o.text, len(w.p.Links))
+	if len(image) == 0 {
+		return
+	}
+	by := func(s *stream) bool {
+		n := 0
+		for _, t := range s.taken {
+			if n < len(image) && t.text == image[n] && t.seq < o.endSeq {
+				n++
+			}
+		}
+		return n == len(image)
+	}
+	if !slices.ContainsFunc(w.streams, by) {
+		if !w.p.Kind.ClientStreams() {
+			// grpc-go returns nil for the single request also when the stream takes no
+			// more: generated code calls RecvMsg for the reason.
+			return
+		}
+		w.violate(ruleTaken, "send %s = ok; no stream had taken %v", o.text, image)
+		return
+	}
+	if final != nil && !final.failed && o.startSeq > final.openSeq && !by(final) && w.p.Kind.ClientStreams() {
+		w.violate(ruleStream, "send %s = ok; stream %d did not take %v", o.text, final.n, image)
+	}
+	if len(w.streams) == 1 && !by(w.streams[0]) && w.p.Kind.ClientStreams() {
+		w.violate(ruleStream, "send %s = ok; the only stream did not take %v", o.text, image)
+	}
+}
+
+// checkEOF checks what SendMsg returned when it did not return nil.
+func (w *world) checkEOF() {
+	seq, outcome, ended := w.chainEnd()
+	closed := false
+	for _, o := range w.ops {
+		if o.do == actClose || o.do == actSend && !w.p.Kind.ClientStreams() {
+			defer func() { closed = true }()
+		}
+		if o.do != actSend || !o.done || o.panicked != nil || len(w.p.Links) == 0 || w.unguarded() {
+			continue
+		}
+		switch {
+		case o.err == nil:
+			// The single request is accepted also after the end, as by grpc-go.
+			if ended && o.startSeq > seq && w.p.Kind.ClientStreams() {
+				w.violate(ruleEOF, "send %s = ok, after the chain had returned", o.text)
+			}
+		case o.err == io.EOF:
+			// Within a retry the hook may have failed in a replay.
+			if failed := w.failedIn(o); failed != nil && ended && outcome != nil && len(w.streams) <= 1 && !w.p.has(linkRetry) {
+				w.violate(ruleEOF, "send %s = EOF; a hook failed in it, and the chain returned %s", o.text, short(outcome))
+			}
+		case strings.Contains(o.err.Error(), "after CloseSend"):
+		case w.unsendable(o): // its error is returned also if the call has ended otherwise
+		case w.p.has(linkReopen, linkAbandon): // the call goes on, or ends otherwise
+		case ended && o.startSeq > seq: // grpc-go encodes the message first
+		case w.p.Finish && status.Code(o.err) == codes.Internal: // recovery makes it the outcome
+		case !ended || seq > o.endSeq:
+			w.violate(ruleEOF, "send %s = %s, before the chain had returned", o.text, short(o.err))
+		case !sameStatus(o.err, outcome):
+			w.violate(ruleEOF, "send %s = %s; the chain returned %s", o.text, short(o.err), short(outcome))
+		}
+	}
+	_ = closed
+}
+
+// unsendable reports whether SendMsg returned that its message cannot be encoded, or
+// what the guard made of a panic of that.
+func (w *world) unsendable(o *op) bool {
+	for _, e := range w.events[o.startSeq:o.endSeq] {
+		switch {
+		case e.what == evUnsendable && strings.Contains(o.err.Error(), e.text+" is too large"):
+			return true
+		case e.what == evPanic && strings.HasSuffix(e.text, "in SendMsg") && status.Code(o.err) == codes.Internal:
+			return true
+		}
+	}
+	return false
+}
+
+// failedIn returns the failure of a send hook within an operation.
+func (w *world) failedIn(o *op) error {
+	for _, e := range w.events[o.startSeq:o.endSeq] {
+		if e.what == evHookFail && !e.receive {
+			return e.err
+		}
+	}
+	return nil
+}
+
+// sameStatus reports whether the application got an outcome.
+func sameStatus(got, outcome error) bool {
+	if outcome == nil {
+		return got == nil || errors.Is(got, io.EOF)
+	}
+	if got == nil || got == io.EOF {
+		return false
+	}
+	st, ok := status.FromError(outcome)
+	if !ok {
+		st = status.FromContextError(outcome)
+	}
+	if status.Code(got) != st.Code() {
+		return false
+	}
+	return !ok || status.Convert(got).Message() == st.Message()
+}
+
+// checkOutcome checks that the application got what the chain returned.
+func (w *world) checkOutcome() {
+	seq, outcome, ended := w.chainEnd()
+	if len(w.p.Links) == 0 || w.bare || w.unguarded() {
+		return
+	}
+	for _, o := range w.ops {
+		if !o.done || o.panicked != nil || o.do != actReceive && o.do != actOpen && o.do != actInvoke {
+			continue
+		}
+		final := o.err != nil || o.do != actOpen && !w.p.Kind.ServerStreams()
+		switch {
+		case !final:
+		case w.p.Finish && ended: // recovery makes the panic of OnFinish the outcome
+			if status.Code(o.err) != codes.Internal && !strings.Contains(o.result, "EOF") {
+				w.violate(ruleOutcome, "%v%s = %s; OnFinish panicked", o.do, o.who, o.result)
+			}
+		case !ended || seq > o.endSeq:
+			w.violate(ruleOutcome, "%v%s = %s, before the chain had returned", o.do, o.who, o.result)
+		case !sameStatus(o.err, outcome):
+			w.violate(ruleOutcome, "%v%s = %s; the chain returned %s", o.do, o.who, o.result, short(outcome))
+		}
+	}
+}
+
+// checkOwner checks that hooks' errors end the legs of their interceptors.
+func (w *world) checkOwner() {
+	if w.p.has(linkHedge, linkAbandon) { // a call that is abandoned ends as the one who did says
+		return
+	}
+	for i, e := range w.events {
+		if e.what == evHookFail && !e.ctxDone {
+			w.checkFailure(i, e)
+		}
+	}
+}
+
+func (w *world) checkFailure(at int, fail event) {
+	begin, end := -1, -1
+	for i, e := range w.events {
+		if e.link != fail.link {
+			continue
+		}
+		if e.what == evNext && i < at {
+			begin = i
+		}
+		if e.what == evNextEnd && i > at && end < 0 {
+			end = i
+		}
+	}
+	if begin < 0 || end < 0 {
+		return // another rule is broken
+	}
+	inner, others := false, false
+	for i, e := range w.events[begin:end] {
+		before := begin+i < at
+		switch {
+		case e.what == evLeave && e.link > fail.link && before && w.nextInner(fail.link) == e.link,
+			e.what == evFinish && before && w.nextInner(fail.link) < 0 && e.n == len(w.streams)-1:
+			inner = true // the leg was over
+		case e.what == evHookFail && e.link < fail.link, e.what == evHookFail && e.link == fail.link && before, e.what == evPanic:
+			inner = true // another failure came first, or ends the leg from outside
+		case e.what == evHook && !before, e.what == evHook && before && w.p.has(linkBlock):
+			others = true
+		case e.what == evOpen && !before && e.at > fail.at:
+			w.violate(ruleAgain, "hook of interceptor %d failed at %v; stream %d was opened at %v", fail.link, fail.at, e.n, e.at)
+		}
+	}
+	e := w.events[end]
+	same := sameStatus(e.err, fail.err)
+	if fail.err == errSingle { //nolint:errorlint // the very error
+		same = status.Code(e.err) == codes.Internal
+	}
+	if !inner && !e.ctxDone && !same {
+		w.violate(ruleOwner, "hook of interceptor %d failed with %s; its next returned %s", fail.link, short(fail.err), short(e.err))
+	}
+	if !others && e.at > fail.at {
+		w.violate(ruleOwner, "hook of interceptor %d failed at %v; its next returned at %v", fail.link, fail.at, e.at)
+	}
+}
+
+// nextInner returns the interceptor inside another, of those that the record has.
+func (w *world) nextInner(link int) int {
+	for _, r := range w.links {
+		if r.i > link {
+			return r.i
+		}
+	}
+	return -1
+}
+
+// checkReceived checks the messages that the application received.
+//
+
+func (w *world) checkReceived() {
+	var got []string
+	var end *op
+	for _, o := range w.ops {
+		switch {
+		case o.do != actReceive && o.do != actInvoke || !o.done || o.panicked != nil:
+		case o.do == actInvoke && o.err == nil:
+			got = append(got, o.reply)
+		case o.err == nil:
+			got = append(got, o.text)
+		case end == nil:
+			end = o
+		}
+	}
+	w.checkReplies(got, end)
+	if w.bare {
+		return
+	}
+	s := w.last()
+	if w.p.has(linkHedge) {
+		w.checkWinner(got)
+		return
+	}
+	want := w.wanted(s)
+	n := 0
+	for n < len(got) && n < len(want) && got[n] == want[n] {
+		n++
+	}
+	for _, text := range got[n:] {
+		if !strings.HasPrefix(text, "reply") {
+			w.violate(ruleMessages, "received %v; the messages that arrived are %v", got, want)
+			return
+		}
+	}
+	if end == nil || s == nil || s.failed || !s.byServer || n == len(want) || !w.p.Kind.ServerStreams() {
+		return
+	}
+	if w.p.has(linkReplyBefore, linkReplyAfter, linkReplyAlways) && w.hookFailed() {
+		return // the stream ended with the hook, and what it sends later is not received
+	}
+	if sameStatus(end.err, s.st.Err()) {
+		w.violate(ruleMessages, "received %v and %s; the messages that arrived are %v", got, short(end.err), want)
+	}
+}
+
+// wanted returns the messages of a stream as the hooks make them.
+func (w *world) wanted(s *stream) []string {
+	if s == nil {
+		return nil
+	}
+	var want []string
+	for _, text := range s.arrived {
+		if w.refused(text) {
+			break // messages on which a receive hook failed, and later ones, are not delivered
+		}
+		if image, keep := w.p.imageReceived(text); keep {
+			want = append(want, image)
+		}
+	}
+	return want
+}
+
+// checkWinner checks that what the application received is of one attempt.
+func (w *world) checkWinner(got []string) {
+	for len(got) > 0 && strings.HasPrefix(got[len(got)-1], "reply") {
+		got = got[:len(got)-1]
+	}
+	var all [][]string
+	for _, s := range w.streams {
+		want := w.wanted(s)
+		if len(got) <= len(want) && slices.Equal(got, want[:len(got)]) {
+			return
+		}
+		all = append(all, want)
+	}
+	if len(got) > 0 {
+		w.violate(ruleMessages, "received %v; the messages that arrived are %v", got, all)
+	}
+}
+
+// refused reports whether a receive hook failed on a message.
+func (w *world) refused(text string) bool {
+	for _, e := range w.events {
+		if e.what == evHookFail && e.receive && strings.HasPrefix(e.text, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// broke reports whether an attempt may have ended by an error in this process.
+func (w *world) broke() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.events, func(e event) bool {
+		return e.what == evHookFail || e.what == evPanic || e.what == evUnsendable
+	})
+}
+
+func (w *world) hookFailed() bool {
+	return slices.ContainsFunc(w.events, func(e event) bool { return e.what == evHookFail || e.what == evPanic })
+}
+
+// checkFinish checks what the application's OnFinish was given. On bare grpc-go it
+// gets the context's error although the application then receives what had arrived;
+// here it gets what the application gets, so the two are not compared.
+func (w *world) checkFinish() {
+	if w.bare || w.unguarded() {
+		return
+	}
+	seq, outcome, ended := w.chainEnd()
+	n := 0
+	for i, e := range w.events {
+		if e.what != evFinishOption {
+			continue
+		}
+		if n++; n > 1 {
+			w.violate(ruleFinish, "OnFinish was called %d times", n)
+		}
+		if len(w.p.Links) == 0 {
+			continue
+		}
+		if !ended || i < seq {
+			w.violate(ruleFinish, "OnFinish was called before the chain had returned")
+		} else if !sameStatus(e.err, outcome) {
+			w.violate(ruleFinish, "OnFinish got %s; the chain returned %s", short(e.err), short(outcome))
+		}
+	}
+	if n == 0 && ended {
+		w.violate(ruleFinish, "OnFinish was not called")
+	}
+}
+
+// checkReplies checks that the application got what an interceptor replied last.
+func (w *world) checkReplies(got []string, end *op) {
+	_, outcome, ended := w.chainEnd()
+	if !ended || outcome != nil || w.bare || w.p.Finish || w.p.has(linkHedge) || end != nil && end.err != io.EOF {
+		return
+	}
+	if w.p.Kind.ServerStreams() && end == nil || len(got) == 0 && !w.p.Kind.ServerStreams() {
+		return // it did not receive everything
+	}
+	at, r := -1, event{}
+	for i, e := range w.events {
+		switch e.what {
+		case evReply:
+			at, r = i, e
+		case evNext:
+			if e.link < r.link {
+				at = -1 // another attempt was made
+			}
+		default:
+		}
+	}
+	if at < 0 {
+		return
+	}
+	var want []string
+	for k := range r.n {
+		image, keep := fmt.Sprintf("reply%d.%d", r.link, k), true
+		for _, l := range slices.Backward(w.p.Links[:r.link]) {
+			if image, keep = l.imageReceived(image); !keep {
+				break
+			}
+		}
+		if keep {
+			want = append(want, image)
+		}
+	}
+	if tail := got[max(0, len(got)-len(want)):]; !slices.Equal(tail, want) {
+		w.violate(ruleReply, "received %v; interceptor %d replied %v", got, r.link, want)
+	}
+}
+
+// delivered returns something that the application has been given of an attempt.
+func (w *world) delivered() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, o := range w.ops {
+		if o.done && w.commits(o) {
+			return o.text + o.result
+		}
+	}
+	return ""
+}
+
+// commits reports whether an operation gave the application something of an attempt.
+func (w *world) commits(o *op) bool {
+	switch {
+	case o.err != nil || o.panicked != nil:
+		return false
+	case o.do == actReceive:
+		return w.p.Kind.ServerStreams() && strings.HasPrefix(o.text, "s")
+	default:
+		return o.do == actHeader && o.result != "map[]"
+	}
+}
+
+// checkCommit checks that no attempt follows what the application was given.
+func (w *world) checkCommit() {
+	if w.p.has(linkReopen, linkHedge) { // one that is opened at the same time loses
+		return
+	}
+	for _, o := range w.ops {
+		var from int
+		if _, err := fmt.Sscanf(o.result[strings.LastIndex(o.result, " ")+1:], "stream%d", &from); o.do == actContext && err == nil {
+			for _, s := range w.streams[from+1:] {
+				if s.openSeq > o.startSeq {
+					w.violate(ruleCommit, "context%s is that of stream %d; then stream %d was opened", o.who, from, s.n)
+				}
+			}
+		}
+		for _, s := range w.streams {
+			if o.done && w.commits(o) && s.openSeq > o.endSeq {
+				w.violate(ruleCommit, "%v%s = %s%s; then stream %d was opened", o.do, o.who, o.text, o.result, s.n)
+			}
+		}
+	}
+}
+
+// checkOptions checks what call options were filled with.
+func (w *world) checkOptions() {
+	if !w.p.Options || w.bare || w.p.has(linkHedge, linkReopen, linkAbandon) {
+		return
+	}
+	got := w.options.String()
+	_, outcome, ended := w.chainEnd()
+	s := w.last()
+	if !ended || s == nil || s.failed || !s.byServer || s.recvErr == nil || !sameStatus(outcome, s.st.Err()) {
+		return
+	}
+	if s.trailer != nil && texts(w.options.trailer) != texts(s.trailer) {
+		w.violate(ruleOptions, "the options have %s; the trailer of stream %d is %s", got, s.n, texts(s.trailer))
+	}
+	if s.header != nil && texts(w.options.header) != texts(s.header) {
+		w.violate(ruleOptions, "the options have %s; the header of stream %d is %s", got, s.n, texts(s.header))
+	}
+	if !strings.HasSuffix(got, fmt.Sprintf("stream%d", s.n)) {
+		w.violate(ruleOptions, "the options have %s; the peer of stream %d is another", got, s.n)
+	}
+}
+
+// checkReplayed checks that no more was kept than was allowed.
+func (w *world) checkReplayed() {
+	if w.p.has(linkReopen) || !w.p.Kind.ClientStreams() {
+		return
+	}
+	for i := 1; i < len(w.streams); i++ {
+		s := w.streams[i]
+		r := w.retryOf(s.openSeq)
+		if r < 0 {
+			continue
+		}
+		size := 0
+		for _, o := range w.ops {
+			if o.do == actSend && o.done && o.err == nil && o.panicked == nil && o.endSeq < s.openSeq {
+				for _, text := range w.p.image(o.text, r) {
+					size += proto.Size(&testpb.Request{Text: text}) + 64 // documented on Call.Replayable
+				}
+			}
+		}
+		if slices.ContainsFunc(w.p.Links[:r], func(l link) bool { return l.Kind == linkWrap || l.Kind == linkWrapChange }) {
+			continue // the stream inside an adapter may be a new one, which was sent nothing
+		}
+		if limit := w.p.Links[r].Limit; size > limit {
+			w.violate(ruleReplay, "stream %d was opened when %d bytes had been sent; interceptor %d may keep %d", i, size, r, limit)
+		}
+	}
+}
+
+// retryOf returns the retry that made the attempt that a stream was opened for.
+func (w *world) retryOf(seq int) int {
+	for _, e := range slices.Backward(w.events[:seq]) {
+		if e.what == evNext && e.again && e.link >= 0 && w.p.Links[e.link].Kind == linkRetry {
+			return e.link
+		}
+	}
+	return -1
+}
+
+func (w *world) checkPanics() {
+	for _, o := range w.ops {
+		if o.panicked == nil {
+			continue
+		}
+		if !w.bare && w.p.has(linkRecovery) {
+			w.violate(rulePanic, "%v%s panicked with %v in a chain with recovery", o.do, o.who, o.panicked)
+		} else if !slices.Contains(w.thrown, fmt.Sprint(o.panicked)) {
+			w.violate(rulePanic, "%v%s panicked with %v", o.do, o.who, o.panicked)
+		}
+	}
+}
+
+// compare checks a run against the run on the bare transport.
+func (w *world) compare(bare *world) {
+	end := min(w.comparable(), bare.comparable())
+	got, want := w.observed(end), bare.observed(end)
+	for i := range max(len(got), len(want)) {
+		g, b := "nothing", "nothing"
+		if i < len(got) {
+			g = got[i]
+		}
+		if i < len(want) {
+			b = want[i]
+		}
+		if g != b {
+			w.violate(ruleBare, "got  %s\n     bare %s", g, b)
+			return
+		}
+	}
+	w.comparePanics(bare)
+}
+
+// comparePanics checks that a panic of opening or sending is raised in the operation
+// in which grpc-go raises it.
+func (w *world) comparePanics(bare *world) {
+	got, want := w.firstPanic(), bare.firstPanic()
+	if want == nil || want.do == actReceive || want.do == actHeader {
+		return
+	}
+	if s := bare.last(); want.do == actSend && s.overAt < want.start {
+		return // it is not sent on the transport
+	}
+	if got == nil || got.do != want.do || got.text != want.text || got.end != want.end {
+		w.violate(ruleBare, "bare %v%s %s = %s at %v; it is not raised there", want.do, want.who, want.text, want.result, want.end)
+	}
+}
+
+// firstPanic returns the first operation that panicked.
+func (w *world) firstPanic() *op {
+	var first *op
+	for _, o := range w.ops {
+		if o.panicked != nil && (first == nil || o.endSeq < first.endSeq) {
+			first = o
+		}
+	}
+	return first
+}
+
+// comparable returns the time up to which a run is compared with the bare one.
+// After a second message for a method with one response grpc-go fails once, does not
+// end its stream, and then returns io.EOF; here each RecvMsg fails. After a panic in
+// the transport hooks and streams may be in a state that differs, and here it may be
+// raised in another operation, since another goroutine may receive.
+func (w *world) comparable() time.Duration {
+	end := time.Duration(math.MaxInt64)
+	for _, o := range w.ops {
+		if o.done && (o.panicked != nil || strings.Contains(o.result, "but received another message")) {
+			end = min(end, o.end)
+		}
+	}
+	for _, e := range w.events {
+		if e.what == evPanic {
+			end = min(end, e.at)
+		}
+	}
+	// On a stream that is over grpc-go encodes the message, and here it does not. Behind
+	// an interceptor of grpc-go a message that cannot be encoded ends the call at once:
+	// the stream may go on, so that what had arrived cannot be received.
+	for _, e := range w.events {
+		if e.what == evUnsendable && (w.p.has(linkWrap) || w.bare && w.streams[e.n].over && w.streams[e.n].overAt < e.at) {
+			end = min(end, e.at)
+		}
+	}
+	return end
+}
+
+// received reports whether the application received the end.
+func (w *world) received() bool {
+	return slices.ContainsFunc(w.ops, func(o *op) bool {
+		return o.done && !o.atBound && (o.do == actInvoke || o.do == actReceive && o.err != nil)
+	})
+}
+
+// observed is what the application observed up to a time, by goroutine.
+func (w *world) observed(end time.Duration) []string {
+	var list []string
+	for _, who := range []string{"", "'"} {
+		for _, o := range w.ops {
+			switch {
+			case o.who != who:
+			case o.atBound && end == math.MaxInt64:
+				list = append(list, fmt.Sprintf("%v%s %s is blocked", o.do, who, o.text))
+			case o.done && !o.atBound && o.end < end:
+				list = append(list, fmt.Sprintf("%v%s %s = %s at %v", o.do, who, o.text, o.result, o.end))
+			}
+		}
+	}
+	if w.p.Options && end == math.MaxInt64 && w.received() {
+		list = append(list, "options: "+w.options.String())
+	}
+	return list
+}

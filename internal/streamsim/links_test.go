@@ -1,0 +1,693 @@
+package streamsim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
+)
+
+// chain builds the chain of the program. An observer is outermost, unless the
+// chain is empty.
+func (w *world) chain() *hauberk.Chain {
+	var list []hauberk.Interceptor
+	if len(w.p.Links) > 0 {
+		list = append(list, w.newLink(-1, link{}))
+	}
+	for i, l := range w.p.Links {
+		switch l.Kind {
+		case linkRecovery:
+			list = append(list, recovery.New(recovery.Config{}, recovery.WithLogger(slog.New(slog.DiscardHandler))))
+		case linkWrap, linkReopen, linkWrapChange:
+			list = append(list, w.adapter(i, l))
+		default:
+			list = append(list, w.newLink(i, l))
+		}
+	}
+	return hauberk.Must(hauberk.New(list...))
+}
+
+// linkRun is an interceptor in one run. All its runs are of one call.
+type linkRun struct {
+	w *world
+	i int
+	link
+
+	mu       sync.Mutex
+	nexts    int // calls of next so far
+	active   int // calls of next that run
+	running  int // hooks that run
+	ctx      context.Context
+	thrown   bool // a panic has left a next
+	sends    int
+	receives int
+	counts   [2]count
+	seen     map[string]int // messages of hooks, and in which next
+	commits  bool           // Committed has returned true
+}
+
+// count is what Sent or Received returned last, and in which attempt: how many
+// calls of next were repeated before. It is -1 while an attempt begins, when
+// counts may or may not have been reset.
+type count struct {
+	call    *hauberk.Call // inside an interceptor of grpc-go each stream is a call
+	attempt int
+	n       int64
+}
+
+func (w *world) newLink(i int, l link) *linkRun {
+	r := &linkRun{w: w, i: i, link: l}
+	w.links = append(w.links, r)
+	return r
+}
+
+func (r *linkRun) log(e event) int {
+	e.link = r.i
+	return r.w.log(e)
+}
+
+// Declare names the interceptor, and says nothing else.
+func (r *linkRun) Declare() hauberk.Declaration {
+	return hauberk.Declaration{Name: fmt.Sprintf("link%d", r.i+1)}
+}
+
+func (r *linkRun) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) (err error) {
+	r.w.begun()
+	r.log(event{what: evEnter})
+	err = errors.New("panic")
+	defer func() { r.log(event{what: evLeave, err: err}) }()
+	var again atomic.Bool
+	err = r.body(ctx, call, func(ctx context.Context, call *hauberk.Call) error {
+		return r.next(ctx, call, next, again.Swap(true))
+	})
+	return err
+}
+
+// next calls next and checks that hooks run within it only.
+func (r *linkRun) next(ctx context.Context, call *hauberk.Call, next hauberk.Next, again bool) (err error) {
+	r.mu.Lock()
+	n := r.nexts
+	r.nexts++
+	r.active++
+	r.ctx = ctx
+	r.mu.Unlock()
+	r.w.begin(again)
+	begin := r.log(event{what: evNext, n: n, again: again})
+	returned := false
+	err = errors.New("panic")
+	defer func() {
+		r.w.begun()
+		r.mu.Lock()
+		r.active--
+		// A panic that nothing guards may leave a hook behind, as it may leave a
+		// goroutine: only a next that returns counts.
+		r.thrown = r.thrown || !returned
+		if r.active == 0 && r.running > 0 && !r.thrown && !r.abandoned() {
+			r.w.violate(ruleHooks, "interceptor %d: next returned while its hook was running", r.i)
+		}
+		r.mu.Unlock()
+		r.log(event{what: evNextEnd, n: n, err: err, ctxDone: ctx.Err() != nil})
+		r.sample(call, true)
+		r.sample(call, false)
+		r.sampleCommitted(call)
+		if returned {
+			r.checkCounts(call, begin)
+		}
+	}()
+	err = next(ctx, call)
+	returned = true
+	return err
+}
+
+// abandoned reports whether the interceptor is inside one that leaves its next
+// running: the call is then over, and such a next does not wait for hooks.
+func (r *linkRun) abandoned() bool {
+	return r.i >= 0 && (&program{Links: r.w.p.Links[:r.i+1]}).has(linkAbandon)
+}
+
+// sample checks the counts of the call.
+func (r *linkRun) sample(call *hauberk.Call, sent bool) {
+	var i int
+	var n int64
+	if sent {
+		i, n = 1, call.Sent()
+	} else {
+		n = call.Received() // of single responses on the goroutine of the chain only
+	}
+	r.w.mu.Lock()
+	attempt := r.w.attempt
+	if r.w.beginning {
+		attempt = -1
+	}
+	r.w.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	name := [...]string{"Received", "Sent"}[i]
+	last := r.counts[i]
+	if n < 0 {
+		r.w.violate(ruleCounts, "interceptor %d: %s is %d", r.i, name, n)
+	}
+	if n < last.n && call == last.call && attempt >= 0 && attempt == last.attempt && r.Kind != linkHedge && !r.w.p.has(linkHedge, linkReopen, linkReplyBefore, linkReplyNext, linkReplyAlways, linkReplyAfter, linkAbandon) {
+		r.w.violate(ruleCounts, "interceptor %d: %s was %d and is %d within one attempt", r.i, name, last.n, n)
+	}
+	r.counts[i] = count{call, attempt, n}
+}
+
+// checkCounts checks, when the innermost next returns, that the counts are those of
+// the stream that was opened in it.
+func (r *linkRun) checkCounts(call *hauberk.Call, begin int) {
+	w := r.w
+	innermost := w.links[len(w.links)-1] == r
+	if !innermost || w.p.Invoke || w.misused() ||
+		w.p.has(linkWrap, linkWrapChange, linkReopen, linkHedge, linkAbandon, linkReplyBefore, linkReplyAlways, linkReplyAfter) {
+		return
+	}
+	w.mu.Lock()
+	s := w.last()
+	w.mu.Unlock()
+	sent, accepted, received := 0, 0, 0
+	if s != nil && s.openSeq > begin {
+		s.mu.Lock()
+		sent, accepted, received = len(s.taken), s.accepted, len(s.popped)
+		s.mu.Unlock()
+	}
+	// A single request is accepted, too, by a stream that takes no more.
+	if n := call.Sent(); n < int64(sent) || n > int64(accepted) {
+		w.violate(ruleCounts, "interceptor %d: Sent is %d; the attempt took %d", r.i, call.Sent(), sent)
+	}
+	// A message that comes when a hook has ended the attempt does not count.
+	if n := call.Received(); w.p.Kind.ServerStreams() && n != int64(received) && (n > int64(received) || !w.broke()) {
+		w.violate(ruleCounts, "interceptor %d: Received is %d; the attempt received %d", r.i, call.Received(), received)
+	}
+}
+
+// sampleCommitted checks what the call says of its commitment.
+func (r *linkRun) sampleCommitted(call *hauberk.Call) {
+	delivered := r.w.delivered()
+	committed := call.Committed()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.w.p.has(linkWrap, linkReopen, linkWrapChange, linkAbandon) {
+		return // inside an adapter each stream is a call
+	}
+	if r.commits && !committed {
+		r.w.violate(ruleCommit, "interceptor %d: Committed was true and is false", r.i)
+	}
+	if delivered != "" && !committed {
+		r.w.violate(ruleCommit, "interceptor %d: Committed is false; the application had received %s", r.i, delivered)
+	}
+	r.commits = committed
+}
+
+func (r *linkRun) body(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	if r.hooked() {
+		r.hooks(call)
+	}
+	switch r.Kind {
+	case linkPanicBefore:
+		r.w.panics("interceptor %d panics before next", r.i)
+	case linkPanicAfter:
+		_ = next(ctx, call)
+		r.w.panics("interceptor %d panics after next", r.i)
+	case linkRetry:
+		return r.retry(ctx, call, next)
+	case linkHedge:
+		return r.hedge(ctx, call, next)
+	case linkReplyBefore:
+		return r.reply(call)
+	case linkReplyNext:
+		if err := call.Reply(r.replies()...); err != nil {
+			return err
+		}
+	case linkReplyAlways:
+		_ = next(ctx, call)
+		return r.reply(call)
+	case linkReplyAfter:
+		err := next(ctx, call)
+		if err == nil {
+			return nil
+		}
+		return r.reply(call)
+	case linkAbandon:
+		go func() {
+			defer func() { _ = recover() }()
+			_ = next(ctx, call)
+		}()
+		_ = wait(ctx, r.D)
+		return status.Errorf(r.Code, "interceptor %d returns early", r.i)
+	case linkReject:
+		return status.Errorf(r.Code, "interceptor %d rejects", r.i)
+	case linkMap:
+		if err := next(ctx, call); err != nil {
+			return status.Errorf(r.Code, "interceptor %d maps", r.i)
+		}
+		return nil
+	case linkDelay:
+		if err := wait(ctx, r.D); err != nil {
+			return err
+		}
+	case linkTimeout:
+		ctx, cancel := context.WithTimeout(ctx, r.D)
+		defer cancel()
+		return next(ctx, call)
+	case linkRead:
+		if !call.Kind().ClientStreams() {
+			if _, err := call.Read(ctx); err != nil {
+				return err
+			}
+		}
+	default:
+	}
+	return next(ctx, call)
+}
+
+func (r *linkRun) reply(call *hauberk.Call) error {
+	r.log(event{what: evReply, n: r.N})
+	return call.Reply(r.replies()...)
+}
+
+func (r *linkRun) replies() []any {
+	list := make([]any, 0, r.N)
+	for k := range r.N {
+		list = append(list, &testpb.Response{Text: fmt.Sprintf("reply%d.%d", r.i, k)})
+	}
+	return list
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// retry calls next again after UNAVAILABLE.
+func (r *linkRun) retry(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	call.Replayable(r.Limit)
+	var err error
+	for k := range r.N {
+		if k > 0 && wait(ctx, r.D) != nil {
+			return err
+		}
+		err = next(ctx, call)
+		if status.Code(err) != codes.Unavailable || !call.CanAttempt() {
+			return err
+		}
+	}
+	return err
+}
+
+// hedge makes attempts on copies and returns the first success, or the last
+// failure.
+func (r *linkRun) hedge(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type outcome struct {
+		attempt  *hauberk.Call
+		err      error
+		panicked any
+	}
+	outcomes := make(chan outcome, r.N)
+	started := 0
+	begin := func() {
+		started++
+		attempt := call.Attempt()
+		go func() {
+			o := outcome{attempt: attempt}
+			defer func() {
+				o.panicked = recover()
+				outcomes <- o
+			}()
+			o.err = next(ctx, attempt)
+		}()
+	}
+	begin()
+	timer := time.NewTimer(r.D)
+	defer timer.Stop()
+	var winner outcome
+	won := false
+	for ended := 0; ended < started || !won && started < r.N; {
+		select {
+		case o := <-outcomes:
+			ended++
+			if o.panicked != nil {
+				defer panic(o.panicked)
+			}
+			if !won && (o.err == nil || ended == r.N || ctx.Err() != nil) {
+				winner, won = o, true
+				cancel()
+			}
+			if !won && started < r.N {
+				begin()
+			}
+		case <-timer.C:
+			if !won && started < r.N {
+				begin()
+				timer.Reset(r.D)
+			}
+		}
+	}
+	call.Adopt(winner.attempt)
+	return winner.err
+}
+
+// hooked reports whether the interceptor has hooks.
+func (r *linkRun) hooked() bool {
+	switch r.Kind {
+	case linkHooks, linkDrop, linkMultiply, linkChange, linkFail, linkBlock, linkPanic:
+		return true
+	default:
+		return false
+	}
+}
+
+func (r *linkRun) hooks(call *hauberk.Call) {
+	if r.Kind == linkHooks || !r.Receive {
+		call.OnSend(func(msg any, emit func(any) error) error {
+			text := msg.(*testpb.Request).GetText()
+			defer r.enter(call, text, false)()
+			if err := r.act(text, false); err != nil {
+				return err
+			}
+			if r.Kind == linkHooks {
+				return emit(msg)
+			}
+			images := r.imageSent(text)
+			if !call.Kind().ClientStreams() && len(images) != 1 {
+				r.log(event{what: evHookFail, text: text, err: errSingle})
+			}
+			for _, image := range images {
+				m := msg
+				if image != text {
+					m = &testpb.Request{Text: image}
+				}
+				if err := emit(m); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if r.Kind == linkHooks || r.Receive {
+		call.OnReceive(func(msg any) (bool, error) {
+			m := msg.(*testpb.Response)
+			defer r.enter(call, m.GetText(), true)()
+			if err := r.act(m.GetText(), true); err != nil {
+				return false, err
+			}
+			text, keep := r.imageReceived(m.GetText())
+			if !call.Kind().ServerStreams() && !keep {
+				r.log(event{what: evHookFail, text: m.GetText(), err: errSingle, receive: true})
+			}
+			if text != m.GetText() {
+				m.Text = text
+			}
+			return keep, nil
+		})
+	}
+}
+
+// errSingle is how a call ends if hooks do not make one message of the single
+// request, or drop the single response.
+var errSingle = status.Error(codes.Internal, "a hook drops or multiplies the only message")
+
+// enter is the start of a hook. It returns the end.
+func (r *linkRun) enter(call *hauberk.Call, text string, receive bool) func() {
+	r.mu.Lock()
+	r.running++
+	key := fmt.Sprint(text, receive)
+	if last, ok := r.seen[key]; ok && last == r.nexts && !r.w.p.has(linkHedge, linkAbandon) {
+		r.w.violate(ruleOnce, "interceptor %d: a hook saw %s twice in one next", r.i, text)
+	}
+	if r.seen == nil {
+		r.seen = make(map[string]int)
+	}
+	r.seen[key] = r.nexts
+	if r.active == 0 && !r.thrown && !r.abandoned() {
+		r.w.violate(ruleHooks, "interceptor %d: a hook started on %s while no next was running", r.i, text)
+	}
+	r.mu.Unlock()
+	r.log(event{what: evHook, text: text, receive: receive})
+	r.sample(call, !receive)
+	r.sampleCommitted(call)
+	return func() {
+		r.mu.Lock()
+		r.running--
+		r.mu.Unlock()
+		r.log(event{what: evHookEnd, text: text, receive: receive})
+	}
+}
+
+// act fails, blocks or panics if it is time to.
+func (r *linkRun) act(text string, receive bool) error {
+	r.mu.Lock()
+	n := &r.sends
+	if receive {
+		n = &r.receives
+	}
+	*n++
+	hit := *n == r.N
+	ctx := r.ctx
+	r.mu.Unlock()
+	if r.ByText {
+		hit = number(text) == r.N
+	}
+	if !hit {
+		return nil
+	}
+	switch r.Kind {
+	case linkFail:
+		err := status.Errorf(r.Code, "hook %d fails on %s", r.i, text)
+		r.log(event{what: evHookFail, text: text, err: err, receive: receive, ctxDone: ctx.Err() != nil})
+		return err
+	case linkPanic:
+		r.w.panics("hook %d panics on %s", r.i, text)
+	case linkBlock:
+		if r.D > 0 {
+			select {
+			case <-time.After(r.D):
+			case <-r.w.kill:
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-r.w.kill:
+		}
+	default:
+	}
+	return nil
+}
+
+// number returns the number at the end of a message's first word, or -1.
+func number(text string) int {
+	n := -1
+	if _, err := fmt.Sscanf(text, "m%d", &n); err == nil {
+		return n
+	}
+	var s int
+	_, _ = fmt.Sscanf(text, "s%d.r%d", &s, &n)
+	return n
+}
+
+func hashed(text string) uint32 {
+	h := fnv.New32a()
+	_, _ = io.WriteString(h, text)
+	return h.Sum32() >> 3
+}
+
+// imageSent is what a link's send hooks make of a message.
+func (l link) imageSent(text string) []string {
+	if l.Receive && l.Kind != linkWrapChange {
+		return []string{text}
+	}
+	switch l.Kind {
+	case linkWrapChange:
+		return []string{text + "a"}
+	case linkDrop:
+		if hashed(text)%3 == 0 {
+			return nil
+		}
+	case linkMultiply:
+		if hashed(text)%3 != 0 {
+			return []string{text + "x", text + "y"}
+		}
+	case linkChange:
+		return []string{text + "c"}
+	default:
+	}
+	return []string{text}
+}
+
+// imageReceived is what a link's receive hooks make of a message.
+func (l link) imageReceived(text string) (string, bool) {
+	switch {
+	case l.Kind == linkWrapChange:
+		return text + "a", true
+	case !l.Receive:
+	case l.Kind == linkDrop:
+		return text, hashed(text)%3 != 0
+	case l.Kind == linkChange:
+		return text + "c", true
+	}
+	return text, true
+}
+
+// adapter is an interceptor of grpc-go.
+func (w *world) adapter(i int, l link) hauberk.Interceptor {
+	unary := func(
+		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
+	) error {
+		switch l.Kind {
+		case linkWrapChange:
+			err := invoke(ctx, method, changed(req), reply, cc, opts...)
+			if err == nil {
+				reply.(*testpb.Response).Text += "a"
+			}
+			return err
+		case linkReopen:
+			if err := invoke(ctx, method, req, reply, cc, opts...); status.Code(err) != codes.Unavailable {
+				return err
+			}
+		default:
+		}
+		return invoke(ctx, method, req, reply, cc, opts...)
+	}
+	stream := func(
+		ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption,
+	) (grpc.ClientStream, error) {
+		if l.Kind != linkReopen {
+			s, err := open(ctx, desc, cc, method, opts...)
+			if err != nil {
+				return nil, err
+			}
+			return wrapped{s, l.Kind == linkWrapChange}, nil
+		}
+		r := &reopening{open: func() (grpc.ClientStream, error) { return open(ctx, desc, cc, method, opts...) }}
+		var err error
+		for range 2 {
+			if r.ClientStream, err = r.open(); err == nil {
+				return r, nil
+			}
+			if status.Code(err) != codes.Unavailable {
+				break
+			}
+		}
+		return nil, err
+	}
+	return hauberk.Named(fmt.Sprintf("adapter%d", i), hauberk.FromClient(unary, stream))
+}
+
+type wrapped struct {
+	grpc.ClientStream
+
+	changes bool
+}
+
+func (s wrapped) SendMsg(msg any) error {
+	if s.changes {
+		msg = changed(msg)
+	}
+	return s.ClientStream.SendMsg(msg)
+}
+
+func (s wrapped) RecvMsg(msg any) error {
+	err := s.ClientStream.RecvMsg(msg)
+	if err == nil && s.changes {
+		msg.(*testpb.Response).Text += "a"
+	}
+	return err
+}
+
+func changed(msg any) any { return &testpb.Request{Text: msg.(*testpb.Request).GetText() + "a"} }
+
+// reopening is a stream that opens another when the first fails with UNAVAILABLE
+// before a message, as the retry of go-grpc-middleware does.
+type reopening struct {
+	grpc.ClientStream
+
+	open     func() (grpc.ClientStream, error)
+	mu       sync.Mutex
+	sent     []*testpb.Request
+	closed   bool
+	received bool
+	reopened bool
+}
+
+func (s *reopening) current() grpc.ClientStream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ClientStream
+}
+
+func (s *reopening) SendMsg(msg any) error {
+	s.mu.Lock()
+	s.sent = append(s.sent, &testpb.Request{Text: msg.(*testpb.Request).GetText()})
+	stream := s.ClientStream
+	s.mu.Unlock()
+	return stream.SendMsg(msg)
+}
+
+func (s *reopening) CloseSend() error {
+	s.mu.Lock()
+	s.closed = true
+	stream := s.ClientStream
+	s.mu.Unlock()
+	return stream.CloseSend()
+}
+
+func (s *reopening) RecvMsg(msg any) error {
+	for {
+		err := s.current().RecvMsg(msg)
+		if err == nil {
+			s.received = true
+		}
+		if s.received || s.reopened || status.Code(err) != codes.Unavailable {
+			return err
+		}
+		s.reopened = true
+		if err2 := s.again(); err2 != nil {
+			return err2
+		}
+	}
+}
+
+// again opens another stream. The interceptors that do this do not lock either
+// while they replay, so programs have one goroutine if the chain has one of them.
+func (s *reopening) again() error {
+	stream, err := s.open()
+	if err != nil {
+		return err
+	}
+	for _, m := range s.sent {
+		if err := stream.SendMsg(m); err != nil {
+			break // RecvMsg returns the reason
+		}
+	}
+	if s.closed {
+		_ = stream.CloseSend()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ClientStream = stream
+	return nil
+}
+
+func (s *reopening) Context() context.Context { return s.current().Context() }

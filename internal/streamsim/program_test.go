@@ -1,0 +1,297 @@
+package streamsim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// program is one RPC: what the application, the chain and the transport do.
+type program struct {
+	Seed     uint64
+	Kind     hauberk.Kind
+	Tidy     bool          // no two things happen at the same time, so that one outcome is right
+	Invoke   bool          // a unary call is made by Invoke, in place of the steps
+	Options  bool          // the application asks for the header, the trailer and the peer by options
+	Finish   bool          // the application's OnFinish panics
+	Deadline time.Duration // of the application's context; 0 for none
+	Links    []link        // outermost first
+	Attempts []script      // of the streams that the transport opens, in order; others use the last
+	Sender   []step        // the steps of the application's first goroutine
+	Receiver []step        // the steps of its second goroutine, if it has one
+}
+
+// action is what the application does in one step.
+type action uint8
+
+const (
+	actSend action = iota
+	actReceive
+	actDrain // receives until an error
+	actClose
+	actHeader
+	actContext // waits until the stream's context is done
+	actCancel
+	actOpen // NewStream, which is never in a program's list
+	actTrailer
+	actInvoke // Invoke, which is never in a program's list
+)
+
+var actionNames = [...]string{"send", "receive", "drain", "close", "header", "context", "cancel", "open", "trailer", "invoke"}
+
+func (a action) String() string { return actionNames[a] }
+
+// step is an action of the application, after a delay.
+type step struct {
+	After time.Duration
+	Do    action
+	Big   bool // the message to send is larger than the smaller limits of Replayable
+}
+
+func (s step) String() string {
+	if s.Big {
+		return after(s.After) + "send a big one"
+	}
+	return after(s.After) + s.Do.String()
+}
+
+func after(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return "+" + d.String() + " "
+}
+
+// script is what the transport and the server do with one stream.
+type script struct {
+	OpenDelay time.Duration
+	Refuse    codes.Code // NewStream fails with this code
+	PanicOpen bool
+	Window    int        // how many unread messages the stream takes; 0 for any number
+	FailSend  int        // the n-th SendMsg fails in this process; 0 for none
+	PanicSend int        // the n-th SendMsg panics
+	PanicRecv int        // the n-th RecvMsg panics
+	Events    []srvEvent // without an end among them the server hangs
+}
+
+// srvAct is what the server does in one event.
+type srvAct uint8
+
+const (
+	srvRead    srvAct = iota // reads N messages, fewer if the client half-closes
+	srvReadAll               // reads until the client half-closes
+	srvHeader
+	srvMessage // sends N messages
+	srvEcho    // reads a message and sends one, until the client half-closes
+	srvEnd     // ends the stream with Code
+	srvReset   // resets the stream, without a trailer
+)
+
+var srvNames = [...]string{"read", "readAll", "header", "message", "echo", "end", "reset"}
+
+type srvEvent struct {
+	After time.Duration
+	Do    srvAct
+	N     int
+	Code  codes.Code
+}
+
+func (e srvEvent) String() string {
+	s := after(e.After) + srvNames[e.Do]
+	switch e.Do {
+	case srvRead, srvMessage:
+		s += fmt.Sprint(" ", e.N)
+	case srvEnd, srvReset:
+		s += " " + e.Code.String()
+	default:
+	}
+	return s
+}
+
+func (s script) String() string {
+	var parts []string
+	add := func(cond bool, format string, args ...any) {
+		if cond {
+			parts = append(parts, fmt.Sprintf(format, args...))
+		}
+	}
+	add(s.OpenDelay > 0, "opens after %v", s.OpenDelay)
+	add(s.Refuse != codes.OK, "refuses with %v", s.Refuse)
+	add(s.PanicOpen, "panics when it opens")
+	add(s.Window > 0, "window %d", s.Window)
+	add(s.FailSend > 0, "SendMsg %d fails in this process", s.FailSend)
+	add(s.PanicSend > 0, "SendMsg %d panics", s.PanicSend)
+	add(s.PanicRecv > 0, "RecvMsg %d panics", s.PanicRecv)
+	for _, e := range s.Events {
+		parts = append(parts, e.String())
+	}
+	return strings.Join(parts, "; ")
+}
+
+// linkKind is what an interceptor of a program does.
+type linkKind uint8
+
+const (
+	linkPlain    linkKind = iota // calls next
+	linkHooks                    // hooks that pass messages on unchanged
+	linkDrop                     // a hook that drops some messages
+	linkMultiply                 // a send hook that emits some messages twice
+	linkChange                   // a hook that changes messages
+	linkFail                     // a hook that fails at message N
+	linkBlock                    // a hook that blocks at message N, for D or until the context is done
+	linkPanic                    // a hook that panics at message N
+	linkPanicBefore
+	linkPanicAfter
+	linkRetry
+	linkHedge
+	linkWrap       // FromClient, with a stream that passes everything on
+	linkReopen     // FromClient, with a stream that opens another when the first fails
+	linkWrapChange // FromClient, with a stream that changes messages
+	linkReplyBefore
+	linkReplyNext   // Reply, then next, which takes the reply back
+	linkReplyAlways // Reply after next, whatever that returned
+	linkReplyAfter  // Reply if next failed
+	linkReject
+	linkMap     // replaces the error of next by another
+	linkDelay   // waits for D before next
+	linkTimeout // gives next a context with a timeout of D
+	linkRead    // call.Read before next
+	linkAbandon // calls next on a goroutine and returns after D, which is a misuse
+	linkRecovery
+)
+
+var linkNames = [...]string{
+	"plain", "hooks", "drop", "multiply", "change", "fail", "block", "panic", "panicBefore", "panicAfter", "retry", "hedge",
+	"wrap", "reopen", "wrapChange", "replyBefore", "replyNext", "replyAlways", "replyAfter", "reject", "map", "delay", "timeout", "read",
+	"abandon", "recovery",
+}
+
+// link is an interceptor of a program.
+type link struct {
+	Kind    linkKind
+	Receive bool // the hook is a receive hook
+	N       int  // the message, or the number of attempts
+	ByText  bool // N is the number of the message in the program, not of the calls of the hook
+	Code    codes.Code
+	D       time.Duration
+	Limit   int // of Replayable
+}
+
+func (l link) String() string {
+	s := linkNames[l.Kind]
+	dir := " sent"
+	if l.Receive {
+		dir = " received"
+	}
+	at := fmt.Sprintf(" message %d", l.N)
+	if l.ByText {
+		at = fmt.Sprintf(" message m%d", l.N)
+	}
+	switch l.Kind {
+	case linkDrop, linkChange:
+		s += dir
+	case linkFail:
+		s += dir + at + " with " + l.Code.String()
+	case linkPanic:
+		s += dir + at
+	case linkBlock:
+		s += dir + at
+		if l.D > 0 {
+			s += " for " + l.D.String()
+		} else {
+			s += " until the context is done"
+		}
+	case linkRetry:
+		s += fmt.Sprintf(" %d attempts, limit %d, backoff %v", l.N, l.Limit, l.D)
+	case linkHedge:
+		s += fmt.Sprintf(" %d attempts, delay %v", l.N, l.D)
+	case linkReject, linkMap:
+		s += " " + l.Code.String()
+	case linkDelay, linkTimeout, linkAbandon:
+		s += " " + l.D.String()
+	case linkReplyBefore, linkReplyNext, linkReplyAlways, linkReplyAfter:
+		s += fmt.Sprintf(" %d messages", l.N)
+	default:
+	}
+	return s
+}
+
+func (p *program) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "program %d: %v", p.Seed, p.Kind)
+	if p.Invoke {
+		b.WriteString(", by Invoke")
+	}
+	if p.Options {
+		b.WriteString(", with options")
+	}
+	if p.Finish {
+		b.WriteString(", OnFinish panics")
+	}
+	if p.Deadline > 0 {
+		fmt.Fprintf(&b, ", deadline %v", p.Deadline)
+	}
+	b.WriteByte('\n')
+	for i, l := range p.Links {
+		fmt.Fprintf(&b, "  interceptor %d: %v\n", i, l)
+	}
+	for i, s := range p.Attempts {
+		fmt.Fprintf(&b, "  stream %d: %v\n", i, s)
+	}
+	fmt.Fprintf(&b, "  application: %s\n", steps(p.Sender))
+	if p.Receiver != nil {
+		fmt.Fprintf(&b, "  concurrently: %s\n", steps(p.Receiver))
+	}
+	return b.String()
+}
+
+func steps(list []step) string {
+	texts := make([]string, 0, len(list))
+	for _, s := range list {
+		texts = append(texts, s.String())
+	}
+	return strings.Join(texts, "; ")
+}
+
+// has reports whether the chain has an interceptor of one of these kinds.
+func (p *program) has(kinds ...linkKind) bool {
+	for _, l := range p.Links {
+		if slices.Contains(kinds, l.Kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// transparent reports whether the chain changes nothing.
+func (p *program) transparent() bool {
+	if p.Finish {
+		return false
+	}
+	for _, l := range p.Links {
+		switch l.Kind {
+		case linkPlain, linkHooks, linkWrap, linkReplyNext:
+		case linkRecovery:
+			if p.transportPanics() {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func (p *program) transportPanics() bool {
+	for _, s := range p.Attempts {
+		if s.PanicOpen || s.PanicSend > 0 || s.PanicRecv > 0 {
+			return true
+		}
+	}
+	return false
+}

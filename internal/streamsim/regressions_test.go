@@ -1,0 +1,164 @@
+package streamsim
+
+import (
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+const ms = time.Millisecond
+
+func does(after time.Duration, do action) step { return step{After: after, Do: do} }
+
+func ends(after time.Duration, code codes.Code) srvEvent {
+	return srvEvent{After: after, Do: srvEnd, Code: code}
+}
+
+func retries(limit int) link { return link{Kind: linkRetry, N: 2, Limit: limit} }
+
+// regressions are programs that exploration found to break a rule. Their delays make
+// them do so in every run.
+var regressions = map[string]program{
+	// The outer buffer mistook an attempt of the inner retry for one of its own, and
+	// SendMsg returned nil for a message that nothing took.
+	"a message on its way between two buffers": {
+		Kind: hauberk.Bidi,
+		Links: []link{
+			retries(1000), {Kind: linkBlock, N: 2, D: 10 * ms}, retries(1000),
+		},
+		Attempts: []script{
+			{Events: []srvEvent{ends(5*ms, codes.Unavailable)}},
+			{Events: []srvEvent{{Do: srvMessage, N: 1}, ends(3*ms, codes.NotFound)}},
+		},
+		Sender:   []step{does(0, actSend), does(0, actSend)},
+		Receiver: []step{does(ms, actReceive)},
+	},
+	// The outer buffer did not notice that the inner retry had its message, and SendMsg
+	// blocked.
+	"a replay that an inner retry repeats": {
+		Kind: hauberk.ClientStream,
+		Links: []link{
+			retries(1000),
+			{Kind: linkFail, N: 1, Code: codes.Unavailable},
+			retries(1000),
+			{Kind: linkBlock, N: 1, D: ms},
+		},
+		Attempts: []script{{}, {Events: []srvEvent{ends(0, codes.Unavailable)}}, {}},
+		Sender:   []step{does(0, actSend)},
+	},
+	// A panic of OnFinish in a unary call passed the guard.
+	"a panic of OnFinish": {
+		Kind: hauberk.Unary, Invoke: true, Finish: true,
+		Links:    []link{{Kind: linkRecovery}},
+		Attempts: []script{{Events: []srvEvent{{Do: srvMessage, N: 1}, ends(0, codes.OK)}}},
+	},
+	// Hooks ran after the next of their interceptor had returned.
+	"an interceptor inside hooks returns early": {
+		Kind:     hauberk.Bidi,
+		Links:    []link{{Kind: linkHooks}, {Kind: linkAbandon, D: 2 * ms, Code: codes.Unavailable}},
+		Attempts: []script{{}},
+		Sender:   []step{does(ms, actSend), does(3*ms, actSend), does(0, actDrain)},
+	},
+	// NewStream waited for the opening.
+	"an interceptor returns while the stream opens": {
+		Kind:     hauberk.Bidi,
+		Links:    []link{{Kind: linkAbandon, D: 2 * ms, Code: codes.Unavailable}},
+		Attempts: []script{{OpenDelay: 10 * ms}},
+	},
+	"a retry around an interceptor that returns early": {
+		Kind: hauberk.Bidi,
+		Links: []link{
+			{Kind: linkChange}, {Kind: linkRetry, N: 2, Limit: 1000, D: ms}, {Kind: linkAbandon, D: 2 * ms, Code: codes.Unavailable},
+		},
+		Attempts: []script{{Window: 1}},
+		Sender:   []step{does(0, actSend), does(0, actSend), does(0, actDrain)},
+	},
+	// The retry passed the request through the outer hook again, concurrently.
+	"a request in a hook when its attempt ends": {
+		Kind:     hauberk.ServerStream,
+		Links:    []link{{Kind: linkBlock, N: 1, D: 5 * ms}, retries(0)},
+		Attempts: []script{{Events: []srvEvent{ends(ms, codes.Unavailable)}}, {}},
+		Sender:   []step{does(0, actSend)},
+		Receiver: []step{does(0, actDrain)},
+	},
+	// SendMsg blocked, since the stream of an adapter reports no end.
+	"a hook that fails inside an adapter": {
+		Kind:     hauberk.Bidi,
+		Links:    []link{{Kind: linkWrap}, {Kind: linkFail, N: 1, Code: codes.NotFound}},
+		Attempts: []script{{}},
+		Sender:   []step{does(0, actSend), does(0, actDrain)},
+	},
+	// The application got a message of an attempt that had been replaced while an
+	// outer hook held it.
+	"a message of an attempt that was replaced": {
+		Kind: hauberk.Bidi,
+		Links: []link{
+			{Kind: linkBlock, Receive: true, N: 1, D: 5 * ms},
+			retries(1000),
+			{Kind: linkFail, N: 1, ByText: true, Code: codes.Unavailable},
+		},
+		Attempts: []script{{Events: []srvEvent{{Do: srvEcho}}}},
+		Sender:   []step{does(0, actSend), does(2*ms, actSend)},
+		Receiver: []step{does(0, actDrain)},
+	},
+	// The misplaced message overtook those that were being replayed.
+	"SendMsg after CloseSend during a replay": {
+		Kind:  hauberk.Bidi,
+		Links: []link{retries(1000), {Kind: linkBlock, N: 2, D: 5 * ms}},
+		Attempts: []script{
+			{Events: []srvEvent{ends(ms, codes.Unavailable)}},
+			{},
+		},
+		Sender:   []step{does(0, actSend), does(2*ms, actClose), does(ms, actSend)},
+		Receiver: []step{does(0, actDrain)},
+	},
+	// The attempt that opened was ended, but not its context, so that nobody noticed.
+	"SendMsg after CloseSend between two attempts": {
+		Kind:  hauberk.ServerStream,
+		Links: []link{retries(0)},
+		Attempts: []script{
+			{Events: []srvEvent{ends(ms, codes.Unavailable)}},
+			{OpenDelay: 5 * ms},
+		},
+		Sender:   []step{does(0, actSend), does(0, actClose), does(3*ms, actSend)},
+		Receiver: []step{does(0, actDrain)},
+	},
+	// The goroutine that looks for the end panicked, and so ended the process.
+	"a panic while the library receives": {
+		Kind:     hauberk.ClientStream,
+		Attempts: []script{{PanicRecv: 1}},
+		Sender:   []step{does(0, actClose), does(3*ms, actSend)},
+	},
+	// Received fell from 1 to 0.
+	"a hook that rejects the response": {
+		Kind:     hauberk.ClientStream,
+		Links:    []link{{Kind: linkFail, Receive: true, N: 1, Code: codes.Unavailable}},
+		Attempts: []script{{Events: []srvEvent{{Do: srvMessage, N: 1}, ends(0, codes.OK)}}},
+		Sender:   []step{does(0, actClose), does(ms, actReceive)},
+	},
+	// What had arrived when a message could not be encoded was lost.
+	"a message that cannot be encoded": {
+		Kind:     hauberk.ServerStream,
+		Tidy:     true,
+		Attempts: []script{{FailSend: 1, Events: []srvEvent{{After: 5 * ms, Do: srvMessage, N: 1}}}},
+		Sender:   []step{does(6*ms, actSend), does(ms, actReceive)},
+	},
+}
+
+func TestRegressions(t *testing.T) {
+	for name, p := range regressions {
+		t.Run(name, func(t *testing.T) {
+			if raced && p.has(linkAbandon) {
+				t.Skip("a race in itself")
+			}
+			for range 5 {
+				if w := explore(t, &p); len(w.violations) > 0 {
+					t.Fatal(report(t, &p, w, w.violations[0].rule, true))
+				}
+			}
+		})
+	}
+}
