@@ -9,9 +9,12 @@ BIN         := .tools/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 FUZZTIME  ?= 10m # for each target of `make fuzz`
+FLAKYRUNS ?= 20  # how often `make flaky` runs all tests
 SOAKTIME  ?= 10m # for each test of `make soak`
 TESTFLAGS ?=     # further flags of go test, such as -run TestName
 DEMO_ARGS ?=     # arguments of `hauberk demo`
+PEERS     ?= $(CURDIR)/.peers# work folder of `make peers`
+PEERSFLAGS ?=    # further flags of `make peers`, such as -suite grpc-go -chain empty
 
 .PHONY: all
 all: lint test
@@ -21,7 +24,7 @@ all: lint test
 .PHONY: test
 test: ## vet and test every module, with the race detector (needs gcc and python3; e2e included)
 	@scripts/ensure.sh gcc python3
-	@scripts/test.sh -race -shuffle=on $(strip $(TESTFLAGS))
+	@scripts/test.sh -race -shuffle=1 $(strip $(TESTFLAGS))
 	@scripts/test-without-race.sh
 
 .PHONY: test-short
@@ -56,7 +59,8 @@ e2e: ## black-box tests on the built binary and real peers (needs python3)
 	go test ./e2e/... -count=1 $(strip $(TESTFLAGS))
 
 .PHONY: fuzz
-fuzz: ## run every fuzz target for FUZZTIME (10m)
+fuzz: ## run every fuzz target, and the randomized tests with fresh seeds, for FUZZTIME (10m)
+	@scripts/random.sh $(strip $(FUZZTIME))
 	@scripts/fuzz.sh $(strip $(FUZZTIME))
 
 .PHONY: fuzz-short
@@ -66,6 +70,23 @@ fuzz-short: ## run every fuzz target for 10s, as CI does
 .PHONY: soak
 soak: ## run every TestSoak… for SOAKTIME (10m) each
 	@scripts/soak.sh $(strip $(SOAKTIME))
+
+.PHONY: flaky
+flaky: ## run all tests FLAKYRUNS (20) times while two cores are busy; stop at the first failure
+	@scripts/ensure.sh gcc python3
+	@scripts/flaky.sh $(strip $(FLAKYRUNS))
+
+.PHONY: mutate
+mutate: ## break the library in listed ways and show that exploration finds each
+	@go run ./internal/streamsim/mutate
+
+.PHONY: peers
+peers: ## other projects' tests behind a chain, compared with bare grpc-go (docs/differences.md)
+	@go -C peers run . -work "$(strip $(PEERS))" $(strip $(PEERSFLAGS))
+
+.PHONY: peers-short
+peers-short: ## a part of make peers that takes a few minutes, as CI does
+	@go -C peers run . -short -work "$(strip $(PEERS))" $(strip $(PEERSFLAGS))
 
 .PHONY: bench
 bench: ## benchmarks beside other libraries, in one run, as ratios
@@ -94,7 +115,7 @@ tools: $(addprefix $(BIN)/,golangci-lint protoc protoc-gen-go protoc-gen-go-grpc
 
 .PHONY: clean
 clean: ## remove what make built and installed in this folder
-	rm -rf bin coverage.out .tools e2e/.venv
+	rm -rf bin coverage.out .tools .peers e2e/.venv
 
 .PHONY: help
 help: ## this list
