@@ -33,6 +33,7 @@ type leg struct {
 	used    bool   // a next has opened the leg
 	seen    bool   // on a server: the single request has passed the hooks
 
+	left    atomic.Bool             // next is returning; a client's stream has closed
 	cancel  context.CancelCauseFunc // of the context of the inner interceptors; nil without hooks
 	failure atomic.Pointer[error]   // the first error of one of the hooks
 	spare   atomic.Pointer[hookRun] // for the next message
@@ -287,6 +288,7 @@ func (c *Call) closeLeg(i int32, err error) error {
 	if l == nil || l.depth != i {
 		return err
 	}
+	l.left.Store(true)
 	if l.host != nil {
 		l.host.closeLeg(l)
 	}

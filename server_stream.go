@@ -3,6 +3,7 @@ package hauberk
 import (
 	"context"
 	"reflect"
+	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
@@ -27,12 +28,17 @@ type serverStream struct {
 
 	sentResponse bool        // the one response was sent
 	returned     atomic.Bool // the handler has returned
+
+	mu      sync.Mutex // guards sending
+	idle    sync.Cond
+	sending bool // a goroutine is in wire.SendMsg, maybe one that the handler left behind
 }
 
 func (c *Chain) serveStream(
 	r *route, srv any, wire grpc.ServerStream, handler grpc.StreamHandler, request reflect.Type,
 ) error {
 	s := &serverStream{wire: wire, srv: srv, handler: handler, request: request}
+	s.idle.L = &s.mu
 	s.call.init(wire.Context(), r, ServerSide, s)
 	return s.serve()
 }

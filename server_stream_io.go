@@ -66,8 +66,13 @@ func (s *serverStream) send(l *leg, msg any) error {
 	return s.sendWire(msg)
 }
 
-// sendThrough passes a message through the hooks of a leg and on outward.
+// sendThrough passes a message through the hooks of a leg and on outward. Once next
+// has returned none starts: the message is that of a goroutine which the handler left
+// behind.
 func (s *serverStream) sendThrough(l *leg, msg any) (err error) {
+	if l.left.Load() {
+		return errReturned()
+	}
 	own, returned := true, false
 	defer s.hooksEnded(l, &own, &err)
 	if plan := s.call.plan; plan.guard != nil {
@@ -100,11 +105,31 @@ func (s *serverStream) sendWire(msg any) error {
 		msg = nil
 	}
 	s.call.headerDue()
+	s.startSending()
+	defer s.stopSending()
 	err := s.wire.SendMsg(msg)
 	if err == nil {
 		s.call.sent.Add(1)
 	}
 	return err
+}
+
+// startSending waits for a goroutine that the handler left behind in SendMsg: the
+// chain sends what it has replied.
+func (s *serverStream) startSending() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.sending {
+		s.idle.Wait()
+	}
+	s.sending = true
+}
+
+func (s *serverStream) stopSending() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sending = false
+	s.idle.Signal()
 }
 
 // receive gets a message for what is inside of a leg: from the stream of an
