@@ -231,10 +231,8 @@ func (s *clientStream) awaitHeader() *attempt {
 // grpc-go has not reported one: the attempt goes on.
 func (s *clientStream) awaitEnd(a *attempt) bool {
 	s.mu.Lock()
-	ends := a.ended || a.heard != nil
-	if ends {
-		s.await(func() bool { return a.ended })
-	}
+	s.await(func() bool { return a.ended || a.heard == nil || a.reopened })
+	ends := a.ended
 	s.mu.Unlock()
 	return ends
 }
