@@ -31,7 +31,7 @@ type leg struct {
 	before  before // what the call had before the interceptor changed it
 	arrived any    // the single request in front of the hooks; unused in client streams
 	used    bool   // a next has opened the leg
-	seen    bool   // on a server: the single request has passed the hooks
+	seen    bool   // in a unary call on a server: the request has passed the hooks
 
 	left    atomic.Bool             // next is returning; a client's stream has closed
 	cancel  context.CancelCauseFunc // of the context of the inner interceptors; nil without hooks

@@ -23,13 +23,14 @@ type serverStream struct {
 	ctx     context.Context // the handler's: what the stream's Context must return
 	inmost  *leg            // around the handler
 	surplus []any           // further responses of a method that has one
-	ahead   any             // the request that was read ahead, until somebody receives it
+	ahead   any             // the single request that Read received, until the handler receives it
+	aheadAt *leg            // where ahead was received, with readErr or without
 	readErr error
 
 	sentResponse bool        // the one response was sent
 	returned     atomic.Bool // the handler has returned
 
-	mu      sync.Mutex // guards sending
+	mu      sync.Mutex // guards sending; not held while a goroutine sends
 	idle    sync.Cond
 	sending bool // a goroutine is in wire.SendMsg, maybe one that the handler left behind
 }
@@ -97,20 +98,24 @@ func (s *serverStream) SendHeader(md metadata.MD) error {
 
 func (s *serverStream) SetTrailer(md metadata.MD) { s.wire.SetTrailer(md) }
 
-// read reads the single request before the handler does.
+// read receives the single request before the handler does, at the place of the
+// interceptor that asks for it. One further in asks for what is between them.
 func (s *serverStream) read(_ context.Context, call *Call) (any, error) {
-	if call.request == nil && s.readErr == nil {
-		msg, err := call.newRequest(s.request, s.srv, s.ctx != nil)
-		if err != nil {
-			return nil, err
-		}
-		if s.readErr = s.wire.RecvMsg(msg); s.readErr == nil {
-			call.request, s.ahead = msg, msg
-			call.received.Add(1)
-		}
+	begun := s.ctx != nil
+	if err := call.leg.broken(); err != nil {
+		return nil, err
 	}
-	if s.readErr != nil {
-		return nil, s.readErr
+	if s.readErr != nil || call.request != nil && (begun || s.aheadAt == call.leg) {
+		return call.request, s.readErr
 	}
-	return call.readRequest()
+	msg, err := call.newRequest(s.request, s.srv, begun)
+	if err != nil {
+		return nil, err
+	}
+	err = call.asHook(func() error { return s.receive(call.leg, msg) })
+	if err != nil {
+		msg = nil
+	}
+	call.request, s.ahead, s.readErr, s.aheadAt = msg, msg, err, call.leg
+	return msg, err
 }

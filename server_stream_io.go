@@ -135,6 +135,9 @@ func (s *serverStream) stopSending() {
 // receive gets a message for what is inside of a leg: from the stream of an
 // adapter, the legs outside of it, or the transport, one that all hooks keep.
 func (s *serverStream) receive(l *leg, msg any) error {
+	if l == s.aheadAt && (s.ahead != nil || s.readErr != nil) {
+		return s.receiveAhead(l, msg)
+	}
 	if l == nil {
 		return s.receiveWire(msg)
 	}
@@ -180,22 +183,27 @@ func (s *serverStream) runReceive(l *leg, msg any) (keep bool, err error) {
 	}
 	if s.call.kind.ClientStreams() {
 		keep, err = l.runReceive(true, msg)
-	} else if keep = true; !l.seen { // it may have been read ahead
-		l.seen = true
-		err = l.keepOne(true, msg, "request")
+	} else {
+		keep, err = true, l.keepOne(true, msg, "request")
 	}
 	returned = true
 	return keep, err
 }
 
-func (s *serverStream) receiveWire(msg any) error {
+// receiveAhead receives what Read received before.
+func (s *serverStream) receiveAhead(l *leg, msg any) error {
+	if err := l.broken(); err != nil {
+		return err
+	}
 	if s.readErr != nil {
 		return s.readErr
 	}
-	if request := s.ahead; request != nil {
-		s.ahead = nil
-		return assign(msg, request)
-	}
+	request := s.ahead
+	s.ahead = nil
+	return assign(msg, request)
+}
+
+func (s *serverStream) receiveWire(msg any) error {
 	err := s.wire.RecvMsg(msg)
 	if err == nil {
 		s.call.received.Add(1)
