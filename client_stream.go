@@ -2,13 +2,9 @@ package hauberk
 
 import (
 	"context"
-	"errors"
-	"io"
 	"sync"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // clientStream is a streaming call on a client, and the stream that the
@@ -343,57 +339,6 @@ func (s *clientStream) abandon(err error) {
 	}
 }
 
-// closeLeg ends the hooks of a leg whose next returns: it waits for those that run.
-func (s *clientStream) closeLeg(l *leg) {
-	s.mu.Lock()
-	l.closed = true
-	for l.running > 0 {
-		s.cond.Wait()
-	}
-	s.mu.Unlock()
-	if l.cancel != nil {
-		l.cancel(nil)
-	}
-}
-
-// startHooks reports whether hooks of a leg may run: not once its next returns.
-func (s *clientStream) startHooks(l *leg) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l.closed || l.failure.Load() != nil {
-		return false
-	}
-	l.running++
-	return true
-}
-
-// hooksEnded is deferred behind startHooks. failed is whether *err, or a panic, is
-// the fault of a hook.
-func (s *clientStream) hooksEnded(l *leg, returned, failed *bool, err *error) {
-	if !*returned && *err == nil {
-		s.failLeg(l, errInternal("a hook panicked, or ended its goroutine by runtime.Goexit"))
-	} else if *failed && *err != nil {
-		s.failLeg(l, *err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.running--
-	if l.closed {
-		s.cond.Broadcast()
-	}
-}
-
-// failLeg ends a leg with the error of one of its hooks, and the attempt inside.
-func (s *clientStream) failLeg(l *leg, err error) {
-	s.mu.Lock()
-	a := s.current
-	s.mu.Unlock()
-	l.fail(err)
-	if a != nil && a.inside(l) {
-		a.finished(err)
-	}
-}
-
 // commit notes that the application is given something of an attempt: what is kept
 // for replays is freed. It returns false if the attempt ended meanwhile, by an error
 // in this process: the application may get the outcome of another.
@@ -429,134 +374,3 @@ func (s *clientStream) isCommitted() bool {
 	defer s.mu.Unlock()
 	return s.committed
 }
-
-// read returns the single request as the legs outside of the running interceptor
-// have made it, once the application has sent it.
-func (s *clientStream) read(ctx context.Context, call *Call) (any, error) {
-	if err := s.awaitRequest(ctx); err != nil {
-		return nil, err
-	}
-	return s.passedRequest(call, call.leg)
-}
-
-func (s *clientStream) awaitRequest(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.requested {
-		s.asked = true
-		s.cond.Broadcast()
-		stop := context.AfterFunc(ctx, func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.cond.Broadcast()
-		})
-		defer stop()
-	}
-	for !s.requested {
-		switch {
-		case ctx.Err() != nil:
-			return toApplication(ctx.Err())
-		case s.closed:
-			return errInternal("the application closed its side of %s without a request", s.call.method.full)
-		}
-		s.cond.Wait()
-	}
-	return nil
-}
-
-// passKnownRequest passes the single request through the hooks of a leg that
-// opens, if the application has sent it.
-func (s *clientStream) passKnownRequest(call *Call, l *leg) error {
-	s.mu.Lock()
-	known := s.requested
-	s.mu.Unlock()
-	if !known {
-		return nil
-	}
-	_, err := s.passedRequest(call, l)
-	return err
-}
-
-// passedRequest returns the single request as it leaves a leg. It runs on the
-// goroutine of the chain the hooks that the request has not passed yet.
-func (s *clientStream) passedRequest(call *Call, l *leg) (any, error) {
-	if l == nil || l.host != s {
-		return s.request, nil
-	}
-	if msg, passed := s.startPassing(l); passed {
-		return msg, l.failed()
-	}
-	defer s.stopPassing(l)
-	msg, err := s.passedRequest(call, l.outer)
-	if err == nil && len(l.send) > 0 {
-		err = call.asHook(func() error {
-			msg, err = l.passOne(true, msg, "request")
-			return err
-		})
-		if err != nil {
-			l.fail(err)
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	s.setRequestOf(l, msg)
-	return msg, nil
-}
-
-// startPassing waits for another goroutine that passes the single request through
-// the leg, and reports whether it has passed: concurrent attempts share outer legs.
-func (s *clientStream) startPassing(l *leg) (msg any, passed bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for l.passing {
-		s.cond.Wait()
-	}
-	if l.request != nil || l.failure.Load() != nil {
-		return l.request, true
-	}
-	l.passing = true
-	return nil, false
-}
-
-func (s *clientStream) stopPassing(l *leg) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.passing = false
-	s.cond.Broadcast()
-}
-
-func (s *clientStream) setRequestOf(l *leg, msg any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.request = msg
-}
-
-// misuse ends a call whose application sends after the end of its side, as
-// grpc-go does.
-func (s *clientStream) misuse(msg any) error {
-	err := status.Error(codes.Internal, "SendMsg called after CloseSend")
-	s.mu.Lock()
-	a := s.current
-	if s.broken == nil {
-		s.broken = err
-	}
-	ready := a != nil && a.ready
-	s.mu.Unlock()
-	if a == nil {
-		return err
-	}
-	sent := io.EOF
-	if ready { // nothing is replayed to it
-		sent = a.sendWire(msg)
-	}
-	if sent == nil || isEOF(sent) {
-		a.finished(err)
-	} else {
-		a.onFinish(err) // grpc-go ends the stream, and delivers first what has arrived
-	}
-	return err
-}
-
-// isEOF reports whether a send failed because the call takes no more messages.
-func isEOF(err error) bool { return errors.Is(err, io.EOF) }

@@ -6,7 +6,9 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 // What follows is the stream as the application uses it.
@@ -319,3 +321,32 @@ func (s *clientStream) deliver() bool {
 }
 
 var _ grpc.ClientStream = (*clientStream)(nil)
+
+// misuse ends a call whose application sends after the end of its side, as
+// grpc-go does.
+func (s *clientStream) misuse(msg any) error {
+	err := status.Error(codes.Internal, "SendMsg called after CloseSend")
+	s.mu.Lock()
+	a := s.current
+	if s.broken == nil {
+		s.broken = err
+	}
+	ready := a != nil && a.ready
+	s.mu.Unlock()
+	if a == nil {
+		return err
+	}
+	sent := io.EOF
+	if ready { // nothing is replayed to it
+		sent = a.sendWire(msg)
+	}
+	if sent == nil || isEOF(sent) {
+		a.finished(err)
+	} else {
+		a.onFinish(err) // grpc-go ends the stream, and delivers first what has arrived
+	}
+	return err
+}
+
+// isEOF reports whether a send failed because the call takes no more messages.
+func isEOF(err error) bool { return errors.Is(err, io.EOF) }

@@ -1,0 +1,175 @@
+package hauberk
+
+import (
+	"slices"
+
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// header returns the header of the transport's stream under the guard.
+func (a *attempt) header() (md metadata.MD, err error) {
+	returned := false
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	md, err = a.wire.Header()
+	returned = true
+	return md, err
+}
+
+// receive receives one message of the transport for the application, which owns
+// the receiving until then. delivered is false if there is none, or it was dropped.
+func (a *attempt) receive(msg any) (delivered bool) {
+	s := a.stream
+	defer s.releaseReceiving()
+	return a.receiveOne(msg) && s.commit(a)
+}
+
+// receiveOne receives one message and shows it to the hooks. keep is false if
+// there is none for the application.
+func (a *attempt) receiveOne(msg any) (keep bool) {
+	s := a.stream
+	if err := a.receiveWire(msg); err != nil {
+		a.finished(err)
+		return false
+	}
+	if !s.desc.ServerStreams {
+		a.answered(msg)
+		return false
+	}
+	if !a.countReceived() {
+		return false
+	}
+	for _, l := range slices.Backward(a.path) {
+		if len(l.receive) > 0 && !a.keeps(l, msg) {
+			return false
+		}
+	}
+	return true
+}
+
+// countReceived counts a message, unless the attempt has ended meanwhile by an error
+// in this process: the counts may be those of another.
+func (a *attempt) countReceived() bool {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	if a.ended {
+		return false
+	}
+	a.call.received.Add(1)
+	return true
+}
+
+// keeps shows a message to the receive hooks of a leg.
+func (a *attempt) keeps(l *leg, msg any) (keep bool) {
+	s := a.stream
+	if !s.startHooks(l) {
+		return false
+	}
+	var err error
+	own, returned := true, false
+	defer s.hooksEnded(l, &returned, &own, &err)
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	keep, err = l.runReceive(false, msg)
+	returned = true
+	return keep
+}
+
+// receiveWire receives from the transport under the chain's guard, or takes what
+// was received before.
+func (a *attempt) receiveWire(msg any) (err error) {
+	if head := a.head; head != nil {
+		a.head = nil
+		return assign(msg, head)
+	}
+	returned := false
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	err = a.wire.RecvMsg(msg)
+	returned = true
+	if err != nil || !a.stream.desc.ServerStreams {
+		a.stream.mu.Lock()
+		a.told = true
+		a.stream.mu.Unlock()
+	}
+	return err
+}
+
+// receiveRest receives in the application's place what is left of its attempt, whose
+// transport has ended, and reports whether the attempt has ended. Such a transport
+// does not block. It waits for the application's RecvMsg.
+func (s *clientStream) receiveRest(a *attempt) bool {
+	s.mu.Lock()
+	for s.receiving && !a.ended {
+		s.cond.Wait()
+	}
+	if a.ended || s.current != a {
+		defer s.mu.Unlock()
+		return a.ended
+	}
+	s.receiving = true
+	s.mu.Unlock()
+	defer s.releaseReceiving()
+	for range maxArrived {
+		msg := a.newResponse()
+		if msg == nil {
+			return false
+		}
+		if a.receiveOne(msg) {
+			s.arrive(a, msg)
+		} else if a.hasEnded() {
+			return true
+		}
+		if a.adapted && a.alive() {
+			return false // another stream, which the application receives from
+		}
+	}
+	return false
+}
+
+// newResponse returns a message to receive into: of the type that the application
+// received before, or the method's. If neither is known, and no header has come,
+// there is no message either, and any type serves to receive the status.
+func (a *attempt) newResponse() any {
+	s := a.stream
+	s.mu.Lock()
+	t := s.demand.message
+	s.mu.Unlock()
+	if t != (messageType{}) {
+		msg, _ := t.make()
+		return msg
+	}
+	if d := s.method.Descriptor(); d != nil {
+		if t, err := protoregistry.GlobalTypes.FindMessageByName(d.Output().FullName()); err == nil {
+			return t.New().Interface()
+		}
+	}
+	if header, _ := a.header(); header == nil {
+		return new(emptypb.Empty)
+	}
+	return nil
+}
+
+// arrive keeps a message for the application.
+func (s *clientStream) arrive(a *attempt, msg any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.ended {
+		return
+	}
+	s.arrived = append(s.arrived, msg)
+	s.commitLocked(a)
+	s.cond.Broadcast()
+}
+
+func (s *clientStream) releaseReceiving() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.receiving = false
+	s.cond.Broadcast()
+}

@@ -1,0 +1,263 @@
+package hauberk
+
+import (
+	"errors"
+	"io"
+)
+
+// feed sends an attempt what earlier attempts got, and lets the application send.
+func (a *attempt) feed() {
+	err := a.feedFirst()
+	if a.makeReady(err != nil, false) {
+		return
+	}
+	if err == nil {
+		_ = a.closeWire()
+	}
+	a.makeReady(err != nil, true)
+}
+
+// makeReady lets the application send, unless it has closed its side and the
+// attempt does not know that: until then a SendMsg behind CloseSend ends the call.
+func (a *attempt) makeReady(full, closed bool) bool {
+	s := a.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed && !closed {
+		return false
+	}
+	a.ready, a.full = true, full
+	s.cond.Broadcast()
+	return true
+}
+
+// feedFirst sends the single request, if it is known, or what there is to replay.
+func (a *attempt) feedFirst() error {
+	switch {
+	case a.stream.desc.ClientStreams:
+		return a.sendReplay()
+	case !a.takeRequest():
+		return nil
+	}
+	msg, err := a.stream.passedRequest(a.call, a.pathEnd())
+	if err == nil {
+		return a.transmit(msg)
+	}
+	a.finished(err)
+	return err
+}
+
+// pathEnd returns the innermost leg of the stream, or nil.
+func (a *attempt) pathEnd() *leg {
+	if n := len(a.path); n > 0 {
+		return a.path[n-1]
+	}
+	return nil
+}
+
+// takeRequest reports whether the single request is known and was not sent.
+func (a *attempt) takeRequest() bool {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	if !a.stream.requested || a.fed {
+		return false
+	}
+	a.fed = true
+	return true
+}
+
+// refuses reports whether the attempt takes no more messages, as a replay found.
+func (a *attempt) refuses() bool {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	return a.full
+}
+
+// send passes a message inward from place k of the path.
+func (a *attempt) send(k int, msg any) error {
+	for ; k < len(a.path); k++ {
+		switch l := a.path[k]; {
+		case l.buffer != nil:
+			return l.buffer.pass(k, msg)
+		case len(l.send) > 0 && msg != nil: // nil is grpc-go's empty message
+			return a.sendThrough(l, msg, a)
+		}
+	}
+	return a.transmit(msg)
+}
+
+// sendInside passes a message inward from place k, behind the buffer there.
+func (a *attempt) sendInside(k int, msg any) error {
+	if l := a.path[k]; len(l.send) > 0 && msg != nil {
+		return a.sendThrough(l, msg, a)
+	}
+	return a.send(k+1, msg)
+}
+
+// sendThrough passes a message through the hooks of a leg to a sink.
+func (a *attempt) sendThrough(l *leg, msg any, to sink) (err error) {
+	s := a.stream
+	if !s.startHooks(l) {
+		return io.EOF
+	}
+	own, returned := true, false
+	defer s.hooksEnded(l, &returned, &own, &err)
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	own, err = l.runSend(true, msg, to)
+	returned = true
+	return err
+}
+
+// take gets what the hooks of a leg emitted.
+func (a *attempt) take(l *leg, msg any) error { return a.send(l.place+1, msg) }
+
+// sendRequest passes the single request through the path and sends it.
+func (a *attempt) sendRequest(msg any) (err error) {
+	for _, l := range a.path {
+		if msg, err = a.passLeg(l, msg); err != nil {
+			return err
+		}
+	}
+	return a.transmit(msg)
+}
+
+// passLeg passes the single request through a leg, unless the goroutine of the chain
+// has done so for a later attempt.
+func (a *attempt) passLeg(l *leg, msg any) (out any, err error) {
+	s := a.stream
+	if out, passed := s.startPassing(l); passed {
+		return out, l.failed()
+	}
+	defer s.stopPassing(l)
+	if len(l.send) > 0 {
+		if msg, err = a.passRequest(l, msg); err != nil {
+			return nil, err
+		}
+	}
+	s.setRequestOf(l, msg)
+	return msg, nil
+}
+
+// passRequest passes the single request through the hooks of a leg, on the
+// application's goroutine.
+func (a *attempt) passRequest(l *leg, msg any) (out any, err error) {
+	s := a.stream
+	if !s.startHooks(l) {
+		return nil, io.EOF
+	}
+	own, returned := true, false
+	defer s.hooksEnded(l, &returned, &own, &err)
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	out, err = l.passOne(true, msg, "request")
+	returned = true
+	return out, err
+}
+
+// transmit sends a message on the transport. A failure in this process ends the
+// attempt.
+func (a *attempt) transmit(msg any) error {
+	s := a.stream
+	s.mu.Lock()
+	if a.ended && !a.told {
+		s.mu.Unlock()
+		return io.EOF
+	}
+	over := a.ended // and the count is that of another attempt
+	a.sending = true
+	s.mu.Unlock()
+	defer a.sendEnded()
+	switch err := a.sendWire(msg); {
+	case err == nil:
+		if !over {
+			a.call.sent.Add(1)
+		}
+		return nil
+	case isEOF(err):
+		return io.EOF
+	default:
+		a.notSent(err)
+		return err
+	}
+}
+
+// notSent ends an attempt whose transport could not send a message. If grpc-go has
+// ended its stream, what has arrived is received first.
+func (a *attempt) notSent(err error) {
+	if a.alive() {
+		a.finished(err)
+		return
+	}
+	a.stream.mu.Lock()
+	a.unsent = err
+	a.stream.mu.Unlock()
+	a.onFinish(err) // an interceptor of grpc-go may not have passed that on
+}
+
+// nests notes that an adapter opens a stream. If that is not the first, the attempt
+// goes on, and so do those of adapters around it.
+func (a *attempt) nests() {
+	if first := a.noteStream(); first {
+		return
+	}
+	for ; a != nil; a = a.stream.outer {
+		a.goOn()
+	}
+}
+
+func (a *attempt) noteStream() (first bool) {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	first = !a.nested
+	a.nested = true
+	return first
+}
+
+func (a *attempt) goOn() {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	a.reopened = true
+	a.stream.cond.Broadcast()
+}
+
+// goesOn reports whether the attempt goes on although it could not send a message,
+// with err. The lock is held.
+func (a *attempt) goesOn(err error) bool {
+	return a.reopened && a.unsent != nil && errors.Is(err, a.unsent)
+}
+
+// sendEnded lets the chain go on that waits for the count of the message.
+func (a *attempt) sendEnded() {
+	s := a.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a.sending = false
+	if a.ended {
+		s.cond.Broadcast()
+	}
+}
+
+// sendWire sends on the transport under the chain's guard.
+func (a *attempt) sendWire(msg any) (err error) {
+	returned := false
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	err = a.wire.SendMsg(msg)
+	returned = true
+	return err
+}
+
+// closeWire closes the sending side of the transport's stream under the guard.
+func (a *attempt) closeWire() (err error) {
+	returned := false
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	err = a.wire.CloseSend()
+	returned = true
+	return err
+}
