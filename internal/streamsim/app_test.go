@@ -76,6 +76,12 @@ var order atomic.Uint64
 // run runs a program once, on the bare transport or through its chain.
 func run(t *testing.T, p *program, bare bool) *world {
 	w := &world{p: p, bare: bare, rand: rand.New(rand.NewPCG(p.Seed, order.Add(1)))}
+	runBubble(t, w, w.run)
+	return w
+}
+
+// runBubble runs a program in a bubble of fake time.
+func runBubble(t *testing.T, w *world, body func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -84,7 +90,7 @@ func run(t *testing.T, p *program, bare bool) *world {
 				w.violate(ruleLeak, "%v\n%s", r, stacks())
 			}
 		}()
-		synctest.Test(t, func(*testing.T) { w.run() })
+		synctest.Test(t, func(*testing.T) { body() })
 	}()
 	timeout := time.NewTimer(stuckAfter)
 	defer timeout.Stop()
@@ -93,7 +99,6 @@ func run(t *testing.T, p *program, bare bool) *world {
 	case <-timeout.C:
 		w.violate(ruleLock, "nothing moved for %v\n%s", stuckAfter, stacks())
 	}
-	return w
 }
 
 func (w *world) run() {

@@ -180,6 +180,9 @@ func (w *world) checkEnd() {
 				}
 				r = ruleContext
 			}
+			if w.p.has(linkWrap, linkWrapChange, linkReopen) && w.p.has(linkBlock) {
+				continue // the chain does not wait for a hook inside an adapter
+			}
 			w.violate(r, "%v%s %s ended at %v; the chain returned at %v", o.do, o.who, o.text, o.end, end)
 		}
 	}
@@ -194,6 +197,9 @@ func (w *world) quiet() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if w.p.has(linkReopen) && s.sending > 0 && s.sc.Window > 0 {
+		return // it replays in RecvMsg, so nothing receives meanwhile
+	}
 	violate := func(r rule, format string, args ...any) {
 		w.violations = append(w.violations, violation{r, format, fmt.Sprintf(format, args...)})
 	}
@@ -412,7 +418,8 @@ func (w *world) checkEOF() {
 			}
 		case o.err == io.EOF:
 			// Within a retry the hook may have failed in a replay.
-			if failed := w.failedIn(o); failed != nil && ended && outcome != nil && len(w.streams) <= 1 && !w.p.has(linkRetry) {
+			if failed := w.failedIn(o); failed != nil && ended && outcome != nil && len(w.streams) <= 1 &&
+				!w.p.has(linkRetry, linkReplyAfter, linkReplyAlways) {
 				w.violate(ruleEOF, "send %s = EOF; a hook failed in it, and the chain returned %s", o.text, short(outcome))
 			}
 		case strings.Contains(o.err.Error(), "after CloseSend"):
@@ -422,6 +429,7 @@ func (w *world) checkEOF() {
 		case w.p.Finish && status.Code(o.err) == codes.Internal: // recovery makes it the outcome
 		case !ended || seq > o.endSeq:
 			w.violate(ruleEOF, "send %s = %s, before the chain had returned", o.text, short(o.err))
+		case w.adapted() && w.broke(): // its own error, if the call has ended otherwise
 		case !sameStatus(o.err, outcome):
 			w.violate(ruleEOF, "send %s = %s; the chain returned %s", o.text, short(o.err), short(outcome))
 		}
@@ -602,7 +610,7 @@ func (w *world) checkReceived() {
 	if end == nil || s == nil || s.failed || !s.byServer || n == len(want) || !w.p.Kind.ServerStreams() {
 		return
 	}
-	if w.p.has(linkReplyBefore, linkReplyAfter, linkReplyAlways) && w.hookFailed() {
+	if w.p.has(linkReplyBefore, linkReplyAfter, linkReplyAlways) && (w.hookFailed() || w.p.has(linkAbandon)) {
 		return // the stream ended with the hook, and what it sends later is not received
 	}
 	if sameStatus(end.err, s.st.Err()) {
@@ -655,6 +663,9 @@ func (w *world) refused(text string) bool {
 	return false
 }
 
+// adapted reports whether the chain has an interceptor of grpc-go.
+func (w *world) adapted() bool { return w.p.has(linkWrap, linkWrapChange, linkReopen) }
+
 // broke reports whether an attempt may have ended by an error in this process.
 func (w *world) broke() bool {
 	w.mu.Lock()
@@ -700,15 +711,15 @@ func (w *world) checkFinish() {
 
 // checkReplies checks that the application got what an interceptor replied last.
 func (w *world) checkReplies(got []string, end *op) {
-	_, outcome, ended := w.chainEnd()
-	if !ended || outcome != nil || w.bare || w.p.Finish || w.p.has(linkHedge) || end != nil && end.err != io.EOF {
+	seq, outcome, ended := w.chainEnd()
+	if !ended || outcome != nil || w.bare || w.p.Finish || w.p.has(linkHedge, linkAbandon) || end != nil && end.err != io.EOF {
 		return
 	}
 	if w.p.Kind.ServerStreams() && end == nil || len(got) == 0 && !w.p.Kind.ServerStreams() {
 		return // it did not receive everything
 	}
 	at, r := -1, event{}
-	for i, e := range w.events {
+	for i, e := range w.events[:seq] { // inside an adapter a chain may end later
 		switch e.what {
 		case evReply:
 			at, r = i, e
@@ -787,7 +798,7 @@ func (w *world) checkCommit() {
 
 // checkOptions checks what call options were filled with.
 func (w *world) checkOptions() {
-	if !w.p.Options || w.bare || w.p.has(linkHedge, linkReopen, linkAbandon) {
+	if !w.p.Options || w.bare || w.p.has(linkHedge, linkReopen, linkAbandon) || w.p.has(linkReplyAfter, linkReplyAlways) && w.hookFailed() {
 		return
 	}
 	got := w.options.String()

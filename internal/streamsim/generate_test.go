@@ -142,6 +142,13 @@ func (g *generator) retrying(kind hauberk.Kind) []link {
 		list = append(list, g.retry())
 	}
 	list = append(list, g.links(kind, g.IntN(3))...)
+	percent := 8
+	if !kind.ClientStreams() {
+		percent = 30
+	}
+	if g.chance(percent) { // an attempt ends while its message is in an outer hook
+		list = append([]link{{Kind: linkBlock, N: 1, D: g.some() + 5*time.Millisecond}}, list...)
+	}
 	if g.chance(20) { // something happens while a message is replayed, or not long after
 		trouble := []linkKind{linkFail, linkPanic, linkBlock}[g.IntN(3)]
 		l := link{Kind: trouble, N: 1 + g.IntN(4), Code: g.failure(), ByText: g.chance(20)}
@@ -169,12 +176,17 @@ func (g *generator) links(kind hauberk.Kind, n int) []link {
 	return g.sane(list)
 }
 
-// sane leaves at most one recovery, since a chain has at most one guard, and one
-// interceptor that returns early.
+// sane leaves at most one recovery, since a chain has at most one guard, one
+// interceptor that returns early, and no adapter that opens several streams inside
+// concurrent attempts: what the application receives into is not known there, and only
+// a stream without a header is sure to have no message.
 func (*generator) sane(list []link) []link {
 	var sane []link
 	for _, l := range list {
 		p := program{Links: sane}
+		if l.Kind == linkReopen && p.has(linkHedge) {
+			l.Kind = linkWrap
+		}
 		if single := l.Kind == linkRecovery || l.Kind == linkAbandon; !single || !p.has(l.Kind) {
 			sane = append(sane, l)
 		}

@@ -32,7 +32,11 @@ func (w *world) chain() *hauberk.Chain {
 		case linkRecovery:
 			list = append(list, recovery.New(recovery.Config{}, recovery.WithLogger(slog.New(slog.DiscardHandler))))
 		case linkWrap, linkReopen, linkWrapChange:
-			list = append(list, w.adapter(i, l))
+			x := w.adapter(i, l)
+			if w.srv != nil {
+				x = serverAdapter(i, l)
+			}
+			list = append(list, x)
 		default:
 			list = append(list, w.newLink(i, l))
 		}
@@ -51,7 +55,8 @@ type linkRun struct {
 	active   int // calls of next that run
 	running  int // hooks that run
 	ctx      context.Context
-	thrown   bool // a panic has left a next
+	endedAt  time.Duration // when the last next returned
+	thrown   bool          // a panic has left a next
 	sends    int
 	receives int
 	counts   [2]count
@@ -115,12 +120,15 @@ func (r *linkRun) next(ctx context.Context, call *hauberk.Call, next hauberk.Nex
 		// A panic that nothing guards may leave a hook behind, as it may leave a
 		// goroutine: only a next that returns counts.
 		r.thrown = r.thrown || !returned
-		if r.active == 0 && r.running > 0 && !r.thrown && !r.abandoned() {
+		r.endedAt = r.w.now()
+		if r.active == 0 && r.running > 0 && !r.thrown && !r.w.p.has(linkAbandon) && r.w.srv == nil {
 			r.w.violate(ruleHooks, "interceptor %d: next returned while its hook was running", r.i)
 		}
 		r.mu.Unlock()
 		r.log(event{what: evNextEnd, n: n, err: err, ctxDone: ctx.Err() != nil})
-		r.sample(call, true)
+		if r.w.srv == nil || r.streams(false) {
+			r.sample(call, true)
+		}
 		r.sample(call, false)
 		r.sampleCommitted(call)
 		if returned {
@@ -135,6 +143,9 @@ func (r *linkRun) next(ctx context.Context, call *hauberk.Call, next hauberk.Nex
 // abandoned reports whether the interceptor is inside one that leaves its next
 // running: the call is then over, and such a next does not wait for hooks.
 func (r *linkRun) abandoned() bool {
+	if !r.w.p.Kind.ClientStreams() && r.w.p.has(linkAbandon) {
+		return true // the hooks of outer ones may run on its goroutine, in Read
+	}
 	return r.i >= 0 && (&program{Links: r.w.p.Links[:r.i+1]}).has(linkAbandon)
 }
 
@@ -170,6 +181,9 @@ func (r *linkRun) sample(call *hauberk.Call, sent bool) {
 // the stream that was opened in it.
 func (r *linkRun) checkCounts(call *hauberk.Call, begin int) {
 	w := r.w
+	if w.srv != nil {
+		return
+	}
 	innermost := w.links[len(w.links)-1] == r
 	if !innermost || w.p.Invoke || w.misused() ||
 		w.p.has(linkWrap, linkWrapChange, linkReopen, linkHedge, linkAbandon, linkReplyBefore, linkReplyAlways, linkReplyAfter) {
@@ -196,6 +210,9 @@ func (r *linkRun) checkCounts(call *hauberk.Call, begin int) {
 
 // sampleCommitted checks what the call says of its commitment.
 func (r *linkRun) sampleCommitted(call *hauberk.Call) {
+	if r.w.srv != nil {
+		return
+	}
 	delivered := r.w.delivered()
 	committed := call.Committed()
 	r.mu.Lock()
@@ -381,7 +398,7 @@ func (r *linkRun) hooked() bool {
 func (r *linkRun) hooks(call *hauberk.Call) {
 	if r.Kind == linkHooks || !r.Receive {
 		call.OnSend(func(msg any, emit func(any) error) error {
-			text := msg.(*testpb.Request).GetText()
+			text := textOf(msg)
 			defer r.enter(call, text, false)()
 			if err := r.act(text, false); err != nil {
 				return err
@@ -390,13 +407,13 @@ func (r *linkRun) hooks(call *hauberk.Call) {
 				return emit(msg)
 			}
 			images := r.imageSent(text)
-			if !call.Kind().ClientStreams() && len(images) != 1 {
+			if !r.streams(false) && len(images) != 1 {
 				r.log(event{what: evHookFail, text: text, err: errSingle})
 			}
 			for _, image := range images {
 				m := msg
 				if image != text {
-					m = &testpb.Request{Text: image}
+					m = withText(msg, image)
 				}
 				if err := emit(m); err != nil {
 					return err
@@ -407,45 +424,83 @@ func (r *linkRun) hooks(call *hauberk.Call) {
 	}
 	if r.Kind == linkHooks || r.Receive {
 		call.OnReceive(func(msg any) (bool, error) {
-			m := msg.(*testpb.Response)
-			defer r.enter(call, m.GetText(), true)()
-			if err := r.act(m.GetText(), true); err != nil {
+			before := textOf(msg)
+			defer r.enter(call, before, true)()
+			if err := r.act(before, true); err != nil {
 				return false, err
 			}
-			text, keep := r.imageReceived(m.GetText())
-			if !call.Kind().ServerStreams() && !keep {
-				r.log(event{what: evHookFail, text: m.GetText(), err: errSingle, receive: true})
+			text, keep := r.imageReceived(before)
+			if !r.streams(true) && !keep {
+				r.log(event{what: evHookFail, text: before, err: errSingle, receive: true})
 			}
-			if text != m.GetText() {
-				m.Text = text
+			if text != before {
+				setText(msg, text)
 			}
 			return keep, nil
 		})
 	}
 }
 
+// streams reports whether this side receives, or sends, a stream of messages.
+func (r *linkRun) streams(receive bool) bool {
+	if receive == (r.w.srv == nil) {
+		return r.w.p.Kind.ServerStreams()
+	}
+	return r.w.p.Kind.ClientStreams()
+}
+
+func textOf(msg any) string { return msg.(interface{ GetText() string }).GetText() }
+
+func setText(msg any, text string) {
+	switch m := msg.(type) {
+	case *testpb.Request:
+		m.Text = text
+	case *testpb.Response:
+		m.Text = text
+	}
+}
+
+// withText returns another message like msg.
+func withText(msg any, text string) any {
+	if _, ok := msg.(*testpb.Request); ok {
+		return &testpb.Request{Text: text}
+	}
+	return &testpb.Response{Text: text}
+}
+
 // errSingle is how a call ends if hooks do not make one message of the single
 // request, or drop the single response.
 var errSingle = status.Error(codes.Internal, "a hook drops or multiplies the only message")
+
+// panicked reports whether something has panicked. If nothing guards it, hooks may be
+// left in any state.
+func (w *world) panicked() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.thrown) > 0
+}
 
 // enter is the start of a hook. It returns the end.
 func (r *linkRun) enter(call *hauberk.Call, text string, receive bool) func() {
 	r.mu.Lock()
 	r.running++
 	key := fmt.Sprint(text, receive)
-	if last, ok := r.seen[key]; ok && last == r.nexts && !r.w.p.has(linkHedge, linkAbandon) {
+	if last, ok := r.seen[key]; ok && last == r.nexts && !r.w.p.has(linkHedge, linkAbandon) && !r.w.panicked() {
 		r.w.violate(ruleOnce, "interceptor %d: a hook saw %s twice in one next", r.i, text)
 	}
 	if r.seen == nil {
 		r.seen = make(map[string]int)
 	}
 	r.seen[key] = r.nexts
-	if r.active == 0 && !r.thrown && !r.abandoned() {
+	late := r.w.srv == nil || r.w.now() > r.endedAt // on a server a hook may start while next returns
+	if r.active == 0 && !r.thrown && !r.abandoned() && late {
 		r.w.violate(ruleHooks, "interceptor %d: a hook started on %s while no next was running", r.i, text)
 	}
 	r.mu.Unlock()
 	r.log(event{what: evHook, text: text, receive: receive})
-	r.sample(call, !receive)
+	if r.w.srv == nil || receive || r.streams(false) {
+		r.sample(call, !receive)
+	}
 	r.sampleCommitted(call)
 	return func() {
 		r.mu.Lock()
@@ -510,7 +565,7 @@ func number(text string) int {
 func hashed(text string) uint32 {
 	h := fnv.New32a()
 	_, _ = io.WriteString(h, text)
-	return h.Sum32() >> 3
+	return h.Sum32() >> 6 // a shift with which the first messages are dropped, kept and multiplied
 }
 
 // imageSent is what a link's send hooks make of a message.

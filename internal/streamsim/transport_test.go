@@ -328,11 +328,11 @@ func (s *stream) send(text string) error {
 		s.logf(evLate, "%s", text)
 		return status.Error(codes.Internal, "SendMsg called after CloseSend")
 	}
-	if s.sends++; s.sends == s.sc.PanicSend {
-		s.w.panics("the transport panics in SendMsg")
-	}
 	if !s.desc.ClientStreams {
 		s.sentLast = true
+	}
+	if s.sends++; s.sends == s.sc.PanicSend {
+		s.w.panics("the transport panics in SendMsg")
 	}
 	if s.sends == s.sc.FailSend {
 		s.logf(evUnsendable, "%s", text)

@@ -102,6 +102,7 @@ type violation struct {
 type world struct {
 	p     *program
 	bare  bool
+	srv   *server // of a program of a server; nil of a client's
 	start time.Time
 	kill  chan struct{} // closed when everything has to end
 

@@ -203,7 +203,15 @@ func (e explorer) explore(m *mutation) (found string, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	test := exec.CommandContext(ctx, filepath.Join(e.dir, "sim.test"), "-test.run=^TestExplore")
+	tests := "^TestExplore"
+	switch {
+	case m == nil:
+	case strings.HasPrefix(m.name, "server: "):
+		tests = "^TestExploreServer$"
+	default:
+		tests = "^TestExplore(Race)?$"
+	}
+	test := exec.CommandContext(ctx, filepath.Join(e.dir, "sim.test"), "-test.run="+tests)
 	test.Dir = e.dir
 	test.Env = append(os.Environ(), "STREAMSIM_FIRST=1", fmt.Sprint("STREAMSIM_COUNT=", e.count))
 	out, err := test.CombinedOutput()
