@@ -175,7 +175,7 @@ func TestHooksShareVariablesWithTheirInterceptor(t *testing.T) {
 			t.Run(direction+"/"+kind.String(), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
 				endless := script{receive: func(context.Context, any) error { return nil }}
-				for range 20 {
+				for range 200 {
 					n := 0
 					interceptor := hooked(direction, func() error { n++; return nil },
 						func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
