@@ -101,8 +101,8 @@ func (a *attempt) inner(
 	ctx context.Context, rest Next, method string, opts []grpc.CallOption,
 ) (grpc.ClientStream, error) {
 	s, call := a.stream, a.call
-	a.nests()
 	inner := &clientStream{method: s.method, desc: s.desc, cc: s.cc, open: s.open, start: rest, ctx: ctx, outer: a}
+	a.nests(inner)
 	c := &inner.call
 	c.ctx, c.root, c.plan, c.method, c.kind = call.ctx, call.state(), call.plan, a.target, call.kind
 	c.side, c.end, c.leg = ClientSide, inner, a.leg

@@ -35,13 +35,13 @@ type attempt struct {
 	replay *replay // what it has to replay, or nil; the goroutine that opens it owns it
 
 	wire     grpc.ClientStream
-	opening  bool // a goroutine opens the transport's stream
-	ready    bool // it has got what was replayed
-	fed      bool // it has got the single request
-	full     bool // it takes no more messages: a replay failed
-	sending  bool // a message is being sent
-	nested   bool // an adapter has opened a stream
-	reopened bool // it has opened another
+	opening  bool          // a goroutine opens the transport's stream
+	ready    bool          // it has got what was replayed
+	fed      bool          // it has got the single request
+	full     bool          // it takes no more messages: a replay failed
+	sending  bool          // a message is being sent
+	nested   *clientStream // that an adapter has opened last
+	reopened bool          // it has opened another
 	ended    bool
 	told     bool  // the end was received from the transport
 	heard    error // the end that grpc-go reported
@@ -118,6 +118,17 @@ func (a *attempt) onFinish(err error) {
 	a.heard = err
 	if a.ctx.Err() == nil {
 		go a.lookForEnd()
+	}
+}
+
+// innerEnded hears from the stream inside an adapter that it is over, as grpc-go tells
+// the attempts that it opens. An earlier one is the adapter's own matter.
+func (a *attempt) innerEnded(inner *clientStream, err error) {
+	a.stream.mu.Lock()
+	last := a.nested == inner
+	a.stream.mu.Unlock()
+	if last {
+		a.onFinish(err)
 	}
 }
 

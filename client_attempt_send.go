@@ -199,8 +199,8 @@ func (a *attempt) notSent(err error) {
 
 // nests notes that an adapter opens a stream. If that is not the first, the attempt
 // goes on, and so do those of adapters around it.
-func (a *attempt) nests() {
-	if first := a.noteStream(); first {
+func (a *attempt) nests(inner *clientStream) {
+	if first := a.noteInner(inner); first {
 		return
 	}
 	for ; a != nil; a = a.stream.outer {
@@ -208,11 +208,11 @@ func (a *attempt) nests() {
 	}
 }
 
-func (a *attempt) noteStream() (first bool) {
+func (a *attempt) noteInner(inner *clientStream) (first bool) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
-	first = !a.nested
-	a.nested = true
+	first = a.nested == nil
+	a.nested = inner
 	return first
 }
 

@@ -50,14 +50,15 @@ func (b *replayBuffer) pass(k int, msg any) error {
 
 // ends finds out whether the attempt that took no message has ended. That need not
 // be the one that the message was first sent to: an inner interceptor may have made
-// others. tried is the one whose replay failed.
+// others. tried is the one whose replay failed. A goroutine that receives finds the
+// end by itself.
 func (b *replayBuffer) ends(fed int, tried *attempt) bool {
 	s := b.stream
 	s.mu.Lock()
 	a := s.latest
-	further := b.fed != fed && a != tried
+	further, receiving := b.fed != fed && a != tried, s.receiving
 	s.mu.Unlock()
-	return further || !a.adapted && s.receiveRest(a)
+	return further || !a.adapted && (receiving || s.receiveRest(a))
 }
 
 // clone returns a copy of a message and its size; nil if none is to be kept.
@@ -77,8 +78,7 @@ func (b *replayBuffer) clone(msg any) (any, int) {
 func (b *replayBuffer) admit(k int, clone any, size int) (a *attempt, fed int, kept bool) {
 	s := b.stream
 	s.mu.Lock()
-	s.await(func() bool { return b.closed || s.takes(k, b) })
-	if !b.closed && !s.done {
+	if s.awaitUntilDone(func() bool { return b.closed || s.takes(k, b) }) && !b.closed {
 		a, kept = s.current, b.keep(clone, size)
 	}
 	fed = b.fed
@@ -93,9 +93,9 @@ func (b *replayBuffer) admit(k int, clone any, size int) (a *attempt, fed int, k
 func (b *replayBuffer) awaitNext(k, fed int, tried *attempt, err error) (next *attempt) {
 	s := b.stream
 	s.mu.Lock()
-	goesOn := func() bool { return s.latest.goesOn(err) }
-	s.await(func() bool { return b.closed || goesOn() || b.fed != fed && s.current != tried && s.takes(k, b) })
-	if !b.closed && !s.done && !goesOn() {
+	over := func() bool { return b.closed || s.latest.goesOn(err) }
+	taken := func() bool { return b.fed != fed && s.current != tried && s.takes(k, b) }
+	if s.awaitUntilDone(func() bool { return over() || taken() || b.gone && b.fed == fed }) && !over() && taken() {
 		next = s.current
 	}
 	s.mu.Unlock()

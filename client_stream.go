@@ -194,6 +194,9 @@ func (s *clientStream) publish(o *outcome) {
 	if left != nil { // a panic has left it
 		left.finished(errInternal("the chain has ended"))
 	}
+	if s.outer != nil && o.err != nil {
+		s.outer.innerEnded(s, o.err)
+	}
 	if cancel != nil {
 		cancel()
 	}
@@ -231,6 +234,25 @@ func (s *clientStream) await(ready func() bool) bool {
 			s.waiting--
 		}
 	}
+}
+
+// awaitUntilDone is await for operations that need not know the outcome of the chain:
+// it also returns when the application's context is done. A hook that sends on its own
+// stream holds up the end of the chain, which cannot free it.
+func (s *clientStream) awaitUntilDone(ready func() bool) bool {
+	if ready() {
+		return true
+	}
+	stop := context.AfterFunc(s.ctx, s.wake)
+	defer stop()
+	return s.await(func() bool { return ready() || s.ctx.Err() != nil }) && ready()
+}
+
+// wake makes those that wait look again.
+func (s *clientStream) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cond.Broadcast()
 }
 
 // finish makes one attempt on the transport and returns when it has ended.

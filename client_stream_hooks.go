@@ -70,11 +70,7 @@ func (s *clientStream) awaitRequest(ctx context.Context) error {
 	if !s.requested {
 		s.asked = true
 		s.cond.Broadcast()
-		stop := context.AfterFunc(ctx, func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.cond.Broadcast()
-		})
+		stop := context.AfterFunc(ctx, s.wake)
 		defer stop()
 	}
 	for !s.requested {

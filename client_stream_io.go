@@ -136,7 +136,7 @@ func (s *clientStream) setRequest(msg any) {
 // with err, that takes it. fed is whether it has got it.
 func (s *clientStream) awaitTaker(tried *attempt, err error) (a *attempt, fed, done bool) {
 	s.mu.Lock()
-	ok := s.await(func() bool {
+	ok := s.awaitUntilDone(func() bool {
 		a = s.current
 		return s.race != nil && s.opened || a != nil && (a != tried && a.ready || a.goesOn(err))
 	})
@@ -223,7 +223,7 @@ func (s *clientStream) endsWell(a *attempt) bool {
 func (s *clientStream) awaitHeader() *attempt {
 	s.mu.Lock()
 	s.want(nil)
-	s.await(func() bool { return s.current != nil || s.returned }) // a callback of grpc.OnFinish may ask
+	s.awaitUntilDone(func() bool { return s.current != nil || s.returned }) // a callback of grpc.OnFinish may ask
 	a := s.current
 	s.mu.Unlock()
 	return a
@@ -233,16 +233,19 @@ func (s *clientStream) awaitHeader() *attempt {
 // grpc-go has not reported one: the attempt goes on.
 func (s *clientStream) awaitEnd(a *attempt) bool {
 	s.mu.Lock()
-	s.await(func() bool { return a.ended || a.heard == nil || a.reopened })
+	s.awaitUntilDone(func() bool { return a.ended || a.heard == nil || a.reopened })
 	ends := a.ended
 	s.mu.Unlock()
 	return ends
 }
 
-// finalHeader returns the header of a call that has ended.
+// finalHeader returns the header of a call that has ended, or whose context is done.
 func (s *clientStream) finalHeader() (metadata.MD, error) {
 	s.mu.Lock()
 	a := s.latest
+	if a != nil && !s.returned {
+		s.commitLocked(a)
+	}
 	s.mu.Unlock()
 	if a == nil {
 		return nil, nil //nolint:nilnil // as grpc-go: RecvMsg returns the error
