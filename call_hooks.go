@@ -35,9 +35,10 @@ type ReceiveHook func(msg any) (keep bool, err error)
 // directions run concurrently. On a client's stream they run on the application's
 // goroutines or, in a replay, on that of the chain; on a server's stream on the
 // handler's. No hook starts after next has returned. On a client next waits for a
-// hook that is running, so a hook that blocks must end with the call's context. On
-// a server it does not: a hook that a handler left running on another goroutine
-// goes on, and its result is discarded.
+// hook that is running, so a hook that blocks must end with the call's context, and
+// must not receive from the stream of its own call. On a server it does not: a
+// hook that a handler left running on another goroutine goes on, and its result is
+// discarded.
 func (c *Call) OnSend(hook SendHook) {
 	l := c.draft()
 	l.send = append(l.send, hook)

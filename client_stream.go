@@ -156,6 +156,9 @@ func (s *clientStream) end(returned *bool) {
 
 // serveOptions serves the application's options that tell it of the end.
 func (s *clientStream) serveOptions(o *outcome) {
+	if s.outer != nil && o.err == nil {
+		s.outer.innerEnded(s, nil)
+	}
 	s.mu.Lock()
 	s.returned = true
 	s.cond.Broadcast()
@@ -236,9 +239,8 @@ func (s *clientStream) await(ready func() bool) bool {
 	}
 }
 
-// awaitUntilDone is await for operations that need not know the outcome of the chain:
-// it also returns when the application's context is done. A hook that sends on its own
-// stream holds up the end of the chain, which cannot free it.
+// awaitUntilDone is await for operations that need not know the outcome of the chain. It
+// also returns when the application's context is done: a hook may send on its own stream.
 func (s *clientStream) awaitUntilDone(ready func() bool) bool {
 	if ready() {
 		return true

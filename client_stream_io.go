@@ -215,7 +215,7 @@ func (s *clientStream) addWaiting(n int) {
 // grpc-go has reported one: the application may ask for nothing else.
 func (s *clientStream) endsWell(a *attempt) bool {
 	s.mu.Lock()
-	ends := a.heardOK && !a.adapted
+	ends := a.heardOK
 	s.mu.Unlock()
 	return ends && s.receiveRest(a)
 }

@@ -3,9 +3,12 @@ package hauberk_test
 import (
 	"context"
 	"io"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -298,4 +301,126 @@ func TestTextsOfUnimplemented(t *testing.T) {
 			srv.GracefulStop()
 		})
 	}
+}
+
+// TestWhatIsLostAtTheDeadline: messages and a status that had arrived when the deadline
+// passed are received after it, unless there are more than a bound, or the application
+// has not shown of which type they are.
+func TestWhatIsLostAtTheDeadline(t *testing.T) {
+	const many, bound = 1<<14 + 100, 1 << 14
+	empty := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+		for range many {
+			if err := s.Send(new(testpb.Response)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+	window := []grpc.DialOption{grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(1 << 20)}
+	through := func(opts []grpc.DialOption, interceptors ...hauberk.Interceptor) []grpc.DialOption {
+		return append(slices.Clip(opts), hauberk.Must(hauberk.New(interceptors...)).DialOptions()...)
+	}
+	raw := func(t *testing.T, opts ...grpc.DialOption) grpc.ClientConnInterface {
+		srv := hauberk.Must(hauberk.New()).NewServer(grpc.ForceServerCodecV2(bytesCodec{}))
+		srv.RegisterService(rawDesc(), nil)
+		return listenAndServe(t, srv, bufconn.Listen(1<<20), opts...)
+	}
+	for _, c := range []struct {
+		name     string
+		method   string
+		conn     func(t *testing.T, opts ...grpc.DialOption) grpc.ClientConnInterface
+		response any
+		want     int // of bare grpc-go, and OK
+		behind   int // a chain, and DEADLINE_EXCEEDED
+	}{
+		{
+			"many", hauberktest.FullMethod(hauberk.Bidi),
+			func(t *testing.T, opts ...grpc.DialOption) grpc.ClientConnInterface { return bare(t, empty, opts...) },
+			new(testpb.Response), many, bound,
+		},
+		{"unknown type", methodByHand(hauberk.Bidi), raw, new([]byte), 1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var opts []grpc.CallOption
+				if c.behind == 0 {
+					opts = append(opts, grpc.ForceCodecV2(bytesCodec{}))
+				}
+				count := func(conn grpc.ClientConnInterface) (n int, err error) {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					defer cancel()
+					stream, err := conn.NewStream(ctx, descOf(hauberk.Bidi), c.method, opts...)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := stream.CloseSend(); err != nil {
+						t.Fatal(err)
+					}
+					<-ctx.Done()
+					synctest.Wait()
+					for ; err == nil; n++ {
+						err = stream.RecvMsg(c.response)
+					}
+					return n - 1, err
+				}
+				if n, err := count(c.conn(t, window...)); n != c.want || err != io.EOF {
+					t.Errorf("bare: %d messages, then %v", n, err)
+				}
+				n, err := count(c.conn(t, through(window, hauberk.Func(idle))...))
+				wantCode(t, err, codes.DeadlineExceeded)
+				if n != c.behind {
+					t.Errorf("behind a chain: %d messages, then %v", n, err)
+				}
+			})
+		})
+	}
+}
+
+// TestReadOnAClosedConn: nothing ends a call whose interceptor waits for the request
+// when the connection is closed, since no stream of grpc-go is open yet.
+func TestReadOnAClosedConn(t *testing.T) {
+	reads := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		if _, err := call.Read(ctx); err != nil {
+			return err
+		}
+		return next(ctx, call)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			opts []grpc.DialOption
+			want codes.Code
+		}{{nil, codes.Canceled}, {hauberk.Must(hauberk.New(reads)).DialOptions(), codes.DeadlineExceeded}} {
+			conn := bare(t, &hauberktest.Backend{}, c.opts...)
+			stream := start(patient(t), t, conn, hauberk.ServerStream)
+			if err := conn.Close(); err != nil {
+				t.Fatal(err)
+			}
+			wantCode(t, stream.RecvMsg(new(testpb.Response)), c.want)
+		}
+	})
+}
+
+// TestHandlerWithoutAResponse: the handler of a client stream returns nil and has sent
+// nothing. grpc-go sends OK, which its clients turn into INTERNAL; a chain sends
+// INTERNAL.
+func TestHandlerWithoutAResponse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error { return nil }}
+		for _, c := range []struct {
+			name string
+			conn grpc.ClientConnInterface
+			want string
+		}{
+			{"bare", bare(t, b), "cardinality violation"},
+			{"chain", hauberktest.Start(t, hauberktest.Setup{Backend: b, Server: idleChain(1)}).Conn, "without a response"},
+		} {
+			stream := start(t.Context(), t, c.conn, hauberk.ClientStream)
+			_ = stream.CloseSend()
+			err := stream.RecvMsg(new(testpb.Response))
+			wantCode(t, err, codes.Internal)
+			if !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %v", c.name, err)
+			}
+		}
+	})
 }

@@ -120,12 +120,12 @@ func carry(t *testing.T, c carrier, chain *hauberk.Chain, backend *hauberktest.B
 func listenAndServe(t *testing.T, srv interface {
 	Serve(lis net.Listener) error
 	Stop()
-}, lis net.Listener,
+}, lis net.Listener, opts ...grpc.DialOption,
 ) *grpc.ClientConn {
 	t.Helper()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(lis) }()
-	conn := dial(t, lis)
+	conn := dial(t, lis, opts...)
 	t.Cleanup(func() {
 		srv.Stop()
 		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
