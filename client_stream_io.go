@@ -290,7 +290,7 @@ func (s *clientStream) RecvMsg(msg any) error {
 func (s *clientStream) startReceiving(msg any) (a *attempt, arrived any) {
 	s.mu.Lock()
 	s.want(msg)
-	s.await(func() bool { return len(s.arrived) > 0 || s.current != nil && !s.receiving })
+	s.await(func() bool { return len(s.arrived) > 0 || s.receivable() && !s.receiving })
 	switch {
 	case len(s.arrived) > 0:
 		arrived = s.arrived[0]
@@ -301,6 +301,14 @@ func (s *clientStream) startReceiving(msg any) (a *attempt, arrived any) {
 	}
 	s.mu.Unlock()
 	return a, arrived
+}
+
+// receivable reports whether the application may receive from the current attempt. A
+// single request is sent before, as generated code does: stats handlers count it then.
+// Of a replay the server may want to be read first. The lock is held.
+func (s *clientStream) receivable() bool {
+	a := s.current
+	return a != nil && (a.ready || s.desc.ClientStreams)
 }
 
 // receiveOutcome receives what the chain has answered.

@@ -174,8 +174,13 @@ func TestHooksShareVariablesWithTheirInterceptor(t *testing.T) {
 		for _, kind := range kinds {
 			t.Run(direction+"/"+kind.String(), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
-				endless := script{receive: func(context.Context, any) error { return nil }}
-				for range 200 {
+				endless := script{receive: func(ctx context.Context, _ any) error {
+					if ctx.Err() != nil {
+						return untilDone(ctx)
+					}
+					return nil
+				}}
+				for range 100 {
 					n := 0
 					interceptor := hooked(direction, func() error { n++; return nil },
 						func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {

@@ -388,3 +388,37 @@ func TestInterceptorLeavesAnOpening(t *testing.T) {
 		}
 	}
 }
+
+// TestSingleRequestIsSentBeforeReceiving: the application receives from a new attempt
+// once its request was sent, as generated code does, so that stats handlers count it.
+func TestSingleRequestIsSentBeforeReceiving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := make(chan struct{})
+		conn := &scripts{open: func(_ context.Context, n int) (*script, error) {
+			if n == 1 {
+				return &script{receive: func(context.Context, any) error { return status.Error(codes.Unavailable, "restarting") }}, nil
+			}
+			return &script{
+				send: func(context.Context, any) error { <-sent; return nil },
+				receive: func(context.Context, any) error {
+					select {
+					case <-sent:
+					default:
+						t.Error("the application receives while the request is being sent")
+					}
+					return io.EOF
+				},
+			}, nil
+		}}
+		stream := start(t.Context(), t, hauberk.Must(hauberk.New(again(2))).ClientConn(conn), hauberk.ServerStream)
+		if err := errors.Join(stream.SendMsg(message("m")), stream.CloseSend()); err != nil {
+			t.Fatal(err)
+		}
+		end := receiving(stream)
+		synctest.Wait()
+		close(sent)
+		if got := <-end; got.err != io.EOF {
+			t.Errorf("received %v", got.err)
+		}
+	})
+}
