@@ -50,17 +50,18 @@ func (f *fromServer) interceptUnary(ctx context.Context, call *Call, next Next, 
 	if err != nil {
 		return err
 	}
+	at := call.depth.Load()
 	info := &grpc.UnaryServerInfo{Server: srv, FullMethod: call.method.full}
 	response, err := f.unary(ctx, request, info, func(ctx context.Context, request any) (any, error) {
 		call.request = request
 		err := next(ctx, call)
-		return call.response, err
+		return call.Response(), err
 	})
-	return call.hold(response, err)
+	return call.hold(response, err, at)
 }
 
 func (f *fromServer) interceptStream(ctx context.Context, s *serverStream, next Next) error {
-	outer := &linkStream{stream: s, ctx: ctx, leg: s.call.leg}
+	outer := &linkStream{stream: s, ctx: ctx, leg: s.call.leg, depth: s.call.depth.Load()}
 	info := &grpc.StreamServerInfo{
 		FullMethod:     s.call.method.full,
 		IsClientStream: s.call.kind.ClientStreams(),
@@ -95,7 +96,8 @@ func (s *serverStream) sendHeldThrough(inner grpc.ServerStream) error {
 type linkStream struct {
 	stream *serverStream
 	ctx    context.Context
-	leg    *leg // around the interceptor
+	leg    *leg  // around the interceptor
+	depth  int32 // of the interceptor
 }
 
 func (l *linkStream) Context() context.Context        { return l.ctx }
@@ -108,5 +110,5 @@ func (l *linkStream) SendMsg(msg any) error {
 	if l.stream.call.kind.ServerStreams() {
 		return l.stream.send(l.leg, msg)
 	}
-	return l.stream.hold(msg)
+	return l.stream.hold(msg, l.depth)
 }

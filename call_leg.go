@@ -33,7 +33,7 @@ type leg struct {
 	used    bool   // a next has opened the leg
 	seen    bool   // in a unary call on a server: the request has passed the hooks
 
-	left    atomic.Bool             // next is returning; a client's stream has closed
+	left    atomic.Bool             // next is returning; on a client see closed
 	cancel  context.CancelCauseFunc // of the context of the inner interceptors; nil without hooks
 	failure atomic.Pointer[error]   // the first error of one of the hooks
 	spare   atomic.Pointer[hookRun] // for the next message
@@ -242,8 +242,11 @@ func (c *Call) leaveLate(i int32, err error) error {
 	c.over.Store(true)
 	c.last = err
 	c.depth.Store(i)
-	if end, ok := c.end.(*clientStream); ok {
+	switch end := c.end.(type) {
+	case *clientStream:
 		end.abandon(err)
+	case *serverStream:
+		end.returned.Store(true) // the handler that was left behind
 	}
 	c.closeLegsFrom(i)
 	return err
@@ -263,6 +266,7 @@ func (c *Call) closeLegsFrom(i int32) {
 	}
 	l := c.leg
 	for ; l != nil && l.depth >= i; l = l.outer {
+		l.left.Store(true)
 		if l.host != nil {
 			l.host.closeLeg(l)
 		}

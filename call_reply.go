@@ -24,6 +24,9 @@ func (c *Call) Reply(msgs ...any) error {
 		return err
 	}
 	c.fresh = true
+	if s, ok := c.end.(*serverStream); ok {
+		s.surplus = nil
+	}
 	if c.kind.ServerStreams() {
 		c.setReplies(msgs)
 	} else {

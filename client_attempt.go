@@ -2,13 +2,11 @@ package hauberk
 
 import (
 	"context"
-	"io"
 	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
-	"google.golang.org/grpc/status"
 )
 
 // maxArrived bounds the messages that are received in the application's place.
@@ -41,6 +39,7 @@ type attempt struct {
 	full     bool          // it takes no more messages: a replay failed
 	sending  bool          // a message is being sent
 	nested   *clientStream // that an adapter has opened last
+	over     bool          // nested has ended
 	reopened bool          // it has opened another
 	ended    bool
 	told     bool  // the end was received from the transport
@@ -101,67 +100,6 @@ func (a *attempt) dial() (grpc.ClientStream, error) {
 	return a.stream.open(a.ctx, a.stream.desc, a.stream.cc, a.target.full, opts...)
 }
 
-// onFinish hears from grpc-go, on any of its goroutines, that the stream is over. A
-// good end is RecvMsg's to report, with the message, and the goroutine of the chain
-// sees the end of the context. Otherwise, as when the ClientConn is closed, the
-// application may not be there to see it.
-func (a *attempt) onFinish(err error) {
-	a.stream.mu.Lock()
-	defer a.stream.mu.Unlock()
-	if err == nil {
-		a.heardOK = true
-		return
-	}
-	if a.ended || a.heard != nil {
-		return
-	}
-	a.heard = err
-	if a.ctx.Err() == nil {
-		go a.lookForEnd()
-	}
-}
-
-// innerEnded hears from the stream inside an adapter that it is over, as grpc-go tells
-// the attempts that it opens. An earlier one is the adapter's own matter.
-func (a *attempt) innerEnded(inner *clientStream, err error) {
-	a.stream.mu.Lock()
-	last := a.nested == inner
-	a.stream.mu.Unlock()
-	if last {
-		a.onFinish(err)
-	}
-}
-
-// lookForEnd receives the end that grpc-go has reported. It may be that of an earlier
-// stream, which an interceptor of grpc-go has replaced: then it waits for the end of
-// the one that goes on.
-func (a *attempt) lookForEnd() {
-	returned := false
-	defer a.caught(&returned)
-	for a.awaitOpened(); a.alive(); {
-		select {
-		case <-a.wire.Context().Done(): // grpc-go reports an end before it ends the context
-		case <-a.ctx.Done():
-		}
-	}
-	a.awaitApplication()
-	a.stream.receiveRest(a) // if it cannot, the application's RecvMsg does, or the end of the context
-	returned = true
-}
-
-// caught is deferred on a goroutine where no one could recover a panic. That of the
-// chain raises it.
-func (a *attempt) caught(returned *bool) {
-	if *returned {
-		return
-	}
-	v := recover()
-	a.stream.mu.Lock()
-	a.raised = v
-	a.stream.mu.Unlock()
-	a.finished(errInternal("the stream panicked, or ended its goroutine by runtime.Goexit"))
-}
-
 // open opens the attempt, makes it the one that the application uses, and replays
 // to it. A panic leaves the attempt ended.
 func (a *attempt) open() {
@@ -213,51 +151,6 @@ func (a *attempt) use(wire grpc.ClientStream) bool {
 	return !a.hasEnded()
 }
 
-// finished ends the attempt with an error, or what the transport said: io.EOF and
-// nil are OK.
-func (a *attempt) finished(err error) {
-	if err == io.EOF {
-		err = nil
-	}
-	a.stream.mu.Lock()
-	a.endLocked(err)
-	cancel := a.cancel
-	a.stream.mu.Unlock()
-	if cancel != nil {
-		cancel()
-	}
-}
-
-// answered ends the attempt with its one response, unless it ended before.
-func (a *attempt) answered(msg any) {
-	a.stream.mu.Lock()
-	if !a.ended {
-		a.call.response = msg
-		a.call.received.Store(1)
-	}
-	a.endLocked(nil)
-	a.stream.mu.Unlock()
-	a.cancel()
-}
-
-// endLocked is finished for callers that hold the lock, and cancel later.
-func (a *attempt) endLocked(err error) {
-	if a.ended {
-		return
-	}
-	a.ended, a.err, a.opening = true, err, false
-	if a.stream.current == a {
-		a.stream.current = nil
-	}
-	a.stream.cond.Broadcast()
-}
-
-func (a *attempt) hasEnded() bool {
-	a.stream.mu.Lock()
-	defer a.stream.mu.Unlock()
-	return a.ended
-}
-
 // wait returns the outcome when the attempt has ended, on the goroutine of the
 // chain.
 func (a *attempt) wait() error {
@@ -280,63 +173,6 @@ func (a *attempt) awaitOpened() context.Context {
 		s.cond.Wait()
 	}
 	return a.ctx
-}
-
-// settle ends an attempt whose context is done, if it has not ended, and waits for
-// the application to leave it.
-func (a *attempt) settle() {
-	a.awaitApplication()
-	if s := a.stream; !s.receiveRest(a) {
-		a.finished(a.unknownEnd())
-	}
-	if v := a.raises(); v != nil {
-		panic(v)
-	}
-	a.awaitSend()
-	a.capture()
-}
-
-func (a *attempt) raises() any {
-	a.stream.mu.Lock()
-	defer a.stream.mu.Unlock()
-	return a.raised
-}
-
-// awaitSend waits until a message that is being sent counts, or does not.
-func (a *attempt) awaitSend() {
-	s := a.stream
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for a.sending {
-		s.cond.Wait()
-	}
-}
-
-// awaitApplication waits until the application's goroutine has left the transport:
-// an opening and a RecvMsg end with their context.
-func (a *attempt) awaitApplication() {
-	s := a.stream
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for a.opening || s.receiving && !a.ended {
-		s.cond.Wait()
-	}
-}
-
-// alive reports whether the stream goes on although grpc-go reported an end: that
-// was of an earlier stream, which an interceptor of grpc-go has replaced.
-func (a *attempt) alive() bool {
-	return a.wire != nil && a.ctx.Err() == nil && a.wire.Context().Err() == nil
-}
-
-// unknownEnd is the error of an attempt whose end cannot be received.
-func (a *attempt) unknownEnd() error {
-	a.stream.mu.Lock()
-	defer a.stream.mu.Unlock()
-	if err := a.ctx.Err(); err != nil && a.heard == nil {
-		return status.FromContextError(err).Err()
-	}
-	return a.heard
 }
 
 // close lets the transport go, also when a panic has left the attempt.

@@ -24,15 +24,18 @@ func (a *attempt) header() (md metadata.MD, err error) {
 func (a *attempt) receive(msg any) (delivered bool) {
 	s := a.stream
 	defer s.releaseReceiving()
-	return a.receiveOne(msg) && s.commit(a)
+	return a.receiveOne(msg, false) && s.commit(a)
 }
 
 // receiveOne receives one message and shows it to the hooks. keep is false if
-// there is none for the application.
-func (a *attempt) receiveOne(msg any) (keep bool) {
+// there is none for the application. If it is received in the application's place, an
+// adapter may have opened another stream meanwhile: an error is that of the earlier one.
+func (a *attempt) receiveOne(msg any, inPlace bool) (keep bool) {
 	s := a.stream
 	if err := a.receiveWire(msg); err != nil {
-		a.finished(err)
+		if !inPlace || !a.adapted || !a.alive() {
+			a.finished(err)
+		}
 		return false
 	}
 	if !s.desc.ServerStreams {
@@ -105,7 +108,7 @@ func (a *attempt) receiveWire(msg any) (err error) {
 // does not block. It waits for the application's RecvMsg.
 func (s *clientStream) receiveRest(a *attempt) bool {
 	s.mu.Lock()
-	for s.receiving && !a.ended {
+	for s.receiving && s.current == a && !a.ended {
 		s.cond.Wait()
 	}
 	if a.ended || s.current != a {
@@ -120,7 +123,7 @@ func (s *clientStream) receiveRest(a *attempt) bool {
 		if msg == nil {
 			return false
 		}
-		if a.receiveOne(msg) {
+		if a.receiveOne(msg, true) {
 			s.arrive(a, msg)
 		} else if a.hasEnded() {
 			return true
@@ -134,7 +137,8 @@ func (s *clientStream) receiveRest(a *attempt) bool {
 
 // newResponse returns a message to receive into: of the type that the application
 // received before, or the method's. If neither is known, and no header has come,
-// there is no message either, and any type serves to receive the status.
+// there is no message either, and any type serves to receive the status. An adapter
+// may open another stream, which has one.
 func (a *attempt) newResponse() any {
 	s := a.stream
 	s.mu.Lock()
@@ -148,6 +152,9 @@ func (a *attempt) newResponse() any {
 		if t, err := protoregistry.GlobalTypes.FindMessageByName(d.Output().FullName()); err == nil {
 			return t.New().Interface()
 		}
+	}
+	if a.adapted {
+		return nil
 	}
 	if header, _ := a.header(); header == nil {
 		return new(emptypb.Empty)

@@ -212,7 +212,7 @@ func (a *attempt) noteInner(inner *clientStream) (first bool) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
 	first = a.nested == nil
-	a.nested = inner
+	a.nested, a.over, a.heard, a.heardOK = inner, false, nil, false
 	return first
 }
 
@@ -235,7 +235,7 @@ func (a *attempt) sendEnded() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a.sending = false
-	if a.ended {
+	if a.ended || a.adapted {
 		s.cond.Broadcast()
 	}
 }

@@ -135,7 +135,11 @@ func (s *clientStream) receiveFirst(a *attempt) {
 		return
 	}
 	header, _ := a.header()
-	msg, losers, err := s.decide(a, header != nil)
+	var guess any // a message of the method's type, as an adapter may open another stream
+	if a.adapted {
+		guess = a.newResponse()
+	}
+	msg, losers, err := s.decide(a, header != nil, guess)
 	losers.cancel()
 	if err != nil {
 		a.finished(err)
@@ -159,12 +163,15 @@ func (s *clientStream) receiveFirst(a *attempt) {
 }
 
 // decide makes an attempt with a header the winner, if the application waits for
-// the header, and otherwise makes a message to receive into.
-func (s *clientStream) decide(a *attempt, hasHeader bool) (msg any, losers attempts, err error) {
+// the header, and otherwise makes a message to receive into: guess, if there is one.
+func (s *clientStream) decide(a *attempt, hasHeader bool, guess any) (msg any, losers attempts, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if hasHeader && s.demand.header {
 		return nil, s.win(a), nil
+	}
+	if guess != nil {
+		return guess, nil, nil
 	}
 	if s.demand.message == (messageType{}) {
 		return new(emptypb.Empty), nil, nil // no header: there is no message either

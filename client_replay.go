@@ -33,11 +33,13 @@ func (b *replayBuffer) pass(k int, msg any) error {
 	}
 	err := a.sendInside(k, msg)
 	var tried *attempt
+	seen := fed
 	for kept && err != nil {
-		if isEOF(err) && !b.ends(fed, tried) {
+		if isEOF(err) && !b.ends(fed, tried) && b.giveUp(seen) {
 			return io.EOF // the application has to receive the end
 		}
-		if tried = b.awaitNext(k, fed, tried, err); tried == nil {
+		if tried, seen = b.awaitNext(k, fed, tried, err); tried == nil {
+			b.giveUp(seen)
 			return err
 		}
 		err = nil
@@ -86,11 +88,24 @@ func (b *replayBuffer) admit(k int, clone any, size int) (a *attempt, fed int, k
 	return a, fed, kept
 }
 
+// giveUp frees the buffer when a message that it keeps is reported as not taken: the
+// application may send nothing more, and an attempt that was made all the same would be
+// one of a part of the stream. It returns false if an attempt was fed since.
+func (b *replayBuffer) giveUp(seen int) bool {
+	b.stream.mu.Lock()
+	defer b.stream.mu.Unlock()
+	if b.fed != seen {
+		return false
+	}
+	b.free()
+	return true
+}
+
 // awaitNext waits for an attempt other than tried that has got a message which was
-// kept when fed attempts were fed; nil if none follows. An attempt that an inner
-// interceptor makes by itself has it only if one was fed since: the inner buffer was
-// then, too.
-func (b *replayBuffer) awaitNext(k, fed int, tried *attempt, err error) (next *attempt) {
+// kept when fed attempts were fed; nil if none follows. It also returns how many are
+// fed then. An attempt that an inner interceptor makes by itself has the message only
+// if one was fed since: the inner buffer was then, too.
+func (b *replayBuffer) awaitNext(k, fed int, tried *attempt, err error) (next *attempt, seen int) {
 	s := b.stream
 	s.mu.Lock()
 	over := func() bool { return b.closed || s.latest.goesOn(err) }
@@ -98,8 +113,9 @@ func (b *replayBuffer) awaitNext(k, fed int, tried *attempt, err error) (next *a
 	if s.awaitUntilDone(func() bool { return over() || taken() || b.gone && b.fed == fed }) && !over() && taken() {
 		next = s.current
 	}
+	seen = b.fed
 	s.mu.Unlock()
-	return next
+	return next, seen
 }
 
 // takes reports whether the current attempt is one under the buffer, and has got
@@ -219,6 +235,7 @@ func (a *attempt) sendReplay() error {
 	if a.replay == nil {
 		return nil
 	}
+	defer func() { a.replay = nil }()
 	for _, msg := range a.replay.messages {
 		if a.hasEnded() {
 			return io.EOF
@@ -227,6 +244,31 @@ func (a *attempt) sendReplay() error {
 			return err
 		}
 	}
-	a.replay = nil
 	return nil
+}
+
+// restock gives an attempt what it has to replay.
+func (s *clientStream) restock(a *attempt) error {
+	s.mu.Lock()
+	source, broken := s.restart, s.broken
+	s.restart = nil
+	s.mu.Unlock()
+	switch {
+	case broken != nil:
+		return broken
+	case source == nil:
+		return nil
+	default:
+		return a.stock(source)
+	}
+}
+
+// restartFrom feeds the next attempt from the buffer of an interceptor, unless an
+// outer one still waits for its attempt.
+func (s *clientStream) restartFrom(l *leg) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l != nil && s.restart == nil {
+		s.restart = l.buffer
+	}
 }

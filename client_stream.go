@@ -119,7 +119,7 @@ func (s *clientStream) launch() (grpc.ClientStream, error) {
 	s.cond.L = &s.mu
 	go s.run()
 	s.mu.Lock()
-	s.await(func() bool { return s.opened || s.asked })
+	s.await(func() bool { return s.opened || s.asked && s.toOpen == nil })
 	s.launched = true
 	failed := s.done && !s.opened
 	s.mu.Unlock()
@@ -197,7 +197,9 @@ func (s *clientStream) publish(o *outcome) {
 	if left != nil { // a panic has left it
 		left.finished(errInternal("the chain has ended"))
 	}
-	if s.outer != nil && o.err != nil {
+	if s.outer != nil && o.panicked != nil {
+		s.outer.innerEnded(s, errInternal("an interceptor inside FromClient has panicked"))
+	} else if s.outer != nil && o.err != nil {
 		s.outer.innerEnded(s, o.err)
 	}
 	if cancel != nil {
@@ -290,22 +292,6 @@ func (s *clientStream) makes(a *attempt) {
 	s.made = a
 }
 
-// restock gives an attempt what it has to replay.
-func (s *clientStream) restock(a *attempt) error {
-	s.mu.Lock()
-	source, broken := s.restart, s.broken
-	s.restart = nil
-	s.mu.Unlock()
-	switch {
-	case broken != nil:
-		return broken
-	case source == nil:
-		return nil
-	default:
-		return a.stock(source)
-	}
-}
-
 // offer lets the application's goroutine open an attempt, if that is in NewStream.
 func (s *clientStream) offer(a *attempt) bool {
 	s.mu.Lock()
@@ -332,16 +318,6 @@ func (s *clientStream) again(call *Call, i int32) bool {
 		return true
 	default:
 		return l != nil && l.depth == i && l.buffer != nil && !l.buffer.gone
-	}
-}
-
-// restartFrom feeds the next attempt from the buffer of an interceptor, unless an
-// outer one still waits for its attempt.
-func (s *clientStream) restartFrom(l *leg) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l != nil && s.restart == nil {
-		s.restart = l.buffer
 	}
 }
 

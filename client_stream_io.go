@@ -74,7 +74,7 @@ func (s *clientStream) SendMsg(msg any) error {
 // returns that. If the call had ended otherwise, or goes on, it returns the failure.
 func (s *clientStream) afterFailure(err error) error {
 	s.mu.Lock()
-	if s.await(func() bool { return s.latest.goesOn(err) }) {
+	if s.awaitUntilDone(func() bool { return s.latest.goesOn(err) }) || !s.done {
 		s.mu.Unlock()
 		return err
 	}

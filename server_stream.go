@@ -22,6 +22,7 @@ type serverStream struct {
 	request reflect.Type
 	ctx     context.Context // the handler's: what the stream's Context must return
 	inmost  *leg            // around the handler
+	depth   int32           // of the handler
 	surplus []any           // further responses of a method that has one
 	ahead   any             // the single request that Read received, until the handler receives it
 	aheadAt *leg            // where ahead was received, with readErr or without
@@ -73,7 +74,7 @@ func (s *serverStream) sendHeld() error {
 // finish runs the handler. It does not wait for goroutines that the handler left
 // behind.
 func (s *serverStream) finish(ctx context.Context, call *Call) error {
-	s.ctx, s.inmost = ctx, call.leg
+	s.ctx, s.inmost, s.depth = ctx, call.leg, call.depth.Load()
 	defer s.returned.Store(true)
 	err := s.handler(s.srv, s)
 	if failure := s.inmost.broken(); failure != nil {

@@ -15,7 +15,7 @@ func (s *serverStream) SendMsg(msg any) error {
 	case len(s.call.plan.links) == 0:
 		return s.sendNow(msg)
 	default:
-		return s.hold(msg)
+		return s.hold(msg, s.depth)
 	}
 }
 
@@ -35,7 +35,7 @@ func (s *serverStream) sendNow(msg any) error {
 // hold keeps the one response of the handler, which may use its message again. It
 // fails as grpc-go does if the call is over. A further response is the client's to
 // reject.
-func (s *serverStream) hold(msg any) error {
+func (s *serverStream) hold(msg any, depth int32) error {
 	if err := s.wire.Context().Err(); err != nil {
 		return status.FromContextError(err).Err()
 	}
@@ -43,11 +43,16 @@ func (s *serverStream) hold(msg any) error {
 		s.surplus = append(s.surplus, cloneMessage(msg))
 		return nil
 	}
-	return s.call.hold(cloneMessage(msg), nil)
+	return s.call.hold(cloneMessage(msg), nil, depth)
 }
 
 // RecvMsg receives a message for the handler.
-func (s *serverStream) RecvMsg(msg any) error { return s.receive(s.inmost, msg) }
+func (s *serverStream) RecvMsg(msg any) error {
+	if s.returned.Load() {
+		return errReturned()
+	}
+	return s.receive(s.inmost, msg)
+}
 
 // send passes a message outward from a leg: through its hooks, the stream of an
 // adapter, the legs outside of it, to the transport.
@@ -161,15 +166,15 @@ func (s *serverStream) receiveOutside(l *leg, msg any) error {
 	return s.receive(l.outer, msg)
 }
 
-// keeps shows a received message to the hooks of a leg. Once the handler has
-// returned none starts, and the result of one that runs is discarded: the
-// interceptors take it that these are over.
+// keeps shows a received message to the hooks of a leg. Once its next has returned
+// none starts, and the result of one that runs is discarded: the interceptor takes it
+// that they are over.
 func (s *serverStream) keeps(l *leg, msg any) (keep bool, err error) {
-	if s.returned.Load() {
+	if l.left.Load() {
 		return false, errReturned()
 	}
 	keep, err = s.runReceive(l, msg)
-	if s.returned.Load() {
+	if l.left.Load() {
 		return false, errReturned()
 	}
 	return keep, err

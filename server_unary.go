@@ -42,6 +42,7 @@ var emptyResponse any = struct{ emptyResponse bool }{true} //nolint:gochecknoglo
 // finish runs the handler, which reads the request.
 func (u *serverUnary) finish(ctx context.Context, call *Call) error {
 	u.begun = true
+	depth := call.depth.Load()
 	watched := u.watched()
 	dec := u.dec
 	if watched {
@@ -51,7 +52,7 @@ func (u *serverUnary) finish(ctx context.Context, call *Call) error {
 	if err == nil && !watched {
 		call.received.Store(1)
 	}
-	return call.hold(response, err)
+	return call.hold(response, err, depth)
 }
 
 // watched reports whether decode has anything to do but to read.
@@ -60,8 +61,13 @@ func (u *serverUnary) watched() bool {
 	return call.counts || call.request != nil || u.readErr != nil || call.hasReceiveHooks()
 }
 
-// hold keeps the response of a handler until the chain has returned.
-func (c *Call) hold(response any, err error) error {
+// hold keeps the response of a handler, or of an adapter, until the chain has returned.
+// depth is where that was called: if it is deeper than the chain is now, an interceptor
+// outside has returned without it.
+func (c *Call) hold(response any, err error, depth int32) error {
+	if c.depth.Load() < depth {
+		return errReturned()
+	}
 	if failure := c.leg.broken(); failure != nil {
 		return failure
 	}
@@ -192,7 +198,9 @@ func (u *serverDecoded) finish(ctx context.Context, call *Call) error {
 	if err := call.acceptRequest(call.request); err != nil {
 		return err
 	}
-	return call.hold(u.handler(ctx, call.request))
+	depth := call.depth.Load()
+	response, err := u.handler(ctx, call.request)
+	return call.hold(response, err, depth)
 }
 
 func (u *serverDecoded) read(_ context.Context, call *Call) (any, error) { return call.readRequest() }

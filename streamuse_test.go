@@ -422,3 +422,86 @@ func TestSingleRequestIsSentBeforeReceiving(t *testing.T) {
 		}
 	})
 }
+
+// TestReadGivesUpThenNext: an interceptor calls next although Read has ended with its
+// context; the chain ends when the application cancels the call and leaves.
+func TestReadGivesUpThenNext(t *testing.T) {
+	reads := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		short, cancel := context.WithCancel(ctx)
+		cancel()
+		if _, err := call.Read(short); err == nil {
+			t.Error("Read returned a request that was not sent")
+		}
+		return next(ctx, call)
+	})
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			_, err := behind(t, &hauberktest.Backend{}, reads).NewStream(ctx, descOf(hauberk.ServerStream), hauberktest.FullMethod(hauberk.ServerStream))
+			cancel()
+			if err != nil {
+				wantCode(t, err, codes.Canceled)
+			}
+		})
+	}
+}
+
+// TestLoserEndsWhileTheApplicationReceives: a concurrent attempt that has lost ends,
+// though the application waits for a message of the winner.
+func TestLoserEndsWhileTheApplicationReceives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := &scripts{open: func(_ context.Context, n int) (*script, error) {
+			return &script{header: func(context.Context) (metadata.MD, error) {
+				sleep(time.Duration(2-n) * time.Second) // the second is faster
+				return metadata.Pairs("attempt", strconv.Itoa(n)), nil
+			}}, nil
+		}}
+		lost := make(chan struct{})
+		hedge := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			first, second := call.Attempt(), call.Attempt()
+			go func() {
+				defer close(lost)
+				_ = next(ctx, first)
+			}()
+			sleep(time.Millisecond)
+			err := next(ctx, second)
+			<-lost
+			call.Adopt(second)
+			return err
+		})
+		stream := start(patient(t), t, hauberk.Must(hauberk.New(hedge)).ClientConn(conn), hauberk.ServerStream)
+		if err := errors.Join(stream.SendMsg(message("q")), stream.CloseSend()); err != nil {
+			t.Fatal(err)
+		}
+		if md, err := stream.Header(); err != nil || md.Get("attempt")[0] != "2" {
+			t.Fatalf("header %v, %v", md, err)
+		}
+		got := receiving(stream)
+		sleep(2 * time.Second)
+		if !finished(lost) {
+			t.Error("the next of the attempt that lost has not returned")
+		}
+		wantCode(t, (<-got).err, codes.DeadlineExceeded)
+	})
+}
+
+// TestSendEndsWithTheContext: SendMsg ends with the application's context, though an
+// interceptor holds up the outcome.
+func TestSendEndsWithTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			defer sleep(time.Hour)
+			return next(ctx, call)
+		})
+		unencodable := func(context.Context, any) error { return status.Error(codes.Internal, "cannot encode") }
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		stream := start(ctx, t, hauberk.Must(hauberk.New(slow)).ClientConn(&scripts{open: alike(script{send: unencodable})}), hauberk.Bidi)
+		wantCode(t, stream.SendMsg(message("a")), codes.Internal)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("SendMsg took %s", took)
+		}
+		wantCode(t, stream.RecvMsg(new(testpb.Response)), codes.Internal)
+	})
+}

@@ -40,6 +40,7 @@ type op struct {
 	result     string
 	err        error
 	panicked   any
+	ctxDone    bool // the application's context was done at the end
 	atBound    bool // it was still running when the application gave up
 }
 
@@ -231,6 +232,7 @@ func (a *app) do(o *op, f func() (string, error)) {
 		seq := a.w.log(event{what: evOpEnd, text: fmt.Sprintf("%v%s %s = %s", o.do, o.who, o.text, o.result)})
 		a.w.mu.Lock()
 		o.end, o.endSeq, o.done = a.w.events[seq].at, seq, true
+		o.ctxDone = a.ctx != nil && a.ctx.Err() != nil
 		a.w.mu.Unlock()
 	}()
 	text, err := f()

@@ -399,6 +399,25 @@ func (w *world) checkTaken(o *op, final *stream) {
 	}
 }
 
+// checkNotSent checks that a message for which SendMsg returned io.EOF is not sent
+// later: the application sends no more, so the attempt would be one of a part of the
+// stream. An attempt that was already being fed may go on.
+func (w *world) checkNotSent(o *op) {
+	if w.p.has(linkReopen, linkAbandon) || !w.p.Kind.ClientStreams() {
+		return
+	}
+	opened := -1
+	for i, e := range w.events {
+		switch {
+		case e.what == evOpen:
+			opened = i
+		case e.what == evTaken && e.text == o.text && opened > o.endSeq:
+			w.violate(ruleStream, "send %s = EOF; stream %d, which was opened later, took it", o.text, e.n)
+			return
+		}
+	}
+}
+
 // checkEOF checks what SendMsg returned when it did not return nil.
 func (w *world) checkEOF() {
 	seq, outcome, ended := w.chainEnd()
@@ -417,6 +436,7 @@ func (w *world) checkEOF() {
 				w.violate(ruleEOF, "send %s = ok, after the chain had returned", o.text)
 			}
 		case o.err == io.EOF:
+			w.checkNotSent(o)
 			// Within a retry the hook may have failed in a replay.
 			if failed := w.failedIn(o); failed != nil && ended && outcome != nil && len(w.streams) <= 1 &&
 				!w.p.has(linkRetry, linkReplyAfter, linkReplyAlways) {
@@ -427,6 +447,7 @@ func (w *world) checkEOF() {
 		case w.p.has(linkReopen, linkAbandon): // the call goes on, or ends otherwise
 		case ended && o.startSeq > seq: // grpc-go encodes the message first
 		case w.p.Finish && status.Code(o.err) == codes.Internal: // recovery makes it the outcome
+		case o.ctxDone: // its own error, as it does not wait for the chain
 		case !ended || seq > o.endSeq:
 			w.violate(ruleEOF, "send %s = %s, before the chain had returned", o.text, short(o.err))
 		case w.adapted() && w.broke(): // its own error, if the call has ended otherwise

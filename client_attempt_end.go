@@ -1,0 +1,202 @@
+package hauberk
+
+import (
+	"context"
+	"io"
+
+	"google.golang.org/grpc/status"
+)
+
+// onFinish hears from grpc-go, on any of its goroutines, that the stream is over. A
+// good end is RecvMsg's to report, with the message, and the goroutine of the chain
+// sees the end of the context. Otherwise, as when the ClientConn is closed, the
+// application may not be there to see it.
+func (a *attempt) onFinish(err error) {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	if err == nil {
+		a.heardOK = true
+		return
+	}
+	if a.ended || a.heard != nil {
+		return
+	}
+	a.heard = err
+	if a.ctx.Err() == nil {
+		go a.lookForEnd()
+	}
+}
+
+// innerEnded hears from the stream inside an adapter that it is over, as grpc-go tells
+// the attempts that it opens. An earlier one is the adapter's own matter.
+func (a *attempt) innerEnded(inner *clientStream, err error) {
+	a.stream.mu.Lock()
+	last := a.nested == inner
+	if last && err != nil {
+		a.over = true
+		a.stream.cond.Broadcast()
+	}
+	a.stream.mu.Unlock()
+	if last {
+		a.onFinish(err)
+	}
+}
+
+// lookForEnd receives the end that grpc-go has reported. It may be that of an earlier
+// stream, which an interceptor of grpc-go has replaced: then it waits for the end of
+// the one that goes on.
+func (a *attempt) lookForEnd() {
+	returned := false
+	defer a.caught(&returned)
+	a.awaitOpened()
+	a.awaitTransport()
+	a.awaitApplication()
+	a.stream.receiveRest(a) // if it cannot, the application's RecvMsg does, or the end of the context
+	returned = true
+}
+
+// awaitTransport waits for the end of the stream that the attempt runs on, which
+// grpc-go reports before it ends the context.
+func (a *attempt) awaitTransport() {
+	if !a.adapted {
+		for a.alive() {
+			select {
+			case <-a.wire.Context().Done():
+			case <-a.ctx.Done():
+			}
+		}
+		return
+	}
+	s := a.stream
+	stop := context.AfterFunc(a.ctx, s.wake)
+	defer stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for a.aliveInside() || a.sending { // the adapter may open another in SendMsg
+		s.cond.Wait()
+	}
+}
+
+// caught is deferred on a goroutine where no one could recover a panic. That of the
+// chain raises it.
+func (a *attempt) caught(returned *bool) {
+	if *returned {
+		return
+	}
+	v := recover()
+	a.stream.mu.Lock()
+	a.raised = v
+	a.stream.mu.Unlock()
+	a.finished(errInternal("the stream panicked, or ended its goroutine by runtime.Goexit"))
+}
+
+// finished ends the attempt with an error, or what the transport said: io.EOF and
+// nil are OK.
+func (a *attempt) finished(err error) {
+	if err == io.EOF {
+		err = nil
+	}
+	a.stream.mu.Lock()
+	a.endLocked(err)
+	cancel := a.cancel
+	a.stream.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+}
+
+// answered ends the attempt with its one response, unless it ended before.
+func (a *attempt) answered(msg any) {
+	a.stream.mu.Lock()
+	if !a.ended {
+		a.call.response = msg
+		a.call.received.Store(1)
+	}
+	a.endLocked(nil)
+	a.stream.mu.Unlock()
+	a.cancel()
+}
+
+// endLocked is finished for callers that hold the lock, and cancel later.
+func (a *attempt) endLocked(err error) {
+	if a.ended {
+		return
+	}
+	a.ended, a.err, a.opening = true, err, false
+	if a.stream.current == a {
+		a.stream.current = nil
+	}
+	a.stream.cond.Broadcast()
+}
+
+func (a *attempt) hasEnded() bool {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	return a.ended
+}
+
+// settle ends an attempt whose context is done, if it has not ended, and waits for
+// the application to leave it.
+func (a *attempt) settle() {
+	a.awaitApplication()
+	if s := a.stream; !s.receiveRest(a) {
+		a.finished(a.unknownEnd())
+	}
+	if v := a.raises(); v != nil {
+		panic(v)
+	}
+	a.awaitSend()
+	a.capture()
+}
+
+func (a *attempt) raises() any {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	return a.raised
+}
+
+// awaitSend waits until a message that is being sent counts, or does not.
+func (a *attempt) awaitSend() {
+	s := a.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for a.sending {
+		s.cond.Wait()
+	}
+}
+
+// awaitApplication waits until the application's goroutine has left the transport:
+// an opening and a RecvMsg end with their context.
+func (a *attempt) awaitApplication() {
+	s := a.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for a.opening || s.receiving && s.current == a && !a.ended {
+		s.cond.Wait()
+	}
+}
+
+// alive reports whether the stream goes on although grpc-go reported an end: that
+// was of an earlier stream, which an interceptor of grpc-go has replaced.
+func (a *attempt) alive() bool {
+	if !a.adapted {
+		return a.wire != nil && a.ctx.Err() == nil && a.wire.Context().Err() == nil
+	}
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	return a.aliveInside()
+}
+
+// aliveInside is alive for an attempt behind an adapter. Its stream is foreign code, and
+// to ask for the context would commit the stream inside. The lock is held.
+func (a *attempt) aliveInside() bool { return a.wire != nil && a.ctx.Err() == nil && !a.over }
+
+// unknownEnd is the error of an attempt whose end cannot be received.
+func (a *attempt) unknownEnd() error {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	if err := a.ctx.Err(); err != nil && a.heard == nil {
+		return status.FromContextError(err).Err()
+	}
+	return a.heard
+}
