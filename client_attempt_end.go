@@ -32,7 +32,7 @@ func (a *attempt) onFinish(err error) {
 func (a *attempt) innerEnded(inner *clientStream, err error) {
 	a.stream.mu.Lock()
 	last := a.nested == inner
-	if last && err != nil {
+	if last {
 		a.over = true
 		a.stream.cond.Broadcast()
 	}

@@ -101,7 +101,11 @@ func TestAbandonedStream(t *testing.T) {
 			c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
 			m := metrics.New(metrics.Config{})
 			watch, ended := signal()
-			env := c.Start(t, watch, m)
+			silent := &hauberktest.Backend{Handle: func(ctx context.Context, _ hauberktest.Stream) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}}
+			env := c.StartWith(t, silent, watch, m)
 			ctx, cancel := context.WithCancel(t.Context())
 			open(t, ctx, env, kind)
 			if s := count(t, m, c); s.InFlight != 1 {
