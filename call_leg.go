@@ -315,7 +315,17 @@ func (c *Call) closeLeg(i int32, err error) error {
 // fail ends the leg with the error of one of its hooks: everything inside is
 // cancelled and cannot attempt again, and next returns the first such error.
 func (l *leg) fail(err error) {
-	if l.failure.CompareAndSwap(nil, &err) && l.cancel != nil {
+	if l.note(err) {
+		l.stop(err)
+	}
+}
+
+// note keeps the error of a hook, and reports whether it is the first.
+func (l *leg) note(err error) bool { return l.failure.CompareAndSwap(nil, &err) }
+
+// stop cancels everything inside.
+func (l *leg) stop(err error) {
+	if l.cancel != nil {
 		l.cancel(err)
 	}
 }

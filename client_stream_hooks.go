@@ -44,14 +44,18 @@ func (s *clientStream) hooksEnded(l *leg, returned, failed *bool, err *error) {
 	}
 }
 
-// failLeg ends a leg with the error of one of its hooks, and the attempt inside.
+// failLeg ends a leg with the error of one of its hooks, and the attempt inside: that
+// first, since the cancel would end it as CANCELED.
 func (s *clientStream) failLeg(l *leg, err error) {
+	first := l.note(err)
 	s.mu.Lock()
 	a := s.current
 	s.mu.Unlock()
-	l.fail(err)
 	if a != nil && a.inside(l) {
 		a.finished(err)
+	}
+	if first {
+		l.stop(err)
 	}
 }
 
