@@ -102,7 +102,7 @@ func (a *attempt) inner(
 ) (grpc.ClientStream, error) {
 	s, call := a.stream, a.call
 	inner := &clientStream{method: s.method, desc: s.desc, cc: s.cc, open: s.open, start: rest, ctx: ctx, outer: a}
-	a.nests(inner)
+	failed := a.nests(inner)
 	c := &inner.call
 	c.ctx, c.root, c.plan, c.method, c.kind = call.ctx, call.state(), call.plan, a.target, call.kind
 	c.side, c.end, c.leg = ClientSide, inner, a.leg
@@ -110,8 +110,13 @@ func (a *attempt) inner(
 	c.reached.Store(a.depth)
 	app, err := c.redirect(method, nil, opts)
 	if err != nil {
+		failed()
 		return nil, err
 	}
 	inner.app = app
-	return inner.launch()
+	stream, err := inner.launch()
+	if err != nil {
+		failed()
+	}
+	return stream, err
 }

@@ -31,9 +31,9 @@ func (a *attempt) onFinish(err error) {
 // the attempts that it opens. An earlier one is the adapter's own matter.
 func (a *attempt) innerEnded(inner *clientStream, err error) {
 	a.stream.mu.Lock()
-	last := a.nested == inner
+	last := a.nested.stream == inner
 	if last {
-		a.over = true
+		a.nested.over = true
 		a.stream.cond.Broadcast()
 	}
 	a.stream.mu.Unlock()
@@ -51,8 +51,25 @@ func (a *attempt) lookForEnd() {
 	a.awaitOpened()
 	a.awaitTransport()
 	a.awaitApplication()
-	a.stream.receiveRest(a) // if it cannot, the application's RecvMsg does, or the end of the context
+	if !a.stream.receiveRest(a) {
+		a.endUnreceived()
+	}
 	returned = true
+}
+
+// endUnreceived ends an attempt of which the end cannot be received: a concurrent one,
+// or one whose messages are of a type that is not known. That of an adapter may go on:
+// the application's RecvMsg ends it.
+func (a *attempt) endUnreceived() {
+	s := a.stream
+	s.mu.Lock()
+	left := a.adapted && s.current == a
+	a.unreceived = left
+	s.cond.Broadcast()
+	s.mu.Unlock()
+	if !left {
+		a.finished(a.unknownEnd())
+	}
 }
 
 // awaitTransport waits for the end of the stream that the attempt runs on, which
@@ -189,7 +206,7 @@ func (a *attempt) alive() bool {
 
 // aliveInside is alive for an attempt behind an adapter. Its stream is foreign code, and
 // to ask for the context would commit the stream inside. The lock is held.
-func (a *attempt) aliveInside() bool { return a.wire != nil && a.ctx.Err() == nil && !a.over }
+func (a *attempt) aliveInside() bool { return a.wire != nil && a.ctx.Err() == nil && !a.nested.over }
 
 // unknownEnd is the error of an attempt whose end cannot be received.
 func (a *attempt) unknownEnd() error {

@@ -192,28 +192,44 @@ func (a *attempt) notSent(err error) {
 		return
 	}
 	a.stream.mu.Lock()
-	a.unsent = err
+	a.unsent, a.reopened = err, false
 	a.stream.mu.Unlock()
 	a.onFinish(err) // an interceptor of grpc-go may not have passed that on
 }
 
 // nests notes that an adapter opens a stream. If that is not the first, the attempt
-// goes on, and so do those of adapters around it.
-func (a *attempt) nests(inner *clientStream) {
-	if first := a.noteInner(inner); first {
-		return
+// goes on, and so do those of adapters around it. It returns how to take that back if
+// the stream cannot be opened.
+func (a *attempt) nests(inner *clientStream) (failed func()) {
+	previous := a.noteInner(inner)
+	if previous.stream != nil {
+		for outer := a; outer != nil; outer = outer.stream.outer {
+			outer.goOn()
+		}
 	}
-	for ; a != nil; a = a.stream.outer {
-		a.goOn()
-	}
+	return func() { a.forgetInner(inner, previous) }
 }
 
-func (a *attempt) noteInner(inner *clientStream) (first bool) {
+// nested is the stream that an adapter has opened last.
+type nested struct {
+	stream *clientStream
+	over   bool // it has ended
+}
+
+func (a *attempt) noteInner(inner *clientStream) (previous nested) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
-	first = a.nested == nil
-	a.nested, a.over, a.heard, a.heardOK = inner, false, nil, false
-	return first
+	previous = a.nested
+	a.nested, a.heard, a.heardOK, a.unreceived = nested{stream: inner}, nil, false, false
+	return previous
+}
+
+func (a *attempt) forgetInner(inner *clientStream, previous nested) {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	if a.nested.stream == inner {
+		a.nested = previous
+	}
 }
 
 func (a *attempt) goOn() {

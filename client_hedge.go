@@ -114,6 +114,7 @@ func (a *attempt) enter(request any) bool {
 	a.wire, a.opening, a.ready, a.fed = wire, false, true, true
 	s.mu.Unlock()
 	if err := a.transmit(request); err != nil && err != io.EOF {
+		a.finished(err) // the application does not receive from it
 		return false
 	}
 	_ = a.closeWire()

@@ -191,15 +191,17 @@ func (s *clientStream) publish(o *outcome) {
 	s.mu.Lock()
 	s.arrived = append(s.arrived, replies...)
 	s.outcome, s.done = *o, true
-	left, cancel := s.current, s.cancelOwn
+	left, cancel, handedOut := s.current, s.cancelOwn, s.opened || s.launched
 	s.cond.Broadcast()
 	s.mu.Unlock()
 	if left != nil { // a panic has left it
 		left.finished(errInternal("the chain has ended"))
 	}
-	if s.outer != nil && o.panicked != nil {
+	switch {
+	case s.outer == nil || !handedOut: // an opening that failed is the adapter's to report
+	case o.panicked != nil:
 		s.outer.innerEnded(s, errInternal("an interceptor inside FromClient has panicked"))
-	} else if s.outer != nil && o.err != nil {
+	case o.err != nil:
 		s.outer.innerEnded(s, o.err)
 	}
 	if cancel != nil {

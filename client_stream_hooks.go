@@ -50,12 +50,16 @@ func (s *clientStream) failLeg(l *leg, err error) {
 	first := l.note(err)
 	s.mu.Lock()
 	a := s.current
-	s.mu.Unlock()
-	if a != nil && a.inside(l) {
-		a.finished(err)
+	inside := a != nil && a.inside(l)
+	if inside {
+		a.endLocked(err)
 	}
+	s.mu.Unlock()
 	if first {
 		l.stop(err)
+	}
+	if inside {
+		a.cancel()
 	}
 }
 

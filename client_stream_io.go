@@ -233,7 +233,7 @@ func (s *clientStream) awaitHeader() *attempt {
 // grpc-go has not reported one: the attempt goes on.
 func (s *clientStream) awaitEnd(a *attempt) bool {
 	s.mu.Lock()
-	s.awaitUntilDone(func() bool { return a.ended || a.heard == nil || a.reopened })
+	s.awaitUntilDone(func() bool { return a.ended || a.heard == nil || a.reopened || a.unreceived })
 	ends := a.ended
 	s.mu.Unlock()
 	return ends

@@ -411,3 +411,63 @@ func (u *unlocked) RecvMsg(msg any) error {
 		u.ClientStream = again
 	}
 }
+
+// lazily opens a stream with its first message.
+func lazily(
+	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	return &lazy{ctx: ctx, open: func() (grpc.ClientStream, error) { return open(ctx, desc, cc, method, opts...) }}, nil
+}
+
+type lazy struct {
+	grpc.ClientStream
+
+	ctx  context.Context
+	open func() (grpc.ClientStream, error)
+}
+
+func (l *lazy) Context() context.Context { return l.ctx }
+
+func (l *lazy) SendMsg(msg any) (err error) {
+	if l.ClientStream == nil {
+		if l.ClientStream, err = l.open(); err != nil {
+			return err
+		}
+	}
+	return l.ClientStream.SendMsg(msg)
+}
+
+// TestOpeningInSendFails: SendMsg returns the error of a stream that an adapter cannot
+// open in it, at once.
+func TestOpeningInSendFails(t *testing.T) {
+	for name, chain := range map[string][]hauberk.Interceptor{
+		"alone": {fromStream(lazily)}, "hooks": {passThrough(), fromStream(lazily), passThrough()}, "retry": {again(2), fromStream(lazily)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubbles(t, streams, func(t *testing.T, kind hauberk.Kind) {
+				down := &scripts{open: func(context.Context, int) (*script, error) { return nil, status.Error(codes.Unavailable, "down") }}
+				stream := start(patient(t), t, hauberk.Must(hauberk.New(chain...)).ClientConn(down), kind)
+				began := time.Now()
+				wantCode(t, stream.SendMsg(message("a")), codes.Unavailable)
+				if took := time.Since(began); took > 0 {
+					t.Errorf("SendMsg took %s", took)
+				}
+			})
+		})
+	}
+}
+
+// TestHeaderOfAnUnknownMethod: Header behind an adapter ends with the call, also if the
+// type of its messages is not known.
+func TestHeaderOfAnUnknownMethod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream, err := behind(t, &hauberktest.Backend{}, adapted()).NewStream(patient(t), descOf(hauberk.Bidi), "/not.Registered/Stream")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !settles(func() { _, _ = stream.Header() }) {
+			t.Error("Header is blocked")
+		}
+		wantCode(t, stream.RecvMsg(new(testpb.Response)), codes.Unimplemented)
+	})
+}

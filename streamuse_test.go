@@ -505,3 +505,39 @@ func TestSendEndsWithTheContext(t *testing.T) {
 		wantCode(t, stream.RecvMsg(new(testpb.Response)), codes.Internal)
 	})
 }
+
+// TestConcurrentAttemptCannotSend: a concurrent attempt whose request cannot be sent
+// ends at once, and so does one whose connection is closed.
+func TestConcurrentAttemptCannotSend(t *testing.T) {
+	hedge := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		attempt := call.Attempt()
+		err := next(ctx, attempt)
+		call.Adopt(attempt)
+		return err
+	})
+	for name, interceptors := range map[string][]hauberk.Interceptor{"alone": {hedge}, "adapter": {hedge, adapted()}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				silent := &hauberktest.Backend{Handle: wait}
+				conn := bare(t, silent, hauberk.Must(hauberk.New(interceptors...)).DialOptions()...)
+				began := time.Now()
+				stream := start(patient(t), t, conn, hauberk.ServerStream, grpc.MaxCallSendMsgSize(1))
+				err := stream.SendMsg(message("too large"))
+				if err == nil {
+					err = stream.RecvMsg(new(testpb.Response))
+				}
+				wantCode(t, err, codes.ResourceExhausted)
+				over := false
+				stream = start(patient(t), t, conn, hauberk.ServerStream, grpc.OnFinish(func(error) { over = true }))
+				if err := errors.Join(stream.SendMsg(message("m")), stream.CloseSend()); err != nil {
+					t.Fatal(err)
+				}
+				_ = conn.Close()
+				synctest.Wait()
+				if took := time.Since(began); took > 0 || !over {
+					t.Errorf("after %s; OnFinish has run: %t", took, over)
+				}
+			})
+		})
+	}
+}
