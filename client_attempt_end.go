@@ -61,15 +61,14 @@ func (a *attempt) lookForEnd() {
 // or one whose messages are of a type that is not known. That of an adapter may go on:
 // the application's RecvMsg ends it.
 func (a *attempt) endUnreceived() {
-	s := a.stream
-	s.mu.Lock()
-	left := a.adapted && s.current == a
-	a.unreceived = left
-	s.cond.Broadcast()
-	s.mu.Unlock()
-	if !left {
+	if !a.adapted {
 		a.finished(a.unknownEnd())
+		return
 	}
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	a.unreceived = true
+	a.stream.cond.Broadcast()
 }
 
 // awaitTransport waits for the end of the stream that the attempt runs on, which

@@ -527,6 +527,9 @@ func TestConcurrentAttemptCannotSend(t *testing.T) {
 					err = stream.RecvMsg(new(testpb.Response))
 				}
 				wantCode(t, err, codes.ResourceExhausted)
+				if name == "adapter" { // which may open another in RecvMsg
+					return
+				}
 				over := false
 				stream = start(patient(t), t, conn, hauberk.ServerStream, grpc.OnFinish(func(error) { over = true }))
 				if err := errors.Join(stream.SendMsg(message("m")), stream.CloseSend()); err != nil {
