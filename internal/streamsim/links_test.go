@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -725,18 +726,23 @@ func (s *reopening) RecvMsg(msg any) error {
 }
 
 // again opens another stream. The interceptors that do this do not lock either
-// while they replay, so programs have one goroutine if the chain has one of them.
+// while they replay, so programs have one goroutine if the chain has one of them. What
+// they replay they read under their lock: the chain may receive the end in the
+// application's place.
 func (s *reopening) again() error {
 	stream, err := s.open()
 	if err != nil {
 		return err
 	}
-	for _, m := range s.sent {
+	s.mu.Lock()
+	sent, closed := slices.Clone(s.sent), s.closed
+	s.mu.Unlock()
+	for _, m := range sent {
 		if err := stream.SendMsg(m); err != nil {
 			break // RecvMsg returns the reason
 		}
 	}
-	if s.closed {
+	if closed {
 		_ = stream.CloseSend()
 	}
 	s.mu.Lock()
