@@ -22,7 +22,7 @@ type fromClient struct {
 
 // Declare reports a missing half.
 func (f *fromClient) Declare() Declaration {
-	d := Declaration{Name: "grpc"}
+	d := Declaration{Name: "grpc", Repeatable: true}
 	if f.unary == nil || f.stream == nil {
 		d.Err = errors.New("FromClient needs both interceptors, unary and stream; one is nil")
 	}

@@ -25,7 +25,7 @@ type fromServer struct {
 
 // Declare reports a missing half.
 func (f *fromServer) Declare() Declaration {
-	d := Declaration{Name: "grpc"}
+	d := Declaration{Name: "grpc", Repeatable: true}
 	if f.unary == nil || f.stream == nil {
 		d.Err = errors.New("FromServer needs both interceptors, unary and stream; one is nil")
 	}

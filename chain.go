@@ -33,6 +33,7 @@ type Chain struct {
 // link is one interceptor at its place in a chain.
 type link struct {
 	interceptor Interceptor
+	instance    Interceptor // as New was given it; nil if it is no pointer
 
 	at         string // the place in the arguments of New, for errors
 	decl       Declaration

@@ -76,7 +76,31 @@ func (b *builder) addLink(x Interceptor, l link) {
 	if len(l.conditions) > 0 {
 		l.interceptor = &conditional{l.conditions, l.interceptor, l.decl.Decides}
 	}
+	b.checkTwice(&l, x)
 	b.chain.links = append(b.chain.links, &l)
+}
+
+// checkTwice reports an instance that runs twice for the same calls, unless it says that
+// it may. One that is listed under different For or Except shares its state on purpose.
+func (b *builder) checkTwice(l *link, x Interceptor) {
+	instance, _ := unname(x)
+	if v := reflect.ValueOf(instance); v.Kind() != reflect.Pointer || v.Type().Elem().Size() == 0 || l.decl.Repeatable {
+		return
+	}
+	for _, other := range b.chain.links {
+		if other.instance == instance && other.overlaps(l) {
+			b.fail(fmt.Errorf("%s: it is the same instance as %s: each call would run it twice", l.decl.Name, other.at))
+			break
+		}
+	}
+	l.instance = instance
+}
+
+// overlaps reports whether two links certainly run for a common call.
+func (l *link) overlaps(other *link) bool {
+	unscoped := func(l *link) bool { return len(l.scopes)+len(l.conditions) == 0 }
+	return unscoped(l) || unscoped(other) ||
+		slices.Equal(l.scopes, other.scopes) && slices.Equal(l.conditions, other.conditions)
 }
 
 // check returns what is wrong with a link by itself.

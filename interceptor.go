@@ -56,6 +56,9 @@ type Declaration struct {
 	// Decides says that the link only admits or refuses calls, so that it can be
 	// put in [Shadow].
 	Decides bool
+	// Repeatable says that one instance may run several times for a call, such as
+	// outside and inside of a retry. New reports others that would.
+	Repeatable bool
 	// Authenticates says that a call that passes the link has an identity.
 	Authenticates bool
 	// Err is what is wrong with the link's configuration; New reports it.

@@ -38,7 +38,9 @@ func Reject(code codes.Code, reason, message string, options ...RejectOption) er
 	}
 	r := &Rejection{code: code, reason: valid(reason), message: valid(message)}
 	for _, o := range options {
-		o.apply(r)
+		if o != nil { // a call is being rejected: there is no one to report to
+			o.apply(r)
+		}
 	}
 	return r
 }

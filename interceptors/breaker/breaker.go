@@ -11,6 +11,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/clock"
 	"github.com/hauberk-rpc/hauberk/internal/engine/breaker"
 	"github.com/hauberk-rpc/hauberk/internal/engine/keyed"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // What errors.Is finds in the error of a refused call.
@@ -77,11 +78,9 @@ func WithOnChange(f func(Change)) Option {
 
 // New returns an interceptor for clients. What is wrong with its configuration is
 // reported by hauberk.New.
-func New(config Config, options ...Option) *Breaker {
+func New(config Config, opts ...Option) *Breaker {
 	b := &Breaker{config: config.withDefaults(), now: clock.Elapsed(nil)}
-	for _, o := range options {
-		o.apply(b)
-	}
+	nils := options.Apply(opts, func(o Option) { o.apply(b) })
 	b.engine = breaker.Config{
 		FailureThreshold: b.config.FailureThreshold,
 		OpenFor:          b.config.OpenFor,
@@ -90,7 +89,7 @@ func New(config Config, options ...Option) *Breaker {
 	}
 	circuits, err := keyed.New(keyed.Config{MaxKeys: b.config.MaxCircuits}, b.setup)
 	b.circuits = circuits
-	b.err = errors.Join(b.err, b.config.check(), b.engine.Validate(), err)
+	b.err = errors.Join(b.err, nils, b.config.check(), b.engine.Validate(), err)
 	if b.err == nil {
 		for _, code := range b.config.FailureCodes {
 			b.failures[code] = true
@@ -113,7 +112,11 @@ func (b *Breaker) setup(key string, c *circuit) {
 // Declare says where the interceptor stands, and what is wrong with its
 // configuration.
 func (b *Breaker) Declare() hauberk.Declaration {
-	return hauberk.Declaration{Name: "breaker", Phase: hauberk.PhaseBreaker, Decides: true, Err: b.err}
+	err := b.err
+	if b.circuits == nil && err == nil {
+		err = errors.New("a zero Breaker; make it with breaker.New")
+	}
+	return hauberk.Declaration{Name: "breaker", Phase: hauberk.PhaseBreaker, Decides: true, Err: err}
 }
 
 // Intercept refuses a call, or admits it and counts how it ends.
@@ -160,16 +163,16 @@ func (b *Breaker) judge(err error) breaker.Outcome {
 }
 
 func (b *Breaker) refuse(call *hauberk.Call, key string, err error) error {
-	reason, options := "BREAKER_OPEN", []hauberk.RejectOption{hauberk.Cause(err)}
+	reason, more := "BREAKER_OPEN", []hauberk.RejectOption{hauberk.Cause(err)}
 	if errors.Is(err, ErrHalfOpen) {
 		reason = "BREAKER_HALF_OPEN"
 	}
 	var refused *breaker.RefusedError
 	if errors.As(err, &refused) && refused.RetryAfter > 0 {
-		options = append(options, hauberk.RetryAfter(refused.RetryAfter))
+		more = append(more, hauberk.RetryAfter(refused.RetryAfter))
 	}
 	call.Decide(hauberk.Decision{Rule: key, Verdict: hauberk.Refused, Reason: reason})
-	return hauberk.Reject(codes.Unavailable, reason, err.Error(), options...)
+	return hauberk.Reject(codes.Unavailable, reason, err.Error(), more...)
 }
 
 // States returns the state of each circuit that has been used, by the name of its

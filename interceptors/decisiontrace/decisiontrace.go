@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 	"github.com/hauberk-rpc/hauberk/internal/wrongside"
 )
 
@@ -37,15 +38,13 @@ func By(identity hauberk.Key[string]) Option {
 
 // New returns an interceptor for servers, to stand outermost. What is wrong with
 // its configuration is reported by hauberk.New.
-func New(config Config, options ...Option) *Interceptor {
+func New(config Config, opts ...Option) *Interceptor {
 	x := &Interceptor{config: config.withDefaults(), identities: make(map[string]bool)}
-	for _, o := range options {
-		o.apply(x)
-	}
+	nils := options.Apply(opts, func(o Option) { o.apply(x) })
 	for _, id := range config.Identities {
 		x.identities[id] = true
 	}
-	x.err = x.config.check()
+	x.err = errors.Join(x.config.check(), nils)
 	if x.identity.Name() == "" {
 		x.err = errors.Join(x.err, errNoKey)
 	}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // Interceptor logs calls. Make it with [New]. It may be used by any number of
@@ -39,13 +40,13 @@ type Interceptor struct {
 
 // New returns an interceptor for both sides. What is wrong with its configuration
 // is reported by hauberk.New.
-func New(config Config, options ...Option) *Interceptor {
+func New(config Config, opts ...Option) *Interceptor {
 	x := &Interceptor{
 		config: config, now: time.Now, since: time.Since, level: levelBySide, types: linkedTypes,
 		peers: peers{seed: maphash.MakeSeed()},
 	}
-	for _, o := range options {
-		o.apply(x)
+	if err := options.Apply(opts, func(o Option) { o.apply(x) }); err != nil {
+		x.errs = append(x.errs, err)
 	}
 	x.compile()
 	if len(x.errs) == 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/clock"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // Metrics is the interceptor, and holds what it has counted. Make it with [New].
@@ -39,12 +40,11 @@ type side struct {
 
 // New returns an interceptor for both sides. What is wrong with its configuration
 // is reported by hauberk.New.
-func New(config Config, options ...Option) *Metrics {
+func New(config Config, opts ...Option) *Metrics {
 	m := &Metrics{now: time.Now, elapsed: clock.Elapsed(nil)}
 	m.config, m.err = config.withDefaults()
-	for _, o := range options {
-		o.apply(m)
-	}
+	nils := options.Apply(opts, func(o Option) { o.apply(m) })
+	m.err = errors.Join(m.err, nils)
 	for s := range m.sides {
 		m.sides[s].init(hauberk.Side(s), m)
 	}

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // ErrLimited is what errors.Is finds in refusals, in this process.
@@ -55,12 +56,10 @@ func WithClock(now func() time.Time) Option {
 
 // New returns an interceptor for both sides. What is wrong with its configuration
 // is reported by hauberk.New.
-func New(config Config, options ...Option) *Limiter {
+func New(config Config, opts ...Option) *Limiter {
 	l := &Limiter{config: config.withDefaults()}
-	for _, o := range options {
-		o.apply(l)
-	}
-	l.err = errors.Join(l.config.check(), l.err)
+	nils := options.Apply(opts, func(o Option) { o.apply(l) })
+	l.err = errors.Join(l.config.check(), l.err, nils)
 	if l.err == nil {
 		l.quotas, l.err = newQuotas(l.config)
 	}

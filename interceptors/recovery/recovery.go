@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // DefaultMessage is the text that ends a call that panicked.
@@ -46,14 +47,13 @@ type Handler func(ctx context.Context, call *hauberk.Call, value any, stack []by
 
 // New returns an interceptor for both sides. What is wrong with its configuration
 // is reported by hauberk.New.
-func New(config Config, options ...Option) *Interceptor {
+func New(config Config, opts ...Option) *Interceptor {
 	if config.Message == "" {
 		config.Message = DefaultMessage
 	}
 	x := &Interceptor{status: status.New(codes.Internal, config.Message), logValues: config.LogValues}
-	for _, o := range options {
-		o.apply(x)
-	}
+	nils := options.Apply(opts, func(o Option) { o.apply(x) })
+	x.err = errors.Join(x.err, nils)
 	return x
 }
 

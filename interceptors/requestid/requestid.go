@@ -10,6 +10,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // DefaultHeader is the metadata key that ids travel under.
@@ -79,16 +80,14 @@ func WithGenerator(generate func() string) Option {
 
 // New returns an interceptor for both sides. What is wrong with its configuration
 // is reported by hauberk.New.
-func New(config Config, options ...Option) *Interceptor {
+func New(config Config, opts ...Option) *Interceptor {
 	if config.Header == "" {
 		config.Header = DefaultHeader
 	}
 	config.Header = strings.ToLower(config.Header)
 	x := &Interceptor{config: config, echoes: echoes{header: config.Header}}
-	for _, o := range options {
-		o.apply(x)
-	}
-	x.err = errors.Join(x.err, checkHeader(config.Header))
+	nils := options.Apply(opts, func(o Option) { o.apply(x) })
+	x.err = errors.Join(x.err, nils, checkHeader(config.Header))
 	return x
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/engine/backoff"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 	"github.com/hauberk-rpc/hauberk/internal/wrongside"
 )
 
@@ -92,12 +93,10 @@ func WithRandom(random func() float64) Option {
 
 // New returns an interceptor for clients. What is wrong with its configuration is
 // reported by hauberk.New.
-func New(config Config, options ...Option) *Retry {
+func New(config Config, opts ...Option) *Retry {
 	r := &Retry{config: config.withDefaults(), sleep: Sleep}
-	for _, o := range options {
-		o.apply(r)
-	}
-	r.err = r.config.check()
+	nils := options.Apply(opts, func(o Option) { o.apply(r) })
+	r.err = errors.Join(r.config.check(), nils)
 	if r.sleep == nil {
 		r.err = errors.Join(r.err, errors.New("WithSleep was given nil"))
 	}
@@ -154,8 +153,12 @@ func (c Config) check() error {
 // Declare says where the interceptor stands, and what is wrong with its
 // configuration.
 func (r *Retry) Declare() hauberk.Declaration {
+	err := r.err
+	if r.backoff == nil && err == nil {
+		err = errors.New("a zero Retry; make it with retry.New")
+	}
 	return hauberk.Declaration{
-		Name: "retry", Phase: hauberk.PhaseRetry, Writes: []hauberk.StateKey{Attempt}, Err: r.err,
+		Name: "retry", Phase: hauberk.PhaseRetry, Writes: []hauberk.StateKey{Attempt}, Err: err,
 	}
 }
 

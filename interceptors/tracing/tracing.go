@@ -18,6 +18,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/buildversion"
 	"github.com/hauberk-rpc/hauberk/internal/clock"
 	"github.com/hauberk-rpc/hauberk/internal/engine/gcra"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // ScopeName is the name of the instrumentation scope of the spans. Its version is that
@@ -43,19 +44,17 @@ type Tracing struct {
 
 // New returns an interceptor for both sides. What is wrong with its configuration
 // is reported by hauberk.New.
-func New(config Config, options ...Option) *Tracing {
+func New(config Config, opts ...Option) *Tracing {
 	t := &Tracing{propagator: w3c{}, elapsed: clock.Elapsed(nil)}
 	t.config, t.err = config.withDefaults()
-	for _, o := range options {
-		o.apply(t)
-	}
+	nils := options.Apply(opts, func(o Option) { o.apply(t) })
 	if t.provider == nil {
 		t.provider = otel.GetTracerProvider()
 	}
 	t.tracer = t.provider.Tracer(ScopeName, trace.WithSchemaURL(semconv.SchemaURL),
 		trace.WithInstrumentationVersion(buildversion.Hauberk()))
 	limit, err := t.config.forcedLimit()
-	t.limit, t.err = limit, errors.Join(t.err, err)
+	t.limit, t.err = limit, errors.Join(t.err, err, nils)
 	t.fields = replaced(t.propagator)
 	for side := range t.methods {
 		t.methods[side].init(hauberk.Side(side), t.config.MaxMethods)
@@ -79,6 +78,7 @@ func replaced(p propagation.TextMapPropagator) []string {
 func (t *Tracing) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
 		Name: "tracing", Phase: hauberk.PhaseTracing, Writes: []hauberk.StateKey{stateKey}, Err: t.err,
+		Repeatable: true, // inside a retry it makes spans of attempts
 	}
 	if t.tracer == nil {
 		d.Err = errors.New("a zero Tracing cannot trace; make one with tracing.New")

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 	"github.com/hauberk-rpc/hauberk/internal/wrongside"
 )
 
@@ -26,6 +27,7 @@ type Interceptor struct {
 	hooks           []func(call *hauberk.Call)
 	statuses        statuses
 
+	made      bool     // by New
 	misplaced [2]error // by side: that it cannot do what was asked for
 	errs      []error
 }
@@ -69,14 +71,15 @@ func WithCallOptions(opts ...grpc.CallOption) Option {
 
 // New returns an interceptor. What is wrong with the configuration is reported by
 // hauberk.New.
-func New(config Config, options ...Option) *Interceptor {
+func New(config Config, opts ...Option) *Interceptor {
 	x := &Interceptor{
+		made:       true,
 		method:     config.Method,
 		compressor: config.Compressor,
 		timeouts:   timeouts{config.Timeout, config.DefaultTimeout, config.MaxTimeout, config.NoTimeout},
 	}
-	for _, o := range options {
-		o.apply(x)
+	if err := options.Apply(opts, func(o Option) { o.apply(x) }); err != nil {
+		x.errs = append(x.errs, err)
 	}
 	x.place(config)
 	x.take(config)
@@ -149,7 +152,11 @@ func names(traits ...trait) string {
 
 // Declare tells chains what is wrong with the configuration.
 func (x *Interceptor) Declare() hauberk.Declaration {
-	return hauberk.Declaration{Name: "transform", Err: errors.Join(x.errs...)}
+	err := errors.Join(x.errs...)
+	if !x.made {
+		err = errors.New("a zero Interceptor; make it with transform.New")
+	}
+	return hauberk.Declaration{Name: "transform", Err: err}
 }
 
 // Intercept changes the call.

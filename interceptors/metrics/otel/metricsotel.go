@@ -9,6 +9,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/clock"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // Metrics is the interceptor. On a server it records calls, on a client calls and
@@ -28,11 +29,9 @@ type Metrics struct {
 
 // New returns an interceptor for both sides. What is wrong with its configuration
 // is reported by hauberk.New.
-func New(config Config, options ...Option) *Metrics {
+func New(config Config, opts ...Option) *Metrics {
 	var s settings
-	for _, o := range options {
-		o.apply(&s)
-	}
+	nils := options.Apply(opts, func(o Option) { o.apply(&s) })
 	if s.provider == nil {
 		s.provider = otel.GetMeterProvider()
 	}
@@ -47,7 +46,7 @@ func New(config Config, options ...Option) *Metrics {
 	for side := range m.tables {
 		m.tables[side].init(hauberk.Side(side), limit, &s)
 	}
-	m.err = errors.Join(append(s.errs, wrongNames, wrongLimit, maker.err())...)
+	m.err = errors.Join(append(s.errs, nils, wrongNames, wrongLimit, maker.err())...)
 	return m
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // Collector is a prometheus.Collector over a [metrics.Metrics]. It reads the
@@ -40,11 +41,10 @@ var errNilMetrics = errors.New("metricsprom: New was given a nil *metrics.Metric
 
 // New returns a collector that shows what m has counted, for prometheus.Register.
 // Registering one of a nil m, or of options that are wrong, is an error.
-func New(m *metrics.Metrics, options ...Option) *Collector {
+func New(m *metrics.Metrics, opts ...Option) *Collector {
 	c := &Collector{metrics: m, refused: describeRefusals(), decided: describeDecisions()}
-	for _, o := range options {
-		o.apply(c)
-	}
+	nils := options.Apply(opts, func(o Option) { o.apply(c) })
+	c.err = errors.Join(c.err, nils)
 	if m == nil {
 		c.err = errors.Join(c.err, errNilMetrics)
 	}

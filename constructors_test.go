@@ -1,0 +1,129 @@
+package hauberk_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	authns "github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
+	"github.com/hauberk-rpc/hauberk/interceptors/decisiontrace"
+	"github.com/hauberk-rpc/hauberk/interceptors/logging"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+	metricsotel "github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
+	metricsprom "github.com/hauberk-rpc/hauberk/interceptors/metrics/prometheus"
+	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
+	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
+	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
+	retries "github.com/hauberk-rpc/hauberk/interceptors/retry"
+	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
+	"github.com/hauberk-rpc/hauberk/interceptors/transform"
+)
+
+// rejectsInterceptor checks that New reports what is wrong with an interceptor, in
+// words that have each of want.
+func rejectsInterceptor(t *testing.T, x hauberk.Interceptor, want ...string) {
+	t.Helper()
+	_, err := hauberk.New(x)
+	for _, w := range want {
+		if err == nil || !strings.Contains(err.Error(), w) {
+			t.Errorf("error %v; want %q in it", err, w)
+		}
+	}
+}
+
+// TestNilOptions: New reports an option that is nil, with its place and the name of the
+// interceptor; no constructor panics.
+func TestNilOptions(t *testing.T) {
+	for name, x := range map[string]hauberk.Interceptor{
+		"logging":       logging.New(logging.Config{}, nil),
+		"metrics":       metrics.New(metrics.Config{}, nil),
+		"metrics/otel":  metricsotel.New(metricsotel.Config{}, nil),
+		"tracing":       tracing.New(tracing.Config{}, nil),
+		"requestid":     requestid.New(requestid.Config{}, nil),
+		"recovery":      recovery.New(recovery.Config{}, nil),
+		"retry":         retries.New(retries.Config{}, nil),
+		"breaker":       breaker.New(breaker.Config{}, nil),
+		"ratelimit":     ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Second}, nil),
+		"transform":     transform.New(transform.Config{}, nil),
+		"decisiontrace": decisiontrace.New(decisiontrace.Config{}, decisiontrace.By(authns.User), nil),
+	} {
+		place := "option 1 of New is nil"
+		if name == "decisiontrace" {
+			place = "option 2 of New is nil"
+		}
+		rejectsInterceptor(t, x, name, place)
+	}
+	if err := prometheus.NewRegistry().Register(metricsprom.New(metrics.New(metrics.Config{}), nil)); err == nil ||
+		!strings.Contains(err.Error(), "option 1 of New is nil") {
+		t.Errorf("metricsprom: %v", err)
+	}
+	if got := hauberk.Reason(hauberk.Reject(codes.Internal, "X", "m", nil)); got != "X" {
+		t.Errorf("a rejection with a nil option has the reason %q", got)
+	}
+}
+
+// TestZeroInterceptors: New reports an interceptor that its constructor did not make.
+func TestZeroInterceptors(t *testing.T) {
+	for name, x := range map[string]hauberk.Interceptor{
+		"logging": new(logging.Interceptor), "metrics": new(metrics.Metrics), "metrics/otel": new(metricsotel.Metrics),
+		"tracing": new(tracing.Tracing), "requestid": new(requestid.Interceptor), "recovery": new(recovery.Interceptor),
+		"retry": new(retries.Retry), "breaker": new(breaker.Breaker), "ratelimit": new(ratelimit.Limiter),
+		"transform": new(transform.Interceptor), "decisiontrace": new(decisiontrace.Interceptor), "authn": new(authns.Interceptor),
+	} {
+		t.Run(name, func(t *testing.T) { rejectsInterceptor(t, x, name) })
+	}
+}
+
+// TestSameInstanceTwice: an instance that would run twice for a call is reported; one
+// that is listed for different methods is not.
+func TestSameInstanceTwice(t *testing.T) {
+	m := metrics.New(metrics.Config{})
+	for name, c := range map[string]struct {
+		chain []hauberk.Interceptor
+		want  string
+	}{
+		"twice":            {[]hauberk.Interceptor{m, m}, "interceptor 2: metrics: it is the same instance as interceptor 1"},
+		"renamed":          {[]hauberk.Interceptor{m, hauberk.Named("again", m)}, "again: it is the same instance"},
+		"also for some":    {[]hauberk.Interceptor{m, hauberk.For("a.B/*", m)}, "the same instance"},
+		"same scope":       {[]hauberk.Interceptor{hauberk.For("a.B/*", m), hauberk.For("a.B/*", m)}, "the same instance"},
+		"different scopes": {[]hauberk.Interceptor{hauberk.For("a.B/*", m), hauberk.For("a.C/*", m)}, ""},
+		"other instance":   {[]hauberk.Interceptor{m, metrics.New(metrics.Config{})}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := hauberk.New(c.chain...)
+			if c.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+			} else if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v; want %q in it", err, c.want)
+			}
+		})
+	}
+}
+
+// TestReplyIsOfTheMethodsType: a reply of another type than the method's is INTERNAL, on both
+// sides and for each kind.
+func TestReplyIsOfTheMethodsType(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		var returned error
+		wrong := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+			returned = call.Reply(new(emptypb.Empty))
+			return nil
+		})
+		out := c.Start(t, wrong).Call(t.Context())
+		wantCode(t, out.Err, codes.Internal)
+		if c.Side == hauberk.ServerSide && (returned == nil ||
+			!strings.Contains(returned.Error(), "google.protobuf.Empty")) {
+			t.Errorf("Reply returned %v", returned)
+		}
+	})
+}
