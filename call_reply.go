@@ -14,8 +14,9 @@ import (
 // server streaming takes exactly one message; a nil message, or another number,
 // is an INTERNAL error, which Reply returns and the call ends with.
 //
-// On a client a message is copied into the application's; one of another type
-// ends the call with INTERNAL. Messages that a method with server streaming has
+// A message of another type than the method's is an INTERNAL error too. On a server
+// Reply returns it, if the method's type is known; on a client, where messages are
+// copied into the application's, the call ends with it. Messages that a method with server streaming has
 // already delivered stay delivered; the replies follow them.
 func (c *Call) Reply(msgs ...any) error {
 	c.takeBackReply()
@@ -41,6 +42,26 @@ func (c *Call) checkReply(msgs []any) error {
 	}
 	if !c.kind.ServerStreams() && len(msgs) != 1 {
 		return errInternal("Reply was given %d messages for %s, which has one response", len(msgs), c.method.full)
+	}
+	if c.side == ServerSide {
+		return c.checkTypes(msgs)
+	}
+	return nil // they are copied into the application's, of which the type is checked then
+}
+
+// checkTypes checks that protobuf messages are of the type that a method answers with,
+// if that is known: a client would decode them into another.
+func (c *Call) checkTypes(msgs []any) error {
+	d := c.method.Descriptor()
+	if d == nil {
+		return nil
+	}
+	for _, msg := range msgs {
+		m, ok := msg.(proto.Message)
+		if want := d.Output().FullName(); ok && m.ProtoReflect().Descriptor().FullName() != want {
+			return errInternal("Reply was given a %s; %s answers with %s",
+				m.ProtoReflect().Descriptor().FullName(), c.method.full, want)
+		}
 	}
 	return nil
 }
