@@ -22,8 +22,11 @@ const name = "authn"
 //   - [ErrInvalidToken], wrapped or not, refuses it with UNAUTHENTICATED, "Invalid
 //     token", and [ErrTokenExpired] with UNAUTHENTICATED, "Token expired";
 //   - a refusal of [hauberk.Reject] is the call's outcome as it is;
+//   - the gRPC status UNAUTHENTICATED or PERMISSION_DENIED rejects it with that code,
+//     its message and its details, and the reason ReasonInvalidToken or
+//     ReasonPermissionDenied;
 //   - any other error with a gRPC status ends the call with that status and its
-//     message, which are for the client's eyes;
+//     message, which are sent to the client: the validator has failed;
 //   - an error of any other kind, and the status UNKNOWN, end it with UNAVAILABLE,
 //     "Token validation failed", or if ctx is done with the status of that;
 //   - nothing at all, or an Identity without a Subject, is INTERNAL.

@@ -236,7 +236,14 @@ func TestValidatorFails(t *testing.T) {
 			"a wrapped status", failing(fmt.Errorf("s3cret: %w", status.Error(codes.ResourceExhausted, "busy"))),
 			codes.ResourceExhausted, "busy", failed, authn.ErrValidation,
 		},
-		{"a status with details", failing(withDetails.Err()), codes.PermissionDenied, "blocked", failed, authn.ErrValidation},
+		{
+			"a status with details", failing(withDetails.Err()),
+			codes.PermissionDenied, "blocked", authn.ReasonPermissionDenied, authn.ErrPermissionDenied,
+		},
+		{
+			"UNAUTHENTICATED", failing(status.Error(codes.Unauthenticated, "revoked")),
+			codes.Unauthenticated, "revoked", authn.ReasonInvalidToken, authn.ErrInvalidToken,
+		},
 		{
 			"UNKNOWN", failing(status.Error(codes.Unknown, "s3cret")),
 			codes.Unavailable, "Token validation failed", failed, authn.ErrValidation,

@@ -25,6 +25,9 @@ var (
 	// ErrTokenExpired is what a Validator returns, or wraps, for a token that was
 	// good once. It is found as well where Identity.Expires has passed.
 	ErrTokenExpired = errors.New("authn: the token has expired")
+	// ErrPermissionDenied is found if a Validator returned the gRPC status
+	// PERMISSION_DENIED: the caller is known and may not call.
+	ErrPermissionDenied = errors.New("authn: the caller has no permission")
 	// ErrValidation is found where a Validator failed, so that nobody knows whether
 	// the token is good.
 	ErrValidation = errors.New("authn: the token could not be validated")
@@ -40,6 +43,7 @@ const (
 	ReasonMalformedToken   = "MALFORMED_TOKEN" //nolint:gosec // the name of a reason
 	ReasonInvalidToken     = "INVALID_TOKEN"
 	ReasonTokenExpired     = "TOKEN_EXPIRED"
+	ReasonPermissionDenied = "PERMISSION_DENIED"
 	ReasonValidationFailed = "VALIDATION_FAILED"
 	ReasonNoToken          = "NO_TOKEN"
 )
@@ -80,6 +84,10 @@ func refusalOf(ctx context.Context, err error) error {
 		return err
 	case c != nil:
 		st := c.GRPCStatus()
+		if reason, sentinel := rejects(st.Code()); sentinel != nil {
+			return hauberk.Reject(st.Code(), reason, st.Message(),
+				append(details(st), hauberk.Cause(sentinel), hauberk.Cause(err))...)
+		}
 		return failed(st.Code(), st.Message(), err, details(st)...)
 	case errors.Is(err, ErrTokenExpired):
 		return refuse(ReasonTokenExpired, "Token expired", err)
@@ -89,6 +97,20 @@ func refusalOf(ctx context.Context, err error) error {
 		return ctx.Err() // the call has ended meanwhile
 	default:
 		return failed(codes.Unavailable, "Token validation failed", err)
+	}
+}
+
+// rejects returns the reason and the sentinel of a status code by which a validator
+// rejects a token, as the AuthFuncs of go-grpc-middleware do. With other codes it has
+// failed.
+func rejects(code codes.Code) (reason string, sentinel error) {
+	switch code {
+	case codes.Unauthenticated:
+		return ReasonInvalidToken, ErrInvalidToken
+	case codes.PermissionDenied:
+		return ReasonPermissionDenied, ErrPermissionDenied
+	default:
+		return "", nil
 	}
 }
 
