@@ -11,12 +11,27 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Limits that NewServer and ServerOptions set where grpc-go has none worth the
-// name; options given by the caller come later and win.
+// The limits of [ServerLimits].
 const (
-	defaultMaxStreams    = 100      // per connection; grpc-go: no limit
-	defaultMaxHeaderList = 16 << 10 // bytes; grpc-go: 16 MiB
+	DefaultMaxConcurrentStreams = 100      // calls at a time on one connection; grpc-go: no limit
+	DefaultMaxHeaderListSize    = 16 << 10 // bytes; grpc-go: 16 MiB
 )
+
+// ServerLimits returns options for servers that face untrusted callers: a connection
+// may have DefaultMaxConcurrentStreams calls at a time, further ones wait at the
+// client, and requests with header lists of more than DefaultMaxHeaderListSize are
+// rejected. Put them before options of your own, which then win:
+//
+//	srv := chain.NewServer(append(hauberk.ServerLimits(), opts...)...)
+//
+// A chain does not set them: a client with a hundred open streams would wait without
+// an error, and a token of 17 KiB would fail.
+func ServerLimits() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxConcurrentStreams(DefaultMaxConcurrentStreams),
+		grpc.MaxHeaderListSize(DefaultMaxHeaderListSize),
+	}
+}
 
 // Server is a grpc-go server whose calls all pass a chain.
 type Server struct {
@@ -32,8 +47,8 @@ type Server struct {
 // request is read.
 //
 // opts are grpc-go's own. Interceptors among them run inside the chain, except
-// one given with grpc.StreamInterceptor, which runs outside. A connection may
-// have 100 calls at a time and header lists of 16 KiB unless opts say otherwise.
+// one given with grpc.StreamInterceptor, which runs outside. The server's limits
+// stay those of grpc-go; see [ServerLimits] for servers that face untrusted callers.
 func (c *Chain) NewServer(opts ...grpc.ServerOption) *Server {
 	c.check("NewServer")
 	s := &Server{Server: grpc.NewServer(c.ServerOptions(opts...)...), chain: c}
@@ -61,15 +76,14 @@ func (s *Server) Serve(lis net.Listener) error {
 // ServerOptions returns the options for a grpc-go server whose calls pass the
 // chain, followed by opts. Register its services with [Chain.Registrar]; without
 // that, the requests of unary methods are read before the chain runs, as with any
-// interceptor of grpc-go. See [Chain.NewServer] for the limits that are set.
+// interceptor of grpc-go. Besides interceptors they set grpc.NumStreamWorkers, which
+// changes no behavior, unless opts do.
 func (c *Chain) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
 	c.check("ServerOptions")
 	own := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(c.UnaryServerInterceptor()),
 		grpc.ChainStreamInterceptor(c.StreamServerInterceptor()),
 		grpc.UnknownServiceHandler(c.serveUnknown),
-		grpc.MaxConcurrentStreams(defaultMaxStreams),
-		grpc.MaxHeaderListSize(defaultMaxHeaderList),
 		grpc.NumStreamWorkers(streamWorkers()),
 	}
 	if h := c.StatsHandler(ServerSide); h != nil {

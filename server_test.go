@@ -579,15 +579,17 @@ func TestChannelz(t *testing.T) {
 	equal(t, "journal", j.all(), []string{"chain in", "chain out OK"})
 }
 
-// TestServerLimits reads the limits from the server's HTTP/2 settings.
+// TestServerLimits reads the limits from the server's HTTP/2 settings: a chain sets
+// none, ServerLimits does, and the program's own options win.
 func TestServerLimits(t *testing.T) {
 	for _, tc := range []struct {
 		name                string
 		opts                []grpc.ServerOption
 		streams, headerList uint32
 	}{
-		{"default", nil, 100, 16 << 10},
-		{"the caller's", []grpc.ServerOption{grpc.MaxConcurrentStreams(7), grpc.MaxHeaderListSize(1 << 20)}, 7, 1 << 20},
+		{"grpc-go's", nil, 0, 0},
+		{"ServerLimits", hauberk.ServerLimits(), 100, 16 << 10},
+		{"the caller's", append(hauberk.ServerLimits(), grpc.MaxConcurrentStreams(7), grpc.MaxHeaderListSize(1<<20)), 7, 1 << 20},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
