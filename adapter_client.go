@@ -2,15 +2,14 @@ package hauberk
 
 import (
 	"context"
-	"errors"
 
 	"google.golang.org/grpc"
 )
 
-// FromClient makes interceptors of a grpc-go client one link of a chain; see
-// [FromServer]. The second also runs for a unary method that is called as a
-// stream. Where it returns before the call has ended, as interceptors of grpc-go
-// do, the link still returns at the end.
+// FromClient makes one interceptor of a chain from the unary and the stream
+// interceptor of a grpc-go client; see [FromServer]. The stream interceptor also runs
+// for a unary method that is called as a stream. It may return before the call has
+// ended, as interceptors of grpc-go do; the chain's interceptor returns at the end.
 func FromClient(unary grpc.UnaryClientInterceptor, stream grpc.StreamClientInterceptor) Interceptor {
 	return &fromClient{unary, stream}
 }
@@ -22,11 +21,7 @@ type fromClient struct {
 
 // Declare reports a missing half.
 func (f *fromClient) Declare() Declaration {
-	d := Declaration{Name: "grpc", Repeatable: true}
-	if f.unary == nil || f.stream == nil {
-		d.Err = errors.New("FromClient needs both interceptors, unary and stream; one is nil")
-	}
-	return d
+	return declareAdapter("FromClient", f.unary != nil && f.stream != nil)
 }
 
 func (f *fromClient) Intercept(ctx context.Context, call *Call, next Next) error {
@@ -80,8 +75,8 @@ func (c *Call) redirect(method string, request any, opts []grpc.CallOption) (*ap
 	return c.takeOptions(opts), nil
 }
 
-// interceptStream makes the interceptor's stream the wire of the links outside,
-// and the links inside a stream of their own, which the interceptor opens.
+// interceptStream makes the interceptor's stream the transport of the outer
+// interceptors. The inner ones become a separate stream, which the interceptor opens.
 func (f *fromClient) interceptStream(ctx context.Context, call *Call, next Next, outer *clientStream) error {
 	return outer.attempt(ctx, call, func(a *attempt) (grpc.ClientStream, error) {
 		inside := func(
@@ -94,7 +89,7 @@ func (f *fromClient) interceptStream(ctx context.Context, call *Call, next Next,
 	})
 }
 
-// inner starts the rest of a chain as a stream of its own, on a copy of the call.
+// inner starts the rest of a chain as a separate stream, on a copy of the call.
 // An interceptor that retries does so several times. It may run while the goroutine
 // of the chain is elsewhere, so it reads the attempt and not the call.
 func (a *attempt) inner(

@@ -8,12 +8,11 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// FromServer makes interceptors of a grpc-go server one link of a chain, at its
-// place in the order. Both halves are asked for, so that none is forgotten: the
-// first runs for unary methods, the second for the others. [New] refuses a nil
-// half; write a pass-through where a half has nothing to do. The request of a
-// unary method is read when the link is reached. On a client the link fails calls
-// with INTERNAL.
+// FromServer makes one interceptor of a chain from two interceptors of a grpc-go
+// server: unary runs for unary methods, stream for the others. [New] reports an
+// error if either is nil; write a pass-through if one has nothing to do. The request
+// of a unary method is read when the chain reaches the interceptor. On a client the
+// interceptor fails calls with INTERNAL.
 func FromServer(unary grpc.UnaryServerInterceptor, stream grpc.StreamServerInterceptor) Interceptor {
 	return &fromServer{unary, stream}
 }
@@ -25,9 +24,14 @@ type fromServer struct {
 
 // Declare reports a missing half.
 func (f *fromServer) Declare() Declaration {
+	return declareAdapter("FromServer", f.unary != nil && f.stream != nil)
+}
+
+// declareAdapter is the Declaration of what a constructor made of two interceptors.
+func declareAdapter(constructor string, complete bool) Declaration {
 	d := Declaration{Name: "grpc", Repeatable: true}
-	if f.unary == nil || f.stream == nil {
-		d.Err = errors.New("FromServer needs both interceptors, unary and stream; one is nil")
+	if !complete {
+		d.Err = errors.New(constructor + " needs both interceptors, unary and stream; one is nil")
 	}
 	return d
 }
