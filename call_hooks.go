@@ -257,6 +257,18 @@ func (c *Call) guarded(run func() error) (err error) {
 	return err
 }
 
+// guardedForeign is guarded on a goroutine of the application.
+func (c *Call) guardedForeign(run func() error) (err error) {
+	if c.plan.guard == nil {
+		return run()
+	}
+	returned := false
+	defer c.plan.catchForeign(&c.ctx, c, &returned, &err)
+	err = run()
+	returned = true
+	return err
+}
+
 // catch is deferred around foreign code while the chain has a Guard. It turns a
 // panic into the guard's error. The end of the goroutine by runtime.Goexit cannot be
 // stopped; the chain has its Guard see it once, in guardLink.

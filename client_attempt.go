@@ -121,15 +121,13 @@ func (a *attempt) open() {
 
 // connect opens the stream under the chain's guard.
 func (a *attempt) connect() (wire grpc.ClientStream, err error) {
-	returned := false
-	if plan := a.call.plan; plan.guard != nil {
-		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
-	}
-	wire, err = a.opener(a)
+	err = a.call.guardedForeign(func() (err error) {
+		wire, err = a.opener(a)
+		return err
+	})
 	if err == nil && wire == nil {
 		err = errInternal("an interceptor of grpc-go returned neither a stream nor an error")
 	}
-	returned = true
 	return wire, err
 }
 
@@ -211,9 +209,9 @@ func (a *attempt) hasHeader() bool {
 // in another way none is known, and grpc-go may be writing one.
 func (a *attempt) trailer() metadata.MD {
 	a.stream.mu.Lock()
-	told := a.told
+	received := a.told
 	a.stream.mu.Unlock()
-	if !told {
+	if !received {
 		return nil
 	}
 	return a.wire.Trailer()

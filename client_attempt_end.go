@@ -75,7 +75,7 @@ func (a *attempt) endUnreceived() {
 // grpc-go reports before it ends the context.
 func (a *attempt) awaitTransport() {
 	if !a.adapted {
-		for a.alive() {
+		if a.alive() {
 			select {
 			case <-a.wire.Context().Done():
 			case <-a.ctx.Done():

@@ -4,18 +4,15 @@ import (
 	"slices"
 
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 // header returns the header of the transport's stream under the guard.
 func (a *attempt) header() (md metadata.MD, err error) {
-	returned := false
-	if plan := a.call.plan; plan.guard != nil {
-		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
-	}
-	md, err = a.wire.Header()
-	returned = true
+	err = a.call.guardedForeign(func() (err error) {
+		md, err = a.wire.Header()
+		return err
+	})
 	return md, err
 }
 
@@ -67,34 +64,21 @@ func (a *attempt) countReceived() bool {
 
 // keeps shows a message to the receive hooks of a leg.
 func (a *attempt) keeps(l *leg, msg any) (keep bool) {
-	s := a.stream
-	if !s.startHooks(l) {
-		return false
-	}
-	var err error
-	own, returned := true, false
-	defer s.hooksEnded(l, &returned, &own, &err)
-	if plan := a.call.plan; plan.guard != nil {
-		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
-	}
-	keep, err = l.runReceive(false, msg)
-	returned = true
+	_ = a.inHooks(l, func() (own bool, err error) { // the leg has the error
+		keep, err = l.runReceive(false, msg)
+		return true, err
+	})
 	return keep
 }
 
 // receiveWire receives from the transport under the chain's guard, or takes what
 // was received before.
-func (a *attempt) receiveWire(msg any) (err error) {
+func (a *attempt) receiveWire(msg any) error {
 	if head := a.head; head != nil {
 		a.head = nil
 		return assign(msg, head)
 	}
-	returned := false
-	if plan := a.call.plan; plan.guard != nil {
-		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
-	}
-	err = a.wire.RecvMsg(msg)
-	returned = true
+	err := a.call.guardedForeign(func() error { return a.wire.RecvMsg(msg) })
 	if err != nil || !a.stream.desc.ServerStreams {
 		a.stream.mu.Lock()
 		a.told = true
@@ -149,8 +133,8 @@ func (a *attempt) newResponse() any {
 		return msg
 	}
 	if d := s.method.Descriptor(); d != nil {
-		if t, err := protoregistry.GlobalTypes.FindMessageByName(d.Output().FullName()); err == nil {
-			return t.New().Interface()
+		if msg := newMessage(d.Output()); msg != nil {
+			return msg
 		}
 	}
 	if a.adapted {

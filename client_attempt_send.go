@@ -95,19 +95,8 @@ func (a *attempt) sendInside(k int, msg any) error {
 }
 
 // sendThrough passes a message through the hooks of a leg to a sink.
-func (a *attempt) sendThrough(l *leg, msg any, to sink) (err error) {
-	s := a.stream
-	if !s.startHooks(l) {
-		return io.EOF
-	}
-	own, returned := true, false
-	defer s.hooksEnded(l, &returned, &own, &err)
-	if plan := a.call.plan; plan.guard != nil {
-		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
-	}
-	own, err = l.runSend(true, msg, to)
-	returned = true
-	return err
+func (a *attempt) sendThrough(l *leg, msg any, to sink) error {
+	return a.inHooks(l, func() (own bool, err error) { return l.runSend(true, msg, to) })
 }
 
 // take gets what the hooks of a leg emitted.
@@ -132,29 +121,16 @@ func (a *attempt) passLeg(l *leg, msg any) (out any, err error) {
 	}
 	defer s.stopPassing(l)
 	if len(l.send) > 0 {
-		if msg, err = a.passRequest(l, msg); err != nil {
+		err = a.inHooks(l, func() (own bool, err error) {
+			msg, err = l.passOne(true, msg, "request")
+			return true, err
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
 	s.setRequestOf(l, msg)
 	return msg, nil
-}
-
-// passRequest passes the single request through the hooks of a leg, on the
-// application's goroutine.
-func (a *attempt) passRequest(l *leg, msg any) (out any, err error) {
-	s := a.stream
-	if !s.startHooks(l) {
-		return nil, io.EOF
-	}
-	own, returned := true, false
-	defer s.hooksEnded(l, &returned, &own, &err)
-	if plan := a.call.plan; plan.guard != nil {
-		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
-	}
-	out, err = l.passOne(true, msg, "request")
-	returned = true
-	return out, err
 }
 
 // transmit sends a message on the transport. A failure in this process ends the
@@ -257,23 +233,9 @@ func (a *attempt) sendEnded() {
 }
 
 // sendWire sends on the transport under the chain's guard.
-func (a *attempt) sendWire(msg any) (err error) {
-	returned := false
-	if plan := a.call.plan; plan.guard != nil {
-		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
-	}
-	err = a.wire.SendMsg(msg)
-	returned = true
-	return err
+func (a *attempt) sendWire(msg any) error {
+	return a.call.guardedForeign(func() error { return a.wire.SendMsg(msg) })
 }
 
 // closeWire closes the sending side of the transport's stream under the guard.
-func (a *attempt) closeWire() (err error) {
-	returned := false
-	if plan := a.call.plan; plan.guard != nil {
-		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
-	}
-	err = a.wire.CloseSend()
-	returned = true
-	return err
-}
+func (a *attempt) closeWire() error { return a.call.guardedForeign(a.wire.CloseSend) }

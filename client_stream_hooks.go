@@ -2,6 +2,7 @@ package hauberk
 
 import (
 	"context"
+	"io"
 )
 
 // closeLeg ends the hooks of a leg whose next returns: it waits for those that run.
@@ -26,6 +27,24 @@ func (s *clientStream) startHooks(l *leg) bool {
 	}
 	l.running++
 	return true
+}
+
+// inHooks runs hooks of a leg on a goroutine of the application, under the guard, unless
+// its next returns. own is whether the error that run returns is that of a hook of the
+// leg.
+func (a *attempt) inHooks(l *leg, run func() (own bool, err error)) (err error) {
+	s := a.stream
+	if !s.startHooks(l) {
+		return io.EOF
+	}
+	own, returned := true, false
+	defer s.hooksEnded(l, &returned, &own, &err)
+	if plan := a.call.plan; plan.guard != nil {
+		defer plan.catchForeign(&a.call.ctx, a.call, &returned, &err)
+	}
+	own, err = run()
+	returned = true
+	return err
 }
 
 // hooksEnded is deferred behind startHooks. failed is whether *err, or a panic, is

@@ -74,16 +74,27 @@ func (s *serverStream) send(l *leg, msg any) error {
 // sendThrough passes a message through the hooks of a leg and on outward. Once next
 // has returned none starts: the message is that of a goroutine which the handler left
 // behind.
-func (s *serverStream) sendThrough(l *leg, msg any) (err error) {
+func (s *serverStream) sendThrough(l *leg, msg any) error {
 	if l.left.Load() {
 		return errReturned()
 	}
+	return s.inHooks(l, func() (own bool, err error) { return l.runSend(false, msg, s) })
+}
+
+// inHooks runs hooks of a leg on a goroutine of the handler, under the guard. own is
+// whether the error that run returns is that of a hook of the leg. A panic that no guard
+// has turned into an error unwinds through the handler, which may recover it.
+func (s *serverStream) inHooks(l *leg, run func() (own bool, err error)) (err error) {
 	own, returned := true, false
-	defer s.hooksEnded(l, &own, &err)
+	defer func() {
+		if own && err != nil {
+			l.fail(err)
+		}
+	}()
 	if plan := s.call.plan; plan.guard != nil {
 		defer plan.catch(&s.call.ctx, &s.call, &returned, &err)
 	}
-	own, err = l.runSend(false, msg, s)
+	own, err = run()
 	returned = true
 	return err
 }
@@ -94,15 +105,6 @@ func (s *serverStream) take(l *leg, msg any) error {
 		return l.stream.SendMsg(msg)
 	}
 	return s.send(l.outer, msg)
-}
-
-// hooksEnded is deferred around hooks on a goroutine of the handler. failed is
-// whether *err is the fault of a hook of the leg. A panic that no guard has turned
-// into an error unwinds through the handler, which may recover it.
-func (*serverStream) hooksEnded(l *leg, failed *bool, err *error) {
-	if *failed && *err != nil {
-		l.fail(*err)
-	}
 }
 
 func (s *serverStream) sendWire(msg any) error {
@@ -181,17 +183,14 @@ func (s *serverStream) keeps(l *leg, msg any) (keep bool, err error) {
 }
 
 func (s *serverStream) runReceive(l *leg, msg any) (keep bool, err error) {
-	own, returned := true, false
-	defer s.hooksEnded(l, &own, &err)
-	if plan := s.call.plan; plan.guard != nil {
-		defer plan.catch(&s.call.ctx, &s.call, &returned, &err)
-	}
-	if s.call.kind.ClientStreams() {
-		keep, err = l.runReceive(true, msg)
-	} else {
-		keep, err = true, l.keepOne(true, msg, "request")
-	}
-	returned = true
+	err = s.inHooks(l, func() (own bool, err error) {
+		if s.call.kind.ClientStreams() {
+			keep, err = l.runReceive(true, msg)
+		} else {
+			keep, err = true, l.keepOne(true, msg, "request")
+		}
+		return true, err
+	})
 	return keep, err
 }
 

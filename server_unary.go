@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
@@ -173,8 +174,8 @@ func (c *Call) newRequest(t reflect.Type, srv any, begun bool) (any, error) {
 		return nil, errInternal("Read was called after the handler of %s had begun; call it before next", m.full)
 	}
 	if d := m.Descriptor(); t == nil && d != nil {
-		if mt, err := protoregistry.GlobalTypes.FindMessageByName(d.Input().FullName()); err == nil {
-			return mt.New().Interface(), nil
+		if msg := newMessage(d.Input()); msg != nil {
+			return msg, nil
 		}
 	}
 	if t == nil {
@@ -184,6 +185,15 @@ func (c *Call) newRequest(t reflect.Type, srv any, begun bool) (any, error) {
 		return nil, errInternal("cannot read the request of %s before its handler: its type is not known", m.full)
 	}
 	return reflect.New(t).Interface(), nil
+}
+
+// newMessage makes a message of a type that is registered, or returns nil.
+func newMessage(d protoreflect.MessageDescriptor) any {
+	t, err := protoregistry.GlobalTypes.FindMessageByName(d.FullName())
+	if err != nil {
+		return nil
+	}
+	return t.New().Interface()
 }
 
 // serverDecoded is a unary call on a server whose request was read before the
