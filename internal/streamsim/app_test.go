@@ -126,19 +126,25 @@ func (w *world) run() {
 	case <-time.After(bound):
 		w.atBound()
 	}
+	w.stop(a.cancel)
+	close(w.kill)
+}
+
+// stop cancels the call when the steps of a program are over, and checks that nothing is
+// blocked then.
+func (w *world) stop(cancel context.CancelFunc) {
 	w.log(event{what: evOver})
-	a.cancel()
+	cancel()
 	time.Sleep(grace)
 	synctest.Wait()
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, o := range w.ops {
 		if !o.done {
 			w.violations = append(w.violations, violation{ruleBlocked, "after", fmt.Sprintf(
 				"%v%s is blocked %v after the context was done\n%s", o.do, o.who, grace, stacks())})
 		}
 	}
-	w.mu.Unlock()
-	close(w.kill)
 }
 
 // options returns the call options of the application.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"os"
 	"runtime"
@@ -271,21 +272,43 @@ func (w *world) hooksRun() bool {
 
 // image is what the hooks of the first n interceptors make of a message.
 func (p *program) image(text string, n int) []string {
+	return sentThrough(slices.Values(p.Links[:n]), text, !p.Kind.ClientStreams())
+}
+
+func (p *program) imageReceived(text string) (string, bool) {
+	return receivedThrough(outward(p.Links), text)
+}
+
+// outward iterates over interceptors from the inside out.
+func outward(links []link) iter.Seq[link] {
+	return func(yield func(link) bool) {
+		for _, l := range slices.Backward(links) {
+			if !yield(l) {
+				return
+			}
+		}
+	}
+}
+
+// sentThrough is what send hooks make of a message. It is empty if they do not make
+// one of the single message of a method: the call then ends with INTERNAL.
+func sentThrough(links iter.Seq[link], text string, single bool) []string {
 	list := []string{text}
-	for _, l := range p.Links[:n] {
+	for l := range links {
 		var next []string
 		for _, t := range list {
 			next = append(next, l.imageSent(t)...)
 		}
-		if list = next; !p.Kind.ClientStreams() && len(list) != 1 {
-			return nil // the call ends with INTERNAL
+		if list = next; single && len(list) != 1 {
+			return nil
 		}
 	}
 	return list
 }
 
-func (p *program) imageReceived(text string) (string, bool) {
-	for _, l := range slices.Backward(p.Links) {
+// receivedThrough is what receive hooks make of a message, unless one drops it.
+func receivedThrough(links iter.Seq[link], text string) (string, bool) {
+	for l := range links {
 		var keep bool
 		if text, keep = l.imageReceived(text); !keep {
 			return "", false
@@ -756,13 +779,7 @@ func (w *world) checkReplies(got []string, end *op) {
 	}
 	var want []string
 	for k := range r.n {
-		image, keep := fmt.Sprintf("reply%d.%d", r.link, k), true
-		for _, l := range slices.Backward(w.p.Links[:r.link]) {
-			if image, keep = l.imageReceived(image); !keep {
-				break
-			}
-		}
-		if keep {
+		if image, keep := receivedThrough(outward(w.p.Links[:r.link]), fmt.Sprintf("reply%d.%d", r.link, k)); keep {
 			want = append(want, image)
 		}
 	}

@@ -146,18 +146,7 @@ func (s *server) run() {
 	case <-time.After(bound):
 		s.quiet()
 	}
-	w.log(event{what: evOver})
-	s.cancel()
-	time.Sleep(grace)
-	synctest.Wait()
-	w.mu.Lock()
-	for _, o := range w.ops {
-		if !o.done {
-			w.violations = append(w.violations, violation{ruleBlocked, "after", fmt.Sprintf(
-				"%v%s is blocked %v after the context was done\n%s", o.do, o.who, grace, stacks())})
-		}
-	}
-	w.mu.Unlock()
+	w.stop(s.cancel)
 	s.mu.Lock()
 	served := s.served
 	s.mu.Unlock()

@@ -71,43 +71,19 @@ func (s *server) checkPanics() {
 // imageOut is what the hooks of a server make of a message of its handler, from the
 // inside out, down to interceptor n.
 func (p *program) imageOut(text string) []string {
-	list := []string{text}
-	for _, l := range slices.Backward(p.Links) {
-		var next []string
-		for _, t := range list {
-			next = append(next, l.imageSent(t)...)
-		}
-		if list = next; !p.Kind.ServerStreams() && len(list) != 1 {
-			return nil // the call ends with INTERNAL
-		}
-	}
-	return list
+	return sentThrough(outward(p.Links), text, !p.Kind.ServerStreams())
 }
 
 // imageIn is what they make of a message of the client.
 func (p *program) imageIn(text string) (string, bool) {
-	for _, l := range p.Links {
-		var keep bool
-		if text, keep = l.imageReceived(text); !keep {
-			return "", false
-		}
-	}
-	return text, true
+	return receivedThrough(slices.Values(p.Links), text)
 }
 
 // replies is what the hooks outside make of the replies of an interceptor.
 func (p *program) replies(e event) []string {
 	var list []string
 	for k := range e.n {
-		texts := []string{fmt.Sprintf("reply%d.%d", e.link, k)}
-		for _, l := range slices.Backward(p.Links[:e.link]) {
-			var next []string
-			for _, t := range texts {
-				next = append(next, l.imageSent(t)...)
-			}
-			texts = next
-		}
-		list = append(list, texts...)
+		list = append(list, sentThrough(outward(p.Links[:e.link]), fmt.Sprintf("reply%d.%d", e.link, k), false)...)
 	}
 	return list
 }
