@@ -1,17 +1,14 @@
 package hauberk_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/hauberktest"
 	authns "github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 	"github.com/hauberk-rpc/hauberk/interceptors/decisiontrace"
@@ -108,22 +105,4 @@ func TestSameInstanceTwice(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestReplyIsOfTheMethodsType: a reply of another type than the method's is INTERNAL, on both
-// sides and for each kind.
-func TestReplyIsOfTheMethodsType(t *testing.T) {
-	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		var returned error
-		wrong := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
-			returned = call.Reply(new(emptypb.Empty))
-			return nil
-		})
-		out := c.Start(t, wrong).Call(t.Context())
-		wantCode(t, out.Err, codes.Internal)
-		if c.Side == hauberk.ServerSide && (returned == nil ||
-			!strings.Contains(returned.Error(), "google.protobuf.Empty")) {
-			t.Errorf("Reply returned %v", returned)
-		}
-	})
 }

@@ -139,13 +139,9 @@ type world struct {
 
 // adapted is an adapter around interceptors of grpc-go that do nothing.
 func adapted() hauberk.Interceptor {
-	return hauberk.FromClient(
-		func(ctx context.Context, method string, req, resp any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			return invoke(ctx, method, req, resp, cc, opts...)
-		},
-		func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-			return open(ctx, desc, cc, method, opts...)
-		})
+	return fromStream(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		return open(ctx, desc, cc, method, opts...)
+	})
 }
 
 // worlds returns connections to a backend through chains that change nothing, the
