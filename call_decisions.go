@@ -133,12 +133,16 @@ func (c *Call) Recorded() []Decision {
 	return slices.Clip(more.decisions.list)
 }
 
-// Decisions returns the verdicts on the call so far, in the order of the links, and
-// of one link in the order of time: those that were recorded, and one that allowed
-// the call for each deciding link ([Declaration.Decides]) that called next and
-// recorded nothing, unless it abstained or stands under a [When] that does not
-// hold. What hooks recorded under names that no link has stands last. The result
-// is the caller's. Safe for concurrent use.
+// Decisions returns the verdicts on the call so far, in the order of the interceptors,
+// and those of one interceptor in the order of time:
+//
+//   - the recorded ones; those that hooks recorded under other names than an
+//     interceptor's come last;
+//   - one that allowed the call for each deciding interceptor ([Declaration.Decides])
+//     that called next and recorded nothing, unless it abstained or is under a [When]
+//     that does not hold.
+//
+// The caller owns the result. Safe for concurrent use.
 func (c *Call) Decisions() []Decision {
 	recorded, links := c.recorded()
 	passed := c.passed()
@@ -196,9 +200,9 @@ func (c *Call) noteEntered(links int32) {
 	}
 }
 
-// noteRefusal records the refusal of the link at place i, which has returned err
-// without calling next on this call, unless it has recorded one, or passes on that
-// of a link further in, which an attempt on a copy met.
+// noteRefusal records the rejection by the interceptor at place i, which has returned
+// err without calling next on this call. It does not if the interceptor has recorded
+// one, or passes on that of an inner interceptor, which an attempt on a copy met.
 func (c *Call) noteRefusal(i int32, err error) {
 	r := RejectionOf(err)
 	if r == nil || int(i) >= len(c.plan.links) {

@@ -10,14 +10,14 @@ import (
 
 // Reply makes msgs the response of the call; return nil after it. It works with
 // and without a call of next, also after one that failed, in all kinds and on
-// both sides. Hooks of links further out see the messages. A method without
+// both sides. Hooks of outer interceptors see the messages. A method without
 // server streaming takes exactly one message; a nil message, or another number,
 // is an INTERNAL error, which Reply returns and the call ends with.
 //
 // A message of another type than the method's is an INTERNAL error too. On a server
 // Reply returns it, if the method's type is known; on a client, where messages are
-// copied into the application's, the call ends with it. Messages that a method with server streaming has
-// already delivered stay delivered; the replies follow them.
+// copied into the application's, the call ends with it. Messages that a method with
+// server streaming has already delivered stay delivered; the replies follow them.
 func (c *Call) Reply(msgs ...any) error {
 	c.takeBackReply()
 	if err := c.checkReply(msgs); err != nil {

@@ -32,23 +32,23 @@ type attempt struct {
 
 	replay *replay // what it has to replay, or nil; the goroutine that opens it owns it
 
-	wire       grpc.ClientStream
-	opening    bool   // a goroutine opens the transport's stream
-	ready      bool   // it has got what was replayed
-	fed        bool   // it has got the single request
-	full       bool   // it takes no more messages: a replay failed
-	sending    bool   // a message is being sent
-	nested     nested // of an adapter
-	unreceived bool   // its end is left to the application's RecvMsg
-	reopened   bool   // it has opened another
-	ended      bool
-	told       bool  // the end was received from the transport
-	heard      error // the end that grpc-go reported
-	heardOK    bool  // it reported a good one
-	unsent     error // why the transport could not send a message, if that ended it
-	err        error
-	raised     any // what the goroutine that looks for the end panicked with
-	head       any // of concurrent attempts: the first message, received before the attempt won
+	wire        grpc.ClientStream
+	opening     bool   // a goroutine opens the transport's stream
+	ready       bool   // it has got what was replayed
+	fed         bool   // it has got the single request
+	full        bool   // it takes no more messages: a replay failed
+	sending     bool   // a message is being sent
+	nested      nested // of an adapter
+	unreceived  bool   // its end is left to the application's RecvMsg
+	reopened    bool   // it has opened another
+	ended       bool
+	endReceived bool  // the end was received from the transport
+	heard       error // the end that grpc-go reported
+	heardOK     bool  // it reported a good one
+	unsent      error // why the transport could not send a message, if that ended it
+	err         error
+	raised      any // what the goroutine that looks for the end panicked with
+	head        any // of concurrent attempts: the first message, received before the attempt won
 }
 
 // opener opens the stream that an attempt runs on.
@@ -202,14 +202,14 @@ func (a *attempt) capture() {
 func (a *attempt) hasHeader() bool {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
-	return a.told || a.call.received.Load() > 0 || a.ctx.Err() != nil
+	return a.endReceived || a.call.received.Load() > 0 || a.ctx.Err() != nil
 }
 
 // trailer returns the trailer, once the end was received. Of an attempt that ended
 // in another way none is known, and grpc-go may be writing one.
 func (a *attempt) trailer() metadata.MD {
 	a.stream.mu.Lock()
-	received := a.told
+	received := a.endReceived
 	a.stream.mu.Unlock()
 	if !received {
 		return nil

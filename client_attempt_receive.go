@@ -81,7 +81,7 @@ func (a *attempt) receiveWire(msg any) error {
 	err := a.call.guardedForeign(func() error { return a.wire.RecvMsg(msg) })
 	if err != nil || !a.stream.desc.ServerStreams {
 		a.stream.mu.Lock()
-		a.told = true
+		a.endReceived = true
 		a.stream.mu.Unlock()
 	}
 	return err

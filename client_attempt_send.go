@@ -138,7 +138,7 @@ func (a *attempt) passLeg(l *leg, msg any) (out any, err error) {
 func (a *attempt) transmit(msg any) error {
 	s := a.stream
 	s.mu.Lock()
-	if a.ended && !a.told {
+	if a.ended && !a.endReceived {
 		s.mu.Unlock()
 		return io.EOF
 	}

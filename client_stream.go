@@ -36,11 +36,11 @@ import (
 //	            done                 [done] arrived messages, then the outcome
 //
 // An attempt is opening, then ready once it has got what is replayed, then ended.
-// It ends when somebody has received its end from the transport: the application
-// in RecvMsg, or, when the context is done, grpc-go reports an end, or a sender is
-// told io.EOF while a retry is possible, another goroutine in its place
-// (receiveRest). One goroutine at a time receives [receiving]. What is received in
-// the application's place waits in [arrived].
+// It ends when its end was received from the transport: by the application in
+// RecvMsg, or by another goroutine in its place (receiveRest) when the context is
+// done, grpc-go reports an end, or a sender gets io.EOF while a retry is possible.
+// One goroutine at a time receives [receiving]. What is received in the
+// application's place waits in [arrived].
 //
 // Locks. mu guards the fields below it, those of the attempts, and the last group
 // of a leg's. No foreign code runs while it is held: transports, codecs, hooks,
