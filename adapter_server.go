@@ -65,7 +65,7 @@ func (f *fromServer) interceptUnary(ctx context.Context, call *Call, next Next, 
 }
 
 func (f *fromServer) interceptStream(ctx context.Context, s *serverStream, next Next) error {
-	outer := &linkStream{stream: s, ctx: ctx, leg: s.call.leg, depth: s.call.depth.Load()}
+	outer := &interceptorStream{stream: s, ctx: ctx, leg: s.call.leg, depth: s.call.depth.Load()}
 	info := &grpc.StreamServerInfo{
 		FullMethod:     s.call.method.full,
 		IsClientStream: s.call.kind.ClientStreams(),
@@ -96,21 +96,21 @@ func (s *serverStream) sendHeldThrough(inner grpc.ServerStream) error {
 	return nil
 }
 
-// linkStream is the stream that a grpc-go interceptor gets at its place.
-type linkStream struct {
+// interceptorStream is the stream that a grpc-go interceptor gets at its place.
+type interceptorStream struct {
 	stream *serverStream
 	ctx    context.Context
 	leg    *leg  // around the interceptor
 	depth  int32 // of the interceptor
 }
 
-func (l *linkStream) Context() context.Context        { return l.ctx }
-func (l *linkStream) SetHeader(md metadata.MD) error  { return l.stream.SetHeader(md) }
-func (l *linkStream) SendHeader(md metadata.MD) error { return l.stream.SendHeader(md) }
-func (l *linkStream) SetTrailer(md metadata.MD)       { l.stream.SetTrailer(md) }
-func (l *linkStream) RecvMsg(msg any) error           { return l.stream.receive(l.leg, msg) }
+func (l *interceptorStream) Context() context.Context        { return l.ctx }
+func (l *interceptorStream) SetHeader(md metadata.MD) error  { return l.stream.SetHeader(md) }
+func (l *interceptorStream) SendHeader(md metadata.MD) error { return l.stream.SendHeader(md) }
+func (l *interceptorStream) SetTrailer(md metadata.MD)       { l.stream.SetTrailer(md) }
+func (l *interceptorStream) RecvMsg(msg any) error           { return l.stream.receive(l.leg, msg) }
 
-func (l *linkStream) SendMsg(msg any) error {
+func (l *interceptorStream) SendMsg(msg any) error {
 	if l.stream.call.kind.ServerStreams() {
 		return l.stream.send(l.leg, msg)
 	}

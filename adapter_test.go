@@ -28,7 +28,7 @@ type foreign struct {
 
 type foreignKey struct{}
 
-func (f foreign) link(side hauberk.Side) hauberk.Interceptor {
+func (f foreign) interceptor(side hauberk.Side) hauberk.Interceptor {
 	if side == hauberk.ServerSide {
 		return hauberk.FromServer(f.unaryServer, f.streamServer)
 	}
@@ -137,7 +137,7 @@ func (s *foreignClientStream) end(err error) {
 	}
 }
 
-// TestForeignInterceptors puts grpc-go interceptors between links: order, context
+// TestForeignInterceptors puts grpc-go interceptors between interceptors: order, context
 // and messages are those of their place.
 func TestForeignInterceptors(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
@@ -152,7 +152,7 @@ func TestForeignInterceptors(t *testing.T) {
 			return hauberktest.Echo(ctx, s)
 		}}
 		env := c.StartWith(t, backend,
-			j.tag("a"), mark("a"), foreign{&j, "f"}.link(c.Side), j.tag("b"), mark("b"), foreign{&j, "g"}.link(c.Side), mark("c"))
+			j.tag("a"), mark("a"), foreign{&j, "f"}.interceptor(c.Side), j.tag("b"), mark("b"), foreign{&j, "g"}.interceptor(c.Side), mark("c"))
 		out := env.Call(t.Context(), "x")
 		wantCode(t, out.Err, codes.OK)
 		equal(t, "responses", out.Texts(), []string{"echo:x>a>f>b>g>c<c<g<b<f<a"})
@@ -163,7 +163,7 @@ func TestForeignInterceptors(t *testing.T) {
 	})
 }
 
-// mark is a link whose hooks add its name to the messages in both directions.
+// mark is an interceptor whose hooks add its name to the messages in both directions.
 func mark(name string) hauberk.Interceptor {
 	f := foreign{name: name}
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -186,10 +186,10 @@ func mark(name string) hauberk.Interceptor {
 	})
 }
 
-// TestForeignErrors: what links further in fail with passes the adapter, and what
-// the adapter's interceptor fails with is the outcome of the links outside.
+// TestForeignErrors: what inner interceptors fail with passes the adapter, and what
+// the adapter's interceptor fails with is the outcome of the interceptors outside.
 func TestForeignErrors(t *testing.T) {
-	for _, where := range []string{"handler", "inner link", "interceptor"} {
+	for _, where := range []string{"handler", "inner interceptor", "interceptor"} {
 		t.Run(where, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 				var j journal
@@ -198,14 +198,14 @@ func TestForeignErrors(t *testing.T) {
 				if where == "handler" {
 					backend.Handle = func(context.Context, hauberktest.Stream) error { return fails }
 				}
-				links := []hauberk.Interceptor{j.tag("a"), foreign{&j, "f"}.link(c.Side)}
-				if where == "inner link" {
-					links = append(links, hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return fails }))
+				interceptors := []hauberk.Interceptor{j.tag("a"), foreign{&j, "f"}.interceptor(c.Side)}
+				if where == "inner interceptor" {
+					interceptors = append(interceptors, hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return fails }))
 				}
 				if where == "interceptor" {
-					links[1] = refusing(c.Side, fails)
+					interceptors[1] = rejectingAlways(c.Side, fails)
 				}
-				env := c.StartWith(t, backend, links...)
+				env := c.StartWith(t, backend, interceptors...)
 				out := env.Call(t.Context())
 				wantCode(t, out.Err, codes.FailedPrecondition)
 				if got := status.Convert(out.Err).Message(); got != where {
@@ -221,7 +221,7 @@ func TestForeignErrors(t *testing.T) {
 	}
 }
 
-func refusing(side hauberk.Side, err error) hauberk.Interceptor {
+func rejectingAlways(side hauberk.Side, err error) hauberk.Interceptor {
 	if side == hauberk.ServerSide {
 		return hauberk.FromServer(
 			func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) { return nil, err },
@@ -236,14 +236,14 @@ func refusing(side hauberk.Side, err error) hauberk.Interceptor {
 		})
 }
 
-// TestForeignReply: an inner link's reply goes through the adapter.
+// TestForeignReply: an inner interceptor's reply goes through the adapter.
 func TestForeignReply(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var j journal
 		reply := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 			return call.Reply(&testpb.Response{Text: "reply"})
 		})
-		env := c.Start(t, mark("a"), foreign{&j, "f"}.link(c.Side), mark("b"), reply)
+		env := c.Start(t, mark("a"), foreign{&j, "f"}.interceptor(c.Side), mark("b"), reply)
 		out := env.Call(t.Context())
 		wantCode(t, out.Err, codes.OK)
 		equal(t, "responses", out.Texts(), []string{"reply<b<f<a"})
@@ -269,7 +269,7 @@ func TestForeignHalves(t *testing.T) {
 		if c.Side == hauberk.ClientSide {
 			other = hauberk.ServerSide
 		}
-		out := c.Start(t, f.link(other)).Call(t.Context())
+		out := c.Start(t, f.interceptor(other)).Call(t.Context())
 		wantCode(t, out.Err, codes.Internal)
 	})
 }
@@ -303,7 +303,7 @@ func TestForeignAbandoned(t *testing.T) {
 			outcomes := make(ends, 2)
 			env := hauberktest.Start(t, hauberktest.Setup{
 				Backend: &hauberktest.Backend{Handle: headerThenWait},
-				Client:  hauberk.Must(hauberk.New(outcomes, foreign{&j, "f"}.link(hauberk.ClientSide), outcomes)),
+				Client:  hauberk.Must(hauberk.New(outcomes, foreign{&j, "f"}.interceptor(hauberk.ClientSide), outcomes)),
 			})
 			ctx, cancel := context.WithCancel(t.Context())
 			stream := open(ctx, t, env, kind)
@@ -328,7 +328,7 @@ func TestForeignInHedge(t *testing.T) {
 			more <- struct{}{}
 			env := hauberktest.Start(t, hauberktest.Setup{
 				Kind:   kind,
-				Client: hauberk.Must(hauberk.New(hedge(more), foreign{&j, "f"}.link(hauberk.ClientSide), mark("b"))),
+				Client: hauberk.Must(hauberk.New(hedge(more), foreign{&j, "f"}.interceptor(hauberk.ClientSide), mark("b"))),
 			})
 			out := env.Call(t.Context(), "x")
 			wantCode(t, out.Err, codes.OK)

@@ -19,7 +19,7 @@ func allocsOf(t *testing.T, call func() error) float64 {
 }
 
 // TestAllocations holds the budgets of a chain's own allocations: one for a unary
-// call, whatever the number of idle links, and eight for a client stream from its
+// call, whatever the number of idle interceptors, and eight for a client stream from its
 // opening to its end.
 func TestAllocations(t *testing.T) {
 	calls := map[string]struct {
@@ -40,9 +40,9 @@ func TestAllocations(t *testing.T) {
 	}
 	for name, c := range calls {
 		bare := allocsOf(t, c.start(nil))
-		for _, links := range []int{0, 1, 8} {
-			t.Run(fmt.Sprintf("%s/links=%d", name, links), func(t *testing.T) {
-				got := allocsOf(t, c.start(idleChain(links))) - bare
+		for _, interceptors := range []int{0, 1, 8} {
+			t.Run(fmt.Sprintf("%s/interceptors=%d", name, interceptors), func(t *testing.T) {
+				got := allocsOf(t, c.start(idleChain(interceptors))) - bare
 				t.Logf("%v allocations", got)
 				if got > c.budget {
 					t.Errorf("the chain makes %v allocations a call, want at most %v", got, c.budget)
@@ -84,11 +84,11 @@ var messageBudgets = map[string]float64{"empty": 0, "1 hook": 3, "5 hooks": 3}
 func TestStateAllocations(t *testing.T) {
 	account, user := new(account), "alice"
 	with := func(f func(call *hauberk.Call)) float64 {
-		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			f(call)
 			return next(ctx, call)
 		})
-		return allocsOf(t, unaryHandler(hauberk.Must(hauberk.New(link))))
+		return allocsOf(t, unaryHandler(hauberk.Must(hauberk.New(interceptor))))
 	}
 	none := with(func(*hauberk.Call) {})
 	for name, c := range map[string]struct {

@@ -169,17 +169,17 @@ func TestRetryEndsWithTheFirstResponse(t *testing.T) {
 	}
 }
 
-// TestRetryOfARefusal: what was refused in this process is not attempted again.
-func TestRetryOfARefusal(t *testing.T) {
+// TestRetryOfARejection: what was rejected in this process is not attempted again.
+func TestRetryOfARejection(t *testing.T) {
 	for _, kind := range allKinds {
 		t.Run(kind.String(), func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
 			var asked atomic.Int64
-			refuse := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+			reject := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 				asked.Add(1)
 				return hauberk.Reject(codes.Unavailable, "OPEN", "open")
 			})
-			env := hauberktest.Start(t, hauberktest.Setup{Kind: kind, Client: hauberk.Must(hauberk.New(retry(5), refuse))})
+			env := hauberktest.Start(t, hauberktest.Setup{Kind: kind, Client: hauberk.Must(hauberk.New(retry(5), reject))})
 			wantCode(t, env.Call(t.Context()).Err, codes.Unavailable)
 			if got := asked.Load(); got != 1 {
 				t.Errorf("asked %d times", got)
@@ -508,7 +508,7 @@ func TestHedgeHeader(t *testing.T) {
 	}
 }
 
-// TestOverlapOfClientStreams is refused with a clear error.
+// TestOverlapOfClientStreams is rejected with a clear error.
 func TestOverlapOfClientStreams(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.ClientStream, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -519,7 +519,7 @@ func TestOverlapOfClientStreams(t *testing.T) {
 	}
 }
 
-// TestAttemptsUndo: what an inner link registers ends with its attempt.
+// TestAttemptsUndo: what an inner interceptor registers ends with its attempt.
 func TestAttemptsUndo(t *testing.T) {
 	for _, kind := range allKinds {
 		t.Run(kind.String(), func(t *testing.T) {

@@ -26,11 +26,11 @@ func (r *registry) RegisterService(desc *grpc.ServiceDesc, impl any) { r.desc, r
 func idle(ctx context.Context, call *hauberk.Call, next hauberk.Next) error { return next(ctx, call) }
 
 func idleChain(n int) *hauberk.Chain {
-	var links []hauberk.Interceptor
+	var interceptors []hauberk.Interceptor
 	for range n {
-		links = append(links, hauberk.Func(idle))
+		interceptors = append(interceptors, hauberk.Func(idle))
 	}
-	return hauberk.Must(hauberk.New(links...))
+	return hauberk.Must(hauberk.New(interceptors...))
 }
 
 // unaryHandler returns a function that serves one unary call, behind a chain or
@@ -62,11 +62,11 @@ func (fixedService) Unary(context.Context, *testpb.Request) (*testpb.Response, e
 }
 
 // BenchmarkServerUnary runs a generated handler bare and behind chains of idle
-// links; the difference is what a chain costs.
+// interceptors; the difference is what a chain costs.
 func BenchmarkServerUnary(b *testing.B) {
 	b.Run("bare", func(b *testing.B) { repeat(b, unaryHandler(nil)) })
 	for _, n := range []int{0, 1, 4, 8} {
-		b.Run(fmt.Sprintf("links=%d", n), func(b *testing.B) { repeat(b, unaryHandler(idleChain(n))) })
+		b.Run(fmt.Sprintf("interceptors=%d", n), func(b *testing.B) { repeat(b, unaryHandler(idleChain(n))) })
 	}
 }
 
@@ -140,12 +140,12 @@ func clientCall(chain *hauberk.Chain, kind hauberk.Kind) func() error {
 }
 
 // BenchmarkClient makes calls on a connection that answers at once, bare and
-// behind chains of idle links, from open to end.
+// behind chains of idle interceptors, from open to end.
 func BenchmarkClient(b *testing.B) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 		b.Run(kind.String()+"/bare", func(b *testing.B) { repeat(b, clientCall(nil, kind)) })
 		for _, n := range []int{0, 1, 8} {
-			b.Run(fmt.Sprintf("%s/links=%d", kind, n), func(b *testing.B) { repeat(b, clientCall(idleChain(n), kind)) })
+			b.Run(fmt.Sprintf("%s/interceptors=%d", kind, n), func(b *testing.B) { repeat(b, clientCall(idleChain(n), kind)) })
 		}
 	}
 }

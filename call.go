@@ -118,7 +118,7 @@ func (c *Call) Sent() int64 {
 
 // Received returns how many messages this side has received so far: on a client
 // those of the current attempt, on a server all. In a unary call on a server it
-// is exact for links that called [Call.CountMessages] before next; otherwise the
+// is exact for interceptors that called [Call.CountMessages] before next; otherwise the
 // request counts if the call succeeded. Safe for concurrent use where the
 // receiving side streams.
 func (c *Call) Received() int64 {
@@ -147,11 +147,11 @@ func (c *Call) CountMessages() { c.counts = true }
 // does nothing.
 func (c *Call) CaptureMetadata() { c.captures = true }
 
-// Header returns the response header on a client, after next, for links that
+// Header returns the response header on a client, after next, for interceptors that
 // called [Call.CaptureMetadata]. It is not to be changed.
 func (c *Call) Header() metadata.MD { return c.captured().header }
 
-// Trailer returns the response trailer on a client, after next, for links that
+// Trailer returns the response trailer on a client, after next, for interceptors that
 // called [Call.CaptureMetadata]. It is not to be changed.
 func (c *Call) Trailer() metadata.MD { return c.captured().trailer }
 
@@ -163,7 +163,7 @@ func (c *Call) captured() received {
 }
 
 // Peer returns the other end of the connection: on a server always, on a client
-// after next for links that called [Call.CaptureMetadata]. It is nil where that
+// after next for interceptors that called [Call.CaptureMetadata]. It is nil where that
 // is not known.
 func (c *Call) Peer() *peer.Peer {
 	if c.side == ServerSide {
@@ -221,7 +221,7 @@ func (c *Call) Metadata(ctx context.Context, key string) []string {
 // wait-for-ready and so on. The slice is not to be changed.
 func (c *Call) Options() []grpc.CallOption { return c.opts }
 
-// AddOptions adds options to a call on a client, for the links and the wire
+// AddOptions adds options to a call on a client, for the interceptors and the wire
 // further in; of two that say the same the later one holds. On a server it does
 // nothing.
 func (c *Call) AddOptions(opts ...grpc.CallOption) {
@@ -243,7 +243,7 @@ func (c *Call) Target() string {
 }
 
 // SetMethod sends a call on a client to another method of the same kind, for
-// the links and the wire further in; the messages' types stay. It fails on a
+// the interceptors and the wire further in; the messages' types stay. It fails on a
 // server, whose method is settled by the time a chain runs, and for a name
 // without the form "/package.Service/Method".
 func (c *Call) SetMethod(full string) error {

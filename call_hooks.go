@@ -240,7 +240,7 @@ func (c *Call) outwardAll(l *leg, msgs []any) ([]any, error) {
 // they record are not those of the interceptor that is running.
 func (c *Call) asHook(hooks func() error) error {
 	at := c.depth.Load()
-	c.depth.Store(int32(len(c.plan.links)) + 1)
+	c.depth.Store(int32(len(c.plan.entries)) + 1)
 	defer c.depth.Store(at)
 	return c.guarded(hooks)
 }
@@ -271,7 +271,7 @@ func (c *Call) guardedForeign(run func() error) (err error) {
 
 // catch is deferred around foreign code while the chain has a Guard. It turns a
 // panic into the guard's error. The end of the goroutine by runtime.Goexit cannot be
-// stopped; the chain has its Guard see it once, in guardLink.
+// stopped; the chain has its Guard see it once, in guardInterceptor.
 func (p *plan) catch(ctx context.Context, call *Call, returned *bool, err *error) {
 	if *returned {
 		return

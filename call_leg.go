@@ -217,7 +217,7 @@ func (c *Call) leave(i int32, err error) error {
 	if err != nil {
 		c.response = nil
 		if c.reached.Load() == i+1 {
-			c.noteRefusal(i, err)
+			c.noteRejection(i, err)
 		}
 	}
 	c.fresh, c.badReply = false, nil

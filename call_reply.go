@@ -109,7 +109,7 @@ type reader interface {
 	read(ctx context.Context, call *Call) (any, error)
 }
 
-// takeBackReply forgets a reply of a link that then called next.
+// takeBackReply forgets a reply of an interceptor that then called next.
 func (c *Call) takeBackReply() {
 	c.fresh, c.badReply, c.response = false, nil, nil
 	c.takeReplies()

@@ -15,7 +15,7 @@ import (
 // compiled. It never changes and is safe for concurrent use. The zero value is
 // not usable: make chains with [New] or [Must].
 type Chain struct {
-	links        []*link
+	entries      []*entry
 	public       []pattern
 	domain       string
 	exposeErrors bool
@@ -23,15 +23,15 @@ type Chain struct {
 	trusted      []netip.Prefix
 
 	mu     sync.Mutex
-	plans  map[string]*plan                    // by the set of links that apply
+	plans  map[string]*plan                    // by the set of interceptors that apply
 	routes atomic.Pointer[map[routeKey]*route] // of a client; replaced, never changed
 	target atomic.Pointer[target]              // that was asked for last
 
 	registered sync.Map // full names of methods, and registeredServices, of servers
 }
 
-// link is one interceptor at its place in a chain.
-type link struct {
+// interceptor is one interceptor at its place in a chain.
+type entry struct {
 	interceptor Interceptor
 	instance    Interceptor // as New was given it; nil if it is no pointer
 
@@ -42,7 +42,7 @@ type link struct {
 	shadow     bool
 }
 
-func (l *link) appliesTo(m *Method) bool {
+func (l *entry) appliesTo(m *Method) bool {
 	for _, s := range l.scopes {
 		if !s.matches(m) {
 			return false
@@ -53,14 +53,14 @@ func (l *link) appliesTo(m *Method) bool {
 
 // New makes a chain of interceptors, outermost first. All that is wrong with
 // them is in the error: nil interceptors, bad patterns, what each interceptor
-// says of its own configuration ([Declaration]), links in [Shadow] that cannot
-// be; and where all else is right, state that is read before any link has written
+// says of its own configuration ([Declaration]), interceptors in [Shadow] that cannot
+// be; and where all else is right, state that is read before any interceptor has written
 // it. A chain of no interceptors is fine and does nothing.
 func New(interceptors ...Interceptor) (*Chain, error) {
 	b := builder{chain: &Chain{plans: make(map[string]*plan)}}
 	for i, x := range interceptors {
 		b.at = fmt.Sprintf("interceptor %d", i+1)
-		b.add(x, link{})
+		b.add(x, entry{})
 	}
 	if len(b.errs) == 0 {
 		b.errs = b.chain.proveOrder()
@@ -80,13 +80,13 @@ func Must(chain *Chain, err error) *Chain {
 }
 
 // planFor returns the plan for a method, the same for all methods that the same
-// links apply to.
+// interceptors apply to.
 func (c *Chain) planFor(m *Method) *plan {
-	var links []*link
-	set := make([]byte, len(c.links))
-	for i, l := range c.links {
+	var entries []*entry
+	set := make([]byte, len(c.entries))
+	for i, l := range c.entries {
 		if l.appliesTo(m) {
-			links = append(links, l)
+			entries = append(entries, l)
 			set[i] = 1
 		}
 	}
@@ -94,7 +94,7 @@ func (c *Chain) planFor(m *Method) *plan {
 	defer c.mu.Unlock()
 	p := c.plans[string(set)]
 	if p == nil {
-		p = newPlan(c, links)
+		p = newPlan(c, entries)
 		c.plans[string(set)] = p
 	}
 	return p

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// builder collects the links of a chain and what is wrong with them.
+// builder collects the interceptors of a chain and what is wrong with them.
 type builder struct {
 	chain *Chain
 	at    string // the place of what is added
@@ -20,7 +20,7 @@ func (b *builder) fail(err error) {
 }
 
 // add adds an interceptor that stands under the scopes and conditions of under.
-func (b *builder) add(x Interceptor, under link) {
+func (b *builder) add(x Interceptor, under entry) {
 	if isNil(x) {
 		b.fail(errNil(x))
 		return
@@ -31,11 +31,11 @@ func (b *builder) add(x Interceptor, under link) {
 	case *setting:
 		b.addSetting(x, under)
 	default:
-		b.addLink(x, under)
+		b.addInterceptor(x, under)
 	}
 }
 
-func (b *builder) addGroup(g *group, under link) {
+func (b *builder) addGroup(g *group, under entry) {
 	if g.err != nil {
 		b.fail(g.err)
 	}
@@ -54,7 +54,7 @@ func (b *builder) addGroup(g *group, under link) {
 	}
 }
 
-func (b *builder) addSetting(s *setting, under link) {
+func (b *builder) addSetting(s *setting, under entry) {
 	if len(under.scopes)+len(under.conditions) > 0 {
 		b.fail(errSettingInside)
 	} else if err := s.set(b.chain); err != nil {
@@ -62,8 +62,8 @@ func (b *builder) addSetting(s *setting, under link) {
 	}
 }
 
-// addLink adds one interceptor, which may have a name of its own.
-func (b *builder) addLink(x Interceptor, l link) {
+// addInterceptor adds one interceptor, which may have a name of its own.
+func (b *builder) addInterceptor(x Interceptor, l entry) {
 	l.at, l.decl = b.at, declarationOf(x)
 	l.interceptor, _ = unname(x)
 	for _, err := range l.check() {
@@ -71,23 +71,23 @@ func (b *builder) addLink(x Interceptor, l link) {
 	}
 	if s, ok := l.interceptor.(*Shadowed); ok {
 		l.shadow = true
-		l.interceptor = &shadowLink{s, l.decl.Name}
+		l.interceptor = &shadowInterceptor{s, l.decl.Name}
 	}
 	if len(l.conditions) > 0 {
 		l.interceptor = &conditional{l.conditions, l.interceptor, l.decl.Decides}
 	}
 	b.checkTwice(&l, x)
-	b.chain.links = append(b.chain.links, &l)
+	b.chain.entries = append(b.chain.entries, &l)
 }
 
 // checkTwice reports an instance that runs twice for the same calls, unless it says that
 // it may. One that is listed under different For or Except shares its state on purpose.
-func (b *builder) checkTwice(l *link, x Interceptor) {
+func (b *builder) checkTwice(l *entry, x Interceptor) {
 	instance, _ := unname(x)
 	if v := reflect.ValueOf(instance); v.Kind() != reflect.Pointer || v.Type().Elem().Size() == 0 || l.decl.Repeatable {
 		return
 	}
-	for _, other := range b.chain.links {
+	for _, other := range b.chain.entries {
 		if other.instance == instance && other.overlaps(l) {
 			b.fail(fmt.Errorf("%s: it is the same instance as %s: each call would run it twice", l.decl.Name, other.at))
 			break
@@ -96,15 +96,15 @@ func (b *builder) checkTwice(l *link, x Interceptor) {
 	l.instance = instance
 }
 
-// overlaps reports whether two links certainly run for a common call.
-func (l *link) overlaps(other *link) bool {
-	unscoped := func(l *link) bool { return len(l.scopes)+len(l.conditions) == 0 }
+// overlaps reports whether two interceptors certainly run for a common call.
+func (l *entry) overlaps(other *entry) bool {
+	unscoped := func(l *entry) bool { return len(l.scopes)+len(l.conditions) == 0 }
 	return unscoped(l) || unscoped(other) ||
 		slices.Equal(l.scopes, other.scopes) && slices.Equal(l.conditions, other.conditions)
 }
 
-// check returns what is wrong with a link by itself.
-func (l *link) check() []error {
+// check returns what is wrong with an interceptor by itself.
+func (l *entry) check() []error {
 	if err := checkSingle(l.interceptor); err != nil {
 		return []error{err}
 	}
@@ -115,7 +115,7 @@ func (l *link) check() []error {
 	return errs
 }
 
-// checkSingle refuses what New takes and is not one interceptor, where one is
+// checkSingle rejects what New takes and is not one interceptor, where one is
 // needed.
 func checkSingle(x Interceptor) error {
 	switch x.(type) {

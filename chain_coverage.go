@@ -10,9 +10,9 @@ import (
 
 // Coverage is the matrix of methods and interceptors.
 type Coverage struct {
-	Links []string // the columns: the links that enforce something, in their order
-	Rows  []CoverageRow
-	// Authenticates says that some link of the chain authenticates.
+	Interceptors []string // the columns: the interceptors that enforce something, in their order
+	Rows         []CoverageRow
+	// Authenticates says that some interceptor of the chain authenticates.
 	Authenticates bool
 }
 
@@ -24,34 +24,34 @@ type CoverageRow struct {
 	Public        bool
 }
 
-// Coverage tells for each method of a server's services which links run, as
-// (*grpc.Server).GetServiceInfo lists them. Links in [Shadow] count as absent, and
+// Coverage tells for each method of a server's services which interceptors run, as
+// (*grpc.Server).GetServiceInfo lists them. Interceptors in [Shadow] count as absent, and
 // so do those under a [When], except that one that authenticates makes the chain
 // one that does.
 func (c *Chain) Coverage(services map[string]grpc.ServiceInfo) *Coverage {
 	c.check("Coverage")
 	cov := &Coverage{}
-	var links []*link
-	for _, l := range c.links {
+	var entries []*entry
+	for _, l := range c.entries {
 		cov.Authenticates = cov.Authenticates || l.decl.Authenticates
 		if !l.shadow && len(l.conditions) == 0 {
-			links = append(links, l)
-			cov.Links = append(cov.Links, l.decl.Name)
+			entries = append(entries, l)
+			cov.Interceptors = append(cov.Interceptors, l.decl.Name)
 		}
 	}
 	for service, info := range services {
 		for _, method := range info.Methods {
 			m := &Method{full: "/" + service + "/" + method.Name, service: service, name: method.Name}
-			cov.Rows = append(cov.Rows, c.cover(m, links))
+			cov.Rows = append(cov.Rows, c.cover(m, entries))
 		}
 	}
 	slices.SortFunc(cov.Rows, func(a, b CoverageRow) int { return strings.Compare(a.Method, b.Method) })
 	return cov
 }
 
-func (c *Chain) cover(m *Method, links []*link) CoverageRow {
+func (c *Chain) cover(m *Method, entries []*entry) CoverageRow {
 	row := CoverageRow{Method: m.full, Public: c.isPublic(m)}
-	for _, l := range links {
+	for _, l := range entries {
 		runs := l.appliesTo(m)
 		row.Runs = append(row.Runs, runs)
 		row.Authenticated = row.Authenticated || runs && l.decl.Authenticates
@@ -98,7 +98,7 @@ func (cov *Coverage) describe(row CoverageRow) string {
 	var parts []string
 	for i, runs := range row.Runs {
 		if runs {
-			parts = append(parts, cov.Links[i])
+			parts = append(parts, cov.Interceptors[i])
 		}
 	}
 	if row.Public {

@@ -12,15 +12,15 @@ type Explanation struct {
 	Public bool // declared with [Public]
 }
 
-// Step is one link of an [Explanation], outermost first.
+// Step is one interceptor of an [Explanation], outermost first.
 type Step struct {
-	Link  string
-	Phase Phase
-	Runs  bool
-	Why   string // why it runs or not, and how
+	Interceptor string
+	Phase       Phase
+	Runs        bool
+	Why         string // why it runs or not, and how
 }
 
-// Explain says for one method, "shop.v1.Cart/Get", which links run, in which
+// Explain says for one method, "shop.v1.Cart/Get", which interceptors run, in which
 // order and why. A leading slash is optional; a name of another form is an error.
 func (c *Chain) Explain(method string) (*Explanation, error) {
 	c.check("Explain")
@@ -29,14 +29,14 @@ func (c *Chain) Explain(method string) (*Explanation, error) {
 		return nil, err
 	}
 	e := &Explanation{Method: m.full, Public: c.isPublic(m)}
-	for _, l := range c.links {
+	for _, l := range c.entries {
 		runs, why := l.explain(m)
 		e.Steps = append(e.Steps, Step{l.decl.Name, l.decl.Phase, runs, why})
 	}
 	return e, nil
 }
 
-func (l *link) explain(m *Method) (runs bool, why string) {
+func (l *entry) explain(m *Method) (runs bool, why string) {
 	var reasons []string
 	for _, s := range l.scopes {
 		if !s.matches(m) {
@@ -56,7 +56,7 @@ func (l *link) explain(m *Method) (runs bool, why string) {
 	return true, strings.Join(reasons, "; ")
 }
 
-// String writes the explanation as text, a line a link.
+// String writes the explanation as text, a line an interceptor.
 func (e *Explanation) String() string {
 	var b strings.Builder
 	b.WriteString(e.Method)
@@ -69,7 +69,7 @@ func (e *Explanation) String() string {
 		if !s.Runs {
 			state = "skipped"
 		}
-		fmt.Fprintf(&b, "%3d  %-7s  %s: %s\n", i+1, state, s.Link, s.Why)
+		fmt.Fprintf(&b, "%3d  %-7s  %s: %s\n", i+1, state, s.Interceptor, s.Why)
 	}
 	return b.String()
 }

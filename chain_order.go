@@ -44,11 +44,11 @@ func (p Phase) String() string {
 
 // Finding is one thing that [Chain.Lint] would do otherwise.
 type Finding struct {
-	Outer, Inner string // the links, in the order that the chain has them
+	Outer, Inner string // the interceptors, in the order that the chain has them
 	Message      string
 }
 
-// Lint names the pairs of links that stand the other way round than the usual
+// Lint names the pairs of interceptors that stand the other way round than the usual
 // order, which for a server is request id, tracing, metrics, logging, recovery,
 // a coarse limit, deadline, authn, authz, limits by user, concurrency, validate,
 // and for a client request id, metrics, logging, deadline, cache, retry, and per
@@ -57,9 +57,9 @@ type Finding struct {
 func (c *Chain) Lint(side Side) []Finding {
 	c.check("Lint")
 	var findings []Finding
-	for i, outer := range c.links {
-		for j := i + 1; j < len(c.links); j++ {
-			inner := c.links[j]
+	for i, outer := range c.entries {
+		for j := i + 1; j < len(c.entries); j++ {
+			inner := c.entries[j]
 			if c.inverted(side, i, j) && c.meet(outer, inner) {
 				findings = append(findings, Finding{outer.decl.Name, inner.decl.Name, fmt.Sprintf(
 					"%s (%s) runs outside %s (%s); on a %s it usually stands inside",
@@ -70,10 +70,10 @@ func (c *Chain) Lint(side Side) []Finding {
 	return findings
 }
 
-// inverted reports whether two links, i outside j, stand the other way round than
+// inverted reports whether two interceptors, i outside j, stand the other way round than
 // usual.
 func (c *Chain) inverted(side Side, i, j int) bool {
-	if c.links[i].decl.Phase == PhaseAny || c.links[j].decl.Phase == PhaseAny {
+	if c.entries[i].decl.Phase == PhaseAny || c.entries[j].decl.Phase == PhaseAny {
 		return false
 	}
 	least, _ := c.usual(side, i)
@@ -81,17 +81,17 @@ func (c *Chain) inverted(side Side, i, j int) bool {
 	return least > most
 }
 
-// usual returns the range of a link's usual places, counted from the outside. On
+// usual returns the range of an interceptor's usual places, counted from the outside. On
 // a client those that observe have two places: as far out as on a server, where
 // they see calls, and inside retries, where they see attempts. What shapes calls
 // tells which of them is meant.
 func (c *Chain) usual(side Side, i int) (least, most int) {
-	p := c.links[i].decl.Phase
+	p := c.entries[i].decl.Phase
 	ofCalls, ofAttempts := int(p)<<8, int(PhaseRetry)<<8+int(p)
 	if side == ServerSide || !p.observes() {
 		return ofCalls, ofCalls
 	}
-	outside, inside := shapingCalls(c.links[:i]), shapingCalls(c.links[i+1:])
+	outside, inside := shapingCalls(c.entries[:i]), shapingCalls(c.entries[i+1:])
 	switch {
 	case outside > inside:
 		return ofAttempts, ofAttempts
@@ -104,9 +104,9 @@ func (c *Chain) usual(side Side, i int) (least, most int) {
 
 func (p Phase) observes() bool { return p >= PhaseTracing && p <= PhaseRecovery }
 
-// shapingCalls counts the links whose place on a client is outside attempts.
-func shapingCalls(links []*link) (n int) {
-	for _, l := range links {
+// shapingCalls counts the interceptors whose place on a client is outside attempts.
+func shapingCalls(entries []*entry) (n int) {
+	for _, l := range entries {
 		if l.decl.Phase > PhaseRecovery && l.decl.Phase <= PhaseRetry {
 			n++
 		}
@@ -114,17 +114,17 @@ func shapingCalls(links []*link) (n int) {
 	return n
 }
 
-// meet reports whether there are methods that two links both run for.
-func (c *Chain) meet(a, b *link) bool {
+// meet reports whether there are methods that two interceptors both run for.
+func (c *Chain) meet(a, b *entry) bool {
 	return slices.ContainsFunc(c.representatives(), func(m *Method) bool { return a.appliesTo(m) && b.appliesTo(m) })
 }
 
-// proveOrder reports each link that reads state which no link further out has
+// proveOrder reports each interceptor that reads state which no outer interceptor has
 // written, for some method.
 func (c *Chain) proveOrder() []error {
 	var errs []error
 	methods := c.representatives()
-	for at, reader := range c.links {
+	for at, reader := range c.entries {
 		for _, key := range reader.decl.Reads {
 			if why := c.unproven(at, key, methods); why != "" {
 				errs = append(errs, fmt.Errorf("hauberk: %s: %s reads the state %q before it is written: %s",
@@ -135,11 +135,11 @@ func (c *Chain) proveOrder() []error {
 	return errs
 }
 
-// unproven says why state is not known to be written when the link at a place
+// unproven says why state is not known to be written when the interceptor at a place
 // reads it, for the first of some methods; or "".
 func (c *Chain) unproven(at int, key StateKey, methods []*Method) string {
 	for _, m := range methods {
-		if c.links[at].appliesTo(m) {
+		if c.entries[at].appliesTo(m) {
 			if why := c.unwritten(at, key, m); why != "" {
 				return why
 			}
@@ -148,15 +148,15 @@ func (c *Chain) unproven(at int, key StateKey, methods []*Method) string {
 	return ""
 }
 
-// unwritten says why no link has surely written the state when the link at a
+// unwritten says why no interceptor has surely written the state when the interceptor at a
 // place reads it in a call of m; or "".
 func (c *Chain) unwritten(at int, key StateKey, m *Method) string {
-	why := "no other link writes it"
-	for i, writer := range c.links {
+	why := "no other interceptor writes it"
+	for i, writer := range c.entries {
 		if i == at || !writer.writes(key) {
 			continue
 		}
-		fault := c.links[at].doubts(writer, i < at, m)
+		fault := c.entries[at].doubts(writer, i < at, m)
 		if fault == "" {
 			return ""
 		}
@@ -165,13 +165,13 @@ func (c *Chain) unwritten(at int, key StateKey, m *Method) string {
 	return why
 }
 
-func (l *link) writes(key StateKey) bool {
+func (l *entry) writes(key StateKey) bool {
 	return slices.ContainsFunc(l.decl.Writes, func(k StateKey) bool { return k.identity() == key.identity() })
 }
 
-// doubts says why, when l runs in a call of m, another link may not have run
+// doubts says why, when l runs in a call of m, another interceptor may not have run
 // before and enforced what it decided; or "".
-func (l *link) doubts(writer *link, outside bool, m *Method) string {
+func (l *entry) doubts(writer *entry, outside bool, m *Method) string {
 	unshared := func(c *condition) bool { return !slices.Contains(l.conditions, c) }
 	switch {
 	case !outside:
@@ -194,7 +194,7 @@ const other = "\x00other"
 // of the chain's patterns that a method can be under.
 func (c *Chain) representatives() []*Method {
 	services := map[string][]string{other: nil}
-	for _, l := range c.links {
+	for _, l := range c.entries {
 		for _, s := range l.scopes {
 			if s.pattern.Service != "" {
 				services[s.pattern.Service] = append(services[s.pattern.Service], s.pattern.Name)

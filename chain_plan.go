@@ -9,24 +9,24 @@ import (
 // plan is a chain as it runs for a set of methods: the interceptors that apply,
 // and the Next that each of them gets, made once.
 type plan struct {
-	chain *Chain
-	links []*link
+	chain   *Chain
+	entries []*entry
 	// start runs the whole chain.
 	start Next
 	guard Guard
 }
 
-func newPlan(c *Chain, links []*link) *plan {
-	p := &plan{chain: c, links: links}
-	for _, l := range links {
+func newPlan(c *Chain, entries []*entry) *plan {
+	p := &plan{chain: c, entries: entries}
+	for _, l := range entries {
 		if g, ok := l.interceptor.(Guard); ok && p.guard == nil {
 			p.guard = g
 		}
 	}
-	next := p.step(len(links), Func(func(ctx context.Context, call *Call, _ Next) error {
+	next := p.step(len(entries), Func(func(ctx context.Context, call *Call, _ Next) error {
 		return call.end.finish(ctx, call)
 	}), nil)
-	for i, l := range slices.Backward(links) {
+	for i, l := range slices.Backward(entries) {
 		next = p.step(i, l.interceptor, next)
 	}
 	p.start = next

@@ -23,7 +23,7 @@ func Except(pattern string, interceptors ...Interceptor) Interceptor {
 // when the first of them is reached, and its answer holds for the others and for
 // further attempts of the call; attempts beside each other may both ask. It must
 // be safe for concurrent use. What runs only under a condition proves little:
-// [New] counts its writes only for links under the same condition, and
+// [New] counts its writes only for interceptors under the same condition, and
 // [Chain.Coverage] does not count it.
 func When(condition func(call *Call) bool, interceptors ...Interceptor) Interceptor {
 	g := &group{name: "When", when: newCondition(condition), inner: interceptors}
@@ -57,7 +57,7 @@ func (g *group) Intercept(context.Context, *Call, Next) error {
 	return errInternal("%s works as an argument of hauberk.New, or of another group in it", g.name)
 }
 
-// scope says for which methods a link runs.
+// scope says for which methods an interceptor runs.
 type scope struct {
 	pattern pattern
 	except  bool
@@ -73,7 +73,7 @@ func (s scope) String() string {
 	return fmt.Sprintf("For(%q)", s.pattern)
 }
 
-// condition is asked once a call; the links under it share the answer.
+// condition is asked once a call; the interceptors under it share the answer.
 type condition struct {
 	ask    func(*Call) bool
 	answer Key[bool]
@@ -91,7 +91,7 @@ func (c *condition) holds(call *Call) bool {
 	return yes
 }
 
-// conditional is a link under conditions.
+// conditional is an interceptor under conditions.
 type conditional struct {
 	conditions []*condition
 	inner      Interceptor
@@ -129,7 +129,7 @@ func Public(patterns ...string) Interceptor {
 	}}
 }
 
-// ErrorDomain sets the domain of the google.rpc.ErrorInfo in the refusals that a
+// ErrorDomain sets the domain of the google.rpc.ErrorInfo in the rejections that a
 // server's chain sends; the default is [DefaultDomain].
 func ErrorDomain(domain string) Interceptor {
 	return &setting{func(c *Chain) error {
@@ -144,7 +144,7 @@ func ErrorDomain(domain string) Interceptor {
 // ExposeErrors sends the text of errors that carry no status to the client, and
 // the whole text of those that wrap a context error. By default the client is
 // told UNKNOWN, "unknown error", or the context error's own text, and the rest
-// stays in the process, where links further out see it.
+// stays in the process, where outer interceptors see it.
 func ExposeErrors() Interceptor {
 	return &setting{func(c *Chain) error {
 		c.exposeErrors = true

@@ -26,7 +26,7 @@ type declared struct {
 
 func (d *declared) Declare() hauberk.Declaration { return d.says }
 
-// declare makes a link that passes every call and says d of itself.
+// declare makes an interceptor that passes every call and says d of itself.
 func declare(d hauberk.Declaration) hauberk.Interceptor { return &declared{idle, d} }
 
 func authn(name string) hauberk.Interceptor {
@@ -61,7 +61,7 @@ const (
 		`they are arguments of hauberk.New itself`
 )
 
-func TestNewRefuses(t *testing.T) {
+func TestNewRejects(t *testing.T) {
 	ok := hauberk.Func(idle)
 	bad := declare(hauberk.Declaration{Name: "limit", Decides: true, Err: errLimit})
 	cases := map[string]struct {
@@ -224,13 +224,13 @@ func callWithZeros(f reflect.Value) {
 }
 
 func TestEmptyChain(t *testing.T) {
-	for name, links := range map[string][]hauberk.Interceptor{
+	for name, interceptors := range map[string][]hauberk.Interceptor{
 		"no interceptors": nil,
 		"settings only":   {hauberk.Public("a.B/*"), hauberk.ErrorDomain("example"), hauberk.ExposeErrors()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-				env := c.Start(t, links...)
+				env := c.Start(t, interceptors...)
 				out := env.Call(t.Context(), "x", "y")
 				wantCode(t, out.Err, codes.OK)
 				equal(t, "responses", out.Texts(), wantTexts(c.Kind, "x", "y"))
@@ -244,18 +244,18 @@ func TestEmptyChain(t *testing.T) {
 
 // TestNewCopiesItsArguments changes the slices that a chain was made from.
 func TestNewCopiesItsArguments(t *testing.T) {
-	links := []hauberk.Interceptor{hauberk.Func(idle), hauberk.Func(idle)}
+	interceptors := []hauberk.Interceptor{hauberk.Func(idle), hauberk.Func(idle)}
 	inner := []hauberk.Interceptor{hauberk.Func(idle)}
-	links[1] = hauberk.For("*", inner...)
-	chain := hauberk.Must(hauberk.New(links...))
-	refuse := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return errLimit })
-	links[0], inner[0] = refuse, refuse
+	interceptors[1] = hauberk.For("*", inner...)
+	chain := hauberk.Must(hauberk.New(interceptors...))
+	reject := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return errLimit })
+	interceptors[0], inner[0] = reject, reject
 	if err := unaryHandler(chain)(); err != nil {
 		t.Errorf("a change to New's arguments changed the chain: %v", err)
 	}
 }
 
-func TestLinkNames(t *testing.T) {
+func TestInterceptorNames(t *testing.T) {
 	chain := hauberk.Must(hauberk.New(
 		hauberk.Func(idle),
 		&declared{Func: idle},
@@ -283,7 +283,7 @@ func TestLinkNames(t *testing.T) {
 	}
 	var names []string
 	for _, s := range e.Steps {
-		names = append(names, s.Link)
+		names = append(names, s.Interceptor)
 	}
 	equal(t, "names", names, []string{
 		"func", "declared", "guard", "grpc", "struct { hauberk.Interceptor }", "said",
@@ -305,7 +305,7 @@ func TestNamesHideNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if why := e.Steps[1].Why; why != "in shadow: decides and does not enforce" {
-		t.Errorf("a named link in shadow %s", why)
+		t.Errorf("a named interceptor in shadow %s", why)
 	}
 }
 

@@ -66,8 +66,8 @@ func (a *attempt) takeRequest() bool {
 	return true
 }
 
-// refuses reports whether the attempt takes no more messages, as a replay found.
-func (a *attempt) refuses() bool {
+// rejects reports whether the attempt takes no more messages, as a replay found.
+func (a *attempt) rejects() bool {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
 	return a.full

@@ -43,7 +43,7 @@ func (b *replayBuffer) pass(k int, msg any) error {
 			return err
 		}
 		err = nil
-		if tried.refuses() {
+		if tried.rejects() {
 			err = io.EOF
 		}
 	}

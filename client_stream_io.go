@@ -123,7 +123,7 @@ func (s *clientStream) sendRequest(msg any) error {
 // setRequest keeps the single request. The application may use its message again,
 // so that it is cloned if an interceptor could make an attempt later.
 func (s *clientStream) setRequest(msg any) {
-	if len(s.call.plan.links) > 0 {
+	if len(s.call.plan.entries) > 0 {
 		msg = cloneMessage(msg)
 	}
 	s.mu.Lock()

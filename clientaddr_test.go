@@ -69,7 +69,7 @@ func TestClientAddr(t *testing.T) {
 
 		{name: "spoof of an untrusted peer", from: tcp("192.0.2.1"), md: forwarded("198.51.100.7"), want: "192.0.2.1"},
 		{name: "spoof of a trusted address", from: tcp("192.0.2.1"), md: forwarded("10.0.0.1"), want: "192.0.2.1"},
-		{name: "nobody trusted", trusted: []string{}, from: tcp("10.0.0.1"), md: forwarded("198.51.100.7"), want: "10.0.0.1"},
+		{name: "no one trusted", trusted: []string{}, from: tcp("10.0.0.1"), md: forwarded("198.51.100.7"), want: "10.0.0.1"},
 		{name: "trusted peer, no header", from: tcp("10.0.0.1"), want: "10.0.0.1"},
 		{name: "trusted peer, empty header", from: tcp("10.0.0.1"), md: forwarded(""), want: "10.0.0.1"},
 		{name: "one hop", from: tcp("10.0.0.1"), md: forwarded("198.51.100.7"), want: "198.51.100.7"},
@@ -89,14 +89,14 @@ func TestClientAddr(t *testing.T) {
 
 		{name: "garbage", from: tcp("10.0.0.1"), md: forwarded("unknown"), want: "10.0.0.1"},
 		{name: "garbage before a hop", from: tcp("10.0.0.1"), md: forwarded("198.51.100.7, _hidden, 10.0.0.2"), want: "10.0.0.2"},
-		{name: "garbage that nobody reads", from: tcp("10.0.0.1"), md: forwarded("\x00, 198.51.100.7"), want: "198.51.100.7"},
+		{name: "garbage that no one reads", from: tcp("10.0.0.1"), md: forwarded("\x00, 198.51.100.7"), want: "198.51.100.7"},
 		{name: "port", from: tcp("10.0.0.1"), md: forwarded("198.51.100.7:4711"), want: "10.0.0.1"},
 		{name: "brackets", from: tcp("10.0.0.1"), md: forwarded("[2001:db8::7]"), want: "10.0.0.1"},
 		{name: "leading zeros", from: tcp("10.0.0.1"), md: forwarded("198.051.100.007"), want: "10.0.0.1"},
 		{name: "a network", from: tcp("10.0.0.1"), md: forwarded("198.51.100.0/24"), want: "10.0.0.1"},
 		{name: "only commas", from: tcp("10.0.0.1"), md: forwarded(",,,"), want: "10.0.0.1"},
 		{name: "a comma last", from: tcp("10.0.0.1"), md: forwarded("198.51.100.7,"), want: "10.0.0.1"},
-		{name: "10,000 trusted hops", from: tcp("10.0.0.1"), md: forwarded("198.51.100.7, " + strings.Repeat("10.0.0.3, ", 10_000) + "10.0.0.2"), want: "10.0.0.3"},
+		{name: "10,000 trusted proxies", from: tcp("10.0.0.1"), md: forwarded("198.51.100.7, " + strings.Repeat("10.0.0.3, ", 10_000) + "10.0.0.2"), want: "10.0.0.3"},
 		{name: "10,000 lies", from: tcp("10.0.0.1"), md: forwarded(strings.Repeat("127.0.0.1,", 10_000) + "198.51.100.7"), want: "198.51.100.7"},
 		{name: "31 hops", from: tcp("10.0.0.1"), md: forwarded("198.51.100.7" + strings.Repeat(",10.0.0.2", 31)), want: "198.51.100.7"},
 		{name: "32 hops", from: tcp("10.0.0.1"), md: forwarded("198.51.100.7" + strings.Repeat(",10.0.0.2", 32)), want: "10.0.0.2"},
@@ -152,7 +152,7 @@ func TestClientAddrOnTheWire(t *testing.T) {
 	wantCode(t, env.Call(ctx).Err, codes.OK)
 }
 
-// TestTrustedHops refuses what is no network.
+// TestTrustedHops rejects what is no network.
 func TestTrustedHops(t *testing.T) {
 	_, err := hauberk.New(hauberk.TrustedHops(netip.MustParsePrefix("10.0.0.0/8"), netip.Prefix{}))
 	if err == nil || !strings.Contains(err.Error(), "TrustedHops") {

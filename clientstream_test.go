@@ -30,12 +30,12 @@ func descOf(k hauberk.Kind) *grpc.StreamDesc {
 	return &grpc.StreamDesc{ClientStreams: k.ClientStreams(), ServerStreams: k.ServerStreams()}
 }
 
-// ends is a link that tells each outcome of next.
+// ends is an interceptor that tells each outcome of next.
 type ends chan error
 
 func (e ends) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	err := next(ctx, call)
-	// No link runs on a goroutine of grpc-go, some of which must not be held up.
+	// No interceptor runs on a goroutine of grpc-go, some of which must not be held up.
 	if stack := debug.Stack(); call.Kind() != hauberk.Unary && bytes.Contains(stack, []byte("google.golang.org/grpc.")) {
 		e <- errors.New("the chain runs on a goroutine of grpc-go:\n" + string(stack))
 		return err
@@ -540,14 +540,14 @@ func TestMetadataOfACallThatAHookEnds(t *testing.T) {
 		return hauberktest.Echo(ctx, s)
 	}}
 	for _, kind := range allKinds {
-		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			call.CaptureMetadata()
 			call.OnReceive(func(any) (bool, error) { return false, errDown })
 			err := next(ctx, call)
 			_, _, _ = call.Header(), call.Trailer(), call.Peer()
 			return err
 		})
-		env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, link)
+		env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, interceptor)
 		for range 100 {
 			out := env.Call(t.Context(), "x")
 			wantCode(t, out.Err, codes.Unavailable)

@@ -24,19 +24,19 @@ func TestFromContextOutsideOfCalls(t *testing.T) {
 
 type valueKey struct{}
 
-// TestFromContext finds the call in the contexts of links and handler, and leaves
+// TestFromContext finds the call in the contexts of interceptors and handler, and leaves
 // the other values where they are.
 func TestFromContext(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		calls := make(chan *hauberk.Call, 3)
-		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			calls <- call
 			calls <- hauberk.FromContext(ctx)
 			if c.Side == hauberk.ServerSide && hauberk.FromContext(hauberk.Incoming(ctx)) != call {
-				t.Error("the incoming call of a server's link is another")
+				t.Error("the incoming call of a server's interceptor is another")
 			}
 			if c.Side == hauberk.ClientSide && hauberk.FromContext(hauberk.Incoming(ctx)) != nil {
-				t.Error("a client's link has an incoming call")
+				t.Error("a client's interceptor has an incoming call")
 			}
 			if c.Side == hauberk.ClientSide && ctx.Value(valueKey{}) != "value" {
 				t.Error("the application's context is lost")
@@ -50,18 +50,18 @@ func TestFromContext(t *testing.T) {
 			}
 			return hauberktest.Echo(ctx, s)
 		}}
-		env := c.StartWith(t, backend, link)
+		env := c.StartWith(t, backend, interceptor)
 		out := env.Call(context.WithValue(t.Context(), valueKey{}, "value"))
 		wantCode(t, out.Err, codes.OK)
-		own, inLink, inHandler := <-calls, <-calls, <-calls
-		if own == nil || inLink != own {
-			t.Errorf("in the link: %p, want %p", inLink, own)
+		own, inInterceptor, inHandler := <-calls, <-calls, <-calls
+		if own == nil || inInterceptor != own {
+			t.Errorf("in the interceptor: %p, want %p", inInterceptor, own)
 		}
 		if c.Side == hauberk.ServerSide && inHandler != own {
 			t.Errorf("in the handler: %p, want %p", inHandler, own)
 		}
 		if c.Side == hauberk.ClientSide && (inHandler == own || inHandler.Side() != hauberk.ServerSide) {
-			t.Errorf("in the handler of a server without links: %p of a client, %p", own, inHandler)
+			t.Errorf("in the handler of a server without interceptors: %p of a client, %p", own, inHandler)
 		}
 	})
 }
@@ -74,15 +74,15 @@ func TestIncoming(t *testing.T) {
 			hauberktest.CheckLeaks(t)
 			var j journal
 			inherit := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-				j.add("inherited " + userKey.Or(ctx, "nobody") + ", asked for " + userKey.Or(hauberk.Incoming(ctx), "nobody"))
+				j.add("inherited " + userKey.Or(ctx, "no one") + ", asked for " + userKey.Or(hauberk.Incoming(ctx), "no one"))
 				userKey.Set(call, "outgoing")
-				j.add("own " + userKey.Or(ctx, "nobody") + ", incoming " + userKey.Or(hauberk.Incoming(ctx), "nobody"))
+				j.add("own " + userKey.Or(ctx, "no one") + ", incoming " + userKey.Or(hauberk.Incoming(ctx), "no one"))
 				return next(ctx, call)
 			})
 			farther := hauberktest.Start(t, hauberktest.Setup{
 				Kind: kind, Client: hauberk.Must(hauberk.New(inherit)),
 				Backend: &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
-					j.add("on the other server " + userKey.Or(ctx, "nobody"))
+					j.add("on the other server " + userKey.Or(ctx, "no one"))
 					return hauberktest.Echo(ctx, s)
 				}},
 			})
@@ -98,14 +98,14 @@ func TestIncoming(t *testing.T) {
 					if out := farther.Call(ctx); out.Err != nil {
 						return out.Err
 					}
-					j.add("in the handler " + userKey.Or(ctx, "nobody"))
+					j.add("in the handler " + userKey.Or(ctx, "no one"))
 					return hauberktest.Echo(ctx, s)
 				}},
 			})
 			wantCode(t, nearer.Call(t.Context()).Err, codes.OK)
 			equal(t, "state", j.all(), []string{
-				"inherited nobody, asked for alice", "own outgoing, incoming alice",
-				"on the other server nobody", "in the handler alice",
+				"inherited no one, asked for alice", "own outgoing, incoming alice",
+				"on the other server no one", "in the handler alice",
 			})
 		})
 	}
@@ -117,7 +117,7 @@ func TestCallOutlivesItsCall(t *testing.T) {
 		kept := make(chan *hauberk.Call, 2)
 		env := c.Start(t, hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			userKey.Set(call, "alice")
-			call.Decide(hauberk.Decision{Link: "authz"})
+			call.Decide(hauberk.Decision{Interceptor: "authz"})
 			err := next(ctx, call)
 			kept <- call
 			return err

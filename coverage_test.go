@@ -34,9 +34,9 @@ const (
 func TestCoverage(t *testing.T) {
 	logging := phase(hauberk.PhaseLogging, "logging")
 	cases := map[string]struct {
-		links []hauberk.Interceptor
-		want  string // of String
-		err   string // of Err, between "… but not those of " and the advice
+		interceptors []hauberk.Interceptor
+		want         string // of String
+		err          string // of Err, between "… but not those of " and the advice
 	}{
 		"no interceptors": {nil, `this chain has no authentication
 /grpc.health.v1.Health/Check: nothing
@@ -88,7 +88,7 @@ func TestCoverage(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			cov := hauberk.Must(hauberk.New(c.links...)).Coverage(shop)
+			cov := hauberk.Must(hauberk.New(c.interceptors...)).Coverage(shop)
 			if got := cov.String(); got != c.want {
 				t.Errorf("coverage:\n%s\nwant:\n%s", got, c.want)
 			}
@@ -111,7 +111,7 @@ func TestCoverageRows(t *testing.T) {
 		hauberk.Public(healthMethods),
 	))
 	cov := chain.Coverage(shop)
-	equal(t, "links", cov.Links, []string{"logging", "authn"})
+	equal(t, "interceptors", cov.Interceptors, []string{"logging", "authn"})
 	if !cov.Authenticates || len(cov.Rows) != 3 {
 		t.Fatalf("coverage %+v", cov)
 	}
@@ -126,13 +126,13 @@ func TestCoverageRows(t *testing.T) {
 	}
 }
 
-// TestServeRefusesOpenMethods starts servers with reflection and health beside
+// TestServeRejectsOpenMethods starts servers with reflection and health beside
 // their service.
-func TestServeRefusesOpenMethods(t *testing.T) {
+func TestServeRejectsOpenMethods(t *testing.T) {
 	reflectionMethods := []string{"grpc.reflection.v1.ServerReflection/*", "grpc.reflection.v1alpha.ServerReflection/*"}
 	cases := map[string]struct {
-		links []hauberk.Interceptor
-		open  []string // services whose methods the error names
+		interceptors []hauberk.Interceptor
+		open         []string // services whose methods the error names
 	}{
 		"nothing public": {
 			[]hauberk.Interceptor{hauberk.For(testService+"/*", authn("authn"))},
@@ -159,7 +159,7 @@ func TestServeRefusesOpenMethods(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
-			srv := hauberk.Must(hauberk.New(c.links...)).NewServer()
+			srv := hauberk.Must(hauberk.New(c.interceptors...)).NewServer()
 			t.Cleanup(srv.Stop)
 			testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{})
 			healthpb.RegisterHealthServer(srv, health.NewServer())

@@ -13,11 +13,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
 
-// decisions gives a test the decisions of each call, as its outermost link reads
+// decisions gives a test the decisions of each call, as its outermost interceptor reads
 // them when the call has ended.
 type decisions chan []hauberk.Decision
 
-func (d decisions) link() hauberk.Interceptor {
+func (d decisions) interceptor() hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
 		d <- call.Decisions()
@@ -35,19 +35,19 @@ func decide(d hauberk.Decision) hauberk.Interceptor {
 func TestDecisions(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen := make(decisions, 2)
-		allowed := hauberk.Decision{Link: "authz", Rule: "rule 1", Verdict: hauberk.Allowed}
-		refused := hauberk.Decision{Link: "limit", Rule: "100/1m", Verdict: hauberk.Refused, Reason: "LIMITED"}
-		refuse := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
-			call.Decide(refused)
+		allowed := hauberk.Decision{Interceptor: "authz", Rule: "rule 1", Verdict: hauberk.Allowed}
+		rejected := hauberk.Decision{Interceptor: "limit", Rule: "100/1m", Verdict: hauberk.Rejected, Reason: "LIMITED"}
+		reject := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+			call.Decide(rejected)
 			before := call.Decisions()
-			before[0].Link = "changed" // the result is the caller's
+			before[0].Interceptor = "changed" // the result is the caller's
 			return hauberk.Reject(codes.ResourceExhausted, "LIMITED", "try later")
 		})
-		env := c.Start(t, seen.link(), decide(allowed), hauberk.Func(idle), refuse)
+		env := c.Start(t, seen.interceptor(), decide(allowed), hauberk.Func(idle), reject)
 		for range 2 { // each call starts without decisions
 			out := env.Call(t.Context())
 			wantCode(t, out.Err, codes.ResourceExhausted)
-			if got, want := <-seen, []hauberk.Decision{allowed, refused}; !slices.Equal(got, want) {
+			if got, want := <-seen, []hauberk.Decision{allowed, rejected}; !slices.Equal(got, want) {
 				t.Errorf("decisions:\n got %+v\nwant %+v", got, want)
 			}
 		}
@@ -57,10 +57,10 @@ func TestDecisions(t *testing.T) {
 func TestNoDecisions(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen := make(decisions, 1)
-		env := c.Start(t, seen.link())
+		env := c.Start(t, seen.interceptor())
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		if got := <-seen; len(got) != 0 {
-			t.Errorf("decisions of a call that nobody decided on: %+v", got)
+			t.Errorf("decisions of a call that no one decided on: %+v", got)
 		}
 	})
 }
@@ -70,13 +70,13 @@ func TestNoDecisions(t *testing.T) {
 func TestDecideConcurrently(t *testing.T) {
 	const goroutines, each = 8, 16 // as many as a call keeps
 	seen := make(decisions, 1)
-	chain := hauberk.Must(hauberk.New(seen.link(), hauberk.Func(
+	chain := hauberk.Must(hauberk.New(seen.interceptor(), hauberk.Func(
 		func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			var wg sync.WaitGroup
 			for g := range goroutines {
 				wg.Go(func() {
 					for i := range each {
-						call.Decide(hauberk.Decision{Link: fmt.Sprint(g), Rule: fmt.Sprint(i)})
+						call.Decide(hauberk.Decision{Interceptor: fmt.Sprint(g), Rule: fmt.Sprint(i)})
 						_ = call.Decisions()
 					}
 				})
@@ -93,10 +93,10 @@ func TestDecideConcurrently(t *testing.T) {
 	}
 	nextOf := make(map[string]int)
 	for _, d := range got {
-		if d.Rule != fmt.Sprint(nextOf[d.Link]) {
-			t.Fatalf("goroutine %s: decision %s stands where %d should", d.Link, d.Rule, nextOf[d.Link])
+		if d.Rule != fmt.Sprint(nextOf[d.Interceptor]) {
+			t.Fatalf("goroutine %s: decision %s stands where %d should", d.Interceptor, d.Rule, nextOf[d.Interceptor])
 		}
-		nextOf[d.Link]++
+		nextOf[d.Interceptor]++
 	}
 }
 
@@ -109,8 +109,8 @@ func TestDecisionsOfAttempts(t *testing.T) {
 		attempt.Adopt(call)
 		return next(ctx, call)
 	})
-	d := hauberk.Decision{Link: "breaker"}
-	chain := hauberk.Must(hauberk.New(seen.link(), twice, decide(d)))
+	d := hauberk.Decision{Interceptor: "breaker"}
+	chain := hauberk.Must(hauberk.New(seen.interceptor(), twice, decide(d)))
 	if err := clientCall(chain, hauberk.Unary)(); err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestDecisionsOfAttempts(t *testing.T) {
 }
 
 func TestVerdictString(t *testing.T) {
-	if got := fmt.Sprint(hauberk.Allowed, hauberk.Refused); got != "allowed refused" {
+	if got := fmt.Sprint(hauberk.Allowed, hauberk.Rejected); got != "allowed rejected" {
 		t.Errorf("verdicts are called %q", got)
 	}
 }

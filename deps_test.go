@@ -55,14 +55,14 @@ func under(room string, folders ...string) bool {
 	return slices.ContainsFunc(folders, func(f string) bool { return room == f || strings.HasPrefix(room, f+"/") })
 }
 
-// Interceptors with a backend of their own, whose users know that they link more.
+// Interceptors with a backend of their own, whose users know that they interceptor more.
 var withBackend = []string{
 	"interceptors/metrics/otel",
 	"interceptors/metrics/prometheus",
 	"interceptors/tracing",
 }
 
-// lean returns the packages of the module whose users link nothing beyond gRPC,
+// lean returns the packages of the module whose users interceptor nothing beyond gRPC,
 // protobuf and the standard library.
 func lean(t *testing.T) []string {
 	t.Helper()
@@ -76,7 +76,7 @@ func lean(t *testing.T) []string {
 	return paths
 }
 
-// TestLeanDependencies looks at everything that the lean packages link, at any
+// TestLeanDependencies looks at everything that the lean packages interceptor, at any
 // depth.
 func TestLeanDependencies(t *testing.T) {
 	allowed := []string{

@@ -5,7 +5,7 @@
 //
 //	func (l *Limiter) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 //		if err := l.allow(call); err != nil {
-//			return err // refused: nothing further in runs
+//			return err // rejected: nothing further in runs
 //		}
 //		return next(ctx, call) // returns once, when the call has ended
 //	}
@@ -28,6 +28,6 @@
 //
 // A chain is carried by a grpc-go server ([Chain.NewServer], [Chain.Registrar],
 // [Chain.ServerOptions]) or a client ([Chain.DialOptions], [Chain.ClientConn]).
-// Interceptors written for grpc-go take part as links ([FromServer],
+// Interceptors written for grpc-go take part as interceptors ([FromServer],
 // [FromClient]).
 package hauberk

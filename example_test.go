@@ -23,7 +23,7 @@ type greeter struct {
 }
 
 func (greeter) Unary(ctx context.Context, req *testpb.Request) (*testpb.Response, error) {
-	return &testpb.Response{Text: fmt.Sprintf("hello %s from %s", req.GetText(), user.Or(ctx, "nobody"))}, nil
+	return &testpb.Response{Text: fmt.Sprintf("hello %s from %s", req.GetText(), user.Or(ctx, "no one"))}, nil
 }
 
 func (greeter) ServerStream(req *testpb.Request, stream grpc.ServerStreamingServer[testpb.Response]) error {
@@ -128,11 +128,11 @@ func ExampleExcept() {
 var user = hauberk.NewKey[string]("user")
 
 // State that an interceptor sets is read by the handler, and after next by the
-// interceptors further out.
+// outer interceptors.
 func ExampleKey() {
 	printing := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
-		fmt.Println("called by", user.Or(ctx, "nobody"))
+		fmt.Println("called by", user.Or(ctx, "no one"))
 		return err
 	})
 	authn := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -152,14 +152,14 @@ func ExampleKey() {
 	// Output:
 	// called by alice
 	// hello world from alice <nil>
-	// called by nobody
-	// hello world from nobody <nil>
+	// called by no one
+	// hello world from no one <nil>
 }
 
 // errQuota is for those who ask in this process; it never reaches the wire.
 var errQuota = errors.New("the quota of the tenant is used up")
 
-// A refusal tells callers what they may know, and the process what happened.
+// A rejection tells callers what they may know, and the process what happened.
 func ExampleReject() {
 	limit := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 		return hauberk.Reject(codes.ResourceExhausted, "QUOTA_EXCEEDED", "try again tomorrow", hauberk.Cause(errQuota))
@@ -205,14 +205,14 @@ func (a *allowList) Intercept(ctx context.Context, call *hauberk.Call, next haub
 	return hauberk.Reject(codes.PermissionDenied, "NOT_LISTED", "not on the list")
 }
 
-// A new policy is tried in shadow: it says what it would refuse, and refuses
+// A new policy is tried in shadow: it says what it would reject, and rejects
 // nothing.
 func ExampleShadow() {
 	trial := hauberk.Shadow(&allowList{names: []string{"alice"}})
 	printing := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
 		for _, d := range call.Recorded() {
-			fmt.Println(d.Link, d.Verdict, d.Reason, "in shadow:", d.Shadow)
+			fmt.Println(d.Interceptor, d.Verdict, d.Reason, "in shadow:", d.Shadow)
 		}
 		return err
 	})
@@ -224,15 +224,15 @@ func ExampleShadow() {
 		_, err := client.Unary(ctx, &testpb.Request{})
 		fmt.Println(name, status.Code(err))
 	}
-	fmt.Println("would have refused", trial.Refusals())
+	fmt.Println("would have rejected", trial.Rejections())
 	// Output:
 	// alice OK
-	// allow list refused NOT_LISTED in shadow: true
+	// allow list rejected NOT_LISTED in shadow: true
 	// mallory OK
-	// would have refused 1
+	// would have rejected 1
 }
 
-// A chain whose links stand in an order that cannot work is refused.
+// A chain whose interceptors stand in an order that cannot work is rejected.
 func ExampleNew() {
 	limit := &orderly{hauberk.Declaration{Name: "limit by user", Reads: []hauberk.StateKey{user}}}
 	authn := &orderly{hauberk.Declaration{Name: "authn", Writes: []hauberk.StateKey{user}}}

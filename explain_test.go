@@ -62,7 +62,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// limiterOf makes a link that decides and reads some state.
+// limiterOf makes an interceptor that decides and reads some state.
 func limiterOf(reads []hauberk.StateKey) hauberk.Interceptor {
 	return declare(hauberk.Declaration{Name: "limit", Phase: hauberk.PhaseLimit, Decides: true, Reads: reads})
 }
@@ -74,7 +74,7 @@ func TestExplainOfAnEmptyChain(t *testing.T) {
 	}
 }
 
-func TestExplainRefusesOtherNames(t *testing.T) {
+func TestExplainRejectsOtherNames(t *testing.T) {
 	chain := hauberk.Must(hauberk.New())
 	for method, shown := range map[string]string{
 		"": `"/"`, "/": `"/"`, "Get": `"/Get"`, "a.B/": `"/a.B/"`, "//Get": `"//Get"`, "/Get": `"/Get"`,

@@ -38,7 +38,7 @@ type nextCall struct {
 
 func (n nextCall) run() error { return n.next(n.ctx, n.call) }
 
-// TestNoNext has a link that neither calls next nor replies nor fails.
+// TestNoNext has an interceptor that neither calls next nor replies nor fails.
 func TestNoNext(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		lazy := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return nil })
@@ -52,7 +52,7 @@ func TestNoNext(t *testing.T) {
 	})
 }
 
-// TestNextTwiceOnAServer calls next again: the handler runs once, and the link may
+// TestNextTwiceOnAServer calls next again: the handler runs once, and the interceptor may
 // still return the first outcome.
 func TestNextTwiceOnAServer(t *testing.T) {
 	for name, pick := range map[string]func(first, second error) error{
@@ -85,7 +85,7 @@ func TestNextTwiceOnAServer(t *testing.T) {
 func TestNextWhileItRuns(t *testing.T) {
 	perKind(t, func(t *testing.T, c hauberktest.Case) {
 		var again nextCall
-		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			again = nextCall{ctx, call, next}
 			return next(ctx, call)
 		})
@@ -93,13 +93,13 @@ func TestNextWhileItRuns(t *testing.T) {
 			wantInternal(t, again.run(), "still running")
 			return hauberktest.Echo(ctx, s)
 		}}
-		out := c.StartWith(t, backend, hauberk.Func(idle), link, hauberk.Func(idle)).Call(patient(t))
+		out := c.StartWith(t, backend, hauberk.Func(idle), interceptor, hauberk.Func(idle)).Call(patient(t))
 		wantCode(t, out.Err, codes.OK)
 		equal(t, "responses", out.Texts(), []string{"echo:hello"})
 	})
 }
 
-// TestNextTooLate calls next when its link has returned and the call has not ended,
+// TestNextTooLate calls next when its interceptor has returned and the call has not ended,
 // and again when it has.
 func TestNextTooLate(t *testing.T) {
 	for _, called := range []bool{false, true} {
@@ -116,14 +116,14 @@ func TestNextTooLate(t *testing.T) {
 					late <- n
 					return err
 				})
-				link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 					late <- nextCall{ctx, call, next}
 					if called {
 						return next(ctx, call)
 					}
 					return call.Reply(response("reply"))
 				})
-				env := c.Start(t, outer, link, j.tag("inner"))
+				env := c.Start(t, outer, interceptor, j.tag("inner"))
 				wantCode(t, env.Call(patient(t)).Err, codes.OK)
 				env.Server.GracefulStop()
 				wantInternal(t, (<-late).run(), "after its call had ended")
@@ -137,8 +137,8 @@ func TestNextTooLate(t *testing.T) {
 	}
 }
 
-// TestNextOfAnOuterLink calls the next of another link.
-func TestNextOfAnOuterLink(t *testing.T) {
+// TestNextOfAnOuterInterceptor calls the next of another interceptor.
+func TestNextOfAnOuterInterceptor(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var outer hauberk.Next
 		out := c.Start(t,
@@ -171,7 +171,7 @@ func TestNextOfAnotherCall(t *testing.T) {
 	perKind(t, func(t *testing.T, c hauberktest.Case) {
 		first, release := make(chan *hauberk.Call, 1), make(chan struct{})
 		var calls atomic.Int64
-		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			if calls.Add(1) == 1 {
 				first <- call
 				return next(ctx, call)
@@ -186,7 +186,7 @@ func TestNextOfAnotherCall(t *testing.T) {
 			<-release
 			return hauberktest.Echo(ctx, s)
 		}}
-		env := c.StartWith(t, backend, link)
+		env := c.StartWith(t, backend, interceptor)
 		outcome := make(chan hauberktest.Outcome)
 		go func() { outcome <- env.Call(patient(t)) }()
 		<-running
@@ -204,14 +204,14 @@ func TestNextOfAnotherCall(t *testing.T) {
 // TestCopiesOnAServer gives next a copy, and adopts it.
 func TestCopiesOnAServer(t *testing.T) {
 	perKind(t, func(t *testing.T, c hauberktest.Case) {
-		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			attempt := call.Attempt()
 			err := next(ctx, attempt)
 			wantInternal(t, err, "copy of a call on a server")
 			call.Adopt(attempt)
 			return next(ctx, call)
 		})
-		out := c.Start(t, link).Call(patient(t))
+		out := c.Start(t, interceptor).Call(patient(t))
 		wantCode(t, out.Err, codes.OK)
 		equal(t, "responses", out.Texts(), []string{"echo:hello"})
 	})
@@ -289,7 +289,7 @@ func faultyHandler(ctx context.Context, s hauberktest.Stream) error {
 	}
 }
 
-// faulty is a link that does what the metadata under its name says.
+// faulty is an interceptor that does what the metadata under its name says.
 func faulty(name string) hauberk.Interceptor {
 	failing := errors.New("fault")
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {

@@ -29,7 +29,7 @@ func textOf(msg any) *string {
 	return &msg.(*testpb.Response).Text
 }
 
-// sends is a link with a send hook.
+// sends is an interceptor with a send hook.
 func sends(hook hauberk.SendHook) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		call.OnSend(hook)
@@ -37,7 +37,7 @@ func sends(hook hauberk.SendHook) hauberk.Interceptor {
 	})
 }
 
-// receives is a link with a receive hook.
+// receives is an interceptor with a receive hook.
 func receives(hook hauberk.ReceiveHook) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		call.OnReceive(hook)
@@ -45,7 +45,7 @@ func receives(hook hauberk.ReceiveHook) hauberk.Interceptor {
 	})
 }
 
-// writes is a link that adds its name to each message: to a clone of those sent,
+// writes is an interceptor that adds its name to each message: to a clone of those sent,
 // in place to those received.
 func writes(name string) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -97,7 +97,7 @@ func recorder(j *journal) *hauberktest.Backend {
 // shared is a response that handlers share, as they may.
 var shared = &testpb.Response{Text: "r"}
 
-// TestHookOrder passes messages through two links: the wire is outside on a
+// TestHookOrder passes messages through two interceptors: the wire is outside on a
 // server, and inside on a client. What the application sends stays as it was.
 func TestHookOrder(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
@@ -135,11 +135,11 @@ func TestEmit(t *testing.T) {
 					emitted.Add(1)
 					return emit(msg)
 				})
-				links := []hauberk.Interceptor{counter, emitter, inner}
+				interceptors := []hauberk.Interceptor{counter, emitter, inner}
 				if c.Side == hauberk.ClientSide {
-					slices.Reverse(links)
+					slices.Reverse(interceptors)
 				}
-				env := c.StartWith(t, recorder(&j), links...)
+				env := c.StartWith(t, recorder(&j), interceptors...)
 				out := env.Call(patient(t), "q")
 				if !sendStreams(c) && n != 1 {
 					wantCode(t, out.Err, codes.Internal)
@@ -190,11 +190,11 @@ func TestKeep(t *testing.T) {
 			}
 			return true, nil
 		})
-		links := []hauberk.Interceptor{dropper, seen}
+		interceptors := []hauberk.Interceptor{dropper, seen}
 		if c.Side == hauberk.ClientSide {
-			slices.Reverse(links)
+			slices.Reverse(interceptors)
 		}
-		out := c.StartWith(t, backend, links...).Call(patient(t), "drop", "a", "drop", "b", "drop")
+		out := c.StartWith(t, backend, interceptors...).Call(patient(t), "drop", "a", "drop", "b", "drop")
 		switch {
 		case !receiveStreams(c):
 			wantCode(t, out.Err, codes.Internal)
@@ -224,38 +224,38 @@ var stubborn = &hauberktest.Backend{Handle: func(_ context.Context, s hauberktes
 
 var errHook = errors.New("what the hook really found")
 
-func hookRefusal() error {
+func hookRejection() error {
 	return hauberk.Reject(codes.FailedPrecondition, "BAD_MESSAGE", "bad message", hauberk.Cause(errHook))
 }
 
 // TestHookErrors fails a hook: the call ends with the error's status, whether the
-// handler, another hook or the link further in takes notice or not.
+// handler, another hook or the inner interceptor takes notice or not.
 func TestHookErrors(t *testing.T) {
 	failing := map[string]hauberk.Interceptor{
-		"send":                   sends(func(any, func(any) error) error { return hookRefusal() }),
-		"send after emit":        sends(func(msg any, emit func(any) error) error { return errors.Join(emit(msg), hookRefusal()) }),
-		"receive":                receives(func(any) (bool, error) { return false, hookRefusal() }),
-		"receive with keep true": receives(func(any) (bool, error) { return true, hookRefusal() }),
+		"send":                   sends(func(any, func(any) error) error { return hookRejection() }),
+		"send after emit":        sends(func(msg any, emit func(any) error) error { return errors.Join(emit(msg), hookRejection()) }),
+		"receive":                receives(func(any) (bool, error) { return false, hookRejection() }),
+		"receive with keep true": receives(func(any) (bool, error) { return true, hookRejection() }),
 	}
 	careless := sends(func(msg any, emit func(any) error) error {
 		_ = emit(msg)
 		return nil
 	})
-	for name, link := range failing {
+	for name, interceptor := range failing {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 				e := make(endings, 1)
-				links := []hauberk.Interceptor{e, link, careless}
+				interceptors := []hauberk.Interceptor{e, interceptor, careless}
 				if c.Side == hauberk.ClientSide {
-					links = []hauberk.Interceptor{e, careless, link}
+					interceptors = []hauberk.Interceptor{e, careless, interceptor}
 				}
-				out := c.StartWith(t, stubborn, links...).Call(patient(t))
+				out := c.StartWith(t, stubborn, interceptors...).Call(patient(t))
 				wantCode(t, out.Err, codes.FailedPrecondition)
 				if got := hauberk.Reason(out.Err); got != "BAD_MESSAGE" {
 					t.Errorf("reason %q", got)
 				}
 				if err := <-e; !errors.Is(err, errHook) {
-					t.Errorf("the outer link got %v", err)
+					t.Errorf("the outer interceptor got %v", err)
 				}
 				if c.Side == hauberk.ClientSide && !errors.Is(out.Err, errHook) {
 					t.Errorf("the application got %v", out.Err)
@@ -265,20 +265,20 @@ func TestHookErrors(t *testing.T) {
 	}
 }
 
-// TestHookErrorIsNotLost has a link further in than the hook that turns every
+// TestHookErrorIsNotLost has an inner interceptor than the hook that turns every
 // error into nothing.
 func TestHookErrorIsNotLost(t *testing.T) {
 	swallow := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		_ = next(ctx, call)
 		return nil
 	})
-	for name, link := range map[string]hauberk.Interceptor{
-		"send":    sends(func(any, func(any) error) error { return hookRefusal() }),
-		"receive": receives(func(any) (bool, error) { return false, hookRefusal() }),
+	for name, interceptor := range map[string]hauberk.Interceptor{
+		"send":    sends(func(any, func(any) error) error { return hookRejection() }),
+		"receive": receives(func(any) (bool, error) { return false, hookRejection() }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			perKind(t, func(t *testing.T, c hauberktest.Case) {
-				out := c.StartWith(t, stubborn, link, swallow).Call(patient(t))
+				out := c.StartWith(t, stubborn, interceptor, swallow).Call(patient(t))
 				wantCode(t, out.Err, codes.FailedPrecondition)
 			})
 		})
@@ -290,16 +290,16 @@ func TestHookErrorBeforeTheHandlers(t *testing.T) {
 	perKind(t, func(t *testing.T, c hauberktest.Case) {
 		backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
 			if _, err := s.Recv(); err == nil {
-				t.Error("received what a hook had refused")
+				t.Error("received what a hook had rejected")
 			}
 			return hauberk.Reject(codes.Aborted, "HANDLER", "no")
 		}}
-		link := receives(func(any) (bool, error) { return false, hookRefusal() })
-		wantCode(t, c.StartWith(t, backend, link).Call(patient(t)).Err, codes.FailedPrecondition)
+		interceptor := receives(func(any) (bool, error) { return false, hookRejection() })
+		wantCode(t, c.StartWith(t, backend, interceptor).Call(patient(t)).Err, codes.FailedPrecondition)
 	})
 }
 
-// TestReplyAfterAHookError answers otherwise: the link's own reply stands.
+// TestReplyAfterAHookError answers otherwise: the interceptor's own reply stands.
 func TestReplyAfterAHookError(t *testing.T) {
 	fallback := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
@@ -309,11 +309,11 @@ func TestReplyAfterAHookError(t *testing.T) {
 		return call.Reply(&testpb.Response{Text: "fallback"})
 	})
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		link := receives(func(any) (bool, error) { return false, hookRefusal() })
+		interceptor := receives(func(any) (bool, error) { return false, hookRejection() })
 		if c.Side == hauberk.ServerSide {
-			link = sends(func(any, func(any) error) error { return hookRefusal() })
+			interceptor = sends(func(any, func(any) error) error { return hookRejection() })
 		}
-		out := c.StartWith(t, stubborn, writes("outer"), fallback, link).Call(patient(t))
+		out := c.StartWith(t, stubborn, writes("outer"), fallback, interceptor).Call(patient(t))
 		wantCode(t, out.Err, codes.OK)
 		equal(t, "responses", out.Texts(), []string{"fallback outer"})
 	})
@@ -337,7 +337,7 @@ func TestEmitNil(t *testing.T) {
 	}
 }
 
-// TestHooksSeeOnce counts what the hooks of three links see, while a link between
+// TestHooksSeeOnce counts what the hooks of three interceptors see, while an interceptor between
 // replaces the response and reads the request.
 func TestHooksSeeOnce(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
@@ -473,7 +473,7 @@ func TestPlainMessages(t *testing.T) {
 		for _, c := range hauberktest.Cases() {
 			t.Run(how+"/"+c.String(), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
-				link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 					call.OnSend(func(msg any, emit func(any) error) error {
 						changed := *msg.(*plainMessage)
 						changed.Text += "+"
@@ -494,7 +494,7 @@ func TestPlainMessages(t *testing.T) {
 					}
 					return err
 				})
-				conn, srv := plainConn(t, c.Side, link)
+				conn, srv := plainConn(t, c.Side, interceptor)
 				desc := descOf(c.Kind)
 				stream, err := conn.NewStream(patient(t), desc, "/plain.Service/"+names[c.Kind], grpc.ForceCodec(jsonCodec{}))
 				if err != nil {
@@ -531,13 +531,13 @@ func TestPlainMessages(t *testing.T) {
 	}
 }
 
-func plainConn(t *testing.T, side hauberk.Side, link hauberk.Interceptor) (grpc.ClientConnInterface, *hauberk.Server) {
+func plainConn(t *testing.T, side hauberk.Side, interceptor hauberk.Interceptor) (grpc.ClientConnInterface, *hauberk.Server) {
 	t.Helper()
 	server, client := idleChain(0), idleChain(0)
 	if side == hauberk.ServerSide {
-		server = hauberk.Must(hauberk.New(link))
+		server = hauberk.Must(hauberk.New(interceptor))
 	} else {
-		client = hauberk.Must(hauberk.New(link))
+		client = hauberk.Must(hauberk.New(interceptor))
 	}
 	srv := server.NewServer(grpc.ForceServerCodec(jsonCodec{}))
 	srv.RegisterService(plainDesc(), plainService{})

@@ -20,7 +20,7 @@ type Interceptor interface {
 // On a server a second call of next returns an INTERNAL error. On a client it is
 // a new attempt, as long as the application was given neither a response message,
 // the response header nor the stream's context; where a new attempt cannot be made (the
-// above, a request stream that was not kept with [Call.Replayable], or a refusal
+// above, a request stream that was not kept with [Call.Replayable], or a rejection
 // made in this process) next returns the previous outcome again, at once.
 //
 // next is for the interceptor's own goroutine, or for goroutines that end before
@@ -44,31 +44,31 @@ type Declarer interface {
 
 // Declaration is what an interceptor says of itself. The zero value says nothing.
 type Declaration struct {
-	// Name is how decisions, explanations and errors call the link. The default
+	// Name is how decisions, explanations and errors call the interceptor. The default
 	// is the name of the interceptor's package, or of its type.
 	Name string
-	// Phase is the link's usual place in a chain; Lint compares the phases.
+	// Phase is the interceptor's usual place in a chain; Lint compares the phases.
 	Phase Phase
 	// Reads is the state that must have been written further out.
 	Reads []StateKey
-	// Writes is the state that the link writes before it calls next.
+	// Writes is the state that the interceptor writes before it calls next.
 	Writes []StateKey
-	// Decides says that the link only admits or refuses calls, so that it can be
+	// Decides says that the interceptor only admits or rejects calls, so that it can be
 	// put in [Shadow].
 	Decides bool
 	// Repeatable says that one instance may run several times for a call, such as
 	// outside and inside of a retry. New reports others that would.
 	Repeatable bool
-	// Authenticates says that a call that passes the link has an identity.
+	// Authenticates says that a call that passes the interceptor has an identity.
 	Authenticates bool
-	// Err is what is wrong with the link's configuration; New reports it.
+	// Err is what is wrong with the interceptor's configuration; New reports it.
 	Err error
 }
 
 // Guard is implemented by an interceptor that turns panics into errors. While a
-// chain has one, each of its links, its hooks and the handler are guarded where
+// chain has one, each of its interceptors, its hooks and the handler are guarded where
 // they run, further out than the guard too, so that the panic reaches the next
-// link out as an ordinary error. Without a guard a panic passes untouched.
+// interceptor out as an ordinary error. Without a guard a panic passes untouched.
 //
 // Recovered gets the value of the panic, or [ErrGoexit], and the stack of the
 // goroutine, and returns the error that takes its place.
@@ -76,7 +76,7 @@ type Guard interface {
 	Recovered(ctx context.Context, call *Call, value any, stack []byte) error
 }
 
-// Named gives a link a name of its own in decisions, explanations and errors.
+// Named gives an interceptor a name of its own in decisions, explanations and errors.
 func Named(name string, x Interceptor) Interceptor {
 	return &named{Interceptor: x, name: name}
 }

@@ -33,7 +33,7 @@ func (k Key[T]) Name() string {
 func (k Key[T]) identity() *keyID { return k.id }
 
 // Set stores v in the call's state, in place of an earlier value. State belongs
-// to the call: links further out read it after next, the handler through its
+// to the call: outer interceptors read it after next, the handler through its
 // context, and copies made by [Call.Attempt] share it. Safe for concurrent use.
 func (k Key[T]) Set(call *Call, v T) {
 	k.check()

@@ -24,7 +24,7 @@ var (
 	countKey   = hauberk.NewKey[int]("count")
 )
 
-// TestState sets state of several types in an inner link; an outer one reads it
+// TestState sets state of several types in an inner interceptor; an outer one reads it
 // after next, one further in before, and on a server the handler through its
 // context.
 func TestState(t *testing.T) {
@@ -36,7 +36,7 @@ func TestState(t *testing.T) {
 			if ok {
 				id = a.id
 			}
-			j.add(fmt.Sprint(who, " ", userKey.Or(ctx, "nobody"), " ", id, " ", countKey.Or(ctx, -1)))
+			j.add(fmt.Sprint(who, " ", userKey.Or(ctx, "no one"), " ", id, " ", countKey.Or(ctx, -1)))
 		}
 		reader := func(who string) hauberk.Interceptor {
 			return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -61,11 +61,11 @@ func TestState(t *testing.T) {
 			return hauberktest.Echo(ctx, s)
 		}}
 		env := c.StartWith(t, backend, reader("outer"), writer, reader("inner"))
-		want := []string{"outer in nobody 0 -1", "inner in alice 7 1"}
+		want := []string{"outer in no one 0 -1", "inner in alice 7 1"}
 		if c.Side == hauberk.ServerSide {
 			want = append(want, "handler alice 7 1")
 		} else {
-			want = append(want, "handler nobody 0 -1")
+			want = append(want, "handler no one 0 -1")
 		}
 		want = append(want, "inner out alice 7 1", "outer out alice 7 2")
 		for range 2 { // each call starts empty
@@ -80,14 +80,14 @@ func TestState(t *testing.T) {
 // each other.
 func TestStateStartsEmpty(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			if _, ok := userKey.Get(ctx); ok {
 				return status.Error(codes.DataLoss, "state of another call")
 			}
 			userKey.Set(call, "alice")
 			return next(ctx, call)
 		})
-		env := c.Start(t, link)
+		env := c.Start(t, interceptor)
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
@@ -100,14 +100,14 @@ func TestStateStartsEmpty(t *testing.T) {
 	})
 }
 
-// stateCall runs f in the one link of a call.
+// stateCall runs f in the one interceptor of a call.
 func stateCall(t *testing.T, f func(ctx context.Context, call *hauberk.Call)) {
 	t.Helper()
-	link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		f(ctx, call)
 		return next(ctx, call)
 	})
-	if err := unaryHandler(hauberk.Must(hauberk.New(link)))(); err != nil {
+	if err := unaryHandler(hauberk.Must(hauberk.New(interceptor)))(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -253,7 +253,7 @@ func TestStateOutsideOfCalls(t *testing.T) {
 	if v, ok := userKey.Get(t.Context()); v != "" || ok {
 		t.Errorf("Get outside of calls: %q, %t", v, ok)
 	}
-	if v := userKey.Or(t.Context(), "nobody"); v != "nobody" {
+	if v := userKey.Or(t.Context(), "no one"); v != "no one" {
 		t.Errorf("Or outside of calls: %q", v)
 	}
 	if v, ok := userKey.From(nil); v != "" || ok {

@@ -32,7 +32,7 @@ func (j *journal) all() []string {
 	return slices.Clone(j.entries)
 }
 
-// tag is a link that records when it is entered and left, with the code.
+// tag is an interceptor that records when it is entered and left, with the code.
 func (j *journal) tag(name string) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		j.add(name + " in")
@@ -90,13 +90,13 @@ func TestOrder(t *testing.T) {
 	})
 }
 
-func TestRefusal(t *testing.T) {
+func TestRejection(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var j journal
-		refuse := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+		reject := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 			return hauberk.Reject(codes.ResourceExhausted, "TOO_MANY", "too many")
 		})
-		env := c.Start(t, j.tag("outer"), refuse, j.tag("inner"))
+		env := c.Start(t, j.tag("outer"), reject, j.tag("inner"))
 		out := env.Call(t.Context())
 		wantCode(t, out.Err, codes.ResourceExhausted)
 		if got := hauberk.Reason(out.Err); got != "TOO_MANY" {

@@ -104,7 +104,7 @@ func (m *Method) Kind() Kind { return m.kind }
 func (m *Method) Known() bool { return m.known }
 
 // Descriptor returns the method's protobuf descriptor, or nil if the program
-// does not link the generated code of its file.
+// does not interceptor the generated code of its file.
 func (m *Method) Descriptor() protoreflect.MethodDescriptor {
 	if !m.known {
 		return nil

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// randomMethod returns a name that nobody registered.
+// randomMethod returns a name that no one registered.
 func randomMethod() string {
 	return fmt.Sprintf("/service.n%d/Method%d", rand.Int(), rand.Int())
 }
@@ -80,7 +80,7 @@ func sizes(c *Chain) string {
 func TestChainHasNoOtherMemory(t *testing.T) {
 	for f := range reflect.TypeFor[Chain]().Fields() {
 		switch f.Name {
-		case "links", "public", "domain", "exposeErrors", "wireSizes", "trusted", "mu", "plans", "routes", "target",
+		case "entries", "public", "domain", "exposeErrors", "wireSizes", "trusted", "mu", "plans", "routes", "target",
 			"registered": // services and methods of servers, before they serve
 		default:
 			t.Errorf("a chain has a field %s: can it grow with what callers send?", f.Name)
@@ -89,7 +89,7 @@ func TestChainHasNoOtherMemory(t *testing.T) {
 }
 
 // TestClientRoutesAreBounded calls more methods than a client's chain remembers;
-// those it does remember, and those it does not, run their links.
+// those it does remember, and those it does not, run their interceptors.
 func TestClientRoutesAreBounded(t *testing.T) {
 	var ran int
 	count := Func(func(_ context.Context, call *Call, _ Next) error {
@@ -109,7 +109,7 @@ func TestClientRoutesAreBounded(t *testing.T) {
 		call(randomMethod())
 	}
 	if ran != 2*maxRoutes {
-		t.Errorf("the link ran %d times, want %d", ran, 2*maxRoutes)
+		t.Errorf("the interceptor ran %d times, want %d", ran, 2*maxRoutes)
 	}
 	if got, want := sizes(chain), fmt.Sprintf("plans 2, routes %d", maxRoutes); got != want {
 		t.Errorf("the chain keeps %s, want %s", got, want)

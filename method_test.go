@@ -21,7 +21,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// methodOf returns the method that a link sees in calls of a method.
+// methodOf returns the method that an interceptor sees in calls of a method.
 func methodOf(t *testing.T, c hauberktest.Case, full string) *hauberk.Method {
 	t.Helper()
 	seen := make(chan *hauberk.Method, 1)
@@ -89,7 +89,7 @@ func TestUnknownMethod(t *testing.T) {
 		if !onServer {
 			return
 		}
-		// A name from outside is not looked up, even if the program links it.
+		// A name from outside is not looked up, even if the program interceptors it.
 		if m := methodOf(t, c, healthpb.Health_Check_FullMethodName); m.Known() || m.Descriptor() != nil {
 			t.Errorf("descriptor %v", m.Descriptor())
 		}

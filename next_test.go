@@ -18,7 +18,7 @@ import (
 // TestNextTwiceAtOnce calls next from two goroutines at once: one runs the call,
 // the other is told so.
 func TestNextTwiceAtOnce(t *testing.T) {
-	link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		outcomes := make([]error, 2)
 		var ready atomic.Int64
 		var both sync.WaitGroup
@@ -40,7 +40,7 @@ func TestNextTwiceAtOnce(t *testing.T) {
 		wantInternal(t, outcomes[1], "next was called")
 		return outcomes[0]
 	})
-	call := unaryHandler(hauberk.Must(hauberk.New(link)))
+	call := unaryHandler(hauberk.Must(hauberk.New(interceptor)))
 	for range 5_000 {
 		if err := call(); err != nil || t.Failed() {
 			t.Fatal(err)
@@ -65,7 +65,7 @@ func TestNextWithoutContext(t *testing.T) {
 // TestNextInsideNext calls next from a hook that next itself runs, on the way in.
 func TestNextInsideNext(t *testing.T) {
 	hauberktest.CheckLeaks(t)
-	link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		call.OnSend(func(msg any, emit func(any) error) error {
 			wantInternal(t, next(ctx, call), "still running")
 			return emit(msg)
@@ -73,7 +73,7 @@ func TestNextInsideNext(t *testing.T) {
 		return next(ctx, call)
 	})
 	var j journal
-	out := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.Unary}.StartWith(t, recorder(&j), link).Call(patient(t), "q")
+	out := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.Unary}.StartWith(t, recorder(&j), interceptor).Call(patient(t), "q")
 	wantCode(t, out.Err, codes.OK)
 	equal(t, "requests", j.all(), []string{"q"})
 }
@@ -85,7 +85,7 @@ func (silentGuard) Recovered(context.Context, *hauberk.Call, any, []byte) error 
 
 // TestGuardThatReturnsNil makes nothing of panics: they are never an accidental OK.
 func TestGuardThatReturnsNil(t *testing.T) {
-	for _, place := range linkPlaces {
+	for _, place := range interceptorPlaces {
 		t.Run(place, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 				x := explosive{place, func() { panic("bomb") }}

@@ -30,8 +30,8 @@ func TestOrderProof(t *testing.T) {
 	both := func() []hauberk.Interceptor { return []hauberk.Interceptor{identify(), limiter()} }
 	under := hauberk.When
 	cases := map[string]struct {
-		links []hauberk.Interceptor
-		want  string // after "hauberk: interceptor N: limit reads the state "user" before it is written: "
+		interceptors []hauberk.Interceptor
+		want         string // after "hauberk: interceptor N: limit reads the state "user" before it is written: "
 	}{
 		"written before":             {both(), ""},
 		"written in a group":         {[]hauberk.Interceptor{hauberk.For("*", identify()), limiter()}, ""},
@@ -49,12 +49,12 @@ func TestOrderProof(t *testing.T) {
 		"written twice, once proven": {[]hauberk.Interceptor{under(sometimes, identify()), identify(), limiter()}, ""},
 		"written under a name":       {[]hauberk.Interceptor{hauberk.Named("x", identify()), limiter()}, ""},
 
-		"never written": {[]hauberk.Interceptor{hauberk.Func(idle), limiter()}, "no other link writes it"},
+		"never written": {[]hauberk.Interceptor{hauberk.Func(idle), limiter()}, "no other interceptor writes it"},
 		"another key of the name": {
 			[]hauberk.Interceptor{
 				declare(hauberk.Declaration{Name: "authn", Writes: []hauberk.StateKey{hauberk.NewKey[string]("user")}}), limiter(),
 			},
-			"no other link writes it",
+			"no other interceptor writes it",
 		},
 		"read before": {
 			[]hauberk.Interceptor{limiter(), hauberk.Func(idle), hauberk.Named("jwt", identify())},
@@ -68,7 +68,7 @@ func TestOrderProof(t *testing.T) {
 			[]hauberk.Interceptor{declare(hauberk.Declaration{
 				Name: "limit", Reads: []hauberk.StateKey{userKey}, Writes: []hauberk.StateKey{userKey},
 			})},
-			"no other link writes it",
+			"no other interceptor writes it",
 		},
 		"written for one service": {
 			[]hauberk.Interceptor{hauberk.For("a.B/*", identify()), limiter()},
@@ -105,10 +105,10 @@ func TestOrderProof(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := hauberk.New(c.links...)
+			_, err := hauberk.New(c.interceptors...)
 			if c.want == "" {
 				if err != nil {
-					t.Errorf("New refuses the chain: %v", err)
+					t.Errorf("New rejects the chain: %v", err)
 				}
 				return
 			}
@@ -134,13 +134,13 @@ func TestOrderProofCollectsErrors(t *testing.T) {
 	}
 	equal(t, "errors", strings.Split(err.Error(), "\n"), []string{
 		`hauberk: interceptor 1: audit reads the state "user" before it is written: authn (interceptor 3), which writes it, stands further in`,
-		`hauberk: interceptor 1: audit reads the state "tenant" before it is written: no other link writes it`,
+		`hauberk: interceptor 1: audit reads the state "tenant" before it is written: no other interceptor writes it`,
 		`hauberk: interceptor 2: For("a.B/*"): interceptor 1: limit reads the state "user" before it is written: ` +
 			`authn (interceptor 3), which writes it, stands further in`,
 	})
 }
 
-// scoping is one group around a link, and the methods of a small universe that it
+// scoping is one group around an interceptor, and the methods of a small universe that it
 // lets through, by a definition of its own.
 type scoping struct {
 	wrap func(x hauberk.Interceptor) hauberk.Interceptor
@@ -170,18 +170,18 @@ func scopings() []scoping {
 	return out
 }
 
-// proofLink is a link of a random chain.
-type proofLink struct {
+// proofInterceptor is an interceptor of a random chain.
+type proofInterceptor struct {
 	reads, writes, shadow, conditional bool
 	scopes                             []scoping
 }
 
-func (l proofLink) lets(service, name string) bool {
+func (l proofInterceptor) lets(service, name string) bool {
 	return !slices.ContainsFunc(l.scopes, func(s scoping) bool { return !s.lets(service, name) })
 }
 
-func (l proofLink) build() hauberk.Interceptor {
-	d := hauberk.Declaration{Name: "link", Decides: true}
+func (l proofInterceptor) build() hauberk.Interceptor {
+	d := hauberk.Declaration{Name: "interceptor", Decides: true}
 	if l.reads {
 		d.Reads = []hauberk.StateKey{userKey}
 	}
@@ -201,11 +201,11 @@ func (l proofLink) build() hauberk.Interceptor {
 	return x
 }
 
-// readsUnwritten reports whether, for a method, some link reads what no link
+// readsUnwritten reports whether, for a method, some interceptor reads what no interceptor
 // further out has surely written.
-func readsUnwritten(links []proofLink, service, name string) bool {
+func readsUnwritten(interceptors []proofInterceptor, service, name string) bool {
 	written, writtenInShadow := false, false
-	for _, l := range links {
+	for _, l := range interceptors {
 		if !l.lets(service, name) {
 			continue
 		}
@@ -220,7 +220,7 @@ func readsUnwritten(links []proofLink, service, name string) bool {
 	return false
 }
 
-// FuzzOrderProof builds chains of up to 4 links, each under up to 4 scopes, and
+// FuzzOrderProof builds chains of up to 4 interceptors, each under up to 4 scopes, and
 // compares New's proof with one that tries every method of a universe that has
 // more services and methods than the patterns name.
 func FuzzOrderProof(f *testing.F) {
@@ -232,29 +232,29 @@ func FuzzOrderProof(f *testing.F) {
 	f.Add([]byte{2 | 4, 0, 1, 1 | 4})
 	f.Add([]byte{2 | 8, 0, 1})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var links []proofLink
-		for len(data) > 0 && len(links) < 4 {
+		var interceptors []proofInterceptor
+		for len(data) > 0 && len(interceptors) < 4 {
 			b := data[0]
 			data = data[1:]
-			l := proofLink{reads: b&1 != 0, writes: b&2 != 0, shadow: b&4 != 0, conditional: b&8 != 0}
+			l := proofInterceptor{reads: b&1 != 0, writes: b&2 != 0, shadow: b&4 != 0, conditional: b&8 != 0}
 			for n := int(b>>4) % 5; n > 0 && len(data) > 0; n-- {
 				l.scopes = append(l.scopes, all[int(data[0])%len(all)])
 				data = data[1:]
 			}
-			links = append(links, l)
+			interceptors = append(interceptors, l)
 		}
 		var built []hauberk.Interceptor
-		for _, l := range links {
+		for _, l := range interceptors {
 			built = append(built, l.build())
 		}
 		want := false
 		for _, service := range []string{"a", "b", "c"} {
 			for _, name := range []string{"x", "y", "z"} {
-				want = want || readsUnwritten(links, service, name)
+				want = want || readsUnwritten(interceptors, service, name)
 			}
 		}
 		if _, err := hauberk.New(built...); (err != nil) != want {
-			t.Errorf("New says %v of %+v; some method reads what is not written: %t", err, links, want)
+			t.Errorf("New says %v of %+v; some method reads what is not written: %t", err, interceptors, want)
 		}
 	})
 }
@@ -265,7 +265,7 @@ func TestOrderProofOfAllScopes(t *testing.T) {
 	for _, first := range scopings() {
 		for _, second := range scopings() {
 			for _, reader := range scopings() {
-				links := []proofLink{
+				interceptors := []proofInterceptor{
 					{writes: true, scopes: []scoping{first}},
 					{writes: true, scopes: []scoping{second}},
 					{reads: true, scopes: []scoping{reader}},
@@ -273,10 +273,10 @@ func TestOrderProofOfAllScopes(t *testing.T) {
 				want := false
 				for _, service := range []string{"a", "b", "c"} {
 					for _, name := range []string{"x", "y", "z"} {
-						want = want || readsUnwritten(links, service, name)
+						want = want || readsUnwritten(interceptors, service, name)
 					}
 				}
-				chain := []hauberk.Interceptor{links[0].build(), links[1].build(), links[2].build()}
+				chain := []hauberk.Interceptor{interceptors[0].build(), interceptors[1].build(), interceptors[2].build()}
 				if _, err := hauberk.New(chain...); (err != nil) != want {
 					t.Fatalf("New says %v of %v; some method reads what is not written: %t", err, chain, want)
 				}
@@ -304,11 +304,11 @@ var (
 )
 
 func chainOf(phases []hauberk.Phase) *hauberk.Chain {
-	var links []hauberk.Interceptor
+	var interceptors []hauberk.Interceptor
 	for i, p := range phases {
-		links = append(links, phase(p, fmt.Sprintf("link %d", i+1)), hauberk.Func(idle))
+		interceptors = append(interceptors, phase(p, fmt.Sprintf("interceptor %d", i+1)), hauberk.Func(idle))
 	}
-	return hauberk.Must(hauberk.New(links...))
+	return hauberk.Must(hauberk.New(interceptors...))
 }
 
 func TestLintOfDocumentedOrders(t *testing.T) {
@@ -336,7 +336,7 @@ func TestLintOfInversions(t *testing.T) {
 			outer, inner := swapped[i], swapped[i+1]
 			var want []hauberk.Finding
 			if outer != inner {
-				first, second := fmt.Sprintf("link %d", i+1), fmt.Sprintf("link %d", i+2)
+				first, second := fmt.Sprintf("interceptor %d", i+1), fmt.Sprintf("interceptor %d", i+2)
 				want = []hauberk.Finding{{Outer: first, Inner: second, Message: fmt.Sprintf(
 					"%s (%s) runs outside %s (%s); on a %s it usually stands inside", first, outer, second, inner, side)}}
 			}
@@ -353,9 +353,9 @@ func TestLint(t *testing.T) {
 	authn, breaker := phase(hauberk.PhaseAuthn, "authn"), phase(hauberk.PhaseBreaker, "breaker")
 	limit := phase(hauberk.PhaseLimit, "limit")
 	cases := map[string]struct {
-		side  hauberk.Side
-		links []hauberk.Interceptor
-		want  []string // outer > inner
+		side         hauberk.Side
+		interceptors []hauberk.Interceptor
+		want         []string // outer > inner
 	}{
 		"no phases":                  {hauberk.ServerSide, []hauberk.Interceptor{hauberk.Func(idle), hauberk.Func(idle)}, nil},
 		"every pair":                 {hauberk.ServerSide, []hauberk.Interceptor{limit, authn, logging}, []string{"limit > authn", "limit > logging", "authn > logging"}},
@@ -378,7 +378,7 @@ func TestLint(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, f := range hauberk.Must(hauberk.New(c.links...)).Lint(c.side) {
+			for _, f := range hauberk.Must(hauberk.New(c.interceptors...)).Lint(c.side) {
 				got = append(got, f.Outer+" > "+f.Inner)
 			}
 			equal(t, "findings", got, c.want)

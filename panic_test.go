@@ -20,8 +20,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// recoverer is the smallest link that turns panics into errors. It tells what it
-// recovered, if somebody wants to know.
+// recoverer is the smallest interceptor that turns panics into errors. It tells what it
+// recovered, if a caller wants to know.
 type recoverer struct{ seen chan<- any }
 
 func (recoverer) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -38,7 +38,7 @@ func (r recoverer) Recovered(ctx context.Context, call *hauberk.Call, value any,
 	return status.Error(codes.Internal, "recovered")
 }
 
-// explosive is a link that does something at one of the places where code of an
+// explosive is an interceptor that does something at one of the places where code of an
 // interceptor runs.
 type explosive struct {
 	place string
@@ -72,13 +72,13 @@ func (x explosive) handle(ctx context.Context, s hauberktest.Stream) error {
 	return hauberktest.Echo(ctx, s)
 }
 
-var linkPlaces = []string{"before next", "send hook", "receive hook", "after next"}
+var interceptorPlaces = []string{"before next", "send hook", "receive hook", "after next"}
 
 func placesOf(side hauberk.Side) []string {
 	if side == hauberk.ServerSide {
-		return append([]string{"handler"}, linkPlaces...)
+		return append([]string{"handler"}, interceptorPlaces...)
 	}
-	return linkPlaces
+	return interceptorPlaces
 }
 
 // memoryStream is the wire of a streaming call: one request and then the end.
@@ -156,7 +156,7 @@ func TestPanicOnAClientPasses(t *testing.T) {
 		"receive hook": {hauberk.Unary: "Invoke", hauberk.ClientStream: "RecvMsg", hauberk.ServerStream: "RecvMsg", hauberk.Bidi: "RecvMsg"},
 		"after next":   {hauberk.Unary: "Invoke", hauberk.ClientStream: "RecvMsg", hauberk.ServerStream: "RecvMsg", hauberk.Bidi: "RecvMsg"},
 	}
-	for _, place := range linkPlaces {
+	for _, place := range interceptorPlaces {
 		for _, kind := range allKinds {
 			t.Run(place+"/"+kind.String(), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
@@ -198,8 +198,8 @@ func callStepwise(ctx context.Context, env *hauberktest.Env, kind hauberk.Kind, 
 	_ = drain(stream)
 }
 
-// TestGuard has a guard further out or further in than the link that panics: the
-// panic is an error from there on, and the code after next of the links further
+// TestGuard has a guard further out or further in than the interceptor that panics: the
+// panic is an error from there on, and the code after next of the interceptors further
 // out runs.
 func TestGuard(t *testing.T) {
 	for _, guardIs := range []string{"outermost", "innermost"} {
@@ -221,11 +221,11 @@ func testGuard(t *testing.T, c hauberktest.Case, guardIs, place string) {
 	x := explosive{place, func() { panic(bomb) }}
 	seen := make(chan any, 4)
 	var j journal
-	links := []hauberk.Interceptor{recoverer{seen}, j.tag("outer"), x, hauberk.Func(idle)}
+	interceptors := []hauberk.Interceptor{recoverer{seen}, j.tag("outer"), x, hauberk.Func(idle)}
 	if guardIs == "innermost" {
-		links = append(links[1:], links[0])
+		interceptors = append(interceptors[1:], interceptors[0])
 	}
-	env := c.StartWith(t, &hauberktest.Backend{Handle: x.handle}, links...)
+	env := c.StartWith(t, &hauberktest.Backend{Handle: x.handle}, interceptors...)
 	out := env.Call(patient(t))
 	wantCode(t, out.Err, codes.Internal)
 	if got := status.Convert(out.Err).Message(); got != "recovered" {
@@ -244,8 +244,8 @@ func testGuard(t *testing.T, c hauberktest.Case, guardIs, place string) {
 	}
 }
 
-// TestGuardOfTheOutermostHook has the hooks of the outermost link panic, which no
-// link is further out than.
+// TestGuardOfTheOutermostHook has the hooks of the outermost interceptor panic, which no
+// interceptor is further out than.
 func TestGuardOfTheOutermostHook(t *testing.T) {
 	for _, place := range []string{"send hook", "receive hook"} {
 		t.Run(place, func(t *testing.T) {
@@ -259,7 +259,7 @@ func TestGuardOfTheOutermostHook(t *testing.T) {
 }
 
 // TestGuardOfAHandlersGoroutine has a hook panic on a goroutine that the handler
-// made, where nobody else could recover it.
+// made, where no one else could recover it.
 func TestGuardOfAHandlersGoroutine(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	for _, do := range map[string]func(){"panic": func() { panic("bomb") }, "Goexit": runtime.Goexit} {
@@ -309,8 +309,8 @@ func TestGoexitOnAClient(t *testing.T) {
 			for _, kind := range streams {
 				t.Run(name+"/"+place+"/"+kind.String(), func(t *testing.T) {
 					hauberktest.CheckLeaks(t)
-					links := append([]hauberk.Interceptor{hauberk.Func(idle), explosive{place, runtime.Goexit}}, guards...)
-					out := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.Start(t, links...).Call(patient(t))
+					interceptors := append([]hauberk.Interceptor{hauberk.Func(idle), explosive{place, runtime.Goexit}}, guards...)
+					out := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.Start(t, interceptors...).Call(patient(t))
 					wantCode(t, out.Err, codes.Internal)
 				})
 			}

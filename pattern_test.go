@@ -118,7 +118,7 @@ func FuzzPattern(f *testing.F) {
 			t.Errorf("%q matches %q: %t, by the model %t", text, full, got, want)
 		}
 		if e, err := chain.Explain(full); err != nil || e.Steps[0].Runs != want {
-			t.Errorf("Explain says %+v, %v of %q under %q; by the model the link runs: %t", e, err, full, text, want)
+			t.Errorf("Explain says %+v, %v of %q under %q; by the model the interceptor runs: %t", e, err, full, text, want)
 		}
 	})
 }

@@ -12,11 +12,11 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// DefaultDomain is the domain of the ErrorInfo in refusals, unless the chain
-// ([ErrorDomain]) or the refusal ([Domain]) names another.
+// DefaultDomain is the domain of the ErrorInfo in rejections, unless the chain
+// ([ErrorDomain]) or the rejection ([Domain]) names another.
 const DefaultDomain = "github.com/hauberk-rpc/hauberk"
 
-// Rejection is the error for a call that an interceptor refused. Its status has a
+// Rejection is the error for a call that an interceptor rejected. Its status has a
 // google.rpc.ErrorInfo with the reason, and the details it was given. Causes are
 // for errors.Is, errors.As and logs; they never reach the wire.
 type Rejection struct { //nolint:errname // what an interceptor makes with Reject is a rejection
@@ -29,7 +29,7 @@ type Rejection struct { //nolint:errname // what an interceptor makes with Rejec
 	causes   []error
 }
 
-// Reject builds the error for a refused call. reason is in UPPER_SNAKE_CASE and
+// Reject builds the error for a rejected call. reason is in UPPER_SNAKE_CASE and
 // stands for the cause in metrics and clients, as google.rpc.ErrorInfo describes;
 // message goes to the client. The code OK becomes INTERNAL.
 func Reject(code codes.Code, reason, message string, options ...RejectOption) error {
@@ -49,7 +49,7 @@ func Reject(code codes.Code, reason, message string, options ...RejectOption) er
 // may repeat what a caller has sent.
 func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
-// RejectOption adds to a refusal.
+// RejectOption adds to a rejection.
 type RejectOption interface{ apply(r *Rejection) }
 
 type rejectOption func(r *Rejection)
@@ -98,7 +98,7 @@ func Domain(domain string) RejectOption {
 	return rejectOption(func(r *Rejection) { r.domain = valid(domain) })
 }
 
-// Cause adds an error that errors.Is and errors.As find in the refusal: a
+// Cause adds an error that errors.Is and errors.As find in the rejection: a
 // package's sentinel, or what really went wrong. It stays in the process.
 func Cause(err error) RejectOption {
 	return rejectOption(func(r *Rejection) {
@@ -127,12 +127,12 @@ func (r *Rejection) GRPCStatus() *status.Status {
 	info := &errdetails.ErrorInfo{Reason: r.reason, Domain: domain, Metadata: r.metadata}
 	full, err := st.WithDetails(append([]protoadapt.MessageV1{info}, r.details...)...)
 	if err != nil {
-		return st // a detail that cannot be marshalled: the refusal stands without
+		return st // a detail that cannot be marshalled: the rejection stands without
 	}
 	return full
 }
 
-// inDomain returns the refusal with the domain of a chain, unless it has its own.
+// inDomain returns the rejection with the domain of a chain, unless it has its own.
 func (r *Rejection) inDomain(domain string) *Rejection {
 	if domain == "" || r.domain != "" {
 		return r
@@ -142,15 +142,15 @@ func (r *Rejection) inDomain(domain string) *Rejection {
 	return &in
 }
 
-// RejectionOf returns the refusal that an error's status is from, or nil. An error
-// that gives a refusal it wraps another status is none.
+// RejectionOf returns the rejection that an error's status is from, or nil. An error
+// that gives a rejection it wraps another status is none.
 func RejectionOf(err error) *Rejection {
 	c, _ := errors.AsType[carrier](err)
 	r, _ := c.(*Rejection) // another carrier has a status of its own, whatever it wraps
 	return r
 }
 
-// Reason returns the reason in the google.rpc.ErrorInfo of an error: of a refusal
+// Reason returns the reason in the google.rpc.ErrorInfo of an error: of a rejection
 // in this process, or of a status that came over the wire. It is empty where
 // there is none.
 func Reason(err error) string {

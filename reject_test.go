@@ -22,8 +22,8 @@ import (
 
 var errLimited = errors.New("secret: key tenant-42 has no permits left")
 
-// refuseWith is a link that refuses every call with err.
-func refuseWith(err error) hauberk.Interceptor {
+// rejectWith is an interceptor that rejects every call with err.
+func rejectWith(err error) hauberk.Interceptor {
 	return hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return err })
 }
 
@@ -53,7 +53,7 @@ func wantDetails(t *testing.T, err error, want ...proto.Message) {
 
 func TestReject(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		out := c.Start(t, refuseWith(fullRejection())).Call(t.Context())
+		out := c.Start(t, rejectWith(fullRejection())).Call(t.Context())
 		st := status.Convert(out.Err)
 		if st.Code() != codes.ResourceExhausted || st.Message() != "too many calls" {
 			t.Errorf("status %v", st)
@@ -92,7 +92,7 @@ func TestReject(t *testing.T) {
 	})
 }
 
-// TestRejectInProcess reads a refusal in the link further out.
+// TestRejectInProcess reads a rejection in the outer interceptor.
 func TestRejectInProcess(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen := make(chan error, 1)
@@ -101,7 +101,7 @@ func TestRejectInProcess(t *testing.T) {
 			seen <- err
 			return fmt.Errorf("wrapped secret: %w", err)
 		})
-		out := c.Start(t, outer, refuseWith(fullRejection())).Call(t.Context())
+		out := c.Start(t, outer, rejectWith(fullRejection())).Call(t.Context())
 		err := <-seen
 		var path *fs.PathError
 		if !errors.Is(err, errLimited) || !errors.As(err, &path) || path.Path != "secret" {
@@ -135,22 +135,22 @@ func TestErrorDomain(t *testing.T) {
 		t.Fatal(err)
 	}
 	cases := map[string]struct {
-		err   error
-		links []hauberk.Interceptor
-		want  string
+		err          error
+		interceptors []hauberk.Interceptor
+		want         string
 	}{
-		"default":              {plain, nil, hauberk.DefaultDomain},
-		"of the chain":         {plain, []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "shop.example"},
-		"of the refusal":       {own, nil, "other.example"},
-		"the refusal's wins":   {own, []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "other.example"},
-		"of a wrapped refusal": {fmt.Errorf("x: %w", plain), []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "shop.example"},
-		"of a status":          {foreign.Err(), []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "theirs.example"},
+		"default":                {plain, nil, hauberk.DefaultDomain},
+		"of the chain":           {plain, []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "shop.example"},
+		"of the rejection":       {own, nil, "other.example"},
+		"the rejection's wins":   {own, []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "other.example"},
+		"of a wrapped rejection": {fmt.Errorf("x: %w", plain), []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "shop.example"},
+		"of a status":            {foreign.Err(), []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "theirs.example"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			for _, kind := range allKinds {
 				cell := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
-				out := cell.Start(t, append(c.links, refuseWith(c.err))...).Call(t.Context())
+				out := cell.Start(t, append(c.interceptors, rejectWith(c.err))...).Call(t.Context())
 				wantDetails(t, out.Err, &errdetails.ErrorInfo{Reason: "GONE", Domain: c.want})
 				if got := hauberk.ReasonDomain(out.Err); got != c.want {
 					t.Errorf("%s: domain %q, want %q", kind, got, c.want)
@@ -159,7 +159,7 @@ func TestErrorDomain(t *testing.T) {
 		})
 	}
 	if got := hauberk.ReasonDomain(plain); got != hauberk.DefaultDomain {
-		t.Errorf("a chain's domain stayed in the refusal: %q", got)
+		t.Errorf("a chain's domain stayed in the rejection: %q", got)
 	}
 }
 
@@ -187,7 +187,7 @@ func TestRejectEdges(t *testing.T) {
 			hauberk.Reject(codes.Aborted, "BAD", "bad", hauberk.Detail(&errdetails.DebugInfo{Detail: "\xff"})),
 			codes.Aborted, nil,
 		},
-		// What a refusal repeats of a caller's text is made to be.
+		// What a rejection repeats of a caller's text is made to be.
 		"bad texts": {
 			hauberk.Reject(codes.Aborted, "BAD\xff", "bad \xff", hauberk.Info("k\xff", "\xff"), hauberk.Domain("d\xff"),
 				hauberk.QuotaViolation("s\xff", "\xff"), hauberk.FieldViolation("f\xff", "\xff")),
@@ -206,7 +206,7 @@ func TestRejectEdges(t *testing.T) {
 			if text := status.Convert(c.err).Message(); !utf8.ValidString(text) {
 				t.Errorf("the message %q", text)
 			}
-			if call := unaryHandler(hauberk.Must(hauberk.New(refuseWith(c.err)))); status.Code(call()) != c.code {
+			if call := unaryHandler(hauberk.Must(hauberk.New(rejectWith(c.err)))); status.Code(call()) != c.code {
 				t.Errorf("the client is told %v", call())
 			}
 		})
@@ -214,26 +214,26 @@ func TestRejectEdges(t *testing.T) {
 }
 
 func TestReason(t *testing.T) {
-	refusal := hauberk.Reject(codes.NotFound, "GONE", "gone", hauberk.Domain("d"))
-	remote := status.FromProto(status.Convert(refusal).Proto()).Err()
-	caused := hauberk.Reject(codes.NotFound, "OUTER", "outer", hauberk.Cause(refusal), hauberk.Domain("d"))
+	rejection := hauberk.Reject(codes.NotFound, "GONE", "gone", hauberk.Domain("d"))
+	remote := status.FromProto(status.Convert(rejection).Proto()).Err()
+	caused := hauberk.Reject(codes.NotFound, "OUTER", "outer", hauberk.Cause(rejection), hauberk.Domain("d"))
 	bare := status.Error(codes.NotFound, "gone")
 	cases := map[string]struct {
 		err            error
 		reason, domain string
 	}{
-		"nil":                          {nil, "", ""},
-		"plain":                        {errLimited, "", ""},
-		"context":                      {context.Canceled, "", ""},
-		"status without details":       {bare, "", ""},
-		"refusal":                      {refusal, "GONE", "d"},
-		"wrapped refusal":              {fmt.Errorf("x: %w", refusal), "GONE", "d"},
-		"from the wire":                {remote, "GONE", "d"},
-		"wrapped, from the wire":       {fmt.Errorf("x: %w", remote), "GONE", "d"},
-		"refusal caused by a refusal":  {caused, "OUTER", "d"},
-		"joined after a plain error":   {errors.Join(errLimited, refusal), "GONE", "d"},
-		"joined after another status":  {errors.Join(bare, refusal), "", ""},
-		"joined before another status": {errors.Join(refusal, bare), "GONE", "d"},
+		"nil":                             {nil, "", ""},
+		"plain":                           {errLimited, "", ""},
+		"context":                         {context.Canceled, "", ""},
+		"status without details":          {bare, "", ""},
+		"rejection":                       {rejection, "GONE", "d"},
+		"wrapped rejection":               {fmt.Errorf("x: %w", rejection), "GONE", "d"},
+		"from the wire":                   {remote, "GONE", "d"},
+		"wrapped, from the wire":          {fmt.Errorf("x: %w", remote), "GONE", "d"},
+		"rejection caused by a rejection": {caused, "OUTER", "d"},
+		"joined after a plain error":      {errors.Join(errLimited, rejection), "GONE", "d"},
+		"joined after another status":     {errors.Join(bare, rejection), "", ""},
+		"joined before another status":    {errors.Join(rejection, bare), "GONE", "d"},
 	}
 	for name, c := range cases {
 		if got := hauberk.Reason(c.err); got != c.reason {
@@ -245,11 +245,11 @@ func TestReason(t *testing.T) {
 	}
 }
 
-// TestRejectOptionsAreShared refuses many calls with one error value.
+// TestRejectOptionsAreShared rejects many calls with one error value.
 func TestRejectionIsReusable(t *testing.T) {
 	err := fullRejection()
-	inShop := unaryHandler(hauberk.Must(hauberk.New(hauberk.ErrorDomain("shop.example"), refuseWith(err))))
-	elsewhere := unaryHandler(hauberk.Must(hauberk.New(refuseWith(err))))
+	inShop := unaryHandler(hauberk.Must(hauberk.New(hauberk.ErrorDomain("shop.example"), rejectWith(err))))
+	elsewhere := unaryHandler(hauberk.Must(hauberk.New(rejectWith(err))))
 	for range 2 {
 		if got := hauberk.ReasonDomain(inShop()); got != "shop.example" {
 			t.Errorf("domain %q", got)

@@ -21,39 +21,39 @@ func response(text string) *testpb.Response { return &testpb.Response{Text: text
 
 // TestReplies gives each kind of reply, with what the caller gets.
 func TestReplies(t *testing.T) {
-	type link = func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error
+	type interceptor = func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error
 	aborted := status.Error(codes.Aborted, "no")
 	for _, tc := range []struct {
-		name   string
-		link   link
-		single codes.Code // of methods with one response
-		many   codes.Code
-		texts  []string // where the code is OK
+		name        string
+		interceptor interceptor
+		single      codes.Code // of methods with one response
+		many        codes.Code
+		texts       []string // where the code is OK
 	}{
 		{
-			name: "none",
-			link: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error { return call.Reply() }, single: codes.Internal,
+			name:        "none",
+			interceptor: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error { return call.Reply() }, single: codes.Internal,
 		},
 		{
-			name:   "none, ignored",
-			link:   func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error { _ = call.Reply(); return nil },
-			single: codes.Internal,
+			name:        "none, ignored",
+			interceptor: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error { _ = call.Reply(); return nil },
+			single:      codes.Internal,
 		},
 		{
 			name: "three",
-			link: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+			interceptor: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 				return call.Reply(response("a"), response("b"), response("c"))
 			},
 			single: codes.Internal, texts: []string{"a", "b", "c"},
 		},
 		{
-			name:   "nil message",
-			link:   func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error { return call.Reply(nil) },
-			single: codes.Internal, many: codes.Internal,
+			name:        "nil message",
+			interceptor: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error { return call.Reply(nil) },
+			single:      codes.Internal, many: codes.Internal,
 		},
 		{
 			name: "nil message, ignored",
-			link: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+			interceptor: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 				_ = call.Reply(response("a"), nil)
 				return nil
 			},
@@ -61,7 +61,7 @@ func TestReplies(t *testing.T) {
 		},
 		{
 			name: "nil message, then a good one",
-			link: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+			interceptor: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 				_ = call.Reply(nil)
 				return call.Reply(response("a"))
 			},
@@ -69,28 +69,28 @@ func TestReplies(t *testing.T) {
 		},
 		{
 			name: "twice",
-			link: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+			interceptor: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 				return errors.Join(call.Reply(response("a")), call.Reply(response("b")))
 			},
 			texts: []string{"b"},
 		},
 		{
 			name: "and an error",
-			link: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+			interceptor: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 				return errors.Join(call.Reply(response("a")), aborted)
 			},
 			single: codes.Aborted, many: codes.Aborted,
 		},
 		{
 			name: "then next",
-			link: func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			interceptor: func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 				return errors.Join(call.Reply(response("a")), next(ctx, call))
 			},
 			texts: []string{"echo:hello"},
 		},
 		{
 			name: "not a message",
-			link: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+			interceptor: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 				return call.Reply(&struct{ Text string }{"a"})
 			},
 			single: codes.Internal, many: codes.Internal,
@@ -98,7 +98,7 @@ func TestReplies(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-				out := c.Start(t, hauberk.Func(tc.link)).Call(patient(t))
+				out := c.Start(t, hauberk.Func(tc.interceptor)).Call(patient(t))
 				want := tc.many
 				if !c.Kind.ServerStreams() {
 					want = tc.single
@@ -135,14 +135,14 @@ func TestReplyFollows(t *testing.T) {
 			c := hauberktest.Case{Side: side, Kind: kind}
 			t.Run(c.String(), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
-				link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 					_ = next(ctx, call)
 					return call.Reply(response("y"), response("z"))
 				})
 				backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
 					return errors.Join(s.Send(response("x")), status.Error(codes.Aborted, "no"))
 				}}
-				out := c.StartWith(t, backend, writes("outer"), link).Call(patient(t))
+				out := c.StartWith(t, backend, writes("outer"), interceptor).Call(patient(t))
 				wantCode(t, out.Err, codes.OK)
 				equal(t, "responses", out.Texts(), []string{"x outer", "y outer", "z outer"})
 			})
@@ -151,7 +151,7 @@ func TestReplyFollows(t *testing.T) {
 }
 
 // TestRead reads the request before next, twice, with hooks further out and
-// further in: all links and the handler see the same.
+// further in: all interceptors and the handler see the same.
 func TestRead(t *testing.T) {
 	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
 		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
@@ -168,7 +168,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// reads is a link that expects a text in the request.
+// reads is an interceptor that expects a text in the request.
 func reads(t *testing.T, want string) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		for range 2 {
@@ -191,7 +191,7 @@ func reads(t *testing.T, want string) hauberk.Interceptor {
 // that stream requests.
 func TestReadOfCarriers(t *testing.T) {
 	matrixOf(t, func(t *testing.T, c carrier, kind hauberk.Kind) {
-		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			msg, err := call.Read(ctx)
 			if kind.ClientStreams() {
 				wantCode(t, err, codes.Internal)
@@ -200,7 +200,7 @@ func TestReadOfCarriers(t *testing.T) {
 			}
 			return next(ctx, call)
 		})
-		conn, _ := carry(t, c, hauberk.Must(hauberk.New(link)), &hauberktest.Backend{})
+		conn, _ := carry(t, c, hauberk.Must(hauberk.New(interceptor)), &hauberktest.Backend{})
 		texts, err := echo(patient(t), conn, kind, hauberktest.FullMethod(kind))
 		wantCode(t, err, codes.OK)
 		equal(t, "responses", texts, wantTexts(kind, "a", "b"))
@@ -211,17 +211,17 @@ func TestReadOfCarriers(t *testing.T) {
 func TestReadOnClients(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.ClientStream, hauberk.Bidi} {
 		hauberktest.CheckLeaks(t)
-		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			_, err := call.Read(ctx)
 			wantCode(t, err, codes.Internal)
 			return next(ctx, call)
 		})
-		wantCode(t, hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.Start(t, link).Call(patient(t)).Err, codes.OK)
+		wantCode(t, hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.Start(t, interceptor).Call(patient(t)).Err, codes.OK)
 	}
 }
 
 // TestReadOfAnUnreadableRequest reads what is not protobuf, no message at all, or
-// what never comes: the error stays, whatever the link does, and no handler runs.
+// what never comes: the error stays, whatever the interceptor does, and no handler runs.
 func TestReadOfAnUnreadableRequest(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
 		for _, tc := range []struct {
@@ -239,7 +239,7 @@ func TestReadOfAnUnreadableRequest(t *testing.T) {
 			t.Run(kind.String()+"/"+tc.name, func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
 				reading, handled := make(chan struct{}), false
-				link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 					close(reading)
 					_, first := call.Read(ctx)
 					wantCode(t, first, tc.want)
@@ -255,7 +255,7 @@ func TestReadOfAnUnreadableRequest(t *testing.T) {
 					return err
 				})
 				env := hauberktest.Start(t, hauberktest.Setup{
-					Kind: kind, Server: hauberk.Must(hauberk.New(link)),
+					Kind: kind, Server: hauberk.Must(hauberk.New(interceptor)),
 					Backend: &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error {
 						handled = true
 						return nil
@@ -284,13 +284,13 @@ func TestReadAfterNext(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
 		t.Run(kind.String(), func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
-			link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 				err := next(ctx, call)
 				_, late := call.Read(ctx)
 				wantCode(t, late, codes.Internal)
 				return err
 			})
-			out := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}.Start(t, link).Call(patient(t))
+			out := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}.Start(t, interceptor).Call(patient(t))
 			wantCode(t, out.Err, codes.OK)
 			equal(t, "responses", out.Texts(), []string{"echo:hello"})
 		})
@@ -309,7 +309,7 @@ func TestReadThroughAFailingHook(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%s/%s", name, kind, carrier.name), func(t *testing.T) {
 					hauberktest.CheckLeaks(t)
 					handled := false
-					link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 						for range 2 {
 							_, err := call.Read(ctx)
 							wantCode(t, err, codes.Internal)
@@ -320,7 +320,7 @@ func TestReadThroughAFailingHook(t *testing.T) {
 						handled = true
 						return nil
 					}}
-					conn, srv := carry(t, carrier, hauberk.Must(hauberk.New(receives(hook), link)), backend)
+					conn, srv := carry(t, carrier, hauberk.Must(hauberk.New(receives(hook), interceptor)), backend)
 					_, err := echo(patient(t), conn, kind, hauberktest.FullMethod(kind))
 					wantCode(t, err, codes.Internal)
 					srv.GracefulStop()

@@ -52,7 +52,7 @@ func TestScopes(t *testing.T) {
 		)
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		env.Server.GracefulStop()
-		equal(t, "links", j.entered(), []string{"all", "this", "this too", "slash", "except another", "service", "plain"})
+		equal(t, "interceptors", j.entered(), []string{"all", "this", "this too", "slash", "except another", "service", "plain"})
 	})
 }
 
@@ -89,7 +89,7 @@ func TestNestedScopes(t *testing.T) {
 		)
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		env.Server.GracefulStop()
-		equal(t, "links", j.entered(), []string{
+		equal(t, "interceptors", j.entered(), []string{
 			"first", "when", "except in when", "for in except in when", "when in for", "when again", "for in for", "last",
 		})
 	})
@@ -116,7 +116,7 @@ func TestSiblingsInDeepGroups(t *testing.T) {
 	if err := unaryHandler(hauberk.Must(hauberk.New(chain...)))(); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "links", j.entered(), want)
+	equal(t, "interceptors", j.entered(), want)
 }
 
 // TestScopesOfUnknownMethods calls methods that no server registered.
@@ -137,7 +137,7 @@ func TestScopesOfUnknownMethods(t *testing.T) {
 				wantCode(t, out.Err, codes.Unimplemented)
 			}
 			env.Server.GracefulStop()
-			equal(t, "links", j.entered(), []string{"service", "method", "except", "all", "all"})
+			equal(t, "interceptors", j.entered(), []string{"service", "method", "except", "all", "all"})
 		})
 	}
 }
@@ -171,7 +171,7 @@ func TestConditionIsAskedOnceACall(t *testing.T) {
 				if answer {
 					want, below = []string{"a", "b", "c", "d", "g", "a", "b", "c", "d", "g"}, 2
 				}
-				equal(t, "links", j.entered(), want)
+				equal(t, "interceptors", j.entered(), want)
 				if outer.Load() != 2 || inner.Load() != below || wrong.Load() != below {
 					t.Errorf("2 calls asked the conditions %d, %d and %d times, want 2, %d and %d",
 						outer.Load(), inner.Load(), wrong.Load(), below, below)
@@ -198,7 +198,7 @@ func TestConditionHoldsForAttempts(t *testing.T) {
 	c := hauberktest.Case{Side: hauberk.ClientSide}
 	env := c.StartWith(t, backend, thrice, hauberk.When(once, j.tag("a"), j.tag("b")))
 	wantCode(t, env.Call(t.Context()).Err, codes.Unavailable)
-	equal(t, "links", j.entered(), []string{"a", "b", "a", "b", "a", "b"})
+	equal(t, "interceptors", j.entered(), []string{"a", "b", "a", "b", "a", "b"})
 }
 
 // TestConditionPanics leaves a condition unanswered where a guard takes the panic.
@@ -227,7 +227,7 @@ func TestGroupsNeedAChain(t *testing.T) {
 	}
 }
 
-// TestSettingsDoNothing runs settings of a chain as if they were links.
+// TestSettingsDoNothing runs settings of a chain as if they were interceptors.
 func TestSettingsDoNothing(t *testing.T) {
 	next := func(context.Context, *hauberk.Call) error { return errLimit }
 	for _, x := range []hauberk.Interceptor{
@@ -240,7 +240,7 @@ func TestSettingsDoNothing(t *testing.T) {
 }
 
 // TestConditionOfAttemptsBesideEachOther lets two attempts ask a condition at the
-// same time and get different answers: one of them holds for all links of both.
+// same time and get different answers: one of them holds for all interceptors of both.
 func TestConditionOfAttemptsBesideEachOther(t *testing.T) {
 	var asked sync.WaitGroup
 	asked.Add(2)
@@ -270,19 +270,19 @@ func TestConditionOfAttemptsBesideEachOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := len(j.entered()); n != 0 && n != 6 {
-		t.Errorf("of 3 links under a condition, in 2 attempts, %d ran: %q", n, j.entered())
+		t.Errorf("of 3 interceptors under a condition, in 2 attempts, %d ran: %q", n, j.entered())
 	}
 }
 
-// TestScopesCostNothing compares calls through scoped links with the same calls
-// through links without scopes.
+// TestScopesCostNothing compares calls through scoped interceptors with the same calls
+// through interceptors without scopes.
 func TestScopesCostNothing(t *testing.T) {
-	link := hauberk.Func(idle)
+	interceptor := hauberk.Func(idle)
 	unary := pathOf(hauberk.Unary)
 	scoped := hauberk.Must(hauberk.New(
-		hauberk.For(unary, link, hauberk.Except("a.B/*", link)), hauberk.For(testService+"/*", link), link,
+		hauberk.For(unary, interceptor, hauberk.Except("a.B/*", interceptor)), hauberk.For(testService+"/*", interceptor), interceptor,
 	))
-	skipped := hauberk.Must(hauberk.New(hauberk.For("a.B/*", link, link), hauberk.Except(unary, link), hauberk.Except("*", link)))
+	skipped := hauberk.Must(hauberk.New(hauberk.For("a.B/*", interceptor, interceptor), hauberk.Except(unary, interceptor), hauberk.Except("*", interceptor)))
 	for name, chains := range map[string][2]*hauberk.Chain{"run": {scoped, idleChain(4)}, "skipped": {skipped, idleChain(0)}} {
 		for side, start := range map[string]func(*hauberk.Chain) func() error{
 			"server": unaryHandler,
@@ -298,7 +298,7 @@ func TestScopesCostNothing(t *testing.T) {
 	}
 }
 
-// TestOverlappingScopes gives different methods of one chain their own links.
+// TestOverlappingScopes gives different methods of one chain their own interceptors.
 func TestOverlappingScopes(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	var j journal
@@ -313,11 +313,11 @@ func TestOverlappingScopes(t *testing.T) {
 		hauberk.Bidi:         {"service"},
 		hauberk.ServerStream: {"not bidi", "service"},
 	}
-	for kind, links := range want {
+	for kind, interceptors := range want {
 		j.entries = nil
 		env := hauberktest.Start(t, hauberktest.Setup{Server: chain, Kind: kind})
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		env.Server.GracefulStop()
-		equal(t, kind.String(), j.entered(), links)
+		equal(t, kind.String(), j.entered(), interceptors)
 	}
 }

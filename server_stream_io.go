@@ -12,7 +12,7 @@ func (s *serverStream) SendMsg(msg any) error {
 		return errReturned()
 	case s.call.kind.ServerStreams():
 		return s.send(s.inmost, msg)
-	case len(s.call.plan.links) == 0:
+	case len(s.call.plan.entries) == 0:
 		return s.sendNow(msg)
 	default:
 		return s.hold(msg, s.depth)

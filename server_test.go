@@ -183,7 +183,7 @@ func patient(t *testing.T) context.Context {
 	return ctx
 }
 
-func refuseAll(context.Context, *hauberk.Call, hauberk.Next) error {
+func rejectAll(context.Context, *hauberk.Call, hauberk.Next) error {
 	return hauberk.Reject(codes.ResourceExhausted, "TOO_MANY", "too many")
 }
 
@@ -199,14 +199,14 @@ func matrixOf(t *testing.T, test func(t *testing.T, c carrier, kind hauberk.Kind
 	}
 }
 
-// TestRefusedOnHeaders opens calls and sends nothing: the refusal comes all the
+// TestRejectedOnHeaders opens calls and sends nothing: the rejection comes all the
 // same. With the options alone a unary call is not seen before its body came.
-func TestRefusedOnHeaders(t *testing.T) {
+func TestRejectedOnHeaders(t *testing.T) {
 	matrixOf(t, func(t *testing.T, c carrier, kind hauberk.Kind) {
 		var runs atomic.Int64
 		chain := hauberk.Must(hauberk.New(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			runs.Add(1)
-			return refuseAll(ctx, call, next)
+			return rejectAll(ctx, call, next)
 		})))
 		conn, srv := carry(t, c, chain, &hauberktest.Backend{})
 		ctx, cancel := context.WithCancel(patient(t))
@@ -248,11 +248,11 @@ var _ encoding.Codec = rawCodec{}
 
 var malformed = []byte{0xff}
 
-// TestMalformedBody sends what is not protobuf: a refusal on the headers comes
+// TestMalformedBody sends what is not protobuf: a rejection on the headers comes
 // before anybody has looked at it.
 func TestMalformedBody(t *testing.T) {
 	matrixOf(t, func(t *testing.T, c carrier, kind hauberk.Kind) {
-		chain := hauberk.Must(hauberk.New(hauberk.Func(refuseAll)))
+		chain := hauberk.Must(hauberk.New(hauberk.Func(rejectAll)))
 		conn, _ := carry(t, c, chain, &hauberktest.Backend{})
 		stream, err := conn.NewStream(patient(t), descOf(kind), hauberktest.FullMethod(kind), grpc.ForceCodec(rawCodec{}))
 		if err != nil {
@@ -313,15 +313,15 @@ func ownOrder(c carrier, kind hauberk.Kind) []string {
 	}
 }
 
-// unknownMethods are dispatched by grpc-go and served by nobody.
+// unknownMethods are dispatched by grpc-go and served by no one.
 var unknownMethods = []string{
-	"/hauberk.test.v1.TestService/Missing", "/nobody.Home/Get", "/nobody.Home/", "//Get", "//a/b", "/a/b/c", "/*/*",
+	"/hauberk.test.v1.TestService/Missing", "/no one.Home/Get", "/no one.Home/", "//Get", "//a/b", "/a/b/c", "/*/*",
 }
 
-// TestUnknownMethods calls methods that nobody serves: the chain sees them, as not
+// TestUnknownMethods calls methods that no one serves: the chain sees them, as not
 // known, and has its say before the UNIMPLEMENTED.
 func TestUnknownMethods(t *testing.T) {
-	refused := metadata.Pairs("refuse", "yes")
+	rejected := metadata.Pairs("reject", "yes")
 	matrixOf(t, func(t *testing.T, c carrier, kind hauberk.Kind) {
 		var j journal
 		chain := hauberk.Must(hauberk.New(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -331,8 +331,8 @@ func TestUnknownMethods(t *testing.T) {
 				j.add("wrong")
 			}
 			j.add(m.FullName())
-			if call.Metadata(ctx, "refuse") != nil {
-				return refuseAll(ctx, call, next)
+			if call.Metadata(ctx, "reject") != nil {
+				return rejectAll(ctx, call, next)
 			}
 			return next(ctx, call)
 		})))
@@ -341,7 +341,7 @@ func TestUnknownMethods(t *testing.T) {
 		for _, method := range unknownMethods {
 			_, err := echo(patient(t), conn, kind, method)
 			wantCode(t, err, codes.Unimplemented)
-			_, err = echo(metadata.NewOutgoingContext(patient(t), refused), conn, kind, method)
+			_, err = echo(metadata.NewOutgoingContext(patient(t), rejected), conn, kind, method)
 			if !c.options {
 				wantCode(t, err, codes.Unimplemented)
 				continue
@@ -354,10 +354,10 @@ func TestUnknownMethods(t *testing.T) {
 	})
 }
 
-// TestMalformedMethod calls names that grpc-go itself refuses.
+// TestMalformedMethod calls names that grpc-go itself rejects.
 func TestMalformedMethod(t *testing.T) {
 	hauberktest.CheckLeaks(t)
-	for _, method := range []string{"nobody.Home/Get", "/", "/Get", ""} {
+	for _, method := range []string{"no one.Home/Get", "/", "/Get", ""} {
 		var j journal
 		conn, srv := carry(t, carriers[0], hauberk.Must(hauberk.New(j.tag("chain"))), &hauberktest.Backend{})
 		_, err := echo(patient(t), conn, hauberk.Unary, method)
@@ -382,7 +382,7 @@ func TestUnknownServiceHandler(t *testing.T) {
 			})
 			srv := hauberk.Must(hauberk.New(j.tag("chain"))).NewServer(proxy)
 			conn := listenAndServe(t, srv, bufconn.Listen(1<<20))
-			texts, err := echo(patient(t), conn, kind, "/nobody.Home/Get")
+			texts, err := echo(patient(t), conn, kind, "/no one.Home/Get")
 			wantCode(t, err, codes.OK)
 			equal(t, "responses", texts, []string{"proxied"})
 			srv.GracefulStop()
@@ -409,7 +409,7 @@ func TestTransports(t *testing.T) {
 					if call.Peer() == nil {
 						j.add("no peer")
 					}
-					if err := call.SetHeader(metadata.Pairs("x-link", "in")); err != nil {
+					if err := call.SetHeader(metadata.Pairs("x-interceptor", "in")); err != nil {
 						return err
 					}
 					return next(ctx, call)
@@ -420,7 +420,7 @@ func TestTransports(t *testing.T) {
 				texts, err := echo(patient(t), conn, kind, hauberktest.FullMethod(kind))
 				wantCode(t, err, codes.OK)
 				equal(t, "responses", texts, wantTexts(kind, "a", "b"))
-				_, err = echo(patient(t), conn, kind, "/nobody.Home/Get")
+				_, err = echo(patient(t), conn, kind, "/no one.Home/Get")
 				wantCode(t, err, codes.Unimplemented)
 				srv.Stop()
 				equal(t, "journal", j.all(), []string{"chain in", "chain out OK", "chain in", "chain out Unimplemented"})
@@ -618,14 +618,14 @@ func TestServerLimits(t *testing.T) {
 	}
 }
 
-// guardian is a link that says that it authenticates.
+// guardian is an interceptor that says that it authenticates.
 type guardian struct{ hauberk.Func }
 
 func (guardian) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: "guardian", Authenticates: true}
 }
 
-// TestServeNeedsCoverage refuses to serve methods that nobody guards.
+// TestServeNeedsCoverage rejects to serve methods that no one guards.
 func TestServeNeedsCoverage(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	chain := hauberk.Must(hauberk.New(hauberk.For("hauberk.test.v1.TestService/Unary", guardian{idle})))

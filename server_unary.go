@@ -238,7 +238,7 @@ func (c *Call) abort() {
 		WriteStatus(st *status.Status) error
 	})
 	if !ok || !c.leaving {
-		return // a panic that nobody recovered goes on
+		return // a panic that no one recovered goes on
 	}
 	st := StatusOf(c.plan.toWire(c.last))
 	if st.Code() == codes.OK {

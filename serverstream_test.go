@@ -32,7 +32,7 @@ func perKind(t *testing.T, test func(t *testing.T, c hauberktest.Case)) {
 	}
 }
 
-// endings is a link that tells each outcome of next.
+// endings is an interceptor that tells each outcome of next.
 type endings chan error
 
 func (o endings) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -142,7 +142,7 @@ func TestServerCancelledBeforeTheBody(t *testing.T) {
 }
 
 // TestServerSendBesideReceive sends and receives at once through hooks of several
-// links, with the counts read beside.
+// interceptors, with the counts read beside.
 func TestServerSendBesideReceive(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	const messages = 500
@@ -211,7 +211,7 @@ func ignoreEOF(err error) error {
 	return err
 }
 
-// passThrough is a link whose hooks do nothing.
+// passThrough is an interceptor whose hooks do nothing.
 func passThrough() hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		call.OnSend(func(msg any, emit func(any) error) error { return emit(msg) })
@@ -241,7 +241,7 @@ func TestHandlerLeavesAGoroutine(t *testing.T) {
 				return s.Send(&testpb.Response{Text: "enough"})
 			}}
 			var received atomic.Int64 // a hook of a goroutine left behind may still run
-			link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 				call.OnReceive(func(any) (bool, error) {
 					received.Add(1)
 					return true, nil
@@ -250,7 +250,7 @@ func TestHandlerLeavesAGoroutine(t *testing.T) {
 				received.Add(1)
 				return err
 			})
-			env := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}.StartWith(t, backend, link)
+			env := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}.StartWith(t, backend, interceptor)
 			stream, err := env.Conn.NewStream(patient(t), descOf(kind), hauberktest.FullMethod(kind))
 			for err == nil {
 				err = stream.SendMsg(&testpb.Request{Text: "x"})
@@ -375,13 +375,13 @@ func TestHeldResponse(t *testing.T) {
 	}
 }
 
-// TestHeaderMerging sets the same header and trailer in two links and the handler:
+// TestHeaderMerging sets the same header and trailer in two interceptors and the handler:
 // the values stand in order, the outer first.
 func TestHeaderMerging(t *testing.T) {
 	for _, outcome := range []codes.Code{codes.OK, codes.Aborted} {
 		t.Run(outcome.String(), func(t *testing.T) {
 			perKind(t, func(t *testing.T, c hauberktest.Case) {
-				link := func(name string) hauberk.Interceptor {
+				interceptor := func(name string) hauberk.Interceptor {
 					return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 						if err := call.SetHeader(metadata.Pairs("x-who", name, "x-bin", "\x00"+name)); err != nil {
 							t.Error(err)
@@ -402,7 +402,7 @@ func TestHeaderMerging(t *testing.T) {
 					}
 					return hauberktest.Echo(ctx, s)
 				}}
-				out := c.StartWith(t, backend, link("outer"), link("inner")).Call(patient(t))
+				out := c.StartWith(t, backend, interceptor("outer"), interceptor("inner")).Call(patient(t))
 				wantCode(t, out.Err, outcome)
 				equal(t, "header", out.Header.Get("x-who"), []string{"outer", "inner", "handler"})
 				equal(t, "trailer", out.Trailer.Get("x-who"), []string{"outer", "inner", "handler"})
@@ -412,11 +412,11 @@ func TestHeaderMerging(t *testing.T) {
 	}
 }
 
-// TestIllegalMetadata refuses keys and values that HTTP/2 cannot carry, and
+// TestIllegalMetadata rejects keys and values that HTTP/2 cannot carry, and
 // headers and trailers where they mean nothing.
 func TestIllegalMetadata(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			for _, md := range []metadata.MD{
 				{"": {"x"}}, {"X-Upper": {"x"}}, {"x y": {"x"}}, {"x\n": {"x"}}, {":path": {"x"}}, {"x": {"new\nline"}}, {"x": {"\x7f"}}, {"x": {"é"}},
 			} {
@@ -432,7 +432,7 @@ func TestIllegalMetadata(t *testing.T) {
 			wantCode(t, call.SetTrailer(binary), want)
 			return next(ctx, call)
 		})
-		out := c.Start(t, link).Call(patient(t))
+		out := c.Start(t, interceptor).Call(patient(t))
 		wantCode(t, out.Err, codes.OK)
 		if c.Side == hauberk.ServerSide {
 			equal(t, "header", out.Header.Get("x-data-bin"), []string{"\x00\xff\n"})
@@ -442,7 +442,7 @@ func TestIllegalMetadata(t *testing.T) {
 }
 
 // TestContextFlowsDown changes the metadata and the deadline in the context: the
-// links further in, and the handler on whichever side it is, see the change.
+// inner interceptors, and the handler on whichever side it is, see the change.
 func TestContextFlowsDown(t *testing.T) {
 	deadline := time.Now().Add(time.Hour)
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
@@ -461,7 +461,7 @@ func TestContextFlowsDown(t *testing.T) {
 		look := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			equal(t, "metadata inside", call.Metadata(ctx, "X-User"), []string{"changed"})
 			if got, _ := ctx.Deadline(); !got.Equal(deadline) {
-				t.Errorf("the inner link's deadline is %s, want %s", got, deadline)
+				t.Errorf("the inner interceptor's deadline is %s, want %s", got, deadline)
 			}
 			return next(ctx, call)
 		})
@@ -478,7 +478,7 @@ func TestContextFlowsDown(t *testing.T) {
 	})
 }
 
-// TestCounts compares what a link counts with what went over the wire.
+// TestCounts compares what an interceptor counts with what went over the wire.
 func TestCounts(t *testing.T) {
 	for _, exact := range []bool{false, true} {
 		for _, fails := range []bool{false, true} {
@@ -491,7 +491,7 @@ func TestCounts(t *testing.T) {
 
 func testCounts(t *testing.T, c hauberktest.Case, exact, fails bool) {
 	var j journal
-	link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		if exact {
 			call.CountMessages()
 		}
@@ -513,7 +513,7 @@ func testCounts(t *testing.T, c hauberktest.Case, exact, fails bool) {
 		}
 		return status.Error(codes.Aborted, "no")
 	}}
-	env := c.StartWith(t, backend, link)
+	env := c.StartWith(t, backend, interceptor)
 	env.Call(patient(t), "a", "b", "c")
 	env.Server.GracefulStop()
 	requests, responses := 1, 1

@@ -10,10 +10,10 @@ import (
 )
 
 // Shadow lets a deciding interceptor decide without enforcing: a call that it
-// would refuse goes on, and the refusal is recorded ([Call.Decisions]) and
-// counted ([Shadowed.Refusals]). The interceptor works on a copy of the call, so
+// would reject goes on, and the rejection is recorded ([Call.Decisions]) and
+// counted ([Shadowed.Rejections]). The interceptor works on a copy of the call, so
 // that its reply, its hooks' errors and the context it passes on have no effect;
-// state and response metadata that it sets stay. [New] refuses a Shadow around an
+// state and response metadata that it sets stay. [New] rejects a Shadow around an
 // interceptor that does not decide: one that acts on calls cannot be shadowed.
 func Shadow(x Interceptor) *Shadowed {
 	name := declarationOf(x).Name
@@ -23,14 +23,14 @@ func Shadow(x Interceptor) *Shadowed {
 
 // Shadowed is an interceptor in shadow.
 type Shadowed struct {
-	inner    Interceptor
-	name     string
-	refusals atomic.Int64
+	inner      Interceptor
+	name       string
+	rejections atomic.Int64
 }
 
-// Refusals returns how many calls would have been refused so far. Safe for
+// Rejections returns how many calls would have been rejected so far. Safe for
 // concurrent use.
-func (s *Shadowed) Refusals() int64 { return s.refusals.Load() }
+func (s *Shadowed) Rejections() int64 { return s.rejections.Load() }
 
 // Declare says what the inner interceptor says, without its powers.
 func (s *Shadowed) Declare() Declaration {
@@ -52,15 +52,15 @@ func (s *Shadowed) Intercept(ctx context.Context, call *Call, next Next) error {
 	return s.run(ctx, call, next, s.name)
 }
 
-// shadowLink is an interceptor in shadow under the name that its chain gives it.
-type shadowLink struct {
+// shadowInterceptor is an interceptor in shadow under the name that its chain gives it.
+type shadowInterceptor struct {
 	*Shadowed
 
 	name string
 }
 
 // Intercept is that of [Shadowed].
-func (l *shadowLink) Intercept(ctx context.Context, call *Call, next Next) error {
+func (l *shadowInterceptor) Intercept(ctx context.Context, call *Call, next Next) error {
 	return l.run(ctx, call, next, l.name)
 }
 
@@ -70,7 +70,7 @@ func (s *Shadowed) run(ctx context.Context, call *Call, next Next, name string) 
 	verdict := r.decide(ctx)
 	if !r.passed {
 		if r.panicked == nil {
-			r.refuse(verdict)
+			r.reject(verdict)
 		}
 		return next(ctx, call)
 	}
@@ -78,7 +78,7 @@ func (s *Shadowed) run(ctx context.Context, call *Call, next Next, name string) 
 		panic(r.unwinds) // of what is inside
 	}
 	if rejection := RejectionOf(verdict); rejection != nil && rejection != RejectionOf(r.outcome) {
-		r.refuse(verdict)
+		r.reject(verdict)
 	}
 	return r.outcome
 }
@@ -97,7 +97,7 @@ type shadowRun struct {
 	outcome  error // of next
 	unwinds  any   // a panic of next
 	panicked any   // a panic of the interceptor
-	refused  atomic.Bool
+	rejected atomic.Bool
 	recorded bool // the interceptor recorded a rejection; guarded by the mutex of the call's state
 }
 
@@ -107,7 +107,7 @@ func (r *shadowRun) decide(ctx context.Context) (verdict error) {
 	defer func() {
 		if v := recover(); v != nil && r.unwinds == nil {
 			r.panicked = v
-			r.refuse(errShadowPanic)
+			r.reject(errShadowPanic)
 		}
 	}()
 	return r.of.inner.Intercept(context.WithValue(ctx, callKey{}, r.shown), r.shown,
@@ -156,14 +156,14 @@ func (r *shadowRun) conn() *grpc.ClientConn {
 // again says no: an interceptor in dry run makes no attempts.
 func (r *shadowRun) again(*Call, int32) bool { return false }
 
-// refuse counts and records what would have been a rejection, once a call.
-func (r *shadowRun) refuse(err error) {
-	if !r.refused.CompareAndSwap(false, true) {
+// reject counts and records what would have been a rejection, once a call.
+func (r *shadowRun) reject(err error) {
+	if !r.rejected.CompareAndSwap(false, true) {
 		return
 	}
-	r.of.refusals.Add(1)
+	r.of.rejections.Add(1)
 	if !r.hasRecorded() {
-		r.shown.Decide(Decision{Link: r.name, Verdict: Refused, Reason: Reason(err)})
+		r.shown.Decide(Decision{Interceptor: r.name, Verdict: Rejected, Reason: Reason(err)})
 	}
 }
 
@@ -213,12 +213,12 @@ func (r *shadowRun) watchReceive(hook ReceiveHook) ReceiveHook {
 func (r *shadowRun) try(hook func() error) {
 	defer func() {
 		if recover() != nil {
-			r.refuse(errShadowPanic)
+			r.reject(errShadowPanic)
 		}
 	}()
 	r.shown.sent.Store(r.call.sent.Load())
 	r.shown.received.Store(r.call.received.Load())
 	if err := hook(); err != nil {
-		r.refuse(err)
+		r.reject(err)
 	}
 }

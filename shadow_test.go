@@ -18,16 +18,16 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// decider is a link that decides by running f, for Shadow.
+// decider is an interceptor that decides by running f, for Shadow.
 func decider(f hauberk.Func) hauberk.Interceptor {
 	return &declared{f, hauberk.Declaration{Name: "decider", Decides: true, Authenticates: true}}
 }
 
 var (
-	errInner  = hauberk.Reject(codes.Aborted, "INNER", "refused further in")
+	errInner  = hauberk.Reject(codes.Aborted, "INNER", "rejected further in")
 	errDown   = status.Error(codes.Unavailable, "down")
 	errLimits = hauberk.Reject(codes.ResourceExhausted, "LIMITED", "too many")
-	wouldBe   = hauberk.Decision{Link: "decider", Verdict: hauberk.Refused, Reason: "LIMITED", Shadow: true}
+	wouldBe   = hauberk.Decision{Interceptor: "decider", Verdict: hauberk.Rejected, Reason: "LIMITED", Shadow: true}
 )
 
 // TestShadow runs what a decider may do, in every cell, on a call that succeeds
@@ -38,44 +38,44 @@ func TestShadow(t *testing.T) {
 		want []hauberk.Decision // nil: the call is allowed
 	}{
 		"passes": {idle, nil},
-		"refuses": {
+		"rejects": {
 			func(context.Context, *hauberk.Call, hauberk.Next) error { return errLimits },
 			[]hauberk.Decision{wouldBe},
 		},
-		"refuses and says so": {
+		"rejects and says so": {
 			func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
-				call.Decide(hauberk.Decision{Link: "own", Rule: "100/1m", Verdict: hauberk.Refused, Reason: "LIMITED"})
+				call.Decide(hauberk.Decision{Interceptor: "own", Rule: "100/1m", Verdict: hauberk.Rejected, Reason: "LIMITED"})
 				return errLimits
 			},
-			[]hauberk.Decision{{Link: "own", Rule: "100/1m", Verdict: hauberk.Refused, Reason: "LIMITED", Shadow: true}},
+			[]hauberk.Decision{{Interceptor: "own", Rule: "100/1m", Verdict: hauberk.Rejected, Reason: "LIMITED", Shadow: true}},
 		},
-		"refuses and says so through the context": {
+		"rejects and says so through the context": {
 			func(ctx context.Context, _ *hauberk.Call, _ hauberk.Next) error {
-				hauberk.FromContext(ctx).Decide(hauberk.Decision{Link: "own", Verdict: hauberk.Refused})
+				hauberk.FromContext(ctx).Decide(hauberk.Decision{Interceptor: "own", Verdict: hauberk.Rejected})
 				return errLimits
 			},
-			[]hauberk.Decision{{Link: "own", Verdict: hauberk.Refused, Shadow: true}},
+			[]hauberk.Decision{{Interceptor: "own", Verdict: hauberk.Rejected, Shadow: true}},
 		},
-		"allows in words and refuses": {
+		"allows in words and rejects": {
 			func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
-				call.Decide(hauberk.Decision{Link: "own"})
+				call.Decide(hauberk.Decision{Interceptor: "own"})
 				return errLimits
 			},
-			[]hauberk.Decision{{Link: "own", Shadow: true}, wouldBe},
+			[]hauberk.Decision{{Interceptor: "own", Shadow: true}, wouldBe},
 		},
-		"refuses without a reason": {
+		"rejects without a reason": {
 			func(context.Context, *hauberk.Call, hauberk.Next) error { return errors.New("database is down") },
-			[]hauberk.Decision{{Link: "decider", Verdict: hauberk.Refused, Shadow: true}},
+			[]hauberk.Decision{{Interceptor: "decider", Verdict: hauberk.Rejected, Shadow: true}},
 		},
 		"says nothing and returns nil": {
 			func(context.Context, *hauberk.Call, hauberk.Next) error { return nil },
-			[]hauberk.Decision{{Link: "decider", Verdict: hauberk.Refused, Shadow: true}},
+			[]hauberk.Decision{{Interceptor: "decider", Verdict: hauberk.Rejected, Shadow: true}},
 		},
 		"replies instead": {
 			func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 				return call.Reply(&testpb.Response{Text: "shadow"})
 			},
-			[]hauberk.Decision{{Link: "decider", Verdict: hauberk.Refused, Shadow: true}},
+			[]hauberk.Decision{{Interceptor: "decider", Verdict: hauberk.Rejected, Shadow: true}},
 		},
 		"replies badly": {
 			func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -98,7 +98,7 @@ func TestShadow(t *testing.T) {
 			},
 			nil,
 		},
-		"refuses after next": {
+		"rejects after next": {
 			func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 				return errors.Join(errLimits, next(ctx, call))
 			},
@@ -148,7 +148,7 @@ func TestShadow(t *testing.T) {
 					})
 					seen := make(decisions, 1)
 					shadow := hauberk.Shadow(decider(b.run))
-					env := c.Start(t, seen.link(), shadow, inner)
+					env := c.Start(t, seen.interceptor(), shadow, inner)
 					out := env.Call(t.Context(), "x", "y")
 					wantCode(t, out.Err, status.Code(outcome))
 					if outcome == nil || c.Kind.ServerStreams() {
@@ -156,17 +156,17 @@ func TestShadow(t *testing.T) {
 					}
 					want := b.want
 					if want == nil {
-						want = []hauberk.Decision{{Link: "decider", Verdict: hauberk.Allowed, Shadow: true}}
+						want = []hauberk.Decision{{Interceptor: "decider", Verdict: hauberk.Allowed, Shadow: true}}
 					}
 					if got := <-seen; !slices.Equal(got, want) {
 						t.Errorf("decisions:\n got %+v\nwant %+v", got, want)
 					}
-					refusals := int64(0)
+					rejections := int64(0)
 					if b.want != nil {
-						refusals = 1
+						rejections = 1
 					}
-					if got := shadow.Refusals(); got != refusals {
-						t.Errorf("%d refusals counted, want %d", got, refusals)
+					if got := shadow.Rejections(); got != rejections {
+						t.Errorf("%d rejections counted, want %d", got, rejections)
 					}
 				}
 			})
@@ -174,7 +174,7 @@ func TestShadow(t *testing.T) {
 	}
 }
 
-// TestShadowOfHooks decides on messages: a refusal is counted once a call, and
+// TestShadowOfHooks decides on messages: a rejection is counted once a call, and
 // every message goes on.
 func TestShadowOfHooks(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
@@ -193,15 +193,15 @@ func TestShadowOfHooks(t *testing.T) {
 			})
 			return next(ctx, call)
 		}))
-		env := c.Start(t, seen.link(), shadow)
+		env := c.Start(t, seen.interceptor(), shadow)
 		out := env.Call(t.Context(), "x", "y", "z")
 		wantCode(t, out.Err, codes.OK)
 		equal(t, "responses", out.Texts(), wantTexts(c.Kind, "x", "y", "z"))
 		if got := <-seen; !slices.Equal(got, []hauberk.Decision{wouldBe}) {
 			t.Errorf("decisions %+v", got)
 		}
-		if got := shadow.Refusals(); got != 1 {
-			t.Errorf("%d refusals counted, want 1", got)
+		if got := shadow.Rejections(); got != 1 {
+			t.Errorf("%d rejections counted, want 1", got)
 		}
 		streams := c.Kind.ClientStreams() && c.Side == hauberk.ServerSide || c.Kind == hauberk.Bidi
 		if streams {
@@ -225,7 +225,7 @@ func TestShadowSeesTheCall(t *testing.T) {
 			defer close(ended)
 			call.CountMessages()
 			call.CaptureMetadata()
-			got = append(got, call.Method().FullName(), userKey.Or(ctx, "nobody"))
+			got = append(got, call.Method().FullName(), userKey.Or(ctx, "no one"))
 			if !c.Kind.ClientStreams() {
 				msg, err := call.Read(ctx)
 				got = append(got, msg.(*testpb.Request).GetText(), fmt.Sprint(err))
@@ -279,12 +279,12 @@ func TestShadowSeesTheCall(t *testing.T) {
 	})
 }
 
-// TestShadowMarksItsOwnDecisions puts links that decide outside, inside and
+// TestShadowMarksItsOwnDecisions puts interceptors that decide outside, inside and
 // between two in shadow.
 func TestShadowMarksItsOwnDecisions(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen := make(decisions, 1)
-		says := func(name string) hauberk.Decision { return hauberk.Decision{Link: name} }
+		says := func(name string) hauberk.Decision { return hauberk.Decision{Interceptor: name} }
 		aside := func(name string) *hauberk.Shadowed {
 			return hauberk.Shadow(decider(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 				call.Decide(says(name + " in"))
@@ -293,12 +293,12 @@ func TestShadowMarksItsOwnDecisions(t *testing.T) {
 				return err
 			}))
 		}
-		env := c.Start(t, seen.link(), decide(says("a")), aside("b"), decide(says("c")),
+		env := c.Start(t, seen.interceptor(), decide(says("a")), aside("b"), decide(says("c")),
 			hauberk.Shadow(aside("d")), decide(says("e")))
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		var got []string
 		for _, d := range <-seen {
-			got = append(got, fmt.Sprint(d.Link, " ", d.Shadow))
+			got = append(got, fmt.Sprint(d.Interceptor, " ", d.Shadow))
 		}
 		equal(t, "decisions", got, []string{
 			"a false", "b in true", "b out true", "c false", "d in true", "d out true", "e false",
@@ -313,34 +313,34 @@ func TestShadowOfPanics(t *testing.T) {
 		seen := make(decisions, 1)
 		after := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			err := next(ctx, call)
-			call.Decide(hauberk.Decision{Link: "after"})
+			call.Decide(hauberk.Decision{Interceptor: "after"})
 			return err
 		})
 		panics := hauberk.Shadow(decider(func(context.Context, *hauberk.Call, hauberk.Next) error { panic("on purpose") }))
-		env := c.Start(t, guard{idle}, seen.link(), after, panics)
+		env := c.Start(t, guard{idle}, seen.interceptor(), after, panics)
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
-		want := []hauberk.Decision{{Link: "after"}, {Link: "decider", Verdict: hauberk.Refused, Reason: "PANIC", Shadow: true}}
+		want := []hauberk.Decision{{Interceptor: "after"}, {Interceptor: "decider", Verdict: hauberk.Rejected, Reason: "PANIC", Shadow: true}}
 		if got := <-seen; !slices.Equal(got, want) {
 			t.Errorf("decisions %+v, want %+v", got, want)
 		}
 	})
 }
 
-// TestShadowNames records a refusal under the name that the chain has for the
-// link.
+// TestShadowNames records a rejection under the name that the chain has for the
+// interceptor.
 func TestShadowNames(t *testing.T) {
-	refuse := func(context.Context, *hauberk.Call, hauberk.Next) error { return errLimits }
+	reject := func(context.Context, *hauberk.Call, hauberk.Next) error { return errLimits }
 	for want, x := range map[string]hauberk.Interceptor{
-		"decider": hauberk.Shadow(decider(refuse)),
-		"outside": hauberk.Named("outside", hauberk.Shadow(decider(refuse))),
-		"inside":  hauberk.Shadow(hauberk.Named("inside", decider(refuse))),
-		"both":    hauberk.Named("both", hauberk.Shadow(hauberk.Named("inside", decider(refuse)))),
+		"decider": hauberk.Shadow(decider(reject)),
+		"outside": hauberk.Named("outside", hauberk.Shadow(decider(reject))),
+		"inside":  hauberk.Shadow(hauberk.Named("inside", decider(reject))),
+		"both":    hauberk.Named("both", hauberk.Shadow(hauberk.Named("inside", decider(reject)))),
 	} {
 		seen := make(decisions, 1)
-		if err := unaryHandler(hauberk.Must(hauberk.New(seen.link(), x)))(); err != nil {
+		if err := unaryHandler(hauberk.Must(hauberk.New(seen.interceptor(), x)))(); err != nil {
 			t.Fatal(err)
 		}
-		if got := <-seen; len(got) != 1 || got[0].Link != want {
+		if got := <-seen; len(got) != 1 || got[0].Interceptor != want {
 			t.Errorf("%s: decisions %+v", want, got)
 		}
 	}
@@ -373,7 +373,7 @@ func TestShadowConcurrently(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	if got, want := shadow.Refusals(), int64(len(allKinds)*goroutines*each); got != want {
-		t.Errorf("%d refusals counted, want %d", got, want)
+	if got, want := shadow.Rejections(), int64(len(allKinds)*goroutines*each); got != want {
+		t.Errorf("%d rejections counted, want %d", got, want)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
 
-// ErrGoexit is what a [Guard] is given when a link or a handler ended its
+// ErrGoexit is what a [Guard] is given when an interceptor or a handler ended its
 // goroutine by runtime.Goexit, as t.FailNow does.
 var ErrGoexit = errors.New("hauberk: the goroutine of a call was ended by runtime.Goexit")
 
@@ -151,7 +151,7 @@ func errInternal(format string, args ...any) error {
 	return status.Error(codes.Internal, "hauberk: "+fmt.Sprintf(format, args...))
 }
 
-// validate refuses metadata that HTTP/2 cannot carry, by the rules of
+// validate rejects metadata that HTTP/2 cannot carry, by the rules of
 // PROTOCOL-HTTP2.md: keys of lower-case letters, digits, "-", "_" and ".",
 // printable ASCII values except under keys that end in "-bin".
 func validate(md metadata.MD) error {

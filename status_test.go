@@ -21,7 +21,7 @@ type okError struct{ st *status.Status }
 func (okError) Error() string                { return "secret" }
 func (e okError) GRPCStatus() *status.Status { return e.st }
 
-// outcomes are errors of links and handlers, and what becomes of them.
+// outcomes are errors of interceptors and handlers, and what becomes of them.
 var outcomes = map[string]struct {
 	err       error
 	code      codes.Code
@@ -50,7 +50,7 @@ var outcomes = map[string]struct {
 	"joined, the first":  {errors.Join(status.Error(codes.NotFound, "gone"), status.Error(codes.Aborted, "no")), codes.NotFound, "gone", "gone"},
 	"joined context":     {errors.Join(context.Canceled, status.Error(codes.NotFound, "gone")), codes.NotFound, "gone", "gone"},
 	"joined plain":       {errors.Join(errors.New("secret"), errors.New("too")), codes.Unknown, "secret\ntoo", "unknown error"},
-	"refusal":            {hauberk.Reject(codes.Unavailable, "OPEN", "open"), codes.Unavailable, "open", "open"},
+	"rejection":          {hauberk.Reject(codes.Unavailable, "OPEN", "open"), codes.Unavailable, "open", "open"},
 	"superseded attempt": {hauberk.ErrSuperseded, codes.Canceled, "hauberk: another attempt's response was delivered", "hauberk: another attempt's response was delivered"},
 }
 
@@ -87,7 +87,7 @@ func exposedText(err error, inProcess string) string {
 	return inProcess
 }
 
-// TestErrorsOfServers returns each outcome from a link and from a handler.
+// TestErrorsOfServers returns each outcome from an interceptor and from a handler.
 func TestErrorsOfServers(t *testing.T) {
 	for name, o := range outcomes {
 		t.Run(name, func(t *testing.T) {
@@ -101,13 +101,13 @@ func TestErrorsOfServers(t *testing.T) {
 					return err
 				})
 				for who, env := range map[string]*hauberktest.Env{
-					"handler": cell.StartWith(t, fails, watch),
-					"link":    cell.Start(t, watch, refuseWith(o.err)),
+					"handler":     cell.StartWith(t, fails, watch),
+					"interceptor": cell.Start(t, watch, rejectWith(o.err)),
 				} {
 					out := env.Call(t.Context())
 					wantStatus(t, status.Convert(out.Err), o.code, o.onTheWire)
 					if err := <-seen; !errors.Is(err, o.err) {
-						t.Errorf("%s of %s: the link further out saw %v, want %v", who, kind, err, o.err)
+						t.Errorf("%s of %s: the outer interceptor saw %v, want %v", who, kind, err, o.err)
 					}
 				}
 				exposed := cell.StartWith(t, fails, hauberk.ExposeErrors()).Call(t.Context())
@@ -117,14 +117,14 @@ func TestErrorsOfServers(t *testing.T) {
 	}
 }
 
-// TestErrorsOfClients returns each outcome from a link of a client: the
+// TestErrorsOfClients returns each outcome from an interceptor of a client: the
 // application gets the very error, with a status where the context tells one.
 func TestErrorsOfClients(t *testing.T) {
 	for name, o := range outcomes {
 		t.Run(name, func(t *testing.T) {
 			for _, kind := range allKinds {
 				cell := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
-				out := cell.Start(t, refuseWith(o.err)).Call(t.Context())
+				out := cell.Start(t, rejectWith(o.err)).Call(t.Context())
 				if isEOF := errors.Is(o.err, io.EOF); errors.Is(out.Err, o.err) == isEOF {
 					t.Errorf("%s: the application got %v, want %v", kind, out.Err, o.err)
 				}
@@ -141,17 +141,17 @@ func TestErrorsOfClients(t *testing.T) {
 // TestFailedWithEOF fails client chains with errors that have io.EOF in them, which
 // means a good end to those who read a stream.
 func TestFailedWithEOF(t *testing.T) {
-	refusal := hauberk.Reject(codes.Unavailable, "STORE_DOWN", "try later", hauberk.Cause(errLimited), hauberk.Cause(io.EOF))
+	rejection := hauberk.Reject(codes.Unavailable, "STORE_DOWN", "try later", hauberk.Cause(errLimited), hauberk.Cause(io.EOF))
 	cases := map[string]struct {
 		err     error
 		code    codes.Code
 		message string
 	}{
-		"bare":            {io.EOF, codes.Unknown, "EOF"},
-		"wrapped":         {fmt.Errorf("store: %w", io.EOF), codes.Unknown, "store: EOF"},
-		"context":         {errors.Join(io.EOF, context.Canceled), codes.Canceled, "EOF\ncontext canceled"},
-		"refusal":         {refusal, codes.Unavailable, "try later"},
-		"wrapped refusal": {fmt.Errorf("store: %w", refusal), codes.Unavailable, "try later"},
+		"bare":              {io.EOF, codes.Unknown, "EOF"},
+		"wrapped":           {fmt.Errorf("store: %w", io.EOF), codes.Unknown, "store: EOF"},
+		"context":           {errors.Join(io.EOF, context.Canceled), codes.Canceled, "EOF\ncontext canceled"},
+		"rejection":         {rejection, codes.Unavailable, "try later"},
+		"wrapped rejection": {fmt.Errorf("store: %w", rejection), codes.Unavailable, "try later"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -161,17 +161,17 @@ func TestFailedWithEOF(t *testing.T) {
 					_ = next(ctx, call)
 					return c.err
 				})
-				for who, link := range map[string]hauberk.Interceptor{"instead": refuseWith(c.err), "after": after} {
-					out := cell.Start(t, link).Call(t.Context())
+				for who, interceptor := range map[string]hauberk.Interceptor{"instead": rejectWith(c.err), "after": after} {
+					out := cell.Start(t, interceptor).Call(t.Context())
 					wantStatus(t, hauberk.StatusOf(out.Err), c.code, c.message)
 					if errors.Is(out.Err, io.EOF) {
 						t.Errorf("%s, %s: the application takes %v for a good end", kind, who, out.Err)
 					}
 					var rejection *hauberk.Rejection
-					isRefusal := errors.Is(c.err, errLimited)
-					if errors.Is(out.Err, errLimited) != isRefusal || errors.As(out.Err, &rejection) != isRefusal ||
-						(hauberk.Reason(out.Err) == "STORE_DOWN") != isRefusal {
-						t.Errorf("%s, %s: the refusal is not found in %v", kind, who, out.Err)
+					isRejection := errors.Is(c.err, errLimited)
+					if errors.Is(out.Err, errLimited) != isRejection || errors.As(out.Err, &rejection) != isRejection ||
+						(hauberk.Reason(out.Err) == "STORE_DOWN") != isRejection {
+						t.Errorf("%s, %s: the rejection is not found in %v", kind, who, out.Err)
 					}
 				}
 			}
@@ -190,17 +190,17 @@ func TestContextErrorsOfClients(t *testing.T) {
 			}}
 			ctx, cancel := context.WithCancel(t.Context())
 			seen := make(chan codes.Code, 1)
-			link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 				cancel()
 				err := next(ctx, call)
 				seen <- hauberk.StatusOf(err).Code()
 				return err
 			})
 			cell := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
-			out := cell.StartWith(t, backend, link).Call(ctx)
+			out := cell.StartWith(t, backend, interceptor).Call(ctx)
 			wantCode(t, out.Err, codes.Canceled)
 			if got := <-seen; got != codes.Canceled {
-				t.Errorf("the link saw %s", got)
+				t.Errorf("the interceptor saw %s", got)
 			}
 		})
 	}
@@ -234,18 +234,18 @@ func TestMetadataIsChecked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, kind := range allKinds {
 				errs := make(chan error, 2)
-				link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 					errs <- call.SetHeader(c.md)
 					errs <- call.SetTrailer(c.md)
 					return next(ctx, call)
 				})
 				cell := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
-				out := cell.Start(t, link).Call(t.Context())
-				wantCode(t, out.Err, codes.OK) // what was refused is not sent, and harms nothing
+				out := cell.Start(t, interceptor).Call(t.Context())
+				wantCode(t, out.Err, codes.OK) // what was rejected is not sent, and harms nothing
 				for range 2 {
 					err := <-errs
 					if c.want == "" && err != nil {
-						t.Errorf("%s: legal metadata is refused: %v", kind, err)
+						t.Errorf("%s: legal metadata is rejected: %v", kind, err)
 					}
 					if c.want != "" {
 						wantStatus(t, hauberk.StatusOf(err), codes.Internal, c.want)
@@ -266,7 +266,7 @@ func TestMetadataIsChecked(t *testing.T) {
 // TestMetadataOfServersOnly sets response metadata on a client by mistake.
 func TestMetadataOfServersOnly(t *testing.T) {
 	for _, kind := range allKinds {
-		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			for name, err := range map[string]error{
 				"SetHeader":  call.SetHeader(metadata.Pairs("x-id", "1")),
 				"SetTrailer": call.SetTrailer(metadata.Pairs("x-id", "1")),
@@ -277,6 +277,6 @@ func TestMetadataOfServersOnly(t *testing.T) {
 			return next(ctx, call)
 		})
 		cell := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
-		wantCode(t, cell.Start(t, link).Call(t.Context()).Err, codes.OK)
+		wantCode(t, cell.Start(t, interceptor).Call(t.Context()).Err, codes.OK)
 	}
 }

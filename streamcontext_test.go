@@ -85,7 +85,7 @@ func TestContextIsDoneHoweverAStreamEnds(t *testing.T) {
 	}{
 		"failed":       {handle: failed, interceptor: hauberk.Func(idle)},
 		"cancelled":    {handle: wait, interceptor: hauberk.Func(idle), cancels: true},
-		"receive hook": {interceptor: receives(func(any) (bool, error) { return false, hookRefusal() })},
+		"receive hook": {interceptor: receives(func(any) (bool, error) { return false, hookRejection() })},
 		"reply": {handle: failed, interceptor: hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			_ = next(ctx, call)
 			return call.Reply(response("fallback"))

@@ -124,7 +124,7 @@ func playOne(stream grpc.ClientStream, op rune, cancel context.CancelFunc, ended
 		resp := new(testpb.Response)
 		err := stream.RecvMsg(resp)
 		if err != nil {
-			return " " + show(err) // what the message holds then is nobody's business
+			return " " + show(err) // what the message holds then is no one's business
 		}
 		return resp.GetText() + " " + show(err)
 	case 'h':

@@ -17,8 +17,8 @@ func deciding(name string, f hauberk.Func) hauberk.Interceptor {
 
 func turnDown(context.Context, *hauberk.Call, hauberk.Next) error { return errLimits }
 
-// TestDecisionTrace has what each kind of link says of a call that the last one
-// refuses, without any of them recording it.
+// TestDecisionTrace has what each kind of interceptor says of a call that the last one
+// rejects, without any of them recording it.
 func TestDecisionTrace(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen, recorded := make(decisions, 1), make(decisions, 1)
@@ -29,12 +29,12 @@ func TestDecisionTrace(t *testing.T) {
 		})
 		hooked := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			call.OnSend(func(msg any, emit func(any) error) error {
-				call.Decide(hauberk.Decision{Link: "by message", Rule: "size"})
+				call.Decide(hauberk.Decision{Interceptor: "by message", Rule: "size"})
 				return emit(msg)
 			})
 			return next(ctx, call)
 		})
-		env := c.Start(t, seen.link(), hauberk.Func(
+		env := c.Start(t, seen.interceptor(), hauberk.Func(
 			func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 				err := next(ctx, call)
 				recorded <- slices.Clone(call.Recorded())
@@ -51,20 +51,20 @@ func TestDecisionTrace(t *testing.T) {
 			deciding("never reached", idle),
 		)
 		wantCode(t, env.Call(t.Context()).Err, codes.ResourceExhausted)
-		shadow := hauberk.Decision{Link: "second trial", Verdict: hauberk.Refused, Reason: "LIMITED", Shadow: true}
-		refused := hauberk.Decision{Link: "last", Verdict: hauberk.Refused, Reason: "LIMITED"}
+		shadow := hauberk.Decision{Interceptor: "second trial", Verdict: hauberk.Rejected, Reason: "LIMITED", Shadow: true}
+		rejected := hauberk.Decision{Interceptor: "last", Verdict: hauberk.Rejected, Reason: "LIMITED"}
 		want := []hauberk.Decision{
-			{Link: "quota"},
-			{Link: "trial", Shadow: true},
+			{Interceptor: "quota"},
+			{Interceptor: "trial", Shadow: true},
 			shadow,
-			{Link: "by message"},
-			refused,
+			{Interceptor: "by message"},
+			rejected,
 		}
-		wantRecorded := []hauberk.Decision{shadow, refused}
+		wantRecorded := []hauberk.Decision{shadow, rejected}
 		if c.Side == hauberk.ClientSide && c.Kind == hauberk.Unary {
 			// The request of a unary call is there before the chain, and passes the hooks on the way in.
 			want[3].Rule = "size"
-			wantRecorded = []hauberk.Decision{shadow, want[3], refused}
+			wantRecorded = []hauberk.Decision{shadow, want[3], rejected}
 		}
 		if got := <-recorded; !slices.Equal(got, wantRecorded) {
 			t.Errorf("recorded:\n got %+v\nwant %+v", got, wantRecorded)
@@ -85,14 +85,14 @@ func TestDecisionsAfterTheEnd(t *testing.T) {
 		}), deciding("quota", idle))
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		env.Server.GracefulStop()
-		if got := (<-calls).Decisions(); !slices.Equal(got, []hauberk.Decision{{Link: "quota"}}) {
+		if got := (<-calls).Decisions(); !slices.Equal(got, []hauberk.Decision{{Interceptor: "quota"}}) {
 			t.Errorf("decisions %+v", got)
 		}
 	})
 }
 
-// TestDecisionTraceOfAttempts has a link that lets the first attempt pass and
-// refuses the second.
+// TestDecisionTraceOfAttempts has an interceptor that lets the first attempt pass and
+// rejects the second.
 func TestDecisionTraceOfAttempts(t *testing.T) {
 	for _, beside := range []bool{false, true} {
 		again := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -114,11 +114,11 @@ func TestDecisionTraceOfAttempts(t *testing.T) {
 			return errDown
 		})
 		seen := make(decisions, 1)
-		chain := hauberk.Must(hauberk.New(seen.link(), again, deciding("second", second), deciding("inner", idle)))
+		chain := hauberk.Must(hauberk.New(seen.interceptor(), again, deciding("second", second), deciding("inner", idle)))
 		wantCode(t, clientCall(chain, hauberk.Unary)(), codes.ResourceExhausted)
 		want := []hauberk.Decision{
-			{Link: "second", Verdict: hauberk.Refused, Reason: "LIMITED"},
-			{Link: "inner"},
+			{Interceptor: "second", Verdict: hauberk.Rejected, Reason: "LIMITED"},
+			{Interceptor: "inner"},
 		}
 		if got := <-seen; !slices.Equal(got, want) {
 			t.Errorf("beside %v: decisions %+v", beside, got)

@@ -13,17 +13,17 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
 
-// TestDecisionTraceInsideAdapters: links inside of grpc-go interceptors are traced
-// as others are, and a refusal is that of the link that made it, alone.
+// TestDecisionTraceInsideAdapters: interceptors inside of grpc-go interceptors are traced
+// as others are, and a rejection is that of the interceptor that made it, alone.
 func TestDecisionTraceInsideAdapters(t *testing.T) {
-	limited := hauberk.Decision{Link: "last", Verdict: hauberk.Refused, Reason: "LIMITED"}
+	limited := hauberk.Decision{Interceptor: "last", Verdict: hauberk.Rejected, Reason: "LIMITED"}
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		for code, last := range map[codes.Code]hauberk.Func{codes.OK: idle, codes.ResourceExhausted: turnDown} {
 			seen, j := make(decisions, 1), new(journal)
-			env := c.Start(t, seen.link(), deciding("outer", idle), foreign{j, "f"}.link(c.Side),
-				deciding("inner", idle), foreign{j, "g"}.link(c.Side), deciding("last", last))
+			env := c.Start(t, seen.interceptor(), deciding("outer", idle), foreign{j, "f"}.interceptor(c.Side),
+				deciding("inner", idle), foreign{j, "g"}.interceptor(c.Side), deciding("last", last))
 			wantCode(t, env.Call(t.Context()).Err, code)
-			want := []hauberk.Decision{{Link: "outer"}, {Link: "inner"}, {Link: "last"}}
+			want := []hauberk.Decision{{Interceptor: "outer"}, {Interceptor: "inner"}, {Interceptor: "last"}}
 			if code != codes.OK {
 				want[2] = limited
 			}
@@ -35,7 +35,7 @@ func TestDecisionTraceInsideAdapters(t *testing.T) {
 }
 
 // TestDecisionTraceOfCopies has all attempts on copies, of which the one that
-// counts is refused; the other had come further.
+// counts is rejected; the other had come further.
 func TestDecisionTraceOfCopies(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
 		seen := make(decisions, 1)
@@ -54,27 +54,27 @@ func TestDecisionTraceOfCopies(t *testing.T) {
 			return next(ctx, call)
 		})
 		env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.Start(t,
-			seen.link(), hedge, deciding("limit", limit), deciding("inner", idle))
+			seen.interceptor(), hedge, deciding("limit", limit), deciding("inner", idle))
 		wantCode(t, env.Call(t.Context()).Err, codes.ResourceExhausted)
-		want := []hauberk.Decision{{Link: "limit", Verdict: hauberk.Refused, Reason: "LIMITED"}, {Link: "inner"}}
+		want := []hauberk.Decision{{Interceptor: "limit", Verdict: hauberk.Rejected, Reason: "LIMITED"}, {Interceptor: "inner"}}
 		if got := <-seen; !slices.Equal(got, want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", kind, got, want)
 		}
 	}
 }
 
-// TestRefusalBesideItsOwnShadow: a link that recorded what it would have refused,
-// and then refuses for another reason, has refused.
-func TestRefusalBesideItsOwnShadow(t *testing.T) {
+// TestRejectionBesideItsOwnShadow: an interceptor that recorded what it would have rejected,
+// and then rejects for another reason, has rejected.
+func TestRejectionBesideItsOwnShadow(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen := make(decisions, 1)
-		trial := hauberk.Decision{Link: "limit", Rule: "trial", Verdict: hauberk.Refused, Shadow: true}
-		env := c.Start(t, seen.link(), deciding("limit", func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+		trial := hauberk.Decision{Interceptor: "limit", Rule: "trial", Verdict: hauberk.Rejected, Shadow: true}
+		env := c.Start(t, seen.interceptor(), deciding("limit", func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 			call.Decide(trial)
 			return errLimits
 		}))
 		wantCode(t, env.Call(t.Context()).Err, codes.ResourceExhausted)
-		want := []hauberk.Decision{trial, {Link: "limit", Verdict: hauberk.Refused, Reason: "LIMITED"}}
+		want := []hauberk.Decision{trial, {Interceptor: "limit", Verdict: hauberk.Rejected, Reason: "LIMITED"}}
 		if got := <-seen; !slices.Equal(got, want) {
 			t.Errorf("got %+v\nwant %+v", got, want)
 		}
@@ -82,7 +82,7 @@ func TestRefusalBesideItsOwnShadow(t *testing.T) {
 }
 
 // TestDecisionsOfHooksAreNobodyElses: what a hook decides without a name is not
-// said of the link that happens to stand further in.
+// said of the interceptor that happens to stand further in.
 func TestDecisionsOfHooksAreNobodyElses(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen := make(decisions, 1)
@@ -106,11 +106,11 @@ func TestDecisionsOfHooksAreNobodyElses(t *testing.T) {
 			call.Decide(hauberk.Decision{Rule: "own"})
 			return next(ctx, call)
 		})
-		env := c.Start(t, seen.link(), hooked, hauberk.Named("inner", reading))
+		env := c.Start(t, seen.interceptor(), hooked, hauberk.Named("inner", reading))
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		got := <-seen
 		slices.SortFunc(got, func(a, b hauberk.Decision) int { return len(a.Rule) - len(b.Rule) })
-		want := []hauberk.Decision{{Link: "inner", Rule: "own"}, {Rule: "sent"}, {Rule: "received"}}
+		want := []hauberk.Decision{{Interceptor: "inner", Rule: "own"}, {Rule: "sent"}, {Rule: "received"}}
 		if !slices.Equal(got, want) {
 			t.Errorf("decisions %+v", got)
 		}
@@ -118,7 +118,7 @@ func TestDecisionsOfHooksAreNobodyElses(t *testing.T) {
 }
 
 // TestDecisionsAreBounded decides on each message of a long stream, while others
-// read, and refuses the last one.
+// read, and rejects the last one.
 func TestDecisionsAreBounded(t *testing.T) {
 	const messages = 1000
 	seen := make(decisions, 1)
@@ -126,7 +126,7 @@ func TestDecisionsAreBounded(t *testing.T) {
 		n := 0
 		call.OnReceive(func(any) (bool, error) {
 			n++
-			call.Decide(hauberk.Decision{Link: "each", Rule: fmt.Sprint(n), Verdict: hauberk.Refused, Shadow: n < messages})
+			call.Decide(hauberk.Decision{Interceptor: "each", Rule: fmt.Sprint(n), Verdict: hauberk.Rejected, Shadow: n < messages})
 			if n < messages {
 				return true, nil
 			}
@@ -149,21 +149,21 @@ func TestDecisionsAreBounded(t *testing.T) {
 			}
 		}
 	}}
-	env := hauberktest.Case{Kind: hauberk.ClientStream}.StartWith(t, backend, hauberk.WireSizes(), seen.link(), deciding("each", each))
+	env := hauberktest.Case{Kind: hauberk.ClientStream}.StartWith(t, backend, hauberk.WireSizes(), seen.interceptor(), deciding("each", each))
 	wantCode(t, env.Call(t.Context(), make([]string, messages)...).Err, codes.ResourceExhausted)
 	got := <-seen
 	if len(got) != 129 || got[127].Rule != "128" || got[128].Rule != fmt.Sprint(messages) || got[128].Shadow {
-		t.Errorf("%d decisions are kept, last %+v; want the first 128 and the refusal", len(got), got[len(got)-1])
+		t.Errorf("%d decisions are kept, last %+v; want the first 128 and the rejection", len(got), got[len(got)-1])
 	}
 }
 
-// TestRefusalsAreBounded decides what no link should: to refuse over and over.
-func TestRefusalsAreBounded(t *testing.T) {
+// TestRejectionsAreBounded decides what no interceptor should: to reject over and over.
+func TestRejectionsAreBounded(t *testing.T) {
 	seen := make(decisions, 1)
-	env := hauberktest.Case{}.Start(t, seen.link(), hauberk.Func(
+	env := hauberktest.Case{}.Start(t, seen.interceptor(), hauberk.Func(
 		func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			for range 1000 {
-				call.Decide(hauberk.Decision{Verdict: hauberk.Refused})
+				call.Decide(hauberk.Decision{Verdict: hauberk.Rejected})
 			}
 			return next(ctx, call)
 		}))
@@ -173,12 +173,12 @@ func TestRefusalsAreBounded(t *testing.T) {
 	}
 }
 
-// TestDecisionInAnothersName stands with the link whose name it has.
+// TestDecisionInAnothersName stands with the interceptor whose name it has.
 func TestDecisionInAnothersName(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen := make(decisions, 1)
-		first, second := hauberk.Decision{Link: "first", Rule: "1"}, hauberk.Decision{Link: "second", Rule: "2"}
-		env := c.Start(t, seen.link(), hauberk.Named("first", decide(second)), hauberk.Named("second", decide(first)))
+		first, second := hauberk.Decision{Interceptor: "first", Rule: "1"}, hauberk.Decision{Interceptor: "second", Rule: "2"}
+		env := c.Start(t, seen.interceptor(), hauberk.Named("first", decide(second)), hauberk.Named("second", decide(first)))
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		if got := <-seen; !slices.Equal(got, []hauberk.Decision{first, second}) {
 			t.Errorf("decisions %+v", got)

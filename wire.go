@@ -116,7 +116,7 @@ func (w *Wire) end() {
 	}
 }
 
-// run runs f, which is a link's, under the guard of its chain.
+// run runs f, which is an interceptor's, under the guard of its chain.
 func (w *Wire) run(f func()) {
 	call := w.call.Load()
 	if call == nil {

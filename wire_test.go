@@ -16,7 +16,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// measured is what a link was told of a call's sizes.
+// measured is what an interceptor was told of a call's sizes.
 type measured struct{ sent, received hauberk.WireBytes }
 
 // measuring gives a test the final sizes of each call.
@@ -56,7 +56,7 @@ func (o *observer) HandleRPC(_ context.Context, event stats.RPCStats) {
 	}
 }
 
-// TestWireSizes compares the sizes of compressed calls, of good and of refused
+// TestWireSizes compares the sizes of compressed calls, of good and of rejected
 // ones, with what grpc-go tells a handler beside.
 func TestWireSizes(t *testing.T) {
 	long := strings.Repeat("long ", 1000)
@@ -159,10 +159,10 @@ func TestWireSizesOfAttempts(t *testing.T) {
 // these does not wait.
 func TestWireSizesAreAChoice(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		unmeasured := func(links ...hauberk.Interceptor) {
+		unmeasured := func(interceptors ...hauberk.Interceptor) {
 			t.Helper()
 			final := false
-			links = append([]hauberk.Interceptor{hauberk.Func(
+			interceptors = append([]hauberk.Interceptor{hauberk.Func(
 				func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 					err := next(ctx, call)
 					if w := call.Wire(); w != nil || w.Sent() != (hauberk.WireBytes{}) || w.Received() != w.Sent() {
@@ -170,12 +170,12 @@ func TestWireSizesAreAChoice(t *testing.T) {
 					}
 					call.Wire().WhenFinal(func() { final = true })
 					return err
-				})}, links...)
-			env := c.Start(t, links...)
+				})}, interceptors...)
+			env := c.Start(t, interceptors...)
 			_ = env.Call(t.Context())
 			env.Server.GracefulStop()
 			if !final {
-				t.Error("nobody said that the sizes are final")
+				t.Error("no one said that the sizes are final")
 			}
 		}
 		unmeasured()

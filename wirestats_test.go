@@ -67,7 +67,7 @@ func TestWireSizesWithTwoHandlers(t *testing.T) {
 func TestWireSizesOutsideOfAdapters(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen, j := make(chan measured, 1), new(journal)
-		env := c.Start(t, hauberk.WireSizes(), measuring(seen), foreign{j, "f"}.link(c.Side), foreign{j, "g"}.link(c.Side))
+		env := c.Start(t, hauberk.WireSizes(), measuring(seen), foreign{j, "f"}.interceptor(c.Side), foreign{j, "g"}.interceptor(c.Side))
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		wantMessages(t, "outside", seen)
 	})
@@ -105,7 +105,7 @@ func TestWireSizesWithoutTheOptions(t *testing.T) {
 	}
 }
 
-// TestNothingOfAnEarlierAttempt: a second attempt that a link refuses has neither
+// TestNothingOfAnEarlierAttempt: a second attempt that an interceptor rejects has neither
 // the sizes nor the metadata of the first.
 func TestNothingOfAnEarlierAttempt(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {

@@ -26,7 +26,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
 
-// lines records log lines of go-grpc-middleware and of links, in their order.
+// lines records log lines of go-grpc-middleware and of interceptors, in their order.
 type lines struct {
 	mu  sync.Mutex
 	all []string
@@ -57,16 +57,16 @@ func wantCode(t *testing.T, err error, want codes.Code) {
 }
 
 // TestMiddlewareLogging: the log lines of go-grpc-middleware come at the place of
-// their link.
+// their interceptor.
 func TestMiddlewareLogging(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var l lines
 		on := mwlogging.WithLogOnEvents(mwlogging.StartCall, mwlogging.FinishCall)
-		link := hauberk.FromServer(mwlogging.UnaryServerInterceptor(&l, on), mwlogging.StreamServerInterceptor(&l, on))
+		interceptor := hauberk.FromServer(mwlogging.UnaryServerInterceptor(&l, on), mwlogging.StreamServerInterceptor(&l, on))
 		if c.Side == hauberk.ClientSide {
-			link = hauberk.FromClient(mwlogging.UnaryClientInterceptor(&l, on), mwlogging.StreamClientInterceptor(&l, on))
+			interceptor = hauberk.FromClient(mwlogging.UnaryClientInterceptor(&l, on), mwlogging.StreamClientInterceptor(&l, on))
 		}
-		env := c.Start(t, l.tag("outer"), link, l.tag("inner"))
+		env := c.Start(t, l.tag("outer"), interceptor, l.tag("inner"))
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		env.Server.GracefulStop()
 		want := []string{"outer in", "started call", "inner in", "inner out", "finished call", "outer out"}
@@ -82,16 +82,16 @@ func TestMiddlewareLogging(t *testing.T) {
 // TestMiddlewareMetrics: its Prometheus provider counts calls and messages.
 func TestMiddlewareMetrics(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		var link hauberk.Interceptor
+		var interceptor hauberk.Interceptor
 		var collector prom.Collector
 		if c.Side == hauberk.ServerSide {
 			m := prometheus.NewServerMetrics()
-			link, collector = hauberk.FromServer(m.UnaryServerInterceptor(), m.StreamServerInterceptor()), m
+			interceptor, collector = hauberk.FromServer(m.UnaryServerInterceptor(), m.StreamServerInterceptor()), m
 		} else {
 			m := prometheus.NewClientMetrics()
-			link, collector = hauberk.FromClient(m.UnaryClientInterceptor(), m.StreamClientInterceptor()), m
+			interceptor, collector = hauberk.FromClient(m.UnaryClientInterceptor(), m.StreamClientInterceptor()), m
 		}
-		env := c.Start(t, link)
+		env := c.Start(t, interceptor)
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		env.Server.GracefulStop()
 		side := "grpc_" + c.Side.String()
@@ -112,8 +112,8 @@ func TestMiddlewareOnServers(t *testing.T) {
 	}
 	deny := denier{}
 	cases := map[string]struct {
-		link hauberk.Interceptor
-		want codes.Code
+		interceptor hauberk.Interceptor
+		want        codes.Code
 	}{
 		"auth":      {hauberk.FromServer(mwauth.UnaryServerInterceptor(auth), mwauth.StreamServerInterceptor(auth)), codes.OK},
 		"ratelimit": {hauberk.FromServer(mwratelimit.UnaryServerInterceptor(deny), mwratelimit.StreamServerInterceptor(deny)), codes.ResourceExhausted},
@@ -134,7 +134,7 @@ func TestMiddlewareOnServers(t *testing.T) {
 					}
 					return hauberktest.Echo(ctx, s)
 				}}
-				env := c.StartWith(t, backend, tc.link)
+				env := c.StartWith(t, backend, tc.interceptor)
 				ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer secret")
 				out := env.Call(ctx)
 				wantCode(t, out.Err, tc.want)
@@ -152,7 +152,7 @@ type denier struct{}
 
 func (denier) Limit(context.Context) error { return status.Error(codes.ResourceExhausted, "denied") }
 
-// TestMiddlewareRetry: its retry makes new attempts of the links further in.
+// TestMiddlewareRetry: its retry makes new attempts of the inner interceptors.
 func TestMiddlewareRetry(t *testing.T) {
 	opts := []mwretry.CallOption{mwretry.WithMax(3), mwretry.WithBackoff(func(context.Context, uint) time.Duration { return 0 })}
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
@@ -170,9 +170,9 @@ func TestMiddlewareRetry(t *testing.T) {
 					return hauberktest.Echo(ctx, s)
 				}
 			}}
-			link := hauberk.FromClient(mwretry.UnaryClientInterceptor(opts...), mwretry.StreamClientInterceptor(opts...))
+			interceptor := hauberk.FromClient(mwretry.UnaryClientInterceptor(opts...), mwretry.StreamClientInterceptor(opts...))
 			env := hauberktest.Start(t, hauberktest.Setup{
-				Backend: backend, Kind: kind, Client: hauberk.Must(hauberk.New(l.tag("call"), link, l.tag("attempt"))),
+				Backend: backend, Kind: kind, Client: hauberk.Must(hauberk.New(l.tag("call"), interceptor, l.tag("attempt"))),
 			})
 			wantCode(t, env.Call(t.Context()).Err, codes.OK)
 			if got := strings.Count(strings.Join(l.all, ","), "attempt in"); got != 3 {

@@ -43,28 +43,28 @@ func serverUnaryContest() contest {
 		name: "unary call on a server",
 		variants: []variant{
 			{"bare handler", func() func() error { return serverUnary(nil, nil) }},
-			{"Hauberk, empty chain", behind(idleLinks(0)...)},
-			{"Hauberk, 8 idle links", behind(idleLinks(8)...)},
+			{"Hauberk, empty chain", behind(idleInterceptors(0)...)},
+			{"Hauberk, 8 idle interceptors", behind(idleInterceptors(8)...)},
 			{"Hauberk, recovery", behind(recovery.New(recovery.Config{}))},
 			{"Hauberk, request id without echo", behind(requestid.New(requestid.Config{NoEcho: true}))},
 			{"Hauberk, metrics", behind(metrics.New(metrics.Config{}))},
 			{"Hauberk, JSON log", behind(newLogging())},
 			{"Hauberk, JWT + limit by user", behind(authn.New(newVerifier().validate, authn.Config{}), limitUsers())},
-			{wholeName, behind(wholeLinks(requestid.Config{NoEcho: true})...)},
-			{wholeName + ", id echoed", behind(wholeLinks(requestid.Config{})...)},
+			{wholeName, behind(wholeInterceptors(requestid.Config{NoEcho: true})...)},
+			{wholeName + ", id echoed", behind(wholeInterceptors(requestid.Config{})...)},
 			{middlewareName, func() func() error { return serverUnary(nil, middlewareUnary()) }},
 		},
 		budgets: map[string]budget{
-			"Hauberk, empty chain":    {ns: 200, allocs: 1},
-			"Hauberk, 8 idle links":   {ns: 200 + 8*15, allocs: 1},
-			wholeName:                 {ns: 1700, allocs: 6},
-			wholeName + ", id echoed": {ns: 2200, allocs: 10},
+			"Hauberk, empty chain":         {ns: 200, allocs: 1},
+			"Hauberk, 8 idle interceptors": {ns: 200 + 8*15, allocs: 1},
+			wholeName:                      {ns: 1700, allocs: 6},
+			wholeName + ", id echoed":      {ns: 2200, allocs: 10},
 		},
 	}
 }
 
-func behind(links ...hauberk.Interceptor) func() func() error {
-	return func() func() error { return serverUnary(chainOf(links...), nil) }
+func behind(interceptors ...hauberk.Interceptor) func() func() error {
+	return func() func() error { return serverUnary(chainOf(interceptors...), nil) }
 }
 
 func clientUnaryContest() contest {
@@ -73,11 +73,11 @@ func clientUnaryContest() contest {
 		variants: []variant{
 			{"bare connection", func() func() error { return clientCall(nil, hauberk.Unary) }},
 			{"Hauberk, empty chain", func() func() error { return clientCall(idleChain(0), hauberk.Unary) }},
-			{"Hauberk, 8 idle links", func() func() error { return clientCall(idleChain(8), hauberk.Unary) }},
+			{"Hauberk, 8 idle interceptors", func() func() error { return clientCall(idleChain(8), hauberk.Unary) }},
 		},
 		budgets: map[string]budget{
-			"Hauberk, empty chain":  {ns: 200, allocs: 1},
-			"Hauberk, 8 idle links": {ns: 200 + 8*15, allocs: 1},
+			"Hauberk, empty chain":         {ns: 200, allocs: 1},
+			"Hauberk, 8 idle interceptors": {ns: 200 + 8*15, allocs: 1},
 		},
 	}
 }
@@ -88,18 +88,20 @@ func clientStreamContest(kind hauberk.Kind) contest {
 		name: "stream on a client, open to close: " + kind.String(),
 		variants: []variant{
 			{"bare connection", func() func() error { return clientCall(nil, kind) }},
-			{"Hauberk, 1 idle link", func() func() error { return clientCall(idleChain(1), kind) }},
-			{"Hauberk, 8 idle links", func() func() error { return clientCall(idleChain(8), kind) }},
+			{"Hauberk, 1 idle interceptor", func() func() error { return clientCall(idleChain(1), kind) }},
+			{"Hauberk, 8 idle interceptors", func() func() error { return clientCall(idleChain(8), kind) }},
 		},
-		budgets: map[string]budget{"Hauberk, 1 idle link": limit, "Hauberk, 8 idle links": limit},
+		budgets: map[string]budget{"Hauberk, 1 idle interceptor": limit, "Hauberk, 8 idle interceptors": limit},
 	}
 }
 
-func chainOf(links ...hauberk.Interceptor) *hauberk.Chain { return hauberk.Must(hauberk.New(links...)) }
+func chainOf(interceptors ...hauberk.Interceptor) *hauberk.Chain {
+	return hauberk.Must(hauberk.New(interceptors...))
+}
 
-func idleChain(n int) *hauberk.Chain { return chainOf(idleLinks(n)...) }
+func idleChain(n int) *hauberk.Chain { return chainOf(idleInterceptors(n)...) }
 
-func idleLinks(n int) []hauberk.Interceptor {
+func idleInterceptors(n int) []hauberk.Interceptor {
 	idle := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		return next(ctx, call)
 	})

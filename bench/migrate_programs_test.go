@@ -53,7 +53,7 @@ type migration struct {
 	client   []grpc.DialOption
 }
 
-// call makes calls of two kinds, and one that is refused, and returns their codes.
+// call makes calls of two kinds, and one that is rejected, and returns their codes.
 func (m migration) call(t *testing.T) (got []codes.Code) {
 	t.Helper()
 	hauberktest.CheckLeaks(t)

@@ -113,7 +113,7 @@ func TestMigrationGuideTables(t *testing.T) {
 	}{
 		{guideRow{"A", "`hauberk.For`", ""}, ""},
 		{guideRow{"A", "`logging.Config.Levels`, `hauberk.Call.OnSend`, `hauberk.Key.Get`", ""}, ""},
-		{guideRow{"A", "none", "because nobody needs it"}, ""},
+		{guideRow{"A", "none", "because no one needs it"}, ""},
 		{guideRow{"A", "none", "it is not needed"}, `without a note that begins with "because"`},
 		{guideRow{"A", "`hauberk.NotThere`", ""}, "there is no `hauberk.NotThere`"},
 		{guideRow{"A", "`logging.Config.NotThere`", ""}, "there is no"},

@@ -28,7 +28,7 @@ func withID() hauberk.Interceptor {
 // method, kind, code, peer, duration, messages sent and received, and a request id.
 func loggingContest() contest {
 	const (
-		base     = "Hauberk, 1 link that sets an id"
+		base     = "Hauberk, 1 interceptor that sets an id"
 		own      = "Hauberk, JSON log"
 		rivalTen = "go-grpc-middleware, JSON log with an id"
 	)
@@ -58,7 +58,7 @@ func metricsContest() contest {
 	return contest{
 		name: "metrics, unary call on a server",
 		variants: []variant{
-			{oneIdle, behind(idleLinks(1)...)},
+			{oneIdle, behind(idleInterceptors(1)...)},
 			{own, behind(metrics.New(metrics.Config{}))},
 			{grpcIdle, func() func() error { return serverUnary(nil, idleUnary) }},
 			{rival, func() func() error { return serverUnary(nil, middlewareMetrics()) }},

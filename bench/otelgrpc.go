@@ -34,7 +34,7 @@ func w3cPropagator() propagation.TextMapPropagator {
 	return propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
 }
 
-// discardSpans is a span processor for spans that nobody wants.
+// discardSpans is a span processor for spans that no one wants.
 type discardSpans struct{}
 
 func (discardSpans) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
@@ -88,9 +88,9 @@ func unaryHandler(chain *hauberk.Chain, own ...grpc.UnaryServerInterceptor) func
 	}
 }
 
-// tracedServerCall returns a unary call on a server behind some links.
-func tracedServerCall(links ...hauberk.Interceptor) func() error {
-	handle, ctx := unaryHandler(chainOf(links...)), tracedContext()
+// tracedServerCall returns a unary call on a server behind some interceptors.
+func tracedServerCall(interceptors ...hauberk.Interceptor) func() error {
+	handle, ctx := unaryHandler(chainOf(interceptors...)), tracedContext()
 	return func() error { return handle(ctx) }
 }
 
@@ -133,9 +133,9 @@ func otelgrpcServerCallWith(sampled bool, own ...grpc.UnaryServerInterceptor) fu
 	}
 }
 
-// tracedClientCall returns a unary call on a client behind some links.
-func tracedClientCall(links ...hauberk.Interceptor) func() error {
-	return clientCall(chainOf(links...), hauberk.Unary)
+// tracedClientCall returns a unary call on a client behind some interceptors.
+func tracedClientCall(interceptors ...hauberk.Interceptor) func() error {
+	return clientCall(chainOf(interceptors...), hauberk.Unary)
 }
 
 // bareClientCall is a connection alone, which otelgrpc's call is measured against.

@@ -36,10 +36,10 @@ func scenarios(kind hauberk.Kind) []scenario {
 	all := []scenario{
 		{name: "OK"},
 		{name: "unknown method", method: "/no.Such/Method", code: codes.Unimplemented},
-		{name: "plain error", code: codes.Unknown, handle: failWith(errors.New("dial 10.0.0.7: refused"))},
+		{name: "plain error", code: codes.Unknown, handle: failWith(errors.New("dial 10.0.0.7: rejected"))},
 		{name: "undefined code", code: 99, handle: failWith(status.Error(99, "what?"))},
-		{name: "refused by the server", code: codes.ResourceExhausted, server: []hauberk.Interceptor{refuse()}},
-		{name: "refused by the client", code: codes.ResourceExhausted, client: []hauberk.Interceptor{refuse()}},
+		{name: "rejected by the server", code: codes.ResourceExhausted, server: []hauberk.Interceptor{reject()}},
+		{name: "rejected by the client", code: codes.ResourceExhausted, client: []hauberk.Interceptor{reject()}},
 		{name: "no server", code: codes.Unavailable, away: true},
 		{name: "stale state", before: withState},
 		ending("cancelled", codes.Canceled, context.Canceled),
@@ -105,7 +105,7 @@ func failWith(err error) func(context.Context, hauberktest.Stream) error {
 	return func(context.Context, hauberktest.Stream) error { return err }
 }
 
-func refuse() hauberk.Interceptor {
+func reject() hauberk.Interceptor {
 	return hauberk.Named("gate", hauberk.Func(func(ctx context.Context, call *hauberk.Call, _ hauberk.Next) error {
 		if !call.Kind().ClientStreams() {
 			_, _ = call.Read(ctx) // no late send

@@ -70,17 +70,17 @@ var intended = []difference{
 		"the conventions ask for it beside _OTHER",
 	},
 	{
-		"refused by the server", "server", "attribute hauberk.refusal.reason is only ours",
-		"the reason that an interceptor of the chain refused for",
+		"rejected by the server", "server", "attribute hauberk.rejection.reason is only ours",
+		"the reason that an interceptor of the chain rejected for",
 	},
-	{"refused by the server", "client", "attribute hauberk.refusal.reason is only ours", "as it came over the wire"},
+	{"rejected by the server", "client", "attribute hauberk.rejection.reason is only ours", "as it came over the wire"},
 	{
-		"refused by the server", "server", "event hauberk.decision is only ours",
+		"rejected by the server", "server", "event hauberk.decision is only ours",
 		"the decision trace; a stats handler does not see interceptors",
 	},
 	{
-		"refused by the client", "client", "a span is only ours",
-		"a call that is refused in the process never comes to a stats handler",
+		"rejected by the client", "client", "a span is only ours",
+		"a call that is rejected in the process never comes to a stats handler",
 	},
 	{
 		"retried", "client", "a span is only ours",
@@ -116,8 +116,8 @@ func tracedBy(which string) *traced {
 	r := &traced{recorder: tracetest.NewSpanRecorder()}
 	r.provider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(r.recorder))
 	if which == oursTraced {
-		link := tracing.New(tracing.Config{}, tracing.WithTracerProvider(r.provider), tracing.WithPropagator(w3cPropagator()))
-		r.server, r.outer, r.inner = []hauberk.Interceptor{link}, []hauberk.Interceptor{link}, []hauberk.Interceptor{link.Attempts()}
+		interceptor := tracing.New(tracing.Config{}, tracing.WithTracerProvider(r.provider), tracing.WithPropagator(w3cPropagator()))
+		r.server, r.outer, r.inner = []hauberk.Interceptor{interceptor}, []hauberk.Interceptor{interceptor}, []hauberk.Interceptor{interceptor.Attempts()}
 		return r
 	}
 	opts := otelgrpcOptions(r.provider)
@@ -160,17 +160,17 @@ func (r *traced) run(t *testing.T, sc scenario, kind hauberk.Kind) []view {
 
 func (r *traced) dial(t *testing.T, sc scenario, port string) *grpc.ClientConn {
 	t.Helper()
-	links := append(slices.Clone(r.outer), sc.client...)
+	interceptors := append(slices.Clone(r.outer), sc.client...)
 	if sc.retried {
-		links = append(links, r.inner...)
+		interceptors = append(interceptors, r.inner...)
 	}
 	opts := append(typed[grpc.DialOption](r.dialing), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if sc.away {
 		opts = append(opts, grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
-			return nil, errors.New("nobody is there")
+			return nil, errors.New("no one is there")
 		}))
 	}
-	conn, err := grpc.NewClient("passthrough:///localhost:"+port, chainOf(links...).DialOptions(opts...)...)
+	conn, err := grpc.NewClient("passthrough:///localhost:"+port, chainOf(interceptors...).DialOptions(opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,19 +289,19 @@ func tracingRows() []variant {
 		return func() func() error { return side(sampled) }
 	}
 	empty := func(side func(...hauberk.Interceptor) func() error) func() func() error {
-		return func() func() error { return side(idleLinks(1)...) }
+		return func() func() error { return side(idleInterceptors(1)...) }
 	}
 	return []variant{
 		{"server/bare", bareServerCall},
 		{"server/otelgrpc-sampled", theirs(otelgrpcServerCall, true)},
 		{"server/otelgrpc-unsampled", theirs(otelgrpcServerCall, false)},
-		{"server/idle-link", empty(tracedServerCall)},
+		{"server/idle-interceptor", empty(tracedServerCall)},
 		{"server/hauberk-sampled", ours(tracedServerCall, true)},
 		{"server/hauberk-unsampled", ours(tracedServerCall, false)},
 		{"client/bare", bareClientCall},
 		{"client/otelgrpc-sampled", theirs(otelgrpcClientCall, true)},
 		{"client/otelgrpc-unsampled", theirs(otelgrpcClientCall, false)},
-		{"client/idle-link", empty(tracedClientCall)},
+		{"client/idle-interceptor", empty(tracedClientCall)},
 		{"client/hauberk-sampled", ours(tracedClientCall, true)},
 		{"client/hauberk-unsampled", ours(tracedClientCall, false)},
 	}

@@ -40,16 +40,16 @@ var promIntended = []promDifference{
 		"what has not been sent or received is no series of theirs, and 0 here",
 	},
 	{
-		like(`refused on the .* \| (shop_cart_)?hauberk_(remote_)?refusals_total\{.*\} \| none \| 1`),
-		"they do not count refusals",
+		like(`rejected on the .* \| (shop_cart_)?hauberk_(remote_)?rejections_total\{.*\} \| none \| 1`),
+		"they do not count rejections",
 	},
 	{
-		like(`refused on the server \| unary \| (shop_cart_)?grpc_server_msg_received_total\{.*\} \| 1 \| 0`),
-		"the request of a call that is refused on its headers is not read here",
+		like(`rejected on the server \| unary \| (shop_cart_)?grpc_server_msg_received_total\{.*\} \| 1 \| 0`),
+		"the request of a call that is rejected on its headers is not read here",
 	},
 	{
-		like(`refused on the client \| unary \| (shop_cart_)?grpc_client_msg_sent_total\{.*\} \| 1 \| 0`),
-		"the request of a call that is refused in its own process is not sent",
+		like(`rejected on the client \| unary \| (shop_cart_)?grpc_client_msg_sent_total\{.*\} \| 1 \| 0`),
+		"the request of a call that is rejected in its own process is not sent",
 	},
 	{
 		like(`code that gRPC does not define \| .* \| (shop_cart_)?grpc_\w+_handled_total\{(cell="eu1",)?grpc_code="Code\(99\)",.*\} \| 1 \| none`),
@@ -242,7 +242,7 @@ func TestPrometheusChoices(t *testing.T) {
 		prometheus.WithHistogramOpts(&prom.HistogramOpts{
 			Buckets: hour, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160,
 		})))
-	link := theirs.UnaryServerInterceptor(prometheus.WithExemplarFromContext(func(context.Context) prom.Labels { return trace }))
+	interceptor := theirs.UnaryServerInterceptor(prometheus.WithExemplarFromContext(func(context.Context) prom.Labels { return trace }))
 
 	ours := metrics.New(metrics.Config{Buckets: []time.Duration{time.Hour}},
 		metrics.WithExemplars(func(context.Context, *hauberk.Call) map[string]string { return trace }))
@@ -251,7 +251,7 @@ func TestPrometheusChoices(t *testing.T) {
 
 	info := &grpc.UnaryServerInfo{FullMethod: "/shop.v1.Cart/Get"}
 	handler := func(context.Context, any) (any, error) { return "response", nil }
-	for _, serve := range []grpc.UnaryServerInterceptor{link, chain} {
+	for _, serve := range []grpc.UnaryServerInterceptor{interceptor, chain} {
 		if _, err := serve(t.Context(), "request", info, handler); err != nil {
 			t.Fatal(err)
 		}

@@ -18,8 +18,8 @@ import (
 type promScenario struct {
 	name   string
 	handle func(ctx context.Context, s hauberktest.Stream) error // nil echoes
-	// refusedOn is the side on which something further in refuses the call, if any.
-	refusedOn string
+	// rejectedOn is the side on which something further in rejects the call, if any.
+	rejectedOn string
 	// method is called in place of the kind's.
 	method string
 	// call makes the call; nil stands for promCallToEnd.
@@ -79,8 +79,8 @@ var promScenarios = []promScenario{
 		kinds: []hauberk.Kind{hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi},
 	},
 	{name: "read on after the end", call: promReadOn, kinds: []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi}},
-	{name: "refused on the server", refusedOn: "server"},
-	{name: "refused on the client", refusedOn: "client"},
+	{name: "rejected on the server", rejectedOn: "server"},
+	{name: "rejected on the client", rejectedOn: "client"},
 	{name: "connection closed", call: disconnected},
 	// Nothing is sent, since the server may have answered before.
 	{

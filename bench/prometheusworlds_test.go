@@ -32,7 +32,7 @@ type promWorld struct {
 	registry *prom.Registry
 	entered  chan struct{}
 	sent     chan struct{}
-	ended    chan struct{} // told of each call that has ended on the client; nil if there is nobody to tell
+	ended    chan struct{} // told of each call that has ended on the client; nil if there is no one to tell
 }
 
 func newPromWorld() *promWorld {
@@ -117,7 +117,7 @@ func promTheirs(t *testing.T, s promScenario, set promSetup) *promWorld {
 	server, client := prometheus.NewServerMetrics(serverOptions...), prometheus.NewClientMetrics(clientOptions...)
 	w := newPromWorld()
 	w.registry.MustRegister(server, client)
-	r := promRefuser{s.refusedOn, w.sent}
+	r := promRejecter{s.rejectedOn, w.sent}
 	w.connect(t, s, []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(server.UnaryServerInterceptor(options...), r.unaryServer),
 		grpc.ChainStreamInterceptor(server.StreamServerInterceptor(options...), r.streamServer),
@@ -128,54 +128,54 @@ func promTheirs(t *testing.T, s promScenario, set promSetup) *promWorld {
 	return w
 }
 
-// promRefuser refuses calls on a side, as an interceptor of grpc-go.
-type promRefuser struct {
+// promRejecter rejects calls on a side, as an interceptor of grpc-go.
+type promRejecter struct {
 	side string
-	sent <-chan struct{} // closed once a server may refuse: so that the client has sent what it sends
+	sent <-chan struct{} // closed once a server may reject: so that the client has sent what it sends
 }
 
-var errPromRefused = status.Error(codes.PermissionDenied, "no")
+var errPromRejected = status.Error(codes.PermissionDenied, "no")
 
-func (r promRefuser) on(side string) error {
+func (r promRejecter) on(side string) error {
 	if r.side != side {
 		return nil
 	}
 	if side == "server" {
 		<-r.sent
 	}
-	return errPromRefused
+	return errPromRejected
 }
 
-func (r promRefuser) unaryServer(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+func (r promRejecter) unaryServer(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	if err := r.on("server"); err != nil {
 		return nil, err
 	}
 	return handler(ctx, req)
 }
 
-func (r promRefuser) streamServer(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+func (r promRejecter) streamServer(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	if err := r.on("server"); err != nil {
 		return err
 	}
 	return handler(srv, ss)
 }
 
-func (r promRefuser) unaryClient(ctx context.Context, method string, req, resp any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func (r promRejecter) unaryClient(ctx context.Context, method string, req, resp any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if err := r.on("client"); err != nil {
 		return err
 	}
 	return invoke(ctx, method, req, resp, cc, opts...)
 }
 
-func (r promRefuser) streamClient(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+func (r promRejecter) streamClient(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	if err := r.on("client"); err != nil {
 		return nil, err
 	}
 	return open(ctx, desc, cc, method, opts...)
 }
 
-// Intercept is a refuser as a link of ours.
-func (r promRefuser) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+// Intercept is a rejecter as an interceptor of ours.
+func (r promRejecter) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	if err := r.on(call.Side().String()); err != nil {
 		return hauberk.Reject(codes.PermissionDenied, "NOT_ALLOWED", "no")
 	}
@@ -202,8 +202,8 @@ func promOurs(t *testing.T, s promScenario, set promSetup) *promWorld {
 		registerer = prom.WrapRegistererWithPrefix("shop_cart_", prom.WrapRegistererWith(promConstant, registerer))
 	}
 	registerer.MustRegister(metricsprom.New(m))
-	server := hauberk.Must(hauberk.New(m, promRefuser{s.refusedOn, w.sent}))
-	client := hauberk.Must(hauberk.New(promSignal(w.ended), m, promRefuser{s.refusedOn, w.sent}))
+	server := hauberk.Must(hauberk.New(m, promRejecter{s.rejectedOn, w.sent}))
+	client := hauberk.Must(hauberk.New(promSignal(w.ended), m, promRejecter{s.rejectedOn, w.sent}))
 	w.connect(t, s, server.ServerOptions(), client.DialOptions(),
 		func(srv *grpc.Server) grpc.ServiceRegistrar { return server.Registrar(srv) })
 	return w

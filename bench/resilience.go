@@ -17,14 +17,14 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 )
 
-// oneIdle is the first row of these contests: the same chain, with a link that
+// oneIdle is the first row of these contests: the same chain, with an interceptor that
 // does nothing. Rivals are compared with grpcIdle, an interceptor that does.
 const (
-	oneIdle  = "Hauberk, 1 idle link"
+	oneIdle  = "Hauberk, 1 idle interceptor"
 	grpcIdle = "grpc-go, 1 idle interceptor"
 )
 
-// small is what a link may cost where it has nothing to do but look.
+// small is what an interceptor may cost where it has nothing to do but look.
 var small = budget{ns: 60, allocs: 0}
 
 func limiterContest() contest {
@@ -33,7 +33,7 @@ func limiterContest() contest {
 	return contest{
 		name: "limiter, unary call on a server",
 		variants: []variant{
-			{oneIdle, behind(idleLinks(1)...)},
+			{oneIdle, behind(idleInterceptors(1)...)},
 			{own, behind(ratelimit.New(generous))},
 			{grpcIdle, func() func() error { return serverUnary(nil, idleUnary) }},
 			{rival, func() func() error { return serverUnary(nil, limitMethods()) }},
@@ -48,7 +48,7 @@ func breakerContest() contest {
 	return contest{
 		name: "breaker, closed, unary call on a client",
 		variants: []variant{
-			{oneIdle, calling(idleLinks(1)...)},
+			{oneIdle, calling(idleInterceptors(1)...)},
 			{own, calling(breaker.New(breaker.Config{}))},
 			{grpcIdle, through(idleClient)},
 			{other, through(gobreakerClient())},
@@ -64,7 +64,7 @@ func retryContest() contest {
 	return contest{
 		name: "retry without failure, unary call on a client",
 		variants: []variant{
-			{oneIdle, calling(idleLinks(1)...)},
+			{oneIdle, calling(idleInterceptors(1)...)},
 			{own, calling(retry.New(retry.Config{}))},
 			{grpcIdle, through(idleClient)},
 			{rival, through(middlewareRetry())},
@@ -88,7 +88,7 @@ func retryConnContest() contest {
 			{"grpc-go with retryPolicy", policy},
 			{"grpc-go with retries disabled", never},
 			{"go-grpc-middleware's retry", rival},
-			{oneIdle, overConn(idleLinks(1)...)},
+			{oneIdle, overConn(idleInterceptors(1)...)},
 			{own, overConn(retry.New(retry.Config{}))},
 		},
 		bases: map[string]string{oneIdle: oneIdle, own: oneIdle},
@@ -99,10 +99,10 @@ const retryPolicy = `{"methodConfig": [{"name": [{}], "retryPolicy": {
 	"maxAttempts": 3, "initialBackoff": "0.1s", "maxBackoff": "5s", "backoffMultiplier": 2,
 	"retryableStatusCodes": ["UNAVAILABLE"]}}]}`
 
-// calling calls through links on a connection that answers at once, through calls
+// calling calls through interceptors on a connection that answers at once, through calls
 // through an interceptor of grpc-go.
-func calling(links ...hauberk.Interceptor) func() func() error {
-	return func() func() error { return clientCall(chainOf(links...), hauberk.Unary) }
+func calling(interceptors ...hauberk.Interceptor) func() func() error {
+	return func() func() error { return clientCall(chainOf(interceptors...), hauberk.Unary) }
 }
 
 func through(interceptor grpc.UnaryClientInterceptor) func() func() error {
@@ -110,13 +110,13 @@ func through(interceptor grpc.UnaryClientInterceptor) func() func() error {
 }
 
 // overConn keeps its connection for all rounds, as long as the process lives.
-func overConn(links ...hauberk.Interceptor) func() func() error {
+func overConn(interceptors ...hauberk.Interceptor) func() func() error {
 	return sync.OnceValue(func() func() error {
 		conn, err := dialInProcess()
 		if err != nil {
 			return failing(err)
 		}
-		return unaryOn(chainOf(links...).ClientConn(conn))
+		return unaryOn(chainOf(interceptors...).ClientConn(conn))
 	})
 }
 

@@ -40,7 +40,7 @@ const plenty = math.MaxInt32
 
 var errLimited = status.Error(codes.ResourceExhausted, "rate limit exceeded")
 
-// limitMethods is what somebody would write with golang.org/x/time/rate.
+// limitMethods is what a caller would write with golang.org/x/time/rate.
 func limitMethods() grpc.UnaryServerInterceptor {
 	limits := newRates()
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
@@ -55,7 +55,7 @@ func idleUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler gr
 	return handler(ctx, req)
 }
 
-// Interceptors of clients, as somebody would write them: one circuit, whatever is
+// Interceptors of clients, as a caller would write them: one circuit, whatever is
 // called.
 
 func idleClient(

@@ -20,11 +20,11 @@ const (
 	middlewareName = "go-grpc-middleware, recovery + metrics + JSON log + golang-jwt + x/time/rate by user"
 )
 
-func wholeChain(id requestid.Config) *hauberk.Chain { return chainOf(wholeLinks(id)...) }
+func wholeChain(id requestid.Config) *hauberk.Chain { return chainOf(wholeInterceptors(id)...) }
 
-// wholeLinks are those that a server has in production. They admit every call of
+// wholeInterceptors are those that a server has in production. They admit every call of
 // this program.
-func wholeLinks(id requestid.Config) []hauberk.Interceptor {
+func wholeInterceptors(id requestid.Config) []hauberk.Interceptor {
 	return []hauberk.Interceptor{
 		requestid.New(id),
 		metrics.New(metrics.Config{}),

@@ -33,7 +33,7 @@ func TestContestNames(t *testing.T) {
 }
 
 // TestTokens: both sides of the contest admit the same token, every time, and
-// refuse it when it was changed.
+// reject it when it was changed.
 func TestTokens(t *testing.T) {
 	authorization, err := newAuthorization()
 	if err != nil {

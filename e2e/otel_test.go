@@ -366,14 +366,14 @@ func TestHostileTraceContext(t *testing.T) {
 // nor the end.
 func TestCollectorDown(t *testing.T) {
 	for _, protocol := range []string{"grpc", "http/protobuf"} {
-		for _, name := range []string{"refuses", "is silent"} {
+		for _, name := range []string{"rejects", "is silent"} {
 			t.Run(protocol+" "+name, func(t *testing.T) {
 				lis, err := net.Listen("tcp", "127.0.0.1:0")
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer lis.Close()
-				if name == "refuses" {
+				if name == "rejects" {
 					_ = lis.Close()
 				}
 				environ(t, "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+lis.Addr().String(), "OTEL_EXPORTER_OTLP_PROTOCOL="+protocol,

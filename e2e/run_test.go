@@ -136,7 +136,7 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// A log that nobody reads holds up no call, and one that is closed none either.
+// A log that no one reads holds up no call, and one that is closed none either.
 func TestLogThatNobodyReads(t *testing.T) {
 	for _, name := range []string{"full", "closed"} {
 		t.Run(name, func(t *testing.T) {

@@ -92,25 +92,25 @@ func ids() []string {
 	return out
 }
 
-// TestGuideLinks finds what the guide links, and the list of the programs, and every
+// TestGuideInterceptors finds what the guide interceptors, and the list of the programs, and every
 // program among it.
-func TestGuideLinks(t *testing.T) {
+func TestGuideInterceptors(t *testing.T) {
 	programs, err := filepath.Glob("seed/*/main.go")
 	if err != nil || len(programs) == 0 {
 		t.Fatalf("found the programs %q: %v", programs, err)
 	}
 	for _, page := range []string{fromGRPCio, "seed/README.md"} {
-		linked := links(t, page)
+		linked := interceptors(t, page)
 		for _, p := range programs {
 			if !slices.ContainsFunc(linked, func(target string) bool { return samePath(t, target, p) }) {
-				t.Errorf("%s does not link %s", page, p)
+				t.Errorf("%s does not interceptor %s", page, p)
 			}
 		}
 	}
 }
 
-// links returns the files that a page links, which must exist.
-func links(t *testing.T, page string) (targets []string) {
+// interceptors returns the files that a page interceptors, which must exist.
+func interceptors(t *testing.T, page string) (targets []string) {
 	t.Helper()
 	prose := codePattern.ReplaceAllString(read(t, page), "")
 	for _, m := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(prose, -1) {

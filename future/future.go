@@ -123,7 +123,7 @@ func (f *Future[Resp]) Running() bool {
 
 // Cancel ends the call and reports whether it was still running. Then its outcome
 // is CANCELLED, with [ErrCancelled], even if a response has come meanwhile; whether
-// the server has served the call nobody can tell. Cancel does not wait for the end.
+// the server has served the call no one can tell. Cancel does not wait for the end.
 func (f *Future[Resp]) Cancel() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

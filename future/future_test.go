@@ -25,7 +25,7 @@ import (
 
 type handler = func(ctx context.Context, s hauberktest.Stream) error
 
-// pass is a link that only goes on.
+// pass is an interceptor that only goes on.
 var pass = hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	return next(ctx, call)
 })
@@ -46,11 +46,11 @@ func eachConn(t *testing.T, handle handler, test func(t *testing.T, client testp
 	})
 }
 
-// clientBehind returns a client behind one link.
-func clientBehind(t *testing.T, handle handler, link hauberk.Func) testpb.TestServiceClient {
+// clientBehind returns a client behind one interceptor.
+func clientBehind(t *testing.T, handle handler, interceptor hauberk.Func) testpb.TestServiceClient {
 	t.Helper()
 	return testpb.NewTestServiceClient(hauberktest.Start(t, hauberktest.Setup{
-		Backend: &hauberktest.Backend{Handle: handle}, Client: hauberk.Must(hauberk.New(link)),
+		Backend: &hauberktest.Backend{Handle: handle}, Client: hauberk.Must(hauberk.New(interceptor)),
 	}).Conn)
 }
 
@@ -169,7 +169,7 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-// A call that is cancelled while a link of its chain waits is not sent.
+// A call that is cancelled while an interceptor of its chain waits is not sent.
 func TestCancelBeforeSending(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	waiting := make(chan struct{})

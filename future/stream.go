@@ -71,7 +71,7 @@ func upload[Req, Resp any](
 }
 
 // sendAll sends all requests. What goes wrong with that ends the call, by cancelling
-// it. If that comes too late the call has ended, and nobody is there to hear of a
+// it. If that comes too late the call has ended, and no one is there to hear of a
 // panic: it goes on.
 func sendAll[Req, Resp any](
 	ctx context.Context, cancel context.CancelCauseFunc,

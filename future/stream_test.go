@@ -20,7 +20,7 @@ import (
 
 type requests = iter.Seq2[*testpb.Request, error]
 
-// endless gives requests until nobody wants more, and says so.
+// endless gives requests until no one wants more, and says so.
 func endless(over chan<- struct{}) requests {
 	return func(yield func(*testpb.Request, error) bool) {
 		defer close(over)
@@ -178,8 +178,8 @@ func TestStreamCancelled(t *testing.T) {
 	})
 }
 
-// A call that its chain refuses asks for no requests.
-func TestStreamRefused(t *testing.T) {
+// A call that its chain rejects asks for no requests.
+func TestStreamRejected(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	client := clientBehind(t, nil, func(context.Context, *hauberk.Call, hauberk.Next) error {
 		return hauberk.Reject(codes.PermissionDenied, "NO", "no")
@@ -191,7 +191,7 @@ func TestStreamRefused(t *testing.T) {
 	}
 }
 
-// Nobody asks a list for more than is wanted.
+// No one asks a list for more than is wanted.
 func TestRequestsStop(t *testing.T) {
 	n := 0
 	for req, err := range future.Requests(request("a"), request("b"), request("c")) {

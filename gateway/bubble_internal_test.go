@@ -25,11 +25,11 @@ import (
 //
 //nolint:recvcheck // a literal is copied into each run
 type bubble struct {
-	links   []hauberk.Interceptor
-	backend hauberktest.Backend
-	srv     []grpc.ServerOption // of the backend
-	dial    []grpc.DialOption   // of the clients
-	limit   int                 // of message sizes; 0 is the default
+	interceptors []hauberk.Interceptor
+	backend      hauberktest.Backend
+	srv          []grpc.ServerOption // of the backend
+	dial         []grpc.DialOption   // of the clients
+	limit        int                 // of message sizes; 0 is the default
 
 	gateway *Gateway
 	server  *grpc.Server // the backend's
@@ -76,7 +76,7 @@ func (b *bubble) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chain, err := hauberk.New(b.links...)
+	chain, err := hauberk.New(b.interceptors...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func (c *call) SetHeader(md metadata.MD) error  { return c.in.SetHeader(md) }
 func (c *call) SendHeader(md metadata.MD) error { return c.in.SendHeader(md) }
 func (c *call) SetTrailer(md metadata.MD)       { c.in.SetTrailer(md) }
 
-// SendMsg sends a message of the upstream, or one that a link answers with.
+// SendMsg sends a message of the upstream, or one that an interceptor answers with.
 func (c *call) SendMsg(msg any) error {
 	switch msg := msg.(type) {
 	case *Message:

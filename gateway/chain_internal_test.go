@@ -20,10 +20,12 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// link is one interceptor.
-type link = func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error
+// interceptor is one interceptor.
+type interceptor = func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error
 
-func behind(f link) bubble { return bubble{links: []hauberk.Interceptor{hauberk.Func(f)}} }
+func behind(f interceptor) bubble {
+	return bubble{interceptors: []hauberk.Interceptor{hauberk.Func(f)}}
+}
 
 // outcomeOf calls the method of a kind with one request.
 func outcomeOf(t *testing.T, b *bubble, kind hauberk.Kind) (texts []string, header metadata.MD, err error) {
@@ -47,7 +49,7 @@ func outcomeOf(t *testing.T, b *bubble, kind hauberk.Kind) (texts []string, head
 	return texts, header, err
 }
 
-func TestLinksSeeTheCall(t *testing.T) {
+func TestInterceptorsSeeTheCall(t *testing.T) {
 	var seen string
 	behind(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
@@ -64,12 +66,12 @@ func TestLinksSeeTheCall(t *testing.T) {
 		synctest.Wait()
 		want := "server bidi_stream " + hauberktest.FullMethod(kind) + " sent 1 received 1 OK"
 		if seen != want {
-			t.Errorf("the link saw %q, want %q", seen, want)
+			t.Errorf("the interceptor saw %q, want %q", seen, want)
 		}
 	})
 }
 
-func TestLinksRefuse(t *testing.T) {
+func TestInterceptorsReject(t *testing.T) {
 	called := false
 	b := behind(func(context.Context, *hauberk.Call, hauberk.Next) error {
 		return hauberk.Reject(codes.PermissionDenied, "NO", "not you", hauberk.Info("k", "v"))
@@ -86,7 +88,7 @@ func TestLinksRefuse(t *testing.T) {
 	})
 }
 
-func TestLinksReply(t *testing.T) {
+func TestInterceptorsReply(t *testing.T) {
 	behind(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 		return call.Reply(&testpb.Response{Text: "from the chain"})
 	}).eachKind(t, func(t *testing.T, b *bubble, kind hauberk.Kind) {
@@ -96,8 +98,8 @@ func TestLinksReply(t *testing.T) {
 	})
 }
 
-// A message that a link makes must be one that can be sent.
-func TestLinksReplyWithSomethingElse(t *testing.T) {
+// A message that an interceptor makes must be one that can be sent.
+func TestInterceptorsReplyWithSomethingElse(t *testing.T) {
 	for want, reply := range map[string]any{
 		"an interceptor sent a string; want a protobuf message": "text",
 		"the reply of an interceptor cannot be encoded":         &testpb.Response{Text: "\xff"},
@@ -119,7 +121,7 @@ func TestReceiveIntoSomethingElse(t *testing.T) {
 	}
 }
 
-func TestLinksChangeMetadata(t *testing.T) {
+func TestInterceptorsChangeMetadata(t *testing.T) {
 	var got metadata.MD
 	b := behind(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		md, _ := metadata.FromIncomingContext(ctx)
@@ -145,9 +147,9 @@ func TestLinksChangeMetadata(t *testing.T) {
 	})
 }
 
-// A link may put another status in the place of the upstream's, whose details then
+// An interceptor may put another status in the place of the upstream's, whose details then
 // go with it.
-func TestLinksChangeTheStatus(t *testing.T) {
+func TestInterceptorsChangeTheStatus(t *testing.T) {
 	upstream, _ := status.New(codes.NotFound, "no").WithDetails(&testpb.Request{Text: "detail"})
 	tests := []struct {
 		name string
@@ -228,13 +230,13 @@ func (guard) Recovered(context.Context, *hauberk.Call, any, []byte) error {
 
 // Wherever a hook fails or panics, the call ends with it and nothing else does.
 func TestHooksThatFail(t *testing.T) {
-	receive := func(f func() error) link {
+	receive := func(f func() error) interceptor {
 		return func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			call.OnReceive(func(any) (bool, error) { return true, f() })
 			return next(ctx, call)
 		}
 	}
-	send := func(f func() error) link {
+	send := func(f func() error) interceptor {
 		return func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			call.OnSend(func(msg any, emit func(any) error) error {
 				if err := f(); err != nil {
@@ -247,9 +249,9 @@ func TestHooksThatFail(t *testing.T) {
 	}
 	fail := func() error { return status.Error(codes.DataLoss, "failed") }
 	tests := []struct {
-		name string
-		link link
-		want codes.Code
+		name        string
+		interceptor interceptor
+		want        codes.Code
 	}{
 		{"receive hook fails", receive(fail), codes.DataLoss},
 		{"receive hook panics", receive(func() error { panic("secret") }), codes.Internal},
@@ -259,7 +261,7 @@ func TestHooksThatFail(t *testing.T) {
 	pass := guard{func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error { return next(ctx, call) }}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := bubble{links: []hauberk.Interceptor{pass, hauberk.Func(tt.link)}}
+			b := bubble{interceptors: []hauberk.Interceptor{pass, hauberk.Func(tt.interceptor)}}
 			b.eachKind(t, func(t *testing.T, b *bubble, kind hauberk.Kind) {
 				stream := open(t.Context(), t, b.through, kind)
 				_ = stream.CloseSend()
@@ -272,8 +274,8 @@ func TestHooksThatFail(t *testing.T) {
 	}
 }
 
-// A panic on the way of requests comes to the links as one on theirs would.
-func TestPanicReachesLinksThatRecover(t *testing.T) {
+// A panic on the way of requests comes to the interceptors as one on theirs would.
+func TestPanicReachesInterceptorsThatRecover(t *testing.T) {
 	tests := []struct {
 		name string
 		hook func()

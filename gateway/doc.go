@@ -31,7 +31,7 @@
 //   - Compression, which is each connection's own. A compressed request is
 //     decompressed and compressed again with the same compressor, gzip being the
 //     one that is known. A response is compressed towards the client if, and as,
-//     its request was, whatever the upstream does. Other compressors are refused
+//     its request was, whatever the upstream does. Other compressors are rejected
 //     with UNIMPLEMENTED.
 //
 // A call ends a little before its deadline, by a tenth of its time and at most

@@ -268,7 +268,7 @@ func TestUnreachableUpstream(t *testing.T) {
 func TestDeadlineBeforeTheConnection(t *testing.T) {
 	bubble{}.run(t, func(t *testing.T, b *bubble) {
 		b.server.Stop()
-		b.behind.listen() // and nobody accepts
+		b.behind.listen() // and no one accepts
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -343,7 +343,7 @@ func TestDeadlineOfAStalledCall(t *testing.T) {
 			}
 		}
 	}}
-	bubble{backend: backend, links: []hauberk.Interceptor{watch}}.run(t, func(t *testing.T, b *bubble) {
+	bubble{backend: backend, interceptors: []hauberk.Interceptor{watch}}.run(t, func(t *testing.T, b *bubble) {
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -11,7 +11,7 @@ import (
 const maxMethods = 1000
 
 // methods are the methods that the upstream is known to have: those that it
-// answered with a message or with OK. Errors prove nothing, an upstream may refuse
+// answered with a message or with OK. Errors prove nothing, an upstream may reject
 // whatever it is called.
 type methods struct {
 	mu    sync.Mutex                          // for learn

@@ -19,7 +19,7 @@ import (
 // [Matrix]. The zero value is a unary call that ends with OK.
 //
 // The functions that its methods return may be used by many goroutines at once, if
-// the service, Decode and Conn may, and the chain's links do not change messages.
+// the service, Decode and Conn may, and the chain's interceptors do not change messages.
 type Direct struct {
 	// Kind is the kind of method that is called.
 	Kind hauberk.Kind

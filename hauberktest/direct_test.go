@@ -18,8 +18,8 @@ import (
 )
 
 // direct returns a function that makes a call of a case without a network.
-func direct(c hauberktest.Case, d hauberktest.Direct, links ...hauberk.Interceptor) func(ctx context.Context) error {
-	chain := hauberk.Must(hauberk.New(links...))
+func direct(c hauberktest.Case, d hauberktest.Direct, interceptors ...hauberk.Interceptor) func(ctx context.Context) error {
+	chain := hauberk.Must(hauberk.New(interceptors...))
 	d.Kind = c.Kind
 	if c.Side == hauberk.ServerSide {
 		return d.Server(chain)
@@ -33,7 +33,7 @@ func onWire(ctx context.Context) (context.Context, *hauberktest.TransportStream)
 	return grpc.NewContextWithServerTransportStream(ctx, wire), wire
 }
 
-// seen is what a link sees of a call.
+// seen is what an interceptor sees of a call.
 type seen struct {
 	hauberktest.Case
 
@@ -47,7 +47,7 @@ func TestDirect(t *testing.T) {
 	type key struct{}
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var all []seen
-		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			if ctx.Value(key{}) != t {
 				t.Error("the context is not the caller's")
 			}
@@ -57,7 +57,7 @@ func TestDirect(t *testing.T) {
 			all = append(all, s)
 			return err
 		})
-		call := direct(c, hauberktest.Direct{}, link)
+		call := direct(c, hauberktest.Direct{}, interceptor)
 		for range 3 {
 			if err := call(context.WithValue(t.Context(), key{}, t)); err != nil {
 				t.Fatal(err)
@@ -87,7 +87,7 @@ func TestDirectConcurrently(t *testing.T) {
 	})
 }
 
-// What the handler, the connection or a link fails with is the call's outcome.
+// What the handler, the connection or an interceptor fails with is the call's outcome.
 func TestDirectFailing(t *testing.T) {
 	failed := status.Error(codes.NotFound, "none")
 	failing := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error { return failed }}
@@ -104,11 +104,11 @@ func TestDirectFailing(t *testing.T) {
 		if c.Side == hauberk.ClientSide && !slices.Equal(asked, []string{hauberktest.FullMethod(c.Kind)}) {
 			t.Errorf("the connection was asked for %q", asked)
 		}
-		refuse := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+		reject := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 			return hauberk.Reject(codes.PermissionDenied, "NO", "no")
 		})
-		if err := direct(c, hauberktest.Direct{}, refuse)(t.Context()); status.Code(err) != codes.PermissionDenied {
-			t.Errorf("a call that was refused ended with %v", err)
+		if err := direct(c, hauberktest.Direct{}, reject)(t.Context()); status.Code(err) != codes.PermissionDenied {
+			t.Errorf("a call that was rejected ended with %v", err)
 		}
 	})
 }
@@ -159,7 +159,7 @@ func TestTransportStream(t *testing.T) {
 	}
 }
 
-// A stream that nobody put a transport stream under takes metadata and drops it.
+// A stream that no one put a transport stream under takes metadata and drops it.
 func TestServerStreamAlone(t *testing.T) {
 	var s hauberktest.ServerStream
 	s.SetTrailer(metadata.Pairs("t", "2"))
@@ -171,7 +171,7 @@ func TestServerStreamAlone(t *testing.T) {
 	}
 }
 
-// Links that end a call from outside write its status to the stream of its context.
+// Interceptors that end a call from outside write its status to the stream of its context.
 func TestTransportStreamStatus(t *testing.T) {
 	end := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		stream := grpc.ServerTransportStreamFromContext(ctx).(interface{ WriteStatus(st *status.Status) error })

@@ -21,8 +21,8 @@ func ExampleDirect() {
 		key.Set(call, "acme")
 		return next(ctx, call)
 	})
-	count := func(links ...hauberk.Interceptor) float64 {
-		call := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(links...)))
+	count := func(interceptors ...hauberk.Interceptor) float64 {
+		call := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(interceptors...)))
 		return testing.AllocsPerRun(100, func() { _ = call(context.Background()) })
 	}
 	fmt.Println(count(tenant) - count())

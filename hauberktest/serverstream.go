@@ -55,7 +55,7 @@ func (s *ServerStream) SendHeader(md metadata.MD) error {
 // SetTrailer sets the trailer of the context's transport stream.
 func (s *ServerStream) SetTrailer(md metadata.MD) {
 	if t := grpc.ServerTransportStreamFromContext(s.Context()); t != nil {
-		_ = t.SetTrailer(md) // grpc.ServerStream has nobody to tell
+		_ = t.SetTrailer(md) // grpc.ServerStream has no one to tell
 	}
 }
 

@@ -82,8 +82,8 @@ func (c counter) at(minute int) (sum float64) {
 }
 
 const (
-	unary   = `job="shop",grpc_type="unary",grpc_service="s",grpc_method="m"`
-	refused = `hauberk_refusals_total{job="shop",side="server",interceptor="ratelimit",reason="RATE_LIMITED"}`
+	unary    = `job="shop",grpc_type="unary",grpc_service="s",grpc_method="m"`
+	rejected = `hauberk_rejections_total{job="shop",side="server",interceptor="ratelimit",reason="RATE_LIMITED"}`
 )
 
 func started(rates ...float64) counter {
@@ -114,9 +114,9 @@ func TestAlertsFire(t *testing.T) {
 		{"callers are wrong", []counter{started(60, 60), handled("OK", 60, 30), handled("NotFound", 0, 30)}, ""},
 		{"one of few calls fails", []counter{started(1, 1), handled("OK", 1, 0.5), handled("Internal", 0, 0.5)}, ""},
 		{"calls are slow", []counter{started(60), within("1", 50), within("2.5", 60), within("+Inf", 60)}, "GRPCLatencyHigh"},
-		{"a limit is hit", []counter{{refused, []float64{6, 120}}}, "GRPCRefusalsSurge"},
-		{"a limit is always hit", []counter{{refused, []float64{120, 120}}}, ""},
-		{"a limit is hit as soon as it is there", []counter{{refused, []float64{120}}}, "GRPCRefusalsSurge"},
+		{"a limit is hit", []counter{{rejected, []float64{6, 120}}}, "GRPCRejectionsSurge"},
+		{"a limit is always hit", []counter{{rejected, []float64{120, 120}}}, ""},
+		{"a limit is hit as soon as it is there", []counter{{rejected, []float64{120}}}, "GRPCRejectionsSurge"},
 		{"calls stop", []counter{started(60, 0)}, "GRPCNoTraffic"},
 		{"there were never any", []counter{started(0, 0)}, ""},
 		{"calls pile up", []counter{{running, []float64{10}}}, "GRPCInFlightGrowing"},

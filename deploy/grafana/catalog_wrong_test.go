@@ -42,11 +42,11 @@ func TestWrongQueries(t *testing.T) {
 			`there is no label le`,
 		},
 		{
-			`sum by (job) (grpc_server_in_flight) / on (reason) sum by (reason) (hauberk_refusals_total)`,
+			`sum by (job) (grpc_server_in_flight) / on (reason) sum by (reason) (hauberk_rejections_total)`,
 			`there is no label "reason" to match on`,
 		},
 		{
-			`sum by (job) (grpc_server_in_flight) / sum by (side) (hauberk_refusals_total)`,
+			`sum by (job) (grpc_server_in_flight) / sum by (side) (hauberk_rejections_total)`,
 			`have different labels`,
 		},
 		{`sum by (job) (rate(grpc_server_started_total))`, `expected type range vector`},

@@ -107,7 +107,7 @@ func TestDashboardWithoutFailures(t *testing.T) {
 		now = now.Add(time.Minute)
 		server.add(now, valuesAt(t, counters, minute))
 	}
-	shares := []string{"Failed", "Share of calls that failed", "Share that each interceptor refuses"}
+	shares := []string{"Failed", "Share of calls that failed", "Share that each interceptor rejects"}
 	for _, p := range readDashboard(t).Panels {
 		i := slices.Index(shares, p.Title)
 		if i < 0 {

@@ -7,7 +7,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// journal is what links, handlers and loggers have told of the calls, in order.
+// journal is what interceptors, handlers and loggers have told of the calls, in order.
 type journal struct {
 	mu          sync.Mutex
 	entries     []entry

@@ -31,9 +31,9 @@ func newOnly(w *world, c onlyConfig) (part, error) {
 	if err != nil {
 		return part{}, err
 	}
-	inner.links = []hauberk.Interceptor{hauberk.When(func(call *hauberk.Call) bool {
+	inner.interceptors = []hauberk.Interceptor{hauberk.When(func(call *hauberk.Call) bool {
 		return slices.Contains(kinds, call.Kind())
-	}, inner.links...)}
+	}, inner.interceptors...)}
 	return inner, nil
 }
 

@@ -30,7 +30,7 @@ func (c *when) holds(ctx context.Context, call *hauberk.Call) bool {
 	}
 }
 
-// conditional is a link that acts on the calls for which a condition holds.
+// conditional is an interceptor that acts on the calls for which a condition holds.
 func conditional(c *when, act hauberk.Func) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		if !c.holds(ctx, call) {
@@ -48,7 +48,7 @@ type ifConfig struct {
 }
 
 // newIf runs an interceptor for the calls for which a condition holds. A condition
-// of hauberk.When has no context and so no metadata: a link ahead of it looks. What
+// of hauberk.When has no context and so no metadata: an interceptor ahead of it looks. What
 // runs under a condition proves nothing about the methods that it guards, so that
 // these are declared public.
 func newIf(w *world, c ifConfig) (part, error) {
@@ -65,7 +65,7 @@ func newIf(w *world, c ifConfig) (part, error) {
 		holds, _ := applies.From(call)
 		return holds
 	}
-	p := linked(look, hauberk.When(yes, inner.links...))
+	p := linked(look, hauberk.When(yes, inner.interceptors...))
 	p.settings = append(p.settings, inner.settings...)
 	p.settings = append(p.settings, hauberk.Public("*"))
 	p.snapshot = inner.snapshot
@@ -114,7 +114,7 @@ type rejectConfig struct {
 	Trailing []pair    `json:"trailing"`
 }
 
-// newReject refuses calls. There is nothing to refuse of a method that is not
+// newReject rejects calls. There is nothing to reject of a method that is not
 // serviced.
 func newReject(_ *world, c rejectConfig) (part, error) {
 	trailer, err := metadataOf(c.Trailing)

@@ -21,8 +21,8 @@ type tag struct {
 	journal *journal
 }
 
-// newTag makes a tag. Messages are logged by a link of its own, inside: the hooks of
-// a link see a single response after the link's own code, and a tag is to log its
+// newTag makes a tag. Messages are logged by an interceptor of its own, inside: the hooks of
+// an interceptor see a single response after the interceptor's own code, and a tag is to log its
 // exit last.
 func newTag(w *world, c tagConfig) (part, error) {
 	t := &tag{c, w.journal}

@@ -10,14 +10,14 @@ import (
 
 // part is what one interceptor of a scenario becomes in a chain.
 type part struct {
-	id       string // by which snapshots name it
-	links    []hauberk.Interceptor
-	settings []hauberk.Interceptor // that stand in the chain itself, whatever the links stand under
-	snapshot func() any
+	id           string // by which snapshots name it
+	interceptors []hauberk.Interceptor
+	settings     []hauberk.Interceptor // that stand in the chain itself, whatever the interceptors stand under
+	snapshot     func() any
 }
 
-// linked is a part of links without state.
-func linked(links ...hauberk.Interceptor) part { return part{links: links} }
+// linked is a part of interceptors without state.
+func linked(interceptors ...hauberk.Interceptor) part { return part{interceptors: interceptors} }
 
 // head is what every interceptor of a scenario has.
 type head struct {
@@ -29,7 +29,7 @@ type head struct {
 type maker func(w *world, raw json.RawMessage) (part, error)
 
 // configured is a maker that reads a configuration, which begins with head, and
-// refuses keys that it does not know.
+// rejects keys that it does not know.
 func configured[C any](build func(w *world, config C) (part, error)) maker {
 	return func(w *world, raw json.RawMessage) (part, error) {
 		var config C

@@ -55,7 +55,7 @@ func parseScript(raw json.RawMessage) (*pb.Script, error) {
 		return nil, err
 	}
 	s := new(pb.Script)
-	if err := protojson.Unmarshal(rest, s); err != nil { // refuses fields that it does not know
+	if err := protojson.Unmarshal(rest, s); err != nil { // rejects fields that it does not know
 		return nil, fmt.Errorf("script %s: %w", raw, err)
 	}
 	if own.FailCode != nil {

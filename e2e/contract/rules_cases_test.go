@@ -156,8 +156,8 @@ func TestAliasEverywhere(t *testing.T) {
 	}
 }
 
-// A rule that is not known is refused, and so is what is no outcome.
-func TestRefusedRules(t *testing.T) {
+// A rule that is not known is rejected, and so is what is no outcome.
+func TestRejectedRules(t *testing.T) {
 	for name, golden := range map[string]string{
 		"unknown rule":  `{"compare": {"forgive": ["all"]}, "calls": []}`,
 		"no calls":      `{"compare": {}}`,

@@ -85,7 +85,7 @@ func oneOf(key, value string, known ...string) error {
 	return fmt.Errorf("%q is %q; known are %q", key, value, known)
 }
 
-// check refuses a step that is none, or several, and what belongs to another.
+// check rejects a step that is none, or several, and what belongs to another.
 func (s *step) check() error {
 	var is []string
 	for name, there := range map[string]bool{

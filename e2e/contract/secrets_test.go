@@ -67,9 +67,9 @@ func (o *outputs) Write(p []byte) (int, error) {
 	return o.logs.Write(p)
 }
 
-// observing returns the links that observe, with all that they can be asked for.
+// observing returns the interceptors that observe, with all that they can be asked for.
 func (o *outputs) observing(format func(io.Writer, *slog.HandlerOptions) slog.Handler) (
-	spans *tracing.Tracing, links []hauberk.Interceptor,
+	spans *tracing.Tracing, interceptors []hauberk.Interceptor,
 ) {
 	o.spans = tracetest.NewInMemoryExporter()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(o.spans))

@@ -21,7 +21,7 @@ func TestUnknownPrimitivesFail(t *testing.T) {
 		"clock":                   {`{"name": "x", "clock": "slow", "steps": []}`, `"clock" is "slow"`},
 		"order":                   {`{"name": "x", "order": "any", "steps": []}`, `"order" is "any"`},
 		"portable":                {`{"name": "x", "portable": "maybe", "steps": []}`, `"portable" is "maybe"`},
-		"key of a chain":          {`{"name": "x", "server": {"links": []}, "steps": []}`, `unknown field "links"`},
+		"key of a chain":          {`{"name": "x", "server": {"chain": []}, "steps": []}`, `unknown field "chain"`},
 		"two values":              {`{"name": "x", "steps": []} {}`, "more than one"},
 		"type on a server":        {in("server", `{"type": "cache"}`), `the type "cache" is not known`},
 		"type on a client":        {in("client", `{"type": "cache"}`), `the type "cache" is not known`},

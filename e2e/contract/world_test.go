@@ -19,15 +19,15 @@ import (
 
 // world is a scenario's server and client, and what is known of them.
 type world struct {
-	scenario  *scenario
-	clock     *clock
-	journal   *journal
-	state     *variables
-	results   results
-	snapshots map[string]any
-	links     [2][]part // by hauberk.Side
-	served    *gauge
-	conn      *grpc.ClientConn
+	scenario     *scenario
+	clock        *clock
+	journal      *journal
+	state        *variables
+	results      results
+	snapshots    map[string]any
+	interceptors [2][]part // by hauberk.Side
+	served       *gauge
+	conn         *grpc.ClientConn
 }
 
 // run plays a scenario and returns what came of it.
@@ -94,8 +94,8 @@ func (w *world) chain(side hauberk.Side, spec chainSpec) (*hauberk.Chain, error)
 		if err != nil {
 			return nil, fmt.Errorf("%s: interceptor %d: %w", side, i+1, err)
 		}
-		w.links[side] = append(w.links[side], p)
-		all = append(all, p.links...)
+		w.interceptors[side] = append(w.interceptors[side], p)
+		all = append(all, p.interceptors...)
 		all = append(all, p.settings...)
 	}
 	return hauberk.New(all...)
@@ -157,7 +157,7 @@ func (w *world) snapshot(s *step) error {
 		side = hauberk.ClientSide
 	}
 	found := false
-	for _, p := range w.links[side] {
+	for _, p := range w.interceptors[side] {
 		if p.id != s.Interceptor {
 			continue
 		}

@@ -16,7 +16,7 @@ import (
 // messages.
 var ErrTooMany = errors.New("too many messages in one call")
 
-// Received is how many messages the call had sent when it ended, for links
+// Received is how many messages the call had sent when it ended, for interceptors
 // further out.
 var Received = hauberk.NewKey[int]("messages received")
 

@@ -43,7 +43,7 @@ func TestMessageCap(t *testing.T) {
 			t.Errorf("the caller was told %q", hauberk.Reason(out.Err))
 		}
 		if got := errors.Is(outcome, firstinterceptor.ErrTooMany); got != (want != codes.OK) {
-			t.Errorf("the link outside got %v", outcome)
+			t.Errorf("the interceptor outside got %v", outcome)
 		}
 	})
 }

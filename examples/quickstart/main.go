@@ -32,10 +32,10 @@ var calls = metrics.New(metrics.Config{})
 func serve(lis net.Listener) (*hauberk.Server, error) {
 	chain, err := hauberk.New(
 		requestid.New(requestid.Config{}), // first: everything below can name the call
-		calls,                             // sees every call, also those refused further in
+		calls,                             // sees every call, also those rejected further in
 		logging.New(logging.Config{}, logging.WithLogger(logger), logging.State("request_id", requestid.Key)),
-		recovery.New(recovery.Config{}), // a panic becomes INTERNAL, and the links above see it
-		hauberk.For("hauberk.test.v1.TestService/Unary", hauberk.Named("not_empty", hauberk.Func(refuseEmpty))),
+		recovery.New(recovery.Config{}), // a panic becomes INTERNAL, and the interceptors above see it
+		hauberk.For("hauberk.test.v1.TestService/Unary", hauberk.Named("not_empty", hauberk.Func(rejectEmpty))),
 	)
 	if err != nil {
 		return nil, err
@@ -46,8 +46,8 @@ func serve(lis net.Listener) (*hauberk.Server, error) {
 	return srv, nil
 }
 
-// refuseEmpty is an interceptor of one's own.
-func refuseEmpty(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+// rejectEmpty is an interceptor of one's own.
+func rejectEmpty(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	req, err := call.Read(ctx)
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func call(client testpb.TestServiceClient) error {
 	fmt.Println("unary:", resp.GetText())
 
 	_, err = client.Unary(ctx, &testpb.Request{})
-	fmt.Println("refused:", hauberk.Reason(err))
+	fmt.Println("rejected:", hauberk.Reason(err))
 
 	stream, err := client.ServerStream(ctx, &testpb.Request{Text: "hi", Count: 2})
 	if err != nil {

@@ -19,9 +19,9 @@ const name = "authn"
 // What it returns decides on the call:
 //
 //   - an Identity with a Subject admits it;
-//   - [ErrInvalidToken], wrapped or not, refuses it with UNAUTHENTICATED, "Invalid
+//   - [ErrInvalidToken], wrapped or not, rejects it with UNAUTHENTICATED, "Invalid
 //     token", and [ErrTokenExpired] with UNAUTHENTICATED, "Token expired";
-//   - a refusal of [hauberk.Reject] is the call's outcome as it is;
+//   - a rejection of [hauberk.Reject] is the call's outcome as it is;
 //   - the gRPC status UNAUTHENTICATED or PERMISSION_DENIED rejects it with that code,
 //     its message and its details, and the reason ReasonInvalidToken or
 //     ReasonPermissionDenied;
@@ -64,7 +64,7 @@ type Interceptor struct {
 // "Token expired": for the client at once; the handler's context is done, with
 // [ErrTokenExpired] as its cause, and so are its sends and receives.
 //
-// Refusals are recorded ([hauberk.Call.Decisions]). A call that was admitted has
+// Rejections are recorded ([hauberk.Call.Decisions]). A call that was admitted has
 // its identity to show for it; to record that as well would cost it allocations.
 func New(validate Validator, config Config) *Interceptor {
 	x := &Interceptor{validate: validate, config: config}
@@ -100,7 +100,7 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	}
 	id, err := x.identify(ctx, call)
 	if err != nil {
-		return x.refuse(call, err)
+		return x.reject(call, err)
 	}
 	Key.Set(call, id)
 	User.Set(call, id.Subject)
@@ -119,7 +119,7 @@ func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identi
 	id, err := x.validate(ctx, token)
 	switch {
 	case err != nil:
-		return nil, refusalOf(ctx, err)
+		return nil, rejectionOf(ctx, err)
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case id == nil:
@@ -133,11 +133,11 @@ func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identi
 	}
 }
 
-// refuse records a refusal. That the call ended while its token was looked at is
+// reject records a rejection. That the call ended while its token was looked at is
 // none.
-func (x *Interceptor) refuse(call *hauberk.Call, err error) error {
-	if isRefusal(carrierIn(err)) {
-		call.Decide(hauberk.Decision{Verdict: hauberk.Refused, Reason: hauberk.Reason(err)})
+func (x *Interceptor) reject(call *hauberk.Call, err error) error {
+	if isRejection(carrierIn(err)) {
+		call.Decide(hauberk.Decision{Verdict: hauberk.Rejected, Reason: hauberk.Reason(err)})
 	}
 	return err
 }

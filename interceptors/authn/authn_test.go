@@ -63,15 +63,15 @@ func with(ctx context.Context, values ...string) context.Context {
 
 // witness says what became of a call on a server.
 type witness struct {
-	err       error // the outcome, as a link further out sees it
+	err       error // the outcome, as an outer interceptor sees it
 	decisions []hauberk.Decision
-	inner     bool // a link further in ran
+	inner     bool // an inner interceptor ran
 	handled   bool
 	identity  *authn.Identity // what the handler found
 	user      string
 }
 
-// outer returns a link to stand outside.
+// outer returns an interceptor to stand outside.
 func (w *witness) outer() hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		w.err = next(ctx, call)
@@ -80,8 +80,8 @@ func (w *witness) outer() hauberk.Interceptor {
 	})
 }
 
-// link returns a link to stand inside.
-func (w *witness) link() hauberk.Interceptor {
+// interceptor returns an interceptor to stand inside.
+func (w *witness) interceptor() hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		w.inner = true
 		return next(ctx, call)
@@ -92,15 +92,15 @@ func (w *witness) backend() *hauberktest.Backend {
 	return &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
 		w.handled = true
 		w.identity, _ = authn.FromContext(ctx)
-		w.user = authn.User.Or(ctx, "nobody")
+		w.user = authn.User.Or(ctx, "no one")
 		return hauberktest.Echo(ctx, s)
 	}}
 }
 
-// serve calls a server with an interceptor between the witness's links.
+// serve calls a server with an interceptor between the witness's interceptors.
 func (w *witness) serve(ctx context.Context, t *testing.T, kind hauberk.Kind, x hauberk.Interceptor) hauberktest.Outcome {
 	t.Helper()
-	return server(kind).StartWith(t, w.backend(), w.outer(), x, w.link()).Call(ctx)
+	return server(kind).StartWith(t, w.backend(), w.outer(), x, w.interceptor()).Call(ctx)
 }
 
 func TestAdmits(t *testing.T) {
@@ -123,7 +123,7 @@ func TestAdmits(t *testing.T) {
 	}
 }
 
-func TestRefuses(t *testing.T) {
+func TestRejects(t *testing.T) {
 	missing, malformed := authn.ReasonMissingToken, authn.ReasonMalformedToken
 	tests := []struct {
 		name    string
@@ -154,23 +154,23 @@ func TestRefuses(t *testing.T) {
 				if got := hauberk.Reason(out.Err); got != test.reason {
 					t.Errorf("the client was told the reason %q; want %q", got, test.reason)
 				}
-				wantRefused(t, &w, test.reason, test.cause)
+				wantRejected(t, &w, test.reason, test.cause)
 			})
 		})
 	}
 }
 
-// wantRefused checks that nothing further in ran, and what is known of it on the
+// wantRejected checks that nothing further in ran, and what is known of it on the
 // server.
-func wantRefused(t *testing.T, w *witness, reason string, cause error) {
+func wantRejected(t *testing.T, w *witness, reason string, cause error) {
 	t.Helper()
 	if w.inner || w.handled {
-		t.Errorf("the link further in ran: %t, the handler: %t; want neither", w.inner, w.handled)
+		t.Errorf("the inner interceptor ran: %t, the handler: %t; want neither", w.inner, w.handled)
 	}
 	if !errors.Is(w.err, cause) {
 		t.Errorf("the outcome on the server is %v; want one that wraps %v", w.err, cause)
 	}
-	want := hauberk.Decision{Link: "authn", Verdict: hauberk.Refused, Reason: reason}
+	want := hauberk.Decision{Interceptor: "authn", Verdict: hauberk.Rejected, Reason: reason}
 	if len(w.decisions) != 1 || w.decisions[0] != want {
 		t.Errorf("decisions %v; want %v", w.decisions, want)
 	}
@@ -183,9 +183,9 @@ func wantStatus(t *testing.T, err error, code codes.Code, message string) {
 	}
 }
 
-// A call is refused on its headers: its client has sent nothing else, and does not
+// A call is rejected on its headers: its client has sent nothing else, and does not
 // half-close.
-func TestRefusesBeforeReading(t *testing.T) {
+func TestRejectsBeforeReading(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 		env := server(kind).Start(t, authn.New(check, authn.Config{}))
 		desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
@@ -198,7 +198,7 @@ func TestRefusesBeforeReading(t *testing.T) {
 }
 
 // A stranger is not told which methods there are.
-func TestRefusesUnknownMethods(t *testing.T) {
+func TestRejectsUnknownMethods(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 		env := server(kind).Start(t, authn.New(check, authn.Config{}))
 		requests := []*testpb.Request{{}}
@@ -257,11 +257,11 @@ func TestValidatorFails(t *testing.T) {
 			codes.Unauthenticated, "Token expired", authn.ReasonTokenExpired, authn.ErrTokenExpired,
 		},
 		{
-			"a refusal", failing(hauberk.Reject(codes.PermissionDenied, "BLOCKED", "you are blocked", hauberk.Cause(boom))),
+			"a rejection", failing(hauberk.Reject(codes.PermissionDenied, "BLOCKED", "you are blocked", hauberk.Cause(boom))),
 			codes.PermissionDenied, "you are blocked", "BLOCKED", boom,
 		},
 		{
-			"a wrapped refusal", failing(fmt.Errorf("s3cret: %w", hauberk.Reject(codes.PermissionDenied, "BLOCKED", "you are blocked", hauberk.Cause(boom)))),
+			"a wrapped rejection", failing(fmt.Errorf("s3cret: %w", hauberk.Reject(codes.PermissionDenied, "BLOCKED", "you are blocked", hauberk.Cause(boom)))),
 			codes.PermissionDenied, "you are blocked", "BLOCKED", boom,
 		},
 		{
@@ -273,7 +273,7 @@ func TestValidatorFails(t *testing.T) {
 			codes.Internal, "Token validation failed", failed, authn.ErrValidation,
 		},
 		{
-			"nobody", func(context.Context, string) (*authn.Identity, error) { return &authn.Identity{Issuer: "x"}, nil },
+			"no one", func(context.Context, string) (*authn.Identity, error) { return &authn.Identity{Issuer: "x"}, nil },
 			codes.Internal, "Token validation failed", failed, authn.ErrValidation,
 		},
 	}
@@ -286,7 +286,7 @@ func TestValidatorFails(t *testing.T) {
 				if got := hauberk.Reason(out.Err); got != test.reason {
 					t.Errorf("the client was told the reason %q; want %q", got, test.reason)
 				}
-				wantRefused(t, &w, test.reason, test.cause)
+				wantRejected(t, &w, test.reason, test.cause)
 				if test.name == "a status with details" {
 					wantHelp(t, out.Err)
 				}
@@ -310,7 +310,7 @@ func TestValidatorPanics(t *testing.T) {
 	validate := func(context.Context, string) (*authn.Identity, error) { panic("s3cret") }
 	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 		var w witness
-		chain := []hauberk.Interceptor{guard(), w.outer(), authn.New(validate, authn.Config{}), w.link()}
+		chain := []hauberk.Interceptor{guard(), w.outer(), authn.New(validate, authn.Config{}), w.interceptor()}
 		out := server(kind).StartWith(t, w.backend(), chain...).Call(with(t.Context(), "Bearer good"))
 		wantStatus(t, out.Err, codes.Internal, recovery.DefaultMessage)
 		if w.inner || w.handled || !errors.Is(w.err, recovery.ErrPanic) {
@@ -345,7 +345,7 @@ func TestSlowValidator(t *testing.T) {
 					defer close(returned)
 					return next(ctx, call)
 				})
-				out := server(kind).StartWith(t, w.backend(), last, w.outer(), authn.New(validate, authn.Config{}), w.link()).Call(ctx)
+				out := server(kind).StartWith(t, w.backend(), last, w.outer(), authn.New(validate, authn.Config{}), w.interceptor()).Call(ctx)
 				if status.Code(out.Err) != codes.Canceled {
 					t.Errorf("the client got %v; want %s", out.Err, codes.Canceled)
 				}
@@ -420,7 +420,7 @@ func TestPublic(t *testing.T) {
 	}
 }
 
-// In shadow a call is let pass, and what would have been refused is counted.
+// In shadow a call is let pass, and what would have been rejected is counted.
 func TestShadow(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 		var w witness
@@ -429,9 +429,9 @@ func TestShadow(t *testing.T) {
 		if out.Err != nil || !w.handled || w.identity != nil {
 			t.Errorf("%s: %v, handled %t, identity %v; want the call to pass without one", kind, out.Err, w.handled, w.identity)
 		}
-		want := hauberk.Decision{Link: "authn", Verdict: hauberk.Refused, Reason: authn.ReasonInvalidToken, Shadow: true}
-		if len(w.decisions) != 1 || w.decisions[0] != want || shadow.Refusals() != 1 {
-			t.Errorf("%s: decisions %v, %d refusals; want %v", kind, w.decisions, shadow.Refusals(), want)
+		want := hauberk.Decision{Interceptor: "authn", Verdict: hauberk.Rejected, Reason: authn.ReasonInvalidToken, Shadow: true}
+		if len(w.decisions) != 1 || w.decisions[0] != want || shadow.Rejections() != 1 {
+			t.Errorf("%s: decisions %v, %d rejections; want %v", kind, w.decisions, shadow.Rejections(), want)
 		}
 	})
 }
@@ -473,7 +473,7 @@ func TestWrongSide(t *testing.T) {
 	})
 }
 
-// A link that reads the user must stand further in.
+// An interceptor that reads the user must stand further in.
 func TestOrderIsProven(t *testing.T) {
 	byUser := reader{}
 	if _, err := hauberk.New(authn.New(check, authn.Config{}), byUser); err != nil {

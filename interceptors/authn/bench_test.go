@@ -33,20 +33,20 @@ func BenchmarkServer(b *testing.B) {
 	expiring := &authn.Identity{Subject: "alice", Expires: time.Now().Add(24 * time.Hour)}
 	public := authn.Config{Public: []string{"hauberk.test.v1.TestService/*"}}
 	for _, row := range []struct {
-		name  string
-		token string
-		links []hauberk.Interceptor
+		name         string
+		token        string
+		interceptors []hauberk.Interceptor
 	}{
 		{"empty chain", jwtLike, nil},
-		{"admitted", jwtLike, links(authn.New(known(id), authn.Config{}))},
-		{"admitted until it expires", jwtLike, links(authn.New(known(expiring), authn.Config{}))},
-		{"admitted, and ended when it expires", jwtLike, links(authn.New(known(expiring), authn.Config{ExpireUnary: true}))},
-		{"public", jwtLike, links(authn.New(known(id), public))},
-		{"refused", "guess", links(authn.New(known(id), authn.Config{}))},
-		{"malformed", "?", links(authn.New(known(id), authn.Config{}))},
+		{"admitted", jwtLike, interceptors(authn.New(known(id), authn.Config{}))},
+		{"admitted until it expires", jwtLike, interceptors(authn.New(known(expiring), authn.Config{}))},
+		{"admitted, and ended when it expires", jwtLike, interceptors(authn.New(known(expiring), authn.Config{ExpireUnary: true}))},
+		{"public", jwtLike, interceptors(authn.New(known(id), public))},
+		{"rejected", "guess", interceptors(authn.New(known(id), authn.Config{}))},
+		{"malformed", "?", interceptors(authn.New(known(id), authn.Config{}))},
 	} {
 		b.Run(row.name, func(b *testing.B) {
-			call, ctx := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(row.links...))), incoming(row.token)
+			call, ctx := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(row.interceptors...))), incoming(row.token)
 			want := call(ctx)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -62,15 +62,15 @@ func BenchmarkServer(b *testing.B) {
 // call that is not sent.
 func BenchmarkClient(b *testing.B) {
 	for _, row := range []struct {
-		name  string
-		links []hauberk.Interceptor
+		name         string
+		interceptors []hauberk.Interceptor
 	}{
 		{"empty chain", nil},
-		{"token", links(authn.NewClient(authn.StaticToken(jwtLike), authn.ClientConfig{}))},
-		{"token, transport security", links(authn.NewClient(authn.StaticToken(jwtLike), authn.ClientConfig{RequireTransportSecurity: true}))},
+		{"token", interceptors(authn.NewClient(authn.StaticToken(jwtLike), authn.ClientConfig{}))},
+		{"token, transport security", interceptors(authn.NewClient(authn.StaticToken(jwtLike), authn.ClientConfig{RequireTransportSecurity: true}))},
 	} {
 		b.Run(row.name, func(b *testing.B) {
-			call := hauberktest.Direct{}.Client(hauberk.Must(hauberk.New(row.links...)))
+			call := hauberktest.Direct{}.Client(hauberk.Must(hauberk.New(row.interceptors...)))
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := call(b.Context()); err != nil {
@@ -112,7 +112,7 @@ func allocations(ctx context.Context, t *testing.T, call func(context.Context) e
 	})
 }
 
-func links(x ...hauberk.Interceptor) []hauberk.Interceptor { return x }
+func interceptors(x ...hauberk.Interceptor) []hauberk.Interceptor { return x }
 
 // incoming is the context of an incoming call with ordinary metadata.
 func incoming(token string) context.Context {

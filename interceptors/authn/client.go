@@ -29,7 +29,7 @@ func StaticToken(token string) TokenSource {
 
 // ClientConfig says how tokens are sent. The zero value is ready for use.
 type ClientConfig struct {
-	// RequireTransportSecurity refuses calls on connections without transport
+	// RequireTransportSecurity rejects calls on connections without transport
 	// security, with grpc-go's UNAUTHENTICATED, before anything is sent. The default
 	// lets tokens travel in the clear, since much of that traffic never leaves the
 	// host, or its encryption is a proxy's: set it wherever the client itself speaks
@@ -111,7 +111,7 @@ func noToken(message string, cause error) error {
 var errMalformedSource = errors.New("authn: the token source returned a token that no authorization can carry; " +
 	`want letters, digits, "-", ".", "_", "~", "+" and "/", and "=" at the end`)
 
-// secured returns the option that has grpc-go refuse connections without
+// secured returns the option that has grpc-go reject connections without
 // transport security. It takes the place of the call's own credentials, and so
 // goes on with them.
 func secured(opts []grpc.CallOption) grpc.CallOption {

@@ -104,13 +104,13 @@ func TestAttempts(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/inside %t", kind, inside), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
 				a := arrivals{fail: 2}
-				links := []hauberk.Interceptor{retry, authn.NewClient(numbered(), authn.ClientConfig{})}
+				interceptors := []hauberk.Interceptor{retry, authn.NewClient(numbered(), authn.ClientConfig{})}
 				want := [][]string{{"Bearer t1"}, {"Bearer t2"}, {"Bearer t3"}}
 				if !inside {
-					slices.Reverse(links)
+					slices.Reverse(interceptors)
 					want = [][]string{{"Bearer t1"}, {"Bearer t1"}, {"Bearer t1"}}
 				}
-				if out := client(kind).StartWith(t, a.backend(), links...).Call(t.Context()); out.Err != nil {
+				if out := client(kind).StartWith(t, a.backend(), interceptors...).Call(t.Context()); out.Err != nil {
 					t.Fatal(out.Err)
 				}
 				a.want(t, want...)
@@ -133,7 +133,7 @@ func TestSourceFails(t *testing.T) {
 		{"its sentinel", "", boom, codes.Unauthenticated, "No token", authn.ErrTokenSource},
 		{"a token beside the error", "t", boom, codes.Unauthenticated, "No token", boom},
 		{"a status", "", status.Error(codes.Unavailable, "down"), codes.Unavailable, "down", nil},
-		{"a refusal", "", hauberk.Reject(codes.PermissionDenied, "NO", "no"), codes.PermissionDenied, "no", nil},
+		{"a rejection", "", hauberk.Reject(codes.PermissionDenied, "NO", "no"), codes.PermissionDenied, "no", nil},
 		{"UNKNOWN", "", status.Error(codes.Unknown, "?"), codes.Unauthenticated, "No token", authn.ErrTokenSource},
 		{"a deadline of its own", "", context.DeadlineExceeded, codes.Unauthenticated, "No token", authn.ErrTokenSource},
 		{"no token", "", nil, codes.Unauthenticated, "Malformed token", authn.ErrTokenSource},

@@ -3,8 +3,8 @@
 //
 // On a server [New] asks a [Validator] about the token of each call, before the
 // request is read, and puts the [Identity] into the call's state ([Key], [User],
-// [FromContext]). A call without a good token is refused: nothing further in runs.
-// How refusals look, and which errors a Validator returns, is said there.
+// [FromContext]). A call without a good token is rejected: nothing further in runs.
+// How rejections look, and which errors a Validator returns, is said there.
 //
 // On a client [NewClient] asks a [TokenSource] for a token each time that a call
 // reaches it, and sends it, unless the caller has set the metadata key

@@ -29,7 +29,7 @@ func Example() {
 	// chain.NewServer().
 	serve := chain.UnaryServerInterceptor()
 	handler := func(ctx context.Context, _ any) (any, error) {
-		fmt.Println("called by", authn.User.Or(ctx, "nobody"))
+		fmt.Println("called by", authn.User.Or(ctx, "no one"))
 		return "done", nil
 	}
 	call := func(method, authorization string) {
@@ -46,7 +46,7 @@ func Example() {
 	// OK ""
 	// Unauthenticated "INVALID_TOKEN"
 	// Unauthenticated "MALFORMED_TOKEN"
-	// called by nobody
+	// called by no one
 	// OK ""
 }
 

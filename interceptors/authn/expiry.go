@@ -30,7 +30,7 @@ func (x *Interceptor) untilExpired(
 	if timer.Stop() || !<-expired {
 		return err
 	}
-	return x.refuse(call, errExpired)
+	return x.reject(call, errExpired)
 }
 
 // hangUp ends the call for its client, and with it the receives and sends of a

@@ -131,7 +131,7 @@ func testExpires(t *testing.T, kind hauberk.Kind, handle func(context.Context, h
 	if !errors.Is(w.err, authn.ErrTokenExpired) {
 		t.Errorf("the outcome on the server is %v; want one that wraps %v", w.err, authn.ErrTokenExpired)
 	}
-	want := hauberk.Decision{Link: "authn", Verdict: hauberk.Refused, Reason: authn.ReasonTokenExpired}
+	want := hauberk.Decision{Interceptor: "authn", Verdict: hauberk.Rejected, Reason: authn.ReasonTokenExpired}
 	if len(w.decisions) != 1 || w.decisions[0] != want {
 		t.Errorf("decisions %v; want %v", w.decisions, want)
 	}
@@ -174,7 +174,7 @@ func TestUnaryOutlivesItsToken(t *testing.T) {
 	})
 }
 
-// A token that is past its time is refused, to the moment.
+// A token that is past its time is rejected, to the moment.
 func TestExpiredAlready(t *testing.T) {
 	tests := []struct {
 		after time.Duration
@@ -299,8 +299,8 @@ func TestExpiresInShadow(t *testing.T) {
 		}}
 		shadow := hauberk.Shadow(authn.New(until(time.Hour), authn.Config{}))
 		out := server(hauberk.Bidi).StartWith(t, backend, shadow).Call(with(t.Context(), "Bearer good"))
-		if out.Err != nil || shadow.Refusals() != 1 {
-			t.Errorf("%v, %d refusals; want an OK call and 1", out.Err, shadow.Refusals())
+		if out.Err != nil || shadow.Rejections() != 1 {
+			t.Errorf("%v, %d rejections; want an OK call and 1", out.Err, shadow.Rejections())
 		}
 	})
 }

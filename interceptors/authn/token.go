@@ -9,7 +9,7 @@ const header = "authorization"
 const scheme = "Bearer"
 
 // bearer returns the token in the values of a call's authorization. Of more than
-// one value none is taken: who is to say which of them somebody else looked at.
+// one value none is taken: who is to say which of them a caller else looked at.
 func bearer(values []string) (string, error) {
 	if len(values) == 0 {
 		return "", errMissing

@@ -11,12 +11,12 @@ import (
 )
 
 // BenchmarkClosed compares a chain with a closed breaker with a chain of one idle
-// link.
+// interceptor.
 func BenchmarkClosed(b *testing.B) {
 	idle := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error { return next(ctx, call) })
-	for name, link := range map[string]hauberk.Interceptor{"idle": idle, "breaker": breaker.New(breaker.Config{})} {
+	for name, interceptor := range map[string]hauberk.Interceptor{"idle": idle, "breaker": breaker.New(breaker.Config{})} {
 		b.Run(name, func(b *testing.B) {
-			conn := hauberk.Must(hauberk.New(link)).ClientConn(hauberktest.Conn{})
+			conn := hauberk.Must(hauberk.New(interceptor)).ClientConn(hauberktest.Conn{})
 			req, resp := &testpb.Request{}, &testpb.Response{}
 			b.ReportAllocs()
 			for b.Loop() {

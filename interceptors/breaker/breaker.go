@@ -14,7 +14,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
-// What errors.Is finds in the error of a refused call.
+// What errors.Is finds in the error of a rejected call.
 var (
 	ErrOpen     = breaker.ErrOpen
 	ErrHalfOpen = breaker.ErrHalfOpen
@@ -119,13 +119,13 @@ func (b *Breaker) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: "breaker", Phase: hauberk.PhaseBreaker, Decides: true, Err: err}
 }
 
-// Intercept refuses a call, or admits it and counts how it ends.
+// Intercept rejects a call, or admits it and counts how it ends.
 func (b *Breaker) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	key := b.config.By.key(call)
 	now := b.now()
 	permit, err := b.circuits.Get(key, now).Allow(now)
 	if err != nil {
-		return b.refuse(call, key, err)
+		return b.reject(call, key, err)
 	}
 	return hauberk.Observe(ctx, call, next, func(err error) { b.done(&permit, b.judge(err)) })
 }
@@ -148,7 +148,7 @@ func (b *Breaker) judge(err error) breaker.Outcome {
 	if err == hauberk.ErrUnwound { //nolint:errorlint // Observe passes it as it is
 		return breaker.Failure // whatever codes are failures
 	}
-	if _, refused := errors.AsType[*hauberk.Rejection](err); refused {
+	if _, rejected := errors.AsType[*hauberk.Rejection](err); rejected {
 		return breaker.Neutral
 	}
 	code := hauberk.CodeOf(err)
@@ -162,16 +162,16 @@ func (b *Breaker) judge(err error) breaker.Outcome {
 	}
 }
 
-func (b *Breaker) refuse(call *hauberk.Call, key string, err error) error {
+func (b *Breaker) reject(call *hauberk.Call, key string, err error) error {
 	reason, more := "BREAKER_OPEN", []hauberk.RejectOption{hauberk.Cause(err)}
 	if errors.Is(err, ErrHalfOpen) {
 		reason = "BREAKER_HALF_OPEN"
 	}
-	var refused *breaker.RefusedError
-	if errors.As(err, &refused) && refused.RetryAfter > 0 {
-		more = append(more, hauberk.RetryAfter(refused.RetryAfter))
+	var rejected *breaker.RejectedError
+	if errors.As(err, &rejected) && rejected.RetryAfter > 0 {
+		more = append(more, hauberk.RetryAfter(rejected.RetryAfter))
 	}
-	call.Decide(hauberk.Decision{Rule: key, Verdict: hauberk.Refused, Reason: reason})
+	call.Decide(hauberk.Decision{Rule: key, Verdict: hauberk.Rejected, Reason: reason})
 	return hauberk.Reject(codes.Unavailable, reason, err.Error(), more...)
 }
 

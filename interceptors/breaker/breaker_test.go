@@ -42,8 +42,8 @@ func start(t *testing.T, kind hauberk.Kind, config breaker.Config, inner ...haub
 		}
 		return hauberktest.Echo(ctx, s)
 	}}
-	links := append([]hauberk.Interceptor{w.breaker}, inner...)
-	w.Env = hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, links...)
+	interceptors := append([]hauberk.Interceptor{w.breaker}, inner...)
+	w.Env = hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, interceptors...)
 	return w
 }
 
@@ -88,10 +88,10 @@ func TestLife(t *testing.T) {
 		err := w.call(t, codes.OK)
 		if !errors.Is(err, breaker.ErrOpen) || status.Code(err) != codes.Unavailable ||
 			hauberk.Reason(err) != "BREAKER_OPEN" || status.Convert(err).Message() != "circuit breaker is open" {
-			t.Errorf("refused with %v", err)
+			t.Errorf("rejected with %v", err)
 		}
 		if w.calls.Load() != calls {
-			t.Error("a refused call reached the backend")
+			t.Error("a rejected call reached the backend")
 		}
 		w.clock.Advance(time.Minute)
 		_ = w.call(t, codes.Internal)
@@ -144,14 +144,14 @@ func TestConfiguredCodes(t *testing.T) {
 	w.wantState(t, breaker.Open)
 }
 
-// TestRefusalsSayNothing: what an interceptor further in refuses is not the
+// TestRejectionsSayNothing: what an inner interceptor rejects is not the
 // server's failure.
-func TestRefusalsSayNothing(t *testing.T) {
+func TestRejectionsSayNothing(t *testing.T) {
 	kinds(t, func(t *testing.T, kind hauberk.Kind) {
-		refuse := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
-			return hauberk.Reject(codes.Unavailable, "LOCAL", "refused here")
+		reject := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+			return hauberk.Reject(codes.Unavailable, "LOCAL", "rejected here")
 		})
-		w := start(t, kind, config, refuse)
+		w := start(t, kind, config, reject)
 		for range 5 {
 			_ = w.call(t, codes.OK)
 		}
@@ -313,7 +313,7 @@ func TestHalfOpenRace(t *testing.T) {
 				admitted.Add(1)
 			})
 		}
-		for admitted.Load() < 48 { // those refused have returned
+		for admitted.Load() < 48 { // those rejected have returned
 			clock.Advance(0)
 		}
 		close(release)
@@ -372,7 +372,7 @@ func TestShadowByTarget(t *testing.T) {
 	}
 }
 
-// TestShadow: a breaker in shadow refuses nothing and keeps counting.
+// TestShadow: a breaker in shadow rejects nothing and keeps counting.
 func TestShadow(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	b := breaker.New(config)
@@ -385,8 +385,8 @@ func TestShadow(t *testing.T) {
 	for range 5 {
 		_ = conn.Invoke(context.Background(), "/s/m", &testpb.Request{}, reply)
 	}
-	if calls != 5 || shadow.Refusals() != 2 {
-		t.Errorf("%d calls, %d would have been refused", calls, shadow.Refusals())
+	if calls != 5 || shadow.Rejections() != 2 {
+		t.Errorf("%d calls, %d would have been rejected", calls, shadow.Rejections())
 	}
 }
 
@@ -413,8 +413,8 @@ func TestBadConfig(t *testing.T) {
 
 // TestAllocations: an admitted call costs no allocation.
 func TestAllocations(t *testing.T) {
-	measure := func(links ...hauberk.Interceptor) float64 {
-		conn := hauberk.Must(hauberk.New(links...)).ClientConn(hauberktest.Conn{})
+	measure := func(interceptors ...hauberk.Interceptor) float64 {
+		conn := hauberk.Must(hauberk.New(interceptors...)).ClientConn(hauberktest.Conn{})
 		return testing.AllocsPerRun(1000, func() {
 			_ = conn.Invoke(context.Background(), testpb.TestService_Unary_FullMethodName, &testpb.Request{}, reply)
 		})

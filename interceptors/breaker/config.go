@@ -54,7 +54,7 @@ type Config struct {
 	// FailureThreshold is how many failures in a row open a circuit. The default is
 	// DefaultFailureThreshold.
 	FailureThreshold int
-	// OpenFor is how long an open circuit refuses all calls. The default is
+	// OpenFor is how long an open circuit rejects all calls. The default is
 	// DefaultOpenFor.
 	OpenFor time.Duration
 	// HalfOpenMaxCalls is how many probes may run at once. The default is

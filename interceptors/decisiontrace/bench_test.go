@@ -18,9 +18,9 @@ func BenchmarkUnaryServer(b *testing.B) {
 	ask := []string{decisiontrace.DefaultRequest, "1"}
 	alice := []string{auth, "Bearer alice"}
 	for _, row := range []struct {
-		name  string
-		send  []string
-		links []hauberk.Interceptor
+		name         string
+		send         []string
+		interceptors []hauberk.Interceptor
 	}{
 		{"authn alone", nil, []hauberk.Interceptor{bearer()}},
 		{"is not listed", alice, []hauberk.Interceptor{tells(), bearer()}},
@@ -29,7 +29,7 @@ func BenchmarkUnaryServer(b *testing.B) {
 		{"is told", ask, []hauberk.Interceptor{tells(), bearer()}},
 	} {
 		b.Run(row.name, func(b *testing.B) {
-			call, ctx := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(row.links...))), incoming(row.send...)
+			call, ctx := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(row.interceptors...))), incoming(row.send...)
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := call(ctx); err != nil {
@@ -43,8 +43,8 @@ func BenchmarkUnaryServer(b *testing.B) {
 // A caller who is not listed costs a look at the state, one who does not ask
 // another at the metadata.
 func TestAllocations(t *testing.T) {
-	count := func(ctx context.Context, links ...hauberk.Interceptor) float64 {
-		call := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(links...)))
+	count := func(ctx context.Context, interceptors ...hauberk.Interceptor) float64 {
+		call := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(interceptors...)))
 		return testing.AllocsPerRun(1000, func() {
 			if err := call(ctx); err != nil {
 				t.Fatal(err)

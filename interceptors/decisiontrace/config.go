@@ -18,7 +18,7 @@ const (
 )
 
 // Below the least nothing fits; above the greatest, clients of other languages
-// refuse the whole trailer, whose limit is 8 or 16 KiB.
+// reject the whole trailer, whose limit is 8 or 16 KiB.
 const (
 	minMaxBytes = 256
 	maxMaxBytes = 64 << 10
@@ -29,10 +29,10 @@ type Config struct {
 	// Identities are those who are told, as the key given with [By] has them, byte for
 	// byte. There are no patterns.
 	Identities []string
-	// Authenticator is the name of the link that authenticates, as decisions have it
+	// Authenticator is the name of the interceptor that authenticates, as decisions have it
 	// ([hauberk.Declaration], [hauberk.Named]): without an enforced decision of that
-	// link to let the call pass, and with one to refuse it, nobody is told. The default
-	// is DefaultAuthenticator. The link must declare that it decides.
+	// interceptor to let the call pass, and with one to reject it, no one is told. The default
+	// is DefaultAuthenticator. The interceptor must declare that it decides.
 	Authenticator string
 	// Request is the metadata key by which callers ask, with the one value "1". Its
 	// case does not matter. The default is DefaultRequest.
@@ -84,7 +84,7 @@ func (c Config) check() error {
 	return errors.Join(errs...)
 }
 
-// checkKey refuses metadata keys that gRPC does not let applications use, or
+// checkKey rejects metadata keys that gRPC does not let applications use, or
 // encodes. It is given them in lower case.
 func checkKey(field, key string) error {
 	if metadatakey.Text(key) {

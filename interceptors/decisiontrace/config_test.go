@@ -22,7 +22,7 @@ func TestConfiguration(t *testing.T) {
 	}{
 		{"least", decisiontrace.New(decisiontrace.Config{Identities: ops}, by), ""},
 		{"own keys", decisiontrace.New(decisiontrace.Config{Identities: ops, Request: "X-Why", Trailer: "X-Because"}, by), ""},
-		{"nobody", decisiontrace.New(decisiontrace.Config{}, by), "Config.Identities is empty"},
+		{"no one", decisiontrace.New(decisiontrace.Config{}, by), "Config.Identities is empty"},
 		{"empty identity", decisiontrace.New(decisiontrace.Config{Identities: []string{"ops", ""}}, by), "Config.Identities[1] is empty"},
 		{"everybody", decisiontrace.New(decisiontrace.Config{Identities: []string{"*"}}, by), `Config.Identities[0] is "*"`},
 		{"no key", decisiontrace.New(decisiontrace.Config{Identities: ops}), "want By(authn.User)"},
@@ -58,7 +58,7 @@ func TestConfigIsCopied(t *testing.T) {
 	}
 }
 
-// placed is a link that has a place and does nothing.
+// placed is an interceptor that has a place and does nothing.
 type placed hauberk.Phase
 
 func (p placed) Declare() hauberk.Declaration { return hauberk.Declaration{Phase: hauberk.Phase(p)} }

@@ -74,7 +74,7 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 }
 
 // tell sets the trailer. That fails if the call is over already, and then there is
-// nobody to tell. The identity is asked for first: of most calls it is not listed,
+// no one to tell. The identity is asked for first: of most calls it is not listed,
 // and to miss a key of the metadata takes longer.
 func (x *Interceptor) tell(ctx context.Context, call *hauberk.Call) {
 	if identity, ok := x.identity.From(call); !ok || !x.identities[identity] || !x.asked(ctx, call) {
@@ -90,13 +90,13 @@ func (x *Interceptor) asked(ctx context.Context, call *hauberk.Call) bool {
 	return len(sent) == 1 && sent[0] == asks
 }
 
-// authenticated reports whether the call passed the link that authenticates, and
-// that stands by it. State alone proves nothing: a link may set it and then
-// refuse, or be in shadow.
+// authenticated reports whether the call passed the interceptor that authenticates, and
+// that stands by it. State alone proves nothing: an interceptor may set it and then
+// reject, or be in shadow.
 func (x *Interceptor) authenticated(trace []hauberk.Decision) bool {
 	passed := false
 	for _, d := range trace {
-		if d.Link != x.config.Authenticator || d.Shadow {
+		if d.Interceptor != x.config.Authenticator || d.Shadow {
 			continue
 		}
 		if d.Verdict != hauberk.Allowed {

@@ -55,26 +55,26 @@ func guard() hauberk.Interceptor {
 	return recovery.New(recovery.Config{}, recovery.WithLogger(slog.New(slog.DiscardHandler)))
 }
 
-// refuser is a link that refuses, by a rule that nobody else is to read.
-type refuser struct{ err error }
+// rejecter is an interceptor that rejects, by a rule that no one else is to read.
+type rejecter struct{ err error }
 
 const canary = "canary-rule-8c1f"
 
-func (r refuser) Declare() hauberk.Declaration {
-	return hauberk.Declaration{Name: "refuser", Decides: true}
+func (r rejecter) Declare() hauberk.Declaration {
+	return hauberk.Declaration{Name: "rejecter", Decides: true}
 }
 
-func (r refuser) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+func (r rejecter) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	if r.err == nil {
 		return next(ctx, call)
 	}
-	call.Decide(hauberk.Decision{Link: "refuser", Rule: canary, Verdict: hauberk.Refused, Reason: hauberk.Reason(r.err)})
+	call.Decide(hauberk.Decision{Interceptor: "rejecter", Rule: canary, Verdict: hauberk.Rejected, Reason: hauberk.Reason(r.err)})
 	return r.err
 }
 
 var (
-	errRefused = hauberk.Reject(codes.PermissionDenied, "NOT_ALLOWED", "no")
-	would      = hauberk.Shadow(refuser{errRefused})
+	errRejected = hauberk.Reject(codes.PermissionDenied, "NOT_ALLOWED", "no")
+	would       = hauberk.Shadow(rejecter{errRejected})
 )
 
 // as returns the context of a call with a token, that asks.
@@ -83,10 +83,10 @@ func as(ctx context.Context, token string) context.Context {
 }
 
 var (
-	authnAllowed   = hauberk.Decision{Link: "authn"}
-	limitAllowed   = hauberk.Decision{Link: "ratelimit"}
-	shadowRefused  = hauberk.Decision{Link: "refuser", Rule: canary, Verdict: hauberk.Refused, Reason: "NOT_ALLOWED", Shadow: true}
-	refuserRefused = hauberk.Decision{Link: "refuser", Rule: canary, Verdict: hauberk.Refused, Reason: "NOT_ALLOWED"}
+	authnAllowed     = hauberk.Decision{Interceptor: "authn"}
+	limitAllowed     = hauberk.Decision{Interceptor: "ratelimit"}
+	shadowRejected   = hauberk.Decision{Interceptor: "rejecter", Rule: canary, Verdict: hauberk.Rejected, Reason: "NOT_ALLOWED", Shadow: true}
+	rejecterRejected = hauberk.Decision{Interceptor: "rejecter", Rule: canary, Verdict: hauberk.Rejected, Reason: "NOT_ALLOWED"}
 )
 
 func limit() hauberk.Interceptor {
@@ -111,7 +111,7 @@ func wantTrace(t *testing.T, trailer metadata.MD, want []hauberk.Decision) {
 	}
 }
 
-// The limiter by user refuses within authn: the caller is told by which rule.
+// The limiter by user rejects within authn: the caller is told by which rule.
 func TestToldByALimiter(t *testing.T) {
 	eachKind(t, func(t *testing.T, c hauberktest.Case) {
 		strict := ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: ratelimit.ByState(authn.User)})
@@ -123,7 +123,7 @@ func TestToldByALimiter(t *testing.T) {
 		}
 		wantTrace(t, out.Trailer, []hauberk.Decision{
 			authnAllowed,
-			{Link: "ratelimit", Rule: "1 in 1h0m0s by user", Verdict: hauberk.Refused, Reason: ratelimit.Reason},
+			{Interceptor: "ratelimit", Rule: "1 in 1h0m0s by user", Verdict: hauberk.Rejected, Reason: ratelimit.Reason},
 		})
 	})
 }
@@ -153,7 +153,7 @@ func TestOwnKeys(t *testing.T) {
 		env := c.Start(t, x, hauberk.Named("bearer", bearer()))
 		out := env.Call(metadata.AppendToOutgoingContext(as(patient(t), "ops"), "x-why", "1"))
 		got, err := decisiontrace.ParseKey(out.Trailer, "x-because")
-		if want := []hauberk.Decision{{Link: "bearer"}}; err != nil || !slices.Equal(got, want) {
+		if want := []hauberk.Decision{{Interceptor: "bearer"}}; err != nil || !slices.Equal(got, want) {
 			t.Errorf("told %+v, %v; want %+v", got, err, want)
 		}
 		wantTrace(t, out.Trailer, nil) // under the other key
@@ -164,7 +164,7 @@ func TestOwnKeys(t *testing.T) {
 func TestCallsBesideEachOther(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	rule := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-		call.Decide(hauberk.Decision{Link: "marker", Rule: call.Metadata(ctx, "mark")[0]})
+		call.Decide(hauberk.Decision{Interceptor: "marker", Rule: call.Metadata(ctx, "mark")[0]})
 		return next(ctx, call)
 	}
 	env := hauberktest.Case{Kind: hauberk.Bidi}.Start(t, tells(), bearer(), hauberk.Named("marker", hauberk.Func(rule)))
@@ -176,7 +176,7 @@ func TestCallsBesideEachOther(t *testing.T) {
 			for k := range 25 {
 				mark := fmt.Sprintf("%d-%d", i, k)
 				out := env.Call(metadata.AppendToOutgoingContext(as(t.Context(), user), "mark", mark))
-				want := []hauberk.Decision{authnAllowed, {Link: "marker", Rule: mark}}
+				want := []hauberk.Decision{authnAllowed, {Interceptor: "marker", Rule: mark}}
 				if user != "ops" {
 					want = nil
 				}

@@ -1,5 +1,5 @@
 // Package decisiontrace lets a server tell callers of named identities what its
-// links decided on their calls, in a trailer. Nobody else is told.
+// interceptors decided on their calls, in a trailer. No one else is told.
 //
 // A caller asks by sending the metadata "hauberk-decisions: 1" ([Ask]). If the
 // identity that the chain has authenticated is one of [Config.Identities], the
@@ -7,9 +7,9 @@
 // of JSON in printable ASCII:
 //
 //	{"decisions":[
-//	  {"link":"authn","verdict":"allowed"},
-//	  {"link":"ratelimit","rule":"10/1s of each user","verdict":"refused","reason":"RATE_LIMITED"},
-//	  {"link":"authz","rule":"...","verdict":"refused","reason":"NOT_ALLOWED","shadow":true}
+//	  {"interceptor":"authn","verdict":"allowed"},
+//	  {"interceptor":"ratelimit","rule":"10/1s of each user","verdict":"rejected","reason":"RATE_LIMITED"},
+//	  {"interceptor":"authz","rule":"...","verdict":"rejected","reason":"NOT_ALLOWED","shadow":true}
 //	],"omitted":2}
 //
 // on one line and without spaces. "rule" and "reason" are left out where they are
@@ -18,8 +18,8 @@
 //
 // The trace has the rules, which [hauberk.Decision] keeps for operators: the
 // identities are operators, not customers. A call that the chain did not
-// authenticate, or not any more, gets no trace: refused ahead of authentication, of
-// a public method, of an authenticating link in [hauberk.Shadow], of a token that
+// authenticate, or not any more, gets no trace: rejected ahead of authentication, of
+// a public method, of an authenticating interceptor in [hauberk.Shadow], of a token that
 // has expired meanwhile.
 //
 // The interceptor stands outermost, further out than package requestid, so that no

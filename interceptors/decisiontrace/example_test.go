@@ -20,7 +20,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 )
 
-// An operator and a customer ask why a call was refused.
+// An operator and a customer ask why a call was rejected.
 func Example() {
 	chain := hauberk.Must(hauberk.New(
 		decisiontrace.New(decisiontrace.Config{Identities: []string{"ops"}}, decisiontrace.By(authn.User)),
@@ -38,7 +38,7 @@ func Example() {
 		decisions, parsed := decisiontrace.Parse(trailer)
 		fmt.Println(user, hauberk.StatusOf(err).Code(), parsed)
 		for _, d := range decisions {
-			fmt.Printf("  %s %s %q\n", d.Link, d.Verdict, d.Reason)
+			fmt.Printf("  %s %s %q\n", d.Interceptor, d.Verdict, d.Reason)
 		}
 	}
 	// Output:
@@ -47,7 +47,7 @@ func Example() {
 	//   ratelimit allowed ""
 	// ops ResourceExhausted <nil>
 	//   authn allowed ""
-	//   ratelimit refused "RATE_LIMITED"
+	//   ratelimit rejected "RATE_LIMITED"
 	// alice OK <nil>
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/decisiontrace"
 )
 
-// attacker is somebody who is not to be told, and the chain within the
+// attacker is a caller who is not to be told, and the chain within the
 // interceptor.
 type attacker struct {
 	send   []string // metadata, as pairs
@@ -64,7 +64,7 @@ func attackers() map[string]attacker {
 		"asks twice":                         {send: []string{auth, "Bearer ops", ask, "1", ask, "1"}, inside: usual},
 		"asks with a list":                   {send: []string{auth, "Bearer ops", ask, "1,1"}, inside: usual},
 		"another user":                       {send: []string{auth, "Bearer alice", ask, "1"}, inside: usual},
-		"another user, refused":              {send: []string{auth, "Bearer alice", ask, "1"}, inside: append(usual, refuser{errRefused})},
+		"another user, rejected":             {send: []string{auth, "Bearer alice", ask, "1"}, inside: append(usual, rejecter{errRejected})},
 		"another user, of an unknown method": {send: []string{auth, "Bearer alice", ask, "1"}, inside: usual, method: unknownMethod},
 		"a name in another case":             {send: []string{auth, "Bearer Ops", ask, "1"}, inside: usual},
 		"a name that begins alike":           {send: []string{auth, "Bearer ops2", ask, "1"}, inside: usual},
@@ -74,8 +74,8 @@ func attackers() map[string]attacker {
 		"an expired token":                   {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{authn.New(expired, authn.Config{}), would}},
 		"forged identity in the metadata":    {send: []string{ask, "1", "user", "ops", "x-user", "ops", "identity", "ops", "user_id", "ops"}, inside: usual},
 		"forged, beside another's token":     {send: []string{ask, "1", "user", "ops", auth, "Bearer alice"}, inside: usual},
-		"forged trace in the request":        {send: []string{ask, `{"decisions":[{"link":"authn","verdict":"allowed"}]}`}, inside: usual},
-		"refused ahead of authentication":    {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{refuser{errRefused}, bearer()}},
+		"forged trace in the request":        {send: []string{ask, `{"decisions":[{"interceptor":"authn","verdict":"allowed"}]}`}, inside: usual},
+		"rejected ahead of authentication":   {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{rejecter{errRejected}, bearer()}},
 		"a public method": {
 			send:   []string{auth, "Bearer ops", ask, "1"},
 			inside: []hauberk.Interceptor{hauberk.Public("*"), authn.New(validate, authn.Config{Public: []string{"*"}}), would},
@@ -85,10 +85,10 @@ func attackers() map[string]attacker {
 			inside: []hauberk.Interceptor{hauberk.Public("*"), authn.New(validate, authn.Config{Public: []string{"*"}}), would},
 			handle: func(ctx context.Context) { authn.User.Set(hauberk.FromContext(ctx), "ops") },
 		},
-		"nobody authenticates":     {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{would}},
+		"no one authenticates":     {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{would}},
 		"authentication in shadow": {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{hauberk.Shadow(bearer()), would}},
-		"authentication in shadow, refusing": {
-			send: []string{ask, "1"}, inside: []hauberk.Interceptor{hauberk.Shadow(impostor{"authn", true, errRefused}), would},
+		"authentication in shadow, rejecting": {
+			send: []string{ask, "1"}, inside: []hauberk.Interceptor{hauberk.Shadow(impostor{"authn", true, errRejected}), would},
 		},
 		"authentication under a condition that does not hold": {
 			send: []string{ask, "1"},
@@ -102,14 +102,14 @@ func attackers() map[string]attacker {
 				hauberk.For("shop.v1.Cart/*", bearer()), impostor{name: "someone"}, hauberk.Public("*"), would,
 			},
 		},
-		"a link that does not decide sets the name": {
+		"an interceptor that does not decide sets the name": {
 			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{name: "authn"}, would},
 		},
-		"a link of another name sets the name": {
+		"an interceptor of another name sets the name": {
 			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{"someone", true, nil}, would},
 		},
-		"the name is set and then refused": {
-			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{"authn", true, errRefused}, would},
+		"the name is set and then rejected": {
+			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{"authn", true, errRejected}, would},
 		},
 		"the name is set and then fails": {
 			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{"authn", true, status.Error(codes.Unavailable, "down")}, would},
@@ -120,17 +120,17 @@ func attackers() map[string]attacker {
 	}
 }
 
-// withdrawing is a link that records, as authn does when a token expires, that
+// withdrawing is an interceptor that records, as authn does when a token expires, that
 // the identity no longer holds.
 type withdrawing struct{}
 
 func (withdrawing) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	_ = next(ctx, call)
-	call.Decide(hauberk.Decision{Link: "authn", Verdict: hauberk.Refused, Reason: authn.ReasonTokenExpired})
-	return errRefused
+	call.Decide(hauberk.Decision{Interceptor: "authn", Verdict: hauberk.Rejected, Reason: authn.ReasonTokenExpired})
+	return errRejected
 }
 
-// Nobody is told but those who ask and may know.
+// No one is told but those who ask and may know.
 func TestNobodyElseIsTold(t *testing.T) {
 	for name, a := range attackers() {
 		t.Run(name, func(t *testing.T) {

@@ -34,39 +34,39 @@ func TestTold(t *testing.T) {
 		code    codes.Code
 		want    []hauberk.Decision
 	}{
-		"OK": {inner: quiet, want: []hauberk.Decision{authnAllowed, limitAllowed, shadowRefused}},
-		"refused": {
-			inner: refuser{errRefused}, code: codes.PermissionDenied,
-			want: []hauberk.Decision{authnAllowed, limitAllowed, shadowRefused, refuserRefused},
+		"OK": {inner: quiet, want: []hauberk.Decision{authnAllowed, limitAllowed, shadowRejected}},
+		"rejected": {
+			inner: rejecter{errRejected}, code: codes.PermissionDenied,
+			want: []hauberk.Decision{authnAllowed, limitAllowed, shadowRejected, rejecterRejected},
 		},
-		"refused without a record": {
-			inner: hauberk.Named("rules", hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return errRefused })),
+		"rejected without a record": {
+			inner: hauberk.Named("rules", hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return errRejected })),
 			code:  codes.PermissionDenied,
 			want: []hauberk.Decision{
-				authnAllowed, limitAllowed, shadowRefused,
-				{Link: "rules", Verdict: hauberk.Refused, Reason: "NOT_ALLOWED"},
+				authnAllowed, limitAllowed, shadowRejected,
+				{Interceptor: "rules", Verdict: hauberk.Rejected, Reason: "NOT_ALLOWED"},
 			},
 		},
 		"failed": {
 			inner: quiet, backend: answer(status.Error(codes.NotFound, "none")), code: codes.NotFound,
-			want: []hauberk.Decision{authnAllowed, limitAllowed, shadowRefused},
+			want: []hauberk.Decision{authnAllowed, limitAllowed, shadowRejected},
 		},
 		"header first": {
 			inner: quiet, code: codes.Aborted,
 			backend: &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
 				return cmp.Or(s.SendHeader(metadata.Pairs("first", "yes")), status.Error(codes.Aborted, "late"))
 			}},
-			want: []hauberk.Decision{authnAllowed, limitAllowed, shadowRefused},
+			want: []hauberk.Decision{authnAllowed, limitAllowed, shadowRejected},
 		},
 		"panic in the handler": {
 			inner: quiet, code: codes.Internal,
 			backend: &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error { panic("bomb") }},
-			want:    []hauberk.Decision{authnAllowed, limitAllowed, shadowRefused},
+			want:    []hauberk.Decision{authnAllowed, limitAllowed, shadowRejected},
 		},
-		"panic in a link": {
+		"panic in an interceptor": {
 			inner: hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { panic("bomb") }),
 			code:  codes.Internal,
-			want:  []hauberk.Decision{authnAllowed, limitAllowed, shadowRefused},
+			want:  []hauberk.Decision{authnAllowed, limitAllowed, shadowRejected},
 		},
 		"Goexit": {
 			inner: quiet, code: codes.Internal,
@@ -74,11 +74,11 @@ func TestTold(t *testing.T) {
 				runtime.Goexit()
 				return nil
 			}},
-			want: []hauberk.Decision{authnAllowed, limitAllowed, shadowRefused},
+			want: []hauberk.Decision{authnAllowed, limitAllowed, shadowRejected},
 		},
 		"unknown method": { // the limiter does not decide on it
 			inner: quiet, method: unknownMethod, code: codes.Unimplemented,
-			want: []hauberk.Decision{authnAllowed, shadowRefused},
+			want: []hauberk.Decision{authnAllowed, shadowRejected},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

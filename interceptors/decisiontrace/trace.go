@@ -60,11 +60,11 @@ type trace struct {
 
 // decision is a [hauberk.Decision] in a trace.
 type decision struct {
-	Link    string `json:"link"`
-	Rule    string `json:"rule,omitempty"`
-	Verdict string `json:"verdict"`
-	Reason  string `json:"reason,omitempty"`
-	Shadow  bool   `json:"shadow,omitempty"`
+	Interceptor string `json:"interceptor"`
+	Rule        string `json:"rule,omitempty"`
+	Verdict     string `json:"verdict"`
+	Reason      string `json:"reason,omitempty"`
+	Shadow      bool   `json:"shadow,omitempty"`
 }
 
 // maxOmitted is more decisions than any call has, and keeps sums from overflowing.
@@ -82,24 +82,24 @@ func decode(value string) (decisions []hauberk.Decision, omitted int, err error)
 		verdict := hauberk.Allowed
 		switch d.Verdict {
 		case hauberk.Allowed.String():
-		case hauberk.Refused.String():
-			verdict = hauberk.Refused
+		case hauberk.Rejected.String():
+			verdict = hauberk.Rejected
 		default:
-			return nil, 0, fmt.Errorf(`the verdict of decision %d is %q; want "allowed" or "refused"`, i+1, d.Verdict)
+			return nil, 0, fmt.Errorf(`the verdict of decision %d is %q; want "allowed" or "rejected"`, i+1, d.Verdict)
 		}
 		decisions = append(decisions, hauberk.Decision{
-			Link: d.Link, Rule: d.Rule, Verdict: verdict, Reason: d.Reason, Shadow: d.Shadow,
+			Interceptor: d.Interceptor, Rule: d.Rule, Verdict: verdict, Reason: d.Reason, Shadow: d.Shadow,
 		})
 	}
 	return decisions, t.Omitted, nil
 }
 
 // encode writes a trace of at most limit bytes, as far as the decisions fit:
-// refusals are given room first, and each of a kind in its order.
+// rejections are given room first, and each of a kind in its order.
 func encode(decisions []hauberk.Decision, limit int) string {
 	texts := make([]string, len(decisions))
 	room := limit - len(head) - len(tail(len(decisions)))
-	for _, verdict := range []hauberk.Verdict{hauberk.Refused, hauberk.Allowed} {
+	for _, verdict := range []hauberk.Verdict{hauberk.Rejected, hauberk.Allowed} {
 		for i, d := range decisions {
 			if text := encodeOne(d); d.Verdict == verdict && len(text)+1 <= room {
 				texts[i] = text
@@ -138,7 +138,7 @@ func join(texts []string) string {
 
 func encodeOne(d hauberk.Decision) string {
 	text, _ := json.Marshal(decision{ //nolint:errchkjson // strings and a bool cannot fail
-		Link: d.Link, Rule: d.Rule, Verdict: d.Verdict.String(), Reason: d.Reason, Shadow: d.Shadow,
+		Interceptor: d.Interceptor, Rule: d.Rule, Verdict: d.Verdict.String(), Reason: d.Reason, Shadow: d.Shadow,
 	})
 	return toASCII(string(text))
 }

@@ -14,18 +14,18 @@ import (
 )
 
 func TestEncode(t *testing.T) {
-	refused := hauberk.Decision{Link: "l", Rule: "r", Verdict: hauberk.Refused, Reason: "R", Shadow: true}
+	rejected := hauberk.Decision{Interceptor: "l", Rule: "r", Verdict: hauberk.Rejected, Reason: "R", Shadow: true}
 	for name, test := range map[string]struct {
 		decisions []hauberk.Decision
 		want      string
 	}{
 		"none":           {nil, `{"decisions":[]}`},
-		"allowed":        {[]hauberk.Decision{{Link: "authn"}}, `{"decisions":[{"link":"authn","verdict":"allowed"}]}`},
-		"all fields":     {[]hauberk.Decision{refused}, `{"decisions":[{"link":"l","rule":"r","verdict":"refused","reason":"R","shadow":true}]}`},
-		"beyond ASCII":   {[]hauberk.Decision{{Link: "ä😀"}}, `{"decisions":[{"link":"\u00e4\ud83d\ude00","verdict":"allowed"}]}`},
-		"not UTF-8":      {[]hauberk.Decision{{Link: "\xff"}}, `{"decisions":[{"link":"\ufffd","verdict":"allowed"}]}`},
-		"control":        {[]hauberk.Decision{{Link: "\r\n\x7f\x00\""}}, `{"decisions":[{"link":"\r\n\u007f\u0000\"","verdict":"allowed"}]}`},
-		"line separator": {[]hauberk.Decision{{Link: "\u2028"}}, `{"decisions":[{"link":"\u2028","verdict":"allowed"}]}`},
+		"allowed":        {[]hauberk.Decision{{Interceptor: "authn"}}, `{"decisions":[{"interceptor":"authn","verdict":"allowed"}]}`},
+		"all fields":     {[]hauberk.Decision{rejected}, `{"decisions":[{"interceptor":"l","rule":"r","verdict":"rejected","reason":"R","shadow":true}]}`},
+		"beyond ASCII":   {[]hauberk.Decision{{Interceptor: "ä😀"}}, `{"decisions":[{"interceptor":"\u00e4\ud83d\ude00","verdict":"allowed"}]}`},
+		"not UTF-8":      {[]hauberk.Decision{{Interceptor: "\xff"}}, `{"decisions":[{"interceptor":"\ufffd","verdict":"allowed"}]}`},
+		"control":        {[]hauberk.Decision{{Interceptor: "\r\n\x7f\x00\""}}, `{"decisions":[{"interceptor":"\r\n\u007f\u0000\"","verdict":"allowed"}]}`},
+		"line separator": {[]hauberk.Decision{{Interceptor: "\u2028"}}, `{"decisions":[{"interceptor":"\u2028","verdict":"allowed"}]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := encode(test.decisions, DefaultMaxBytes); got != test.want {
@@ -35,22 +35,22 @@ func TestEncode(t *testing.T) {
 	}
 }
 
-// Refusals have room first, those that come first before those that come later,
+// Rejections have room first, those that come first before those that come later,
 // and what is kept keeps its order.
 func TestEncodeTruncates(t *testing.T) {
-	allowed := hauberk.Decision{Link: strings.Repeat("a", 60)}
-	refused := hauberk.Decision{Link: strings.Repeat("r", 60), Verdict: hauberk.Refused}
-	huge := hauberk.Decision{Link: "huge", Rule: strings.Repeat("é", 100), Verdict: hauberk.Refused}
+	allowed := hauberk.Decision{Interceptor: strings.Repeat("a", 54)}
+	rejected := hauberk.Decision{Interceptor: strings.Repeat("r", 54), Verdict: hauberk.Rejected}
+	huge := hauberk.Decision{Interceptor: "huge", Rule: strings.Repeat("é", 100), Verdict: hauberk.Rejected}
 	for name, test := range map[string]struct {
 		decisions, want []hauberk.Decision
 	}{
-		"all fit":            {[]hauberk.Decision{allowed, refused}, []hauberk.Decision{allowed, refused}},
-		"the last refuses":   {[]hauberk.Decision{allowed, allowed, allowed, refused}, []hauberk.Decision{allowed, refused}},
-		"many refuse":        {[]hauberk.Decision{allowed, refused, refused, refused}, []hauberk.Decision{refused, refused}},
-		"one is too large":   {[]hauberk.Decision{allowed, huge, refused}, []hauberk.Decision{allowed, refused}},
+		"all fit":            {[]hauberk.Decision{allowed, rejected}, []hauberk.Decision{allowed, rejected}},
+		"the last rejects":   {[]hauberk.Decision{allowed, allowed, allowed, rejected}, []hauberk.Decision{allowed, rejected}},
+		"many reject":        {[]hauberk.Decision{allowed, rejected, rejected, rejected}, []hauberk.Decision{rejected, rejected}},
+		"one is too large":   {[]hauberk.Decision{allowed, huge, rejected}, []hauberk.Decision{allowed, rejected}},
 		"all are too large":  {[]hauberk.Decision{huge, huge}, nil},
 		"hundreds of them":   {slices.Repeat([]hauberk.Decision{allowed}, 500), []hauberk.Decision{allowed, allowed}},
-		"smaller one behind": {[]hauberk.Decision{allowed, refused, refused, {Link: "x"}}, []hauberk.Decision{refused, refused, {Link: "x"}}},
+		"smaller one behind": {[]hauberk.Decision{allowed, rejected, rejected, {Interceptor: "x"}}, []hauberk.Decision{rejected, rejected, {Interceptor: "x"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			value := encode(test.decisions, minMaxBytes)
@@ -82,9 +82,9 @@ func TestEncodeFillsItsLimit(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	one := `{"decisions":[{"link":"a","verdict":"allowed"}]}`
-	two := `{"decisions":[{"link":"b","verdict":"refused","later":"field"}],"more":1}`
-	a, b := hauberk.Decision{Link: "a"}, hauberk.Decision{Link: "b", Verdict: hauberk.Refused}
+	one := `{"decisions":[{"interceptor":"a","verdict":"allowed"}]}`
+	two := `{"decisions":[{"interceptor":"b","verdict":"rejected","later":"field"}],"more":1}`
+	a, b := hauberk.Decision{Interceptor: "a"}, hauberk.Decision{Interceptor: "b", Verdict: hauberk.Rejected}
 	for name, test := range map[string]struct {
 		values []string
 		want   []hauberk.Decision
@@ -102,7 +102,7 @@ func TestParse(t *testing.T) {
 		"negative remainder": {[]string{`{"omitted":-1}`}, nil, `"omitted" is -1`},
 		"large remainder":    {[]string{`{"omitted":9223372036854775807}`}, nil, `"omitted" is 9223372036854775807`},
 		"two remainders":     {[]string{`{"omitted":1048576}`, `{"omitted":1048576}`}, nil, "2097152 decisions were left out"},
-		"truncated":          {[]string{`{"decisions":[{"link":"a","verdict":"allowed"}],"omitted":2}`}, []hauberk.Decision{a}, "2 decisions were left out"},
+		"truncated":          {[]string{`{"decisions":[{"interceptor":"a","verdict":"allowed"}],"omitted":2}`}, []hauberk.Decision{a}, "2 decisions were left out"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Parse(metadata.MD{DefaultTrailer: test.values})
@@ -122,13 +122,13 @@ func FuzzEncode(f *testing.F) {
 	f.Add("authn", "10/1s", "LIMITED", true, true, 512)
 	f.Add("\xff\x00\r\n", "\u2028😀\x7f", `"},{"`, false, false, 256)
 	f.Add("", strings.Repeat("é", 400), "", true, false, 300)
-	f.Fuzz(func(t *testing.T, link, rule, reason string, refused, shadow bool, limit int) {
+	f.Fuzz(func(t *testing.T, interceptor, rule, reason string, rejected, shadow bool, limit int) {
 		limit = minMaxBytes + int(uint(limit)%4096)
-		d := hauberk.Decision{Link: link, Rule: rule, Reason: reason, Shadow: shadow}
-		if refused {
-			d.Verdict = hauberk.Refused
+		d := hauberk.Decision{Interceptor: interceptor, Rule: rule, Reason: reason, Shadow: shadow}
+		if rejected {
+			d.Verdict = hauberk.Rejected
 		}
-		value := encode([]hauberk.Decision{{Link: "first"}, d}, limit)
+		value := encode([]hauberk.Decision{{Interceptor: "first"}, d}, limit)
 		if at := strings.IndexFunc(value, func(r rune) bool { return r < ' ' || r > '~' }); at >= 0 {
 			t.Fatalf("%q at %d", value[at], at)
 		}
@@ -140,7 +140,7 @@ func FuzzEncode(f *testing.F) {
 			return
 		}
 		want := d
-		want.Link, want.Rule, want.Reason = valid(link), valid(rule), valid(reason)
+		want.Interceptor, want.Rule, want.Reason = valid(interceptor), valid(rule), valid(reason)
 		if err != nil || len(got) != 2 || got[1] != want {
 			t.Errorf("read back as %+v, %v; want %+v", got, err, want)
 		}
@@ -151,11 +151,11 @@ func FuzzEncode(f *testing.F) {
 // does.
 func valid(s string) string { return string([]rune(s)) }
 
-// FuzzParse: whatever a server sends is read or refused, and what is read is
+// FuzzParse: whatever a server sends is read or rejected, and what is read is
 // written and read again as it is.
 func FuzzParse(f *testing.F) {
-	f.Add(`{"decisions":[{"link":"a","rule":"b","verdict":"refused","reason":"C","shadow":true}],"omitted":1}`)
-	f.Add(`{"decisions":[{"link":"\ud800","verdict":"allowed"}]}`)
+	f.Add(`{"decisions":[{"interceptor":"a","rule":"b","verdict":"rejected","reason":"C","shadow":true}],"omitted":1}`)
+	f.Add(`{"decisions":[{"interceptor":"\ud800","verdict":"allowed"}]}`)
 	f.Add(`{"decisions":null}`)
 	f.Add(`null`)
 	f.Fuzz(func(t *testing.T, value string) {
@@ -167,7 +167,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, d := range decisions {
-			if !utf8.ValidString(d.Link + d.Rule + d.Reason) {
+			if !utf8.ValidString(d.Interceptor + d.Rule + d.Reason) {
 				t.Fatalf("%+v is no UTF-8", d)
 			}
 		}

@@ -121,7 +121,7 @@ func TestAnnotatedFields(t *testing.T) {
 	}
 }
 
-// reparsed returns a file as somebody reads it who does not know its options.
+// reparsed returns a file as a caller reads it who does not know its options.
 func reparsed(t *testing.T, file *descriptorpb.FileDescriptorProto) *descriptorpb.FileDescriptorProto {
 	t.Helper()
 	raw, err := proto.Marshal(file)

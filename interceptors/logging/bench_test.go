@@ -51,19 +51,19 @@ func BenchmarkUnaryServer(b *testing.B) {
 	}
 }
 
-// chainWith returns a chain with a link that sets an id, and logging if there is
+// chainWith returns a chain with an interceptor that sets an id, and logging if there is
 // a handler.
 func chainWith(h slog.Handler, config logging.Config, options ...logging.Option) *hauberk.Chain {
 	const id = "0198c7c6-6c5e-7d7a-9f7e-0c0b7d2f4a11"
-	links := []hauberk.Interceptor{hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	interceptors := []hauberk.Interceptor{hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		requestID.Set(call, id)
 		return next(ctx, call)
 	})}
 	if h != nil {
 		options = append(options, logging.WithLogger(slog.New(h)), logging.State("request_id", requestID))
-		links = append(links, logging.New(config, options...))
+		interceptors = append(interceptors, logging.New(config, options...))
 	}
-	return hauberk.Must(hauberk.New(links...))
+	return hauberk.Must(hauberk.New(interceptors...))
 }
 
 func callContext() context.Context {
@@ -98,8 +98,8 @@ func BenchmarkQueue(b *testing.B) {
 	}
 }
 
-// BenchmarkRefused is a call that a link refused, whose decision is in the record.
-func BenchmarkRefused(b *testing.B) {
+// BenchmarkRejected is a call that an interceptor rejected, whose decision is in the record.
+func BenchmarkRejected(b *testing.B) {
 	x := logging.New(logging.Config{}, logging.WithLogger(slog.New(slog.NewJSONHandler(io.Discard, nil))))
 	call, ctx := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(x, decider{"authz", true}))), callContext()
 	b.ReportAllocs()

@@ -46,9 +46,9 @@ var claimsKey = hauberk.NewKey[*claims]("claims")
 
 // disaster is a way for a call to go wrong with secrets at hand.
 type disaster struct {
-	name   string
-	links  []hauberk.Interceptor
-	handle func() error
+	name         string
+	interceptors []hauberk.Interceptor
+	handle       func() error
 }
 
 func panics(place string) { panic(errors.New(canary(place))) }
@@ -73,11 +73,11 @@ var disasters = []disaster{
 		_ = any(canary("assertion")).(error)
 		return nil
 	}},
-	{name: "panic before next", links: []hauberk.Interceptor{before(func() { panics("before") })}},
-	{name: "panic after next", links: []hauberk.Interceptor{after(func() { panics("after") })}},
-	{name: "panic in a send hook", links: []hauberk.Interceptor{onMessage(func() { panics("send") }, func() {})}},
-	{name: "panic in a receive hook", links: []hauberk.Interceptor{onMessage(func() {}, func() { panics("receive") })}},
-	{name: "refusal", links: []hauberk.Interceptor{hauberk.Func(
+	{name: "panic before next", interceptors: []hauberk.Interceptor{before(func() { panics("before") })}},
+	{name: "panic after next", interceptors: []hauberk.Interceptor{after(func() { panics("after") })}},
+	{name: "panic in a send hook", interceptors: []hauberk.Interceptor{onMessage(func() { panics("send") }, func() {})}},
+	{name: "panic in a receive hook", interceptors: []hauberk.Interceptor{onMessage(func() {}, func() { panics("receive") })}},
+	{name: "rejection", interceptors: []hauberk.Interceptor{hauberk.Func(
 		func(context.Context, *hauberk.Call, hauberk.Next) error {
 			return hauberk.Reject(codes.PermissionDenied, "NO", "no")
 		})}},
@@ -125,7 +125,7 @@ func TestCanaries(t *testing.T) {
 func testCanaries(t *testing.T, c hauberktest.Case, d disaster) {
 	t.Helper()
 	j := newJournal()
-	links := []hauberk.Interceptor{
+	interceptors := []hauberk.Interceptor{
 		everything(j, logging.State("identity", authn.Key),
 			logging.State("user", authn.User), logging.State("claims", claimsKey)),
 		recovery.New(recovery.Config{}, recovery.WithLogger(j.logger()), recovery.WithHandler(badHandler)),
@@ -140,7 +140,7 @@ func testCanaries(t *testing.T, c hauberktest.Case, d disaster) {
 		}
 		return errors.Join(err, answer(s))
 	}}
-	env := c.StartWith(t, backend, append(links, d.links...)...)
+	env := c.StartWith(t, backend, append(interceptors, d.interceptors...)...)
 	ctx := metadata.AppendToOutgoingContext(t.Context(),
 		"authorization", "Bearer "+canary("authorization"), "cookie", "id="+canary("cookie"), "x-api-key", canary("key"),
 		"x-custom-bin", canary("bin"), "proxy-authorization", canary("proxy"), "x-session", canary("session"),
@@ -173,7 +173,7 @@ func identifying(c hauberktest.Case) hauberk.Interceptor {
 	identity := &authn.Identity{Subject: "ada", Claims: map[string]any{"email": canary("claim")}}
 	set := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		claimsKey.Set(call, claims)
-		call.Decide(hauberk.Decision{Link: "authz", Rule: "rule-1", Verdict: hauberk.Refused, Shadow: true})
+		call.Decide(hauberk.Decision{Interceptor: "authz", Rule: "rule-1", Verdict: hauberk.Rejected, Shadow: true})
 		return next(ctx, call)
 	})
 	if c.Side == hauberk.ClientSide {
@@ -231,7 +231,7 @@ func checkSeen(t *testing.T, c hauberktest.Case, log string, out hauberktest.Out
 	}
 }
 
-// A link that asks slog for the text of anything gets no more.
+// An interceptor that asks slog for the text of anything gets no more.
 func TestCanaryOfDefaultLogger(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()

@@ -17,7 +17,7 @@ type Config struct {
 	Start bool
 	// Messages adds a record for each message, at the level of calls that end as OK.
 	Messages bool
-	// Decisions adds the verdicts of all deciding links, also of those that let the
+	// Decisions adds the verdicts of all deciding interceptors, also of those that let the
 	// call pass: call.Decisions, where the records have call.Recorded otherwise.
 	Decisions bool
 	// Levels are the levels of calls by code, on both sides, in place of those of

@@ -12,8 +12,8 @@ import (
 // maxDecisions is how many decisions a record has of a call.
 const maxDecisions = 64
 
-// decisions are what deciding links said of a call: in JSON a list of objects, in
-// text "authz refused NOT_ALLOWED by rule-3 in shadow; …".
+// decisions are what deciding interceptors said of a call: in JSON a list of objects, in
+// text "authz rejected NOT_ALLOWED by rule-3 in shadow; …".
 type decisions []hauberk.Decision
 
 func (x *Interceptor) appendDecisions(list []slog.Attr, call *hauberk.Call) []slog.Attr {
@@ -31,7 +31,7 @@ func (x *Interceptor) appendDecisions(list []slog.Attr, call *hauberk.Call) []sl
 	return list
 }
 
-// MarshalJSON writes {"link":…,"verdict":…,"reason":…,"rule":…,"shadow":true} for
+// MarshalJSON writes {"interceptor":…,"verdict":…,"reason":…,"rule":…,"shadow":true} for
 // each, without what is empty.
 func (d decisions) MarshalJSON() ([]byte, error) {
 	buf := make([]byte, 0, 80*len(d))
@@ -43,7 +43,7 @@ func (d decisions) MarshalJSON() ([]byte, error) {
 }
 
 func appendDecision(buf []byte, d *hauberk.Decision) []byte {
-	buf = appendQuoted(append(buf, `{"link":`...), logtext.Cut(d.Link, maxName))
+	buf = appendQuoted(append(buf, `{"interceptor":`...), logtext.Cut(d.Interceptor, maxName))
 	buf = append(buf, `,"verdict":"`+d.Verdict.String()+`"`...)
 	if d.Reason != "" {
 		buf = appendQuoted(append(buf, `,"reason":`...), logtext.Cut(d.Reason, maxName))
@@ -68,7 +68,7 @@ func (d decisions) String() string {
 }
 
 func textOf(d *hauberk.Decision) string {
-	text := word(d.Link) + " " + d.Verdict.String()
+	text := word(d.Interceptor) + " " + d.Verdict.String()
 	if d.Reason != "" {
 		text += " " + word(d.Reason)
 	}

@@ -13,10 +13,10 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 )
 
-// decider is a link that decides.
+// decider is an interceptor that decides.
 type decider struct {
 	name    string
-	refuses bool
+	rejects bool
 }
 
 func (d decider) Declare() hauberk.Declaration {
@@ -24,18 +24,18 @@ func (d decider) Declare() hauberk.Declaration {
 }
 
 func (d decider) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	if d.refuses {
+	if d.rejects {
 		return hauberk.Reject(codes.PermissionDenied, "NOT_"+d.name, "no")
 	}
 	return next(ctx, call)
 }
 
-// decided returns "link verdict" of each decision in a record, "shadow" behind it.
+// decided returns "interceptor verdict" of each decision in a record, "shadow" behind it.
 func decided(record map[string]any) (list []string) {
 	made, _ := record["decisions"].([]any)
 	for _, one := range made {
 		d := one.(map[string]any)
-		text := fmt.Sprint(d["link"], " ", d["verdict"])
+		text := fmt.Sprint(d["interceptor"], " ", d["verdict"])
 		if d["reason"] != nil {
 			text += fmt.Sprint(" ", d["reason"])
 		}
@@ -47,29 +47,29 @@ func decided(record map[string]any) (list []string) {
 	return list
 }
 
-// A record has the refusals, enforced and not, and by choice all that deciding links
+// A record has the rejections, enforced and not, and by choice all that deciding interceptors
 // said, though none of them recorded anything.
 func TestDecisionTrace(t *testing.T) {
 	for name, test := range map[string]struct {
-		refuses     bool
+		rejects     bool
 		some, whole []string
 	}{
 		"allowed": {
 			false,
-			[]string{"B refused NOT_B shadow"},
-			[]string{"A allowed", "B refused NOT_B shadow", "C allowed"},
+			[]string{"B rejected NOT_B shadow"},
+			[]string{"A allowed", "B rejected NOT_B shadow", "C allowed"},
 		},
-		"refused": {
+		"rejected": {
 			true,
-			[]string{"B refused NOT_B shadow", "C refused NOT_C"},
-			[]string{"A allowed", "B refused NOT_B shadow", "C refused NOT_C"},
+			[]string{"B rejected NOT_B shadow", "C rejected NOT_C"},
+			[]string{"A allowed", "B rejected NOT_B shadow", "C rejected NOT_C"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 				some, whole := newJournal(), newJournal()
 				env := c.Start(t, logging.New(logging.Config{}, some.option()), logging.New(logging.Config{Decisions: true}, whole.option()),
-					decider{"A", false}, hauberk.Shadow(decider{"B", true}), decider{"C", test.refuses})
+					decider{"A", false}, hauberk.Shadow(decider{"B", true}), decider{"C", test.rejects})
 				_ = env.Call(t.Context())
 				env.Server.GracefulStop()
 				if got := decided(some.only(t)); !slices.Equal(got, test.some) {
@@ -87,7 +87,7 @@ func TestDecisionsAreBounded(t *testing.T) {
 	j := newJournal()
 	many := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		for range 100 {
-			call.Decide(hauberk.Decision{Link: "many", Verdict: hauberk.Refused, Shadow: true})
+			call.Decide(hauberk.Decision{Interceptor: "many", Verdict: hauberk.Rejected, Shadow: true})
 		}
 		return next(ctx, call)
 	})

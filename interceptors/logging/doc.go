@@ -14,7 +14,7 @@
 //	code                       "OK", "NotFound", …: the code's name in grpc-go
 //	error                      the error's text, with the texts of its causes; on a
 //	                           client with Config.ClientErrors
-//	reason                     that of a refusal, in UPPER_SNAKE_CASE
+//	reason                     that of a rejection, in UPPER_SNAKE_CASE
 //	peer                       the other end's address; on a client with Config.ClientPeer
 //	duration                   a time.Duration: slog's JSON handler writes nanoseconds
 //	sent                       messages sent by this side, on a client by the last attempt
@@ -28,7 +28,7 @@
 //	response_header
 //	response_trailer
 //	…                          the state that State names, such as request_id
-//	decisions                  what deciding links said, enforced or in shadow: refusals,
+//	decisions                  what deciding interceptors said, enforced or in shadow: rejections,
 //	                           with Config.Decisions all
 //	decisions_dropped          how many were more than 64
 //	…                          what AddFields added
@@ -37,12 +37,12 @@
 //	sampled_out                how many calls of the method Sampling left out before
 //
 // The record of a start ("call started") has of these what is known by then. The
-// interceptor stands outside of what it is to tell of: a call that a link further
-// out refuses leaves no record. On a client it sees calls when it stands outside
+// interceptor stands outside of what it is to tell of: a call that an interceptor further
+// out rejects leaves no record. On a client it sees calls when it stands outside
 // retries, and attempts when it stands inside. Where sizes are measured, a server's
 // record is written when the response is, after the chain has returned.
 //
-// Request ids, users and attempts are state of other links, and tracing.LogAttrs
+// Request ids, users and attempts are state of other interceptors, and tracing.LogAttrs
 // appends the ids of the call's trace and span:
 //
 //	logging.New(logging.Config{},
@@ -78,10 +78,10 @@
 // method is asked for its value by the call. Other values are handed over as they
 // are, and must not be changed after they were given to [AddFields].
 //
-// # Secrets, and lines that nobody can forge
+// # Secrets, and lines that no one can forge
 //
 // The text of an error goes to the log in full, with what it wraps and the causes
-// of refusals, which clients are not told. Neither metadata nor the contents of
+// of rejections, which clients are not told. Neither metadata nor the contents of
 // messages are logged unless Config says so, and then not those that are known to be
 // secret; state only where its type says what is for the log; of panics nothing.
 //

@@ -24,7 +24,7 @@ func Example() {
 		logging.New(logging.Config{}, logging.WithLogger(exampleLogger()), logging.State("request_id", requestid.Key)),
 	))
 
-	// A unary call whose handler adds to the record, and refuses. In a program the
+	// A unary call whose handler adds to the record, and rejects. In a program the
 	// chain is carried by chain.NewServer().
 	handler := func(ctx context.Context, _ any) (any, error) {
 		logging.AddFields(ctx, slog.Int("items", 3))

@@ -13,9 +13,9 @@ import (
 const MaxFields = 64
 
 // AddFields adds attributes to the record of the call that ctx belongs to, for
-// handlers and for links. Of two with the same key the later one stays. Beyond
+// handlers and for interceptors. Of two with the same key the later one stays. Beyond
 // [MaxFields] they are dropped, and the record says how many. Where ctx belongs to
-// no call, or no link logs it, AddFields does nothing. Safe for concurrent use.
+// no call, or no interceptor logs it, AddFields does nothing. Safe for concurrent use.
 //
 // Keys that the record has of its own are to be avoided: it would have two.
 func AddFields(ctx context.Context, attrs ...slog.Attr) {

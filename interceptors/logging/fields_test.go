@@ -15,12 +15,12 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 )
 
-// Handlers and links add to the record of their call, the later value of a key
+// Handlers and interceptors add to the record of their call, the later value of a key
 // staying.
 func TestAddFields(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		j := newJournal()
-		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			logging.AddFields(ctx, slog.String("shard", "first"), slog.Int("rows", 3))
 			err := next(ctx, call)
 			logging.AddFields(ctx, slog.String("shard", "last"))
@@ -30,7 +30,7 @@ func TestAddFields(t *testing.T) {
 			logging.AddFields(ctx, slog.Group("cart", slog.Int("items", 7)))
 			return hauberktest.Echo(ctx, s)
 		}}
-		env := c.StartWith(t, backend, logging.New(logging.Config{}, j.option()), link)
+		env := c.StartWith(t, backend, logging.New(logging.Config{}, j.option()), interceptor)
 		_ = env.Call(t.Context())
 		env.Server.GracefulStop()
 		record := j.only(t)
@@ -47,11 +47,11 @@ func TestFieldsOfEachCall(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	front, behind := newJournal(), newJournal()
 	client := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.Unary}
-	link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		logging.AddFields(ctx, slog.String("who", "outgoing"))
 		return next(ctx, call)
 	})
-	out := client.Start(t, logging.New(logging.Config{}, behind.option()), link)
+	out := client.Start(t, logging.New(logging.Config{}, behind.option()), interceptor)
 	server := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Unary}
 	in := server.StartWith(t, &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
 		logging.AddFields(ctx, slog.String("who", "incoming"))
@@ -112,7 +112,7 @@ type user struct{ name string }
 
 func (u user) LogValue() slog.Value { return slog.StringValue("user " + u.name) }
 
-// State is logged whichever link sets it, further in or further out.
+// State is logged whichever interceptor sets it, further in or further out.
 func TestState(t *testing.T) {
 	id, who, wait := hauberk.NewKey[string]("id"), hauberk.NewKey[user]("who"), hauberk.NewKey[time.Duration]("wait")
 	unset := hauberk.NewKey[int]("unset")
@@ -149,21 +149,21 @@ func TestDecisions(t *testing.T) {
 	}{
 		{
 			"JSON", func(j *journal) slog.Handler { return slog.NewJSONHandler(j, nil) },
-			`"decisions":[{"link":"authz","verdict":"allowed","rule":"rule 2"},` +
-				`{"link":"ratelimit","verdict":"refused","reason":"RATE_LIMITED","shadow":true}]`,
+			`"decisions":[{"interceptor":"authz","verdict":"allowed","rule":"rule 2"},` +
+				`{"interceptor":"ratelimit","verdict":"rejected","reason":"RATE_LIMITED","shadow":true}]`,
 		},
 		{
 			"text", func(j *journal) slog.Handler { return slog.NewTextHandler(j, nil) },
-			`decisions="authz allowed by \"rule 2\"; ratelimit refused RATE_LIMITED in shadow"`,
+			`decisions="authz allowed by \"rule 2\"; ratelimit rejected RATE_LIMITED in shadow"`,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
 			j := newJournal()
 			decide := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-				call.Decide(hauberk.Decision{Link: "authz", Rule: "rule 2", Verdict: hauberk.Allowed})
+				call.Decide(hauberk.Decision{Interceptor: "authz", Rule: "rule 2", Verdict: hauberk.Allowed})
 				call.Decide(hauberk.Decision{
-					Link: "ratelimit", Verdict: hauberk.Refused, Reason: "RATE_LIMITED", Shadow: true,
+					Interceptor: "ratelimit", Verdict: hauberk.Rejected, Reason: "RATE_LIMITED", Shadow: true,
 				})
 				return next(ctx, call)
 			})

@@ -172,7 +172,7 @@ func rawCalls(t *testing.T, dial func() (net.Conn, error), headers [][2]string) 
 }
 
 // Whatever bytes stand in a method's name, the user agent or other metadata, as
-// they come in frames, a call has its two lines or, where grpc-go refuses it, none
+// they come in frames, a call has its two lines or, where grpc-go rejects it, none
 // (ATTACKS G03).
 func TestForgeryInFrames(t *testing.T) {
 	for name, isJSON := range map[string]bool{"JSON": true, "text": false} {
@@ -260,7 +260,7 @@ func TestForgeryByServers(t *testing.T) {
 	}
 }
 
-// FuzzForgery has any text in every place that callers, servers and links have a
+// FuzzForgery has any text in every place that callers, servers and interceptors have a
 // hand in.
 func FuzzForgery(f *testing.F) {
 	for _, text := range hostile {
@@ -269,13 +269,13 @@ func FuzzForgery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, text string) {
 		for _, isJSON := range []bool{true, false} {
 			var log bytes.Buffer
-			link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 				agentKey.Set(call, text)
-				call.Decide(hauberk.Decision{Link: name, Rule: text, Verdict: hauberk.Refused, Reason: name, Shadow: true})
+				call.Decide(hauberk.Decision{Interceptor: name, Rule: text, Verdict: hauberk.Rejected, Reason: name, Shadow: true})
 				_ = next(ctx, call)
 				return hauberk.Reject(codes.NotFound, text, text, hauberk.Cause(fmt.Errorf("%s", name)))
 			})
-			chain := hauberk.Must(hauberk.New(openLogging(handlerTo(&log, isJSON)), link))
+			chain := hauberk.Must(hauberk.New(openLogging(handlerTo(&log, isJSON)), interceptor))
 			r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
 			r.URL.Path = "/" + name + "/" + name
 			r.ProtoMajor, r.Header = 2, http.Header{

@@ -35,15 +35,15 @@ func TestForgery(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			j := newJournal()
 			key := hauberk.NewKey[string]("tenant")
-			link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 				key.Set(call, forged)
 				logging.AddFields(ctx, slog.String("agent", forged))
-				call.Decide(hauberk.Decision{Link: "authz", Rule: forged, Verdict: hauberk.Refused, Reason: forged})
+				call.Decide(hauberk.Decision{Interceptor: "authz", Rule: forged, Verdict: hauberk.Rejected, Reason: forged})
 				_ = next(ctx, call)
 				return hauberk.Reject(codes.NotFound, forged, forged, hauberk.Cause(errors.New(forged+"!")))
 			})
 			chain := hauberk.Must(hauberk.New(logging.New(logging.Config{Start: true},
-				logging.WithLogger(slog.New(handler(j))), logging.State("tenant", key)), link))
+				logging.WithLogger(slog.New(handler(j))), logging.State("tenant", key)), interceptor))
 			callOverHTTP(t, chain, "/"+forged+"/"+forged)
 
 			lines := strings.Split(strings.TrimSuffix(j.String(), "\n"), "\n")
@@ -67,7 +67,7 @@ func TestForgery(t *testing.T) {
 }
 
 // callOverHTTP makes a call of any method name: a path over net/http may hold any
-// byte, where gRPC's own transport refuses control characters.
+// byte, where gRPC's own transport rejects control characters.
 func callOverHTTP(t *testing.T, chain *hauberk.Chain, path string) {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
@@ -124,13 +124,13 @@ func TestBounds(t *testing.T) {
 	const megabyte = 1 << 20
 	j := newJournal()
 	key := hauberk.NewKey[string]("tenant")
-	link := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+	interceptor := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 		key.Set(call, strings.Repeat("t", megabyte))
 		long := strings.Repeat("e", megabyte)
 		return hauberk.Reject(codes.NotFound, long, long, hauberk.Cause(errors.New(long+"!")))
 	})
 	x := logging.New(logging.Config{}, j.option(), logging.State("tenant", key))
-	callOverHTTP(t, hauberk.Must(hauberk.New(x, link)), "/"+strings.Repeat("s", megabyte)+"/"+strings.Repeat("m", megabyte))
+	callOverHTTP(t, hauberk.Must(hauberk.New(x, interceptor)), "/"+strings.Repeat("s", megabyte)+"/"+strings.Repeat("m", megabyte))
 	if got := len(j.String()); got > 10_000 {
 		t.Errorf("the record has %d bytes", got)
 	}
@@ -158,11 +158,11 @@ func TestErrorText(t *testing.T) {
 		{"wrapped once", fmt.Errorf("save: %w", inner), "save: disk full"},
 		{"hidden", hiding{inner}, "hidden: disk full"},
 		{
-			"refusal", hauberk.Reject(codes.Aborted, "R", "no", hauberk.Cause(inner), hauberk.Cause(wrap(inner, "again"))),
+			"rejection", hauberk.Reject(codes.Aborted, "R", "no", hauberk.Cause(inner), hauberk.Cause(wrap(inner, "again"))),
 			"rpc error: code = Aborted desc = no: disk full: again\ndisk full",
 		},
 		{
-			"refusal without a cause", hauberk.Reject(codes.Aborted, "R", "no"),
+			"rejection without a cause", hauberk.Reject(codes.Aborted, "R", "no"),
 			"rpc error: code = Aborted desc = no",
 		},
 	} {

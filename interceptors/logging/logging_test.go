@@ -55,13 +55,13 @@ func TestRecord(t *testing.T) {
 
 // ending is a way for a call to end, and what the record says of it.
 type ending struct {
-	name   string
-	handle func(ctx context.Context, s hauberktest.Stream) error
-	link   hauberk.Func // inside
-	wire   codes.Code
-	code   string
-	texts  []string // in the error text, on a server
-	reason any
+	name        string
+	handle      func(ctx context.Context, s hauberktest.Stream) error
+	interceptor hauberk.Func // inside
+	wire        codes.Code
+	code        string
+	texts       []string // in the error text, on a server
+	reason      any
 }
 
 var errSentinel = errors.New("limit: used up")
@@ -72,15 +72,15 @@ var endings = []ending{
 		handle: func(context.Context, hauberktest.Stream) error { return status.Error(codes.NotFound, "no such cart") },
 	},
 	{
-		name: "refused by an inner link", wire: codes.ResourceExhausted, code: "ResourceExhausted",
+		name: "rejected by an inner interceptor", wire: codes.ResourceExhausted, code: "ResourceExhausted",
 		texts: []string{"too many", "limit: used up"}, reason: "RATE_LIMITED",
-		link: func(context.Context, *hauberk.Call, hauberk.Next) error {
+		interceptor: func(context.Context, *hauberk.Call, hauberk.Next) error {
 			return hauberk.Reject(codes.ResourceExhausted, "RATE_LIMITED", "too many", hauberk.Cause(errSentinel))
 		},
 	},
 	{
 		name: "neither answered nor passed on", wire: codes.Internal, code: "Internal",
-		link: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+		interceptor: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 			if call.Kind().ServerStreams() {
 				return status.Error(codes.Internal, "an empty stream is an answer")
 			}
@@ -88,14 +88,14 @@ var endings = []ending{
 		},
 	},
 	{
-		name: "answered by an inner link", wire: codes.OK, code: "OK",
-		link: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+		name: "answered by an inner interceptor", wire: codes.OK, code: "OK",
+		interceptor: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 			return call.Reply(&testpb.Response{Text: "from memory"})
 		},
 	},
 	{
 		name: "failed hook", wire: codes.DataLoss, code: "DataLoss", texts: []string{"bad checksum"},
-		link: func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		interceptor: func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			call.OnSend(func(any, func(any) error) error { return status.Error(codes.DataLoss, "bad checksum") })
 			return next(ctx, call)
 		},
@@ -113,11 +113,11 @@ func TestEndings(t *testing.T) {
 func testEnding(t *testing.T, c hauberktest.Case, e ending) {
 	t.Helper()
 	j := newJournal()
-	links := []hauberk.Interceptor{logging.New(logging.Config{}, j.option())}
-	if e.link != nil {
-		links = append(links, e.link)
+	interceptors := []hauberk.Interceptor{logging.New(logging.Config{}, j.option())}
+	if e.interceptor != nil {
+		interceptors = append(interceptors, e.interceptor)
 	}
-	env := c.StartWith(t, &hauberktest.Backend{Handle: e.handle}, links...)
+	env := c.StartWith(t, &hauberktest.Backend{Handle: e.handle}, interceptors...)
 	if got := status.Code(env.Call(t.Context()).Err); got != e.wire {
 		t.Errorf("the caller got %s, want %s", got, e.wire)
 	}
@@ -140,8 +140,8 @@ func testEnding(t *testing.T, c hauberktest.Case, e ending) {
 func TestHiddenErrors(t *testing.T) {
 	for _, kind := range kinds {
 		for name, err := range map[string]error{
-			"plain":   errors.New("dial db-7: refused"),
-			"wrapped": wrap(status.Error(codes.Unavailable, "try later"), "dial db-7: refused"),
+			"plain":   errors.New("dial db-7: rejected"),
+			"wrapped": wrap(status.Error(codes.Unavailable, "try later"), "dial db-7: rejected"),
 		} {
 			t.Run(name+"/"+kind.String(), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
@@ -154,7 +154,7 @@ func TestHiddenErrors(t *testing.T) {
 				if out.Err == nil || strings.Contains(out.Err.Error(), "db-7") {
 					t.Errorf("the client was told %v", out.Err)
 				}
-				if text, _ := j.only(t)["error"].(string); !strings.Contains(text, "dial db-7: refused") {
+				if text, _ := j.only(t)["error"].(string); !strings.Contains(text, "dial db-7: rejected") {
 					t.Errorf("error text %q", text)
 				}
 			})
@@ -175,14 +175,14 @@ func TestClientErrors(t *testing.T) {
 	})
 }
 
-// A link that stands further out and refuses a call keeps it from the log.
-func TestRefusedFurtherOut(t *testing.T) {
+// An interceptor that stands further out and rejects a call keeps it from the log.
+func TestRejectedFurtherOut(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		j := newJournal()
-		refuse := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+		reject := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 			return hauberk.Reject(codes.PermissionDenied, "NO", "no")
 		})
-		env := c.Start(t, refuse, logging.New(logging.Config{}, j.option()))
+		env := c.Start(t, reject, logging.New(logging.Config{}, j.option()))
 		_ = env.Call(t.Context())
 		env.Server.GracefulStop()
 		if got := j.records(t); len(got) > 0 {

@@ -41,7 +41,7 @@ func (x *Interceptor) watch(ctx context.Context, call *hauberk.Call, m *method) 
 	})
 }
 
-// sight is what is logged of a message: what it was before links further in changed
+// sight is what is logged of a message: what it was before inner interceptors changed
 // it, and whoever sent it gave its buffers back.
 type sight struct {
 	logger *slog.Logger // nil if nothing is

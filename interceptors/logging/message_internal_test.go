@@ -57,7 +57,7 @@ func TestTypesAndSizes(t *testing.T) {
 	}
 }
 
-// Options that were made at run time are read like those that the program links.
+// Options that were made at run time are read like those that the program interceptors.
 func TestMarkInDynamicOptions(t *testing.T) {
 	for _, options := range []proto.Message{
 		&descriptorpb.FieldOptions{DebugRedact: new(true)}, &descriptorpb.EnumValueOptions{DebugRedact: new(true)},

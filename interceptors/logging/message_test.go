@@ -92,7 +92,7 @@ func setID(id string) hauberk.Interceptor {
 	})
 }
 
-// A message is logged as it came to the interceptor, whatever links further in make
+// A message is logged as it came to the interceptor, whatever inner interceptors make
 // of it, and whether or not there is anything left of it when it has been sent: the
 // buffers of messages that a codec hands on are given back then.
 func TestMessageThatIsGoneWhenSent(t *testing.T) {
@@ -136,12 +136,12 @@ func TestMessageThatIsGoneWhenSent(t *testing.T) {
 func TestMessageThatIsNotSent(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()
-	refuse := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	reject := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		call.OnSend(func(any, func(any) error) error { return status.Error(codes.DataLoss, "no") })
 		return next(ctx, call)
 	})
 	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.ServerStream}
-	env := c.Start(t, refuse, logging.New(logging.Config{Messages: true}, j.option()))
+	env := c.Start(t, reject, logging.New(logging.Config{Messages: true}, j.option()))
 	_ = env.Call(t.Context())
 	env.Server.GracefulStop()
 	if got := messages(j.records(t)); !slices.Equal(got, []string{"received1"}) {
@@ -149,18 +149,18 @@ func TestMessageThatIsNotSent(t *testing.T) {
 	}
 }
 
-// An answer of a link is a message, too; a call that is refused has none.
+// An answer of an interceptor is a message, too; a call that is rejected has none.
 func TestMessagesOfAnsweredCalls(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		j := newJournal()
 		answers := true
-		link := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+		interceptor := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 			if answers {
 				return call.Reply(&testpb.Response{Text: "from memory"})
 			}
 			return hauberk.Reject(codes.Aborted, "NO", "no")
 		})
-		env := c.Start(t, logging.New(logging.Config{Messages: true}, j.option()), link)
+		env := c.Start(t, logging.New(logging.Config{Messages: true}, j.option()), interceptor)
 		_ = env.Call(t.Context())
 		answers = false
 		_ = env.Call(t.Context())
@@ -238,7 +238,7 @@ func TestLogThatFails(t *testing.T) {
 	})
 }
 
-// Attempts beside each other share the hooks of the links outside.
+// Attempts beside each other share the hooks of the interceptors outside.
 func TestMessagesOfAttemptsBesideEachOther(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
 		t.Run(kind.String(), func(t *testing.T) {

@@ -21,7 +21,7 @@ type names struct {
 	limit int // of what is logged, in bytes
 }
 
-// secretNames are those that nobody has to name.
+// secretNames are those that no one has to name.
 //
 //nolint:gochecknoglobals // never written
 var secretNames = []string{

@@ -46,7 +46,7 @@ func TestMethodsAreBounded(t *testing.T) {
 	}
 }
 
-// Where a link makes the method anew for each call, as the sidecar's routes may, the
+// Where an interceptor makes the method anew for each call, as the sidecar's routes may, the
 // calls still share what belongs to the name.
 func TestMethodsShareByName(t *testing.T) {
 	x := New(Config{Sampling: Sampling{First: 3}}, textTo(io.Discard))

@@ -76,7 +76,7 @@ func WithAttrs(attrs AttrsFunc) Option {
 
 // WithTypes has types of messages and extensions found by types, for what is in an
 // Any and for the fields that Payloads names. The default is
-// protoregistry.GlobalTypes, the types that the program links.
+// protoregistry.GlobalTypes, the types that the program interceptors.
 func WithTypes(types Types) Option {
 	return option(func(x *Interceptor) {
 		x.types = types

@@ -7,7 +7,7 @@ import (
 )
 
 // errorText returns the text of an error, followed by those of the errors in it
-// that it does not tell: of a refusal, its causes.
+// that it does not tell: of a rejection, its causes.
 func errorText(err error) string {
 	text := err.Error()
 	for _, cause := range causes(err) {

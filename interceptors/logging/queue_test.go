@@ -180,7 +180,7 @@ func TestQueueConcurrently(t *testing.T) {
 	}
 }
 
-// A handler that panics on the queue's goroutine, where nobody could recover, costs
+// A handler that panics on the queue's goroutine, where no one could recover, costs
 // its record and no more.
 func TestQueueSurvivesPanics(t *testing.T) {
 	hauberktest.CheckLeaks(t)

@@ -15,7 +15,7 @@ import (
 const redacted = "[redacted]"
 
 // Types finds types by their names, as protoregistry.GlobalTypes does, those that
-// the program links.
+// the program interceptors.
 type Types interface {
 	protoregistry.MessageTypeResolver
 	protoregistry.ExtensionTypeResolver
@@ -48,7 +48,7 @@ func (x *Interceptor) newRedactor(c Payloads) redactor {
 			r.names[jsonName(name)] = true
 		case !r.exists(full):
 			x.failf("Config.Payloads.Redact has %q, which is no field of a message that is known; "+
-				"link its generated code, or see WithTypes", name)
+				"interceptor its generated code, or see WithTypes", name)
 		default:
 			r.paths[full] = true
 		}

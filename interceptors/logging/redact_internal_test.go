@@ -78,7 +78,7 @@ extension { name: "marked_ext" number: 100 label: LABEL_OPTIONAL type: TYPE_STRI
 extension { name: "open_ext" number: 101 label: LABEL_OPTIONAL type: TYPE_STRING extendee: ".vault.v1.Vault" }
 `
 
-// vault returns the types of vaultFile, beside those that the program links.
+// vault returns the types of vaultFile, beside those that the program interceptors.
 func vault(t testing.TB) (protoreflect.MessageType, Types) {
 	t.Helper()
 	file := new(descriptorpb.FileDescriptorProto)
@@ -418,7 +418,7 @@ func TestTextIsProtobufJSON(t *testing.T) {
 			t.Errorf("%s\nwant %s", got, want)
 		}
 	}
-	broken := &timestamppb.Timestamp{Seconds: -1 << 60} // no time: protojson refuses it
+	broken := &timestamppb.Timestamp{Seconds: -1 << 60} // no time: protojson rejects it
 	if got := redactorOf(t, Payloads{}).text(broken); got != `{"seconds":"-1152921504606846976"}` {
 		t.Errorf("a time that is none: %s", got)
 	}

@@ -16,7 +16,7 @@ import (
 //
 //	logging.New(logging.Config{}, logging.State("request_id", requestid.Key))
 //
-// The link that sets the state may stand further in; calls in which it is not set
+// The interceptor that sets the state may stand further in; calls in which it is not set
 // have no such attribute.
 //
 // Texts, numbers, times, lists of texts, errors, and what has a LogValue or

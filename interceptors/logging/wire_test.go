@@ -72,13 +72,13 @@ func TestWireSizesOfEndings(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 				j := newJournal()
 				quiet := recovery.New(recovery.Config{}, recovery.WithLogger(slog.New(slog.DiscardHandler)))
-				links := []hauberk.Interceptor{hauberk.WireSizes(), logging.New(logging.Config{}, j.option()), quiet}
+				interceptors := []hauberk.Interceptor{hauberk.WireSizes(), logging.New(logging.Config{}, j.option()), quiet}
 				setup := hauberktest.Setup{Backend: &hauberktest.Backend{Handle: handle}, Kind: c.Kind}
 				if c.Side == hauberk.ServerSide {
-					setup.Server = hauberk.Must(hauberk.New(links...))
+					setup.Server = hauberk.Must(hauberk.New(interceptors...))
 				} else {
 					setup.Server = hauberk.Must(hauberk.New(quiet))
-					setup.Client = hauberk.Must(hauberk.New(links...))
+					setup.Client = hauberk.Must(hauberk.New(interceptors...))
 				}
 				env := hauberktest.Start(t, setup)
 				_ = env.Call(t.Context())

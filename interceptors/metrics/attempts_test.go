@@ -59,7 +59,7 @@ func TestCallsAndAttempts(t *testing.T) {
 			if s.Sent != 3 || s.Received != 1 {
 				t.Errorf("attempts sent %d and received %d messages, want 3 and 1", s.Sent, s.Received)
 			}
-			if n := sideOf(attempts, c.Side).ShadowRefusals[limited]; n != 3 {
+			if n := sideOf(attempts, c.Side).ShadowRejections[limited]; n != 3 {
 				t.Errorf("%d decisions in 3 attempts", n)
 			}
 		})
@@ -74,7 +74,7 @@ func TestNumbersDoNotFallWithAttempts(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	var told uint64
 	attempt := 0
-	refuseSecond := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	rejectSecond := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		attempt++
 		if attempt > 1 {
 			return hauberk.Reject(codes.Aborted, "ENOUGH", "no")
@@ -83,7 +83,7 @@ func TestNumbersDoNotFallWithAttempts(t *testing.T) {
 		told = count(t, m, c).Sent
 		return err
 	})
-	env := c.StartWith(t, flaky(), m, retries, refuseSecond)
+	env := c.StartWith(t, flaky(), m, retries, rejectSecond)
 	if out := env.Call(t.Context(), "a", "b"); status.Code(out.Err) != codes.Aborted {
 		t.Fatal(out.Err)
 	}

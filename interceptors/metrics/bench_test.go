@@ -15,7 +15,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// compared are chains to be compared: of a link that does nothing, and of metrics
+// compared are chains to be compared: of an interceptor that does nothing, and of metrics
 // in its place. The difference is what metrics cost; the budget is 120 ns and no
 // allocation. The others are what more they do by choice.
 func compared(b *testing.B) []candidate {

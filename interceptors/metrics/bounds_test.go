@@ -101,9 +101,9 @@ func TestReasonsAreBounded(t *testing.T) {
 	i := 0
 	local := called(chainOf(t, m, hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 		reason := fmt.Sprintf("REASON_%d", i)
-		link := fmt.Sprintf("link%d", i)
-		call.Decide(hauberk.Decision{Link: link, Verdict: hauberk.Refused, Reason: reason})
-		call.Decide(hauberk.Decision{Link: link, Verdict: hauberk.Refused, Reason: reason, Shadow: true})
+		interceptor := fmt.Sprintf("interceptor%d", i)
+		call.Decide(hauberk.Decision{Interceptor: interceptor, Verdict: hauberk.Rejected, Reason: reason})
+		call.Decide(hauberk.Decision{Interceptor: interceptor, Verdict: hauberk.Rejected, Reason: reason, Shadow: true})
 		return hauberk.Reject(codes.Aborted, reason, "no")
 	})), hauberktest.Conn{})
 	remote := called(chainOf(t, m), hauberktest.Conn{Outcome: func(string) error {
@@ -120,15 +120,15 @@ func TestReasonsAreBounded(t *testing.T) {
 			_ = local("/s/m")
 		}
 	}
-	if n := len(m.Refusals()); n != 3*(limit+1) {
-		t.Errorf("%d refusals, want %d for each of three origins", n, limit+1)
+	if n := len(m.Rejections()); n != 3*(limit+1) {
+		t.Errorf("%d rejections, want %d for each of three origins", n, limit+1)
 	}
 	s := m.Snapshot().Client
 	for _, test := range []struct {
 		name    string
 		reasons map[string]uint64
 		calls   uint64
-	}{{"enforced", s.Refusals, fewer}, {"shadowed", s.ShadowRefusals, fewer}, {"remote", s.RemoteRefusals, flood}} {
+	}{{"enforced", s.Rejections, fewer}, {"shadowed", s.ShadowRejections, fewer}, {"remote", s.RemoteRejections, flood}} {
 		if n := test.reasons[metrics.Other]; n != test.calls-limit || test.reasons["REASON_0"] != 1 || len(test.reasons) != limit+1 {
 			t.Errorf("%s: %d reasons, %d other", test.name, len(test.reasons), n)
 		}
@@ -136,15 +136,15 @@ func TestReasonsAreBounded(t *testing.T) {
 }
 
 // Reasons that are too long are other: a server may send any. What is not UTF-8 in
-// one is replaced when the refusal is made.
+// one is replaced when the rejection is made.
 func TestReasonsThatAreOther(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	for _, reason := range []string{strings.Repeat("R", 64), "\xff", strings.Repeat("R", 63)} {
-		_ = called(chainOf(t, m, refuse(codes.Aborted, reason)), hauberktest.Conn{})("/s/m")
+		_ = called(chainOf(t, m, reject(codes.Aborted, reason)), hauberktest.Conn{})("/s/m")
 	}
-	s := m.Snapshot().Client.Refusals
+	s := m.Snapshot().Client.Rejections
 	if s[metrics.Other] != 1 || s["\ufffd"] != 1 || s[strings.Repeat("R", 63)] != 1 || len(s) != 3 {
-		t.Errorf("refusals %v", s)
+		t.Errorf("rejections %v", s)
 	}
 }
 
@@ -162,9 +162,9 @@ func TestRemoteReasonsThatAreOther(t *testing.T) {
 	for _, reason = range []string{metrics.Other, strings.Repeat("R", 64)} {
 		_ = call("/s/m")
 	}
-	want := []metrics.Refusal{{hauberk.ClientSide, metrics.Remote, metrics.Unknown, metrics.Other, 2}}
-	if got := m.Refusals(); !slices.Equal(got, want) {
-		t.Errorf("refusals %+v, want %+v", got, want)
+	want := []metrics.Rejection{{hauberk.ClientSide, metrics.Remote, metrics.Unknown, metrics.Other, 2}}
+	if got := m.Rejections(); !slices.Equal(got, want) {
+		t.Errorf("rejections %+v, want %+v", got, want)
 	}
 }
 
@@ -211,7 +211,7 @@ func TestRegisteredMethodsOfProxies(t *testing.T) {
 	}
 }
 
-// A link that sends calls to other methods makes a Method for each call; a link
+// An interceptor that sends calls to other methods makes a Method for each call; an interceptor
 // further in that counts them goes by the names.
 func TestRedirectedCalls(t *testing.T) {
 	m := metrics.New(metrics.Config{})

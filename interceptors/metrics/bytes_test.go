@@ -20,9 +20,9 @@ import (
 
 // startSized starts a client and a server with the same interceptors on the case's
 // side of chains that measure.
-func startSized(t *testing.T, c hauberktest.Case, backend *hauberktest.Backend, links ...hauberk.Interceptor) *hauberktest.Env {
+func startSized(t *testing.T, c hauberktest.Case, backend *hauberktest.Backend, interceptors ...hauberk.Interceptor) *hauberktest.Env {
 	t.Helper()
-	chain := chainOf(t, append(links, hauberk.WireSizes())...)
+	chain := chainOf(t, append(interceptors, hauberk.WireSizes())...)
 	setup := hauberktest.Setup{Kind: c.Kind, Backend: backend}
 	if c.Side == hauberk.ServerSide {
 		setup.Server = chain
@@ -95,27 +95,27 @@ func checkCompressed(t *testing.T, b metrics.Bytes, compressed bool) {
 	}
 }
 
-// A call that fails, or is refused, counts what it has moved until then.
+// A call that fails, or is rejected, counts what it has moved until then.
 func TestBytesOfFailures(t *testing.T) {
 	failing := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
 		return errors.Join(readAll(s), status.Error(codes.NotFound, "no"))
 	}}
 	up := uint64(proto.Size(&testpb.Request{Text: "hello"}))
-	for name, links := range map[string][]hauberk.Interceptor{
-		"failed":  {passing},
-		"refused": {refuse(codes.Aborted, "BUSY")},
-		"panic":   {guard{status.Error(codes.Internal, "recovered")}, unwinding["panic after"]},
+	for name, interceptors := range map[string][]hauberk.Interceptor{
+		"failed":   {passing},
+		"rejected": {reject(codes.Aborted, "BUSY")},
+		"panic":    {guard{status.Error(codes.Internal, "recovered")}, unwinding["panic after"]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 				m := metrics.New(metrics.Config{WireSizes: true})
-				env := startSized(t, c, failing, append([]hauberk.Interceptor{m}, links...)...)
+				env := startSized(t, c, failing, append([]hauberk.Interceptor{m}, interceptors...)...)
 				if out := env.Call(t.Context()); out.Err == nil {
 					t.Fatal("the call was OK")
 				}
 				b := bytesOf(t, env, m, c)
 				want := up
-				if name == "refused" {
+				if name == "rejected" {
 					want = 0
 				}
 				if b.Sent+b.Received != want || b.Unmeasured != 0 {
@@ -131,12 +131,12 @@ func TestBytesOfFailures(t *testing.T) {
 func TestUnmeasured(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		m, without := metrics.New(metrics.Config{WireSizes: true}), metrics.New(metrics.Config{})
-		refused := false
-		env := c.Start(t, m, without, hauberk.When(func(*hauberk.Call) bool { return refused }, refuse(codes.Aborted, "BUSY")))
+		rejected := false
+		env := c.Start(t, m, without, hauberk.When(func(*hauberk.Call) bool { return rejected }, reject(codes.Aborted, "BUSY")))
 		if out := env.Call(t.Context()); out.Err != nil {
 			t.Fatal(out.Err)
 		}
-		refused = true
+		rejected = true
 		_ = env.Call(t.Context())
 		want := metrics.Bytes{Unmeasured: 1}
 		if c.Side == hauberk.ServerSide {

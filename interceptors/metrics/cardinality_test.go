@@ -29,10 +29,10 @@ func (b *bomb) metadata() metadata.MD {
 	return metadata.Pairs("tenant", strconv.Itoa(b.i%1000), "user-agent", "agent/"+strconv.Itoa(b.i/1000))
 }
 
-// Intercept refuses the call, and would do so in other names.
+// Intercept rejects the call, and would do so in other names.
 func (b *bomb) Intercept(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
-	link, reason := "link"+strconv.Itoa(b.i), "REASON_"+strconv.Itoa(b.i)
-	call.Decide(hauberk.Decision{Link: link, Verdict: hauberk.Refused, Reason: reason, Shadow: b.i%2 == 0})
+	interceptor, reason := "interceptor"+strconv.Itoa(b.i), "REASON_"+strconv.Itoa(b.i)
+	call.Decide(hauberk.Decision{Interceptor: interceptor, Verdict: hauberk.Rejected, Reason: reason, Shadow: b.i%2 == 0})
 	return hauberk.Reject(codes.Code(b.i%100), reason, "no")
 }
 
@@ -101,23 +101,23 @@ func checkBomb(t *testing.T, m *metrics.Metrics, calls uint64, limit int) {
 	if most := 5*limit + limit + 1; len(series) > most {
 		t.Errorf("%d series, want %d at most", len(series), most)
 	}
-	var started, ended, refused, decided uint64
+	var started, ended, rejected, decided uint64
 	for i := range series {
 		started += series[i].Started
 		ended += series[i].Ended()
 	}
-	refusals, decisions := m.Refusals(), m.Decisions()
-	for _, r := range refusals {
-		refused += r.Count
+	rejections, decisions := m.Rejections(), m.Decisions()
+	for _, r := range rejections {
+		rejected += r.Count
 	}
 	for _, d := range decisions {
 		decided += d.Count
 	}
-	if len(refusals) > 2*(limit+1) || len(decisions) > 4*(limit+1) {
-		t.Errorf("%d refusals, %d decisions", len(refusals), len(decisions))
+	if len(rejections) > 2*(limit+1) || len(decisions) > 4*(limit+1) {
+		t.Errorf("%d rejections, %d decisions", len(rejections), len(decisions))
 	}
-	if started != calls || ended != calls || refused != calls*3/2 || decided != calls*3/2 {
-		t.Errorf("%d started, %d ended, %d refused, %d decided, of %d", started, ended, refused, decided, calls)
+	if started != calls || ended != calls || rejected != calls*3/2 || decided != calls*3/2 {
+		t.Errorf("%d started, %d ended, %d rejected, %d decided, of %d", started, ended, rejected, decided, calls)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// A link may leave a method with one response without one: hauberk makes that
+// An interceptor may leave a method with one response without one: hauberk makes that
 // Internal.
 func TestNoResponse(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
@@ -52,7 +52,7 @@ func TestCodes(t *testing.T) {
 		{"deadline", wrapped(context.DeadlineExceeded), codes.DeadlineExceeded},
 		{"status of OK", okError{}, codes.Unknown},
 		{"nil status", nilError{}, codes.Unknown},
-		{"refusal", wrapped(hauberk.Reject(codes.Aborted, "R", "")), codes.Aborted},
+		{"rejection", wrapped(hauberk.Reject(codes.Aborted, "R", "")), codes.Aborted},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

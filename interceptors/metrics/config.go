@@ -36,7 +36,7 @@ type Config struct {
 	// ones together, as Other. The default is DefaultMaxMethods.
 	MaxMethods int
 	// MaxReasons is how many pairs of interceptor and reason are told apart among
-	// the refusals of each side and origin before further ones count together, as
+	// the rejections of each side and origin before further ones count together, as
 	// Other, and how many interceptors among the decisions. The default is
 	// DefaultMaxReasons.
 	MaxReasons int
@@ -52,8 +52,8 @@ type Config struct {
 	// exact, at the price of one allocation for each unary call on a server. See the
 	// package's documentation for what is counted without.
 	ExactMessages bool
-	// Decisions counts every verdict of every link that decides; without it only
-	// refusals are counted. A call then costs the allocations of
+	// Decisions counts every verdict of every interceptor that decides; without it only
+	// rejections are counted. A call then costs the allocations of
 	// [hauberk.Call.Decisions].
 	Decisions bool
 	// WireSizes counts the bytes of messages, before and after compression. The chain

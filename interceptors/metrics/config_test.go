@@ -51,7 +51,7 @@ func TestConfigErrors(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("hauberk.New: %v, want %q", err, test.want)
 			}
-			if s := m.Snapshot(); len(s.Server.Methods) != 0 || s.Client.Refusals == nil {
+			if s := m.Snapshot(); len(s.Server.Methods) != 0 || s.Client.Rejections == nil {
 				t.Errorf("its snapshot is %+v", s)
 			}
 		})
@@ -81,15 +81,15 @@ func TestDeclares(t *testing.T) {
 	}
 }
 
-// The package itself links no exporter.
-func TestLinksNoBackend(t *testing.T) {
+// The package itself interceptors no exporter.
+func TestInterceptorsNoBackend(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for dep := range strings.Lines(string(out)) {
 		if strings.Contains(dep, "prometheus") || strings.Contains(dep, "opentelemetry") {
-			t.Errorf("links %s", dep)
+			t.Errorf("interceptors %s", dep)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 // Decision is how often an interceptor gave a verdict.
 type Decision struct {
 	Side hauberk.Side
-	// Interceptor is the name of the link, or Other.
+	// Interceptor is the name of the interceptor, or Other.
 	Interceptor string
 	Verdict     hauberk.Verdict
 	// Shadow says that the verdict was not enforced.
@@ -65,7 +65,7 @@ func (s *side) countDecisions(before, after []hauberk.Decision) {
 			before = slices.Delete(before, i, i+1)
 			continue
 		}
-		name := orUnknown(d.Link)
+		name := orUnknown(d.Interceptor)
 		if !presentable(name, maxReason) {
 			name = Other
 		}

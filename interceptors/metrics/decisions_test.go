@@ -16,7 +16,7 @@ import (
 // silent decides on calls and records nothing: the chain does.
 type silent struct {
 	name   string
-	refuse bool
+	reject bool
 }
 
 func (s silent) Declare() hauberk.Declaration {
@@ -24,7 +24,7 @@ func (s silent) Declare() hauberk.Declaration {
 }
 
 func (s silent) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	if s.refuse {
+	if s.reject {
 		return hauberk.Reject(codes.PermissionDenied, "NOT_ALLOWED", "no")
 	}
 	return next(ctx, call)
@@ -39,33 +39,33 @@ func (abstaining) Intercept(ctx context.Context, call *hauberk.Call, next hauber
 }
 
 func TestDecisions(t *testing.T) {
-	const allowed, refused = hauberk.Allowed, hauberk.Refused
+	const allowed, rejected = hauberk.Allowed, hauberk.Rejected
 	tests := []struct {
 		name  string
 		outer []hauberk.Interceptor // further out than the metrics
 		inner []hauberk.Interceptor
 		want  []metrics.Decision // of two calls; the side is the case's
 	}{
-		{"nobody decides", nil, []hauberk.Interceptor{passing}, nil},
+		{"no one decides", nil, []hauberk.Interceptor{passing}, nil},
 		{
 			"allowed", nil,
 			[]hauberk.Interceptor{silent{"authn", false}, limiter{"limits", false}},
 			[]metrics.Decision{{0, "authn", allowed, false, 2}, {0, "limits", allowed, false, 2}},
 		},
 		{
-			"refused", nil, // and what lies further in is not asked
+			"rejected", nil, // and what lies further in is not asked
 			[]hauberk.Interceptor{silent{"authn", false}, silent{"authz", true}, silent{"limits", false}},
-			[]metrics.Decision{{0, "authn", allowed, false, 2}, {0, "authz", refused, false, 2}},
+			[]metrics.Decision{{0, "authn", allowed, false, 2}, {0, "authz", rejected, false, 2}},
 		},
 		{
 			"shadow", nil,
 			[]hauberk.Interceptor{hauberk.Shadow(silent{"authz", true}), hauberk.Shadow(silent{"limits", false})},
-			[]metrics.Decision{{0, "authz", refused, true, 2}, {0, "limits", allowed, true, 2}},
+			[]metrics.Decision{{0, "authz", rejected, true, 2}, {0, "limits", allowed, true, 2}},
 		},
 		{
 			"both", nil,
 			[]hauberk.Interceptor{hauberk.Shadow(limiter{"limits", true}), limiter{"limits", true}},
-			[]metrics.Decision{{0, "limits", refused, false, 2}, {0, "limits", refused, true, 2}},
+			[]metrics.Decision{{0, "limits", rejected, false, 2}, {0, "limits", rejected, true, 2}},
 		},
 		{"abstained", nil, []hauberk.Interceptor{abstaining{silent{"limits", false}}}, nil},
 		{
@@ -103,7 +103,7 @@ func TestDecisionsAreBounded(t *testing.T) {
 	i := 0
 	call := called(chainOf(t, m, hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		i++
-		call.Decide(hauberk.Decision{Link: fmt.Sprintf("link%d", i), Verdict: hauberk.Verdict(i % 2), Shadow: i%3 == 0})
+		call.Decide(hauberk.Decision{Interceptor: fmt.Sprintf("interceptor%d", i), Verdict: hauberk.Verdict(i % 2), Shadow: i%3 == 0})
 		return next(ctx, call)
 	})), hauberktest.Conn{})
 	for range calls {

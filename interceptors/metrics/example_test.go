@@ -17,7 +17,7 @@ func Example() {
 	clock := hauberktest.NewClock() // a program needs none
 	calls := metrics.New(metrics.Config{}, metrics.WithClock(clock.Now))
 	chain := hauberk.Must(hauberk.New(
-		calls, // outside whatever may refuse a call
+		calls, // outside whatever may reject a call
 		hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			if call.Method().Name() == "Pay" {
 				return hauberk.Reject(codes.ResourceExhausted, "RATE_LIMITED", "too many calls")
@@ -41,9 +41,9 @@ func Example() {
 		m := snapshot.Methods[method]
 		fmt.Println(method, m.Calls, "calls,", m.Errors, "errors, codes", m.Codes, "mean", m.Mean)
 	}
-	fmt.Println("refused", snapshot.Refusals)
+	fmt.Println("rejected", snapshot.Rejections)
 	// Output:
 	// /shop.v1.Cart/Get 2 calls, 0 errors, codes map[OK:2] mean 20ms
 	// /shop.v1.Cart/Pay 1 calls, 1 errors, codes map[ResourceExhausted:1] mean 0s
-	// refused map[RATE_LIMITED:1]
+	// rejected map[RATE_LIMITED:1]
 }

@@ -18,7 +18,7 @@ import (
 
 type traceKey struct{}
 
-// traced is a link that stands for tracing.
+// traced is an interceptor that stands for tracing.
 var traced = hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	return next(context.WithValue(ctx, traceKey{}, "t-"+call.Kind().String()), call)
 })
@@ -94,7 +94,7 @@ func TestExemplarsThatAreNone(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	if e := metrics.New(metrics.Config{}); called(chainOf(t, e), hauberktest.Conn{})("/s/m") != nil || e.Series()[0].Exemplars != nil {
-		t.Error("exemplars nobody asked for")
+		t.Error("exemplars no one asked for")
 	}
 }
 

@@ -42,9 +42,9 @@ func variants() map[string]*metrics.Metrics {
 }
 
 // chainOf makes a chain.
-func chainOf(t testing.TB, links ...hauberk.Interceptor) *hauberk.Chain {
+func chainOf(t testing.TB, interceptors ...hauberk.Interceptor) *hauberk.Chain {
 	t.Helper()
-	chain, err := hauberk.New(links...)
+	chain, err := hauberk.New(interceptors...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func count(t *testing.T, m *metrics.Metrics, c hauberktest.Case) metrics.MethodS
 	return sideOf(m, c.Side).Methods[hauberktest.FullMethod(c.Kind)]
 }
 
-// signal is a link that tells of the end of each call.
+// signal is an interceptor that tells of the end of each call.
 func signal() (hauberk.Interceptor, <-chan error) {
 	ended := make(chan error, 100)
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -85,8 +85,8 @@ func signal() (hauberk.Interceptor, <-chan error) {
 
 var request = &testpb.Request{Text: "hello"}
 
-// refuse is a link that refuses every call.
-func refuse(code codes.Code, reason string) hauberk.Interceptor {
+// reject is an interceptor that rejects every call.
+func reject(code codes.Code, reason string) hauberk.Interceptor {
 	return hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 		return hauberk.Reject(code, reason, "no")
 	})

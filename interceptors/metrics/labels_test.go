@@ -33,12 +33,12 @@ func TestLabels(t *testing.T) {
 			t.Fatalf("names %q", got)
 		}
 		isB := func(call *hauberk.Call) bool { return tenant.From(call) == "b" }
-		refuseB := hauberk.When(isB, refuse(codes.Aborted, "BUSY"))
+		rejectB := hauberk.When(isB, reject(codes.Aborted, "BUSY"))
 		remember := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			tenant.Set(call, strings.Join(call.Metadata(ctx, "tenant"), ","))
 			return next(ctx, call)
 		})
-		env := c.Start(t, m, remember, refuseB, taking(clock, time.Second, 2*time.Second, 4*time.Second))
+		env := c.Start(t, m, remember, rejectB, taking(clock, time.Second, 2*time.Second, 4*time.Second))
 		for _, who := range []string{"a", "b", "a", ""} {
 			ctx := t.Context()
 			if who != "" {
@@ -169,7 +169,7 @@ func TestLabelValuesThatAreOther(t *testing.T) {
 	}
 }
 
-// With labels, nobody knows the series of a registered method before its first
+// With labels, no one knows the series of a registered method before its first
 // call; it is known as a method all the same.
 func TestRegisterWithLabels(t *testing.T) {
 	m := metrics.New(metrics.Config{}, byMetadata("tenant"))

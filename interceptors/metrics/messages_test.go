@@ -16,13 +16,13 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// A call refused further in moves nothing: on a server it is not even read.
-func TestRefusedFurtherIn(t *testing.T) {
+// A call rejected further in moves nothing: on a server it is not even read.
+func TestRejectedFurtherIn(t *testing.T) {
 	for _, exact := range []bool{false, true} {
 		t.Run(fmt.Sprintf("exact=%v", exact), func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 				m := metrics.New(metrics.Config{ExactMessages: exact})
-				env := c.Start(t, m, refuse(codes.PermissionDenied, "NOT_ALLOWED"))
+				env := c.Start(t, m, reject(codes.PermissionDenied, "NOT_ALLOWED"))
 				if out := env.Call(t.Context()); status.Code(out.Err) != codes.PermissionDenied {
 					t.Fatalf("the call ended with %v", out.Err)
 				}
@@ -50,13 +50,13 @@ func TestReceivedByFailedUnaryCalls(t *testing.T) {
 	tests := []struct {
 		name           string
 		backend        *hauberktest.Backend
-		link           hauberk.Interceptor
+		interceptor    hauberk.Interceptor
 		dec            func(any) error
 		without, exact uint64
 	}{
 		{"handler failed", failing, passing, nil, 1, 1},
-		{"refused", echoing, refuse(codes.Aborted, "NO"), nil, 0, 0},
-		{"refused once read", echoing, reading, nil, 1, 1},
+		{"rejected", echoing, reject(codes.Aborted, "NO"), nil, 0, 0},
+		{"rejected once read", echoing, reading, nil, 1, 1},
 		{"turned away with an ordinary error", echoing, returning(plain), nil, 1, 0},
 		{"not decoded", echoing, passing, func(any) error { return plain }, 1, 0},
 		{"handler rejected", rejecting, passing, nil, 0, 1},
@@ -65,7 +65,7 @@ func TestReceivedByFailedUnaryCalls(t *testing.T) {
 		for exact, want := range map[bool]uint64{false: test.without, true: test.exact} {
 			t.Run(fmt.Sprintf("%s/exact=%v", test.name, exact), func(t *testing.T) {
 				m := metrics.New(metrics.Config{ExactMessages: exact})
-				serve := servedDecoding(chainOf(t, m, test.link), hauberk.Unary, test.backend, test.dec)
+				serve := servedDecoding(chainOf(t, m, test.interceptor), hauberk.Unary, test.backend, test.dec)
 				if err := serve(); err == nil {
 					t.Fatal("the call was OK")
 				}

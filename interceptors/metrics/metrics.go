@@ -33,9 +33,9 @@ type labelFunc = func(ctx context.Context, call *hauberk.Call) string
 
 // side is what is counted on one side.
 type side struct {
-	methods   table
-	refusals  [Remote + 1]tally[cause] // by Origin
-	decisions tally[verdict]
+	methods    table
+	rejections [Remote + 1]tally[cause] // by Origin
+	decisions  tally[verdict]
 }
 
 // New returns an interceptor for both sides. What is wrong with its configuration
@@ -53,8 +53,8 @@ func New(config Config, opts ...Option) *Metrics {
 
 func (s *side) init(which hauberk.Side, m *Metrics) {
 	s.methods.init(which, m)
-	for i := range s.refusals {
-		s.refusals[i].limit = m.config.MaxReasons
+	for i := range s.rejections {
+		s.rejections[i].limit = m.config.MaxReasons
 	}
 	s.decisions.limit = m.config.MaxReasons * verdicts
 }
@@ -103,8 +103,8 @@ type observation struct {
 	series   *counters
 	stream   *stream // nil for a unary call
 	start    time.Duration
-	recorded int                // how many decisions there were: of links further out, or earlier attempts
-	decided  []hauberk.Decision // the same, with those of links that just let the call pass
+	recorded int                // how many decisions there were: of outer interceptors, or earlier attempts
+	decided  []hauberk.Decision // the same, with those of interceptors that just let the call pass
 }
 
 func (m *Metrics) begin(ctx context.Context, call *hauberk.Call) observation {

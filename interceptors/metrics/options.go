@@ -32,7 +32,7 @@ func WithClock(now func() time.Time) Option {
 }
 
 // WithLabel adds a label to the series of methods, calls and messages, with the
-// value that is told of each call when it starts: of a chain's state, what links
+// value that is told of each call when it starts: of a chain's state, what interceptors
 // further out have written. Give one for each label. Values may come from anyone,
 // so they are bounded: see [Config.MaxLabelSets]; one longer than 128 bytes or not
 // in UTF-8 is [Other].
@@ -40,7 +40,7 @@ func WithClock(now func() time.Time) Option {
 // A label is named as Prometheus has it, in letters, digits and "_"; names that
 // start with "__" or "grpc_", and "le", are taken. With labels, methods that were
 // registered have no series before their first call, since the values are not
-// known. Snapshots, refusals and decisions are not told apart by labels. A call
+// known. Snapshots, rejections and decisions are not told apart by labels. A call
 // for which value panics ends there and does not count.
 func WithLabel(name string, value func(ctx context.Context, call *hauberk.Call) string) Option {
 	return option(func(m *Metrics) {

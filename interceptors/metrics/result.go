@@ -11,21 +11,21 @@ const numCodes = int(codes.Unauthenticated) + 1
 
 // result is what is to be known of an outcome.
 type result struct {
-	code    codes.Code
-	refusal *hauberk.Rejection // made in this process
-	remote  string             // the reason that came over the wire
-	failed  bool               // with an error that is no refusal, perhaps the handler's
+	code      codes.Code
+	rejection *hauberk.Rejection // made in this process
+	remote    string             // the reason that came over the wire
+	failed    bool               // with an error that is no rejection, perhaps the handler's
 }
 
 func resultOf(call *hauberk.Call, err error) result {
 	if err == nil {
 		return result{}
 	}
-	r := result{code: hauberk.CodeOf(err), refusal: hauberk.RejectionOf(err)}
+	r := result{code: hauberk.CodeOf(err), rejection: hauberk.RejectionOf(err)}
 	if int(r.code) >= numCodes {
 		r.code = codes.Unknown // as gRPC says of codes that are not defined
 	}
-	r.failed = r.refusal == nil
+	r.failed = r.rejection == nil
 	if r.failed && call.Side() == hauberk.ClientSide {
 		r.remote = hauberk.Reason(err)
 	}
@@ -33,7 +33,7 @@ func resultOf(call *hauberk.Call, err error) result {
 }
 
 // messages returns how many messages the call's side has sent and received. The
-// one response of a method is there if the call is OK, which its links can tell
+// one response of a method is there if the call is OK, which its interceptors can tell
 // without looking at what others may still be writing.
 func (r *result) messages(call *hauberk.Call, exact bool) (sent, received uint64) {
 	var response uint64

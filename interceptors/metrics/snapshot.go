@@ -23,12 +23,12 @@ type SideSnapshot struct {
 	// Methods has the methods by their full name, "/shop.v1.Cart/Get", and Unknown
 	// and Other.
 	Methods map[string]MethodSnapshot `json:"methods"`
-	// Refusals counts the calls refused in this process by reason; see Enforced.
-	Refusals map[string]uint64 `json:"refusals"`
-	// ShadowRefusals counts decisions that were not enforced by reason; see Shadowed.
-	ShadowRefusals map[string]uint64 `json:"shadow_refusals"`
-	// RemoteRefusals counts what the other end refused a client by reason; see Remote.
-	RemoteRefusals map[string]uint64 `json:"remote_refusals"`
+	// Rejections counts the calls rejected in this process by reason; see Enforced.
+	Rejections map[string]uint64 `json:"rejections"`
+	// ShadowRejections counts decisions that were not enforced by reason; see Shadowed.
+	ShadowRejections map[string]uint64 `json:"shadow_rejections"`
+	// RemoteRejections counts what the other end rejected a client by reason; see Remote.
+	RemoteRejections map[string]uint64 `json:"remote_rejections"`
 }
 
 // MethodSnapshot is what was counted of one method. In JSON the durations are
@@ -100,10 +100,10 @@ func (m *Metrics) snapshotOf(which hauberk.Side) SideSnapshot {
 		methods[name] = snapshotOf(all)
 	}
 	return SideSnapshot{
-		Methods:        methods,
-		Refusals:       s.byReason(Enforced),
-		ShadowRefusals: s.byReason(Shadowed),
-		RemoteRefusals: s.byReason(Remote),
+		Methods:          methods,
+		Rejections:       s.byReason(Enforced),
+		ShadowRejections: s.byReason(Shadowed),
+		RemoteRejections: s.byReason(Remote),
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// taking is a link whose calls take what is next in a list.
+// taking is an interceptor whose calls take what is next in a list.
 func taking(clock *hauberktest.Clock, durations ...time.Duration) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		clock.Advance(durations[0])
@@ -132,7 +132,7 @@ func TestSnapshotAsJSON(t *testing.T) {
 	for range 4 {
 		_ = call("/shop.v1.Cart/Get")
 	}
-	_ = called(chainOf(t, m, refuse(codes.Canceled, "TIRED")), c)("/shop.v1.Cart/Put")
+	_ = called(chainOf(t, m, reject(codes.Canceled, "TIRED")), c)("/shop.v1.Cart/Put")
 	got, err := json.MarshalIndent(m.Snapshot(), "", "  ")
 	if err != nil {
 		t.Fatal(err)
@@ -145,9 +145,9 @@ func TestSnapshotAsJSON(t *testing.T) {
 const wantJSON = `{
   "server": {
     "methods": {},
-    "refusals": {},
-    "shadow_refusals": {},
-    "remote_refusals": {}
+    "rejections": {},
+    "shadow_rejections": {},
+    "remote_rejections": {}
   },
   "client": {
     "methods": {
@@ -183,10 +183,10 @@ const wantJSON = `{
         "p99_ms": 0.000128
       }
     },
-    "refusals": {
+    "rejections": {
       "TIRED": 1
     },
-    "shadow_refusals": {},
-    "remote_refusals": {}
+    "shadow_rejections": {},
+    "remote_rejections": {}
   }
 }`

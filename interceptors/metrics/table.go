@@ -13,7 +13,7 @@ import (
 // Names that stand for many.
 const (
 	// Unknown is the service and method of calls of methods that the server does
-	// not know, and the interceptor of refusals that no interceptor recorded.
+	// not know, and the interceptor of rejections that no interceptor recorded.
 	Unknown = "unknown"
 	// Other is the service and method, or the interceptor and reason, of what came
 	// after the bound on their number was reached, and of names that are too long or

@@ -14,7 +14,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// unwinding are links that do not return.
+// unwinding are interceptors that do not return.
 var unwinding = map[string]hauberk.Interceptor{
 	"panic": hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { panic("ouch") }),
 	"panic after": hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -43,11 +43,11 @@ func apart(f func()) any {
 
 // A panic and a Goexit pass through, as Internal, and leave nothing in flight.
 func TestUnwindingOnServer(t *testing.T) {
-	for name, link := range unwinding {
+	for name, interceptor := range unwinding {
 		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 			for variant, m := range variants() {
 				t.Run(name+"/"+kind.String()+"/"+variant, func(t *testing.T) {
-					serve := served(chainOf(t, m, link), kind, &hauberktest.Backend{})
+					serve := served(chainOf(t, m, interceptor), kind, &hauberktest.Backend{})
 					panicked := apart(func() { _ = serve() })
 					checkPassed(t, name, panicked)
 					c := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
@@ -59,13 +59,13 @@ func TestUnwindingOnServer(t *testing.T) {
 }
 
 func TestUnwindingOnClient(t *testing.T) {
-	for name, link := range unwinding {
+	for name, interceptor := range unwinding {
 		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 			for variant, m := range variants() {
 				t.Run(name+"/"+kind.String()+"/"+variant, func(t *testing.T) {
 					hauberktest.CheckLeaks(t)
 					c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
-					env := c.Start(t, m, link)
+					env := c.Start(t, m, interceptor)
 					var out hauberktest.Outcome
 					panicked := apart(func() { out = env.Call(context.Background()) })
 					checkPassed(t, name, panicked)
@@ -99,7 +99,7 @@ func (g guard) Recovered(context.Context, *hauberk.Call, any, []byte) error { re
 func TestRecovered(t *testing.T) {
 	recovery := guard{status.Error(codes.DataLoss, "recovered")}
 	m := func() *metrics.Metrics { return metrics.New(metrics.Config{}) }
-	for name, link := range unwinding {
+	for name, interceptor := range unwinding {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 				if name[0] == 'g' && c == (hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.Unary}) {
@@ -107,11 +107,11 @@ func TestRecovered(t *testing.T) {
 				}
 				for _, inside := range []bool{true, false} {
 					m := m()
-					links := []hauberk.Interceptor{recovery, m, link}
+					interceptors := []hauberk.Interceptor{recovery, m, interceptor}
 					if inside {
-						links = []hauberk.Interceptor{m, recovery, link}
+						interceptors = []hauberk.Interceptor{m, recovery, interceptor}
 					}
-					_ = c.Start(t, links...).Call(t.Context())
+					_ = c.Start(t, interceptors...).Call(t.Context())
 					s := count(t, m, c)
 					if s.Calls != 1 || s.Ended != 1 || s.Codes[codes.DataLoss]+s.Codes[codes.Internal] != 1 {
 						t.Errorf("inside %v: %+v", inside, s)

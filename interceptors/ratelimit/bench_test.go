@@ -38,25 +38,25 @@ func admitting() []measured {
 		{"peer", ratelimit.New(by(generous, ratelimit.ByPeer())), 0},
 		{"network", ratelimit.New(by(generous, ratelimit.ByNetwork(24, 64))), 0},
 		{"metadata", ratelimit.New(by(generous, ratelimit.ByMetadata("tenant"))), 1},
-		{"without its key", ratelimit.New(by(generous, ratelimit.ByMetadata("nobody"))), 0},
+		{"without its key", ratelimit.New(by(generous, ratelimit.ByMetadata("absent"))), 0},
 		{"sliding window", ratelimit.New(with(perUser, ratelimit.SlidingWindow)), 0},
 		{"fixed window", ratelimit.New(with(perUser, ratelimit.FixedWindow)), 0},
 	}
 }
 
 type measured struct {
-	name  string
-	link  hauberk.Interceptor
-	allow float64 // allocations
+	name        string
+	interceptor hauberk.Interceptor
+	allow       float64 // allocations
 }
 
 // inside runs f within a call on a server, which has a peer, metadata and a user,
-// and lets it pass through links as often as it likes.
-func inside(t testing.TB, f func(pass func(link hauberk.Interceptor) error)) {
+// and lets it pass through interceptors as often as it likes.
+func inside(t testing.TB, f func(pass func(interceptor hauberk.Interceptor) error)) {
 	t.Helper()
 	reached := func(context.Context, *hauberk.Call) error { return nil }
 	serve := server(t, login{}, hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-		f(func(link hauberk.Interceptor) error { return link.Intercept(ctx, call, reached) })
+		f(func(interceptor hauberk.Interceptor) error { return interceptor.Intercept(ctx, call, reached) })
 		return next(ctx, call)
 	}))
 	if err := serve(from(tcp("192.0.2.1"), "user", "alice", "tenant", "shop")); err != nil {
@@ -68,12 +68,12 @@ func inside(t testing.TB, f func(pass func(link hauberk.Interceptor) error)) {
 // of which reading the clock, which is shown beside it, is the greater part.
 func BenchmarkAdmit(b *testing.B) {
 	for _, m := range append([]measured{{"clock alone", hauberk.Func(readClock), 0}}, admitting()...) {
-		b.Run(m.name, func(b *testing.B) { benchmark(b, m.link) })
+		b.Run(m.name, func(b *testing.B) { benchmark(b, m.interceptor) })
 	}
 }
 
-// BenchmarkRefuse is what a refusal costs, without its way over the wire.
-func BenchmarkRefuse(b *testing.B) {
+// BenchmarkReject is what a rejection costs, without its way over the wire.
+func BenchmarkReject(b *testing.B) {
 	serve, ctx := server(b, login{}, ratelimit.New(by(mean, ratelimit.ByState(userKey)))), from(nil, "user", "alice")
 	b.ReportAllocs()
 	for b.Loop() {
@@ -81,12 +81,12 @@ func BenchmarkRefuse(b *testing.B) {
 	}
 }
 
-func benchmark(b *testing.B, link hauberk.Interceptor) {
+func benchmark(b *testing.B, interceptor hauberk.Interceptor) {
 	b.Helper()
 	inside(b, func(pass func(hauberk.Interceptor) error) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := pass(link); err != nil {
+			if err := pass(interceptor); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -106,11 +106,11 @@ func readClock(ctx context.Context, call *hauberk.Call, next hauberk.Next) error
 func BenchmarkParallel(b *testing.B) {
 	for _, a := range []ratelimit.Algorithm{ratelimit.GCRA, ratelimit.SlidingWindow, ratelimit.FixedWindow} {
 		b.Run(a.String(), func(b *testing.B) {
-			link := ratelimit.New(with(by(generous, ratelimit.ByMethod()), a))
+			interceptor := ratelimit.New(with(by(generous, ratelimit.ByMethod()), a))
 			inside(b, func(pass func(hauberk.Interceptor) error) {
 				b.RunParallel(func(pb *testing.PB) {
 					for pb.Next() {
-						_ = pass(link)
+						_ = pass(interceptor)
 					}
 				})
 			})

@@ -156,8 +156,8 @@ func TestOrder(t *testing.T) {
 		if _, err := hauberk.New(login{}, limiter); err != nil {
 			t.Error(err)
 		}
-		for _, links := range [][]hauberk.Interceptor{{limiter, login{}}, {limiter}, {hauberk.Shadow(limiter), login{}}} {
-			_, err := hauberk.New(links...)
+		for _, interceptors := range [][]hauberk.Interceptor{{limiter, login{}}, {limiter}, {hauberk.Shadow(limiter), login{}}} {
+			_, err := hauberk.New(interceptors...)
 			if err == nil || !strings.Contains(err.Error(), `ratelimit reads the state "user" before it is written`) {
 				t.Errorf("got %v", err)
 			}

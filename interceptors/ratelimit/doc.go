@@ -1,4 +1,4 @@
-// Package ratelimit refuses calls beyond a number in a time, on a server, a client
+// Package ratelimit rejects calls beyond a number in a time, on a server, a client
 // or both.
 //
 //	chain, err := hauberk.New(
@@ -7,25 +7,25 @@
 //		ratelimit.New(ratelimit.Config{Limit: 100, Per: time.Minute, By: ratelimit.ByState(authn.User)}),
 //	)
 //
-// # Refusals
+// # Rejections
 //
 // A call beyond the limit ends with RESOURCE_EXHAUSTED, "Rate limit exceeded", and
 // nothing further in runs; on a server its request is not read. The status has a
 // google.rpc.ErrorInfo with the reason RATE_LIMITED, a RetryInfo with the least
 // time after which the call can be admitted, and a QuotaFailure whose subject is
 // the kind of key ("user"), never a key itself. In this process errors.Is finds
-// [ErrLimited]. Refusals are recorded ([hauberk.Call.Decisions]), with the limit as
+// [ErrLimited]. Rejections are recorded ([hauberk.Call.Decisions]), with the limit as
 // the rule.
 //
 // # What is charged
 //
 // Each call that is admitted takes one permit, whatever becomes of it further in; a
-// refused call takes none. Inside a retry each attempt is a call. In
-// [hauberk.Shadow] the same calls are charged, and those that would be refused go
+// rejected call takes none. Inside a retry each attempt is a call. In
+// [hauberk.Shadow] the same calls are charged, and those that would be rejected go
 // on and are not.
 //
 // On a server a call of a method that it does not have neither takes a permit nor
-// needs one: it ends as UNIMPLEMENTED, and nobody's quota is spent by names that do
+// needs one: it ends as UNIMPLEMENTED, and no one's quota is spent by names that do
 // not exist. A proxy has no methods of its own: there set [Config.ChargeUnknown].
 //
 // # Keys
@@ -36,8 +36,8 @@
 // calls nor with a user who is called like an address. An empty key counts as none.
 //
 // Place a limiter by user inside authentication, which decides whose quota a call
-// takes from: [ByState] declares what it reads, so that [hauberk.New] refuses the
-// other order. What authentication refuses never reaches it. Place one by peer
+// takes from: [ByState] declares what it reads, so that [hauberk.New] rejects the
+// other order. What authentication rejects never reaches it. Place one by peer
 // ahead of authentication, to bound what strangers can cost.
 //
 // # Algorithms
@@ -54,7 +54,7 @@
 // Fixed windows begin at whole multiples of Per since 1970 UTC, the minutes and hours
 // of the wall clock, as that stood when the limiter was made. Where a clock of the
 // caller's ([WithClock]) stands still, permits do not come back; where it is set
-// back, nobody gets a fresh quota, and nobody waits more than 10 s longer for it.
+// back, no one gets a fresh quota, and no one waits more than 10 s longer for it.
 //
 // # Memory
 //

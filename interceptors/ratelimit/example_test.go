@@ -44,7 +44,7 @@ func called(chain *hauberk.Chain, pairs ...string) error {
 	return err
 }
 
-// Each user has two calls a minute. Callers who are nobody are counted by where
+// Each user has two calls a minute. Callers who are no one are counted by where
 // they come from.
 func Example() {
 	chain := hauberk.Must(hauberk.New(
@@ -54,13 +54,13 @@ func Example() {
 	for _, user := range []string{"alice", "alice", "alice", "bob"} {
 		fmt.Println(user, status.Code(called(chain, "user", user)))
 	}
-	fmt.Println("nobody", status.Code(called(chain)))
+	fmt.Println("no one", status.Code(called(chain)))
 	// Output:
 	// alice OK
 	// alice OK
 	// alice ResourceExhausted
 	// bob OK
-	// nobody OK
+	// no one OK
 }
 
 // A limiter by user does not work ahead of what finds out who the user is.
@@ -74,8 +74,8 @@ func Example_order() {
 	// hauberk: interceptor 1: ratelimit reads the state "user" before it is written: identify (interceptor 2), which writes it, stands further in
 }
 
-// A link further out sees which limit refused a call.
-func Example_refusals() {
+// An outer interceptor sees which limit rejected a call.
+func Example_rejections() {
 	now := time.Date(2026, time.January, 1, 12, 0, 0, 0, time.UTC)
 	limits := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)

@@ -13,24 +13,24 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// server returns a function that serves one unary call behind a chain of links, on
+// server returns a function that serves one unary call behind a chain of interceptors, on
 // the goroutine that calls it.
-func server(t testing.TB, links ...hauberk.Interceptor) func(ctx context.Context) error {
+func server(t testing.TB, interceptors ...hauberk.Interceptor) func(ctx context.Context) error {
 	t.Helper()
-	return hauberktest.Direct{}.Server(chainOf(t, links...))
+	return hauberktest.Direct{}.Server(chainOf(t, interceptors...))
 }
 
-// client returns a function that makes one unary call through a chain of links, to
+// client returns a function that makes one unary call through a chain of interceptors, to
 // a connection that answers at once.
-func client(t testing.TB, links ...hauberk.Interceptor) func(ctx context.Context, method string) error {
+func client(t testing.TB, interceptors ...hauberk.Interceptor) func(ctx context.Context, method string) error {
 	t.Helper()
-	through, req, resp := chainOf(t, links...).ClientConn(hauberktest.Conn{}), &testpb.Request{}, &testpb.Response{}
+	through, req, resp := chainOf(t, interceptors...).ClientConn(hauberktest.Conn{}), &testpb.Request{}, &testpb.Response{}
 	return func(ctx context.Context, method string) error { return through.Invoke(ctx, method, req, resp) }
 }
 
-func chainOf(t testing.TB, links ...hauberk.Interceptor) *hauberk.Chain {
+func chainOf(t testing.TB, interceptors ...hauberk.Interceptor) *hauberk.Chain {
 	t.Helper()
-	chain, err := hauberk.New(links...)
+	chain, err := hauberk.New(interceptors...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 // Key says which calls share a quota. Make it with one of the functions here; the
 // zero Key is that of [ByPeer].
 type Key struct {
-	kind    string // for people, in refusals and rules
+	kind    string // for people, in rejections and rules
 	of      func(ctx context.Context, call *hauberk.Call) (string, bool)
 	whole   bool    // one quota for all calls
 	network network // without of, or where it finds nothing
@@ -23,7 +23,7 @@ type Key struct {
 }
 
 // ByPeer counts the calls of each peer: on a server by the address that they come
-// from ([hauberk.Call.ClientAddr]: behind trusted hops the one they tell), without
+// from ([hauberk.Call.ClientAddr]: behind trusted proxies the one they tell), without
 // the port, or by the text of an address that is no IP address; on a client by the
 // target of the connection. Connections that have neither share a quota.
 //
@@ -75,7 +75,7 @@ func ByMetadata(name string) Key {
 //
 //	ratelimit.ByState(authn.User)
 //
-// [hauberk.New] refuses a chain in which nothing further out writes it.
+// [hauberk.New] rejects a chain in which nothing further out writes it.
 func ByState(key hauberk.Key[string]) Key {
 	k := newKey(key.Name(), func(_ context.Context, call *hauberk.Call) (string, bool) {
 		return key.From(call)

@@ -59,10 +59,10 @@ func TestKeys(t *testing.T) {
 		{"a user", user, from(here, "user", "alice"), from(there, "user", "alice"), false},
 		{"two users", user, from(here, "user", "alice"), from(here, "user", "bob"), true},
 		{"two cases", user, from(here, "user", "alice"), from(here, "user", "Alice"), true},
-		{"nobody", user, from(here), from(here), false},
-		{"nobody from elsewhere", user, from(here), from(there), true},
-		{"nobody and a user", user, from(here), from(here, "user", "alice"), true},
-		{"nobody and an empty user", user, from(here), from(here, "user", ""), false},
+		{"no one", user, from(here), from(here), false},
+		{"no one from elsewhere", user, from(here), from(there), true},
+		{"no one and a user", user, from(here), from(here, "user", "alice"), true},
+		{"no one and an empty user", user, from(here), from(here, "user", ""), false},
 		{"two empty users", user, from(here, "user", ""), from(there, "user", ""), true},
 		{"a user called like the peer", user, from(here), from(here, "user", "192.0.2.1"), true},
 		{"metadata", tenant, from(here, "tenant", "a"), from(there, "tenant", "a"), false},
@@ -97,7 +97,7 @@ func TestByMethod(t *testing.T) {
 	}
 }
 
-// Behind trusted hops the peer is who they say, and nobody else is believed.
+// Behind trusted proxies the peer is who they say, and no one else is believed.
 func TestTrustedHops(t *testing.T) {
 	hop, stranger := tcp("10.0.0.1"), tcp("192.0.2.9")
 	serve := server(t, hauberk.TrustedHops(netip.MustParsePrefix("10.0.0.0/8")), ratelimit.New(oneAMinute))
@@ -150,14 +150,14 @@ func TestRules(t *testing.T) {
 		serve := server(t, seen, login{}, ratelimit.New(by(oneAMinute, c.key), ratelimit.WithClock(clock.Now)))
 		ctx := from(tcp("192.0.2.1"), "tenant", "a")
 		wantCode(t, serve(ctx), codes.OK)
-		wantRefusal(t, serve(ctx), c.subject, time.Minute)
+		wantRejection(t, serve(ctx), c.subject, time.Minute)
 		if len(seen.decisions) != 1 || seen.decisions[0].Rule != c.rule {
 			t.Errorf("decisions %v, want the rule %q", seen.decisions, c.rule)
 		}
 	}
 }
 
-// guard refuses calls that have a token other than that of alice or bob, and lets
+// guard rejects calls that have a token other than that of alice or bob, and lets
 // calls without one pass, as authentication does for public methods.
 type guard struct{ login }
 

@@ -28,7 +28,7 @@ func TestMaxKeys(t *testing.T) {
 	}
 }
 
-// A flood of peers without a key displaces nobody who has one.
+// A flood of peers without a key displaces no one who has one.
 func TestFloodOfPeers(t *testing.T) {
 	serve := server(t, ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: byContext, MaxKeys: 100}))
 	alice := context.WithValue(t.Context(), fuzzed{}, "alice")

@@ -93,8 +93,8 @@ func drawConfig(t *rapid.T) ratelimit.Config {
 }
 
 // TestModel compares a limiter with a model for each key, over any calls of some
-// users and of nobody from some peers, by a clock that moves as it likes: each call
-// must be admitted or refused as the model says, and a refusal's RetryAfter must be
+// users and of no one from some peers, by a clock that moves as it likes: each call
+// must be admitted or rejected as the model says, and a rejection's RetryAfter must be
 // the first moment at which the model would admit it.
 func TestModel(t *testing.T) {
 	testseed.Check(t, func(r *rapid.T) {
@@ -136,7 +136,7 @@ func check(t *rapid.T, m model, now time.Duration, err error) {
 	default:
 		wait := retryAfter(err)
 		if wait <= 0 || !m.admits(now+wait) || m.admits(now+wait-1) {
-			t.Fatalf("at %v: refused for %v; that is not the first moment", now, wait)
+			t.Fatalf("at %v: rejected for %v; that is not the first moment", now, wait)
 		}
 	}
 }

@@ -129,7 +129,7 @@ func (l *Limiter) Keys() int {
 }
 
 // Evicted returns how many keys and peers had to be forgotten for room. While it
-// grows, MaxKeys is too small for those in use, or somebody makes up keys. Safe for
+// grows, MaxKeys is too small for those in use, or a caller makes up keys. Safe for
 // concurrent use.
 func (l *Limiter) Evicted() uint64 {
 	if l.quotas == nil {

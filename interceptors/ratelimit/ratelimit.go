@@ -11,10 +11,10 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
-// ErrLimited is what errors.Is finds in refusals, in this process.
+// ErrLimited is what errors.Is finds in rejections, in this process.
 var ErrLimited = errors.New("ratelimit: the rate limit is exceeded")
 
-// Reason is the reason of refusals, as [hauberk.Reason] gives it in this process
+// Reason is the reason of rejections, as [hauberk.Reason] gives it in this process
 // and on the other end.
 const Reason = "RATE_LIMITED"
 
@@ -23,7 +23,7 @@ const (
 	message = "Rate limit exceeded"
 )
 
-// Limiter refuses calls beyond its limit. Make it with [New]. It may be used by any
+// Limiter rejects calls beyond its limit. Make it with [New]. It may be used by any
 // number of chains at once, of servers and of clients, which then share the
 // quotas.
 type Limiter struct {
@@ -31,8 +31,8 @@ type Limiter struct {
 	now      func() time.Time // nil for the monotonic clock
 	clock    func() time.Duration
 	quotas   quotas
-	own      refusal // of calls counted by their key
-	fallback refusal // of calls counted by their peer
+	own      rejection // of calls counted by their key
+	fallback rejection // of calls counted by their peer
 	err      error
 }
 
@@ -65,8 +65,8 @@ func New(config Config, opts ...Option) *Limiter {
 	}
 	l.clock = newClock(l.now, l.config.Per)
 	rule, kind := l.config.rule(), l.config.By.kind
-	l.own = newRefusal(kind, rule+kind)
-	l.fallback = newRefusal("peer", rule+"peer, for want of "+kind)
+	l.own = newRejection(kind, rule+kind)
+	l.fallback = newRejection("peer", rule+"peer, for want of "+kind)
 	if l.config.By.byPeer() {
 		l.fallback = l.own
 	}
@@ -95,13 +95,13 @@ func (l *Limiter) Intercept(ctx context.Context, call *hauberk.Call, next hauber
 		return next(ctx, call)
 	}
 	if wait, why := l.take(ctx, call); wait > 0 {
-		return why.refuse(call, wait)
+		return why.reject(call, wait)
 	}
 	return next(ctx, call)
 }
 
-// take takes a permit, or returns how long until there is one, and how to refuse.
-func (l *Limiter) take(ctx context.Context, call *hauberk.Call) (time.Duration, *refusal) {
+// take takes a permit, or returns how long until there is one, and how to reject.
+func (l *Limiter) take(ctx context.Context, call *hauberk.Call) (time.Duration, *rejection) {
 	by := &l.config.By
 	if by.whole {
 		return l.quotas.ofAll(l.clock()), &l.own
@@ -114,20 +114,20 @@ func (l *Limiter) take(ctx context.Context, call *hauberk.Call) (time.Duration, 
 	return l.quotas.ofPeer(call, by.network, l.clock()), &l.fallback
 }
 
-// refusal is what all refusals by one kind of key have in common.
-type refusal struct {
+// rejection is what all rejections by one kind of key have in common.
+type rejection struct {
 	decision hauberk.Decision
 	quota    hauberk.RejectOption
 }
 
-func newRefusal(kind, rule string) refusal {
-	return refusal{
-		decision: hauberk.Decision{Rule: rule, Verdict: hauberk.Refused, Reason: Reason},
+func newRejection(kind, rule string) rejection {
+	return rejection{
+		decision: hauberk.Decision{Rule: rule, Verdict: hauberk.Rejected, Reason: Reason},
 		quota:    hauberk.QuotaViolation(kind, message),
 	}
 }
 
-func (r *refusal) refuse(call *hauberk.Call, wait time.Duration) error {
+func (r *rejection) reject(call *hauberk.Call, wait time.Duration) error {
 	call.Decide(r.decision)
 	return hauberk.Reject(codes.ResourceExhausted, Reason, message,
 		hauberk.RetryAfter(wait), r.quota, hauberk.Cause(ErrLimited))

@@ -19,7 +19,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 )
 
-// outcomes is a link that keeps what became of the last call, and what was decided.
+// outcomes is an interceptor that keeps what became of the last call, and what was decided.
 type outcomes struct {
 	err       error
 	decisions []hauberk.Decision
@@ -82,9 +82,9 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// A refusal says on the wire what a client may know, in the process which limit it
+// A rejection says on the wire what a client may know, in the process which limit it
 // was, and nowhere whose.
-func TestRefusal(t *testing.T) {
+func TestRejection(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen, clock := observe(), hauberktest.NewClock()
 		limit := ratelimit.Config{Limit: 2, Per: time.Minute, Burst: 1, By: ratelimit.By("tenant", one)}
@@ -96,13 +96,13 @@ func TestRefusal(t *testing.T) {
 		}
 		err := env.Call(t.Context()).Err
 		<-seen.ended
-		wantRefusal(t, err, "tenant", 30*time.Second)
-		wantRefusal(t, seen.err, "tenant", 30*time.Second)
+		wantRejection(t, err, "tenant", 30*time.Second)
+		wantRejection(t, seen.err, "tenant", 30*time.Second)
 		if !errors.Is(seen.err, ratelimit.ErrLimited) || c.Side == hauberk.ClientSide && !errors.Is(err, ratelimit.ErrLimited) {
 			t.Errorf("%v is not ErrLimited", err)
 		}
 		want := hauberk.Decision{
-			Link: "ratelimit", Rule: "2 in 1m0s, burst 1, by tenant", Verdict: hauberk.Refused, Reason: "RATE_LIMITED",
+			Interceptor: "ratelimit", Rule: "2 in 1m0s, burst 1, by tenant", Verdict: hauberk.Rejected, Reason: "RATE_LIMITED",
 		}
 		if len(seen.decisions) != 1 || seen.decisions[0] != want {
 			t.Errorf("decisions %+v, want %+v", seen.decisions, want)
@@ -112,7 +112,7 @@ func TestRefusal(t *testing.T) {
 
 func one(context.Context, *hauberk.Call) (string, bool) { return "secret", true }
 
-func wantRefusal(t *testing.T, err error, subject string, wait time.Duration) {
+func wantRejection(t *testing.T, err error, subject string, wait time.Duration) {
 	t.Helper()
 	wantCode(t, err, codes.ResourceExhausted)
 	if got := status.Convert(err).Message(); got != "Rate limit exceeded" {
@@ -135,8 +135,8 @@ func wantRefusal(t *testing.T, err error, subject string, wait time.Duration) {
 	}
 }
 
-// A call is refused on its header alone.
-func TestRefusedBeforeTheRequest(t *testing.T) {
+// A call is rejected on its header alone.
+func TestRejectedBeforeTheRequest(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
@@ -164,8 +164,8 @@ func TestShadow(t *testing.T) {
 			wantCode(t, env.Call(t.Context()).Err, codes.OK)
 			<-seen.ended
 		}
-		if n := shadow.Refusals(); n != 3 {
-			t.Errorf("%d refusals, want 3", n)
+		if n := shadow.Rejections(); n != 3 {
+			t.Errorf("%d rejections, want 3", n)
 		}
 		if len(seen.decisions) != 1 || !seen.decisions[0].Shadow || seen.decisions[0].Reason != ratelimit.Reason {
 			t.Errorf("decisions %+v", seen.decisions)
@@ -174,7 +174,7 @@ func TestShadow(t *testing.T) {
 	})
 }
 
-// Inside a retry each attempt is charged, and a refusal is the end of it.
+// Inside a retry each attempt is charged, and a rejection is the end of it.
 func TestAttempts(t *testing.T) {
 	var attempts int
 	failing := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
@@ -200,7 +200,7 @@ func TestConcurrentCalls(t *testing.T) {
 	for _, a := range []ratelimit.Algorithm{ratelimit.GCRA, ratelimit.SlidingWindow, ratelimit.FixedWindow} {
 		limit := ratelimit.Config{Limit: callers * calls / 2, Per: time.Minute, Algorithm: a}
 		serve := server(t, ratelimit.New(limit, ratelimit.WithClock(hauberktest.NewClock().Now)))
-		var passed, refused atomic.Int64
+		var passed, rejected atomic.Int64
 		var wg sync.WaitGroup
 		for range callers {
 			wg.Go(func() {
@@ -208,14 +208,14 @@ func TestConcurrentCalls(t *testing.T) {
 					if err := serve(from(tcp("192.0.2.1"))); err == nil {
 						passed.Add(1)
 					} else if errors.Is(err, ratelimit.ErrLimited) || status.Code(err) == codes.ResourceExhausted {
-						refused.Add(1)
+						rejected.Add(1)
 					}
 				}
 			})
 		}
 		wg.Wait()
-		if passed.Load() != callers*calls/2 || refused.Load() != callers*calls/2 {
-			t.Errorf("%s: %d passed, %d were refused", a, passed.Load(), refused.Load())
+		if passed.Load() != callers*calls/2 || rejected.Load() != callers*calls/2 {
+			t.Errorf("%s: %d passed, %d were rejected", a, passed.Load(), rejected.Load())
 		}
 	}
 }
@@ -225,7 +225,7 @@ func TestAllocations(t *testing.T) {
 	for _, m := range admitting() {
 		inside(t, func(pass func(hauberk.Interceptor) error) {
 			got := testing.AllocsPerRun(1000, func() {
-				if err := pass(m.link); err != nil {
+				if err := pass(m.interceptor); err != nil {
 					t.Fatal(err)
 				}
 			})

@@ -62,7 +62,7 @@ func testAttributes(t *testing.T, c hauberktest.Case, s site) {
 			return s.handle(ctx, stream, bad.die)
 		}
 	}
-	env := c.StartWith(t, backend, ids, spans, x, s.link(bad.die))
+	env := c.StartWith(t, backend, ids, spans, x, s.interceptor(bad.die))
 	checkFixed(t, c, env.Call(t.Context()), recovery.ErrPanic)
 	env.Server.GracefulStop()
 
@@ -79,7 +79,7 @@ func testAttributes(t *testing.T, c hauberktest.Case, s site) {
 	}
 }
 
-// A panic further out than the link that makes the id leaves a record without.
+// A panic further out than the interceptor that makes the id leaves a record without.
 func TestAttributesNotYetSet(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var log journal

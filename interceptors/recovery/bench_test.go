@@ -16,16 +16,16 @@ import (
 // unary call without its transport.
 func BenchmarkUnaryServer(b *testing.B) {
 	for _, row := range []struct {
-		name  string
-		impl  service
-		links []hauberk.Interceptor
+		name         string
+		impl         service
+		interceptors []hauberk.Interceptor
 	}{
 		{"empty chain", service{}, nil},
-		{"without a panic", service{}, links()},
-		{"panic", service{panics: true}, links()},
+		{"without a panic", service{}, interceptors()},
+		{"panic", service{panics: true}, interceptors()},
 	} {
 		b.Run(row.name, func(b *testing.B) {
-			call := unaryCall(hauberk.Must(hauberk.New(row.links...)), row.impl)
+			call := unaryCall(hauberk.Must(hauberk.New(row.interceptors...)), row.impl)
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := call(b.Context()); err != nil && !row.impl.panics {
@@ -38,20 +38,20 @@ func BenchmarkUnaryServer(b *testing.B) {
 
 // A call that does not panic costs no allocation.
 func TestAllocations(t *testing.T) {
-	count := func(links ...hauberk.Interceptor) float64 {
-		call := unaryCall(hauberk.Must(hauberk.New(links...)), service{})
+	count := func(interceptors ...hauberk.Interceptor) float64 {
+		call := unaryCall(hauberk.Must(hauberk.New(interceptors...)), service{})
 		return testing.AllocsPerRun(1000, func() {
 			if err := call(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
-	if got := count(links()...) - count(); got > 0 {
+	if got := count(interceptors()...) - count(); got > 0 {
 		t.Errorf("%v allocations beyond the empty chain, budget 0", got)
 	}
 }
 
-func links() []hauberk.Interceptor {
+func interceptors() []hauberk.Interceptor {
 	return []hauberk.Interceptor{recovery.New(recovery.Config{}, recovery.WithLogger(slog.New(slog.DiscardHandler)))}
 }
 

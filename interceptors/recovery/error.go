@@ -14,7 +14,7 @@ var ErrPanic = errors.New("recovery: panic")
 
 // PanicError is the outcome of a call that panicked. Its text and its status are
 // the fixed ones. Value and Stack are for this process: they are in nothing that
-// the error says of itself, so that a link that puts its text into a status, or
+// the error says of itself, so that an interceptor that puts its text into a status, or
 // wraps it, gives nothing away.
 type PanicError struct {
 	Value any    // of the panic, or hauberk.ErrGoexit

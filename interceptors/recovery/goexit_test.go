@@ -16,7 +16,7 @@ import (
 )
 
 // A goroutine that ends by runtime.Goexit, as t.FailNow has it do, ends its call:
-// the client does not wait for its deadline. Deferred code of the links further out
+// the client does not wait for its deadline. Deferred code of the outer interceptors
 // runs, code after next does not.
 func TestGoexit(t *testing.T) {
 	for _, s := range sites {
@@ -71,7 +71,7 @@ func testGoexit(t *testing.T, c hauberktest.Case, s site) {
 	}
 }
 
-// callBeside makes a call on a goroutine of its own, which links and hooks of a
+// callBeside makes a call on a goroutine of its own, which interceptors and hooks of a
 // client may end.
 func callBeside(ctx context.Context, env *hauberktest.Env) (out hauberktest.Outcome, returned bool) {
 	done := make(chan struct{})

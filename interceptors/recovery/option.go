@@ -47,7 +47,7 @@ func WithHandler(handle Handler) Option {
 //
 //	recovery.New(recovery.Config{}, recovery.State("request_id", requestid.Key))
 //
-// The link that sets the state may stand anywhere. Records of panics that come before
+// The interceptor that sets the state may stand anywhere. Records of panics that come before
 // it is set have no such attribute. Texts are cut after 4096 bytes.
 func State(name string, key hauberk.Key[string]) Option {
 	return option(func(x *Interceptor) {

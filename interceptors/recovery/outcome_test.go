@@ -44,7 +44,7 @@ func panicsIn(t *testing.T, x hauberk.Interceptor, do func()) error {
 }
 
 // Whatever a panic's value is, its status and its text are the fixed ones, and so
-// are those of errors that links make of the outcome.
+// are those of errors that interceptors make of the outcome.
 func TestValues(t *testing.T) {
 	for _, value := range []any{
 		secret, errors.New(secret), 42, nil,
@@ -58,7 +58,7 @@ func TestValues(t *testing.T) {
 		t.Run(fmt.Sprintf("%T", value), func(t *testing.T) {
 			var log journal
 			err := panicOf(t, recovery.New(recovery.Config{}, recovery.WithLogger(log.logger())), value)
-			st := hauberk.StatusOf(fmt.Errorf("link: %w", err))
+			st := hauberk.StatusOf(fmt.Errorf("interceptor: %w", err))
 			if st.Code() != codes.Internal || st.Message() != recovery.DefaultMessage || hauberk.Reason(err) != "" {
 				t.Errorf("status %v, reason %q", st.Proto(), hauberk.Reason(err))
 			}
@@ -91,7 +91,7 @@ func (p posing) Error() string { return string(p) }
 
 func (posing) RuntimeError() {}
 
-// The runtime's own errors are told, since nobody has put anything into them, and
+// The runtime's own errors are told, since no one has put anything into them, and
 // no others that call themselves so.
 func TestRuntimeErrors(t *testing.T) {
 	for _, test := range []struct {

@@ -81,7 +81,7 @@ func start(t *testing.T, c hauberktest.Case, s site, bad *trap, x, w hauberk.Int
 			return s.handle(ctx, stream, bad.die)
 		}
 	}
-	return c.StartWith(t, backend, s.chain(x, w, s.link(bad.die))...)
+	return c.StartWith(t, backend, s.chain(x, w, s.interceptor(bad.die))...)
 }
 
 // checkFixed checks that the caller was told the fixed text and no more.
@@ -126,7 +126,7 @@ func checkLog(t *testing.T, c hauberktest.Case, records []map[string]any) {
 	}
 }
 
-// checkWitness checks that the link further out than the panic saw its outcome.
+// checkWitness checks that the outer interceptor than the panic saw its outcome.
 func checkWitness(t *testing.T, outcomes []error) {
 	t.Helper()
 	if len(outcomes) != 2 || outcomes[1] != nil {

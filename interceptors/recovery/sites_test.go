@@ -13,15 +13,15 @@ import (
 type site struct {
 	name       string
 	serverOnly bool
-	// chain builds the chain around the links that watch and guard it.
+	// chain builds the chain around the interceptors that watch and guard it.
 	chain func(x, witness, dying hauberk.Interceptor) []hauberk.Interceptor
-	// link is the link that panics, or pass.
-	link func(die func()) hauberk.Interceptor
+	// interceptor is the interceptor that panics, or pass.
+	interceptor func(die func()) hauberk.Interceptor
 	// handle panics in the handler, or is nil.
 	handle func(ctx context.Context, s hauberktest.Stream, die func()) error
 }
 
-// The link that panics stands outermost, further out than the guard, or innermost.
+// The interceptor that panics stands outermost, further out than the guard, or innermost.
 func outermost(x, _, dying hauberk.Interceptor) []hauberk.Interceptor {
 	return []hauberk.Interceptor{dying, x}
 }
@@ -72,23 +72,23 @@ func pass(func()) hauberk.Interceptor {
 }
 
 var sites = []site{
-	{name: "outermost link before next", chain: outermost, link: before},
-	{name: "outermost link after next", chain: outermost, link: after},
-	{name: "send hook of the outermost link", chain: outermost, link: onSend},
-	{name: "receive hook of the outermost link", chain: outermost, link: onReceive},
-	{name: "innermost link before next", chain: innermost, link: before},
-	{name: "innermost link after next", chain: innermost, link: after},
-	{name: "send hook of the innermost link", chain: innermost, link: onSend},
-	{name: "receive hook of the innermost link", chain: innermost, link: onReceive},
+	{name: "outermost interceptor before next", chain: outermost, interceptor: before},
+	{name: "outermost interceptor after next", chain: outermost, interceptor: after},
+	{name: "send hook of the outermost interceptor", chain: outermost, interceptor: onSend},
+	{name: "receive hook of the outermost interceptor", chain: outermost, interceptor: onReceive},
+	{name: "innermost interceptor before next", chain: innermost, interceptor: before},
+	{name: "innermost interceptor after next", chain: innermost, interceptor: after},
+	{name: "send hook of the innermost interceptor", chain: innermost, interceptor: onSend},
+	{name: "receive hook of the innermost interceptor", chain: innermost, interceptor: onReceive},
 	{
-		name: "handler before the first message", serverOnly: true, chain: innermost, link: pass,
+		name: "handler before the first message", serverOnly: true, chain: innermost, interceptor: pass,
 		handle: func(ctx context.Context, s hauberktest.Stream, die func()) error {
 			die()
 			return hauberktest.Echo(ctx, s)
 		},
 	},
 	{
-		name: "handler after the first message", serverOnly: true, chain: innermost, link: pass,
+		name: "handler after the first message", serverOnly: true, chain: innermost, interceptor: pass,
 		handle: func(ctx context.Context, s hauberktest.Stream, die func()) error {
 			req, err := s.Recv()
 			if err != nil {
@@ -99,7 +99,7 @@ var sites = []site{
 		},
 	},
 	{
-		name: "handler after its response", serverOnly: true, chain: innermost, link: pass,
+		name: "handler after its response", serverOnly: true, chain: innermost, interceptor: pass,
 		handle: func(ctx context.Context, s hauberktest.Stream, die func()) error {
 			err := hauberktest.Echo(ctx, s)
 			die()

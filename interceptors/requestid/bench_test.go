@@ -16,18 +16,18 @@ import (
 // unary call without its transport.
 func BenchmarkUnaryServer(b *testing.B) {
 	for _, row := range []struct {
-		name  string
-		ctx   context.Context
-		links []hauberk.Interceptor
+		name         string
+		ctx          context.Context
+		interceptors []hauberk.Interceptor
 	}{
 		{"empty chain", plainContext(), nil},
-		{"new id", plainContext(), links(requestid.Config{NoEcho: true})},
-		{"new id, echoed", plainContext(), links(requestid.Config{})},
-		{"new id, echoed, in the metadata", plainContext(), links(requestid.Config{SetMetadata: true})},
-		{"taken, echoed", contextWithID(), links(requestid.Config{})},
+		{"new id", plainContext(), interceptors(requestid.Config{NoEcho: true})},
+		{"new id, echoed", plainContext(), interceptors(requestid.Config{})},
+		{"new id, echoed, in the metadata", plainContext(), interceptors(requestid.Config{SetMetadata: true})},
+		{"taken, echoed", contextWithID(), interceptors(requestid.Config{})},
 	} {
 		b.Run(row.name, func(b *testing.B) {
-			call := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(row.links...)))
+			call := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(row.interceptors...)))
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := call(row.ctx); err != nil {
@@ -55,18 +55,18 @@ func TestAllocations(t *testing.T) {
 // allocations returns how many a call makes beyond those of an empty chain.
 func allocations(t *testing.T, config requestid.Config) float64 {
 	t.Helper()
-	count := func(links ...hauberk.Interceptor) float64 {
-		call, ctx := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(links...))), plainContext()
+	count := func(interceptors ...hauberk.Interceptor) float64 {
+		call, ctx := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(interceptors...))), plainContext()
 		return testing.AllocsPerRun(1000, func() {
 			if err := call(ctx); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
-	return count(links(config)...) - count()
+	return count(interceptors(config)...) - count()
 }
 
-func links(config requestid.Config) []hauberk.Interceptor {
+func interceptors(config requestid.Config) []hauberk.Interceptor {
 	return []hauberk.Interceptor{requestid.New(config)}
 }
 

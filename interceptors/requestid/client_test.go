@@ -30,8 +30,8 @@ func TestClientTakes(t *testing.T) {
 			for _, kind := range kinds {
 				hauberktest.CheckLeaks(t)
 				c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
-				link, backend, seen := watch()
-				env := c.StartWith(t, backend, requestid.New(requestid.Config{}), link)
+				interceptor, backend, seen := watch()
+				env := c.StartWith(t, backend, requestid.New(requestid.Config{}), interceptor)
 				ctx := metadata.NewOutgoingContext(t.Context(), metadata.Pairs("other", "kept"))
 				for _, v := range test.given {
 					ctx = metadata.AppendToOutgoingContext(ctx, header, v)
@@ -39,10 +39,10 @@ func TestClientTakes(t *testing.T) {
 				if out := env.Call(ctx); out.Err != nil {
 					t.Fatal(out.Err)
 				}
-				if test.taken != slices.Equal(test.given, []string{seen.link}) {
-					t.Errorf("the state has %q of %q", seen.link, test.given)
+				if test.taken != slices.Equal(test.given, []string{seen.interceptor}) {
+					t.Errorf("the state has %q of %q", seen.interceptor, test.given)
 				}
-				equal(t, "request metadata", seen.wire, seen.link)
+				equal(t, "request metadata", seen.wire, seen.interceptor)
 			}
 		})
 	}
@@ -63,9 +63,9 @@ func TestForwarded(t *testing.T) {
 func testForwarded(t *testing.T, outer, inner hauberk.Kind, sent string) {
 	t.Helper()
 	hauberktest.CheckLeaks(t)
-	link, backend, seen := watch()
+	interceptor, backend, seen := watch()
 	c := hauberktest.Case{Side: hauberk.ClientSide, Kind: inner}
-	behind := c.StartWith(t, backend, requestid.New(requestid.Config{Header: "X-Request-ID"}), link)
+	behind := c.StartWith(t, backend, requestid.New(requestid.Config{Header: "X-Request-ID"}), interceptor)
 	out := frontOf(t, behind, outer, nil).Call(metadata.NewOutgoingContext(t.Context(), metadata.Pairs(header, sent)))
 	if out.Err != nil {
 		t.Fatal(out.Err)
@@ -74,7 +74,7 @@ func testForwarded(t *testing.T, outer, inner hauberk.Kind, sent string) {
 		equal(t, "response header", out.Header.Get(header), sent)
 	}
 	equal(t, "request metadata behind", seen.wire, out.Header.Get(header)...)
-	equal(t, "the state of the outgoing call", []string{seen.link}, seen.wire...)
+	equal(t, "the state of the outgoing call", []string{seen.interceptor}, seen.wire...)
 }
 
 // frontOf starts a server that answers calls once it has made one of its own,
@@ -115,15 +115,15 @@ func TestForwardedUnlessGiven(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, kind := range kinds {
 				hauberktest.CheckLeaks(t)
-				link, backend, seen := watch()
+				interceptor, backend, seen := watch()
 				c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
-				behind := c.StartWith(t, backend, requestid.New(requestid.Config{}), link)
+				behind := c.StartWith(t, backend, requestid.New(requestid.Config{}), interceptor)
 				ctx := metadata.AppendToOutgoingContext(t.Context(), header, "theirs")
 				if out := frontOf(t, behind, kind, test.change).Call(ctx); out.Err != nil {
 					t.Fatal(out.Err)
 				}
 				if test.want == "" {
-					wantOwn(t, seen.link)
+					wantOwn(t, seen.interceptor)
 					continue
 				}
 				equal(t, "request metadata behind", seen.wire, test.want)

@@ -26,7 +26,7 @@ import (
 // A call that fails carries its id in the trailer, so that the response is Trailers-Only,
 // or with EchoErrorsInHeader in the header.
 func TestEchoOfFailedCalls(t *testing.T) {
-	refuse := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+	reject := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 		return hauberk.Reject(codes.PermissionDenied, "NO", "no")
 	})
 	panics := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { panic("bomb") })
@@ -49,9 +49,9 @@ func TestEchoOfFailedCalls(t *testing.T) {
 			method string
 			want   codes.Code
 		}{
-			{"refused by an inner link", refuse, hauberktest.FullMethod(kind), codes.PermissionDenied},
-			{"panic of an inner link", panics, hauberktest.FullMethod(kind), codes.Internal},
-			{"Goexit of an inner link", exits, hauberktest.FullMethod(kind), codes.Internal},
+			{"rejected by an inner interceptor", reject, hauberktest.FullMethod(kind), codes.PermissionDenied},
+			{"panic of an inner interceptor", panics, hauberktest.FullMethod(kind), codes.Internal},
+			{"Goexit of an inner interceptor", exits, hauberktest.FullMethod(kind), codes.Internal},
 			{"failed by the handler", pass, hauberktest.FullMethod(kind), codes.NotFound},
 			{"unknown method", pass, unknown, codes.Unimplemented},
 		} {
@@ -153,7 +153,7 @@ func TestEchoOfAStreamThatFailsLate(t *testing.T) {
 	}
 }
 
-// A link that answers in place of the handler does not keep the id back.
+// An interceptor that answers in place of the handler does not keep the id back.
 func TestEchoOfAReply(t *testing.T) {
 	answer := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 		return call.Reply(&testpb.Response{Text: "from the cache"})
@@ -171,11 +171,11 @@ func TestEchoOfAReply(t *testing.T) {
 
 func TestNoEcho(t *testing.T) {
 	hauberktest.CheckLeaks(t)
-	link, backend, seen := watch()
+	interceptor, backend, seen := watch()
 	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.ServerStream}
-	out := c.StartWith(t, backend, requestid.New(requestid.Config{NoEcho: true}), link).Call(t.Context())
-	if out.Err != nil || seen.link == "" {
-		t.Fatalf("error %v, id %q", out.Err, seen.link)
+	out := c.StartWith(t, backend, requestid.New(requestid.Config{NoEcho: true}), interceptor).Call(t.Context())
+	if out.Err != nil || seen.interceptor == "" {
+		t.Fatalf("error %v, id %q", out.Err, seen.interceptor)
 	}
 	equal(t, "response header", out.Header.Get(header))
 }
@@ -183,7 +183,7 @@ func TestNoEcho(t *testing.T) {
 // An id that the header cannot be given any more is in the trailer.
 func TestHeaderSentAlready(t *testing.T) {
 	hauberktest.CheckLeaks(t)
-	link, backend, seen := watch()
+	interceptor, backend, seen := watch()
 	eager := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		if err := grpc.SendHeader(ctx, metadata.Pairs("first", "yes")); err != nil {
 			return err
@@ -191,12 +191,12 @@ func TestHeaderSentAlready(t *testing.T) {
 		return next(ctx, call)
 	})
 	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Bidi}
-	out := c.StartWith(t, backend, eager, requestid.New(requestid.Config{}), link).Call(t.Context())
-	if out.Err != nil || seen.link == "" {
-		t.Fatalf("error %v, id %q", out.Err, seen.link)
+	out := c.StartWith(t, backend, eager, requestid.New(requestid.Config{}), interceptor).Call(t.Context())
+	if out.Err != nil || seen.interceptor == "" {
+		t.Fatalf("error %v, id %q", out.Err, seen.interceptor)
 	}
 	equal(t, "response header", out.Header.Get(header))
-	equal(t, "response trailer", out.Trailer.Get(header), seen.link)
+	equal(t, "response trailer", out.Trailer.Get(header), seen.interceptor)
 }
 
 // Each of many calls beside each other gets its own id back.

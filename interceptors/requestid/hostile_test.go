@@ -16,7 +16,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 )
 
-// hostile are ids by which somebody would forge log lines, headers or markup
+// hostile are ids by which a caller would forge log lines, headers or markup
 // (ATTACKS G03), or use up memory. HTTP/2 and grpc-go's client stop some of them;
 // proxies, generators and handlers need not.
 var hostile = []string{
@@ -48,8 +48,8 @@ func TestHostileIncoming(t *testing.T) {
 	for _, id := range hostile {
 		for _, kind := range kinds {
 			for _, set := range []bool{false, true} {
-				link, _, seen := watch()
-				chain := hauberk.Must(hauberk.New(requestid.New(requestid.Config{SetMetadata: set}), link))
+				interceptor, _, seen := watch()
+				chain := hauberk.Must(hauberk.New(requestid.New(requestid.Config{SetMetadata: set}), interceptor))
 				ctx := metadata.NewIncomingContext(t.Context(), metadata.MD{header: {id}})
 				stream := &serverStream{ctx: ctx}
 				stream.ctx = grpc.NewContextWithServerTransportStream(ctx, &stream.standIn)
@@ -60,25 +60,25 @@ func TestHostileIncoming(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				wantOwn(t, seen.link)
-				equal(t, "the handler's state", []string{seen.handler}, seen.link)
-				equal(t, "response header", stream.header.Get(header), seen.link)
+				wantOwn(t, seen.interceptor)
+				equal(t, "the handler's state", []string{seen.handler}, seen.interceptor)
+				equal(t, "response header", stream.header.Get(header), seen.interceptor)
 				if set {
-					equal(t, "request metadata", seen.wire, seen.link)
+					equal(t, "request metadata", seen.wire, seen.interceptor)
 				}
 			}
 		}
 	}
 }
 
-// TestHostileState has an id in the state that a link put there without looking.
+// TestHostileState has an id in the state that an interceptor put there without looking.
 // A call that is made in the handler does not send it on.
 func TestHostileState(t *testing.T) {
 	for _, kind := range kinds {
 		hauberktest.CheckLeaks(t)
 		c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
-		link, backend, seen := watch()
-		env := c.StartWith(t, backend, requestid.New(requestid.Config{}), link)
+		interceptor, backend, seen := watch()
+		env := c.StartWith(t, backend, requestid.New(requestid.Config{}), interceptor)
 		for _, id := range hostile {
 			careless := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 				requestid.Key.Set(call, id)
@@ -89,8 +89,8 @@ func TestHostileState(t *testing.T) {
 			if _, err := serve(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/s/m"}, handle); err != nil {
 				t.Fatal(err)
 			}
-			wantOwn(t, seen.link)
-			equal(t, "request metadata", seen.wire, seen.link)
+			wantOwn(t, seen.interceptor)
+			equal(t, "request metadata", seen.wire, seen.interceptor)
 		}
 	}
 }
@@ -101,15 +101,15 @@ func TestHostileOutgoing(t *testing.T) {
 		hauberktest.CheckLeaks(t)
 		c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
 		for _, id := range hostile {
-			link, backend, seen := watch()
+			interceptor, backend, seen := watch()
 			generate := requestid.WithGenerator(func() string { return id })
-			env := c.StartWith(t, backend, requestid.New(requestid.Config{}, generate), link)
+			env := c.StartWith(t, backend, requestid.New(requestid.Config{}, generate), interceptor)
 			for _, ctx := range []context.Context{t.Context(), metadata.NewOutgoingContext(t.Context(), metadata.MD{header: {id}})} {
 				if out := env.Call(ctx); out.Err != nil {
 					t.Fatal(out.Err)
 				}
-				wantOwn(t, seen.link)
-				equal(t, "request metadata", seen.wire, seen.link)
+				wantOwn(t, seen.interceptor)
+				equal(t, "request metadata", seen.wire, seen.interceptor)
 			}
 		}
 	}

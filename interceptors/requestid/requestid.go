@@ -30,7 +30,7 @@ func FromContext(ctx context.Context) string { return Key.Or(ctx, "") }
 type Config struct {
 	// Header is the metadata key that ids are sent and received under, in requests
 	// and in response headers. Its case does not matter. The default is
-	// DefaultHeader; gRPC's own keys and binary ones ("-bin") are refused.
+	// DefaultHeader; gRPC's own keys and binary ones ("-bin") are rejected.
 	Header string
 	// NoEcho keeps a server from sending the id back.
 	NoEcho bool
@@ -203,7 +203,7 @@ func isAlphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z'
 }
 
-// checkHeader refuses keys that gRPC does not let applications use, or encodes.
+// checkHeader rejects keys that gRPC does not let applications use, or encodes.
 // It is given them in lower case.
 func checkHeader(key string) error {
 	if metadatakey.Text(key) {

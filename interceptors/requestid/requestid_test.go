@@ -22,16 +22,16 @@ var uuid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a
 
 // sighting is where an id was seen in one call.
 type sighting struct {
-	link    string   // the state, in an inner link
-	handler string   // the state, in the handler; empty where the server has no chain
-	wire    []string // the metadata that the handler sees
+	interceptor string   // the state, in an inner interceptor
+	handler     string   // the state, in the handler; empty where the server has no chain
+	wire        []string // the metadata that the handler sees
 }
 
-// watch returns a link and a backend that report what they see.
+// watch returns an interceptor and a backend that report what they see.
 func watch() (hauberk.Interceptor, *hauberktest.Backend, *sighting) {
 	seen := new(sighting)
-	link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-		seen.link = requestid.FromContext(ctx)
+	interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		seen.interceptor = requestid.FromContext(ctx)
 		return next(ctx, call)
 	})
 	backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
@@ -39,26 +39,26 @@ func watch() (hauberk.Interceptor, *hauberktest.Backend, *sighting) {
 		seen.wire = metadata.ValueFromIncomingContext(ctx, header)
 		return hauberktest.Echo(ctx, s)
 	}}
-	return link, backend, seen
+	return interceptor, backend, seen
 }
 
 func TestMade(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		link, backend, seen := watch()
-		out := c.StartWith(t, backend, requestid.New(requestid.Config{}), link).Call(t.Context())
+		interceptor, backend, seen := watch()
+		out := c.StartWith(t, backend, requestid.New(requestid.Config{}), interceptor).Call(t.Context())
 		if out.Err != nil {
 			t.Fatal(out.Err)
 		}
-		if !uuid.MatchString(seen.link) {
-			t.Errorf("the state has %q; want a UUID of version 7", seen.link)
+		if !uuid.MatchString(seen.interceptor) {
+			t.Errorf("the state has %q; want a UUID of version 7", seen.interceptor)
 		}
 		if c.Side == hauberk.ServerSide {
-			if seen.handler != seen.link {
-				t.Errorf("the handler's state has %q, the link's %q", seen.handler, seen.link)
+			if seen.handler != seen.interceptor {
+				t.Errorf("the handler's state has %q, the interceptor's %q", seen.handler, seen.interceptor)
 			}
-			equal(t, "response header", out.Header.Get(header), seen.link)
+			equal(t, "response header", out.Header.Get(header), seen.interceptor)
 		} else {
-			equal(t, "request metadata", seen.wire, seen.link)
+			equal(t, "request metadata", seen.wire, seen.interceptor)
 		}
 	})
 }
@@ -71,13 +71,13 @@ func TestGenerator(t *testing.T) {
 	} {
 		t.Run(test.made, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-				link, backend, seen := watch()
+				interceptor, backend, seen := watch()
 				x := requestid.New(requestid.Config{}, requestid.WithGenerator(func() string { return test.made }))
-				if out := c.StartWith(t, backend, x, link).Call(t.Context()); out.Err != nil {
+				if out := c.StartWith(t, backend, x, interceptor).Call(t.Context()); out.Err != nil {
 					t.Fatal(out.Err)
 				}
-				if !regexp.MustCompile(test.want).MatchString(seen.link) {
-					t.Errorf("id %q, want one that matches %s", seen.link, test.want)
+				if !regexp.MustCompile(test.want).MatchString(seen.interceptor) {
+					t.Errorf("id %q, want one that matches %s", seen.interceptor, test.want)
 				}
 			})
 		})

@@ -49,37 +49,37 @@ func testServerTakes(t *testing.T, kind hauberk.Kind, config requestid.Config, s
 	t.Helper()
 	hauberktest.CheckLeaks(t)
 	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
-	link, backend, seen := watch()
-	env := c.StartWith(t, backend, requestid.New(config), link)
+	interceptor, backend, seen := watch()
+	env := c.StartWith(t, backend, requestid.New(config), interceptor)
 	out := env.Call(metadata.NewOutgoingContext(t.Context(), metadata.MD{header: sent, "other": {"kept"}}))
 	if out.Err != nil {
 		t.Fatal(out.Err)
 	}
-	if taken && seen.link != sent[0] {
-		t.Errorf("the state has %q; want the caller's %q", seen.link, sent[0])
+	if taken && seen.interceptor != sent[0] {
+		t.Errorf("the state has %q; want the caller's %q", seen.interceptor, sent[0])
 	}
-	if !taken && !uuid.MatchString(seen.link) {
-		t.Errorf("the state has %q; want a new id", seen.link)
+	if !taken && !uuid.MatchString(seen.interceptor) {
+		t.Errorf("the state has %q; want a new id", seen.interceptor)
 	}
-	equal(t, "response header", out.Header.Get(header), seen.link)
+	equal(t, "response header", out.Header.Get(header), seen.interceptor)
 	if !config.SetMetadata {
 		equal(t, "request metadata", seen.wire, sent...)
 		return
 	}
-	equal(t, "request metadata", seen.wire, seen.link)
+	equal(t, "request metadata", seen.wire, seen.interceptor)
 }
 
 func TestServerIgnoresIncoming(t *testing.T) {
 	hauberktest.CheckLeaks(t)
-	link, backend, seen := watch()
+	interceptor, backend, seen := watch()
 	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Bidi}
-	env := c.StartWith(t, backend, requestid.New(requestid.Config{IgnoreIncoming: true}), link)
+	env := c.StartWith(t, backend, requestid.New(requestid.Config{IgnoreIncoming: true}), interceptor)
 	out := env.Call(metadata.AppendToOutgoingContext(t.Context(), header, "theirs"))
 	if out.Err != nil {
 		t.Fatal(out.Err)
 	}
-	if !uuid.MatchString(seen.link) {
-		t.Errorf("the state has %q; want a new id", seen.link)
+	if !uuid.MatchString(seen.interceptor) {
+		t.Errorf("the state has %q; want a new id", seen.interceptor)
 	}
 	equal(t, "request metadata", seen.wire, "theirs")
 }

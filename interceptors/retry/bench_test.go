@@ -11,12 +11,12 @@ import (
 )
 
 // BenchmarkWithoutFailure compares a chain with a retry that has nothing to do
-// with a chain of one idle link.
+// with a chain of one idle interceptor.
 func BenchmarkWithoutFailure(b *testing.B) {
 	idle := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error { return next(ctx, call) })
-	for name, link := range map[string]hauberk.Interceptor{"idle": idle, "retry": retry.New(retry.Config{})} {
+	for name, interceptor := range map[string]hauberk.Interceptor{"idle": idle, "retry": retry.New(retry.Config{})} {
 		b.Run(name, func(b *testing.B) {
-			conn := hauberk.Must(hauberk.New(link)).ClientConn(hauberktest.Conn{})
+			conn := hauberk.Must(hauberk.New(interceptor)).ClientConn(hauberktest.Conn{})
 			req, resp := &testpb.Request{}, &testpb.Response{}
 			b.ReportAllocs()
 			for b.Loop() {

@@ -9,7 +9,7 @@
 // configured, UNAVAILABLE by default. A server stream is, as long as the
 // application was given neither a message nor the header. Streams of requests
 // are, up to that point too, if MaxReplayBytes lets them be kept; otherwise they
-// pass. What an interceptor further in refused is not attempted again.
+// pass. What an inner interceptor rejected is not attempted again.
 //
 // Waits between attempts grow exponentially with jitter, as in gRFC A6. The
 // caller's deadline covers attempts and waits: no wait is begun that would last

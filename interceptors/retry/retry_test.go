@@ -51,9 +51,9 @@ func failing(times int64, code codes.Code) *backend {
 	return b
 }
 
-func start(t *testing.T, kind hauberk.Kind, b *backend, links ...hauberk.Interceptor) *hauberktest.Env {
+func start(t *testing.T, kind hauberk.Kind, b *backend, interceptors ...hauberk.Interceptor) *hauberktest.Env {
 	t.Helper()
-	return hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, &b.Backend, links...)
+	return hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, &b.Backend, interceptors...)
 }
 
 func kinds(t *testing.T, test func(t *testing.T, kind hauberk.Kind)) {
@@ -193,14 +193,14 @@ func TestNoWaitForNothing(t *testing.T) {
 	}
 }
 
-// TestRefusalsAreFinal: what this process refused is not attempted again.
-func TestRefusalsAreFinal(t *testing.T) {
+// TestRejectionsAreFinal: what this process rejected is not attempted again.
+func TestRejectionsAreFinal(t *testing.T) {
 	kinds(t, func(t *testing.T, kind hauberk.Kind) {
 		w, b := &waits{}, failing(0, codes.OK)
-		refuse := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+		reject := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 			return hauberk.Reject(codes.Unavailable, "OPEN", "open")
 		})
-		out := start(t, kind, b, retry.New(retry.Config{}, retry.WithSleep(w.sleep)), refuse).Call(t.Context())
+		out := start(t, kind, b, retry.New(retry.Config{}, retry.WithSleep(w.sleep)), reject).Call(t.Context())
 		wantCode(t, out.Err, codes.Unavailable)
 		if len(w.all) != 0 {
 			t.Errorf("waits %v", w.all)
@@ -256,7 +256,7 @@ func TestPerAttemptTimeout(t *testing.T) {
 	})
 }
 
-// TestAttemptNumber: inner links see the number of their attempt.
+// TestAttemptNumber: inner interceptors see the number of their attempt.
 func TestAttemptNumber(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	w, b := &waits{}, failing(2, codes.Unavailable)
@@ -376,8 +376,8 @@ func TestBadConfig(t *testing.T) {
 
 // TestAllocations: a call that needs no retry costs no allocation.
 func TestAllocations(t *testing.T) {
-	measure := func(links ...hauberk.Interceptor) float64 {
-		conn := hauberk.Must(hauberk.New(links...)).ClientConn(hauberktest.Conn{})
+	measure := func(interceptors ...hauberk.Interceptor) float64 {
+		conn := hauberk.Must(hauberk.New(interceptors...)).ClientConn(hauberktest.Conn{})
 		return testing.AllocsPerRun(1000, func() {
 			_ = conn.Invoke(context.Background(), testpb.TestService_Unary_FullMethodName, &testpb.Request{}, reply)
 		})

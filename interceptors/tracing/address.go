@@ -104,7 +104,7 @@ func splitHostPort(text string) (host string, port int) {
 }
 
 // appendPeer adds where the other end of the connection is, and on a server behind
-// trusted hops where the call comes from.
+// trusted proxies where the call comes from.
 func appendPeer(attrs []attribute.KeyValue, call *hauberk.Call) []attribute.KeyValue {
 	p := call.Peer()
 	if p == nil || p.Addr == nil {

@@ -17,8 +17,8 @@ import (
 // bench/, costs 38 allocations sampled and 29 unsampled on a server, and 35 and 30
 // on a client.
 func TestAllocations(t *testing.T) {
-	count := func(server bool, links ...hauberk.Interceptor) float64 {
-		chain := hauberk.Must(hauberk.New(links...))
+	count := func(server bool, interceptors ...hauberk.Interceptor) float64 {
+		chain := hauberk.Must(hauberk.New(interceptors...))
 		call := called(chain, t.Context())
 		if server {
 			call = served(chain, callerContext(sampled))
@@ -28,17 +28,17 @@ func TestAllocations(t *testing.T) {
 	noProvider := tracing.New(tracing.Config{}, tracing.WithTracerProvider(noop.NewTracerProvider()))
 	for _, test := range []struct {
 		name           string
-		link           hauberk.Interceptor
+		interceptor    hauberk.Interceptor
 		server, client float64
 	}{
 		{"sampled", discarding(sdktrace.AlwaysSample()), 12, 14},
 		{"unsampled", discarding(sdktrace.NeverSample()), 7, 10},
 		{"no provider", noProvider, 4, 3},
 	} {
-		if got := count(true, test.link) - count(true); got > test.server {
+		if got := count(true, test.interceptor) - count(true); got > test.server {
 			t.Errorf("%s, server: %v allocations, budget %v", test.name, got, test.server)
 		}
-		if got := count(false, test.link) - count(false); got > test.client {
+		if got := count(false, test.interceptor) - count(false); got > test.client {
 			t.Errorf("%s, client: %v allocations, budget %v", test.name, got, test.client)
 		}
 	}

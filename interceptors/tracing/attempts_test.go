@@ -135,7 +135,7 @@ func TestAttemptsWithoutACallsSpan(t *testing.T) {
 				}
 			}
 			if !last.Equal(ended[2].SpanContext()) {
-				t.Errorf("%s: a link outside sees %v", kind, last)
+				t.Errorf("%s: an interceptor outside sees %v", kind, last)
 			}
 		}
 	}
@@ -204,9 +204,9 @@ func TestAttemptsThatStartAtOnce(t *testing.T) {
 	}
 }
 
-// An attempt that a breaker refuses is a span with that decision, and with none of
+// An attempt that a breaker rejects is a span with that decision, and with none of
 // an earlier attempt.
-func TestRefusedAttempt(t *testing.T) {
+func TestRejectedAttempt(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
 		s, p := record(), &parents{fail: 9}
 		outer := tracing.New(tracing.Config{}, s.option())
@@ -222,7 +222,7 @@ func TestRefusedAttempt(t *testing.T) {
 		have(t, ended[2].Attributes(), map[string]any{
 			string(tracing.KeyReason): "BREAKER_OPEN", string(tracing.KeyAttempt): int64(3),
 		})
-		want := [][]string{{"breaker allowed"}, {"breaker allowed"}, {"breaker refused"}, {"breaker refused"}}
+		want := [][]string{{"breaker allowed"}, {"breaker allowed"}, {"breaker rejected"}, {"breaker rejected"}}
 		for i, span := range ended {
 			if got := decisionsOf(span); !slices.Equal(got, want[i]) {
 				t.Errorf("%s: span %d has the decisions %q, want %q", kind, i, got, want[i])
@@ -236,14 +236,14 @@ func TestDecisionsOfAttempts(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
 		s, p := record(), &parents{fail: 2}
 		outer := tracing.New(tracing.Config{}, s.option())
-		refusing := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+		rejecting := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 			return hauberk.Reject(codes.ResourceExhausted, "TOO_MANY", "no")
 		})
 		c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
-		env := c.StartWith(t, p.backend(), outer, retrying(), outer.Attempts(), hauberk.Shadow(decidingFunc{refusing}))
+		env := c.StartWith(t, p.backend(), outer, retrying(), outer.Attempts(), hauberk.Shadow(decidingFunc{rejecting}))
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
-		one := []string{"trial refused"}
-		for i, want := range [][]string{one, one, one, {"trial refused", "trial refused", "trial refused"}} {
+		one := []string{"trial rejected"}
+		for i, want := range [][]string{one, one, one, {"trial rejected", "trial rejected", "trial rejected"}} {
 			if got := decisionsOf(s.Ended()[i]); !slices.Equal(got, want) {
 				t.Errorf("%s: span %d has the decisions %q, want %q", kind, i, got, want)
 			}

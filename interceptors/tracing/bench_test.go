@@ -21,8 +21,8 @@ import (
 // without its transport. otelgrpc is measured beside it in bench/.
 func BenchmarkUnary(b *testing.B) {
 	for _, row := range []struct {
-		name  string
-		links []hauberk.Interceptor
+		name         string
+		interceptors []hauberk.Interceptor
 	}{
 		{"empty chain", nil},
 		{"sampled", []hauberk.Interceptor{discarding(sdktrace.AlwaysSample())}},
@@ -31,7 +31,7 @@ func BenchmarkUnary(b *testing.B) {
 			tracing.New(tracing.Config{}, tracing.WithTracerProvider(noop.NewTracerProvider())),
 		}},
 	} {
-		chain := hauberk.Must(hauberk.New(row.links...))
+		chain := hauberk.Must(hauberk.New(row.interceptors...))
 		for side, call := range map[string]func() error{
 			"server": served(chain, callerContext(sampled)), "client": called(chain, context.Background()),
 		} {
@@ -47,7 +47,7 @@ func BenchmarkUnary(b *testing.B) {
 	}
 }
 
-// discarding is an interceptor whose spans nobody wants.
+// discarding is an interceptor whose spans no one wants.
 func discarding(sampler sdktrace.Sampler) hauberk.Interceptor {
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler), sdktrace.WithSpanProcessor(discard{}))
 	return tracing.New(tracing.Config{}, tracing.WithTracerProvider(provider))

@@ -58,7 +58,7 @@ func (c *incoming) Keys() []string {
 	return keys(md)
 }
 
-// single returns the value of a header that is to be there once. Of several nobody
+// single returns the value of a header that is to be there once. Of several no one
 // knows which is meant, so that there is none, as Trace Context says.
 func single(values []string) string {
 	if len(values) != 1 {

@@ -23,7 +23,7 @@ const (
 	DefaultMaxMethods        = 1024
 	maxForcedSamples         = 1_000_000
 	maxOtherHeader           = 8192 // bytes of a header that only a propagator of the program's own knows
-	maxName                  = 256  // bytes of a method's name, and of a link's or a rule's
+	maxName                  = 256  // bytes of a method's name, and of an interceptor's or a rule's
 	maxReason                = 63   // bytes of a reason, as in google.rpc.ErrorInfo
 	maxDescription           = 1024 // bytes of a status' description
 	maxDecisions             = 64   // events of a span
@@ -35,7 +35,7 @@ const (
 // for servers that strangers can reach.
 type Config struct {
 	// PublicEndpoint says that strangers call: each call on a server starts a trace
-	// of its own, sampled as this process decides, with a link to the span that the
+	// of its own, sampled as this process decides, with an interceptor to the span that the
 	// caller named.
 	PublicEndpoint bool
 	// NewTraceKinds are the kinds of methods whose calls on a server start a trace

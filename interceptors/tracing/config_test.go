@@ -33,8 +33,8 @@ func TestConfiguration(t *testing.T) {
 			if test.option != nil {
 				options = append(options, test.option)
 			}
-			link := tracing.New(test.config, options...)
-			for _, x := range []hauberk.Interceptor{link, link.Attempts()} {
+			interceptor := tracing.New(test.config, options...)
+			for _, x := range []hauberk.Interceptor{interceptor, interceptor.Attempts()} {
 				if _, err := hauberk.New(x); err == nil || !strings.Contains(err.Error(), test.want) {
 					t.Errorf("error %v; want one with %q", err, test.want)
 				}
@@ -52,8 +52,8 @@ func TestConfiguration(t *testing.T) {
 // The usual places: outermost but for the request id, and on a client inside
 // retries too.
 func TestLint(t *testing.T) {
-	link := tracing.New(tracing.Config{})
-	chain := hauberk.Must(hauberk.New(link, retrying(), link.Attempts()))
+	interceptor := tracing.New(tracing.Config{})
+	chain := hauberk.Must(hauberk.New(interceptor, retrying(), interceptor.Attempts()))
 	if findings := chain.Lint(hauberk.ClientSide); len(findings) != 0 {
 		t.Errorf("findings %v", findings)
 	}

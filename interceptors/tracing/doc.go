@@ -16,7 +16,7 @@
 //	network.peer.port         Config.ClientPeer
 //	client.address            where a call comes from behind hauberk.TrustedHops
 //	hauberk.attempt           the number of an attempt, from 1
-//	hauberk.refusal.reason    that of a refusal, in UPPER_SNAKE_CASE
+//	hauberk.rejection.reason    that of a rejection, in UPPER_SNAKE_CASE
 //
 // On a client every code but OK is an error and makes the span's status Error; on
 // a server UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and
@@ -28,7 +28,7 @@
 // not have is "_OTHER", and its spans are called "grpc", so that strangers make no
 // names.
 //
-// Each verdict of a deciding link further in is an event, enforced or in shadow: see
+// Each verdict of a deciding inner interceptor is an event, enforced or in shadow: see
 // [EventDecision].
 //
 // # Propagation
@@ -59,7 +59,7 @@
 //	spans := tracing.New(tracing.Config{})
 //	hauberk.New(spans, retry.New(retry.Config{}), spans.Attempts(), breaker.New(breaker.Config{}))
 //
-// An attempt that a link further in refuses is a span with that decision. With the
+// An attempt that an inner interceptor rejects is a span with that decision. With the
 // interceptor inside the retries alone the attempts are beside each other.
 //
 // # Streams

@@ -105,14 +105,14 @@ func TestAbandoned(t *testing.T) {
 				t.Fatal(err)
 			}
 			<-entered
-			cancel() // and nobody reads
+			cancel() // and no one reads
 			<-done
 			s.ended(t, c.Side, "CANCELLED", true)
 		})
 	}
 }
 
-// panicking is a link that ends its call otherwise than by returning.
+// panicking is an interceptor that ends its call otherwise than by returning.
 func panicking(how func()) hauberk.Interceptor {
 	return hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 		how()
@@ -153,11 +153,11 @@ func TestUnwound(t *testing.T) {
 	for name, how := range map[string]func(){"panic": func() { panic("canary-panic") }, "Goexit": runtime.Goexit} {
 		for _, guarded := range []bool{false, true} {
 			s := record()
-			links := []hauberk.Interceptor{tracing.New(tracing.Config{}, s.option()), panicking(how)}
+			interceptors := []hauberk.Interceptor{tracing.New(tracing.Config{}, s.option()), panicking(how)}
 			if guarded {
-				links = append([]hauberk.Interceptor{recovering()}, links...)
+				interceptors = append([]hauberk.Interceptor{recovering()}, interceptors...)
 			}
-			call := called(hauberk.Must(hauberk.New(links...)), t.Context())
+			call := called(hauberk.Must(hauberk.New(interceptors...)), t.Context())
 			var over sync.WaitGroup
 			over.Go(func() {
 				defer func() {

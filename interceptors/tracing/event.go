@@ -11,7 +11,7 @@ import (
 )
 
 // EventDecision is the name of the event for a verdict of a deciding interceptor.
-// Its attributes are hauberk.link, hauberk.verdict ("allowed" or "refused"),
+// Its attributes are hauberk.interceptor, hauberk.verdict ("allowed" or "rejected"),
 // hauberk.shadow, and if there are any hauberk.reason and hauberk.rule.
 const EventDecision = "hauberk.decision"
 
@@ -20,7 +20,7 @@ const EventDecision = "hauberk.decision"
 // conventions have dropped it since, with nothing in its place.
 const EventMessage = "rpc.message"
 
-// tellDecisions adds an event for each decision of links further in, in their
+// tellDecisions adds an event for each decision of inner interceptors, in their
 // order.
 func (s *span) tellDecisions(call *hauberk.Call) {
 	decisions := call.Decisions()
@@ -41,7 +41,7 @@ func (s *span) tellDecisions(call *hauberk.Call) {
 
 func attributesOf(d *hauberk.Decision) []attribute.KeyValue {
 	attrs := []attribute.KeyValue{
-		attribute.String("hauberk.link", clean(d.Link, maxName)),
+		attribute.String("hauberk.interceptor", clean(d.Interceptor, maxName)),
 		attribute.String("hauberk.verdict", d.Verdict.String()),
 		attribute.Bool("hauberk.shadow", d.Shadow),
 	}

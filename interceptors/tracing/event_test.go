@@ -17,7 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// declaring is a link that says something of itself and lets calls pass.
+// declaring is an interceptor that says something of itself and lets calls pass.
 type declaring struct{ decl hauberk.Declaration }
 
 func (d declaring) Declare() hauberk.Declaration { return d.decl }
@@ -35,34 +35,34 @@ func decider(d hauberk.Decision) hauberk.Interceptor {
 	return inside(func(_ context.Context, call *hauberk.Call) { call.Decide(d) })
 }
 
-// decisionsOf returns links and verdicts in the events of a span.
+// decisionsOf returns interceptors and verdicts in the events of a span.
 func decisionsOf(s sdktrace.ReadOnlySpan) []string {
 	var all []string
 	for _, e := range s.Events() {
 		if e.Name == tracing.EventDecision {
 			a := attributes(e.Attributes)
-			all = append(all, fmt.Sprint(a["hauberk.link"], " ", a["hauberk.verdict"]))
+			all = append(all, fmt.Sprint(a["hauberk.interceptor"], " ", a["hauberk.verdict"]))
 		}
 	}
 	return all
 }
 
-// The decisions of links further in are events, in their order; those of links
+// The decisions of inner interceptors are events, in their order; those of interceptors
 // further out are not the span's.
 func TestDecisions(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		s := record()
-		refusing := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
-			call.Decide(hauberk.Decision{Link: "trial", Rule: "rule 7", Verdict: hauberk.Refused, Reason: "TOO_MANY"})
+		rejecting := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+			call.Decide(hauberk.Decision{Interceptor: "trial", Rule: "rule 7", Verdict: hauberk.Rejected, Reason: "TOO_MANY"})
 			return hauberk.Reject(codes.ResourceExhausted, "TOO_MANY", "no")
 		})
-		shadowed := hauberk.Named("trial", hauberk.Shadow(decidingFunc{refusing}))
-		env := c.Start(t, deciding("outer"), decider(hauberk.Decision{Link: "outmost", Verdict: hauberk.Refused}),
+		shadowed := hauberk.Named("trial", hauberk.Shadow(decidingFunc{rejecting}))
+		env := c.Start(t, deciding("outer"), decider(hauberk.Decision{Interceptor: "outmost", Verdict: hauberk.Rejected}),
 			tracing.New(tracing.Config{}, s.option()), deciding("quota"), shadowed, deciding("last"))
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		env.Server.GracefulStop()
 		span := s.only(t)
-		want := []string{"quota allowed", "trial refused", "last allowed"}
+		want := []string{"quota allowed", "trial rejected", "last allowed"}
 		if got := decisionsOf(span); !slices.Equal(got, want) {
 			t.Fatalf("decisions %q, want %q", got, want)
 		}
@@ -87,7 +87,7 @@ func TestDecisionsAreBounded(t *testing.T) {
 	env := hauberktest.Case{}.Start(t, tracing.New(tracing.Config{}, s.option()),
 		inside(func(_ context.Context, call *hauberk.Call) {
 			for range 100 {
-				call.Decide(hauberk.Decision{Link: "hook", Rule: long, Reason: long, Verdict: hauberk.Refused})
+				call.Decide(hauberk.Decision{Interceptor: "hook", Rule: long, Reason: long, Verdict: hauberk.Rejected})
 			}
 		}))
 	wantCode(t, env.Call(t.Context()).Err, codes.OK)
@@ -136,7 +136,7 @@ func TestMessageEvents(t *testing.T) {
 	})
 }
 
-// A reason that came over the wire is a refusal to a client, and none of a server
+// A reason that came over the wire is a rejection to a client, and none of a server
 // whose handler passes it on.
 func TestReasonOfAnotherServer(t *testing.T) {
 	st, err := status.New(codes.Unavailable, "downstream").WithDetails(&errdetails.ErrorInfo{Reason: "QUOTA"})

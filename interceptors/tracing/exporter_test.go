@@ -66,7 +66,7 @@ func TestExporterDown(t *testing.T) {
 			t.Errorf("%d spans were kept of %d, want %d or one more", got, calls+1, 1+queue)
 		}
 		if reported.Load() == 0 {
-			t.Error("nobody heard that the exporter fails")
+			t.Error("no one heard that the exporter fails")
 		}
 	})
 }

@@ -80,7 +80,7 @@ func calling(ctx context.Context, pairs ...string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, pairs...)
 }
 
-// inside is a link that shows what it sees to a function.
+// inside is an interceptor that shows what it sees to a function.
 func inside(see func(ctx context.Context, call *hauberk.Call)) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		see(ctx, call)

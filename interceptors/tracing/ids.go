@@ -10,8 +10,8 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// SpanContext returns the identity of the span that a link or a handler belongs to,
-// by its context and its call: the one around it, and for a link outside of tracing,
+// SpanContext returns the identity of the span that an interceptor or a handler belongs to,
+// by its context and its call: the one around it, and for an interceptor outside of tracing,
 // after next, the call's, or the last attempt's where only attempts have spans. It
 // is not valid where there is none. call may be nil. Safe for concurrent use.
 func SpanContext(ctx context.Context, call *hauberk.Call) trace.SpanContext {

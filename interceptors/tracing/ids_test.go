@@ -14,14 +14,14 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// seen is what a link learns of the ids of its call.
+// seen is what an interceptor learns of the ids of its call.
 type seen struct {
 	before, after trace.SpanContext
 	attrs         []slog.Attr
 	exemplar      map[string]string
 }
 
-func (s *seen) link() hauberk.Interceptor {
+func (s *seen) interceptor() hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		s.before = tracing.SpanContext(ctx, call)
 		err := next(ctx, call)
@@ -46,14 +46,14 @@ func (s *seen) check(t *testing.T, where string, want trace.SpanContext) {
 	}
 }
 
-// Links outside and inside of tracing find the call's span; those inside an
+// Interceptors outside and inside of tracing find the call's span; those inside an
 // attempt, the attempt's. A caller's span around is not taken for it.
 func TestIDs(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		s := record()
 		var outside, within, innermost seen
-		link := tracing.New(tracing.Config{}, s.option())
-		env := c.Start(t, outside.link(), link, within.link(), link.Attempts(), innermost.link())
+		interceptor := tracing.New(tracing.Config{}, s.option())
+		env := c.Start(t, outside.interceptor(), interceptor, within.interceptor(), interceptor.Attempts(), innermost.interceptor())
 		ctx, caller := s.provider.Tracer("caller").Start(t.Context(), "caller")
 		defer caller.End()
 		wantCode(t, env.Call(ctx).Err, codes.OK)
@@ -91,7 +91,7 @@ func TestIDsOfUnsampled(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var outside seen
 		s := record(sdktrace.NeverSample())
-		env := c.Start(t, outside.link(), tracing.New(tracing.Config{}, s.option()))
+		env := c.Start(t, outside.interceptor(), tracing.New(tracing.Config{}, s.option()))
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		env.Server.GracefulStop()
 		if !outside.after.IsValid() || len(outside.attrs) != 3 || outside.exemplar != nil {

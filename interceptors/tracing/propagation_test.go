@@ -306,9 +306,9 @@ func (panickingPropagator) Inject(context.Context, propagation.TextMapCarrier) {
 // Without a tracer provider's help the trace of the caller passes through.
 func TestNoopProvider(t *testing.T) {
 	hauberktest.CheckLeaks(t)
-	link := tracing.New(tracing.Config{}, tracing.WithTracerProvider(noop.NewTracerProvider()))
+	interceptor := tracing.New(tracing.Config{}, tracing.WithTracerProvider(noop.NewTracerProvider()))
 	var handlers trace.SpanContext
-	env := hauberktest.Case{}.Start(t, link,
+	env := hauberktest.Case{}.Start(t, interceptor,
 		inside(func(ctx context.Context, _ *hauberk.Call) { handlers = trace.SpanContextFromContext(ctx) }))
 	wantCode(t, env.Call(calling(t.Context(), "traceparent", sampled)).Err, codes.OK)
 	env.Server.GracefulStop()

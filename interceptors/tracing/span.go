@@ -18,9 +18,9 @@ const (
 	// KeyAttempt is the number of an attempt, from 1. gRFC A72 counts
 	// previous-rpc-attempts, which is one less.
 	KeyAttempt = attribute.Key("hauberk.attempt")
-	// KeyReason is the reason of a refusal, in UPPER_SNAKE_CASE: one made in this
+	// KeyReason is the reason of a rejection, in UPPER_SNAKE_CASE: one made in this
 	// process, and on a client also one that came over the wire.
-	KeyReason = attribute.Key("hauberk.refusal.reason")
+	KeyReason = attribute.Key("hauberk.rejection.reason")
 )
 
 // span is one of ours while it is open.
@@ -32,13 +32,13 @@ type span struct {
 	original  string // the name of a method that is not recognized
 	recording bool
 	attempt   int // from 1; 0 for a call
-	outer     int // how many decisions there are of links further out
+	outer     int // how many decisions there are of outer interceptors
 	before    int // how many decisions were recorded before
 }
 
 // record is what the state of a call keeps of its spans.
 type record struct {
-	// current is the span that links further out see: the call's, or where there are
+	// current is the span that outer interceptors see: the call's, or where there are
 	// only those of attempts the latest.
 	current  atomic.Pointer[span]
 	beside   series // spans with the parent of the first
@@ -50,7 +50,7 @@ type record struct {
 // series are the spans of one place in the chain.
 type series struct {
 	count atomic.Int32
-	outer atomic.Int32 // one more than the decisions of links further out, once that is known
+	outer atomic.Int32 // one more than the decisions of outer interceptors, once that is known
 }
 
 var stateKey = hauberk.NewKey[*record]("trace")

@@ -63,8 +63,8 @@ func description(err error) string {
 	}
 }
 
-// reasonOf returns the reason of a refusal, or "". A handler that passes on an
-// answer of another server has refused nothing.
+// reasonOf returns the reason of a rejection, or "". A handler that passes on an
+// answer of another server has rejected nothing.
 func reasonOf(side hauberk.Side, err error) string {
 	if err == nil {
 		return ""

@@ -191,13 +191,13 @@ func TestOneTrace(t *testing.T) {
 	}
 }
 
-func TestRefusal(t *testing.T) {
+func TestRejection(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		s := record()
-		refusing := hauberk.Named("gate", hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+		rejecting := hauberk.Named("gate", hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 			return hauberk.Reject(codes.ResourceExhausted, "GATE_SHUT", "the gate is shut", hauberk.Cause(errors.New("dog")))
 		}))
-		env := c.Start(t, tracing.New(tracing.Config{}, s.option()), refusing)
+		env := c.Start(t, tracing.New(tracing.Config{}, s.option()), rejecting)
 		wantCode(t, env.Call(t.Context()).Err, codes.ResourceExhausted)
 		env.Server.GracefulStop()
 		span := s.only(t)
@@ -208,21 +208,21 @@ func TestRefusal(t *testing.T) {
 			t.Fatalf("events %v", span.Events())
 		}
 		have(t, span.Events()[0].Attributes, map[string]any{
-			"hauberk.link": "gate", "hauberk.verdict": "refused", "hauberk.reason": "GATE_SHUT",
+			"hauberk.interceptor": "gate", "hauberk.verdict": "rejected", "hauberk.reason": "GATE_SHUT",
 			"hauberk.shadow": false, "hauberk.rule": nil,
 		})
 	})
 }
 
-// A client's span has the reason that a server refused for.
+// A client's span has the reason that a server rejected for.
 func TestRemoteReason(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
 		s := record()
-		refusing := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+		rejecting := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 			return hauberk.Reject(codes.PermissionDenied, "NOT_YOURS", "no")
 		})
 		env := hauberktest.Start(t, hauberktest.Setup{
-			Kind: kind, Server: hauberk.Must(hauberk.New(refusing)),
+			Kind: kind, Server: hauberk.Must(hauberk.New(rejecting)),
 			Client: hauberk.Must(hauberk.New(tracing.New(tracing.Config{}, s.option()))),
 		})
 		wantCode(t, env.Call(t.Context()).Err, codes.PermissionDenied)

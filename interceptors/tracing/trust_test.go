@@ -111,7 +111,7 @@ func TestForcedSamples(t *testing.T) {
 	}
 }
 
-// Calls that nobody forces take nothing of what there is for forced ones.
+// Calls that no one forces take nothing of what there is for forced ones.
 func TestUnforcedSamples(t *testing.T) {
 	s := record(sdktrace.ParentBased(sdktrace.AlwaysSample()))
 	clock := hauberktest.NewClock()

@@ -58,9 +58,9 @@ func TestIdleAllocations(t *testing.T) {
 	}
 }
 
-func allocations(t *testing.T, links ...hauberk.Interceptor) float64 {
+func allocations(t *testing.T, interceptors ...hauberk.Interceptor) float64 {
 	t.Helper()
-	call := hauberktest.Direct{}.Client(hauberk.Must(hauberk.New(links...)))
+	call := hauberktest.Direct{}.Client(hauberk.Must(hauberk.New(interceptors...)))
 	ctx := t.Context()
 	return testing.AllocsPerRun(1000, func() {
 		if err := call(ctx); err != nil {

@@ -14,10 +14,10 @@ import (
 // Config says what is changed. The zero value changes nothing.
 type Config struct {
 	// Metadata are changes to the request metadata: on a client to what is sent, on a
-	// server to what the links further in and the handler find.
+	// server to what the inner interceptors and the handler find.
 	Metadata Metadata
 	// Header and Trailer are added to those of the response, on a server, ahead of
-	// what links further in and the handler add. Values under keys that end in "-bin"
+	// what inner interceptors and the handler add. Values under keys that end in "-bin"
 	// are raw bytes.
 	Header, Trailer metadata.MD
 
@@ -59,7 +59,7 @@ type Config struct {
 
 // Metadata is changes to metadata. They are made in the order of the fields. The
 // case of keys does not matter; values under keys that end in "-bin" are raw bytes.
-// Keys that gRPC and HTTP/2 keep for themselves are refused.
+// Keys that gRPC and HTTP/2 keep for themselves are rejected.
 type Metadata struct {
 	// Rename moves the values of keys (the map's keys) to other keys, behind the values
 	// that are there. All are taken up before any is put down, so that two keys can

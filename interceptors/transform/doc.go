@@ -17,7 +17,7 @@
 //	status                       client and server
 //
 // A configuration that asks a side for what it cannot do ends every call there
-// with INTERNAL and says so; one that no side can do is refused by hauberk.New.
+// with INTERNAL and says so; one that no side can do is rejected by hauberk.New.
 //
 // Use hauberk.For, hauberk.Except and hauberk.When to say which calls are meant,
 // and an interceptor of your own where the change depends on more than the call's

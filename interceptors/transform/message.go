@@ -32,7 +32,7 @@ type Func[T any] func(call *hauberk.Call, msg T, emit func(msg T) error) error
 // such as *shop.GetRequest, or an interface, of which any stands for all messages.
 // Requests of other types pass.
 //
-// Several of these options take part as links of their own would, the first
+// Several of these options take part as interceptors of their own would, the first
 // outermost.
 func Requests[T any](f Func[T]) Option { return messages("Requests", hauberk.ServerSide, f) }
 

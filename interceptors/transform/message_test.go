@@ -36,7 +36,7 @@ func layer(request, response string) hauberk.Interceptor {
 	)
 }
 
-// The outer link sees a request first and a response last, on both sides.
+// The outer interceptor sees a request first and a response last, on both sides.
 func TestMessages(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		out := c.Start(t, layer("1", "1<"), layer("2", "2<")).Call(t.Context(), "a", "b")
@@ -52,7 +52,7 @@ func TestMessages(t *testing.T) {
 	})
 }
 
-// The options of one interceptor take part as links of their own would.
+// The options of one interceptor take part as interceptors of their own would.
 func TestOptionsInOrder(t *testing.T) {
 	prefix := func(p string) []transform.Option {
 		return []transform.Option{

@@ -136,7 +136,7 @@ func (r *rewrite) change(md metadata.MD) metadata.MD {
 	return md
 }
 
-// checkKey refuses keys, in lower case, that are not for applications: those that
+// checkKey rejects keys, in lower case, that are not for applications: those that
 // HTTP/2 cannot carry, and those of gRPC and HTTP/2 themselves.
 func checkKey(key string) error {
 	if !metadatakey.Legal(key) {
@@ -148,7 +148,7 @@ func checkKey(key string) error {
 	return nil
 }
 
-// checkValues refuses values that HTTP/2 cannot carry under a key, and none at all.
+// checkValues rejects values that HTTP/2 cannot carry under a key, and none at all.
 func checkValues(key string, values []string) error {
 	if len(values) == 0 {
 		return fmt.Errorf("key %q has no values; want at least one", key)

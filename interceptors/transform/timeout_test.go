@@ -29,7 +29,7 @@ func bubbles(t *testing.T, where func(c hauberktest.Case) bool, test func(t *tes
 
 func everywhere(hauberktest.Case) bool { return true }
 
-// A link further in finds the deadline that the call then gets.
+// An inner interceptor finds the deadline that the call then gets.
 func TestTimeouts(t *testing.T) {
 	const none = 0
 	tests := []struct {
@@ -220,7 +220,7 @@ func TestWaitForReady(t *testing.T) {
 					DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 						dials++
 						if dials == 1 {
-							return nil, errors.New("nobody there yet")
+							return nil, errors.New("no one there yet")
 						}
 						return lis.DialContext(ctx)
 					})},

@@ -52,7 +52,7 @@ func WithCredentials(creds credentials.PerRPCCredentials) Option {
 
 // WithCallOptions has calls of a client made with further options, behind those of
 // the caller: of two that say the same the later holds. Options that tell of one
-// call's end (grpc.Header, grpc.Trailer, grpc.Peer, grpc.OnFinish) are refused,
+// call's end (grpc.Header, grpc.Trailer, grpc.Peer, grpc.OnFinish) are rejected,
 // since all calls would share them.
 func WithCallOptions(opts ...grpc.CallOption) Option {
 	return option(func(x *Interceptor) {

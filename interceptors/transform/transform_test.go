@@ -157,7 +157,7 @@ func TestConfigIsCopied(t *testing.T) {
 	})
 }
 
-// Headers and trailers of several links and the handler are merged, outer first,
+// Headers and trailers of several interceptors and the handler are merged, outer first,
 // on failed calls too.
 func TestResponseMetadata(t *testing.T) {
 	layer := func(value string) hauberk.Interceptor {
@@ -251,16 +251,16 @@ func TestMethod(t *testing.T) {
 	each(t, onClient, func(t *testing.T, c hauberktest.Case) {
 		var inner string
 		x := transform.New(transform.Config{Method: hauberktest.FullMethod(c.Kind)})
-		link := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			inner = call.Method().FullName()
 			return next(ctx, call)
 		})
-		out := c.Start(t, x, link).Do(t.Context(), "/none.Such/Method", []*testpb.Request{{Text: "a"}})
+		out := c.Start(t, x, interceptor).Do(t.Context(), "/none.Such/Method", []*testpb.Request{{Text: "a"}})
 		if out.Err != nil || !slices.Equal(out.Texts(), []string{"echo:a"}) {
 			t.Errorf("%q, %v; want the answer of the other method", out.Texts(), out.Err)
 		}
 		if inner != hauberktest.FullMethod(c.Kind) {
-			t.Errorf("a link further in saw the method %s; want %s", inner, hauberktest.FullMethod(c.Kind))
+			t.Errorf("an inner interceptor saw the method %s; want %s", inner, hauberktest.FullMethod(c.Kind))
 		}
 	})
 }
@@ -294,7 +294,7 @@ func TestCallOptions(t *testing.T) {
 }
 
 func TestStatuses(t *testing.T) {
-	refused := errors.New("why")
+	rejected := errors.New("why")
 	failing := func(code codes.Code, message string) error {
 		st, err := status.New(code, message).WithDetails(&errdetails.Help{})
 		if err != nil {
@@ -320,7 +320,7 @@ func TestStatuses(t *testing.T) {
 		{failing(codes.Aborted, "again"), codes.FailedPrecondition, "again", 1},
 		{failing(codes.DataLoss, "disk"), codes.Internal, "", 0},
 		{failing(codes.OutOfRange, "kept"), codes.OutOfRange, "kept", 1},
-		{hauberk.Reject(codes.NotFound, "NO", "no", hauberk.Cause(refused)), codes.PermissionDenied, "hidden", 0},
+		{hauberk.Reject(codes.NotFound, "NO", "no", hauberk.Cause(rejected)), codes.PermissionDenied, "hidden", 0},
 		{context.Canceled, codes.Unavailable, "gone", 0},
 	}
 	for _, test := range tests {

@@ -47,7 +47,7 @@ func TestGetAllocations(t *testing.T) {
 	}
 }
 
-// Names are never forgotten: further ones are refused.
+// Names are never forgotten: further ones are rejected.
 func TestNames(t *testing.T) {
 	var n methodtable.Names[string]
 	add := func(name string, limit int) (string, bool) { return n.Add(name, limit, strings.ToUpper) }

@@ -64,7 +64,7 @@ type options struct {
 }
 
 func (o *options) String() string {
-	from := "nobody"
+	from := "no one"
 	if o.peer.Addr != nil {
 		from = o.peer.Addr.String()
 	}
@@ -286,7 +286,7 @@ func (a *app) step(who string, s step) {
 			case <-a.w.kill:
 				return "killed", nil
 			}
-			from := "nobody"
+			from := "no one"
 			if p, ok := peer.FromContext(ctx); ok {
 				from = p.Addr.String()
 			}

@@ -119,10 +119,10 @@ func (w *world) check() {
 }
 
 // unguarded reports whether something panicked and the chain has no guard.
-func (w *world) unguarded() bool { return len(w.thrown) > 0 && !w.p.has(linkRecovery) }
+func (w *world) unguarded() bool { return len(w.thrown) > 0 && !w.p.has(interceptorRecovery) }
 
 func (w *world) checkNexts() {
-	for _, r := range w.links {
+	for _, r := range w.interceptors {
 		r.mu.Lock()
 		if r.active > 0 {
 			w.violate(ruleNext, "a next of interceptor %d has not returned", r.i)
@@ -134,7 +134,7 @@ func (w *world) checkNexts() {
 // chainEnd returns the place in the record where the chain returned, and with what.
 func (w *world) chainEnd() (seq int, err error, ok bool) { //nolint:revive // err is not the function's
 	for i, e := range w.events {
-		if e.what == evNextEnd && e.link == -1 {
+		if e.what == evNextEnd && e.interceptor == -1 {
 			return i, e.err, true
 		}
 	}
@@ -155,7 +155,7 @@ func (w *world) checkEnd() {
 		if w.p.Invoke && len(w.thrown) > 0 {
 			break
 		}
-		if i+1 < len(w.streams) && !w.p.has(linkHedge) && !s.failed && !s.surplus() && s.finishAt > w.streams[i+1].openTime {
+		if i+1 < len(w.streams) && !w.p.has(interceptorHedge) && !s.failed && !s.surplus() && s.finishAt > w.streams[i+1].openTime {
 			w.violate(ruleCancel, "stream %d ended at %v, after stream %d was opened", i, s.finishAt, i+1)
 		}
 	}
@@ -181,7 +181,7 @@ func (w *world) checkEnd() {
 				}
 				r = ruleContext
 			}
-			if w.p.has(linkWrap, linkWrapChange, linkReopen) && w.p.has(linkBlock) {
+			if w.p.has(interceptorWrap, interceptorWrapChange, interceptorReopen) && w.p.has(interceptorBlock) {
 				continue // the chain does not wait for a hook inside an adapter
 			}
 			w.violate(r, "%v%s %s ended at %v; the chain returned at %v", o.do, o.who, o.text, o.end, end)
@@ -193,12 +193,12 @@ func (w *world) checkEnd() {
 // The lock is held.
 func (w *world) quiet() {
 	s := w.last()
-	if s == nil || s.failed || w.unguarded() || w.p.has(linkHedge) || w.hooksRun() {
+	if s == nil || s.failed || w.unguarded() || w.p.has(interceptorHedge) || w.hooksRun() {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w.p.has(linkReopen) && s.sending > 0 && s.sc.Window > 0 {
+	if w.p.has(interceptorReopen) && s.sending > 0 && s.sc.Window > 0 {
 		return // it replays in RecvMsg, so nothing receives meanwhile
 	}
 	violate := func(r rule, format string, args ...any) {
@@ -216,7 +216,7 @@ func (w *world) quiet() {
 			violate(ruleBlocked, "receive%s waits; stream %d has %v to receive", o.who, s.n, s.queue)
 		case o.do == actReceive && s.over:
 			violate(ruleBlocked, "receive%s waits; stream %d is over", o.who, s.n)
-		case misused && o.do == actReceive && !w.p.has(linkReopen): // which may have opened another
+		case misused && o.do == actReceive && !w.p.has(interceptorReopen): // which may have opened another
 			violate(ruleBlocked, "receive%s waits; a SendMsg has ended the call", o.who)
 		case o.do == actSend && (s.over || room):
 			violate(ruleBlocked, "send %s waits; stream %d is over: %t, has room: %t", o.text, s.n, s.over, room)
@@ -259,7 +259,7 @@ func (w *world) misusedLocked() bool {
 
 // hooksRun reports whether a hook is running.
 func (w *world) hooksRun() bool {
-	for _, r := range w.links {
+	for _, r := range w.interceptors {
 		r.mu.Lock()
 		running := r.running
 		r.mu.Unlock()
@@ -272,17 +272,17 @@ func (w *world) hooksRun() bool {
 
 // image is what the hooks of the first n interceptors make of a message.
 func (p *program) image(text string, n int) []string {
-	return sentThrough(slices.Values(p.Links[:n]), text, !p.Kind.ClientStreams())
+	return sentThrough(slices.Values(p.Interceptors[:n]), text, !p.Kind.ClientStreams())
 }
 
 func (p *program) imageReceived(text string) (string, bool) {
-	return receivedThrough(outward(p.Links), text)
+	return receivedThrough(outward(p.Interceptors), text)
 }
 
 // outward iterates over interceptors from the inside out.
-func outward(links []link) iter.Seq[link] {
-	return func(yield func(link) bool) {
-		for _, l := range slices.Backward(links) {
+func outward(interceptors []interceptor) iter.Seq[interceptor] {
+	return func(yield func(interceptor) bool) {
+		for _, l := range slices.Backward(interceptors) {
 			if !yield(l) {
 				return
 			}
@@ -292,9 +292,9 @@ func outward(links []link) iter.Seq[link] {
 
 // sentThrough is what send hooks make of a message. It is empty if they do not make
 // one of the single message of a method: the call then ends with INTERNAL.
-func sentThrough(links iter.Seq[link], text string, single bool) []string {
+func sentThrough(interceptors iter.Seq[interceptor], text string, single bool) []string {
 	list := []string{text}
-	for l := range links {
+	for l := range interceptors {
 		var next []string
 		for _, t := range list {
 			next = append(next, l.imageSent(t)...)
@@ -307,8 +307,8 @@ func sentThrough(links iter.Seq[link], text string, single bool) []string {
 }
 
 // receivedThrough is what receive hooks make of a message, unless one drops it.
-func receivedThrough(links iter.Seq[link], text string) (string, bool) {
-	for l := range links {
+func receivedThrough(interceptors iter.Seq[interceptor], text string) (string, bool) {
+	for l := range interceptors {
 		var keep bool
 		if text, keep = l.imageReceived(text); !keep {
 			return "", false
@@ -325,7 +325,7 @@ func (w *world) missing(s *stream) string {
 		if !o.sends() {
 			continue
 		}
-		for _, text := range w.p.image(o.text, len(w.p.Links)) {
+		for _, text := range w.p.image(o.text, len(w.p.Interceptors)) {
 			if k < len(s.taken) && s.taken[k].text == text {
 				k++
 			} else if o.done && o.err == nil && o.panicked == nil {
@@ -345,7 +345,7 @@ func (w *world) checkSent() {
 		return
 	}
 	final := w.last()
-	if w.p.has(linkHedge) {
+	if w.p.has(interceptorHedge) {
 		final = nil
 	}
 	for _, o := range w.ops {
@@ -363,7 +363,7 @@ func (w *world) checkSent() {
 
 // checkPrefix checks that a stream was sent a beginning of the messages.
 func (w *world) checkPrefix(s *stream) {
-	if w.p.has(linkReopen) && w.misused() {
+	if w.p.has(interceptorReopen) && w.misused() {
 		return // it keeps what is sent to it after the half-close, and sends it again
 	}
 	k := 0
@@ -371,7 +371,7 @@ func (w *world) checkPrefix(s *stream) {
 		if !o.sends() {
 			continue
 		}
-		image := w.p.image(o.text, len(w.p.Links))
+		image := w.p.image(o.text, len(w.p.Interceptors))
 		if w.bare {
 			image = []string{o.text}
 		}
@@ -392,7 +392,7 @@ func (w *world) checkPrefix(s *stream) {
 
 // checkTaken checks that the message of a successful SendMsg was taken.
 func (w *world) checkTaken(o *op, final *stream) {
-	image := w.p.image(o.text, len(w.p.Links))
+	image := w.p.image(o.text, len(w.p.Interceptors))
 	if len(image) == 0 {
 		return
 	}
@@ -426,7 +426,7 @@ func (w *world) checkTaken(o *op, final *stream) {
 // later: the application sends no more, so the attempt would be one of a part of the
 // stream. An attempt that was already being fed may go on.
 func (w *world) checkNotSent(o *op) {
-	if w.p.has(linkReopen, linkAbandon) || !w.p.Kind.ClientStreams() {
+	if w.p.has(interceptorReopen, interceptorAbandon) || !w.p.Kind.ClientStreams() {
 		return
 	}
 	opened := -1
@@ -449,7 +449,7 @@ func (w *world) checkEOF() {
 		if o.do == actClose || o.do == actSend && !w.p.Kind.ClientStreams() {
 			defer func() { closed = true }()
 		}
-		if o.do != actSend || !o.done || o.panicked != nil || len(w.p.Links) == 0 || w.unguarded() {
+		if o.do != actSend || !o.done || o.panicked != nil || len(w.p.Interceptors) == 0 || w.unguarded() {
 			continue
 		}
 		switch {
@@ -462,12 +462,12 @@ func (w *world) checkEOF() {
 			w.checkNotSent(o)
 			// Within a retry the hook may have failed in a replay.
 			if failed := w.failedIn(o); failed != nil && ended && outcome != nil && len(w.streams) <= 1 &&
-				!w.p.has(linkRetry, linkReplyAfter, linkReplyAlways) {
+				!w.p.has(interceptorRetry, interceptorReplyAfter, interceptorReplyAlways) {
 				w.violate(ruleEOF, "send %s = EOF; a hook failed in it, and the chain returned %s", o.text, short(outcome))
 			}
 		case strings.Contains(o.err.Error(), "after CloseSend"):
 		case w.unsendable(o): // its error is returned also if the call has ended otherwise
-		case w.p.has(linkReopen, linkAbandon): // the call goes on, or ends otherwise
+		case w.p.has(interceptorReopen, interceptorAbandon): // the call goes on, or ends otherwise
 		case ended && o.startSeq > seq: // grpc-go encodes the message first
 		case w.p.Finish && status.Code(o.err) == codes.Internal: // recovery makes it the outcome
 		case o.ctxDone: // its own error, as it does not wait for the chain
@@ -526,7 +526,7 @@ func sameStatus(got, outcome error) bool {
 // checkOutcome checks that the application got what the chain returned.
 func (w *world) checkOutcome() {
 	seq, outcome, ended := w.chainEnd()
-	if len(w.p.Links) == 0 || w.bare || w.unguarded() {
+	if len(w.p.Interceptors) == 0 || w.bare || w.unguarded() {
 		return
 	}
 	for _, o := range w.ops {
@@ -550,7 +550,7 @@ func (w *world) checkOutcome() {
 
 // checkOwner checks that hooks' errors end the legs of their interceptors.
 func (w *world) checkOwner() {
-	if w.p.has(linkHedge, linkAbandon) { // a call that is abandoned ends as the one who did says
+	if w.p.has(interceptorHedge, interceptorAbandon) { // a call that is abandoned ends as the one who did says
 		return
 	}
 	for i, e := range w.events {
@@ -563,7 +563,7 @@ func (w *world) checkOwner() {
 func (w *world) checkFailure(at int, fail event) {
 	begin, end := -1, -1
 	for i, e := range w.events {
-		if e.link != fail.link {
+		if e.interceptor != fail.interceptor {
 			continue
 		}
 		if e.what == evNext && i < at {
@@ -580,15 +580,15 @@ func (w *world) checkFailure(at int, fail event) {
 	for i, e := range w.events[begin:end] {
 		before := begin+i < at
 		switch {
-		case e.what == evLeave && e.link > fail.link && before && w.nextInner(fail.link) == e.link,
-			e.what == evFinish && before && w.nextInner(fail.link) < 0 && e.n == len(w.streams)-1:
+		case e.what == evLeave && e.interceptor > fail.interceptor && before && w.nextInner(fail.interceptor) == e.interceptor,
+			e.what == evFinish && before && w.nextInner(fail.interceptor) < 0 && e.n == len(w.streams)-1:
 			inner = true // the leg was over
-		case e.what == evHookFail && e.link < fail.link, e.what == evHookFail && e.link == fail.link && before, e.what == evPanic:
+		case e.what == evHookFail && e.interceptor < fail.interceptor, e.what == evHookFail && e.interceptor == fail.interceptor && before, e.what == evPanic:
 			inner = true // another failure came first, or ends the leg from outside
-		case e.what == evHook && !before, e.what == evHook && before && w.p.has(linkBlock):
+		case e.what == evHook && !before, e.what == evHook && before && w.p.has(interceptorBlock):
 			others = true
 		case e.what == evOpen && !before && e.at > fail.at:
-			w.violate(ruleAgain, "hook of interceptor %d failed at %v; stream %d was opened at %v", fail.link, fail.at, e.n, e.at)
+			w.violate(ruleAgain, "hook of interceptor %d failed at %v; stream %d was opened at %v", fail.interceptor, fail.at, e.n, e.at)
 		}
 	}
 	e := w.events[end]
@@ -597,17 +597,17 @@ func (w *world) checkFailure(at int, fail event) {
 		same = status.Code(e.err) == codes.Internal
 	}
 	if !inner && !e.ctxDone && !same {
-		w.violate(ruleOwner, "hook of interceptor %d failed with %s; its next returned %s", fail.link, short(fail.err), short(e.err))
+		w.violate(ruleOwner, "hook of interceptor %d failed with %s; its next returned %s", fail.interceptor, short(fail.err), short(e.err))
 	}
 	if !others && e.at > fail.at {
-		w.violate(ruleOwner, "hook of interceptor %d failed at %v; its next returned at %v", fail.link, fail.at, e.at)
+		w.violate(ruleOwner, "hook of interceptor %d failed at %v; its next returned at %v", fail.interceptor, fail.at, e.at)
 	}
 }
 
 // nextInner returns the interceptor inside another, of those that the record has.
-func (w *world) nextInner(link int) int {
-	for _, r := range w.links {
-		if r.i > link {
+func (w *world) nextInner(interceptor int) int {
+	for _, r := range w.interceptors {
+		if r.i > interceptor {
 			return r.i
 		}
 	}
@@ -636,7 +636,7 @@ func (w *world) checkReceived() {
 		return
 	}
 	s := w.last()
-	if w.p.has(linkHedge) {
+	if w.p.has(interceptorHedge) {
 		w.checkWinner(got)
 		return
 	}
@@ -654,7 +654,7 @@ func (w *world) checkReceived() {
 	if end == nil || s == nil || s.failed || !s.byServer || n == len(want) || !w.p.Kind.ServerStreams() {
 		return
 	}
-	if w.p.has(linkReplyBefore, linkReplyAfter, linkReplyAlways) && (w.hookFailed() || w.p.has(linkAbandon)) {
+	if w.p.has(interceptorReplyBefore, interceptorReplyAfter, interceptorReplyAlways) && (w.hookFailed() || w.p.has(interceptorAbandon)) {
 		return // the stream ended with the hook, and what it sends later is not received
 	}
 	if sameStatus(end.err, s.st.Err()) {
@@ -669,7 +669,7 @@ func (w *world) wanted(s *stream) []string {
 	}
 	var want []string
 	for _, text := range s.arrived {
-		if w.refused(text) {
+		if w.rejected(text) {
 			break // messages on which a receive hook failed, and later ones, are not delivered
 		}
 		if image, keep := w.p.imageReceived(text); keep {
@@ -697,8 +697,8 @@ func (w *world) checkWinner(got []string) {
 	}
 }
 
-// refused reports whether a receive hook failed on a message.
-func (w *world) refused(text string) bool {
+// rejected reports whether a receive hook failed on a message.
+func (w *world) rejected(text string) bool {
 	for _, e := range w.events {
 		if e.what == evHookFail && e.receive && strings.HasPrefix(e.text, text) {
 			return true
@@ -708,7 +708,9 @@ func (w *world) refused(text string) bool {
 }
 
 // adapted reports whether the chain has an interceptor of grpc-go.
-func (w *world) adapted() bool { return w.p.has(linkWrap, linkWrapChange, linkReopen) }
+func (w *world) adapted() bool {
+	return w.p.has(interceptorWrap, interceptorWrapChange, interceptorReopen)
+}
 
 // broke reports whether an attempt may have ended by an error in this process.
 func (w *world) broke() bool {
@@ -739,7 +741,7 @@ func (w *world) checkFinish() {
 		if n++; n > 1 {
 			w.violate(ruleFinish, "OnFinish was called %d times", n)
 		}
-		if len(w.p.Links) == 0 {
+		if len(w.p.Interceptors) == 0 {
 			continue
 		}
 		if !ended || i < seq {
@@ -756,7 +758,7 @@ func (w *world) checkFinish() {
 // checkReplies checks that the application got what an interceptor replied last.
 func (w *world) checkReplies(got []string, end *op) {
 	seq, outcome, ended := w.chainEnd()
-	if !ended || outcome != nil || w.bare || w.p.Finish || w.p.has(linkHedge, linkAbandon) || end != nil && end.err != io.EOF {
+	if !ended || outcome != nil || w.bare || w.p.Finish || w.p.has(interceptorHedge, interceptorAbandon) || end != nil && end.err != io.EOF {
 		return
 	}
 	if w.p.Kind.ServerStreams() && end == nil || len(got) == 0 && !w.p.Kind.ServerStreams() {
@@ -768,7 +770,7 @@ func (w *world) checkReplies(got []string, end *op) {
 		case evReply:
 			at, r = i, e
 		case evNext:
-			if e.link < r.link {
+			if e.interceptor < r.interceptor {
 				at = -1 // another attempt was made
 			}
 		default:
@@ -779,12 +781,12 @@ func (w *world) checkReplies(got []string, end *op) {
 	}
 	var want []string
 	for k := range r.n {
-		if image, keep := receivedThrough(outward(w.p.Links[:r.link]), fmt.Sprintf("reply%d.%d", r.link, k)); keep {
+		if image, keep := receivedThrough(outward(w.p.Interceptors[:r.interceptor]), fmt.Sprintf("reply%d.%d", r.interceptor, k)); keep {
 			want = append(want, image)
 		}
 	}
 	if tail := got[max(0, len(got)-len(want)):]; !slices.Equal(tail, want) {
-		w.violate(ruleReply, "received %v; interceptor %d replied %v", got, r.link, want)
+		w.violate(ruleReply, "received %v; interceptor %d replied %v", got, r.interceptor, want)
 	}
 }
 
@@ -814,7 +816,7 @@ func (w *world) commits(o *op) bool {
 
 // checkCommit checks that no attempt follows what the application was given.
 func (w *world) checkCommit() {
-	if w.p.has(linkReopen, linkHedge) { // one that is opened at the same time loses
+	if w.p.has(interceptorReopen, interceptorHedge) { // one that is opened at the same time loses
 		return
 	}
 	for _, o := range w.ops {
@@ -836,7 +838,7 @@ func (w *world) checkCommit() {
 
 // checkOptions checks what call options were filled with.
 func (w *world) checkOptions() {
-	if !w.p.Options || w.bare || w.p.has(linkHedge, linkReopen, linkAbandon) || w.p.has(linkReplyAfter, linkReplyAlways) && w.hookFailed() {
+	if !w.p.Options || w.bare || w.p.has(interceptorHedge, interceptorReopen, interceptorAbandon) || w.p.has(interceptorReplyAfter, interceptorReplyAlways) && w.hookFailed() {
 		return
 	}
 	got := w.options.String()
@@ -858,7 +860,7 @@ func (w *world) checkOptions() {
 
 // checkReplayed checks that no more was kept than was allowed.
 func (w *world) checkReplayed() {
-	if w.p.has(linkReopen) || !w.p.Kind.ClientStreams() {
+	if w.p.has(interceptorReopen) || !w.p.Kind.ClientStreams() {
 		return
 	}
 	for i := 1; i < len(w.streams); i++ {
@@ -875,10 +877,10 @@ func (w *world) checkReplayed() {
 				}
 			}
 		}
-		if slices.ContainsFunc(w.p.Links[:r], func(l link) bool { return l.Kind == linkWrap || l.Kind == linkWrapChange }) {
+		if slices.ContainsFunc(w.p.Interceptors[:r], func(l interceptor) bool { return l.Kind == interceptorWrap || l.Kind == interceptorWrapChange }) {
 			continue // the stream inside an adapter may be a new one, which was sent nothing
 		}
-		if limit := w.p.Links[r].Limit; size > limit {
+		if limit := w.p.Interceptors[r].Limit; size > limit {
 			w.violate(ruleReplay, "stream %d was opened when %d bytes had been sent; interceptor %d may keep %d", i, size, r, limit)
 		}
 	}
@@ -887,8 +889,8 @@ func (w *world) checkReplayed() {
 // retryOf returns the retry that made the attempt that a stream was opened for.
 func (w *world) retryOf(seq int) int {
 	for _, e := range slices.Backward(w.events[:seq]) {
-		if e.what == evNext && e.again && e.link >= 0 && w.p.Links[e.link].Kind == linkRetry {
-			return e.link
+		if e.what == evNext && e.again && e.interceptor >= 0 && w.p.Interceptors[e.interceptor].Kind == interceptorRetry {
+			return e.interceptor
 		}
 	}
 	return -1
@@ -899,7 +901,7 @@ func (w *world) checkPanics() {
 		if o.panicked == nil {
 			continue
 		}
-		if !w.bare && w.p.has(linkRecovery) {
+		if !w.bare && w.p.has(interceptorRecovery) {
 			w.violate(rulePanic, "%v%s panicked with %v in a chain with recovery", o.do, o.who, o.panicked)
 		} else if !slices.Contains(w.thrown, fmt.Sprint(o.panicked)) {
 			w.violate(rulePanic, "%v%s panicked with %v", o.do, o.who, o.panicked)
@@ -974,7 +976,7 @@ func (w *world) comparable() time.Duration {
 	// an interceptor of grpc-go a message that cannot be encoded ends the call at once:
 	// the stream may go on, so that what had arrived cannot be received.
 	for _, e := range w.events {
-		if e.what == evUnsendable && (w.p.has(linkWrap) || w.bare && w.streams[e.n].over && w.streams[e.n].overAt < e.at) {
+		if e.what == evUnsendable && (w.p.has(interceptorWrap) || w.bare && w.streams[e.n].over && w.streams[e.n].overAt < e.at) {
 			end = min(end, e.at)
 		}
 	}

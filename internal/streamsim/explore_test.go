@@ -329,7 +329,7 @@ func list(p *program, w *world) {
 	}
 	defer func() { _ = f.Close() }()
 	for _, v := range w.violations {
-		_, _ = fmt.Fprintf(f, "%d %s: %s [%v]\n", p.Seed, v.rule, strings.ReplaceAll(v.detail, "\n", " "), p.Links)
+		_, _ = fmt.Fprintf(f, "%d %s: %s [%v]\n", p.Seed, v.rule, strings.ReplaceAll(v.detail, "\n", " "), p.Interceptors)
 	}
 }
 

@@ -24,11 +24,11 @@ func generate(seed uint64) *program {
 	g.tidy = transparent || g.chance(25)
 	switch {
 	case transparent:
-		p.Links = g.transparent()
+		p.Interceptors = g.transparent()
 	case g.chance(45):
-		p.Links = g.retrying(p.Kind)
+		p.Interceptors = g.retrying(p.Kind)
 	default:
-		p.Links = g.links(p.Kind, g.IntN(7))
+		p.Interceptors = g.interceptors(p.Kind, g.IntN(7))
 	}
 	transparent = p.transparent()
 	g.tidy = g.tidy || transparent
@@ -42,22 +42,22 @@ func generate(seed uint64) *program {
 	for range 1 + g.IntN(3) {
 		p.Attempts = append(p.Attempts, g.script(p.Kind, transparent))
 	}
-	if p.has(linkRetry, linkReopen, linkHedge) && len(p.Attempts) < 2 {
+	if p.has(interceptorRetry, interceptorReopen, interceptorHedge) && len(p.Attempts) < 2 {
 		p.Attempts = append(p.Attempts, g.script(p.Kind, false))
 	}
-	if p.Invoke || p.has(linkHedge) || raced {
+	if p.Invoke || p.has(interceptorHedge) || raced {
 		p.abandonNot()
 	}
 	if !p.Invoke {
 		g.application(p)
 	}
-	if p.has(linkAbandon) {
-		return p // a panic there is nobody's to recover
+	if p.has(interceptorAbandon) {
+		return p // a panic there is no one's to recover
 	}
 	if os.Getenv(envCalm) != "" {
 		return p // no panics of the transport, so that a core that dies of them can be explored
 	}
-	if !transparent && !p.has(linkHedge) && g.chance(4) || transparent && g.chance(10) {
+	if !transparent && !p.has(interceptorHedge) && g.chance(4) || transparent && g.chance(10) {
 		s := &p.Attempts[g.IntN(len(p.Attempts))]
 		switch g.IntN(3) {
 		case 0:
@@ -112,66 +112,66 @@ func (g *generator) failure() codes.Code {
 	return []codes.Code{codes.Internal, codes.NotFound, codes.Canceled, codes.DeadlineExceeded, codes.Aborted}[g.IntN(5)]
 }
 
-func (g *generator) transparent() []link {
-	var list []link
+func (g *generator) transparent() []interceptor {
+	var list []interceptor
 	for range g.IntN(4) {
 		switch g.IntN(7) {
 		case 6:
-			list = append(list, link{Kind: linkReplyNext, N: 1})
+			list = append(list, interceptor{Kind: interceptorReplyNext, N: 1})
 		case 0:
-			list = append(list, link{Kind: linkPlain})
+			list = append(list, interceptor{Kind: interceptorPlain})
 		case 1:
-			if !(&program{Links: list}).has(linkRecovery) {
-				list = append(list, link{Kind: linkRecovery})
+			if !(&program{Interceptors: list}).has(interceptorRecovery) {
+				list = append(list, interceptor{Kind: interceptorRecovery})
 			}
 		case 2:
-			list = append(list, link{Kind: linkWrap})
+			list = append(list, interceptor{Kind: interceptorWrap})
 		default:
-			list = append(list, link{Kind: linkHooks})
+			list = append(list, interceptor{Kind: interceptorHooks})
 		}
 	}
 	return list
 }
 
 // retrying is a chain around one or two retries.
-func (g *generator) retrying(kind hauberk.Kind) []link {
-	list := g.links(kind, g.IntN(3))
+func (g *generator) retrying(kind hauberk.Kind) []interceptor {
+	list := g.interceptors(kind, g.IntN(3))
 	list = append(list, g.retry())
 	if g.chance(25) {
-		list = append(list, g.links(kind, g.IntN(2))...)
+		list = append(list, g.interceptors(kind, g.IntN(2))...)
 		list = append(list, g.retry())
 	}
-	list = append(list, g.links(kind, g.IntN(3))...)
+	list = append(list, g.interceptors(kind, g.IntN(3))...)
 	percent := 8
 	if !kind.ClientStreams() {
 		percent = 30
 	}
 	if g.chance(percent) { // an attempt ends while its message is in an outer hook
-		list = append([]link{{Kind: linkBlock, N: 1, D: g.some() + 5*time.Millisecond}}, list...)
+		list = append([]interceptor{{Kind: interceptorBlock, N: 1, D: g.some() + 5*time.Millisecond}}, list...)
 	}
 	if g.chance(20) { // something happens while a message is replayed, or not long after
-		trouble := []linkKind{linkFail, linkPanic, linkBlock}[g.IntN(3)]
-		l := link{Kind: trouble, N: 1 + g.IntN(4), Code: g.failure(), ByText: g.chance(20)}
+		trouble := []interceptorKind{interceptorFail, interceptorPanic, interceptorBlock}[g.IntN(3)]
+		l := interceptor{Kind: trouble, N: 1 + g.IntN(4), Code: g.failure(), ByText: g.chance(20)}
 		if g.chance(60) {
 			l.D = g.some()
 		}
 		list = append(list, l)
 		if g.chance(50) {
-			list = append([]link{{Kind: linkRecovery}}, list...)
+			list = append([]interceptor{{Kind: interceptorRecovery}}, list...)
 		}
 	}
 	return g.sane(list)
 }
 
-func (g *generator) retry() link {
+func (g *generator) retry() interceptor {
 	limits := []int{0, 70, 140, 155, 215, 1000, 1000, 1000, 1000} // a message counts 64 bytes and its own 4, or 17
-	return link{Kind: linkRetry, N: 2 + g.IntN(2), Limit: limits[g.IntN(len(limits))], D: g.delay()}
+	return interceptor{Kind: interceptorRetry, N: 2 + g.IntN(2), Limit: limits[g.IntN(len(limits))], D: g.delay()}
 }
 
-func (g *generator) links(kind hauberk.Kind, n int) []link {
-	var list []link
+func (g *generator) interceptors(kind hauberk.Kind, n int) []interceptor {
+	var list []interceptor
 	for range n {
-		list = append(list, g.link(kind))
+		list = append(list, g.interceptor(kind))
 	}
 	return g.sane(list)
 }
@@ -180,22 +180,22 @@ func (g *generator) links(kind hauberk.Kind, n int) []link {
 // interceptor that returns early, and no adapter that opens several streams inside
 // concurrent attempts: what the application receives into is not known there, and only
 // a stream without a header is sure to have no message.
-func (*generator) sane(list []link) []link {
-	var sane []link
+func (*generator) sane(list []interceptor) []interceptor {
+	var sane []interceptor
 	for _, l := range list {
-		p := program{Links: sane}
-		if l.Kind == linkReopen && p.has(linkHedge) {
-			l.Kind = linkWrap
+		p := program{Interceptors: sane}
+		if l.Kind == interceptorReopen && p.has(interceptorHedge) {
+			l.Kind = interceptorWrap
 		}
-		if single := l.Kind == linkRecovery || l.Kind == linkAbandon; !single || !p.has(l.Kind) {
+		if single := l.Kind == interceptorRecovery || l.Kind == interceptorAbandon; !single || !p.has(l.Kind) {
 			sane = append(sane, l)
 		}
 	}
 	return sane
 }
 
-func (g *generator) link(kind hauberk.Kind) link {
-	l := link{Receive: g.chance(40), N: 1 + g.IntN(3), ByText: g.chance(30), Code: g.failure()}
+func (g *generator) interceptor(kind hauberk.Kind) interceptor {
+	l := interceptor{Receive: g.chance(40), N: 1 + g.IntN(3), ByText: g.chance(30), Code: g.failure()}
 	if l.ByText {
 		l.N--
 	}
@@ -205,56 +205,56 @@ func (g *generator) link(kind hauberk.Kind) link {
 	}
 	switch n := g.IntN(100); {
 	case n < 6:
-		l.Kind = linkPlain
+		l.Kind = interceptorPlain
 	case n < 16:
-		l.Kind = linkHooks
+		l.Kind = interceptorHooks
 	case n < 23 && (streams || g.chance(20)):
-		l.Kind = linkDrop
+		l.Kind = interceptorDrop
 	case n < 29 && (kind.ClientStreams() || g.chance(20)):
-		l.Kind, l.Receive = linkMultiply, false
+		l.Kind, l.Receive = interceptorMultiply, false
 	case n < 35:
-		l.Kind = linkChange
+		l.Kind = interceptorChange
 	case n < 47:
-		l.Kind = linkFail
+		l.Kind = interceptorFail
 	case n < 56:
-		l.Kind = linkBlock
+		l.Kind = interceptorBlock
 		if g.chance(60) {
 			l.D = g.some()
 		}
 	case n < 61:
-		l.Kind = linkPanic
+		l.Kind = interceptorPanic
 	case n < 62:
-		l.Kind = linkPanicBefore
+		l.Kind = interceptorPanicBefore
 	case n < 64:
-		l.Kind = linkPanicAfter
+		l.Kind = interceptorPanicAfter
 	case n < 70:
 		return g.retry()
 	case n < 74 && !kind.ClientStreams():
-		l.Kind, l.N, l.D = linkHedge, 2+g.IntN(2), g.some()
+		l.Kind, l.N, l.D = interceptorHedge, 2+g.IntN(2), g.some()
 	case n < 77:
-		l.Kind = linkWrap
+		l.Kind = interceptorWrap
 	case n < 79:
-		l.Kind = linkWrapChange
+		l.Kind = interceptorWrapChange
 	case n < 81:
-		l.Kind = linkReopen
+		l.Kind = interceptorReopen
 	case n < 82:
-		l.Kind, l.N = linkReplyBefore, g.replies(kind)
+		l.Kind, l.N = interceptorReplyBefore, g.replies(kind)
 	case n < 84:
-		l.Kind, l.N = []linkKind{linkReplyAfter, linkReplyAlways, linkReplyNext}[g.IntN(3)], g.replies(kind)
+		l.Kind, l.N = []interceptorKind{interceptorReplyAfter, interceptorReplyAlways, interceptorReplyNext}[g.IntN(3)], g.replies(kind)
 	case n < 85:
-		l.Kind = linkReject
+		l.Kind = interceptorReject
 	case n < 89:
-		l.Kind = linkMap
+		l.Kind = interceptorMap
 	case n < 92:
-		l.Kind, l.D = linkDelay, g.some()
+		l.Kind, l.D = interceptorDelay, g.some()
 	case n < 94:
-		l.Kind, l.D = linkTimeout, g.some()
+		l.Kind, l.D = interceptorTimeout, g.some()
 	case n < 96 && !kind.ClientStreams():
-		l.Kind = linkRead
+		l.Kind = interceptorRead
 	case n < 97:
-		l.Kind, l.D = linkAbandon, g.delay()
+		l.Kind, l.D = interceptorAbandon, g.delay()
 	default:
-		l.Kind = linkRecovery
+		l.Kind = interceptorRecovery
 	}
 	return l
 }
@@ -275,7 +275,7 @@ func (g *generator) script(kind hauberk.Kind, only bool) script {
 		s.OpenDelay = g.delay()
 	}
 	if g.chance(8) {
-		s.Refuse = g.failure()
+		s.Reject = g.failure()
 		return s
 	}
 	if kind.ClientStreams() && g.chance(25) {
@@ -346,7 +346,7 @@ func (g *generator) messages(kind hauberk.Kind) int {
 
 // application makes the steps of the application.
 func (g *generator) application(p *program) {
-	two := g.chance(55) && !p.has(linkReopen)
+	two := g.chance(55) && !p.has(interceptorReopen)
 	add := func(list *[]step, do action) {
 		*list = append(*list, step{After: g.delay(), Do: do, Big: do == actSend && g.chance(12)})
 	}
@@ -406,9 +406,9 @@ func (g *generator) application(p *program) {
 // abandonNot leaves out what is wrong in a unary call, whose application has its
 // response message back, and with concurrent attempts, which have a next each.
 func (p *program) abandonNot() {
-	for i := range p.Links {
-		if p.Links[i].Kind == linkAbandon {
-			p.Links[i].Kind = linkPlain
+	for i := range p.Interceptors {
+		if p.Interceptors[i].Kind == interceptorAbandon {
+			p.Interceptors[i].Kind = interceptorPlain
 		}
 	}
 }

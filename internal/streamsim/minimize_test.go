@@ -84,7 +84,7 @@ func (p *program) smallest(budget int, fails func(*program) bool) *program {
 
 func (p *program) clone() *program {
 	c := *p
-	c.Links = slices.Clone(p.Links)
+	c.Interceptors = slices.Clone(p.Interceptors)
 	c.Attempts = slices.Clone(p.Attempts)
 	for i := range c.Attempts {
 		c.Attempts[i].Events = slices.Clone(c.Attempts[i].Events)
@@ -100,11 +100,11 @@ func (p *program) without(i int) (*program, bool) {
 	c := p.clone()
 	for range 1 {
 		// Larger parts come first.
-		if i < len(c.Links) {
-			c.Links = slices.Delete(c.Links, i, i+1)
+		if i < len(c.Interceptors) {
+			c.Interceptors = slices.Delete(c.Interceptors, i, i+1)
 			return c, true
 		}
-		i -= len(c.Links)
+		i -= len(c.Interceptors)
 		if len(c.Attempts) > 1 {
 			if i < len(c.Attempts) {
 				c.Attempts = slices.Delete(c.Attempts, i, i+1)
@@ -153,7 +153,7 @@ func (p *program) without(i int) (*program, bool) {
 		edit(s.PanicSend > 0, func() { s.PanicSend = 0 })
 		edit(s.PanicRecv > 0, func() { s.PanicRecv = 0 })
 		edit(s.PanicOpen, func() { s.PanicOpen = false })
-		edit(s.Refuse != codes.OK, func() { s.Refuse = codes.OK })
+		edit(s.Reject != codes.OK, func() { s.Reject = codes.OK })
 		for e := range s.Events {
 			ev := &s.Events[e]
 			edit(ev.After > 0 && !tidy, func() { ev.After = 0 })
@@ -167,10 +167,10 @@ func (p *program) without(i int) (*program, bool) {
 			edit(st.Big, func() { st.Big = false })
 		}
 	}
-	for k := range c.Links {
-		l := &c.Links[k]
-		edit(l.Kind != linkPlain, func() { *l = link{Kind: linkPlain} })
-		edit(l.Kind == linkRetry && l.D > 0, func() { l.D = 0 })
+	for k := range c.Interceptors {
+		l := &c.Interceptors[k]
+		edit(l.Kind != interceptorPlain, func() { *l = interceptor{Kind: interceptorPlain} })
+		edit(l.Kind == interceptorRetry && l.D > 0, func() { l.D = 0 })
 		edit(l.N > 1, func() { l.N-- })
 	}
 	if i >= len(edits) {

@@ -13,17 +13,17 @@ import (
 
 // program is one RPC: what the application, the chain and the transport do.
 type program struct {
-	Seed     uint64
-	Kind     hauberk.Kind
-	Tidy     bool          // no two things happen at the same time, so that one outcome is right
-	Invoke   bool          // a unary call is made by Invoke, in place of the steps
-	Options  bool          // the application asks for the header, the trailer and the peer by options
-	Finish   bool          // the application's OnFinish panics
-	Deadline time.Duration // of the application's context; 0 for none
-	Links    []link        // outermost first
-	Attempts []script      // of the streams that the transport opens, in order; others use the last
-	Sender   []step        // the steps of the application's first goroutine
-	Receiver []step        // the steps of its second goroutine, if it has one
+	Seed         uint64
+	Kind         hauberk.Kind
+	Tidy         bool          // no two things happen at the same time, so that one outcome is right
+	Invoke       bool          // a unary call is made by Invoke, in place of the steps
+	Options      bool          // the application asks for the header, the trailer and the peer by options
+	Finish       bool          // the application's OnFinish panics
+	Deadline     time.Duration // of the application's context; 0 for none
+	Interceptors []interceptor // outermost first
+	Attempts     []script      // of the streams that the transport opens, in order; others use the last
+	Sender       []step        // the steps of the application's first goroutine
+	Receiver     []step        // the steps of its second goroutine, if it has one
 }
 
 // action is what the application does in one step.
@@ -70,7 +70,7 @@ func after(d time.Duration) string {
 // script is what the transport and the server do with one stream.
 type script struct {
 	OpenDelay time.Duration
-	Refuse    codes.Code // NewStream fails with this code
+	Reject    codes.Code // NewStream fails with this code
 	PanicOpen bool
 	Window    int        // how many unread messages the stream takes; 0 for any number
 	FailSend  int        // the n-th SendMsg fails in this process; 0 for none
@@ -121,7 +121,7 @@ func (s script) String() string {
 		}
 	}
 	add(s.OpenDelay > 0, "opens after %v", s.OpenDelay)
-	add(s.Refuse != codes.OK, "refuses with %v", s.Refuse)
+	add(s.Reject != codes.OK, "rejects with %v", s.Reject)
 	add(s.PanicOpen, "panics when it opens")
 	add(s.Window > 0, "window %d", s.Window)
 	add(s.FailSend > 0, "SendMsg %d fails in this process", s.FailSend)
@@ -133,47 +133,47 @@ func (s script) String() string {
 	return strings.Join(parts, "; ")
 }
 
-// linkKind is what an interceptor of a program does.
-type linkKind uint8
+// interceptorKind is what an interceptor of a program does.
+type interceptorKind uint8
 
 const (
-	linkPlain    linkKind = iota // calls next
-	linkHooks                    // hooks that pass messages on unchanged
-	linkDrop                     // a hook that drops some messages
-	linkMultiply                 // a send hook that emits some messages twice
-	linkChange                   // a hook that changes messages
-	linkFail                     // a hook that fails at message N
-	linkBlock                    // a hook that blocks at message N, for D or until the context is done
-	linkPanic                    // a hook that panics at message N
-	linkPanicBefore
-	linkPanicAfter
-	linkRetry
-	linkHedge
-	linkWrap       // FromClient, with a stream that passes everything on
-	linkReopen     // FromClient, with a stream that opens another when the first fails
-	linkWrapChange // FromClient, with a stream that changes messages
-	linkReplyBefore
-	linkReplyNext   // Reply, then next, which takes the reply back
-	linkReplyAlways // Reply after next, whatever that returned
-	linkReplyAfter  // Reply if next failed
-	linkReject
-	linkMap     // replaces the error of next by another
-	linkDelay   // waits for D before next
-	linkTimeout // gives next a context with a timeout of D
-	linkRead    // call.Read before next
-	linkAbandon // calls next on a goroutine and returns after D, which is a misuse
-	linkRecovery
+	interceptorPlain    interceptorKind = iota // calls next
+	interceptorHooks                           // hooks that pass messages on unchanged
+	interceptorDrop                            // a hook that drops some messages
+	interceptorMultiply                        // a send hook that emits some messages twice
+	interceptorChange                          // a hook that changes messages
+	interceptorFail                            // a hook that fails at message N
+	interceptorBlock                           // a hook that blocks at message N, for D or until the context is done
+	interceptorPanic                           // a hook that panics at message N
+	interceptorPanicBefore
+	interceptorPanicAfter
+	interceptorRetry
+	interceptorHedge
+	interceptorWrap       // FromClient, with a stream that passes everything on
+	interceptorReopen     // FromClient, with a stream that opens another when the first fails
+	interceptorWrapChange // FromClient, with a stream that changes messages
+	interceptorReplyBefore
+	interceptorReplyNext   // Reply, then next, which takes the reply back
+	interceptorReplyAlways // Reply after next, whatever that returned
+	interceptorReplyAfter  // Reply if next failed
+	interceptorReject
+	interceptorMap     // replaces the error of next by another
+	interceptorDelay   // waits for D before next
+	interceptorTimeout // gives next a context with a timeout of D
+	interceptorRead    // call.Read before next
+	interceptorAbandon // calls next on a goroutine and returns after D, which is a misuse
+	interceptorRecovery
 )
 
-var linkNames = [...]string{
+var interceptorNames = [...]string{
 	"plain", "hooks", "drop", "multiply", "change", "fail", "block", "panic", "panicBefore", "panicAfter", "retry", "hedge",
 	"wrap", "reopen", "wrapChange", "replyBefore", "replyNext", "replyAlways", "replyAfter", "reject", "map", "delay", "timeout", "read",
 	"abandon", "recovery",
 }
 
-// link is an interceptor of a program.
-type link struct {
-	Kind    linkKind
+// interceptor is an interceptor of a program.
+type interceptor struct {
+	Kind    interceptorKind
 	Receive bool // the hook is a receive hook
 	N       int  // the message, or the number of attempts
 	ByText  bool // N is the number of the message in the program, not of the calls of the hook
@@ -182,8 +182,8 @@ type link struct {
 	Limit   int // of Replayable
 }
 
-func (l link) String() string {
-	s := linkNames[l.Kind]
+func (l interceptor) String() string {
+	s := interceptorNames[l.Kind]
 	dir := " sent"
 	if l.Receive {
 		dir = " received"
@@ -193,28 +193,28 @@ func (l link) String() string {
 		at = fmt.Sprintf(" message m%d", l.N)
 	}
 	switch l.Kind {
-	case linkDrop, linkChange:
+	case interceptorDrop, interceptorChange:
 		s += dir
-	case linkFail:
+	case interceptorFail:
 		s += dir + at + " with " + l.Code.String()
-	case linkPanic:
+	case interceptorPanic:
 		s += dir + at
-	case linkBlock:
+	case interceptorBlock:
 		s += dir + at
 		if l.D > 0 {
 			s += " for " + l.D.String()
 		} else {
 			s += " until the context is done"
 		}
-	case linkRetry:
+	case interceptorRetry:
 		s += fmt.Sprintf(" %d attempts, limit %d, backoff %v", l.N, l.Limit, l.D)
-	case linkHedge:
+	case interceptorHedge:
 		s += fmt.Sprintf(" %d attempts, delay %v", l.N, l.D)
-	case linkReject, linkMap:
+	case interceptorReject, interceptorMap:
 		s += " " + l.Code.String()
-	case linkDelay, linkTimeout, linkAbandon:
+	case interceptorDelay, interceptorTimeout, interceptorAbandon:
 		s += " " + l.D.String()
-	case linkReplyBefore, linkReplyNext, linkReplyAlways, linkReplyAfter:
+	case interceptorReplyBefore, interceptorReplyNext, interceptorReplyAlways, interceptorReplyAfter:
 		s += fmt.Sprintf(" %d messages", l.N)
 	default:
 	}
@@ -237,7 +237,7 @@ func (p *program) String() string {
 		fmt.Fprintf(&b, ", deadline %v", p.Deadline)
 	}
 	b.WriteByte('\n')
-	for i, l := range p.Links {
+	for i, l := range p.Interceptors {
 		fmt.Fprintf(&b, "  interceptor %d: %v\n", i, l)
 	}
 	for i, s := range p.Attempts {
@@ -259,8 +259,8 @@ func steps(list []step) string {
 }
 
 // has reports whether the chain has an interceptor of one of these kinds.
-func (p *program) has(kinds ...linkKind) bool {
-	for _, l := range p.Links {
+func (p *program) has(kinds ...interceptorKind) bool {
+	for _, l := range p.Interceptors {
 		if slices.Contains(kinds, l.Kind) {
 			return true
 		}
@@ -273,10 +273,10 @@ func (p *program) transparent() bool {
 	if p.Finish {
 		return false
 	}
-	for _, l := range p.Links {
+	for _, l := range p.Interceptors {
 		switch l.Kind {
-		case linkPlain, linkHooks, linkWrap, linkReplyNext:
-		case linkRecovery:
+		case interceptorPlain, interceptorHooks, interceptorWrap, interceptorReplyNext:
+		case interceptorRecovery:
 			if p.transportPanics() {
 				return false
 			}

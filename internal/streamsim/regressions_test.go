@@ -17,7 +17,7 @@ func ends(after time.Duration, code codes.Code) srvEvent {
 	return srvEvent{After: after, Do: srvEnd, Code: code}
 }
 
-func retries(limit int) link { return link{Kind: linkRetry, N: 2, Limit: limit} }
+func retries(limit int) interceptor { return interceptor{Kind: interceptorRetry, N: 2, Limit: limit} }
 
 // regressions are programs that exploration found to break a rule. Their delays make
 // them do so in every run.
@@ -26,8 +26,8 @@ var regressions = map[string]program{
 	// SendMsg returned nil for a message that nothing took.
 	"a message on its way between two buffers": {
 		Kind: hauberk.Bidi,
-		Links: []link{
-			retries(1000), {Kind: linkBlock, N: 2, D: 10 * ms}, retries(1000),
+		Interceptors: []interceptor{
+			retries(1000), {Kind: interceptorBlock, N: 2, D: 10 * ms}, retries(1000),
 		},
 		Attempts: []script{
 			{Events: []srvEvent{ends(5*ms, codes.Unavailable)}},
@@ -40,11 +40,11 @@ var regressions = map[string]program{
 	// blocked.
 	"a replay that an inner retry repeats": {
 		Kind: hauberk.ClientStream,
-		Links: []link{
+		Interceptors: []interceptor{
 			retries(1000),
-			{Kind: linkFail, N: 1, Code: codes.Unavailable},
+			{Kind: interceptorFail, N: 1, Code: codes.Unavailable},
 			retries(1000),
-			{Kind: linkBlock, N: 1, D: ms},
+			{Kind: interceptorBlock, N: 1, D: ms},
 		},
 		Attempts: []script{{}, {Events: []srvEvent{ends(0, codes.Unavailable)}}, {}},
 		Sender:   []step{does(0, actSend)},
@@ -52,53 +52,53 @@ var regressions = map[string]program{
 	// A panic of OnFinish in a unary call passed the guard.
 	"a panic of OnFinish": {
 		Kind: hauberk.Unary, Invoke: true, Finish: true,
-		Links:    []link{{Kind: linkRecovery}},
-		Attempts: []script{{Events: []srvEvent{{Do: srvMessage, N: 1}, ends(0, codes.OK)}}},
+		Interceptors: []interceptor{{Kind: interceptorRecovery}},
+		Attempts:     []script{{Events: []srvEvent{{Do: srvMessage, N: 1}, ends(0, codes.OK)}}},
 	},
 	// Hooks ran after the next of their interceptor had returned.
 	"an interceptor inside hooks returns early": {
-		Kind:     hauberk.Bidi,
-		Links:    []link{{Kind: linkHooks}, {Kind: linkAbandon, D: 2 * ms, Code: codes.Unavailable}},
-		Attempts: []script{{}},
-		Sender:   []step{does(ms, actSend), does(3*ms, actSend), does(0, actDrain)},
+		Kind:         hauberk.Bidi,
+		Interceptors: []interceptor{{Kind: interceptorHooks}, {Kind: interceptorAbandon, D: 2 * ms, Code: codes.Unavailable}},
+		Attempts:     []script{{}},
+		Sender:       []step{does(ms, actSend), does(3*ms, actSend), does(0, actDrain)},
 	},
 	// NewStream waited for the opening.
 	"an interceptor returns while the stream opens": {
-		Kind:     hauberk.Bidi,
-		Links:    []link{{Kind: linkAbandon, D: 2 * ms, Code: codes.Unavailable}},
-		Attempts: []script{{OpenDelay: 10 * ms}},
+		Kind:         hauberk.Bidi,
+		Interceptors: []interceptor{{Kind: interceptorAbandon, D: 2 * ms, Code: codes.Unavailable}},
+		Attempts:     []script{{OpenDelay: 10 * ms}},
 	},
 	"a retry around an interceptor that returns early": {
 		Kind: hauberk.Bidi,
-		Links: []link{
-			{Kind: linkChange}, {Kind: linkRetry, N: 2, Limit: 1000, D: ms}, {Kind: linkAbandon, D: 2 * ms, Code: codes.Unavailable},
+		Interceptors: []interceptor{
+			{Kind: interceptorChange}, {Kind: interceptorRetry, N: 2, Limit: 1000, D: ms}, {Kind: interceptorAbandon, D: 2 * ms, Code: codes.Unavailable},
 		},
 		Attempts: []script{{Window: 1}},
 		Sender:   []step{does(0, actSend), does(0, actSend), does(0, actDrain)},
 	},
 	// The retry passed the request through the outer hook again, concurrently.
 	"a request in a hook when its attempt ends": {
-		Kind:     hauberk.ServerStream,
-		Links:    []link{{Kind: linkBlock, N: 1, D: 5 * ms}, retries(0)},
-		Attempts: []script{{Events: []srvEvent{ends(ms, codes.Unavailable)}}, {}},
-		Sender:   []step{does(0, actSend)},
-		Receiver: []step{does(0, actDrain)},
+		Kind:         hauberk.ServerStream,
+		Interceptors: []interceptor{{Kind: interceptorBlock, N: 1, D: 5 * ms}, retries(0)},
+		Attempts:     []script{{Events: []srvEvent{ends(ms, codes.Unavailable)}}, {}},
+		Sender:       []step{does(0, actSend)},
+		Receiver:     []step{does(0, actDrain)},
 	},
 	// SendMsg blocked, since the stream of an adapter reports no end.
 	"a hook that fails inside an adapter": {
-		Kind:     hauberk.Bidi,
-		Links:    []link{{Kind: linkWrap}, {Kind: linkFail, N: 1, Code: codes.NotFound}},
-		Attempts: []script{{}},
-		Sender:   []step{does(0, actSend), does(0, actDrain)},
+		Kind:         hauberk.Bidi,
+		Interceptors: []interceptor{{Kind: interceptorWrap}, {Kind: interceptorFail, N: 1, Code: codes.NotFound}},
+		Attempts:     []script{{}},
+		Sender:       []step{does(0, actSend), does(0, actDrain)},
 	},
 	// The application got a message of an attempt that had been replaced while an
 	// outer hook held it.
 	"a message of an attempt that was replaced": {
 		Kind: hauberk.Bidi,
-		Links: []link{
-			{Kind: linkBlock, Receive: true, N: 1, D: 5 * ms},
+		Interceptors: []interceptor{
+			{Kind: interceptorBlock, Receive: true, N: 1, D: 5 * ms},
 			retries(1000),
-			{Kind: linkFail, N: 1, ByText: true, Code: codes.Unavailable},
+			{Kind: interceptorFail, N: 1, ByText: true, Code: codes.Unavailable},
 		},
 		Attempts: []script{{Events: []srvEvent{{Do: srvEcho}}}},
 		Sender:   []step{does(0, actSend), does(2*ms, actSend)},
@@ -106,8 +106,8 @@ var regressions = map[string]program{
 	},
 	// The misplaced message overtook those that were being replayed.
 	"SendMsg after CloseSend during a replay": {
-		Kind:  hauberk.Bidi,
-		Links: []link{retries(1000), {Kind: linkBlock, N: 2, D: 5 * ms}},
+		Kind:         hauberk.Bidi,
+		Interceptors: []interceptor{retries(1000), {Kind: interceptorBlock, N: 2, D: 5 * ms}},
 		Attempts: []script{
 			{Events: []srvEvent{ends(ms, codes.Unavailable)}},
 			{},
@@ -115,10 +115,10 @@ var regressions = map[string]program{
 		Sender:   []step{does(0, actSend), does(2*ms, actClose), does(ms, actSend)},
 		Receiver: []step{does(0, actDrain)},
 	},
-	// The attempt that opened was ended, but not its context, so that nobody noticed.
+	// The attempt that opened was ended, but not its context, so that no one noticed.
 	"SendMsg after CloseSend between two attempts": {
-		Kind:  hauberk.ServerStream,
-		Links: []link{retries(0)},
+		Kind:         hauberk.ServerStream,
+		Interceptors: []interceptor{retries(0)},
 		Attempts: []script{
 			{Events: []srvEvent{ends(ms, codes.Unavailable)}},
 			{OpenDelay: 5 * ms},
@@ -134,10 +134,10 @@ var regressions = map[string]program{
 	},
 	// Received fell from 1 to 0.
 	"a hook that rejects the response": {
-		Kind:     hauberk.ClientStream,
-		Links:    []link{{Kind: linkFail, Receive: true, N: 1, Code: codes.Unavailable}},
-		Attempts: []script{{Events: []srvEvent{{Do: srvMessage, N: 1}, ends(0, codes.OK)}}},
-		Sender:   []step{does(0, actClose), does(ms, actReceive)},
+		Kind:         hauberk.ClientStream,
+		Interceptors: []interceptor{{Kind: interceptorFail, Receive: true, N: 1, Code: codes.Unavailable}},
+		Attempts:     []script{{Events: []srvEvent{{Do: srvMessage, N: 1}, ends(0, codes.OK)}}},
+		Sender:       []step{does(0, actClose), does(ms, actReceive)},
 	},
 	// What had arrived when a message could not be encoded was lost.
 	"a message that cannot be encoded": {
@@ -151,7 +151,7 @@ var regressions = map[string]program{
 func TestRegressions(t *testing.T) {
 	for name, p := range regressions {
 		t.Run(name, func(t *testing.T) {
-			if raced && p.has(linkAbandon) {
+			if raced && p.has(interceptorAbandon) {
 				t.Skip("a race in itself")
 			}
 			for range 5 {

@@ -24,7 +24,7 @@ import (
 // serverProgram is one call on a server: what the client, the chain and the handler
 // do.
 type serverProgram struct {
-	program // Seed, Kind, Tidy and Links
+	program // Seed, Kind, Tidy and Interceptors
 
 	Decoded bool // the chain is an interceptor of the server, in place of a registrar
 	Client  []clientStep
@@ -65,7 +65,7 @@ func (p *serverProgram) String() string {
 		fmt.Fprintf(&b, ", window %d", p.Window)
 	}
 	b.WriteByte('\n')
-	for i, l := range p.Links {
+	for i, l := range p.Interceptors {
 		fmt.Fprintf(&b, "  interceptor %d: %v\n", i, l)
 	}
 	fmt.Fprintf(&b, "  client: %v\n  handler: %s; ", p.Client, steps(p.Handler))
@@ -442,8 +442,8 @@ func (v *wire) RecvMsg(msg any) error {
 }
 
 // serverAdapter is an interceptor of a grpc-go server.
-func serverAdapter(i int, l link) hauberk.Interceptor {
-	changes := l.Kind == linkWrapChange
+func serverAdapter(i int, l interceptor) hauberk.Interceptor {
+	changes := l.Kind == interceptorWrapChange
 	unary := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		if !changes {
 			return handler(ctx, req)

@@ -52,7 +52,7 @@ func (s *server) checkPanics() {
 		if o.panicked == nil {
 			continue
 		}
-		if !w.bare && w.p.has(linkRecovery) {
+		if !w.bare && w.p.has(interceptorRecovery) {
 			w.violate(rulePanic, "%v%s panicked with %v in a chain with recovery", o.do, o.who, o.panicked)
 		} else if !slices.Contains(w.thrown, fmt.Sprint(o.panicked)) {
 			w.violate(rulePanic, "%v%s panicked with %v", o.do, o.who, o.panicked)
@@ -61,7 +61,7 @@ func (s *server) checkPanics() {
 	if s.panicked == nil {
 		return
 	}
-	if !w.bare && w.p.has(linkRecovery) {
+	if !w.bare && w.p.has(interceptorRecovery) {
 		w.violate(rulePanic, "the call panicked with %v in a chain with recovery", s.panicked)
 	} else if !slices.Contains(w.thrown, fmt.Sprint(s.panicked)) {
 		w.violate(rulePanic, "the call panicked with %v", s.panicked)
@@ -71,19 +71,19 @@ func (s *server) checkPanics() {
 // imageOut is what the hooks of a server make of a message of its handler, from the
 // inside out, down to interceptor n.
 func (p *program) imageOut(text string) []string {
-	return sentThrough(outward(p.Links), text, !p.Kind.ServerStreams())
+	return sentThrough(outward(p.Interceptors), text, !p.Kind.ServerStreams())
 }
 
 // imageIn is what they make of a message of the client.
 func (p *program) imageIn(text string) (string, bool) {
-	return receivedThrough(slices.Values(p.Links), text)
+	return receivedThrough(slices.Values(p.Interceptors), text)
 }
 
 // replies is what the hooks outside make of the replies of an interceptor.
 func (p *program) replies(e event) []string {
 	var list []string
 	for k := range e.n {
-		list = append(list, sentThrough(outward(p.Links[:e.link]), fmt.Sprintf("reply%d.%d", e.link, k), false)...)
+		list = append(list, sentThrough(outward(p.Interceptors[:e.interceptor]), fmt.Sprintf("reply%d.%d", e.interceptor, k), false)...)
 	}
 	return list
 }
@@ -99,7 +99,7 @@ func (s *server) checkSent() {
 		}
 	}
 	_, outcome, ended := w.chainEnd()
-	if len(w.p.Links) == 0 {
+	if len(w.p.Interceptors) == 0 {
 		outcome, ended = s.err, s.served
 	}
 	rest := s.out
@@ -131,7 +131,7 @@ func (s *server) checkSent() {
 			continue
 		}
 		list := w.p.replies(e)
-		if e.link != reply.link && w.p.has(linkWrap, linkWrapChange) && len(rest) >= len(list) &&
+		if e.interceptor != reply.interceptor && w.p.has(interceptorWrap, interceptorWrapChange) && len(rest) >= len(list) &&
 			slices.Equal(rest[:len(list)], list) {
 			rest = rest[len(list):]
 		}
@@ -155,7 +155,7 @@ func (s *server) ctxDone() bool {
 // checkSingle checks the one response.
 func (s *server) checkSingle(reply *event, outcome error, ended bool) {
 	w := s.w
-	if len(w.p.Links) == 0 || s.ctxDone() {
+	if len(w.p.Interceptors) == 0 || s.ctxDone() {
 		return
 	}
 	var want []string
@@ -183,7 +183,7 @@ func (s *server) checkReceived() {
 	w := s.w
 	var want, got []string
 	for _, text := range s.sent {
-		if w.refused(text) {
+		if w.rejected(text) {
 			break
 		}
 		if image, keep := w.p.imageIn(text); keep {
@@ -203,7 +203,7 @@ func (s *server) checkReceived() {
 // checkOutcome checks that the client gets the chain's outcome.
 func (s *server) checkOutcome() {
 	seq, outcome, ended := s.w.chainEnd()
-	if len(s.p.Links) == 0 {
+	if len(s.p.Interceptors) == 0 {
 		return
 	}
 	cancelled := outcome == nil && status.Code(s.err) == codes.Canceled && s.ctxDone()
@@ -222,10 +222,10 @@ func (s *server) checkOwner() {
 	w := s.w
 	failed := make(map[int]bool)
 	for i, e := range w.events {
-		if e.what != evHookFail || failed[e.link] {
+		if e.what != evHookFail || failed[e.interceptor] {
 			continue
 		}
-		failed[e.link] = true
+		failed[e.interceptor] = true
 		if s.returned && e.at >= s.returnAt {
 			continue
 		}
@@ -241,19 +241,19 @@ func (s *server) checkOwner() {
 		for _, o := range w.ops {
 			single := o.do == actSend && !w.p.Kind.ServerStreams() && e.receive // what is held may have been before
 			if o.startSeq > known && o.done && o.err == nil && o.panicked == nil && !single {
-				w.violate(ruleOwner, "hook of interceptor %d failed with %s; later %v%s %s = ok", e.link, short(e.err), o.do, o.who, o.text)
+				w.violate(ruleOwner, "hook of interceptor %d failed with %s; later %v%s %s = ok", e.interceptor, short(e.err), o.do, o.who, o.text)
 			}
 		}
 		for _, end := range w.events[i:] {
-			if end.what != evNextEnd || end.link != e.link {
+			if end.what != evNextEnd || end.interceptor != e.interceptor {
 				continue
 			}
 			same := sameStatus(end.err, e.err)
 			if e.err == errSingle { //nolint:errorlint // the very error
 				same = status.Code(end.err) == codes.Internal
 			}
-			if !same && !w.brokenBefore(i, e.link) {
-				w.violate(ruleOwner, "hook of interceptor %d failed with %s; its next returned %s", e.link, short(e.err), short(end.err))
+			if !same && !w.brokenBefore(i, e.interceptor) {
+				w.violate(ruleOwner, "hook of interceptor %d failed with %s; its next returned %s", e.interceptor, short(e.err), short(end.err))
 			}
 			break
 		}
@@ -261,9 +261,9 @@ func (s *server) checkOwner() {
 }
 
 // brokenBefore reports whether something else ended the leg of an interceptor before.
-func (w *world) brokenBefore(at, link int) bool {
+func (w *world) brokenBefore(at, interceptor int) bool {
 	for _, e := range w.events[:at] {
-		if e.what == evHookFail && e.link == link || e.what == evPanic {
+		if e.what == evHookFail && e.interceptor == interceptor || e.what == evPanic {
 			return true
 		}
 	}
@@ -273,7 +273,7 @@ func (w *world) brokenBefore(at, link int) bool {
 // checkEnd checks that the call ends when its handler returns, whatever it leaves
 // behind. Hooks that block see what is held when next returns.
 func (s *server) checkEnd() {
-	if !s.returned || !s.served || s.w.p.has(linkBlock) || s.p.Window > 0 {
+	if !s.returned || !s.served || s.w.p.has(interceptorBlock) || s.p.Window > 0 {
 		return
 	}
 	if s.serveAt > s.returnAt {

@@ -19,11 +19,11 @@ func generateServer(seed uint64) *serverProgram {
 	transparent := g.chance(30)
 	g.tidy = transparent || g.chance(25)
 	if transparent {
-		p.Links = g.transparent()
+		p.Interceptors = g.transparent()
 	} else {
-		p.Links = g.serverLinks(p.Kind)
+		p.Interceptors = g.serverInterceptors(p.Kind)
 	}
-	p.Links = slices.DeleteFunc(p.Links, func(l link) bool { return l.Kind == linkReplyNext && !g.chance(30) })
+	p.Interceptors = slices.DeleteFunc(p.Interceptors, func(l interceptor) bool { return l.Kind == interceptorReplyNext && !g.chance(30) })
 	p.Tidy = g.tidy || p.transparent()
 	g.tidy = p.Tidy
 	p.Decoded = g.chance(20)
@@ -35,28 +35,28 @@ func generateServer(seed uint64) *serverProgram {
 		p.Window, p.Join = 1, false
 		p.Others = append(p.Others, []programStep{{Do: actSend}, {Do: actSend}, {Do: actSend}})
 		p.Handler = append(p.Handler, programStep{After: g.some(), Do: actReceive})
-		p.Links = g.sane(append([]link{{Kind: linkReplyAlways, N: 1}}, p.Links...))
+		p.Interceptors = g.sane(append([]interceptor{{Kind: interceptorReplyAlways, N: 1}}, p.Interceptors...))
 	case p.Kind.ClientStreams() && g.chance(10): // a goroutine is left behind between two receive hooks
 		p.Join = false
 		p.Client = append([]clientStep{{Do: cliSend}}, p.Client...)
 		p.Others = append([][]programStep{{{Do: actReceive}}}, p.Others...)
 		p.Handler = []programStep{{After: g.some(), Do: actSend}}
-		block := link{Kind: linkBlock, Receive: true, N: 1, D: g.some() + 5*time.Millisecond}
-		p.Links = g.sane(append([]link{block}, append(p.Links, link{Kind: linkHooks})...))
+		block := interceptor{Kind: interceptorBlock, Receive: true, N: 1, D: g.some() + 5*time.Millisecond}
+		p.Interceptors = g.sane(append([]interceptor{block}, append(p.Interceptors, interceptor{Kind: interceptorHooks})...))
 	}
 	return p
 }
 
-// serverLinks are the interceptors of a server.
-func (g *generator) serverLinks(kind hauberk.Kind) []link {
-	var list []link
+// serverInterceptors are the interceptors of a server.
+func (g *generator) serverInterceptors(kind hauberk.Kind) []interceptor {
+	var list []interceptor
 	for range 1 + g.IntN(5) {
-		l := g.link(kind)
+		l := g.interceptor(kind)
 		switch l.Kind {
-		case linkRetry, linkHedge, linkAbandon, linkReopen:
-			l = link{Kind: linkHooks}
-		case linkDrop, linkMultiply, linkFail, linkBlock, linkChange, linkPanic:
-			l.Receive = l.Kind != linkMultiply && g.chance(50)
+		case interceptorRetry, interceptorHedge, interceptorAbandon, interceptorReopen:
+			l = interceptor{Kind: interceptorHooks}
+		case interceptorDrop, interceptorMultiply, interceptorFail, interceptorBlock, interceptorChange, interceptorPanic:
+			l.Receive = l.Kind != interceptorMultiply && g.chance(50)
 		default:
 		}
 		list = append(list, l)
@@ -208,7 +208,7 @@ func listServer(p *serverProgram, v violation) {
 		return
 	}
 	defer func() { _ = f.Close() }()
-	_, _ = fmt.Fprintf(f, "server %d %s: %s [%v]\n", p.Seed, v.rule, v.detail, p.Links)
+	_, _ = fmt.Fprintf(f, "server %d %s: %s [%v]\n", p.Seed, v.rule, v.detail, p.Interceptors)
 }
 
 // minimizeServer leaves parts out of a program as long as it breaks a rule.
@@ -236,13 +236,13 @@ func minimizeServer(t *testing.T, p *serverProgram, w *world, r rule) (*serverPr
 // without returns the program with its i-th part left out.
 func (p *serverProgram) without(i int) (*serverProgram, bool) {
 	c := *p
-	c.Links, c.Client, c.Handler = slices.Clone(p.Links), slices.Clone(p.Client), slices.Clone(p.Handler)
+	c.Interceptors, c.Client, c.Handler = slices.Clone(p.Interceptors), slices.Clone(p.Client), slices.Clone(p.Handler)
 	c.Others = slices.Clone(p.Others)
-	if i < len(c.Links) {
-		c.Links = slices.Delete(c.Links, i, i+1)
+	if i < len(c.Interceptors) {
+		c.Interceptors = slices.Delete(c.Interceptors, i, i+1)
 		return &c, true
 	}
-	if i -= len(c.Links); i < len(c.Others) {
+	if i -= len(c.Interceptors); i < len(c.Others) {
 		c.Others = slices.Delete(c.Others, i, i+1)
 		return &c, true
 	}

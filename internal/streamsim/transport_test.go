@@ -43,7 +43,7 @@ func (tr transport) NewStream(
 	s := tr.w.newStream(ctx, desc, opts)
 	defer func() {
 		if err != nil {
-			s.logf(evRefused, "%v", err)
+			s.logf(evRejected, "%v", err)
 			s.onFinish(err)
 		}
 	}()
@@ -150,8 +150,8 @@ func (s *stream) open() error {
 	if err := s.ctx.Err(); err != nil {
 		return contextStatus(err)
 	}
-	if s.sc.Refuse != codes.OK {
-		return status.Errorf(s.sc.Refuse, "stream %d is refused", s.n)
+	if s.sc.Reject != codes.OK {
+		return status.Errorf(s.sc.Reject, "stream %d is rejected", s.n)
 	}
 	if s.desc != unaryDesc {
 		context.AfterFunc(s.ctx, func() { s.finish(contextStatus(s.ctx.Err())) })

@@ -16,7 +16,7 @@ const (
 	evOp eventKind = iota // the application starts an operation
 	evOpEnd
 	evOpen // the transport is asked for a stream
-	evRefused
+	evRejected
 	evTaken      // the transport takes a message
 	evEOF        // the transport does not take a message
 	evUnsendable // a message cannot be encoded
@@ -41,19 +41,19 @@ const (
 )
 
 var eventNames = [...]string{
-	"", "", "opened", "is refused", "takes", "does not take", "cannot encode", "is sent after the half-close", "half-closed", "delivers",
+	"", "", "opened", "is rejected", "takes", "does not take", "cannot encode", "is sent after the half-close", "half-closed", "delivers",
 	"finished", "header arrives", "message arrives", "the server ends", "starts", "returns", "calls next", "next returns",
 	"hook starts on", "hook ends on", "hook fails with", "replies", "panics", "the steps of the application are over", "OnFinish",
 }
 
 // event is an entry of a record. Its place in the record is its sequence number.
 type event struct {
-	what eventKind
-	at   time.Duration
-	link int // of interceptors and hooks; -1 is the observer
-	n    int // of a stream, a call of next, or an operation
-	text string
-	err  error
+	what        eventKind
+	at          time.Duration
+	interceptor int // of interceptors and hooks; -1 is the observer
+	n           int // of a stream, a call of next, or an operation
+	text        string
+	err         error
 
 	receive bool // of hooks
 	again   bool // of a next that is not the interceptor's first
@@ -67,18 +67,18 @@ func (e event) String() string {
 		return fmt.Sprintf("application: %s", e.text)
 	case evOpEnd:
 		return fmt.Sprintf("application: %s", e.text)
-	case evOpen, evRefused, evTaken, evEOF, evUnsendable, evLate, evHalf, evPop, evFinish, evHeader, evArrive, evEnd:
+	case evOpen, evRejected, evTaken, evEOF, evUnsendable, evLate, evHalf, evPop, evFinish, evHeader, evArrive, evEnd:
 		subject = fmt.Sprintf("stream %d ", e.n)
 	case evEnter, evLeave, evReply:
-		subject = fmt.Sprintf("interceptor %d ", e.link)
+		subject = fmt.Sprintf("interceptor %d ", e.interceptor)
 	case evNext, evNextEnd:
-		subject = fmt.Sprintf("interceptor %d #%d ", e.link, e.n)
+		subject = fmt.Sprintf("interceptor %d #%d ", e.interceptor, e.n)
 	case evHook, evHookEnd, evHookFail:
 		dir := "send"
 		if e.receive {
 			dir = "receive"
 		}
-		subject = fmt.Sprintf("interceptor %d %s ", e.link, dir)
+		subject = fmt.Sprintf("interceptor %d %s ", e.interceptor, dir)
 	default:
 	}
 	s := subject + eventNames[e.what]
@@ -106,17 +106,17 @@ type world struct {
 	start time.Time
 	kill  chan struct{} // closed when everything has to end
 
-	mu         sync.Mutex
-	rand       *rand.Rand
-	events     []event
-	streams    []*stream
-	links      []*linkRun
-	ops        []*op
-	options    options
-	attempt    int  // how many calls of next were repeated
-	beginning  bool // a repeated next was called and nothing has happened inside
-	violations []violation
-	thrown     []string // panics
+	mu           sync.Mutex
+	rand         *rand.Rand
+	events       []event
+	streams      []*stream
+	interceptors []*interceptorRun
+	ops          []*op
+	options      options
+	attempt      int  // how many calls of next were repeated
+	beginning    bool // a repeated next was called and nothing has happened inside
+	violations   []violation
+	thrown       []string // panics
 }
 
 // begin notes a call of next, which resets the counts if it is repeated.

@@ -46,7 +46,7 @@ func main() {
 
 	for _, authorization := range [][]string{
 		{"Bearer good"},
-		{"bearer good"}, // the scheme in any case: RFC 9110, section 11.1 (the page refuses it: B22)
+		{"bearer good"}, // the scheme in any case: RFC 9110, section 11.1 (the page rejects it: B22)
 		{"Bearer bad"},
 		{"Basic Z29vZA=="},
 		{"Bearer bad", "Bearer good"}, // never a choice among tokens (the page takes the last: B22)
@@ -63,10 +63,10 @@ func main() {
 	server.Stop()
 }
 
-// withoutToken makes calls whose refusal the page gets wrong: its handler of refusals
+// withoutToken makes calls whose rejection the page gets wrong: its handler of rejections
 // is one for unary calls, which first waits for a message. A stream that is closed
 // without one is told UNIMPLEMENTED, one that lets the server speak first waits for its
-// deadline (B19). Here a call is refused before anything of it is read.
+// deadline (B19). Here a call is rejected before anything of it is read.
 func withoutToken(client testpb.TestServiceClient) {
 	upload, err := client.ClientStream(context.Background())
 	stage.Check(err)

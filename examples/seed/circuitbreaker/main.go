@@ -22,7 +22,7 @@ import (
 )
 
 func main() {
-	clock := hauberktest.NewClock() // so that nobody has to wait
+	clock := hauberktest.NewClock() // so that no one has to wait
 	b := breaker.New(
 		breaker.Config{FailureThreshold: 3, OpenFor: time.Minute, HalfOpenMaxCalls: 1},
 		breaker.WithClock(clock.Now),

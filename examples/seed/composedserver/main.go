@@ -1,7 +1,7 @@
 // Command composedserver is the page's create_server_with_interceptors: request ids,
 // authentication, a limit and a log on one server, each where it belongs.
 //
-// The page has the log innermost, so that it tells of no call that was refused; its
+// The page has the log innermost, so that it tells of no call that was rejected; its
 // metrics have the same fault (B37). Nothing there checks the order. Here Lint does,
 // and Explain says what runs.
 package main
@@ -44,7 +44,7 @@ func newServer() *hauberk.Server {
 
 	chain, err := hauberk.New(
 		ids,                             // outermost: all that follows can name the call
-		log,                             // sees every call, refused ones too
+		log,                             // sees every call, rejected ones too
 		recovery.New(recovery.Config{}), // a panic further in ends its call, not the server
 		auth,                            // says whose call it is
 		hauberk.Except(public, limit),   // counts by user, so inside authentication

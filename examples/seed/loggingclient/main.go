@@ -2,7 +2,7 @@
 // client's call starts and how it ended, for every kind of call.
 //
 // On the page that is a class with four bases and two of their four methods, which
-// Python refuses to create (B01). Here it is one method. The interceptor of package
+// Python rejects to create (B01). Here it is one method. The interceptor of package
 // logging does this with log/slog; see loggingserver.
 package main
 

@@ -29,8 +29,8 @@ func main() {
 		logging.New(logging.Config{}, logging.WithLogger(stage.Logger("side", "service", "level", "msg")),
 			logging.WithClock(clock.Now),
 			logging.State("request_id", requestid.Key),
-			// The user is found out further in, so that refusals are logged too. State flows
-			// outward as well: what a link has set, those further out read after next.
+			// The user is found out further in, so that rejections are logged too. State flows
+			// outward as well: what an interceptor has set, those further out read after next.
 			logging.State("user", authn.User)),
 		authn.New(validate, authn.Config{}),
 	)

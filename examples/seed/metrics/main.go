@@ -19,8 +19,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// refuse stands further in than the metrics.
-func refuse(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+// reject stands further in than the metrics.
+func reject(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	if len(call.Metadata(ctx, "x-unwanted")) > 0 {
 		return hauberk.Reject(codes.PermissionDenied, "UNWANTED", "not for you")
 	}
@@ -31,8 +31,8 @@ func main() {
 	clock := hauberktest.NewClock() // so that latencies are the same in each run
 	calls := metrics.New(metrics.Config{}, metrics.WithClock(clock.Now))
 	server := stage.Serve(stage.Shop(clock),
-		calls, // outermost: it counts refused calls too, under the method's own name (the page's do not: B37)
-		hauberk.Func(refuse),
+		calls, // outermost: it counts rejected calls too, under the method's own name (the page's do not: B37)
+		hauberk.Func(reject),
 	)
 	conn := server.Conn()
 	client := testpb.NewTestServiceClient(conn)
@@ -50,7 +50,7 @@ func main() {
 	snapshot := calls.Snapshot().Server
 	// Streams are measured from their start to their end and count as failed when they
 	// fail half-way; the page times the making of a generator (B33). A status that a
-	// handler has set counts (the page: only exceptions do, B36). Names that nobody has
+	// handler has set counts (the page: only exceptions do, B36). Names that no one has
 	// registered are counted as one, "unknown", so that callers cannot fill the memory.
 	// Means are over the calls that were measured; on the page failures are in the divisor
 	// only, and make a service look faster than it is (B35).
@@ -59,5 +59,5 @@ func main() {
 		fmt.Printf("%s: %d calls, %d errors %v, mean %v, p99 %v, sent %d, received %d\n", method,
 			m.Calls, m.Errors, m.Codes, m.Mean, m.P99.Round(time.Millisecond), m.Sent, m.Received)
 	}
-	fmt.Println("refused:", snapshot.Refusals)
+	fmt.Println("rejected:", snapshot.Rejections)
 }

@@ -24,7 +24,7 @@ func main() {
 		Limit: 2, Per: time.Minute, Algorithm: ratelimit.SlidingWindow, By: ratelimit.ByState(authn.User),
 	}, ratelimit.WithClock(clock.Now))
 
-	// On the page a limiter that stands outside authentication knows nobody, and all
+	// On the page a limiter that stands outside authentication knows no one, and all
 	// callers share the quota of "anonymous" (B29). Here that is no chain.
 	_, err := hauberk.New(limit, auth)
 	fmt.Println(err)
@@ -43,7 +43,7 @@ func main() {
 	call("alice", hauberk.Unary)
 	call("alice", hauberk.Bidi)
 	call("alice", hauberk.Unary)
-	call("alice", hauberk.ClientStream) // a stream is refused as a stream (the page may answer UNIMPLEMENTED: B30)
+	call("alice", hauberk.ClientStream) // a stream is rejected as a stream (the page may answer UNIMPLEMENTED: B30)
 	call("bob", hauberk.Unary)          // has a quota of his own
 
 	// The page counts in minutes of the clock on the wall: two quotas pass around the turn

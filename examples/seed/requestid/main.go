@@ -2,7 +2,7 @@
 // by which it is found in the logs of all who take part in it.
 //
 // The page makes an id for each call and keeps it to itself: what the caller has sent
-// is not looked at, and nobody is told (B24). Here a caller's id is taken if it is
+// is not looked at, and no one is told (B24). Here a caller's id is taken if it is
 // well-formed, the caller gets the id back, and further calls carry it on.
 package main
 

@@ -34,7 +34,7 @@ func main() {
 	ctx := context.Background()
 
 	// The page has max_retries=3 and backoff_factor=1.0: three retries are four attempts.
-	// Waits are 2 and 4 ms here, so that nobody has to wait.
+	// Waits are 2 and 4 ms here, so that no one has to wait.
 	quick := server.Client(
 		retry.New(retry.Config{MaxAttempts: 4, InitialBackoff: 2 * time.Millisecond}),
 		hauberk.Func(printAttempt),

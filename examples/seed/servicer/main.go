@@ -37,7 +37,7 @@ type myService struct {
 func (myService) Unary(ctx context.Context, _ *testpb.Request) (*testpb.Response, error) {
 	user := authn.User.Or(ctx, "anonymous")
 	fmt.Printf("  [%s] processing request for user %s of %s\n",
-		requestid.FromContext(ctx), user, Tenant.Or(ctx, "nobody"))
+		requestid.FromContext(ctx), user, Tenant.Or(ctx, "no one"))
 	return &testpb.Response{Text: "Hello " + user}, nil
 }
 

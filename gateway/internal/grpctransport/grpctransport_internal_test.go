@@ -131,7 +131,7 @@ func TestCodecCountsReferences(t *testing.T) {
 	}
 }
 
-func TestCodecRefusesOtherTypes(t *testing.T) {
+func TestCodecRejectsOtherTypes(t *testing.T) {
 	if _, err := (codec{}).Marshal("x"); err == nil {
 		t.Error("a string was taken")
 	}

@@ -25,9 +25,9 @@ func TestAllocations(t *testing.T) {
 	a96 := metricsotel.New(metricsotel.Config{Enable: ofRetries}, metricsotel.WithMeterProvider(newRecorder(t)))
 	off := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(noop.NewMeterProvider()))
 	for _, test := range []struct {
-		name  string
-		links []hauberk.Interceptor
-		more  float64
+		name         string
+		interceptors []hauberk.Interceptor
+		more         float64
 	}{
 		{"sdk", []hauberk.Interceptor{m}, 0},
 		{"no sdk", []hauberk.Interceptor{off}, 0},
@@ -36,12 +36,12 @@ func TestAllocations(t *testing.T) {
 	} {
 		for _, backend := range []*hauberktest.Backend{{}, broken} {
 			for _, kind := range kindsOr(nil) {
-				bare, counted := chainOf(t, passing), chainOf(t, test.links...)
+				bare, counted := chainOf(t, passing), chainOf(t, test.interceptors...)
 				checkAllocations(t, test.name+" server "+kind.String(), 0, served(bare, kind, backend), served(counted, kind, backend))
 			}
 		}
 		for _, c := range []hauberktest.Conn{{}, {Outcome: func(string) error { return failed }}} {
-			bare, counted := chainOf(t, passing), chainOf(t, test.links...)
+			bare, counted := chainOf(t, passing), chainOf(t, test.interceptors...)
 			for _, opts := range [][]grpc.CallOption{nil, {grpc.StaticMethod()}} {
 				without, with := called(bare, c, opts...), called(counted, c, opts...)
 				checkAllocations(t, test.name+" client", test.more,

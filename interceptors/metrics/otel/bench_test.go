@@ -13,18 +13,18 @@ import (
 	metricsotel "github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
 )
 
-// passing is a link that does nothing.
+// passing is an interceptor that does nothing.
 var passing = hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	return next(ctx, call)
 })
 
 // BenchmarkServer serves calls without a network: what the metrics cost is the
-// difference to an idle link.
+// difference to an idle interceptor.
 func BenchmarkServer(b *testing.B) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
-		for name, link := range map[string]hauberk.Interceptor{"idle": passing, "otel": recording(b)} {
+		for name, interceptor := range map[string]hauberk.Interceptor{"idle": passing, "otel": recording(b)} {
 			b.Run(kind.String()+"/"+name, func(b *testing.B) {
-				serve := served(chainOf(b, link), kind, &hauberktest.Backend{})
+				serve := served(chainOf(b, interceptor), kind, &hauberktest.Backend{})
 				b.ReportAllocs()
 				for b.Loop() {
 					_ = serve()
@@ -43,15 +43,15 @@ func recording(b *testing.B) *metricsotel.Metrics {
 func BenchmarkClient(b *testing.B) {
 	m := recording(b)
 	for _, c := range []struct {
-		name  string
-		links []hauberk.Interceptor
+		name         string
+		interceptors []hauberk.Interceptor
 	}{
 		{"idle", []hauberk.Interceptor{passing}},
 		{"otel", []hauberk.Interceptor{m}},
 		{"otel in two parts", []hauberk.Interceptor{m.Calls(), m.Attempts()}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			call := called(chainOf(b, c.links...), hauberktest.Conn{}, grpc.StaticMethod())
+			call := called(chainOf(b, c.interceptors...), hauberktest.Conn{}, grpc.StaticMethod())
 			b.ReportAllocs()
 			for b.Loop() {
 				_ = call("/shop.v1.Cart/Get")
@@ -61,7 +61,7 @@ func BenchmarkClient(b *testing.B) {
 }
 
 // BenchmarkBesideGRPC makes unary calls over a connection in memory, recorded on
-// both ends: by nobody, by this package with and without sizes, and by grpc-go's
+// both ends: by no one, by this package with and without sizes, and by grpc-go's
 // stats/opentelemetry, which has sizes.
 func BenchmarkBesideGRPC(b *testing.B) {
 	options := opentelemetry.Options{MetricsOptions: opentelemetry.MetricsOptions{MeterProvider: newRecorder(b)}}

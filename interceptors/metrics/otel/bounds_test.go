@@ -87,7 +87,7 @@ func TestTargetsAreBounded(t *testing.T) {
 	const targets = 12 * limit
 	provider := newRecorder(t)
 	m := metricsotel.New(metricsotel.Config{MaxSeries: limit}, metricsotel.WithMeterProvider(provider))
-	chain := chainOf(t, m, refuse)
+	chain := chainOf(t, m, reject)
 	for i := range targets {
 		client, err := grpc.NewClient(fmt.Sprintf("passthrough:///host%d", i),
 			append(chain.DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
@@ -121,7 +121,7 @@ func TestNamesThatAreOther(t *testing.T) {
 	}
 }
 
-// A link that sends calls to other methods makes a Method for each call; so do
+// An interceptor that sends calls to other methods makes a Method for each call; so do
 // chains that come and go. Names are what counts.
 func TestRedirectedCalls(t *testing.T) {
 	provider := newRecorder(t)

@@ -30,7 +30,7 @@ type comparison struct {
 	theirs  opentelemetry.MetricsOptions
 
 	backend func() *hauberktest.Backend // an echo, if it is nil
-	// inside are the links further in than the metrics; around makes the whole chain
+	// inside are the inner interceptors than the metrics; around makes the whole chain
 	// of a client, in their place.
 	inside inside
 	around func(m *metricsotel.Metrics) []hauberk.Interceptor
@@ -41,7 +41,7 @@ type comparison struct {
 	differences []difference
 }
 
-// inside are links further in than the metrics.
+// inside are inner interceptors than the metrics.
 type inside struct{ server, client []hauberk.Interceptor }
 
 // difference is a difference that is meant, with the reason.

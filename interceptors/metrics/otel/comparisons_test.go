@@ -57,9 +57,9 @@ func same() []comparison {
 		{name: "unknown service", kinds: sending, call: func(c *caller) {
 			c.with(c.t.Context(), "/no.Such/Thing", []string{}, grpc.StaticMethod())
 		}},
-		{name: "refused on the server", inside: inside{server: []hauberk.Interceptor{refuse}}, call: (*caller).quiet},
+		{name: "rejected on the server", inside: inside{server: []hauberk.Interceptor{reject}}, call: (*caller).quiet},
 		{name: "answered on the server", inside: inside{server: []hauberk.Interceptor{answer}}, call: (*caller).quiet},
-		{name: "refused on the client, in two parts", around: pair(refuse)},
+		{name: "rejected on the client, in two parts", around: pair(reject)},
 		{name: "answered on the client, in two parts", around: pair(answer)},
 		{name: "retried, in two parts", backend: flaky, around: pair(retries)},
 		{name: "hedged, in two parts", backend: together, around: pair(hedge), kinds: []hauberk.Kind{hauberk.Unary}},

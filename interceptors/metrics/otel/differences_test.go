@@ -80,7 +80,7 @@ func different() []comparison {
 					"server.call.sent method=%: 1 sum 0 in [0]"),
 			}},
 		},
-		{name: "refused on the client", inside: inside{client: []hauberk.Interceptor{refuse}}, differences: []difference{{
+		{name: "rejected on the client", inside: inside{client: []hauberk.Interceptor{reject}}, differences: []difference{{
 			cause: "in one part the metrics cannot see whether a call they let in became an attempt",
 			lines: []string{
 				"client.attempt.duration method=METHOD status=PERMISSION_DENIED: 1, grpc-go's none",
@@ -117,7 +117,7 @@ func different() []comparison {
 		{name: "connection closed", call: closed, around: pair(), differences: []difference{withoutAttempt}},
 		{
 			name: "ended while the client sends", kinds: sending,
-			inside: inside{server: []hauberk.Interceptor{refuse}}, call: sendOn,
+			inside: inside{server: []hauberk.Interceptor{reject}}, call: sendOn,
 			differences: []difference{{
 				cause: "grpc-go takes an attempt whose end SendMsg is the first to tell of, by io.EOF, for OK",
 				lines: relabelled("METHOD status=OK", "METHOD status=PERMISSION_DENIED",
@@ -179,7 +179,7 @@ func sendOn(c *caller) {
 		c.t.Error(err)
 	}
 	if err := stream.RecvMsg(new(testpb.Response)); err == nil {
-		c.t.Error("the call was refused")
+		c.t.Error("the call was rejected")
 	}
 }
 

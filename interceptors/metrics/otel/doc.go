@@ -14,7 +14,7 @@
 // or a connection: both together record everything twice, in two scopes.
 //
 // A call counts as started when it reaches the interceptor, and is recorded once
-// when it has ended there, however it ends: with a status, refused further in,
+// when it has ended there, however it ends: with a status, rejected further in,
 // cancelled, abandoned by a client until its context was done, by a panic or by
 // runtime.Goexit, which count as INTERNAL. grpc.status is that of the outcome where
 // the interceptor stands, OK or a name such as DEADLINE_EXCEEDED; a code that gRPC
@@ -33,15 +33,15 @@
 // An attempt is each next that the chain of a client makes. There are two ways to
 // place the metrics:
 //
-//	metricsotel.New(…)           // one link: each call is one attempt
+//	metricsotel.New(…)           // one interceptor: each call is one attempt
 //
-//	m.Calls(), retry.New(…), …, m.Attempts()  // two links: each is recorded where it is seen
+//	m.Calls(), retry.New(…), …, m.Attempts()  // two interceptors: each is recorded where it is seen
 //
-// One link is right where nothing in the chain retries, hedges, refuses or answers
+// One interceptor is right where nothing in the chain retries, hedges, rejects or answers
 // calls. It cannot see what becomes of a call further in: it takes one that is
-// refused for an attempt with that status, and one that is retried for one attempt,
-// with the sizes of the last. Two links record exactly what is attempted. The two
-// belong together: hauberk.New refuses a chain that has Attempts without Calls of
+// rejected for an attempt with that status, and one that is retried for one attempt,
+// with the sizes of the last. Two interceptors record exactly what is attempted. The two
+// belong together: hauberk.New rejects a chain that has Attempts without Calls of
 // the same [Metrics] further out.
 //
 // grpc-go retries too: by a retryPolicy of the service config, and transparently,

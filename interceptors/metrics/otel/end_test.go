@@ -15,7 +15,7 @@ import (
 	metricsotel "github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
 )
 
-// unwinding are links that do not return.
+// unwinding are interceptors that do not return.
 var unwinding = map[string]hauberk.Interceptor{
 	"panic": hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { panic("ouch") }),
 	"panic after": hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -45,12 +45,12 @@ func apart(f func()) any {
 
 // A panic and a Goexit pass through, as INTERNAL, and what has begun has ended.
 func TestUnwinding(t *testing.T) {
-	for name, link := range unwinding {
+	for name, interceptor := range unwinding {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 				provider := newRecorder(t)
 				m := metricsotel.New(metricsotel.Config{Enable: ofRetries}, metricsotel.WithMeterProvider(provider))
-				chain := chainOf(t, m.Calls(), m.Attempts(), link)
+				chain := chainOf(t, m.Calls(), m.Attempts(), interceptor)
 				call := served(chain, c.Kind, &hauberktest.Backend{})
 				if c.Side == hauberk.ClientSide {
 					env := hauberktest.Start(t, hauberktest.Setup{Kind: c.Kind, Client: chain})
@@ -66,17 +66,17 @@ func TestUnwinding(t *testing.T) {
 	}
 }
 
-// Whatever link refuses a call, and whatever the handler makes of it, it is
+// Whatever interceptor rejects a call, and whatever the handler makes of it, it is
 // recorded once, with the status that it ended with where the metrics stand.
 func TestOutcomes(t *testing.T) {
 	tests := []struct {
-		name    string
-		backend *hauberktest.Backend
-		links   []hauberk.Interceptor
-		status  string
+		name         string
+		backend      *hauberktest.Backend
+		interceptors []hauberk.Interceptor
+		status       string
 	}{
 		{"error of the handler", failing(codes.DataLoss)(), nil, "DATA_LOSS"},
-		{"refused further in", nil, []hauberk.Interceptor{refuse}, "PERMISSION_DENIED"},
+		{"rejected further in", nil, []hauberk.Interceptor{reject}, "PERMISSION_DENIED"},
 		{"answered further in", nil, []hauberk.Interceptor{answer}, "OK"},
 		{"neither", nil, []hauberk.Interceptor{hauberk.Func(
 			func(context.Context, *hauberk.Call, hauberk.Next) error { return status.Error(99, "what") })}, "UNKNOWN"},
@@ -88,7 +88,7 @@ func TestOutcomes(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 				provider, ended := newRecorder(t), make(chan struct{}, 1)
 				m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))
-				env := c.StartWith(t, test.backend, append([]hauberk.Interceptor{signal(ended), m}, test.links...)...)
+				env := c.StartWith(t, test.backend, append([]hauberk.Interceptor{signal(ended), m}, test.interceptors...)...)
 				_ = cell{c}.call(t, env)
 				<-ended
 				checkPoints(t, provider, cell{c}.once(test.status))
@@ -97,12 +97,12 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// A call whose chain refuses it before the metrics is not theirs.
-func TestRefusedFurtherOut(t *testing.T) {
+// A call whose chain rejects it before the metrics is not theirs.
+func TestRejectedFurtherOut(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		provider := newRecorder(t)
 		m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))
-		if out := (cell{c}).call(t, c.Start(t, refuse, m)); status.Code(out.Err) != codes.PermissionDenied {
+		if out := (cell{c}).call(t, c.Start(t, reject, m)); status.Code(out.Err) != codes.PermissionDenied {
 			t.Error(out.Err)
 		}
 		checkPoints(t, provider, map[string]map[string]string{})
@@ -162,11 +162,11 @@ func TestRecovered(t *testing.T) {
 		for _, inside := range []bool{true, false} {
 			provider, ended := newRecorder(t), make(chan struct{}, 1)
 			m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))
-			links := []hauberk.Interceptor{signal(ended), recovery, m, unwinding["panic"]}
+			interceptors := []hauberk.Interceptor{signal(ended), recovery, m, unwinding["panic"]}
 			if inside {
-				links = []hauberk.Interceptor{signal(ended), m, recovery, unwinding["panic"]}
+				interceptors = []hauberk.Interceptor{signal(ended), m, recovery, unwinding["panic"]}
 			}
-			_ = cell{c}.call(t, c.Start(t, links...))
+			_ = cell{c}.call(t, c.Start(t, interceptors...))
 			<-ended
 			checkPoints(t, provider, cell{c}.once("DATA_LOSS"))
 		}

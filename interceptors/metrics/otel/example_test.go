@@ -49,7 +49,7 @@ func ExampleMetrics_Attempts() {
 	chain, err := hauberk.New(
 		m.Calls(),
 		retry.New(retry.Config{MaxAttempts: 3}),
-		m.Attempts(), // innermost: what is refused further out is no attempt
+		m.Attempts(), // innermost: what is rejected further out is no attempt
 	)
 	fmt.Println(chain != nil, err)
 

@@ -115,9 +115,9 @@ func (r *recorder) points(t testing.TB, name string) map[string]string {
 }
 
 // chainOf makes a chain.
-func chainOf(t testing.TB, links ...hauberk.Interceptor) *hauberk.Chain {
+func chainOf(t testing.TB, interceptors ...hauberk.Interceptor) *hauberk.Chain {
 	t.Helper()
-	chain, err := hauberk.New(links...)
+	chain, err := hauberk.New(interceptors...)
 	if err != nil {
 		t.Fatal(err)
 	}

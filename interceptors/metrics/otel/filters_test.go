@@ -83,7 +83,7 @@ func TestTargets(t *testing.T) {
 		provider := newRecorder(t)
 		m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider),
 			metricsotel.WithTargetFilter(func(target string) bool { return !strings.Contains(target, "secret") }))
-		client, err := grpc.NewClient(target, append(chainOf(t, m, refuse).DialOptions(),
+		client, err := grpc.NewClient(target, append(chainOf(t, m, reject).DialOptions(),
 			grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 		if err != nil {
 			t.Fatal(err)

@@ -39,8 +39,8 @@ func TestConfigurationErrors(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			for _, link := range []hauberk.Interceptor{test.metrics, test.metrics.Calls(), test.metrics.Attempts()} {
-				if _, err := hauberk.New(link); err == nil || !strings.Contains(err.Error(), test.want) {
+			for _, interceptor := range []hauberk.Interceptor{test.metrics, test.metrics.Calls(), test.metrics.Attempts()} {
+				if _, err := hauberk.New(interceptor); err == nil || !strings.Contains(err.Error(), test.want) {
 					t.Errorf("New: %v; want %q", err, test.want)
 				}
 			}
@@ -51,14 +51,14 @@ func TestConfigurationErrors(t *testing.T) {
 // Attempts without Calls further out would be recorded twice, or calls not at all.
 func TestPartsBelongTogether(t *testing.T) {
 	m, other := metricsotel.New(metricsotel.Config{}), metricsotel.New(metricsotel.Config{})
-	for name, links := range map[string][]hauberk.Interceptor{
+	for name, interceptors := range map[string][]hauberk.Interceptor{
 		"alone":         {m.Attempts()},
 		"beside whole":  {m, m.Attempts()},
 		"of another":    {other.Calls(), m.Attempts()},
 		"further in":    {m.Attempts(), m.Calls()},
 		"for other one": {hauberk.For("shop.v1.Cart/*", m.Calls()), m.Attempts()},
 	} {
-		if _, err := hauberk.New(links...); err == nil || !strings.Contains(err.Error(), "attempts of Metrics.Calls") {
+		if _, err := hauberk.New(interceptors...); err == nil || !strings.Contains(err.Error(), "attempts of Metrics.Calls") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -111,11 +111,11 @@ func TestMatrix(t *testing.T) {
 			provider := newRecorder(t)
 			m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))
 			ended := make(chan struct{}, 1)
-			links := []hauberk.Interceptor{signal(ended), m}
+			interceptors := []hauberk.Interceptor{signal(ended), m}
 			if parts {
-				links = []hauberk.Interceptor{signal(ended), m.Calls(), m.Attempts()}
+				interceptors = []hauberk.Interceptor{signal(ended), m.Calls(), m.Attempts()}
 			}
-			if out := (cell{c}).call(t, c.Start(t, links...)); out.Err != nil {
+			if out := (cell{c}).call(t, c.Start(t, interceptors...)); out.Err != nil {
 				t.Fatal(out.Err)
 			}
 			<-ended
@@ -144,7 +144,7 @@ func TestSizesOfOtherConnections(t *testing.T) {
 	}
 }
 
-// signal is a link that tells of the end of each call.
+// signal is an interceptor that tells of the end of each call.
 func signal(ended chan<- struct{}) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		defer func() { ended <- struct{}{} }()
@@ -206,7 +206,7 @@ func TestGlobalProvider(t *testing.T) {
 	}
 }
 
-// A link that stands on the wrong side of a chain for it does nothing.
+// An interceptor that stands on the wrong side of a chain for it does nothing.
 func TestAttemptsOnServer(t *testing.T) {
 	provider := newRecorder(t)
 	m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))

@@ -6,7 +6,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// role is what a link records. Calls on a server are recorded as attempts are on a
+// role is what an interceptor records. Calls on a server are recorded as attempts are on a
 // client.
 type role uint8
 
@@ -17,7 +17,7 @@ const (
 	callsAndAttempts = ofCalls | ofAttempts
 )
 
-// on returns what the link records on a side.
+// on returns what the interceptor records on a side.
 func (r role) on(side hauberk.Side) role {
 	if side == hauberk.ClientSide {
 		return r
@@ -28,19 +28,19 @@ func (r role) on(side hauberk.Side) role {
 	return 0
 }
 
-// Calls returns a link that on a client records calls alone, and on a server what
+// Calls returns an interceptor that on a client records calls alone, and on a server what
 // m does: grpc.client.call.duration, and what is enabled of gRFC A96. It stands
 // outside retries; [Metrics.Attempts] stands inside.
 func (m *Metrics) Calls() hauberk.Interceptor { return &part{m, ofCalls} }
 
-// Attempts returns a link that on a client records attempts alone, and on a server
-// nothing. It stands inside retries, best innermost, where a call that is refused
+// Attempts returns an interceptor that on a client records attempts alone, and on a server
+// nothing. It stands inside retries, best innermost, where a call that is rejected
 // or answered in this process is no attempt. [Metrics.Calls] stands outside, in the
-// same chain: hauberk.New refuses a chain without, in which calls would be recorded
-// by nobody or attempts twice.
+// same chain: hauberk.New rejects a chain without, in which calls would be recorded
+// by no one or attempts twice.
 func (m *Metrics) Attempts() hauberk.Interceptor { return &part{m, ofAttempts} }
 
-// part is a link that records a part of what a Metrics does.
+// part is an interceptor that records a part of what a Metrics does.
 type part struct {
 	metrics *Metrics
 	role    role
@@ -51,7 +51,7 @@ func (p *part) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.N
 	return p.metrics.record(ctx, call, next, p.role)
 }
 
-// Declare says where the link stands, and what is wrong with its configuration.
+// Declare says where the interceptor stands, and what is wrong with its configuration.
 func (p *part) Declare() hauberk.Declaration {
 	d := p.metrics.Declare()
 	if d.Err != nil {

@@ -51,16 +51,16 @@ func FuzzNames(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}
-	f.Fuzz(func(t *testing.T, method, reason, link string) {
+	f.Fuzz(func(t *testing.T, method, reason, interceptor string) {
 		m := metrics.New(metrics.Config{MaxMethods: 1, MaxReasons: 2, MaxLabelSets: 1, Decisions: true},
 			metrics.WithLabel("first", func(context.Context, *hauberk.Call) string { return reason }),
-			metrics.WithLabel("second", func(context.Context, *hauberk.Call) string { return link }),
+			metrics.WithLabel("second", func(context.Context, *hauberk.Call) string { return interceptor }),
 			metrics.WithExemplars(func(context.Context, *hauberk.Call) map[string]string {
-				return map[string]string{reason: link, "trace_id": method}
+				return map[string]string{reason: interceptor, "trace_id": method}
 			}))
 		native := metricsprom.New(m, metricsprom.WithNative(metricsprom.Native{}))
 		decide := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
-			call.Decide(hauberk.Decision{Link: link, Verdict: hauberk.Refused, Reason: reason})
+			call.Decide(hauberk.Decision{Interceptor: interceptor, Verdict: hauberk.Rejected, Reason: reason})
 			return hauberk.Reject(codes.Aborted, reason, "no")
 		})
 		for _, name := range []string{method, "/unknown/unknown", "/other/other", method} {

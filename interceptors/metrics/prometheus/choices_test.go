@@ -57,9 +57,9 @@ func TestEverything(t *testing.T) {
 			`shop_hauberk_` + side + `_received_bytes_total{` + method + `} ` + received + `.0` + "\n",
 			`shop_hauberk_` + side + `_received_compressed_bytes_total{` + method + `} ` + received + `.0` + "\n",
 			`shop_hauberk_` + side + `_unmeasured_calls_total{` + method + `} 0.0` + "\n",
-			`shop_hauberk_decisions_total{cell="eu1",interceptor="limits",mode="shadow",side="` + side + `",verdict="refused"} 1.0` + "\n",
+			`shop_hauberk_decisions_total{cell="eu1",interceptor="limits",mode="shadow",side="` + side + `",verdict="rejected"} 1.0` + "\n",
 			`shop_hauberk_decisions_total{cell="eu1",interceptor="passing",mode="enforced",side="` + side + `",verdict="allowed"} 1.0` + "\n",
-			`shop_hauberk_shadow_refusals_total{cell="eu1",interceptor="limits",reason="LIMITED",side="` + side + `"} 1.0` + "\n",
+			`shop_hauberk_shadow_rejections_total{cell="eu1",interceptor="limits",reason="LIMITED",side="` + side + `"} 1.0` + "\n",
 		} {
 			if !strings.Contains(got, want) {
 				t.Errorf("no %s in\n%s", want, got)
@@ -133,7 +133,7 @@ func TestChoicesAtZero(t *testing.T) {
 	}
 }
 
-// A configuration that hauberk.New refuses can be shown all the same.
+// A configuration that hauberk.New rejects can be shown all the same.
 func TestWrongConfig(t *testing.T) {
 	m := metrics.New(metrics.Config{}, metrics.WithLabel("no-name", func(context.Context, *hauberk.Call) string { return "" }))
 	if got := text(t, metricsOf(t, m)); got != "" || m.Declare().Err == nil {

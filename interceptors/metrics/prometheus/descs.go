@@ -60,15 +60,15 @@ func (d *sideDescs) describe(descs chan<- *prometheus.Desc, noHandlingTimes bool
 	}
 }
 
-func describeRefusals() [metrics.Remote + 1]*prometheus.Desc {
+func describeRejections() [metrics.Remote + 1]*prometheus.Desc {
 	labels := []string{"side", "interceptor", "reason"}
 	return [...]*prometheus.Desc{
-		metrics.Enforced: prometheus.NewDesc("hauberk_refusals_total",
-			"Calls refused in this process.", labels, nil),
-		metrics.Shadowed: prometheus.NewDesc("hauberk_shadow_refusals_total",
-			"Decisions to refuse a call that were not enforced.", labels, nil),
-		metrics.Remote: prometheus.NewDesc("hauberk_remote_refusals_total",
-			"Calls of clients that the other end refused with a reason.", []string{"reason"}, nil),
+		metrics.Enforced: prometheus.NewDesc("hauberk_rejections_total",
+			"Calls rejected in this process.", labels, nil),
+		metrics.Shadowed: prometheus.NewDesc("hauberk_shadow_rejections_total",
+			"Decisions to reject a call that were not enforced.", labels, nil),
+		metrics.Remote: prometheus.NewDesc("hauberk_remote_rejections_total",
+			"Calls of clients that the other end rejected with a reason.", []string{"reason"}, nil),
 	}
 }
 

@@ -19,19 +19,19 @@
 //   - grpc_SIDE_handling_seconds, a histogram of latencies.
 //   - grpc_SIDE_in_flight, a gauge of calls that are running.
 //
-// And of refusals, which package metrics explains:
+// And of rejections, which package metrics explains:
 //
-//   - hauberk_refusals_total, a counter of calls refused in this process, with the
+//   - hauberk_rejections_total, a counter of calls rejected in this process, with the
 //     labels side, interceptor and reason.
-//   - hauberk_shadow_refusals_total, a counter of refusals that were not enforced,
+//   - hauberk_shadow_rejections_total, a counter of rejections that were not enforced,
 //     with the same labels.
-//   - hauberk_remote_refusals_total, a counter of calls of clients that the other end
-//     refused with a reason, with the label reason.
+//   - hauberk_remote_rejections_total, a counter of calls of clients that the other end
+//     rejected with a reason, with the label reason.
 //
 // By choice:
 //
 //   - hauberk_decisions_total, a counter of verdicts, with the labels side,
-//     interceptor, verdict (allowed, refused) and mode (enforced, shadow):
+//     interceptor, verdict (allowed, rejected) and mode (enforced, shadow):
 //     [metrics.Config.Decisions].
 //   - hauberk_SIDE_sent_bytes_total, hauberk_SIDE_received_bytes_total,
 //     hauberk_SIDE_sent_compressed_bytes_total and
@@ -59,7 +59,7 @@
 // these differences and no others:
 //
 //   - The texts of HELP are our own.
-//   - There is a gauge of calls in flight, and refusals are counted.
+//   - There is a gauge of calls in flight, and rejections are counted.
 //   - Messages that have not been sent or received count zero; there they have no
 //     series.
 //   - A call is handled once, when it has ended. There a client's stream is handled
@@ -69,8 +69,8 @@
 //     whose request cannot be decoded.
 //   - Codes that gRPC does not define count as Unknown, so that a peer cannot make
 //     series; there each is a series of its own.
-//   - A client's unary call that is refused in its own process sends no message, and
-//     one that a server refuses on its headers receives none there; there both count
+//   - A client's unary call that is rejected in its own process sends no message, and
+//     one that a server rejects on its headers receives none there; there both count
 //     one. Otherwise the received message of a unary call that fails on a server is
 //     as package metrics says; there it always counts.
 //   - A response that a server holds and then replaces by an error was not sent;

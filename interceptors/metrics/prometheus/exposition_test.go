@@ -69,15 +69,15 @@ grpc_client_msg_sent_total{grpc_method="Put",grpc_service="shop.v1.Cart",grpc_ty
 # TYPE grpc_client_started_total counter
 grpc_client_started_total{grpc_method="Get",grpc_service="shop.v1.Cart",grpc_type="unary"} 4
 grpc_client_started_total{grpc_method="Put",grpc_service="shop.v1.Cart",grpc_type="unary"} 1
-# HELP hauberk_refusals_total Calls refused in this process.
-# TYPE hauberk_refusals_total counter
-hauberk_refusals_total{interceptor="limits",reason="LIMITED",side="client"} 1
-# HELP hauberk_remote_refusals_total Calls of clients that the other end refused with a reason.
-# TYPE hauberk_remote_refusals_total counter
-hauberk_remote_refusals_total{reason="GONE"} 1
-# HELP hauberk_shadow_refusals_total Decisions to refuse a call that were not enforced.
-# TYPE hauberk_shadow_refusals_total counter
-hauberk_shadow_refusals_total{interceptor="limits",reason="LIMITED",side="client"} 1
+# HELP hauberk_rejections_total Calls rejected in this process.
+# TYPE hauberk_rejections_total counter
+hauberk_rejections_total{interceptor="limits",reason="LIMITED",side="client"} 1
+# HELP hauberk_remote_rejections_total Calls of clients that the other end rejected with a reason.
+# TYPE hauberk_remote_rejections_total counter
+hauberk_remote_rejections_total{reason="GONE"} 1
+# HELP hauberk_shadow_rejections_total Decisions to reject a call that were not enforced.
+# TYPE hauberk_shadow_rejections_total counter
+hauberk_shadow_rejections_total{interceptor="limits",reason="LIMITED",side="client"} 1
 `
 
 func checkText(t *testing.T, got, want string) {

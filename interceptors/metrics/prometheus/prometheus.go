@@ -16,7 +16,7 @@ import (
 type Collector struct {
 	metrics         *metrics.Metrics
 	sides           [2]sideDescs // by hauberk.Side
-	refused         [metrics.Remote + 1]*prometheus.Desc
+	rejected        [metrics.Remote + 1]*prometheus.Desc
 	decided         *prometheus.Desc
 	err             error
 	noHandlingTimes bool
@@ -42,7 +42,7 @@ var errNilMetrics = errors.New("metricsprom: New was given a nil *metrics.Metric
 // New returns a collector that shows what m has counted, for prometheus.Register.
 // Registering one of a nil m, or of options that are wrong, is an error.
 func New(m *metrics.Metrics, opts ...Option) *Collector {
-	c := &Collector{metrics: m, refused: describeRefusals(), decided: describeDecisions()}
+	c := &Collector{metrics: m, rejected: describeRejections(), decided: describeDecisions()}
 	nils := options.Apply(opts, func(o Option) { o.apply(c) })
 	c.err = errors.Join(c.err, nils)
 	if m == nil {
@@ -69,7 +69,7 @@ func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 	for i := range c.sides {
 		c.sides[i].describe(descs, c.noHandlingTimes)
 	}
-	for _, d := range c.refused {
+	for _, d := range c.rejected {
 		descs <- d
 	}
 	descs <- c.decided
@@ -91,8 +91,8 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		}
 	}
 	c.collectHistograms(out)
-	for _, r := range c.metrics.Refusals() {
-		c.writeRefusal(out, r)
+	for _, r := range c.metrics.Rejections() {
+		c.writeRejection(out, r)
 	}
 	for _, d := range c.metrics.Decisions() {
 		c.writeDecision(out, d)

@@ -30,9 +30,9 @@ type conn struct {
 func (c conn) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return c.outcome }
 
 // call makes one unary call of a method, which ends at once.
-func call(t testing.TB, method string, outcome error, links ...hauberk.Interceptor) {
+func call(t testing.TB, method string, outcome error, interceptors ...hauberk.Interceptor) {
 	t.Helper()
-	chain, err := hauberk.New(links...)
+	chain, err := hauberk.New(interceptors...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func text(t testing.TB, families []*dto.MetricFamily) string {
 	return b.String()
 }
 
-// taking is a link whose calls take some time.
+// taking is an interceptor whose calls take some time.
 func taking(clock *hauberktest.Clock, d time.Duration) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		clock.Advance(d)
@@ -82,7 +82,7 @@ func (limiter) Declare() hauberk.Declaration {
 }
 
 func (limiter) Intercept(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
-	call.Decide(hauberk.Decision{Link: "limits", Verdict: hauberk.Refused, Reason: "LIMITED"})
+	call.Decide(hauberk.Decision{Interceptor: "limits", Verdict: hauberk.Rejected, Reason: "LIMITED"})
 	return hauberk.Reject(codes.ResourceExhausted, "LIMITED", "too many")
 }
 

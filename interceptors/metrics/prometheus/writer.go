@@ -81,12 +81,12 @@ func labelsOf(id *metrics.Identity, more ...string) []string {
 	return slices.Concat([]string{id.Kind.String(), id.Service, id.Method}, more, id.Labels)
 }
 
-func (c *Collector) writeRefusal(out chan<- prometheus.Metric, r metrics.Refusal) {
+func (c *Collector) writeRejection(out chan<- prometheus.Metric, r metrics.Rejection) {
 	labels := []string{r.Side.String(), r.Interceptor, r.Reason}
 	if r.Origin == metrics.Remote {
 		labels = []string{r.Reason}
 	}
-	count(out, c.refused[r.Origin], r.Count, labels)
+	count(out, c.rejected[r.Origin], r.Count, labels)
 }
 
 func (c *Collector) writeDecision(out chan<- prometheus.Metric, d metrics.Decision) {

@@ -29,7 +29,7 @@ func New(c Config) *Breaker {
 	return &Breaker{config: c}
 }
 
-// Allow admits a call at the time now, or refuses it with a [*RefusedError]. The
+// Allow admits a call at the time now, or rejects it with a [*RejectedError]. The
 // caller must end the Permit of each call admitted. The time is not looked at while
 // the breaker is closed.
 func (b *Breaker) Allow(now time.Duration) (Permit, error) {
@@ -53,14 +53,14 @@ func (b *Breaker) admit(now time.Duration) (w word, number uint64, err error) {
 		return b.load(), 0, nil
 	case Open:
 		if left := b.config.OpenFor - since(b.opened, now); left > 0 {
-			return 0, 0, &RefusedError{Open, left}
+			return 0, 0, &RejectedError{Open, left}
 		}
 		b.change(HalfOpen, now)
 	case HalfOpen:
 		b.lapse(now)
 	}
 	if b.full() {
-		return 0, 0, &RefusedError{HalfOpen, b.lapseAfter(now)}
+		return 0, 0, &RejectedError{HalfOpen, b.lapseAfter(now)}
 	}
 	return b.load(), b.place(now), nil
 }

@@ -51,7 +51,7 @@ func TestNewOfZeroConfig(t *testing.T) {
 	call(t, b, 0, breaker.Failure)
 	expect(t, b, breaker.Snapshot{State: breaker.Open, Failures: 1, Changes: 1})
 	probe := admit(t, b, 0)
-	refuse(t, b, 0, breaker.ErrHalfOpen, 0)
+	reject(t, b, 0, breaker.ErrHalfOpen, 0)
 	probe.Done(0, breaker.Success)
 	expect(t, b, breaker.Snapshot{State: breaker.Closed, Changes: 3})
 }
@@ -68,18 +68,18 @@ func TestLife(t *testing.T) {
 	expect(t, b, breaker.Snapshot{State: breaker.Closed, Failures: 2})
 	call(t, b, second, breaker.Failure)
 	expect(t, b, breaker.Snapshot{State: breaker.Open, Failures: 3, Changes: 1})
-	refuse(t, b, second, breaker.ErrOpen, 10*second)
-	refuse(t, b, 11*second-1, breaker.ErrOpen, 1)
+	reject(t, b, second, breaker.ErrOpen, 10*second)
+	reject(t, b, 11*second-1, breaker.ErrOpen, 1)
 	call(t, b, 11*second, breaker.Failure) // the probe
 	expect(t, b, breaker.Snapshot{State: breaker.Open, Failures: 4, Changes: 3})
-	refuse(t, b, 20*second, breaker.ErrOpen, second)
+	reject(t, b, 20*second, breaker.ErrOpen, second)
 
 	first, second := admit(t, b, 21*second), admit(t, b, 21*second)
-	refuse(t, b, 22*time.Second, breaker.ErrHalfOpen, 0)
+	reject(t, b, 22*time.Second, breaker.ErrHalfOpen, 0)
 	expect(t, b, breaker.Snapshot{State: breaker.HalfOpen, Failures: 4, Probes: 2, Changes: 4})
 	first.Done(22*time.Second, breaker.Neutral) // cancelled: its place is free
 	third := admit(t, b, 22*time.Second)
-	refuse(t, b, 22*time.Second, breaker.ErrHalfOpen, 0)
+	reject(t, b, 22*time.Second, breaker.ErrHalfOpen, 0)
 	third.Done(22*time.Second, breaker.Success)
 	expect(t, b, breaker.Snapshot{State: breaker.Closed, Changes: 5})
 	second.Done(23*time.Second, breaker.Failure) // of an earlier generation
@@ -129,7 +129,7 @@ func TestDoneTwice(t *testing.T) {
 	}
 	other := admit(t, b, second)
 	probe.Done(second, breaker.Success)
-	refuse(t, b, second, breaker.ErrHalfOpen, 0)
+	reject(t, b, second, breaker.ErrHalfOpen, 0)
 	other.Done(second, breaker.Success)
 	expect(t, b, breaker.Snapshot{State: breaker.Closed, Changes: 3})
 }
@@ -140,10 +140,10 @@ func TestZeroPermit(t *testing.T) {
 
 	b := breaker.New(breaker.Config{FailureThreshold: 1, OpenFor: second, HalfOpenMaxCalls: 1})
 	call(t, b, 0, breaker.Failure)
-	refused, err := b.Allow(0)
-	refused.Done(0, breaker.Success)
+	rejected, err := b.Allow(0)
+	rejected.Done(0, breaker.Success)
 	if err == nil || b.Snapshot().State != breaker.Open {
-		t.Errorf("error %v, %+v; want a refusal that nothing comes of", err, b.Snapshot())
+		t.Errorf("error %v, %+v; want a rejection that nothing comes of", err, b.Snapshot())
 	}
 }
 
@@ -161,20 +161,20 @@ func TestProbeThatNeverEnds(t *testing.T) {
 	b := breaker.New(breaker.Config{FailureThreshold: 1, OpenFor: second, HalfOpenMaxCalls: 2, ProbeTimeout: 5 * second})
 	call(t, b, 0, breaker.Failure)
 	stuck, slow := admit(t, b, second), admit(t, b, 2*second)
-	refuse(t, b, 3*second, breaker.ErrHalfOpen, 3*second)
-	refuse(t, b, 6*second-1, breaker.ErrHalfOpen, 1)
+	reject(t, b, 3*second, breaker.ErrHalfOpen, 3*second)
+	reject(t, b, 6*second-1, breaker.ErrHalfOpen, 1)
 	next := admit(t, b, 6*second)
-	refuse(t, b, 6*second, breaker.ErrHalfOpen, second)
+	reject(t, b, 6*second, breaker.ErrHalfOpen, second)
 	stuck.Done(6*second, breaker.Success) // too late
 	expect(t, b, breaker.Snapshot{State: breaker.HalfOpen, Failures: 1, Probes: 2, Changes: 2})
-	slow.Done(60*second, breaker.Neutral) // late, but nobody needed its place
+	slow.Done(60*second, breaker.Neutral) // late, but no one needed its place
 	next.Done(60*second, breaker.Success)
 	expect(t, b, breaker.Snapshot{State: breaker.Closed, Changes: 3})
 
 	b = breaker.New(breaker.Config{FailureThreshold: 1, OpenFor: second, HalfOpenMaxCalls: 1})
 	call(t, b, 0, breaker.Failure)
 	stuck = admit(t, b, second)
-	refuse(t, b, 1<<60, breaker.ErrHalfOpen, 0)
+	reject(t, b, 1<<60, breaker.ErrHalfOpen, 0)
 	stuck.Done(1<<60, breaker.Success)
 	expect(t, b, breaker.Snapshot{State: breaker.Closed, Changes: 3})
 }
@@ -183,11 +183,11 @@ func TestClockSetBack(t *testing.T) {
 	config := breaker.Config{FailureThreshold: 1, OpenFor: 30 * second, HalfOpenMaxCalls: 1, ProbeTimeout: 20 * second}
 	b := breaker.New(config)
 	call(t, b, time.Hour, breaker.Failure)
-	refuse(t, b, time.Hour-second, breaker.ErrOpen, 30*second) // a goroutine that was held up
-	refuse(t, b, 0, breaker.ErrOpen, 30*second)
-	refuse(t, b, 29*second, breaker.ErrOpen, second)
+	reject(t, b, time.Hour-second, breaker.ErrOpen, 30*second) // a goroutine that was held up
+	reject(t, b, 0, breaker.ErrOpen, 30*second)
+	reject(t, b, 29*second, breaker.ErrOpen, second)
 	admit(t, b, 30*second)
-	refuse(t, b, -time.Hour, breaker.ErrHalfOpen, 20*second)
+	reject(t, b, -time.Hour, breaker.ErrHalfOpen, 20*second)
 	admit(t, b, -time.Hour+20*second)
 }
 
@@ -197,26 +197,26 @@ func TestForEver(t *testing.T) {
 		FailureThreshold: 1, OpenFor: math.MaxInt64, HalfOpenMaxCalls: 1, ProbeTimeout: math.MaxInt64,
 	})
 	call(t, b, 0, breaker.Failure)
-	refuse(t, b, -second, breaker.ErrOpen, math.MaxInt64)
-	refuse(t, b, 1<<62, breaker.ErrOpen, math.MaxInt64-1<<62)
+	reject(t, b, -second, breaker.ErrOpen, math.MaxInt64)
+	reject(t, b, 1<<62, breaker.ErrOpen, math.MaxInt64-1<<62)
 	admit(t, b, math.MaxInt64)
-	refuse(t, b, math.MaxInt64-second, breaker.ErrHalfOpen, math.MaxInt64)
+	reject(t, b, math.MaxInt64-second, breaker.ErrHalfOpen, math.MaxInt64)
 }
 
 func TestClockStandsStill(t *testing.T) {
 	b := breaker.New(breaker.Config{FailureThreshold: 1, OpenFor: 1, HalfOpenMaxCalls: 1})
 	call(t, b, 0, breaker.Failure)
 	for range 100 {
-		refuse(t, b, 0, breaker.ErrOpen, 1)
+		reject(t, b, 0, breaker.ErrOpen, 1)
 	}
 }
 
-func TestRefusedError(t *testing.T) {
+func TestRejectedError(t *testing.T) {
 	for state, want := range map[breaker.State]string{
 		breaker.Open:     "circuit breaker is open",
 		breaker.HalfOpen: "circuit breaker is half-open",
 	} {
-		err := &breaker.RefusedError{State: state}
+		err := &breaker.RejectedError{State: state}
 		if err.Error() != want || errors.Is(err, breaker.ErrOpen) == errors.Is(err, breaker.ErrHalfOpen) {
 			t.Errorf("%v: %q, open %v, half-open %v", state, err.Error(), errors.Is(err, breaker.ErrOpen), errors.Is(err, breaker.ErrHalfOpen))
 		}
@@ -368,11 +368,11 @@ func call(t *testing.T, b *breaker.Breaker, now time.Duration, o breaker.Outcome
 	admit(t, b, now).Done(now, o)
 }
 
-func refuse(t *testing.T, b *breaker.Breaker, now time.Duration, want error, wait time.Duration) {
+func reject(t *testing.T, b *breaker.Breaker, now time.Duration, want error, wait time.Duration) {
 	t.Helper()
 	_, err := b.Allow(now)
-	refused, ok := errors.AsType[*breaker.RefusedError](err)
-	if !ok || !errors.Is(err, want) || refused.RetryAfter != wait {
+	rejected, ok := errors.AsType[*breaker.RejectedError](err)
+	if !ok || !errors.Is(err, want) || rejected.RetryAfter != wait {
 		t.Errorf("at %v: %+v, want %v for %v", now, err, want, wait)
 	}
 }

@@ -133,7 +133,7 @@ func TestLinearizable(t *testing.T) {
 }
 
 // The checker must be able to say no.
-func TestLinearizableRefuses(t *testing.T) {
+func TestLinearizableRejects(t *testing.T) {
 	config := breaker.Config{FailureThreshold: 1, OpenFor: 10, HalfOpenMaxCalls: 1}
 	opened := breaker.Snapshot{State: breaker.Open, Failures: 1, Changes: 1}
 	for name, c := range map[string]struct {

@@ -10,7 +10,7 @@ type Config struct {
 	// FailureThreshold is how many failures in a row open a closed breaker, at
 	// least 1.
 	FailureThreshold int
-	// OpenFor is how long it then refuses all calls; 0 means until the next one.
+	// OpenFor is how long it then rejects all calls; 0 means until the next one.
 	OpenFor time.Duration
 	// HalfOpenMaxCalls is how many probes may run at once, at least 1.
 	HalfOpenMaxCalls int

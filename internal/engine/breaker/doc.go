@@ -5,7 +5,7 @@
 //
 //   - [Closed]: every call is admitted. So many failures in a row, without a success
 //     in between, open the breaker.
-//   - [Open]: every call is refused, for a time. The first call after that time finds
+//   - [Open]: every call is rejected, for a time. The first call after that time finds
 //     the breaker half-open.
 //   - [HalfOpen]: a few calls at once are admitted, as probes. The first success
 //     closes the breaker, the first failure opens it again for the whole time.

@@ -19,8 +19,8 @@ func Example() {
 	})
 	call := func(now time.Duration, outcome breaker.Outcome) {
 		permit, err := b.Allow(now)
-		if refused, ok := errors.AsType[*breaker.RefusedError](err); ok {
-			fmt.Printf("%v: %v; retry after %v\n", now, err, refused.RetryAfter)
+		if rejected, ok := errors.AsType[*breaker.RejectedError](err); ok {
+			fmt.Printf("%v: %v; retry after %v\n", now, err, rejected.RetryAfter)
 			return
 		}
 		permit.Done(now, outcome) // when the call has ended

@@ -39,10 +39,10 @@ func (m *model) clone() *model {
 	return &twin
 }
 
-// answer is what Allow says: admitted, or refused why and for how long.
+// answer is what Allow says: admitted, or rejected why and for how long.
 type answer struct {
-	refused error
-	wait    time.Duration
+	rejected error
+	wait     time.Duration
 }
 
 func (m *model) allow(now time.Duration, permit int) answer {
@@ -129,8 +129,8 @@ func (o *op) run(b *breaker.Breaker, permits []breaker.Permit) {
 		p := &permits[o.permit]
 		var err error
 		*p, err = b.Allow(o.now)
-		if refused, ok := errors.AsType[*breaker.RefusedError](err); ok {
-			o.got = answer{refused.Unwrap(), refused.RetryAfter}
+		if rejected, ok := errors.AsType[*breaker.RejectedError](err); ok {
+			o.got = answer{rejected.Unwrap(), rejected.RetryAfter}
 		}
 	case 'd':
 		permits[o.permit].Done(o.now, o.out)
@@ -164,7 +164,7 @@ func TestAgainstModel(t *testing.T) {
 			if o.what == 'a' {
 				asked++
 			}
-			if o.what == 'd' { // any permit, also one that was refused or given back
+			if o.what == 'd' { // any permit, also one that was rejected or given back
 				o.permit = rapid.IntRange(0, asked).Draw(t, "permit")
 				o.out = rapid.SampledFrom(outcomes).Draw(t, "outcome")
 			}

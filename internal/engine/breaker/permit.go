@@ -6,7 +6,7 @@ import (
 )
 
 // Permit admits one call. It is given back once, by [Permit.Done]; it must not be
-// copied. The zero Permit is that of a call that was refused.
+// copied. The zero Permit is that of a call that was rejected.
 type Permit struct {
 	breaker    *Breaker
 	generation uint64

@@ -4,7 +4,7 @@ package breaker
 // lock.
 type reports struct {
 	pending []Change
-	busy    bool // somebody is telling
+	busy    bool // a caller is telling
 }
 
 // unlock ends what was done under the lock, and reports its changes.

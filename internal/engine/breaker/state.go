@@ -39,14 +39,14 @@ const (
 	Failure
 )
 
-// Why a call was refused: what [RefusedError] unwraps to.
+// Why a call was rejected: what [RejectedError] unwraps to.
 var (
 	ErrOpen     = errors.New("circuit breaker is open")
 	ErrHalfOpen = errors.New("circuit breaker is half-open")
 )
 
-// RefusedError is the error of [Breaker.Allow].
-type RefusedError struct {
+// RejectedError is the error of [Breaker.Allow].
+type RejectedError struct {
 	// State is Open or HalfOpen.
 	State State
 	// RetryAfter is the time until a call may be admitted: until the breaker is no
@@ -56,10 +56,10 @@ type RefusedError struct {
 }
 
 // Error returns the text of [ErrOpen] or [ErrHalfOpen].
-func (e *RefusedError) Error() string { return e.Unwrap().Error() }
+func (e *RejectedError) Error() string { return e.Unwrap().Error() }
 
 // Unwrap returns [ErrOpen] or [ErrHalfOpen].
-func (e *RefusedError) Unwrap() error {
+func (e *RejectedError) Unwrap() error {
 	if e.State == HalfOpen {
 		return ErrHalfOpen
 	}

@@ -35,7 +35,7 @@ func BenchmarkAllow(b *testing.B) {
 		step time.Duration
 	}{
 		{"admitted", 2 * time.Millisecond},
-		{"refused", 1},
+		{"rejected", 1},
 	} {
 		for _, l := range limiters(b) {
 			b.Run(c.name+"/"+l.name, func(b *testing.B) {

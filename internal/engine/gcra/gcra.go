@@ -12,15 +12,15 @@ const Never time.Duration = math.MaxInt64
 
 // Decision answers one request for permits.
 type Decision struct {
-	// OK says whether the permits were taken. A refusal takes none.
+	// OK says whether the permits were taken. A rejection takes none.
 	OK bool
 	// RetryAfter is the least time after which the same request can be admitted,
-	// if nobody else takes permits meanwhile: 0 when OK, otherwise positive, and
+	// if no one else takes permits meanwhile: 0 when OK, otherwise positive, and
 	// [Never] if there is none.
 	RetryAfter time.Duration
 	// Remaining is how many permits could still be taken now.
 	Remaining int
-	// ResetAfter is the time until the bucket is full, if nobody takes permits.
+	// ResetAfter is the time until the bucket is full, if no one takes permits.
 	ResetAfter time.Duration
 }
 
@@ -50,7 +50,7 @@ func (b *Bucket) Allow(l *Limit, now time.Duration, n int) Decision {
 			continue
 		}
 		if !l.fits(used, n) {
-			return l.refuse(used, n)
+			return l.reject(used, n)
 		}
 		after := used + int64(max(n, 0))*l.interval
 		if n <= 0 || b.tat.CompareAndSwap(tat, ticks+after) {

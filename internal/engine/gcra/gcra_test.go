@@ -77,7 +77,7 @@ func TestBurstThenRate(t *testing.T) {
 		}
 	}
 	want := gcra.Decision{RetryAfter: nanos(60e9, 7), ResetAfter: time.Minute}
-	for range 3 { // the clock stands still, and refusals take nothing
+	for range 3 { // the clock stands still, and rejections take nothing
 		if got := b.Allow(limit, time.Hour, 1); got != want {
 			t.Fatalf("drained: %+v, want %+v", got, want)
 		}
@@ -179,7 +179,7 @@ func TestAnyOrigin(t *testing.T) {
 				t.Errorf("%d permits at %d: admitted 1 ns before RetryAfter", permits, origin)
 			}
 			if got := b.Allow(limit, origin+third.RetryAfter, 1); !got.OK {
-				t.Errorf("%d permits at %d: refused after RetryAfter: %+v", permits, origin, got)
+				t.Errorf("%d permits at %d: rejected after RetryAfter: %+v", permits, origin, got)
 			}
 		}
 	}

@@ -101,7 +101,7 @@ func (l *Limit) admit(used int64) Decision {
 	return Decision{OK: true, Remaining: l.remaining(used), ResetAfter: l.duration(used)}
 }
 
-func (l *Limit) refuse(used int64, n int) Decision {
+func (l *Limit) reject(used int64, n int) Decision {
 	d := Decision{RetryAfter: Never, Remaining: l.remaining(used), ResetAfter: l.duration(used)}
 	if n <= l.burst {
 		d.RetryAfter = l.duration(used - (l.capacity - int64(n)*l.interval))

@@ -19,7 +19,7 @@
 //
 // Nothing is allocated for a key that is known. If it was used less than a
 // millisecond ago it is found without a lock, otherwise under that of one shard.
-// Hashes are seeded for each Map: nobody can choose keys that collide.
+// Hashes are seeded for each Map: no one can choose keys that collide.
 //
 // # Time
 //
@@ -32,5 +32,5 @@
 //
 // All methods may be called at once from any goroutine; states must be safe for
 // that themselves. A state that was handed out and then forgotten still works, and
-// affects nobody else.
+// affects no one else.
 package keyed

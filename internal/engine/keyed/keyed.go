@@ -26,7 +26,7 @@ const (
 type Config struct {
 	// MaxKeys is the number of keys kept, at least 1.
 	MaxKeys int
-	// Idle is how long a key is kept that nobody uses; 0 means until its room is
+	// Idle is how long a key is kept that no one uses; 0 means until its room is
 	// needed.
 	Idle time.Duration
 }
@@ -122,7 +122,7 @@ func (m *Map[S]) obtain(s *shard[S], id identity, now time.Duration) (*S, int) {
 	return &e.state, s.turns
 }
 
-// sweep forgets idle keys of a shard, if nobody else is at work there.
+// sweep forgets idle keys of a shard, if no one else is at work there.
 func (m *Map[S]) sweep(s *shard[S], now time.Duration) {
 	if !s.mu.TryLock() {
 		return

@@ -170,7 +170,7 @@ func TestLongKeysAreBounded(t *testing.T) {
 	runtime.KeepAlive(m)
 }
 
-// Keys that nobody uses are given back by calls for one other key.
+// Keys that no one uses are given back by calls for one other key.
 func TestIdleKeysAreGivenBack(t *testing.T) {
 	m := must[state](t, keyed.Config{MaxKeys: 1_000_000, Idle: time.Minute}, nil)
 	for _, key := range names(50_000) {
@@ -306,7 +306,7 @@ func TestConcurrentChurn(t *testing.T) {
 	}
 }
 
-// A state that was forgotten works on for those who hold it, and affects nobody.
+// A state that was forgotten works on for those who hold it, and affects no one.
 func TestForgottenState(t *testing.T) {
 	m := must[state](t, keyed.Config{MaxKeys: 1}, nil)
 	first := m.Get("a", 0)

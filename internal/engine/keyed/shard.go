@@ -31,7 +31,7 @@ func (s *shard[S]) init(most int) {
 }
 
 // find returns the entry of id, or nil. Without the lock it can miss one while
-// chains are rebuilt; what it finds is right, and it ends: links lead to entries
+// chains are rebuilt; what it finds is right, and it ends: interceptors lead to entries
 // that stood further down the chain, or were moved to a new one earlier.
 func (s *shard[S]) find(id identity) *entry[S] {
 	for e := s.slots.Load().of(id.hash).Load(); e != nil; e = e.next.Load() {
@@ -60,11 +60,11 @@ func (s *shard[S]) add(e *entry[S]) (evicted bool) {
 
 func (s *shard[S]) remove(e *entry[S]) {
 	e.older.newer, e.newer.older = e.newer, e.older
-	link := s.slots.Load().of(e.hash)
-	for link.Load() != e {
-		link = &link.Load().next
+	interceptor := s.slots.Load().of(e.hash)
+	for interceptor.Load() != e {
+		interceptor = &interceptor.Load().next
 	}
-	link.Store(e.next.Load()) // e.next stays, for those who are reading e
+	interceptor.Store(e.next.Load()) // e.next stays, for those who are reading e
 	s.keys--
 	if n := len(*s.slots.Load()); s.keys < n/8 && n > minSlots {
 		s.resize(n / 2)

@@ -12,7 +12,7 @@ func (m *Map[S]) Len() int {
 }
 
 // Evicted returns how many keys have been forgotten for room. While it grows,
-// MaxKeys is too small for the keys in use, or somebody makes up keys.
+// MaxKeys is too small for the keys in use, or a caller makes up keys.
 func (m *Map[S]) Evicted() uint64 { return m.evicted.Load() }
 
 // All yields the keys and their states, in no particular order. Keys of more than

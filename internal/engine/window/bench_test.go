@@ -32,7 +32,7 @@ func BenchmarkAllow(b *testing.B) {
 	}{
 		{"admitted", 20 * time.Millisecond},
 		{"mixed", time.Millisecond},
-		{"refused", 1},
+		{"rejected", 1},
 	} {
 		for _, l := range limiters() {
 			b.Run(c.name+"/"+l.name, func(b *testing.B) {

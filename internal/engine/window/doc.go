@@ -25,6 +25,6 @@
 // caller's choice, the same one in all calls on a Log or Counter. A reading that
 // lies behind what was seen counts as the later time. If it lies behind by more
 // than 10 s, the clock was set back, and what is kept moves back with it. So
-// nobody gets a fresh limit by that, and nobody waits more than 10 s longer than a
+// no one gets a fresh limit by that, and no one waits more than 10 s longer than a
 // period. While the clock stands still, permits do not come back.
 package window

@@ -20,15 +20,15 @@ const maxPeriod time.Duration = 1 << 61
 
 // Decision answers one request for permits.
 type Decision struct {
-	// OK says whether the permits were taken. A refusal takes none.
+	// OK says whether the permits were taken. A rejection takes none.
 	OK bool
 	// RetryAfter is the least time after which the same request can be admitted,
-	// if nobody else takes permits meanwhile: 0 when OK, otherwise positive, and
+	// if no one else takes permits meanwhile: 0 when OK, otherwise positive, and
 	// [Never] if there is none.
 	RetryAfter time.Duration
 	// Remaining is how many permits could still be taken now.
 	Remaining int
-	// ResetAfter is the time until the whole limit is there again, if nobody takes
+	// ResetAfter is the time until the whole limit is there again, if no one takes
 	// permits: the end of the fixed window, or of the last permit's time.
 	ResetAfter time.Duration
 }

@@ -195,11 +195,11 @@ func TestAnyOrigin(t *testing.T) {
 			if got := s.Allow(limit, origin, 2); !got.OK {
 				t.Errorf("%s at %d: %+v, want OK", name, origin, got)
 			}
-			refused := s.Allow(limit, origin, 1)
-			if refused.OK || refused.RetryAfter > time.Second {
-				t.Errorf("%s at %d: %+v, want a wait of at most a second", name, origin, refused)
+			rejected := s.Allow(limit, origin, 1)
+			if rejected.OK || rejected.RetryAfter > time.Second {
+				t.Errorf("%s at %d: %+v, want a wait of at most a second", name, origin, rejected)
 			}
-			if got := s.Allow(limit, origin+refused.RetryAfter, 2); !got.OK {
+			if got := s.Allow(limit, origin+rejected.RetryAfter, 2); !got.OK {
 				t.Errorf("%s at %d, a wait later: %+v, want OK", name, origin, got)
 			}
 		}

@@ -28,8 +28,8 @@ const plannedImport = 50
 // the breaker, so that the first call of an outage does.
 const maxAttempts = 3
 
-// links are what the chains share.
-type links struct {
+// interceptors are what the chains share.
+type interceptors struct {
 	logger   *slog.Logger
 	spans    *tracing.Tracing
 	counts   *metrics.Metrics // of calls, on both ends, which it keeps apart
@@ -40,25 +40,25 @@ type links struct {
 }
 
 // serverChain is the chain of the shop.
-func (l *links) serverChain() (*hauberk.Chain, error) {
+func (l *interceptors) serverChain() (*hauberk.Chain, error) {
 	return hauberk.New(
 		hauberk.WireSizes(),               // for the metrics
 		requestid.New(requestid.Config{}), // first: all that follows can tell the id
 		l.spans,                           // likewise, the trace
-		l.counts,                          // sees the final code of every call, refused or not
+		l.counts,                          // sees the final code of every call, rejected or not
 		newLogging(l.logger),              // likewise, with the decisions
 		newRecovery(l.logger),             // a panic further in is an error further out
 		authn.New(validator(accounts()), authn.Config{}), // before all that asks who calls
 		limit(planTrade, 2*maxRate, time.Second),
 		limit(planTrial, trialCalls, trialTime),
 		hauberk.For(shoppb.Cart_Import_FullMethodName,
-			hauberk.Shadow(cartLimit{"planned_cart_limit", plannedImport}), // tells what it would refuse
+			hauberk.Shadow(cartLimit{"planned_cart_limit", plannedImport}), // tells what it would reject
 			cartLimit{"cart_limit", maxImport}),
 	)
 }
 
 // clientChain is the chain of one shopper.
-func (l *links) clientChain(shopper string) (*hauberk.Chain, error) {
+func (l *interceptors) clientChain(shopper string) (*hauberk.Chain, error) {
 	chain := []hauberk.Interceptor{
 		hauberk.WireSizes(),               // for the metrics
 		l.open,                            // outermost: when it lets go of a call, the call has been counted

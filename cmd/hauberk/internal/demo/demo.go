@@ -32,7 +32,7 @@ the limit of her plan: anna's is ample, bertha's 5 calls in 5 seconds, which she
 exceeds. Calls of a flaky cart fail once and succeed on the retry. The index of
 second-hand goods is offline from time to time: after 3 failures in a row carla's
 breaker opens for a second at a time, until a probe succeeds. A smaller limit of
-imports is in shadow: it refuses nothing, but the metrics and the log tell what it
+imports is in shadow: it rejects nothing, but the metrics and the log tell what it
 would.
 
 Each second it prints what its callers saw: calls that have ended, their rate over
@@ -44,13 +44,13 @@ in its place, unless --log is given.
 All numbers are those of the shoppers' chains, outermost: one call is one call of a
 shopper, whatever became of it and however many attempts it took, so that calls =
 ok + errors, and both are the sums over the methods. Calls of methods that the shop
-does not have count together as "unknown". Refusals are the calls that an
+does not have count together as "unknown". Rejections are the calls that an
 interceptor turned down, on either end, by reason; they are among the errors.
 Retries are the attempts after the first of a call, and how many of them were OK.
 Breakers has the state of each circuit: closed, open or half_open.
 
 With --json it prints only the totals, as one JSON object: seconds, calls, ok,
-errors (by code), refusals (by reason), methods (by name: calls, errors, p50_ms,
+errors (by code), rejections (by reason), methods (by name: calls, errors, p50_ms,
 p99_ms), retries (attempts, succeeded) and breakers (by name: state). Where the shop
 listens is then on stderr.
 

@@ -71,7 +71,7 @@ func TestJSONTotals(t *testing.T) {
 	if !slices.Equal(codes, want) {
 		t.Errorf("codes of errors = %v; want %v", codes, want)
 	}
-	checkRefusals(t, totals)
+	checkRejections(t, totals)
 	if _, ok := totals.Breakers["shop.v1.Catalog"]; !ok || len(totals.Breakers) != 1 {
 		t.Errorf("breakers %v; want the catalog's", totals.Breakers)
 	}
@@ -80,9 +80,9 @@ func TestJSONTotals(t *testing.T) {
 	}
 }
 
-// checkRefusals checks that there are refusals for each reason, and that they are
+// checkRejections checks that there are rejections for each reason, and that they are
 // all errors of their code.
-func checkRefusals(t *testing.T, totals *totals) {
+func checkRejections(t *testing.T, totals *totals) {
 	t.Helper()
 	reasons := map[string][]string{
 		"RESOURCE_EXHAUSTED": {"CART_FULL", "RATE_LIMITED"},
@@ -91,17 +91,17 @@ func checkRefusals(t *testing.T, totals *totals) {
 	for code, reasons := range reasons {
 		var sum uint64
 		for _, reason := range reasons {
-			if totals.Refusals[reason] == 0 {
-				t.Errorf("no refusals for %s: %v", reason, totals.Refusals)
+			if totals.Rejections[reason] == 0 {
+				t.Errorf("no rejections for %s: %v", reason, totals.Rejections)
 			}
-			sum += totals.Refusals[reason]
+			sum += totals.Rejections[reason]
 		}
 		if sum != totals.Errors[code] {
-			t.Errorf("refusals for %v are %d; want the %d errors of %s", reasons, sum, totals.Errors[code], code)
+			t.Errorf("rejections for %v are %d; want the %d errors of %s", reasons, sum, totals.Errors[code], code)
 		}
 	}
-	if n := totals.Refusals["BREAKER_OPEN"]; n == 0 || n >= totals.Errors["UNAVAILABLE"] {
-		t.Errorf("refusals of the breaker = %d; want some of the %d UNAVAILABLE", n, totals.Errors["UNAVAILABLE"])
+	if n := totals.Rejections["BREAKER_OPEN"]; n == 0 || n >= totals.Errors["UNAVAILABLE"] {
+		t.Errorf("rejections of the breaker = %d; want some of the %d UNAVAILABLE", n, totals.Errors["UNAVAILABLE"])
 	}
 }
 
@@ -117,7 +117,7 @@ func decode(t *testing.T, out string) *totals {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		t.Fatalf("more than one JSON value in %q", out)
 	}
-	if totals.Breakers == nil || totals.Refusals == nil || totals.Errors == nil {
+	if totals.Breakers == nil || totals.Rejections == nil || totals.Errors == nil {
 		t.Errorf("a null among the maps of %q", out)
 	}
 	return totals
@@ -153,7 +153,7 @@ func TestTables(t *testing.T) {
 		t.Errorf("printed %q", out)
 	}
 	for _, want := range append(methodNames(), "CART_FULL 1", "RATE_LIMITED ", "BREAKER_OPEN ", "MISSING_TOKEN 1",
-		"INVALID_TOKEN 1", "TOKEN_EXPIRED 1", "8 more attempts  4 of them OK", "breakers  shop.v1.Catalog open") {
+		"INVALID_TOKEN 1", "TOKEN_EXPIRED 1", "8 more attempts  4 of them OK", "breakers    shop.v1.Catalog open") {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %s in %q", want, out)
 		}

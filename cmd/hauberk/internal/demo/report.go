@@ -112,7 +112,7 @@ func (t *totals) table(title string, since *totals) string {
 	t.writeMethods(&b, since, seconds)
 	b.WriteByte('\n')
 	writeList(&b, "errors", t.Errors)
-	writeList(&b, "refusals", t.Refusals)
+	writeList(&b, "rejections", t.Rejections)
 	fmt.Fprintf(&b, "%-*s%d more attempts  %d of them OK\n",
 		listIndent, "retries", t.Retries.Attempts, t.Retries.Succeeded)
 	writeList(&b, "breakers", t.Breakers)
@@ -137,7 +137,7 @@ func (t *totals) writeMethods(b *strings.Builder, since *totals, seconds float64
 
 const (
 	maxColumns = 100
-	listIndent = 10
+	listIndent = 12
 )
 
 // writeList writes what a map holds, in the order of its keys and in lines of at

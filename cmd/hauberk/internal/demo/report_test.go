@@ -20,7 +20,7 @@ func sample() *totals {
 			"CANCELLED": 167, "DEADLINE_EXCEEDED": 55, "INTERNAL": 112, "INVALID_ARGUMENT": 56, "NOT_FOUND": 112,
 			"RESOURCE_EXHAUSTED": 55, "UNAVAILABLE": 112, "UNIMPLEMENTED": 111, "UNKNOWN": 45,
 		},
-		Refusals: map[string]uint64{"CART_FULL": 45, "NOT_A_BUYER": 10},
+		Rejections: map[string]uint64{"CART_FULL": 45, "NOT_A_BUYER": 10},
 		Methods: map[string]methodTotals{
 			"/shop.v1.Cart/Get":       {Calls: 1402, Errors: 214, P50: 1.024, P99: 20.5},
 			"/shop.v1.Catalog/Search": {Calls: 1000000, Errors: 500, P50: 4.2, P99: 10000},
@@ -40,11 +40,11 @@ METHOD                      CALLS    PER S   ERRORS      %    P50 MS    P99 MS
 /shop.v1.Catalog/Search   1000000 500000.0      500    0.1      4.20  10000.00
 unknown                       111     55.5      111  100.0      0.31      1.25
 
-errors    CANCELLED 167  DEADLINE_EXCEEDED 55  INTERNAL 112  INVALID_ARGUMENT 56  NOT_FOUND 112
-          RESOURCE_EXHAUSTED 55  UNAVAILABLE 112  UNIMPLEMENTED 111  UNKNOWN 45
-refusals  CART_FULL 45  NOT_A_BUYER 10
-retries   12 more attempts  7 of them OK
-breakers  shop.v1.Cart closed  shop.v1.Catalog half_open
+errors      CANCELLED 167  DEADLINE_EXCEEDED 55  INTERNAL 112  INVALID_ARGUMENT 56  NOT_FOUND 112
+            RESOURCE_EXHAUSTED 55  UNAVAILABLE 112  UNIMPLEMENTED 111  UNKNOWN 45
+rejections  CART_FULL 45  NOT_A_BUYER 10
+retries     12 more attempts  7 of them OK
+breakers    shop.v1.Cart closed  shop.v1.Catalog half_open
 `
 
 func TestTable(t *testing.T) {
@@ -161,8 +161,8 @@ func TestTotals(t *testing.T) {
 			"/shop.v1.Cart/Pay":     {Ended: 2, Errors: 2, P50: 3 * time.Millisecond, P99: 4 * time.Millisecond, Codes: metrics.Codes{codes.Unimplemented: 2}},
 			"/shop.v1.Wishlist/Get": {Ended: 1, Errors: 1, P50: time.Millisecond, P99: 9 * time.Millisecond, Codes: metrics.Codes{codes.Unimplemented: 1}},
 		},
-		Refusals:       map[string]uint64{"BREAKER_OPEN": 1, "RATE_LIMITED": 2},
-		RemoteRefusals: map[string]uint64{"RATE_LIMITED": 3},
+		Rejections:       map[string]uint64{"BREAKER_OPEN": 1, "RATE_LIMITED": 2},
+		RemoteRejections: map[string]uint64{"RATE_LIMITED": 3},
 	}
 	var out bytes.Buffer
 	known := map[string]bool{"/shop.v1.Cart/Get": true}
@@ -171,7 +171,7 @@ func TestTotals(t *testing.T) {
 	}
 	want := `{"seconds":1.5,"calls":10,"ok":4,` +
 		`"errors":{"CANCELLED":2,"NOT_FOUND":1,"UNIMPLEMENTED":3},` +
-		`"refusals":{"BREAKER_OPEN":1,"RATE_LIMITED":5},` +
+		`"rejections":{"BREAKER_OPEN":1,"RATE_LIMITED":5},` +
 		`"methods":{"/shop.v1.Cart/Get":{"calls":7,"errors":3,"p50_ms":1.5,"p99_ms":20},` +
 		`"unknown":{"calls":3,"errors":3,"p50_ms":3,"p99_ms":9}},` +
 		`"retries":{"attempts":0,"succeeded":0},"breakers":{}}` + "\n"

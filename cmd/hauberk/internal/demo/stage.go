@@ -17,7 +17,7 @@ import (
 // stage is the shop on its listener and a connection to it, with a chain on the
 // one end and one for each shopper on the other.
 type stage struct {
-	links
+	interceptors
 
 	srv    *hauberk.Server
 	lis    net.Listener
@@ -29,7 +29,7 @@ type stage struct {
 
 func openStage(ctx context.Context, logger *slog.Logger, providers *otelenv.Providers) (*stage, error) {
 	st := &stage{
-		links: links{
+		interceptors: interceptors{
 			logger:   logger,
 			spans:    newTracing(providers),
 			counts:   newMetrics(),

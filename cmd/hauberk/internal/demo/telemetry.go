@@ -32,7 +32,7 @@ func newTracing(providers *otelenv.Providers) *tracing.Tracing {
 
 // serveMetrics serves what was counted, and what Go and the operating system say of
 // the process. No address is no server.
-func (l *links) serveMetrics(address *net.TCPAddr) (*scrape.Server, error) {
+func (l *interceptors) serveMetrics(address *net.TCPAddr) (*scrape.Server, error) {
 	if address == nil {
 		return nil, nil //nolint:nilnil // no server is a fine one
 	}

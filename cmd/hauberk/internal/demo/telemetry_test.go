@@ -27,7 +27,7 @@ func TestServesMetrics(t *testing.T) {
 		attempts = `grpc_client_started_total{` + method + `,scope="attempt"} 2`
 		failed   = `grpc_client_handled_total{grpc_code="Unavailable",` + method + `,scope="attempt"} 1`
 		sent     = `hauberk_client_sent_bytes_total{` + method + `,scope="call"} 7`
-		shadow   = `hauberk_shadow_refusals_total{interceptor="planned_cart_limit",reason="CART_FULL",scope="call",side="server"} 1`
+		shadow   = `hauberk_shadow_rejections_total{interceptor="planned_cart_limit",reason="CART_FULL",scope="call",side="server"} 1`
 	)
 	if text := fetch(t, srv.URL(), ""); !strings.Contains(text, zero) {
 		t.Errorf("no %s before the first call in\n%s", zero, text)

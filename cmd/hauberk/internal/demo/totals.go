@@ -14,14 +14,14 @@ import (
 // totals are the counts since the start; as JSON they are what --json prints.
 // Calls are those that have ended.
 type totals struct {
-	Seconds  float64                 `json:"seconds"`
-	Calls    uint64                  `json:"calls"`
-	OK       uint64                  `json:"ok"`
-	Errors   map[string]uint64       `json:"errors"`   // by code
-	Refusals map[string]uint64       `json:"refusals"` // by reason
-	Methods  map[string]methodTotals `json:"methods"`  // by full name
-	Retries  retryTotals             `json:"retries"`
-	Breakers map[string]string       `json:"breakers"` // the state of each circuit
+	Seconds    float64                 `json:"seconds"`
+	Calls      uint64                  `json:"calls"`
+	OK         uint64                  `json:"ok"`
+	Errors     map[string]uint64       `json:"errors"`     // by code
+	Rejections map[string]uint64       `json:"rejections"` // by reason
+	Methods    map[string]methodTotals `json:"methods"`    // by full name
+	Retries    retryTotals             `json:"retries"`
+	Breakers   map[string]string       `json:"breakers"` // the state of each circuit
 }
 
 // retryTotals are the attempts after a call's first that were sent.
@@ -41,11 +41,11 @@ type methodTotals struct {
 // those known are counted together.
 func newTotals(side metrics.SideSnapshot, known map[string]bool, elapsed time.Duration) *totals {
 	t := &totals{
-		Seconds:  elapsed.Round(time.Millisecond).Seconds(),
-		Errors:   make(map[string]uint64),
-		Refusals: make(map[string]uint64),
-		Methods:  make(map[string]methodTotals),
-		Breakers: make(map[string]string),
+		Seconds:    elapsed.Round(time.Millisecond).Seconds(),
+		Errors:     make(map[string]uint64),
+		Rejections: make(map[string]uint64),
+		Methods:    make(map[string]methodTotals),
+		Breakers:   make(map[string]string),
 	}
 	for name, m := range side.Methods {
 		if !known[name] {
@@ -54,9 +54,9 @@ func newTotals(side metrics.SideSnapshot, known map[string]bool, elapsed time.Du
 		t.addCodes(m.Codes)
 		t.Methods[name] = t.Methods[name].plus(m)
 	}
-	for _, refusals := range []map[string]uint64{side.Refusals, side.RemoteRefusals} {
-		for reason, n := range refusals {
-			t.Refusals[reason] += n
+	for _, rejections := range []map[string]uint64{side.Rejections, side.RemoteRejections} {
+		for reason, n := range rejections {
+			t.Rejections[reason] += n
 		}
 	}
 	return t

@@ -96,12 +96,12 @@ func TestFirstRound(t *testing.T) {
 	if !maps.Equal(totals.Errors, errors) {
 		t.Errorf("errors %v; want %v", totals.Errors, errors)
 	}
-	refusals := map[string]uint64{
+	rejections := map[string]uint64{
 		"CART_FULL": 1, "RATE_LIMITED": 1, "BREAKER_OPEN": 1,
 		"MISSING_TOKEN": 1, "INVALID_TOKEN": 1, "TOKEN_EXPIRED": 1,
 	}
-	if !maps.Equal(totals.Refusals, refusals) {
-		t.Errorf("refusals %v; want %v", totals.Refusals, refusals)
+	if !maps.Equal(totals.Rejections, rejections) {
+		t.Errorf("rejections %v; want %v", totals.Rejections, rejections)
 	}
 	if breakers := map[string]string{"shop.v1.Catalog": "open"}; !maps.Equal(totals.Breakers, breakers) {
 		t.Errorf("breakers %v; want %v", totals.Breakers, breakers)
@@ -199,7 +199,7 @@ func TestCartLimit(t *testing.T) {
 		{"as many as there may be", []int32{60, 40}, ""},
 		{"one more", []int32{60, 41}, "CART_FULL"},
 		{"at once", []int32{101}, "CART_FULL"},
-		{"refused before the end", []int32{101, 1, 1, 1}, "CART_FULL"},
+		{"rejected before the end", []int32{101, 1, 1, 1}, "CART_FULL"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

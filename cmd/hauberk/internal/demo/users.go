@@ -16,7 +16,7 @@ const (
 	carla  = "carla"  // on the trade plan; buys second-hand, through a breaker
 	dora   = "dora"   // her token has expired
 	eve    = "eve"    // made her token up
-	nobody = "nobody" // has none
+	nobody = "no one" // has none
 )
 
 // Plans, which say how often a user may call.

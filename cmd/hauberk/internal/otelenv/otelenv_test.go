@@ -194,7 +194,7 @@ func TestWrongValues(t *testing.T) {
 			[]string{metrics, "OTEL_METRIC_EXPORT_INTERVAL=0"},
 			`OTEL_METRIC_EXPORT_INTERVAL is "0"; want milliseconds, from 1 to 86400000`,
 		},
-		{ // nobody would be told which port it is
+		{ // no one would be told which port it is
 			[]string{"OTEL_METRICS_EXPORTER=prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT=0"},
 			`OTEL_EXPORTER_PROMETHEUS_PORT is "0"; want a whole number from 1 to 65535`,
 		},
@@ -403,7 +403,7 @@ func TestComplaints(t *testing.T) {
 }
 
 // Whatever the values are, Open neither panics nor repeats what may be a secret, and
-// lets nothing pass that the checks refuse.
+// lets nothing pass that the checks reject.
 func FuzzValues(f *testing.F) {
 	f.Add("http://localhost:4318/x", "authorization=Bearer%20x", "service.version=1,a=b%20c")
 	f.Add("unix:///run/x.sock", "a=b,c=d", "=")

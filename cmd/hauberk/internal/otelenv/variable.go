@@ -136,7 +136,7 @@ func ofMetrics() []variable {
 		{"OTEL_METRIC_EXPORT_INTERVAL", isMillis},
 		{"OTEL_METRIC_EXPORT_TIMEOUT", isMillis},
 		{"OTEL_METRICS_EXEMPLAR_FILTER", oneOf("always_on", "always_off", "trace_based")},
-		{prometheusPort, within(1, 65535)}, // that of 0 nobody would know
+		{prometheusPort, within(1, 65535)}, // that of 0 no one would know
 		{
 			"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
 			oneOf("cumulative", "delta", "lowmemory"),

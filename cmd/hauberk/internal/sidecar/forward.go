@@ -11,7 +11,7 @@ import (
 
 // forwardTrace puts the trace context of a call into its metadata, in place of what
 // came with it, so that the upstream's span is a child of the sidecar's: a gateway
-// forwards the incoming metadata that the innermost link leaves behind.
+// forwards the incoming metadata that the innermost interceptor leaves behind.
 type forwardTrace struct{ propagator propagation.TextMapPropagator }
 
 // Intercept replaces the propagator's headers.

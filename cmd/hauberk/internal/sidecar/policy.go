@@ -50,16 +50,16 @@ func (o *options) newPolicy(out io.Writer, providers *otelenv.Providers) (*polic
 	return &policy{chain: chain, calls: counts}, err
 }
 
-// exported returns the links for what is exported.
-func exported(providers *otelenv.Providers) (links []hauberk.Interceptor) {
+// exported returns the interceptors for what is exported.
+func exported(providers *otelenv.Providers) (interceptors []hauberk.Interceptor) {
 	if providers.Tracer != nil {
-		links = append(links, tracing.New(tracing.Config{},
+		interceptors = append(interceptors, tracing.New(tracing.Config{},
 			tracing.WithTracerProvider(providers.Tracer), tracing.WithPropagator(providers.Propagator)))
 	}
 	if providers.Meter != nil {
-		links = append(links, metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(providers.Meter)))
+		interceptors = append(interceptors, metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(providers.Meter)))
 	}
-	return links
+	return interceptors
 }
 
 // summary says in a few words what became of the calls.

@@ -10,7 +10,7 @@ import (
 )
 
 // queue writes what it is given to another writer, on a goroutine of its own, so
-// that a log that nobody reads, or a full disk, holds up no call. Where the other
+// that a log that no one reads, or a full disk, holds up no call. Where the other
 // writer is behind by the queue's length, what comes is dropped and counted.
 type queue struct {
 	lines   chan []byte

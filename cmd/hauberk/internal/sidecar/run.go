@@ -78,7 +78,7 @@ func (s *sidecar) serve(lis net.Listener) error {
 	}
 }
 
-// overtime is how long the end may take after the drain time. A link that does not
+// overtime is how long the end may take after the drain time. An interceptor that does not
 // heed its context is left behind then.
 const overtime = 900 * time.Millisecond
 

@@ -23,7 +23,7 @@ const long = `Forwards every call of every method to the upstream, without knowi
 through a chain of request id, tracing, metrics, logging and recovery.
 
 Each call is a line of JSON on stdout, where lines are dropped, and counted, if
-nobody reads them. Its request_id is the one that came with the call, else one of the
+no one reads them. Its request_id is the one that came with the call, else one of the
 sidecar's own, which only --forward-request-id tells the upstream and the client.
 Where the sidecar listens is on stderr, in a line such as
 
@@ -37,7 +37,7 @@ METRICS
 
 With --telemetry ADDR it serves http://ADDR/metrics to Prometheus, for reading and
 nothing else, in the text format and in OpenMetrics: the calls, under the names of
-go-grpc-middleware's Prometheus provider, their refusals, and what Go and the
+go-grpc-middleware's Prometheus provider, their rejections, and what Go and the
 operating system say of the process. All calls count as grpc_type="bidi_stream",
 and those of methods that the upstream has not answered yet as "unknown". Where it
 is stands on stderr:
@@ -159,7 +159,7 @@ func Command(version string) *cobra.Command {
 		Args:    cobra.NoArgs,
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		// What nobody reads any more is no reason to end.
+		// What no one reads any more is no reason to end.
 		signal.Ignore(syscall.SIGPIPE)
 		ctx, release := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer release()

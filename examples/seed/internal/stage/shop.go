@@ -15,7 +15,7 @@ import (
 )
 
 // Shop is a service that gives each request an answer, three where its method
-// streams them. An answer takes 20 ms of a clock that nobody has to wait for, so
+// streams them. An answer takes 20 ms of a clock that no one has to wait for, so
 // that durations are the same in each run. The request "fail" ends a call with
 // NOT_FOUND in place of the last answer, "wait" has it wait for its end by the caller
 // after the first.

@@ -12,7 +12,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// What errors.Is finds in refusals, in this process.
+// What errors.Is finds in rejections, in this process.
 var (
 	// ErrMissingToken is found where a call has no authorization at all.
 	ErrMissingToken = errors.New("authn: the call has no token")
@@ -28,7 +28,7 @@ var (
 	// ErrPermissionDenied is found if a Validator returned the gRPC status
 	// PERMISSION_DENIED: the caller is known and may not call.
 	ErrPermissionDenied = errors.New("authn: the caller has no permission")
-	// ErrValidation is found where a Validator failed, so that nobody knows whether
+	// ErrValidation is found where a Validator failed, so that no one knows whether
 	// the token is good.
 	ErrValidation = errors.New("authn: the token could not be validated")
 	// ErrTokenSource is found, on a client, where a TokenSource gave no token, or one
@@ -36,7 +36,7 @@ var (
 	ErrTokenSource = errors.New("authn: the token source gave no usable token")
 )
 
-// Reasons of refusals, as [hauberk.Reason] gives them in this process and on the
+// Reasons of rejections, as [hauberk.Reason] gives them in this process and on the
 // other end.
 const (
 	ReasonMissingToken     = "MISSING_TOKEN"
@@ -48,12 +48,12 @@ const (
 	ReasonNoToken          = "NO_TOKEN"
 )
 
-// The refusals that are the same for every call. What makes a token missing and
+// The rejections that are the same for every call. What makes a token missing and
 // what makes it malformed share a text, as gRPC Python's documentation has it.
 var (
-	errMissing   = refuse(ReasonMissingToken, "Missing or invalid token", ErrMissingToken)
-	errMalformed = refuse(ReasonMalformedToken, "Missing or invalid token", ErrMalformedToken)
-	errExpired   = refuse(ReasonTokenExpired, "Token expired", ErrTokenExpired)
+	errMissing   = reject(ReasonMissingToken, "Missing or invalid token", ErrMissingToken)
+	errMalformed = reject(ReasonMalformedToken, "Missing or invalid token", ErrMalformedToken)
+	errExpired   = reject(ReasonTokenExpired, "Token expired", ErrTokenExpired)
 )
 
 // The validator's own faults.
@@ -62,7 +62,7 @@ var (
 	errNoSubject  = fault(errors.New("authn: the validator returned an identity without a Subject"))
 )
 
-func refuse(reason, message string, cause error) error {
+func reject(reason, message string, cause error) error {
 	return hauberk.Reject(codes.Unauthenticated, reason, message, hauberk.Cause(cause))
 }
 
@@ -75,12 +75,12 @@ func failed(code codes.Code, message string, cause error, options ...hauberk.Rej
 		append(options, hauberk.Cause(ErrValidation), hauberk.Cause(cause))...)
 }
 
-// refusalOf returns the outcome of a call whose token the validator did not
+// rejectionOf returns the outcome of a call whose token the validator did not
 // accept.
-func refusalOf(ctx context.Context, err error) error {
+func rejectionOf(ctx context.Context, err error) error {
 	c := carrierIn(err)
 	switch {
-	case isRefusal(c):
+	case isRejection(c):
 		return err
 	case c != nil:
 		st := c.GRPCStatus()
@@ -90,9 +90,9 @@ func refusalOf(ctx context.Context, err error) error {
 		}
 		return failed(st.Code(), st.Message(), err, details(st)...)
 	case errors.Is(err, ErrTokenExpired):
-		return refuse(ReasonTokenExpired, "Token expired", err)
+		return reject(ReasonTokenExpired, "Token expired", err)
 	case errors.Is(err, ErrInvalidToken):
-		return refuse(ReasonInvalidToken, "Invalid token", err)
+		return reject(ReasonInvalidToken, "Invalid token", err)
 	case ctx.Err() != nil:
 		return ctx.Err() // the call has ended meanwhile
 	default:
@@ -124,8 +124,8 @@ type carrier interface {
 // no more than that there was an error, and OK cannot be meant.
 func carrierIn(err error) carrier {
 	c, ok := errors.AsType[carrier](err)
-	if !ok || isRefusal(c) {
-		return c // a refusal means what it says, and its status is dear to make
+	if !ok || isRejection(c) {
+		return c // a rejection means what it says, and its status is dear to make
 	}
 	if code := c.GRPCStatus().Code(); code == codes.OK || code == codes.Unknown {
 		return nil
@@ -133,12 +133,12 @@ func carrierIn(err error) carrier {
 	return c
 }
 
-func isRefusal(c carrier) bool {
+func isRejection(c carrier) bool {
 	_, ok := c.(*hauberk.Rejection)
 	return ok
 }
 
-// details returns the details of a status for a refusal with that status.
+// details returns the details of a status for a rejection with that status.
 func details(st *status.Status) (options []hauberk.RejectOption) {
 	for _, d := range st.Details() {
 		if m, ok := d.(proto.Message); ok {

@@ -15,12 +15,12 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// refuse is a link that refuses every call.
-var refuse = hauberk.Func(func(ctx context.Context, call *hauberk.Call, _ hauberk.Next) error {
+// reject is an interceptor that rejects every call.
+var reject = hauberk.Func(func(ctx context.Context, call *hauberk.Call, _ hauberk.Next) error {
 	return errors.Join(readSingle(ctx, call), hauberk.Reject(codes.PermissionDenied, "NOT_YOU", "no"))
 })
 
-// answer is a link that answers every call.
+// answer is an interceptor that answers every call.
 var answer = hauberk.Func(func(ctx context.Context, call *hauberk.Call, _ hauberk.Next) error {
 	return errors.Join(readSingle(ctx, call), call.Reply(&testpb.Response{Text: "known"}))
 })

@@ -8,14 +8,14 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// Origin says what kind of refusal is counted.
+// Origin says what kind of rejection is counted.
 type Origin uint8
 
 // The origins.
 const (
-	// Enforced is a call that was refused in this process.
+	// Enforced is a call that was rejected in this process.
 	Enforced Origin = iota
-	// Shadowed is a decision to refuse that was recorded and not enforced.
+	// Shadowed is a decision to reject that was recorded and not enforced.
 	Shadowed
 	// Remote is a call of a client that ended with a reason given by the other end.
 	Remote
@@ -28,10 +28,10 @@ func (o Origin) String() string { return [...]string{"enforced", "shadowed", "re
 // A google.rpc.ErrorInfo allows a reason 63.
 const maxReason = 63
 
-// cause is what refusals are told apart by.
+// cause is what rejections are told apart by.
 type cause struct{ interceptor, reason string }
 
-// otherCause is that of refusals of an origin beyond the bound. Remote ones have a
+// otherCause is that of rejections of an origin beyond the bound. Remote ones have a
 // reason alone, by which exporters tell them apart.
 func otherCause(o Origin) cause {
 	if o == Remote {
@@ -40,37 +40,37 @@ func otherCause(o Origin) cause {
 	return cause{Other, Other}
 }
 
-// refuse counts a refusal.
-func (s *side) refuse(o Origin, c cause) {
+// reject counts a rejection.
+func (s *side) reject(o Origin, c cause) {
 	if !presentable(c.interceptor, maxReason) || !presentable(c.reason, maxReason) {
 		c = otherCause(o)
 	}
-	s.refusals[o].add(c, otherCause(o))
+	s.rejections[o].add(c, otherCause(o))
 }
 
-// count counts what was refused of a call. decisions are those recorded since it
+// count counts what was rejected of a call. decisions are those recorded since it
 // reached the interceptor.
 func (s *side) count(r *result, decisions []hauberk.Decision) {
 	for i := range decisions {
-		if d := &decisions[i]; d.Verdict == hauberk.Refused && d.Shadow {
-			s.refuse(Shadowed, cause{orUnknown(d.Link), orUnknown(d.Reason)})
+		if d := &decisions[i]; d.Verdict == hauberk.Rejected && d.Shadow {
+			s.reject(Shadowed, cause{orUnknown(d.Interceptor), orUnknown(d.Reason)})
 		}
 	}
 	switch {
-	case r.refusal != nil:
-		reason := r.refusal.Reason()
-		s.refuse(Enforced, cause{decider(decisions, reason), orUnknown(reason)})
+	case r.rejection != nil:
+		reason := r.rejection.Reason()
+		s.reject(Enforced, cause{decider(decisions, reason), orUnknown(reason)})
 	case r.remote != "":
-		s.refuse(Remote, cause{Unknown, r.remote})
+		s.reject(Remote, cause{Unknown, r.remote})
 	}
 }
 
-// decider returns the interceptor that recorded, last, that it refused for a
+// decider returns the interceptor that recorded, last, that it rejected for a
 // reason.
 func decider(decisions []hauberk.Decision, reason string) string {
 	for i := len(decisions) - 1; i >= 0; i-- {
-		if d := &decisions[i]; d.Verdict == hauberk.Refused && !d.Shadow && d.Reason == reason {
-			return orUnknown(d.Link)
+		if d := &decisions[i]; d.Verdict == hauberk.Rejected && !d.Shadow && d.Reason == reason {
+			return orUnknown(d.Interceptor)
 		}
 	}
 	return Unknown
@@ -83,11 +83,11 @@ func orUnknown(name string) string {
 	return name
 }
 
-// Refusal is how many calls were refused for one cause.
-type Refusal struct {
+// Rejection is how many calls were rejected for one cause.
+type Rejection struct {
 	Side   hauberk.Side
 	Origin Origin
-	// Interceptor is the name of the link that decided, or Other, or Unknown, as it
+	// Interceptor is the name of the interceptor that decided, or Other, or Unknown, as it
 	// always is of what is Remote.
 	Interceptor string
 	// Reason is in UPPER_SNAKE_CASE, as [hauberk.Reject] was given it, or Unknown, or
@@ -96,27 +96,27 @@ type Refusal struct {
 	Count  uint64
 }
 
-// Refusals returns how many calls were refused for each cause, ordered by side,
+// Rejections returns how many calls were rejected for each cause, ordered by side,
 // origin, interceptor and reason. The result is the caller's.
-func (m *Metrics) Refusals() []Refusal {
-	var all []Refusal
+func (m *Metrics) Rejections() []Rejection {
+	var all []Rejection
 	for i := range m.sides {
-		for o := range m.sides[i].refusals {
-			m.sides[i].refusals[o].each(func(c cause, n uint64) {
-				all = append(all, Refusal{hauberk.Side(i), Origin(o), c.interceptor, c.reason, n})
+		for o := range m.sides[i].rejections {
+			m.sides[i].rejections[o].each(func(c cause, n uint64) {
+				all = append(all, Rejection{hauberk.Side(i), Origin(o), c.interceptor, c.reason, n})
 			})
 		}
 	}
-	slices.SortFunc(all, func(a, b Refusal) int {
+	slices.SortFunc(all, func(a, b Rejection) int {
 		return cmp.Or(cmp.Compare(a.Side, b.Side), cmp.Compare(a.Origin, b.Origin),
 			strings.Compare(a.Interceptor, b.Interceptor), strings.Compare(a.Reason, b.Reason))
 	})
 	return all
 }
 
-// byReason returns the refusals of one origin by reason.
+// byReason returns the rejections of one origin by reason.
 func (s *side) byReason(o Origin) map[string]uint64 {
 	counts := make(map[string]uint64)
-	s.refusals[o].each(func(c cause, n uint64) { counts[c.reason] += n })
+	s.rejections[o].each(func(c cause, n uint64) { counts[c.reason] += n })
 	return counts
 }

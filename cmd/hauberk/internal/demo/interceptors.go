@@ -14,14 +14,14 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 )
 
-// cartLimit refuses an import once it holds more than max items. It is written as
+// cartLimit rejects an import once it holds more than max items. It is written as
 // any user of the library would write it.
 type cartLimit struct {
 	name string
 	max  int64
 }
 
-// Declare says that the link only decides, so that it can be put in Shadow.
+// Declare says that the interceptor only decides, so that it can be put in Shadow.
 func (l cartLimit) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: l.name, Phase: hauberk.PhaseValidate, Decides: true}
 }
@@ -36,23 +36,23 @@ func (l cartLimit) Intercept(ctx context.Context, call *hauberk.Call, next haube
 			items += int64(req.GetItem().GetQuantity())
 		}
 		if before <= l.max && items > l.max {
-			return false, l.refuse(call)
+			return false, l.reject(call)
 		}
 		return true, nil
 	})
 	return next(ctx, call)
 }
 
-func (l cartLimit) refuse(call *hauberk.Call) error {
+func (l cartLimit) reject(call *hauberk.Call) error {
 	const reason = "CART_FULL"
 	call.Decide(hauberk.Decision{
-		Link: l.name, Rule: "items of one import", Verdict: hauberk.Refused, Reason: reason,
+		Interceptor: l.name, Rule: "items of one import", Verdict: hauberk.Rejected, Reason: reason,
 	})
 	return hauberk.Reject(codes.ResourceExhausted, reason, "the cart is full")
 }
 
 // openCalls waits for the calls that have not ended. It needs no more than next,
-// which returns when a call has ended, also that of a stream that nobody reads.
+// which returns when a call has ended, also that of a stream that no one reads.
 type openCalls struct{ sync.WaitGroup }
 
 // Intercept notes that a call is open.
@@ -70,7 +70,7 @@ const attemptKey = "shop-attempt"
 // first.
 type attempts struct{ again, succeeded atomic.Uint64 }
 
-// Declare says that the link belongs inside the retry.
+// Declare says that the interceptor belongs inside the retry.
 func (a *attempts) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: "attempts", Reads: []hauberk.StateKey{retry.Attempt}}
 }

@@ -19,7 +19,7 @@ import (
 // limiter decides on calls, and says so.
 type limiter struct {
 	name   string
-	refuse bool
+	reject bool
 }
 
 const limited = "RATE_LIMITED"
@@ -29,11 +29,11 @@ func (l limiter) Declare() hauberk.Declaration {
 }
 
 func (l limiter) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	if !l.refuse {
-		call.Decide(hauberk.Decision{Link: l.name, Verdict: hauberk.Allowed})
+	if !l.reject {
+		call.Decide(hauberk.Decision{Interceptor: l.name, Verdict: hauberk.Allowed})
 		return next(ctx, call)
 	}
-	call.Decide(hauberk.Decision{Link: l.name, Rule: "10/s", Verdict: hauberk.Refused, Reason: limited})
+	call.Decide(hauberk.Decision{Interceptor: l.name, Rule: "10/s", Verdict: hauberk.Rejected, Reason: limited})
 	return hauberk.Reject(codes.ResourceExhausted, limited, "too many")
 }
 
@@ -56,7 +56,7 @@ type mapped struct{ error }
 func (m mapped) Unwrap() error            { return m.error }
 func (mapped) GRPCStatus() *status.Status { return status.New(codes.NotFound, "not here") }
 
-// late refuses what has been done.
+// late rejects what has been done.
 type late struct{}
 
 func (late) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -64,68 +64,68 @@ func (late) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next
 	return hauberk.Reject(codes.Aborted, "LATE", "no")
 }
 
-// A handler is no link: what it refuses no link has decided.
-func TestRefusedByHandler(t *testing.T) {
+// A handler is no interceptor: what it rejects no interceptor has decided.
+func TestRejectedByHandler(t *testing.T) {
 	reject := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error {
 		return hauberk.Reject(codes.FailedPrecondition, "SOLD_OUT", "no")
 	}}
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 		m := metrics.New(metrics.Config{})
 		_ = served(chainOf(t, m), kind, reject)()
-		want := []metrics.Refusal{{hauberk.ServerSide, metrics.Enforced, metrics.Unknown, "SOLD_OUT", 1}}
-		if got := m.Refusals(); !slices.Equal(got, want) {
-			t.Errorf("%s: refusals %+v, want %+v", kind, got, want)
+		want := []metrics.Rejection{{hauberk.ServerSide, metrics.Enforced, metrics.Unknown, "SOLD_OUT", 1}}
+		if got := m.Rejections(); !slices.Equal(got, want) {
+			t.Errorf("%s: rejections %+v, want %+v", kind, got, want)
 		}
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestRejections(t *testing.T) {
 	const own = metrics.Enforced
 	allow, deny := limiter{"allowing", false}, limiter{"limits", true}
 	tests := []struct {
 		name  string
 		outer []hauberk.Interceptor // further out than the metrics
 		inner []hauberk.Interceptor
-		want  []metrics.Refusal // of one call; the side is the case's
+		want  []metrics.Rejection // of one call; the side is the case's
 	}{
 		{"none", nil, []hauberk.Interceptor{allow}, nil},
 		{
 			"decided", nil,
 			[]hauberk.Interceptor{allow, deny},
-			[]metrics.Refusal{{Origin: own, Interceptor: "limits", Reason: limited, Count: 1}},
+			[]metrics.Rejection{{Origin: own, Interceptor: "limits", Reason: limited, Count: 1}},
 		},
 		{
-			"recorded by nobody", nil, // but by the chain
-			[]hauberk.Interceptor{hauberk.Named("guard", refuse(codes.Aborted, "BUSY"))},
-			[]metrics.Refusal{{Origin: own, Interceptor: "guard", Reason: "BUSY", Count: 1}},
+			"recorded by no one", nil, // but by the chain
+			[]hauberk.Interceptor{hauberk.Named("guard", reject(codes.Aborted, "BUSY"))},
+			[]metrics.Rejection{{Origin: own, Interceptor: "guard", Reason: "BUSY", Count: 1}},
 		},
 		{
-			"refused once next has returned", nil, // which is no verdict of the chain's
+			"rejected once next has returned", nil, // which is no verdict of the chain's
 			[]hauberk.Interceptor{late{}},
-			[]metrics.Refusal{{Origin: own, Interceptor: metrics.Unknown, Reason: "LATE", Count: 1}},
+			[]metrics.Rejection{{Origin: own, Interceptor: metrics.Unknown, Reason: "LATE", Count: 1}},
 		},
 		{
 			"without a reason", nil,
-			[]hauberk.Interceptor{refuse(codes.Aborted, "")},
-			[]metrics.Refusal{{Origin: own, Interceptor: "func", Reason: metrics.Unknown, Count: 1}},
+			[]hauberk.Interceptor{reject(codes.Aborted, "")},
+			[]metrics.Rejection{{Origin: own, Interceptor: "func", Reason: metrics.Unknown, Count: 1}},
 		},
 		{
 			"wrapped", nil,
 			[]hauberk.Interceptor{wrapping{}, deny},
-			[]metrics.Refusal{{Origin: own, Interceptor: "limits", Reason: limited, Count: 1}},
+			[]metrics.Rejection{{Origin: own, Interceptor: "limits", Reason: limited, Count: 1}},
 		},
 		{"given another status", nil, []hauberk.Interceptor{mapping{}, deny}, nil},
 		{"an ordinary error", nil, []hauberk.Interceptor{returning(errors.New("plain"))}, nil},
 		{
 			"shadowed", nil,
 			[]hauberk.Interceptor{hauberk.Shadow(deny), hauberk.Shadow(allow)},
-			[]metrics.Refusal{{Origin: metrics.Shadowed, Interceptor: "limits", Reason: limited, Count: 1}},
+			[]metrics.Rejection{{Origin: metrics.Shadowed, Interceptor: "limits", Reason: limited, Count: 1}},
 		},
 		{
-			// The decision that was not enforced is not the one that refused.
-			"shadowed, then refused", nil,
-			[]hauberk.Interceptor{hauberk.Shadow(deny), refuse(codes.Aborted, limited)},
-			[]metrics.Refusal{
+			// The decision that was not enforced is not the one that rejected.
+			"shadowed, then rejected", nil,
+			[]hauberk.Interceptor{hauberk.Shadow(deny), reject(codes.Aborted, limited)},
+			[]metrics.Rejection{
 				{Origin: own, Interceptor: "func", Reason: limited, Count: 1},
 				{Origin: metrics.Shadowed, Interceptor: "limits", Reason: limited, Count: 1},
 			},
@@ -136,22 +136,22 @@ func TestRefusals(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 				m := metrics.New(metrics.Config{})
-				links := slices.Concat(test.outer, []hauberk.Interceptor{m}, test.inner)
-				_ = c.Start(t, links...).Call(t.Context())
+				interceptors := slices.Concat(test.outer, []hauberk.Interceptor{m}, test.inner)
+				_ = c.Start(t, interceptors...).Call(t.Context())
 				want := slices.Clone(test.want)
 				for i := range want {
 					want[i].Side = c.Side
 				}
-				if got := m.Refusals(); !slices.Equal(got, want) {
-					t.Errorf("refusals %+v, want %+v", got, want)
+				if got := m.Rejections(); !slices.Equal(got, want) {
+					t.Errorf("rejections %+v, want %+v", got, want)
 				}
 			})
 		})
 	}
 }
 
-// What a server refused its client counts as enforced there and as remote here.
-func TestRemoteRefusals(t *testing.T) {
+// What a server rejected its client counts as enforced there and as remote here.
+func TestRemoteRejections(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
@@ -162,22 +162,22 @@ func TestRemoteRefusals(t *testing.T) {
 			for range 2 {
 				_ = env.Call(t.Context())
 			}
-			want := []metrics.Refusal{
+			want := []metrics.Rejection{
 				{hauberk.ServerSide, metrics.Enforced, "limits", limited, 2},
 				{hauberk.ClientSide, metrics.Remote, metrics.Unknown, limited, 2},
 			}
-			if got := m.Refusals(); !slices.Equal(got, want) {
-				t.Errorf("refusals %+v, want %+v", got, want)
+			if got := m.Rejections(); !slices.Equal(got, want) {
+				t.Errorf("rejections %+v, want %+v", got, want)
 			}
 			s := m.Snapshot()
-			if s.Server.Refusals[limited] != 2 || len(s.Client.Refusals) != 0 || s.Client.RemoteRefusals[limited] != 2 {
+			if s.Server.Rejections[limited] != 2 || len(s.Client.Rejections) != 0 || s.Client.RemoteRejections[limited] != 2 {
 				t.Errorf("snapshot %+v", s)
 			}
 		})
 	}
 }
 
-// What a handler passes on from elsewhere is not its server's refusal.
+// What a handler passes on from elsewhere is not its server's rejection.
 func TestPassedOnErrorInfo(t *testing.T) {
 	st, err := status.New(codes.Unavailable, "downstream").WithDetails(
 		&errdetails.RetryInfo{}, &errdetails.ErrorInfo{Reason: "QUOTA", Domain: "example.com"})
@@ -193,9 +193,9 @@ func TestPassedOnErrorInfo(t *testing.T) {
 	if out := env.Call(t.Context()); hauberk.Reason(out.Err) != "QUOTA" {
 		t.Fatal(out.Err)
 	}
-	want := []metrics.Refusal{{hauberk.ClientSide, metrics.Remote, metrics.Unknown, "QUOTA", 1}}
-	if got := m.Refusals(); !slices.Equal(got, want) {
-		t.Errorf("refusals %+v, want %+v", got, want)
+	want := []metrics.Rejection{{hauberk.ClientSide, metrics.Remote, metrics.Unknown, "QUOTA", 1}}
+	if got := m.Rejections(); !slices.Equal(got, want) {
+		t.Errorf("rejections %+v, want %+v", got, want)
 	}
 }
 

@@ -25,31 +25,31 @@ import (
 // chain is empty.
 func (w *world) chain() *hauberk.Chain {
 	var list []hauberk.Interceptor
-	if len(w.p.Links) > 0 {
-		list = append(list, w.newLink(-1, link{}))
+	if len(w.p.Interceptors) > 0 {
+		list = append(list, w.newInterceptor(-1, interceptor{}))
 	}
-	for i, l := range w.p.Links {
+	for i, l := range w.p.Interceptors {
 		switch l.Kind {
-		case linkRecovery:
+		case interceptorRecovery:
 			list = append(list, recovery.New(recovery.Config{}, recovery.WithLogger(slog.New(slog.DiscardHandler))))
-		case linkWrap, linkReopen, linkWrapChange:
+		case interceptorWrap, interceptorReopen, interceptorWrapChange:
 			x := w.adapter(i, l)
 			if w.srv != nil {
 				x = serverAdapter(i, l)
 			}
 			list = append(list, x)
 		default:
-			list = append(list, w.newLink(i, l))
+			list = append(list, w.newInterceptor(i, l))
 		}
 	}
 	return hauberk.Must(hauberk.New(list...))
 }
 
-// linkRun is an interceptor in one run. All its runs are of one call.
-type linkRun struct {
+// interceptorRun is an interceptor in one run. All its runs are of one call.
+type interceptorRun struct {
 	w *world
 	i int
-	link
+	interceptor
 
 	mu       sync.Mutex
 	nexts    int // calls of next so far
@@ -74,23 +74,23 @@ type count struct {
 	n       int64
 }
 
-func (w *world) newLink(i int, l link) *linkRun {
-	r := &linkRun{w: w, i: i, link: l}
-	w.links = append(w.links, r)
+func (w *world) newInterceptor(i int, l interceptor) *interceptorRun {
+	r := &interceptorRun{w: w, i: i, interceptor: l}
+	w.interceptors = append(w.interceptors, r)
 	return r
 }
 
-func (r *linkRun) log(e event) int {
-	e.link = r.i
+func (r *interceptorRun) log(e event) int {
+	e.interceptor = r.i
 	return r.w.log(e)
 }
 
 // Declare names the interceptor, and says nothing else.
-func (r *linkRun) Declare() hauberk.Declaration {
-	return hauberk.Declaration{Name: fmt.Sprintf("link%d", r.i+1)}
+func (r *interceptorRun) Declare() hauberk.Declaration {
+	return hauberk.Declaration{Name: fmt.Sprintf("interceptor%d", r.i+1)}
 }
 
-func (r *linkRun) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) (err error) {
+func (r *interceptorRun) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) (err error) {
 	r.w.begun()
 	r.log(event{what: evEnter})
 	err = errors.New("panic")
@@ -103,7 +103,7 @@ func (r *linkRun) Intercept(ctx context.Context, call *hauberk.Call, next hauber
 }
 
 // next calls next and checks that hooks run within it only.
-func (r *linkRun) next(ctx context.Context, call *hauberk.Call, next hauberk.Next, again bool) (err error) {
+func (r *interceptorRun) next(ctx context.Context, call *hauberk.Call, next hauberk.Next, again bool) (err error) {
 	r.mu.Lock()
 	n := r.nexts
 	r.nexts++
@@ -122,7 +122,7 @@ func (r *linkRun) next(ctx context.Context, call *hauberk.Call, next hauberk.Nex
 		// goroutine: only a next that returns counts.
 		r.thrown = r.thrown || !returned
 		r.endedAt = r.w.now()
-		if r.active == 0 && r.running > 0 && !r.thrown && !r.w.p.has(linkAbandon) && r.w.srv == nil {
+		if r.active == 0 && r.running > 0 && !r.thrown && !r.w.p.has(interceptorAbandon) && r.w.srv == nil {
 			r.w.violate(ruleHooks, "interceptor %d: next returned while its hook was running", r.i)
 		}
 		r.mu.Unlock()
@@ -143,15 +143,15 @@ func (r *linkRun) next(ctx context.Context, call *hauberk.Call, next hauberk.Nex
 
 // abandoned reports whether the interceptor is inside one that leaves its next
 // running: the call is then over, and such a next does not wait for hooks.
-func (r *linkRun) abandoned() bool {
-	if !r.w.p.Kind.ClientStreams() && r.w.p.has(linkAbandon) {
+func (r *interceptorRun) abandoned() bool {
+	if !r.w.p.Kind.ClientStreams() && r.w.p.has(interceptorAbandon) {
 		return true // the hooks of outer ones may run on its goroutine, in Read
 	}
-	return r.i >= 0 && (&program{Links: r.w.p.Links[:r.i+1]}).has(linkAbandon)
+	return r.i >= 0 && (&program{Interceptors: r.w.p.Interceptors[:r.i+1]}).has(interceptorAbandon)
 }
 
 // sample checks the counts of the call.
-func (r *linkRun) sample(call *hauberk.Call, sent bool) {
+func (r *interceptorRun) sample(call *hauberk.Call, sent bool) {
 	var i int
 	var n int64
 	if sent {
@@ -172,7 +172,7 @@ func (r *linkRun) sample(call *hauberk.Call, sent bool) {
 	if n < 0 {
 		r.w.violate(ruleCounts, "interceptor %d: %s is %d", r.i, name, n)
 	}
-	if n < last.n && call == last.call && attempt >= 0 && attempt == last.attempt && r.Kind != linkHedge && !r.w.p.has(linkHedge, linkReopen, linkReplyBefore, linkReplyNext, linkReplyAlways, linkReplyAfter, linkAbandon) {
+	if n < last.n && call == last.call && attempt >= 0 && attempt == last.attempt && r.Kind != interceptorHedge && !r.w.p.has(interceptorHedge, interceptorReopen, interceptorReplyBefore, interceptorReplyNext, interceptorReplyAlways, interceptorReplyAfter, interceptorAbandon) {
 		r.w.violate(ruleCounts, "interceptor %d: %s was %d and is %d within one attempt", r.i, name, last.n, n)
 	}
 	r.counts[i] = count{call, attempt, n}
@@ -180,14 +180,14 @@ func (r *linkRun) sample(call *hauberk.Call, sent bool) {
 
 // checkCounts checks, when the innermost next returns, that the counts are those of
 // the stream that was opened in it.
-func (r *linkRun) checkCounts(call *hauberk.Call, begin int) {
+func (r *interceptorRun) checkCounts(call *hauberk.Call, begin int) {
 	w := r.w
 	if w.srv != nil {
 		return
 	}
-	innermost := w.links[len(w.links)-1] == r
+	innermost := w.interceptors[len(w.interceptors)-1] == r
 	if !innermost || w.p.Invoke || w.misused() ||
-		w.p.has(linkWrap, linkWrapChange, linkReopen, linkHedge, linkAbandon, linkReplyBefore, linkReplyAlways, linkReplyAfter) {
+		w.p.has(interceptorWrap, interceptorWrapChange, interceptorReopen, interceptorHedge, interceptorAbandon, interceptorReplyBefore, interceptorReplyAlways, interceptorReplyAfter) {
 		return
 	}
 	w.mu.Lock()
@@ -210,7 +210,7 @@ func (r *linkRun) checkCounts(call *hauberk.Call, begin int) {
 }
 
 // sampleCommitted checks what the call says of its commitment.
-func (r *linkRun) sampleCommitted(call *hauberk.Call) {
+func (r *interceptorRun) sampleCommitted(call *hauberk.Call) {
 	if r.w.srv != nil {
 		return
 	}
@@ -218,7 +218,7 @@ func (r *linkRun) sampleCommitted(call *hauberk.Call) {
 	committed := call.Committed()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.w.p.has(linkWrap, linkReopen, linkWrapChange, linkAbandon) {
+	if r.w.p.has(interceptorWrap, interceptorReopen, interceptorWrapChange, interceptorAbandon) {
 		return // inside an adapter each stream is a call
 	}
 	if r.commits && !committed {
@@ -230,58 +230,58 @@ func (r *linkRun) sampleCommitted(call *hauberk.Call) {
 	r.commits = committed
 }
 
-func (r *linkRun) body(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+func (r *interceptorRun) body(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	if r.hooked() {
 		r.hooks(call)
 	}
 	switch r.Kind {
-	case linkPanicBefore:
+	case interceptorPanicBefore:
 		r.w.panics("interceptor %d panics before next", r.i)
-	case linkPanicAfter:
+	case interceptorPanicAfter:
 		_ = next(ctx, call)
 		r.w.panics("interceptor %d panics after next", r.i)
-	case linkRetry:
+	case interceptorRetry:
 		return r.retry(ctx, call, next)
-	case linkHedge:
+	case interceptorHedge:
 		return r.hedge(ctx, call, next)
-	case linkReplyBefore:
+	case interceptorReplyBefore:
 		return r.reply(call)
-	case linkReplyNext:
+	case interceptorReplyNext:
 		if err := call.Reply(r.replies()...); err != nil {
 			return err
 		}
-	case linkReplyAlways:
+	case interceptorReplyAlways:
 		_ = next(ctx, call)
 		return r.reply(call)
-	case linkReplyAfter:
+	case interceptorReplyAfter:
 		err := next(ctx, call)
 		if err == nil {
 			return nil
 		}
 		return r.reply(call)
-	case linkAbandon:
+	case interceptorAbandon:
 		go func() {
 			defer func() { _ = recover() }()
 			_ = next(ctx, call)
 		}()
 		_ = wait(ctx, r.D)
 		return status.Errorf(r.Code, "interceptor %d returns early", r.i)
-	case linkReject:
+	case interceptorReject:
 		return status.Errorf(r.Code, "interceptor %d rejects", r.i)
-	case linkMap:
+	case interceptorMap:
 		if err := next(ctx, call); err != nil {
 			return status.Errorf(r.Code, "interceptor %d maps", r.i)
 		}
 		return nil
-	case linkDelay:
+	case interceptorDelay:
 		if err := wait(ctx, r.D); err != nil {
 			return err
 		}
-	case linkTimeout:
+	case interceptorTimeout:
 		ctx, cancel := context.WithTimeout(ctx, r.D)
 		defer cancel()
 		return next(ctx, call)
-	case linkRead:
+	case interceptorRead:
 		if !call.Kind().ClientStreams() {
 			if _, err := call.Read(ctx); err != nil {
 				return err
@@ -292,12 +292,12 @@ func (r *linkRun) body(ctx context.Context, call *hauberk.Call, next hauberk.Nex
 	return next(ctx, call)
 }
 
-func (r *linkRun) reply(call *hauberk.Call) error {
+func (r *interceptorRun) reply(call *hauberk.Call) error {
 	r.log(event{what: evReply, n: r.N})
 	return call.Reply(r.replies()...)
 }
 
-func (r *linkRun) replies() []any {
+func (r *interceptorRun) replies() []any {
 	list := make([]any, 0, r.N)
 	for k := range r.N {
 		list = append(list, &testpb.Response{Text: fmt.Sprintf("reply%d.%d", r.i, k)})
@@ -317,7 +317,7 @@ func wait(ctx context.Context, d time.Duration) error {
 }
 
 // retry calls next again after UNAVAILABLE.
-func (r *linkRun) retry(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+func (r *interceptorRun) retry(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	call.Replayable(r.Limit)
 	var err error
 	for k := range r.N {
@@ -334,7 +334,7 @@ func (r *linkRun) retry(ctx context.Context, call *hauberk.Call, next hauberk.Ne
 
 // hedge makes attempts on copies and returns the first success, or the last
 // failure.
-func (r *linkRun) hedge(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+func (r *interceptorRun) hedge(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type outcome struct {
@@ -387,24 +387,24 @@ func (r *linkRun) hedge(ctx context.Context, call *hauberk.Call, next hauberk.Ne
 }
 
 // hooked reports whether the interceptor has hooks.
-func (r *linkRun) hooked() bool {
+func (r *interceptorRun) hooked() bool {
 	switch r.Kind {
-	case linkHooks, linkDrop, linkMultiply, linkChange, linkFail, linkBlock, linkPanic:
+	case interceptorHooks, interceptorDrop, interceptorMultiply, interceptorChange, interceptorFail, interceptorBlock, interceptorPanic:
 		return true
 	default:
 		return false
 	}
 }
 
-func (r *linkRun) hooks(call *hauberk.Call) {
-	if r.Kind == linkHooks || !r.Receive {
+func (r *interceptorRun) hooks(call *hauberk.Call) {
+	if r.Kind == interceptorHooks || !r.Receive {
 		call.OnSend(func(msg any, emit func(any) error) error {
 			text := textOf(msg)
 			defer r.enter(call, text, false)()
 			if err := r.act(text, false); err != nil {
 				return err
 			}
-			if r.Kind == linkHooks {
+			if r.Kind == interceptorHooks {
 				return emit(msg)
 			}
 			images := r.imageSent(text)
@@ -423,7 +423,7 @@ func (r *linkRun) hooks(call *hauberk.Call) {
 			return nil
 		})
 	}
-	if r.Kind == linkHooks || r.Receive {
+	if r.Kind == interceptorHooks || r.Receive {
 		call.OnReceive(func(msg any) (bool, error) {
 			before := textOf(msg)
 			defer r.enter(call, before, true)()
@@ -443,7 +443,7 @@ func (r *linkRun) hooks(call *hauberk.Call) {
 }
 
 // streams reports whether this side receives, or sends, a stream of messages.
-func (r *linkRun) streams(receive bool) bool {
+func (r *interceptorRun) streams(receive bool) bool {
 	if receive == (r.w.srv == nil) {
 		return r.w.p.Kind.ServerStreams()
 	}
@@ -482,11 +482,11 @@ func (w *world) panicked() bool {
 }
 
 // enter is the start of a hook. It returns the end.
-func (r *linkRun) enter(call *hauberk.Call, text string, receive bool) func() {
+func (r *interceptorRun) enter(call *hauberk.Call, text string, receive bool) func() {
 	r.mu.Lock()
 	r.running++
 	key := fmt.Sprint(text, receive)
-	if last, ok := r.seen[key]; ok && last == r.nexts && !r.w.p.has(linkHedge, linkAbandon) && !r.w.panicked() {
+	if last, ok := r.seen[key]; ok && last == r.nexts && !r.w.p.has(interceptorHedge, interceptorAbandon) && !r.w.panicked() {
 		r.w.violate(ruleOnce, "interceptor %d: a hook saw %s twice in one next", r.i, text)
 	}
 	if r.seen == nil {
@@ -512,7 +512,7 @@ func (r *linkRun) enter(call *hauberk.Call, text string, receive bool) func() {
 }
 
 // act fails, blocks or panics if it is time to.
-func (r *linkRun) act(text string, receive bool) error {
+func (r *interceptorRun) act(text string, receive bool) error {
 	r.mu.Lock()
 	n := &r.sends
 	if receive {
@@ -529,13 +529,13 @@ func (r *linkRun) act(text string, receive bool) error {
 		return nil
 	}
 	switch r.Kind {
-	case linkFail:
+	case interceptorFail:
 		err := status.Errorf(r.Code, "hook %d fails on %s", r.i, text)
 		r.log(event{what: evHookFail, text: text, err: err, receive: receive, ctxDone: ctx.Err() != nil})
 		return err
-	case linkPanic:
+	case interceptorPanic:
 		r.w.panics("hook %d panics on %s", r.i, text)
-	case linkBlock:
+	case interceptorBlock:
 		if r.D > 0 {
 			select {
 			case <-time.After(r.D):
@@ -569,56 +569,56 @@ func hashed(text string) uint32 {
 	return h.Sum32() >> 6 // a shift with which the first messages are dropped, kept and multiplied
 }
 
-// imageSent is what a link's send hooks make of a message.
-func (l link) imageSent(text string) []string {
-	if l.Receive && l.Kind != linkWrapChange {
+// imageSent is what an interceptor's send hooks make of a message.
+func (l interceptor) imageSent(text string) []string {
+	if l.Receive && l.Kind != interceptorWrapChange {
 		return []string{text}
 	}
 	switch l.Kind {
-	case linkWrapChange:
+	case interceptorWrapChange:
 		return []string{text + "a"}
-	case linkDrop:
+	case interceptorDrop:
 		if hashed(text)%3 == 0 {
 			return nil
 		}
-	case linkMultiply:
+	case interceptorMultiply:
 		if hashed(text)%3 != 0 {
 			return []string{text + "x", text + "y"}
 		}
-	case linkChange:
+	case interceptorChange:
 		return []string{text + "c"}
 	default:
 	}
 	return []string{text}
 }
 
-// imageReceived is what a link's receive hooks make of a message.
-func (l link) imageReceived(text string) (string, bool) {
+// imageReceived is what an interceptor's receive hooks make of a message.
+func (l interceptor) imageReceived(text string) (string, bool) {
 	switch {
-	case l.Kind == linkWrapChange:
+	case l.Kind == interceptorWrapChange:
 		return text + "a", true
 	case !l.Receive:
-	case l.Kind == linkDrop:
+	case l.Kind == interceptorDrop:
 		return text, hashed(text)%3 != 0
-	case l.Kind == linkChange:
+	case l.Kind == interceptorChange:
 		return text + "c", true
 	}
 	return text, true
 }
 
 // adapter is an interceptor of grpc-go.
-func (w *world) adapter(i int, l link) hauberk.Interceptor {
+func (w *world) adapter(i int, l interceptor) hauberk.Interceptor {
 	unary := func(
 		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
 	) error {
 		switch l.Kind {
-		case linkWrapChange:
+		case interceptorWrapChange:
 			err := invoke(ctx, method, changed(req), reply, cc, opts...)
 			if err == nil {
 				reply.(*testpb.Response).Text += "a"
 			}
 			return err
-		case linkReopen:
+		case interceptorReopen:
 			if err := invoke(ctx, method, req, reply, cc, opts...); status.Code(err) != codes.Unavailable {
 				return err
 			}
@@ -629,12 +629,12 @@ func (w *world) adapter(i int, l link) hauberk.Interceptor {
 	stream := func(
 		ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption,
 	) (grpc.ClientStream, error) {
-		if l.Kind != linkReopen {
+		if l.Kind != interceptorReopen {
 			s, err := open(ctx, desc, cc, method, opts...)
 			if err != nil {
 				return nil, err
 			}
-			return wrapped{s, l.Kind == linkWrapChange}, nil
+			return wrapped{s, l.Kind == interceptorWrapChange}, nil
 		}
 		r := &reopening{open: func() (grpc.ClientStream, error) { return open(ctx, desc, cc, method, opts...) }}
 		var err error
