@@ -7,7 +7,8 @@ import (
 )
 
 // FromClient makes one interceptor of a chain from the unary and the stream
-// interceptor of a grpc-go client; see [FromServer]. The stream interceptor also runs
+// interceptor of a grpc-go client; see [FromServer], [PassUnaryClient] and
+// [PassStreamClient]. The interceptor works only on clients. The stream interceptor also runs
 // for a unary method that is called as a stream. It may return before the call has
 // ended, as interceptors of grpc-go do; the chain's interceptor returns at the end.
 func FromClient(unary grpc.UnaryClientInterceptor, stream grpc.StreamClientInterceptor) Interceptor {
@@ -21,7 +22,23 @@ type fromClient struct {
 
 // Declare reports a missing half.
 func (f *fromClient) Declare() Declaration {
-	return declareAdapter("FromClient", f.unary != nil && f.stream != nil)
+	return declareAdapter("FromClient", OnlyClients, f.unary == nil, f.stream == nil)
+}
+
+// PassUnaryClient is a unary interceptor that does nothing, for [FromClient].
+func PassUnaryClient(
+	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
+	invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
+) error {
+	return invoker(ctx, method, req, reply, cc, opts...)
+}
+
+// PassStreamClient is a stream interceptor that does nothing, for [FromClient].
+func PassStreamClient(
+	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string,
+	streamer grpc.Streamer, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	return streamer(ctx, desc, cc, method, opts...)
 }
 
 func (f *fromClient) Intercept(ctx context.Context, call *Call, next Next) error {

@@ -3,16 +3,18 @@ package hauberk
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 )
 
 // FromServer makes one interceptor of a chain from two interceptors of a grpc-go
-// server: unary runs for unary methods, stream for the others. [New] reports an
-// error if either is nil; write a pass-through if one has nothing to do. The request
-// of a unary method is read when the chain reaches the interceptor. On a client the
-// interceptor fails calls with INTERNAL.
+// server: unary runs for unary methods, stream for the others. [New] reports an error if
+// either is nil: use [PassUnaryServer] or [PassStreamServer] for the half that has nothing
+// to do. The request of a unary method is read when the chain reaches the interceptor.
+// The interceptor works only on servers.
 func FromServer(unary grpc.UnaryServerInterceptor, stream grpc.StreamServerInterceptor) Interceptor {
 	return &fromServer{unary, stream}
 }
@@ -24,16 +26,32 @@ type fromServer struct {
 
 // Declare reports a missing half.
 func (f *fromServer) Declare() Declaration {
-	return declareAdapter("FromServer", f.unary != nil && f.stream != nil)
+	return declareAdapter("FromServer", OnlyServers, f.unary == nil, f.stream == nil)
 }
 
 // declareAdapter is the Declaration of what a constructor made of two interceptors.
-func declareAdapter(constructor string, complete bool) Declaration {
-	d := Declaration{Name: "grpc", Repeatable: true}
-	if !complete {
-		d.Err = errors.New(constructor + " needs both interceptors, unary and stream; one is nil")
+func declareAdapter(constructor string, sides Sides, noUnary, noStream bool) Declaration {
+	d := Declaration{Name: "grpc", Repeatable: true, Sides: sides}
+	side := strings.TrimPrefix(constructor, "From")
+	if noUnary {
+		d.Err = fmt.Errorf("%s has no unary interceptor; use hauberk.PassUnary%s if unary calls need none",
+			constructor, side)
+	}
+	if noStream {
+		d.Err = errors.Join(d.Err, fmt.Errorf(
+			"%s has no stream interceptor; use hauberk.PassStream%s if streams need none", constructor, side))
 	}
 	return d
+}
+
+// PassUnaryServer is a unary interceptor that does nothing, for [FromServer].
+func PassUnaryServer(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	return handler(ctx, req)
+}
+
+// PassStreamServer is a stream interceptor that does nothing, for [FromServer].
+func PassStreamServer(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return handler(srv, stream)
 }
 
 func (f *fromServer) Intercept(ctx context.Context, call *Call, next Next) error {

@@ -250,27 +250,38 @@ func TestForeignReply(t *testing.T) {
 	})
 }
 
-// TestForeignHalves: a missing half is an error of New, an adapter of the other
-// side a clear error of the call.
+// TestForeignHalves: New reports a missing half, and names the function that does nothing.
 func TestForeignHalves(t *testing.T) {
 	f := foreign{j: &journal{}, name: "f"}
-	for name, x := range map[string]hauberk.Interceptor{
-		"server, no unary":  hauberk.FromServer(nil, f.streamServer),
-		"server, no stream": hauberk.FromServer(f.unaryServer, nil),
-		"client, no unary":  hauberk.FromClient(nil, f.streamClient),
-		"client, no stream": hauberk.FromClient(f.unaryClient, nil),
+	for want, x := range map[string]hauberk.Interceptor{
+		"PassUnaryServer":  hauberk.FromServer(nil, f.streamServer),
+		"PassStreamServer": hauberk.FromServer(f.unaryServer, nil),
+		"PassUnaryClient":  hauberk.FromClient(nil, f.streamClient),
+		"PassStreamClient": hauberk.FromClient(f.unaryClient, nil),
 	} {
-		if _, err := hauberk.New(x); err == nil || !strings.Contains(err.Error(), "needs both interceptors") {
-			t.Errorf("%s: %v", name, err)
+		if _, err := hauberk.New(x); err == nil || !strings.Contains(err.Error(), "hauberk."+want) {
+			t.Errorf("%v; want an error with %s", err, want)
 		}
 	}
+}
+
+// TestPassThroughHalves: an interceptor of grpc-go with one half runs for its kinds, and
+// the others pass.
+func TestPassThroughHalves(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		other := hauberk.ClientSide
+		var j journal
+		f := foreign{&j, "f"}
+		unary, stream := hauberk.FromServer(f.unaryServer, hauberk.PassStreamServer), hauberk.FromServer(hauberk.PassUnaryServer, f.streamServer)
 		if c.Side == hauberk.ClientSide {
-			other = hauberk.ServerSide
+			unary, stream = hauberk.FromClient(f.unaryClient, hauberk.PassStreamClient), hauberk.FromClient(hauberk.PassUnaryClient, f.streamClient)
 		}
-		out := c.Start(t, f.interceptor(other)).Call(t.Context())
-		wantCode(t, out.Err, codes.Internal)
+		for ran, x := range map[bool]hauberk.Interceptor{c.Kind == hauberk.Unary: unary, c.Kind != hauberk.Unary: stream} {
+			before := len(j.all())
+			wantCode(t, c.Start(t, x).Call(t.Context()).Err, codes.OK)
+			if got := len(j.all()) > before; got != ran {
+				t.Errorf("the interceptor ran: %t, want %t", got, ran)
+			}
+		}
 	})
 }
 

@@ -99,8 +99,8 @@ func TestStateAllocations(t *testing.T) {
 		"a string":  {func(call *hauberk.Call) { userKey.Set(call, user) }, 1},
 		"read": {func(call *hauberk.Call) {
 			userKey.Set(call, user)
-			_, _ = userKey.From(call)
-			_, _ = accountKey.From(call)
+			_, _ = userKey.Get(call)
+			_, _ = accountKey.Get(call)
 		}, 1},
 	} {
 		if got := with(c.f) - none; got != c.want {

@@ -17,7 +17,6 @@ func TestTypeName(t *testing.T) {
 		"hauberk":                        &inRoot{},
 		`For("a.B/*")`:                   For("a.B/*"),
 		"When":                           When(nil),
-		"setting":                        ExposeErrors(),
 		"struct { hauberk.Interceptor }": struct{ Interceptor }{},
 		"struct { *hauberk.inRoot }":     struct{ *inRoot }{},
 	} {

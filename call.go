@@ -92,8 +92,13 @@ func (c *Call) state() *Call {
 	return c
 }
 
-// Method returns the call's method. Safe for concurrent use, but beside SetMethod.
+// Method returns the call's method. Safe for concurrent use, except concurrently with
+// SetMethod.
 func (c *Call) Method() *Method { return c.method }
+
+// Public reports whether the method is in [Config.Public] of the chain. Safe for concurrent
+// use, except concurrently with SetMethod.
+func (c *Call) Public() bool { return c.method.public }
 
 // Side returns the end that the chain runs on. Safe for concurrent use.
 func (c *Call) Side() Side { return c.side }

@@ -1,41 +1,22 @@
 package hauberk
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 )
 
-// TrustedHops names the networks of the proxies in front of a server, whose word
-// [Call.ClientAddr] takes for where a call came from. Without it no header is
-// believed. IPv4 networks in IPv6 form count as IPv4.
-func TrustedHops(networks ...netip.Prefix) Interceptor {
-	return &setting{func(c *Chain) error {
-		for _, n := range networks {
-			if !n.IsValid() {
-				return errors.New("TrustedHops was given an invalid network")
-			}
-			if a := n.Addr(); a.Is4In6() && n.Bits() >= 96 {
-				n = netip.PrefixFrom(a.Unmap(), n.Bits()-96)
-			}
-			c.trusted = append(c.trusted, n)
-		}
-		return nil
-	}}
-}
-
 // maxHops bounds how many entries of x-forwarded-for are looked at.
 const maxHops = 32
 
-// ClientAddr returns the address that a call on a server comes from: that of the
-// peer, or, if the peer is a trusted hop ([TrustedHops]), the last entry of
-// x-forwarded-for that is none. An entry that is not an address ends the search:
-// what stands before it was not written by a trusted hop. So does the 32nd entry.
-// IPv4 addresses in IPv6 form are returned as IPv4, and all without zones. The
-// zero Addr stands for a peer without an address (an in-memory connection), and
-// for calls on a client.
+// ClientAddr returns the IP address that a call on a server comes from: that of the
+// peer, or, if the peer is in [Config.TrustedProxies], the last entry of x-forwarded-for
+// that is not. An entry is an address, with or without a port and brackets
+// ("192.0.2.1", "192.0.2.1:443", "[2001:db8::1]:443"). An entry of another form ends the
+// search, since no trusted proxy wrote what precedes it; so does the 32nd entry. IPv4
+// addresses in IPv6 form are returned as IPv4, and all without zones. It returns the zero
+// Addr for a peer without an IP address (an in-memory connection), and on a client.
 func (c *Call) ClientAddr() netip.Addr {
 	p := c.Peer()
 	if c.side == ClientSide || p == nil {
@@ -48,14 +29,14 @@ func (c *Call) ClientAddr() netip.Addr {
 	return c.plan.chain.forwardedFor(at, c.Metadata(c.ctx.Context, "x-forwarded-for"))
 }
 
-// forwardedFor follows the entries of x-forwarded-for, the last first, from a
-// trusted hop to the first address that is none.
+// forwardedFor follows the entries of x-forwarded-for, the last first, from a trusted
+// proxy to the first address that is not one.
 func (c *Chain) forwardedFor(at netip.Addr, lines []string) netip.Addr {
 	rest := strings.Join(lines, ",")
 	for range maxHops {
 		entry := rest[strings.LastIndexByte(rest, ',')+1:]
-		hop, err := netip.ParseAddr(strings.TrimSpace(entry))
-		if err != nil {
+		hop, ok := parseHop(strings.TrimSpace(entry))
+		if !ok {
 			return at
 		}
 		if at = hop.Unmap().WithZone(""); !c.trusts(at) {
@@ -64,6 +45,21 @@ func (c *Chain) forwardedFor(at netip.Addr, lines []string) netip.Addr {
 		rest = strings.TrimSuffix(rest[:len(rest)-len(entry)], ",")
 	}
 	return at
+}
+
+// parseHop reads an entry of x-forwarded-for. RFC 7239 names the forms; several proxies
+// write them there too.
+func parseHop(entry string) (netip.Addr, bool) {
+	if addr, err := netip.ParseAddr(entry); err == nil {
+		return addr, true
+	}
+	if addrPort, err := netip.ParseAddrPort(entry); err == nil {
+		return addrPort.Addr(), true
+	}
+	inside, opens := strings.CutPrefix(entry, "[")
+	inside, closes := strings.CutSuffix(inside, "]")
+	addr, err := netip.ParseAddr(inside)
+	return addr, opens && closes && err == nil && addr.Is6()
 }
 
 func (c *Chain) trusts(a netip.Addr) bool {

@@ -2,7 +2,7 @@ package hauberk
 
 import "slices"
 
-// Verdict is what a deciding interceptor said of a call.
+// Verdict is the result of a deciding interceptor.
 type Verdict uint8
 
 // The verdicts.
@@ -19,15 +19,13 @@ func (v Verdict) String() string {
 	return "allowed"
 }
 
-// Decision is one interceptor's verdict on one call. Rule is for operators and
-// never reaches a client; Reason is that of the [Rejection].
+// Decision is one interceptor's verdict on one call.
 type Decision struct {
-	Interceptor string
-	Rule        string
+	Interceptor string // its name in the chain
+	Rule        string // what it decided by; for operators, never sent to a client
 	Verdict     Verdict
-	Reason      string
-	// Shadow says that the verdict was not enforced.
-	Shadow bool
+	Reason      string // that of the Rejection
+	Shadow      bool   // the verdict was not enforced
 }
 
 // decisions are the verdicts that interceptors recorded. They are only added to.
@@ -55,16 +53,15 @@ func (ds *decisions) add(d Decision, at int32) {
 // enforced reports whether a decision is a rejection that stands.
 func (d *Decision) enforced() bool { return d.Verdict == Rejected && !d.Shadow }
 
-// Decide records a verdict. Inside [Shadow] it is recorded as not enforced. A
-// decision without a Interceptor gets the name of the interceptor that is running ([Named], or
-// that of its Declaration), which a hook has to give itself. Safe for concurrent
-// use.
+// Decide records a verdict. Inside [Shadow] it is recorded as not enforced. If
+// d.Interceptor is empty, it becomes the name of the running interceptor; hooks must set
+// it. Safe for concurrent use.
 //
-// A call keeps its first 128 decisions, and of the later ones enforced rejections,
-// up to 256 in all: a stream whose messages are decided on may go on for ever.
+// A call keeps its first 128 decisions, and enforced rejections up to 256 decisions in
+// all, since an endless stream may decide on each message.
 //
-// To admit a call an interceptor need not record anything, and to reject it no more than
-// return a [Rejection] in place of calling next: see [Call.Decisions].
+// An interceptor that admits a call need not record it. One that returns a [Rejection]
+// without calling next has it recorded: see [Decisions].
 func (c *Call) Decide(d Decision) { c.record(c.decider(&d), d) }
 
 // record keeps the verdict of the interceptor at a place, or -1.
@@ -118,12 +115,17 @@ func (c *Call) Abstain() {
 	}
 }
 
-// Recorded returns the verdicts that interceptors recorded, in the order in which they
-// did, without those of interceptors that just let the call pass: in practice the
-// rejections, enforced or not. It costs no allocation, and the result is not to be
-// changed. Safe for concurrent use.
-func (c *Call) Recorded() []Decision {
-	root := c.state()
+// Decisions returns the verdicts on the call so far. Safe for concurrent use.
+func (c *Call) Decisions() Decisions { return Decisions{c} }
+
+// Decisions are the verdicts on a call. Its methods are safe for concurrent use.
+type Decisions struct{ call *Call }
+
+// Recorded returns the verdicts that interceptors recorded, in the order of time, without
+// those of interceptors that let the call pass and recorded nothing: in practice the
+// rejections, enforced or not. It costs no allocation. The result must not be modified.
+func (d Decisions) Recorded() []Decision {
+	root := d.call.state()
 	more := root.more.Load()
 	if more == nil {
 		return nil
@@ -133,8 +135,8 @@ func (c *Call) Recorded() []Decision {
 	return slices.Clip(more.decisions.list)
 }
 
-// Decisions returns the verdicts on the call so far, in the order of the interceptors,
-// and those of one interceptor in the order of time:
+// All returns the verdicts in the order of the interceptors, and those of one interceptor
+// in the order of time:
 //
 //   - the recorded ones; those that hooks recorded under other names than an
 //     interceptor's come last;
@@ -142,8 +144,9 @@ func (c *Call) Recorded() []Decision {
 //     that called next and recorded nothing, unless it abstained or is under a [When]
 //     that does not hold.
 //
-// The caller owns the result. Safe for concurrent use.
-func (c *Call) Decisions() []Decision {
+// The caller owns the result.
+func (d Decisions) All() []Decision {
+	c := d.call
 	recorded, entries := c.recorded()
 	passed := c.passed()
 	var all []Decision
@@ -210,9 +213,9 @@ func (c *Call) noteRejection(i int32, err error) {
 	}
 	recorded, entries := c.recorded()
 	for k, d := range recorded {
-		if d.enforced() && (entries[k] == i || entries[k] > i && d.Reason == r.reason) {
+		if d.enforced() && (entries[k] == i || entries[k] > i && d.Reason == r.reason()) {
 			return
 		}
 	}
-	c.record(i, Decision{Interceptor: c.plan.entries[i].decl.Name, Verdict: Rejected, Reason: r.reason})
+	c.record(i, Decision{Interceptor: c.plan.entries[i].decl.Name, Verdict: Rejected, Reason: r.reason()})
 }

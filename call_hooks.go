@@ -21,7 +21,9 @@ type SendHook func(msg any, emit func(msg any) error) error
 // dropped, as if it had never come. An error ends the call with its status.
 type ReceiveHook func(msg any) (keep bool, err error)
 
-// OnSend registers a hook, before next, for the calls of next that follow. The
+// OnSend registers a hook, before next, for the calls of next that follow. A hook
+// that is registered after the last next of its interceptor sees no message, so the call
+// ends with INTERNAL. The
 // hooks of a chain run in the order of its interceptors: on a client from the
 // outermost to the innermost, on a server in the reverse order. If a method has a
 // single request or response, its hooks must emit exactly one message; anything
@@ -41,15 +43,18 @@ type ReceiveHook func(msg any) (keep bool, err error)
 // discarded.
 func (c *Call) OnSend(hook SendHook) {
 	l := c.draft()
-	l.send = append(l.send, hook)
+	l.send, l.late = append(l.send, hook), c.afterNext()
 }
 
 // OnReceive registers a hook, before next, for the calls of next that follow. See
 // [Call.OnSend].
 func (c *Call) OnReceive(hook ReceiveHook) {
 	l := c.draft()
-	l.receive = append(l.receive, hook)
+	l.receive, l.late = append(l.receive, hook), c.afterNext()
 }
+
+// afterNext reports whether the running interceptor has called next.
+func (c *Call) afterNext() bool { return c.reached.Load() > c.depth.Load() }
 
 // sink takes the messages that the send hooks of a leg have emitted.
 type sink interface {

@@ -31,6 +31,7 @@ type leg struct {
 	before  before // what the call had before the interceptor changed it
 	arrived any    // the single request in front of the hooks; unused in client streams
 	used    bool   // a next has opened the leg
+	late    bool   // the last hook was registered after a next
 	seen    bool   // in a unary call on a server: the request has passed the hooks
 
 	left    atomic.Bool             // next is returning; on a client see closed
@@ -287,6 +288,9 @@ func (c *Call) closeLeg(i int32, err error) error {
 		}
 		c.prepared = nil
 		inner.buffer.close()
+		if err == nil && inner.late && !inner.used {
+			err = errInternal("%s registered a hook after next: register hooks before next", c.plan.entries[i].decl.Name)
+		}
 	}
 	l := c.leg
 	if l == nil || l.depth != i {

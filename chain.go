@@ -1,7 +1,6 @@
 package hauberk
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -16,10 +15,10 @@ import (
 // not usable: make chains with [New] or [Must].
 type Chain struct {
 	entries      []*entry
-	public       []pattern
+	public       []methodPattern
 	domain       string
 	exposeErrors bool
-	wireSizes    bool
+	countBytes   bool
 	trusted      []netip.Prefix
 
 	mu     sync.Mutex
@@ -51,24 +50,19 @@ func (l *entry) appliesTo(m *Method) bool {
 	return true
 }
 
-// New makes a chain of interceptors, outermost first. All that is wrong with
-// them is in the error: nil interceptors, bad patterns, what each interceptor
-// says of its own configuration ([Declaration]), interceptors in [Shadow] that cannot
-// be; and where all else is right, state that is read before any interceptor has written
-// it. A chain of no interceptors is fine and does nothing.
+// New makes a chain of interceptors, outermost first. [Config.New] makes one with
+// settings. The error lists everything that is wrong:
+//
+//   - nil interceptors, and bad patterns;
+//   - what an interceptor reports about its own configuration ([Declaration.Err]);
+//   - an interceptor in [Shadow] that does not decide;
+//   - one instance that would run twice for a call, and two interceptors of a phase that
+//     a call needs once: request id, recovery, authn;
+//   - if there is nothing else: state that is read before an outer interceptor writes it.
+//
+// A chain without interceptors is valid and does nothing.
 func New(interceptors ...Interceptor) (*Chain, error) {
-	b := builder{chain: &Chain{plans: make(map[string]*plan)}}
-	for i, x := range interceptors {
-		b.at = fmt.Sprintf("interceptor %d", i+1)
-		b.add(x, entry{})
-	}
-	if len(b.errs) == 0 {
-		b.errs = b.chain.proveOrder()
-	}
-	if len(b.errs) > 0 {
-		return nil, errors.Join(b.errs...)
-	}
-	return b.chain, nil
+	return Config{}.New(interceptors...)
 }
 
 // Must is for chains made at start-up: Must(New(…)) panics with New's error.
@@ -82,6 +76,7 @@ func Must(chain *Chain, err error) *Chain {
 // planFor returns the plan for a method, the same for all methods that the same
 // interceptors apply to.
 func (c *Chain) planFor(m *Method) *plan {
+	m.public = c.isPublic(m)
 	var entries []*entry
 	set := make([]byte, len(c.entries))
 	for i, l := range c.entries {
@@ -170,10 +165,26 @@ func (c *Chain) targetOf(conn *grpc.ClientConn) string {
 	return t.text
 }
 
-// check panics on a nil chain: what New returns beside an error must not be
-// taken for a chain without interceptors.
+// check panics on a nil chain: what New returns with an error must not be
+// mistaken for a chain without interceptors.
 func (c *Chain) check(what string) {
 	if c == nil || c.plans == nil {
 		panic("hauberk: " + what + " of a nil or zero Chain; make chains with hauberk.New, and look at its error")
 	}
+}
+
+// attach checks that a chain can run on a side. It panics if it cannot, as grpc-go does
+// when its options contradict each other.
+func (c *Chain) attach(what string, side Side) {
+	c.check(what)
+	for _, l := range c.entries {
+		if !l.decl.Sides.include(side) {
+			panic("hauberk: " + what + ": " + l.wrongSide(side))
+		}
+	}
+}
+
+// wrongSide says that an interceptor cannot run on a side.
+func (l *entry) wrongSide(side Side) string {
+	return fmt.Sprintf("%s (%s) works only on %ss, and this is the chain of a %s", l.decl.Name, l.at, side.other(), side)
 }

@@ -1,6 +1,7 @@
 package hauberk
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -19,7 +20,7 @@ func (b *builder) fail(err error) {
 	b.errs = append(b.errs, fmt.Errorf("hauberk: %s: %w", b.at, err))
 }
 
-// add adds an interceptor that stands under the scopes and conditions of under.
+// add adds an interceptor under the scopes and conditions of under.
 func (b *builder) add(x Interceptor, under entry) {
 	if isNil(x) {
 		b.fail(errNil(x))
@@ -28,8 +29,6 @@ func (b *builder) add(x Interceptor, under entry) {
 	switch x := x.(type) {
 	case *group:
 		b.addGroup(x, under)
-	case *setting:
-		b.addSetting(x, under)
 	default:
 		b.addInterceptor(x, under)
 	}
@@ -54,14 +53,6 @@ func (b *builder) addGroup(g *group, under entry) {
 	}
 }
 
-func (b *builder) addSetting(s *setting, under entry) {
-	if len(under.scopes)+len(under.conditions) > 0 {
-		b.fail(errSettingInside)
-	} else if err := s.set(b.chain); err != nil {
-		b.fail(err)
-	}
-}
-
 // addInterceptor adds one interceptor, which may have a name of its own.
 func (b *builder) addInterceptor(x Interceptor, l entry) {
 	l.at, l.decl = b.at, declarationOf(x)
@@ -77,6 +68,7 @@ func (b *builder) addInterceptor(x Interceptor, l entry) {
 		l.interceptor = &conditional{l.conditions, l.interceptor, l.decl.Decides}
 	}
 	b.checkTwice(&l, x)
+	b.checkPhase(&l)
 	b.chain.entries = append(b.chain.entries, &l)
 }
 
@@ -96,11 +88,29 @@ func (b *builder) checkTwice(l *entry, x Interceptor) {
 	l.instance = instance
 }
 
+// checkPhase reports two interceptors of a phase that a call needs once.
+func (b *builder) checkPhase(l *entry) {
+	if p := l.decl.Phase; p != PhaseRequestID && p != PhaseRecovery && p != PhaseAuthn {
+		return
+	}
+	for _, other := range b.chain.entries {
+		if l.decl.Phase == PhaseRequestID && !slices.ContainsFunc(l.decl.Writes, other.writes) {
+			continue // it is there for its place
+		}
+		if other.decl.Phase == l.decl.Phase && other.decl.Sides.meet(l.decl.Sides) &&
+			!other.shadow && !l.shadow && other.instance != l.instance && other.overlaps(l) {
+			b.fail(fmt.Errorf("%s: the chain has another interceptor for %s, %s (%s): a call needs one",
+				l.decl.Name, l.decl.Phase, other.decl.Name, other.at))
+			return
+		}
+	}
+}
+
 // overlaps reports whether two interceptors certainly run for a common call.
 func (l *entry) overlaps(other *entry) bool {
 	unscoped := func(l *entry) bool { return len(l.scopes)+len(l.conditions) == 0 }
 	return unscoped(l) || unscoped(other) ||
-		slices.Equal(l.scopes, other.scopes) && slices.Equal(l.conditions, other.conditions)
+		slices.EqualFunc(l.scopes, other.scopes, scope.equal) && slices.Equal(l.conditions, other.conditions)
 }
 
 // check returns what is wrong with an interceptor by itself.
@@ -118,11 +128,8 @@ func (l *entry) check() []error {
 // checkSingle rejects what New takes and is not one interceptor, where one is
 // needed.
 func checkSingle(x Interceptor) error {
-	switch x.(type) {
-	case *group:
+	if _, ok := x.(*group); ok {
 		return errors.New("it is a group, not one interceptor: name or shadow those inside it")
-	case *setting:
-		return errSettingInside
 	}
 	if isNil(x) {
 		return errNil(x)
@@ -138,9 +145,6 @@ func checkKeys(d Declaration) error {
 	}
 	return nil
 }
-
-var errSettingInside = errors.New("Public, ErrorDomain, ExposeErrors, TrustedHops and WireSizes hold " +
-	"for a whole chain: they are arguments of hauberk.New itself")
 
 var errGuardInWhen = errors.New("it guards whole calls against panics, so it cannot stand under a When: " +
 	"use For or Except")
@@ -165,27 +169,39 @@ func isNil(x Interceptor) bool {
 	}
 }
 
-// unname returns an interceptor without the names it was given by [Named], and
-// the outermost of these.
+// unname returns an interceptor without the names and declarations that [Named] and
+// [Declare] put around it, and the outermost of the names.
 func unname(x Interceptor) (inner Interceptor, name string) {
+	return peel(x, func(Declaration) {})
+}
+
+// peel is unname, and passes each declaration to a function, the outermost first.
+func peel(x Interceptor, each func(Declaration)) (inner Interceptor, name string) {
 	for {
-		n, ok := x.(*named)
-		if !ok {
+		switch wrapper := x.(type) {
+		case *named:
+			name = cmp.Or(name, wrapper.name)
+			x = wrapper.Interceptor
+		case *declaring:
+			name = cmp.Or(name, wrapper.declaration.Name)
+			each(wrapper.declaration)
+			x = wrapper.Interceptor
+		default:
 			return x, name
 		}
-		if name == "" {
-			name = n.name
-		}
-		x = n.Interceptor
 	}
 }
 
-// declarationOf returns what an interceptor says of itself, with a name.
+// declarationOf returns what an interceptor declares, with a name.
 func declarationOf(x Interceptor) Declaration {
-	x, name := unname(x)
+	var given []Declaration // the outermost first
+	x, name := peel(x, func(d Declaration) { given = append(given, d) })
 	var d Declaration
 	if declarer, ok := x.(Declarer); ok && !isNil(x) {
 		d = declarer.Declare()
+	}
+	for _, g := range slices.Backward(given) {
+		d = g.merged(d)
 	}
 	if name != "" {
 		d.Name = name
@@ -206,8 +222,6 @@ func typeName(x Interceptor) string {
 		return "func"
 	case *group:
 		return x.name
-	case *setting:
-		return "setting"
 	}
 	t := reflect.TypeOf(x)
 	for t.Kind() == reflect.Pointer {

@@ -1,6 +1,7 @@
 package hauberk
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,12 +9,17 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Coverage is the matrix of methods and interceptors.
+// Coverage is the matrix of the methods of a server and the interceptors of a chain.
 type Coverage struct {
 	Interceptors []string // the columns: the interceptors that enforce something, in their order
 	Rows         []CoverageRow
-	// Authenticates says that some interceptor of the chain authenticates.
+	// Authenticates is set if an interceptor of the chain authenticates.
 	Authenticates bool
+	// Unmatched are the patterns of For, Except and Config.Public that match no method,
+	// in the order of the chain, each as in the source: `For("shop.v1.Crat/*")`. Patterns
+	// of services in the package grpc, such as [Health], are left out, since servers may
+	// do without them. It is empty for a server without services.
+	Unmatched []string
 }
 
 // CoverageRow is one method of a [Coverage].
@@ -24,30 +30,43 @@ type CoverageRow struct {
 	Public        bool
 }
 
-// Coverage tells for each method of a server's services which interceptors run, as
-// (*grpc.Server).GetServiceInfo lists them. Interceptors in [Shadow] count as absent, and
-// so do those under a [When], except that one that authenticates makes the chain
-// one that does.
+// Coverage returns for each method of a server's services which interceptors run.
+// services is what (*grpc.Server).GetServiceInfo returns. Interceptors in [Shadow] count as
+// absent, and so do those under a [When], except that one that authenticates makes the
+// chain one that authenticates.
 func (c *Chain) Coverage(services map[string]grpc.ServiceInfo) *Coverage {
 	c.check("Coverage")
-	cov := &Coverage{}
+	cov := &Coverage{Authenticates: c.authenticates()}
 	var entries []*entry
 	for _, l := range c.entries {
-		cov.Authenticates = cov.Authenticates || l.decl.Authenticates
-		if !l.shadow && len(l.conditions) == 0 {
+		if l.enforces() {
 			entries = append(entries, l)
 			cov.Interceptors = append(cov.Interceptors, l.decl.Name)
 		}
 	}
+	var methods []*Method
 	for service, info := range services {
 		for _, method := range info.Methods {
-			m := &Method{full: "/" + service + "/" + method.Name, service: service, name: method.Name}
-			cov.Rows = append(cov.Rows, c.cover(m, entries))
+			methods = append(methods, &Method{full: "/" + service + "/" + method.Name, service: service, name: method.Name})
 		}
 	}
-	slices.SortFunc(cov.Rows, func(a, b CoverageRow) int { return strings.Compare(a.Method, b.Method) })
+	slices.SortFunc(methods, func(a, b *Method) int { return strings.Compare(a.full, b.full) })
+	for _, m := range methods {
+		cov.Rows = append(cov.Rows, c.cover(m, entries))
+	}
+	if len(methods) > 0 {
+		cov.Unmatched = c.unmatched(methods)
+	}
 	return cov
 }
+
+// authenticates reports whether an interceptor of the chain authenticates calls.
+func (c *Chain) authenticates() bool {
+	return slices.ContainsFunc(c.entries, func(l *entry) bool { return l.decl.Authenticates })
+}
+
+// enforces reports whether an interceptor runs for certain and its decision counts.
+func (l *entry) enforces() bool { return !l.shadow && len(l.conditions) == 0 }
 
 func (c *Chain) cover(m *Method, entries []*entry) CoverageRow {
 	row := CoverageRow{Method: m.full, Public: c.isPublic(m)}
@@ -59,30 +78,66 @@ func (c *Chain) cover(m *Method, entries []*entry) CoverageRow {
 	return row
 }
 
-func (c *Chain) isPublic(m *Method) bool {
-	return slices.ContainsFunc(c.public, func(p pattern) bool { return p.Matches(m.service, m.name) })
+func (c *Chain) isPublic(m *Method) bool { return anyMatches(c.public, m) }
+
+// unguarded reports whether a method would be served without authentication by a chain
+// that authenticates calls.
+func (c *Chain) unguarded(m *Method) bool {
+	return c.authenticates() && !c.isPublic(m) && !slices.ContainsFunc(c.entries, func(l *entry) bool {
+		return l.decl.Authenticates && l.enforces() && l.appliesTo(m)
+	})
 }
 
-// Err names the methods that are neither authenticated nor declared [Public], if
-// the chain authenticates anything; else it is nil.
-func (cov *Coverage) Err() error {
-	if !cov.Authenticates {
-		return nil
+// unmatched returns the patterns of the chain that match none of the methods.
+func (c *Chain) unmatched(methods []*Method) []string {
+	var all []string
+	note := func(where string, patterns []methodPattern) {
+		for _, p := range patterns {
+			name := p.String()
+			matches := slices.ContainsFunc(methods, func(m *Method) bool { return p.Matches(m.service, m.name) })
+			if text := fmt.Sprintf("%s(%q)", where, name); !matches && name != "*" &&
+				!strings.HasPrefix(name, "grpc.") && !slices.Contains(all, text) {
+				all = append(all, text)
+			}
+		}
 	}
+	note("Config.Public", c.public)
+	for _, l := range c.entries {
+		for _, s := range l.scopes {
+			note(s.verb(), s.patterns)
+		}
+	}
+	return all
+}
+
+// Err returns an error that names the methods which are neither authenticated nor in
+// [Config.Public], if the chain authenticates anything, and the patterns that match no
+// method. It returns nil if there are none.
+func (cov *Coverage) Err() error {
+	var errs []error
+	if open := cov.open(); len(open) > 0 {
+		errs = append(errs, fmt.Errorf("hauberk: the chain authenticates calls, but not those of %s: "+
+			"authenticate them or list them in hauberk.Config.Public", strings.Join(open, ", ")))
+	}
+	if len(cov.Unmatched) > 0 {
+		errs = append(errs, fmt.Errorf("hauberk: no method of the server matches %s: correct the pattern or remove it",
+			strings.Join(cov.Unmatched, ", ")))
+	}
+	return errors.Join(errs...)
+}
+
+// open returns the methods that are neither authenticated nor public.
+func (cov *Coverage) open() []string {
 	var open []string
 	for _, row := range cov.Rows {
-		if !row.Authenticated && !row.Public {
+		if cov.Authenticates && !row.Authenticated && !row.Public {
 			open = append(open, row.Method)
 		}
 	}
-	if len(open) == 0 {
-		return nil
-	}
-	return fmt.Errorf("hauberk: the chain authenticates calls, but not those of %s: "+
-		"authenticate them or declare them with hauberk.Public", strings.Join(open, ", "))
+	return open
 }
 
-// String writes the matrix as text, a line a method.
+// String returns the matrix as text, a line for each method.
 func (cov *Coverage) String() string {
 	var b strings.Builder
 	if !cov.Authenticates {
@@ -90,6 +145,9 @@ func (cov *Coverage) String() string {
 	}
 	for _, row := range cov.Rows {
 		fmt.Fprintf(&b, "%s: %s\n", row.Method, cov.describe(row))
+	}
+	for _, pattern := range cov.Unmatched {
+		fmt.Fprintf(&b, "%s matches no method\n", pattern)
 	}
 	return b.String()
 }

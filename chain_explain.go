@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Explanation is what a chain does for one method.
+// Explanation lists the interceptors of a chain for one method.
 type Explanation struct {
 	Method string
 	Steps  []Step
-	Public bool // declared with [Public]
+	Public bool // in Config.Public
 }
 
 // Step is one interceptor of an [Explanation], outermost first.
@@ -20,8 +20,8 @@ type Step struct {
 	Why         string // why it runs or not, and how
 }
 
-// Explain says for one method, "shop.v1.Cart/Get", which interceptors run, in which
-// order and why. A leading slash is optional; a name of another form is an error.
+// Explain returns for a method, such as "shop.v1.Cart/Get", which interceptors run, in
+// which order and why. A leading slash is optional; a name of another form is an error.
 func (c *Chain) Explain(method string) (*Explanation, error) {
 	c.check("Explain")
 	m, err := newMethod("/"+strings.TrimPrefix(method, "/"), Unary, true)
@@ -40,12 +40,12 @@ func (l *entry) explain(m *Method) (runs bool, why string) {
 	var reasons []string
 	for _, s := range l.scopes {
 		if !s.matches(m) {
-			return false, s.String() + " leaves the method out"
+			return false, "not matched by " + s.String()
 		}
-		reasons = append(reasons, s.String()+" holds")
+		reasons = append(reasons, "matched by "+s.String())
 	}
 	if len(l.conditions) > 0 {
-		reasons = append(reasons, "when its condition holds for the call")
+		reasons = append(reasons, "if its condition holds for the call")
 	}
 	if l.shadow {
 		reasons = append(reasons, "in shadow: decides and does not enforce")
@@ -56,12 +56,12 @@ func (l *entry) explain(m *Method) (runs bool, why string) {
 	return true, strings.Join(reasons, "; ")
 }
 
-// String writes the explanation as text, a line an interceptor.
+// String returns the explanation as text, a line for each interceptor.
 func (e *Explanation) String() string {
 	var b strings.Builder
 	b.WriteString(e.Method)
 	if e.Public {
-		b.WriteString(" (declared public)")
+		b.WriteString(" (public)")
 	}
 	b.WriteByte('\n')
 	for i, s := range e.Steps {

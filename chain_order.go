@@ -42,27 +42,33 @@ func (p Phase) String() string {
 	return fmt.Sprintf("phase %d", uint8(p))
 }
 
-// Finding is one thing that [Chain.Lint] would do otherwise.
+// Finding is one unusual thing about a chain, from [Chain.Lint].
 type Finding struct {
-	Outer, Inner string // the interceptors, in the order that the chain has them
+	Outer, Inner string // the interceptors, in the order of the chain; Inner may be empty
 	Message      string
 }
 
-// Lint names the pairs of interceptors that stand the other way round than the usual
-// order, which for a server is request id, tracing, metrics, logging, recovery,
-// a coarse limit, deadline, authn, authz, limits by user, concurrency, validate,
-// and for a client request id, metrics, logging, deadline, cache, retry, and per
-// attempt tracing, metrics, breaker, authn, limits. A finding is advice: a chain
-// in another order runs.
+// Lint returns the interceptors that do not work on a side, with which the chain cannot be
+// attached there, and the pairs of interceptors in an unusual order. The usual order is
+//
+//   - on a server: request id, tracing, metrics, logging, recovery, a coarse limit,
+//     deadline, authn, authz, limits by user, concurrency, validate;
+//   - on a client: request id, metrics, logging, deadline, cache, retry, and per attempt
+//     tracing, metrics, breaker, authn, limits.
+//
+// A finding about the order is advice: the chain runs in any order.
 func (c *Chain) Lint(side Side) []Finding {
 	c.check("Lint")
 	var findings []Finding
 	for i, outer := range c.entries {
+		if !outer.decl.Sides.include(side) {
+			findings = append(findings, Finding{Outer: outer.decl.Name, Message: outer.wrongSide(side)})
+		}
 		for j := i + 1; j < len(c.entries); j++ {
 			inner := c.entries[j]
 			if c.inverted(side, i, j) && c.meet(outer, inner) {
 				findings = append(findings, Finding{outer.decl.Name, inner.decl.Name, fmt.Sprintf(
-					"%s (%s) runs outside %s (%s); on a %s it usually stands inside",
+					"%s (%s) runs outside %s (%s); on a %s it usually runs inside",
 					outer.decl.Name, outer.decl.Phase, inner.decl.Name, inner.decl.Phase, side)})
 			}
 		}
@@ -70,8 +76,7 @@ func (c *Chain) Lint(side Side) []Finding {
 	return findings
 }
 
-// inverted reports whether two interceptors, i outside j, stand the other way round than
-// usual.
+// inverted reports whether two interceptors, i outside j, are in an unusual order.
 func (c *Chain) inverted(side Side, i, j int) bool {
 	if c.entries[i].decl.Phase == PhaseAny || c.entries[j].decl.Phase == PhaseAny {
 		return false
@@ -82,9 +87,9 @@ func (c *Chain) inverted(side Side, i, j int) bool {
 }
 
 // usual returns the range of an interceptor's usual places, counted from the outside. On
-// a client those that observe have two places: as far out as on a server, where
-// they see calls, and inside retries, where they see attempts. What shapes calls
-// tells which of them is meant.
+// a client, interceptors that observe have two places: the one that they have on a server,
+// where they see calls, and inside retries, where they see attempts. The interceptors that
+// shape calls decide which of them is meant.
 func (c *Chain) usual(side Side, i int) (least, most int) {
 	p := c.entries[i].decl.Phase
 	ofCalls, ofAttempts := int(p)<<8, int(PhaseRetry)<<8+int(p)
@@ -175,7 +180,7 @@ func (l *entry) doubts(writer *entry, outside bool, m *Method) string {
 	unshared := func(c *condition) bool { return !slices.Contains(l.conditions, c) }
 	switch {
 	case !outside:
-		return "stands further in"
+		return "runs inside it"
 	case !writer.appliesTo(m):
 		return "does not run for " + m.represented()
 	case slices.ContainsFunc(writer.conditions, unshared):
@@ -187,7 +192,7 @@ func (l *entry) doubts(writer *entry, outside bool, m *Method) string {
 	}
 }
 
-// other stands in a representative for the names that no pattern has.
+// other is a name in a representative for the names that no pattern has.
 const other = "\x00other"
 
 // representatives returns methods that between them are under every combination
@@ -196,8 +201,13 @@ func (c *Chain) representatives() []*Method {
 	services := map[string][]string{other: nil}
 	for _, l := range c.entries {
 		for _, s := range l.scopes {
-			if s.pattern.Service != "" {
-				services[s.pattern.Service] = append(services[s.pattern.Service], s.pattern.Name)
+			for _, p := range s.patterns {
+				switch {
+				case p.Package != "":
+					services[p.Package+"."+other] = nil
+				case p.Service != "":
+					services[p.Service] = append(services[p.Service], p.Name)
+				}
 			}
 		}
 	}
@@ -214,11 +224,14 @@ func (c *Chain) representatives() []*Method {
 	return out
 }
 
-// represented says which methods a representative stands for.
+// represented says which methods a representative is for.
 func (m *Method) represented() string {
+	pkg, isPackage := strings.CutSuffix(m.service, "."+other)
 	switch {
 	case m.service == other:
 		return "the methods that no pattern names"
+	case isPackage:
+		return "the services of the package " + pkg + " that no pattern names"
 	case m.name == other:
 		return "every method of " + m.service
 	default:

@@ -24,6 +24,9 @@ func newPlan(c *Chain, entries []*entry) *plan {
 		}
 	}
 	next := p.step(len(entries), Func(func(ctx context.Context, call *Call, _ Next) error {
+		if call.method.unguarded {
+			return errUnguarded(call.method)
+		}
 		return call.end.finish(ctx, call)
 	}), nil)
 	for i, l := range slices.Backward(entries) {
@@ -31,6 +34,15 @@ func newPlan(c *Chain, entries []*entry) *plan {
 	}
 	p.start = next
 	return p
+}
+
+// errUnguarded ends a call of a method that the coverage proof finds open, however it is
+// served.
+//
+//go:noinline // its variables would be on the stack of the chain as long as the call runs
+func errUnguarded(m *Method) error {
+	return errInternal("the chain authenticates calls, but not those of %s: "+
+		"authenticate them or list them in hauberk.Config.Public", m.full)
 }
 
 // step makes the Next that runs interceptor i, or behind the last one the terminal.

@@ -4,27 +4,51 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
-// For runs interceptors only for the methods of a pattern: one method
-// ("shop.v1.Cart/Get"), the methods of a service ("shop.v1.Cart/*"), or all
-// ("*"). A leading slash is optional. It costs nothing at call time. [New]
-// reports a bad pattern. Groups may stand in each other; all must agree.
-func For(pattern string, interceptors ...Interceptor) Interceptor {
-	return newScope("For", pattern, false, interceptors)
+// Patterns is one pattern of methods, or several.
+type Patterns interface{ string | []string }
+
+// For runs interceptors only for the methods that match a pattern, or one of several:
+//
+//	hauberk.For("shop.v1.Cart/*", limit)
+//	hauberk.For([]string{"shop.v1.Cart/*", "shop.v1.Orders/Place"}, limit)
+//
+// A pattern is one of
+//
+//   - "shop.v1.Cart/Get": one method;
+//   - "shop.v1.Cart/*": the methods of a service;
+//   - "shop.v1.*": the services of a package and of the packages below it;
+//   - "*": all methods, unknown ones too.
+//
+// A leading slash is optional. Groups can be nested; all of them must match. Patterns
+// cost nothing at call time. [New] reports a bad pattern; [Chain.Coverage] and
+// [Server.Serve] report a pattern that matches no method of the server.
+func For[P Patterns](patterns P, interceptors ...Interceptor) Interceptor {
+	return newScope("For", patternList(patterns), false, interceptors)
 }
 
-// Except runs interceptors for all methods but those of a pattern; see [For].
-func Except(pattern string, interceptors ...Interceptor) Interceptor {
-	return newScope("Except", pattern, true, interceptors)
+// Except runs interceptors for all methods that match none of the patterns; see [For].
+func Except[P Patterns](patterns P, interceptors ...Interceptor) Interceptor {
+	return newScope("Except", patternList(patterns), true, interceptors)
 }
 
-// When runs interceptors for the calls that condition says yes to. It is asked
-// when the first of them is reached, and its answer holds for the others and for
-// further attempts of the call; attempts beside each other may both ask. It must
-// be safe for concurrent use. What runs only under a condition proves little:
-// [New] counts its writes only for interceptors under the same condition, and
-// [Chain.Coverage] does not count it.
+func patternList[P Patterns](patterns P) []string {
+	if list, ok := any(patterns).([]string); ok {
+		return list
+	}
+	one, _ := any(patterns).(string)
+	return []string{one}
+}
+
+// When runs interceptors for the calls for which condition returns true. It is called
+// when a call reaches the first of them; its result is kept for the others and for
+// further attempts of the call. Concurrent attempts may both call it. It must be safe
+// for concurrent use.
+//
+// The order proof of [New] counts what these interceptors write only for interceptors
+// under the same condition, and [Chain.Coverage] does not count them.
 func When(condition func(call *Call) bool, interceptors ...Interceptor) Interceptor {
 	g := &group{name: "When", when: newCondition(condition), inner: interceptors}
 	if condition == nil {
@@ -33,11 +57,14 @@ func When(condition func(call *Call) bool, interceptors ...Interceptor) Intercep
 	return g
 }
 
-func newScope(name, text string, except bool, inner []Interceptor) Interceptor {
-	p, err := parsePattern(text)
+func newScope(name string, texts []string, except bool, inner []Interceptor) Interceptor {
+	parsed, err := parsePatterns(texts)
+	if len(texts) == 0 {
+		err = fmt.Errorf("%s has no patterns", name)
+	}
 	return &group{
-		name:  fmt.Sprintf("%s(%q)", name, text),
-		scope: scope{p, except},
+		name:  fmt.Sprintf("%s(%s)", name, quoted(texts)),
+		scope: scope{parsed, except},
 		inner: inner,
 		err:   err,
 	}
@@ -59,21 +86,34 @@ func (g *group) Intercept(context.Context, *Call, Next) error {
 
 // scope says for which methods an interceptor runs.
 type scope struct {
-	pattern pattern
-	except  bool
+	patterns []methodPattern
+	except   bool
 }
 
-func (s scope) matches(m *Method) bool { return s.pattern.Matches(m.service, m.name) != s.except }
+func (s scope) matches(m *Method) bool { return anyMatches(s.patterns, m) != s.except }
+
+func (s scope) equal(other scope) bool {
+	return s.except == other.except && slices.Equal(s.patterns, other.patterns)
+}
 
 // String writes the scope as in the source.
 func (s scope) String() string {
-	if s.except {
-		return fmt.Sprintf("Except(%q)", s.pattern)
+	texts := make([]string, len(s.patterns))
+	for i, p := range s.patterns {
+		texts[i] = p.String()
 	}
-	return fmt.Sprintf("For(%q)", s.pattern)
+	return fmt.Sprintf("%s(%s)", s.verb(), quoted(texts))
 }
 
-// condition is asked once a call; the interceptors under it share the answer.
+// verb is the function that makes the scope.
+func (s scope) verb() string {
+	if s.except {
+		return "Except"
+	}
+	return "For"
+}
+
+// condition is evaluated once a call; the interceptors under it share the result.
 type condition struct {
 	ask    func(*Call) bool
 	answer Key[bool]
@@ -84,9 +124,9 @@ func newCondition(ask func(*Call) bool) *condition {
 }
 
 func (c *condition) holds(call *Call) bool {
-	yes, asked := c.answer.From(call)
+	yes, asked := c.answer.Get(call)
 	if !asked {
-		yes = c.answer.keep(call, c.ask(call))
+		yes = c.answer.GetOrSet(call, c.ask(call))
 	}
 	return yes
 }
@@ -108,46 +148,4 @@ func (c *conditional) Intercept(ctx context.Context, call *Call, next Next) erro
 		}
 	}
 	return c.inner.Intercept(ctx, call, next)
-}
-
-// setting is something that a chain is told, in the list of its interceptors.
-type setting struct {
-	set func(*Chain) error
-}
-
-// Intercept goes on: a setting does nothing for a call.
-func (s *setting) Intercept(ctx context.Context, call *Call, next Next) error {
-	return next(ctx, call)
-}
-
-// Public declares methods that need no authentication, for [Chain.Coverage].
-// Patterns are those of [For].
-func Public(patterns ...string) Interceptor {
-	return &setting{func(c *Chain) (err error) {
-		c.public, err = parsePatterns(c.public, patterns)
-		return err
-	}}
-}
-
-// ErrorDomain sets the domain of the google.rpc.ErrorInfo in the rejections that a
-// server's chain sends; the default is [DefaultDomain].
-func ErrorDomain(domain string) Interceptor {
-	return &setting{func(c *Chain) error {
-		if domain == "" {
-			return errors.New("ErrorDomain is empty; want a name such as \"shop.example\"")
-		}
-		c.domain = domain
-		return nil
-	}}
-}
-
-// ExposeErrors sends the text of errors that carry no status to the client, and
-// the whole text of those that wrap a context error. By default the client is
-// told UNKNOWN, "unknown error", or the context error's own text, and the rest
-// stays in the process, where outer interceptors see it.
-func ExposeErrors() Interceptor {
-	return &setting{func(c *Chain) error {
-		c.exposeErrors = true
-		return nil
-	}}
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -56,7 +55,7 @@ var errLimit = errors.New("limit is -1; want at least 1")
 func always(*hauberk.Call) bool { return true }
 
 const (
-	wantPattern = `want "package.Service/Method", "package.Service/*" or "*"`
+	wantPattern = `want "package.Service/Method", "package.Service/*", "package.*" or "*"`
 	wholeChain  = `Public, ErrorDomain, ExposeErrors, TrustedHops and WireSizes hold for a whole chain: ` +
 		`they are arguments of hauberk.New itself`
 )
@@ -100,7 +99,6 @@ func TestNewRejects(t *testing.T) {
 
 		"bad pattern":           {hauberk.For("a.B", ok), `bad pattern "a.B": ` + wantPattern},
 		"bad pattern in Except": {hauberk.Except("", ok), `bad pattern "": ` + wantPattern},
-		"bad pattern in Public": {hauberk.Public("a.B/*", "/", "a.B/*", "a/b/c"), `bad pattern "/" "a/b/c": ` + wantPattern},
 		"nil condition":         {hauberk.When(nil, ok), "the condition of When is nil"},
 
 		"its own error":           {bad, "limit: " + errLimit.Error()},
@@ -123,11 +121,6 @@ func TestNewRejects(t *testing.T) {
 			hauberk.Named("x", hauberk.When(always, ok)),
 			"x: it is a group, not one interceptor: name or shadow those inside it",
 		},
-		"setting in For":    {hauberk.For("a.B/*", hauberk.Public("a.B/C")), `For("a.B/*"): interceptor 1: ` + wholeChain},
-		"setting in When":   {hauberk.When(always, hauberk.ExposeErrors()), "When: interceptor 1: " + wholeChain},
-		"setting in Shadow": {hauberk.Shadow(hauberk.ExposeErrors()), "setting: " + wholeChain},
-		"setting in Named":  {hauberk.Named("x", hauberk.ErrorDomain("d")), "x: " + wholeChain},
-		"empty ErrorDomain": {hauberk.ErrorDomain(""), `ErrorDomain is empty; want a name such as "shop.example"`},
 		"guard under When": {
 			hauberk.When(always, guard{idle}),
 			"When: interceptor 1: guard: it guards whole calls against panics, so it cannot stand under a When: use For or Except",
@@ -155,26 +148,31 @@ func TestNewRejects(t *testing.T) {
 }
 
 func TestNewCollectsErrors(t *testing.T) {
-	_, err := hauberk.New(
+	_, err := hauberk.Config{
+		Public:         []string{"a.B/*", "/", "a.B/*", "a/b/c"},
+		ErrorDomain:    "a domain",
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), {}},
+	}.New(
 		nil,
 		hauberk.Func(idle),
 		hauberk.For("Cart/Get/*", nil, declare(hauberk.Declaration{Name: "limit", Err: errLimit})),
 		hauberk.When(nil),
-		hauberk.TrustedHops(netip.Prefix{}),
 		hauberk.Shadow(hauberk.Func(idle)),
 	)
 	if !errors.Is(err, errLimit) {
 		t.Errorf("errors.Is does not find the interceptor's own error in %v", err)
 	}
 	want := []string{
+		`hauberk: Config.Public: bad pattern "/", "a/b/c": ` + wantPattern,
+		`hauberk: Config.ErrorDomain is "a domain"; want a name without spaces, such as "shop.example"`,
+		"hauberk: Config.TrustedProxies[1] is not a valid network",
 		"hauberk: interceptor 1: the interceptor is nil",
 		`hauberk: interceptor 3: bad pattern "Cart/Get/*": ` + wantPattern,
 		`hauberk: interceptor 3: For("Cart/Get/*"): interceptor 1: the interceptor is nil`,
 		`hauberk: interceptor 3: For("Cart/Get/*"): interceptor 2: limit: limit is -1; want at least 1`,
 		"hauberk: interceptor 4: the condition of When is nil",
 		"hauberk: interceptor 4: When has no interceptors",
-		"hauberk: interceptor 5: TrustedHops was given an invalid network",
-		"hauberk: interceptor 6: func: it acts on calls rather than deciding on them, so it cannot be put in Shadow",
+		"hauberk: interceptor 5: func: it acts on calls rather than deciding on them, so it cannot be put in Shadow",
 	}
 	equal(t, "errors", strings.Split(err.Error(), "\n"), want)
 }
@@ -224,13 +222,13 @@ func callWithZeros(f reflect.Value) {
 }
 
 func TestEmptyChain(t *testing.T) {
-	for name, interceptors := range map[string][]hauberk.Interceptor{
-		"no interceptors": nil,
-		"settings only":   {hauberk.Public("a.B/*"), hauberk.ErrorDomain("example"), hauberk.ExposeErrors()},
+	for name, config := range map[string]hauberk.Config{
+		"no settings":   {},
+		"settings only": {Public: []string{"hauberk.test.v1.*"}, ErrorDomain: "example", ExposeErrors: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-				env := c.Start(t, interceptors...)
+				env := c.With(config).Start(t)
 				out := env.Call(t.Context(), "x", "y")
 				wantCode(t, out.Err, codes.OK)
 				equal(t, "responses", out.Texts(), wantTexts(c.Kind, "x", "y"))
@@ -256,26 +254,20 @@ func TestNewCopiesItsArguments(t *testing.T) {
 }
 
 func TestInterceptorNames(t *testing.T) {
+	said := func() hauberk.Interceptor { return declare(hauberk.Declaration{Name: "said", Decides: true}) }
 	chain := hauberk.Must(hauberk.New(
 		hauberk.Func(idle),
 		&declared{Func: idle},
 		guard{idle},
-		hauberk.FromServer(
-			func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-				return handler(ctx, req)
-			},
-			func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-				return handler(srv, stream)
-			},
-		),
+		hauberk.FromServer(hauberk.PassUnaryServer, hauberk.PassStreamServer),
 		struct{ hauberk.Interceptor }{hauberk.Func(idle)},
 		declare(hauberk.Declaration{Name: "said"}),
-		hauberk.Named("given", authn("said")),
-		hauberk.Named("outer", hauberk.Named("inner", authn("said"))),
-		hauberk.Named("", authn("said")),
-		hauberk.Named("shadow", hauberk.Shadow(authn("said"))),
-		hauberk.Shadow(hauberk.Named("shadowed", authn("said"))),
-		hauberk.For("*", hauberk.Named("in a group", authn("said"))),
+		hauberk.Named("given", said()),
+		hauberk.Named("outer", hauberk.Named("inner", said())),
+		hauberk.Named("", said()),
+		hauberk.Named("shadow", hauberk.Shadow(said())),
+		hauberk.Shadow(hauberk.Named("shadowed", said())),
+		hauberk.For("*", hauberk.Named("in a group", said())),
 	))
 	e, err := chain.Explain("a.B/C")
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 // with grpc.WithUnaryInterceptor and grpc.WithStreamInterceptor, which run
 // outside.
 func (c *Chain) DialOptions(opts ...grpc.DialOption) []grpc.DialOption {
-	c.check("DialOptions")
+	c.attach("DialOptions", ClientSide)
 	own := []grpc.DialOption{
 		grpc.WithChainUnaryInterceptor(c.UnaryClientInterceptor()),
 		grpc.WithChainStreamInterceptor(c.StreamClientInterceptor()),
@@ -34,7 +34,7 @@ func (c *Chain) DialOptions(opts ...grpc.DialOption) []grpc.DialOption {
 // ClientConn puts the chain in front of a connection, as intercept_channel does
 // in gRPC Python; of two wraps the later is outside.
 func (c *Chain) ClientConn(conn grpc.ClientConnInterface) grpc.ClientConnInterface {
-	c.check("ClientConn")
+	c.attach("ClientConn", ClientSide)
 	if conn == nil {
 		panic("hauberk: Chain.ClientConn in front of a nil connection")
 	}
@@ -108,7 +108,7 @@ func (c *clientConn) NewStream(
 // UnaryClientInterceptor returns the chain as an interceptor of grpc-go, for code
 // that assembles its own options.
 func (c *Chain) UnaryClientInterceptor() grpc.UnaryClientInterceptor {
-	c.check("UnaryClientInterceptor")
+	c.attach("UnaryClientInterceptor", ClientSide)
 	return func(
 		ctx context.Context, method string, req, reply any,
 		cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
@@ -123,7 +123,7 @@ func (c *Chain) UnaryClientInterceptor() grpc.UnaryClientInterceptor {
 // StreamClientInterceptor returns the chain as an interceptor of grpc-go, for
 // code that assembles its own options.
 func (c *Chain) StreamClientInterceptor() grpc.StreamClientInterceptor {
-	c.check("StreamClientInterceptor")
+	c.attach("StreamClientInterceptor", ClientSide)
 	return func(
 		ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string,
 		streamer grpc.Streamer, opts ...grpc.CallOption,

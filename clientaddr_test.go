@@ -24,7 +24,7 @@ func addrOfCall(trusted []netip.Prefix, from net.Addr, md metadata.MD) (addr net
 		return call.Reply(&testpb.Response{})
 	})
 	var r registry
-	chain := hauberk.Must(hauberk.New(hauberk.TrustedHops(trusted...), look))
+	chain := hauberk.Must(hauberk.Config{TrustedProxies: trusted}.New(look))
 	testpb.RegisterTestServiceServer(chain.Registrar(&r), fixedService{})
 	ctx := metadata.NewIncomingContext(context.Background(), md)
 	if from != nil {
@@ -90,8 +90,12 @@ func TestClientAddr(t *testing.T) {
 		{name: "garbage", from: tcp("10.0.0.1"), md: forwarded("unknown"), want: "10.0.0.1"},
 		{name: "garbage before a hop", from: tcp("10.0.0.1"), md: forwarded("198.51.100.7, _hidden, 10.0.0.2"), want: "10.0.0.2"},
 		{name: "garbage that no one reads", from: tcp("10.0.0.1"), md: forwarded("\x00, 198.51.100.7"), want: "198.51.100.7"},
-		{name: "port", from: tcp("10.0.0.1"), md: forwarded("198.51.100.7:4711"), want: "10.0.0.1"},
-		{name: "brackets", from: tcp("10.0.0.1"), md: forwarded("[2001:db8::7]"), want: "10.0.0.1"},
+		{name: "port", from: tcp("10.0.0.1"), md: forwarded("198.51.100.7:4711"), want: "198.51.100.7"},
+		{name: "brackets", from: tcp("10.0.0.1"), md: forwarded("[2001:db8::7]"), want: "2001:db8::7"},
+		{name: "brackets and port", from: tcp("10.0.0.1"), md: forwarded("[2001:db8::7]:443, 10.0.0.2:80"), want: "2001:db8::7"},
+		{name: "brackets around IPv4", from: tcp("10.0.0.1"), md: forwarded("[198.51.100.7]"), want: "10.0.0.1"},
+		{name: "half a bracket", from: tcp("10.0.0.1"), md: forwarded("2001:db8::7], 10.0.0.2"), want: "10.0.0.2"},
+		{name: "port that is none", from: tcp("10.0.0.1"), md: forwarded("198.51.100.7:http"), want: "10.0.0.1"},
 		{name: "leading zeros", from: tcp("10.0.0.1"), md: forwarded("198.051.100.007"), want: "10.0.0.1"},
 		{name: "a network", from: tcp("10.0.0.1"), md: forwarded("198.51.100.0/24"), want: "10.0.0.1"},
 		{name: "only commas", from: tcp("10.0.0.1"), md: forwarded(",,,"), want: "10.0.0.1"},
@@ -152,10 +156,10 @@ func TestClientAddrOnTheWire(t *testing.T) {
 	wantCode(t, env.Call(ctx).Err, codes.OK)
 }
 
-// TestTrustedHops rejects what is no network.
-func TestTrustedHops(t *testing.T) {
-	_, err := hauberk.New(hauberk.TrustedHops(netip.MustParsePrefix("10.0.0.0/8"), netip.Prefix{}))
-	if err == nil || !strings.Contains(err.Error(), "TrustedHops") {
+// TestTrustedProxies: New reports an invalid network.
+func TestTrustedProxies(t *testing.T) {
+	_, err := hauberk.Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), {}}}.New()
+	if err == nil || !strings.Contains(err.Error(), "TrustedProxies[1]") {
 		t.Errorf("New: %v", err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
 	authns "github.com/hauberk-rpc/hauberk/interceptors/authn"
@@ -61,9 +60,6 @@ func TestNilOptions(t *testing.T) {
 	if err := prometheus.NewRegistry().Register(metricsprom.New(metrics.New(metrics.Config{}), nil)); err == nil ||
 		!strings.Contains(err.Error(), "option 1 of New is nil") {
 		t.Errorf("metricsprom: %v", err)
-	}
-	if got := hauberk.Reason(hauberk.Reject(codes.Internal, "X", "m", nil)); got != "X" {
-		t.Errorf("a rejection with a nil option has the reason %q", got)
 	}
 }
 

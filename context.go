@@ -40,7 +40,7 @@ func FromContext(ctx context.Context) *Call {
 // made. An outgoing call has state of its own and inherits none; an interceptor
 // of a client chain that wants the state of the incoming call asks for it:
 //
-//	id, ok := requestid.Key.Get(hauberk.Incoming(ctx))
+//	id, ok := requestid.Key.FromContext(hauberk.Incoming(ctx))
 //
 // Where there is no incoming call the context has no state.
 func Incoming(ctx context.Context) context.Context {

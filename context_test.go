@@ -130,9 +130,9 @@ func TestCallOutlivesItsCall(t *testing.T) {
 		if first == second {
 			t.Error("two calls share a Call")
 		}
-		if user, _ := userKey.From(first); user != "alice" || len(first.Decisions()) != 1 || first.Kind() != c.Kind ||
+		if user, _ := userKey.Get(first); user != "alice" || len(first.Decisions().All()) != 1 || first.Kind() != c.Kind ||
 			first.Side() != c.Side || first.Method().FullName() != hauberktest.FullMethod(c.Kind) {
-			t.Errorf("a call that has ended reads %q, %+v, %s", user, first.Decisions(), first.Method().FullName())
+			t.Errorf("a call that has ended reads %q, %+v, %s", user, first.Decisions().All(), first.Method().FullName())
 		}
 	})
 }

@@ -28,7 +28,7 @@ var shop = map[string]grpc.ServiceInfo{
 
 const (
 	healthMethods = "grpc.health.v1.Health/*"
-	authnTail     = ": authenticate them or declare them with hauberk.Public"
+	authnTail     = ": authenticate them or list them in hauberk.Config.Public"
 )
 
 func TestCoverage(t *testing.T) {
@@ -37,58 +37,63 @@ func TestCoverage(t *testing.T) {
 		interceptors []hauberk.Interceptor
 		want         string // of String
 		err          string // of Err, between "… but not those of " and the advice
+		public       string
 	}{
 		"no interceptors": {nil, `this chain has no authentication
 /grpc.health.v1.Health/Check: nothing
 /shop.v1.Cart/Get: nothing
 /shop.v1.Cart/Watch: nothing
-`, ""},
-		"no authentication": {[]hauberk.Interceptor{logging, hauberk.For("shop.v1.Cart/Get", limiterOf(nil)), hauberk.Public(healthMethods)}, `this chain has no authentication
+`, "", ""},
+		"no authentication": {[]hauberk.Interceptor{logging, hauberk.For("shop.v1.Cart/Get", limiterOf(nil))}, `this chain has no authentication
 /grpc.health.v1.Health/Check: logging (public)
 /shop.v1.Cart/Get: logging limit
 /shop.v1.Cart/Watch: logging
-`, ""},
+`, "", healthMethods},
 		"all authenticated": {[]hauberk.Interceptor{logging, authn("authn")}, `/grpc.health.v1.Health/Check: logging authn
 /shop.v1.Cart/Get: logging authn
 /shop.v1.Cart/Watch: logging authn
-`, ""},
-		"the rest is public": {[]hauberk.Interceptor{logging, hauberk.Except(healthMethods, authn("jwt")), hauberk.Public(healthMethods)}, `/grpc.health.v1.Health/Check: logging (public)
+`, "", ""},
+		"the rest is public": {[]hauberk.Interceptor{logging, hauberk.Except(healthMethods, authn("jwt"))}, `/grpc.health.v1.Health/Check: logging (public)
 /shop.v1.Cart/Get: logging jwt
 /shop.v1.Cart/Watch: logging jwt
-`, ""},
+`, "", healthMethods},
 		"one method is open": {[]hauberk.Interceptor{logging, hauberk.Except("shop.v1.Cart/Watch", authn("jwt"))}, `/grpc.health.v1.Health/Check: logging jwt
 /shop.v1.Cart/Get: logging jwt
 /shop.v1.Cart/Watch: logging (UNGUARDED)
-`, "/shop.v1.Cart/Watch"},
+`, "/shop.v1.Cart/Watch", ""},
 		"most methods are open": {[]hauberk.Interceptor{hauberk.For("shop.v1.Cart/Get", authn("jwt"))}, `/grpc.health.v1.Health/Check: (UNGUARDED)
 /shop.v1.Cart/Get: jwt
 /shop.v1.Cart/Watch: (UNGUARDED)
-`, "/grpc.health.v1.Health/Check, /shop.v1.Cart/Watch"},
+`, "/grpc.health.v1.Health/Check, /shop.v1.Cart/Watch", ""},
 		"each by its own": {[]hauberk.Interceptor{hauberk.For("shop.v1.Cart/*", authn("jwt")), hauberk.For("*", hauberk.Except("shop.v1.Cart/*", authn("mtls")))}, `/grpc.health.v1.Health/Check: mtls
 /shop.v1.Cart/Get: jwt
 /shop.v1.Cart/Watch: jwt
-`, ""},
+`, "", ""},
 		"in shadow": {[]hauberk.Interceptor{logging, hauberk.Shadow(authn("authn"))}, `this chain has no authentication
 /grpc.health.v1.Health/Check: logging
 /shop.v1.Cart/Get: logging
 /shop.v1.Cart/Watch: logging
-`, ""},
-		"one of two in shadow": {[]hauberk.Interceptor{hauberk.Shadow(authn("new")), hauberk.For("shop.v1.Cart/*", authn("old")), hauberk.Public(healthMethods)}, `/grpc.health.v1.Health/Check: (public)
+`, "", ""},
+		"one of two in shadow": {[]hauberk.Interceptor{hauberk.Shadow(authn("new")), hauberk.For("shop.v1.Cart/*", authn("old"))}, `/grpc.health.v1.Health/Check: (public)
 /shop.v1.Cart/Get: old
 /shop.v1.Cart/Watch: old
-`, ""},
+`, "", healthMethods},
 		"under a condition": {[]hauberk.Interceptor{hauberk.When(sometimes, logging, authn("authn"))}, `/grpc.health.v1.Health/Check: (UNGUARDED)
 /shop.v1.Cart/Get: (UNGUARDED)
 /shop.v1.Cart/Watch: (UNGUARDED)
-`, "/grpc.health.v1.Health/Check, /shop.v1.Cart/Get, /shop.v1.Cart/Watch"},
-		"all public": {[]hauberk.Interceptor{hauberk.Public("*"), hauberk.For("a.B/*", authn("authn"))}, `/grpc.health.v1.Health/Check: (public)
-/shop.v1.Cart/Get: (public)
+`, "/grpc.health.v1.Health/Check, /shop.v1.Cart/Get, /shop.v1.Cart/Watch", ""},
+		"all public": {[]hauberk.Interceptor{hauberk.For("shop.v1.Cart/Get", authn("authn"))}, `/grpc.health.v1.Health/Check: (public)
+/shop.v1.Cart/Get: authn (public)
 /shop.v1.Cart/Watch: (public)
-`, ""},
+`, "", "*"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			cov := hauberk.Must(hauberk.New(c.interceptors...)).Coverage(shop)
+			var config hauberk.Config
+			if c.public != "" {
+				config.Public = []string{c.public}
+			}
+			cov := hauberk.Must(config.New(c.interceptors...)).Coverage(shop)
 			if got := cov.String(); got != c.want {
 				t.Errorf("coverage:\n%s\nwant:\n%s", got, c.want)
 			}
@@ -104,11 +109,10 @@ func TestCoverage(t *testing.T) {
 }
 
 func TestCoverageRows(t *testing.T) {
-	chain := hauberk.Must(hauberk.New(
+	chain := hauberk.Must(hauberk.Config{Public: []string{healthMethods}}.New(
 		phase(hauberk.PhaseLogging, "logging"),
 		hauberk.Shadow(authn("shadow")),
 		hauberk.For("shop.v1.Cart/*", authn("authn")),
-		hauberk.Public(healthMethods),
 	))
 	cov := chain.Coverage(shop)
 	equal(t, "interceptors", cov.Interceptors, []string{"logging", "authn"})
@@ -129,37 +133,34 @@ func TestCoverageRows(t *testing.T) {
 // TestServeRejectsOpenMethods starts servers with reflection and health beside
 // their service.
 func TestServeRejectsOpenMethods(t *testing.T) {
-	reflectionMethods := []string{"grpc.reflection.v1.ServerReflection/*", "grpc.reflection.v1alpha.ServerReflection/*"}
 	cases := map[string]struct {
 		interceptors []hauberk.Interceptor
+		public       []string
 		open         []string // services whose methods the error names
 	}{
 		"nothing public": {
-			[]hauberk.Interceptor{hauberk.For(testService+"/*", authn("authn"))},
+			[]hauberk.Interceptor{hauberk.For(testService+"/*", authn("authn"))}, nil,
 			[]string{"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"},
 		},
 		"health public": {
-			[]hauberk.Interceptor{hauberk.For(testService+"/*", authn("authn")), hauberk.Public(healthMethods)},
+			[]hauberk.Interceptor{hauberk.For(testService+"/*", authn("authn"))}, []string{hauberk.Health},
 			[]string{"grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"},
 		},
 		"authentication under a condition": {
-			[]hauberk.Interceptor{
-				hauberk.Public(append(reflectionMethods, healthMethods)...), hauberk.When(sometimes, authn("authn")),
-			},
+			[]hauberk.Interceptor{hauberk.When(sometimes, authn("authn"))}, []string{hauberk.Reflection, hauberk.Health},
 			[]string{testService},
 		},
 		"health and reflection public": {
-			[]hauberk.Interceptor{
-				hauberk.For(testService+"/*", authn("authn")), hauberk.Public(append(reflectionMethods, healthMethods)...),
-			}, nil,
+			[]hauberk.Interceptor{hauberk.For(testService+"/*", authn("authn"))},
+			[]string{hauberk.Reflection, hauberk.Health}, nil,
 		},
-		"all authenticated":      {[]hauberk.Interceptor{authn("authn")}, nil},
-		"without authentication": {[]hauberk.Interceptor{hauberk.Func(idle)}, nil},
+		"all authenticated":      {[]hauberk.Interceptor{authn("authn")}, nil, nil},
+		"without authentication": {[]hauberk.Interceptor{hauberk.Func(idle)}, nil, nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
-			srv := hauberk.Must(hauberk.New(c.interceptors...)).NewServer()
+			srv := hauberk.Must(hauberk.Config{Public: c.public}.New(c.interceptors...)).NewServer()
 			t.Cleanup(srv.Stop)
 			testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{})
 			healthpb.RegisterHealthServer(srv, health.NewServer())

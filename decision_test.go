@@ -20,7 +20,7 @@ type decisions chan []hauberk.Decision
 func (d decisions) interceptor() hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
-		d <- call.Decisions()
+		d <- call.Decisions().All()
 		return err
 	})
 }
@@ -39,7 +39,7 @@ func TestDecisions(t *testing.T) {
 		rejected := hauberk.Decision{Interceptor: "limit", Rule: "100/1m", Verdict: hauberk.Rejected, Reason: "LIMITED"}
 		reject := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 			call.Decide(rejected)
-			before := call.Decisions()
+			before := call.Decisions().All()
 			before[0].Interceptor = "changed" // the result is the caller's
 			return hauberk.Reject(codes.ResourceExhausted, "LIMITED", "try later")
 		})
@@ -77,7 +77,7 @@ func TestDecideConcurrently(t *testing.T) {
 				wg.Go(func() {
 					for i := range each {
 						call.Decide(hauberk.Decision{Interceptor: fmt.Sprint(g), Rule: fmt.Sprint(i)})
-						_ = call.Decisions()
+						_ = call.Decisions().All()
 					}
 				})
 			}

@@ -120,9 +120,9 @@ func ExampleExcept() {
 	}
 	// Output:
 	// /shop.v1.Cart/Get
-	//   1  runs     logging: Except("grpc.health.v1.Health/*") holds
+	//   1  runs     logging: matched by Except("grpc.health.v1.Health/*")
 	// /grpc.health.v1.Health/Check
-	//   1  skipped  logging: Except("grpc.health.v1.Health/*") leaves the method out
+	//   1  skipped  logging: not matched by Except("grpc.health.v1.Health/*")
 }
 
 var user = hauberk.NewKey[string]("user")
@@ -162,7 +162,9 @@ var errQuota = errors.New("the quota of the tenant is used up")
 // A rejection tells callers what they may know, and the process what happened.
 func ExampleReject() {
 	limit := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
-		return hauberk.Reject(codes.ResourceExhausted, "QUOTA_EXCEEDED", "try again tomorrow", hauberk.Cause(errQuota))
+		r := hauberk.Reject(codes.ResourceExhausted, "QUOTA_EXCEEDED", "try again tomorrow")
+		r.Cause = errQuota
+		return r
 	})
 	outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
@@ -205,13 +207,12 @@ func (a *allowList) Intercept(ctx context.Context, call *hauberk.Call, next haub
 	return hauberk.Reject(codes.PermissionDenied, "NOT_LISTED", "not on the list")
 }
 
-// A new policy is tried in shadow: it says what it would reject, and rejects
-// nothing.
+// A new policy runs in shadow first: it records what it would reject, and rejects nothing.
 func ExampleShadow() {
 	trial := hauberk.Shadow(&allowList{names: []string{"alice"}})
 	printing := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
-		for _, d := range call.Recorded() {
+		for _, d := range call.Decisions().Recorded() {
 			fmt.Println(d.Interceptor, d.Verdict, d.Reason, "in shadow:", d.Shadow)
 		}
 		return err
@@ -232,14 +233,14 @@ func ExampleShadow() {
 	// would have rejected 1
 }
 
-// A chain whose interceptors stand in an order that cannot work is rejected.
+// New reports interceptors in an order that cannot work.
 func ExampleNew() {
 	limit := &orderly{hauberk.Declaration{Name: "limit by user", Reads: []hauberk.StateKey{user}}}
 	authn := &orderly{hauberk.Declaration{Name: "authn", Writes: []hauberk.StateKey{user}}}
 	_, err := hauberk.New(limit, authn)
 	fmt.Println(err)
 	// Output:
-	// hauberk: interceptor 1: limit by user reads the state "user" before it is written: authn (interceptor 2), which writes it, stands further in
+	// hauberk: interceptor 1: limit by user reads the state "user" before it is written: authn (interceptor 2), which writes it, runs inside it
 }
 
 // orderly does nothing but to declare itself.
@@ -251,12 +252,11 @@ func (*orderly) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.
 	return next(ctx, call)
 }
 
-// Coverage tells which methods are guarded; a server does not start when one is
-// neither authenticated nor declared public.
+// Coverage shows which methods are authenticated. A server does not start if one is neither
+// authenticated nor public.
 func ExampleChain_Coverage() {
-	chain := hauberk.Must(hauberk.New(
+	chain := hauberk.Must(hauberk.Config{Public: []string{"shop.v1.Catalog/List"}}.New(
 		hauberk.For("shop.v1.Cart/*", &orderly{hauberk.Declaration{Name: "authn", Authenticates: true}}),
-		hauberk.Public("shop.v1.Catalog/List"),
 	))
 	coverage := chain.Coverage(map[string]grpc.ServiceInfo{
 		"shop.v1.Cart":    {Methods: []grpc.MethodInfo{{Name: "Get"}}},
@@ -268,5 +268,5 @@ func ExampleChain_Coverage() {
 	// /shop.v1.Cart/Get: authn
 	// /shop.v1.Catalog/List: (public)
 	// /shop.v1.Catalog/Update: (UNGUARDED)
-	// hauberk: the chain authenticates calls, but not those of /shop.v1.Catalog/Update: authenticate them or declare them with hauberk.Public
+	// hauberk: the chain authenticates calls, but not those of /shop.v1.Catalog/Update: authenticate them or list them in hauberk.Config.Public
 }

@@ -7,9 +7,8 @@ import (
 )
 
 func TestExplain(t *testing.T) {
-	chain := hauberk.Must(hauberk.New(
+	chain := hauberk.Must(hauberk.Config{Public: []string{"/grpc.health.v1.Health/*", "shop.v1.Cart/List"}}.New(
 		phase(hauberk.PhaseLogging, "logging"),
-		hauberk.Public("/grpc.health.v1.Health/*", "shop.v1.Cart/List"),
 		hauberk.Except("grpc.health.v1.Health/*", authn("authn")),
 		hauberk.For("shop.v1.Cart/*",
 			hauberk.Except("/shop.v1.Cart/List", hauberk.Named("per user", limiterOf(nil))),
@@ -21,27 +20,27 @@ func TestExplain(t *testing.T) {
 	cases := map[string]string{
 		"shop.v1.Cart/Get": `/shop.v1.Cart/Get
   1  runs     logging: for every method
-  2  runs     authn: Except("grpc.health.v1.Health/*") holds
-  3  runs     per user: For("shop.v1.Cart/*") holds; Except("shop.v1.Cart/List") holds
-  4  runs     func: For("shop.v1.Cart/*") holds; when its condition holds for the call
+  2  runs     authn: matched by Except("grpc.health.v1.Health/*")
+  3  runs     per user: matched by For("shop.v1.Cart/*"); matched by Except("shop.v1.Cart/List")
+  4  runs     func: matched by For("shop.v1.Cart/*"); if its condition holds for the call
   5  runs     authz: in shadow: decides and does not enforce
-  6  runs     experiment: when its condition holds for the call; in shadow: decides and does not enforce
+  6  runs     experiment: if its condition holds for the call; in shadow: decides and does not enforce
 `,
-		"/shop.v1.Cart/List": `/shop.v1.Cart/List (declared public)
+		"/shop.v1.Cart/List": `/shop.v1.Cart/List (public)
   1  runs     logging: for every method
-  2  runs     authn: Except("grpc.health.v1.Health/*") holds
-  3  skipped  per user: Except("shop.v1.Cart/List") leaves the method out
-  4  runs     func: For("shop.v1.Cart/*") holds; when its condition holds for the call
+  2  runs     authn: matched by Except("grpc.health.v1.Health/*")
+  3  skipped  per user: not matched by Except("shop.v1.Cart/List")
+  4  runs     func: matched by For("shop.v1.Cart/*"); if its condition holds for the call
   5  runs     authz: in shadow: decides and does not enforce
-  6  runs     experiment: when its condition holds for the call; in shadow: decides and does not enforce
+  6  runs     experiment: if its condition holds for the call; in shadow: decides and does not enforce
 `,
-		"grpc.health.v1.Health/Check": `/grpc.health.v1.Health/Check (declared public)
+		"grpc.health.v1.Health/Check": `/grpc.health.v1.Health/Check (public)
   1  runs     logging: for every method
-  2  skipped  authn: Except("grpc.health.v1.Health/*") leaves the method out
-  3  skipped  per user: For("shop.v1.Cart/*") leaves the method out
-  4  skipped  func: For("shop.v1.Cart/*") leaves the method out
+  2  skipped  authn: not matched by Except("grpc.health.v1.Health/*")
+  3  skipped  per user: not matched by For("shop.v1.Cart/*")
+  4  skipped  func: not matched by For("shop.v1.Cart/*")
   5  runs     authz: in shadow: decides and does not enforce
-  6  runs     experiment: when its condition holds for the call; in shadow: decides and does not enforce
+  6  runs     experiment: if its condition holds for the call; in shadow: decides and does not enforce
 `,
 	}
 	for method, want := range cases {

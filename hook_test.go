@@ -225,7 +225,9 @@ var stubborn = &hauberktest.Backend{Handle: func(_ context.Context, s hauberktes
 var errHook = errors.New("what the hook really found")
 
 func hookRejection() error {
-	return hauberk.Reject(codes.FailedPrecondition, "BAD_MESSAGE", "bad message", hauberk.Cause(errHook))
+	r := hauberk.Reject(codes.FailedPrecondition, "BAD_MESSAGE", "bad message")
+	r.Cause = errHook
+	return r
 }
 
 // TestHookErrors fails a hook: the call ends with the error's status, whether the

@@ -1,30 +1,38 @@
 package hauberk
 
-import "context"
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+)
 
-// Interceptor runs around one call, whatever its kind and side.
+// Interceptor runs around one call, of any kind and on either side.
 //
-// It is called by many goroutines at once, one call each, and must be safe for
-// that. It may call next once (on a client, more often: see [Next]), or not at
-// all, and then it answers the call itself: an error becomes the call's status,
-// [Call.Reply] followed by a nil return its response.
+// Intercept must be safe for concurrent use by different calls. It calls next once (on a
+// client also several times: see [Next]), or not at all. If it does not call next it
+// answers the call itself: an error becomes the status of the call, and [Call.Reply]
+// followed by a nil return becomes its response.
 type Interceptor interface {
 	Intercept(ctx context.Context, call *Call, next Next) error
 }
 
-// Next runs the rest of the chain and the call itself. It returns when the call
-// has ended, with its outcome: nil for OK, else an error from which [StatusOf]
-// gets the status. ctx carries the deadline and the metadata further in; call is
+// Next runs the inner interceptors and the call itself. It returns when the call has
+// ended, with its outcome: nil for OK, else an error from which [StatusOf] returns the
+// status. ctx passes the deadline and the metadata on to the inner interceptors. call is
 // the interceptor's own call, or on a client a copy made by [Call.Attempt].
 //
-// On a server a second call of next returns an INTERNAL error. On a client it is
-// a new attempt, as long as the application was given neither a response message,
-// the response header nor the stream's context; where a new attempt cannot be made (the
-// above, a request stream that was not kept with [Call.Replayable], or a rejection
-// made in this process) next returns the previous outcome again, at once.
+// On a server a second call of next returns an INTERNAL error. On a client it is a new
+// attempt. Next returns the previous outcome again, at once, if no new attempt can be
+// made:
 //
-// next is for the interceptor's own goroutine, or for goroutines that end before
-// Intercept returns and use copies. Called later it returns an INTERNAL error.
+//   - the application has received a response message, the response header or the
+//     context of the stream;
+//   - the call streams requests, and they were not kept with [Call.Replayable];
+//   - the previous outcome is a rejection made in this process.
+//
+// next must be called on the goroutine of Intercept, or with copies on goroutines that end
+// before Intercept returns. Later calls return an INTERNAL error.
 type Next func(ctx context.Context, call *Call) error
 
 // Func is a function as an [Interceptor].
@@ -35,48 +43,105 @@ func (f Func) Intercept(ctx context.Context, call *Call, next Next) error {
 	return f(ctx, call, next)
 }
 
-// Declarer is implemented by interceptors that tell [New], [Chain.Lint],
-// [Chain.Explain] and [Chain.Coverage] about themselves. Declare is called while
-// a chain is built, never for a call.
+// Declarer is implemented by interceptors that describe themselves to [New],
+// [Chain.Lint], [Chain.Explain] and [Chain.Coverage]. Declare is called while a chain is
+// built, never for a call.
 type Declarer interface {
 	Declare() Declaration
 }
 
-// Declaration is what an interceptor says of itself. The zero value says nothing.
+// Declaration describes an interceptor to the checks of a chain. The zero value describes
+// one that runs anywhere. [Declare] adds one to an interceptor that has none.
 type Declaration struct {
-	// Name is how decisions, explanations and errors call the interceptor. The default
-	// is the name of the interceptor's package, or of its type.
+	// Name is the interceptor's name in decisions, explanations and errors. The default
+	// is the name of its package, or of its type.
 	Name string
-	// Phase is the interceptor's usual place in a chain; Lint compares the phases.
+	// Phase is the interceptor's usual place in a chain, for [Chain.Lint].
 	Phase Phase
-	// Reads is the state that must have been written further out.
+	// Sides are the sides that the interceptor works on. A chain with an interceptor for
+	// one side cannot be attached to the other.
+	Sides Sides
+	// Reads is the state that an outer interceptor must write.
 	Reads []StateKey
 	// Writes is the state that the interceptor writes before it calls next.
 	Writes []StateKey
-	// Decides says that the interceptor only admits or rejects calls, so that it can be
+	// Decides is set if the interceptor only admits or rejects calls. It can then be
 	// put in [Shadow].
 	Decides bool
-	// Repeatable says that one instance may run several times for a call, such as
-	// outside and inside of a retry. New reports others that would.
+	// Repeatable is set if one instance may run several times for a call, such as
+	// outside and inside a retry. New reports others that would.
 	Repeatable bool
-	// Authenticates says that a call that passes the interceptor has an identity.
+	// Authenticates is set if a call that passes the interceptor has an identity, or is
+	// to a method of [Config.Public].
 	Authenticates bool
 	// Err is what is wrong with the interceptor's configuration; New reports it.
 	Err error
 }
 
-// Guard is implemented by an interceptor that turns panics into errors. While a
-// chain has one, each of its interceptors, its hooks and the handler are guarded where
-// they run, further out than the guard too, so that the panic reaches the next
-// interceptor out as an ordinary error. Without a guard a panic passes untouched.
+// Sides are the sides that an interceptor works on.
+type Sides uint8
+
+// The values of Sides.
+const (
+	BothSides   Sides = iota
+	OnlyServers       // such as authorization
+	OnlyClients       // such as retries
+)
+
+func (s Sides) include(side Side) bool {
+	return s == BothSides || (s == OnlyClients) == (side == ClientSide)
+}
+
+// meet reports whether there is a side that both include.
+func (s Sides) meet(other Sides) bool {
+	return s == BothSides || other == BothSides || s == other
+}
+
+// Declare returns an interceptor with a declaration: for a [Func], or for what [FromServer]
+// and [FromClient] return. Fields of d that are set replace those that x declares itself.
+// Name, Err and Sides of x stay if d has none.
 //
-// Recovered gets the value of the panic, or [ErrGoexit], and the stack of the
+//	hauberk.Declare(hauberk.Func(authenticate), hauberk.Declaration{
+//		Name: "token", Phase: hauberk.PhaseAuthn, Sides: hauberk.OnlyServers,
+//		Writes: []hauberk.StateKey{User}, Authenticates: true,
+//	})
+func Declare(x Interceptor, d Declaration) Interceptor {
+	return &declaring{Interceptor: x, declaration: d}
+}
+
+type declaring struct {
+	Interceptor
+
+	declaration Declaration
+}
+
+// merged returns what the interceptor declares itself, changed by the fields of d that
+// are set.
+func (d Declaration) merged(own Declaration) Declaration {
+	own.Name = cmp.Or(d.Name, own.Name)
+	own.Phase = cmp.Or(d.Phase, own.Phase)
+	own.Sides = cmp.Or(d.Sides, own.Sides)
+	own.Reads = slices.Concat(own.Reads, d.Reads)
+	own.Writes = slices.Concat(own.Writes, d.Writes)
+	own.Decides = own.Decides || d.Decides
+	own.Repeatable = own.Repeatable || d.Repeatable
+	own.Authenticates = own.Authenticates || d.Authenticates
+	own.Err = errors.Join(own.Err, d.Err)
+	return own
+}
+
+// Guard is implemented by an interceptor that turns panics into errors. If a chain has
+// one, each of its interceptors, its hooks and the handler are guarded where they run,
+// outside of the guard too, so that a panic reaches the next outer interceptor as an
+// ordinary error. Without a guard a panic passes through the chain.
+//
+// Recovered receives the value of the panic, or [ErrGoexit], and the stack of the
 // goroutine, and returns the error that takes its place.
 type Guard interface {
 	Recovered(ctx context.Context, call *Call, value any, stack []byte) error
 }
 
-// Named gives an interceptor a name of its own in decisions, explanations and errors.
+// Named sets the name of an interceptor in decisions, explanations and errors.
 func Named(name string, x Interceptor) Interceptor {
 	return &named{Interceptor: x, name: name}
 }

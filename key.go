@@ -2,8 +2,8 @@ package hauberk
 
 import "context"
 
-// Key names a piece of a call's state, with its type. Make keys once, in package
-// variables; two keys of the same name are different keys.
+// Key is the key of a typed value in the state of a call. Make keys with [NewKey], once,
+// in package variables; two keys with the same name are different keys.
 type Key[T any] struct {
 	id *keyID
 }
@@ -16,8 +16,7 @@ type StateKey interface {
 
 type keyID struct{ name string }
 
-// NewKey makes a key. The name is for people: it stands in errors and
-// explanations.
+// NewKey makes a key. The name is used in errors, explanations and logs only.
 func NewKey[T any](name string) Key[T] {
 	return Key[T]{id: &keyID{name: name}}
 }
@@ -43,23 +42,24 @@ func (k Key[T]) Set(call *Call, v T) {
 	call.state().setValue(k.id, v)
 }
 
-// Get returns the value in the call that ctx belongs to, and whether there is one.
-// Safe for concurrent use.
-func (k Key[T]) Get(ctx context.Context) (T, bool) {
-	return k.From(FromContext(ctx))
+// FromContext returns the value in the call that ctx belongs to, and whether there is
+// one. Safe for concurrent use.
+func (k Key[T]) FromContext(ctx context.Context) (T, bool) {
+	return k.Get(FromContext(ctx))
 }
 
-// Or returns the value in the call that ctx belongs to, or otherwise.
+// Or returns the value in the call that ctx belongs to, or otherwise if there is none.
+// Safe for concurrent use.
 func (k Key[T]) Or(ctx context.Context, otherwise T) T {
-	if v, ok := k.Get(ctx); ok {
+	if v, ok := k.FromContext(ctx); ok {
 		return v
 	}
 	return otherwise
 }
 
-// From returns the value in a call, and whether there is one. A nil call has none.
+// Get returns the value in a call, and whether there is one. A nil call has none.
 // Safe for concurrent use.
-func (k Key[T]) From(call *Call) (v T, ok bool) {
+func (k Key[T]) Get(call *Call) (v T, ok bool) {
 	k.check()
 	if call == nil {
 		return v, false
@@ -69,8 +69,14 @@ func (k Key[T]) From(call *Call) (v T, ok bool) {
 	return v, ok
 }
 
-// keep stores v unless there is a value, and returns what is stored.
-func (k Key[T]) keep(call *Call, v T) T {
+// GetOrSet returns the value in a call. If there is none, it stores v and returns it. Of
+// several concurrent calls one stores its value. It panics for a nil call. Safe for
+// concurrent use.
+func (k Key[T]) GetOrSet(call *Call, v T) T {
+	k.check()
+	if call == nil {
+		panic("hauberk: the key " + k.id.name + " was set on a nil Call; outside of calls there is no state")
+	}
 	kept, _ := call.state().keepValue(k.id, v).(T)
 	return kept
 }

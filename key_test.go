@@ -31,7 +31,7 @@ func TestState(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var j journal
 		read := func(who string, ctx context.Context) {
-			a, ok := accountKey.Get(ctx)
+			a, ok := accountKey.FromContext(ctx)
 			id := 0
 			if ok {
 				id = a.id
@@ -81,7 +81,7 @@ func TestState(t *testing.T) {
 func TestStateStartsEmpty(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-			if _, ok := userKey.Get(ctx); ok {
+			if _, ok := userKey.FromContext(ctx); ok {
 				return status.Error(codes.DataLoss, "state of another call")
 			}
 			userKey.Set(call, "alice")
@@ -123,15 +123,15 @@ func TestManyKeys(t *testing.T) {
 				k.Set(call, 100*round+i)
 			}
 			for i, k := range keys {
-				if got, ok := k.Get(ctx); !ok || got != 100*round+i {
+				if got, ok := k.FromContext(ctx); !ok || got != 100*round+i {
 					t.Errorf("round %d, key %d: %d, %t", round, i, got, ok)
 				}
-				if got, ok := k.From(call); !ok || got != 100*round+i {
+				if got, ok := k.Get(call); !ok || got != 100*round+i {
 					t.Errorf("round %d, key %d from the call: %d, %t", round, i, got, ok)
 				}
 			}
 		}
-		if _, ok := hauberk.NewKey[int]("same name").Get(ctx); ok {
+		if _, ok := hauberk.NewKey[int]("same name").FromContext(ctx); ok {
 			t.Error("a key that was never set has a value")
 		}
 	})
@@ -140,23 +140,23 @@ func TestManyKeys(t *testing.T) {
 func TestZeroAndNilValues(t *testing.T) {
 	stateCall(t, func(ctx context.Context, call *hauberk.Call) {
 		userKey.Set(call, "")
-		if v, ok := userKey.Get(ctx); v != "" || !ok || userKey.Or(ctx, "other") != "" {
+		if v, ok := userKey.FromContext(ctx); v != "" || !ok || userKey.Or(ctx, "other") != "" {
 			t.Errorf("an empty string: %q, %t", v, ok)
 		}
 		accountKey.Set(call, nil)
-		if v, ok := accountKey.Get(ctx); v != nil || !ok {
+		if v, ok := accountKey.FromContext(ctx); v != nil || !ok {
 			t.Errorf("a nil pointer: %v, %t", v, ok)
 		}
 		errorKey.Set(call, nil)
-		if v, ok := errorKey.Get(ctx); v != nil || !ok {
+		if v, ok := errorKey.FromContext(ctx); v != nil || !ok {
 			t.Errorf("a nil error: %v, %t", v, ok)
 		}
 		anyKey.Set(call, nil)
-		if v, ok := anyKey.Get(ctx); v != nil || !ok || anyKey.Or(ctx, 1) != nil {
+		if v, ok := anyKey.FromContext(ctx); v != nil || !ok || anyKey.Or(ctx, 1) != nil {
 			t.Errorf("a nil any: %v, %t", v, ok)
 		}
 		errorKey.Set(call, errLimit)
-		if v, _ := errorKey.Get(ctx); v != errLimit { //nolint:errorlint // the very value
+		if v, _ := errorKey.FromContext(ctx); v != errLimit { //nolint:errorlint // the very value
 			t.Errorf("an error: %v", v)
 		}
 	})
@@ -179,7 +179,7 @@ func TestStateConcurrently(t *testing.T) {
 						t.Errorf("goroutine %d set %d and reads %d", g, i, got)
 						return
 					}
-					_, _ = keys[(g+i)%len(keys)].Get(ctx)
+					_, _ = keys[(g+i)%len(keys)].FromContext(ctx)
 				}
 			})
 		}
@@ -210,7 +210,7 @@ func TestReplacedStateIsNeverAbsent(t *testing.T) {
 			for i, k := range keys {
 				wg.Go(func() {
 					for last := 0; last < 19; {
-						got, ok := k.From(call)
+						got, ok := k.Get(call)
 						if !ok || got < last {
 							t.Errorf("key %d: %d, %t after %d", i, got, ok, last)
 							return
@@ -232,7 +232,7 @@ func TestStateOfAttempts(t *testing.T) {
 		userKey.Set(attempt, "from the copy")
 		err := next(ctx, attempt)
 		call.Adopt(attempt)
-		if got, _ := userKey.From(call); got != "from inside" {
+		if got, _ := userKey.Get(call); got != "from inside" {
 			t.Errorf("the call has %q", got)
 		}
 		return err
@@ -250,13 +250,13 @@ func TestStateOfAttempts(t *testing.T) {
 }
 
 func TestStateOutsideOfCalls(t *testing.T) {
-	if v, ok := userKey.Get(t.Context()); v != "" || ok {
+	if v, ok := userKey.FromContext(t.Context()); v != "" || ok {
 		t.Errorf("Get outside of calls: %q, %t", v, ok)
 	}
 	if v := userKey.Or(t.Context(), "no one"); v != "no one" {
 		t.Errorf("Or outside of calls: %q", v)
 	}
-	if v, ok := userKey.From(nil); v != "" || ok {
+	if v, ok := userKey.Get(nil); v != "" || ok {
 		t.Errorf("From(nil): %q, %t", v, ok)
 	}
 }
@@ -272,10 +272,10 @@ func TestMisusedKeys(t *testing.T) {
 			misuse func()
 			want   string
 		}{
-			"Set of a zero key":  {func() { zero.Set(call, "x") }, "a zero Key was used"},
-			"Get of a zero key":  {func() { zero.Get(ctx) }, "a zero Key was used"},
-			"From of a zero key": {func() { zero.From(call) }, "a zero Key was used"},
-			"Set on a nil call":  {func() { userKey.Set(nil, "x") }, "the key user was set on a nil Call"},
+			"Set of a zero key":         {func() { zero.Set(call, "x") }, "a zero Key was used"},
+			"FromContext of a zero key": {func() { zero.FromContext(ctx) }, "a zero Key was used"},
+			"Get of a zero key":         {func() { zero.Get(call) }, "a zero Key was used"},
+			"Set on a nil call":         {func() { userKey.Set(nil, "x") }, "the key user was set on a nil Call"},
 		} {
 			func() {
 				defer func() {

@@ -29,7 +29,9 @@ func (s Side) String() string {
 	return "server"
 }
 
-// Kind tells which sides of a method stream.
+func (s Side) other() Side { return ClientSide - s }
+
+// Kind says which sides of a method stream.
 type Kind uint8
 
 // The four kinds.
@@ -78,6 +80,8 @@ func (k Kind) String() string {
 // concurrent use.
 type Method struct {
 	full, service, name string
+	public              bool // in Config.Public of the chain
+	unguarded           bool // on a server: Coverage.Err names it
 
 	kind     Kind
 	known    bool
@@ -104,7 +108,7 @@ func (m *Method) Kind() Kind { return m.kind }
 func (m *Method) Known() bool { return m.known }
 
 // Descriptor returns the method's protobuf descriptor, or nil if the program
-// does not interceptor the generated code of its file.
+// does not link the generated code of its file.
 func (m *Method) Descriptor() protoreflect.MethodDescriptor {
 	if !m.known {
 		return nil

@@ -58,11 +58,11 @@ func TestOrderProof(t *testing.T) {
 		},
 		"read before": {
 			[]hauberk.Interceptor{limiter(), hauberk.Func(idle), hauberk.Named("jwt", identify())},
-			"jwt (interceptor 3), which writes it, stands further in",
+			"jwt (interceptor 3), which writes it, runs inside it",
 		},
 		"read before, in a group": {
 			[]hauberk.Interceptor{hauberk.For("a.B/*", limiter(), identify())},
-			`authn (interceptor 1: For("a.B/*"): interceptor 2), which writes it, stands further in`,
+			`authn (interceptor 1: For("a.B/*"): interceptor 2), which writes it, runs inside it`,
 		},
 		"by itself alone": {
 			[]hauberk.Interceptor{declare(hauberk.Declaration{
@@ -133,10 +133,10 @@ func TestOrderProofCollectsErrors(t *testing.T) {
 		t.Fatal("New takes the chain")
 	}
 	equal(t, "errors", strings.Split(err.Error(), "\n"), []string{
-		`hauberk: interceptor 1: audit reads the state "user" before it is written: authn (interceptor 3), which writes it, stands further in`,
+		`hauberk: interceptor 1: audit reads the state "user" before it is written: authn (interceptor 3), which writes it, runs inside it`,
 		`hauberk: interceptor 1: audit reads the state "tenant" before it is written: no other interceptor writes it`,
 		`hauberk: interceptor 2: For("a.B/*"): interceptor 1: limit reads the state "user" before it is written: ` +
-			`authn (interceptor 3), which writes it, stands further in`,
+			`authn (interceptor 3), which writes it, runs inside it`,
 	})
 }
 
@@ -338,7 +338,7 @@ func TestLintOfInversions(t *testing.T) {
 			if outer != inner {
 				first, second := fmt.Sprintf("interceptor %d", i+1), fmt.Sprintf("interceptor %d", i+2)
 				want = []hauberk.Finding{{Outer: first, Inner: second, Message: fmt.Sprintf(
-					"%s (%s) runs outside %s (%s); on a %s it usually stands inside", first, outer, second, inner, side)}}
+					"%s (%s) runs outside %s (%s); on a %s it usually runs inside", first, outer, second, inner, side)}}
 			}
 			if got := chainOf(swapped).Lint(side); !slices.Equal(got, want) {
 				t.Errorf("%s, %s outside %s:\n got %+v\nwant %+v", side, outer, inner, got, want)

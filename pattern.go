@@ -2,39 +2,42 @@ package hauberk
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
-	patterns "github.com/hauberk-rpc/hauberk/internal/pattern"
+	"github.com/hauberk-rpc/hauberk/internal/pattern"
 )
 
-// pattern is a set of methods.
-type pattern = patterns.Pattern
+// methodPattern is a set of methods.
+type methodPattern = pattern.Pattern
 
-func parsePattern(text string) (pattern, error) {
-	p, ok := patterns.Parse(text)
-	if !ok {
-		return p, errPattern(text)
-	}
-	return p, nil
-}
-
-// parsePatterns adds patterns to a list. The error names all that are bad.
-func parsePatterns(to []pattern, texts []string) ([]pattern, error) {
+// parsePatterns parses a list of patterns. The error names all that are bad.
+func parsePatterns(texts []string) ([]methodPattern, error) {
+	var parsed []methodPattern
 	var bad []string
 	for _, text := range texts {
-		p, ok := patterns.Parse(text)
+		p, ok := pattern.Parse(text)
 		if !ok {
 			bad = append(bad, text)
 		}
-		to = append(to, p)
+		parsed = append(parsed, p)
 	}
 	if bad != nil {
-		return nil, errPattern(bad...)
+		return nil, fmt.Errorf("bad pattern %s: %s", quoted(bad), pattern.Want)
 	}
-	return to, nil
+	return parsed, nil
 }
 
-func errPattern(bad ...string) error {
-	quoted := strings.Trim(fmt.Sprintf("%q", bad), "[]")
-	return fmt.Errorf("bad pattern %s: %s", quoted, patterns.Want)
+func anyMatches(patterns []methodPattern, m *Method) bool {
+	return slices.ContainsFunc(patterns, func(p methodPattern) bool { return p.Matches(m.service, m.name) })
+}
+
+// quoted lists texts as in Go source.
+func quoted(texts []string) string {
+	all := make([]string, len(texts))
+	for i, text := range texts {
+		all[i] = strconv.Quote(text)
+	}
+	return strings.Join(all, ", ")
 }

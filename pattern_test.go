@@ -7,6 +7,15 @@ import (
 	"testing"
 )
 
+// parsePattern parses one pattern.
+func parsePattern(text string) (methodPattern, error) {
+	parsed, err := parsePatterns([]string{text})
+	if err != nil {
+		return methodPattern{}, err
+	}
+	return parsed[0], nil
+}
+
 func passOn(ctx context.Context, call *Call, next Next) error { return next(ctx, call) }
 
 func TestPattern(t *testing.T) {
@@ -20,6 +29,8 @@ func TestPattern(t *testing.T) {
 		{"a.B/C", "a.B/C", []string{"/a.B/C"}, []string{"/a.B/D", "/a.B/CC", "/a.B/c", "/a.C/C"}},
 		{"/a.B/C", "a.B/C", []string{"/a.B/C"}, []string{"/a.B/D"}},
 		{"B/C", "B/C", []string{"/B/C"}, []string{"/a.B/C"}},
+		{"a.b.*", "a.b.*", []string{"/a.b.C/D", "/a.b.c.D/E"}, []string{"/a.b/C", "/a.bc.D/E", "/x.a.b.C/D"}},
+		{"/a.*", "a.*", []string{"/a.b.C/D"}, []string{"/A.b.C/D"}},
 		{"a-b_c.1/~d", "a-b_c.1/~d", []string{"/a-b_c.1/~d"}, nil},
 	}
 	for _, c := range cases {
@@ -41,7 +52,7 @@ func TestPattern(t *testing.T) {
 	}
 }
 
-func wantMatch(t *testing.T, p pattern, full string, want bool) {
+func wantMatch(t *testing.T, p methodPattern, full string, want bool) {
 	t.Helper()
 	m, err := newMethod(full, Unary, true)
 	if err != nil {
@@ -54,7 +65,7 @@ func wantMatch(t *testing.T, p pattern, full string, want bool) {
 
 func TestBadPattern(t *testing.T) {
 	for _, text := range []string{
-		"", "/", "//", "a.B", "/a.B", "a.B/", "/C", "//C", "a.B//C", "//a.B/C", "a/b/C", "/a/b/*", "a.B/C/",
+		"", "/", "//", "a.B", "/a.B", "a.B/", "/C", ".*", "*.*", "a.*.*", "//C", "a.B//C", "//a.B/C", "a/b/C", "/a/b/*", "a.B/C/",
 		"**", "*/*", "*/C", "/*", "a.*/C", "a.B/C*", "a.B/*C", "a.B/**", "a.B/?", "a.B/[CD]", "a.B/{C,D}", "a.B/(C|D)",
 		"^a.B/C$", `a\.B/C`, `"a.B/C"`, "'a.B/C'", " a.B/C", "a.B/C ", "a.B /C", "a.B/C\n", "a.B/\x00", "a.B/\x7f",
 		"a.B/Ç", "a.B/\xff", "a.B/C a.B/D",
@@ -72,12 +83,15 @@ func TestBadPattern(t *testing.T) {
 
 // What a pattern is, said in another way. Names have printable ASCII characters
 // that are not spaces, slashes, or special in globs, regular expressions and shells.
-var patternModel = regexp.MustCompile("^(?:\\*|/?([!#%&+,.0-9:;<=>@A-Z_`a-z~-]+)/(\\*|[!#%&+,.0-9:;<=>@A-Z_`a-z~-]+))$")
+var patternModel = regexp.MustCompile("^(?:\\*|/?([!#%&+,.0-9:;<=>@A-Z_`a-z~-]+)/(\\*|[!#%&+,.0-9:;<=>@A-Z_`a-z~-]+)|" +
+	"/?([!#%&+,.0-9:;<=>@A-Z_`a-z~-]+)\\.\\*)$")
 
 // modelMatches tells, for a pattern of the model, whether it has a method.
 func modelMatches(text, full string) bool {
 	groups := patternModel.FindStringSubmatch(text)
-	switch service, name := groups[1], groups[2]; {
+	switch service, name, pkg := groups[1], groups[2], groups[3]; {
+	case pkg != "":
+		return strings.HasPrefix(full, "/"+pkg+".")
 	case service == "":
 		return true
 	case name == "*":
@@ -92,6 +106,7 @@ func FuzzPattern(f *testing.F) {
 	for _, text := range []string{"*", "a.B/*", "/a.B/C", "a.B/C", "a/b/C", "/a/b/*", "", "/", "a.B/", "a.B/C\n", "a.B/Ç", "a.B/**"} {
 		f.Add(text, "/a.B/C")
 	}
+	f.Add("a.*", "/a.b/C")
 	f.Add("a/*", "/a/b/C")
 	f.Add("a.B/*", "/a.B/*")
 	f.Fuzz(func(t *testing.T, text, full string) {

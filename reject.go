@@ -2,160 +2,202 @@ package hauberk
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// DefaultDomain is the domain of the ErrorInfo in rejections, unless the chain
-// ([ErrorDomain]) or the rejection ([Domain]) names another.
-const DefaultDomain = "github.com/hauberk-rpc/hauberk"
+// ReasonMalformed replaces a [Rejection.Reason] that does not have the form that
+// google.rpc.ErrorInfo asks for. The metadata of the ErrorInfo then has the reason that
+// was given, under the key "reason".
+const ReasonMalformed = "MALFORMED_REASON"
 
-// Rejection is the error for a call that an interceptor rejected. Its status has a
-// google.rpc.ErrorInfo with the reason, and the details it was given. Causes are
-// for errors.Is, errors.As and logs; they never reach the wire.
-type Rejection struct { //nolint:errname // what an interceptor makes with Reject is a rejection
-	code     codes.Code
-	reason   string
-	message  string
-	domain   string
-	metadata map[string]string
-	details  []protoadapt.MessageV1
-	causes   []error
+// Rejection is the error for a call that an interceptor rejects. Its status has a
+// google.rpc.ErrorInfo with the reason, and the details that the other fields stand for.
+//
+// Make one with [Reject], set further fields, and return it. It must not be modified
+// after that: errors are read concurrently.
+//
+//	r := hauberk.Reject(codes.ResourceExhausted, "QUOTA_EXCEEDED", "100 orders a day")
+//	r.RetryAfter = 24 * time.Hour
+//	r.Cause = ErrQuota
+//	return r
+//
+// Text that is not UTF-8, which protobuf cannot encode, is sent with U+FFFD in place of
+// the invalid bytes.
+type Rejection struct { //nolint:errname // Reject makes it, and an error it is
+	// Code is the status code. The code OK becomes INTERNAL.
+	Code codes.Code
+	// Reason identifies the cause for clients and in metrics: a constant in
+	// UPPER_SNAKE_CASE of at most 63 characters that match [A-Z][A-Z0-9_]+[A-Z0-9].
+	// See [ReasonMalformed] for others.
+	Reason string
+	// Message is the status message. Clients receive it.
+	Message string
+	// Domain is the service or product that Reason belongs to. If it is empty, a server
+	// sends [Config.ErrorDomain], or else the full name of the service that was called.
+	Domain string
+	// RetryAfter is how long clients should wait before they call again, sent as
+	// google.rpc.RetryInfo. 0 and less send none.
+	RetryAfter time.Duration
+	// Metadata is the metadata of the ErrorInfo. Clients receive it.
+	Metadata map[string]string
+	// QuotaViolations are sent as google.rpc.QuotaFailure.
+	QuotaViolations []QuotaViolation
+	// FieldViolations are sent as google.rpc.BadRequest.
+	FieldViolations []FieldViolation
+	// Details are further details of the status. A detail that cannot be encoded is left
+	// out; the others are sent.
+	Details []proto.Message
+	// Cause is found by errors.Is and errors.As and can be logged. It is never sent to
+	// the client. Use errors.Join for several.
+	Cause error
 }
 
-// Reject builds the error for a rejected call. reason is in UPPER_SNAKE_CASE and
-// stands for the cause in metrics and clients, as google.rpc.ErrorInfo describes;
-// message goes to the client. The code OK becomes INTERNAL.
-func Reject(code codes.Code, reason, message string, options ...RejectOption) error {
-	if code == codes.OK {
-		code = codes.Internal
-	}
-	r := &Rejection{code: code, reason: valid(reason), message: valid(message)}
-	for _, o := range options {
-		if o != nil { // a call is being rejected: there is no one to report to
-			o.apply(r)
-		}
-	}
-	return r
+// QuotaViolation is a limit that a call exceeds. Clients receive both fields.
+type QuotaViolation struct {
+	Subject     string // what the limit counts: "user:alice"
+	Description string // the limit, as text: "100 calls a minute"
+}
+
+// FieldViolation is a field of a request that is not valid. Clients receive both fields.
+type FieldViolation struct {
+	Field       string // its path: "cart.items[0].count"
+	Description string // what is wrong with it: "is negative"
+}
+
+// Reject returns a rejection with a code, a reason in UPPER_SNAKE_CASE and a message for
+// the client. See [Rejection] for its other fields.
+func Reject(code codes.Code, reason, message string) *Rejection {
+	return &Rejection{Code: code, Reason: reason, Message: message}
 }
 
 // valid replaces what is not UTF-8, which no message of protobuf can hold: a text
 // may repeat what a caller has sent.
 func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
-// RejectOption adds to a rejection.
-type RejectOption interface{ apply(r *Rejection) }
-
-type rejectOption func(r *Rejection)
-
-func (f rejectOption) apply(r *Rejection) { f(r) }
-
-// RetryAfter adds a google.rpc.RetryInfo: when it makes sense to call again. A
-// negative d is taken as zero.
-func RetryAfter(d time.Duration) RejectOption {
-	return Detail(&errdetails.RetryInfo{RetryDelay: durationpb.New(max(d, 0))})
+// code returns the code of the status.
+func (r *Rejection) code() codes.Code {
+	if r.Code == codes.OK {
+		return codes.Internal
+	}
+	return r.Code
 }
 
-// QuotaViolation adds a google.rpc.QuotaFailure: the subject whose quota is used
-// up, and a text for the client.
-func QuotaViolation(subject, description string) RejectOption {
-	return Detail(&errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{
-		{Subject: valid(subject), Description: valid(description)},
-	}})
+// reason returns the reason of the ErrorInfo.
+func (r *Rejection) reason() string {
+	if wellFormedReason(r.Reason) {
+		return r.Reason
+	}
+	return ReasonMalformed
 }
 
-// FieldViolation adds a google.rpc.BadRequest: the path of a field of the
-// request, and what is wrong with it.
-func FieldViolation(field, description string) RejectOption {
-	return Detail(&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
-		{Field: valid(field), Description: valid(description)},
-	}})
-}
+// maxReason is the greatest length of a reason, by the comments of ErrorInfo.
+const maxReason = 63
 
-// Detail adds a message to the status details.
-func Detail(message protoadapt.MessageV1) RejectOption {
-	return rejectOption(func(r *Rejection) { r.details = append(r.details, message) })
-}
-
-// Info adds a key and value to the metadata of the ErrorInfo.
-func Info(key, value string) RejectOption {
-	return rejectOption(func(r *Rejection) {
-		if r.metadata == nil {
-			r.metadata = make(map[string]string)
+// wellFormedReason checks a reason by the comments of google.rpc.ErrorInfo.
+func wellFormedReason(reason string) bool {
+	last := len(reason) - 1
+	if last < 0 || last >= maxReason || reason[0] < 'A' || reason[0] > 'Z' || reason[last] == '_' {
+		return false
+	}
+	for i := range len(reason) {
+		c := reason[i]
+		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' {
+			return false
 		}
-		r.metadata[valid(key)] = valid(value)
-	})
-}
-
-// Domain sets the domain of the ErrorInfo, over that of the chain.
-func Domain(domain string) RejectOption {
-	return rejectOption(func(r *Rejection) { r.domain = valid(domain) })
-}
-
-// Cause adds an error that errors.Is and errors.As find in the rejection: a
-// package's sentinel, or what really went wrong. It stays in the process.
-func Cause(err error) RejectOption {
-	return rejectOption(func(r *Rejection) {
-		if err != nil {
-			r.causes = append(r.causes, err)
-		}
-	})
+	}
+	return true
 }
 
 // Error returns the status as text, as errors of grpc-go do.
-func (r *Rejection) Error() string { return status.Error(r.code, r.message).Error() }
+func (r *Rejection) Error() string { return status.Error(r.code(), valid(r.Message)).Error() }
 
-// Unwrap returns the causes.
-func (r *Rejection) Unwrap() []error { return r.causes }
+// Unwrap returns the cause.
+func (r *Rejection) Unwrap() error { return r.Cause }
 
-// Reason returns the reason.
-func (r *Rejection) Reason() string { return r.reason }
+// GRPCStatus returns the status that the client receives.
+func (r *Rejection) GRPCStatus() *status.Status { return r.statusIn(r.Domain) }
 
-// GRPCStatus returns the status that the client is told.
-func (r *Rejection) GRPCStatus() *status.Status {
-	st := status.New(r.code, r.message)
-	domain := r.domain
-	if domain == "" {
-		domain = DefaultDomain
+// statusIn returns the status with a domain.
+func (r *Rejection) statusIn(domain string) *status.Status {
+	st := &spb.Status{Code: int32(r.code()), Message: valid(r.Message)}
+	for _, m := range r.details(domain) {
+		if packed, err := anypb.New(m); err == nil {
+			st.Details = append(st.Details, packed)
+		}
 	}
-	info := &errdetails.ErrorInfo{Reason: r.reason, Domain: domain, Metadata: r.metadata}
-	full, err := st.WithDetails(append([]protoadapt.MessageV1{info}, r.details...)...)
-	if err != nil {
-		return st // a detail that cannot be marshalled: the rejection stands without
-	}
-	return full
+	return status.FromProto(st)
 }
 
-// inDomain returns the rejection with the domain of a chain, unless it has its own.
-func (r *Rejection) inDomain(domain string) *Rejection {
-	if domain == "" || r.domain != "" {
-		return r
+// details returns the details of the status, each of which can be encoded but for those
+// that the rejection was given.
+func (r *Rejection) details(domain string) []proto.Message {
+	all := append(make([]proto.Message, 0, 4+len(r.Details)), r.info(domain))
+	if r.RetryAfter > 0 {
+		all = append(all, &errdetails.RetryInfo{RetryDelay: durationpb.New(r.RetryAfter)})
 	}
-	in := *r
-	in.domain = domain
-	return &in
+	if len(r.QuotaViolations) > 0 {
+		failure := new(errdetails.QuotaFailure)
+		for _, v := range r.QuotaViolations {
+			failure.Violations = append(failure.Violations, &errdetails.QuotaFailure_Violation{
+				Subject: valid(v.Subject), Description: valid(v.Description),
+			})
+		}
+		all = append(all, failure)
+	}
+	if len(r.FieldViolations) > 0 {
+		bad := new(errdetails.BadRequest)
+		for _, v := range r.FieldViolations {
+			bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
+				Field: valid(v.Field), Description: valid(v.Description),
+			})
+		}
+		all = append(all, bad)
+	}
+	return append(all, r.Details...)
+}
+
+// info returns the ErrorInfo with a domain.
+func (r *Rejection) info(domain string) *errdetails.ErrorInfo {
+	info := &errdetails.ErrorInfo{Reason: r.reason(), Domain: valid(domain)}
+	if len(r.Metadata) > 0 {
+		info.Metadata = make(map[string]string, len(r.Metadata))
+		for key, value := range r.Metadata {
+			info.Metadata[valid(key)] = valid(value)
+		}
+	}
+	if info.GetReason() == ReasonMalformed && r.Reason != ReasonMalformed {
+		info.Metadata = maps.Clone(info.GetMetadata())
+		if info.Metadata == nil {
+			info.Metadata = make(map[string]string, 1)
+		}
+		info.Metadata["reason"] = valid(r.Reason)
+	}
+	return info
 }
 
 // RejectionOf returns the rejection that an error's status is from, or nil. An error
-// that gives a rejection it wraps another status is none.
+// that wraps a rejection and has another status is none.
 func RejectionOf(err error) *Rejection {
 	c, _ := errors.AsType[carrier](err)
-	r, _ := c.(*Rejection) // another carrier has a status of its own, whatever it wraps
+	r, _ := c.(*Rejection) // another carrier has its own status, even if it wraps a rejection
 	return r
 }
 
 // Reason returns the reason in the google.rpc.ErrorInfo of an error: of a rejection
-// in this process, or of a status that came over the wire. It is empty where
-// there is none.
+// in this process, or of a status that a client received. It is empty if there is none.
 func Reason(err error) string {
 	if r := RejectionOf(err); r != nil {
-		return r.reason
+		return r.reason()
 	}
 	return errorInfo(err).GetReason()
 }

@@ -28,14 +28,15 @@ func rejectWith(err error) hauberk.Interceptor {
 }
 
 func fullRejection() error {
-	return hauberk.Reject(codes.ResourceExhausted, "RATE_LIMITED", "too many calls",
-		hauberk.RetryAfter(1500*time.Millisecond),
-		hauberk.QuotaViolation("user:alice", "100 calls a minute"),
-		hauberk.FieldViolation("cart.items[0]", "is negative"),
-		hauberk.Info("limit", "100"), hauberk.Info("window", "1m"),
-		hauberk.Detail(&errdetails.RequestInfo{RequestId: "r-1"}),
-		hauberk.Cause(errLimited), hauberk.Cause(nil), hauberk.Cause(&fs.PathError{Op: "open", Path: "secret", Err: fs.ErrNotExist}),
-	)
+	return &hauberk.Rejection{
+		Code: codes.ResourceExhausted, Reason: "RATE_LIMITED", Message: "too many calls",
+		RetryAfter:      1500 * time.Millisecond,
+		QuotaViolations: []hauberk.QuotaViolation{{Subject: "user:alice", Description: "100 calls a minute"}},
+		FieldViolations: []hauberk.FieldViolation{{Field: "cart.items[0]", Description: "is negative"}},
+		Metadata:        map[string]string{"limit": "100", "window": "1m"},
+		Details:         []proto.Message{&errdetails.RequestInfo{RequestId: "r-1"}},
+		Cause:           errors.Join(errLimited, &fs.PathError{Op: "open", Path: "secret", Err: fs.ErrNotExist}),
+	}
 }
 
 func wantDetails(t *testing.T, err error, want ...proto.Message) {
@@ -53,6 +54,10 @@ func wantDetails(t *testing.T, err error, want ...proto.Message) {
 
 func TestReject(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		domain := testService // a client's rejection is not sent, and has none
+		if c.Side == hauberk.ClientSide {
+			domain = ""
+		}
 		out := c.Start(t, rejectWith(fullRejection())).Call(t.Context())
 		st := status.Convert(out.Err)
 		if st.Code() != codes.ResourceExhausted || st.Message() != "too many calls" {
@@ -60,7 +65,7 @@ func TestReject(t *testing.T) {
 		}
 		wantDetails(t, out.Err,
 			&errdetails.ErrorInfo{
-				Reason: "RATE_LIMITED", Domain: hauberk.DefaultDomain, Metadata: map[string]string{"limit": "100", "window": "1m"},
+				Reason: "RATE_LIMITED", Domain: domain, Metadata: map[string]string{"limit": "100", "window": "1m"},
 			},
 			&errdetails.RetryInfo{RetryDelay: durationpb.New(1500 * time.Millisecond)},
 			&errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{
@@ -74,7 +79,7 @@ func TestReject(t *testing.T) {
 		if got := hauberk.Reason(out.Err); got != "RATE_LIMITED" {
 			t.Errorf("reason %q", got)
 		}
-		if got := hauberk.ReasonDomain(out.Err); got != hauberk.DefaultDomain {
+		if got := hauberk.ReasonDomain(out.Err); got != domain {
 			t.Errorf("domain %q", got)
 		}
 		inProcess := c.Side == hauberk.ClientSide
@@ -108,11 +113,8 @@ func TestRejectInProcess(t *testing.T) {
 			t.Errorf("causes are not found in %v", err)
 		}
 		var rejection *hauberk.Rejection
-		if !errors.As(err, &rejection) || rejection.Reason() != "RATE_LIMITED" || hauberk.Reason(err) != "RATE_LIMITED" {
+		if !errors.As(err, &rejection) || rejection.Reason != "RATE_LIMITED" || hauberk.Reason(err) != "RATE_LIMITED" {
 			t.Fatalf("the reason is not found in %v", err)
-		}
-		if causes := rejection.Unwrap(); len(causes) != 2 {
-			t.Errorf("the causes are %q, want 2", causes)
 		}
 		if want := "rpc error: code = ResourceExhausted desc = too many calls"; err.Error() != want {
 			t.Errorf("the text is %q, want %q", err, want)
@@ -128,29 +130,29 @@ func TestRejectInProcess(t *testing.T) {
 }
 
 func TestErrorDomain(t *testing.T) {
-	own := hauberk.Reject(codes.NotFound, "GONE", "gone", hauberk.Domain("other.example"))
+	own := &hauberk.Rejection{Code: codes.NotFound, Reason: "GONE", Message: "gone", Domain: "other.example"}
 	plain := hauberk.Reject(codes.NotFound, "GONE", "gone")
 	foreign, err := status.New(codes.NotFound, "gone").WithDetails(&errdetails.ErrorInfo{Reason: "GONE", Domain: "theirs.example"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cases := map[string]struct {
-		err          error
-		interceptors []hauberk.Interceptor
-		want         string
+		err    error
+		domain string
+		want   string
 	}{
-		"default":                {plain, nil, hauberk.DefaultDomain},
-		"of the chain":           {plain, []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "shop.example"},
-		"of the rejection":       {own, nil, "other.example"},
-		"the rejection's wins":   {own, []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "other.example"},
-		"of a wrapped rejection": {fmt.Errorf("x: %w", plain), []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "shop.example"},
-		"of a status":            {foreign.Err(), []hauberk.Interceptor{hauberk.ErrorDomain("shop.example")}, "theirs.example"},
+		"default: the service":   {plain, "", testService},
+		"of the chain":           {plain, "shop.example", "shop.example"},
+		"of the rejection":       {own, "", "other.example"},
+		"the rejection's wins":   {own, "shop.example", "other.example"},
+		"of a wrapped rejection": {fmt.Errorf("x: %w", plain), "shop.example", "shop.example"},
+		"of a status":            {foreign.Err(), "shop.example", "theirs.example"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			for _, kind := range allKinds {
 				cell := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
-				out := cell.Start(t, append(c.interceptors, rejectWith(c.err))...).Call(t.Context())
+				out := cell.With(hauberk.Config{ErrorDomain: c.domain}).Start(t, rejectWith(c.err)).Call(t.Context())
 				wantDetails(t, out.Err, &errdetails.ErrorInfo{Reason: "GONE", Domain: c.want})
 				if got := hauberk.ReasonDomain(out.Err); got != c.want {
 					t.Errorf("%s: domain %q, want %q", kind, got, c.want)
@@ -158,7 +160,7 @@ func TestErrorDomain(t *testing.T) {
 			}
 		})
 	}
-	if got := hauberk.ReasonDomain(plain); got != hauberk.DefaultDomain {
+	if got := hauberk.ReasonDomain(plain); got != "" {
 		t.Errorf("a chain's domain stayed in the rejection: %q", got)
 	}
 }
@@ -170,30 +172,43 @@ func TestRejectEdges(t *testing.T) {
 		want []proto.Message
 	}{
 		"OK": {hauberk.Reject(codes.OK, "FINE", "fine"), codes.Internal, []proto.Message{
-			&errdetails.ErrorInfo{Reason: "FINE", Domain: hauberk.DefaultDomain},
+			&errdetails.ErrorInfo{Reason: "FINE"},
 		}},
 		"negative delay": {
-			hauberk.Reject(codes.Unavailable, "OPEN", "open", hauberk.RetryAfter(-time.Second)), codes.Unavailable,
-			[]proto.Message{
-				&errdetails.ErrorInfo{Reason: "OPEN", Domain: hauberk.DefaultDomain},
-				&errdetails.RetryInfo{RetryDelay: durationpb.New(0)},
-			},
+			&hauberk.Rejection{Code: codes.Unavailable, Reason: "OPEN", RetryAfter: -time.Second}, codes.Unavailable,
+			[]proto.Message{&errdetails.ErrorInfo{Reason: "OPEN"}},
 		},
 		"no reason": {hauberk.Reject(codes.Aborted, "", ""), codes.Aborted, []proto.Message{
-			&errdetails.ErrorInfo{Domain: hauberk.DefaultDomain},
+			&errdetails.ErrorInfo{Reason: hauberk.ReasonMalformed, Metadata: map[string]string{"reason": ""}},
 		}},
-		// Such a detail cannot be marshalled: protobuf strings are UTF-8.
-		"bad detail": {
-			hauberk.Reject(codes.Aborted, "BAD", "bad", hauberk.Detail(&errdetails.DebugInfo{Detail: "\xff"})),
-			codes.Aborted, nil,
+		// Such a detail cannot be encoded: protobuf strings are UTF-8. It costs no other.
+		"bad details": {
+			&hauberk.Rejection{
+				Code: codes.Aborted, Reason: "BAD", RetryAfter: time.Second,
+				Details: []proto.Message{
+					&errdetails.DebugInfo{Detail: "\xff"}, nil, (*errdetails.Help)(nil), &errdetails.RequestInfo{RequestId: "r-1"},
+				},
+			},
+			codes.Aborted,
+			[]proto.Message{
+				&errdetails.ErrorInfo{Reason: "BAD"}, &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)},
+				&errdetails.Help{}, &errdetails.RequestInfo{RequestId: "r-1"},
+			},
 		},
 		// What a rejection repeats of a caller's text is made to be.
 		"bad texts": {
-			hauberk.Reject(codes.Aborted, "BAD\xff", "bad \xff", hauberk.Info("k\xff", "\xff"), hauberk.Domain("d\xff"),
-				hauberk.QuotaViolation("s\xff", "\xff"), hauberk.FieldViolation("f\xff", "\xff")),
+			&hauberk.Rejection{
+				Code: codes.Aborted, Reason: "BAD\xff", Message: "bad \xff", Domain: "d\xff",
+				Metadata:        map[string]string{"k\xff": "\xff"},
+				QuotaViolations: []hauberk.QuotaViolation{{Subject: "s\xff", Description: "\xff"}},
+				FieldViolations: []hauberk.FieldViolation{{Field: "f\xff", Description: "\xff"}},
+			},
 			codes.Aborted,
 			[]proto.Message{
-				&errdetails.ErrorInfo{Reason: "BAD\ufffd", Domain: "d\ufffd", Metadata: map[string]string{"k\ufffd": "\ufffd"}},
+				&errdetails.ErrorInfo{
+					Reason: hauberk.ReasonMalformed, Domain: "d\ufffd",
+					Metadata: map[string]string{"k\ufffd": "\ufffd", "reason": "BAD\ufffd"},
+				},
 				&errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: "s\ufffd", Description: "\ufffd"}}},
 				&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "f\ufffd", Description: "\ufffd"}}},
 			},
@@ -214,9 +229,9 @@ func TestRejectEdges(t *testing.T) {
 }
 
 func TestReason(t *testing.T) {
-	rejection := hauberk.Reject(codes.NotFound, "GONE", "gone", hauberk.Domain("d"))
+	rejection := &hauberk.Rejection{Code: codes.NotFound, Reason: "GONE", Message: "gone", Domain: "d"}
 	remote := status.FromProto(status.Convert(rejection).Proto()).Err()
-	caused := hauberk.Reject(codes.NotFound, "OUTER", "outer", hauberk.Cause(rejection), hauberk.Domain("d"))
+	caused := &hauberk.Rejection{Code: codes.NotFound, Reason: "OUTER", Message: "outer", Domain: "d", Cause: rejection}
 	bare := status.Error(codes.NotFound, "gone")
 	cases := map[string]struct {
 		err            error
@@ -245,16 +260,16 @@ func TestReason(t *testing.T) {
 	}
 }
 
-// TestRejectOptionsAreShared rejects many calls with one error value.
+// TestRejectionIsReusable rejects many calls with one error value.
 func TestRejectionIsReusable(t *testing.T) {
 	err := fullRejection()
-	inShop := unaryHandler(hauberk.Must(hauberk.New(hauberk.ErrorDomain("shop.example"), rejectWith(err))))
+	inShop := unaryHandler(hauberk.Must(hauberk.Config{ErrorDomain: "shop.example"}.New(rejectWith(err))))
 	elsewhere := unaryHandler(hauberk.Must(hauberk.New(rejectWith(err))))
 	for range 2 {
 		if got := hauberk.ReasonDomain(inShop()); got != "shop.example" {
 			t.Errorf("domain %q", got)
 		}
-		if got := hauberk.ReasonDomain(elsewhere()); got != hauberk.DefaultDomain {
+		if got := hauberk.ReasonDomain(elsewhere()); got != testService {
 			t.Errorf("domain %q", got)
 		}
 	}

@@ -47,12 +47,15 @@ func TestScopes(t *testing.T) {
 			hauberk.Except(another, tag("except another")),
 			hauberk.For(testService+"/*", tag("service")),
 			hauberk.Except(testService+"/*", tag("except service")),
-			hauberk.For("hauberk.test.v1/*", tag("part of the service")),
+			hauberk.For("hauberk.test.*", tag("package")),
+			hauberk.Except("hauberk.*", tag("except package")),
+			hauberk.For([]string{another, this}, tag("one of two")),
+			hauberk.Except([]string{another, testService + "/*"}, tag("except one of two")),
 			tag("plain"),
 		)
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		env.Server.GracefulStop()
-		equal(t, "interceptors", j.entered(), []string{"all", "this", "this too", "slash", "except another", "service", "plain"})
+		equal(t, "interceptors", j.entered(), []string{"all", "this", "this too", "slash", "except another", "service", "package", "one of two", "plain"})
 	})
 }
 
@@ -127,12 +130,12 @@ func TestScopesOfUnknownMethods(t *testing.T) {
 			var j journal
 			c := hauberktest.Case{Side: side}
 			env := c.Start(t,
-				hauberk.For(testService+"/*", j.tag("service")),
-				hauberk.For(testService+"/Nothing", j.tag("method")),
-				hauberk.Except("no.Service/*", j.tag("except")),
+				hauberk.For("grpc.no.Service/*", j.tag("service")),
+				hauberk.For("grpc.no.Service/Nothing", j.tag("method")),
+				hauberk.Except("grpc.other.Service/*", j.tag("except")),
 				hauberk.For("*", j.tag("all")),
 			)
-			for _, method := range []string{"/" + testService + "/Nothing", "/no.Service/Unary"} {
+			for _, method := range []string{"/grpc.no.Service/Nothing", "/grpc.other.Service/Unary"} {
 				out := env.Do(t.Context(), method, []*testpb.Request{{}})
 				wantCode(t, out.Err, codes.Unimplemented)
 			}
@@ -223,18 +226,6 @@ func TestGroupsNeedAChain(t *testing.T) {
 		want := "hauberk: " + name + " works as an argument of hauberk.New, or of another group in it"
 		if st := hauberk.StatusOf(err); st.Code() != codes.Internal || st.Message() != want {
 			t.Errorf("Intercept of a bare group: %v, want INTERNAL %s", err, want)
-		}
-	}
-}
-
-// TestSettingsDoNothing runs settings of a chain as if they were interceptors.
-func TestSettingsDoNothing(t *testing.T) {
-	next := func(context.Context, *hauberk.Call) error { return errLimit }
-	for _, x := range []hauberk.Interceptor{
-		hauberk.Public("*"), hauberk.ErrorDomain("shop.example"), hauberk.ExposeErrors(), hauberk.TrustedHops(),
-	} {
-		if err := x.Intercept(t.Context(), nil, next); err != errLimit { //nolint:errorlint // the very value
-			t.Errorf("a setting made %v of the outcome", err)
 		}
 	}
 }

@@ -50,7 +50,7 @@ type Server struct {
 // one given with grpc.StreamInterceptor, which runs outside. The server's limits
 // stay those of grpc-go; see [ServerLimits] for servers that face untrusted callers.
 func (c *Chain) NewServer(opts ...grpc.ServerOption) *Server {
-	c.check("NewServer")
+	c.attach("NewServer", ServerSide)
 	s := &Server{Server: grpc.NewServer(c.ServerOptions(opts...)...), chain: c}
 	s.register = c.Registrar(s.Server)
 	return s
@@ -62,9 +62,11 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	s.register.RegisterService(desc, impl)
 }
 
-// Serve serves connections of a listener until Stop or GracefulStop. If the chain
-// authenticates calls, but not those of every method, it serves none and returns
-// the error of [Coverage.Err].
+// Serve serves connections of a listener until Stop, GracefulStop or Shutdown. If
+// [Coverage.Err] finds a method without authentication or a pattern that matches no method,
+// Serve closes the listener and returns that error. Other ways of serving, such as
+// ServeHTTP, end the calls of methods without authentication with INTERNAL; their programs
+// can call [Chain.Coverage] themselves.
 func (s *Server) Serve(lis net.Listener) error {
 	if err := s.chain.Coverage(s.GetServiceInfo()).Err(); err != nil {
 		_ = lis.Close()
@@ -73,13 +75,33 @@ func (s *Server) Serve(lis net.Listener) error {
 	return s.Server.Serve(lis)
 }
 
+// Shutdown stops the server gracefully: it accepts no new connections and calls, and waits
+// until the calls that run have ended. It returns nil then. If ctx ends first, it closes
+// the connections, which cancels the calls that still run, and returns the error of ctx.
+// Serve returns when Shutdown is called.
+func (s *Server) Shutdown(ctx context.Context) error {
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.GracefulStop()
+	}()
+	select {
+	case <-stopped:
+		return nil
+	case <-ctx.Done():
+		s.Stop()
+		<-stopped
+		return ctx.Err()
+	}
+}
+
 // ServerOptions returns the options for a grpc-go server whose calls pass the
 // chain, followed by opts. Register its services with [Chain.Registrar]; without
 // that, the requests of unary methods are read before the chain runs, as with any
 // interceptor of grpc-go. Besides interceptors they set grpc.NumStreamWorkers, which
 // changes no behavior, unless opts do.
 func (c *Chain) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
-	c.check("ServerOptions")
+	c.attach("ServerOptions", ServerSide)
 	own := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(c.UnaryServerInterceptor()),
 		grpc.ChainStreamInterceptor(c.StreamServerInterceptor()),
@@ -115,7 +137,7 @@ type Registrar struct {
 // interceptors outside. Unknown methods pass the chain only on a server that has
 // [Chain.ServerOptions].
 func (c *Chain) Registrar(srv grpc.ServiceRegistrar) *Registrar {
-	c.check("Registrar")
+	c.attach("Registrar", ServerSide)
 	if v := reflect.ValueOf(srv); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		panic("hauberk: Chain.Registrar in front of a nil server")
 	}
@@ -198,7 +220,7 @@ type registeredMethod struct {
 // grpc-go dispatches whatever its name.
 func (c *Chain) registeredRoute(full string, kind Kind) (*route, *registeredMethod) {
 	m := bestMethod(full, kind)
-	m.known = true
+	m.known, m.unguarded = true, c.unguarded(m)
 	state, again := c.registered.LoadOrStore(full, new(registeredMethod))
 	if again {
 		state.(*registeredMethod).again.Store(true)

@@ -26,7 +26,7 @@ func (c *Chain) runs(ctx context.Context, method string) bool {
 // UnaryServerInterceptor returns the chain as an interceptor of grpc-go, for code
 // that assembles its own options. Requests are read before it runs.
 func (c *Chain) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
-	c.check("UnaryServerInterceptor")
+	c.attach("UnaryServerInterceptor", ServerSide)
 	var routes sync.Map // of the server's methods
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		if c.runs(ctx, info.FullMethod) {
@@ -41,10 +41,12 @@ func (c *Chain) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 }
 
 // StreamServerInterceptor returns the chain as an interceptor of grpc-go, for
-// code that assembles its own options. On a server with an
-// UnknownServiceHandler it runs for unknown methods too.
+// code that assembles its own options. On a server with an UnknownServiceHandler it runs
+// for unknown methods too. If the chain authenticates calls, those of unknown methods that
+// are neither authenticated nor in [Config.Public] do not reach that handler; they end as
+// UNIMPLEMENTED.
 func (c *Chain) StreamServerInterceptor() grpc.StreamServerInterceptor {
-	c.check("StreamServerInterceptor")
+	c.attach("StreamServerInterceptor", ServerSide)
 	var routes sync.Map // of the server's methods
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		if c.runs(stream.Context(), info.FullMethod) {
@@ -54,7 +56,12 @@ func (c *Chain) StreamServerInterceptor() grpc.StreamServerInterceptor {
 		// service may be registered without one, too.
 		known := srv != nil || c.hasRegistered(info.FullMethod)
 		kind := KindOf(info.IsClientStream, info.IsServerStream)
-		return c.serveStream(c.serverRoute(&routes, info.FullMethod, kind, known), srv, stream, handler, nil)
+		r := c.serverRoute(&routes, info.FullMethod, kind, known)
+		if !known && c.unguarded(r.method) {
+			// The program's own UnknownServiceHandler must not serve what no one authenticates.
+			handler = func(any, grpc.ServerStream) error { return c.errUnknown(r.method) }
+		}
+		return c.serveStream(r, srv, stream, handler, nil)
 	}
 }
 
@@ -67,7 +74,7 @@ func (c *Chain) serverRoute(routes *sync.Map, full string, kind Kind, known bool
 		return r.(*route)
 	}
 	m := bestMethod(full, kind)
-	m.known = true
+	m.known, m.unguarded = true, c.unguarded(m)
 	r := &route{m, c.planFor(m)}
 	routes.Store(full, r)
 	return r
@@ -90,17 +97,20 @@ func bestMethod(full string, kind Kind) *Method {
 	return m
 }
 
+// errUnknown is the outcome of a call of an unknown service or method, with the text of
+// grpc-go.
+func (c *Chain) errUnknown(m *Method) error {
+	if c.hasRegistered(registeredService(m.service)) {
+		return status.Errorf(codes.Unimplemented, "unknown method %v for service %v", m.name, m.service)
+	}
+	return status.Errorf(codes.Unimplemented, "unknown service %v", m.service)
+}
+
 // serveUnknown ends a call of an unknown service or method, after the chain has
 // run, with the texts of grpc-go.
 func (c *Chain) serveUnknown(_ any, stream grpc.ServerStream) error {
 	full, _ := grpc.MethodFromServerStream(stream)
-	end := func(any, grpc.ServerStream) error {
-		m := bestMethod(full, Bidi)
-		if c.hasRegistered(registeredService(m.service)) {
-			return status.Errorf(codes.Unimplemented, "unknown method %v for service %v", m.name, m.service)
-		}
-		return status.Errorf(codes.Unimplemented, "unknown service %v", m.service)
-	}
+	end := func(any, grpc.ServerStream) error { return c.errUnknown(bestMethod(full, Bidi)) }
 	if c.runs(stream.Context(), full) {
 		return end(nil, stream)
 	}

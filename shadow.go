@@ -16,14 +16,14 @@ import (
 // state and response metadata that it sets stay. [New] rejects a Shadow around an
 // interceptor that does not decide: one that acts on calls cannot be shadowed.
 func Shadow(x Interceptor) *Shadowed {
-	name := declarationOf(x).Name
-	x, _ = unname(x)
-	return &Shadowed{inner: x, name: name}
+	inner, _ := unname(x)
+	return &Shadowed{inner: inner, declared: x, name: declarationOf(x).Name}
 }
 
 // Shadowed is an interceptor in shadow.
 type Shadowed struct {
 	inner      Interceptor
+	declared   Interceptor // inner, with the declarations that it was given
 	name       string
 	rejections atomic.Int64
 }
@@ -32,9 +32,9 @@ type Shadowed struct {
 // concurrent use.
 func (s *Shadowed) Rejections() int64 { return s.rejections.Load() }
 
-// Declare says what the inner interceptor says, without its powers.
+// Declare returns the declaration of the inner interceptor, without authentication.
 func (s *Shadowed) Declare() Declaration {
-	d := declarationOf(s.inner)
+	d := declarationOf(s.declared)
 	d.Name = s.name
 	if err := checkSingle(s.inner); err != nil {
 		d.Err = err
@@ -46,8 +46,8 @@ func (s *Shadowed) Declare() Declaration {
 	return d
 }
 
-// Intercept runs the inner interceptor, and the rest of the chain whatever that
-// says. The outcome is that of the rest.
+// Intercept runs the inner interceptor, and the rest of the chain even if that rejects the
+// call. The outcome is that of the rest.
 func (s *Shadowed) Intercept(ctx context.Context, call *Call, next Next) error {
 	return s.run(ctx, call, next, s.name)
 }
@@ -114,7 +114,7 @@ func (r *shadowRun) decide(ctx context.Context) (verdict error) {
 		func(context.Context, *Call) error { return r.pass(ctx) })
 }
 
-var errShadowPanic = Reject(codes.Internal, "PANIC", "an interceptor in dry run panicked")
+var errShadowPanic error = Reject(codes.Internal, "PANIC", "an interceptor in dry run panicked")
 
 // pass runs what is inside, once.
 func (r *shadowRun) pass(ctx context.Context) error {

@@ -353,7 +353,7 @@ func TestShadowConcurrently(t *testing.T) {
 	shadow := hauberk.Shadow(decider(func(context.Context, *hauberk.Call, hauberk.Next) error { return errLimits }))
 	marked := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
-		if d := call.Decisions(); len(d) != 1 || d[0] != wouldBe {
+		if d := call.Decisions().All(); len(d) != 1 || d[0] != wouldBe {
 			t.Errorf("decisions %+v", d)
 		}
 		return err

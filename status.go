@@ -45,7 +45,7 @@ func CodeOf(err error) codes.Code {
 		return codes.OK
 	}
 	if r := RejectionOf(err); r != nil {
-		return r.code
+		return r.code()
 	}
 	if st := carriedBy(err); st != nil {
 		return st.Code()
@@ -96,14 +96,14 @@ func (e *statusError) Error() string              { return e.st.Err().Error() }
 func (e *statusError) GRPCStatus() *status.Status { return e.st }
 func (e *statusError) Unwrap() error              { return e.cause }
 
-// toWire turns the outcome of a server chain into what the client is told: no
-// text but that of a status, unless the chain says [ExposeErrors].
-func (p *plan) toWire(err error) error {
+// toClient turns the outcome of a server chain into the status that the client
+// receives: no text but that of a status, unless [Config.ExposeErrors] is set.
+func (p *plan) toClient(m *Method, err error) error {
 	if err == nil {
 		return nil
 	}
 	if r := RejectionOf(err); r != nil {
-		return r.inDomain(p.chain.domain)
+		return &statusError{st: r.statusIn(p.domainOf(r, m)), cause: err} // for interceptors of grpc-go outside
 	}
 	if p.chain.exposeErrors {
 		if st, ok := status.FromError(err); ok && st.Code() != codes.OK {
@@ -146,6 +146,18 @@ func (e *eofError) Error() string              { return e.st.Err().Error() }
 func (e *eofError) GRPCStatus() *status.Status { return e.st }
 func (e *eofError) Is(target error) bool       { return target != io.EOF && errors.Is(e.cause, target) }
 func (e *eofError) As(target any) bool         { return errors.As(e.cause, target) }
+
+// domainOf returns the domain of a rejection of a call of m.
+func (p *plan) domainOf(r *Rejection, m *Method) string {
+	switch {
+	case r.Domain != "":
+		return r.Domain
+	case p.chain.domain != "":
+		return p.chain.domain
+	default:
+		return m.service
+	}
+}
 
 func errInternal(format string, args ...any) error {
 	return status.Error(codes.Internal, "hauberk: "+fmt.Sprintf(format, args...))

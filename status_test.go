@@ -110,7 +110,7 @@ func TestErrorsOfServers(t *testing.T) {
 						t.Errorf("%s of %s: the outer interceptor saw %v, want %v", who, kind, err, o.err)
 					}
 				}
-				exposed := cell.StartWith(t, fails, hauberk.ExposeErrors()).Call(t.Context())
+				exposed := cell.With(hauberk.Config{ExposeErrors: true}).StartWith(t, fails).Call(t.Context())
 				wantStatus(t, status.Convert(exposed.Err), o.code, exposedText(o.err, o.inProcess))
 			}
 		})
@@ -141,7 +141,9 @@ func TestErrorsOfClients(t *testing.T) {
 // TestFailedWithEOF fails client chains with errors that have io.EOF in them, which
 // means a good end to those who read a stream.
 func TestFailedWithEOF(t *testing.T) {
-	rejection := hauberk.Reject(codes.Unavailable, "STORE_DOWN", "try later", hauberk.Cause(errLimited), hauberk.Cause(io.EOF))
+	rejection := &hauberk.Rejection{
+		Code: codes.Unavailable, Reason: "STORE_DOWN", Message: "try later", Cause: errors.Join(errLimited, io.EOF),
+	}
 	cases := map[string]struct {
 		err     error
 		code    codes.Code

@@ -332,11 +332,11 @@ func stressEnds(t *testing.T, l load) {
 	onServer, onClient := metrics.New(metrics.Config{WireSizes: true, Decisions: true}), metrics.New(metrics.Config{WireSizes: true, Decisions: true})
 	guard := func() hauberk.Interceptor { return recovery.New(recovery.Config{}, recovery.WithLogger(quiet)) }
 	oddly := func(call *hauberk.Call) bool { return call.Kind() != hauberk.ClientStream }
-	client := hauberk.Must(hauberk.New(hauberk.WireSizes(), requestid.New(requestid.Config{}), onClient,
+	client := hauberk.Must(hauberk.Config{CountBytes: true}.New(requestid.New(requestid.Config{}), onClient,
 		logging.New(logging.Config{ClientPeer: true, Messages: true}, logging.WithLogger(quiet)), guard(), unlucky(10),
 		retries.New(retries.Config{MaxReplayBytes: 1 << 16, InitialBackoff: time.Microsecond, PerAttemptTimeout: 20 * time.Millisecond}),
 		breaker.New(breaker.Config{FailureThreshold: 1 << 30}), hauberk.When(oddly, adapted()), unlucky(20)))
-	server := hauberk.Must(hauberk.New(hauberk.WireSizes(), requestid.New(requestid.Config{}), onServer,
+	server := hauberk.Must(hauberk.Config{CountBytes: true}.New(requestid.New(requestid.Config{}), onServer,
 		logging.New(logging.Config{Messages: true}, logging.WithLogger(quiet)), guard(), unlucky(30)))
 	env := hauberktest.Start(t, hauberktest.Setup{
 		Backend: backend, Client: client, Server: server,
@@ -554,7 +554,7 @@ func stressServer(t *testing.T, l load) {
 		return &authns.Identity{Subject: "me", Expires: time.Now().Add(time.Duration(1+c.IntN(3000)) * time.Microsecond)}, nil
 	}
 	m := metrics.New(metrics.Config{WireSizes: true, Decisions: true})
-	chain := hauberk.Must(hauberk.New(hauberk.WireSizes(), requestid.New(requestid.Config{}), m,
+	chain := hauberk.Must(hauberk.Config{CountBytes: true}.New(requestid.New(requestid.Config{}), m,
 		logging.New(logging.Config{Messages: true, Queue: 100}, logging.WithLogger(quiet), logging.State("user", authns.User)),
 		recovery.New(recovery.Config{}, recovery.WithLogger(quiet)), counting, foreign,
 		authns.New(validate, authns.Config{ExpireUnary: true}), counting, foreign,

@@ -37,7 +37,7 @@ func TestDecisionTrace(t *testing.T) {
 		env := c.Start(t, seen.interceptor(), hauberk.Func(
 			func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 				err := next(ctx, call)
-				recorded <- slices.Clone(call.Recorded())
+				recorded <- slices.Clone(call.Decisions().Recorded())
 				return err
 			}),
 			hauberk.Func(idle), // does not decide
@@ -85,7 +85,7 @@ func TestDecisionsAfterTheEnd(t *testing.T) {
 		}), deciding("quota", idle))
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		env.Server.GracefulStop()
-		if got := (<-calls).Decisions(); !slices.Equal(got, []hauberk.Decision{{Interceptor: "quota"}}) {
+		if got := (<-calls).Decisions().All(); !slices.Equal(got, []hauberk.Decision{{Interceptor: "quota"}}) {
 			t.Errorf("decisions %+v", got)
 		}
 	})
@@ -136,7 +136,7 @@ func TestRecordedAllocations(t *testing.T) {
 		})))
 	_ = unaryHandler(chain)()
 	if got := testing.AllocsPerRun(100, func() {
-		if len((*call).Recorded()) != 1 {
+		if len((*call).Decisions().Recorded()) != 1 {
 			t.Error("not recorded")
 		}
 	}); got != 0 {

@@ -139,7 +139,7 @@ func TestDecisionsAreBounded(t *testing.T) {
 		reader.Go(func() {
 			for range messages {
 				call := hauberk.FromContext(ctx)
-				_, _, _ = call.Decisions(), call.Recorded(), call.Wire().Received()
+				_, _, _ = call.Decisions().All(), call.Decisions().Recorded(), call.Wire().Received()
 			}
 		})
 		defer reader.Wait()
@@ -149,7 +149,7 @@ func TestDecisionsAreBounded(t *testing.T) {
 			}
 		}
 	}}
-	env := hauberktest.Case{Kind: hauberk.ClientStream}.StartWith(t, backend, hauberk.WireSizes(), seen.interceptor(), deciding("each", each))
+	env := hauberktest.Case{Kind: hauberk.ClientStream}.With(hauberk.Config{CountBytes: true}).StartWith(t, backend, seen.interceptor(), deciding("each", each))
 	wantCode(t, env.Call(t.Context(), make([]string, messages)...).Err, codes.ResourceExhausted)
 	got := <-seen
 	if len(got) != 129 || got[127].Rule != "128" || got[128].Rule != fmt.Sprint(messages) || got[128].Shadow {

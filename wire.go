@@ -7,23 +7,12 @@ import (
 	"google.golang.org/grpc/stats"
 )
 
-// WireSizes has the bytes of calls counted, for [Call.Wire]. The options that the
-// chain makes ([Chain.NewServer], [Chain.ServerOptions], [Chain.DialOptions]) then
-// include [Chain.StatsHandler], which costs a call a few allocations; calls that
-// reach the chain without it are not measured.
-func WireSizes() Interceptor {
-	return &setting{func(c *Chain) error {
-		c.wireSizes = true
-		return nil
-	}}
-}
-
-// StatsHandler returns what [WireSizes] adds to a server's or a client's options,
-// for code that assembles its own: for grpc.StatsHandler or grpc.WithStatsHandler.
-// It is nil for a chain without WireSizes, which is not to be given to grpc-go.
+// StatsHandler returns what [Config.CountBytes] adds to the options of a server or a
+// client, for code that assembles its own: for grpc.StatsHandler or
+// grpc.WithStatsHandler. Without CountBytes it is nil, which grpc-go does not accept.
 func (c *Chain) StatsHandler(side Side) stats.Handler {
 	c.check("StatsHandler")
-	if !c.wireSizes {
+	if !c.countBytes {
 		return nil
 	}
 	return &wireStats{c, side}
@@ -130,10 +119,10 @@ func (w *Wire) run(f func()) {
 }
 
 // Wire returns the sizes of a call on a server, or on a client, after next, of its
-// last attempt. It is nil where they are not measured (see [WireSizes]) and for an
+// last attempt. It is nil where they are not measured (see [Config.CountBytes]) and for an
 // attempt that ended before grpc-go had it. Safe for concurrent use.
 func (c *Call) Wire() *Wire {
-	if !c.plan.chain.wireSizes {
+	if !c.plan.chain.countBytes {
 		return nil
 	}
 	if c.side == ServerSide {

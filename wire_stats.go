@@ -9,7 +9,7 @@ import (
 // measure gives a new attempt of a client a place for its sizes. Where the call is
 // the part of one inside an adapter, the attempt is that of the outer part too.
 func (c *Call) measure(ctx context.Context) context.Context {
-	if !c.plan.chain.wireSizes {
+	if !c.plan.chain.countBytes {
 		return ctx
 	}
 	ctx, w := withWire(ctx, c.plan.chain, ClientSide)

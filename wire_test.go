@@ -63,7 +63,7 @@ func TestWireSizes(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		for name, inner := range map[string]hauberk.Interceptor{"good": hauberk.Func(idle), "failed": failingAfter{errDown}} {
 			seen, beside := make(chan measured, 1), &observer{ended: make(chan struct{})}
-			chain := hauberk.Must(hauberk.New(hauberk.WireSizes(), measuring(seen), inner))
+			chain := hauberk.Must(hauberk.Config{CountBytes: true}.New(measuring(seen), inner))
 			setup := hauberktest.Setup{Kind: c.Kind}
 			if c.Side == hauberk.ServerSide {
 				setup.Server = chain
@@ -141,7 +141,7 @@ func TestWireSizesOfAttempts(t *testing.T) {
 			return next(ctx, attempt)
 		})
 		c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
-		env := c.StartWith(t, backend, hauberk.WireSizes(), measuring(seen), again)
+		env := c.With(hauberk.Config{CountBytes: true}).StartWith(t, backend, measuring(seen), again)
 		wantCode(t, env.Call(t.Context(), "once").Err, codes.OK)
 		got := <-seen
 		request := int64(proto.Size(&testpb.Request{Text: "once"}))
@@ -159,7 +159,7 @@ func TestWireSizesOfAttempts(t *testing.T) {
 // these does not wait.
 func TestWireSizesAreAChoice(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		unmeasured := func(interceptors ...hauberk.Interceptor) {
+		unmeasured := func(c hauberktest.Case, interceptors ...hauberk.Interceptor) {
 			t.Helper()
 			final := false
 			interceptors = append([]hauberk.Interceptor{hauberk.Func(
@@ -178,9 +178,9 @@ func TestWireSizesAreAChoice(t *testing.T) {
 				t.Error("no one said that the sizes are final")
 			}
 		}
-		unmeasured()
+		unmeasured(c)
 		if c.Side == hauberk.ClientSide {
-			unmeasured(hauberk.WireSizes(), hauberk.Func(turnDown))
+			unmeasured(c.With(hauberk.Config{CountBytes: true}), hauberk.Func(turnDown))
 		}
 	})
 	if h := hauberk.Must(hauberk.New()).StatsHandler(hauberk.ServerSide); h != nil {
@@ -192,14 +192,14 @@ func TestWireSizesAreAChoice(t *testing.T) {
 // own chain or not at all.
 func TestWireSizesAreNotThoseOfTheHandler(t *testing.T) {
 	seen, inner := make(chan measured, 1), make(chan measured, 1)
-	behind := hauberktest.Case{Side: hauberk.ClientSide}.Start(t, hauberk.WireSizes(), measuring(inner))
+	behind := hauberktest.Case{Side: hauberk.ClientSide}.With(hauberk.Config{CountBytes: true}).Start(t, measuring(inner))
 	backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
 		if out := behind.Call(ctx, strings.Repeat("x", 1000)); out.Err != nil {
 			return out.Err
 		}
 		return hauberktest.Echo(ctx, s)
 	}}
-	env := hauberktest.Case{}.StartWith(t, backend, hauberk.WireSizes(), measuring(seen))
+	env := hauberktest.Case{}.With(hauberk.Config{CountBytes: true}).StartWith(t, backend, measuring(seen))
 	wantCode(t, env.Call(t.Context(), "short").Err, codes.OK)
 	if got := <-seen; got.received.Messages != 1 || got.sent.Messages != 1 || got.received.Bytes > 100 {
 		t.Errorf("of the call: %+v", got)

@@ -30,8 +30,8 @@ func wantMessages(t *testing.T, who string, seen <-chan measured) {
 func TestWireSizesOfTwoChains(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		outer, inner := make(chan measured, 1), make(chan measured, 1)
-		first := hauberk.Must(hauberk.New(hauberk.WireSizes(), measuring(outer)))
-		second := hauberk.Must(hauberk.New(hauberk.WireSizes(), measuring(inner)))
+		first := hauberk.Must(hauberk.Config{CountBytes: true}.New(measuring(outer)))
+		second := hauberk.Must(hauberk.Config{CountBytes: true}.New(measuring(inner)))
 		setup := hauberktest.Setup{Kind: c.Kind}
 		if c.Side == hauberk.ServerSide {
 			setup.Server, setup.ServerOptions = first, second.ServerOptions()
@@ -50,7 +50,7 @@ func TestWireSizesOfTwoChains(t *testing.T) {
 func TestWireSizesWithTwoHandlers(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen := make(chan measured, 1)
-		chain := hauberk.Must(hauberk.New(hauberk.WireSizes(), measuring(seen)))
+		chain := hauberk.Must(hauberk.Config{CountBytes: true}.New(measuring(seen)))
 		setup, again := hauberktest.Setup{Kind: c.Kind}, chain.StatsHandler(c.Side)
 		if c.Side == hauberk.ServerSide {
 			setup.Server, setup.ServerOptions = chain, []grpc.ServerOption{grpc.StatsHandler(again)}
@@ -67,7 +67,7 @@ func TestWireSizesWithTwoHandlers(t *testing.T) {
 func TestWireSizesOutsideOfAdapters(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen, j := make(chan measured, 1), new(journal)
-		env := c.Start(t, hauberk.WireSizes(), measuring(seen), foreign{j, "f"}.interceptor(c.Side), foreign{j, "g"}.interceptor(c.Side))
+		env := c.With(hauberk.Config{CountBytes: true}).Start(t, measuring(seen), foreign{j, "f"}.interceptor(c.Side), foreign{j, "g"}.interceptor(c.Side))
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		wantMessages(t, "outside", seen)
 	})
@@ -84,7 +84,7 @@ func TestWireSizesWithoutTheOptions(t *testing.T) {
 			call.Wire().WhenFinal(func() { final <- struct{}{} })
 			return err
 		})
-		chain := hauberk.Must(hauberk.New(hauberk.WireSizes(), asking))
+		chain := hauberk.Must(hauberk.Config{CountBytes: true}.New(asking))
 		srv := grpc.NewServer()
 		testpb.RegisterTestServiceServer(chain.Registrar(srv), &hauberktest.Backend{})
 		lis := bufconn.Listen(1 << 16)
@@ -140,7 +140,7 @@ func TestNothingOfAnEarlierAttempt(t *testing.T) {
 				_ = grpc.SetTrailer(ctx, metadata.Pairs("who", "the first"))
 				return errDown
 			}}
-			env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, hauberk.WireSizes(), twice, second)
+			env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.With(hauberk.Config{CountBytes: true}).StartWith(t, backend, twice, second)
 			wantCode(t, env.Call(t.Context()).Err, codes.ResourceExhausted)
 		}
 	}
@@ -167,7 +167,7 @@ func TestWhenFinalHoweverACallEnds(t *testing.T) {
 				end()
 				return errDown
 			}}
-			env := hauberktest.Case{Kind: kind}.StartWith(t, backend, hauberk.WireSizes(), waiting, guard)
+			env := hauberktest.Case{Kind: kind}.With(hauberk.Config{CountBytes: true}).StartWith(t, backend, waiting, guard)
 			if env.Call(t.Context()).Err == nil {
 				t.Errorf("%s: the call is OK", name)
 			}
@@ -202,7 +202,7 @@ func TestWhenFinalAfterTheEnd(t *testing.T) {
 			}()
 			return hauberktest.Echo(ctx, s)
 		}}
-		env := hauberktest.Case{Kind: kind}.StartWith(t, backend, hauberk.WireSizes())
+		env := hauberktest.Case{Kind: kind}.With(hauberk.Config{CountBytes: true}).StartWith(t, backend)
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		env.Server.GracefulStop()
 		close(ended)

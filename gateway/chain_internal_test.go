@@ -74,7 +74,9 @@ func TestInterceptorsSeeTheCall(t *testing.T) {
 func TestInterceptorsReject(t *testing.T) {
 	called := false
 	b := behind(func(context.Context, *hauberk.Call, hauberk.Next) error {
-		return hauberk.Reject(codes.PermissionDenied, "NO", "not you", hauberk.Info("k", "v"))
+		return &hauberk.Rejection{
+			Code: codes.PermissionDenied, Reason: "NO", Message: "not you", Metadata: map[string]string{"k": "v"},
+		}
 	})
 	b.backend.Handle = func(context.Context, hauberktest.Stream) error {
 		called = true

@@ -56,6 +56,10 @@ func Start(t testing.TB, setup Setup) *Env {
 	if setup.Register != nil {
 		setup.Register(srv)
 	}
+	if err := orEmpty(setup.Server).Coverage(srv.GetServiceInfo()).Err(); err != nil {
+		srv.Stop()
+		t.Fatalf("hauberktest: %v", err)
+	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(lis) }()
 
@@ -97,7 +101,11 @@ func (c Case) Start(t testing.TB, interceptors ...hauberk.Interceptor) *Env {
 // StartWith is Start with a backend.
 func (c Case) StartWith(t testing.TB, backend *Backend, interceptors ...hauberk.Interceptor) *Env {
 	t.Helper()
-	chain, err := hauberk.New(interceptors...)
+	var config hauberk.Config
+	if c.config != nil {
+		config = *c.config
+	}
+	chain, err := config.New(interceptors...)
 	if err != nil {
 		t.Fatalf("hauberktest: %v", err)
 	}

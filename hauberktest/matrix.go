@@ -13,6 +13,14 @@ import (
 type Case struct {
 	Side hauberk.Side
 	Kind hauberk.Kind
+
+	config *hauberk.Config // of With
+}
+
+// With returns the cell with settings for the chain of [Case.Start].
+func (c Case) With(config hauberk.Config) Case {
+	c.config = &config
+	return c
 }
 
 // Cases returns the eight cells.
@@ -20,7 +28,7 @@ func Cases() []Case {
 	cases := make([]Case, 0, 8)
 	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
 		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
-			cases = append(cases, Case{side, kind})
+			cases = append(cases, Case{Side: side, Kind: kind})
 		}
 	}
 	return cases

@@ -8,7 +8,6 @@ import (
 
 	"google.golang.org/grpc/status"
 
-	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 )
 
@@ -54,10 +53,8 @@ func newServerAuth(_ *world, c serverAuthConfig) (part, error) {
 			return &authn.Identity{Subject: said.text}, nil
 		}
 	}
-	p := linked(authn.New(validate, authn.Config{Public: c.Exempt}))
-	if len(c.Exempt) > 0 {
-		p.settings = []hauberk.Interceptor{hauberk.Public(c.Exempt...)}
-	}
+	p := linked(authn.New(validate, authn.Config{}))
+	p.public = c.Exempt
 	return p, nil
 }
 

@@ -56,7 +56,7 @@ func limitKey(name string) (ratelimit.Key, error) {
 		return ratelimit.Together(), nil
 	case name == "user":
 		return ratelimit.By("user", func(_ context.Context, call *hauberk.Call) (string, bool) {
-			return authn.User.From(call)
+			return authn.User.Get(call)
 		}), nil
 	default:
 		return ratelimit.Key{}, fmt.Errorf("the key %q is not known", name)

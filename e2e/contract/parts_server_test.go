@@ -62,12 +62,11 @@ func newIf(w *world, c ifConfig) (part, error) {
 		return next(ctx, call)
 	})
 	yes := func(call *hauberk.Call) bool {
-		holds, _ := applies.From(call)
+		holds, _ := applies.Get(call)
 		return holds
 	}
 	p := linked(look, hauberk.When(yes, inner.interceptors...))
-	p.settings = append(p.settings, inner.settings...)
-	p.settings = append(p.settings, hauberk.Public("*"))
+	p.public = append(inner.public, "*")
 	p.snapshot = inner.snapshot
 	return p, nil
 }

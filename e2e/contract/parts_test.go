@@ -12,7 +12,7 @@ import (
 type part struct {
 	id           string // by which snapshots name it
 	interceptors []hauberk.Interceptor
-	settings     []hauberk.Interceptor // that stand in the chain itself, whatever the interceptors stand under
+	public       []string // methods that need no authentication
 	snapshot     func() any
 }
 

@@ -77,7 +77,6 @@ func (o *outputs) observing(format func(io.Writer, *slog.HandlerOptions) slog.Ha
 	spans = tracing.New(tracing.Config{MessageEvents: true, ClientPeer: true}, tracing.WithTracerProvider(provider))
 	logger := slog.New(format(o, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	return spans, []hauberk.Interceptor{
-		hauberk.WireSizes(),
 		requestid.New(requestid.Config{}),
 		spans,
 		o.calls,
@@ -213,7 +212,8 @@ func callWithSecrets(
 		authn.NewClient(func(context.Context) (string, error) { return token, nil }, authn.ClientConfig{}))
 	env := hauberktest.Start(t, hauberktest.Setup{
 		Backend: &hauberktest.Backend{Handle: misbehave}, Kind: kind,
-		Server: hauberk.Must(hauberk.New(in...)), Client: hauberk.Must(hauberk.New(out...)),
+		Server: hauberk.Must(hauberk.Config{CountBytes: true}.New(in...)),
+		Client: hauberk.Must(hauberk.Config{CountBytes: true}.New(out...)),
 	})
 	var told strings.Builder
 	for _, call := range []struct {

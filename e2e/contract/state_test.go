@@ -27,7 +27,7 @@ func newVariables() *variables {
 }
 
 func textVariable(name string, key hauberk.Key[string]) variable {
-	return variable{name, key.From, key.Set}
+	return variable{name, key.Get, key.Set}
 }
 
 // named returns a variable, a new one if there is none.

@@ -89,6 +89,7 @@ func (w *world) start(ctx context.Context) (stop func() error, err error) {
 // chain builds a chain of a scenario. recovery stands outermost, on both ends.
 func (w *world) chain(side hauberk.Side, spec chainSpec) (*hauberk.Chain, error) {
 	all := []hauberk.Interceptor{recovery.New(recovery.Config{}, recovery.WithLogger(discard()))}
+	var config hauberk.Config
 	for i, raw := range spec.Interceptors {
 		p, err := w.part(side, raw)
 		if err != nil {
@@ -96,9 +97,9 @@ func (w *world) chain(side hauberk.Side, spec chainSpec) (*hauberk.Chain, error)
 		}
 		w.interceptors[side] = append(w.interceptors[side], p)
 		all = append(all, p.interceptors...)
-		all = append(all, p.settings...)
+		config.Public = append(config.Public, p.public...)
 	}
-	return hauberk.New(all...)
+	return config.New(all...)
 }
 
 // step does one step.

@@ -41,8 +41,10 @@ func (c MessageCap) Intercept(ctx context.Context, call *hauberk.Call, next haub
 	call.OnReceive(func(any) (keep bool, err error) {
 		received++
 		if received > c.Max {
-			return false, hauberk.Reject(codes.ResourceExhausted, "TOO_MANY_MESSAGES",
-				fmt.Sprintf("a call may send %d messages", c.Max), hauberk.Cause(ErrTooMany))
+			return false, &hauberk.Rejection{
+				Code: codes.ResourceExhausted, Reason: "TOO_MANY_MESSAGES",
+				Message: fmt.Sprintf("a call may send %d messages", c.Max), Cause: ErrTooMany,
+			}
 		}
 		return true, nil
 	})

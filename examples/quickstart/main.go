@@ -53,8 +53,9 @@ func rejectEmpty(ctx context.Context, call *hauberk.Call, next hauberk.Next) err
 		return err
 	}
 	if req.(*testpb.Request).GetText() == "" {
-		return hauberk.Reject(codes.InvalidArgument, "EMPTY_TEXT", "the text is empty",
-			hauberk.FieldViolation("text", "must not be empty"))
+		rejection := hauberk.Reject(codes.InvalidArgument, "EMPTY_TEXT", "the text is empty")
+		rejection.FieldViolations = []hauberk.FieldViolation{{Field: "text", Description: "must not be empty"}}
+		return rejection
 	}
 	return next(ctx, call)
 }

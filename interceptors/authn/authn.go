@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/internal/wrongside"
 )
 
 // name is what the interceptors are called in decisions and errors.
@@ -36,10 +35,6 @@ type Validator func(ctx context.Context, token string) (*Identity, error)
 
 // Config says whom a server asks for tokens. The zero value asks every caller.
 type Config struct {
-	// Public are the methods that are served without a look at the token, as patterns
-	// of [hauberk.For]. Their calls have no identity. Declare them with [hauberk.Public]
-	// too: that is what [hauberk.Chain.Coverage] knows of, not this list.
-	Public []string
 	// ExpireUnary ends unary calls too at the time that their token expires. Without
 	// it a unary call that was begun with a good token is let finish; all others end.
 	// It costs each call of a token that expires a timer.
@@ -51,11 +46,10 @@ type Config struct {
 type Interceptor struct {
 	validate Validator
 	config   Config
-	public   methods
-	err      error
 }
 
-// New returns an interceptor for servers. A call needs exactly one value under
+// New returns an interceptor for servers. Calls of methods in [hauberk.Config.Public] pass
+// without a look at their token, and have no identity. Every other call needs exactly one value under
 // the metadata key "authorization": "Bearer", in any case, and a token. Calls
 // without it end with UNAUTHENTICATED, "Missing or invalid token"; otherwise
 // validate decides. What is wrong with the arguments is reported by hauberk.New.
@@ -67,21 +61,20 @@ type Interceptor struct {
 // Rejections are recorded ([hauberk.Call.Decisions]). A call that was admitted has
 // its identity to show for it; to record that as well would cost it allocations.
 func New(validate Validator, config Config) *Interceptor {
-	x := &Interceptor{validate: validate, config: config}
-	x.public, x.err = parseMethods(config.Public)
-	return x
+	return &Interceptor{validate: validate, config: config}
 }
 
 // Declare tells chains that calls are authenticated here, and what is wrong with
 // the configuration.
 func (x *Interceptor) Declare() hauberk.Declaration {
-	err := x.err
+	var err error
 	if x.validate == nil {
-		err = errors.Join(errors.New("it has no Validator; make it with authn.New"), err)
+		err = errors.New("it has no Validator; make it with authn.New")
 	}
 	return hauberk.Declaration{
 		Name:          name,
 		Phase:         hauberk.PhaseAuthn,
+		Sides:         hauberk.OnlyServers,
 		Writes:        []hauberk.StateKey{Key, User},
 		Decides:       true,
 		Authenticates: true,
@@ -91,10 +84,7 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 
 // Intercept lets the call pass if its token is good.
 func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	if call.Side() == hauberk.ClientSide {
-		return errServersOnly
-	}
-	if x.public.contains(call.Method()) {
+	if call.Public() {
 		call.Abstain()
 		return next(ctx, call)
 	}
@@ -141,8 +131,3 @@ func (x *Interceptor) reject(call *hauberk.Call, err error) error {
 	}
 	return err
 }
-
-var (
-	errServersOnly = wrongside.ForServers("authn.New")
-	errClientsOnly = wrongside.ForClients("authn.NewClient")
-)

@@ -62,7 +62,7 @@ func NewClient(source TokenSource, config ClientConfig) *Client {
 // Declare tells chains of the usual place, and what is wrong with the
 // configuration.
 func (c *Client) Declare() hauberk.Declaration {
-	d := hauberk.Declaration{Name: name, Phase: hauberk.PhaseAuthn}
+	d := hauberk.Declaration{Name: name, Phase: hauberk.PhaseAuthn, Sides: hauberk.OnlyClients}
 	if c.source == nil {
 		d.Err = errors.New("it has no TokenSource; make it with authn.NewClient")
 	}
@@ -71,9 +71,6 @@ func (c *Client) Declare() hauberk.Declaration {
 
 // Intercept gives the call a token.
 func (c *Client) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	if call.Side() == hauberk.ServerSide {
-		return errClientsOnly
-	}
 	if c.config.RequireTransportSecurity {
 		call.AddOptions(secured(call.Options()))
 	}
@@ -104,8 +101,9 @@ func (c *Client) token(ctx context.Context) (string, error) {
 }
 
 func noToken(message string, cause error) error {
-	return hauberk.Reject(codes.Unauthenticated, ReasonNoToken, message,
-		hauberk.Cause(ErrTokenSource), hauberk.Cause(cause))
+	r := hauberk.Reject(codes.Unauthenticated, ReasonNoToken, message)
+	r.Cause = errors.Join(ErrTokenSource, cause)
+	return r
 }
 
 var errMalformedSource = errors.New("authn: the token source returned a token that no authorization can carry; " +

@@ -21,9 +21,7 @@ func Example() {
 		}
 		return &authn.Identity{Subject: "alice"}, nil
 	}
-	chain := hauberk.Must(hauberk.New(authn.New(validate, authn.Config{
-		Public: []string{"grpc.health.v1.Health/*"},
-	})))
+	chain := hauberk.Must(hauberk.Config{Public: []string{hauberk.Health}}.New(authn.New(validate, authn.Config{})))
 
 	// The chain, called as a server would. In a program it is carried by
 	// chain.NewServer().

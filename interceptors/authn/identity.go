@@ -33,7 +33,7 @@ type Identity struct {
 
 // FromContext returns the identity of the call that ctx belongs to, in a handler
 // that of the incoming call, and whether there is one. Safe for concurrent use.
-func FromContext(ctx context.Context) (*Identity, bool) { return Key.Get(ctx) }
+func FromContext(ctx context.Context) (*Identity, bool) { return Key.FromContext(ctx) }
 
 // String returns the subject: claims are not for logs.
 func (id *Identity) String() string {

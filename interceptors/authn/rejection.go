@@ -7,7 +7,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/protoadapt"
 
 	"github.com/hauberk-rpc/hauberk"
 )
@@ -63,16 +62,33 @@ var (
 )
 
 func reject(reason, message string, cause error) error {
-	return hauberk.Reject(codes.Unauthenticated, reason, message, hauberk.Cause(cause))
+	r := hauberk.Reject(codes.Unauthenticated, reason, message)
+	r.Cause = cause
+	return r
 }
 
 func fault(cause error) error {
-	return failed(codes.Internal, "Token validation failed", cause)
+	return failed(status.New(codes.Internal, failure), cause)
 }
 
-func failed(code codes.Code, message string, cause error, options ...hauberk.RejectOption) error {
-	return hauberk.Reject(code, ReasonValidationFailed, message,
-		append(options, hauberk.Cause(ErrValidation), hauberk.Cause(cause))...)
+// failure is the message of a validator's failure that has none for clients.
+const failure = "Token validation failed"
+
+// failed is the outcome of a call whose token could not be validated.
+func failed(st *status.Status, cause error) error {
+	return withStatus(st, ReasonValidationFailed, ErrValidation, cause)
+}
+
+// withStatus returns a rejection with the code, the message and the details of a status.
+func withStatus(st *status.Status, reason string, sentinel, cause error) error {
+	r := hauberk.Reject(st.Code(), reason, st.Message())
+	for _, d := range st.Details() {
+		if m, ok := d.(proto.Message); ok {
+			r.Details = append(r.Details, m)
+		}
+	}
+	r.Cause = errors.Join(sentinel, cause)
+	return r
 }
 
 // rejectionOf returns the outcome of a call whose token the validator did not
@@ -85,10 +101,9 @@ func rejectionOf(ctx context.Context, err error) error {
 	case c != nil:
 		st := c.GRPCStatus()
 		if reason, sentinel := rejects(st.Code()); sentinel != nil {
-			return hauberk.Reject(st.Code(), reason, st.Message(),
-				append(details(st), hauberk.Cause(sentinel), hauberk.Cause(err))...)
+			return withStatus(st, reason, sentinel, err)
 		}
-		return failed(st.Code(), st.Message(), err, details(st)...)
+		return failed(st, err)
 	case errors.Is(err, ErrTokenExpired):
 		return reject(ReasonTokenExpired, "Token expired", err)
 	case errors.Is(err, ErrInvalidToken):
@@ -96,7 +111,7 @@ func rejectionOf(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err() // the call has ended meanwhile
 	default:
-		return failed(codes.Unavailable, "Token validation failed", err)
+		return failed(status.New(codes.Unavailable, failure), err)
 	}
 }
 
@@ -136,14 +151,4 @@ func carrierIn(err error) carrier {
 func isRejection(c carrier) bool {
 	_, ok := c.(*hauberk.Rejection)
 	return ok
-}
-
-// details returns the details of a status for a rejection with that status.
-func details(st *status.Status) (options []hauberk.RejectOption) {
-	for _, d := range st.Details() {
-		if m, ok := d.(proto.Message); ok {
-			options = append(options, hauberk.Detail(protoadapt.MessageV1Of(m)))
-		}
-	}
-	return options
 }

@@ -4,8 +4,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/hauberk-rpc/hauberk"
 )
 
 // grammar is that of RFC 6750, 2.1, and RFC 9110, 11.4.
@@ -27,27 +25,6 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("parse(%q) = %q, %t; want ok %t", value, token, ok, want != nil)
 		case ok && token != want[1]:
 			t.Fatalf("parse(%q) = %q; want %q", value, token, want[1])
-		}
-	})
-}
-
-// Patterns are those of the root package: what it takes is taken here, with the
-// same meaning.
-func FuzzPatterns(f *testing.F) {
-	for _, seed := range []string{
-		"*", "a.B/C", "/a.B/C", "a.B/*", "/a.B/*", "", "/", "a.B", "a.B/", "/C", "//C", "a.B/C/", "a/b/C", "*/C", "a.*/C",
-		"a.B/C*", "a.B/**", " a.B/C", "a.B/C d", "a.B/[C]", `a.B\C`, "ä/C", "**",
-	} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, pattern string) {
-		_, rootErr := hauberk.New(hauberk.Public(pattern))
-		set, err := parseMethods([]string{pattern})
-		if (err == nil) != (rootErr == nil) {
-			t.Fatalf("%q: %v; the root package says %v", pattern, err, rootErr)
-		}
-		if err == nil && set.all != (pattern == "*") {
-			t.Fatalf("%q: stands for all methods: %t", pattern, set.all)
 		}
 	})
 }

@@ -163,16 +163,18 @@ func (b *Breaker) judge(err error) breaker.Outcome {
 }
 
 func (b *Breaker) reject(call *hauberk.Call, key string, err error) error {
-	reason, more := "BREAKER_OPEN", []hauberk.RejectOption{hauberk.Cause(err)}
+	reason := "BREAKER_OPEN"
 	if errors.Is(err, ErrHalfOpen) {
 		reason = "BREAKER_HALF_OPEN"
 	}
+	rejection := hauberk.Reject(codes.Unavailable, reason, err.Error())
+	rejection.Cause = err
 	var rejected *breaker.RejectedError
-	if errors.As(err, &rejected) && rejected.RetryAfter > 0 {
-		more = append(more, hauberk.RetryAfter(rejected.RetryAfter))
+	if errors.As(err, &rejected) {
+		rejection.RetryAfter = rejected.RetryAfter
 	}
 	call.Decide(hauberk.Decision{Rule: key, Verdict: hauberk.Rejected, Reason: reason})
-	return hauberk.Reject(codes.Unavailable, reason, err.Error(), more...)
+	return rejection
 }
 
 // States returns the state of each circuit that has been used, by the name of its

@@ -77,10 +77,10 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 // no one to tell. The identity is asked for first: of most calls it is not listed,
 // and to miss a key of the metadata takes longer.
 func (x *Interceptor) tell(ctx context.Context, call *hauberk.Call) {
-	if identity, ok := x.identity.From(call); !ok || !x.identities[identity] || !x.asked(ctx, call) {
+	if identity, ok := x.identity.Get(call); !ok || !x.identities[identity] || !x.asked(ctx, call) {
 		return
 	}
-	if trace := call.Decisions(); x.authenticated(trace) {
+	if trace := call.Decisions().All(); x.authenticated(trace) {
 		_ = call.SetTrailer(metadata.MD{x.config.Trailer: {encode(trace, x.config.MaxBytes)}})
 	}
 }

@@ -23,6 +23,7 @@ import (
 type attacker struct {
 	send   []string // metadata, as pairs
 	inside []hauberk.Interceptor
+	public bool
 	// handle is what the handler does before it echoes.
 	handle func(ctx context.Context)
 	method string // empty for that of the kind
@@ -78,11 +79,11 @@ func attackers() map[string]attacker {
 		"rejected ahead of authentication":   {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{rejecter{errRejected}, bearer()}},
 		"a public method": {
 			send:   []string{auth, "Bearer ops", ask, "1"},
-			inside: []hauberk.Interceptor{hauberk.Public("*"), authn.New(validate, authn.Config{Public: []string{"*"}}), would},
+			inside: []hauberk.Interceptor{authn.New(validate, authn.Config{}), would}, public: true,
 		},
 		"a public method whose handler takes a name": {
 			send:   []string{ask, "1"},
-			inside: []hauberk.Interceptor{hauberk.Public("*"), authn.New(validate, authn.Config{Public: []string{"*"}}), would},
+			inside: []hauberk.Interceptor{authn.New(validate, authn.Config{}), would}, public: true,
 			handle: func(ctx context.Context) { authn.User.Set(hauberk.FromContext(ctx), "ops") },
 		},
 		"no one authenticates":     {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{would}},
@@ -91,15 +92,15 @@ func attackers() map[string]attacker {
 			send: []string{ask, "1"}, inside: []hauberk.Interceptor{hauberk.Shadow(impostor{"authn", true, errRejected}), would},
 		},
 		"authentication under a condition that does not hold": {
-			send: []string{ask, "1"},
+			send: []string{ask, "1"}, public: true,
 			inside: []hauberk.Interceptor{
-				hauberk.When(func(*hauberk.Call) bool { return false }, bearer()), impostor{name: "someone"}, hauberk.Public("*"), would,
+				hauberk.When(func(*hauberk.Call) bool { return false }, bearer()), impostor{name: "someone"}, would,
 			},
 		},
 		"authentication of other methods": {
-			send: []string{auth, "Bearer ops", ask, "1"},
+			send: []string{auth, "Bearer ops", ask, "1"}, public: true,
 			inside: []hauberk.Interceptor{
-				hauberk.For("shop.v1.Cart/*", bearer()), impostor{name: "someone"}, hauberk.Public("*"), would,
+				hauberk.For("shop.v1.Cart/*", bearer()), impostor{name: "someone"}, would,
 			},
 		},
 		"an interceptor that does not decide sets the name": {
@@ -135,6 +136,9 @@ func TestNobodyElseIsTold(t *testing.T) {
 	for name, a := range attackers() {
 		t.Run(name, func(t *testing.T) {
 			eachKind(t, func(t *testing.T, c hauberktest.Case) {
+				if a.public {
+					c = c.With(hauberk.Config{Public: []string{"*"}})
+				}
 				env := c.StartWith(t, &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
 					if a.handle != nil {
 						a.handle(ctx)

@@ -17,9 +17,9 @@ const maxDecisions = 64
 type decisions []hauberk.Decision
 
 func (x *Interceptor) appendDecisions(list []slog.Attr, call *hauberk.Call) []slog.Attr {
-	made := call.Recorded()
+	made := call.Decisions().Recorded()
 	if x.config.Decisions {
-		made = call.Decisions()
+		made = call.Decisions().All()
 	}
 	if len(made) == 0 {
 		return list

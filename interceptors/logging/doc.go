@@ -20,7 +20,7 @@
 //	sent                       messages sent by this side, on a client by the last attempt
 //	received                   messages received by this side, likewise
 //	sent_bytes                 their sizes, where the chain measures them
-//	sent_compressed_bytes      (hauberk.WireSizes): before compression, and as they
+//	sent_compressed_bytes      (hauberk.Config.CountBytes): before compression, and as they
 //	received_bytes             went over the wire
 //	received_compressed_bytes
 //	deadline_left              a time.Duration: how far off the deadline was at the start

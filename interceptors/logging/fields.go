@@ -37,12 +37,12 @@ var fieldsKey = hauberk.NewKey[*fields]("log_fields")
 var making sync.Mutex //nolint:gochecknoglobals // a call has no lock to lend; it is held for a first AddFields only
 
 func fieldsOf(call *hauberk.Call) *fields {
-	if f, ok := fieldsKey.From(call); ok {
+	if f, ok := fieldsKey.Get(call); ok {
 		return f
 	}
 	making.Lock()
 	defer making.Unlock()
-	if f, ok := fieldsKey.From(call); ok {
+	if f, ok := fieldsKey.Get(call); ok {
 		return f
 	}
 	f := new(fields)
@@ -67,7 +67,7 @@ func (f *fields) add(attrs []slog.Attr) {
 }
 
 func appendFields(list []slog.Attr, call *hauberk.Call) []slog.Attr {
-	f, ok := fieldsKey.From(call)
+	f, ok := fieldsKey.Get(call)
 	if !ok {
 		return list
 	}

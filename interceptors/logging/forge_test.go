@@ -273,7 +273,7 @@ func FuzzForgery(f *testing.F) {
 				agentKey.Set(call, text)
 				call.Decide(hauberk.Decision{Interceptor: name, Rule: text, Verdict: hauberk.Rejected, Reason: name, Shadow: true})
 				_ = next(ctx, call)
-				return hauberk.Reject(codes.NotFound, text, text, hauberk.Cause(fmt.Errorf("%s", name)))
+				return &hauberk.Rejection{Code: codes.NotFound, Reason: text, Message: text, Cause: fmt.Errorf("%s", name)}
 			})
 			chain := hauberk.Must(hauberk.New(openLogging(handlerTo(&log, isJSON)), interceptor))
 			r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)

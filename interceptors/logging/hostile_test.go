@@ -40,7 +40,7 @@ func TestForgery(t *testing.T) {
 				logging.AddFields(ctx, slog.String("agent", forged))
 				call.Decide(hauberk.Decision{Interceptor: "authz", Rule: forged, Verdict: hauberk.Rejected, Reason: forged})
 				_ = next(ctx, call)
-				return hauberk.Reject(codes.NotFound, forged, forged, hauberk.Cause(errors.New(forged+"!")))
+				return &hauberk.Rejection{Code: codes.NotFound, Reason: forged, Message: forged, Cause: errors.New(forged + "!")}
 			})
 			chain := hauberk.Must(hauberk.New(logging.New(logging.Config{Start: true},
 				logging.WithLogger(slog.New(handler(j))), logging.State("tenant", key)), interceptor))
@@ -127,7 +127,7 @@ func TestBounds(t *testing.T) {
 	interceptor := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 		key.Set(call, strings.Repeat("t", megabyte))
 		long := strings.Repeat("e", megabyte)
-		return hauberk.Reject(codes.NotFound, long, long, hauberk.Cause(errors.New(long+"!")))
+		return &hauberk.Rejection{Code: codes.NotFound, Reason: long, Message: long, Cause: errors.New(long + "!")}
 	})
 	x := logging.New(logging.Config{}, j.option(), logging.State("tenant", key))
 	callOverHTTP(t, hauberk.Must(hauberk.New(x, interceptor)), "/"+strings.Repeat("s", megabyte)+"/"+strings.Repeat("m", megabyte))
@@ -158,7 +158,7 @@ func TestErrorText(t *testing.T) {
 		{"wrapped once", fmt.Errorf("save: %w", inner), "save: disk full"},
 		{"hidden", hiding{inner}, "hidden: disk full"},
 		{
-			"rejection", hauberk.Reject(codes.Aborted, "R", "no", hauberk.Cause(inner), hauberk.Cause(wrap(inner, "again"))),
+			"rejection", &hauberk.Rejection{Code: codes.Aborted, Reason: "R", Message: "no", Cause: errors.Join(inner, wrap(inner, "again"))},
 			"rpc error: code = Aborted desc = no: disk full: again\ndisk full",
 		},
 		{

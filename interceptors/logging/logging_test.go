@@ -75,7 +75,7 @@ var endings = []ending{
 		name: "rejected by an inner interceptor", wire: codes.ResourceExhausted, code: "ResourceExhausted",
 		texts: []string{"too many", "limit: used up"}, reason: "RATE_LIMITED",
 		interceptor: func(context.Context, *hauberk.Call, hauberk.Next) error {
-			return hauberk.Reject(codes.ResourceExhausted, "RATE_LIMITED", "too many", hauberk.Cause(errSentinel))
+			return &hauberk.Rejection{Code: codes.ResourceExhausted, Reason: "RATE_LIMITED", Message: "too many", Cause: errSentinel}
 		},
 	},
 	{

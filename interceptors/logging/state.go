@@ -71,12 +71,12 @@ func isOwnKey(name string) bool {
 func valueOf[T any](key hauberk.Key[T]) func(*hauberk.Call) (slog.Value, bool) {
 	if key, ok := any(key).(hauberk.Key[string]); ok {
 		return func(call *hauberk.Call) (slog.Value, bool) {
-			v, ok := key.From(call)
+			v, ok := key.Get(call)
 			return slog.StringValue(logtext.Cut(v, maxText)), ok
 		}
 	}
 	return func(call *hauberk.Call) (slog.Value, bool) {
-		v, ok := key.From(call)
+		v, ok := key.Get(call)
 		if !ok {
 			return slog.Value{}, false
 		}

@@ -26,7 +26,7 @@ import (
 func TestWireSizes(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		j := newJournal()
-		env := c.Start(t, hauberk.WireSizes(), logging.New(logging.Config{Start: true}, j.option()))
+		env := c.With(hauberk.Config{CountBytes: true}).Start(t, logging.New(logging.Config{Start: true}, j.option()))
 		text := strings.Repeat("long and easy to compress ", 100)
 		out := env.Do(t.Context(), hauberktest.FullMethod(c.Kind), []*testpb.Request{{Text: text}},
 			grpc.UseCompressor(gzip.Name))
@@ -72,13 +72,13 @@ func TestWireSizesOfEndings(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 				j := newJournal()
 				quiet := recovery.New(recovery.Config{}, recovery.WithLogger(slog.New(slog.DiscardHandler)))
-				interceptors := []hauberk.Interceptor{hauberk.WireSizes(), logging.New(logging.Config{}, j.option()), quiet}
+				interceptors := []hauberk.Interceptor{logging.New(logging.Config{}, j.option()), quiet}
 				setup := hauberktest.Setup{Backend: &hauberktest.Backend{Handle: handle}, Kind: c.Kind}
 				if c.Side == hauberk.ServerSide {
-					setup.Server = hauberk.Must(hauberk.New(interceptors...))
+					setup.Server = hauberk.Must(hauberk.Config{CountBytes: true}.New(interceptors...))
 				} else {
 					setup.Server = hauberk.Must(hauberk.New(quiet))
-					setup.Client = hauberk.Must(hauberk.New(interceptors...))
+					setup.Client = hauberk.Must(hauberk.Config{CountBytes: true}.New(interceptors...))
 				}
 				env := hauberktest.Start(t, setup)
 				_ = env.Call(t.Context())
@@ -105,7 +105,7 @@ func TestWireSizesWithPanickingHandler(t *testing.T) {
 		j := newJournal()
 		h := panicking{j.logger().Handler(), new(atomic.Bool)}
 		x := logging.New(logging.Config{}, logging.WithLogger(loggerOf(h)))
-		env := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}.Start(t, hauberk.WireSizes(), x)
+		env := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}.With(hauberk.Config{CountBytes: true}).Start(t, x)
 		for range 2 {
 			if out := env.Call(t.Context()); out.Err != nil {
 				t.Error(out.Err)

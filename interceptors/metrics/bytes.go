@@ -19,7 +19,7 @@ type Bytes struct {
 	SentCompressed     uint64 `json:"sent_compressed"`
 	ReceivedCompressed uint64 `json:"received_compressed"`
 	// Unmeasured counts the calls of which the sizes are not known. If the chain is
-	// without [hauberk.WireSizes] these are all on a server, and on a client those that
+	// without [hauberk.Config.CountBytes] these are all on a server, and on a client those that
 	// have sent a message and were OK or have received one: others may not have come to
 	// a connection.
 	Unmeasured uint64 `json:"unmeasured"`

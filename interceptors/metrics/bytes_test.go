@@ -22,7 +22,7 @@ import (
 // side of chains that measure.
 func startSized(t *testing.T, c hauberktest.Case, backend *hauberktest.Backend, interceptors ...hauberk.Interceptor) *hauberktest.Env {
 	t.Helper()
-	chain := chainOf(t, append(interceptors, hauberk.WireSizes())...)
+	chain := hauberk.Must(hauberk.Config{CountBytes: true}.New(interceptors...))
 	setup := hauberktest.Setup{Kind: c.Kind, Backend: backend}
 	if c.Side == hauberk.ServerSide {
 		setup.Server = chain
@@ -126,7 +126,7 @@ func TestBytesOfFailures(t *testing.T) {
 	}
 }
 
-// Without hauberk.WireSizes there is nothing to count, and that shows. A call that
+// Without hauberk.Config.CountBytes there is nothing to count, and that shows. A call that
 // was not sent is not one that was not measured.
 func TestUnmeasured(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {

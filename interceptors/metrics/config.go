@@ -57,9 +57,9 @@ type Config struct {
 	// [hauberk.Call.Decisions].
 	Decisions bool
 	// WireSizes counts the bytes of messages, before and after compression. The chain
-	// must have [hauberk.WireSizes] for that; calls that it has not measured are
+	// must have [hauberk.Config.CountBytes] for that; calls that it has not measured are
 	// counted as such ([Bytes.Unmeasured]). On a server it costs a call an allocation
-	// or two beside those of hauberk.WireSizes.
+	// or two beside those of hauberk.Config.CountBytes.
 	WireSizes bool
 }
 

@@ -44,7 +44,7 @@
 // An outcome whose status is that of a [hauberk.Rejection], which it may wrap, was
 // rejected in this process: it counts as [Enforced] under the Rejection's reason, and
 // under the name of the interceptor that rejected, which it or the chain has recorded
-// ([hauberk.Call.Recorded]). It is [Unknown] only if no interceptor rejected in place of
+// ([hauberk.Decisions.Recorded]). It is [Unknown] only if no interceptor rejected in place of
 // calling next: for a Rejection of a handler or of a hook, or of an interceptor whose next
 // had returned. A decision that was recorded but not enforced ([hauberk.Shadow])
 // counts as [Shadowed]. On a client an outcome with a google.rpc.ErrorInfo that
@@ -60,7 +60,7 @@
 //     retries counts what interceptors recorded in each attempt, and that an interceptor just let
 //     calls pass once for all attempts.
 //   - [Config.WireSizes]: bytes of messages, before and after compression. The chain
-//     must have [hauberk.WireSizes]; where it does not, Unmeasured in [Bytes] grows
+//     must have [hauberk.Config.CountBytes]; where it does not, Unmeasured in [Bytes] grows
 //     with the calls. The bytes of a call count when it has ended and, on a server,
 //     its response has been written. On a client outside of retries they are those
 //     of the last attempt.

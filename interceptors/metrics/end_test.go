@@ -53,7 +53,7 @@ func TestEndsFromOutside(t *testing.T) {
 					hauberktest.CheckLeaks(t)
 					watch, ended := signal()
 					entered := make(chan struct{})
-					chain := chainOf(t, hauberk.WireSizes(), watch, m)
+					chain := hauberk.Must(hauberk.Config{CountBytes: true}.New(watch, m))
 					env := hauberktest.Start(t, hauberktest.Setup{
 						Kind: kind, Server: chain, Client: chain,
 						Backend: &hauberktest.Backend{Handle: func(ctx context.Context, _ hauberktest.Stream) error {

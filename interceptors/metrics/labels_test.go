@@ -32,7 +32,7 @@ func TestLabels(t *testing.T) {
 		if got := m.LabelNames(); !slices.Equal(got, []string{"tenant", "zone"}) {
 			t.Fatalf("names %q", got)
 		}
-		isB := func(call *hauberk.Call) bool { return tenant.From(call) == "b" }
+		isB := func(call *hauberk.Call) bool { return tenant.Get(call) == "b" }
 		rejectB := hauberk.When(isB, reject(codes.Aborted, "BUSY"))
 		remember := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			tenant.Set(call, strings.Join(call.Metadata(ctx, "tenant"), ","))
@@ -60,8 +60,8 @@ var tenant = stringKey{hauberk.NewKey[string]("tenant")}
 
 type stringKey struct{ hauberk.Key[string] }
 
-func (k stringKey) From(call *hauberk.Call) string {
-	s, _ := k.Key.From(call)
+func (k stringKey) Get(call *hauberk.Call) string {
+	s, _ := k.Key.Get(call)
 	return s
 }
 
@@ -87,7 +87,7 @@ func checkLabels(t *testing.T, all []metrics.Series, want map[string][4]uint64) 
 func TestLabelsAreThoseOfTheStart(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		m := metrics.New(metrics.Config{}, metrics.WithLabel("user",
-			func(_ context.Context, call *hauberk.Call) string { return tenant.From(call) }))
+			func(_ context.Context, call *hauberk.Call) string { return tenant.Get(call) }))
 		write := func(v string) hauberk.Interceptor {
 			return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 				tenant.Set(call, v)

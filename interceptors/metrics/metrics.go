@@ -113,11 +113,11 @@ func (m *Metrics) begin(ctx context.Context, call *hauberk.Call) observation {
 	}
 	o := observation{
 		series:   m.seriesOf(ctx, call),
-		recorded: len(call.Recorded()),
+		recorded: len(call.Decisions().Recorded()),
 		start:    m.elapsed(),
 	}
 	if m.config.Decisions {
-		o.decided = call.Decisions()
+		o.decided = call.Decisions().All()
 	}
 	o.series.started.Add(1)
 	if call.Kind() != hauberk.Unary {
@@ -148,9 +148,9 @@ func (m *Metrics) end(ctx context.Context, o *observation, call *hauberk.Call, e
 	}
 	bucket := o.series.observe(m.config.Buckets, took)
 	s := &m.sides[call.Side()]
-	s.count(&r, call.Recorded()[o.recorded:])
+	s.count(&r, call.Decisions().Recorded()[o.recorded:])
 	if m.config.Decisions {
-		s.countDecisions(o.decided, call.Decisions())
+		s.countDecisions(o.decided, call.Decisions().All())
 	}
 	if bytes := o.series.bytes; bytes != nil {
 		bytes.count(call, r.code, sent, received)

@@ -58,7 +58,7 @@ func (s *side) count(r *result, decisions []hauberk.Decision) {
 	}
 	switch {
 	case r.rejection != nil:
-		reason := r.rejection.Reason()
+		reason := hauberk.Reason(r.rejection)
 		s.reject(Enforced, cause{decider(decisions, reason), orUnknown(reason)})
 	case r.remote != "":
 		s.reject(Remote, cause{Unknown, r.remote})

@@ -149,7 +149,7 @@ func TestAlgorithmString(t *testing.T) {
 // outside.
 func TestOrder(t *testing.T) {
 	tenant := ratelimit.By("tenant", func(_ context.Context, call *hauberk.Call) (string, bool) {
-		return userKey.From(call)
+		return userKey.Get(call)
 	}, userKey)
 	for _, key := range []ratelimit.Key{ratelimit.ByState(userKey), tenant} {
 		limiter := ratelimit.New(by(oneAMinute, key))

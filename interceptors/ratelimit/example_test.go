@@ -71,7 +71,7 @@ func Example_order() {
 	)
 	fmt.Println(err)
 	// Output:
-	// hauberk: interceptor 1: ratelimit reads the state "user" before it is written: identify (interceptor 2), which writes it, stands further in
+	// hauberk: interceptor 1: ratelimit reads the state "user" before it is written: identify (interceptor 2), which writes it, runs inside it
 }
 
 // An outer interceptor sees which limit rejected a call.
@@ -80,7 +80,7 @@ func Example_rejections() {
 	limits := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
 		if errors.Is(err, ratelimit.ErrLimited) {
-			fmt.Println(hauberk.Reason(err), "by the rule:", call.Decisions()[0].Rule)
+			fmt.Println(hauberk.Reason(err), "by the rule:", call.Decisions().All()[0].Rule)
 		}
 		return err
 	})
@@ -103,7 +103,7 @@ func Example_rejections() {
 // the key ends, whatever is in it.
 func ExampleBy() {
 	userAndMethod := ratelimit.By("user and method", func(_ context.Context, call *hauberk.Call) (string, bool) {
-		user, ok := User.From(call)
+		user, ok := User.Get(call)
 		return strconv.Itoa(len(user)) + ":" + user + call.Method().FullName(), ok
 	}, User)
 	chain := hauberk.Must(hauberk.New(

@@ -78,7 +78,7 @@ func ByMetadata(name string) Key {
 // [hauberk.New] rejects a chain in which nothing further out writes it.
 func ByState(key hauberk.Key[string]) Key {
 	k := newKey(key.Name(), func(_ context.Context, call *hauberk.Call) (string, bool) {
-		return key.From(call)
+		return key.Get(call)
 	}, key)
 	if key.Name() == "" {
 		k.err = errors.New("ByState was given a key without a name; make keys with hauberk.NewKey")

@@ -90,7 +90,7 @@ func (l *Limiter) Declare() hauberk.Declaration {
 
 // Intercept lets the call pass if its key has a permit left, and takes it.
 func (l *Limiter) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	if !l.config.ChargeUnknown && !call.Method().Known() {
+	if l.spares(call) {
 		call.Abstain()
 		return next(ctx, call)
 	}
@@ -98,6 +98,16 @@ func (l *Limiter) Intercept(ctx context.Context, call *hauberk.Call, next hauber
 		return why.reject(call, wait)
 	}
 	return next(ctx, call)
+}
+
+// spares reports whether a call needs no permit: one of an unknown method, which ends as
+// UNIMPLEMENTED, and one of a public method if the limit is by identity, which such calls
+// do not have. A limit by peer counts both.
+func (l *Limiter) spares(call *hauberk.Call) bool {
+	if l.config.By.byPeer() {
+		return false
+	}
+	return !l.config.ChargeUnknown && !call.Method().Known() || call.Public() && len(l.config.By.reads) > 0
 }
 
 // take takes a permit, or returns how long until there is one, and how to reject.
@@ -117,20 +127,22 @@ func (l *Limiter) take(ctx context.Context, call *hauberk.Call) (time.Duration, 
 // rejection is what all rejections by one kind of key have in common.
 type rejection struct {
 	decision hauberk.Decision
-	quota    hauberk.RejectOption
+	quota    []hauberk.QuotaViolation
 }
 
 func newRejection(kind, rule string) rejection {
 	return rejection{
 		decision: hauberk.Decision{Rule: rule, Verdict: hauberk.Rejected, Reason: Reason},
-		quota:    hauberk.QuotaViolation(kind, message),
+		quota:    []hauberk.QuotaViolation{{Subject: kind, Description: message}},
 	}
 }
 
 func (r *rejection) reject(call *hauberk.Call, wait time.Duration) error {
 	call.Decide(r.decision)
-	return hauberk.Reject(codes.ResourceExhausted, Reason, message,
-		hauberk.RetryAfter(wait), r.quota, hauberk.Cause(ErrLimited))
+	return &hauberk.Rejection{
+		Code: codes.ResourceExhausted, Reason: Reason, Message: message,
+		RetryAfter: wait, QuotaViolations: r.quota, Cause: ErrLimited,
+	}
 }
 
 // newClock returns the time since a whole multiple of per since 1970 UTC, by now or

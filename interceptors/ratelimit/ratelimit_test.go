@@ -28,7 +28,7 @@ type outcomes struct {
 
 func (o *outcomes) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	o.err = next(ctx, call)
-	o.decisions = call.Recorded()
+	o.decisions = call.Decisions().Recorded()
 	o.ended <- struct{}{}
 	return o.err
 }

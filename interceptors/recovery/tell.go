@@ -67,7 +67,7 @@ func contained(f func()) (value any) {
 // values of the panics of functions, which then add nothing.
 func (x *Interceptor) more(ctx context.Context, call *hauberk.Call) (list []slog.Attr, panics []any) {
 	for _, s := range x.states {
-		if text, ok := s.key.From(call); ok {
+		if text, ok := s.key.Get(call); ok {
 			list = append(list, slog.String(s.name, logtext.Cut(text, maxValue)))
 		}
 	}

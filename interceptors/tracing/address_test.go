@@ -17,10 +17,10 @@ import (
 func TestServerAddresses(t *testing.T) {
 	forwarded := metadata.NewIncomingContext(callerContext(""), metadata.Pairs("x-forwarded-for", "198.51.100.7"))
 	for _, test := range []struct {
-		name         string
-		ctx          context.Context
-		interceptors []hauberk.Interceptor
-		want         map[string]any
+		name    string
+		ctx     context.Context
+		trusted []netip.Prefix
+		want    map[string]any
 	}{
 		{"a connection", callerContext(""), nil, map[string]any{
 			"server.address": "192.0.2.9", "server.port": int64(50051), "network.peer.address": "192.0.2.1",
@@ -29,7 +29,7 @@ func TestServerAddresses(t *testing.T) {
 		{"no hop is trusted", forwarded, nil, map[string]any{"network.peer.address": "192.0.2.1", "client.address": nil}},
 		{
 			"a trusted hop", forwarded,
-			[]hauberk.Interceptor{hauberk.TrustedHops(netip.MustParsePrefix("192.0.2.0/24"))},
+			[]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 			map[string]any{"network.peer.address": "192.0.2.1", "client.address": "198.51.100.7"},
 		},
 		{"no peer", t.Context(), nil, map[string]any{
@@ -41,7 +41,7 @@ func TestServerAddresses(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := record()
-			chain := hauberk.Must(hauberk.New(append(test.interceptors, tracing.New(tracing.Config{}, s.option()))...))
+			chain := hauberk.Must(hauberk.Config{TrustedProxies: test.trusted}.New(tracing.New(tracing.Config{}, s.option())))
 			if err := served(chain, test.ctx)(); err != nil {
 				t.Fatal(err)
 			}

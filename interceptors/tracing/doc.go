@@ -14,7 +14,7 @@
 //	server.port               server the address that the call came in at
 //	network.peer.address      the other end of the connection; on a client with
 //	network.peer.port         Config.ClientPeer
-//	client.address            where a call comes from behind hauberk.TrustedHops
+//	client.address            where a call comes from behind hauberk.Config.TrustedProxies
 //	hauberk.attempt           the number of an attempt, from 1
 //	hauberk.rejection.reason    that of a rejection, in UPPER_SNAKE_CASE
 //
@@ -22,7 +22,7 @@
 // a server UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and
 // DATA_LOSS are. The description is never more than the message of a status, in at
 // most 1024 bytes: of an error without one it is "unknown error", or the text of the
-// context error that it is or wraps, and so it is where [hauberk.ExposeErrors] has the
+// context error that it is or wraps, and so it is where [hauberk.Config.ExposeErrors] has the
 // client told the error's own text. Of the causes of a status and of a panic nothing
 // is recorded, nor of messages, metadata and identities. A method that the server does
 // not have is "_OTHER", and its spans are called "grpc", so that strangers make no

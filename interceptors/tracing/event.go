@@ -23,11 +23,11 @@ const EventMessage = "rpc.message"
 // tellDecisions adds an event for each decision of inner interceptors, in their
 // order.
 func (s *span) tellDecisions(call *hauberk.Call) {
-	decisions := call.Decisions()
+	decisions := call.Decisions().All()
 	if len(decisions) <= s.outer {
 		return
 	}
-	earlier := slices.Clone(call.Recorded()[:s.before])
+	earlier := slices.Clone(call.Decisions().Recorded()[:s.before])
 	told := 0
 	for i := s.outer; i < len(decisions) && told < maxDecisions; i++ {
 		if at := slices.Index(earlier, decisions[i]); at >= 0 {

@@ -16,7 +16,7 @@ import (
 // is not valid where there is none. call may be nil. Safe for concurrent use.
 func SpanContext(ctx context.Context, call *hauberk.Call) trace.SpanContext {
 	around := trace.SpanContextFromContext(ctx)
-	r, ok := stateKey.From(call)
+	r, ok := stateKey.Get(call)
 	if !ok {
 		return around
 	}

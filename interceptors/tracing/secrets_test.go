@@ -38,7 +38,7 @@ func TestSecrets(t *testing.T) {
 			"OK":    nil,
 			"error": func() error { return errors.New("canary-error") },
 			"cause": func() error {
-				return hauberk.Reject(codes.Internal, "BROKEN", "told", hauberk.Cause(errors.New("canary-cause")))
+				return &hauberk.Rejection{Code: codes.Internal, Reason: "BROKEN", Message: "told", Cause: errors.New("canary-cause")}
 			},
 			"panic":   func() error { panic("canary-panic") },
 			"nothing": func() error { return nil }, // which is no answer

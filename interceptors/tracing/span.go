@@ -85,7 +85,7 @@ func (t *Tracing) start(ctx context.Context, call *hauberk.Call, attempt bool) (
 // enter returns the record of a call and a span for it, and whether that is the
 // first, with a new record.
 func enter(call *hauberk.Call) (r *record, s *span, first bool) {
-	if r, ok := stateKey.From(call); ok {
+	if r, ok := stateKey.Get(call); ok {
 		return r, new(span), false
 	}
 	r = new(record)
@@ -98,7 +98,7 @@ func (t *Tracing) settle(call *hauberk.Call, r *record) *record {
 	if call.Side() == hauberk.ClientSide {
 		t.first.Lock()
 		defer t.first.Unlock()
-		if earlier, ok := stateKey.From(call); ok {
+		if earlier, ok := stateKey.Get(call); ok {
 			return earlier
 		}
 	}
@@ -122,9 +122,9 @@ func (r *record) join(s *span, attempt bool) *series {
 
 // prepare asks the call for what the span is to tell.
 func (s *span) prepare(call *hauberk.Call, in *series) {
-	s.before = len(call.Recorded())
+	s.before = len(call.Decisions().Recorded())
 	if in.outer.Load() == 0 {
-		in.outer.Store(int32(len(call.Decisions()) + 1))
+		in.outer.Store(int32(len(call.Decisions().All()) + 1))
 	}
 	s.outer = int(in.outer.Load()) - 1
 	if s.tracing.config.ClientPeer {

@@ -44,7 +44,7 @@ type carrier interface {
 }
 
 // description returns the message of an error's status, and of an error without one
-// no more than its code says. The text of such an error, which hauberk.ExposeErrors
+// no more than its code says. The text of such an error, which hauberk.Config.ExposeErrors
 // may tell the client, and the causes of one with a status may hold anything and are
 // for logs.
 func description(err error) string {

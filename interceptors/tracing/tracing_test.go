@@ -195,7 +195,7 @@ func TestRejection(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		s := record()
 		rejecting := hauberk.Named("gate", hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
-			return hauberk.Reject(codes.ResourceExhausted, "GATE_SHUT", "the gate is shut", hauberk.Cause(errors.New("dog")))
+			return &hauberk.Rejection{Code: codes.ResourceExhausted, Reason: "GATE_SHUT", Message: "the gate is shut", Cause: errors.New("dog")}
 		}))
 		env := c.Start(t, tracing.New(tracing.Config{}, s.option()), rejecting)
 		wantCode(t, env.Call(t.Context()).Err, codes.ResourceExhausted)

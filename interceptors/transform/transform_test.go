@@ -320,7 +320,7 @@ func TestStatuses(t *testing.T) {
 		{failing(codes.Aborted, "again"), codes.FailedPrecondition, "again", 1},
 		{failing(codes.DataLoss, "disk"), codes.Internal, "", 0},
 		{failing(codes.OutOfRange, "kept"), codes.OutOfRange, "kept", 1},
-		{hauberk.Reject(codes.NotFound, "NO", "no", hauberk.Cause(rejected)), codes.PermissionDenied, "hidden", 0},
+		{&hauberk.Rejection{Code: codes.NotFound, Reason: "NO", Message: "no", Cause: rejected}, codes.PermissionDenied, "hidden", 0},
 		{context.Canceled, codes.Unavailable, "gone", 0},
 	}
 	for _, test := range tests {

@@ -4,17 +4,21 @@ package pattern
 import "strings"
 
 // Want says what a pattern looks like, for errors.
-const Want = `want "package.Service/Method", "package.Service/*" or "*"`
+const Want = `want "package.Service/Method", "package.Service/*", "package.*" or "*"`
 
 // Pattern is a set of methods: one ("shop.v1.Cart/Get"), those of a service
-// ("shop.v1.Cart/*"), or all ("*"). Names are compared whole and as they are. An
-// empty name stands for any; the zero value is all methods.
-type Pattern struct{ Service, Name string }
+// ("shop.v1.Cart/*"), those of all services in a package and in the packages below it
+// ("shop.v1.*"), or all ("*"). Names are case-sensitive. An empty field matches
+// everything; the zero value is all methods.
+type Pattern struct{ Package, Service, Name string }
 
 // Parse reads a pattern, and says whether it is one. A leading slash is optional.
 func Parse(text string) (p Pattern, ok bool) {
 	if text == "*" {
 		return Pattern{}, true
+	}
+	if pkg, ok := strings.CutSuffix(strings.TrimPrefix(text, "/"), ".*"); ok && plain(pkg) && !strings.Contains(pkg, "/") {
+		return Pattern{Package: pkg}, true
 	}
 	service, name, ok := strings.Cut(strings.TrimPrefix(text, "/"), "/")
 	if !ok || !plain(service) || name != "*" && !plain(name) {
@@ -23,7 +27,7 @@ func Parse(text string) (p Pattern, ok bool) {
 	if name == "*" {
 		name = ""
 	}
-	return Pattern{service, name}, true
+	return Pattern{Service: service, Name: name}, true
 }
 
 // plain accepts what can stand between the slashes of a method's name, except what
@@ -36,12 +40,20 @@ func plain(name string) bool {
 
 // Matches reports whether a method is in the set.
 func (p Pattern) Matches(service, name string) bool {
-	return (p.Service == "" || p.Service == service) && (p.Name == "" || p.Name == name)
+	return (p.Service == "" || p.Service == service) && (p.Name == "" || p.Name == name) &&
+		(p.Package == "" || within(service, p.Package))
+}
+
+// within reports whether a service is in a package or in one below it.
+func within(service, pkg string) bool {
+	return len(service) > len(pkg) && service[len(pkg)] == '.' && service[:len(pkg)] == pkg
 }
 
 // String writes the pattern without the optional slash.
 func (p Pattern) String() string {
 	switch {
+	case p.Package != "":
+		return p.Package + ".*"
 	case p.Service == "":
 		return "*"
 	case p.Name == "":

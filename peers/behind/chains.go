@@ -73,10 +73,14 @@ func newSetup(name string) setup {
 		return setup{name: name}
 	}
 	used()
+	var config hauberk.Config
+	if name == Hooks || name == Builtin {
+		config.ExposeErrors, config.CountBytes = true, name == Builtin
+	}
 	return setup{
 		name:   name,
-		server: hauberk.Must(hauberk.New(interceptors(name, hauberk.ServerSide)...)),
-		client: hauberk.Must(hauberk.New(interceptors(name, hauberk.ClientSide)...)),
+		server: hauberk.Must(config.New(interceptors(name, hauberk.ServerSide)...)),
+		client: hauberk.Must(config.New(interceptors(name, hauberk.ClientSide)...)),
 	}
 }
 
@@ -92,7 +96,7 @@ func used() {
 func interceptors(name string, side hauberk.Side) []hauberk.Interceptor {
 	switch name {
 	case Hooks:
-		return []hauberk.Interceptor{hauberk.ExposeErrors(), hauberk.Func(passAll)}
+		return []hauberk.Interceptor{hauberk.Func(passAll)}
 	case Builtin:
 		return builtin(side)
 	default:
@@ -112,8 +116,6 @@ func passAll(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 func builtin(side hauberk.Side) []hauberk.Interceptor {
 	quiet := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	list := []hauberk.Interceptor{
-		hauberk.ExposeErrors(),
-		hauberk.WireSizes(),
 		// Without NoEcho every response has a header, which grpc-go's own retries take
 		// for the beginning of a response.
 		requestid.New(requestid.Config{NoEcho: true}),

@@ -31,7 +31,7 @@ const public = "hauberk.test.v1.TestService/ServerStream" // for callers without
 
 func newServer() *hauberk.Server {
 	ids := requestid.New(requestid.Config{})
-	auth := authn.New(validate, authn.Config{Public: []string{public}})
+	auth := authn.New(validate, authn.Config{})
 	limit := ratelimit.New(ratelimit.Config{Limit: 100, Per: time.Minute, By: ratelimit.ByState(authn.User)})
 	log := logging.New(logging.Config{}, logging.State("user", authn.User),
 		logging.WithLogger(stage.Logger("duration", "level", "msg", "side", "service")))
@@ -42,13 +42,13 @@ func newServer() *hauberk.Server {
 		fmt.Println("lint:", finding.Message)
 	}
 
-	chain, err := hauberk.New(
+	// Serve wants every method to be authenticated or public.
+	chain, err := hauberk.Config{Public: []string{public}}.New(
 		ids,                             // outermost: all that follows can name the call
 		log,                             // sees every call, rejected ones too
 		recovery.New(recovery.Config{}), // a panic further in ends its call, not the server
 		auth,                            // says whose call it is
-		hauberk.Except(public, limit),   // counts by user, so inside authentication
-		hauberk.Public(public),          // Serve wants every other method to be authenticated
+		limit,                           // counts by user, so inside authentication; leaves public methods alone
 	)
 	stage.Check(err)
 	explanation, err := chain.Explain(public)

@@ -120,20 +120,20 @@ func (c *comparison) run(t *testing.T, kind hauberk.Kind) (ours, theirs map[stri
 	t.Helper()
 	mine, other, running := newRecorder(t), newRecorder(t), new(sync.WaitGroup)
 	m := metricsotel.New(metricsotel.Config{}, append(c.options, metricsotel.WithMeterProvider(mine))...)
-	server := append([]hauberk.Interceptor{hauberk.WireSizes(), m}, c.inside.server...)
+	server := append([]hauberk.Interceptor{m}, c.inside.server...)
 	client := append([]hauberk.Interceptor{m}, c.inside.client...)
 	if c.around != nil {
 		client = c.around(m)
 	}
-	client = append([]hauberk.Interceptor{hauberk.WireSizes(), ends{running}}, client...)
+	client = append([]hauberk.Interceptor{ends{running}}, client...)
 
 	c.theirs.MeterProvider = other
 	options := opentelemetry.Options{MetricsOptions: c.theirs}
 	setup := hauberktest.Setup{
-		Kind: kind, Server: chainOf(t, server...),
+		Kind: kind, Server: countingOf(t, server...),
 		ServerOptions: append([]grpc.ServerOption{opentelemetry.ServerOption(options)}, c.serve...),
 		DialOptions: append(append([]grpc.DialOption{opentelemetry.DialOption(options)},
-			chainOf(t, client...).DialOptions(grpc.WithStatsHandler(ends{running}))...), c.dial...),
+			countingOf(t, client...).DialOptions(grpc.WithStatsHandler(ends{running}))...), c.dial...),
 	}
 	if c.backend != nil {
 		setup.Backend = c.backend()

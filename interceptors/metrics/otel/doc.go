@@ -1,7 +1,7 @@
 // Package metricsotel records calls in the OpenTelemetry instruments of gRFC A66,
 // on a server, a client or both, and by choice those of gRFC A96.
 //
-//	chain, err := hauberk.New(hauberk.WireSizes(), metricsotel.New(metricsotel.Config{}), …)
+//	chain, err := hauberk.Config{CountBytes: true}.New(metricsotel.New(metricsotel.Config{}), …)
 //
 // # What is recorded
 //
@@ -21,7 +21,7 @@
 // does not define is UNKNOWN. The duration, in seconds, is that from the
 // interceptor's start to the outcome.
 //
-// Sizes are what [hauberk.Call.Wire] measures: a chain without [hauberk.WireSizes],
+// Sizes are what [hauberk.Call.Wire] measures: a chain without [hauberk.Config.CountBytes],
 // or a connection that was not made with its DialOptions, records nothing in the
 // instruments of sizes, which an exporter then does not show. They never show a
 // zero for what was not measured. On a server they are recorded once the response

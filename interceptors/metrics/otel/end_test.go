@@ -117,7 +117,7 @@ func TestAbandonedStream(t *testing.T) {
 			hauberktest.CheckLeaks(t)
 			provider, ended := newRecorder(t), make(chan struct{}, 1)
 			m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))
-			chain := chainOf(t, hauberk.WireSizes(), signal(ended), m)
+			chain := countingOf(t, signal(ended), m)
 			env := hauberktest.Start(t, hauberktest.Setup{
 				Kind: kind, DialOptions: chain.DialOptions(),
 				Backend: &hauberktest.Backend{Handle: func(ctx context.Context, _ hauberktest.Stream) error {

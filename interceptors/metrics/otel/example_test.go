@@ -16,8 +16,7 @@ import (
 func Example() {
 	reader := sdk.NewManualReader() // a program has a periodic reader and an exporter
 	provider := sdk.NewMeterProvider(sdk.WithReader(reader))
-	chain := hauberk.Must(hauberk.New(
-		hauberk.WireSizes(), // for the sizes, where the chain is carried by a server or a connection of grpc-go
+	chain := hauberk.Must(hauberk.Config{CountBytes: true}.New( // for the sizes, where the chain is carried by a server or a connection of grpc-go
 		metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider)),
 	))
 

@@ -124,6 +124,12 @@ func chainOf(t testing.TB, interceptors ...hauberk.Interceptor) *hauberk.Chain {
 	return chain
 }
 
+// countingOf makes a chain that counts bytes.
+func countingOf(t testing.TB, interceptors ...hauberk.Interceptor) *hauberk.Chain {
+	t.Helper()
+	return hauberk.Must(hauberk.Config{CountBytes: true}.New(interceptors...))
+}
+
 // served returns a function that serves one call of a kind behind a chain, on the
 // goroutine that calls it.
 func served(chain *hauberk.Chain, kind hauberk.Kind, backend *hauberktest.Backend) func() error {

@@ -92,7 +92,7 @@ func (m *Metrics) begin(ctx context.Context, call *hauberk.Call, what role) obse
 		m.attempts.Set(call, o.attempts)
 	}
 	if what == ofAttempts && m.call.countsAttempts {
-		o.attempts, _ = m.attempts.From(call)
+		o.attempts, _ = m.attempts.Get(call)
 		o.attempts.begin(o.start)
 	}
 	if what&ofAttempts != 0 {

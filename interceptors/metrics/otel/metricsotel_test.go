@@ -134,7 +134,7 @@ func TestSizesOfOtherConnections(t *testing.T) {
 			m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))
 			c := cell{hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}}
 			env := hauberktest.Start(t, hauberktest.Setup{Kind: kind})
-			env.Conn = chainOf(t, hauberk.WireSizes(), signal(ended), m).ClientConn(env.Client)
+			env.Conn = countingOf(t, signal(ended), m).ClientConn(env.Client)
 			if out := c.call(t, env); out.Err != nil {
 				t.Fatal(out.Err)
 			}
@@ -159,7 +159,7 @@ func TestInstrumentsAreChosen(t *testing.T) {
 		metricsotel.ClientAttemptDuration, metricsotel.ClientAttemptReceived, metricsotel.ClientCallDuration,
 	}}, metricsotel.WithMeterProvider(provider))
 	var running sync.WaitGroup
-	chain := chainOf(t, hauberk.WireSizes(), ends{&running}, m)
+	chain := countingOf(t, ends{&running}, m)
 	env := hauberktest.Start(t, hauberktest.Setup{Server: chain, DialOptions: chain.DialOptions()})
 	env.Conn = env.Client
 	if out := (cell{}).call(t, env); out.Err != nil {

@@ -25,7 +25,7 @@ func everything() *metrics.Metrics {
 // All of it, on both sides, with constant labels and a prefix of Prometheus' own.
 func TestEverything(t *testing.T) {
 	m := everything()
-	chain := hauberk.Must(hauberk.New(hauberk.WireSizes(), m, hauberk.Shadow(limiter{}), passing{}))
+	chain := hauberk.Must(hauberk.Config{CountBytes: true}.New(m, hauberk.Shadow(limiter{}), passing{}))
 	env := hauberktest.Start(t, hauberktest.Setup{Kind: hauberk.ServerStream, Server: chain, DialOptions: chain.DialOptions()})
 	registry := prometheus.NewPedanticRegistry()
 	registerer := prometheus.WrapRegistererWithPrefix("shop_", prometheus.WrapRegistererWith(prometheus.Labels{"cell": "eu1"}, registry))

@@ -38,7 +38,7 @@
 //     hauberk_SIDE_received_compressed_bytes_total, counters of the bytes of messages
 //     before compression and as they were sent, with the labels of the calls:
 //     [metrics.Config.WireSizes]. hauberk_SIDE_unmeasured_calls_total counts the calls
-//     that are not in them; if it grows, the chain lacks [hauberk.WireSizes].
+//     that are not in them; if it grows, the chain lacks [hauberk.Config.CountBytes].
 //   - Labels of the application's own on all of grpc_SIDE and hauberk_SIDE, after the
 //     others: [metrics.WithLabel].
 //   - Exemplars on grpc_SIDE_handled_total and grpc_SIDE_handling_seconds:

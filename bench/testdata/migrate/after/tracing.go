@@ -12,8 +12,7 @@ import (
 
 // TracedServer is the chain of a server with spans and instruments.
 func TracedServer(spans trace.TracerProvider, meters metric.MeterProvider) (*hauberk.Chain, error) {
-	return hauberk.New(
-		hauberk.WireSizes(), // for the instruments of sizes
+	return hauberk.Config{CountBytes: true}.New( // for the instruments of sizes
 		hauberk.Except("grpc.health.v1.Health/*",
 			tracing.New(tracing.Config{PublicEndpoint: true}, tracing.WithTracerProvider(spans)),
 			metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(meters)),
@@ -26,8 +25,7 @@ func TracedServer(spans trace.TracerProvider, meters metric.MeterProvider) (*hau
 func TracedClient(spans trace.TracerProvider, meters metric.MeterProvider) (*hauberk.Chain, error) {
 	traced := tracing.New(tracing.Config{}, tracing.WithTracerProvider(spans))
 	measured := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(meters))
-	return hauberk.New(
-		hauberk.WireSizes(),
+	return hauberk.Config{CountBytes: true}.New(
 		traced,
 		measured.Calls(),
 		retry.New(retry.Config{}),

@@ -41,8 +41,7 @@ type interceptors struct {
 
 // serverChain is the chain of the shop.
 func (l *interceptors) serverChain() (*hauberk.Chain, error) {
-	return hauberk.New(
-		hauberk.WireSizes(),               // for the metrics
+	return hauberk.Config{CountBytes: true}.New( // for the metrics
 		requestid.New(requestid.Config{}), // first: all that follows can tell the id
 		l.spans,                           // likewise, the trace
 		l.counts,                          // sees the final code of every call, rejected or not
@@ -60,7 +59,6 @@ func (l *interceptors) serverChain() (*hauberk.Chain, error) {
 // clientChain is the chain of one shopper.
 func (l *interceptors) clientChain(shopper string) (*hauberk.Chain, error) {
 	chain := []hauberk.Interceptor{
-		hauberk.WireSizes(),               // for the metrics
 		l.open,                            // outermost: when it lets go of a call, the call has been counted
 		requestid.New(requestid.Config{}), // the id travels to the server, the same with each attempt
 		l.spans,                           // so does the trace
@@ -79,7 +77,7 @@ func (l *interceptors) clientChain(shopper string) (*hauberk.Chain, error) {
 	if shopper != nobody {
 		chain = append(chain, authn.NewClient(authn.StaticToken(tokenOf(shopper)), authn.ClientConfig{}))
 	}
-	return hauberk.New(chain...)
+	return hauberk.Config{CountBytes: true}.New(chain...)
 }
 
 // newBreaker has circuits that open soon, and not for long.

@@ -61,7 +61,7 @@ func validator(known map[string]*authn.Identity) authn.Validator {
 // limit gives each user on a plan the quota of that plan.
 func limit(plan string, calls int, per time.Duration) hauberk.Interceptor {
 	onPlan := func(call *hauberk.Call) bool {
-		id, ok := authn.Key.From(call)
+		id, ok := authn.Key.Get(call)
 		return ok && id.Claims["plan"] == plan
 	}
 	return hauberk.When(onPlan, ratelimit.New(ratelimit.Config{

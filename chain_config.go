@@ -1,0 +1,90 @@
+package hauberk
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Config holds the settings of a whole chain. The zero value has none of them, and its
+// New is the function [New].
+//
+//	chain, err := hauberk.Config{
+//		Public:      []string{hauberk.Health, "shop.v1.Catalog/*"},
+//		ErrorDomain: "shop.example",
+//	}.New(calls, authenticate, limit)
+type Config struct {
+	// Public lists the methods that need no authentication, as patterns of [For]. It is
+	// the only such list: authn admits their calls without a credential, limits by
+	// identity do not count them, and [Chain.Coverage] accepts them.
+	Public []string
+	// TrustedProxies are the networks of the proxies in front of a server. They decide
+	// which entries of x-forwarded-for [Call.ClientAddr] believes. If there are none, it
+	// believes no entry. IPv4 networks in IPv6 form count as IPv4.
+	TrustedProxies []netip.Prefix
+	// ErrorDomain is the domain in the google.rpc.ErrorInfo of the rejections that a
+	// server sends, such as "shop.example". If it is empty, it is the full name of the
+	// service that was called.
+	ErrorDomain string
+	// ExposeErrors sends the text of errors that carry no status to the client, and the
+	// whole text of those that wrap a context error. By default the client receives
+	// UNKNOWN with the message "unknown error", or the text of the context error, and
+	// the rest stays in the process, where outer interceptors see it.
+	ExposeErrors bool
+	// CountBytes enables byte counting, for [Call.Wire]. The options that the chain makes
+	// ([Chain.NewServer], [Chain.ServerOptions], [Chain.DialOptions]) then include
+	// [Chain.StatsHandler], which costs a call a few allocations. Calls that reach the
+	// chain without it are not counted.
+	CountBytes bool
+}
+
+// Ready-made patterns for [Config.Public].
+const (
+	// Health is the health service of gRPC, grpc.health.v1.Health.
+	Health = "grpc.health.v1.Health/*"
+	// Reflection is the server reflection service of gRPC, in all its versions.
+	Reflection = "grpc.reflection.*"
+)
+
+// New makes a chain of interceptors with the settings, outermost first. See the
+// function [New]. It also reports what is wrong with the settings.
+func (c Config) New(interceptors ...Interceptor) (*Chain, error) {
+	b := builder{chain: &Chain{plans: make(map[string]*plan)}}
+	b.configure(c)
+	for i, x := range interceptors {
+		b.at = fmt.Sprintf("interceptor %d", i+1)
+		b.add(x, entry{})
+	}
+	if len(b.errs) == 0 {
+		b.errs = b.chain.proveOrder()
+	}
+	if len(b.errs) > 0 {
+		return nil, errors.Join(b.errs...)
+	}
+	return b.chain, nil
+}
+
+// configure takes over the settings and notes what is wrong with them.
+func (b *builder) configure(c Config) {
+	chain := b.chain
+	chain.domain, chain.exposeErrors, chain.countBytes = c.ErrorDomain, c.ExposeErrors, c.CountBytes
+	var err error
+	if chain.public, err = parsePatterns(c.Public); err != nil {
+		b.errs = append(b.errs, fmt.Errorf("hauberk: Config.Public: %w", err))
+	}
+	if strings.ContainsFunc(c.ErrorDomain, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		b.errs = append(b.errs, fmt.Errorf(
+			"hauberk: Config.ErrorDomain is %q; want a name without spaces, such as \"shop.example\"", c.ErrorDomain))
+	}
+	for i, n := range c.TrustedProxies {
+		if !n.IsValid() {
+			b.errs = append(b.errs, fmt.Errorf("hauberk: Config.TrustedProxies[%d] is not a valid network", i))
+			continue
+		}
+		if a := n.Addr(); a.Is4In6() && n.Bits() >= 96 {
+			n = netip.PrefixFrom(a.Unmap(), n.Bits()-96)
+		}
+		chain.trusted = append(chain.trusted, n)
+	}
+}
