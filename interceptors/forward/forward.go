@@ -1,0 +1,66 @@
+package forward
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/options"
+)
+
+// Interceptor forwards metadata and state. Make it with [New]. It may be used by any number
+// of chains at once.
+type Interceptor struct {
+	metadata []string
+	states   []func(incoming context.Context, call *hauberk.Call)
+	err      error
+}
+
+// New returns an interceptor for clients. hauberk.New reports what is wrong with its
+// configuration.
+func New(config Config, opts ...Option) *Interceptor {
+	x := new(Interceptor)
+	nils := options.Apply(opts, func(o Option) { o.apply(x) })
+	keys, err := config.keys()
+	x.metadata, x.err = keys, errors.Join(nils, err)
+	return x
+}
+
+// Declare describes the interceptor to the checks of a chain. The order proof does not count
+// the state that it forwards, since an incoming call may lack it.
+func (x *Interceptor) Declare() hauberk.Declaration {
+	err := x.err
+	if err == nil && len(x.metadata)+len(x.states) == 0 {
+		err = errors.New("it forwards nothing; name metadata in forward.Config or state with forward.State")
+	}
+	return hauberk.Declaration{Name: "forward", Phase: hauberk.PhaseRequestID, Sides: hauberk.OnlyClients, Err: err}
+}
+
+// Intercept copies what is named from the incoming call to the outgoing one.
+func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	incoming := hauberk.Incoming(ctx)
+	for _, forward := range x.states {
+		forward(incoming, call)
+	}
+	return next(x.withMetadata(ctx, incoming, call), call)
+}
+
+// withMetadata returns the context with the metadata to forward.
+func (x *Interceptor) withMetadata(ctx, incoming context.Context, call *hauberk.Call) context.Context {
+	var pairs []string
+	for _, key := range x.metadata {
+		values := metadata.ValueFromIncomingContext(incoming, key)
+		if len(values) == 0 || len(call.Metadata(ctx, key)) > 0 {
+			continue
+		}
+		for _, value := range values {
+			pairs = append(pairs, key, value)
+		}
+	}
+	if len(pairs) == 0 {
+		return ctx
+	}
+	return metadata.AppendToOutgoingContext(ctx, pairs...)
+}
