@@ -3,6 +3,7 @@ package authn
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -33,8 +34,17 @@ const name = "authn"
 // All but the message of a status stays in the process.
 type Validator func(ctx context.Context, token string) (*Identity, error)
 
-// Config says whom a server asks for tokens. The zero value asks every caller.
+// Config holds the settings of [New]. The zero value validates the token of every call.
 type Config struct {
+	// CachedTokens is how many accepted tokens are kept, so that the validator does not run
+	// for each call: as a rule of thumb, one for each caller. 0 keeps none. Rejected tokens
+	// are not kept. A kept token is accepted until it expires, even if it is revoked
+	// meanwhile: see CacheFor. Callers that send many different tokens displace each other's,
+	// not those in use.
+	CachedTokens int
+	// CacheFor is how long a token is kept at most. 0 keeps it until Identity.Expires, and
+	// does not keep those without.
+	CacheFor time.Duration
 	// ExpireUnary ends unary calls too at the time that their token expires. Without
 	// it a unary call that was begun with a good token is let finish; all others end.
 	// It costs each call of a token that expires a timer.
@@ -46,6 +56,7 @@ type Config struct {
 type Interceptor struct {
 	validate Validator
 	config   Config
+	cache    *cache // nil without CachedTokens
 }
 
 // New returns an interceptor for servers. Calls of methods in [hauberk.Config.Public] pass
@@ -61,15 +72,26 @@ type Interceptor struct {
 // Rejections are recorded ([hauberk.Call.Decisions]). A call that was admitted has
 // its identity to show for it; to record that as well would cost it allocations.
 func New(validate Validator, config Config) *Interceptor {
-	return &Interceptor{validate: validate, config: config}
+	x := &Interceptor{validate: validate, config: config}
+	if config.CachedTokens > 0 {
+		x.cache = newCache(config.CachedTokens, config.CacheFor)
+	}
+	return x
 }
 
 // Declare tells chains that calls are authenticated here, and what is wrong with
 // the configuration.
 func (x *Interceptor) Declare() hauberk.Declaration {
-	var err error
+	var errs []error
 	if x.validate == nil {
-		err = errors.New("it has no Validator; make it with authn.New")
+		errs = append(errs, errors.New("it has no Validator; make it with authn.New"))
+	}
+	if n := x.config.CachedTokens; n < 0 {
+		errs = append(errs, fmt.Errorf("Config.CachedTokens is %d; want 0 for none, or a number of tokens", n))
+	}
+	if d := x.config.CacheFor; d < 0 || d > 0 && x.config.CachedTokens == 0 {
+		errs = append(errs, fmt.Errorf("Config.CacheFor is %v with %d CachedTokens; want 0, or a time with CachedTokens above 0",
+			d, x.config.CachedTokens))
 	}
 	return hauberk.Declaration{
 		Name:          name,
@@ -78,7 +100,7 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		Writes:        []hauberk.StateKey{Key, User},
 		Decides:       true,
 		Authenticates: true,
-		Err:           err,
+		Err:           errors.Join(errs...),
 	}
 }
 
@@ -106,7 +128,12 @@ func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identi
 	if err != nil {
 		return nil, err
 	}
-	id, err := x.validate(ctx, token)
+	id := x.cache.get(token)
+	if id == nil {
+		if id, err = x.validate(ctx, token); err == nil {
+			x.cache.put(token, id)
+		}
+	}
 	switch {
 	case err != nil:
 		return nil, rejectionOf(ctx, err)

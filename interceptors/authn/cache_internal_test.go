@@ -1,0 +1,95 @@
+package authn
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// counting is a validator that counts how often it runs.
+func counting(n *int, expires func() time.Time) Validator {
+	return func(_ context.Context, token string) (*Identity, error) {
+		*n++
+		if token == "bad" {
+			return nil, ErrInvalidToken
+		}
+		return &Identity{Subject: token, Expires: expires()}, nil
+	}
+}
+
+// ask looks a token up as a call does.
+func ask(x *Interceptor, token string) (*Identity, error) {
+	if id := x.cache.get(token); id != nil {
+		return id, nil
+	}
+	id, err := x.validate(context.Background(), token)
+	if err == nil {
+		x.cache.put(token, id)
+	}
+	return id, err
+}
+
+// A token is validated once until it expires, or CacheFor has passed; without both it is
+// not kept. Rejected tokens are not kept.
+func TestCache(t *testing.T) {
+	inAnHour := func() time.Time { return time.Now().Add(time.Hour) }
+	never := func() time.Time { return time.Time{} }
+	for name, c := range map[string]struct {
+		config  Config
+		expires func() time.Time
+		lasts   time.Duration // 0: not kept
+	}{
+		"until it expires":       {Config{CachedTokens: 10}, inAnHour, time.Hour},
+		"for a minute":           {Config{CachedTokens: 10, CacheFor: time.Minute}, inAnHour, time.Minute},
+		"longer than it is good": {Config{CachedTokens: 10, CacheFor: 2 * time.Hour}, inAnHour, time.Hour},
+		"without an end":         {Config{CachedTokens: 10}, never, 0},
+		"a minute without end":   {Config{CachedTokens: 10, CacheFor: time.Minute}, never, time.Minute},
+		"no cache":               {Config{}, inAnHour, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				runs := 0
+				x := New(counting(&runs, c.expires), c.config)
+				expect := func(when string, want int) {
+					t.Helper()
+					if id, err := ask(x, "alice"); err != nil || id.Subject != "alice" || runs != want {
+						t.Errorf("%s: %v, %v, validated %d times; want %d", when, id, err, runs, want)
+					}
+				}
+				expect("first", 1)
+				if c.lasts == 0 {
+					expect("second", 2)
+					return
+				}
+				expect("second", 1)
+				time.Sleep(c.lasts - 1) //nolint:forbidigo // synctest: the clock is fake
+				expect("just before the end", 1)
+				time.Sleep(1) //nolint:forbidigo // as above
+				expect("at the end", 2)
+				for range 3 {
+					_, _ = ask(x, "bad")
+				}
+				if runs != 5 {
+					t.Errorf("validated %d times; want each rejected token to be validated again", runs)
+				}
+			})
+		})
+	}
+}
+
+// However many tokens there are, the cache is bounded, and keeps a token that is in use.
+func TestCacheIsBounded(t *testing.T) {
+	runs := 0
+	x := New(counting(&runs, func() time.Time { return time.Now().Add(time.Hour) }), Config{CachedTokens: 100})
+	for i := range 10_000 {
+		_, _ = ask(x, fmt.Sprint("token ", i))
+		if _, _ = ask(x, "alice"); len(x.cache.young)+len(x.cache.old) > 100 {
+			t.Fatalf("%d tokens are kept", len(x.cache.young)+len(x.cache.old))
+		}
+	}
+	if runs != 10_001 {
+		t.Errorf("validated %d times; want the token in use once", runs)
+	}
+}
