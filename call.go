@@ -152,8 +152,10 @@ func (c *Call) CountMessages() { c.counts = true }
 // does nothing.
 func (c *Call) CaptureMetadata() { c.captures = true }
 
-// Header returns the response header on a client, after next, for interceptors that
-// called [Call.CaptureMetadata]. It is not to be changed.
+// Header returns the response header of the last attempt on a client, after next, for
+// interceptors that called [Call.CaptureMetadata] before next. It is nil if the server
+// sent no header, as in a Trailers-Only response: then retries are possible by gRFC A6.
+// It must not be modified.
 func (c *Call) Header() metadata.MD { return c.captured().header }
 
 // Trailer returns the response trailer on a client, after next, for interceptors that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 )
 
 // plan is a chain as it runs for a set of methods: the interceptors that apply,
@@ -14,6 +15,8 @@ type plan struct {
 	// start runs the whole chain.
 	start Next
 	guard Guard
+	// captures is set once a unary call on a client has captured metadata.
+	captures atomic.Bool
 }
 
 func newPlan(c *Chain, entries []*entry) *plan {

@@ -166,7 +166,38 @@ type clientUnary struct {
 	call    Call
 	cc      *grpc.ClientConn
 	invoker grpc.UnaryInvoker
-	reply   any // the application's
+	reply   any   // the application's
+	room    *room // for the metadata of the first attempt, or nil
+}
+
+// room is the memory that captured metadata of one unary attempt needs.
+type room struct {
+	extra extra
+	opts  [3]grpc.CallOption
+}
+
+// newUnary returns a unary call. If calls of the plan capture metadata, one allocation
+// holds the call and the room for that.
+func (p *plan) newUnary() *clientUnary {
+	if !p.captures.Load() {
+		return new(clientUnary)
+	}
+	u := new(struct {
+		clientUnary
+		space room
+	})
+	u.room = &u.space
+	return &u.clientUnary
+}
+
+// takeRoom returns the room for the metadata of an attempt, or nil.
+func (u *clientUnary) takeRoom(call *Call) *room {
+	if call != &u.call {
+		return nil // a copy, which may run concurrently with others
+	}
+	r := u.room
+	u.room = nil
+	return r
 }
 
 // invoke makes a unary call through the chain.
@@ -177,7 +208,8 @@ func (c *Chain) invoke(
 	cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts []grpc.CallOption,
 ) error {
 	r := c.clientRoute(method, Unary)
-	u := &clientUnary{cc: cc, invoker: invoker, reply: reply}
+	u := r.plan.newUnary()
+	u.cc, u.invoker, u.reply = cc, invoker, reply
 	u.call.init(ctx, r, ClientSide, u)
 	u.call.request = req
 	app := u.call.takeOptions(opts)
@@ -197,7 +229,7 @@ func (u *clientUnary) finish(ctx context.Context, call *Call) error {
 	}
 	opts := call.opts
 	if call.captures {
-		opts = call.capturing(opts)
+		opts = call.capturing(u.takeRoom(call))
 	}
 	call.sent.Store(1)
 	call.handOver()
@@ -226,11 +258,20 @@ func (u *clientUnary) again(*Call, int32) bool { return true }
 func (u *clientUnary) conn() *grpc.ClientConn { return u.cc }
 
 // capturing adds options that keep the header, the trailer and the peer of an
-// attempt.
-func (c *Call) capturing(opts []grpc.CallOption) []grpc.CallOption {
+// attempt, in room if there is any.
+func (c *Call) capturing(r *room) []grpc.CallOption {
+	opts := slices.Clip(c.opts)
+	if r != nil {
+		c.more.CompareAndSwap(nil, &r.extra)
+		if len(opts) == 0 {
+			opts = r.opts[:0]
+		}
+	} else if !c.plan.captures.Load() {
+		c.plan.captures.Store(true)
+	}
 	in := &c.lazy().incoming
 	*in = received{}
-	return append(slices.Clip(opts),
+	return append(opts,
 		grpc.Header(&in.header), grpc.Trailer(&in.trailer), grpc.Peer(&in.peer))
 }
 
