@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -542,6 +543,56 @@ func TestAttemptsUndo(t *testing.T) {
 			out := env.Do(t.Context(), hauberktest.FullMethod(kind), []*testpb.Request{{Text: "x"}}, grpc.WaitForReady(false))
 			wantCode(t, out.Err, codes.OK)
 			equal(t, "responses", out.Texts(), []string{"echo:x+"})
+		})
+	}
+}
+
+// TestCommitOnHeader: a response header commits a stream although the application has
+// not asked for it, if an interceptor asked for that. A Trailers-Only response does not.
+func TestCommitOnHeader(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		bubbles(t, streams, func(t *testing.T, kind hauberk.Kind) {
+			release := make(chan struct{})
+			backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+				err := s.SendHeader(nil)
+				<-release
+				return err
+			}}
+			var running *hauberk.Call
+			env := hauberktest.Start(t, hauberktest.Setup{Backend: backend, Client: hauberk.Must(hauberk.New(hauberk.Func(
+				func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					if running = call; asked {
+						call.CommitOnHeader()
+					}
+					return next(ctx, call)
+				},
+			)))})
+			stream := open(t.Context(), t, env, kind)
+			synctest.Wait()
+			if got := running.Committed(); got != asked {
+				t.Errorf("CommitOnHeader called: %t; Committed is %t", asked, got)
+			}
+			close(release)
+			_ = stream.CloseSend()
+			_ = drain(stream)
+		})
+	}
+}
+
+// TestCommitOnHeaderSparesTrailersOnly: attempts that end without a header are made
+// again.
+func TestCommitOnHeaderSparesTrailersOnly(t *testing.T) {
+	commits := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		call.CommitOnHeader()
+		return next(ctx, call)
+	})
+	for _, kind := range allKinds {
+		t.Run(kind.String(), func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			env := hauberktest.Start(t, hauberktest.Setup{
+				Backend: failing(2).Backend, Kind: kind, Client: hauberk.Must(hauberk.New(retry(3), commits)),
+			})
+			wantCode(t, env.Call(t.Context(), "a").Err, codes.OK)
 		})
 	}
 }

@@ -47,6 +47,7 @@ type Call struct {
 	kind     Kind // the method's, which SetMethod does not change
 	counts   bool // CountMessages was called
 	captures bool // CaptureMetadata was called
+	commits  bool // CommitOnHeader was called
 	fresh    bool // the response is a reply of the running interceptor
 	leaving  bool // the chain's goroutine is ending by runtime.Goexit
 

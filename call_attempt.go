@@ -92,9 +92,18 @@ func (c *Call) canAttempt(i int32) bool {
 	return !errors.As(c.last, &rejection) && c.end.(caller).again(c, i)
 }
 
-// Committed reports whether the application has been given a response message, the
-// response header or the stream's context of a call on a client. A committed call cannot be attempted
-// again. Unary calls are not committed before they end; on a server Committed
+// CommitOnHeader asks, before next, that the response header commits a stream on a
+// client as soon as it arrives, as gRFC A6 describes. Otherwise it commits the stream
+// when the application receives it. Each attempt then has a goroutine until its header
+// arrives or it ends. Concurrent attempts commit when the application receives from
+// one of them. In a unary call, which ends with its response, and on a server
+// CommitOnHeader does nothing.
+func (c *Call) CommitOnHeader() { c.commits = true }
+
+// Committed reports whether a stream on a client is committed: the application has
+// received a response message, the response header or the stream's context, or the
+// header has arrived and [Call.CommitOnHeader] was called. A committed call cannot be
+// attempted again. Unary calls are not committed before they end; on a server Committed
 // returns false. Safe for concurrent use.
 func (c *Call) Committed() bool {
 	s, ok := c.end.(*clientStream)

@@ -28,6 +28,7 @@ type attempt struct {
 	depth  int32 // how many nexts run
 	opener opener
 
+	commits bool // the response header commits the call: CommitOnHeader was called
 	adapted bool // an interceptor of grpc-go opens it, whose stream may go on behind io.EOF
 
 	replay *replay // what it has to replay, or nil; the goroutine that opens it owns it
@@ -59,6 +60,7 @@ type opener func(a *attempt) (grpc.ClientStream, error)
 func (a *attempt) init(ctx context.Context, s *clientStream, call *Call, open opener) {
 	a.stream, a.call, a.opts, a.target = s, call, call.opts, call.method
 	a.leg, a.depth, a.opener, a.opening = call.leg, call.depth.Load(), open, true
+	a.commits = call.commits
 	a.parent = call.measure(ctx)
 	if l := call.leg; l != nil && l.host == s {
 		a.path = make([]*leg, l.place+1)
@@ -114,6 +116,9 @@ func (a *attempt) open() {
 	if err != nil {
 		a.finished(err)
 	} else if a.use(wire) {
+		if a.commits {
+			go a.commitOnHeader()
+		}
 		a.feed()
 	}
 	returned = true

@@ -16,6 +16,17 @@ func (a *attempt) header() (md metadata.MD, err error) {
 	return md, err
 }
 
+// commitOnHeader commits the call when the response header of the attempt arrives. It
+// runs on a separate goroutine: the application may neither receive nor ask for the header.
+func (a *attempt) commitOnHeader() {
+	returned := false
+	defer a.caught(&returned)
+	if header, _ := a.header(); header != nil {
+		a.stream.commit(a)
+	}
+	returned = true
+}
+
 // receive receives one message of the transport for the application, which owns
 // the receiving until then. delivered is false if there is none, or it was dropped.
 func (a *attempt) receive(msg any) (delivered bool) {
