@@ -49,6 +49,8 @@ type Call struct {
 	captures bool // CaptureMetadata was called
 	commits  bool // CommitOnHeader was called
 	fresh    bool // the response is a reply of the running interceptor
+	made     bool // the last attempt got to the transport
+	unsent   bool // see Unsent
 	leaving  bool // the chain's goroutine is ending by runtime.Goexit
 
 	values stateList

@@ -44,7 +44,7 @@ func (c *Call) Adopt(attempt *Call) {
 	if attempt == nil || attempt == c || attempt.state() != c.state() {
 		return
 	}
-	c.response = attempt.response
+	c.response, c.made, c.unsent = attempt.response, attempt.made, attempt.unsent
 	c.sent.Store(attempt.sent.Load())
 	c.received.Store(attempt.received.Load())
 	from := attempt.more.Load()

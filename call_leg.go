@@ -154,7 +154,7 @@ func (c *Call) retry(i, reached int32) (err error, answered bool) {
 		end.restartFrom(c.prepared)
 	}
 	c.noteEntered(reached)
-	c.response = nil
+	c.response, c.made, c.unsent = nil, false, false
 	c.sent.Store(0)
 	c.received.Store(0)
 	if more := c.more.Load(); more != nil {
@@ -219,6 +219,7 @@ func (c *Call) leave(i int32, err error) error {
 		c.response = nil
 		if c.reached.Load() == i+1 {
 			c.noteRejection(i, err)
+			c.noteUnsent(err)
 		}
 	}
 	c.fresh, c.badReply = false, nil

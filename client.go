@@ -231,11 +231,13 @@ func (u *clientUnary) finish(ctx context.Context, call *Call) error {
 	if call.captures {
 		opts = call.capturing(u.takeRoom(call))
 	}
+	call.made, call.unsent = true, ctx.Err() != nil
 	call.sent.Store(1)
 	call.handOver()
 	err = u.invoker(call.measure(ctx), call.method.full, call.request, reply, u.cc, opts...)
 	call.state().takeHandedOver() // no other chain of the connection has
 	if err != nil {
+		call.unsent = call.unsent || failedToEncode(ctx, call.request, err)
 		return err
 	}
 	call.response = reply

@@ -46,6 +46,7 @@ type attempt struct {
 	endReceived bool  // the end was received from the transport
 	heard       error // the end that grpc-go reported
 	heardOK     bool  // it reported a good one
+	unencoded   error // why a message could not be encoded
 	unsent      error // why the transport could not send a message, if that ended it
 	err         error
 	raised      any // what the goroutine that looks for the end panicked with
@@ -114,7 +115,7 @@ func (a *attempt) open() {
 	}()
 	wire, err := a.connect()
 	if err != nil {
-		a.finished(err)
+		a.notOpened(err)
 	} else if a.use(wire) {
 		if a.commits {
 			go a.commitOnHeader()
@@ -159,6 +160,7 @@ func (a *attempt) use(wire grpc.ClientStream) bool {
 func (a *attempt) wait() error {
 	ctx := a.awaitOpened()
 	if ctx == nil {
+		a.call.unsent = true
 		return a.err // it was ended before a goroutine came to open it
 	}
 	<-ctx.Done()

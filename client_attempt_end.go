@@ -163,6 +163,7 @@ func (a *attempt) settle() {
 	}
 	a.awaitSend()
 	a.capture()
+	a.call.unsent = a.call.unsent || a.failedToEncode()
 }
 
 func (a *attempt) raises() any {

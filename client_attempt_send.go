@@ -163,6 +163,9 @@ func (a *attempt) transmit(msg any) error {
 // notSent ends an attempt whose transport could not send a message. If grpc-go has
 // ended its stream, what has arrived is received first.
 func (a *attempt) notSent(err error) {
+	if isEncodingError(err) {
+		a.notEncoded(err)
+	}
 	if a.alive() {
 		a.finished(err)
 		return

@@ -106,7 +106,7 @@ func (s *clientStream) lost(a *attempt) bool {
 func (a *attempt) enter(request any) bool {
 	wire, err := a.connect()
 	if err != nil {
-		a.finished(err)
+		a.notOpened(err)
 		return false
 	}
 	s := a.stream

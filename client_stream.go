@@ -268,6 +268,7 @@ func (s *clientStream) finish(ctx context.Context, call *Call) error {
 
 // attempt makes one attempt on a stream of open's and returns when it has ended.
 func (s *clientStream) attempt(ctx context.Context, call *Call, open opener) error {
+	call.made, call.unsent = true, ctx.Err() != nil
 	if call != &s.call {
 		return s.compete(ctx, call, open)
 	}

@@ -1,0 +1,88 @@
+package hauberk
+
+import (
+	"context"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+)
+
+// Unsent reports, after next on a client, whether the last attempt failed before its
+// request could be sent, so that its outcome says nothing about the server:
+//
+//   - the context was done before the attempt was made, or an inner interceptor returned
+//     CANCELLED or DEADLINE_EXCEEDED without calling next;
+//   - a request message or the request metadata could not be encoded.
+//
+// It returns false for an attempt that found no connection or waited for one in vain, for
+// other answers and errors of inner interceptors, and on a server.
+func (c *Call) Unsent() bool { return c.unsent }
+
+// noteUnsent notes that an interceptor has returned err without calling next.
+func (c *Call) noteUnsent(err error) {
+	if c.side == ClientSide && !c.made {
+		code := CodeOf(err)
+		c.unsent = code == codes.Canceled || code == codes.DeadlineExceeded
+	}
+}
+
+// failedToEncode reports whether err is that of a unary request which could not be
+// encoded. A server whose response cannot be encoded sends the same status, so that the
+// request is encoded again. A request of a codec other than protobuf counts as the cause.
+func failedToEncode(ctx context.Context, request any, err error) bool {
+	if !isEncodingError(err) {
+		return isMetadataError(ctx, err)
+	}
+	var failure error
+	switch m := request.(type) {
+	case proto.Message:
+		_, failure = proto.Marshal(m)
+	case protoadapt.MessageV1:
+		_, failure = proto.Marshal(protoadapt.MessageV2Of(m))
+	default:
+		return true
+	}
+	return failure != nil
+}
+
+// isEncodingError reports whether err has the status that grpc-go gives a message which
+// its codec cannot encode.
+func isEncodingError(err error) bool {
+	return CodeOf(err) == codes.Internal && strings.HasPrefix(StatusOf(err).Message(), "grpc: error while marshaling")
+}
+
+// isMetadataError reports whether err can be that of the metadata that ctx carries.
+func isMetadataError(ctx context.Context, err error) bool {
+	if CodeOf(err) != codes.Internal {
+		return false
+	}
+	md, ok := metadata.FromOutgoingContext(ctx)
+	return ok && validate(md) != nil
+}
+
+// notOpened ends an attempt whose stream could not be opened.
+func (a *attempt) notOpened(err error) {
+	if isMetadataError(a.ctx, err) {
+		a.notEncoded(err)
+	}
+	a.finished(err)
+}
+
+// notEncoded keeps the error of something that the transport could not encode.
+func (a *attempt) notEncoded(err error) {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	a.unencoded = err
+}
+
+// failedToEncode reports whether the attempt ended because something could not be
+// encoded: it may have ended otherwise meanwhile.
+func (a *attempt) failedToEncode() bool {
+	a.stream.mu.Lock()
+	err, failure := a.err, a.unencoded
+	a.stream.mu.Unlock()
+	return failure != nil && CodeOf(err) == CodeOf(failure) && StatusOf(err).Message() == StatusOf(failure).Message()
+}

@@ -1,0 +1,148 @@
+package hauberk_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+)
+
+// invalid is not UTF-8, which protobuf cannot encode as a string.
+const invalid = "\xff"
+
+// TestUnsent: an attempt that failed before its request could be sent is distinguished
+// from others.
+func TestUnsent(t *testing.T) {
+	rejects := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+		return hauberk.Reject(codes.Unavailable, "LOCAL", "rejected here")
+	})
+	fails := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return errDown })
+	expires := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return context.DeadlineExceeded })
+	answers := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+		return call.Reply(&testpb.Response{})
+	})
+	unencodable := status.Error(codes.Internal, "grpc: error while marshaling: of the response")
+	for _, c := range []struct {
+		name   string
+		inner  hauberk.Interceptor
+		ctx    func(context.Context) context.Context
+		text   string
+		answer error
+		want   bool
+	}{
+		{name: "answered"},
+		{name: "failed", answer: status.Error(codes.Unavailable, "down")},
+		{name: "rejected", inner: rejects},
+		{name: "failed inside", inner: fails},
+		{name: "answered inside", inner: answers},
+		{name: "expired inside", inner: expires, want: true},
+		{name: "cancelled before", ctx: cancelled, want: true},
+		{name: "expired before", ctx: expired, want: true},
+		{name: "message not encodable", text: invalid, want: true},
+		{name: "response not encodable", answer: unencodable},
+		{name: "metadata not encodable", ctx: func(ctx context.Context) context.Context {
+			return metadata.AppendToOutgoingContext(ctx, "key", "\x00")
+		}, want: true},
+		{name: "adapter", inner: adapter()},
+		{name: "message not encodable behind an adapter", inner: adapter(), text: invalid, want: true},
+		{name: "expired behind an adapter", inner: adapter(), ctx: expired, want: true},
+	} {
+		for _, kind := range allKinds {
+			t.Run(c.name+"/"+kind.String(), func(t *testing.T) {
+				hauberktest.CheckLeaks(t)
+				got := make(chan bool, 1)
+				look := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					defer func() { got <- call.Unsent() }()
+					return next(ctx, call)
+				})
+				interceptors := []hauberk.Interceptor{look}
+				if c.inner != nil {
+					interceptors = append(interceptors, c.inner)
+				}
+				backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+					if c.answer != nil {
+						return c.answer
+					}
+					return hauberktest.Echo(ctx, s)
+				}}
+				env := hauberktest.Start(t, hauberktest.Setup{
+					Backend: backend, Kind: kind, Client: hauberk.Must(hauberk.New(interceptors...)),
+				})
+				ctx := t.Context()
+				if c.ctx != nil {
+					ctx = c.ctx(ctx)
+				}
+				out := env.Call(ctx, c.text)
+				if unsent := <-got; unsent != c.want {
+					t.Errorf("Unsent is %t after %v", unsent, out.Err)
+				}
+			})
+		}
+	}
+}
+
+func cancelled(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return ctx
+}
+
+func expired(ctx context.Context) context.Context {
+	ctx, cancel := context.WithDeadline(ctx, time.Unix(0, 0))
+	cancel()
+	return ctx
+}
+
+// adapter is an adapter around interceptors of grpc-go that do nothing.
+func adapter() hauberk.Interceptor {
+	return hauberk.FromClient(
+		func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			return invoke(ctx, method, req, reply, cc, opts...)
+		},
+		func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			return open(ctx, desc, cc, method, opts...)
+		})
+}
+
+// TestUnsentOfAttempts: Unsent is that of the last attempt, concurrent ones
+// included.
+func TestUnsentOfAttempts(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	var got []bool
+	n := 0
+	look := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		copied := call.Attempt()
+		_ = next(ctx, copied)
+		got = append(got, call.Unsent(), copied.Unsent())
+		call.Adopt(copied)
+		got = append(got, call.Unsent())
+		for range 2 {
+			_ = next(ctx, call)
+			got = append(got, call.Unsent())
+		}
+		return errDown
+	})
+	inner := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		n++
+		if n == 3 {
+			return context.DeadlineExceeded
+		}
+		return next(ctx, call)
+	})
+	env := hauberktest.Start(t, hauberktest.Setup{Backend: failing(9).Backend, Client: hauberk.Must(hauberk.New(look, inner))})
+	_ = env.Call(t.Context())
+	want := []bool{false, false, false, false, true}
+	for i := range want {
+		if i >= len(got) || got[i] != want[i] {
+			t.Fatalf("Unsent is %v, want %v", got, want)
+		}
+	}
+}
