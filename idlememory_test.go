@@ -78,7 +78,7 @@ func TestIdleStreamMemory(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	chain := hauberk.Must(hauberk.New(requestid.New(requestid.Config{}), metrics.New(metrics.Config{}),
 		logging.New(logging.Config{}, logging.WithLogger(quiet)), recovery.New(recovery.Config{}),
-		retries.New(retries.Config{}), breaker.New(breaker.Config{})))
+		retries.New(retries.Config{AllMethods: true}), breaker.New(breaker.Config{})))
 	conn := func() *scripts {
 		return &scripts{open: func(context.Context, int) (*script, error) {
 			s := oneMessage()

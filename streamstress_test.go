@@ -184,7 +184,7 @@ func stressRetries(t *testing.T, l load) {
 	}}
 	m := metrics.New(metrics.Config{})
 	conn := behind(t, backend, m, retries.New(retries.Config{
-		MaxAttempts: 50, MaxReplayBytes: 1 << 20, InitialBackoff: 1, MaxBackoff: 1, NoJitter: true,
+		AllMethods: true, MaxAttempts: 50, MaxReplayBytes: 1 << 20, InitialBackoff: 1, MaxBackoff: 1, NoJitter: true,
 	}), breaker.New(breaker.Config{FailureThreshold: 1 << 30}))
 	made := l.run(t, func(ctx context.Context, _ chance) error {
 		stream, err := conn.NewStream(ctx, descOf(hauberk.Bidi), hauberktest.FullMethod(hauberk.Bidi))
@@ -334,7 +334,9 @@ func stressEnds(t *testing.T, l load) {
 	oddly := func(call *hauberk.Call) bool { return call.Kind() != hauberk.ClientStream }
 	client := hauberk.Must(hauberk.Config{CountBytes: true}.New(requestid.New(requestid.Config{}), onClient,
 		logging.New(logging.Config{ClientPeer: true, Messages: true}, logging.WithLogger(quiet)), guard(), unlucky(10),
-		retries.New(retries.Config{MaxReplayBytes: 1 << 16, InitialBackoff: time.Microsecond, PerAttemptTimeout: 20 * time.Millisecond}),
+		retries.New(retries.Config{
+			AllMethods: true, MaxReplayBytes: 1 << 16, InitialBackoff: time.Microsecond, PerAttemptTimeout: 20 * time.Millisecond,
+		}),
 		breaker.New(breaker.Config{FailureThreshold: 1 << 30}), hauberk.When(oddly, adapted()), unlucky(20)))
 	server := hauberk.Must(hauberk.Config{CountBytes: true}.New(requestid.New(requestid.Config{}), onServer,
 		logging.New(logging.Config{Messages: true}, logging.WithLogger(quiet)), guard(), unlucky(30)))
@@ -430,7 +432,7 @@ func stressHedges(t *testing.T, l load) {
 	m := metrics.New(metrics.Config{})
 	env := hauberktest.Start(t, hauberktest.Setup{
 		Backend: backend, ServerOptions: []grpc.ServerOption{grpc.MaxConcurrentStreams(1000)},
-		Client: hauberk.Must(hauberk.New(m, hedging, retries.New(retries.Config{InitialBackoff: time.Microsecond}))),
+		Client: hauberk.Must(hauberk.New(m, hedging, retries.New(retries.Config{AllMethods: true, InitialBackoff: time.Microsecond}))),
 	})
 	l.run(t, func(ctx context.Context, c chance) error {
 		ctx, cancel := context.WithCancel(ctx)

@@ -115,7 +115,7 @@ func TestRawBytes(t *testing.T) {
 				})),
 		}
 		if side == hauberk.ClientSide {
-			interceptors = append(interceptors, retries.New(retries.Config{MaxReplayBytes: 1000}), breaker.New(breaker.Config{}))
+			interceptors = append(interceptors, retries.New(retries.Config{AllMethods: true, MaxReplayBytes: 1000}), breaker.New(breaker.Config{}))
 		}
 		return interceptors
 	}

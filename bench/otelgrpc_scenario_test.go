@@ -59,7 +59,7 @@ func scenarios(kind hauberk.Kind) []scenario {
 func retriedScenario() scenario {
 	first := make(chan struct{}, 1)
 	first <- struct{}{}
-	again := retry.New(retry.Config{MaxReplayBytes: 1 << 10},
+	again := retry.New(retry.Config{AllMethods: true, MaxReplayBytes: 1 << 10},
 		retry.WithSleep(func(context.Context, time.Duration) error { return nil }))
 	return scenario{
 		name: "retried", client: []hauberk.Interceptor{again}, retried: true,

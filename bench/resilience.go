@@ -65,7 +65,7 @@ func retryContest() contest {
 		name: "retry without failure, unary call on a client",
 		variants: []variant{
 			{oneIdle, calling(idleInterceptors(1)...)},
-			{own, calling(retry.New(retry.Config{}))},
+			{own, calling(retry.New(retry.Config{AllMethods: true}))},
 			{grpcIdle, through(idleClient)},
 			{rival, through(middlewareRetry())},
 		},
@@ -89,7 +89,7 @@ func retryConnContest() contest {
 			{"grpc-go with retries disabled", never},
 			{"go-grpc-middleware's retry", rival},
 			{oneIdle, overConn(idleInterceptors(1)...)},
-			{own, overConn(retry.New(retry.Config{}))},
+			{own, overConn(retry.New(retry.Config{AllMethods: true}))},
 		},
 		bases: map[string]string{oneIdle: oneIdle, own: oneIdle},
 	}

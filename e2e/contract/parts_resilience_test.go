@@ -29,6 +29,7 @@ type retryConfig struct {
 // DEADLINE_EXCEEDED among the codes unless they are named.
 func newRetry(w *world, c retryConfig) (part, error) {
 	config := retry.Config{
+		AllMethods: true, RetryAfterHeader: true, // as grpcio's
 		MaxAttempts: c.MaxRetries + 1, NoJitter: true,
 		InitialBackoff: retry.DefaultInitialBackoff, MaxBackoff: never, BackoffMultiplier: 2,
 		PerAttemptTimeout:    millis(c.PerAttemptTimeoutMS),

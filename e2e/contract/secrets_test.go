@@ -207,7 +207,7 @@ func callWithSecrets(
 	spans, out := client.observing(format)
 	var token string
 	out = append(out,
-		retry.New(retry.Config{MaxAttempts: 2, InitialBackoff: time.Microsecond}), spans.Attempts(),
+		retry.New(retry.Config{AllMethods: true, MaxAttempts: 2, InitialBackoff: time.Microsecond}), spans.Attempts(),
 		breaker.New(breaker.Config{FailureThreshold: 100}),
 		authn.NewClient(func(context.Context) (string, error) { return token, nil }, authn.ClientConfig{}))
 	env := hauberktest.Start(t, hauberktest.Setup{

@@ -14,7 +14,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 )
 
-// recovering is a connection whose first two calls fail.
+// recovering is a connection on which the first two calls fail.
 type recovering struct {
 	grpc.ClientConnInterface
 
@@ -29,7 +29,7 @@ func (r *recovering) Invoke(context.Context, string, any, any, ...grpc.CallOptio
 	return nil
 }
 
-// What stands inside the retry runs for each attempt.
+// Interceptors inside retry run once for each attempt.
 func Example() {
 	attempts := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
@@ -37,7 +37,10 @@ func Example() {
 		return err
 	})
 	chain := hauberk.Must(hauberk.New(
-		retry.New(retry.Config{MaxAttempts: 4, InitialBackoff: time.Millisecond}),
+		retry.New(retry.Config{
+			Methods:     []string{"hauberk.test.v1.TestService/Unary"}, // its proto sets no idempotency_level
+			MaxAttempts: 4, InitialBackoff: time.Millisecond,
+		}),
 		attempts,
 	))
 	client := testpb.NewTestServiceClient(chain.ClientConn(&recovering{}))

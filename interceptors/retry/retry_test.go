@@ -56,6 +56,13 @@ func start(t *testing.T, kind hauberk.Kind, b *backend, interceptors ...hauberk.
 	return hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, &b.Backend, interceptors...)
 }
 
+// all returns a retry of all methods: those of the test service are not marked as
+// idempotent.
+func all(config retry.Config, opts ...retry.Option) *retry.Interceptor {
+	config.AllMethods = true
+	return retry.New(config, opts...)
+}
+
 func kinds(t *testing.T, test func(t *testing.T, kind hauberk.Kind)) {
 	t.Helper()
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
@@ -102,7 +109,7 @@ func TestRetry(t *testing.T) {
 				w, b := &waits{}, failing(c.failures, c.code)
 				config := c.config
 				config.MaxReplayBytes = 1 << 10
-				out := start(t, kind, b, retry.New(config, retry.WithSleep(w.sleep))).Call(t.Context(), "a", "b")
+				out := start(t, kind, b, all(config, retry.WithSleep(w.sleep))).Call(t.Context(), "a", "b")
 				wantCode(t, out.Err, c.want)
 				wantCalls(t, b, c.attempts)
 				if len(w.all) != int(c.attempts)-1 {
@@ -116,12 +123,12 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// TestRequestStreamsPass: without MaxReplayBytes calls that stream requests are
-// made once.
+// TestRequestStreamsPass: without MaxReplayBytes calls that stream requests are not
+// retried.
 func TestRequestStreamsPass(t *testing.T) {
 	kinds(t, func(t *testing.T, kind hauberk.Kind) {
 		w, b := &waits{}, failing(1, codes.Unavailable)
-		out := start(t, kind, b, retry.New(retry.Config{}, retry.WithSleep(w.sleep))).Call(t.Context())
+		out := start(t, kind, b, all(retry.Config{}, retry.WithSleep(w.sleep))).Call(t.Context())
 		if kind.ClientStreams() {
 			wantCode(t, out.Err, codes.Unavailable)
 			wantCalls(t, b, 1)
@@ -136,7 +143,7 @@ func TestBackoffGrows(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	w := &waits{}
 	config := retry.Config{MaxAttempts: 6, InitialBackoff: time.Second, MaxBackoff: 5 * time.Second, NoJitter: true}
-	out := start(t, hauberk.Unary, failing(9, codes.Unavailable), retry.New(config, retry.WithSleep(w.sleep))).Call(t.Context())
+	out := start(t, hauberk.Unary, failing(9, codes.Unavailable), all(config, retry.WithSleep(w.sleep))).Call(t.Context())
 	wantCode(t, out.Err, codes.Unavailable)
 	want := []time.Duration{1e9, 2e9, 4e9, 5e9, 5e9}
 	for i, d := range w.all {
@@ -149,7 +156,7 @@ func TestBackoffGrows(t *testing.T) {
 func TestJitter(t *testing.T) {
 	for random, want := range map[float64]time.Duration{0: 80 * time.Millisecond, 0.5: 100 * time.Millisecond} {
 		w := &waits{}
-		r := retry.New(retry.Config{}, retry.WithSleep(w.sleep), retry.WithRandom(func() float64 { return random }))
+		r := all(retry.Config{}, retry.WithSleep(w.sleep), retry.WithRandom(func() float64 { return random }))
 		out := start(t, hauberk.Unary, failing(1, codes.Unavailable), r).Call(t.Context())
 		wantCode(t, out.Err, codes.OK)
 		if len(w.all) != 1 || (w.all[0]-want).Abs() > time.Microsecond {
@@ -162,16 +169,16 @@ func TestJitter(t *testing.T) {
 func TestDisable(t *testing.T) {
 	kinds(t, func(t *testing.T, kind hauberk.Kind) {
 		w, b := &waits{}, failing(1, codes.Unavailable)
-		env := start(t, kind, b, retry.New(retry.Config{MaxReplayBytes: 1 << 10}, retry.WithSleep(w.sleep)))
+		env := start(t, kind, b, all(retry.Config{MaxReplayBytes: 1 << 10}, retry.WithSleep(w.sleep)))
 		out := env.Do(t.Context(), hauberktest.FullMethod(kind), []*testpb.Request{{}}, retry.Disable())
 		wantCode(t, out.Err, codes.Unavailable)
 		wantCalls(t, b, 1)
 	})
 }
 
-// TestNoWaitForNothing: once a response was delivered there is neither an attempt
-// nor a wait.
-func TestNoWaitForNothing(t *testing.T) {
+// TestNoWaitAfterAResponse: once the application has received a response there is neither
+// an attempt nor a wait.
+func TestNoWaitAfterAResponse(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
@@ -183,7 +190,7 @@ func TestNoWaitForNothing(t *testing.T) {
 				}
 				return status.Error(codes.Unavailable, "then down")
 			}
-			out := start(t, kind, b, retry.New(retry.Config{MaxReplayBytes: 1 << 10}, retry.WithSleep(w.sleep))).Call(t.Context())
+			out := start(t, kind, b, all(retry.Config{MaxReplayBytes: 1 << 10}, retry.WithSleep(w.sleep))).Call(t.Context())
 			wantCode(t, out.Err, codes.Unavailable)
 			if len(out.Responses) != 1 || len(w.all) != 0 {
 				t.Errorf("%d responses, waits %v", len(out.Responses), w.all)
@@ -193,14 +200,14 @@ func TestNoWaitForNothing(t *testing.T) {
 	}
 }
 
-// TestRejectionsAreFinal: what this process rejected is not attempted again.
+// TestRejectionsAreFinal: an attempt that an inner interceptor rejected is not retried.
 func TestRejectionsAreFinal(t *testing.T) {
 	kinds(t, func(t *testing.T, kind hauberk.Kind) {
 		w, b := &waits{}, failing(0, codes.OK)
 		reject := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 			return hauberk.Reject(codes.Unavailable, "OPEN", "open")
 		})
-		out := start(t, kind, b, retry.New(retry.Config{}, retry.WithSleep(w.sleep)), reject).Call(t.Context())
+		out := start(t, kind, b, all(retry.Config{}, retry.WithSleep(w.sleep)), reject).Call(t.Context())
 		wantCode(t, out.Err, codes.Unavailable)
 		if len(w.all) != 0 {
 			t.Errorf("waits %v", w.all)
@@ -209,11 +216,11 @@ func TestRejectionsAreFinal(t *testing.T) {
 	})
 }
 
-// TestDeadline: a wait that would outlast the caller's deadline is not begun.
+// TestDeadline: a wait that would pass the caller's deadline does not begin.
 func TestDeadline(t *testing.T) {
 	kinds(t, func(t *testing.T, kind hauberk.Kind) {
 		b := failing(9, codes.Unavailable)
-		r := retry.New(retry.Config{InitialBackoff: time.Hour, MaxBackoff: time.Hour, MaxReplayBytes: 1 << 10})
+		r := all(retry.Config{InitialBackoff: time.Hour, MaxBackoff: time.Hour, MaxReplayBytes: 1 << 10})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		wantCode(t, start(t, kind, b, r).Call(ctx).Err, codes.Unavailable)
@@ -221,7 +228,7 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// TestCancelledWait: a caller who cancels while it waits gets CANCELLED.
+// TestCancelledWait: a caller that cancels during a wait gets CANCELLED.
 func TestCancelledWait(t *testing.T) {
 	kinds(t, func(t *testing.T, kind hauberk.Kind) {
 		b := failing(9, codes.Unavailable)
@@ -230,13 +237,13 @@ func TestCancelledWait(t *testing.T) {
 			cancel()
 			return retry.Sleep(ctx, time.Hour)
 		}
-		r := retry.New(retry.Config{MaxReplayBytes: 1 << 10}, retry.WithSleep(sleep))
+		r := all(retry.Config{MaxReplayBytes: 1 << 10}, retry.WithSleep(sleep))
 		wantCode(t, start(t, kind, b, r).Call(ctx).Err, codes.Canceled)
 		wantCalls(t, b, 1)
 	})
 }
 
-// TestPerAttemptTimeout: an attempt that hangs is given up and made again.
+// TestPerAttemptTimeout: an attempt that hangs is cancelled and retried.
 func TestPerAttemptTimeout(t *testing.T) {
 	kinds(t, func(t *testing.T, kind hauberk.Kind) {
 		w, b := &waits{}, &backend{}
@@ -248,10 +255,10 @@ func TestPerAttemptTimeout(t *testing.T) {
 			return hauberktest.Echo(ctx, s)
 		}
 		config := retry.Config{PerAttemptTimeout: 50 * time.Millisecond, MaxReplayBytes: 1 << 10, MaxAttempts: 100}
-		r := retry.New(config, retry.WithSleep(w.sleep))
+		r := all(config, retry.WithSleep(w.sleep))
 		wantCode(t, start(t, kind, b, r).Call(t.Context()).Err, codes.OK)
 		if b.calls.Load() < 2 {
-			t.Error("the hanging attempt was not made again")
+			t.Error("the hanging attempt was not retried")
 		}
 	})
 }
@@ -265,7 +272,7 @@ func TestAttemptNumber(t *testing.T) {
 		seen = append(seen, retry.Attempt.Or(ctx, 0))
 		return next(ctx, call)
 	})
-	wantCode(t, start(t, hauberk.Unary, b, retry.New(retry.Config{}, retry.WithSleep(w.sleep)), inner).Call(t.Context()).Err, codes.OK)
+	wantCode(t, start(t, hauberk.Unary, b, all(retry.Config{}, retry.WithSleep(w.sleep)), inner).Call(t.Context()).Err, codes.OK)
 	if len(seen) != 3 || seen[0] != 1 || seen[2] != 3 {
 		t.Errorf("attempts %v", seen)
 	}
@@ -273,25 +280,24 @@ func TestAttemptNumber(t *testing.T) {
 
 func TestOnAServer(t *testing.T) {
 	hauberktest.CheckLeaks(t)
-	env := hauberktest.Start(t, hauberktest.Setup{Server: hauberk.Must(hauberk.New(retry.New(retry.Config{})))})
+	env := hauberktest.Start(t, hauberktest.Setup{Server: hauberk.Must(hauberk.New(all(retry.Config{})))})
 	wantCode(t, env.Call(t.Context()).Err, codes.Internal)
 }
 
-// TestPerAttemptTimeoutSparesCommittedStreams: once the application has been given a part
-// of the response no other attempt is possible, so that the timeout of an attempt does
-// not end the stream.
+// TestPerAttemptTimeoutSparesCommittedStreams: the timeout of an attempt does not end a
+// stream whose first message or header has arrived, since no other attempt is possible.
 func TestPerAttemptTimeoutSparesCommittedStreams(t *testing.T) {
 	const timeout = time.Second
 	for _, kind := range []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var calls atomic.Int64
-				var told bool
+				var deadline bool
 				b := &backend{}
 				b.Handle = func(ctx context.Context, s hauberktest.Stream) error {
 					if calls.Add(1) == 1 {
-						_, told = ctx.Deadline()
-						<-ctx.Done() // hangs before anything is sent: the timeout counts
+						_, deadline = ctx.Deadline()
+						<-ctx.Done() // before the header: the timeout counts
 						return ctx.Err()
 					}
 					for range 5 {
@@ -303,12 +309,12 @@ func TestPerAttemptTimeoutSparesCommittedStreams(t *testing.T) {
 					return nil
 				}
 				config := retry.Config{PerAttemptTimeout: timeout, MaxReplayBytes: 1 << 10}
-				out := start(t, kind, b, retry.New(config)).Call(t.Context())
+				out := start(t, kind, b, all(config)).Call(t.Context())
 				if out.Err != nil || len(out.Responses) != 5 || calls.Load() != 2 {
 					t.Errorf("%d responses and %v after %d attempts; want all 5 from the second", len(out.Responses), out.Err, calls.Load())
 				}
-				if told {
-					t.Error("the server was sent a deadline that does not hold")
+				if deadline {
+					t.Error("the server received a deadline, which a commit could not remove")
 				}
 			})
 		})
@@ -327,7 +333,7 @@ func TestPerAttemptTimeoutOfTheLastAttempt(t *testing.T) {
 			}
 			config := retry.Config{PerAttemptTimeout: time.Second, MaxReplayBytes: 1 << 10, MaxAttempts: 2}
 			begin := time.Now()
-			out := start(t, kind, b, retry.New(config, retry.WithSleep((&waits{}).sleep))).Call(t.Context())
+			out := start(t, kind, b, all(config, retry.WithSleep((&waits{}).sleep))).Call(t.Context())
 			wantCode(t, out.Err, codes.DeadlineExceeded)
 			if took := time.Since(begin); b.calls.Load() != 2 || took != 2*time.Second {
 				t.Errorf("%d attempts in %v, want 2 in 2s", b.calls.Load(), took)
@@ -362,14 +368,16 @@ func TestBadConfig(t *testing.T) {
 		"no code":     {retry.Config{RetryableStatusCodes: []codes.Code{99}}, "RetryableStatusCodes has Code(99)"},
 		"backoff":     {retry.Config{InitialBackoff: -time.Second}, "initial delay of -1s"},
 		"max":         {retry.Config{MaxBackoff: -time.Second}, "greatest delay of -1s"},
+		"delay":       {retry.Config{MaxServerDelay: -1}, "MaxServerDelay is -1ns"},
+		"method":      {retry.Config{Methods: []string{"Get"}}, `methods "Get"`},
 		"multiplier":  {retry.Config{BackoffMultiplier: 0.5}, "multiplier of 0.5"},
 		"wild jitter": {retry.Config{Jitter: 2}, "jitter of 2"},
 	} {
-		if _, err := hauberk.New(retry.New(c.config)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := hauberk.New(all(c.config)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q in it", name, err, c.want)
 		}
 	}
-	if _, err := hauberk.New(retry.New(retry.Config{}, retry.WithSleep(nil))); err == nil {
+	if _, err := hauberk.New(all(retry.Config{}, retry.WithSleep(nil))); err == nil {
 		t.Error("a nil sleep was accepted")
 	}
 }
@@ -382,10 +390,10 @@ func TestAllocations(t *testing.T) {
 			_ = conn.Invoke(context.Background(), testpb.TestService_Unary_FullMethodName, &testpb.Request{}, reply)
 		})
 	}
-	if bare, with := measure(), measure(retry.New(retry.Config{})); with > bare {
+	if bare, with := measure(), measure(all(retry.Config{})); with > bare {
 		t.Errorf("%v allocations, %v without", with, bare)
 	}
 }
 
-// reply is what every call that is answered here has for its response.
+// reply is the response of the calls that hauberktest.Conn answers.
 var reply = &testpb.Response{}

@@ -44,7 +44,7 @@ func (p *parents) backend() *hauberktest.Backend {
 }
 
 func retrying() hauberk.Interceptor {
-	return retry.New(retry.Config{MaxAttempts: 3, MaxReplayBytes: 1 << 10},
+	return retry.New(retry.Config{AllMethods: true, MaxAttempts: 3, MaxReplayBytes: 1 << 10},
 		retry.WithSleep(func(context.Context, time.Duration) error { return nil }))
 }
 

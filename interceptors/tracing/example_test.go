@@ -44,7 +44,7 @@ func Example() {
 	spans := tracing.New(tracing.Config{}, tracing.WithTracerProvider(provider))
 	chain := hauberk.Must(hauberk.New(
 		spans, // the call, with all its attempts
-		retry.New(retry.Config{InitialBackoff: 1}),
+		retry.New(retry.Config{AllMethods: true, InitialBackoff: 1}),
 		spans.Attempts(), // each attempt
 	))
 	call(chain, flaky())

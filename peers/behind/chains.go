@@ -133,6 +133,6 @@ func builtin(side hauberk.Side) []hauberk.Interceptor {
 	return append(list,
 		breaker.New(breaker.Config{FailureThreshold: math.MaxInt32}),
 		// No code is retried, but what a retry would send again is kept.
-		retry.New(retry.Config{RetryableStatusCodes: []codes.Code{}, MaxReplayBytes: 1 << 20}),
+		retry.New(retry.Config{AllMethods: true, RetryableStatusCodes: []codes.Code{}, MaxReplayBytes: 1 << 20}),
 	)
 }

@@ -34,7 +34,7 @@ func main() {
 	}, authn.ClientConfig{})
 	log := logging.New(logging.Config{}, logging.WithLogger(stage.Logger("duration")),
 		logging.State("attempts", retry.Attempt))
-	again := retry.New(retry.Config{MaxAttempts: 4, InitialBackoff: time.Millisecond})
+	again := retry.New(retry.Config{AllMethods: true, MaxAttempts: 4, InitialBackoff: time.Millisecond})
 
 	// A chain in the page's order is a good chain, but not a usual one.
 	onThePage, err := hauberk.New(auth, log, again)

@@ -34,9 +34,10 @@ func main() {
 	ctx := context.Background()
 
 	// The page has max_retries=3 and backoff_factor=1.0: three retries are four attempts.
-	// Waits are 2 and 4 ms here, so that no one has to wait.
+	// Waits are 2 and 4 ms here, so that no one has to wait. AllMethods retries methods
+	// whose proto does not mark them as idempotent, as the page does.
 	quick := server.Client(
-		retry.New(retry.Config{MaxAttempts: 4, InitialBackoff: 2 * time.Millisecond}),
+		retry.New(retry.Config{AllMethods: true, MaxAttempts: 4, InitialBackoff: 2 * time.Millisecond}),
 		hauberk.Func(printAttempt),
 	)
 	// The page retries unary calls only (B11). A stream of responses can be made again
@@ -50,8 +51,10 @@ func main() {
 	// The caller's time is for all attempts and waits together. On the page each attempt
 	// has all of it again (B10). Here the second attempt could only begin when the time
 	// is over, so the call ends at once, with what the first attempt said.
-	patient := server.Client(retry.New(retry.Config{InitialBackoff: time.Hour, MaxBackoff: time.Hour}),
-		hauberk.Func(printAttempt))
+	patient := server.Client(
+		retry.New(retry.Config{AllMethods: true, InitialBackoff: time.Hour, MaxBackoff: time.Hour}),
+		hauberk.Func(printAttempt),
+	)
 	bounded, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	_, err := stage.Call(bounded, patient, hauberk.Unary, "down")

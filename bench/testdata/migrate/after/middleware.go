@@ -38,7 +38,10 @@ func DialOptions(logger *slog.Logger, registry prometheus.Registerer) ([]grpc.Di
 		calls,
 		logging.New(logging.Config{}, logging.WithLogger(logger)),
 		transform.New(transform.Config{MaxTimeout: 10 * time.Second}),
-		retry.New(retry.Config{MaxAttempts: 3, InitialBackoff: 100 * time.Millisecond, MaxBackoff: 5 * time.Second}),
+		retry.New(retry.Config{
+			AllMethods:  true,
+			MaxAttempts: 3, InitialBackoff: 100 * time.Millisecond, MaxBackoff: 5 * time.Second,
+		}),
 	)
 	if err != nil {
 		return nil, err

@@ -28,7 +28,7 @@ func TracedClient(spans trace.TracerProvider, meters metric.MeterProvider) (*hau
 	return hauberk.Config{CountBytes: true}.New(
 		traced,
 		measured.Calls(),
-		retry.New(retry.Config{}),
+		retry.New(retry.Config{AllMethods: true}),
 		traced.Attempts(),
 		measured.Attempts(),
 	)

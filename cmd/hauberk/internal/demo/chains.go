@@ -65,6 +65,7 @@ func (l *interceptors) clientChain(shopper string) (*hauberk.Chain, error) {
 		l.counts,                          // what shoppers see: calls, not attempts
 		newLogging(l.logger),
 		retry.New(retry.Config{ // what follows runs for each attempt
+			AllMethods:  true, // the shop's protos set no idempotency_level, and its calls do nothing
 			MaxAttempts: maxAttempts, InitialBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond,
 		}),
 		l.spans.Attempts(), // a span each, inside that of the call

@@ -1,0 +1,134 @@
+package retry
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk/internal/pattern"
+)
+
+// The defaults of [Config].
+const (
+	DefaultMaxAttempts    = 3
+	DefaultInitialBackoff = 100 * time.Millisecond
+	DefaultMaxBackoff     = 5 * time.Second
+	DefaultMultiplier     = 2
+	DefaultJitter         = 0.2
+	DefaultMaxServerDelay = time.Minute
+)
+
+// Config configures an [Interceptor]. The zero value makes up to three attempts of calls
+// that fail with UNAVAILABLE, if their method is marked as idempotent.
+type Config struct {
+	// Methods are patterns of methods that are retried as well as those marked as
+	// idempotent, in the form that hauberk.For takes, such as "shop.v1.Cart/Get" or
+	// "shop.v1.Cart/*". The default is none.
+	Methods []string
+	// AllMethods retries all methods, also those that may have taken effect before they
+	// failed.
+	AllMethods bool
+	// RetryAfterHeader also retries attempts whose response header has arrived, as long as
+	// the application has not received it or a message. This is not in accordance with
+	// gRFC A6. It is for servers that send a header with every failed call, such as those
+	// that return a request id in it.
+	RetryAfterHeader bool
+	// MaxAttempts is the greatest number of attempts of a call, the first one included;
+	// 1 turns retries off. The default is DefaultMaxAttempts.
+	MaxAttempts int
+	// RetryableStatusCodes are the codes of attempts that are retried. nil is UNAVAILABLE
+	// alone; an empty slice is none.
+	RetryableStatusCodes []codes.Code
+	// InitialBackoff is the wait after the first attempt. BackoffMultiplier multiplies it
+	// for each later attempt, up to MaxBackoff. The defaults are DefaultInitialBackoff,
+	// DefaultMultiplier and DefaultMaxBackoff, or InitialBackoff if that is longer.
+	InitialBackoff    time.Duration
+	MaxBackoff        time.Duration
+	BackoffMultiplier float64
+	// Jitter randomizes each backoff by up to ± this fraction, from 0 to 1. The default
+	// is DefaultJitter; NoJitter turns it off.
+	Jitter   float64
+	NoJitter bool
+	// MaxServerDelay is the longest wait that a server can ask for, by
+	// grpc-retry-pushback-ms or google.rpc.RetryInfo. If it asks for more, the call ends
+	// at once. The default is DefaultMaxServerDelay.
+	MaxServerDelay time.Duration
+	// PerAttemptTimeout bounds each attempt. An attempt that exceeds it is retried while
+	// the caller's own deadline has not passed. The default 0 is no bound.
+	//
+	// A unary attempt is bounded until its end, and its server receives the earlier of
+	// the two deadlines. The attempt of a stream is bounded until the response header
+	// arrives, which commits it: then only the caller's own deadline counts. The server
+	// of a stream receives the caller's deadline.
+	PerAttemptTimeout time.Duration
+	// MaxReplayBytes bounds the requests of a client stream that are kept for a new
+	// attempt, in bytes as protobuf encodes them, with 64 more for each message. A call
+	// that sends more is not retried. The default 0 keeps nothing: calls of methods with
+	// client streaming pass unchanged.
+	MaxReplayBytes int
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxAttempts == 0 {
+		c.MaxAttempts = DefaultMaxAttempts
+	}
+	if c.InitialBackoff == 0 {
+		c.InitialBackoff = DefaultInitialBackoff
+	}
+	if c.MaxBackoff == 0 {
+		c.MaxBackoff = max(DefaultMaxBackoff, c.InitialBackoff)
+	}
+	if c.BackoffMultiplier == 0 {
+		c.BackoffMultiplier = DefaultMultiplier
+	}
+	if c.Jitter == 0 && !c.NoJitter {
+		c.Jitter = DefaultJitter
+	}
+	if c.MaxServerDelay == 0 {
+		c.MaxServerDelay = DefaultMaxServerDelay
+	}
+	if c.RetryableStatusCodes == nil {
+		c.RetryableStatusCodes = []codes.Code{codes.Unavailable}
+	}
+	return c
+}
+
+func (c Config) check() error {
+	var errs []error
+	if c.MaxAttempts < 1 {
+		errs = append(errs, fmt.Errorf("MaxAttempts is %d; want at least 1", c.MaxAttempts))
+	}
+	if c.MaxServerDelay < 0 {
+		errs = append(errs, fmt.Errorf("MaxServerDelay is %v; want more than 0, or 0 for %v",
+			c.MaxServerDelay, DefaultMaxServerDelay))
+	}
+	if c.PerAttemptTimeout < 0 {
+		errs = append(errs, fmt.Errorf("PerAttemptTimeout is %v; want more than 0, or 0 for no bound",
+			c.PerAttemptTimeout))
+	}
+	if c.MaxReplayBytes < 0 {
+		errs = append(errs, fmt.Errorf("MaxReplayBytes is %d; want at least 0", c.MaxReplayBytes))
+	}
+	for _, code := range c.RetryableStatusCodes {
+		if code == codes.OK || code > codes.Unauthenticated {
+			errs = append(errs, fmt.Errorf("RetryableStatusCodes has %v; want codes of errors", code))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// methods returns the parsed patterns of Methods.
+func (c Config) methods() ([]pattern.Pattern, error) {
+	var errs []error
+	all := make([]pattern.Pattern, 0, len(c.Methods))
+	for _, text := range c.Methods {
+		p, ok := pattern.Parse(text)
+		if !ok {
+			errs = append(errs, fmt.Errorf("retry of methods %q: %s", text, pattern.Want))
+		}
+		all = append(all, p)
+	}
+	return all, errors.Join(errs...)
+}
