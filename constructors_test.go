@@ -13,8 +13,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/decisiontrace"
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
-	metricsotel "github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
-	metricsprom "github.com/hauberk-rpc/hauberk/interceptors/metrics/prometheus"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsprom"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
@@ -41,7 +41,7 @@ func TestNilOptions(t *testing.T) {
 	for name, x := range map[string]hauberk.Interceptor{
 		"logging":       logging.New(logging.Config{}, nil),
 		"metrics":       metrics.New(metrics.Config{}, nil),
-		"metrics/otel":  metricsotel.New(metricsotel.Config{}, nil),
+		"metricsotel":   metricsotel.New(metricsotel.Config{}, nil),
 		"tracing":       tracing.New(tracing.Config{}, nil),
 		"requestid":     requestid.New(requestid.Config{}, nil),
 		"recovery":      recovery.New(recovery.Config{}, nil),
@@ -66,7 +66,7 @@ func TestNilOptions(t *testing.T) {
 // TestZeroInterceptors: New reports an interceptor that its constructor did not make.
 func TestZeroInterceptors(t *testing.T) {
 	for name, x := range map[string]hauberk.Interceptor{
-		"logging": new(logging.Interceptor), "metrics": new(metrics.Metrics), "metrics/otel": new(metricsotel.Metrics),
+		"logging": new(logging.Interceptor), "metrics": new(metrics.Metrics), "metricsotel": new(metricsotel.Metrics),
 		"tracing": new(tracing.Tracing), "requestid": new(requestid.Interceptor), "recovery": new(recovery.Interceptor),
 		"retry": new(retries.Interceptor), "breaker": new(breaker.Breaker), "ratelimit": new(ratelimit.Limiter),
 		"transform": new(transform.Interceptor), "decisiontrace": new(decisiontrace.Interceptor), "authn": new(authns.Interceptor),

@@ -27,8 +27,8 @@ var counterparts = func() map[string]string {
 	const module = "github.com/hauberk-rpc/hauberk"
 	paths := map[string]string{
 		"hauberk":     module,
-		"metricsprom": module + "/interceptors/metrics/prometheus",
-		"metricsotel": module + "/interceptors/metrics/otel",
+		"metricsprom": module + "/interceptors/metrics/metricsprom",
+		"metricsotel": module + "/interceptors/metrics/metricsotel",
 		"slog":        "log/slog",
 		"metadata":    "google.golang.org/grpc/metadata",
 		"prometheus":  "github.com/prometheus/client_golang/prometheus",

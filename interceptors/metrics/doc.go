@@ -7,7 +7,7 @@
 //
 // [Metrics.Snapshot] gives the numbers to people and programs in this process.
 // Exporters read the same numbers, when they are asked, through [Metrics.Series]
-// and [Metrics.Rejections]; package metrics/prometheus is one. Recording is a
+// and [Metrics.Rejections]; package metrics/metricsprom is one. Recording is a
 // handful of atomic additions and allocates nothing, whatever is exported.
 //
 // # What is counted
@@ -67,7 +67,7 @@
 //   - [WithLabel]: labels of the application's own, such as a tenant.
 //   - [WithExemplars]: calls to look up, by trace id.
 //   - [Metrics.AddRecorder]: numbers that an exporter keeps itself, as package
-//     metrics/prometheus does for native histograms.
+//     metrics/metricsprom does for native histograms.
 //
 // Decisions, bytes and exemplars cost allocations; without them, and with labels,
 // recording costs none.

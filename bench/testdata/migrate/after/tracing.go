@@ -5,7 +5,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/hauberk-rpc/hauberk"
-	metricsotel "github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel"
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )

@@ -11,7 +11,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
-	metricsprom "github.com/hauberk-rpc/hauberk/interceptors/metrics/prometheus"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsprom"
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 

@@ -15,7 +15,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
-	metricsprom "github.com/hauberk-rpc/hauberk/interceptors/metrics/prometheus"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsprom"
 )
 
 func Example() {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
-	metricsprom "github.com/hauberk-rpc/hauberk/interceptors/metrics/prometheus"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsprom"
 )
 
 // histogramOf returns the one series of a histogram.

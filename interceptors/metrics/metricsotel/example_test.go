@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel"
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 )
 
@@ -36,7 +36,7 @@ func Example() {
 		}
 	}
 	// Output:
-	// github.com/hauberk-rpc/hauberk/interceptors/metrics/otel
+	// github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel
 	// grpc.server.call.started {call}
 	// grpc.server.call.duration s
 }

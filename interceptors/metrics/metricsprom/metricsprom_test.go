@@ -17,7 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
-	metricsprom "github.com/hauberk-rpc/hauberk/interceptors/metrics/prometheus"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsprom"
 )
 
 // conn is a connection whose unary calls end at once.

@@ -11,7 +11,7 @@ import (
 
 // ScopeName is the name of the instrumentation scope. Its version is that of the
 // Hauberk module that the program was built with.
-const ScopeName = "github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
+const ScopeName = "github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel"
 
 // attemptInstruments are those of calls on a server and of attempts on a client,
 // which are the same but for their names.

@@ -12,7 +12,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
-	metricsotel "github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel"
 )
 
 // unwinding are interceptors that do not return.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
-	metricsotel "github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel"
 )
 
 // ofRetries are the instruments of gRFC A96.

@@ -17,7 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
-	metricsotel "github.com/hauberk-rpc/hauberk/interceptors/metrics/otel"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel"
 )
 
 // comparison is a call, or several, that this package and grpc-go's own

@@ -58,9 +58,9 @@ func (p *part) Declare() hauberk.Declaration {
 		return d
 	}
 	if p.role == ofCalls {
-		d.Name, d.Writes = "metrics/otel calls", []hauberk.StateKey{p.metrics.attempts}
+		d.Name, d.Writes = "metricsotel calls", []hauberk.StateKey{p.metrics.attempts}
 	} else {
-		d.Name, d.Reads = "metrics/otel attempts", []hauberk.StateKey{p.metrics.attempts}
+		d.Name, d.Reads = "metricsotel attempts", []hauberk.StateKey{p.metrics.attempts}
 	}
 	return d
 }

@@ -53,7 +53,7 @@ func New(config Config, opts ...Option) *Metrics {
 // Declare says where the interceptor stands, and what is wrong with its
 // configuration.
 func (m *Metrics) Declare() hauberk.Declaration {
-	return hauberk.Declaration{Name: "metrics/otel", Phase: hauberk.PhaseMetrics, Err: m.wrong()}
+	return hauberk.Declaration{Name: "metricsotel", Phase: hauberk.PhaseMetrics, Err: m.wrong()}
 }
 
 func (m *Metrics) wrong() error {
