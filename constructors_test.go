@@ -66,8 +66,8 @@ func TestNilOptions(t *testing.T) {
 // TestZeroInterceptors: New reports an interceptor that its constructor did not make.
 func TestZeroInterceptors(t *testing.T) {
 	for name, x := range map[string]hauberk.Interceptor{
-		"logging": new(logging.Interceptor), "metrics": new(metrics.Metrics), "metricsotel": new(metricsotel.Metrics),
-		"tracing": new(tracing.Tracing), "requestid": new(requestid.Interceptor), "recovery": new(recovery.Interceptor),
+		"logging": new(logging.Interceptor), "metrics": new(metrics.Interceptor), "metricsotel": new(metricsotel.Interceptor),
+		"tracing": new(tracing.Interceptor), "requestid": new(requestid.Interceptor), "recovery": new(recovery.Interceptor),
 		"retry": new(retries.Interceptor), "breaker": new(breaker.Breaker), "ratelimit": new(ratelimit.Limiter),
 		"transform": new(transform.Interceptor), "decisiontrace": new(decisiontrace.Interceptor), "authn": new(authns.Interceptor),
 	} {

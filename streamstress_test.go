@@ -329,7 +329,7 @@ func stressEnds(t *testing.T, l load) {
 		}
 		return hauberktest.Echo(ctx, s)
 	}}
-	onServer, onClient := metrics.New(metrics.Config{WireSizes: true, Decisions: true}), metrics.New(metrics.Config{WireSizes: true, Decisions: true})
+	onServer, onClient := metrics.New(metrics.Config{CountBytes: true, Decisions: true}), metrics.New(metrics.Config{CountBytes: true, Decisions: true})
 	guard := func() hauberk.Interceptor { return recovery.New(recovery.Config{}, recovery.WithLogger(quiet)) }
 	oddly := func(call *hauberk.Call) bool { return call.Kind() != hauberk.ClientStream }
 	client := hauberk.Must(hauberk.Config{CountBytes: true}.New(requestid.New(requestid.Config{}), onClient,
@@ -555,8 +555,8 @@ func stressServer(t *testing.T, l load) {
 		c := chanceOf(metadata.ValueFromIncomingContext(ctx, "seed"), 20)
 		return &authns.Identity{Subject: "me", Expires: time.Now().Add(time.Duration(1+c.IntN(3000)) * time.Microsecond)}, nil
 	}
-	m := metrics.New(metrics.Config{WireSizes: true, Decisions: true})
-	chain := hauberk.Must(hauberk.Config{CountBytes: true}.New(requestid.New(requestid.Config{}), m,
+	m := metrics.New(metrics.Config{CountBytes: true, Decisions: true})
+	chain := hauberk.Must(hauberk.New(hauberk.WireSizes(), requestid.New(requestid.Config{}), m,
 		logging.New(logging.Config{Messages: true, Queue: 100}, logging.WithLogger(quiet), logging.State("user", authns.User)),
 		recovery.New(recovery.Config{}, recovery.WithLogger(quiet)), counting, foreign,
 		authns.New(validate, authns.Config{ExpireUnary: true}), counting, foreign,

@@ -57,7 +57,7 @@ type outputs struct {
 	mu    sync.Mutex
 	logs  bytes.Buffer
 	spans *tracetest.InMemoryExporter
-	calls *metrics.Metrics
+	calls *metrics.Interceptor
 }
 
 // Write takes a record.
@@ -69,7 +69,7 @@ func (o *outputs) Write(p []byte) (int, error) {
 
 // observing returns the interceptors that observe, with all that they can be asked for.
 func (o *outputs) observing(format func(io.Writer, *slog.HandlerOptions) slog.Handler) (
-	spans *tracing.Tracing, interceptors []hauberk.Interceptor,
+	spans *tracing.Interceptor, interceptors []hauberk.Interceptor,
 ) {
 	o.spans = tracetest.NewInMemoryExporter()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(o.spans))

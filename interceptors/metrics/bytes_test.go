@@ -34,7 +34,7 @@ func startSized(t *testing.T, c hauberktest.Case, backend *hauberktest.Backend, 
 
 // bytesOf returns what was counted of the method of a case, once the server is
 // done.
-func bytesOf(t *testing.T, env *hauberktest.Env, m *metrics.Metrics, c hauberktest.Case) metrics.Bytes {
+func bytesOf(t *testing.T, env *hauberktest.Env, m *metrics.Interceptor, c hauberktest.Case) metrics.Bytes {
 	t.Helper()
 	env.Server.GracefulStop()
 	b := count(t, m, c).Bytes
@@ -52,7 +52,7 @@ func TestBytes(t *testing.T) {
 	echo := hauberktest.Outcome{}
 	for _, compressed := range []bool{false, true} {
 		hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-			m := metrics.New(metrics.Config{WireSizes: true})
+			m := metrics.New(metrics.Config{CountBytes: true})
 			env := startSized(t, c, nil, m)
 			var opts []grpc.CallOption
 			if compressed {
@@ -108,7 +108,7 @@ func TestBytesOfFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-				m := metrics.New(metrics.Config{WireSizes: true})
+				m := metrics.New(metrics.Config{CountBytes: true})
 				env := startSized(t, c, failing, append([]hauberk.Interceptor{m}, interceptors...)...)
 				if out := env.Call(t.Context()); out.Err == nil {
 					t.Fatal("the call was OK")
@@ -130,7 +130,7 @@ func TestBytesOfFailures(t *testing.T) {
 // was not sent is not one that was not measured.
 func TestUnmeasured(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		m, without := metrics.New(metrics.Config{WireSizes: true}), metrics.New(metrics.Config{})
+		m, without := metrics.New(metrics.Config{CountBytes: true}), metrics.New(metrics.Config{})
 		rejected := false
 		env := c.Start(t, m, without, hauberk.When(func(*hauberk.Call) bool { return rejected }, reject(codes.Aborted, "BUSY")))
 		if out := env.Call(t.Context()); out.Err != nil {
@@ -146,7 +146,7 @@ func TestUnmeasured(t *testing.T) {
 			t.Errorf("%+v, want %+v", b, want)
 		}
 		if b := count(t, without, c).Bytes; b != nil {
-			t.Errorf("%+v without Config.WireSizes", b)
+			t.Errorf("%+v without Config.CountBytes", b)
 		}
 	})
 }
@@ -158,7 +158,7 @@ func TestBytesOfAttempts(t *testing.T) {
 		t.Run(kind.String(), func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
 			c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
-			calls, attempts := metrics.New(metrics.Config{WireSizes: true}), metrics.New(metrics.Config{WireSizes: true})
+			calls, attempts := metrics.New(metrics.Config{CountBytes: true}), metrics.New(metrics.Config{CountBytes: true})
 			env := startSized(t, c, flaky(), calls, retries, attempts)
 			if out := env.Call(t.Context()); out.Err != nil {
 				t.Fatal(out.Err)

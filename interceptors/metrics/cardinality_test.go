@@ -38,7 +38,7 @@ func (b *bomb) Intercept(_ context.Context, call *hauberk.Call, _ hauberk.Next) 
 
 // callers make a call of a bomb on each side. On a server, its methods are known:
 // those that are not are one.
-func (b *bomb) callers(t *testing.T, m *metrics.Metrics) map[hauberk.Side]func() {
+func (b *bomb) callers(t *testing.T, m *metrics.Interceptor) map[hauberk.Side]func() {
 	chain := chainOf(t, m, b)
 	through := chain.ClientConn(hauberktest.Conn{})
 	serve := chain.StreamServerInterceptor()
@@ -95,7 +95,7 @@ func TestCardinalityBomb(t *testing.T) {
 	}
 }
 
-func checkBomb(t *testing.T, m *metrics.Metrics, calls uint64, limit int) {
+func checkBomb(t *testing.T, m *metrics.Interceptor, calls uint64, limit int) {
 	t.Helper()
 	series := m.Series()
 	if most := 5*limit + limit + 1; len(series) > most {

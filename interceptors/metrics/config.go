@@ -56,11 +56,11 @@ type Config struct {
 	// rejections are counted. A call then costs the allocations of
 	// [hauberk.Call.Decisions].
 	Decisions bool
-	// WireSizes counts the bytes of messages, before and after compression. The chain
-	// must have [hauberk.Config.CountBytes] for that; calls that it has not measured are
+	// CountBytes counts the bytes of messages, before and after compression. The chain
+	// must have [hauberk.WireSizes] for that; calls that it has not measured are
 	// counted as such ([Bytes.Unmeasured]). On a server it costs a call an allocation
-	// or two beside those of hauberk.Config.CountBytes.
-	WireSizes bool
+	// or two beside those of hauberk.WireSizes.
+	CountBytes bool
 }
 
 // withDefaults fills what is not set, and says what is wrong. What it returns can

@@ -68,7 +68,7 @@ func TestLabelTwice(t *testing.T) {
 }
 
 func TestZeroMetrics(t *testing.T) {
-	_, err := hauberk.New(new(metrics.Metrics))
+	_, err := hauberk.New(new(metrics.Interceptor))
 	if err == nil || !strings.Contains(err.Error(), "make one with metrics.New") {
 		t.Errorf("hauberk.New of a zero Metrics: %v", err)
 	}

@@ -64,7 +64,7 @@ func (t *table) prepare(c *counters, l label, all *quantile.Histogram) {
 	config := &t.metrics.config
 	c.label, c.since, c.all = l, t.metrics.now(), all
 	c.buckets = make([]atomic.Uint64, len(config.Buckets)+1)
-	if config.WireSizes {
+	if config.CountBytes {
 		c.bytes = new(bytes)
 	}
 	if t.metrics.exemplar != nil {

@@ -22,7 +22,7 @@ type Decision struct {
 // Decisions returns how often each interceptor gave each verdict, ordered by side,
 // interceptor, verdict, and enforced before not. It is empty unless
 // [Config.Decisions] asks for it. The result is the caller's.
-func (m *Metrics) Decisions() []Decision {
+func (m *Interceptor) Decisions() []Decision {
 	var all []Decision
 	for i := range m.sides {
 		m.sides[i].decisions.each(func(v verdict, n uint64) {

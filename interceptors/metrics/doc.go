@@ -5,9 +5,9 @@
 //	calls := metrics.New(metrics.Config{})
 //	chain, err := hauberk.New(calls, …)
 //
-// [Metrics.Snapshot] gives the numbers to people and programs in this process.
-// Exporters read the same numbers, when they are asked, through [Metrics.Series]
-// and [Metrics.Rejections]; package metrics/metricsprom is one. Recording is a
+// [Interceptor.Snapshot] gives the numbers to people and programs in this process.
+// Exporters read the same numbers, when they are asked, through [Interceptor.Series]
+// and [Interceptor.Rejections]; package metrics/metricsprom is one. Recording is a
 // handful of atomic additions and allocates nothing, whatever is exported.
 //
 // # What is counted
@@ -59,14 +59,14 @@
 //     further in, [hauberk.Allowed] too, enforced or in shadow. An instance inside
 //     retries counts what interceptors recorded in each attempt, and that an interceptor just let
 //     calls pass once for all attempts.
-//   - [Config.WireSizes]: bytes of messages, before and after compression. The chain
-//     must have [hauberk.Config.CountBytes]; where it does not, Unmeasured in [Bytes] grows
+//   - [Config.CountBytes]: bytes of messages, before and after compression. The chain
+//     must have [hauberk.WireSizes]; where it does not, Unmeasured in [Bytes] grows
 //     with the calls. The bytes of a call count when it has ended and, on a server,
 //     its response has been written. On a client outside of retries they are those
 //     of the last attempt.
 //   - [WithLabel]: labels of the application's own, such as a tenant.
 //   - [WithExemplars]: calls to look up, by trace id.
-//   - [Metrics.AddRecorder]: numbers that an exporter keeps itself, as package
+//   - [Interceptor.AddRecorder]: numbers that an exporter keeps itself, as package
 //     metrics/metricsprom does for native histograms.
 //
 // Decisions, bytes and exemplars cost allocations; without them, and with labels,
@@ -76,7 +76,7 @@
 //
 // The names of methods and reasons, and the values of labels, may come from anyone,
 // so they are bounded. A method that the server does not know counts under the
-// service and the method [Unknown], unless [Metrics.Register] named it. A client
+// service and the method [Unknown], unless [Interceptor.Register] named it. A client
 // takes up [Config.MaxMethods] methods; calls of further ones, and of names longer
 // than 256 bytes or not in UTF-8, count under [Other]. Of rejections there are up to
 // [Config.MaxReasons] pairs of interceptor and reason for each side and each of

@@ -33,12 +33,12 @@ func called(chain *hauberk.Chain, c hauberktest.Conn) func(method string) error 
 
 // variants are instances that count what every one does, and all that is counted
 // by choice.
-func variants() map[string]*metrics.Metrics {
-	everything := metrics.New(metrics.Config{Decisions: true, WireSizes: true, ExactMessages: true},
+func variants() map[string]*metrics.Interceptor {
+	everything := metrics.New(metrics.Config{Decisions: true, CountBytes: true, ExactMessages: true},
 		metrics.WithLabel("tenant", func(context.Context, *hauberk.Call) string { return "acme" }),
 		metrics.WithExemplars(byTrace))
 	everything.AddRecorder(func(metrics.Identity) metrics.Recorder { return new(tape) })
-	return map[string]*metrics.Metrics{"plain": metrics.New(metrics.Config{}), "everything": everything}
+	return map[string]*metrics.Interceptor{"plain": metrics.New(metrics.Config{}), "everything": everything}
 }
 
 // chainOf makes a chain.
@@ -52,7 +52,7 @@ func chainOf(t testing.TB, interceptors ...hauberk.Interceptor) *hauberk.Chain {
 }
 
 // sideOf returns what was counted on a side.
-func sideOf(m *metrics.Metrics, side hauberk.Side) metrics.SideSnapshot {
+func sideOf(m *metrics.Interceptor, side hauberk.Side) metrics.SideSnapshot {
 	if side == hauberk.ClientSide {
 		return m.Snapshot().Client
 	}
@@ -61,7 +61,7 @@ func sideOf(m *metrics.Metrics, side hauberk.Side) metrics.SideSnapshot {
 
 // count returns what was counted of the test service's method of a case, and
 // fails if another method, or the other side, has any.
-func count(t *testing.T, m *metrics.Metrics, c hauberktest.Case) metrics.MethodSnapshot {
+func count(t *testing.T, m *metrics.Interceptor, c hauberktest.Case) metrics.MethodSnapshot {
 	t.Helper()
 	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
 		for name, s := range sideOf(m, side).Methods {

@@ -13,7 +13,7 @@ const maxLabelValue = 128
 
 // LabelNames returns the names of the labels that [WithLabel] added, in their
 // order. The slice is the caller's.
-func (m *Metrics) LabelNames() []string { return slices.Clone(m.labelNames) }
+func (m *Interceptor) LabelNames() []string { return slices.Clone(m.labelNames) }
 
 // isLabelName reports whether a name can stand for a label in Prometheus.
 func isLabelName(name string) bool {

@@ -13,9 +13,9 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
-// Metrics is the interceptor, and holds what it has counted. Make it with [New].
+// Interceptor, and holds what it has counted. Make it with [New].
 // All of it is safe for concurrent use.
-type Metrics struct {
+type Interceptor struct {
 	config  Config
 	err     error
 	now     func() time.Time
@@ -40,8 +40,8 @@ type side struct {
 
 // New returns an interceptor for both sides. What is wrong with its configuration
 // is reported by hauberk.New.
-func New(config Config, opts ...Option) *Metrics {
-	m := &Metrics{now: time.Now, elapsed: clock.Elapsed(nil)}
+func New(config Config, opts ...Option) *Interceptor {
+	m := &Interceptor{now: time.Now, elapsed: clock.Elapsed(nil)}
 	m.config, m.err = config.withDefaults()
 	nils := options.Apply(opts, func(o Option) { o.apply(m) })
 	m.err = errors.Join(m.err, nils)
@@ -51,7 +51,7 @@ func New(config Config, opts ...Option) *Metrics {
 	return m
 }
 
-func (s *side) init(which hauberk.Side, m *Metrics) {
+func (s *side) init(which hauberk.Side, m *Interceptor) {
 	s.methods.init(which, m)
 	for i := range s.rejections {
 		s.rejections[i].limit = m.config.MaxReasons
@@ -61,10 +61,10 @@ func (s *side) init(which hauberk.Side, m *Metrics) {
 
 // Declare says where the interceptor stands, and what is wrong with its
 // configuration.
-func (m *Metrics) Declare() hauberk.Declaration {
+func (m *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{Name: "metrics", Phase: hauberk.PhaseMetrics, Err: m.err}
 	if m.elapsed == nil {
-		d.Err = errors.New("a zero Metrics cannot count; make one with metrics.New")
+		d.Err = errors.New("a zero Interceptor; make it with metrics.New")
 	}
 	return d
 }
@@ -79,7 +79,7 @@ func (m *Metrics) Declare() hauberk.Declaration {
 // A method that the server itself does not know, as none is to a proxy, counts
 // under its own name once it was registered here. Registered methods are not
 // limited in number.
-func (m *Metrics) Register(services map[string]grpc.ServiceInfo) {
+func (m *Interceptor) Register(services map[string]grpc.ServiceInfo) {
 	for service, info := range services {
 		for _, method := range info.Methods {
 			kind := hauberk.KindOf(method.IsClientStream, method.IsServerStream)
@@ -90,10 +90,10 @@ func (m *Metrics) Register(services map[string]grpc.ServiceInfo) {
 
 // Buckets returns the upper bounds of the buckets in [Series.Buckets], which has
 // one more for what lies above. The slice is the caller's.
-func (m *Metrics) Buckets() []time.Duration { return append([]time.Duration(nil), m.config.Buckets...) }
+func (m *Interceptor) Buckets() []time.Duration { return append([]time.Duration(nil), m.config.Buckets...) }
 
 // Intercept counts the call.
-func (m *Metrics) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+func (m *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	o := m.begin(ctx, call)
 	return hauberk.Observe(ctx, call, next, func(err error) { m.end(ctx, &o, call, err) })
 }
@@ -107,7 +107,7 @@ type observation struct {
 	decided  []hauberk.Decision // the same, with those of interceptors that just let the call pass
 }
 
-func (m *Metrics) begin(ctx context.Context, call *hauberk.Call) observation {
+func (m *Interceptor) begin(ctx context.Context, call *hauberk.Call) observation {
 	if m.config.ExactMessages {
 		call.CountMessages()
 	}
@@ -127,7 +127,7 @@ func (m *Metrics) begin(ctx context.Context, call *hauberk.Call) observation {
 }
 
 // seriesOf returns the counters of the call's method and labels.
-func (m *Metrics) seriesOf(ctx context.Context, call *hauberk.Call) *counters {
+func (m *Interceptor) seriesOf(ctx context.Context, call *hauberk.Call) *counters {
 	methods := &m.sides[call.Side()].methods
 	of := methods.of(call.Method())
 	if len(m.labelValues) == 0 {
@@ -136,7 +136,7 @@ func (m *Metrics) seriesOf(ctx context.Context, call *hauberk.Call) *counters {
 	return methods.labelled(ctx, of, call)
 }
 
-func (m *Metrics) end(ctx context.Context, o *observation, call *hauberk.Call, err error) {
+func (m *Interceptor) end(ctx context.Context, o *observation, call *hauberk.Call, err error) {
 	took := max(m.elapsed()-o.start, 0)
 	r := resultOf(call, err)
 	sent, received := r.messages(call, m.config.ExactMessages)
@@ -167,7 +167,7 @@ type shown struct {
 
 // show tells the recorders of a call, and keeps it as an example. It is last, for
 // it runs what is not ours and may panic.
-func (m *Metrics) show(ctx context.Context, series *counters, call *hauberk.Call, of shown) {
+func (m *Interceptor) show(ctx context.Context, series *counters, call *hauberk.Call, of shown) {
 	var labels map[string]string
 	if m.exemplar != nil {
 		labels = series.exemplars.keep(m.exemplar(ctx, call), of, m.now)

@@ -105,7 +105,7 @@ func checkCounts(t *testing.T, s metrics.MethodSnapshot, calls uint64, code code
 	}
 }
 
-func checkMoved(t *testing.T, m *metrics.Metrics, c hauberktest.Case, calls uint64, each messages) {
+func checkMoved(t *testing.T, m *metrics.Interceptor, c hauberktest.Case, calls uint64, each messages) {
 	t.Helper()
 	s := count(t, m, c)
 	sent, received := each.at(c.Side)
@@ -172,7 +172,7 @@ func TestConcurrentUse(t *testing.T) {
 	}
 }
 
-func readUntil(t *testing.T, m *metrics.Metrics, stop <-chan struct{}) {
+func readUntil(t *testing.T, m *metrics.Interceptor, stop <-chan struct{}) {
 	last := make(map[string]metrics.Series)
 	for {
 		all := m.Series()

@@ -20,7 +20,7 @@ type Identity struct {
 	Side            hauberk.Side
 	Kind            hauberk.Kind
 	Service, Method string // or Unknown, or Other
-	// Labels has the values of [Metrics.LabelNames]; it is not to be changed.
+	// Labels has the values of [Interceptor.LabelNames]; it is not to be changed.
 	Labels []string
 }
 
@@ -29,7 +29,7 @@ type Identity struct {
 // exporters that keep numbers of their own, which Metrics bounds for them. open is
 // called by one goroutine at a time and must not call m; it may return nil, for a
 // series that is not recorded.
-func (m *Metrics) AddRecorder(open func(Identity) Recorder) {
+func (m *Interceptor) AddRecorder(open func(Identity) Recorder) {
 	for i := range m.sides {
 		m.sides[i].methods.addRecorder(open)
 	}

@@ -98,7 +98,7 @@ type Rejection struct {
 
 // Rejections returns how many calls were rejected for each cause, ordered by side,
 // origin, interceptor and reason. The result is the caller's.
-func (m *Metrics) Rejections() []Rejection {
+func (m *Interceptor) Rejections() []Rejection {
 	var all []Rejection
 	for i := range m.sides {
 		for o := range m.sides[i].rejections {

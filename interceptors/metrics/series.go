@@ -11,12 +11,12 @@ import (
 
 // Series is what an exporter shows of one method on one side, or with labels of its
 // calls with the same values of them. Numbers only grow,
-// from one call of [Metrics.Series] to the next; those of one Series are not taken
+// from one call of [Interceptor.Series] to the next; those of one Series are not taken
 // at quite the same instant.
 type Series struct {
 	Identity
 
-	// Registered says that [Metrics.Register] named the method.
+	// Registered says that [Interceptor.Register] named the method.
 	Registered bool
 	// Since is when the counting of the series began.
 	Since time.Time
@@ -26,11 +26,11 @@ type Series struct {
 	Handled [codes.Unauthenticated + 1]uint64
 	// Sent and Received count the messages of this side.
 	Sent, Received uint64
-	// Buckets counts the latencies up to each of [Metrics.Buckets] and above the one
+	// Buckets counts the latencies up to each of [Interceptor.Buckets] and above the one
 	// before it, and last those above all. Sum is that of all latencies.
 	Buckets []uint64
 	Sum     time.Duration
-	// Bytes is nil unless Config.WireSizes asks for it.
+	// Bytes is nil unless Config.CountBytes asks for it.
 	Bytes *Bytes
 	// Exemplars is nil without WithExemplars.
 	Exemplars *Exemplars
@@ -49,7 +49,7 @@ func (s *Series) InFlight() uint64 { return s.Started - s.Ended() }
 
 // Series returns the numbers of all methods, ordered by side, service, method, kind
 // and labels. The result is the caller's.
-func (m *Metrics) Series() []Series {
+func (m *Interceptor) Series() []Series {
 	var all []Series
 	for i := range m.sides {
 		all = append(all, m.sides[i].methods.shown()...)

@@ -11,7 +11,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/engine/quantile"
 )
 
-// Snapshot is what a [Metrics] has counted so far, for people, programs in this
+// Snapshot is what a [Interceptor] has counted so far, for people, programs in this
 // process and JSON.
 type Snapshot struct {
 	Server SideSnapshot `json:"server"`
@@ -45,7 +45,7 @@ type MethodSnapshot struct {
 	// Sent and Received count the messages of this side.
 	Sent     uint64 `json:"sent"`
 	Received uint64 `json:"received"`
-	// Bytes is nil unless Config.WireSizes asks for it.
+	// Bytes is nil unless Config.CountBytes asks for it.
 	Bytes *Bytes `json:"bytes,omitempty"`
 	// The latency of the calls that have ended, streams included. The mean is exact;
 	// P50, P95 and P99 are within 1.31 % of a duration of that rank where that took
@@ -85,11 +85,11 @@ func (c Codes) MarshalJSON() ([]byte, error) {
 
 // Snapshot returns what was counted so far. It takes a few microseconds for each
 // method. The result is the caller's.
-func (m *Metrics) Snapshot() Snapshot {
+func (m *Interceptor) Snapshot() Snapshot {
 	return Snapshot{Server: m.snapshotOf(hauberk.ServerSide), Client: m.snapshotOf(hauberk.ClientSide)}
 }
 
-func (m *Metrics) snapshotOf(which hauberk.Side) SideSnapshot {
+func (m *Interceptor) snapshotOf(which hauberk.Side) SideSnapshot {
 	s := &m.sides[which]
 	byName := make(map[string][]*method) // a client may call one name as several kinds
 	for _, of := range s.methods.all() {

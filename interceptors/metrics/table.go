@@ -31,7 +31,7 @@ const maxPointers = 8
 // table finds a method's counters.
 type table struct {
 	side    hauberk.Side
-	metrics *Metrics
+	metrics *Interceptor
 
 	byMethod methodtable.Cache[*hauberk.Method, *method]
 
@@ -49,7 +49,7 @@ type label struct {
 	service, method string
 }
 
-func (t *table) init(which hauberk.Side, m *Metrics) {
+func (t *table) init(which hauberk.Side, m *Interceptor) {
 	t.side, t.metrics = which, m
 	t.byMethod.Limit = maxPointers * (m.config.MaxMethods + 1) // and Other
 	t.methods = make(map[label]*method)

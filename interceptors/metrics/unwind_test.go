@@ -98,7 +98,7 @@ func (g guard) Recovered(context.Context, *hauberk.Call, any, []byte) error { re
 // With a recovery in the chain, wherever it stands, a panic is an ordinary error.
 func TestRecovered(t *testing.T) {
 	recovery := guard{status.Error(codes.DataLoss, "recovered")}
-	m := func() *metrics.Metrics { return metrics.New(metrics.Config{}) }
+	m := func() *metrics.Interceptor { return metrics.New(metrics.Config{}) }
 	for name, interceptor := range unwinding {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {

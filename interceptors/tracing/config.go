@@ -107,17 +107,17 @@ func (c Config) forcedLimit() (*gcra.Limit, error) {
 	return gcra.New(c.MaxForcedSamples, time.Second, c.MaxForcedSamples)
 }
 
-// Option changes what a [Tracing] depends on.
-type Option interface{ apply(t *Tracing) }
+// Option changes what a [Interceptor] depends on.
+type Option interface{ apply(t *Interceptor) }
 
-type option func(t *Tracing)
+type option func(t *Interceptor)
 
-func (f option) apply(t *Tracing) { f(t) }
+func (f option) apply(t *Interceptor) { f(t) }
 
 // WithTracerProvider has spans made by provider. The default is OpenTelemetry's
 // global one, also if that is set later.
 func WithTracerProvider(provider trace.TracerProvider) Option {
-	return option(func(t *Tracing) {
+	return option(func(t *Interceptor) {
 		if provider == nil {
 			t.wrong("WithTracerProvider was given a nil provider")
 			return
@@ -131,7 +131,7 @@ func WithTracerProvider(provider trace.TracerProvider) Option {
 // one is. The bounds of [Config] hold for the headers tracestate and baggage under
 // any propagator.
 func WithPropagator(propagator propagation.TextMapPropagator) Option {
-	return option(func(t *Tracing) {
+	return option(func(t *Interceptor) {
 		if propagator == nil {
 			t.wrong("WithPropagator was given a nil propagator")
 			return
@@ -143,7 +143,7 @@ func WithPropagator(propagator propagation.TextMapPropagator) Option {
 // WithNewTrace has calls on a server for which f is true start a trace of their
 // own, besides those that [Config] says. f must be safe for concurrent use.
 func WithNewTrace(f func(call *hauberk.Call) bool) Option {
-	return option(func(t *Tracing) {
+	return option(func(t *Interceptor) {
 		if f == nil {
 			t.wrong("WithNewTrace was given a nil function")
 			return
@@ -156,7 +156,7 @@ func WithNewTrace(f func(call *hauberk.Call) bool) Option {
 // time.Now. It must be safe for concurrent use. The times of spans are the tracer
 // provider's.
 func WithClock(now func() time.Time) Option {
-	return option(func(t *Tracing) {
+	return option(func(t *Interceptor) {
 		if now == nil {
 			t.wrong("WithClock was given a nil function")
 			return
@@ -165,4 +165,4 @@ func WithClock(now func() time.Time) Option {
 	})
 }
 
-func (t *Tracing) wrong(what string) { t.err = errors.Join(t.err, errors.New(what)) }
+func (t *Interceptor) wrong(what string) { t.err = errors.Join(t.err, errors.New(what)) }

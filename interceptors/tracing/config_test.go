@@ -44,7 +44,7 @@ func TestConfiguration(t *testing.T) {
 	if _, err := hauberk.New(tracing.New(tracing.Config{MaxForcedSamples: 1_000_000})); err != nil {
 		t.Error(err)
 	}
-	if _, err := hauberk.New(new(tracing.Tracing)); err == nil || !strings.Contains(err.Error(), "tracing.New") {
+	if _, err := hauberk.New(new(tracing.Interceptor)); err == nil || !strings.Contains(err.Error(), "tracing.New") {
 		t.Errorf("a zero Tracing: error %v", err)
 	}
 }

@@ -52,7 +52,7 @@
 // # Attempts
 //
 // Outside of retries the interceptor makes one span of a call with all its attempts,
-// as the semantic conventions ask; it is of the kind CLIENT. [Tracing.Attempts] inside
+// as the semantic conventions ask; it is of the kind CLIENT. [Interceptor.Attempts] inside
 // makes a span of each attempt, a child of it, as in gRFC A72, of the kind CLIENT
 // too since it is what goes on the wire: the server's span is the attempt's child.
 //

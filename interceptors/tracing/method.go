@@ -147,7 +147,7 @@ func (m *method) find(at place) []trace.SpanStartOption {
 }
 
 // naming returns the name of a span and the options to start it with.
-func (t *Tracing) naming(call *hauberk.Call, s *span) (string, []trace.SpanStartOption) {
+func (t *Interceptor) naming(call *hauberk.Call, s *span) (string, []trace.SpanStartOption) {
 	m, recognized := t.methods[call.Side()].of(call.Method())
 	if !recognized {
 		s.original = clean(strings.TrimPrefix(call.Method().FullName(), "/"), maxName)

@@ -42,7 +42,7 @@ func (w3c) Fields() []string {
 // that its caller named; or, if the call is to start a trace of its own, that span
 // besides. A span of this process, as that of an HTTP server around, is the parent
 // whatever the caller says.
-func (t *Tracing) extract(
+func (t *Interceptor) extract(
 	ctx context.Context, call *hauberk.Call, r *record,
 ) (_ context.Context, caller trace.SpanContext) {
 	if local := trace.SpanContextFromContext(ctx); local.IsValid() && !local.IsRemote() {
@@ -66,7 +66,7 @@ func (t *Tracing) extract(
 // read returns the context with what the propagator finds in the metadata. With
 // NoBaggage it has only the baggage that was there before, whatever headers of its
 // own a propagator knows.
-func (t *Tracing) read(ctx context.Context, r *record) context.Context {
+func (t *Interceptor) read(ctx context.Context, r *record) context.Context {
 	r.incoming = incoming{ctx: ctx, config: &t.config}
 	found := t.propagator.Extract(ctx, &r.incoming)
 	r.incoming = incoming{}
@@ -77,20 +77,20 @@ func (t *Tracing) read(ctx context.Context, r *record) context.Context {
 }
 
 // startsTrace reports whether a call starts a trace of its own.
-func (t *Tracing) startsTrace(call *hauberk.Call) bool {
+func (t *Interceptor) startsTrace(call *hauberk.Call) bool {
 	return t.config.PublicEndpoint || slices.Contains(t.config.NewTraceKinds, call.Kind()) ||
 		t.newTrace != nil && t.newTrace(call)
 }
 
 // mayForce reports whether another caller may say that its trace is sampled.
-func (t *Tracing) mayForce() bool {
+func (t *Interceptor) mayForce() bool {
 	return t.limit == nil || t.forced.Allow(t.limit, t.elapsed(), 1).OK
 }
 
 // inject returns the context of a call on a client with metadata that tells the
 // server of the span and of the baggage, in place of what the application or a span
 // further out has put there.
-func (t *Tracing) inject(ctx context.Context, sc trace.SpanContext) context.Context {
+func (t *Interceptor) inject(ctx context.Context, sc trace.SpanContext) context.Context {
 	md, ok := metadata.FromOutgoingContext(ctx) // a copy
 	if !ok {
 		md = make(metadata.MD, 2)

@@ -27,7 +27,7 @@ const (
 type span struct {
 	trace.Span
 
-	tracing   *Tracing
+	tracing   *Interceptor
 	parent    trace.SpanID
 	original  string // the name of a method that is not recognized
 	recording bool
@@ -56,7 +56,7 @@ type series struct {
 var stateKey = hauberk.NewKey[*record]("trace")
 
 // start starts a span. The context it returns has the span.
-func (t *Tracing) start(ctx context.Context, call *hauberk.Call, attempt bool) (context.Context, *span) {
+func (t *Interceptor) start(ctx context.Context, call *hauberk.Call, attempt bool) (context.Context, *span) {
 	r, s, first := enter(call)
 	s.tracing = t
 	var caller trace.SpanContext
@@ -94,7 +94,7 @@ func enter(call *hauberk.Call) (r *record, s *span, first bool) {
 
 // settle gives a call its record, and returns it. Of attempts that start beside each
 // other, as hedges do, one is the first; the spans of the others join its record.
-func (t *Tracing) settle(call *hauberk.Call, r *record) *record {
+func (t *Interceptor) settle(call *hauberk.Call, r *record) *record {
 	if call.Side() == hauberk.ClientSide {
 		t.first.Lock()
 		defer t.first.Unlock()

@@ -27,7 +27,7 @@ const ScopeName = "github.com/hauberk-rpc/hauberk/interceptors/tracing"
 
 // Tracing is the interceptor. Make it with [New]. It is safe for concurrent use by
 // any number of chains, on both sides.
-type Tracing struct {
+type Interceptor struct {
 	config     Config
 	err        error
 	provider   trace.TracerProvider
@@ -44,8 +44,8 @@ type Tracing struct {
 
 // New returns an interceptor for both sides. What is wrong with its configuration
 // is reported by hauberk.New.
-func New(config Config, opts ...Option) *Tracing {
-	t := &Tracing{propagator: w3c{}, elapsed: clock.Elapsed(nil)}
+func New(config Config, opts ...Option) *Interceptor {
+	t := &Interceptor{propagator: w3c{}, elapsed: clock.Elapsed(nil)}
 	t.config, t.err = config.withDefaults()
 	nils := options.Apply(opts, func(o Option) { o.apply(t) })
 	if t.provider == nil {
@@ -75,13 +75,13 @@ func replaced(p propagation.TextMapPropagator) []string {
 
 // Declare says where the interceptor stands, and what is wrong with its
 // configuration.
-func (t *Tracing) Declare() hauberk.Declaration {
+func (t *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
 		Name: "tracing", Phase: hauberk.PhaseTracing, Writes: []hauberk.StateKey{stateKey}, Err: t.err,
 		Repeatable: true, // inside a retry it makes spans of attempts
 	}
 	if t.tracer == nil {
-		d.Err = errors.New("a zero Tracing cannot trace; make one with tracing.New")
+		d.Err = errors.New("a zero Interceptor; make it with tracing.New")
 	}
 	return d
 }
@@ -92,7 +92,7 @@ func (t *Tracing) Declare() hauberk.Declaration {
 //	spans.Register(srv.GetServiceInfo())
 //
 // What a server has registered it knows without that.
-func (t *Tracing) Register(services map[string]grpc.ServiceInfo) {
+func (t *Interceptor) Register(services map[string]grpc.ServiceInfo) {
 	for service, info := range services {
 		for _, method := range info.Methods {
 			t.methods[hauberk.ServerSide].register("/" + service + "/" + method.Name)
@@ -101,18 +101,18 @@ func (t *Tracing) Register(services map[string]grpc.ServiceInfo) {
 }
 
 // Intercept traces the call, or inside retries the attempt.
-func (t *Tracing) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+func (t *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	return t.trace(ctx, call, next, false)
 }
 
 // Attempts returns an interceptor for the place inside retries or hedging on a
 // client, where it makes a span of each attempt, a child of the call's if t stands
 // outside of the retries too. On a server it does nothing.
-func (t *Tracing) Attempts() hauberk.Interceptor { return attempts{t} }
+func (t *Interceptor) Attempts() hauberk.Interceptor { return attempts{t} }
 
-type attempts struct{ tracing *Tracing }
+type attempts struct{ tracing *Interceptor }
 
-// Declare says what that of [Tracing] does.
+// Declare says what that of [Interceptor] does.
 func (a attempts) Declare() hauberk.Declaration {
 	d := a.tracing.Declare()
 	d.Name = "tracing of attempts"
@@ -127,7 +127,7 @@ func (a attempts) Intercept(ctx context.Context, call *hauberk.Call, next hauber
 	return a.tracing.trace(ctx, call, next, true)
 }
 
-func (t *Tracing) trace(ctx context.Context, call *hauberk.Call, next hauberk.Next, attempt bool) error {
+func (t *Interceptor) trace(ctx context.Context, call *hauberk.Call, next hauberk.Next, attempt bool) error {
 	ctx, s := t.start(ctx, call, attempt)
 	// inject runs a propagator, which may panic too.
 	injecting := func(ctx context.Context, call *hauberk.Call) error {

@@ -121,7 +121,7 @@ func builtin(side hauberk.Side) []hauberk.Interceptor {
 		requestid.New(requestid.Config{NoEcho: true}),
 		tracing.New(tracing.Config{MessageEvents: true, ClientPeer: true},
 			tracing.WithTracerProvider(trace.NewTracerProvider())),
-		metrics.New(metrics.Config{ExactMessages: true, Decisions: true, WireSizes: true}),
+		metrics.New(metrics.Config{ExactMessages: true, Decisions: true, CountBytes: true}),
 		logging.New(logging.Config{Start: true, Messages: true, Decisions: true, ClientErrors: true, ClientPeer: true},
 			logging.WithLogger(quiet), logging.State("request_id", requestid.Key)),
 		recovery.New(recovery.Config{}, recovery.WithLogger(quiet)),

@@ -34,7 +34,7 @@ func BenchmarkServer(b *testing.B) {
 	}
 }
 
-func recording(b *testing.B) *metricsotel.Metrics {
+func recording(b *testing.B) *metricsotel.Interceptor {
 	b.Helper()
 	return metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(newRecorder(b)))
 }

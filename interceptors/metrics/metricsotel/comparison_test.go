@@ -33,7 +33,7 @@ type comparison struct {
 	// inside are the inner interceptors than the metrics; around makes the whole chain
 	// of a client, in their place.
 	inside inside
-	around func(m *metricsotel.Metrics) []hauberk.Interceptor
+	around func(m *metricsotel.Interceptor) []hauberk.Interceptor
 	serve  []grpc.ServerOption
 	dial   []grpc.DialOption
 

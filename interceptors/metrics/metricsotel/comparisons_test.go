@@ -16,8 +16,8 @@ import (
 )
 
 // pair is a client's chain with the metrics in two parts.
-func pair(between ...hauberk.Interceptor) func(m *metricsotel.Metrics) []hauberk.Interceptor {
-	return func(m *metricsotel.Metrics) []hauberk.Interceptor {
+func pair(between ...hauberk.Interceptor) func(m *metricsotel.Interceptor) []hauberk.Interceptor {
+	return func(m *metricsotel.Interceptor) []hauberk.Interceptor {
 		return append(append([]hauberk.Interceptor{m.Calls()}, between...), m.Attempts())
 	}
 }

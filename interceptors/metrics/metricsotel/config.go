@@ -84,7 +84,7 @@ type settings struct {
 	errs           []error
 }
 
-// Option changes what a [Metrics] depends on.
+// Option changes what a [Interceptor] depends on.
 type Option interface{ apply(s *settings) }
 
 type option func(s *settings)

@@ -42,7 +42,7 @@
 // rejected for an attempt with that status, and one that is retried for one attempt,
 // with the sizes of the last. Two interceptors record exactly what is attempted. The two
 // belong together: hauberk.New rejects a chain that has Attempts without Calls of
-// the same [Metrics] further out.
+// the same [Interceptor] further out.
 //
 // grpc-go retries too: by a retryPolicy of the service config, and transparently,
 // whether or not there is one. Its retries run inside one attempt of the chain,

@@ -12,11 +12,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
-// Metrics is the interceptor. On a server it records calls, on a client calls and
-// attempts, taking each call for one attempt; see [Metrics.Calls] and
-// [Metrics.Attempts] for chains that retry. Make it with [New]. All of it is safe
+// Interceptor. On a server it records calls, on a client calls and
+// attempts, taking each call for one attempt; see [Interceptor.Calls] and
+// [Interceptor.Attempts] for chains that retry. Make it with [New]. All of it is safe
 // for concurrent use, by any number of chains.
-type Metrics struct {
+type Interceptor struct {
 	err     error
 	elapsed func() time.Duration // since some moment
 
@@ -29,7 +29,7 @@ type Metrics struct {
 
 // New returns an interceptor for both sides. What is wrong with its configuration
 // is reported by hauberk.New.
-func New(config Config, opts ...Option) *Metrics {
+func New(config Config, opts ...Option) *Interceptor {
 	var s settings
 	nils := options.Apply(opts, func(o Option) { o.apply(&s) })
 	if s.provider == nil {
@@ -38,7 +38,7 @@ func New(config Config, opts ...Option) *Metrics {
 	on, wrongNames := config.enabled()
 	limit, wrongLimit := config.maxSeries()
 	maker := newMaker(s.provider, on)
-	m := &Metrics{
+	m := &Interceptor{
 		elapsed: clock.Elapsed(s.now), call: maker.call(),
 		attempts: hauberk.NewKey[*attempts]("attempts of Metrics.Calls"),
 	}
@@ -52,23 +52,23 @@ func New(config Config, opts ...Option) *Metrics {
 
 // Declare says where the interceptor stands, and what is wrong with its
 // configuration.
-func (m *Metrics) Declare() hauberk.Declaration {
+func (m *Interceptor) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: "metricsotel", Phase: hauberk.PhaseMetrics, Err: m.wrong()}
 }
 
-func (m *Metrics) wrong() error {
+func (m *Interceptor) wrong() error {
 	if m.elapsed == nil {
-		return errors.New("a zero Metrics cannot record; make one with metricsotel.New")
+		return errors.New("a zero Interceptor; make it with metricsotel.New")
 	}
 	return m.err
 }
 
 // Intercept records the call.
-func (m *Metrics) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+func (m *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	return m.record(ctx, call, next, callsAndAttempts)
 }
 
-func (m *Metrics) record(ctx context.Context, call *hauberk.Call, next hauberk.Next, what role) error {
+func (m *Interceptor) record(ctx context.Context, call *hauberk.Call, next hauberk.Next, what role) error {
 	what = what.on(call.Side())
 	if what == 0 {
 		return next(ctx, call)
@@ -85,7 +85,7 @@ type observation struct {
 	attempts *attempts // nil where nothing asks for them
 }
 
-func (m *Metrics) begin(ctx context.Context, call *hauberk.Call, what role) observation {
+func (m *Interceptor) begin(ctx context.Context, call *hauberk.Call, what role) observation {
 	o := observation{role: what, series: m.tables[call.Side()].of(call), start: m.elapsed()}
 	if what == ofCalls && m.call.countsAttempts {
 		o.attempts = new(attempts)
@@ -101,7 +101,7 @@ func (m *Metrics) begin(ctx context.Context, call *hauberk.Call, what role) obse
 	return o
 }
 
-func (m *Metrics) end(ctx context.Context, call *hauberk.Call, o *observation, err error) {
+func (m *Interceptor) end(ctx context.Context, call *hauberk.Call, o *observation, err error) {
 	now := m.elapsed()
 	took := max(now-o.start, 0).Seconds()
 	outcome := o.series.ended(hauberk.CodeOf(err))

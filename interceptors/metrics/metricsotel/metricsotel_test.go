@@ -20,10 +20,10 @@ import (
 func TestConfigurationErrors(t *testing.T) {
 	tests := []struct {
 		name    string
-		metrics *metricsotel.Metrics
+		metrics *metricsotel.Interceptor
 		want    string
 	}{
-		{"zero", new(metricsotel.Metrics), "make one with metricsotel.New"},
+		{"zero", new(metricsotel.Interceptor), "make one with metricsotel.New"},
 		{"MaxSeries", metricsotel.New(metricsotel.Config{MaxSeries: -1}), "MaxSeries is -1; want a number above 0, or 0 for 1024"},
 		{"Enable", metricsotel.New(metricsotel.Config{Enable: []string{"grpc.lb.pick"}}), `Enable has "grpc.lb.pick", which is no instrument`},
 		{"Disable", metricsotel.New(metricsotel.Config{Disable: []string{""}}), "want some of grpc.server.call.started, "},

@@ -30,19 +30,19 @@ func (r role) on(side hauberk.Side) role {
 
 // Calls returns an interceptor that on a client records calls alone, and on a server what
 // m does: grpc.client.call.duration, and what is enabled of gRFC A96. It stands
-// outside retries; [Metrics.Attempts] stands inside.
-func (m *Metrics) Calls() hauberk.Interceptor { return &part{m, ofCalls} }
+// outside retries; [Interceptor.Attempts] stands inside.
+func (m *Interceptor) Calls() hauberk.Interceptor { return &part{m, ofCalls} }
 
 // Attempts returns an interceptor that on a client records attempts alone, and on a server
 // nothing. It stands inside retries, best innermost, where a call that is rejected
-// or answered in this process is no attempt. [Metrics.Calls] stands outside, in the
+// or answered in this process is no attempt. [Interceptor.Calls] stands outside, in the
 // same chain: hauberk.New rejects a chain without, in which calls would be recorded
 // by no one or attempts twice.
-func (m *Metrics) Attempts() hauberk.Interceptor { return &part{m, ofAttempts} }
+func (m *Interceptor) Attempts() hauberk.Interceptor { return &part{m, ofAttempts} }
 
 // part is an interceptor that records a part of what a Metrics does.
 type part struct {
-	metrics *Metrics
+	metrics *Interceptor
 	role    role
 }
 

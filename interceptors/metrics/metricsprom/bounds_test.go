@@ -21,7 +21,7 @@ import (
 func TestSeriesAreBounded(t *testing.T) {
 	const limit = 10
 	i := 0
-	m := metrics.New(metrics.Config{MaxMethods: limit, MaxReasons: limit, MaxLabelSets: 1, Decisions: true, WireSizes: true},
+	m := metrics.New(metrics.Config{MaxMethods: limit, MaxReasons: limit, MaxLabelSets: 1, Decisions: true, CountBytes: true},
 		metrics.WithLabel("tenant", func(context.Context, *hauberk.Call) string { return fmt.Sprint(i) }))
 	for ; i < 2000; i++ {
 		call(t, fmt.Sprintf("/s/m%d", i), nil, m, hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {

@@ -16,8 +16,8 @@ import (
 )
 
 // everything is all that is counted by choice.
-func everything() *metrics.Metrics {
-	return metrics.New(metrics.Config{Decisions: true, WireSizes: true, ExactMessages: true},
+func everything() *metrics.Interceptor {
+	return metrics.New(metrics.Config{Decisions: true, CountBytes: true, ExactMessages: true},
 		metrics.WithExemplars(byTrace),
 		metrics.WithLabel("tenant", func(context.Context, *hauberk.Call) string { return "acme" }))
 }
@@ -81,7 +81,7 @@ func (passing) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.N
 
 // Calls of which the bytes are not measured show.
 func TestUnmeasured(t *testing.T) {
-	m := metrics.New(metrics.Config{WireSizes: true})
+	m := metrics.New(metrics.Config{CountBytes: true})
 	call(t, "/s/m", nil, m)
 	const want = `hauberk_client_unmeasured_calls_total{grpc_method="m",grpc_service="s",grpc_type="unary"} 1` + "\n"
 	if got := text(t, metricsOf(t, m)); !strings.Contains(got, want) {
@@ -93,7 +93,7 @@ func TestUnmeasured(t *testing.T) {
 func TestHelpOfBytes(t *testing.T) {
 	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
 		descs := make(chan *prometheus.Desc, 64)
-		metricsprom.New(metrics.New(metrics.Config{WireSizes: true})).Describe(descs)
+		metricsprom.New(metrics.New(metrics.Config{CountBytes: true})).Describe(descs)
 		close(descs)
 		var got strings.Builder
 		for d := range descs {
@@ -118,7 +118,7 @@ func TestHelpOfBytes(t *testing.T) {
 // labels none.
 func TestChoicesAtZero(t *testing.T) {
 	services := map[string]grpc.ServiceInfo{"s": {Methods: []grpc.MethodInfo{{Name: "m"}}}}
-	m := metrics.New(metrics.Config{WireSizes: true, Decisions: true}, metrics.WithExemplars(byTrace))
+	m := metrics.New(metrics.Config{CountBytes: true, Decisions: true}, metrics.WithExemplars(byTrace))
 	m.Register(services)
 	got := text(t, metricsOf(t, m))
 	for _, name := range []string{"sent", "sent_compressed", "received", "received_compressed"} {

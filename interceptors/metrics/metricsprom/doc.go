@@ -1,4 +1,4 @@
-// Package metricsprom shows what a [metrics.Metrics] has counted to Prometheus,
+// Package metricsprom shows what a [metrics.Interceptor] has counted to Prometheus,
 // under the metric and label names of go-grpc-middleware's Prometheus provider, so
 // that dashboards and alerts made for that go on working.
 //
@@ -37,8 +37,8 @@
 //     hauberk_SIDE_sent_compressed_bytes_total and
 //     hauberk_SIDE_received_compressed_bytes_total, counters of the bytes of messages
 //     before compression and as they were sent, with the labels of the calls:
-//     [metrics.Config.WireSizes]. hauberk_SIDE_unmeasured_calls_total counts the calls
-//     that are not in them; if it grows, the chain lacks [hauberk.Config.CountBytes].
+//     [metrics.Config.CountBytes]. hauberk_SIDE_unmeasured_calls_total counts the calls
+//     that are not in them; if it grows, the chain lacks [hauberk.WireSizes].
 //   - Labels of the application's own on all of grpc_SIDE and hauberk_SIDE, after the
 //     others: [metrics.WithLabel].
 //   - Exemplars on grpc_SIDE_handled_total and grpc_SIDE_handling_seconds:
@@ -47,7 +47,7 @@
 //   - Native histograms beside the buckets of grpc_SIDE_handling_seconds:
 //     [WithNative].
 //
-// The methods registered with [metrics.Metrics.Register] have all series at zero
+// The methods registered with [metrics.Interceptor.Register] have all series at zero
 // from the start, unless there are labels; others have theirs from their first
 // call, and grpc_SIDE_handled_total for the codes that occurred. Counters and
 // histograms have created timestamps.

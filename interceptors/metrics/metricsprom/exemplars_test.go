@@ -70,7 +70,7 @@ func TestExemplarOfAStrangeTime(t *testing.T) {
 	}
 }
 
-func metricsOf(t testing.TB, m *metrics.Metrics) []*dto.MetricFamily {
+func metricsOf(t testing.TB, m *metrics.Interceptor) []*dto.MetricFamily {
 	t.Helper()
 	return gather(t, metricsprom.New(m))
 }

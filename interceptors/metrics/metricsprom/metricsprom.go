@@ -10,11 +10,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
-// Collector is a prometheus.Collector over a [metrics.Metrics]. It reads the
+// Collector is a prometheus.Collector over a [metrics.Interceptor]. It reads the
 // numbers when it is asked for them, and keeps none but those of [WithNative].
 // Make it with [New]. It is safe for concurrent use.
 type Collector struct {
-	metrics         *metrics.Metrics
+	metrics         *metrics.Interceptor
 	sides           [2]sideDescs // by hauberk.Side
 	rejected        [metrics.Remote + 1]*prometheus.Desc
 	decided         *prometheus.Desc
@@ -37,11 +37,11 @@ func WithoutHandlingTime() Option {
 	return option(func(c *Collector) { c.noHandlingTimes = true })
 }
 
-var errNilMetrics = errors.New("metricsprom: New was given a nil *metrics.Metrics; want one of metrics.New")
+var errNilMetrics = errors.New("metricsprom: New was given a nil *metrics.Interceptor; want one of metrics.New")
 
 // New returns a collector that shows what m has counted, for prometheus.Register.
 // Registering one of a nil m, or of options that are wrong, is an error.
-func New(m *metrics.Metrics, opts ...Option) *Collector {
+func New(m *metrics.Interceptor, opts ...Option) *Collector {
 	c := &Collector{metrics: m, rejected: describeRejections(), decided: describeDecisions()}
 	nils := options.Apply(opts, func(o Option) { o.apply(c) })
 	c.err = errors.Join(c.err, nils)

@@ -118,7 +118,7 @@ func TestWithoutHandlingTime(t *testing.T) {
 func TestNilMetrics(t *testing.T) {
 	c := metricsprom.New(nil)
 	err := prometheus.NewRegistry().Register(c)
-	if err == nil || !strings.Contains(err.Error(), "New was given a nil *metrics.Metrics") {
+	if err == nil || !strings.Contains(err.Error(), "New was given a nil *metrics.Interceptor") {
 		t.Errorf("Register: %v", err)
 	}
 	out := make(chan prometheus.Metric, 1)

@@ -58,7 +58,7 @@ func WithNative(native Native) Option {
 }
 
 // histograms makes the histograms of one side.
-func (n Native) histograms(m *metrics.Metrics, side hauberk.Side) *prometheus.HistogramVec {
+func (n Native) histograms(m *metrics.Interceptor, side hauberk.Side) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:                            "grpc_" + side.String() + "_handling_seconds",
 		Help:                            handlingHelp + " on the " + side.String() + ".",
@@ -71,7 +71,7 @@ func (n Native) histograms(m *metrics.Metrics, side hauberk.Side) *prometheus.Hi
 }
 
 // recordNative has m tell the histograms of its calls.
-func (c *Collector) recordNative(m *metrics.Metrics) {
+func (c *Collector) recordNative(m *metrics.Interceptor) {
 	for side := range c.histograms {
 		c.histograms[side] = c.native.histograms(m, hauberk.Side(side))
 	}

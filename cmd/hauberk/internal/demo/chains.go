@@ -31,9 +31,9 @@ const maxAttempts = 3
 // interceptors are what the chains share.
 type interceptors struct {
 	logger   *slog.Logger
-	spans    *tracing.Tracing
-	counts   *metrics.Metrics // of calls, on both ends, which it keeps apart
-	tries    *metrics.Metrics // of the attempts of calls
+	spans    *tracing.Interceptor
+	counts   *metrics.Interceptor // of calls, on both ends, which it keeps apart
+	tries    *metrics.Interceptor // of the attempts of calls
 	open     *openCalls
 	attempts *attempts
 	breaker  *breaker.Breaker

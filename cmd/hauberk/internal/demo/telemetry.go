@@ -16,13 +16,13 @@ import (
 )
 
 // newMetrics counts all that there is to count.
-func newMetrics() *metrics.Metrics {
-	return metrics.New(metrics.Config{Decisions: true, WireSizes: true}, metrics.WithExemplars(tracing.Exemplar))
+func newMetrics() *metrics.Interceptor {
+	return metrics.New(metrics.Config{Decisions: true, CountBytes: true}, metrics.WithExemplars(tracing.Exemplar))
 }
 
 // newTracing makes spans as the environment says. If it says nothing they go nowhere,
 // but the log and the metrics name them all the same.
-func newTracing(providers *otelenv.Providers) *tracing.Tracing {
+func newTracing(providers *otelenv.Providers) *tracing.Interceptor {
 	if providers.Tracer == nil {
 		return tracing.New(tracing.Config{}, tracing.WithTracerProvider(trace.NewTracerProvider()))
 	}

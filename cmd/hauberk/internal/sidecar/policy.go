@@ -19,7 +19,7 @@ import (
 // policy is what the sidecar does to calls.
 type policy struct {
 	chain *hauberk.Chain
-	calls *metrics.Metrics
+	calls *metrics.Interceptor
 }
 
 // newPolicy makes the chain, which logs to out and exports to providers.

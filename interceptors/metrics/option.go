@@ -11,18 +11,18 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/clock"
 )
 
-// Option changes what a [Metrics] depends on.
-type Option interface{ apply(m *Metrics) }
+// Option changes what a [Interceptor] depends on.
+type Option interface{ apply(m *Interceptor) }
 
-type option func(m *Metrics)
+type option func(m *Interceptor)
 
-func (f option) apply(m *Metrics) { f(m) }
+func (f option) apply(m *Interceptor) { f(m) }
 
 // WithClock has the time told by now in place of time.Now. It must be safe for
 // concurrent use. Times without a monotonic reading work; a call that seems to
 // take less than no time counts as 0.
 func WithClock(now func() time.Time) Option {
-	return option(func(m *Metrics) {
+	return option(func(m *Interceptor) {
 		if now == nil {
 			m.fail(errors.New("WithClock was given a nil function"))
 			return
@@ -43,7 +43,7 @@ func WithClock(now func() time.Time) Option {
 // known. Snapshots, rejections and decisions are not told apart by labels. A call
 // for which value panics ends there and does not count.
 func WithLabel(name string, value func(ctx context.Context, call *hauberk.Call) string) Option {
-	return option(func(m *Metrics) {
+	return option(func(m *Interceptor) {
 		switch {
 		case value == nil:
 			m.fail(fmt.Errorf("WithLabel(%q) was given a nil function", name))
@@ -75,7 +75,7 @@ func WithLabel(name string, value func(ctx context.Context, call *hauberk.Call) 
 // the example: names of anything but letters, digits and "_" or with "__" in front,
 // values not in UTF-8, or more than 128 characters of both together.
 func WithExemplars(labels func(ctx context.Context, call *hauberk.Call) map[string]string) Option {
-	return option(func(m *Metrics) {
+	return option(func(m *Interceptor) {
 		if labels == nil {
 			m.fail(errors.New("WithExemplars was given a nil function"))
 			return
@@ -85,4 +85,4 @@ func WithExemplars(labels func(ctx context.Context, call *hauberk.Call) map[stri
 }
 
 // fail notes what is wrong with the configuration.
-func (m *Metrics) fail(err error) { m.err = errors.Join(m.err, err) }
+func (m *Interceptor) fail(err error) { m.err = errors.Join(m.err, err) }
