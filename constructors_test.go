@@ -57,7 +57,7 @@ func TestNilOptions(t *testing.T) {
 		}
 		rejectsInterceptor(t, x, name, place)
 	}
-	if err := prometheus.NewRegistry().Register(metricsprom.New(metrics.New(metrics.Config{}), nil)); err == nil ||
+	if err := prometheus.NewRegistry().Register(metricsprom.NewServerCollector(metrics.New(metrics.Config{}), nil)); err == nil ||
 		!strings.Contains(err.Error(), "option 1 of New is nil") {
 		t.Errorf("metricsprom: %v", err)
 	}

@@ -218,7 +218,7 @@ func TestPrometheusAtZero(t *testing.T) {
 
 	registries := [2]*prom.Registry{prom.NewRegistry(), prom.NewRegistry()}
 	registries[0].MustRegister(theirs)
-	registries[1].MustRegister(metricsprom.New(ours))
+	registries[1].MustRegister(metricsprom.NewServerCollector(ours))
 	before := exposeAll(t, registries[0])
 	if want := 4*(3+17+2+len(prom.DefBuckets)) + 2*5; len(before) != want { // of 4 methods and 5 metrics
 		t.Errorf("they expose %d lines, want %d", len(before), want)
@@ -246,7 +246,7 @@ func TestPrometheusChoices(t *testing.T) {
 
 	ours := metrics.New(metrics.Config{Buckets: []time.Duration{time.Hour}},
 		metrics.WithExemplars(func(context.Context, *hauberk.Call) map[string]string { return trace }))
-	collector := metricsprom.New(ours, metricsprom.WithNative(metricsprom.Native{}))
+	collector := metricsprom.NewServerCollector(ours, metricsprom.WithNative(metricsprom.Native{}))
 	chain := hauberk.Must(hauberk.New(ours)).UnaryServerInterceptor()
 
 	info := &grpc.UnaryServerInfo{FullMethod: "/shop.v1.Cart/Get"}

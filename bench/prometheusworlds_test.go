@@ -201,7 +201,7 @@ func promOurs(t *testing.T, s promScenario, set promSetup) *promWorld {
 	if set.prefixed {
 		registerer = prom.WrapRegistererWithPrefix("shop_cart_", prom.WrapRegistererWith(promConstant, registerer))
 	}
-	registerer.MustRegister(metricsprom.New(m))
+	registerer.MustRegister(metricsprom.NewServerCollector(m), metricsprom.NewClientCollector(m))
 	server := hauberk.Must(hauberk.New(m, promRejecter{s.rejectedOn, w.sent}))
 	client := hauberk.Must(hauberk.New(promSignal(w.ended), m, promRejecter{s.rejectedOn, w.sent}))
 	w.connect(t, s, server.ServerOptions(), client.DialOptions(),

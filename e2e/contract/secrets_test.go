@@ -102,7 +102,7 @@ func (o *outputs) text(t *testing.T) string {
 		t.Error("there are no spans")
 	}
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(metricsprom.New(o.calls))
+	registry.MustRegister(metricsprom.NewServerCollector(o.calls), metricsprom.NewClientCollector(o.calls))
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -56,7 +56,7 @@ type Config struct {
 	// rejections are counted. A call then costs the allocations of
 	// [hauberk.Call.Decisions].
 	Decisions bool
-	// CountBytes counts the bytes of messages, before and after compression. The chain
+	// WireSizes counts the bytes of messages, before and after compression. The chain
 	// must have [hauberk.WireSizes] for that; calls that it has not measured are
 	// counted as such ([Bytes.Unmeasured]). On a server it costs a call an allocation
 	// or two beside those of hauberk.WireSizes.

@@ -17,7 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsprom"
 )
 
-// However many names a peer makes up, the series are bounded.
+// The number of series is bounded, for any number of names that a peer sends.
 func TestSeriesAreBounded(t *testing.T) {
 	const limit = 10
 	i := 0
@@ -28,8 +28,8 @@ func TestSeriesAreBounded(t *testing.T) {
 			return hauberk.Reject(codes.Code(i), fmt.Sprintf("R_%d", i), "no")
 		}))
 	}
-	for _, f := range gather(t, metricsprom.New(m)) {
-		most := limit + 2 // one with the label that is not Other
+	for _, f := range gather(t, metricsprom.NewClientCollector(m)) {
+		most := limit + 2 // one has a label that is not Other
 		if f.GetName() == "grpc_client_handled_total" {
 			most += 2 * 16 // Other, with each code
 		}
@@ -39,7 +39,7 @@ func TestSeriesAreBounded(t *testing.T) {
 	}
 }
 
-// FuzzNames checks that no name that a peer may choose can spoil a scrape.
+// FuzzNames checks that a scrape is valid for all names that a peer can choose.
 func FuzzNames(f *testing.F) {
 	for _, seed := range [][3]string{
 		{"/shop.v1.Cart/Get", "LIMITED", "limits"},
@@ -58,7 +58,7 @@ func FuzzNames(f *testing.F) {
 			metrics.WithExemplars(func(context.Context, *hauberk.Call) map[string]string {
 				return map[string]string{reason: interceptor, "trace_id": method}
 			}))
-		native := metricsprom.New(m, metricsprom.WithNative(metricsprom.Native{}))
+		native := metricsprom.NewClientCollector(m, metricsprom.WithNative(metricsprom.Native{}))
 		decide := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 			call.Decide(hauberk.Decision{Interceptor: interceptor, Verdict: hauberk.Rejected, Reason: reason})
 			return hauberk.Reject(codes.Aborted, reason, "no")
@@ -66,11 +66,11 @@ func FuzzNames(f *testing.F) {
 		for _, name := range []string{method, "/unknown/unknown", "/other/other", method} {
 			call(t, name, nil, m, decide)
 		}
-		for _, theirs := range []string{reason, strings.Repeat("R", 64)} {
-			call(t, method, remote(t, theirs), m)
+		for _, reason := range []string{reason, strings.Repeat("R", 64)} {
+			call(t, method, remote(t, reason), m)
 		}
 		parser := expfmt.NewTextParser(model.UTF8Validation)
-		if _, err := parser.TextToMetricFamilies(strings.NewReader(text(t, gather(t, metricsprom.New(m))))); err != nil {
+		if _, err := parser.TextToMetricFamilies(strings.NewReader(text(t, gather(t, metricsprom.NewClientCollector(m))))); err != nil {
 			t.Error(err)
 		}
 		_ = openMetrics(t, gather(t, native))
@@ -80,7 +80,7 @@ func FuzzNames(f *testing.F) {
 // remote returns a server's status with a reason.
 func remote(t *testing.T, reason string) error {
 	t.Helper()
-	info := &errdetails.ErrorInfo{Reason: strings.ToValidUTF8(reason, "\uFFFD")} // others do not come over the wire
+	info := &errdetails.ErrorInfo{Reason: strings.ToValidUTF8(reason, "\uFFFD")} // a status has only valid UTF-8
 	st, err := status.New(codes.Aborted, "no").WithDetails(info)
 	if err != nil {
 		t.Fatal(err)

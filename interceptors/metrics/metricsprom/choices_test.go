@@ -15,21 +15,21 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsprom"
 )
 
-// everything is all that is counted by choice.
+// everything returns an interceptor with all optional numbers enabled.
 func everything() *metrics.Interceptor {
 	return metrics.New(metrics.Config{Decisions: true, CountBytes: true, ExactMessages: true},
 		metrics.WithExemplars(byTrace),
 		metrics.WithLabel("tenant", func(context.Context, *hauberk.Call) string { return "acme" }))
 }
 
-// All of it, on both sides, with constant labels and a prefix of Prometheus' own.
+// All optional metrics are exported on both sides, with constant labels and a prefix.
 func TestEverything(t *testing.T) {
 	m := everything()
 	chain := hauberk.Must(hauberk.Config{CountBytes: true}.New(m, hauberk.Shadow(limiter{}), passing{}))
 	env := hauberktest.Start(t, hauberktest.Setup{Kind: hauberk.ServerStream, Server: chain, DialOptions: chain.DialOptions()})
 	registry := prometheus.NewPedanticRegistry()
 	registerer := prometheus.WrapRegistererWithPrefix("shop_", prometheus.WrapRegistererWith(prometheus.Labels{"cell": "eu1"}, registry))
-	registerer.MustRegister(metricsprom.New(m, metricsprom.WithNative(metricsprom.Native{})))
+	registerer.MustRegister(bothSides(m, metricsprom.WithNative(metricsprom.Native{}))...)
 	if out := env.Call(t.Context()); out.Err != nil {
 		t.Fatal(out.Err)
 	}
@@ -42,7 +42,7 @@ func TestEverything(t *testing.T) {
 	const method = `cell="eu1",grpc_method="ServerStream",grpc_service="hauberk.test.v1.TestService",grpc_type="server_stream",tenant="acme"`
 	const exemplar = ` # {trace_id="4bf92f3577b34da6a3ce929d0e0e4736"} `
 	for _, side := range []string{"server", "client"} {
-		sent, received := "12", "7" // "echo:hello" as protobuf has it, and "hello"
+		sent, received := "12", "7" // the encoded messages of "echo:hello" and "hello"
 		if side == "client" {
 			sent, received = received, sent
 		}
@@ -68,7 +68,7 @@ func TestEverything(t *testing.T) {
 	}
 }
 
-// passing decides for every call.
+// passing is a deciding interceptor that allows every call.
 type passing struct{}
 
 func (passing) Declare() hauberk.Declaration {
@@ -79,7 +79,7 @@ func (passing) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.N
 	return next(ctx, call)
 }
 
-// Calls of which the bytes are not measured show.
+// Calls without a byte count are exported.
 func TestUnmeasured(t *testing.T) {
 	m := metrics.New(metrics.Config{CountBytes: true})
 	call(t, "/s/m", nil, m)
@@ -89,22 +89,24 @@ func TestUnmeasured(t *testing.T) {
 	}
 }
 
-// The texts of HELP of what is measured by choice, on each side.
+// The HELP texts of byte counters name the side and the encoding.
 func TestHelpOfBytes(t *testing.T) {
 	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
 		descs := make(chan *prometheus.Desc, 64)
-		metricsprom.New(metrics.New(metrics.Config{CountBytes: true})).Describe(descs)
+		for _, c := range bothSides(metrics.New(metrics.Config{CountBytes: true})) {
+			c.Describe(descs)
+		}
 		close(descs)
 		var got strings.Builder
 		for d := range descs {
 			got.WriteString(d.String())
 		}
 		for name, help := range map[string]string{
-			"sent_bytes_total":                "Bytes of messages sent on the SIDE, before compression.",
-			"sent_compressed_bytes_total":     "Bytes of messages sent on the SIDE, as they went over the wire.",
-			"received_bytes_total":            "Bytes of messages received on the SIDE, before compression.",
-			"received_compressed_bytes_total": "Bytes of messages received on the SIDE, as they went over the wire.",
-			"unmeasured_calls_total":          "Calls that ended on the SIDE without a measurement of their bytes.",
+			"sent_bytes_total":                "Message bytes sent by the SIDE, without compression.",
+			"sent_compressed_bytes_total":     "Message bytes sent by the SIDE, as compressed.",
+			"received_bytes_total":            "Message bytes received by the SIDE, without compression.",
+			"received_compressed_bytes_total": "Message bytes received by the SIDE, as compressed.",
+			"unmeasured_calls_total":          "Calls completed on the SIDE without a byte count.",
 		} {
 			want := fmt.Sprintf("fqName: %q, help: %q", "hauberk_"+side.String()+"_"+name, strings.ReplaceAll(help, "SIDE", side.String()))
 			if !strings.Contains(got.String(), want) {
@@ -114,8 +116,7 @@ func TestHelpOfBytes(t *testing.T) {
 	}
 }
 
-// Methods that were registered have the series of bytes at zero too, and with
-// labels none.
+// Registered methods have their series of bytes at zero. With labels they have no series.
 func TestChoicesAtZero(t *testing.T) {
 	services := map[string]grpc.ServiceInfo{"s": {Methods: []grpc.MethodInfo{{Name: "m"}}}}
 	m := metrics.New(metrics.Config{CountBytes: true, Decisions: true}, metrics.WithExemplars(byTrace))
@@ -133,7 +134,7 @@ func TestChoicesAtZero(t *testing.T) {
 	}
 }
 
-// A configuration that hauberk.New rejects can be shown all the same.
+// A collector works for an interceptor whose configuration hauberk.New rejects.
 func TestWrongConfig(t *testing.T) {
 	m := metrics.New(metrics.Config{}, metrics.WithLabel("no-name", func(context.Context, *hauberk.Call) string { return "" }))
 	if got := text(t, metricsOf(t, m)); got != "" || m.Declare().Err == nil {

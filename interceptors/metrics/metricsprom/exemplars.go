@@ -6,8 +6,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// exemplar returns the latest call that ended with a code. Its value is 1, as
-// client_golang has it where one call is added to a counter.
+// exemplar returns the exemplar of the latest call that ended with a code. Its value is 1, as
+// in client_golang's exemplars of counters.
 func (w *writer) exemplar(code int) []prometheus.Exemplar {
 	if w.series.Exemplars == nil {
 		return nil
@@ -15,7 +15,7 @@ func (w *writer) exemplar(code int) []prometheus.Exemplar {
 	return appendExemplar(nil, w.series.Exemplars.Handled[code], 1)
 }
 
-// examples returns the latest calls of all buckets.
+// examples returns the exemplars of the latest calls in all buckets.
 func (w *writer) examples() []prometheus.Exemplar {
 	if w.series.Exemplars == nil {
 		return nil
@@ -36,8 +36,8 @@ func appendExemplar(all []prometheus.Exemplar, e *metrics.Exemplar, value float6
 	return append(all, prometheus.Exemplar{Value: value, Labels: e.Labels, Timestamp: e.At})
 }
 
-// withExemplars adds exemplars to a metric. What Prometheus would not take is left
-// out: the number counts more.
+// withExemplars adds exemplars to a metric. If client_golang rejects an exemplar, the result
+// is the metric without exemplars.
 func withExemplars(m prometheus.Metric, all []prometheus.Exemplar) prometheus.Metric {
 	if len(all) == 0 {
 		return m

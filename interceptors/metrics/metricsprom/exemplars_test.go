@@ -16,7 +16,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsprom"
 )
 
-// openMetrics is the exposition of some families in OpenMetrics.
+// openMetrics returns the families in the OpenMetrics format.
 func openMetrics(t testing.TB, families []*dto.MetricFamily) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -38,7 +38,7 @@ func TestExemplars(t *testing.T) {
 			clock := hauberktest.NewClock()
 			m := metrics.New(metrics.Config{Buckets: []time.Duration{time.Second, 2 * time.Second}},
 				metrics.WithClock(clock.Now), metrics.WithExemplars(byTrace))
-			c := metricsprom.New(m, options...)
+			c := metricsprom.NewClientCollector(m, options...)
 			call(t, "/s/m", nil, m, taking(clock, 1500*time.Millisecond))
 			call(t, "/s/m", nil, m, taking(clock, 4*time.Second))
 			got := openMetrics(t, gather(t, c))
@@ -57,9 +57,8 @@ func TestExemplars(t *testing.T) {
 	}
 }
 
-// An exemplar that Prometheus would not take, here for its time, costs the number
-// nothing.
-func TestExemplarOfAStrangeTime(t *testing.T) {
+// A counter keeps its value if Prometheus rejects its exemplar, here for its timestamp.
+func TestRejectedExemplar(t *testing.T) {
 	m := metrics.New(metrics.Config{}, metrics.WithExemplars(byTrace),
 		metrics.WithClock(func() time.Time { return time.Unix(1<<40, 0) }))
 	call(t, "/s/m", nil, m)
@@ -70,7 +69,8 @@ func TestExemplarOfAStrangeTime(t *testing.T) {
 	}
 }
 
+// metricsOf returns the families of both sides.
 func metricsOf(t testing.TB, m *metrics.Interceptor) []*dto.MetricFamily {
 	t.Helper()
-	return gather(t, metricsprom.New(m))
+	return gather(t, bothSides(m)...)
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
-	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsprom"
 )
 
 func TestExposition(t *testing.T) {
@@ -32,16 +31,16 @@ func TestExposition(t *testing.T) {
 	call(t, "/shop.v1.Cart/Get", nil, m, taking(clock, 3*time.Second))
 	call(t, "/shop.v1.Cart/Get", nil, m, limiter{})
 	call(t, "/shop.v1.Cart/Put", nil, m, hauberk.Shadow(limiter{}))
-	checkText(t, text(t, gather(t, metricsprom.New(m))), wantClient)
+	checkText(t, text(t, metricsOf(t, m)), wantClient)
 }
 
-const wantClient = `# HELP grpc_client_handled_total Calls ended on the client.
+const wantClient = `# HELP grpc_client_handled_total Calls completed on the client, by status code.
 # TYPE grpc_client_handled_total counter
 grpc_client_handled_total{grpc_code="NotFound",grpc_method="Get",grpc_service="shop.v1.Cart",grpc_type="unary"} 1
 grpc_client_handled_total{grpc_code="OK",grpc_method="Get",grpc_service="shop.v1.Cart",grpc_type="unary"} 2
 grpc_client_handled_total{grpc_code="OK",grpc_method="Put",grpc_service="shop.v1.Cart",grpc_type="unary"} 1
 grpc_client_handled_total{grpc_code="ResourceExhausted",grpc_method="Get",grpc_service="shop.v1.Cart",grpc_type="unary"} 1
-# HELP grpc_client_handling_seconds Time from the start to the end of calls on the client.
+# HELP grpc_client_handling_seconds Latency of calls on the client, from start to end, in seconds.
 # TYPE grpc_client_handling_seconds histogram
 grpc_client_handling_seconds_bucket{grpc_method="Get",grpc_service="shop.v1.Cart",grpc_type="unary",le="0.005"} 2
 grpc_client_handling_seconds_bucket{grpc_method="Get",grpc_service="shop.v1.Cart",grpc_type="unary",le="2.5"} 3
@@ -53,15 +52,15 @@ grpc_client_handling_seconds_bucket{grpc_method="Put",grpc_service="shop.v1.Cart
 grpc_client_handling_seconds_bucket{grpc_method="Put",grpc_service="shop.v1.Cart",grpc_type="unary",le="+Inf"} 1
 grpc_client_handling_seconds_sum{grpc_method="Put",grpc_service="shop.v1.Cart",grpc_type="unary"} 0
 grpc_client_handling_seconds_count{grpc_method="Put",grpc_service="shop.v1.Cart",grpc_type="unary"} 1
-# HELP grpc_client_in_flight Calls running on the client.
+# HELP grpc_client_in_flight Calls in flight on the client.
 # TYPE grpc_client_in_flight gauge
 grpc_client_in_flight{grpc_method="Get",grpc_service="shop.v1.Cart",grpc_type="unary"} 0
 grpc_client_in_flight{grpc_method="Put",grpc_service="shop.v1.Cart",grpc_type="unary"} 0
-# HELP grpc_client_msg_received_total Messages received on the client.
+# HELP grpc_client_msg_received_total Messages received by the client.
 # TYPE grpc_client_msg_received_total counter
 grpc_client_msg_received_total{grpc_method="Get",grpc_service="shop.v1.Cart",grpc_type="unary"} 2
 grpc_client_msg_received_total{grpc_method="Put",grpc_service="shop.v1.Cart",grpc_type="unary"} 1
-# HELP grpc_client_msg_sent_total Messages sent on the client.
+# HELP grpc_client_msg_sent_total Messages sent by the client.
 # TYPE grpc_client_msg_sent_total counter
 grpc_client_msg_sent_total{grpc_method="Get",grpc_service="shop.v1.Cart",grpc_type="unary"} 3
 grpc_client_msg_sent_total{grpc_method="Put",grpc_service="shop.v1.Cart",grpc_type="unary"} 1
@@ -72,10 +71,10 @@ grpc_client_started_total{grpc_method="Put",grpc_service="shop.v1.Cart",grpc_typ
 # HELP hauberk_rejections_total Calls rejected in this process.
 # TYPE hauberk_rejections_total counter
 hauberk_rejections_total{interceptor="limits",reason="LIMITED",side="client"} 1
-# HELP hauberk_remote_rejections_total Calls of clients that the other end rejected with a reason.
+# HELP hauberk_remote_rejections_total Calls on the client that the server rejected with a reason.
 # TYPE hauberk_remote_rejections_total counter
 hauberk_remote_rejections_total{reason="GONE"} 1
-# HELP hauberk_shadow_rejections_total Decisions to reject a call that were not enforced.
+# HELP hauberk_shadow_rejections_total Rejections in this process that were not enforced.
 # TYPE hauberk_shadow_rejections_total counter
 hauberk_shadow_rejections_total{interceptor="limits",reason="LIMITED",side="client"} 1
 `
@@ -91,16 +90,16 @@ func checkText(t *testing.T, got, want string) {
 			t.Fatalf("line %d is not %q in\n%s", i+1, line, got)
 		}
 	}
-	t.Fatalf("too much in\n%s", got)
+	t.Fatalf("more lines than wanted in\n%s", got)
 }
 
-// Before the first call of a registered method all its series are there, each
-// code too, at zero; the default bounds are those of Prometheus.
+// Before its first call a registered method has all its series at zero, one for each code
+// included. The default bounds are those of Prometheus.
 func TestRegisteredMethodsAreAtZero(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	m.Register(map[string]grpc.ServiceInfo{"shop.v1.Cart": {Methods: []grpc.MethodInfo{{Name: "Watch", IsServerStream: true}}}})
 	series := make(map[string]int)
-	for _, f := range gather(t, metricsprom.New(m)) {
+	for _, f := range metricsOf(t, m) {
 		for _, s := range f.GetMetric() {
 			series[f.GetName()]++
 			if s.GetCounter().GetValue() != 0 || s.GetGauge().GetValue() != 0 || s.GetHistogram().GetSampleCount() != 0 {
@@ -137,7 +136,7 @@ func TestCreatedTimestamps(t *testing.T) {
 	start := clock.Now()
 	m := metrics.New(metrics.Config{}, metrics.WithClock(clock.Now))
 	call(t, "/s/m", nil, m, taking(clock, time.Hour))
-	for _, f := range gather(t, metricsprom.New(m)) {
+	for _, f := range metricsOf(t, m) {
 		for _, s := range f.GetMetric() {
 			created := s.GetCounter().GetCreatedTimestamp()
 			if f.GetType() == dto.MetricType_HISTOGRAM {

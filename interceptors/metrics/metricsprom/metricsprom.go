@@ -10,39 +10,40 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
-// Collector is a prometheus.Collector over a [metrics.Interceptor]. It reads the
-// numbers when it is asked for them, and keeps none but those of [WithNative].
-// Make it with [New]. It is safe for concurrent use.
+// Collector is a prometheus.Collector for one side of a [metrics.Interceptor]. It reads the
+// numbers on each scrape, and stores none except the histograms of [WithNative]. Make it
+// with [NewServerCollector] or [NewClientCollector]. It is safe for concurrent use.
 type Collector struct {
-	metrics         *metrics.Interceptor
-	sides           [2]sideDescs // by hauberk.Side
-	rejected        [metrics.Remote + 1]*prometheus.Desc
-	decided         *prometheus.Desc
-	err             error
-	noHandlingTimes bool
-	native          *Native
-	histograms      [2]*prometheus.HistogramVec // by hauberk.Side; nil without native
+	side           hauberk.Side
+	metrics        *metrics.Interceptor
+	calls          callDescs
+	rejections     rejectionDescs
+	decisions      *prometheus.Desc
+	err            error
+	noHandlingTime bool
+	native         *Native
+	histogram      *prometheus.HistogramVec // nil without native
 }
 
-// Option changes what a [Collector] shows.
-type Option interface{ apply(c *Collector) }
+var errNilMetrics = errors.New("metricsprom: the *metrics.Interceptor is nil; want the result of metrics.New")
 
-type option func(c *Collector)
-
-func (f option) apply(c *Collector) { f(c) }
-
-// WithoutHandlingTime leaves out the histograms, native ones too, which are the
-// greater part of the series: 14 of a method where the other metrics have 5 or so.
-func WithoutHandlingTime() Option {
-	return option(func(c *Collector) { c.noHandlingTimes = true })
+// NewServerCollector returns a collector for the calls that m counts on servers. If m is nil
+// or an option is invalid, prometheus.Register returns an error for the collector.
+func NewServerCollector(m *metrics.Interceptor, opts ...Option) *Collector {
+	return newCollector(hauberk.ServerSide, m, opts)
 }
 
-var errNilMetrics = errors.New("metricsprom: New was given a nil *metrics.Interceptor; want one of metrics.New")
+// NewClientCollector returns a collector for the calls that m counts on clients. If m is nil
+// or an option is invalid, prometheus.Register returns an error for the collector.
+func NewClientCollector(m *metrics.Interceptor, opts ...Option) *Collector {
+	return newCollector(hauberk.ClientSide, m, opts)
+}
 
-// New returns a collector that shows what m has counted, for prometheus.Register.
-// Registering one of a nil m, or of options that are wrong, is an error.
-func New(m *metrics.Interceptor, opts ...Option) *Collector {
-	c := &Collector{metrics: m, rejected: describeRejections(), decided: describeDecisions()}
+func newCollector(side hauberk.Side, m *metrics.Interceptor, opts []Option) *Collector {
+	c := &Collector{
+		side: side, metrics: m,
+		rejections: describeRejections(side), decisions: describeDecisions(side),
+	}
 	nils := options.Apply(opts, func(o Option) { o.apply(c) })
 	c.err = errors.Join(c.err, nils)
 	if m == nil {
@@ -51,58 +52,61 @@ func New(m *metrics.Interceptor, opts ...Option) *Collector {
 	if c.err != nil {
 		return c
 	}
-	for side := range c.sides {
-		c.sides[side] = describeSide(hauberk.Side(side), m.LabelNames())
-	}
-	if c.native != nil && !c.noHandlingTimes {
-		c.recordNative(m)
+	c.calls = describeCalls(side, m.LabelNames())
+	if c.native != nil && !c.noHandlingTime {
+		c.recordNative()
 	}
 	return c
 }
 
-// Describe tells Prometheus what metrics there are.
+// Describe sends the descriptors of the collector's metrics.
 func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 	if c.err != nil {
 		descs <- prometheus.NewInvalidDesc(c.err)
 		return
 	}
-	for i := range c.sides {
-		c.sides[i].describe(descs, c.noHandlingTimes)
+	c.calls.describe(descs, c.noHandlingTime)
+	for _, d := range c.rejections {
+		if d != nil {
+			descs <- d
+		}
 	}
-	for _, d := range c.rejected {
-		descs <- d
-	}
-	descs <- c.decided
+	descs <- c.decisions
 }
 
-// Collect tells Prometheus the numbers.
+// Collect sends the current values of the collector's metrics.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	if c.err != nil {
 		out <- prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(c.err), c.err)
 		return
 	}
-	bounds := inSeconds(c.metrics.Buckets())
-	all := c.metrics.Series()
-	for i := range all {
-		w := writer{out: out, series: &all[i], descs: &c.sides[all[i].Side]}
-		w.write()
-		if !c.noHandlingTimes && c.native == nil {
-			w.writeHandlingTime(bounds)
+	c.collectSeries(out)
+	if c.histogram != nil {
+		c.histogram.Collect(out)
+	}
+	for _, r := range c.metrics.Rejections() {
+		if r.Side == c.side {
+			c.writeRejection(out, r)
 		}
 	}
-	c.collectHistograms(out)
-	for _, r := range c.metrics.Rejections() {
-		c.writeRejection(out, r)
-	}
 	for _, d := range c.metrics.Decisions() {
-		c.writeDecision(out, d)
+		if d.Side == c.side {
+			c.writeDecision(out, d)
+		}
 	}
 }
 
-func (c *Collector) collectHistograms(out chan<- prometheus.Metric) {
-	for _, h := range c.histograms {
-		if h != nil {
-			h.Collect(out)
+func (c *Collector) collectSeries(out chan<- prometheus.Metric) {
+	bounds := inSeconds(c.metrics.Buckets())
+	all := c.metrics.Series()
+	for i := range all {
+		if all[i].Side != c.side {
+			continue
+		}
+		w := writer{out: out, series: &all[i], descs: &c.calls}
+		w.write()
+		if !c.noHandlingTime && c.native == nil {
+			w.writeHandlingTime(bounds)
 		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsprom"
 )
 
-// conn is a connection whose unary calls end at once.
+// conn is a connection whose unary calls end immediately.
 type conn struct {
 	grpc.ClientConnInterface
 
@@ -29,7 +29,7 @@ type conn struct {
 
 func (c conn) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return c.outcome }
 
-// call makes one unary call of a method, which ends at once.
+// call makes one unary call on a client.
 func call(t testing.TB, method string, outcome error, interceptors ...hauberk.Interceptor) {
 	t.Helper()
 	chain, err := hauberk.New(interceptors...)
@@ -39,13 +39,20 @@ func call(t testing.TB, method string, outcome error, interceptors ...hauberk.In
 	_ = chain.ClientConn(conn{outcome: outcome}).Invoke(t.Context(), method, t, t)
 }
 
-// gather returns what a registry with only c has. It checks that what c describes
-// is what it has.
-func gather(t testing.TB, c prometheus.Collector) []*dto.MetricFamily {
+// bothSides returns the collectors of a server and of a client.
+func bothSides(m *metrics.Interceptor, opts ...metricsprom.Option) []prometheus.Collector {
+	return []prometheus.Collector{metricsprom.NewServerCollector(m, opts...), metricsprom.NewClientCollector(m, opts...)}
+}
+
+// gather returns the families of a registry with the collectors. The registry is pedantic: it
+// checks that each collector describes the metrics that it collects.
+func gather(t testing.TB, collectors ...prometheus.Collector) []*dto.MetricFamily {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(c); err != nil {
-		t.Fatal(err)
+	for _, c := range collectors {
+		if err := registry.Register(c); err != nil {
+			t.Fatal(err)
+		}
 	}
 	families, err := registry.Gather()
 	if err != nil {
@@ -54,7 +61,7 @@ func gather(t testing.TB, c prometheus.Collector) []*dto.MetricFamily {
 	return families
 }
 
-// text is the exposition of some families.
+// text returns the families in the text format.
 func text(t testing.TB, families []*dto.MetricFamily) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -66,7 +73,7 @@ func text(t testing.TB, families []*dto.MetricFamily) string {
 	return b.String()
 }
 
-// taking is an interceptor whose calls take some time.
+// taking is an interceptor that advances the clock.
 func taking(clock *hauberktest.Clock, d time.Duration) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		clock.Advance(d)
@@ -74,7 +81,7 @@ func taking(clock *hauberktest.Clock, d time.Duration) hauberk.Interceptor {
 	})
 }
 
-// limiter decides on calls.
+// limiter rejects every call.
 type limiter struct{}
 
 func (limiter) Declare() hauberk.Declaration {
@@ -88,7 +95,7 @@ func (limiter) Intercept(_ context.Context, call *hauberk.Call, _ hauberk.Next) 
 
 func TestInFlight(t *testing.T) {
 	m := metrics.New(metrics.Config{})
-	collector := metricsprom.New(m)
+	collector := metricsprom.NewClientCollector(m)
 	during := ""
 	call(t, "/s/m", nil, m, hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		during = text(t, gather(t, collector))
@@ -106,36 +113,37 @@ func TestInFlight(t *testing.T) {
 func TestWithoutHandlingTime(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	call(t, "/s/m", nil, m)
-	with, without := gather(t, metricsprom.New(m)), gather(t, metricsprom.New(m, metricsprom.WithoutHandlingTime()))
+	with, without := metricsOf(t, m), gather(t, bothSides(m, metricsprom.WithoutHandlingTime())...)
 	if len(with) != 6 || len(without) != 5 {
 		t.Errorf("%d metrics, %d without the histogram", len(with), len(without))
 	}
 	if strings.Contains(text(t, without), "handling_seconds") {
-		t.Error("the histogram is there")
+		t.Error("the histogram is exported")
 	}
 }
 
 func TestNilMetrics(t *testing.T) {
-	c := metricsprom.New(nil)
-	err := prometheus.NewRegistry().Register(c)
-	if err == nil || !strings.Contains(err.Error(), "New was given a nil *metrics.Interceptor") {
-		t.Errorf("Register: %v", err)
-	}
-	out := make(chan prometheus.Metric, 1)
-	c.Collect(out)
-	if err := (<-out).Write(new(dto.Metric)); err == nil {
-		t.Error("it collects")
+	for _, c := range bothSides(nil) {
+		err := prometheus.NewRegistry().Register(c)
+		if err == nil || !strings.Contains(err.Error(), "*metrics.Interceptor is nil") {
+			t.Errorf("Register: %v", err)
+		}
+		out := make(chan prometheus.Metric, 1)
+		c.Collect(out)
+		if err := (<-out).Write(new(dto.Metric)); err == nil {
+			t.Error("a collector without an interceptor collects a valid metric")
+		}
 	}
 }
 
-// Two instances share a registry when a label tells them apart.
+// Two collectors of one side share a registry if a constant label distinguishes them.
 func TestTwoInstances(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	for _, level := range []string{"call", "attempt"} {
 		m := metrics.New(metrics.Config{})
 		call(t, "/s/m", nil, m)
 		labelled := prometheus.WrapRegistererWith(prometheus.Labels{"level": level}, registry)
-		if err := labelled.Register(metricsprom.New(m)); err != nil {
+		if err := labelled.Register(metricsprom.NewClientCollector(m)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -148,12 +156,12 @@ func TestTwoInstances(t *testing.T) {
 	}
 }
 
-// Scrapes run beside calls.
+// Scrapes run concurrently with calls.
 func TestConcurrentScrapes(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	m := metrics.New(metrics.Config{})
 	env := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Bidi}.Start(t, m)
-	collector := metricsprom.New(m)
+	collector := metricsprom.NewServerCollector(m)
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {

@@ -14,7 +14,7 @@ import (
 type writer struct {
 	out    chan<- prometheus.Metric
 	series *metrics.Series
-	descs  *sideDescs
+	descs  *callDescs
 }
 
 // write writes the counters and the gauge.
@@ -44,7 +44,7 @@ func (w *writer) writeBytes() {
 	w.counter(d.unmeasured, b.Unmeasured, nil)
 }
 
-// writeHandlingTime writes the histogram.
+// writeHandlingTime writes the latency histogram.
 func (w *writer) writeHandlingTime(bounds []float64) {
 	s, d := w.series, w.descs
 	buckets := make(map[float64]uint64, len(bounds))
@@ -62,8 +62,8 @@ func (w *writer) writeHandlingTime(bounds []float64) {
 	emit(w.out, d.handling, m, err)
 }
 
-// counter writes a counter, with an exemplar if it has one. more are the labels
-// that only it has.
+// counter writes a counter, with an exemplar if example is not empty. more are the values of
+// the labels that only this counter has.
 func (w *writer) counter(desc *prometheus.Desc, n uint64, example []prometheus.Exemplar, more ...string) {
 	m, err := prometheus.NewConstMetricWithCreatedTimestamp(
 		desc, prometheus.CounterValue, float64(n), w.series.Since, w.labels(more...)...)
@@ -73,8 +73,8 @@ func (w *writer) counter(desc *prometheus.Desc, n uint64, example []prometheus.E
 	emit(w.out, desc, m, err)
 }
 
-// labels returns the values of a series' labels; more stand before those of
-// metrics.WithLabel.
+// labels returns the label values of the series. more precede the values of the labels that
+// metrics.WithLabel added.
 func (w *writer) labels(more ...string) []string { return labelsOf(&w.series.Identity, more...) }
 
 func labelsOf(id *metrics.Identity, more ...string) []string {
@@ -82,11 +82,11 @@ func labelsOf(id *metrics.Identity, more ...string) []string {
 }
 
 func (c *Collector) writeRejection(out chan<- prometheus.Metric, r metrics.Rejection) {
-	labels := []string{r.Side.String(), r.Interceptor, r.Reason}
 	if r.Origin == metrics.Remote {
-		labels = []string{r.Reason}
+		count(out, c.rejections[r.Origin], r.Count, r.Reason)
+		return
 	}
-	count(out, c.rejected[r.Origin], r.Count, labels)
+	count(out, c.rejections[r.Origin], r.Count, r.Interceptor, r.Reason)
 }
 
 func (c *Collector) writeDecision(out chan<- prometheus.Metric, d metrics.Decision) {
@@ -94,15 +94,15 @@ func (c *Collector) writeDecision(out chan<- prometheus.Metric, d metrics.Decisi
 	if d.Shadow {
 		mode = "shadow"
 	}
-	count(out, c.decided, d.Count, []string{d.Side.String(), d.Interceptor, d.Verdict.String(), mode})
+	count(out, c.decisions, d.Count, d.Interceptor, d.Verdict.String(), mode)
 }
 
-func count(out chan<- prometheus.Metric, desc *prometheus.Desc, n uint64, labels []string) {
+func count(out chan<- prometheus.Metric, desc *prometheus.Desc, n uint64, labels ...string) {
 	m, err := prometheus.NewConstMetric(desc, prometheus.CounterValue, float64(n), labels...)
 	emit(out, desc, m, err)
 }
 
-// emit tells Prometheus a metric, or what is wrong with it.
+// emit sends a metric, or an invalid metric that reports err.
 func emit(out chan<- prometheus.Metric, desc *prometheus.Desc, m prometheus.Metric, err error) {
 	if err != nil {
 		m = prometheus.NewInvalidMetric(desc, err)
@@ -110,7 +110,7 @@ func emit(out chan<- prometheus.Metric, desc *prometheus.Desc, m prometheus.Metr
 	out <- m
 }
 
-// inSeconds returns bounds as Prometheus has them: 0.005 for 5 ms.
+// inSeconds returns bounds in seconds: 0.005 for 5 ms.
 func inSeconds(bounds []time.Duration) []float64 {
 	all := make([]float64, len(bounds))
 	for i, b := range bounds {

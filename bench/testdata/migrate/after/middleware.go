@@ -21,8 +21,9 @@ import (
 // ServerChain is that of a server that counts, logs, authenticates and recovers.
 func ServerChain(logger *slog.Logger, registry prometheus.Registerer, check authn.Validator) (*hauberk.Chain, error) {
 	calls := metrics.New(metrics.Config{})
-	registry.MustRegister(metricsprom.New(calls))
-	return hauberk.Config{Public: []string{hauberk.Health}}.New(
+	registry.MustRegister(metricsprom.NewServerCollector(calls))
+	return hauberk.New(
+		hauberk.Public("grpc.health.v1.Health/*"),
 		calls,
 		logging.New(logging.Config{}, logging.WithLogger(logger), logging.State("user", authn.User)),
 		recovery.New(recovery.Config{}, recovery.WithLogger(logger)),
@@ -33,7 +34,7 @@ func ServerChain(logger *slog.Logger, registry prometheus.Registerer, check auth
 // DialOptions are those of a client that counts, logs, bounds and retries.
 func DialOptions(logger *slog.Logger, registry prometheus.Registerer) ([]grpc.DialOption, error) {
 	calls := metrics.New(metrics.Config{})
-	registry.MustRegister(metricsprom.New(calls))
+	registry.MustRegister(metricsprom.NewClientCollector(calls))
 	chain, err := hauberk.New(
 		calls,
 		logging.New(logging.Config{}, logging.WithLogger(logger)),

@@ -38,8 +38,9 @@ func (l *interceptors) serveMetrics(address *net.TCPAddr) (*scrape.Server, error
 	}
 	reg := prometheus.NewRegistry()
 	err := errors.Join(
-		of("call", reg).Register(metricsprom.New(l.counts)),
-		of("attempt", reg).Register(metricsprom.New(l.tries)),
+		of("call", reg).Register(metricsprom.NewServerCollector(l.counts)),
+		of("call", reg).Register(metricsprom.NewClientCollector(l.counts)),
+		of("attempt", reg).Register(metricsprom.NewClientCollector(l.tries)),
 		reg.Register(collectors.NewGoCollector()),
 		reg.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
 	)

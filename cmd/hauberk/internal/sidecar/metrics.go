@@ -19,7 +19,7 @@ func (p *policy) serveMetrics(address *net.TCPAddr) (*scrape.Server, error) {
 	}
 	reg := prometheus.NewRegistry()
 	err := errors.Join(
-		reg.Register(metricsprom.New(p.calls)),
+		reg.Register(metricsprom.NewServerCollector(p.calls)),
 		reg.Register(collectors.NewGoCollector()),
 		reg.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
 	)
