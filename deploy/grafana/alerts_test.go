@@ -32,8 +32,8 @@ func readRules(t *testing.T) (all []rule) {
 
 var label = regexp.MustCompile(`\$labels\.(\w+)`)
 
-// Every rule asks for what the demo shows, or for what a rule before it records, and
-// every alert says for how long, how bad it is, and what it is about.
+// Each rule queries metrics that the demo exports or that an earlier rule records. Each alert
+// has a duration, a severity, a summary and a description.
 func TestRules(t *testing.T) {
 	rules, all := readRules(t), scraped(t)
 	server, end := filled(t, all)
@@ -45,7 +45,7 @@ func TestRules(t *testing.T) {
 			if err != nil {
 				t.Errorf("%v in %s", err, r.Expr)
 			}
-			server.query(t, r.Expr, end) // is of the right types
+			server.query(t, r.Expr, end) // fails if a type is wrong
 			if r.Record != "" {
 				if numbers(server.query(t, r.Record, end)) == 0 {
 					t.Errorf("nothing was recorded")
@@ -63,17 +63,16 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// counter is a series of which so many are counted a minute, in each of some phases of
-// an hour and a half.
+// counter is a series with a rate for each of several phases of an hour and a half.
 type counter struct {
 	series    string
 	perMinute []float64
 }
 
-// phase is long enough for what is an hour ago to be in the one before.
+// phase is the length of a phase in minutes: an hour before its first hour is in the phase before.
 const phase = 90
 
-// at returns the value of the counter after so many minutes.
+// at returns the value of the counter after a number of minutes.
 func (c counter) at(minute int) (sum float64) {
 	for i, n := range c.perMinute {
 		sum += n * float64(min(max(minute-i*phase, 0), phase))
@@ -107,19 +106,19 @@ func TestAlertsFire(t *testing.T) {
 	tests := []struct {
 		name     string
 		counters []counter
-		want     string // the alert, or none
+		want     string // the alert, or ""
 	}{
-		{"all is well", []counter{started(60, 60), handled("OK", 60, 60), within("1", 60, 60), within("+Inf", 60, 60)}, ""},
+		{"no failures", []counter{started(60, 60), handled("OK", 60, 60), within("1", 60, 60), within("+Inf", 60, 60)}, ""},
 		{"calls fail", []counter{started(60, 60), handled("OK", 60, 50), handled("Internal", 0, 10)}, "GRPCErrorRatioHigh"},
-		{"callers are wrong", []counter{started(60, 60), handled("OK", 60, 30), handled("NotFound", 0, 30)}, ""},
+		{"callers cause errors", []counter{started(60, 60), handled("OK", 60, 30), handled("NotFound", 0, 30)}, ""},
 		{"one of few calls fails", []counter{started(1, 1), handled("OK", 1, 0.5), handled("Internal", 0, 0.5)}, ""},
 		{"calls are slow", []counter{started(60), within("1", 50), within("2.5", 60), within("+Inf", 60)}, "GRPCLatencyHigh"},
 		{"a limit is hit", []counter{{rejected, []float64{6, 120}}}, "GRPCRejectionsSurge"},
 		{"a limit is always hit", []counter{{rejected, []float64{120, 120}}}, ""},
-		{"a limit is hit as soon as it is there", []counter{{rejected, []float64{120}}}, "GRPCRejectionsSurge"},
+		{"a new limit is hit", []counter{{rejected, []float64{120}}}, "GRPCRejectionsSurge"},
 		{"calls stop", []counter{started(60, 0)}, "GRPCNoTraffic"},
-		{"there were never any", []counter{started(0, 0)}, ""},
-		{"calls pile up", []counter{{running, []float64{10}}}, "GRPCInFlightGrowing"},
+		{"there were never any calls", []counter{started(0, 0)}, ""},
+		{"calls accumulate", []counter{{running, []float64{10}}}, "GRPCInFlightGrowing"},
 		{"many calls run", []counter{{running, []float64{10, 0}}}, ""},
 		{
 			"another service fails",
@@ -134,14 +133,14 @@ func TestAlertsFire(t *testing.T) {
 			},
 			"",
 		},
-		{"calls are made again", []counter{client("started", `scope="call"`, 60), client("started", `scope="attempt"`, 120)}, "GRPCRetriesHigh"},
+		{"calls are retried", []counter{client("started", `scope="call"`, 60), client("started", `scope="attempt"`, 120)}, "GRPCRetriesHigh"},
 	}
 	rules := readRules(t)
 	fired := make(names)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := simulate(t, rules, test.counters)
-			// The last phase is what the case is about.
+			// The case describes the last phase.
 			if test.want == "" && len(got) > 0 || test.want != "" && (len(got) != 1 || !got[test.want]) {
 				t.Errorf("alerts %v; want %q", sorted(got), test.want)
 			}
@@ -150,17 +149,17 @@ func TestAlertsFire(t *testing.T) {
 	}
 	for _, r := range rules {
 		if r.Alert != "" && !fired[r.Alert] {
-			t.Errorf("no case has %s fire", r.Alert)
+			t.Errorf("%s fires in no case", r.Alert)
 		}
 	}
 }
 
-// simulate counts and evaluates the rules each minute, and returns the alerts that fire
-// because of what happens in the last phase.
+// simulate evaluates the rules once per minute and returns the alerts whose condition begins
+// in the last phase.
 func simulate(t *testing.T, rules []rule, counters []counter) names {
 	t.Helper()
 	server, fired := newPrometheus(), make(names)
-	since := make(map[string]int) // the minute from which on an alert is pending
+	since := make(map[string]int) // the minute in which an alert became pending
 	begin := time.Unix(1_700_000_000, 0)
 	phases := len(counters[0].perMinute)
 	for minute := range phases*phase - 40 { // a little less than an hour of the last phase

@@ -15,8 +15,8 @@ import (
 
 var promql = parser.NewParser(parser.Options{})
 
-// catalog is what there is to ask for: the names of metrics, with those of their
-// labels, and the values that each label has anywhere.
+// catalog contains the names of metrics, the names of their labels, and the values of each
+// label in all metrics.
 type catalog struct {
 	metrics map[string]names
 	values  map[string]names
@@ -42,8 +42,8 @@ func catalogOf(samples []sample) catalog {
 	return c
 }
 
-// check returns the labels of what a query gives, and all that it asks for and that
-// there is not.
+// check returns the labels of a query's result, and an error for all names and values in the
+// query that do not exist.
 func (c catalog) check(query string) (names, error) {
 	expr, err := promql.ParseExpr(query)
 	if err != nil {
@@ -75,7 +75,7 @@ func (c catalog) labelsOf(node parser.Node) (names, error) {
 	}
 }
 
-// labelsOfChildren is for what hands on the labels of what is in it.
+// labelsOfChildren is for expressions that keep the labels of their operands.
 func (c catalog) labelsOfChildren(node parser.Node) (names, error) {
 	all := make(names)
 	var errs []error
@@ -133,7 +133,7 @@ func (c catalog) labelsOfAggregate(e *parser.AggregateExpr) (names, error) {
 		kept[name] = true
 	}
 	if e.Without {
-		return nil, errors.Join(err, fmt.Errorf("%s: say which labels are kept, with by", e))
+		return nil, errors.Join(err, fmt.Errorf("%s: use by to name the labels that are kept", e))
 	}
 	return kept, err
 }
@@ -151,7 +151,7 @@ func (c catalog) labelsOfBinary(e *parser.BinaryExpr) (names, error) {
 				err = errors.Join(err, fmt.Errorf("there is no label %q to match on in %s", name, e))
 			}
 		}
-		// Vectors match by all of their labels, so that these must be the same.
+		// Vectors match on all labels, so both must have the same labels.
 		if !matching.On && len(matching.MatchingLabels) == 0 && !sameLabels(left, right) {
 			err = errors.Join(err, fmt.Errorf("the sides of %s have different labels", e))
 		}

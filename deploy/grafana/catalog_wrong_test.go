@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The check sees what is wrong with a query, in any part of it.
+// The check finds errors in all parts of a query.
 func TestWrongQueries(t *testing.T) {
 	all := scraped(t)
 	have := catalogOf(all[len(all)-1])
@@ -36,7 +36,7 @@ func TestWrongQueries(t *testing.T) {
 			`sum by (grpc_method) (sum by (grpc_service) (grpc_server_in_flight))`,
 			`there is no label "grpc_method" to aggregate by in sum by (grpc_service) (grpc_server_in_flight)`,
 		},
-		{`sum without (job) (grpc_server_in_flight)`, `say which labels are kept, with by`},
+		{`sum without (job) (grpc_server_in_flight)`, `use by to name the labels that are kept`},
 		{
 			`histogram_quantile(0.9, sum by (grpc_method) (rate(grpc_server_handling_seconds_bucket[5m])))`,
 			`there is no label le`,

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// dashboard is what the tests read of dashboard.json.
+// dashboard contains the fields of dashboard.json that the tests read.
 type dashboard struct {
 	UID           string  `json:"uid"`
 	Title         string  `json:"title"`
@@ -60,7 +60,7 @@ func readDashboard(t *testing.T) *dashboard {
 	return d
 }
 
-// interpolate puts in what Grafana would, with All chosen, as allValue has it.
+// interpolate replaces the variables as Grafana does if All is selected.
 func interpolate(query, side string) string {
 	return strings.NewReplacer("${side}", side, "$side", side, "$job", ".*", "$service", ".*", "$method", ".*",
 		"$__rate_interval", "5m").Replace(query)
@@ -68,7 +68,7 @@ func interpolate(query, side string) string {
 
 var variable = regexp.MustCompile(`\$\{?\w+`)
 
-// Every panel asks for what the demo shows, finds it on at least one of the sides, and
+// Each panel queries metrics that the demo exports, has results on at least one side, and
 // names its series by labels that they have.
 func TestDashboardQueries(t *testing.T) {
 	d, all := readDashboard(t), scraped(t)
@@ -91,15 +91,15 @@ func TestDashboardQueries(t *testing.T) {
 					found += numbers(server.query(t, query, end))
 				}
 				if found == 0 {
-					t.Errorf("nothing to see of %s", target.Expr)
+					t.Errorf("no results of %s", target.Expr)
 				}
 			})
 		}
 	}
 }
 
-// Where nothing has failed yet, and there are no series of failures, none fail: "No data"
-// would look like a target that is not scraped.
+// Panels of failures show 0 if no series of failures exists. "No data" would look like a
+// target that is not scraped.
 func TestDashboardWithoutFailures(t *testing.T) {
 	server, now := newPrometheus(), time.Unix(1_700_000_000, 0)
 	counters := []counter{handled("OK", 60), {`hauberk_decisions_total{interceptor="authn",mode="enforced",side="server",verdict="allowed"}`, []float64{60}}}
@@ -107,7 +107,7 @@ func TestDashboardWithoutFailures(t *testing.T) {
 		now = now.Add(time.Minute)
 		server.add(now, valuesAt(t, counters, minute))
 	}
-	shares := []string{"Failed", "Share of calls that failed", "Share that each interceptor rejects"}
+	shares := []string{"Failed", "Share of calls that failed", "Share rejected by each interceptor"}
 	for _, p := range readDashboard(t).Panels {
 		i := slices.Index(shares, p.Title)
 		if i < 0 {
@@ -123,8 +123,8 @@ func TestDashboardWithoutFailures(t *testing.T) {
 	}
 }
 
-// filled is a server with the scrapes at moments that reach back for more than the
-// hour that alerts look back.
+// filled returns a server with the scrapes at times that span more than the hour that alerts
+// look back.
 func filled(t *testing.T, all [][]sample) (server *prometheus, end time.Time) {
 	t.Helper()
 	end = time.Unix(1_700_000_000, 0)
@@ -147,7 +147,7 @@ func numbers(samples []sample) (n int) {
 
 var legend = regexp.MustCompile(`\{\{\s*(\w+)\s*\}\}`)
 
-// checkNames checks that the labels named in a text are there.
+// checkNames checks that the labels named in a text exist.
 func checkNames(t *testing.T, text string, pattern *regexp.Regexp, have names) {
 	t.Helper()
 	for _, m := range pattern.FindAllStringSubmatch(text, -1) {
@@ -159,7 +159,7 @@ func checkNames(t *testing.T, text string, pattern *regexp.Regexp, have names) {
 
 var labelValues = regexp.MustCompile(`^label_values\((.+), (\w+)\)$`)
 
-// The variables are those that the queries use, and are made of labels that are there.
+// The variables are those that the queries use, and their labels exist.
 func TestDashboardVariables(t *testing.T) {
 	d, all := readDashboard(t), scraped(t)
 	have := catalogOf(all[len(all)-1])
@@ -186,7 +186,7 @@ func TestDashboardVariables(t *testing.T) {
 	}
 }
 
-// Grafana shows a dashboard whose panels are distinct, apart, and know their source.
+// The panels have distinct ids, do not overlap, and have a data source.
 func TestDashboardLayout(t *testing.T) {
 	d := readDashboard(t)
 	if d.UID == "" || d.Title == "" || d.SchemaVersion < 39 {
@@ -203,7 +203,7 @@ func TestDashboardLayout(t *testing.T) {
 			for y := range p.GridPos.H {
 				cell := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
 				if other, taken := cells[cell]; taken || cell[0] >= 24 {
-					t.Fatalf("%q stands on %q, or outside, at %v", p.Title, other, cell)
+					t.Fatalf("%q overlaps %q, or is outside, at %v", p.Title, other, cell)
 				}
 				cells[cell] = p.Title
 			}

@@ -21,7 +21,7 @@ import (
 	"github.com/prometheus/prometheus/model/textparse"
 )
 
-// patience ends tests that would hang; nothing is expected to come near it.
+// patience is the time after which a test that hangs fails.
 const patience = 2 * time.Minute
 
 // sample is a series of a scrape, with the labels that Prometheus adds.
@@ -30,8 +30,8 @@ type sample struct {
 	value  float64
 }
 
-// scrapes are what Prometheus sees of a demo that runs, a few times: everything that
-// counts has gone up from one to the next.
+// scrapes returns several scrapes of a running demo. All counters increase from each scrape to
+// the next.
 var scrapes = sync.OnceValues(func() ([][]sample, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -58,7 +58,7 @@ func watch(ctx context.Context, demo *exec.Cmd) (all [][]sample, err error) {
 	}
 	defer func() {
 		_ = demo.Process.Signal(syscall.SIGTERM)
-		err = errors.Join(err, demo.Wait()) // it must end without an error
+		err = errors.Join(err, demo.Wait()) // the demo must exit without an error
 	}()
 	url := regexp.MustCompile(`^Its metrics are at (\S+)\.$`)
 	for lines := bufio.NewScanner(said); lines.Scan(); {
@@ -66,11 +66,11 @@ func watch(ctx context.Context, demo *exec.Cmd) (all [][]sample, err error) {
 			return several(ctx, m[1])
 		}
 	}
-	return nil, errors.New("the demo does not say where its metrics are")
+	return nil, errors.New("the demo does not print the address of its metrics")
 }
 
-// several scrapes again and again, and keeps what is at least a round of the demo's
-// scenarios apart, which all of its counters take part in.
+// several returns scrapes that are at least one round of the demo's scenarios apart. A round
+// increases all counters.
 func several(ctx context.Context, url string) (all [][]sample, err error) {
 	const wanted, round = 5, 150 // calls that the server has seen
 	for last := 0.0; len(all) < wanted; {
@@ -111,7 +111,7 @@ func scrape(ctx context.Context, url string) ([]sample, error) {
 	return parse(body, resp.Header.Get("Content-Type"))
 }
 
-// parse reads an exposition as Prometheus does.
+// parse parses an exposition with Prometheus' parser.
 func parse(body []byte, contentType string) (all []sample, err error) {
 	p, err := textparse.New(body, contentType, labels.NewSymbolTable(), textparse.ParserOptions{})
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// prometheus is a server in memory: Prometheus' engine over a storage that does no
-// more than these tests need, so that they do not need all that Prometheus' own does.
+// prometheus is Prometheus' engine with an in-memory storage. The storage implements only
+// what these tests need and has fewer dependencies than Prometheus' own.
 type prometheus struct {
 	engine *engine.Engine
 	series map[uint64]*series // by the hash of their labels
@@ -25,7 +25,7 @@ type prometheus struct {
 
 type series struct {
 	labels labels.Labels
-	points []chunks.Sample // in the order of time
+	points []chunks.Sample // in ascending order of time
 }
 
 func newPrometheus() *prometheus {
@@ -37,7 +37,7 @@ func newPrometheus() *prometheus {
 	}
 }
 
-// add adds samples that are later than those before.
+// add adds samples. They must be later than earlier ones.
 func (p *prometheus) add(at time.Time, samples []sample) {
 	for _, s := range samples {
 		hash := s.labels.Hash()
@@ -48,7 +48,7 @@ func (p *prometheus) add(at time.Time, samples []sample) {
 	}
 }
 
-// query returns what a query gives, which must be neither an error nor a warning.
+// query returns the result of a query. Errors and warnings fail the test.
 func (p *prometheus) query(t *testing.T, query string, at time.Time) (all []sample) {
 	t.Helper()
 	q, err := p.engine.NewInstantQuery(t.Context(), p, nil, query, at)
@@ -67,7 +67,7 @@ func (p *prometheus) query(t *testing.T, query string, at time.Time) (all []samp
 	return all
 }
 
-// record evaluates recording rules, each of which sees the ones before it.
+// record evaluates the recording rules in order.
 func (p *prometheus) record(t *testing.T, rules []rule, at time.Time) {
 	t.Helper()
 	for _, r := range rules {
