@@ -12,7 +12,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// A chain's own allocations are those of its Call; metrics add none.
+// Metrics add no allocations to those of a chain.
 func TestAllocations(t *testing.T) {
 	failed := status.Error(codes.NotFound, "no")
 	failing := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error { return failed }}
@@ -32,7 +32,7 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// Labels cost no allocation either, once their values are known.
+// Labels add no allocations after the first call with their values.
 func TestAllocationsOfLabels(t *testing.T) {
 	labelled := func() hauberk.Interceptor {
 		fixed := func(context.Context, *hauberk.Call) string { return "acme" }

@@ -15,7 +15,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// retries makes up to three attempts at a call.
+// retries makes up to three attempts per call.
 var retries = hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	call.Replayable(1 << 20)
 	err := next(ctx, call)
@@ -27,7 +27,7 @@ var retries = hauberk.Func(func(ctx context.Context, call *hauberk.Call, next ha
 	return err
 })
 
-// flaky is a backend that fails each call but every third, once it has read all.
+// flaky returns a backend that reads all requests and fails two of three calls.
 func flaky() *hauberktest.Backend {
 	var calls atomic.Int64
 	return &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
@@ -38,8 +38,8 @@ func flaky() *hauberktest.Backend {
 	}}
 }
 
-// Outside retries an instance counts calls, inside it counts attempts. The
-// decisions of one attempt are not those of the next.
+// An interceptor outside retries counts calls, and one inside counts attempts. Each attempt has
+// its own decisions.
 func TestCallsAndAttempts(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -66,13 +66,13 @@ func TestCallsAndAttempts(t *testing.T) {
 	}
 }
 
-// What was told of a running stream is not taken back when another attempt starts
-// from nothing.
-func TestNumbersDoNotFallWithAttempts(t *testing.T) {
+// The number of messages of a running stream does not decrease when another attempt starts at
+// zero.
+func TestNumbersDoNotDecreaseWithAttempts(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	c := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.Bidi}
 	m := metrics.New(metrics.Config{})
-	var told uint64
+	var first uint64
 	attempt := 0
 	rejectSecond := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		attempt++
@@ -80,19 +80,19 @@ func TestNumbersDoNotFallWithAttempts(t *testing.T) {
 			return hauberk.Reject(codes.Aborted, "ENOUGH", "no")
 		}
 		err := next(ctx, call)
-		told = count(t, m, c).Sent
+		first = count(t, m, c).Sent
 		return err
 	})
 	env := c.StartWith(t, flaky(), m, retries, rejectSecond)
 	if out := env.Call(t.Context(), "a", "b"); status.Code(out.Err) != codes.Aborted {
 		t.Fatal(out.Err)
 	}
-	if s := count(t, m, c); told != 2 || s.Sent != told {
-		t.Errorf("told %d messages, then %d; want 2 both times", told, s.Sent)
+	if s := count(t, m, c); first != 2 || s.Sent != first {
+		t.Errorf("%d messages after the first attempt, then %d; want 2 both times", first, s.Sent)
 	}
 }
 
-// Attempts beside each other count each.
+// Each of several concurrent attempts counts.
 func TestHedgedAttempts(t *testing.T) {
 	hedge := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		ctx, cancel := context.WithCancel(ctx)

@@ -15,9 +15,9 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// compared are chains to be compared: of an interceptor that does nothing, and of metrics
-// in its place. The difference is what metrics cost; the budget is 120 ns and no
-// allocation. The others are what more they do by choice.
+// compared returns the chains to compare: one with an interceptor that does nothing, one with
+// metrics in its place, and those with optional numbers. The difference of the first two is the
+// cost of metrics. The budget is 120 ns and no allocation.
 func compared(b *testing.B) []candidate {
 	return []candidate{
 		{"idle", chainOf(b, passing)},
@@ -72,8 +72,7 @@ func BenchmarkServerFailing(b *testing.B) {
 	}
 }
 
-// BenchmarkServerParallel serves calls of one method from all cores, which share
-// its counters.
+// BenchmarkServerParallel serves calls of one method on all cores, which share its counters.
 func BenchmarkServerParallel(b *testing.B) {
 	for _, c := range compared(b) {
 		b.Run(c.name, func(b *testing.B) {
@@ -87,7 +86,7 @@ func BenchmarkServerParallel(b *testing.B) {
 	}
 }
 
-// BenchmarkClient makes calls that end at once.
+// BenchmarkClient makes calls that end immediately.
 func BenchmarkClient(b *testing.B) {
 	for _, c := range compared(b) {
 		b.Run(c.name, func(b *testing.B) {
@@ -100,7 +99,7 @@ func BenchmarkClient(b *testing.B) {
 	}
 }
 
-// BenchmarkSnapshot reads what 100 methods have counted.
+// BenchmarkSnapshot reads the numbers of 100 methods.
 func BenchmarkSnapshot(b *testing.B) {
 	m := metrics.New(metrics.Config{})
 	call := called(chainOf(b, m), hauberktest.Conn{})
@@ -121,8 +120,8 @@ func BenchmarkSnapshot(b *testing.B) {
 	})
 }
 
-// BenchmarkSeriesWithStreams reads the series while streams of one method are open,
-// each of which needs the method's lock to begin and to end.
+// BenchmarkSeriesWithStreams reads the series while streams of one method are open. Each of them
+// needs the method's lock to begin and to end.
 func BenchmarkSeriesWithStreams(b *testing.B) {
 	for _, n := range []int{1_000, 10_000, 50_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {

@@ -19,8 +19,7 @@ import (
 
 const flood = 20_000
 
-// unknownMethods returns a function that calls a server by the name of a method
-// that it does not have.
+// unknownMethods returns a function that serves a call of a method that the server does not have.
 func unknownMethods(chain *hauberk.Chain) func(method string) error {
 	serve := chain.StreamServerInterceptor()
 	unimplemented := func(any, grpc.ServerStream) error { return status.Error(codes.Unimplemented, "unknown") }
@@ -30,7 +29,7 @@ func unknownMethods(chain *hauberk.Chain) func(method string) error {
 	}
 }
 
-func TestUnknownMethodsAreOne(t *testing.T) {
+func TestUnknownMethodsShareOneSeries(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	call := unknownMethods(chainOf(t, m))
 	for i := range flood {
@@ -46,7 +45,7 @@ func TestUnknownMethodsAreOne(t *testing.T) {
 	checkCounts(t, s[metrics.Unknown], flood, codes.Unimplemented)
 }
 
-func TestUnknownMethodOnTheWire(t *testing.T) {
+func TestUnknownMethodOfServer(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	m := metrics.New(metrics.Config{})
 	env := hauberktest.Start(t, hauberktest.Setup{Server: chainOf(t, m)})
@@ -77,8 +76,8 @@ func TestClientMethodsAreBounded(t *testing.T) {
 	}
 }
 
-// Names that cannot stand in a label are other, whoever has them.
-func TestNamesThatAreOther(t *testing.T) {
+// Names that are not valid as label values count as Other.
+func TestInvalidNames(t *testing.T) {
 	long := "/s/" + strings.Repeat("m", 254)
 	m := metrics.New(metrics.Config{})
 	call := called(chainOf(t, m), hauberktest.Conn{})
@@ -113,7 +112,7 @@ func TestReasonsAreBounded(t *testing.T) {
 		}
 		return st.Err()
 	}})
-	const fewer = flood / 10 // of what only this process can do
+	const fewer = flood / 10 // rejections that only this process can make
 	for ; i < flood; i++ {
 		_ = remote("/s/m")
 		if i < fewer {
@@ -135,9 +134,8 @@ func TestReasonsAreBounded(t *testing.T) {
 	}
 }
 
-// Reasons that are too long are other: a server may send any. What is not UTF-8 in
-// one is replaced when the rejection is made.
-func TestReasonsThatAreOther(t *testing.T) {
+// Reasons that are too long count as Other. hauberk.Reject replaces invalid UTF-8 in a reason.
+func TestInvalidReasons(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	for _, reason := range []string{strings.Repeat("R", 64), "\xff", strings.Repeat("R", 63)} {
 		_ = called(chainOf(t, m, reject(codes.Aborted, reason)), hauberktest.Conn{})("/s/m")
@@ -148,8 +146,8 @@ func TestReasonsThatAreOther(t *testing.T) {
 	}
 }
 
-// A server's word for a reason is counted with those that are other if it is that.
-func TestRemoteReasonsThatAreOther(t *testing.T) {
+// A reason Other from a server counts with the reasons beyond the bound.
+func TestRemoteReasonOther(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	reason := ""
 	call := called(chainOf(t, m), hauberktest.Conn{Outcome: func(string) error {
@@ -173,7 +171,7 @@ func TestRegister(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	env := hauberktest.Start(t, hauberktest.Setup{Server: chainOf(t, m), Kind: hauberk.ServerStream})
 	m.Register(env.Server.GetServiceInfo())
-	m.Register(env.Server.GetServiceInfo()) // again is the same
+	m.Register(env.Server.GetServiceInfo()) // has no effect
 	all := m.Series()
 	if len(all) != 4 {
 		t.Errorf("%d series of 4 methods", len(all))
@@ -192,8 +190,8 @@ func TestRegister(t *testing.T) {
 	checkCounts(t, m.Snapshot().Server.Methods[hauberktest.FullMethod(hauberk.ServerStream)], 1, codes.OK)
 }
 
-// A proxy knows no method; those that it was told of count under their names, and
-// as what they are.
+// A proxy's server does not know its methods. Registered methods count under their names and
+// kinds.
 func TestRegisteredMethodsOfProxies(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	m.Register(map[string]grpc.ServiceInfo{"shop.v1.Cart": {Methods: []grpc.MethodInfo{{Name: "Get"}}}})
@@ -211,8 +209,8 @@ func TestRegisteredMethodsOfProxies(t *testing.T) {
 	}
 }
 
-// An interceptor that sends calls to other methods makes a Method for each call; an interceptor
-// further in that counts them goes by the names.
+// An interceptor that sends calls to another method makes a Method for each call. An inner
+// interceptor counts the calls by the method's name.
 func TestRedirectedCalls(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	redirect := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {

@@ -8,20 +8,20 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// Bytes is the size of the messages of calls that have ended, on the wire. The 5
-// bytes that gRPC puts in front of each message are in none of it.
+// Bytes contains the total size of the messages of calls that have ended. It does not include
+// gRPC's 5-byte prefix of each message.
 type Bytes struct {
-	// Sent and Received are the sizes before compression.
+	// Sent and Received are the sizes without compression.
 	Sent     uint64 `json:"sent"`
 	Received uint64 `json:"received"`
-	// SentCompressed and ReceivedCompressed are the sizes as they were sent; of
-	// messages that are not compressed, that before compression.
+	// SentCompressed and ReceivedCompressed are the sizes as transmitted. For messages that
+	// are not compressed they equal the sizes without compression.
 	SentCompressed     uint64 `json:"sent_compressed"`
 	ReceivedCompressed uint64 `json:"received_compressed"`
-	// Unmeasured counts the calls of which the sizes are not known. If the chain is
-	// without [hauberk.Config.CountBytes] these are all on a server, and on a client those that
-	// have sent a message and were OK or have received one: others may not have come to
-	// a connection.
+	// Unmeasured counts the calls whose sizes are not known. If the chain lacks
+	// [hauberk.WireSizes], these are all calls on a server. On a client they are the calls
+	// that have sent a message and either ended with OK or received a message: other calls
+	// may not have reached a connection.
 	Unmeasured uint64 `json:"unmeasured"`
 }
 
@@ -33,7 +33,7 @@ func (b *Bytes) add(other Bytes) {
 	b.Unmeasured += other.Unmeasured
 }
 
-// bytes is Bytes as it is counted.
+// bytes contains the counters of Bytes.
 type bytes struct {
 	sent, received, sentCompressed, receivedCompressed, unmeasured atomic.Uint64
 }
@@ -44,9 +44,8 @@ func (b *bytes) load() Bytes {
 	}
 }
 
-// count counts the bytes of a call that has ended, as soon as they are final. On a
-// client a call may end without having come to a connection, which leaves nothing
-// to measure.
+// count counts the bytes of a call that has ended, as soon as they are final. A client's call
+// that did not reach a connection has no bytes and is not unmeasured.
 func (b *bytes) count(call *hauberk.Call, code codes.Code, sent, received uint64) {
 	w := call.Wire()
 	if w != nil {

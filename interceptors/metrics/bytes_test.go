@@ -18,8 +18,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// startSized starts a client and a server with the same interceptors on the case's
-// side of chains that measure.
+// startSized starts a client and a server. The chain on the case's side has the interceptors and
+// counts bytes.
 func startSized(t *testing.T, c hauberktest.Case, backend *hauberktest.Backend, interceptors ...hauberk.Interceptor) *hauberktest.Env {
 	t.Helper()
 	chain := hauberk.Must(hauberk.Config{CountBytes: true}.New(interceptors...))
@@ -32,8 +32,7 @@ func startSized(t *testing.T, c hauberktest.Case, backend *hauberktest.Backend, 
 	return hauberktest.Start(t, setup)
 }
 
-// bytesOf returns what was counted of the method of a case, once the server is
-// done.
+// bytesOf stops the server and returns the bytes of the method of a case.
 func bytesOf(t *testing.T, env *hauberktest.Env, m *metrics.Interceptor, c hauberktest.Case) metrics.Bytes {
 	t.Helper()
 	env.Server.GracefulStop()
@@ -88,14 +87,14 @@ func checkCompressed(t *testing.T, b metrics.Bytes, compressed bool) {
 	t.Helper()
 	switch {
 	case !compressed && (b.SentCompressed != b.Sent || b.ReceivedCompressed != b.Received):
-		t.Errorf("%+v; want the same, not compressed", b)
+		t.Errorf("%+v; want equal sizes without compression", b)
 	case compressed && (b.SentCompressed == 0 || b.SentCompressed > b.Sent/10 ||
 		b.ReceivedCompressed == 0 || b.ReceivedCompressed > b.Received/10):
-		t.Errorf("%+v; want a tenth, compressed", b)
+		t.Errorf("%+v; want at most a tenth with compression", b)
 	}
 }
 
-// A call that fails, or is rejected, counts what it has moved until then.
+// A call that fails or is rejected counts the bytes of its messages until then.
 func TestBytesOfFailures(t *testing.T) {
 	failing := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
 		return errors.Join(readAll(s), status.Error(codes.NotFound, "no"))
@@ -126,8 +125,7 @@ func TestBytesOfFailures(t *testing.T) {
 	}
 }
 
-// Without hauberk.Config.CountBytes there is nothing to count, and that shows. A call that
-// was not sent is not one that was not measured.
+// Without hauberk.WireSizes calls count as unmeasured, except calls that a client did not send.
 func TestUnmeasured(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		m, without := metrics.New(metrics.Config{CountBytes: true}), metrics.New(metrics.Config{})
@@ -151,7 +149,8 @@ func TestUnmeasured(t *testing.T) {
 	})
 }
 
-// Inside retries each attempt's bytes count, outside those of the last.
+// An interceptor inside retries counts the bytes of each attempt, and one outside those of the
+// last attempt.
 func TestBytesOfAttempts(t *testing.T) {
 	up, down := uint64(proto.Size(&testpb.Request{Text: "hello"})), uint64(proto.Size(&testpb.Response{Text: "echo:hello"}))
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {

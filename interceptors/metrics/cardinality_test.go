@@ -18,9 +18,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// bomb calls with a new method, tenant, user agent, interceptor and reason each
-// time, and, so that they are not all new at once, with few of one and many of the
-// other.
+// bomb makes calls with a new method, interceptor and reason each time. Tenants and user agents
+// repeat at different rates, so that their combinations are new.
 type bomb struct{ i int }
 
 func (b *bomb) method() string { return "/any.Service" + strconv.Itoa(b.i) + "/Method" }
@@ -29,15 +28,15 @@ func (b *bomb) metadata() metadata.MD {
 	return metadata.Pairs("tenant", strconv.Itoa(b.i%1000), "user-agent", "agent/"+strconv.Itoa(b.i/1000))
 }
 
-// Intercept rejects the call, and would do so in other names.
+// Intercept rejects the call and records a decision under a new name.
 func (b *bomb) Intercept(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 	interceptor, reason := "interceptor"+strconv.Itoa(b.i), "REASON_"+strconv.Itoa(b.i)
 	call.Decide(hauberk.Decision{Interceptor: interceptor, Verdict: hauberk.Rejected, Reason: reason, Shadow: b.i%2 == 0})
 	return hauberk.Reject(codes.Code(b.i%100), reason, "no")
 }
 
-// callers make a call of a bomb on each side. On a server, its methods are known:
-// those that are not are one.
+// callers returns functions that make a call on each side. On the server the methods are known:
+// unknown methods share one series.
 func (b *bomb) callers(t *testing.T, m *metrics.Interceptor) map[hauberk.Side]func() {
 	chain := chainOf(t, m, b)
 	through := chain.ClientConn(hauberktest.Conn{})
@@ -66,8 +65,7 @@ func (s *bombStream) Context() context.Context {
 	return metadata.NewIncomingContext(context.Background(), s.md)
 }
 
-// A million names of anything make no more series than the bounds say, and take
-// no more memory.
+// A million names make no more series than the bounds permit, and memory does not grow.
 func TestCardinalityBomb(t *testing.T) {
 	const calls, limit = 1_000_000, 100
 	for _, c := range []hauberktest.Case{{Side: hauberk.ServerSide}, {Side: hauberk.ClientSide}} {
@@ -87,7 +85,7 @@ func TestCardinalityBomb(t *testing.T) {
 				call()
 			}
 			if grown := heap() - before; grown > 1<<20 {
-				t.Errorf("the last nine tenths took %d bytes", grown)
+				t.Errorf("the heap grew by %d bytes in the last 90 %% of the calls", grown)
 			}
 			checkBomb(t, m, calls, limit)
 			runtime.KeepAlive(m)

@@ -15,8 +15,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// An interceptor may leave a method with one response without one: hauberk makes that
-// Internal.
+// An interceptor may end a call with nil and without the response that the method requires. The
+// call ends with Internal.
 func TestNoResponse(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		m := metrics.New(metrics.Config{ExactMessages: true})
@@ -66,7 +66,7 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// okError and nilError carry statuses that are none of an error.
+// okError and nilError have statuses that are not errors.
 type (
 	okError  struct{}
 	nilError struct{}

@@ -15,9 +15,8 @@ const (
 	DefaultMaxLabelSeries = 8192
 )
 
-// DefaultBuckets returns the default of [Config.Buckets]: 5 ms, 10 ms, 25 ms, 50 ms
-// and so on to 10 s, the default buckets of Prometheus' client library and so of
-// go-grpc-middleware.
+// DefaultBuckets returns the default of [Config.Buckets]: 5 ms, 10 ms, 25 ms, 50 ms and so on
+// up to 10 s. These are the defaults of Prometheus' client library and of go-grpc-middleware.
 func DefaultBuckets() []time.Duration {
 	const ms = time.Millisecond
 	return []time.Duration{
@@ -26,45 +25,43 @@ func DefaultBuckets() []time.Duration {
 	}
 }
 
-// Config says what is kept of calls. The zero value is ready for use.
+// Config configures an [Interceptor]. The zero value is ready for use.
 type Config struct {
-	// Buckets are the upper bounds of the latency histogram that exporters show,
-	// each inclusive, in ascending order. Quantiles in a Snapshot do not depend on
-	// them. The default is DefaultBuckets.
+	// Buckets are the inclusive upper bounds of the latency histogram for exporters, in
+	// ascending order. Quantiles in a Snapshot do not depend on them. The default is
+	// DefaultBuckets.
 	Buckets []time.Duration
-	// MaxMethods is how many methods a client takes up before it counts further
-	// ones together, as Other. The default is DefaultMaxMethods.
+	// MaxMethods is the maximum number of methods of clients. Further methods count as
+	// Other. The default is DefaultMaxMethods.
 	MaxMethods int
-	// MaxReasons is how many pairs of interceptor and reason are told apart among
-	// the rejections of each side and origin before further ones count together, as
-	// Other, and how many interceptors among the decisions. The default is
-	// DefaultMaxReasons.
+	// MaxReasons is the maximum number of pairs of interceptor and reason for the rejections
+	// of each side and origin, and of interceptors for the decisions of each side. Further
+	// ones count as Other. The default is DefaultMaxReasons.
 	MaxReasons int
-	// MaxLabelSets is how many combinations of the values of the labels ([WithLabel])
-	// are told apart on each side before calls with further ones count together, with
-	// Other as the value of each label. The default is DefaultMaxLabelSets.
+	// MaxLabelSets is the maximum number of combinations of label values ([WithLabel]) on
+	// each side. In calls with further combinations each label has the value Other. The
+	// default is DefaultMaxLabelSets.
 	MaxLabelSets int
-	// MaxLabelSeries is how many series the labels may make on each side, in all
-	// methods, before further ones count together in the same way, one for each
-	// method. The default is DefaultMaxLabelSeries.
+	// MaxLabelSeries is the maximum number of series with labels on each side, over all
+	// methods. Calls beyond it count in one series with the values Other for each method.
+	// The default is DefaultMaxLabelSeries.
 	MaxLabelSeries int
-	// ExactMessages makes the messages received by unary calls that fail on a server
-	// exact, at the price of one allocation for each unary call on a server. See the
-	// package's documentation for what is counted without.
+	// ExactMessages makes the number of messages received by failed unary calls on a server
+	// exact. It costs one allocation for each unary call on a server. The package
+	// documentation describes what is counted without it.
 	ExactMessages bool
-	// Decisions counts every verdict of every interceptor that decides; without it only
-	// rejections are counted. A call then costs the allocations of
-	// [hauberk.Call.Decisions].
+	// Decisions counts each decision of each interceptor that decides. Without it only
+	// rejections are counted. It costs the allocations of [hauberk.Call.Decisions].
 	Decisions bool
-	// WireSizes counts the bytes of messages, before and after compression. The chain
-	// must have [hauberk.WireSizes] for that; calls that it has not measured are
-	// counted as such ([Bytes.Unmeasured]). On a server it costs a call an allocation
-	// or two beside those of hauberk.WireSizes.
+	// CountBytes counts the bytes of messages, with and without compression. It requires
+	// [hauberk.WireSizes] in the chain. [Bytes.Unmeasured] counts the calls whose bytes are
+	// not known. On a server it costs one or two allocations per call in addition to those
+	// of hauberk.WireSizes.
 	CountBytes bool
 }
 
-// withDefaults fills what is not set, and says what is wrong. What it returns can
-// be used in any case.
+// withDefaults returns the configuration with defaults in place of unset and invalid values,
+// and an error for the invalid ones.
 func (c Config) withDefaults() (Config, error) {
 	var errs []error
 	c.MaxMethods, errs = orDefault("MaxMethods", c.MaxMethods, DefaultMaxMethods, errs)
@@ -96,10 +93,10 @@ func checkBuckets(buckets []time.Duration) error {
 	for i, b := range buckets {
 		switch {
 		case b <= 0:
-			return fmt.Errorf("bucket %d of Buckets ends at %v; want durations above 0", i+1, b)
+			return fmt.Errorf("Config.Buckets[%d] is %v; want durations above 0", i, b)
 		case i > 0 && b <= buckets[i-1]:
-			return fmt.Errorf("bucket %d of Buckets ends at %v, not above the %v before it; want ascending bounds",
-				i+1, b, buckets[i-1])
+			return fmt.Errorf("Config.Buckets[%d] is %v and Buckets[%d] is %v; want ascending bounds",
+				i-1, buckets[i-1], i, b)
 		}
 	}
 	return nil

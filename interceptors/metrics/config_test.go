@@ -21,24 +21,24 @@ func TestConfigErrors(t *testing.T) {
 	}{
 		{"methods", metrics.Config{MaxMethods: -1}, nil, "MaxMethods is -1; want a number above 0, or 0 for 1024"},
 		{"reasons", metrics.Config{MaxReasons: -2}, nil, "MaxReasons is -2; want a number above 0, or 0 for 256"},
-		{"bucket of no time", metrics.Config{Buckets: []time.Duration{0}}, nil, "bucket 1 of Buckets ends at 0s; want durations above 0"},
+		{"zero bucket", metrics.Config{Buckets: []time.Duration{0}}, nil, "Buckets[0] is 0s; want durations above 0"},
 		{
 			"order",
 			metrics.Config{Buckets: []time.Duration{ms, 3 * ms, 2 * ms}},
 			nil,
-			"bucket 3 of Buckets ends at 2ms, not above the 3ms before it; want ascending bounds",
+			"Buckets[1] is 3ms and Buckets[2] is 2ms; want ascending bounds",
 		},
-		{"twice", metrics.Config{Buckets: []time.Duration{ms, ms}}, nil, "bucket 2 of Buckets ends at 1ms, not above the 1ms"},
+		{"twice", metrics.Config{Buckets: []time.Duration{ms, ms}}, nil, "Buckets[0] is 1ms and Buckets[1] is 1ms"},
 		{"label sets", metrics.Config{MaxLabelSets: -1}, nil, "MaxLabelSets is -1; want a number above 0, or 0 for 256"},
 		{"label series", metrics.Config{MaxLabelSeries: -1}, nil, "MaxLabelSeries is -1; want a number above 0, or 0 for 8192"},
-		{"label without a function", metrics.Config{}, metrics.WithLabel("a", nil), `WithLabel("a") was given a nil function`},
-		{"label without a name", metrics.Config{}, metrics.WithLabel("", noLabel), `the name ""; want letters, digits and "_"`},
-		{"label of Prometheus", metrics.Config{}, metrics.WithLabel("le", noLabel), `the name "le"; want`},
-		{"label of gRPC", metrics.Config{}, metrics.WithLabel("grpc_code", noLabel), `the name "grpc_code"; want`},
-		{"reserved label", metrics.Config{}, metrics.WithLabel("__a", noLabel), `the name "__a"; want`},
-		{"label with a digit in front", metrics.Config{}, metrics.WithLabel("1a", noLabel), `the name "1a"; want`},
-		{"exemplars", metrics.Config{}, metrics.WithExemplars(nil), "WithExemplars was given a nil function"},
-		{"clock", metrics.Config{}, metrics.WithClock(nil), "WithClock was given a nil function"},
+		{"label without a function", metrics.Config{}, metrics.WithLabel("a", nil), `WithLabel("a"): the function is nil`},
+		{"label without a name", metrics.Config{}, metrics.WithLabel("", noLabel), `the name is ""; want letters, digits and "_"`},
+		{"label of Prometheus", metrics.Config{}, metrics.WithLabel("le", noLabel), `the name is "le"; want`},
+		{"label of gRPC", metrics.Config{}, metrics.WithLabel("grpc_code", noLabel), `the name is "grpc_code"; want`},
+		{"reserved label", metrics.Config{}, metrics.WithLabel("__a", noLabel), `the name is "__a"; want`},
+		{"label starting with a digit", metrics.Config{}, metrics.WithLabel("1a", noLabel), `the name is "1a"; want`},
+		{"exemplars", metrics.Config{}, metrics.WithExemplars(nil), "WithExemplars: the function is nil"},
+		{"clock", metrics.Config{}, metrics.WithClock(nil), "WithClock: the function is nil"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestConfigErrors(t *testing.T) {
 				t.Errorf("hauberk.New: %v, want %q", err, test.want)
 			}
 			if s := m.Snapshot(); len(s.Server.Methods) != 0 || s.Client.Rejections == nil {
-				t.Errorf("its snapshot is %+v", s)
+				t.Errorf("the snapshot is %+v", s)
 			}
 		})
 	}
@@ -62,15 +62,15 @@ func noLabel(context.Context, *hauberk.Call) string { return "" }
 
 func TestLabelTwice(t *testing.T) {
 	_, err := hauberk.New(metrics.New(metrics.Config{}, metrics.WithLabel("a_1", noLabel), metrics.WithLabel("a_1", noLabel)))
-	if err == nil || !strings.Contains(err.Error(), `the name "a_1" twice; want each label once`) {
+	if err == nil || !strings.Contains(err.Error(), `the name "a_1" is used twice; want each label once`) {
 		t.Errorf("hauberk.New: %v", err)
 	}
 }
 
-func TestZeroMetrics(t *testing.T) {
+func TestZeroInterceptor(t *testing.T) {
 	_, err := hauberk.New(new(metrics.Interceptor))
-	if err == nil || !strings.Contains(err.Error(), "make one with metrics.New") {
-		t.Errorf("hauberk.New of a zero Metrics: %v", err)
+	if err == nil || !strings.Contains(err.Error(), "make it with metrics.New") {
+		t.Errorf("hauberk.New of a zero Interceptor: %v", err)
 	}
 }
 
@@ -81,15 +81,15 @@ func TestDeclares(t *testing.T) {
 	}
 }
 
-// The package itself interceptors no exporter.
-func TestInterceptorsNoBackend(t *testing.T) {
+// The package does not import an exporter.
+func TestImportsNoBackend(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for dep := range strings.Lines(string(out)) {
 		if strings.Contains(dep, "prometheus") || strings.Contains(dep, "opentelemetry") {
-			t.Errorf("interceptors %s", dep)
+			t.Errorf("the package imports %s", dep)
 		}
 	}
 }

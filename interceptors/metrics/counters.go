@@ -12,18 +12,17 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/engine/quantile"
 )
 
-// method is what is counted of one method on one side.
+// method contains the numbers of one method on one side.
 type method struct {
-	counters // with labels, only what they share: the latency
+	counters // unused if there are labels, except for the latency
 
 	latency quantile.Histogram
 
-	labels sync.RWMutex // guards sets; the table's mutex is held too when sets changes
+	labels sync.RWMutex // guards sets; writers of sets hold the table's mutex too
 	sets   map[string]*counters
 }
 
-// counters is what is counted of a method's calls, or of those with the same
-// values of the labels.
+// counters contains the numbers of a method's calls, or of those with the same label values.
 type counters struct {
 	label
 
@@ -32,24 +31,24 @@ type counters struct {
 	registered atomic.Bool
 
 	started atomic.Uint64
-	// plain counts the unary calls that were OK and moved one message each way:
-	// nearly all calls of nearly all methods, in one addition instead of three. They
-	// are not in handled, sent and received.
+	// plain counts the unary calls that ended with OK and one message in each direction.
+	// One addition instead of three suffices for them, and most calls are such calls.
+	// handled, sent and received do not include them.
 	plain    atomic.Uint64
 	handled  [numCodes]atomic.Uint64
 	sent     atomic.Uint64 // by unary calls
 	received atomic.Uint64
-	buckets  []atomic.Uint64     // of latency; the last is for what lies above the bounds
+	buckets  []atomic.Uint64     // of latency; the last is for latencies above all bounds
 	all      *quantile.Histogram // the latencies of the method
 
-	total     atomic.Int64 // ns; with labels, of the latencies of this series
-	bytes     *bytes       // nil if they are not counted
-	exemplars *exemplars   // nil if none are kept
+	total     atomic.Int64 // sum of the latencies in ns; used if there are labels
+	bytes     *bytes       // nil if disabled
+	exemplars *exemplars   // nil if disabled
 	recorders atomic.Pointer[[]Recorder]
 
-	mu          sync.Mutex // guards what follows: the end of a stream is one step
+	mu          sync.Mutex // guards the fields below, so that the end of a stream is atomic
 	running     []*stream
-	streamedOut uint64 // by streams that have ended
+	streamedOut uint64 // sent by streams that have ended
 	streamedIn  uint64
 }
 
@@ -59,7 +58,7 @@ func (t *table) newMethod(l label) *method {
 	return of
 }
 
-// prepare makes a series ready for use. The table's mutex is held.
+// prepare initializes a series. The caller holds t.mu.
 func (t *table) prepare(c *counters, l label, all *quantile.Histogram) {
 	config := &t.metrics.config
 	c.label, c.since, c.all = l, t.metrics.now(), all
@@ -87,7 +86,7 @@ func (c *counters) endUnary(code codes.Code, sent, received uint64) {
 	c.handled[code].Add(1)
 }
 
-// observe counts the latency of a call that has ended, and returns its bucket.
+// observe counts the latency of a call that has ended and returns the index of its bucket.
 func (c *counters) observe(bounds []time.Duration, took time.Duration) int {
 	i := bucketOf(bounds, took)
 	c.buckets[i].Add(1)
@@ -98,8 +97,8 @@ func (c *counters) observe(bounds []time.Duration, took time.Duration) int {
 	return i
 }
 
-// bucketOf returns the place of the first bound that a latency does not exceed. It
-// looks at them in turn: most calls are fast, and who took long can spare the time.
+// bucketOf returns the index of the first bound that a latency does not exceed. It searches from
+// the lowest bound: most calls are fast, and the search is short for them.
 func bucketOf(bounds []time.Duration, took time.Duration) int {
 	for i, bound := range bounds {
 		if took <= bound {
@@ -109,7 +108,7 @@ func bucketOf(bounds []time.Duration, took time.Duration) int {
 	return len(bounds)
 }
 
-// addTotal adds to the total, which stops where a Duration ends: it never wraps.
+// addTotal adds to the total. The total stops at the maximum Duration and does not overflow.
 func (c *counters) addTotal(took int64) {
 	for {
 		old := c.total.Load()
@@ -131,19 +130,19 @@ func (c *counters) sum() time.Duration {
 	return c.all.Sum()
 }
 
-// stream is a call of a streaming method that is running, so that its messages
-// can be told before it ends.
+// stream is a running call of a streaming method. It allows for reading the number of its messages
+// before it ends.
 type stream struct {
 	call            *hauberk.Call
 	at              int  // in counters.running
-	sends, receives bool // any number of messages
+	sends, receives bool // streams messages in this direction
 
-	// What was told so far. A new attempt starts from nothing, but what has been
-	// told is not taken back: counters never fall.
+	// sent and received are the numbers that messages has returned so far. A new attempt
+	// starts at zero, but counters must not decrease.
 	sent, received uint64
 }
 
-// open adds a stream to those that are running.
+// open adds a stream to the running ones.
 func (c *counters) open(call *hauberk.Call) *stream {
 	sends, receives := call.Kind().ServerStreams(), call.Kind().ClientStreams()
 	if call.Side() == hauberk.ClientSide {
@@ -156,8 +155,8 @@ func (c *counters) open(call *hauberk.Call) *stream {
 	return s
 }
 
-// vacant lengthens running by one: by a stream that has ended, which close has
-// left behind the others, or by a new one.
+// vacant extends running by one stream. It reuses a stream that close has left behind the running
+// ones, or makes a new one.
 func (c *counters) vacant() *stream {
 	n := len(c.running)
 	if n < cap(c.running) {
@@ -171,7 +170,7 @@ func (c *counters) vacant() *stream {
 	return c.running[n]
 }
 
-// close takes a stream out of those that are running and counts its messages.
+// close removes a stream from the running ones and counts its messages.
 func (c *counters) close(s *stream, sent, received uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -185,8 +184,7 @@ func (c *counters) close(s *stream, sent, received uint64) {
 	c.running = c.running[:n]
 }
 
-// messages returns how many messages were sent and received so far, by running
-// streams too.
+// messages returns the number of messages sent and received so far, running streams included.
 func (c *counters) messages() (sent, received uint64) {
 	plain := c.plain.Load()
 	c.mu.Lock()

@@ -10,8 +10,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
-// Streams open and close in any order; those that run are in the list, once, and
-// know their places, and those that have ended are taken again.
+// Streams open and close in any order. Each running stream is in the list once, at its index.
+// Streams that have ended are reused.
 func TestRunningStreams(t *testing.T) {
 	var calls []*hauberk.Call
 	collect := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
@@ -41,7 +41,7 @@ func TestRunningStreams(t *testing.T) {
 	}
 	made := slices.DeleteFunc(c.running[:cap(c.running)], func(s *stream) bool { return s == nil })
 	if len(made) != most {
-		t.Errorf("%d streams were made, %d ran at once", len(made), most)
+		t.Errorf("%d streams were made, at most %d ran concurrently", len(made), most)
 	}
 }
 
@@ -52,7 +52,7 @@ func checkRunning(t *testing.T, c *counters, open []*stream) {
 	}
 	for _, s := range open {
 		if c.running[s.at] != s || s.call == nil {
-			t.Fatalf("the stream at %d is not there", s.at)
+			t.Fatalf("the stream with the index %d is not in the list", s.at)
 		}
 	}
 	for _, s := range c.running[len(open):cap(c.running)] {

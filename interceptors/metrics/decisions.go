@@ -8,20 +8,20 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// Decision is how often an interceptor gave a verdict.
+// Decision is the number of equal decisions of an interceptor.
 type Decision struct {
 	Side hauberk.Side
 	// Interceptor is the name of the interceptor, or Other.
 	Interceptor string
 	Verdict     hauberk.Verdict
-	// Shadow says that the verdict was not enforced.
+	// Shadow reports whether the decisions were not enforced.
 	Shadow bool
 	Count  uint64
 }
 
-// Decisions returns how often each interceptor gave each verdict, ordered by side,
-// interceptor, verdict, and enforced before not. It is empty unless
-// [Config.Decisions] asks for it. The result is the caller's.
+// Decisions returns the numbers of decisions, sorted by side, interceptor and verdict, with
+// enforced decisions before others. It is empty without [Config.Decisions]. The caller may modify
+// the result.
 func (m *Interceptor) Decisions() []Decision {
 	var all []Decision
 	for i := range m.sides {
@@ -47,18 +47,18 @@ func compareBool(a, b bool) int {
 	}
 }
 
-// verdict is what decisions are told apart by.
+// verdict is the key of equal decisions.
 type verdict struct {
 	interceptor string
 	verdict     hauberk.Verdict
 	shadow      bool
 }
 
-// verdicts is how many an interceptor can give.
+// verdicts is the number of verdict keys of one interceptor.
 const verdicts = 4
 
-// countDecisions counts the decisions of a call that were not there before it
-// reached the interceptor. It uses up before.
+// countDecisions counts the decisions in after that are not in before, the decisions from before
+// the call reached the interceptor. It modifies before.
 func (s *side) countDecisions(before, after []hauberk.Decision) {
 	for _, d := range after {
 		if i := slices.Index(before, d); i >= 0 {

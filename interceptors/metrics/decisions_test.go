@@ -13,7 +13,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// silent decides on calls and records nothing: the chain does.
+// silent decides on calls and records nothing. The chain infers its decisions.
 type silent struct {
 	name   string
 	reject bool
@@ -30,7 +30,7 @@ func (s silent) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.
 	return next(ctx, call)
 }
 
-// abstaining decides on no call.
+// abstaining abstains from deciding.
 type abstaining struct{ silent }
 
 func (abstaining) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -42,18 +42,18 @@ func TestDecisions(t *testing.T) {
 	const allowed, rejected = hauberk.Allowed, hauberk.Rejected
 	tests := []struct {
 		name  string
-		outer []hauberk.Interceptor // further out than the metrics
+		outer []hauberk.Interceptor // outside the metrics
 		inner []hauberk.Interceptor
 		want  []metrics.Decision // of two calls; the side is the case's
 	}{
-		{"no one decides", nil, []hauberk.Interceptor{passing}, nil},
+		{"no decision", nil, []hauberk.Interceptor{passing}, nil},
 		{
 			"allowed", nil,
 			[]hauberk.Interceptor{silent{"authn", false}, limiter{"limits", false}},
 			[]metrics.Decision{{0, "authn", allowed, false, 2}, {0, "limits", allowed, false, 2}},
 		},
 		{
-			"rejected", nil, // and what lies further in is not asked
+			"rejected", nil, // inner interceptors do not run
 			[]hauberk.Interceptor{silent{"authn", false}, silent{"authz", true}, silent{"limits", false}},
 			[]metrics.Decision{{0, "authn", allowed, false, 2}, {0, "authz", rejected, false, 2}},
 		},
@@ -69,7 +69,7 @@ func TestDecisions(t *testing.T) {
 		},
 		{"abstained", nil, []hauberk.Interceptor{abstaining{silent{"limits", false}}}, nil},
 		{
-			"further out",
+			"outer interceptors",
 			[]hauberk.Interceptor{silent{"authn", false}, hauberk.Shadow(limiter{"limits", true})},
 			[]hauberk.Interceptor{silent{"authz", false}},
 			[]metrics.Decision{{0, "authz", allowed, false, 2}},
@@ -96,7 +96,7 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-// A decision recorded under any name, as in a hook, is bounded.
+// The number of decisions is bounded, for any name that is recorded.
 func TestDecisionsAreBounded(t *testing.T) {
 	const limit, calls = 10, 1000
 	m := metrics.New(metrics.Config{Decisions: true, MaxReasons: limit})

@@ -1,95 +1,102 @@
-// Package metrics counts calls: how many, with which codes, how long they took,
-// how many messages they moved and what was rejected, per method, on a server, a
-// client or both.
+// Package metrics counts and times calls, on servers and clients.
+//
+// It counts calls, status codes, latencies, messages and rejections per method.
 //
 //	calls := metrics.New(metrics.Config{})
 //	chain, err := hauberk.New(calls, …)
 //
-// [Interceptor.Snapshot] gives the numbers to people and programs in this process.
-// Exporters read the same numbers, when they are asked, through [Interceptor.Series]
-// and [Interceptor.Rejections]; package metrics/metricsprom is one. Recording is a
-// handful of atomic additions and allocates nothing, whatever is exported.
+// [Interceptor.Snapshot] returns the numbers for people and programs in this process.
+// Exporters read the same numbers on demand with [Interceptor.Series],
+// [Interceptor.Rejections] and [Interceptor.Decisions]. Package metrics/metricsprom is an
+// exporter. Recording takes a few atomic additions and allocates nothing, whether or not the
+// numbers are exported.
 //
-// # What is counted
+// # Calls
 //
-// Each call that reaches the interceptor counts once as started, and once as
-// handled when it has ended, however it ends: with a status, rejected further in,
-// cancelled, abandoned by a client until its context was done, by a panic or by
-// runtime.Goexit. What is in flight is the difference. A panic or Goexit that
-// passes through counts as Internal and goes on; with a recovery in the chain it
-// arrives as the error that recovery makes of it. The code is that of the outcome
-// where the interceptor stands: an outermost one sees the final code. A nil
-// outcome without the one response that a method must have counts as Internal,
-// which it is sent as, and a code that gRPC does not define as Unknown.
+// Each call that reaches the interceptor counts once as started. It counts once as handled
+// when it has ended, however it ends: with a status, rejected by an inner interceptor,
+// cancelled, abandoned by a client until its context is done, by a panic or by
+// runtime.Goexit. The difference is the number of calls in flight.
 //
-// The latency is the time from the interceptor's start to the outcome, of streams
-// too.
+// The code of a call is the code of the outcome that the interceptor receives. An outermost
+// interceptor receives the final code.
+//
+//   - A panic or Goexit counts as Internal and continues. If the chain has a recovery, the
+//     interceptor receives the error of the recovery instead.
+//   - A nil outcome without the one response that a method requires counts as Internal,
+//     which is the status that the chain sends for it.
+//   - A code that gRPC does not define counts as Unknown.
+//
+// The latency is the time from the start of the interceptor to the outcome, for streams too.
 //
 // # Messages
 //
-// Messages count as [hauberk.Call.Sent] and [hauberk.Call.Received] do. Those of a
-// running stream are in the numbers as they flow, its single request or response
-// apart, which enters when the call ends.
+// Messages are counted by [hauberk.Call.Sent] and [hauberk.Call.Received]. The messages of a
+// running stream are included as they flow. Its single request or response, if the method has
+// one, is included when the call ends.
 //
-// For one number gRPC's kinds leave no exact answer without an allocation: whether
-// a unary call that failed on a server had its request read. Unless
-// [Config.ExactMessages] asks for it, such a request counts as received, except
-// where the outcome is a rejection made in this process (a [hauberk.Rejection])
-// before anything had read the request. That is too much by one for a request
-// that could not be decoded or that an interceptor turned away with an ordinary error, and
-// too little by one for a handler that returns a Rejection.
+// One number is not exact without an allocation: whether the server read the request of a
+// unary call that failed. Without [Config.ExactMessages] the request counts as received,
+// unless the outcome is a [hauberk.Rejection] made in this process and nothing had read the
+// request. The number is then too high by one for a request that could not be decoded or that
+// an interceptor rejected with an ordinary error. It is too low by one for a handler that
+// returns a Rejection.
 //
 // # Rejections
 //
-// An outcome whose status is that of a [hauberk.Rejection], which it may wrap, was
-// rejected in this process: it counts as [Enforced] under the Rejection's reason, and
-// under the name of the interceptor that rejected, which it or the chain has recorded
-// ([hauberk.Decisions.Recorded]). It is [Unknown] only if no interceptor rejected in place of
-// calling next: for a Rejection of a handler or of a hook, or of an interceptor whose next
-// had returned. A decision that was recorded but not enforced ([hauberk.Shadow])
-// counts as [Shadowed]. On a client an outcome with a google.rpc.ErrorInfo that
-// came over the wire counts as [Remote], under its reason, whatever its domain. The
-// three are kept apart, so that none can be taken for another, and so that a
-// server cannot push the reasons of this process out of the bounds below. On a
-// server an ErrorInfo that a handler passes on from elsewhere is no rejection.
+// Rejections have an [Origin]. Separate origins prevent a server from using up the bound on
+// the reasons of this process (see Bounds).
 //
-// # By choice
+//   - [Enforced]: the outcome is a [hauberk.Rejection] made in this process, or wraps one and
+//     keeps its status. It counts under its reason and under the interceptor that recorded the
+//     rejection. The interceptor is [Unknown] if no interceptor rejected the call instead of
+//     calling next: for a Rejection from a handler, from a hook, or from an interceptor whose
+//     next had returned.
+//   - [Shadowed]: a rejection that was recorded but not enforced: see [hauberk.Shadow].
+//   - [Remote]: a client's call ended with a google.rpc.ErrorInfo from the server. It counts
+//     under its reason, in any domain. An ErrorInfo that a server's handler passes on from
+//     another server is not a rejection.
 //
-//   - [Config.Decisions]: every verdict of every interceptor that decides and stands
-//     further in, [hauberk.Allowed] too, enforced or in shadow. An instance inside
-//     retries counts what interceptors recorded in each attempt, and that an interceptor just let
-//     calls pass once for all attempts.
-//   - [Config.CountBytes]: bytes of messages, before and after compression. The chain
-//     must have [hauberk.WireSizes]; where it does not, Unmeasured in [Bytes] grows
-//     with the calls. The bytes of a call count when it has ended and, on a server,
-//     its response has been written. On a client outside of retries they are those
-//     of the last attempt.
-//   - [WithLabel]: labels of the application's own, such as a tenant.
-//   - [WithExemplars]: calls to look up, by trace id.
-//   - [Interceptor.AddRecorder]: numbers that an exporter keeps itself, as package
-//     metrics/metricsprom does for native histograms.
+// # Optional numbers
 //
-// Decisions, bytes and exemplars cost allocations; without them, and with labels,
-// recording costs none.
+//   - [Config.Decisions] counts each decision of each inner interceptor that decides,
+//     [hauberk.Allowed] too, enforced or in shadow. An interceptor inside retries counts the
+//     decisions of each attempt, but counts once for all attempts that an interceptor allowed
+//     them without recording a decision.
+//   - [Config.CountBytes] counts the bytes of messages, with and without compression. The
+//     chain must have [hauberk.WireSizes]. If it does not, [Bytes.Unmeasured] counts its
+//     calls. The bytes of a call count when it has ended and, on a server, its response has
+//     been written. On a client, outside retries, they are those of the last attempt.
+//   - [WithLabel] adds labels of the application, such as a tenant.
+//   - [WithExemplars] keeps the trace ID, or other labels, of recent calls.
+//   - [Interceptor.AddRecorder] serves exporters with numbers of their own, such as the
+//     native histograms of package metrics/metricsprom.
+//
+// Decisions, bytes and exemplars cost allocations. Labels do not.
 //
 // # Bounds
 //
-// The names of methods and reasons, and the values of labels, may come from anyone,
-// so they are bounded. A method that the server does not know counts under the
-// service and the method [Unknown], unless [Interceptor.Register] named it. A client
-// takes up [Config.MaxMethods] methods; calls of further ones, and of names longer
-// than 256 bytes or not in UTF-8, count under [Other]. Of rejections there are up to
-// [Config.MaxReasons] pairs of interceptor and reason for each side and each of
-// Enforced, Shadowed and Remote, and then Other. Labels have up to
-// [Config.MaxLabelSets] combinations of values on each side, which make up to
-// [Config.MaxLabelSeries] series, and then Other. A method takes about 7.3 KB, of
-// which 6.4 KiB are the quantiles, and a series of labels about 0.6 KB.
+// Peers can choose the names of methods and reasons and the values of labels. The number of
+// names is therefore bounded:
 //
-// # Place
+//   - On a server, a method that the server does not know counts under the service and the
+//     method [Unknown], unless [Interceptor.Register] named it.
+//   - On a client, [Config.MaxMethods] methods have their own numbers. Calls of other methods
+//     count under [Other], and so do names that are longer than 256 bytes or not UTF-8.
+//   - [Config.MaxReasons] bounds the pairs of interceptor and reason for each side and each
+//     origin. Other pairs count under Other.
+//   - [Config.MaxLabelSets] bounds the combinations of label values on each side, and
+//     [Config.MaxLabelSeries] their series in all methods. Other combinations count under
+//     Other.
 //
-// [hauberk.PhaseMetrics]: outside everything that may reject a call. On a client
-// it stands outside retries and counts calls; another instance inside them counts
-// attempts. (Of attempts that run beside each other, what one records as not
-// enforced counts for each that has not ended.) One instance may serve any number of chains, of servers and clients:
-// the two sides are kept apart.
+// A method takes about 7.3 KB, of which 6.4 KiB are the quantiles. A series with labels takes
+// about 0.6 KB.
+//
+// # Order
+//
+// The interceptor has [hauberk.PhaseMetrics]: it runs outside all interceptors that may reject
+// a call. On a client, an instance outside retries counts calls, and another instance inside
+// them counts attempts. If attempts run concurrently, a decision that one of them records as
+// not enforced counts for each attempt that has not ended. One instance can serve any number
+// of chains of servers and clients. It keeps the two sides separate.
 package metrics

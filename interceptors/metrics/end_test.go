@@ -14,11 +14,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// Whatever ends a call, both ends count it once, and nothing stays in flight.
+// Both sides count a call once however it ends, and no call stays in flight.
 func TestEndsFromOutside(t *testing.T) {
 	tests := []struct {
 		name string
-		// end ends the call, of which the handler is running.
+		// end ends the call while its handler runs.
 		end            func(env *hauberktest.Env, cancel context.CancelFunc)
 		timeout        time.Duration
 		client, server []codes.Code
@@ -30,8 +30,7 @@ func TestEndsFromOutside(t *testing.T) {
 		},
 		{
 			"deadline", func(*hauberktest.Env, context.CancelFunc) {}, 50 * time.Millisecond,
-			// A server hears of its client's deadline by its own timer or the client's
-			// reset, whichever is first.
+			// The server's timer and the client's reset race.
 			[]codes.Code{codes.DeadlineExceeded},
 			[]codes.Code{codes.DeadlineExceeded, codes.Canceled},
 		},
@@ -93,7 +92,7 @@ func checkEnd(t *testing.T, what string, s metrics.MethodSnapshot, either []code
 	}
 }
 
-// A stream that the application forgets ends with its context.
+// A stream that the application abandons ends with its context.
 func TestAbandonedStream(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -135,7 +134,7 @@ func open(t *testing.T, ctx context.Context, env *hauberktest.Env, kind hauberk.
 	return stream
 }
 
-// A server may answer while its client still sends.
+// A server can end a call while its client still sends.
 func TestServerEndsEarly(t *testing.T) {
 	aborted := status.Error(codes.Aborted, "enough")
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {

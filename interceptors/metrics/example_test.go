@@ -14,10 +14,10 @@ import (
 )
 
 func Example() {
-	clock := hauberktest.NewClock() // a program needs none
+	clock := hauberktest.NewClock() // a program uses the default clock
 	calls := metrics.New(metrics.Config{}, metrics.WithClock(clock.Now))
 	chain := hauberk.Must(hauberk.New(
-		calls, // outside whatever may reject a call
+		calls, // outside all interceptors that may reject a call
 		hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			if call.Method().Name() == "Pay" {
 				return hauberk.Reject(codes.ResourceExhausted, "RATE_LIMITED", "too many calls")
@@ -26,7 +26,7 @@ func Example() {
 		}),
 	))
 
-	// In a program the chain is carried by chain.NewServer().
+	// A program calls chain.NewServer() instead.
 	serve := chain.UnaryServerInterceptor()
 	handler := func(context.Context, any) (any, error) {
 		clock.Advance(20 * time.Millisecond)

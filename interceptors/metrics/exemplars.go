@@ -7,35 +7,36 @@ import (
 	"unicode/utf8"
 )
 
-// maxExemplar bounds the characters of an exemplar's names and values together, as
-// OpenMetrics does.
+// maxExemplar is the maximum number of characters of an exemplar's names and values together, as
+// in OpenMetrics.
 const maxExemplar = 128
 
-// Exemplar is a call to look up. It is not to be changed.
+// Exemplar identifies a call of a series, for example by its trace ID. It must not be modified.
 type Exemplar struct {
-	// Labels are those that [WithExemplars] was told.
+	// Labels are the labels that the function of [WithExemplars] returned.
 	Labels map[string]string
-	// Took is the call's latency, and At when it ended.
+	// Took is the call's latency. At is the time when it ended.
 	Took time.Duration
 	At   time.Time
 }
 
-// Exemplars are the latest calls of a series; nil where there is none.
+// Exemplars contains the exemplars of the latest calls of a series. An entry is nil if there is
+// none.
 type Exemplars struct {
-	// Handled has those that ended with each codes.Code.
+	// Handled contains the latest call with each codes.Code.
 	Handled [numCodes]*Exemplar
-	// Buckets has those in each bucket of latency: see [Series.Buckets].
+	// Buckets contains the latest call in each latency bucket: see [Series.Buckets].
 	Buckets []*Exemplar
 }
 
-// exemplars is Exemplars as they are kept.
+// exemplars stores the values of Exemplars.
 type exemplars struct {
 	handled [numCodes]atomic.Pointer[Exemplar]
 	buckets []atomic.Pointer[Exemplar]
 }
 
-// keep keeps a call as the latest, and returns its labels; nil if it has none to
-// show.
+// keep stores the exemplar of the latest call and returns its labels. It returns nil if the labels
+// are not valid.
 func (e *exemplars) keep(labels map[string]string, of shown, now func() time.Time) map[string]string {
 	if !isExemplar(labels) {
 		return nil

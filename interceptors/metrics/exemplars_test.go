@@ -18,7 +18,7 @@ import (
 
 type traceKey struct{}
 
-// traced is an interceptor that stands for tracing.
+// traced is an interceptor in place of tracing.
 var traced = hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	return next(context.WithValue(ctx, traceKey{}, "t-"+call.Kind().String()), call)
 })
@@ -59,17 +59,16 @@ func TestExemplars(t *testing.T) {
 			}
 		}
 		if got := e.Buckets[len(e.Buckets)-1].At; !got.Equal(clock.Now()) {
-			t.Errorf("the last is of %v", got)
+			t.Errorf("the last exemplar has the time %v", got)
 		}
 		if e.Handled[codes.Internal] != nil || slices.IndexFunc(e.Buckets[2:len(e.Buckets)-1], func(e *metrics.Exemplar) bool { return e != nil }) >= 0 {
-			t.Errorf("too many: %+v", e)
+			t.Errorf("unexpected exemplars: %+v", e)
 		}
 	})
 }
 
-// Labels that an exposition could not have are left out, and the latest that can
-// stays.
-func TestExemplarsThatAreNone(t *testing.T) {
+// Invalid exemplars are discarded, and the latest valid one stays.
+func TestInvalidExemplars(t *testing.T) {
 	good := map[string]string{"trace_id": strings.Repeat("ä", 120)}
 	bad := []map[string]string{
 		nil,
@@ -94,11 +93,11 @@ func TestExemplarsThatAreNone(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	if e := metrics.New(metrics.Config{}); called(chainOf(t, e), hauberktest.Conn{})("/s/m") != nil || e.Series()[0].Exemplars != nil {
-		t.Error("exemplars no one asked for")
+		t.Error("exemplars without WithExemplars")
 	}
 }
 
-// What is asked for an exemplar may panic; the call has been counted by then.
+// A call whose exemplar function panics has been counted.
 func TestExemplarPanics(t *testing.T) {
 	m := metrics.New(metrics.Config{}, metrics.WithExemplars(func(context.Context, *hauberk.Call) map[string]string { panic("ouch") }))
 	call := called(chainOf(t, m), hauberktest.Conn{})

@@ -12,13 +12,13 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// served returns a function that serves one call of a kind behind a chain, on the
-// goroutine that calls it.
+// served returns a function that serves one call of a kind through a chain, on the calling
+// goroutine.
 func served(chain *hauberk.Chain, kind hauberk.Kind, backend *hauberktest.Backend) func() error {
 	return servedDecoding(chain, kind, backend, nil)
 }
 
-// servedDecoding is served with a decoder of the request.
+// servedDecoding is served with a decoder for the request.
 func servedDecoding(chain *hauberk.Chain, kind hauberk.Kind, backend *hauberktest.Backend, dec func(any) error) func() error {
 	serve, ctx := hauberktest.Direct{Kind: kind, Service: backend, Decode: dec}.Server(chain), context.Background()
 	return func() error { return serve(ctx) }
@@ -31,8 +31,7 @@ func called(chain *hauberk.Chain, c hauberktest.Conn) func(method string) error 
 	return func(method string) error { return through.Invoke(ctx, method, req, resp) }
 }
 
-// variants are instances that count what every one does, and all that is counted
-// by choice.
+// variants returns interceptors with the default configuration and with all optional numbers.
 func variants() map[string]*metrics.Interceptor {
 	everything := metrics.New(metrics.Config{Decisions: true, CountBytes: true, ExactMessages: true},
 		metrics.WithLabel("tenant", func(context.Context, *hauberk.Call) string { return "acme" }),
@@ -41,7 +40,7 @@ func variants() map[string]*metrics.Interceptor {
 	return map[string]*metrics.Interceptor{"plain": metrics.New(metrics.Config{}), "everything": everything}
 }
 
-// chainOf makes a chain.
+// chainOf returns a chain.
 func chainOf(t testing.TB, interceptors ...hauberk.Interceptor) *hauberk.Chain {
 	t.Helper()
 	chain, err := hauberk.New(interceptors...)
@@ -51,7 +50,7 @@ func chainOf(t testing.TB, interceptors ...hauberk.Interceptor) *hauberk.Chain {
 	return chain
 }
 
-// sideOf returns what was counted on a side.
+// sideOf returns the snapshot of a side.
 func sideOf(m *metrics.Interceptor, side hauberk.Side) metrics.SideSnapshot {
 	if side == hauberk.ClientSide {
 		return m.Snapshot().Client
@@ -59,21 +58,21 @@ func sideOf(m *metrics.Interceptor, side hauberk.Side) metrics.SideSnapshot {
 	return m.Snapshot().Server
 }
 
-// count returns what was counted of the test service's method of a case, and
-// fails if another method, or the other side, has any.
+// count returns the numbers of the test service's method of a case. It fails if another method or
+// the other side has numbers.
 func count(t *testing.T, m *metrics.Interceptor, c hauberktest.Case) metrics.MethodSnapshot {
 	t.Helper()
 	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
 		for name, s := range sideOf(m, side).Methods {
 			if side != c.Side || name != hauberktest.FullMethod(c.Kind) {
-				t.Errorf("%s %s has %+v; want only %s", side, name, s, c)
+				t.Errorf("%s %s has %+v; want numbers of %s only", side, name, s, c)
 			}
 		}
 	}
 	return sideOf(m, c.Side).Methods[hauberktest.FullMethod(c.Kind)]
 }
 
-// signal is an interceptor that tells of the end of each call.
+// signal returns an interceptor that sends the outcome of each call to a channel.
 func signal() (hauberk.Interceptor, <-chan error) {
 	ended := make(chan error, 100)
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {

@@ -11,11 +11,11 @@ import (
 // maxLabelValue bounds the length of the value of a label, in bytes.
 const maxLabelValue = 128
 
-// LabelNames returns the names of the labels that [WithLabel] added, in their
-// order. The slice is the caller's.
+// LabelNames returns the names of the labels that [WithLabel] added, in their order. The caller
+// may modify the slice.
 func (m *Interceptor) LabelNames() []string { return slices.Clone(m.labelNames) }
 
-// isLabelName reports whether a name can stand for a label in Prometheus.
+// isLabelName reports whether Prometheus accepts a name as the name of a label.
 func isLabelName(name string) bool {
 	for i := range len(name) {
 		c := name[i]
@@ -26,15 +26,15 @@ func isLabelName(name string) bool {
 	return name != ""
 }
 
-func isTaken(name string) bool {
+// isReserved reports whether the names of other labels include name.
+func isReserved(name string) bool {
 	return strings.HasPrefix(name, "__") || strings.HasPrefix(name, "grpc_") || name == "le"
 }
 
-// separator stands between the values in the key of a set of labels. It is in no
-// UTF-8.
+// separator separates the values in the key of a set of labels. It does not occur in UTF-8.
 const separator = '\xff'
 
-// labelled returns the counters of a call of a method that has labels.
+// labelled returns the counters for the label values of a call.
 func (t *table) labelled(ctx context.Context, of *method, call *hauberk.Call) *counters {
 	var room [2 * maxLabelValue]byte
 	key := room[:0]
@@ -57,8 +57,8 @@ func (t *table) labelled(ctx context.Context, of *method, call *hauberk.Call) *c
 	return c
 }
 
-// newSet returns the counters of a method's calls with the labels of a key, or of
-// those with Other labels if there are too many.
+// newSet returns the counters for the label values in key, or those for the values Other if a
+// bound is reached.
 func (t *table) newSet(of *method, key string) *counters {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -70,8 +70,7 @@ func (t *table) newSet(of *method, key string) *counters {
 	return t.set(of, key, values)
 }
 
-// admits reports whether the labels of a key are told apart, in a method. The lock
-// is held.
+// admits reports whether the bounds permit counters for key in a method. The caller holds t.mu.
 func (t *table) admits(of *method, key string) bool {
 	if of.sets[key] == nil && t.labelSeries >= t.metrics.config.MaxLabelSeries {
 		return false
@@ -83,8 +82,8 @@ func (t *table) admits(of *method, key string) bool {
 	return true
 }
 
-// set returns the counters of a method with a set of labels, new ones if there are
-// none. The lock is held.
+// set returns the counters of a method for a set of labels. It creates them if necessary. The
+// caller holds t.mu.
 func (t *table) set(of *method, key string, values []string) *counters {
 	of.labels.Lock()
 	defer of.labels.Unlock()

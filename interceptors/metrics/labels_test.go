@@ -18,7 +18,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// byMetadata is a label with the value of a key of the request metadata.
+// byMetadata adds a label with the value of a key of the request metadata.
 func byMetadata(name string) metrics.Option {
 	return metrics.WithLabel(name, func(ctx context.Context, call *hauberk.Call) string {
 		return strings.Join(call.Metadata(ctx, name), ",")
@@ -39,10 +39,10 @@ func TestLabels(t *testing.T) {
 			return next(ctx, call)
 		})
 		env := c.Start(t, m, remember, rejectB, taking(clock, time.Second, 2*time.Second, 4*time.Second))
-		for _, who := range []string{"a", "b", "a", ""} {
+		for _, value := range []string{"a", "b", "a", ""} {
 			ctx := t.Context()
-			if who != "" {
-				ctx = metadata.AppendToOutgoingContext(ctx, "tenant", who, "zone", "eu")
+			if value != "" {
+				ctx = metadata.AppendToOutgoingContext(ctx, "tenant", value, "zone", "eu")
 			}
 			_ = env.Call(ctx)
 		}
@@ -51,7 +51,7 @@ func TestLabels(t *testing.T) {
 		})
 		s := count(t, m, c)
 		if s.Calls != 4 || s.Ended != 4 || s.InFlight != 0 || s.Codes[codes.OK] != 3 || s.Mean != 7*time.Second/4 {
-			t.Errorf("the snapshot, which has no labels: %+v", s)
+			t.Errorf("the snapshot is %+v", s)
 		}
 	})
 }
@@ -82,8 +82,8 @@ func checkLabels(t *testing.T, all []metrics.Series, want map[string][4]uint64) 
 	}
 }
 
-// Values are told when a call starts: what changes later does not move it from one
-// series to another, and its messages count where it does.
+// The label values of a call are those at its start. Later changes do not move the call or its
+// messages to another series.
 func TestLabelsAreThoseOfTheStart(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		m := metrics.New(metrics.Config{}, metrics.WithLabel("user",
@@ -105,7 +105,7 @@ func TestLabelsAreThoseOfTheStart(t *testing.T) {
 	})
 }
 
-// A call of which a value cannot be told is not left in flight.
+// A call for which the value of a label panics is not left in flight.
 func TestLabelThatPanics(t *testing.T) {
 	m := metrics.New(metrics.Config{}, metrics.WithLabel("user", func(context.Context, *hauberk.Call) string { panic("ouch") }))
 	if p := apart(func() { _ = called(chainOf(t, m), hauberktest.Conn{})("/s/m") }); p != "ouch" {
@@ -116,8 +116,8 @@ func TestLabelThatPanics(t *testing.T) {
 	}
 }
 
-// Sets beyond the bound count as Other, in all methods; those before it are told
-// apart in all methods.
+// Sets beyond the bound count as Other in all methods. Sets within the bound have series in all
+// methods.
 func TestLabelSetsAreBounded(t *testing.T) {
 	const limit = 10
 	value := ""
@@ -151,8 +151,8 @@ func TestLabelSetsAreBounded(t *testing.T) {
 	}
 }
 
-// Values that cannot stand in a label are Other, and cannot be taken for others.
-func TestLabelValuesThatAreOther(t *testing.T) {
+// Invalid values count as Other and are not mistaken for several values.
+func TestInvalidLabelValues(t *testing.T) {
 	values := []string{strings.Repeat("v", 129), "\xff", "a\xffb", strings.Repeat("v", 128), "a\nb"}
 	i := 0
 	m := metrics.New(metrics.Config{}, metrics.WithLabel("v", func(context.Context, *hauberk.Call) string { return values[i] }))
@@ -169,8 +169,8 @@ func TestLabelValuesThatAreOther(t *testing.T) {
 	}
 }
 
-// With labels, no one knows the series of a registered method before its first
-// call; it is known as a method all the same.
+// With labels, a registered method has no series before its first call. Its name is known
+// nevertheless.
 func TestRegisterWithLabels(t *testing.T) {
 	m := metrics.New(metrics.Config{}, byMetadata("tenant"))
 	m.Register(map[string]grpc.ServiceInfo{"shop.v1.Cart": {Methods: []grpc.MethodInfo{{Name: "Get", IsClientStream: true, IsServerStream: true}}}})
@@ -186,7 +186,7 @@ func TestRegisterWithLabels(t *testing.T) {
 	}
 }
 
-// A label's sum of latencies stops where a time.Duration ends.
+// The sum of latencies of a series with labels stops at the maximum time.Duration.
 func TestSumOfLabelsStops(t *testing.T) {
 	clock := hauberktest.NewClock()
 	const long = 200 * 365 * 24 * time.Hour

@@ -16,8 +16,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// A call rejected further in moves nothing: on a server it is not even read.
-func TestRejectedFurtherIn(t *testing.T) {
+// A call that an inner interceptor rejects has no messages. A server does not read its request.
+func TestRejectedByInnerInterceptor(t *testing.T) {
 	for _, exact := range []bool{false, true} {
 		t.Run(fmt.Sprintf("exact=%v", exact), func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
@@ -33,8 +33,8 @@ func TestRejectedFurtherIn(t *testing.T) {
 	}
 }
 
-// What Received is of a unary call that failed on a server, with and without
-// ExactMessages: the package's documentation has the cases.
+// Received counts the request of a failed unary call on a server as the package documents, with
+// and without ExactMessages.
 func TestReceivedByFailedUnaryCalls(t *testing.T) {
 	plain, echoing := errors.New("plain"), new(hauberktest.Backend)
 	failing := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error { return plain }}
@@ -56,8 +56,8 @@ func TestReceivedByFailedUnaryCalls(t *testing.T) {
 	}{
 		{"handler failed", failing, passing, nil, 1, 1},
 		{"rejected", echoing, reject(codes.Aborted, "NO"), nil, 0, 0},
-		{"rejected once read", echoing, reading, nil, 1, 1},
-		{"turned away with an ordinary error", echoing, returning(plain), nil, 1, 0},
+		{"rejected after reading", echoing, reading, nil, 1, 1},
+		{"rejected with an ordinary error", echoing, returning(plain), nil, 1, 0},
 		{"not decoded", echoing, passing, func(any) error { return plain }, 1, 0},
 		{"handler rejected", rejecting, passing, nil, 0, 1},
 	}
@@ -84,7 +84,7 @@ func returning(err error) hauberk.Interceptor {
 	return hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return err })
 }
 
-// The messages of a running stream are told as they flow.
+// The messages of a running stream are counted as they flow.
 func TestMessagesOfRunningStreams(t *testing.T) {
 	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
 		t.Run(side.String(), func(t *testing.T) {
@@ -103,8 +103,7 @@ func TestMessagesOfRunningStreams(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			// A server counts a message after the client may have it: the last is
-			// either way.
+			// The client may receive a message before the server counts it.
 			s := count(t, m, c)
 			if s.InFlight != 1 || s.Received != 3 || s.Sent < 2 || s.Sent > 3 {
 				t.Errorf("after 3 messages each way: %+v", s)

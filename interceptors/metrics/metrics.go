@@ -13,33 +13,32 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
-// Interceptor, and holds what it has counted. Make it with [New].
-// All of it is safe for concurrent use.
+// Interceptor counts calls and stores the numbers. Make it with [New]. All methods are safe for
+// concurrent use.
 type Interceptor struct {
 	config  Config
 	err     error
 	now     func() time.Time
-	elapsed func() time.Duration // since some moment; half as dear as now
+	elapsed func() time.Duration // since an arbitrary time; half the cost of now
 
 	labelNames  []string
 	labelValues []labelFunc
-	exemplar    func(ctx context.Context, call *hauberk.Call) map[string]string // nil for none
+	exemplar    func(ctx context.Context, call *hauberk.Call) map[string]string // nil if disabled
 
 	sides [2]side // by hauberk.Side
 }
 
-// labelFunc tells the value of a label.
+// labelFunc returns the value of a label.
 type labelFunc = func(ctx context.Context, call *hauberk.Call) string
 
-// side is what is counted on one side.
+// side contains the numbers of one side.
 type side struct {
 	methods    table
 	rejections [Remote + 1]tally[cause] // by Origin
 	decisions  tally[verdict]
 }
 
-// New returns an interceptor for both sides. What is wrong with its configuration
-// is reported by hauberk.New.
+// New returns an interceptor for both sides. hauberk.New reports errors in its configuration.
 func New(config Config, opts ...Option) *Interceptor {
 	m := &Interceptor{now: time.Now, elapsed: clock.Elapsed(nil)}
 	m.config, m.err = config.withDefaults()
@@ -59,8 +58,7 @@ func (s *side) init(which hauberk.Side, m *Interceptor) {
 	s.decisions.limit = m.config.MaxReasons * verdicts
 }
 
-// Declare says where the interceptor stands, and what is wrong with its
-// configuration.
+// Declare returns the interceptor's name, its phase and the errors in its configuration.
 func (m *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{Name: "metrics", Phase: hauberk.PhaseMetrics, Err: m.err}
 	if m.elapsed == nil {
@@ -69,16 +67,14 @@ func (m *Interceptor) Declare() hauberk.Declaration {
 	return d
 }
 
-// Register makes the methods of a server's services known, so that all their
-// series exist at zero before the first call (with [WithLabel] they cannot: the
-// values are not known). Give it what the server says of itself once its services
-// are registered:
+// Register adds the methods of a server's services, so that all their series exist at zero
+// before the first call. With [WithLabel] the series do not exist before the first call, since
+// the values are not known. Call it when all services are registered:
 //
 //	calls.Register(srv.GetServiceInfo())
 //
-// A method that the server itself does not know, as none is to a proxy, counts
-// under its own name once it was registered here. Registered methods are not
-// limited in number.
+// A proxy's server does not know its methods. Methods that Register added count under their own
+// names nevertheless. The number of registered methods is not limited.
 func (m *Interceptor) Register(services map[string]grpc.ServiceInfo) {
 	for service, info := range services {
 		for _, method := range info.Methods {
@@ -88,9 +84,11 @@ func (m *Interceptor) Register(services map[string]grpc.ServiceInfo) {
 	}
 }
 
-// Buckets returns the upper bounds of the buckets in [Series.Buckets], which has
-// one more for what lies above. The slice is the caller's.
-func (m *Interceptor) Buckets() []time.Duration { return append([]time.Duration(nil), m.config.Buckets...) }
+// Buckets returns the upper bounds of the buckets in [Series.Buckets], which has one more bucket
+// for latencies above the last bound. The caller may modify the slice.
+func (m *Interceptor) Buckets() []time.Duration {
+	return append([]time.Duration(nil), m.config.Buckets...)
+}
 
 // Intercept counts the call.
 func (m *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -103,8 +101,8 @@ type observation struct {
 	series   *counters
 	stream   *stream // nil for a unary call
 	start    time.Duration
-	recorded int                // how many decisions there were: of outer interceptors, or earlier attempts
-	decided  []hauberk.Decision // the same, with those of interceptors that just let the call pass
+	recorded int                // number of earlier decisions: of outer interceptors and earlier attempts
+	decided  []hauberk.Decision // earlier decisions, inferred ones included; nil without Config.Decisions
 }
 
 func (m *Interceptor) begin(ctx context.Context, call *hauberk.Call) observation {
@@ -158,15 +156,15 @@ func (m *Interceptor) end(ctx context.Context, o *observation, call *hauberk.Cal
 	m.show(ctx, o.series, call, shown{r.code, bucket, took})
 }
 
-// shown is what an exemplar is of.
+// shown describes the call of an exemplar.
 type shown struct {
 	code   codes.Code
 	bucket int
 	took   time.Duration
 }
 
-// show tells the recorders of a call, and keeps it as an example. It is last, for
-// it runs what is not ours and may panic.
+// show keeps the call's exemplar and calls the recorders. It comes last, because it runs foreign
+// code, which may panic.
 func (m *Interceptor) show(ctx context.Context, series *counters, call *hauberk.Call, of shown) {
 	var labels map[string]string
 	if m.exemplar != nil {

@@ -18,10 +18,10 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// messages is how many messages a call moves towards the server and back.
+// messages is the number of messages of a call to the server and to the client.
 type messages struct{ up, down uint64 }
 
-// at is what that is on a side: sent and received.
+// at returns the number of messages that a side sends and receives.
 func (m messages) at(side hauberk.Side) (sent, received uint64) {
 	if side == hauberk.ClientSide {
 		return m.up, m.down
@@ -29,7 +29,7 @@ func (m messages) at(side hauberk.Side) (sent, received uint64) {
 	return m.down, m.up
 }
 
-// kinds has something for each kind: unary, client stream, server stream, bidi.
+// kinds contains a value for each kind: unary, client stream, server stream, bidi.
 type kinds[T any] [4]T
 
 // readAll reads all requests.
@@ -63,7 +63,7 @@ func TestCountsCalls(t *testing.T) {
 			kinds[messages]{{1, 0}, {2, 0}, {1, 0}, {2, 0}},
 		},
 		{
-			// The one response of a method is held, and goes with the error.
+			// The one response of a method is buffered, and discarded with the error.
 			"error after a response", func(_ context.Context, s hauberktest.Stream) error {
 				return errors.Join(readAll(s), s.Send(&testpb.Response{}), status.Error(codes.DataLoss, "mid"))
 			}, codes.DataLoss,
@@ -89,7 +89,7 @@ func TestCountsCalls(t *testing.T) {
 	}
 }
 
-// checkCounts checks that all of some calls have ended with one code.
+// checkCounts checks that all calls have ended with one code.
 func checkCounts(t *testing.T, s metrics.MethodSnapshot, calls uint64, code codes.Code) {
 	t.Helper()
 	errs := calls
@@ -138,8 +138,8 @@ func TestInFlight(t *testing.T) {
 	})
 }
 
-// One instance serves both ends and many goroutines, and its numbers never fall
-// while they are read.
+// One interceptor serves both sides and many goroutines. Its numbers never decrease between two
+// reads.
 func TestConcurrentUse(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	const workers, calls = 4, 50
@@ -182,7 +182,7 @@ func readUntil(t *testing.T, m *metrics.Interceptor, stop <-chan struct{}) {
 			before := last[key]
 			if s.Started < before.Started || s.Ended() < before.Ended() || s.Sent < before.Sent ||
 				s.Received < before.Received || s.Sum < before.Sum || s.InFlight() > s.Started {
-				t.Errorf("numbers fell: %+v, before %+v", *s, before)
+				t.Errorf("numbers decreased: %+v, before %+v", *s, before)
 			}
 			last[key] = *s
 		}

@@ -53,7 +53,7 @@ func checkQuantiles(t *testing.T, s metrics.MethodSnapshot, samples []time.Durat
 	for q, got := range map[float64]time.Duration{0.5: s.P50, 0.95: s.P95, 0.99: s.P99} {
 		exact := samples[int(math.Ceil(q*float64(len(samples))))-1]
 		if e := math.Abs(float64(got-exact)) / float64(exact); e > 0.02 {
-			t.Errorf("p%v is %v, want %v: off by %.2f %%", 100*q, got, exact, 100*e)
+			t.Errorf("p%v is %v, want %v: differs by %.2f %%", 100*q, got, exact, 100*e)
 		}
 	}
 }

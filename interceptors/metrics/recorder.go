@@ -7,28 +7,26 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// Recorder is told the latencies of one series. It must be safe for concurrent
-// use.
+// Recorder receives the latencies of one series. It must be safe for concurrent use.
 type Recorder interface {
-	// Record is told of a call that has ended, on the goroutine that ran it. exemplar
-	// has the labels of [WithExemplars], or is nil; it is not to be changed.
+	// Record is called when a call has ended, on the goroutine of its chain. exemplar
+	// contains the labels of [WithExemplars], or is nil. It must not be modified.
 	Record(took time.Duration, exemplar map[string]string)
 }
 
-// Identity is what a series is told apart by.
+// Identity identifies a series.
 type Identity struct {
 	Side            hauberk.Side
 	Kind            hauberk.Kind
 	Service, Method string // or Unknown, or Other
-	// Labels has the values of [Interceptor.LabelNames]; it is not to be changed.
+	// Labels contains the values of [Interceptor.LabelNames]. It must not be modified.
 	Labels []string
 }
 
-// AddRecorder has open called once for each series, those that there are and those
-// to come, and what it returns told of the calls that end from then on. It is for
-// exporters that keep numbers of their own, which Metrics bounds for them. open is
-// called by one goroutine at a time and must not call m; it may return nil, for a
-// series that is not recorded.
+// AddRecorder calls open once for each existing and each future series. The [Recorder] that open
+// returns receives the latencies of the calls that end from then on. It is for exporters that
+// keep numbers of their own: the bounds of m limit the number of recorders. open may return nil
+// for a series that it does not record. It is never called concurrently and must not call m.
 func (m *Interceptor) AddRecorder(open func(Identity) Recorder) {
 	for i := range m.sides {
 		m.sides[i].methods.addRecorder(open)
@@ -44,14 +42,14 @@ func (t *table) addRecorder(open func(Identity) Recorder) {
 	}
 }
 
-// openRecorders gives a new series its recorders. The lock is held.
+// openRecorders adds the recorders of a new series. The caller holds t.mu.
 func (t *table) openRecorders(c *counters) {
 	for _, open := range t.recorders {
 		t.record(c, open)
 	}
 }
 
-// record gives a series a recorder. The lock is held.
+// record adds a recorder to a series. The caller holds t.mu.
 func (t *table) record(c *counters, open func(Identity) Recorder) {
 	r := open(t.identity(c))
 	if r == nil {

@@ -16,25 +16,25 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// tape is a Recorder.
+// tape is a Recorder that stores what it receives.
 type tape struct {
-	mu    sync.Mutex
-	heard []string
+	mu      sync.Mutex
+	records []string
 }
 
 func (r *tape) Record(took time.Duration, exemplar map[string]string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.heard = append(r.heard, fmt.Sprintf("%v+%d", took, len(exemplar)))
+	r.records = append(r.records, fmt.Sprintf("%v+%d", took, len(exemplar)))
 }
 
-// tapes has a Recorder for each series.
+// tapes contains a Recorder for each series.
 type tapes map[string]*tape
 
 func (r *tape) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return fmt.Sprint(r.heard)
+	return fmt.Sprint(r.records)
 }
 
 func (all tapes) open(id metrics.Identity) metrics.Recorder {
@@ -61,7 +61,7 @@ func TestRecorders(t *testing.T) {
 			m.AddRecorder(early.open)
 			env := c.Start(t, m, taking(clock, time.Second, time.Minute))
 			_ = env.Call(t.Context())
-			m.AddRecorder(late.open) // which the series is there before
+			m.AddRecorder(late.open) // after the series was created
 			_ = env.Call(t.Context())
 			for name, test := range map[string]struct {
 				got  tapes
@@ -75,8 +75,7 @@ func TestRecorders(t *testing.T) {
 	})
 }
 
-// Registered methods have recorders from the start, and there are no more of them
-// than there are series.
+// Registered methods have recorders from the start. The number of recorders is that of series.
 func TestRecordersAreBounded(t *testing.T) {
 	m := metrics.New(metrics.Config{MaxMethods: 5})
 	all := tapes{}
@@ -90,7 +89,7 @@ func TestRecordersAreBounded(t *testing.T) {
 	for i := range 100 {
 		_ = call(fmt.Sprintf("/s/m%d", i))
 	}
-	if len(all) != 1+5+1 || len(all["client unary other/other[]"].heard) != 95 {
+	if len(all) != 1+5+1 || len(all["client unary other/other[]"].records) != 95 {
 		t.Errorf("%d recorders", len(all))
 	}
 }

@@ -8,31 +8,31 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// Origin says what kind of rejection is counted.
+// Origin is the origin of a rejection.
 type Origin uint8
 
 // The origins.
 const (
-	// Enforced is a call that was rejected in this process.
+	// Enforced is a rejection in this process.
 	Enforced Origin = iota
-	// Shadowed is a decision to reject that was recorded and not enforced.
+	// Shadowed is a rejection in this process that was recorded and not enforced.
 	Shadowed
-	// Remote is a call of a client that ended with a reason given by the other end.
+	// Remote is a client's call that the server ended with a reason.
 	Remote
 )
 
 // String returns "enforced", "shadowed" or "remote".
 func (o Origin) String() string { return [...]string{"enforced", "shadowed", "remote"}[min(o, Remote)] }
 
-// maxReason bounds the length of a reason and of an interceptor's name, in bytes.
-// A google.rpc.ErrorInfo allows a reason 63.
+// maxReason is the maximum length of a reason and of an interceptor's name, in bytes. It is the
+// limit of google.rpc.ErrorInfo for a reason.
 const maxReason = 63
 
-// cause is what rejections are told apart by.
+// cause is the key of equal rejections.
 type cause struct{ interceptor, reason string }
 
-// otherCause is that of rejections of an origin beyond the bound. Remote ones have a
-// reason alone, by which exporters tell them apart.
+// otherCause returns the cause of rejections beyond the bound. Remote rejections have a reason
+// only: exporters do not export their interceptor.
 func otherCause(o Origin) cause {
 	if o == Remote {
 		return cause{Unknown, Other}
@@ -40,7 +40,7 @@ func otherCause(o Origin) cause {
 	return cause{Other, Other}
 }
 
-// reject counts a rejection.
+// reject counts one rejection.
 func (s *side) reject(o Origin, c cause) {
 	if !presentable(c.interceptor, maxReason) || !presentable(c.reason, maxReason) {
 		c = otherCause(o)
@@ -48,8 +48,8 @@ func (s *side) reject(o Origin, c cause) {
 	s.rejections[o].add(c, otherCause(o))
 }
 
-// count counts what was rejected of a call. decisions are those recorded since it
-// reached the interceptor.
+// count counts the rejections of a call. decisions are those recorded since the call reached the
+// interceptor.
 func (s *side) count(r *result, decisions []hauberk.Decision) {
 	for i := range decisions {
 		if d := &decisions[i]; d.Verdict == hauberk.Rejected && d.Shadow {
@@ -65,8 +65,7 @@ func (s *side) count(r *result, decisions []hauberk.Decision) {
 	}
 }
 
-// decider returns the interceptor that recorded, last, that it rejected for a
-// reason.
+// decider returns the interceptor of the last recorded rejection with a reason.
 func decider(decisions []hauberk.Decision, reason string) string {
 	for i := len(decisions) - 1; i >= 0; i-- {
 		if d := &decisions[i]; d.Verdict == hauberk.Rejected && !d.Shadow && d.Reason == reason {
@@ -83,21 +82,21 @@ func orUnknown(name string) string {
 	return name
 }
 
-// Rejection is how many calls were rejected for one cause.
+// Rejection is the number of rejections with one cause.
 type Rejection struct {
 	Side   hauberk.Side
 	Origin Origin
-	// Interceptor is the name of the interceptor that decided, or Other, or Unknown, as it
-	// always is of what is Remote.
+	// Interceptor is the name of the interceptor that rejected, or Other, or Unknown. It is
+	// Unknown for the origin Remote.
 	Interceptor string
-	// Reason is in UPPER_SNAKE_CASE, as [hauberk.Reject] was given it, or Unknown, or
-	// Other. Of what is Remote it is the server's word, in any form.
+	// Reason is the reason in UPPER_SNAKE_CASE as passed to [hauberk.Reject], or Unknown, or
+	// Other. For the origin Remote it is the server's text and may have any form.
 	Reason string
 	Count  uint64
 }
 
-// Rejections returns how many calls were rejected for each cause, ordered by side,
-// origin, interceptor and reason. The result is the caller's.
+// Rejections returns the numbers of rejections, sorted by side, origin, interceptor and reason.
+// The caller may modify the result.
 func (m *Interceptor) Rejections() []Rejection {
 	var all []Rejection
 	for i := range m.sides {
@@ -114,7 +113,7 @@ func (m *Interceptor) Rejections() []Rejection {
 	return all
 }
 
-// byReason returns the rejections of one origin by reason.
+// byReason returns the numbers of rejections of one origin by reason.
 func (s *side) byReason(o Origin) map[string]uint64 {
 	counts := make(map[string]uint64)
 	s.rejections[o].each(func(c cause, n uint64) { counts[c.reason] += n })

@@ -16,7 +16,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// limiter decides on calls, and says so.
+// limiter decides on calls and records its decisions.
 type limiter struct {
 	name   string
 	reject bool
@@ -37,7 +37,7 @@ func (l limiter) Intercept(ctx context.Context, call *hauberk.Call, next hauberk
 	return hauberk.Reject(codes.ResourceExhausted, limited, "too many")
 }
 
-// wrapping wraps errors, and mapping makes them others.
+// wrapping wraps errors. mapping gives them another status.
 type (
 	wrapping struct{}
 	mapping  struct{}
@@ -56,7 +56,7 @@ type mapped struct{ error }
 func (m mapped) Unwrap() error            { return m.error }
 func (mapped) GRPCStatus() *status.Status { return status.New(codes.NotFound, "not here") }
 
-// late rejects what has been done.
+// late rejects a call after next has returned.
 type late struct{}
 
 func (late) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -64,7 +64,7 @@ func (late) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next
 	return hauberk.Reject(codes.Aborted, "LATE", "no")
 }
 
-// A handler is no interceptor: what it rejects no interceptor has decided.
+// A rejection by a handler has no interceptor.
 func TestRejectedByHandler(t *testing.T) {
 	reject := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error {
 		return hauberk.Reject(codes.FailedPrecondition, "SOLD_OUT", "no")
@@ -84,7 +84,7 @@ func TestRejections(t *testing.T) {
 	allow, deny := limiter{"allowing", false}, limiter{"limits", true}
 	tests := []struct {
 		name  string
-		outer []hauberk.Interceptor // further out than the metrics
+		outer []hauberk.Interceptor // outside the metrics
 		inner []hauberk.Interceptor
 		want  []metrics.Rejection // of one call; the side is the case's
 	}{
@@ -95,12 +95,12 @@ func TestRejections(t *testing.T) {
 			[]metrics.Rejection{{Origin: own, Interceptor: "limits", Reason: limited, Count: 1}},
 		},
 		{
-			"recorded by no one", nil, // but by the chain
+			"recorded by the chain", nil,
 			[]hauberk.Interceptor{hauberk.Named("guard", reject(codes.Aborted, "BUSY"))},
 			[]metrics.Rejection{{Origin: own, Interceptor: "guard", Reason: "BUSY", Count: 1}},
 		},
 		{
-			"rejected once next has returned", nil, // which is no verdict of the chain's
+			"rejected after next has returned", nil, // the chain records no decision for it
 			[]hauberk.Interceptor{late{}},
 			[]metrics.Rejection{{Origin: own, Interceptor: metrics.Unknown, Reason: "LATE", Count: 1}},
 		},
@@ -122,7 +122,7 @@ func TestRejections(t *testing.T) {
 			[]metrics.Rejection{{Origin: metrics.Shadowed, Interceptor: "limits", Reason: limited, Count: 1}},
 		},
 		{
-			// The decision that was not enforced is not the one that rejected.
+			// The rejection that was not enforced has the same reason.
 			"shadowed, then rejected", nil,
 			[]hauberk.Interceptor{hauberk.Shadow(deny), reject(codes.Aborted, limited)},
 			[]metrics.Rejection{
@@ -130,7 +130,7 @@ func TestRejections(t *testing.T) {
 				{Origin: metrics.Shadowed, Interceptor: "limits", Reason: limited, Count: 1},
 			},
 		},
-		{"shadowed further out", []hauberk.Interceptor{hauberk.Shadow(deny)}, nil, nil},
+		{"shadowed by an outer interceptor", []hauberk.Interceptor{hauberk.Shadow(deny)}, nil, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestRejections(t *testing.T) {
 	}
 }
 
-// What a server rejected its client counts as enforced there and as remote here.
+// A rejection by a server counts as enforced on the server and as remote on the client.
 func TestRemoteRejections(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestRemoteRejections(t *testing.T) {
 	}
 }
 
-// What a handler passes on from elsewhere is not its server's rejection.
+// An ErrorInfo that a handler passes on from another server is not a rejection of its server.
 func TestPassedOnErrorInfo(t *testing.T) {
 	st, err := status.New(codes.Unavailable, "downstream").WithDetails(
 		&errdetails.RetryInfo{}, &errdetails.ErrorInfo{Reason: "QUOTA", Domain: "example.com"})

@@ -6,15 +6,15 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// numCodes is how many status codes gRPC defines: OK, 0, to UNAUTHENTICATED, 16.
+// numCodes is the number of status codes that gRPC defines, from OK (0) to UNAUTHENTICATED (16).
 const numCodes = int(codes.Unauthenticated) + 1
 
-// result is what is to be known of an outcome.
+// result describes the outcome of a call.
 type result struct {
 	code      codes.Code
 	rejection *hauberk.Rejection // made in this process
-	remote    string             // the reason that came over the wire
-	failed    bool               // with an error that is no rejection, perhaps the handler's
+	remote    string             // the reason that the server sent
+	failed    bool               // the error is not a rejection; it may be the handler's
 }
 
 func resultOf(call *hauberk.Call, err error) result {
@@ -23,7 +23,7 @@ func resultOf(call *hauberk.Call, err error) result {
 	}
 	r := result{code: hauberk.CodeOf(err), rejection: hauberk.RejectionOf(err)}
 	if int(r.code) >= numCodes {
-		r.code = codes.Unknown // as gRPC says of codes that are not defined
+		r.code = codes.Unknown // as gRPC specifies for undefined codes
 	}
 	r.failed = r.rejection == nil
 	if r.failed && call.Side() == hauberk.ClientSide {
@@ -32,9 +32,9 @@ func resultOf(call *hauberk.Call, err error) result {
 	return r
 }
 
-// messages returns how many messages the call's side has sent and received. The
-// one response of a method is there if the call is OK, which its interceptors can tell
-// without looking at what others may still be writing.
+// messages returns the number of messages that the call's side has sent and received. A method
+// with one response has sent or received it if the call is OK. This needs no access to numbers
+// that other goroutines may still write.
 func (r *result) messages(call *hauberk.Call, exact bool) (sent, received uint64) {
 	var response uint64
 	if r.code == codes.OK {
@@ -49,7 +49,7 @@ func (r *result) messages(call *hauberk.Call, exact bool) (sent, received uint64
 	}
 	received = uint64(call.Received())
 	if received == 0 && !exact && r.failed && call.Kind() == hauberk.Unary {
-		received = 1 // see the package's documentation
+		received = 1 // see the package documentation
 	}
 	if single {
 		return response, received

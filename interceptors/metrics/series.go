@@ -9,34 +9,35 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Series is what an exporter shows of one method on one side, or with labels of its
-// calls with the same values of them. Numbers only grow,
-// from one call of [Interceptor.Series] to the next; those of one Series are not taken
-// at quite the same instant.
+// Series contains the numbers of one method on one side for exporters. With labels, it contains
+// the numbers of the method's calls with the same label values. Numbers never decrease from one
+// call of [Interceptor.Series] to the next. The numbers of a Series are not read atomically.
 type Series struct {
 	Identity
 
-	// Registered says that [Interceptor.Register] named the method.
+	// Registered reports whether [Interceptor.Register] named the method.
 	Registered bool
-	// Since is when the counting of the series began.
+	// Since is the time when the series was created.
 	Since time.Time
 
-	// Started counts calls, Handled those that have ended, by codes.Code.
+	// Started counts the calls that have started. Handled counts those that have ended, by
+	// codes.Code.
 	Started uint64
 	Handled [codes.Unauthenticated + 1]uint64
-	// Sent and Received count the messages of this side.
+	// Sent and Received count the messages that this side has sent and received.
 	Sent, Received uint64
-	// Buckets counts the latencies up to each of [Interceptor.Buckets] and above the one
-	// before it, and last those above all. Sum is that of all latencies.
+	// Buckets counts the latencies in each bucket: those above the previous bound and up to
+	// its own bound in [Interceptor.Buckets]. The last bucket counts those above all bounds.
+	// Sum is the sum of all latencies.
 	Buckets []uint64
 	Sum     time.Duration
-	// Bytes is nil unless Config.CountBytes asks for it.
+	// Bytes is nil without Config.CountBytes.
 	Bytes *Bytes
 	// Exemplars is nil without WithExemplars.
 	Exemplars *Exemplars
 }
 
-// Ended returns how many calls have ended.
+// Ended returns the number of calls that have ended.
 func (s *Series) Ended() (n uint64) {
 	for _, handled := range s.Handled {
 		n += handled
@@ -44,11 +45,11 @@ func (s *Series) Ended() (n uint64) {
 	return n
 }
 
-// InFlight returns how many calls are running.
+// InFlight returns the number of calls in flight.
 func (s *Series) InFlight() uint64 { return s.Started - s.Ended() }
 
-// Series returns the numbers of all methods, ordered by side, service, method, kind
-// and labels. The result is the caller's.
+// Series returns the numbers of all methods, sorted by side, service, method, kind and labels.
+// The caller may modify the result.
 func (m *Interceptor) Series() []Series {
 	var all []Series
 	for i := range m.sides {
@@ -61,7 +62,7 @@ func (m *Interceptor) Series() []Series {
 	return all
 }
 
-// shown returns the numbers of one side.
+// shown returns the series of one side.
 func (t *table) shown() []Series {
 	t.mu.Lock()
 	all := t.series()
@@ -78,7 +79,7 @@ func (c *counters) shown(id Identity) Series {
 		Identity:   id,
 		Registered: c.registered.Load(), Since: c.since,
 		Handled: c.ended(),
-		Started: c.started.Load(), // after handled: so that it is no less
+		Started: c.started.Load(), // read after handled, so that it is not less
 		Buckets: make([]uint64, len(c.buckets)),
 	}
 	s.Sent, s.Received = c.messages()
@@ -94,7 +95,7 @@ func (c *counters) shown(id Identity) Series {
 	return s
 }
 
-// ended returns how many calls have ended with each code.
+// ended returns the number of calls that have ended with each code.
 func (c *counters) ended() (n [numCodes]uint64) {
 	for code := range n {
 		n[code] = c.handled[code].Load()

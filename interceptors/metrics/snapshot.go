@@ -11,52 +11,52 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/engine/quantile"
 )
 
-// Snapshot is what a [Interceptor] has counted so far, for people, programs in this
-// process and JSON.
+// Snapshot contains the numbers of an [Interceptor]. It can be marshaled as JSON.
 type Snapshot struct {
 	Server SideSnapshot `json:"server"`
 	Client SideSnapshot `json:"client"`
 }
 
-// SideSnapshot is what was counted on one side. Its maps are never nil.
+// SideSnapshot contains the numbers of one side. Its maps are never nil.
 type SideSnapshot struct {
-	// Methods has the methods by their full name, "/shop.v1.Cart/Get", and Unknown
+	// Methods contains the methods by full name, such as "/shop.v1.Cart/Get", and Unknown
 	// and Other.
 	Methods map[string]MethodSnapshot `json:"methods"`
-	// Rejections counts the calls rejected in this process by reason; see Enforced.
+	// Rejections counts the rejections of the origin Enforced by reason.
 	Rejections map[string]uint64 `json:"rejections"`
-	// ShadowRejections counts decisions that were not enforced by reason; see Shadowed.
+	// ShadowRejections counts the rejections of the origin Shadowed by reason.
 	ShadowRejections map[string]uint64 `json:"shadow_rejections"`
-	// RemoteRejections counts what the other end rejected a client by reason; see Remote.
+	// RemoteRejections counts the rejections of the origin Remote by reason.
 	RemoteRejections map[string]uint64 `json:"remote_rejections"`
 }
 
-// MethodSnapshot is what was counted of one method. In JSON the durations are
-// numbers of milliseconds, under mean_ms, p50_ms, p95_ms and p99_ms.
+// MethodSnapshot contains the numbers of one method. In JSON the durations are numbers of
+// milliseconds, named mean_ms, p50_ms, p95_ms and p99_ms.
 type MethodSnapshot struct {
-	// Calls counts calls that have started, Ended those of them that have ended, and
-	// InFlight those that are running.
+	// Calls counts the calls that have started. Ended counts those that have ended, and
+	// InFlight those in flight.
 	Calls    uint64 `json:"calls"`
 	Ended    uint64 `json:"ended"`
 	InFlight uint64 `json:"in_flight"`
-	// Errors counts calls that have ended with another code than OK; Codes has all.
+	// Errors counts the calls that have ended with another code than OK. Codes counts the
+	// ended calls by code.
 	Errors uint64 `json:"errors"`
 	Codes  Codes  `json:"codes"`
-	// Sent and Received count the messages of this side.
+	// Sent and Received count the messages that this side has sent and received.
 	Sent     uint64 `json:"sent"`
 	Received uint64 `json:"received"`
-	// Bytes is nil unless Config.CountBytes asks for it.
+	// Bytes is nil without Config.CountBytes.
 	Bytes *Bytes `json:"bytes,omitempty"`
-	// The latency of the calls that have ended, streams included. The mean is exact;
-	// P50, P95 and P99 are within 1.31 % of a duration of that rank where that took
-	// from 1 µs to 18 min 19 s. What took longer counts as 18 min 19.5 s in them.
+	// Mean, P50, P95 and P99 are the latency of the calls that have ended, streams included.
+	// Mean is exact. P50, P95 and P99 are within 1.31 % of the latency of that rank, if it
+	// is between 1 µs and 18 min 19 s. Longer latencies count as 18 min 19.5 s in them.
 	Mean time.Duration `json:"-"`
 	P50  time.Duration `json:"-"`
 	P95  time.Duration `json:"-"`
 	P99  time.Duration `json:"-"`
 }
 
-// MarshalJSON writes the durations in milliseconds.
+// MarshalJSON encodes the durations in milliseconds.
 func (s MethodSnapshot) MarshalJSON() ([]byte, error) {
 	type counts MethodSnapshot // without this method
 	return json.Marshal(struct {
@@ -71,10 +71,10 @@ func (s MethodSnapshot) MarshalJSON() ([]byte, error) {
 
 func inMillis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// Codes counts calls by code, and has the codes that occurred.
+// Codes counts calls by code. It contains the codes that occurred.
 type Codes map[codes.Code]uint64
 
-// MarshalJSON writes the codes by their names in gRPC: "OK", "NOT_FOUND".
+// MarshalJSON encodes the codes by their gRPC names: "OK", "NOT_FOUND".
 func (c Codes) MarshalJSON() ([]byte, error) {
 	named := make(map[string]uint64, len(c))
 	for k, n := range c {
@@ -83,15 +83,15 @@ func (c Codes) MarshalJSON() ([]byte, error) {
 	return json.Marshal(named)
 }
 
-// Snapshot returns what was counted so far. It takes a few microseconds for each
-// method. The result is the caller's.
+// Snapshot returns the current numbers. It takes a few microseconds for each method. The caller
+// may modify the result.
 func (m *Interceptor) Snapshot() Snapshot {
 	return Snapshot{Server: m.snapshotOf(hauberk.ServerSide), Client: m.snapshotOf(hauberk.ClientSide)}
 }
 
 func (m *Interceptor) snapshotOf(which hauberk.Side) SideSnapshot {
 	s := &m.sides[which]
-	byName := make(map[string][]*method) // a client may call one name as several kinds
+	byName := make(map[string][]*method) // a client may call one name as different kinds
 	for _, of := range s.methods.all() {
 		byName[of.name()] = append(byName[of.name()], of)
 	}
@@ -107,7 +107,7 @@ func (m *Interceptor) snapshotOf(which hauberk.Side) SideSnapshot {
 	}
 }
 
-// name is the method's full name, or Unknown, or Other.
+// name returns the method's full name, or Unknown, or Other.
 func (l label) name() string {
 	if l.service == l.method && (l.service == Unknown || l.service == Other) {
 		return l.service
@@ -115,11 +115,11 @@ func (l label) name() string {
 	return "/" + l.service + "/" + l.method
 }
 
-// snapshotOf adds up the numbers of one name.
+// snapshotOf returns the sum of the numbers of methods with the same name.
 func snapshotOf(all []*method) MethodSnapshot {
 	s := MethodSnapshot{Codes: make(Codes)}
 	for _, of := range all {
-		of.addTo(&s) // with labels it has no calls
+		of.addTo(&s) // zero if there are labels
 		for _, c := range of.series(true) {
 			c.addTo(&s)
 		}
@@ -131,9 +131,9 @@ func snapshotOf(all []*method) MethodSnapshot {
 	return s
 }
 
-// addTo adds the numbers of a series to those of its name, but for the latency.
+// addTo adds the numbers of a series, except the latency, to s.
 func (c *counters) addTo(s *MethodSnapshot) {
-	for code, n := range c.ended() { // before started: so that it is no more
+	for code, n := range c.ended() { // read before started, so that ended is not greater
 		if n > 0 {
 			s.Codes[codes.Code(code)] += n
 		}
@@ -151,7 +151,7 @@ func (c *counters) addTo(s *MethodSnapshot) {
 	}
 }
 
-// latencyOf returns the distribution of latencies under one name.
+// latencyOf returns the distribution of the latencies of methods with the same name.
 func latencyOf(all []*method) quantile.Snapshot {
 	latency := &all[0].latency
 	if len(all) > 1 {

@@ -17,7 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// taking is an interceptor whose calls take what is next in a list.
+// taking is an interceptor that advances the clock by the next duration in a list.
 func taking(clock *hauberktest.Clock, durations ...time.Duration) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		clock.Advance(durations[0])
@@ -66,7 +66,7 @@ func checkQuantile(t *testing.T, name string, got, want time.Duration) {
 	}
 }
 
-// A bound belongs to the bucket that it ends; a clock that goes back is no time.
+// Bounds are inclusive. A negative latency counts as 0.
 func TestBuckets(t *testing.T) {
 	const ms = time.Millisecond
 	bounds := []time.Duration{2 * ms, 4 * ms}
@@ -87,7 +87,7 @@ func TestBuckets(t *testing.T) {
 	}
 	got[0] = 0
 	if m.Buckets()[0] != 2*ms {
-		t.Error("Buckets gave its own slice away")
+		t.Error("Buckets returned its internal slice")
 	}
 }
 
@@ -98,7 +98,7 @@ func (unaryOnly) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.Ca
 	return nil, status.Error(codes.Unimplemented, "unary calls only")
 }
 
-// One name may be called as several kinds: a proxy does not know them.
+// A client can call one name as several kinds.
 func TestKindsOfOneName(t *testing.T) {
 	clock := hauberktest.NewClock()
 	m := metrics.New(metrics.Config{}, metrics.WithClock(clock.Now))

@@ -10,40 +10,40 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/methodtable"
 )
 
-// Names that stand for many.
+// Names for methods, interceptors, reasons and label values without their own numbers.
 const (
-	// Unknown is the service and method of calls of methods that the server does
-	// not know, and the interceptor of rejections that no interceptor recorded.
+	// Unknown is the service and method of calls of methods that the server does not know.
+	// It is also the interceptor of rejections that no interceptor recorded, and the reason
+	// of rejections without one.
 	Unknown = "unknown"
-	// Other is the service and method, or the interceptor and reason, of what came
-	// after the bound on their number was reached, and of names that are too long or
-	// not in UTF-8.
+	// Other replaces a service and method, an interceptor and reason, or a label value if
+	// the bound on their number is reached, or if the name is too long or not UTF-8.
 	Other = "other"
 )
 
-// maxName bounds the length of a method's full name, in bytes.
+// maxName is the maximum length of a method's full name, in bytes.
 const maxName = methodtable.MaxName
 
-// maxPointers is how many *hauberk.Method are remembered for each method that a client
+// maxPointers is the maximum number of *hauberk.Method in the cache for each method that a client
 // may have.
 const maxPointers = 8
 
-// table finds a method's counters.
+// table contains the methods of one side.
 type table struct {
 	side    hauberk.Side
 	metrics *Interceptor
 
 	byMethod methodtable.Cache[*hauberk.Method, *method]
 
-	mu          sync.Mutex // guards what follows
+	mu          sync.Mutex // guards the fields below
 	methods     map[label]*method
 	registered  map[string]*method  // by full name
-	sets        map[string]struct{} // of labels that are told apart, by their keys
-	labelSeries int                 // how many series there are of all of them
+	sets        map[string]struct{} // of labels with their own series, by key
+	labelSeries int                 // number of series with labels
 	recorders   []func(Identity) Recorder
 }
 
-// label is what methods are told apart by.
+// label identifies a method.
 type label struct {
 	kind            hauberk.Kind
 	service, method string
@@ -57,7 +57,7 @@ func (t *table) init(which hauberk.Side, m *Interceptor) {
 	t.sets = make(map[string]struct{})
 }
 
-// of returns what is counted of a method.
+// of returns the counters of a method.
 func (t *table) of(m *hauberk.Method) *method {
 	if c, ok := t.byMethod.Get(m); ok {
 		return c
@@ -86,7 +86,7 @@ func (t *table) ofKnown(m *hauberk.Method) *method {
 	if full || !presentable(m.FullName(), maxName) {
 		return t.make(label{m.Kind(), Other, Other})
 	}
-	// A copy: a proxy's names may be parts of something larger.
+	// The copy lets the garbage collector free a proxy's larger buffer.
 	return t.make(label{m.Kind(), strings.Clone(l.service), strings.Clone(l.method)})
 }
 
@@ -102,8 +102,8 @@ func (t *table) register(kind hauberk.Kind, service, method string) {
 	t.registered["/"+service+"/"+method] = c
 }
 
-// make returns what is counted under a label, a new one if there is none. The lock
-// is held.
+// make returns the method with a label. It creates the method if necessary. The caller holds
+// t.mu.
 func (t *table) make(l label) *method {
 	of := t.methods[l]
 	if of == nil {
@@ -123,8 +123,8 @@ func (t *table) all() []*method {
 	return slices.Collect(maps.Values(t.methods))
 }
 
-// series returns the counters of all methods, and with labels of all their sets.
-// The lock is held.
+// series returns the counters of all methods or, with labels, of all their sets. The caller
+// holds t.mu.
 func (t *table) series() []*counters {
 	all := make([]*counters, 0, len(t.methods))
 	for _, of := range t.methods {
@@ -133,7 +133,7 @@ func (t *table) series() []*counters {
 	return all
 }
 
-// series returns the counters of the method.
+// series returns the counters of the method or, if labels is true, of its sets.
 func (m *method) series(labels bool) []*counters {
 	if !labels {
 		return []*counters{&m.counters}
@@ -143,6 +143,5 @@ func (m *method) series(labels bool) []*counters {
 	return slices.Collect(maps.Values(m.sets))
 }
 
-// presentable reports whether a name that anyone may have chosen can stand in a
-// label.
+// presentable reports whether a name that a peer may have chosen is valid as a label value.
 func presentable(name string, limit int) bool { return methodtable.Presentable(name, limit) }

@@ -10,8 +10,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
 
-// Methods come and go; the table does not keep more than a few of each.
-func TestMethodsAreNotKept(t *testing.T) {
+// The cache keeps a bounded number of *hauberk.Method for each method.
+func TestCacheIsBounded(t *testing.T) {
 	m := New(Config{MaxMethods: 10})
 	redirect := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		if err := call.SetMethod(call.Method().FullName() + "2"); err != nil {
@@ -27,18 +27,18 @@ func TestMethodsAreNotKept(t *testing.T) {
 	}
 	kept := m.sides[hauberk.ClientSide].methods.byMethod.Len()
 	if most := maxPointers * 11; kept > most || kept == 0 { // of ten methods, and Other
-		t.Errorf("%d methods are kept, want at most %d", kept, most)
+		t.Errorf("the cache has %d methods, want at most %d", kept, most)
 	}
 }
 
-// What a method takes is documented.
+// The size of a method does not exceed the documented size.
 func TestSizes(t *testing.T) {
 	of := New(Config{}).sides[0].methods.newMethod(label{})
 	if got := int(sizeOfMethod) + 8*len(of.buckets); got > 7300 {
 		t.Errorf("a method takes %d bytes", got)
 	}
 	if got := int(sizeOfLatency); got > 6544 {
-		t.Errorf("its quantiles take %d bytes", got)
+		t.Errorf("the quantiles of a method take %d bytes", got)
 	}
 }
 

@@ -2,14 +2,14 @@ package metrics
 
 import "sync"
 
-// tally counts things of which there is a bounded number.
+// tally counts keys. The number of keys is bounded.
 type tally[K comparable] struct {
 	limit  int
 	mu     sync.Mutex
 	counts map[K]uint64
 }
 
-// add counts one k, or one other if there is no room for k.
+// add counts k, or other if k is new and the limit is reached.
 func (t *tally[K]) add(k, other K) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -22,7 +22,7 @@ func (t *tally[K]) add(k, other K) {
 	t.counts[k]++
 }
 
-// each calls f for each thing and its count.
+// each calls f for each key with its count.
 func (t *tally[K]) each(f func(k K, n uint64)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// unwinding are interceptors that do not return.
+// unwinding contains interceptors that do not return.
 var unwinding = map[string]hauberk.Interceptor{
 	"panic": hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { panic("ouch") }),
 	"panic after": hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -31,7 +31,7 @@ var unwinding = map[string]hauberk.Interceptor{
 	}),
 }
 
-// apart runs f on a goroutine of its own and returns what it panicked with.
+// apart runs f on a separate goroutine and returns the value of its panic, or nil.
 func apart(f func()) any {
 	panicked := make(chan any, 1)
 	go func() {
@@ -41,7 +41,7 @@ func apart(f func()) any {
 	return <-panicked
 }
 
-// A panic and a Goexit pass through, as Internal, and leave nothing in flight.
+// A panic and a Goexit pass through and count as Internal. No call stays in flight.
 func TestUnwindingOnServer(t *testing.T) {
 	for name, interceptor := range unwinding {
 		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
@@ -70,7 +70,7 @@ func TestUnwindingOnClient(t *testing.T) {
 					panicked := apart(func() { out = env.Call(context.Background()) })
 					checkPassed(t, name, panicked)
 					if name[0] == 'g' && kind != hauberk.Unary && status.Code(out.Err) != codes.Internal {
-						t.Errorf("the application got %v", out.Err)
+						t.Errorf("the application received %v", out.Err)
 					}
 					checkCounts(t, count(t, m, c), 1, codes.Internal)
 				})
@@ -82,11 +82,11 @@ func TestUnwindingOnClient(t *testing.T) {
 func checkPassed(t *testing.T, name string, panicked any) {
 	t.Helper()
 	if panics := name[0] == 'p'; panics != (panicked != nil) {
-		t.Errorf("the panic that came through is %v", panicked)
+		t.Errorf("the panic is %v", panicked)
 	}
 }
 
-// guard is a recovery.
+// guard is an interceptor with a recovery.
 type guard struct{ err error }
 
 func (guard) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -95,7 +95,7 @@ func (guard) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Nex
 
 func (g guard) Recovered(context.Context, *hauberk.Call, any, []byte) error { return g.err }
 
-// With a recovery in the chain, wherever it stands, a panic is an ordinary error.
+// With a recovery at any place in the chain, a panic is an ordinary error.
 func TestRecovered(t *testing.T) {
 	recovery := guard{status.Error(codes.DataLoss, "recovered")}
 	m := func() *metrics.Interceptor { return metrics.New(metrics.Config{}) }
