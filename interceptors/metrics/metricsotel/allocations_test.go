@@ -16,8 +16,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel"
 )
 
-// Recording a call allocates nothing, with the SDK; counting the attempts of a call
-// of a client for A96 two things.
+// With the SDK recording a call allocates nothing. A96 takes two allocations per client call.
 func TestAllocations(t *testing.T) {
 	failed := status.Error(codes.NotFound, "no")
 	broken := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error { return failed }}
@@ -31,7 +30,7 @@ func TestAllocations(t *testing.T) {
 	}{
 		{"sdk", []hauberk.Interceptor{m}, 0},
 		{"no sdk", []hauberk.Interceptor{off}, 0},
-		{"in two parts", []hauberk.Interceptor{m.Calls(), m.Attempts()}, 0},
+		{"calls and attempts", []hauberk.Interceptor{m.Calls(), m.Attempts()}, 0},
 		{"A96", []hauberk.Interceptor{a96.Calls(), a96.Attempts()}, 2},
 	} {
 		for _, backend := range []*hauberktest.Backend{{}, broken} {

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// attempts are those of one call on a client, for the instruments of gRFC A96. An
-// attempt that begins beside another is a hedge, one that begins after another a
-// retry. Its methods are safe for concurrent use, and do nothing on nil.
+// attempts counts the attempts of one call on a client for the instruments of gRFC A96. An attempt
+// that begins while another one runs is a hedge, and one that begins after the others is a retry.
+// Its methods are safe for concurrent use and do nothing on nil.
 type attempts struct {
 	mu              sync.Mutex
 	running         int
 	begun           bool
 	retries, hedges int64
-	idleSince       time.Duration // when the last that ran has ended
-	delay           time.Duration // how long none ran before a retry
+	idleSince       time.Duration // end of the last running attempt
+	delay           time.Duration // total time without an attempt before a retry
 }
 
 func (a *attempts) begin(now time.Duration) {
@@ -47,8 +47,7 @@ func (a *attempts) end(now time.Duration) {
 	}
 }
 
-// record records the attempts of a call that has ended: nothing of a kind that it
-// has not made.
+// record records the retries and hedges of a call that has ended. It does not record zeros.
 func (a *attempts) record(ctx context.Context, i *callInstruments, s *series) {
 	if a == nil {
 		return

@@ -20,7 +20,7 @@ var ofRetries = []string{
 	metricsotel.ClientCallRetries, metricsotel.ClientCallHedges, metricsotel.ClientCallRetryDelay,
 }
 
-// retryAfter makes up to n attempts at a call, and waits between them.
+// retryAfter makes up to n attempts per call and calls wait between them.
 func retryAfter(n int, wait func()) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		call.Replayable(1 << 20)
@@ -35,8 +35,8 @@ func retryAfter(n int, wait func()) hauberk.Interceptor {
 	})
 }
 
-// Retries are counted, and the time between attempts, of each kind of call; of a
-// call without them nothing is.
+// Retries and the time between attempts are recorded for each kind of call. A call without retries
+// records nothing.
 func TestRetries(t *testing.T) {
 	for _, kind := range kindsOr(nil) {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestRetries(t *testing.T) {
 			clock, provider := hauberktest.NewClock(), newRecorder(t)
 			m := metricsotel.New(metricsotel.Config{Enable: ofRetries},
 				metricsotel.WithMeterProvider(provider), metricsotel.WithClock(clock.Now))
-			// What attempts take is no delay.
+			// The duration of attempts is not delay.
 			slow := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 				clock.Advance(time.Minute)
 				return next(ctx, call)
@@ -74,7 +74,7 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// Attempts beside each other are hedges; one after they have all failed is a retry.
+// Concurrent attempts are hedges. One after all of them have failed is a retry.
 func TestHedges(t *testing.T) {
 	clock, provider := hauberktest.NewClock(), newRecorder(t)
 	m := metricsotel.New(metricsotel.Config{Enable: ofRetries},
@@ -115,7 +115,8 @@ func TestHedges(t *testing.T) {
 	}
 }
 
-// The instruments of A96 are as that gRFC has them, which grpc-go does not record.
+// The instruments of A96 have the units, descriptions and buckets of that gRFC. grpc-go does not record
+// them.
 func TestRetryInstruments(t *testing.T) {
 	provider := newRecorder(t)
 	m := metricsotel.New(metricsotel.Config{Enable: ofRetries}, metricsotel.WithMeterProvider(provider))

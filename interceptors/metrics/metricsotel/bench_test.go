@@ -18,8 +18,8 @@ var passing = hauberk.Func(func(ctx context.Context, call *hauberk.Call, next ha
 	return next(ctx, call)
 })
 
-// BenchmarkServer serves calls without a network: what the metrics cost is the
-// difference to an idle interceptor.
+// BenchmarkServer serves calls without a network. The cost of the metrics is the difference from an
+// idle interceptor.
 func BenchmarkServer(b *testing.B) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
 		for name, interceptor := range map[string]hauberk.Interceptor{"idle": passing, "otel": recording(b)} {
@@ -39,7 +39,7 @@ func recording(b *testing.B) *metricsotel.Interceptor {
 	return metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(newRecorder(b)))
 }
 
-// BenchmarkClient makes calls that end at once.
+// BenchmarkClient makes calls that end immediately.
 func BenchmarkClient(b *testing.B) {
 	m := recording(b)
 	for _, c := range []struct {
@@ -48,7 +48,7 @@ func BenchmarkClient(b *testing.B) {
 	}{
 		{"idle", []hauberk.Interceptor{passing}},
 		{"otel", []hauberk.Interceptor{m}},
-		{"otel in two parts", []hauberk.Interceptor{m.Calls(), m.Attempts()}},
+		{"calls and attempts", []hauberk.Interceptor{m.Calls(), m.Attempts()}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			call := called(chainOf(b, c.interceptors...), hauberktest.Conn{}, grpc.StaticMethod())
@@ -60,10 +60,10 @@ func BenchmarkClient(b *testing.B) {
 	}
 }
 
-// BenchmarkBesideGRPC makes unary calls over a connection in memory, recorded on
-// both ends: by no one, by this package with and without sizes, and by grpc-go's
-// stats/opentelemetry, which has sizes.
-func BenchmarkBesideGRPC(b *testing.B) {
+// BenchmarkAgainstGRPC makes unary calls over an in-memory connection. The calls are recorded on both
+// sides: not at all, by this package with and without sizes, and by grpc-go's stats/opentelemetry,
+// which records sizes.
+func BenchmarkAgainstGRPC(b *testing.B) {
 	options := opentelemetry.Options{MetricsOptions: opentelemetry.MetricsOptions{MeterProvider: newRecorder(b)}}
 	m := recording(b)
 	for _, c := range []struct {

@@ -18,8 +18,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel"
 )
 
-// unknownMethods returns a function that calls a server by the name of a method
-// that it does not have.
+// unknownMethods returns a function that serves a call of a method that the server does not have.
 func unknownMethods(chain *hauberk.Chain) func(method string) error {
 	serve := chain.StreamServerInterceptor()
 	unimplemented := func(any, grpc.ServerStream) error { return status.Error(codes.Unimplemented, "unknown") }
@@ -31,8 +30,8 @@ func unknownMethods(chain *hauberk.Chain) func(method string) error {
 
 const limit = 50
 
-// A million names of methods (flood) that a server does not have are one (X07); also where
-// a filter would show all of them, they are bounded.
+// All unknown methods of a server share one series (X07). If a filter permits all names, their
+// number is bounded.
 func TestMethodsOfServersAreBounded(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -94,7 +93,7 @@ func TestTargetsAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 2 { // again is the same
+		for range 2 { // a second call adds no series
 			_ = client.Invoke(t.Context(), "/s/m", request, request)
 		}
 		_ = client.Close()
@@ -106,8 +105,8 @@ func TestTargetsAreBounded(t *testing.T) {
 	}
 }
 
-// Names that cannot stand in an attribute are other, whoever has them.
-func TestNamesThatAreOther(t *testing.T) {
+// Names that are not valid as attribute values are Other.
+func TestInvalidNames(t *testing.T) {
 	long := "/s/" + strings.Repeat("m", 254)
 	provider := newRecorder(t)
 	m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))
@@ -121,8 +120,8 @@ func TestNamesThatAreOther(t *testing.T) {
 	}
 }
 
-// An interceptor that sends calls to other methods makes a Method for each call; so do
-// chains that come and go. Names are what counts.
+// Interceptors that send calls to another method, and new chains, make a new Method for each call.
+// The series depend on the names only.
 func TestRedirectedCalls(t *testing.T) {
 	provider := newRecorder(t)
 	m := metricsotel.New(metricsotel.Config{MaxSeries: limit}, metricsotel.WithMeterProvider(provider))
@@ -145,7 +144,7 @@ func TestRedirectedCalls(t *testing.T) {
 	}
 }
 
-// Calls that find their series at the same time lose none.
+// Calls that create their series concurrently are all recorded.
 func TestConcurrentCalls(t *testing.T) {
 	provider := newRecorder(t)
 	m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))

@@ -20,36 +20,35 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel"
 )
 
-// comparison is a call, or several, that this package and grpc-go's own
-// stats/opentelemetry both record: on the same server, and on the same connection,
-// where grpc-go's stands outside the chain.
+// comparison contains one or more calls that both this package and grpc-go's stats/opentelemetry
+// record, on the same server and the same connection. grpc-go's runs outside the chain.
 type comparison struct {
 	name    string
-	kinds   []hauberk.Kind // all, if there are none
+	kinds   []hauberk.Kind // nil for all
 	options []metricsotel.Option
 	theirs  opentelemetry.MetricsOptions
 
-	backend func() *hauberktest.Backend // an echo, if it is nil
-	// inside are the inner interceptors than the metrics; around makes the whole chain
-	// of a client, in their place.
+	backend func() *hauberktest.Backend // nil for an echo
+	// inside contains interceptors inside the metrics. around, if it is not nil, returns the
+	// client's whole chain.
 	inside inside
 	around func(m *metricsotel.Interceptor) []hauberk.Interceptor
 	serve  []grpc.ServerOption
 	dial   []grpc.DialOption
 
-	call        func(c *caller) // c.do, if it is nil
+	call        func(c *caller) // nil for c.do
 	differences []difference
 }
 
-// inside are inner interceptors than the metrics.
+// inside contains interceptors inside the metrics.
 type inside struct{ server, client []hauberk.Interceptor }
 
-// difference is a difference that is meant, with the reason.
+// difference is an intended difference with its cause.
 type difference struct {
 	cause string
-	kinds []hauberk.Kind // all, if there are none
-	// lines are the measurements that are not the same, as compare writes them, with
-	// METHOD for the kind's method.
+	kinds []hauberk.Kind // nil for all
+	// lines contains the data points that differ, in the format of compare, with METHOD in
+	// place of the kind's method.
 	lines []string
 }
 
@@ -59,16 +58,16 @@ type caller struct {
 
 	t       *testing.T
 	kind    hauberk.Kind
-	running *sync.WaitGroup // what must end before the numbers are final
+	running *sync.WaitGroup // calls and attempts in flight
 }
 
-// do makes a call as generated code does.
+// do makes a call like generated code.
 func (c *caller) do(ctx context.Context, texts ...string) hauberktest.Outcome {
 	return c.with(ctx, hauberktest.FullMethod(c.kind), texts, grpc.StaticMethod())
 }
 
-// quiet is do without the messages that a client streams: what it sends while the
-// server answers may come too late or not.
+// quiet is do without streamed messages of a client. It is not deterministic whether messages that a
+// client sends while the server ends the call count.
 func (c *caller) quiet() {
 	if c.kind.ClientStreams() {
 		c.with(c.t.Context(), hauberktest.FullMethod(c.kind), []string{}, grpc.StaticMethod())
@@ -77,7 +76,7 @@ func (c *caller) quiet() {
 	}
 }
 
-// with makes a call; nil texts are one request.
+// with makes a call. If texts is nil, it sends one request.
 func (c *caller) with(ctx context.Context, method string, texts []string, opts ...grpc.CallOption) hauberktest.Outcome {
 	requests := make([]*testpb.Request, 0, len(texts))
 	for _, text := range texts {
@@ -93,7 +92,7 @@ func (c *caller) with(ctx context.Context, method string, texts []string, opts .
 
 var request = &testpb.Request{Text: "hello"}
 
-// ends tells of the ends of calls, and of attempts as grpc-go sees them.
+// ends waits for the end of calls, and of the attempts that grpc-go reports.
 type ends struct{ running *sync.WaitGroup }
 
 func (e ends) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -115,7 +114,7 @@ func (e ends) HandleRPC(_ context.Context, event stats.RPCStats) {
 	}
 }
 
-// run makes the calls and returns what both have recorded.
+// run makes the calls and returns the data points of both.
 func (c *comparison) run(t *testing.T, kind hauberk.Kind) (ours, theirs map[string]instrument) {
 	t.Helper()
 	mine, other, running := newRecorder(t), newRecorder(t), new(sync.WaitGroup)
@@ -139,7 +138,7 @@ func (c *comparison) run(t *testing.T, kind hauberk.Kind) (ours, theirs map[stri
 		setup.Backend = c.backend()
 	}
 	env := hauberktest.Start(t, setup)
-	env.Conn = env.Client // with no other chain around it
+	env.Conn = env.Client // without another chain
 	call := c.call
 	if call == nil {
 		call = func(c *caller) { c.do(c.t.Context()) }
@@ -151,7 +150,7 @@ func (c *comparison) run(t *testing.T, kind hauberk.Kind) (ours, theirs map[stri
 	return mine.collect(t), other.collect(t)
 }
 
-// kindsOr returns kinds, or all.
+// kindsOr returns kinds, or all kinds if it is empty.
 func kindsOr(kinds []hauberk.Kind) []hauberk.Kind {
 	if len(kinds) > 0 {
 		return kinds
@@ -159,7 +158,7 @@ func kindsOr(kinds []hauberk.Kind) []hauberk.Kind {
 	return []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi}
 }
 
-// listed returns the differences that are listed for a kind.
+// listed returns the intended differences for a kind.
 func (c *comparison) listed(t *testing.T, kind hauberk.Kind) []string {
 	t.Helper()
 	all := []string{}
@@ -182,7 +181,7 @@ func shortMethod(kind hauberk.Kind) string {
 	return method[strings.LastIndexByte(method, '/')+1:]
 }
 
-// compare returns the measurements that are not the same, such as
+// compare returns the data points that differ, such as
 // "client.attempt.sent status=OK method=Unary: 1 sum 7 in [1], grpc-go's none".
 func compare(ours, theirs map[string]instrument) []string {
 	all := []string{}
@@ -220,17 +219,17 @@ func union[T any](a, b map[string]T) (keys []string) {
 	return keys
 }
 
-// Beside grpc-go's own, on the same calls: the same instruments, and the same
-// measurements but for what is listed, all of which occurs.
-func TestBesideGRPC(t *testing.T) {
+// This package and grpc-go's stats/opentelemetry record the same for the same calls, except the
+// listed differences. All listed differences occur.
+func TestAgainstGRPC(t *testing.T) {
 	for _, c := range append(same(), different()...) {
 		for _, kind := range kindsOr(c.kinds) {
 			t.Run(c.name+"/"+kind.String(), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
 				listed := c.listed(t, kind)
 				ours, theirs := c.run(t, kind)
-				// What grpc-go records of a call that the server answers before its
-				// request was sent varies: a difference of ours occurs each time.
+				// grpc-go's data points vary if the server ends a call before its request
+				// was sent. Our differences occur in each try.
 				for tries := 3; tries > 1 && !slices.Equal(listed, compare(ours, theirs)); tries-- {
 					ours, theirs = c.run(t, kind)
 				}
@@ -239,14 +238,14 @@ func TestBesideGRPC(t *testing.T) {
 				}
 				checkInstruments(t, ours, theirs)
 				if diff := cmp.Diff(listed, compare(ours, theirs)); diff != "" {
-					t.Errorf("other differences than listed (-listed +found):\n%s", diff)
+					t.Errorf("the differences are not those listed (-listed +found):\n%s", diff)
 				}
 			})
 		}
 	}
 }
 
-// All the instruments that grpc-go has for calls are there, and by default no other.
+// The default instruments are those of grpc-go for calls.
 func TestSameInstruments(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	ours, theirs := (&comparison{}).run(t, hauberk.Unary)
@@ -256,7 +255,7 @@ func TestSameInstruments(t *testing.T) {
 	}
 }
 
-// checkInstruments checks that instruments of a name are the same.
+// checkInstruments checks that instruments with the same name are equal.
 func checkInstruments(t *testing.T, ours, theirs map[string]instrument) {
 	t.Helper()
 	for name, a := range ours {

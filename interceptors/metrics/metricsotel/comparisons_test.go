@@ -15,7 +15,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel"
 )
 
-// pair is a client's chain with the metrics in two parts.
+// pair returns a client's chain with Calls and Attempts.
 func pair(between ...hauberk.Interceptor) func(m *metricsotel.Interceptor) []hauberk.Interceptor {
 	return func(m *metricsotel.Interceptor) []hauberk.Interceptor {
 		return append(append([]hauberk.Interceptor{m.Calls()}, between...), m.Attempts())
@@ -25,12 +25,12 @@ func pair(between ...hauberk.Interceptor) func(m *metricsotel.Interceptor) []hau
 const serviceConfig = `{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 3, "initialBackoff": "0.001s",
 	"maxBackoff": "0.001s", "backoffMultiplier": 1, "retryableStatusCodes": ["UNAVAILABLE"]}}]}`
 
-// same are comparisons in which both record the same.
+// same returns comparisons without differences.
 func same() []comparison {
 	entered := make(chan struct{}, 1)
 	waiting := func() *hauberktest.Backend {
 		return &hauberktest.Backend{Handle: func(ctx context.Context, _ hauberktest.Stream) error {
-			select { // "abandoned" does not wait for it
+			select { // the case "abandoned" does not receive from entered
 			case entered <- struct{}{}:
 			case <-ctx.Done():
 			}
@@ -59,10 +59,10 @@ func same() []comparison {
 		}},
 		{name: "rejected on the server", inside: inside{server: []hauberk.Interceptor{reject}}, call: (*caller).quiet},
 		{name: "answered on the server", inside: inside{server: []hauberk.Interceptor{answer}}, call: (*caller).quiet},
-		{name: "rejected on the client, in two parts", around: pair(reject)},
-		{name: "answered on the client, in two parts", around: pair(answer)},
-		{name: "retried, in two parts", backend: flaky, around: pair(retries)},
-		{name: "hedged, in two parts", backend: together, around: pair(hedge), kinds: []hauberk.Kind{hauberk.Unary}},
+		{name: "rejected on the client, calls and attempts", around: pair(reject)},
+		{name: "answered on the client, calls and attempts", around: pair(answer)},
+		{name: "retried, calls and attempts", backend: flaky, around: pair(retries)},
+		{name: "hedged, calls and attempts", backend: together, around: pair(hedge), kinds: []hauberk.Kind{hauberk.Unary}},
 		{name: "cancelled", backend: waiting, call: func(c *caller) {
 			ctx, cancel := context.WithCancel(c.t.Context())
 			defer cancel()
@@ -91,15 +91,14 @@ func same() []comparison {
 	}
 }
 
-// Some of the kinds.
+// Subsets of the kinds.
 var (
 	streams = []hauberk.Kind{hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi}
 	sending = []hauberk.Kind{hauberk.ClientStream, hauberk.Bidi}  // any number of requests
 	single  = []hauberk.Kind{hauberk.Unary, hauberk.ClientStream} // with one response
 )
 
-// until makes a call and calls end once it has sent its request and the handler is
-// running.
+// until makes a call and calls end when the request is sent and the handler runs.
 func (c *caller) until(ctx context.Context, entered <-chan struct{}, end func()) {
 	c.t.Helper()
 	if c.kind == hauberk.Unary {
@@ -117,11 +116,11 @@ func (c *caller) until(ctx context.Context, entered <-chan struct{}, end func())
 	<-entered
 	end()
 	if err := stream.RecvMsg(new(testpb.Response)); err == nil {
-		c.t.Error("a response came")
+		c.t.Error("the client received a response")
 	}
 }
 
-// open opens a stream as generated code does.
+// open opens a stream like generated code.
 func (c *caller) open(ctx context.Context) grpc.ClientStream {
 	c.t.Helper()
 	desc := &grpc.StreamDesc{ClientStreams: c.kind.ClientStreams(), ServerStreams: c.kind.ServerStreams()}

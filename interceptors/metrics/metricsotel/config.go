@@ -5,32 +5,27 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
-
-	"go.opentelemetry.io/otel/metric"
 )
 
 // DefaultMaxSeries is the default of [Config.MaxSeries].
 const DefaultMaxSeries = 1024
 
-// Config says what is recorded. The zero value records the instruments of gRFC A66
-// and none of gRFC A96, which that gRFC has off by default.
+// Config configures an [Interceptor]. The zero value records the instruments of gRFC A66 and not
+// those of gRFC A96, which are off by default.
 type Config struct {
-	// Enable names instruments that are recorded although they are off by default:
-	// ClientCallRetries, ClientCallHedges and ClientCallRetryDelay.
+	// Enable contains the names of instruments that are off by default and recorded
+	// nevertheless: ClientCallRetries, ClientCallHedges, ClientCallRetryDelay.
 	Enable []string
-	// Disable names instruments that are not recorded.
+	// Disable contains the names of instruments that are not recorded.
 	Disable []string
-	// MaxSeries is how many pairs of grpc.method and grpc.target (on a server, how
-	// many methods) are told apart on each side before further ones are recorded as
-	// Other. Each has a data point for each status that occurs, up to 17. The SDK
-	// has a limit of its own for the data points of an instrument, by default 2000.
-	// The default is DefaultMaxSeries.
+	// MaxSeries is the maximum number of pairs of grpc.method and grpc.target on a client,
+	// and of methods on a server. Further ones are recorded as Other. Each has a data point
+	// for each status that occurs, up to 17. The SDK has a separate limit for the data
+	// points of an instrument, by default 2000. The default is DefaultMaxSeries.
 	MaxSeries int
 }
 
-// enabled returns the names of the instruments that are recorded, and what is
-// wrong with the lists.
+// enabled returns for each instrument whether it is recorded, and the errors in the lists.
 func (c Config) enabled() (map[string]bool, error) {
 	var errs []error
 	on := make(map[string]bool, len(definitions))
@@ -44,7 +39,7 @@ func (c Config) enabled() (map[string]bool, error) {
 	for _, name := range c.Disable {
 		errs = append(errs, known("Disable", name))
 		if slices.Contains(c.Enable, name) {
-			errs = append(errs, fmt.Errorf("%s is in Enable and in Disable; want it in one of them", name))
+			errs = append(errs, fmt.Errorf("%s is in Enable and in Disable; want it in one of the two", name))
 		}
 		on[name] = false
 	}
@@ -59,7 +54,7 @@ func known(list, name string) error {
 	if slices.Contains(names, name) {
 		return nil
 	}
-	return fmt.Errorf("%s has %q, which is no instrument of this package; want some of %s",
+	return fmt.Errorf("%s contains %q, which is not an instrument of this package; want names of %s",
 		list, name, strings.Join(names, ", "))
 }
 
@@ -72,71 +67,4 @@ func (c Config) maxSeries() (int, error) {
 		return DefaultMaxSeries, nil
 	}
 	return c.MaxSeries, nil
-}
-
-// settings are what a Metrics depends on.
-type settings struct {
-	provider       metric.MeterProvider
-	now            func() time.Time
-	method         func(fullMethod string) bool
-	genericMethods func(fullMethod string) bool
-	target         func(target string) bool
-	errs           []error
-}
-
-// Option changes what a [Interceptor] depends on.
-type Option interface{ apply(s *settings) }
-
-type option func(s *settings)
-
-func (f option) apply(s *settings) { f(s) }
-
-// WithMeterProvider has the instruments made by p. The default, and nil, is
-// otel.GetMeterProvider() at the time of [New].
-func WithMeterProvider(p metric.MeterProvider) Option {
-	return option(func(s *settings) { s.provider = p })
-}
-
-// WithMethodFilter has the names of those methods alone recorded for which record,
-// given "/package.Service/Method", says true; the others are Other. It is asked of
-// methods that would be recorded without it, a few times for each, and must be safe
-// for concurrent use and always say the same. It is grpc-go's
-// MethodAttributeFilter, but holds for clients too.
-func WithMethodFilter(record func(fullMethod string) bool) Option {
-	return option(func(s *settings) { s.method = s.function("WithMethodFilter", record) })
-}
-
-// WithGenericMethods has the names of methods recorded for which record, given
-// "/package.Service/Method", says true, although the server has not registered
-// them or the client does not call them by generated code: those of a proxy, say.
-// The name comes from whoever calls: answer for names that you know. It is asked
-// for each such call, and must be safe for concurrent use.
-func WithGenericMethods(record func(fullMethod string) bool) Option {
-	return option(func(s *settings) { s.genericMethods = s.function("WithGenericMethods", record) })
-}
-
-// WithTargetFilter has those targets alone recorded for which record, given a
-// canonical target such as "dns:///shop:50051", says true; the others are Other.
-// It must be safe for concurrent use and always say the same.
-func WithTargetFilter(record func(target string) bool) Option {
-	return option(func(s *settings) { s.target = s.function("WithTargetFilter", record) })
-}
-
-func (s *settings) function(name string, f func(string) bool) func(string) bool {
-	if f == nil {
-		s.errs = append(s.errs, fmt.Errorf("%s was given a nil function", name))
-	}
-	return f
-}
-
-// WithClock has the time told by now in place of time.Now. It must be safe for
-// concurrent use. A duration that seems to be less than 0 is recorded as 0.
-func WithClock(now func() time.Time) Option {
-	return option(func(s *settings) {
-		if now == nil {
-			s.errs = append(s.errs, errors.New("WithClock was given a nil function"))
-			return
-		}
-		s.now = now
-	})
 }

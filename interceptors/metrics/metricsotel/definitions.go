@@ -18,7 +18,7 @@ const (
 	ClientCallRetryDelay = "grpc.client.call.retry_delay"
 )
 
-// definition is what an instrument is made of, and is told apart by.
+// definition defines an instrument.
 type definition struct {
 	name, unit, description string
 	bounds                  []float64
@@ -42,8 +42,8 @@ var (
 	retryBounds = []float64{1, 2, 3, 4, 5}
 )
 
-// The names and units are the gRFCs'; the descriptions are those that grpc-go
-// registers, since an SDK takes instruments that differ in them for different ones.
+// The names and units are those of the gRFCs. The descriptions are those that grpc-go registers: an
+// SDK treats instruments with different descriptions as different instruments.
 var definitions = [...]definition{ //nolint:gochecknoglobals // never written
 	{name: ServerCallStarted, unit: "{call}", description: "Number of server calls started."},
 	{

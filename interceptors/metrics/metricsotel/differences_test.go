@@ -15,11 +15,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel"
 )
 
-// different are comparisons in which the two do not record the same.
+// different returns comparisons with differences.
 func different() []comparison {
 	return []comparison{
 		{name: "undefined code", backend: failing(42), differences: []difference{{
-			cause: "a code that gRPC does not define is UNKNOWN, as gRPC says: numbers would make the values unbounded",
+			cause: "a code that gRPC does not define is UNKNOWN, as gRPC specifies: numbers would make the values unbounded",
 			lines: relabelled("METHOD status=CODE(42)", "METHOD status=UNKNOWN",
 				"client.attempt.duration method=%: 1",
 				"client.attempt.rcvd method=%: 1 sum 0 in [0]",
@@ -30,10 +30,10 @@ func different() []comparison {
 				"server.call.sent method=%: 1 sum 0 in [0]"),
 		}}},
 		{
-			name: "left out by a filter", options: []metricsotel.Option{metricsotel.WithMethodFilter(never)},
+			name: "hidden by a filter", options: []metricsotel.Option{metricsotel.WithMethodFilter(never)},
 			theirs: opentelemetry.MetricsOptions{MethodAttributeFilter: never},
 			differences: []difference{{
-				cause: "the filter holds for clients too; grpc-go's is for servers",
+				cause: "the filter applies to clients too; grpc-go's applies to servers only",
 				lines: append(relabelled("METHOD", "other", "client.attempt.started method=%: 1"),
 					relabelled("METHOD status=OK", "other status=OK",
 						"client.attempt.duration method=%: 1",
@@ -46,7 +46,7 @@ func different() []comparison {
 			name: "generic methods", call: generic,
 			options: []metricsotel.Option{metricsotel.WithGenericMethods(func(string) bool { return true })},
 			differences: []difference{{
-				cause: "grpc-go has no way to record the names of methods that are not in generated code",
+				cause: "grpc-go cannot record the names of methods that are not in generated code",
 				lines: append(relabelled("other", "METHOD", "client.attempt.started method=%: 1"),
 					relabelled("other status=OK", "METHOD status=OK",
 						"client.attempt.duration method=%: 1",
@@ -58,9 +58,9 @@ func different() []comparison {
 		{name: "malformed method", kinds: []hauberk.Kind{hauberk.Unary}, call: malformed},
 		{
 			name: "unknown encoding", kinds: sending, call: (*caller).quiet,
-			dial: []grpc.DialOption{grpc.WithCompressor(unknownEncoding{})}, //nolint:staticcheck // one connection's, unlike those of package encoding
+			dial: []grpc.DialOption{grpc.WithCompressor(unknownEncoding{})}, //nolint:staticcheck // it applies to one connection, unlike those of package encoding
 			differences: []difference{{
-				cause: "grpc-go answers a call in an unknown encoding itself, before any chain",
+				cause: "grpc-go answers a call with an unknown encoding before any chain",
 				lines: []string{
 					"server.call.duration method=METHOD status=UNIMPLEMENTED: none, grpc-go's 1",
 					"server.call.rcvd method=METHOD status=UNIMPLEMENTED: none, grpc-go's 1 sum 0 in [0]",
@@ -72,7 +72,7 @@ func different() []comparison {
 		{
 			name: "response that cannot be sent", serve: []grpc.ServerOption{grpc.MaxSendMsgSize(3)},
 			differences: []difference{{
-				cause: "the one response of a method is encoded after the chain has returned, which cannot know that it fails",
+				cause: "the one response of a method is encoded after the chain has returned",
 				kinds: single,
 				lines: relabelled("METHOD status=RESOURCE_EXHAUSTED", "METHOD status=OK",
 					"server.call.duration method=%: 1",
@@ -81,16 +81,16 @@ func different() []comparison {
 			}},
 		},
 		{name: "rejected on the client", inside: inside{client: []hauberk.Interceptor{reject}}, differences: []difference{{
-			cause: "in one part the metrics cannot see whether a call they let in became an attempt",
+			cause: "one interceptor does not see whether a call became an attempt",
 			lines: []string{
 				"client.attempt.duration method=METHOD status=PERMISSION_DENIED: 1, grpc-go's none",
 				"client.attempt.started method=METHOD: 1, grpc-go's none",
 			},
 		}}},
 		{
-			name: "retried, in one part", backend: flaky, inside: inside{client: []hauberk.Interceptor{retries}},
+			name: "retried, one interceptor", backend: flaky, inside: inside{client: []hauberk.Interceptor{retries}},
 			differences: []difference{{
-				cause: "in one part, outside retries, a call is taken for one attempt; its sizes are those of the last",
+				cause: "one interceptor outside retries records a call as one attempt with the sizes of the last",
 				lines: []string{
 					"client.attempt.duration method=METHOD status=UNAVAILABLE: none, grpc-go's 2",
 					"client.attempt.rcvd method=METHOD status=UNAVAILABLE: none, grpc-go's 2 sum 0 in [0 0]",
@@ -103,7 +103,7 @@ func different() []comparison {
 			name: "retried by grpc-go", backend: flaky,
 			dial: []grpc.DialOption{grpc.WithDefaultServiceConfig(serviceConfig)},
 			differences: []difference{{
-				cause: "grpc-go's own retries are inside one attempt of the chain, whose sizes are those of all of them",
+				cause: "grpc-go's own retries run inside one attempt of the chain, which has the sizes of all",
 				lines: []string{
 					"client.attempt.duration method=METHOD status=UNAVAILABLE: none, grpc-go's 2",
 					"client.attempt.rcvd method=METHOD status=UNAVAILABLE: none, grpc-go's 2 sum 0 in [0 0]",
@@ -113,13 +113,13 @@ func different() []comparison {
 				},
 			}},
 		},
-		{name: "done before", call: cancelled, around: pair(), differences: []difference{withoutAttempt}},
+		{name: "cancelled before the call", call: cancelled, around: pair(), differences: []difference{withoutAttempt}},
 		{name: "connection closed", call: closed, around: pair(), differences: []difference{withoutAttempt}},
 		{
 			name: "ended while the client sends", kinds: sending,
 			inside: inside{server: []hauberk.Interceptor{reject}}, call: sendOn,
 			differences: []difference{{
-				cause: "grpc-go takes an attempt whose end SendMsg is the first to tell of, by io.EOF, for OK",
+				cause: "grpc-go records OK if a SendMsg with io.EOF is the first to report the end of an attempt",
 				lines: relabelled("METHOD status=OK", "METHOD status=PERMISSION_DENIED",
 					"client.attempt.duration method=%: 1",
 					"client.attempt.rcvd method=%: 1 sum 0 in [0]",
@@ -130,15 +130,15 @@ func different() []comparison {
 }
 
 var withoutAttempt = difference{
-	cause: "an attempt that the chain makes counts, also if grpc-go ends it before it begins one",
+	cause: "an attempt of the chain counts, even if grpc-go ends it before beginning one",
 	lines: []string{
 		"client.attempt.duration method=METHOD status=CANCELLED: 1, grpc-go's none",
 		"client.attempt.started method=METHOD: 1, grpc-go's none",
 	},
 }
 
-// relabelled are lines for measurements that grpc-go has under one value and this
-// package under another.
+// relabelled returns lines for data points that grpc-go and this package record with different
+// values.
 func relabelled(theirs, ours string, measurements ...string) (lines []string) {
 	for _, m := range measurements {
 		place, value, _ := strings.Cut(m, ": ")
@@ -168,7 +168,7 @@ func closed(c *caller) {
 	c.do(c.t.Context())
 }
 
-// sendOn sends messages without bytes until the stream is over.
+// sendOn sends empty messages until the stream has ended.
 func sendOn(c *caller) {
 	stream := c.open(c.t.Context())
 	var err error
@@ -186,7 +186,7 @@ func sendOn(c *caller) {
 // unknownEncoding is a compressor that servers do not have.
 type unknownEncoding struct{}
 
-func (unknownEncoding) Type() string { return "unheard-of" }
+func (unknownEncoding) Type() string { return "unknown-encoding" }
 
 func (unknownEncoding) Do(w io.Writer, p []byte) error {
 	_, err := w.Write(p)

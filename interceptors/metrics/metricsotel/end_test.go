@@ -15,7 +15,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel"
 )
 
-// unwinding are interceptors that do not return.
+// unwinding contains interceptors that do not return.
 var unwinding = map[string]hauberk.Interceptor{
 	"panic": hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { panic("ouch") }),
 	"panic after": hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -33,7 +33,7 @@ var unwinding = map[string]hauberk.Interceptor{
 	}),
 }
 
-// apart runs f on a goroutine of its own and returns what it panicked with.
+// apart runs f on a separate goroutine and returns the value of its panic, or nil.
 func apart(f func()) any {
 	panicked := make(chan any, 1)
 	go func() {
@@ -43,7 +43,7 @@ func apart(f func()) any {
 	return <-panicked
 }
 
-// A panic and a Goexit pass through, as INTERNAL, and what has begun has ended.
+// A panic and a Goexit pass through and are recorded as INTERNAL.
 func TestUnwinding(t *testing.T) {
 	for name, interceptor := range unwinding {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestUnwinding(t *testing.T) {
 				}
 				panicked := apart(func() { _ = call() })
 				if panics := name[0] == 'p'; panics != (panicked != nil) {
-					t.Errorf("the panic that came through is %v", panicked)
+					t.Errorf("the panic is %v", panicked)
 				}
 				checkPoints(t, provider, cell{c}.once("INTERNAL"))
 			})
@@ -66,8 +66,7 @@ func TestUnwinding(t *testing.T) {
 	}
 }
 
-// Whatever interceptor rejects a call, and whatever the handler makes of it, it is
-// recorded once, with the status that it ended with where the metrics stand.
+// A call is recorded once with the status that the metrics interceptor receives.
 func TestOutcomes(t *testing.T) {
 	tests := []struct {
 		name         string
@@ -76,9 +75,9 @@ func TestOutcomes(t *testing.T) {
 		status       string
 	}{
 		{"error of the handler", failing(codes.DataLoss)(), nil, "DATA_LOSS"},
-		{"rejected further in", nil, []hauberk.Interceptor{reject}, "PERMISSION_DENIED"},
-		{"answered further in", nil, []hauberk.Interceptor{answer}, "OK"},
-		{"neither", nil, []hauberk.Interceptor{hauberk.Func(
+		{"rejected by an inner interceptor", nil, []hauberk.Interceptor{reject}, "PERMISSION_DENIED"},
+		{"answered by an inner interceptor", nil, []hauberk.Interceptor{answer}, "OK"},
+		{"undefined code", nil, []hauberk.Interceptor{hauberk.Func(
 			func(context.Context, *hauberk.Call, hauberk.Next) error { return status.Error(99, "what") })}, "UNKNOWN"},
 		{"context error", nil, []hauberk.Interceptor{hauberk.Func(
 			func(context.Context, *hauberk.Call, hauberk.Next) error { return context.DeadlineExceeded })}, "DEADLINE_EXCEEDED"},
@@ -97,8 +96,8 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// A call whose chain rejects it before the metrics is not theirs.
-func TestRejectedFurtherOut(t *testing.T) {
+// A call that an outer interceptor rejects is not recorded.
+func TestRejectedByOuterInterceptor(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		provider := newRecorder(t)
 		m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))
@@ -109,8 +108,8 @@ func TestRejectedFurtherOut(t *testing.T) {
 	})
 }
 
-// A stream that the application forgets ends with its context, with the sizes of
-// what it has moved.
+// A stream that the application abandons ends with its context. Its sizes are those of the messages
+// until then.
 func TestAbandonedStream(t *testing.T) {
 	for _, kind := range streams {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -146,7 +145,7 @@ func TestAbandonedStream(t *testing.T) {
 	}
 }
 
-// guard is a recovery.
+// guard is an interceptor with a recovery.
 type guard struct{ err error }
 
 func (guard) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -155,7 +154,7 @@ func (guard) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Nex
 
 func (g guard) Recovered(context.Context, *hauberk.Call, any, []byte) error { return g.err }
 
-// With a recovery in the chain, wherever it stands, a panic has its status.
+// With a recovery at any place in the chain, a panic has the status of the recovery.
 func TestRecovered(t *testing.T) {
 	recovery := guard{status.Error(codes.DataLoss, "recovered")}
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {

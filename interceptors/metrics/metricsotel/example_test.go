@@ -14,13 +14,14 @@ import (
 )
 
 func Example() {
-	reader := sdk.NewManualReader() // a program has a periodic reader and an exporter
+	reader := sdk.NewManualReader() // a program uses a periodic reader and an exporter
 	provider := sdk.NewMeterProvider(sdk.WithReader(reader))
-	chain := hauberk.Must(hauberk.Config{CountBytes: true}.New( // for the sizes, where the chain is carried by a server or a connection of grpc-go
+	chain := hauberk.Must(hauberk.New(
+		hauberk.WireSizes(), // enables sizes on grpc-go's servers and connections
 		metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider)),
 	))
 
-	// In a program the chain is carried by chain.NewServer().
+	// A program calls chain.NewServer() instead.
 	serve := chain.UnaryServerInterceptor()
 	info := &grpc.UnaryServerInfo{FullMethod: "/shop.v1.Cart/Get"}
 	_, _ = serve(context.Background(), "request", info, func(context.Context, any) (any, error) { return "response", nil })
@@ -41,14 +42,13 @@ func Example() {
 	// grpc.server.call.duration s
 }
 
-// Where a client retries, calls are recorded outside the retries and attempts
-// inside.
-func ExampleMetrics_Attempts() {
+// If a client retries, record calls outside the retries and attempts inside.
+func ExampleInterceptor_Attempts() {
 	m := metricsotel.New(metricsotel.Config{Enable: []string{metricsotel.ClientCallRetries}})
 	chain, err := hauberk.New(
 		m.Calls(),
 		retry.New(retry.Config{MaxAttempts: 3}),
-		m.Attempts(), // innermost: what is rejected further out is no attempt
+		m.Attempts(), // innermost: a call that is rejected in this process is not an attempt
 	)
 	fmt.Println(chain != nil, err)
 

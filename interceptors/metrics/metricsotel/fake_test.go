@@ -17,7 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// recorder is a MeterProvider whose measurements a test reads.
+// recorder is a MeterProvider whose data points a test reads.
 type recorder struct {
 	*sdk.MeterProvider
 
@@ -32,7 +32,7 @@ func newRecorder(t testing.TB) *recorder {
 	return r
 }
 
-// instrument is what was collected of one.
+// instrument contains the collected data of an instrument.
 type instrument struct {
 	scope, name, unit, description string
 	kind                           string
@@ -87,7 +87,7 @@ func (i *instrument) read(t testing.TB, data metricdata.Aggregation) {
 	}
 }
 
-// filled returns the buckets that have something in them.
+// filled returns the index of the bucket of each measurement.
 func filled(counts []uint64) (buckets []int) {
 	for i, n := range counts {
 		for range n {
@@ -97,8 +97,7 @@ func filled(counts []uint64) (buckets []int) {
 	return buckets
 }
 
-// text writes attributes without what all have alike: the test service's
-// name, and its target.
+// text formats attributes without the name and the target of the test service.
 func text(set attribute.Set) string {
 	words := make([]string, 0, set.Len())
 	for _, kv := range set.ToSlice() {
@@ -108,13 +107,13 @@ func text(set attribute.Set) string {
 	return strings.NewReplacer("hauberk.test.v1.TestService/", "", " target=passthrough:///bufconn", "").Replace(strings.Join(words, " "))
 }
 
-// points returns what was collected of an instrument.
+// points returns the data points of an instrument.
 func (r *recorder) points(t testing.TB, name string) map[string]string {
 	t.Helper()
 	return r.collect(t)[name].points
 }
 
-// chainOf makes a chain.
+// chainOf returns a chain.
 func chainOf(t testing.TB, interceptors ...hauberk.Interceptor) *hauberk.Chain {
 	t.Helper()
 	chain, err := hauberk.New(interceptors...)
@@ -124,14 +123,8 @@ func chainOf(t testing.TB, interceptors ...hauberk.Interceptor) *hauberk.Chain {
 	return chain
 }
 
-// countingOf makes a chain that counts bytes.
-func countingOf(t testing.TB, interceptors ...hauberk.Interceptor) *hauberk.Chain {
-	t.Helper()
-	return hauberk.Must(hauberk.Config{CountBytes: true}.New(interceptors...))
-}
-
-// served returns a function that serves one call of a kind behind a chain, on the
-// goroutine that calls it.
+// served returns a function that serves one call of a kind through a chain, on the calling
+// goroutine.
 func served(chain *hauberk.Chain, kind hauberk.Kind, backend *hauberktest.Backend) func() error {
 	serve, ctx := hauberktest.Direct{Kind: kind, Service: backend}.Server(chain), context.Background()
 	return func() error { return serve(ctx) }

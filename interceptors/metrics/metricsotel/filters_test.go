@@ -22,7 +22,7 @@ func TestFilters(t *testing.T) {
 	tests := []struct {
 		name            string
 		option          metricsotel.Option
-		static, generic string // what is recorded of Get and Put
+		static, generic string // attributes of calls of Get and Put
 	}{
 		{"none", metricsotel.WithMeterProvider(nil), "method=shop.v1.Cart/Get method=shop.v1.Cart/Put", "method=other"},
 		{"method", metricsotel.WithMethodFilter(notPut), "method=other method=shop.v1.Cart/Get", "method=other"},
@@ -48,15 +48,13 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-// attributesOf lists the attributes of points, without the target of a connection
-// that is not grpc-go's.
+// attributesOf returns the attributes of data points, without the target Other.
 func attributesOf(points map[string]string) string {
 	keys := slices.Sorted(maps.Keys(points))
 	return strings.ReplaceAll(strings.Join(keys, " "), " target=other", "")
 }
 
-// The names of methods that a server does not know are asked for and shown only
-// where that is wanted.
+// The names of unknown methods of a server are recorded if the filter permits them.
 func TestGenericMethodsOfServers(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	provider := newRecorder(t)
@@ -72,7 +70,7 @@ func TestGenericMethodsOfServers(t *testing.T) {
 	}
 }
 
-// Targets are as grpc-go writes them, and other where a filter leaves them out.
+// Targets are canonical, and Other if a filter hides them.
 func TestTargets(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	for target, want := range map[string]string{

@@ -2,6 +2,6 @@
 
 package metricsotel_test
 
-// flood is how many names a hostile caller makes up; the race detector makes each
-// of them ten times as dear.
+// flood is the number of names that a hostile caller sends. It is lower here: the race detector is
+// ten times slower.
 const flood = 100_000

@@ -2,5 +2,5 @@
 
 package metricsotel_test
 
-// flood is how many names a hostile caller makes up.
+// flood is the number of names that a hostile caller sends.
 const flood = 1_000_000

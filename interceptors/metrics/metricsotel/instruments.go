@@ -9,12 +9,12 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/buildversion"
 )
 
-// ScopeName is the name of the instrumentation scope. Its version is that of the
-// Hauberk module that the program was built with.
+// ScopeName is the name of the instrumentation scope. The version of the scope is that of the
+// Hauberk module in the program.
 const ScopeName = "github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel"
 
-// attemptInstruments are those of calls on a server and of attempts on a client,
-// which are the same but for their names.
+// attemptInstruments are the instruments of calls on a server or of attempts on a client. They differ
+// in their names only.
 type attemptInstruments struct {
 	started        metric.Int64Counter
 	duration       metric.Float64Histogram
@@ -22,7 +22,7 @@ type attemptInstruments struct {
 	sizes          bool // sent or received is enabled
 }
 
-// callInstruments are those of calls on a client.
+// callInstruments are the instruments of calls on a client.
 type callInstruments struct {
 	duration        metric.Float64Histogram
 	retries, hedges metric.Int64Histogram
@@ -30,8 +30,7 @@ type callInstruments struct {
 	countsAttempts  bool // one of the last three is enabled
 }
 
-// maker makes the instruments that are enabled, and collects what the provider
-// finds wrong with them.
+// maker makes the enabled instruments and collects the errors of the provider.
 type maker struct {
 	meter metric.Meter
 	on    map[string]bool

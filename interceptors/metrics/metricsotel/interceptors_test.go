@@ -25,8 +25,7 @@ var answer = hauberk.Func(func(ctx context.Context, call *hauberk.Call, _ hauber
 	return errors.Join(readSingle(ctx, call), call.Reply(&testpb.Response{Text: "known"}))
 })
 
-// readSingle reads a single request, so that it is certain that the client has sent
-// it.
+// readSingle reads a single request, which waits until the client has sent it.
 func readSingle(ctx context.Context, call *hauberk.Call) error {
 	if call.Kind().ClientStreams() {
 		return nil
@@ -35,7 +34,7 @@ func readSingle(ctx context.Context, call *hauberk.Call) error {
 	return err
 }
 
-// retries makes up to three attempts at a call.
+// retries makes up to three attempts per call.
 var retries = hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	call.Replayable(1 << 20)
 	err := next(ctx, call)
@@ -47,7 +46,7 @@ var retries = hauberk.Func(func(ctx context.Context, call *hauberk.Call, next ha
 	return err
 })
 
-// flaky is a backend that fails each call but every third, once it has read all.
+// flaky returns a backend that reads all requests and fails two of three calls.
 func flaky() *hauberktest.Backend {
 	var calls atomic.Int64
 	return &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
@@ -68,7 +67,7 @@ func readAll(s hauberktest.Stream) error {
 	}
 }
 
-// hedge makes two attempts beside each other.
+// hedge makes two concurrent attempts.
 var hedge = hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	first, second := call.Attempt(), call.Attempt()
 	done := make(chan error, 1)
@@ -78,7 +77,7 @@ var hedge = hauberk.Func(func(ctx context.Context, call *hauberk.Call, next haub
 	return err
 })
 
-// together is a backend that answers once two calls have come.
+// together returns a backend that answers when two calls have arrived.
 func together() *hauberktest.Backend {
 	var calls sync.WaitGroup
 	calls.Add(2)
@@ -89,7 +88,7 @@ func together() *hauberktest.Backend {
 	}}
 }
 
-// failing is a backend that fails each call.
+// failing returns a constructor of backends that fail each call.
 func failing(code codes.Code) func() *hauberktest.Backend {
 	return func() *hauberktest.Backend {
 		return &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {

@@ -12,13 +12,12 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
-// Interceptor. On a server it records calls, on a client calls and
-// attempts, taking each call for one attempt; see [Interceptor.Calls] and
-// [Interceptor.Attempts] for chains that retry. Make it with [New]. All of it is safe
-// for concurrent use, by any number of chains.
+// Interceptor records calls on a server, and calls and attempts on a client. It records each call
+// of a client as one attempt: see [Interceptor.Calls] and [Interceptor.Attempts] for chains that
+// retry. Make it with [New]. All methods are safe for concurrent use, by any number of chains.
 type Interceptor struct {
 	err     error
-	elapsed func() time.Duration // since some moment
+	elapsed func() time.Duration // since an arbitrary time
 
 	attempt [2]attemptInstruments // by hauberk.Side
 	call    callInstruments
@@ -27,36 +26,34 @@ type Interceptor struct {
 	attempts hauberk.Key[*attempts]
 }
 
-// New returns an interceptor for both sides. What is wrong with its configuration
-// is reported by hauberk.New.
+// New returns an interceptor for both sides. hauberk.New reports errors in its configuration.
 func New(config Config, opts ...Option) *Interceptor {
 	var s settings
 	nils := options.Apply(opts, func(o Option) { o.apply(&s) })
 	if s.provider == nil {
 		s.provider = otel.GetMeterProvider()
 	}
-	on, wrongNames := config.enabled()
-	limit, wrongLimit := config.maxSeries()
+	on, namesErr := config.enabled()
+	limit, limitErr := config.maxSeries()
 	maker := newMaker(s.provider, on)
 	m := &Interceptor{
 		elapsed: clock.Elapsed(s.now), call: maker.call(),
-		attempts: hauberk.NewKey[*attempts]("attempts of Metrics.Calls"),
+		attempts: hauberk.NewKey[*attempts]("attempts of metricsotel.Interceptor.Calls"),
 	}
 	m.attempt[hauberk.ServerSide], m.attempt[hauberk.ClientSide] = maker.server(), maker.client()
 	for side := range m.tables {
 		m.tables[side].init(hauberk.Side(side), limit, &s)
 	}
-	m.err = errors.Join(append(s.errs, nils, wrongNames, wrongLimit, maker.err())...)
+	m.err = errors.Join(append(s.errs, nils, namesErr, limitErr, maker.err())...)
 	return m
 }
 
-// Declare says where the interceptor stands, and what is wrong with its
-// configuration.
+// Declare returns the interceptor's name, its phase and the errors in its configuration.
 func (m *Interceptor) Declare() hauberk.Declaration {
-	return hauberk.Declaration{Name: "metricsotel", Phase: hauberk.PhaseMetrics, Err: m.wrong()}
+	return hauberk.Declaration{Name: "metricsotel", Phase: hauberk.PhaseMetrics, Err: m.configErr()}
 }
 
-func (m *Interceptor) wrong() error {
+func (m *Interceptor) configErr() error {
 	if m.elapsed == nil {
 		return errors.New("a zero Interceptor; make it with metricsotel.New")
 	}
@@ -77,12 +74,12 @@ func (m *Interceptor) record(ctx context.Context, call *hauberk.Call, next haube
 	return hauberk.Observe(ctx, call, next, func(err error) { m.end(ctx, call, &o, err) })
 }
 
-// observation is a call, or an attempt, that is being recorded.
+// observation is a running call or attempt.
 type observation struct {
 	role     role
 	series   *series
 	start    time.Duration
-	attempts *attempts // nil where nothing asks for them
+	attempts *attempts // nil if they are not recorded
 }
 
 func (m *Interceptor) begin(ctx context.Context, call *hauberk.Call, what role) observation {

@@ -23,19 +23,19 @@ func TestConfigurationErrors(t *testing.T) {
 		metrics *metricsotel.Interceptor
 		want    string
 	}{
-		{"zero", new(metricsotel.Interceptor), "make one with metricsotel.New"},
+		{"zero", new(metricsotel.Interceptor), "make it with metricsotel.New"},
 		{"MaxSeries", metricsotel.New(metricsotel.Config{MaxSeries: -1}), "MaxSeries is -1; want a number above 0, or 0 for 1024"},
-		{"Enable", metricsotel.New(metricsotel.Config{Enable: []string{"grpc.lb.pick"}}), `Enable has "grpc.lb.pick", which is no instrument`},
-		{"Disable", metricsotel.New(metricsotel.Config{Disable: []string{""}}), "want some of grpc.server.call.started, "},
+		{"Enable", metricsotel.New(metricsotel.Config{Enable: []string{"grpc.lb.pick"}}), `Enable contains "grpc.lb.pick", which is not an instrument`},
+		{"Disable", metricsotel.New(metricsotel.Config{Disable: []string{""}}), "want names of grpc.server.call.started, "},
 		{
 			"both", metricsotel.New(metricsotel.Config{
 				Enable: []string{metricsotel.ClientCallHedges}, Disable: []string{metricsotel.ClientCallHedges},
 			}), "grpc.client.call.hedges is in Enable and in Disable",
 		},
-		{"WithClock", metricsotel.New(metricsotel.Config{}, metricsotel.WithClock(nil)), "WithClock was given a nil function"},
-		{"WithMethodFilter", metricsotel.New(metricsotel.Config{}, metricsotel.WithMethodFilter(nil)), "WithMethodFilter was given"},
-		{"WithGenericMethods", metricsotel.New(metricsotel.Config{}, metricsotel.WithGenericMethods(nil)), "WithGenericMethods was"},
-		{"WithTargetFilter", metricsotel.New(metricsotel.Config{}, metricsotel.WithTargetFilter(nil)), "WithTargetFilter was given"},
+		{"WithClock", metricsotel.New(metricsotel.Config{}, metricsotel.WithClock(nil)), "WithClock: the function is nil"},
+		{"WithMethodFilter", metricsotel.New(metricsotel.Config{}, metricsotel.WithMethodFilter(nil)), "WithMethodFilter: the function is nil"},
+		{"WithGenericMethods", metricsotel.New(metricsotel.Config{}, metricsotel.WithGenericMethods(nil)), "WithGenericMethods: the function"},
+		{"WithTargetFilter", metricsotel.New(metricsotel.Config{}, metricsotel.WithTargetFilter(nil)), "WithTargetFilter: the function"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -48,17 +48,18 @@ func TestConfigurationErrors(t *testing.T) {
 	}
 }
 
-// Attempts without Calls further out would be recorded twice, or calls not at all.
+// A chain with Attempts and without an outer Calls is rejected: attempts would be recorded twice, or
+// calls would not be recorded.
 func TestPartsBelongTogether(t *testing.T) {
 	m, other := metricsotel.New(metricsotel.Config{}), metricsotel.New(metricsotel.Config{})
 	for name, interceptors := range map[string][]hauberk.Interceptor{
-		"alone":         {m.Attempts()},
-		"beside whole":  {m, m.Attempts()},
-		"of another":    {other.Calls(), m.Attempts()},
-		"further in":    {m.Attempts(), m.Calls()},
-		"for other one": {hauberk.For("shop.v1.Cart/*", m.Calls()), m.Attempts()},
+		"alone":                   {m.Attempts()},
+		"with both roles":         {m, m.Attempts()},
+		"of another interceptor":  {other.Calls(), m.Attempts()},
+		"Calls inside":            {m.Attempts(), m.Calls()},
+		"Calls for other methods": {hauberk.For("shop.v1.Cart/*", m.Calls()), m.Attempts()},
 	} {
-		if _, err := hauberk.New(interceptors...); err == nil || !strings.Contains(err.Error(), "attempts of Metrics.Calls") {
+		if _, err := hauberk.New(interceptors...); err == nil || !strings.Contains(err.Error(), "attempts of metricsotel.Interceptor.Calls") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -68,16 +69,16 @@ func TestPartsBelongTogether(t *testing.T) {
 	}
 }
 
-// cell is one of the eight.
+// cell is one of the eight combinations of side and kind.
 type cell struct{ hauberktest.Case }
 
-// call calls as generated code does.
+// call makes a call like generated code.
 func (c cell) call(t testing.TB, env *hauberktest.Env) hauberktest.Outcome {
 	t.Helper()
 	return env.Do(t.Context(), hauberktest.FullMethod(c.Kind), []*testpb.Request{request}, grpc.StaticMethod())
 }
 
-// once are the points of one call of a cell, without sizes.
+// once returns the data points of one call of a cell, without sizes.
 func (c cell) once(status string) map[string]map[string]string {
 	begun, ended := "method="+shortMethod(c.Kind), "method="+shortMethod(c.Kind)+" status="+status
 	if c.Side == hauberk.ServerSide {
@@ -91,7 +92,7 @@ func (c cell) once(status string) map[string]map[string]string {
 	}
 }
 
-// checkPoints checks everything that was recorded.
+// checkPoints checks all recorded data points.
 func checkPoints(t *testing.T, r *recorder, want map[string]map[string]string) {
 	t.Helper()
 	got := make(map[string]map[string]string)
@@ -103,8 +104,8 @@ func checkPoints(t *testing.T, r *recorder, want map[string]map[string]string) {
 	}
 }
 
-// Every kind on both sides, in one part and in two. Without WireSizes there are no
-// sizes, and no zeros in their place.
+// One interceptor and a pair of Calls and Attempts record the same for a call with one attempt.
+// Without WireSizes no sizes are recorded, not even zeros.
 func TestMatrix(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		for _, parts := range []bool{false, true} {
@@ -124,8 +125,7 @@ func TestMatrix(t *testing.T) {
 	})
 }
 
-// A connection that was not made with the chain's options is not measured: there
-// are no sizes either.
+// No sizes are recorded for a connection that was not made with the chain's options.
 func TestSizesOfOtherConnections(t *testing.T) {
 	for _, kind := range kindsOr(nil) {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestSizesOfOtherConnections(t *testing.T) {
 	}
 }
 
-// signal is an interceptor that tells of the end of each call.
+// signal is an interceptor that sends to ended at the end of each call.
 func signal(ended chan<- struct{}) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		defer func() { ended <- struct{}{} }()
@@ -152,7 +152,8 @@ func signal(ended chan<- struct{}) hauberk.Interceptor {
 	})
 }
 
-func TestInstrumentsAreChosen(t *testing.T) {
+// Disabled instruments record nothing.
+func TestDisabledInstruments(t *testing.T) {
 	provider := newRecorder(t)
 	m := metricsotel.New(metricsotel.Config{Disable: []string{
 		metricsotel.ServerCallStarted, metricsotel.ServerCallSent, metricsotel.ServerCallReceived,
@@ -173,7 +174,7 @@ func TestInstrumentsAreChosen(t *testing.T) {
 	})
 }
 
-// Durations are those of the clock, in seconds, and never negative.
+// Durations are in seconds of the clock and never negative.
 func TestDurations(t *testing.T) {
 	for _, test := range []struct {
 		passes time.Duration
@@ -194,7 +195,7 @@ func TestDurations(t *testing.T) {
 	}
 }
 
-// Without a provider the instruments are the global one's.
+// The default provider is the global one.
 func TestGlobalProvider(t *testing.T) {
 	before, provider := otel.GetMeterProvider(), newRecorder(t)
 	otel.SetMeterProvider(provider)
@@ -206,7 +207,7 @@ func TestGlobalProvider(t *testing.T) {
 	}
 }
 
-// An interceptor that stands on the wrong side of a chain for it does nothing.
+// Attempts records nothing on a server.
 func TestAttemptsOnServer(t *testing.T) {
 	provider := newRecorder(t)
 	m := metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider))

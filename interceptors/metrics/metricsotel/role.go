@@ -6,7 +6,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// role is what an interceptor records. Calls on a server are recorded as attempts are on a
+// role defines what an interceptor records. Calls on a server are recorded like attempts on a
 // client.
 type role uint8
 
@@ -17,7 +17,7 @@ const (
 	callsAndAttempts = ofCalls | ofAttempts
 )
 
-// on returns what the interceptor records on a side.
+// on returns the role on a side.
 func (r role) on(side hauberk.Side) role {
 	if side == hauberk.ClientSide {
 		return r
@@ -28,30 +28,30 @@ func (r role) on(side hauberk.Side) role {
 	return 0
 }
 
-// Calls returns an interceptor that on a client records calls alone, and on a server what
-// m does: grpc.client.call.duration, and what is enabled of gRFC A96. It stands
-// outside retries; [Interceptor.Attempts] stands inside.
+// Calls returns an interceptor that records calls. Place it outside retries, and
+// [Interceptor.Attempts] inside. On a client it records grpc.client.call.duration and the enabled
+// instruments of gRFC A96. On a server it records the same as m.
 func (m *Interceptor) Calls() hauberk.Interceptor { return &part{m, ofCalls} }
 
-// Attempts returns an interceptor that on a client records attempts alone, and on a server
-// nothing. It stands inside retries, best innermost, where a call that is rejected
-// or answered in this process is no attempt. [Interceptor.Calls] stands outside, in the
-// same chain: hauberk.New rejects a chain without, in which calls would be recorded
-// by no one or attempts twice.
+// Attempts returns an interceptor that records attempts on a client, and nothing on a server. Place
+// it inside retries, preferably innermost: then calls that are rejected or answered in this
+// process are not attempts. The chain must have [Interceptor.Calls] outside it. Otherwise calls
+// would not be recorded or attempts would be recorded twice, and hauberk.New rejects the chain.
 func (m *Interceptor) Attempts() hauberk.Interceptor { return &part{m, ofAttempts} }
 
-// part is an interceptor that records a part of what a Metrics does.
+// part is an interceptor with one of the roles of an Interceptor.
 type part struct {
 	metrics *Interceptor
 	role    role
 }
 
-// Intercept records the call, or the attempt.
+// Intercept records the call or the attempt.
 func (p *part) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	return p.metrics.record(ctx, call, next, p.role)
 }
 
-// Declare says where the interceptor stands, and what is wrong with its configuration.
+// Declare returns the interceptor's name, its phase, its state and the errors in its
+// configuration.
 func (p *part) Declare() hauberk.Declaration {
 	d := p.metrics.Declare()
 	if d.Err != nil {

@@ -18,13 +18,12 @@ const (
 	statusKey = attribute.Key("grpc.status")
 )
 
-// numCodes is how many status codes gRPC defines: OK, 0, to UNAUTHENTICATED, 16.
+// numCodes is the number of status codes that gRPC defines, from OK (0) to UNAUTHENTICATED (16).
 const numCodes = int(codes.Unauthenticated) + 1
 
-// series holds what measurements are recorded with: one pair of grpc.method and
-// grpc.target, and that pair with each status. The sets of attributes are made
-// once, and the slices of options too, since a call through an interface would put
-// a new one on the heap.
+// series contains the options for recording with one pair of grpc.method and grpc.target, without
+// and with each status. The attribute sets and the slices of options are made once: a new slice
+// for a call through an interface would escape to the heap.
 type series struct {
 	attributes []attribute.KeyValue
 	add        []metric.AddOption
@@ -42,8 +41,8 @@ func newSeries(side hauberk.Side, method, target string) *series {
 	return s
 }
 
-// ended returns the options for what has ended with a code. One that gRPC does not
-// define is Unknown, as gRPC says.
+// ended returns the options for an outcome with a code. A code that gRPC does not define counts as
+// Unknown, as gRPC specifies.
 func (s *series) ended(c codes.Code) []metric.RecordOption {
 	if int(c) >= numCodes {
 		c = codes.Unknown
@@ -54,6 +53,6 @@ func (s *series) ended(c codes.Code) []metric.RecordOption {
 	all := make([]attribute.KeyValue, 0, len(s.attributes)+1)
 	all = append(append(all, s.attributes...), statusKey.String(code.Code_name[int32(c)]))
 	options := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(all...))}
-	s.outcomes[c].Store(&options) // of several at once the last: they are equal
+	s.outcomes[c].Store(&options) // concurrent stores are equal
 	return options
 }

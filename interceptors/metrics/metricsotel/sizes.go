@@ -8,9 +8,8 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// recordSizes records what a call on a server, or an attempt on a client, has
-// moved, once that is final. Where it is not measured it records nothing, and no
-// zero.
+// recordSizes records the sizes of a call on a server or of an attempt on a client when they are
+// final. If they are not measured it records nothing.
 func (i *attemptInstruments) recordSizes(ctx context.Context, call *hauberk.Call, outcome []metric.RecordOption) {
 	if !i.sizes {
 		return

@@ -12,33 +12,33 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/methodtable"
 )
 
-// Other is the grpc.method of calls of methods that the server does not know or
-// that the client does not call by generated code, and the grpc.method and
-// grpc.target of what filters leave out, of names that are longer than 256 bytes
-// or not in UTF-8, and of what came after [Config.MaxSeries] was reached.
+// Other is the value of grpc.method for methods that the server does not know or that the client
+// does not call by generated code. It is also the value of grpc.method and grpc.target for names
+// that a filter hides, that are longer than 256 bytes or not UTF-8, or that exceed
+// [Config.MaxSeries].
 const Other = "other"
 
-// maxName bounds the length of a method's full name and of a target, in bytes.
+// maxName is the maximum length of a method's full name and of a target, in bytes.
 const maxName = methodtable.MaxName
 
 // table finds the series of a call on one side.
 type table struct {
 	side                    hauberk.Side
 	limit                   int
-	method, generic, target func(string) bool // filters; nil for none
+	method, generic, target func(string) bool // filters; may be nil
 
 	byMethod methodtable.Cache[*hauberk.Method, *named]
 	names    methodtable.Names[*named]
-	other    *named  // calls of methods without a name
-	overflow *series // what came after the limit
+	other    *named  // for methods without a recorded name
+	overflow *series // for pairs beyond the limit
 
-	mu     sync.Mutex // guards what follows
-	placed int        // in byTarget of all names
+	mu     sync.Mutex // guards the fields below
+	placed int        // number of entries in all byTarget maps
 	series map[pair]*series
 }
 
-// named holds the series of one value of grpc.method, by the target as it is
-// before filters. Of a server the target is "".
+// named contains the series of one value of grpc.method by target, before the filter of targets. On a
+// server the target is "".
 type named struct {
 	method   string
 	byTarget atomic.Pointer[map[string]*series]
@@ -68,7 +68,7 @@ func (t *table) of(call *hauberk.Call) *series {
 	return t.find(n, target)
 }
 
-// named returns what stands for the call's method.
+// named returns the entry of the call's method.
 func (t *table) named(call *hauberk.Call) *named {
 	m := call.Method()
 	if !t.declared(call) && (t.generic == nil || !t.generic(m.FullName())) {
@@ -84,8 +84,8 @@ func (t *table) named(call *hauberk.Call) *named {
 	return t.byMethod.Keep(m, n)
 }
 
-// declared reports whether the method's name is one of few: one that the server
-// registered, or one that a client's program says is part of its text.
+// declared reports whether the number of names is bounded by the program: the server has registered
+// the method, or a client's program declares its name as static.
 func (t *table) declared(call *hauberk.Call) bool {
 	if t.side == hauberk.ServerSide {
 		return call.Method().Known()
@@ -98,7 +98,7 @@ func (t *table) declared(call *hauberk.Call) bool {
 	return false
 }
 
-// name returns what stands for a full name.
+// name returns the entry of a full name.
 func (t *table) name(full string) *named {
 	if n, ok := t.names.Get(full); ok {
 		return n
@@ -113,8 +113,7 @@ func (t *table) name(full string) *named {
 	return n
 }
 
-// find returns the series of a method and a target, and remembers it, as long as
-// there are not too many to remember.
+// find returns the series of a method and a target. It caches the series if the cache has room.
 func (t *table) find(n *named, target string) *series {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -139,8 +138,8 @@ func (t *table) shown(target string) string {
 	return target
 }
 
-// pair returns the series of a pair, a new one if there is none and there may be
-// one more. The lock is held.
+// pair returns the series of a pair. It creates the series if necessary, or returns overflow if the
+// limit is reached. The caller holds t.mu.
 func (t *table) pair(method, target string) *series {
 	p := pair{method, target}
 	s := t.series[p]
@@ -154,6 +153,5 @@ func (t *table) pair(method, target string) *series {
 	return s
 }
 
-// presentable reports whether a name that anyone may have chosen can stand in an
-// attribute.
+// presentable reports whether a name that a peer may have chosen is valid as an attribute value.
 func presentable(name string) bool { return methodtable.Presentable(name, maxName) }

@@ -13,8 +13,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// What is remembered of methods and targets is bounded too, and not only what is
-// recorded of them.
+// The caches of methods and targets are bounded, as well as the series.
 func TestMemoryIsBounded(t *testing.T) {
 	const limit, most = 2, 8 * 2
 	m := New(Config{MaxSeries: limit}, WithMeterProvider(noop.NewMeterProvider()))
