@@ -13,11 +13,11 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// place is where the server of a call is: on a server the address that the call
-// came in at, on a client the target of its connection.
+// place is the server's address of a call: on a server the local address of the connection, on a
+// client the target of the connection.
 type place struct {
 	addr netip.AddrPort
-	text string // of a target, and of an address that is none of IP
+	text string // a target, or an address that is not an IP address
 }
 
 func placeOf(call *hauberk.Call) place {
@@ -42,7 +42,7 @@ func placeAt(addr net.Addr) place {
 	}
 }
 
-// attributes returns server.address and server.port, as far as they are known.
+// attributes returns server.address and server.port if they are known.
 func (p place) attributes(side hauberk.Side) []attribute.KeyValue {
 	host, port := p.split(side)
 	if host == "" {
@@ -66,9 +66,9 @@ func (p place) split(side hauberk.Side) (host string, port int) {
 	}
 }
 
-// splitTarget finds the server's name in a target of gRPC
-// (github.com/grpc/grpc/blob/master/doc/naming.md). One that is no name of servers
-// is taken whole, as the semantic conventions say.
+// splitTarget returns the server's name and port in a target of gRPC
+// (github.com/grpc/grpc/blob/master/doc/naming.md). If the target does not name a server it returns
+// the whole target, as the semantic conventions specify.
 func splitTarget(target string) (host string, port int) {
 	u, err := url.Parse(target)
 	if err != nil {
@@ -85,12 +85,12 @@ func splitTarget(target string) (host string, port int) {
 		return u.Path + u.Opaque, 0
 	}
 	if host, port = splitHostPort(target); port > 0 && u.Host == "" {
-		return host, port // no scheme at all
+		return host, port // without a scheme
 	}
 	return target, 0
 }
 
-// splitHostPort returns a text whole that is not a host and a numeric port.
+// splitHostPort splits a host and a numeric port. It returns other texts unchanged.
 func splitHostPort(text string) (host string, port int) {
 	host, digits, err := net.SplitHostPort(text)
 	if err != nil {
@@ -103,8 +103,8 @@ func splitHostPort(text string) (host string, port int) {
 	return host, int(n)
 }
 
-// appendPeer adds where the other end of the connection is, and on a server behind
-// trusted proxies where the call comes from.
+// appendPeer appends the remote address of the connection and, on a server behind trusted proxies, the
+// address of the caller.
 func appendPeer(attrs []attribute.KeyValue, call *hauberk.Call) []attribute.KeyValue {
 	p := call.Peer()
 	if p == nil || p.Addr == nil {

@@ -22,20 +22,20 @@ func TestServerAddresses(t *testing.T) {
 		trusted []netip.Prefix
 		want    map[string]any
 	}{
-		{"a connection", callerContext(""), nil, map[string]any{
+		{"connection", callerContext(""), nil, map[string]any{
 			"server.address": "192.0.2.9", "server.port": int64(50051), "network.peer.address": "192.0.2.1",
 			"network.peer.port": int64(40001), "client.address": nil,
 		}},
-		{"no hop is trusted", forwarded, nil, map[string]any{"network.peer.address": "192.0.2.1", "client.address": nil}},
+		{"no trusted proxy", forwarded, nil, map[string]any{"network.peer.address": "192.0.2.1", "client.address": nil}},
 		{
-			"a trusted hop", forwarded,
-			[]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+			"trusted proxy", forwarded,
+			[]hauberk.Interceptor{hauberk.TrustedHops(netip.MustParsePrefix("192.0.2.0/24"))},
 			map[string]any{"network.peer.address": "192.0.2.1", "client.address": "198.51.100.7"},
 		},
 		{"no peer", t.Context(), nil, map[string]any{
 			"server.address": nil, "server.port": nil, "network.peer.address": nil, "network.peer.port": nil,
 		}},
-		{"an empty peer", peer.NewContext(t.Context(), &peer.Peer{}), nil, map[string]any{
+		{"empty peer", peer.NewContext(t.Context(), &peer.Peer{}), nil, map[string]any{
 			"server.address": nil, "network.peer.address": nil, "client.address": nil,
 		}},
 	} {
@@ -50,16 +50,16 @@ func TestServerAddresses(t *testing.T) {
 	}
 }
 
-// A client's span has the server's address by choice.
+// A client's span contains the server's address if Config.ClientPeer is set.
 func TestClientPeer(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
-		for _, chosen := range []bool{false, true} {
+		for _, enabled := range []bool{false, true} {
 			s := record()
 			c := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
-			env := c.Start(t, tracing.New(tracing.Config{ClientPeer: chosen}, s.option()))
+			env := c.Start(t, tracing.New(tracing.Config{ClientPeer: enabled}, s.option()))
 			wantCode(t, env.Call(t.Context()).Err, codes.OK)
 			var want any
-			if chosen {
+			if enabled {
 				want = "bufconn"
 			}
 			have(t, s.only(t).Attributes(), map[string]any{"network.peer.address": want})

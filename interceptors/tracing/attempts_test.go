@@ -22,7 +22,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// parents is a backend that fails some calls, and keeps the traceparent of each.
+// parents is a backend that fails some calls and stores the traceparent of each.
 type parents struct {
 	mu   sync.Mutex
 	fail int
@@ -57,12 +57,12 @@ func attemptsOf(spans []sdktrace.ReadOnlySpan) []any {
 	return numbers
 }
 
-// onTheWire is the traceparent that a span is told of by.
-func onTheWire(s sdktrace.ReadOnlySpan) string {
+// traceparent returns the header of a span.
+func traceparent(s sdktrace.ReadOnlySpan) string {
 	return "00-" + s.SpanContext().TraceID().String() + "-" + s.SpanContext().SpanID().String() + "-01"
 }
 
-// Each attempt has a span, a child of the call's, and the server hears of it.
+// Each attempt has a span that is a child of the call's span and the parent of the server's.
 func TestAttempts(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 		for _, same := range []bool{false, true} {
@@ -89,8 +89,8 @@ func TestAttempts(t *testing.T) {
 					if parentOf(attempt) != call.SpanContext().SpanID().String() || attempt.SpanKind() != trace.SpanKindClient {
 						t.Errorf("attempt %d is a %v span with the parent %s", i+1, attempt.SpanKind(), parentOf(attempt))
 					}
-					if p.got[i] != onTheWire(attempt) {
-						t.Errorf("the server of attempt %d was told of %s", i+1, p.got[i])
+					if p.got[i] != traceparent(attempt) {
+						t.Errorf("the server of attempt %d received %s", i+1, p.got[i])
 					}
 					want := map[string]any{"rpc.response.status_code": "UNAVAILABLE", "error.type": "UNAVAILABLE"}
 					if i == 2 {
@@ -104,8 +104,8 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-// With tracing only inside the retries each attempt is beside the others, and from
-// the second on has its number.
+// With tracing inside the retries only, the spans of attempts are siblings. They have numbers from the
+// second on.
 func TestAttemptsWithoutACallsSpan(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
 		for _, explicit := range []bool{false, true} {
@@ -135,13 +135,13 @@ func TestAttemptsWithoutACallsSpan(t *testing.T) {
 				}
 			}
 			if !last.Equal(ended[2].SpanContext()) {
-				t.Errorf("%s: an interceptor outside sees %v", kind, last)
+				t.Errorf("%s: an outer interceptor receives %v", kind, last)
 			}
 		}
 	}
 }
 
-// Attempts that run beside each other have a span each.
+// Concurrent attempts have separate spans.
 func TestHedgedAttempts(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	s, p := record(), &parents{}
@@ -164,11 +164,11 @@ func TestHedgedAttempts(t *testing.T) {
 	if len(ended) != 3 {
 		t.Fatalf("%d spans", len(ended))
 	}
-	wire := []string{onTheWire(ended[0]), onTheWire(ended[1])}
-	slices.Sort(wire)
+	want := []string{traceparent(ended[0]), traceparent(ended[1])}
+	slices.Sort(want)
 	slices.Sort(p.got)
-	if !slices.Equal(p.got, wire) {
-		t.Errorf("the server was told of %q, want %q", p.got, wire)
+	if !slices.Equal(p.got, want) {
+		t.Errorf("the server received %q, want %q", p.got, want)
 	}
 	numbers := attemptsOf(ended)
 	if !slices.Contains(numbers, any(int64(1))) || !slices.Contains(numbers, any(int64(2))) {
@@ -176,10 +176,10 @@ func TestHedgedAttempts(t *testing.T) {
 	}
 }
 
-// The first attempts of a call, of which none is known to the other, are numbered.
-func TestAttemptsThatStartAtOnce(t *testing.T) {
+// Attempts that start concurrently as the first of a call have different numbers.
+func TestFirstAttemptsConcurrently(t *testing.T) {
 	s := record()
-	atOnce := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	concurrently := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		copies := [2]*hauberk.Call{call.Attempt(), call.Attempt()}
 		start := make(chan struct{})
 		var both sync.WaitGroup
@@ -191,8 +191,8 @@ func TestAttemptsThatStartAtOnce(t *testing.T) {
 		call.Adopt(copies[0])
 		return nil
 	})
-	invoke := hauberk.Must(hauberk.New(atOnce, tracing.New(tracing.Config{}, s.option()).Attempts())).UnaryClientInterceptor()
-	for round := range 1000 { // without a common record a few of them go wrong
+	invoke := hauberk.Must(hauberk.New(concurrently, tracing.New(tracing.Config{}, s.option()).Attempts())).UnaryClientInterceptor()
+	for round := range 1000 { // without a common record some rounds fail
 		s.Reset()
 		if err := invoke(t.Context(), "/s/m", new(testpb.Request), new(testpb.Response), nil, answer); err != nil {
 			t.Fatal(err)
@@ -204,8 +204,7 @@ func TestAttemptsThatStartAtOnce(t *testing.T) {
 	}
 }
 
-// An attempt that a breaker rejects is a span with that decision, and with none of
-// an earlier attempt.
+// The span of an attempt that a breaker rejects contains that decision and none of earlier attempts.
 func TestRejectedAttempt(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
 		s, p := record(), &parents{fail: 9}
@@ -217,7 +216,7 @@ func TestRejectedAttempt(t *testing.T) {
 		wantCode(t, env.Call(t.Context()).Err, codes.Unavailable)
 		ended := s.Ended()
 		if len(ended) != 4 || len(p.got) != 2 {
-			t.Fatalf("%s: %d spans, %d calls on the wire", kind, len(ended), len(p.got))
+			t.Fatalf("%s: %d spans, %d calls at the server", kind, len(ended), len(p.got))
 		}
 		have(t, ended[2].Attributes(), map[string]any{
 			string(tracing.KeyReason): "BREAKER_OPEN", string(tracing.KeyAttempt): int64(3),
@@ -231,7 +230,7 @@ func TestRejectedAttempt(t *testing.T) {
 	}
 }
 
-// A verdict on one attempt is told by the span of that attempt.
+// The decision on an attempt is in the span of that attempt.
 func TestDecisionsOfAttempts(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
 		s, p := record(), &parents{fail: 2}

@@ -17,8 +17,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// BenchmarkUnary compares tracing with a chain that has none, on a unary call
-// without its transport. otelgrpc is measured beside it in bench/.
+// BenchmarkUnary compares a chain with tracing and an empty chain, for unary calls without a transport.
+// bench/ measures otelgrpc.
 func BenchmarkUnary(b *testing.B) {
 	for _, row := range []struct {
 		name         string
@@ -47,7 +47,7 @@ func BenchmarkUnary(b *testing.B) {
 	}
 }
 
-// discarding is an interceptor whose spans no one wants.
+// discarding returns an interceptor whose spans are discarded.
 func discarding(sampler sdktrace.Sampler) hauberk.Interceptor {
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler), sdktrace.WithSpanProcessor(discard{}))
 	return tracing.New(tracing.Config{}, tracing.WithTracerProvider(provider))
@@ -60,7 +60,7 @@ func (discard) OnEnd(sdktrace.ReadOnlySpan)                     {}
 func (discard) Shutdown(context.Context) error                  { return nil }
 func (discard) ForceFlush(context.Context) error                { return nil }
 
-// callerContext is that of a call on a server whose caller sends a traceparent.
+// callerContext returns the context of a call on a server whose caller sends a traceparent.
 func callerContext(traceparent string) context.Context {
 	ctx := peer.NewContext(context.Background(), &peer.Peer{
 		Addr:      &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 40001},
@@ -77,8 +77,8 @@ type registrar struct{ desc *grpc.ServiceDesc }
 
 func (r *registrar) RegisterService(desc *grpc.ServiceDesc, _ any) { r.desc = desc }
 
-// served returns a unary call on a server, on the goroutine that makes it.
-func served(chain *hauberk.Chain, ctx context.Context) func() error { //nolint:revive // the context is the call's
+// served returns a function that serves a unary call on the calling goroutine.
+func served(chain *hauberk.Chain, ctx context.Context) func() error { //nolint:revive // the context is that of the call
 	var r registrar
 	testpb.RegisterTestServiceServer(chain.Registrar(&r), &fixed{})
 	handle, decode := r.desc.Methods[0].Handler, func(any) error { return nil }
@@ -96,8 +96,8 @@ type fixed struct {
 
 func (*fixed) Unary(context.Context, *testpb.Request) (*testpb.Response, error) { return response, nil }
 
-// called returns a unary call on a client without a transport.
-func called(chain *hauberk.Chain, ctx context.Context) func() error { //nolint:revive // the context is the call's
+// called returns a function that makes a unary call on a client without a transport.
+func called(chain *hauberk.Chain, ctx context.Context) func() error { //nolint:revive // the context is that of the call
 	invoke := func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error { return nil }
 	method, request, reply := hauberktest.FullMethod(hauberk.Unary), &testpb.Request{}, &testpb.Response{}
 	call := chain.UnaryClientInterceptor()

@@ -13,10 +13,10 @@ const (
 	headerBaggage     = "baggage"
 )
 
-// incoming is the request metadata of a call on a server, for a propagator, with
-// what callers send too much of left out.
+// incoming is the carrier of a propagator for the request metadata of a call on a server. It applies
+// the bounds of the configuration.
 type incoming struct {
-	ctx    context.Context //nolint:containedctx // a carrier gets none; it is held while a propagator reads
+	ctx    context.Context //nolint:containedctx // the interface passes none; it is held while a propagator reads
 	config *Config
 }
 
@@ -40,8 +40,7 @@ func (c *incoming) Get(key string) string {
 	return values[0]
 }
 
-// Values returns what Get does, of which OpenTelemetry's propagator of baggage asks
-// for all.
+// Values returns the value of Get. OpenTelemetry's propagator of baggage calls it.
 func (c *incoming) Values(key string) []string {
 	if value := c.Get(key); value != "" {
 		return []string{value}
@@ -49,7 +48,7 @@ func (c *incoming) Values(key string) []string {
 	return nil
 }
 
-// Set is for carriers that are written to.
+// Set does nothing: no propagator writes to incoming metadata.
 func (*incoming) Set(string, string) {}
 
 // Keys returns the names of all headers.
@@ -58,8 +57,8 @@ func (c *incoming) Keys() []string {
 	return keys(md)
 }
 
-// single returns the value of a header that is to be there once. Of several no one
-// knows which is meant, so that there is none, as Trace Context says.
+// single returns the value of a header that must occur once. Several values are ambiguous and count as
+// none, as Trace Context specifies.
 func single(values []string) string {
 	if len(values) != 1 {
 		return ""
@@ -93,15 +92,14 @@ func (c *incoming) baggage(values []string) string {
 	return text[:end-1]
 }
 
-// Bounds of Trace Context for what is dropped of a tracestate.
+// Bounds of Trace Context for shortening a tracestate.
 const (
-	maxStateMember  = 128 // bytes; longer members go first
+	maxStateMember  = 128 // bytes; longer members are removed first
 	maxStateMembers = 32
 )
 
-// cutTraceState shortens a tracestate to limit bytes and 32 members, as section
-// 3.3.1.5 of Trace Context says: members of more than 128 bytes go first, then those
-// at the end.
+// cutTraceState shortens a tracestate to limit bytes and 32 members, according to section 3.3.1.5 of
+// Trace Context: members of more than 128 bytes are removed first, then those at the end.
 func cutTraceState(state string, limit int) string {
 	if len(state) <= limit && strings.Count(state, ",") < maxStateMembers {
 		return state
@@ -124,7 +122,7 @@ func cutTraceState(state string, limit int) string {
 	return kept.String()
 }
 
-// outgoing is the request metadata of a call on a client, for a propagator.
+// outgoing is the carrier of a propagator for the request metadata of a call on a client.
 type outgoing metadata.MD
 
 // Get returns the first value of a header, or "".
@@ -135,7 +133,7 @@ func (c outgoing) Get(key string) string {
 	return ""
 }
 
-// Set puts a value in place of all that a header has.
+// Set replaces all values of a header.
 func (c outgoing) Set(key, value string) { c[strings.ToLower(key)] = []string{value} }
 
 // Keys returns the names of all headers.

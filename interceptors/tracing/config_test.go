@@ -15,10 +15,10 @@ func TestConfiguration(t *testing.T) {
 		option tracing.Option
 		want   string
 	}{
-		{name: "no provider", option: tracing.WithTracerProvider(nil), want: "WithTracerProvider was given a nil"},
-		{name: "no propagator", option: tracing.WithPropagator(nil), want: "WithPropagator was given a nil"},
-		{name: "no clock", option: tracing.WithClock(nil), want: "WithClock was given a nil"},
-		{name: "no function", option: tracing.WithNewTrace(nil), want: "WithNewTrace was given a nil"},
+		{name: "no provider", option: tracing.WithTracerProvider(nil), want: "WithTracerProvider: the provider is nil"},
+		{name: "no propagator", option: tracing.WithPropagator(nil), want: "WithPropagator: the propagator is nil"},
+		{name: "no clock", option: tracing.WithClock(nil), want: "WithClock: the function is nil"},
+		{name: "no function", option: tracing.WithNewTrace(nil), want: "WithNewTrace: the function is nil"},
 		{name: "state", config: tracing.Config{MaxTraceState: -1}, want: "MaxTraceState is -1; want 1 to 8192, or 0 for 512"},
 		{name: "too much state", config: tracing.Config{MaxTraceState: 8193}, want: "MaxTraceState is 8193"},
 		{name: "baggage", config: tracing.Config{MaxBaggageBytes: 9000}, want: "MaxBaggageBytes is 9000; want 1 to 8192"},
@@ -26,7 +26,7 @@ func TestConfiguration(t *testing.T) {
 		{name: "methods", config: tracing.Config{MaxMethods: -5}, want: "MaxMethods is -5"},
 		{name: "samples", config: tracing.Config{MaxForcedSamples: -1}, want: "MaxForcedSamples is -1"},
 		{name: "too many samples", config: tracing.Config{MaxForcedSamples: 1e9}, want: "MaxForcedSamples is 1000000000"},
-		{name: "kind", config: tracing.Config{NewTraceKinds: []hauberk.Kind{7}}, want: "NewTraceKinds has the kind 7"},
+		{name: "kind", config: tracing.Config{NewTraceKinds: []hauberk.Kind{7}}, want: "NewTraceKinds contains 7"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var options []tracing.Option
@@ -45,12 +45,11 @@ func TestConfiguration(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := hauberk.New(new(tracing.Interceptor)); err == nil || !strings.Contains(err.Error(), "tracing.New") {
-		t.Errorf("a zero Tracing: error %v", err)
+		t.Errorf("zero Interceptor: error %v", err)
 	}
 }
 
-// The usual places: outermost but for the request id, and on a client inside
-// retries too.
+// Lint accepts the documented order.
 func TestLint(t *testing.T) {
 	interceptor := tracing.New(tracing.Config{})
 	chain := hauberk.Must(hauberk.New(interceptor, retrying(), interceptor.Attempts()))

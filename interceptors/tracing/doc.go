@@ -1,77 +1,80 @@
-// Package tracing makes OpenTelemetry spans of calls, by the semantic conventions
-// for RPC of version 1.43.0, and carries traces and baggage from callers to servers.
+// Package tracing makes OpenTelemetry spans of calls and propagates traces and baggage.
 //
-// A span is named "shop.v1.Cart/Get", is of the kind SERVER or CLIENT, lasts from
-// where the interceptor stands until the call has ended, whatever way it did, and
-// has these attributes where they apply:
+// Spans follow the semantic conventions for RPC, version 1.43.0.
+//
+// # Spans
+//
+// A span has the name "shop.v1.Cart/Get" and the kind SERVER or CLIENT. It begins when the call
+// reaches the interceptor and ends when the call has ended, however it ends. It has these
+// attributes, if they apply:
 //
 //	rpc.system.name           "grpc"
 //	rpc.method                "shop.v1.Cart/Get", or "_OTHER"
-//	rpc.method_original       the name, where rpc.method is "_OTHER"
+//	rpc.method_original       the name of the method, if rpc.method is "_OTHER"
 //	rpc.response.status_code  "OK", "NOT_FOUND", …
-//	error.type                the same, if the code is an error of the side
-//	server.address            on a client what the connection was made for, on a
-//	server.port               server the address that the call came in at
-//	network.peer.address      the other end of the connection; on a client with
-//	network.peer.port         Config.ClientPeer
-//	client.address            where a call comes from behind hauberk.Config.TrustedProxies
+//	error.type                the same, if the code is an error on this side
+//	server.address            on a client the target of the connection,
+//	server.port               on a server the local address of the connection
+//	network.peer.address      the remote address of the connection; on a client with
+//	network.peer.port         Config.ClientPeer only
+//	client.address            the address of the caller behind hauberk.TrustedHops
 //	hauberk.attempt           the number of an attempt, from 1
-//	hauberk.rejection.reason    that of a rejection, in UPPER_SNAKE_CASE
+//	hauberk.rejection.reason  the reason of a rejection, in UPPER_SNAKE_CASE
 //
-// On a client every code but OK is an error and makes the span's status Error; on
-// a server UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and
-// DATA_LOSS are. The description is never more than the message of a status, in at
-// most 1024 bytes: of an error without one it is "unknown error", or the text of the
-// context error that it is or wraps, and so it is where [hauberk.Config.ExposeErrors] has the
-// client told the error's own text. Of the causes of a status and of a panic nothing
-// is recorded, nor of messages, metadata and identities. A method that the server does
-// not have is "_OTHER", and its spans are called "grpc", so that strangers make no
-// names.
+// On a client all codes except OK are errors and set the span's status to Error. On a server
+// these are errors: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
 //
-// Each verdict of a deciding inner interceptor is an event, enforced or in shadow: see
-// [EventDecision].
+// The description of a status is the message of the gRPC status, in at most 1024 bytes. For an
+// error without a gRPC status it is "unknown error", or the text of the context error that the
+// error is or wraps. This holds with [hauberk.ExposeErrors] too, which sends the error's own
+// text to the client. Causes, panic values, messages, metadata and identities are not recorded.
+//
+// If the server does not have the method, rpc.method is "_OTHER" and the span's name is "grpc",
+// so that callers cannot create span names.
+//
+// Each decision of an inner interceptor is an event, enforced or in shadow: see [EventDecision].
 //
 // # Propagation
 //
-// A server takes over the caller's trace (traceparent, tracestate) and baggage as
-// the W3C's Trace Context and Baggage have them, into the context of the handler; a
-// client sends those of its context. Whatever the application put under traceparent
-// and tracestate itself makes place. A traceparent that is malformed, or there more than
-// once, is not taken over, and neither is a tracestate that is malformed; of baggage the
-// members are that are not. What is too long is cut or dropped as [Config] says. Another
-// form is a matter of [WithPropagator].
+// A server puts the trace (traceparent, tracestate) and the baggage of its caller into the
+// context of the handler. A client sends those of its context. The format is that of the W3C
+// recommendations Trace Context and Baggage. [WithPropagator] selects another one.
 //
-// # Callers that are strangers
+//   - On a client the headers traceparent and tracestate of the application are replaced.
+//   - On a server a traceparent that is malformed or occurs more than once is ignored, and so
+//     is a malformed tracestate. The well-formed members of baggage are accepted.
+//   - Headers that are too long are shortened or dropped: see [Config].
 //
-// A caller names its trace, says whether it is sampled and sends baggage. A server
-// that anyone can reach should not believe that: [Config.PublicEndpoint] starts
-// traces of its own with a link to the caller's, so that the sampler's ratio holds
-// whatever callers say. Where callers are known but many, [Config.MaxForcedSamples]
-// bounds how many of them are sampled because they ask for it.
+// # Untrusted callers
+//
+// A caller chooses its trace ID, whether the trace is sampled, and its baggage. A server with
+// untrusted callers should not accept them. With [Config.PublicEndpoint] it starts new traces
+// with a link to the caller's span, and its own sampler decides. If callers are known,
+// [Config.MaxForcedSamples] bounds the number of calls that are sampled because their callers
+// sample them.
 //
 // # Attempts
 //
-// Outside of retries the interceptor makes one span of a call with all its attempts,
-// as the semantic conventions ask; it is of the kind CLIENT. [Interceptor.Attempts] inside
-// makes a span of each attempt, a child of it, as in gRFC A72, of the kind CLIENT
-// too since it is what goes on the wire: the server's span is the attempt's child.
+// Outside retries the interceptor makes one span of the kind CLIENT for a call with all its
+// attempts, as the semantic conventions require. [Interceptor.Attempts] inside retries makes a
+// child span for each attempt, as in gRFC A72. Its kind is CLIENT too, and it is the parent of
+// the server's span.
 //
 //	spans := tracing.New(tracing.Config{})
 //	hauberk.New(spans, retry.New(retry.Config{}), spans.Attempts(), breaker.New(breaker.Config{}))
 //
-// An attempt that an inner interceptor rejects is a span with that decision. With the
-// interceptor inside the retries alone the attempts are beside each other.
+// The span of an attempt that an inner interceptor rejects contains that decision. If there is
+// an interceptor inside retries only, the spans of attempts are siblings.
 //
 // # Streams
 //
-// The span of a stream lasts as long as the stream. [Config.NewTraceKinds] lets
-// streams on a server start traces of their own, with a link to the caller's, which
-// can then be looked at before they end; hauberk.For and hauberk.Except choose
-// methods.
+// The span of a stream lasts as long as the stream. With [Config.NewTraceKinds] streams on a
+// server start new traces with a link to the caller's span, so that the caller's trace can be
+// inspected before they end. hauberk.For and hauberk.Except select methods.
 //
 // # Exporters
 //
-// Spans go to the tracer provider's processors when they end. With the sdk's
-// batching processor a collector that is slow or down costs a call nothing: what
-// finds no room in the queue is dropped.
+// The tracer provider's processors receive spans when they end. With the SDK's batching
+// processor a slow or unavailable collector does not delay calls: spans that do not fit into its
+// queue are dropped.
 package tracing

@@ -24,7 +24,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// waiting is a backend that waits for the end of its context.
+// waiting returns a backend that waits until its context is done.
 func waiting() (backend *hauberktest.Backend, entered chan struct{}) {
 	entered = make(chan struct{}, 1)
 	return &hauberktest.Backend{Handle: func(ctx context.Context, _ hauberktest.Stream) error {
@@ -34,7 +34,7 @@ func waiting() (backend *hauberktest.Backend, entered chan struct{}) {
 	}}, entered
 }
 
-// ended checks the one span of a call that has failed.
+// ended checks the one span of a failed call.
 func (s *spans) ended(t *testing.T, side hauberk.Side, name string, isError bool) {
 	t.Helper()
 	span := s.only(t)
@@ -81,7 +81,7 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// A stream whose application goes away without reading its end.
+// The span of an abandoned stream ends with the context.
 func TestAbandoned(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -105,14 +105,14 @@ func TestAbandoned(t *testing.T) {
 				t.Fatal(err)
 			}
 			<-entered
-			cancel() // and no one reads
+			cancel() // the application does not read
 			<-done
 			s.ended(t, c.Side, "CANCELLED", true)
 		})
 	}
 }
 
-// panicking is an interceptor that ends its call otherwise than by returning.
+// panicking returns an interceptor that ends its call by a panic or Goexit.
 func panicking(how func()) hauberk.Interceptor {
 	return hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 		how()
@@ -124,7 +124,7 @@ func recovering() hauberk.Interceptor {
 	return recovery.New(recovery.Config{}, recovery.WithLogger(slog.New(slog.DiscardHandler)))
 }
 
-// With recovery a panic, or the end of the goroutine, is an ordinary error.
+// With recovery a panic or a Goexit is an ordinary error.
 func TestRecovered(t *testing.T) {
 	for name, how := range map[string]func(){"panic": func() { panic("canary-panic") }, "Goexit": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestRecovered(t *testing.T) {
 				s := record()
 				env := c.Start(t, recovering(), tracing.New(tracing.Config{}, s.option()), panicking(how))
 				var over sync.WaitGroup
-				over.Go(func() { // which on a unary client Goexit ends
+				over.Go(func() { // on a unary client Goexit ends this goroutine
 					if err := env.Call(t.Context()).Err; err == nil {
 						t.Error("the call succeeded")
 					}
@@ -148,7 +148,7 @@ func TestRecovered(t *testing.T) {
 	}
 }
 
-// Without, the span ends while the goroutine unwinds.
+// Without recovery the span ends while the goroutine unwinds.
 func TestUnwound(t *testing.T) {
 	for name, how := range map[string]func(){"panic": func() { panic("canary-panic") }, "Goexit": runtime.Goexit} {
 		for _, guarded := range []bool{false, true} {
@@ -176,7 +176,7 @@ func TestUnwound(t *testing.T) {
 	}
 }
 
-// What is told of an error without a status is no more than the code says.
+// The description of an error without a status contains no more than its code says.
 func TestDescription(t *testing.T) {
 	for _, test := range []struct {
 		err  error
@@ -186,8 +186,8 @@ func TestDescription(t *testing.T) {
 		{errors.New("dial 10.0.0.7: secret"), "UNKNOWN", "unknown error"},
 		{context.Canceled, "CANCELLED", "context canceled"},
 		{context.DeadlineExceeded, "DEADLINE_EXCEEDED", "context deadline exceeded"},
-		{errors.Join(errors.New("secret"), status.Error(codes.Internal, "told")), "INTERNAL", "told"},
-		{&hauberk.Rejection{Code: codes.Unavailable, Reason: "SHED", Message: "told", Cause: errors.New("secret")}, "UNAVAILABLE", "told"},
+		{errors.Join(errors.New("secret"), status.Error(codes.Internal, "broken")), "INTERNAL", "broken"},
+		{hauberk.Reject(codes.Unavailable, "SHED", "overload", hauberk.Cause(errors.New("secret"))), "UNAVAILABLE", "overload"},
 		{status.Error(codes.Internal, "\xff\xfe"), "INTERNAL", "\uFFFD"},
 		{status.Error(codes.Internal, string(slices.Repeat([]byte("x"), 5000))), "INTERNAL", string(slices.Repeat([]byte("x"), 1024))},
 	} {
@@ -203,8 +203,8 @@ func TestDescription(t *testing.T) {
 	}
 }
 
-// Where the client is told the text of an error without a status, the span still is
-// not: its description is no more than a status' message.
+// With ExposeErrors the client receives the text of an error without a status. The description of the
+// span does not contain it.
 func TestDescriptionExposed(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -219,15 +219,15 @@ func TestDescriptionExposed(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 				s := record()
 				failing := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return test.err })
-				env := c.With(hauberk.Config{ExposeErrors: true}).Start(t, tracing.New(tracing.Config{}, s.option()), failing)
-				told := env.Call(t.Context()).Err
-				if got := hauberk.StatusOf(told).Message(); got != test.err.Error() {
-					t.Errorf("the client was told %q, want %q", got, test.err)
+				env := c.Start(t, hauberk.ExposeErrors(), tracing.New(tracing.Config{}, s.option()), failing)
+				received := env.Call(t.Context()).Err
+				if got := hauberk.StatusOf(received).Message(); got != test.err.Error() {
+					t.Errorf("the client received %q, want %q", got, test.err)
 				}
 				env.Server.GracefulStop()
 				want := test.want
 				if c.Side == hauberk.ServerSide && hauberk.CodeOf(test.err) == codes.Canceled {
-					want = "" // no error of the server's
+					want = "" // not an error on a server
 				}
 				if got := s.only(t).Status().Description; got != want {
 					t.Errorf("description %q, want %q", got, want)

@@ -10,32 +10,31 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// EventDecision is the name of the event for a verdict of a deciding interceptor.
-// Its attributes are hauberk.interceptor, hauberk.verdict ("allowed" or "rejected"),
-// hauberk.shadow, and if there are any hauberk.reason and hauberk.rule.
+// EventDecision is the name of the event for a decision of an interceptor. Its attributes are
+// hauberk.interceptor, hauberk.verdict ("allowed" or "rejected"), hauberk.shadow and, if the decision
+// has them, hauberk.reason and hauberk.rule.
 const EventDecision = "hauberk.decision"
 
-// EventMessage is the name of the event for a message, with rpc.message.type
-// ("SENT" or "RECEIVED") and rpc.message.id, which counts each from 1. The semantic
-// conventions have dropped it since, with nothing in its place.
+// EventMessage is the name of the event for a message. Its attributes are rpc.message.type ("SENT" or
+// "RECEIVED") and rpc.message.id, which counts the messages of each type from 1. Newer semantic
+// conventions have no such event.
 const EventMessage = "rpc.message"
 
-// tellDecisions adds an event for each decision of inner interceptors, in their
-// order.
-func (s *span) tellDecisions(call *hauberk.Call) {
-	decisions := call.Decisions().All()
+// addDecisions adds an event for each decision of inner interceptors, in their order.
+func (s *span) addDecisions(call *hauberk.Call) {
+	decisions := call.Decisions()
 	if len(decisions) <= s.outer {
 		return
 	}
-	earlier := slices.Clone(call.Decisions().Recorded()[:s.before])
-	told := 0
-	for i := s.outer; i < len(decisions) && told < maxDecisions; i++ {
+	earlier := slices.Clone(call.Recorded()[:s.before])
+	added := 0
+	for i := s.outer; i < len(decisions) && added < maxDecisions; i++ {
 		if at := slices.Index(earlier, decisions[i]); at >= 0 {
-			earlier = slices.Delete(earlier, at, at+1) // an earlier attempt's
+			earlier = slices.Delete(earlier, at, at+1) // of an earlier attempt
 			continue
 		}
 		s.AddEvent(EventDecision, trace.WithAttributes(attributesOf(&decisions[i])...))
-		told++
+		added++
 	}
 }
 
@@ -54,23 +53,23 @@ func attributesOf(d *hauberk.Decision) []attribute.KeyValue {
 	return attrs
 }
 
-// watch adds an event for each message.
+// watch registers hooks that add an event for each message.
 func (s *span) watch(call *hauberk.Call) {
 	var sent, received atomic.Int64
 	call.OnSend(func(msg any, emit func(any) error) error {
 		err := emit(msg)
 		if err == nil {
-			s.tellMessage("SENT", sent.Add(1))
+			s.addMessage("SENT", sent.Add(1))
 		}
 		return err
 	})
 	call.OnReceive(func(any) (keep bool, err error) {
-		s.tellMessage("RECEIVED", received.Add(1))
+		s.addMessage("RECEIVED", received.Add(1))
 		return true, nil
 	})
 }
 
-func (s *span) tellMessage(what string, n int64) {
+func (s *span) addMessage(messageType string, n int64) {
 	s.AddEvent(EventMessage, trace.WithAttributes(
-		attribute.String("rpc.message.type", what), attribute.Int64("rpc.message.id", n)))
+		attribute.String("rpc.message.type", messageType), attribute.Int64("rpc.message.id", n)))
 }

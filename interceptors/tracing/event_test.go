@@ -17,7 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// declaring is an interceptor that says something of itself and lets calls pass.
+// declaring is an interceptor with a declaration that calls next.
 type declaring struct{ decl hauberk.Declaration }
 
 func (d declaring) Declare() hauberk.Declaration { return d.decl }
@@ -30,12 +30,12 @@ func deciding(name string) hauberk.Interceptor {
 	return declaring{hauberk.Declaration{Name: name, Decides: true}}
 }
 
-// decider records a verdict of its own.
+// decider returns an interceptor that records a decision.
 func decider(d hauberk.Decision) hauberk.Interceptor {
 	return inside(func(_ context.Context, call *hauberk.Call) { call.Decide(d) })
 }
 
-// decisionsOf returns interceptors and verdicts in the events of a span.
+// decisionsOf returns the interceptors and verdicts in the events of a span.
 func decisionsOf(s sdktrace.ReadOnlySpan) []string {
 	var all []string
 	for _, e := range s.Events() {
@@ -47,8 +47,7 @@ func decisionsOf(s sdktrace.ReadOnlySpan) []string {
 	return all
 }
 
-// The decisions of inner interceptors are events, in their order; those of interceptors
-// further out are not the span's.
+// The decisions of inner interceptors are events, in their order. Those of outer interceptors are not.
 func TestDecisions(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		s := record()
@@ -79,8 +78,7 @@ func (decidingFunc) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: "trial", Decides: true}
 }
 
-// However many decisions a stream brings about, a span has few events, and what
-// they say is cut and in UTF-8.
+// The number of decisions in a span is bounded. Their texts are shortened and valid UTF-8.
 func TestDecisionsAreBounded(t *testing.T) {
 	s := record()
 	long := strings.Repeat("r", 255) + "\xff"
@@ -136,8 +134,8 @@ func TestMessageEvents(t *testing.T) {
 	})
 }
 
-// A reason that came over the wire is a rejection to a client, and none of a server
-// whose handler passes it on.
+// A reason from another server is a rejection on a client, and not on a server whose handler passes it
+// on.
 func TestReasonOfAnotherServer(t *testing.T) {
 	st, err := status.New(codes.Unavailable, "downstream").WithDetails(&errdetails.ErrorInfo{Reason: "QUOTA"})
 	if err != nil {

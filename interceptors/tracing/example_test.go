@@ -17,7 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// flaky is a server that fails the first call.
+// flaky returns a server that fails the first call.
 func flaky() grpc.UnaryInvoker {
 	calls := 0
 	return func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
@@ -38,14 +38,14 @@ func call(chain *hauberk.Chain, server grpc.UnaryInvoker) {
 }
 
 func Example() {
-	exporter := tracetest.NewInMemoryExporter() // in a program, one of go.opentelemetry.io/otel/exporters
+	exporter := tracetest.NewInMemoryExporter() // a program uses an exporter of go.opentelemetry.io/otel/exporters
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter))
 
 	spans := tracing.New(tracing.Config{}, tracing.WithTracerProvider(provider))
 	chain := hauberk.Must(hauberk.New(
-		spans, // the call, with all its attempts
+		spans, // one span for the call with all its attempts
 		retry.New(retry.Config{AllMethods: true, InitialBackoff: 1}),
-		spans.Attempts(), // each attempt
+		spans.Attempts(), // one span for each attempt
 	))
 	call(chain, flaky())
 
@@ -73,7 +73,7 @@ func Example() {
 	//   rpc.response.status_code=OK
 }
 
-// A log record outside of tracing has the ids of the call's span.
+// A log record of an outer interceptor contains the IDs of the call's span.
 func ExampleLogAttrs() {
 	provider := sdktrace.NewTracerProvider(sdktrace.WithIDGenerator(counting{}))
 	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTime}))

@@ -15,7 +15,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// stuck is an exporter that takes spans and returns when it is told to.
+// stuck is an exporter that blocks until it is released.
 type stuck struct {
 	entered, release chan struct{}
 	spans            atomic.Int64
@@ -33,8 +33,7 @@ func (e *stuck) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) er
 
 func (*stuck) Shutdown(context.Context) error { return nil }
 
-// An exporter that does not return keeps no call from ending: while it is stuck the
-// sdk's queue fills, and what finds no room is dropped (ATTACKS G04).
+// Calls end while an exporter blocks. The SDK's queue fills, and further spans are dropped (ATTACKS G04).
 func TestExporterDown(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		before := otel.GetErrorHandler()
@@ -48,7 +47,7 @@ func TestExporterDown(t *testing.T) {
 			sdktrace.WithMaxQueueSize(queue), sdktrace.WithMaxExportBatchSize(1)))
 		env := c.Start(t, tracing.New(tracing.Config{}, tracing.WithTracerProvider(provider)))
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
-		<-e.entered // and there it stays while all calls are made
+		<-e.entered // the exporter blocks during all further calls
 		for range calls {
 			wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		}
@@ -60,18 +59,18 @@ func TestExporterDown(t *testing.T) {
 		if err := provider.Shutdown(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
-		// One was being exported, the queue was full, and another may have been on
-		// its way between the two.
+		// One was being exported, the queue was full, and another may have been between
+		// the two.
 		if got := e.spans.Load(); got < 1+queue || got > 2+queue {
 			t.Errorf("%d spans were kept of %d, want %d or one more", got, calls+1, 1+queue)
 		}
 		if reported.Load() == 0 {
-			t.Error("no one heard that the exporter fails")
+			t.Error("the failure of the exporter was not reported")
 		}
 	})
 }
 
-// A provider that has been shut down costs no call its end.
+// Calls end if the provider has been shut down.
 func TestProviderShutDown(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		s := record()

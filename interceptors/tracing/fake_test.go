@@ -19,7 +19,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// What callers send.
+// Headers of callers.
 const (
 	callersTrace = "0af7651916cd43dd8448eb211c80319c"
 	callersSpan  = "b7ad6b7169203331"
@@ -34,7 +34,7 @@ type spans struct {
 	provider *sdktrace.TracerProvider
 }
 
-// record makes a provider that samples as said, all traces if nothing is.
+// record returns a recorder with a provider. The provider uses the sampler, or samples all traces.
 func record(sampler ...sdktrace.Sampler) *spans {
 	r := tracetest.NewSpanRecorder()
 	opts := []sdktrace.TracerProviderOption{sdktrace.WithSpanProcessor(r)}
@@ -46,7 +46,7 @@ func record(sampler ...sdktrace.Sampler) *spans {
 
 func (s *spans) option() tracing.Option { return tracing.WithTracerProvider(s.provider) }
 
-// only returns the one span there is, and fails if another has started.
+// only returns the only span. It fails if another span has started.
 func (s *spans) only(t *testing.T) sdktrace.ReadOnlySpan {
 	t.Helper()
 	if len(s.Ended()) != 1 || len(s.Started()) != 1 {
@@ -55,7 +55,7 @@ func (s *spans) only(t *testing.T) sdktrace.ReadOnlySpan {
 	return s.Ended()[0]
 }
 
-// attributes returns a list as a map.
+// attributes returns the attributes as a map.
 func attributes(list []attribute.KeyValue) map[string]any {
 	m := make(map[string]any, len(list))
 	for _, a := range list {
@@ -64,7 +64,7 @@ func attributes(list []attribute.KeyValue) map[string]any {
 	return m
 }
 
-// have checks some attributes; those that are nil are not to be there.
+// have checks attributes. An attribute with the value nil must be missing.
 func have(t *testing.T, list []attribute.KeyValue, want map[string]any) {
 	t.Helper()
 	got := attributes(list)
@@ -80,7 +80,7 @@ func calling(ctx context.Context, pairs ...string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, pairs...)
 }
 
-// inside is an interceptor that shows what it sees to a function.
+// inside returns an interceptor that calls see before next.
 func inside(see func(ctx context.Context, call *hauberk.Call)) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		see(ctx, call)
@@ -88,7 +88,7 @@ func inside(see func(ctx context.Context, call *hauberk.Call)) hauberk.Intercept
 	})
 }
 
-// failing is a backend that ends calls with a status, OK once it has echoed.
+// failing returns a backend that ends calls with a status. It echoes if the status is OK.
 func failing(code codes.Code, message string) *hauberktest.Backend {
 	return &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
 		if code == codes.OK {
@@ -101,7 +101,7 @@ func failing(code codes.Code, message string) *hauberktest.Backend {
 func wantCode(t *testing.T, err error, want codes.Code) {
 	t.Helper()
 	if status.Code(err) != want {
-		t.Fatalf("the caller got %v, want %s", err, want)
+		t.Fatalf("the caller received %v, want %s", err, want)
 	}
 }
 
@@ -117,7 +117,7 @@ func mustTraceID(t *testing.T) trace.TraceID {
 // parentOf returns the ID of a span's parent.
 func parentOf(s sdktrace.ReadOnlySpan) string { return s.Parent().SpanID().String() }
 
-// counting makes the same ids for every trace.
+// counting makes the same IDs for every trace.
 type counting struct{}
 
 func (counting) NewIDs(context.Context) (trace.TraceID, trace.SpanID) {
@@ -126,7 +126,7 @@ func (counting) NewIDs(context.Context) (trace.TraceID, trace.SpanID) {
 
 func (counting) NewSpanID(context.Context, trace.TraceID) trace.SpanID { return trace.SpanID{3} }
 
-// answer is a server that answers at once.
+// answer is a server that answers immediately.
 func answer(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
 	return nil
 }

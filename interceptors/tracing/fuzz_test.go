@@ -17,13 +17,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// version00 is what Trace Context allows in a traceparent of version 00, but for
-// ids of zeros.
+// version00 matches a valid traceparent of version 00, except that it also matches IDs of zeros.
 var version00 = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-0[0-3]$`)
 
-// FuzzPropagation has a server take over what a caller sends, and a call of its
-// handler carry it on: whatever that was, what is sent is well formed, within the
-// bounds, and there once.
+// FuzzPropagation checks that the headers of an outgoing call of a handler are well formed, within the
+// bounds and unique, for all headers of the incoming call.
 func FuzzPropagation(f *testing.F) {
 	f.Add(sampled, "", "a=1,b=2", "", "k=v;p=1,l=%20")
 	f.Add(unsampled, unsampled, "a@b=1", "c=2", "k")
@@ -39,14 +37,14 @@ func FuzzPropagation(f *testing.F) {
 			md.Append("tracestate", moreState)
 		}
 		s := record()
-		carriedOn := carry(t, s, metadata.NewIncomingContext(t.Context(), md))
-		checkParent(t, s, md["traceparent"], carriedOn)
-		checkSent(t, carriedOn)
+		sent := carry(t, s, metadata.NewIncomingContext(t.Context(), md))
+		checkParent(t, s, md["traceparent"], sent)
+		checkSent(t, sent)
 	})
 }
 
-// carry serves a call whose handler makes another, and returns what that sends.
-func carry(t *testing.T, s *spans, ctx context.Context) (sent metadata.MD) { //nolint:revive // the context is the call's
+// carry serves a call whose handler makes another call, and returns the metadata of that call.
+func carry(t *testing.T, s *spans, ctx context.Context) (sent metadata.MD) { //nolint:revive // the context is that of the call
 	t.Helper()
 	chain := hauberk.Must(hauberk.New(tracing.New(tracing.Config{}, s.option())))
 	invoke := func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
@@ -65,15 +63,14 @@ func carry(t *testing.T, s *spans, ctx context.Context) (sent metadata.MD) { //n
 	return sent
 }
 
-// checkParent compares whether the caller's trace was taken up with what Trace
-// Context says of traceparents of version 00.
+// checkParent checks that the caller's trace was accepted if Trace Context permits the traceparent.
 func checkParent(t *testing.T, s *spans, parents []string, sent metadata.MD) {
 	t.Helper()
 	server := s.Ended()[1]
 	good := len(parents) == 1 && version00.MatchString(parents[0]) &&
 		parents[0][3:35] != strings.Repeat("0", 32) && parents[0][36:52] != strings.Repeat("0", 16)
 	if good != server.Parent().IsValid() && (good || strings.HasPrefix(parents[0], "00")) {
-		t.Errorf("%q gave the parent %v", parents, server.Parent())
+		t.Errorf("%q resulted in the parent %v", parents, server.Parent())
 	}
 	if good && sent["traceparent"][0][3:35] != parents[0][3:35] {
 		t.Errorf("%q became %q", parents, sent["traceparent"])

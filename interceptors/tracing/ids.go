@@ -10,10 +10,10 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// SpanContext returns the identity of the span that an interceptor or a handler belongs to,
-// by its context and its call: the one around it, and for an interceptor outside of tracing,
-// after next, the call's, or the last attempt's where only attempts have spans. It
-// is not valid where there is none. call may be nil. Safe for concurrent use.
+// SpanContext returns the span context for an interceptor or a handler. This is the span in ctx. For an
+// interceptor outside tracing it is, after next has returned, the span of the call, or that of the
+// last attempt if only attempts have spans. The result is not valid if there is no span. call may be
+// nil. Safe for concurrent use.
 func SpanContext(ctx context.Context, call *hauberk.Call) trace.SpanContext {
 	around := trace.SpanContextFromContext(ctx)
 	r, ok := stateKey.Get(call)
@@ -27,16 +27,15 @@ func SpanContext(ctx context.Context, call *hauberk.Call) trace.SpanContext {
 	return current.SpanContext()
 }
 
-// Names of the attributes that [LogAttrs] adds, those of OpenTelemetry's log
-// records in formats other than its own, and of the label of [Exemplar].
+// Names of the attributes of [LogAttrs] and of the label of [Exemplar]. They are those that
+// OpenTelemetry specifies for trace context in log formats other than OTLP.
 const (
 	KeyTraceID = "trace_id"
 	KeySpanID  = "span_id"
 )
 
-// LogAttrs appends the trace_id and span_id of [SpanContext] to a list, in
-// hexadecimal, or nothing where there is no span. It is made for log records and
-// costs one allocation. Safe for concurrent use.
+// LogAttrs appends trace_id and span_id of [SpanContext] to list, in hexadecimal. It appends nothing if
+// there is no span. It costs one allocation. Safe for concurrent use.
 func LogAttrs(ctx context.Context, call *hauberk.Call, list []slog.Attr) []slog.Attr {
 	sc := SpanContext(ctx, call)
 	if !sc.IsValid() {
@@ -51,8 +50,8 @@ func LogAttrs(ctx context.Context, call *hauberk.Call, list []slog.Attr) []slog.
 		slog.String(KeyTraceID, ids[:2*len(traceID)]), slog.String(KeySpanID, ids[2*len(traceID):]))
 }
 
-// Exemplar returns the label of an exemplar for a call: its trace_id, if the trace
-// is sampled, so that it can be found; nil otherwise. Safe for concurrent use.
+// Exemplar returns the label trace_id for an exemplar of a call. It returns nil if the trace is not
+// sampled, since the trace could not be found. Safe for concurrent use.
 func Exemplar(ctx context.Context, call *hauberk.Call) map[string]string {
 	sc := SpanContext(ctx, call)
 	if !sc.IsValid() || !sc.IsSampled() {

@@ -14,7 +14,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// seen is what an interceptor learns of the ids of its call.
+// seen contains the IDs that an interceptor receives for its call.
 type seen struct {
 	before, after trace.SpanContext
 	attrs         []slog.Attr
@@ -46,8 +46,8 @@ func (s *seen) check(t *testing.T, where string, want trace.SpanContext) {
 	}
 }
 
-// Interceptors outside and inside of tracing find the call's span; those inside an
-// attempt, the attempt's. A caller's span around is not taken for it.
+// Interceptors outside and inside tracing receive the IDs of the call's span, and those inside an
+// attempt those of the attempt's span. The span of the caller is not mistaken for them.
 func TestIDs(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		s := record()
@@ -64,7 +64,7 @@ func TestIDs(t *testing.T) {
 		within.check(t, "inside", call)
 		innermost.check(t, "innermost", ended[0].SpanContext())
 		if c.Side == hauberk.ClientSide && (len(ended) != 2 || !outside.before.Equal(caller.SpanContext())) {
-			t.Errorf("%d spans; before the call's there is %v", len(ended), outside.before)
+			t.Errorf("%d spans; before the call the span is %v", len(ended), outside.before)
 		}
 	})
 }
@@ -86,7 +86,7 @@ func TestIDsOfNone(t *testing.T) {
 	}
 }
 
-// An unsampled call has ids for its log record and no exemplar.
+// An unsampled call has IDs for its log record and no exemplar.
 func TestIDsOfUnsampled(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var outside seen

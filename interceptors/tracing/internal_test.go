@@ -31,8 +31,8 @@ func TestClean(t *testing.T) {
 	}
 }
 
-// The examples of the semantic conventions for gRPC, in grpc-go's canonical form
-// where it has one.
+// The targets are the examples of the semantic conventions for gRPC, in grpc-go's canonical form if
+// there is one.
 func TestSplitTarget(t *testing.T) {
 	for target, want := range map[string]string{
 		"grpc.io:50051":                                  "grpc.io 50051",
@@ -78,8 +78,7 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// A client's connections, or a server's addresses, may be any number; a few of them
-// are remembered, and all are told right.
+// The number of cached places is bounded, and the options of all places are correct.
 func TestPlacesAreBounded(t *testing.T) {
 	m := newMethod(hauberk.ClientSide, "a", "a")
 	for range 2 {
@@ -92,12 +91,12 @@ func TestPlacesAreBounded(t *testing.T) {
 		}
 	}
 	if got := len(m.all()); got != maxPlaces {
-		t.Errorf("%d places kept", got)
+		t.Errorf("%d places are cached", got)
 	}
 }
 
-// Of methods that come at once only as many get names as there is room for.
-func TestRoomForMethods(t *testing.T) {
+// The number of methods with a span name is bounded on a client.
+func TestMethodNamesAreBounded(t *testing.T) {
 	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
 		var tb table
 		tb.init(side, 2)
@@ -105,11 +104,11 @@ func TestRoomForMethods(t *testing.T) {
 		for _, name := range []string{"/s/a", "/s/b", "/s/c", "/s/a"} {
 			m, recognized := tb.register(name)
 			if recognized == (m == tb.other) {
-				t.Errorf("%s: %s is called %s", side, name, m.name)
+				t.Errorf("%s: the span name of %s is %s", side, name, m.name)
 			}
 			got = append(got, recognized)
 		}
-		third := side == hauberk.ServerSide // whose methods are the program's own
+		third := side == hauberk.ServerSide // the methods of a server are not bounded
 		if want := []bool{true, true, third, true}; !slices.Equal(got, want) {
 			t.Errorf("%s: recognized %v, want %v", side, got, want)
 		}

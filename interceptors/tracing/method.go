@@ -14,21 +14,21 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/methodtable"
 )
 
-// otherMethod is what rpc.method says of a method that is not recognized, and
-// otherName the name of its spans.
+// otherMethod is the value of rpc.method for a method without a span name, and otherName the name of
+// its spans.
 const (
 	otherMethod = "_OTHER"
 	otherName   = "grpc"
 )
 
-// table finds what spans of a method start with.
+// table contains the methods of one side.
 type table struct {
 	side  hauberk.Side
-	limit int // of a client's methods
+	limit int // number of names of a client's methods
 	other *method
 
 	byMethod methodtable.Cache[*hauberk.Method, *method]
-	byName   methodtable.Names[*method] // those of a client, and of a server the recognized
+	byName   methodtable.Names[*method] // methods with a span name
 }
 
 func (t *table) init(side hauberk.Side, limit int) {
@@ -36,7 +36,7 @@ func (t *table) init(side hauberk.Side, limit int) {
 	t.other = newMethod(side, otherName, otherMethod)
 }
 
-// of returns what is kept of a method, and whether it is recognized.
+// of returns the entry of a method, and whether the method has a span name.
 func (t *table) of(m *hauberk.Method) (found *method, recognized bool) {
 	if found, ok := t.byMethod.Get(m); ok {
 		return found, found != t.other
@@ -59,8 +59,8 @@ func (t *table) named(full string) (found *method, recognized bool) {
 	return t.other, false
 }
 
-// register gives a method a name of its own, if there is room for one: on a server
-// always, whose methods are the program's own.
+// register adds a method with a span name if the limit permits. On a server there is no limit: the
+// program defines the methods.
 func (t *table) register(full string) (found *method, recognized bool) {
 	limit := t.limit
 	if t.side == hauberk.ServerSide {
@@ -76,18 +76,18 @@ func (t *table) register(full string) (found *method, recognized bool) {
 	return found, true
 }
 
-// method is what spans of a method start with.
+// method contains the name and the options for starting spans of a method.
 type method struct {
 	name string
 	kind trace.SpanKind
 	attr attribute.KeyValue
 
 	mu   sync.Mutex
-	at   atomic.Pointer[[]located] // of a few places; replaced, never changed
-	bare []trace.SpanStartOption   // without a place
+	at   atomic.Pointer[[]located] // cached places; the slice is replaced, not modified
+	bare []trace.SpanStartOption   // for an unknown place
 }
 
-// located are the options for spans of a method at a place.
+// located contains the options for spans of a method at a place.
 type located struct {
 	place   place
 	options []trace.SpanStartOption
@@ -107,8 +107,7 @@ func (m *method) options(at place, side hauberk.Side) []trace.SpanStartOption {
 	return []trace.SpanStartOption{trace.WithSpanKind(m.kind), trace.WithAttributes(attrs...)}
 }
 
-// startAt returns the options for a span at a place: the same for all spans, for
-// as many places as are kept.
+// startAt returns the options for a span at a place. It caches them for a bounded number of places.
 func (m *method) startAt(at place, side hauberk.Side) []trace.SpanStartOption {
 	if at == (place{}) {
 		return m.bare
@@ -146,7 +145,7 @@ func (m *method) find(at place) []trace.SpanStartOption {
 	return nil
 }
 
-// naming returns the name of a span and the options to start it with.
+// naming returns the name of a span and its start options.
 func (t *Interceptor) naming(call *hauberk.Call, s *span) (string, []trace.SpanStartOption) {
 	m, recognized := t.methods[call.Side()].of(call.Method())
 	if !recognized {

@@ -21,9 +21,9 @@ func (w3c) Inject(ctx context.Context, carrier propagation.TextMapCarrier) {
 	propagation.Baggage{}.Inject(ctx, carrier)
 }
 
-// Extract reads what Inject writes. Of baggage that is partly bad the good members
-// are taken. OpenTelemetry's own propagator would report the bad ones to the global
-// error handler, which prints what a stranger sent.
+// Extract reads the headers that Inject writes. It accepts the valid members of baggage with invalid
+// ones. OpenTelemetry's propagator would report the invalid ones to the global error handler, which
+// would print untrusted text.
 func (w3c) Extract(ctx context.Context, carrier propagation.TextMapCarrier) context.Context {
 	ctx = propagation.TraceContext{}.Extract(ctx, carrier)
 	bag, _ := baggage.Parse(carrier.Get(headerBaggage))
@@ -38,10 +38,9 @@ func (w3c) Fields() []string {
 	return append(propagation.TraceContext{}.Fields(), headerBaggage)
 }
 
-// extract returns the context of a call on a server with the baggage and the span
-// that its caller named; or, if the call is to start a trace of its own, that span
-// besides. A span of this process, as that of an HTTP server around, is the parent
-// whatever the caller says.
+// extract returns the context of a call on a server with the baggage and the span of its caller. If the
+// call starts a new trace, it returns the caller's span separately. A span of this process, such as
+// that of an HTTP server, takes precedence over the caller's.
 func (t *Interceptor) extract(
 	ctx context.Context, call *hauberk.Call, r *record,
 ) (_ context.Context, caller trace.SpanContext) {
@@ -63,9 +62,9 @@ func (t *Interceptor) extract(
 	}
 }
 
-// read returns the context with what the propagator finds in the metadata. With
-// NoBaggage it has only the baggage that was there before, whatever headers of its
-// own a propagator knows.
+// read returns the context with the span and the baggage that the propagator finds in the metadata.
+// With NoBaggage it keeps the baggage that the context had before, for any headers of the
+// propagator.
 func (t *Interceptor) read(ctx context.Context, r *record) context.Context {
 	r.incoming = incoming{ctx: ctx, config: &t.config}
 	found := t.propagator.Extract(ctx, &r.incoming)
@@ -76,20 +75,19 @@ func (t *Interceptor) read(ctx context.Context, r *record) context.Context {
 	return found
 }
 
-// startsTrace reports whether a call starts a trace of its own.
+// startsTrace reports whether a call starts a new trace.
 func (t *Interceptor) startsTrace(call *hauberk.Call) bool {
 	return t.config.PublicEndpoint || slices.Contains(t.config.NewTraceKinds, call.Kind()) ||
 		t.newTrace != nil && t.newTrace(call)
 }
 
-// mayForce reports whether another caller may say that its trace is sampled.
+// mayForce reports whether the bound permits another forced sample.
 func (t *Interceptor) mayForce() bool {
 	return t.limit == nil || t.forced.Allow(t.limit, t.elapsed(), 1).OK
 }
 
-// inject returns the context of a call on a client with metadata that tells the
-// server of the span and of the baggage, in place of what the application or a span
-// further out has put there.
+// inject returns the context of a call on a client with the span and the baggage in its metadata. They
+// replace those of the application and of outer spans.
 func (t *Interceptor) inject(ctx context.Context, sc trace.SpanContext) context.Context {
 	md, ok := metadata.FromOutgoingContext(ctx) // a copy
 	if !ok {

@@ -20,13 +20,13 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// received is what a server took over of its caller's metadata.
+// received contains the trace and the baggage that a server accepted from its caller.
 type received struct {
 	parent  trace.SpanContext
 	baggage baggage.Baggage
 }
 
-// serve makes a call of a kind with metadata on a traced server.
+// serve makes a call of a kind with metadata to a server with tracing.
 func serve(t *testing.T, kind hauberk.Kind, config tracing.Config, pairs ...string) received {
 	t.Helper()
 	s := record()
@@ -43,7 +43,7 @@ func TestParent(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		pairs []string
-		trace string // "" for a trace of the server's own
+		trace string // "" for a new trace
 		state string
 	}{
 		{name: "none"},
@@ -54,17 +54,17 @@ func TestParent(t *testing.T) {
 			pairs: []string{"traceparent", sampled, "tracestate", "a=1", "tracestate", "b=2"},
 			trace: callersTrace, state: "a=1,b=2",
 		},
-		{name: "two of them", pairs: []string{"traceparent", sampled, "traceparent", unsampled}},
-		{name: "the same twice", pairs: []string{"traceparent", sampled, "traceparent", sampled}},
-		{name: "two in one", pairs: []string{"traceparent", sampled + "," + sampled}},
+		{name: "two different", pairs: []string{"traceparent", sampled, "traceparent", unsampled}},
+		{name: "two equal", pairs: []string{"traceparent", sampled, "traceparent", sampled}},
+		{name: "two in one header", pairs: []string{"traceparent", sampled + "," + sampled}},
 		{name: "zero trace", pairs: []string{"traceparent", "00-" + strings.Repeat("0", 32) + "-" + callersSpan + "-01"}},
 		{name: "zero span", pairs: []string{"traceparent", "00-" + callersTrace + "-0000000000000000-01"}},
 		{name: "upper case", pairs: []string{"traceparent", strings.ToUpper(sampled)}},
 		{name: "version ff", pairs: []string{"traceparent", "ff" + sampled[2:]}},
 		{name: "a later version", pairs: []string{"traceparent", "cc" + sampled[2:] + "-more"}, trace: callersTrace},
-		{name: "more in version 00", pairs: []string{"traceparent", sampled + "-more"}},
+		{name: "additional fields in version 00", pairs: []string{"traceparent", sampled + "-more"}},
 		{name: "garbage", pairs: []string{"traceparent", "what?", "tracestate", "a=1"}},
-		{name: "bad state", pairs: []string{"traceparent", sampled, "tracestate", "A=b;;=,"}, trace: callersTrace},
+		{name: "invalid state", pairs: []string{"traceparent", sampled, "tracestate", "A=b;;=,"}, trace: callersTrace},
 		{name: "state alone", pairs: []string{"tracestate", "a=1"}},
 	} {
 		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
@@ -91,10 +91,10 @@ func many(n int, format string) string {
 	return strings.Join(members, ",")
 }
 
-// What a stranger sends in 8 KiB does not travel on (ATTACKS G04).
+// Tracestate from untrusted callers is bounded (ATTACKS G04).
 func TestBoundedTraceState(t *testing.T) {
 	long := "long=" + strings.Repeat("x", 200)
-	bytes512 := many(4, "k%02d="+strings.Repeat("x", 123)) + "x" // four of 127 and one more, and three commas
+	bytes512 := many(4, "k%02d="+strings.Repeat("x", 123)) + "x" // 4 members of 127 bytes, 3 commas and 1 byte
 	for _, test := range []struct {
 		name   string
 		config tracing.Config
@@ -102,13 +102,13 @@ func TestBoundedTraceState(t *testing.T) {
 		want   string
 	}{
 		{"8 KiB", tracing.Config{}, many(500, "key%03d=12345678"), many(32, "key%03d=12345678")[:31*16+15]},
-		{"long members go first", tracing.Config{}, long + "," + many(40, "k%02d=v") + "," + long, many(32, "k%02d=v")},
+		{"long members are removed first", tracing.Config{}, long + "," + many(40, "k%02d=v") + "," + long, many(32, "k%02d=v")},
 		{"40 members", tracing.Config{}, many(40, "k%02d=v"), many(32, "k%02d=v")},
 		{"33 members", tracing.Config{}, many(33, "k%02d=v"), many(32, "k%02d=v")},
 		{"512 bytes", tracing.Config{}, bytes512, bytes512},
 		{"513 bytes", tracing.Config{}, bytes512 + "x", many(3, "k%02d="+strings.Repeat("x", 123))},
-		{"fewer by choice", tracing.Config{MaxTraceState: 10}, "a=1,b=2,c=3,d=4", "a=1,b=2"},
-		{"one that is too long", tracing.Config{MaxTraceState: 5}, "a=12345,b=2", ""},
+		{"lower bound", tracing.Config{MaxTraceState: 10}, "a=1,b=2,c=3,d=4", "a=1,b=2"},
+		{"member longer than the bound", tracing.Config{MaxTraceState: 5}, "a=12345,b=2", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
@@ -117,7 +117,7 @@ func TestBoundedTraceState(t *testing.T) {
 				t.Errorf("%d bytes of tracestate: %q\nwant %q", got.parent.TraceState().Len(), got.parent.TraceState(), test.want)
 			}
 			if !got.parent.IsValid() {
-				t.Error("the trace is lost")
+				t.Error("the parent is not valid")
 			}
 		})
 	}
@@ -133,16 +133,16 @@ func TestBaggage(t *testing.T) {
 		{"none", tracing.Config{}, nil, 0},
 		{"two members", tracing.Config{}, []string{"k1=v1,k2=v2;prop"}, 2},
 		{"two headers", tracing.Config{}, []string{"k1=v1", "k2=v2"}, 2},
-		{"partly bad", tracing.Config{}, []string{"k1=v1,what,=,k2=v2"}, 2},
-		{"bad", tracing.Config{}, []string{" ;;,,%zz"}, 0},
+		{"partly invalid", tracing.Config{}, []string{"k1=v1,what,=,k2=v2"}, 2},
+		{"invalid", tracing.Config{}, []string{" ;;,,%zz"}, 0},
 		{"8192 bytes", tracing.Config{}, []string{"k=" + strings.Repeat("x", 8190)}, 1},
 		{"8193 bytes", tracing.Config{}, []string{"k=" + strings.Repeat("x", 8191)}, 0},
-		{"8193 bytes in two", tracing.Config{}, []string{"k=" + strings.Repeat("x", 4094), "l=" + strings.Repeat("x", 4094)}, 0},
+		{"8193 bytes in two headers", tracing.Config{}, []string{"k=" + strings.Repeat("x", 4094), "l=" + strings.Repeat("x", 4094)}, 0},
 		{"70 members", tracing.Config{}, []string{many(70, "k%d=v")}, 64},
-		{"fewer members by choice", tracing.Config{MaxBaggageMembers: 3}, []string{many(4, "k%d=v")}, 3},
-		{"as many as may be", tracing.Config{MaxBaggageMembers: 4}, []string{many(4, "k%d=v")}, 4},
-		{"fewer bytes by choice", tracing.Config{MaxBaggageBytes: 8}, []string{"k=v,l=v,m=v"}, 0},
-		{"none by choice", tracing.Config{NoBaggage: true}, []string{"k=v"}, 0},
+		{"lower bound of members", tracing.Config{MaxBaggageMembers: 3}, []string{many(4, "k%d=v")}, 3},
+		{"exactly the bound", tracing.Config{MaxBaggageMembers: 4}, []string{many(4, "k%d=v")}, 4},
+		{"lower bound of bytes", tracing.Config{MaxBaggageBytes: 8}, []string{"k=v,l=v,m=v"}, 0},
+		{"NoBaggage", tracing.Config{NoBaggage: true}, []string{"k=v"}, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
@@ -157,8 +157,7 @@ func TestBaggage(t *testing.T) {
 	}
 }
 
-// Baggage goes both ways: from the caller into the handler's context, and from
-// there into the calls that the handler makes.
+// Baggage is propagated from the client's context to the handler's context.
 func TestBaggageTravels(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		s := record()
@@ -176,13 +175,13 @@ func TestBaggageTravels(t *testing.T) {
 		wantCode(t, env.Call(baggage.ContextWithBaggage(t.Context(), bag)).Err, codes.OK)
 		env.Server.GracefulStop()
 		if got.Member("tenant").Value() != "a b" {
-			t.Errorf("the handler has the baggage %q", got)
+			t.Errorf("the handler received the baggage %q", got)
 		}
 	})
 }
 
-// Bad baggage does not reach OpenTelemetry's error handler, which would print it.
-func TestBadBaggageIsNotPrinted(t *testing.T) {
+// Invalid baggage does not reach OpenTelemetry's error handler, which would print it.
+func TestInvalidBaggageIsNotPrinted(t *testing.T) {
 	before := otel.GetErrorHandler()
 	t.Cleanup(func() { otel.SetErrorHandler(before) })
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { t.Errorf("printed: %v", err) }))
@@ -191,9 +190,8 @@ func TestBadBaggageIsNotPrinted(t *testing.T) {
 	}
 }
 
-// The bounds hold for a propagator of the program's own, and so does the rule for
-// several values.
-func TestOwnPropagator(t *testing.T) {
+// The bounds and the rule for several values apply to a custom propagator.
+func TestCustomPropagator(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	s := record()
 	var bag baggage.Baggage
@@ -210,14 +208,14 @@ func TestOwnPropagator(t *testing.T) {
 	}
 }
 
-// A propagator may find baggage in headers that only it knows, as that of OpenTracing
-// does; Config.NoBaggage holds for it too, but not for what this process put there.
-func TestNoBaggageOfOwnPropagator(t *testing.T) {
+// Config.NoBaggage drops baggage that a custom propagator reads from its own headers, as OpenTracing's
+// does. It keeps the baggage that this process has set.
+func TestNoBaggageOfCustomPropagator(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		before []string // members that this process put there
+		before []string // members that this process has set
 		want   string
-	}{{"a caller's", nil, ""}, {"this process'", []string{"own=1"}, "own=1"}} {
+	}{{"of a caller", nil, ""}, {"of this process", []string{"own=1"}, "own=1"}} {
 		t.Run(test.name, func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
 			outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -228,7 +226,7 @@ func TestNoBaggageOfOwnPropagator(t *testing.T) {
 			env := hauberktest.Case{}.Start(t, outer,
 				tracing.New(tracing.Config{NoBaggage: true}, record().option(), tracing.WithPropagator(ownBaggage{})),
 				inside(func(ctx context.Context, _ *hauberk.Call) { got = baggage.FromContext(ctx) }))
-			wantCode(t, env.Call(calling(t.Context(), "x-own-baggage", "theirs=1")).Err, codes.OK)
+			wantCode(t, env.Call(calling(t.Context(), "x-own-baggage", "callers=1")).Err, codes.OK)
 			if got.String() != test.want {
 				t.Errorf("the baggage is %q, want %q", got, test.want)
 			}
@@ -236,7 +234,7 @@ func TestNoBaggageOfOwnPropagator(t *testing.T) {
 	}
 }
 
-// ownBaggage is a propagator of baggage in a header of its own.
+// ownBaggage is a propagator with a custom header for baggage.
 type ownBaggage struct{ propagation.TraceContext }
 
 func (ownBaggage) Extract(ctx context.Context, c propagation.TextMapCarrier) context.Context {
@@ -244,7 +242,7 @@ func (ownBaggage) Extract(ctx context.Context, c propagation.TextMapCarrier) con
 	return baggage.ContextWithBaggage(ctx, bag)
 }
 
-// upperCased is a propagator that reads every header and writes in its own case.
+// upperCased is a propagator that reads all headers and writes a header in upper case.
 type upperCased struct{}
 
 func (upperCased) Inject(_ context.Context, c propagation.TextMapCarrier) {
@@ -258,16 +256,16 @@ func (upperCased) Extract(ctx context.Context, c propagation.TextMapCarrier) con
 		if len(c.Get(key)) > 8192 {
 			panic(key + " is too long")
 		}
-		c.Set(key, "carriers of incoming calls are not written to")
+		c.Set(key, "ignored")
 	}
 	return ctx
 }
 
 func (upperCased) Fields() []string { return []string{"X-Own"} }
 
-// A client sends what a propagator of the program's own writes, under keys as gRPC
-// has them, and in place of what was there.
-func TestOwnPropagatorOnAClient(t *testing.T) {
+// A client sends the headers of a custom propagator under lower-case keys. They replace those of the
+// application.
+func TestCustomPropagatorOnClient(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	arrived := make(chan metadata.MD, 1)
 	backend := &hauberktest.Backend{Handle: func(ctx context.Context, stream hauberktest.Stream) error {
@@ -279,12 +277,12 @@ func TestOwnPropagatorOnAClient(t *testing.T) {
 	c := hauberktest.Case{Side: hauberk.ClientSide}
 	env := c.StartWith(t, backend, tracing.New(tracing.Config{}, s.option(), tracing.WithPropagator(upperCased{})))
 	wantCode(t, env.Call(calling(t.Context(), "x-own", "stale", "x", "y")).Err, codes.OK)
-	if got := (<-arrived).Get("x-own"); len(got) != 1 || got[0] != "1" { // one other key was there
+	if got := (<-arrived).Get("x-own"); len(got) != 1 || got[0] != "1" { // the metadata has one other key
 		t.Errorf("x-own is %q", got)
 	}
 }
 
-// A propagator that panics while it writes ends the call, and the span with it.
+// A panic of the propagator ends the call and the span.
 func TestPropagatorThatPanics(t *testing.T) {
 	s := record()
 	chain := hauberk.Must(hauberk.New(tracing.New(tracing.Config{}, s.option(), tracing.WithPropagator(panickingPropagator{}))))
@@ -303,7 +301,7 @@ type panickingPropagator struct{ propagation.TraceContext }
 
 func (panickingPropagator) Inject(context.Context, propagation.TextMapCarrier) { panic("ouch") }
 
-// Without a tracer provider's help the trace of the caller passes through.
+// With a no-op tracer provider the trace of the caller passes through.
 func TestNoopProvider(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	interceptor := tracing.New(tracing.Config{}, tracing.WithTracerProvider(noop.NewTracerProvider()))
@@ -317,8 +315,8 @@ func TestNoopProvider(t *testing.T) {
 	}
 }
 
-// Where there is no span to tell of, what the application sends itself stays.
-func TestNoSpanToTellOf(t *testing.T) {
+// Without a span the application's traceparent is kept.
+func TestTraceparentWithoutSpan(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	arrived := make(chan []string, 1)
 	backend := &hauberktest.Backend{Handle: func(ctx context.Context, stream hauberktest.Stream) error {
@@ -329,11 +327,11 @@ func TestNoSpanToTellOf(t *testing.T) {
 		tracing.New(tracing.Config{}, tracing.WithTracerProvider(noop.NewTracerProvider())))
 	wantCode(t, env.Call(calling(t.Context(), "traceparent", sampled, "x", "y")).Err, codes.OK)
 	if got := <-arrived; len(got) != 1 || got[0] != sampled {
-		t.Errorf("the server was told of %q", got)
+		t.Errorf("the server received %q", got)
 	}
 }
 
-// A span of this process around a server, as that of an HTTP server, is the parent.
+// A span of this process around a call on a server, such as that of an HTTP server, is the parent.
 func TestLocalParent(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	s := record()

@@ -16,7 +16,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// everything is all that spans say.
+// everything returns all texts in spans.
 func everything(spans []sdktrace.ReadOnlySpan) string {
 	var all strings.Builder
 	for _, s := range spans {
@@ -30,18 +30,17 @@ func everything(spans []sdktrace.ReadOnlySpan) string {
 
 var claims = hauberk.NewKey[map[string]string]("claims")
 
-// Nothing of metadata, messages, claims, panics and the causes of errors is
-// recorded (ATTACKS G01).
+// Spans do not contain metadata, messages, claims, panic values and causes of errors (ATTACKS G01).
 func TestSecrets(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		for name, end := range map[string]func() error{
 			"OK":    nil,
 			"error": func() error { return errors.New("canary-error") },
 			"cause": func() error {
-				return &hauberk.Rejection{Code: codes.Internal, Reason: "BROKEN", Message: "told", Cause: errors.New("canary-cause")}
+				return hauberk.Reject(codes.Internal, "BROKEN", "broken", hauberk.Cause(errors.New("canary-cause")))
 			},
 			"panic":   func() error { panic("canary-panic") },
-			"nothing": func() error { return nil }, // which is no answer
+			"nothing": func() error { return nil }, // without a response
 		} {
 			s := record()
 			leaf := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {

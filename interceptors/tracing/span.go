@@ -13,49 +13,49 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// Attributes of spans besides those of the semantic conventions.
+// Attributes of spans in addition to those of the semantic conventions.
 const (
-	// KeyAttempt is the number of an attempt, from 1. gRFC A72 counts
-	// previous-rpc-attempts, which is one less.
+	// KeyAttempt is the number of an attempt, from 1. previous-rpc-attempts of gRFC A72 is one
+	// less.
 	KeyAttempt = attribute.Key("hauberk.attempt")
-	// KeyReason is the reason of a rejection, in UPPER_SNAKE_CASE: one made in this
-	// process, and on a client also one that came over the wire.
+	// KeyReason is the reason of a rejection, in UPPER_SNAKE_CASE. The rejection was made in
+	// this process or, on a client, by the server.
 	KeyReason = attribute.Key("hauberk.rejection.reason")
 )
 
-// span is one of ours while it is open.
+// span is an open span of the interceptor.
 type span struct {
 	trace.Span
 
 	tracing   *Interceptor
 	parent    trace.SpanID
-	original  string // the name of a method that is not recognized
+	original  string // the name of a method without a span name
 	recording bool
 	attempt   int // from 1; 0 for a call
-	outer     int // how many decisions there are of outer interceptors
-	before    int // how many decisions were recorded before
+	outer     int // number of decisions of outer interceptors
+	before    int // number of decisions recorded earlier
 }
 
-// record is what the state of a call keeps of its spans.
+// record contains the spans of a call. It is in the state of the call.
 type record struct {
-	// current is the span that outer interceptors see: the call's, or where there are
-	// only those of attempts the latest.
+	// current is the span that SpanContext returns to outer interceptors: the call's, or
+	// that of the latest attempt if only attempts have spans.
 	current  atomic.Pointer[span]
-	beside   series // spans with the parent of the first
-	inside   series // spans inside the first
+	siblings series // spans with the same parent as the first
+	inner    series // spans inside the first
 	first    span
-	incoming incoming // the carrier, while the first span starts
+	incoming incoming // the carrier while the first span starts
 }
 
-// series are the spans of one place in the chain.
+// series counts the spans of one place in the chain.
 type series struct {
 	count atomic.Int32
-	outer atomic.Int32 // one more than the decisions of outer interceptors, once that is known
+	outer atomic.Int32 // number of decisions of outer interceptors plus one; 0 if not known
 }
 
 var stateKey = hauberk.NewKey[*record]("trace")
 
-// start starts a span. The context it returns has the span.
+// start starts a span. The returned context contains the span.
 func (t *Interceptor) start(ctx context.Context, call *hauberk.Call, attempt bool) (context.Context, *span) {
 	r, s, first := enter(call)
 	s.tracing = t
@@ -73,7 +73,7 @@ func (t *Interceptor) start(ctx context.Context, call *hauberk.Call, attempt boo
 		options = append(slices.Clip(options), trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: caller}))
 	}
 	ctx, s.Span = t.tracer.Start(ctx, name, options...) //nolint:spancheck // ended by span.end
-	if in == &r.beside {
+	if in == &r.siblings {
 		r.current.Store(s)
 	}
 	if s.recording = s.IsRecording(); s.recording {
@@ -82,8 +82,8 @@ func (t *Interceptor) start(ctx context.Context, call *hauberk.Call, attempt boo
 	return ctx, s
 }
 
-// enter returns the record of a call and a span for it, and whether that is the
-// first, with a new record.
+// enter returns the record of a call and a new span. If the call has no record, it returns a new record
+// and true.
 func enter(call *hauberk.Call) (r *record, s *span, first bool) {
 	if r, ok := stateKey.Get(call); ok {
 		return r, new(span), false
@@ -92,8 +92,8 @@ func enter(call *hauberk.Call) (r *record, s *span, first bool) {
 	return r, &r.first, true
 }
 
-// settle gives a call its record, and returns it. Of attempts that start beside each
-// other, as hedges do, one is the first; the spans of the others join its record.
+// settle sets the record of a call and returns it. If attempts start concurrently, as hedges do, the
+// record of one of them is used for all.
 func (t *Interceptor) settle(call *hauberk.Call, r *record) *record {
 	if call.Side() == hauberk.ClientSide {
 		t.first.Lock()
@@ -106,13 +106,12 @@ func (t *Interceptor) settle(call *hauberk.Call, r *record) *record {
 	return r
 }
 
-// join puts a span into its series, and gives it a number if it is an attempt's: one
-// inside the first span, or on the first's level, where it has the same parent, one
-// after the first.
+// join adds a span to its series and sets its number if it is an attempt. A span inside the first span
+// is an attempt, and so is a sibling of the first span that starts after it.
 func (r *record) join(s *span, attempt bool) *series {
-	in := &r.beside
+	in := &r.siblings
 	if s != &r.first && s.parent != r.first.parent {
-		in, attempt = &r.inside, true
+		in, attempt = &r.inner, true
 	}
 	if n := int(in.count.Add(1)); attempt || n > 1 {
 		s.attempt = n
@@ -120,7 +119,7 @@ func (r *record) join(s *span, attempt bool) *series {
 	return in
 }
 
-// prepare asks the call for what the span is to tell.
+// prepare enables the recording of decisions, metadata and messages for the span.
 func (s *span) prepare(call *hauberk.Call, in *series) {
 	s.before = len(call.Decisions().Recorded())
 	if in.outer.Load() == 0 {
@@ -138,17 +137,16 @@ func (s *span) prepare(call *hauberk.Call, in *series) {
 // end ends the span with the outcome of next.
 func (s *span) end(call *hauberk.Call, err error) {
 	if s.recording {
-		s.tellDecisions(call)
-		s.tellOutcome(call, err)
+		s.addDecisions(call)
+		s.setOutcome(call, err)
 	}
-	// Not deferred itself, End does not see a panic, whose value it would record: see
+	// End is not deferred directly. It would see a panic and record its value: see
 	// hauberk.Observe.
 	s.End()
 }
 
-// tellOutcome sets the status and the attributes that are known at the end, all at
-// once.
-func (s *span) tellOutcome(call *hauberk.Call, err error) {
+// setOutcome sets the status and the attributes that are known at the end.
+func (s *span) setOutcome(call *hauberk.Call, err error) {
 	code := hauberk.CodeOf(err)
 	failed := isError(call.Side(), code)
 	attrs := append(make([]attribute.KeyValue, 0, 4), semconv.RPCResponseStatusCode(nameOf(code)))

@@ -14,7 +14,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// nameOf returns the name of a code as gRPC's documentation spells it.
+// nameOf returns the name of a code in gRPC's spelling.
 func nameOf(c codes.Code) string {
 	if name, ok := code.Code_name[int32(c)]; ok {
 		return name
@@ -22,9 +22,8 @@ func nameOf(c codes.Code) string {
 	return "CODE(" + strconv.FormatUint(uint64(c), 10) + ")"
 }
 
-// isError reports whether a code is an error of the side, by the semantic
-// conventions for gRPC: on a client all but OK, on a server those that are the
-// server's own fault.
+// isError reports whether a code is an error on a side, according to the semantic conventions for
+// gRPC: on a client all codes except OK, on a server those that the server causes.
 func isError(side hauberk.Side, c codes.Code) bool {
 	if side == hauberk.ClientSide {
 		return c != codes.OK
@@ -43,10 +42,9 @@ type carrier interface {
 	GRPCStatus() *status.Status
 }
 
-// description returns the message of an error's status, and of an error without one
-// no more than its code says. The text of such an error, which hauberk.Config.ExposeErrors
-// may tell the client, and the causes of one with a status may hold anything and are
-// for logs.
+// description returns the message of an error's status. For an error without a status it returns no
+// more than its code says. The text of such an error and the causes of an error with a status may
+// contain secrets and belong to logs.
 func description(err error) string {
 	if c, ok := errors.AsType[carrier](err); ok {
 		if st := c.GRPCStatus(); st.Code() != codes.OK {
@@ -63,8 +61,8 @@ func description(err error) string {
 	}
 }
 
-// reasonOf returns the reason of a rejection, or "". A handler that passes on an
-// answer of another server has rejected nothing.
+// reasonOf returns the reason of a rejection, or "". On a server an error with a reason that a handler
+// passes on from another server is not a rejection.
 func reasonOf(side hauberk.Side, err error) string {
 	if err == nil {
 		return ""
@@ -75,9 +73,8 @@ func reasonOf(side hauberk.Side, err error) string {
 	return clean(hauberk.Reason(err), maxReason)
 }
 
-// clean returns s in UTF-8 and no longer than limit, but for what takes the place of
-// bad bytes. A text that is not in UTF-8 would cost an exporter all spans that it
-// sends with this one.
+// clean returns s in valid UTF-8, cut to limit bytes before replacement characters are added. An
+// exporter would lose all spans of a batch for one text that is not UTF-8.
 func clean(s string, limit int) string {
 	if len(s) > limit {
 		for limit > 0 && !utf8.RuneStart(s[limit]) {

@@ -21,29 +21,28 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
-// ScopeName is the name of the instrumentation scope of the spans. Its version is that
-// of the Hauberk module that the program was built with.
+// ScopeName is the name of the instrumentation scope of the spans. The version of the scope is that of
+// the Hauberk module in the program.
 const ScopeName = "github.com/hauberk-rpc/hauberk/interceptors/tracing"
 
-// Tracing is the interceptor. Make it with [New]. It is safe for concurrent use by
-// any number of chains, on both sides.
+// Interceptor makes spans. Make it with [New]. It is safe for concurrent use by any number of chains,
+// on both sides.
 type Interceptor struct {
 	config     Config
 	err        error
 	provider   trace.TracerProvider
 	tracer     trace.Tracer
 	propagator propagation.TextMapPropagator
-	fields     []string // that Inject replaces, without baggage
+	fields     []string // headers that inject replaces, without baggage
 	newTrace   func(call *hauberk.Call) bool
-	elapsed    func() time.Duration // since some moment
-	limit      *gcra.Limit          // of forced samples; nil for none
+	elapsed    func() time.Duration // since an arbitrary time
+	limit      *gcra.Limit          // of forced samples; nil for no bound
 	forced     gcra.Bucket
 	methods    [2]table   // by hauberk.Side
-	first      sync.Mutex // held while a call on a client gets its record
+	first      sync.Mutex // serializes setting the record of a call on a client
 }
 
-// New returns an interceptor for both sides. What is wrong with its configuration
-// is reported by hauberk.New.
+// New returns an interceptor for both sides. hauberk.New reports errors in its configuration.
 func New(config Config, opts ...Option) *Interceptor {
 	t := &Interceptor{propagator: w3c{}, elapsed: clock.Elapsed(nil)}
 	t.config, t.err = config.withDefaults()
@@ -62,9 +61,8 @@ func New(config Config, opts ...Option) *Interceptor {
 	return t
 }
 
-// replaced returns the keys of a propagator that a call on a client must not have
-// from the application besides. Baggage that the application put there itself stays
-// where its context has none.
+// replaced returns the headers of a propagator that inject removes from the application's metadata.
+// Baggage is not among them: the application's header is kept if its context has no baggage.
 func replaced(p propagation.TextMapPropagator) []string {
 	fields := slices.Clone(p.Fields())
 	for i, f := range fields {
@@ -73,8 +71,7 @@ func replaced(p propagation.TextMapPropagator) []string {
 	return slices.DeleteFunc(fields, func(f string) bool { return f == headerBaggage })
 }
 
-// Declare says where the interceptor stands, and what is wrong with its
-// configuration.
+// Declare returns the interceptor's name, its phase, its state and the errors in its configuration.
 func (t *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
 		Name: "tracing", Phase: hauberk.PhaseTracing, Writes: []hauberk.StateKey{stateKey}, Err: t.err,
@@ -86,12 +83,12 @@ func (t *Interceptor) Declare() hauberk.Declaration {
 	return d
 }
 
-// Register makes the methods of services known that the server itself does not
-// know, as none is to a proxy, so that spans have their names:
+// Register adds methods that the server does not know, so that their spans have their names. It is for
+// proxies, whose servers do not know any method:
 //
 //	spans.Register(srv.GetServiceInfo())
 //
-// What a server has registered it knows without that.
+// A server knows its registered services without it.
 func (t *Interceptor) Register(services map[string]grpc.ServiceInfo) {
 	for service, info := range services {
 		for _, method := range info.Methods {
@@ -100,26 +97,26 @@ func (t *Interceptor) Register(services map[string]grpc.ServiceInfo) {
 	}
 }
 
-// Intercept traces the call, or inside retries the attempt.
+// Intercept makes a span of the call or, inside retries, of the attempt.
 func (t *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	return t.trace(ctx, call, next, false)
 }
 
-// Attempts returns an interceptor for the place inside retries or hedging on a
-// client, where it makes a span of each attempt, a child of the call's if t stands
-// outside of the retries too. On a server it does nothing.
+// Attempts returns an interceptor that makes a span of each attempt on a client. Place it inside
+// retries or hedging. If t is outside the retries, the spans are children of the call's span. On a
+// server it does nothing.
 func (t *Interceptor) Attempts() hauberk.Interceptor { return attempts{t} }
 
 type attempts struct{ tracing *Interceptor }
 
-// Declare says what that of [Interceptor] does.
+// Declare is like [Interceptor.Declare], with another name.
 func (a attempts) Declare() hauberk.Declaration {
 	d := a.tracing.Declare()
-	d.Name = "tracing of attempts"
+	d.Name = "tracing attempts"
 	return d
 }
 
-// Intercept traces an attempt.
+// Intercept makes a span of an attempt.
 func (a attempts) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	if call.Side() == hauberk.ServerSide {
 		return next(ctx, call)
@@ -129,7 +126,7 @@ func (a attempts) Intercept(ctx context.Context, call *hauberk.Call, next hauber
 
 func (t *Interceptor) trace(ctx context.Context, call *hauberk.Call, next hauberk.Next, attempt bool) error {
 	ctx, s := t.start(ctx, call, attempt)
-	// inject runs a propagator, which may panic too.
+	// inject runs inside Observe: the propagator may panic.
 	injecting := func(ctx context.Context, call *hauberk.Call) error {
 		if call.Side() == hauberk.ClientSide {
 			ctx = t.inject(ctx, s.SpanContext())

@@ -57,7 +57,7 @@ func TestSpan(t *testing.T) {
 	})
 }
 
-// The codes that are errors, by the tables of the semantic conventions for gRPC.
+// The codes that are errors are those of the semantic conventions for gRPC.
 func TestStatus(t *testing.T) {
 	serverErrors := map[codes.Code]bool{
 		codes.Unknown: true, codes.DeadlineExceeded: true, codes.Unimplemented: true,
@@ -94,8 +94,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// A server that strangers call methods of that it does not have makes no span
-// names of theirs.
+// Calls of methods that the server does not have do not create span names.
 func TestUnknownMethod(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -134,8 +133,7 @@ func TestUnknownMethod(t *testing.T) {
 	}
 }
 
-// A client whose methods others choose, as a proxy's, has a bounded number of
-// names.
+// The number of span names of a client is bounded.
 func TestClientMethodsAreBounded(t *testing.T) {
 	s := record()
 	chain := hauberk.Must(hauberk.New(tracing.New(tracing.Config{MaxMethods: 2}, s.option())))
@@ -155,8 +153,7 @@ func TestClientMethodsAreBounded(t *testing.T) {
 	have(t, s.Ended()[2].Attributes(), map[string]any{"rpc.method": "_OTHER", "rpc.method_original": "a.B/E"})
 }
 
-// The handler and its outgoing calls are in the server's span, and the server's
-// span in the client's.
+// The handler is in the server's span, and the server's span is a child of the client's.
 func TestOneTrace(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -195,26 +192,26 @@ func TestRejection(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		s := record()
 		rejecting := hauberk.Named("gate", hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
-			return &hauberk.Rejection{Code: codes.ResourceExhausted, Reason: "GATE_SHUT", Message: "the gate is shut", Cause: errors.New("dog")}
+			return hauberk.Reject(codes.ResourceExhausted, "GATE_CLOSED", "the gate is closed", hauberk.Cause(errors.New("secret")))
 		}))
 		env := c.Start(t, tracing.New(tracing.Config{}, s.option()), rejecting)
 		wantCode(t, env.Call(t.Context()).Err, codes.ResourceExhausted)
 		env.Server.GracefulStop()
 		span := s.only(t)
 		have(t, span.Attributes(), map[string]any{
-			string(tracing.KeyReason): "GATE_SHUT", "rpc.response.status_code": "RESOURCE_EXHAUSTED",
+			string(tracing.KeyReason): "GATE_CLOSED", "rpc.response.status_code": "RESOURCE_EXHAUSTED",
 		})
 		if len(span.Events()) != 1 || span.Events()[0].Name != tracing.EventDecision {
 			t.Fatalf("events %v", span.Events())
 		}
 		have(t, span.Events()[0].Attributes, map[string]any{
-			"hauberk.interceptor": "gate", "hauberk.verdict": "rejected", "hauberk.reason": "GATE_SHUT",
+			"hauberk.interceptor": "gate", "hauberk.verdict": "rejected", "hauberk.reason": "GATE_CLOSED",
 			"hauberk.shadow": false, "hauberk.rule": nil,
 		})
 	})
 }
 
-// A client's span has the reason that a server rejected for.
+// A client's span contains the reason of a rejection by the server.
 func TestRemoteReason(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
 		s := record()
@@ -233,8 +230,8 @@ func TestRemoteReason(t *testing.T) {
 	}
 }
 
-// The application's metadata is not changed, and its own traceparent and
-// tracestate make place for those of the span.
+// The application's metadata is not modified. Its traceparent and tracestate are replaced by those of the
+// span.
 func TestInject(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
@@ -265,7 +262,7 @@ func TestInject(t *testing.T) {
 			t.Errorf("the application's metadata became %v", own)
 		}
 		if len(own.Get("tracestate")) != 1 {
-			t.Error("the application's tracestate is gone")
+			t.Error("the application's tracestate was removed")
 		}
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// linked makes a call that a caller's trace comes with, and tells whether its span
-// starts a trace of its own with a link to the caller's span.
+// linked makes a call with the trace of a caller. It reports whether the server's span starts a new
+// trace with a link to the caller's span.
 func linked(t *testing.T, kind hauberk.Kind, config tracing.Config, options ...tracing.Option) bool {
 	t.Helper()
 	s := record()
@@ -43,7 +43,7 @@ func TestNewTraces(t *testing.T) {
 			options []tracing.Option
 			want    bool
 		}{
-			{"by default", tracing.Config{}, nil, false},
+			{"default", tracing.Config{}, nil, false},
 			{"public", tracing.Config{PublicEndpoint: true}, nil, true},
 			{"by kind", tracing.Config{NewTraceKinds: longLived}, nil, c.Kind.ServerStreams()},
 			{"by call", tracing.Config{}, []tracing.Option{tracing.WithNewTrace(func(call *hauberk.Call) bool {
@@ -51,13 +51,13 @@ func TestNewTraces(t *testing.T) {
 			})}, c.Kind.ClientStreams()},
 		} {
 			if got := linked(t, c.Kind, test.config, test.options...); got != test.want {
-				t.Errorf("%s: a trace of its own: %v, want %v", test.name, got, test.want)
+				t.Errorf("%s: new trace: %v, want %v", test.name, got, test.want)
 			}
 		}
 	})
 }
 
-// Patterns choose by hauberk.For and Except.
+// hauberk.For and Except select the methods.
 func TestNewTracesByPattern(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
@@ -73,20 +73,19 @@ func TestNewTracesByPattern(t *testing.T) {
 	}
 }
 
-// Callers that set the sampled flag 5,000 times a second get no more samples than
-// the configuration says, and on a public endpoint none that the ratio would not
-// have given them (ATTACKS G04).
+// Callers that set the sampled flag 5,000 times per second receive no more samples than configured. On a
+// public endpoint only the sampler of the server decides (ATTACKS G04).
 func TestForcedSamples(t *testing.T) {
 	const flood = 5000
 	for _, test := range []struct {
 		name         string
 		config       tracing.Config
 		root         sdktrace.Sampler
-		first, again int // sampled in the first second, and in the next
+		first, again int // samples in the first second and in the next
 	}{
-		{"by default", tracing.Config{}, sdktrace.NeverSample(), flood, flood},
-		{"capped", tracing.Config{MaxForcedSamples: 10}, sdktrace.NeverSample(), 10, 10},
-		{"capped, the root samples", tracing.Config{MaxForcedSamples: 10}, sdktrace.AlwaysSample(), 10, 10},
+		{"default", tracing.Config{}, sdktrace.NeverSample(), flood, flood},
+		{"bounded", tracing.Config{MaxForcedSamples: 10}, sdktrace.NeverSample(), 10, 10},
+		{"bounded, the root samples", tracing.Config{MaxForcedSamples: 10}, sdktrace.AlwaysSample(), 10, 10},
 		{"public", tracing.Config{PublicEndpoint: true}, sdktrace.NeverSample(), 0, 0},
 		{"public, the root samples", tracing.Config{PublicEndpoint: true, MaxForcedSamples: 1}, sdktrace.AlwaysSample(), flood, flood},
 	} {
@@ -111,27 +110,27 @@ func TestForcedSamples(t *testing.T) {
 	}
 }
 
-// Calls that no one forces take nothing of what there is for forced ones.
+// Calls without a sampled flag do not use up the bound on forced samples.
 func TestUnforcedSamples(t *testing.T) {
 	s := record(sdktrace.ParentBased(sdktrace.AlwaysSample()))
 	clock := hauberktest.NewClock()
-	link := tracing.New(tracing.Config{MaxForcedSamples: 1}, s.option(), tracing.WithClock(clock.Now))
-	chain := hauberk.Must(hauberk.New(link))
+	interceptor := tracing.New(tracing.Config{MaxForcedSamples: 1}, s.option(), tracing.WithClock(clock.Now))
+	chain := hauberk.Must(hauberk.New(interceptor))
 	for _, ctx := range []context.Context{callerContext(unsampled), callerContext(""), callerContext(sampled), callerContext(sampled)} {
 		if err := served(chain, ctx)(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := len(s.Ended()); got != 2 { // the root, and the first that was forced
+	if got := len(s.Ended()); got != 2 { // the root and the first forced one
 		t.Errorf("%d spans sampled, want 2", got)
 	}
 }
 
-// A new trace is asked for once a call.
-func TestNewTraceIsAskedOnce(t *testing.T) {
-	var asked atomic.Int32
-	f := func(*hauberk.Call) bool { asked.Add(1); return true }
-	if !linked(t, hauberk.Bidi, tracing.Config{}, tracing.WithNewTrace(f)) || asked.Load() != 1 {
-		t.Errorf("asked %d times", asked.Load())
+// The function of WithNewTrace is called once per call.
+func TestNewTraceIsCalledOnce(t *testing.T) {
+	var calls atomic.Int32
+	f := func(*hauberk.Call) bool { calls.Add(1); return true }
+	if !linked(t, hauberk.Bidi, tracing.Config{}, tracing.WithNewTrace(f)) || calls.Load() != 1 {
+		t.Errorf("%d calls", calls.Load())
 	}
 }
