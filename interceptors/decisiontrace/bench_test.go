@@ -12,8 +12,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/decisiontrace"
 )
 
-// BenchmarkUnaryServer compares the interceptor with a chain that has none, on a
-// unary call without its transport.
+// BenchmarkUnaryServer compares chains with and without the interceptor, for unary calls without a
+// transport.
 func BenchmarkUnaryServer(b *testing.B) {
 	ask := []string{decisiontrace.DefaultRequest, "1"}
 	alice := []string{auth, "Bearer alice"}
@@ -23,10 +23,10 @@ func BenchmarkUnaryServer(b *testing.B) {
 		interceptors []hauberk.Interceptor
 	}{
 		{"authn alone", nil, []hauberk.Interceptor{bearer()}},
-		{"is not listed", alice, []hauberk.Interceptor{tells(), bearer()}},
-		{"is not listed and asks", append(alice, ask...), []hauberk.Interceptor{tells(), bearer()}},
-		{"does not ask", nil, []hauberk.Interceptor{tells(), bearer()}},
-		{"is told", ask, []hauberk.Interceptor{tells(), bearer()}},
+		{"not listed", alice, []hauberk.Interceptor{traces(), bearer()}},
+		{"not listed, requests", append(alice, ask...), []hauberk.Interceptor{traces(), bearer()}},
+		{"does not request", nil, []hauberk.Interceptor{traces(), bearer()}},
+		{"receives the trace", ask, []hauberk.Interceptor{traces(), bearer()}},
 	} {
 		b.Run(row.name, func(b *testing.B) {
 			call, ctx := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(row.interceptors...))), incoming(row.send...)
@@ -40,8 +40,7 @@ func BenchmarkUnaryServer(b *testing.B) {
 	}
 }
 
-// A caller who is not listed costs a look at the state, one who does not ask
-// another at the metadata.
+// A call of an unlisted caller, or without a request for the trace, allocates nothing.
 func TestAllocations(t *testing.T) {
 	count := func(ctx context.Context, interceptors ...hauberk.Interceptor) float64 {
 		call := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(interceptors...)))
@@ -52,18 +51,18 @@ func TestAllocations(t *testing.T) {
 		})
 	}
 	for name, ctx := range map[string]context.Context{
-		"not listed":     incoming(auth, "Bearer alice"),
-		"does not ask":   incoming(),
-		"asks, unlisted": incoming(auth, "Bearer alice", decisiontrace.DefaultRequest, "1"),
+		"not listed":           incoming(auth, "Bearer alice"),
+		"does not request":     incoming(),
+		"requests, not listed": incoming(auth, "Bearer alice", decisiontrace.DefaultRequest, "1"),
 	} {
-		if got := count(ctx, tells(), bearer()) - count(ctx, bearer()); got > 0 {
+		if got := count(ctx, traces(), bearer()) - count(ctx, bearer()); got > 0 {
 			t.Errorf("%s: %v allocations, budget 0", name, got)
 		}
 	}
 }
 
-// incoming is the context of an incoming call of ops, unless it is told another
-// token, with ordinary metadata.
+// incoming returns the context of an incoming call with ordinary metadata. The caller is ops unless pairs
+// contains another token.
 func incoming(pairs ...string) context.Context {
 	md := metadata.Pairs(":authority", "localhost", "content-type", "application/grpc", "user-agent", "grpc-go",
 		"traceparent", "00", auth, "Bearer ops")

@@ -17,32 +17,32 @@ const (
 	DefaultMaxBytes      = 4096
 )
 
-// Below the least nothing fits; above the greatest, clients of other languages
-// reject the whole trailer, whose limit is 8 or 16 KiB.
+// Bounds of Config.MaxBytes. A smaller value has no room for a decision. Clients in other languages limit
+// trailers to 8 or 16 KiB and reject larger ones.
 const (
 	minMaxBytes = 256
 	maxMaxBytes = 64 << 10
 )
 
-// Config says who may ask and how. Identities must be set.
+// Config configures an [Interceptor]. Identities is required.
 type Config struct {
-	// Identities are those who are told, as the key given with [By] has them, byte for
-	// byte. There are no patterns.
+	// Identities contains the identities that may receive the trace. They are compared with
+	// the value of the key of [By] byte for byte. They are not patterns.
 	Identities []string
-	// Authenticator is the name of the interceptor that authenticates, as decisions have it
-	// ([hauberk.Declaration], [hauberk.Named]): without an enforced decision of that
-	// interceptor to let the call pass, and with one to reject it, no one is told. The default
-	// is DefaultAuthenticator. The interceptor must declare that it decides.
+	// Authenticator is the name of the authenticating interceptor in decisions
+	// ([hauberk.Declaration], [hauberk.Named]). A call has a trace only if this interceptor
+	// has allowed it, enforced, and has not rejected it. The interceptor must declare that it
+	// decides. The default is DefaultAuthenticator.
 	Authenticator string
-	// Request is the metadata key by which callers ask, with the one value "1". Its
-	// case does not matter. The default is DefaultRequest.
+	// Request is the metadata key with which callers request the trace. Its only value must
+	// be "1". Its case does not matter. The default is DefaultRequest.
 	Request string
-	// Trailer is the metadata key of the trace. Its case does not matter. The default
-	// is DefaultTrailer.
+	// Trailer is the metadata key of the trace in the trailer. Its case does not matter. The
+	// default is DefaultTrailer.
 	Trailer string
-	// MaxBytes bounds the value of the trailer, from 256 to 65536 bytes. Decisions that
-	// do not fit are left out and counted, those that let the call pass first. The
-	// default is DefaultMaxBytes: many clients take 8 KiB of metadata in all.
+	// MaxBytes is the maximum size of the trailer's value, from 256 to 65536 bytes. Decisions
+	// that do not fit are omitted and counted. Decisions that allow the call are omitted
+	// first. The default is DefaultMaxBytes: many clients limit all metadata to 8 KiB.
 	MaxBytes int
 }
 
@@ -64,18 +64,18 @@ func orDefault(value, otherwise string) string {
 	return value
 }
 
-// check says what is wrong with a configuration that has its defaults.
+// check returns the errors in a configuration with defaults.
 func (c Config) check() error {
 	errs := []error{checkKey("Config.Request", c.Request), checkKey("Config.Trailer", c.Trailer)}
 	if len(c.Identities) == 0 {
-		errs = append(errs, errors.New("Config.Identities is empty; want the identities that are told"))
+		errs = append(errs, errors.New("Config.Identities is empty; want the identities that receive the trace"))
 	}
 	for i, id := range c.Identities {
 		switch id {
 		case "":
 			errs = append(errs, fmt.Errorf("Config.Identities[%d] is empty; want an identity", i))
 		case "*":
-			errs = append(errs, fmt.Errorf(`Config.Identities[%d] is "*", which is no pattern; want an identity`, i))
+			errs = append(errs, fmt.Errorf(`Config.Identities[%d] is the pattern "*"; want an identity`, i))
 		}
 	}
 	if c.MaxBytes < minMaxBytes || c.MaxBytes > maxMaxBytes {
@@ -84,12 +84,11 @@ func (c Config) check() error {
 	return errors.Join(errs...)
 }
 
-// checkKey rejects metadata keys that gRPC does not let applications use, or
-// encodes. It is given them in lower case.
+// checkKey returns an error for metadata keys that gRPC reserves or encodes. The key is in lower case.
 func checkKey(field, key string) error {
 	if metadatakey.Text(key) {
 		return nil
 	}
 	return fmt.Errorf(`%s is %q; want a metadata key such as %q: letters, digits, "-", "_" and ".",`+
-		` none of gRPC's own and without the suffix "-bin"`, field, key, DefaultTrailer)
+		` not reserved by gRPC and without the suffix "-bin"`, field, key, DefaultTrailer)
 }

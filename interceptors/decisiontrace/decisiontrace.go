@@ -11,11 +11,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/wrongside"
 )
 
-// asks is the value that asks.
-const asks = "1"
+// requested is the value of the metadata that requests the trace.
+const requested = "1"
 
-// Interceptor tells some callers what was decided on their calls. Make it with
-// [New]. It may be used by any number of chains at once, of servers.
+// Interceptor returns the decisions on calls to selected callers. Make it with [New]. It is safe for
+// concurrent use by any number of server chains.
 type Interceptor struct {
 	config     Config
 	identities map[string]bool
@@ -23,21 +23,8 @@ type Interceptor struct {
 	err        error
 }
 
-// Option changes what an [Interceptor] depends on.
-type Option interface{ apply(x *Interceptor) }
-
-type option func(x *Interceptor)
-
-func (f option) apply(x *Interceptor) { f(x) }
-
-// By says where the identity stands in a call's state once the call is
-// authenticated, such as authn.User. It must be given.
-func By(identity hauberk.Key[string]) Option {
-	return option(func(x *Interceptor) { x.identity = identity })
-}
-
-// New returns an interceptor for servers, to stand outermost. What is wrong with
-// its configuration is reported by hauberk.New.
+// New returns an interceptor for servers. Place it outermost. hauberk.New reports errors in its
+// configuration.
 func New(config Config, opts ...Option) *Interceptor {
 	x := &Interceptor{config: config.withDefaults(), identities: make(map[string]bool)}
 	nils := options.Apply(opts, func(o Option) { o.apply(x) })
@@ -51,10 +38,9 @@ func New(config Config, opts ...Option) *Interceptor {
 	return x
 }
 
-var errNoKey = errors.New("it does not know where identities stand; want By(authn.User), or another key")
+var errNoKey = errors.New("the option By is missing; want By(authn.User), or another key of identities")
 
-// Declare tells chains where the interceptor stands, and what is wrong with its
-// configuration.
+// Declare returns the interceptor's name, its phase and the errors in its configuration.
 func (x *Interceptor) Declare() hauberk.Declaration {
 	err := x.err
 	if x.identities == nil {
@@ -63,21 +49,20 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: "decisiontrace", Phase: hauberk.PhaseRequestID, Err: err}
 }
 
-// Intercept tells the caller what was decided, once the call is over, if it asks
-// and may know.
+// Intercept adds the trace to the trailer when the call has ended, if the caller requests it and is
+// permitted to receive it.
 func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	if call.Side() == hauberk.ClientSide {
 		return errServersOnly
 	}
-	defer x.tell(ctx, call) // of a call whose goroutine ends by runtime.Goexit, too
+	defer x.setTrailer(ctx, call) // deferred for calls that end by runtime.Goexit
 	return next(ctx, call)
 }
 
-// tell sets the trailer. That fails if the call is over already, and then there is
-// no one to tell. The identity is asked for first: of most calls it is not listed,
-// and to miss a key of the metadata takes longer.
-func (x *Interceptor) tell(ctx context.Context, call *hauberk.Call) {
-	if identity, ok := x.identity.Get(call); !ok || !x.identities[identity] || !x.asked(ctx, call) {
+// setTrailer sets the trailer. It ignores the error of a call that has already ended. It checks the
+// identity first: most identities are not listed, and looking up the metadata takes longer.
+func (x *Interceptor) setTrailer(ctx context.Context, call *hauberk.Call) {
+	if identity, ok := x.identity.From(call); !ok || !x.identities[identity] || !x.isRequested(ctx, call) {
 		return
 	}
 	if trace := call.Decisions().All(); x.authenticated(trace) {
@@ -85,14 +70,13 @@ func (x *Interceptor) tell(ctx context.Context, call *hauberk.Call) {
 	}
 }
 
-func (x *Interceptor) asked(ctx context.Context, call *hauberk.Call) bool {
+func (x *Interceptor) isRequested(ctx context.Context, call *hauberk.Call) bool {
 	sent := call.Metadata(ctx, x.config.Request)
-	return len(sent) == 1 && sent[0] == asks
+	return len(sent) == 1 && sent[0] == requested
 }
 
-// authenticated reports whether the call passed the interceptor that authenticates, and
-// that stands by it. State alone proves nothing: an interceptor may set it and then
-// reject, or be in shadow.
+// authenticated reports whether the authenticating interceptor allowed the call, and has not rejected it
+// later. Its decision must be enforced.
 func (x *Interceptor) authenticated(trace []hauberk.Decision) bool {
 	passed := false
 	for _, d := range trace {

@@ -22,8 +22,7 @@ import (
 
 const unknownMethod = "/hauberk.test.v1.TestService/Unknown"
 
-// eachKind runs a test for each kind of method, and checks that no goroutine is
-// left.
+// eachKind runs a test for each kind of method and checks for goroutine leaks.
 func eachKind(t *testing.T, test func(t *testing.T, c hauberktest.Case)) {
 	t.Helper()
 	for _, c := range hauberktest.Cases() {
@@ -36,12 +35,12 @@ func eachKind(t *testing.T, test func(t *testing.T, c hauberktest.Case)) {
 	}
 }
 
-// tells returns the interceptor of most tests: it tells ops.
-func tells() hauberk.Interceptor {
+// traces returns the interceptor of most tests. The identity ops receives the trace.
+func traces() hauberk.Interceptor {
 	return decisiontrace.New(decisiontrace.Config{Identities: []string{"ops"}}, decisiontrace.By(authn.User))
 }
 
-// validate takes names for tokens, of those who have one.
+// validate accepts the names of known users as tokens.
 func validate(_ context.Context, token string) (*authn.Identity, error) {
 	if !slices.Contains([]string{"ops", "alice", "Ops", "ops2"}, token) {
 		return nil, authn.ErrInvalidToken
@@ -55,7 +54,7 @@ func guard() hauberk.Interceptor {
 	return recovery.New(recovery.Config{}, recovery.WithLogger(slog.New(slog.DiscardHandler)))
 }
 
-// rejecter is an interceptor that rejects, by a rule that no one else is to read.
+// rejecter is an interceptor that rejects by a secret rule.
 type rejecter struct{ err error }
 
 const canary = "canary-rule-8c1f"
@@ -74,10 +73,10 @@ func (r rejecter) Intercept(ctx context.Context, call *hauberk.Call, next hauber
 
 var (
 	errRejected = hauberk.Reject(codes.PermissionDenied, "NOT_ALLOWED", "no")
-	would       = hauberk.Shadow(rejecter{errRejected})
+	shadowed    = hauberk.Shadow(rejecter{errRejected})
 )
 
-// as returns the context of a call with a token, that asks.
+// as returns the context of a call with a token that requests the trace.
 func as(ctx context.Context, token string) context.Context {
 	return metadata.AppendToOutgoingContext(decisiontrace.Ask(ctx), "authorization", "Bearer "+token)
 }
@@ -107,15 +106,15 @@ func wantTrace(t *testing.T, trailer metadata.MD, want []hauberk.Decision) {
 		t.Error(err)
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("told %+v\nwant %+v", got, want)
+		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
 
-// The limiter by user rejects within authn: the caller is told by which rule.
-func TestToldByALimiter(t *testing.T) {
+// The trace contains the rule of a limiter that rejects after authentication.
+func TestRejectionByLimiter(t *testing.T) {
 	eachKind(t, func(t *testing.T, c hauberktest.Case) {
 		strict := ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: ratelimit.ByState(authn.User)})
-		env := c.Start(t, tells(), bearer(), strict)
+		env := c.Start(t, traces(), bearer(), strict)
 		wantTrace(t, env.Call(as(patient(t), "ops")).Trailer, []hauberk.Decision{authnAllowed, limitAllowed})
 		out := env.Call(as(patient(t), "ops"))
 		if hauberk.Reason(out.Err) != ratelimit.Reason {
@@ -128,14 +127,14 @@ func TestToldByALimiter(t *testing.T) {
 	})
 }
 
-// Trailers of the handler stay as they are, the pushback of retries among them.
+// The trailer keeps the values of the handler, including the pushback of retries.
 func TestOtherTrailers(t *testing.T) {
 	eachKind(t, func(t *testing.T, c hauberktest.Case) {
 		backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
 			s.SetTrailer(metadata.Pairs("grpc-retry-pushback-ms", "250", "own", "1", "own", "2"))
 			return status.Error(codes.Unavailable, "later")
 		}}
-		out := c.StartWith(t, backend, tells(), bearer()).Call(as(patient(t), "ops"))
+		out := c.StartWith(t, backend, traces(), bearer()).Call(as(patient(t), "ops"))
 		for key, want := range map[string][]string{"grpc-retry-pushback-ms": {"250"}, "own": {"1", "2"}} {
 			if got := out.Trailer.Get(key); !slices.Equal(got, want) {
 				t.Errorf("trailer %s has %q, want %q", key, got, want)
@@ -154,20 +153,20 @@ func TestOwnKeys(t *testing.T) {
 		out := env.Call(metadata.AppendToOutgoingContext(as(patient(t), "ops"), "x-why", "1"))
 		got, err := decisiontrace.ParseKey(out.Trailer, "x-because")
 		if want := []hauberk.Decision{{Interceptor: "bearer"}}; err != nil || !slices.Equal(got, want) {
-			t.Errorf("told %+v, %v; want %+v", got, err, want)
+			t.Errorf("got %+v, %v; want %+v", got, err, want)
 		}
 		wantTrace(t, out.Trailer, nil) // under the other key
 	})
 }
 
-// Of calls beside each other each caller is told of its own, or not at all.
-func TestCallsBesideEachOther(t *testing.T) {
+// Each of several concurrent calls receives its own trace, or none.
+func TestConcurrentCalls(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	rule := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		call.Decide(hauberk.Decision{Interceptor: "marker", Rule: call.Metadata(ctx, "mark")[0]})
 		return next(ctx, call)
 	}
-	env := hauberktest.Case{Kind: hauberk.Bidi}.Start(t, tells(), bearer(), hauberk.Named("marker", hauberk.Func(rule)))
+	env := hauberktest.Case{Kind: hauberk.Bidi}.Start(t, traces(), bearer(), hauberk.Named("marker", hauberk.Func(rule)))
 	done := make(chan struct{})
 	for i := range 8 {
 		go func() {
@@ -181,7 +180,7 @@ func TestCallsBesideEachOther(t *testing.T) {
 					want = nil
 				}
 				if got, err := decisiontrace.Parse(out.Trailer); err != nil || !slices.Equal(got, want) {
-					t.Errorf("%s was told %+v, %v; want %+v", user, got, err, want)
+					t.Errorf("%s received %+v, %v; want %+v", user, got, err, want)
 				}
 			}
 		}()
@@ -191,14 +190,14 @@ func TestCallsBesideEachOther(t *testing.T) {
 	}
 }
 
-// On a client it is a mistake, and says so.
-func TestOnAClient(t *testing.T) {
+// On a client each call is rejected with an error that names the interceptor.
+func TestOnClient(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		if c.Side == hauberk.ServerSide {
-			wantTrace(t, c.Start(t, tells(), bearer()).Call(as(patient(t), "ops")).Trailer, []hauberk.Decision{authnAllowed})
+			wantTrace(t, c.Start(t, traces(), bearer()).Call(as(patient(t), "ops")).Trailer, []hauberk.Decision{authnAllowed})
 			return
 		}
-		out := c.Start(t, tells()).Call(as(patient(t), "ops"))
+		out := c.Start(t, traces()).Call(as(patient(t), "ops"))
 		if want := "hauberk: decisiontrace.New is for servers, and this is the chain of a client"; status.Code(out.Err) != codes.Internal ||
 			status.Convert(out.Err).Message() != want {
 			t.Errorf("got %v, want INTERNAL, %q", out.Err, want)

@@ -1,10 +1,9 @@
-// Package decisiontrace lets a server tell callers of named identities what its
-// interceptors decided on their calls, in a trailer. No one else is told.
+// Package decisiontrace returns the decisions on a call to selected callers in a trailer.
 //
-// A caller asks by sending the metadata "hauberk-decisions: 1" ([Ask]). If the
-// identity that the chain has authenticated is one of [Config.Identities], the
-// trailer of the call, whatever its outcome, has under "hauberk-decisions" one value
-// of JSON in printable ASCII:
+// A caller requests the trace with the metadata "hauberk-decisions: 1" ([Ask]). If the chain has
+// authenticated the caller as one of [Config.Identities], the trailer of the call contains one
+// value under "hauberk-decisions", for any outcome of the call. No other caller receives it. The
+// value is JSON in printable ASCII, on one line and without spaces:
 //
 //	{"decisions":[
 //	  {"interceptor":"authn","verdict":"allowed"},
@@ -12,16 +11,20 @@
 //	  {"interceptor":"authz","rule":"...","verdict":"rejected","reason":"NOT_ALLOWED","shadow":true}
 //	],"omitted":2}
 //
-// on one line and without spaces. "rule" and "reason" are left out where they are
-// empty, "shadow" where the verdict was enforced, and "omitted", how many decisions
-// there was no room for, where that is none. [Parse] reads it.
+// "rule" and "reason" are absent if they are empty, and "shadow" if the decision was enforced.
+// "omitted" is the number of decisions that did not fit. It is absent if it is 0. [Parse] reads
+// the value.
 //
-// The trace has the rules, which [hauberk.Decision] keeps for operators: the
-// identities are operators, not customers. A call that the chain did not
-// authenticate, or not any more, gets no trace: rejected ahead of authentication, of
-// a public method, of an authenticating interceptor in [hauberk.Shadow], of a token that
-// has expired meanwhile.
+// # Security
 //
-// The interceptor stands outermost, further out than package requestid, so that no
-// decision is made after it has told.
+// The trace contains rules, which [hauberk.Decision] keeps for operators. List the identities of
+// operators, not of customers. A call that the chain has not authenticated has no trace: a call
+// that is rejected before authentication, a call of a public method, a call with an
+// authenticating interceptor in [hauberk.Shadow], and a call whose token has expired in the
+// meantime.
+//
+// # Order
+//
+// The interceptor is outermost, outside package requestid, so that the trace contains all
+// decisions.
 package decisiontrace

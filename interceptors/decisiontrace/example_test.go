@@ -20,7 +20,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 )
 
-// An operator and a customer ask why a call was rejected.
+// An operator and a customer request the decisions on their calls. Only the operator receives them.
 func Example() {
 	chain := hauberk.Must(hauberk.New(
 		decisiontrace.New(decisiontrace.Config{Identities: []string{"ops"}}, decisiontrace.By(authn.User)),
@@ -51,7 +51,7 @@ func Example() {
 	// alice OK <nil>
 }
 
-// serve starts a server in memory and connects to it.
+// serve starts an in-memory server and connects to it.
 func serve(chain *hauberk.Chain) (conn *grpc.ClientConn, stop func()) {
 	listener := bufconn.Listen(1 << 16)
 	srv := chain.NewServer()

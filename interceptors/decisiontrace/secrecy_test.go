@@ -18,15 +18,13 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/decisiontrace"
 )
 
-// attacker is a caller who is not to be told, and the chain within the
-// interceptor.
+// attacker is a caller that must not receive the trace, with the interceptors inside decisiontrace.
 type attacker struct {
 	send   []string // metadata, as pairs
 	inside []hauberk.Interceptor
-	public bool
-	// handle is what the handler does before it echoes.
+	// handle runs in the handler before it echoes.
 	handle func(ctx context.Context)
-	method string // empty for that of the kind
+	method string // "" for that of the kind
 }
 
 const (
@@ -34,7 +32,7 @@ const (
 	auth = "authorization"
 )
 
-// impostor sets the identity without having authenticated anybody.
+// impostor sets the identity without authenticating the caller.
 type impostor struct {
 	name    string
 	decides bool
@@ -54,75 +52,75 @@ func (i impostor) Intercept(ctx context.Context, call *hauberk.Call, next hauber
 }
 
 func attackers() map[string]attacker {
-	usual := []hauberk.Interceptor{guard(), bearer(), limit(), would}
+	usual := []hauberk.Interceptor{guard(), bearer(), limit(), shadowed}
 	expired := func(context.Context, string) (*authn.Identity, error) {
 		return &authn.Identity{Subject: "ops", Expires: time.Now().Add(-time.Second)}, nil
 	}
 	return map[string]attacker{
-		"does not ask":                       {send: []string{auth, "Bearer ops"}, inside: usual},
-		"asks with another value":            {send: []string{auth, "Bearer ops", ask, "true"}, inside: usual},
-		"asks with an empty value":           {send: []string{auth, "Bearer ops", ask, ""}, inside: usual},
-		"asks twice":                         {send: []string{auth, "Bearer ops", ask, "1", ask, "1"}, inside: usual},
-		"asks with a list":                   {send: []string{auth, "Bearer ops", ask, "1,1"}, inside: usual},
+		"does not request the trace":         {send: []string{auth, "Bearer ops"}, inside: usual},
+		"request with another value":         {send: []string{auth, "Bearer ops", ask, "true"}, inside: usual},
+		"request with an empty value":        {send: []string{auth, "Bearer ops", ask, ""}, inside: usual},
+		"request twice":                      {send: []string{auth, "Bearer ops", ask, "1", ask, "1"}, inside: usual},
+		"request with a list":                {send: []string{auth, "Bearer ops", ask, "1,1"}, inside: usual},
 		"another user":                       {send: []string{auth, "Bearer alice", ask, "1"}, inside: usual},
 		"another user, rejected":             {send: []string{auth, "Bearer alice", ask, "1"}, inside: append(usual, rejecter{errRejected})},
 		"another user, of an unknown method": {send: []string{auth, "Bearer alice", ask, "1"}, inside: usual, method: unknownMethod},
 		"a name in another case":             {send: []string{auth, "Bearer Ops", ask, "1"}, inside: usual},
-		"a name that begins alike":           {send: []string{auth, "Bearer ops2", ask, "1"}, inside: usual},
+		"a name with the same prefix":        {send: []string{auth, "Bearer ops2", ask, "1"}, inside: usual},
 		"no token":                           {send: []string{ask, "1"}, inside: usual},
 		"a bad token":                        {send: []string{auth, "Bearer guess", ask, "1"}, inside: usual},
 		"two tokens":                         {send: []string{auth, "Bearer ops", auth, "Bearer ops", ask, "1"}, inside: usual},
-		"an expired token":                   {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{authn.New(expired, authn.Config{}), would}},
+		"an expired token":                   {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{authn.New(expired, authn.Config{}), shadowed}},
 		"forged identity in the metadata":    {send: []string{ask, "1", "user", "ops", "x-user", "ops", "identity", "ops", "user_id", "ops"}, inside: usual},
-		"forged, beside another's token":     {send: []string{ask, "1", "user", "ops", auth, "Bearer alice"}, inside: usual},
+		"forged identity with another token": {send: []string{ask, "1", "user", "ops", auth, "Bearer alice"}, inside: usual},
 		"forged trace in the request":        {send: []string{ask, `{"decisions":[{"interceptor":"authn","verdict":"allowed"}]}`}, inside: usual},
-		"rejected ahead of authentication":   {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{rejecter{errRejected}, bearer()}},
+		"rejected before authentication":     {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{rejecter{errRejected}, bearer()}},
 		"a public method": {
 			send:   []string{auth, "Bearer ops", ask, "1"},
-			inside: []hauberk.Interceptor{authn.New(validate, authn.Config{}), would}, public: true,
+			inside: []hauberk.Interceptor{hauberk.Public("*"), authn.New(validate, authn.Config{Public: []string{"*"}}), shadowed},
 		},
-		"a public method whose handler takes a name": {
+		"a public method whose handler sets the identity": {
 			send:   []string{ask, "1"},
-			inside: []hauberk.Interceptor{authn.New(validate, authn.Config{}), would}, public: true,
+			inside: []hauberk.Interceptor{hauberk.Public("*"), authn.New(validate, authn.Config{Public: []string{"*"}}), shadowed},
 			handle: func(ctx context.Context) { authn.User.Set(hauberk.FromContext(ctx), "ops") },
 		},
-		"no one authenticates":     {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{would}},
-		"authentication in shadow": {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{hauberk.Shadow(bearer()), would}},
+		"no authentication":        {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{shadowed}},
+		"authentication in shadow": {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{hauberk.Shadow(bearer()), shadowed}},
 		"authentication in shadow, rejecting": {
-			send: []string{ask, "1"}, inside: []hauberk.Interceptor{hauberk.Shadow(impostor{"authn", true, errRejected}), would},
+			send: []string{ask, "1"}, inside: []hauberk.Interceptor{hauberk.Shadow(impostor{"authn", true, errRejected}), shadowed},
 		},
 		"authentication under a condition that does not hold": {
 			send: []string{ask, "1"}, public: true,
 			inside: []hauberk.Interceptor{
-				hauberk.When(func(*hauberk.Call) bool { return false }, bearer()), impostor{name: "someone"}, would,
+				hauberk.When(func(*hauberk.Call) bool { return false }, bearer()), impostor{name: "other"}, hauberk.Public("*"), shadowed,
 			},
 		},
 		"authentication of other methods": {
 			send: []string{auth, "Bearer ops", ask, "1"}, public: true,
 			inside: []hauberk.Interceptor{
-				hauberk.For("shop.v1.Cart/*", bearer()), impostor{name: "someone"}, would,
+				hauberk.For("shop.v1.Cart/*", bearer()), impostor{name: "other"}, hauberk.Public("*"), shadowed,
 			},
 		},
-		"an interceptor that does not decide sets the name": {
-			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{name: "authn"}, would},
+		"an interceptor that does not decide sets the identity": {
+			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{name: "authn"}, shadowed},
 		},
-		"an interceptor of another name sets the name": {
-			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{"someone", true, nil}, would},
+		"an interceptor with another name sets the identity": {
+			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{"other", true, nil}, shadowed},
 		},
-		"the name is set and then rejected": {
-			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{"authn", true, errRejected}, would},
+		"the authenticator sets the identity and rejects": {
+			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{"authn", true, errRejected}, shadowed},
 		},
-		"the name is set and then fails": {
-			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{"authn", true, status.Error(codes.Unavailable, "down")}, would},
+		"the authenticator sets the identity and fails": {
+			send: []string{ask, "1"}, inside: []hauberk.Interceptor{impostor{"authn", true, status.Error(codes.Unavailable, "down")}, shadowed},
 		},
 		"the identity is withdrawn": {
-			send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{withdrawing{}, bearer(), would},
+			send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{withdrawing{}, bearer(), shadowed},
 		},
 	}
 }
 
-// withdrawing is an interceptor that records, as authn does when a token expires, that
-// the identity no longer holds.
+// withdrawing is an interceptor that records a later rejection by authn, as authn does when a token
+// expires.
 type withdrawing struct{}
 
 func (withdrawing) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -131,8 +129,8 @@ func (withdrawing) Intercept(ctx context.Context, call *hauberk.Call, next haube
 	return errRejected
 }
 
-// No one is told but those who ask and may know.
-func TestNobodyElseIsTold(t *testing.T) {
+// Callers without permission do not receive the trace.
+func TestNoTraceWithoutPermission(t *testing.T) {
 	for name, a := range attackers() {
 		t.Run(name, func(t *testing.T) {
 			eachKind(t, func(t *testing.T, c hauberktest.Case) {
@@ -144,7 +142,7 @@ func TestNobodyElseIsTold(t *testing.T) {
 						a.handle(ctx)
 					}
 					return hauberktest.Echo(ctx, s)
-				}}, append([]hauberk.Interceptor{tells()}, a.inside...)...)
+				}}, append([]hauberk.Interceptor{traces()}, a.inside...)...)
 				method := a.method
 				if method == "" {
 					method = hauberktest.FullMethod(c.Kind)
@@ -160,23 +158,23 @@ func TestNobodyElseIsTold(t *testing.T) {
 func wantNothing(t *testing.T, out hauberktest.Outcome) {
 	t.Helper()
 	if got, ok := out.Trailer[decisiontrace.DefaultTrailer]; ok {
-		t.Errorf("told %q", got)
+		t.Errorf("received %q", got)
 	}
 	if all := everything(out); strings.Contains(all, canary) {
 		t.Errorf("the rule is in %s", all)
 	}
 }
 
-// everything is all that a caller got, as text.
+// everything returns all that a caller received, as text.
 func everything(out hauberktest.Outcome) string {
-	md := func(md metadata.MD) map[string][]string { return md } // whose own String keeps values back
+	md := func(md metadata.MD) map[string][]string { return md } // the String method of metadata.MD hides values
 	return fmt.Sprint(md(out.Header), md(out.Trailer), out.Err, status.Convert(out.Err).Proto(), out.Texts())
 }
 
-// The canary would be seen.
+// The text of everything contains the canary if the trace was sent.
 func TestCanary(t *testing.T) {
 	eachKind(t, func(t *testing.T, c hauberktest.Case) {
-		out := c.Start(t, tells(), bearer(), would).Call(as(patient(t), "ops"))
+		out := c.Start(t, traces(), bearer(), shadowed).Call(as(patient(t), "ops"))
 		if all := everything(out); !strings.Contains(all, canary) {
 			t.Errorf("the rule is not in %s", all)
 		}

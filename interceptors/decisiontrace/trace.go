@@ -14,27 +14,26 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// ErrTruncated is found by errors.Is in the error of [Parse] where the server left
-// decisions out for want of room. Those that it sent are returned all the same.
+// ErrTruncated is the error of [Parse], for errors.Is, if the server omitted decisions that did not fit.
+// Parse returns the others together with the error.
 var ErrTruncated = errors.New("decisiontrace: the trace is not complete")
 
-// Ask returns a context whose calls ask for the trace, under [DefaultRequest].
+// Ask returns a context whose calls request the trace, with the key [DefaultRequest].
 func Ask(ctx context.Context) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, DefaultRequest, asks)
+	return metadata.AppendToOutgoingContext(ctx, DefaultRequest, requested)
 }
 
-// Parse reads the trace in the trailer of a call, under [DefaultTrailer]: the
-// server's decisions in the order of its chain. It is nil, without an error, where
-// the server sent none. Where several servers on the way sent theirs, these follow
-// one another, that of the server the caller is connected to last.
+// Parse reads the trace in the trailer of a call, with the key [DefaultTrailer]. It returns the server's
+// decisions in the order of its chain, or nil without an error if the server sent none. If several
+// servers on the path sent traces, the decisions of the server that the caller is connected to come
+// last.
 //
-// What the trailer says is the server's word, or that of whoever speaks for it:
-// it is untrusted text.
+// The texts come from the server and are untrusted.
 func Parse(trailer metadata.MD) ([]hauberk.Decision, error) {
 	return ParseKey(trailer, DefaultTrailer)
 }
 
-// ParseKey is [Parse] for servers that have a [Config.Trailer] of their own.
+// ParseKey is like [Parse], for servers with another [Config.Trailer].
 func ParseKey(trailer metadata.MD, key string) ([]hauberk.Decision, error) {
 	var all []hauberk.Decision
 	omitted := 0
@@ -47,7 +46,7 @@ func ParseKey(trailer metadata.MD, key string) ([]hauberk.Decision, error) {
 		omitted += n
 	}
 	if omitted > 0 {
-		return all, fmt.Errorf("%w: %d decisions were left out", ErrTruncated, omitted)
+		return all, fmt.Errorf("%w: %d decisions were omitted", ErrTruncated, omitted)
 	}
 	return all, nil
 }
@@ -67,7 +66,7 @@ type decision struct {
 	Shadow      bool   `json:"shadow,omitempty"`
 }
 
-// maxOmitted is more decisions than any call has, and keeps sums from overflowing.
+// maxOmitted is greater than the number of decisions of any call. It prevents overflow of sums.
 const maxOmitted = 1 << 20
 
 func decode(value string) (decisions []hauberk.Decision, omitted int, err error) {
@@ -94,8 +93,8 @@ func decode(value string) (decisions []hauberk.Decision, omitted int, err error)
 	return decisions, t.Omitted, nil
 }
 
-// encode writes a trace of at most limit bytes, as far as the decisions fit:
-// rejections are given room first, and each of a kind in its order.
+// encode returns the trace with the decisions that fit into limit bytes. Rejections take precedence, then
+// earlier decisions.
 func encode(decisions []hauberk.Decision, limit int) string {
 	texts := make([]string, len(decisions))
 	room := limit - len(head) - len(tail(len(decisions)))
@@ -119,7 +118,7 @@ func tail(omitted int) string {
 	return `],"omitted":` + strconv.Itoa(omitted) + "}"
 }
 
-// join makes a trace of the texts of its decisions, empty for those left out.
+// join returns the trace for the texts of its decisions. The text of an omitted decision is empty.
 func join(texts []string) string {
 	var b strings.Builder
 	b.WriteString(head)
@@ -143,8 +142,8 @@ func encodeOne(d hauberk.Decision) string {
 	return toASCII(string(text))
 }
 
-// toASCII escapes what is not printable ASCII, which in the JSON that Go writes
-// stands in strings only.
+// toASCII escapes characters that are not printable ASCII. In the output of encoding/json they occur in
+// strings only.
 func toASCII(text string) string {
 	var b strings.Builder
 	for _, r := range text {

@@ -35,8 +35,7 @@ func TestEncode(t *testing.T) {
 	}
 }
 
-// Rejections have room first, those that come first before those that come later,
-// and what is kept keeps its order.
+// Rejections take precedence, then earlier decisions. The order is kept.
 func TestEncodeTruncates(t *testing.T) {
 	allowed := hauberk.Decision{Interceptor: strings.Repeat("a", 54)}
 	rejected := hauberk.Decision{Interceptor: strings.Repeat("r", 54), Verdict: hauberk.Rejected}
@@ -44,13 +43,13 @@ func TestEncodeTruncates(t *testing.T) {
 	for name, test := range map[string]struct {
 		decisions, want []hauberk.Decision
 	}{
-		"all fit":            {[]hauberk.Decision{allowed, rejected}, []hauberk.Decision{allowed, rejected}},
-		"the last rejects":   {[]hauberk.Decision{allowed, allowed, allowed, rejected}, []hauberk.Decision{allowed, rejected}},
-		"many reject":        {[]hauberk.Decision{allowed, rejected, rejected, rejected}, []hauberk.Decision{rejected, rejected}},
-		"one is too large":   {[]hauberk.Decision{allowed, huge, rejected}, []hauberk.Decision{allowed, rejected}},
-		"all are too large":  {[]hauberk.Decision{huge, huge}, nil},
-		"hundreds of them":   {slices.Repeat([]hauberk.Decision{allowed}, 500), []hauberk.Decision{allowed, allowed}},
-		"smaller one behind": {[]hauberk.Decision{allowed, rejected, rejected, {Interceptor: "x"}}, []hauberk.Decision{rejected, rejected, {Interceptor: "x"}}},
+		"all fit":                {[]hauberk.Decision{allowed, rejected}, []hauberk.Decision{allowed, rejected}},
+		"the last rejects":       {[]hauberk.Decision{allowed, allowed, allowed, rejected}, []hauberk.Decision{allowed, rejected}},
+		"many reject":            {[]hauberk.Decision{allowed, rejected, rejected, rejected}, []hauberk.Decision{rejected, rejected}},
+		"one is too large":       {[]hauberk.Decision{allowed, huge, rejected}, []hauberk.Decision{allowed, rejected}},
+		"all are too large":      {[]hauberk.Decision{huge, huge}, nil},
+		"hundreds of them":       {slices.Repeat([]hauberk.Decision{allowed}, 500), []hauberk.Decision{allowed, allowed}},
+		"smaller one at the end": {[]hauberk.Decision{allowed, rejected, rejected, {Interceptor: "x"}}, []hauberk.Decision{rejected, rejected, {Interceptor: "x"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			value := encode(test.decisions, minMaxBytes)
@@ -68,8 +67,7 @@ func TestEncodeTruncates(t *testing.T) {
 	}
 }
 
-// Whatever the limit, the trace keeps within it, and leaves nothing out that has
-// room.
+// The trace does not exceed the limit, and omits no decision that fits.
 func TestEncodeFillsItsLimit(t *testing.T) {
 	decisions := slices.Repeat([]hauberk.Decision{{}}, 40)
 	one := len(encodeOne(decisions[0])) + len(",")
@@ -95,14 +93,14 @@ func TestParse(t *testing.T) {
 		"of two servers":     {[]string{one, two}, []hauberk.Decision{a, b}, ""},
 		"empty":              {[]string{""}, nil, "want the JSON of a trace"},
 		"no JSON":            {[]string{"allowed"}, nil, "want the JSON of a trace"},
-		"of another form":    {[]string{`[1]`}, nil, "want the JSON of a trace"},
-		"something behind":   {[]string{one + "]"}, nil, "want the JSON of a trace"},
+		"another JSON type":  {[]string{`[1]`}, nil, "want the JSON of a trace"},
+		"trailing text":      {[]string{one + "]"}, nil, "want the JSON of a trace"},
 		"one good, one not":  {[]string{one, "{"}, nil, "want the JSON of a trace"},
 		"unknown verdict":    {[]string{`{"decisions":[{"verdict":"maybe"}]}`}, nil, `the verdict of decision 1 is "maybe"`},
 		"negative remainder": {[]string{`{"omitted":-1}`}, nil, `"omitted" is -1`},
 		"large remainder":    {[]string{`{"omitted":9223372036854775807}`}, nil, `"omitted" is 9223372036854775807`},
-		"two remainders":     {[]string{`{"omitted":1048576}`, `{"omitted":1048576}`}, nil, "2097152 decisions were left out"},
-		"truncated":          {[]string{`{"decisions":[{"interceptor":"a","verdict":"allowed"}],"omitted":2}`}, []hauberk.Decision{a}, "2 decisions were left out"},
+		"two remainders":     {[]string{`{"omitted":1048576}`, `{"omitted":1048576}`}, nil, "2097152 decisions were omitted"},
+		"truncated":          {[]string{`{"decisions":[{"interceptor":"a","verdict":"allowed"}],"omitted":2}`}, []hauberk.Decision{a}, "2 decisions were omitted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Parse(metadata.MD{DefaultTrailer: test.values})
@@ -116,8 +114,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// FuzzEncode: whatever a decision has in it, the value can be sent as metadata,
-// is not too long, and is read back.
+// FuzzEncode checks for all decisions that the value is valid as metadata, does not exceed the limit, and
+// can be parsed.
 func FuzzEncode(f *testing.F) {
 	f.Add("authn", "10/1s", "LIMITED", true, true, 512)
 	f.Add("\xff\x00\r\n", "\u2028😀\x7f", `"},{"`, false, false, 256)
@@ -147,12 +145,11 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
-// valid has the replacement character for each byte that is no UTF-8, as JSON
-// does.
+// valid replaces each byte that is not UTF-8 by the replacement character, like JSON.
 func valid(s string) string { return string([]rune(s)) }
 
-// FuzzParse: whatever a server sends is read or rejected, and what is read is
-// written and read again as it is.
+// FuzzParse checks for all values that they are parsed or rejected, and that parsed decisions survive
+// encoding and parsing.
 func FuzzParse(f *testing.F) {
 	f.Add(`{"decisions":[{"interceptor":"a","rule":"b","verdict":"rejected","reason":"C","shadow":true}],"omitted":1}`)
 	f.Add(`{"decisions":[{"interceptor":"\ud800","verdict":"allowed"}]}`)
@@ -162,13 +159,13 @@ func FuzzParse(f *testing.F) {
 		decisions, err := Parse(metadata.MD{DefaultTrailer: {value}})
 		if err != nil && !errors.Is(err, ErrTruncated) {
 			if decisions != nil {
-				t.Errorf("%d decisions beside the error %v", len(decisions), err)
+				t.Errorf("%d decisions with the error %v", len(decisions), err)
 			}
 			return
 		}
 		for _, d := range decisions {
 			if !utf8.ValidString(d.Interceptor + d.Rule + d.Reason) {
-				t.Fatalf("%+v is no UTF-8", d)
+				t.Fatalf("%+v is not UTF-8", d)
 			}
 		}
 		again, err := Parse(metadata.MD{DefaultTrailer: {encode(decisions, 1<<30)}})

@@ -15,9 +15,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// Whatever becomes of a call once it is authenticated, the caller is told what was
-// decided on it.
-func TestTold(t *testing.T) {
+// The caller receives the trace for any outcome of an authenticated call.
+func TestOutcomes(t *testing.T) {
 	quiet := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error { return next(ctx, call) })
 	answer := func(err error) *hauberktest.Backend {
 		return &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
@@ -30,7 +29,7 @@ func TestTold(t *testing.T) {
 	for name, test := range map[string]struct {
 		inner   hauberk.Interceptor
 		backend *hauberktest.Backend
-		method  string // empty for that of the kind
+		method  string // "" for that of the kind
 		code    codes.Code
 		want    []hauberk.Decision
 	}{
@@ -83,7 +82,7 @@ func TestTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachKind(t, func(t *testing.T, c hauberktest.Case) {
-				env := c.StartWith(t, test.backend, tells(), guard(), bearer(), limit(), would, test.inner)
+				env := c.StartWith(t, test.backend, traces(), guard(), bearer(), limit(), shadowed, test.inner)
 				method := test.method
 				if method == "" {
 					method = hauberktest.FullMethod(c.Kind)
