@@ -69,7 +69,7 @@
 //     been written. On a client, outside retries, they are those of the last attempt.
 //   - [WithLabel] adds labels of the application, such as a tenant.
 //   - [WithExemplars] keeps the trace ID, or other labels, of recent calls.
-//   - [Interceptor.AddRecorder] serves exporters with numbers of their own, such as the
+//   - [Interceptor.AddRecorder] serves exporters with additional numbers, such as the
 //     native histograms of package metrics/metricsprom.
 //
 // Decisions, bytes and exemplars cost allocations. Labels do not.

@@ -25,7 +25,7 @@ type Identity struct {
 
 // AddRecorder calls open once for each existing and each future series. The [Recorder] that open
 // returns receives the latencies of the calls that end from then on. It is for exporters that
-// keep numbers of their own: the bounds of m limit the number of recorders. open may return nil
+// store additional numbers: the bounds of m limit the number of recorders. open may return nil
 // for a series that it does not record. It is never called concurrently and must not call m.
 func (m *Interceptor) AddRecorder(open func(Identity) Recorder) {
 	for i := range m.sides {
