@@ -57,7 +57,8 @@ func exported(providers *otelenv.Providers) (interceptors []hauberk.Interceptor)
 			tracing.WithTracerProvider(providers.Tracer), tracing.WithPropagator(providers.Propagator)))
 	}
 	if providers.Meter != nil {
-		interceptors = append(interceptors, metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(providers.Meter)))
+		interceptors = append(interceptors,
+			metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(providers.Meter)))
 	}
 	return interceptors
 }
