@@ -1,5 +1,5 @@
-// Package cli is the hauberk command: its subcommands, how it reports errors, and
-// its exit codes.
+// Package cli implements the hauberk command: its subcommands, error reports and exit
+// codes.
 package cli
 
 import (
@@ -18,16 +18,16 @@ import (
 // The exit codes.
 const (
 	exitOK    = 0
-	exitInput = 1 // the input is wrong, or what it asks for cannot be done
-	exitUsage = 2 // the command was used wrongly
+	exitInput = 1 // the input is wrong, or the command failed
+	exitUsage = 2 // the command line is wrong
 )
 
-// usageError is a command that was used wrongly.
+// usageError reports a wrong command line.
 type usageError struct{ error }
 
 // Main runs the command and returns its exit code.
 func Main(args []string, out, errOut io.Writer) int {
-	running := false // flags and arguments have been understood
+	running := false // the flags and arguments are valid
 	root := newRoot()
 	root.PersistentPreRun = func(*cobra.Command, []string) { running = true }
 	root.SetArgs(args)
@@ -37,7 +37,7 @@ func Main(args []string, out, errOut io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	tell(errOut, err)
+	printError(errOut, err)
 	var usage usageError
 	if running && !errors.As(err, &usage) {
 		return exitInput
@@ -46,8 +46,8 @@ func Main(args []string, out, errOut io.Writer) int {
 	return exitUsage
 }
 
-// tell writes the lines of an error, without those that only set others apart.
-func tell(w io.Writer, err error) {
+// printError writes each line of the error that is not blank.
+func printError(w io.Writer, err error) {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		if line = strings.TrimSpace(line); line != "" {
 			_, _ = fmt.Fprintf(w, "hauberk: %s\n", line)
@@ -56,13 +56,17 @@ func tell(w io.Writer, err error) {
 }
 
 func newRoot() *cobra.Command {
+	version := thisBuild().version
 	root := &cobra.Command{
 		Use:           "hauberk",
 		Short:         "Interceptors for gRPC, as a sidecar",
-		SilenceErrors: true, // Main reports them
+		Version:       version,
+		SilenceErrors: true, // Main prints them
 		SilenceUsage:  true,
 	}
+	root.SetVersionTemplate(versionLine())
+	root.Flags().Bool("version", false, "print the version and exit")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(sidecar.Command(version()), demo.Command(version()), versionCommand())
+	root.AddCommand(sidecar.Command(version), demo.Command(version), versionCommand())
 	return root
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -9,24 +10,67 @@ import (
 	"google.golang.org/grpc"
 )
 
+// Values for what the build did not record.
+const (
+	devel   = "(devel)"
+	unknown = "unknown"
+)
+
+// build describes how the program was built.
+type build struct {
+	version string // of the module, such as v0.1.0
+	commit  string // of the repository, with "+dirty" if files were modified
+	release string // of Go
+}
+
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Print the version, and those of Go and grpc-go",
+		Short: "Print the version, the commit, and the releases of Go and grpc-go",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "hauberk %s (%s, grpc-go %s, %s/%s)\n",
-				version(), runtime.Version(), grpc.Version, runtime.GOOS, runtime.GOARCH)
+			_, err := io.WriteString(cmd.OutOrStdout(), versionLine())
 			return err
 		},
 	}
 }
 
-// version is that of the module the command was built from, or what Go makes of
-// the commit.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
+// versionLine is the output of `hauberk version` and `hauberk --version`.
+func versionLine() string {
+	b := thisBuild()
+	return fmt.Sprintf("hauberk %s (commit %s, %s, grpc-go %s, %s/%s)\n",
+		b.version, b.commit, b.release, grpc.Version, runtime.GOOS, runtime.GOARCH)
+}
+
+func thisBuild() build {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		info = &debug.BuildInfo{}
 	}
-	return "(devel)"
+	return buildOf(info)
+}
+
+// buildOf reads the build information. Go records the commit only for a build in a
+// checked-out repository: "go install module@version" has a version, but no commit.
+func buildOf(info *debug.BuildInfo) build {
+	b := build{version: info.Main.Version, commit: unknown, release: info.GoVersion}
+	if b.version == "" {
+		b.version = devel
+	}
+	if b.release == "" {
+		b.release = runtime.Version()
+	}
+	modified := ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision" && s.Value != "":
+			b.commit = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			modified = "+dirty"
+		}
+	}
+	if b.commit != unknown {
+		b.commit = b.commit[:min(len(b.commit), 12)] + modified
+	}
+	return b
 }
