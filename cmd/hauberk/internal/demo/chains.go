@@ -41,7 +41,10 @@ type interceptors struct {
 
 // serverChain is the chain of the shop.
 func (l *interceptors) serverChain() (*hauberk.Chain, error) {
-	return hauberk.Config{CountBytes: true}.New( // for the metrics
+	return hauberk.Config{
+		Public:     []string{hauberk.Reflection}, // for tools such as grpcurl; their calls need no token
+		CountBytes: true,                         // for the metrics
+	}.New(
 		requestid.New(requestid.Config{}), // first: all that follows can tell the id
 		l.spans,                           // likewise, the trace
 		l.counts,                          // sees the final code of every call, rejected or not

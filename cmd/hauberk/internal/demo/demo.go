@@ -130,13 +130,14 @@ func run(ctx context.Context, o options, metrics *net.TCPAddr, out, errOut io.Wr
 	if err != nil {
 		return err
 	}
-	st, err := openStage(always, o.logger(errOut), providers)
+	first := newFirstRejections()
+	st, err := openStage(always, o.logger(errOut, first), providers)
 	if err != nil {
 		return errors.Join(err, flush(providers))
 	}
 	ctx, stop := o.bound(ctx)
 	defer stop()
-	r := newReport(&o, out, errOut)
+	r := newReport(&o, first.take, out, errOut)
 	t, err := perform(ctx, st, o.rate, metrics, r)
 	if err := errors.Join(err, st.close(), flush(providers)); err != nil {
 		return err
@@ -154,7 +155,11 @@ func perform(ctx context.Context, st *stage, rate int, metrics *net.TCPAddr, r *
 	if srv != nil {
 		url = srv.URL()
 	}
-	if err = r.begin(st.addr(), url); err != nil {
+	opening, err := st.story(url)
+	if err == nil {
+		err = r.begin(opening)
+	}
+	if err != nil {
 		return nil, errors.Join(err, end(srv))
 	}
 	t, err := play(ctx, st, rate, r)
@@ -208,9 +213,15 @@ func (o *options) bound(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(ctx, o.length)
 }
 
-func (o *options) logger(w io.Writer) *slog.Logger {
-	if !o.log {
-		return slog.New(slog.DiscardHandler)
+// logger returns the logger of the interceptors. People see the first record of each
+// rejection; --log writes all records to w.
+func (o *options) logger(w io.Writer, first slog.Handler) *slog.Logger {
+	var handlers []slog.Handler
+	if !o.json {
+		handlers = append(handlers, first)
 	}
-	return slog.New(slog.NewTextHandler(w, nil))
+	if o.log {
+		handlers = append(handlers, slog.NewTextHandler(w, nil))
+	}
+	return slog.New(slog.NewMultiHandler(handlers...))
 }

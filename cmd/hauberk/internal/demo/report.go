@@ -13,28 +13,25 @@ import (
 // report tells people, or programs, how the demo goes.
 type report struct {
 	out, errOut io.Writer
+	records     func() string // the log records to show, each once
 	json        bool
 	screen      screen
 }
 
-func newReport(o *options, out, errOut io.Writer) *report {
+func newReport(o *options, records func() string, out, errOut io.Writer) *report {
 	return &report{
-		out: out, errOut: errOut, json: o.json,
+		out: out, errOut: errOut, records: records, json: o.json,
 		// A log between the tables would move them.
 		screen: screen{w: out, inPlace: isTerminal(out) && !o.log},
 	}
 }
 
-// begin says where the shop listens, and where its metrics are, if anywhere.
-func (r *report) begin(addr, metrics string) error {
-	w, text := r.out, "The shop listens on "+addr+".\n"
-	if metrics != "" {
-		text += "Its metrics are at " + metrics + ".\n"
-	}
+// begin writes the text ahead of the first table. With --json that is only the addresses,
+// on stderr.
+func (r *report) begin(s story) error {
+	w, text := r.out, s.String()
 	if r.json {
-		w = r.errOut
-	} else {
-		text += "\n"
+		w, text = r.errOut, s.addresses()
 	}
 	_, err := io.WriteString(w, text)
 	return err
@@ -56,7 +53,7 @@ func (r *report) follow(count func() *totals, ended <-chan struct{}) error {
 		case <-ticker.C:
 		}
 		t := count()
-		if err := r.screen.show(t.table("so far", last)); err != nil {
+		if err := r.screen.show(r.news(), t.table("so far", last)); err != nil {
 			return err
 		}
 		last = t
@@ -68,19 +65,28 @@ func (r *report) end(t *totals) error {
 	if r.json {
 		return t.writeJSON(r.out)
 	}
-	return r.screen.show(t.table("totals", &totals{}))
+	return r.screen.show(r.news(), t.table("totals", &totals{}))
 }
 
-// screen shows one block of text after another: each in the place of the last,
-// or below it.
+// news returns the log records of rejections with new reasons, under a heading.
+func (r *report) news() string {
+	records := r.records()
+	if records == "" {
+		return ""
+	}
+	return "The first log record of each rejection reason:\n\n" + indent(records) + "\n"
+}
+
+// screen shows one block of text after another: each replaces the last one, or follows
+// it after an empty line. What is shown above a block stays.
 type screen struct {
 	w       io.Writer
 	inPlace bool
 	lines   int // of the last block
 }
 
-// show writes a block of whole lines.
-func (s *screen) show(block string) error {
+// show writes the text above, if any, and a block. Both consist of whole lines.
+func (s *screen) show(above, block string) error {
 	before := ""
 	switch {
 	case s.lines > 0 && s.inPlace:
@@ -89,7 +95,7 @@ func (s *screen) show(block string) error {
 		before = "\n"
 	}
 	s.lines = strings.Count(block, "\n")
-	_, err := io.WriteString(s.w, before+block)
+	_, err := io.WriteString(s.w, before+above+block)
 	return err
 }
 

@@ -76,15 +76,15 @@ func TestScreen(t *testing.T) {
 		inPlace bool
 		want    string
 	}{
-		{"in place", true, "a\nb\n\x1b[2A\x1b[Jc\n\x1b[1A\x1b[Jd\n"},
-		{"below each other", false, "a\nb\n\nc\n\nd\n"},
+		{"in place", true, "a\nb\n\x1b[2A\x1b[Jnew\nc\n\x1b[1A\x1b[Jd\n"},
+		{"below each other", false, "a\nb\n\nnew\nc\n\nd\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var out bytes.Buffer
 			s := screen{w: &out, inPlace: test.inPlace}
-			for _, block := range []string{"a\nb\n", "c\n", "d\n"} {
-				if err := s.show(block); err != nil {
+			for _, show := range []struct{ above, block string }{{"", "a\nb\n"}, {"new\n", "c\n"}, {"", "d\n"}} {
+				if err := s.show(show.above, show.block); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -98,7 +98,7 @@ func TestScreen(t *testing.T) {
 func TestFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		r := newReport(&options{}, &out, nil)
+		r := newReport(&options{}, func() string { return "" }, &out, nil)
 		began := time.Now()
 		ended := make(chan struct{})
 		count := func() *totals {
@@ -123,7 +123,7 @@ func TestFollow(t *testing.T) {
 
 func TestFollowAsJSONIsSilent(t *testing.T) {
 	var out, errOut bytes.Buffer
-	r := newReport(&options{json: true}, &out, &errOut)
+	r := newReport(&options{json: true}, nil, &out, &errOut)
 	ended := make(chan struct{})
 	close(ended)
 	if err := r.follow(nil, ended); err != nil || out.Len()+errOut.Len() > 0 {

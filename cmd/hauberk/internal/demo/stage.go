@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/reflection"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
@@ -19,6 +20,7 @@ import (
 type stage struct {
 	interceptors
 
+	chain  *hauberk.Chain // of the server
 	srv    *hauberk.Server
 	lis    net.Listener
 	conn   *grpc.ClientConn
@@ -41,8 +43,8 @@ func openStage(ctx context.Context, logger *slog.Logger, providers *otelenv.Prov
 		opened: time.Now(),
 		served: make(chan error, 1),
 	}
-	serverSide, err := st.serverChain()
-	if err != nil {
+	var err error
+	if st.chain, err = st.serverChain(); err != nil {
 		return nil, err
 	}
 	if st.lis, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
@@ -51,7 +53,7 @@ func openStage(ctx context.Context, logger *slog.Logger, providers *otelenv.Prov
 	if err := st.connect(); err != nil {
 		return nil, errors.Join(err, st.lis.Close())
 	}
-	st.serve(serverSide)
+	st.serve()
 	return st, nil
 }
 
@@ -78,9 +80,10 @@ func (st *stage) connect() error {
 	return nil
 }
 
-func (st *stage) serve(chain *hauberk.Chain) {
-	st.srv = chain.NewServer(grpc.WaitForHandlers(true))
+func (st *stage) serve() {
+	st.srv = st.chain.NewServer(grpc.WaitForHandlers(true))
 	new(shop).register(st.srv)
+	reflection.Register(st.srv)
 	st.counts.Register(st.srv.GetServiceInfo()) // for series at zero
 	go func() { st.served <- st.srv.Serve(st.lis) }()
 }
