@@ -48,8 +48,9 @@ examples: ## vet, test and run every program in examples/
 	@scripts/examples.sh
 
 .PHONY: demo
-demo: ## run the demo; pass arguments in DEMO_ARGS
-	go run ./cmd/hauberk demo $(strip $(DEMO_ARGS))
+demo: ## run the demo until Ctrl-C; pass arguments in DEMO_ARGS
+	go build -o bin/ ./cmd/hauberk ./scripts/foreground
+	@bin/foreground bin/hauberk demo $(strip $(DEMO_ARGS))
 
 ##@ Long runs
 
