@@ -11,10 +11,10 @@ import (
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/demo/shoppb"
 )
 
-// patience is how long shoppers wait for an answer that never comes.
+// patience is how long shoppers wait for a response that never comes.
 const patience = 20 * time.Millisecond
 
-// times makes a call again and again, whatever becomes of it.
+// times makes a call n times, and returns the last error.
 func times(n int, play func(context.Context, *shopper) error) func(context.Context, *shopper) error {
 	return func(ctx context.Context, s *shopper) (last error) {
 		for range n {
@@ -38,7 +38,7 @@ func search(query string) func(context.Context, *shopper) error {
 	}
 }
 
-// importItems sends an item of each quantity.
+// importItems sends one item for each quantity.
 func importItems(cart string, quantities ...int32) func(context.Context, *shopper) error {
 	return func(ctx context.Context, s *shopper) error {
 		stream, err := s.cart.Import(ctx)
@@ -48,7 +48,7 @@ func importItems(cart string, quantities ...int32) func(context.Context, *shoppe
 		for _, n := range quantities {
 			item := &shoppb.Item{Sku: "MAIL-001", Quantity: n}
 			if stream.Send(&shoppb.ImportRequest{CartId: cart, Item: item}) != nil {
-				break // the server has answered: CloseAndRecv says what
+				break // the stream has ended: CloseAndRecv returns its status
 			}
 		}
 		_, err = stream.CloseAndRecv()
@@ -77,7 +77,7 @@ func readAll[T any](stream grpc.ServerStreamingClient[T]) error {
 	}
 }
 
-// chat sends two messages and waits for the answer to each.
+// chat sends two messages and waits for the reply to each.
 func chat(cart string) func(context.Context, *shopper) error {
 	return func(ctx context.Context, s *shopper) error {
 		stream, err := s.cart.Chat(ctx)
@@ -102,14 +102,14 @@ func chat(cart string) func(context.Context, *shopper) error {
 
 func ask(stream grpc.BidiStreamingClient[shoppb.ChatRequest, shoppb.ChatResponse], cart, text string) error {
 	err := stream.Send(&shoppb.ChatRequest{CartId: cart, Text: text})
-	if err != nil && !errors.Is(err, io.EOF) { // after io.EOF Recv says what the server answered
+	if err != nil && !errors.Is(err, io.EOF) { // after io.EOF, Recv returns the status
 		return err
 	}
 	_, err = stream.Recv()
 	return err
 }
 
-// leaveWatching cancels a watch that would go on for ever, after the first change.
+// leaveWatching cancels a watch after the first change.
 func leaveWatching(ctx context.Context, s *shopper) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -124,7 +124,7 @@ func leaveWatching(ctx context.Context, s *shopper) error {
 	return readAll(stream)
 }
 
-// giveUp cancels a unary call that gets no answer.
+// giveUp cancels a unary call that gets no response.
 func giveUp(ctx context.Context, s *shopper) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -132,14 +132,14 @@ func giveUp(ctx context.Context, s *shopper) error {
 	return get(cartStuck)(ctx, s)
 }
 
-// runOutOfTime has a deadline that the shop does not keep.
+// runOutOfTime makes a call that exceeds its deadline.
 func runOutOfTime(ctx context.Context, s *shopper) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return importItems(cartStuck, 1)(ctx, s)
 }
 
-// abandonChat sends a message and never reads: the call ends with its context.
+// abandonChat sends a message and does not read. The call ends with its context.
 func abandonChat(ctx context.Context, s *shopper) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -13,15 +13,15 @@ import (
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/demo/shoppb"
 )
 
-// Queries for which the catalog does something known.
+// The queries with a special behavior.
 const (
-	queryCorrupt    = "corrupt"     // it fails with an error that has no status
-	querySecondHand = "second-hand" // an index that is offline from time to time
+	queryCorrupt    = "corrupt"     // fails with an error that has no status
+	querySecondHand = "second-hand" // uses an index that goes offline from time to time
 )
 
-// index is offline for the first few of so many requests, and again of the next.
-// It goes by requests and not by time so that its first outage is known: a breaker
-// opens in it, and stays open for another turn after the first probe.
+// index is offline for the first outage requests of each outagesIn requests. Outages
+// depend on the number of requests, not on time, so that the first outage is
+// deterministic: the breaker opens, and its first probe fails.
 type index struct{ requests atomic.Uint64 }
 
 const (
@@ -40,7 +40,7 @@ func (x *index) query() error {
 func (s *shop) Search(ctx context.Context, req *shoppb.SearchRequest) (*shoppb.SearchResponse, error) {
 	switch req.GetQuery() {
 	case queryCorrupt:
-		return nil, errors.New("catalog: shard 3 of the index is corrupt") // no status: the client is not told
+		return nil, errors.New("catalog: shard 3 of the index is corrupt") // no status: the text is not sent to the client
 	case querySecondHand:
 		if err := s.secondHand.query(); err != nil {
 			return nil, err
@@ -58,7 +58,7 @@ func (s *shop) Search(ctx context.Context, req *shoppb.SearchRequest) (*shoppb.S
 	return resp, nil
 }
 
-// catalog returns what the shop sells.
+// catalog returns the products that the shop sells.
 func catalog() []*shoppb.Product {
 	return []*shoppb.Product{
 		{Sku: "MAIL-001", Title: "Hauberk, riveted", PriceCents: 89900},

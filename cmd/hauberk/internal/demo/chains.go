@@ -18,73 +18,74 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// maxImport is how many items the shop takes in one import.
+// maxImport is the largest number of items in one import.
 const maxImport = 100
 
-// plannedImport is how many it is to take once it is known whom that would hurt.
+// plannedImport is a smaller limit. It is in shadow, to find out which callers it would
+// affect.
 const plannedImport = 50
 
-// maxAttempts is how often a shopper's call is made at most. As many failures open
-// the breaker, so that the first call of an outage does.
+// maxAttempts is the largest number of attempts of a shopper's call. It is also the
+// breaker's threshold, so that the first call of an outage opens the circuit.
 const maxAttempts = 3
 
-// interceptors are what the chains share.
+// interceptors are the parts that the chains share.
 type interceptors struct {
 	logger   *slog.Logger
 	spans    *tracing.Interceptor
-	counts   *metrics.Interceptor // of calls, on both ends, which it keeps apart
-	tries    *metrics.Interceptor // of the attempts of calls
+	counts   *metrics.Interceptor // counts calls, separately for each side
+	tries    *metrics.Interceptor // counts attempts
 	open     *openCalls
 	attempts *attempts
 	breaker  *breaker.Breaker
 }
 
-// serverChain is the chain of the shop.
+// serverChain returns the shop's chain.
 func (l *interceptors) serverChain() (*hauberk.Chain, error) {
 	return hauberk.Config{
 		Public:     []string{hauberk.Reflection}, // for tools such as grpcurl; their calls need no token
 		CountBytes: true,                         // for the metrics
 	}.New(
-		requestid.New(requestid.Config{}), // first: all that follows can tell the id
-		l.spans,                           // likewise, the trace
+		requestid.New(requestid.Config{}), // first: all inner interceptors can use the id
+		l.spans,                           // likewise the trace
 		l.counts,                          // sees the final code of every call, rejected or not
 		newLogging(l.logger),              // likewise, with the decisions
-		newRecovery(l.logger),             // a panic further in is an error further out
-		authn.New(validator(accounts()), authn.Config{}), // before all that asks who calls
+		newRecovery(l.logger),             // turns an inner panic into an error
+		authn.New(validator(accounts()), authn.Config{}), // before those that read the user
 		limit(planTrade, 2*maxRate, time.Second),
 		limit(planTrial, trialCalls, trialTime),
 		hauberk.For(shoppb.Cart_Import_FullMethodName,
-			hauberk.Shadow(cartLimit{"planned_cart_limit", plannedImport}), // tells what it would reject
+			hauberk.Shadow(cartLimit{"planned_cart_limit", plannedImport}), // records what it would reject
 			cartLimit{"cart_limit", maxImport}),
 	)
 }
 
-// clientChain is the chain of one shopper.
+// clientChain returns the chain of one shopper.
 func (l *interceptors) clientChain(shopper string) (*hauberk.Chain, error) {
 	chain := []hauberk.Interceptor{
-		l.open,                            // outermost: when it lets go of a call, the call has been counted
-		requestid.New(requestid.Config{}), // the id travels to the server, the same with each attempt
-		l.spans,                           // so does the trace
-		l.counts,                          // what shoppers see: calls, not attempts
+		l.open,                            // outermost: a call that it no longer has was counted
+		requestid.New(requestid.Config{}), // sends the id to the server, the same for each attempt
+		l.spans,                           // likewise the trace
+		l.counts,                          // counts what shoppers see: calls, not attempts
 		newLogging(l.logger),
-		retry.New(retry.Config{ // what follows runs for each attempt
-			AllMethods:  true, // the shop's protos set no idempotency_level, and its calls do nothing
+		retry.New(retry.Config{ // the inner interceptors run for each attempt
+			AllMethods:  true, // the protos of the shop set no idempotency_level, and its calls change nothing
 			MaxAttempts: maxAttempts, InitialBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond,
 		}),
-		l.spans.Attempts(), // a span each, inside that of the call
+		l.spans.Attempts(), // a child span for each attempt
 		hauberk.Named("metrics_of_attempts", l.tries),
 	}
-	if shopper == carla { // only hers, so that what becomes of the others' calls is known
+	if shopper == carla { // no other shopper, so that the outcome of the others' calls is known
 		chain = append(chain, hauberk.For("shop.v1.Catalog/*", l.breaker))
 	}
 	chain = append(chain, l.attempts)
-	if shopper != nobody {
+	if shopper != noToken {
 		chain = append(chain, authn.NewClient(authn.StaticToken(tokenOf(shopper)), authn.ClientConfig{}))
 	}
 	return hauberk.Config{CountBytes: true}.New(chain...)
 }
 
-// newBreaker has circuits that open soon, and not for long.
+// newBreaker returns a breaker whose circuits open after few failures, for a short time.
 func newBreaker(options ...breaker.Option) *breaker.Breaker {
 	return breaker.New(breaker.Config{
 		FailureThreshold: maxAttempts,
@@ -93,7 +94,8 @@ func newBreaker(options ...breaker.Option) *breaker.Breaker {
 	}, options...)
 }
 
-// newRecovery has the log name whose call panicked, and where else to find it.
+// newRecovery returns a recovery interceptor that logs panics with the call's request id,
+// user and trace.
 func newRecovery(logger *slog.Logger) hauberk.Interceptor {
 	return recovery.New(recovery.Config{},
 		recovery.WithLogger(logger),
@@ -102,8 +104,8 @@ func newRecovery(logger *slog.Logger) hauberk.Interceptor {
 		recovery.WithAttrs(tracing.LogAttrs))
 }
 
-// newLogging has the log name whose call it was, which attempt of it, and where
-// else to find it.
+// newLogging returns a logging interceptor that adds the request id, the user, the last
+// attempt and the trace to each record.
 func newLogging(logger *slog.Logger) hauberk.Interceptor {
 	return logging.New(logging.Config{},
 		logging.WithLogger(logger),

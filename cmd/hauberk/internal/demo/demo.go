@@ -22,45 +22,45 @@ const (
 	maxRate     = 10_000
 )
 
-const long = `A shop, its shoppers and the chains between them, in one process: a grpc-go
-server on a TCP port of this machine, with a method of each of the four kinds, and
-shoppers who call them and, among that, call methods that do not exist, import too
-much, run out of time, give up, and meet a handler that panics.
+const long = `Runs a shop, its shoppers and the interceptor chains between them in one process. The
+shop is a grpc-go server on a TCP port of this machine, with a method of each of the
+four kinds. The shoppers misbehave on purpose: they call methods that do not exist,
+import too many items, exceed deadlines, cancel calls, and trigger a panic in a handler.
 
-Some show a good token and some none, a made-up or an expired one. Each user has
-the limit of her plan: anna's is ample, bertha's 5 calls in 5 seconds, which she
-exceeds. Calls of a flaky cart fail once and succeed on the retry. The index of
-second-hand goods is offline from time to time: after 3 failures in a row carla's
-breaker opens for a second at a time, until a probe succeeds. A smaller limit of
-imports is in shadow: it rejects nothing, but the metrics and the log tell what it
-would.
+Some shoppers send a valid token, others none, an invalid one or an expired one. Each
+user has the rate limit of a plan. anna's limit is ample; bertha exceeds hers, 5 calls
+in 5 seconds. Calls for a flaky cart fail once and succeed on the retry. The index of
+second-hand goods goes offline from time to time: carla's circuit breaker opens for a
+second after 3 consecutive failures, and closes when a probe succeeds. A smaller limit
+of imports is in shadow: it rejects nothing, but the metrics and the log show what it
+would reject.
 
-Each second it prints what its callers saw: calls that have ended, their rate over
-the last second, errors, and the latency since the start, per method. At the end
-calls in flight have two seconds to finish and are cancelled after that; then it
-prints the totals, with the rate over the whole time. On a terminal the table stays
-in its place, unless --log is given.
+First the demo prints its addresses, the server's chain for one method, and a grpcurl
+command that calls the shop. Then it prints the first log record of each rejection
+reason, and each second a table of what the shoppers saw, per method: ended calls, their
+rate over the last second, errors, and the latency since the start. At the end, calls in
+flight have two seconds to finish before they are cancelled. The totals follow, with the
+rate over the whole time. On a terminal a table replaces the last one, unless --log is
+given.
 
-All numbers are those of the shoppers' chains, outermost: one call is one call of a
-shopper, whatever became of it and however many attempts it took, so that calls =
-ok + errors, and both are the sums over the methods. Calls of methods that the shop
-does not have count together as "unknown". Rejections are the calls that an
-interceptor turned down, on either end, by reason; they are among the errors.
-Retries are the attempts after the first of a call, and how many of them were OK.
-Breakers has the state of each circuit: closed, open or half_open.
+The outermost interceptor of the shoppers' chains provides all numbers. A call with
+several attempts counts once, so that calls = ok + errors, and both are the sums over
+the methods. "unknown" combines the methods that the shop does not have. Rejections
+counts the errors that an interceptor of either end caused, by reason. Retries counts
+the attempts after the first of a call, and those that succeeded. Breakers has the state
+of each circuit: closed, open or half_open.
 
-With --json it prints only the totals, as one JSON object: seconds, calls, ok,
-errors (by code), rejections (by reason), methods (by name: calls, errors, p50_ms,
-p99_ms), retries (attempts, succeeded) and breakers (by name: state). Where the shop
-listens is then on stderr.
+--json prints only the totals, as one JSON object: seconds, calls, ok, errors (by code),
+rejections (by reason), methods (by name: calls, errors, p50_ms, p99_ms), retries
+(attempts, succeeded) and breakers (by name: state). The addresses go to stderr.
 
-While it runs its metrics can be scraped by Prometheus: it prints where. They are
-those of both ends, with the label scope="call", and on the client also of attempts,
-with scope="attempt", under the names that deploy/grafana has a dashboard for. The
-log, with --log, names of each call its request id, user, last attempt and trace.
-Spans go where the OTEL_ variables say that "hauberk run --help" lists, and nowhere
-without them; OTEL_SERVICE_NAME is hauberk-demo by default. The exporter console writes
-them to stdout, ahead of the totals. Metrics are not exported that way.`
+While the demo runs, Prometheus can scrape its metrics at the address that it prints.
+Both ends have metrics of calls, with the label scope="call". The client also has metrics
+of attempts, with scope="attempt". The dashboard in deploy/grafana uses their names. The
+log, with --log, has the request id, user, last attempt and trace of each call. The OTEL_
+variables that "hauberk run --help" lists configure the export of spans; without them
+spans are not exported. The default of OTEL_SERVICE_NAME is hauberk-demo. The exporter
+console writes spans to stdout, ahead of the totals. Metrics are not exported.`
 
 const examples = `  hauberk demo
   hauberk demo --for 10s --json
@@ -70,14 +70,14 @@ const examples = `  hauberk demo
 // options are the command's flags.
 type options struct {
 	version   string        // of the program
-	length    time.Duration // 0: until a signal
+	length    time.Duration // 0 runs until a signal
 	rate      int
 	json      bool
 	log       bool
-	telemetry string // "": not served
+	telemetry string // address; "" serves no metrics
 }
 
-// Command returns `hauberk demo`, of a version of the program.
+// Command returns the command `hauberk demo`. The version is that of the program.
 func Command(version string) *cobra.Command {
 	o := options{version: version}
 	var metrics *net.TCPAddr
@@ -102,12 +102,12 @@ func Command(version string) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.DurationVar(&o.length, "for", 0, "how long to run, such as 10s; without it until SIGINT or SIGTERM")
-	flags.IntVar(&o.rate, "rate", defaultRate, fmt.Sprintf("calls a second, 1 to %d", maxRate))
+	flags.DurationVar(&o.length, "for", 0, "how long to run, such as 10s (default: until SIGINT or SIGTERM)")
+	flags.IntVar(&o.rate, "rate", defaultRate, fmt.Sprintf("calls per second, 1 to %d", maxRate))
 	flags.BoolVar(&o.json, "json", false, "print only the totals, as JSON")
-	flags.BoolVar(&o.log, "log", false, "write the log of the interceptors to stderr")
+	flags.BoolVar(&o.log, "log", false, "write all log records of the interceptors to stderr")
 	flags.StringVar(&o.telemetry, "telemetry", "127.0.0.1:0",
-		"serve /metrics, read only, on this address, host:port; port 0 is any free one, an empty address none")
+		"serve /metrics on this address, host:port; port 0 selects a free port, an empty address disables it")
 	return cmd
 }
 
@@ -117,14 +117,14 @@ func (o *options) check(bounded bool) error {
 		errs = append(errs, fmt.Errorf("--for is %v; want a time above 0, such as 10s", o.length))
 	}
 	if o.rate < 1 || o.rate > maxRate {
-		errs = append(errs, fmt.Errorf("--rate is %d; want 1 to %d calls a second", o.rate, maxRate))
+		errs = append(errs, fmt.Errorf("--rate is %d; want 1 to %d calls per second", o.rate, maxRate))
 	}
 	return errors.Join(errs...)
 }
 
-// run runs the demo until ctx is done, or for as long as o says, and prints.
+// run runs the demo until ctx is done or o.length has passed, and prints the report.
 func run(ctx context.Context, o options, metrics *net.TCPAddr, out, errOut io.Writer) error {
-	always := context.WithoutCancel(ctx) // however short the run, there is a shop
+	always := context.WithoutCancel(ctx) // the shortest run starts the shop, too
 	service := otelenv.Service{Name: "hauberk-demo", Version: o.version}
 	providers, err := otelenv.OpenTraces(always, service, sayf(errOut))
 	if err != nil {
@@ -145,7 +145,7 @@ func run(ctx context.Context, o options, metrics *net.TCPAddr, out, errOut io.Wr
 	return r.end(t)
 }
 
-// perform serves the metrics while the traffic runs.
+// perform runs the traffic and serves the metrics meanwhile.
 func perform(ctx context.Context, st *stage, rate int, metrics *net.TCPAddr, r *report) (*totals, error) {
 	srv, err := st.serveMetrics(metrics)
 	if err != nil {
@@ -173,8 +173,8 @@ func end(srv *scrape.Server) error {
 	return srv.Close()
 }
 
-// flush exports the spans that wait for it. A collector that cannot be reached has
-// been told of, and is no reason to fail.
+// flush exports the pending spans. A timeout is no error: an exporter that cannot reach
+// its collector has reported it already.
 func flush(providers *otelenv.Providers) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
@@ -188,8 +188,8 @@ func sayf(w io.Writer) func(string, ...any) {
 	return func(format string, args ...any) { _, _ = fmt.Fprintf(w, "hauberk: "+format+"\n", args...) }
 }
 
-// play has the traffic run until ctx is done, or r cannot print, and returns the
-// totals when all calls have ended.
+// play runs the traffic until ctx is done or r fails to print. It waits for all calls
+// and returns the totals.
 func play(ctx context.Context, st *stage, rate int, r *report) (*totals, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -205,7 +205,7 @@ func play(ctx context.Context, st *stage, rate int, r *report) (*totals, error) 
 	return st.totals(), err
 }
 
-// bound gives ctx the end that o says.
+// bound returns ctx with the timeout o.length, if there is one.
 func (o *options) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	if o.length == 0 {
 		return context.WithCancel(ctx)
@@ -213,8 +213,8 @@ func (o *options) bound(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(ctx, o.length)
 }
 
-// logger returns the logger of the interceptors. People see the first record of each
-// rejection; --log writes all records to w.
+// logger returns the logger of the interceptors. It passes records to first, unless
+// --json is given, and writes them to w if --log is given.
 func (o *options) logger(w io.Writer, first slog.Handler) *slog.Logger {
 	var handlers []slog.Handler
 	if !o.json {

@@ -80,8 +80,8 @@ func TestJSONTotals(t *testing.T) {
 	}
 }
 
-// checkRejections checks that there are rejections for each reason, and that they are
-// all errors of their code.
+// checkRejections checks that each reason has rejections, and that the rejections are all
+// errors with their code.
 func checkRejections(t *testing.T, totals *totals) {
 	t.Helper()
 	reasons := map[string][]string{
@@ -105,7 +105,7 @@ func checkRejections(t *testing.T, totals *totals) {
 	}
 }
 
-// decode reads the one JSON object that the output must be.
+// decode decodes the output, which must be one JSON object.
 func decode(t *testing.T, out string) *totals {
 	t.Helper()
 	totals := &totals{}
@@ -123,7 +123,7 @@ func decode(t *testing.T, out string) *totals {
 	return totals
 }
 
-// checkSums checks that each sum over the calls is the same.
+// checkSums checks that the sums over codes, methods and outcomes agree.
 func checkSums(t *testing.T, totals *totals) {
 	t.Helper()
 	var byCode, calls, failed uint64
@@ -159,7 +159,7 @@ func TestTables(t *testing.T) {
 		}
 	}
 	if strings.Contains(out, "\x1b") {
-		t.Errorf("escape sequences in what is no terminal: %q", out)
+		t.Errorf("escape sequences in a buffer: %q", out)
 	}
 }
 
@@ -179,12 +179,12 @@ func TestLog(t *testing.T) {
 	}
 	for line := range strings.Lines(errOut) {
 		if strings.Contains(line, `msg="panic in a call"`) && !named.MatchString(line) {
-			t.Errorf("it is not told whose call panicked: %s", line)
+			t.Errorf("a panic without the user of its call: %s", line)
 		}
 	}
 }
 
-// named is a record that tells whose call it is of.
+// named matches a record with the ids of its call.
 var named = regexp.MustCompile(` request_id=\S+ user=\S+ trace_id=[0-9a-f]{32} span_id=[0-9a-f]{16} stack=`)
 
 func TestSignal(t *testing.T) {
@@ -204,7 +204,7 @@ func TestSignal(t *testing.T) {
 	}
 }
 
-// announced sends the process a signal when the first text is written.
+// announced sends a signal to the process on the first write.
 type announced struct {
 	w      io.Writer
 	signal os.Signal
@@ -232,9 +232,9 @@ func TestWrongFlags(t *testing.T) {
 		{[]string{"--for", "10"}, `invalid argument "10" for "--for" flag: time: missing unit in duration "10"`},
 		{[]string{"--for", "0s"}, `--for is 0s; want a time above 0, such as 10s`},
 		{[]string{"--for", "-1s"}, `--for is -1s; want a time above 0, such as 10s`},
-		{[]string{"--rate", "0"}, `--rate is 0; want 1 to 10000 calls a second`},
-		{[]string{"--rate", "10001"}, `--rate is 10001; want 1 to 10000 calls a second`},
-		{[]string{"--for", "0s", "--rate", "-3"}, "--for is 0s; want a time above 0, such as 10s\n--rate is -3; want 1 to 10000 calls a second"},
+		{[]string{"--rate", "0"}, `--rate is 0; want 1 to 10000 calls per second`},
+		{[]string{"--rate", "10001"}, `--rate is 10001; want 1 to 10000 calls per second`},
+		{[]string{"--for", "0s", "--rate", "-3"}, "--for is 0s; want a time above 0, such as 10s\n--rate is -3; want 1 to 10000 calls per second"},
 		{[]string{"--telemetry", "here"}, `--telemetry "here" is not an address: missing port in address; want host:port, such as 127.0.0.1:9464`},
 		{[]string{"now"}, `unknown command "now" for "demo"`},
 	}
@@ -251,17 +251,17 @@ func TestWrongFlags(t *testing.T) {
 	}
 }
 
-// A wrong value is reported as a wrong flag is, so that the exit code is the same.
+// A wrong value is reported like a wrong flag, so that the exit code is the same.
 func TestWrongValueIsFlagError(t *testing.T) {
 	marked := errors.New("marked")
 	cmd := command(io.Discard, io.Discard, "--rate", "0")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errors.Join(marked, err) })
 	if err := cmd.Execute(); !errors.Is(err, marked) {
-		t.Errorf("error %v; want one that the flag error function made", err)
+		t.Errorf("error %v; want the flag error function's", err)
 	}
 }
 
-// failing fails from a write on.
+// failing is a writer that fails after a number of writes.
 type failing struct{ after int }
 
 var errFull = errors.New("no space left")
@@ -283,7 +283,7 @@ func TestOutputFails(t *testing.T) {
 		{"the announcement", failing{0}, failing{9}, nil},
 		{"the first table", failing{1}, failing{9}, nil},
 		{"the last table", failing{1}, failing{9}, []string{"--for", "1ms"}},
-		{"the announcement beside JSON", failing{9}, failing{0}, []string{"--json"}},
+		{"the announcement before JSON", failing{9}, failing{0}, []string{"--json"}},
 		{"the JSON", failing{0}, failing{9}, []string{"--json", "--for", "1ms"}},
 	}
 	for _, test := range tests {

@@ -1,5 +1,5 @@
-// Package demo is the command `hauberk demo`: a small shop served by grpc-go on a
-// real TCP listener, shoppers who call all it has, with calls that fail, and chains
-// on both ends: tokens and limits of users on the server, retries and a breaker on
-// the clients.
+// Package demo implements the command `hauberk demo`: a small shop on a grpc-go server
+// with a real TCP listener, its shoppers as clients in the same process, and interceptor
+// chains on both ends. The server's chain checks tokens and limits users; the clients'
+// chains retry and have a circuit breaker. Some calls fail on purpose.
 package demo

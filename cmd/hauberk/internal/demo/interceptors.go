@@ -14,20 +14,20 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 )
 
-// cartLimit rejects an import once it holds more than max items. It is written as
-// any user of the library would write it.
+// cartLimit rejects an import of more than max items. It uses only the public API, as
+// any interceptor of a program does.
 type cartLimit struct {
 	name string
 	max  int64
 }
 
-// Declare says that the interceptor only decides, so that it can be put in Shadow.
+// Declare declares that the interceptor decides on calls, so that it can run in Shadow.
 func (l cartLimit) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: l.name, Phase: hauberk.PhaseValidate, Decides: true}
 }
 
-// Intercept counts the items as they arrive. In shadow they go on arriving when there
-// are too many.
+// Intercept counts the items of received messages. It rejects once: in shadow the call
+// continues, and further items arrive.
 func (l cartLimit) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	var items int64
 	call.OnReceive(func(msg any) (keep bool, err error) {
@@ -51,31 +51,30 @@ func (l cartLimit) reject(call *hauberk.Call) error {
 	return hauberk.Reject(codes.ResourceExhausted, reason, "the cart is full")
 }
 
-// openCalls waits for the calls that have not ended. It needs no more than next,
-// which returns when a call has ended, also that of a stream that no one reads.
+// openCalls waits for the open calls. next returns when a call has ended, including a
+// stream that the application does not read.
 type openCalls struct{ sync.WaitGroup }
 
-// Intercept notes that a call is open.
+// Intercept counts the call as open until it has ended.
 func (o *openCalls) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	o.Add(1)
 	defer o.Done()
 	return next(ctx, call)
 }
 
-// attemptKey is the request metadata in which the shop is told the number of an
-// attempt, from 1.
+// attemptKey is the request metadata key of the attempt's number, from 1.
 const attemptKey = "shop-attempt"
 
-// attempts numbers the attempts that are sent, and counts those after a call's
-// first.
+// attempts sends the number of each attempt, and counts the attempts after the first of
+// a call.
 type attempts struct{ again, succeeded atomic.Uint64 }
 
-// Declare says that the interceptor belongs inside the retry.
+// Declare declares that the interceptor runs inside retry.
 func (a *attempts) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: "attempts", Reads: []hauberk.StateKey{retry.Attempt}}
 }
 
-// Intercept sends the attempt's number along.
+// Intercept adds the attempt's number to the request metadata.
 func (a *attempts) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	n := retry.Attempt.Or(ctx, 1)
 	err := next(metadata.AppendToOutgoingContext(ctx, attemptKey, strconv.Itoa(n)), call)
@@ -89,6 +88,6 @@ func (a *attempts) Intercept(ctx context.Context, call *hauberk.Call, next haube
 }
 
 func (a *attempts) totals() retryTotals {
-	succeeded := a.succeeded.Load() // first: it is never more than those made
+	succeeded := a.succeeded.Load() // loaded first, so that it does not exceed the attempts
 	return retryTotals{Attempts: a.again.Load(), Succeeded: succeeded}
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// report tells people, or programs, how the demo goes.
+// report prints the progress and the totals: as text, or the totals alone as JSON.
 type report struct {
 	out, errOut io.Writer
 	records     func() string // the log records to show, each once
@@ -21,7 +21,7 @@ type report struct {
 func newReport(o *options, records func() string, out, errOut io.Writer) *report {
 	return &report{
 		out: out, errOut: errOut, records: records, json: o.json,
-		// A log between the tables would move them.
+		// Log records between the tables would move them.
 		screen: screen{w: out, inPlace: isTerminal(out) && !o.log},
 	}
 }
@@ -37,7 +37,7 @@ func (r *report) begin(s story) error {
 	return err
 }
 
-// follow shows what count returns every second, until ended is closed.
+// follow shows the result of count every second until ended is closed.
 func (r *report) follow(count func() *totals, ended <-chan struct{}) error {
 	if r.json {
 		<-ended
@@ -99,7 +99,7 @@ func (s *screen) show(above, block string) error {
 	return err
 }
 
-// isTerminal reports whether w is a terminal that knows escape sequences.
+// isTerminal reports whether w is a terminal that supports escape sequences.
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	if !ok || os.Getenv("TERM") == "dumb" {
@@ -109,7 +109,7 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// table writes totals for people, with the rates since earlier ones.
+// table formats the totals as text, with the rates since the earlier totals.
 func (t *totals) table(title string, since *totals) string {
 	var b strings.Builder
 	seconds := max(t.Seconds-since.Seconds, 0.001)
@@ -146,8 +146,7 @@ const (
 	listIndent = 12
 )
 
-// writeList writes what a map holds, in the order of its keys and in lines of at
-// most maxColumns.
+// writeList writes the entries of a map, sorted by key, in lines of at most maxColumns.
 func writeList[V any](b *strings.Builder, title string, of map[string]V) {
 	line := fmt.Sprintf("%-*s", listIndent, title)
 	if len(of) == 0 {

@@ -63,7 +63,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// Two tables of the same instant have no rate, rather than an infinite one.
+// Two tables of the same instant have the rate 0, not an infinite one.
 func TestTableWithoutTime(t *testing.T) {
 	if got := sample().table("so far", sample()); !strings.HasPrefix(got, "so far   12.5 s   2513 calls   0/s ") {
 		t.Errorf("got %q", got)
@@ -77,7 +77,7 @@ func TestScreen(t *testing.T) {
 		want    string
 	}{
 		{"in place", true, "a\nb\n\x1b[2A\x1b[Jnew\nc\n\x1b[1A\x1b[Jd\n"},
-		{"below each other", false, "a\nb\n\nnew\nc\n\nd\n"},
+		{"one after the other", false, "a\nb\n\nnew\nc\n\nd\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestNoTerminal(t *testing.T) {
 	}
 	defer file.Close()
 	if isTerminal(file) || isTerminal(&bytes.Buffer{}) {
-		t.Error("a file or a buffer was taken for a terminal")
+		t.Error("a file or a buffer is reported as a terminal")
 	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -147,7 +147,7 @@ func TestNoTerminal(t *testing.T) {
 	defer null.Close()
 	t.Setenv("TERM", "dumb")
 	if isTerminal(null) {
-		t.Error("a dumb terminal was taken for one that knows escape sequences")
+		t.Error("a dumb terminal is reported to support escape sequences")
 	}
 }
 

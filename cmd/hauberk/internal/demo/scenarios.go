@@ -8,7 +8,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/demo/shoppb"
 )
 
-// shopper calls the shop.
+// shopper is a client of the shop.
 type shopper struct {
 	cart    shoppb.CartClient
 	catalog shoppb.CatalogClient
@@ -19,11 +19,11 @@ func newShopper(conn grpc.ClientConnInterface) *shopper {
 	return &shopper{shoppb.NewCartClient(conn), shoppb.NewCatalogClient(conn), conn}
 }
 
-// crowd is all shoppers by name.
+// crowd has all shoppers by name.
 type crowd map[string]*shopper
 
-// scenario is one call, or several in turn, with an outcome that is known when it is
-// played first: that of the last call.
+// scenario is one call or a sequence of calls. Its outcome is that of the last call. In
+// the first round the outcome is known in advance.
 type scenario struct {
 	name  string
 	who   string
@@ -31,7 +31,7 @@ type scenario struct {
 	calls int
 }
 
-// round returns what is played in turn: two calls that succeed for each way to fail.
+// round returns the scenarios of one round: two successes for each failure.
 func round() []scenario {
 	good, bad := successes(), failures()
 	all := make([]scenario, 0, 3*len(bad))
@@ -52,11 +52,11 @@ func successes() []scenario {
 		{"get another", anna, get("frida"), 1},
 		{"search for everything", anna, search(""), 1},
 		{"import more", anna, importItems("frida", 1, 1, 1), 1},
-		{"search for what there is not", anna, search("helmet"), 1},
+		{"search without a result", anna, search("helmet"), 1},
 	}
 }
 
-// failures has each way to fail, for some kind of method.
+// failures returns a scenario for each kind of failure.
 func failures() []scenario {
 	return []scenario{
 		{"get a missing cart", anna, get(cartMissing), 1},
@@ -74,10 +74,10 @@ func failures() []scenario {
 		{"run out of time", anna, runOutOfTime, 1},
 		{"get a cart without id", anna, get(""), 1},
 		{"abandon a chat", anna, abandonChat, 1},
-		{"call without a token", nobody, get("anna"), 1},
-		{"call with a token made up", eve, chat("anna"), 1},
+		{"call without a token", noToken, get("anna"), 1},
+		{"call with an invalid token", eve, chat("anna"), 1},
 		{"call with an expired token", dora, watch("anna"), 1},
-		{"call more often than one may", bertha, times(trialCalls+1, get("bertha")), trialCalls + 1},
+		{"exceed the rate limit", bertha, times(trialCalls+1, get("bertha")), trialCalls + 1},
 		{"search second-hand goods", carla, times(2, search(querySecondHand)), 2},
 	}
 }

@@ -15,19 +15,18 @@ import (
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/demo/shoppb"
 )
 
-// Ids of carts for which the shop does something known, as a payment provider
-// has cards for tests. A cart of any other id is an ordinary one.
+// The ids of carts with a special behavior. All other ids are ordinary carts.
 const (
 	cartMissing = "missing" // NOT_FOUND
 	cartOffline = "offline" // UNAVAILABLE
-	cartStuck   = "stuck"   // no answer until the caller gives up
+	cartStuck   = "stuck"   // no response until the caller gives up
 	cartBroken  = "broken"  // the handler panics
 	cartFlaky   = "flaky"   // UNAVAILABLE for the first attempt of each call
-	cartPaid    = "paid"    // cannot change any more, so that watching it ends
+	cartPaid    = "paid"    // no further changes, so that a watch ends
 )
 
-// shop serves Cart and Catalog. It has no state but that of the index of
-// second-hand goods; every ordinary cart holds the same items.
+// shop serves Cart and Catalog. Its only state is the index of second-hand goods. All
+// ordinary carts have the same items.
 type shop struct {
 	shoppb.UnimplementedCartServer
 	shoppb.UnimplementedCatalogServer
@@ -40,7 +39,7 @@ func (s *shop) register(srv grpc.ServiceRegistrar) {
 	shoppb.RegisterCatalogServer(srv, s)
 }
 
-// open looks a cart up.
+// open looks up a cart, and fails for those that fail on purpose.
 func (s *shop) open(ctx context.Context, id string) error {
 	switch id {
 	case "":
@@ -62,13 +61,13 @@ func (s *shop) open(ctx context.Context, id string) error {
 	return work(ctx, time.Millisecond)
 }
 
-// isFirstAttempt reports whether a call is the first attempt, or does not say.
+// isFirstAttempt reports whether a call is the first attempt. A call without a number is.
 func isFirstAttempt(ctx context.Context) bool {
-	told := metadata.ValueFromIncomingContext(ctx, attemptKey)
-	return len(told) == 0 || told[0] == "1"
+	number := metadata.ValueFromIncomingContext(ctx, attemptKey)
+	return len(number) == 0 || number[0] == "1"
 }
 
-// work takes some time up to d, or until ctx is done.
+// work waits for a random time up to d, or until ctx is done.
 func work(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(rand.N(d))
 	defer timer.Stop()
@@ -80,7 +79,7 @@ func work(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Get gives the cart as it is now.
+// Get returns the cart.
 func (s *shop) Get(ctx context.Context, req *shoppb.GetRequest) (*shoppb.GetResponse, error) {
 	if err := s.open(ctx, req.GetCartId()); err != nil {
 		return nil, err
@@ -89,7 +88,7 @@ func (s *shop) Get(ctx context.Context, req *shoppb.GetRequest) (*shoppb.GetResp
 	return &shoppb.GetResponse{CartId: req.GetCartId(), Items: items, TotalCents: total(items)}, nil
 }
 
-// Import adds what the shop sells and skips the rest.
+// Import adds the items that the shop sells and skips all others.
 func (s *shop) Import(stream grpc.ClientStreamingServer[shoppb.ImportRequest, shoppb.ImportResponse]) error {
 	summary := &shoppb.ImportResponse{}
 	for {
@@ -111,8 +110,8 @@ func (s *shop) Import(stream grpc.ClientStreamingServer[shoppb.ImportRequest, sh
 	}
 }
 
-// Watch tells how the cart was filled, and then waits for changes that never
-// come, unless the cart is paid.
+// Watch sends the changes that filled the cart. Unless the cart is paid, it then waits
+// until the caller leaves.
 func (s *shop) Watch(req *shoppb.WatchRequest, stream grpc.ServerStreamingServer[shoppb.WatchResponse]) error {
 	ctx := stream.Context()
 	if err := s.open(ctx, req.GetCartId()); err != nil {
@@ -134,7 +133,7 @@ func (s *shop) Watch(req *shoppb.WatchRequest, stream grpc.ServerStreamingServer
 	return ctx.Err()
 }
 
-// Chat answers each message before it reads the next.
+// Chat replies to each message before it reads the next.
 func (s *shop) Chat(stream grpc.BidiStreamingServer[shoppb.ChatRequest, shoppb.ChatResponse]) error {
 	for {
 		req, err := stream.Recv()
@@ -153,7 +152,7 @@ func (s *shop) Chat(stream grpc.BidiStreamingServer[shoppb.ChatRequest, shoppb.C
 	}
 }
 
-// cartItems returns what is in every ordinary cart: one of each product.
+// cartItems returns the items of every ordinary cart: one of each product.
 func cartItems() []*shoppb.Item {
 	products := catalog()
 	items := make([]*shoppb.Item, 0, len(products))

@@ -15,8 +15,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
 )
 
-// stage is the shop on its listener and a connection to it, with a chain on the
-// one end and one for each shopper on the other.
+// stage is the shop on its listener and a connection to it. The server has one chain,
+// and each shopper has a client chain.
 type stage struct {
 	interceptors
 
@@ -57,8 +57,7 @@ func openStage(ctx context.Context, logger *slog.Logger, providers *otelenv.Prov
 	return st, nil
 }
 
-// connect makes the connection that all shoppers use, each through a chain of their
-// own.
+// connect creates the connection that all shoppers share, and a chain for each.
 func (st *stage) connect() error {
 	chains := make(map[string]*hauberk.Chain)
 	for _, name := range shoppers() {
@@ -69,7 +68,7 @@ func (st *stage) connect() error {
 		chains[name] = chain
 	}
 	conn, err := grpc.NewClient(st.addr(), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithStatsHandler(chains[anna].StatsHandler(hauberk.ClientSide))) // that of any chain serves all
+		grpc.WithStatsHandler(chains[anna].StatsHandler(hauberk.ClientSide))) // one chain's handler serves all chains
 	if err != nil {
 		return err
 	}
@@ -84,20 +83,20 @@ func (st *stage) serve() {
 	st.srv = st.chain.NewServer(grpc.WaitForHandlers(true))
 	new(shop).register(st.srv)
 	reflection.Register(st.srv)
-	st.counts.Register(st.srv.GetServiceInfo()) // for series at zero
+	st.counts.Register(st.srv.GetServiceInfo()) // creates the series with the value 0
 	go func() { st.served <- st.srv.Serve(st.lis) }()
 }
 
 func (st *stage) addr() string { return st.lis.Addr().String() }
 
-// close ends the connection and the server, with its handlers.
+// close closes the connection and stops the server, including its handlers.
 func (st *stage) close() error {
 	err := st.conn.Close()
 	st.srv.Stop()
 	return errors.Join(err, <-st.served)
 }
 
-// totals returns the counts of the shoppers' chains.
+// totals returns what the shoppers' chains have counted.
 func (st *stage) totals() *totals {
 	methods := make(map[string]bool)
 	for service, info := range st.srv.GetServiceInfo() {

@@ -15,13 +15,13 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// newMetrics counts all that there is to count.
+// newMetrics returns an interceptor with all optional metrics enabled.
 func newMetrics() *metrics.Interceptor {
 	return metrics.New(metrics.Config{Decisions: true, CountBytes: true}, metrics.WithExemplars(tracing.Exemplar))
 }
 
-// newTracing makes spans as the environment says. If it says nothing they go nowhere,
-// but the log and the metrics name them all the same.
+// newTracing exports spans as the environment configures. Without a configuration spans
+// are created but not exported, so that the log and the exemplars have trace ids.
 func newTracing(providers *otelenv.Providers) *tracing.Interceptor {
 	if providers.Tracer == nil {
 		return tracing.New(tracing.Config{}, tracing.WithTracerProvider(trace.NewTracerProvider()))
@@ -30,11 +30,11 @@ func newTracing(providers *otelenv.Providers) *tracing.Interceptor {
 		tracing.WithTracerProvider(providers.Tracer), tracing.WithPropagator(providers.Propagator))
 }
 
-// serveMetrics serves what was counted, and what Go and the operating system say of
-// the process. No address is no server.
+// serveMetrics serves the metrics of calls and attempts, of the Go runtime and of the
+// process. It returns nil if the address is nil.
 func (l *interceptors) serveMetrics(address *net.TCPAddr) (*scrape.Server, error) {
 	if address == nil {
-		return nil, nil //nolint:nilnil // no server is a fine one
+		return nil, nil //nolint:nilnil // the caller checks for nil
 	}
 	reg := prometheus.NewRegistry()
 	err := errors.Join(
@@ -50,7 +50,8 @@ func (l *interceptors) serveMetrics(address *net.TCPAddr) (*scrape.Server, error
 	return scrape.Listen(address, reg)
 }
 
-// of tells the series of calls and of attempts apart, which have the same names.
+// of adds the label that separates the series of calls and attempts, whose names are the
+// same.
 func of(scope string, reg prometheus.Registerer) prometheus.Registerer {
 	return prometheus.WrapRegistererWith(prometheus.Labels{"scope": scope}, reg)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
 
-// The metrics are there as long as the demo runs: those of all methods from the start,
-// at zero, and of a round of traffic after it, calls and attempts apart.
+// The metrics are served while the demo runs: all methods from the start, with the value
+// 0, and calls and attempts in separate series.
 func TestServesMetrics(t *testing.T) {
 	st := open(t)
 	srv, err := st.serveMetrics(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -74,8 +74,9 @@ func fetch(t *testing.T, url, accept string) string {
 	return string(body)
 }
 
-// It says where the metrics are, on stderr beside JSON, unless there are none.
-func TestSaysWhereMetricsAre(t *testing.T) {
+// The demo prints the address of the metrics, with --json on stderr, unless they are
+// disabled.
+func TestPrintsAddressOfMetrics(t *testing.T) {
 	said := regexp.MustCompile(`(?m)^Its metrics are at http://127\.0\.0\.1:\d+/metrics\.$`)
 	tests := []struct {
 		args        []string
@@ -98,8 +99,8 @@ func TestSaysWhereMetricsAre(t *testing.T) {
 	}
 }
 
-// A port that is taken ends the demo before it begins.
-func TestMetricsPortIsTaken(t *testing.T) {
+// The demo does not start if the port of the metrics is in use.
+func TestMetricsPortInUse(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -112,7 +113,7 @@ func TestMetricsPortIsTaken(t *testing.T) {
 	}
 }
 
-// Wrong variables are told before anything begins.
+// The demo does not start if an environment variable is wrong.
 func TestWrongVariable(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	t.Setenv("OTEL_TRACES_EXPORTER", "zipkin")

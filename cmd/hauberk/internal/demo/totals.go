@@ -11,8 +11,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
-// totals are the counts since the start; as JSON they are what --json prints.
-// Calls are those that have ended.
+// totals are the counts since the start, and the JSON object that --json prints. Calls
+// that have not ended are not counted.
 type totals struct {
 	Seconds    float64                 `json:"seconds"`
 	Calls      uint64                  `json:"calls"`
@@ -24,10 +24,10 @@ type totals struct {
 	Breakers   map[string]string       `json:"breakers"` // the state of each circuit
 }
 
-// retryTotals are the attempts after a call's first that were sent.
+// retryTotals counts the attempts after the first of each call.
 type retryTotals struct {
 	Attempts  uint64 `json:"attempts"`
-	Succeeded uint64 `json:"succeeded"` // of them
+	Succeeded uint64 `json:"succeeded"`
 }
 
 type methodTotals struct {
@@ -37,8 +37,8 @@ type methodTotals struct {
 	P99    float64 `json:"p99_ms"`
 }
 
-// newTotals makes totals of what a client has counted. Methods that are not among
-// those known are counted together.
+// newTotals returns the totals of a client's metrics. It combines all methods that are not
+// known.
 func newTotals(side metrics.SideSnapshot, known map[string]bool, elapsed time.Duration) *totals {
 	t := &totals{
 		Seconds:    elapsed.Round(time.Millisecond).Seconds(),
@@ -73,8 +73,8 @@ func (t *totals) addCodes(counts metrics.Codes) {
 	}
 }
 
-// plus adds a method's counts. A quantile of several methods lies between theirs;
-// it is given as the greatest.
+// plus adds the counts of a method. For the quantiles it takes the greatest, which is an
+// upper bound of the combined quantile.
 func (t methodTotals) plus(m metrics.MethodSnapshot) methodTotals {
 	return methodTotals{
 		Calls:  t.Calls + m.Ended,

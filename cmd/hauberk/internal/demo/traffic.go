@@ -7,22 +7,22 @@ import (
 )
 
 const (
-	maxInFlight = 64               // scenarios at a time; the server takes 100 calls of a connection
-	callTimeout = 10 * time.Second // far beyond what any call needs
+	maxInFlight = 64               // concurrent scenarios; the server accepts 100 streams per connection
+	callTimeout = 10 * time.Second // much longer than any call takes
 	grace       = 2 * time.Second  // for calls in flight at the end
 	finestTick  = 2 * time.Millisecond
 	maxLag      = 100 * time.Millisecond
 )
 
-// traffic plays the scenarios in turn, again and again.
+// traffic plays the scenarios in turn, repeatedly.
 type traffic struct {
 	crowd     crowd
 	scenarios []scenario
-	rate      int // calls a second
+	rate      int // calls per second
 	grace     time.Duration
 	slots     chan struct{}
 	players   sync.WaitGroup
-	played    int // how many scenarios have been started
+	played    int // number of scenarios started
 }
 
 func newTraffic(c crowd, rate int) *traffic {
@@ -31,10 +31,10 @@ func newTraffic(c crowd, rate int) *traffic {
 	}
 }
 
-// run plays every scenario once, all at the same time and whatever becomes of ctx,
-// so that even the shortest run has them all; then one after the other at the rate,
-// until ctx is done. It returns when all have ended: those in flight then have a
-// grace to finish in, and are cancelled after that.
+// run plays every scenario once, concurrently and even if ctx is done, so that the
+// shortest run has all of them. Then it starts them one by one at the rate until ctx is
+// done. Calls in flight then have the grace period to finish and are cancelled after it.
+// run returns when all calls have ended.
 func (t *traffic) run(ctx context.Context) {
 	first := context.WithoutCancel(ctx)
 	for range t.scenarios {
@@ -47,8 +47,8 @@ func (t *traffic) run(ctx context.Context) {
 	t.players.Wait()
 }
 
-// pace starts what is due at each tick. Timers are not fine enough for a tick a
-// call at high rates; what is later than maxLag is left out.
+// pace starts the scenarios that are due at each tick. At high rates timers are too coarse
+// for one tick per call. Scenarios that are late by more than maxLag are skipped.
 func (t *traffic) pace(ctx, calls context.Context) {
 	every := time.Second / time.Duration(t.rate)
 	ticker := time.NewTicker(max(every, finestTick))
@@ -69,8 +69,8 @@ func (t *traffic) pace(ctx, calls context.Context) {
 	}
 }
 
-// start plays the next scenario beside the others, when there is a slot for it, and
-// returns how many calls that makes.
+// start waits for a free slot and plays the next scenario concurrently with the others.
+// It returns the scenario's number of calls.
 func (t *traffic) start(ctx, calls context.Context) int {
 	select {
 	case <-ctx.Done():
@@ -83,7 +83,7 @@ func (t *traffic) start(ctx, calls context.Context) int {
 		defer func() { <-t.slots }()
 		ctx, cancel := context.WithTimeout(calls, callTimeout)
 		defer cancel()
-		_ = sc.play(ctx, t.crowd[sc.who]) // the chains have seen how it ended
+		_ = sc.play(ctx, t.crowd[sc.who]) // the chains have counted the outcome
 	})
 	return sc.calls
 }

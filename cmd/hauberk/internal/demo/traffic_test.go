@@ -49,11 +49,11 @@ func TestScenarios(t *testing.T) {
 		"run out of time":            codes.DeadlineExceeded,
 		"get a cart without id":      codes.InvalidArgument,
 
-		"call without a token":         codes.Unauthenticated,
-		"call with a token made up":    codes.Unauthenticated,
-		"call with an expired token":   codes.Unauthenticated,
-		"call more often than one may": codes.ResourceExhausted,
-		"search second-hand goods":     codes.Unavailable,
+		"call without a token":       codes.Unauthenticated,
+		"call with an invalid token": codes.Unauthenticated,
+		"call with an expired token": codes.Unauthenticated,
+		"exceed the rate limit":      codes.ResourceExhausted,
+		"search second-hand goods":   codes.Unavailable,
 	}
 	st := open(t)
 	for _, sc := range append(successes(), failures()...) {
@@ -64,7 +64,7 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// An abandoned chat gives its caller no outcome; the chain has it.
+// The caller of an abandoned chat sees no outcome, but the chain counts it.
 func TestAbandonedChatIsCounted(t *testing.T) {
 	st := open(t)
 	if err := abandonChat(t.Context(), st.crowd[anna]); err != nil {
@@ -76,7 +76,7 @@ func TestAbandonedChatIsCounted(t *testing.T) {
 	}
 }
 
-// The first round is played whatever happens, so that its counts are known.
+// The first round is played even if the context is done, so that its counts are known.
 func TestFirstRound(t *testing.T) {
 	st := open(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -111,7 +111,7 @@ func TestFirstRound(t *testing.T) {
 	}
 }
 
-// The breaker opens in an outage, stays open while the outage lasts, and closes.
+// The breaker opens in an outage, stays open during the outage, and closes after it.
 func TestOutageEnds(t *testing.T) {
 	st := open(t)
 	clock := hauberktest.NewClock()
@@ -146,7 +146,7 @@ func TestOutageEnds(t *testing.T) {
 	}
 }
 
-// A call that is attempted again is one call, and OK.
+// A call that succeeds at the second attempt counts as one call that is OK.
 func TestRetriedCallIsOneCall(t *testing.T) {
 	st := open(t)
 	if err := get(cartFlaky)(t.Context(), st.crowd[anna]); err != nil {
@@ -161,14 +161,14 @@ func TestRetriedCallIsOneCall(t *testing.T) {
 	}
 }
 
-// Calls that do not end by themselves are cancelled, and counted.
+// Calls that do not end by themselves are cancelled and counted.
 func TestEndsStuckCalls(t *testing.T) {
 	st := open(t)
 	stuck := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	tr := newTraffic(st.crowd, maxRate)
 	tr.grace = 0
-	tr.slots = make(chan struct{}, 1) // so that a third call waits for a slot, in vain
+	tr.slots = make(chan struct{}, 1) // so that a third call waits for a free slot
 	play := get("anna")               // in the first round, which is not cancelled
 	tr.scenarios = []scenario{{"get", anna, func(ctx context.Context, s *shopper) error {
 		now := play
@@ -196,9 +196,9 @@ func TestCartLimit(t *testing.T) {
 		reason     string
 	}{
 		{"one item", []int32{1}, ""},
-		{"as many as there may be", []int32{60, 40}, ""},
-		{"one more", []int32{60, 41}, "CART_FULL"},
-		{"at once", []int32{101}, "CART_FULL"},
+		{"the largest number", []int32{60, 40}, ""},
+		{"one too many", []int32{60, 41}, "CART_FULL"},
+		{"in one message", []int32{101}, "CART_FULL"},
 		{"rejected before the end", []int32{101, 1, 1, 1}, "CART_FULL"},
 	}
 	for _, test := range tests {

@@ -9,35 +9,36 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 )
 
-// The shoppers. Those without an account call in vain.
+// The shoppers. The shop rejects the calls of the last three.
 const (
 	anna   = "anna"   // on the trade plan
 	bertha = "bertha" // on the trial plan
-	carla  = "carla"  // on the trade plan; buys second-hand, through a breaker
-	dora   = "dora"   // her token has expired
-	eve    = "eve"    // made her token up
-	nobody = "no one" // has none
+	carla  = "carla"  // on the trade plan; buys second-hand goods, with a breaker
+	dora   = "dora"   // has an expired token
+	eve    = "eve"    // has an invalid token
+
+	noToken = "a shopper without a token"
 )
 
-// Plans, which say how often a user may call.
+// The plans, which have different rate limits.
 const (
 	planTrade = "trade"
 	planTrial = "trial"
 )
 
-// trialCalls is how often a user on the trial plan may call in each trialTime,
-// which is far longer than the first round takes.
+// A user on the trial plan may make trialCalls calls in each trialTime. The first round
+// takes much less time.
 const (
 	trialCalls = 5
 	trialTime  = 5 * time.Second
 )
 
-func shoppers() []string { return []string{anna, bertha, carla, dora, eve, nobody} }
+func shoppers() []string { return []string{anna, bertha, carla, dora, eve, noToken} }
 
-// tokenOf makes up the token of a shopper: this is a demo.
+// tokenOf returns the token of a shopper. Real tokens are secret.
 func tokenOf(name string) string { return "token-of-" + name }
 
-// accounts returns whom the shop knows, by token.
+// accounts returns the shop's users by token.
 func accounts() map[string]*authn.Identity {
 	on := func(plan string) map[string]any { return map[string]any{"plan": plan} }
 	return map[string]*authn.Identity{
@@ -48,7 +49,7 @@ func accounts() map[string]*authn.Identity {
 	}
 }
 
-// validator knows the tokens of these accounts.
+// validator accepts the tokens of the known accounts.
 func validator(known map[string]*authn.Identity) authn.Validator {
 	return func(_ context.Context, token string) (*authn.Identity, error) {
 		if id, ok := known[token]; ok {
@@ -58,7 +59,7 @@ func validator(known map[string]*authn.Identity) authn.Validator {
 	}
 }
 
-// limit gives each user on a plan the quota of that plan.
+// limit limits each user on a plan to a number of calls per time.
 func limit(plan string, calls int, per time.Duration) hauberk.Interceptor {
 	onPlan := func(call *hauberk.Call) bool {
 		id, ok := authn.Key.Get(call)

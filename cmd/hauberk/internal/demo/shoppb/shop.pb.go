@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Change says what happened to an item.
+// Change is the kind of a change.
 type WatchResponse_Change int32
 
 const (
@@ -31,7 +31,7 @@ const (
 	WatchResponse_CHANGE_UNSPECIFIED WatchResponse_Change = 0
 	// The item was added.
 	WatchResponse_CHANGE_ADDED WatchResponse_Change = 1
-	// The item was taken out.
+	// The item was removed.
 	WatchResponse_CHANGE_REMOVED WatchResponse_Change = 2
 )
 
@@ -81,9 +81,9 @@ type Item struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The product's stock keeping unit, such as "MAIL-042".
 	Sku string `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
-	// How many of it; at least 1.
+	// The number of units; at least 1.
 	Quantity int32 `protobuf:"varint,2,opt,name=quantity,proto3" json:"quantity,omitempty"`
-	// The price of one, in cents.
+	// The price of one unit, in cents.
 	UnitPriceCents int64 `protobuf:"varint,3,opt,name=unit_price_cents,json=unitPriceCents,proto3" json:"unit_price_cents,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -186,12 +186,12 @@ func (x *GetRequest) GetCartId() string {
 	return ""
 }
 
-// GetResponse is a cart's content.
+// GetResponse has the content of a cart.
 type GetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The cart's id.
 	CartId string `protobuf:"bytes,1,opt,name=cart_id,json=cartId,proto3" json:"cart_id,omitempty"`
-	// What is in the cart, in the order in which it was added.
+	// The items of the cart, in the order in which they were added.
 	Items []*Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
 	// The sum over all items, in cents.
 	TotalCents    int64 `protobuf:"varint,3,opt,name=total_cents,json=totalCents,proto3" json:"total_cents,omitempty"`
@@ -305,12 +305,12 @@ func (x *ImportRequest) GetItem() *Item {
 	return nil
 }
 
-// ImportResponse sums up an import.
+// ImportResponse is the summary of an import.
 type ImportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many items were added.
+	// The number of items that were added.
 	Added int32 `protobuf:"varint,1,opt,name=added,proto3" json:"added,omitempty"`
-	// How many items were not, since the shop does not sell them.
+	// The number of items that were skipped, because the shop does not sell them.
 	Skipped       int32 `protobuf:"varint,2,opt,name=skipped,proto3" json:"skipped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -409,9 +409,9 @@ func (x *WatchRequest) GetCartId() string {
 // WatchResponse is one change of a cart.
 type WatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What happened.
+	// The kind of the change.
 	Change WatchResponse_Change `protobuf:"varint,1,opt,name=change,proto3,enum=shop.v1.WatchResponse_Change" json:"change,omitempty"`
-	// The item that it happened to.
+	// The item that was changed.
 	Item *Item `protobuf:"bytes,2,opt,name=item,proto3" json:"item,omitempty"`
 	// The cart's sum after the change, in cents.
 	TotalCents    int64 `protobuf:"varint,3,opt,name=total_cents,json=totalCents,proto3" json:"total_cents,omitempty"`
@@ -470,12 +470,12 @@ func (x *WatchResponse) GetTotalCents() int64 {
 	return 0
 }
 
-// ChatRequest is what the shopper says.
+// ChatRequest is a message of the shopper.
 type ChatRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The cart that the conversation is about.
 	CartId string `protobuf:"bytes,1,opt,name=cart_id,json=cartId,proto3" json:"cart_id,omitempty"`
-	// The shopper's words; may hold private data, so they are kept out of logs.
+	// The text; may contain private data, so it is not logged.
 	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -525,12 +525,12 @@ func (x *ChatRequest) GetText() string {
 	return ""
 }
 
-// ChatResponse is what the shop's staff say.
+// ChatResponse is a message of the shop's staff.
 type ChatResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Who speaks, by first name.
+	// The first name of the sender.
 	From string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
-	// Their words.
+	// The text.
 	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -580,12 +580,12 @@ func (x *ChatResponse) GetText() string {
 	return ""
 }
 
-// SearchRequest asks for products.
+// SearchRequest is a query for products.
 type SearchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Words to look for; empty matches every product.
+	// The words to search for; empty matches every product.
 	Query string `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
-	// The largest number of products to give; 0 means 10.
+	// The largest number of products to return; 0 means 10.
 	Limit         int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -635,7 +635,7 @@ func (x *SearchRequest) GetLimit() int32 {
 	return 0
 }
 
-// SearchResponse lists the products found.
+// SearchResponse has the products found.
 type SearchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The products, best match first.
@@ -681,14 +681,14 @@ func (x *SearchResponse) GetProducts() []*Product {
 	return nil
 }
 
-// Product is something that the shop sells.
+// Product is a product of the shop.
 type Product struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its stock keeping unit, such as "MAIL-042".
+	// The product's stock keeping unit, such as "MAIL-042".
 	Sku string `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
-	// Its name as shown to shoppers.
+	// The name, as shown to shoppers.
 	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
-	// The price of one, in cents.
+	// The price of one unit, in cents.
 	PriceCents    int64 `protobuf:"varint,3,opt,name=price_cents,json=priceCents,proto3" json:"price_cents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -31,13 +31,13 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Cart holds what a shopper is about to buy. It has one method of each of gRPC's four kinds.
+// Cart serves the carts of shoppers. It has one method of each of gRPC's four kinds.
 type CartClient interface {
-	// Get gives the cart as it is now.
+	// Get returns the cart.
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
-	// Import adds a list of items, one message each, and gives a summary at the end.
+	// Import adds items, one per message, and returns a summary at the end.
 	Import(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ImportRequest, ImportResponse], error)
-	// Watch gives an event for each change of the cart until the client leaves.
+	// Watch sends an event for each change of the cart until the client cancels.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
 	// Chat is a conversation with the shop's staff about the cart.
 	Chat(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ChatRequest, ChatResponse], error)
@@ -110,13 +110,13 @@ type Cart_ChatClient = grpc.BidiStreamingClient[ChatRequest, ChatResponse]
 // All implementations must embed UnimplementedCartServer
 // for forward compatibility.
 //
-// Cart holds what a shopper is about to buy. It has one method of each of gRPC's four kinds.
+// Cart serves the carts of shoppers. It has one method of each of gRPC's four kinds.
 type CartServer interface {
-	// Get gives the cart as it is now.
+	// Get returns the cart.
 	Get(context.Context, *GetRequest) (*GetResponse, error)
-	// Import adds a list of items, one message each, and gives a summary at the end.
+	// Import adds items, one per message, and returns a summary at the end.
 	Import(grpc.ClientStreamingServer[ImportRequest, ImportResponse]) error
-	// Watch gives an event for each change of the cart until the client leaves.
+	// Watch sends an event for each change of the cart until the client cancels.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
 	// Chat is a conversation with the shop's staff about the cart.
 	Chat(grpc.BidiStreamingServer[ChatRequest, ChatResponse]) error
@@ -247,9 +247,9 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Catalog knows what the shop sells.
+// Catalog serves the products of the shop.
 type CatalogClient interface {
-	// Search gives the products that match a query.
+	// Search returns the products that match a query.
 	Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchResponse, error)
 }
 
@@ -275,9 +275,9 @@ func (c *catalogClient) Search(ctx context.Context, in *SearchRequest, opts ...g
 // All implementations must embed UnimplementedCatalogServer
 // for forward compatibility.
 //
-// Catalog knows what the shop sells.
+// Catalog serves the products of the shop.
 type CatalogServer interface {
-	// Search gives the products that match a query.
+	// Search returns the products that match a query.
 	Search(context.Context, *SearchRequest) (*SearchResponse, error)
 	mustEmbedUnimplementedCatalogServer()
 }
