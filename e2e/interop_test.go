@@ -30,7 +30,7 @@ func TestInterop(t *testing.T) {
 	if err := gate.stop(t); err != nil {
 		t.Errorf("the sidecar ended with %v:\n%s", err, &gate.said)
 	}
-	calls := gate.says(t, `^hauberk: ended; (\d+) calls`)
+	calls := gate.says(t, `^hauberk: stopped; (\d+) calls`)
 	if n, err := strconv.Atoi(calls); err != nil || n < len(cases) {
 		t.Errorf("%s calls passed the sidecar, want at least %d", calls, len(cases))
 	}

@@ -384,8 +384,8 @@ func TestCollectorDown(t *testing.T) {
 					seen(t, client)
 				}
 				stopped(t, gate)
-				gate.says(t, `^hauberk: ended; (200) calls, 0 of them ended with an error$`)
-				gate.says(t, `^hauberk: telemetry that waited was not all exported: (traces: .*; )?metrics: .*$`)
+				gate.says(t, `^hauberk: stopped; (200) calls, 0 failed$`)
+				gate.says(t, `^hauberk: not all pending telemetry was exported: (traces: .*; )?metrics: .*$`)
 				for line := range strings.Lines(gate.said.String()) {
 					if !strings.HasPrefix(line, "hauberk: ") {
 						t.Errorf("it does not say who it is: %s", line)

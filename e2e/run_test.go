@@ -94,7 +94,7 @@ func TestSignalDrains(t *testing.T) {
 			gate, address := sidecar(t, io.Discard, upstream(t))
 			stream := echo(t, dial(t, address))
 			gate.signal(t, sig)
-			gate.says(t, `^(hauberk: ending; calls may go on for 30s)$`)
+			gate.says(t, `^hauberk: (shutting down); .* 30s .*$`)
 			if err := again(stream); err != nil {
 				t.Errorf("the running call: %v", err)
 			}
@@ -105,7 +105,7 @@ func TestSignalDrains(t *testing.T) {
 			if err := gate.wait(t); err != nil {
 				t.Errorf("the sidecar ended with %v", err)
 			}
-			gate.says(t, `^hauberk: ended; (1) calls, 0 of them ended with an error$`)
+			gate.says(t, `^hauberk: stopped; (1) calls, 0 failed$`)
 		})
 	}
 }
@@ -121,7 +121,7 @@ func TestDrainTimeIsUp(t *testing.T) {
 	if err := gate.wait(t); err != nil {
 		t.Errorf("the sidecar ended with %v", err)
 	}
-	gate.says(t, `^hauberk: (the time is up); calls that still ran were ended$`)
+	gate.says(t, `^hauberk: (drain time exceeded);`)
 }
 
 // A second signal ends it at once.
@@ -129,7 +129,7 @@ func TestSecondSignal(t *testing.T) {
 	gate, address := sidecar(t, io.Discard, upstream(t))
 	echo(t, dial(t, address))
 	gate.signal(t, syscall.SIGTERM)
-	gate.says(t, `^hauberk: (ending);`)
+	gate.says(t, `^hauberk: (shutting down);`)
 	gate.signal(t, syscall.SIGTERM)
 	if err := gate.wait(t); err == nil || !strings.Contains(err.Error(), "signal: terminated") {
 		t.Errorf("the sidecar ended with %v, want the signal", err)
@@ -159,7 +159,7 @@ func TestLogThatNobodyReads(t *testing.T) {
 			if err := gate.stop(t); err != nil {
 				t.Errorf("the sidecar ended with %v", err)
 			}
-			gate.says(t, `^hauberk: ended; (500) calls`)
+			gate.says(t, `^hauberk: stopped; (500) calls`)
 		})
 	}
 }

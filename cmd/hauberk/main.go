@@ -1,4 +1,4 @@
-// Command hauberk runs the sidecar and the demo.
+// Command hauberk runs a gRPC sidecar with interceptors, and a demo of the library.
 package main
 
 import (

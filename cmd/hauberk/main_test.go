@@ -14,7 +14,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"hauberk": main})
 }
 
-// The scripts in testdata/script run the command as a shell would.
+// The scripts in testdata/script run the command.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -24,7 +24,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			lis := listen(t)
 			env.Defer(func() { _ = lis.Close() })
-			env.Setenv("TAKEN", lis.Addr().String())
+			env.Setenv("IN_USE", lis.Addr().String())
 			return nil
 		},
 	})
@@ -39,7 +39,7 @@ func listen(t *testing.T) net.Listener {
 	return lis
 }
 
-// exits runs a command that must end with an exit code: exits CODE COMMAND ARGS.
+// exits runs a command and checks its exit code: exits CODE COMMAND ARGS.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE COMMAND ARGS…")

@@ -1,4 +1,4 @@
-// Package address finds out what an address given to the command stands for.
+// Package address resolves the addresses that the command's flags name.
 package address
 
 import (
@@ -7,8 +7,8 @@ import (
 	"net"
 )
 
-// Resolve returns the address that a name stands for, so that what is checked is
-// what is listened on. No host is all addresses of the machine.
+// Resolve resolves host:port to an address. The command checks the result and listens on
+// it, so that both use the same address. An empty host means all addresses of the machine.
 func Resolve(ctx context.Context, address string) (*net.TCPAddr, error) {
 	host, name, err := net.SplitHostPort(address)
 	if e, ok := errors.AsType[*net.AddrError](err); ok {

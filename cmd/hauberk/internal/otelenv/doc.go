@@ -1,14 +1,12 @@
-// Package otelenv makes the OpenTelemetry SDK do what the OTEL_… environment
-// variables say, as the specification's "OpenTelemetry Environment Variable
-// Specification" and "OpenTelemetry Protocol Exporter" have them, with two
-// differences that suit a sidecar:
+// Package otelenv configures the OpenTelemetry SDK from the OTEL_… environment variables.
+// It follows the specification's documents "OpenTelemetry Environment Variable
+// Specification" and "OpenTelemetry Protocol Exporter", with two differences for a sidecar:
 //
-//   - Nothing is exported unless that is asked for. Traces are, if
-//     OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_ENDPOINT or
-//     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set; metrics likewise. By the
-//     specification a program without any variable sends to localhost.
-//   - A value that cannot be used is an error at the start. By the specification it is
-//     passed over with a warning.
+//   - Nothing is exported by default. Traces are exported if OTEL_TRACES_EXPORTER,
+//     OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, and metrics
+//     likewise. In the specification a program without any variable exports to localhost.
+//   - An invalid value is an error at the start. In the specification it is ignored, with a
+//     warning.
 //
-// The variables are read by the SDK itself; this package looks at them first.
+// The SDK reads the variables; this package checks them first.
 package otelenv

@@ -16,36 +16,36 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
-// Service is what the program calls itself, unless OTEL_SERVICE_NAME or
-// OTEL_RESOURCE_ATTRIBUTES say otherwise.
+// Service is the default of the service's name and version. OTEL_SERVICE_NAME and
+// OTEL_RESOURCE_ATTRIBUTES override it.
 type Service struct{ Name, Version string }
 
-// Providers are what the environment asks for.
+// Providers are the providers that the environment configures.
 type Providers struct {
-	Tracer     *trace.TracerProvider         // nil: no tracing
+	Tracer     *trace.TracerProvider         // nil if traces are off
 	Propagator propagation.TextMapPropagator // nil without Tracer
-	Meter      *metric.MeterProvider         // nil: no metrics
+	Meter      *metric.MeterProvider         // nil if metrics are off
 
 	spans trace.SpanExporter // of Tracer
 }
 
-// Open returns what the environment asks for, or all that is wrong with it. What
-// goes wrong later, such as a collector that cannot be reached, is told to sayf, now
-// and then; it never holds up a call.
+// Open returns the providers that the environment configures, or an error for each invalid
+// variable. Later errors, such as an unavailable collector, are passed to sayf, at most
+// one per minute. They never block a call.
 func Open(ctx context.Context, service Service, sayf func(format string, args ...any)) (*Providers, error) {
-	return start(ctx, asked(), service, sayf)
+	return start(ctx, enabled(), service, sayf)
 }
 
-// OpenTraces does the same for traces alone.
+// OpenTraces is like Open, but for traces alone.
 func OpenTraces(ctx context.Context, service Service, sayf func(format string, args ...any)) (*Providers, error) {
-	return start(ctx, signals{traces: asked().traces}, service, sayf)
+	return start(ctx, signals{traces: enabled().traces}, service, sayf)
 }
 
 func start(ctx context.Context, on signals, service Service, sayf func(string, ...any)) (*Providers, error) {
 	if err := on.check(); err != nil || !on.any() {
 		return &Providers{}, err
 	}
-	c := newComplaints(sayf)
+	c := newReporter(sayf)
 	otel.SetErrorHandler(c)
 	otel.SetLogger(c.logger())
 	p, err := open(ctx, on, service)
@@ -70,8 +70,8 @@ func open(ctx context.Context, on signals, service Service) (*Providers, error) 
 	return p, err
 }
 
-// describe returns the attributes of the process: the program's, and over them those
-// of the environment.
+// describe returns the attributes of the process. The environment overrides those of
+// service.
 func describe(ctx context.Context, service Service) (*resource.Resource, error) {
 	own := []attribute.KeyValue{semconv.ServiceName(service.Name), semconv.ServiceVersion(service.Version)}
 	return resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(own...), resource.WithFromEnv())
@@ -97,8 +97,8 @@ func (p *Providers) openMeter(ctx context.Context, about *resource.Resource) err
 	return nil
 }
 
-// Shutdown exports what waits, until ctx is done, and ends the exporters. A second
-// one does nothing.
+// Shutdown exports pending telemetry until ctx is done, and stops the exporters. A second
+// call does nothing.
 func (p *Providers) Shutdown(ctx context.Context) error {
 	var errs []error
 	if p.Tracer != nil {
@@ -111,7 +111,7 @@ func (p *Providers) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// of says which signal an error is about.
+// of adds the signal to an error.
 func of(signal string, err error) error {
 	if err == nil {
 		return nil
@@ -119,8 +119,8 @@ func of(signal string, err error) error {
 	return fmt.Errorf("%s: %w", signal, err)
 }
 
-// endTracer ends an export that goes on when ctx is done: the tracer provider would
-// leave it behind.
+// endTracer stops the tracer provider. When ctx is done it also stops the exporter, since
+// the tracer provider would not stop a running export.
 func (p *Providers) endTracer(ctx context.Context) error {
 	err := p.Tracer.Shutdown(ctx)
 	if ctx.Err() != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
 
-// environ has the test see these OTEL_ variables, and no others: NAME=VALUE.
+// environ sets OTEL_ variables, NAME=VALUE, and clears all others.
 func environ(t *testing.T, variables ...string) {
 	t.Helper()
 	for _, v := range os.Environ() {
@@ -35,7 +35,7 @@ func environ(t *testing.T, variables ...string) {
 	}
 }
 
-func TestAsked(t *testing.T) {
+func TestEnabled(t *testing.T) {
 	both, traces, metrics := signals{true, true}, signals{traces: true}, signals{metrics: true}
 	tests := []struct {
 		env  []string
@@ -57,7 +57,7 @@ func TestAsked(t *testing.T) {
 	for _, test := range tests {
 		t.Run(strings.Join(test.env, " "), func(t *testing.T) {
 			environ(t, test.env...)
-			if got := asked(); got != test.want {
+			if got := enabled(); got != test.want {
 				t.Errorf("asked for %+v; want %+v", got, test.want)
 			}
 		})
@@ -149,7 +149,7 @@ func TestWrongValues(t *testing.T) {
 		},
 		{
 			[]string{traces, "OTEL_EXPORTER_OTLP_CLIENT_KEY=" + empty},
-			"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY go together; want both or none",
+			"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY must be set together; want both or none",
 		},
 		{
 			[]string{traces, "OTEL_EXPORTER_OTLP_CLIENT_KEY=" + empty, "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=" + empty},
@@ -178,7 +178,7 @@ func TestWrongValues(t *testing.T) {
 			[]string{traces, "OTEL_RESOURCE_ATTRIBUTES=a=b,c"},
 			`OTEL_RESOURCE_ATTRIBUTES has "c"; want name=value,name=value with values percent-encoded`,
 		},
-		{ // a queue that there is no memory for
+		{ // a queue that does not fit in memory
 			[]string{traces, "OTEL_BSP_MAX_QUEUE_SIZE=1000000000000000"},
 			`OTEL_BSP_MAX_QUEUE_SIZE is "1000000000000000"; want a whole number from 1 to 1000000`,
 		},
@@ -194,11 +194,11 @@ func TestWrongValues(t *testing.T) {
 			[]string{metrics, "OTEL_METRIC_EXPORT_INTERVAL=0"},
 			`OTEL_METRIC_EXPORT_INTERVAL is "0"; want milliseconds, from 1 to 86400000`,
 		},
-		{ // no one would be told which port it is
+		{ // the port would be unknown
 			[]string{"OTEL_METRICS_EXPORTER=prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT=0"},
 			`OTEL_EXPORTER_PROMETHEUS_PORT is "0"; want a whole number from 1 to 65535`,
 		},
-		{ // all that is wrong is told at once
+		{ // all errors are reported at once
 			[]string{traces, "OTEL_BSP_SCHEDULE_DELAY=1s", "OTEL_TRACES_SAMPLER=no", "OTEL_SDK_DISABLED=no"},
 			`OTEL_SDK_DISABLED is "no"; want true or false` + "\n" +
 				`OTEL_BSP_SCHEDULE_DELAY is "1s"; want milliseconds, from 1 to 86400000` + "\n" +
@@ -218,10 +218,10 @@ func TestWrongValues(t *testing.T) {
 	}
 }
 
-// lines are those of an error that has text: errors.Join keeps those of empty joins.
+// lines returns the text of an error without the blank lines of empty errors.Join.
 func lines(err error) string { return strings.TrimSpace(err.Error()) }
 
-// Everything that the documentation names can be set.
+// All variables that the documentation names can be set.
 func TestGoodValues(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	environ(t,
@@ -249,18 +249,18 @@ func TestGoodValues(t *testing.T) {
 	end(t, p)
 }
 
-// end ends the providers without waiting for a collector.
+// end shuts the providers down without waiting for a collector.
 func end(t *testing.T, p *Providers) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	_ = p.Shutdown(ctx) // what was not exported is no matter here
+	_ = p.Shutdown(ctx) // telemetry may be lost here
 	if err := p.Shutdown(ctx); err != nil {
 		t.Errorf("the second Shutdown: %v", err)
 	}
 }
 
-// What is not asked for is not there, and its variables are not looked at.
+// Signals that are off have no provider, and their variables are not checked.
 func TestOff(t *testing.T) {
 	for _, env := range [][]string{
 		nil,
@@ -282,7 +282,7 @@ func TestOff(t *testing.T) {
 	}
 }
 
-// Where the exporter for Prometheus listens is told, and is where it does.
+// The address of the exporter prometheus is reported, and it serves there.
 func TestPrometheusAddress(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	environ(t, "OTEL_METRICS_EXPORTER=prometheus", "OTEL_EXPORTER_PROMETHEUS_HOST=127.0.0.1",
@@ -295,7 +295,7 @@ func TestPrometheusAddress(t *testing.T) {
 	defer end(t, p)
 	url, ok := strings.CutPrefix(said, "metrics of OpenTelemetry at ")
 	if !ok {
-		t.Fatalf("said %q; want where the metrics are", said)
+		t.Fatalf("said %q; want the URL of the metrics", said)
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Get(url)
@@ -318,7 +318,7 @@ func freePort(t *testing.T) string {
 	return strconv.Itoa(lis.Addr().(*net.TCPAddr).Port)
 }
 
-// By default it is where the specification has it.
+// The default address is the specification's.
 func TestPrometheusDefaultAddress(t *testing.T) {
 	environ(t)
 	if got := prometheusAddress(); got != "localhost:9464" {
@@ -326,8 +326,8 @@ func TestPrometheusDefaultAddress(t *testing.T) {
 	}
 }
 
-// A collector that takes connections and never answers: spans are dropped, and
-// ending them does not wait.
+// If a collector accepts connections and never responds, spans are dropped, and Shutdown
+// returns when its context is done.
 func TestSilentCollector(t *testing.T) {
 	for _, protocol := range []string{"grpc", "http/protobuf"} {
 		t.Run(protocol, func(t *testing.T) {
@@ -351,7 +351,7 @@ func TestSilentCollector(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 			defer cancel()
 			if err := p.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "traces: ") {
-				t.Errorf("Shutdown: %v; want that the time for traces was up", err)
+				t.Errorf("Shutdown: %v; want that the time for traces is exceeded", err)
 			}
 		})
 	}
@@ -378,51 +378,51 @@ func TestSamplerAndPropagator(t *testing.T) {
 	}
 }
 
-// The first complaint is told, and one a minute after that, with the number of those
-// that were not.
-func TestComplaints(t *testing.T) {
+// The first error is reported, and after it at most one per minute, with the number of
+// errors that were not reported.
+func TestReporter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said []string
-		c := newComplaints(func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) })
-		c.Handle(errors.New("early"))
-		if err := c.started(); err == nil || err.Error() != "early" {
-			t.Errorf("at the start: %v; want the early complaint", err)
+		r := newReporter(func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) })
+		r.Handle(errors.New("early"))
+		if err := r.started(); err == nil || err.Error() != "early" {
+			t.Errorf("at the start: %v; want the early error", err)
 		}
 		for i := range 4 {
-			c.Handle(fmt.Errorf("late %d", i))
+			r.Handle(fmt.Errorf("late %d", i))
 		}
 		time.Sleep(pause) //nolint:forbidigo // of the bubble's clock
-		c.logger().Error(errors.New("of the log"), "cannot")
-		c.Handle(errors.New("later"))
+		r.logger().Error(errors.New("of the log"), "cannot")
+		r.Handle(errors.New("later"))
 		const want = "telemetry: late 0\n" +
-			`telemetry: "msg"="cannot" "error"="of the log" (and 3 complaints before it)`
+			`telemetry: "msg"="cannot" "error"="of the log" (3 errors before it were not reported)`
 		if got := strings.Join(said, "\n"); got != want {
 			t.Errorf("said\n%s\nwant\n%s", got, want)
 		}
 	})
 }
 
-// Whatever the values are, Open neither panics nor repeats what may be a secret, and
-// lets nothing pass that the checks reject.
+// For all values, Open does not panic, its error contains no secret, and it fails if the
+// checks do.
 func FuzzValues(f *testing.F) {
 	f.Add("http://localhost:4318/x", "authorization=Bearer%20x", "service.version=1,a=b%20c")
 	f.Add("unix:///run/x.sock", "a=b,c=d", "=")
 	f.Add("https://[::1%25lo]:1", " a =%zz", "a=b=c")
 	f.Fuzz(func(t *testing.T, endpoint, headers, resource string) {
 		if strings.Contains(endpoint+headers+resource, "\x00") {
-			t.Skip("no environment has this")
+			t.Skip("an environment cannot have this")
 		}
 		const canary = "canary-4711"
 		environ(t, "OTEL_TRACES_EXPORTER=otlp", "OTEL_METRICS_EXPORTER=none", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
 			"OTEL_EXPORTER_OTLP_ENDPOINT="+endpoint, "OTEL_EXPORTER_OTLP_HEADERS="+headers+canary,
 			"OTEL_RESOURCE_ATTRIBUTES="+resource)
-		wrong := asked().check()
+		wrong := enabled().check()
 		p, err := Open(t.Context(), Service{}, t.Logf)
 		if err == nil {
 			end(t, p)
 		}
 		if wrong != nil && err == nil {
-			t.Errorf("there is no error, and the checks say %v", wrong)
+			t.Errorf("no error; the checks return %v", wrong)
 		}
 		if err != nil && strings.Contains(err.Error(), canary) {
 			t.Errorf("the error repeats a header: %v", err)

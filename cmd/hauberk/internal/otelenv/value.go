@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// These say what is wrong with a value, as in "NAME is 7; want …".
+// The functions below return what is wrong with a value, as in "NAME is 7; want …".
 
 func isBool(value string) error {
 	if strings.EqualFold(value, "true") || strings.EqualFold(value, "false") {
@@ -52,7 +52,7 @@ func within(least, greatest int) func(string) error {
 	}
 }
 
-// isMillis is a duration as the specification has it, of a day at most.
+// isMillis accepts a duration in milliseconds of at most a day.
 func isMillis(value string) error {
 	const day = 24 * 60 * 60 * 1000
 	if n, err := strconv.Atoi(value); err != nil || n < 1 || n > day {
@@ -61,11 +61,11 @@ func isMillis(value string) error {
 	return nil
 }
 
-// number returns the value of a variable, or otherwise if it is not a number.
-func number(name string, otherwise int) int {
+// number returns the value of a variable, or the default if it is not a number.
+func number(name string, byDefault int) int {
 	n, err := strconv.Atoi(get(name))
 	if err != nil {
-		return otherwise
+		return byDefault
 	}
 	return n
 }
@@ -77,8 +77,8 @@ func isRatio(value string) error {
 	return fmt.Errorf("is %q; want a number from 0 to 1", value)
 }
 
-// isEndpoint takes the URLs that both of the protocols take, and gRPC's of a socket.
-// What may be a password is not repeated.
+// isEndpoint accepts the URLs that both protocols accept, and gRPC's unix URLs. The error
+// does not contain a value that may have a password.
 func isEndpoint(value string) error {
 	const want = "want a URL such as http://localhost:4317"
 	if strings.Contains(value, "@") {
@@ -95,7 +95,8 @@ func isEndpoint(value string) error {
 	return nil
 }
 
-// isHeaders does not repeat the value, which may be a secret.
+// isHeaders accepts a list of headers. The error does not contain the value, which may be
+// secret.
 func isHeaders(value string) error {
 	for i, pair := range slices.Collect(strings.SplitSeq(value, ",")) {
 		name, text, ok := strings.Cut(pair, "=")
@@ -107,13 +108,13 @@ func isHeaders(value string) error {
 	return nil
 }
 
-// isToken reports whether a name is one of HTTP's headers, RFC 9110 section 5.6.2.
+// isToken reports whether a name is a valid HTTP header name, RFC 9110 section 5.6.2.
 func isToken(name string) bool {
-	strange := func(c rune) bool {
+	invalid := func(c rune) bool {
 		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 		return !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
 	}
-	return name != "" && !strings.ContainsFunc(name, strange)
+	return name != "" && !strings.ContainsFunc(name, invalid)
 }
 
 func isResource(value string) error {
@@ -144,7 +145,7 @@ func checkKeyPair(certificate, key string) error {
 	case cert == "" && secret == "":
 		return nil
 	case cert == "" || secret == "":
-		return fmt.Errorf("%s and %s go together; want both or none", certificate, key)
+		return fmt.Errorf("%s and %s must be set together; want both or none", certificate, key)
 	}
 	if _, err := tls.LoadX509KeyPair(cert, secret); err != nil {
 		return fmt.Errorf("%s and %s cannot be used: %w", certificate, key, err)

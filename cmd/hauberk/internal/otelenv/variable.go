@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The variables that decide what is on, and where.
+// The variables that enable signals and set their addresses.
 const (
 	disabled        = "OTEL_SDK_DISABLED"
 	tracesExporter  = "OTEL_TRACES_EXPORTER"
@@ -21,45 +21,45 @@ const (
 	prometheusPort  = "OTEL_EXPORTER_PROMETHEUS_PORT"
 )
 
-// none is the exporter that exports nothing, prometheus the one that is asked.
+// The names of the exporter that exports nothing and of the one that is scraped.
 const (
 	none       = "none"
 	prometheus = "prometheus"
 )
 
-// prometheusAddress is where the exporter prometheus listens.
+// prometheusAddress returns the address that the exporter prometheus listens on.
 func prometheusAddress() string {
 	return net.JoinHostPort(cmp.Or(get(prometheusHost), "localhost"), cmp.Or(get(prometheusPort), "9464"))
 }
 
-// signals are what is exported.
+// signals are the signals to export.
 type signals struct{ traces, metrics bool }
 
 func (s signals) any() bool { return s.traces || s.metrics }
 
-// asked returns the signals that the environment asks for.
-func asked() signals {
+// enabled returns the signals that the environment enables.
+func enabled() signals {
 	if strings.EqualFold(get(disabled), "true") {
 		return signals{}
 	}
 	return signals{
-		traces:  wanted(tracesExporter, tracesEndpoint),
-		metrics: wanted(metricsExporter, metricsEndpoint),
+		traces:  isEnabled(tracesExporter, tracesEndpoint),
+		metrics: isEnabled(metricsExporter, metricsEndpoint),
 	}
 }
 
-func wanted(exporter, ownEndpoint string) bool {
+func isEnabled(exporter, ownEndpoint string) bool {
 	if name := get(exporter); name != "" {
 		return name != none
 	}
 	return get(ownEndpoint) != "" || get(endpoint) != ""
 }
 
-// get returns the value of a variable. An empty one is one that is not set.
+// get returns the value of a variable, or "" if it is not set. Both mean the same.
 func get(name string) string { return os.Getenv(name) }
 
-// check returns an error for each variable whose value cannot be used. Those of a
-// signal that is off are not looked at.
+// check returns an error for each invalid variable. It ignores the variables of signals
+// that are off.
 func (s signals) check() error {
 	errs := []error{checkAll(switches())}
 	if s.any() {
@@ -77,7 +77,7 @@ func (s signals) check() error {
 	return errors.Join(errs...)
 }
 
-// variable is one that can be checked by itself.
+// variable is a variable that can be checked independently of others.
 type variable struct {
 	name  string
 	check func(value string) error
@@ -110,8 +110,7 @@ func general() []variable {
 	}
 }
 
-// most is the greatest number that is taken. The SDK makes room for as many spans
-// as it is told to.
+// most is the largest accepted number. The SDK allocates memory for that many spans.
 const most = 1_000_000
 
 func ofTraces() []variable {
@@ -136,7 +135,7 @@ func ofMetrics() []variable {
 		{"OTEL_METRIC_EXPORT_INTERVAL", isMillis},
 		{"OTEL_METRIC_EXPORT_TIMEOUT", isMillis},
 		{"OTEL_METRICS_EXEMPLAR_FILTER", oneOf("always_on", "always_off", "trace_based")},
-		{prometheusPort, within(1, 65535)}, // that of 0 no one would know
+		{prometheusPort, within(1, 65535)}, // not 0: the port would be unknown
 		{
 			"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
 			oneOf("cumulative", "delta", "lowmemory"),
@@ -161,9 +160,9 @@ func checkOTLP(prefix string) error {
 	}), checkKeyPair(prefix+"CLIENT_CERTIFICATE", prefix+"CLIENT_KEY"))
 }
 
-// checkTransport checks that the variables of a signal agree on how it travels. The
-// exporter for HTTP would look for the host of a socket, and a scheme counts for
-// nothing beside INSECURE: headers for https would travel in plain text.
+// checkTransport checks that a signal's variables agree on the transport. The HTTP exporter
+// cannot use unix sockets. INSECURE overrides the URL's scheme, so that headers for an
+// https endpoint would be sent in plain text.
 func checkTransport(prefix string) error {
 	to, insecure := either(prefix, "ENDPOINT"), either(prefix, "INSECURE")
 	scheme, _, _ := strings.Cut(to, ":")
@@ -179,10 +178,11 @@ func checkTransport(prefix string) error {
 	}
 }
 
-// otlp is what the variables of the OTLP exporters begin with.
+// otlp is the prefix of the OTLP exporters' variables.
 const otlp = "OTEL_EXPORTER_OTLP_"
 
-// either returns the value of a variable for one signal, or else of that for all.
+// either returns the value of a signal's variable, or else that of the variable for all
+// signals.
 func either(prefix, name string) string { return cmp.Or(get(prefix+name), get(otlp+name)) }
 
 const (
@@ -190,7 +190,7 @@ const (
 	samplerArg = sampler + "_ARG"
 )
 
-// checkSampler checks the sampler, and its argument if it takes one.
+// checkSampler checks the sampler, and its argument if it has one.
 func checkSampler() error {
 	list := []variable{{sampler, oneOf("always_on", "always_off", "traceidratio",
 		"parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio")}}
@@ -200,7 +200,7 @@ func checkSampler() error {
 	return checkAll(list)
 }
 
-// checkBatch checks that a batch fits in the queue. The SDK would make it smaller.
+// checkBatch checks that a batch fits in the queue. The SDK would reduce the batch.
 func checkBatch() error {
 	const queue, batch = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
 	size, room := number(batch, 0), number(queue, 2048)

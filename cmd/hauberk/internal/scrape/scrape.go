@@ -1,4 +1,4 @@
-// Package scrape serves metrics to Prometheus, for reading and nothing else.
+// Package scrape serves metrics to Prometheus. Clients can only read them.
 package scrape
 
 import (
@@ -18,27 +18,27 @@ import (
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/address"
 )
 
-// Path is where the metrics are.
+// Path is the path of the metrics.
 const Path = "/metrics"
 
-// What one who can reach the port may take up.
+// The limits for untrusted clients.
 const (
 	headerTimeout  = 5 * time.Second
 	requestTimeout = 10 * time.Second
-	answerTimeout  = 30 * time.Second // a scrape with a slow reader
-	idleTimeout    = 2 * time.Minute  // above the usual scrape intervals
+	answerTimeout  = 30 * time.Second // for slow readers
+	idleTimeout    = 2 * time.Minute  // longer than the usual scrape intervals
 	maxHeaderBytes = 16 << 10
 	maxConnections = 64
 	maxScrapes     = 8
 )
 
-// grace is how long scrapes may go on when the server ends.
+// grace is the time that running scrapes have to finish when the server closes.
 const grace = time.Second
 
-// Resolve returns the address that the flag --telemetry stands for, nil for none.
+// Resolve returns the address of the flag --telemetry, or nil if the flag is empty.
 func Resolve(ctx context.Context, flag string) (*net.TCPAddr, error) {
 	if flag == "" {
-		return nil, nil //nolint:nilnil // no address is a fine one
+		return nil, nil //nolint:nilnil // the caller checks for nil
 	}
 	addr, err := address.Resolve(ctx, flag)
 	if err != nil {
@@ -48,16 +48,16 @@ func Resolve(ctx context.Context, flag string) (*net.TCPAddr, error) {
 	return addr, nil
 }
 
-// Server serves what a registry gathers. Make it with [Listen].
+// Server serves the metrics of a registry. Use [Listen] to create one.
 type Server struct {
 	lis    net.Listener
 	http   *http.Server
 	served chan error
 }
 
-// Listen serves the metrics of g at an address until Close: in the text format, or in
-// OpenMetrics, with exemplars, to those who ask for it. Only GET and HEAD of Path
-// are answered.
+// Listen serves the metrics of g at an address until Close is called. The format is
+// Prometheus's text format, or OpenMetrics with exemplars if the client accepts it. Only
+// GET and HEAD of Path succeed.
 func Listen(at *net.TCPAddr, g prometheus.Gatherer) (*Server, error) {
 	lis, err := net.ListenTCP("tcp", at)
 	if err != nil {
@@ -70,7 +70,7 @@ func Listen(at *net.TCPAddr, g prometheus.Gatherer) (*Server, error) {
 		WriteTimeout:      answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          log.New(io.Discard, "", 0), // what strangers send is no news
+		ErrorLog:          log.New(io.Discard, "", 0), // malformed requests of untrusted clients are not logged
 	}}
 	go func() { s.served <- s.http.Serve(netutil.LimitListener(lis, maxConnections)) }()
 	return s, nil
@@ -85,11 +85,11 @@ func handler(g prometheus.Gatherer) http.Handler {
 	return mux
 }
 
-// URL is where the metrics are.
+// URL returns the URL of the metrics.
 func (s *Server) URL() string { return "http://" + s.lis.Addr().String() + Path }
 
-// Close ends the server, after the scrapes that run. An error is one that ended it
-// before.
+// Close waits for running scrapes, for at most one second, and stops the server. It
+// returns the error that stopped the server before, if any.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
@@ -97,7 +97,7 @@ func (s *Server) Close() error {
 		_ = s.http.Close()
 	}
 	if err := <-s.served; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("metrics were not served any more: %w", err)
+		return fmt.Errorf("the metrics server failed: %w", err)
 	}
 	return nil
 }

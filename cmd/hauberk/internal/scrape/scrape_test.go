@@ -31,7 +31,7 @@ func serve(t *testing.T) *Server {
 	return s
 }
 
-// ask makes a request on a connection of its own.
+// ask sends a request on a new connection.
 func ask(t *testing.T, method, url, accept string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
@@ -69,7 +69,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// Nothing but the metrics can be had, and nothing can be done.
+// Clients can read the metrics and nothing else.
 func TestReadOnly(t *testing.T) {
 	s := serve(t)
 	root := strings.TrimSuffix(s.URL(), Path)
@@ -92,7 +92,7 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// A header list of any length is not read.
+// Requests with too long a header list are rejected.
 func TestHeadersAreBounded(t *testing.T) {
 	s := serve(t)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL(), http.NoBody)
@@ -110,11 +110,11 @@ func TestHeadersAreBounded(t *testing.T) {
 		t.Errorf("%s; want 431", resp.Status)
 	}
 	if s.http.ReadHeaderTimeout <= 0 || s.http.IdleTimeout <= 0 || s.http.WriteTimeout <= 0 {
-		t.Errorf("the server waits for ever: %+v", s.http)
+		t.Errorf("the server has no timeout: %+v", s.http)
 	}
 }
 
-// One who has connected, and says nothing, does not hold up the end.
+// A connection without a request does not delay Close.
 func TestCloseWithASilentConnection(t *testing.T) {
 	s := serve(t)
 	conn, err := net.Dial("tcp", s.lis.Addr().String())
@@ -122,10 +122,10 @@ func TestCloseWithASilentConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	ask(t, http.MethodGet, s.URL(), "") // by now the server has the first connection
+	ask(t, http.MethodGet, s.URL(), "") // the server has accepted the first connection now
 }
 
-func TestTaken(t *testing.T) {
+func TestPortInUse(t *testing.T) {
 	s := serve(t)
 	addr, ok := s.lis.Addr().(*net.TCPAddr)
 	if !ok {
@@ -141,8 +141,8 @@ func TestListenerFails(t *testing.T) {
 	_ = s.lis.Close()
 	err := <-s.served
 	s.served <- err
-	if err := s.Close(); err == nil || !strings.HasPrefix(err.Error(), "metrics were not served any more: ") {
-		t.Errorf("error %v; want that metrics were not served", err)
+	if err := s.Close(); err == nil || !strings.HasPrefix(err.Error(), "the metrics server failed: ") {
+		t.Errorf("error %v; want that the server failed", err)
 	}
 	s.served <- http.ErrServerClosed // for the cleanup
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// forwardTrace puts the trace context of a call into its metadata, in place of what
-// came with it, so that the upstream's span is a child of the sidecar's: a gateway
-// forwards the incoming metadata that the innermost interceptor leaves behind.
+// forwardTrace replaces the trace context in the metadata of a call, so that the
+// upstream's span is a child of the sidecar's span. The gateway forwards the incoming
+// metadata of the context that the innermost interceptor passes to next.
 type forwardTrace struct{ propagator propagation.TextMapPropagator }
 
 // Intercept replaces the propagator's headers.
@@ -27,7 +27,7 @@ func (f forwardTrace) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	return next(metadata.NewIncomingContext(ctx, md), call)
 }
 
-// carrier is metadata as propagators write it.
+// carrier adapts metadata to [propagation.TextMapCarrier].
 type carrier metadata.MD
 
 // Get returns the first value of a key, or "".
@@ -38,10 +38,10 @@ func (c carrier) Get(key string) string {
 	return ""
 }
 
-// Set sets the only value of a key.
+// Set replaces the values of a key by one value.
 func (c carrier) Set(key, value string) { metadata.MD(c).Set(key, value) }
 
-// Keys returns the keys that are set.
+// Keys returns all keys.
 func (c carrier) Keys() []string {
 	keys := make([]string, 0, len(c))
 	for key := range c {

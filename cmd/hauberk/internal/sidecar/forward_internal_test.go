@@ -19,8 +19,8 @@ var span = trace.NewSpanContext(trace.SpanContextConfig{
 
 const ours = "00-01000000000000000000000000000000-0200000000000000-01"
 
-// What the propagator knows is the span's alone; the rest stays, and what others hold
-// of the metadata is not changed.
+// The propagator's headers are those of the span alone. All other metadata is kept, and
+// the metadata of the incoming context is not modified.
 func TestForwardTrace(t *testing.T) {
 	traced := trace.ContextWithSpanContext(t.Context(), span)
 	tests := []struct {
@@ -28,10 +28,10 @@ func TestForwardTrace(t *testing.T) {
 		ctx        context.Context
 		came, want metadata.MD
 	}{
-		{"none came", traced, metadata.MD{"a": {"b"}}, metadata.MD{"a": {"b"}, "traceparent": {ours}}},
-		{"one came", traced, metadata.MD{"traceparent": {"theirs"}}, metadata.MD{"traceparent": {ours}}},
+		{"no trace", traced, metadata.MD{"a": {"b"}}, metadata.MD{"a": {"b"}, "traceparent": {ours}}},
+		{"a trace", traced, metadata.MD{"traceparent": {"theirs"}}, metadata.MD{"traceparent": {ours}}},
 		{
-			"several came", traced,
+			"several traces", traced,
 			metadata.MD{"traceparent": {"x", "y"}, "tracestate": {"x=1", "y=1"}, "baggage": {"a=b"}},
 			metadata.MD{"traceparent": {ours}, "baggage": {"a=b"}},
 		},
@@ -56,7 +56,7 @@ func TestForwardTrace(t *testing.T) {
 				t.Errorf("forwarded (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(came, test.came.Copy()); diff != "" {
-				t.Errorf("what came was changed (-want +got):\n%s", diff)
+				t.Errorf("the incoming metadata was modified (-want +got):\n%s", diff)
 			}
 		})
 	}

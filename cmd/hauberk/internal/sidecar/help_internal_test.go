@@ -10,8 +10,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
 )
 
-// Each variable that the help lists is one that is read: a value that makes no sense is
-// an error that names it. Those that may be anything are the exceptions.
+// The program reads each variable that the help lists: an invalid value is an error that
+// names the variable. The exceptions are variables for which all values are valid.
 func TestHelpListsVariables(t *testing.T) {
 	for _, v := range os.Environ() {
 		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "OTEL_") {

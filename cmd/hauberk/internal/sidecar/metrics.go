@@ -11,11 +11,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsprom"
 )
 
-// serveMetrics serves what was counted, and what Go and the operating system say of
-// the process. No address is no server.
+// serveMetrics serves the metrics of calls, of the Go runtime and of the process. It
+// returns nil if the address is nil.
 func (p *policy) serveMetrics(address *net.TCPAddr) (*scrape.Server, error) {
 	if address == nil {
-		return nil, nil //nolint:nilnil // no server is a fine one
+		return nil, nil //nolint:nilnil // the caller checks for nil
 	}
 	reg := prometheus.NewRegistry()
 	err := errors.Join(

@@ -16,13 +16,13 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// policy is what the sidecar does to calls.
+// policy is the sidecar's chain, and the metrics in it.
 type policy struct {
 	chain *hauberk.Chain
 	calls *metrics.Interceptor
 }
 
-// newPolicy makes the chain, which logs to out and exports to providers.
+// newPolicy creates the chain. It logs to out and exports telemetry to the providers.
 func (o *options) newPolicy(out io.Writer, providers *otelenv.Providers) (*policy, error) {
 	logger := slog.New(slog.NewJSONHandler(out, nil))
 	counts := metrics.New(metrics.Config{})
@@ -36,21 +36,21 @@ func (o *options) newPolicy(out io.Writer, providers *otelenv.Providers) (*polic
 		traced = []hauberk.Interceptor{forwardTrace{providers.Propagator}}
 	}
 	chain, err := hauberk.New(slices.Concat(
-		// Outermost: all that is told of a call names its id.
+		// Outermost: all records of a call have its id.
 		[]hauberk.Interceptor{requestid.New(requestid.Config{NoEcho: !o.forwardID, SetMetadata: o.forwardID})},
-		exported(providers), // what follows can name the trace
+		exported(providers), // inner interceptors can use the trace
 		[]hauberk.Interceptor{
-			counts, // outside of all that can end a call
+			counts, // outside the interceptors that can end a call
 			logging.New(logging.Config{}, logs...),
-			// A panic comes to the others as the error that the client gets.
+			// The outer interceptors see a panic as the error that the client receives.
 			recovery.New(recovery.Config{}, guard...),
 		},
-		traced, // innermost: what it leaves is forwarded
+		traced, // innermost: its metadata is forwarded
 	)...)
 	return &policy{chain: chain, calls: counts}, err
 }
 
-// exported returns the interceptors for what is exported.
+// exported returns the interceptors that export traces and metrics.
 func exported(providers *otelenv.Providers) (interceptors []hauberk.Interceptor) {
 	if providers.Tracer != nil {
 		interceptors = append(interceptors, tracing.New(tracing.Config{},
@@ -63,12 +63,12 @@ func exported(providers *otelenv.Providers) (interceptors []hauberk.Interceptor)
 	return interceptors
 }
 
-// summary says in a few words what became of the calls.
+// summary returns the number of calls and of those that failed.
 func (p *policy) summary() string {
 	var calls, failed uint64
 	for _, m := range p.calls.Snapshot().Server.Methods {
 		calls += m.Calls
 		failed += m.Errors
 	}
-	return fmt.Sprintf("%d calls, %d of them ended with an error", calls, failed)
+	return fmt.Sprintf("%d calls, %d failed", calls, failed)
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
 )
 
-// The record of a panic names its call as the record of the call's end does: by the
-// request id, and where traces are on by theirs.
-func TestPanicIsFound(t *testing.T) {
+// The record of a panic has the same ids as the record of the call's end: the request id
+// and, with tracing, the trace and span ids.
+func TestPanicRecordHasIDs(t *testing.T) {
 	for name, providers := range map[string]*otelenv.Providers{
 		"without traces": {},
 		"with traces":    {Tracer: sdktrace.NewTracerProvider(), Propagator: propagation.TraceContext{}},

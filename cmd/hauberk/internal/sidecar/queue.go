@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// queue writes what it is given to another writer, on a goroutine of its own, so
-// that a log that no one reads, or a full disk, holds up no call. Where the other
-// writer is behind by the queue's length, what comes is dropped and counted.
+// queue writes lines to another writer on a separate goroutine, so that a full disk or a
+// log without a reader blocks no call. A full queue drops further lines and counts them.
 type queue struct {
 	lines   chan []byte
 	dropped atomic.Int64
@@ -19,7 +18,7 @@ type queue struct {
 	closed  chan struct{}
 }
 
-// queueLength is how many lines wait, at most. One is some 400 bytes.
+// queueLength is the largest number of waiting lines. A line has about 400 bytes.
 const queueLength = 8192
 
 func newQueue(w io.Writer, length int) *queue {
@@ -28,7 +27,7 @@ func newQueue(w io.Writer, length int) *queue {
 	return q
 }
 
-// Write takes one line. It never blocks and never fails.
+// Write queues one line. It never blocks and never fails.
 func (q *queue) Write(line []byte) (int, error) {
 	select {
 	case q.lines <- bytes.Clone(line):
@@ -57,21 +56,21 @@ func (q *queue) flush(w io.Writer) {
 		case line := <-q.lines:
 			q.write(w, line)
 		default:
-			q.tell(w)
+			q.reportDropped(w)
 			return
 		}
 	}
 }
 
 func (q *queue) write(w io.Writer, line []byte) {
-	q.tell(w)
+	q.reportDropped(w)
 	if _, err := w.Write(line); err != nil {
 		q.dropped.Add(1)
 	}
 }
 
-// tell leaves a line in the place of those that were dropped.
-func (q *queue) tell(w io.Writer) {
+// reportDropped writes a line in place of the lines that were dropped.
+func (q *queue) reportDropped(w io.Writer) {
 	n := q.dropped.Swap(0)
 	if n == 0 {
 		return
@@ -83,7 +82,8 @@ func (q *queue) tell(w io.Writer) {
 	}
 }
 
-// close writes what waits, for a second at most: the other writer may be stuck.
+// close writes the waiting lines. It gives up after one second, because the other writer
+// may block.
 func (q *queue) close() {
 	close(q.closing)
 	select {

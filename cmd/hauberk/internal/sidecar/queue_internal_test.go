@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// gate is a writer that stands still until it is opened, and then counts lines.
+// gate is a writer that blocks until it is opened.
 type gate struct {
 	open  chan struct{}
 	lines bytes.Buffer
@@ -23,7 +23,7 @@ func (g *gate) Write(p []byte) (int, error) {
 	return g.lines.Write(p)
 }
 
-func TestQueueDropsWhatTheWriterCannotTake(t *testing.T) {
+func TestQueueDropsLinesWhenFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{open: make(chan struct{})}
 		q := newQueue(g, 3)
@@ -33,7 +33,7 @@ func TestQueueDropsWhatTheWriterCannotTake(t *testing.T) {
 			if n, err := q.Write(line); n != len(line) || err != nil {
 				t.Fatal(n, err)
 			}
-			synctest.Wait() // the first one is with the writer, three wait
+			synctest.Wait() // the writer has the first line, three wait
 		}
 		close(g.open)
 		synctest.Wait()
@@ -46,7 +46,7 @@ func TestQueueDropsWhatTheWriterCannotTake(t *testing.T) {
 	})
 }
 
-func TestQueueDoesNotWaitForAStuckWriter(t *testing.T) {
+func TestQueueDoesNotWaitForABlockedWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{open: make(chan struct{})}
 		q := newQueue(g, 3)
@@ -60,7 +60,7 @@ func TestQueueDoesNotWaitForAStuckWriter(t *testing.T) {
 	})
 }
 
-// failing is a writer that fails a number of times.
+// failing is a writer whose first writes fail.
 type failing struct {
 	io.Writer
 
@@ -74,10 +74,10 @@ func (f *failing) Write(p []byte) (int, error) {
 	return f.Writer.Write(p)
 }
 
-func TestQueueCountsWhatCouldNotBeWritten(t *testing.T) {
+func TestQueueCountsFailedWrites(t *testing.T) {
 	var out bytes.Buffer
 	f := &failing{Writer: &out}
-	f.failures.Store(3) // two lines, and the first attempt to tell of the first
+	f.failures.Store(3) // two lines, and the first report of a dropped line
 	q := newQueue(f, 10)
 	for i := range 3 {
 		_, _ = fmt.Fprintf(q, "line %d\n", i)

@@ -14,20 +14,20 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway"
 )
 
-// sidecar is a gateway that runs, and what it tells to whom.
+// sidecar is a running gateway with its telemetry.
 type sidecar struct {
 	options
 
 	gateway   *gateway.Gateway
 	policy    *policy
-	scrape    *scrape.Server // nil: none
+	scrape    *scrape.Server // nil if metrics are not served
 	providers *otelenv.Providers
 	signals   signals
 	errOut    io.Writer
 }
 
-// signals are those that end the sidecar: it waits for the first one, and then lets
-// them have their way, which is to end the process at once.
+// signals are the signals that stop the sidecar. After the first one, release restores
+// their default action, so that a second signal ends the process at once.
 type signals struct {
 	first   <-chan struct{}
 	release func()
@@ -41,7 +41,7 @@ func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOu
 	if s.providers, err = otelenv.Open(ctx, otelenv.Service{Name: "hauberk", Version: o.version}, s.sayf); err != nil {
 		return err
 	}
-	defer s.flush(time.Now()) // unless that has been done
+	defer s.flush(time.Now()) // does nothing after shutdown
 	if s.policy, err = o.newPolicy(log, s.providers); err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (s *sidecar) serve(lis net.Listener) error {
 	select {
 	case err := <-served:
 		s.gateway.Stop()
-		return fmt.Errorf("cannot take calls: %w", err)
+		return fmt.Errorf("cannot serve calls: %w", err)
 	case <-s.signals.first:
 		s.signals.release()
 		s.shutdown()
@@ -78,16 +78,16 @@ func (s *sidecar) serve(lis net.Listener) error {
 	}
 }
 
-// overtime is how long the end may take after the drain time. An interceptor that does not
-// heed its context is left behind then.
+// overtime is how long shutdown may take after the drain time. Calls whose interceptors
+// ignore their context are then abandoned.
 const overtime = 900 * time.Millisecond
 
 func (s *sidecar) shutdown() {
-	s.sayf("ending; calls may go on for %v", s.drain)
+	s.sayf("shutting down; running calls have %v to finish", s.drain)
 	deadline := time.Now().Add(s.drain)
 	s.drainCalls(deadline)
 	s.flush(deadline.Add(overtime))
-	s.sayf("ended; %s", s.policy.summary())
+	s.sayf("stopped; %s", s.policy.summary())
 }
 
 func (s *sidecar) drainCalls(deadline time.Time) {
@@ -98,27 +98,27 @@ func (s *sidecar) drainCalls(deadline time.Time) {
 	select {
 	case err := <-ended:
 		if errors.Is(err, context.DeadlineExceeded) {
-			s.sayf("the time is up; calls that still ran were ended")
+			s.sayf("drain time exceeded; the remaining calls were cancelled")
 		}
 	case <-time.After(time.Until(deadline) + overtime):
-		s.sayf("the time is up, and calls do not end; they are left behind")
+		s.sayf("drain time exceeded; calls that do not end are abandoned")
 	}
 }
 
-// What waits for export may take leastFlush even when the time is up, and no more than
-// mostFlush when there is plenty: a collector that is down is no reason to stay.
+// The time for the export of pending telemetry is the rest of the drain time, but at
+// least leastFlush and at most mostFlush, because the collector may be unavailable.
 const (
 	leastFlush = 200 * time.Millisecond
 	mostFlush  = 5 * time.Second
 )
 
-// flush exports what waits for it.
+// flush exports pending telemetry.
 func (s *sidecar) flush(deadline time.Time) {
 	length := min(max(time.Until(deadline), leastFlush), mostFlush)
 	ctx, cancel := context.WithTimeout(context.Background(), length)
 	defer cancel()
 	if err := s.providers.Shutdown(ctx); err != nil {
-		s.sayf("telemetry that waited was not all exported: %v", err)
+		s.sayf("not all pending telemetry was exported: %v", err)
 	}
 }
 
@@ -131,7 +131,7 @@ func (s *sidecar) endScrape() {
 	}
 }
 
-// sayf writes one line, also of errors that have several.
+// sayf writes one line to stderr. It joins the lines of errors that have several.
 func (s *sidecar) sayf(format string, args ...any) {
 	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; ")
 	_, _ = fmt.Fprintf(s.errOut, "hauberk: %s\n", text)
