@@ -23,7 +23,7 @@ import (
 
 // bubble is a backend, a gateway in front of it and clients of both, in memory.
 //
-//nolint:recvcheck // a literal is copied into each run
+//nolint:recvcheck // each run copies the literal
 type bubble struct {
 	interceptors []hauberk.Interceptor
 	backend      hauberktest.Backend
@@ -33,29 +33,29 @@ type bubble struct {
 
 	gateway *Gateway
 	server  *grpc.Server // the backend's
-	front   *place
-	behind  *place
+	front   *endpoint
+	behind  *endpoint
 	through *grpc.ClientConn // to the gateway
 	direct  *grpc.ClientConn // to the backend
 }
 
-// place is where someone listens.
-type place struct {
+// endpoint is an in-memory address with a listener.
+type endpoint struct {
 	atomic.Pointer[bufconn.Listener]
 }
 
-func (p *place) listen() *bufconn.Listener {
+func (p *endpoint) listen() *bufconn.Listener {
 	p.Store(bufconn.Listen(1 << 16))
 	return p.Load()
 }
 
-func (p *place) dialer() grpc.DialOption {
+func (p *endpoint) dialer() grpc.DialOption {
 	return grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return p.Load().DialContext(ctx) })
 }
 
-// run runs a test in a synctest bubble. There time moves only when all goroutines
-// wait, and synctest.Wait returns when nothing moves any more. The bubble fails the
-// test if a goroutine is left at its end.
+// run runs a test in a synctest bubble. There, time advances only when all goroutines are
+// blocked, and synctest.Wait waits until they are. The bubble fails the test if a goroutine
+// remains at its end.
 func (b bubble) run(t *testing.T, test func(t *testing.T, b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -70,7 +70,7 @@ func (b *bubble) start(t *testing.T) {
 	limits := grpctransport.Limits{
 		MessageSize: cmp.Or(b.limit, DefaultMaxMessageSize), HeaderListSize: DefaultMaxHeaderListSize, Streams: DefaultMaxConcurrentStreams,
 	}
-	b.front, b.behind = new(place), new(place)
+	b.front, b.behind = new(endpoint), new(endpoint)
 	b.serve()
 	upstream, err := grpctransport.NewUpstream("passthrough:///backend", limits, b.behind.dialer())
 	if err != nil {
@@ -103,7 +103,7 @@ func (b *bubble) stop() {
 	b.server.Stop()
 }
 
-func (b *bubble) connect(t *testing.T, to *place) *grpc.ClientConn {
+func (b *bubble) connect(t *testing.T, to *endpoint) *grpc.ClientConn {
 	t.Helper()
 	conn, err := grpc.NewClient("passthrough:///bubble", append([]grpc.DialOption{
 		to.dialer(),
@@ -121,7 +121,7 @@ func (b *bubble) client() testpb.TestServiceClient { return testpb.NewTestServic
 
 var kinds = []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi}
 
-// eachKind runs a test in a bubble of its own for each kind of method.
+// eachKind runs a test for each kind of method, in separate bubbles.
 func (b bubble) eachKind(t *testing.T, test func(t *testing.T, b *bubble, kind hauberk.Kind)) {
 	t.Helper()
 	for _, kind := range kinds {
@@ -131,8 +131,7 @@ func (b bubble) eachKind(t *testing.T, test func(t *testing.T, b *bubble, kind h
 	}
 }
 
-// open begins a call of the method of a kind, with one request sent, unless the
-// call has ended by then.
+// open starts a call of a kind and sends one request, unless the call has ended already.
 func open(ctx context.Context, t *testing.T, conn *grpc.ClientConn, kind hauberk.Kind, opts ...grpc.CallOption) grpc.ClientStream {
 	t.Helper()
 	desc := &grpc.StreamDesc{ClientStreams: kind.ClientStreams(), ServerStreams: kind.ServerStreams()}

@@ -13,29 +13,28 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
-// Message is what hooks see of a message: its bytes, as the sender encoded them.
-// It is valid during the hook.
+// Message is a message as hooks receive it: its bytes, as the sender encoded them. It is
+// valid until the hook returns.
 type Message = transport.Message
 
-// call is one call on its way through the gateway. It is the stream that the
-// chain runs on.
+// call is one call. It is also the stream that the chain runs on.
 type call struct {
 	gateway *Gateway
 	in      transport.Inbound
 	request transport.Request
 	known   bool
-	ended   *transport.Status // how the upstream ended the call, once it has
+	ended   *transport.Status // the upstream's status; nil before the upstream ended the call
 
-	// What a call needs one of, in one piece of memory.
+	// In call itself to save allocations.
 	info     grpc.StreamServerInfo
-	up, down Message // on their way
+	up, down Message // being forwarded
 }
 
-// handle runs the chain around one call, and the forwarding inside.
+// handle runs the chain around one call. The innermost step forwards the call.
 func (g *Gateway) handle(in transport.Inbound) transport.Status {
 	c := &call{gateway: g, in: in, request: in.Request()}
 	c.info = grpc.StreamServerInfo{FullMethod: c.request.Method, IsClientStream: true, IsServerStream: true}
-	var srv any // nil to the chain is a method that is not known
+	var srv any // nil means that the method is not known
 	if c.known = g.methods.known(c.request.Method); c.known {
 		srv = g
 	}
@@ -43,7 +42,7 @@ func (g *Gateway) handle(in transport.Inbound) transport.Status {
 	return statusOf(err, c.ended)
 }
 
-// learn notes that the upstream has the method.
+// learn records that the upstream has the method.
 func (c *call) learn() {
 	if !c.known {
 		c.known = true
@@ -56,7 +55,7 @@ func (c *call) SetHeader(md metadata.MD) error  { return c.in.SetHeader(md) }
 func (c *call) SendHeader(md metadata.MD) error { return c.in.SendHeader(md) }
 func (c *call) SetTrailer(md metadata.MD)       { c.in.SetTrailer(md) }
 
-// SendMsg sends a message of the upstream, or one that an interceptor answers with.
+// SendMsg sends a message of the upstream or the reply of an interceptor.
 func (c *call) SendMsg(msg any) error {
 	switch msg := msg.(type) {
 	case *Message:
@@ -73,7 +72,7 @@ func (c *call) SendMsg(msg any) error {
 	}
 }
 
-// RecvMsg receives a message of the client.
+// RecvMsg receives a message from the client.
 func (c *call) RecvMsg(msg any) error {
 	m, ok := msg.(*Message)
 	if !ok {

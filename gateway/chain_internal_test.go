@@ -20,7 +20,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// interceptor is one interceptor.
+// interceptor is the function of a hauberk.Func.
 type interceptor = func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error
 
 func behind(f interceptor) bubble {
@@ -100,8 +100,8 @@ func TestInterceptorsReply(t *testing.T) {
 	})
 }
 
-// A message that an interceptor makes must be one that can be sent.
-func TestInterceptorsReplyWithSomethingElse(t *testing.T) {
+// A reply of an interceptor must be a protobuf message that can be encoded.
+func TestInterceptorsReplyWithInvalidMessages(t *testing.T) {
 	for want, reply := range map[string]any{
 		"an interceptor sent a string; want a protobuf message": "text",
 		"the reply of an interceptor cannot be encoded":         &testpb.Response{Text: "\xff"},
@@ -117,7 +117,7 @@ func TestInterceptorsReplyWithSomethingElse(t *testing.T) {
 	}
 }
 
-func TestReceiveIntoSomethingElse(t *testing.T) {
+func TestReceiveIntoAnotherType(t *testing.T) {
 	if err := new(call).RecvMsg(new(string)); status.Code(err) != codes.Internal {
 		t.Error(err)
 	}
@@ -149,8 +149,7 @@ func TestInterceptorsChangeMetadata(t *testing.T) {
 	})
 }
 
-// An interceptor may put another status in the place of the upstream's, whose details then
-// go with it.
+// An interceptor may replace the upstream's status, including its details.
 func TestInterceptorsChangeTheStatus(t *testing.T) {
 	upstream, _ := status.New(codes.NotFound, "no").WithDetails(&testpb.Request{Text: "detail"})
 	tests := []struct {
@@ -181,7 +180,7 @@ func TestInterceptorsChangeTheStatus(t *testing.T) {
 	}
 }
 
-// Hooks see and change the bytes of messages.
+// Hooks can read, drop and repeat messages.
 func TestHooks(t *testing.T) {
 	var seen []string
 	behind(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -223,14 +222,14 @@ func TestHooks(t *testing.T) {
 	})
 }
 
-// guard stands for a recovery interceptor.
+// guard is a minimal recovery interceptor.
 type guard struct{ hauberk.Func }
 
 func (guard) Recovered(context.Context, *hauberk.Call, any, []byte) error {
 	return status.Error(codes.Internal, "recovered")
 }
 
-// Wherever a hook fails or panics, the call ends with it and nothing else does.
+// If a hook fails or panics, its call ends and no other.
 func TestHooksThatFail(t *testing.T) {
 	receive := func(f func() error) interceptor {
 		return func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -276,8 +275,8 @@ func TestHooksThatFail(t *testing.T) {
 	}
 }
 
-// A panic on the way of requests comes to the interceptors as one on theirs would.
-func TestPanicReachesInterceptorsThatRecover(t *testing.T) {
+// Interceptors can recover a panic of a receive hook, although it runs on another goroutine.
+func TestInterceptorsRecoverPanicsOfReceiveHooks(t *testing.T) {
 	tests := []struct {
 		name string
 		hook func()
@@ -311,7 +310,7 @@ func TestPanicReachesInterceptorsThatRecover(t *testing.T) {
 	}
 }
 
-// A method becomes known when the upstream has shown that it has it.
+// A method becomes known when the upstream has answered it with a message or OK.
 func TestMethodsBecomeKnown(t *testing.T) {
 	var known []bool
 	b := behind(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {

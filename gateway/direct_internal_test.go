@@ -38,7 +38,7 @@ func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// result is all that a client can see of a call.
+// result has everything that a client sees of a call.
 type result struct {
 	HasHeader       bool
 	Header, Trailer metadata.MD
@@ -48,7 +48,7 @@ type result struct {
 	Status          string // with details
 }
 
-// exchange is a call: what is sent, then the half-close, then what comes.
+// exchange is a call: the requests, then the half-close, then the responses.
 type exchange struct {
 	method   string
 	requests [][]byte
@@ -94,7 +94,7 @@ func (e exchange) receive(stream grpc.ClientStream) result {
 	return got
 }
 
-// script is a backend whose handler does what the text of the first request says.
+// script is a handler that the text of the first request controls.
 func script(_ context.Context, s hauberktest.Stream) error {
 	req, err := s.Recv()
 	if err != nil {
@@ -150,7 +150,7 @@ func statusBytes(code codes.Code, text string) []byte {
 	return raw
 }
 
-// What a client sees through a gateway is what it sees without one.
+// A client sees the same through a gateway as directly.
 func TestSameAsDirect(t *testing.T) {
 	every := make([]byte, 200)
 	for i := range every {
@@ -159,30 +159,30 @@ func TestSameAsDirect(t *testing.T) {
 	unary, bidi := hauberktest.FullMethod(0), "/hauberk.test.v1.TestService/Bidi"
 	clientStream, serverStream := "/hauberk.test.v1.TestService/ClientStream", "/hauberk.test.v1.TestService/ServerStream"
 	cases := map[string]exchange{
-		"unary":                       {method: unary, requests: [][]byte{message("a")}},
-		"client stream":               {method: clientStream, requests: [][]byte{message("a"), message("b")}},
-		"server stream":               {method: serverStream, requests: [][]byte{message("a")}},
-		"bidi":                        {method: bidi, requests: [][]byte{message("a"), message("b")}},
-		"no request of a stream":      {method: clientStream},
-		"empty messages":              {method: bidi, requests: [][]byte{{}, {}, {}}},
-		"a unary call without any":    {method: unary},
-		"a unary call with two":       {method: unary, requests: [][]byte{message("a"), message("b")}},
-		"a server stream with two":    {method: serverStream, requests: [][]byte{message("a"), message("b")}},
-		"not protobuf":                {method: unary, requests: [][]byte{{0xff, 0xff, 0xff, 0xff}}},
-		"unknown fields":              {method: unary, requests: [][]byte{append(message("a"), 0xa2, 0x06, 0x01, 0x78)}},
-		"unknown method":              {method: "/hauberk.test.v1.TestService/Nope", requests: [][]byte{message("a")}},
-		"unknown service":             {method: "/no.such.Service/Method", requests: [][]byte{message("a")}},
-		"malformed method":            {method: "no-slash", requests: [][]byte{message("a")}},
-		"headers and trailers":        {method: bidi, requests: [][]byte{message("headers")}},
-		"header, then an error":       {method: bidi, requests: [][]byte{message("header-then-error")}},
-		"details":                     {method: unary, requests: [][]byte{message("details")}},
-		"details of an OK":            {method: unary, requests: [][]byte{message("ok-with-details")}},
-		"details that are no status":  {method: unary, requests: [][]byte{message("raw-details", payload(every))}},
-		"details with unknown fields": {method: unary, requests: [][]byte{message("raw-details", payload(append(statusBytes(9, "raw"), 0xa2, 0x06, 0x01, 0x78)))}},
-		"details of another code":     {method: unary, requests: [][]byte{message("raw-details", payload(statusBytes(5, "other \"text\"")))}},
-		"details that are empty":      {method: unary, requests: [][]byte{message("raw-details", payload(nil))}},
-		"gzip":                        {method: bidi, requests: [][]byte{message("a", payload(make([]byte, 100_000)))}, opts: []grpc.CallOption{grpc.UseCompressor("gzip")}},
-		"a payload of 16 MiB":         {method: unary, requests: [][]byte{message("a", payload(make([]byte, 16<<20)))}},
+		"unary":                          {method: unary, requests: [][]byte{message("a")}},
+		"client stream":                  {method: clientStream, requests: [][]byte{message("a"), message("b")}},
+		"server stream":                  {method: serverStream, requests: [][]byte{message("a")}},
+		"bidi":                           {method: bidi, requests: [][]byte{message("a"), message("b")}},
+		"no request of a stream":         {method: clientStream},
+		"empty messages":                 {method: bidi, requests: [][]byte{{}, {}, {}}},
+		"a unary call without requests":  {method: unary},
+		"a unary call with two requests": {method: unary, requests: [][]byte{message("a"), message("b")}},
+		"a server stream with two":       {method: serverStream, requests: [][]byte{message("a"), message("b")}},
+		"not protobuf":                   {method: unary, requests: [][]byte{{0xff, 0xff, 0xff, 0xff}}},
+		"unknown fields":                 {method: unary, requests: [][]byte{append(message("a"), 0xa2, 0x06, 0x01, 0x78)}},
+		"unknown method":                 {method: "/hauberk.test.v1.TestService/Nope", requests: [][]byte{message("a")}},
+		"unknown service":                {method: "/no.such.Service/Method", requests: [][]byte{message("a")}},
+		"malformed method":               {method: "no-slash", requests: [][]byte{message("a")}},
+		"headers and trailers":           {method: bidi, requests: [][]byte{message("headers")}},
+		"header, then an error":          {method: bidi, requests: [][]byte{message("header-then-error")}},
+		"details":                        {method: unary, requests: [][]byte{message("details")}},
+		"details of an OK":               {method: unary, requests: [][]byte{message("ok-with-details")}},
+		"details that are not a status":  {method: unary, requests: [][]byte{message("raw-details", payload(every))}},
+		"details with unknown fields":    {method: unary, requests: [][]byte{message("raw-details", payload(append(statusBytes(9, "raw"), 0xa2, 0x06, 0x01, 0x78)))}},
+		"details of another code":        {method: unary, requests: [][]byte{message("raw-details", payload(statusBytes(5, "other \"text\"")))}},
+		"details that are empty":         {method: unary, requests: [][]byte{message("raw-details", payload(nil))}},
+		"gzip":                           {method: bidi, requests: [][]byte{message("a", payload(make([]byte, 100_000)))}, opts: []grpc.CallOption{grpc.UseCompressor("gzip")}},
+		"a payload of 16 MiB":            {method: unary, requests: [][]byte{message("a", payload(make([]byte, 16<<20)))}},
 	}
 	for code := codes.Canceled; code <= 17; code++ {
 		text := message("code", func(m *testpb.Request) { m.Count = int32(code) })
@@ -200,21 +200,20 @@ func TestSameAsDirect(t *testing.T) {
 					t.Fatal(err)
 				}
 				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("through the gateway it differs (-direct +through):\n%.2000s", diff)
+					t.Errorf("the result differs (-direct +through):\n%.2000s", diff)
 				}
 			})
 		})
 	}
 }
 
-// The upstream sees what it would see without a gateway, as far as it is the
-// client's.
+// The upstream receives the metadata of the client, except for reserved keys.
 func TestRequestMetadata(t *testing.T) {
 	sent := []string{
 		"x-a", "1", "x-b", "z", "x-a", "2", "x-empty", "", "x-bin", string([]byte{0, 1, 0xff}), "x-bin", "",
 		"authorization", "Bearer abc", "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		"grpc-trace-bin", "\x00", "x-big", strings.Repeat("v", 8000),
-		// These stay behind.
+		// These are not forwarded.
 		"grpc-previous-rpc-attempts", "999999", "grpc-retry-pushback-ms", "1", "grpc-foo", "x", "proxy-connection", "x",
 	}
 	want := metadata.MD{

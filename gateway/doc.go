@@ -1,47 +1,66 @@
-// Package gateway runs a chain in front of any gRPC service: a sidecar, in
-// process or as the hauberk command.
+// Package gateway runs a chain in front of any gRPC service. It is a sidecar proxy that
+// runs in a Go process, or as the command "hauberk run".
 //
 //	g, err := gateway.New(gateway.Config{Upstream: "127.0.0.1:50051", Chain: chain})
 //	…
 //	err = g.Serve(lis)
 //
-// A call of any method passes the chain and goes on to the upstream, as a stream
-// of messages whose types the gateway does not know and does not look at. The
-// upstream answers for everything: unknown methods, malformed messages, the wrong
-// number of them.
+// The gateway forwards the calls of all methods to the upstream. It does not know the
+// types of messages and does not decode them. The upstream reports all errors about
+// methods and messages: unknown methods, malformed messages, a wrong number of messages.
 //
-// # What passes
+// # Requirements
 //
-// Messages pass as they are, one by one, as fast as the slower end takes them.
-// Metadata passes in both directions, duplicates and binary values included, and
-// so do the response header as soon as the upstream sends it, the half-close, the
-// cancellation and the deadline of the client, and the status that the upstream
-// ends a call with: code, message, trailer, and the details byte for byte unless
-// the chain changed the status.
+// The upstream must accept gRPC over HTTP/2 without TLS, and [Gateway.Serve] adds no TLS to
+// its listener. Use loopback addresses, unix sockets or a trusted network. The gateway
+// connects to the upstream at the first call, and reconnects within a second after
+// the upstream becomes available again. In the meantime calls end with UNAVAILABLE.
 //
-// # What does not pass
+// # What is forwarded
 //
-//   - Metadata that belongs to one connection or to the protocol: names that begin
-//     with ":" or "grpc-" (grpc-trace-bin and grpc-tags-bin pass, and from the
-//     upstream grpc-retry-pushback-ms and grpc-server-stats-bin), content-type, te,
-//     user-agent, host, connection and its like. The upstream sees the gateway's
-//     user-agent, and its own address as the authority.
-//   - Values that gRPC cannot carry: other than printable ASCII under a name
-//     without "-bin".
-//   - Compression, which is each connection's own. A compressed request is
-//     decompressed and compressed again with the same compressor, gzip being the
-//     one that is known. A response is compressed towards the client if, and as,
-//     its request was, whatever the upstream does. Other compressors are rejected
-//     with UNIMPLEMENTED.
+// The following is forwarded without a change:
 //
-// A call ends a little before its deadline, by a tenth of its time and at most
-// 10 ms, so that the client is told DEADLINE_EXCEEDED before it gives up.
+//   - messages, one by one; flow control applies end to end;
+//   - metadata in both directions, including duplicate keys and binary values;
+//   - the response header, as soon as the upstream sends it;
+//   - half-close, cancellation and deadline;
+//   - the status: code, message and trailer, and the details byte for byte. If the chain
+//     changes the status, its details replace those of the upstream.
+//
+// # Differences from a direct call
+//
+//   - Metadata of the protocol and of one connection is not forwarded: keys that begin with
+//     ":" or "grpc-", content-type, te, user-agent, host, connection and other keys of a
+//     connection. Exceptions are grpc-trace-bin and grpc-tags-bin in requests, and
+//     grpc-retry-pushback-ms and grpc-server-stats-bin in responses. The upstream receives
+//     the gateway's user-agent, and its own address as the authority.
+//   - Values that gRPC does not allow are removed: in keys without the suffix "-bin", all
+//     values that are not printable ASCII.
+//   - Each connection has its own compression. The gateway decompresses each request and
+//     compresses it again with the same compressor. A response to the client is compressed
+//     if the request was, with the request's compressor. Only gzip is supported; a request
+//     with another compressor ends with UNIMPLEMENTED.
+//   - A call ends before its deadline, by a tenth of its time but at most 10 ms, so that the
+//     client receives DEADLINE_EXCEEDED before its own timer fires.
+//   - The gateway's limits apply in addition to those of the client and the upstream.
+//
+// # Limits
+//
+//   - A message has at most [Config.MaxMessageSize] bytes after decompression, by default
+//     [DefaultMaxMessageSize]. A larger message ends the call with RESOURCE_EXHAUSTED.
+//   - A header list has at most [Config.MaxHeaderListSize] bytes as HTTP/2 counts them, by
+//     default [DefaultMaxHeaderListSize].
+//   - A client's connection has at most [Config.MaxConcurrentStreams] concurrent calls, by
+//     default [DefaultMaxConcurrentStreams]. Further calls wait in the client.
+//   - A new connection must complete its HTTP/2 handshake within 20 s. A connection without
+//     activity is pinged after 60 s, and closed if the ping is not answered within 20 s. A
+//     client may ping every 10 s.
 //
 // # What interceptors see
 //
-// All calls are of kind [hauberk.Bidi], since the kind of a method is not known,
-// and hooks see a [*Message]. [hauberk.Method.Known] is false for a method until
-// the upstream has answered a call of it with a message or with OK, and so becomes
-// true for the methods that a service has and not for what callers make up. The
-// gateway remembers the first 1000.
+// All calls have the kind [hauberk.Bidi], because the kind of a method is unknown. Hooks
+// receive messages as [*Message]. An interceptor may reply with a protobuf message or a
+// *Message. [hauberk.Method.Known] is false until the upstream has answered a call of the
+// method with a message or with OK. It becomes true for methods that the service has, and
+// stays false for names that callers make up. The gateway remembers the first 1000 methods.
 package gateway

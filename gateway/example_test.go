@@ -16,7 +16,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// A gateway with one interceptor in front of a service that knows nothing of it.
+// A gateway with one interceptor in front of an unmodified service.
 func Example() {
 	upstream, _ := net.Listen("tcp", "127.0.0.1:0")
 	service := grpc.NewServer()

@@ -20,11 +20,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// What the transports hold of a stalled stream, at most: their flow-control windows
-// on both hops, and the pipes between them.
+// windows is an upper bound for the messages that the transports buffer for a blocked
+// stream, in the flow-control windows of both hops and in the connections.
 const windows = 64
 
-// The upstream is stopped while the client does not read.
+// Flow control stops the upstream while the client does not read.
 func TestResponsesWaitForTheClient(t *testing.T) {
 	var sent atomic.Int32
 	backend := hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
@@ -55,7 +55,7 @@ func TestResponsesWaitForTheClient(t *testing.T) {
 	})
 }
 
-// The client is stopped while the upstream does not read.
+// Flow control stops the client while the upstream does not read.
 func TestRequestsWaitForTheUpstream(t *testing.T) {
 	bubble{}.run(t, func(t *testing.T, b *bubble) {
 		read := make(chan struct{})
@@ -84,7 +84,7 @@ func TestRequestsWaitForTheUpstream(t *testing.T) {
 		}()
 		synctest.Wait()
 		if n := sent.Load(); n > windows {
-			t.Errorf("%d messages of 64 KiB were taken for an upstream that does not read", n)
+			t.Errorf("%d messages of 64 KiB were accepted for an upstream that does not read", n)
 		}
 		close(read)
 		<-done
@@ -95,7 +95,7 @@ func TestRequestsWaitForTheUpstream(t *testing.T) {
 	})
 }
 
-// Nothing is kept back: each message arrives before the next is sent.
+// The gateway does not delay messages: each arrives before the next is sent.
 func TestLockStep(t *testing.T) {
 	bubble{}.run(t, func(t *testing.T, b *bubble) {
 		stream, err := b.client().Bidi(t.Context())
@@ -158,7 +158,7 @@ func TestHalfCloseReachesTheUpstream(t *testing.T) {
 	})
 }
 
-// The upstream may end a call that the client still sends to.
+// The upstream may end a call while the client is sending.
 func TestUpstreamEndsEarly(t *testing.T) {
 	for _, want := range []codes.Code{codes.OK, codes.Aborted} {
 		t.Run(want.String(), func(t *testing.T) {
@@ -184,7 +184,8 @@ func TestUpstreamEndsEarly(t *testing.T) {
 	}
 }
 
-// waits is a backend whose calls say that they have begun, and how they ended.
+// waits returns a backend whose calls wait for their context. They report their start and
+// their context's error.
 func waits() (backend hauberktest.Backend, begun chan struct{}, ended chan error) {
 	begun, ended = make(chan struct{}, 200), make(chan error, 200)
 	backend.Handle = func(ctx context.Context, _ hauberktest.Stream) error {
@@ -213,7 +214,7 @@ func TestCancelReachesTheUpstream(t *testing.T) {
 	})
 }
 
-func TestVanishedClientReachesTheUpstream(t *testing.T) {
+func TestLostClientCancelsTheUpstreamCall(t *testing.T) {
 	bubble{}.eachKind(t, func(t *testing.T, b *bubble, kind hauberk.Kind) {
 		backend, begun, ended := waits()
 		b.backend.Handle = backend.Handle
@@ -226,7 +227,7 @@ func TestVanishedClientReachesTheUpstream(t *testing.T) {
 	})
 }
 
-func TestVanishedUpstream(t *testing.T) {
+func TestLostUpstream(t *testing.T) {
 	bubble{}.eachKind(t, func(t *testing.T, b *bubble, kind hauberk.Kind) {
 		backend, begun, _ := waits()
 		b.backend.Handle = backend.Handle
@@ -239,7 +240,7 @@ func TestVanishedUpstream(t *testing.T) {
 	})
 }
 
-// An upstream that is away is the client's UNAVAILABLE, for as long as it is.
+// Calls end with UNAVAILABLE while the upstream is unavailable.
 func TestUnreachableUpstream(t *testing.T) {
 	var outcome error
 	behind(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -254,7 +255,7 @@ func TestUnreachableUpstream(t *testing.T) {
 		if !strings.Contains(outcome.Error(), "connection error") || status.Code(errors.Unwrap(outcome)) != codes.Unavailable {
 			t.Errorf("the chain got %v, want the cause", outcome)
 		}
-		// However long it was away, it is found within a second.
+		// The gateway reconnects within a second, even after a long outage.
 		time.Sleep(time.Hour) //nolint:forbidigo // synctest: the clock is fake
 		b.serve()
 		time.Sleep(time.Second) //nolint:forbidigo // synctest: the clock is fake
@@ -264,11 +265,11 @@ func TestUnreachableUpstream(t *testing.T) {
 	})
 }
 
-// While the upstream is being connected to, a call has its deadline too.
+// The deadline of a call also holds while the gateway connects to the upstream.
 func TestDeadlineBeforeTheConnection(t *testing.T) {
 	bubble{}.run(t, func(t *testing.T, b *bubble) {
 		b.server.Stop()
-		b.behind.listen() // and no one accepts
+		b.behind.listen() // accepts no connection
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -279,7 +280,8 @@ func TestDeadlineBeforeTheConnection(t *testing.T) {
 	})
 }
 
-// The upstream is told the client's deadline, and the client hears of it in time.
+// The upstream receives the client's deadline, and the client receives DEADLINE_EXCEEDED
+// in time.
 func TestDeadline(t *testing.T) {
 	tests := []struct{ given, want time.Duration }{
 		{10 * time.Second, 10*time.Second - maxEarly},
@@ -327,8 +329,8 @@ func TestNoDeadline(t *testing.T) {
 	})
 }
 
-// A call whose client does not read ends in time too.
-func TestDeadlineOfAStalledCall(t *testing.T) {
+// A call ends in time even if the client does not read.
+func TestDeadlineOfABlockedCall(t *testing.T) {
 	var outcome error
 	var at time.Time
 	watch := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -365,13 +367,13 @@ func TestDeadlineOfAStalledCall(t *testing.T) {
 	})
 }
 
-// One connection has 100 calls at a time; the others wait at the client.
+// One connection has at most 100 concurrent calls; further calls wait in the client.
 func TestConcurrentStreams(t *testing.T) {
 	bubble{srv: []grpc.ServerOption{grpc.MaxConcurrentStreams(1000)}}.run(t, func(t *testing.T, b *bubble) {
 		backend, begun, _ := waits()
 		b.backend.Handle = backend.Handle
 		ctx, cancel := context.WithCancel(t.Context())
-		if _, err := b.client().Bidi(ctx); err != nil { // so that the limit is known
+		if _, err := b.client().Bidi(ctx); err != nil { // the client now knows the limit
 			t.Fatal(err)
 		}
 		<-begun

@@ -13,10 +13,10 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
-// forward stands at the inner end of the chain: it makes the call to the upstream
-// and moves messages until that has ended. down is the client, seen through the
-// chain. Responses are moved here and requests beside, so that neither direction
-// waits for the other.
+// forward is the innermost step of the chain. It calls the upstream and forwards messages
+// until that call has ended. down is the client's stream inside the chain. Responses are
+// forwarded on this goroutine and requests on another one, so that neither direction waits
+// for the other.
 func (c *call) forward(_ any, down grpc.ServerStream) error {
 	ctx, cancel := context.WithCancelCause(down.Context())
 	defer cancel(nil)
@@ -35,7 +35,7 @@ func (c *call) forward(_ any, down grpc.ServerStream) error {
 	return c.outcome(ctx, down, up)
 }
 
-// outcome returns how the call ended at the upstream, or why it was ended here.
+// outcome returns the upstream's status as an error, or the error that ended the call here.
 func (c *call) outcome(ctx context.Context, down grpc.ServerStream, up transport.Outbound) error {
 	end, trailer := up.End()
 	var failure *requestError
@@ -50,8 +50,8 @@ func (c *call) outcome(ctx context.Context, down grpc.ServerStream, up transport
 	return errorOf(end)
 }
 
-// pumpResponses moves the response header and the messages to the client, until
-// the call has ended at the upstream. An error is the client's side.
+// pumpResponses forwards the response header and messages to the client until the upstream
+// has ended the call. It returns the error of the client's side.
 func (c *call) pumpResponses(down grpc.ServerStream, up transport.Outbound) error {
 	if header := up.Header(); header != nil {
 		if err := down.SendHeader(forwarded(header, responseReserved)); err != nil {
@@ -69,9 +69,9 @@ func (c *call) pumpResponses(down grpc.ServerStream, up transport.Outbound) erro
 	return nil
 }
 
-// pumpRequests moves messages to the upstream, until the client closes its side
-// or the call has ended at the upstream, and ends the call if that goes wrong. It
-// runs on its own goroutine, and ends soon after the call at the latest.
+// pumpRequests forwards messages to the upstream until the client closes its side or the
+// upstream has ended the call. It cancels the call with end if forwarding fails. It runs on
+// a separate goroutine, which ends soon after the call.
 func (c *call) pumpRequests(down grpc.ServerStream, up transport.Outbound, end context.CancelCauseFunc) {
 	returned := false
 	defer func() {
@@ -98,7 +98,7 @@ func (c *call) moveRequests(down grpc.ServerStream, up transport.Outbound) error
 		err = up.Send(&c.up)
 		c.up.Free()
 		if errors.Is(err, io.EOF) {
-			return nil // ended: the other direction learns how
+			return nil // the call has ended: pumpResponses receives the status
 		}
 		if err != nil {
 			return err
@@ -106,8 +106,8 @@ func (c *call) moveRequests(down grpc.ServerStream, up transport.Outbound) error
 	}
 }
 
-// requestError is why requests could not be moved: what one of the streams
-// said, or the panic of a hook, which goes on where the chain runs.
+// requestError is the reason why requests could not be forwarded: the error of one of the
+// streams, or a hook's panic, which is raised again on the chain's goroutine.
 type requestError struct {
 	error
 
@@ -115,7 +115,7 @@ type requestError struct {
 	value    any
 }
 
-// unwound makes a failure of what recover said; nil is runtime.Goexit.
+// unwound returns the error for a value of recover. nil means runtime.Goexit.
 func unwound(value any) *requestError {
 	return &requestError{
 		error:    status.Error(codes.Internal, "gateway: a hook ended its goroutine"),

@@ -16,42 +16,40 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
-// The limits of a gateway whose Config does not say otherwise.
+// The default limits of a [Config].
 const (
-	// DefaultMaxMessageSize is 16 MiB, and 64 KiB for what stands around a payload
-	// of that size.
-	DefaultMaxMessageSize       = 16<<20 + 64<<10
-	DefaultMaxHeaderListSize    = 16 << 10
-	DefaultMaxConcurrentStreams = 100
+	DefaultMaxMessageSize       = 16<<20 + 64<<10 // bytes: a payload of 16 MiB, and 64 KiB for other fields
+	DefaultMaxHeaderListSize    = 16 << 10        // bytes
+	DefaultMaxConcurrentStreams = 100             // calls per connection
 )
 
-// Config says what a gateway does. Upstream is needed; the zero values of the
-// rest are fine.
+// Config configures a gateway. Upstream is required. The zero values of all other fields
+// are defaults.
 type Config struct {
-	// Upstream is the service behind the gateway: "host:port", or a target of
-	// grpc-go such as "dns:///shop:50051" or "unix:///run/shop.sock". It is called
-	// in plain text, and connected to when the first call is made.
+	// Upstream is the address of the service: "host:port", or a target of grpc-go such as
+	// "dns:///shop:50051" or "unix:///run/shop.sock". The gateway connects without TLS, at
+	// the first call.
 	Upstream string
 
-	// Chain runs around every call. nil is a chain without interceptors.
+	// Chain runs around every call. nil means no interceptors.
 	Chain *hauberk.Chain
 
-	// MaxMessageSize bounds one message in either direction, in bytes, after
-	// decompression; calls with a larger one end with RESOURCE_EXHAUSTED. 0 is
+	// MaxMessageSize is the largest size of a message in both directions, in bytes after
+	// decompression. Calls with a larger message end with RESOURCE_EXHAUSTED. 0 means
 	// DefaultMaxMessageSize.
 	MaxMessageSize int
 
-	// MaxHeaderListSize bounds the header lists that the gateway takes from clients
-	// and from the upstream, in bytes as HTTP/2 counts them. 0 is
-	// DefaultMaxHeaderListSize.
+	// MaxHeaderListSize is the largest size of a header list from clients and from the
+	// upstream, in bytes as HTTP/2 counts them. 0 means DefaultMaxHeaderListSize.
 	MaxHeaderListSize int
 
-	// MaxConcurrentStreams bounds the calls at a time on one connection of a
-	// client; further ones wait at the client. 0 is DefaultMaxConcurrentStreams.
+	// MaxConcurrentStreams is the largest number of concurrent calls on one connection of a
+	// client. Further calls wait in the client. 0 means DefaultMaxConcurrentStreams.
 	MaxConcurrentStreams int
 }
 
-// Gateway forwards calls to an upstream. Its methods are safe for concurrent use.
+// Gateway forwards calls to an upstream. Use [New] to create one. Its methods are safe for
+// concurrent use.
 type Gateway struct {
 	server   transport.Server
 	upstream transport.Upstream
@@ -60,8 +58,9 @@ type Gateway struct {
 	pumps    sync.WaitGroup // the goroutines that forward requests
 }
 
-// New makes a gateway. It reports all that is wrong with the configuration, and
-// connects to nothing yet.
+// New returns a gateway, or an error with all that is wrong in the configuration. It does
+// not connect to the upstream. Call Stop or Shutdown to release the gateway's resources,
+// even if Serve was not called.
 func New(config Config) (*Gateway, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -80,14 +79,14 @@ func New(config Config) (*Gateway, error) {
 	}), nil
 }
 
-// assemble puts the parts together. Which transport they are of is no matter.
+// assemble combines a chain and the two sides of a transport.
 func assemble(chain *hauberk.Chain, up transport.Upstream, down func(transport.Handler) transport.Server) *Gateway {
 	g := &Gateway{upstream: up, chain: chain.StreamServerInterceptor()}
 	g.server = down(g.handle)
 	return g
 }
 
-// Validate reports all that is wrong with the configuration, as New does.
+// Validate returns an error with all that is wrong in the configuration, as New does.
 func (c Config) Validate() error {
 	target := grpctransport.CheckTarget(c.Upstream)
 	if target != nil {
@@ -116,13 +115,14 @@ func (c Config) limits() grpctransport.Limits {
 	}
 }
 
-// Serve takes calls from lis, until Shutdown or Stop; then it returns nil. It may
-// be called for several listeners.
+// Serve accepts connections on lis and serves their calls. It returns nil after Shutdown or
+// Stop, and otherwise the listener's error. It closes lis. It may be called for several
+// listeners.
 func (g *Gateway) Serve(lis net.Listener) error { return g.server.Serve(lis) }
 
-// Shutdown turns new calls away, so that clients go elsewhere, waits for the ones
-// that run, and ends the gateway. When ctx is done first it does what Stop does,
-// and returns the error of ctx.
+// Shutdown sends GOAWAY to clients, so that they make no further calls, waits for the
+// running calls, and stops the gateway. If ctx is done first, it stops the gateway as Stop
+// does and returns an error that wraps that of ctx.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	drained := make(chan struct{})
 	go func() {
@@ -140,9 +140,9 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// Stop ends all calls, which clients see as UNAVAILABLE, and the gateway. It
-// returns when nothing of it runs any more, for which interceptors must heed
-// their contexts.
+// Stop cancels all calls, which clients see as UNAVAILABLE, and stops the gateway. It
+// returns when all of the gateway's goroutines have ended. It therefore blocks while an
+// interceptor ignores its context.
 func (g *Gateway) Stop() {
 	g.server.Close()
 	g.pumps.Wait()

@@ -28,7 +28,7 @@ func TestNewReportsWhatIsWrong(t *testing.T) {
 	tests := []struct {
 		name   string
 		config gateway.Config
-		want   []string // parts of the error; none is success
+		want   []string // parts of the error; nil means success
 	}{
 		{"address", gateway.Config{Upstream: good}, nil},
 		{"name", gateway.Config{Upstream: "localhost:50051"}, nil},
@@ -120,7 +120,7 @@ func dial(t testing.TB, address string) *grpc.ClientConn {
 	return conn
 }
 
-// ended returns the outcome of a call whose requests have come to their end.
+// ended returns nil for io.EOF, and err otherwise.
 func ended(err error) error {
 	if errors.Is(err, io.EOF) {
 		return nil
@@ -128,7 +128,7 @@ func ended(err error) error {
 	return err
 }
 
-// Many streams beside each other keep their messages whole and in order.
+// Concurrent streams keep their messages complete and in order.
 func TestConcurrentStreamsKeepTheirMessages(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
@@ -152,8 +152,8 @@ func TestConcurrentStreamsKeepTheirMessages(t *testing.T) {
 	wg.Wait()
 }
 
-// exchangeMessages sends messages of random sizes, some of them several frames
-// long, two ahead of what it has received.
+// exchangeMessages sends messages of random sizes, some of them with several frames. It
+// sends two messages more than it has received.
 func exchangeMessages(t *testing.T, client testpb.TestServiceClient, random *rand.Rand, n int) {
 	stream, err := client.Bidi(t.Context())
 	if err != nil {
@@ -183,15 +183,15 @@ func exchangeMessages(t *testing.T, client testpb.TestServiceClient, random *ran
 		}
 		sum := sha256.Sum256(want[i-2])
 		if string(resp.GetPayload()) != string(sum[:])+string(want[i-2]) {
-			t.Errorf("message %d was changed on its way", i-2)
+			t.Errorf("message %d was modified", i-2)
 		}
 	}
 	_ = stream.CloseSend()
 	_, _ = stream.Recv()
 }
 
-// Calls of all kinds pass over sockets, with a chain that can tell the sizes of
-// messages, and leave nothing behind.
+// The gateway forwards calls of all kinds over sockets. Hooks can read the sizes of
+// messages. No goroutine remains.
 func TestEachKind(t *testing.T) {
 	seen := make(chan string, 1)
 	chain := hauberk.Must(hauberk.New(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {

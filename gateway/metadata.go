@@ -6,10 +6,10 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
 
-// Names with the prefix "grpc-" are reserved for the protocol, whose other parts
-// the gateway speaks itself. These are between the ends of a call: the context of
-// tracing and tagging, and in responses the delay before a retry (gRFC A6) and
-// the server's own measurements.
+// Keys with the prefix "grpc-" are reserved for the protocol. The gateway handles most of
+// them itself. The following keys concern the client and the upstream, and are forwarded:
+// in requests the context of tracing and tagging, in responses the delay before a retry
+// (gRFC A6) and the server's measurements.
 
 func requestReserved(key string) bool { return key == "grpc-tags-bin" || key == "grpc-trace-bin" }
 
@@ -17,8 +17,8 @@ func responseReserved(key string) bool {
 	return key == "grpc-retry-pushback-ms" || key == "grpc-server-stats-bin"
 }
 
-// forwarded takes out of md what is not forwarded, and returns it. passes says which
-// of the reserved names are.
+// forwarded removes the metadata that is not forwarded from md, and returns md. passes
+// reports whether a reserved key is forwarded.
 func forwarded(md metadata.MD, passes func(reserved string) bool) metadata.MD {
 	for key, values := range md {
 		switch {
@@ -31,7 +31,7 @@ func forwarded(md metadata.MD, passes func(reserved string) bool) metadata.MD {
 	return md
 }
 
-// keepLegal takes out the values that gRPC cannot carry.
+// keepLegal removes the values that gRPC does not allow.
 func keepLegal(md metadata.MD, key string, values []string) {
 	for i, v := range values {
 		if !metadatakey.LegalValue(key, v) {

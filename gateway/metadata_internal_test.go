@@ -21,11 +21,11 @@ func TestForwardedMetadata(t *testing.T) {
 		{"binary", metadata.Pairs("a-bin", "\x00\xff"), metadata.Pairs("a-bin", "\x00\xff")},
 		{"pseudo headers", metadata.MD{":authority": {"x"}, ":path": {"y"}}, metadata.MD{}},
 		{
-			"of the connection",
+			"reserved for the connection",
 			metadata.Pairs("connection", "a", "te", "trailers", "user-agent", "u", "host", "h", "upgrade", "x"),
 			metadata.MD{},
 		},
-		{"of the protocol", metadata.Pairs("grpc-status", "0", "grpc-timeout", "1S", "grpc-anything", "x"), metadata.MD{}},
+		{"reserved for the protocol", metadata.Pairs("grpc-status", "0", "grpc-timeout", "1S", "grpc-anything", "x"), metadata.MD{}},
 		{"illegal keys", metadata.MD{"": {"x"}, "a b": {"x"}, "a!": {"x"}, "ü": {"x"}, "A": {"x"}}, metadata.MD{}},
 		{"illegal values", metadata.MD{"a": {"1", "\t", "2", "ü", "3"}}, metadata.MD{"a": {"1", "2", "3"}}},
 		{"only illegal values", metadata.MD{"a": {"ü"}}, metadata.MD{"a": {}}},
@@ -49,7 +49,7 @@ func TestReservedNames(t *testing.T) {
 		{"grpc-retry-pushback-ms", false, true},
 		{"grpc-server-stats-bin", false, true},
 		{"grpc-previous-rpc-attempts", false, false},
-		{"grpc-status-details-bin", false, false}, // goes with the status
+		{"grpc-status-details-bin", false, false}, // forwarded with the status
 		{"grpc-message-type", false, false},
 	}
 	for _, tt := range tests {
@@ -62,7 +62,7 @@ func TestReservedNames(t *testing.T) {
 	}
 }
 
-// Whatever arrives, what goes on can be sent, and is of what arrived.
+// All forwarded metadata is legal and a part of the incoming metadata.
 func FuzzForwarded(f *testing.F) {
 	f.Add("a", "1", "2")
 	f.Add("a-bin", "\x00", "\xff")

@@ -6,16 +6,15 @@ import (
 	"sync/atomic"
 )
 
-// maxMethods bounds the methods that a gateway remembers, and so the names that
+// maxMethods is the largest number of known methods. It also bounds the names that
 // interceptors keep.
 const maxMethods = 1000
 
-// methods are the methods that the upstream is known to have: those that it
-// answered with a message or with OK. Errors prove nothing, an upstream may reject
-// whatever it is called.
+// methods has the names of the methods that the upstream has answered with a message or
+// with OK. An error is no evidence that a method exists: the upstream may reject all calls.
 type methods struct {
-	mu    sync.Mutex                          // for learn
-	names atomic.Pointer[map[string]struct{}] // replaced, never changed
+	mu    sync.Mutex                          // held by learn
+	names atomic.Pointer[map[string]struct{}] // replaced by learn, never modified
 }
 
 func (m *methods) known(name string) bool {

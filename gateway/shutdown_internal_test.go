@@ -15,7 +15,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-func TestShutdownLetsCallsFinish(t *testing.T) {
+func TestShutdownWaitsForCalls(t *testing.T) {
 	bubble{}.eachKind(t, func(t *testing.T, b *bubble, kind hauberk.Kind) {
 		begun, release := make(chan struct{}), make(chan struct{})
 		b.backend.Handle = func(_ context.Context, s hauberktest.Stream) error {
@@ -42,7 +42,7 @@ func TestShutdownLetsCallsFinish(t *testing.T) {
 	})
 }
 
-func TestShutdownEndsCallsWhenTimeIsUp(t *testing.T) {
+func TestShutdownCancelsCallsAtItsDeadline(t *testing.T) {
 	bubble{}.eachKind(t, func(t *testing.T, b *bubble, kind hauberk.Kind) {
 		backend, begun, _ := waits()
 		b.backend.Handle = backend.Handle
@@ -60,7 +60,7 @@ func TestShutdownEndsCallsWhenTimeIsUp(t *testing.T) {
 	})
 }
 
-func TestServeAfterTheEnd(t *testing.T) {
+func TestServeAfterStop(t *testing.T) {
 	bubble{}.run(t, func(t *testing.T, b *bubble) {
 		b.gateway.Stop()
 		b.gateway.Stop()

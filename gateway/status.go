@@ -11,8 +11,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
-// errorOf returns the error that the chain sees of a status, with the details
-// that can be read; nil for OK.
+// errorOf returns a status as the error that the chain sees, with the details that can be
+// decoded. It returns nil for OK.
 func errorOf(st transport.Status) error {
 	if st.Code == codes.OK {
 		return nil
@@ -27,8 +27,8 @@ func errorOf(st transport.Status) error {
 	return status.FromProto(p).Err()
 }
 
-// statusOf returns the status for a chain's outcome. If that is the upstream's,
-// the chain has not changed it and it stays as it came.
+// statusOf returns the status for a chain's outcome. If the chain has not changed the
+// upstream's status, it returns that, with its details byte for byte.
 func statusOf(err error, upstream *transport.Status) transport.Status {
 	st := status.Convert(err)
 	if upstream != nil && isOf(st, *upstream) {
@@ -43,7 +43,7 @@ func statusOf(err error, upstream *transport.Status) transport.Status {
 	return out
 }
 
-// isOf reports whether a status is what errorOf made of another.
+// isOf reports whether a status is equal to that of errorOf(upstream).
 func isOf(st *status.Status, upstream transport.Status) bool {
 	if st.Code() != upstream.Code || st.Code() == codes.OK {
 		return st.Code() == upstream.Code
@@ -51,8 +51,8 @@ func isOf(st *status.Status, upstream transport.Status) bool {
 	return proto.Equal(st.Proto(), status.Convert(errorOf(upstream)).Proto())
 }
 
-// unavailable is a call that did not reach the upstream. The client is told no
-// more than that; why stays in the error's text, for logs.
+// unavailable is the error of a call that did not reach the upstream. The client receives
+// a fixed message. The error's text has the cause, for logs.
 type unavailable struct{ cause error }
 
 func (u *unavailable) Error() string {
@@ -64,7 +64,7 @@ func (u *unavailable) GRPCStatus() *status.Status {
 	return status.New(codes.Unavailable, "the upstream is unavailable")
 }
 
-// openError returns the outcome of a call that could not be begun.
+// openError returns the outcome of a call that the gateway could not start.
 func openError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return status.FromContextError(ctx.Err()).Err()

@@ -15,6 +15,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -54,7 +55,7 @@ func run(name string, args []string) (int, error) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 
-	cmd := exec.Command(path, args...) //nolint:gosec // this program runs what it is given
+	cmd := exec.CommandContext(context.Background(), path, args...) //nolint:gosec // this program runs what it is given
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Foreground: true, Ctty: tty}
 	if err := cmd.Start(); err != nil {

@@ -8,12 +8,12 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
-// codec passes messages through as they are. grpc-go frees what Marshal returns
-// and what it gives to Unmarshal, so that both take a reference of their own.
+// codec passes messages unchanged. grpc-go frees the result of Marshal and the argument of
+// Unmarshal, so both functions take a reference.
 type codec struct{}
 
-// Name is empty: with a name, grpc-go would put it into the content type of every
-// request. A call's own subtype is set with grpc.CallContentSubtype.
+// Name is empty, because grpc-go would add the name to the content type of every request.
+// grpc.CallContentSubtype sets the content subtype of a call.
 func (codec) Name() string { return "" }
 
 func (codec) Marshal(v any) (mem.BufferSlice, error) {

@@ -12,24 +12,23 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
-// At a call's deadline grpc-go's server resets the stream with CANCEL, and a
-// client that reads the reset before its own timer fires reports CANCELLED. So a
-// call ends a little earlier here, with a status: by a tenth of the time that was
-// left when it arrived, and by maxMargin at most.
+// At the deadline of a call grpc-go's server resets the stream with CANCEL. A client that
+// reads the reset before its own timer fires reports CANCELLED. So the gateway ends the
+// call earlier, with a status: by a tenth of the time that remained when the call arrived,
+// and by at most maxMargin.
 const maxMargin = 10 * time.Millisecond
 
 func margin(left time.Duration) time.Duration {
 	return min(max(left, 0)/10, maxMargin)
 }
 
-// deadline ends a call on time whose sender waits for a client that does not
-// read.
+// deadline ends a call in time if its sender is blocked by a client that does not read.
 type deadline struct {
 	sending atomic.Bool
 }
 
-// endEarly moves the deadline of the call's context forward. The function that it
-// returns is to be called when the call is over.
+// endEarly sets an earlier deadline for the call's context. The caller must call stop at
+// the end of the call.
 func (in *inbound) endEarly() (stop func()) {
 	at, ok := in.ctx.Deadline()
 	if !ok {
@@ -44,8 +43,7 @@ func (in *inbound) endEarly() (stop func()) {
 	}
 }
 
-// expire writes the status if the handler cannot, because it is sending; that
-// ends the send.
+// expire writes the status if the handler is blocked in a send. This ends the send.
 func (in *inbound) expire() {
 	if !in.deadline.sending.Load() || !errors.Is(in.ctx.Err(), context.DeadlineExceeded) {
 		return
@@ -55,8 +53,8 @@ func (in *inbound) expire() {
 	}
 }
 
-// Send begins nothing after the deadline: between them, Send and expire miss no
-// send that would outlive it.
+// Send fails after the deadline. It sets sending before it checks the context, and expire
+// reads sending after the context is done, so that no send is missed.
 func (in *inbound) Send(msg *transport.Message) error {
 	in.deadline.sending.Store(true)
 	defer in.deadline.sending.Store(false)

@@ -56,15 +56,15 @@ func TestStatusOf(t *testing.T) {
 			transport.Status{Code: 42, Message: "m", Details: []string{"x"}},
 		},
 		{
-			"such a text without details", status.Error(codes.Internal, text+`NotFound, grpc-message="m", `), nil,
+			"a similar message without details", status.Error(codes.Internal, text+`NotFound, grpc-message="m", `), nil,
 			transport.Status{Code: codes.Internal, Message: text + `NotFound, grpc-message="m", `},
 		},
 		{
-			"such a text, cut", status.Error(codes.Internal, text+`NotFound, grpc-message="m`), details,
+			"a similar message, truncated", status.Error(codes.Internal, text+`NotFound, grpc-message="m`), details,
 			transport.Status{Code: codes.Internal, Message: text + `NotFound, grpc-message="m`, Details: []string{"x"}},
 		},
 		{
-			"such a text of no code", status.Error(codes.Internal, text+`Nothing, grpc-message="m", `), details,
+			"a similar message with an invalid code", status.Error(codes.Internal, text+`Nothing, grpc-message="m", `), details,
 			transport.Status{Code: codes.Internal, Message: text + `Nothing, grpc-message="m", `, Details: []string{"x"}},
 		},
 	}
@@ -106,7 +106,7 @@ type counted struct {
 func (c *counted) Ref()  { c.refs++ }
 func (c *counted) Free() { c.refs-- }
 
-// What grpc-go frees and what the message holds are references of their own.
+// grpc-go's reference and the message's are counted separately.
 func TestCodecCountsReferences(t *testing.T) {
 	buf := &counted{SliceBuffer: mem.SliceBuffer("x"), refs: 1}
 	data := mem.BufferSlice{buf}
@@ -122,7 +122,7 @@ func TestCodecCountsReferences(t *testing.T) {
 	out.Free()
 	again := &counted{SliceBuffer: mem.SliceBuffer("y"), refs: 1}
 	if err := (codec{}).Unmarshal(mem.BufferSlice{again}, &msg); err != nil || buf.refs != 0 || again.refs != 2 {
-		t.Fatalf("a message received into again: %v, %d and %d references", err, buf.refs, again.refs)
+		t.Fatalf("a reused message: %v, %d and %d references", err, buf.refs, again.refs)
 	}
 	msg.Free()
 	msg.Free()
@@ -133,9 +133,9 @@ func TestCodecCountsReferences(t *testing.T) {
 
 func TestCodecRejectsOtherTypes(t *testing.T) {
 	if _, err := (codec{}).Marshal("x"); err == nil {
-		t.Error("a string was taken")
+		t.Error("Marshal accepts a string")
 	}
 	if err := (codec{}).Unmarshal(nil, new(string)); err == nil {
-		t.Error("a string was filled")
+		t.Error("Unmarshal accepts a string")
 	}
 }

@@ -1,4 +1,4 @@
-// Package grpctransport is the gateway's transport on grpc-go.
+// Package grpctransport implements the gateway's transport with grpc-go.
 package grpctransport
 
 import (
@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	_ "google.golang.org/grpc/encoding/gzip" // calls compressed with gzip pass
+	_ "google.golang.org/grpc/encoding/gzip" // registers the compressor
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -16,21 +16,21 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
-// Limits bound what one peer can make the gateway hold.
+// Limits bounds the memory that one peer can make the gateway use.
 type Limits struct {
 	MessageSize    int    // bytes of one message, after decompression
 	HeaderListSize uint32 // bytes of one header list, as HTTP/2 counts them
-	Streams        uint32 // calls at a time on one connection of a client
+	Streams        uint32 // concurrent calls on one connection of a client
 }
 
-// Server is a grpc-go server without services: every method is unknown to it and
-// goes to the handler.
+// Server is a grpc-go server without services. It passes the calls of all methods to the
+// handler.
 type Server struct {
 	handle transport.Handler
 	server *grpc.Server
 }
 
-// NewServer makes a server that hands all calls to handle.
+// NewServer returns a server that calls handle for all calls.
 func NewServer(limits Limits, handle transport.Handler) *Server {
 	s := &Server{handle: handle}
 	s.server = grpc.NewServer(
@@ -41,11 +41,10 @@ func NewServer(limits Limits, handle transport.Handler) *Server {
 		grpc.MaxConcurrentStreams(limits.Streams),
 		grpc.ConnectionTimeout(20*time.Second),
 		grpc.WaitForHandlers(true),
-		// Handlers on goroutines that are used again need not grow their stacks
-		// anew: an eighth of a call's cost. Where all are taken, others are started.
+		// Reused goroutines do not grow their stacks again, which is an eighth of the
+		// cost of a call. If all are busy, grpc-go starts further goroutines.
 		grpc.NumStreamWorkers(64),
-		// A client that is gone without a word is noticed within 80 seconds, and
-		// one may ask the same of the gateway.
+		// Detects within 80 s that a client is gone. Clients may check the gateway, too.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
 			MinTime: 10 * time.Second, PermitWithoutStream: true,
@@ -58,7 +57,7 @@ func NewServer(limits Limits, handle transport.Handler) *Server {
 func (s *Server) Serve(lis net.Listener) error {
 	err := s.server.Serve(lis)
 	if errors.Is(err, grpc.ErrServerStopped) {
-		return nil // stopped before it began
+		return nil // stopped before Serve was called
 	}
 	return err
 }
@@ -79,7 +78,7 @@ func (s *Server) serve(_ any, stream grpc.ServerStream) error {
 	return status.Error(st.Code, st.Message)
 }
 
-// serverStream is what grpc-go's own stream tells besides its interface.
+// serverStream has the methods of grpc-go's stream that its public interface lacks.
 type serverStream interface {
 	Method() string
 	ContentSubtype() string
@@ -90,7 +89,7 @@ type serverStream interface {
 // inbound is one call of a client.
 type inbound struct {
 	stream grpc.ServerStream
-	ctx    context.Context //nolint:containedctx // a stream must be able to give its context back
+	ctx    context.Context //nolint:containedctx // Context returns it
 
 	deadline deadline
 }

@@ -14,13 +14,12 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
-// detailsKey is the trailer that holds a google.rpc.Status. grpc-go leaves it
-// among the metadata on the way in, and on the way out sends it as it is when the
-// status has no details: so it passes unread.
+// detailsKey is the trailer key of an encoded google.rpc.Status. grpc-go's client keeps it
+// in the metadata. grpc-go's server sends it unchanged if the status has no details. So it
+// is forwarded without decoding.
 const detailsKey = "grpc-status-details-bin"
 
-// statusOf returns how a call ended from what grpc-go's client says of it: the
-// error that RecvMsg returned, and the trailer.
+// statusOf returns the status of a call from the error of RecvMsg and the trailer.
 func statusOf(err error, trailer metadata.MD) transport.Status {
 	details := trailer[detailsKey]
 	if errors.Is(err, io.EOF) {
@@ -33,12 +32,12 @@ func statusOf(err error, trailer metadata.MD) transport.Status {
 	return transport.Status{Code: st.Code(), Message: st.Message(), Details: details}
 }
 
-// mismatch begins the message of the INTERNAL status that grpc-go puts in the
-// place of one whose details name another code. The status that was sent follows:
+// mismatch is the prefix of the message of the INTERNAL status that grpc-go returns if the
+// details have a different code than the status. The received status follows it:
 // "…: grpc-status=NotFound, grpc-message="no", grpc-status-details-bin=…".
 const mismatch = "grpc-status-details-bin mismatch: grpc-status="
 
-// unmismatch reads the status that was sent out of such a message.
+// unmismatch parses the received status from such a message.
 func unmismatch(st *status.Status, details []string) (codes.Code, string, bool) {
 	rest, ok := strings.CutPrefix(st.Message(), mismatch)
 	if !ok || len(details) != 1 || st.Code() != codes.Internal {

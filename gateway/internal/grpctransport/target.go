@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/resolver"
 )
 
-// CheckTarget rejects what grpc-go would take and then fail each call for.
+// CheckTarget returns an error for targets that grpc-go accepts but cannot call.
 func CheckTarget(target string) error {
 	if scheme, _, _ := strings.Cut(target, ":"); strings.Contains(target, "://") || scheme == "unix" {
 		u, err := url.Parse(target)

@@ -20,8 +20,8 @@ type Upstream struct {
 	kind grpc.StreamDesc
 }
 
-// reconnect is how an upstream that went away is tried again: often, so that it is
-// found soon after it is back.
+// reconnect has a short maximum backoff, so that an upstream is used soon after it becomes
+// available again.
 func reconnect() grpc.ConnectParams {
 	return grpc.ConnectParams{
 		Backoff: backoff.Config{
@@ -31,17 +31,16 @@ func reconnect() grpc.ConnectParams {
 	}
 }
 
-// NewUpstream connects when the first call is made. The target is a name as
-// grpc-go resolves it. opts come last and win.
+// NewUpstream returns an upstream that connects at the first call. The target is one of
+// grpc-go. opts override the options of this package.
 func NewUpstream(target string, limits Limits, opts ...grpc.DialOption) (*Upstream, error) {
 	conn, err := grpc.NewClient(target, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(limits.MessageSize)),
 		grpc.WithMaxHeaderListSize(limits.HeaderListSize),
 		grpc.WithConnectParams(reconnect()),
-		// What is configured is what is called: no proxy of the environment, no
-		// policy of the name service, and no retries but those of calls that
-		// certainly were not served.
+		// Call the configured target, and only once: no proxy from the environment, no
+		// service config from the name resolver, and no retries except transparent ones.
 		grpc.WithNoProxy(),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
@@ -49,14 +48,14 @@ func NewUpstream(target string, limits Limits, opts ...grpc.DialOption) (*Upstre
 	if err != nil {
 		return nil, err
 	}
-	// Of any kind: each side may send any number of messages.
+	// Both sides may send any number of messages.
 	return &Upstream{conn, grpc.StreamDesc{ClientStreams: true, ServerStreams: true}}, nil
 }
 
 // Close closes the connection.
 func (u *Upstream) Close() error { return u.conn.Close() }
 
-// Open begins a call.
+// Open starts a call.
 func (u *Upstream) Open(ctx context.Context, req transport.Request) (transport.Outbound, error) {
 	var opts []grpc.CallOption
 	if req.Subtype != "" {
@@ -75,14 +74,13 @@ func (u *Upstream) Open(ctx context.Context, req transport.Request) (transport.O
 // outbound is one call to the upstream.
 type outbound struct {
 	stream grpc.ClientStream
-	err    error // that Recv ended with
+	err    error // of RecvMsg, at the end
 }
 
 func (o *outbound) Send(msg *transport.Message) error { return o.stream.SendMsg(msg) }
 func (o *outbound) CloseSend() error                  { return o.stream.CloseSend() }
 
-// Header returns nil for a call that failed before its header came; Recv tells
-// why.
+// Header returns nil if the call failed before its header arrived.
 func (o *outbound) Header() metadata.MD {
 	md, _ := o.stream.Header()
 	return md

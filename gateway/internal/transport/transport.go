@@ -1,6 +1,5 @@
-// Package transport is what the gateway asks of the code that moves calls: a
-// server for the clients' side and a client for the upstream's. Nothing above it
-// knows which implementation runs.
+// Package transport defines the interfaces between the gateway and its transports: a server
+// for clients and a client for the upstream. The gateway uses only these interfaces.
 package transport
 
 import (
@@ -12,33 +11,32 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// Message is one message as its sender encoded it, without length prefix and
-// compression. Its buffers are counted: what a Recv fills in belongs to the
-// caller until [Message.Free], and a Send leaves that as it is.
+// Message is one message as its sender encoded it, without length prefix and compression.
+// Its buffers have reference counts. The caller of Recv owns the buffers until it calls
+// [Message.Free]. Send does not take ownership.
 type Message struct {
 	Data mem.BufferSlice
 }
 
-// Len returns the size of the message in bytes, for those who count or log it.
+// Len returns the size of the message in bytes. Metrics and logs use it.
 func (m *Message) Len() int { return m.Data.Len() }
 
-// Free gives the buffers back. The message is empty then, and can be used again.
+// Free releases the buffers. The message is then empty and can be reused.
 func (m *Message) Free() {
 	m.Data.Free()
 	m.Data = nil
 }
 
-// Status is how a call ended, as it stands in the trailer.
+// Status is the status of a call, as in its trailer.
 type Status struct {
 	Code    codes.Code
 	Message string
-	// Details are the values of grpc-status-details-bin, unread. There is at most
-	// one where both ends keep to the protocol.
+	// Details are the values of grpc-status-details-bin, not decoded. The protocol allows
+	// at most one.
 	Details []string
 }
 
-// Request is what the head of a call says, besides its deadline, which is that
-// of the context.
+// Request has the request headers of a call. The context has the deadline.
 type Request struct {
 	Method     string // "/package.Service/Method"
 	Metadata   metadata.MD
@@ -46,61 +44,60 @@ type Request struct {
 	Compressor string // grpc-encoding of the messages; "" is none
 }
 
-// Handler serves one call and returns how it ended.
+// Handler serves one call and returns its status.
 type Handler func(in Inbound) Status
 
-// Server takes the clients' calls.
+// Server accepts the calls of clients.
 type Server interface {
-	// Serve hands the calls that arrive at lis to the handler, each on a goroutine
-	// of its own, until Drain or Close; then it returns nil.
+	// Serve calls the handler for each call on lis, on a separate goroutine. It returns
+	// nil after Drain or Close.
 	Serve(lis net.Listener) error
-	// Drain turns new calls away and returns when the last one has ended.
+	// Drain rejects new calls and returns when the last call has ended.
 	Drain()
-	// Close cuts all connections and returns when the last handler has returned.
+	// Close closes all connections and returns when the last handler has returned.
 	Close()
 }
 
-// Inbound is one call of a client. One goroutine may receive while another
-// sends; Recv may still run when the handler returns, and fails soon after.
+// Inbound is one call of a client. One goroutine may receive while another one sends. Recv
+// may still run when the handler returns; it fails soon after.
 type Inbound interface {
-	// Context has the metadata, the peer and the grpc.ServerTransportStream where
-	// grpc-go keeps them. It is done when the call is over, and as much ahead of
-	// the client's deadline as a status needs to arrive in time.
+	// Context has the metadata, the peer and the grpc.ServerTransportStream, as in grpc-go.
+	// It is done at the end of the call, or early enough before the client's deadline that
+	// a status arrives in time.
 	Context() context.Context
 	Request() Request // without metadata
 
-	// Recv returns io.EOF once the client has closed its side, and the status of
-	// what went wrong otherwise.
+	// Recv returns io.EOF if the client has closed its side, and a status error if
+	// receiving failed.
 	Recv(msg *Message) error
 
 	SetHeader(md metadata.MD) error
 	SendHeader(md metadata.MD) error
 	SetTrailer(md metadata.MD)
-	// Send blocks while the client does not want more.
+	// Send blocks while flow control stops the sender.
 	Send(msg *Message) error
 }
 
-// Upstream makes calls to the service behind the gateway.
+// Upstream calls the service behind the gateway.
 type Upstream interface {
-	// Open begins a call, which ends with ctx at the latest.
+	// Open starts a call. The call is cancelled when ctx is done.
 	Open(ctx context.Context, req Request) (Outbound, error)
 	Close() error
 }
 
-// Outbound is one call to the upstream. One goroutine may receive while another
-// sends.
+// Outbound is one call to the upstream. One goroutine may receive while another one sends.
 type Outbound interface {
-	// Send blocks while the upstream does not want more, and returns io.EOF once
-	// the call has ended.
+	// Send blocks while flow control stops the sender. It returns io.EOF if the call has
+	// ended.
 	Send(msg *Message) error
 	CloseSend() error
 
-	// Header blocks until the response header is there. It is nil if the call ended
-	// without one. The caller may change it.
+	// Header waits for the response header. It returns nil if the call ended without one.
+	// The caller may modify the result.
 	Header() metadata.MD
-	// Recv returns io.EOF when the call has ended, however it did.
+	// Recv returns io.EOF when the call has ended, with any status.
 	Recv(msg *Message) error
-	// End returns how the call ended, and its trailer, which the caller may change.
-	// It is for use after Recv has returned io.EOF.
+	// End returns the status and the trailer, which the caller may modify. Call it only
+	// after Recv has returned io.EOF.
 	End() (Status, metadata.MD)
 }

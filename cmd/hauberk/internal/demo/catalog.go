@@ -40,7 +40,7 @@ func (x *index) query() error {
 func (s *shop) Search(ctx context.Context, req *shoppb.SearchRequest) (*shoppb.SearchResponse, error) {
 	switch req.GetQuery() {
 	case queryCorrupt:
-		return nil, errors.New("catalog: shard 3 of the index is corrupt") // no status: the text is not sent to the client
+		return nil, errors.New("catalog: shard 3 of the index is corrupt") // no status: not sent to the client
 	case querySecondHand:
 		if err := s.secondHand.query(); err != nil {
 			return nil, err

@@ -173,7 +173,8 @@ func Command(version string) *cobra.Command {
 		"forward calls to this service: host:port, dns:///host:port or unix:///path")
 	flags.StringVar(&o.telemetry, "telemetry", "",
 		"serve /metrics on this address, host:port (default: not served)")
-	flags.DurationVar(&o.drain, "drain", defaultDrain, "how long running calls may take after a signal; 0 cancels them at once")
+	flags.DurationVar(&o.drain, "drain", defaultDrain,
+		"how long running calls may take after a signal; 0 cancels them at once")
 	flags.BoolVar(&o.insecure, "insecure", false, "accept plain-text calls from other machines")
 	flags.BoolVar(&o.forwardID, "forward-request-id", false,
 		"send each call's request id to the upstream and to the client, as "+requestid.DefaultHeader)
