@@ -153,7 +153,7 @@ func TestTables(t *testing.T) {
 		t.Errorf("printed %q", out)
 	}
 	for _, want := range append(methodNames(), "CART_FULL 1", "RATE_LIMITED ", "BREAKER_OPEN ", "MISSING_TOKEN 1",
-		"INVALID_TOKEN 1", "TOKEN_EXPIRED 1", "8 more attempts  4 of them OK", "breakers    shop.v1.Catalog open") {
+		"INVALID_TOKEN 1", "TOKEN_EXPIRED 1", "8 attempts  4 succeeded", "breakers    shop.v1.Catalog open") {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %s in %q", want, out)
 		}

@@ -89,8 +89,10 @@ type screen struct {
 func (s *screen) show(above, block string) error {
 	before := ""
 	switch {
-	case s.lines > 0 && s.inPlace:
-		before = fmt.Sprintf("\x1b[%dA\x1b[J", s.lines) // up, and clear from there
+	case s.inPlace && s.lines > 0:
+		before = fmt.Sprintf("\r\x1b[%dA\x1b[J", s.lines) // up, and clear from there
+	case s.inPlace:
+		before = "\r" // overwrites the ^C of a terminal
 	case s.lines > 0:
 		before = "\n"
 	}
@@ -119,7 +121,7 @@ func (t *totals) table(title string, since *totals) string {
 	b.WriteByte('\n')
 	writeList(&b, "errors", t.Errors)
 	writeList(&b, "rejections", t.Rejections)
-	fmt.Fprintf(&b, "%-*s%d more attempts  %d of them OK\n",
+	fmt.Fprintf(&b, "%-*s%d attempts  %d succeeded\n",
 		listIndent, "retries", t.Retries.Attempts, t.Retries.Succeeded)
 	writeList(&b, "breakers", t.Breakers)
 	return b.String()

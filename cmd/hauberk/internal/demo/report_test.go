@@ -43,7 +43,7 @@ unknown                       111     55.5      111  100.0      0.31      1.25
 errors      CANCELLED 167  DEADLINE_EXCEEDED 55  INTERNAL 112  INVALID_ARGUMENT 56  NOT_FOUND 112
             RESOURCE_EXHAUSTED 55  UNAVAILABLE 112  UNIMPLEMENTED 111  UNKNOWN 45
 rejections  CART_FULL 45  NOT_A_BUYER 10
-retries     12 more attempts  7 of them OK
+retries     12 attempts  7 succeeded
 breakers    shop.v1.Cart closed  shop.v1.Catalog half_open
 `
 
@@ -76,7 +76,7 @@ func TestScreen(t *testing.T) {
 		inPlace bool
 		want    string
 	}{
-		{"in place", true, "a\nb\n\x1b[2A\x1b[Jnew\nc\n\x1b[1A\x1b[Jd\n"},
+		{"in place", true, "\ra\nb\n\r\x1b[2A\x1b[Jnew\nc\n\r\x1b[1A\x1b[Jd\n"},
 		{"one after the other", false, "a\nb\n\nnew\nc\n\nd\n"},
 	}
 	for _, test := range tests {
