@@ -26,7 +26,7 @@ func TestTellsItsStory(t *testing.T) {
 	}
 	opening, table, _ := strings.Cut(out, "\ntotals ")
 	for _, want := range []string{
-		"on purpose", "/shop.v1.Cart/Import\n", "authn", "cart_limit", "in shadow", "when its condition holds",
+		"on purpose", "/shop.v1.Cart/Import\n", "authn", "cart_limit", "in shadow", "condition",
 		"grpcurl -plaintext -H 'authorization: Bearer token-of-anna' ", " shop.v1.Cart/Get\n",
 	} {
 		if !strings.Contains(opening, want) {
