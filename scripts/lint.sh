@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Runs golangci-lint over every module with the configuration at the root.
+# Checks the words of all texts, then runs golangci-lint over every module with the configuration at the root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
+
+echo "== words (internal/wordcheck)"
+git ls-files --cached --others --exclude-standard | go run ./internal/wordcheck
 
 for dir in $(scripts/modules.sh --code); do
   echo "== module $dir: golangci-lint"
