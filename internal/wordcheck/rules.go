@@ -93,7 +93,7 @@ var rules = []rule{
 		but(`connections? (is |was |were |are )?refused|refused connections?|REFUSED_STREAM|refused streams?`),
 	{
 		name: "Refuse… in names", want: "reject, rejection", where: inNames,
-		match: regexp.MustCompile(`Refus(?:e|ed|es|al|als|ing)(?:$|[A-Z])`),
+		match:  regexp.MustCompile(`Refus(?:e|ed|es|al|als|ing)(?:$|[A-Z])`),
 		except: regexp.MustCompile(`RefusedStream`),
 	},
 
