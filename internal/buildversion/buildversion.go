@@ -1,12 +1,12 @@
-// Package buildversion tells the version of Hauberk that a program was built with.
+// Package buildversion reads the version of Hauberk from the build information of a program.
 package buildversion
 
 import "runtime/debug"
 
 const module = "github.com/hauberk-rpc/hauberk"
 
-// Hauberk returns the version of the Hauberk module in this program, "(devel)"
-// where it was built from its own tree, and "" where that is not known.
+// Hauberk returns the version of the Hauberk module in this program. It returns "(devel)"
+// if the program was built from the module's own tree, and "" if the version is not known.
 func Hauberk() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -1,11 +1,11 @@
-// Package clock has clocks for those who measure how long something took.
+// Package clock provides clocks for measuring durations.
 package clock
 
 import "time"
 
-// Elapsed returns a clock that tells how long it has run, by now, or where that is
-// nil by the monotonic clock, of which it costs half as much to read as time.Now. It
-// is safe for concurrent use if now is.
+// Elapsed returns a function that returns the time since Elapsed was called. It uses now as
+// the clock, or the monotonic clock if now is nil. Reading the monotonic clock costs half as
+// much as time.Now. The function is safe for concurrent use if now is.
 func Elapsed(now func() time.Time) func() time.Duration {
 	if now == nil {
 		epoch := time.Now()

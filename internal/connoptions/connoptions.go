@@ -9,11 +9,12 @@ import (
 )
 
 // Credentials returns the call credentials that conn adds to each call by default, those
-// of grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(…)); nil if there are none.
+// of grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(…)). It returns nil if there are none.
 //
-// grpc-go applies default options before a call's own, of which the last counts, and
-// has no accessor for them. So credentials that an interceptor adds to a call replace
-// them, unless it can find them here and pass them on. This reads the unexported field
+// grpc-go applies the default options before the call's own options, and the last
+// credentials take effect. It has no accessor for the default options. So credentials that
+// an interceptor adds to a call replace the default ones, unless the interceptor reads them
+// here and passes them on. This function reads the unexported field
 // dopts.callOptions, which does not change after grpc.NewClient. If a release of
 // grpc-go has no such field, the result is nil; TestCredentials fails then.
 func Credentials(conn *grpc.ClientConn) credentials.PerRPCCredentials {

@@ -18,8 +18,8 @@ func (creds) GetRequestMetadata(context.Context, ...string) (map[string]string, 
 
 func (creds) RequireTransportSecurity() bool { return false }
 
-// The credentials found are those that grpc-go applies: the last of the defaults. This
-// test fails if a release of grpc-go keeps them elsewhere.
+// TestCredentials finds the credentials that grpc-go applies, which are the last of the
+// defaults. The test fails if a release of grpc-go stores them in another field.
 func TestCredentials(t *testing.T) {
 	for _, c := range []struct {
 		name    string

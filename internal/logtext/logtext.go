@@ -1,4 +1,4 @@
-// Package logtext makes texts that anyone may have written fit for a log record.
+// Package logtext bounds and cleans untrusted texts for log records.
 package logtext
 
 import (
@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Cut bounds a text to limit bytes, at the border of a character, marks where it
-// was cut with "…", and cleans it.
+// Cut cuts a text to at most limit bytes, at the border of a character, and cleans it with
+// [Clean]. A text that was cut ends with "…".
 func Cut(text string, limit int) string {
 	if len(text) <= limit {
 		return Clean(text)
@@ -19,9 +19,9 @@ func Cut(text string, limit int) string {
 	return Clean(text[:limit]) + "…"
 }
 
-// Clean puts "?" in place of what commands terminals and is not escaped by slog's
-// JSON handler: the control characters beyond ASCII, and those that turn the
-// direction of what follows.
+// Clean replaces characters that control terminals, and that slog's JSON handler does not
+// escape, with "?": the control characters beyond ASCII, and the characters that change the
+// direction of text.
 func Clean(text string) string {
 	for i := range len(text) {
 		if text[i] >= 0x7f {

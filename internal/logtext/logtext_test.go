@@ -23,10 +23,10 @@ func TestCut(t *testing.T) {
 		{"\u2029\u2029\u2029", 8, "\u2029\u2029…"},
 		{"\x7f\u0085\u009f", 8, "???"},
 		{"a\u202eb\u2066c", 16, "a?b?c"},
-		{"\xff\x80", 8, "\xff\x80"},                   // slog's handlers see to it
-		{"é\x80\x80\x80\x80\x80\x80\x80\x80", 8, "…"}, // no character begins but the first
+		{"\xff\x80", 8, "\xff\x80"},                   // slog's handlers escape it
+		{"é\x80\x80\x80\x80\x80\x80\x80\x80", 8, "…"}, // only the first character begins within the limit
 		{"\xff\xff\xff\xff\xff\xff\xff\xff\xff", 8, "\xff\xff\xff\xff\xff\xff\xff\xff…"},
-		{"one\ntwo\t\x1b[31m", 32, "one\ntwo\t\x1b[31m"}, // likewise
+		{"one\ntwo\t\x1b[31m", 32, "one\ntwo\t\x1b[31m"}, // slog's handlers escape it
 		{"æøå", 0, "…"},
 	} {
 		if got := logtext.Cut(test.text, test.limit); got != test.want {

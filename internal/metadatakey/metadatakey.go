@@ -1,6 +1,6 @@
-// Package metadatakey has the rules for keys and values of gRPC metadata.
+// Package metadatakey checks keys and values of gRPC metadata.
 //
-// Keys are in lower case, as metadata.MD has them.
+// Keys are in lower case, as in metadata.MD.
 package metadatakey
 
 import "strings"
@@ -21,11 +21,11 @@ func legalInKey(c byte) bool {
 	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
 }
 
-// Binary reports whether the values of key are any bytes, which gRPC encodes.
+// Binary reports whether the values of key can be any bytes. gRPC encodes them.
 func Binary(key string) bool { return strings.HasSuffix(key, "-bin") }
 
-// LegalValue reports whether HTTP/2 can carry value under key: any under a binary key,
-// and printable ASCII under others.
+// LegalValue reports whether HTTP/2 can carry value under key: any value under a binary key,
+// and printable ASCII under other keys.
 func LegalValue(key, value string) bool {
 	if Binary(key) {
 		return true
@@ -38,15 +38,15 @@ func LegalValue(key, value string) bool {
 	return true
 }
 
-// Reserved reports whether key has a meaning to gRPC (PROTOCOL-HTTP2.md), or belongs to
-// one connection or to its ends (RFC 9110, RFC 9113): applications cannot use it, and
+// Reserved reports whether key has a meaning in gRPC (PROTOCOL-HTTP2.md), or belongs to one
+// connection or its two ends (RFC 9110, RFC 9113). Applications cannot use such a key, and
 // proxies do not forward it.
 func Reserved(key string) bool { return OfProtocol(key) || OfConnection(key) }
 
-// OfProtocol reports whether key has the prefix that is reserved for gRPC.
+// OfProtocol reports whether key has the prefix that gRPC reserves.
 func OfProtocol(key string) bool { return strings.HasPrefix(key, "grpc-") }
 
-// OfConnection reports whether key belongs to one connection, or to its ends.
+// OfConnection reports whether key belongs to one connection or its two ends.
 func OfConnection(key string) bool {
 	switch key {
 	case "connection", "content-length", "content-type", "host", "http2-settings", "keep-alive", "proxy-authenticate",
@@ -57,6 +57,6 @@ func OfConnection(key string) bool {
 	}
 }
 
-// Text reports whether applications can use key for texts: it is legal, not reserved and
-// not binary.
+// Text reports whether applications can use key for text: the key is legal, not reserved
+// and not binary.
 func Text(key string) bool { return Legal(key) && !Reserved(key) && !Binary(key) }

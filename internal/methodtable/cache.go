@@ -8,9 +8,9 @@ import (
 // DefaultLimit is the limit of a zero [Cache].
 const DefaultLimit = 4096
 
-// Cache maps keys, such as pointers to methods, to values. It is emptied when it is
-// full. The zero value is ready for use. It is safe for concurrent use, and must not be
-// copied after first use.
+// Cache maps keys, such as pointers to methods, to values. A full Cache drops all its
+// entries. The zero value is ready for use. A Cache is safe for concurrent use and must not
+// be copied after first use.
 type Cache[K comparable, V any] struct {
 	// Limit bounds the number of keys; 0 means DefaultLimit. It must not be changed
 	// after first use.
@@ -20,7 +20,7 @@ type Cache[K comparable, V any] struct {
 	size    atomic.Int64
 }
 
-// Get returns the value of k, if it is kept.
+// Get returns the value of k, and whether the cache contains it.
 func (c *Cache[K, V]) Get(k K) (v V, ok bool) {
 	if kept, ok := c.entries.Load(k); ok {
 		return kept.(V), true
@@ -28,7 +28,7 @@ func (c *Cache[K, V]) Get(k K) (v V, ok bool) {
 	return v, false
 }
 
-// Keep returns the value of k, or keeps and returns v if there is none.
+// Keep returns the value of k. If there is none, it stores and returns v.
 func (c *Cache[K, V]) Keep(k K, v V) V {
 	if kept, ok := c.Get(k); ok {
 		return kept
@@ -41,7 +41,7 @@ func (c *Cache[K, V]) Keep(k K, v V) V {
 	return kept.(V)
 }
 
-// Len returns how many keys are kept.
+// Len returns the number of keys.
 func (c *Cache[K, V]) Len() (n int) {
 	for range c.entries.Range {
 		n++

@@ -1,8 +1,8 @@
-// Package methodtable finds what an interceptor keeps of a method.
+// Package methodtable maps methods to an interceptor's data about them.
 //
-// A chain has one *hauberk.Method for each method, but chains come and go, and
-// Call.SetMethod makes a new one for each call. A [Cache] leads from these pointers,
-// without a lock, to what is kept; it is emptied when it is full. What is kept itself,
-// such as counters, must not be lost: [Names] holds it by the name of the method, and
-// rejects further names when it is full, since callers can make up any number of them.
+// A chain has one *hauberk.Method for each method. But programs replace chains, and
+// Call.SetMethod makes a new *hauberk.Method for each call. So two types store the data:
+//   - [Cache] maps these pointers to data without a lock. A full Cache drops its entries.
+//   - [Names] maps the names of methods to data that must not be lost, such as counters. It
+//     rejects further names when it is full, since callers can invent any number of names.
 package methodtable

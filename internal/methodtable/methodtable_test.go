@@ -9,7 +9,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/methodtable"
 )
 
-// A cache keeps the first value of a key, and never more keys than its limit.
+// A cache keeps the first value of a key, and at most as many keys as its limit.
 func TestCache(t *testing.T) {
 	for _, limit := range []int{1, 10, 0} {
 		c := methodtable.Cache[int, string]{Limit: limit}
@@ -47,7 +47,7 @@ func TestGetAllocations(t *testing.T) {
 	}
 }
 
-// Names are never forgotten: further ones are rejected.
+// Names are never removed: further names are rejected.
 func TestNames(t *testing.T) {
 	var n methodtable.Names[string]
 	add := func(name string, limit int) (string, bool) { return n.Add(name, limit, strings.ToUpper) }
@@ -70,7 +70,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Goroutines that ask at once agree on one value, made once.
+// Concurrent goroutines get one value, which create makes once.
 func TestConcurrent(t *testing.T) {
 	var n methodtable.Names[*int]
 	var c methodtable.Cache[int, *int]

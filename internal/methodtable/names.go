@@ -8,15 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// MaxName is the greatest length of a method's full name that is told apart, in bytes.
+// MaxName is the greatest length of a method's full name in bytes. Longer names share data.
 const MaxName = 256
 
-// Presentable reports whether a name that anyone may have chosen can be shown, in a
-// label or an attribute: it is in UTF-8 and has at most limit bytes.
+// Presentable reports whether an untrusted name can be a label or an attribute: it is valid
+// UTF-8 and has at most limit bytes.
 func Presentable(name string, limit int) bool { return len(name) <= limit && utf8.ValidString(name) }
 
-// Names maps the full names of methods to values, and never forgets one. It is safe for
-// concurrent use, and must not be copied after first use.
+// Names maps the full names of methods to values and never removes one. It is safe for
+// concurrent use and must not be copied after first use.
 type Names[V any] struct {
 	mu     sync.RWMutex
 	values map[string]V
@@ -30,9 +30,10 @@ func (n *Names[V]) Get(name string) (v V, ok bool) {
 	return v, ok
 }
 
-// Add returns the value of a name. If it has none, Add gives it one that create makes,
-// unless there are limit names already; a limit below 0 is none. create runs under the
-// lock. It is given a copy of the name, which may be a part of something larger.
+// Add returns the value of a name. If the name has none, Add stores and returns the result of
+// create, unless there are limit names already. A negative limit means no limit. create runs
+// under the lock. It receives a copy of the name, so that a larger string which contains the
+// name can be freed.
 func (n *Names[V]) Add(name string, limit int, create func(name string) V) (v V, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package options applies the options that a constructor was given.
+// Package options applies the options of a constructor.
 package options
 
 import (
@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// Apply calls apply with each option that is not nil, in their order. It returns an
-// error that names the places of those that are nil.
+// Apply calls apply with each option that is not nil, in order. Its error names the
+// positions of the options that are nil.
 func Apply[O any](list []O, apply func(O)) error {
 	var errs []error
 	for i, o := range list {

@@ -1,18 +1,18 @@
-// Package pattern has the one form in which Hauberk names sets of methods.
+// Package pattern parses and matches patterns that name sets of methods.
 package pattern
 
 import "strings"
 
-// Want says what a pattern looks like, for errors.
+// Want describes the form of a pattern, for error texts.
 const Want = `want "package.Service/Method", "package.Service/*", "package.*" or "*"`
 
 // Pattern is a set of methods: one ("shop.v1.Cart/Get"), those of a service
 // ("shop.v1.Cart/*"), those of all services in a package and in the packages below it
 // ("shop.v1.*"), or all ("*"). Names are case-sensitive. An empty field matches
-// everything; the zero value is all methods.
+// everything, so the zero value matches all methods.
 type Pattern struct{ Package, Service, Name string }
 
-// Parse reads a pattern, and says whether it is one. A leading slash is optional.
+// Parse parses a pattern and reports whether the text is one. A leading slash is optional.
 func Parse(text string) (p Pattern, ok bool) {
 	if text == "*" {
 		return Pattern{}, true
@@ -30,8 +30,8 @@ func Parse(text string) (p Pattern, ok bool) {
 	return Pattern{Service: service, Name: name}, true
 }
 
-// plain accepts what can stand between the slashes of a method's name, except what
-// looks like a pattern of some other language.
+// plain reports whether name can be a part of a method's name between slashes. It rejects
+// characters that other pattern languages use.
 func plain(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`*?[]{}()|^$\/"'`, r)
@@ -49,7 +49,7 @@ func within(service, pkg string) bool {
 	return len(service) > len(pkg) && service[len(pkg)] == '.' && service[:len(pkg)] == pkg
 }
 
-// String writes the pattern without the optional slash.
+// String returns the pattern without the optional slash.
 func (p Pattern) String() string {
 	switch {
 	case p.Package != "":

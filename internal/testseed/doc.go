@@ -1,7 +1,7 @@
-// Package testseed gives randomized tests their seeds, so that a run of the tests
+// Package testseed provides seeds for randomized tests, so that the result of a test run
 // depends only on the commit.
 //
-// A randomized test takes its random numbers from [Rand], or is checked by [Check].
+// A randomized test gets its random numbers from [Rand], or calls [Check].
 // By default the seed is fixed. The environment variable HAUBERK_SEED, a number,
 // sets another one; `make fuzz` runs all randomized tests with fresh seeds. A test
 // that fails logs the seed to reproduce it with.

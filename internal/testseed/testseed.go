@@ -17,7 +17,7 @@ const (
 	variable     = "HAUBERK_SEED"
 	fixed        = 1
 	flagOfRapid  = "rapid.seed"
-	unsetInRapid = "0" // rapid then chooses a seed by the clock
+	unsetInRapid = "0" // rapid then derives a seed from the clock
 )
 
 // Rand returns a source of random numbers for the test t. The numbers depend on the
@@ -57,7 +57,7 @@ func Check(t *testing.T, property func(*rapid.T)) {
 //nolint:gochecknoglobals // the flag is global
 var setRapid sync.Once
 
-// value returns the seed that text, the value of the environment variable, asks for.
+// value returns the seed in text, the value of the environment variable.
 func value(t testing.TB, text string) uint64 {
 	t.Helper()
 	if text == "" {

@@ -9,8 +9,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
-// Without HAUBERK_SEED two runs draw the same numbers; each value of it, each test
-// and each stream draws others.
+// Without HAUBERK_SEED two runs draw the same numbers. Each other seed, test and stream
+// draws different numbers.
 func TestRandIsFixed(t *testing.T) {
 	t.Setenv("HAUBERK_SEED", "")
 	draw := func(t *testing.T, stream uint64) [4]uint64 {

@@ -1,8 +1,9 @@
-// Package wrongside is how interceptors for one side answer calls of the other.
+// Package wrongside returns the errors of interceptors that support one side and run on the
+// other.
 //
-// A chain does not know its sides when it is made, so that hauberk.New cannot report
-// such an interceptor. The answer is INTERNAL, and it is not a rejection: the program is
-// wrong, and no policy rejected the call.
+// hauberk.New cannot report such an interceptor, since a chain does not know its sides when it
+// is created. The error is INTERNAL and not a rejection: the program is wrong, and no policy
+// rejected the call.
 package wrongside
 
 import (

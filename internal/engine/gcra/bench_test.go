@@ -8,8 +8,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/engine/gcra"
 )
 
-// limiters compares Bucket with the plain way to write the same: a count of
-// tokens, in floating point, under a mutex.
+// limiters compares Bucket with a plain implementation: a floating-point count of tokens
+// under a mutex.
 func limiters(tb testing.TB) []limiter {
 	tb.Helper()
 	limit, err := gcra.New(1000, time.Second, 10)
@@ -50,7 +50,7 @@ func BenchmarkAllow(b *testing.B) {
 	}
 }
 
-// BenchmarkAllowFraction has an interval that is no whole number of nanoseconds.
+// BenchmarkAllowFraction has an interval that is not a whole number of nanoseconds.
 func BenchmarkAllowFraction(b *testing.B) {
 	limit, err := gcra.New(999, time.Second, 10)
 	if err != nil {
@@ -65,7 +65,7 @@ func BenchmarkAllowFraction(b *testing.B) {
 	}
 }
 
-// BenchmarkAllowParallel is one key asked from all cores at once.
+// BenchmarkAllowParallel uses one key from all cores concurrently.
 func BenchmarkAllowParallel(b *testing.B) {
 	for _, l := range limiters(b) {
 		b.Run(l.name, func(b *testing.B) {

@@ -6,40 +6,40 @@ import (
 	"time"
 )
 
-// Never is the RetryAfter of a request that no wait would help: it asks for more
+// Never is the RetryAfter of a request that can never be admitted, since it is for more
 // permits than the burst.
 const Never time.Duration = math.MaxInt64
 
-// Decision answers one request for permits.
+// Decision is the answer to one request for permits.
 type Decision struct {
-	// OK says whether the permits were taken. A rejection takes none.
+	// OK reports whether the permits were taken. A rejected request takes none.
 	OK bool
-	// RetryAfter is the least time after which the same request can be admitted,
-	// if no one else takes permits meanwhile: 0 when OK, otherwise positive, and
-	// [Never] if there is none.
+	// RetryAfter is the shortest time after which the same request can be admitted, if no
+	// other request takes permits meanwhile. It is 0 if OK is true, otherwise positive, and
+	// [Never] if the request can never be admitted.
 	RetryAfter time.Duration
-	// Remaining is how many permits could still be taken now.
+	// Remaining is the number of permits that can still be taken now.
 	Remaining int
-	// ResetAfter is the time until the bucket is full, if no one takes permits.
+	// ResetAfter is the time until the bucket is full, if no request takes permits.
 	ResetAfter time.Duration
 }
 
-// Bucket is the state of one key. The zero value is full. A Bucket takes 8
-// bytes, is safe for concurrent use, and must not be copied after first use.
+// Bucket is the state of one key. The zero value is a full bucket. A Bucket has 8 bytes. It is
+// safe for concurrent use and must not be copied after first use.
 type Bucket struct {
-	// The theoretical arrival time, in the limit's ticks modulo 2^64. Every arrival
-	// time is odd, so that 0 means only that the bucket was never used.
+	// The theoretical arrival time, in the limit's ticks modulo 2^64. Every arrival time is
+	// odd, so 0 means that the bucket was never used.
 	tat atomic.Int64
 }
 
-// setBack is how far a reading may lie behind others, because a goroutine was
-// held up between reading the clock and deciding, before the clock counts as set
-// back.
+// setBack is how much earlier than others a reading may be before the clock counts as set
+// back. A reading is earlier if its goroutine was delayed between reading the clock and
+// deciding.
 const setBack = 10 * time.Second
 
-// Allow takes n permits at the time now, or none. It takes nothing and is OK for
-// n of 0 or less: so the state can be read. All calls on a Bucket must have the
-// same Limit, or one made for the same permits and period.
+// Allow takes n permits at the time now, or none. If n is 0 or negative, it takes none and OK
+// is true, so that a caller can read the state. All calls on a Bucket must use the same Limit,
+// or one with the same permits and period.
 func (b *Bucket) Allow(l *Limit, now time.Duration, n int) Decision {
 	ticks := l.ticks(now)
 	for {
@@ -59,7 +59,7 @@ func (b *Bucket) Allow(l *Limit, now time.Duration, n int) Decision {
 	}
 }
 
-// used returns for how many ticks' worth of permits the bucket is not full.
+// used returns the time until the bucket is full, in ticks.
 func used(tat, ticks int64) int64 {
 	if tat == 0 {
 		return 0

@@ -77,7 +77,7 @@ func TestBurstThenRate(t *testing.T) {
 		}
 	}
 	want := gcra.Decision{RetryAfter: nanos(60e9, 7), ResetAfter: time.Minute}
-	for range 3 { // the clock stands still, and rejections take nothing
+	for range 3 { // the clock does not advance, and rejected requests take nothing
 		if got := b.Allow(limit, time.Hour, 1); got != want {
 			t.Fatalf("drained: %+v, want %+v", got, want)
 		}
@@ -132,7 +132,7 @@ func TestZeroLimitAdmitsNothing(t *testing.T) {
 	}
 }
 
-// A reading that lies a little behind gains nothing.
+// A reading that is a little earlier than others yields no additional permits.
 func TestLateReading(t *testing.T) {
 	limit := must(t, 1, time.Second, 2)
 	var b gcra.Bucket
@@ -149,7 +149,7 @@ func TestLateReading(t *testing.T) {
 	}
 }
 
-// After the clock was set back there is neither a fresh burst nor a lock-out.
+// A clock that is set back gives no fresh burst and locks no key out.
 func TestClockSetBack(t *testing.T) {
 	for _, back := range []time.Duration{11 * time.Second, time.Hour, 100 * 365 * 24 * time.Hour} {
 		limit := must(t, 1, time.Second, 3)
@@ -165,7 +165,7 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// Readings need no particular origin: neither 0, nor the greatest.
+// Readings can have any origin, from 0 to the greatest.
 func TestAnyOrigin(t *testing.T) {
 	for _, permits := range []int{1, 1000, 1024, 1031} { // from 1 to 1024 ticks in a nanosecond
 		for _, origin := range []time.Duration{math.MinInt64, -1, 0, 1, 1 << 53, 1767225600e9, math.MaxInt64 - 2e9} {
@@ -185,7 +185,7 @@ func TestAnyOrigin(t *testing.T) {
 	}
 }
 
-// A bucket that is full again at the clock's 0 was used nevertheless.
+// A bucket that is full again at the clock's 0 is still a used one.
 func TestFullAtZero(t *testing.T) {
 	limit := must(t, 1, time.Second, 1)
 	var b gcra.Bucket
@@ -194,8 +194,8 @@ func TestFullAtZero(t *testing.T) {
 	}
 }
 
-// An arrival time of exactly 0 is an arrival time like any other: a bucket that
-// will be full at the clock's 0 decides as one that will be full a second later.
+// An arrival time of exactly 0 has no special meaning: a bucket that will be full at the
+// clock's 0 decides as one that will be full a second later.
 func TestArrivalAtZero(t *testing.T) {
 	for _, permits := range []int{1, 1000, 1024, 1031} { // from 1 to 1024 fractions of a nanosecond
 		limit := must(t, permits, time.Second, 2)
@@ -222,7 +222,7 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// The definition: a bucket of tokens, filled continuously, in exact arithmetic.
+// Allow decides as a bucket of tokens that is filled continuously, in exact arithmetic.
 func TestAgainstTokenBucket(t *testing.T) {
 	testseed.Check(t, func(t *rapid.T) {
 		permits := rapid.OneOf(rapid.IntRange(1, 1024), rapid.Map(rapid.IntRange(1, 1000), func(n int) int { return n * 1000 })).Draw(t, "permits")
@@ -242,8 +242,8 @@ func TestAgainstTokenBucket(t *testing.T) {
 	})
 }
 
-// Never more than rate·t + burst in any stretch of time, also where the interval
-// is rounded; and no less than 99 % of it under constant pressure.
+// At most rate·t + burst permits are admitted in any time t, also if the interval is rounded,
+// and at least 99 % of that under constant load.
 func TestBound(t *testing.T) {
 	testseed.Check(t, func(t *rapid.T) {
 		permits := rapid.IntRange(1, 1e9).Draw(t, "permits")
@@ -290,7 +290,7 @@ func TestUnderConstantPressure(t *testing.T) {
 	}
 }
 
-// Many goroutines, whose readings are not in order, take no more than one may.
+// Goroutines whose readings are not in order take no more than a single one could.
 func TestConcurrent(t *testing.T) {
 	const permits, burst, each = 1000, 50, 20_000
 	limit := must(t, permits, time.Second, burst)
@@ -312,7 +312,7 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// Goroutines that ask at once, while the clock stands still, get exactly the burst.
+// Concurrent goroutines get exactly the burst while the clock does not advance.
 func TestConcurrentBurst(t *testing.T) {
 	const goroutines, burst = 8, 800_000
 	limit := must(t, 1, time.Second, burst)
@@ -343,7 +343,7 @@ func TestConcurrentBurst(t *testing.T) {
 	}
 }
 
-// FuzzAllow holds any limit to its guarantees, at any times.
+// FuzzAllow checks the guarantees for any limit and any times.
 func FuzzAllow(f *testing.F) {
 	f.Add(10, int64(time.Second), 5, []byte{1, 1, 0, 200, 1, 2, 60, 9, 3})
 	f.Add(1, int64(math.MaxInt64), 1, []byte{255, 63, 1})
@@ -383,8 +383,8 @@ func checkDecision(t *testing.T, d gcra.Decision, n, burst int) {
 	}
 }
 
-// checkRetryAfter asks copies of b, as they are at now, a nanosecond too early and
-// in time. A nanosecond too early is never admitted, in time always.
+// checkRetryAfter requests permits from copies of b, once a nanosecond too early and once in
+// time. The first request must be rejected, the second admitted.
 func checkRetryAfter(t *testing.T, limit *gcra.Limit, b *gcra.Bucket, now, wait time.Duration, n int) {
 	t.Helper()
 	for early := range time.Duration(2) {
@@ -401,7 +401,7 @@ type admission struct {
 	n  int64
 }
 
-// checkBound compares all stretches of time with rate·t + burst, exactly.
+// checkBound compares the permits in each interval of time with rate·t + burst, exactly.
 func checkBound(t rapid.TB, log []admission, permits int, per time.Duration, burst int) {
 	t.Helper()
 	for i := range log {
@@ -417,7 +417,7 @@ func checkBound(t rapid.TB, log []admission, permits int, per time.Duration, bur
 	}
 }
 
-// tokens is the textbook's bucket of tokens.
+// tokens is a textbook token bucket.
 type tokens struct {
 	rate, level, burst *big.Rat
 	last               time.Duration
@@ -456,15 +456,15 @@ func (m *tokens) worth(d time.Duration) *big.Rat {
 	return new(big.Rat).Mul(m.rate, new(big.Rat).SetInt64(int64(d)))
 }
 
-// time returns how long tokens take to come back, rounded up to nanoseconds.
+// time returns the time until the tokens return, rounded up to nanoseconds.
 func (m *tokens) time(tokens *big.Rat) time.Duration {
 	exact := new(big.Rat).Quo(tokens, m.rate)
 	up := new(big.Int).Add(exact.Num(), new(big.Int).Sub(exact.Denom(), big.NewInt(1)))
 	return time.Duration(new(big.Int).Quo(up, exact.Denom()).Int64())
 }
 
-// step draws how far the clock moves: often not at all, often by about the time
-// that one permit takes, to the nanosecond.
+// step draws how far the clock moves: often not at all, often by about the time in which one
+// permit returns, to the nanosecond.
 func step(t *rapid.T, per time.Duration, permits int) time.Duration {
 	interval := int64(per) / int64(permits)
 	return time.Duration(rapid.OneOf(

@@ -7,37 +7,37 @@ import (
 )
 
 const (
-	// maxPerNano is the finest resolution of an interval, in fractions of a
-	// nanosecond. More would make the range of time, 2^63 ticks, too short.
+	// maxPerNano is the finest resolution of an interval, in fractions of a nanosecond. A
+	// finer one would make the range of time, 2^63 ticks, too short.
 	maxPerNano = 1 << 10
 
-	// ticksPerFraction makes all intervals and capacities even numbers of ticks, so
-	// that times, which are odd, stay odd when these are added to them.
+	// ticksPerFraction makes all intervals and capacities even numbers of ticks. Times are
+	// odd, and adding an even number keeps them odd.
 	ticksPerFraction = 2
 
 	// maxRate is in permits a nanosecond. Up to it, rounding an interval up costs
 	// less than 1 % of the rate.
 	maxRate = 10
 
-	// maxCapacity, in fractions of a nanosecond, leaves room to add a time set back
-	// without overflow.
+	// maxCapacity, in fractions of a nanosecond, is small enough that adding setBack does
+	// not overflow.
 	maxCapacity = 1 << 61
 )
 
-// Limit is a rate and a burst. It is immutable, and safe for concurrent use; the
-// zero Limit admits nothing. Make it with [New].
+// Limit is a rate and a burst. It is immutable and safe for concurrent use. The zero Limit
+// admits nothing. Create a Limit with [New].
 type Limit struct {
 	perNano  int64 // ticks in a nanosecond; even
-	interval int64 // ticks until one permit is back; even
-	capacity int64 // ticks until a whole burst is back; even
+	interval int64 // ticks until one permit returns; even
+	capacity int64 // ticks until a whole burst returns; even
 	setBack  int64 // ticks
 	burst    int
 }
 
-// New returns the limit that gives back permits evenly over each period per, and
-// admits at most burst of them at once. All three must be at least 1, permits at
-// most one per nanosecond, and a burst must come back within 2^61 ns, 73 years
-// (26 days where the interval had to be rounded, at the least).
+// New returns a limit whose permits return evenly over each period per and which admits at
+// most burst permits at once. All three must be at least 1. New returns an error if there are
+// more than 10 permits per nanosecond, or if a burst does not return within 2^61 ns, 73 years
+// (less if the interval is rounded, but at least 26 days).
 func New(permits int, per time.Duration, burst int) (*Limit, error) {
 	switch {
 	case permits < 1:
@@ -64,9 +64,9 @@ func New(permits int, per time.Duration, burst int) (*Limit, error) {
 	}, nil
 }
 
-// reduce returns the interval per/permits as a fraction in nanoseconds: its
-// denominator, at most maxPerNano, and its numerator, rounded up where the
-// denominator had to be cut.
+// reduce returns the interval per/permits as a fraction in nanoseconds: its denominator, at
+// most maxPerNano, and its numerator, which is rounded up if the denominator was reduced to
+// maxPerNano.
 func reduce(permits, per int64) (perNano, interval int64) {
 	factor := gcd(permits, per)
 	permits, per = permits/factor, per/factor
@@ -88,11 +88,11 @@ func gcd(a, b int64) int64 {
 	return a
 }
 
-// ticks returns the time now in ticks: an odd number. It may wrap, because only
-// differences between times count.
+// ticks returns the time now in ticks, an odd number. It may wrap, since only differences
+// between times are used.
 func (l *Limit) ticks(now time.Duration) int64 { return int64(now)*l.perNano + 1 }
 
-// fits says whether n permits can be taken from a bucket that lacks used ticks.
+// fits reports whether n permits can be taken from a bucket that is full after used ticks.
 func (l *Limit) fits(used int64, n int) bool {
 	return n <= 0 || n <= l.burst && used <= l.capacity-int64(n)*l.interval
 }

@@ -11,8 +11,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/engine/keyed"
 )
 
-// maps compares Map with the plain ways to write one, which are not bounded: a
-// map under a mutex, and sync.Map.
+// maps compares Map with plain, unbounded implementations: a map under a mutex, and sync.Map.
 func maps(tb testing.TB) []mapping {
 	tb.Helper()
 	m := must[state](tb, keyed.Config{MaxKeys: 100_000, Idle: time.Minute}, nil)
@@ -36,8 +35,8 @@ type mapping struct {
 	get  func(key string, now time.Duration) *state
 }
 
-// BenchmarkGet finds keys that are there, each used again within the millisecond,
-// as those that cost are, or after longer.
+// BenchmarkGet finds existing keys. Each is used again within a millisecond, as busy keys are,
+// or later.
 func BenchmarkGet(b *testing.B) {
 	for _, c := range []struct {
 		name string
@@ -76,7 +75,7 @@ func BenchmarkGetParallel(b *testing.B) {
 	}
 }
 
-// BenchmarkLimit is the whole decision of a limiter by key: the clock, the key's
+// BenchmarkLimit measures the complete decision of a limiter by key: the clock, the key's
 // bucket, and a permit.
 func BenchmarkLimit(b *testing.B) {
 	limit, err := gcra.New(1_000_000_000, time.Second, 1000)
@@ -93,7 +92,7 @@ func BenchmarkLimit(b *testing.B) {
 	}
 }
 
-// BenchmarkGetNew is a flood of keys that never come again, in a Map that is full.
+// BenchmarkGetNew adds keys that are used once to a Map that is full.
 func BenchmarkGetNew(b *testing.B) {
 	m := must[state](b, keyed.Config{MaxKeys: 100_000, Idle: time.Minute}, nil)
 	keys := names(300_000)

@@ -1,36 +1,34 @@
-// Package keyed keeps a state for each key: of a user, a peer, a method. It is
-// bounded whatever keys come.
+// Package keyed implements a bounded map from keys, such as users, peers or methods, to states.
 //
 // # Bounds
 //
-//   - A [Map] never holds more than MaxKeys keys. For room, the key that was used
-//     least recently is forgotten, with its state; keys never share one. Use is
-//     known to the millisecond. A Map for 8192 keys or more has shards, each with
-//     its part of MaxKeys and an order of its own: keys spread evenly over them, so
-//     that one may be full when the whole holds some 95 %.
-//   - A key that was not used for Idle is forgotten. Its memory is given back bit
-//     by bit, by calls for other keys; there is no goroutine. Choose Idle so that
-//     a state of that age is as good as new.
-//   - Keys of more than 128 bytes are kept as their SHA-256, so that a key costs
-//     at most about 230 bytes besides its state. Others are kept, and compared,
-//     as they are. No two keys that can be found share a state.
+//   - A [Map] holds at most MaxKeys keys. A full Map evicts the least recently used key with
+//     its state. The time of use has a resolution of one millisecond.
+//   - A Map for 8192 keys or more has shards. Each shard has its part of MaxKeys and evicts
+//     independently. Keys spread evenly over the shards, so one shard may be full when the
+//     whole Map is 95 % full.
+//   - A key that was not used for the time Idle is removed. Calls for other keys free its
+//     memory gradually; there is no goroutine. Choose Idle so that a state of that age is
+//     equivalent to a new one.
+//   - Keys of more than 128 bytes are stored as their SHA-256, so a key costs at most about 230
+//     bytes in addition to its state. Shorter keys are stored and compared unchanged.
+//   - No two keys in a Map share a state.
 //
 // # Cost
 //
-// Nothing is allocated for a key that is known. If it was used less than a
-// millisecond ago it is found without a lock, otherwise under that of one shard.
-// Hashes are seeded for each Map: no one can choose keys that collide.
+// Getting a known key allocates nothing. It takes no lock if the key was used less than a
+// millisecond ago, and otherwise the lock of one shard. Each Map seeds its hashes, so callers
+// cannot choose keys that collide.
 //
 // # Time
 //
-// Time is the reading of a monotonic clock: a duration since any moment of the
-// caller's choice, the same one in all calls. While it stands still, the order of
-// use is the order in which keys came. If it is set back, keys from before do not
-// count as idle until it has caught up, and then for Idle; MaxKeys holds.
+// Time is the reading of a monotonic clock: the duration since a fixed moment, the same one in
+// all calls. If the clock does not advance, the order of use is the order in which keys were
+// added. If it is set back, earlier keys do not count as idle until the clock has caught up and
+// Idle has passed. MaxKeys holds in both cases.
 //
 // # Concurrency
 //
-// All methods may be called at once from any goroutine; states must be safe for
-// that themselves. A state that was handed out and then forgotten still works, and
-// affects no one else.
+// All methods are safe for concurrent use. States must be safe for concurrent use themselves. A
+// state that was returned and then removed from the Map still works, and affects no other key.
 package keyed

@@ -9,10 +9,10 @@ import (
 	"unsafe"
 )
 
-// maxText is the length up to which keys are kept as they are, in bytes.
+// maxText is the greatest length of a key that is stored unchanged, in bytes.
 const maxText = 128
 
-// identity is what a key is found by.
+// identity identifies a key.
 type identity struct {
 	hash   uint64
 	text   string // the key, or its SHA-256 as 32 bytes
@@ -33,7 +33,7 @@ type entry[S any] struct {
 	state        S
 }
 
-// newEntry keeps a copy of the key: it may be a part of something larger.
+// newEntry copies the key, so that a larger string which contains it can be freed.
 func newEntry[S any](id identity, now time.Duration) *entry[S] {
 	e := &entry[S]{identity: identity{hash: id.hash, text: strings.Clone(id.text), digest: id.digest}}
 	e.used.Store(int64(now))
@@ -42,7 +42,7 @@ func newEntry[S any](id identity, now time.Duration) *entry[S] {
 
 func (e *entry[S]) lastUse() time.Duration { return time.Duration(e.used.Load()) }
 
-// name returns the key as people may read it.
+// name returns the key, or a readable form of its digest.
 func (id *identity) name() string {
 	if id.digest {
 		return "sha256:" + hex.EncodeToString([]byte(id.text))

@@ -9,41 +9,41 @@ import (
 )
 
 const (
-	perShard  = 4096 // keys, at the least, where there are several shards
+	perShard  = 4096 // least keys of a shard if there are several
 	maxShards = 64
 
-	// One in so many calls that take a lock forgets up to so many idle keys of
-	// another shard, in turn: more than come in.
+	// One in sweepEvery calls that take a lock removes up to sweepKeys idle keys of another
+	// shard, in turn. These are more than the calls add.
 	sweepEvery = 8
 	sweepKeys  = 32
 
-	// resolution is how exactly the order of use is known. Calls for a key that
-	// come closer together take no lock.
+	// resolution is the precision of the order of use. Calls for a key that are closer
+	// together take no lock.
 	resolution = time.Millisecond
 )
 
 // Config bounds a [Map].
 type Config struct {
-	// MaxKeys is the number of keys kept, at least 1.
+	// MaxKeys is the greatest number of keys, at least 1.
 	MaxKeys int
-	// Idle is how long a key is kept that no one uses; 0 means until its room is
-	// needed.
+	// Idle is the time after which an unused key is removed. 0 means that a key is removed
+	// only by eviction.
 	Idle time.Duration
 }
 
-// Map keeps a state of type S for each key. Make it with [New].
+// Map stores a state of type S for each key. Create it with [New].
 type Map[S any] struct {
 	setup   func(key string, state *S)
 	seed    maphash.Seed
 	shards  []shard[S] // a power of two
 	shift   int        // of a hash, to the number of its shard
 	idle    time.Duration
-	fresh   time.Duration // how old a use may be to stay the last that is known
+	fresh   time.Duration // if the last use is not older than this, a call does not record a new one
 	evicted atomic.Uint64
 }
 
-// New returns an empty Map. If setup is not nil, it prepares the zero state of
-// each new key, before anybody can see it; it must not use the Map.
+// New returns an empty Map. If setup is not nil, it initializes the zero state of each new key
+// before other goroutines can get it. setup must not use the Map.
 func New[S any](c Config, setup func(key string, state *S)) (*Map[S], error) {
 	switch {
 	case c.MaxKeys < 1:
@@ -73,8 +73,8 @@ func shards(keys int) int {
 	return n
 }
 
-// Get returns the state of key, at the time now. A key that is not known, or no
-// longer, gets a new one.
+// Get returns the state of key at the time now. It creates a state if the Map does not contain
+// the key.
 func (m *Map[S]) Get(key string, now time.Duration) *S {
 	id := identity{text: key}
 	if len(key) > maxText {
@@ -89,7 +89,7 @@ func (m *Map[S]) Get(key string, now time.Duration) *S {
 	return m.touch(s, id, now)
 }
 
-// touch is Get for a key that is new, or was not used just now.
+// touch is Get for a key that is new or was not used recently.
 func (m *Map[S]) touch(s *shard[S], id identity, now time.Duration) *S {
 	state, turn := m.obtain(s, id, now)
 	if m.idle > 0 && turn%sweepEvery == 0 {
@@ -98,7 +98,7 @@ func (m *Map[S]) touch(s *shard[S], id identity, now time.Duration) *S {
 	return state
 }
 
-// obtain returns the state of id, and how often it was called for s.
+// obtain returns the state of id, and how often obtain was called for s.
 func (m *Map[S]) obtain(s *shard[S], id identity, now time.Duration) (*S, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,7 +122,7 @@ func (m *Map[S]) obtain(s *shard[S], id identity, now time.Duration) (*S, int) {
 	return &e.state, s.turns
 }
 
-// sweep forgets idle keys of a shard, if no one else is at work there.
+// sweep removes idle keys of a shard, unless another goroutine holds its lock.
 func (m *Map[S]) sweep(s *shard[S], now time.Duration) {
 	if !s.mu.TryLock() {
 		return

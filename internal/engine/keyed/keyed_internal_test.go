@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// Tables grow and shrink with their keys, so that chains stay short and memory is
-// given back.
+// Tables grow and shrink with their keys, so that chains stay short and memory is freed.
 func TestTableSize(t *testing.T) {
 	m, err := New[int](Config{MaxKeys: 10_000, Idle: time.Minute}, nil)
 	if err != nil {

@@ -43,7 +43,7 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// Whatever a key holds, it has a state of its own, and always the same.
+// Each key has its own state, which does not change, for keys of all kinds.
 func TestDistinctKeys(t *testing.T) {
 	long := strings.Repeat("k", 64<<10)
 	sum := sha256.Sum256([]byte(long))
@@ -94,7 +94,7 @@ func TestSetup(t *testing.T) {
 	}
 }
 
-// A setup that panics keeps neither the key nor the lock.
+// A setup that panics leaves neither the key in the map nor the lock held.
 func TestSetupPanics(t *testing.T) {
 	broken := true
 	m := must(t, keyed.Config{MaxKeys: 10}, func(string, *state) {
@@ -116,7 +116,7 @@ func TestSetupPanics(t *testing.T) {
 	}
 }
 
-// The key is copied: it may be cut out of something large.
+// The key is copied, so that a larger string which contains it can be freed.
 func TestKeyIsCopied(t *testing.T) {
 	m := must[state](t, keyed.Config{MaxKeys: 1000}, nil)
 	before := heap()
@@ -130,7 +130,7 @@ func TestKeyIsCopied(t *testing.T) {
 	runtime.KeepAlive(m)
 }
 
-// A million keys in a map for a hundred thousand.
+// A map for a hundred thousand keys receives a million.
 func TestMaxKeys(t *testing.T) {
 	const most, keys = 100_000, 1_000_000
 	m := must[state](t, keyed.Config{MaxKeys: most, Idle: time.Hour}, nil)
@@ -170,7 +170,7 @@ func TestLongKeysAreBounded(t *testing.T) {
 	runtime.KeepAlive(m)
 }
 
-// Keys that no one uses are given back by calls for one other key.
+// Calls for one other key free the memory of unused keys.
 func TestIdleKeysAreGivenBack(t *testing.T) {
 	m := must[state](t, keyed.Config{MaxKeys: 1_000_000, Idle: time.Minute}, nil)
 	for _, key := range names(50_000) {
@@ -191,7 +191,7 @@ func TestIdleKeysAreGivenBack(t *testing.T) {
 	runtime.KeepAlive(m)
 }
 
-// Without a clock that moves, keys go in the order in which they came.
+// If the clock does not advance, keys are evicted in the order in which they were added.
 func TestClockStandsStillOrIsSetBack(t *testing.T) {
 	for name, at := range map[string]func(i int) time.Duration{
 		"still":    func(int) time.Duration { return time.Hour },
@@ -223,7 +223,7 @@ func TestAll(t *testing.T) {
 	found := make(map[string]int64)
 	for key, s := range m.All() {
 		found[key] = s.hits.Load()
-		m.Get(key, time.Hour) // the Map is free
+		m.Get(key, time.Hour) // the Map is not locked
 	}
 	for i, key := range names(10_000) {
 		if n, ok := found[key]; !ok || n != int64(i) {
@@ -257,7 +257,7 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// Goroutines that meet new keys at once, while tables grow, agree on each state.
+// Concurrent goroutines that add keys, while tables grow, get the same state for a key.
 func TestConcurrentNewKeys(t *testing.T) {
 	const goroutines = 8
 	keys := names(20_000)
@@ -278,8 +278,8 @@ func TestConcurrentNewKeys(t *testing.T) {
 	}
 }
 
-// Keys come, go and are evicted while others read: the bound holds at all times,
-// and one key, always in use, is never lost.
+// Keys are added and evicted while other goroutines read. The bound holds at all times, and a
+// key that is always in use is never evicted.
 func TestConcurrentChurn(t *testing.T) {
 	const most = 2000
 	m := must[state](t, keyed.Config{MaxKeys: most, Idle: 50 * time.Millisecond}, nil)
@@ -306,7 +306,7 @@ func TestConcurrentChurn(t *testing.T) {
 	}
 }
 
-// A state that was forgotten works on for those who hold it, and affects no one.
+// A state that was removed still works for its holder, and affects no other key.
 func TestForgottenState(t *testing.T) {
 	m := must[state](t, keyed.Config{MaxKeys: 1}, nil)
 	first := m.Get("a", 0)
@@ -331,7 +331,7 @@ func TestAgainstModel(t *testing.T) {
 	})
 }
 
-// FuzzGet compares a small Map with the plainest model of one.
+// FuzzGet compares a small Map with a simple model.
 func FuzzGet(f *testing.F) {
 	f.Add(3, 20, []byte{1, 1, 1, 2, 1, 3, 1, 1, 1, 4, 1, 2, 30, 1})
 	f.Add(1, 0, []byte("any bytes will do"))
@@ -345,11 +345,11 @@ func FuzzGet(f *testing.F) {
 }
 
 type step struct {
-	after int // ms; less is not told apart
+	after int // ms; the resolution of the map
 	key   int
 }
 
-// checkModel compares each state got with that of a list in order of use.
+// checkModel compares each state with that of a list in order of use.
 func checkModel(t rapid.TB, most int, idle time.Duration, steps []step) {
 	t.Helper()
 	serial := 0

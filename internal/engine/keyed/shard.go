@@ -30,9 +30,9 @@ func (s *shard[S]) init(most int) {
 	s.slots.Store(&empty)
 }
 
-// find returns the entry of id, or nil. Without the lock it can miss one while
-// chains are rebuilt; what it finds is right, and it ends: interceptors lead to entries
-// that stood further down the chain, or were moved to a new one earlier.
+// find returns the entry of id, or nil. Without the lock it can miss an entry while chains are
+// rebuilt. An entry that it returns is the right one. It terminates, since next leads only to
+// entries that were later in the chain, or that were moved to a new chain earlier.
 func (s *shard[S]) find(id identity) *entry[S] {
 	for e := s.slots.Load().of(id.hash).Load(); e != nil; e = e.next.Load() {
 		if e.identity == id {
@@ -42,7 +42,7 @@ func (s *shard[S]) find(id identity) *entry[S] {
 	return nil
 }
 
-// add adds e as the entry used last, and returns whether another had to go.
+// add adds e as the most recently used entry and reports whether it evicted another.
 func (s *shard[S]) add(e *entry[S]) (evicted bool) {
 	if evicted = s.keys >= s.most; evicted {
 		s.remove(s.oldest())
@@ -54,28 +54,28 @@ func (s *shard[S]) add(e *entry[S]) (evicted bool) {
 	}
 	head := s.slots.Load().of(e.hash)
 	e.next.Store(head.Load())
-	head.Store(e) // now everybody can see it
+	head.Store(e) // from here on, other goroutines can find it
 	return evicted
 }
 
 func (s *shard[S]) remove(e *entry[S]) {
 	e.older.newer, e.newer.older = e.newer, e.older
-	interceptor := s.slots.Load().of(e.hash)
-	for interceptor.Load() != e {
-		interceptor = &interceptor.Load().next
+	at := s.slots.Load().of(e.hash)
+	for at.Load() != e {
+		at = &at.Load().next
 	}
-	interceptor.Store(e.next.Load()) // e.next stays, for those who are reading e
+	at.Store(e.next.Load()) // e.next stays, for goroutines that are reading e
 	s.keys--
 	if n := len(*s.slots.Load()); s.keys < n/8 && n > minSlots {
 		s.resize(n / 2)
 	}
 }
 
-// late is how old a reading of the clock may be: that of a goroutine that was
-// held up. What lies further back is a clock that was set back.
+// late is how much earlier than others a reading of the clock may be, since its goroutine was
+// delayed. An even earlier reading means that the clock was set back.
 const late = 10 * time.Second
 
-// renew makes e the entry used last. An old reading does not make it older.
+// renew makes e the most recently used entry. An early reading does not make it older.
 func (s *shard[S]) renew(e *entry[S], now time.Duration) {
 	if last := e.lastUse(); now > last || last-now > late {
 		e.used.Store(int64(now))

@@ -2,7 +2,7 @@ package keyed
 
 import "iter"
 
-// Len returns how many keys are kept, idle ones included that were not given back yet.
+// Len returns the number of keys, including idle ones whose memory is not freed yet.
 func (m *Map[S]) Len() int {
 	n := 0
 	for i := range m.shards {
@@ -11,13 +11,14 @@ func (m *Map[S]) Len() int {
 	return n
 }
 
-// Evicted returns how many keys have been forgotten for room. While it grows,
-// MaxKeys is too small for the keys in use, or a caller makes up keys.
+// Evicted returns the number of keys that were evicted because the Map was full. While it
+// grows, MaxKeys is too small for the keys in use, or a caller invents keys.
 func (m *Map[S]) Evicted() uint64 { return m.evicted.Load() }
 
-// All yields the keys and their states, in no particular order. Keys of more than
-// 128 bytes are "sha256:" and the digest in hexadecimal. A key that comes or goes
-// meanwhile may be missing. Keys are not used by it, and the Map may be.
+// All yields the keys and their states, in no particular order. A key of more than 128 bytes
+// is "sha256:" and its digest in hexadecimal. A key that is added or removed during the
+// iteration may be missing. The iteration does not count as a use of the keys. The loop may
+// use the Map.
 func (m *Map[S]) All() iter.Seq2[string, *S] {
 	return func(yield func(string, *S) bool) {
 		for i := range m.shards {

@@ -11,9 +11,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
-// recorders compares Histogram with the least that counting and summing can
-// cost, two atomic additions, and with the plain way to write the same buckets,
-// a logarithm under a mutex.
+// recorders compares Histogram with the minimum cost of counting and summing, two atomic
+// additions, and with a plain implementation of the same buckets, a logarithm under a mutex.
 func recorders() []recorder {
 	var h quantile.Histogram
 	var count, sum atomic.Uint64
@@ -42,9 +41,9 @@ func BenchmarkRecord(b *testing.B) {
 	}
 }
 
-// BenchmarkRecordParallel does nothing but record, from all cores: the worst
-// case, bound by the cache line of the sum. There a mutex, whose holder runs on
-// while others wait, can look better than the atomics.
+// BenchmarkRecordParallel only records, from all cores. This is the worst case, bound by the
+// cache line of the sum. A mutex can be faster than the atomics here, since its holder
+// continues while the others wait.
 func BenchmarkRecordParallel(b *testing.B) {
 	samples := logNormal(testseed.Rand(b, 0), 1<<12, 5*time.Millisecond, 1)
 	for _, r := range recorders() {
@@ -58,8 +57,8 @@ func BenchmarkRecordParallel(b *testing.B) {
 	}
 }
 
-// BenchmarkRecordSpaced records once per about 1 µs of other work on each core,
-// still far more often than calls end. "nothing" is that work alone.
+// BenchmarkRecordSpaced records once per about 1 µs of other work on each core, which is still
+// far more often than calls end. "nothing" is that work without recording.
 func BenchmarkRecordSpaced(b *testing.B) {
 	samples := logNormal(testseed.Rand(b, 0), 1<<12, 5*time.Millisecond, 1)
 	nothing := recorder{"nothing", func(time.Duration) {}}
@@ -82,7 +81,7 @@ func work(n int) (x int) {
 	return x & 1
 }
 
-// BenchmarkSnapshot is what one method costs a reader of mean, p50, p95 and p99.
+// BenchmarkSnapshot measures reading mean, p50, p95 and p99 of one method.
 func BenchmarkSnapshot(b *testing.B) {
 	var h quantile.Histogram
 	for _, d := range logNormal(testseed.Rand(b, 0), 1<<16, 5*time.Millisecond, 1) {

@@ -7,12 +7,12 @@ import (
 )
 
 const (
-	// RelativeError bounds the error of a quantile from 1 µs up to [Max], as a
-	// fraction of the exact value: halfWidth and the rounding to 1 ns, which
-	// only counts near 1 µs.
+	// RelativeError bounds the error of a quantile from 1 µs up to [Max], as a fraction of
+	// the exact value. It is the sum of halfWidth and the rounding to 1 ns, which matters
+	// only near 1 µs.
 	RelativeError = 0.0131
 
-	// Max is where the range of quantiles ends: 2^40 ns, 18 min 19.5 s.
+	// Max is the greatest quantile: 2^40 ns, 18 min 19.5 s.
 	Max time.Duration = 1 << maxExponent
 )
 
@@ -22,8 +22,9 @@ const (
 	perOctave   = 27
 	halfWidth   = 0.012835354 // (γ-1)/(γ+1) for γ = 2^(1/perOctave)
 
-	// Below the logarithmic buckets, the first of which is the last of the
-	// octave that ends at 2^minExponent, lie four of 256 ns; above, one for all.
+	// The first logarithmic bucket is the last one of the octave that ends at
+	// 2^minExponent. Below it are four buckets of 256 ns. Above the logarithmic buckets is
+	// one bucket for all greater durations.
 	linear      = 4
 	linearShift = 8
 	linearEnd   = 999 // ns: the least integer not below 2^(10-1/27)
@@ -54,8 +55,8 @@ func part(mantissa uint32) int {
 	return int((cells[mantissa>>cellFracBits] + frac) >> cellFracBits)
 }
 
-// value returns the duration that stands for bucket i: as far, relatively, from
-// the bucket's lower edge as from its upper.
+// value returns the duration that represents bucket i. Its relative distance to the lower
+// edge of the bucket is the same as to the upper edge.
 func value(i int) time.Duration {
 	switch {
 	case i < linear:

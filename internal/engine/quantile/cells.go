@@ -1,9 +1,9 @@
 package quantile
 
-// cells has an entry for each value of a mantissa's highest 6 bits. The highest
-// 6 bits of an entry are the number of bucket edges at or below the start of its
-// cell; the lower 26 bits are so chosen that adding the mantissa's lower 26
-// carries at the one edge that may lie inside. TestCells derives it anew.
+// cells has an entry for each value of a mantissa's highest 6 bits. The highest 6 bits of an
+// entry are the number of bucket edges at or below the start of its cell. At most one edge is
+// inside the cell. The lower 26 bits of the entry are such that adding the mantissa's lower 26
+// bits carries at that edge. TestCells computes the table independently.
 //
 //nolint:gochecknoglobals // a table that is only read
 var cells = [1 << cellBits]uint32{

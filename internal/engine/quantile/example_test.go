@@ -13,7 +13,7 @@ func Example() {
 		latency.Record(time.Duration(i+1) * time.Millisecond)
 	}
 
-	s := latency.Snapshot() // one copy, so that the figures belong together
+	s := latency.Snapshot() // one copy, so that the figures are consistent
 	fmt.Println("calls", s.Count())
 	fmt.Println("mean", s.Mean())
 	for _, q := range []float64{0.5, 0.95, 0.99} {

@@ -10,16 +10,16 @@ const (
 	sumLowMask = sumHalf - 1
 )
 
-// Histogram counts durations in 816 buckets; the package comment has their
-// errors. The zero value is ready to use. A Histogram takes 6544 bytes, points
-// at nothing, and must not be copied after first use: [Histogram.Snapshot] does.
+// Histogram counts durations in 816 buckets. The package comment states their errors. The zero
+// value is ready for use. A Histogram has 6544 bytes and contains no pointers. It must not be
+// copied after first use; call [Histogram.Snapshot] instead.
 type Histogram struct {
 	counts [buckets]atomic.Uint64
 
 	// sum is in ns, modulo 2^64, and sumHalves counts the carries out of its lower
-	// 63 bits. The highest bit of sum repeats the lowest of sumHalves, so that a
-	// reader can tell that a carry is still on its way. A sum of one word would wrap
-	// within days: 100,000 calls of a second, each second, are 2^64 ns in 51 hours.
+	// 63 bits. The highest bit of sum repeats the lowest bit of sumHalves, so that a reader
+	// can recognise a carry that is not complete. A sum of one word would wrap within days:
+	// 100,000 calls of one second per second are 2^64 ns in 51 hours.
 	sum       atomic.Uint64
 	sumHalves atomic.Uint64
 }
@@ -33,8 +33,8 @@ func (h *Histogram) Record(d time.Duration) {
 	}
 }
 
-// Merge adds what other holds to h, as if each of its durations had been
-// recorded in h. A Snapshot of h taken meanwhile may hold a part of it.
+// Merge adds the content of other to h, as if each of its durations had been recorded in h. A
+// concurrent Snapshot of h may contain a part of other.
 func (h *Histogram) Merge(other *Histogram) {
 	s := other.Snapshot()
 	for i, n := range &s.counts {
@@ -45,39 +45,39 @@ func (h *Histogram) Merge(other *Histogram) {
 	h.addSum(s.sumHalves, s.sum)
 }
 
-// Snapshot copies h. A Record that runs meanwhile is in the copy or not, and may
-// be in its count but not yet in its sum; one that returned before is in both.
+// Snapshot returns a copy of h. The copy contains each Record that has returned. It may
+// contain a concurrent Record, or contain it in the count but not in the sum.
 func (h *Histogram) Snapshot() Snapshot {
 	var s Snapshot
 	for i := range &s.counts {
 		s.counts[i] = h.counts[i].Load()
 		s.count += s.counts[i]
 	}
-	s.sumHalves = h.sumHalves.Load() // before sum: so it may lag, never lead
+	s.sumHalves = h.sumHalves.Load() // before sum, so that it may lag but never lead
 	s.sum = h.sum.Load()
 	s.sumHalves += (s.sumHalves ^ s.sum>>63) & 1
 	return s
 }
 
-// Quantile is [Snapshot.Quantile] of a fresh Snapshot.
+// Quantile returns [Snapshot.Quantile] of a new Snapshot.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	s := h.Snapshot()
 	return s.Quantile(q)
 }
 
-// Count is [Snapshot.Count] of a fresh Snapshot.
+// Count returns [Snapshot.Count] of a new Snapshot.
 func (h *Histogram) Count() uint64 {
 	s := h.Snapshot()
 	return s.Count()
 }
 
-// Sum is [Snapshot.Sum] of a fresh Snapshot.
+// Sum returns [Snapshot.Sum] of a new Snapshot.
 func (h *Histogram) Sum() time.Duration {
 	s := h.Snapshot()
 	return s.Sum()
 }
 
-// Mean is [Snapshot.Mean] of a fresh Snapshot.
+// Mean returns [Snapshot.Mean] of a new Snapshot.
 func (h *Histogram) Mean() time.Duration {
 	s := h.Snapshot()
 	return s.Mean()

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Together with the next test this proves RelativeError for every duration, not
-// for samples: index never decreases, so a bucket is an interval, and the error
-// of an interval is greatest at one of its ends.
+// This test and the next one prove RelativeError for every duration, not only for samples:
+// index never decreases, so a bucket is an interval, and the error of an interval is greatest
+// at one of its ends.
 func TestEveryBucket(t *testing.T) {
 	var worst float64
 	for i := range buckets {
@@ -85,7 +85,7 @@ func TestSumBeforeCarry(t *testing.T) {
 	}
 }
 
-// A Snapshot beside Record may hold a sum whose durations it has not counted.
+// A Snapshot concurrent with Record may contain a sum whose durations it has not counted.
 func TestMeanOfSumAheadOfCount(t *testing.T) {
 	s := Snapshot{count: 1, sum: 5, sumHalves: 2}
 	if got := s.Mean(); got != math.MaxInt64 {

@@ -46,7 +46,7 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// The property the package is for, on the shape latencies have.
+// Quantiles are within their error on a distribution like that of latencies.
 func TestQuantileOfLogNormal(t *testing.T) {
 	const median = 5 * time.Millisecond
 	for _, sigma := range []float64{0.05, 0.25, 0.5, 1, 1.5, 2, 3} {
@@ -174,7 +174,7 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// A bucket counts on where a counter of 32 bits would wrap.
+// A bucket counts beyond the range of a 32-bit counter.
 func TestManyOfOneDuration(t *testing.T) {
 	const doublings = 40
 	var h quantile.Histogram
@@ -190,7 +190,7 @@ func TestManyOfOneDuration(t *testing.T) {
 	}
 }
 
-// FuzzRecord holds a Histogram, and one merged of two, against sorted samples.
+// FuzzRecord compares a Histogram, and a merge of two, with sorted samples.
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte{}, 0.5)
 	f.Add([]byte{0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 0.0)
@@ -217,8 +217,8 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// decode reads durations of 9 bytes: a shift, so that all magnitudes are
-// likely, and a big-endian integer.
+// decode reads durations of 9 bytes: a shift, which makes all magnitudes likely, and a
+// big-endian integer.
 func decode(data []byte) []time.Duration {
 	var samples []time.Duration
 	for record := range slices.Chunk(data, 9) {

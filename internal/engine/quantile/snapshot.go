@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Snapshot is a copy of a [Histogram], for reading several figures that belong
-// together. It is a value of 6.5 KB: hold it in a variable and pass a pointer.
-// The zero value is that of a Histogram without recordings.
+// Snapshot is a copy of a [Histogram], for reading several consistent figures. It is a value
+// of 6.5 KB: store it in a variable and pass a pointer. The zero value is the copy of an empty
+// Histogram.
 type Snapshot struct {
 	counts    [buckets]uint64
 	count     uint64
@@ -17,9 +17,9 @@ type Snapshot struct {
 }
 
 // Quantile returns the duration of rank ceil(q·Count) among those recorded,
-// counted from 1 in ascending order, within the errors of the package. A q
-// below 0 is taken as 0, the least, above 1 as 1, the greatest. It returns 0
-// when q is NaN or nothing is recorded.
+// counted from 1 in ascending order, within the errors of the package. A q below 0 counts as 0
+// (the shortest duration), a q above 1 as 1 (the longest). It returns 0 if q is NaN or no
+// duration is recorded.
 func (s *Snapshot) Quantile(q float64) time.Duration {
 	if s.count == 0 || math.IsNaN(q) {
 		return 0
@@ -40,11 +40,11 @@ func (s *Snapshot) rank(q float64) uint64 {
 	return min(max(uint64(rank), 1), s.count)
 }
 
-// Count returns how many durations were recorded.
+// Count returns the number of recorded durations.
 func (s *Snapshot) Count() uint64 { return s.count }
 
-// Sum returns the sum of the durations recorded; it stops at the greatest
-// time.Duration, 292 years. Mean does not stop there.
+// Sum returns the sum of the recorded durations, at most the greatest time.Duration, 292
+// years. Mean does not have this limit.
 func (s *Snapshot) Sum() time.Duration {
 	if s.sumHalves > 0 {
 		return math.MaxInt64
@@ -52,14 +52,13 @@ func (s *Snapshot) Sum() time.Duration {
 	return time.Duration(s.sum)
 }
 
-// Mean returns the mean of the durations recorded, truncated to 1 ns, or 0 when
-// nothing is recorded.
+// Mean returns the mean of the recorded durations, truncated to 1 ns, or 0 if there are none.
 func (s *Snapshot) Mean() time.Duration {
 	high := s.sumHalves >> 1
 	switch {
 	case s.count == 0:
 		return 0
-	case high >= s.count: // only when sum ran ahead of count
+	case high >= s.count: // only if sum is ahead of count
 		return math.MaxInt64
 	}
 	mean, _ := bits.Div64(high, s.sum, s.count)

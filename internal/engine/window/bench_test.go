@@ -9,8 +9,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/engine/window"
 )
 
-// limiters compares Log and Counter with the plain way to write a sliding
-// window: a slice of times, searched and cut under a mutex.
+// limiters compares Log and Counter with a plain implementation of a sliding window: a slice
+// of times, searched and cut under a mutex.
 func limiters() []limiter {
 	return []limiter{
 		{"log", new(window.Log).Allow},
@@ -47,7 +47,7 @@ func BenchmarkAllow(b *testing.B) {
 	}
 }
 
-// BenchmarkAllowGreat has a limit so great that times share entries.
+// BenchmarkAllowGreat has so great a limit that times share entries.
 func BenchmarkAllowGreat(b *testing.B) {
 	limit := must(b, 1_000_000, time.Second)
 	for _, l := range limiters()[:2] {

@@ -5,17 +5,16 @@ import (
 	"time"
 )
 
-// Counter is the state of one key under fixed windows. The zero value has taken
-// nothing. It is safe for concurrent use, and must not be copied after first use.
+// Counter is the state of one key with fixed windows. In the zero value no permits are taken. A
+// Counter is safe for concurrent use and must not be copied after first use.
 type Counter struct {
 	mu    sync.Mutex
 	start time.Duration // of the window in which permits were taken
 	taken int
 }
 
-// Allow takes n permits at the time now, or none. It takes nothing and is OK for
-// n of 0 or less: so the state can be read. All calls on a Counter must have the
-// same Limit.
+// Allow takes n permits at the time now, or none. If n is 0 or negative, it takes none and OK
+// is true, so that a caller can read the state. All calls on a Counter must use the same Limit.
 func (c *Counter) Allow(l *Limit, now time.Duration, n int) Decision {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -28,9 +27,8 @@ func (c *Counter) Allow(l *Limit, now time.Duration, n int) Decision {
 	return Decision{OK: true, Remaining: free - n, ResetAfter: c.reset(l, now)}
 }
 
-// catchUp turns to the window of now and returns now, or the beginning of the
-// present window if that is later. If the clock was set back, what was taken
-// counts for the window of now.
+// catchUp moves to the window of now. It returns now, or the start of the current window if
+// that is later. If the clock was set back, the taken permits count for the window of now.
 func (c *Counter) catchUp(now, period time.Duration) time.Duration {
 	start := floor(now, period)
 	switch {
@@ -42,7 +40,7 @@ func (c *Counter) catchUp(now, period time.Duration) time.Duration {
 	return now + max(c.start-now, 0)
 }
 
-// wait returns how long until n permits can be taken.
+// wait returns the time until n permits can be taken.
 func (c *Counter) wait(l *Limit, now time.Duration, n int) time.Duration {
 	if n > l.permits {
 		return Never
@@ -50,7 +48,7 @@ func (c *Counter) wait(l *Limit, now time.Duration, n int) time.Duration {
 	return l.period - (now - c.start)
 }
 
-// reset returns how long until all permits can be taken.
+// reset returns the time until all permits can be taken.
 func (c *Counter) reset(l *Limit, now time.Duration) time.Duration {
 	if c.taken == 0 {
 		return 0
@@ -58,8 +56,8 @@ func (c *Counter) reset(l *Limit, now time.Duration) time.Duration {
 	return l.period - (now - c.start)
 }
 
-// floor returns the last whole multiple of unit at or before now. It may wrap: only
-// differences from it count. A unit of 0, of the zero Limit, is taken as 1.
+// floor returns the last multiple of unit at or before now. It may wrap, since only
+// differences from it are used. A unit of 0, that of the zero Limit, counts as 1.
 func floor(now, unit time.Duration) time.Duration {
 	over := now % max(unit, 1)
 	if over < 0 {

@@ -1,30 +1,28 @@
-// Package window limits how many permits are taken in a window of time, in two
-// ways: a [Log] for a window that slides, a [Counter] for fixed windows that
-// follow each other. Both keep the state of one key and decide by a [Limit].
+// Package window implements limits on the number of permits in a window of time. A [Log] has a
+// sliding window, a [Counter] consecutive fixed windows. Both are the state of one key and
+// decide by a [Limit].
 //
 // # Sliding: Log
 //
-// A request is admitted if the permits taken less than one period ago leave room
-// for it, so that no stretch of time shorter than the period ever holds more than
-// the limit. The log has an entry of 16 bytes for each time at which permits were
-// taken, at most 1024 of them. It is exact for limits of at most 1024 permits.
-// For greater ones, times within the same 1/1023 of the period share an entry with
-// the latest of them: permits come back by so much too late, never too early.
-// A Log takes 56 bytes and a power of two of entries, from 64 bytes to 16 KiB.
+// A request is admitted if its permits and those taken less than one period ago do not exceed
+// the limit. So no interval shorter than the period contains more permits than the limit. The
+// log has an entry of 16 bytes for each time at which permits were taken, at most 1024 entries.
+// It is exact for limits of at most 1024 permits. For greater limits, times within the same
+// 1/1023 of the period share an entry with the latest of them. Then permits return up to
+// 1/1023 of the period too late, but never too early. A Log has 56 bytes and a power of two of
+// entries, from 64 bytes to 16 KiB.
 //
 // # Fixed: Counter
 //
-// Windows begin at whole multiples of their length, counted from the clock's 0,
-// and each admits the limit afresh. Around the edge of two windows up to twice
-// the limit may pass; that is the nature of fixed windows, and a Log or package
-// gcra does not have it. A Counter takes 24 bytes.
+// Windows start at multiples of their length, counted from the clock's 0, and each admits the
+// whole limit. Up to twice the limit can be admitted around the edge of two windows. All fixed
+// windows have this property; a Log or package gcra does not. A Counter has 24 bytes.
 //
 // # Time
 //
-// Time is the reading of a monotonic clock: a duration since any moment of the
-// caller's choice, the same one in all calls on a Log or Counter. A reading that
-// lies behind what was seen counts as the later time. If it lies behind by more
-// than 10 s, the clock was set back, and what is kept moves back with it. So
-// no one gets a fresh limit by that, and no one waits more than 10 s longer than a
-// period. While the clock stands still, permits do not come back.
+// Time is the reading of a monotonic clock: the duration since a fixed moment, the same one in
+// all calls on a Log or Counter. A reading that is earlier than a previous one counts as the
+// previous one. If it is earlier by more than 10 s, the clock was set back, and the stored times
+// move back with it. So a clock that is set back gives no key a fresh limit and makes no key
+// wait more than 10 s longer than a period. If the clock does not advance, no permits return.
 package window

@@ -35,7 +35,7 @@ func ExampleCounter() {
 	var alice window.Counter
 	fmt.Println(alice.Allow(limit, 55*time.Second, 3).OK)
 	fmt.Println(alice.Allow(limit, 56*time.Second, 1).RetryAfter)
-	fmt.Println(alice.Allow(limit, 60*time.Second, 3).OK) // a new window, 5 s after 3 permits
+	fmt.Println(alice.Allow(limit, 60*time.Second, 3).OK) // a new window, 5 s after the first 3 permits
 	// Output:
 	// true
 	// 4s

@@ -10,25 +10,24 @@ const (
 	maxEntries = 1 << 10 // live at any time: see Limit.grain
 )
 
-// Log is the state of one key under a sliding window. The zero value has taken
-// nothing. It is safe for concurrent use, and must not be copied after first use.
+// Log is the state of one key with a sliding window. In the zero value no permits are taken. A
+// Log is safe for concurrent use and must not be copied after first use.
 type Log struct {
 	mu    sync.Mutex
 	ring  []entry // its length is a power of two
 	head  int     // of the oldest entry
 	live  int     // entries
-	taken int     // permits, by them
+	taken int     // permits in all entries
 }
 
-// entry says that permits were taken, the last of them at a time.
+// entry records permits that were taken, and the time of the last of them.
 type entry struct {
 	at time.Duration
 	n  int
 }
 
-// Allow takes n permits at the time now, or none. It takes nothing and is OK for
-// n of 0 or less: so the state can be read. All calls on a Log must have the same
-// Limit.
+// Allow takes n permits at the time now, or none. If n is 0 or negative, it takes none and OK
+// is true, so that a caller can read the state. All calls on a Log must use the same Limit.
 func (g *Log) Allow(l *Limit, now time.Duration, n int) Decision {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -44,8 +43,8 @@ func (g *Log) Allow(l *Limit, now time.Duration, n int) Decision {
 	return Decision{OK: true, Remaining: free - n, ResetAfter: g.reset(l, now)}
 }
 
-// catchUp returns the later of now and the last time seen. If the clock was set
-// back, it moves the entries back as far.
+// catchUp returns the later of now and the last recorded time. If the clock was set back, it
+// moves the entries back by the same duration.
 func (g *Log) catchUp(now time.Duration) time.Duration {
 	if g.live == 0 {
 		return now
@@ -60,7 +59,7 @@ func (g *Log) catchUp(now time.Duration) time.Duration {
 	return now
 }
 
-// expire drops what was taken a period ago.
+// expire drops the permits that were taken a period ago.
 func (g *Log) expire(now, period time.Duration) {
 	for ; g.live > 0 && now-g.entry(0).at >= period; g.live-- {
 		g.taken -= g.entry(0).n
@@ -91,10 +90,10 @@ func (g *Log) grow() {
 	g.ring, g.head = ring, 0
 }
 
-// entry returns the entry that is the i-th oldest; the ring must not be empty.
+// entry returns the i-th oldest entry. The ring must not be empty.
 func (g *Log) entry(i int) *entry { return &g.ring[(g.head+i)&(len(g.ring)-1)] }
 
-// wait returns how long until n permits have come back.
+// wait returns the time until n permits have returned.
 func (g *Log) wait(l *Limit, now time.Duration, n int) time.Duration {
 	for i := range g.live {
 		if n -= g.entry(i).n; n <= 0 {
@@ -104,7 +103,7 @@ func (g *Log) wait(l *Limit, now time.Duration, n int) time.Duration {
 	return Never
 }
 
-// reset returns how long until all permits have come back.
+// reset returns the time until all permits have returned.
 func (g *Log) reset(l *Limit, now time.Duration) time.Duration {
 	if g.live == 0 {
 		return 0

@@ -13,7 +13,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
-// state is what a Log and a Counter have in common.
+// state is implemented by Log and Counter.
 type state interface {
 	Allow(l *window.Limit, now time.Duration, n int) window.Decision
 }
@@ -134,7 +134,7 @@ func TestZeroLimitAdmitsNothing(t *testing.T) {
 	}
 }
 
-// A fixed window lets twice the limit pass around its edge, a sliding one never.
+// A fixed window admits twice the limit around its edge, a sliding window does not.
 func TestBurstAtTheEdge(t *testing.T) {
 	for name, want := range map[string]int{"log": 10, "counter": 20} {
 		s, limit, admitted := states()[name](), must(t, 10, time.Minute), 0
@@ -151,7 +151,7 @@ func TestBurstAtTheEdge(t *testing.T) {
 	}
 }
 
-// A reading that lies a little behind counts as the latest one.
+// A reading that is a little earlier than others counts as the latest of them.
 func TestLateReading(t *testing.T) {
 	for name, fresh := range states() {
 		s, limit := fresh(), must(t, 2, 20*time.Second)
@@ -168,7 +168,7 @@ func TestLateReading(t *testing.T) {
 	}
 }
 
-// After the clock was set back there is neither a fresh limit nor a lock-out.
+// A clock that is set back gives no fresh limit and locks no key out.
 func TestClockSetBack(t *testing.T) {
 	for name, fresh := range states() {
 		for _, back := range []time.Duration{11 * time.Second, time.Hour, 100 * 365 * 24 * time.Hour} {
@@ -187,7 +187,7 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// What was never used has nothing to move back.
+// An unused state has no times to move back.
 func TestAnyOrigin(t *testing.T) {
 	for name, fresh := range states() {
 		for _, origin := range []time.Duration{math.MinInt64, math.MinInt64 + 1e10, -1e18, -1, 0, 1767225600e9, math.MaxInt64 - 1e10} {
@@ -206,7 +206,7 @@ func TestAnyOrigin(t *testing.T) {
 	}
 }
 
-// Where times share entries, permits come back no more than 1/1023 of a period late.
+// If times share entries, permits return at most 1/1023 of a period late.
 func TestLogOfGreatLimit(t *testing.T) {
 	const permits, period, step = 2000, time.Second, 500 * time.Microsecond
 	limit := must(t, permits, period)
@@ -224,7 +224,7 @@ func TestLogOfGreatLimit(t *testing.T) {
 	}
 }
 
-// A Log is bounded, however many calls come, and forgets in its own time.
+// A Log has a bounded size for any number of calls and drops its entries after a period.
 func TestLogUnderConstantPressure(t *testing.T) {
 	const permits, period = 1_000_000, time.Second
 	limit := must(t, permits, period)
@@ -256,7 +256,7 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// Goroutines whose readings are not in order take no more than one may.
+// Goroutines whose readings are not in order take no more than a single one could.
 func TestConcurrent(t *testing.T) {
 	for name, fresh := range states() {
 		const permits, each = 100, 20_000
@@ -301,7 +301,7 @@ func TestAgainstModel(t *testing.T) {
 	})
 }
 
-// FuzzAllow holds both to the model at any times.
+// FuzzAllow compares both with the model at any times.
 func FuzzAllow(f *testing.F) {
 	f.Add(3, int64(time.Minute), int64(0), []byte{0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 61, 30, 1})
 	f.Add(2000, int64(1000), int64(-500), []byte("any bytes will do, and more are better"))
@@ -311,7 +311,7 @@ func FuzzAllow(f *testing.F) {
 			return
 		}
 		var asks []request
-		var elapsed time.Duration // a clock does not run for 146 years, and its end is near there
+		var elapsed time.Duration // a clock does not run for 146 years, near the end of its range
 		for ; len(moves) >= 3 && len(asks) < 300; moves = moves[3:] {
 			after := time.Duration(moves[0]) << (moves[1] % 50)
 			if elapsed += after; elapsed > 1<<62 {
@@ -328,8 +328,7 @@ type request struct {
 	n     int
 }
 
-// checkAll compares every decision with what the definitions say of the permits
-// admitted so far.
+// checkAll compares every decision with the definitions, given the permits admitted so far.
 func checkAll(t rapid.TB, permits int, period, start time.Duration, asks []request) {
 	t.Helper()
 	limit := must(t, permits, period)
@@ -377,7 +376,7 @@ func check(t rapid.TB, s state, limit *window.Limit, now time.Duration, asks []r
 	}
 }
 
-// checkWaits looks at the state as it will be, if nothing else is taken.
+// checkWaits checks the state at later times, if no other permits are taken.
 func checkWaits(t rapid.TB, d window.Decision, now time.Duration, n int, log []admission, m model) {
 	t.Helper()
 	free := func(at time.Duration, counts func(now, at time.Duration) bool) int {
