@@ -13,32 +13,32 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// Stream is what a [Backend]'s handler sees of a call of any kind.
+// Stream is a call of any kind in the handler of a [Backend].
 type Stream interface {
 	// Method returns the full name of the method.
 	Method() string
-	// Recv returns the next request, and io.EOF when there is no other.
+	// Recv returns the next request, and io.EOF after the last.
 	Recv() (*testpb.Request, error)
-	// Send sends a response. Methods with a single response take one.
+	// Send sends a response. A method with a single response accepts one.
 	Send(resp *testpb.Response) error
-	// SetHeader, SendHeader and SetTrailer are those of grpc.ServerStream.
+	// SetHeader, SendHeader and SetTrailer work as in grpc.ServerStream.
 	SetHeader(md metadata.MD) error
 	SendHeader(md metadata.MD) error
 	SetTrailer(md metadata.MD)
 }
 
-// Backend is a service with one handler for its four methods. The zero value
-// echoes: see [Echo]. It may be used by any number of servers at once.
+// Backend is an implementation of the test service with one handler for its four methods. The
+// zero value echoes: see [Echo]. Several servers can use the same Backend.
 type Backend struct {
 	testpb.UnimplementedTestServiceServer
 
-	// Handle serves every call; nil stands for [Echo].
+	// Handle serves every call. nil means [Echo].
 	Handle func(ctx context.Context, s Stream) error
 }
 
-// Echo answers "echo:" and the request's text: streams of responses once per
-// request (times Count, if that is set), a single response with the texts of all
-// requests joined by commas.
+// Echo is a handler that answers each request with "echo:" and the request's text. If Count is
+// set, it sends that many responses to the request. A single response contains the texts of all
+// requests, joined by commas.
 func Echo(_ context.Context, s Stream) error {
 	single := strings.HasSuffix(s.Method(), "/Unary") || strings.HasSuffix(s.Method(), "/ClientStream")
 	var texts []string
@@ -109,7 +109,7 @@ func (b *Backend) Bidi(stream grpc.BidiStreamingServer[testpb.Request, testpb.Re
 	return b.handle(stream.Context(), s)
 }
 
-// singleStream is a unary call as a Stream.
+// singleStream implements Stream for a unary call.
 type singleStream struct {
 	ctx    context.Context
 	method string
@@ -140,13 +140,13 @@ func (s *singleStream) SetHeader(md metadata.MD) error  { return grpc.SetHeader(
 func (s *singleStream) SendHeader(md metadata.MD) error { return grpc.SendHeader(s.ctx, md) }
 func (s *singleStream) SetTrailer(md metadata.MD)       { _ = grpc.SetTrailer(s.ctx, md) }
 
-// manyStream is a streaming call as a Stream.
+// manyStream implements Stream for a streaming call.
 type manyStream struct {
 	grpc.ServerStream
 
 	method string
 	req    *testpb.Request
-	single bool // there is one request, which has been read
+	single bool // the method has one request, which is already read
 }
 
 func (s *manyStream) Method() string { return s.method }

@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// Clock is a clock that stands still until the test moves it. It is safe for
-// concurrent use. Tests that wait on timers are better served by testing/synctest.
+// Clock is a clock that advances only if the test calls [Clock.Advance]. Pass its method Now to
+// options such as WithClock. It is safe for concurrent use. For code with timers, use
+// testing/synctest instead.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewClock returns a clock that stands at the start of 2026, UTC.
+// NewClock returns a clock whose time is the start of 2026, UTC.
 func NewClock() *Clock {
 	return &Clock{now: time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)}
 }
@@ -24,7 +25,7 @@ func (c *Clock) Now() time.Time {
 	return c.now
 }
 
-// Advance moves the clock by d, forward or back.
+// Advance adds d, which may be negative, to the clock's time.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

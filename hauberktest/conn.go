@@ -8,15 +8,15 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// Conn is a connection to nowhere, whose calls are answered at once and on the
-// goroutine that makes them: with one response, which is left as the caller made
-// it, or with an error. It takes all requests, has neither header nor trailer, and
-// looks at neither the context nor the call options. The zero value answers with
-// OK. It may be used by many goroutines at once, if Outcome may.
+// Conn is a client connection without a network. Each call ends immediately, on the caller's
+// goroutine, with one response or an error. Conn accepts all requests, leaves the response
+// message unchanged, and returns neither header nor trailer. It ignores the context and the
+// call options. Calls of the zero value end with OK. Conn is safe for concurrent use if Outcome
+// is.
 type Conn struct {
-	// Outcome returns how a call of a method ends, given the method's full name; nil
-	// stands for OK. It runs once a call: within Invoke, or when the first response of
-	// a stream is read.
+	// Outcome returns the error of a call, or nil for OK, given the method's full name. It
+	// runs once for each call: in Invoke, or in the first RecvMsg of a stream. A nil Outcome
+	// means OK.
 	Outcome func(method string) error
 }
 
@@ -27,7 +27,7 @@ func (c Conn) Invoke(_ context.Context, method string, _, _ any, _ ...grpc.CallO
 	return c.outcome(method)
 }
 
-// NewStream begins a call of another kind; it does not fail.
+// NewStream begins a streaming call. It never fails.
 func (c Conn) NewStream(
 	ctx context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
@@ -46,7 +46,7 @@ type clientStream struct {
 	conn   Conn
 	method string
 	ctx    context.Context
-	end    error // what there is to be read after the response, or in its place
+	end    error // the result of RecvMsg after the response, or instead of it
 }
 
 func (s *clientStream) Context() context.Context   { return s.ctx }

@@ -11,33 +11,32 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// Direct makes calls of the test service without a network, on the goroutine that
-// makes them: the chain under test, and next to nothing around it. It is for
-// benchmarks and counts of allocations, where servers, connections and encoding
-// would hide what an interceptor costs, and for tests that make very many calls.
-// Compare with a chain without the interceptor; what a call means on the wire is for
-// [Matrix]. The zero value is a unary call that ends with OK.
+// Direct makes calls of the test service without a network, on the caller's goroutine. It adds
+// almost nothing to the cost of the chain. It is for benchmarks and counts of allocations, where
+// servers, connections and encoding would hide the cost of an interceptor, and for tests that
+// make very many calls. Compare the result with that of a chain without the interceptor. To test
+// the behaviour of an interceptor, use [Matrix]. The zero value makes a unary call that ends
+// with OK.
 //
-// The functions that its methods return may be used by many goroutines at once, if
-// the service, Decode and Conn may, and the chain's interceptors do not change messages.
+// The functions that its methods return are safe for concurrent use if the service, Decode and
+// Conn are, and if the chain's interceptors do not change messages.
 type Direct struct {
-	// Kind is the kind of method that is called.
+	// Kind is the kind of the method.
 	Kind hauberk.Kind
-	// Service serves the calls of Server; nil stands for one that reads all requests
-	// and answers them with one response, always the same, which has nothing set.
+	// Service serves the calls of Server. If it is nil, the handler reads all requests and
+	// answers with one empty response, the same in each call.
 	Service testpb.TestServiceServer
-	// Decode stands for the decoding of a request in Server. It is given the message
-	// to fill, and may fail; nil leaves messages as they are made, with nothing set.
+	// Decode decodes a request in Server: it fills msg or returns an error. If it is nil,
+	// requests are empty.
 	Decode func(msg any) error
-	// Conn answers the calls of Client.
+	// Conn answers the calls of Client. The zero value answers with OK.
 	Conn Conn
 }
 
-// Server returns a function that serves one call behind a chain, as a server of
-// grpc-go does once it knows the method: with one request, and the context that the
-// function is given for that of the incoming call. That context has metadata, peer
-// and [TransportStream] if the caller put them there. The function returns what
-// grpc-go would make the call's status of; responses are dropped.
+// Server returns a function that serves one call behind a chain, as a grpc-go server does after
+// it has found the method. The call has one request. Its context is the argument of the
+// function; metadata, peer and [TransportStream] are those that the caller adds to it. The
+// function returns the error from which grpc-go would make the status. Responses are dropped.
 func (d Direct) Server(chain *hauberk.Chain) func(ctx context.Context) error {
 	var registered registrar
 	testpb.RegisterTestServiceServer(chain.Registrar(&registered), d.service())
@@ -58,8 +57,8 @@ func (d Direct) service() testpb.TestServiceServer {
 	return d.Service
 }
 
-// Client returns a function that makes one call through a chain, to Conn, with one
-// request, and reads it to its end. Request and response are the same at every call.
+// Client returns a function that makes one call through a chain to Conn, with one request, and
+// receives until the call ends. All calls share one request message and one response message.
 func (d Direct) Client(chain *hauberk.Chain, opts ...grpc.CallOption) func(ctx context.Context) error {
 	conn, method := chain.ClientConn(d.Conn), FullMethod(d.Kind)
 	req, resp := new(testpb.Request), new(testpb.Response)
@@ -82,10 +81,10 @@ func exchange(stream grpc.ClientStream, req, resp any, many bool) error {
 	if err == nil {
 		err = stream.CloseSend()
 	}
-	if err != nil && !errors.Is(err, io.EOF) { // which is for RecvMsg to explain
+	if err != nil && !errors.Is(err, io.EOF) { // RecvMsg returns the status
 		return err
 	}
-	for err = stream.RecvMsg(resp); err == nil && many; { // one response has no end to read
+	for err = stream.RecvMsg(resp); err == nil && many; { // after a single response there is no end to receive
 		err = stream.RecvMsg(resp)
 	}
 	if errors.Is(err, io.EOF) {
@@ -94,7 +93,7 @@ func exchange(stream grpc.ClientStream, req, resp any, many bool) error {
 	return err
 }
 
-// registrar catches the service that a chain registers, whose handlers it runs.
+// registrar receives the service that a chain registers, and runs its handlers.
 type registrar struct {
 	desc *grpc.ServiceDesc
 	impl any
@@ -121,8 +120,7 @@ func (r *registrar) stream(kind hauberk.Kind, decode func(any) error) func(conte
 	panic("hauberktest: the test service has no method of kind " + kind.String())
 }
 
-// fixed answers every call with the same response, and a unary one at the cost of
-// no allocation.
+// fixed answers every call with the same response. Its unary method allocates nothing.
 type fixed struct {
 	Backend
 
@@ -135,12 +133,12 @@ func newFixed() *fixed {
 	return f
 }
 
-// Unary answers at once.
+// Unary returns the response.
 func (f *fixed) Unary(context.Context, *testpb.Request) (*testpb.Response, error) {
 	return f.response, nil
 }
 
-// answer serves the kinds that stream.
+// answer serves the streaming methods.
 func (f *fixed) answer(_ context.Context, s Stream) error {
 	for {
 		_, err := s.Recv()

@@ -27,13 +27,13 @@ func direct(c hauberktest.Case, d hauberktest.Direct, interceptors ...hauberk.In
 	return d.Client(chain)
 }
 
-// onWire is the context of a call that keeps what the server sets.
-func onWire(ctx context.Context) (context.Context, *hauberktest.TransportStream) {
-	wire := new(hauberktest.TransportStream)
-	return grpc.NewContextWithServerTransportStream(ctx, wire), wire
+// withTransport returns a context whose transport stream records header and trailer.
+func withTransport(ctx context.Context) (context.Context, *hauberktest.TransportStream) {
+	transport := new(hauberktest.TransportStream)
+	return grpc.NewContextWithServerTransportStream(ctx, transport), transport
 }
 
-// seen is what an interceptor sees of a call.
+// seen is the data of a call that an interceptor sees.
 type seen struct {
 	hauberktest.Case
 
@@ -41,8 +41,8 @@ type seen struct {
 	sent, received int64
 }
 
-// A call goes through the chain once, in the context of the caller, with one message
-// each way, as often as it is made.
+// Each call runs through the chain once, in the context of the caller, with one message in each
+// direction.
 func TestDirect(t *testing.T) {
 	type key struct{}
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
@@ -87,22 +87,22 @@ func TestDirectConcurrently(t *testing.T) {
 	})
 }
 
-// What the handler, the connection or an interceptor fails with is the call's outcome.
+// The call ends with the error of the handler, the connection or an interceptor.
 func TestDirectFailing(t *testing.T) {
 	failed := status.Error(codes.NotFound, "none")
 	failing := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error { return failed }}
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		var asked []string
+		var called []string
 		conn := hauberktest.Conn{Outcome: func(method string) error {
-			asked = append(asked, method)
+			called = append(called, method)
 			return failed
 		}}
 		err := direct(c, hauberktest.Direct{Service: failing, Conn: conn})(t.Context())
 		if status.Code(err) != codes.NotFound {
 			t.Errorf("%v, want %v", err, failed)
 		}
-		if c.Side == hauberk.ClientSide && !slices.Equal(asked, []string{hauberktest.FullMethod(c.Kind)}) {
-			t.Errorf("the connection was asked for %q", asked)
+		if c.Side == hauberk.ClientSide && !slices.Equal(called, []string{hauberktest.FullMethod(c.Kind)}) {
+			t.Errorf("the connection received calls of %q", called)
 		}
 		reject := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 			return hauberk.Reject(codes.PermissionDenied, "NO", "no")
@@ -113,7 +113,7 @@ func TestDirectFailing(t *testing.T) {
 	})
 }
 
-// Decode fills the request that the handler gets, or ends the call.
+// Decode fills the request of the handler, or ends the call.
 func TestDirectDecode(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 		var got []string
@@ -139,7 +139,7 @@ func TestDirectDecode(t *testing.T) {
 	}
 }
 
-// Header and trailer of every kind reach the transport stream, copied.
+// The transport stream receives copies of the header and the trailer, for every kind.
 func TestTransportStream(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 		header, trailer := metadata.Pairs("h", "1"), metadata.Pairs("t", "2")
@@ -147,19 +147,19 @@ func TestTransportStream(t *testing.T) {
 			s.SetTrailer(trailer)
 			return errors.Join(s.SetHeader(metadata.Pairs("old", "0")), s.SendHeader(header), s.Send(&testpb.Response{}))
 		}}
-		ctx, wire := onWire(t.Context())
+		ctx, transport := withTransport(t.Context())
 		if err := (hauberktest.Direct{Kind: kind, Service: backend}).Server(hauberk.Must(hauberk.New()))(ctx); err != nil {
 			t.Fatal(err)
 		}
 		header.Set("h", "changed")
 		trailer.Set("t", "changed")
-		if wire.Header.Get("h")[0] != "1" || wire.Trailer.Get("t")[0] != "2" || wire.Header.Len() != 1 {
-			t.Errorf("%s: header %v, trailer %v", kind, wire.Header, wire.Trailer)
+		if transport.Header.Get("h")[0] != "1" || transport.Trailer.Get("t")[0] != "2" || transport.Header.Len() != 1 {
+			t.Errorf("%s: header %v, trailer %v", kind, transport.Header, transport.Trailer)
 		}
 	}
 }
 
-// A stream that no one put a transport stream under takes metadata and drops it.
+// A stream without a transport stream accepts metadata and drops it.
 func TestServerStreamAlone(t *testing.T) {
 	var s hauberktest.ServerStream
 	s.SetTrailer(metadata.Pairs("t", "2"))
@@ -171,14 +171,14 @@ func TestServerStreamAlone(t *testing.T) {
 	}
 }
 
-// Interceptors that end a call from outside write its status to the stream of its context.
+// A status that is written to the transport stream is recorded.
 func TestTransportStreamStatus(t *testing.T) {
 	end := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		stream := grpc.ServerTransportStreamFromContext(ctx).(interface{ WriteStatus(st *status.Status) error })
 		return errors.Join(stream.WriteStatus(status.New(codes.Aborted, "enough")), next(ctx, call))
 	})
-	ctx, wire := onWire(t.Context())
-	if err := (hauberktest.Direct{}).Server(hauberk.Must(hauberk.New(end)))(ctx); err != nil || wire.Status.Code() != codes.Aborted {
-		t.Errorf("%v, status %v", err, wire.Status)
+	ctx, transport := withTransport(t.Context())
+	if err := (hauberktest.Direct{}).Server(hauberk.Must(hauberk.New(end)))(ctx); err != nil || transport.Status.Code() != codes.Aborted {
+		t.Errorf("%v, status %v", err, transport.Status)
 	}
 }

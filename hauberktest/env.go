@@ -16,34 +16,36 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// Env is a server and a client of it, in memory, with interceptors on one side
-// or both.
+// Env is a server and its client, connected in memory. Create it with [Start], [Case.Start] or
+// [Case.StartWith].
 type Env struct {
-	// Conn is the client's connection, behind its chain.
+	// Conn is the client's connection with its chain.
 	Conn grpc.ClientConnInterface
-	// Server is the server, behind its chain.
+	// Server is the server with its chain.
 	Server *hauberk.Server
-	// Client is the connection itself.
+	// Client is the client's connection without its chain.
 	Client *grpc.ClientConn
 
 	kind hauberk.Kind
 }
 
-// Setup says what [Start] starts. The zero value is a server that echoes and a
-// client, without interceptors.
+// Setup configures [Start]. The zero value is a server that echoes and a client, both without
+// interceptors.
 type Setup struct {
-	Backend       *Backend
-	Server        *hauberk.Chain
-	Client        *hauberk.Chain
+	// Backend is the test service. nil means a Backend that echoes.
+	Backend *Backend
+	// Server and Client are the chains. nil means a chain without interceptors.
+	Server, Client *hauberk.Chain
+	// ServerOptions and DialOptions are further options of grpc-go.
 	ServerOptions []grpc.ServerOption
 	DialOptions   []grpc.DialOption
-	// Register registers further services, before the server starts.
+	// Register registers further services before the server starts. It may be nil.
 	Register func(srv *hauberk.Server)
-	// Kind is the kind of method that Env.Call calls.
+	// Kind is the kind of the method that Env.Call calls.
 	Kind hauberk.Kind
 }
 
-// Start starts a server and a client, which end with the test.
+// Start starts a server and a client. Both stop when the test ends.
 func Start(t testing.TB, setup Setup) *Env {
 	t.Helper()
 	lis := bufconn.Listen(1 << 20)
@@ -91,14 +93,14 @@ func orEmpty(c *hauberk.Chain) *hauberk.Chain {
 	return c
 }
 
-// Start starts an echoing server and a client, with the interceptors on the
-// case's side.
+// Start starts a server that echoes and a client, with the interceptors on the side of the
+// case. Both stop when the test ends.
 func (c Case) Start(t testing.TB, interceptors ...hauberk.Interceptor) *Env {
 	t.Helper()
 	return c.StartWith(t, nil, interceptors...)
 }
 
-// StartWith is Start with a backend.
+// StartWith is Start with a backend, which may be nil.
 func (c Case) StartWith(t testing.TB, backend *Backend, interceptors ...hauberk.Interceptor) *Env {
 	t.Helper()
 	var config hauberk.Config
@@ -118,11 +120,14 @@ func (c Case) StartWith(t testing.TB, backend *Backend, interceptors ...hauberk.
 	return Start(t, setup)
 }
 
-// Outcome is what a caller got of a call.
+// Outcome is the result of a call for its caller.
 type Outcome struct {
-	Responses       []*testpb.Response
+	// Responses are the received messages.
+	Responses []*testpb.Response
+	// Header and Trailer are the response metadata.
 	Header, Trailer metadata.MD
-	Err             error // nil, or with the call's status
+	// Err is the call's error, from which status.FromError reads the status. It is nil for OK.
+	Err error
 }
 
 // Texts returns the texts of the responses.
@@ -134,7 +139,7 @@ func (o Outcome) Texts() []string {
 	return texts
 }
 
-// FullMethod returns the full name of the test service's method of a kind.
+// FullMethod returns the full name of the test service's method of kind k.
 func FullMethod(k hauberk.Kind) string {
 	switch k {
 	case hauberk.ClientStream:
@@ -148,9 +153,9 @@ func FullMethod(k hauberk.Kind) string {
 	}
 }
 
-// Call calls the method of the environment's kind with requests of these texts,
-// one "hello" if none are given, and reads the call to its end. Methods with a
-// single request send the first.
+// Call calls the method of the environment's kind and receives until the call ends. It sends a
+// request for each of texts, or one with the text "hello" if there are none. A method with a
+// single request sends only the first.
 func (e *Env) Call(ctx context.Context, texts ...string) Outcome {
 	if len(texts) == 0 {
 		texts = []string{"hello"}
@@ -162,7 +167,9 @@ func (e *Env) Call(ctx context.Context, texts ...string) Outcome {
 	return e.Do(ctx, FullMethod(e.kind), requests)
 }
 
-// Do calls a method of the environment's kind and reads the call to its end.
+// Do calls a method of the environment's kind with call options and receives until the call
+// ends. A method with a single request sends only the first of requests, of which there must be
+// at least one.
 func (e *Env) Do(ctx context.Context, method string, requests []*testpb.Request, opts ...grpc.CallOption) Outcome {
 	if e.kind == hauberk.Unary {
 		return e.invoke(ctx, method, requests[0], opts)
@@ -194,7 +201,7 @@ func (e *Env) invoke(ctx context.Context, method string, req *testpb.Request, op
 	return out
 }
 
-// send sends all requests, unless the server has answered already, and closes.
+// send sends all requests, unless the server has already ended the call, and closes.
 func send(stream grpc.ClientStream, requests []*testpb.Request) error {
 	for _, req := range requests {
 		err := stream.SendMsg(req)

@@ -14,7 +14,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
 
-// What an interceptor allocates is the difference to a chain without it.
+// An interceptor allocates the difference to a chain without it.
 func ExampleDirect() {
 	key := hauberk.NewKey[string]("tenant")
 	tenant := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -29,7 +29,7 @@ func ExampleDirect() {
 	// Output: 1
 }
 
-// A client is made to fail without a server.
+// Client calls fail without a server.
 func ExampleConn() {
 	down := hauberktest.Conn{Outcome: func(method string) error {
 		return status.Error(codes.Unavailable, method+" is down")
@@ -39,7 +39,7 @@ func ExampleConn() {
 	// Output: rpc error: code = Unavailable desc = /hauberk.test.v1.TestService/Bidi is down
 }
 
-// A header that an interceptor sets is read without a client.
+// The test reads a header that an interceptor sets, without a client.
 func ExampleTransportStream() {
 	greet := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		if err := call.SetHeader(metadata.Pairs("greeting", "hello")); err != nil {
@@ -47,8 +47,8 @@ func ExampleTransportStream() {
 		}
 		return next(ctx, call)
 	})
-	var wire hauberktest.TransportStream
-	ctx := grpc.NewContextWithServerTransportStream(context.Background(), &wire)
-	fmt.Println(hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(greet)))(ctx), wire.Header.Get("greeting"))
+	var transport hauberktest.TransportStream
+	ctx := grpc.NewContextWithServerTransportStream(context.Background(), &transport)
+	fmt.Println(hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(greet)))(ctx), transport.Header.Get("greeting"))
 	// Output: <nil> [hello]
 }

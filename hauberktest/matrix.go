@@ -8,8 +8,8 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// Case is one of the eight cells: a kind of method, and the side that the
-// interceptors under test run on.
+// Case is one of the eight combinations of a kind of method and the side on which the
+// interceptors under test run.
 type Case struct {
 	Side hauberk.Side
 	Kind hauberk.Kind
@@ -23,7 +23,7 @@ func (c Case) With(config hauberk.Config) Case {
 	return c
 }
 
-// Cases returns the eight cells.
+// Cases returns the eight combinations.
 func Cases() []Case {
 	cases := make([]Case, 0, 8)
 	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
@@ -34,11 +34,11 @@ func Cases() []Case {
 	return cases
 }
 
-// String names the cell: "server/unary".
+// String returns the name of the case, such as "server/unary".
 func (c Case) String() string { return c.Side.String() + "/" + c.Kind.String() }
 
-// Matrix runs a test once for each cell, as subtests, and checks after each that
-// no goroutine is left.
+// Matrix runs test once for each combination, as subtests. After each it checks that no
+// goroutine is left, as [CheckLeaks] does.
 func Matrix(t *testing.T, test func(t *testing.T, c Case)) {
 	t.Helper()
 	for _, c := range Cases() {
@@ -49,8 +49,8 @@ func Matrix(t *testing.T, test func(t *testing.T, c Case)) {
 	}
 }
 
-// CheckLeaks fails the test if goroutines that started after this call are still
-// running when the test and its other cleanups are over. Call it first.
+// CheckLeaks fails the test if a goroutine that started after this call is still running when
+// the test and its later cleanups have ended. Call it first.
 func CheckLeaks(t testing.TB) {
 	t.Helper()
 	before := goleak.IgnoreCurrent()

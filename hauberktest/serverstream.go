@@ -9,20 +9,19 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// ServerStream is a streaming call as a server sees it, without a network: of a
-// client that sends some requests and takes all responses. It is for running
-// handlers and interceptors of grpc-go by hand; [Direct] does so for the test
-// service. The zero value has no requests. Like grpc-go's, it may be sent to and
-// received from beside each other.
+// ServerStream is a grpc.ServerStream without a network. Its client sends a number of requests
+// and accepts all responses. Use it to call streaming handlers and interceptors of grpc-go in a
+// test; [Direct] does so for the test service. The zero value has no requests. Like grpc-go's
+// stream, it supports one goroutine that sends and one that receives, concurrently.
 type ServerStream struct {
-	// Ctx is the call's context; nil stands for context.Background. Headers and
-	// trailers go to its [TransportStream], or another, and are dropped if there is
-	// none.
+	// Ctx is the call's context, such as one from [Context]. nil means context.Background.
+	// Header and trailer go to the transport stream in Ctx, such as a [TransportStream]. They
+	// are dropped if there is none.
 	Ctx context.Context
-	// Requests is how many requests are still to be read.
+	// Requests is the number of requests that are not received yet.
 	Requests int
-	// Decode is given each message that a request is to be read into, and may fail;
-	// nil leaves them as they are.
+	// Decode decodes a request: it fills msg or returns an error. If it is nil, RecvMsg leaves
+	// its message unchanged.
 	Decode func(msg any) error
 }
 
@@ -55,14 +54,14 @@ func (s *ServerStream) SendHeader(md metadata.MD) error {
 // SetTrailer sets the trailer of the context's transport stream.
 func (s *ServerStream) SetTrailer(md metadata.MD) {
 	if t := grpc.ServerTransportStreamFromContext(s.Context()); t != nil {
-		_ = t.SetTrailer(md) // grpc.ServerStream has no one to tell
+		_ = t.SetTrailer(md) // grpc.ServerStream returns no error here
 	}
 }
 
 // SendMsg drops a response.
 func (*ServerStream) SendMsg(any) error { return nil }
 
-// RecvMsg reads a request, or io.EOF when there is no other.
+// RecvMsg receives a request. It returns io.EOF after the last.
 func (s *ServerStream) RecvMsg(msg any) error {
 	if s.Requests <= 0 {
 		return io.EOF
@@ -74,40 +73,39 @@ func (s *ServerStream) RecvMsg(msg any) error {
 	return s.Decode(msg)
 }
 
-// TransportStream keeps the header and the trailer of a call on a server that runs
-// without a network: put it into the call's context with
-// grpc.NewContextWithServerTransportStream. As grpc-go's, it copies what it is given
-// and takes a status. Otherwise than grpc-go's it keeps only what was set last, so
-// that it serves any number of calls, one after the other. It is not safe for
-// concurrent use.
+// TransportStream records the header and the trailer of a server call without a network. Pass it
+// to [Transport], or add it to the call's context with grpc.NewContextWithServerTransportStream.
+// It stores copies, as grpc-go's transport stream does. In contrast to that stream, each setting
+// replaces the previous one, so that a TransportStream can serve several calls in sequence. It is
+// not safe for concurrent use.
 type TransportStream struct {
 	Header, Trailer metadata.MD
-	// Status is what was written in place of the handler's outcome: of calls that
-	// were ended from outside, or by runtime.Goexit.
+	// Status is the status that was written instead of the handler's result, for a call that
+	// was ended from outside the handler, or by runtime.Goexit.
 	Status *status.Status
 }
 
 var _ grpc.ServerTransportStream = (*TransportStream)(nil)
 
-// Method returns "": the stream is of no method in particular.
+// Method returns "", since the stream belongs to no particular method.
 func (*TransportStream) Method() string { return "" }
 
-// SetHeader keeps a copy of a header.
+// SetHeader stores a copy of md as the header.
 func (s *TransportStream) SetHeader(md metadata.MD) error {
 	s.Header = metadata.Join(nil, md)
 	return nil
 }
 
-// SendHeader is SetHeader: nothing is sent, and more may be set.
+// SendHeader does the same as SetHeader. The header can still be replaced.
 func (s *TransportStream) SendHeader(md metadata.MD) error { return s.SetHeader(md) }
 
-// SetTrailer keeps a copy of a trailer.
+// SetTrailer stores a copy of md as the trailer.
 func (s *TransportStream) SetTrailer(md metadata.MD) error {
 	s.Trailer = metadata.Join(nil, md)
 	return nil
 }
 
-// WriteStatus keeps a status.
+// WriteStatus stores a status.
 func (s *TransportStream) WriteStatus(st *status.Status) error {
 	s.Status = st
 	return nil
