@@ -23,16 +23,16 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request is what a client sends, in every kind.
+// Request is the request of all methods.
 type Request struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Text to echo or to assert on.
+	// Text to echo or to check.
 	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
-	// How many responses the client asks for, where a method can give several.
+	// The number of responses that the client requests, if the method has a stream of them.
 	Count int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
 	// Filler for tests of message sizes.
 	Payload []byte `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
-	// A value that must never appear in a log: the field is marked for redaction.
+	// A value that must never appear in a log. The field is marked for redaction.
 	Secret        string `protobuf:"bytes,4,opt,name=secret,proto3" json:"secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -96,12 +96,12 @@ func (x *Request) GetSecret() string {
 	return ""
 }
 
-// Response is what a server sends, in every kind.
+// Response is the response of all methods.
 type Response struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Text echoed or scripted.
+	// Text that the server returns.
 	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
-	// The response's place in its stream, from 0.
+	// The position of the response in its stream, from 0.
 	Index int32 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
 	// Filler for tests of message sizes.
 	Payload       []byte `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`

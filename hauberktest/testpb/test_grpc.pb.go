@@ -31,15 +31,15 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// TestService has one method of each of gRPC's four kinds. What a server answers is up to the test that scripts it.
+// TestService has one method of each of gRPC's four kinds. The test determines the answers.
 type TestServiceClient interface {
-	// Unary takes one request and gives one response.
+	// Unary has one request and one response.
 	Unary(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Response, error)
-	// ServerStream takes one request and gives any number of responses.
+	// ServerStream has one request and any number of responses.
 	ServerStream(ctx context.Context, in *Request, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Response], error)
-	// ClientStream takes any number of requests and gives one response.
+	// ClientStream has any number of requests and one response.
 	ClientStream(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[Request, Response], error)
-	// Bidi takes and gives any number of messages, in any order.
+	// Bidi has any number of requests and responses, in any order.
 	Bidi(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Request, Response], error)
 }
 
@@ -110,15 +110,15 @@ type TestService_BidiClient = grpc.BidiStreamingClient[Request, Response]
 // All implementations must embed UnimplementedTestServiceServer
 // for forward compatibility.
 //
-// TestService has one method of each of gRPC's four kinds. What a server answers is up to the test that scripts it.
+// TestService has one method of each of gRPC's four kinds. The test determines the answers.
 type TestServiceServer interface {
-	// Unary takes one request and gives one response.
+	// Unary has one request and one response.
 	Unary(context.Context, *Request) (*Response, error)
-	// ServerStream takes one request and gives any number of responses.
+	// ServerStream has one request and any number of responses.
 	ServerStream(*Request, grpc.ServerStreamingServer[Response]) error
-	// ClientStream takes any number of requests and gives one response.
+	// ClientStream has any number of requests and one response.
 	ClientStream(grpc.ClientStreamingServer[Request, Response]) error
-	// Bidi takes and gives any number of messages, in any order.
+	// Bidi has any number of requests and responses, in any order.
 	Bidi(grpc.BidiStreamingServer[Request, Response]) error
 	mustEmbedUnimplementedTestServiceServer()
 }
