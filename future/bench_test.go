@@ -10,8 +10,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// BenchmarkStart compares a future with the same call made directly, and with one
-// on a goroutine that hands its result to a channel, of a method that does nothing.
+// BenchmarkStart compares a future with the same call made directly, and with a goroutine that
+// sends the result to a channel. The method does nothing.
 func BenchmarkStart(b *testing.B) {
 	resp := &testpb.Response{}
 	method := func(context.Context, *testpb.Request, ...grpc.CallOption) (*testpb.Response, error) { return resp, nil }

@@ -10,14 +10,14 @@ import (
 	"github.com/hauberk-rpc/hauberk/future"
 )
 
-// cart is what a generated client would be.
+// cart takes the place of a generated client.
 type cart struct{}
 
 func (cart) Get(_ context.Context, id *wrapperspb.Int64Value, _ ...grpc.CallOption) (*wrapperspb.StringValue, error) {
 	return wrapperspb.String(fmt.Sprintf("cart %d", id.GetValue())), nil
 }
 
-// Two calls at a time.
+// Two concurrent calls.
 func Example() {
 	ctx, client := context.Background(), cart{}
 	first := future.Start(ctx, client.Get, wrapperspb.Int64(1))

@@ -16,22 +16,21 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// ErrCancelled is what errors.Is finds in the outcome of a call that
-// [Future.Cancel] ended.
+// ErrCancelled is the error, for errors.Is, of a call that [Future.Cancel] has ended.
 var ErrCancelled = errors.New("future: the call was cancelled")
 
-// Future is a call that is being made, and then its outcome. All of it is safe for
-// concurrent use. What waits for the call's end waits no longer than the context
-// that the call was started with: give it a deadline.
+// Future is a call in progress, or its outcome. All methods are safe for concurrent use. The
+// methods that wait for the call's end wait at most until the call's context ends, so give it a
+// deadline.
 //
-// If the call panics, what asks for its outcome panics with the same value; the
-// end of its goroutine by runtime.Goexit is an INTERNAL outcome.
+// If the call panics, these methods panic with the same value. If runtime.Goexit ends the call's
+// goroutine, the outcome is INTERNAL.
 type Future[Resp any] struct {
 	deadline time.Time // zero for none
 	cancel   context.CancelFunc
 	done     chan struct{}
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards cancelled, ended and callbacks
 	cancelled bool
 	ended     bool
 	callbacks []func(f *Future[Resp])
@@ -44,9 +43,9 @@ type Future[Resp any] struct {
 	peer            peer.Peer
 }
 
-// Start makes a call of a unary method, such as client.Get of a generated client,
-// on a goroutine of its own, which ends with the call. req is not to be changed
-// until then.
+// Start makes a call of a unary method, such as client.Get of a generated client, on a separate
+// goroutine that ends with the call. req must not be modified until the call has ended. Start
+// panics if method is nil.
 func Start[Req, Resp any](
 	ctx context.Context,
 	method func(ctx context.Context, req *Req, opts ...grpc.CallOption) (*Resp, error),
@@ -61,7 +60,7 @@ func Start[Req, Resp any](
 	})
 }
 
-// call is a call with one response.
+// call makes a call with one response.
 type call[Resp any] func(ctx context.Context, opts []grpc.CallOption) (*Resp, error)
 
 func start[Resp any](ctx context.Context, opts []grpc.CallOption, call call[Resp]) *Future[Resp] {
@@ -87,7 +86,7 @@ func (f *Future[Resp]) run(ctx context.Context, call call[Resp], opts []grpc.Cal
 
 var errGoexit = status.Error(codes.Internal, "future: the call's goroutine was ended by runtime.Goexit")
 
-// end settles the outcome and tells those who wait for it.
+// end stores the outcome and releases the waiting goroutines and the callbacks.
 func (f *Future[Resp]) end(resp *Resp, err error, panicked any) {
 	f.cancel()
 	f.mu.Lock()
@@ -100,18 +99,18 @@ func (f *Future[Resp]) end(resp *Resp, err error, panicked any) {
 	f.callbacks = nil
 	close(f.done)
 	f.mu.Unlock()
-	f.tell(callbacks)
+	f.notify(callbacks)
 }
 
-// tell runs callbacks, those behind one that panics too.
-func (f *Future[Resp]) tell(callbacks []func(f *Future[Resp])) {
+// notify runs callbacks. If one panics, the following ones still run.
+func (f *Future[Resp]) notify(callbacks []func(f *Future[Resp])) {
 	if len(callbacks) > 0 {
-		defer f.tell(callbacks[1:])
+		defer f.notify(callbacks[1:])
 		callbacks[0](f)
 	}
 }
 
-// Done is closed when the call has ended.
+// Done returns a channel that is closed when the call has ended.
 func (f *Future[Resp]) Done() <-chan struct{} { return f.done }
 
 // Running reports whether the call has not ended yet.
@@ -121,9 +120,9 @@ func (f *Future[Resp]) Running() bool {
 	return !f.ended
 }
 
-// Cancel ends the call and reports whether it was still running. Then its outcome
-// is CANCELLED, with [ErrCancelled], even if a response has come meanwhile; whether
-// the server has served the call no one can tell. Cancel does not wait for the end.
+// Cancel cancels the call and reports whether it was still running. If it was, the outcome is
+// CANCELLED with [ErrCancelled], even if a response arrives meanwhile. The server may or may not
+// have served the call. Cancel does not wait for the call's end.
 func (f *Future[Resp]) Cancel() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -135,19 +134,19 @@ func (f *Future[Resp]) Cancel() bool {
 	return true
 }
 
-// Cancelled reports whether [Future.Cancel] has ended the call, or is about to. A
-// call that ended as CANCELLED otherwise is not meant.
+// Cancelled reports whether [Future.Cancel] has cancelled the call. It returns false for a call
+// that ended as CANCELLED for another reason.
 func (f *Future[Resp]) Cancelled() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.cancelled
 }
 
-// AddDoneCallback has callback run once, when the call has ended: on the future's
-// goroutine, in the order in which they were added, or at once if the call has
-// ended already. A callback may ask the future for anything. If it panics the
-// others still run, and the panic goes on: it ends the process unless callback
-// recovers from it.
+// AddDoneCallback runs callback once when the call has ended. Callbacks run on the future's
+// goroutine, in the order in which they were added. If the call has ended already, callback runs
+// at once, on the caller's goroutine. A callback may call all methods of the future. If a
+// callback panics, the others still run, and then the panic ends the process. So callbacks must
+// recover from their own panics.
 func (f *Future[Resp]) AddDoneCallback(callback func(f *Future[Resp])) {
 	f.mu.Lock()
 	if !f.ended {
@@ -159,14 +158,13 @@ func (f *Future[Resp]) AddDoneCallback(callback func(f *Future[Resp])) {
 	callback(f)
 }
 
-// Deadline returns the deadline of the context that the call was started with, and
-// whether it has one.
+// Deadline returns the deadline of the call's context, and whether it has one.
 func (f *Future[Resp]) Deadline() (deadline time.Time, ok bool) {
 	return f.deadline, !f.deadline.IsZero()
 }
 
-// TimeRemaining returns the time until the deadline, 0 if that has passed, and
-// whether there is one.
+// TimeRemaining returns the time until the deadline, and whether there is one. The time is 0 if
+// the deadline has passed.
 func (f *Future[Resp]) TimeRemaining() (d time.Duration, ok bool) {
 	if f.deadline.IsZero() {
 		return 0, false
@@ -182,8 +180,8 @@ func (f *Future[Resp]) wait() {
 	}
 }
 
-// Result waits for the call's end and returns the response, or the error of the
-// call as the method returned it.
+// Result waits for the call's end and returns the response, or the error that the method
+// returned.
 func (f *Future[Resp]) Result() (*Resp, error) {
 	f.wait()
 	return f.resp, f.err
@@ -195,29 +193,29 @@ func (f *Future[Resp]) Err() error {
 	return f.err
 }
 
-// Status waits for the call's end and returns its status, which is nil for OK, as
-// grpc-go has it.
+// Status waits for the call's end and returns its status. The status is nil for OK, as in
+// grpc-go.
 func (f *Future[Resp]) Status() *status.Status { return hauberk.StatusOf(f.Err()) }
 
 // Code waits for the call's end and returns the code of its status.
 func (f *Future[Resp]) Code() codes.Code { return f.Status().Code() }
 
-// Header waits for the call's end and returns the response header, if one came. It
-// is not to be changed.
+// Header waits for the call's end and returns the response header, or nil if none arrived. The
+// result must not be modified.
 func (f *Future[Resp]) Header() metadata.MD {
 	f.wait()
 	return f.header
 }
 
-// Trailer waits for the call's end and returns the trailer, if one came. It is not
-// to be changed.
+// Trailer waits for the call's end and returns the trailer, or nil if none arrived. The result
+// must not be modified.
 func (f *Future[Resp]) Trailer() metadata.MD {
 	f.wait()
 	return f.trailer
 }
 
-// Peer waits for the call's end and returns the server that was called, or nil if
-// none was reached. It is not to be changed.
+// Peer waits for the call's end and returns the server of the call, or nil if the call reached
+// no server. The result must not be modified.
 func (f *Future[Resp]) Peer() *peer.Peer {
 	f.wait()
 	if f.peer.Addr == nil {
@@ -226,10 +224,10 @@ func (f *Future[Resp]) Peer() *peer.Peer {
 	return &f.peer
 }
 
-// cancelledError is the outcome of a call that was cancelled.
-type cancelledError struct{ cause error } // nil if the call ended well
+// cancelledError is the error of a cancelled call.
+type cancelledError struct{ cause error } // the call's own error; nil if it ended with OK
 
-// Error returns the status as text, as errors of grpc-go do.
+// Error returns the text of the status, as errors of grpc-go do.
 func (e *cancelledError) Error() string { return e.GRPCStatus().Err().Error() }
 
 // GRPCStatus returns CANCELLED.
@@ -237,7 +235,7 @@ func (e *cancelledError) GRPCStatus() *status.Status {
 	return status.New(codes.Canceled, ErrCancelled.Error())
 }
 
-// Unwrap returns what the call ended with, behind [ErrCancelled].
+// Unwrap returns [ErrCancelled] and the call's own error.
 func (e *cancelledError) Unwrap() []error {
 	if e.cause == nil {
 		return []error{ErrCancelled}

@@ -25,13 +25,12 @@ import (
 
 type handler = func(ctx context.Context, s hauberktest.Stream) error
 
-// pass is an interceptor that only goes on.
+// pass is an interceptor that only calls next.
 var pass = hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	return next(ctx, call)
 })
 
-// eachConn runs a test with a client behind a chain, and with one on the connection
-// itself.
+// eachConn runs a test with a client behind a chain, and with one without a chain.
 func eachConn(t *testing.T, handle handler, test func(t *testing.T, client testpb.TestServiceClient)) {
 	t.Helper()
 	backend := &hauberktest.Backend{Handle: handle}
@@ -108,7 +107,7 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-// Start returns before the call has ended, and what it returns says so.
+// Start returns before the call has ended, and its future reports that the call runs.
 func TestRunning(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	release := make(chan struct{})
@@ -138,7 +137,7 @@ func TestRunning(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	seen := make(chan error, 16) // more than there are calls: handlers may be later than their callers
+	seen := make(chan error, 16) // more than the number of calls, since handlers may end later than their callers
 	handle := func(ctx context.Context, s hauberktest.Stream) error {
 		err := untilCancelled(ctx, s)
 		seen <- err
@@ -192,7 +191,7 @@ func TestCancelBeforeSending(t *testing.T) {
 	}
 }
 
-// Whatever comes first, Cancel says which it was.
+// Cancel and a response compete. The result of Cancel agrees with the outcome.
 func TestCancelRacesTheResponse(t *testing.T) {
 	eachConn(t, nil, func(t *testing.T, client testpb.TestServiceClient) {
 		var wg sync.WaitGroup
@@ -205,7 +204,7 @@ func TestCancelRacesTheResponse(t *testing.T) {
 				cancelled := f.Cancel()
 				resp, err := f.Result()
 				if cancelled != errors.Is(err, future.ErrCancelled) || cancelled != (resp == nil) || cancelled != f.Cancelled() {
-					t.Errorf("Cancel said %t; the outcome is %v, %v", cancelled, resp, err)
+					t.Errorf("Cancel returned %t; the outcome is %v, %v", cancelled, resp, err)
 				}
 			})
 		}
@@ -213,8 +212,7 @@ func TestCancelRacesTheResponse(t *testing.T) {
 	})
 }
 
-// A call that was cancelled keeps the error that it ended with, and without one
-// the response is let go.
+// The error of a cancelled call wraps the call's own error. A response is discarded.
 func TestCancelledOutcome(t *testing.T) {
 	why := errors.New("why")
 	for _, outcome := range []error{why, nil} {
@@ -235,7 +233,7 @@ func TestCancelledOutcome(t *testing.T) {
 	}
 }
 
-// A context that ends is not Cancel.
+// Cancelled is false if the call's context was cancelled.
 func TestContextEnds(t *testing.T) {
 	eachConn(t, untilCancelled, func(t *testing.T, client testpb.TestServiceClient) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -282,8 +280,7 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// Callbacks run once each, those added in time in their order, those added later at
-// once.
+// Each callback runs once: in order if it was added before the end, otherwise at once.
 func TestCallbacks(t *testing.T) {
 	eachConn(t, nil, func(t *testing.T, client testpb.TestServiceClient) {
 		release := make(chan struct{})
@@ -318,7 +315,7 @@ func TestCallbacks(t *testing.T) {
 	})
 }
 
-func TestCallbacksAddedBesideTheEnd(t *testing.T) {
+func TestCallbacksAddedDuringTheEnd(t *testing.T) {
 	eachConn(t, nil, func(t *testing.T, client testpb.TestServiceClient) {
 		const futures, callbacks = 50, 8
 		var ran, adding, running sync.WaitGroup
@@ -349,7 +346,7 @@ func TestCallbacksAddedBesideTheEnd(t *testing.T) {
 	})
 }
 
-// A callback that ends its goroutine does not take the others with it.
+// If a callback ends its goroutine, the others still run.
 func TestCallbackExits(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	release, ran := make(chan struct{}), make(chan struct{})
@@ -363,7 +360,7 @@ func TestCallbackExits(t *testing.T) {
 	<-ran
 }
 
-// A panic of the call comes to whoever asks for its outcome.
+// The methods that wait panic with the value of the call's panic.
 func TestPanic(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	client := clientBehind(t, nil, func(context.Context, *hauberk.Call, hauberk.Next) error { panic("boom") })
@@ -412,7 +409,7 @@ func TestNil(t *testing.T) {
 	}
 }
 
-// The options of the caller stay the caller's.
+// The slice of the caller's options is not written to.
 func TestOptionsAreNotWritten(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	client := clientBehind(t, nil, pass)

@@ -11,15 +11,15 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// StartStream makes a call of a method that streams its requests and has one
-// response, such as client.Upload of a generated client, on goroutines of its own.
+// StartStream makes a call of a method with a stream of requests and one response, such as
+// client.Upload of a generated client, on two separate goroutines. One iterates over requests
+// and sends them, the other waits for the response. StartStream panics if method or requests is
+// nil.
 //
-// The requests are asked for on a goroutine beside the one that waits for the
-// response, and no longer once the call has ended, even if the server answers
-// early. A request with an error ends the call, which the server sees as
-// CANCELLED; that error is then the outcome. A panic of requests is the call's, as
-// long as that runs. Requests that wait for something when the call ends keep their
-// goroutine until they give another: let them wait for the call's end as well.
+//   - When the call has ended, the iteration stops at the next request. So the goroutine stays
+//     while requests waits for something: requests should also wait for ctx.
+//   - If requests yields an error, the call ends with this error. The server sees CANCELLED.
+//   - If requests panics while the call runs, the call panics: see [Future].
 func StartStream[Req, Resp any](
 	ctx context.Context,
 	method func(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[Req, Resp], error),
@@ -70,9 +70,8 @@ func upload[Req, Resp any](
 	return resp, nil
 }
 
-// sendAll sends all requests. What goes wrong with that ends the call, by cancelling
-// it. If that comes too late the call has ended, and no one is there to hear of a
-// panic: it goes on.
+// sendAll sends all requests. An error or a panic cancels the call. If the call has already
+// ended, no goroutine receives a panic, so sendAll panics again.
 func sendAll[Req, Resp any](
 	ctx context.Context, cancel context.CancelCauseFunc,
 	stream grpc.ClientStreamingClient[Req, Resp], requests iter.Seq2[*Req, error],
@@ -97,7 +96,7 @@ func send[Req, Resp any](stream grpc.ClientStreamingClient[Req, Resp], requests 
 			err = stream.Send(req)
 		}
 		if err == io.EOF {
-			return nil // the call has ended, and RecvMsg tells how
+			return nil // the call has ended, and RecvMsg returns its status
 		}
 		if err != nil {
 			return err
@@ -108,7 +107,7 @@ func send[Req, Resp any](stream grpc.ClientStreamingClient[Req, Resp], requests 
 
 var errRequestsGoexit = status.Error(codes.Internal, "future: the requests' goroutine was ended by runtime.Goexit")
 
-// sendError is why the requests of a call were not all sent.
+// sendError is the reason why not all requests of a call were sent.
 type sendError struct {
 	err      error
 	panicked any
@@ -117,7 +116,7 @@ type sendError struct {
 // Error returns the text of the error.
 func (e *sendError) Error() string { return e.err.Error() }
 
-// outcome is that of the call.
+// outcome returns the error of the call, or panics if requests did.
 func (e *sendError) outcome() error {
 	if e.panicked != nil {
 		panic(e.panicked)

@@ -20,7 +20,7 @@ import (
 
 type requests = iter.Seq2[*testpb.Request, error]
 
-// endless gives requests until no one wants more, and says so.
+// endless yields requests until the loop ends, and reports that.
 func endless(over chan<- struct{}) requests {
 	return func(yield func(*testpb.Request, error) bool) {
 		defer close(over)
@@ -30,7 +30,7 @@ func endless(over chan<- struct{}) requests {
 	}
 }
 
-// oneThen gives a request and goes on as it is told.
+// oneThen yields a request and then calls then.
 func oneThen(then func(yield func(*testpb.Request, error) bool)) requests {
 	return func(yield func(*testpb.Request, error) bool) {
 		if yield(request("a"), nil) {
@@ -67,7 +67,7 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// A server that answers early ends the call, and the requests.
+// A server that answers early ends the call and the iteration over the requests.
 func TestStreamAnsweredEarly(t *testing.T) {
 	for _, outcome := range []error{nil, status.Error(codes.FailedPrecondition, "enough")} {
 		handle := func(_ context.Context, s hauberktest.Stream) error {
@@ -93,8 +93,7 @@ func TestStreamAnsweredEarly(t *testing.T) {
 	}
 }
 
-// The call ends when the server says so, also while the requests wait for
-// something.
+// The call ends when the server ends it, even while the requests wait for something.
 func TestStreamWhoseRequestsWait(t *testing.T) {
 	handle := func(_ context.Context, s hauberktest.Stream) error {
 		_, _ = s.Recv()
@@ -116,8 +115,7 @@ func TestStreamWhoseRequestsWait(t *testing.T) {
 	})
 }
 
-// An error of the requests is the outcome; the server sees that the call was
-// cancelled, not that it was complete.
+// An error of the requests is the outcome. The server sees a cancelled call, not a complete one.
 func TestRequestsFail(t *testing.T) {
 	seen := make(chan error, 1)
 	handle := func(_ context.Context, s hauberktest.Stream) error {
@@ -135,7 +133,7 @@ func TestRequestsFail(t *testing.T) {
 			received = yield(nil, why)
 		}))
 		if err := f.Err(); !errors.Is(err, why) || f.Cancelled() || received {
-			t.Errorf("%v, cancelled %t, asked for more %t; want %v", err, f.Cancelled(), received, why)
+			t.Errorf("%v, cancelled %t, iterated further %t; want %v", err, f.Cancelled(), received, why)
 		}
 		if f.Code() != codes.Unknown {
 			t.Errorf("code %s of an error without a status; want %s", f.Code(), codes.Unknown)
@@ -178,7 +176,7 @@ func TestStreamCancelled(t *testing.T) {
 	})
 }
 
-// A call that its chain rejects asks for no requests.
+// A call that its chain rejects does not iterate over the requests.
 func TestStreamRejected(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	client := clientBehind(t, nil, func(context.Context, *hauberk.Call, hauberk.Next) error {
@@ -191,7 +189,7 @@ func TestStreamRejected(t *testing.T) {
 	}
 }
 
-// No one asks a list for more than is wanted.
+// The iteration over Requests stops when the loop ends.
 func TestRequestsStop(t *testing.T) {
 	n := 0
 	for req, err := range future.Requests(request("a"), request("b"), request("c")) {
