@@ -1,4 +1,4 @@
-# What this repository can do; `make help` lists it. Anything longer than a few lines is in scripts/.
+# The tasks of this repository; `make help` lists them. Longer ones are in scripts/.
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -9,7 +9,7 @@ BIN         := .tools/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 FUZZTIME  ?= 10m # for each target of `make fuzz`
-FLAKYRUNS ?= 20  # how often `make flaky` runs all tests
+FLAKYRUNS ?= 20  # number of runs of `make flaky`
 SOAKTIME  ?= 10m # for each test of `make soak`
 TESTFLAGS ?=     # further flags of go test, such as -run TestName
 DEMO_ARGS ?=     # arguments of `hauberk demo`
@@ -33,7 +33,7 @@ test-short: ## test every module quickly: -short, no race detector
 	@scripts/test.sh -short $(strip $(TESTFLAGS))
 
 .PHONY: lint
-lint: $(BIN)/golangci-lint ## golangci-lint over every module, shellcheck, least versions of dependencies
+lint: $(BIN)/golangci-lint ## words of all texts, golangci-lint, shellcheck, minimum versions of dependencies
 	@scripts/ensure.sh shellcheck
 	shellcheck scripts/*.sh .ci/run
 	@scripts/check-min-versions.sh
@@ -55,7 +55,7 @@ demo: ## run the demo until Ctrl-C; pass arguments in DEMO_ARGS
 ##@ Long runs
 
 .PHONY: e2e
-e2e: ## black-box tests on the built binary and real peers (needs python3)
+e2e: ## run black-box tests on the built binary and real peers (needs python3)
 	@scripts/ensure.sh python3
 	go test ./e2e/... -count=1 $(strip $(TESTFLAGS))
 
@@ -78,53 +78,53 @@ flaky: ## run all tests FLAKYRUNS (20) times while two cores are busy; stop at t
 	@scripts/flaky.sh $(strip $(FLAKYRUNS))
 
 .PHONY: mutate
-mutate: ## break the library in listed ways and show that exploration finds each
+mutate: ## break the library in listed ways and check that exploration finds each
 	@go run ./internal/streamsim/mutate
 
 .PHONY: peers
-peers: ## other projects' tests behind a chain, compared with bare grpc-go (docs/differences.md)
+peers: ## run other projects' tests behind a chain and compare with bare grpc-go (docs/differences.md)
 	@go -C peers run . -work "$(strip $(PEERS))" $(strip $(PEERSFLAGS))
 
 .PHONY: peers-short
-peers-short: ## a part of make peers that takes a few minutes, as CI does
+peers-short: ## the part of make peers that CI runs, in a few minutes
 	@go -C peers run . -short -work "$(strip $(PEERS))" $(strip $(PEERSFLAGS))
 
 .PHONY: bench
-bench: ## benchmarks beside other libraries, in one run, as ratios
+bench: ## benchmark Hauberk and other libraries in one run, as ratios
 	cd bench && go run .
 
 ##@ Generated code and modules
 
 .PHONY: generate
-generate: $(BIN)/protoc $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## generate Go code from every .proto
+generate: $(BIN)/protoc $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## generate Go code from every .proto file
 	@scripts/generate.sh
 
 .PHONY: checkgenerate
-checkgenerate: $(BIN)/protoc $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## generate, and fail if that changed a file
+checkgenerate: $(BIN)/protoc $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## generate, and fail if a file changes
 	@scripts/checkgenerate.sh
 
 .PHONY: apidiff
-apidiff: $(BIN)/apidiff ## what changed in the public API since the last tag
+apidiff: $(BIN)/apidiff ## print the changes of the public API since the last tag
 	@scripts/apidiff.sh
 
 .PHONY: tidy
-tidy: ## go mod tidy in every module
+tidy: ## run go mod tidy in every module
 	@for dir in $$(scripts/modules.sh); do echo "go -C $$dir mod tidy"; go -C "$$dir" mod tidy; done
 
 .PHONY: tools
 tools: $(addprefix $(BIN)/,golangci-lint protoc protoc-gen-go protoc-gen-go-grpc benchstat apidiff) ## build every tool
 
 .PHONY: clean
-clean: ## remove what make built and installed in this folder
+clean: ## remove everything that make built or installed in this folder
 	rm -rf bin coverage.out .tools .peers e2e/.venv
 
 .PHONY: help
-help: ## this list
+help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@ / {printf "\n%s\n", substr($$0, 5)} \
 	  /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# Tools are pinned in tools/go.mod and built once; again when that file or the Go release changes.
+# tools/go.mod pins the tools. They are built once, and again if that file or the Go release changes.
 
 .tools/go-version: FORCE
 	@mkdir -p $(@D); v=$$(go env GOVERSION); [ "$$(cat $@ 2>/dev/null)" = "$$v" ] || echo "$$v" >$@

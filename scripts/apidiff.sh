@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Shows what changed in the public API since the last tag. Incompatible changes are an error from v1 on.
+# Prints the changes of the public API since the last tag. From v1 on, an incompatible change is an error.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

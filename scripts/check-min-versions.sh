@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fails if a module of this repository, or the Go command, is older than what is known to be safe and to have
-# what Hauberk relies on. A module that does not need a dependency is not asked about it.
+# Fails if the Go command or a dependency is older than its minimum version. Minimum versions are known to be safe and
+# to have the features that Hauberk needs. A module without the dependency is not checked for it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

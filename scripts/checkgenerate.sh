@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fails if generating again changes, adds or removes a generated file, and shows how.
+# Fails if generating the code changes, adds or removes a generated file, and prints the difference.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +13,7 @@ before=$(sums)
 scripts/generate.sh
 after=$(sums)
 if [ "$before" != "$after" ]; then
-  echo "generated code is not what the .proto files give; commit the result of make generate:" >&2
+  echo "generated code is out of date; commit the result of make generate:" >&2
   diff <(echo "$before") <(echo "$after") >&2 || true
   git --no-pager diff -- '*.pb.go' >&2
   exit 1

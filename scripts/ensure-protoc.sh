@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes .tools/bin/protoc: the protoc of the version pinned in tools/protoc-requirements.txt, in a Python
-# environment of its own under .tools.
+# Installs .tools/bin/protoc, in the version that tools/protoc-requirements.txt pins, in a separate Python environment
+# under .tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ rm -rf .tools/protoc
 python3 -m venv .tools/protoc
 if ! .tools/protoc/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
   -r tools/protoc-requirements.txt; then
-  echo "missing: protoc. pip could not install what tools/protoc-requirements.txt pins (is PyPI reachable?)" >&2
+  echo "missing: protoc. pip could not install the packages in tools/protoc-requirements.txt (is PyPI reachable?)" >&2
   exit 1
 fi
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes sure that commands are there: ensure.sh gcc python3 …
-# Installs the Debian packages of those that are missing where it may (root, or sudo without a password),
-# and otherwise says what is missing and exits 1.
+# Installs missing commands: ensure.sh gcc python3 …
+# Installs their Debian packages if it can (as root, or with sudo without a password). Otherwise it prints the missing
+# commands and exits with code 1.
 set -euo pipefail
 
 # Prints the Debian packages that a command needs.
@@ -13,18 +13,18 @@ packages() {
   esac
 }
 
-# Says whether a command is there with all that it is needed for.
+# Succeeds if a command and everything that it needs is installed.
 works() {
   case $1 in
     # -race needs a C compiler with the C library's headers.
     gcc) echo '#include <stdlib.h>' | "$(go env CC)" -fsyntax-only -x c - 2>/dev/null ;;
-    # Debian packs the parts that make virtual environments separately.
+    # Debian has the modules for virtual environments in a separate package.
     python3) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }
 
-# Runs apt-get as root, if that is possible.
+# Runs apt-get as root, if possible.
 apt() {
   if [ "$(id -u)" = 0 ]; then
     DEBIAN_FRONTEND=noninteractive apt-get "$@"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Vets and tests the examples, then runs each program: it has to end by itself, with exit code 0, within a minute.
+# Vets and tests the examples, then runs each program. A program must end with exit code 0 within a minute.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs all that `make test` runs many times while two cores are kept busy: flaky.sh RUNS
-# It stops at the first run that fails and prints its output.
+# Runs the tests of `make test` several times while two cores are busy: flaky.sh RUNS
+# It stops at the first failure and prints its output.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Generates Go code beside every .proto file of the repository. Files under e2e/ without a go_package are for
-# peers in other languages and are left out. `make generate` brings protoc and its plugins.
+# Generates Go code next to each .proto file of the repository. It skips files under e2e/ without a go_package, which
+# are for peers in other languages. `make generate` installs protoc and its plugins.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 files=()
 while read -r file; do
   if [ ! -f "$file" ]; then
-    continue # deleted, not yet committed
+    continue # deleted, but the deletion is not committed
   elif grep -q '^option go_package = "github.com/hauberk-rpc/hauberk/' "$file"; then
     files+=("$file")
   elif [[ $file != e2e/* ]]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prints the folder of each Go module of this repository, one a line, the root first.
-# modules.sh --code leaves out tools/, which only pins tools.
+# modules.sh --code omits tools/, which only pins tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the packages of the root module whose tests have a function of this prefix: packages-with.sh Fuzz
+# Prints the packages of the root module whose tests have a function with a prefix: packages-with.sh Fuzz
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -21,7 +22,8 @@ func (f finding) String() string {
 	return fmt.Sprintf("%s:%d:%d: %q: want %s", f.path, f.line, f.column, f.text, f.want)
 }
 
-const marker = "wordcheck:ignore"
+// marker is a comment that allows the words on its line and on the line below.
+var marker = regexp.MustCompile(`(//|#|<!--)\s*wordcheck:ignore`)
 
 // check returns the findings of a file in the order of their places.
 func check(path string, kind kind, src string) []finding {
@@ -43,7 +45,7 @@ func check(path string, kind kind, src string) []finding {
 	}
 	for line, used := range markers {
 		if !used {
-			findings = append(findings, finding{path, line, 1, "", marker + " suppresses no finding; remove it"})
+			findings = append(findings, finding{path, line, 1, "", "wordcheck:ignore suppresses no finding; remove it"})
 		}
 	}
 	slices.SortFunc(findings, func(a, b finding) int {
@@ -126,11 +128,11 @@ func newLineIndex(src string) lineIndex {
 	return x
 }
 
-// with returns the numbers of the lines that contain s.
-func (x lineIndex) with(s string) map[int]bool {
+// with returns the numbers of the lines that match.
+func (x lineIndex) with(match *regexp.Regexp) map[int]bool {
 	numbers := map[int]bool{}
 	for i, line := range x.lines {
-		if strings.Contains(line, s) {
+		if match.MatchString(line) {
 			numbers[i+1] = false
 		}
 	}

@@ -14,7 +14,7 @@
 //   - generated files, licences, test data, and this folder (see ignored);
 //   - the paths in pending.txt, which are not converted yet. An entry that has no finding
 //     any more is an error, so that the list only gets shorter;
-//   - a line that contains wordcheck:ignore, and the line below it. This is for real
+//   - the line of a comment wordcheck:ignore, and the line below it. This is for real
 //     quotations. A marker that suppresses no finding is an error.
 //
 // Flags: -all also checks the paths in pending.txt, -rules prints the rules.
