@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// rounds returns how often the checks run: twice, once with -short, or as often
-// as HAUBERK_E2E_ROUNDS says.
+// rounds returns the number of runs of the checks: HAUBERK_E2E_ROUNDS if it is set, otherwise 2,
+// or 1 with -short.
 func rounds(t *testing.T) int {
 	t.Helper()
 	if text := os.Getenv("HAUBERK_E2E_ROUNDS"); text != "" {
@@ -27,8 +27,8 @@ func rounds(t *testing.T) int {
 	return 2
 }
 
-// A grpcio client sees the same of a grpcio server through the sidecar as without
-// it, in all 64 checks of blackbox.py.
+// For a grpcio client, a grpcio server behaves the same behind the sidecar as without it, in all
+// 64 checks of blackbox.py.
 func TestBlackbox(t *testing.T) {
 	python := must(t, "./python-env.sh")
 	direct := start(t, nil, python, "blackbox/pyserver.py").says(t, listening)
@@ -47,7 +47,7 @@ func TestBlackbox(t *testing.T) {
 				"differential: 64 compared, 0 differ; direct itself failed: []",
 			} {
 				if !strings.Contains(out, want) {
-					t.Errorf("the checks did not say %q", want)
+					t.Errorf("the output of the checks has no %q", want)
 				}
 			}
 			if err != nil || t.Failed() {
@@ -61,8 +61,8 @@ func TestBlackbox(t *testing.T) {
 	checkLog(t, log.Name(), 400*rounds(t))
 }
 
-// checkLog checks that each line of the sidecar's log is an object, and that many
-// of them are calls.
+// checkLog checks that each line of the sidecar's log is a JSON object, and that at least least of
+// them are records of calls.
 func checkLog(t *testing.T, name string, least int) {
 	t.Helper()
 	log, err := os.Open(name)
@@ -85,6 +85,6 @@ func checkLog(t *testing.T, name string, least int) {
 		}
 	}
 	if calls < least {
-		t.Errorf("the log tells of %d calls, want at least %d", calls, least)
+		t.Errorf("the log has %d calls, want at least %d", calls, least)
 	}
 }

@@ -1,3 +1,3 @@
-// Package e2e tests the hauberk command as its users have it: the built binary,
-// between peers that know nothing of it, over sockets of this machine.
+// Package e2e tests the hauberk command: the built binary runs between peers that do not depend
+// on Hauberk, connected by sockets of this machine.
 package e2e

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// grpc-go's own interoperability tests pass through the sidecar.
+// grpc-go's interoperability tests pass through the sidecar.
 func TestInterop(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "interop")
 	must(t, "go", "-C", "interop", "build", "-o", binary, ".")

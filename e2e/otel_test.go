@@ -24,7 +24,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// collector takes spans and metrics by OTLP, over gRPC and over HTTP.
+// collector receives spans and metrics by OTLP, over gRPC and over HTTP.
 type collector struct {
 	colltrace.UnimplementedTraceServiceServer
 
@@ -53,7 +53,7 @@ func (c *collector) Export(_ context.Context, req *colltrace.ExportTraceServiceR
 	return &colltrace.ExportTraceServiceResponse{}, nil
 }
 
-// metricsOf takes metrics, by a method of the same name.
+// metricsOf implements the metrics service, whose method is named Export too.
 type metricsOf struct {
 	collmetrics.UnimplementedMetricsServiceServer
 
@@ -96,7 +96,7 @@ func (c *collector) overGRPC(t *testing.T) string {
 	return "http://" + lis.Addr().String()
 }
 
-// overHTTP does the same with protobuf over HTTP/1.1.
+// overHTTP serves the collector with protobuf over HTTP/1.1.
 func (c *collector) overHTTP(t *testing.T) string {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -120,8 +120,8 @@ func (c *collector) all() []received {
 	return slices.Clone(c.spans)
 }
 
-// environ sets OTEL_ variables, NAME=VALUE, for the programs that the test starts,
-// in place of those of the developer.
+// environ sets OTEL_ variables, NAME=VALUE, for the programs that the test starts. They replace
+// the developer's.
 func environ(t *testing.T, variables ...string) {
 	t.Helper()
 	for _, v := range os.Environ() {
@@ -135,7 +135,7 @@ func environ(t *testing.T, variables ...string) {
 	}
 }
 
-// mirror is an upstream that sends the headers of a trace back as it got them.
+// mirror is an upstream that returns the trace headers that it receives.
 type mirror struct {
 	testgrpc.UnimplementedTestServiceServer
 }
@@ -164,8 +164,8 @@ func mirrored(t *testing.T) (address string) {
 	return lis.Addr().String()
 }
 
-// seen makes a call with these headers, name and value in turn, and returns those of
-// a trace that the upstream saw.
+// seen makes a call with headers, alternating names and values. It returns the trace headers that
+// the upstream received.
 func seen(t *testing.T, client testgrpc.TestServiceClient, headers ...string) map[string]string {
 	t.Helper()
 	var back metadata.MD
@@ -182,7 +182,7 @@ func seen(t *testing.T, client testgrpc.TestServiceClient, headers ...string) ma
 	return found
 }
 
-// The trace that the calls of these tests belong to.
+// The trace of the calls of these tests.
 const (
 	traceID     = "0af7651916cd43dd8448eb211c80319c"
 	callerID    = "b7ad6b7169203331"
@@ -191,8 +191,7 @@ const (
 	unaryMethod = "grpc.testing.TestService/UnaryCall"
 )
 
-// stopped ends the sidecar, which must do so without an error, so that all it had to
-// export has been.
+// stopped ends the sidecar, which must not return an error. Then everything is exported.
 func stopped(t *testing.T, gate *process) {
 	t.Helper()
 	if err := gate.stop(t); err != nil {
@@ -200,8 +199,8 @@ func stopped(t *testing.T, gate *process) {
 	}
 }
 
-// A call is a span: a child of the caller's, and the parent of the upstream's, with the
-// resource that the environment gives it.
+// A call has a span. It is a child of the caller's span and the parent of the upstream's, and its
+// resource is that of the environment.
 func TestSpans(t *testing.T) {
 	for _, protocol := range []string{"grpc", "http/protobuf"} {
 		t.Run(protocol, func(t *testing.T) {
@@ -220,7 +219,7 @@ func TestSpans(t *testing.T) {
 			defer log.Close()
 			gate, address := sidecar(t, log, mirrored(t))
 			client := dial(t, address)
-			seen(t, client) // from now on the sidecar knows the method
+			seen(t, client) // from here on the sidecar knows the method
 			saw := seen(t, client, "traceparent", sampled, "tracestate", "shop=1", "baggage", "user=anna")
 			stopped(t, gate)
 
@@ -267,7 +266,7 @@ func checkSpan(t *testing.T, span received) {
 	}
 }
 
-// Samplers decide what is exported; the upstream is told in any case.
+// Samplers decide which spans are exported. The upstream receives the decision in any case.
 func TestSamplers(t *testing.T) {
 	tests := []struct {
 		sampler, arg, parent string
@@ -304,8 +303,8 @@ func TestSamplers(t *testing.T) {
 	}
 }
 
-// Trace context travels as OTEL_PROPAGATORS says; what that does not name passes as it
-// came, and without tracing all of it does.
+// OTEL_PROPAGATORS selects the formats of trace context. Headers of other formats pass unchanged.
+// Without tracing all of them do.
 func TestPropagators(t *testing.T) {
 	const b3 = traceID + "-" + callerID + "-1"
 	tests := []struct {
@@ -336,8 +335,8 @@ func TestPropagators(t *testing.T) {
 	}
 }
 
-// Several traceparent headers are none; what a caller sends of a trace that is not its
-// own does not reach the upstream beside the sidecar's.
+// Several traceparent headers count as none. Then the upstream receives only the sidecar's trace
+// context, not parts of the caller's.
 func TestHostileTraceContext(t *testing.T) {
 	c := &collector{}
 	environ(t, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="+c.overHTTP(t))
@@ -362,8 +361,7 @@ func TestHostileTraceContext(t *testing.T) {
 	}
 }
 
-// A collector that is not there, and one that does not answer, hold up neither calls
-// nor the end.
+// A collector that does not run or does not answer delays neither calls nor shutdown.
 func TestCollectorDown(t *testing.T) {
 	for _, protocol := range []string{"grpc", "http/protobuf"} {
 		for _, name := range []string{"rejects", "is silent"} {
@@ -388,7 +386,7 @@ func TestCollectorDown(t *testing.T) {
 				gate.says(t, `^hauberk: not all pending telemetry was exported: (traces: .*; )?metrics: .*$`)
 				for line := range strings.Lines(gate.said.String()) {
 					if !strings.HasPrefix(line, "hauberk: ") {
-						t.Errorf("it does not say who it is: %s", line)
+						t.Errorf("the line does not begin with the program's name: %s", line)
 					}
 				}
 			})
@@ -396,7 +394,7 @@ func TestCollectorDown(t *testing.T) {
 	}
 }
 
-// The metrics of gRFC A66 are exported by OTLP, at the end at the latest.
+// The metrics of gRFC A66 are exported by OTLP, at the latest on shutdown.
 func TestOTLPMetrics(t *testing.T) {
 	c := &collector{}
 	environ(t, "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT="+c.overGRPC(t), "OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
@@ -415,7 +413,7 @@ func TestOTLPMetrics(t *testing.T) {
 	}
 }
 
-// A value that cannot be used is told at the start, with exit code 1.
+// An invalid value is an error at startup, with exit code 1.
 func TestWrongEnvironment(t *testing.T) {
 	binary, err := build()
 	if err != nil {
@@ -431,11 +429,11 @@ func TestWrongEnvironment(t *testing.T) {
 	gate.says(t, `^hauberk: (OTEL_BSP_MAX_QUEUE_SIZE is "many"; want a whole number from 1 to 1000000)$`)
 	gate.says(t, `^hauberk: (OTEL_EXPORTER_OTLP_HEADERS is wrong at entry 1; .*)$`)
 	if said := gate.said.String(); strings.Contains(said, "canary") || strings.Contains(said, "listening") {
-		t.Errorf("it said\n%s", said)
+		t.Errorf("the output is\n%s", said)
 	}
 }
 
-// --telemetry serves the metrics, and nothing else.
+// --telemetry serves only the metrics.
 func TestTelemetry(t *testing.T) {
 	environ(t)
 	gate, address := sidecar(t, io.Discard, upstream(t), "--telemetry", "127.0.0.1:0")

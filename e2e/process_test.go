@@ -17,21 +17,21 @@ import (
 	"time"
 )
 
-// patience is how long anything may take that is waited for. It ends tests that
-// would hang; nothing is expected to come near it.
+// patience is the limit for each wait. It ends tests that would hang. No wait is expected to take
+// nearly as long.
 const patience = 2 * time.Minute
 
-// process is a program that was started, and ends with the test at the latest.
+// process is a running program. It ends when the test ends, at the latest.
 type process struct {
 	cmd   *exec.Cmd
 	name  string
 	said  transcript
 	ended chan struct{}
-	err   error // of the end; for use after ended
+	err   error // the result of the program; set before ended is closed
 }
 
-// start starts a program whose standard error, and standard output unless it is
-// given to stdout, are kept.
+// start starts a program and records its standard error. It records its standard output too,
+// unless stdout receives it.
 func start(t *testing.T, stdout io.Writer, name string, args ...string) *process {
 	t.Helper()
 	p := &process{name: filepath.Base(name), ended: make(chan struct{}), cmd: exec.Command(name, args...)}
@@ -54,7 +54,7 @@ func start(t *testing.T, stdout io.Writer, name string, args ...string) *process
 	return p
 }
 
-// follow reads what the program writes until it has ended.
+// follow reads the program's output until the program has ended.
 func (p *process) follow(r *os.File) {
 	defer close(p.ended)
 	defer r.Close()
@@ -64,7 +64,7 @@ func (p *process) follow(r *os.File) {
 	p.err = p.cmd.Wait()
 }
 
-// transcript is what a program has written.
+// transcript is the output of a program.
 type transcript struct {
 	mu    sync.Mutex
 	lines []string
@@ -85,8 +85,8 @@ func (s *transcript) String() string {
 	return strings.Join(s.lines, "\n")
 }
 
-// find returns the first group of what matches a line, or a channel that tells of
-// more lines.
+// find returns the first group of the first line that matches, or a channel that is closed when
+// there are more lines.
 func (s *transcript) find(pattern *regexp.Regexp) (group string, more <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +98,7 @@ func (s *transcript) find(pattern *regexp.Regexp) (group string, more <-chan str
 	return "", s.more
 }
 
-// says waits for a line, and returns the first group of what matches it.
+// says waits for a line that matches and returns its first group.
 func (p *process) says(t *testing.T, pattern string) string {
 	t.Helper()
 	re, late := regexp.MustCompile(pattern), time.After(patience)
@@ -114,9 +114,9 @@ func (p *process) says(t *testing.T, pattern string) string {
 			if group, more := p.said.find(re); more == nil {
 				return group
 			}
-			t.Fatalf("%s ended with %v and did not say %q:\n%s", p.name, p.err, pattern, &p.said)
+			t.Fatalf("%s ended with %v without writing %q:\n%s", p.name, p.err, pattern, &p.said)
 		case <-late:
-			t.Fatalf("%s does not say %q:\n%s", p.name, pattern, &p.said)
+			t.Fatalf("%s does not write %q:\n%s", p.name, pattern, &p.said)
 		}
 	}
 }
@@ -129,7 +129,7 @@ func (p *process) signal(t *testing.T, sig os.Signal) {
 	}
 }
 
-// wait waits until the program has ended, and returns the error it ended with.
+// wait waits until the program has ended and returns its error.
 func (p *process) wait(t *testing.T) error {
 	t.Helper()
 	select {
@@ -142,14 +142,14 @@ func (p *process) wait(t *testing.T) error {
 	return p.err
 }
 
-// stop asks the program to end, and returns the error it ended with.
+// stop sends the program a signal to end and returns its error.
 func (p *process) stop(t *testing.T) error {
 	t.Helper()
 	p.signal(t, syscall.SIGTERM)
 	return p.wait(t)
 }
 
-// run runs a program to its end and returns what it wrote.
+// run runs a program to its end and returns its output.
 func run(ctx context.Context, name string, args ...string) (string, error) {
 	out, err := exec.CommandContext(ctx, name, args...).Output()
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
@@ -158,7 +158,7 @@ func run(ctx context.Context, name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// must is run for programs that prepare a test.
+// must is run for programs that prepare a test. An error fails the test.
 func must(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	out, err := run(t.Context(), name, args...)
@@ -168,7 +168,7 @@ func must(t *testing.T, name string, args ...string) string {
 	return strings.TrimSpace(out)
 }
 
-// scratch is a folder for what the tests build, which ends with them.
+// scratch is a folder for programs that the tests build. It is removed after the tests.
 var scratch string
 
 func TestMain(m *testing.M) { os.Exit(inScratch(m.Run)) }
@@ -190,8 +190,7 @@ var build = sync.OnceValues(func() (binary string, err error) {
 	return binary, err
 })
 
-// sidecar starts `hauberk run` in front of an upstream, with its log written to
-// log.
+// sidecar starts `hauberk run` in front of an upstream and writes its log to log.
 func sidecar(t *testing.T, log io.Writer, upstream string, flags ...string) (p *process, address string) {
 	t.Helper()
 	binary, err := build()
@@ -204,5 +203,5 @@ func sidecar(t *testing.T, log io.Writer, upstream string, flags ...string) (p *
 	return p, address
 }
 
-// listening is what the peers say of where they are.
+// listening matches the address that a peer prints.
 const listening = `^listening (127\.0\.0\.1:\d+)$`

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the Python environment of the black-box tests, e2e/.venv, and prints its interpreter.
-# It does nothing where that is there already, and may run several times at once.
+# It does nothing if the environment exists. It can run several times concurrently.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -10,7 +10,7 @@ mkdir -p .venv
 exec 9>.venv/lock
 flock 9
 
-# What the environment was made from; written last.
+# The requirements of the environment; written last.
 made=$(python3 --version && cat blackbox/requirements.txt)
 if [ "$(cat .venv/made 2>/dev/null)" != "$made" ]; then
   rm -f .venv/made

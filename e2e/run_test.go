@@ -18,8 +18,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// service is an upstream: its streams echo, and its unary calls answer with the
-// request id that they came with, if any.
+// service is an upstream. Its streams echo. Its unary calls answer with the request id of the
+// request, if it has one.
 type service struct {
 	testgrpc.UnimplementedTestServiceServer
 }
@@ -66,7 +66,7 @@ func dial(t *testing.T, address string) testgrpc.TestServiceClient {
 	return testgrpc.NewTestServiceClient(conn)
 }
 
-// echo begins a stream, and makes sure that it has reached the upstream.
+// echo begins a stream and waits until the upstream has answered.
 func echo(t *testing.T, client testgrpc.TestServiceClient) testgrpc.TestService_FullDuplexCallClient {
 	t.Helper()
 	stream, err := client.FullDuplexCall(t.Context())
@@ -87,7 +87,7 @@ func again(stream testgrpc.TestService_FullDuplexCallClient) error {
 	return err
 }
 
-// A signal lets running calls finish, and then ends the sidecar with 0.
+// After a signal, running calls finish, and then the sidecar ends with exit code 0.
 func TestSignalDrains(t *testing.T) {
 	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		t.Run(sig.String(), func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestSignalDrains(t *testing.T) {
 	}
 }
 
-// When the drain time is over, calls that go on are ended, and the sidecar with 0.
+// After the drain time, the sidecar ends the remaining calls and exits with code 0.
 func TestDrainTimeIsUp(t *testing.T) {
 	gate, address := sidecar(t, io.Discard, upstream(t), "--drain", "10ms")
 	stream := echo(t, dial(t, address))
@@ -124,7 +124,7 @@ func TestDrainTimeIsUp(t *testing.T) {
 	gate.says(t, `^hauberk: (drain time exceeded);`)
 }
 
-// A second signal ends it at once.
+// A second signal ends the sidecar at once.
 func TestSecondSignal(t *testing.T) {
 	gate, address := sidecar(t, io.Discard, upstream(t))
 	echo(t, dial(t, address))
@@ -136,8 +136,8 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// A log that no one reads holds up no call, and one that is closed none either.
-func TestLogThatNobodyReads(t *testing.T) {
+// A log that is not read, or that is closed, delays no call.
+func TestUnreadLog(t *testing.T) {
 	for _, name := range []string{"full", "closed"} {
 		t.Run(name, func(t *testing.T) {
 			r, w, err := os.Pipe()
@@ -164,7 +164,7 @@ func TestLogThatNobodyReads(t *testing.T) {
 	}
 }
 
-// Request ids stay in the log, unless they are asked to travel.
+// Request ids appear only in the log, unless an option enables forwarding them.
 func TestRequestIDs(t *testing.T) {
 	for _, flags := range [][]string{nil, {"--forward-request-id"}} {
 		t.Run(strings.Join(flags, " "), func(t *testing.T) {
@@ -182,8 +182,8 @@ func TestRequestIDs(t *testing.T) {
 	}
 }
 
-// An upstream that is not there is the client's UNAVAILABLE, which does not tell
-// where it should have been.
+// If there is no upstream, the client receives UNAVAILABLE. The error does not contain the
+// upstream's address.
 func TestNoUpstream(t *testing.T) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

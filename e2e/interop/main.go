@@ -1,6 +1,6 @@
-// Command interop runs grpc-go's own interoperability tests: `interop server`
-// serves them on a free port of this machine, `interop client ADDRESS CASE` makes
-// the calls of one case and ends with 0 if all was as it must be.
+// Command interop runs grpc-go's interoperability tests. `interop server` serves them on a free
+// port of this machine. `interop client ADDRESS CASE` makes the calls of one case and exits with
+// code 0 if all results are correct.
 package main
 
 import (
@@ -40,11 +40,10 @@ func serve() {
 	log.Fatal(srv.Serve(lis))
 }
 
-// testCase makes calls, and ends the process if something is wrong.
+// testCase makes calls, and ends the process if a result is wrong.
 type testCase func(ctx context.Context, conn *grpc.ClientConn)
 
-// cases are those of the interop test descriptions that need neither TLS nor
-// credentials.
+// cases are the cases of the interop test descriptions that need neither TLS nor credentials.
 func cases() map[string]testCase {
 	return map[string]testCase{
 		"empty_unary":      plain(interop.DoEmptyUnaryCall),
