@@ -11,13 +11,13 @@ import (
 	"github.com/hauberk-rpc/hauberk/future"
 )
 
-// promised reports whether a call is made as a future: one with a single response
-// that the application is to cancel, as in grpcio's runner.
+// promised reports whether a call is made as a future. As in grpcio's runner, this is a call with a
+// single response that the application cancels.
 func (a *application) promised() bool {
 	return a.spec.Cancel != nil && a.spec.Cancel.AfterMS != nil && !a.kind.ServerStreams()
 }
 
-// await makes the call as a future, cancels it in time, and takes its outcome.
+// await makes the call as a future, cancels it at the given time, and returns its outcome.
 func (a *application) await(ctx context.Context) error {
 	f := a.start(ctx)
 	defer time.AfterFunc(millis(*a.spec.Cancel.AfterMS), func() { f.Cancel() }).Stop()
@@ -26,7 +26,7 @@ func (a *application) await(ctx context.Context) error {
 	if err == nil {
 		a.got(resp)
 	}
-	if !f.Cancelled() { // grpcio's futures have no metadata of calls that were cancelled
+	if !f.Cancelled() { // grpcio's futures have no metadata for cancelled calls
 		a.header, a.trailer = f.Header(), f.Trailer()
 	}
 	return err
@@ -41,13 +41,13 @@ func (a *application) start(ctx context.Context) *future.Future[pb.Resp] {
 	}, a.options()...)
 }
 
-// unary is the method as a generated client has it.
+// unary is the method in the form of a generated client.
 func (a *application) unary(ctx context.Context, req *pb.Req, opts ...grpc.CallOption) (*pb.Resp, error) {
 	resp := new(pb.Resp)
 	return resp, a.conn.Invoke(ctx, a.method(), req, resp, opts...)
 }
 
-// upload is the method as a generated client has it.
+// upload is the method in the form of a generated client.
 func (a *application) upload(
 	ctx context.Context, opts ...grpc.CallOption,
 ) (grpc.ClientStreamingClient[pb.Req, pb.Resp], error) {

@@ -12,10 +12,10 @@ import (
 	pb "github.com/hauberk-rpc/hauberk/e2e/contract/oraclepb"
 )
 
-// patience bounds how long an application waits for its turn, or holds a call open.
+// patience limits the time for which an application waits for its turn or holds a call open.
 const patience = 8 * time.Second
 
-// stream makes a call that streams.
+// stream makes a streaming call.
 func (a *application) stream(ctx context.Context) error {
 	stream, err := a.open(ctx, a.options())
 	if err != nil {
@@ -48,16 +48,15 @@ func (a *application) sendOne(stream grpc.ClientStream) error {
 	return stream.CloseSend()
 }
 
-// sendAll sends the requests, and that there are no more.
+// sendAll sends the requests and half-closes the call.
 func (a *application) sendAll(ctx context.Context, stream grpc.ClientStream) {
 	if a.feed(ctx, func(req *pb.Req) bool { return stream.SendMsg(req) == nil }) {
-		_ = stream.CloseSend() // the call may be over
+		_ = stream.CloseSend() // the call may have ended
 	}
 }
 
-// feed gives the requests to send in their time, as long as it takes them, and
-// reports whether the call is to be half-closed. That a send fails is RecvMsg's to
-// tell.
+// feed sends the requests at their times until a send fails. It reports whether the call is to be
+// half-closed. RecvMsg returns the error of a failed send.
 func (a *application) feed(ctx context.Context, send func(*pb.Req) bool) bool {
 	all := a.push(ctx, send)
 	close(a.fed)
@@ -79,7 +78,7 @@ func (a *application) push(ctx context.Context, send func(*pb.Req) bool) bool {
 	return true
 }
 
-// waitFor waits for a channel, or the end of the call, with patience.
+// waitFor waits for a channel or the end of the call, for at most patience.
 func (a *application) waitFor(c <-chan struct{}) bool {
 	t := time.NewTimer(patience)
 	defer t.Stop()
@@ -92,7 +91,7 @@ func (a *application) waitFor(c <-chan struct{}) bool {
 	return false
 }
 
-// receiveAll reads the call to its end.
+// receiveAll receives until the call ends.
 func (a *application) receiveAll(ctx context.Context, stream grpc.ClientStream) error {
 	err := a.receive(ctx, stream)
 	a.header, _ = stream.Header()
@@ -118,16 +117,16 @@ func (a *application) receive(ctx context.Context, stream grpc.ClientStream) err
 		a.release()
 		if c := a.spec.Cancel; c != nil && c.AfterResponses == len(a.responses) {
 			if a.kind.ClientStreams() {
-				a.waitFor(a.fed) // as all requests are sent by then that grpcio pulls
+				a.waitFor(a.fed) // by then grpcio has sent all requests that it pulls
 			}
 			a.cancel()
-			return <-a.finished // as grpcio's runner it takes nothing that had come before
+			return <-a.finished // like grpcio's runner, it drops messages that arrived before
 		}
-		_ = wait(ctx, millis(a.spec.ReadGapMS)) // what ended meanwhile RecvMsg tells
+		_ = wait(ctx, millis(a.spec.ReadGapMS)) // RecvMsg reports a call that has ended meanwhile
 	}
 }
 
-// release lets the next request be sent. There is room for as many as are needed.
+// release allows the next request to be sent. The channel has capacity for all of them.
 func (a *application) release() {
 	select {
 	case a.turn <- struct{}{}:

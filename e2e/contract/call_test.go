@@ -13,7 +13,7 @@ import (
 	pb "github.com/hauberk-rpc/hauberk/e2e/contract/oraclepb"
 )
 
-// application makes one call and sees what it gets.
+// application makes one call and records its result.
 type application struct {
 	*world
 
@@ -21,17 +21,17 @@ type application struct {
 	kind     hauberk.Kind
 	requests []*pb.Req
 	cancel   context.CancelFunc
-	over     chan struct{} // closed when a call is that streams requests, or is a future
-	fed      chan struct{} // closed when the requests are sent that a stream of them has
-	finished chan error    // gets the outcome
-	turn     chan struct{} // with lockstep: one for each request that may be sent
+	over     chan struct{} // closed when the call has ended, if it streams requests or is a future
+	fed      chan struct{} // closed when all streamed requests are sent
+	finished chan error    // receives the outcome
+	turn     chan struct{} // with lockstep: one value for each request that may be sent
 
 	responses       []response
 	header, trailer metadata.MD
 	err             error
 }
 
-// call makes a call and notes what came of it.
+// call makes a call and records its outcome.
 func (w *world) call(ctx context.Context, spec *callSpec) error {
 	a, err := w.application(spec)
 	if err != nil {
@@ -76,7 +76,7 @@ func (w *world) application(spec *callSpec) (*application, error) {
 	return a, err
 }
 
-// context returns the call's context: metadata, deadline, and a way to cancel it.
+// context returns the call's context, with metadata and deadline, and a function to cancel it.
 func (a *application) context(ctx context.Context) (context.Context, error) {
 	md, err := metadataOf(a.spec.Metadata)
 	if err != nil {
@@ -100,7 +100,7 @@ func (a *application) options() []grpc.CallOption {
 	return opts
 }
 
-// method returns the full name of what is called.
+// method returns the full name of the method.
 func (a *application) method() string {
 	if a.spec.Method != "" {
 		return a.spec.Method
@@ -131,7 +131,7 @@ func (a *application) invoke(ctx context.Context) error {
 	return err
 }
 
-// got takes a response.
+// got records a response.
 func (a *application) got(resp *pb.Resp) {
 	r := response{Msg: resp.GetMsg(), State: resp.GetState(), PayloadLen: len(resp.GetPayload())}
 	for _, h := range resp.GetMetadata() {
@@ -140,7 +140,7 @@ func (a *application) got(resp *pb.Resp) {
 	a.responses = append(a.responses, r)
 }
 
-// outcome says what the application got.
+// outcome returns the result for the application.
 func (a *application) outcome(took time.Duration) clientOutcome {
 	st := hauberk.StatusOf(a.err)
 	out := clientOutcome{

@@ -7,20 +7,19 @@ import (
 	"time"
 )
 
-// clock is what breakers, limiters and retries go by. The manual one moves by the
-// scenario's steps and by back-off sleeps only, which then take no time; the sleeps
-// are recorded in any case.
+// clock is the clock of breakers, limiters and retries. A manual clock advances only in the
+// scenario's steps and in backoff sleeps, which then take no time. Sleeps are recorded with both
+// clocks.
 type clock struct {
 	manual bool
 
 	mu     sync.Mutex
-	at     time.Time // of the manual one
+	at     time.Time // of the manual clock
 	sleeps []int64   // in milliseconds
 }
 
-// newClock returns a clock. The manual one starts at the Unix epoch, so that fixed
-// windows begin where grpcio's scenarios have them: at multiples of their length
-// since the start.
+// newClock returns a clock. The manual clock starts at the Unix epoch, so that fixed windows begin
+// at the same times as in grpcio's scenarios: at multiples of their length since the start.
 func newClock(manual bool) *clock { return &clock{manual: manual, at: time.Unix(0, 0).UTC()} }
 
 func (c *clock) now() time.Time {
@@ -38,8 +37,8 @@ func (c *clock) advance(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// sleep waits as a retry does between attempts, unless the call's deadline, which is
-// of real time, would pass.
+// sleep waits as a retry does between attempts, unless the call's deadline, in real time, would
+// pass.
 func (c *clock) sleep(ctx context.Context, d time.Duration) error {
 	takes := d
 	if c.manual {
@@ -57,14 +56,14 @@ func (c *clock) sleep(ctx context.Context, d time.Duration) error {
 	return wait(ctx, takes)
 }
 
-// slept returns the sleeps so far.
+// slept returns the recorded sleeps.
 func (c *clock) slept() []int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]int64{}, slices.Clone(c.sleeps)...)
 }
 
-// wait lets real time pass: what a script or a step asks for.
+// wait waits in real time, for a script or a step.
 func wait(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()

@@ -7,11 +7,12 @@ import (
 	"strings"
 )
 
-// compare returns how an outcome differs from the golden one, by the rules of the
-// golden file and those that always hold: metadata is compared sorted by key, the
-// values of a key in their order; details that grpcio itself made are not compared;
-// missing metadata and state are the same as empty; keys that begin with "_" are
-// an implementation's own.
+// compare returns the differences between an outcome and the golden one. It applies the rules of the
+// golden file, and these rules always:
+//   - Metadata is compared sorted by key; the values of a key keep their order.
+//   - Details that grpcio itself made are not compared.
+//   - Missing metadata and state equal empty ones.
+//   - Keys that begin with "_" are private to an implementation.
 func compare(golden, other map[string]any) ([]string, error) {
 	r, err := rulesOf(golden)
 	if err != nil {
@@ -31,13 +32,13 @@ func compare(golden, other map[string]any) ([]string, error) {
 	return d.found, nil
 }
 
-// comparableCall is a call as it is compared.
+// comparableCall is a call in the form in which it is compared.
 type comparableCall struct {
-	details any // as they were: rules may have taken them out of call
+	details any // the original ones: rules may have removed them from call
 	call    map[string]any
 }
 
-// callsOf returns the calls of an outcome by their ids, as they are compared.
+// callsOf returns the calls of an outcome, in the form in which they are compared, by their ids.
 func callsOf(doc map[string]any, r *rules) (map[string]comparableCall, error) {
 	calls, ok := doc["calls"].([]any)
 	if !ok {
@@ -59,8 +60,8 @@ func callsOf(doc map[string]any, r *rules) (map[string]comparableCall, error) {
 	return out, nil
 }
 
-// complete returns a call with what may be missing in it, and without what may be
-// there.
+// complete returns a call with all optional keys that compare needs, and without those that compare
+// ignores.
 func complete(c, client map[string]any, r *rules) map[string]any {
 	c, client = maps.Clone(c), maps.Clone(client)
 	if code, _ := client["code"].(string); slices.Contains(r.IgnoreDetailsOf, code) {
@@ -100,7 +101,7 @@ func orEmpty(m map[string]any, key string, empty any) {
 	}
 }
 
-// normal brings a value into the form in which it is compared.
+// normal converts a value into the form in which it is compared.
 type normal struct {
 	rules   *rules
 	aliased bool

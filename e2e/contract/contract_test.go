@@ -11,21 +11,20 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
 
-// TestScenarios runs every scenario and compares what comes of it with what came
-// of it in grpcio.
+// TestScenarios runs every scenario and compares the outcome with grpcio's.
 func TestScenarios(t *testing.T) {
 	compareAll(t,
 		folder(os.Getenv("HAUBERK_SCENARIOS"), "testdata/scenarios"),
 		folder(os.Getenv("HAUBERK_GOLDEN"), "testdata/golden"))
 }
 
-// TestPrimitives does so for what no other scenario uses.
+// TestPrimitives does the same for primitives that no other scenario uses.
 func TestPrimitives(t *testing.T) {
 	compareAll(t, "testdata/primitives/scenarios", "testdata/primitives/golden")
 }
 
-// folder returns a folder that was named, or otherwise. A relative path may start
-// at the repository.
+// folder returns the folder that an environment variable names, or otherwise. A relative path may
+// start at the repository.
 func folder(named, otherwise string) string {
 	named = cmp.Or(named, otherwise)
 	if _, err := os.Stat(named); err != nil && !filepath.IsAbs(named) {
@@ -34,8 +33,7 @@ func folder(named, otherwise string) string {
 	return named
 }
 
-// compareAll runs the scenarios of a folder, and misses those that only have a
-// golden file.
+// compareAll runs the scenarios of a folder. A golden file without a scenario is an error.
 func compareAll(t *testing.T, scenarios, golden string) {
 	t.Helper()
 	names := slices.Concat(namesIn(t, scenarios), namesIn(t, golden))
@@ -83,16 +81,16 @@ func compareOne(t *testing.T, scenarioPath, goldenPath string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tell := t.Errorf
+	report := t.Errorf
 	if golden["portable"] == "optional" {
-		tell = t.Logf
+		report = t.Logf
 	}
 	for _, d := range found {
-		tell("%s", d)
+		report("%s", d)
 	}
 }
 
-// compareWith writes the outcome, and compares what it has written.
+// compareWith writes the outcome and compares the written form.
 func compareWith(t *testing.T, golden map[string]any, out *outcome) ([]string, error) {
 	t.Helper()
 	written := cmp.Or(os.Getenv("HAUBERK_OUTCOMES"), t.TempDir())

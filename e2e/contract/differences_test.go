@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// differences are what compare has found.
+// differences are the differences that compare has found.
 type differences struct{ found []string }
 
 func (d *differences) addf(format string, args ...any) {
@@ -78,7 +78,7 @@ func keys[V any](a, b map[string]V) []string {
 	return slices.Compact(all)
 }
 
-// text shows a value, cut to what people read.
+// text returns a value as a short text.
 func text(v any) string {
 	raw, err := json.Marshal(v)
 	if err != nil {

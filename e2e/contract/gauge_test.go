@@ -7,8 +7,8 @@ import (
 	"google.golang.org/grpc/stats"
 )
 
-// gauge counts the calls that a server is serving, whether or not its chain lets
-// them through, and tells when there are none.
+// gauge counts the calls that a server is serving, including those that its chain rejects. It
+// signals when there are none.
 type gauge struct {
 	mu     sync.Mutex
 	active int
@@ -21,7 +21,7 @@ func newGauge() *gauge {
 	return g
 }
 
-// HandleRPC counts the beginnings and ends of calls.
+// HandleRPC counts the starts and ends of calls.
 func (g *gauge) HandleRPC(_ context.Context, s stats.RPCStats) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -79,7 +79,7 @@ func (s *service) ClientStream(stream grpc.ClientStreamingServer[pb.Req, pb.Resp
 	return stream.SendAndClose(resp)
 }
 
-// collect reads the requests of a ClientStream, as many as the script lets.
+// collect reads the requests of a ClientStream, as many as the script allows.
 func (v *serving) collect(stream grpc.ClientStreamingServer[pb.Req, pb.Resp]) (texts []string, err error) {
 	for {
 		req, err := stream.Recv()
@@ -127,8 +127,8 @@ func (s *service) Bidi(stream grpc.BidiStreamingServer[pb.Req, pb.Resp]) error {
 	})
 }
 
-// echo reads and answers the requests of a Bidi. It returns those that are to be
-// answered late, and how many responses it has sent.
+// echo reads and answers the requests of a Bidi. It returns the requests to answer late, and the
+// number of responses that it has sent.
 func (v *serving) echo(stream grpc.BidiStreamingServer[pb.Req, pb.Resp]) (late []string, sent uint32, err error) {
 	for {
 		req, err := stream.Recv()

@@ -7,7 +7,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// journal is what interceptors, handlers and loggers have told of the calls, in order.
+// journal contains the reports of interceptors, handlers and loggers about calls, in order.
 type journal struct {
 	mu          sync.Mutex
 	entries     []entry
@@ -15,21 +15,21 @@ type journal struct {
 	invocations []*invocation
 }
 
-// entry is a line of a call's log.
+// entry is one line of a call's log.
 type entry struct {
 	call string
 	side hauberk.Side
 	text string
 }
 
-// record is what a logging interceptor wrote of a call.
+// record is the record of a logging interceptor about a call.
 type record struct {
 	call string
 	side hauberk.Side
 	body map[string]any
 }
 
-// invocation is a run of the handler.
+// invocation is one run of the handler.
 type invocation struct {
 	call     string
 	Method   string            `json:"method"`
@@ -73,7 +73,7 @@ func (j *journal) ended(i *invocation, how string) {
 	j.log(i.call, hauberk.ServerSide, "handler:end("+how+")")
 }
 
-// logOf returns the log of a call: of both sides, or of one.
+// logOf returns the log of a call, of both sides or of one.
 func (j *journal) logOf(call string, sides ...hauberk.Side) []string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -115,7 +115,7 @@ func (j *journal) invocationsOf(call string) []invocation {
 	return all
 }
 
-// idOf returns the id that the scenario gave a call.
+// idOf returns the id of a call in the scenario.
 func idOf(ctx context.Context, call *hauberk.Call) string {
 	if ids := call.Metadata(ctx, callIDKey); len(ids) > 0 {
 		return ids[len(ids)-1]

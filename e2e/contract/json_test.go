@@ -8,8 +8,7 @@ import (
 	"os"
 )
 
-// decode reads one JSON value into what is known of it. Keys that are not known
-// are errors: a primitive is never ignored.
+// decode reads one JSON value into v. An unknown key is an error, so that no primitive is ignored.
 func decode(raw []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
@@ -22,7 +21,7 @@ func decode(raw []byte, into any) error {
 	return nil
 }
 
-// generic returns a value as JSON has it: maps, slices, strings, float64s.
+// generic returns a value in the types of JSON: maps, slices, strings, float64s.
 func generic(v any) (out any, err error) {
 	raw, err := json.Marshal(v)
 	if err != nil {

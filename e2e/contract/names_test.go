@@ -49,10 +49,10 @@ func methodOf(kind hauberk.Kind) string {
 	return ""
 }
 
-// codeName returns gRPC's own name of a code: "NOT_FOUND".
+// codeName returns gRPC's name of a code, such as "NOT_FOUND".
 func codeName(c codes.Code) string { return code.Code(c).String() }
 
-// codeNamed is a code that a scenario names as gRPC does.
+// codeNamed is a code that is written with gRPC's name.
 type codeNamed codes.Code
 
 // UnmarshalText reads "NOT_FOUND".

@@ -11,15 +11,15 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// outcome is what came of a scenario.
+// outcome is the outcome of a scenario.
 type outcome struct {
 	Scenario  string         `json:"scenario"`
-	Oracle    string         `json:"oracle"` // who made it
+	Oracle    string         `json:"oracle"` // the implementation that wrote it
 	Calls     []callOutcome  `json:"calls"`
 	Snapshots map[string]any `json:"snapshots,omitempty"`
 }
 
-// callOutcome is what came of a call, on both ends.
+// callOutcome is the outcome of a call on both ends.
 type callOutcome struct {
 	ID        string        `json:"id"`
 	Client    clientOutcome `json:"client"`
@@ -30,13 +30,13 @@ type callOutcome struct {
 	Records   *records      `json:"records,omitempty"`
 }
 
-// records are what the logging interceptors wrote of a call.
+// records are the records of the logging interceptors about a call.
 type records struct {
 	Client []map[string]any `json:"client"`
 	Server []map[string]any `json:"server"`
 }
 
-// clientOutcome is what the application got of a call.
+// clientOutcome is the result of a call for the application.
 type clientOutcome struct {
 	Kind      string `json:"kind"`
 	Code      string `json:"code"`
@@ -48,7 +48,7 @@ type clientOutcome struct {
 	AtLeast   *bool  `json:"at_least,omitempty"`
 }
 
-// response is a response as outcomes show it.
+// response is a response in the form of outcomes.
 type response struct {
 	Msg        string            `json:"msg"`
 	State      map[string]string `json:"state,omitempty"`
@@ -56,7 +56,7 @@ type response struct {
 	PayloadLen int               `json:"payload_len,omitempty"`
 }
 
-// results are the outcomes of the calls that are over, for the application.
+// results are the outcomes of the ended calls for the application.
 type results struct {
 	mu   sync.Mutex
 	byID map[string]clientOutcome
@@ -68,7 +68,7 @@ func (r *results) put(id string, c clientOutcome) {
 	r.byID[id] = c
 }
 
-// report puts together what came of the scenario.
+// report assembles the outcome of the scenario.
 func (w *world) report() *outcome {
 	out := &outcome{Scenario: w.scenario.Name, Oracle: "hauberk", Snapshots: w.snapshots}
 	for _, id := range keys(w.results.byID, nil) {
@@ -97,7 +97,7 @@ func (w *world) reportCall(id string) callOutcome {
 	return c
 }
 
-// write leaves an outcome in a folder, under the scenario's name.
+// write writes an outcome to a folder, under the scenario's name.
 func (o *outcome) write(folder string) error {
 	raw, err := json.MarshalIndent(o, "", " ")
 	if err != nil {

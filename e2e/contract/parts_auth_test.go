@@ -11,14 +11,14 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 )
 
-// told is what a validator or a token source says: a text, or an error.
-type told struct {
+// verdict is the result of a validator or a token source: a text or an error.
+type verdict struct {
 	text string
 	err  error
 }
 
 // UnmarshalJSON reads "text" or {"error_code": …, "error_details": …}.
-func (t *told) UnmarshalJSON(raw []byte) error {
+func (t *verdict) UnmarshalJSON(raw []byte) error {
 	if json.Unmarshal(raw, &t.text) == nil {
 		return nil
 	}
@@ -36,11 +36,11 @@ func (t *told) UnmarshalJSON(raw []byte) error {
 type serverAuthConfig struct {
 	head
 
-	Tokens map[string]told `json:"tokens"`
-	Exempt []string        `json:"exempt"`
+	Tokens map[string]verdict `json:"tokens"`
+	Exempt []string           `json:"exempt"`
 }
 
-// newServerAuth makes authn for a server.
+// newServerAuth creates authn for a server.
 func newServerAuth(_ *world, c serverAuthConfig) (part, error) {
 	validate := func(_ context.Context, token string) (*authn.Identity, error) {
 		said, known := c.Tokens[token]
@@ -53,7 +53,7 @@ func newServerAuth(_ *world, c serverAuthConfig) (part, error) {
 			return &authn.Identity{Subject: said.text}, nil
 		}
 	}
-	p := linked(authn.New(validate, authn.Config{}))
+	p := stateless(authn.New(validate, authn.Config{}))
 	p.public = c.Exempt
 	return p, nil
 }
@@ -61,14 +61,14 @@ func newServerAuth(_ *world, c serverAuthConfig) (part, error) {
 type clientAuthConfig struct {
 	head
 
-	Tokens []told `json:"tokens"`
+	Tokens []verdict `json:"tokens"`
 }
 
-// newClientAuth makes authn for a client. The n-th time that it is asked the source
-// gives the n-th token, and then the last one again.
+// newClientAuth creates authn for a client. The n-th call of the token source returns the n-th
+// token. After the last token it returns that one again.
 func newClientAuth(_ *world, c clientAuthConfig) (part, error) {
 	if len(c.Tokens) == 0 {
-		return part{}, errors.New("it has no tokens")
+		return part{}, errors.New("the list of tokens is empty")
 	}
 	var used atomic.Int64
 	source := func(context.Context) (string, error) {
@@ -76,7 +76,7 @@ func newClientAuth(_ *world, c clientAuthConfig) (part, error) {
 		said := c.Tokens[min(n, int64(len(c.Tokens)))-1]
 		return said.text, said.err
 	}
-	p := linked(authn.NewClient(source, authn.ClientConfig{}))
+	p := stateless(authn.NewClient(source, authn.ClientConfig{}))
 	p.snapshot = func() any { return map[string]int64{"tokens_used": used.Load()} }
 	return p, nil
 }

@@ -20,7 +20,7 @@ type onlyConfig struct {
 	Inner json.RawMessage `json:"inner"`
 }
 
-// newOnly runs an interceptor for some kinds of calls.
+// newOnly runs an interceptor only for some kinds of calls.
 func newOnly(w *world, c onlyConfig) (part, error) {
 	inner, err := w.part(hauberk.ClientSide, c.Inner)
 	var kinds []hauberk.Kind
@@ -43,15 +43,15 @@ type shortCircuitConfig struct {
 	Messages []string   `json:"messages"`
 	Code     *codeNamed `json:"code"`
 	Details  string     `json:"details"`
-	WhenMsg  *string    `json:"when_msg"` // of single requests
+	WhenMsg  *string    `json:"when_msg"` // for single requests
 }
 
-// newShortCircuit answers calls itself, with messages or a status.
+// newShortCircuit answers calls without next, with messages or a status.
 func newShortCircuit(_ *world, c shortCircuitConfig) (part, error) {
 	if (c.Code == nil) == (c.Messages == nil) {
 		return part{}, errors.New("want either messages or a code")
 	}
-	return linked(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return stateless(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		if c.WhenMsg != nil && !call.Kind().ClientStreams() {
 			if req, err := call.Read(ctx); err != nil || textOf(req) != *c.WhenMsg {
 				return next(ctx, call)
@@ -71,9 +71,9 @@ type fallbackConfig struct {
 	Message string      `json:"message"`
 }
 
-// newFallback answers calls with one response that fail with some codes.
+// newFallback answers calls with one response if they fail with certain codes.
 func newFallback(_ *world, c fallbackConfig) (part, error) {
-	return linked(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return stateless(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
 		failed := slices.Contains(c.Codes, codeNamed(hauberk.StatusOf(err).Code()))
 		if call.Kind().ServerStreams() || !failed {
@@ -92,9 +92,9 @@ type clientThrowConfig struct {
 
 // newClientThrow panics.
 func newClientThrow(_ *world, c clientThrowConfig) (part, error) {
-	return linked(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return stateless(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		if c.Phase == "after" {
-			_ = next(ctx, call) // whatever it was
+			_ = next(ctx, call) // the outcome does not matter
 		}
 		panic(orBoom(c.Message))
 	})), oneOf("phase", c.Phase, "", "before", "after")
@@ -102,9 +102,9 @@ func newClientThrow(_ *world, c clientThrowConfig) (part, error) {
 
 // newTwice makes unary calls twice.
 func newTwice(*world, head) (part, error) {
-	return linked(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return stateless(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		if call.Kind() == hauberk.Unary {
-			_ = next(ctx, call) // the second outcome counts
+			_ = next(ctx, call) // the second outcome is returned
 		}
 		return next(ctx, call)
 	})), nil
@@ -116,9 +116,9 @@ type cancelConfig struct {
 	AfterResponses int64 `json:"after_responses"`
 }
 
-// newCancel cancels calls that stream responses when so many have come.
+// newCancel cancels a call with streamed responses after a number of them.
 func newCancel(_ *world, c cancelConfig) (part, error) {
-	return linked(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return stateless(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		if !call.Kind().ServerStreams() {
 			return next(ctx, call)
 		}
@@ -138,8 +138,8 @@ func newCancel(_ *world, c cancelConfig) (part, error) {
 	})), nil
 }
 
-// soon waits for what is bound to happen soon: the end of a call that was cancelled,
-// so that nothing is received that had come before.
+// soon waits for the end of a call that was cancelled, so that messages which arrived before are
+// not received.
 func soon(c <-chan struct{}) {
 	t := time.NewTimer(time.Second)
 	defer t.Stop()

@@ -22,8 +22,8 @@ type rateLimitConfig struct {
 	Burst     int     `json:"burst"`
 }
 
-// newRateLimit makes ratelimit, with the defaults of the scenarios: a sliding window
-// of a minute, by user.
+// newRateLimit creates ratelimit with the defaults of the scenarios: a sliding window of a minute,
+// by user.
 func newRateLimit(w *world, c rateLimitConfig) (part, error) {
 	by, err := limitKey(cmp.Or(c.Key, "user"))
 	if err != nil {
@@ -40,11 +40,11 @@ func newRateLimit(w *world, c rateLimitConfig) (part, error) {
 	default:
 		return part{}, fmt.Errorf("the algorithm %q is not known", c.Algorithm)
 	}
-	return linked(ratelimit.New(config, ratelimit.WithClock(w.clock.now))), nil
+	return stateless(ratelimit.New(config, ratelimit.WithClock(w.clock.now))), nil
 }
 
-// limitKey returns what the calls of a limit share. The user is read without a claim
-// about the order of the chain: scenarios have limits by user without authentication.
+// limitKey returns the key of a limit. It reads the user without declaring the key, since some
+// scenarios have limits by user without authentication.
 func limitKey(name string) (ratelimit.Key, error) {
 	header, isMetadata := strings.CutPrefix(name, "metadata:")
 	switch {

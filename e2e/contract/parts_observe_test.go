@@ -26,8 +26,7 @@ type requestIDConfig struct {
 	AcceptIncoming *bool    `json:"accept_incoming"`
 }
 
-// newRequestID makes requestid. Ids are made in the order of the list, and then of
-// requestid's own.
+// newRequestID creates requestid. It uses the ids of the list in order, and then generated ones.
 func newRequestID(_ *world, c requestIDConfig) (part, error) {
 	var mu sync.Mutex
 	ids := c.IDs
@@ -47,31 +46,30 @@ func newRequestID(_ *world, c requestIDConfig) (part, error) {
 
 		EchoErrorsInHeader: true, // D4
 	}
-	return linked(requestid.New(config, requestid.WithGenerator(generate))), nil
+	return stateless(requestid.New(config, requestid.WithGenerator(generate))), nil
 }
 
-// newLogging makes logging, with records to the journal.
+// newLogging creates logging, whose records go to the journal.
 func newLogging(w *world, _ head) (part, error) {
-	return linked(logging.New(logging.Config{Start: true},
+	return stateless(logging.New(logging.Config{Start: true},
 		logging.WithLogger(slog.New(recorder{journal: w.journal})),
 		logging.State("request_id", requestid.Key), logging.State("user_id", authn.User),
 	)), nil
 }
 
-// recorder is a slog.Handler that turns the records of package logging into those
-// of outcomes.
+// recorder is a slog.Handler that converts the records of package logging into those of outcomes.
 type recorder struct {
 	journal *journal
 	attrs   map[string]slog.Value
 }
 
-// Enabled wants everything.
+// Enabled returns true.
 func (r recorder) Enabled(context.Context, slog.Level) bool { return true }
 
-// WithGroup is for loggers that group; package logging does not.
+// WithGroup is not used: package logging has no groups.
 func (r recorder) WithGroup(string) slog.Handler { return r }
 
-// WithAttrs adds to what every record has.
+// WithAttrs adds attributes to every record.
 func (r recorder) WithAttrs(attrs []slog.Attr) slog.Handler {
 	all := make(map[string]slog.Value, len(r.attrs)+len(attrs))
 	maps.Copy(all, r.attrs)
@@ -81,7 +79,7 @@ func (r recorder) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return recorder{r.journal, all}
 }
 
-// Handle notes a record.
+// Handle adds a record to the journal.
 func (r recorder) Handle(ctx context.Context, said slog.Record) error {
 	var own []slog.Attr
 	said.Attrs(func(a slog.Attr) bool {
@@ -116,8 +114,8 @@ func textOr(attrs map[string]slog.Value, key, otherwise string) string {
 	return otherwise
 }
 
-// recordedKind turns "client_stream" into "stream_unary". grpcio does not know the
-// kind of a method that no service has.
+// recordedKind converts "client_stream" to "stream_unary". grpcio does not know the kind of an unknown
+// method.
 func recordedKind(call *hauberk.Call, said string) string {
 	if call.Side() == hauberk.ServerSide && !call.Method().Known() {
 		return "unknown"
@@ -130,7 +128,7 @@ func recordedKind(call *hauberk.Call, said string) string {
 	return said
 }
 
-// recordedCode turns grpc-go's name of a code into gRPC's own.
+// recordedCode converts grpc-go's name of a code to gRPC's name.
 func recordedCode(said string) string {
 	for n := range code.Code_name {
 		if codes.Code(n).String() == said {
@@ -140,22 +138,22 @@ func recordedCode(said string) string {
 	return strings.ToUpper(said)
 }
 
-// newMetrics makes metrics.
+// newMetrics creates metrics.
 func newMetrics(_ *world, _ head) (part, error) {
 	calls := metrics.New(metrics.Config{ExactMessages: true})
-	p := linked(calls)
+	p := stateless(calls)
 	p.snapshot = func() any { return countsOf(calls.Snapshot().Server) }
 	return p, nil
 }
 
-// methodCounts is what outcomes have of a method's metrics.
+// methodCounts are the metrics of a method in outcomes.
 type methodCounts struct {
 	Requests     uint64        `json:"requests"`
 	Errors       uint64        `json:"errors"`
 	Codes        metrics.Codes `json:"codes"`
 	Received     uint64        `json:"received"`
 	Sent         uint64        `json:"sent"`
-	LatencyCount uint64        `json:"latency_count"` // how many latencies there are: one for each call that has ended
+	LatencyCount uint64        `json:"latency_count"` // number of latencies: one for each ended call
 	InFlight     uint64        `json:"in_flight"`
 }
 

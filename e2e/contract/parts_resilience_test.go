@@ -13,7 +13,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 )
 
-// never is a time that no scenario takes.
+// never is longer than each scenario.
 const never time.Duration = math.MaxInt64
 
 type retryConfig struct {
@@ -25,8 +25,8 @@ type retryConfig struct {
 	PerAttemptTimeoutMS float64     `json:"per_attempt_timeout_ms"`
 }
 
-// newRetry makes retry as grpcio's scenarios have it: without jitter, and with
-// DEADLINE_EXCEEDED among the codes unless they are named.
+// newRetry creates retry with the settings of grpcio's scenarios: without jitter, and with
+// DEADLINE_EXCEEDED among the default codes.
 func newRetry(w *world, c retryConfig) (part, error) {
 	config := retry.Config{
 		AllMethods: true, RetryAfterHeader: true, // as grpcio's
@@ -42,14 +42,14 @@ func newRetry(w *world, c retryConfig) (part, error) {
 		config.RetryableStatusCodes = codesOf(c.Codes)
 	}
 	var attempts atomic.Int64
-	p := linked(retry.New(config, retry.WithSleep(w.clock.sleep)), counting(&attempts))
+	p := stateless(retry.New(config, retry.WithSleep(w.clock.sleep)), counting(&attempts))
 	p.snapshot = func() any {
 		return map[string]any{"attempts": attempts.Load(), "backoffs_ms": w.clock.slept()}
 	}
 	return p, nil
 }
 
-// counting counts attempts of the kinds that grpcio's retry is for.
+// counting counts attempts of the kinds that grpcio's retry supports.
 func counting(attempts *atomic.Int64) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		if !call.Kind().ClientStreams() {
@@ -68,8 +68,7 @@ type breakerConfig struct {
 	Codes            []codeNamed `json:"codes"`
 }
 
-// newBreaker makes breaker, whose defaults are those of the scenarios. Its probes
-// keep their places however long they take.
+// newBreaker creates breaker with the defaults of the scenarios. Probes have no time limit.
 func newBreaker(w *world, c breakerConfig) (part, error) {
 	config := breaker.Config{
 		FailureThreshold: c.FailureThreshold, OpenFor: millis(c.TimeoutMS),
@@ -79,12 +78,12 @@ func newBreaker(w *world, c breakerConfig) (part, error) {
 		config.FailureCodes = codesOf(c.Codes)
 	}
 	b := breaker.New(config, breaker.WithClock(w.clock.now))
-	p := linked(b)
+	p := stateless(b)
 	p.snapshot = func() any { return circuitsOf(b) }
 	return p, nil
 }
 
-// circuit is what outcomes have of a breaker's circuit.
+// circuit is the state of a breaker's circuit in outcomes.
 type circuit struct {
 	State    string `json:"state"`
 	Failures int    `json:"failures"`

@@ -13,7 +13,7 @@ import (
 	pb "github.com/hauberk-rpc/hauberk/e2e/contract/oraclepb"
 )
 
-// when is the condition of an interceptor of a server. A nil one always holds.
+// when is the condition of a server interceptor. A nil condition always holds.
 type when struct {
 	Metadata *pair  `json:"metadata"`
 	Method   string `json:"method"`
@@ -30,7 +30,7 @@ func (c *when) holds(ctx context.Context, call *hauberk.Call) bool {
 	}
 }
 
-// conditional is an interceptor that acts on the calls for which a condition holds.
+// conditional is an interceptor that acts on calls that meet a condition.
 func conditional(c *when, act hauberk.Func) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		if !c.holds(ctx, call) {
@@ -47,10 +47,9 @@ type ifConfig struct {
 	Inner json.RawMessage `json:"inner"`
 }
 
-// newIf runs an interceptor for the calls for which a condition holds. A condition
-// of hauberk.When has no context and so no metadata: an interceptor ahead of it looks. What
-// runs under a condition proves nothing about the methods that it guards, so that
-// these are declared public.
+// newIf runs an interceptor for calls that meet a condition. A condition of hauberk.When has no
+// context and so no metadata, so an outer interceptor evaluates it. An interceptor under a condition
+// does not count for coverage, so the methods are declared public.
 func newIf(w *world, c ifConfig) (part, error) {
 	inner, err := w.part(hauberk.ServerSide, c.Inner)
 	if err != nil {
@@ -65,7 +64,7 @@ func newIf(w *world, c ifConfig) (part, error) {
 		holds, _ := applies.Get(call)
 		return holds
 	}
-	p := linked(look, hauberk.When(yes, inner.interceptors...))
+	p := stateless(look, hauberk.When(yes, inner.interceptors...))
 	p.public = append(inner.public, "*")
 	p.snapshot = inner.snapshot
 	return p, nil
@@ -79,14 +78,14 @@ type setStateConfig struct {
 	FromMetadata string  `json:"from_metadata"`
 }
 
-// newSetState logs what it finds under a key of the state, and sets it: to a text,
-// or to the last value of request metadata, if there is one.
+// newSetState logs the state's value of a key, and sets it to a text, or to the last value of request
+// metadata if there is one.
 func newSetState(w *world, c setStateConfig) (part, error) {
 	if c.Key == "" || (c.Value == nil) == (c.FromMetadata == "") {
 		return part{}, errors.New("want a key, and either a value or from_metadata")
 	}
 	v := w.state.named(c.Key)
-	return linked(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return stateless(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		old, ok := v.get(call)
 		if !ok {
 			old = "None" // as Python writes it
@@ -101,7 +100,7 @@ func newSetState(w *world, c setStateConfig) (part, error) {
 	})), nil
 }
 
-// errNotServiced is the end of a call that nothing serves.
+// errNotServiced is the error of a call that no handler serves.
 func errNotServiced() error { return status.Error(codes.Unimplemented, "Method not found!") }
 
 type rejectConfig struct {
@@ -113,8 +112,7 @@ type rejectConfig struct {
 	Trailing []pair    `json:"trailing"`
 }
 
-// newReject rejects calls. There is nothing to reject of a method that is not
-// serviced.
+// newReject rejects calls, except those that no handler serves.
 func newReject(_ *world, c rejectConfig) (part, error) {
 	trailer, err := metadataOf(c.Trailing)
 	reject := func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
@@ -126,7 +124,7 @@ func newReject(_ *world, c rejectConfig) (part, error) {
 		}
 		return hauberk.Reject(c.Code.code(), "REJECTED", c.Details)
 	}
-	return linked(conditional(c.When, reject)), err
+	return stateless(conditional(c.When, reject)), err
 }
 
 type noneConfig struct {
@@ -135,9 +133,9 @@ type noneConfig struct {
 	When *when `json:"when"`
 }
 
-// newNone says of calls that they are not serviced.
+// newNone makes a chain answer that no handler serves a call.
 func newNone(_ *world, c noneConfig) (part, error) {
-	return linked(conditional(c.When, func(context.Context, *hauberk.Call, hauberk.Next) error {
+	return stateless(conditional(c.When, func(context.Context, *hauberk.Call, hauberk.Next) error {
 		return errNotServiced()
 	})), nil
 }
@@ -149,9 +147,9 @@ type serverThrowConfig struct {
 	Message string `json:"message"`
 }
 
-// newServerThrow fails with an error that is not expected: one without a status.
+// newServerThrow fails with an unexpected error, one without a status.
 func newServerThrow(_ *world, c serverThrowConfig) (part, error) {
-	return linked(conditional(c.When, func(context.Context, *hauberk.Call, hauberk.Next) error {
+	return stateless(conditional(c.When, func(context.Context, *hauberk.Call, hauberk.Next) error {
 		return errors.New(orBoom(c.Message))
 	})), nil
 }
@@ -170,12 +168,12 @@ type replyConfig struct {
 	Messages []string `json:"messages"`
 }
 
-// newReply answers calls itself.
+// newReply answers calls without next.
 func newReply(_ *world, c replyConfig) (part, error) {
 	if c.Messages == nil {
 		return part{}, errors.New("it has no messages")
 	}
-	return linked(conditional(c.When, func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+	return stateless(conditional(c.When, func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 		if !call.Method().Known() {
 			return errNotServiced()
 		}
@@ -183,7 +181,7 @@ func newReply(_ *world, c replyConfig) (part, error) {
 	})), nil
 }
 
-// replies returns messages as the responses of a call: the first, where it has one.
+// replies returns messages as the responses of a call: only the first if the method has one response.
 func replies(call *hauberk.Call, texts []string) (out []any) {
 	if !call.Kind().ServerStreams() && len(texts) > 0 {
 		texts = texts[:1]

@@ -14,22 +14,21 @@ type tagConfig struct {
 	Messages bool   `json:"messages"`
 }
 
-// tag logs when a call reaches it, and how it ends.
+// tag logs that a call reaches it, and how the call ends.
 type tag struct {
 	tagConfig
 
 	journal *journal
 }
 
-// newTag makes a tag. Messages are logged by an interceptor of its own, inside: the hooks of
-// an interceptor see a single response after the interceptor's own code, and a tag is to log its
-// exit last.
+// newTag creates a tag. A separate, inner interceptor logs messages: the hooks of an interceptor see
+// a single response after the interceptor's own code, and the tag must log its exit last.
 func newTag(w *world, c tagConfig) (part, error) {
 	t := &tag{c, w.journal}
 	if !c.Messages {
-		return linked(hauberk.Func(t.calls)), nil
+		return stateless(hauberk.Func(t.calls)), nil
 	}
-	return linked(hauberk.Func(t.calls), hauberk.Func(t.messages)), nil
+	return stateless(hauberk.Func(t.calls), hauberk.Func(t.messages)), nil
 }
 
 func (t *tag) logf(ctx context.Context, call *hauberk.Call, format string, args ...any) {
@@ -44,7 +43,7 @@ func (t *tag) calls(ctx context.Context, call *hauberk.Call, next hauberk.Next) 
 	return err
 }
 
-// messages logs messages: a server's both ways, a client's responses.
+// messages logs messages: requests and responses on a server, responses on a client.
 func (t *tag) messages(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	received := "response(%s)"
 	if call.Side() == hauberk.ServerSide {

@@ -8,28 +8,28 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// part is what one interceptor of a scenario becomes in a chain.
+// part is the implementation of one interceptor of a scenario.
 type part struct {
-	id           string // by which snapshots name it
+	id           string // its name in snapshots
 	interceptors []hauberk.Interceptor
 	public       []string // methods that need no authentication
 	snapshot     func() any
 }
 
-// linked is a part of interceptors without state.
-func linked(interceptors ...hauberk.Interceptor) part { return part{interceptors: interceptors} }
+// stateless returns a part of interceptors without a snapshot.
+func stateless(interceptors ...hauberk.Interceptor) part { return part{interceptors: interceptors} }
 
-// head is what every interceptor of a scenario has.
+// head contains the keys that every interceptor of a scenario has.
 type head struct {
 	Type string `json:"type"`
-	ID   string `json:"id"` // for snapshots; the type otherwise
+	ID   string `json:"id"` // its name in snapshots; by default the type
 }
 
-// maker makes a part of what a scenario says of it.
+// maker creates a part from its configuration in a scenario.
 type maker func(w *world, raw json.RawMessage) (part, error)
 
-// configured is a maker that reads a configuration, which begins with head, and
-// rejects keys that it does not know.
+// configured returns a maker that reads a configuration, which contains head, and rejects unknown
+// keys.
 func configured[C any](build func(w *world, config C) (part, error)) maker {
 	return func(w *world, raw json.RawMessage) (part, error) {
 		var config C
@@ -40,7 +40,7 @@ func configured[C any](build func(w *world, config C) (part, error)) maker {
 	}
 }
 
-// makers returns the types that a side knows.
+// makers returns the types of interceptors of a side.
 func makers(side hauberk.Side) map[string]maker {
 	if side == hauberk.ClientSide {
 		return clientMakers()
@@ -48,8 +48,8 @@ func makers(side hauberk.Side) map[string]maker {
 	return serverMakers()
 }
 
-// serverMakers are the interceptors of servers: first the product's, then those of
-// these tests.
+// serverMakers are the interceptors of servers: first those of the library, then those of these
+// tests.
 func serverMakers() map[string]maker {
 	return map[string]maker{
 		"request_id": configured(newRequestID),
@@ -71,7 +71,7 @@ func serverMakers() map[string]maker {
 	}
 }
 
-// clientMakers are those of clients.
+// clientMakers are the interceptors of clients.
 func clientMakers() map[string]maker {
 	return map[string]maker{
 		"logging":         configured(newLogging),
@@ -95,7 +95,7 @@ func clientMakers() map[string]maker {
 	}
 }
 
-// part makes an interceptor of a scenario. A type that is not known is an error.
+// part creates an interceptor of a scenario. An unknown type is an error.
 func (w *world) part(side hauberk.Side, raw json.RawMessage) (part, error) {
 	var h head
 	if err := json.Unmarshal(raw, &h); err != nil {

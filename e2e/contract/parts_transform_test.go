@@ -22,12 +22,12 @@ type metadataConfig struct {
 	Remove []string `json:"remove"`
 }
 
-// newMetadata changes a client's request metadata.
+// newMetadata changes the request metadata of a client.
 func newMetadata(_ *world, c metadataConfig) (part, error) {
 	set, setErr := rawMetadata(c.Set)
 	add, addErr := rawMetadata(c.Add)
 	change := transform.Metadata{Remove: c.Remove, Set: set, Add: add}
-	return linked(transform.New(transform.Config{Metadata: change})), errors.Join(setErr, addErr)
+	return stateless(transform.New(transform.Config{Metadata: change})), errors.Join(setErr, addErr)
 }
 
 // rawMetadata returns metadata with the pairs. Binary values are written "hex:…".
@@ -56,12 +56,12 @@ type timeoutConfig struct {
 	Cap          bool     `json:"cap"`
 }
 
-// newTimeout sets, caps or removes a client's deadline.
+// newTimeout sets, caps or removes the deadline of a client.
 func newTimeout(_ *world, c timeoutConfig) (part, error) {
 	var config transform.Config
 	switch {
 	case c.MS == nil && c.Cap:
-		return part{}, errors.New("there is nothing to cap at")
+		return part{}, errors.New("ms is missing, so there is no cap")
 	case c.MS == nil:
 		config.NoTimeout = !c.OnlyIfAbsent
 	case c.OnlyIfAbsent:
@@ -71,10 +71,10 @@ func newTimeout(_ *world, c timeoutConfig) (part, error) {
 	default:
 		config.Timeout = atLeast(*c.MS)
 	}
-	return linked(transform.New(config)), nil
+	return stateless(transform.New(config)), nil
 }
 
-// atLeast returns a time that is none of a configuration's zero values.
+// atLeast returns a duration that is not the zero value of a configuration.
 func atLeast(ms float64) time.Duration { return max(millis(ms), 1) }
 
 type methodConfig struct {
@@ -83,14 +83,14 @@ type methodConfig struct {
 	To string `json:"to"`
 }
 
-// newMethod sends a client's calls to another method.
+// newMethod sends the calls of a client to another method.
 func newMethod(_ *world, c methodConfig) (part, error) {
-	return linked(transform.New(transform.Config{Method: c.To})), nil
+	return stateless(transform.New(transform.Config{Method: c.To})), nil
 }
 
-// newCompression compresses a client's requests.
+// newCompression compresses the requests of a client.
 func newCompression(*world, head) (part, error) {
-	return linked(transform.New(transform.Config{Compressor: "gzip"})), nil
+	return stateless(transform.New(transform.Config{Compressor: "gzip"})), nil
 }
 
 type headersConfig struct {
@@ -100,11 +100,11 @@ type headersConfig struct {
 	Trailing []pair `json:"trailing"`
 }
 
-// newHeaders adds to a server's headers and trailers.
+// newHeaders adds headers and trailers on a server.
 func newHeaders(_ *world, c headersConfig) (part, error) {
 	header, headerErr := metadataOf(c.Initial)
 	trailer, trailerErr := metadataOf(c.Trailing)
-	return linked(transform.New(transform.Config{Header: header, Trailer: trailer})), errors.Join(headerErr, trailerErr)
+	return stateless(transform.New(transform.Config{Header: header, Trailer: trailer})), errors.Join(headerErr, trailerErr)
 }
 
 type mapStatusConfig struct {
@@ -123,13 +123,13 @@ func (c mapStatusConfig) interceptor() hauberk.Interceptor {
 
 // newServerMapStatus replaces a status on a server, in calls of every kind.
 func newServerMapStatus(_ *world, c mapStatusConfig) (part, error) {
-	return linked(c.interceptor()), nil
+	return stateless(c.interceptor()), nil
 }
 
 // newClientMapStatus replaces a status on a client, in calls with one response.
 func newClientMapStatus(_ *world, c mapStatusConfig) (part, error) {
 	single := func(call *hauberk.Call) bool { return !call.Kind().ServerStreams() }
-	return linked(hauberk.When(single, c.interceptor())), nil
+	return stateless(hauberk.When(single, c.interceptor())), nil
 }
 
 type serverTransformConfig struct {
@@ -149,10 +149,10 @@ func newServerTransform(_ *world, c serverTransformConfig) (part, error) {
 		req.Msg = c.RequestPrefix + req.GetMsg()
 		return emit(req)
 	}
-	return linked(transform.New(transform.Config{}, transform.Requests(requests), prefixed(c.ResponsePrefix))), nil
+	return stateless(transform.New(transform.Config{}, transform.Requests(requests), prefixed(c.ResponsePrefix))), nil
 }
 
-// prefixed puts a text before those of responses.
+// prefixed adds a prefix to the texts of responses.
 func prefixed(prefix string) transform.Option {
 	return transform.EditResponses(func(resp *pb.Resp) error {
 		resp.Msg = prefix + resp.GetMsg()
@@ -169,8 +169,7 @@ type clientTransformConfig struct {
 	Drop           *string `json:"drop"`
 }
 
-// newClientTransform changes requests, drops or repeats those of a stream, and
-// changes responses.
+// newClientTransform changes requests and responses, and drops or repeats requests of a stream.
 func newClientTransform(_ *world, c clientTransformConfig) (part, error) {
 	requests := func(call *hauberk.Call, req *pb.Req, emit func(*pb.Req) error) error {
 		times := c.times(call, req)
@@ -182,10 +181,10 @@ func newClientTransform(_ *world, c clientTransformConfig) (part, error) {
 		}
 		return nil
 	}
-	return linked(transform.New(transform.Config{}, transform.Requests(requests), prefixed(c.ResponsePrefix))), nil
+	return stateless(transform.New(transform.Config{}, transform.Requests(requests), prefixed(c.ResponsePrefix))), nil
 }
 
-// times returns how often a request is sent.
+// times returns the number of times that a request is sent.
 func (c *clientTransformConfig) times(call *hauberk.Call, req *pb.Req) int {
 	switch {
 	case !call.Kind().ClientStreams():

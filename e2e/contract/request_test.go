@@ -20,7 +20,7 @@ type request struct {
 	PayloadSize int             `json:"payload_size"`
 }
 
-// message returns the request as it is sent.
+// message returns the message to send.
 func (r request) message() (*pb.Req, error) {
 	m := &pb.Req{Msg: r.Msg, Payload: bytes.Repeat([]byte("p"), r.PayloadSize)}
 	if r.Script == nil {
@@ -31,7 +31,7 @@ func (r request) message() (*pb.Req, error) {
 	return m, err
 }
 
-// ownScript is what the scenarios write otherwise than protobuf's JSON does.
+// ownScript contains the fields of a script that scenarios write differently from protobuf's JSON.
 type ownScript struct {
 	Initial  []pair     `json:"initial"`
 	Trailing []pair     `json:"trailing"`
@@ -55,7 +55,7 @@ func parseScript(raw json.RawMessage) (*pb.Script, error) {
 		return nil, err
 	}
 	s := new(pb.Script)
-	if err := protojson.Unmarshal(rest, s); err != nil { // rejects fields that it does not know
+	if err := protojson.Unmarshal(rest, s); err != nil { // rejects unknown fields
 		return nil, fmt.Errorf("script %s: %w", raw, err)
 	}
 	if own.FailCode != nil {
@@ -78,7 +78,7 @@ func headers(pairs []pair) (out []*pb.Header, err error) {
 	return out, nil
 }
 
-// wire returns the value as grpc-go takes it: binary ones are written "b64:…".
+// wire returns the value for grpc-go. Scenarios write binary values as "b64:…".
 func (p pair) wire() (string, error) {
 	if !strings.HasSuffix(p.key, "-bin") {
 		return p.value, nil
@@ -91,7 +91,7 @@ func (p pair) wire() (string, error) {
 	return string(v), nil
 }
 
-// metadataOf returns metadata with the pairs, in their order.
+// metadataOf returns metadata with the pairs in their order.
 func metadataOf(pairs []pair) (metadata.MD, error) {
 	md := metadata.MD{}
 	for _, p := range pairs {
@@ -104,11 +104,11 @@ func metadataOf(pairs []pair) (metadata.MD, error) {
 	return md, nil
 }
 
-// callIDKey is the metadata key under which every call carries its id.
+// callIDKey is the metadata key of the call's id.
 const callIDKey = "x-call-id"
 
-// shown returns what outcomes show of metadata: x-* and authorization, without the
-// call's id, sorted by key.
+// shown returns the metadata that outcomes contain: x-* and authorization, without the call's id,
+// sorted by key.
 func shown(md metadata.MD) []pair {
 	out := []pair{}
 	for _, key := range keys(md, nil) {
@@ -122,7 +122,7 @@ func shown(md metadata.MD) []pair {
 	return out
 }
 
-// presented returns a value as outcomes have it.
+// presented returns a value in the form of outcomes.
 func presented(key, value string) string {
 	if strings.HasSuffix(key, "-bin") {
 		return "b64:" + base64.StdEncoding.EncodeToString([]byte(value))

@@ -12,10 +12,10 @@ import (
 	pb "github.com/hauberk-rpc/hauberk/e2e/contract/oraclepb"
 )
 
-// open takes up a call with its first request.
+// open starts a call with its first request.
 func (v *serving) open(req *pb.Req) error { return v.begin(req.GetScript()) }
 
-// openAndDelay does so for methods that stream responses.
+// openAndDelay does the same for methods with a stream of responses.
 func (v *serving) openAndDelay(req *pb.Req) error {
 	if err := v.open(req); err != nil {
 		return err
@@ -28,7 +28,7 @@ func (v *serving) openAndDelay(req *pb.Req) error {
 // sender is a stream of responses.
 type sender interface{ Send(resp *pb.Resp) error }
 
-// respond sends response number i, or fails in its place.
+// respond sends response number i, or fails instead.
 func (v *serving) respond(stream sender, msg string, i uint32) error {
 	if v.fail && i == v.script.GetFailAfter() {
 		return v.failure()
@@ -36,8 +36,8 @@ func (v *serving) respond(stream sender, msg string, i uint32) error {
 	return v.send(stream, msg, i)
 }
 
-// send sends response number i, after the delay between responses. Nothing is sent
-// in a call that is over, as grpcio asks its handlers for nothing more.
+// send sends response number i after the delay between responses. It sends nothing in an ended call,
+// since grpcio does not run its handlers any further then.
 func (v *serving) send(stream sender, msg string, i uint32) error {
 	if i > 0 {
 		v.delay(v.script.GetEachDelayMs())
@@ -48,11 +48,11 @@ func (v *serving) send(stream sender, msg string, i uint32) error {
 	return stream.Send(v.response(msg, i))
 }
 
-// response makes a response.
+// response creates a response.
 func (v *serving) response(msg string, i uint32) *pb.Resp {
 	resp := &pb.Resp{
 		Msg: msg, Index: i, Count: v.count, PayloadBytes: v.bytes, PayloadSha256: v.sum.text(),
-		State: v.told.State, Payload: payload(int(v.script.GetPayloadSize()), int(i)), DeadlineMs: -1,
+		State: v.run.State, Payload: payload(int(v.script.GetPayloadSize()), int(i)), DeadlineMs: -1,
 	}
 	if deadline, ok := v.ctx.Deadline(); ok {
 		resp.DeadlineMs = time.Until(deadline).Milliseconds()
@@ -64,7 +64,7 @@ func (v *serving) response(msg string, i uint32) *pb.Resp {
 	return resp
 }
 
-// payload returns bytes of a pattern, which repeats after 4096.
+// payload returns bytes of a pattern that repeats after 4096 bytes.
 func payload(size, index int) []byte {
 	out := make([]byte, size)
 	for i := range out {
@@ -92,6 +92,6 @@ type sum struct{ hash.Hash }
 
 func newSum() sum { return sum{sha256.New()} }
 
-func (s sum) add(b []byte) { _, _ = s.Write(b) } // a hash takes everything
+func (s sum) add(b []byte) { _, _ = s.Write(b) } // a hash never fails
 
 func (s sum) text() string { return hex.EncodeToString(s.Sum(nil)) }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A small golden file, with something of everything that is compared.
+// A small golden file with at least one of each thing that is compared.
 const sampleGolden = `{
  "scenario": "sample",
  "compare": {"ignore": ["sent"], "alias": [["CANCELLED", "DEADLINE_EXCEEDED"]], "alias_paths": ["server_log", "records.server"],
@@ -27,7 +27,7 @@ const sampleGolden = `{
  "snapshots": {"m": {"/s/M": {"requests": 1, "codes": {"OK": 1}, "last": "DEADLINE_EXCEEDED"}}}
 }`
 
-// edit is a text of sampleGolden, and what stands in its place in the outcome.
+// edit is a text of sampleGolden and its replacement in the outcome.
 type edit struct{ old, new string }
 
 // differencesAfter compares the sample with an edited copy.
@@ -56,7 +56,7 @@ func parsed(t *testing.T, text string) map[string]any {
 	return doc
 }
 
-// What differs is found, and the place is named.
+// Differences are found, with their places.
 func TestDifferences(t *testing.T) {
 	for name, c := range map[string]struct {
 		edit  edit
@@ -107,7 +107,7 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// What the rules let differ is not found.
+// Differences that the rules allow are not found.
 func TestNoDifferences(t *testing.T) {
 	for name, e := range map[string]edit{
 		"the same":               {`"scenario": "sample"`, `"scenario": "sample"`},
@@ -147,7 +147,7 @@ func TestSnapshotsAreTheGoldenFiles(t *testing.T) {
 	}
 }
 
-// Without alias_paths an alias holds everywhere.
+// Without alias_paths an alias applies everywhere.
 func TestAliasEverywhere(t *testing.T) {
 	golden := strings.Replace(sampleGolden, `, "alias_paths": ["server_log", "records.server"]`, ``, 1)
 	other := strings.Replace(golden, `"code": "DEADLINE_EXCEEDED"`, `"code": "CANCELLED"`, 1)
@@ -156,7 +156,7 @@ func TestAliasEverywhere(t *testing.T) {
 	}
 }
 
-// A rule that is not known is rejected, and so is what is no outcome.
+// Unknown rules, and values that are not outcomes, are rejected.
 func TestRejectedRules(t *testing.T) {
 	for name, golden := range map[string]string{
 		"unknown rule":  `{"compare": {"forgive": ["all"]}, "calls": []}`,

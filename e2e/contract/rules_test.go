@@ -8,20 +8,20 @@ import (
 	"unicode/utf8"
 )
 
-// rules are what a golden file's "compare" says may differ.
+// rules are the allowed differences in "compare" of a golden file.
 type rules struct {
 	Ignore          []string   `json:"ignore"`            // keys that are not compared, at any depth
-	Alias           [][]string `json:"alias"`             // words taken as equal, in strings
-	AliasPaths      []string   `json:"alias_paths"`       // where aliases hold, below a call; else everywhere
+	Alias           [][]string `json:"alias"`             // words that count as equal, in strings
+	AliasPaths      []string   `json:"alias_paths"`       // paths below a call to which aliases apply; by default everywhere
 	IgnoreLogPrefix []string   `json:"ignore_log_prefix"` // log entries that are dropped
 	DropRecords     []string   `json:"drop_records"`      // events of records that are dropped
 	IgnoreDetailsOf []string   `json:"ignore_details_of"` // codes whose details are not compared
 	Note            string     `json:"note"`
 
-	everywhere bool // aliases hold in all of a call
+	everywhere bool // aliases apply to the whole call
 }
 
-// rulesOf reads the rules of a golden file. Rules that are not known are errors.
+// rulesOf reads the rules of a golden file. An unknown rule is an error.
 func rulesOf(golden map[string]any) (rules, error) {
 	r := rules{everywhere: true}
 	said, ok := golden["compare"]
@@ -42,7 +42,7 @@ func rulesOf(golden map[string]any) (rules, error) {
 	return r, nil
 }
 
-// aliased reports whether aliases hold at a path, or below it.
+// aliased reports whether aliases apply at a path or below it.
 func (r *rules) aliased(path string) bool {
 	for _, p := range r.AliasPaths {
 		if path == p || strings.HasPrefix(path, p+".") {
@@ -52,7 +52,7 @@ func (r *rules) aliased(path string) bool {
 	return false
 }
 
-// rename puts the first word of each alias in place of the others.
+// rename replaces the words of each alias with the first of them.
 func (r *rules) rename(s string) string {
 	for _, words := range r.Alias {
 		if len(words) == 0 {
@@ -65,7 +65,7 @@ func (r *rules) rename(s string) string {
 	return s
 }
 
-// replaceWord replaces a word where it stands for itself, between borders of words.
+// replaceWord replaces a whole word.
 func replaceWord(s, word, with string) string {
 	var out strings.Builder
 	at := 0
@@ -97,7 +97,7 @@ func border(s string, at int) bool {
 
 func inWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r) }
 
-// byLibrary reports whether the details of a status were made by grpcio itself.
+// byLibrary reports whether the details of a status are a text of grpcio itself.
 func byLibrary(details string) bool {
 	for _, text := range []string{
 		"Method not found!", "Deadline Exceeded", "Stream removed", "Locally cancelled by application!",

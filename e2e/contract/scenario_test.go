@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// scenario is a server and a client with their chains, and what is done with them.
+// scenario is a server and a client with their chains, and the steps to run.
 type scenario struct {
 	Name     string          `json:"name"`
 	Title    string          `json:"title"`
@@ -21,7 +21,7 @@ type scenario struct {
 	Order    string          `json:"order"`     // "combined": one log of both ends
 	NoServer bool            `json:"no_server"` // the client dials a dead port
 	Portable string          `json:"portable"`  // for the golden file
-	Compare  json.RawMessage `json:"compare"`   // likewise
+	Compare  json.RawMessage `json:"compare"`   // for the golden file
 	Server   chainSpec       `json:"server"`
 	Client   chainSpec       `json:"client"`
 	Steps    []step          `json:"steps"`
@@ -32,7 +32,7 @@ type chainSpec struct {
 	Interceptors []json.RawMessage `json:"interceptors"`
 }
 
-// step is one of: a call, calls at a time, time that passes, a snapshot.
+// step is one of: a call, concurrent calls, a wait, a snapshot.
 type step struct {
 	Call        json.RawMessage   `json:"call"`
 	Parallel    []json.RawMessage `json:"parallel"`
@@ -44,7 +44,7 @@ type step struct {
 	Interceptor string            `json:"interceptor"`
 }
 
-// readScenario reads a scenario's file, whose name is the scenario's.
+// readScenario reads a scenario's file, which has the scenario's name.
 func readScenario(path string) (*scenario, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -85,7 +85,7 @@ func oneOf(key, value string, known ...string) error {
 	return fmt.Errorf("%q is %q; known are %q", key, value, known)
 }
 
-// check rejects a step that is none, or several, and what belongs to another.
+// check rejects a step that is none or several of these, and keys that belong to another step.
 func (s *step) check() error {
 	var is []string
 	for name, there := range map[string]bool{
@@ -131,14 +131,14 @@ type callSpec struct {
 	ReadGapMS     float64     `json:"read_gap_ms"`    // after each response
 }
 
-// cancelSpec is when the application cancels its call.
+// cancelSpec describes when the application cancels its call.
 type cancelSpec struct {
 	AfterMS        *float64 `json:"after_ms"`
 	AfterResponses int      `json:"after_responses"`
 }
 
-// expand returns the calls that a call's text stands for: as many as times says,
-// and each for every kind, if it is of all.
+// expand returns the calls that a description produces: one for each of times, and for each kind if
+// the kind is "all".
 func expand(raw json.RawMessage) ([]callSpec, error) {
 	var head callSpec
 	if err := decode(raw, &head); err != nil {
@@ -172,7 +172,7 @@ func numbered(raw json.RawMessage, id string, i int) (c callSpec, err error) {
 	if err != nil {
 		return c, err
 	}
-	text, err := json.Marshal(said) // which never writes "{" otherwise
+	text, err := json.Marshal(said) // which writes "{" only for placeholders in strings
 	if err != nil {
 		return c, err
 	}
@@ -181,7 +181,7 @@ func numbered(raw json.RawMessage, id string, i int) (c callSpec, err error) {
 	return c, err
 }
 
-// kinds returns the calls of each kind that c stands for.
+// kinds returns the calls of c, one for each of its kinds.
 func (c *callSpec) kinds() ([]callSpec, error) {
 	if c.Kind != "all" {
 		_, err := kindNamed(c.Kind)

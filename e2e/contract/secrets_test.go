@@ -41,18 +41,17 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// canary stands in every secret of a caller, and must stand in no output; answered
-// stands in those of the server, which are for the caller alone.
+// Every secret of a caller contains canary, and no output may contain it. The secrets of the server
+// contain answered; only the caller may receive them.
 const (
 	canary   = "canary-7f3a91"
 	answered = "answered-c4d802"
 )
 
-// Where the secrets are, besides the authorization.
+// The metadata keys of secrets, in addition to authorization.
 var secretKeys = []string{"cookie", "x-api-key", "x-session-token", "x-credentials-bin"}
 
-// outputs is all that a process with every observing interceptor writes of its
-// calls.
+// outputs is the complete output of the observing interceptors of a process.
 type outputs struct {
 	mu    sync.Mutex
 	logs  bytes.Buffer
@@ -60,14 +59,14 @@ type outputs struct {
 	calls *metrics.Interceptor
 }
 
-// Write takes a record.
+// Write adds a log record.
 func (o *outputs) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.logs.Write(p)
 }
 
-// observing returns the interceptors that observe, with all that they can be asked for.
+// observing returns the observing interceptors with all their optional output.
 func (o *outputs) observing(format func(io.Writer, *slog.HandlerOptions) slog.Handler) (
 	spans *tracing.Interceptor, interceptors []hauberk.Interceptor,
 ) {
@@ -91,7 +90,7 @@ func (o *outputs) observing(format func(io.Writer, *slog.HandlerOptions) slog.Ha
 	}
 }
 
-// text is all of it.
+// text returns the complete output.
 func (o *outputs) text(t *testing.T) string {
 	t.Helper()
 	spans, err := json.Marshal(o.spans.GetSpans().Snapshots())
@@ -119,10 +118,10 @@ func (o *outputs) text(t *testing.T) string {
 	return strings.Join([]string{o.logs.String(), fmt.Sprintf("%+v", o.spans.GetSpans()), string(spans), exposed.String(), snapshot}, "\n")
 }
 
-// TestNoSecretIsTold sends secrets in metadata, tokens, claims, messages and panics
-// through chains that observe with all that they can, on both ends, and looks for
-// them in logs, traces, metrics and in what callers get (ATTACKS G01).
-func TestNoSecretIsTold(t *testing.T) {
+// TestNoSecretInOutput sends secrets in metadata, tokens, claims, messages and panics through chains
+// with all optional output, on both ends. It searches for them in logs, traces, metrics and the
+// results of callers (ATTACKS G01).
+func TestNoSecretInOutput(t *testing.T) {
 	formats := map[string]func(io.Writer, *slog.HandlerOptions) slog.Handler{
 		"json": func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewJSONHandler(w, o) },
 		"text": func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) },
@@ -132,24 +131,24 @@ func TestNoSecretIsTold(t *testing.T) {
 			t.Run(name+"/"+kind.String(), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
 				var server, client outputs
-				told := callWithSecrets(t, kind, &server, &client, format)
+				results := callWithSecrets(t, kind, &server, &client, format)
 				for where, text := range map[string]string{
-					"server": server.text(t), "client": client.text(t), "callers": told,
+					"server": server.text(t), "client": client.text(t), "callers": results,
 				} {
 					for _, secret := range secretsAt(where) {
 						if at := strings.Index(text, secret); at >= 0 {
-							t.Errorf("%s: a secret is told: …%s…", where, text[max(0, at-200):min(len(text), at+60)])
+							t.Errorf("%s contains a secret: …%s…", where, text[max(0, at-200):min(len(text), at+60)])
 						}
 					}
 				}
-				checkTold(t, &server)
-				checkTold(t, &client)
+				checkOutput(t, &server)
+				checkOutput(t, &client)
 			})
 		}
 	}
 }
 
-// secretsAt is what must not stand in an output.
+// secretsAt returns the texts that an output must not contain.
 func secretsAt(where string) []string {
 	secrets := append(encoded(canary), canary)
 	if where != "callers" {
@@ -158,8 +157,8 @@ func secretsAt(where string) []string {
 	return secrets
 }
 
-// encoded is the middle of a text in base64, which depends on how many bytes stand
-// before it, and the text in hexadecimal.
+// encoded returns the text in hexadecimal, and the middle of the text in base64, which depends on the
+// number of bytes before it.
 func encoded(text string) []string {
 	forms := []string{hex.EncodeToString([]byte(text))}
 	for before := range 3 {
@@ -169,7 +168,7 @@ func encoded(text string) []string {
 	return forms
 }
 
-// TestEncodedSecretsAreFound: what the test above looks for is in every encoding.
+// TestEncodedSecretsAreFound checks that the search of the test above finds secrets in every encoding.
 func TestEncodedSecretsAreFound(t *testing.T) {
 	for _, before := range []string{"", "a", "ab", "Bearer good-"} {
 		for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawURLEncoding} {
@@ -181,20 +180,20 @@ func TestEncodedSecretsAreFound(t *testing.T) {
 	}
 }
 
-// checkTold: an empty log has no secrets either.
-func checkTold(t *testing.T, o *outputs) {
+// checkOutput checks that the output is not empty, since an empty output has no secrets either.
+func checkOutput(t *testing.T, o *outputs) {
 	t.Helper()
 	text := o.text(t)
 	for _, want := range []string{
 		logging.MessageStarted, logging.MessageEnded, "[redacted]", "harmless", "request_id", "trace_id", "RATE_LIMITED",
 	} {
 		if !strings.Contains(text, want) {
-			t.Errorf("nothing is told of %q, so that the test proves nothing", want)
+			t.Errorf("the output does not contain %q, so the test proves nothing", want)
 		}
 	}
 }
 
-// callWithSecrets makes calls of all outcomes, and returns what callers got.
+// callWithSecrets makes calls with all kinds of outcomes and returns the callers' results.
 func callWithSecrets(
 	t *testing.T, kind hauberk.Kind, server, client *outputs, format func(io.Writer, *slog.HandlerOptions) slog.Handler,
 ) string {
@@ -215,7 +214,7 @@ func callWithSecrets(
 		Server: hauberk.Must(hauberk.Config{CountBytes: true}.New(in...)),
 		Client: hauberk.Must(hauberk.Config{CountBytes: true}.New(out...)),
 	})
-	var told strings.Builder
+	var results strings.Builder
 	for _, call := range []struct {
 		token, text string
 		want        codes.Code
@@ -236,22 +235,22 @@ func callWithSecrets(
 		if status.Code(got.Err) != call.want {
 			t.Errorf("%s with %s: %v; want %s", call.text, call.token, got.Err, call.want)
 		}
-		fmt.Fprintf(&told, "%v %v %v %v\n", got.Err, status.Convert(got.Err).Details(), texts(got.Header), texts(got.Trailer))
+		fmt.Fprintf(&results, "%v %v %v %v\n", got.Err, status.Convert(got.Err).Details(), texts(got.Header), texts(got.Trailer))
 		if call.text == "error" && (got.Trailer.Get("x-session-token") == nil || got.Trailer.Get("x-receipt-bin") == nil) {
-			t.Errorf("the server's own secrets did not come: %v", texts(got.Trailer))
+			t.Errorf("the caller did not receive the server's secrets: %v", texts(got.Trailer))
 		}
 		if (call.want != codes.Unauthenticated && call.want != codes.Unavailable) == (got.Trailer.Get(decisiontrace.DefaultTrailer) == nil) {
 			t.Errorf("%s: the trailer %v", call.want, got.Trailer)
 		}
 	}
 	env.Server.GracefulStop()
-	return told.String()
+	return results.String()
 }
 
-// texts are the keys and values of metadata, as they are: its String redacts them.
+// texts returns the keys and values of metadata. The String method of metadata redacts them.
 func texts(md metadata.MD) map[string][]string { return md }
 
-// claimsOf is a validator.
+// claimsOf is a token validator.
 func claimsOf(_ context.Context, token string) (*authn.Identity, error) {
 	switch {
 	case strings.HasPrefix(token, "good-"):
@@ -265,7 +264,7 @@ func claimsOf(_ context.Context, token string) (*authn.Identity, error) {
 	}
 }
 
-// misbehave does what the request says.
+// misbehave does what the request selects.
 func misbehave(ctx context.Context, s hauberktest.Stream) error {
 	req, err := s.Recv()
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	_ "google.golang.org/grpc/encoding/gzip" // for scripts that compress
+	_ "google.golang.org/grpc/encoding/gzip" // for scripts with compression
 	"google.golang.org/grpc/metadata"
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -18,8 +18,8 @@ import (
 	pb "github.com/hauberk-rpc/hauberk/e2e/contract/oraclepb"
 )
 
-// service serves TestService and OtherService: what a handler does is said by the
-// script in the first request of the call.
+// service serves TestService and OtherService. The script in the first request of a call determines
+// what the handler does.
 type service struct {
 	pb.UnimplementedTestServiceServer
 	pb.UnimplementedOtherServiceServer
@@ -30,13 +30,13 @@ type service struct {
 	fails   *failures
 }
 
-// failures counts the calls that carried a fail_key.
+// failures counts the calls with each fail_key.
 type failures struct {
 	mu   sync.Mutex
 	seen map[string]uint32
 }
 
-// next says whether the script's call is one of those that fail.
+// next reports whether the script's call is one that fails.
 func (f *failures) next(s *pb.Script) bool {
 	if s.GetFailCode() == 0 && !s.GetThrow() {
 		return false
@@ -67,35 +67,35 @@ type serving struct {
 	*service
 
 	ctx    context.Context
-	told   *invocation
+	run    *invocation
 	script *pb.Script
-	fail   bool // the script says so, and it is this call's turn
+	fail   bool // the script asks for failures, and this call is one that fails
 	count  uint32
 	bytes  uint64
 	sum    sum
 }
 
-// serve runs the body of a handler and tells the journal of it.
+// serve runs the body of a handler and records it in the journal.
 func (s *service) serve(ctx context.Context, kind hauberk.Kind, body func(v *serving) error) error {
 	call := hauberk.FromContext(ctx)
 	md, _ := metadata.FromIncomingContext(ctx)
-	v := &serving{service: s, ctx: ctx, script: &pb.Script{}, sum: newSum(), told: &invocation{
+	v := &serving{service: s, ctx: ctx, script: &pb.Script{}, sum: newSum(), run: &invocation{
 		call: idOf(ctx, call), Method: "/" + s.name + "/" + methodOf(kind), Kind: kindName(kind),
 		Metadata: shown(md), State: s.state.of(call), Deadline: deadlineOf(ctx),
 	}}
-	s.journal.started(v.told)
+	s.journal.started(v.run)
 	err := body(v)
 	how := howEnded(ctx, err)
-	s.journal.ended(v.told, how)
+	s.journal.ended(v.run, how)
 	if how == endedCancelled {
 		return whyOver(ctx)
 	}
 	return err
 }
 
-// whyOver returns the status of a call that is over for its client. grpcio's service
-// looks every 10 ms whether it is, and so finds that the deadline has passed where
-// the client, whose clock began earlier, has ended the call a moment before.
+// whyOver returns the status of a call that has ended for its client. grpcio's service polls every 10
+// ms. So it finds that the deadline has passed even if the client, whose clock began earlier, ended
+// the call a moment before.
 func whyOver(ctx context.Context) error {
 	const look = 10 * time.Millisecond
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= look {
@@ -113,8 +113,8 @@ func deadlineOf(ctx context.Context) string {
 
 const endedCancelled = "cancelled"
 
-// howEnded says how a handler ended, as grpcio's service does: a call that is over
-// for its client was cancelled, whatever the handler made of it.
+// howEnded returns how a handler ended, as grpcio's service does: if the call has ended for its
+// client, it counts as cancelled, regardless of the handler's result.
 func howEnded(ctx context.Context, err error) string {
 	switch st, is := grpcstatus.FromError(err); {
 	case ctx.Err() != nil:
@@ -128,7 +128,7 @@ func howEnded(ctx context.Context, err error) string {
 	}
 }
 
-// begin takes up the script of the first request: metadata first.
+// begin runs the first part of the script of the first request, which sets metadata.
 func (v *serving) begin(s *pb.Script) error {
 	if s != nil {
 		v.script = s
@@ -158,19 +158,19 @@ func pairsOf(headers []*pb.Header) metadata.MD {
 	return md
 }
 
-// request notes a request that the handler has read.
+// request records a request that the handler has read.
 func (v *serving) request(req *pb.Req) {
-	v.journal.request(v.told, req.GetMsg())
+	v.journal.request(v.run, req.GetMsg())
 	v.count++
 	v.bytes += uint64(len(req.GetPayload()))
 	v.sum.add(req.GetPayload())
 }
 
-// delay waits as long as the script says and the call is not over, and reports
-// whether it is not. serve sees to it that a call that is over ends as such.
+// delay waits for the duration in the script, or until the call ends. It reports whether the call
+// still runs. serve ends a call that has ended for its client accordingly.
 func (v *serving) delay(ms uint32) bool { return wait(v.ctx, millis(float64(ms))) == nil }
 
-// awaitCancel waits for the end of the call, if the script says so.
+// awaitCancel waits for the end of the call if the script requires it.
 func (v *serving) awaitCancel() {
 	const most = 10_000
 	if v.script.GetWaitCancel() {
@@ -178,14 +178,14 @@ func (v *serving) awaitCancel() {
 	}
 }
 
-// settle lets the end of a call become known that was cancelled right after its
-// requests had ended, as grpcio's service does.
+// settle waits, as grpcio's service does, until the cancellation of a call is known that was
+// cancelled right after its last request.
 func (v *serving) settle() {
 	const least = 30
 	v.delay(least)
 }
 
-// failure is the end that the script says.
+// failure returns the error in the script.
 func (v *serving) failure() error {
 	s := v.script
 	if s.GetThrow() {

@@ -8,15 +8,14 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 )
 
-// variable is a piece of per-call state that scenarios name.
+// variable is a state key that scenarios name.
 type variable struct {
 	name string
 	get  func(call *hauberk.Call) (string, bool)
 	set  func(call *hauberk.Call, value string)
 }
 
-// variables are those that a run knows: what the product's interceptors keep, and
-// what set_state makes.
+// variables are the keys of a run: those of the library's interceptors, and those of set_state.
 type variables struct {
 	mu  sync.Mutex
 	all []variable
@@ -30,7 +29,7 @@ func textVariable(name string, key hauberk.Key[string]) variable {
 	return variable{name, key.Get, key.Set}
 }
 
-// named returns a variable, a new one if there is none.
+// named returns the variable of a name. It creates one if there is none.
 func (v *variables) named(name string) variable {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -57,5 +56,5 @@ func (v *variables) of(call *hauberk.Call) map[string]string {
 	return state
 }
 
-// userVariable is the user of a call, as authn says it, or set_state.
+// userVariable is the user of a call, which authn or set_state sets.
 func userVariable() variable { return textVariable("user_id", authn.User) }

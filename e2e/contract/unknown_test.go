@@ -7,7 +7,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
 
-// What a scenario says and the runner does not know fails, and is never skipped.
+// A scenario with anything that the runner does not know fails. It is never skipped.
 func TestUnknownPrimitivesFail(t *testing.T) {
 	in := func(side, interceptor string) string {
 		return `{"name": "x", "` + side + `": {"interceptors": [` + interceptor + `]}, "steps": []}`
@@ -76,7 +76,7 @@ func TestUnknownPrimitivesFail(t *testing.T) {
 	}
 }
 
-// A scenario bears the name of its file.
+// A scenario has the name of its file.
 func TestScenarioNames(t *testing.T) {
 	if _, err := readScenario("testdata/scenarios/01_order_all_kinds.json"); err != nil {
 		t.Error(err)
@@ -86,7 +86,7 @@ func TestScenarioNames(t *testing.T) {
 	}
 }
 
-// Numbers and kinds are written out.
+// Numbers and kinds are expanded.
 func TestExpand(t *testing.T) {
 	calls, err := expand([]byte(`{"id": "c{i}", "kind": "all", "times": 2, "requests": [{"msg": "m{i}"}], "metadata": [["x-n", "{i}"]]}`))
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 )
 
-// world is a scenario's server and client, and what is known of them.
+// world is the server and the client of a scenario, with their state.
 type world struct {
 	scenario     *scenario
 	clock        *clock
@@ -30,7 +30,7 @@ type world struct {
 	conn         *grpc.ClientConn
 }
 
-// run plays a scenario and returns what came of it.
+// run runs a scenario and returns its outcome.
 func run(ctx context.Context, t testing.TB, sc *scenario) (*outcome, error) {
 	t.Helper()
 	w := &world{
@@ -86,7 +86,7 @@ func (w *world) start(ctx context.Context) (stop func() error, err error) {
 	}, nil
 }
 
-// chain builds a chain of a scenario. recovery stands outermost, on both ends.
+// chain builds a chain of a scenario. recovery is the outermost interceptor on both ends.
 func (w *world) chain(side hauberk.Side, spec chainSpec) (*hauberk.Chain, error) {
 	all := []hauberk.Interceptor{recovery.New(recovery.Config{}, recovery.WithLogger(discard()))}
 	var config hauberk.Config
@@ -102,7 +102,7 @@ func (w *world) chain(side hauberk.Side, spec chainSpec) (*hauberk.Chain, error)
 	return config.New(all...)
 }
 
-// step does one step.
+// step runs one step.
 func (w *world) step(ctx context.Context, s *step) error {
 	switch {
 	case s.Call != nil:
@@ -120,7 +120,7 @@ func (w *world) step(ctx context.Context, s *step) error {
 	}
 }
 
-// calls makes the calls of one step, one after the other.
+// calls makes the calls of one step in sequence.
 func (w *world) calls(ctx context.Context, raw json.RawMessage) error {
 	all, err := expand(raw)
 	for i := 0; err == nil && i < len(all); i++ {
@@ -151,7 +151,7 @@ func (w *world) parallel(ctx context.Context, raw []json.RawMessage, apart time.
 	return errors.Join(errs...)
 }
 
-// snapshot keeps the state of an interceptor, by its id or its type.
+// snapshot records the state of an interceptor, which its id or type identifies.
 func (w *world) snapshot(s *step) error {
 	side := hauberk.ServerSide
 	if s.Side == "client" {
@@ -174,7 +174,7 @@ func (w *world) snapshot(s *step) error {
 	return nil
 }
 
-// quiesce waits until the server serves no call, for a bounded time.
+// quiesce waits, for a limited time, until the server serves no call.
 func (w *world) quiesce(ctx context.Context) {
 	const most = 4 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, most)
