@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	bound = time.Minute      // fake time after which the application gives up: everything else is far shorter
+	bound = time.Minute      // fake time after which the application gives up; much longer than everything else
 	grace = 10 * time.Second // fake time in which everything ends once the context is done
 )
 
@@ -57,7 +57,7 @@ type app struct {
 	sent   int
 }
 
-// options are what the application's call options have filled in.
+// options are the results of the application's call options.
 type options struct {
 	header, trailer metadata.MD
 	peer            peer.Peer
@@ -71,7 +71,7 @@ func (o *options) String() string {
 	return fmt.Sprintf("header %s, trailer %s, from %s", texts(o.header), texts(o.trailer), from)
 }
 
-// order makes the runs of a program differ.
+// order is a source of randomness in which the runs of a program differ.
 var order atomic.Uint64
 
 // run runs a program once, on the bare transport or through its chain.
@@ -251,7 +251,7 @@ func (a *app) do(o *op, f func() (string, error)) {
 func (a *app) step(who string, s step) {
 	do := s.Do
 	if do == actDrain {
-		for range 50 { // more than any script sends
+		for range 50 { // more than each script sends
 			if o := a.receive(who); o.err != nil || o.panicked != nil {
 				return
 			}
@@ -270,7 +270,7 @@ func (a *app) step(who string, s step) {
 		switch do {
 		case actSend:
 			msg := &testpb.Request{Text: o.text}
-			defer func() { msg.Text = "reused" }() // the message is the application's again
+			defer func() { msg.Text = "reused" }() // the application owns the message again
 			return "ok", a.stream.SendMsg(msg)
 		case actClose:
 			return "ok", a.stream.CloseSend()
@@ -319,10 +319,10 @@ func (a *app) receive(who string) *op {
 	return o
 }
 
-// texts returns metadata as it is, which metadata.MD itself does not print.
+// texts returns metadata as text. The String method of metadata.MD redacts it.
 func texts(md metadata.MD) string { return fmt.Sprint(map[string][]string(md)) }
 
-// atBound checks what is not done when nothing moves any more.
+// atBound checks the operations that have not ended when all goroutines are idle.
 func (w *world) atBound() {
 	synctest.Wait()
 	w.mu.Lock()
@@ -333,7 +333,7 @@ func (w *world) atBound() {
 	w.quiet()
 }
 
-// short is an error without what every status says.
+// short returns the text of an error without the prefix of statuses.
 func short(err error) string {
 	switch {
 	case err == nil:

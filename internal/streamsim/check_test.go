@@ -53,27 +53,27 @@ const (
 )
 
 var sentences = map[rule]string{
-	ruleOwner:    "An error of a hook is what the next of the interceptor that registered it returns, at once.",
+	ruleOwner:    "If a hook fails, the next of the interceptor that registered it returns the error at once.",
 	ruleAgain:    "No inner interceptor makes an attempt after a hook failed.",
-	ruleCancel:   "A stream is over when its attempt is: before the next attempt opens, and when the chain returns.",
+	ruleCancel:   "A stream ends when its attempt ends: before the next attempt opens, and when the chain returns.",
 	ruleStream:   "The attempt whose outcome the application gets was sent every message for which SendMsg returned nil.",
-	rulePrefix:   "An attempt is sent the messages of the application, as the hooks make them, in order, once, from the first.",
+	rulePrefix:   "An attempt gets the messages of the application, as changed by the hooks, in order, once, from the first.",
 	ruleHalf:     "A half-close reaches the attempt after all messages.",
 	ruleMisuse:   "SendMsg, and RecvMsg, of a transport's stream is never called concurrently with itself.",
 	ruleTaken:    "SendMsg returns nil only if hooks dropped the message or a transport took it.",
-	ruleEOF:      "When the call can take no message SendMsg returns io.EOF, or the error if the call failed in this process.",
-	ruleCommit:   "Once the application was given something the call is committed, and makes no other attempt.",
+	ruleEOF:      "If the call can take no message, SendMsg returns io.EOF, or the error if the call failed in this process.",
+	ruleCommit:   "Once the application has received something, the call is committed and makes no other attempt.",
 	ruleReply:    "The application receives the replies of the interceptor that answered last.",
-	ruleOptions:  "Call options get the header, the trailer and the peer of the attempt whose outcome the application gets.",
-	ruleBare:     "If the chain changes nothing the application observes what it does on bare grpc-go.",
+	ruleOptions:  "Call options contain the header, the trailer and the peer of the attempt whose outcome the application gets.",
+	ruleBare:     "If the chain changes nothing, the application observes the same as on bare grpc-go.",
 	ruleOutcome:  "The application gets the outcome of the chain.",
 	ruleFinish:   "The application's OnFinish is called once, when the chain has returned, with the chain's outcome.",
 	ruleMessages: "The application receives every message that arrived on the attempt whose outcome it gets, and no other.",
 	ruleHooks:    "Hooks run only while the next of their interceptor does.",
-	ruleOnce:     "Within one next the hooks of its interceptor see a message once, whatever inner interceptors repeat.",
+	ruleOnce:     "Within one next the hooks of its interceptor see a message once, even if inner interceptors repeat it.",
 	ruleNext:     "Every next returns.",
 	ruleContext:  "The stream's context is done when the call has ended.",
-	ruleBlocked:  "No operation of the application is blocked once it can go on, or the call has ended.",
+	ruleBlocked:  "No operation of the application is blocked if it can continue or if the call has ended.",
 	ruleLeak:     "No goroutine is left once the context is done.",
 	ruleLock:     "No goroutine waits for a lock forever.",
 	rulePanic:    "The application sees no panics of the library; with recovery it sees none.",
@@ -82,7 +82,7 @@ var sentences = map[rule]string{
 	ruleCounts:   "Counts are not negative and do not decrease within an attempt.",
 }
 
-// stuckAfter is how long a program may run, in real time.
+// stuckAfter is the limit for the duration of a program, in real time.
 var stuckAfter = 3 * time.Second
 
 // stacks returns the goroutines of bubbles that wait in this package or in the library.
@@ -101,7 +101,7 @@ func stacks() string {
 	return strings.Join(out, "\n\n")
 }
 
-// check checks the record of a run. Nothing of the run is running any more.
+// check checks the record of a run. All goroutines of the run have ended.
 func (w *world) check() {
 	w.checkNexts()
 	w.checkSent()
@@ -131,7 +131,7 @@ func (w *world) checkNexts() {
 	}
 }
 
-// chainEnd returns the place in the record where the chain returned, and with what.
+// chainEnd returns the place in the record where the chain returned, and its result.
 func (w *world) chainEnd() (seq int, err error, ok bool) { //nolint:revive // err is not the function's
 	for i, e := range w.events {
 		if e.what == evNextEnd && e.interceptor == -1 {
@@ -189,7 +189,7 @@ func (w *world) checkEnd() {
 	}
 }
 
-// quiet checks, when nothing moves, that no operation waits for what is there.
+// quiet checks, when all goroutines are idle, that no operation waits although it could continue.
 // The lock is held.
 func (w *world) quiet() {
 	s := w.last()
@@ -199,7 +199,7 @@ func (w *world) quiet() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w.p.has(interceptorReopen) && s.sending > 0 && s.sc.Window > 0 {
-		return // it replays in RecvMsg, so nothing receives meanwhile
+		return // it replays in RecvMsg, so no goroutine receives meanwhile
 	}
 	violate := func(r rule, format string, args ...any) {
 		w.violations = append(w.violations, violation{r, format, fmt.Sprintf(format, args...)})
@@ -216,7 +216,7 @@ func (w *world) quiet() {
 			violate(ruleBlocked, "receive%s waits; stream %d has %v to receive", o.who, s.n, s.queue)
 		case o.do == actReceive && s.over:
 			violate(ruleBlocked, "receive%s waits; stream %d is over", o.who, s.n)
-		case misused && o.do == actReceive && !w.p.has(interceptorReopen): // which may have opened another
+		case misused && o.do == actReceive && !w.p.has(interceptorReopen): // it may have opened another stream
 			violate(ruleBlocked, "receive%s waits; a SendMsg has ended the call", o.who)
 		case o.do == actSend && (s.over || room):
 			violate(ruleBlocked, "send %s waits; stream %d is over: %t, has room: %t", o.text, s.n, s.over, room)
@@ -270,7 +270,7 @@ func (w *world) hooksRun() bool {
 	return false
 }
 
-// image is what the hooks of the first n interceptors make of a message.
+// image returns the messages that the hooks of the first n interceptors make of a message.
 func (p *program) image(text string, n int) []string {
 	return sentThrough(slices.Values(p.Interceptors[:n]), text, !p.Kind.ClientStreams())
 }
@@ -290,8 +290,8 @@ func outward(interceptors []interceptor) iter.Seq[interceptor] {
 	}
 }
 
-// sentThrough is what send hooks make of a message. It is empty if they do not make
-// one of the single message of a method: the call then ends with INTERNAL.
+// sentThrough returns the messages that send hooks make of a message. It is empty if they do not make
+// exactly one of the single message of a method: then the call ends with INTERNAL.
 func sentThrough(interceptors iter.Seq[interceptor], text string, single bool) []string {
 	list := []string{text}
 	for l := range interceptors {
@@ -306,7 +306,7 @@ func sentThrough(interceptors iter.Seq[interceptor], text string, single bool) [
 	return list
 }
 
-// receivedThrough is what receive hooks make of a message, unless one drops it.
+// receivedThrough returns the message that receive hooks make of a message, and whether they keep it.
 func receivedThrough(interceptors iter.Seq[interceptor], text string) (string, bool) {
 	for l := range interceptors {
 		var keep bool
@@ -336,7 +336,7 @@ func (w *world) missing(s *stream) string {
 	return ""
 }
 
-// checkSent checks what the streams were sent.
+// checkSent checks the messages that the streams took.
 func (w *world) checkSent() {
 	for _, s := range w.streams {
 		w.checkPrefix(s)
@@ -361,10 +361,10 @@ func (w *world) checkSent() {
 	w.checkEOF()
 }
 
-// checkPrefix checks that a stream was sent a beginning of the messages.
+// checkPrefix checks that a stream took a prefix of the messages.
 func (w *world) checkPrefix(s *stream) {
 	if w.p.has(interceptorReopen) && w.misused() {
-		return // it keeps what is sent to it after the half-close, and sends it again
+		return // it stores messages that are sent after the half-close, and sends them again
 	}
 	k := 0
 	for _, o := range w.ops {
@@ -407,8 +407,8 @@ func (w *world) checkTaken(o *op, final *stream) {
 	}
 	if !slices.ContainsFunc(w.streams, by) {
 		if !w.p.Kind.ClientStreams() {
-			// grpc-go returns nil for the single request also when the stream takes no
-			// more: generated code calls RecvMsg for the reason.
+			// grpc-go returns nil for the single request even if the stream takes no more
+			// messages: generated code calls RecvMsg for the reason.
 			return
 		}
 		w.violate(ruleTaken, "send %s = ok; no stream had taken %v", o.text, image)
@@ -441,7 +441,7 @@ func (w *world) checkNotSent(o *op) {
 	}
 }
 
-// checkEOF checks what SendMsg returned when it did not return nil.
+// checkEOF checks the errors of SendMsg.
 func (w *world) checkEOF() {
 	seq, outcome, ended := w.chainEnd()
 	closed := false
@@ -454,7 +454,7 @@ func (w *world) checkEOF() {
 		}
 		switch {
 		case o.err == nil:
-			// The single request is accepted also after the end, as by grpc-go.
+			// The single request is accepted after the end too, as in grpc-go.
 			if ended && o.startSeq > seq && w.p.Kind.ClientStreams() {
 				w.violate(ruleEOF, "send %s = ok, after the chain had returned", o.text)
 			}
@@ -466,14 +466,14 @@ func (w *world) checkEOF() {
 				w.violate(ruleEOF, "send %s = EOF; a hook failed in it, and the chain returned %s", o.text, short(outcome))
 			}
 		case strings.Contains(o.err.Error(), "after CloseSend"):
-		case w.unsendable(o): // its error is returned also if the call has ended otherwise
-		case w.p.has(interceptorReopen, interceptorAbandon): // the call goes on, or ends otherwise
+		case w.unsendable(o): // its error is returned even if the call has ended for another reason
+		case w.p.has(interceptorReopen, interceptorAbandon): // the call continues, or ends for another reason
 		case ended && o.startSeq > seq: // grpc-go encodes the message first
 		case w.p.Finish && status.Code(o.err) == codes.Internal: // recovery makes it the outcome
-		case o.ctxDone: // its own error, as it does not wait for the chain
+		case o.ctxDone: // the context's error, since SendMsg does not wait for the chain
 		case !ended || seq > o.endSeq:
 			w.violate(ruleEOF, "send %s = %s, before the chain had returned", o.text, short(o.err))
-		case w.adapted() && w.broke(): // its own error, if the call has ended otherwise
+		case w.adapted() && w.broke(): // the adapter's error, if the call has ended for another reason
 		case !sameStatus(o.err, outcome):
 			w.violate(ruleEOF, "send %s = %s; the chain returned %s", o.text, short(o.err), short(outcome))
 		}
@@ -481,8 +481,8 @@ func (w *world) checkEOF() {
 	_ = closed
 }
 
-// unsendable reports whether SendMsg returned that its message cannot be encoded, or
-// what the guard made of a panic of that.
+// unsendable reports whether SendMsg returned that its message cannot be encoded, or the error that the
+// guard made of a panic while encoding.
 func (w *world) unsendable(o *op) bool {
 	for _, e := range w.events[o.startSeq:o.endSeq] {
 		switch {
@@ -505,7 +505,7 @@ func (w *world) failedIn(o *op) error {
 	return nil
 }
 
-// sameStatus reports whether the application got an outcome.
+// sameStatus reports whether the application got the given outcome.
 func sameStatus(got, outcome error) bool {
 	if outcome == nil {
 		return got == nil || errors.Is(got, io.EOF)
@@ -523,7 +523,7 @@ func sameStatus(got, outcome error) bool {
 	return !ok || status.Convert(got).Message() == st.Message()
 }
 
-// checkOutcome checks that the application got what the chain returned.
+// checkOutcome checks that the application got the result of the chain.
 func (w *world) checkOutcome() {
 	seq, outcome, ended := w.chainEnd()
 	if len(w.p.Interceptors) == 0 || w.bare || w.unguarded() {
@@ -550,7 +550,7 @@ func (w *world) checkOutcome() {
 
 // checkOwner checks that hooks' errors end the legs of their interceptors.
 func (w *world) checkOwner() {
-	if w.p.has(interceptorHedge, interceptorAbandon) { // a call that is abandoned ends as the one who did says
+	if w.p.has(interceptorHedge, interceptorAbandon) { // an abandoned call ends with the result of the interceptor that abandoned it
 		return
 	}
 	for i, e := range w.events {
@@ -582,7 +582,7 @@ func (w *world) checkFailure(at int, fail event) {
 		switch {
 		case e.what == evLeave && e.interceptor > fail.interceptor && before && w.nextInner(fail.interceptor) == e.interceptor,
 			e.what == evFinish && before && w.nextInner(fail.interceptor) < 0 && e.n == len(w.streams)-1:
-			inner = true // the leg was over
+			inner = true // the leg had ended
 		case e.what == evHookFail && e.interceptor < fail.interceptor, e.what == evHookFail && e.interceptor == fail.interceptor && before, e.what == evPanic:
 			inner = true // another failure came first, or ends the leg from outside
 		case e.what == evHook && !before, e.what == evHook && before && w.p.has(interceptorBlock):
@@ -593,7 +593,7 @@ func (w *world) checkFailure(at int, fail event) {
 	}
 	e := w.events[end]
 	same := sameStatus(e.err, fail.err)
-	if fail.err == errSingle { //nolint:errorlint // the very error
+	if fail.err == errSingle { //nolint:errorlint // the identical error
 		same = status.Code(e.err) == codes.Internal
 	}
 	if !inner && !e.ctxDone && !same {
@@ -604,7 +604,7 @@ func (w *world) checkFailure(at int, fail event) {
 	}
 }
 
-// nextInner returns the interceptor inside another, of those that the record has.
+// nextInner returns the next inner interceptor in the record.
 func (w *world) nextInner(interceptor int) int {
 	for _, r := range w.interceptors {
 		if r.i > interceptor {
@@ -655,14 +655,14 @@ func (w *world) checkReceived() {
 		return
 	}
 	if w.p.has(interceptorReplyBefore, interceptorReplyAfter, interceptorReplyAlways) && (w.hookFailed() || w.p.has(interceptorAbandon)) {
-		return // the stream ended with the hook, and what it sends later is not received
+		return // the stream ended with the hook, and later messages of the stream are not received
 	}
 	if sameStatus(end.err, s.st.Err()) {
 		w.violate(ruleMessages, "received %v and %s; the messages that arrived are %v", got, short(end.err), want)
 	}
 }
 
-// wanted returns the messages of a stream as the hooks make them.
+// wanted returns the messages of a stream as changed by the hooks.
 func (w *world) wanted(s *stream) []string {
 	if s == nil {
 		return nil
@@ -679,7 +679,7 @@ func (w *world) wanted(s *stream) []string {
 	return want
 }
 
-// checkWinner checks that what the application received is of one attempt.
+// checkWinner checks that all messages that the application received are of one attempt.
 func (w *world) checkWinner(got []string) {
 	for len(got) > 0 && strings.HasPrefix(got[len(got)-1], "reply") {
 		got = got[:len(got)-1]
@@ -725,9 +725,9 @@ func (w *world) hookFailed() bool {
 	return slices.ContainsFunc(w.events, func(e event) bool { return e.what == evHookFail || e.what == evPanic })
 }
 
-// checkFinish checks what the application's OnFinish was given. On bare grpc-go it
-// gets the context's error although the application then receives what had arrived;
-// here it gets what the application gets, so the two are not compared.
+// checkFinish checks the argument of the application's OnFinish. On bare grpc-go it gets the context's
+// error even if the application then receives messages that had arrived. Here it gets the same result
+// as the application, so the two are not compared.
 func (w *world) checkFinish() {
 	if w.bare || w.unguarded() {
 		return
@@ -755,7 +755,7 @@ func (w *world) checkFinish() {
 	}
 }
 
-// checkReplies checks that the application got what an interceptor replied last.
+// checkReplies checks that the application got the last replies of an interceptor.
 func (w *world) checkReplies(got []string, end *op) {
 	seq, outcome, ended := w.chainEnd()
 	if !ended || outcome != nil || w.bare || w.p.Finish || w.p.has(interceptorHedge, interceptorAbandon) || end != nil && end.err != io.EOF {
@@ -765,7 +765,7 @@ func (w *world) checkReplies(got []string, end *op) {
 		return // it did not receive everything
 	}
 	at, r := -1, event{}
-	for i, e := range w.events[:seq] { // inside an adapter a chain may end later
+	for i, e := range w.events[:seq] { // inside an adapter a chain may end later than this
 		switch e.what {
 		case evReply:
 			at, r = i, e
@@ -790,7 +790,7 @@ func (w *world) checkReplies(got []string, end *op) {
 	}
 }
 
-// delivered returns something that the application has been given of an attempt.
+// delivered returns an operation in which the application received something of an attempt.
 func (w *world) delivered() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -802,7 +802,7 @@ func (w *world) delivered() string {
 	return ""
 }
 
-// commits reports whether an operation gave the application something of an attempt.
+// commits reports whether the application received something of an attempt in an operation.
 func (w *world) commits(o *op) bool {
 	switch {
 	case o.err != nil || o.panicked != nil:
@@ -814,9 +814,9 @@ func (w *world) commits(o *op) bool {
 	}
 }
 
-// checkCommit checks that no attempt follows what the application was given.
+// checkCommit checks that no attempt follows after the application has received something.
 func (w *world) checkCommit() {
-	if w.p.has(interceptorReopen, interceptorHedge) { // one that is opened at the same time loses
+	if w.p.has(interceptorReopen, interceptorHedge) { // a concurrent attempt loses
 		return
 	}
 	for _, o := range w.ops {
@@ -836,7 +836,7 @@ func (w *world) checkCommit() {
 	}
 }
 
-// checkOptions checks what call options were filled with.
+// checkOptions checks the results of call options.
 func (w *world) checkOptions() {
 	if !w.p.Options || w.bare || w.p.has(interceptorHedge, interceptorReopen, interceptorAbandon) || w.p.has(interceptorReplyAfter, interceptorReplyAlways) && w.hookFailed() {
 		return
@@ -858,7 +858,7 @@ func (w *world) checkOptions() {
 	}
 }
 
-// checkReplayed checks that no more was kept than was allowed.
+// checkReplayed checks that a buffer contained no more than its limit.
 func (w *world) checkReplayed() {
 	if w.p.has(interceptorReopen) || !w.p.Kind.ClientStreams() {
 		return
@@ -878,7 +878,7 @@ func (w *world) checkReplayed() {
 			}
 		}
 		if slices.ContainsFunc(w.p.Interceptors[:r], func(l interceptor) bool { return l.Kind == interceptorWrap || l.Kind == interceptorWrapChange }) {
-			continue // the stream inside an adapter may be a new one, which was sent nothing
+			continue // the stream inside an adapter may be a new one, which took no messages
 		}
 		if limit := w.p.Interceptors[r].Limit; size > limit {
 			w.violate(ruleReplay, "stream %d was opened when %d bytes had been sent; interceptor %d may keep %d", i, size, r, limit)
@@ -937,7 +937,7 @@ func (w *world) comparePanics(bare *world) {
 		return
 	}
 	if s := bare.last(); want.do == actSend && s.overAt < want.start {
-		return // it is not sent on the transport
+		return // the transport does not get it
 	}
 	if got == nil || got.do != want.do || got.text != want.text || got.end != want.end {
 		w.violate(ruleBare, "bare %v%s %s = %s at %v; it is not raised there", want.do, want.who, want.text, want.result, want.end)
@@ -955,7 +955,7 @@ func (w *world) firstPanic() *op {
 	return first
 }
 
-// comparable returns the time up to which a run is compared with the bare one.
+// comparable returns the time up to which a run is compared with the bare run.
 // After a second message for a method with one response grpc-go fails once, does not
 // end its stream, and then returns io.EOF; here each RecvMsg fails. After a panic in
 // the transport hooks and streams may be in a state that differs, and here it may be
@@ -972,9 +972,9 @@ func (w *world) comparable() time.Duration {
 			end = min(end, e.at)
 		}
 	}
-	// On a stream that is over grpc-go encodes the message, and here it does not. Behind
-	// an interceptor of grpc-go a message that cannot be encoded ends the call at once:
-	// the stream may go on, so that what had arrived cannot be received.
+	// On a stream that has ended, grpc-go encodes the message, and the library does not. Behind an
+	// interceptor of grpc-go, a message that cannot be encoded ends the call at once: the stream may
+	// continue, so messages that had arrived cannot be received.
 	for _, e := range w.events {
 		if e.what == evUnsendable && (w.p.has(interceptorWrap) || w.bare && w.streams[e.n].over && w.streams[e.n].overAt < e.at) {
 			end = min(end, e.at)
@@ -990,7 +990,7 @@ func (w *world) received() bool {
 	})
 }
 
-// observed is what the application observed up to a time, by goroutine.
+// observed returns the results that the application observed up to a time, by goroutine.
 func (w *world) observed(end time.Duration) []string {
 	var list []string
 	for _, who := range []string{"", "'"} {

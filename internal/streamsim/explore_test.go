@@ -21,11 +21,11 @@ import (
 // Settings, all in the environment:
 //
 //	STREAMSIM_SEED    TestSeed runs the program of this seed and prints its trace
-//	STREAMSIM_COUNT   how many programs TestExplore runs
+//	STREAMSIM_COUNT   number of programs that TestExplore runs
 //	STREAMSIM_FIRST   stop at the first program that breaks a rule, and do not minimize it
 //	STREAMSIM_LIST    the name of a file to which every violation is added, one a line
 //	STREAMSIM_CALM    no panics of the transport
-//	HAUBERK_SOAK      how long TestSoakExplore runs
+//	HAUBERK_SOAK      duration of TestSoakExplore
 const (
 	envSeed  = "STREAMSIM_SEED"
 	envCount = "STREAMSIM_COUNT"
@@ -35,16 +35,16 @@ const (
 	envChild = "STREAMSIM_CHILD" // set for the process that runs the programs: the name of a file with a job
 )
 
-// job is what a child process has to do.
+// job is the task of a child process.
 type job struct {
 	First    uint64        // seed
 	Count    uint64        // of programs
-	For      time.Duration // if it is not 0, in place of Count
-	Reported []rule        // that need no report
-	Program  *program      // to run alone, in place of the others
+	For      time.Duration // if it is not 0, used instead of Count
+	Reported []rule        // rules that need no report
+	Program  *program      // to run instead of the others
 }
 
-// result is what a child process found. It is written again whenever it changes.
+// result is the result of a child process. It is written again when it changes.
 type result struct {
 	Ran     uint64
 	Broken  map[rule]int
@@ -77,7 +77,7 @@ func (w *world) broken() []rule {
 	return list
 }
 
-// TestSoakExplore runs programs from new seeds for as long as HAUBERK_SOAK says.
+// TestSoakExplore runs programs from new seeds for the duration in HAUBERK_SOAK.
 func TestSoakExplore(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("HAUBERK_SOAK"))
 	if err != nil {
@@ -145,17 +145,17 @@ func exploreAll(t *testing.T, j job) {
 
 const maxChildren = 4
 
-// summary is what all child processes have found.
+// summary is the result of all child processes.
 type summary struct {
 	mu sync.Mutex
 	result
 
 	reported map[rule]bool
-	ctx      context.Context // done when no process has to go on
+	ctx      context.Context // done when all processes must stop
 	stop     context.CancelFunc
 }
 
-// add adds what a child process found, and reports what was not reported.
+// add adds the result of a child process and reports violations that are not reported yet.
 func (s *summary) add(t *testing.T, r result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -225,8 +225,8 @@ func exploreMany(t *testing.T, j job, total *summary) {
 	}
 }
 
-// child runs a job in another process. It returns what the process found, whether
-// the process ended early, and what it printed.
+// child runs a job in another process. It returns the result, whether the process ended early, and
+// its output.
 func child(ctx context.Context, t *testing.T, j job) (r result, crashed bool, output string) {
 	dir, err := os.MkdirTemp("", "streamsim")
 	if err != nil {
@@ -257,7 +257,7 @@ func child(ctx context.Context, t *testing.T, j job) (r result, crashed bool, ou
 	return r, exit != nil, string(out)
 }
 
-// TestChild does the job of a child process.
+// TestChild runs the job of a child process.
 func TestChild(t *testing.T) {
 	name := os.Getenv(envChild)
 	if name == "" {
@@ -363,8 +363,8 @@ func exploreFixed(t *testing.T, count uint64) {
 	exploreAll(t, job{First: 1, Count: setting(t, envCount, count)})
 }
 
-// The bare transport gives the application of a transparent program the same every
-// time, and breaks no rule. If it did not, comparing with it would say nothing.
+// On the bare transport, a transparent program has the same result in each run and breaks no rule.
+// Otherwise the comparison with it would prove nothing.
 func TestBare(t *testing.T) {
 	for seed := range setting(t, envCount, 4000) {
 		p := generate(seed + 1)

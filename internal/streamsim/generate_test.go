@@ -10,7 +10,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// generator makes a program from a seed.
+// generator generates a program from a seed.
 type generator struct {
 	*rand.Rand
 
@@ -52,10 +52,10 @@ func generate(seed uint64) *program {
 		g.application(p)
 	}
 	if p.has(interceptorAbandon) {
-		return p // a panic there is no one's to recover
+		return p // nothing could recover such a panic
 	}
 	if os.Getenv(envCalm) != "" {
-		return p // no panics of the transport, so that a core that dies of them can be explored
+		return p // no panics of the transport, so that a library that does not survive them can be explored
 	}
 	if !transparent && !p.has(interceptorHedge) && g.chance(4) || transparent && g.chance(10) {
 		s := &p.Attempts[g.IntN(len(p.Attempts))]
@@ -86,8 +86,8 @@ func (g *generator) kind() hauberk.Kind {
 	}
 }
 
-// delay is short beside the deadlines. Equal delays make things happen at the
-// same time.
+// delay returns a delay that is short compared with the deadlines. Equal delays make events happen at
+// the same time.
 func (g *generator) delay() time.Duration {
 	if g.tidy {
 		return 1 + time.Duration(g.Int64N(int64(10*time.Millisecond)))
@@ -102,7 +102,7 @@ func (g *generator) delay() time.Duration {
 	}
 }
 
-// some is a delay that is never 0.
+// some returns a delay that is not 0.
 func (g *generator) some() time.Duration { return max(g.delay(), time.Millisecond) }
 
 func (g *generator) failure() codes.Code {
@@ -133,7 +133,7 @@ func (g *generator) transparent() []interceptor {
 	return list
 }
 
-// retrying is a chain around one or two retries.
+// retrying returns a chain around one or two retries.
 func (g *generator) retrying(kind hauberk.Kind) []interceptor {
 	list := g.interceptors(kind, g.IntN(3))
 	list = append(list, g.retry())
@@ -149,7 +149,7 @@ func (g *generator) retrying(kind hauberk.Kind) []interceptor {
 	if g.chance(percent) { // an attempt ends while its message is in an outer hook
 		list = append([]interceptor{{Kind: interceptorBlock, N: 1, D: g.some() + 5*time.Millisecond}}, list...)
 	}
-	if g.chance(20) { // something happens while a message is replayed, or not long after
+	if g.chance(20) { // an event happens while a message is replayed, or soon after
 		trouble := []interceptorKind{interceptorFail, interceptorPanic, interceptorBlock}[g.IntN(3)]
 		l := interceptor{Kind: trouble, N: 1 + g.IntN(4), Code: g.failure(), ByText: g.chance(20)}
 		if g.chance(60) {
@@ -164,7 +164,7 @@ func (g *generator) retrying(kind hauberk.Kind) []interceptor {
 }
 
 func (g *generator) retry() interceptor {
-	limits := []int{0, 70, 140, 155, 215, 1000, 1000, 1000, 1000} // a message counts 64 bytes and its own 4, or 17
+	limits := []int{0, 70, 140, 155, 215, 1000, 1000, 1000, 1000} // a message counts 64 bytes and its size, 4 or 17
 	return interceptor{Kind: interceptorRetry, N: 2 + g.IntN(2), Limit: limits[g.IntN(len(limits))], D: g.delay()}
 }
 
@@ -266,7 +266,7 @@ func (g *generator) replies(kind hauberk.Kind) int {
 	return 1
 }
 
-// script is what happens on one stream. On an only stream failures are rarer.
+// script returns the script of one stream. If there is only one stream, failures are rarer.
 //
 
 func (g *generator) script(kind hauberk.Kind, only bool) script {
@@ -297,7 +297,7 @@ func (g *generator) script(kind hauberk.Kind, only bool) script {
 	if only {
 		fails = 20
 	}
-	if g.chance(fails) { // fails before it sends anything, mostly
+	if g.chance(fails) { // in most cases fails before it sends a message
 		if kind.ServerStreams() && g.chance(15) {
 			add(srvMessage, 1, codes.OK)
 		}
@@ -344,7 +344,7 @@ func (g *generator) messages(kind hauberk.Kind) int {
 	return 1
 }
 
-// application makes the steps of the application.
+// application generates the steps of the application.
 func (g *generator) application(p *program) {
 	two := g.chance(55) && !p.has(interceptorReopen)
 	add := func(list *[]step, do action) {
@@ -403,8 +403,8 @@ func (g *generator) application(p *program) {
 	}
 }
 
-// abandonNot leaves out what is wrong in a unary call, whose application has its
-// response message back, and with concurrent attempts, which have a next each.
+// abandonNot removes interceptors that must not abandon next: in a unary call, where the application
+// owns its response message again, and with concurrent attempts, which have one next each.
 func (p *program) abandonNot() {
 	for i := range p.Interceptors {
 		if p.Interceptors[i].Kind == interceptorAbandon {

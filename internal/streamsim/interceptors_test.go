@@ -52,9 +52,9 @@ type interceptorRun struct {
 	interceptor
 
 	mu       sync.Mutex
-	nexts    int // calls of next so far
-	active   int // calls of next that run
-	running  int // hooks that run
+	nexts    int // number of calls of next
+	active   int // number of running calls of next
+	running  int // number of running hooks
 	ctx      context.Context
 	endedAt  time.Duration // when the last next returned
 	thrown   bool          // a panic has left a next
@@ -65,9 +65,8 @@ type interceptorRun struct {
 	commits  bool           // Committed has returned true
 }
 
-// count is what Sent or Received returned last, and in which attempt: how many
-// calls of next were repeated before. It is -1 while an attempt begins, when
-// counts may or may not have been reset.
+// count is the last result of Sent or Received, and the attempt: the number of repeated calls of next
+// before it. The attempt is -1 while an attempt begins, when counts may or may not have been reset.
 type count struct {
 	call    *hauberk.Call // inside an interceptor of grpc-go each stream is a call
 	attempt int
@@ -85,7 +84,7 @@ func (r *interceptorRun) log(e event) int {
 	return r.w.log(e)
 }
 
-// Declare names the interceptor, and says nothing else.
+// Declare returns only the name of the interceptor.
 func (r *interceptorRun) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: fmt.Sprintf("interceptor%d", r.i+1)}
 }
@@ -118,8 +117,8 @@ func (r *interceptorRun) next(ctx context.Context, call *hauberk.Call, next haub
 		r.w.begun()
 		r.mu.Lock()
 		r.active--
-		// A panic that nothing guards may leave a hook behind, as it may leave a
-		// goroutine: only a next that returns counts.
+		// After a panic without a guard a hook may still run, as a goroutine may. Only a next
+		// that returns is checked.
 		r.thrown = r.thrown || !returned
 		r.endedAt = r.w.now()
 		if r.active == 0 && r.running > 0 && !r.thrown && !r.w.p.has(interceptorAbandon) && r.w.srv == nil {
@@ -142,7 +141,7 @@ func (r *interceptorRun) next(ctx context.Context, call *hauberk.Call, next haub
 }
 
 // abandoned reports whether the interceptor is inside one that leaves its next
-// running: the call is then over, and such a next does not wait for hooks.
+// running: then the call has ended, and such a next does not wait for hooks.
 func (r *interceptorRun) abandoned() bool {
 	if !r.w.p.Kind.ClientStreams() && r.w.p.has(interceptorAbandon) {
 		return true // the hooks of outer ones may run on its goroutine, in Read
@@ -157,7 +156,7 @@ func (r *interceptorRun) sample(call *hauberk.Call, sent bool) {
 	if sent {
 		i, n = 1, call.Sent()
 	} else {
-		n = call.Received() // of single responses on the goroutine of the chain only
+		n = call.Received() // a single response is counted on the goroutine of the chain only
 	}
 	r.w.mu.Lock()
 	attempt := r.w.attempt
@@ -199,17 +198,17 @@ func (r *interceptorRun) checkCounts(call *hauberk.Call, begin int) {
 		sent, accepted, received = len(s.taken), s.accepted, len(s.popped)
 		s.mu.Unlock()
 	}
-	// A single request is accepted, too, by a stream that takes no more.
+	// A stream that takes no more messages still accepts a single request.
 	if n := call.Sent(); n < int64(sent) || n > int64(accepted) {
 		w.violate(ruleCounts, "interceptor %d: Sent is %d; the attempt took %d", r.i, call.Sent(), sent)
 	}
-	// A message that comes when a hook has ended the attempt does not count.
+	// A message that arrives after a hook has ended the attempt does not count.
 	if n := call.Received(); w.p.Kind.ServerStreams() && n != int64(received) && (n > int64(received) || !w.broke()) {
 		w.violate(ruleCounts, "interceptor %d: Received is %d; the attempt received %d", r.i, call.Received(), received)
 	}
 }
 
-// sampleCommitted checks what the call says of its commitment.
+// sampleCommitted checks the result of the call's method Committed.
 func (r *interceptorRun) sampleCommitted(call *hauberk.Call) {
 	if r.w.srv != nil {
 		return
@@ -469,8 +468,8 @@ func withText(msg any, text string) any {
 	return &testpb.Response{Text: text}
 }
 
-// errSingle is how a call ends if hooks do not make one message of the single
-// request, or drop the single response.
+// errSingle is the error of a call if hooks do not turn the single request into exactly one message, or
+// drop the single response.
 var errSingle = status.Error(codes.Internal, "a hook drops or multiplies the only message")
 
 // panicked reports whether something has panicked. If nothing guards it, hooks may be
@@ -481,7 +480,7 @@ func (w *world) panicked() bool {
 	return len(w.thrown) > 0
 }
 
-// enter is the start of a hook. It returns the end.
+// enter records the start of a hook. It returns a function that records the end.
 func (r *interceptorRun) enter(call *hauberk.Call, text string, receive bool) func() {
 	r.mu.Lock()
 	r.running++
@@ -569,7 +568,7 @@ func hashed(text string) uint32 {
 	return h.Sum32() >> 6 // a shift with which the first messages are dropped, kept and multiplied
 }
 
-// imageSent is what an interceptor's send hooks make of a message.
+// imageSent returns the messages that an interceptor's send hooks emit for a message.
 func (l interceptor) imageSent(text string) []string {
 	if l.Receive && l.Kind != interceptorWrapChange {
 		return []string{text}
@@ -592,7 +591,7 @@ func (l interceptor) imageSent(text string) []string {
 	return []string{text}
 }
 
-// imageReceived is what an interceptor's receive hooks make of a message.
+// imageReceived returns the message that an interceptor's receive hooks deliver for a message.
 func (l interceptor) imageReceived(text string) (string, bool) {
 	switch {
 	case l.Kind == interceptorWrapChange:
@@ -726,9 +725,8 @@ func (s *reopening) RecvMsg(msg any) error {
 }
 
 // again opens another stream. The interceptors that do this do not lock either
-// while they replay, so programs have one goroutine if the chain has one of them. What
-// they replay they read under their lock: the chain may receive the end in the
-// application's place.
+// while they replay, so programs have one goroutine if the chain has one of them. They read the
+// messages to replay under their lock, since the chain may receive the end instead of the application.
 func (s *reopening) again() error {
 	stream, err := s.open()
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// repeats is how often a program runs to find out whether it breaks a rule, since
-// what happens at the same time happens in any order.
+// repeats is the number of runs of a program to find out whether it breaks a rule, since simultaneous
+// events happen in any order.
 const repeats = 3
 
 // minimize returns a smaller program that breaks the same rule, and its run.
@@ -28,7 +28,7 @@ func minimize(t *testing.T, p *program, w *world, r rule) (*program, *world) {
 	return smallest, w
 }
 
-// breaks runs a program some times and returns a run with a violation like v.
+// breaks runs a program several times and returns a run with a violation like v.
 func breaks(t *testing.T, p *program, v violation) *world {
 	for range repeats {
 		if w := explore(t, p); w.first(v.rule).form == v.form {
@@ -62,8 +62,7 @@ func minimizeCrash(t *testing.T, p *program, output string) (*program, string) {
 	return smallest, output
 }
 
-// smallest leaves parts out of a program as long as it fails. It runs no more than
-// budget programs.
+// smallest removes parts of a program as long as it fails. It runs at most budget programs.
 func (p *program) smallest(budget int, fails func(*program) bool) *program {
 	for again := true; again; {
 		again = false
@@ -94,8 +93,8 @@ func (p *program) clone() *program {
 	return &c
 }
 
-// without returns the program with the i-th of its parts left out or made
-// simpler. It reports whether there is such a part.
+// without returns the program with its i-th part removed or simplified. It reports whether there is
+// such a part.
 func (p *program) without(i int) (*program, bool) {
 	c := p.clone()
 	for range 1 {

@@ -11,13 +11,13 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// program is one RPC: what the application, the chain and the transport do.
+// program is one RPC: the actions of the application, the chain and the transport.
 type program struct {
 	Seed         uint64
 	Kind         hauberk.Kind
-	Tidy         bool          // no two things happen at the same time, so that one outcome is right
-	Invoke       bool          // a unary call is made by Invoke, in place of the steps
-	Options      bool          // the application asks for the header, the trailer and the peer by options
+	Tidy         bool          // no two events happen at the same time, so that only one outcome is right
+	Invoke       bool          // a unary call is made by Invoke instead of the steps
+	Options      bool          // the application uses call options for the header, the trailer and the peer
 	Finish       bool          // the application's OnFinish panics
 	Deadline     time.Duration // of the application's context; 0 for none
 	Interceptors []interceptor // outermost first
@@ -26,7 +26,7 @@ type program struct {
 	Receiver     []step        // the steps of its second goroutine, if it has one
 }
 
-// action is what the application does in one step.
+// action is the application's action in one step.
 type action uint8
 
 const (
@@ -67,19 +67,19 @@ func after(d time.Duration) string {
 	return "+" + d.String() + " "
 }
 
-// script is what the transport and the server do with one stream.
+// script describes the actions of the transport and the server on one stream.
 type script struct {
 	OpenDelay time.Duration
 	Reject    codes.Code // NewStream fails with this code
 	PanicOpen bool
-	Window    int        // how many unread messages the stream takes; 0 for any number
+	Window    int        // number of unread messages that the stream takes; 0 for any number
 	FailSend  int        // the n-th SendMsg fails in this process; 0 for none
 	PanicSend int        // the n-th SendMsg panics
 	PanicRecv int        // the n-th RecvMsg panics
 	Events    []srvEvent // without an end among them the server hangs
 }
 
-// srvAct is what the server does in one event.
+// srvAct is the server's action in one event.
 type srvAct uint8
 
 const (
@@ -133,7 +133,7 @@ func (s script) String() string {
 	return strings.Join(parts, "; ")
 }
 
-// interceptorKind is what an interceptor of a program does.
+// interceptorKind is the behaviour of an interceptor of a program.
 type interceptorKind uint8
 
 const (
@@ -154,14 +154,14 @@ const (
 	interceptorWrapChange // FromClient, with a stream that changes messages
 	interceptorReplyBefore
 	interceptorReplyNext   // Reply, then next, which takes the reply back
-	interceptorReplyAlways // Reply after next, whatever that returned
+	interceptorReplyAlways // Reply after next, for every result of next
 	interceptorReplyAfter  // Reply if next failed
 	interceptorReject
 	interceptorMap     // replaces the error of next by another
 	interceptorDelay   // waits for D before next
-	interceptorTimeout // gives next a context with a timeout of D
+	interceptorTimeout // passes a context with a timeout of D to next
 	interceptorRead    // call.Read before next
-	interceptorAbandon // calls next on a goroutine and returns after D, which is a misuse
+	interceptorAbandon // calls next on a goroutine and returns after D, which is not allowed
 	interceptorRecovery
 )
 

@@ -19,11 +19,11 @@ func ends(after time.Duration, code codes.Code) srvEvent {
 
 func retries(limit int) interceptor { return interceptor{Kind: interceptorRetry, N: 2, Limit: limit} }
 
-// regressions are programs that exploration found to break a rule. Their delays make
-// them do so in every run.
+// regressions are programs with which exploration found that a rule was broken. Their delays make them
+// break the rule in every run.
 var regressions = map[string]program{
-	// The outer buffer mistook an attempt of the inner retry for one of its own, and
-	// SendMsg returned nil for a message that nothing took.
+	// The outer buffer mistook an attempt of the inner retry for its own, and SendMsg returned nil for a
+	// message that no attempt took.
 	"a message on its way between two buffers": {
 		Kind: hauberk.Bidi,
 		Interceptors: []interceptor{
@@ -115,7 +115,7 @@ var regressions = map[string]program{
 		Sender:   []step{does(0, actSend), does(2*ms, actClose), does(ms, actSend)},
 		Receiver: []step{does(0, actDrain)},
 	},
-	// The attempt that opened was ended, but not its context, so that no one noticed.
+	// The attempt that opened was ended, but not its context, so no goroutine noticed.
 	"SendMsg after CloseSend between two attempts": {
 		Kind:         hauberk.ServerStream,
 		Interceptors: []interceptor{retries(0)},
@@ -126,7 +126,7 @@ var regressions = map[string]program{
 		Sender:   []step{does(0, actSend), does(0, actClose), does(3*ms, actSend)},
 		Receiver: []step{does(0, actDrain)},
 	},
-	// The goroutine that looks for the end panicked, and so ended the process.
+	// The goroutine that receives the end panicked, which ended the process.
 	"a panic while the library receives": {
 		Kind:     hauberk.ClientStream,
 		Attempts: []script{{PanicRecv: 1}},
@@ -139,7 +139,7 @@ var regressions = map[string]program{
 		Attempts:     []script{{Events: []srvEvent{{Do: srvMessage, N: 1}, ends(0, codes.OK)}}},
 		Sender:       []step{does(0, actClose), does(ms, actReceive)},
 	},
-	// What had arrived when a message could not be encoded was lost.
+	// Messages that had arrived before a message could not be encoded were lost.
 	"a message that cannot be encoded": {
 		Kind:     hauberk.ServerStream,
 		Tidy:     true,

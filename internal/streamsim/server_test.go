@@ -21,22 +21,21 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// serverProgram is one call on a server: what the client, the chain and the handler
-// do.
+// serverProgram is one call on a server: the actions of the client, the chain and the handler.
 type serverProgram struct {
 	program // Seed, Kind, Tidy and Interceptors
 
-	Decoded bool // the chain is an interceptor of the server, in place of a registrar
+	Decoded bool // the chain is an interceptor of the server instead of a registrar
 	Client  []clientStep
-	Window  int        // how many messages the client takes that it has not read; 0 for any number
-	Handler []step     // of the handler's own goroutine
-	Others  [][]step   // of goroutines that it starts
+	Window  int        // number of unread messages that the client takes; 0 for any number
+	Handler []step     // the steps of the handler's own goroutine
+	Others  [][]step   // the steps of goroutines that it starts
 	Join    bool       // the handler waits for them
-	Code    codes.Code // that it returns
-	Panics  bool       // it panics in place of returning
+	Code    codes.Code // the code that it returns
+	Panics  bool       // it panics instead of returning
 }
 
-// clientAct is what the client does in one step.
+// clientAct is the client's action in one step.
 type clientAct uint8
 
 const (
@@ -84,8 +83,7 @@ func (p *serverProgram) String() string {
 	return b.String()
 }
 
-// server is one call of a server, and its stream of the transport. It does what
-// grpc-go's server does.
+// server is one call of a server and its stream of the transport. It behaves as grpc-go's server does.
 type server struct {
 	w      *world
 	p      *serverProgram
@@ -93,27 +91,27 @@ type server struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// A handler does not call either concurrently with itself. They are channels, since
-	// a bubble does not take a goroutine that waits for a mutex as idle.
+	// A handler does not call either concurrently with itself. They are channels, since a goroutine
+	// that waits for a mutex is not idle in a bubble.
 	sends, receives chan struct{}
 
 	mu       sync.Mutex
 	changed  chan struct{}
-	inbox    []string // what the handler has not received
-	sent     []string // what the client has sent
+	inbox    []string // messages that the handler has not received
+	sent     []string // messages that the client has sent
 	half     bool
 	unread   int
-	out      []string // what the handler's side has sent
+	out      []string // messages that the handler's side has sent
 	popped   int
 	sending  int
 	receive  int
-	begun    bool // the handler
+	begun    bool // the handler has begun
 	returned bool
 	returnAt time.Duration
 	served   bool
 	serveAt  time.Duration
 	serveSeq int
-	err      error // that was served
+	err      error // the result of the call
 	panicked any
 }
 
@@ -156,7 +154,7 @@ func (s *server) run() {
 	close(w.kill)
 }
 
-// end is the end of the call.
+// end records the end of the call.
 func (s *server) end() {
 	v := recover()
 	seq := s.w.log(event{what: evOp, text: fmt.Sprintf("ends with %s, panic: %v", short(s.err), v)})
@@ -212,7 +210,7 @@ func (s *server) serve() {
 	}
 }
 
-// registrar keeps what is registered.
+// registrar records the registered service.
 type registrar struct{ desc *grpc.ServiceDesc }
 
 func (r *registrar) RegisterService(desc *grpc.ServiceDesc, _ any) { r.desc = desc }
@@ -296,7 +294,7 @@ func (s *server) steps(stream grpc.ServerStream, who string, list []step) {
 			o := s.app.begin(actSend, who, st.Big)
 			s.app.do(o, func() (string, error) {
 				msg := &testpb.Response{Text: o.text}
-				defer func() { msg.Text = "reused" }() // it is the handler's again
+				defer func() { msg.Text = "reused" }() // the handler owns the message again
 				return "ok", stream.SendMsg(msg)
 			})
 			<-s.sends
@@ -382,7 +380,7 @@ func (s *server) await(cond func() bool) {
 
 func (s *server) room() bool { return s.p.Window == 0 || s.unread < s.p.Window }
 
-// wire is the stream of the transport.
+// wire is the transport's stream of a server.
 type wire server
 
 func (*wire) SetHeader(metadata.MD) error  { return nil }

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// quiet checks, when nothing moves, that no operation waits for what is there.
+// quiet checks, when all goroutines are idle, that no operation waits although it could continue.
 func (s *server) quiet() {
 	w := s.w
 	w.mu.Lock()
@@ -68,18 +68,18 @@ func (s *server) checkPanics() {
 	}
 }
 
-// imageOut is what the hooks of a server make of a message of its handler, from the
-// inside out, down to interceptor n.
+// imageOut returns the messages that the hooks of a server make of a message of its handler, from the
+// innermost interceptor out to interceptor n.
 func (p *program) imageOut(text string) []string {
 	return sentThrough(outward(p.Interceptors), text, !p.Kind.ServerStreams())
 }
 
-// imageIn is what they make of a message of the client.
+// imageIn returns the message that the hooks make of a message of the client.
 func (p *program) imageIn(text string) (string, bool) {
 	return receivedThrough(slices.Values(p.Interceptors), text)
 }
 
-// replies is what the hooks outside make of the replies of an interceptor.
+// replies returns the messages that the outer hooks make of the replies of an interceptor.
 func (p *program) replies(e event) []string {
 	var list []string
 	for k := range e.n {
@@ -88,8 +88,8 @@ func (p *program) replies(e event) []string {
 	return list
 }
 
-// checkSent checks what the client was sent: what the handler sent, as the hooks
-// made it, in order, once; behind it what the outermost interceptor replied that did.
+// checkSent checks the messages to the client: the messages of the handler, as changed by the hooks, in
+// order, once, and then the replies of the outermost interceptor that replied.
 func (s *server) checkSent() {
 	w := s.w
 	var reply *event
@@ -126,7 +126,7 @@ func (s *server) checkSent() {
 	if reply != nil {
 		want = w.p.replies(*reply)
 	}
-	for _, e := range w.events { // an adapter sends what is replied inside of it
+	for _, e := range w.events { // an adapter sends the replies of inner interceptors
 		if e.what != evReply {
 			continue
 		}
@@ -178,7 +178,7 @@ func (s *server) checkSingle(reply *event, outcome error, ended bool) {
 	}
 }
 
-// checkReceived checks what the handler received.
+// checkReceived checks the messages that the handler received.
 func (s *server) checkReceived() {
 	w := s.w
 	var want, got []string
@@ -215,9 +215,8 @@ func (s *server) checkOutcome() {
 	}
 }
 
-// checkOwner checks that the error of a hook is what the next of its interceptor
-// returns, unless the handler had returned: the result of a hook that it left behind
-// is discarded.
+// checkOwner checks that the next of a hook's interceptor returns the error of the hook, unless the
+// handler had returned: the result of a hook that still runs then is discarded.
 func (s *server) checkOwner() {
 	w := s.w
 	failed := make(map[int]bool)
@@ -239,7 +238,7 @@ func (s *server) checkOwner() {
 			}
 		}
 		for _, o := range w.ops {
-			single := o.do == actSend && !w.p.Kind.ServerStreams() && e.receive // what is held may have been before
+			single := o.do == actSend && !w.p.Kind.ServerStreams() && e.receive // a held message may have passed the hook before
 			if o.startSeq > known && o.done && o.err == nil && o.panicked == nil && !single {
 				w.violate(ruleOwner, "hook of interceptor %d failed with %s; later %v%s %s = ok", e.interceptor, short(e.err), o.do, o.who, o.text)
 			}
@@ -249,7 +248,7 @@ func (s *server) checkOwner() {
 				continue
 			}
 			same := sameStatus(end.err, e.err)
-			if e.err == errSingle { //nolint:errorlint // the very error
+			if e.err == errSingle { //nolint:errorlint // the identical error
 				same = status.Code(end.err) == codes.Internal
 			}
 			if !same && !w.brokenBefore(i, e.interceptor) {
@@ -260,7 +259,7 @@ func (s *server) checkOwner() {
 	}
 }
 
-// brokenBefore reports whether something else ended the leg of an interceptor before.
+// brokenBefore reports whether another event ended the leg of an interceptor before.
 func (w *world) brokenBefore(at, interceptor int) bool {
 	for _, e := range w.events[:at] {
 		if e.what == evHookFail && e.interceptor == interceptor || e.what == evPanic {
@@ -270,8 +269,8 @@ func (w *world) brokenBefore(at, interceptor int) bool {
 	return false
 }
 
-// checkEnd checks that the call ends when its handler returns, whatever it leaves
-// behind. Hooks that block see what is held when next returns.
+// checkEnd checks that the call ends when its handler returns, even if goroutines of the handler still
+// run. Hooks that block get a held message when next returns.
 func (s *server) checkEnd() {
 	if !s.returned || !s.served || s.w.p.has(interceptorBlock) || s.p.Window > 0 {
 		return
@@ -306,8 +305,7 @@ func (s *server) compare(bare *server) {
 	}
 }
 
-// comparable is the time up to which what the handler sees is compared: until it
-// returns.
+// comparable returns the time up to which the results of the handler are compared: until it returns.
 func (s *server) comparable() time.Duration {
 	if s.returned {
 		return s.returnAt

@@ -31,12 +31,12 @@ func generateServer(seed uint64) *serverProgram {
 	g.handler(p)
 	switch {
 	case p.Tidy:
-	case p.Kind.ServerStreams() && g.chance(10): // a goroutine is left behind in SendMsg, and a reply follows
+	case p.Kind.ServerStreams() && g.chance(10): // a goroutine remains in SendMsg, and a reply follows
 		p.Window, p.Join = 1, false
 		p.Others = append(p.Others, []programStep{{Do: actSend}, {Do: actSend}, {Do: actSend}})
 		p.Handler = append(p.Handler, programStep{After: g.some(), Do: actReceive})
 		p.Interceptors = g.sane(append([]interceptor{{Kind: interceptorReplyAlways, N: 1}}, p.Interceptors...))
-	case p.Kind.ClientStreams() && g.chance(10): // a goroutine is left behind between two receive hooks
+	case p.Kind.ClientStreams() && g.chance(10): // a goroutine remains between two receive hooks
 		p.Join = false
 		p.Client = append([]clientStep{{Do: cliSend}}, p.Client...)
 		p.Others = append([][]programStep{{{Do: actReceive}}}, p.Others...)
@@ -211,7 +211,7 @@ func listServer(p *serverProgram, v violation) {
 	_, _ = fmt.Fprintf(f, "server %d %s: %s [%v]\n", p.Seed, v.rule, v.detail, p.Interceptors)
 }
 
-// minimizeServer leaves parts out of a program as long as it breaks a rule.
+// minimizeServer removes parts of a program as long as it breaks a rule.
 func minimizeServer(t *testing.T, p *serverProgram, w *world, r rule) (*serverProgram, *world) {
 	form := w.first(r).form
 	for again := os.Getenv(envFirst) == ""; again; {
@@ -233,7 +233,7 @@ func minimizeServer(t *testing.T, p *serverProgram, w *world, r rule) (*serverPr
 	return p, w
 }
 
-// without returns the program with its i-th part left out.
+// without returns the program without its i-th part.
 func (p *serverProgram) without(i int) (*serverProgram, bool) {
 	c := *p
 	c.Interceptors, c.Client, c.Handler = slices.Clone(p.Interceptors), slices.Clone(p.Client), slices.Clone(p.Handler)

@@ -18,13 +18,13 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// transport is a connection whose streams follow the scripts of a program. It
-// does what grpc-go's client does: see stream.go and internal/transport there.
+// transport is a connection whose streams follow the scripts of a program. It behaves as grpc-go's
+// client does: see stream.go and internal/transport there.
 type transport struct{ w *world }
 
 var _ grpc.ClientConnInterface = transport{}
 
-// Invoke makes a unary call, as grpc-go does: by a stream.
+// Invoke makes a unary call with a stream, as grpc-go does.
 func (tr transport) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
 	s, err := tr.NewStream(ctx, unaryDesc, method, opts...)
 	if err != nil {
@@ -80,16 +80,16 @@ type stream struct {
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed at the next change
-	finished bool          // the client knows the end
+	finished bool          // the client has seen the end
 	finishAt time.Duration
 	finSeq   int
-	over     bool // the transport's stream is done: its status is settled
+	over     bool // the transport's stream has ended: its status is final
 	overAt   time.Duration
 	byServer bool // the server ended it
 	st       *status.Status
 	trailer  metadata.MD
 	header   metadata.MD
-	headed   bool // the header arrived, or will not
+	headed   bool // the header has arrived or will not arrive
 	bare     bool // it ended without a header
 	queue    []item
 	arrived  []string // messages
@@ -98,7 +98,7 @@ type stream struct {
 
 	sentLast bool
 	halved   bool     // the server sees the client's half-close
-	inbox    []string // what the server has not read
+	inbox    []string // messages that the server has not read
 	taken    []taken
 	accepted int  // messages for which SendMsg returned nil
 	first    bool // a message was received
@@ -162,7 +162,7 @@ func (s *stream) open() error {
 
 func contextStatus(err error) error { return status.FromContextError(err).Err() }
 
-// change runs f under the lock and wakes up all that wait.
+// change runs f under the lock and wakes up all waiting goroutines.
 func (s *stream) change(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,7 +192,7 @@ func (s *stream) await(cond func() bool) bool {
 	return true
 }
 
-// end settles the stream's status. The lock is held.
+// end sets the stream's final status. The lock is held.
 func (s *stream) end(err error, st *status.Status, trailer metadata.MD) {
 	if s.over {
 		return
@@ -249,7 +249,7 @@ func (s *stream) onFinish(err error) {
 	}
 }
 
-// Context returns the context of the stream, which is done when the client knows the end.
+// Context returns the context of the stream, which is done when the client has seen the end.
 func (s *stream) Context() context.Context { return s.ctx }
 
 // Header waits for the header.
@@ -441,7 +441,7 @@ func (s *stream) serve() {
 	}
 }
 
-// sleep reports whether the stream goes on afterwards.
+// sleep reports whether the stream still runs afterwards.
 func (s *stream) sleep(d time.Duration) bool {
 	if d > 0 {
 		t := time.NewTimer(d)

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// eventKind is what an entry of a record says.
+// eventKind is the kind of an entry of a record.
 type eventKind uint8
 
 const (
 	evOp eventKind = iota // the application starts an operation
 	evOpEnd
-	evOpen // the transport is asked for a stream
+	evOpen // the chain opens a stream of the transport
 	evRejected
 	evTaken      // the transport takes a message
 	evEOF        // the transport does not take a message
@@ -102,9 +102,9 @@ type violation struct {
 type world struct {
 	p     *program
 	bare  bool
-	srv   *server // of a program of a server; nil of a client's
+	srv   *server // for a server's program; nil for a client's
 	start time.Time
-	kill  chan struct{} // closed when everything has to end
+	kill  chan struct{} // closed when everything must end
 
 	mu           sync.Mutex
 	rand         *rand.Rand
@@ -113,13 +113,13 @@ type world struct {
 	interceptors []*interceptorRun
 	ops          []*op
 	options      options
-	attempt      int  // how many calls of next were repeated
+	attempt      int  // number of repeated calls of next
 	beginning    bool // a repeated next was called and nothing has happened inside
 	violations   []violation
 	thrown       []string // panics
 }
 
-// begin notes a call of next, which resets the counts if it is repeated.
+// begin records a call of next. A repeated call resets the counts.
 func (w *world) begin(again bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -129,7 +129,7 @@ func (w *world) begin(again bool) {
 	}
 }
 
-// begun notes that counts have been reset.
+// begun records that counts have been reset.
 func (w *world) begun() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -148,8 +148,7 @@ func (w *world) log(e event) int {
 	return seq
 }
 
-// yield lets other goroutines run, sometimes, so that what happens at the same time
-// happens in different orders.
+// yield sometimes lets other goroutines run, so that simultaneous events happen in different orders.
 func (w *world) yield() {
 	w.mu.Lock()
 	yields := 0
@@ -168,7 +167,7 @@ func (w *world) violate(r rule, format string, args ...any) {
 	w.violations = append(w.violations, violation{r, format, fmt.Sprintf(format, args...)})
 }
 
-// panics with a value that the record has.
+// panics panics with a value and records it.
 func (w *world) panics(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	w.log(event{what: evPanic, text: text})

@@ -1,5 +1,5 @@
-// Command mutate shows that exploration finds defects. It makes one change from a
-// list to the library at a time, explores, and reports whether a rule was broken.
+// Command mutate checks that exploration finds defects. It makes one change from a list to the
+// library at a time, explores, and reports whether a rule was broken.
 //
 // The list has entries of this form. The old text occurs once in the file:
 //
@@ -11,8 +11,8 @@
 //	--- new
 //	_ = t
 //
-// It fails if the unchanged library breaks a rule, if exploration does not find a
-// change, or if a change cannot be made.
+// It fails if the unchanged library breaks a rule, if exploration does not find a change, or if a
+// change cannot be made.
 package main
 
 import (
@@ -40,10 +40,10 @@ type mutation struct {
 
 func main() {
 	list := flag.String("list", "internal/streamsim/mutate/mutations.txt", "the file with the list of changes")
-	count := flag.Int("count", 10_000, "how many programs are explored for each change, at most")
+	count := flag.Int("count", 10_000, "the largest number of programs to explore for each change")
 	only := flag.String("run", "", "make only changes whose name matches this regular expression")
 	base := flag.Bool("base", true, "explore the unchanged library first")
-	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "how many changes are explored at a time")
+	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "the number of changes to explore concurrently")
 	flag.Parse()
 	if err := run(*list, *only, *count, *base, *workers); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
@@ -93,7 +93,7 @@ func run(list, only string, count int, base bool, workers int) error {
 	return nil
 }
 
-// tally counts what all workers have found.
+// tally counts the results of all workers.
 type tally struct {
 	mu        sync.Mutex
 	made, bad int
@@ -109,7 +109,7 @@ func (t *tally) add(name string, took time.Duration, verdict string, ok bool) {
 	fmt.Printf("%-60s %6.1fs  %s\n", name, took.Seconds(), verdict)
 }
 
-// work makes changes, each in place of the one before. nil stands for no change.
+// work makes changes, each to the unchanged library. nil means no change.
 func (t *tally) work(todo <-chan *mutation, count int) error {
 	dir, err := os.MkdirTemp("", "mutate")
 	if err != nil {
@@ -224,7 +224,7 @@ func (e explorer) explore(m *mutation) (found string, err error) {
 	return "", fmt.Errorf("exploration failed: %w\n%s", err, out[max(0, len(out)-2000):])
 }
 
-// overlay writes the changed file and a file that puts it in place of the original.
+// overlay writes the changed file and an overlay file that replaces the original with it.
 func (e explorer) overlay(m *mutation) (string, error) {
 	path, err := filepath.Abs(m.file)
 	if err != nil {
