@@ -61,9 +61,9 @@ func TestBlackbox(t *testing.T) {
 	checkLog(t, log.Name(), 400*rounds(t))
 }
 
-// checkLog checks that each line of the sidecar's log is a JSON object, and that at least least of
-// them are records of calls.
-func checkLog(t *testing.T, name string, least int) {
+// checkLog checks that each line of the sidecar's log is a JSON object, and that the log has records
+// of at least minimum calls.
+func checkLog(t *testing.T, name string, minimum int) {
 	t.Helper()
 	log, err := os.Open(name)
 	if err != nil {
@@ -84,7 +84,7 @@ func checkLog(t *testing.T, name string, least int) {
 			calls++
 		}
 	}
-	if calls < least {
-		t.Errorf("the log has %d calls, want at least %d", calls, least)
+	if calls < minimum {
+		t.Errorf("the log has %d calls, want at least %d", calls, minimum)
 	}
 }

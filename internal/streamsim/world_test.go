@@ -167,7 +167,7 @@ func (w *world) violate(r rule, format string, args ...any) {
 	w.violations = append(w.violations, violation{r, format, fmt.Sprintf(format, args...)})
 }
 
-// panics panics with a value and records it.
+// panics records a value and then panics with it.
 func (w *world) panics(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	w.log(event{what: evPanic, text: text})
