@@ -89,7 +89,7 @@ type circuit struct {
 	Failures int    `json:"failures"`
 }
 
-func circuitsOf(b *breaker.Breaker) map[string]circuit {
+func circuitsOf(b *breaker.Interceptor) map[string]circuit {
 	all := make(map[string]circuit)
 	failures := b.Failures()
 	for service, state := range b.States() {

@@ -10,8 +10,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 )
 
-// BenchmarkClosed compares a chain with a closed breaker with a chain of one idle
-// interceptor.
+// BenchmarkClosed compares a closed breaker with an idle interceptor.
 func BenchmarkClosed(b *testing.B) {
 	idle := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error { return next(ctx, call) })
 	for name, interceptor := range map[string]hauberk.Interceptor{"idle": idle, "breaker": breaker.New(breaker.Config{})} {

@@ -3,6 +3,7 @@ package breaker
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -14,13 +15,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
-// What errors.Is finds in the error of a rejected call.
-var (
-	ErrOpen     = breaker.ErrOpen
-	ErrHalfOpen = breaker.ErrHalfOpen
-)
-
-// State is one of Closed, Open and HalfOpen.
+// State is the state of a circuit: Closed, Open or HalfOpen.
 type State = breaker.State
 
 // The states of a circuit.
@@ -30,16 +25,9 @@ const (
 	HalfOpen = breaker.HalfOpen
 )
 
-// Change is a change of a circuit's state.
-type Change struct {
-	Circuit  string // the service, method or target
-	From, To State
-	Failures int // in a row, so far
-}
-
-// Breaker stops calls to what fails. It is safe for concurrent use by any number
-// of chains, which then share its circuits.
-type Breaker struct {
+// Interceptor is a circuit breaker for the calls of a client. Make it with [New]. It is
+// safe for concurrent use by any number of chains, which then share its circuits.
+type Interceptor struct {
 	config   Config
 	engine   breaker.Config
 	failures [codes.Unauthenticated + 1]bool
@@ -49,37 +37,20 @@ type Breaker struct {
 	err      error
 }
 
-type circuit struct{ *breaker.Breaker }
+// circuit is the circuit of a service, method or target.
+type circuit struct {
+	*breaker.Breaker
 
-// Option changes what a [Breaker] depends on.
-type Option interface{ apply(b *Breaker) }
-
-type option func(b *Breaker)
-
-func (f option) apply(b *Breaker) { f(b) }
-
-// WithClock reads the time from now, in place of the system's monotonic clock. It
-// must be safe for concurrent use.
-func WithClock(now func() time.Time) Option {
-	return option(func(b *Breaker) {
-		if now == nil {
-			b.err = errors.New("WithClock was given nil")
-			return
-		}
-		b.now = clock.Elapsed(now)
-	})
+	failure atomic.Pointer[error] // the last one
 }
 
-// WithOnChange has changes told to f: those of one circuit in their order, on the
-// goroutine of a call that is ending or beginning. It must not block.
-func WithOnChange(f func(Change)) Option {
-	return option(func(b *Breaker) { b.onChange = f })
-}
+// keep keeps the last failure.
+func (c *circuit) keep(err error) { c.failure.Store(&err) }
 
-// New returns an interceptor for clients. What is wrong with its configuration is
-// reported by hauberk.New.
-func New(config Config, opts ...Option) *Breaker {
-	b := &Breaker{config: config.withDefaults(), now: clock.Elapsed(nil)}
+// New returns an interceptor for clients. hauberk.New reports errors of the configuration
+// and nil options.
+func New(config Config, opts ...Option) *Interceptor {
+	b := &Interceptor{config: config.withDefaults(), now: clock.Elapsed(nil)}
 	nils := options.Apply(opts, func(o Option) { o.apply(b) })
 	b.engine = breaker.Config{
 		FailureThreshold: b.config.FailureThreshold,
@@ -99,7 +70,7 @@ func New(config Config, opts ...Option) *Breaker {
 }
 
 // setup prepares a new circuit.
-func (b *Breaker) setup(key string, c *circuit) {
+func (b *Interceptor) setup(key string, c *circuit) {
 	config := b.engine
 	if b.onChange != nil {
 		config.OnChange = func(change breaker.Change) {
@@ -109,51 +80,61 @@ func (b *Breaker) setup(key string, c *circuit) {
 	c.Breaker = breaker.New(config)
 }
 
-// Declare says where the interceptor stands, and what is wrong with its
-// configuration.
-func (b *Breaker) Declare() hauberk.Declaration {
+// Declare returns the interceptor's name, its phase, and the errors of its configuration.
+func (b *Interceptor) Declare() hauberk.Declaration {
 	err := b.err
 	if b.circuits == nil && err == nil {
-		err = errors.New("a zero Breaker; make it with breaker.New")
+		err = errors.New("a zero breaker.Interceptor; make it with breaker.New")
 	}
 	return hauberk.Declaration{Name: "breaker", Phase: hauberk.PhaseBreaker, Decides: true, Err: err}
 }
 
-// Intercept rejects a call, or admits it and counts how it ends.
-func (b *Breaker) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+// Intercept rejects a call, or admits it and counts its outcome.
+func (b *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	key := b.config.By.key(call)
 	now := b.now()
-	permit, err := b.circuits.Get(key, now).Allow(now)
+	c := b.circuits.Get(key, now)
+	permit, err := c.Allow(now)
 	if err != nil {
-		return b.reject(call, key, err)
+		return c.reject(call, key, err)
 	}
-	return hauberk.Observe(ctx, call, next, func(err error) { b.done(&permit, b.judge(err)) })
-}
-
-// done gives a permit back. The time matters only to failures, and costs more to
-// read than all else here.
-func (b *Breaker) done(permit *breaker.Permit, outcome breaker.Outcome) {
-	if outcome == breaker.Failure {
+	hurried := b.isHurried(ctx)
+	return hauberk.Observe(ctx, call, next, func(err error) {
+		outcome := b.judge(call, err, hurried)
+		if outcome != breaker.Failure {
+			permit.Done(0, outcome) // the time matters to failures only, and is expensive to read
+			return
+		}
+		c.keep(err)
 		permit.Done(b.now(), outcome)
-		return
-	}
-	permit.Done(0, outcome)
+	})
 }
 
-// judge tells what the end of a call says of the server.
-func (b *Breaker) judge(err error) breaker.Outcome {
-	if err == nil {
-		return breaker.Success
+// isHurried reports whether a call gives its server less time than MinTimeout.
+func (b *Interceptor) isHurried(ctx context.Context) bool {
+	if b.config.MinTimeout == 0 {
+		return false
 	}
-	if err == hauberk.ErrUnwound { //nolint:errorlint // Observe passes it as it is
-		return breaker.Failure // whatever codes are failures
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) < b.config.MinTimeout
+}
+
+// judge returns what the outcome of a call says about the server.
+func (b *Interceptor) judge(call *hauberk.Call, err error, hurried bool) breaker.Outcome {
+	switch {
+	case call.Unsent():
+		return breaker.Neutral
+	case err == nil:
+		return breaker.Success
+	case err == hauberk.ErrUnwound: //nolint:errorlint // Observe passes it as it is
+		return breaker.Failure // whether or not INTERNAL is a failure
 	}
 	if _, rejected := errors.AsType[*hauberk.Rejection](err); rejected {
 		return breaker.Neutral
 	}
 	code := hauberk.CodeOf(err)
 	switch {
-	case code == codes.Canceled:
+	case code == codes.Canceled, code == codes.DeadlineExceeded && hurried:
 		return breaker.Neutral
 	case int(code) < len(b.failures) && b.failures[code]:
 		return breaker.Failure
@@ -162,25 +143,10 @@ func (b *Breaker) judge(err error) breaker.Outcome {
 	}
 }
 
-func (b *Breaker) reject(call *hauberk.Call, key string, err error) error {
-	reason := "BREAKER_OPEN"
-	if errors.Is(err, ErrHalfOpen) {
-		reason = "BREAKER_HALF_OPEN"
-	}
-	rejection := hauberk.Reject(codes.Unavailable, reason, err.Error())
-	rejection.Cause = err
-	var rejected *breaker.RejectedError
-	if errors.As(err, &rejected) {
-		rejection.RetryAfter = rejected.RetryAfter
-	}
-	call.Decide(hauberk.Decision{Rule: key, Verdict: hauberk.Rejected, Reason: reason})
-	return rejection
-}
-
-// States returns the state of each circuit that has been used, by the name of its
-// service, method or target. An open circuit whose time has passed is open until
-// its next call. Safe for concurrent use.
-func (b *Breaker) States() map[string]State {
+// States returns the state of each circuit, by the name of its service, method or target.
+// An open circuit whose time has passed is reported as open until its next call. Safe for
+// concurrent use.
+func (b *Interceptor) States() map[string]State {
 	states := make(map[string]State)
 	for key, c := range b.circuits.All() {
 		states[key] = c.Snapshot().State
@@ -188,9 +154,9 @@ func (b *Breaker) States() map[string]State {
 	return states
 }
 
-// Failures returns how many failures in a row each circuit has had, as
-// [Breaker.States] returns their states.
-func (b *Breaker) Failures() map[string]int {
+// Failures returns the number of consecutive failures of each circuit, by the names that
+// [Interceptor.States] returns. Safe for concurrent use.
+func (b *Interceptor) Failures() map[string]int {
 	failures := make(map[string]int)
 	for key, c := range b.circuits.All() {
 		failures[key] = c.Snapshot().Failures

@@ -19,11 +19,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 )
 
-// world is a client behind a breaker, and a backend that answers with a code.
+// world is a client with a breaker, and a backend that answers with a code.
 type world struct {
 	*hauberktest.Env
 
-	breaker *breaker.Breaker
+	breaker *breaker.Interceptor
 	clock   *hauberktest.Clock
 	answer  atomic.Uint32
 	calls   atomic.Int64
@@ -104,7 +104,8 @@ func TestLife(t *testing.T) {
 	})
 }
 
-// TestWhatCounts: the codes of a sick server are failures, others reset.
+// TestWhatCounts: the codes that indicate a failing server are failures, others reset the
+// count.
 func TestWhatCounts(t *testing.T) {
 	failures := map[codes.Code]bool{
 		codes.Unknown: true, codes.DeadlineExceeded: true, codes.Internal: true, codes.Unavailable: true, codes.DataLoss: true,
@@ -144,8 +145,8 @@ func TestConfiguredCodes(t *testing.T) {
 	w.wantState(t, breaker.Open)
 }
 
-// TestRejectionsSayNothing: what an inner interceptor rejects is not the
-// server's failure.
+// TestRejectionsSayNothing: a rejection by an inner interceptor is not a failure of the
+// server.
 func TestRejectionsSayNothing(t *testing.T) {
 	kinds(t, func(t *testing.T, kind hauberk.Kind) {
 		reject := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
@@ -159,7 +160,7 @@ func TestRejectionsSayNothing(t *testing.T) {
 	})
 }
 
-// TestCancelledProbe gives its permit back.
+// TestCancelledProbe: a cancelled probe gives its permit back.
 func TestCancelledProbe(t *testing.T) {
 	kinds(t, func(t *testing.T, kind hauberk.Kind) {
 		w := start(t, kind, config)
@@ -180,7 +181,7 @@ func TestCancelledProbe(t *testing.T) {
 	})
 }
 
-// TestPanickingProbe counts as a failure and gives its permit back.
+// TestPanickingProbe: a panic is a failure and gives the permit back.
 func TestPanickingProbe(t *testing.T) {
 	kinds(t, func(t *testing.T, kind hauberk.Kind) {
 		var panics atomic.Bool
@@ -199,7 +200,7 @@ func TestPanickingProbe(t *testing.T) {
 		func() {
 			defer func() { _ = recover() }()
 			_ = w.call(t, codes.OK)
-			t.Error("the panic did not pass")
+			t.Error("the panic did not reach the application")
 		}()
 		w.wantState(t, breaker.Open)
 		panics.Store(false)
@@ -210,7 +211,7 @@ func TestPanickingProbe(t *testing.T) {
 	})
 }
 
-// TestProbeThatNeverEnds loses its place after a time.
+// TestProbeThatNeverEnds: a probe that exceeds ProbeTimeout is replaced by another.
 func TestProbeThatNeverEnds(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	w := start(t, hauberk.Bidi, config)
@@ -228,7 +229,7 @@ func TestProbeThatNeverEnds(t *testing.T) {
 	}
 	err = w.call(t, codes.OK)
 	if !errors.Is(err, breaker.ErrHalfOpen) || status.Convert(err).Message() != "circuit breaker is half-open" {
-		t.Errorf("beside the probe: %v", err)
+		t.Errorf("concurrently with the probe: %v", err)
 	}
 	w.clock.Advance(time.Minute)
 	if err := w.call(t, codes.OK); err != nil {
@@ -241,7 +242,7 @@ func TestProbeThatNeverEnds(t *testing.T) {
 	}
 }
 
-// TestLateResults: a call from before the circuit changed counts for nothing.
+// TestLateResults: a call that was admitted before the circuit changed does not count.
 func TestLateResults(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	w := start(t, hauberk.ServerStream, config)
@@ -264,7 +265,7 @@ func TestLateResults(t *testing.T) {
 	w.wantState(t, breaker.Open)
 }
 
-// TestBy: what calls share a circuit.
+// TestBy: calls share the circuit of their service, method or target.
 func TestBy(t *testing.T) {
 	for by, want := range map[breaker.By]string{
 		breaker.ByService: service,
@@ -280,8 +281,8 @@ func TestBy(t *testing.T) {
 	}
 }
 
-// TestHalfOpenRace: many callers at the moment that the circuit half-opens, and no
-// more probes than permitted.
+// TestHalfOpenRace: many concurrent calls when the circuit becomes half-open make no more
+// probes than permitted.
 func TestHalfOpenRace(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	clock := hauberktest.NewClock()
@@ -359,7 +360,7 @@ func TestOnChange(t *testing.T) {
 	}
 }
 
-// TestShadowByTarget: the target is known in shadow too.
+// TestShadowByTarget: the target is known in dry run too.
 func TestShadowByTarget(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	b := breaker.New(breaker.Config{By: breaker.ByTarget})
@@ -372,7 +373,7 @@ func TestShadowByTarget(t *testing.T) {
 	}
 }
 
-// TestShadow: a breaker in shadow rejects nothing and keeps counting.
+// TestShadow: a breaker in dry run rejects nothing and counts.
 func TestShadow(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	b := breaker.New(config)
@@ -401,6 +402,7 @@ func TestBadConfig(t *testing.T) {
 		"circuits":  {breaker.Config{MaxCircuits: -3}, "-3"},
 		"code":      {breaker.Config{FailureCodes: []codes.Code{codes.Canceled}}, "FailureCodes has Canceled"},
 		"by":        {breaker.Config{By: 9}, "By is 9"},
+		"timeout":   {breaker.Config{MinTimeout: -time.Second}, "MinTimeout is -1s"},
 	} {
 		if _, err := hauberk.New(breaker.New(c.config)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q in it", name, err, c.want)
@@ -424,5 +426,5 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// reply is what every call that is answered here has for its response.
+// reply is the response of the calls that hauberktest.Conn answers.
 var reply = &testpb.Response{}

@@ -19,20 +19,20 @@ const (
 	DefaultMaxCircuits      = 4096
 )
 
-// DefaultFailureCodes are the codes that say that a server is not well: UNKNOWN,
-// DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE and DATA_LOSS.
+// DefaultFailureCodes returns the codes that indicate a failing server: UNKNOWN,
+// DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE and DATA_LOSS. The caller owns the result.
 func DefaultFailureCodes() []codes.Code {
 	return []codes.Code{codes.Unknown, codes.DeadlineExceeded, codes.Internal, codes.Unavailable, codes.DataLoss}
 }
 
-// By says what calls share a circuit.
+// By is what calls share a circuit by.
 type By uint8
 
-// What calls can share a circuit by.
+// The values of By.
 const (
-	ByService By = iota // calls of a service: the default
-	ByMethod            // calls of a method
-	ByTarget            // calls of a connection, by what it was made for
+	ByService By = iota // one circuit for each service
+	ByMethod            // one circuit for each method
+	ByTarget            // one circuit for each target of a connection, as hauberk.Call.Target returns it
 )
 
 // key returns the name of a call's circuit.
@@ -47,28 +47,32 @@ func (b By) key(call *hauberk.Call) string {
 	}
 }
 
-// Config says when circuits open and close. The zero value has the defaults.
+// Config configures an [Interceptor]. The zero value has the defaults.
 type Config struct {
-	// By says what calls share a circuit.
+	// By is what calls share a circuit by. The default is ByService.
 	By By
-	// FailureThreshold is how many failures in a row open a circuit. The default is
-	// DefaultFailureThreshold.
+	// FailureThreshold is the number of consecutive failures that opens a circuit. The
+	// default is DefaultFailureThreshold.
 	FailureThreshold int
 	// OpenFor is how long an open circuit rejects all calls. The default is
 	// DefaultOpenFor.
 	OpenFor time.Duration
-	// HalfOpenMaxCalls is how many probes may run at once. The default is
+	// HalfOpenMaxCalls is how many probes may run concurrently. The default is
 	// DefaultHalfOpenMaxCalls.
 	HalfOpenMaxCalls int
-	// ProbeTimeout is how long a probe keeps its place: one that has not ended by
-	// then, such as a long stream, gives it to another and counts for nothing. The
+	// ProbeTimeout is how long a probe occupies its place. If it has not ended by then, as
+	// a long stream, another probe is admitted, and its outcome does not count. The
 	// default is OpenFor.
 	ProbeTimeout time.Duration
-	// FailureCodes are the codes that count as failures. The default is
-	// DefaultFailureCodes.
+	// MinTimeout is the least time that a call must give its server for a
+	// DEADLINE_EXCEEDED to count as a failure: from the time when the breaker admits the
+	// call until the deadline of its context. A caller with little time left says nothing
+	// about the server. Calls without a deadline always count. The default 0 counts all.
+	MinTimeout time.Duration
+	// FailureCodes are the codes that count as failures. nil is DefaultFailureCodes.
 	FailureCodes []codes.Code
-	// MaxCircuits is how many circuits are kept; the one used least recently makes
-	// room. The default is DefaultMaxCircuits.
+	// MaxCircuits bounds the number of circuits. Beyond it the least recently used
+	// circuit is removed, with its state. The default is DefaultMaxCircuits.
 	MaxCircuits int
 }
 
@@ -95,8 +99,11 @@ func (c Config) check() error {
 	if c.By > ByTarget {
 		errs = append(errs, fmt.Errorf("By is %d; want ByService, ByMethod or ByTarget", c.By))
 	}
+	if c.MinTimeout < 0 {
+		errs = append(errs, fmt.Errorf("MinTimeout is %v; want more than 0, or 0 to count all", c.MinTimeout))
+	}
 	if i := slices.IndexFunc(c.FailureCodes, notAFailure); i >= 0 {
-		errs = append(errs, fmt.Errorf("FailureCodes has %v; want codes of errors but Canceled", c.FailureCodes[i]))
+		errs = append(errs, fmt.Errorf("FailureCodes has %v; want codes of errors, except Canceled", c.FailureCodes[i]))
 	}
 	return errors.Join(errs...)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 )
 
-// Two failures in a row open the circuit, and the third call is not made.
+// Two consecutive failures open the circuit, which rejects the third call.
 func Example() {
 	b := breaker.New(breaker.Config{FailureThreshold: 2})
 	down := hauberktest.Conn{Outcome: func(string) error { return status.Error(codes.Unavailable, "down") }}

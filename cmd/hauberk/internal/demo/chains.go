@@ -37,7 +37,7 @@ type interceptors struct {
 	tries    *metrics.Interceptor // counts attempts
 	open     *openCalls
 	attempts *attempts
-	breaker  *breaker.Breaker
+	breaker  *breaker.Interceptor
 }
 
 // serverChain returns the shop's chain.
@@ -86,7 +86,7 @@ func (l *interceptors) clientChain(shopper string) (*hauberk.Chain, error) {
 }
 
 // newBreaker returns a breaker whose circuits open after few failures, for a short time.
-func newBreaker(options ...breaker.Option) *breaker.Breaker {
+func newBreaker(options ...breaker.Option) *breaker.Interceptor {
 	return breaker.New(breaker.Config{
 		FailureThreshold: maxAttempts,
 		OpenFor:          time.Second,

@@ -1,0 +1,208 @@
+package breaker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
+)
+
+// TestNeutralOutcomes: an outcome that says nothing about the server neither opens a
+// closed circuit nor resets its count. A probe gives its permit back.
+func TestNeutralOutcomes(t *testing.T) {
+	soon := func(t *testing.T) context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // less than MinTimeout
+		t.Cleanup(cancel)
+		return ctx
+	}
+	for name, c := range map[string]struct {
+		ctx     func(t *testing.T) context.Context
+		answer  codes.Code
+		text    string
+		neutral bool
+		code    codes.Code
+	}{
+		"expired before": {ctx: func(t *testing.T) context.Context {
+			ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+			t.Cleanup(cancel)
+			return ctx
+		}, neutral: true, code: codes.DeadlineExceeded},
+		"cancelled before": {ctx: func(t *testing.T) context.Context {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			return ctx
+		}, neutral: true, code: codes.Canceled},
+		"not encodable":                     {text: "\xff", neutral: true, code: codes.Internal},
+		"DEADLINE_EXCEEDED in a hurry":      {ctx: soon, answer: codes.DeadlineExceeded, neutral: true, code: codes.DeadlineExceeded},
+		"DEADLINE_EXCEEDED without a hurry": {answer: codes.DeadlineExceeded, code: codes.DeadlineExceeded},
+		"UNAVAILABLE in a hurry":            {ctx: soon, answer: codes.Unavailable, code: codes.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kinds(t, func(t *testing.T, kind hauberk.Kind) {
+				config := config
+				config.MinTimeout = 30 * time.Second
+				w := start(t, kind, config)
+				call := func() {
+					ctx := t.Context()
+					if c.ctx != nil {
+						ctx = c.ctx(t)
+					}
+					w.answer.Store(uint32(c.answer))
+					if err := w.Call(ctx, c.text).Err; status.Code(err) != c.code {
+						t.Errorf("got %v, want %s", err, c.code)
+					}
+				}
+				_ = w.call(t, codes.Unavailable)
+				call()
+				want := 2
+				if c.neutral {
+					want = 1
+				}
+				if got := w.breaker.Failures()[service]; got != want {
+					t.Errorf("%d failures, want %d", got, want)
+				}
+				for range 3 {
+					_ = w.call(t, codes.Unavailable)
+				}
+				w.clock.Advance(time.Minute)
+				call() // a probe
+				if c.neutral {
+					w.wantState(t, breaker.HalfOpen)
+					if err := w.call(t, codes.OK); err != nil {
+						t.Errorf("the next probe: %v", err)
+					}
+				} else {
+					w.wantState(t, breaker.Open)
+				}
+			})
+		})
+	}
+}
+
+// TestInnerAnswersCount: a reply or a plain status of an inner interceptor is an outcome
+// like another.
+func TestInnerAnswersCount(t *testing.T) {
+	kinds(t, func(t *testing.T, kind hauberk.Kind) {
+		var answer error
+		w := start(t, kind, config, hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+			if answer != nil {
+				return answer
+			}
+			return call.Reply(&testpb.Response{})
+		}))
+		for _, c := range []struct {
+			answer   error
+			failures int
+		}{
+			{status.Error(codes.Unavailable, "injected"), 1},
+			{context.DeadlineExceeded, 1}, // before anything was sent
+			{status.Error(codes.Internal, "injected"), 2},
+			{nil, 0},
+		} {
+			answer = c.answer
+			_ = w.Call(t.Context())
+			if got := w.breaker.Failures()[service]; got != c.failures {
+				t.Errorf("%d failures after %v, want %d", got, answer, c.failures)
+			}
+		}
+	})
+}
+
+// TestConnectionRefused: a connection that cannot be made is a failure.
+func TestConnectionRefused(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	b := breaker.New(breaker.Config{FailureThreshold: 2})
+	conn, err := grpc.NewClient("passthrough:///127.0.0.1:1", append(
+		hauberk.Must(hauberk.New(b)).DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	client := testpb.NewTestServiceClient(conn)
+	for range 2 {
+		if _, err := client.Unary(t.Context(), &testpb.Request{}); errors.Is(err, breaker.ErrOpen) {
+			t.Errorf("rejected too early: %v", err)
+		}
+	}
+	if _, err := client.Unary(t.Context(), &testpb.Request{}); !errors.Is(err, breaker.ErrOpen) {
+		t.Errorf("got %v, want a rejection", err)
+	}
+}
+
+// TestBreakerKeepsCause: the last failure is the cause of a rejection, in process only.
+func TestBreakerKeepsCause(t *testing.T) {
+	kinds(t, func(t *testing.T, kind hauberk.Kind) {
+		down := status.Error(codes.Unavailable, "connection refused")
+		w := start(t, kind, breaker.Config{FailureThreshold: 3}, hauberk.Func(
+			func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				_ = next(ctx, call)
+				return fmt.Errorf("attempt: %w", down)
+			},
+		))
+		for range 3 {
+			_ = w.call(t, codes.Unavailable)
+		}
+		err := w.call(t, codes.OK)
+		if !errors.Is(err, down) || !errors.Is(err, breaker.ErrOpen) || errors.Is(err, breaker.ErrHalfOpen) {
+			t.Errorf("got %v, want the last failure and ErrOpen in it", err)
+		}
+		cause := fmt.Sprint(errors.Unwrap(err), errors.Unwrap(errors.Unwrap(err)))
+		if !strings.Contains(cause, "connection refused") || !strings.Contains(cause, service) {
+			t.Errorf("the causes are %s; want the last failure and the circuit in them", cause)
+		}
+		if st := status.Convert(err); strings.Contains(st.Proto().String(), "refused") {
+			t.Errorf("the status has the cause: %v", st)
+		}
+	})
+}
+
+// TestRejectionNamesTheCircuit: the ErrorInfo and the decision name the circuit.
+func TestRejectionNamesTheCircuit(t *testing.T) {
+	kinds(t, func(t *testing.T, kind hauberk.Kind) {
+		var rules []string
+		clock := hauberktest.NewClock()
+		b := breaker.New(config, breaker.WithClock(clock.Now))
+		look := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			err := next(ctx, call)
+			for _, d := range call.Decisions() {
+				if d.Verdict == hauberk.Rejected {
+					rules = append(rules, d.Rule)
+				}
+			}
+			return err
+		})
+		backend := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error {
+			return status.Error(codes.Unavailable, "down")
+		}}
+		env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, look, b)
+		var err error
+		for range 4 {
+			err = env.Call(t.Context()).Err
+		}
+		var name string
+		for _, detail := range status.Convert(err).Details() {
+			if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetReason() == breaker.ReasonOpen {
+				name = info.GetMetadata()["circuit"]
+			}
+		}
+		if name != service {
+			t.Errorf("the ErrorInfo of %v names %q", err, name)
+		}
+		if len(rules) != 1 || rules[0] != service {
+			t.Errorf("the rules of the rejections are %q", rules)
+		}
+	})
+}
