@@ -80,13 +80,15 @@ func (b *Interceptor) setup(key string, c *circuit) {
 	c.Breaker = breaker.New(config)
 }
 
-// Declare returns the interceptor's name, its phase, and the errors of its configuration.
+// Declare returns the interceptor's declaration, with the errors of its configuration.
 func (b *Interceptor) Declare() hauberk.Declaration {
 	err := b.err
 	if b.circuits == nil && err == nil {
 		err = errors.New("a zero breaker.Interceptor; make it with breaker.New")
 	}
-	return hauberk.Declaration{Name: "breaker", Phase: hauberk.PhaseBreaker, Decides: true, Err: err}
+	return hauberk.Declaration{
+		Name: "breaker", Phase: hauberk.PhaseBreaker, Sides: hauberk.OnlyClients, Decides: true, Err: err,
+	}
 }
 
 // Intercept rejects a call, or admits it and counts its outcome.

@@ -391,6 +391,13 @@ func TestShadow(t *testing.T) {
 	}
 }
 
+// TestSides: the breaker cannot be attached to a server.
+func TestSides(t *testing.T) {
+	if got := breaker.New(config).Declare().Sides; got != hauberk.OnlyClients {
+		t.Errorf("Sides is %v, want OnlyClients", got)
+	}
+}
+
 func TestBadConfig(t *testing.T) {
 	for name, c := range map[string]struct {
 		config breaker.Config

@@ -177,7 +177,7 @@ func TestRejectionNamesTheCircuit(t *testing.T) {
 		b := breaker.New(config, breaker.WithClock(clock.Now))
 		look := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			err := next(ctx, call)
-			for _, d := range call.Decisions() {
+			for _, d := range call.Decisions().Recorded() {
 				if d.Verdict == hauberk.Rejected {
 					rules = append(rules, d.Rule)
 				}

@@ -15,7 +15,6 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/engine/backoff"
 	"github.com/hauberk-rpc/hauberk/internal/options"
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
-	"github.com/hauberk-rpc/hauberk/internal/wrongside"
 )
 
 // Attempt is the key of the number of the current attempt in a call's state, from 1.
@@ -52,23 +51,20 @@ func New(config Config, opts ...Option) *Interceptor {
 	return r
 }
 
-// Declare returns the interceptor's name, its phase, the state that it writes, and the
-// errors of its configuration.
+// Declare returns the interceptor's declaration, with the errors of its configuration.
 func (r *Interceptor) Declare() hauberk.Declaration {
 	err := r.err
 	if r.backoff == nil && err == nil {
 		err = errors.New("a zero retry.Interceptor; make it with retry.New")
 	}
 	return hauberk.Declaration{
-		Name: "retry", Phase: hauberk.PhaseRetry, Writes: []hauberk.StateKey{Attempt}, Err: err,
+		Name: "retry", Phase: hauberk.PhaseRetry, Sides: hauberk.OnlyClients,
+		Writes: []hauberk.StateKey{Attempt}, Err: err,
 	}
 }
 
 // Intercept makes attempts until one succeeds or must not be retried.
 func (r *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	if call.Side() == hauberk.ServerSide {
-		return errServer
-	}
 	Attempt.Set(call, 1)
 	if !r.handles(call) {
 		return next(ctx, call)
@@ -92,8 +88,6 @@ func (r *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 		Attempt.Set(call, n+1)
 	}
 }
-
-var errServer = wrongside.ForClients("retry.New")
 
 // handles reports whether calls of the method can be retried.
 func (r *Interceptor) handles(call *hauberk.Call) bool {

@@ -278,10 +278,11 @@ func TestAttemptNumber(t *testing.T) {
 	}
 }
 
-func TestOnAServer(t *testing.T) {
-	hauberktest.CheckLeaks(t)
-	env := hauberktest.Start(t, hauberktest.Setup{Server: hauberk.Must(hauberk.New(all(retry.Config{})))})
-	wantCode(t, env.Call(t.Context()).Err, codes.Internal)
+// TestSides: retry cannot be attached to a server.
+func TestSides(t *testing.T) {
+	if got := retry.New(retry.Config{}).Declare().Sides; got != hauberk.OnlyClients {
+		t.Errorf("Sides is %v, want OnlyClients", got)
+	}
 }
 
 // TestPerAttemptTimeoutSparesCommittedStreams: the timeout of an attempt does not end a

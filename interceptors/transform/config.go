@@ -11,83 +11,84 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// Config says what is changed. The zero value changes nothing.
+// Config configures an [Interceptor]. The zero value modifies nothing.
 type Config struct {
-	// Metadata are changes to the request metadata: on a client to what is sent, on a
-	// server to what the inner interceptors and the handler find.
+	// Metadata modifies the request metadata: on a client what is sent, on a server what
+	// inner interceptors and the handler receive.
 	Metadata Metadata
-	// Header and Trailer are added to those of the response, on a server, ahead of
-	// what inner interceptors and the handler add. Values under keys that end in "-bin"
-	// are raw bytes.
+	// Header and Trailer are added to those of the response on a server, before what
+	// inner interceptors and the handler add. Values of keys that end in "-bin" are raw
+	// bytes.
 	Header, Trailer metadata.MD
 
-	// Timeout replaces the caller's deadline, on a client, whether that is sooner or
-	// later. The caller can cancel the call until the deadline of its own context has
-	// passed: a context does not show a cancellation after that.
+	// Timeout replaces the caller's deadline on a client, an earlier and a later one. The
+	// caller can cancel the call until the deadline of its context has passed: a context
+	// does not report a cancellation after that. The default 0 keeps the deadline.
 	Timeout time.Duration
-	// NoTimeout removes the caller's deadline, on a client: inner interceptors find
-	// none, and none is sent to the server. As with Timeout, the caller can cancel the
-	// call until the deadline of its own context has passed. From then on
+	// NoTimeout removes the caller's deadline on a client: inner interceptors and the
+	// server receive none. As with Timeout, the caller can cancel the call until the
+	// deadline of its context has passed. After that
 	//   - a unary call ends when the server ends it;
 	//   - a stream lasts as long as the caller uses it. It ends with DEADLINE_EXCEEDED
-	//     when the caller has not used it for as long as its deadline had given it, or
-	//     100 ms if that is more: it does not wait in an operation of the stream, and
-	//     no message was sent or received meanwhile. So a stream that is given up does
-	//     not stay, though a late call of the context's cancel function is not seen.
+	//     when the caller has not used it for the time that its deadline allowed, or for
+	//     100 ms if that is longer: the caller waits in no operation of the stream, and no
+	//     message was sent or received. An abandoned stream therefore ends, although a
+	//     late call of the context's cancel function is not visible.
 	NoTimeout bool
-	// DefaultTimeout is for calls without a deadline.
+	// DefaultTimeout is the timeout of calls without a deadline. The default 0 is none.
 	DefaultTimeout time.Duration
-	// MaxTimeout is the most time that a call gets: deadlines that are later are moved,
-	// and calls without one get it.
+	// MaxTimeout is the longest timeout of a call. It replaces later deadlines, and is the
+	// timeout of calls without a deadline. The default 0 is no bound.
 	MaxTimeout time.Duration
 
-	// WaitForReady makes calls wait for a connection (true) or fail at once without
-	// one (false), on a client. nil leaves it to the caller.
+	// WaitForReady sets grpc.WaitForReady for calls on a client: they wait for a
+	// connection (true), or fail at once without one (false). nil keeps the caller's
+	// option.
 	WaitForReady *bool
-	// Compressor is the name of the compressor for what this side sends: on a client
-	// requests, on a server responses to clients that accept it. It must have been
-	// registered, as importing google.golang.org/grpc/encoding/gzip does with "gzip".
-	// "identity" turns compression off. Empty leaves it alone.
+	// Compressor is the name of the compressor of messages that this side sends: on a
+	// client requests, on a server responses to clients that accept it. It must be
+	// registered; importing google.golang.org/grpc/encoding/gzip registers "gzip".
+	// "identity" turns compression off. The default "" does not change it.
 	Compressor string
-	// Method is the method that calls are sent to, "/package.Service/Method", on a
-	// client. It must be of their kind; the messages' types stay.
+	// Method replaces the method of calls on a client: "/package.Service/Method". It must
+	// be of the same kind. The types of the messages do not change.
 	Method string
 
-	// Statuses are replacements of the status at the end, at most one for each code.
+	// Statuses replace the final status, at most one for each code.
 	Statuses []Status
 }
 
-// Metadata is changes to metadata. They are made in the order of the fields. The
-// case of keys does not matter; values under keys that end in "-bin" are raw bytes.
-// Keys that gRPC and HTTP/2 keep for themselves are rejected.
+// Metadata modifies metadata, in the order of the fields. Keys are case-insensitive.
+// Values of keys that end in "-bin" are raw bytes. hauberk.New reports keys that are
+// reserved for gRPC and HTTP/2.
 type Metadata struct {
-	// Rename moves the values of keys (the map's keys) to other keys, behind the values
-	// that are there. All are taken up before any is put down, so that two keys can
+	// Rename appends the values of keys (the map's keys) to those of other keys (the
+	// map's values). All values are removed before any is appended, so that two keys can
 	// be swapped.
 	Rename map[string]string
 	// Remove are keys whose values are removed.
 	Remove []string
 	// Set replaces the values of keys.
 	Set metadata.MD
-	// Add adds values behind those that are there.
+	// Add appends values to those of keys.
 	Add metadata.MD
 }
 
-// Status replaces the status of calls that end with a code. In this process
-// errors.Is and errors.As find the error that it replaces.
+// Status replaces the status of calls that end with a code. In process errors.Is and
+// errors.As find the replaced error.
 type Status struct {
-	// From is the code that is replaced, and To the code in its place; neither is OK.
+	// From is the replaced code and To the new one. Neither is OK.
 	From, To codes.Code
-	// Message is the text in the place of the status's own.
+	// Message is the new message.
 	Message string
-	// KeepMessage keeps the status's own text. By default it is dropped, since it may
-	// say what the new code is meant to hide.
+	// KeepMessage keeps the message of the replaced status. By default it is dropped,
+	// since it may reveal what the new code hides.
 	KeepMessage bool
-	// KeepDetails keeps the status's details. By default they are dropped.
+	// KeepDetails keeps the details of the replaced status. By default they are dropped.
 	KeepDetails bool
 }
 
-// check returns what is wrong with the values, metadata and statuses aside.
+// check returns the errors of the values, except those of metadata and statuses.
 func (c *Config) check() error {
 	return errors.Join(
 		notNegative("Config.Timeout", c.Timeout),
@@ -101,7 +102,7 @@ func (c *Config) check() error {
 
 func notNegative(name string, d time.Duration) error {
 	if d < 0 {
-		return fmt.Errorf("%s is %v; want more than 0, or 0 to leave deadlines alone", name, d)
+		return fmt.Errorf("%s is %v; want more than 0, or 0 to keep deadlines", name, d)
 	}
 	return nil
 }
@@ -109,9 +110,9 @@ func notNegative(name string, d time.Duration) error {
 func (c *Config) checkTimeouts() error {
 	switch {
 	case c.NoTimeout && c.Timeout+c.DefaultTimeout+c.MaxTimeout > 0:
-		return errors.New("Config.NoTimeout is set beside a timeout; want one of them")
+		return errors.New("Config.NoTimeout and a timeout are set; want one of them")
 	case c.Timeout > 0 && c.DefaultTimeout > 0:
-		return errors.New("Config.Timeout is set beside DefaultTimeout, which then has no effect; want one of them")
+		return errors.New("Config.Timeout and DefaultTimeout are set, and the second has no effect; want one of them")
 	case c.MaxTimeout > 0 && max(c.Timeout, c.DefaultTimeout) > c.MaxTimeout:
 		return fmt.Errorf("Config.MaxTimeout is %v, below the timeout of %v; want at least that",
 			c.MaxTimeout, max(c.Timeout, c.DefaultTimeout))

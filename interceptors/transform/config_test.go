@@ -10,10 +10,8 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/transform"
-	"github.com/hauberk-rpc/hauberk/internal/wrongside"
 )
 
 func TestConfigurationErrors(t *testing.T) {
@@ -41,13 +39,13 @@ func TestConfigurationErrors(t *testing.T) {
 		{"rename to", md(transform.Metadata{Rename: map[string]string{"x-a": "te"}}), `Config.Metadata.Rename: key "te" is reserved`},
 		{
 			"rename twice", md(transform.Metadata{Rename: map[string]string{"x-a": "x-b", "X-A": "x-c"}}),
-			`Config.Metadata.Rename: key "x-a" is there twice`,
+			`Config.Metadata.Rename: key "x-a" occurs twice`,
 		},
 		{
 			"rename binary", md(transform.Metadata{Rename: map[string]string{"x-a-bin": "x-a"}}),
 			`Config.Metadata.Rename: key "x-a-bin" becomes "x-a"; want both with the suffix "-bin", or neither`,
 		},
-		{"set twice", md(transform.Metadata{Set: metadata.MD{"x-a": {"v"}, "X-A": {"v"}}}), `Config.Metadata.Set: key "x-a" is there twice`},
+		{"set twice", md(transform.Metadata{Set: metadata.MD{"x-a": {"v"}, "X-A": {"v"}}}), `Config.Metadata.Set: key "x-a" occurs twice`},
 		{
 			"no values", md(transform.Metadata{Set: metadata.MD{"x-a": {}}}),
 			`Config.Metadata.Set: key "x-a" has no values; want at least one`,
@@ -60,10 +58,10 @@ func TestConfigurationErrors(t *testing.T) {
 		{
 			"negative",
 			transform.Config{Timeout: -1, DefaultTimeout: -2, MaxTimeout: -3},
-			"Config.Timeout is -1ns; want more than 0, or 0 to leave deadlines alone",
+			"Config.Timeout is -1ns; want more than 0, or 0 to keep deadlines",
 		},
-		{"none and some", transform.Config{NoTimeout: true, MaxTimeout: 1}, "Config.NoTimeout is set beside a timeout"},
-		{"without effect", transform.Config{Timeout: 1, DefaultTimeout: 1}, "Config.Timeout is set beside DefaultTimeout"},
+		{"none and some", transform.Config{NoTimeout: true, MaxTimeout: 1}, "Config.NoTimeout and a timeout are set"},
+		{"without effect", transform.Config{Timeout: 1, DefaultTimeout: 1}, "Config.Timeout and DefaultTimeout are set"},
 		{
 			"above the most",
 			transform.Config{DefaultTimeout: time.Minute, MaxTimeout: time.Second},
@@ -85,11 +83,11 @@ func TestConfigurationErrors(t *testing.T) {
 		}}, "Config.Statuses[1]: Aborted is replaced a second time"},
 		{"two messages", transform.Config{Statuses: []transform.Status{
 			{From: codes.Aborted, To: codes.NotFound, Message: "m", KeepMessage: true},
-		}}, `Config.Statuses[0]: the Message "m" stands beside KeepMessage; want one of them`},
+		}}, `Config.Statuses[0]: the Message "m" and KeepMessage are set; want one of them`},
 		{
 			"no side",
 			transform.Config{Method: "/a.B/C", NoTimeout: true, Trailer: metadata.MD{"x-a": {"v"}}},
-			"only clients have NoTimeout, Method, only servers Trailer; want an interceptor for each",
+			"NoTimeout, Method works only on clients, Trailer only on servers; want an interceptor for each",
 		},
 	}
 	for _, test := range tests {
@@ -104,12 +102,12 @@ func TestOptionErrors(t *testing.T) {
 		option transform.Option
 		want   string
 	}{
-		{"no credentials", transform.WithCredentials(nil), "WithCredentials was given nil credentials"},
-		{"no option", transform.WithCallOptions(nil), "WithCallOptions was given a nil option"},
-		{"one call's", transform.WithCallOptions(grpc.Header(&header)), "WithCallOptions was given a grpc.HeaderCallOption, which is for one call"},
-		{"no function", transform.Requests[any](nil), "Requests was given a nil function"},
-		{"no edit", transform.EditResponses[any](nil), "EditResponses was given a nil function"},
-		{"not a message", transform.EditRequests(func(int) error { return nil }), "EditRequests is of int, which no message is"},
+		{"no credentials", transform.WithCredentials(nil), "the credentials of WithCredentials are nil"},
+		{"no option", transform.WithCallOptions(nil), "an option of WithCallOptions is nil"},
+		{"one call's", transform.WithCallOptions(grpc.Header(&header)), "an option of WithCallOptions is a grpc.HeaderCallOption, which is for one call"},
+		{"no function", transform.Requests[any](nil), "the function of Requests is nil"},
+		{"no edit", transform.EditResponses[any](nil), "the function of EditResponses is nil"},
+		{"not a message", transform.EditRequests(func(int) error { return nil }), "EditRequests is for int, which is no message"},
 		{"not a pointer", transform.EditRequests(func(struct{}) error { return nil }), "want a pointer to a message, or an interface"},
 	}
 	for _, test := range tests {
@@ -125,29 +123,27 @@ func wantConfigError(t *testing.T, x hauberk.Interceptor, want string) {
 	}
 }
 
-// What the other side would have to do ends every call, and says so.
-func TestMisplaced(t *testing.T) {
-	clients := map[string]*transform.Interceptor{
-		"Timeout":      transform.New(transform.Config{Timeout: time.Hour}),
-		"NoTimeout":    transform.New(transform.Config{NoTimeout: true}),
-		"Method":       transform.New(transform.Config{Method: testpb.TestService_Unary_FullMethodName}),
-		"WaitForReady": transform.New(transform.Config{WaitForReady: new(true)}),
-		"call options": transform.New(transform.Config{}, transform.WithCredentials(apiKey("k"))),
-		"Timeout, call options": transform.New(transform.Config{Timeout: time.Hour, WaitForReady: nil},
-			transform.WithCallOptions(grpc.MaxCallRecvMsgSize(1<<20))),
-	}
-	servers := map[string]*transform.Interceptor{
-		"Header":          transform.New(transform.Config{Header: metadata.MD{"x-a": {"v"}}}),
-		"Header, Trailer": transform.New(transform.Config{Header: metadata.MD{"x-a": {"v"}}, Trailer: metadata.MD{"x-a": {"v"}}}),
-	}
-	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		misplaced, want := clients, wrongside.ForClients
-		if c.Side == hauberk.ClientSide {
-			misplaced, want = servers, wrongside.ForServers
+// A setting for one side makes the interceptor one for that side.
+func TestSides(t *testing.T) {
+	for name, test := range map[string]struct {
+		x    *transform.Interceptor
+		want hauberk.Sides
+	}{
+		"nothing":      {transform.New(transform.Config{}), hauberk.BothSides},
+		"MaxTimeout":   {transform.New(transform.Config{MaxTimeout: time.Hour}), hauberk.BothSides},
+		"Timeout":      {transform.New(transform.Config{Timeout: time.Hour}), hauberk.OnlyClients},
+		"NoTimeout":    {transform.New(transform.Config{NoTimeout: true}), hauberk.OnlyClients},
+		"Method":       {transform.New(transform.Config{Method: testpb.TestService_Unary_FullMethodName}), hauberk.OnlyClients},
+		"WaitForReady": {transform.New(transform.Config{WaitForReady: new(true)}), hauberk.OnlyClients},
+		"credentials":  {transform.New(transform.Config{}, transform.WithCredentials(apiKey("k"))), hauberk.OnlyClients},
+		"call options": {
+			transform.New(transform.Config{}, transform.WithCallOptions(grpc.MaxCallRecvMsgSize(1<<20))), hauberk.OnlyClients,
+		},
+		"Header":  {transform.New(transform.Config{Header: metadata.MD{"x-a": {"v"}}}), hauberk.OnlyServers},
+		"Trailer": {transform.New(transform.Config{Trailer: metadata.MD{"x-a": {"v"}}}), hauberk.OnlyServers},
+	} {
+		if got := test.x.Declare().Sides; got != test.want {
+			t.Errorf("%s: Sides is %v, want %v", name, got, test.want)
 		}
-		for names, x := range misplaced {
-			out := c.Start(t, x).Call(t.Context())
-			wantStatus(t, out.Err, codes.Internal, hauberk.StatusOf(want("transform with "+names)).Message())
-		}
-	})
+	}
 }

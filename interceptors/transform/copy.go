@@ -7,9 +7,9 @@ import (
 )
 
 // clone returns a copy of msg that a Func can modify. A message that is not protobuf is
-// copied deeply, except for what only its own package can copy: fields that are not
-// exported are copied by assignment, and a pointer to a struct with such fields, such
-// as a buffer that is counted, stays the same pointer.
+// copied deeply, except for what only its own package can copy: unexported fields are
+// copied by assignment, and a pointer to a struct with unexported fields, such as a
+// reference-counted buffer, stays the same pointer.
 func clone[T any](msg T) T {
 	v := reflect.ValueOf(msg)
 	switch m := any(msg).(type) {
@@ -23,8 +23,8 @@ func clone[T any](msg T) T {
 	}
 }
 
-// copier copies values of a message that is not protobuf. It maps each pointer that it
-// has met to its copy, so that a message that refers to itself is copied too.
+// copier copies values of a message that is not protobuf. It maps each pointer to its
+// copy, so that it can copy a message that refers to itself.
 type copier map[reference]reflect.Value
 
 type reference struct {
@@ -83,7 +83,7 @@ func (c copier) pointer(v reflect.Value) reflect.Value {
 	return c.pointee(v)
 }
 
-// opaque reports whether a type is a struct with fields that are not exported.
+// opaque reports whether a type is a struct with unexported fields.
 func opaque(t reflect.Type) bool {
 	if t.Kind() != reflect.Struct {
 		return false
@@ -99,7 +99,7 @@ func opaque(t reflect.Type) bool {
 // pointee returns a pointer to a copy of what v points to.
 func (c copier) pointee(v reflect.Value) reflect.Value {
 	memory := reflect.New(v.Type().Elem())
-	out := memory.Convert(v.Type()) // which may have a name
+	out := memory.Convert(v.Type()) // which may be a defined type
 	c[referenceOf(v)] = out
 	memory.Elem().Set(c.value(v.Elem()))
 	return out
@@ -116,7 +116,7 @@ func (c copier) elements(out, v reflect.Value) {
 	}
 }
 
-// fields copies fields that are not exported by assignment.
+// fields returns a copy of a struct. It copies unexported fields by assignment.
 func (c copier) fields(v reflect.Value) reflect.Value {
 	out := reflect.New(v.Type()).Elem()
 	out.Set(v)

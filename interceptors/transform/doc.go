@@ -1,25 +1,23 @@
-// Package transform changes calls on their way, on both sides and in every kind of
-// call, as data says: request metadata, response headers and trailers, timeouts,
-// wait-for-ready, compression, credentials and other call options, the method,
-// messages, and the status at the end.
+// Package transform modifies calls by configuration: request metadata, response headers
+// and trailers, timeouts, wait-for-ready, compression, credentials and other call options,
+// the method, messages, and the final status. It works on both sides and for every kind
+// of call.
 //
-// What is changed where:
+//	setting                       side
+//	request metadata              both; on a server for inner interceptors and the handler
+//	response header, trailer      server
+//	DefaultTimeout, MaxTimeout    both; on a server for the context of the handler
+//	Timeout, NoTimeout            client
+//	wait-for-ready, call options  client
+//	compression                   client for requests, server for responses
+//	method                        client
+//	messages: modified, dropped   both
+//	messages: one to several      client for requests, server for responses
+//	status                        both
 //
-//	request metadata             client, and server for what stands further in
-//	response header, trailer     server: added to
-//	DefaultTimeout, MaxTimeout   client, and server for the handler's context
-//	Timeout, NoTimeout           client
-//	wait-for-ready, call options client
-//	compression                  client for requests, server for responses
-//	method                       client
-//	messages: changed, dropped   client and server
-//	messages: several of one     client for requests, server for responses
-//	status                       client and server
+// An interceptor with a setting for one side cannot be attached to the other. hauberk.New
+// reports one with settings for different sides.
 //
-// A configuration that asks a side for what it cannot do ends every call there
-// with INTERNAL and says so; one that no side can do is rejected by hauberk.New.
-//
-// Use hauberk.For, hauberk.Except and hauberk.When to say which calls are meant,
-// and an interceptor of your own where the change depends on more than the call's
-// method.
+// Select calls with hauberk.For, hauberk.Except and hauberk.When. Write an interceptor if
+// a change depends on more than the call's method.
 package transform

@@ -11,35 +11,37 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// Func replaces a message by what it passes to emit: it drops the message if it does
-// not call emit, and sends several if it calls emit several times. An error that it
-// returns, which may be one of emit, ends the call with its status.
+// Func replaces a message with the messages that it passes to emit: none drops the
+// message, several are sent in order. If it returns an error, such as one of emit, the
+// call ends with the status of that.
 //
-// A Func may modify msg. Where messages are sent, msg is a copy of the application's
-// message, so that each attempt of a call starts from the same message: protobuf
-// messages are cloned; others are copied deeply through their exported fields, except
-// that pointers to structs with unexported fields are shared. What was passed to emit
-// must not be modified.
+// A Func may modify msg. On the side that sends, msg is a copy of the application's
+// message, so that each attempt of a call starts with the same message: protobuf messages
+// are cloned; others are copied deeply through their exported fields, except that pointers
+// to structs with unexported fields are shared. A message must not be modified after it
+// was passed to emit.
 //
-// Several messages of one can be made only where messages are sent: of requests on
-// a client, of responses on a server; elsewhere it ends the call with INTERNAL, and
-// so does any number but one of the single request or response of a method that
-// does not stream them. A Func runs for the messages of one direction of a call
-// one after the other, for calls beside each other at the same time.
+// The number of messages has limits. Otherwise the call ends with INTERNAL:
+//   - Only the side that sends can replace one message with several: a client for
+//     requests, a server for responses.
+//   - The single request or response of a method that does not stream it must be
+//     replaced with exactly one message.
+//
+// A Func runs sequentially for the messages of one direction of a call, and concurrently
+// for different calls.
 type Func[T any] func(call *hauberk.Call, msg T, emit func(msg T) error) error
 
-// Requests has f see each request that is a T: a pointer to a message,
-// such as *shop.GetRequest, or an interface, of which any stands for all messages.
-// Requests of other types pass.
+// Requests calls f with each request of type T: a pointer to a message, such as
+// *shop.GetRequest, or an interface; any matches all messages. Requests of other types
+// pass unchanged.
 //
-// Several of these options take part as interceptors of their own would, the first
-// outermost.
+// Several such options run in the order of separate interceptors, the first outermost.
 func Requests[T any](f Func[T]) Option { return messages("Requests", hauberk.ServerSide, f) }
 
 // Responses is [Requests] for responses.
 func Responses[T any](f Func[T]) Option { return messages("Responses", hauberk.ClientSide, f) }
 
-// EditRequests has edit change each request that is a T; see [Requests].
+// EditRequests calls edit with each request of type T, to modify it. See [Requests].
 func EditRequests[T any](edit func(msg T) error) Option {
 	return messages("EditRequests", hauberk.ServerSide, editing(edit))
 }
@@ -61,14 +63,14 @@ func editing[T any](edit func(msg T) error) Func[T] {
 	}
 }
 
-// messages registers f for the messages that a side receives, and the other sends.
+// messages registers f for the messages that one side receives and the other sends.
 func messages[T any](name string, receiver hauberk.Side, f Func[T]) Option {
 	return option(func(x *Interceptor) {
 		if f == nil {
-			x.failf("%s was given a nil function", name)
+			x.failf("the function of %s is nil", name)
 		}
 		if t := reflect.TypeFor[T](); t.Kind() != reflect.Pointer && t.Kind() != reflect.Interface {
-			x.failf("%s is of %v, which no message is; want a pointer to a message, or an interface", name, t)
+			x.failf("%s is for %v, which is no message; want a pointer to a message, or an interface", name, t)
 		}
 		x.hooks = append(x.hooks, func(call *hauberk.Call) {
 			if call.Side() == receiver {
@@ -112,9 +114,9 @@ func receiving[T any](call *hauberk.Call, f Func[T]) hauberk.ReceiveHook {
 }
 
 var errSeveral = status.Error(codes.Internal,
-	"transform: a function made several messages of one that was received; it can keep it or drop it")
+	"transform: a function emitted several messages for a received one; it can emit one or none")
 
-// replace makes a received message what was emitted in its place.
+// replace assigns an emitted message to the received one.
 func replace(msg, out any) error {
 	to, isProto := msg.(proto.Message)
 	from, fromProto := out.(proto.Message)
@@ -130,7 +132,7 @@ func replace(msg, out any) error {
 		return nil
 	default:
 		return status.Error(codes.Internal,
-			fmt.Sprintf("transform: a function made a %T of a received %T; want the same type", out, msg))
+			fmt.Sprintf("transform: a function emitted a %T for a received %T; want the same type", out, msg))
 	}
 }
 

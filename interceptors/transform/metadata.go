@@ -14,13 +14,13 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
 
-// rewrite is changes to request metadata, checked, with keys in lower case.
+// rewrite is a checked [Metadata] with lower-case keys.
 type rewrite struct {
 	rename [][2]string // from, to
 	remove []string
 	set    metadata.MD
 	add    metadata.MD
-	pairs  []string // add as keys and values, if there is nothing else
+	pairs  []string // add as keys and values, if the other fields are empty
 }
 
 func newRewrite(m Metadata) (r rewrite, err error) {
@@ -50,7 +50,7 @@ func wrap(where string, err error) error {
 	return fmt.Errorf("%s: %w", where, err)
 }
 
-// renames returns the renamings in a fixed order.
+// renames returns Rename in a fixed order.
 func renames(m map[string]string) (list [][2]string, err error) {
 	const where = "Config.Metadata.Rename"
 	seen := make(map[string]bool)
@@ -58,7 +58,7 @@ func renames(m map[string]string) (list [][2]string, err error) {
 		pair := [2]string{strings.ToLower(from), strings.ToLower(m[from])}
 		err = errors.Join(err, wrap(where, checkKey(pair[0])), wrap(where, checkKey(pair[1])))
 		if seen[pair[0]] {
-			err = errors.Join(err, fmt.Errorf("%s: key %q is there twice", where, pair[0]))
+			err = errors.Join(err, fmt.Errorf("%s: key %q occurs twice", where, pair[0]))
 		}
 		if metadatakey.Binary(pair[0]) != metadatakey.Binary(pair[1]) {
 			err = errors.Join(err, fmt.Errorf(`%s: key %q becomes %q; want both with the suffix "-bin", or neither`,
@@ -77,7 +77,7 @@ func lowered(where string, md metadata.MD) (out metadata.MD, err error) {
 		low, values := strings.ToLower(key), md[key]
 		err = errors.Join(err, wrap(where, checkKey(low)), wrap(where, checkValues(low, values)))
 		if _, twice := out[low]; twice {
-			err = errors.Join(err, fmt.Errorf("%s: key %q is there twice", where, low))
+			err = errors.Join(err, fmt.Errorf("%s: key %q occurs twice", where, low))
 		}
 		out[low] = slices.Clone(values)
 	}
@@ -109,7 +109,7 @@ func (r *rewrite) apply(ctx context.Context, side hauberk.Side) context.Context 
 	}
 }
 
-// change changes a copy that grpc-go has made.
+// change modifies md, which is a copy that grpc-go has made, and returns it.
 func (r *rewrite) change(md metadata.MD) metadata.MD {
 	if md == nil {
 		md = metadata.MD{}
@@ -136,8 +136,8 @@ func (r *rewrite) change(md metadata.MD) metadata.MD {
 	return md
 }
 
-// checkKey rejects keys, in lower case, that are not for applications: those that
-// HTTP/2 cannot carry, and those of gRPC and HTTP/2 themselves.
+// checkKey rejects lower-case keys that applications cannot use: those that HTTP/2 cannot
+// carry, and those that are reserved for gRPC and HTTP/2.
 func checkKey(key string) error {
 	if !metadatakey.Legal(key) {
 		return fmt.Errorf(`bad key %q; want letters, digits, "-", "_" and "."`, key)
@@ -148,7 +148,7 @@ func checkKey(key string) error {
 	return nil
 }
 
-// checkValues rejects values that HTTP/2 cannot carry under a key, and none at all.
+// checkValues rejects an empty list, and values that HTTP/2 cannot carry for the key.
 func checkValues(key string, values []string) error {
 	if len(values) == 0 {
 		return fmt.Errorf("key %q has no values; want at least one", key)

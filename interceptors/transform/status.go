@@ -9,7 +9,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// statuses are replacements by the code that is replaced.
+// statuses maps a code to its replacement.
 type statuses map[codes.Code]Status
 
 func newStatuses(list []Status) (statuses, error) {
@@ -32,13 +32,13 @@ func (s statuses) add(rule Status) error {
 		}
 	}
 	if rule.KeepMessage && rule.Message != "" {
-		return fmt.Errorf("the Message %q stands beside KeepMessage; want one of them", rule.Message)
+		return fmt.Errorf("the Message %q and KeepMessage are set; want one of them", rule.Message)
 	}
 	s[rule.From] = rule
 	return nil
 }
 
-// apply returns the outcome in the place of another.
+// apply returns the outcome that replaces err.
 func (s statuses) apply(err error) error {
 	if err == nil || len(s) == 0 {
 		return err
@@ -51,7 +51,7 @@ func (s statuses) apply(err error) error {
 	return &mappedError{st: rule.of(st), cause: err}
 }
 
-// of returns the status in the place of another.
+// of returns the status that replaces another.
 func (rule *Status) of(old *status.Status) *status.Status {
 	p := old.Proto()
 	p.Code = int32(rule.To)
@@ -76,5 +76,5 @@ func (e *mappedError) Error() string { return e.st.Err().Error() }
 // GRPCStatus returns the new status.
 func (e *mappedError) GRPCStatus() *status.Status { return e.st }
 
-// Unwrap returns the error that was replaced.
+// Unwrap returns the replaced error.
 func (e *mappedError) Unwrap() error { return e.cause }

@@ -11,14 +11,14 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// timeouts says what becomes of deadlines.
+// timeouts replaces deadlines.
 type timeouts struct {
 	fixed, absent, most time.Duration
 	none                bool
 }
 
-// apply returns a context with the deadline that a call gets, and a function that
-// releases it.
+// apply returns a context with the new deadline of a call, and a function that releases
+// the context.
 func (t *timeouts) apply(ctx context.Context, call *hauberk.Call) (context.Context, context.CancelFunc) {
 	release := func() {}
 	deadline, has := ctx.Deadline()
@@ -42,8 +42,8 @@ func (t *timeouts) apply(ctx context.Context, call *hauberk.Call) (context.Conte
 	}
 }
 
-// timeout returns the timeout for a call that has a deadline, or has none; 0 for
-// no other than it has.
+// timeout returns the new timeout of a call, or 0 if its deadline does not change. has
+// reports whether the call has a deadline.
 func (t *timeouts) timeout(has bool) time.Duration {
 	switch {
 	case t.fixed > 0:
@@ -51,7 +51,7 @@ func (t *timeouts) timeout(has bool) time.Duration {
 	case !has && t.absent > 0:
 		return t.absent
 	default:
-		return t.most // where the deadline is sooner, that stays
+		return t.most // an earlier deadline stays
 	}
 }
 
@@ -76,16 +76,16 @@ func withoutDeadline(
 	}
 }
 
-// leastPatience is far more than an application needs between two operations.
+// leastPatience is much longer than the time between two operations of an application.
 const leastPatience = 100 * time.Millisecond
 
-// errUnused is how endUnused ends a stream.
+// errUnused is the error with which endUnused ends a stream.
 var errUnused = status.Error(codes.DeadlineExceeded,
-	"transform: the caller's deadline has passed, and the caller does not use the stream any more")
+	"transform: the caller's deadline has passed, and the caller no longer uses the stream")
 
-// endUnused ends a stream when the application has not used it for as long as patience:
-// at the end of such a time it does not wait in an operation, and no message has moved
-// meanwhile. It returns when ctx ends.
+// endUnused ends a stream when the application has not used it for the time patience: it
+// does not wait in an operation, and no message was sent or received in that time. It
+// returns when ctx is done.
 func endUnused(ctx context.Context, end context.CancelCauseFunc, call *hauberk.Call, patience time.Duration) {
 	ticker := time.NewTicker(patience)
 	defer ticker.Stop()
@@ -115,7 +115,7 @@ func moved(call *hauberk.Call) (counts [2]int64) {
 	return counts
 }
 
-// outcome returns the error of a call: errUnused if that is why it was cancelled.
+// outcome returns the error of a call, or errUnused if endUnused cancelled it.
 func outcome(ctx context.Context, err error) error {
 	if err != nil && hauberk.CodeOf(err) == codes.Canceled && errors.Is(context.Cause(ctx), errUnused) {
 		return errUnused

@@ -7,16 +7,14 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/options"
-	"github.com/hauberk-rpc/hauberk/internal/wrongside"
 )
 
-// Interceptor changes calls. Make it with [New]. It may be used by any number of
-// chains at once.
+// Interceptor modifies calls. Make it with [New]. It is safe for concurrent use by any
+// number of chains.
 type Interceptor struct {
 	metadata        rewrite
 	header, trailer metadata.MD // on a server
@@ -27,50 +25,13 @@ type Interceptor struct {
 	hooks           []func(call *hauberk.Call)
 	statuses        statuses
 
-	made      bool     // by New
-	misplaced [2]error // by side: that it cannot do what was asked for
-	errs      []error
+	made  bool // by New
+	sides hauberk.Sides
+	errs  []error
 }
 
-// Option adds to an [Interceptor] what data cannot say.
-type Option interface{ apply(x *Interceptor) }
-
-type option func(x *Interceptor)
-
-func (f option) apply(x *Interceptor) { f(x) }
-
-// WithCredentials has calls of a client carry credentials, in place of the
-// caller's own grpc.PerRPCCredentials.
-func WithCredentials(creds credentials.PerRPCCredentials) Option {
-	return option(func(x *Interceptor) {
-		if creds == nil {
-			x.failf("WithCredentials was given nil credentials")
-		}
-		x.options = append(x.options, grpc.PerRPCCredentials(creds))
-	})
-}
-
-// WithCallOptions has calls of a client made with further options, behind those of
-// the caller: of two that say the same the later holds. Options that tell of one
-// call's end (grpc.Header, grpc.Trailer, grpc.Peer, grpc.OnFinish) are rejected,
-// since all calls would share them.
-func WithCallOptions(opts ...grpc.CallOption) Option {
-	return option(func(x *Interceptor) {
-		for _, o := range opts {
-			switch o.(type) {
-			case nil:
-				x.failf("WithCallOptions was given a nil option")
-			case grpc.HeaderCallOption, grpc.TrailerCallOption, grpc.PeerCallOption, grpc.OnFinishCallOption:
-				x.failf("WithCallOptions was given a %T, which is for one call; "+
-					"use Call.CaptureMetadata in an interceptor", o)
-			}
-		}
-		x.options = append(x.options, opts...)
-	})
-}
-
-// New returns an interceptor. What is wrong with the configuration is reported by
-// hauberk.New.
+// New returns an interceptor for both sides, or for one if a setting is for that side
+// only. hauberk.New reports errors of the configuration and nil options.
 func New(config Config, opts ...Option) *Interceptor {
 	x := &Interceptor{
 		made:       true,
@@ -82,7 +43,7 @@ func New(config Config, opts ...Option) *Interceptor {
 		x.errs = append(x.errs, err)
 	}
 	x.place(config)
-	x.take(config)
+	x.parse(config)
 	if config.WaitForReady != nil {
 		x.options = append(x.options, grpc.WaitForReady(*config.WaitForReady))
 	}
@@ -96,8 +57,8 @@ func (x *Interceptor) failf(format string, args ...any) {
 	x.errs = append(x.errs, fmt.Errorf(format, args...))
 }
 
-// take takes what has to be checked and put into a form of its own.
-func (x *Interceptor) take(config Config) {
+// parse keeps the checked settings of config.
+func (x *Interceptor) parse(config Config) {
 	note := func(err error) {
 		if err != nil {
 			x.errs = append(x.errs, err)
@@ -115,7 +76,7 @@ func (x *Interceptor) take(config Config) {
 	note(err)
 }
 
-// place notes which side cannot do what was asked for.
+// place finds the sides that all settings work on.
 func (x *Interceptor) place(config Config) {
 	clients := names(
 		trait{"Timeout", config.Timeout > 0}, trait{"NoTimeout", config.NoTimeout},
@@ -123,43 +84,42 @@ func (x *Interceptor) place(config Config) {
 		trait{"call options", len(x.options) > 0},
 	)
 	servers := names(trait{"Header", len(config.Header) > 0}, trait{"Trailer", len(config.Trailer) > 0})
-	if clients != "" && servers != "" {
-		x.failf("only clients have %s, only servers %s; want an interceptor for each", clients, servers)
-	}
-	if clients != "" {
-		x.misplaced[hauberk.ServerSide] = wrongside.ForClients("transform with " + clients)
-	}
-	if servers != "" {
-		x.misplaced[hauberk.ClientSide] = wrongside.ForServers("transform with " + servers)
+	switch {
+	case clients != "" && servers != "":
+		x.failf("%s works only on clients, %s only on servers; want an interceptor for each", clients, servers)
+	case clients != "":
+		x.sides = hauberk.OnlyClients
+	case servers != "":
+		x.sides = hauberk.OnlyServers
 	}
 }
 
-// trait is something that can be asked for.
+// trait is a setting for one side.
 type trait struct {
-	name  string
-	asked bool
+	name string
+	set  bool
 }
 
 func names(traits ...trait) string {
-	var asked []string
+	var set []string
 	for _, t := range traits {
-		if t.asked {
-			asked = append(asked, t.name)
+		if t.set {
+			set = append(set, t.name)
 		}
 	}
-	return strings.Join(asked, ", ")
+	return strings.Join(set, ", ")
 }
 
-// Declare tells chains what is wrong with the configuration.
+// Declare returns the interceptor's declaration, with the errors of its configuration.
 func (x *Interceptor) Declare() hauberk.Declaration {
 	err := errors.Join(x.errs...)
 	if !x.made {
-		err = errors.New("a zero Interceptor; make it with transform.New")
+		err = errors.New("a zero transform.Interceptor; make it with transform.New")
 	}
-	return hauberk.Declaration{Name: "transform", Err: err}
+	return hauberk.Declaration{Name: "transform", Sides: x.sides, Err: err}
 }
 
-// Intercept changes the call.
+// Intercept modifies the call.
 func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	if err := x.prepare(ctx, call); err != nil {
 		return err
@@ -170,11 +130,8 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	return x.statuses.apply(outcome(ctx, err))
 }
 
-// prepare changes what the context does not carry.
+// prepare modifies what the context does not carry.
 func (x *Interceptor) prepare(ctx context.Context, call *hauberk.Call) error {
-	if err := x.misplaced[call.Side()]; err != nil {
-		return err
-	}
 	for _, register := range x.hooks {
 		register(call)
 	}
@@ -196,7 +153,7 @@ func (x *Interceptor) prepareClient(call *hauberk.Call) error {
 
 func (x *Interceptor) prepareServer(ctx context.Context, call *hauberk.Call) error {
 	if x.compressor != "" {
-		_ = grpc.SetSendCompressor(ctx, x.compressor) // not to a client that does not accept it
+		_ = grpc.SetSendCompressor(ctx, x.compressor) // a client that does not accept it is an error
 	}
 	if len(x.header) > 0 {
 		if err := call.SetHeader(x.header.Copy()); err != nil {
