@@ -4,11 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"strings"
 	"sync"
-
-	"google.golang.org/genproto/googleapis/rpc/code"
-	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
@@ -91,7 +87,7 @@ func (r recorder) Handle(ctx context.Context, said slog.Record) error {
 	body := map[string]any{
 		"side":   all[logging.KeySide].String(),
 		"event":  "start",
-		"method": "/" + all[logging.KeyService].String() + "/" + all[logging.KeyMethod].String(),
+		"method": "/" + all[logging.KeyMethod].String(),
 		"kind":   recordedKind(call, all[logging.KeyKind].String()),
 	}
 	if call.Side() == hauberk.ServerSide {
@@ -100,7 +96,7 @@ func (r recorder) Handle(ctx context.Context, said slog.Record) error {
 	}
 	if said.Message == logging.MessageEnded {
 		body["event"] = "end"
-		body["code"] = recordedCode(all[logging.KeyCode].String())
+		body["code"] = all[logging.KeyStatusCode].String()
 		body["sent"], body["received"] = all[logging.KeySent].Int64(), all[logging.KeyReceived].Int64()
 	}
 	r.journal.record(idOf(ctx, call), call.Side(), body)
@@ -126,16 +122,6 @@ func recordedKind(call *hauberk.Call, said string) string {
 		}
 	}
 	return said
-}
-
-// recordedCode converts grpc-go's name of a code to gRPC's name.
-func recordedCode(said string) string {
-	for n := range code.Code_name {
-		if codes.Code(n).String() == said {
-			return codeName(codes.Code(n))
-		}
-	}
-	return strings.ToUpper(said)
 }
 
 // newMetrics creates metrics.

@@ -117,7 +117,7 @@ func call(client testpb.TestServiceClient) error {
 // stable leaves out what is different in each run.
 func stable(_ []string, a slog.Attr) slog.Attr {
 	switch a.Key {
-	case slog.TimeKey, "duration", "peer", "request_id":
+	case slog.TimeKey, logging.KeyDuration, logging.KeyPeerAddress, logging.KeyPeerPort, "request_id":
 		return slog.Attr{}
 	default:
 		return a

@@ -5,108 +5,98 @@ import (
 	"log/slog"
 	"sync"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
-// The keys of the records' attributes, in their order; the package's
-// documentation says what they hold.
-const (
-	KeySide                    = "side"
-	KeyService                 = "service"
-	KeyMethod                  = "method"
-	KeyKind                    = "kind"
-	KeyCode                    = "code"
-	KeyError                   = "error"
-	KeyReason                  = "reason"
-	KeyPeer                    = "peer"
-	KeyDuration                = "duration"
-	KeySent                    = "sent"
-	KeyReceived                = "received"
-	KeySentBytes               = "sent_bytes"
-	KeySentCompressedBytes     = "sent_compressed_bytes"
-	KeyReceivedBytes           = "received_bytes"
-	KeyReceivedCompressedBytes = "received_compressed_bytes"
-	KeyDeadlineLeft            = "deadline_left"
-	KeyRequestMetadata         = "request_metadata"
-	KeyResponseHeader          = "response_header"
-	KeyResponseTrailer         = "response_trailer"
-	KeyDecisions               = "decisions"
-	KeyDecisionsDropped        = "decisions_dropped"
-	KeyFieldsDropped           = "fields_dropped"
-	KeySampledOut              = "sampled_out"
-)
-
-// The keys of a message's record, besides those that it shares with a call's.
-const (
-	KeyDirection = "direction"
-	KeySequence  = "sequence"
-	KeyType      = "type"
-	KeySize      = "size"
-	KeyPayload   = "payload"
-)
+// appendCode appends the code in both spellings.
+func (x *Interceptor) appendCode(list []slog.Attr, code codes.Code) []slog.Attr {
+	list = with(list, x.names.StatusCode, slog.StringValue(codeName(code)))
+	if x.names.Code != "" {
+		list = append(list, slog.String(x.names.Code, code.String()))
+	}
+	return list
+}
 
 func (x *Interceptor) appendPeer(list []slog.Attr, call *hauberk.Call) []slog.Attr {
 	if call.Side() == hauberk.ClientSide && !x.config.ClientPeer {
 		return list
 	}
-	if p := call.Peer(); p != nil && p.Addr != nil {
-		list = append(list, slog.String(KeyPeer, x.peers.text(p.Addr)))
+	p := call.Peer()
+	if p == nil || p.Addr == nil {
+		return list
+	}
+	at := x.peers.of(p.Addr)
+	if at.attr.Key != "" || at.attr.Value.Kind() == slog.KindGroup {
+		list = append(list, at.attr)
+	}
+	if x.names.ClientAddress == "" {
+		return list
+	}
+	if client := call.ClientAddr(); client.IsValid() && client != at.ip {
+		list = append(list, slog.String(x.names.ClientAddress, client.String()))
 	}
 	return list
 }
 
-func (x *Interceptor) appendError(list []slog.Attr, call *hauberk.Call, err error) []slog.Attr {
-	if call.Side() == hauberk.ServerSide || x.config.ClientErrors {
-		list = append(list, slog.String(KeyError, errorText(err)))
+func (x *Interceptor) appendError(list []slog.Attr, call *hauberk.Call, code codes.Code, err error) []slog.Attr {
+	if x.names.Error != "" && (call.Side() == hauberk.ServerSide || x.config.ClientErrors) {
+		if text := errorText(err, code); text != "" {
+			list = append(list, slog.String(x.names.Error, text))
+		}
+	}
+	if x.names.Reason == "" {
+		return list
 	}
 	if reason := hauberk.Reason(err); reason != "" {
-		list = append(list, slog.String(KeyReason, logtext.Cut(reason, maxName)))
+		list = append(list, slog.String(x.names.Reason, logtext.Cut(reason, maxName)))
 	}
 	return list
 }
 
-func (b *beginning) appendDeadline(list []slog.Attr) []slog.Attr {
-	if b.bounded {
-		list = append(list, slog.Duration(KeyDeadlineLeft, b.left))
+func (x *Interceptor) appendDeadline(list []slog.Attr, b *beginning) []slog.Attr {
+	if !b.bounded {
+		return list
 	}
-	return list
+	return with(list, x.names.DeadlineLeft, slog.DurationValue(b.left))
 }
 
-// appendOmitted tells of the calls that were left out since the last record.
-func (m *method) appendOmitted(list []slog.Attr) []slog.Attr {
+// appendOmitted appends the number of calls that were left out since the last record.
+func (x *Interceptor) appendOmitted(list []slog.Attr, m *method) []slog.Attr {
 	if m.omitted.Load() == 0 {
 		return list
 	}
 	if n := m.omitted.Swap(0); n > 0 {
-		list = append(list, slog.Int64(KeySampledOut, n))
+		list = with(list, x.names.SampledOut, slog.Int64Value(n))
 	}
 	return list
 }
 
-func (x *Interceptor) appendStates(list []slog.Attr, call *hauberk.Call) []slog.Attr {
-	for i := range x.states {
-		if v, ok := x.states[i].value(call); ok {
-			list = append(list, slog.Attr{Key: x.states[i].name, Value: v})
+func appendStates(list []slog.Attr, states []state, call *hauberk.Call) []slog.Attr {
+	for i := range states {
+		if v, ok := states[i].value(call); ok {
+			list = append(list, slog.Attr{Key: states[i].name, Value: v})
 		}
 	}
 	return list
 }
 
-// spaces are slices for what functions of others append to: given the list itself,
-// it could not be on the stack.
+// spaces are slices that the functions of WithAttrs append to. If they appended to the
+// list of the record, the list could not be on the stack.
 //
-//nolint:gochecknoglobals // a pool has nothing to be told apart by
+//nolint:gochecknoglobals // all interceptors share the pool
 var spaces = sync.Pool{New: func() any { return new([]slog.Attr) }}
 
-// appendAttrs appends what the functions of WithAttrs do.
-func (x *Interceptor) appendAttrs(ctx context.Context, list []slog.Attr, call *hauberk.Call) []slog.Attr {
-	if len(x.attrs) == 0 {
+// appendAttrs appends what the functions of WithAttrs append.
+func appendAttrs(ctx context.Context, list []slog.Attr, funcs []AttrsFunc, call *hauberk.Call) []slog.Attr {
+	if len(funcs) == 0 {
 		return list
 	}
 	space := spaces.Get().(*[]slog.Attr)
 	made := (*space)[:0]
-	for _, f := range x.attrs {
+	for _, f := range funcs {
 		made = f(ctx, call, made)
 	}
 	list = append(list, made...)
@@ -116,22 +106,21 @@ func (x *Interceptor) appendAttrs(ctx context.Context, list []slog.Attr, call *h
 	return list
 }
 
-// wireAt is where a list has the attributes for what a call moved.
+// wireAt is the place in a list of the attributes for the bytes of a call.
 type wireAt struct {
 	*hauberk.Wire
 
 	at int
 }
 
-// append appends the attributes, where the call is measured.
-func (w wireAt) append(list []slog.Attr) []slog.Attr {
-	if w.Wire == nil {
+// appendWire appends these attributes, if the chain counts bytes.
+func (x *Interceptor) appendWire(list []slog.Attr, w *hauberk.Wire) []slog.Attr {
+	if w == nil {
 		return list
 	}
 	sent, received := w.Sent(), w.Received()
-	return append(list,
-		slog.Int64(KeySentBytes, sent.Bytes),
-		slog.Int64(KeySentCompressedBytes, sent.Compressed),
-		slog.Int64(KeyReceivedBytes, received.Bytes),
-		slog.Int64(KeyReceivedCompressedBytes, received.Compressed))
+	list = with(list, x.names.SentBytes, slog.Int64Value(sent.Bytes))
+	list = with(list, x.names.SentCompressedBytes, slog.Int64Value(sent.Compressed))
+	list = with(list, x.names.ReceivedBytes, slog.Int64Value(received.Bytes))
+	return with(list, x.names.ReceivedCompressedBytes, slog.Int64Value(received.Compressed))
 }

@@ -245,6 +245,6 @@ func TestCanaryOfDefaultLogger(t *testing.T) {
 	}}, logging.New(logging.Config{}), recovery.New(recovery.Config{}))
 	_ = env.Call(t.Context())
 	env.Server.GracefulStop()
-	wantIn(t, j.String(), "panic_type=*errors.errorString")
+	wantIn(t, j.String(), "exception.type=*errors.errorString")
 	checkNoCanary(t, "the log", j.String())
 }

@@ -71,9 +71,16 @@ func TestConfiguration(t *testing.T) {
 		},
 		{name: "star", config: logging.Config{Metadata: logging.Metadata{Redact: []string{"*"}}}, want: `Config.Metadata.Redact has "*"`},
 		{name: "star inside", config: logging.Config{Metadata: logging.Metadata{Redact: []string{"a*b"}}}, want: `Config.Metadata.Redact has "a*b"`},
+		{name: "name of two attributes", config: logging.Config{Names: logging.Names{Sent: "n", Received: "n"}}, want: "Config.Names.Received"},
+		{name: "name of a default", config: logging.Config{Names: logging.Names{Reason: logging.KeyError}}, want: "Config.Names.Reason"},
+		{name: "name of slog's", config: logging.Config{Names: logging.Names{Kind: "level"}}, want: "Config.Names.Kind"},
+		{
+			name: "configured name", config: logging.Config{Names: logging.Names{Kind: "type"}},
+			options: []logging.Option{logging.State("type", key)}, want: `State "type" has the name of`,
+		},
 		{name: "no such code", config: logging.Config{Levels: levels(99)}, want: "Config.Levels names Code(99)"},
 		{name: "no name", options: []logging.Option{logging.State("", key)}, want: "State was given an empty name"},
-		{name: "own name", options: []logging.Option{logging.State("code", key)}, want: `State "code" has the name of`},
+		{name: "own name", options: []logging.Option{logging.State(logging.KeyKind, key)}, want: `State "rpc.kind" has the name of`},
 		{name: "slog's name", options: []logging.Option{logging.State("msg", key)}, want: `State "msg" has the name of`},
 		{
 			name: "twice", options: []logging.Option{logging.State("n", key), logging.State("n", key)},

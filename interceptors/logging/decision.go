@@ -9,11 +9,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
-// maxDecisions is how many decisions a record has of a call.
+// maxDecisions is the number of decisions that a record holds.
 const maxDecisions = 64
 
-// decisions are what deciding interceptors said of a call: in JSON a list of objects, in
-// text "authz rejected NOT_ALLOWED by rule-3 in shadow; …".
+// decisions are the verdicts of deciding interceptors on a call: in JSON a list of
+// objects, in text "authz rejected NOT_ALLOWED by rule-3 in shadow; …".
 type decisions []hauberk.Decision
 
 func (x *Interceptor) appendDecisions(list []slog.Attr, call *hauberk.Call) []slog.Attr {
@@ -24,15 +24,17 @@ func (x *Interceptor) appendDecisions(list []slog.Attr, call *hauberk.Call) []sl
 	if len(made) == 0 {
 		return list
 	}
-	list = append(list, slog.Any(KeyDecisions, decisions(made[:min(len(made), maxDecisions)])))
+	if x.names.Decisions != "" {
+		list = append(list, slog.Any(x.names.Decisions, decisions(made[:min(len(made), maxDecisions)])))
+	}
 	if more := len(made) - maxDecisions; more > 0 {
-		list = append(list, slog.Int(KeyDecisionsDropped, more))
+		list = with(list, x.names.DecisionsDropped, slog.IntValue(more))
 	}
 	return list
 }
 
 // MarshalJSON writes {"interceptor":…,"verdict":…,"reason":…,"rule":…,"shadow":true} for
-// each, without what is empty.
+// each decision, without empty members.
 func (d decisions) MarshalJSON() ([]byte, error) {
 	buf := make([]byte, 0, 80*len(d))
 	for i := range d {
@@ -57,8 +59,8 @@ func appendDecision(buf []byte, d *hauberk.Decision) []byte {
 	return append(buf, '}')
 }
 
-// String is what text handlers write. What does not read as one word is in quotes,
-// so that no rule reads as another decision.
+// String returns the form of text handlers. A text that is not one word is in quotes, so
+// that the name of a rule cannot pass as another decision.
 func (d decisions) String() string {
 	parts := make([]string, 0, len(d))
 	for i := range d {
@@ -81,13 +83,13 @@ func textOf(d *hauberk.Decision) string {
 	return text
 }
 
-// word returns a text that reads as one word.
+// word returns a text in the form of one word.
 func word(text string) string {
 	text = logtext.Cut(text, maxName)
-	if text == "" || strings.ContainsFunc(text, isNoWord) {
+	if text == "" || strings.ContainsFunc(text, breaksWord) {
 		return strconv.Quote(text)
 	}
 	return text
 }
 
-func isNoWord(r rune) bool { return r <= ' ' || r == '"' || r == ';' || r >= 0x7f }
+func breaksWord(r rune) bool { return r <= ' ' || r == '"' || r == ';' || r >= 0x7f }

@@ -32,7 +32,7 @@ func (d decider) Intercept(ctx context.Context, call *hauberk.Call, next hauberk
 
 // decided returns "interceptor verdict" of each decision in a record, "shadow" behind it.
 func decided(record map[string]any) (list []string) {
-	made, _ := record["decisions"].([]any)
+	made, _ := record[logging.KeyDecisions].([]any)
 	for _, one := range made {
 		d := one.(map[string]any)
 		text := fmt.Sprint(d["interceptor"], " ", d["verdict"])
@@ -96,5 +96,5 @@ func TestDecisionsAreBounded(t *testing.T) {
 	if got := len(decided(record)); got != 64 {
 		t.Errorf("%d decisions, want 64", got)
 	}
-	check(t, record, map[string]any{"decisions_dropped": 36.0})
+	check(t, record, map[string]any{logging.KeyDecisionsDropped: 36.0})
 }

@@ -41,7 +41,7 @@ func TestCancelled(t *testing.T) {
 			t.Errorf("the caller got %s", got)
 		}
 		env.Server.GracefulStop()
-		check(t, j.only(t), map[string]any{"code": "Canceled"})
+		check(t, j.only(t), map[string]any{logging.KeyStatusCode: "CANCELLED"})
 	})
 }
 
@@ -58,8 +58,8 @@ func TestDeadline(t *testing.T) {
 		env.Server.GracefulStop()
 		// A server may hear of the client's end before its own timer.
 		record := j.only(t)
-		if record["code"] != "Canceled" || c.Side == hauberk.ClientSide {
-			check(t, record, map[string]any{"code": "DeadlineExceeded"})
+		if record[logging.KeyStatusCode] != "CANCELLED" || c.Side == hauberk.ClientSide {
+			check(t, record, map[string]any{logging.KeyStatusCode: "DEADLINE_EXCEEDED"})
 		}
 	})
 }
@@ -67,7 +67,7 @@ func TestDeadline(t *testing.T) {
 // Streams that the application of a client opens and never reads end with their
 // context or their connection.
 func TestAbandoned(t *testing.T) {
-	for name, code := range map[string]string{"cancelled": "Canceled", "connection closed": "Canceled"} {
+	for name, code := range map[string]string{"cancelled": "CANCELLED", "connection closed": "CANCELLED"} {
 		for _, kind := range kinds[1:] {
 			t.Run(name+"/"+kind.String(), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
@@ -86,7 +86,7 @@ func TestAbandoned(t *testing.T) {
 				}
 				<-j.wrote
 				env.Server.GracefulStop()
-				check(t, j.only(t), map[string]any{"code": code, "kind": kind.String(), "sent": 1.0, "received": 0.0})
+				check(t, j.only(t), map[string]any{logging.KeyStatusCode: code, logging.KeyKind: kind.String(), logging.KeySent: 1.0, logging.KeyReceived: 0.0})
 			})
 		}
 	}
@@ -106,8 +106,7 @@ func open(ctx context.Context, t *testing.T, env *hauberktest.Env, kind hauberk.
 	return stream
 }
 
-// A stream that is still open has no record; one that the application has read to
-// its end has.
+// A stream has a record when the application has read its end, and not before.
 func TestNoRecordBeforeTheEnd(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()
@@ -126,5 +125,5 @@ func TestNoRecordBeforeTheEnd(t *testing.T) {
 	if err := stream.RecvMsg(new(testpb.Response)); !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
-	check(t, j.only(t), map[string]any{"code": "OK", "sent": 1.0, "received": 1.0})
+	check(t, j.only(t), map[string]any{logging.KeyStatusCode: "OK", logging.KeySent: 1.0, logging.KeyReceived: 1.0})
 }

@@ -24,8 +24,8 @@ func Example() {
 		logging.New(logging.Config{}, logging.WithLogger(exampleLogger()), logging.State("request_id", requestid.Key)),
 	))
 
-	// A unary call whose handler adds to the record, and rejects. In a program the
-	// chain is carried by chain.NewServer().
+	// A unary call whose handler adds to the record, and rejects. A program uses
+	// chain.NewServer().
 	handler := func(ctx context.Context, _ any) (any, error) {
 		logging.AddFields(ctx, slog.Int("items", 3))
 		return nil, hauberk.Reject(codes.FailedPrecondition, "CART_CLOSED", "the cart is closed")
@@ -33,10 +33,10 @@ func Example() {
 	serve := chain.UnaryServerInterceptor()
 	_, _ = serve(context.Background(), "request", &grpc.UnaryServerInfo{FullMethod: "/shop.v1.Cart/Add"}, handler)
 	// Output:
-	// level=WARN msg="call ended" side=server service=shop.v1.Cart method=Add kind=unary code=FailedPrecondition error="rpc error: code = FailedPrecondition desc = the cart is closed" reason=CART_CLOSED sent=0 received=1 request_id=r-1 items=3
+	// level=WARN msg="call ended" rpc.system.name=grpc rpc.side=server rpc.service=shop.v1.Cart rpc.method=shop.v1.Cart/Add rpc.kind=unary rpc.response.status_code=FAILED_PRECONDITION error.message="the cart is closed" hauberk.rejection.reason=CART_CLOSED rpc.sent=0 rpc.received=1 request_id=r-1 items=3
 }
 
-// A handler adds what it has found out, in several places.
+// A handler adds attributes in several places.
 func ExampleAddFields() {
 	chain := hauberk.Must(hauberk.New(logging.New(logging.Config{}, logging.WithLogger(exampleLogger()))))
 	load := func(ctx context.Context) {
@@ -44,15 +44,14 @@ func ExampleAddFields() {
 	}
 	serveExample(chain, "/shop.v1.Cart/Get", func(ctx context.Context) error {
 		load(ctx)
-		logging.AddFields(ctx, slog.String("shard", "b")) // in place of "a"
+		logging.AddFields(ctx, slog.String("shard", "b")) // replaces "a"
 		return nil
 	})
 	// Output:
-	// level=INFO msg="call ended" side=server service=shop.v1.Cart method=Get kind=unary code=OK sent=1 received=1 from_cache=true shard=b
+	// level=INFO msg="call ended" rpc.system.name=grpc rpc.side=server rpc.service=shop.v1.Cart rpc.method=shop.v1.Cart/Get rpc.kind=unary rpc.response.status_code=OK rpc.sent=1 rpc.received=1 from_cache=true shard=b
 }
 
-// Probes of health are not logged unless they fail, and of the calls of the busiest
-// method only some.
+// Health checks are logged only if they fail, and of the busiest method only some calls.
 func Example_rules() {
 	config := logging.Config{
 		Rules: []logging.Rule{
@@ -64,7 +63,7 @@ func Example_rules() {
 		},
 		Slow: time.Second, // slower calls are all logged
 	}
-	log := logging.New(config, logging.WithLogger(exampleLogger()), logging.WithClock(standing))
+	log := logging.New(config, logging.WithLogger(exampleLogger()), logging.WithClock(fixed))
 	chain := hauberk.Must(hauberk.New(log))
 	good := func(context.Context) error { return nil }
 	serveExample(chain, "/grpc.health.v1.Health/Check", good)
@@ -74,15 +73,15 @@ func Example_rules() {
 	serveExample(chain, "/shop.v1.Cart/Get", func(context.Context) error { return errors.New("disk full") })
 	fmt.Println(log.SampledOut(), "calls were left out")
 	// Output:
-	// level=INFO msg="call ended" side=server service=shop.v1.Cart method=Get kind=unary code=OK sent=1 received=1
-	// level=INFO msg="call ended" side=server service=shop.v1.Cart method=Get kind=unary code=OK sent=1 received=1
-	// level=INFO msg="call ended" side=server service=shop.v1.Cart method=Get kind=unary code=OK sent=1 received=1 sampled_out=2
-	// level=ERROR msg="call ended" side=server service=shop.v1.Cart method=Get kind=unary code=Unknown error="disk full" sent=0 received=1 sampled_out=1
+	// level=INFO msg="call ended" rpc.system.name=grpc rpc.side=server rpc.service=shop.v1.Cart rpc.method=shop.v1.Cart/Get rpc.kind=unary rpc.response.status_code=OK rpc.sent=1 rpc.received=1
+	// level=INFO msg="call ended" rpc.system.name=grpc rpc.side=server rpc.service=shop.v1.Cart rpc.method=shop.v1.Cart/Get rpc.kind=unary rpc.response.status_code=OK rpc.sent=1 rpc.received=1
+	// level=INFO msg="call ended" rpc.system.name=grpc rpc.side=server rpc.service=shop.v1.Cart rpc.method=shop.v1.Cart/Get rpc.kind=unary rpc.response.status_code=OK rpc.sent=1 rpc.received=1 hauberk.sampled_out=2
+	// level=ERROR msg="call ended" rpc.system.name=grpc rpc.side=server rpc.service=shop.v1.Cart rpc.method=shop.v1.Cart/Get rpc.kind=unary rpc.response.status_code=UNKNOWN error.message="disk full" rpc.sent=0 rpc.received=1 hauberk.sampled_out=1
 	// 3 calls were left out
 }
 
-// Messages are logged without the fields that the .proto file marks debug_redact,
-// and those that the Config names.
+// Messages are logged without the fields that the .proto file marks debug_redact and
+// without those that the Config names.
 func Example_payloads() {
 	config := logging.Config{
 		Payloads: logging.Payloads{On: true, Redact: []string{"hauberk.test.v1.Request.payload"}},
@@ -96,12 +95,12 @@ func Example_payloads() {
 	serve := chain.UnaryServerInterceptor()
 	_, _ = serve(ctx, request, &grpc.UnaryServerInfo{FullMethod: "/shop.v1.Cart/Get"}, handler)
 	// Output:
-	// level=INFO msg="message passed" side=server service=shop.v1.Cart method=Get kind=unary direction=received sequence=1 type=hauberk.test.v1.Request size=23 payload="{\"text\":\"hello\",\"payload\":\"[redacted]\",\"secret\":\"[redacted]\"}"
-	// level=INFO msg="message passed" side=server service=shop.v1.Cart method=Get kind=unary direction=sent sequence=1 type=hauberk.test.v1.Response size=4 payload="{\"text\":\"hi\"}"
-	// level=INFO msg="call ended" side=server service=shop.v1.Cart method=Get kind=unary code=OK sent=1 received=1 request_metadata.authorization=[redacted] request_metadata.tenant=blue
+	// level=INFO msg="message passed" rpc.system.name=grpc rpc.side=server rpc.service=shop.v1.Cart rpc.method=shop.v1.Cart/Get rpc.kind=unary rpc.message.direction=received rpc.message.id=1 rpc.message.full_name=hauberk.test.v1.Request rpc.message.uncompressed_size=23 rpc.message.payload="{\"text\":\"hello\",\"payload\":\"[redacted]\",\"secret\":\"[redacted]\"}"
+	// level=INFO msg="message passed" rpc.system.name=grpc rpc.side=server rpc.service=shop.v1.Cart rpc.method=shop.v1.Cart/Get rpc.kind=unary rpc.message.direction=sent rpc.message.id=1 rpc.message.full_name=hauberk.test.v1.Response rpc.message.uncompressed_size=4 rpc.message.payload="{\"text\":\"hi\"}"
+	// level=INFO msg="call ended" rpc.system.name=grpc rpc.side=server rpc.service=shop.v1.Cart rpc.method=shop.v1.Cart/Get rpc.kind=unary rpc.response.status_code=OK rpc.sent=1 rpc.received=1 rpc.request.metadata.authorization=[redacted] rpc.request.metadata.tenant=blue
 }
 
-// Calls do not wait for the log: another goroutine writes it, until Close.
+// Another goroutine writes the log, so that calls do not wait for it.
 func Example_queue() {
 	log := logging.New(logging.Config{Queue: 1024}, logging.WithLogger(exampleLogger()))
 	chain := hauberk.Must(hauberk.New(log))
@@ -115,11 +114,11 @@ func Example_queue() {
 	}
 	fmt.Println(log.Dropped(), "records were dropped")
 	// Output:
-	// level=INFO msg="call ended" side=server service=shop.v1.Cart method=Get kind=unary code=OK sent=1 received=1
+	// level=INFO msg="call ended" rpc.system.name=grpc rpc.side=server rpc.service=shop.v1.Cart rpc.method=shop.v1.Cart/Get rpc.kind=unary rpc.response.status_code=OK rpc.sent=1 rpc.received=1
 	// 0 records were dropped
 }
 
-// The ids of a span, or whatever else a context has, in every record.
+// Every record has data of the context, such as the ids of a span.
 func ExampleWithAttrs() {
 	type region struct{}
 	regionOf := func(ctx context.Context, _ *hauberk.Call, list []slog.Attr) []slog.Attr {
@@ -135,27 +134,27 @@ func ExampleWithAttrs() {
 		logging.New(logging.Config{}, logging.WithLogger(exampleLogger()), logging.WithAttrs(regionOf))))
 	serveExample(chain, "/shop.v1.Cart/Get", func(context.Context) error { return nil })
 	// Output:
-	// level=INFO msg="call ended" side=server service=shop.v1.Cart method=Get kind=unary code=OK sent=1 received=1 region=eu-1
+	// level=INFO msg="call ended" rpc.system.name=grpc rpc.side=server rpc.service=shop.v1.Cart rpc.method=shop.v1.Cart/Get rpc.kind=unary rpc.response.status_code=OK rpc.sent=1 rpc.received=1 region=eu-1
 }
 
-// serveExample serves a unary call. In a program the chain is carried by
-// chain.NewServer().
+// serveExample serves a unary call. A program uses chain.NewServer().
 func serveExample(chain *hauberk.Chain, method string, handle func(ctx context.Context) error) {
 	handler := func(ctx context.Context, _ any) (any, error) { return "response", handle(ctx) }
 	_, _ = chain.UnaryServerInterceptor()(context.Background(), "request", &grpc.UnaryServerInfo{FullMethod: method}, handler)
 }
 
-// standing is a clock that does not go.
-func standing() time.Time { return time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC) }
+// fixed is a clock that always shows the same time.
+func fixed() time.Time { return time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC) }
 
-// exampleLogger writes text, without what differs from run to run.
+// exampleLogger writes text, without attributes that differ from run to run.
 func exampleLogger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
-		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey || a.Key == logging.KeyDuration {
-				return slog.Attr{}
-			}
-			return a
-		},
-	}))
+	return slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: stable}))
+}
+
+func stable(_ []string, a slog.Attr) slog.Attr {
+	switch a.Key {
+	case slog.TimeKey, logging.KeyDuration, "grpc.duration":
+		return slog.Attr{}
+	}
+	return a
 }

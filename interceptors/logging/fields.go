@@ -9,22 +9,26 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// MaxFields is how many attributes [AddFields] keeps for one call.
+// MaxFields is the number of attributes that [AddFields] keeps for one call.
 const MaxFields = 64
 
-// AddFields adds attributes to the record of the call that ctx belongs to, for
-// handlers and for interceptors. Of two with the same key the later one stays. Beyond
-// [MaxFields] they are dropped, and the record says how many. Where ctx belongs to
-// no call, or no interceptor logs it, AddFields does nothing. Safe for concurrent use.
+// AddFields adds attributes to the record of the call that ctx belongs to. Handlers and
+// interceptors may use it.
 //
-// Keys that the record has of its own are to be avoided: it would have two.
+//   - An attribute replaces an earlier one with the same key.
+//   - Beyond [MaxFields] attributes are dropped, and the record has their number.
+//   - If ctx belongs to no call, or no interceptor logs the call, AddFields does nothing.
+//   - Attributes with the name of one of the record's own attributes are not replaced:
+//     the record then has that name twice.
+//
+// Safe for concurrent use.
 func AddFields(ctx context.Context, attrs ...slog.Attr) {
 	if call := hauberk.FromContext(ctx); call != nil {
 		fieldsOf(call).add(attrs)
 	}
 }
 
-// fields are what was added to a call's record.
+// fields are the attributes that AddFields added to a call.
 type fields struct {
 	mu      sync.Mutex
 	attrs   []slog.Attr
@@ -33,8 +37,8 @@ type fields struct {
 
 var fieldsKey = hauberk.NewKey[*fields]("log_fields")
 
-// making lets one of several goroutines make the fields of a call.
-var making sync.Mutex //nolint:gochecknoglobals // a call has no lock to lend; it is held for a first AddFields only
+// making is held by the goroutine that makes the fields of a call.
+var making sync.Mutex //nolint:gochecknoglobals // a call has no lock for this; only the first AddFields of a call takes it
 
 func fieldsOf(call *hauberk.Call) *fields {
 	if f, ok := fieldsKey.Get(call); ok {
@@ -66,7 +70,7 @@ func (f *fields) add(attrs []slog.Attr) {
 	}
 }
 
-func appendFields(list []slog.Attr, call *hauberk.Call) []slog.Attr {
+func (x *Interceptor) appendFields(list []slog.Attr, call *hauberk.Call) []slog.Attr {
 	f, ok := fieldsKey.Get(call)
 	if !ok {
 		return list
@@ -75,7 +79,7 @@ func appendFields(list []slog.Attr, call *hauberk.Call) []slog.Attr {
 	defer f.mu.Unlock()
 	list = append(list, f.attrs...)
 	if f.dropped > 0 {
-		list = append(list, slog.Int64(KeyFieldsDropped, f.dropped))
+		list = with(list, x.names.FieldsDropped, slog.Int64Value(f.dropped))
 	}
 	return list
 }

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
@@ -105,7 +103,7 @@ func TestFieldsAreBounded(t *testing.T) {
 	}}, logging.New(logging.Config{}, j.option()))
 	_ = env.Call(t.Context())
 	env.Server.GracefulStop()
-	check(t, j.only(t), map[string]any{"n0": -1.0, "n63": 63.0, "n64": nil, "fields_dropped": 10.0})
+	check(t, j.only(t), map[string]any{"n0": -1.0, "n63": 63.0, "n64": nil, logging.KeyFieldsDropped: 10.0})
 }
 
 type user struct{ name string }
@@ -149,12 +147,12 @@ func TestDecisions(t *testing.T) {
 	}{
 		{
 			"JSON", func(j *journal) slog.Handler { return slog.NewJSONHandler(j, nil) },
-			`"decisions":[{"interceptor":"authz","verdict":"allowed","rule":"rule 2"},` +
+			`"hauberk.decisions":[{"interceptor":"authz","verdict":"allowed","rule":"rule 2"},` +
 				`{"interceptor":"ratelimit","verdict":"rejected","reason":"RATE_LIMITED","shadow":true}]`,
 		},
 		{
 			"text", func(j *journal) slog.Handler { return slog.NewTextHandler(j, nil) },
-			`decisions="authz allowed by \"rule 2\"; ratelimit rejected RATE_LIMITED in shadow"`,
+			`hauberk.decisions="authz allowed by \"rule 2\"; ratelimit rejected RATE_LIMITED in shadow"`,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -186,8 +184,8 @@ func TestLoggerWith(t *testing.T) {
 	_ = env.Call(t.Context())
 	env.Server.GracefulStop()
 	record := j.only(t)
-	check(t, record, map[string]any{"region": "eu", "code": nil})
-	if inner, _ := record["grpc"].(map[string]any); inner["code"] != codes.OK.String() {
+	check(t, record, map[string]any{"region": "eu", logging.KeyStatusCode: nil})
+	if inner, _ := record["grpc"].(map[string]any); inner[logging.KeyStatusCode] != "OK" {
 		t.Errorf("the group holds %v", record["grpc"])
 	}
 }

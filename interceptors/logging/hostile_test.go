@@ -20,13 +20,12 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 )
 
-// forged is what callers send to write lines and attributes of their own: line
-// ends, a whole record, quotes, terminal sequences, bytes that are no UTF-8.
+// forged is a text with which callers try to forge lines and attributes: line ends, a
+// whole record, quotes, terminal sequences, bytes that are not UTF-8.
 const forged = "a\r\n{\"msg\":\"call ended\",\"code\":\"OK\"}\n\x1b[31mred\x1b[0m\" code=OK x=\"\x00\u2028\xff\xfe"
 
-// No line can be forged (ATTACKS G03): whatever a caller puts into the method's
-// name, an error or state, each call has one line, in which it changes no other
-// attribute.
+// No line can be forged (ATTACKS G03): a text in the method's name, in an error or in
+// state neither adds a line nor changes another attribute.
 func TestForgery(t *testing.T) {
 	for name, handler := range map[string]func(j *journal) slog.Handler{
 		"JSON": func(j *journal) slog.Handler { return slog.NewJSONHandler(j, nil) },
@@ -56,18 +55,18 @@ func TestForgery(t *testing.T) {
 				}
 			}
 			if name == "JSON" {
-				check(t, j.records(t)[1], map[string]any{"msg": "call ended", "code": "NotFound", "kind": "bidi_stream"})
+				check(t, j.records(t)[1], map[string]any{"msg": "call ended", logging.KeyStatusCode: "NOT_FOUND", logging.KeyKind: "bidi_stream"})
 				return
 			}
-			if got := strings.Count(unquoted(lines[1]), " code="); got != 1 {
-				t.Errorf("%d attributes are called code: %s", got, lines[1])
+			if got := strings.Count(unquoted(lines[1]), " "+logging.KeyStatusCode+"="); got != 1 {
+				t.Errorf("%d attributes have the name of the code: %s", got, lines[1])
 			}
 		})
 	}
 }
 
-// callOverHTTP makes a call of any method name: a path over net/http may hold any
-// byte, where gRPC's own transport rejects control characters.
+// callOverHTTP calls a method of any name: a path of net/http may hold any byte, while
+// gRPC's own transport rejects control characters.
 func callOverHTTP(t *testing.T, chain *hauberk.Chain, path string) {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
@@ -78,7 +77,7 @@ func callOverHTTP(t *testing.T, chain *hauberk.Chain, path string) {
 	srv.ServeHTTP(httptest.NewRecorder(), r)
 }
 
-// unquoted returns a line of slog's text handler without what stands in quotes.
+// unquoted returns a line of slog's text handler without the quoted texts.
 func unquoted(line string) string {
 	var b strings.Builder
 	inside := false
@@ -118,7 +117,7 @@ func TestSecretsAreNotLogged(t *testing.T) {
 	})
 }
 
-// What callers and servers have a hand in is bounded.
+// Texts that callers and servers influence are cut.
 func TestBounds(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	const megabyte = 1 << 20
@@ -134,17 +133,22 @@ func TestBounds(t *testing.T) {
 	if got := len(j.String()); got > 10_000 {
 		t.Errorf("the record has %d bytes", got)
 	}
-	check(t, j.only(t), map[string]any{"code": "NotFound"})
+	check(t, j.only(t), map[string]any{logging.KeyStatusCode: "NOT_FOUND"})
 }
 
-// hiding does not tell of the error in it.
+// hiding is an error whose text does not include that of the error in it.
 type hiding struct{ inner error }
 
 func (hiding) Error() string   { return "hidden" }
 func (h hiding) Unwrap() error { return h.inner }
 
-// An error's text is followed by what stands in the error and is not told by it,
-// once.
+// rejected returns a rejection with a cause.
+func rejected(message string, cause error) error {
+	return &hauberk.Rejection{Code: codes.Aborted, Reason: "R", Message: message, Cause: cause}
+}
+
+// The texts of the causes follow the text of an error, unless it includes them. No part
+// is there twice.
 func TestErrorText(t *testing.T) {
 	inner := errors.New("disk full")
 	for _, test := range []struct {
@@ -154,16 +158,29 @@ func TestErrorText(t *testing.T) {
 	}{
 		{"plain", inner, "disk full"},
 		{"wrapped", wrap(inner, "save"), "save\ndisk full"},
-		{"status", status.Error(codes.Aborted, "no"), "rpc error: code = Aborted desc = no"},
+		{"status", status.Error(codes.Aborted, "no"), "no"},
 		{"wrapped once", fmt.Errorf("save: %w", inner), "save: disk full"},
 		{"hidden", hiding{inner}, "hidden: disk full"},
+		{"wrapped status", fmt.Errorf("save: %w", status.Error(codes.Aborted, "no")), "save: no"},
+		{"status of another code", rejected("no", status.Error(codes.NotFound, "none")),
+			"no: rpc error: code = NotFound desc = none"},
+		{"sentinel with the same text", rejected("Limit exceeded", errors.New("limit: limit exceeded")),
+			"limit: limit exceeded"},
+		{"message that repeats its cause", rejected("cannot save: disk full", inner),
+			"cannot save: disk full"},
+		{"cause that contains the message", rejected("cannot save", fmt.Errorf("cannot save: %w", inner)),
+			"cannot save: disk full"},
+		{"message and cause with a common part", rejected("cannot save: disk full", errors.New("write /a: disk full")),
+			"cannot save: disk full: write /a"},
+		{"wrapped rejection with a cause", fmt.Errorf("save: %w", rejected("no", inner)),
+			"save: no: disk full"},
 		{
-			"rejection", &hauberk.Rejection{Code: codes.Aborted, Reason: "R", Message: "no", Cause: errors.Join(inner, wrap(inner, "again"))},
-			"rpc error: code = Aborted desc = no: disk full: again\ndisk full",
+			"rejection", rejected("no", errors.Join(inner, wrap(inner, "again"))),
+			"no: disk full: again",
 		},
 		{
 			"rejection without a cause", hauberk.Reject(codes.Aborted, "R", "no"),
-			"rpc error: code = Aborted desc = no",
+			"no",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -175,7 +192,7 @@ func TestErrorText(t *testing.T) {
 			}}, logging.New(logging.Config{}, j.option()))
 			_ = env.Call(t.Context())
 			env.Server.GracefulStop()
-			check(t, j.only(t), map[string]any{"error": test.want})
+			check(t, j.only(t), map[string]any{logging.KeyError: test.want})
 		})
 	}
 }

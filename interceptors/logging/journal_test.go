@@ -8,10 +8,13 @@ import (
 	"sync"
 	"testing"
 
+	"google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/grpc/codes"
+
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 )
 
-// journal keeps what is logged, and tells of each record.
+// journal keeps the log, and signals each record.
 type journal struct {
 	mu    sync.Mutex
 	text  strings.Builder
@@ -38,7 +41,7 @@ func (j *journal) logger() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(j, &slog.HandlerOptions{Level: slog.Level(-100)}))
 }
 
-// option is what most tests give an interceptor.
+// option is the option that most tests use.
 func (j *journal) option() logging.Option { return logging.WithLogger(j.logger()) }
 
 func (j *journal) records(t *testing.T) []map[string]any {
@@ -54,7 +57,7 @@ func (j *journal) records(t *testing.T) []map[string]any {
 	return records
 }
 
-// only returns the one record that there must be.
+// only returns the only record.
 func (j *journal) only(t *testing.T) map[string]any {
 	t.Helper()
 	records := j.records(t)
@@ -64,7 +67,7 @@ func (j *journal) only(t *testing.T) map[string]any {
 	return records[0]
 }
 
-// check compares attributes of a record; a nil one must not be there.
+// check compares attributes of a record. nil means that the record must not have one.
 func check(t *testing.T, record, want map[string]any) {
 	t.Helper()
 	for key, value := range want {
@@ -81,3 +84,6 @@ func checkEqual(t *testing.T, got, want []any) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// codeName returns the name of a code as gRPC's documentation spells it.
+func codeName(c codes.Code) string { return code.Code(c).String() }

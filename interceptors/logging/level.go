@@ -9,9 +9,9 @@ import (
 )
 
 // DefaultLevel returns the level of a call, which is that of go-grpc-middleware's
-// logging. A server's calls are ERROR where the server is at fault, WARN where it
-// or its limits may be, and otherwise INFO. A client's are a step or two lower:
-// the application is told of the outcome as well.
+// logging. A server's calls are ERROR if the server is at fault, WARN if the server or
+// its limits may be, and otherwise INFO. A client's calls are one or two levels lower,
+// because the application receives the outcome as well.
 func DefaultLevel(side hauberk.Side, code codes.Code) slog.Level {
 	if side == hauberk.ClientSide {
 		return clientLevel(code)
@@ -30,7 +30,7 @@ func serverLevel(code codes.Code) slog.Level {
 	case codes.DeadlineExceeded, codes.PermissionDenied, codes.ResourceExhausted, codes.FailedPrecondition,
 		codes.Aborted, codes.OutOfRange, codes.Unavailable:
 		return slog.LevelWarn
-	default: // Unknown, Unimplemented, Internal, DataLoss, and codes that gRPC does not have
+	default: // Unknown, Unimplemented, Internal, DataLoss, and codes that gRPC does not define
 		return slog.LevelError
 	}
 }
@@ -42,7 +42,7 @@ func clientLevel(code codes.Code) slog.Level {
 		return slog.LevelDebug
 	case codes.Unknown, codes.DeadlineExceeded, codes.PermissionDenied, codes.Unauthenticated:
 		return slog.LevelInfo
-	default: // Unimplemented, Internal, Unavailable, DataLoss, and codes that gRPC does not have
+	default: // Unimplemented, Internal, Unavailable, DataLoss, and codes that gRPC does not define
 		return slog.LevelWarn
 	}
 }

@@ -87,13 +87,12 @@ func TestLevelOfCalls(t *testing.T) {
 			}}, logging.New(test.config, j.option(), byMethod))
 			_ = env.Call(t.Context())
 			env.Server.GracefulStop()
-			check(t, j.only(t), map[string]any{"level": test.want, "code": test.code.String()})
+			check(t, j.only(t), map[string]any{"level": test.want, logging.KeyStatusCode: codeName(test.code)})
 		})
 	}
 }
 
-// asking is a handler that counts how often it is asked whether it is enabled, and
-// is not.
+// asking is a disabled handler that counts the calls of Enabled.
 type asking struct {
 	slog.Handler
 
@@ -132,5 +131,5 @@ func TestDefaultLogger(t *testing.T) {
 	env := c.Start(t, x)
 	_ = env.Call(t.Context())
 	env.Server.GracefulStop()
-	check(t, j.only(t), map[string]any{"code": "OK"})
+	check(t, j.only(t), map[string]any{logging.KeyStatusCode: "OK"})
 }

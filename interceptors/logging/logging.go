@@ -15,10 +15,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
-// Interceptor logs calls. Make it with [New]. It may be used by any number of
-// chains at once, of servers and of clients.
+// Interceptor logs calls. Make it with [New]. It may be part of any number of chains at
+// once, of servers and of clients.
 type Interceptor struct {
 	config  Config
+	names   Names        // complete; an attribute without a name is left out
 	logger  *slog.Logger // nil for slog's default
 	now     func() time.Time
 	since   func(t time.Time) time.Duration // cheaper than now: it reads one clock, not two
@@ -30,21 +31,25 @@ type Interceptor struct {
 	rules   rules
 	methods methods
 	redact  redactor
-	secrets names  // of metadata
-	queue   *queue // nil to write at once
+	secrets secrets // of metadata
+	queue   *queue  // nil to write at once
 	epoch   time.Time
 	errs    []error
+
+	forHandler bool // it only holds the options of a Handler
 
 	sampledOut, dropped atomic.Int64
 }
 
-// New returns an interceptor for both sides. What is wrong with its configuration
-// is reported by hauberk.New.
+// New returns an interceptor for both sides. hauberk.New reports what is wrong with its
+// configuration.
 func New(config Config, opts ...Option) *Interceptor {
 	x := &Interceptor{
-		config: config, now: time.Now, since: time.Since, level: levelBySide, types: linkedTypes,
-		peers: peers{seed: maphash.MakeSeed()},
+		config: config, names: config.Names,
+		now: time.Now, since: time.Since, level: levelBySide, types: linkedTypes,
 	}
+	x.fillNames()
+	x.peers = peers{names: &x.names, seed: maphash.MakeSeed()}
 	if err := options.Apply(opts, func(o Option) { o.apply(x) }); err != nil {
 		x.errs = append(x.errs, err)
 	}
@@ -55,14 +60,14 @@ func New(config Config, opts ...Option) *Interceptor {
 	return x
 }
 
-// compile turns what Config says into what calls use.
+// compile turns the Config into the form that calls use.
 func (x *Interceptor) compile() {
 	c := x.config
 	x.rules = x.newRules(c)
 	x.redact = x.newRedactor(c.Payloads)
-	x.secrets = x.newNames(c.Metadata)
+	x.secrets = x.newSecrets(c.Metadata)
 	if c.Queue < 0 {
-		x.failf("Config.Queue is %d; want how many records wait, or 0 for none", c.Queue)
+		x.failf("Config.Queue is %d; want a number of records, or 0 for no queue", c.Queue)
 	} else if c.Queue > 0 {
 		x.queue = newQueue(c.Queue, &x.dropped)
 	}
@@ -72,7 +77,7 @@ func (x *Interceptor) failf(format string, args ...any) {
 	x.errs = append(x.errs, fmt.Errorf(format, args...))
 }
 
-// Declare tells chains of the usual place, and what is wrong with the
+// Declare returns the name and the phase of the interceptor, and the errors of its
 // configuration.
 func (x *Interceptor) Declare() hauberk.Declaration {
 	err := errors.Join(x.errs...)
@@ -82,18 +87,16 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: "logging", Phase: hauberk.PhaseLogging, Err: err}
 }
 
-// SampledOut returns how many calls were not logged for Sampling so far. Safe for
-// concurrent use.
+// SampledOut returns how many calls Sampling has left out so far. Safe for concurrent
+// use.
 func (x *Interceptor) SampledOut() int64 { return x.sampledOut.Load() }
 
-// Dropped returns how many records were lost so far: the queue was full or closed,
-// or the logger's handler panicked where no chain is around it. Safe for concurrent
-// use.
+// Dropped returns how many records have been lost so far: the queue was full or closed,
+// or the logger's handler panicked outside the chain. Safe for concurrent use.
 func (x *Interceptor) Dropped() int64 { return x.dropped.Load() }
 
-// Flush waits until the records that are in the queue have been written, or fails
-// with the error of ctx. Without a queue there is nothing to wait for. Safe for
-// concurrent use.
+// Flush waits until the records in the queue are written, or returns the error of ctx.
+// Without a queue it returns at once. Safe for concurrent use.
 func (x *Interceptor) Flush(ctx context.Context) error {
 	if x.queue == nil {
 		return nil
@@ -101,11 +104,11 @@ func (x *Interceptor) Flush(ctx context.Context) error {
 	return x.queue.flush(ctx)
 }
 
-// Close writes what is in the queue and ends its goroutine, for the end of a
-// program, when its servers have stopped; records that come later are dropped and
-// counted. When ctx ends first Close fails with its error, and the rest is written
-// beside the caller. Without a queue it does nothing. Safe for concurrent use, and
-// to be called again.
+// Close writes the records in the queue and ends the queue's goroutine. Call it at the
+// end of the program, when its servers have stopped: later records are dropped and
+// counted. If ctx ends first, Close returns its error and the goroutine writes the rest
+// concurrently. Without a queue Close does nothing. It may be called more than once.
+// Safe for concurrent use.
 func (x *Interceptor) Close(ctx context.Context) error {
 	if x.queue == nil {
 		return nil
@@ -113,7 +116,7 @@ func (x *Interceptor) Close(ctx context.Context) error {
 	return x.queue.close(ctx)
 }
 
-// Intercept logs the call when it has ended, also when a panic unwinds it.
+// Intercept logs the call when it has ended, also while a panic unwinds it.
 func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	m := x.methodOf(call)
 	if m.off {

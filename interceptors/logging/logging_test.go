@@ -45,10 +45,10 @@ func TestRecord(t *testing.T) {
 		method := hauberktest.FullMethod(c.Kind)
 		check(t, j.only(t), map[string]any{
 			"time": "2026-01-01T00:00:00.0015Z", "level": level, "msg": "call ended",
-			"side": c.Side.String(), "service": "hauberk.test.v1.TestService",
-			"method": method[strings.LastIndexByte(method, '/')+1:], "kind": c.Kind.String(),
-			"peer": "bufconn", "code": "OK", "error": nil, "reason": nil, "duration": 1.5e6,
-			"sent": sent, "received": received, "deadline_left": nil, "decisions": nil, "fields_dropped": nil,
+			logging.KeySide: c.Side.String(), logging.KeyService: "hauberk.test.v1.TestService",
+			logging.KeyMethod: strings.TrimPrefix(method, "/"), logging.KeyKind: c.Kind.String(),
+			logging.KeyPeerAddress: "bufconn", logging.KeyStatusCode: "OK", logging.KeyError: nil, logging.KeyReason: nil, logging.KeyDuration: 1.5e6,
+			logging.KeySent: sent, logging.KeyReceived: received, logging.KeyDeadlineLeft: nil, logging.KeyDecisions: nil, logging.KeyFieldsDropped: nil,
 		})
 	})
 }
@@ -68,18 +68,18 @@ var errSentinel = errors.New("limit: used up")
 
 var endings = []ending{
 	{
-		name: "status", wire: codes.NotFound, code: "NotFound", texts: []string{"no such cart"},
+		name: "status", wire: codes.NotFound, code: "NOT_FOUND", texts: []string{"no such cart"},
 		handle: func(context.Context, hauberktest.Stream) error { return status.Error(codes.NotFound, "no such cart") },
 	},
 	{
-		name: "rejected by an inner interceptor", wire: codes.ResourceExhausted, code: "ResourceExhausted",
+		name: "rejected by an inner interceptor", wire: codes.ResourceExhausted, code: "RESOURCE_EXHAUSTED",
 		texts: []string{"too many", "limit: used up"}, reason: "RATE_LIMITED",
 		interceptor: func(context.Context, *hauberk.Call, hauberk.Next) error {
 			return &hauberk.Rejection{Code: codes.ResourceExhausted, Reason: "RATE_LIMITED", Message: "too many", Cause: errSentinel}
 		},
 	},
 	{
-		name: "neither answered nor passed on", wire: codes.Internal, code: "Internal",
+		name: "neither answered nor passed on", wire: codes.Internal, code: "INTERNAL",
 		interceptor: func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 			if call.Kind().ServerStreams() {
 				return status.Error(codes.Internal, "an empty stream is an answer")
@@ -94,7 +94,7 @@ var endings = []ending{
 		},
 	},
 	{
-		name: "failed hook", wire: codes.DataLoss, code: "DataLoss", texts: []string{"bad checksum"},
+		name: "failed hook", wire: codes.DataLoss, code: "DATA_LOSS", texts: []string{"bad checksum"},
 		interceptor: func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			call.OnSend(func(any, func(any) error) error { return status.Error(codes.DataLoss, "bad checksum") })
 			return next(ctx, call)
@@ -123,8 +123,8 @@ func testEnding(t *testing.T, c hauberktest.Case, e ending) {
 	}
 	env.Server.GracefulStop()
 	record := j.only(t)
-	check(t, record, map[string]any{"msg": "call ended", "code": e.code, "reason": e.reason})
-	text, _ := record["error"].(string)
+	check(t, record, map[string]any{"msg": "call ended", logging.KeyStatusCode: e.code, logging.KeyReason: e.reason})
+	text, _ := record[logging.KeyError].(string)
 	if c.Side == hauberk.ClientSide && text != "" {
 		t.Errorf("a client's record has the error text %q", text)
 	}
@@ -154,7 +154,7 @@ func TestHiddenErrors(t *testing.T) {
 				if out.Err == nil || strings.Contains(out.Err.Error(), "db-7") {
 					t.Errorf("the client was told %v", out.Err)
 				}
-				if text, _ := j.only(t)["error"].(string); !strings.Contains(text, "dial db-7: rejected") {
+				if text, _ := j.only(t)[logging.KeyError].(string); !strings.Contains(text, "dial db-7: rejected") {
 					t.Errorf("error text %q", text)
 				}
 			})
@@ -171,7 +171,7 @@ func TestClientErrors(t *testing.T) {
 	}}, logging.New(logging.Config{ClientErrors: true}, j.option()))
 	_ = env.Call(t.Context())
 	check(t, j.only(t), map[string]any{
-		"error": "rpc error: code = Aborted desc = try again", "reason": "LOST_RACE", "peer": nil,
+		logging.KeyError: "try again", logging.KeyReason: "LOST_RACE", logging.KeyPeerAddress: nil,
 	})
 }
 

@@ -18,13 +18,13 @@ type watcher struct {
 	*Interceptor
 	*method
 
-	ctx  context.Context //nolint:containedctx // hooks have none; they end with the next that it was given to
+	ctx  context.Context //nolint:containedctx // hooks get none; they end with the next that it was given to
 	call *hauberk.Call
 
-	sent, received atomic.Int64 // attempts beside each other share the hooks
+	sent, received atomic.Int64 // concurrent attempts share the hooks
 }
 
-// watch has the messages of a call logged as they pass.
+// watch logs the messages of a call when they pass.
 func (x *Interceptor) watch(ctx context.Context, call *hauberk.Call, m *method) {
 	w := &watcher{Interceptor: x, method: m, ctx: ctx, call: call}
 	call.OnSend(func(msg any, emit func(any) error) error {
@@ -41,10 +41,10 @@ func (x *Interceptor) watch(ctx context.Context, call *hauberk.Call, m *method) 
 	})
 }
 
-// sight is what is logged of a message: what it was before inner interceptors changed
-// it, and whoever sent it gave its buffers back.
+// sight is the part of a record that depends on the message. It is made before inner
+// interceptors change the message, and before the sender releases its buffers.
 type sight struct {
-	logger *slog.Logger // nil if nothing is
+	logger *slog.Logger // nil if the message is not logged
 	level  slog.Level
 	attrs  [3]slog.Attr
 	count  int // of the attributes
@@ -57,12 +57,12 @@ func (w *watcher) look(msg any) sight {
 	}
 	m := protoOf(msg)
 	s := sight{logger: logger, level: level}
-	list := append(s.attrs[:0], slog.String(KeyType, typeOf(msg, m)))
+	list := with(s.attrs[:0], w.names.Type, slog.StringValue(typeOf(msg, m)))
 	if size, ok := sizeOf(msg, m); ok {
-		list = append(list, slog.Int64(KeySize, int64(size)))
+		list = with(list, w.names.Size, slog.Int64Value(int64(size)))
 	}
-	if w.payloads && m != nil {
-		list = append(list, slog.String(KeyPayload, w.redact.text(m)))
+	if w.payloads && m != nil && w.names.Payload != "" {
+		list = append(list, slog.String(w.names.Payload, w.redact.text(m)))
 	}
 	s.count = len(list)
 	return s
@@ -73,14 +73,16 @@ func (w *watcher) log(direction string, sequence int64, seen sight) {
 		return
 	}
 	var space [16]slog.Attr
-	list := append(space[:0], slog.String(KeyDirection, direction), slog.Int64(KeySequence, sequence))
+	list := with(space[:0], w.names.Direction, slog.StringValue(direction))
+	list = with(list, w.names.Sequence, slog.Int64Value(sequence))
 	list = append(list, seen.attrs[:seen.count]...)
-	list = w.appendStates(list, w.call)
-	list = w.appendAttrs(w.ctx, list, w.call)
-	w.write(w.ctx, w.handler(seen.logger, w.call, false), record{w.now(), seen.level, MessagePassed}, list)
+	list = appendStates(list, w.states, w.call)
+	list = appendAttrs(w.ctx, list, w.attrs, w.call)
+	h := w.handler(seen.logger, w.call, w.method, false)
+	w.write(w.ctx, h, record{w.now(), seen.level, MessagePassed}, list)
 }
 
-// protoOf returns a message of protobuf, or nil.
+// protoOf returns msg as a protobuf message, or nil if it is none.
 func protoOf(msg any) proto.Message {
 	switch msg := msg.(type) {
 	case proto.Message:
@@ -99,8 +101,8 @@ func typeOf(msg any, m proto.Message) string {
 	return fmt.Sprintf("%T", msg)
 }
 
-// sizeOf returns the size of a message as it is encoded, in bytes, where that is
-// known: of protobuf, of bytes, and of what tells its length, as mem.BufferSlice.
+// sizeOf returns the size of the encoded message in bytes, if it is known: for protobuf,
+// for bytes, and for types with a Len method such as mem.BufferSlice.
 func sizeOf(msg any, m proto.Message) (size int, known bool) {
 	if m != nil {
 		return proto.Size(m), true

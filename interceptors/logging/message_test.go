@@ -25,7 +25,7 @@ import (
 func messages(records []map[string]any) (list []string) {
 	for _, r := range records {
 		if r["msg"] == logging.MessagePassed {
-			list = append(list, r["direction"].(string)+string(rune('0'+int(r["sequence"].(float64)))))
+			list = append(list, r[logging.KeyDirection].(string)+string(rune('0'+int(r[logging.KeySequence].(float64)))))
 		}
 	}
 	slices.Sort(list)
@@ -64,7 +64,7 @@ func TestMessages(t *testing.T) {
 			t.Errorf("messages %v, want %v", got, want)
 		}
 		last := records[len(records)-1]
-		check(t, last, map[string]any{"msg": "call ended", "sent": float64(len(out)), "received": float64(len(in))})
+		check(t, last, map[string]any{"msg": "call ended", logging.KeySent: float64(len(out)), logging.KeyReceived: float64(len(in))})
 		checkMessage(t, c, records[0])
 	})
 }
@@ -78,9 +78,9 @@ func checkMessage(t *testing.T, c hauberktest.Case, record map[string]any) {
 	}
 	method := hauberktest.FullMethod(c.Kind)
 	check(t, record, map[string]any{
-		"level": level, "side": c.Side.String(), "kind": c.Kind.String(), "direction": direction, "sequence": 1.0,
-		"service": service1, "method": method[strings.LastIndexByte(method, '/')+1:], "type": "hauberk.test.v1.Request",
-		"size": float64(proto.Size(&testpb.Request{Text: "one"})), "payload": nil, "code": nil,
+		"level": level, logging.KeySide: c.Side.String(), logging.KeyKind: c.Kind.String(), logging.KeyDirection: direction, logging.KeySequence: 1.0,
+		logging.KeyService: service1, logging.KeyMethod: strings.TrimPrefix(method, "/"), logging.KeyType: "hauberk.test.v1.Request",
+		logging.KeySize: float64(proto.Size(&testpb.Request{Text: "one"})), logging.KeyPayload: nil, logging.KeyStatusCode: nil,
 	})
 }
 
@@ -128,8 +128,8 @@ func TestMessageThatIsGoneWhenSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	records := j.records(t)
-	check(t, records[0], map[string]any{"direction": "sent", "size": 8000.0})
-	check(t, records[1], map[string]any{"direction": "sent", "size": 6.0, "payload": `{"text":"kept"}`})
+	check(t, records[0], map[string]any{logging.KeyDirection: "sent", logging.KeySize: 8000.0})
+	check(t, records[1], map[string]any{logging.KeyDirection: "sent", logging.KeySize: 6.0, logging.KeyPayload: `{"text":"kept"}`})
 }
 
 // A message that does not get any further out has not been sent.
@@ -205,8 +205,8 @@ func TestForeignMessages(t *testing.T) {
 		msg  any
 		want map[string]any
 	}{
-		{&note{"canary"}, map[string]any{"type": "*logging_test.note", "size": nil, "payload": nil}},
-		{&sizedNote{note{"canary"}}, map[string]any{"type": "*logging_test.sizedNote", "size": 6.0, "payload": nil}},
+		{&note{"canary"}, map[string]any{logging.KeyType: "*logging_test.note", logging.KeySize: nil, logging.KeyPayload: nil}},
+		{&sizedNote{note{"canary"}}, map[string]any{logging.KeyType: "*logging_test.sizedNote", logging.KeySize: 6.0, logging.KeyPayload: nil}},
 	} {
 		hauberktest.CheckLeaks(t)
 		j := newJournal()

@@ -14,22 +14,22 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
-// names are those of metadata that is not to be logged.
-type names struct {
+// secrets are the names of metadata that is not logged.
+type secrets struct {
 	whole map[string]bool
 	ends  []string
-	limit int // of what is logged, in bytes
+	limit int // of one header or trailer, in bytes
 }
 
-// secretNames are those that no one has to name.
+// secretNames are always secret.
 //
 //nolint:gochecknoglobals // never written
 var secretNames = []string{
 	"*-authorization", "*-cookie", "*-token", "*-key", "*-bin",
 }
 
-func (x *Interceptor) newNames(c Metadata) names {
-	n := names{whole: make(map[string]bool), limit: x.maxBytes(c.MaxBytes, "Config.Metadata.MaxBytes")}
+func (x *Interceptor) newSecrets(c Metadata) secrets {
+	n := secrets{whole: make(map[string]bool), limit: x.maxBytes(c.MaxBytes, "Config.Metadata.MaxBytes")}
 	for _, name := range slices.Concat(secretNames, c.Redact) {
 		end, isEnd := strings.CutPrefix(spelling(name), "*")
 		switch {
@@ -51,13 +51,13 @@ func isMetadataName(name string) bool {
 	})
 }
 
-// spelling returns the one spelling of names that differ in case, or in what parts
-// their words.
+// spelling returns the common spelling of names that differ in case or in the
+// separators of their words.
 func spelling(name string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(name), "_", "-"), ".", "-")
 }
 
-func (n *names) hide(name string) bool {
+func (n *secrets) hide(name string) bool {
 	name = spelling(name)
 	return n.whole[name] || slices.ContainsFunc(n.ends, func(end string) bool { return strings.HasSuffix(name, end) })
 }
@@ -70,7 +70,7 @@ func (x *Interceptor) appendRequestMetadata(ctx context.Context, list []slog.Att
 	if call.Side() == hauberk.ServerSide {
 		md, _ = metadata.FromIncomingContext(ctx)
 	}
-	return x.appendMetadata(list, KeyRequestMetadata, md)
+	return x.appendMetadata(list, x.names.RequestMetadata, md)
 }
 
 func (x *Interceptor) appendResponseMetadata(ctx context.Context, list []slog.Attr, call *hauberk.Call) []slog.Attr {
@@ -81,12 +81,12 @@ func (x *Interceptor) appendResponseMetadata(ctx context.Context, list []slog.At
 	if call.Side() == hauberk.ServerSide {
 		header = headerOf(ctx)
 	}
-	list = x.appendMetadata(list, KeyResponseHeader, header)
-	return x.appendMetadata(list, KeyResponseTrailer, call.Trailer())
+	list = x.appendMetadata(list, x.names.ResponseHeader, header)
+	return x.appendMetadata(list, x.names.ResponseTrailer, call.Trailer())
 }
 
-// headerOf returns the header of a call on a server, of whose trailer grpc-go does
-// not tell.
+// headerOf returns the response header of a call on a server. grpc-go does not expose
+// the trailer.
 func headerOf(ctx context.Context) metadata.MD {
 	if s, ok := grpc.ServerTransportStreamFromContext(ctx).(interface{ Header() (metadata.MD, error) }); ok {
 		md, _ := s.Header()
@@ -95,30 +95,30 @@ func headerOf(ctx context.Context) metadata.MD {
 	return nil
 }
 
-// appendMetadata appends a group with what fits of metadata, without what is
-// secret. Names that gRPC does not have are counted with what does not fit.
-func (x *Interceptor) appendMetadata(list []slog.Attr, key string, md metadata.MD) []slog.Attr {
-	if len(md) == 0 {
+// appendMetadata appends a group with the metadata that fits into the limit, without
+// secrets. Names that gRPC does not allow are counted with those that do not fit.
+func (x *Interceptor) appendMetadata(list []slog.Attr, name string, md metadata.MD) []slog.Attr {
+	if len(md) == 0 || name == "" {
 		return list
 	}
 	room, left := x.secrets.limit, 0
 	group := make([]slog.Attr, 0, len(md))
-	for _, name := range slices.Sorted(maps.Keys(md)) {
-		if room <= 0 || !isMetadataName(strings.TrimPrefix(strings.ToLower(name), ":")) {
+	for _, key := range slices.Sorted(maps.Keys(md)) {
+		if room <= 0 || !isMetadataName(strings.TrimPrefix(strings.ToLower(key), ":")) {
 			left++
 			continue
 		}
 		var v slog.Value
-		v, room = x.metadataValue(name, md[name], room)
-		group = append(group, slog.Attr{Key: logtext.Cut(name, maxName), Value: v})
+		v, room = x.metadataValue(key, md[key], room)
+		group = append(group, slog.Attr{Key: logtext.Cut(key, maxName), Value: v})
 	}
 	if left > 0 {
 		group = append(group, slog.Int("…", left))
 	}
-	return append(list, slog.Attr{Key: key, Value: slog.GroupValue(group...)})
+	return append(list, slog.Attr{Key: name, Value: slog.GroupValue(group...)})
 }
 
-// metadataValue returns the values under a name, as many as have room, and the room
+// metadataValue returns the values under a name that fit into room bytes, and the room
 // that is left.
 func (x *Interceptor) metadataValue(name string, values []string, room int) (v slog.Value, left int) {
 	room -= min(len(name), maxName)

@@ -56,15 +56,15 @@ func TestMetadata(t *testing.T) {
 			"tenant": []any{"blue", "green"}, "authorization": "[redacted]", "x-session": "[redacted]", "my-secret": "[redacted]",
 			"a-token": "[redacted]", "some-key": "[redacted]", "raw-bin": "[redacted]", "tokens": "kept", "x-sessions": "kept",
 		}
-		checkGroup(t, records[0], "request_metadata", request)
-		checkGroup(t, records[0], "response_header", nil)
-		checkGroup(t, records[1], "request_metadata", request)
-		checkGroup(t, records[1], "response_header", map[string]any{"shard": "7", "set-cookie": "[redacted]"})
+		checkGroup(t, records[0], logging.KeyRequestMetadata, request)
+		checkGroup(t, records[0], logging.KeyResponseHeader, nil)
+		checkGroup(t, records[1], logging.KeyRequestMetadata, request)
+		checkGroup(t, records[1], logging.KeyResponseHeader, map[string]any{"shard": "7", "set-cookie": "[redacted]"})
 		trailer := map[string]any{"cost": "5"}
 		if c.Side == hauberk.ServerSide {
 			trailer = nil // grpc-go does not tell
 		}
-		checkGroup(t, records[1], "response_trailer", trailer)
+		checkGroup(t, records[1], logging.KeyResponseTrailer, trailer)
 	})
 }
 
@@ -90,7 +90,7 @@ func TestSpellingsOfSecrets(t *testing.T) {
 		t.Fatal(out.Err)
 	}
 	env.Server.GracefulStop()
-	checkGroup(t, j.only(t), "request_metadata", want)
+	checkGroup(t, j.only(t), logging.KeyRequestMetadata, want)
 }
 
 // What callers send is logged up to a limit, and the rest is counted.
@@ -108,7 +108,7 @@ func TestMetadataIsBounded(t *testing.T) {
 	config := logging.Config{Metadata: logging.Metadata{Request: true, MaxBytes: 3000}}
 	env := c.Start(t, logging.New(config, j.option()))
 	_ = env.Call(ctx) // which the server may find too much
-	request := group(t, j.only(t), "request_metadata")
+	request := group(t, j.only(t), logging.KeyRequestMetadata)
 	if values, _ := request["a"].([]any); len(values) != 200 {
 		t.Errorf("%d values, want all", len(values))
 	}
@@ -121,7 +121,7 @@ func TestMetadataIsBounded(t *testing.T) {
 		many = metadata.AppendToOutgoingContext(many, "many", "xx")
 	}
 	_ = env.Call(many)
-	request = group(t, j.records(t)[1], "request_metadata")
+	request = group(t, j.records(t)[1], logging.KeyRequestMetadata)
 	if values, _ := request["many"].([]any); len(values) != (3000-4)/2+1 || values[len(values)-1] != "…" {
 		t.Errorf("%d of 2000 values", len(values))
 	}
@@ -131,7 +131,7 @@ func TestMetadataIsBounded(t *testing.T) {
 		long = metadata.AppendToOutgoingContext(long, "many", "xx")
 	}
 	_ = env.Call(long)
-	request = group(t, j.records(t)[2], "request_metadata")
+	request = group(t, j.records(t)[2], logging.KeyRequestMetadata)
 	if got, _ := request["k"].(string); len(got) != 3000-1+len("…") || request["…"] != 1.0 {
 		t.Errorf("%d bytes of a long value: %v", len(got), request)
 	}

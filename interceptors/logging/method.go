@@ -16,23 +16,22 @@ type method struct {
 	*policy
 	*sampler
 
-	plain bound // for records whose code differs from call to call, or is not known
-	good  bound // for those of calls that ended as OK
+	plain bound // for records whose code differs, or is not known yet
+	good  bound // for records of calls that ended with OK
 }
 
-// bound is the logger's handler with the attributes that all of a method's calls
-// have. slog's handlers have them written in advance, which saves a third of what a
-// record costs.
+// bound is the logger's handler with the attributes that are the same for all calls of a
+// method. slog's handlers format them once, which saves a third of the cost of a record.
 type bound struct{ at atomic.Pointer[boundHandler] }
 
 type boundHandler struct {
 	slog.Handler
 
-	logger *slog.Logger // that it was made of: the default may change
+	logger *slog.Logger // the default logger may change
 }
 
-// methods keeps what calls share. An interceptor may make a call's Method anew for each
-// call, so that names lead to the same.
+// methods are the methods that an interceptor knows. A gateway or an interceptor may
+// make a new hauberk.Method for each call, so that methods are also found by name.
 type methods struct {
 	known   methodtable.Cache[*hauberk.Method, *method]
 	named   methodtable.Cache[methodName, *method]
@@ -41,12 +40,12 @@ type methods struct {
 
 type methodName struct {
 	side hauberk.Side
-	kind hauberk.Kind // clients choose it themselves, call by call
+	kind hauberk.Kind // clients choose it for each call
 	full string
 }
 
-// methodOf returns what the call shares with others of its method. The names of
-// methods that are not known are the caller's, and not kept.
+// methodOf returns the data of a call's method. It keeps none for unknown methods: the
+// caller invents their names.
 func (x *Interceptor) methodOf(call *hauberk.Call) *method {
 	m := call.Method()
 	if known, ok := x.methods.known.Get(m); ok {
@@ -63,9 +62,9 @@ func (x *Interceptor) methodOf(call *hauberk.Call) *method {
 	return x.methods.known.Keep(m, named)
 }
 
-// handler returns the logger's handler for a record of a call; good says that the
-// call ended as OK.
-func (m *method) handler(logger *slog.Logger, call *hauberk.Call, good bool) slog.Handler {
+// handler returns the logger's handler for a record of a call. good means that the call
+// ended with OK.
+func (x *Interceptor) handler(logger *slog.Logger, call *hauberk.Call, m *method, good bool) slog.Handler {
 	b := &m.plain
 	if good {
 		b = &m.good
@@ -73,21 +72,27 @@ func (m *method) handler(logger *slog.Logger, call *hauberk.Call, good bool) slo
 	if h := b.at.Load(); h != nil && h.logger == logger {
 		return h.Handler
 	}
-	h := logger.Handler().WithAttrs(common(call, good))
+	h := logger.Handler()
+	if list := x.common(call, good); len(list) > 0 {
+		h = h.WithAttrs(list)
+	}
 	b.at.Store(&boundHandler{h, logger})
 	return h
 }
 
-func common(call *hauberk.Call, good bool) []slog.Attr {
-	m := call.Method()
-	list := []slog.Attr{
-		slog.String(KeySide, call.Side().String()),
-		slog.String(KeyService, logtext.Cut(m.Service(), maxName)),
-		slog.String(KeyMethod, logtext.Cut(m.Name(), maxName)),
-		slog.String(KeyKind, m.Kind().String()),
-	}
+// common returns the attributes that are the same for all calls of a method.
+func (x *Interceptor) common(call *hauberk.Call, good bool) []slog.Attr {
+	m, n := call.Method(), &x.names
+	service, short := logtext.Cut(m.Service(), maxName), logtext.Cut(m.Name(), maxName)
+	var list []slog.Attr
+	list = with(list, n.System, slog.StringValue("grpc"))
+	list = with(list, n.Side, slog.StringValue(call.Side().String()))
+	list = with(list, n.Service, slog.StringValue(service))
+	list = with(list, n.Method, slog.StringValue(service+"/"+short))
+	list = with(list, n.ShortMethod, slog.StringValue(short))
+	list = with(list, n.Kind, slog.StringValue(m.Kind().String()))
 	if good {
-		list = append(list, slog.String(KeyCode, codes.OK.String()))
+		list = x.appendCode(list, codes.OK)
 	}
 	return list
 }

@@ -10,41 +10,45 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// Option changes what an [Interceptor] depends on.
+// Option sets a dependency of an [Interceptor]. [State] and [WithAttrs] are options of
+// a [Handler], too.
 type Option interface{ apply(x *Interceptor) }
 
 type option func(x *Interceptor)
 
 func (f option) apply(x *Interceptor) { f(x) }
 
-// WithLogger has calls logged by logger. The default is what slog.Default returns
-// at the time of the record.
+// WithLogger uses logger for all records. The default is slog.Default at the time of
+// the record.
 func WithLogger(logger *slog.Logger) Option {
 	return option(func(x *Interceptor) {
 		x.logger = logger
+		x.interceptorOnly("WithLogger")
 		if logger == nil {
 			x.failf("WithLogger was given a nil logger")
 		}
 	})
 }
 
-// WithLevel has the level of a call chosen by level, in place of [DefaultLevel];
-// what Config.Levels says goes before it. It is asked when the call has ended and,
-// with OK, where starts and messages are logged, and must be safe for concurrent use.
+// WithLevel uses level to choose the level of a call, in place of [DefaultLevel].
+// Config.Levels takes precedence. The interceptor calls level when a call has ended
+// and, with OK, for starts and messages. level must be safe for concurrent use.
 func WithLevel(level func(call *hauberk.Call, code codes.Code) slog.Level) Option {
 	return option(func(x *Interceptor) {
 		x.level = level
+		x.interceptorOnly("WithLevel")
 		if level == nil {
 			x.failf("WithLevel was given a nil function")
 		}
 	})
 }
 
-// WithClock has the time told by now, in place of time.Now. It must be safe for
+// WithClock uses now as the clock, in place of time.Now. now must be safe for
 // concurrent use.
 func WithClock(now func() time.Time) Option {
 	return option(func(x *Interceptor) {
 		x.now, x.since = now, func(t time.Time) time.Duration { return now().Sub(t) }
+		x.interceptorOnly("WithClock")
 		if now == nil {
 			x.failf("WithClock was given a nil function")
 		}
@@ -55,10 +59,9 @@ func WithClock(now func() time.Time) Option {
 // use, and must not keep the list.
 type AttrsFunc = func(ctx context.Context, call *hauberk.Call, list []slog.Attr) []slog.Attr
 
-// WithAttrs adds to each record what attrs appends to its attributes: what the
-// context or the call has at that time, such as the ids of a span. ctx is the one
-// that the interceptor was called with. Several such functions append one after the
-// other.
+// WithAttrs adds to each record the attributes that attrs appends: data of the context
+// or the call at that time, such as the ids of a span. ctx is the context that the
+// interceptor was called with. Several such functions append in their order.
 //
 //	logging.New(logging.Config{}, logging.WithAttrs(
 //		func(ctx context.Context, call *hauberk.Call, list []slog.Attr) []slog.Attr {
@@ -74,14 +77,23 @@ func WithAttrs(attrs AttrsFunc) Option {
 	})
 }
 
-// WithTypes has types of messages and extensions found by types, for what is in an
-// Any and for the fields that Payloads names. The default is
-// protoregistry.GlobalTypes, the types that the program interceptors.
+// WithTypes uses types to find the types of messages and extensions: those in an Any,
+// and those of the fields that Payloads names. The default is
+// protoregistry.GlobalTypes, which has the types whose generated code the program
+// imports.
 func WithTypes(types Types) Option {
 	return option(func(x *Interceptor) {
 		x.types = types
+		x.interceptorOnly("WithTypes")
 		if types == nil {
 			x.failf("WithTypes was given nil")
 		}
 	})
+}
+
+// interceptorOnly reports an option that a [Handler] does not have.
+func (x *Interceptor) interceptorOnly(option string) {
+	if x.forHandler {
+		x.failf("%s is an option of New; Handler has State and WithAttrs", option)
+	}
 }

@@ -1,25 +1,101 @@
 package logging
 
 import (
+	"slices"
+	"strconv"
 	"strings"
+
+	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
-// errorText returns the text of an error, followed by those of the errors in it
-// that it does not tell: of a rejection, its causes.
-func errorText(err error) string {
-	text := err.Error()
+// codeNames are the names of the codes as gRPC's documentation spells them.
+//
+//nolint:gochecknoglobals // never written
+var codeNames = [...]string{
+	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+	"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+	"INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+}
+
+func codeName(code codes.Code) string {
+	if int(code) < len(codeNames) {
+		return codeNames[code]
+	}
+	return "CODE(" + strconv.FormatUint(uint64(code), 10) + ")"
+}
+
+// errorText returns the text of an error and of its causes. The text has no part twice,
+// and not the code, which the record has already.
+func errorText(err error, code codes.Code) string {
+	text := withoutCode(err.Error(), code)
 	for _, cause := range causes(err) {
-		if t := errorText(cause); t != "" && !strings.Contains(text, t) && len(text) < maxText {
-			text += ": " + t
+		if len(text) >= maxText {
+			break
 		}
+		text = joined(text, errorText(cause, code))
 	}
 	return logtext.Cut(text, maxText)
 }
 
+// withoutCode removes the text with which the errors of grpc-go begin.
+func withoutCode(text string, code codes.Code) string {
+	const begin, end = "rpc error: code = ", " desc = "
+	if !strings.Contains(text, begin) {
+		return text
+	}
+	return strings.ReplaceAll(text, begin+code.String()+end, "")
+}
+
+// joined returns a text with the parts of a cause that the text does not have. A cause
+// that contains the whole text replaces it.
+func joined(text, cause string) string {
+	switch {
+	case contains(text, cause):
+		return text
+	case text == "", endsWith(cause, text):
+		return cause
+	}
+	known, more := parts(text), parts(cause)
+	if missing := without(more, known); len(missing) < len(more) {
+		if len(without(known, more)) == 0 {
+			return cause
+		}
+		cause = strings.Join(missing, ": ")
+	}
+	return text + ": " + cause
+}
+
+func contains(text, part string) bool {
+	return strings.Contains(text, part) || strings.Contains(strings.ToLower(text), strings.ToLower(part))
+}
+
+// endsWith reports whether the last parts of a text are those of another one.
+func endsWith(text, end string) bool {
+	at := len(text) - len(end)
+	return at >= 2 && text[at-2:at] == ": " && strings.EqualFold(text[at:], end)
+}
+
+// parts splits a text where errors are wrapped or joined.
+func parts(text string) []string {
+	return strings.Split(strings.ReplaceAll(text, "\n", ": "), ": ")
+}
+
+// without returns the parts that are not among others, each once. Case makes no
+// difference.
+func without(parts, others []string) (rest []string) {
+	for _, part := range parts {
+		same := func(other string) bool { return strings.EqualFold(part, other) }
+		if !slices.ContainsFunc(others, same) && !slices.ContainsFunc(rest, same) {
+			rest = append(rest, part)
+		}
+	}
+	return rest
+}
+
 func causes(err error) []error {
-	switch err := err.(type) { //nolint:errorlint // what stands directly in an error is asked for
+	switch err := err.(type) { //nolint:errorlint // only the causes that the error itself holds
 	case interface{ Unwrap() error }:
 		if cause := err.Unwrap(); cause != nil {
 			return []error{cause}

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -25,9 +26,9 @@ func TestRecoveredPanic(t *testing.T) {
 			recovery.New(recovery.Config{}, recovery.WithLogger(elsewhere.logger())), bad)
 		_ = env.Call(t.Context())
 		env.Server.GracefulStop()
-		want := map[string]any{"code": "Internal", "error": "rpc error: code = Internal desc = internal error"}
+		want := map[string]any{logging.KeyStatusCode: "INTERNAL", logging.KeyError: "internal error"}
 		if c.Side == hauberk.ClientSide {
-			want["error"] = nil
+			want[logging.KeyError] = nil
 		}
 		check(t, j.only(t), want)
 	})
@@ -52,8 +53,8 @@ func TestPanicPasses(t *testing.T) {
 					t.Errorf("recovered %v, want %v", got, end.want)
 				}
 				check(t, j.only(t), map[string]any{
-					"level": "ERROR", "code": "Internal", "kind": kind.String(),
-					"error": hauberk.ErrUnwound.Error(),
+					"level": "ERROR", logging.KeyStatusCode: "INTERNAL", logging.KeyKind: kind.String(),
+					logging.KeyError: status.Convert(hauberk.ErrUnwound).Message(),
 				})
 			})
 		}
@@ -124,7 +125,7 @@ func TestPanicPassesToApplication(t *testing.T) {
 			if got := panicOf(func() { env.Call(t.Context()) }); got != any(value) {
 				t.Errorf("the application recovered %v, want %v", got, value)
 			}
-			check(t, j.only(t), map[string]any{"code": "Internal", "kind": kind.String()})
+			check(t, j.only(t), map[string]any{logging.KeyStatusCode: "INTERNAL", logging.KeyKind: kind.String()})
 		})
 	}
 }

@@ -6,40 +6,72 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/hauberk-rpc/hauberk/internal/lognames"
 )
 
-func TestPeerText(t *testing.T) {
-	p := peers{seed: maphash.MakeSeed()}
-	for _, addr := range []net.Addr{
-		&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 40001},
-		&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1).To4(), Port: 40001},
-		&net.TCPAddr{IP: net.ParseIP("2001:db8::1"), Port: 443},
-		&net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 443, Zone: "eth0"},
-		&net.TCPAddr{},
-		&net.TCPAddr{Port: 1},
-		&net.UnixAddr{Name: "/run/app.sock", Net: "unix"},
-		&net.UnixAddr{Name: "@", Net: "unix"},
+func newPeers(names Names) *peers {
+	lognames.Fill(&names, OpenTelemetryNames())
+	return &peers{names: &names, seed: maphash.MakeSeed()}
+}
+
+func TestPeers(t *testing.T) {
+	both, one := newPeers(Names{}), newPeers(MiddlewareNames())
+	for _, test := range []struct {
+		addr net.Addr
+		want string
+	}{
+		{&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 40001}, "192.0.2.1 40001"},
+		{&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1).To4(), Port: 40001}, "192.0.2.1 40001"},
+		{&net.TCPAddr{IP: net.ParseIP("2001:db8::1"), Port: 443}, "2001:db8::1 443"},
+		{&net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 443, Zone: "eth0"}, "fe80::1%eth0 443"},
+		{&net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 53}, "192.0.2.1 53"},
+		{&net.TCPAddr{}, ":0"},
+		{&net.TCPAddr{Port: 1}, ":1"},
+		{&net.UnixAddr{Name: "/run/app.sock", Net: "unix"}, "/run/app.sock"},
+		{&net.UnixAddr{Name: "@", Net: "unix"}, "@"},
 	} {
-		for range 2 { // made, and found again
-			if got := p.text(addr); got != addr.String() {
-				t.Errorf("got %q, want %q", got, addr)
+		for range 2 { // the second time from the cache
+			if got := peerText(both, test.addr); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			if got := one.of(test.addr).attr; got.Key != "peer.address" || got.Value.String() != test.addr.String() {
+				t.Errorf("got %v, want %q", got, test.addr)
 			}
 		}
 	}
-	if got := p.text(&net.UnixAddr{Name: strings.Repeat("x", 5000), Net: "unix"}); len(got) > maxName+len("…") {
+	long := &net.UnixAddr{Name: strings.Repeat("x", 5000), Net: "unix"}
+	if got := peerText(both, long); len(got) > maxName+len("…") {
 		t.Errorf("%d bytes of a long address", len(got))
+	}
+	none := newPeers(Names{PeerAddress: lognames.Out, PeerPort: lognames.Out})
+	if got := none.of(&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}).attr; got.Key != "" || got.Value.Any() != nil {
+		t.Errorf("without names: %v", got)
 	}
 }
 
+// peerText returns the values of the attributes of an address.
+func peerText(p *peers, addr net.Addr) string {
+	a := p.of(addr).attr
+	if a.Key != "" {
+		return a.Value.String()
+	}
+	var list []string
+	for _, a := range a.Value.Group() {
+		list = append(list, a.Value.String())
+	}
+	return strings.Join(list, " ")
+}
+
 // Many addresses share few places, from many goroutines.
-func TestPeerTextOfManyAddresses(t *testing.T) {
-	p := peers{seed: maphash.MakeSeed()}
+func TestManyPeers(t *testing.T) {
+	p := newPeers(MiddlewareNames())
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			for port := range 5000 {
 				addr := &net.TCPAddr{IP: net.IPv4(10, 0, byte(port), 1), Port: port}
-				if got := p.text(addr); got != addr.String() {
+				if got := peerText(p, addr); got != addr.String() {
 					t.Errorf("got %q, want %q", got, addr)
 				}
 			}
@@ -48,10 +80,10 @@ func TestPeerTextOfManyAddresses(t *testing.T) {
 	wg.Wait()
 }
 
-func TestPeerTextAllocations(t *testing.T) {
-	p := peers{seed: maphash.MakeSeed()}
+func TestPeersAllocations(t *testing.T) {
+	p := newPeers(Names{})
 	var addr net.Addr = &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 40001}
-	if got := testing.AllocsPerRun(100, func() { _ = p.text(addr) }); got > 0 {
-		t.Errorf("%v allocations for an address that is known, want 0", got)
+	if got := testing.AllocsPerRun(100, func() { _ = p.of(addr) }); got > 0 {
+		t.Errorf("%v allocations for an address in the cache, want 0", got)
 	}
 }

@@ -251,7 +251,7 @@ func TestQueueHasUnwoundCalls(t *testing.T) {
 	if err := x.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := pluck(j.records(t), "code"); !slices.Equal(got, []any{"Internal", "Internal", "Internal", "Internal"}) {
+	if got := pluck(j.records(t), logging.KeyStatusCode); !slices.Equal(got, []any{"INTERNAL", "INTERNAL", "INTERNAL", "INTERNAL"}) {
 		t.Errorf("codes %v", got)
 	}
 }

@@ -17,14 +17,14 @@ const (
 	MessageEnded   = "call ended"
 )
 
-// beginning is what is known when a call starts.
+// beginning is what the interceptor keeps of the start of a call.
 type beginning struct {
 	*method
 
 	at       time.Time
 	left     time.Duration // to the deadline
 	bounded  bool          // there is a deadline
-	asked    bool          // whether the call is followed was asked
+	asked    bool          // follow has decided
 	followed bool          // its start and messages are logged
 }
 
@@ -43,7 +43,7 @@ func (x *Interceptor) begin(ctx context.Context, call *hauberk.Call, m *method) 
 	return b
 }
 
-// follow logs a call from its start, if it is one of those.
+// follow logs the start and the messages of a call, unless sampling leaves it out.
 func (x *Interceptor) follow(ctx context.Context, call *hauberk.Call, b *beginning) {
 	level := x.levelOf(b.policy, call, codes.OK)
 	b.asked = true
@@ -66,76 +66,77 @@ func (x *Interceptor) logStart(ctx context.Context, call *hauberk.Call, b beginn
 	}
 	var space [16]slog.Attr
 	list := x.appendPeer(space[:0], call)
-	list = b.appendDeadline(list)
+	list = x.appendDeadline(list, &b)
 	list = x.appendRequestMetadata(ctx, list, call)
-	list = x.appendStates(list, call)
-	list = x.appendAttrs(ctx, list, call)
-	x.write(ctx, b.handler(logger, call, false), record{b.at, level, MessageStarted}, list)
+	list = appendStates(list, x.states, call)
+	list = appendAttrs(ctx, list, x.attrs, call)
+	x.write(ctx, x.handler(logger, call, b.method, false), record{b.at, level, MessageStarted}, list)
 }
 
-// end writes the record of a call's end, if it is wanted: that is asked once.
+// end writes the record of a call's end, if its level is enabled and sampling does not
+// leave it out.
 func (x *Interceptor) end(ctx context.Context, call *hauberk.Call, b beginning, err error) {
-	logger, level := x.target(), x.levelOf(b.policy, call, hauberk.CodeOf(err))
+	code := hauberk.CodeOf(err)
+	logger, level := x.target(), x.levelOf(b.policy, call, code)
 	if !logger.Enabled(ctx, level) {
 		return
 	}
-	duration := x.since(b.at)
+	duration := max(x.since(b.at), 0)
 	if b.sampling != nil && !x.sampled(call, &b, level, duration) {
 		return
 	}
-	var space [20]slog.Attr // on the stack: a record holds copies
-	list := x.appendOutcome(space[:0], call, duration, err)
+	var space [24]slog.Attr
+	list := x.appendOutcome(space[:0], call, code, duration, err)
 	wire := wireAt{call.Wire(), len(list)}
-	list = wire.append(list)
-	list = x.appendRest(ctx, list, call, b)
-	h, r := b.handler(logger, call, err == nil), record{b.at.Add(duration), level, MessageEnded}
-	if wire.Wire == nil || err == hauberk.ErrUnwound { //nolint:errorlint // it is set as it is
+	list = x.appendWire(list, wire.Wire)
+	list = x.appendRest(ctx, list, call, &b)
+	h, r := x.handler(logger, call, b.method, err == nil), record{b.at.Add(duration), level, MessageEnded}
+	if wire.Wire == nil || err == hauberk.ErrUnwound { //nolint:errorlint // Observe passes it unwrapped
 		x.write(ctx, h, r, list)
 	} else {
 		x.writeWhenFinal(ctx, h, r, list, wire)
 	}
 }
 
-// appendOutcome appends how a call ended, and what it moved.
+// appendOutcome appends the outcome of a call and its messages.
 func (x *Interceptor) appendOutcome(
-	list []slog.Attr, call *hauberk.Call, duration time.Duration, err error,
+	list []slog.Attr, call *hauberk.Call, code codes.Code, duration time.Duration, err error,
 ) []slog.Attr {
 	if err != nil {
-		list = append(list, slog.String(KeyCode, hauberk.CodeOf(err).String()))
-		list = x.appendError(list, call, err)
+		list = x.appendCode(list, code)
+		list = x.appendError(list, call, code, err)
 	}
 	list = x.appendPeer(list, call)
-	return append(list,
-		slog.Duration(KeyDuration, duration),
-		slog.Int64(KeySent, call.Sent()),
-		slog.Int64(KeyReceived, call.Received()))
+	list = with(list, x.names.Duration, slog.DurationValue(duration))
+	list = with(list, x.names.Sent, slog.Int64Value(call.Sent()))
+	return with(list, x.names.Received, slog.Int64Value(call.Received()))
 }
 
-// appendRest appends what follows the counts in the record of an end.
-func (x *Interceptor) appendRest(ctx context.Context, list []slog.Attr, call *hauberk.Call, b beginning) []slog.Attr {
-	list = b.appendDeadline(list)
+// appendRest appends the attributes that follow the counts in the record of an end.
+func (x *Interceptor) appendRest(ctx context.Context, list []slog.Attr, call *hauberk.Call, b *beginning) []slog.Attr {
+	list = x.appendDeadline(list, b)
 	list = x.appendRequestMetadata(ctx, list, call)
 	list = x.appendResponseMetadata(ctx, list, call)
-	list = x.appendStates(list, call)
+	list = appendStates(list, x.states, call)
 	list = x.appendDecisions(list, call)
-	list = appendFields(list, call)
-	list = x.appendAttrs(ctx, list, call)
-	return b.appendOmitted(list)
+	list = x.appendFields(list, call)
+	list = appendAttrs(ctx, list, x.attrs, call)
+	return x.appendOmitted(list, b.method)
 }
 
-// record is what a record has besides its attributes.
+// record has the parts of a record that are not attributes.
 type record struct {
 	at      time.Time
 	level   slog.Level
 	message string
 }
 
-// write writes a record, or puts it in the queue. The list stays the caller's.
+// write writes a record, or puts it in the queue. It does not keep the list.
 func (x *Interceptor) write(ctx context.Context, h slog.Handler, r record, list []slog.Attr) {
 	made := slog.NewRecord(r.at, r.level, r.message, 0)
 	if x.queue == nil {
 		made.AddAttrs(list...)
-		_ = h.Handle(ctx, made) // as slog.Logger does: a call is not failed for its log
+		_ = h.Handle(ctx, made) // as slog.Logger does: a call does not fail because of its log
 		return
 	}
 	for i := range list {
@@ -145,12 +146,12 @@ func (x *Interceptor) write(ctx context.Context, h slog.Handler, r record, list 
 	x.queue.add(entry{ctx, h, made})
 }
 
-// writeWhenFinal writes a record when the sizes in it are final, which on a server
-// is after the chain has returned. No chain guards it there against panics.
+// writeWhenFinal writes a record when the bytes in it are final. On a server that is
+// after the chain has returned, and no chain guards it against panics then.
 func (x *Interceptor) writeWhenFinal(ctx context.Context, h slog.Handler, r record, list []slog.Attr, w wireAt) {
-	kept := append(make([]slog.Attr, 0, len(list)), list...) // not the list itself: it is on the stack
+	kept := append(make([]slog.Attr, 0, len(list)), list...) // a copy: the list is on the stack
 	w.WhenFinal(func() {
-		w.append(kept[:w.at]) // in place of what they were
+		x.appendWire(kept[:w.at], w.Wire) // replaces the earlier values
 		if !contained(func() { x.write(ctx, h, r, kept) }) {
 			x.dropped.Add(1)
 		}
@@ -171,12 +172,12 @@ func (x *Interceptor) levelOf(p *policy, call *hauberk.Call, code codes.Code) sl
 	return x.level(call, code)
 }
 
-// sampled reports whether the end of a call is to be logged, and counts it if not.
+// sampled reports whether the end of a call is logged, and counts it if it is not.
 func (x *Interceptor) sampled(call *hauberk.Call, b *beginning, level slog.Level, duration time.Duration) bool {
 	switch {
 	case b.followed, level >= b.always, b.slow > 0 && duration >= b.slow:
 		return true
-	case b.asked && level == x.levelOf(b.policy, call, codes.OK): // it is the same question
+	case b.asked && level == x.levelOf(b.policy, call, codes.OK): // follow has decided it
 	case b.admit(b.sampling, level, b.at.Sub(x.epoch)+duration):
 		return true
 	}

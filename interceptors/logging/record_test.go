@@ -30,7 +30,7 @@ func TestUnknownMethod(t *testing.T) {
 				t.Errorf("the caller got %v", out.Err)
 			}
 			check(t, j.only(t), map[string]any{
-				"level": "ERROR", "service": "no.Such", "method": strings.Repeat("é", 128) + "…", "code": "Unimplemented",
+				"level": "ERROR", logging.KeyService: "no.Such", logging.KeyMethod: "no.Such/" + strings.Repeat("é", 128) + "…", logging.KeyStatusCode: "UNIMPLEMENTED",
 			})
 		})
 	}
@@ -63,8 +63,8 @@ func TestAttempts(t *testing.T) {
 			if out := env.Call(t.Context()); out.Err != nil {
 				t.Fatal(out.Err)
 			}
-			check(t, outside.only(t), map[string]any{"code": "OK", "received": 1.0})
-			if got := pluck(inside.records(t), "code"); !slices.Equal(got, []any{"Unavailable", "OK"}) {
+			check(t, outside.only(t), map[string]any{logging.KeyStatusCode: "OK", logging.KeyReceived: 1.0})
+			if got := pluck(inside.records(t), logging.KeyStatusCode); !slices.Equal(got, []any{"UNAVAILABLE", "OK"}) {
 				t.Errorf("attempts ended as %v", got)
 			}
 		})
@@ -92,8 +92,8 @@ func TestStart(t *testing.T) {
 			t.Fatalf("logged %v", got)
 		}
 		check(t, records[0], map[string]any{
-			"side": c.Side.String(), "kind": c.Kind.String(), "level": records[1]["level"],
-			"code": nil, "duration": nil, "sent": nil,
+			logging.KeySide: c.Side.String(), logging.KeyKind: c.Kind.String(), "level": records[1]["level"],
+			logging.KeyStatusCode: nil, logging.KeyDuration: nil, logging.KeySent: nil,
 		})
 	})
 }
@@ -110,7 +110,7 @@ func TestDeadlineLeft(t *testing.T) {
 			t.Fatal(out.Err)
 		}
 		env.Server.GracefulStop()
-		left, _ := j.only(t)["deadline_left"].(float64)
+		left, _ := j.only(t)[logging.KeyDeadlineLeft].(float64)
 		// A server's deadline is what came over the wire: up to a unit of it less, or a
 		// little more for the way.
 		want := float64(90 * time.Second)

@@ -143,7 +143,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// A rule's level is that of codes, too, that gRPC does not have.
+// The level of a rule also applies to codes that gRPC does not define.
 func TestRuleOfForeignCodes(t *testing.T) {
 	for _, code := range []codes.Code{17, 99, 1<<32 - 1} {
 		hauberktest.CheckLeaks(t)
@@ -159,7 +159,7 @@ func TestRuleOfForeignCodes(t *testing.T) {
 	}
 }
 
-// The names that callers make up meet the rules like others.
+// Rules apply to the names of unknown methods.
 func TestRulesOfUnknownMethods(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()
@@ -169,5 +169,5 @@ func TestRulesOfUnknownMethods(t *testing.T) {
 		_ = env.Do(t.Context(), name, []*testpb.Request{{}})
 	}
 	env.Server.GracefulStop()
-	check(t, j.only(t), map[string]any{"method": "Two"})
+	check(t, j.only(t), map[string]any{logging.KeyMethod: "made.Up/Two"})
 }

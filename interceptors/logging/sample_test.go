@@ -39,7 +39,7 @@ func TestSampling(t *testing.T) {
 		await(t, j, 4)
 		clock.Advance(time.Second)
 		repeat(t, env, 1)
-		if got := pluck(j.records(t), "sampled_out"); !slices.Equal(got, []any{nil, nil, 2.0, 2.0, 1.0}) {
+		if got := pluck(j.records(t), logging.KeySampledOut); !slices.Equal(got, []any{nil, nil, 2.0, 2.0, 1.0}) {
 			t.Errorf("left out before each record: %v", got)
 		}
 		if got := x.SampledOut(); got != 5 {
@@ -127,7 +127,7 @@ func TestSamplingOfWholeCalls(t *testing.T) {
 		if got := pluck(records, "msg"); !slices.Equal(got, want) {
 			t.Fatalf("logged %v, want %v", got, want)
 		}
-		check(t, records[4], map[string]any{"code": "Unimplemented", "sampled_out": 1.0})
+		check(t, records[4], map[string]any{logging.KeyStatusCode: "UNIMPLEMENTED", logging.KeySampledOut: 1.0})
 		if x.SampledOut() != 2 {
 			t.Errorf("%d calls left out, want 2", x.SampledOut())
 		}

@@ -9,20 +9,21 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/lognames"
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
-// State adds a piece of the call's state to its records, under a name of its own:
+// State adds a value of the call's state to records, under name:
 //
 //	logging.New(logging.Config{}, logging.State("request_id", requestid.Key))
 //
-// The interceptor that sets the state may stand further in; calls in which it is not set
-// have no such attribute.
+// An inner interceptor may set the state. If it is not set, the record has no such
+// attribute.
 //
-// Texts, numbers, times, lists of texts, errors, and what has a LogValue or
-// MarshalText method are logged, texts up to 4096 bytes. Of anything else only the
-// type is: what is in it, such as the claims of an identity, may not be for the
-// log. Use [WithAttrs] to log parts of it.
+// Logged are texts, numbers, times, lists of texts, errors, and types with a LogValue or
+// MarshalText method; texts are cut after 4096 bytes. Of values of other types, such as
+// the claims of an identity, only the type is logged, because they may hold secrets. Use
+// [WithAttrs] to log parts of them.
 func State[T any](name string, key hauberk.Key[T]) Option {
 	return option(func(x *Interceptor) {
 		if key.Name() == "" {
@@ -33,7 +34,7 @@ func State[T any](name string, key hauberk.Key[T]) Option {
 	})
 }
 
-// state is a piece of a call's state that is logged.
+// state is a value of a call's state that is logged.
 type state struct {
 	name  string
 	value func(call *hauberk.Call) (slog.Value, bool)
@@ -43,7 +44,7 @@ func (x *Interceptor) addState(name string, value func(*hauberk.Call) (slog.Valu
 	switch {
 	case name == "":
 		x.failf("State was given an empty name")
-	case isOwnKey(name):
+	case lognames.Has(x.names, name):
 		x.failf("State %q has the name of one of the record's own attributes", name)
 	case slices.ContainsFunc(x.states, func(s state) bool { return s.name == name }):
 		x.failf("State %q is there twice", name)
@@ -51,23 +52,8 @@ func (x *Interceptor) addState(name string, value func(*hauberk.Call) (slog.Valu
 	x.states = append(x.states, state{name, value})
 }
 
-// isOwnKey reports whether a record has an attribute of this name without State.
-func isOwnKey(name string) bool {
-	switch name {
-	case slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey,
-		KeySide, KeyService, KeyMethod, KeyKind, KeyPeer, KeyCode, KeyError, KeyReason, KeyDuration,
-		KeySent, KeyReceived, KeySentBytes, KeySentCompressedBytes, KeyReceivedBytes, KeyReceivedCompressedBytes,
-		KeyDeadlineLeft, KeyRequestMetadata, KeyResponseHeader, KeyResponseTrailer,
-		KeyDecisions, KeyDecisionsDropped, KeyFieldsDropped, KeySampledOut,
-		KeyDirection, KeySequence, KeyType, KeySize, KeyPayload:
-		return true
-	default:
-		return false
-	}
-}
-
-// valueOf returns a function that reads a key. Strings are read without the
-// allocation that others cost.
+// valueOf returns a function that reads a key. Unlike other types, strings cost no
+// allocation.
 func valueOf[T any](key hauberk.Key[T]) func(*hauberk.Call) (slog.Value, bool) {
 	if key, ok := any(key).(hauberk.Key[string]); ok {
 		return func(call *hauberk.Call) (slog.Value, bool) {
@@ -84,8 +70,8 @@ func valueOf[T any](key hauberk.Key[T]) func(*hauberk.Call) (slog.Value, bool) {
 	}
 }
 
-// safeValue returns plainValue's, or the type of what panics when it is asked, as a
-// nil pointer may: no call is failed for it.
+// safeValue returns plainValue(v), or the type of v if that panics, as the method of a
+// nil pointer may.
 func safeValue(v any) (value slog.Value) {
 	if !contained(func() { value = plainValue(v) }) {
 		value = slog.StringValue(fmt.Sprintf("[%T]", v))
@@ -93,7 +79,7 @@ func safeValue(v any) (value slog.Value) {
 	return value
 }
 
-// plainValue returns a value for the log, if that is what its type is for.
+// plainValue returns the value that is logged, according to the type of v.
 func plainValue(v any) slog.Value {
 	switch v := v.(type) {
 	case slog.LogValuer:
@@ -110,8 +96,8 @@ func plainValue(v any) slog.Value {
 	return scalarValue(reflect.ValueOf(v))
 }
 
-// scalarValue returns a number, a truth or a text, of named types what they call
-// themselves; of anything else only the type.
+// scalarValue returns a number, a boolean or a text, for named types the result of their
+// String method, and for any other type its name.
 func scalarValue(v reflect.Value) slog.Value {
 	switch k := v.Kind(); {
 	case k == reflect.Invalid:
@@ -129,8 +115,8 @@ func scalarValue(v reflect.Value) slog.Value {
 	}
 }
 
-// bounded returns what a LogValue method says, with its texts cut: callers may have
-// had a hand in them.
+// bounded returns the result of a LogValue method with its texts cut: callers may
+// influence them.
 func bounded(v slog.Value) slog.Value {
 	switch v = v.Resolve(); v.Kind() {
 	case slog.KindString:
@@ -165,7 +151,8 @@ func textValue(m encoding.TextMarshaler) slog.Value {
 	return slog.StringValue(logtext.Cut(string(text), maxText))
 }
 
-// listValue returns what fits of a list of texts, which others may change later.
+// listValue returns a copy of the texts that fit into a record. The list may be modified
+// later.
 func listValue(texts []string) slog.Value {
 	var list []string
 	room := maxText

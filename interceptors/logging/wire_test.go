@@ -44,12 +44,12 @@ func TestWireSizes(t *testing.T) {
 		if len(records) != 2 {
 			t.Fatalf("logged %v", records)
 		}
-		check(t, records[0], map[string]any{"sent_bytes": nil, "received_bytes": nil})
+		check(t, records[0], map[string]any{logging.KeySentBytes: nil, logging.KeyReceivedBytes: nil})
 		check(t, records[1], map[string]any{
-			"msg": "call ended", "code": "OK", "sent": 1.0, "received": 1.0,
-			"sent_bytes": float64(sent), "received_bytes": float64(received),
+			"msg": "call ended", logging.KeyStatusCode: "OK", logging.KeySent: 1.0, logging.KeyReceived: 1.0,
+			logging.KeySentBytes: float64(sent), logging.KeyReceivedBytes: float64(received),
 		})
-		for _, key := range []string{"sent_compressed_bytes", "received_compressed_bytes"} {
+		for _, key := range []string{logging.KeySentCompressedBytes, logging.KeyReceivedCompressedBytes} {
 			if n, ok := records[1][key].(float64); !ok || n < 10 || n > 500 {
 				t.Errorf("%s is %v", key, records[1][key])
 			}
@@ -84,12 +84,12 @@ func TestWireSizesOfEndings(t *testing.T) {
 				_ = env.Call(t.Context())
 				env.Server.GracefulStop()
 				record := j.only(t)
-				key := "sent_bytes"
+				key := logging.KeySentBytes
 				if c.Side == hauberk.ClientSide {
-					key = "received_bytes"
+					key = logging.KeyReceivedBytes
 				}
 				if name == "status" {
-					check(t, record, map[string]any{"code": "NotFound"})
+					check(t, record, map[string]any{logging.KeyStatusCode: "NOT_FOUND"})
 				}
 				check(t, record, map[string]any{key: 0.0})
 			})
@@ -112,7 +112,7 @@ func TestWireSizesWithPanickingHandler(t *testing.T) {
 			}
 		}
 		env.Server.GracefulStop()
-		check(t, j.only(t), map[string]any{"code": "OK"})
+		check(t, j.only(t), map[string]any{logging.KeyStatusCode: "OK"})
 		if x.Dropped() != 1 {
 			t.Errorf("%d records dropped, want 1", x.Dropped())
 		}

@@ -30,8 +30,8 @@ func setting(text string) hauberk.Interceptor {
 	})
 }
 
-// Wherever a call panics further in than its id and its span are made, the record
-// has them.
+// If a call panics inside the interceptors that make its id and its span, the record has
+// both.
 func TestAttributes(t *testing.T) {
 	for _, s := range sites[4:] {
 		t.Run(s.name, func(t *testing.T) {
@@ -79,7 +79,7 @@ func testAttributes(t *testing.T, c hauberktest.Case, s site) {
 	}
 }
 
-// A panic further out than the interceptor that makes the id leaves a record without.
+// If a call panics outside the interceptor that makes the id, the record has none.
 func TestAttributesNotYetSet(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var log journal
@@ -94,8 +94,8 @@ func TestAttributesNotYetSet(t *testing.T) {
 	})
 }
 
-// A function that panics ends neither the process nor the call, nor does it take
-// anything from the record; its own panic leaves another.
+// A function that panics ends neither the process nor the call. It takes nothing from the
+// record, and its panic has a separate record.
 func TestAttributesPanic(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var log journal
@@ -111,30 +111,30 @@ func TestAttributesPanic(t *testing.T) {
 		if st := status.Convert(out.Err); st.Code() != codes.Internal || st.Message() != recovery.DefaultMessage {
 			t.Errorf("the call ended with %v", out.Err)
 		}
-		var told []string
+		var logged []string
 		for _, r := range log.records(t) {
-			told = append(told, fmt.Sprint(r["msg"], ": ", r[recovery.KeyPanicType]))
+			logged = append(logged, fmt.Sprint(r["msg"], ": ", r[recovery.KeyPanicType]))
 			if r["id"] != "r-1" || r["region"] != "eu" || strings.Contains(fmt.Sprint(r), secret) {
 				t.Errorf("logged %v", r)
 			}
 			if _, ok := r[recovery.KeyStack]; ok != (r["msg"] == "panic in a call") {
-				t.Errorf("%s: a stack is there: %t", r["msg"], ok)
+				t.Errorf("%s: has a stack: %t", r["msg"], ok)
 			}
 		}
 		want := []string{"panic in a call: string", "panic in a function of WithAttrs: string", "panic in the handler of panics: int"}
-		if !slices.Equal(told, want) || asked != 1 || x.Panics() != 1 {
-			t.Errorf("logged %q, asked %d times, counted %d; want %q, 1 and 1", told, asked, x.Panics(), want)
+		if !slices.Equal(logged, want) || asked != 1 || x.Panics() != 1 {
+			t.Errorf("logged %q, asked %d times, counted %d; want %q, 1 and 1", logged, asked, x.Panics(), want)
 		}
 	})
 }
 
-// Texts of the state are bounded, and fit for the log.
+// Texts of the state are cut, without characters that control terminals.
 func TestStateBounds(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"empty":    {"", ""},
 		"long":     {strings.Repeat("x", 5000), strings.Repeat("x", 4096) + "…"},
 		"terminal": {"\u009b31m\x7f\u202e", "?31m??"},
-		"lines":    {"a\n{\"msg\":\"forged\"}", "a\n{\"msg\":\"forged\"}"}, // which the handler escapes
+		"lines":    {"a\n{\"msg\":\"forged\"}", "a\n{\"msg\":\"forged\"}"}, // the handler escapes it
 	} {
 		var log journal
 		x := recovery.New(recovery.Config{}, recovery.WithLogger(log.logger()), recovery.State("id", idKey))

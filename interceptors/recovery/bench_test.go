@@ -12,8 +12,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 )
 
-// BenchmarkUnaryServer compares the interceptor with a chain that has none, on a
-// unary call without its transport.
+// BenchmarkUnaryServer compares the interceptor with an empty chain, for a unary call
+// without a transport.
 func BenchmarkUnaryServer(b *testing.B) {
 	for _, row := range []struct {
 		name         string

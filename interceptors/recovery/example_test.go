@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path"
+	"path/filepath"
+	"strings"
 
 	"google.golang.org/grpc"
 
@@ -16,24 +19,23 @@ import (
 func Example() {
 	guard := recovery.New(recovery.Config{}, recovery.WithLogger(exampleLogger()))
 	chain := hauberk.Must(hauberk.New(
-		guard, // a panic below must become a status
+		guard, // turns a panic of the handler into a status
 	))
 
-	// A unary call whose handler panics. In a program the chain is carried by
-	// chain.NewServer().
+	// A unary call whose handler panics. A program uses chain.NewServer().
 	serve := chain.UnaryServerInterceptor()
 	handler := func(context.Context, any) (any, error) { panic("no stock for user 42") }
 	_, err := serve(context.Background(), "request", &grpc.UnaryServerInfo{FullMethod: "/shop.v1.Cart/Get"}, handler)
 	fmt.Println(err)
 	fmt.Println(guard.Panics(), "panic")
 	// Output:
-	// level=ERROR msg="panic in a call" side=server service=shop.v1.Cart method=Get kind=unary panic_type=string
+	// level=ERROR msg="panic in a call" rpc.system.name=grpc rpc.side=server rpc.service=shop.v1.Cart rpc.method=shop.v1.Cart/Get rpc.kind=unary exception.type=string panic_at="example_test.go:27 recovery_test.Example.func1"
 	// rpc error: code = Internal desc = internal error
 	// 1 panic
 }
 
-// The record of a panic names the call by its request id, as its other records do.
-// With traces, WithAttrs(tracing.LogAttrs) adds their ids.
+// The record of a panic has the request id of the call, like the other records of the
+// call. For traces WithAttrs(tracing.LogAttrs) adds the ids.
 func ExampleState() {
 	chain := hauberk.Must(hauberk.New(
 		requestid.New(requestid.Config{}, requestid.WithGenerator(func() string { return "r-1" })),
@@ -44,16 +46,20 @@ func ExampleState() {
 	_, err := serve(context.Background(), "request", &grpc.UnaryServerInfo{FullMethod: "/shop.v1.Cart/Get"}, handler)
 	fmt.Println(err)
 	// Output:
-	// level=ERROR msg="panic in a call" side=server service=shop.v1.Cart method=Get kind=unary panic_type=string request_id=r-1
+	// level=ERROR msg="panic in a call" rpc.system.name=grpc rpc.side=server rpc.service=shop.v1.Cart rpc.method=shop.v1.Cart/Get rpc.kind=unary exception.type=string request_id=r-1 panic_at="example_test.go:45 recovery_test.ExampleState.func2"
 	// rpc error: code = Internal desc = internal error
 }
 
-// exampleLogger leaves out what differs from run to run.
+// exampleLogger leaves out attributes that differ from run to run, and directories.
 func exampleLogger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey || a.Key == recovery.KeyStack {
+			switch a.Key {
+			case slog.TimeKey, recovery.KeyStack:
 				return slog.Attr{}
+			case recovery.KeyPanicAt:
+				line, function, _ := strings.Cut(a.Value.String(), " ")
+				return slog.String(a.Key, filepath.Base(line)+" "+path.Base(function))
 			}
 			return a
 		},

@@ -15,9 +15,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 )
 
-// A goroutine that ends by runtime.Goexit, as t.FailNow has it do, ends its call:
-// the client does not wait for its deadline. Deferred code of the outer interceptors
-// runs, code after next does not.
+// runtime.Goexit, which t.FailNow calls, ends the call: the client does not wait for its
+// deadline. Deferred code of the outer interceptors runs, code after next does not.
 func TestGoexit(t *testing.T) {
 	for _, s := range sites {
 		t.Run(s.name, func(t *testing.T) {
@@ -42,13 +41,13 @@ func testGoexit(t *testing.T, c hauberktest.Case, s site) {
 	defer cancel()
 
 	bad.armed.Store(true)
-	out, returned := callBeside(ctx, env)
+	out, returned := callElsewhere(ctx, env)
 	switch {
 	case c.Side == hauberk.ServerSide && !returned:
 		t.Error("the client's own goroutine ended")
 	case c.Side == hauberk.ServerSide:
 		checkFixed(t, c, out, hauberk.ErrGoexit)
-	case returned && status.Code(out.Err) != codes.Internal: // a chain's goroutine of its own has ended
+	case returned && status.Code(out.Err) != codes.Internal: // the goroutine of the chain has ended
 		t.Errorf("the call ended with %v, want INTERNAL", out.Err)
 	}
 	if ctx.Err() != nil {
@@ -66,14 +65,14 @@ func testGoexit(t *testing.T, c hauberktest.Case, s site) {
 		t.Errorf("%d log records, want 1", got)
 	}
 	if len(s.chain(x, &w, nil)) == 3 {
-		<-w.ended // a stream whose reader is gone ends with its context, beside the test
+		<-w.ended // a stream without a reader ends with its context, concurrently with the test
 		<-w.ended
 	}
 }
 
-// callBeside makes a call on a goroutine of its own, which interceptors and hooks of a
-// client may end.
-func callBeside(ctx context.Context, env *hauberktest.Env) (out hauberktest.Outcome, returned bool) {
+// callElsewhere makes a call on another goroutine, which interceptors and hooks of a client
+// may end.
+func callElsewhere(ctx context.Context, env *hauberktest.Env) (out hauberktest.Outcome, returned bool) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -84,7 +83,7 @@ func callBeside(ctx context.Context, env *hauberktest.Env) (out hauberktest.Outc
 	return out, returned
 }
 
-// deferring tells of each call's end in deferred code.
+// deferring signals the end of each call in deferred code.
 type deferring struct{ ended chan struct{} }
 
 func (d *deferring) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -92,7 +91,7 @@ func (d *deferring) Intercept(ctx context.Context, call *hauberk.Call, next haub
 	return next(ctx, call)
 }
 
-// The outcome of a second Goexit, in another call, is counted again.
+// Each call that ends by Goexit is counted.
 func TestGoexitOfEachCall(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Bidi}

@@ -18,8 +18,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 )
 
-// A typed nil is an empty message, as in grpc-go, and so is nothing at all. Neither is
-// a panic.
+// A typed nil is an empty message, as in grpc-go, and so is a nil response. Neither is a
+// panic.
 func TestNilReply(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		x := recovery.New(recovery.Config{}, recovery.WithLogger(new(journal).logger()))
@@ -41,7 +41,7 @@ func TestNilReply(t *testing.T) {
 	}
 }
 
-// A message that cannot be encoded without a panic ends its stream, in SendMsg.
+// If the codec panics in SendMsg, the stream ends.
 func TestCodecPanics(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -66,7 +66,7 @@ type badCodec struct{ encoding.CodecV2 }
 
 func (badCodec) Marshal(any) (mem.BufferSlice, error) { panic(secret) }
 
-// A hook may run on a goroutine that the handler has started to send on.
+// A hook may run on a goroutine of the handler that sends.
 func TestHookOnAnotherGoroutine(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	x := recovery.New(recovery.Config{}, recovery.WithLogger(new(journal).logger()))
@@ -83,8 +83,8 @@ func TestHookOnAnotherGoroutine(t *testing.T) {
 	}
 }
 
-// Calls beside each other panic without loss of count.
-func TestPanicsBesideEachOther(t *testing.T) {
+// Concurrent panics are all counted.
+func TestConcurrentPanics(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	x := recovery.New(recovery.Config{}, recovery.WithLogger(new(journal).logger()))
 	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Unary}

@@ -38,13 +38,13 @@ func panicsIn(t *testing.T, x hauberk.Interceptor, do func()) error {
 		return nil, nil
 	})
 	if err == nil || outcome == nil {
-		t.Fatalf("the call ended with %v, on the wire %v", outcome, err)
+		t.Fatalf("the call ended with %v, for the client with %v", outcome, err)
 	}
 	return outcome
 }
 
-// Whatever a panic's value is, its status and its text are the fixed ones, and so
-// are those of errors that interceptors make of the outcome.
+// Status and text are the same for every value of a panic, also if an interceptor wraps
+// the outcome.
 func TestValues(t *testing.T) {
 	for _, value := range []any{
 		secret, errors.New(secret), 42, nil,
@@ -63,7 +63,7 @@ func TestValues(t *testing.T) {
 				t.Errorf("status %v, reason %q", st.Proto(), hauberk.Reason(err))
 			}
 			if strings.Contains(err.Error(), secret) {
-				t.Errorf("the text tells of the panic: %s", err)
+				t.Errorf("the text has the value of the panic: %s", err)
 			}
 			if got := log.records(t); len(got) != 1 || strings.Contains(fmt.Sprint(got), secret) {
 				t.Errorf("logged %v, want one record without the value", got)
@@ -72,7 +72,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// By choice the log has the value of any panic.
+// With LogValues the log has the value of any panic.
 func TestLogValues(t *testing.T) {
 	for _, value := range []any{secret, errors.New(secret), []string{secret}, status.Error(codes.NotFound, secret)} {
 		var log journal
@@ -84,15 +84,15 @@ func TestLogValues(t *testing.T) {
 	}
 }
 
-// posing calls itself an error of the runtime.
+// posing implements runtime.Error.
 type posing string
 
 func (p posing) Error() string { return string(p) }
 
 func (posing) RuntimeError() {}
 
-// The runtime's own errors are told, since no one has put anything into them, and
-// no others that call themselves so.
+// The texts of the runtime's own errors are logged, because they hold no data of the
+// program. Those of other types that implement runtime.Error are not.
 func TestRuntimeErrors(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -141,27 +141,27 @@ func TestMessage(t *testing.T) {
 }
 
 func TestHandler(t *testing.T) {
-	type told struct {
+	type received struct {
 		call  *hauberk.Call
 		value any
 		stack string
 	}
-	var got []told
+	var got []received
 	x := recovery.New(recovery.Config{}, recovery.WithLogger(new(journal).logger()),
 		recovery.WithHandler(func(ctx context.Context, call *hauberk.Call, value any, stack []byte) {
 			if hauberk.FromContext(ctx) != call {
 				t.Error("the context is not the call's")
 			}
-			got = append(got, told{call, value, string(stack)})
+			got = append(got, received{call, value, string(stack)})
 		}))
 	_ = panicOf(t, x, secret)
 	if len(got) != 1 || got[0].value != secret || got[0].call.Method().FullName() != "/s/m" ||
 		!strings.Contains(got[0].stack, "outcome_test.go") {
-		t.Errorf("the handler was told %v", got)
+		t.Errorf("the handler received %v", got)
 	}
 }
 
-// A handler of panics that panics itself ends neither the process nor the call.
+// A panic of the handler of panics ends neither the process nor the call.
 func TestHandlerPanics(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var log journal
@@ -182,7 +182,7 @@ func TestHandlerPanics(t *testing.T) {
 	})
 }
 
-// What a value says of itself is bounded, and may itself panic.
+// The text of a value is cut. The method that returns it may panic.
 func TestBounds(t *testing.T) {
 	for name, value := range map[string]any{"long": "x" + strings.Repeat("é", 5000), "panics": stringer{}, "terminal": "\u009b31m\x7f\u202e"} {
 		var log journal
@@ -214,7 +214,7 @@ func TestConfiguration(t *testing.T) {
 		{"nil handler", recovery.WithHandler(nil), "WithHandler was given a nil function"},
 		{"nil attrs", recovery.WithAttrs(nil), "WithAttrs was given a nil function"},
 		{"no name", recovery.State("", idKey), "State was given an empty name"},
-		{"own name", recovery.State(recovery.KeyStack, idKey), `State "stack" has the name of`},
+		{"own name", recovery.State(recovery.KeyStack, idKey), `State "exception.stacktrace" has the name of`},
 		{"slog's name", recovery.State("msg", idKey), `State "msg" has the name of`},
 		{"twice", recovery.State("id", idKey), `State "id" is there twice`},
 		{"zero key", recovery.State("zero", hauberk.Key[string]{}), `State "zero" was given a key without a name`},
@@ -227,6 +227,14 @@ func TestConfiguration(t *testing.T) {
 	good := []recovery.Option{recovery.State("id", idKey), recovery.State("again", idKey), recovery.WithAttrs(tracing.LogAttrs)}
 	if _, err := hauberk.New(recovery.New(recovery.Config{}, good...)); err != nil {
 		t.Error(err)
+	}
+	for field, names := range map[string]recovery.Names{
+		"Kind": {Kind: recovery.KeySide}, "Stack": {PanicAt: "at", Stack: "at"}, "Panic": {Panic: "msg"},
+	} {
+		_, err := hauberk.New(recovery.New(recovery.Config{Names: names}))
+		if err == nil || !strings.Contains(err.Error(), "Config.Names."+field) {
+			t.Errorf("%+v: error %v", names, err)
+		}
 	}
 	if _, err := hauberk.New(&recovery.Interceptor{}); err == nil || !strings.Contains(err.Error(), "make it with recovery.New") {
 		t.Errorf("a zero Interceptor: error %v", err)

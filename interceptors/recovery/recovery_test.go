@@ -16,10 +16,10 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 )
 
-// secret is in every panic, and must never be at the other end.
+// secret is in every panic, and must never reach the other end.
 const secret = "canary-7f3a"
 
-// witness records what comes out of next.
+// witness records the outcomes of next.
 type witness struct {
 	mu       sync.Mutex
 	outcomes []error
@@ -84,16 +84,16 @@ func start(t *testing.T, c hauberktest.Case, s site, bad *trap, x, w hauberk.Int
 	return c.StartWith(t, backend, s.chain(x, w, s.interceptor(bad.die))...)
 }
 
-// checkFixed checks that the caller was told the fixed text and no more.
+// checkFixed checks that the caller received the fixed text and no more.
 func checkFixed(t *testing.T, c hauberktest.Case, out hauberktest.Outcome, sentinel error) {
 	t.Helper()
 	st := status.Convert(out.Err)
 	if st.Code() != codes.Internal || st.Message() != recovery.DefaultMessage || len(st.Proto().GetDetails()) > 0 {
 		t.Errorf("the call ended with %v; want INTERNAL, %q, without details", st.Proto(), recovery.DefaultMessage)
 	}
-	told := fmt.Sprint(out.Err, st.Proto(), out.Header, map[string][]string(out.Trailer), out.Texts())
-	if strings.Contains(told, secret) || strings.Contains(told, "goroutine") || strings.Contains(told, ".go:") {
-		t.Errorf("the caller was told of the panic: %s", told)
+	received := fmt.Sprint(out.Err, st.Proto(), out.Header, map[string][]string(out.Trailer), out.Texts())
+	if strings.Contains(received, secret) || strings.Contains(received, "goroutine") || strings.Contains(received, ".go:") {
+		t.Errorf("the caller received data of the panic: %s", received)
 	}
 	inProcess := c.Side == hauberk.ClientSide
 	if errors.Is(out.Err, sentinel) != inProcess || errors.As(out.Err, new(*recovery.PanicError)) != inProcess {
@@ -111,22 +111,39 @@ func checkLog(t *testing.T, c hauberktest.Case, records []map[string]any) {
 	for key, want := range map[string]string{
 		"level": "ERROR", "msg": "panic in a call",
 		recovery.KeySide: c.Side.String(), recovery.KeyKind: c.Kind.String(),
-		recovery.KeyService: "hauberk.test.v1.TestService", recovery.KeyMethod: method[strings.LastIndexByte(method, '/')+1:],
+		recovery.KeyService: "hauberk.test.v1.TestService", recovery.KeyMethod: strings.TrimPrefix(method, "/"),
 		recovery.KeyPanicType: fmt.Sprintf("%T", fmt.Errorf("cannot go on: %s", secret)),
 	} {
 		if got := records[0][key]; got != want {
 			t.Errorf("%s is %v, want %s", key, got, want)
 		}
 	}
-	if _, told := records[0][recovery.KeyPanic]; told || strings.Contains(fmt.Sprint(records[0]), secret) {
+	if _, ok := records[0][recovery.KeyPanic]; ok || strings.Contains(fmt.Sprint(records[0]), secret) {
 		t.Errorf("the value is in the record: %v", records[0])
 	}
-	if stack := fmt.Sprint(records[0][recovery.KeyStack]); !strings.Contains(stack, "recovery_test.go:") {
-		t.Errorf("the stack does not show where the panic was: %s", stack)
+	checkStack(t, records[0])
+}
+
+// checkStack checks that the stack has frames of the program only, and that the place of
+// the panic is one of this package's files.
+func checkStack(t *testing.T, record map[string]any) {
+	t.Helper()
+	stack, at := fmt.Sprint(record[recovery.KeyStack]), fmt.Sprint(record[recovery.KeyPanicAt])
+	if !strings.Contains(at, "_test.go:") || !strings.Contains(at, " github.com/hauberk-rpc/hauberk/interceptors/recovery_test.") {
+		t.Errorf("the place of the panic is %q", at)
+	}
+	place, _, _ := strings.Cut(at, " ")
+	if !strings.Contains(stack, place) {
+		t.Errorf("the stack does not show the place %s: %s", place, stack)
+	}
+	for _, foreign := range []string{"google.golang.org/grpc.", "runtime.", "runtime/debug", "hauberk.(*", " [running]"} {
+		if strings.Contains(stack, foreign) {
+			t.Errorf("the stack has %q: %s", foreign, stack)
+		}
 	}
 }
 
-// checkWitness checks that the outer interceptor than the panic saw its outcome.
+// checkWitness checks that the interceptor outside the panic saw its outcome.
 func checkWitness(t *testing.T, outcomes []error) {
 	t.Helper()
 	if len(outcomes) != 2 || outcomes[1] != nil {

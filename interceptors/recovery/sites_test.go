@@ -9,11 +9,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// site is a place where a call panics, or not, as the trap says.
+// site is a place where a call panics if the trap is armed.
 type site struct {
 	name       string
 	serverOnly bool
-	// chain builds the chain around the interceptors that watch and guard it.
+	// chain returns the chain: the interceptor under test, a witness, and the one that panics.
 	chain func(x, witness, dying hauberk.Interceptor) []hauberk.Interceptor
 	// interceptor is the interceptor that panics, or pass.
 	interceptor func(die func()) hauberk.Interceptor
@@ -21,7 +21,7 @@ type site struct {
 	handle func(ctx context.Context, s hauberktest.Stream, die func()) error
 }
 
-// The interceptor that panics stands outermost, further out than the guard, or innermost.
+// The interceptor that panics is outermost, outside the guard, or innermost.
 func outermost(x, _, dying hauberk.Interceptor) []hauberk.Interceptor {
 	return []hauberk.Interceptor{dying, x}
 }
@@ -108,7 +108,7 @@ var sites = []site{
 	},
 }
 
-// unread is a stream whose first request is to be received again.
+// unread is a stream whose first request is received again.
 type unread struct {
 	hauberktest.Stream
 
@@ -123,7 +123,7 @@ func (u *unread) Recv() (*testpb.Request, error) {
 	return u.Stream.Recv()
 }
 
-// trap is what panics: armed, in every call.
+// trap panics in every call while it is armed.
 type trap struct {
 	armed atomic.Bool
 	spell func()

@@ -32,7 +32,7 @@ func main() {
 	auth := authn.NewClient(func(context.Context) (string, error) {
 		return fmt.Sprintf("token-%d", issued.Add(1)), nil
 	}, authn.ClientConfig{})
-	log := logging.New(logging.Config{}, logging.WithLogger(stage.Logger("duration")),
+	log := logging.New(logging.Config{}, logging.WithLogger(stage.Logger(logging.KeyDuration)),
 		logging.State("attempts", retry.Attempt))
 	again := retry.New(retry.Config{AllMethods: true, MaxAttempts: 4, InitialBackoff: time.Millisecond})
 

@@ -34,7 +34,8 @@ func newServer() *hauberk.Server {
 	auth := authn.New(validate, authn.Config{})
 	limit := ratelimit.New(ratelimit.Config{Limit: 100, Per: time.Minute, By: ratelimit.ByState(authn.User)})
 	log := logging.New(logging.Config{}, logging.State("user", authn.User),
-		logging.WithLogger(stage.Logger("duration", "level", "msg", "side", "service")))
+		logging.WithLogger(stage.Logger("level", "msg",
+			logging.KeyDuration, logging.KeySystem, logging.KeySide, logging.KeyService)))
 
 	onThePage, err := hauberk.New(ids, auth, limit, log)
 	stage.Check(err)

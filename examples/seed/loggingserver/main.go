@@ -26,7 +26,8 @@ func main() {
 	clock := hauberktest.NewClock() // so that durations are the same in each run
 	server := stage.Serve(stage.Shop(clock),
 		requestid.New(requestid.Config{}, requestid.WithGenerator(numbered())),
-		logging.New(logging.Config{}, logging.WithLogger(stage.Logger("side", "service", "level", "msg")),
+		logging.New(logging.Config{}, logging.WithLogger(stage.Logger("level", "msg",
+			logging.KeySystem, logging.KeySide, logging.KeyService)),
 			logging.WithClock(clock.Now),
 			logging.State("request_id", requestid.Key),
 			// The user is found out further in, so that rejections are logged too. State flows

@@ -185,7 +185,7 @@ func TestLog(t *testing.T) {
 }
 
 // named matches a record with the ids of its call.
-var named = regexp.MustCompile(` request_id=\S+ user=\S+ trace_id=[0-9a-f]{32} span_id=[0-9a-f]{16} stack=`)
+var named = regexp.MustCompile(` request_id=\S+ user=\S+ trace_id=[0-9a-f]{32} span_id=[0-9a-f]{16} panic_at="\S+ \S+" exception\.stacktrace=`)
 
 func TestSignal(t *testing.T) {
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 )
 
 // Check ends the program if something failed that was not to fail.
@@ -34,7 +35,7 @@ func Outcome(err error) string {
 // Logger writes to the standard output, without what differs from run to run and
 // without some further attributes.
 func Logger(without ...string) *slog.Logger {
-	dropped := map[string]bool{slog.TimeKey: true, "peer": true}
+	dropped := map[string]bool{slog.TimeKey: true, logging.KeyPeerAddress: true, logging.KeyPeerPort: true}
 	for _, key := range without {
 		dropped[key] = true
 	}
