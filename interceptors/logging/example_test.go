@@ -51,6 +51,24 @@ func ExampleAddFields() {
 	// level=INFO msg="call ended" rpc.system.name=grpc rpc.side=server rpc.service=shop.v1.Cart rpc.method=shop.v1.Cart/Get rpc.kind=unary rpc.response.status_code=OK rpc.sent=1 rpc.received=1 from_cache=true shard=b
 }
 
+// The application's own lines get the ids of their call, and so do the records of calls.
+func ExampleHandler() {
+	text := slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: stable})
+	logger := slog.New(logging.Handler(text, logging.State("request_id", requestid.Key)))
+	// With users and traces: logging.State("user", authn.User), logging.WithAttrs(tracing.LogAttrs).
+	chain := hauberk.Must(hauberk.New(
+		requestid.New(requestid.Config{}, requestid.WithGenerator(func() string { return "r-1" })),
+		logging.New(logging.Config{Names: logging.MiddlewareNames()}, logging.WithLogger(logger)),
+	))
+	serveExample(chain, "/shop.v1.Cart/Get", func(ctx context.Context) error {
+		logger.With("component", "store").WithGroup("cart").InfoContext(ctx, "loaded", "items", 3)
+		return nil
+	})
+	// Output:
+	// level=INFO msg=loaded component=store cart.items=3 request_id=r-1
+	// level=INFO msg="call ended" protocol=grpc grpc.component=server grpc.service=shop.v1.Cart grpc.method=Get grpc.method_type=unary grpc.code=OK grpc.sent=1 grpc.received=1 request_id=r-1
+}
+
 // Health checks are logged only if they fail, and of the busiest method only some calls.
 func Example_rules() {
 	config := logging.Config{
