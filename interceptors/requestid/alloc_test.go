@@ -1,6 +1,6 @@
 //go:build !race
 
-// Under the race detector a sync.Pool loses part of what it is given.
+// With the race detector a sync.Pool drops some of its values.
 
 package requestid_test
 

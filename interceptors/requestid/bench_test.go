@@ -12,8 +12,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 )
 
-// BenchmarkUnaryServer compares the interceptor with a chain that has none, on a
-// unary call without its transport.
+// BenchmarkUnaryServer compares the interceptor with an empty chain, for a unary call
+// without a transport.
 func BenchmarkUnaryServer(b *testing.B) {
 	for _, row := range []struct {
 		name         string
@@ -24,7 +24,7 @@ func BenchmarkUnaryServer(b *testing.B) {
 		{"new id", plainContext(), interceptors(requestid.Config{NoEcho: true})},
 		{"new id, echoed", plainContext(), interceptors(requestid.Config{})},
 		{"new id, echoed, in the metadata", plainContext(), interceptors(requestid.Config{SetMetadata: true})},
-		{"taken, echoed", contextWithID(), interceptors(requestid.Config{})},
+		{"accepted, echoed", contextWithID(), interceptors(requestid.Config{})},
 	} {
 		b.Run(row.name, func(b *testing.B) {
 			call := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(row.interceptors...)))
@@ -45,14 +45,14 @@ func BenchmarkUUIDv7(b *testing.B) {
 	}
 }
 
-// The id is one allocation, its place in the call's state another.
+// The id costs one allocation, and its place in the call's state another.
 func TestAllocations(t *testing.T) {
 	if got := allocations(t, requestid.Config{NoEcho: true}); got > 2 {
 		t.Errorf("%v allocations, budget 2", got)
 	}
 }
 
-// allocations returns how many a call makes beyond those of an empty chain.
+// allocations returns the allocations of a call beyond those of an empty chain.
 func allocations(t *testing.T, config requestid.Config) float64 {
 	t.Helper()
 	count := func(interceptors ...hauberk.Interceptor) float64 {

@@ -14,11 +14,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 )
 
-func TestClientTakes(t *testing.T) {
+func TestClientAccepts(t *testing.T) {
 	tests := []struct {
-		name  string
-		given []string
-		taken bool
+		name     string
+		given    []string
+		accepted bool
 	}{
 		{"nothing", nil, false},
 		{"one", []string{"abc-DEF_1.2"}, true},
@@ -39,17 +39,17 @@ func TestClientTakes(t *testing.T) {
 				if out := env.Call(ctx); out.Err != nil {
 					t.Fatal(out.Err)
 				}
-				if test.taken != slices.Equal(test.given, []string{seen.interceptor}) {
+				if test.accepted != slices.Equal(test.given, []string{seen.interceptor}) {
 					t.Errorf("the state has %q of %q", seen.interceptor, test.given)
 				}
-				equal(t, "request metadata", seen.wire, seen.interceptor)
+				equal(t, "request metadata", seen.metadata, seen.interceptor)
 			}
 		})
 	}
 }
 
-// An outgoing call made in a handler has the id of the incoming one, under the
-// client's own key, whatever the kinds of the two.
+// An outgoing call of a handler has the id of the incoming call, under the client's own
+// key, for all kinds of both.
 func TestForwarded(t *testing.T) {
 	for _, outer := range kinds {
 		for _, inner := range kinds {
@@ -73,12 +73,12 @@ func testForwarded(t *testing.T, outer, inner hauberk.Kind, sent string) {
 	if sent != "" {
 		equal(t, "response header", out.Header.Get(header), sent)
 	}
-	equal(t, "request metadata behind", seen.wire, out.Header.Get(header)...)
-	equal(t, "the state of the outgoing call", []string{seen.interceptor}, seen.wire...)
+	equal(t, "request metadata behind", seen.metadata, out.Header.Get(header)...)
+	equal(t, "the state of the outgoing call", []string{seen.interceptor}, seen.metadata...)
 }
 
-// frontOf starts a server that answers calls once it has made one of its own,
-// with the context that its handler has, or what change makes of that.
+// frontOf starts a server whose handler first makes an outgoing call with its context, or
+// with the result of change.
 func frontOf(
 	t *testing.T, behind *hauberktest.Env, kind hauberk.Kind, change func(context.Context) context.Context,
 ) *hauberktest.Env {
@@ -97,7 +97,7 @@ func frontOf(
 	return c.StartWith(t, backend, requestid.New(requestid.Config{}))
 }
 
-// What the handler says of the outgoing call comes first, if it is an id.
+// The id in the outgoing metadata takes precedence, if it is well-formed.
 func TestForwardedUnlessGiven(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(ctx context.Context) context.Context
@@ -126,7 +126,7 @@ func TestForwardedUnlessGiven(t *testing.T) {
 					wantOwn(t, seen.interceptor)
 					continue
 				}
-				equal(t, "request metadata behind", seen.wire, test.want)
+				equal(t, "request metadata behind", seen.metadata, test.want)
 			}
 		})
 	}

@@ -21,7 +21,7 @@ type echoes struct {
 // echo is metadata with one value.
 type echo struct {
 	md    metadata.MD
-	value []string // the slice that stands in md
+	value []string // the only value of md
 }
 
 func (e *echoes) make() *echo {
@@ -29,12 +29,14 @@ func (e *echoes) make() *echo {
 	return &echo{md: metadata.MD{e.header: value}, value: value}
 }
 
-// around makes a call on a server of grpc-go and sends its id back: in the header if
-// the call sends a message or succeeds, and otherwise in the trailer, so that a call
-// that fails stays Trailers-Only. If the
-// header has been sent otherwise, as by the handler of a unary call or an outer
-// interceptor, the id is in the trailer too. A call does not fail because its id cannot
-// be sent.
+// around calls next on a server of grpc-go and sends the id back:
+//
+//   - in the header, if the call sends a message or succeeds,
+//   - in the trailer, if it fails before, so that the response stays Trailers-Only,
+//   - in the trailer, if the handler of a unary call or an outer interceptor has sent the
+//     header already.
+//
+// A call does not fail if its id cannot be sent.
 func (e *echoes) around(ctx context.Context, call *hauberk.Call, id string, next hauberk.Next) error {
 	var stream *headerOnce
 	if call.Kind() != hauberk.Unary {
@@ -57,8 +59,8 @@ func (e *echoes) around(ctx context.Context, call *hauberk.Call, id string, next
 	})
 }
 
-// headerOnce puts the id into the header of a stream once. A goroutine that the handler
-// left behind may still send while the chain ends.
+// headerOnce puts the id into the header of a stream once. A goroutine of the handler may
+// still send while the chain ends.
 type headerOnce struct {
 	send        func() error
 	tried, sent atomic.Bool
@@ -75,8 +77,7 @@ func (h *headerOnce) set() bool {
 // send passes metadata with the id to set, which puts it into the header or the
 // trailer.
 //
-// Making the metadata is half of what an echo costs, so that it is used again where
-// set is known to copy it.
+// To make the metadata is half of the cost of an echo. It is used again if set copies it.
 func (e *echoes) send(
 	ctx context.Context, call *hauberk.Call, id string, set func(*hauberk.Call, metadata.MD) error,
 ) error {
@@ -94,8 +95,8 @@ func (e *echoes) send(
 	return err
 }
 
-// own reports whether the stream of a call is that of a server of grpc-go, which merges
-// metadata into maps of its own, rather than a stand-in that may keep it.
+// own reports whether the stream of a call is one of grpc-go's server, which copies
+// metadata. Other implementations may keep it.
 func own(ctx context.Context) bool {
 	_, own := grpc.ServerTransportStreamFromContext(ctx).(interface {
 		WriteStatus(st *status.Status) error

@@ -81,8 +81,8 @@ func TestEchoOfFailedCalls(t *testing.T) {
 	}
 }
 
-// A call that fails is retried by the retries of grpc-go, which a response with a header
-// is not (gRFC A6).
+// The retries of grpc-go retry a failed call. They would not if its response had a header
+// (gRFC A6).
 func TestFailedCallsCanBeRetriedByGRPC(t *testing.T) {
 	const policy = `{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 3, "initialBackoff": "0.001s",
 		"maxBackoff": "0.001s", "backoffMultiplier": 1, "retryableStatusCodes": ["UNAVAILABLE"]}}]}`
@@ -153,7 +153,7 @@ func TestEchoOfAStreamThatFailsLate(t *testing.T) {
 	}
 }
 
-// An interceptor that answers in place of the handler does not keep the id back.
+// The id is sent also if an interceptor answers in place of the handler.
 func TestEchoOfAReply(t *testing.T) {
 	answer := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 		return call.Reply(&testpb.Response{Text: "from the cache"})
@@ -180,7 +180,7 @@ func TestNoEcho(t *testing.T) {
 	equal(t, "response header", out.Header.Get(header))
 }
 
-// An id that the header cannot be given any more is in the trailer.
+// If the header has been sent already, the id is in the trailer.
 func TestHeaderSentAlready(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	interceptor, backend, seen := watch()
@@ -199,8 +199,8 @@ func TestHeaderSentAlready(t *testing.T) {
 	equal(t, "response trailer", out.Trailer.Get(header), seen.interceptor)
 }
 
-// Each of many calls beside each other gets its own id back.
-func TestEchoOfCallsBesideEachOther(t *testing.T) {
+// Each of many concurrent calls gets its own id back.
+func TestEchoOfConcurrentCalls(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Unary}
 	env := c.Start(t, requestid.New(requestid.Config{}))
@@ -219,13 +219,13 @@ func TestEchoOfCallsBesideEachOther(t *testing.T) {
 	wg.Wait()
 }
 
-// A stream that is not grpc-go's may keep the metadata that it is given.
-func TestEchoToStandIn(t *testing.T) {
+// A stream of another transport may keep the metadata that it gets.
+func TestEchoToAnotherTransport(t *testing.T) {
 	serve := hauberk.Must(hauberk.New(requestid.New(requestid.Config{}))).UnaryServerInterceptor()
 	handle := func(context.Context, any) (any, error) { return "response", nil }
-	var streams []*standIn
+	var streams []*fakeStream
 	for i := range 3 {
-		stream := new(standIn)
+		stream := new(fakeStream)
 		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(header, fmt.Sprint("id-", i)))
 		ctx = grpc.NewContextWithServerTransportStream(ctx, stream)
 		if _, err := serve(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/s/m"}, handle); err != nil {
@@ -238,12 +238,12 @@ func TestEchoToStandIn(t *testing.T) {
 	}
 }
 
-type standIn struct{ header metadata.MD }
+type fakeStream struct{ header metadata.MD }
 
-func (s *standIn) Method() string { return "/s/m" }
+func (s *fakeStream) Method() string { return "/s/m" }
 
-func (s *standIn) SetHeader(md metadata.MD) error { s.header = md; return nil }
+func (s *fakeStream) SetHeader(md metadata.MD) error { s.header = md; return nil }
 
-func (s *standIn) SendHeader(md metadata.MD) error { s.header = md; return nil }
+func (s *fakeStream) SendHeader(md metadata.MD) error { s.header = md; return nil }
 
-func (s *standIn) SetTrailer(metadata.MD) error { return nil }
+func (s *fakeStream) SetTrailer(metadata.MD) error { return nil }

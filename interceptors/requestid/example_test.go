@@ -20,14 +20,13 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 )
 
-// A server takes the id that it is called with.
+// A server accepts the id of its caller.
 func Example() {
 	serverChain := hauberk.Must(hauberk.New(
-		requestid.New(requestid.Config{}), // outermost: everything inside finds the id
+		requestid.New(requestid.Config{}), // outermost, so that all inner interceptors find the id
 	))
 
-	// The chain of a server that is called with an id. In a program it is carried
-	// by serverChain.NewServer().
+	// A call with an id. A program uses serverChain.NewServer().
 	ctx := metadata.NewIncomingContext(context.Background(), metadata.Pairs("x-request-id", "order-42"))
 	handler := func(ctx context.Context, _ any) (any, error) {
 		fmt.Println("handled as", requestid.FromContext(ctx))
@@ -41,7 +40,7 @@ func Example() {
 	// <nil>
 }
 
-// Ids of a program's own making. One that is not well-formed is replaced.
+// The program makes the ids. An id that is not well-formed is replaced.
 func ExampleWithGenerator() {
 	var made atomic.Int64
 	generate := func() string { return fmt.Sprintf("shop-%04d", made.Add(1)) }
@@ -72,7 +71,7 @@ func ExampleConfig_echo() {
 			Handle: func(context.Context, hauberktest.Stream) error { return status.Error(codes.NotFound, "no such cart") },
 		})
 		ctx := metadata.AppendToOutgoingContext(context.Background(), "x-request-id", "order-42", "x-correlation-id", "order-43")
-		var trailer metadata.MD // of a call that succeeds the id is in the header
+		var trailer metadata.MD // the id of a successful call is in the header
 		_, err := testpb.NewTestServiceClient(conn).Unary(ctx, &testpb.Request{}, grpc.Trailer(&trailer))
 		fmt.Println(status.Code(err), trailer.Get("x-request-id"), trailer.Get("x-correlation-id"))
 		stop()
@@ -83,8 +82,7 @@ func ExampleConfig_echo() {
 	// NotFound [] []
 }
 
-// A call that a handler makes with its context has the id of the call that it
-// handles.
+// An outgoing call of a handler has the id of the incoming call.
 func Example_forwarding() {
 	stock, stopStock := start(hauberk.Must(hauberk.New()), &hauberktest.Backend{
 		Handle: func(ctx context.Context, s hauberktest.Stream) error {

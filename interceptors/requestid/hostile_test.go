@@ -16,9 +16,9 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 )
 
-// hostile are ids by which a caller would forge log lines, headers or markup
-// (ATTACKS G03), or use up memory. HTTP/2 and grpc-go's client stop some of them;
-// proxies, generators and handlers need not.
+// hostile are ids with which a caller tries to forge log lines, headers or markup (ATTACKS
+// G03), or to exhaust memory. HTTP/2 and grpc-go's client reject some of them; proxies,
+// generators and handlers may not.
 var hostile = []string{
 	"a\r\nx-user: root",
 	"a\n{\"msg\":\"call ended\",\"code\":\"OK\"}",
@@ -42,8 +42,7 @@ var hostile = []string{
 	strings.Repeat("x", 1<<20),
 }
 
-// TestHostileIncoming gives a chain the metadata as it would be if a transport let
-// it through.
+// A chain does not accept such an id, also if the transport does.
 func TestHostileIncoming(t *testing.T) {
 	for _, id := range hostile {
 		for _, kind := range kinds {
@@ -52,10 +51,10 @@ func TestHostileIncoming(t *testing.T) {
 				chain := hauberk.Must(hauberk.New(requestid.New(requestid.Config{SetMetadata: set}), interceptor))
 				ctx := metadata.NewIncomingContext(t.Context(), metadata.MD{header: {id}})
 				stream := &serverStream{ctx: ctx}
-				stream.ctx = grpc.NewContextWithServerTransportStream(ctx, &stream.standIn)
+				stream.ctx = grpc.NewContextWithServerTransportStream(ctx, &stream.fakeStream)
 				err := stream.serve(chain, kind, func(ctx context.Context) {
 					seen.handler = requestid.FromContext(ctx)
-					seen.wire = metadata.ValueFromIncomingContext(ctx, header)
+					seen.metadata = metadata.ValueFromIncomingContext(ctx, header)
 				})
 				if err != nil {
 					t.Fatal(err)
@@ -64,15 +63,15 @@ func TestHostileIncoming(t *testing.T) {
 				equal(t, "the handler's state", []string{seen.handler}, seen.interceptor)
 				equal(t, "response header", stream.header.Get(header), seen.interceptor)
 				if set {
-					equal(t, "request metadata", seen.wire, seen.interceptor)
+					equal(t, "request metadata", seen.metadata, seen.interceptor)
 				}
 			}
 		}
 	}
 }
 
-// TestHostileState has an id in the state that an interceptor put there without looking.
-// A call that is made in the handler does not send it on.
+// An outgoing call does not forward such an id, also if another interceptor has put it into
+// the state of the incoming call.
 func TestHostileState(t *testing.T) {
 	for _, kind := range kinds {
 		hauberktest.CheckLeaks(t)
@@ -90,12 +89,12 @@ func TestHostileState(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantOwn(t, seen.interceptor)
-			equal(t, "request metadata", seen.wire, seen.interceptor)
+			equal(t, "request metadata", seen.metadata, seen.interceptor)
 		}
 	}
 }
 
-// TestHostileOutgoing has the application, or its generator, send such ids.
+// A client does not send such an id of the application or of its generator.
 func TestHostileOutgoing(t *testing.T) {
 	for _, kind := range kinds {
 		hauberktest.CheckLeaks(t)
@@ -109,13 +108,13 @@ func TestHostileOutgoing(t *testing.T) {
 					t.Fatal(out.Err)
 				}
 				wantOwn(t, seen.interceptor)
-				equal(t, "request metadata", seen.wire, seen.interceptor)
+				equal(t, "request metadata", seen.metadata, seen.interceptor)
 			}
 		}
 	}
 }
 
-// TestHostileInALog writes ids with something that quotes nothing: one line a call.
+// Ids are safe in logs without quotes: each call has one line.
 func TestHostileInALog(t *testing.T) {
 	var log bytes.Buffer
 	chain := hauberk.Must(hauberk.New(requestid.New(requestid.Config{})))
@@ -146,18 +145,18 @@ func wantOwn(t *testing.T, id string) {
 	}
 }
 
-// serverStream is the wire of a call without a transport.
+// serverStream is the stream of a call without a transport.
 type serverStream struct {
 	grpc.ServerStream
-	standIn
+	fakeStream
 
 	ctx context.Context
 }
 
 func (s *serverStream) Context() context.Context        { return s.ctx }
 func (*serverStream) SendMsg(any) error                 { return nil }
-func (s *serverStream) SetHeader(md metadata.MD) error  { return s.standIn.SetHeader(md) }
-func (s *serverStream) SendHeader(md metadata.MD) error { return s.standIn.SendHeader(md) }
+func (s *serverStream) SetHeader(md metadata.MD) error  { return s.fakeStream.SetHeader(md) }
+func (s *serverStream) SendHeader(md metadata.MD) error { return s.fakeStream.SendHeader(md) }
 func (s *serverStream) SetTrailer(metadata.MD)          {}
 
 // serve runs a chain around a handler as grpc-go runs its interceptors.

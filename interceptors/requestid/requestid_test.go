@@ -20,11 +20,11 @@ var kinds = []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerSt
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
-// sighting is where an id was seen in one call.
+// sighting has the ids that one call showed.
 type sighting struct {
 	interceptor string   // the state, in an inner interceptor
-	handler     string   // the state, in the handler; empty where the server has no chain
-	wire        []string // the metadata that the handler sees
+	handler     string   // the state, in the handler; empty if the server has no chain
+	metadata    []string // the request metadata, in the handler
 }
 
 // watch returns an interceptor and a backend that report what they see.
@@ -36,7 +36,7 @@ func watch() (hauberk.Interceptor, *hauberktest.Backend, *sighting) {
 	})
 	backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
 		seen.handler = requestid.FromContext(ctx)
-		seen.wire = metadata.ValueFromIncomingContext(ctx, header)
+		seen.metadata = metadata.ValueFromIncomingContext(ctx, header)
 		return hauberktest.Echo(ctx, s)
 	}}
 	return interceptor, backend, seen
@@ -58,7 +58,7 @@ func TestMade(t *testing.T) {
 			}
 			equal(t, "response header", out.Header.Get(header), seen.interceptor)
 		} else {
-			equal(t, "request metadata", seen.wire, seen.interceptor)
+			equal(t, "request metadata", seen.metadata, seen.interceptor)
 		}
 	})
 }

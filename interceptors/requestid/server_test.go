@@ -12,13 +12,13 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 )
 
-// What came is taken only if it is one well-formed value. The metadata stays as it
-// came, unless the configuration says that it is to have the id.
-func TestServerTakes(t *testing.T) {
+// A server accepts one well-formed value only. The metadata does not change without
+// Config.SetMetadata.
+func TestServerAccepts(t *testing.T) {
 	tests := []struct {
-		name  string
-		sent  []string
-		taken bool
+		name     string
+		sent     []string
+		accepted bool
 	}{
 		{"nothing", nil, false},
 		{"one", []string{"abc-DEF_1.2"}, true},
@@ -37,7 +37,7 @@ func TestServerTakes(t *testing.T) {
 			for _, kind := range kinds {
 				for _, set := range []bool{false, true} {
 					t.Run(fmt.Sprintf("%s/set metadata %t", kind, set), func(t *testing.T) {
-						testServerTakes(t, kind, requestid.Config{SetMetadata: set}, test.sent, test.taken)
+						testServerAccepts(t, kind, requestid.Config{SetMetadata: set}, test.sent, test.accepted)
 					})
 				}
 			}
@@ -45,7 +45,7 @@ func TestServerTakes(t *testing.T) {
 	}
 }
 
-func testServerTakes(t *testing.T, kind hauberk.Kind, config requestid.Config, sent []string, taken bool) {
+func testServerAccepts(t *testing.T, kind hauberk.Kind, config requestid.Config, sent []string, accepted bool) {
 	t.Helper()
 	hauberktest.CheckLeaks(t)
 	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
@@ -55,18 +55,18 @@ func testServerTakes(t *testing.T, kind hauberk.Kind, config requestid.Config, s
 	if out.Err != nil {
 		t.Fatal(out.Err)
 	}
-	if taken && seen.interceptor != sent[0] {
+	if accepted && seen.interceptor != sent[0] {
 		t.Errorf("the state has %q; want the caller's %q", seen.interceptor, sent[0])
 	}
-	if !taken && !uuid.MatchString(seen.interceptor) {
+	if !accepted && !uuid.MatchString(seen.interceptor) {
 		t.Errorf("the state has %q; want a new id", seen.interceptor)
 	}
 	equal(t, "response header", out.Header.Get(header), seen.interceptor)
 	if !config.SetMetadata {
-		equal(t, "request metadata", seen.wire, sent...)
+		equal(t, "request metadata", seen.metadata, sent...)
 		return
 	}
-	equal(t, "request metadata", seen.wire, seen.interceptor)
+	equal(t, "request metadata", seen.metadata, seen.interceptor)
 }
 
 func TestServerIgnoresIncoming(t *testing.T) {
@@ -81,5 +81,5 @@ func TestServerIgnoresIncoming(t *testing.T) {
 	if !uuid.MatchString(seen.interceptor) {
 		t.Errorf("the state has %q; want a new id", seen.interceptor)
 	}
-	equal(t, "request metadata", seen.wire, "theirs")
+	equal(t, "request metadata", seen.metadata, "theirs")
 }

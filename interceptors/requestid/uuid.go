@@ -7,18 +7,17 @@ import (
 	"time"
 )
 
-// UUIDv7 returns a new UUID of version 7 (RFC 9562, section 5.7) as text, in lower
-// case: 48 bits of Unix time in milliseconds, 12 bits of the fraction of the
-// millisecond (section 6.2, method 3) and 62 random bits. Those that one process
-// makes a quarter of a microsecond or more apart sort by time, as long as its
-// clock is not set back.
+// UUIDv7 returns a new UUID of version 7 (RFC 9562, section 5.7) as text, in lower case:
+// 48 bits of Unix time in milliseconds, 12 bits of the fraction of the millisecond
+// (section 6.2, method 3) and 62 random bits. UUIDs of one process that are made at least
+// a quarter of a microsecond apart sort by time, unless its clock is set back.
 //
-// The random bits are those of math/rand/v2, a ChaCha8 that the runtime seeds
-// from the operating system: enough that ids do not collide, whoever makes them.
-// An id is a name and no secret. Safe for concurrent use.
+// The random bits come from math/rand/v2, a ChaCha8 that the runtime seeds from the
+// operating system. They are enough to avoid collisions between processes. An id is not a
+// secret. Safe for concurrent use.
 func UUIDv7() string { return formatUUIDv7(time.Now(), rand.Uint64()) }
 
-// formatUUIDv7 makes a UUID of a time and of the lower 62 bits of random.
+// formatUUIDv7 makes a UUID from a time and the lower 62 bits of random.
 func formatUUIDv7(now time.Time, random uint64) string {
 	ns := uint64(now.UnixNano())
 	const perMilli = uint64(time.Millisecond)

@@ -86,8 +86,8 @@ func FuzzValid(f *testing.F) {
 		if got := Valid(id); got != want.MatchString(id) {
 			t.Errorf("Valid(%q) = %t", id, got)
 		}
-		if _, taken := single([]string{id}); taken != Valid(id) {
-			t.Errorf("single(%q) taken %t", id, taken)
+		if _, ok := single([]string{id}); ok != Valid(id) {
+			t.Errorf("single(%q) is %t", id, ok)
 		}
 	})
 }
