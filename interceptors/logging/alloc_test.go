@@ -1,7 +1,6 @@
 //go:build !race
 
-// Under the race detector a sync.Pool, as slog's handlers have, loses part of what
-// it is given.
+// With the race detector a sync.Pool, as slog's handlers have, drops some of its values.
 
 package logging_test
 
@@ -17,10 +16,9 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 )
 
-// A unary call on a server costs one allocation for the count of its messages, and
-// another if its record has more attributes of its own than slog holds in place,
-// which are five. What is not chosen costs none, and neither do rules, sampling
-// and attributes from the context.
+// A unary call on a server costs one allocation for the count of its messages, and another
+// if its record has more than the five attributes that slog holds in place. Rules,
+// sampling, attributes of the context and unused features cost none.
 func TestAllocations(t *testing.T) {
 	count := func(ctx context.Context, h slog.Handler, config logging.Config, options ...logging.Option) float64 {
 		call := hauberktest.Direct{}.Server(chainWith(h, config, options...))

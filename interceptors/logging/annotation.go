@@ -5,9 +5,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// isAnnotated reports whether the options of a field hold, in one of the program's
-// own options, a value of an enum that is marked debug_redact: descriptor.proto has
-// fields so annotated kept from logs.
+// isAnnotated reports whether the options of a field have a custom option with a value of
+// an enum that is marked debug_redact. descriptor.proto says that such fields are
+// redacted.
 func (r *redactor) isAnnotated(options proto.Message) bool {
 	if options == nil {
 		return false
@@ -16,8 +16,8 @@ func (r *redactor) isAnnotated(options proto.Message) bool {
 	return m.IsValid() && (holdsMarked(m, true) || holdsMarked(r.unresolved(m), true))
 }
 
-// unresolved returns those options that were not known where the descriptor was
-// made, as far as the redactor's types know them.
+// unresolved returns the options that were unknown when the descriptor was made, if the
+// redactor's types know them.
 func (r *redactor) unresolved(m protoreflect.Message) protoreflect.Message {
 	if len(m.GetUnknown()) == 0 {
 		return m.Type().Zero()
@@ -30,8 +30,8 @@ func (r *redactor) unresolved(m protoreflect.Message) protoreflect.Message {
 	return found
 }
 
-// holdsMarked reports whether a message holds a value of an enum that is marked, at
-// any depth; if asked so, only in its extensions.
+// holdsMarked reports whether a message holds a marked value of an enum, at any depth, or
+// only in its extensions.
 func holdsMarked(m protoreflect.Message, onlyExtensions bool) (found bool) {
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
@@ -53,8 +53,8 @@ func holdsMarked(m protoreflect.Message, onlyExtensions bool) (found bool) {
 	return found
 }
 
-// isMarkedValue reports whether a single value of a field is, or holds, a value of
-// an enum that is marked.
+// isMarkedValue reports whether a single value of a field is, or holds, a marked value of
+// an enum.
 func isMarkedValue(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 	switch f.Kind() {
 	case protoreflect.EnumKind:

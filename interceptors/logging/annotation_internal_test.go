@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// classFile has options of a program's own that say what is in a field.
+// classFile defines custom options that classify fields.
 const classFile = `
 name: "class.proto" package: "class.v1" syntax: "proto2"
 dependency: "google/protobuf/descriptor.proto"
@@ -38,7 +38,7 @@ extension { name: "class" number: 50001 label: LABEL_OPTIONAL type: TYPE_ENUM ty
 extension { name: "policies" number: 50002 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".class.v1.Policy" extendee: ".google.protobuf.FieldOptions" }
 `
 
-// cardFile annotates its fields with them.
+// cardFile annotates its fields with these options.
 const cardFile = `
 name: "card.proto" package: "card.v1" syntax: "proto2"
 dependency: "class.proto"
@@ -54,7 +54,7 @@ message_type {
 }
 `
 
-// addFile adds a file to others.
+// addFile adds a file to a registry.
 func addFile(t *testing.T, files *protoregistry.Files, file *descriptorpb.FileDescriptorProto) {
 	t.Helper()
 	d, err := protodesc.NewFile(file, resolver{files, protoregistry.GlobalFiles})
@@ -83,9 +83,8 @@ func (r resolver) FindDescriptorByName(name protoreflect.FullName) (protoreflect
 	return r.second.FindDescriptorByName(name)
 }
 
-// Fields are secret, too, that are annotated with an enum's value that is marked,
-// which is what the mark means there; also where the option was not known to those
-// who made the descriptor.
+// A field is secret if it is annotated with a marked value of an enum, also if the option
+// was unknown when the descriptor was made.
 func TestAnnotatedFields(t *testing.T) {
 	for name, parsed := range map[string]bool{"known options": true, "options not known": false} {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +120,7 @@ func TestAnnotatedFields(t *testing.T) {
 	}
 }
 
-// reparsed returns a file as a caller reads it who does not know its options.
+// reparsed returns a file as a program reads it that does not know its options.
 func reparsed(t *testing.T, file *descriptorpb.FileDescriptorProto) *descriptorpb.FileDescriptorProto {
 	t.Helper()
 	raw, err := proto.Marshal(file)

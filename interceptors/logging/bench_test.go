@@ -19,9 +19,8 @@ import (
 
 var requestID = hauberk.NewKey[string]("request_id")
 
-// BenchmarkUnaryServer compares the interceptor, with ten attributes and slog's
-// handlers to a writer that discards, with a chain that has none, on a unary call
-// without its transport.
+// BenchmarkUnaryServer compares the interceptor with an empty chain, for a unary call
+// without a transport. The record has about ten attributes, and the writer discards it.
 func BenchmarkUnaryServer(b *testing.B) {
 	for _, row := range []*struct {
 		name    string
@@ -83,8 +82,8 @@ func (s service) Unary(context.Context, *testpb.Request) (*testpb.Response, erro
 	return response, s.err
 }
 
-// BenchmarkQueue is the cost of a record to the call when another goroutine writes
-// it, or drops it.
+// BenchmarkQueue measures the cost of a record for the call if another goroutine writes or
+// drops it.
 func BenchmarkQueue(b *testing.B) {
 	x := logging.New(logging.Config{Queue: 1 << 12}, logging.WithLogger(slog.New(slog.NewJSONHandler(io.Discard, nil))))
 	call, ctx := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(x))), callContext()
@@ -98,7 +97,7 @@ func BenchmarkQueue(b *testing.B) {
 	}
 }
 
-// BenchmarkRejected is a call that an interceptor rejected, whose decision is in the record.
+// BenchmarkRejected measures a rejected call, whose record has the decision.
 func BenchmarkRejected(b *testing.B) {
 	x := logging.New(logging.Config{}, logging.WithLogger(slog.New(slog.NewJSONHandler(io.Discard, nil))))
 	call, ctx := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(x, decider{"authz", true}))), callContext()

@@ -15,14 +15,13 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 )
 
-// traced are attributes as those of a span.
+// traced appends an attribute like those of a span.
 func traced(_ context.Context, call *hauberk.Call, list []slog.Attr) []slog.Attr {
 	return append(list, slog.String("trace_id", "t-"+call.Kind().String()))
 }
 
-// linesIn returns the lines that an interceptor and, on a server, the handler of a call
-// log with a logger.
-func linesIn(t *testing.T, c hauberktest.Case, log func(ctx context.Context)) {
+// logIn makes a call in which an interceptor and, on a server, the handler run log.
+func logIn(t *testing.T, c hauberktest.Case, log func(ctx context.Context)) {
 	t.Helper()
 	set := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		requestID.Set(call, "r-1")
@@ -85,7 +84,7 @@ func TestHandler(t *testing.T) {
 				j := newJournal()
 				logger := slog.New(logging.Handler(j.bare(), logging.State("request_id", requestID),
 					logging.State("unset", unset), logging.WithAttrs(traced)))
-				linesIn(t, c, func(ctx context.Context) { test.log(logger, ctx) })
+				logIn(t, c, func(ctx context.Context) { test.log(logger, ctx) })
 				want := strings.Replace(test.want, "ID", fmt.Sprintf(`"request_id":"r-1","trace_id":"t-%s"`, c.Kind), 1) + "\n"
 				want = strings.Repeat(want, map[hauberk.Side]int{hauberk.ServerSide: 2, hauberk.ClientSide: 1}[c.Side])
 				if got := j.String(); got != want {
@@ -120,8 +119,8 @@ func TestHandlerWithoutCall(t *testing.T) {
 // once.
 func TestHandlerOfInterceptors(t *testing.T) {
 	for name, options := range map[string][]logging.Option{
-		"none of its own": nil,
-		"the same":        {logging.State("request_id", requestID), logging.WithAttrs(traced)},
+		"no options": nil,
+		"the same":   {logging.State("request_id", requestID), logging.WithAttrs(traced)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
@@ -152,8 +151,8 @@ func TestHandlerOfInterceptors(t *testing.T) {
 	}
 }
 
-// The handler keeps the rules of slog.
-func TestHandlerByTheRules(t *testing.T) {
+// The handler follows the rules of slog.
+func TestHandlerConformance(t *testing.T) {
 	var buf bytes.Buffer
 	h := logging.Handler(slog.NewJSONHandler(&buf, nil), logging.State("request_id", requestID))
 	err := slogtest.TestHandler(h, func() []map[string]any {

@@ -21,11 +21,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 )
 
-// canary makes a secret that tells where it was put.
+// canary returns a secret that names its place.
 func canary(place string) string { return "cuckoo-" + strings.ReplaceAll(place, " ", "-") }
 
-// everything logs all that can be logged; received says whether a client keeps what
-// comes with the response.
+// everything is a Config that logs as much as possible. With received a client logs the
+// metadata of the response, too.
 func everything(j *journal, states ...logging.Option) *logging.Interceptor {
 	config := logging.Config{
 		Start: true, Messages: true, Decisions: true, ClientErrors: true, ClientPeer: true,
@@ -35,8 +35,7 @@ func everything(j *journal, states ...logging.Option) *logging.Interceptor {
 	return logging.New(config, append(states, j.option())...)
 }
 
-// claims are state that is not for the log, in a type of which the log knows
-// nothing.
+// claims are state of a type that is not made for logs.
 type claims struct {
 	Email string
 	more  map[string]any
@@ -44,7 +43,7 @@ type claims struct {
 
 var claimsKey = hauberk.NewKey[*claims]("claims")
 
-// disaster is a way for a call to go wrong with secrets at hand.
+// disaster is a way in which a call with secrets fails.
 type disaster struct {
 	name         string
 	interceptors []hauberk.Interceptor
@@ -112,8 +111,8 @@ func onMessage(send, receive func()) hauberk.Interceptor {
 	})
 }
 
-// Secrets in metadata, claims, messages and panics are in nothing that is logged,
-// with all logging on, nor in what the wire is told of a panic (ATTACKS G01).
+// With all logging on, the log has no secrets of metadata, claims, messages and panics. The
+// other end receives nothing of a panic (ATTACKS G01).
 func TestCanaries(t *testing.T) {
 	for _, d := range disasters {
 		t.Run(d.name, func(t *testing.T) {
@@ -189,7 +188,7 @@ func identifying(c hauberktest.Case) hauberk.Interceptor {
 	})
 }
 
-// answer reads what there is and sends a secret.
+// answer reads all requests and sends a secret.
 func answer(s hauberktest.Stream) error {
 	for {
 		if _, err := s.Recv(); err != nil {
@@ -209,8 +208,8 @@ func checkNoCanary(t *testing.T, where, text string) {
 	}
 }
 
-// checkSeen checks that what is not secret was logged: the canaries had every
-// chance.
+// checkSeen checks that the data around the secrets was logged, so that the test can find
+// them.
 func checkSeen(t *testing.T, c hauberktest.Case, log string, out hauberktest.Outcome) {
 	t.Helper()
 	if out.Err != nil {
@@ -231,7 +230,7 @@ func checkSeen(t *testing.T, c hauberktest.Case, log string, out hauberktest.Out
 	}
 }
 
-// An interceptor that asks slog for the text of anything gets no more.
+// slog's default logger does not get more.
 func TestCanaryOfDefaultLogger(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()

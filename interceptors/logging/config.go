@@ -100,8 +100,8 @@ type Payloads struct {
 	On bool
 	// Redact names further fields that are not logged. A full name,
 	// "shop.v1.Card.number", is that of a field of a known message (see WithTypes). A
-	// plain name, "api_key", stands for the fields of this name in all messages, and the
-	// keys of maps and structs; the form that JSON has ("apiKey") is included.
+	// plain name, "api_key", is that of fields in all messages, and of keys of maps
+	// and structs; the form that JSON has ("apiKey") is included.
 	Redact []string
 	// MaxBytes limits the text of one message. The rest is cut off and costs nothing.
 	// The default is DefaultMaxBytes.

@@ -43,7 +43,7 @@ func TestConfiguration(t *testing.T) {
 		},
 		{
 			name: "bad sampling", config: logging.Config{Sampling: logging.Sampling{First: -1}},
-			want: "Config.Sampling has First -1 and OneIn 0; want none below 0",
+			want: "Config.Sampling has First -1 and OneIn 0; want numbers from 0",
 		},
 		{
 			name: "bad sampling of a rule", config: rules(logging.Rule{Methods: []string{"*"}, Sampling: &logging.Sampling{OneIn: -2}}),
@@ -61,10 +61,10 @@ func TestConfiguration(t *testing.T) {
 		{name: "empty field", config: payloads(0, ""), want: `Config.Payloads.Redact has ""`},
 		{
 			name: "field of no message", config: payloads(0, "shop.v1.Card.number"),
-			want: `Config.Payloads.Redact has "shop.v1.Card.number", which is no field of a message that is known`,
+			want: `Config.Payloads.Redact has "shop.v1.Card.number", which is not a field of a known message`,
 		},
-		{name: "no such field", config: payloads(0, "hauberk.test.v1.Request.number"), want: "which is no field"},
-		{name: "a message", config: payloads(0, "hauberk.test.v1.Request"), want: "which is no field"},
+		{name: "no such field", config: payloads(0, "hauberk.test.v1.Request.number"), want: "which is not a field"},
+		{name: "a message", config: payloads(0, "hauberk.test.v1.Request"), want: "which is not a field"},
 		{
 			name: "no metadata name", config: logging.Config{Metadata: logging.Metadata{Redact: []string{"x session"}}},
 			want: `Config.Metadata.Redact has "x session"; want a name such as "x-session", or "*-secret"`,

@@ -30,7 +30,7 @@ func (d decider) Intercept(ctx context.Context, call *hauberk.Call, next hauberk
 	return next(ctx, call)
 }
 
-// decided returns "interceptor verdict" of each decision in a record, "shadow" behind it.
+// decided returns "interceptor verdict" for each decision in a record, followed by "shadow".
 func decided(record map[string]any) (list []string) {
 	made, _ := record[logging.KeyDecisions].([]any)
 	for _, one := range made {
@@ -47,8 +47,8 @@ func decided(record map[string]any) (list []string) {
 	return list
 }
 
-// A record has the rejections, enforced and not, and by choice all that deciding interceptors
-// said, though none of them recorded anything.
+// A record has the rejections, enforced or in shadow, and with Config.Decisions the
+// verdicts of all deciding interceptors, also of those that record none.
 func TestDecisionTrace(t *testing.T) {
 	for name, test := range map[string]struct {
 		rejects     bool

@@ -51,7 +51,7 @@
 // # Names
 //
 // The names are those of OpenTelemetry's semantic conventions where these have one. None
-// of them is a name that programs give to attributes of their own, such as "service".
+// of them is a name that programs give to their own attributes, such as "service".
 // [Config].Names replaces any of them, or all by those of go-grpc-middleware
 // ([MiddlewareNames]).
 //

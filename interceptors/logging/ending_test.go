@@ -56,7 +56,7 @@ func TestDeadline(t *testing.T) {
 			t.Errorf("the caller got %s", got)
 		}
 		env.Server.GracefulStop()
-		// A server may hear of the client's end before its own timer.
+		// A server may receive the client's cancellation before its own timer fires.
 		record := j.only(t)
 		if record[logging.KeyStatusCode] != "CANCELLED" || c.Side == hauberk.ClientSide {
 			check(t, record, map[string]any{logging.KeyStatusCode: "DEADLINE_EXCEEDED"})
@@ -64,8 +64,8 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// Streams that the application of a client opens and never reads end with their
-// context or their connection.
+// A stream that the application of a client opens and never reads ends with its context
+// or its connection.
 func TestAbandoned(t *testing.T) {
 	for name, code := range map[string]string{"cancelled": "CANCELLED", "connection closed": "CANCELLED"} {
 		for _, kind := range kinds[1:] {

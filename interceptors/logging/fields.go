@@ -38,7 +38,7 @@ type fields struct {
 var fieldsKey = hauberk.NewKey[*fields]("log_fields")
 
 // making is held by the goroutine that makes the fields of a call.
-var making sync.Mutex //nolint:gochecknoglobals // a call has no lock for this; only the first AddFields of a call takes it
+var making sync.Mutex //nolint:gochecknoglobals // calls have no lock for it; one AddFields a call takes it
 
 func fieldsOf(call *hauberk.Call) *fields {
 	if f, ok := fieldsKey.Get(call); ok {

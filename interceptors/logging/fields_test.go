@@ -13,8 +13,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 )
 
-// Handlers and interceptors add to the record of their call, the later value of a key
-// staying.
+// Handlers and interceptors add attributes to the record of their call. A later value of a
+// key replaces the earlier one.
 func TestAddFields(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		j := newJournal()
@@ -40,7 +40,7 @@ func TestAddFields(t *testing.T) {
 	})
 }
 
-// Each call has fields of its own; a handler's outgoing call does not add to them.
+// Each call has separate fields, also an outgoing call of a handler.
 func TestFieldsOfEachCall(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	front, behind := newJournal(), newJournal()
@@ -98,7 +98,7 @@ func TestFieldsAreBounded(t *testing.T) {
 		for i := range logging.MaxFields + 10 {
 			logging.AddFields(ctx, slog.Int(fmt.Sprint("n", i), i))
 		}
-		logging.AddFields(ctx, slog.Int("n0", -1)) // in place of an earlier one
+		logging.AddFields(ctx, slog.Int("n0", -1)) // replaces an earlier one
 		return hauberktest.Echo(ctx, s)
 	}}, logging.New(logging.Config{}, j.option()))
 	_ = env.Call(t.Context())
@@ -110,7 +110,7 @@ type user struct{ name string }
 
 func (u user) LogValue() slog.Value { return slog.StringValue("user " + u.name) }
 
-// State is logged whichever interceptor sets it, further in or further out.
+// State is logged if an inner or an outer interceptor sets it.
 func TestState(t *testing.T) {
 	id, who, wait := hauberk.NewKey[string]("id"), hauberk.NewKey[user]("who"), hauberk.NewKey[time.Duration]("wait")
 	unset := hauberk.NewKey[int]("unset")
@@ -174,7 +174,7 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-// The attributes and groups that a logger was given stand around the record's.
+// The attributes of the record follow those of the logger, in its groups.
 func TestLoggerWith(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()

@@ -142,8 +142,7 @@ var attributeNames = map[string]bool{
 	logging.KeySequence: true, logging.KeyType: true, logging.KeySize: true, logging.KeyPayload: true,
 }
 
-// rawCalls makes calls over HTTP/2 with any bytes for a method and a user agent, as
-// no client of gRPC would, and returns how many the server answered.
+// rawCalls makes a call over HTTP/2 with headers of any bytes, and waits for its end.
 func rawCalls(t *testing.T, dial func() (net.Conn, error), headers [][2]string) {
 	t.Helper()
 	conn, err := dial()
@@ -167,14 +166,13 @@ func rawCalls(t *testing.T, dial func() (net.Conn, error), headers [][2]string) 
 		frame, err = framer.ReadFrame()
 		if err == nil && frame.Header().StreamID == 1 &&
 			(frame.Header().Flags.Has(http2.FlagHeadersEndStream) || frame.Header().Type == http2.FrameRSTStream) {
-			return // the stream is over
+			return // the stream has ended
 		}
 	}
 }
 
-// Whatever bytes stand in a method's name, the user agent or other metadata, as
-// they come in frames, a call has its two lines or, where grpc-go rejects it, none
-// (ATTACKS G03).
+// A call has two lines, or none if grpc-go rejects it, for all bytes in the method's name,
+// the user agent and other metadata (ATTACKS G03).
 func TestForgeryInFrames(t *testing.T) {
 	for name, isJSON := range map[string]bool{"JSON": true, "text": false} {
 		t.Run(name, func(t *testing.T) {
@@ -219,7 +217,7 @@ func handlerTo(w io.Writer, isJSON bool) slog.Handler {
 	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})
 }
 
-// listen starts a server of a chain.
+// listen starts a server with a chain.
 func listen(t *testing.T, chain *hauberk.Chain) (srv *hauberk.Server, dial func() (net.Conn, error)) {
 	t.Helper()
 	lis := bufconn.Listen(1 << 16)
@@ -236,8 +234,8 @@ func listen(t *testing.T, chain *hauberk.Chain) (srv *hauberk.Server, dial func(
 	return srv, lis.Dial
 }
 
-// What a server puts into its status, its metadata and its messages forges nothing
-// in the log of a client.
+// The texts of a server in status, metadata and messages forge nothing in the log of a
+// client.
 func TestForgeryByServers(t *testing.T) {
 	for name, isJSON := range map[string]bool{"JSON": true, "text": false} {
 		t.Run(name, func(t *testing.T) {
@@ -261,8 +259,8 @@ func TestForgeryByServers(t *testing.T) {
 	}
 }
 
-// FuzzForgery has any text in every place that callers, servers and interceptors have a
-// hand in.
+// FuzzForgery puts any text into every place that callers, servers and interceptors
+// influence.
 func FuzzForgery(f *testing.F) {
 	for _, text := range hostile {
 		f.Add(text, text)

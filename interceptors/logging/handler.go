@@ -24,7 +24,7 @@ import (
 // their context pass unchanged.
 //
 // The records of an [Interceptor] are such lines, too: one that logs to this handler needs
-// no State of its own.
+// no option State.
 //
 // Like [log/slog.New], Handler panics if next is nil. It also panics if an option is
 // invalid, or if there is none. The handler is as safe for concurrent use as next is.

@@ -8,7 +8,7 @@ import (
 
 func loggerOf(h slog.Handler) *slog.Logger { return slog.New(h) }
 
-// failing is a handler that writes nothing.
+// failing is a handler that returns an error.
 type failing struct{ slog.Handler }
 
 func (f failing) WithAttrs(attrs []slog.Attr) slog.Handler {
@@ -17,8 +17,8 @@ func (f failing) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (failing) Handle(context.Context, slog.Record) error { return errNoRoom }
 
-// held is a handler that waits before each record until it is let on. As handlers
-// may that write over a network, it heeds the context.
+// held is a handler that waits for a signal before each record. Like handlers that write
+// over a network, it fails if the context has ended.
 type held struct {
 	slog.Handler
 

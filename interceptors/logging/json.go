@@ -7,15 +7,15 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Bounds of what the text of a message costs.
+// Limits of the cost of a message.
 const (
 	maxDepth  = 64       // of messages in messages
-	maxSorted = 1000     // entries of a map that are sorted; larger ones are written as they come
-	maxParsed = 64 << 10 // bytes of an Any, or of a message that protojson is asked to write
+	maxSorted = 1000     // entries of a map that is sorted; larger maps are written in random order
+	maxParsed = 64 << 10 // bytes of an Any, or of a message that protojson writes
 )
 
-// writer writes a message as protobuf JSON until its limit is passed; from there on
-// it writes nothing.
+// writer writes a message as protobuf JSON. It writes nothing more when it has passed the
+// limit.
 type writer struct {
 	*redactor
 
@@ -25,14 +25,14 @@ type writer struct {
 
 func (w *writer) full() bool { return len(w.buf) > w.limit }
 
-// raw appends what needs no quotes.
+// raw appends a text without quotes.
 func (w *writer) raw(text string) {
 	if !w.full() {
 		w.buf = append(w.buf, text...)
 	}
 }
 
-// quote appends a string, as much of it as has room.
+// quote appends the part of a string that fits into the limit.
 func (w *writer) quote(text string) {
 	if !w.full() {
 		w.buf = appendQuoted(w.buf, text[:min(len(text), w.limit-len(w.buf)+1)])
@@ -43,7 +43,7 @@ func (w *writer) quote(text string) {
 type list struct {
 	*writer
 
-	next  string // what stands before the next element
+	next  string // the text before the next element
 	close string
 }
 
@@ -64,7 +64,7 @@ func (l *list) member(name string) {
 
 func (l *list) end() {
 	if l.next != "," {
-		l.raw(l.next) // there was no element
+		l.raw(l.next) // there is no element
 	}
 	l.raw(l.close)
 }
@@ -85,7 +85,7 @@ func (w *writer) message(m protoreflect.Message) {
 	}
 }
 
-// fields writes the fields that are set, in their order, then the extensions.
+// fields writes the fields that are set in their order, and then the extensions.
 func (w *writer) fields(l *list, m protoreflect.Message) {
 	fields := m.Descriptor().Fields()
 	for i := 0; i < fields.Len() && !w.full(); i++ {
@@ -137,7 +137,7 @@ func (w *writer) elements(f protoreflect.FieldDescriptor, v protoreflect.List) {
 	l.end()
 }
 
-// entries writes a map. Its keys are names, too.
+// entries writes a map. Its keys count as names of fields.
 func (w *writer) entries(f protoreflect.FieldDescriptor, v protoreflect.Map) {
 	if w.paths[f.ContainingMessage().Fields().ByNumber(1).FullName()] {
 		w.quote(redacted)
@@ -159,7 +159,7 @@ func (w *writer) entries(f protoreflect.FieldDescriptor, v protoreflect.Map) {
 	l.end()
 }
 
-// keys returns the keys of a map, not many more than fit.
+// keys returns the keys of a map, or slightly more than fit into the limit.
 func keys(v protoreflect.Map, limit int) []protoreflect.MapKey {
 	list := make([]protoreflect.MapKey, 0, min(v.Len(), limit+1))
 	v.Range(func(k protoreflect.MapKey, _ protoreflect.Value) bool {

@@ -53,7 +53,7 @@ func TestDefaultLevel(t *testing.T) {
 	}
 }
 
-// levels names one code.
+// levels returns a level for one code.
 func levels(code codes.Code) map[codes.Code]slog.Level {
 	return map[codes.Code]slog.Level{code: slog.LevelError + 1}
 }
@@ -122,7 +122,7 @@ func TestDisabled(t *testing.T) {
 
 func TestDefaultLogger(t *testing.T) {
 	hauberktest.CheckLeaks(t)
-	x := logging.New(logging.Config{}) // made before the default is set
+	x := logging.New(logging.Config{}) // before the default is set
 	before := slog.Default()
 	defer slog.SetDefault(before)
 	j := newJournal()

@@ -53,7 +53,7 @@ func TestRecord(t *testing.T) {
 	})
 }
 
-// ending is a way for a call to end, and what the record says of it.
+// ending is a way in which a call ends, and its record.
 type ending struct {
 	name        string
 	handle      func(ctx context.Context, s hauberktest.Stream) error
@@ -135,8 +135,8 @@ func testEnding(t *testing.T, c hauberktest.Case, e ending) {
 	}
 }
 
-// An error without a status, and what wraps one, is told to the log and not to the
-// client.
+// The text of an error without a status, and the text around a status, are logged. The
+// client does not receive them.
 func TestHiddenErrors(t *testing.T) {
 	for _, kind := range kinds {
 		for name, err := range map[string]error{
@@ -152,7 +152,7 @@ func TestHiddenErrors(t *testing.T) {
 				out := env.Call(t.Context())
 				env.Server.GracefulStop()
 				if out.Err == nil || strings.Contains(out.Err.Error(), "db-7") {
-					t.Errorf("the client was told %v", out.Err)
+					t.Errorf("the client received %v", out.Err)
 				}
 				if text, _ := j.only(t)[logging.KeyError].(string); !strings.Contains(text, "dial db-7: rejected") {
 					t.Errorf("error text %q", text)
@@ -175,8 +175,8 @@ func TestClientErrors(t *testing.T) {
 	})
 }
 
-// An interceptor that stands further out and rejects a call keeps it from the log.
-func TestRejectedFurtherOut(t *testing.T) {
+// A call that an outer interceptor rejects has no record.
+func TestRejectedOutside(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		j := newJournal()
 		reject := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {

@@ -57,7 +57,7 @@ func TestTypesAndSizes(t *testing.T) {
 	}
 }
 
-// Options that were made at run time are read like those that the program interceptors.
+// Options of descriptors that were made at run time are read like those of generated code.
 func TestMarkInDynamicOptions(t *testing.T) {
 	for _, options := range []proto.Message{
 		&descriptorpb.FieldOptions{DebugRedact: new(true)}, &descriptorpb.EnumValueOptions{DebugRedact: new(true)},
@@ -68,7 +68,7 @@ func TestMarkInDynamicOptions(t *testing.T) {
 		}
 		dynamic := dynamicpb.NewMessage(options.ProtoReflect().Descriptor())
 		if isMarked(dynamic, mark) {
-			t.Error("empty options are taken for a mark")
+			t.Error("empty options count as a mark")
 		}
 		raw, err := proto.Marshal(options)
 		if err != nil {
@@ -86,8 +86,7 @@ func TestMarkInDynamicOptions(t *testing.T) {
 	}
 }
 
-// What JSON has no number for is a text, and a value that its enum does not have a
-// number.
+// Numbers that JSON does not have are texts, and undefined values of enums are numbers.
 func TestOddValues(t *testing.T) {
 	for want, m := range map[string]proto.Message{
 		`"NaN"`:           wrapperspb.Double(math.NaN()),

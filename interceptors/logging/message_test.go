@@ -20,8 +20,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 )
 
-// messages returns "direction sequence" of each message's record, those sent first:
-// the two directions may run beside each other.
+// messages returns "direction sequence" for the record of each message, sent ones first:
+// both directions may run concurrently.
 func messages(records []map[string]any) (list []string) {
 	for _, r := range records {
 		if r["msg"] == logging.MessagePassed {
@@ -69,7 +69,7 @@ func TestMessages(t *testing.T) {
 	})
 }
 
-// checkMessage checks the first record, which is of a request, whose size is known.
+// checkMessage checks the first record, which is that of a request.
 func checkMessage(t *testing.T, c hauberktest.Case, record map[string]any) {
 	t.Helper()
 	direction, level := "received", "INFO"
@@ -92,9 +92,8 @@ func setID(id string) hauberk.Interceptor {
 	})
 }
 
-// A message is logged as it came to the interceptor, whatever inner interceptors make
-// of it, and whether or not there is anything left of it when it has been sent: the
-// buffers of messages that a codec hands on are given back then.
+// A message is logged as it was when it reached the interceptor, also if inner
+// interceptors change it, and if its buffers are released when it has been sent.
 func TestMessageThatIsGoneWhenSent(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()
@@ -132,7 +131,7 @@ func TestMessageThatIsGoneWhenSent(t *testing.T) {
 	check(t, records[1], map[string]any{logging.KeyDirection: "sent", logging.KeySize: 6.0, logging.KeyPayload: `{"text":"kept"}`})
 }
 
-// A message that does not get any further out has not been sent.
+// A message that an outer interceptor drops has not been sent.
 func TestMessageThatIsNotSent(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()
@@ -149,7 +148,7 @@ func TestMessageThatIsNotSent(t *testing.T) {
 	}
 }
 
-// An answer of an interceptor is a message, too; a call that is rejected has none.
+// The reply of an interceptor is a message. A rejected call has none.
 func TestMessagesOfAnsweredCalls(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		j := newJournal()
@@ -175,7 +174,7 @@ func TestMessagesOfAnsweredCalls(t *testing.T) {
 	})
 }
 
-// textCodec sends strings and bytes, as the codecs of other serializations do.
+// textCodec sends strings and bytes, like the codecs of other serializations.
 type textCodec struct{}
 
 func (textCodec) Name() string { return "text" }
@@ -199,7 +198,7 @@ type sizedNote struct{ note }
 // Len makes the note's size known.
 func (n *sizedNote) Len() int { return len(n.text) }
 
-// Of messages that are not protobuf type and size are logged, never what they say.
+// For messages that are not protobuf only type and size are logged.
 func TestForeignMessages(t *testing.T) {
 	for _, test := range []struct {
 		msg  any
@@ -225,7 +224,7 @@ func TestForeignMessages(t *testing.T) {
 
 var errNoRoom = errors.New("no room")
 
-// A log that cannot be written fails no call.
+// A call does not fail if its log cannot be written.
 func TestLogThatFails(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		h := failing{newJournal().logger().Handler()}
@@ -238,7 +237,7 @@ func TestLogThatFails(t *testing.T) {
 	})
 }
 
-// Attempts beside each other share the hooks of the interceptors outside.
+// Concurrent attempts share the hooks of the outer interceptors.
 func TestMessagesOfAttemptsBesideEachOther(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
 		t.Run(kind.String(), func(t *testing.T) {

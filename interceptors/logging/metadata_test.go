@@ -20,7 +20,7 @@ func group(t *testing.T, record map[string]any, key string) map[string]any {
 	t.Helper()
 	g, _ := record[key].(map[string]any)
 	g = maps.Clone(g)
-	maps.DeleteFunc(g, func(name string, _ any) bool { // what grpc-go sends besides
+	maps.DeleteFunc(g, func(name string, _ any) bool { // keys that grpc-go adds
 		return strings.HasPrefix(name, ":") || name == "content-type" || name == "user-agent" || name == "grpc-accept-encoding"
 	})
 	return g
@@ -62,14 +62,14 @@ func TestMetadata(t *testing.T) {
 		checkGroup(t, records[1], logging.KeyResponseHeader, map[string]any{"shard": "7", "set-cookie": "[redacted]"})
 		trailer := map[string]any{"cost": "5"}
 		if c.Side == hauberk.ServerSide {
-			trailer = nil // grpc-go does not tell
+			trailer = nil // grpc-go does not expose it
 		}
 		checkGroup(t, records[1], logging.KeyResponseTrailer, trailer)
 	})
 }
 
-// The names of secrets have other spellings: gateways put something in front of
-// them, and programs part words in other ways.
+// Other spellings of secret names are secret, too: gateways add prefixes, and programs
+// separate words in other ways.
 func TestSpellingsOfSecrets(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()
@@ -93,7 +93,7 @@ func TestSpellingsOfSecrets(t *testing.T) {
 	checkGroup(t, j.only(t), logging.KeyRequestMetadata, want)
 }
 
-// What callers send is logged up to a limit, and the rest is counted.
+// The metadata of callers is logged up to a limit, and the rest is counted.
 func TestMetadataIsBounded(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()
@@ -107,7 +107,7 @@ func TestMetadataIsBounded(t *testing.T) {
 	c := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.Unary}
 	config := logging.Config{Metadata: logging.Metadata{Request: true, MaxBytes: 3000}}
 	env := c.Start(t, logging.New(config, j.option()))
-	_ = env.Call(ctx) // which the server may find too much
+	_ = env.Call(ctx) // the server may reject it as too large
 	request := group(t, j.only(t), logging.KeyRequestMetadata)
 	if values, _ := request["a"].([]any); len(values) != 200 {
 		t.Errorf("%d values, want all", len(values))

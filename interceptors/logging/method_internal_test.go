@@ -30,8 +30,8 @@ func textTo(w io.Writer) Option {
 	return WithLogger(slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})))
 }
 
-// A client may call any number of methods; what is kept of them is bounded, and
-// each record names its own.
+// A client may call any number of methods. The data that is kept is bounded, and each
+// record has its own method.
 func TestMethodsAreBounded(t *testing.T) {
 	x := New(Config{}, textTo(io.Discard))
 	chain := hauberk.Must(hauberk.New(x))
@@ -46,8 +46,8 @@ func TestMethodsAreBounded(t *testing.T) {
 	}
 }
 
-// Where an interceptor makes the method anew for each call, as the sidecar's routes may, the
-// calls still share what belongs to the name.
+// If each call has a new hauberk.Method, as with the sidecar's routes, calls of the same
+// name still share their data.
 func TestMethodsShareByName(t *testing.T) {
 	x := New(Config{Sampling: Sampling{First: 3}}, textTo(io.Discard))
 	moving := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -65,7 +65,7 @@ func TestMethodsShareByName(t *testing.T) {
 	}
 }
 
-// A client may call a method as one of another kind; each record has its own.
+// A client may call a method with another kind. Each record has the kind of its call.
 func TestKindsOfOneMethod(t *testing.T) {
 	var log bytes.Buffer
 	chain := hauberk.Must(hauberk.New(New(Config{}, textTo(&log))))
@@ -84,8 +84,7 @@ func TestKindsOfOneMethod(t *testing.T) {
 	}
 }
 
-// When the default logger is replaced, the handlers made of the old one are not
-// used any more.
+// When the default logger changes, the handlers of the old one are not used any more.
 func TestHandlersFollowDefaultLogger(t *testing.T) {
 	before := slog.Default()
 	defer slog.SetDefault(before)

@@ -79,8 +79,8 @@ func TestNames(t *testing.T) {
 func TestNoNames(t *testing.T) {
 	var names logging.Names
 	v := reflect.ValueOf(&names).Elem()
-	for i := range v.NumField() {
-		v.Field(i).SetString("-")
+	for _, field := range v.Fields() {
+		field.SetString("-")
 	}
 	config := logging.Config{
 		Names: names, Start: true, Payloads: logging.Payloads{On: true}, ClientErrors: true, ClientPeer: true,

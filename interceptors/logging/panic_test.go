@@ -34,7 +34,7 @@ func TestRecoveredPanic(t *testing.T) {
 	})
 }
 
-// Without recovery a panic passes untouched, and is logged on its way.
+// Without recovery a panic passes unchanged, and its call is logged.
 func TestPanicPasses(t *testing.T) {
 	value := errors.New("untouched")
 	for _, end := range []struct {
@@ -61,7 +61,7 @@ func TestPanicPasses(t *testing.T) {
 	}
 }
 
-// panicOf runs f on a goroutine of its own and returns the value of its panic.
+// panicOf runs f on another goroutine and returns the value of its panic.
 func panicOf(f func()) (value any) {
 	done := make(chan struct{})
 	go func() {
@@ -73,8 +73,8 @@ func panicOf(f func()) (value any) {
 	return value
 }
 
-// serve runs a server's chain around a handler without a server, whose process a
-// panic would end.
+// serve runs a server's chain around a handler without a server: a panic would end its
+// process.
 func serve(ctx context.Context, chain *hauberk.Chain, kind hauberk.Kind, handle func()) {
 	if kind == hauberk.Unary {
 		info := &grpc.UnaryServerInfo{FullMethod: "/s/m"}

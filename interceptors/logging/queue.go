@@ -8,23 +8,22 @@ import (
 	"sync/atomic"
 )
 
-// queue hands records to a goroutine that writes them. The goroutine starts with
-// the first record, and ends with close.
+// queue passes records to a goroutine that writes them. The goroutine starts with the
+// first record, and ends with close.
 type queue struct {
 	waiting chan entry
 	flushes chan chan struct{}
 	ended   chan struct{} // closed by the goroutine
 	dropped *atomic.Int64
 
-	mu      sync.RWMutex // held to put into waiting; guards what follows
+	mu      sync.RWMutex // held to put into waiting; guards started and closed
 	started bool
 	closed  bool
 }
 
-// entry is a record on its way to a handler, with the context that handlers take
-// values from.
+// entry is a record with its handler and the context whose values handlers read.
 type entry struct {
-	ctx     context.Context //nolint:containedctx // slog's handlers want it; its end does not matter to them
+	ctx     context.Context //nolint:containedctx // slog's handlers need its values, not its end
 	handler slog.Handler
 	record  slog.Record
 }
@@ -36,7 +35,7 @@ func newQueue(size int, dropped *atomic.Int64) *queue {
 	}
 }
 
-// add puts a record in the queue, or drops it. It never waits.
+// add puts a record into the queue, or drops it. It never waits.
 func (q *queue) add(e entry) {
 	q.mu.RLock()
 	if !q.started {
@@ -86,8 +85,7 @@ func (q *queue) run() {
 	}
 }
 
-// write gives a record to its handler. The call of a record may have been cancelled
-// by now, which is no reason not to write it.
+// write passes a record to its handler, also if the call has been cancelled meanwhile.
 func (q *queue) write(e entry) {
 	e.ctx = context.WithoutCancel(e.ctx)
 	if !contained(e.write) {
@@ -98,8 +96,8 @@ func (q *queue) write(e entry) {
 // write ignores errors as slog.Logger does.
 func (e *entry) write() { _ = e.handler.Handle(e.ctx, e.record) }
 
-// contained runs f, where a panic would end the process, and reports whether there
-// was none.
+// contained runs f and reports whether it returned without a panic, which would end the
+// process here.
 func contained(f func()) (ok bool) {
 	defer func() { ok = recover() == nil }()
 	f()
@@ -141,7 +139,7 @@ func (q *queue) close(ctx context.Context) error {
 	}
 }
 
-// shut lets nothing more in, and reports whether there is a goroutine to wait for.
+// shut closes the queue and reports whether its goroutine runs.
 func (q *queue) shut() (running bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -150,7 +148,7 @@ func (q *queue) shut() (running bool) {
 		close(q.waiting)
 	}
 	running = q.started
-	q.started = true // from here on add starts none
+	q.started = true // so that add does not start the goroutine
 	if !running {
 		close(q.ended)
 	}
@@ -161,8 +159,7 @@ func (q *queue) unwritten(ctx context.Context) error {
 	return fmt.Errorf("logging: %d records in the queue are not written yet: %w", len(q.waiting), ctx.Err())
 }
 
-// settled returns a value that can be written by another goroutine: what computes
-// itself when it is logged is computed now.
+// settled returns a value for another goroutine: LogValue methods are called now.
 func settled(v slog.Value) slog.Value {
 	v = v.Resolve()
 	if v.Kind() != slog.KindGroup {

@@ -21,7 +21,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 )
 
-// serveText serves a unary call through a chain, and gives its record a number.
+// serveText serves a unary call whose record has a number.
 func serveText(t testing.TB, chain *hauberk.Chain, n int) {
 	t.Helper()
 	info := &grpc.UnaryServerInfo{FullMethod: "/shop.v1.Cart/Get"}
@@ -34,7 +34,7 @@ func serveText(t testing.TB, chain *hauberk.Chain, n int) {
 	}
 }
 
-// The records of a queue are those of a log without one.
+// The records are the same with and without a queue.
 func TestQueue(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		j := newJournal()
@@ -56,8 +56,8 @@ func TestQueue(t *testing.T) {
 	})
 }
 
-// While the writer hangs, calls go on: what has no room is dropped and counted, and
-// what is in the queue is written in its order once the writer goes on.
+// While the writer blocks, calls continue. Records without room are dropped and counted.
+// Those in the queue are written in their order when the writer continues.
 func TestQueueDropsRatherThanBlocks(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()
@@ -65,7 +65,7 @@ func TestQueueDropsRatherThanBlocks(t *testing.T) {
 	x := logging.New(logging.Config{Queue: 3}, logging.WithLogger(loggerOf(h)))
 	chain := hauberk.Must(hauberk.New(x))
 	serveText(t, chain, 0)
-	<-h.entered // the first hangs in the handler
+	<-h.entered // the handler blocks with the first record
 	for n := 1; n < 10; n++ {
 		serveText(t, chain, n)
 	}
@@ -91,7 +91,7 @@ func TestFlush(t *testing.T) {
 	j := newJournal()
 	x := logging.New(logging.Config{Queue: 100}, j.option())
 	chain := hauberk.Must(hauberk.New(x))
-	if err := x.Flush(t.Context()); err != nil { // there is no goroutine yet
+	if err := x.Flush(t.Context()); err != nil { // before the goroutine starts
 		t.Fatal(err)
 	}
 	for n := range 50 {
@@ -116,11 +116,10 @@ func TestFlush(t *testing.T) {
 	}
 }
 
-// A flush waits for what is in the queue, whichever of both the writer comes to
-// first.
+// Flush waits for the records in the queue, in whichever order the writer receives both.
 func TestFlushOfWaitingRecords(t *testing.T) {
 	const records = 4
-	for range 20 { // the writer chooses at random
+	for range 20 { // the writer selects at random
 		synctest.Test(t, func(t *testing.T) {
 			j := newJournal()
 			h := &held{j.logger().Handler(), make(chan struct{}), make(chan struct{}, 1000)}
@@ -146,7 +145,7 @@ func TestFlushOfWaitingRecords(t *testing.T) {
 	}
 }
 
-// Without a queue, or without a record, there is no goroutine and nothing to do.
+// Without a queue or without a record there is no goroutine, and Flush and Close return.
 func TestFlushOfNothing(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	for _, size := range []int{0, 5} {
@@ -157,8 +156,7 @@ func TestFlushOfNothing(t *testing.T) {
 	}
 }
 
-// Records, flushes and the end beside each other: each record is written or
-// counted.
+// With concurrent records, flushes and Close each record is written or counted.
 func TestQueueConcurrently(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()
@@ -180,8 +178,7 @@ func TestQueueConcurrently(t *testing.T) {
 	}
 }
 
-// A handler that panics on the queue's goroutine, where no one could recover, costs
-// its record and no more.
+// A panic of the handler on the queue's goroutine costs one record and no more.
 func TestQueueSurvivesPanics(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()
@@ -200,14 +197,13 @@ func TestQueueSurvivesPanics(t *testing.T) {
 	}
 }
 
-// lazy says when it was asked for its value.
+// lazy records when its value is read.
 type lazy struct{ ready *atomic.Bool }
 
 func (l lazy) LogValue() slog.Value { return slog.StringValue(strconv.FormatBool(l.ready.Load())) }
 
-// What computes its value when it is logged does so on the call's goroutine; a
-// record in the queue is not changed by what the call does later, nor is it lost
-// with its context.
+// LogValue methods run on the call's goroutine. A record in the queue does not change if
+// the call changes its data later, and is not lost when its context ends.
 func TestQueueHasSettledValues(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()
@@ -237,7 +233,7 @@ func TestQueueHasSettledValues(t *testing.T) {
 	}
 }
 
-// Calls that panic and goroutines that end leave their records in the queue.
+// Calls that panic or end their goroutine have records in the queue.
 func TestQueueHasUnwoundCalls(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()

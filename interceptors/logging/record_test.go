@@ -36,8 +36,7 @@ func TestUnknownMethod(t *testing.T) {
 	}
 }
 
-// On a client the record is of the call outside of a retry, and of each attempt
-// inside.
+// On a client the interceptor logs calls outside a retry, and attempts inside.
 func TestAttempts(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -111,8 +110,8 @@ func TestDeadlineLeft(t *testing.T) {
 		}
 		env.Server.GracefulStop()
 		left, _ := j.only(t)[logging.KeyDeadlineLeft].(float64)
-		// A server's deadline is what came over the wire: up to a unit of it less, or a
-		// little more for the way.
+		// A server's deadline is that of the grpc-timeout header: up to one of its units
+		// less, or slightly more because of the transport.
 		want := float64(90 * time.Second)
 		if c.Side == hauberk.ClientSide && left != want || left < want-1e9 || left > want+60e9 {
 			t.Errorf("deadline_left is %v, want %v", left, want)

@@ -11,11 +11,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
-// redacted stands in the place of what is not to be logged.
+// redacted replaces values that are not logged.
 const redacted = "[redacted]"
 
-// Types finds types by their names, as protoregistry.GlobalTypes does, those that
-// the program interceptors.
+// Types finds types by their names. protoregistry.GlobalTypes finds those whose generated
+// code the program imports.
 type Types interface {
 	protoregistry.MessageTypeResolver
 	protoregistry.ExtensionTypeResolver
@@ -24,7 +24,7 @@ type Types interface {
 //nolint:gochecknoglobals // never written
 var linkedTypes Types = protoregistry.GlobalTypes
 
-// redactor writes messages as JSON without what is secret.
+// redactor writes messages as JSON without secrets.
 type redactor struct {
 	names map[string]bool                // of fields in any message
 	paths map[protoreflect.FullName]bool // of fields
@@ -47,8 +47,8 @@ func (x *Interceptor) newRedactor(c Payloads) redactor {
 			r.names[name] = true
 			r.names[jsonName(name)] = true
 		case !r.exists(full):
-			x.failf("Config.Payloads.Redact has %q, which is no field of a message that is known; "+
-				"interceptor its generated code, or see WithTypes", name)
+			x.failf("Config.Payloads.Redact has %q, which is not a field of a known message; "+
+				"import its generated code, or see WithTypes", name)
 		default:
 			r.paths[full] = true
 		}
@@ -66,10 +66,10 @@ func (x *Interceptor) maxBytes(n int, at string) int {
 	return n
 }
 
-// exists reports whether there is a field, or an extension, of this name.
+// exists reports whether a field or an extension of this name exists.
 func (r *redactor) exists(field protoreflect.FullName) bool {
 	if r.types == nil {
-		return true // the options are at fault, which is said elsewhere
+		return true // WithTypes has reported it
 	}
 	m, err := r.types.FindMessageByName(field.Parent())
 	if err == nil && m.Descriptor().Fields().ByName(field.Name()) != nil {
@@ -89,7 +89,7 @@ func (r *redactor) text(msg proto.Message) string {
 	return logtext.Clean(string(w.buf))
 }
 
-// jsonName returns the name that JSON has for a field.
+// jsonName returns the name of a field in JSON.
 func jsonName(name string) string {
 	words := strings.Split(name, "_")
 	for i, word := range words[1:] {
@@ -100,14 +100,14 @@ func jsonName(name string) string {
 	return strings.Join(words, "")
 }
 
-// hides reports whether a field is not to be logged.
+// hides reports whether a field is secret.
 func (r *redactor) hides(f protoreflect.FieldDescriptor) bool {
 	options := f.Options()
 	return isMarked(options, markOfField) || r.names[string(f.Name())] || r.names[f.JSONName()] ||
 		r.paths[f.FullName()] || r.isAnnotated(options)
 }
 
-// hidesAny reports whether one of a message's fields is not to be logged.
+// hidesAny reports whether one of a message's fields is secret.
 func (r *redactor) hidesAny(fields protoreflect.FieldDescriptors) bool {
 	for i := range fields.Len() {
 		if r.hides(fields.Get(i)) {
@@ -117,14 +117,14 @@ func (r *redactor) hidesAny(fields protoreflect.FieldDescriptors) bool {
 	return false
 }
 
-// The numbers of debug_redact in the options of fields and of the values of enums.
+// The field numbers of debug_redact in the options of fields and of enum values.
 const (
 	markOfField = 16
 	markOfValue = 3
 )
 
-// isMarked reports whether the option debug_redact is set. Options of descriptors
-// that were made at run time may be of another type.
+// isMarked reports whether the option debug_redact is set. The options of descriptors that
+// were made at run time may have another type.
 func isMarked(options proto.Message, mark protoreflect.FieldNumber) bool {
 	switch options := options.(type) {
 	case nil:

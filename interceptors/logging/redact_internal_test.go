@@ -27,8 +27,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
-// vaultFile has each place where a field can be marked debug_redact, and where one
-// can be that is not.
+// vaultFile has marked and unmarked fields in all places where a field can be.
 const vaultFile = `
 name: "vault.proto" package: "vault.v1" syntax: "proto2"
 dependency: "google/protobuf/any.proto"
@@ -78,7 +77,7 @@ extension { name: "marked_ext" number: 100 label: LABEL_OPTIONAL type: TYPE_STRI
 extension { name: "open_ext" number: 101 label: LABEL_OPTIONAL type: TYPE_STRING extendee: ".vault.v1.Vault" }
 `
 
-// vault returns the types of vaultFile, beside those that the program interceptors.
+// vault returns the types of vaultFile and those of generated code.
 func vault(t testing.TB) (protoreflect.MessageType, Types) {
 	t.Helper()
 	file := new(descriptorpb.FileDescriptorProto)
@@ -101,7 +100,7 @@ func vault(t testing.TB) (protoreflect.MessageType, Types) {
 	return m, types
 }
 
-// both looks for types in two places.
+// both finds types in two registries.
 type both struct{ first, second Types }
 
 func (b both) FindMessageByName(name protoreflect.FullName) (protoreflect.MessageType, error) {
@@ -154,10 +153,10 @@ func redactorOf(t testing.TB, c Payloads) *redactor {
 	return &x.redact
 }
 
-// What is marked is not written, wherever it stands; what stands beside it is.
+// Marked fields are not written, in any place. The fields next to them are.
 func TestMarkedFields(t *testing.T) {
 	for _, test := range []struct{ name, message, want string }{
-		{"beside", `open: "yes" marked: "canary"`, `{"open":"yes","marked":"[redacted]"}`},
+		{"both", `open: "yes" marked: "canary"`, `{"open":"yes","marked":"[redacted]"}`},
 		{"empty", `marked: ""`, `{"marked":"[redacted]"}`},
 		{"number", `marked_number: 4242`, `{"markedNumber":"[redacted]"}`},
 		{"list", `marked_list: "canary" marked_list: "canary"`, `{"markedList":"[redacted]"}`},
@@ -213,7 +212,7 @@ func TestMarkedFields(t *testing.T) {
 	}
 }
 
-// What the program does not know is not written: it may be marked where it is.
+// Unknown fields are not written: they may be marked in their own file.
 func TestUnknownFields(t *testing.T) {
 	raw, err := proto.Marshal(&testpb.Request{Text: "canary", Payload: []byte("canary"), Secret: "canary"})
 	if err != nil {
@@ -300,7 +299,7 @@ func TestNamedFields(t *testing.T) {
 	}
 }
 
-// The text ends where its limit is, and what is beyond is not even written.
+// The text ends at the limit. The rest is not written at all.
 func TestLimit(t *testing.T) {
 	long := strings.Repeat("é", 1<<20)
 	fields := make(map[string]*structpb.Value)
@@ -335,7 +334,7 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// Where there is room, the work that a message costs has bounds of its own.
+// The work for a message has further limits, also if the text fits.
 func TestBoundsOfWork(t *testing.T) {
 	nested := func(depth int) *structpb.Value {
 		v := structpb.NewStringValue("bottom")
@@ -374,7 +373,7 @@ func TestBoundsOfWork(t *testing.T) {
 	}
 }
 
-// same reports whether two texts of JSON say the same.
+// same reports whether two texts of JSON have the same value.
 func same(t testing.TB, a, b string) bool {
 	t.Helper()
 	var x, y any
@@ -386,7 +385,7 @@ func same(t testing.TB, a, b string) bool {
 	return a == b || reflect.DeepEqual(x, y)
 }
 
-// knownMessages are messages that JSON writes in ways of its own.
+// knownMessages are messages with special forms in JSON.
 func knownMessages(t testing.TB) []proto.Message {
 	t.Helper()
 	packed, err := anypb.New(durationpb.New(90_000_000_001))
@@ -407,7 +406,7 @@ func knownMessages(t testing.TB) []proto.Message {
 	}
 }
 
-// Without anything to redact the text is what protojson writes.
+// Without secrets the text is that of protojson.
 func TestTextIsProtobufJSON(t *testing.T) {
 	for _, m := range knownMessages(t) {
 		want, err := protojson.Marshal(m)
@@ -418,13 +417,14 @@ func TestTextIsProtobufJSON(t *testing.T) {
 			t.Errorf("%s\nwant %s", got, want)
 		}
 	}
-	broken := &timestamppb.Timestamp{Seconds: -1 << 60} // no time: protojson rejects it
+	broken := &timestamppb.Timestamp{Seconds: -1 << 60} // protojson rejects it
 	if got := redactorOf(t, Payloads{}).text(broken); got != `{"seconds":"-1152921504606846976"}` {
 		t.Errorf("a time that is none: %s", got)
 	}
 }
 
-// FuzzText writes any message that can be encoded, as protojson does where that can.
+// FuzzText compares the text of any message with that of protojson, if protojson can write
+// it.
 func FuzzText(f *testing.F) {
 	kinds := []proto.Message{
 		new(descriptorpb.FileDescriptorProto), new(structpb.Value), new(anypb.Any), new(testpb.Request),

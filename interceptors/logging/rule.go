@@ -11,12 +11,12 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
 )
 
-// policy is what holds for the calls of a method.
+// policy is the configuration for the calls of a method.
 type policy struct {
 	off, start, messages, payloads bool
 
-	levels   [codes.Unauthenticated + 2]levelChoice // the last for codes that gRPC does not have
-	sampling *Sampling                              // nil to leave nothing out
+	levels   [codes.Unauthenticated + 2]levelChoice // the last one for codes that gRPC does not define
+	sampling *Sampling                              // nil to leave no call out
 	always   slog.Level
 	slow     time.Duration
 }
@@ -27,7 +27,7 @@ type levelChoice struct {
 	chosen bool
 }
 
-// rules are the policies, by method.
+// rules are the policies by method.
 type rules struct {
 	special []ruled
 	general policy
@@ -50,7 +50,7 @@ func (r *rules) of(m *hauberk.Method) *policy {
 	return &r.general
 }
 
-// newRules compiles what Config says of methods.
+// newRules compiles the parts of the Config that concern methods.
 func (x *Interceptor) newRules(c Config) rules {
 	general := policy{start: c.Start, messages: c.Messages || c.Payloads.On, payloads: c.Payloads.On}
 	x.setLevels(&general, c.Levels, "Config.Levels")
@@ -64,7 +64,7 @@ func (x *Interceptor) newRules(c Config) rules {
 	return r
 }
 
-// under returns a policy as a rule changes it.
+// under returns a policy with the changes of a rule.
 func (x *Interceptor) under(p policy, rule Rule, at string) policy {
 	p.off = rule.Off
 	if rule.Level != nil {
@@ -84,7 +84,7 @@ func (x *Interceptor) under(p policy, rule Rule, at string) policy {
 	return p
 }
 
-// setMessages says which records there are of messages. Payloads imply them.
+// setMessages sets which records of messages are written. Payloads implies them.
 func (x *Interceptor) setMessages(p *policy, rule Rule) {
 	set(&p.payloads, rule.Payloads)
 	if rule.Payloads != nil {
@@ -114,7 +114,7 @@ func (x *Interceptor) setLevels(p *policy, levels map[codes.Code]slog.Level, at 
 
 func (x *Interceptor) setSampling(p *policy, s Sampling, at string) {
 	if s.First < 0 || s.OneIn < 0 {
-		x.failf("%s has First %d and OneIn %d; want none below 0", at, s.First, s.OneIn)
+		x.failf("%s has First %d and OneIn %d; want numbers from 0", at, s.First, s.OneIn)
 	}
 	p.sampling, p.always = &s, slog.LevelWarn
 	set(&p.always, s.Always)

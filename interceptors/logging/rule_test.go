@@ -22,7 +22,7 @@ func TestRules(t *testing.T) {
 		name   string
 		config logging.Config
 		want   []any // of the messages of a call's records
-		level  any   // of the last
+		level  any   // of the last record
 	}{
 		{"none", logging.Config{}, []any{"call ended"}, nil},
 		{"off", logging.Config{Start: true, Rules: []logging.Rule{{Methods: []string{"*"}, Off: true}}}, nil, nil},

@@ -12,8 +12,8 @@ type sampler struct {
 	omitted atomic.Int64
 }
 
-// admit counts a call and reports whether it is to be logged. at is the time since
-// any fixed point; a time before that counts as the point itself.
+// admit counts a call and reports whether it is logged. at is the time since a fixed
+// point; an earlier time counts as that point.
 func (s *sampler) admit(by *Sampling, level slog.Level, at time.Duration) bool {
 	n := s.counts[class(level)].next(uint32(max(at, 0) / time.Second))
 	first := uint32(min(by.First, 1<<31))
@@ -23,7 +23,7 @@ func (s *sampler) admit(by *Sampling, level slog.Level, at time.Duration) bool {
 	return by.OneIn > 0 && (uint64(n)-uint64(first))%uint64(by.OneIn) == 0
 }
 
-// class returns the place of a level: DEBUG and below, INFO, WARN, ERROR and above.
+// class returns the index of a level: DEBUG and below, INFO, WARN, ERROR and above.
 func class(level slog.Level) int {
 	switch {
 	case level < slog.LevelInfo:
@@ -37,9 +37,9 @@ func class(level slog.Level) int {
 	}
 }
 
-// counter counts within a second: the second in the upper half, the count in the
-// lower. A time that has been passed counts as the present: clocks may be set back,
-// and calls overtake each other.
+// counter counts within a second. The upper half of state is the second, the lower half
+// the count. An earlier second counts as the current one: clocks may be set back, and
+// concurrent calls arrive out of order.
 type counter struct{ state atomic.Uint64 }
 
 func (c *counter) next(second uint32) (n uint32) {

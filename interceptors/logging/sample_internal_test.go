@@ -21,7 +21,7 @@ func TestAdmit(t *testing.T) {
 		{"first, then all", Sampling{First: 2, OneIn: 1}, "##########"},
 	} {
 		var s sampler
-		for second := range 2 { // each begins anew
+		for second := range 2 { // each second starts again
 			got := ""
 			for range len(test.want) {
 				got += map[bool]string{true: "#", false: "."}[s.admit(&test.by, slog.LevelInfo, time.Duration(second)*time.Second)]
@@ -55,8 +55,8 @@ func TestLevelsAreCountedApart(t *testing.T) {
 	}
 }
 
-// A time that has passed counts as the present: calls of two seconds beside each
-// other do not have the count begin anew time and again.
+// An earlier second counts as the current one: concurrent calls of two seconds do not
+// restart the count again and again.
 func TestTimeGoesBack(t *testing.T) {
 	var c counter
 	for _, step := range []struct{ second, want uint32 }{{5, 1}, {5, 2}, {4, 3}, {0, 4}, {6, 1}, {5, 2}} {
@@ -66,8 +66,7 @@ func TestTimeGoesBack(t *testing.T) {
 	}
 }
 
-// Nor does a clock that is set back to before the interceptor was made end the
-// seconds for good.
+// Sampling goes on if the clock is set back to a time before New.
 func TestTimeGoesBackBeyondTheBeginning(t *testing.T) {
 	var s sampler
 	by := &Sampling{First: 1}
@@ -89,7 +88,7 @@ func TestCounterDoesNotOverflow(t *testing.T) {
 	}
 }
 
-// From many goroutines as many are admitted as from one.
+// Many goroutines together get as many calls admitted as one.
 func TestAdmitConcurrently(t *testing.T) {
 	var s sampler
 	var admitted atomic.Int64

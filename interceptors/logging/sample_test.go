@@ -25,8 +25,8 @@ func repeat(t *testing.T, env *hauberktest.Env, n int) {
 	env.Server.GracefulStop()
 }
 
-// Of the calls of a second the first are logged and then some, each telling how many
-// were left out before it.
+// The first calls of a second are logged, and then some. Each record has the number of
+// calls that were left out before it.
 func TestSampling(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		j, clock := newJournal(), hauberktest.NewClock()
@@ -48,8 +48,7 @@ func TestSampling(t *testing.T) {
 	})
 }
 
-// A call whose start was left out is not asked for again at its end, where that is of
-// the same level: there is no end without a start.
+// A call whose start was left out has no record of its end, if that has the same level.
 func TestSamplingOfStarts(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		j, clock := newJournal(), hauberktest.NewClock()
@@ -60,7 +59,7 @@ func TestSamplingOfStarts(t *testing.T) {
 	})
 }
 
-// await waits for records, which on a server are written beside the caller.
+// await waits for records, which a server writes concurrently with the caller.
 func await(t *testing.T, j *journal, n int) {
 	t.Helper()
 	for range n {
@@ -72,7 +71,7 @@ func await(t *testing.T, j *journal, n int) {
 	}
 }
 
-// Failed and slow calls are logged whatever the sample.
+// Failed and slow calls are always logged.
 func TestAlways(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -134,8 +133,8 @@ func TestSamplingOfWholeCalls(t *testing.T) {
 	})
 }
 
-// Names that no server has are counted together: a caller who makes them up is
-// sampled none the less.
+// Unknown methods are counted together, so that a caller cannot avoid sampling with
+// invented names.
 func TestSamplingOfUnknownMethods(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()

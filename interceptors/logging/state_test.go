@@ -32,7 +32,7 @@ type mute struct{ text string }
 
 func (m *mute) MarshalText() ([]byte, error) { return []byte(m.text), nil }
 
-// telling logs what it holds.
+// telling has a LogValue method.
 type telling struct{ value any }
 
 func (l telling) LogValue() slog.Value { return slog.AnyValue(l.value) }
@@ -41,8 +41,8 @@ type badge struct{ Secret string }
 
 func (badge) String() string { return "a secret" }
 
-// State is logged where its type is plain or says itself what is for the log; of
-// other types the name is.
+// State is logged if its type is plain or made for logs. For other types the name of the
+// type is logged.
 func TestStateByType(t *testing.T) {
 	key := hauberk.NewKey[any]("value")
 	for _, test := range []struct{ value, want any }{
@@ -111,8 +111,8 @@ func TestLongListInState(t *testing.T) {
 
 type spanKey struct{}
 
-// A function appends to each record what the context has at the interceptor's
-// place, and what the call has by then.
+// A function appends data of the context at the interceptor's place, and of the call at
+// the time of the record.
 func TestWithAttrs(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		j := newJournal()
@@ -140,7 +140,7 @@ func TestWithAttrs(t *testing.T) {
 	})
 }
 
-// Each call has attributes of its own.
+// Each call has separate attributes.
 func TestWithAttrsConcurrently(t *testing.T) {
 	j := newJournal()
 	own := func(ctx context.Context, _ *hauberk.Call, list []slog.Attr) []slog.Attr {

@@ -28,7 +28,7 @@ func (w *writer) value(f protoreflect.FieldDescriptor, v protoreflect.Value) {
 	case protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind,
 		protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
 		w.quote(v.String())
-	default: // numbers of 32 bits, and truths
+	default: // numbers of 32 bits, and booleans
 		w.raw(v.String())
 	}
 }
@@ -60,7 +60,7 @@ func (w *writer) enum(e protoreflect.EnumDescriptor, n protoreflect.EnumNumber) 
 
 const hex = "0123456789abcdef"
 
-// appendQuoted appends a string of JSON. What is no UTF-8 becomes U+FFFD.
+// appendQuoted appends a string of JSON. Bytes that are not UTF-8 become U+FFFD.
 func appendQuoted(buf []byte, text string) []byte {
 	buf = append(buf, '"')
 	for i := 0; i < len(text); {
@@ -73,7 +73,7 @@ func appendQuoted(buf []byte, text string) []byte {
 			buf = append(buf, `\n`...)
 		case r < ' ':
 			buf = append(buf, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
-		case r == '\u2028' || r == '\u2029': // line ends to some
+		case r == '\u2028' || r == '\u2029': // line ends for some programs
 			buf = append(buf, '\\', 'u', '2', '0', '2', hex[r&15])
 		default:
 			buf = utf8.AppendRune(buf, r)

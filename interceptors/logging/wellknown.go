@@ -10,12 +10,12 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
-// wellKnown writes a message that JSON writes in its own way, if it is one.
+// wellKnown writes a message with a special form in JSON, and reports whether m is one.
 func (w *writer) wellKnown(m protoreflect.Message) bool {
 	fields := m.Descriptor().Fields()
 	switch name := isGoogle(m.Descriptor().FullName()); name {
 	case "Any", "Timestamp", "Duration", "FieldMask", "Struct", "ListValue":
-		if w.hidesAny(fields) { // its text is that of all its fields
+		if w.hidesAny(fields) { // its text is made of all its fields
 			w.quote(redacted)
 			return true
 		}
@@ -31,7 +31,8 @@ func (w *writer) wellKnown(m protoreflect.Message) bool {
 	return true
 }
 
-// whole writes a message whose JSON does not tell its fields apart, if it can be.
+// whole writes a message whose form in JSON does not separate its fields. It reports
+// whether it could.
 func (w *writer) whole(m protoreflect.Message, name string) bool {
 	first := m.Descriptor().Fields().ByNumber(1)
 	switch name {
@@ -47,7 +48,7 @@ func (w *writer) whole(m protoreflect.Message, name string) bool {
 	return true
 }
 
-// plain writes a message that holds nothing but its own text.
+// plain writes a message with protojson. It has no fields with secrets.
 func (w *writer) plain(m protoreflect.Message) bool {
 	if proto.Size(m.Interface()) > maxParsed {
 		return false
@@ -56,10 +57,10 @@ func (w *writer) plain(m protoreflect.Message) bool {
 	if err == nil {
 		w.raw(string(text))
 	}
-	return err == nil // what is no time has fields none the less
+	return err == nil // an invalid time is written by its fields
 }
 
-// only writes a message that stands for its one field.
+// only writes a message in the form of its only field.
 func (w *writer) only(m protoreflect.Message, f protoreflect.FieldDescriptor) {
 	switch {
 	case f == nil:
@@ -71,7 +72,7 @@ func (w *writer) only(m protoreflect.Message, f protoreflect.FieldDescriptor) {
 	}
 }
 
-// any writes what an Any holds, if its type is known, and otherwise nothing of it.
+// any writes the message in an Any if its type is known, and otherwise its URL only.
 func (w *writer) any(m protoreflect.Message) {
 	fields := m.Descriptor().Fields()
 	url, raw := m.Get(fields.ByNumber(1)).String(), m.Get(fields.ByNumber(2)).Bytes()
@@ -114,8 +115,7 @@ func (w *writer) parse(url string, raw []byte) protoreflect.Message {
 	return m
 }
 
-// isGoogle returns the short name of a message of google.protobuf that JSON writes
-// in its own way.
+// isGoogle returns the short name of a message of google.protobuf, or "".
 func isGoogle(name protoreflect.FullName) string {
 	short, _ := strings.CutPrefix(string(name), "google.protobuf.")
 	if len(short) == len(name) {

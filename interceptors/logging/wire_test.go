@@ -21,8 +21,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 )
 
-// Where a chain measures, the record has the bytes each way, of responses too that
-// are written after the chain has returned.
+// If the chain counts bytes, the record has the bytes of both directions, also of responses
+// that are written after the chain has returned.
 func TestWireSizes(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		j := newJournal()
@@ -57,8 +57,8 @@ func TestWireSizes(t *testing.T) {
 	})
 }
 
-// What is measured is final in each record, whatever way the call ends, and no
-// record is missing.
+// The numbers of bytes are final in each record, however the call ends, and no record is
+// missing.
 func TestWireSizesOfEndings(t *testing.T) {
 	for name, handle := range map[string]func(ctx context.Context, s hauberktest.Stream) error{
 		"status": func(context.Context, hauberktest.Stream) error { return status.Error(codes.NotFound, "no") },
@@ -97,8 +97,7 @@ func TestWireSizesOfEndings(t *testing.T) {
 	}
 }
 
-// A panic of the log itself after the chain has returned, where no chain recovers,
-// does not end the process.
+// A panic of the log's handler after the chain has returned does not end the process.
 func TestWireSizesWithPanickingHandler(t *testing.T) {
 	for _, kind := range kinds {
 		hauberktest.CheckLeaks(t)

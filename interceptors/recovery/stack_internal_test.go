@@ -44,7 +44,8 @@ func TestCutStack(t *testing.T) {
 		{
 			"panic of a handler",
 			[]string{debugStack, guard, panicking, add, serve, generated, chain, logged, grpcGo, transport, creator},
-			[]string{add, serve, generated}, "/src/shop/cart/cart.go:42 example.com/shop/cart.(*Cart).Add",
+			[]string{add, serve, generated},
+			"/src/shop/cart/cart.go:42 example.com/shop/cart.(*Cart).Add",
 		},
 		{
 			"panic of the runtime",
@@ -52,22 +53,26 @@ func TestCutStack(t *testing.T) {
 				debugStack, guard, panicking, "runtime.panicmem /usr/local/go/src/runtime/panic.go:262",
 				"runtime.sigpanic /usr/local/go/src/runtime/signal_unix.go:917", serve, grpcGo,
 			},
-			[]string{serve}, "/src/shop/main.go:17 main.(*server).Add",
+			[]string{serve},
+			"/src/shop/main.go:17 main.(*server).Add",
 		},
 		{
 			"Goexit",
 			[]string{debugStack, guard, "runtime.Goexit /usr/local/go/src/runtime/panic.go:694", add, grpcGo},
-			[]string{add}, "/src/shop/cart/cart.go:42 example.com/shop/cart.(*Cart).Add",
+			[]string{add},
+			"/src/shop/cart/cart.go:42 example.com/shop/cart.(*Cart).Add",
 		},
 		{
 			"panic in a deferred function of the program",
 			[]string{debugStack, guard, panicking, serve, panicking, add, grpcGo},
-			[]string{serve, add}, "/src/shop/main.go:17 main.(*server).Add",
+			[]string{serve, add},
+			"/src/shop/main.go:17 main.(*server).Add",
 		},
 		{
 			"deferred function of the program above the panic",
 			[]string{debugStack, guard, serve, panicking, add, grpcGo},
-			[]string{add}, "/src/shop/cart/cart.go:42 example.com/shop/cart.(*Cart).Add",
+			[]string{add},
+			"/src/shop/cart/cart.go:42 example.com/shop/cart.(*Cart).Add",
 		},
 		{
 			"panic of the standard library",
@@ -93,7 +98,8 @@ func TestCutStack(t *testing.T) {
 		{
 			"trimmed paths of a main package",
 			[]string{"runtime/debug.Stack runtime/debug/stack.go:26", panicking, "main.main shop/main.go:3"},
-			[]string{"main.main shop/main.go:3"}, "shop/main.go:3 main.main",
+			[]string{"main.main shop/main.go:3"},
+			"shop/main.go:3 main.main",
 		},
 		{
 			"modules of similar names",
@@ -110,7 +116,8 @@ func TestCutStack(t *testing.T) {
 		{
 			"a goroutine of the program",
 			[]string{panicking, add, "+main.start /src/shop/main.go:9"},
-			[]string{add, "+main.start /src/shop/main.go:9"}, "/src/shop/cart/cart.go:42 example.com/shop/cart.(*Cart).Add",
+			[]string{add, "+main.start /src/shop/main.go:9"},
+			"/src/shop/cart/cart.go:42 example.com/shop/cart.(*Cart).Add",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -46,9 +46,8 @@ func Has[T any](names T, name string) bool {
 	case slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey:
 		return true
 	}
-	v := reflect.ValueOf(names)
-	for i := range v.NumField() {
-		if v.Field(i).String() == name {
+	for _, field := range reflect.ValueOf(names).Fields() {
+		if field.String() == name {
 			return name != ""
 		}
 	}
