@@ -20,6 +20,12 @@ func (x *Interceptor) appendCode(list []slog.Attr, code codes.Code) []slog.Attr 
 	return list
 }
 
+// appendCounts appends the numbers of messages.
+func (x *Interceptor) appendCounts(list []slog.Attr, o outcome) []slog.Attr {
+	list = with(list, x.names.Sent, slog.Int64Value(o.sent))
+	return with(list, x.names.Received, slog.Int64Value(o.received))
+}
+
 func (x *Interceptor) appendPeer(list []slog.Attr, call *hauberk.Call) []slog.Attr {
 	if call.Side() == hauberk.ClientSide && !x.config.ClientPeer {
 		return list

@@ -17,12 +17,12 @@
 //	error.message               the text of the error, with the texts of its causes, without
 //	                            the code; on a client with Config.ClientErrors
 //	hauberk.rejection.reason    the reason of a rejection, in UPPER_SNAKE_CASE
+//	rpc.sent                    messages that this side sent, on a client in the last attempt
+//	rpc.received                messages that this side received, likewise
 //	network.peer.address, .port the other end of the connection; on a client with
 //	                            Config.ClientPeer
 //	client.address              on a server, where the call comes from, if that is not the peer
 //	rpc.duration                a time.Duration: slog's JSON handler writes nanoseconds
-//	rpc.sent                    messages that this side sent, on a client in the last attempt
-//	rpc.received                messages that this side received, likewise
 //	rpc.sent_bytes              the sizes of the messages, if the chain counts bytes: before
 //	rpc.sent_compressed_bytes   compression, and as the transport carries them
 //	rpc.received_bytes

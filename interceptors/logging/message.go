@@ -78,7 +78,7 @@ func (w *watcher) log(direction string, sequence int64, seen sight) {
 	list = append(list, seen.attrs[:seen.count]...)
 	list = appendStates(list, w.states, w.call)
 	list = appendAttrs(w.ctx, list, w.attrs, w.call)
-	h := w.handler(seen.logger, w.call, w.method, false)
+	h := w.handler(seen.logger, w.call, w.method, outcome{})
 	w.write(w.ctx, h, record{w.now(), seen.level, MessagePassed}, list)
 }
 

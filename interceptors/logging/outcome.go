@@ -1,11 +1,13 @@
 package logging
 
 import (
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
@@ -29,7 +31,7 @@ func codeName(code codes.Code) string {
 // errorText returns the text of an error and of its causes. The text has no part twice,
 // and not the code, which the record has already.
 func errorText(err error, code codes.Code) string {
-	text := withoutCode(err.Error(), code)
+	text := ownText(err, code)
 	for _, cause := range causes(err) {
 		if len(text) >= maxText {
 			break
@@ -39,9 +41,29 @@ func errorText(err error, code codes.Code) string {
 	return logtext.Cut(text, maxText)
 }
 
-// withoutCode removes the text with which the errors of grpc-go begin.
+// statusError is the type of the errors of grpc-go, whose text is costly to make.
+//
+//nolint:gochecknoglobals // never written
+var statusError = reflect.TypeOf(status.Error(codes.Unknown, ""))
+
+// ownText returns the text of an error without the code.
+func ownText(err error, code codes.Code) string {
+	if reflect.TypeOf(err) == statusError {
+		if st, _ := status.FromError(err); st.Code() == code {
+			return withoutCode(st.Message(), code)
+		}
+	}
+	return withoutCode(err.Error(), code)
+}
+
+// withoutCode removes the texts with which errors of grpc-go begin.
 func withoutCode(text string, code codes.Code) string {
 	const begin, end = "rpc error: code = ", " desc = "
+	if rest, ok := strings.CutPrefix(text, begin); ok {
+		if rest, ok = strings.CutPrefix(rest, code.String()+end); ok {
+			text = rest
+		}
+	}
 	if !strings.Contains(text, begin) {
 		return text
 	}

@@ -70,7 +70,7 @@ func (x *Interceptor) logStart(ctx context.Context, call *hauberk.Call, b beginn
 	list = x.appendRequestMetadata(ctx, list, call)
 	list = appendStates(list, x.states, call)
 	list = appendAttrs(ctx, list, x.attrs, call)
-	x.write(ctx, x.handler(logger, call, b.method, false), record{b.at, level, MessageStarted}, list)
+	x.write(ctx, x.handler(logger, call, b.method, outcome{}), record{b.at, level, MessageStarted}, list)
 }
 
 // end writes the record of a call's end, if its level is enabled and sampling does not
@@ -85,12 +85,13 @@ func (x *Interceptor) end(ctx context.Context, call *hauberk.Call, b beginning, 
 	if b.sampling != nil && !x.sampled(call, &b, level, duration) {
 		return
 	}
+	o := outcome{true, code, call.Sent(), call.Received()}
 	var space [24]slog.Attr
-	list := x.appendOutcome(space[:0], call, code, duration, err)
+	list := x.appendOutcome(space[:0], call, o, duration, err)
 	wire := wireAt{call.Wire(), len(list)}
 	list = x.appendWire(list, wire.Wire)
 	list = x.appendRest(ctx, list, call, &b)
-	h, r := x.handler(logger, call, b.method, err == nil), record{b.at.Add(duration), level, MessageEnded}
+	h, r := x.handler(logger, call, b.method, o), record{b.at.Add(duration), level, MessageEnded}
 	if wire.Wire == nil || err == hauberk.ErrUnwound { //nolint:errorlint // Observe passes it unwrapped
 		x.write(ctx, h, r, list)
 	} else {
@@ -98,21 +99,24 @@ func (x *Interceptor) end(ctx context.Context, call *hauberk.Call, b beginning, 
 	}
 }
 
-// appendOutcome appends the outcome of a call and its messages.
+// appendOutcome appends the outcome of a call, apart from what its handler has.
 func (x *Interceptor) appendOutcome(
-	list []slog.Attr, call *hauberk.Call, code codes.Code, duration time.Duration, err error,
+	list []slog.Attr, call *hauberk.Call, o outcome, duration time.Duration, err error,
 ) []slog.Attr {
+	if int(o.code) >= len(codeNames) {
+		list = x.appendCode(list, o.code)
+	}
 	if err != nil {
-		list = x.appendCode(list, code)
-		list = x.appendError(list, call, code, err)
+		list = x.appendError(list, call, o.code, err)
+	}
+	if !o.isSingle() {
+		list = x.appendCounts(list, o)
 	}
 	list = x.appendPeer(list, call)
-	list = with(list, x.names.Duration, slog.DurationValue(duration))
-	list = with(list, x.names.Sent, slog.Int64Value(call.Sent()))
-	return with(list, x.names.Received, slog.Int64Value(call.Received()))
+	return with(list, x.names.Duration, slog.DurationValue(duration))
 }
 
-// appendRest appends the attributes that follow the counts in the record of an end.
+// appendRest appends the attributes at the end of the record of an end.
 func (x *Interceptor) appendRest(ctx context.Context, list []slog.Attr, call *hauberk.Call, b *beginning) []slog.Attr {
 	list = x.appendDeadline(list, b)
 	list = x.appendRequestMetadata(ctx, list, call)
