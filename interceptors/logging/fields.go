@@ -24,7 +24,11 @@ const MaxFields = 64
 // Safe for concurrent use.
 func AddFields(ctx context.Context, attrs ...slog.Attr) {
 	if call := hauberk.FromContext(ctx); call != nil {
-		fieldsOf(call).add(attrs)
+		f, ok := fieldsKey.Get(call)
+		if !ok {
+			f = fieldsKey.GetOrSet(call, new(fields))
+		}
+		f.add(attrs)
 	}
 }
 
@@ -36,23 +40,6 @@ type fields struct {
 }
 
 var fieldsKey = hauberk.NewKey[*fields]("log_fields")
-
-// making is held by the goroutine that makes the fields of a call.
-var making sync.Mutex //nolint:gochecknoglobals // calls have no lock for it; one AddFields a call takes it
-
-func fieldsOf(call *hauberk.Call) *fields {
-	if f, ok := fieldsKey.Get(call); ok {
-		return f
-	}
-	making.Lock()
-	defer making.Unlock()
-	if f, ok := fieldsKey.Get(call); ok {
-		return f
-	}
-	f := new(fields)
-	fieldsKey.Set(call, f)
-	return f
-}
 
 func (f *fields) add(attrs []slog.Attr) {
 	f.mu.Lock()

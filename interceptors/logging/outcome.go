@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
@@ -48,6 +49,9 @@ var statusError = reflect.TypeOf(status.Error(codes.Unknown, ""))
 
 // ownText returns the text of an error without the code.
 func ownText(err error, code codes.Code) string {
+	if r, ok := err.(*hauberk.Rejection); ok && r != nil { //nolint:errorlint // the text is that of err itself
+		return withoutCode(r.Message, code)
+	}
 	if reflect.TypeOf(err) == statusError {
 		if st, _ := status.FromError(err); st.Code() == code {
 			return withoutCode(st.Message(), code)
