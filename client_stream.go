@@ -67,7 +67,7 @@ type clientStream struct {
 	asked    bool          // an interceptor waits for the single request
 	restart  *replayBuffer // that the next attempt is fed from
 	broken   error         // misuse by the application: no attempt follows
-	returned bool          // the chain has returned, and callbacks run
+	returned bool          // the chain has returned; callbacks may still run
 	done     bool          // the application may have the outcome
 	outcome  outcome       // of the chain, once it is done
 
@@ -146,7 +146,12 @@ func (s *clientStream) end(returned *bool) {
 	switch {
 	case *returned:
 		o.err = toApplication(s.call.last)
-		s.serveOptions(&o)
+		if s.outer != nil && o.err == nil {
+			s.outer.innerEnded(s, nil)
+		}
+		if s.app != nil {
+			s.serveOptions(&o)
+		}
 	default:
 		if o.panicked = recover(); o.panicked == nil {
 			o.err = s.call.broken()
@@ -154,11 +159,8 @@ func (s *clientStream) end(returned *bool) {
 	}
 }
 
-// serveOptions serves the application's options that tell it of the end.
+// serveOptions serves the application's options that report the end.
 func (s *clientStream) serveOptions(o *outcome) {
-	if s.outer != nil && o.err == nil {
-		s.outer.innerEnded(s, nil)
-	}
 	s.mu.Lock()
 	s.returned = true
 	s.cond.Broadcast()
@@ -190,7 +192,7 @@ func (s *clientStream) publish(o *outcome) {
 	s.call.received.Add(int64(len(replies)))
 	s.mu.Lock()
 	s.arrived = append(s.arrived, replies...)
-	s.outcome, s.done = *o, true
+	s.outcome, s.returned, s.done = *o, true, true
 	left, cancel, handedOut := s.current, s.cancelOwn, s.opened || s.launched
 	s.cond.Broadcast()
 	s.mu.Unlock()
