@@ -144,7 +144,8 @@ func (a *attempt) use(wire grpc.ClientStream) bool {
 	a.wire, a.opening = wire, false
 	s.opened, s.latest = true, a
 	broken := s.broken
-	if broken == nil && !a.ended {
+	used := broken == nil && !a.ended
+	if used {
 		s.current = a
 	}
 	s.cond.Broadcast()
@@ -152,7 +153,7 @@ func (a *attempt) use(wire grpc.ClientStream) bool {
 	if broken != nil {
 		a.finished(broken)
 	}
-	return !a.hasEnded()
+	return used
 }
 
 // wait returns the outcome when the attempt has ended, on the goroutine of the
@@ -189,10 +190,13 @@ func (a *attempt) close() {
 
 // capture keeps the metadata of an attempt for those who asked.
 func (a *attempt) capture() {
+	if !a.call.captures {
+		return
+	}
 	a.stream.mu.Lock()
 	wire := a.wire
 	a.stream.mu.Unlock()
-	if wire == nil || !a.call.captures {
+	if wire == nil {
 		return
 	}
 	in := received{trailer: a.trailer()}

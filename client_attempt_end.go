@@ -50,7 +50,6 @@ func (a *attempt) lookForEnd() {
 	defer a.caught(&returned)
 	a.awaitOpened()
 	a.awaitTransport()
-	a.awaitApplication()
 	if !a.stream.receiveRest(a) {
 		a.endUnreceived()
 	}
@@ -121,9 +120,22 @@ func (a *attempt) finished(err error) {
 	}
 }
 
+// ends finishes the attempt with an error, or io.EOF, that was received from the transport.
+func (a *attempt) ends(err error) {
+	if err == io.EOF {
+		err = nil
+	}
+	a.stream.mu.Lock()
+	a.endReceived = true
+	a.endLocked(err)
+	a.stream.mu.Unlock()
+	a.cancel()
+}
+
 // answered ends the attempt with its one response, unless it ended before.
 func (a *attempt) answered(msg any) {
 	a.stream.mu.Lock()
+	a.endReceived = true
 	if !a.ended {
 		a.call.response = msg
 		a.call.received.Store(1)
@@ -154,43 +166,26 @@ func (a *attempt) hasEnded() bool {
 // settle ends an attempt whose context is done, if it has not ended, and waits for
 // the application to leave it.
 func (a *attempt) settle() {
-	a.awaitApplication()
 	if s := a.stream; !s.receiveRest(a) {
 		a.finished(a.unknownEnd())
 	}
-	if v := a.raises(); v != nil {
+	if v := a.awaitSend(); v != nil {
 		panic(v)
 	}
-	a.awaitSend()
 	a.capture()
 	a.call.unsent = a.call.unsent || a.failedToEncode()
 }
 
-func (a *attempt) raises() any {
-	a.stream.mu.Lock()
-	defer a.stream.mu.Unlock()
+// awaitSend waits until a message that is being sent counts, or does not. It returns
+// what the goroutine that looked for the end panicked with.
+func (a *attempt) awaitSend() (raised any) {
+	s := a.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for a.sending && a.raised == nil {
+		s.cond.Wait()
+	}
 	return a.raised
-}
-
-// awaitSend waits until a message that is being sent counts, or does not.
-func (a *attempt) awaitSend() {
-	s := a.stream
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for a.sending {
-		s.cond.Wait()
-	}
-}
-
-// awaitApplication waits until the application's goroutine has left the transport:
-// an opening and a RecvMsg end with their context.
-func (a *attempt) awaitApplication() {
-	s := a.stream
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for a.opening || s.receiving && s.current == a && !a.ended {
-		s.cond.Wait()
-	}
 }
 
 // alive reports whether the stream goes on although grpc-go reported an end: that

@@ -30,9 +30,8 @@ func (a *attempt) commitOnHeader() {
 // receive receives one message of the transport for the application, which owns
 // the receiving until then. delivered is false if there is none, or it was dropped.
 func (a *attempt) receive(msg any) (delivered bool) {
-	s := a.stream
-	defer s.releaseReceiving()
-	return a.receiveOne(msg, false) && s.commit(a)
+	defer a.stream.stopReceiving(a, &delivered)
+	return a.receiveOne(msg, false)
 }
 
 // receiveOne receives one message and shows it to the hooks. keep is false if
@@ -42,7 +41,7 @@ func (a *attempt) receiveOne(msg any, inPlace bool) (keep bool) {
 	s := a.stream
 	if err := a.receiveWire(msg); err != nil {
 		if !inPlace || !a.adapted || !a.alive() {
-			a.finished(err)
+			a.ends(err)
 		}
 		return false
 	}
@@ -89,21 +88,16 @@ func (a *attempt) receiveWire(msg any) error {
 		a.head = nil
 		return assign(msg, head)
 	}
-	err := a.call.guardedForeign(func() error { return a.wire.RecvMsg(msg) })
-	if err != nil || !a.stream.desc.ServerStreams {
-		a.stream.mu.Lock()
-		a.endReceived = true
-		a.stream.mu.Unlock()
-	}
-	return err
+	return a.call.guardedForeign(func() error { return a.wire.RecvMsg(msg) })
 }
 
 // receiveRest receives in the application's place what is left of its attempt, whose
 // transport has ended, and reports whether the attempt has ended. Such a transport
-// does not block. It waits for the application's RecvMsg.
+// does not block. It waits until the application's goroutine has left the transport: an
+// opening and a RecvMsg end with their context.
 func (s *clientStream) receiveRest(a *attempt) bool {
 	s.mu.Lock()
-	for s.receiving && s.current == a && !a.ended {
+	for a.opening || s.receiving && s.current == a && !a.ended {
 		s.cond.Wait()
 	}
 	if a.ended || s.current != a {
@@ -112,7 +106,8 @@ func (s *clientStream) receiveRest(a *attempt) bool {
 	}
 	s.receiving = true
 	s.mu.Unlock()
-	defer s.releaseReceiving()
+	none := false // it delivers nothing
+	defer s.stopReceiving(a, &none)
 	for range maxArrived {
 		msg := a.newResponse()
 		if msg == nil {
@@ -169,9 +164,15 @@ func (s *clientStream) arrive(a *attempt, msg any) {
 	s.cond.Broadcast()
 }
 
-func (s *clientStream) releaseReceiving() {
+// stopReceiving lets another goroutine receive. A message that is delivered to the
+// application commits the call, unless the attempt ended meanwhile by an error in this
+// process: the application may get the outcome of another.
+func (s *clientStream) stopReceiving(a *attempt, delivered *bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if *delivered = *delivered && !a.ended; *delivered {
+		s.commitLocked(a)
+	}
 	s.receiving = false
 	s.cond.Broadcast()
 }

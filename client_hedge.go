@@ -189,7 +189,7 @@ func (s *clientStream) endOfRace(a *attempt, err error) {
 		s.mu.Unlock()
 		losers.cancel()
 	}
-	a.finished(err)
+	a.ends(err)
 }
 
 type attempts []*attempt

@@ -247,22 +247,6 @@ func (a *attempt) sendReplay() error {
 	return nil
 }
 
-// restock gives an attempt what it has to replay.
-func (s *clientStream) restock(a *attempt) error {
-	s.mu.Lock()
-	source, broken := s.restart, s.broken
-	s.restart = nil
-	s.mu.Unlock()
-	switch {
-	case broken != nil:
-		return broken
-	case source == nil:
-		return nil
-	default:
-		return a.stock(source)
-	}
-}
-
 // restartFrom feeds the next attempt from the buffer of an interceptor, unless an
 // outer one still waits for its attempt.
 func (s *clientStream) restartFrom(l *leg) {

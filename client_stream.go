@@ -280,8 +280,7 @@ func (s *clientStream) attempt(ctx context.Context, call *Call, open opener) err
 		a = new(attempt)
 	}
 	a.init(ctx, s, call, open)
-	s.makes(a)
-	if err := s.restock(a); err != nil {
+	if err := s.makes(a); err != nil {
 		a.finished(err)
 		return err
 	}
@@ -291,10 +290,20 @@ func (s *clientStream) attempt(ctx context.Context, call *Call, open opener) err
 	return a.wait()
 }
 
-func (s *clientStream) makes(a *attempt) {
+// makes notes an attempt before it is opened, and gives it what it has to replay.
+func (s *clientStream) makes(a *attempt) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.made = a
+	source, broken := s.restart, s.broken
+	s.made, s.restart = a, nil
+	s.mu.Unlock()
+	switch {
+	case broken != nil:
+		return broken
+	case source == nil:
+		return nil
+	default:
+		return a.stock(source)
+	}
 }
 
 // offer lets the application's goroutine open an attempt, if that is in NewStream.
