@@ -40,10 +40,10 @@ type leg struct {
 	spare   atomic.Pointer[hookRun] // for the next message
 
 	// Guarded by the mutex of the stream.
-	running int  // messages inside the hooks
-	closed  bool // next is returning: no hook starts
-	passing bool // a goroutine passes the single request through the hooks
-	request any  // of a client stream: the single request as it leaves the hooks
+	request any   // of a client stream: the single request as it leaves the hooks
+	running int32 // messages inside the hooks
+	closed  bool  // next is returning: no hook starts
+	passing bool  // a goroutine passes the single request through the hooks
 }
 
 // before is what an interceptor can change of a call.

@@ -17,37 +17,35 @@ const maxArrived = 1 << 14
 type attempt struct {
 	stream *clientStream
 	call   *Call
-	parent context.Context // that next was called with
-	ctx    context.Context // done when the attempt has ended, or has to; nil before the opening
-	cancel context.CancelFunc
+	ctx    context.Context    // done when the attempt has ended, or has to; before the opening that of next
+	cancel context.CancelFunc // of ctx; nil before the opening
 	option [1]grpc.CallOption // onFinish
 	leg    *leg               // the innermost
 	path   []*leg             // the legs of the stream, outermost first
 	opts   []grpc.CallOption
 	target *Method
-	depth  int32 // how many nexts run
 	opener opener
+	replay *replay // what it has to replay, or nil; the goroutine that opens it owns it
+	depth  int32   // how many nexts run
 
 	commits bool // the response header commits the call: CommitOnHeader was called
 	adapted bool // an interceptor of grpc-go opens it, whose stream may go on behind io.EOF
 
-	replay *replay // what it has to replay, or nil; the goroutine that opens it owns it
-
-	wire        grpc.ClientStream
-	opening     bool   // a goroutine opens the transport's stream
-	ready       bool   // it has got what was replayed
-	fed         bool   // it has got the single request
-	full        bool   // it takes no more messages: a replay failed
-	sending     bool   // a message is being sent
-	nested      nested // of an adapter
-	unreceived  bool   // its end is left to the application's RecvMsg
-	reopened    bool   // it has opened another
+	opening     bool // a goroutine opens the transport's stream
+	ready       bool // it has got what was replayed
+	fed         bool // it has got the single request
+	full        bool // it takes no more messages: a replay failed
+	sending     bool // a message is being sent
+	unreceived  bool // of an adapter: its end is left to the application's RecvMsg
+	reopened    bool // of an adapter: it has opened another
 	ended       bool
-	endReceived bool  // the end was received from the transport
-	heard       error // the end that grpc-go reported
-	heardOK     bool  // it reported a good one
-	unencoded   error // why a message could not be encoded
-	unsent      error // why the transport could not send a message, if that ended it
+	endReceived bool // the end was received from the transport
+	heardOK     bool // grpc-go reported a good end
+	wire        grpc.ClientStream
+	nested      nested // of an adapter
+	heard       error  // the end that grpc-go reported
+	unencoded   error  // why a message could not be encoded
+	unsent      error  // why the transport could not send a message, if that ended it
 	err         error
 	raised      any // what the goroutine that looks for the end panicked with
 	head        any // of concurrent attempts: the first message, received before the attempt won
@@ -62,7 +60,7 @@ func (a *attempt) init(ctx context.Context, s *clientStream, call *Call, open op
 	a.stream, a.call, a.opts, a.target = s, call, call.opts, call.method
 	a.leg, a.depth, a.opener, a.opening = call.leg, call.depth.Load(), open, true
 	a.commits = call.commits
-	a.parent = call.measure(ctx)
+	a.ctx = call.measure(ctx)
 	if l := call.leg; l != nil && l.host == s {
 		a.path = make([]*leg, l.place+1)
 		for ; l != nil && l.host == s; l = l.outer {
@@ -73,7 +71,7 @@ func (a *attempt) init(ctx context.Context, s *clientStream, call *Call, open op
 
 // begin gives the attempt its context, on the goroutine that opens it.
 func (a *attempt) begin() {
-	ctx, cancel := context.WithCancel(a.parent)
+	ctx, cancel := context.WithCancel(a.ctx)
 	a.stream.mu.Lock()
 	a.ctx, a.cancel = ctx, cancel
 	ended := a.ended
@@ -159,26 +157,25 @@ func (a *attempt) use(wire grpc.ClientStream) bool {
 // wait returns the outcome when the attempt has ended, on the goroutine of the
 // chain.
 func (a *attempt) wait() error {
-	ctx := a.awaitOpened()
-	if ctx == nil {
+	if !a.awaitOpened() {
 		a.call.unsent = true
 		return a.err // it was ended before a goroutine came to open it
 	}
-	<-ctx.Done()
+	<-a.ctx.Done()
 	a.settle()
 	return a.err
 }
 
-// awaitOpened waits until the application's goroutine has opened the attempt. An
-// opening ends with its context.
-func (a *attempt) awaitOpened() context.Context {
+// awaitOpened waits until the application's goroutine has opened the attempt, or has
+// tried to. An opening ends with its context.
+func (a *attempt) awaitOpened() (tried bool) {
 	s := a.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for a.opening {
 		s.cond.Wait()
 	}
-	return a.ctx
+	return a.cancel != nil
 }
 
 // close lets the transport go, also when a panic has left the attempt.

@@ -61,33 +61,33 @@ type clientStream struct {
 	mu   sync.Mutex
 	cond sync.Cond
 
+	// Attempts.
+	current *attempt // that the application sends to and receives from
+	latest  *attempt // that was opened last: its header and trailer are the call's
+	race    *race
+	opened  bool // an attempt was opened
+
 	// What the chain does.
-	made     *attempt      // the last that is not concurrent with others
-	toOpen   *attempt      // the first attempt, for the application's goroutine
 	asked    bool          // an interceptor waits for the single request
-	restart  *replayBuffer // that the next attempt is fed from
-	broken   error         // misuse by the application: no attempt follows
 	returned bool          // the chain has returned; callbacks may still run
 	done     bool          // the application may have the outcome
 	outcome  outcome       // of the chain, once it is done
-
-	// Attempts.
-	opened  bool     // an attempt was opened
-	current *attempt // that the application sends to and receives from
-	latest  *attempt // that was opened last: its header and trailer are the call's
+	made     *attempt      // the last that is not concurrent with others
+	toOpen   *attempt      // the first attempt, for the application's goroutine
+	restart  *replayBuffer // that the next attempt is fed from
+	broken   error         // misuse by the application: no attempt follows
 
 	// What the application did.
 	launched  bool // NewStream has returned
-	waiting   int  // operations that wait for the chain or the header
 	closed    bool // CloseSend was called
 	requested bool // the single request was sent
-	request   any  // the single request, to be kept
 	receiving bool // a goroutine receives from current
 	committed bool // a response message or the header was delivered
-	arrived   []any
 	delivered bool // the single response was delivered
+	request   any  // the single request, to be kept
+	waiting   int  // operations that wait for the chain or the header
+	arrived   []any
 	demand    demand
-	race      *race
 
 	own       context.Context // Context's result while there is no transport's
 	cancelOwn context.CancelFunc
