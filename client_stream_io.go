@@ -94,13 +94,9 @@ func (s *clientStream) afterFailure(err error) error {
 // sendRequest sends the one request of a method without client streaming. As
 // grpc-go does, it leaves it to RecvMsg to report that the call has ended.
 func (s *clientStream) sendRequest(msg any) error {
-	s.mu.Lock()
-	again := s.requested || s.closed
-	s.mu.Unlock()
-	if again {
+	if !s.setRequest(msg) {
 		return s.misuse(msg)
 	}
-	s.setRequest(msg)
 	var tried *attempt
 	var err error
 	for {
@@ -120,16 +116,21 @@ func (s *clientStream) sendRequest(msg any) error {
 	}
 }
 
-// setRequest keeps the single request. The application may use its message again,
-// so that it is cloned if an interceptor could make an attempt later.
-func (s *clientStream) setRequest(msg any) {
+// setRequest keeps the single request, unless the application may send no more. The
+// application may use its message again, so that it is cloned if an interceptor could
+// make an attempt later.
+func (s *clientStream) setRequest(msg any) bool {
 	if len(s.call.plan.entries) > 0 {
 		msg = cloneMessage(msg)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.requested || s.closed {
+		return false
+	}
 	s.requested, s.request = true, msg
 	s.cond.Broadcast()
+	return true
 }
 
 // awaitTaker waits for an attempt other than tried, which failed to send the request
