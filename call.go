@@ -35,8 +35,6 @@ type Call struct {
 
 	depth   atomic.Int32 // how many nexts are running
 	reached atomic.Int32 // how many this attempt has entered
-	entered atomic.Int32 // how many an earlier attempt, or one on a copy, has entered
-	replied atomic.Int32 // how many replies of a method with server streaming are held
 	handed  atomic.Int32 // how many attempts go to the connection on a client
 	over    atomic.Bool  // the outermost next has returned
 
@@ -66,7 +64,9 @@ type terminal interface {
 // extra is what few calls need.
 type extra struct {
 	decisions decisions
-	replies   []any // of methods with server streaming
+	replies   []any        // of methods with server streaming
+	replied   atomic.Int32 // how many they are
+	entered   atomic.Int32 // how many nexts an earlier attempt, or one on a copy, has entered
 	incoming  received
 	wire      atomic.Pointer[Wire] // of a client's current attempt
 
@@ -119,7 +119,7 @@ func (c *Call) Sent() int64 {
 		return oneIf(c.response != nil)
 	}
 	if c.side == ServerSide {
-		return c.sent.Load() + int64(c.replied.Load())
+		return c.sent.Load() + c.replied()
 	}
 	return c.sent.Load()
 }
@@ -134,7 +134,7 @@ func (c *Call) Received() int64 {
 		return max(c.received.Load(), oneIf(c.response != nil)) // a hook may have rejected it
 	}
 	if c.side == ClientSide {
-		return c.received.Load() + int64(c.replied.Load())
+		return c.received.Load() + c.replied()
 	}
 	return c.received.Load()
 }

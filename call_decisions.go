@@ -183,7 +183,10 @@ func appendOf(all, recorded []Decision, entries []int32, at int32) []Decision {
 
 // passed returns how many interceptors have called next, in any attempt.
 func (c *Call) passed() int {
-	reached := max(c.state().entered.Load(), c.reached.Load())
+	reached := c.reached.Load()
+	if more := c.state().more.Load(); more != nil {
+		reached = max(reached, more.entered.Load())
+	}
 	return int(reached) - 1 // the one that was entered last has not
 }
 
@@ -194,10 +197,10 @@ func (c *Call) hasAllowed(i, passed int) bool {
 
 // noteEntered keeps how many interceptors an attempt has entered.
 func (c *Call) noteEntered(entries int32) {
-	root := c.state()
+	entered := &c.state().lazy().entered
 	for {
-		known := root.entered.Load()
-		if entries <= known || root.entered.CompareAndSwap(known, entries) {
+		known := entered.Load()
+		if entries <= known || entered.CompareAndSwap(known, entries) {
 			return
 		}
 	}

@@ -120,8 +120,18 @@ func (c *Call) setReplies(msgs []any) {
 	if len(msgs) == 0 && c.more.Load() == nil {
 		return
 	}
-	c.lazy().replies = msgs
-	c.replied.Store(int32(len(msgs)))
+	more := c.lazy()
+	more.replies = msgs
+	more.replied.Store(int32(len(msgs)))
+}
+
+// replied returns how many replies of a method with server streaming are held. Safe for
+// concurrent use.
+func (c *Call) replied() int64 {
+	if more := c.more.Load(); more != nil {
+		return int64(more.replied.Load())
+	}
+	return 0
 }
 
 func (c *Call) heldReplies() []any {
