@@ -180,11 +180,18 @@ func assign(dst, src any) error {
 // same reports whether two messages are one. Those of other codecs than protobuf
 // need not be comparable.
 func same(a, b any) bool {
-	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
-	if va.Kind() != reflect.Pointer && va.Kind() != reflect.Map {
+	t := reflect.TypeOf(a)
+	if t == nil || t != reflect.TypeOf(b) {
 		return false
 	}
-	return va.Kind() == vb.Kind() && va.Type() == vb.Type() && va.Pointer() == vb.Pointer()
+	switch t.Kind() {
+	case reflect.Pointer:
+		return a == b
+	case reflect.Map:
+		return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
+	default:
+		return false
+	}
 }
 
 func isPointer(msg any) bool {
