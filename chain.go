@@ -22,9 +22,9 @@ type Chain struct {
 	trusted      []netip.Prefix
 
 	mu     sync.Mutex
-	plans  map[string]*plan                    // by the set of interceptors that apply
-	routes atomic.Pointer[map[routeKey]*route] // of a client; replaced, never changed
-	target atomic.Pointer[target]              // that was asked for last
+	plans  map[string]*plan       // by the set of interceptors that apply
+	routes atomic.Pointer[routes] // of a client; replaced, never changed
+	target atomic.Pointer[target] // that was asked for last
 
 	registered sync.Map // full names of methods, and registeredServices, of servers
 }
@@ -101,9 +101,15 @@ type route struct {
 	plan   *plan
 }
 
-type routeKey struct {
-	method string
-	kind   Kind
+// routes are routes by the kind and the full name of their methods. The lookup of a
+// string is quicker than that of a key with both.
+type routes [4]map[string]*route
+
+func (r *routes) len() (n int) {
+	for _, known := range r {
+		n += len(known)
+	}
+	return n
 }
 
 // maxRoutes bounds the methods that a client's chain remembers. A proxy may call
@@ -121,9 +127,8 @@ func (c *Chain) newRoute(full string, kind Kind, known bool) (*route, error) {
 // clientRoute returns the route of an outgoing call. A name that gRPC cannot route
 // has one too: the server answers it.
 func (c *Chain) clientRoute(full string, kind Kind) *route {
-	key := routeKey{full, kind}
 	if known := c.routes.Load(); known != nil {
-		if r := (*known)[key]; r != nil {
+		if r := known[kind][full]; r != nil {
 			return r
 		}
 	}
@@ -131,23 +136,27 @@ func (c *Chain) clientRoute(full string, kind Kind) *route {
 	if err != nil {
 		return c.unknownRoute(full, kind)
 	}
-	c.remember(key, r)
+	c.remember(full, r)
 	return r
 }
 
 // remember keeps a route, as long as there is room.
-func (c *Chain) remember(key routeKey, r *route) {
+func (c *Chain) remember(full string, r *route) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	routes := make(map[routeKey]*route)
+	var all routes
 	if known := c.routes.Load(); known != nil {
-		if len(*known) >= maxRoutes {
-			return
-		}
-		maps.Copy(routes, *known)
+		all = *known
 	}
-	routes[key] = r
-	c.routes.Store(&routes)
+	if all.len() >= maxRoutes {
+		return
+	}
+	ofKind := &all[r.method.kind]
+	if *ofKind = maps.Clone(*ofKind); *ofKind == nil {
+		*ofKind = make(map[string]*route)
+	}
+	(*ofKind)[full] = r
+	c.routes.Store(&all)
 }
 
 // target is what a connection was made for. To write it costs an allocation.

@@ -70,7 +70,7 @@ func TestUnknownMethodsAreNotKept(t *testing.T) {
 func sizes(c *Chain) string {
 	routes := 0
 	if known := c.routes.Load(); known != nil {
-		routes = len(*known)
+		routes = known.len()
 	}
 	return fmt.Sprintf("plans %d, routes %d", len(c.plans), routes)
 }
