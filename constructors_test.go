@@ -68,7 +68,7 @@ func TestZeroInterceptors(t *testing.T) {
 	for name, x := range map[string]hauberk.Interceptor{
 		"logging": new(logging.Interceptor), "metrics": new(metrics.Interceptor), "metricsotel": new(metricsotel.Interceptor),
 		"tracing": new(tracing.Interceptor), "requestid": new(requestid.Interceptor), "recovery": new(recovery.Interceptor),
-		"retry": new(retries.Interceptor), "breaker": new(breaker.Interceptor), "ratelimit": new(ratelimit.Limiter),
+		"retry": new(retries.Interceptor), "breaker": new(breaker.Interceptor), "ratelimit": new(ratelimit.Interceptor),
 		"transform": new(transform.Interceptor), "decisiontrace": new(decisiontrace.Interceptor), "authn": new(authns.Interceptor),
 	} {
 		t.Run(name, func(t *testing.T) { rejectsInterceptor(t, x, name) })

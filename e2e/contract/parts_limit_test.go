@@ -53,7 +53,7 @@ func limitKey(name string) (ratelimit.Key, error) {
 	case name == "method":
 		return ratelimit.ByMethod(), nil
 	case name == "global":
-		return ratelimit.Together(), nil
+		return ratelimit.Global(), nil
 	case name == "user":
 		return ratelimit.By("user", func(_ context.Context, call *hauberk.Call) (string, bool) {
 			return authn.User.Get(call)

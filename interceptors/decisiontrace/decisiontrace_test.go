@@ -117,12 +117,12 @@ func TestRejectionByLimiter(t *testing.T) {
 		env := c.Start(t, traces(), bearer(), strict)
 		wantTrace(t, env.Call(as(patient(t), "ops")).Trailer, []hauberk.Decision{authnAllowed, limitAllowed})
 		out := env.Call(as(patient(t), "ops"))
-		if hauberk.Reason(out.Err) != ratelimit.Reason {
+		if hauberk.Reason(out.Err) != ratelimit.ReasonLimited {
 			t.Fatalf("error %v", out.Err)
 		}
 		wantTrace(t, out.Trailer, []hauberk.Decision{
 			authnAllowed,
-			{Interceptor: "ratelimit", Rule: "1 in 1h0m0s by user", Verdict: hauberk.Rejected, Reason: ratelimit.Reason},
+			{Interceptor: "ratelimit", Rule: "1 in 1h0m0s by user", Verdict: hauberk.Rejected, Reason: ratelimit.ReasonLimited},
 		})
 	})
 }

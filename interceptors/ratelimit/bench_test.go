@@ -32,7 +32,7 @@ func with(c ratelimit.Config, a ratelimit.Algorithm) ratelimit.Config {
 func admitting() []measured {
 	perUser := by(generous, ratelimit.ByState(userKey))
 	return []measured{
-		{"together", ratelimit.New(by(generous, ratelimit.Together())), 0},
+		{"together", ratelimit.New(by(generous, ratelimit.Global())), 0},
 		{"method", ratelimit.New(by(generous, ratelimit.ByMethod())), 0},
 		{"state", ratelimit.New(perUser), 0},
 		{"peer", ratelimit.New(by(generous, ratelimit.ByPeer())), 0},

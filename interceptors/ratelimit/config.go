@@ -9,21 +9,21 @@ import (
 // DefaultMaxKeys is the default of [Config.MaxKeys].
 const DefaultMaxKeys = 1 << 16
 
-// maxMaxKeys would take some 15 GB.
+// maxMaxKeys keys take about 15 GB.
 const maxMaxKeys = 1 << 26
 
-// Algorithm is how permits come back.
+// Algorithm is how permits return.
 type Algorithm uint8
 
 // The algorithms.
 const (
-	// GCRA gives permits back evenly, as a bucket of Burst tokens does that is filled
-	// continuously: the generic cell rate algorithm of ITU-T I.371.
+	// GCRA returns permits evenly, as a token bucket of size Burst does: the generic cell
+	// rate algorithm of ITU-T I.371.
 	GCRA Algorithm = iota
-	// SlidingWindow gives each permit back Per after it was taken. Limits above 1024
-	// give it back up to 1/1023 of Per later.
+	// SlidingWindow returns each permit Per after it was taken. Limits above 1024 return
+	// it up to 1/1023 of Per later.
 	SlidingWindow
-	// FixedWindow gives all permits back at the end of each window.
+	// FixedWindow returns all permits at the end of each window.
 	FixedWindow
 )
 
@@ -41,24 +41,24 @@ func (a Algorithm) String() string {
 	}
 }
 
-// Config says how many calls pass. Limit and Per must be set.
+// Config holds the settings of [New]. Limit and Per must be set.
 type Config struct {
-	// Limit is how many calls of one key are admitted in each Per: at least 1.
+	// Limit is the number of calls of one key that are admitted in each Per: at least 1.
 	Limit int
-	// Per is the time that Limit is for: more than 0, and at most 73 years.
+	// Per is the time that Limit applies to: more than 0, and at most 73 years.
 	Per time.Duration
-	// Burst is how many calls of one key are admitted at once, for GCRA alone. The
-	// default is Limit.
+	// Burst is the number of calls of one key that are admitted at once, for GCRA only.
+	// The default is Limit.
 	Burst int
-	// Algorithm is how permits come back. The default is GCRA.
+	// Algorithm is how permits return. The default is GCRA.
 	Algorithm Algorithm
-	// By says which calls share a quota. The default is ByPeer().
+	// By chooses which calls share a quota. The default is ByPeer().
 	By Key
-	// MaxKeys is how many keys are kept at a time, and how many peers of calls
-	// without a key. The default is DefaultMaxKeys.
+	// MaxKeys is the number of keys that are kept at a time, and the number of peers of
+	// calls without a key. The default is DefaultMaxKeys.
 	MaxKeys int
-	// ChargeUnknown counts calls of methods that the server does not have, too, as a
-	// proxy needs that has none of its own.
+	// ChargeUnknown counts calls of methods that the server does not have as well. A proxy,
+	// which has no methods itself, needs it. Limits by peer always count them.
 	ChargeUnknown bool
 }
 
@@ -75,8 +75,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// check says what is wrong with a configuration that has its defaults, but for
-// what the algorithm itself finds.
+// check returns what is wrong with a configuration that has its defaults, except for what
+// the algorithm reports.
 func (c Config) check() error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -89,7 +89,7 @@ func (c Config) check() error {
 	if c.Burst < 0 {
 		fail("Burst is %d; want at least 1, or 0 for as many as Limit", c.Burst)
 	} else if c.Algorithm != GCRA && c.Burst != c.Limit {
-		fail("Burst is %d, which %s has not; want it with GCRA only", c.Burst, c.Algorithm)
+		fail("Burst is %d, which %s does not have; want it with GCRA only", c.Burst, c.Algorithm)
 	}
 	if c.Algorithm > FixedWindow {
 		fail("Algorithm is %d; want GCRA, SlidingWindow or FixedWindow", c.Algorithm)

@@ -45,7 +45,7 @@ func TestConfig(t *testing.T) {
 		{
 			"a burst of a window",
 			ratelimit.Config{Limit: 9, Per: 1, Burst: 5, Algorithm: ratelimit.SlidingWindow},
-			"Burst is 5, which SlidingWindow has not; want it with GCRA only",
+			"Burst is 5, which SlidingWindow does not have; want it with GCRA only",
 		},
 		{
 			"another algorithm",
@@ -127,9 +127,9 @@ func TestNilClock(t *testing.T) {
 	wantError(t, ratelimit.New(oneAMinute, ratelimit.WithClock(nil)).Declare().Err, "WithClock was given a nil function")
 }
 
-func TestZeroLimiter(t *testing.T) {
-	_, err := hauberk.New(new(ratelimit.Limiter))
-	if err == nil || !strings.Contains(err.Error(), "a zero Limiter has no limit; make one with ratelimit.New") {
+func TestZeroInterceptor(t *testing.T) {
+	_, err := hauberk.New(new(ratelimit.Interceptor))
+	if err == nil || !strings.Contains(err.Error(), "a zero Interceptor has no limit; make one with ratelimit.New") {
 		t.Error(err)
 	}
 }
@@ -176,7 +176,7 @@ func TestPhase(t *testing.T) {
 		{ratelimit.ByMethod(), hauberk.PhaseLimit},
 		{ratelimit.ByMetadata("tenant"), hauberk.PhaseLimit},
 		{ratelimit.ByState(userKey), hauberk.PhaseLimit},
-		{ratelimit.Together(), hauberk.PhaseLimit},
+		{ratelimit.Global(), hauberk.PhaseLimit},
 	} {
 		if got := ratelimit.New(by(oneAMinute, c.key)).Declare().Phase; got != c.want {
 			t.Errorf("%v, want %v", got, c.want)

@@ -11,30 +11,32 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
 
-// Key says which calls share a quota. Make it with one of the functions here; the
-// zero Key is that of [ByPeer].
+// Key chooses which calls share a quota. Make it with one of the functions of this package;
+// the zero Key is that of [ByPeer].
 type Key struct {
-	kind    string // for people, in rejections and rules
+	kind    string // in rejections and rules
 	of      func(ctx context.Context, call *hauberk.Call) (string, bool)
 	whole   bool    // one quota for all calls
-	network network // without of, or where it finds nothing
+	network network // without of, or if it finds no key
 	reads   []hauberk.StateKey
 	err     error
 }
 
-// ByPeer counts the calls of each peer: on a server by the address that they come
-// from ([hauberk.Call.ClientAddr]: behind trusted proxies the one they tell), without
-// the port, or by the text of an address that is no IP address; on a client by the
-// target of the connection. Connections that have neither share a quota.
+// ByPeer counts the calls of each peer.
 //
-// Whoever has an IPv6 network has many addresses: see [ByNetwork].
+//   - On a server a peer is the address that a call comes from
+//     ([hauberk.Call.ClientAddr]), without the port, or the text of an address that is not
+//     an IP address. Of an IPv6 address the first 64 bits count, since a single host
+//     commonly chooses its addresses from a /64; [ByNetwork] counts other lengths.
+//   - On a client a peer is the target of the connection.
+//
+// Connections that have neither share a quota.
 func ByPeer() Key {
-	return Key{kind: "peer", network: wholeAddress}
+	return Key{kind: "peer", network: ofHost}
 }
 
-// ByNetwork is [ByPeer] with the first bits of the addresses only, 0 to 32 of IPv4
-// and 0 to 128 of IPv6. Against strangers ByNetwork(32, 64) is of use: a single
-// host commonly has a /64 to choose its addresses from.
+// ByNetwork is [ByPeer] with the given number of leading bits of the addresses, 0 to 32 of
+// IPv4 and 0 to 128 of IPv6.
 func ByNetwork(ipv4, ipv6 int) Key {
 	k := Key{kind: "network", network: network{ipv4, ipv6}}
 	if ipv4 < 0 || ipv4 > wholeAddress.ipv4 || ipv6 < 0 || ipv6 > wholeAddress.ipv6 {
@@ -44,17 +46,16 @@ func ByNetwork(ipv4, ipv6 int) Key {
 	return k
 }
 
-// ByMethod counts the calls of each method, whoever makes them.
+// ByMethod counts the calls of each method, from all callers together.
 func ByMethod() Key {
 	return newKey("method", func(_ context.Context, call *hauberk.Call) (string, bool) {
 		return call.Method().FullName(), true
 	})
 }
 
-// ByMetadata counts the calls with each value of a key of the request metadata,
-// whose case does not matter. Of several values the last counts, which the
-// nearest proxy wrote. Clients write metadata as they please: one who makes up
-// values has a quota for each.
+// ByMetadata counts the calls with each value of a key of the request metadata. The case of
+// the key does not matter. Of several values the last one counts, which the nearest proxy
+// wrote. Clients can write any metadata: a client that invents values has a quota for each.
 func ByMetadata(name string) Key {
 	name = strings.ToLower(name)
 	k := newKey("metadata:"+name, func(ctx context.Context, call *hauberk.Call) (string, bool) {
@@ -70,12 +71,12 @@ func ByMetadata(name string) Key {
 	return k
 }
 
-// ByState counts the calls with each value of a piece of the call's state, such as
-// the user:
+// ByState counts the calls with each value of a key of state, such as the user:
 //
 //	ratelimit.ByState(authn.User)
 //
-// [hauberk.New] rejects a chain in which nothing further out writes it.
+// [hauberk.New] rejects a chain in which no outer interceptor writes it. Calls of public
+// methods ([hauberk.Config.Public]) are not counted.
 func ByState(key hauberk.Key[string]) Key {
 	k := newKey(key.Name(), func(_ context.Context, call *hauberk.Call) (string, bool) {
 		return key.Get(call)
@@ -86,16 +87,16 @@ func ByState(key hauberk.Key[string]) Key {
 	return k
 }
 
-// Together counts all calls as one.
-func Together() Key {
+// Global counts all calls together.
+func Global() Key {
 	return Key{kind: "everything", whole: true}
 }
 
-// By counts the calls for which of returns the same key; false stands for none. of
-// runs before the request is read, must be safe for concurrent use, and must write
-// keys that are made of parts so that they cannot be mistaken for each other. name
-// is what clients and operators are told in place of keys: "tenant". reads is the
-// state that of reads, for the proof of order as with [ByState].
+// By counts the calls for which of returns the same key; false means that the call has none.
+// of runs before the request is read and must be safe for concurrent use. Keys that it
+// combines of several parts must not collide. name is the kind of key, such as "tenant", in
+// rejections and rules. reads is the state that of reads, for the order proof, as with
+// [ByState]; with it, calls of public methods are not counted.
 func By(
 	name string, of func(ctx context.Context, call *hauberk.Call) (key string, ok bool), reads ...hauberk.StateKey,
 ) Key {
@@ -113,22 +114,25 @@ func newKey(
 	kind string, of func(context.Context, *hauberk.Call) (string, bool), reads ...hauberk.StateKey,
 ) Key {
 	if kind == "" {
-		kind = "key" // of an error: an empty kind is the zero Key's
+		kind = "key" // of an invalid Key: the zero Key has an empty kind
 	}
-	return Key{kind: kind, of: of, network: wholeAddress, reads: reads}
+	return Key{kind: kind, of: of, network: ofHost, reads: reads}
 }
 
 func isMetadataKey(name string) bool {
 	return name == ":authority" || metadatakey.Legal(name)
 }
 
-// byPeer reports whether all calls are counted by where they come from.
+// byPeer reports whether all calls are counted by their peer.
 func (k *Key) byPeer() bool { return k.of == nil && !k.whole }
 
 // network is how many bits of an address count.
 type network struct{ ipv4, ipv6 int }
 
-var wholeAddress = network{32, 128} //nolint:gochecknoglobals // never written
+var (
+	wholeAddress = network{32, 128} //nolint:gochecknoglobals // never written
+	ofHost       = network{32, 64}  //nolint:gochecknoglobals // never written
+)
 
 // of returns the first address of the network that a is in.
 func (n network) of(a netip.Addr) netip.Addr {

@@ -46,7 +46,8 @@ func TestKeys(t *testing.T) {
 		{"a peer's ports", ratelimit.ByPeer(), from(here), from(&net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 1}), false},
 		{"IPv4 in IPv6", ratelimit.ByPeer(), from(here), from(tcp("::ffff:192.0.2.1")), false},
 		{"another kind of address", ratelimit.ByPeer(), from(here), from(text("192.0.2.1:7")), false},
-		{"two IPv6 peers", ratelimit.ByPeer(), from(tcp("2001:db8::1")), from(tcp("2001:db8::2")), true},
+		{"two IPv6 peers", ratelimit.ByPeer(), from(tcp("2001:db8::1")), from(tcp("2001:db8:0:1::1")), true},
+		{"two addresses of an IPv6 host", ratelimit.ByPeer(), from(tcp("2001:db8::1")), from(tcp("2001:db8::2:2")), false},
 		{"two names", ratelimit.ByPeer(), from(text("bufconn")), from(text("pipe")), true},
 		{"a name", ratelimit.ByPeer(), from(text("bufconn")), from(text("bufconn")), false},
 		{"no address", ratelimit.ByPeer(), from(nil), t.Context(), false},
@@ -71,7 +72,7 @@ func TestKeys(t *testing.T) {
 		{"no value", tenant, from(here), from(here, "tenant", "a"), true},
 		{"an empty last value", tenant, from(here, "tenant", "a", "tenant", ""), from(here), false},
 		{"one method", ratelimit.ByMethod(), from(here), from(there), false},
-		{"everything", ratelimit.Together(), from(here), from(there, "user", "bob"), false},
+		{"everything", ratelimit.Global(), from(here), from(there, "user", "bob"), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := passes(t, c.key, [2]context.Context{c.first, c.second}); got != c.apart {
@@ -143,10 +144,10 @@ func TestRules(t *testing.T) {
 		{ratelimit.Key{}, "peer", "1 in 1m0s by peer"},
 		{ratelimit.ByNetwork(24, 48), "network", "1 in 1m0s by network"},
 		{ratelimit.ByMethod(), "method", "1 in 1m0s by method"},
-		{ratelimit.Together(), "everything", "1 in 1m0s by everything"},
+		{ratelimit.Global(), "everything", "1 in 1m0s by everything"},
 		{ratelimit.ByMetadata("Tenant"), "metadata:tenant", "1 in 1m0s by metadata:tenant"},
-		{ratelimit.ByState(userKey), "peer", "1 in 1m0s by peer, for want of user"},
-		{ratelimit.ByMetadata("shop"), "peer", "1 in 1m0s by peer, for want of metadata:shop"},
+		{ratelimit.ByState(userKey), "peer", "1 in 1m0s by peer, without user"},
+		{ratelimit.ByMetadata("shop"), "peer", "1 in 1m0s by peer, without metadata:shop"},
 	} {
 		seen, clock := observe(), hauberktest.NewClock()
 		serve := server(t, seen, login{}, ratelimit.New(by(oneAMinute, c.key), ratelimit.WithClock(clock.Now)))

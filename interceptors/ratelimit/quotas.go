@@ -10,8 +10,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/engine/window"
 )
 
-// quotas are those of all keys. Each method of… takes a permit and returns 0, or
-// returns how long until there is one.
+// quotas are the quotas of all keys. The methods ofAll, ofKey and ofPeer take a permit and
+// return 0, or return the time until there is one.
 type quotas interface {
 	ofAll(now time.Duration) time.Duration
 	ofKey(key string, now time.Duration) time.Duration
@@ -20,7 +20,7 @@ type quotas interface {
 	evicted() uint64
 }
 
-// newQuotas returns the quotas of a configuration that was checked.
+// newQuotas returns the quotas of a valid configuration.
 func newQuotas(c Config) (q quotas, err error) {
 	if c.Algorithm == GCRA {
 		q, err = newBuckets(c)
@@ -59,8 +59,8 @@ func newWindows(c Config) (quotas, error) {
 	})
 }
 
-// table holds states of type S. Keys and peers are kept apart, so that none can be
-// mistaken for the other, and none displaces the other.
+// table holds states of type S. Keys and peers are in separate maps, so that neither can be
+// mistaken for the other or displace it.
 type table[S any] struct {
 	all    S
 	byKey  *keyed.Map[S]
@@ -68,9 +68,9 @@ type table[S any] struct {
 	take   func(state *S, now time.Duration) (wait time.Duration)
 }
 
-// grace is added to the time after which a state is as good as new. States bear
-// readings of the clock that lie 10 s behind others, and keyed.Map knows the time
-// of the last use to the millisecond.
+// grace is added to the time after which a state equals a new one. States accept readings of
+// the clock that are up to 10 s older than others, and keyed.Map has the time of the last
+// use with a resolution of a millisecond.
 const grace = 11 * time.Second
 
 func newTable[S any](
@@ -95,7 +95,7 @@ func (t *table[S]) ofPeer(call *hauberk.Call, n network, now time.Duration) time
 	return t.take(t.peer(call, n, now), now)
 }
 
-// peer returns the state of where a call comes from, or on a client goes to.
+// peer returns the state of the peer of a call, on a client of its target.
 func (t *table[S]) peer(call *hauberk.Call, n network, now time.Duration) *S {
 	addr := call.ClientAddr()
 	if !addr.IsValid() {
@@ -107,8 +107,8 @@ func (t *table[S]) peer(call *hauberk.Call, n network, now time.Duration) *S {
 	return t.byPeer.Get(string(key[:]), now)
 }
 
-// nameOfPeer returns what tells peers without an IP address apart. Its first byte
-// is never 0, which is that of addresses.
+// nameOfPeer returns the key of a peer without an IP address. Its first byte is never 0, the
+// first byte of the keys of addresses.
 func nameOfPeer(call *hauberk.Call) string {
 	if call.Side() == hauberk.ClientSide {
 		return "target:" + call.Target()
@@ -119,23 +119,22 @@ func nameOfPeer(call *hauberk.Call) string {
 	return ""
 }
 
-// Keys returns how many keys and peers are kept, those included whose quota is
-// whole and that were not forgotten yet. Safe for concurrent use.
-func (l *Limiter) Keys() int {
-	if l.quotas == nil { // it was made with a wrong configuration
+// Keys returns how many keys and peers are kept, including those whose quota is whole and
+// that were not removed yet. Safe for concurrent use.
+func (x *Interceptor) Keys() int {
+	if x.quotas == nil { // the configuration is wrong
 		return 0
 	}
-	return l.quotas.keys()
+	return x.quotas.keys()
 }
 
-// Evicted returns how many keys and peers had to be forgotten for room. While it
-// grows, MaxKeys is too small for those in use, or a caller makes up keys. Safe for
-// concurrent use.
-func (l *Limiter) Evicted() uint64 {
-	if l.quotas == nil {
+// Evicted returns how many keys and peers were evicted. If it grows, MaxKeys is too small for
+// those in use, or a caller invents keys. Safe for concurrent use.
+func (x *Interceptor) Evicted() uint64 {
+	if x.quotas == nil {
 		return 0
 	}
-	return l.quotas.evicted()
+	return x.quotas.evicted()
 }
 
 func (t *table[S]) keys() int { return t.byKey.Len() + t.byPeer.Len() }

@@ -11,90 +11,69 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
-// ErrLimited is what errors.Is finds in rejections, in this process.
+// ErrLimited is found by errors.Is in rejections, in this process.
 var ErrLimited = errors.New("ratelimit: the rate limit is exceeded")
 
-// Reason is the reason of rejections, as [hauberk.Reason] gives it in this process
-// and on the other end.
-const Reason = "RATE_LIMITED"
+// ReasonLimited is the reason of rejections ([hauberk.Reason]), on both sides.
+const ReasonLimited = "RATE_LIMITED"
 
 const (
 	name    = "ratelimit"
 	message = "Rate limit exceeded"
 )
 
-// Limiter rejects calls beyond its limit. Make it with [New]. It may be used by any
-// number of chains at once, of servers and of clients, which then share the
-// quotas.
-type Limiter struct {
+// Interceptor limits calls. Make it with [New]. It may be used by any number of chains at
+// once, of servers and of clients, which then share the quotas.
+type Interceptor struct {
 	config   Config
 	now      func() time.Time // nil for the monotonic clock
 	clock    func() time.Duration
 	quotas   quotas
-	own      rejection // of calls counted by their key
-	fallback rejection // of calls counted by their peer
+	own      rejection // of calls that are counted by their key
+	fallback rejection // of calls that are counted by their peer
 	err      error
 }
 
-// Option changes what a [Limiter] depends on.
-type Option interface{ apply(l *Limiter) }
-
-type option func(l *Limiter)
-
-func (f option) apply(l *Limiter) { f(l) }
-
-// WithClock has the time told by now, in place of the monotonic clock. It must be
-// safe for concurrent use. Times without a monotonic reading work.
-func WithClock(now func() time.Time) Option {
-	return option(func(l *Limiter) {
-		l.now = now
-		if now == nil {
-			l.err = errors.New("WithClock was given a nil function")
-		}
-	})
+// New returns an interceptor for both sides. hauberk.New reports what is wrong with its
+// configuration.
+func New(config Config, opts ...Option) *Interceptor {
+	x := &Interceptor{config: config.withDefaults()}
+	nils := options.Apply(opts, func(o Option) { o.apply(x) })
+	x.err = errors.Join(x.config.check(), x.err, nils)
+	if x.err == nil {
+		x.quotas, x.err = newQuotas(x.config)
+	}
+	x.clock = newClock(x.now, x.config.Per)
+	rule, kind := x.config.rule(), x.config.By.kind
+	x.own = newRejection(kind, rule+kind)
+	x.fallback = newRejection("peer", rule+"peer, without "+kind)
+	if x.config.By.byPeer() {
+		x.fallback = x.own
+	}
+	return x
 }
 
-// New returns an interceptor for both sides. What is wrong with its configuration
-// is reported by hauberk.New.
-func New(config Config, opts ...Option) *Limiter {
-	l := &Limiter{config: config.withDefaults()}
-	nils := options.Apply(opts, func(o Option) { o.apply(l) })
-	l.err = errors.Join(l.config.check(), l.err, nils)
-	if l.err == nil {
-		l.quotas, l.err = newQuotas(l.config)
-	}
-	l.clock = newClock(l.now, l.config.Per)
-	rule, kind := l.config.rule(), l.config.By.kind
-	l.own = newRejection(kind, rule+kind)
-	l.fallback = newRejection("peer", rule+"peer, for want of "+kind)
-	if l.config.By.byPeer() {
-		l.fallback = l.own
-	}
-	return l
-}
-
-// Declare says where the limiter stands, which state it reads, and what is wrong
-// with its configuration.
-func (l *Limiter) Declare() hauberk.Declaration {
+// Declare describes the interceptor to the checks of a chain.
+func (x *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
-		Name: name, Phase: hauberk.PhaseLimit, Reads: l.config.By.reads, Decides: true, Err: l.err,
+		Name: name, Phase: hauberk.PhaseLimit, Reads: x.config.By.reads, Decides: true, Err: x.err,
 	}
-	if l.config.By.byPeer() {
+	if x.config.By.byPeer() {
 		d.Phase = hauberk.PhaseCoarseLimit
 	}
-	if l.clock == nil {
-		d.Err = errors.New("a zero Limiter has no limit; make one with ratelimit.New")
+	if x.clock == nil {
+		d.Err = errors.New("a zero Interceptor has no limit; make one with ratelimit.New")
 	}
 	return d
 }
 
-// Intercept lets the call pass if its key has a permit left, and takes it.
-func (l *Limiter) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	if l.spares(call) {
+// Intercept takes a permit for the call, or rejects it if its key has none.
+func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	if x.spares(call) {
 		call.Abstain()
 		return next(ctx, call)
 	}
-	if wait, why := l.take(ctx, call); wait > 0 {
+	if wait, why := x.take(ctx, call); wait > 0 {
 		return why.reject(call, wait)
 	}
 	return next(ctx, call)
@@ -103,28 +82,28 @@ func (l *Limiter) Intercept(ctx context.Context, call *hauberk.Call, next hauber
 // spares reports whether a call needs no permit: one of an unknown method, which ends as
 // UNIMPLEMENTED, and one of a public method if the limit is by identity, which such calls
 // do not have. A limit by peer counts both.
-func (l *Limiter) spares(call *hauberk.Call) bool {
-	if l.config.By.byPeer() {
+func (x *Interceptor) spares(call *hauberk.Call) bool {
+	if x.config.By.byPeer() {
 		return false
 	}
-	return !l.config.ChargeUnknown && !call.Method().Known() || call.Public() && len(l.config.By.reads) > 0
+	return !x.config.ChargeUnknown && !call.Method().Known() || call.Public() && len(x.config.By.reads) > 0
 }
 
-// take takes a permit, or returns how long until there is one, and how to reject.
-func (l *Limiter) take(ctx context.Context, call *hauberk.Call) (time.Duration, *rejection) {
-	by := &l.config.By
+// take takes a permit, or returns the time until there is one, and how to reject.
+func (x *Interceptor) take(ctx context.Context, call *hauberk.Call) (time.Duration, *rejection) {
+	by := &x.config.By
 	if by.whole {
-		return l.quotas.ofAll(l.clock()), &l.own
+		return x.quotas.ofAll(x.clock()), &x.own
 	}
 	if by.of != nil {
 		if key, ok := by.of(ctx, call); ok && key != "" {
-			return l.quotas.ofKey(key, l.clock()), &l.own
+			return x.quotas.ofKey(key, x.clock()), &x.own
 		}
 	}
-	return l.quotas.ofPeer(call, by.network, l.clock()), &l.fallback
+	return x.quotas.ofPeer(call, by.network, x.clock()), &x.fallback
 }
 
-// rejection is what all rejections by one kind of key have in common.
+// rejection is the common part of the rejections by one kind of key.
 type rejection struct {
 	decision hauberk.Decision
 	quota    []hauberk.QuotaViolation
@@ -132,7 +111,7 @@ type rejection struct {
 
 func newRejection(kind, rule string) rejection {
 	return rejection{
-		decision: hauberk.Decision{Rule: rule, Verdict: hauberk.Rejected, Reason: Reason},
+		decision: hauberk.Decision{Rule: rule, Verdict: hauberk.Rejected, Reason: ReasonLimited},
 		quota:    []hauberk.QuotaViolation{{Subject: kind, Description: message}},
 	}
 }
@@ -140,17 +119,17 @@ func newRejection(kind, rule string) rejection {
 func (r *rejection) reject(call *hauberk.Call, wait time.Duration) error {
 	call.Decide(r.decision)
 	return &hauberk.Rejection{
-		Code: codes.ResourceExhausted, Reason: Reason, Message: message,
+		Code: codes.ResourceExhausted, Reason: ReasonLimited, Message: message,
 		RetryAfter: wait, QuotaViolations: r.quota, Cause: ErrLimited,
 	}
 }
 
-// newClock returns the time since a whole multiple of per since 1970 UTC, by now or
-// the monotonic clock.
+// newClock returns a clock that shows the time since a whole multiple of per since 1970 UTC.
+// It uses now, or the monotonic clock if now is nil.
 func newClock(now func() time.Time, per time.Duration) func() time.Duration {
 	if now == nil {
 		epoch := lastMultiple(time.Now(), per)
-		return func() time.Duration { return time.Since(epoch) } // reads less than now().Sub
+		return func() time.Duration { return time.Since(epoch) } // cheaper than now().Sub
 	}
 	epoch := lastMultiple(now(), per)
 	return func() time.Duration { return now().Sub(epoch) }

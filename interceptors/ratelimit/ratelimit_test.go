@@ -118,7 +118,7 @@ func wantRejection(t *testing.T, err error, subject string, wait time.Duration) 
 	if got := status.Convert(err).Message(); got != "Rate limit exceeded" {
 		t.Errorf("message %q", got)
 	}
-	if got := hauberk.Reason(err); got != ratelimit.Reason {
+	if got := hauberk.Reason(err); got != ratelimit.ReasonLimited {
 		t.Errorf("reason %q", got)
 	}
 	if got := retryAfter(err); got != wait {
@@ -167,7 +167,7 @@ func TestShadow(t *testing.T) {
 		if n := shadow.Rejections(); n != 3 {
 			t.Errorf("%d rejections, want 3", n)
 		}
-		if len(seen.decisions) != 1 || !seen.decisions[0].Shadow || seen.decisions[0].Reason != ratelimit.Reason {
+		if len(seen.decisions) != 1 || !seen.decisions[0].Shadow || seen.decisions[0].Reason != ratelimit.ReasonLimited {
 			t.Errorf("decisions %+v", seen.decisions)
 		}
 		wantCode(t, c.Start(t, limiter).Call(t.Context()).Err, codes.ResourceExhausted)

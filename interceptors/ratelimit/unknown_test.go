@@ -1,6 +1,7 @@
 package ratelimit_test
 
 import (
+	"context"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -13,13 +14,12 @@ import (
 
 const nowhere = "/hauberk.nowhere.v1.Nothing/Do"
 
-// Calls of methods that a server does not have end as they would without a
-// limiter, and cost nothing.
+// Calls of unknown methods end as they do without a limit, and take no permit.
 func TestUnknownMethods(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
-			limit := by(oneAMinute, ratelimit.Together())
+			limit := by(oneAMinute, ratelimit.Global())
 			env := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}.Start(t, ratelimit.New(limit))
 			wantUnknown(t, env, codes.Unimplemented)
 			wantUnknown(t, env, codes.Unimplemented)
@@ -30,12 +30,13 @@ func TestUnknownMethods(t *testing.T) {
 	}
 }
 
+// Calls of unknown methods take permits of a limit by peer, and of others by configuration.
 func TestChargeUnknown(t *testing.T) {
-	for name, key := range map[string]ratelimit.Key{"together": ratelimit.Together(), "peer": ratelimit.ByPeer()} {
+	limits := map[string]ratelimit.Config{"global": by(oneAMinute, ratelimit.Global()), "peer": by(oneAMinute, ratelimit.ByPeer())}
+	for name, limit := range limits {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
-			limit := by(oneAMinute, key)
-			limit.ChargeUnknown = true
+			limit.ChargeUnknown = name == "global"
 			env := hauberktest.Case{Side: hauberk.ServerSide}.Start(t, ratelimit.New(limit))
 			wantUnknown(t, env, codes.Unimplemented)
 			wantUnknown(t, env, codes.ResourceExhausted)
@@ -49,7 +50,36 @@ func wantUnknown(t *testing.T, env *hauberktest.Env, want codes.Code) {
 	wantCode(t, env.Do(t.Context(), nowhere, []*testpb.Request{{}}).Err, want)
 }
 
-// A client cannot know which methods the server has.
+// A limit by identity leaves public methods alone, since their callers have none. Other
+// limits count them.
+func TestPublicMethods(t *testing.T) {
+	for name, test := range map[string]struct {
+		key    ratelimit.Key
+		spares bool
+	}{
+		"state":  {ratelimit.ByState(userKey), true},
+		"own":    {ratelimit.By("tenant", func(context.Context, *hauberk.Call) (string, bool) { return "a", true }, userKey), true},
+		"peer":   {ratelimit.ByPeer(), false},
+		"global": {ratelimit.Global(), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+				if c.Side == hauberk.ClientSide {
+					return // login is for servers
+				}
+				env := c.With(hauberk.Config{Public: []string{"hauberk.test.*"}}).Start(t, login{}, ratelimit.New(by(oneAMinute, test.key)))
+				wantCode(t, env.Call(t.Context()).Err, codes.OK)
+				want := codes.ResourceExhausted
+				if test.spares {
+					want = codes.OK
+				}
+				wantCode(t, env.Call(t.Context()).Err, want)
+			})
+		})
+	}
+}
+
+// A client does not know which methods the server has.
 func TestUnknownMethodsOfClients(t *testing.T) {
 	call := client(t, ratelimit.New(oneAMinute))
 	wantCode(t, call(t.Context(), nowhere), codes.OK)
