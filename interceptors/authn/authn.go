@@ -9,29 +9,28 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// name is what the interceptors are called in decisions and errors.
+// name is the name of the interceptors in decisions and errors.
 const name = "authn"
 
-// Validator checks a token and says whose it is. It runs on the call's goroutine,
-// for many calls at once, and gives up when ctx is done: the call waits for it. The
-// token is well-formed (a b64token of RFC 6750); it is not to be logged.
+// Validator checks a token and returns the identity that it proves. It runs on the goroutine
+// of the call, concurrently for different calls, and must return when ctx is done. The token is
+// well-formed (a b64token of RFC 6750); do not log it.
 //
-// What it returns decides on the call:
+// The result decides on the call:
 //
 //   - an Identity with a Subject admits it;
-//   - [ErrInvalidToken], wrapped or not, rejects it with UNAUTHENTICATED, "Invalid
-//     token", and [ErrTokenExpired] with UNAUTHENTICATED, "Token expired";
-//   - a rejection of [hauberk.Reject] is the call's outcome as it is;
-//   - the gRPC status UNAUTHENTICATED or PERMISSION_DENIED rejects it with that code,
-//     its message and its details, and the reason ReasonInvalidToken or
-//     ReasonPermissionDenied;
-//   - any other error with a gRPC status ends the call with that status and its
-//     message, which are sent to the client: the validator has failed;
-//   - an error of any other kind, and the status UNKNOWN, end it with UNAVAILABLE,
-//     "Token validation failed", or if ctx is done with the status of that;
-//   - nothing at all, or an Identity without a Subject, is INTERNAL.
+//   - [ErrInvalidToken], wrapped or not, rejects it with UNAUTHENTICATED, "Invalid token", and
+//     [ErrTokenExpired] with UNAUTHENTICATED, "Token expired";
+//   - a [hauberk.Rejection] becomes the outcome of the call, unchanged;
+//   - the gRPC status UNAUTHENTICATED or PERMISSION_DENIED rejects it with that code, its
+//     message and its details, and the reason ReasonInvalidToken or ReasonPermissionDenied;
+//   - any other error with a gRPC status ends the call with that status and its message, which
+//     the client receives: the validator has failed;
+//   - any other error, and the status UNKNOWN, end it with UNAVAILABLE, "Token validation
+//     failed", or if ctx is done with the status of ctx;
+//   - neither an identity nor an error, or an Identity without a Subject, is INTERNAL.
 //
-// All but the message of a status stays in the process.
+// Nothing but the message and the details of a status is sent to the client.
 type Validator func(ctx context.Context, token string) (*Identity, error)
 
 // Config holds the settings of [New]. The zero value validates the token of every call.
@@ -45,32 +44,32 @@ type Config struct {
 	// CacheFor is how long a token is kept at most. 0 keeps it until Identity.Expires, and
 	// does not keep those without.
 	CacheFor time.Duration
-	// ExpireUnary ends unary calls too at the time that their token expires. Without
-	// it a unary call that was begun with a good token is let finish; all others end.
-	// It costs each call of a token that expires a timer.
+	// ExpireUnary ends unary calls, too, when their token expires. Without it a unary call
+	// that began with a valid token finishes; streams always end. It costs each call with a
+	// token that expires a timer.
 	ExpireUnary bool
 }
 
-// Interceptor asks the callers of a server who they are. Make it with [New]. It
-// may be used by any number of chains at once.
+// Interceptor authenticates callers on a server. Make it with [New]. It may be used by any
+// number of chains at once.
 type Interceptor struct {
 	validate Validator
 	config   Config
 	cache    *cache // nil without CachedTokens
 }
 
-// New returns an interceptor for servers. Calls of methods in [hauberk.Config.Public] pass
-// without a look at their token, and have no identity. Every other call needs exactly one value under
-// the metadata key "authorization": "Bearer", in any case, and a token. Calls
-// without it end with UNAUTHENTICATED, "Missing or invalid token"; otherwise
-// validate decides. What is wrong with the arguments is reported by hauberk.New.
+// New returns an interceptor for servers. A call needs exactly one value under the metadata key
+// "authorization": "Bearer", in any case, and a token. Calls without it end with
+// UNAUTHENTICATED, "Missing or invalid token"; for the others validate decides. Calls of
+// methods in [hauberk.Config.Public] pass without a look at their token, and have no identity.
+// hauberk.New reports what is wrong with the arguments.
 //
-// A stream whose Identity expires while it is open ends then, with UNAUTHENTICATED,
-// "Token expired": for the client at once; the handler's context is done, with
-// [ErrTokenExpired] as its cause, and so are its sends and receives.
+// A stream whose Identity expires while it is open ends with UNAUTHENTICATED, "Token expired":
+// at once for the client; the context of the handler is done, with [ErrTokenExpired] as its
+// cause, and its sends and receives end.
 //
-// Rejections are recorded ([hauberk.Call.Decisions]). A call that was admitted has
-// its identity to show for it; to record that as well would cost it allocations.
+// Rejections are recorded ([hauberk.Call.Decisions]). An admitted call is not, since that
+// costs allocations and the identity shows it.
 func New(validate Validator, config Config) *Interceptor {
 	x := &Interceptor{validate: validate, config: config}
 	if config.CachedTokens > 0 {
@@ -79,8 +78,7 @@ func New(validate Validator, config Config) *Interceptor {
 	return x
 }
 
-// Declare tells chains that calls are authenticated here, and what is wrong with
-// the configuration.
+// Declare describes the interceptor to the checks of a chain.
 func (x *Interceptor) Declare() hauberk.Declaration {
 	var errs []error
 	if x.validate == nil {
@@ -104,7 +102,7 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 	}
 }
 
-// Intercept lets the call pass if its token is good.
+// Intercept admits the call if its token is valid.
 func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	if call.Public() {
 		call.Abstain()
@@ -122,7 +120,7 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	return x.untilExpired(ctx, call, next, id.Expires)
 }
 
-// identify returns whose the call's token is, or the call's outcome.
+// identify returns the identity of the call's token, or the outcome of the call.
 func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identity, error) {
 	token, err := bearer(call.Metadata(ctx, header))
 	if err != nil {
@@ -150,8 +148,7 @@ func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identi
 	}
 }
 
-// reject records a rejection. That the call ended while its token was looked at is
-// none.
+// reject records a rejection. A call that ended while its token was validated is none.
 func (x *Interceptor) reject(call *hauberk.Call, err error) error {
 	if isRejection(carrierIn(err)) {
 		call.Decide(hauberk.Decision{Verdict: hauberk.Rejected, Reason: hauberk.Reason(err)})

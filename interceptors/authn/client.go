@@ -12,14 +12,14 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// TokenSource gives a token to call with. It runs on the call's goroutine, for
-// many calls at once, and gives up when ctx is done: the call waits for it. It is
-// asked each time; one that fetches tokens keeps them itself.
+// TokenSource returns the token for a call. It runs on the goroutine of the call, concurrently
+// for different calls, and must return when ctx is done. It is called for each call; a source
+// that fetches tokens keeps them itself.
 //
-// An error with a gRPC status ends the call with that status, so that a retry
-// further out can act on UNAVAILABLE; of any other error the call is told
-// UNAUTHENTICATED and "No token", as grpc-go does for its credentials, and the
-// error stays in the process. If ctx is done the call ends with the status of that.
+// An error with a gRPC status ends the call with that status, so that an outer retry can act on
+// UNAVAILABLE. Any other error ends it with UNAUTHENTICATED, "No token", as grpc-go does for
+// its credentials, and stays in the process. If ctx is done the call ends with the status of
+// ctx.
 type TokenSource func(ctx context.Context) (token string, err error)
 
 // StaticToken returns a source of one token.
@@ -27,40 +27,37 @@ func StaticToken(token string) TokenSource {
 	return func(context.Context) (string, error) { return token, nil }
 }
 
-// ClientConfig says how tokens are sent. The zero value is ready for use.
+// ClientConfig holds the settings of [NewClient]. The zero value is ready for use.
 type ClientConfig struct {
-	// RequireTransportSecurity rejects calls on connections without transport
-	// security, with grpc-go's UNAUTHENTICATED, before anything is sent. The default
-	// lets tokens travel in the clear, since much of that traffic never leaves the
-	// host, or its encryption is a proxy's: set it wherever the client itself speaks
-	// TLS.
+	// RequireTransportSecurity rejects calls on connections without transport security,
+	// with grpc-go's UNAUTHENTICATED, before anything is sent. Set it wherever the client
+	// itself uses TLS. The default allows tokens in clear text, since connections within a
+	// host, or to a proxy that encrypts, are common.
 	RequireTransportSecurity bool
 }
 
-// Client sends tokens. Make it with [NewClient]. It may be used by any number of
-// chains at once.
+// Client is an interceptor that sends tokens. Make it with [NewClient]. It may be used by any
+// number of chains at once.
 type Client struct {
 	source TokenSource
 	config ClientConfig
 }
 
-// NewClient returns an interceptor for clients that sends "authorization: Bearer"
-// and a token of the source with every call, unless the call's metadata has an
-// authorization already: that is sent as it is, and the source is not asked.
+// NewClient returns an interceptor for clients that sends "authorization: Bearer" and a token of
+// the source with every call. If the metadata of the call has an authorization already, that is
+// sent unchanged and the source is not called.
 //
-// A call for which there is no token is not sent. Nor is it with a token that is
-// not a b64token of RFC 6750, such as one with a line break at its end: it ends
-// with UNAUTHENTICATED, "Malformed token". What is wrong with the arguments is
-// reported by hauberk.New.
+// A call for which there is no token is not sent. Nor is one whose token is not a b64token of
+// RFC 6750, such as one with a line break at its end: it ends with UNAUTHENTICATED, "Malformed
+// token". hauberk.New reports what is wrong with the arguments.
 //
-// Credentials that grpc-go is given (grpc.WithPerRPCCredentials) add their own
-// metadata when a call is sent; this interceptor cannot see them.
+// Credentials of grpc-go (grpc.WithPerRPCCredentials) add their own metadata when a call is
+// sent; this interceptor does not see them.
 func NewClient(source TokenSource, config ClientConfig) *Client {
 	return &Client{source: source, config: config}
 }
 
-// Declare tells chains of the usual place, and what is wrong with the
-// configuration.
+// Declare describes the interceptor to the checks of a chain.
 func (c *Client) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{Name: name, Phase: hauberk.PhaseAuthn, Sides: hauberk.OnlyClients}
 	if c.source == nil {
@@ -69,7 +66,7 @@ func (c *Client) Declare() hauberk.Declaration {
 	return d
 }
 
-// Intercept gives the call a token.
+// Intercept adds a token to the metadata of the call.
 func (c *Client) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	if c.config.RequireTransportSecurity {
 		call.AddOptions(secured(call.Options()))
@@ -109,9 +106,8 @@ func noToken(message string, cause error) error {
 var errMalformedSource = errors.New("authn: the token source returned a token that no authorization can carry; " +
 	`want letters, digits, "-", ".", "_", "~", "+" and "/", and "=" at the end`)
 
-// secured returns the option that has grpc-go reject connections without
-// transport security. It takes the place of the call's own credentials, and so
-// goes on with them.
+// secured returns the option that makes grpc-go reject connections without transport
+// security. It replaces the call's own credentials, and therefore wraps them.
 func secured(opts []grpc.CallOption) grpc.CallOption {
 	var s secure
 	for _, o := range opts {
@@ -122,7 +118,7 @@ func secured(opts []grpc.CallOption) grpc.CallOption {
 	return grpc.PerRPCCredentials(s)
 }
 
-// secure are credentials that only ask for transport security.
+// secure are credentials that only require transport security.
 type secure struct {
 	own credentials.PerRPCCredentials // nil for none
 }

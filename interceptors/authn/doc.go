@@ -1,15 +1,14 @@
-// Package authn tells servers who calls, and has clients say who they are, by
+// Package authn authenticates callers on servers, and sends credentials on clients, with
 // bearer tokens (RFC 6750) in the request metadata.
 //
-// On a server [New] asks a [Validator] about the token of each call, before the
-// request is read, and puts the [Identity] into the call's state ([Key], [User],
-// [FromContext]). A call without a good token is rejected: nothing further in runs.
-// How rejections look, and which errors a Validator returns, is said there.
+// On a server, [New] passes the token of each call to a [Validator], before the request is
+// read, and stores the [Identity] in the state of the call ([Key], [User], [FromContext]). A
+// call without a valid token is rejected. Calls of the methods in [hauberk.Config.Public] pass
+// without a look at their token.
 //
-// On a client [NewClient] asks a [TokenSource] for a token each time that a call
-// reaches it, and sends it, unless the caller has set the metadata key
-// "authorization" itself: there is never a second value. Inside a retry each
-// attempt gets a token of its own.
+// On a client, [NewClient] gets a token from a [TokenSource] for each call that reaches it, and
+// sends it, unless the caller has set the metadata key "authorization": there is never a second
+// value. Inside a retry each attempt gets a token.
 //
-// Tokens never stand in errors, statuses or decisions.
+// Tokens are never in errors, statuses or decisions.
 package authn

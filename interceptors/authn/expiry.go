@@ -10,7 +10,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// untilExpired goes on with a call that ends at the latest when its token expires.
+// untilExpired runs the inner part of a call that ends at the latest when its token expires.
 func (x *Interceptor) untilExpired(
 	ctx context.Context, call *hauberk.Call, next hauberk.Next, expires time.Time,
 ) error {
@@ -33,9 +33,9 @@ func (x *Interceptor) untilExpired(
 	return x.reject(call, errExpired)
 }
 
-// hangUp ends the call for its client, and with it the receives and sends of a
-// handler, which a context further in does not reach. In shadow it does nothing:
-// the call that an interceptor is shown there is not the one that arrived.
+// hangUp ends the call for its client, and with it the receives and sends of the handler, which
+// an inner context does not reach. In shadow it does nothing: the interceptor runs on a copy
+// of the call there.
 func hangUp(ctx context.Context, call *hauberk.Call) {
 	stream, ok := grpc.ServerTransportStreamFromContext(ctx).(interface {
 		WriteStatus(st *status.Status) error

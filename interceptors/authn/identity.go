@@ -8,26 +8,26 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// Key is where the identity stands in a call's state.
+// Key is the key of the identity in the state of a call.
 var Key = hauberk.NewKey[*Identity]("identity")
 
-// User is where the identity's Subject stands in a call's state, for interceptors
-// that take a key, as logging.State does.
+// User is the key of the identity's Subject in the state of a call, for interceptors that
+// take a key, such as logging.State.
 var User = hauberk.NewKey[string]("user")
 
-// Identity is who a call is from. It is shared by all who ask for it, and by
-// other calls if the Validator keeps it: it is not to be changed.
+// Identity identifies the caller. It is shared by everything that reads it, and by other calls
+// if it is cached: it must not be modified.
 type Identity struct {
 	// Subject is the user's name, unique within the issuer. It must not be empty.
 	Subject string
-	// Issuer is who vouches for it, such as the "iss" of a JWT.
+	// Issuer vouches for the identity, such as the "iss" of a JWT.
 	Issuer string
-	// Scopes are what the token is good for, such as the "scope" of a JWT.
+	// Scopes limit what the token may be used for, such as the "scope" of a JWT.
 	Scopes []string
-	// Claims are all that the token says, for rules and handlers.
+	// Claims are all claims of the token, for rules and handlers.
 	Claims map[string]any
-	// Expires is when the token ceases to be good; zero stands for never. It is
-	// enforced as it is: a Validator that allows for skewed clocks adds that.
+	// Expires is the time when the token expires; zero means never. It is enforced as it
+	// is: a Validator that allows for skewed clocks adds the leeway.
 	Expires time.Time
 }
 

@@ -11,32 +11,30 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// What errors.Is finds in rejections, in this process.
+// Sentinels that errors.Is finds in rejections, in this process.
 var (
-	// ErrMissingToken is found where a call has no authorization at all.
+	// ErrMissingToken is found if a call has no authorization.
 	ErrMissingToken = errors.New("authn: the call has no token")
-	// ErrMalformedToken is found where a call has several values under
-	// "authorization", or one that is not "Bearer" and a token.
+	// ErrMalformedToken is found if a call has several values under "authorization", or one
+	// that is not "Bearer" and a token.
 	ErrMalformedToken = errors.New("authn: the call's authorization is not one bearer token")
-	// ErrInvalidToken is what a Validator returns, or wraps, for a token that it
-	// does not know or trust.
+	// ErrInvalidToken is returned, or wrapped, by a Validator that does not trust the token.
 	ErrInvalidToken = errors.New("authn: the token is not valid")
-	// ErrTokenExpired is what a Validator returns, or wraps, for a token that was
-	// good once. It is found as well where Identity.Expires has passed.
+	// ErrTokenExpired is returned, or wrapped, by a Validator for a token that has expired. It
+	// is also found if Identity.Expires has passed.
 	ErrTokenExpired = errors.New("authn: the token has expired")
 	// ErrPermissionDenied is found if a Validator returned the gRPC status
 	// PERMISSION_DENIED: the caller is known and may not call.
 	ErrPermissionDenied = errors.New("authn: the caller has no permission")
-	// ErrValidation is found where a Validator failed, so that no one knows whether
-	// the token is good.
+	// ErrValidation is found if a Validator failed, so that the token was neither accepted nor
+	// rejected.
 	ErrValidation = errors.New("authn: the token could not be validated")
-	// ErrTokenSource is found, on a client, where a TokenSource gave no token, or one
-	// that is malformed.
+	// ErrTokenSource is found, on a client, if a TokenSource returned no token, or a malformed
+	// one.
 	ErrTokenSource = errors.New("authn: the token source gave no usable token")
 )
 
-// Reasons of rejections, as [hauberk.Reason] gives them in this process and on the
-// other end.
+// Reasons of rejections ([hauberk.Reason]), on both sides.
 const (
 	ReasonMissingToken     = "MISSING_TOKEN"
 	ReasonMalformedToken   = "MALFORMED_TOKEN" //nolint:gosec // the name of a reason
@@ -47,15 +45,15 @@ const (
 	ReasonNoToken          = "NO_TOKEN"
 )
 
-// The rejections that are the same for every call. What makes a token missing and
-// what makes it malformed share a text, as gRPC Python's documentation has it.
+// The rejections that are the same for every call. Missing and malformed tokens share a
+// message, as in the documentation of gRPC Python.
 var (
 	errMissing   = reject(ReasonMissingToken, "Missing or invalid token", ErrMissingToken)
 	errMalformed = reject(ReasonMalformedToken, "Missing or invalid token", ErrMalformedToken)
 	errExpired   = reject(ReasonTokenExpired, "Token expired", ErrTokenExpired)
 )
 
-// The validator's own faults.
+// Faults of the validator itself.
 var (
 	errNoIdentity = fault(errors.New("authn: the validator returned neither an identity nor an error"))
 	errNoSubject  = fault(errors.New("authn: the validator returned an identity without a Subject"))
@@ -91,8 +89,7 @@ func withStatus(st *status.Status, reason string, sentinel, cause error) error {
 	return r
 }
 
-// rejectionOf returns the outcome of a call whose token the validator did not
-// accept.
+// rejectionOf returns the outcome of a call whose token the validator did not accept.
 func rejectionOf(ctx context.Context, err error) error {
 	c := carrierIn(err)
 	switch {
@@ -135,12 +132,12 @@ type carrier interface {
 	GRPCStatus() *status.Status
 }
 
-// carrierIn returns the error that an error's status is from, or nil. UNKNOWN says
-// no more than that there was an error, and OK cannot be meant.
+// carrierIn returns the error that an error's status is from, or nil. UNKNOWN carries no more
+// than that there was an error, and OK cannot be meant.
 func carrierIn(err error) carrier {
 	c, ok := errors.AsType[carrier](err)
 	if !ok || isRejection(c) {
-		return c // a rejection means what it says, and its status is dear to make
+		return c // the status of a rejection is expensive to make
 	}
 	if code := c.GRPCStatus().Code(); code == codes.OK || code == codes.Unknown {
 		return nil

@@ -2,14 +2,14 @@ package authn
 
 import "strings"
 
-// header is the metadata key that tokens travel under.
+// header is the metadata key of tokens.
 const header = "authorization"
 
-// scheme stands before the token. Its case does not matter (RFC 9110, 11.1).
+// scheme precedes the token. Its case does not matter (RFC 9110, 11.1).
 const scheme = "Bearer"
 
-// bearer returns the token in the values of a call's authorization. Of more than
-// one value none is taken: who is to say which of them a caller else looked at.
+// bearer returns the token in the values of a call's authorization. Several values are
+// malformed: a proxy may have checked another one than this server would.
 func bearer(values []string) (string, error) {
 	if len(values) == 0 {
 		return "", errMissing
@@ -21,8 +21,7 @@ func bearer(values []string) (string, error) {
 	return token, nil
 }
 
-// parse returns the token of credentials as RFC 6750, 2.1, has them: the scheme,
-// spaces and the token.
+// parse returns the token of credentials (RFC 6750, 2.1): the scheme, spaces and the token.
 func parse(credentials string) (token string, ok bool) {
 	if len(credentials) < len(scheme) || !strings.EqualFold(credentials[:len(scheme)], scheme) {
 		return "", false
@@ -35,14 +34,14 @@ func parse(credentials string) (token string, ok bool) {
 // wellFormed reports whether a token is a b64token of RFC 6750.
 func wellFormed(token string) bool {
 	body := strings.TrimRight(token, "=")
-	var bad byte // no branch for each: a token has some hundred characters
+	var bad byte // no branch for each of the hundreds of characters of a token
 	for i := range len(body) {
 		bad |= illegal[body[i]]
 	}
 	return bad == 0 && body != ""
 }
 
-// illegal has 1 for each character that a token may not have.
+// illegal has 1 for each character that is not allowed in a token.
 var illegal = func() (table [256]byte) { //nolint:gochecknoglobals // a table that is never written
 	const legal = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 	for c := range table {
