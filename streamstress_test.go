@@ -556,7 +556,7 @@ func stressServer(t *testing.T, l load) {
 		return &authns.Identity{Subject: "me", Expires: time.Now().Add(time.Duration(1+c.IntN(3000)) * time.Microsecond)}, nil
 	}
 	m := metrics.New(metrics.Config{CountBytes: true, Decisions: true})
-	chain := hauberk.Must(hauberk.New(hauberk.WireSizes(), requestid.New(requestid.Config{}), m,
+	chain := hauberk.Must(hauberk.Config{CountBytes: true}.New(requestid.New(requestid.Config{}), m,
 		logging.New(logging.Config{Messages: true, Queue: 100}, logging.WithLogger(quiet), logging.State("user", authns.User)),
 		recovery.New(recovery.Config{}, recovery.WithLogger(quiet)), counting, foreign,
 		authns.New(validate, authns.Config{ExpireUnary: true}), counting, foreign,

@@ -8,7 +8,6 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/options"
-	"github.com/hauberk-rpc/hauberk/internal/wrongside"
 )
 
 // requested is the value of the metadata that requests the trace.
@@ -40,21 +39,20 @@ func New(config Config, opts ...Option) *Interceptor {
 
 var errNoKey = errors.New("the option By is missing; want By(authn.User), or another key of identities")
 
-// Declare returns the interceptor's name, its phase and the errors in its configuration.
+// Declare returns the interceptor's name, its phase, its side and the errors in its configuration.
 func (x *Interceptor) Declare() hauberk.Declaration {
 	err := x.err
 	if x.identities == nil {
 		err = errors.New("a zero Interceptor; make it with decisiontrace.New")
 	}
-	return hauberk.Declaration{Name: "decisiontrace", Phase: hauberk.PhaseRequestID, Err: err}
+	return hauberk.Declaration{
+		Name: "decisiontrace", Phase: hauberk.PhaseRequestID, Sides: hauberk.OnlyServers, Err: err,
+	}
 }
 
 // Intercept adds the trace to the trailer when the call has ended, if the caller requests it and is
 // permitted to receive it.
 func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	if call.Side() == hauberk.ClientSide {
-		return errServersOnly
-	}
 	defer x.setTrailer(ctx, call) // deferred for calls that end by runtime.Goexit
 	return next(ctx, call)
 }
@@ -62,7 +60,7 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 // setTrailer sets the trailer. It ignores the error of a call that has already ended. It checks the
 // identity first: most identities are not listed, and looking up the metadata takes longer.
 func (x *Interceptor) setTrailer(ctx context.Context, call *hauberk.Call) {
-	if identity, ok := x.identity.From(call); !ok || !x.identities[identity] || !x.isRequested(ctx, call) {
+	if identity, ok := x.identity.Get(call); !ok || !x.identities[identity] || !x.isRequested(ctx, call) {
 		return
 	}
 	if trace := call.Decisions().All(); x.authenticated(trace) {
@@ -90,5 +88,3 @@ func (x *Interceptor) authenticated(trace []hauberk.Decision) bool {
 	}
 	return passed
 }
-
-var errServersOnly = wrongside.ForServers("decisiontrace.New")

@@ -22,6 +22,7 @@ import (
 type attacker struct {
 	send   []string // metadata, as pairs
 	inside []hauberk.Interceptor
+	public bool // all methods are public
 	// handle runs in the handler before it echoes.
 	handle func(ctx context.Context)
 	method string // "" for that of the kind
@@ -77,11 +78,11 @@ func attackers() map[string]attacker {
 		"rejected before authentication":     {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{rejecter{errRejected}, bearer()}},
 		"a public method": {
 			send:   []string{auth, "Bearer ops", ask, "1"},
-			inside: []hauberk.Interceptor{hauberk.Public("*"), authn.New(validate, authn.Config{Public: []string{"*"}}), shadowed},
+			inside: []hauberk.Interceptor{authn.New(validate, authn.Config{}), shadowed}, public: true,
 		},
 		"a public method whose handler sets the identity": {
 			send:   []string{ask, "1"},
-			inside: []hauberk.Interceptor{hauberk.Public("*"), authn.New(validate, authn.Config{Public: []string{"*"}}), shadowed},
+			inside: []hauberk.Interceptor{authn.New(validate, authn.Config{}), shadowed}, public: true,
 			handle: func(ctx context.Context) { authn.User.Set(hauberk.FromContext(ctx), "ops") },
 		},
 		"no authentication":        {send: []string{auth, "Bearer ops", ask, "1"}, inside: []hauberk.Interceptor{shadowed}},
@@ -92,13 +93,13 @@ func attackers() map[string]attacker {
 		"authentication under a condition that does not hold": {
 			send: []string{ask, "1"}, public: true,
 			inside: []hauberk.Interceptor{
-				hauberk.When(func(*hauberk.Call) bool { return false }, bearer()), impostor{name: "other"}, hauberk.Public("*"), shadowed,
+				hauberk.When(func(*hauberk.Call) bool { return false }, bearer()), impostor{name: "other"}, shadowed,
 			},
 		},
 		"authentication of other methods": {
 			send: []string{auth, "Bearer ops", ask, "1"}, public: true,
 			inside: []hauberk.Interceptor{
-				hauberk.For("shop.v1.Cart/*", bearer()), impostor{name: "other"}, hauberk.Public("*"), shadowed,
+				hauberk.Except("hauberk.test.v1.TestService/*", bearer()), impostor{name: "other"}, shadowed,
 			},
 		},
 		"an interceptor that does not decide sets the identity": {

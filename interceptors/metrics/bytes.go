@@ -18,10 +18,10 @@ type Bytes struct {
 	// are not compressed they equal the sizes without compression.
 	SentCompressed     uint64 `json:"sent_compressed"`
 	ReceivedCompressed uint64 `json:"received_compressed"`
-	// Unmeasured counts the calls whose sizes are not known. If the chain lacks
-	// [hauberk.WireSizes], these are all calls on a server. On a client they are the calls
-	// that have sent a message and either ended with OK or received a message: other calls
-	// may not have reached a connection.
+	// Unmeasured counts the calls whose sizes are not known. Without
+	// [hauberk.Config.CountBytes] these are all calls on a server. On a client they are the
+	// calls that have sent a message and either ended with OK or received a message: other
+	// calls may not have reached a connection.
 	Unmeasured uint64 `json:"unmeasured"`
 }
 

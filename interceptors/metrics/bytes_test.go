@@ -125,7 +125,7 @@ func TestBytesOfFailures(t *testing.T) {
 	}
 }
 
-// Without hauberk.WireSizes calls count as unmeasured, except calls that a client did not send.
+// Without hauberk.Config.CountBytes calls count as unmeasured, except calls that a client did not send.
 func TestUnmeasured(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		m, without := metrics.New(metrics.Config{CountBytes: true}), metrics.New(metrics.Config{})

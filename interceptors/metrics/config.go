@@ -54,9 +54,9 @@ type Config struct {
 	// rejections are counted. It costs the allocations of [hauberk.Call.Decisions].
 	Decisions bool
 	// CountBytes counts the bytes of messages, with and without compression. It requires
-	// [hauberk.WireSizes] in the chain. [Bytes.Unmeasured] counts the calls whose bytes are
+	// [hauberk.Config.CountBytes]. [Bytes.Unmeasured] counts the calls whose bytes are
 	// not known. On a server it costs one or two allocations per call in addition to those
-	// of hauberk.WireSizes.
+	// of hauberk.Config.CountBytes.
 	CountBytes bool
 }
 

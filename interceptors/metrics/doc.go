@@ -63,9 +63,9 @@
 //     [hauberk.Allowed] too, enforced or in shadow. An interceptor inside retries counts the
 //     decisions of each attempt, but counts once for all attempts that an interceptor allowed
 //     them without recording a decision.
-//   - [Config.CountBytes] counts the bytes of messages, with and without compression. The
-//     chain must have [hauberk.WireSizes]. If it does not, [Bytes.Unmeasured] counts its
-//     calls. The bytes of a call count when it has ended and, on a server, its response has
+//   - [Config.CountBytes] counts the bytes of messages, with and without compression. It
+//     requires [hauberk.Config.CountBytes]; otherwise [Bytes.Unmeasured] counts the calls.
+//     The bytes of a call count when it has ended and, on a server, its response has
 //     been written. On a client, outside retries, they are those of the last attempt.
 //   - [WithLabel] adds labels of the application, such as a tenant.
 //   - [WithExemplars] keeps the trace ID, or other labels, of recent calls.

@@ -29,7 +29,7 @@ func TestServerAddresses(t *testing.T) {
 		{"no trusted proxy", forwarded, nil, map[string]any{"network.peer.address": "192.0.2.1", "client.address": nil}},
 		{
 			"trusted proxy", forwarded,
-			[]hauberk.Interceptor{hauberk.TrustedHops(netip.MustParsePrefix("192.0.2.0/24"))},
+			[]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 			map[string]any{"network.peer.address": "192.0.2.1", "client.address": "198.51.100.7"},
 		},
 		{"no peer", t.Context(), nil, map[string]any{

@@ -17,7 +17,7 @@
 //	server.port               on a server the local address of the connection
 //	network.peer.address      the remote address of the connection; on a client with
 //	network.peer.port         Config.ClientPeer only
-//	client.address            the address of the caller behind hauberk.TrustedHops
+//	client.address            the address of the caller behind hauberk.Config.TrustedProxies
 //	hauberk.attempt           the number of an attempt, from 1
 //	hauberk.rejection.reason  the reason of a rejection, in UPPER_SNAKE_CASE
 //
@@ -26,7 +26,7 @@
 //
 // The description of a status is the message of the gRPC status, in at most 1024 bytes. For an
 // error without a gRPC status it is "unknown error", or the text of the context error that the
-// error is or wraps. This holds with [hauberk.ExposeErrors] too, which sends the error's own
+// error is or wraps. This holds with [hauberk.Config.ExposeErrors] too, which sends the error's own
 // text to the client. Causes, panic values, messages, metadata and identities are not recorded.
 //
 // If the server does not have the method, rpc.method is "_OTHER" and the span's name is "grpc",

@@ -187,7 +187,7 @@ func TestDescription(t *testing.T) {
 		{context.Canceled, "CANCELLED", "context canceled"},
 		{context.DeadlineExceeded, "DEADLINE_EXCEEDED", "context deadline exceeded"},
 		{errors.Join(errors.New("secret"), status.Error(codes.Internal, "broken")), "INTERNAL", "broken"},
-		{hauberk.Reject(codes.Unavailable, "SHED", "overload", hauberk.Cause(errors.New("secret"))), "UNAVAILABLE", "overload"},
+		{&hauberk.Rejection{Code: codes.Unavailable, Reason: "SHED", Message: "overload", Cause: errors.New("secret")}, "UNAVAILABLE", "overload"},
 		{status.Error(codes.Internal, "\xff\xfe"), "INTERNAL", "\uFFFD"},
 		{status.Error(codes.Internal, string(slices.Repeat([]byte("x"), 5000))), "INTERNAL", string(slices.Repeat([]byte("x"), 1024))},
 	} {
@@ -219,7 +219,7 @@ func TestDescriptionExposed(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 				s := record()
 				failing := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return test.err })
-				env := c.Start(t, hauberk.ExposeErrors(), tracing.New(tracing.Config{}, s.option()), failing)
+				env := c.With(hauberk.Config{ExposeErrors: true}).Start(t, tracing.New(tracing.Config{}, s.option()), failing)
 				received := env.Call(t.Context()).Err
 				if got := hauberk.StatusOf(received).Message(); got != test.err.Error() {
 					t.Errorf("the client received %q, want %q", got, test.err)

@@ -22,11 +22,11 @@ const EventMessage = "rpc.message"
 
 // addDecisions adds an event for each decision of inner interceptors, in their order.
 func (s *span) addDecisions(call *hauberk.Call) {
-	decisions := call.Decisions()
+	decisions := call.Decisions().All()
 	if len(decisions) <= s.outer {
 		return
 	}
-	earlier := slices.Clone(call.Recorded()[:s.before])
+	earlier := slices.Clone(call.Decisions().Recorded()[:s.before])
 	added := 0
 	for i := s.outer; i < len(decisions) && added < maxDecisions; i++ {
 		if at := slices.Index(earlier, decisions[i]); at >= 0 {

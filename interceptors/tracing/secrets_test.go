@@ -37,7 +37,7 @@ func TestSecrets(t *testing.T) {
 			"OK":    nil,
 			"error": func() error { return errors.New("canary-error") },
 			"cause": func() error {
-				return hauberk.Reject(codes.Internal, "BROKEN", "broken", hauberk.Cause(errors.New("canary-cause")))
+				return &hauberk.Rejection{Code: codes.Internal, Reason: "BROKEN", Message: "broken", Cause: errors.New("canary-cause")}
 			},
 			"panic":   func() error { panic("canary-panic") },
 			"nothing": func() error { return nil }, // without a response

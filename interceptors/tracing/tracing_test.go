@@ -192,7 +192,9 @@ func TestRejection(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		s := record()
 		rejecting := hauberk.Named("gate", hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
-			return hauberk.Reject(codes.ResourceExhausted, "GATE_CLOSED", "the gate is closed", hauberk.Cause(errors.New("secret")))
+			return &hauberk.Rejection{
+				Code: codes.ResourceExhausted, Reason: "GATE_CLOSED", Message: "the gate is closed", Cause: errors.New("secret"),
+			}
 		}))
 		env := c.Start(t, tracing.New(tracing.Config{}, s.option()), rejecting)
 		wantCode(t, env.Call(t.Context()).Err, codes.ResourceExhausted)

@@ -23,7 +23,7 @@
 // UNKNOWN. The duration, in seconds, is the time from the start of the interceptor to the
 // outcome.
 //
-// Sizes are those of [hauberk.Call.Wire]. Without [hauberk.WireSizes] in the chain, or on a
+// Sizes are those of [hauberk.Call.Wire]. Without [hauberk.Config.CountBytes], or on a
 // connection that was not made with the chain's DialOptions, sizes are not measured and the
 // instruments of sizes record nothing, not zero. On a server sizes are recorded when the
 // response has been written. The sizes of a stream that is cancelled while the application

@@ -16,8 +16,8 @@ import (
 func Example() {
 	reader := sdk.NewManualReader() // a program uses a periodic reader and an exporter
 	provider := sdk.NewMeterProvider(sdk.WithReader(reader))
-	chain := hauberk.Must(hauberk.New(
-		hauberk.WireSizes(), // enables sizes on grpc-go's servers and connections
+	config := hauberk.Config{CountBytes: true} // enables sizes on grpc-go's servers and connections
+	chain := hauberk.Must(config.New(
 		metricsotel.New(metricsotel.Config{}, metricsotel.WithMeterProvider(provider)),
 	))
 

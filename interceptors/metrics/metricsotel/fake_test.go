@@ -123,6 +123,12 @@ func chainOf(t testing.TB, interceptors ...hauberk.Interceptor) *hauberk.Chain {
 	return chain
 }
 
+// countingOf returns a chain that counts bytes.
+func countingOf(t testing.TB, interceptors ...hauberk.Interceptor) *hauberk.Chain {
+	t.Helper()
+	return hauberk.Must(hauberk.Config{CountBytes: true}.New(interceptors...))
+}
+
 // served returns a function that serves one call of a kind through a chain, on the calling
 // goroutine.
 func served(chain *hauberk.Chain, kind hauberk.Kind, backend *hauberktest.Backend) func() error {

@@ -105,7 +105,7 @@ func checkPoints(t *testing.T, r *recorder, want map[string]map[string]string) {
 }
 
 // One interceptor and a pair of Calls and Attempts record the same for a call with one attempt.
-// Without WireSizes no sizes are recorded, not even zeros.
+// Without hauberk.Config.CountBytes no sizes are recorded, not even zeros.
 func TestMatrix(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		for _, parts := range []bool{false, true} {

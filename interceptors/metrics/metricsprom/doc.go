@@ -52,7 +52,7 @@
 //     without compression. hauberk_SIDE_sent_compressed_bytes_total and
 //     hauberk_SIDE_received_compressed_bytes_total count bytes as compressed.
 //     hauberk_SIDE_unmeasured_calls_total counts the calls that are missing in them. It
-//     increases if the chain lacks [hauberk.WireSizes].
+//     increases without [hauberk.Config.CountBytes].
 //   - [metrics.WithLabel] adds labels to all grpc_SIDE and hauberk_SIDE metrics, after the
 //     other labels.
 //   - [metrics.WithExemplars] adds exemplars to grpc_SIDE_handled_total and

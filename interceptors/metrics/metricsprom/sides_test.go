@@ -16,7 +16,7 @@ import (
 func countEverything(t *testing.T, server, client *metrics.Interceptor) {
 	t.Helper()
 	chain := func(m *metrics.Interceptor) *hauberk.Chain {
-		return hauberk.Must(hauberk.New(hauberk.WireSizes(), m, hauberk.Shadow(limiter{}), passing{}))
+		return hauberk.Must(hauberk.Config{CountBytes: true}.New(m, hauberk.Shadow(limiter{}), passing{}))
 	}
 	env := hauberktest.Start(t, hauberktest.Setup{Server: chain(server), DialOptions: chain(client).DialOptions()})
 	if out := env.Call(t.Context()); out.Err != nil {

@@ -22,8 +22,7 @@ import (
 func ServerChain(logger *slog.Logger, registry prometheus.Registerer, check authn.Validator) (*hauberk.Chain, error) {
 	calls := metrics.New(metrics.Config{})
 	registry.MustRegister(metricsprom.NewServerCollector(calls))
-	return hauberk.New(
-		hauberk.Public("grpc.health.v1.Health/*"),
+	return hauberk.Config{Public: []string{hauberk.Health}}.New(
 		calls,
 		logging.New(logging.Config{}, logging.WithLogger(logger), logging.State("user", authn.User)),
 		recovery.New(recovery.Config{}, recovery.WithLogger(logger)),
