@@ -65,7 +65,7 @@ func newIf(w *world, c ifConfig) (part, error) {
 		return holds
 	}
 	p := stateless(look, hauberk.When(yes, inner.interceptors...))
-	p.public = append(inner.public, "*")
+	p.public = slices.Concat(inner.public, []string{"*"})
 	p.snapshot = inner.snapshot
 	return p, nil
 }

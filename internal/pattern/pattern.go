@@ -17,10 +17,11 @@ func Parse(text string) (p Pattern, ok bool) {
 	if text == "*" {
 		return Pattern{}, true
 	}
-	if pkg, ok := strings.CutSuffix(strings.TrimPrefix(text, "/"), ".*"); ok && plain(pkg) && !strings.Contains(pkg, "/") {
+	text = strings.TrimPrefix(text, "/")
+	if pkg, ok := strings.CutSuffix(text, ".*"); ok && plain(pkg) { // without a slash
 		return Pattern{Package: pkg}, true
 	}
-	service, name, ok := strings.Cut(strings.TrimPrefix(text, "/"), "/")
+	service, name, ok := strings.Cut(text, "/")
 	if !ok || !plain(service) || name != "*" && !plain(name) {
 		return Pattern{}, false
 	}
