@@ -55,19 +55,25 @@ func newIf(w *world, c ifConfig) (part, error) {
 	if err != nil {
 		return part{}, err
 	}
-	applies := hauberk.NewKey[bool]("if")
-	look := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-		applies.Set(call, c.When.holds(ctx, call))
+	p := stateless(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		if c.When.holds(ctx, call) {
+			next = behindAll(inner.interceptors, next)
+		}
 		return next(ctx, call)
-	})
-	yes := func(call *hauberk.Call) bool {
-		holds, _ := applies.Get(call)
-		return holds
-	}
-	p := stateless(look, hauberk.When(yes, inner.interceptors...))
-	p.public = slices.Concat(inner.public, []string{"*"})
+	}))
+	p.public = inner.public
 	p.snapshot = inner.snapshot
 	return p, nil
+}
+
+// behindAll returns a next that runs interceptors first, at the place of the one that calls
+// it. A chain would not accept authentication under a condition.
+func behindAll(interceptors []hauberk.Interceptor, next hauberk.Next) hauberk.Next {
+	for _, x := range slices.Backward(interceptors) {
+		inner := next
+		next = func(ctx context.Context, call *hauberk.Call) error { return x.Intercept(ctx, call, inner) }
+	}
+	return next
 }
 
 type setStateConfig struct {
