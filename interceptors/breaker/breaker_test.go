@@ -320,7 +320,7 @@ func TestHalfOpenRace(t *testing.T) {
 		close(release)
 		all.Wait()
 		if most.Load() > 2 {
-			t.Fatalf("%d probes at once", most.Load())
+			t.Fatalf("%d concurrent probes", most.Load())
 		}
 	}
 }

@@ -13,8 +13,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/transform"
 )
 
-// BenchmarkClient compares interceptors with a chain that has none, on a unary call
-// that is not sent.
+// BenchmarkClient compares settings with an empty chain, for a unary call that is not sent.
 func BenchmarkClient(b *testing.B) {
 	tenant := metadata.MD{"x-tenant": {"shop"}}
 	for name, x := range map[string]*transform.Interceptor{
@@ -47,7 +46,7 @@ func BenchmarkClient(b *testing.B) {
 	})
 }
 
-// What a call does not need costs it nothing.
+// Settings that a call does not use cost no allocation.
 func TestIdleAllocations(t *testing.T) {
 	idle := transform.New(transform.Config{
 		MaxTimeout: 0, Statuses: []transform.Status{{From: codes.NotFound, To: codes.Aborted}},

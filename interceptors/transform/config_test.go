@@ -119,11 +119,11 @@ func wantConfigError(t *testing.T, x hauberk.Interceptor, want string) {
 	t.Helper()
 	_, err := hauberk.New(x)
 	if err == nil || !strings.HasPrefix(err.Error(), "hauberk: interceptor 1: transform: ") || !strings.Contains(err.Error(), want) {
-		t.Errorf("%v; want one of transform with %s", err, want)
+		t.Errorf("%v; want an error of transform with %s in it", err, want)
 	}
 }
 
-// A setting for one side makes the interceptor one for that side.
+// An interceptor with a setting for one side works on that side only.
 func TestSides(t *testing.T) {
 	for name, test := range map[string]struct {
 		x    *transform.Interceptor

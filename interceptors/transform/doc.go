@@ -1,7 +1,7 @@
 // Package transform modifies calls by configuration: request metadata, response headers
 // and trailers, timeouts, wait-for-ready, compression, credentials and other call options,
-// the method, messages, and the final status. It works on both sides and for every kind
-// of call.
+// the method, messages, and the final status. It works on both sides, for every kind of
+// call.
 //
 //	setting                       side
 //	request metadata              both; on a server for inner interceptors and the handler

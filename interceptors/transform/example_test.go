@@ -16,7 +16,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/transform"
 )
 
-// A client whose calls get a tenant, a deadline and trimmed requests.
+// A client adds a tenant and a deadline to its calls, and trims their requests.
 func Example() {
 	chain := hauberk.Must(hauberk.New(
 		transform.New(
@@ -32,10 +32,10 @@ func Example() {
 		),
 	))
 
-	// The chain, called as a connection would. In a program it is carried by
-	// chain.DialOptions().
+	// A program gives chain.DialOptions() to grpc.NewClient. Here the chain is called
+	// directly.
 	invoke := chain.UnaryClientInterceptor()
-	wire := func(ctx context.Context, _ string, req, _ any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+	transport := func(ctx context.Context, _ string, req, _ any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
 		md, _ := metadata.FromOutgoingContext(ctx)
 		_, bounded := ctx.Deadline()
 		fmt.Println("tenant", md.Get("x-tenant"), "deadline", bounded, "options", len(opts))
@@ -43,7 +43,7 @@ func Example() {
 		return nil
 	}
 	request := wrapperspb.String("  a cart ")
-	if err := invoke(context.Background(), "/shop.v1.Cart/Get", request, &wrapperspb.StringValue{}, nil, wire); err != nil {
+	if err := invoke(context.Background(), "/shop.v1.Cart/Get", request, &wrapperspb.StringValue{}, nil, transport); err != nil {
 		fmt.Println(err)
 	}
 	fmt.Printf("the application's %q\n", request.GetValue())
@@ -53,7 +53,7 @@ func Example() {
 	// the application's "  a cart "
 }
 
-// A server that does not tell strangers what there is not.
+// A server does not reveal to unauthenticated callers which objects are missing.
 func ExampleStatus() {
 	chain := hauberk.Must(hauberk.New(
 		hauberk.For("shop.v1.Admin/*", transform.New(transform.Config{
@@ -61,7 +61,7 @@ func ExampleStatus() {
 		})),
 	))
 
-	// The chain, called as a server would.
+	// The chain is called directly, without a server.
 	serve := chain.UnaryServerInterceptor()
 	handler := func(context.Context, any) (any, error) { return nil, status.Error(codes.NotFound, "no user 42") }
 	for _, method := range []string{"/shop.v1.Admin/Get", "/shop.v1.Cart/Get"} {
@@ -73,8 +73,7 @@ func ExampleStatus() {
 	// rpc error: code = NotFound desc = no user 42
 }
 
-// Of a stream of requests those without a text are not sent, and long ones in
-// parts.
+// A client drops requests without a text, and splits long ones.
 func ExampleRequests() {
 	const most = 4
 	split := transform.Requests(func(_ *hauberk.Call, msg *wrapperspb.StringValue, emit func(*wrapperspb.StringValue) error) error {
@@ -89,14 +88,14 @@ func ExampleRequests() {
 	})
 	chain := hauberk.Must(hauberk.New(transform.New(transform.Config{}, split)))
 
-	// The chain, called as a connection would.
-	wire := func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+	// The chain is called directly, without a connection.
+	transport := func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
 		return &wireStream{ctx: ctx, send: func(msg *wrapperspb.StringValue) { fmt.Printf("sent %q\n", msg.GetValue()) }}, nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	desc := &grpc.StreamDesc{ClientStreams: true}
-	stream, err := chain.StreamClientInterceptor()(ctx, desc, nil, "/shop.v1.Cart/Upload", wire)
+	stream, err := chain.StreamClientInterceptor()(ctx, desc, nil, "/shop.v1.Cart/Upload", transport)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -113,7 +112,7 @@ func ExampleRequests() {
 	// sent "89"
 }
 
-// wireStream is a stream that goes nowhere.
+// wireStream is a stream without a connection.
 type wireStream struct {
 	grpc.ClientStream
 

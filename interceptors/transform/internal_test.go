@@ -10,7 +10,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// plain is a message of another codec than protobuf.
+// plain is a message of a codec other than protobuf.
 type plain struct{ text string }
 
 func TestMessagesOfOtherCodecs(t *testing.T) {
@@ -41,7 +41,7 @@ func TestMessagesOfOtherCodecs(t *testing.T) {
 	}
 }
 
-// FuzzChange compares with metadata as a list of pairs.
+// FuzzChange compares change with a model.
 func FuzzChange(f *testing.F) {
 	f.Add([]byte("ab"), []byte("ab"), []byte("c"), []byte("d"), []byte("a"))
 	f.Add([]byte("aab"), []byte("abba"), []byte(""), []byte("aa"), []byte("ab"))
@@ -67,7 +67,7 @@ func FuzzChange(f *testing.F) {
 	})
 }
 
-// key is one of a few.
+// key returns one of five keys.
 func key(b byte) string { return string('a' + rune(b%5)) }
 
 // numbered returns metadata with a value for each byte.
@@ -79,7 +79,7 @@ func numbered(prefix string, keys []byte) metadata.MD {
 	return md
 }
 
-// model is change, done to one key at a time.
+// model is change for one key after the other.
 func model(r *rewrite, md metadata.MD) metadata.MD {
 	out := metadata.MD{}
 	for k := range byte(5) {

@@ -21,7 +21,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/transform"
 )
 
-// layer puts a prefix before requests and one before responses.
+// layer adds a prefix to requests and one to responses.
 func layer(request, response string) hauberk.Interceptor {
 	return transform.New(
 		transform.Config{},
@@ -36,7 +36,7 @@ func layer(request, response string) hauberk.Interceptor {
 	)
 }
 
-// The outer interceptor sees a request first and a response last, on both sides.
+// Outer interceptors receive a request first and a response last, on both sides.
 func TestMessages(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		out := c.Start(t, layer("1", "1<"), layer("2", "2<")).Call(t.Context(), "a", "b")
@@ -52,7 +52,7 @@ func TestMessages(t *testing.T) {
 	})
 }
 
-// The options of one interceptor take part as interceptors of their own would.
+// The options of one interceptor run in the order of separate interceptors.
 func TestOptionsInOrder(t *testing.T) {
 	prefix := func(p string) []transform.Option {
 		return []transform.Option{
@@ -75,8 +75,7 @@ func TestOptionsInOrder(t *testing.T) {
 	})
 }
 
-// Messages that are sent stay the application's as they were: it may send them
-// again.
+// The application's messages are not modified: it may send them again.
 func TestSentMessagesAreCloned(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		request, response := &testpb.Request{Text: "a"}, &testpb.Response{Text: "r"}
@@ -94,7 +93,7 @@ func TestSentMessagesAreCloned(t *testing.T) {
 	})
 }
 
-// Dropping and repeating, as far as the kind and the side allow it.
+// A function can drop and repeat messages within the limits of the kind and the side.
 func TestDropAndRepeat(t *testing.T) {
 	x := transform.New(transform.Config{},
 		transform.Requests(func(call *hauberk.Call, req *testpb.Request, emit func(*testpb.Request) error) error {
@@ -136,7 +135,7 @@ func TestDropAndRepeat(t *testing.T) {
 	})
 }
 
-// misuses are what a function may do wrong, with the direction it is for.
+// misuses are wrong functions, with their direction.
 func misuses() map[string][2]transform.Option {
 	both := func(request func(*hauberk.Call, *testpb.Request, func(*testpb.Request) error) error,
 		response func(*hauberk.Call, *testpb.Response, func(*testpb.Response) error) error,
@@ -169,8 +168,8 @@ func misuses() map[string][2]transform.Option {
 	}
 }
 
-// A single message that does not come out as one ends the call with INTERNAL, and
-// so do several of one that was received.
+// A single message that is not replaced with exactly one ends the call with INTERNAL, and
+// so do several messages for a received one.
 func TestMisuse(t *testing.T) {
 	for name, options := range misuses() {
 		for direction, option := range options {
@@ -211,7 +210,7 @@ func TestFunctionFails(t *testing.T) {
 	}
 }
 
-// A function sees the messages of its type, and others pass.
+// A function receives the messages of its type. Others pass unchanged.
 func TestTypes(t *testing.T) {
 	var seen []string
 	note := func(msg any) error {
@@ -236,7 +235,7 @@ func TestTypes(t *testing.T) {
 	})
 }
 
-// A received message can be replaced by another of its type, and by no other.
+// A received message can be replaced with one of the same type only.
 func TestReplaced(t *testing.T) {
 	tests := []struct {
 		name string
@@ -263,7 +262,8 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
-// A stream that sends beside receiving runs functions of both directions at once.
+// A stream that sends and receives concurrently runs functions of both directions
+// concurrently.
 func TestBothDirections(t *testing.T) {
 	const n = 200
 	each(t, func(c hauberktest.Case) bool { return c.Kind == hauberk.Bidi }, func(t *testing.T, c hauberktest.Case) {
@@ -291,7 +291,7 @@ func TestBothDirections(t *testing.T) {
 			}
 		}
 		if err := stream.RecvMsg(new(testpb.Response)); err == nil {
-			t.Error("a response too many")
+			t.Error("one response too many")
 		}
 		if err := <-sent; err != nil {
 			t.Error(err)
@@ -299,7 +299,7 @@ func TestBothDirections(t *testing.T) {
 	})
 }
 
-// taking is a connection whose unary calls succeed.
+// taking is a connection on which unary calls succeed.
 type taking struct {
 	hauberktest.Conn
 
@@ -334,8 +334,8 @@ func newOrder() *order {
 	return o
 }
 
-// A message that is not protobuf is edited on a copy, so that the application's own
-// stays as it was and each attempt of a call starts from that.
+// A function modifies a copy of a message that is not protobuf: the application's message
+// stays the same, and each attempt of a call starts with it.
 func TestPlainMessagesAreCopied(t *testing.T) {
 	var sent []*order
 	conn := taking{take: func(req any) { sent = append(sent, req.(*order)) }}
@@ -363,7 +363,7 @@ func TestPlainMessagesAreCopied(t *testing.T) {
 	for i, o := range sent {
 		if o.Cents != 101 || !slices.Equal(o.Notes, []string{"ab", "self"}) || o.Lines["l"].Count[0] != 2 ||
 			string(o.Any.([]byte)) != "b" || o.Proto.GetText() != "ab" || o.Sum != request.Sum || !o.seen {
-			t.Errorf("attempt %d was sent %+v; want what one edit makes of the request", i+1, o)
+			t.Errorf("attempt %d sent %+v; want the request after one edit", i+1, o)
 		}
 	}
 	want := newOrder()

@@ -19,7 +19,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/transform"
 )
 
-// bubbles is each with time that stands still.
+// bubbles is each in a synctest bubble, with a fake clock.
 func bubbles(t *testing.T, where func(c hauberktest.Case) bool, test func(t *testing.T, c hauberktest.Case)) {
 	t.Helper()
 	each(t, where, func(t *testing.T, c hauberktest.Case) {
@@ -29,7 +29,7 @@ func bubbles(t *testing.T, where func(c hauberktest.Case) bool, test func(t *tes
 
 func everywhere(hauberktest.Case) bool { return true }
 
-// An inner interceptor finds the deadline that the call then gets.
+// An inner interceptor receives the new deadline of the call.
 func TestTimeouts(t *testing.T) {
 	const none = 0
 	tests := []struct {
@@ -86,7 +86,7 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// waiting is a backend that answers after a while, unless its context ends.
+// waiting is a backend that answers after a delay, unless its context is done before.
 func waiting(d time.Duration) *hauberktest.Backend {
 	return &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
 		select {
@@ -109,7 +109,7 @@ func TestTimeoutEndsCalls(t *testing.T) {
 	})
 }
 
-// Without its caller's deadline a call goes on when that has passed.
+// A call without its caller's deadline continues after that has passed.
 func TestNoTimeoutGoesOn(t *testing.T) {
 	bubbles(t, onClient, func(t *testing.T, c hauberktest.Case) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -121,16 +121,16 @@ func TestNoTimeoutGoesOn(t *testing.T) {
 	})
 }
 
-// A stream lasts beyond its caller's deadline as long as that uses it, and ends soon
-// after: the caller's cancellation would not be seen any more.
+// A stream without its caller's deadline lasts as long as the caller uses it, and ends soon
+// after that: the caller's cancellation is no longer visible.
 func TestNoTimeoutLeavesNoStream(t *testing.T) {
 	const timeout, slow = time.Minute, 50 * time.Second
 	stream := func(c hauberktest.Case) bool { return onClient(c) && c.Kind.ServerStreams() }
 	bubbles(t, stream, func(t *testing.T, c hauberktest.Case) {
-		var told bool
+		var deadline bool
 		ended := make(chan time.Time, 1)
 		backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
-			_, told = ctx.Deadline()
+			_, deadline = ctx.Deadline()
 			for range 4 { // within the deadline, after it, and the last one long after
 				if err := s.Send(&testpb.Response{}); err != nil {
 					return err
@@ -161,18 +161,18 @@ func TestNoTimeoutLeavesNoStream(t *testing.T) {
 		last := time.Now()
 		cancel() // as `defer cancel()` does, long after the deadline
 		if wait := (<-ended).Sub(last); wait > 2*timeout {
-			t.Errorf("the server's call ended %v after the caller gave it up, want at most two timeouts", wait)
+			t.Errorf("the server's call ended %v after the caller abandoned it, want at most two timeouts", wait)
 		}
 		if err := s.RecvMsg(&testpb.Response{}); status.Code(err) != codes.DeadlineExceeded {
-			t.Errorf("then %v, want %s", err, codes.DeadlineExceeded)
+			t.Errorf("the stream ended with %v, want %s", err, codes.DeadlineExceeded)
 		}
-		if told {
-			t.Error("the server was sent a deadline")
+		if deadline {
+			t.Error("the server received a deadline")
 		}
 	})
 }
 
-// Its caller can still cancel it.
+// A caller can cancel a call whose deadline is replaced or removed.
 func TestNoTimeoutIsCancelled(t *testing.T) {
 	bubbles(t, onClient, func(t *testing.T, c hauberktest.Case) {
 		parent, stop := context.WithTimeout(t.Context(), time.Hour)
@@ -197,7 +197,7 @@ func TestNoTimeoutIsCancelled(t *testing.T) {
 	})
 }
 
-// A call that waits for a connection gets one when there is one.
+// A call with WaitForReady waits for a connection.
 func TestWaitForReady(t *testing.T) {
 	tests := []struct {
 		name  string

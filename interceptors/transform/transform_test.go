@@ -23,7 +23,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/transform"
 )
 
-// own returns the metadata that is the test's, its keys starting with "x-".
+// own returns the metadata of the test, whose keys start with "x-".
 func own(md metadata.MD) metadata.MD {
 	md = md.Copy()
 	maps.DeleteFunc(md, func(key string, _ []string) bool { return !strings.HasPrefix(key, "x-") })
@@ -32,7 +32,7 @@ func own(md metadata.MD) metadata.MD {
 
 func equalMD(a, b metadata.MD) bool { return maps.EqualFunc(a, b, slices.Equal) }
 
-// arriving is a backend that keeps what metadata its handler found.
+// arriving is a backend that keeps the metadata that its handler received.
 func arriving(md *metadata.MD) *hauberktest.Backend {
 	return &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
 		in, _ := metadata.FromIncomingContext(ctx)
@@ -41,7 +41,7 @@ func arriving(md *metadata.MD) *hauberktest.Backend {
 	}}
 }
 
-// each runs a test for the cells that where says yes to, and checks after each that
+// each runs a test for the cells for which where returns true, and checks after each that
 // no goroutine is left.
 func each(t *testing.T, where func(c hauberktest.Case) bool, test func(t *testing.T, c hauberktest.Case)) {
 	t.Helper()
@@ -120,7 +120,7 @@ func TestRequestMetadata(t *testing.T) {
 						t.Fatal(out.Err)
 					}
 					if !equalMD(found, test.want) {
-						t.Errorf("the handler found %v; want %v", found, test.want)
+						t.Errorf("the handler received %v; want %v", found, test.want)
 					}
 				}
 			})
@@ -136,12 +136,12 @@ func TestRequestMetadataOfNone(t *testing.T) {
 			t.Fatal(out.Err)
 		}
 		if want := (metadata.MD{"x-a": {"1"}}); !equalMD(found, want) {
-			t.Errorf("the handler found %v; want %v", found, want)
+			t.Errorf("the handler received %v; want %v", found, want)
 		}
 	})
 }
 
-// What the configuration was made from may change afterwards.
+// The caller may modify the maps of a Config after New.
 func TestConfigIsCopied(t *testing.T) {
 	values := []string{"1"}
 	config := transform.Config{Metadata: transform.Metadata{Set: metadata.MD{"x-a": values}, Remove: []string{"x-b"}}}
@@ -152,13 +152,13 @@ func TestConfigIsCopied(t *testing.T) {
 		var found metadata.MD
 		out := c.StartWith(t, arriving(&found), x).Call(metadata.AppendToOutgoingContext(t.Context(), "x-b", "1"))
 		if want := (metadata.MD{"x-a": {"1"}}); out.Err != nil || !equalMD(found, want) {
-			t.Errorf("%v, the handler found %v; want %v", out.Err, found, want)
+			t.Errorf("%v, the handler received %v; want %v", out.Err, found, want)
 		}
 	})
 }
 
-// Headers and trailers of several interceptors and the handler are merged, outer first,
-// on failed calls too.
+// Headers and trailers of interceptors and the handler are merged, outer first, also in
+// failed calls.
 func TestResponseMetadata(t *testing.T) {
 	layer := func(value string) hauberk.Interceptor {
 		return transform.New(transform.Config{
@@ -190,7 +190,7 @@ func TestResponseMetadata(t *testing.T) {
 	}
 }
 
-// A header that was sent already cannot be added to, and the call says so.
+// The call fails if its header has been sent before.
 func TestHeaderTooLate(t *testing.T) {
 	sent := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		if err := grpc.SendHeader(ctx, nil); err != nil {
@@ -206,7 +206,7 @@ func TestHeaderTooLate(t *testing.T) {
 	})
 }
 
-// recorder keeps the compression of the headers that one end of a connection saw.
+// recorder keeps the compression of the headers that one end of a connection receives.
 type recorder struct {
 	mu          sync.Mutex
 	compression string
@@ -260,7 +260,7 @@ func TestMethod(t *testing.T) {
 			t.Errorf("%q, %v; want the answer of the other method", out.Texts(), out.Err)
 		}
 		if inner != hauberktest.FullMethod(c.Kind) {
-			t.Errorf("an inner interceptor saw the method %s; want %s", inner, hauberktest.FullMethod(c.Kind))
+			t.Errorf("an inner interceptor received the method %s; want %s", inner, hauberktest.FullMethod(c.Kind))
 		}
 	})
 }
@@ -279,7 +279,7 @@ func TestCredentials(t *testing.T) {
 		env := c.StartWith(t, arriving(&found), transform.New(transform.Config{}, transform.WithCredentials(apiKey("k"))))
 		out := env.Do(t.Context(), hauberktest.FullMethod(c.Kind), []*testpb.Request{{}}, grpc.PerRPCCredentials(apiKey("mine")))
 		if want := (metadata.MD{"x-api-key": {"k"}}); out.Err != nil || !equalMD(found, want) {
-			t.Errorf("%v, the handler found %v; want %v", out.Err, found, want)
+			t.Errorf("%v, the handler received %v; want %v", out.Err, found, want)
 		}
 	})
 }
@@ -342,14 +342,13 @@ func TestStatuses(t *testing.T) {
 				t.Errorf("%d details; want %d", got, test.details)
 			}
 			if !errors.Is(seen, test.err) {
-				t.Errorf("further out the outcome is %v; want one that wraps %v", seen, test.err)
+				t.Errorf("an outer interceptor received %v; want an error that wraps %v", seen, test.err)
 			}
 		})
 	}
 }
 
-// On both sides the messages before an error are delivered, whatever becomes of its
-// status.
+// On both sides the messages before an error are delivered if its status is replaced.
 func TestStatusAfterMessages(t *testing.T) {
 	x := transform.New(transform.Config{Statuses: []transform.Status{{From: codes.NotFound, To: codes.Aborted, Message: "m"}}})
 	streams := func(c hauberktest.Case) bool { return c.Kind.ServerStreams() }
@@ -366,7 +365,7 @@ func TestStatusAfterMessages(t *testing.T) {
 	})
 }
 
-// The zero value changes nothing.
+// The zero value modifies nothing.
 func TestZero(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var found metadata.MD

@@ -8,34 +8,33 @@ import (
 	"time"
 )
 
-// Config says how delays grow. The zero Config has none.
+// Config configures a [Backoff]. With the zero Config all delays are 0.
 type Config struct {
 	// Initial is the delay after the first attempt, without jitter.
 	Initial time.Duration
 	// Max is the greatest delay, without jitter; 0 means the greatest Duration, 292
 	// years.
 	Max time.Duration
-	// Multiplier is how much longer each delay is than the one before, at least 1;
-	// 0 means 2.
+	// Multiplier is the ratio of each delay to the previous one, at least 1; 0 means 2.
 	Multiplier float64
-	// Jitter is by how much of itself a delay may be shorter or longer: 0 to 1.
+	// Jitter randomizes each delay by up to ± this fraction, from 0 to 1.
 	Jitter float64
-	// FullJitter makes a delay anything from 0 to itself. It excludes Jitter.
+	// FullJitter multiplies each delay by a random number from 0 to 1. It excludes Jitter.
 	FullJitter bool
-	// Random returns numbers from 0 up to 1; nil means those of math/rand/v2.
+	// Random returns numbers from 0 up to 1; nil means rand.Float64 of math/rand/v2.
 	Random func() float64
 }
 
-// Backoff says how long to wait. Make it with [New].
+// Backoff computes delays. Make it with [New].
 type Backoff struct {
 	initial, most float64 // ns
 	multiplier    float64
-	low, span     float64       // a delay is multiplied by low + span·random
+	low, span     float64       // the factor of jitter is low + span·random
 	limit         time.Duration // of a delay with jitter
 	random        func() float64
 }
 
-// New returns the Backoff of c, or an error that says which value is out of range.
+// New returns the Backoff of c, or an error that names the value that is out of range.
 func New(c Config) (*Backoff, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -76,7 +75,7 @@ func (c *Config) check() error {
 	case !within(c.Jitter, 0, 1):
 		return fmt.Errorf("backoff: jitter of %v; want 0 to 1", c.Jitter)
 	case c.FullJitter && c.Jitter != 0:
-		return fmt.Errorf("backoff: jitter of %v besides full jitter; want one of them", c.Jitter)
+		return fmt.Errorf("backoff: jitter of %v and full jitter; want one of them", c.Jitter)
 	}
 	return nil
 }
@@ -87,21 +86,20 @@ func lengthened(d time.Duration, fraction float64) time.Duration {
 	factor := new(big.Float).SetPrec(exactly).SetFloat64(fraction)
 	factor.Add(factor, big.NewFloat(1))
 	product := factor.Mul(factor, new(big.Float).SetInt64(int64(d)))
-	ns, _ := product.Int64() // stops at the greatest int64
+	ns, _ := product.Int64() // at most the greatest int64
 	return time.Duration(ns)
 }
 
-// exactly is enough digits for a sum of 1 and any float64, times any Duration.
+// exactly is the precision in bits of the sum of 1 and any float64, times any Duration.
 const exactly = 1 + 1074 + 64
 
-// within is false for what is not a number.
+// within reports whether least <= x <= most. It returns false for NaN.
 func within(x, least, most float64) bool { return x >= least && x <= most }
 
-// Delay returns how long to wait after so many attempts. The first delay, that of
-// one attempt, is also that of none and of fewer.
+// Delay returns the delay after a number of attempts. A number below 1 counts as 1.
 func (b *Backoff) Delay(attempts int) time.Duration {
 	if b.initial == 0 {
-		return 0 // times infinity is not a number
+		return 0 // 0 times infinity is NaN
 	}
 	delay := min(b.initial*math.Pow(b.multiplier, float64(max(attempts, 1)-1)), b.most)
 	if b.span > 0 {
@@ -110,7 +108,7 @@ func (b *Backoff) Delay(attempts int) time.Duration {
 	return min(duration(delay), b.limit)
 }
 
-// duration returns ns, which must not be negative, or the greatest Duration.
+// duration returns ns, which must not be negative, as a Duration, at most the greatest.
 func duration(ns float64) time.Duration {
 	if ns >= math.MaxInt64 {
 		return math.MaxInt64
@@ -118,9 +116,9 @@ func duration(ns float64) time.Duration {
 	return time.Duration(ns)
 }
 
-// unit returns x if it is from 0 to 1, and otherwise what is nearest to it.
+// unit returns the number from 0 to 1 that is nearest to x, and 0 for NaN.
 func unit(x float64) float64 {
-	if !(x > 0) { // or is not a number
+	if !(x > 0) { // true for NaN
 		return 0
 	}
 	return min(x, 1)

@@ -42,7 +42,7 @@ func TestNew(t *testing.T) {
 		{
 			"both jitters",
 			backoff.Config{Jitter: 0.2, FullJitter: true},
-			"backoff: jitter of 0.2 besides full jitter; want one of them",
+			"backoff: jitter of 0.2 and full jitter; want one of them",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -110,8 +110,8 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// No delay is longer than Max·(1+Jitter), also where a float64 cannot hold Max: it
-// would round each of these up.
+// No delay is longer than Max·(1+Jitter), also if a float64 cannot represent Max: it would
+// round up.
 func TestGreatestDelay(t *testing.T) {
 	greatest := func() float64 { return 1 }
 	for _, most := range []time.Duration{1<<53 + 1, 1<<53 + 3, 36028797018963973, 1<<60 + 127, 1<<62 - 1, math.MaxInt64} {
@@ -124,7 +124,7 @@ func TestGreatestDelay(t *testing.T) {
 	}
 }
 
-// The default source covers the whole range of factors, evenly.
+// The default source covers the range of factors evenly.
 func TestSpread(t *testing.T) {
 	for name, c := range map[string]struct {
 		config      backoff.Config
@@ -204,15 +204,15 @@ func TestGrowth(t *testing.T) {
 	})
 }
 
-// off says whether got is not want but for rounding, to nanoseconds and of floating
-// point, or the greatest Duration if that is less.
+// off reports whether got differs from want by more than rounding, to nanoseconds and of
+// floating point. A want beyond the greatest Duration counts as the greatest.
 func off(got time.Duration, want float64) bool {
 	want = min(want, math.MaxInt64)
 	return math.Abs(float64(got)-want) > 1+float64(rounding(time.Duration(min(want, 1<<62))))
 }
 
-// product returns d·(low + span·random), rounded only once: where low + span·random is
-// close to 0, float64 arithmetic that subtracts would lose most digits.
+// product returns d·(low + span·random), rounded once: if low + span·random is close to 0,
+// a subtraction of float64 numbers would lose most digits.
 func product(d time.Duration, low, span, random float64) float64 {
 	exact := func(x float64) *big.Float { return new(big.Float).SetPrec(4096).SetFloat64(x) }
 	factor := new(big.Float).Mul(exact(span), exact(random))
@@ -223,7 +223,7 @@ func product(d time.Duration, low, span, random float64) float64 {
 
 func rounding(d time.Duration) time.Duration { return d>>50 + 1 }
 
-// FuzzDelay holds any Backoff to its bounds.
+// FuzzDelay checks the bounds of any Backoff.
 func FuzzDelay(f *testing.F) {
 	f.Add(int64(100*ms), int64(time.Second), 2.0, 0.2, false, 0.7, 3)
 	f.Add(int64(math.MaxInt64), int64(math.MaxInt64), 1e300, 1.0, false, 1.0, 1_000_000_000)

@@ -9,7 +9,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/engine/backoff"
 )
 
-// BenchmarkDelay is compared with what a power and a random number cost alone.
+// BenchmarkDelay compares Delay with a power and a random number alone.
 func BenchmarkDelay(b *testing.B) {
 	delays := must(b, backoff.Config{Initial: 100 * time.Millisecond, Max: time.Minute, Multiplier: 1.6, Jitter: 0.2})
 	b.Run("backoff", func(b *testing.B) {

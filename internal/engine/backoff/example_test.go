@@ -25,7 +25,7 @@ func Example() {
 }
 
 func Example_jitter() {
-	highest := func() float64 { return 1 } // in place of chance
+	highest := func() float64 { return 1 } // instead of a random number
 	b, err := backoff.New(backoff.Config{
 		Initial: 100 * time.Millisecond, Max: time.Second, Jitter: 0.2, Random: highest, // as gRFC A6
 	})

@@ -9,8 +9,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/engine/breaker"
 )
 
-// BenchmarkClosed is a call that succeeds: Allow and Done. It is compared with the
-// plain way to count failures, under a mutex.
+// BenchmarkClosed measures Allow and Done of a call that succeeds. It compares them with a
+// counter of failures with a mutex.
 func BenchmarkClosed(b *testing.B) {
 	br := breaker.New(config)
 	b.Run("breaker", func(b *testing.B) {
@@ -30,7 +30,7 @@ func BenchmarkClosed(b *testing.B) {
 	})
 }
 
-// BenchmarkClosedParallel is that from all cores at once.
+// BenchmarkClosedParallel is BenchmarkClosed on all cores concurrently.
 func BenchmarkClosedParallel(b *testing.B) {
 	br := breaker.New(config)
 	b.Run("breaker", func(b *testing.B) {
@@ -52,7 +52,7 @@ func BenchmarkClosedParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkFailing is a failure and a success by turns, which take the lock.
+// BenchmarkFailing alternates failures and successes, which take the lock.
 func BenchmarkFailing(b *testing.B) {
 	br := breaker.New(config)
 	b.ReportAllocs()

@@ -9,18 +9,18 @@ import (
 // Breaker is a circuit breaker. Make it with [New].
 type Breaker struct {
 	config Config
-	word   atomic.Uint64 // a word, written under the lock
+	word   atomic.Uint64 // a word; mu guards writes
 
-	mu       sync.Mutex // guards the rest
-	failures int        // in a row
+	mu       sync.Mutex // guards the fields below
+	failures int        // consecutive
 	opened   time.Duration
-	probes   []probe // in the order in which they were admitted
-	probed   uint64  // how many there have been
+	probes   []probe // in the order of admission
+	probed   uint64  // the number of the last probe
 	reports
 }
 
-// New returns a closed breaker. A value below the least that [Config.Validate]
-// accepts counts as that.
+// New returns a closed breaker. A value that [Config.Validate] rejects counts as the least
+// valid value.
 func New(c Config) *Breaker {
 	c.FailureThreshold = max(c.FailureThreshold, 1)
 	c.OpenFor = max(c.OpenFor, 0)
@@ -29,9 +29,9 @@ func New(c Config) *Breaker {
 	return &Breaker{config: c}
 }
 
-// Allow admits a call at the time now, or rejects it with a [*RejectedError]. The
-// caller must end the Permit of each call admitted. The time is not looked at while
-// the breaker is closed.
+// Allow admits a call at the time now, or rejects it with a [*RejectedError]. The caller
+// must call Done of the Permit of each admitted call. A closed breaker does not use the
+// time.
 func (b *Breaker) Allow(now time.Duration) (Permit, error) {
 	if w := b.load(); w.state() == Closed {
 		return Permit{breaker: b, generation: w.generation()}, nil
@@ -43,13 +43,13 @@ func (b *Breaker) Allow(now time.Duration) (Permit, error) {
 	return Permit{breaker: b, generation: w.generation(), probe: number}, nil
 }
 
-// admit is Allow under the lock. It returns the number of the probe, if it is one.
+// admit is Allow with the lock. number is that of the probe, or 0.
 func (b *Breaker) admit(now time.Duration) (w word, number uint64, err error) {
 	b.mu.Lock()
 	defer b.unlock()
 	b.catchUp(now)
 	switch b.load().state() {
-	case Closed: // since Allow looked
+	case Closed: // since Allow read the state
 		return b.load(), 0, nil
 	case Open:
 		if left := b.config.OpenFor - since(b.opened, now); left > 0 {
@@ -65,9 +65,9 @@ func (b *Breaker) admit(now time.Duration) (w word, number uint64, err error) {
 	return b.load(), b.place(now), nil
 }
 
-// done ends a call that was admitted in a generation, as a probe or not.
+// done ends a call that was admitted in a generation. number is that of the probe, or 0.
 func (b *Breaker) done(generation, number uint64, now time.Duration, o Outcome) {
-	if w := b.load(); w.generation() != generation || !w.heeds(o) {
+	if w := b.load(); w.generation() != generation || !w.affectedBy(o) {
 		return
 	}
 	b.mu.Lock()
@@ -116,13 +116,13 @@ func (b *Breaker) change(to State, now time.Duration) {
 
 func (b *Breaker) load() word { return word(b.word.Load()) }
 
-// store is done once by each call that changes something: readers without the lock
-// see it whole.
+// store publishes a change. Each call stores once, so that readers without the lock see
+// consistent values.
 func (b *Breaker) store(s State, generation uint64) {
 	b.word.Store(uint64(newWord(s, b.failures, generation)))
 }
 
-// Snapshot returns the breaker as it is.
+// Snapshot returns the current state of the breaker.
 func (b *Breaker) Snapshot() Snapshot {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,12 +130,12 @@ func (b *Breaker) Snapshot() Snapshot {
 	return Snapshot{State: w.state(), Failures: b.failures, Probes: len(b.probes), Changes: w.generation()}
 }
 
-// setBack is how far a reading may lie behind another, because a goroutine was
-// held up between reading the clock and its call, before the clock counts as set
-// back.
+// setBack is how far a time may be before an earlier one, because a goroutine was
+// delayed between its reading of the clock and its call. Beyond that the clock counts as
+// set back.
 const setBack = 10 * time.Second
 
-// catchUp makes times that lie ahead of now, because the clock was set back, now.
+// catchUp replaces times that are after now, because the clock was set back, with now.
 func (b *Breaker) catchUp(now time.Duration) {
 	if b.opened-now > setBack {
 		b.opened = now
@@ -147,5 +147,5 @@ func (b *Breaker) catchUp(now time.Duration) {
 	}
 }
 
-// since returns how long before now the time at is, or 0 if it lies ahead.
+// since returns the time from at to now, or 0 if at is after now.
 func since(at, now time.Duration) time.Duration { return max(now-at, 0) }

@@ -45,7 +45,8 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// Values below the least count as the least: one failure opens, the next call probes.
+// Values below the least count as the least: one failure opens the breaker, the next call
+// is a probe.
 func TestNewOfZeroConfig(t *testing.T) {
 	b := breaker.New(breaker.Config{FailureThreshold: -1, OpenFor: -second, HalfOpenMaxCalls: -1, ProbeTimeout: -1})
 	call(t, b, 0, breaker.Failure)
@@ -56,14 +57,14 @@ func TestNewOfZeroConfig(t *testing.T) {
 	expect(t, b, breaker.Snapshot{State: breaker.Closed, Changes: 3})
 }
 
-// The life of a breaker, as the project's contract tells it.
+// The states of a breaker follow the project's contract.
 func TestLife(t *testing.T) {
 	b := breaker.New(breaker.Config{FailureThreshold: 3, OpenFor: 10 * second, HalfOpenMaxCalls: 2})
 	call(t, b, 0, breaker.Failure)
 	call(t, b, 0, breaker.Failure)
-	call(t, b, 0, breaker.Success) // begins the count anew
+	call(t, b, 0, breaker.Success) // resets the count
 	call(t, b, 0, breaker.Failure)
-	call(t, b, 0, breaker.Neutral) // does not
+	call(t, b, 0, breaker.Neutral) // does not reset it
 	call(t, b, 0, breaker.Failure)
 	expect(t, b, breaker.Snapshot{State: breaker.Closed, Failures: 2})
 	call(t, b, second, breaker.Failure)
@@ -87,7 +88,8 @@ func TestLife(t *testing.T) {
 	call(t, b, 23*time.Second, breaker.Success)
 }
 
-// A call from before the outage has no say after it, nor one from before that.
+// A call from before an outage has no effect after it, nor one from before an earlier
+// outage.
 func TestLateOutcomes(t *testing.T) {
 	for _, o := range []breaker.Outcome{breaker.Success, breaker.Failure, breaker.Neutral} {
 		b := breaker.New(breaker.Config{FailureThreshold: 1, OpenFor: second, HalfOpenMaxCalls: 1})
@@ -125,7 +127,7 @@ func TestDoneTwice(t *testing.T) {
 	call(t, b, 0, breaker.Failure)
 	probe := admit(t, b, second)
 	for range 3 {
-		probe.Done(second, breaker.Neutral) // gives back one place, not three
+		probe.Done(second, breaker.Neutral) // frees one place, not three
 	}
 	other := admit(t, b, second)
 	probe.Done(second, breaker.Success)
@@ -136,14 +138,14 @@ func TestDoneTwice(t *testing.T) {
 
 func TestZeroPermit(t *testing.T) {
 	var p breaker.Permit
-	p.Done(0, breaker.Failure) // of nothing: must not panic
+	p.Done(0, breaker.Failure) // of a zero permit: must not panic
 
 	b := breaker.New(breaker.Config{FailureThreshold: 1, OpenFor: second, HalfOpenMaxCalls: 1})
 	call(t, b, 0, breaker.Failure)
 	rejected, err := b.Allow(0)
 	rejected.Done(0, breaker.Success)
 	if err == nil || b.Snapshot().State != breaker.Open {
-		t.Errorf("error %v, %+v; want a rejection that nothing comes of", err, b.Snapshot())
+		t.Errorf("error %v, %+v; want a rejection without an effect", err, b.Snapshot())
 	}
 }
 
@@ -156,7 +158,7 @@ func TestUnknownOutcomeIsNeutral(t *testing.T) {
 	expect(t, b, breaker.Snapshot{State: breaker.HalfOpen, Failures: 1, Changes: 2})
 }
 
-// A probe that never ends keeps its place for ProbeTimeout, or for ever.
+// A probe that never ends occupies its place for ProbeTimeout, or forever.
 func TestProbeThatNeverEnds(t *testing.T) {
 	b := breaker.New(breaker.Config{FailureThreshold: 1, OpenFor: second, HalfOpenMaxCalls: 2, ProbeTimeout: 5 * second})
 	call(t, b, 0, breaker.Failure)
@@ -167,7 +169,7 @@ func TestProbeThatNeverEnds(t *testing.T) {
 	reject(t, b, 6*second, breaker.ErrHalfOpen, second)
 	stuck.Done(6*second, breaker.Success) // too late
 	expect(t, b, breaker.Snapshot{State: breaker.HalfOpen, Failures: 1, Probes: 2, Changes: 2})
-	slow.Done(60*second, breaker.Neutral) // late, but no one needed its place
+	slow.Done(60*second, breaker.Neutral) // late, but its place was not used
 	next.Done(60*second, breaker.Success)
 	expect(t, b, breaker.Snapshot{State: breaker.Closed, Changes: 3})
 
@@ -183,7 +185,7 @@ func TestClockSetBack(t *testing.T) {
 	config := breaker.Config{FailureThreshold: 1, OpenFor: 30 * second, HalfOpenMaxCalls: 1, ProbeTimeout: 20 * second}
 	b := breaker.New(config)
 	call(t, b, time.Hour, breaker.Failure)
-	reject(t, b, time.Hour-second, breaker.ErrOpen, 30*second) // a goroutine that was held up
+	reject(t, b, time.Hour-second, breaker.ErrOpen, 30*second) // a goroutine that was delayed
 	reject(t, b, 0, breaker.ErrOpen, 30*second)
 	reject(t, b, 29*second, breaker.ErrOpen, second)
 	admit(t, b, 30*second)
@@ -203,7 +205,7 @@ func TestForEver(t *testing.T) {
 	reject(t, b, math.MaxInt64-second, breaker.ErrHalfOpen, math.MaxInt64)
 }
 
-func TestClockStandsStill(t *testing.T) {
+func TestClockStops(t *testing.T) {
 	b := breaker.New(breaker.Config{FailureThreshold: 1, OpenFor: 1, HalfOpenMaxCalls: 1})
 	call(t, b, 0, breaker.Failure)
 	for range 100 {
@@ -270,7 +272,7 @@ func TestOnChange(t *testing.T) {
 		FailureThreshold: 2, OpenFor: second, HalfOpenMaxCalls: 1,
 		OnChange: func(c breaker.Change) {
 			got = append(got, c)
-			if c.To == breaker.Open && c.At == 0 { // it may use the breaker, and change it
+			if c.To == breaker.Open && c.At == 0 { // OnChange may change the breaker
 				call(t, b, 5*second, breaker.Failure)
 			}
 			b.Snapshot()
@@ -291,14 +293,14 @@ func TestOnChange(t *testing.T) {
 	}
 }
 
-// After an OnChange that panicked the next changes are told, and nothing hangs.
+// After a panic of OnChange it receives the next changes, and nothing hangs.
 func TestOnChangePanics(t *testing.T) {
-	told := 0
+	received := 0
 	b := breaker.New(breaker.Config{
 		FailureThreshold: 1, OpenFor: second, HalfOpenMaxCalls: 1,
 		OnChange: func(breaker.Change) {
-			told++
-			if told == 1 {
+			received++
+			if received == 1 {
 				panic("broken")
 			}
 		},
@@ -312,20 +314,20 @@ func TestOnChangePanics(t *testing.T) {
 		call(t, b, 0, breaker.Failure)
 	}()
 	call(t, b, second, breaker.Success)
-	if told != 3 || b.Snapshot().State != breaker.Closed {
-		t.Errorf("told of %d changes, %+v; want 3, closed", told, b.Snapshot())
+	if received != 3 || b.Snapshot().State != breaker.Closed {
+		t.Errorf("received %d changes, %+v; want 3, closed", received, b.Snapshot())
 	}
 }
 
-// Changes are told in order, one at a time and completely, whoever makes them.
+// OnChange receives all changes in order and never concurrently.
 func TestOnChangeConcurrent(t *testing.T) {
 	var telling atomic.Int32
-	var got []breaker.Change // unguarded: the race detector sees whether it needs to be
+	var got []breaker.Change // without a lock: the race detector reports whether one is needed
 	b := breaker.New(breaker.Config{
 		FailureThreshold: 1, HalfOpenMaxCalls: 3,
 		OnChange: func(c breaker.Change) {
 			if telling.Add(1) != 1 {
-				t.Error("told of two changes at once")
+				t.Error("received two changes concurrently")
 			}
 			got = append(got, c)
 			telling.Add(-1)

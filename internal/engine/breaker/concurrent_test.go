@@ -11,15 +11,15 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
-// Goroutines released as the time of an open breaker runs out: never more probes
-// than permitted run at once, whatever becomes of them.
+// Many goroutines call Allow when OpenFor has passed: never more probes than permitted run
+// concurrently, however they end.
 func TestHalfOpenRace(t *testing.T) {
 	for round := range 120 {
 		halfOpenRace(t, round)
 	}
 }
 
-// TestSoakHalfOpenRace is the same for as long as HAUBERK_SOAK says.
+// TestSoakHalfOpenRace is TestHalfOpenRace for the duration HAUBERK_SOAK.
 func TestSoakHalfOpenRace(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("HAUBERK_SOAK"))
 	if err != nil {
@@ -57,7 +57,7 @@ func halfOpenRace(t *testing.T, round int) {
 type race struct {
 	permitted int64
 	outcome   breaker.Outcome
-	hold      bool // probes end only when all have asked
+	hold      bool // probes end only after all goroutines have called Allow
 
 	breaker                 *breaker.Breaker
 	release                 chan struct{}
@@ -98,8 +98,8 @@ func (r *race) check(t *testing.T) {
 	if r.hold && r.admitted.Load() != r.permitted {
 		t.Errorf("%d probes admitted, want %d", r.admitted.Load(), r.permitted)
 	}
-	if (r.hold || !closes) && r.most.Load() > r.permitted { // else a success lets all others in
-		t.Errorf("%d probes at once, want at most %d", r.most.Load(), r.permitted)
+	if (r.hold || !closes) && r.most.Load() > r.permitted { // otherwise a success admits all others
+		t.Errorf("%d concurrent probes, want at most %d", r.most.Load(), r.permitted)
 	}
 	if r.outcome == breaker.Failure && r.admitted.Load() > r.permitted {
 		t.Errorf("%d probes admitted, want at most %d: one failure opens", r.admitted.Load(), r.permitted)
@@ -112,10 +112,10 @@ func (r *race) check(t *testing.T) {
 	}
 }
 
-// Histories of goroutines at work on one breaker are checked for linearizability,
-// after J. Wing and C. Gong, "Testing and verifying concurrent objects", 1993: is
-// there an order of the operations, true to which ended before which began, in
-// which the model gives the same results?
+// Histories of goroutines that use one breaker are linearizable, by the check of J. Wing
+// and C. Gong, "Testing and verifying concurrent objects", 1993: there is an order of the
+// operations in which the model gives the same results, and in which each operation that
+// ended before another began comes before it.
 func TestLinearizable(t *testing.T) {
 	random := testseed.Rand(t, 0)
 	overlapping := 0
@@ -132,7 +132,7 @@ func TestLinearizable(t *testing.T) {
 	t.Logf("operations overlapped in %d histories", overlapping)
 }
 
-// The checker must be able to say no.
+// The checker rejects a history that is not linearizable.
 func TestLinearizableRejects(t *testing.T) {
 	config := breaker.Config{FailureThreshold: 1, OpenFor: 10, HalfOpenMaxCalls: 1}
 	opened := breaker.Snapshot{State: breaker.Open, Failures: 1, Changes: 1}
@@ -145,7 +145,7 @@ func TestLinearizableRejects(t *testing.T) {
 			{op: op{what: 'd', permit: 0, out: breaker.Failure}, began: 3, ended: 4},
 			{op: op{what: 's', snap: opened}, began: 5, ended: 6},
 		}}, true},
-		"at once, so either way": {[][]event{
+		"concurrent, so in either order": {[][]event{
 			{{op: op{what: 'a', permit: 0}, began: 1, ended: 2}, {op: op{what: 'd', permit: 0, out: breaker.Failure}, began: 3, ended: 6}},
 			{{op: op{what: 's'}, began: 4, ended: 5}},
 		}, true},

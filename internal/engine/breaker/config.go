@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// Config says when a [Breaker] opens and closes.
+// Config configures a [Breaker].
 type Config struct {
-	// FailureThreshold is how many failures in a row open a closed breaker, at
-	// least 1.
+	// FailureThreshold is the number of consecutive failures that opens a closed
+	// breaker, at least 1.
 	FailureThreshold int
-	// OpenFor is how long it then rejects all calls; 0 means until the next one.
+	// OpenFor is how long an open breaker rejects all calls; 0 means until the next one.
 	OpenFor time.Duration
-	// HalfOpenMaxCalls is how many probes may run at once, at least 1.
+	// HalfOpenMaxCalls is how many probes may run concurrently, at least 1.
 	HalfOpenMaxCalls int
-	// ProbeTimeout is how long a probe keeps its place without an outcome; 0 means
-	// for ever.
+	// ProbeTimeout is how long a probe without an outcome occupies its place; 0 means
+	// forever.
 	ProbeTimeout time.Duration
-	// OnChange, if not nil, is told of each change of state: in order, one at a
-	// time, on the goroutine of some call that changed it, and outside the
-	// breaker's lock. It may use the breaker, and must not panic: the permit of the
-	// call that it interrupts would be lost.
+	// OnChange, if not nil, is called with each change of state, in order and never
+	// concurrently. It runs on the goroutine of a call that makes a change, without the
+	// breaker's lock, and may use the breaker. It must not panic: the permit of the
+	// interrupted call would be lost.
 	OnChange func(Change)
 }
 
@@ -29,11 +29,11 @@ type Change struct {
 	From, To State
 	// At is the time of the call that made the change.
 	At time.Duration
-	// Failures is how many in a row there have been.
+	// Failures is the number of consecutive failures.
 	Failures int
 }
 
-// Validate returns an error that says which value is out of range.
+// Validate returns an error that names the value that is out of range.
 func (c Config) Validate() error {
 	switch {
 	case c.FailureThreshold < 1:

@@ -13,7 +13,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/engine/breaker"
 )
 
-// history is what some goroutines did to one breaker at once.
+// history is what several goroutines did concurrently to one breaker.
 type history struct {
 	config  breaker.Config
 	start   *model // of the breaker before
@@ -24,13 +24,13 @@ type history struct {
 	moment  atomic.Int64
 }
 
-// event is an operation with the moments between which it ran.
+// event is an operation with the times of its beginning and end.
 type event struct {
 	op
 	began, ended int64
 }
 
-// newHistory makes a breaker in some state, and draws what goroutines are to do.
+// newHistory makes a breaker in a random state, and draws the operations of goroutines.
 func newHistory(random *rand.Rand) *history {
 	h := &history{
 		config: breaker.Config{
@@ -48,7 +48,7 @@ func newHistory(random *rand.Rand) *history {
 	}
 	before := d.held
 	for range random.IntN(3) + 2 {
-		share := len(before) / 2 // a permit is ended by one goroutine only
+		share := len(before) / 2 // one goroutine calls Done of a permit
 		d.held, before = slices.Clone(before[:share]), before[share:]
 		var events []event
 		for range random.IntN(8) + 1 {
@@ -63,7 +63,7 @@ func newHistory(random *rand.Rand) *history {
 type drawer struct {
 	*rand.Rand
 	asked int
-	held  []int // the permits that it may end
+	held  []int // the permits that it may return
 }
 
 func (d *drawer) draw(now time.Duration) op {
@@ -84,7 +84,7 @@ func (h *history) run() {
 	for _, events := range h.threads {
 		threads.Go(func() {
 			ready.Add(1)
-			for int(ready.Load()) < len(h.threads) { // a channel would let them start one after the other
+			for int(ready.Load()) < len(h.threads) { // with a channel they would start one after the other
 				runtime.Gosched()
 			}
 			for i := range events {
@@ -99,7 +99,7 @@ func (h *history) run() {
 
 func (h *history) linearizable() bool { return explained(h.start, slices.Clone(h.threads)) }
 
-// explained says whether some order of the events left in threads agrees with m.
+// explained reports whether an order of the remaining events in threads agrees with m.
 func explained(m *model, threads [][]event) bool {
 	firstEnd, left := int64(0), false
 	for _, events := range threads {
@@ -109,7 +109,7 @@ func explained(m *model, threads [][]event) bool {
 	}
 	for i, events := range threads {
 		if len(events) == 0 || events[0].began > firstEnd {
-			continue // another must come before
+			continue // another must be before
 		}
 		next, rest := m.clone(), slices.Clone(threads)
 		rest[i] = events[1:]
@@ -120,7 +120,7 @@ func explained(m *model, threads [][]event) bool {
 	return !left
 }
 
-// overlaps says whether any two operations ran at the same time.
+// overlaps reports whether two operations ran concurrently.
 func (h *history) overlaps() bool {
 	for i, events := range h.threads {
 		for _, others := range h.threads[:i] {

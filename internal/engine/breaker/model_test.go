@@ -12,8 +12,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
-// model is a breaker written down plainly, for one caller at a time. Its states and
-// rules are those of the project's contract, its permits are numbers.
+// model is a plain breaker for sequential use. Its states and rules are those of the
+// project's contract, its permits are numbers.
 type model struct {
 	threshold, maxProbes  int
 	openFor, probeTimeout time.Duration
@@ -22,8 +22,8 @@ type model struct {
 	failures int
 	changes  uint64
 	opened   time.Duration
-	probes   map[int]time.Duration // when they were admitted
-	held     map[int]uint64        // permits not given back, with their generation
+	probes   map[int]time.Duration // the times of admission
+	held     map[int]uint64        // permits that were not returned, with their generation
 }
 
 func newModel(c breaker.Config) *model {
@@ -39,7 +39,7 @@ func (m *model) clone() *model {
 	return &twin
 }
 
-// answer is what Allow says: admitted, or rejected why and for how long.
+// answer is the result of Allow: admitted, or rejected with a reason and a time.
 type answer struct {
 	rejected error
 	wait     time.Duration
@@ -114,7 +114,7 @@ func (m *model) snapshot() breaker.Snapshot {
 type op struct {
 	what   byte // 'a'llow, 'd'one or 's'napshot
 	now    time.Duration
-	permit int // of 'a': its number; of 'd': which one
+	permit int // of 'a' the number of the new one, of 'd' that of the one returned
 	out    breaker.Outcome
 
 	// results
@@ -122,7 +122,7 @@ type op struct {
 	snap breaker.Snapshot
 }
 
-// run does o to b, whose permits it keeps, and notes the result.
+// run applies o to b, whose permits it keeps, and records the result.
 func (o *op) run(b *breaker.Breaker, permits []breaker.Permit) {
 	switch o.what {
 	case 'a':
@@ -139,7 +139,7 @@ func (o *op) run(b *breaker.Breaker, permits []breaker.Permit) {
 	}
 }
 
-// agrees does o to m, and says whether the result is the one noted.
+// agrees applies o to m, and reports whether the result is the recorded one.
 func (o *op) agrees(m *model) bool {
 	switch o.what {
 	case 'a':
@@ -164,7 +164,7 @@ func TestAgainstModel(t *testing.T) {
 			if o.what == 'a' {
 				asked++
 			}
-			if o.what == 'd' { // any permit, also one that was rejected or given back
+			if o.what == 'd' { // any permit, also a rejected or a returned one
 				o.permit = rapid.IntRange(0, asked).Draw(t, "permit")
 				o.out = rapid.SampledFrom(outcomes).Draw(t, "outcome")
 			}

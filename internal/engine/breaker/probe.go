@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// probe is a call that was admitted while half-open, and holds a place.
+// probe is a call that a half-open breaker has admitted. It occupies a place.
 type probe struct {
 	number  uint64
 	started time.Duration
 }
 
-// full says whether no probe can be admitted.
+// full reports whether no probe can be admitted.
 func (b *Breaker) full() bool { return len(b.probes) >= b.config.HalfOpenMaxCalls }
 
 // place gives a new probe a place, and returns its number.
@@ -21,7 +21,7 @@ func (b *Breaker) place(now time.Duration) uint64 {
 	return b.probed
 }
 
-// release gives back the place of a probe, unless it lost it before.
+// release frees the place of a probe. It returns false if the probe has lost its place.
 func (b *Breaker) release(number uint64) bool {
 	i := slices.IndexFunc(b.probes, func(p probe) bool { return p.number == number })
 	if i < 0 {
@@ -31,14 +31,14 @@ func (b *Breaker) release(number uint64) bool {
 	return true
 }
 
-// lapse takes the places of probes that have run for too long.
+// lapse frees the places of probes that exceed ProbeTimeout.
 func (b *Breaker) lapse(now time.Duration) {
 	if limit := b.config.ProbeTimeout; limit > 0 {
 		b.probes = slices.DeleteFunc(b.probes, func(p probe) bool { return since(p.started, now) >= limit })
 	}
 }
 
-// lapseAfter returns how long until a probe loses its place, or 0 if none will.
+// lapseAfter returns the time until a probe loses its place, or 0 if none will.
 func (b *Breaker) lapseAfter(now time.Duration) time.Duration {
 	wait := b.config.ProbeTimeout
 	if wait == 0 {

@@ -1,27 +1,26 @@
 package breaker
 
-// reports are changes that OnChange has not been told of, guarded by the breaker's
-// lock.
+// reports are the changes that OnChange has not received. The breaker's lock guards them.
 type reports struct {
 	pending []Change
-	busy    bool // a caller is telling
+	busy    bool // a goroutine calls OnChange
 }
 
-// unlock ends what was done under the lock, and reports its changes.
+// unlock releases the lock and reports the changes that were made with it.
 func (b *Breaker) unlock() {
-	tell := len(b.pending) > 0 && !b.busy
-	b.busy = b.busy || tell
+	first := len(b.pending) > 0 && !b.busy
+	b.busy = b.busy || first
 	b.mu.Unlock()
-	if tell {
+	if first {
 		b.report()
 	}
 }
 
-// report tells OnChange of all pending changes, those too that come meanwhile.
+// report calls OnChange with all pending changes, including those made meanwhile.
 func (b *Breaker) report() {
 	finished := false
 	defer func() {
-		if !finished { // OnChange panicked: others may go on
+		if !finished { // OnChange panicked: another goroutine may report the rest
 			b.mu.Lock()
 			b.busy = false
 			b.mu.Unlock()
@@ -36,7 +35,8 @@ func (b *Breaker) report() {
 	}
 }
 
-// nextChange takes the next pending change. If there is none it ends the report.
+// nextChange removes and returns the next pending change. If there is none, the report
+// ends.
 func (b *Breaker) nextChange() (Change, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// State is one of [Closed], [Open] and [HalfOpen].
+// State is the state of a breaker: [Closed], [Open] or [HalfOpen].
 type State uint8
 
 // The states of a breaker.
@@ -29,7 +29,7 @@ func (s State) String() string {
 	return fmt.Sprintf("State(%d)", uint8(s))
 }
 
-// Outcome is what a call says of the health of what it called.
+// Outcome is what a call says about the health of its server.
 type Outcome uint8
 
 // The outcomes of calls. Any other value counts as Neutral.
@@ -39,7 +39,7 @@ const (
 	Failure
 )
 
-// Why a call was rejected: what [RejectedError] unwraps to.
+// The reasons for rejections: [RejectedError] unwraps to one of them.
 var (
 	ErrOpen     = errors.New("circuit breaker is open")
 	ErrHalfOpen = errors.New("circuit breaker is half-open")
@@ -49,9 +49,8 @@ var (
 type RejectedError struct {
 	// State is Open or HalfOpen.
 	State State
-	// RetryAfter is the time until a call may be admitted: until the breaker is no
-	// longer open, or until a probe loses its place for taking too long; 0 if it is
-	// not known.
+	// RetryAfter is the time until a call may be admitted: until OpenFor has passed, or
+	// until a probe exceeds ProbeTimeout; 0 if it is not known.
 	RetryAfter time.Duration
 }
 
@@ -68,12 +67,12 @@ func (e *RejectedError) Unwrap() error {
 
 // Snapshot is a breaker at one moment.
 type Snapshot struct {
-	// State is as the last call left it: an open breaker whose time has passed is
-	// open until the next call.
+	// State is the state after the last call: a breaker stays open after OpenFor until
+	// the next call.
 	State State
-	// Failures is how many in a row there have been.
+	// Failures is the number of consecutive failures.
 	Failures int
-	// Probes is how many places of probes are taken; 0 unless half-open.
+	// Probes is how many places of probes are occupied; 0 unless half-open.
 	Probes int
 	// Changes is how often the state has changed.
 	Changes uint64
