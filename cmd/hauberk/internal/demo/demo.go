@@ -28,8 +28,8 @@ four kinds. The shoppers misbehave on purpose: they call methods that do not exi
 import too many items, exceed deadlines, cancel calls, and trigger a panic in a handler.
 
 Some shoppers send a valid token, others none, an invalid one or an expired one. Each
-user has the rate limit of a plan. anna's limit is ample; bertha exceeds hers, 5 calls
-in 5 seconds. Calls for a flaky cart fail once and succeed on the retry. The index of
+user has the rate limit of a plan. anna's limit is ample; bertha exceeds a limit of 5
+calls in 5 seconds. Calls for a flaky cart fail once and succeed on the retry. The index of
 second-hand goods goes offline from time to time: carla's circuit breaker opens for a
 second after 3 consecutive failures, and closes when a probe succeeds. A smaller limit
 of imports is in shadow: it rejects nothing, but the metrics and the log show what it

@@ -23,7 +23,9 @@ type cartLimit struct {
 
 // Declare declares that the interceptor decides on calls, so that it can run in Shadow.
 func (l cartLimit) Declare() hauberk.Declaration {
-	return hauberk.Declaration{Name: l.name, Phase: hauberk.PhaseValidate, Decides: true}
+	return hauberk.Declaration{
+		Name: l.name, Phase: hauberk.PhaseValidate, Sides: hauberk.OnlyServers, Decides: true,
+	}
 }
 
 // Intercept counts the items of received messages. It rejects once: in shadow the call
@@ -71,7 +73,9 @@ type attempts struct{ again, succeeded atomic.Uint64 }
 
 // Declare declares that the interceptor runs inside retry.
 func (a *attempts) Declare() hauberk.Declaration {
-	return hauberk.Declaration{Name: "attempts", Reads: []hauberk.StateKey{retry.Attempt}}
+	return hauberk.Declaration{
+		Name: "attempts", Sides: hauberk.OnlyClients, Reads: []hauberk.StateKey{retry.Attempt},
+	}
 }
 
 // Intercept adds the attempt's number to the request metadata.
