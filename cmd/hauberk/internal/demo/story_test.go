@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"regexp"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/demo/shoppb"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 )
 
 // The text ahead of the tables says that failures are intended, and has the server's
@@ -34,7 +36,9 @@ func TestTellsItsStory(t *testing.T) {
 		}
 	}
 	for _, reason := range reasonsIn(t, table) {
-		records := regexp.MustCompile(`(?m)^  time=.* reason=`+reason+` .*decisions=.*$`).FindAllString(opening, -1)
+		records := regexp.MustCompile(
+			`(?m)^  time=.* `+regexp.QuoteMeta(logging.KeyReason)+`=`+reason+` .*`+regexp.QuoteMeta(logging.KeyDecisions)+`=.*$`,
+		).FindAllString(opening, -1)
 		if len(records) != 1 {
 			t.Errorf("%d log records with %s; want one: %q", len(records), reason, records)
 		}
@@ -85,9 +89,9 @@ func TestFirstRejections(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	reason := func(name string) slog.Attr { return slog.String("reason", name) }
+	reason := func(name string) slog.Attr { return slog.String(logging.KeyReason, name) }
 	n := func(n int) slog.Attr { return slog.Int("n", n) }
-	decisions := slog.String("decisions", "made")
+	decisions := slog.String(logging.KeyDecisions, "made")
 
 	log(n(1))                             // no rejection
 	log(n(2), reason("LATE"))             // rejected by the other side
@@ -95,8 +99,11 @@ func TestFirstRejections(t *testing.T) {
 	log(n(4), reason("LATE"), decisions)  // the first of its reason
 	log(n(5), reason("LATE"), decisions)  // the second
 	log(n(6), reason("EARLY"), decisions) // the first of another reason
-	want := "level=INFO msg=\"call ended\" service=shop call.n=4 call.reason=LATE call.decisions=made\n" +
-		"level=INFO msg=\"call ended\" service=shop call.n=6 call.reason=EARLY call.decisions=made\n"
+	record := func(n int, reason string) string {
+		return fmt.Sprintf("level=INFO msg=\"call ended\" service=shop call.n=%d call.%s=%s call.%s=made\n",
+			n, logging.KeyReason, reason, logging.KeyDecisions)
+	}
+	want := record(4, "LATE") + record(6, "EARLY")
 	if got := first.take(); got != want {
 		t.Errorf("kept\n%swant\n%s", got, want)
 	}
