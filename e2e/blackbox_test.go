@@ -74,7 +74,7 @@ func checkLog(t *testing.T, name string, minimum int) {
 	for scanner := bufio.NewScanner(log); scanner.Scan(); {
 		var record struct {
 			Message   string `json:"msg"`
-			Service   string `json:"service"`
+			Service   string `json:"rpc.service"`
 			RequestID string `json:"request_id"`
 		}
 		if err := json.Unmarshal(scanner.Bytes(), &record); err != nil {
