@@ -28,7 +28,6 @@ type Call struct {
 	response any // of single-response kinds, as changed so far on the way out
 	opts     []grpc.CallOption
 	last     error      // the outcome of the last next that returned
-	badReply error      // what was wrong with the reply of the running interceptor
 	leg      *leg       // the innermost open one; nil if no interceptor changed anything
 	prepared *leg       // for the nexts of the running interceptor
 	dryRun   *shadowRun // on the copy that an interceptor in dry run gets
@@ -46,7 +45,7 @@ type Call struct {
 	counts   bool // CountMessages was called
 	captures bool // CaptureMetadata was called
 	commits  bool // CommitOnHeader was called
-	fresh    bool // the response is a reply of the running interceptor
+	fresh    bool // the running interceptor has called Reply
 	made     bool // the last attempt got to the transport
 	unsent   bool // see Unsent
 	leaving  bool // the chain's goroutine is ending by runtime.Goexit
@@ -66,6 +65,7 @@ type extra struct {
 	decisions decisions
 	replies   []any        // of methods with server streaming
 	replied   atomic.Int32 // how many they are
+	badReply  error        // what was wrong with the reply of the running interceptor
 	entered   atomic.Int32 // how many nexts an earlier attempt, or one on a copy, has entered
 	incoming  received
 	wire      atomic.Pointer[Wire] // of a client's current attempt

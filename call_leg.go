@@ -92,7 +92,7 @@ func (c *Call) enter(i int32) (err error, answered bool) {
 		return errInternal("next was called twice at once"), true
 	}
 	c.reached.Store(i + 1)
-	if c.fresh || c.badReply != nil {
+	if c.fresh {
 		c.takeBackReply()
 	}
 	if c.leg != nil || c.prepared != nil {
@@ -209,8 +209,8 @@ func (c *Call) leave(i int32, err error) error {
 	if c.leg != nil || c.prepared != nil {
 		err = c.closeLeg(i, err)
 	}
-	if err == nil && c.badReply != nil {
-		err = c.badReply
+	if c.fresh {
+		err = c.leaveReply(err)
 	}
 	if err == nil && c.response == nil && !c.kind.ServerStreams() {
 		err = c.needResponse()
@@ -222,7 +222,6 @@ func (c *Call) leave(i int32, err error) error {
 			c.noteUnsent(err)
 		}
 	}
-	c.fresh, c.badReply = false, nil
 	c.last = err
 	if i == 0 {
 		c.over.Store(true)

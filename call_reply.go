@@ -20,11 +20,11 @@ import (
 // server streaming has already delivered stay delivered; the replies follow them.
 func (c *Call) Reply(msgs ...any) error {
 	c.takeBackReply()
+	c.fresh = true
 	if err := c.checkReply(msgs); err != nil {
-		c.badReply = err
+		c.lazy().badReply = err
 		return err
 	}
-	c.fresh = true
 	if s, ok := c.end.(*serverStream); ok {
 		s.surplus = nil
 	}
@@ -111,8 +111,24 @@ type reader interface {
 
 // takeBackReply forgets a reply of an interceptor that then called next.
 func (c *Call) takeBackReply() {
-	c.fresh, c.badReply, c.response = false, nil, nil
+	c.response = nil
 	c.takeReplies()
+	_ = c.leaveReply(nil)
+}
+
+// leaveReply ends the time in which an interceptor may take its reply back, and returns
+// err, or else what was wrong with the reply.
+func (c *Call) leaveReply(err error) error {
+	c.fresh = false
+	more := c.more.Load()
+	if more == nil {
+		return err
+	}
+	if err == nil {
+		err = more.badReply
+	}
+	more.badReply = nil
+	return err
 }
 
 // setReplies holds replies of a method with server streaming, in place of others.
