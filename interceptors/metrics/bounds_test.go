@@ -134,14 +134,14 @@ func TestReasonsAreBounded(t *testing.T) {
 	}
 }
 
-// Reasons that are too long count as Other. hauberk.Reject replaces invalid UTF-8 in a reason.
+// Reasons that are too long or not UTF-8 count as the reason that the rejection sends for them.
 func TestInvalidReasons(t *testing.T) {
 	m := metrics.New(metrics.Config{})
 	for _, reason := range []string{strings.Repeat("R", 64), "\xff", strings.Repeat("R", 63)} {
 		_ = called(chainOf(t, m, reject(codes.Aborted, reason)), hauberktest.Conn{})("/s/m")
 	}
 	s := m.Snapshot().Client.Rejections
-	if s[metrics.Other] != 1 || s["\ufffd"] != 1 || s[strings.Repeat("R", 63)] != 1 || len(s) != 3 {
+	if s[hauberk.ReasonMalformed] != 2 || s[strings.Repeat("R", 63)] != 1 || len(s) != 2 {
 		t.Errorf("rejections %v", s)
 	}
 }

@@ -107,7 +107,7 @@ func TestRejections(t *testing.T) {
 		{
 			"without a reason", nil,
 			[]hauberk.Interceptor{reject(codes.Aborted, "")},
-			[]metrics.Rejection{{Origin: own, Interceptor: "func", Reason: "MALFORMED_REASON", Count: 1}},
+			[]metrics.Rejection{{Origin: own, Interceptor: "func", Reason: hauberk.ReasonMalformed, Count: 1}},
 		},
 		{
 			"wrapped", nil,
