@@ -93,12 +93,9 @@ func (b *Interceptor) Declare() hauberk.Declaration {
 
 // Intercept rejects a call, or admits it and counts its outcome.
 func (b *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	key := b.config.By.key(call)
-	now := b.now()
-	c := b.circuits.Get(key, now)
-	permit, err := c.Allow(now)
+	c, permit, err := b.admit(call)
 	if err != nil {
-		return c.reject(call, key, err)
+		return err
 	}
 	hurried := b.isHurried(ctx)
 	return hauberk.Observe(ctx, call, next, func(err error) {
@@ -110,6 +107,20 @@ func (b *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 		c.keep(err)
 		permit.Done(b.now(), outcome)
 	})
+}
+
+// admit returns the circuit of a call and its permit, or the rejection.
+//
+//go:noinline // its variables would be on the stack of Intercept as long as the call runs
+func (b *Interceptor) admit(call *hauberk.Call) (*circuit, breaker.Permit, error) {
+	key := b.config.By.key(call)
+	now := b.now()
+	c := b.circuits.Get(key, now)
+	permit, err := c.Allow(now)
+	if err != nil {
+		err = c.reject(call, key, err)
+	}
+	return c, permit, err
 }
 
 // isHurried reports whether a call gives its server less time than MinTimeout.

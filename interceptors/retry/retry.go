@@ -75,17 +75,29 @@ func (r *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 		if err == nil || n >= attempts || ctx.Err() != nil || !expired && !r.retryable(err) || r.committed(call) {
 			return err
 		}
-		asked, final := serverDelay(call, err)
-		if final || asked.longest() > r.config.MaxServerDelay {
-			return err
-		}
-		waits = asked.count(waits)
-		if waiting := r.sleep(ctx, asked.wait(r.backoff, waits)); errors.Is(waiting, context.Canceled) {
-			return waiting
-		} else if waiting != nil {
+		if waits, err = r.wait(ctx, call, err, waits); err != nil {
 			return err
 		}
 		Attempt.Set(call, n+1)
+	}
+}
+
+// wait waits until the next attempt. It returns the outcome of the call if there is none.
+//
+//go:noinline // its variables would be on the stack of Intercept as long as the call runs
+func (r *Interceptor) wait(ctx context.Context, call *hauberk.Call, failure error, waits int) (int, error) {
+	asked, final := serverDelay(call, failure)
+	if final || asked.longest() > r.config.MaxServerDelay {
+		return waits, failure
+	}
+	waits = asked.count(waits)
+	switch waiting := r.sleep(ctx, asked.wait(r.backoff, waits)); {
+	case errors.Is(waiting, context.Canceled):
+		return waits, waiting
+	case waiting != nil:
+		return waits, failure
+	default:
+		return waits, nil
 	}
 }
 

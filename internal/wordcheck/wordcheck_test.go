@@ -71,7 +71,7 @@ func TestRules(t *testing.T) {
 		{"It reads what is there.", "what is there"},
 		{"What stands before next runs first.", "What stands|stands"},
 		{"Behind trusted hops.", "trusted hops"},
-		{"The key ratelimit.Global is one bucket.", ".Together"},
+		{"The key ratelimit.Together is one bucket.", ".Together"},
 		{"Together they run the chain once.", ""},
 	} {
 		for _, form := range []struct {
@@ -115,7 +115,7 @@ func TestPlaces(t *testing.T) {
 		{"unexported name", "a.go", "package a\n\nvar told, stands, refuse int\n", ""},
 		{"exported name", "a.go", "package a\n\nfunc RefuseAll() {}\n", "a.go:3:6: RefuseA"},
 		{"foreign name", "a.go", "package a\n\nvar x = http2.ErrCodeRefusedStream\n", ""},
-		{"name of a key", "a.go", "package a\n\nvar x = ratelimit.Global()\n", "a.go:3:19: Together"},
+		{"name of a key", "a.go", "package a\n\nvar x = ratelimit.Together()\n", "a.go:3:19: Together"},
 		{"markdown", "docs/a.md", "# Title\n\n- it is further\n  in\n", "docs/a.md:3:9: further in"},
 		{"markdown link target", "docs/a.md", "see [this](0008-what-stands.md)\n", ""},
 		{"Makefile", "Makefile", "x: ## runs beside y\n", "Makefile:1:12: beside"},
