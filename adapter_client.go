@@ -80,7 +80,7 @@ func (f *fromClient) interceptUnary(ctx context.Context, call *Call, next Next, 
 }
 
 // redirect gives the call what a grpc-go interceptor made of it. Options that
-// tell of the end are returned, to be served there.
+// report the end are returned, to be served there.
 func (c *Call) redirect(method string, request any, opts []grpc.CallOption) (*appOptions, error) {
 	if method != c.method.full {
 		if err := c.SetMethod(method); err != nil {

@@ -286,7 +286,7 @@ func TestPassThroughHalves(t *testing.T) {
 }
 
 // TestForeignRetry: a grpc-go interceptor that calls its invoker again makes new
-// attempts of what is further in.
+// attempts of what is inside.
 func TestForeignRetry(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	var j journal

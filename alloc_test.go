@@ -19,7 +19,7 @@ func allocsOf(t *testing.T, call func() error) float64 {
 }
 
 // TestAllocations holds the budgets of a chain's own allocations: one for a unary
-// call, whatever the number of idle interceptors, and eight for a client stream from its
+// call, for any number of idle interceptors, and eight for a client stream from its
 // opening to its end.
 func TestAllocations(t *testing.T) {
 	calls := map[string]struct {

@@ -24,7 +24,7 @@ import (
 )
 
 // flaky is a backend whose first calls fail with UNAVAILABLE and whose later ones
-// echo. Each tells which attempt it was in header and trailer.
+// echo. Each reports its attempt in header and trailer.
 type flaky struct {
 	*hauberktest.Backend
 
@@ -321,7 +321,7 @@ func TestReplayNeedsTheApplicationToRead(t *testing.T) {
 	}
 }
 
-// TestReplayLimit: beyond its limit a stream is let go, and fails as it would
+// TestReplayLimit: beyond its limit a stream is not kept, and fails as it would
 // without the retry.
 func TestReplayLimit(t *testing.T) {
 	hauberktest.CheckLeaks(t)

@@ -73,7 +73,7 @@ type extra struct {
 	beforeHeader atomic.Pointer[[]func()] // of a server's stream
 }
 
-// received is what a client was told besides messages.
+// received is what a client has received, except messages.
 type received struct {
 	header, trailer metadata.MD
 	peer            peer.Peer
@@ -162,7 +162,7 @@ func (c *Call) CaptureMetadata() { c.captures = true }
 func (c *Call) Header() metadata.MD { return c.captured().header }
 
 // Trailer returns the response trailer on a client, after next, for interceptors that
-// called [Call.CaptureMetadata]. It is not to be changed.
+// called [Call.CaptureMetadata]. It must not be modified.
 func (c *Call) Trailer() metadata.MD { return c.captured().trailer }
 
 func (c *Call) captured() received {
@@ -228,11 +228,11 @@ func (c *Call) Metadata(ctx context.Context, key string) []string {
 }
 
 // Options returns the options of a call on a client: credentials, compression,
-// wait-for-ready and so on. The slice is not to be changed.
+// wait-for-ready and so on. The slice must not be modified.
 func (c *Call) Options() []grpc.CallOption { return c.opts }
 
-// AddOptions adds options to a call on a client, for the interceptors and the wire
-// further in; of two that say the same the later one holds. On a server it does
+// AddOptions adds options to a call on a client, for the inner interceptors and the transport
+// of two that contradict each other the later one holds. On a server it does
 // nothing.
 func (c *Call) AddOptions(opts ...grpc.CallOption) {
 	if c.side == ServerSide {
@@ -253,7 +253,7 @@ func (c *Call) Target() string {
 }
 
 // SetMethod sends a call on a client to another method of the same kind, for
-// the interceptors and the wire further in; the messages' types stay. It fails on a
+// the inner interceptors and the transport; the types of the messages stay. It fails on a
 // server, whose method is settled by the time a chain runs, and for a name
 // without the form "/package.Service/Method".
 func (c *Call) SetMethod(full string) error {

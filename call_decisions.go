@@ -50,7 +50,7 @@ func (ds *decisions) add(d Decision, at int32) {
 	}
 }
 
-// enforced reports whether a decision is a rejection that stands.
+// enforced reports whether a decision is an enforced rejection.
 func (d *Decision) enforced() bool { return d.Verdict == Rejected && !d.Shadow }
 
 // Decide records a verdict. Inside [Shadow] it is recorded as not enforced. If

@@ -12,7 +12,7 @@ import (
 //
 // emit returns the error of the inner hooks (on a server the outer ones) or of the
 // transport: io.EOF on a client if the call no longer takes messages. That error
-// counts, whatever the hook returns. An error of the hook itself ends the call
+// counts, even if the hook returns another. An error of the hook itself ends the call
 // with its status, as [Call.OnSend] says.
 type SendHook func(msg any, emit func(msg any) error) error
 
@@ -30,7 +30,7 @@ type ReceiveHook func(msg any) (keep bool, err error)
 // else ends the call with INTERNAL.
 //
 // An error of a hook belongs to the interceptor that registered it: its next
-// returns that error, whatever the inner interceptors make of it. They are
+// returns that error, even if an inner interceptor returns another. They are
 // cancelled and cannot attempt again.
 //
 // The hooks of a call run one after the other in each direction; the two

@@ -53,7 +53,7 @@ func (b *builder) addGroup(g *group, under entry) {
 	}
 }
 
-// addInterceptor adds one interceptor, which may have a name of its own.
+// addInterceptor adds one interceptor, which may have its own name.
 func (b *builder) addInterceptor(x Interceptor, l entry) {
 	l.at, l.decl = b.at, declarationOf(x)
 	l.interceptor, _ = unname(x)
@@ -146,7 +146,7 @@ func checkKeys(d Declaration) error {
 	return nil
 }
 
-var errGuardInWhen = errors.New("it guards whole calls against panics, so it cannot stand under a When: " +
+var errGuardInWhen = errors.New("it guards whole calls against panics, so it cannot run under a When: " +
 	"use For or Except")
 
 func errNil(x Interceptor) error {

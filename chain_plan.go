@@ -51,7 +51,7 @@ func errUnguarded(m *Method) error {
 // step makes the Next that runs interceptor i, or behind the last one the terminal.
 //
 // A chain has two frames for each interceptor: one of these functions, and
-// Intercept. That counts, since a client stream's chain waits on a goroutine of its
+// Intercept. That counts, since a client stream's chain waits on its own goroutine,
 // own, whose stack has to hold them all.
 func (p *plan) step(i int, x Interceptor, next Next) Next {
 	at := int32(i)

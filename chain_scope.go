@@ -74,7 +74,7 @@ func newScope(name string, texts []string, except bool, inner []Interceptor) Int
 type group struct {
 	name  string
 	scope scope
-	when  *condition // nil stands for the scope
+	when  *condition // nil if the group has a scope
 	inner []Interceptor
 	err   error
 }

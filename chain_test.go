@@ -56,7 +56,7 @@ func always(*hauberk.Call) bool { return true }
 
 const (
 	wantPattern = `want "package.Service/Method", "package.Service/*", "package.*" or "*"`
-	wholeChain  = `Public, ErrorDomain, ExposeErrors, TrustedHops and WireSizes hold for a whole chain: ` +
+	wholeChain  = `Public, ErrorDomain, ExposeErrors, TrustedProxies and CountBytes hold for a whole chain: ` +
 		`they are arguments of hauberk.New itself`
 )
 
@@ -123,7 +123,7 @@ func TestNewRejects(t *testing.T) {
 		},
 		"guard under When": {
 			hauberk.When(always, guard{idle}),
-			"When: interceptor 1: guard: it guards whole calls against panics, so it cannot stand under a When: use For or Except",
+			"When: interceptor 1: guard: it guards whole calls against panics, so it cannot run under a When: use For or Except",
 		},
 		"zero key": {
 			declare(hauberk.Declaration{Name: "limit", Reads: []hauberk.StateKey{hauberk.Key[string]{}}}),
@@ -283,7 +283,7 @@ func TestInterceptorNames(t *testing.T) {
 	})
 }
 
-// TestNamesHideNothing puts interceptors with powers of their own under names.
+// TestNamesHideNothing puts interceptors with their own powers under names.
 func TestNamesHideNothing(t *testing.T) {
 	panics := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { panic("on purpose") })
 	chain := hauberk.Must(hauberk.New(

@@ -55,7 +55,7 @@ func (c *Chain) ClientConn(conn grpc.ClientConnInterface) grpc.ClientConnInterfa
 	}
 }
 
-// grpcConn returns the grpc-go connection that conn is, or stands in front of.
+// grpcConn returns the grpc-go connection that conn is, or wraps.
 func grpcConn(conn grpc.ClientConnInterface) *grpc.ClientConn {
 	switch conn := conn.(type) {
 	case *grpc.ClientConn:
@@ -138,7 +138,7 @@ func (c *Chain) StreamClientInterceptor() grpc.StreamClientInterceptor {
 // makes reports whether the chain already runs around an outgoing call: a program
 // may give a connection its options, and wrap the connection too. Other calls that are
 // made with the context of a call, by an interceptor or with that of a stream, are
-// calls of their own.
+// separate calls.
 func (c *Chain) makes(ctx context.Context, method string) bool {
 	for call := FromContext(ctx); call != nil; call = FromContext(call.ctx.Context) {
 		if call.side == ClientSide && call.plan.chain == c && call.method.full == method && call.takeHandedOver() {
@@ -277,7 +277,7 @@ func (c *Call) capturing(r *room) []grpc.CallOption {
 		grpc.Header(&in.header), grpc.Trailer(&in.trailer), grpc.Peer(&in.peer))
 }
 
-// appOptions are the application's options that tell it of the call's end. They
+// appOptions are the application's options that report the end of the call. They
 // are taken out of the attempts and served once.
 type appOptions struct {
 	headers, trailers []*metadata.MD
@@ -344,7 +344,7 @@ func (a *appOptions) serveGuarded(call *Call, err error) error {
 	return err
 }
 
-// serve tells the application of the end of its call.
+// serve reports the end of the call to the application's options.
 func (a *appOptions) serve(call *Call, err error) {
 	in := call.captured()
 	for _, h := range a.headers {

@@ -185,7 +185,7 @@ func (a *attempt) close() {
 	}
 }
 
-// capture keeps the metadata of an attempt for those who asked.
+// capture keeps the metadata of an attempt for the interceptors that asked for it.
 func (a *attempt) capture() {
 	if !a.call.captures {
 		return

@@ -27,7 +27,7 @@ func (a *attempt) onFinish(err error) {
 	}
 }
 
-// innerEnded hears from the stream inside an adapter that it is over, as grpc-go tells
+// innerEnded is called when the stream inside an adapter is over, as grpc-go reports
 // the attempts that it opens. An earlier one is the adapter's own matter.
 func (a *attempt) innerEnded(inner *clientStream, err error) {
 	a.stream.mu.Lock()

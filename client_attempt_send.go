@@ -31,7 +31,7 @@ func (a *attempt) makeReady(full, closed bool) bool {
 	return true
 }
 
-// feedFirst sends the single request, if it is known, or what there is to replay.
+// feedFirst sends the single request, if it is known, or the kept messages.
 func (a *attempt) feedFirst() error {
 	switch {
 	case a.stream.desc.ClientStreams:

@@ -165,7 +165,7 @@ type replay struct {
 
 // stock takes what an attempt has to replay from a buffer. The buffers of inner
 // interceptors, which are new, get it first, so that each of them can feed a further
-// attempt by itself, whatever becomes of this one. The hooks between two buffers run
+// attempt by itself, even if this one fails. The hooks between two buffers run
 // here, once per attempt of the outer interceptor.
 func (a *attempt) stock(source *replayBuffer) error {
 	s := a.stream

@@ -111,7 +111,7 @@ func TestClientAddr(t *testing.T) {
 		},
 		{name: "network in IPv6 form", trusted: []string{"::ffff:10.0.0.0/104"}, from: tcp("10.1.2.3"), md: forwarded("198.51.100.7"), want: "198.51.100.7"},
 		{name: "network of one", trusted: []string{"10.0.0.1/32"}, from: tcp("10.0.0.1"), md: forwarded("198.51.100.7, 10.0.0.2"), want: "10.0.0.2"},
-		{name: "everybody in IPv6", trusted: []string{"::/0"}, from: tcp("10.0.0.1"), md: forwarded("198.51.100.7"), want: "10.0.0.1"},
+		{name: "all of IPv6", trusted: []string{"::/0"}, from: tcp("10.0.0.1"), md: forwarded("198.51.100.7"), want: "10.0.0.1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			texts := tc.trusted

@@ -30,7 +30,7 @@ func descOf(k hauberk.Kind) *grpc.StreamDesc {
 	return &grpc.StreamDesc{ClientStreams: k.ClientStreams(), ServerStreams: k.ServerStreams()}
 }
 
-// ends is an interceptor that tells each outcome of next.
+// ends is an interceptor that reports each outcome of next.
 type ends chan error
 
 func (e ends) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {

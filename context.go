@@ -37,7 +37,7 @@ func FromContext(ctx context.Context) *Call {
 }
 
 // Incoming returns the context of the incoming call in whose handler ctx was
-// made. An outgoing call has state of its own and inherits none; an interceptor
+// made. An outgoing call has its own state and inherits none; an interceptor
 // of a client chain that wants the state of the incoming call asks for it:
 //
 //	id, ok := requestid.Key.FromContext(hauberk.Incoming(ctx))

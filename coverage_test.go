@@ -19,7 +19,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// shop is what a server says of its services.
+// shop is what a server reports about its services.
 var shop = map[string]grpc.ServiceInfo{
 	"shop.v1.Cart":          {Methods: []grpc.MethodInfo{{Name: "Watch", IsServerStream: true}, {Name: "Get"}}},
 	"grpc.health.v1.Health": {Methods: []grpc.MethodInfo{{Name: "Check"}}},
@@ -130,7 +130,7 @@ func TestCoverageRows(t *testing.T) {
 	}
 }
 
-// TestServeRejectsOpenMethods starts servers with reflection and health beside
+// TestServeRejectsOpenMethods starts servers with reflection and health as well as
 // their service.
 func TestServeRejectsOpenMethods(t *testing.T) {
 	cases := map[string]struct {

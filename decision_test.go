@@ -66,7 +66,7 @@ func TestNoDecisions(t *testing.T) {
 }
 
 // TestDecideConcurrently decides from many goroutines of one call, and reads
-// beside them.
+// concurrently.
 func TestDecideConcurrently(t *testing.T) {
 	const goroutines, each = 8, 16 // as many as a call keeps
 	seen := make(decisions, 1)
@@ -94,7 +94,7 @@ func TestDecideConcurrently(t *testing.T) {
 	nextOf := make(map[string]int)
 	for _, d := range got {
 		if d.Rule != fmt.Sprint(nextOf[d.Interceptor]) {
-			t.Fatalf("goroutine %s: decision %s stands where %d should", d.Interceptor, d.Rule, nextOf[d.Interceptor])
+			t.Fatalf("goroutine %s: decision %s is where %d should be", d.Interceptor, d.Rule, nextOf[d.Interceptor])
 		}
 		nextOf[d.Interceptor]++
 	}

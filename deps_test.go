@@ -14,7 +14,7 @@ import (
 
 const module = "github.com/hauberk-rpc/hauberk"
 
-// goPackage is what go list tells of a package.
+// goPackage is what go list reports about a package.
 type goPackage struct {
 	ImportPath string
 	Name       string
@@ -110,7 +110,7 @@ type direction struct {
 	may  []string
 }
 
-// The rooms, the more special first, and what each may import besides packages of
+// The layers, the more special first, and what each may import in addition to packages of
 // its own folder. Tests are free.
 var directions = []direction{
 	{"internal/engine", []string{}},
@@ -128,13 +128,13 @@ var directions = []direction{
 	{"", []string{"internal"}},
 }
 
-// TestImportDirections holds that a package imports only what stands above it.
+// TestImportDirections holds that a package imports only layers above it.
 func TestImportDirections(t *testing.T) {
 	for _, p := range goList(t, "./...") {
 		for _, imported := range p.Imports {
 			to := goPackage{ImportPath: imported}
 			if under(imported, module) && !mayImport(t, p.room(), to.room()) {
-				t.Errorf("%s imports %s, which does not stand above it", p.ImportPath, imported)
+				t.Errorf("%s imports %s, which is not in a layer above it", p.ImportPath, imported)
 			}
 		}
 	}

@@ -61,7 +61,7 @@ func drainStream(client testpb.TestServiceClient, text string) {
 	}
 }
 
-// A first chain: one interceptor that prints how every call ended, whatever its
+// A first chain: one interceptor that prints how every call ended, of any
 // kind.
 func Example() {
 	printing := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -156,10 +156,10 @@ func ExampleKey() {
 	// hello world from no one <nil>
 }
 
-// errQuota is for those who ask in this process; it never reaches the wire.
+// errQuota is found in this process only; it is never sent.
 var errQuota = errors.New("the quota of the tenant is used up")
 
-// A rejection tells callers what they may know, and the process what happened.
+// A rejection gives callers what they may know, and the process the cause.
 func ExampleReject() {
 	limit := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 		r := hauberk.Reject(codes.ResourceExhausted, "QUOTA_EXCEEDED", "try again tomorrow")

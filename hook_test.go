@@ -62,7 +62,7 @@ func writes(name string) hauberk.Interceptor {
 	})
 }
 
-// sendStreams and receiveStreams tell whether a case's side may send or receive
+// sendStreams and receiveStreams report whether a case's side may send or receive
 // any number of messages.
 func sendStreams(c hauberktest.Case) bool {
 	if c.Side == hauberk.ServerSide {
@@ -97,7 +97,7 @@ func recorder(j *journal) *hauberktest.Backend {
 // shared is a response that handlers share, as they may.
 var shared = &testpb.Response{Text: "r"}
 
-// TestHookOrder passes messages through two interceptors: the wire is outside on a
+// TestHookOrder passes messages through two interceptors: the transport is outside on a
 // server, and inside on a client. What the application sends stays as it was.
 func TestHookOrder(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
@@ -301,7 +301,7 @@ func TestHookErrorBeforeTheHandlers(t *testing.T) {
 	})
 }
 
-// TestReplyAfterAHookError answers otherwise: the interceptor's own reply stands.
+// TestReplyAfterAHookError answers otherwise: the interceptor's own reply holds.
 func TestReplyAfterAHookError(t *testing.T) {
 	fallback := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
@@ -396,7 +396,7 @@ func TestHooksSeeOnce(t *testing.T) {
 	})
 }
 
-// jsonCodec carries any Go value, under a name of its own.
+// jsonCodec carries any Go value, under its own name.
 type jsonCodec struct{}
 
 func (jsonCodec) Name() string                       { return "json" }

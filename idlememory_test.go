@@ -62,7 +62,7 @@ func idleStreams(t *testing.T, conn grpc.ClientConnInterface) int64 {
 // more behind six interceptors than without a chain: 4 KiB of them are the stack of the
 // chain's goroutine. The goal is 6 KiB (docs/adr/0012).
 //
-// It measures in a process of its own: the runtime gives goroutines larger stacks when
+// It measures in a separate process: the runtime gives goroutines larger stacks when
 // those of earlier tests were large.
 func TestIdleStreamMemory(t *testing.T) {
 	const alone = "HAUBERK_TEST_ALONE"

@@ -25,7 +25,7 @@ var (
 )
 
 // TestState sets state of several types in an inner interceptor; an outer one reads it
-// after next, one further in before, and on a server the handler through its
+// after next, an inner one before, and on a server the handler through its
 // context.
 func TestState(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
@@ -76,7 +76,7 @@ func TestState(t *testing.T) {
 	})
 }
 
-// TestStateStartsEmpty makes calls of one server one after the other and beside
+// TestStateStartsEmpty makes calls of one server one after the other and concurrently with
 // each other.
 func TestStateStartsEmpty(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {

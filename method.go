@@ -103,7 +103,7 @@ func (m *Method) Name() string { return m.name }
 func (m *Method) Kind() Kind { return m.kind }
 
 // Known reports whether the method is one of the server's, or on a client always
-// true. The names of methods that are not known come from whoever calls: do not
+// true. The names of methods that are not known come from the callers: do not
 // keep them.
 func (m *Method) Known() bool { return m.known }
 
@@ -126,7 +126,7 @@ func (m *Method) findDescriptor() {
 }
 
 // Options returns the method's protobuf options, among them custom extensions,
-// or an empty message where there is no descriptor. It is not to be changed.
+// or an empty message where there is no descriptor. It must not be modified.
 func (m *Method) Options() *descriptorpb.MethodOptions {
 	if d := m.Descriptor(); d != nil {
 		if o, ok := d.Options().(*descriptorpb.MethodOptions); ok && o != nil {

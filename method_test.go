@@ -56,7 +56,7 @@ func TestMethod(t *testing.T) {
 	})
 }
 
-// TestMethodIsInterned makes calls beside each other that share their method.
+// TestMethodIsInterned makes concurrent calls that share their method.
 func TestMethodIsInterned(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen := make(chan *hauberk.Method, 3)

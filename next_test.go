@@ -16,7 +16,7 @@ import (
 )
 
 // TestNextTwiceAtOnce calls next from two goroutines at once: one runs the call,
-// the other is told so.
+// the other gets an error.
 func TestNextTwiceAtOnce(t *testing.T) {
 	interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		outcomes := make([]error, 2)
@@ -135,7 +135,7 @@ func (s *endingStream) RecvMsg(any) error {
 
 // TestCancelledWhileOpening and TestCancelledWhileReceiving end a call's context
 // while the application's goroutine is in the transport: next returns after that
-// goroutine has, so that the two share nothing (the race detector tells).
+// goroutine has, so that the two share nothing (the race detector checks it).
 func TestCancelledWhileOpening(t *testing.T) { cancelledWhile(t, hauberk.ServerStream, true) }
 
 func TestCancelledWhileReceiving(t *testing.T) { cancelledWhile(t, hauberk.ClientStream, false) }

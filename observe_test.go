@@ -11,7 +11,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// Whatever way a call ends, end gets the outcome once, and the way stays the same.
+// However a call ends, end gets the outcome once, and the call ends in the same way.
 func TestObserve(t *testing.T) {
 	failure, bomb := errors.New("failure"), errors.New("bomb")
 	for _, c := range []struct {

@@ -141,7 +141,7 @@ func TestOrderProofCollectsErrors(t *testing.T) {
 }
 
 // scoping is one group around an interceptor, and the methods of a small universe that it
-// lets through, by a definition of its own.
+// lets through, by a separate definition.
 type scoping struct {
 	wrap func(x hauberk.Interceptor) hauberk.Interceptor
 	lets func(service, name string) bool
@@ -202,7 +202,7 @@ func (l proofInterceptor) build() hauberk.Interceptor {
 }
 
 // readsUnwritten reports whether, for a method, some interceptor reads what no interceptor
-// further out has surely written.
+// outside has surely written.
 func readsUnwritten(interceptors []proofInterceptor, service, name string) bool {
 	written, writtenInShadow := false, false
 	for _, l := range interceptors {

@@ -20,7 +20,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// recoverer is the smallest interceptor that turns panics into errors. It tells what it
+// recoverer is the smallest interceptor that turns panics into errors. It reports what it
 // recovered, if a caller wants to know.
 type recoverer struct{ seen chan<- any }
 
@@ -81,7 +81,7 @@ func placesOf(side hauberk.Side) []string {
 	return interceptorPlaces
 }
 
-// memoryStream is the wire of a streaming call: one request and then the end.
+// memoryStream is the transport of a streaming call: one request and then the end.
 type memoryStream struct {
 	grpc.ServerStream
 
@@ -198,8 +198,8 @@ func callStepwise(ctx context.Context, env *hauberktest.Env, kind hauberk.Kind, 
 	_ = drain(stream)
 }
 
-// TestGuard has a guard further out or further in than the interceptor that panics: the
-// panic is an error from there on, and the code after next of the interceptors further
+// TestGuard has a guard outside or inside the interceptor that panics: the
+// panic is an error from there on, and the code after next of the interceptors
 // out runs.
 func TestGuard(t *testing.T) {
 	for _, guardIs := range []string{"outermost", "innermost"} {
@@ -240,12 +240,12 @@ func testGuard(t *testing.T, c hauberktest.Case, guardIs, place string) {
 		}
 	}
 	if len(seen) != 0 {
-		t.Errorf("the guard was told %d times too often", len(seen))
+		t.Errorf("the guard was called %d times too often", len(seen))
 	}
 }
 
 // TestGuardOfTheOutermostHook has the hooks of the outermost interceptor panic, which no
-// interceptor is further out than.
+// interceptor runs outside.
 func TestGuardOfTheOutermostHook(t *testing.T) {
 	for _, place := range []string{"send hook", "receive hook"} {
 		t.Run(place, func(t *testing.T) {
@@ -280,7 +280,7 @@ func TestGuardOfAHandlersGoroutine(t *testing.T) {
 }
 
 // TestGoexitOnAServer ends the goroutine of a call, as t.FailNow in a handler
-// does: the client is told, without waiting for its deadline.
+// does: the client receives it, without waiting for its deadline.
 func TestGoexitOnAServer(t *testing.T) {
 	for _, place := range placesOf(hauberk.ServerSide) {
 		t.Run(place, func(t *testing.T) {
@@ -295,7 +295,7 @@ func TestGoexitOnAServer(t *testing.T) {
 					t.Errorf("the guard got %v", value)
 				}
 				if len(seen) != 0 {
-					t.Error("the guard was told twice")
+					t.Error("the guard was called twice")
 				}
 			})
 		})

@@ -72,7 +72,7 @@ func TestBadPattern(t *testing.T) {
 	} {
 		_, err := parsePattern(text)
 		if err == nil {
-			t.Errorf("%q is taken for a pattern", text)
+			t.Errorf("%q is accepted as a pattern", text)
 			continue
 		}
 		if _, err := New(For(text, Func(passOn))); err == nil {
@@ -86,7 +86,7 @@ func TestBadPattern(t *testing.T) {
 var patternModel = regexp.MustCompile("^(?:\\*|/?([!#%&+,.0-9:;<=>@A-Z_`a-z~-]+)/(\\*|[!#%&+,.0-9:;<=>@A-Z_`a-z~-]+)|" +
 	"/?([!#%&+,.0-9:;<=>@A-Z_`a-z~-]+)\\.\\*)$")
 
-// modelMatches tells, for a pattern of the model, whether it has a method.
+// modelMatches reports whether a pattern of the model matches a method.
 func modelMatches(text, full string) bool {
 	groups := patternModel.FindStringSubmatch(text)
 	switch service, name, pkg := groups[1], groups[2], groups[3]; {
@@ -138,7 +138,7 @@ func FuzzPattern(f *testing.F) {
 	})
 }
 
-// FuzzSplitMethod checks what HTTP/2 paths are taken for method names: those that
+// FuzzSplitMethod checks which HTTP/2 paths are accepted as method names: those that
 // grpc-go routes, with a service and a method that are not empty.
 func FuzzSplitMethod(f *testing.F) {
 	for _, full := range []string{"/a.B/C", "a.B/C", "/a/b/C", "//C", "/a.B/", "/a.B", "/", "", "///", "/a.B/C/", "/\x00/\xff"} {

@@ -21,7 +21,7 @@ import (
 const ReasonMalformed = "MALFORMED_REASON"
 
 // Rejection is the error for a call that an interceptor rejects. Its status has a
-// google.rpc.ErrorInfo with the reason, and the details that the other fields stand for.
+// google.rpc.ErrorInfo with the reason, and the details of the other fields.
 //
 // Make one with [Reject], set further fields, and return it. It must not be modified
 // after that: errors are read concurrently.

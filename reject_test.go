@@ -121,7 +121,7 @@ func TestRejectInProcess(t *testing.T) {
 		}
 		// The wrapping stays in the process; the status's own message is sent.
 		if c.Side == hauberk.ServerSide && status.Convert(out.Err).Message() != "too many calls" {
-			t.Errorf("the client is told %v", out.Err)
+			t.Errorf("the client received %v", out.Err)
 		}
 		if hauberk.StatusOf(out.Err).Message() != "too many calls" || hauberk.Reason(out.Err) != "RATE_LIMITED" {
 			t.Errorf("StatusOf is %v, Reason %q", hauberk.StatusOf(out.Err), hauberk.Reason(out.Err))
@@ -222,7 +222,7 @@ func TestRejectEdges(t *testing.T) {
 				t.Errorf("the message %q", text)
 			}
 			if call := unaryHandler(hauberk.Must(hauberk.New(rejectWith(c.err)))); status.Code(call()) != c.code {
-				t.Errorf("the client is told %v", call())
+				t.Errorf("the client received %v", call())
 			}
 		})
 	}
@@ -243,8 +243,8 @@ func TestReason(t *testing.T) {
 		"status without details":          {bare, "", ""},
 		"rejection":                       {rejection, "GONE", "d"},
 		"wrapped rejection":               {fmt.Errorf("x: %w", rejection), "GONE", "d"},
-		"from the wire":                   {remote, "GONE", "d"},
-		"wrapped, from the wire":          {fmt.Errorf("x: %w", remote), "GONE", "d"},
+		"received":                        {remote, "GONE", "d"},
+		"received and wrapped":            {fmt.Errorf("x: %w", remote), "GONE", "d"},
 		"rejection caused by a rejection": {caused, "OUTER", "d"},
 		"joined after a plain error":      {errors.Join(errLimited, rejection), "GONE", "d"},
 		"joined after another status":     {errors.Join(bare, rejection), "", ""},

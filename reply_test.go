@@ -150,8 +150,8 @@ func TestReplyFollows(t *testing.T) {
 	}
 }
 
-// TestRead reads the request before next, twice, with hooks further out and
-// further in: all interceptors and the handler see the same.
+// TestRead reads the request before next, twice, with hooks outside and
+// inside: all interceptors and the handler see the same.
 func TestRead(t *testing.T) {
 	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
 		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
@@ -221,7 +221,7 @@ func TestReadOnClients(t *testing.T) {
 }
 
 // TestReadOfAnUnreadableRequest reads what is not protobuf, no message at all, or
-// what never comes: the error stays, whatever the interceptor does, and no handler runs.
+// what never comes: the error stays, even if the interceptor goes on, and no handler runs.
 func TestReadOfAnUnreadableRequest(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
 		for _, tc := range []struct {

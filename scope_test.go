@@ -98,7 +98,7 @@ func TestNestedScopes(t *testing.T) {
 	})
 }
 
-// TestSiblingsInDeepGroups puts groups beside each other at every depth: none takes
+// TestSiblingsInDeepGroups puts groups next to each other at every depth: none takes
 // the scopes or conditions of its neighbours.
 func TestSiblingsInDeepGroups(t *testing.T) {
 	var j journal

@@ -20,7 +20,7 @@ const (
 // ServerLimits returns options for servers that face untrusted callers: a connection
 // may have DefaultMaxConcurrentStreams calls at a time, further ones wait at the
 // client, and requests with header lists of more than DefaultMaxHeaderListSize are
-// rejected. Put them before options of your own, which then win:
+// rejected. Put them before your own options, which then win:
 //
 //	srv := chain.NewServer(append(hauberk.ServerLimits(), opts...)...)
 //
@@ -98,7 +98,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // ServerOptions returns the options for a grpc-go server whose calls pass the
 // chain, followed by opts. Register its services with [Chain.Registrar]; without
 // that, the requests of unary methods are read before the chain runs, as with any
-// interceptor of grpc-go. Besides interceptors they set grpc.NumStreamWorkers, which
+// interceptor of grpc-go. In addition to interceptors they set grpc.NumStreamWorkers, which
 // changes no behavior, unless opts do.
 func (c *Chain) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
 	c.attach("ServerOptions", ServerSide)
@@ -172,7 +172,7 @@ func (r *Registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
 }
 
 // GetServiceInfo returns what the server behind has registered, for reflection;
-// nil if it does not tell.
+// nil if that has no such method.
 func (r *Registrar) GetServiceInfo() map[string]grpc.ServiceInfo {
 	if s, ok := r.srv.(interface {
 		GetServiceInfo() map[string]grpc.ServiceInfo
@@ -217,7 +217,7 @@ type registeredMethod struct {
 }
 
 // registeredRoute returns the route of a method that a server registers, which
-// grpc-go dispatches whatever its name.
+// grpc-go dispatches with any name.
 func (c *Chain) registeredRoute(full string, kind Kind) (*route, *registeredMethod) {
 	m := bestMethod(full, kind)
 	m.known, m.unguarded = true, c.unguarded(m)

@@ -11,7 +11,7 @@ import (
 )
 
 // runs reports whether the chain already runs around the call that ctx is of: a
-// server may have the chain's options and its registrar, and other chains beside.
+// server may have the chain's options and its registrar, and other chains.
 func (c *Chain) runs(ctx context.Context, method string) bool {
 	transport := grpc.ServerTransportStreamFromContext(ctx)
 	for call := FromContext(ctx); call != nil; call = FromContext(call.ctx.Context) {

@@ -100,7 +100,7 @@ func (s *serverStream) SendHeader(md metadata.MD) error {
 func (s *serverStream) SetTrailer(md metadata.MD) { s.wire.SetTrailer(md) }
 
 // read receives the single request before the handler does, at the place of the
-// interceptor that asks for it. One further in asks for what is between them.
+// interceptor that asks for it. An inner one asks only for what is between them.
 func (s *serverStream) read(_ context.Context, call *Call) (any, error) {
 	begun := s.ctx != nil
 	if err := call.leg.broken(); err != nil {

@@ -46,7 +46,7 @@ func (x xdsServer) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	x.srv.RegisterService(desc, impl)
 }
 
-// tellingServer also tells its services.
+// tellingServer also returns its services.
 type tellingServer struct{ xdsServer }
 
 func (s tellingServer) GetServiceInfo() map[string]grpc.ServiceInfo { return s.srv.GetServiceInfo() }
@@ -249,7 +249,7 @@ var _ encoding.Codec = rawCodec{}
 var malformed = []byte{0xff}
 
 // TestMalformedBody sends what is not protobuf: a rejection on the headers comes
-// before anybody has looked at it.
+// before it was read.
 func TestMalformedBody(t *testing.T) {
 	matrixOf(t, func(t *testing.T, c carrier, kind hauberk.Kind) {
 		chain := hauberk.Must(hauberk.New(hauberk.Func(rejectAll)))
@@ -268,7 +268,7 @@ func TestMalformedBody(t *testing.T) {
 	})
 }
 
-// TestOwnInterceptors gives servers interceptors of their own: each runs once, as
+// TestOwnInterceptors gives servers their own interceptors: each runs once, as
 // the chain does, at the place that the documentation names.
 func TestOwnInterceptors(t *testing.T) {
 	matrixOf(t, func(t *testing.T, c carrier, kind hauberk.Kind) {
@@ -459,7 +459,7 @@ func serveH2C(t *testing.T, srv *hauberk.Server) *grpc.ClientConn {
 }
 
 // TestReflection lists and describes services through grpc's reflection service,
-// for servers of each type that can tell what they have.
+// for servers of each type that returns its services.
 func TestReflection(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	for name, registrar := range map[string]func(c *hauberk.Chain, srv *grpc.Server) reflection.GRPCServer{
@@ -488,7 +488,7 @@ func TestReflection(t *testing.T) {
 		describe(t, listenAndServe(t, srv, bufconn.Listen(1<<20)))
 	})
 	if info := idleChain(0).Registrar(xdsServer{}).GetServiceInfo(); info != nil {
-		t.Errorf("a server that does not tell its services has %v", info)
+		t.Errorf("a server that does not return its services has %v", info)
 	}
 }
 

@@ -36,7 +36,7 @@ func serveUnary(call *Call) (any, error) {
 	return call.response, nil
 }
 
-// emptyResponse stands for the untyped nil of a handler, which grpc-go sends as an
+// emptyResponse represents the untyped nil of a handler, which grpc-go sends as an
 // empty message. No hook sees it.
 var emptyResponse any = struct{ emptyResponse bool }{true} //nolint:gochecknoglobals // never written
 

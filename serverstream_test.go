@@ -32,7 +32,7 @@ func perKind(t *testing.T, test func(t *testing.T, c hauberktest.Case)) {
 	}
 }
 
-// endings is an interceptor that tells each outcome of next.
+// endings is an interceptor that reports each outcome of next.
 type endings chan error
 
 func (o endings) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -142,7 +142,7 @@ func TestServerCancelledBeforeTheBody(t *testing.T) {
 }
 
 // TestServerSendBesideReceive sends and receives at once through hooks of several
-// interceptors, with the counts read beside.
+// interceptors, with the counts read concurrently.
 func TestServerSendBesideReceive(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	const messages = 500
@@ -376,7 +376,7 @@ func TestHeldResponse(t *testing.T) {
 }
 
 // TestHeaderMerging sets the same header and trailer in two interceptors and the handler:
-// the values stand in order, the outer first.
+// the values are in order, the outer first.
 func TestHeaderMerging(t *testing.T) {
 	for _, outcome := range []codes.Code{codes.OK, codes.Aborted} {
 		t.Run(outcome.String(), func(t *testing.T) {

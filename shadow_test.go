@@ -24,7 +24,7 @@ func decider(f hauberk.Func) hauberk.Interceptor {
 }
 
 var (
-	errInner  = hauberk.Reject(codes.Aborted, "INNER", "rejected further in")
+	errInner  = hauberk.Reject(codes.Aborted, "INNER", "rejected inside")
 	errDown   = status.Error(codes.Unavailable, "down")
 	errLimits = hauberk.Reject(codes.ResourceExhausted, "LIMITED", "too many")
 	wouldBe   = hauberk.Decision{Interceptor: "decider", Verdict: hauberk.Rejected, Reason: "LIMITED", Shadow: true}
@@ -346,7 +346,7 @@ func TestShadowNames(t *testing.T) {
 	}
 }
 
-// TestShadowConcurrently makes calls beside each other through one interceptor in
+// TestShadowConcurrently makes concurrent calls through one interceptor in
 // shadow.
 func TestShadowConcurrently(t *testing.T) {
 	const goroutines, each = 8, 25

@@ -24,7 +24,7 @@ var ErrSuperseded error = &statusError{
 	cause: errors.New("superseded"),
 }
 
-// StatusOf returns the status that an outcome of next stands for. An error that
+// StatusOf returns the status of an outcome of next. An error that
 // carries a status has that one; one that wraps a status has the wrapped one,
 // with its own message; context errors are CANCELLED and DEADLINE_EXCEEDED;
 // anything else is UNKNOWN with its text. nil is OK.
@@ -120,7 +120,7 @@ func (p *plan) toClient(m *Method, err error) error {
 // toApplication turns the outcome of a client chain into what the application
 // gets: as it is, except that an error in which grpc-go would read another code,
 // as a context error, is given its status, and that io.EOF, with which streams
-// tell of a good end, is not found in it.
+// report a good end, is not found in it.
 func toApplication(err error) error {
 	switch {
 	case err == nil:

@@ -118,7 +118,7 @@ func TestErrorsOfServers(t *testing.T) {
 }
 
 // TestErrorsOfClients returns each outcome from an interceptor of a client: the
-// application gets the very error, with a status where the context tells one.
+// application gets the very error, with a status if the context has one.
 func TestErrorsOfClients(t *testing.T) {
 	for name, o := range outcomes {
 		t.Run(name, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestErrorsOfClients(t *testing.T) {
 }
 
 // TestFailedWithEOF fails client chains with errors that have io.EOF in them, which
-// means a good end to those who read a stream.
+// means a good end of a stream.
 func TestFailedWithEOF(t *testing.T) {
 	rejection := &hauberk.Rejection{
 		Code: codes.Unavailable, Reason: "STORE_DOWN", Message: "try later", Cause: errors.Join(errLimited, io.EOF),

@@ -162,7 +162,7 @@ func ask(t *testing.T, stream grpc.ClientStream) {
 }
 
 // TestUploadAroundAnAdapter: an upload whose server fails in the middle is not answered
-// OK unless the server got all of it, whatever is between the retry and the transport.
+// OK unless the server got all of it, with anything between the retry and the transport.
 func TestUploadAroundAnAdapter(t *testing.T) {
 	for name, chain := range map[string][]hauberk.Interceptor{
 		"no adapter":   {again(3)},

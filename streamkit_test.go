@@ -130,7 +130,7 @@ func behind(t testing.TB, b *hauberktest.Backend, interceptors ...hauberk.Interc
 	return hauberktest.Start(t, hauberktest.Setup{Backend: b, Client: hauberk.Must(hauberk.New(interceptors...))}).Conn
 }
 
-// world is a connection that an application should not be able to tell from bare
+// world is a connection that an application should not be able to distinguish from bare
 // grpc-go.
 type world struct {
 	name string
@@ -360,7 +360,7 @@ type received struct {
 	err  error
 }
 
-// operations are what an application may do with a stream besides closing it.
+// operations are what an application may do with a stream except closing it.
 var operations = []string{"SendMsg", "CloseSend", "RecvMsg", "Header", "Trailer", "Context"}
 
 // operate does one of operations.

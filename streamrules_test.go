@@ -139,7 +139,7 @@ func eachCode(t *testing.T, test func(t *testing.T, code codes.Code)) {
 }
 
 // TestHookErrorOutsideARetry: an error of a hook outside of a retry ends the call
-// with its status, whatever its code: the retry inside makes no further attempt.
+// with its status, of any code: the retry inside makes no further attempt.
 func TestHookErrorOutsideARetry(t *testing.T) {
 	for _, direction := range []string{"send", "receive"} {
 		t.Run(direction, func(t *testing.T) {
@@ -337,7 +337,7 @@ func TestInnerInterceptorsAfterAHookError(t *testing.T) {
 	}
 }
 
-// TestHookErrorStands: next returns the error of a hook of its interceptor whatever
+// TestHookErrorStands: next returns the error of a hook of its interceptor even if
 // inner interceptors make of it: they may hide it, replace it or reply.
 func TestHookErrorStands(t *testing.T) {
 	making := map[string]hauberk.Func{

@@ -26,7 +26,7 @@ import (
 // sleep waits in a bubble, where the clock is fake.
 func sleep(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // synctest
 
-// again makes up to n attempts, whatever the outcome.
+// again makes up to n attempts, for any outcome.
 func again(n int) hauberk.Interceptor {
 	return retrying(1<<16, n, func(context.Context) error { return nil })
 }
@@ -130,7 +130,7 @@ func TestOnFinishUsesTheStream(t *testing.T) {
 }
 
 // TestClosedConnEndsChains: ClientConn.Close ends streams whose application has gone,
-// whatever the chain.
+// with any chain.
 func TestClosedConnEndsChains(t *testing.T) {
 	for name, chain := range map[string][]hauberk.Interceptor{
 		"idle": {hauberk.Func(idle)}, "retry": {again(3)}, "adapter": {adapted()}, "adapters": {adapted(), hauberk.Func(idle), adapted()},

@@ -17,7 +17,7 @@ func deciding(name string, f hauberk.Func) hauberk.Interceptor {
 
 func turnDown(context.Context, *hauberk.Call, hauberk.Next) error { return errLimits }
 
-// TestDecisionTrace has what each kind of interceptor says of a call that the last one
+// TestDecisionTrace has what each kind of interceptor decides on a call that the last one
 // rejects, without any of them recording it.
 func TestDecisionTrace(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
@@ -121,7 +121,7 @@ func TestDecisionTraceOfAttempts(t *testing.T) {
 			{Interceptor: "inner"},
 		}
 		if got := <-seen; !slices.Equal(got, want) {
-			t.Errorf("beside %v: decisions %+v", beside, got)
+			t.Errorf("next to %v: decisions %+v", beside, got)
 		}
 	}
 }

@@ -82,7 +82,7 @@ func TestRejectionBesideItsOwnShadow(t *testing.T) {
 }
 
 // TestDecisionsOfHooksAreNobodyElses: what a hook decides without a name is not
-// said of the interceptor that happens to stand further in.
+// attributed to the interceptor that happens to run inside.
 func TestDecisionsOfHooksAreNobodyElses(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen := make(decisions, 1)
@@ -173,7 +173,7 @@ func TestRejectionsAreBounded(t *testing.T) {
 	}
 }
 
-// TestDecisionInAnothersName stands with the interceptor whose name it has.
+// TestDecisionInAnothersName is listed with the interceptor whose name it has.
 func TestDecisionInAnothersName(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen := make(decisions, 1)

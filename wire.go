@@ -36,7 +36,7 @@ type Wire struct {
 	chain          *Chain
 	side           Side
 	outer          *Wire                     // in the same context, of another chain or another call
-	by             atomic.Pointer[wireStats] // the handler that counts: the first that grpc-go told of the call
+	by             atomic.Pointer[wireStats] // the handler that counts: the first that grpc-go called for the call
 	call           atomic.Pointer[Call]      // on a server, once it asked
 	sent, received wireCount
 

@@ -16,7 +16,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// measured is what an interceptor was told of a call's sizes.
+// measured is what an interceptor read of a call's sizes.
 type measured struct{ sent, received hauberk.WireBytes }
 
 // measuring gives a test the final sizes of each call.
@@ -29,7 +29,7 @@ func measuring(seen chan<- measured) hauberk.Interceptor {
 	})
 }
 
-// observer is a stats.Handler that adds up what grpc-go tells of all calls.
+// observer is a stats.Handler that adds up what grpc-go reports about all calls.
 type observer struct {
 	measured
 
@@ -57,7 +57,7 @@ func (o *observer) HandleRPC(_ context.Context, event stats.RPCStats) {
 }
 
 // TestWireSizes compares the sizes of compressed calls, of good and of rejected
-// ones, with what grpc-go tells a handler beside.
+// ones, with what grpc-go reports to another handler.
 func TestWireSizes(t *testing.T) {
 	long := strings.Repeat("long ", 1000)
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {

@@ -26,7 +26,7 @@ func wantMessages(t *testing.T, who string, seen <-chan measured) {
 	}
 }
 
-// TestWireSizesOfTwoChains: chains beside each other measure a call each for itself.
+// TestWireSizesOfTwoChains: two chains measure a call each for itself.
 func TestWireSizesOfTwoChains(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		outer, inner := make(chan measured, 1), make(chan measured, 1)

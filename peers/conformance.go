@@ -46,7 +46,7 @@ func (c *conformance) run(ctx context.Context, chain string, only []string) (res
 	cmd.Dir, cmd.Env = c.w.path("conformance"), c.w.env()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it stops what it has started
 	cmd.WaitDelay = 5 * time.Second
-	out, runErr := cmd.CombinedOutput() // an error tells no more than the cases do
+	out, runErr := cmd.CombinedOutput() // an error reports no more than the cases do
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

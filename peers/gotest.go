@@ -88,7 +88,7 @@ func (g *goTests) runPackage(
 	cmd := exec.CommandContext(ctx, pkg.binary, args...)
 	cmd.Dir, cmd.Env = g.w.path(g.peer, pkg.dir), g.w.env(behind.ChainVar+"="+chain)
 	cmd.WaitDelay = time.Second
-	out, runErr := cmd.CombinedOutput() // an error tells no more than the tests do
+	out, runErr := cmd.CombinedOutput() // an error reports no more than the tests do
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

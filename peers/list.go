@@ -20,7 +20,7 @@ import (
 //   - Chains: `empty`, `hooks`
 //   - Held by: `TestName` in `file_test.go`
 //
-// In a pattern * stands for any text. A difference in the section unseen has a test
+// In a pattern * matches any text. A difference in the section unseen has a test
 // and a reason alone.
 const listFile = "docs/differences.md"
 

@@ -71,7 +71,7 @@ type witness struct {
 	user      string
 }
 
-// outer returns an interceptor to stand outside.
+// outer returns an interceptor to run outside.
 func (w *witness) outer() hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		w.err = next(ctx, call)
@@ -80,7 +80,7 @@ func (w *witness) outer() hauberk.Interceptor {
 	})
 }
 
-// interceptor returns an interceptor to stand inside.
+// interceptor returns an interceptor to run inside.
 func (w *witness) interceptor() hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		w.inner = true
@@ -157,7 +157,7 @@ func TestRejects(t *testing.T) {
 				out := w.serve(with(t.Context(), test.values...), t, kind, authn.New(check, authn.Config{}))
 				wantStatus(t, out.Err, codes.Unauthenticated, test.message)
 				if got := hauberk.Reason(out.Err); got != test.reason {
-					t.Errorf("the client was told the reason %q; want %q", got, test.reason)
+					t.Errorf("the client received the reason %q; want %q", got, test.reason)
 				}
 				wantRejected(t, &w, test.reason, test.cause)
 			})
@@ -165,7 +165,7 @@ func TestRejects(t *testing.T) {
 	}
 }
 
-// wantRejected checks that nothing further in ran, and what is known of it on the
+// wantRejected checks that nothing inside ran, and what is known of it on the
 // server.
 func wantRejected(t *testing.T, w *witness, reason string, cause error) {
 	t.Helper()
@@ -202,7 +202,7 @@ func TestRejectsBeforeReading(t *testing.T) {
 	})
 }
 
-// A stranger is not told which methods there are.
+// A caller without a token does not learn which methods exist.
 func TestRejectsUnknownMethods(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 		env := server(kind).Start(t, authn.New(check, authn.Config{}))
@@ -270,7 +270,7 @@ func TestValidatorFails(t *testing.T) {
 			codes.PermissionDenied, "you are blocked", "BLOCKED", boom,
 		},
 		{
-			"a deadline of its own", failing(context.DeadlineExceeded),
+			"its own deadline", failing(context.DeadlineExceeded),
 			codes.Unavailable, "Token validation failed", failed, context.DeadlineExceeded,
 		},
 		{
@@ -289,7 +289,7 @@ func TestValidatorFails(t *testing.T) {
 				out := w.serve(with(t.Context(), "Bearer good"), t, kind, authn.New(test.validate, authn.Config{}))
 				wantStatus(t, out.Err, test.code, test.message)
 				if got := hauberk.Reason(out.Err); got != test.reason {
-					t.Errorf("the client was told the reason %q; want %q", got, test.reason)
+					t.Errorf("the client received the reason %q; want %q", got, test.reason)
 				}
 				wantRejected(t, &w, test.reason, test.cause)
 				if test.name == "a status with details" {
@@ -324,7 +324,7 @@ func TestValidatorPanics(t *testing.T) {
 	})
 }
 
-// A slow validator is told when its call has ended, and whatever it says then the
+// The context of a slow validator ends with the call, and with any later result the
 // handler does not run.
 func TestSlowValidator(t *testing.T) {
 	answers := map[string]func(ctx context.Context) (*authn.Identity, error){
@@ -368,7 +368,7 @@ func TestSlowValidator(t *testing.T) {
 }
 
 // Only what the validator says is read as an answer about the token: errors from
-// further in pass as they are.
+// inside pass unchanged.
 func TestErrorsFromFurtherIn(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 		inner := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
@@ -506,7 +506,7 @@ func TestCoverage(t *testing.T) {
 	}
 }
 
-// Calls beside each other have each its own identity.
+// Concurrent calls have separate identities.
 func TestConcurrentCalls(t *testing.T) {
 	validate := func(_ context.Context, token string) (*authn.Identity, error) {
 		return &authn.Identity{Subject: token}, nil

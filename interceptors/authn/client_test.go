@@ -70,7 +70,7 @@ func TestSends(t *testing.T) {
 	})
 }
 
-// Whatever the caller has set under the key is sent, and alone.
+// What the caller has set under the key is sent, and nothing else.
 func TestCallersOwn(t *testing.T) {
 	for _, own := range [][]string{{"Bearer mine"}, {"Basic bWluZQ=="}, {"a", "b"}} {
 		eachKind(t, func(t *testing.T, kind hauberk.Kind) {
@@ -89,7 +89,7 @@ func TestCallersOwn(t *testing.T) {
 	}
 }
 
-// Inside a retry each attempt has a token of its own; outside, all have the same.
+// Inside a retry each attempt has its own token; outside, all have the same.
 func TestAttempts(t *testing.T) {
 	retry := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		call.Replayable(1 << 10)
@@ -131,11 +131,11 @@ func TestSourceFails(t *testing.T) {
 	}{
 		{"any error", "", boom, codes.Unauthenticated, "No token", boom},
 		{"its sentinel", "", boom, codes.Unauthenticated, "No token", authn.ErrTokenSource},
-		{"a token beside the error", "t", boom, codes.Unauthenticated, "No token", boom},
+		{"a token with the error", "t", boom, codes.Unauthenticated, "No token", boom},
 		{"a status", "", status.Error(codes.Unavailable, "down"), codes.Unavailable, "down", nil},
 		{"a rejection", "", hauberk.Reject(codes.PermissionDenied, "NO", "no"), codes.PermissionDenied, "no", nil},
 		{"UNKNOWN", "", status.Error(codes.Unknown, "?"), codes.Unauthenticated, "No token", authn.ErrTokenSource},
-		{"a deadline of its own", "", context.DeadlineExceeded, codes.Unauthenticated, "No token", authn.ErrTokenSource},
+		{"its own deadline", "", context.DeadlineExceeded, codes.Unauthenticated, "No token", authn.ErrTokenSource},
 		{"no token", "", nil, codes.Unauthenticated, "Malformed token", authn.ErrTokenSource},
 		{"line break", "secret\n", nil, codes.Unauthenticated, "Malformed token", authn.ErrTokenSource},
 		{"split header", "t\r\nx-admin: 1", nil, codes.Unauthenticated, "Malformed token", authn.ErrTokenSource},
@@ -159,7 +159,7 @@ func TestSourceFails(t *testing.T) {
 	}
 }
 
-// A slow source is told when its call has ended; nothing is sent.
+// The context of a slow source ends with the call; nothing is sent.
 func TestSlowSource(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 		var a arrivals
@@ -250,7 +250,7 @@ func TestTransportSecurity(t *testing.T) {
 	})
 }
 
-// The credentials that a connection adds by default are kept, in a chain of its own as in
+// The credentials that a connection adds by default are kept, in a separate chain as in
 // one in front of it. Those of the call replace them, as without a chain.
 func TestDefaultCredentials(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
@@ -300,8 +300,8 @@ func (defaultKey) GetRequestMetadata(context.Context, ...string) (map[string]str
 	return map[string]string{"x-api-key": "default"}, nil
 }
 
-// secureLocal says of a connection in memory that it is secure, as grpc-go's local
-// credentials say of a Unix socket.
+// secureLocal reports a connection in memory as secure, as grpc-go's local
+// credentials report a Unix socket.
 type secureLocal struct {
 	credentials.TransportCredentials
 }

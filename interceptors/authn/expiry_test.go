@@ -82,8 +82,8 @@ func canBe(name string, kind hauberk.Kind) bool {
 	}
 }
 
-// A call ends for its client when its token expires, whatever its handler does, and
-// its handler is let go.
+// A call ends for its client when its token expires, even if its handler goes on, and
+// its handler is released.
 func TestExpires(t *testing.T) {
 	for name, handle := range handlers {
 		for _, kind := range kinds {
@@ -119,7 +119,7 @@ func testExpires(t *testing.T, kind hauberk.Kind, handle func(context.Context, h
 	err := callAndWait(t, env, kind)
 	wantStatus(t, err, codes.Unauthenticated, "Token expired")
 	if got := hauberk.Reason(err); got != authn.ReasonTokenExpired {
-		t.Errorf("the client was told the reason %q; want %q", got, authn.ReasonTokenExpired)
+		t.Errorf("the client received the reason %q; want %q", got, authn.ReasonTokenExpired)
 	}
 	if took := time.Since(start); took < time.Hour || took > time.Hour+time.Minute {
 		t.Errorf("the call took %v; want an hour", took)

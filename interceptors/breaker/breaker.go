@@ -93,7 +93,8 @@ func (b *Interceptor) Declare() hauberk.Declaration {
 
 // Intercept rejects a call, or admits it and counts its outcome.
 func (b *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	c, permit, err := b.admit(call)
+	var permit breaker.Permit
+	c, err := b.admit(call, &permit)
 	if err != nil {
 		return err
 	}
@@ -109,18 +110,17 @@ func (b *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	})
 }
 
-// admit returns the circuit of a call and its permit, or the rejection.
+// admit returns the circuit of a call and stores its permit, or returns the rejection.
 //
 //go:noinline // its variables would be on the stack of Intercept as long as the call runs
-func (b *Interceptor) admit(call *hauberk.Call) (*circuit, breaker.Permit, error) {
+func (b *Interceptor) admit(call *hauberk.Call, permit *breaker.Permit) (c *circuit, err error) {
 	key := b.config.By.key(call)
 	now := b.now()
-	c := b.circuits.Get(key, now)
-	permit, err := c.Allow(now)
-	if err != nil {
+	c = b.circuits.Get(key, now)
+	if *permit, err = c.Allow(now); err != nil {
 		err = c.reject(call, key, err)
 	}
-	return c, permit, err
+	return c, err
 }
 
 // isHurried reports whether a call gives its server less time than MinTimeout.

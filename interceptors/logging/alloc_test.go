@@ -17,7 +17,7 @@ import (
 )
 
 // A unary call on a server costs one allocation for the count of its messages, and another
-// if its record has more than the five attributes that slog holds in place, besides those
+// if its record has more than the five attributes that slog holds in place, in addition to those
 // that are formatted in advance. Rules, sampling, attributes of the context and unused
 // features cost none.
 func TestAllocations(t *testing.T) {

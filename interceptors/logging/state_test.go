@@ -32,7 +32,7 @@ type mute struct{ text string }
 
 func (m *mute) MarshalText() ([]byte, error) { return []byte(m.text), nil }
 
-// telling has a LogValue method.
+// valuer has a LogValue method.
 type telling struct{ value any }
 
 func (l telling) LogValue() slog.Value { return slog.AnyValue(l.value) }

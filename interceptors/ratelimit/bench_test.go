@@ -65,7 +65,7 @@ func inside(t testing.TB, f func(pass func(interceptor hauberk.Interceptor) erro
 }
 
 // BenchmarkAdmit is what a limiter costs a call that passes. The budget is 60 ns,
-// of which reading the clock, which is shown beside it, is the greater part.
+// of which reading the clock, which is shown next to it, is the greater part.
 func BenchmarkAdmit(b *testing.B) {
 	for _, m := range append([]measured{{"clock alone", hauberk.Func(readClock), 0}}, admitting()...) {
 		b.Run(m.name, func(b *testing.B) { benchmark(b, m.interceptor) })

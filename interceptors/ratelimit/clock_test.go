@@ -12,8 +12,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 )
 
-// A clock that stands still brings no permits back; one that is set back neither
-// gives anybody a fresh quota nor keeps them waiting for the time that was lost.
+// A stopped clock returns no permits; one that is set back neither
+// gives a caller a fresh quota nor keeps them waiting for the time that was lost.
 func TestClockFaults(t *testing.T) {
 	for _, a := range []ratelimit.Algorithm{ratelimit.GCRA, ratelimit.SlidingWindow, ratelimit.FixedWindow} {
 		t.Run(a.String(), func(t *testing.T) {

@@ -97,7 +97,7 @@ func TestConfig(t *testing.T) {
 			"negative network", by(oneAMinute, ratelimit.ByNetwork(-1, 0)),
 			"By: ByNetwork was given -1 and 0 bits; want 0 to 32 and 0 to 128",
 		},
-		{"everybody's network", by(oneAMinute, ratelimit.ByNetwork(0, 0)), ""},
+		{"the network of all", by(oneAMinute, ratelimit.ByNetwork(0, 0)), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			limiter := ratelimit.New(c.config)
@@ -145,7 +145,7 @@ func TestAlgorithmString(t *testing.T) {
 	}
 }
 
-// A limiter by state must stand inside what writes it, and one by peer is at home
+// A limiter by state must run inside the one that writes it, and one by peer usually runs
 // outside.
 func TestOrder(t *testing.T) {
 	tenant := ratelimit.By("tenant", func(_ context.Context, call *hauberk.Call) (string, bool) {

@@ -19,7 +19,7 @@ import (
 // User is where identify puts who calls.
 var User = hauberk.NewKey[string]("user")
 
-// identify takes the user from the request metadata. It stands for an interceptor
+// identify takes the user from the request metadata. It represents an interceptor
 // that checks who calls, such as that of package authn.
 type identify struct{}
 
@@ -44,7 +44,7 @@ func called(chain *hauberk.Chain, pairs ...string) error {
 	return err
 }
 
-// Each user has two calls a minute. Callers who are no one are counted by where
+// Each user has two calls a minute. Callers without a name are counted by where
 // they come from.
 func Example() {
 	chain := hauberk.Must(hauberk.New(
@@ -99,8 +99,8 @@ func Example_rejections() {
 	// <nil>
 }
 
-// Each user has a limit for each method. The length tells where the first part of
-// the key ends, whatever is in it.
+// Each user has a limit for each method. The length shows where the first part of
+// the key ends, for any content.
 func ExampleBy() {
 	userAndMethod := ratelimit.By("user and method", func(_ context.Context, call *hauberk.Call) (string, bool) {
 		user, ok := User.Get(call)

@@ -54,7 +54,7 @@ func (a text) String() string { return string(a) }
 // userKey is where login puts the user.
 var userKey = hauberk.NewKey[string]("user")
 
-// login stands for authentication: the metadata key "user" is believed, and calls
+// login replaces authentication: the metadata key "user" is believed, and calls
 // without it are let pass.
 type login struct{}
 

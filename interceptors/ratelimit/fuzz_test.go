@@ -20,7 +20,7 @@ var byContext = ratelimit.By("fuzzed", func(ctx context.Context, _ *hauberk.Call
 })
 
 // callOf returns the context of a call with a key, and what it should be counted
-// by: its namespace, and what tells it apart there.
+// by: its namespace, and its name there.
 func callOf(has bool, key, addr string) (ctx context.Context, id [2]string) {
 	var at net.Addr = text(addr)
 	id = [2]string{"name", addr}

@@ -56,7 +56,7 @@ func TestKeys(t *testing.T) {
 		{"IPv6 in two networks", ratelimit.ByNetwork(32, 64), from(tcp("2001:db8::1")), from(tcp("2001:db8:0:1::1")), true},
 		{"IPv4 in a network", ratelimit.ByNetwork(24, 64), from(here), from(there), false},
 		{"IPv4 in two networks", ratelimit.ByNetwork(24, 64), from(here), from(tcp("192.0.3.1")), true},
-		{"everybody's networks", ratelimit.ByNetwork(0, 0), from(here), from(tcp("::1")), true},
+		{"the network of alls", ratelimit.ByNetwork(0, 0), from(here), from(tcp("::1")), true},
 		{"a user", user, from(here, "user", "alice"), from(there, "user", "alice"), false},
 		{"two users", user, from(here, "user", "alice"), from(here, "user", "bob"), true},
 		{"two cases", user, from(here, "user", "alice"), from(here, "user", "Alice"), true},
@@ -134,7 +134,7 @@ func TestMetadataOfClients(t *testing.T) {
 	wantCode(t, call(with("a"), nowhere), codes.ResourceExhausted)
 }
 
-// Operators are told what a call was counted by, also one without its key.
+// The rule reports what a call was counted by, also one without its key.
 func TestRules(t *testing.T) {
 	for _, c := range []struct {
 		key     ratelimit.Key

@@ -14,7 +14,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 )
 
-// Whoever makes up keys fills the memory that was set, and no more.
+// A caller that invents keys fills the configured memory, and no more.
 func TestMaxKeys(t *testing.T) {
 	const most = 1000
 	limiter := ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: byContext, MaxKeys: most})
@@ -28,7 +28,7 @@ func TestMaxKeys(t *testing.T) {
 	}
 }
 
-// A flood of peers without a key displaces no one who has one.
+// A flood of peers without a key displaces no key.
 func TestFloodOfPeers(t *testing.T) {
 	serve := server(t, ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: byContext, MaxKeys: 100}))
 	alice := context.WithValue(t.Context(), fuzzed{}, "alice")
@@ -39,7 +39,7 @@ func TestFloodOfPeers(t *testing.T) {
 	wantCode(t, serve(alice), codes.ResourceExhausted)
 }
 
-// Long keys are told apart and not kept: 1000 of 64 KiB cost far less than 64 MB.
+// Long keys are distinguished and not kept: 1000 of 64 KiB cost far less than 64 MB.
 func TestLongKeys(t *testing.T) {
 	serve := server(t, ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: byContext}))
 	call := func(i int) error {

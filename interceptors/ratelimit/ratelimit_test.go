@@ -194,7 +194,7 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-// While the clock stands still exactly Limit calls pass, however many come at once.
+// While the clock is stopped exactly Limit calls pass, however many come at once.
 func TestConcurrentCalls(t *testing.T) {
 	const callers, calls = 8, 200
 	for _, a := range []ratelimit.Algorithm{ratelimit.GCRA, ratelimit.SlidingWindow, ratelimit.FixedWindow} {

@@ -43,5 +43,5 @@ func checkHeader(key string) error {
 		return nil
 	}
 	return fmt.Errorf(`Config.Header is %q; want a metadata key such as %q: letters, digits, "-", "_" and ".",`+
-		` not one of gRPC's own and without the suffix "-bin"`, key, DefaultHeader)
+		` not reserved by gRPC and without the suffix "-bin"`, key, DefaultHeader)
 }
