@@ -39,7 +39,7 @@ func TestSpan(t *testing.T) {
 			t.Errorf("a span %q of kind %v with parent %v", span.Name(), span.SpanKind(), span.Parent())
 		}
 		if span.Status().Code != otelcodes.Unset || len(span.Events()) != 0 || len(span.Links()) != 0 {
-			t.Errorf("status %v, events %v, %v", span.Status(), span.Events(), span.Links())
+			t.Errorf("status %v, events %v, spans linked %v", span.Status(), span.Events(), span.Links())
 		}
 		want := map[string]any{
 			"rpc.system.name": "grpc", "rpc.method": name, "rpc.response.status_code": "OK",

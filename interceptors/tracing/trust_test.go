@@ -29,7 +29,7 @@ func linked(t *testing.T, kind hauberk.Kind, config tracing.Config, options ...t
 	}
 	if links := span.Links(); own && (len(links) != 1 || links[0].SpanContext.SpanID().String() != callersSpan) ||
 		!own && len(links) != 0 {
-		t.Errorf("span links %v", links)
+		t.Errorf("linked spans %v", links)
 	}
 	return own
 }
