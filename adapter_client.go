@@ -26,6 +26,8 @@ func (f *fromClient) Declare() Declaration {
 }
 
 // PassUnaryClient is a unary interceptor that does nothing, for [FromClient].
+//
+//nolint:revive // argument-limit: the arguments are those of a grpc.UnaryClientInterceptor
 func PassUnaryClient(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
 	invoker grpc.UnaryInvoker, opts ...grpc.CallOption,

@@ -289,7 +289,7 @@ func (c *Call) closeLeg(i int32, err error) error {
 		c.prepared = nil
 		inner.buffer.close()
 		if err == nil && inner.late && !inner.used {
-			err = errInternal("%s registered a hook after next: register hooks before next", c.plan.entries[i].decl.Name)
+			err = c.errLateHook(i)
 		}
 	}
 	l := c.leg
@@ -314,6 +314,11 @@ func (c *Call) closeLeg(i int32, err error) error {
 		c.setReplies(nil)
 	}
 	return err
+}
+
+// errLateHook is the outcome of a call whose interceptor i registered a hook that no next uses.
+func (c *Call) errLateHook(i int32) error {
+	return errInternal("%s registered a hook after next: register hooks before next", c.plan.entries[i].decl.Name)
 }
 
 // fail ends the leg with the error of one of its hooks: everything inside is

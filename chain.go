@@ -195,5 +195,6 @@ func (c *Chain) attach(what string, side Side) {
 
 // wrongSide says that an interceptor cannot run on a side.
 func (l *entry) wrongSide(side Side) string {
-	return fmt.Sprintf("%s (%s) works only on %ss, and this is the chain of a %s", l.decl.Name, l.at, side.other(), side)
+	return fmt.Sprintf("%s (%s) works only on %ss, and this is the chain of a %s",
+		l.decl.Name, l.at, side.other(), side)
 }

@@ -47,7 +47,8 @@ func (c *Chain) Coverage(services map[string]grpc.ServiceInfo) *Coverage {
 	var methods []*Method
 	for service, info := range services {
 		for _, method := range info.Methods {
-			methods = append(methods, &Method{full: "/" + service + "/" + method.Name, service: service, name: method.Name})
+			full := "/" + service + "/" + method.Name
+			methods = append(methods, &Method{full: full, service: service, name: method.Name})
 		}
 	}
 	slices.SortFunc(methods, func(a, b *Method) int { return strings.Compare(a.full, b.full) })

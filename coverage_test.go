@@ -139,20 +139,24 @@ func TestServeRejectsOpenMethods(t *testing.T) {
 		open         []string // services whose methods the error names
 	}{
 		"nothing public": {
-			[]hauberk.Interceptor{hauberk.For(testService+"/*", authn("authn"))}, nil,
+			[]hauberk.Interceptor{hauberk.For(testService+"/*", authn("authn"))},
+			nil,
 			[]string{"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"},
 		},
 		"health public": {
-			[]hauberk.Interceptor{hauberk.For(testService+"/*", authn("authn"))}, []string{hauberk.Health},
+			[]hauberk.Interceptor{hauberk.For(testService+"/*", authn("authn"))},
+			[]string{hauberk.Health},
 			[]string{"grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"},
 		},
 		"authentication under a condition": {
-			[]hauberk.Interceptor{hauberk.When(sometimes, authn("authn"))}, []string{hauberk.Reflection, hauberk.Health},
+			[]hauberk.Interceptor{hauberk.When(sometimes, authn("authn"))},
+			[]string{hauberk.Reflection, hauberk.Health},
 			[]string{testService},
 		},
 		"health and reflection public": {
 			[]hauberk.Interceptor{hauberk.For(testService+"/*", authn("authn"))},
-			[]string{hauberk.Reflection, hauberk.Health}, nil,
+			[]string{hauberk.Reflection, hauberk.Health},
+			nil,
 		},
 		"all authenticated":      {[]hauberk.Interceptor{authn("authn")}, nil, nil},
 		"without authentication": {[]hauberk.Interceptor{hauberk.Func(idle)}, nil, nil},

@@ -14,7 +14,7 @@ type methodPattern = pattern.Pattern
 
 // parsePatterns parses a list of patterns. The error names all that are bad.
 func parsePatterns(texts []string) ([]methodPattern, error) {
-	var parsed []methodPattern
+	parsed := make([]methodPattern, 0, len(texts))
 	var bad []string
 	for _, text := range texts {
 		p, ok := pattern.Parse(text)

@@ -88,7 +88,8 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		errs = append(errs, fmt.Errorf("Config.CachedTokens is %d; want 0 for none, or a number of tokens", n))
 	}
 	if d := x.config.CacheFor; d < 0 || d > 0 && x.config.CachedTokens == 0 {
-		errs = append(errs, fmt.Errorf("Config.CacheFor is %v with %d CachedTokens; want 0, or a time with CachedTokens above 0",
+		errs = append(errs, fmt.Errorf(
+			"Config.CacheFor is %v with %d CachedTokens; want 0, or a time with CachedTokens above 0",
 			d, x.config.CachedTokens))
 	}
 	return hauberk.Declaration{
