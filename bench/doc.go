@@ -1,11 +1,17 @@
-// Command bench measures Hauberk beside bare grpc-go, go-grpc-middleware and a
-// plain grpc-go proxy, all in one run and interleaved, and writes RESULTS.md and
-// results.json. Run it with "make bench" from the project's root; -short takes
-// fewer and shorter samples.
+// Command bench compares Hauberk with bare grpc-go, go-grpc-middleware, otelgrpc and a
+// plain grpc-go proxy, interleaved in one run. Run it with "make bench" in the project's
+// root folder. It has four kinds of measurement:
 //
-// There are two kinds of measurement. The first runs generated handlers and
-// clients in this process, without a network: what a call costs beyond the bare
-// one, in time and allocations. The second runs servers and proxies as processes
-// of their own, loads them over loopback TCP and asks each for the CPU time that
-// it has used: what a call costs the whole process.
+//   - process: generated handlers and clients run in this process, without a network. The
+//     results are the time and the allocations of a call beyond those of the bare call.
+//   - servers, proxies: child processes serve calls over loopback TCP. The results are the
+//     CPU time of the child per call, as ratios.
+//   - profile: CPU profiles of two loaded servers. The result is the CPU time of each
+//     interceptor, the chain, grpc-go and the Go runtime per call.
+//   - curves: the cost of a call against the number of interceptors, methods and limiter
+//     keys, and the memory of a server against the number of its open streams.
+//
+// It writes results.json, and from that RESULTS.md (what users want to know), BUDGETS.md
+// (every row with its budget) and curves/ (CSV and SVG). With -short it takes fewer and
+// shorter samples: a check that everything runs, not figures to quote.
 package main

@@ -37,11 +37,11 @@ type budget struct {
 
 // measureInProcess runs all contests, one variant after the other in each round.
 func measureInProcess(size sizes) []row {
-	_ = flag.Set("test.benchtime", size.benchtime.String())
+	_ = flag.Set("test.benchtime", size.Benchtime)
 	rows := make([]row, 0, 64)
 	for _, c := range inProcessContests() {
 		samples := make([][]sample, len(c.variants))
-		for range size.rounds {
+		for range size.Rounds {
 			for i, v := range c.variants {
 				samples[i] = append(samples[i], measure(v))
 			}

@@ -5,21 +5,29 @@ import (
 	"fmt"
 	"os"
 	"testing"
-	"time"
 )
 
 func main() {
 	testing.Init()
 	role := flag.String("role", "", "run as one of the processes under load (used by bench itself)")
-	upstream := flag.String("upstream", "", "where a proxy forwards to (used by bench itself)")
+	upstream := flag.String("upstream", "", "address that a proxy forwards to (used by bench itself)")
 	short := flag.Bool("short", false, "fewer and shorter samples: a check that everything runs, not figures to quote")
-	only := flag.String("only", "", "measure only this part: process, servers or proxies; nothing is written")
+	only := flag.String("only", "",
+		"measure only this part: process, servers, proxies, profile or curves; nothing is written")
+	out := flag.String("out", ".", "folder to write the results to")
+	keep := flag.String("cpuprofile", "", "file to keep the CPU profile of the whole chain in")
+	render := flag.Bool("render", false, "measure nothing; write the other files again from results.json")
 	flag.Parse()
-	if *role != "" {
+	switch {
+	case *role != "":
 		exitOn(serveRole(*role, *upstream))
-		return
+	case *render:
+		exitOn(renderAgain(*out))
+	default:
+		size := sizesFor(*short)
+		size.profile = *keep
+		exitOn(run(size, *only, *out))
 	}
-	exitOn(run(sizesFor(*short), *only))
 }
 
 func exitOn(err error) {
@@ -29,50 +37,77 @@ func exitOn(err error) {
 	}
 }
 
-// sizes say how much is measured.
+// sizes are how much is measured.
 type sizes struct {
-	rounds    int           // of each measurement in this process
-	benchtime time.Duration // of each round
-	pairs     int           // of each measurement of a process
-	calls     int           // in each half of a pair
+	Short     bool   `json:"short"`
+	Rounds    int    `json:"rounds"`        // of each measurement in this process
+	Benchtime string `json:"benchtime"`     // of each round
+	Pairs     int    `json:"pairs"`         // rounds of each measurement of a process
+	Calls     int    `json:"calls"`         // of each such round
+	Profiled  int    `json:"profile_calls"` // calls of each process that is profiled
+	Curves    int    `json:"curve_rounds"`  // of each point of a curve
+	Largest   int    `json:"largest"`       // x of any point of a curve, at most
+
+	profile string // file to keep the CPU profile in
 }
 
 func sizesFor(short bool) sizes {
 	if short {
-		return sizes{rounds: 3, benchtime: 10 * time.Millisecond, pairs: 3, calls: 500}
+		return sizes{
+			Short: true, Rounds: 3, Benchtime: "10ms", Pairs: 3, Calls: 500,
+			Profiled: 20_000, Curves: 2, Largest: 10_000,
+		}
 	}
-	return sizes{rounds: 15, benchtime: 60 * time.Millisecond, pairs: 20, calls: 6000}
+	return sizes{
+		Rounds: 15, Benchtime: "60ms", Pairs: 20, Calls: 6000,
+		Profiled: 600_000, Curves: 7, Largest: 1_000_000,
+	}
 }
 
-// part is one kind of measurement.
+// part is one kind of measurement. It adds its results to a report.
 type part struct {
 	name    string
-	measure func(size sizes) ([]row, error)
+	measure func(size sizes, to *report) error
 }
 
 func parts() []part {
 	return []part{
-		{"process", func(size sizes) ([]row, error) { return measureInProcess(size), nil }},
-		{"servers", func(size sizes) ([]row, error) { return measureProcesses(size, serverContest()) }},
-		{"proxies", func(size sizes) ([]row, error) { return measureProcesses(size, proxyContest()) }},
+		{"process", func(size sizes, to *report) error {
+			to.Rows = append(to.Rows, measureInProcess(size)...)
+			return nil
+		}},
+		{"servers", func(size sizes, to *report) error { return to.addProcesses(size, serverContest()) }},
+		{"proxies", func(size sizes, to *report) error { return to.addProcesses(size, proxyContest()) }},
+		{"profile", func(size sizes, to *report) (err error) {
+			to.Profile, err = measureProfile(size)
+			return err
+		}},
+		{"curves", func(size sizes, to *report) (err error) {
+			to.Curves, err = measureCurves(size)
+			return err
+		}},
 	}
 }
 
-func run(size sizes, only string) error {
+func (r *report) addProcesses(size sizes, c processContest) error {
+	rows, err := measureProcesses(size, c)
+	r.Rows = append(r.Rows, rows...)
+	return err
+}
+
+func run(size sizes, only, out string) error {
 	report := newReport(size)
 	for _, p := range parts() {
 		if only != "" && only != p.name {
 			continue
 		}
 		fmt.Println(p.name)
-		rows, err := p.measure(size)
-		if err != nil {
+		if err := p.measure(size, report); err != nil {
 			return err
 		}
-		report.add(rows...)
 	}
 	if only != "" {
 		return nil
 	}
-	return report.write()
+	return report.write(out)
 }

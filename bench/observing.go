@@ -12,11 +12,25 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 )
 
+// Contests and variants that the summary of the report names.
+const (
+	loggingName  = "logging, unary call on a server"
+	loggingOwn   = "Hauberk, JSON log"
+	loggingRival = "go-grpc-middleware, JSON log with an id"
+
+	metricsName  = "metrics, unary call on a server"
+	metricsOwn   = "Hauberk, metrics"
+	metricsRival = "go-grpc-middleware, Prometheus metrics with the histogram"
+
+	tracingOwn   = "Hauberk, tracing"
+	tracingRival = "otelgrpc"
+)
+
 // benchID is the request id of all calls of these contests, which are not about
 // making one.
 const benchID = "0198c7c6-6c5e-7d7a-9f7e-0c0b7d2f4a11"
 
-// withID sets the id that logs tell.
+// withID sets the id that the records contain.
 func withID() hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		requestid.Key.Set(call, benchID)
@@ -28,20 +42,19 @@ func withID() hauberk.Interceptor {
 // method, kind, code, peer, duration, messages sent and received, and a request id.
 func loggingContest() contest {
 	const (
-		base     = "Hauberk, 1 interceptor that sets an id"
-		own      = "Hauberk, JSON log"
-		rivalTen = "go-grpc-middleware, JSON log with an id"
+		base       = "Hauberk, 1 interceptor that sets an id"
+		own, rival = loggingOwn, loggingRival
 	)
 	return contest{
-		name: "logging, unary call on a server",
+		name: loggingName,
 		variants: []variant{
 			{base, behind(withID())},
 			{own, behind(withID(), newLogging())},
 			{grpcIdle, func() func() error { return serverUnary(nil, idleUnary) }},
-			{rivalTen, func() func() error { return serverUnary(nil, middlewareLogging()) }},
+			{rival, func() func() error { return serverUnary(nil, middlewareLogging()) }},
 		},
 		budgets: map[string]budget{own: {ns: 900, allocs: 2}},
-		bases:   map[string]string{grpcIdle: grpcIdle, rivalTen: grpcIdle},
+		bases:   map[string]string{grpcIdle: grpcIdle, rival: grpcIdle},
 	}
 }
 
@@ -54,9 +67,9 @@ func middlewareLogging() grpc.UnaryServerInterceptor {
 }
 
 func metricsContest() contest {
-	const own, rival = "Hauberk, metrics", "go-grpc-middleware, Prometheus metrics with the histogram"
+	const own, rival = metricsOwn, metricsRival
 	return contest{
-		name: "metrics, unary call on a server",
+		name: metricsName,
 		variants: []variant{
 			{oneIdle, behind(idleInterceptors(1)...)},
 			{own, behind(metrics.New(metrics.Config{}))},
@@ -74,7 +87,7 @@ func middlewareMetrics() grpc.UnaryServerInterceptor {
 
 // tracingContests compare with otelgrpc. What is below it is below 0 beyond it.
 func tracingContests() []contest {
-	const own, rival = "Hauberk, tracing", "otelgrpc"
+	const own, rival = tracingOwn, tracingRival
 	sides := []struct {
 		name        string
 		bare        func() func() error

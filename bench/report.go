@@ -1,22 +1,26 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/hauberk-rpc/hauberk/bench/internal/curve"
 )
 
 // row is one line of the results.
 type row struct {
 	Contest      string  `json:"contest"`
 	Variant      string  `json:"variant"`
-	Base         string  `json:"base,omitempty"` // what it is compared with, if not the first
+	Base         string  `json:"base,omitempty"` // the variant that it is compared with, if not the first
 	Unit         string  `json:"unit"`
 	Median       float64 `json:"median"`
 	Beyond       float64 `json:"beyond_base,omitempty"`
-	Ratio        float64 `json:"ratio_to_first,omitempty"`
+	Ratio        float64 `json:"ratio_to_base,omitempty"`
 	Allocs       int64   `json:"allocs,omitempty"`
 	AllocsBeyond int64   `json:"allocs_beyond_base,omitempty"`
 	Rounds       int     `json:"rounds"`
@@ -33,7 +37,7 @@ func (r *row) judge(b budget) {
 func (r *row) judgeRatio(limit float64) {
 	met := r.Ratio <= limit
 	r.Met = &met
-	r.Budget = fmt.Sprintf("≤ %.2f × the first", limit)
+	r.Budget = fmt.Sprintf("≤ × %.2f", limit)
 }
 
 func (r *row) String() string {
@@ -48,60 +52,111 @@ func (r *row) cells() []string {
 	if r.Base != "" && r.Base != r.Variant {
 		beyond += " on: " + r.Base
 	}
-	verdict := ""
-	if r.Met != nil {
-		verdict = map[bool]string{true: "met", false: "MISSED"}[*r.Met]
+	return []string{r.Variant, fmt.Sprintf("%.0f %s", r.Median, r.Unit), beyond, allocs, r.Budget, verdict(r.Met)}
+}
+
+func verdict(met *bool) string {
+	switch {
+	case met == nil:
+		return ""
+	case *met:
+		return "met"
+	default:
+		return "MISSED"
 	}
-	return []string{r.Variant, fmt.Sprintf("%.0f %s", r.Median, r.Unit), beyond, allocs, r.Budget, verdict}
 }
 
 // report is all of the results.
 type report struct {
-	Go      string `json:"go"`
-	CPUs    int    `json:"cpus"`
-	Machine string `json:"machine"`
-	Rows    []row  `json:"rows"`
-
-	size sizes
+	Go      string         `json:"go"`
+	CPUs    int            `json:"cpus"`
+	CPU     string         `json:"cpu,omitempty"` // the model
+	Machine string         `json:"machine"`
+	Size    sizes          `json:"size"`
+	Rows    []row          `json:"rows"`
+	Profile *profiled      `json:"profile"`
+	Curves  []*curve.Curve `json:"curves"`
 }
 
 func newReport(size sizes) *report {
-	machine := runtime.GOOS + "/" + runtime.GOARCH
-	return &report{Go: runtime.Version(), CPUs: runtime.NumCPU(), Machine: machine, size: size}
+	return &report{
+		Go: runtime.Version(), CPUs: runtime.NumCPU(), CPU: cpuModel(),
+		Machine: runtime.GOOS + "/" + runtime.GOARCH, Size: size,
+	}
 }
 
-func (r *report) add(rows ...row) { r.Rows = append(r.Rows, rows...) }
+// cpuModel returns the name of the processor, if Linux has one.
+func cpuModel() string {
+	data, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(data)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
 
-func (r *report) write() error {
+// find returns the row of a variant, or nil.
+func (r *report) find(contest, variant string) *row {
+	for i := range r.Rows {
+		if r.Rows[i].Contest == contest && r.Rows[i].Variant == variant {
+			return &r.Rows[i]
+		}
+	}
+	return nil
+}
+
+const resultsFile = "results.json"
+
+// write writes results.json and all files that are made from it.
+func (r *report) write(dir string) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile("results.json", append(data, '\n'), 0o644); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, "curves"), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile("RESULTS.md", []byte(r.markdown()), 0o644)
+	if err := os.WriteFile(filepath.Join(dir, resultsFile), append(data, '\n'), 0o644); err != nil {
+		return err
+	}
+	for name, text := range r.files() {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func (r *report) markdown() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, `# Measured results
-
-Made by `+"`make bench`"+`: %s, %s, %d CPUs. The variants of a table were run in turn, %d rounds of
-%s in process, %d rounds of %d calls for processes; the figures are medians. "Beyond" is the median
-of the differences to the first row, or to the one that is named there, round by round; a ratio is the
-median of the ratios to the first. Absolute times depend on the machine and on what else runs there.
-`, r.Go, r.Machine, r.CPUs, r.size.rounds, r.size.benchtime, r.size.pairs, r.size.calls)
-	contest := ""
-	for i := range r.Rows {
-		row := &r.Rows[i]
-		if row.Contest != contest {
-			contest = row.Contest
-			fmt.Fprintf(&b, "\n## %s\n\n", contest)
-			b.WriteString("| variant | median | beyond, or ratio | allocations | budget | |\n")
-			b.WriteString("|---|---|---|---|---|---|\n")
-		}
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(row.cells(), " | "))
+// files returns the files that are made from the results.
+func (r *report) files() map[string]string {
+	files := map[string]string{"RESULTS.md": r.results(), "BUDGETS.md": r.budgets()}
+	for _, c := range r.Curves {
+		files["curves/"+c.Name+".csv"] = c.CSV()
+		files["curves/"+c.Name+".svg"] = c.SVG()
 	}
-	return b.String()
+	return files
+}
+
+// readReport reads the results of an earlier run.
+func readReport(dir string) (*report, error) {
+	data, err := os.ReadFile(filepath.Join(dir, resultsFile))
+	if err != nil {
+		return nil, err
+	}
+	r := new(report)
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(r); err != nil {
+		return nil, fmt.Errorf("%s: %w", resultsFile, err)
+	}
+	return r, nil
+}
+
+func renderAgain(dir string) error {
+	r, err := readReport(dir)
+	if err != nil {
+		return err
+	}
+	return r.write(dir)
 }

@@ -43,10 +43,16 @@ func limiterContest() contest {
 	}
 }
 
+const (
+	breakerName  = "breaker, closed, unary call on a client"
+	breakerOwn   = "Hauberk, breaker by service"
+	breakerRival = "grpc-go, gobreaker"
+)
+
 func breakerContest() contest {
-	const own, other, another = "Hauberk, breaker by service", "grpc-go, gobreaker", "grpc-go, failsafe-go's breaker"
+	const own, other, another = breakerOwn, breakerRival, "grpc-go, failsafe-go's breaker"
 	return contest{
-		name: "breaker, closed, unary call on a client",
+		name: breakerName,
 		variants: []variant{
 			{oneIdle, calling(idleInterceptors(1)...)},
 			{own, calling(breaker.New(breaker.Config{}))},

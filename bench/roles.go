@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
-	_ "google.golang.org/grpc/encoding/proto" // registers the codec that raw stands in front of
+	_ "google.golang.org/grpc/encoding/proto" // registers the codec that raw replaces
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 
@@ -55,13 +55,16 @@ func ignoreStop(err error) error {
 func newRole(role, upstream string) (server, error) {
 	switch role {
 	case "server-bare":
+		return withService(grpc.NewServer(hauberkOptions()...)), nil
+	case "server-bare-defaults":
 		return withService(grpc.NewServer()), nil
-	case "server-bare-workers":
-		return withService(grpc.NewServer(grpc.NumStreamWorkers(uint32(max(8, 4*runtime.GOMAXPROCS(0)))))), nil
+	case "server-hauberk-empty":
+		return withService(chainOf().NewServer()), nil
 	case "server-hauberk":
 		return withService(wholeChain(requestid.Config{NoEcho: true}).NewServer()), nil
 	case "server-middleware":
-		return withService(grpc.NewServer(grpc.ChainUnaryInterceptor(middlewareInterceptors()...))), nil
+		return withService(grpc.NewServer(append(hauberkOptions(),
+			grpc.ChainUnaryInterceptor(middlewareInterceptors()...))...)), nil
 	case "proxy-plain":
 		return plainProxy(upstream)
 	case "proxy-hauberk":
@@ -71,6 +74,12 @@ func newRole(role, upstream string) (server, error) {
 	default:
 		return nil, fmt.Errorf("unknown role %q", role)
 	}
+}
+
+// hauberkOptions are the options that [hauberk.Chain.ServerOptions] sets, except for its
+// interceptors, so that servers are compared that differ only in these.
+func hauberkOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{grpc.NumStreamWorkers(uint32(max(8, 4*runtime.GOMAXPROCS(0))))}
 }
 
 type registeringServer interface {
@@ -83,8 +92,8 @@ func withService(srv registeringServer) server {
 	return srv
 }
 
-// plainProxy is the proxy that anybody would write on grpc-go: an unknown-service
-// handler, a codec that passes bytes on, and two loops.
+// plainProxy is the simplest proxy on grpc-go: an unknown-service handler, a codec that
+// passes bytes on, and two loops.
 func plainProxy(upstream string) (server, error) {
 	conn, err := grpc.NewClient(upstream,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),

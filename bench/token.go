@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -12,7 +11,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 )
 
-// secret signs the tokens of this program, which are good for nothing else.
+// secret signs the tokens of this program. It has no other use.
 const secret = "32 bytes or more, as HS256 wants"
 
 const (
@@ -21,8 +20,13 @@ const (
 )
 
 // newAuthorization returns the metadata value of a user with an HS256 token.
-func newAuthorization() (string, error) {
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(secret)}, nil)
+func newAuthorization() (string, error) { return authorizationSignedWith(secret) }
+
+// forgedAuthorization returns one that is signed with another secret.
+func forgedAuthorization() (string, error) { return authorizationSignedWith(secret + ", forged") }
+
+func authorizationSignedWith(key string) (string, error) {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(key)}, nil)
 	if err != nil {
 		return "", err
 	}
@@ -34,34 +38,17 @@ func newAuthorization() (string, error) {
 	return "Bearer " + token, err
 }
 
-// verifier verifies HS256 tokens and keeps those that were good.
-type verifier struct {
-	mu   sync.RWMutex
-	good map[string]*authn.Identity
+// newAuthn verifies HS256 tokens, each only once if it is valid.
+func newAuthn() *authn.Interceptor {
+	return authn.New(validate, authn.Config{CachedTokens: 1024})
 }
 
-const maxGood = 1024
-
-func newVerifier() *verifier { return &verifier{good: make(map[string]*authn.Identity)} }
-
-// validate is an [authn.Validator], which looks at the time of expiry itself.
-func (v *verifier) validate(_ context.Context, token string) (*authn.Identity, error) {
-	v.mu.RLock()
-	id := v.good[token]
-	v.mu.RUnlock()
-	if id != nil {
-		return id, nil
-	}
+// validate is an [authn.Validator].
+func validate(_ context.Context, token string) (*authn.Identity, error) {
 	id, err := verify(token)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", authn.ErrInvalidToken, err)
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if len(v.good) >= maxGood {
-		clear(v.good)
-	}
-	v.good[token] = id
 	return id, nil
 }
 

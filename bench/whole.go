@@ -30,7 +30,7 @@ func wholeInterceptors(id requestid.Config) []hauberk.Interceptor {
 		metrics.New(metrics.Config{}),
 		newLogging(),
 		recovery.New(recovery.Config{}),
-		authn.New(newVerifier().validate, authn.Config{}),
+		newAuthn(),
 		limitUsers(),
 	}
 }
