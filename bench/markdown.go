@@ -59,7 +59,7 @@ func tableRow(b *strings.Builder, cells ...string) {
 // results is RESULTS.md. Its first table is for quotation.
 func (r *report) results() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Measured results\n\nCPU time per unary call, %s.\n\n", r.where())
+	fmt.Fprintf(&b, "# Measured results\n\nCost of a unary call: CPU time of a process, or time without a network. %s.\n\n", r.where())
 	b.WriteString("| what | Hauberk | other | ratio |\n|---|---|---|---|\n")
 	for _, c := range comparisons() {
 		tableRow(&b, c.cells(r)...)

@@ -4,6 +4,7 @@ package curve
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -96,7 +97,7 @@ func (c *Curve) CSV() string {
 	}
 	b.WriteString("\n")
 	for i, p := range c.Series[0].Points {
-		fmt.Fprintf(&b, "%g", p.X)
+		b.WriteString(strconv.FormatFloat(p.X, 'f', -1, 64))
 		for _, s := range c.Series {
 			fmt.Fprintf(&b, ",%.1f", s.Points[i].Y)
 		}
