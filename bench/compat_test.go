@@ -56,8 +56,8 @@ func wantCode(t *testing.T, err error, want codes.Code) {
 	}
 }
 
-// TestMiddlewareLogging: the log lines of go-grpc-middleware come at the place of
-// their interceptor.
+// TestMiddlewareLogging: the log lines of go-grpc-middleware come in the order of
+// the interceptors.
 func TestMiddlewareLogging(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		var l lines
@@ -70,7 +70,7 @@ func TestMiddlewareLogging(t *testing.T) {
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		env.Server.GracefulStop()
 		want := []string{"outer in", "started call", "inner in", "inner out", "finished call", "outer out"}
-		if c.Kind != hauberk.Unary { // its line for the start of a stream comes with the first message
+		if c.Kind != hauberk.Unary { // it logs the start of a stream with the first message
 			want[1], want[2] = want[2], want[1]
 		}
 		if !slices.Equal(l.all, want) {
@@ -103,8 +103,7 @@ func TestMiddlewareMetrics(t *testing.T) {
 	})
 }
 
-// TestMiddlewareOnServers: auth, ratelimit and recovery do on a server what they
-// are for.
+// TestMiddlewareOnServers: auth, ratelimit and recovery work on a server.
 func TestMiddlewareOnServers(t *testing.T) {
 	auth := func(ctx context.Context) (context.Context, error) {
 		token, err := mwauth.AuthFromMD(ctx, "bearer")
@@ -123,7 +122,7 @@ func TestMiddlewareOnServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 				if c.Side == hauberk.ClientSide {
-					return // these three are for servers
+					return // all three are for servers only
 				}
 				backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
 					if name == "recovery" {
@@ -139,7 +138,7 @@ func TestMiddlewareOnServers(t *testing.T) {
 				out := env.Call(ctx)
 				wantCode(t, out.Err, tc.want)
 				if name == "recovery" && strings.Contains(out.Err.Error(), "panic") {
-					t.Errorf("the client was told of the panic: %v", out.Err)
+					t.Errorf("the client received the text of the panic: %v", out.Err)
 				}
 			})
 		})

@@ -14,14 +14,14 @@ type sample struct {
 	bytes  int64
 }
 
-// variant is something to measure in this process.
+// variant is a call that is measured in this process.
 type variant struct {
 	name string
 	make func() func() error // one call
 }
 
-// contest is variants measured in turn. They are compared with the first, or with
-// the one that bases names.
+// contest is a set of variants that are measured in turn. Each is compared with the first,
+// or with the variant that bases names.
 type contest struct {
 	name     string
 	variants []variant
@@ -64,7 +64,7 @@ func measure(v variant) sample {
 	return sample{float64(r.T.Nanoseconds()) / float64(r.N), r.AllocsPerOp(), r.AllocedBytesPerOp()}
 }
 
-// base returns which variant another is compared with, by its place.
+// base returns the index of the variant that another is compared with.
 func (c contest) base(name string) int {
 	return max(0, slices.IndexFunc(c.variants, func(v variant) bool { return v.name == c.bases[name] }))
 }

@@ -15,8 +15,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// middlewareInterceptors are go-grpc-middleware's counterparts of the whole chain;
-// it has no request ids.
+// middlewareInterceptors are go-grpc-middleware's counterparts of the whole chain.
+// It has no request ids.
 func middlewareInterceptors() []grpc.UnaryServerInterceptor {
 	log := middlewareLogger()
 	return []grpc.UnaryServerInterceptor{
@@ -35,10 +35,10 @@ func middlewareLogger() mwlogging.Logger {
 	})
 }
 
-// userKey is where the user stands in a context.
+// userKey is the context key of the user.
 type userKey struct{}
 
-// verifyEachTime has golang-jwt look at the token of every call.
+// verifyEachTime verifies the token of every call with golang-jwt.
 func verifyEachTime() mwauth.AuthFunc {
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}),
 		jwt.WithIssuer(tokenIssuer), jwt.WithExpirationRequired())
@@ -56,7 +56,7 @@ func verifyEachTime() mwauth.AuthFunc {
 	}
 }
 
-// userLimiter is a limit for each user.
+// userLimiter limits the calls of each user.
 type userLimiter struct{ limits *rates }
 
 func (l userLimiter) Limit(ctx context.Context) error {

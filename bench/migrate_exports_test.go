@@ -23,8 +23,8 @@ func versionOf(t *testing.T, module string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// publicPackages returns the packages of modules that programs import, without
-// those that only the modules' own tests use.
+// publicPackages returns the packages of modules that programs can import. Packages that
+// only the modules' own tests use are left out.
 func publicPackages(t *testing.T, modules []string) (paths []string) {
 	t.Helper()
 	for _, module := range modules {
@@ -38,13 +38,13 @@ func publicPackages(t *testing.T, modules []string) (paths []string) {
 	return paths
 }
 
-// listedPackage is what go list tells of a package.
+// listedPackage is the output of go list for a package.
 type listedPackage struct {
 	ImportPath, Dir string
 	GoFiles         []string
 }
 
-// listed runs go list, in the versions of bench/go.mod.
+// listed runs go list with the versions of bench/go.mod.
 func listed(t *testing.T, patterns ...string) (packages []listedPackage) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-find", "-json=ImportPath,Dir,GoFiles"}, patterns...)...)
@@ -56,7 +56,7 @@ func listed(t *testing.T, patterns ...string) (packages []listedPackage) {
 	}
 	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
 		var p listedPackage
-		if err := dec.Decode(&p); err != nil { //nolint:musttag // the fields are called as go list calls them
+		if err := dec.Decode(&p); err != nil { //nolint:musttag // the fields have the names of go list
 			t.Fatal(err)
 		}
 		packages = append(packages, p)
@@ -128,7 +128,7 @@ func receiver(t ast.Expr) string {
 	}
 }
 
-// members returns the names of a type's own fields, or of its interface's methods.
+// members returns the names of the fields of a type, or of the methods of an interface.
 func members(t ast.Expr) (names []string) {
 	var fields *ast.FieldList
 	switch t := t.(type) {
@@ -147,8 +147,8 @@ func members(t ast.Expr) (names []string) {
 	return names
 }
 
-// sourceOf returns the text of a package, with both words that a verb in the names
-// of its attributes stands for.
+// sourceOf returns the text of a package. Names of attributes with a %s occur twice, once
+// with each word that replaces it.
 func sourceOf(t *testing.T, path string) string {
 	t.Helper()
 	var all strings.Builder

@@ -51,7 +51,7 @@ func TestMigrationGuideLogNames(t *testing.T) {
 		}
 	}
 	if rows < 10 {
-		t.Errorf("%d rows: the test looks at nothing", rows)
+		t.Errorf("the test found %d rows", rows)
 	}
 }
 

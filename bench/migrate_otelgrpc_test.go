@@ -14,7 +14,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/bench/testdata/migrate/before"
 )
 
-// telemetry is what programs tell OpenTelemetry of their calls.
+// telemetry contains the spans and metrics of a program.
 type telemetry struct {
 	spans  *tracetest.SpanRecorder
 	meters *sdkmetric.ManualReader
@@ -28,8 +28,8 @@ func newTelemetry() telemetry {
 	return telemetry{tracetest.NewSpanRecorder(), sdkmetric.NewManualReader()}
 }
 
-// TestMigratedOtelgrpc: the programs of the second guide trace and measure, under
-// the names that it gives.
+// TestMigratedOtelgrpc: the spans and metrics of the second guide's programs have
+// the names that it lists.
 func TestMigratedOtelgrpc(t *testing.T) {
 	a, b := newTelemetry(), newTelemetry()
 	spans, meters := a.providers()
@@ -85,8 +85,7 @@ func (o telemetry) spanNames() (names []string) {
 	return slices.Compact(names)
 }
 
-// attributes returns the names of all attributes, with the kind of span that has
-// them.
+// attributes returns the names of all attributes, each with the kind of its span.
 func (o telemetry) attributes() map[string]bool {
 	names := make(map[string]bool)
 	for _, span := range o.spans.Ended() {

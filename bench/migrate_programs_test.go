@@ -22,7 +22,7 @@ import (
 )
 
 // TestMigrationGuidesCode: the Go blocks of the guides are in the files that they
-// name, which this test compiles and runs.
+// name. Tests of this package compile and run these files.
 func TestMigrationGuidesCode(t *testing.T) {
 	block := regexp.MustCompile("(?s)(?:<!-- from (\\S+) -->\n)?```go\n(.*?)```")
 	for guide := range migrationGuides {
@@ -32,12 +32,12 @@ func TestMigrationGuidesCode(t *testing.T) {
 		}
 		blocks := block.FindAllStringSubmatch(string(text), -1)
 		if len(blocks) < 2 {
-			t.Errorf("%s: %d Go blocks; want one of before and one of after at least", guide, len(blocks))
+			t.Errorf("%s: %d Go blocks; want at least one of before and one of after", guide, len(blocks))
 		}
 		for _, b := range blocks {
 			source, err := os.ReadFile(filepath.Join("..", b[1]))
 			if b[1] == "" || err != nil {
-				t.Errorf("%s: a Go block names no file that there is (%v):\n%s", guide, err, b[2])
+				t.Errorf("%s: a Go block names no existing file (%v):\n%s", guide, err, b[2])
 			} else if !strings.Contains(string(source), b[2]) {
 				t.Errorf("%s: this is not in %s:\n%s", guide, b[1], b[2])
 			}
@@ -45,15 +45,15 @@ func TestMigrationGuidesCode(t *testing.T) {
 	}
 }
 
-// migration is one side of a guide's programs: what it shows of a call.
+// migration is the code of a guide, before or after the migration.
 type migration struct {
 	server []grpc.ServerOption
-	// register is in front of the server, if the program has something there.
+	// register wraps the server's registrar; nil if the program does not.
 	register func(srv grpc.ServiceRegistrar) grpc.ServiceRegistrar
 	client   []grpc.DialOption
 }
 
-// call makes calls of two kinds, and one that is rejected, and returns their codes.
+// call makes calls of two kinds and a call that is rejected, and returns their codes.
 func (m migration) call(t *testing.T) (got []codes.Code) {
 	t.Helper()
 	hauberktest.CheckLeaks(t)

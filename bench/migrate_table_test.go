@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// guideRow is a row of a table: a name there, its counterpart here, and what to
-// know.
+// guideRow is a row of a table: a name of the other library, its counterpart here, and a
+// note.
 type guideRow struct{ there, here, note string }
 
 func checkTable(t *testing.T, path string, rows []guideRow, exported map[string]bool, here map[string]map[string]bool) {
 	t.Helper()
 	if len(exported) == 0 {
-		t.Errorf("nothing is exported by %s: the test looks at nothing", path)
+		t.Errorf("the test found no exported name in %s", path)
 	}
 	seen := make(map[string]bool)
 	for _, row := range rows {
@@ -41,7 +41,7 @@ var (
 	identifier = regexp.MustCompile(`^(\w+)\.(\w+(?:\.\w+)?)$`)
 )
 
-// faultOf says what is wrong with the counterpart of a row, or "".
+// faultOf returns what is wrong with the counterpart of a row, or "".
 func faultOf(row guideRow, here map[string]map[string]bool) string {
 	if row.here == "none" || row.here == "none yet" {
 		if !strings.HasPrefix(row.note, "because ") {
@@ -67,8 +67,8 @@ func faultOf(row guideRow, here map[string]map[string]bool) string {
 
 var tableHead = regexp.MustCompile(`^<!-- package (\S+) -->$`)
 
-// tablesOf returns the rows of a guide's tables by the package that the comment
-// ahead of each names.
+// tablesOf returns the rows of a guide's tables by package. A comment before each table
+// names the package.
 func tablesOf(t *testing.T, guide string) map[string][]guideRow {
 	t.Helper()
 	text, err := os.ReadFile(guide)
@@ -104,7 +104,7 @@ func rowOf(t *testing.T, line string) guideRow {
 	return guideRow{strings.Trim(cells[0], "`"), cells[1], cells[2]}
 }
 
-// TestMigrationGuideTables: the test of the guides would see a fault in a row.
+// TestMigrationGuideTables: the test of the guides finds faults in rows.
 func TestMigrationGuideTables(t *testing.T) {
 	here := exportsOf(t, counterparts["hauberk"], counterparts["logging"])
 	for _, test := range []struct {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// The guides, and the modules whose exported identifiers each has to name.
+// The guides, and the modules whose exported identifiers each must name.
 var migrationGuides = map[string][]string{
 	"../docs/migrate-go-grpc-middleware.md": {
 		"github.com/grpc-ecosystem/go-grpc-middleware/v2",
@@ -21,8 +21,8 @@ var migrationGuides = map[string][]string{
 	},
 }
 
-// counterparts are the packages that the middle column of a table may name, by the
-// names that it has for them.
+// counterparts are the packages that the middle column of a table may name, by their names
+// in the table.
 var counterparts = func() map[string]string {
 	const module = "github.com/hauberk-rpc/hauberk"
 	paths := map[string]string{
@@ -42,8 +42,8 @@ var counterparts = func() map[string]string {
 	return paths
 }()
 
-// TestMigrationGuides: each exported identifier of the other library has a row, each
-// row is of one that exists, and each counterpart exists too.
+// TestMigrationGuides: each exported identifier of the other library has a row, and each
+// identifier and counterpart in a row exists.
 func TestMigrationGuides(t *testing.T) {
 	here := exportsOf(t, slices.Collect(maps.Values(counterparts))...)
 	for guide, modules := range migrationGuides {
@@ -55,14 +55,14 @@ func TestMigrationGuides(t *testing.T) {
 				delete(tables, path)
 			}
 			for path := range tables {
-				t.Errorf("there is a table of %s, which is no package of %s", path, modules)
+				t.Errorf("%s has a table, and is no package of %s", path, modules)
 			}
 		})
 	}
 }
 
-// checkText looks at what stands outside of the middle columns: the versions are
-// those of bench/go.mod, and the names of ours in it exist.
+// checkText checks the text outside the middle columns: the versions are those of
+// bench/go.mod, and the names of this module in it exist.
 func checkText(t *testing.T, guide string, modules []string, here map[string]map[string]bool) {
 	t.Helper()
 	text, err := os.ReadFile(guide)
@@ -71,7 +71,7 @@ func checkText(t *testing.T, guide string, modules []string, here map[string]map
 	}
 	for _, module := range modules {
 		if version := versionOf(t, module); !strings.Contains(string(text), " "+strings.TrimPrefix(version, "v")) {
-			t.Errorf("the guide is not of %s %s", module, version)
+			t.Errorf("the guide is for another version than %s %s", module, version)
 		}
 	}
 	for _, span := range codeSpan.FindAllStringSubmatch(string(text), -1) {

@@ -26,8 +26,8 @@ const (
 	tracingRival = "otelgrpc"
 )
 
-// benchID is the request id of all calls of these contests, which are not about
-// making one.
+// benchID is the request id of all calls of these contests, which do not measure how ids
+// are made.
 const benchID = "0198c7c6-6c5e-7d7a-9f7e-0c0b7d2f4a11"
 
 // withID sets the id that the records contain.
@@ -38,7 +38,7 @@ func withID() hauberk.Interceptor {
 	})
 }
 
-// loggingContest has a record with the ten commonest attributes: side, service,
+// loggingContest compares records with the ten most common attributes: side, service,
 // method, kind, code, peer, duration, messages sent and received, and a request id.
 func loggingContest() contest {
 	const (
@@ -85,7 +85,7 @@ func middlewareMetrics() grpc.UnaryServerInterceptor {
 	return prometheus.NewServerMetrics(prometheus.WithServerHandlingTimeHistogram()).UnaryServerInterceptor()
 }
 
-// tracingContests compare with otelgrpc. What is below it is below 0 beyond it.
+// tracingContests compare with otelgrpc. A figure below 0 means less than otelgrpc.
 func tracingContests() []contest {
 	const own, rival = tracingOwn, tracingRival
 	sides := []struct {
@@ -120,7 +120,7 @@ func tracingContests() []contest {
 	return contests
 }
 
-// observingContest has all three together.
+// observingContest compares tracing, metrics and logging in one chain.
 func observingContest() contest {
 	const own, rival = "Hauberk, tracing + metrics + JSON log", "otelgrpc + go-grpc-middleware, metrics + JSON log"
 	return contest{

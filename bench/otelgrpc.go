@@ -19,22 +19,22 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// What tracing costs beside otelgrpc, which is a stats handler: the calls below
-// give it the events that grpc-go gives it for a unary call, each allocated as
-// grpc-go does. Both have the same tracer provider, the same propagator and the
-// same metadata. otelgrpc's metrics are off.
+// The cost of tracing, compared with otelgrpc. otelgrpc is a stats handler: the calls
+// below pass it the events that grpc-go passes for a unary call, each allocated as in
+// grpc-go. Both have the same tracer provider, the same propagator and the same metadata.
+// otelgrpc's metrics are off.
 
 var (
 	traceLocal  net.Addr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 50051}
 	traceRemote net.Addr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 40001}
 )
 
-// w3cPropagator is what both are given.
+// w3cPropagator is the propagator of both.
 func w3cPropagator() propagation.TextMapPropagator {
 	return propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
 }
 
-// discardSpans is a span processor for spans that no one wants.
+// discardSpans is a span processor that discards spans.
 type discardSpans struct{}
 
 func (discardSpans) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
@@ -42,7 +42,7 @@ func (discardSpans) OnEnd(sdktrace.ReadOnlySpan)                     {}
 func (discardSpans) Shutdown(context.Context) error                  { return nil }
 func (discardSpans) ForceFlush(context.Context) error                { return nil }
 
-// traceProvider samples all traces or none.
+// traceProvider returns a provider that samples all traces or none.
 func traceProvider(sampled bool) *sdktrace.TracerProvider {
 	sampler := sdktrace.NeverSample()
 	if sampled {
@@ -51,12 +51,12 @@ func traceProvider(sampled bool) *sdktrace.TracerProvider {
 	return sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler), sdktrace.WithSpanProcessor(discardSpans{}))
 }
 
-// newTracing is the interceptor under measurement.
+// newTracing returns the interceptor under measurement.
 func newTracing(sampled bool) hauberk.Interceptor {
 	return tracing.New(tracing.Config{}, tracing.WithTracerProvider(traceProvider(sampled)))
 }
 
-// tracedContext is that of a call on a server whose caller sent a trace.
+// tracedContext returns the context of a call on a server, with the trace of its caller.
 func tracedContext() context.Context {
 	ctx := grpc.NewContextWithServerTransportStream(context.Background(), nullStream{})
 	ctx = peer.NewContext(ctx, &peer.Peer{Addr: traceRemote, LocalAddr: traceLocal})
@@ -94,13 +94,13 @@ func tracedServerCall(interceptors ...hauberk.Interceptor) func() error {
 	return func() error { return handle(ctx) }
 }
 
-// bareServerCall is the handler alone, which otelgrpc's call is measured against.
+// bareServerCall runs the handler alone.
 func bareServerCall() func() error {
 	handle, ctx := unaryHandler(nil), tracedContext()
 	return func() error { return handle(ctx) }
 }
 
-// otelgrpcOptions give otelgrpc what newTracing has.
+// otelgrpcOptions give otelgrpc the settings of newTracing.
 func otelgrpcOptions(provider *sdktrace.TracerProvider) []otelgrpc.Option {
 	return []otelgrpc.Option{
 		otelgrpc.WithTracerProvider(provider), otelgrpc.WithPropagators(w3cPropagator()),
@@ -111,7 +111,7 @@ func otelgrpcOptions(provider *sdktrace.TracerProvider) []otelgrpc.Option {
 // otelgrpcServerCall returns a unary call on a server with otelgrpc's stats handler.
 func otelgrpcServerCall(sampled bool) func() error { return otelgrpcServerCallWith(sampled) }
 
-// otelgrpcServerCallWith has interceptors of grpc-go besides, the first outermost.
+// otelgrpcServerCallWith also has interceptors of grpc-go, the first outermost.
 func otelgrpcServerCallWith(sampled bool, own ...grpc.UnaryServerInterceptor) func() error {
 	h := otelgrpc.NewServerHandler(otelgrpcOptions(traceProvider(sampled))...)
 	handle, base, md := unaryHandler(nil, own...), tracedContext(), tracedMetadata()
@@ -138,7 +138,7 @@ func tracedClientCall(interceptors ...hauberk.Interceptor) func() error {
 	return clientCall(chainOf(interceptors...), hauberk.Unary)
 }
 
-// bareClientCall is a connection alone, which otelgrpc's call is measured against.
+// bareClientCall calls on a connection without interceptors.
 func bareClientCall() func() error { return clientCall(nil, hauberk.Unary) }
 
 // otelgrpcClientCall returns a unary call on a client with otelgrpc's stats
@@ -155,7 +155,7 @@ type statsConn struct {
 	handler stats.Handler
 }
 
-// Invoke tells the handler what grpc-go tells it of a unary call.
+// Invoke passes the handler the events that grpc-go passes it for a unary call.
 func (c *statsConn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
 	begin := time.Now()
 	ctx = c.handler.TagRPC(ctx, &stats.RPCTagInfo{FullMethodName: method})

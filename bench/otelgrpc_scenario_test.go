@@ -17,14 +17,14 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 )
 
-// scenario is a way for a call to go.
+// scenario is a call and how it ends.
 type scenario struct {
 	name    string
 	handle  func(ctx context.Context, s hauberktest.Stream) error // nil to echo
-	method  string                                                // "" for the one of the kind
+	method  string                                                // "" for the method of the kind
 	server  []hauberk.Interceptor
 	client  []hauberk.Interceptor
-	before  func(ctx context.Context) context.Context // makes that of the call
+	before  func(ctx context.Context) context.Context // returns the context of the call
 	over    chan struct{}                             // closed when the client's call is over
 	away    bool                                      // there is no server
 	late    bool                                      // the client sends once the server has ended the call
@@ -88,7 +88,7 @@ func lateScenario() scenario {
 	}
 }
 
-// trailers is a stats handler of a server that tells when a call has been answered.
+// trailers is a stats handler of a server that reports when a call has been answered.
 type trailers chan struct{}
 
 func (trailers) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
@@ -114,7 +114,7 @@ func reject() hauberk.Interceptor {
 	}))
 }
 
-// ending is a call that its context ends once its handler runs.
+// ending is a call whose context ends once its handler runs.
 func ending(name string, code codes.Code, end error) scenario {
 	entered, over := make(chan struct{}), make(chan struct{})
 	return scenario{
@@ -129,7 +129,7 @@ func ending(name string, code codes.Code, end error) scenario {
 	}
 }
 
-// endingContext is a context that ends at a moment of the test's choice.
+// endingContext is a context that ends when done is closed.
 type endingContext struct {
 	context.Context
 
@@ -152,8 +152,8 @@ func withState(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "tracestate", "stale=1")
 }
 
-// awaitEnd returns when a client has got the end of a call: another call, made on the
-// same connection when the server has sent that, is answered after it.
+// awaitEnd returns when a client has received the end of a call. It makes another call on
+// the same connection once the server has sent that end, so that its answer comes later.
 func awaitEnd(ctx context.Context, conn grpc.ClientConnInterface, answered trailers) {
 	<-answered
 	_ = conn.Invoke(ctx, testpb.TestService_Unary_FullMethodName, &testpb.Request{}, &testpb.Response{})

@@ -24,17 +24,17 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 )
 
-// The two that are compared, by what they are.
+// The names of the two that are compared.
 const (
 	oursTraced   = "tracing"
 	theirsTraced = "otelgrpc"
 )
 
-// difference is one between our spans and otelgrpc's: in which scenario ("" for any),
-// on which side, what differs, and why.
+// difference is a difference between our spans and otelgrpc's: the scenario ("" for any),
+// the side, what differs, and why.
 type difference struct{ scenario, side, what, reason string }
 
-// intended are the differences. Each must occur, and no other may, but for those of
+// intended are the differences. Each must occur, and no other may occur, except those of
 // raced.
 var intended = []difference{
 	{
@@ -62,48 +62,48 @@ var intended = []difference{
 	{"", "server", "attribute network.peer.port is only ours", "as network.peer.address"},
 	{
 		"unknown method", "server", "name differs",
-		"the conventions call spans of methods that the server does not have by the system: strangers make no names",
+		"the conventions name the spans of unknown methods after the system: untrusted callers make no names",
 	},
 	{"unknown method", "server", "attribute rpc.method differs", "it is _OTHER, likewise"},
 	{
 		"unknown method", "server", "attribute rpc.method_original is only ours",
-		"the conventions ask for it beside _OTHER",
+		"the conventions require it in addition to _OTHER",
 	},
 	{
 		"rejected by the server", "server", "attribute hauberk.rejection.reason is only ours",
 		"the reason that an interceptor of the chain rejected for",
 	},
-	{"rejected by the server", "client", "attribute hauberk.rejection.reason is only ours", "as it came over the wire"},
+	{"rejected by the server", "client", "attribute hauberk.rejection.reason is only ours", "as the client received it"},
 	{
 		"rejected by the server", "server", "event hauberk.decision is only ours",
 		"the decision trace; a stats handler does not see interceptors",
 	},
 	{
 		"rejected by the client", "client", "a span is only ours",
-		"a call that is rejected in the process never comes to a stats handler",
+		"a call that is rejected in the process never reaches a stats handler",
 	},
 	{
 		"retried", "client", "a span is only ours",
-		"the call with all its attempts has a span, as the conventions say; otelgrpc has those of attempts",
+		"the call has a span around those of its attempts, as the conventions require; otelgrpc has those of attempts only",
 	},
 	{"retried", "client", "parent differs", "attempts are children of that span"},
-	{"retried", "client", "attribute hauberk.attempt is only ours", "which attempt it is"},
+	{"retried", "client", "attribute hauberk.attempt is only ours", "the number of the attempt"},
 	{
 		"late send", "client", "attribute rpc.response.status_code differs",
-		"where the server ends a call before the client's message is sent, grpc-go tells stats handlers of no error, " +
-			"whatever the application is told, and otelgrpc says OK",
+		"if the server ends a call before the client's message is sent, grpc-go reports no error to stats handlers, " +
+			"although the application receives one, and otelgrpc records OK",
 	},
 	{"late send", "client", "status differs", "likewise"},
 }
 
-// raced are differences of "late send" where it depends on who is faster: the server
-// ends calls of unknown methods at once.
+// raced are differences of "late send" that depend on timing: the server ends calls of
+// unknown methods at once.
 var raced = []difference{
 	{"unknown method", "client", "attribute rpc.response.status_code differs", "as in a late send"},
 	{"unknown method", "client", "status differs", "as in a late send"},
 }
 
-// traced is one of the two, on both sides.
+// traced is one of the two that are compared, on both sides.
 type traced struct {
 	recorder         *tracetest.SpanRecorder
 	provider         *sdktrace.TracerProvider
@@ -204,8 +204,8 @@ func makeCall(
 	if err != nil {
 		return err
 	}
-	// Where the server may be the first to end a stream of requests there are none:
-	// to a send that comes too late grpc-go tells stats handlers that all is well.
+	// If the server may end a stream of requests first, the client sends none: for a send
+	// that comes too late grpc-go reports no error to stats handlers.
 	if sc.late {
 		awaitEnd(ctx, conn, answered)
 	}
@@ -224,7 +224,7 @@ func makeCall(
 func TestTracingLikeOtelgrpc(t *testing.T) {
 	occurred := make([]bool, len(intended))
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
-		// What scenarios hold is used up by a call, so that each of the two gets its own.
+		// A scenario serves one call, since it has channels. So each of the two gets its own.
 		own, others := scenarios(kind), scenarios(kind)
 		for i, sc := range own {
 			t.Run(kind.String()+"/"+sc.name, func(t *testing.T) {
@@ -245,7 +245,7 @@ func TestTracingLikeOtelgrpc(t *testing.T) {
 	}
 }
 
-// meant notes that a difference has occurred, if it is intended.
+// meant reports whether a difference is intended, and marks it as occurred.
 func meant(scenario, what string, occurred []bool) bool {
 	is := func(d difference) bool {
 		return (d.scenario == "" || d.scenario == scenario) && d.side+": "+d.what == what && d.reason != ""
@@ -265,8 +265,8 @@ func lined(all []view) string {
 	return text.String()
 }
 
-// BenchmarkTracing compares our interceptor with otelgrpc on a unary call, each
-// beside the same call without tracing.
+// BenchmarkTracing compares our interceptor with otelgrpc on a unary call, and each with
+// the same call without tracing.
 func BenchmarkTracing(b *testing.B) {
 	for _, row := range tracingRows() {
 		b.Run(row.name, func(b *testing.B) {

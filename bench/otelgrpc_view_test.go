@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// view is what is compared of a span.
+// view contains the properties of a span that are compared.
 type view struct {
 	side, name, kind, parent, state string
 	status                          sdktrace.Status
@@ -18,8 +18,8 @@ type view struct {
 	links                           int
 }
 
-// views returns the spans but the caller's, those of the client first, each side's in
-// the order of their start. The server's port is called PORT.
+// views returns the spans except the caller's: those of the client first, and the spans of
+// a side in the order of their start. PORT replaces the server's port.
 func views(spans []sdktrace.ReadOnlySpan, port string) []view {
 	names := map[trace.SpanID]string{}
 	slices.SortStableFunc(spans, func(a, b sdktrace.ReadOnlySpan) int { return a.StartTime().Compare(b.StartTime()) })
@@ -58,7 +58,7 @@ func attributeText(a attribute.KeyValue, port string) string {
 	return a.Value.Type().String() + " " + text
 }
 
-// compare says on which side what differs.
+// compare returns the differences, each with its side.
 func compare(ours, theirs []view) []string {
 	var found []string
 	for _, side := range []string{"client", "server"} {
@@ -85,7 +85,7 @@ func (v *view) differences(w *view) []string {
 	var found []string
 	for what, same := range map[string]bool{
 		"name": v.name == w.name, "kind": v.kind == w.kind, "parent": v.parent == w.parent,
-		"tracestate": v.state == w.state, "status": v.status == w.status, "links": v.links == w.links,
+		"tracestate": v.state == w.state, "status": v.status == w.status, "linked spans": v.links == w.links,
 	} {
 		if !same {
 			found = append(found, what+" differs")

@@ -24,7 +24,7 @@ import (
 )
 
 // promIntended are the differences between go-grpc-middleware's Prometheus provider
-// and ours, each as a pattern over "scenario | kind | series | theirs | ours".
+// and ours, each as a pattern for "scenario | kind | series | theirs | ours".
 // Package metricsprom documents them.
 var promIntended = []promDifference{
 	{
@@ -57,19 +57,19 @@ var promIntended = []promDifference{
 	},
 	{
 		like(`code that gRPC does not define \| .* \| (shop_cart_)?grpc_\w+_handled_total\{(cell="eu1",)?grpc_code="Unknown",.*\} \| none \| 1`),
-		"what gRPC says of such codes",
+		"gRPC maps such codes to UNKNOWN",
 	},
 	{
 		like(`error after a response \| client_stream \| (shop_cart_)?grpc_server_msg_sent_total\{.*\} \| 1 \| 0`),
-		"the one response is held until it is known that the call is OK, and then was never sent",
+		"the response is held until the call ends with OK, and this call does not",
 	},
 	{
 		like(`abandoned \| .* \| (shop_cart_)?grpc_client_(handled_total|handling_seconds_(count|sum|bucket))\{.*\} \| none \| (1|0|some time)`),
-		"their stream ends when the application receives an error, and so never if it does not receive",
+		"their stream ends only when the application receives an error",
 	},
 	{
 		like(`read on after the end \| .* \| (shop_cart_)?grpc_client_(handled_total|handling_seconds_(count|bucket))\{.*\} \| 3 \| 1`),
-		"theirs ends each time that the application receives an error",
+		"theirs ends each time the application receives an error",
 	},
 	{
 		like(`unknown method \| .* \| (shop_cart_)?grpc_server_\w+\{(cell="eu1",)?grpc_code="Unimplemented",grpc_method="unknown",.*\} \| none \| 1`),
@@ -93,10 +93,10 @@ type promDifference struct {
 
 func like(pattern string) *regexp.Regexp { return regexp.MustCompile("^" + pattern + "$") }
 
-// exposition has the value of each series, and the type of each metric.
+// exposition contains the value of each series and the type of each metric.
 type exposition map[string]string
 
-// someTime are values that depend on how long calls took.
+// someTime replaces values that depend on how long calls take.
 const someTime = "some time"
 
 func exposeAll(t *testing.T, g prom.Gatherer) exposition {
@@ -137,8 +137,8 @@ func (e exposition) add(name string, m *dto.Metric) {
 	}
 }
 
-// differences returns how ours differs from theirs. A metric's type and help are
-// there if it has a series, so that only those that both have are compared.
+// differences returns how ours differs from theirs. A metric has a type and a help text
+// only if it has a series, so that these are compared only if both have them.
 func differences(theirs, ours exposition) []string {
 	var all []string
 	for _, series := range slices.Sorted(maps.Keys(union(theirs, ours))) {
@@ -158,9 +158,8 @@ func union(a, b exposition) exposition {
 	return all
 }
 
-// TestPrometheusAsTheirs drives the same calls through go-grpc-middleware's
-// Prometheus provider and through ours and compares what they expose, series by
-// series.
+// TestPrometheusAsTheirs makes the same calls through go-grpc-middleware's Prometheus
+// provider and through ours, and compares the series that they expose.
 func TestPrometheusAsTheirs(t *testing.T) {
 	occurred := make(map[*regexp.Regexp]bool)
 	for name, set := range map[string]promSetup{
@@ -175,12 +174,12 @@ func TestPrometheusAsTheirs(t *testing.T) {
 	}
 	for _, d := range promIntended {
 		if !occurred[d.pattern] {
-			t.Errorf("no difference is like %s: %s", d.pattern, d.reason)
+			t.Errorf("no difference matches %s: %s", d.pattern, d.reason)
 		}
 	}
 }
 
-// compare makes the call of a scenario in both, of each kind.
+// compare makes the call of a scenario with both, for each kind.
 func (s promScenario) compare(t *testing.T, set promSetup, occurred map[*regexp.Regexp]bool) {
 	t.Helper()
 	kinds := s.kinds
@@ -205,8 +204,8 @@ func checkIntended(t *testing.T, difference string, occurred map[*regexp.Regexp]
 	t.Errorf("a difference that is not intended: %s", difference)
 }
 
-// TestPrometheusAtZero compares what both expose before the first call, once they
-// were told of the methods.
+// TestPrometheusAtZero compares what both expose before the first call, after their
+// methods are registered.
 func TestPrometheusAtZero(t *testing.T) {
 	srv := grpc.NewServer()
 	testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{})
@@ -221,19 +220,19 @@ func TestPrometheusAtZero(t *testing.T) {
 	registries[1].MustRegister(metricsprom.NewServerCollector(ours))
 	before := exposeAll(t, registries[0])
 	if want := 4*(3+17+2+len(prom.DefBuckets)) + 2*5; len(before) != want { // of 4 methods and 5 metrics
-		t.Errorf("they expose %d lines, want %d", len(before), want)
+		t.Errorf("theirs exposes %d lines, want %d", len(before), want)
 	}
 	occurred := make(map[*regexp.Regexp]bool)
 	for _, d := range differences(before, exposeAll(t, registries[1])) {
 		checkIntended(t, "at zero | any | "+d, occurred)
 	}
 	if len(occurred) != 2 { // the gauge, and the help
-		t.Errorf("differences like %v", occurred)
+		t.Errorf("matched: %v", occurred)
 	}
 }
 
-// TestPrometheusChoices compares what both expose by choice: exemplars, and native
-// histograms beside the buckets.
+// TestPrometheusChoices compares what both optionally expose: exemplars, and native
+// histograms in addition to the buckets.
 func TestPrometheusChoices(t *testing.T) {
 	trace := prom.Labels{"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}
 	hour := []float64{3600}
@@ -264,8 +263,8 @@ func TestPrometheusChoices(t *testing.T) {
 	}
 }
 
-// choicesOf returns what the handled calls and the histogram of a collector have
-// by choice.
+// choicesOf returns the optional data of the handled calls and of the histogram of a
+// collector.
 func choicesOf(t *testing.T, c prom.Collector) string {
 	t.Helper()
 	registry := prom.NewRegistry()

@@ -14,15 +14,15 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// promScenario is a call to be made through both.
+// promScenario is a call that is made through both.
 type promScenario struct {
 	name   string
 	handle func(ctx context.Context, s hauberktest.Stream) error // nil echoes
-	// rejectedOn is the side on which something further in rejects the call, if any.
+	// rejectedOn is the side on which an inner interceptor rejects the call, if any.
 	rejectedOn string
-	// method is called in place of the kind's.
+	// method replaces the method of the kind.
 	method string
-	// call makes the call; nil stands for promCallToEnd.
+	// call makes the call; the default is promCallToEnd.
 	call  func(ctx context.Context, c promCaller) error
 	kinds []hauberk.Kind // nil for all
 }
@@ -44,8 +44,8 @@ func readAllOf(s hauberktest.Stream) error {
 	}
 }
 
-// untilDone serves a call that ends from outside: with an error, once its context is
-// done.
+// untilDone returns a handler that waits until its context is done and then returns an
+// error.
 func untilDone(with error) func(context.Context, hauberktest.Stream) error {
 	return func(ctx context.Context, s hauberktest.Stream) error {
 		if err := readAllOf(s); err != nil {
@@ -57,7 +57,7 @@ func untilDone(with error) func(context.Context, hauberktest.Stream) error {
 	}
 }
 
-// enteredKey is where a handler finds the channel to close once it has read all.
+// enteredKey is the context key of a channel that a handler closes once it has read all.
 type enteredKey struct{}
 
 var promScenarios = []promScenario{
@@ -82,7 +82,7 @@ var promScenarios = []promScenario{
 	{name: "rejected on the server", rejectedOn: "server"},
 	{name: "rejected on the client", rejectedOn: "client"},
 	{name: "connection closed", call: disconnected},
-	// Nothing is sent, since the server may have answered before.
+	// The client sends nothing, since the server may have answered before.
 	{
 		name: "unknown method", method: "/shop.v1.Cart/Get", call: withoutSending,
 		kinds: []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.Bidi},
@@ -139,7 +139,7 @@ func promCallToEnd(ctx context.Context, c promCaller) error {
 	return promCall(ctx, c, twoRequests)
 }
 
-// withoutSending calls without a message, but for the one of a unary call.
+// withoutSending calls without a message, except for the message of a unary call.
 func withoutSending(ctx context.Context, c promCaller) error { return promCall(ctx, c, nil) }
 
 func promCall(ctx context.Context, c promCaller, requests []*testpb.Request) error {
@@ -187,7 +187,7 @@ func (c promLateContext) Err() error {
 	}
 }
 
-// promAbandoned opens a stream, forgets it, and lets its context end.
+// promAbandoned opens a stream, does not use it, and ends its context.
 func promAbandoned(ctx context.Context, c promCaller) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -210,7 +210,7 @@ func promReadOn(ctx context.Context, c promCaller) error {
 	return errors.Join(c.receive(stream), c.receive(stream), c.receive(stream))
 }
 
-// promGarbled sends what is no message of protobuf.
+// promGarbled sends bytes that are no protobuf message.
 func promGarbled(ctx context.Context, c promCaller) error {
 	c.conn = promGarbling{c.conn}
 	return promCall(ctx, c, twoRequests[:1])

@@ -32,21 +32,21 @@ type promWorld struct {
 	registry *prom.Registry
 	entered  chan struct{}
 	sent     chan struct{}
-	ended    chan struct{} // told of each call that has ended on the client; nil if there is no one to tell
+	ended    chan struct{} // receives an element for each call that has ended on the client; may be nil
 }
 
 func newPromWorld() *promWorld {
 	return &promWorld{registry: prom.NewRegistry(), entered: make(chan struct{}), sent: make(chan struct{})}
 }
 
-// promContestant makes a world for a scenario.
+// promContestant makes a server and a client for a scenario.
 type promContestant func(t *testing.T, s promScenario, set promSetup) *promWorld
 
-// promSetup is what both are given.
+// promSetup contains the settings of both.
 type promSetup struct {
 	buckets []float64 // in seconds; nil for the default
 	tenant  bool      // a label of that name, from the request metadata
-	// prefixed puts all under a namespace and a subsystem, with a constant label.
+	// prefixed adds a namespace, a subsystem and a constant label to all metrics.
 	prefixed bool
 }
 
@@ -107,7 +107,7 @@ func promTheirs(t *testing.T, s promScenario, set promSetup) *promWorld {
 	}
 	var options []prometheus.Option
 	if set.tenant {
-		// Theirs has the names of the histogram's labels from the options before it.
+		// Theirs takes the names of the histogram's labels from the options before it.
 		serverOptions = slices.Insert(serverOptions, 0, prometheus.WithContextLabels("tenant"))
 		clientOptions = slices.Insert(clientOptions, 0, prometheus.WithClientContextLabels("tenant"))
 		options = append(options, prometheus.WithLabelsFromContext(func(ctx context.Context) prom.Labels {
@@ -131,7 +131,7 @@ func promTheirs(t *testing.T, s promScenario, set promSetup) *promWorld {
 // promRejecter rejects calls on a side, as an interceptor of grpc-go.
 type promRejecter struct {
 	side string
-	sent <-chan struct{} // closed once a server may reject: so that the client has sent what it sends
+	sent <-chan struct{} // closed once a server may reject: the client has sent its messages
 }
 
 var errPromRejected = status.Error(codes.PermissionDenied, "no")
@@ -174,7 +174,7 @@ func (r promRejecter) streamClient(ctx context.Context, desc *grpc.StreamDesc, c
 	return open(ctx, desc, cc, method, opts...)
 }
 
-// Intercept is a rejecter as an interceptor of ours.
+// Intercept is the rejecter as an interceptor of Hauberk.
 func (r promRejecter) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	if err := r.on(call.Side().String()); err != nil {
 		return hauberk.Reject(codes.PermissionDenied, "NOT_ALLOWED", "no")
@@ -182,7 +182,7 @@ func (r promRejecter) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	return next(ctx, call)
 }
 
-// promOurs is the same of this module.
+// promOurs is our collector on a server and a client with chains.
 func promOurs(t *testing.T, s promScenario, set promSetup) *promWorld {
 	t.Helper()
 	var config metrics.Config
@@ -209,7 +209,7 @@ func promOurs(t *testing.T, s promScenario, set promSetup) *promWorld {
 	return w
 }
 
-// promSignal tells of the end of each call.
+// promSignal reports the end of each call.
 func promSignal(ended chan<- struct{}) hauberk.Interceptor {
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		defer func() { ended <- struct{}{} }()
@@ -217,7 +217,7 @@ func promSignal(ended chan<- struct{}) hauberk.Interceptor {
 	})
 }
 
-// exposed makes the call of a scenario and returns what is exposed after it.
+// exposed makes the call of a scenario and returns the exposed series after it.
 func exposed(t *testing.T, contestant promContestant, s promScenario, kind hauberk.Kind, set promSetup) exposition {
 	t.Helper()
 	w := contestant(t, s, set)
@@ -229,7 +229,7 @@ func exposed(t *testing.T, contestant promContestant, s promScenario, kind haube
 	if call == nil {
 		call = promCallToEnd
 	}
-	_ = call(metadata.AppendToOutgoingContext(t.Context(), "tenant", "acme"), c) // that both see the same is what is tested
+	_ = call(metadata.AppendToOutgoingContext(t.Context(), "tenant", "acme"), c) // the test compares the two, not the outcome
 	if w.ended != nil {
 		<-w.ended
 	}

@@ -17,14 +17,14 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 )
 
-// oneIdle is the first row of these contests: the same chain, with an interceptor that
-// does nothing. Rivals are compared with grpcIdle, an interceptor that does.
+// oneIdle is the first row of these contests: the same chain with an interceptor that
+// does nothing. Rivals are compared with grpcIdle, an idle interceptor of grpc-go.
 const (
 	oneIdle  = "Hauberk, 1 idle interceptor"
 	grpcIdle = "grpc-go, 1 idle interceptor"
 )
 
-// small is what an interceptor may cost where it has nothing to do but look.
+// small is the budget of an interceptor that lets a call pass.
 var small = budget{ns: 60, allocs: 0}
 
 func limiterContest() contest {
@@ -80,7 +80,7 @@ func retryContest() contest {
 	}
 }
 
-// retryConnContest has a real connection, as grpc-go's own retries need.
+// retryConnContest uses a real connection, since grpc-go's own retries need one.
 func retryConnContest() contest {
 	const own = "Hauberk, retry"
 	bare := sync.OnceValue(func() func() error { return connUnary() })
@@ -105,17 +105,17 @@ const retryPolicy = `{"methodConfig": [{"name": [{}], "retryPolicy": {
 	"maxAttempts": 3, "initialBackoff": "0.1s", "maxBackoff": "5s", "backoffMultiplier": 2,
 	"retryableStatusCodes": ["UNAVAILABLE"]}}]}`
 
-// calling calls through interceptors on a connection that answers at once, through calls
-// through an interceptor of grpc-go.
+// calling makes a call through interceptors on a connection that answers at once.
 func calling(interceptors ...hauberk.Interceptor) func() func() error {
 	return func() func() error { return clientCall(chainOf(interceptors...), hauberk.Unary) }
 }
 
+// through makes one through an interceptor of grpc-go.
 func through(interceptor grpc.UnaryClientInterceptor) func() func() error {
 	return func() func() error { return unaryOn(intercepted{interceptor: interceptor}) }
 }
 
-// overConn keeps its connection for all rounds, as long as the process lives.
+// overConn keeps its connection for all rounds, until the process ends.
 func overConn(interceptors ...hauberk.Interceptor) func() func() error {
 	return sync.OnceValue(func() func() error {
 		conn, err := dialInProcess()
@@ -141,7 +141,7 @@ func unaryOn(conn grpc.ClientConnInterface) func() error {
 
 func failing(err error) func() error { return func() error { return err } }
 
-// dialInProcess connects to a server of its own, over a pipe in memory.
+// dialInProcess connects to a new server in this process, over a pipe in memory.
 func dialInProcess(options ...grpc.DialOption) (*grpc.ClientConn, error) {
 	lis := bufconn.Listen(1 << 20)
 	go func() { _ = withService(grpc.NewServer()).Serve(lis) }()

@@ -15,8 +15,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// rates is a limiter of golang.org/x/time/rate for each key, the way it is mostly
-// used: it forgets none.
+// rates contains a limiter of golang.org/x/time/rate for each key. Like most code around
+// that package it removes none.
 type rates struct {
 	mu    sync.Mutex
 	byKey map[string]*rate.Limiter
@@ -40,7 +40,7 @@ const plenty = math.MaxInt32
 
 var errLimited = status.Error(codes.ResourceExhausted, "rate limit exceeded")
 
-// limitMethods is what a caller would write with golang.org/x/time/rate.
+// limitMethods is a typical limit by method with golang.org/x/time/rate.
 func limitMethods() grpc.UnaryServerInterceptor {
 	limits := newRates()
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
@@ -55,8 +55,7 @@ func idleUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler gr
 	return handler(ctx, req)
 }
 
-// Interceptors of clients, as a caller would write them: one circuit, whatever is
-// called.
+// Typical interceptors of clients: one circuit for all methods.
 
 func idleClient(
 	ctx context.Context, method string, req, reply any,

@@ -11,8 +11,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 )
 
-// What the whole chain is called, and its counterpart, which has no request ids.
-// Hauberk's validator has verified the token before; golang-jwt does so each time.
+// The names of the whole chain and of its counterpart, which has no request ids. Hauberk's
+// interceptor keeps verified tokens; golang-jwt verifies the token of each call.
 const (
 	whole          = "recovery + request id + metrics + JSON log + JWT + limit by user"
 	wholeName      = "Hauberk, " + whole
@@ -22,8 +22,8 @@ const (
 
 func wholeChain(id requestid.Config) *hauberk.Chain { return chainOf(wholeInterceptors(id)...) }
 
-// wholeInterceptors are those that a server has in production. They admit every call of
-// this program.
+// wholeInterceptors are typical of a server in production. They admit every call with a
+// valid token.
 func wholeInterceptors(id requestid.Config) []hauberk.Interceptor {
 	return []hauberk.Interceptor{
 		requestid.New(id),

@@ -129,7 +129,7 @@ func partOf(function string) string {
 
 // packageOf returns the path of a function's package: "a.b/c" of "a.b/c.(*T).Method[...]".
 func packageOf(function string) string {
-	function, _, _ = strings.Cut(function, "[") // type arguments have paths of their own
+	function, _, _ = strings.Cut(function, "[") // type arguments contain paths, too
 	slash := strings.LastIndexByte(function, '/') + 1
 	if dot := strings.IndexByte(function[slash:], '.'); dot >= 0 {
 		return function[:slash+dot]
