@@ -15,16 +15,16 @@ import (
 
 var update = flag.Bool("update", false, "write what the programs print to their output.txt")
 
-// runs is how often each program has to print the same.
+// runs is how often each program must print the same.
 const runs = 5
 
-// TestPrograms builds every program below this folder and compares what it prints
-// with the output.txt beside its main.go. A program ends by itself, with exit code 0
-// and nothing on the standard error. go test does not know what goes into a program:
-// after a change elsewhere -count=1 keeps it from an answer of before.
+// TestPrograms builds every program in this module and compares its output with
+// output.txt in its folder. A program ends with exit code 0 and writes nothing to the
+// standard error. go test does not know the sources of the programs: use -count=1 after a
+// change in another package.
 func TestPrograms(t *testing.T) {
 	bin := t.TempDir()
-	command(t, "go", "build", "-o", bin+string(filepath.Separator), "./...")
+	within(t, 10*time.Minute, "go", "build", "-o", bin+string(filepath.Separator), "./...")
 	for _, dir := range programs(t) {
 		name, err := filepath.Rel(workDir(t), dir)
 		if err != nil {
@@ -65,11 +65,16 @@ func programs(t *testing.T) []string {
 	return dirs
 }
 
-// command runs a program that has to end well within a minute and returns what it
-// prints.
+// command runs a program, which must end within a minute, and returns its output.
 func command(t *testing.T, program string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	return within(t, time.Minute, program, args...)
+}
+
+// within runs a program, which must end within limit, and returns its output.
+func within(t *testing.T, limit time.Duration, program string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, args...)

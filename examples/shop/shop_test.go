@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.opentelemetry.io/otel/trace/noop"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/examples/shop/shoppb"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
+)
+
+var update = flag.Bool("update", false, "write testdata/coverage.txt")
+
+// env is a server on a TCP socket and a client of alice.
+type env struct {
+	key      *jose.JSONWebKey
+	log      *strings.Builder // of the server and the client; read it when both have stopped
+	registry *prometheus.Registry
+	srv      server
+	conn     *grpc.ClientConn
+}
+
+func start(t *testing.T, inner ...hauberk.Interceptor) *env {
+	t.Helper()
+	hauberktest.CheckLeaks(t)
+	key, err := newKey()
+	must(t, err)
+	e := &env{key: key, log: new(strings.Builder), registry: prometheus.NewRegistry()}
+	out := telemetry{slog.New(slog.NewJSONHandler(e.log, nil)), e.registry, noop.NewTracerProvider()}
+	chain, err := serverChain(out, policy{keys: publicOf(key), tenants: tenants{"acme", "umbra"}, perUser: 20}, inner...)
+	must(t, err)
+	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	e.srv = newServer(chain, newShop())
+	served := make(chan error, 1)
+	go func() { served <- e.srv.Serve(lis) }()
+	e.conn, err = dial(lis.Addr().String(), out, authn.StaticToken(e.token(t, claimsOf("alice"))))
+	must(t, err)
+	t.Cleanup(func() {
+		e.stop(t)
+		must(t, <-served)
+	})
+	return e
+}
+
+// stop ends the client and the server. It may be called twice.
+func (e *env) stop(t *testing.T) {
+	t.Helper()
+	_ = e.conn.Close()
+	must(t, e.srv.Shutdown(context.Background())) //nolint:usetesting // t.Context is done in cleanups
+}
+
+func (e *env) token(t *testing.T, claims jwt.Claims) string {
+	t.Helper()
+	token, err := sign(e.key, claims)
+	must(t, err)
+	return token
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func acme(t *testing.T) context.Context {
+	return metadata.AppendToOutgoingContext(t.Context(), tenantHeader, "acme")
+}
+
+// TestShop: calls of all kinds succeed over a socket, and the card number is in no log record.
+func TestShop(t *testing.T) {
+	e := start(t)
+	must(t, admitted(acme(t), shoppb.NewShopClient(e.conn)))
+	_, err := healthpb.NewHealthClient(e.conn).Check(t.Context(), &healthpb.HealthCheckRequest{})
+	must(t, err)
+	e.stop(t)
+	if n, err := testutil.GatherAndCount(e.registry, "grpc_server_handled_total"); err != nil || n != 5 {
+		t.Errorf("the server counted calls in %d series, want 5: %v", n, err)
+	}
+	if text := e.log.String(); strings.Contains(text, "4111") || !strings.Contains(text, "[redacted]") {
+		t.Errorf("the log has the card number or no payload:\n%s", text)
+	}
+}
+
+// TestTokens: only tokens of the issuer for this service that have not expired are accepted.
+func TestTokens(t *testing.T) {
+	e := start(t)
+	other, err := newKey()
+	must(t, err)
+	forged, err := sign(other, claimsOf("alice"))
+	must(t, err)
+	with := func(change func(*jwt.Claims)) string {
+		claims := claimsOf("alice")
+		change(&claims)
+		return e.token(t, claims)
+	}
+	for name, test := range map[string]struct{ token, want string }{
+		"good":           {e.token(t, claimsOf("bob")), ""},
+		"forged":         {forged, authn.ReasonInvalidToken},
+		"no JWT":         {"nonsense", authn.ReasonInvalidToken},
+		"without exp":    {with(func(c *jwt.Claims) { c.Expiry = nil }), authn.ReasonInvalidToken},
+		"without sub":    {with(func(c *jwt.Claims) { c.Subject = "" }), authn.ReasonInvalidToken},
+		"other audience": {with(func(c *jwt.Claims) { c.Audience = nil }), authn.ReasonInvalidToken},
+		"other issuer":   {with(func(c *jwt.Claims) { c.Issuer = "x" }), authn.ReasonInvalidToken},
+		"expired": {with(func(c *jwt.Claims) {
+			c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Hour))
+		}), authn.ReasonTokenExpired},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := metadata.AppendToOutgoingContext(acme(t), "authorization", "Bearer "+test.token)
+			_, err := shoppb.NewShopClient(e.conn).Buy(ctx, &shoppb.BuyRequest{OrderId: "1", Item: "tea"})
+			if got := hauberk.Reason(err); got != test.want || (err == nil) != (test.want == "") {
+				t.Errorf("Buy returned %v with reason %q, want reason %q", err, got, test.want)
+			}
+		})
+	}
+}
+
+// failing returns an interceptor that fails the first calls.
+func failing(first int64) (fail hauberk.Interceptor, calls *atomic.Int64) {
+	calls = new(atomic.Int64)
+	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		if calls.Add(1) <= first {
+			return status.Error(codes.Unavailable, "starting up")
+		}
+		return next(ctx, call)
+	}), calls
+}
+
+// TestRetry: a client repeats calls of idempotent methods, and no others.
+func TestRetry(t *testing.T) {
+	fail, calls := failing(3)
+	client := shoppb.NewShopClient(start(t, fail).conn)
+	stream, err := client.Restock(acme(t))
+	must(t, err)
+	if _, err = stream.CloseAndRecv(); status.Code(err) != codes.Unavailable || calls.Load() != 1 {
+		t.Errorf("Restock returned %v after %d attempts, want UNAVAILABLE after 1", err, calls.Load())
+	}
+	_, err = client.Buy(acme(t), &shoppb.BuyRequest{OrderId: "1", Item: "tea"})
+	if err != nil || calls.Load() != 4 {
+		t.Errorf("Buy returned %v after %d attempts, want nil after 3", err, calls.Load()-1)
+	}
+}
+
+// TestBreaker: after five failures the client sends nothing.
+func TestBreaker(t *testing.T) {
+	fail, calls := failing(100)
+	client := shoppb.NewShopClient(start(t, fail).conn)
+	var err error
+	for range 3 {
+		_, err = client.Buy(acme(t), &shoppb.BuyRequest{OrderId: "1", Item: "tea"})
+	}
+	if !strings.Contains(hauberk.Reason(err), "BREAKER") || calls.Load() != 5 {
+		t.Errorf("the last call ended with %v after %d attempts, want %v after 5", err, calls.Load(), breaker.ErrOpen)
+	}
+}
+
+// TestLimits: a user has 20 calls in a minute. Public methods do not count.
+func TestLimits(t *testing.T) {
+	client := shoppb.NewShopClient(start(t).conn)
+	for range 30 {
+		must(t, list(acme(t), client))
+	}
+	var admitted int
+	for range 30 {
+		if _, err := client.Buy(acme(t), &shoppb.BuyRequest{OrderId: "1", Item: "tea"}); err == nil {
+			admitted++
+		} else if got := hauberk.Reason(err); got != "RATE_LIMITED" {
+			t.Fatalf("Buy returned %v with reason %q", err, got)
+		}
+	}
+	if admitted < 20 || admitted == 30 {
+		t.Errorf("admitted %d calls, want 20", admitted)
+	}
+}
+
+// TestCoverage: each method that is not public is authenticated. A new method changes the
+// file, so that a reviewer sees it.
+func TestCoverage(t *testing.T) {
+	e := start(t)
+	const file = "testdata/coverage.txt"
+	chain, err := serverChain(telemetry{slog.Default(), prometheus.NewRegistry(), noop.NewTracerProvider()},
+		policy{tenants: tenants{"acme"}, perUser: 1})
+	must(t, err)
+	coverage := chain.Coverage(e.srv.GetServiceInfo())
+	must(t, coverage.Err())
+	if *update {
+		must(t, os.WriteFile(file, []byte(coverage.String()), 0o600))
+	}
+	want, err := os.ReadFile(file)
+	must(t, err)
+	if got := coverage.String(); got != string(want) {
+		t.Errorf("got\n%s\nwant, by %s (-update writes it),\n%s", got, file, want)
+	}
+}
