@@ -10,11 +10,11 @@ import (
 	"testing"
 )
 
-// fromGRPCio is the guide that these tests hold to be complete and true.
+// fromGRPCio is the guide that these tests compare with the page and the source.
 const fromGRPCio = "../docs/from-grpcio.md"
 
-// pageNames are the names on the page that the guide goes through: classes, methods,
-// parameters and attributes, in the page's order.
+// pageNames are the names of the page that the guide must have: classes, methods,
+// parameters and attributes, in the order of the page.
 const pageNames = `
 UnaryUnaryClientInterceptor intercept_unary_unary continuation client_call_details request Call Future
 UnaryStreamClientInterceptor intercept_unary_stream StreamUnaryClientInterceptor intercept_stream_unary
@@ -31,7 +31,7 @@ failure_threshold timeout half_open_max_calls failure_counts last_failure_time c
 MetricsInterceptor error_counts latency_sums get_metrics requests errors avg_latency ClientCallDetails method
 metadata credentials wait_for_ready compression HandlerCallDetails invocation_metadata`
 
-// TestGuideNamesPage finds the names on the page in the first columns of the guide.
+// TestGuideNamesPage: the first columns of the guide contain each name of the page.
 func TestGuideNamesPage(t *testing.T) {
 	var first strings.Builder
 	for _, row := range rows(t) {
@@ -49,8 +49,8 @@ func TestGuideNamesPage(t *testing.T) {
 
 var idPattern = regexp.MustCompile(`^(?:[A-Z]\d+|G)$`)
 
-// TestGuideHasEveryID finds every id once, as the first cell of a row that says
-// something of both sides.
+// TestGuideHasEveryID: each ID is the first cell of exactly one row, whose other cells are not
+// empty.
 func TestGuideHasEveryID(t *testing.T) {
 	count := make(map[string]int)
 	for _, row := range rows(t) {
@@ -73,8 +73,8 @@ func TestGuideHasEveryID(t *testing.T) {
 	}
 }
 
-// ids are those of grpcio's behaviours (C, S, A), of the completed interceptors (D),
-// of the sidecar (G) and of the faults of the page's examples (B).
+// ids returns the IDs of grpcio's behaviours (C, S, A), of the completed interceptors (D), of
+// the sidecar (G) and of the faults of the page's examples (B).
 func ids() []string {
 	out := []string{"G"}
 	for _, group := range []struct {
@@ -92,28 +92,41 @@ func ids() []string {
 	return out
 }
 
-// TestGuideInterceptors finds what the guide interceptors, and the list of the programs, and every
-// program among it.
-func TestGuideInterceptors(t *testing.T) {
-	programs, err := filepath.Glob("seed/*/main.go")
-	if err != nil || len(programs) == 0 {
-		t.Fatalf("found the programs %q: %v", programs, err)
+// pagePrograms are the programs for the examples of the page.
+var pagePrograms = []string{
+	"clientlogging", "clienttoken", "retry", "clientchain", "requestid", "authentication", "serverlogging",
+	"ratelimit", "serverchain", "state", "breaker", "metrics",
+}
+
+// TestPagesLinkPrograms: README.md in this folder has a link to each program, and the guide
+// to each program for an example of the page. The targets of all links exist.
+func TestPagesLinkPrograms(t *testing.T) {
+	all, err := filepath.Glob("*/main.go")
+	if err != nil || len(all) == 0 {
+		t.Fatalf("found the programs %q: %v", all, err)
 	}
-	for _, page := range []string{fromGRPCio, "seed/README.md"} {
-		linked := interceptors(t, page)
+	var ofPage []string
+	for _, p := range pagePrograms {
+		ofPage = append(ofPage, p+"/main.go")
+	}
+	for page, programs := range map[string][]string{fromGRPCio: ofPage, "README.md": all, "../README.md": nil} {
+		linked := links(t, page)
 		for _, p := range programs {
 			if !slices.ContainsFunc(linked, func(target string) bool { return samePath(t, target, p) }) {
-				t.Errorf("%s does not interceptor %s", page, p)
+				t.Errorf("%s has no link to %s", page, p)
 			}
 		}
 	}
 }
 
-// interceptors returns the files that a page interceptors, which must exist.
-func interceptors(t *testing.T, page string) (targets []string) {
+// links returns the files that a page has links to. They must exist.
+func links(t *testing.T, page string) (targets []string) {
 	t.Helper()
 	prose := codePattern.ReplaceAllString(read(t, page), "")
 	for _, m := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(prose, -1) {
+		if strings.Contains(m[1], "://") {
+			continue
+		}
 		target := filepath.Join(filepath.Dir(page), filepath.FromSlash(m[1]))
 		if _, err := os.Stat(target); err != nil {
 			t.Errorf("%s: %v", page, err)
@@ -146,7 +159,7 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-// rows returns the cells of the guide's table rows, without the heads.
+// rows returns the cells of the table rows of the guide, without the heads.
 func rows(t *testing.T) (out [][]string) {
 	t.Helper()
 	var head bool
@@ -169,7 +182,7 @@ func rows(t *testing.T) (out [][]string) {
 	return out
 }
 
-// codePattern is the code in a text: what stands between backquotes, and blocks.
+// codePattern matches the code in a text: spans between backquotes, and blocks.
 var codePattern = regexp.MustCompile("(?s)```go\n(.*?)```|`([^`\n]+)`")
 
 func spans(text string) (out []string) {

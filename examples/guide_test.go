@@ -1,4 +1,4 @@
-// Package examples_test holds the guides against the code that they show.
+// Package examples_test compares the guides with the code that they show, and runs the programs.
 package examples_test
 
 import (
@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestGuides finds the Go blocks of a guide that name a file in that file.
+// TestGuides: each Go block of a guide that names a file is in that file.
 func TestGuides(t *testing.T) {
 	block := regexp.MustCompile("(?s)<!-- from (\\S+) -->\n```go\n(.*?)```")
 	for _, guide := range []string{"../docs/first-interceptor.md", "../docs/from-grpcio.md", "../README.md"} {

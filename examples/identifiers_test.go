@@ -13,14 +13,14 @@ import (
 	"testing"
 )
 
-// variables are the names in the guide that stand for a value of a type.
+// variables maps names of variables in the guide to their types.
 var variables = map[string]string{"call": "hauberk.Call", "chain": "hauberk.Chain", "ctx": "context.Context"}
 
-// generated are packages that only a reader's own program has.
+// generated are the packages of the reader's own program.
 var generated = []string{"pb"}
 
-// TestGuideIdentifiers finds the Go identifiers in the code of the guide, such as
-// retry.Config.Jitter or call.Reply, in the source.
+// TestGuideIdentifiers: the Go identifiers in the code of the guide, such as
+// retry.Config.Jitter or call.Reply, are in the source.
 func TestGuideIdentifiers(t *testing.T) {
 	known := exported(t)
 	selector := regexp.MustCompile(`(?:^|[^\w./])([a-z]\w*)((?:\.[A-Z]\w*)+)`)
@@ -53,12 +53,12 @@ func exported(t *testing.T) map[string]bool {
 	const grpcGo = "google.golang.org/grpc"
 	dirs := strings.Fields(command(t, "go", "list", "-f", "{{.Dir}}", "context", "errors", "io", "time", grpcGo,
 		grpcGo+"/codes", grpcGo+"/credentials/insecure", grpcGo+"/metadata", grpcGo+"/status"))
-	rooms, err := filepath.Glob("../interceptors/*")
+	folders, err := filepath.Glob("../interceptors/*")
 	if err != nil {
 		t.Fatal(err)
 	}
 	names := make(map[string]bool)
-	for _, dir := range slices.Concat(dirs, rooms, []string{"..", "../future", "../gateway"}) {
+	for _, dir := range slices.Concat(dirs, folders, []string{"..", "../future", "../gateway"}) {
 		addPackage(t, names, dir)
 	}
 	return names

@@ -58,7 +58,8 @@ func demo(ctx context.Context) error {
 	}
 	client := shoppb.NewShopClient(conn)
 	acme := metadata.AppendToOutgoingContext(ctx, tenantHeader, "acme")
-	err = errors.Join(admitted(acme, client), rejected(ctx, acme, client, key), conn.Close(), srv.Shutdown(ctx), <-served)
+	err = errors.Join(admitted(acme, client), rejected(ctx, acme, client, key),
+		conn.Close(), srv.Shutdown(ctx), <-served)
 	printSpans(spans.GetSpans())
 	printCounts(registry)
 	return err
@@ -150,9 +151,9 @@ func buy(ctx context.Context, client shoppb.ShopClient) {
 // printSpans prints the trace of the first call: the spans of the server, of the attempt
 // and of the call of the client.
 func printSpans(spans tracetest.SpanStubs) {
-	for _, span := range spans {
-		if span.SpanContext.TraceID() == spans[0].SpanContext.TraceID() {
-			fmt.Println("span:", span.SpanKind, span.Name)
+	for i := range spans {
+		if spans[i].SpanContext.TraceID() == spans[0].SpanContext.TraceID() {
+			fmt.Println("span:", spans[i].SpanKind, spans[i].Name)
 		}
 	}
 }
@@ -179,7 +180,8 @@ func printCounts(registry *prometheus.Registry) {
 // demoLog writes the attributes that are equal in each run.
 func demoLog() *slog.Logger {
 	shown := []string{
-		slog.MessageKey, logging.KeySide, logging.KeyMethod, logging.KeyStatusCode, logging.KeyReason, logging.KeyPayload, "user", "tenant",
+		slog.MessageKey, logging.KeySide, logging.KeyMethod, logging.KeyStatusCode, logging.KeyReason,
+		logging.KeyPayload, "user", "tenant",
 	}
 	return slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {

@@ -40,7 +40,7 @@ func main() {
 	}
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "shop:", err)
-		os.Exit(1) //nolint:gocritic // stop has nothing to release at the end of the process
+		os.Exit(1) //nolint:gocritic // the process ends: stop has nothing to release
 	}
 }
 
@@ -49,7 +49,7 @@ func serve(ctx context.Context) error {
 	flags := flag.NewFlagSet("shop serve", flag.ExitOnError)
 	listen := flags.String("listen", "127.0.0.1:50051", "`address` of the service")
 	scrape := flags.String("metrics", "127.0.0.1:9464", "`address` of /metrics for Prometheus")
-	jwks := flags.String("jwks", "", "`file` with the issuer's public keys; without it the server prints a call with a token")
+	jwks := flags.String("jwks", "", "`file` with the issuer's public keys; without it the server prints a token")
 	_ = flags.Parse(os.Args[2:]) // ExitOnError
 
 	keys, err := loadKeys(*jwks)

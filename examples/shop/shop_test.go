@@ -47,7 +47,8 @@ func start(t *testing.T, inner ...hauberk.Interceptor) *env {
 	must(t, err)
 	e := &env{key: key, log: new(strings.Builder), registry: prometheus.NewRegistry()}
 	out := telemetry{slog.New(slog.NewJSONHandler(e.log, nil)), e.registry, noop.NewTracerProvider()}
-	chain, err := serverChain(out, policy{keys: publicOf(key), tenants: tenants{"acme", "umbra"}, perUser: 20}, inner...)
+	accept := policy{keys: publicOf(key), tenants: tenants{"acme", "umbra"}, perUser: 20}
+	chain, err := serverChain(out, accept, inner...)
 	must(t, err)
 	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
@@ -63,11 +64,11 @@ func start(t *testing.T, inner ...hauberk.Interceptor) *env {
 	return e
 }
 
-// stop ends the client and the server. It may be called twice.
+// stop ends the client and the server. It may be called twice. t.Context is done in cleanups.
 func (e *env) stop(t *testing.T) {
 	t.Helper()
 	_ = e.conn.Close()
-	must(t, e.srv.Shutdown(context.Background())) //nolint:usetesting // t.Context is done in cleanups
+	must(t, e.srv.Shutdown(context.Background()))
 }
 
 func (e *env) token(t *testing.T, claims jwt.Claims) string {

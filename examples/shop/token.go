@@ -64,7 +64,8 @@ func loadKeys(file string) (keys jose.JSONWebKeySet, err error) {
 	if err != nil {
 		return keys, err
 	}
-	return keys, json.Unmarshal(text, &keys)
+	err = json.Unmarshal(text, &keys)
+	return keys, err
 }
 
 func newKey() (*jose.JSONWebKey, error) {
