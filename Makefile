@@ -52,6 +52,11 @@ demo: ## run the demo until Ctrl-C; pass arguments in DEMO_ARGS
 	go build -o bin/ ./cmd/hauberk ./scripts/foreground
 	@bin/foreground bin/hauberk demo $(strip $(DEMO_ARGS))
 
+.PHONY: demo-svg
+demo-svg: ## draw docs/demo.svg, the picture in README.md, from the output of the demo
+	go build -o bin/ ./cmd/hauberk
+	bin/hauberk demo --for 4s 2>&1 | go run ./scripts/demosvg >docs/demo.svg
+
 ##@ Long runs
 
 .PHONY: e2e

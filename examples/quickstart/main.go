@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"google.golang.org/grpc"
@@ -14,36 +16,46 @@ import (
 	pb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 )
 
 func main() {
-	calls := metrics.New(metrics.Config{})
-	server := hauberk.Must(hauberk.New(
-		requestid.New(requestid.Config{}), // outermost first
-		calls,
+	chain := hauberk.Must(hauberk.New( // outermost first
+		requestid.New(requestid.Config{}),
+		logging.New(logging.Config{}, logging.WithLogger(logger)),
 		recovery.New(recovery.Config{}),
 		ratelimit.New(ratelimit.Config{Limit: 2, Per: time.Minute}), // for each peer
-	)).NewServer() // a *grpc.Server
-	pb.RegisterHealthServer(server, health.NewServer()) // your own service
+	))
+	srv := chain.NewServer()                         // a *grpc.Server
+	pb.RegisterHealthServer(srv, health.NewServer()) // your own service
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	go func() { _ = server.Serve(lis) }()
-
+	check(err)
+	go func() { check(srv.Serve(lis)) }()
 	client := hauberk.Must(hauberk.New(requestid.New(requestid.Config{})))
-	conn, err := grpc.NewClient(lis.Addr().String(),
-		client.DialOptions(grpc.WithTransportCredentials(insecure.NewCredentials()))...)
-	if err != nil {
-		log.Fatal(err)
-	}
+	creds := grpc.WithTransportCredentials(insecure.NewCredentials())
+	conn, err := grpc.NewClient(lis.Addr().String(), client.DialOptions(creds)...)
+	check(err)
 	for range 3 {
 		resp, err := pb.NewHealthClient(conn).Check(context.Background(), &pb.HealthCheckRequest{})
 		fmt.Println(resp.GetStatus(), hauberk.Reason(err))
 	}
-	fmt.Println("rejected:", calls.Snapshot().Server.Rejections)
 }
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// logger writes the message and the status only. The default is slog.Default.
+var logger = slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+	ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key != slog.MessageKey && a.Key != logging.KeyStatusCode && a.Key != logging.KeyReason {
+			return slog.Attr{}
+		}
+		return a
+	},
+}))
