@@ -109,7 +109,7 @@ func TestPagesLinkPrograms(t *testing.T) {
 	for _, p := range pagePrograms {
 		ofPage = append(ofPage, p+"/main.go")
 	}
-	for page, programs := range map[string][]string{fromGRPCio: ofPage, "README.md": all, "../README.md": nil} {
+	for page, programs := range map[string][]string{fromGRPCio: ofPage, "README.md": all, "../README.md": nil, "../docs/reading-the-source.md": nil} {
 		linked := links(t, page)
 		for _, p := range programs {
 			if !slices.ContainsFunc(linked, func(target string) bool { return samePath(t, target, p) }) {

@@ -32,3 +32,14 @@ func TestGuides(t *testing.T) {
 		}
 	}
 }
+
+// TestREADMEIsShort: the README has at most 120 lines.
+func TestREADMEIsShort(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(string(text), "\n"); lines > 120 {
+		t.Errorf("README.md has %d lines; want at most 120", lines)
+	}
+}
