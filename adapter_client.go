@@ -118,10 +118,11 @@ func (a *attempt) inner(
 	inner := &clientStream{method: s.method, desc: s.desc, cc: s.cc, open: s.open, start: rest, ctx: ctx, outer: a}
 	failed := a.nests(inner)
 	c := &inner.call
-	c.ctx, c.root, c.plan, c.method, c.kind = call.ctx, call.state(), call.plan, a.target, call.kind
+	c.ctx, c.copyOf, c.plan, c.method, c.kind = call.ctx, call, call.plan, a.target, call.kind
 	c.side, c.end, c.leg = ClientSide, inner, a.leg
 	c.depth.Store(a.depth)
 	c.reached.Store(a.depth)
+	c.base = a.depth
 	app, err := c.redirect(method, nil, opts)
 	if err != nil {
 		failed()

@@ -19,7 +19,7 @@ import (
 // a goroutine of a handler may keep one and read it after the call has ended.
 type Call struct {
 	ctx    callContext
-	root   *Call // of a copy: the call whose state it shares
+	copyOf *Call // of a copy: the call that it is a copy of, whose state it shares
 	plan   *plan
 	method *Method
 	end    terminal
@@ -35,6 +35,7 @@ type Call struct {
 	depth   atomic.Int32 // how many nexts are running
 	reached atomic.Int32 // how many this attempt has entered
 	handed  atomic.Int32 // how many attempts go to the connection on a client
+	base    int32        // of a copy: the place of the nexts that it was made for
 	over    atomic.Bool  // the outermost next has returned
 
 	sent, received atomic.Int64
@@ -89,10 +90,18 @@ func (c *Call) lazy() *extra {
 
 // state returns the call whose state a copy shares.
 func (c *Call) state() *Call {
-	if c.root != nil {
-		return c.root
+	for c.copyOf != nil {
+		c = c.copyOf
 	}
 	return c
+}
+
+// within reports whether the call is another, or a copy of it, or a copy of a copy.
+func (c *Call) within(other *Call) bool {
+	for c != nil && c != other {
+		c = c.copyOf
+	}
+	return c != nil
 }
 
 // Method returns the call's method. Safe for concurrent use, except concurrently with

@@ -16,21 +16,23 @@ import (
 //	attempt := call.Attempt()
 //	go func() { outcomes <- outcome{attempt, next(ctx, attempt)} }()
 //
-// If the method streams its responses, the first attempt that gets a response
-// message delivers to the application, or the first one with a header if the
-// application waits for that; the others end with [ErrSuperseded]. Attempts of
-// methods with client streaming cannot run concurrently: next fails with INTERNAL
-// for a copy. On a server next does so for every copy.
+// If the method streams its responses, one attempt wins: the first that receives a
+// response message, that receives the header while the application waits for it, or
+// whose next returns nil, such as after a [Call.Reply] of an inner interceptor. The nexts
+// of the others return [ErrSuperseded], even if an inner interceptor returns nil or
+// another error. Attempts of methods with client streaming cannot run concurrently: next
+// fails with INTERNAL for a copy. On a server next does so for every copy.
 //
 // Intercept must not return before all its nexts have.
 func (c *Call) Attempt() *Call {
 	copied := &Call{
-		ctx: c.ctx, root: c.state(), plan: c.plan, method: c.method, kind: c.kind, end: c.end, request: c.request,
+		ctx: c.ctx, copyOf: c, plan: c.plan, method: c.method, kind: c.kind, end: c.end, request: c.request,
 		opts: slices.Clip(c.opts), side: c.side, counts: c.counts, captures: c.captures, leg: c.leg,
 	}
 	depth := c.depth.Load()
 	copied.depth.Store(depth)
 	copied.reached.Store(depth)
+	copied.base = depth
 	if own := c.prepared; own != nil {
 		copied.prepared = own.again()
 	}
@@ -39,9 +41,13 @@ func (c *Call) Attempt() *Call {
 
 // Adopt makes the outcome of an attempt on a copy the call's own: its response,
 // metadata and counts. Call it after the attempt's next has returned, and return
-// the error that next returned.
+// the error that next returned. It does nothing for an attempt that ended with
+// [ErrSuperseded].
 func (c *Call) Adopt(attempt *Call) {
 	if attempt == nil || attempt == c || attempt.state() != c.state() {
+		return
+	}
+	if s, ok := attempt.end.(*clientStream); ok && s.supersedes(attempt) {
 		return
 	}
 	c.response, c.made, c.unsent = attempt.response, attempt.made, attempt.unsent
@@ -58,6 +64,23 @@ func (c *Call) Adopt(attempt *Call) {
 	more.incoming = from.incoming
 	more.wire.Store(from.wire.Load())
 	c.setReplies(from.replies)
+}
+
+// leaveRace returns the outcome of the next at place i of a copy: ErrSuperseded if another
+// attempt has won. A copy that ends with OK wins, if no other has.
+func (c *Call) leaveRace(i int32, err error) error {
+	s, ok := c.end.(*clientStream)
+	if !ok {
+		return err
+	}
+	if err == nil && i == c.base && c.kind.ServerStreams() {
+		s.winByOutcome(c)
+	}
+	if !s.supersedes(c) {
+		return err
+	}
+	c.setReplies(nil)
+	return ErrSuperseded
 }
 
 // Replayable asks, before next, for the messages that the application streams to

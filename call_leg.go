@@ -79,7 +79,7 @@ func (l *leg) again() *leg {
 //nolint:revive // the error is the outcome of next, not a failure of enter
 func (c *Call) enter(i int32) (err error, answered bool) {
 	reached := c.reached.Load()
-	if reached != i || c.root != nil || c.over.Load() {
+	if reached != i || c.copyOf != nil || c.over.Load() {
 		if err, answered := c.enterAgain(i, reached); answered {
 			return err, true
 		}
@@ -103,7 +103,7 @@ func (c *Call) enter(i int32) (err error, answered bool) {
 			return err, true
 		}
 	}
-	if c.root != nil {
+	if c.copyOf != nil {
 		c.noteEntered(i + 1)
 	}
 	return nil, false
@@ -114,9 +114,9 @@ func (c *Call) enter(i int32) (err error, answered bool) {
 //nolint:revive // as enter
 func (c *Call) enterAgain(i, reached int32) (err error, answered bool) {
 	switch {
-	case c.over.Load() || c.root != nil && c.root.over.Load() || c.depth.Load() != i:
+	case c.over.Load() || c.state().over.Load() || c.depth.Load() != i:
 		return c.misplaced(i), true
-	case c.root != nil && c.side == ServerSide:
+	case c.copyOf != nil && c.side == ServerSide:
 		return errInternal("next was called with a copy of a call on a server: a server runs its handler once"), true
 	case reached > i:
 		return c.retry(i, reached)
@@ -127,7 +127,7 @@ func (c *Call) enterAgain(i, reached int32) (err error, answered bool) {
 // misplaced says what is wrong with a next at place i.
 func (c *Call) misplaced(i int32) error {
 	switch depth := c.depth.Load(); {
-	case c.over.Load() || c.root != nil && c.root.over.Load():
+	case c.over.Load() || c.state().over.Load():
 		return errInternal("next was called after its call had ended")
 	case depth < i:
 		return errInternal("next was called after its interceptor had returned")
@@ -152,6 +152,7 @@ func (c *Call) retry(i, reached int32) (err error, answered bool) {
 	}
 	if end, ok := c.end.(*clientStream); ok {
 		end.restartFrom(c.prepared)
+		end.reopenRace(c)
 	}
 	c.noteEntered(reached)
 	c.response, c.made, c.unsent = nil, false, false
@@ -214,6 +215,9 @@ func (c *Call) leave(i int32, err error) error {
 	}
 	if err == nil && c.response == nil && !c.kind.ServerStreams() {
 		err = c.needResponse()
+	}
+	if c.copyOf != nil {
+		err = c.leaveRace(i, err)
 	}
 	if err != nil {
 		c.response = nil

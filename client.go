@@ -248,7 +248,7 @@ func (u *clientUnary) finish(ctx context.Context, call *Call) error {
 // replyOf returns the message that an attempt decodes its response into: the
 // application's, or one of the attempt's own.
 func (u *clientUnary) replyOf(call *Call) (any, error) {
-	if call.root == nil {
+	if call.copyOf == nil {
 		return u.reply, nil
 	}
 	return typeOf(u.reply).make()

@@ -7,11 +7,11 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// race is what concurrent attempts share: which of them the application receives
-// from. The mutex of the stream guards it.
+// race is what concurrent attempts share: which of them the application gets. The mutex
+// of the stream guards it.
 type race struct {
 	demanded chan struct{} // closed when the application wants something
-	winner   *attempt
+	winner   *Call         // the copy whose outcome the application gets
 	attempts []*attempt
 }
 
@@ -71,7 +71,7 @@ func (s *clientStream) compete(ctx context.Context, call *Call, open opener) err
 		s.receiveFirst(a)
 	}
 	err = a.wait()
-	if s.lost(a) {
+	if s.supersedes(call) {
 		return ErrSuperseded
 	}
 	s.note(a)
@@ -96,10 +96,33 @@ func (s *clientStream) enterRace(a *attempt) bool {
 	return r.winner == nil && !s.committed
 }
 
-func (s *clientStream) lost(a *attempt) bool {
+// supersedes reports whether another attempt than that on a copy has won. The copy has not
+// lost if a copy of it has won.
+func (s *clientStream) supersedes(c *Call) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.race.winner != nil && s.race.winner != a
+	return s.race != nil && s.race.winner != nil && !s.race.winner.within(c)
+}
+
+// winByOutcome lets a copy win that ends with OK, unless another attempt has won. Its
+// replies are not delivered yet, so that the call is not committed.
+func (s *clientStream) winByOutcome(c *Call) {
+	if c == &s.call {
+		return // of an adapter: all attempts are copies of it
+	}
+	s.mu.Lock()
+	losers := s.win(c)
+	s.mu.Unlock()
+	losers.cancel()
+}
+
+// reopenRace lets others win when an interceptor outside of the winner attempts again.
+func (s *clientStream) reopenRace(c *Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.race != nil && s.race.winner.within(c) {
+		s.race.winner = nil
+	}
 }
 
 // enter opens a concurrent attempt and sends its request.
@@ -158,7 +181,7 @@ func (s *clientStream) receiveFirst(a *attempt) {
 	}
 	s.mu.Lock()
 	a.head = msg
-	losers = s.win(a)
+	losers = s.winBy(a)
 	s.mu.Unlock()
 	losers.cancel()
 }
@@ -169,7 +192,7 @@ func (s *clientStream) decide(a *attempt, hasHeader bool, guess any) (msg any, l
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if hasHeader && s.demand.header {
-		return nil, s.win(a), nil
+		return nil, s.winBy(a), nil
 	}
 	if guess != nil {
 		return guess, nil, nil
@@ -185,7 +208,7 @@ func (s *clientStream) decide(a *attempt, hasHeader bool, guess any) (msg any, l
 func (s *clientStream) endOfRace(a *attempt, err error) {
 	if err == io.EOF {
 		s.mu.Lock()
-		losers := s.win(a)
+		losers := s.winBy(a)
 		s.mu.Unlock()
 		losers.cancel()
 	}
@@ -200,21 +223,34 @@ func (as attempts) cancel() {
 	}
 }
 
-// win gives the application the attempt, and returns the others, to be cancelled.
-// The lock is held.
-func (s *clientStream) win(a *attempt) (losers attempts) {
-	if s.race.winner != nil {
+// winBy gives the application an attempt, unless another has won, and returns those that
+// have lost, to be cancelled. The lock is held.
+func (s *clientStream) winBy(a *attempt) (losers attempts) {
+	if s.racing().winner != nil {
 		return nil
 	}
-	s.race.winner = a
+	losers = s.win(a.call)
 	s.commitLocked(a)
-	s.latest = a
 	if !a.ended {
 		s.current = a
 	}
-	for _, other := range s.race.attempts {
-		if other != a {
-			losers = append(losers, other)
+	return losers
+}
+
+// win makes a copy the winner, unless there is one, and returns the attempts that have
+// lost, to be cancelled. The lock is held.
+func (s *clientStream) win(c *Call) (losers attempts) {
+	r := s.racing()
+	if r.winner != nil {
+		return nil
+	}
+	r.winner, s.latest = c, nil
+	for _, a := range r.attempts {
+		switch {
+		case !a.call.within(c):
+			losers = append(losers, a)
+		case a.wire != nil:
+			s.latest = a // its header and trailer are those of the outcome
 		}
 	}
 	s.cond.Broadcast()

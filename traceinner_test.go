@@ -35,7 +35,7 @@ func TestDecisionTraceInsideAdapters(t *testing.T) {
 }
 
 // TestDecisionTraceOfCopies has all attempts on copies, of which the one that
-// counts is rejected; the other had come further.
+// counts is rejected; the other, which the server failed, had come further.
 func TestDecisionTraceOfCopies(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
 		seen := make(decisions, 1)
@@ -53,7 +53,7 @@ func TestDecisionTraceOfCopies(t *testing.T) {
 			}
 			return next(ctx, call)
 		})
-		env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.Start(t,
+		env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, failing(1).Backend,
 			seen.interceptor(), hedge, deciding("limit", limit), deciding("inner", idle))
 		wantCode(t, env.Call(t.Context()).Err, codes.ResourceExhausted)
 		want := []hauberk.Decision{{Interceptor: "limit", Verdict: hauberk.Rejected, Reason: "LIMITED"}, {Interceptor: "inner"}}
