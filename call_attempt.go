@@ -76,11 +76,10 @@ func (c *Call) leaveRace(i int32, err error) error {
 	if err == nil && i == c.base && c.kind.ServerStreams() {
 		s.winByOutcome(c)
 	}
-	if !s.supersedes(c) {
-		return err
+	if s.supersedes(c) {
+		return ErrSuperseded
 	}
-	c.setReplies(nil)
-	return ErrSuperseded
+	return err
 }
 
 // Replayable asks, before next, for the messages that the application streams to

@@ -156,6 +156,7 @@ func (c *Call) retry(i, reached int32) (err error, answered bool) {
 	}
 	c.noteEntered(reached)
 	c.response, c.made, c.unsent = nil, false, false
+	c.setReplies(nil)
 	c.sent.Store(0)
 	c.received.Store(0)
 	if more := c.more.Load(); more != nil {
@@ -221,6 +222,7 @@ func (c *Call) leave(i int32, err error) error {
 	}
 	if err != nil {
 		c.response = nil
+		c.setReplies(nil)
 		if c.reached.Load() == i+1 {
 			c.noteRejection(i, err)
 			c.noteUnsent(err)
@@ -313,9 +315,6 @@ func (c *Call) closeLeg(i int32, err error) error {
 	}
 	if err == nil {
 		err = c.outward(l)
-	}
-	if err != nil {
-		c.setReplies(nil)
 	}
 	return err
 }

@@ -188,7 +188,10 @@ func (c *Call) broken() error {
 
 // publish gives the application the outcome of the chain.
 func (s *clientStream) publish(o *outcome) {
-	replies := s.call.takeReplies()
+	var replies []any
+	if o.err == nil && o.panicked == nil {
+		replies = s.call.takeReplies()
+	}
 	s.call.received.Add(int64(len(replies)))
 	s.mu.Lock()
 	s.arrived = append(s.arrived, replies...)

@@ -358,3 +358,78 @@ func TestReplyAfterARetriedReply(t *testing.T) {
 		})
 	}
 }
+
+// TestRepliesOfAFailure: the messages that an interceptor replied with are not delivered
+// if it returns an error, before or after next, whatever outer interceptors make of that.
+func TestRepliesOfAFailure(t *testing.T) {
+	outer := map[string]hauberk.Func{
+		"passes": idle,
+		"hides": func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			if err := next(ctx, call); err != nil && !call.Kind().ServerStreams() {
+				return err // nil without a response is another error
+			}
+			return nil
+		},
+	}
+	for name, outer := range outer {
+		for _, calls := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, "/calls next=", calls), func(t *testing.T) {
+				hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+					failing := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+						if calls {
+							_ = next(ctx, call)
+						}
+						_ = call.Reply(response("secret"))
+						return status.Error(codes.PermissionDenied, "no")
+					})
+					out := c.StartWith(t, &hauberktest.Backend{Handle: unanswered}, outer, failing).Call(patient(t))
+					equal(t, "responses", out.Texts(), nil)
+					want := codes.PermissionDenied
+					if name == "hides" && c.Kind.ServerStreams() {
+						want = codes.OK
+					}
+					wantCode(t, out.Err, want)
+				})
+			})
+		}
+	}
+}
+
+// unanswered is a handler that fails.
+func unanswered(context.Context, hauberktest.Stream) error {
+	return status.Error(codes.Aborted, "no answer")
+}
+
+// TestRepliesOfAnEarlierAttempt: the messages that an interceptor replied with are not
+// delivered if another attempt follows, whether the reply was good or not.
+func TestRepliesOfAnEarlierAttempt(t *testing.T) {
+	for name, rejects := range map[string]bool{"another follows a good one": false, "an interceptor between rejects it": true} {
+		t.Run(name, func(t *testing.T) {
+			bubbles(t, allKinds, func(t *testing.T, kind hauberk.Kind) {
+				attempts := 0
+				twice := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					call.Replayable(1 << 10)
+					if err := next(ctx, call); (err != nil) != rejects {
+						t.Errorf("the first attempt returned %v", err)
+					}
+					return next(ctx, call)
+				})
+				between := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					if err := next(ctx, call); err != nil || !rejects || attempts > 1 {
+						return err
+					}
+					return status.Error(codes.Unavailable, "stale")
+				})
+				cache := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					if attempts++; attempts == 1 {
+						return call.Reply(response("stale"))
+					}
+					return next(ctx, call)
+				})
+				out := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.Start(t, twice, between, cache).Call(patient(t), "a")
+				wantCode(t, out.Err, codes.OK)
+				equal(t, "responses", out.Texts(), []string{"echo:a"})
+			})
+		})
+	}
+}
