@@ -59,7 +59,7 @@ func (f *fromServer) Intercept(ctx context.Context, call *Call, next Next) error
 	case *serverUnary:
 		return f.interceptUnary(ctx, call, next, end.srv)
 	case *serverDecoded:
-		return f.interceptUnary(ctx, call, next, nil)
+		return f.interceptUnary(ctx, call, next, end.srv)
 	case *serverStream:
 		return f.interceptStream(ctx, end, next)
 	default:
@@ -89,7 +89,8 @@ func (f *fromServer) interceptStream(ctx context.Context, s *serverStream, next 
 		IsClientStream: s.call.kind.ClientStreams(),
 		IsServerStream: s.call.kind.ServerStreams(),
 	}
-	return f.stream(s.srv, outer, info, func(_ any, inner grpc.ServerStream) error {
+	return f.stream(s.srv, outer, info, func(srv any, inner grpc.ServerStream) error {
+		s.srv = srv
 		s.call.draft().stream = inner
 		if err := next(inner.Context(), &s.call); err != nil {
 			return err

@@ -32,7 +32,7 @@ func (c *Chain) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 		if c.runs(ctx, info.FullMethod) {
 			return handler(ctx, req)
 		}
-		u := &serverDecoded{handler: handler}
+		u := &serverDecoded{srv: info.Server, handler: handler}
 		u.call.init(ctx, c.serverRoute(&routes, info.FullMethod, Unary, true), ServerSide, u)
 		u.call.request = req
 		u.call.received.Store(1)

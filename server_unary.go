@@ -200,6 +200,7 @@ func newMessage(d protoreflect.MessageDescriptor) any {
 // chain, as grpc-go does for its interceptors.
 type serverDecoded struct {
 	call    Call
+	srv     any
 	handler grpc.UnaryHandler
 }
 
