@@ -11,6 +11,11 @@ import (
 // [PassStreamClient]. The interceptor works only on clients. The stream interceptor also runs
 // for a unary method that is called as a stream. It may return before the call has
 // ended, as interceptors of grpc-go do; the chain's interceptor returns at the end.
+//
+// The call goes to the connection that the interceptor passes to its invoker or streamer;
+// nil stands for the connection of the call. Behind [Chain.DialOptions] the interceptors
+// receive the connection of the call. Behind [Chain.ClientConn] they receive nil if the
+// chain is in front of a connection that is not a *grpc.ClientConn.
 func FromClient(unary grpc.UnaryClientInterceptor, stream grpc.StreamClientInterceptor) Interceptor {
 	return &fromClient{unary, stream}
 }
@@ -60,9 +65,9 @@ func (f *fromClient) interceptUnary(ctx context.Context, call *Call, next Next, 
 		return err
 	}
 	invoke := func(
-		ctx context.Context, method string, request, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption,
+		ctx context.Context, method string, request, reply any, cc *grpc.ClientConn, opts ...grpc.CallOption,
 	) error {
-		app, err := call.redirect(method, request, opts)
+		app, err := call.redirect(method, request, cc, opts)
 		if err != nil {
 			return err
 		}
@@ -74,7 +79,7 @@ func (f *fromClient) interceptUnary(ctx context.Context, call *Call, next Next, 
 		}
 		return err
 	}
-	if err := f.unary(ctx, call.method.full, call.request, reply, u.cc, invoke, call.opts...); err != nil {
+	if err := f.unary(ctx, call.method.full, call.request, reply, call.leg.connection(u.cc), invoke, call.opts...); err != nil {
 		return err
 	}
 	call.response = reply
@@ -83,13 +88,15 @@ func (f *fromClient) interceptUnary(ctx context.Context, call *Call, next Next, 
 
 // redirect gives the call what a grpc-go interceptor made of it. Options that
 // report the end are returned, to be served there.
-func (c *Call) redirect(method string, request any, opts []grpc.CallOption) (*appOptions, error) {
+func (c *Call) redirect(
+	method string, request any, cc *grpc.ClientConn, opts []grpc.CallOption,
+) (*appOptions, error) {
 	if method != c.method.full {
 		if err := c.SetMethod(method); err != nil {
 			return nil, err
 		}
 	}
-	c.draft()
+	c.draft().foreign = &foreign{conn: cc}
 	c.request, c.opts = request, nil
 	return c.takeOptions(opts), nil
 }
@@ -99,12 +106,12 @@ func (c *Call) redirect(method string, request any, opts []grpc.CallOption) (*ap
 func (f *fromClient) interceptStream(ctx context.Context, call *Call, next Next, outer *clientStream) error {
 	return outer.attempt(ctx, call, func(a *attempt) (grpc.ClientStream, error) {
 		inside := func(
-			ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption,
+			ctx context.Context, _ *grpc.StreamDesc, cc *grpc.ClientConn, method string, opts ...grpc.CallOption,
 		) (grpc.ClientStream, error) {
-			return a.inner(ctx, next, method, opts)
+			return a.inner(ctx, next, cc, method, opts)
 		}
 		a.adapted = true
-		return f.stream(a.ctx, outer.desc, outer.cc, a.target.full, inside, a.opts...)
+		return f.stream(a.ctx, outer.desc, a.leg.connection(outer.cc), a.target.full, inside, a.opts...)
 	})
 }
 
@@ -112,7 +119,7 @@ func (f *fromClient) interceptStream(ctx context.Context, call *Call, next Next,
 // An interceptor that retries does so several times. It may run while the goroutine
 // of the chain is elsewhere, so it reads the attempt and not the call.
 func (a *attempt) inner(
-	ctx context.Context, rest Next, method string, opts []grpc.CallOption,
+	ctx context.Context, rest Next, cc *grpc.ClientConn, method string, opts []grpc.CallOption,
 ) (grpc.ClientStream, error) {
 	s, call := a.stream, a.call
 	inner := &clientStream{method: s.method, desc: s.desc, cc: s.cc, open: s.open, start: rest, ctx: ctx, outer: a}
@@ -123,7 +130,7 @@ func (a *attempt) inner(
 	c.depth.Store(a.depth)
 	c.reached.Store(a.depth)
 	c.base = a.depth
-	app, err := c.redirect(method, nil, opts)
+	app, err := c.redirect(method, nil, cc, opts)
 	if err != nil {
 		failed()
 		return nil, err

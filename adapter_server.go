@@ -91,7 +91,7 @@ func (f *fromServer) interceptStream(ctx context.Context, s *serverStream, next 
 	}
 	return f.stream(s.srv, outer, info, func(srv any, inner grpc.ServerStream) error {
 		s.srv = srv
-		s.call.draft().stream = inner
+		s.call.draft().foreign = &foreign{stream: inner}
 		if err := next(inner.Context(), &s.call); err != nil {
 			return err
 		}

@@ -255,10 +255,15 @@ func (c *Call) AddOptions(opts ...grpc.CallOption) {
 // grpc-go's canonical form, such as "dns:///shop:50051". It is empty on a server,
 // and for connections that are not grpc-go's.
 func (c *Call) Target() string {
-	if end, ok := c.end.(caller); ok && end.conn() != nil {
-		return c.plan.chain.targetOf(end.conn())
+	end, ok := c.end.(caller)
+	if !ok {
+		return ""
 	}
-	return ""
+	conn := c.leg.connection(end.conn())
+	if conn == nil {
+		return ""
+	}
+	return c.plan.chain.targetOf(conn)
 }
 
 // SetMethod sends a call on a client to another method of the same kind, for

@@ -25,8 +25,8 @@ type leg struct {
 	// What the interceptor registered. Immutable once the leg is open.
 	send    []SendHook
 	receive []ReceiveHook
-	buffer  *replayBuffer     // outside of send; shared by the legs of one interceptor
-	stream  grpc.ServerStream // of an adapter on a server, inside of the hooks
+	buffer  *replayBuffer // outside of send; shared by the legs of one interceptor
+	foreign *foreign      // of an adapter, inside of the hooks; else nil
 
 	before  before // what the call had before the interceptor changed it
 	arrived any    // the single request in front of the hooks; unused in client streams
@@ -53,6 +53,23 @@ type before struct {
 	request any
 }
 
+// foreign is what an interceptor of grpc-go passes on, behind an adapter.
+type foreign struct {
+	stream grpc.ServerStream // on a server
+	conn   *grpc.ClientConn  // on a client; nil for that of the call
+}
+
+// connection returns the connection that a call on a client goes to: the one that the
+// innermost adapter passes on, or that of the call; nil if that is not grpc-go's.
+func (l *leg) connection(own *grpc.ClientConn) *grpc.ClientConn {
+	for ; l != nil; l = l.outer {
+		if l.foreign != nil && l.foreign.conn != nil {
+			return l.foreign.conn
+		}
+	}
+	return own
+}
+
 // draft returns the leg that the running interceptor is preparing.
 func (c *Call) draft() *leg {
 	depth := c.depth.Load()
@@ -68,7 +85,7 @@ func (c *Call) draft() *leg {
 // again returns an unused leg with the same registrations.
 func (l *leg) again() *leg {
 	return &leg{
-		depth: l.depth, before: l.before, buffer: l.buffer, stream: l.stream,
+		depth: l.depth, before: l.before, buffer: l.buffer, foreign: l.foreign,
 		send: slices.Clip(l.send), receive: slices.Clip(l.receive),
 	}
 }

@@ -32,27 +32,52 @@ func (c *Chain) DialOptions(opts ...grpc.DialOption) []grpc.DialOption {
 }
 
 // ClientConn puts the chain in front of a connection, as intercept_channel does
-// in gRPC Python; of two wraps the later is outside.
+// in gRPC Python; of two wraps the later is outside. Interceptors of grpc-go in the chain
+// ([FromClient]) receive the *grpc.ClientConn that conn is, or that an inner wrap is in
+// front of. If conn is of another type, such as a pool of connections, they receive nil:
+// those that use their connection, for example to read its target, panic.
 func (c *Chain) ClientConn(conn grpc.ClientConnInterface) grpc.ClientConnInterface {
 	c.attach("ClientConn", ClientSide)
 	if conn == nil {
 		panic("hauberk: Chain.ClientConn in front of a nil connection")
 	}
-	return &clientConn{
-		chain:    c,
-		cc:       grpcConn(conn),
-		defaults: defaultCredentials(grpcConn(conn)),
-		invoker: func(
-			ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption,
-		) error {
-			return conn.Invoke(ctx, method, req, reply, opts...)
-		},
-		streamer: func(
-			ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption,
-		) (grpc.ClientStream, error) {
-			return conn.NewStream(ctx, desc, method, opts...)
-		},
+	wrapped := &clientConn{chain: c, cc: grpcConn(conn), defaults: defaultCredentials(grpcConn(conn))}
+	if inner, ok := conn.(*clientConn); ok {
+		wrapped.invoker, wrapped.streamer = inner.invoke, inner.newStream
+	} else {
+		front := front{conn, wrapped.cc}
+		wrapped.invoker, wrapped.streamer = front.invoke, front.newStream
 	}
+	return wrapped
+}
+
+// front is a connection that a chain is in front of.
+type front struct {
+	grpc.ClientConnInterface
+
+	cc *grpc.ClientConn // the same, if it is grpc-go's
+}
+
+// at returns the connection that a call goes to: cc, if an interceptor of grpc-go inside
+// FromClient has chosen another.
+func (f front) at(cc *grpc.ClientConn) grpc.ClientConnInterface {
+	if cc == nil || cc == f.cc {
+		return f.ClientConnInterface
+	}
+	return cc
+}
+
+//nolint:revive // argument-limit: it is a grpc.UnaryInvoker
+func (f front) invoke(
+	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, opts ...grpc.CallOption,
+) error {
+	return f.at(cc).Invoke(ctx, method, req, reply, opts...)
+}
+
+func (f front) newStream(
+	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	return f.at(cc).NewStream(ctx, desc, method, opts...)
 }
 
 // grpcConn returns the grpc-go connection that conn is, or wraps.
@@ -87,7 +112,16 @@ type clientConn struct {
 
 // Invoke makes a unary call.
 func (c *clientConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	return c.chain.invoke(ctx, method, args, reply, c.cc, c.invoker, c.options(opts))
+	return c.invoke(ctx, method, args, reply, c.cc, opts...)
+}
+
+// invoke makes a unary call on a connection, c's or another.
+//
+//nolint:revive // argument-limit: it is a grpc.UnaryInvoker
+func (c *clientConn) invoke(
+	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, opts ...grpc.CallOption,
+) error {
+	return c.chain.invoke(ctx, method, req, reply, cc, c.invoker, c.options(opts))
 }
 
 // options returns the options of a call, the defaults first.
@@ -102,7 +136,14 @@ func (c *clientConn) options(opts []grpc.CallOption) []grpc.CallOption {
 func (c *clientConn) NewStream(
 	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
-	return c.chain.newStream(ctx, desc, c.cc, method, c.streamer, c.options(opts))
+	return c.newStream(ctx, desc, c.cc, method, opts...)
+}
+
+// newStream makes a streaming call on a connection, c's or another.
+func (c *clientConn) newStream(
+	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	return c.chain.newStream(ctx, desc, cc, method, c.streamer, c.options(opts))
 }
 
 // UnaryClientInterceptor returns the chain as an interceptor of grpc-go, for code
@@ -234,7 +275,7 @@ func (u *clientUnary) finish(ctx context.Context, call *Call) error {
 	call.made, call.unsent = true, ctx.Err() != nil
 	call.sent.Store(1)
 	call.handOver()
-	err = u.invoker(call.measure(ctx), call.method.full, call.request, reply, u.cc, opts...)
+	err = u.invoker(call.measure(ctx), call.method.full, call.request, reply, call.leg.connection(u.cc), opts...)
 	call.state().takeHandedOver() // no other chain of the connection has
 	if err != nil {
 		call.unsent = call.unsent || failedToEncode(ctx, call.request, err)

@@ -98,7 +98,7 @@ func (a *attempt) dial() (grpc.ClientStream, error) {
 	}
 	a.call.handOver()
 	defer a.call.state().takeHandedOver() // no other chain of the connection has
-	return a.stream.open(a.ctx, a.stream.desc, a.stream.cc, a.target.full, opts...)
+	return a.stream.open(a.ctx, a.stream.desc, a.leg.connection(a.stream.cc), a.target.full, opts...)
 }
 
 // open opens the attempt, makes it the one that the application uses, and replays

@@ -64,8 +64,8 @@ func (s *serverStream) send(l *leg, msg any) error {
 		switch {
 		case len(l.send) > 0 && msg != nil: // nil is grpc-go's empty message
 			return s.sendThrough(l, msg)
-		case l.stream != nil:
-			return l.stream.SendMsg(msg)
+		case l.foreign != nil:
+			return l.foreign.stream.SendMsg(msg)
 		}
 	}
 	return s.sendWire(msg)
@@ -101,8 +101,8 @@ func (s *serverStream) inHooks(l *leg, run func() (own bool, err error)) (err er
 
 // take gets what the hooks of a leg emitted.
 func (s *serverStream) take(l *leg, msg any) error {
-	if l.stream != nil {
-		return l.stream.SendMsg(msg)
+	if l.foreign != nil {
+		return l.foreign.stream.SendMsg(msg)
 	}
 	return s.send(l.outer, msg)
 }
@@ -162,8 +162,8 @@ func (s *serverStream) receive(l *leg, msg any) error {
 }
 
 func (s *serverStream) receiveOutside(l *leg, msg any) error {
-	if l.stream != nil {
-		return l.stream.RecvMsg(msg)
+	if l.foreign != nil {
+		return l.foreign.stream.RecvMsg(msg)
 	}
 	return s.receive(l.outer, msg)
 }
