@@ -2,6 +2,7 @@ package hauberk
 
 import (
 	"context"
+	"sync"
 
 	"google.golang.org/grpc"
 )
@@ -16,6 +17,13 @@ import (
 // nil stands for the connection of the call. Behind [Chain.DialOptions] the interceptors
 // receive the connection of the call. Behind [Chain.ClientConn] they receive nil if the
 // chain is in front of a connection that is not a *grpc.ClientConn.
+//
+// Each call of a unary interceptor's invoker is an attempt of the inner interceptors on a
+// copy ([Call.Attempt]), also after one that was rejected in this process, and concurrent
+// calls are possible. The response is decoded into the message that the interceptor passes
+// to the invoker. The call has the metadata and the counts of the last attempt that
+// succeeded, or else of the last one. The invoker returns an INTERNAL error once the
+// interceptor has returned.
 func FromClient(unary grpc.UnaryClientInterceptor, stream grpc.StreamClientInterceptor) Interceptor {
 	return &fromClient{unary, stream}
 }
@@ -59,44 +67,91 @@ func (f *fromClient) Intercept(ctx context.Context, call *Call, next Next) error
 	}
 }
 
-func (f *fromClient) interceptUnary(ctx context.Context, call *Call, next Next, u *clientUnary) error {
+func (f *fromClient) interceptUnary(ctx context.Context, call *Call, next Next, u *clientUnary) (err error) {
 	reply, err := u.replyOf(call)
 	if err != nil {
 		return err
 	}
-	invoke := func(
-		ctx context.Context, method string, request, reply any, cc *grpc.ClientConn, opts ...grpc.CallOption,
-	) error {
-		app, err := call.redirect(method, request, cc, opts)
-		if err != nil {
-			return err
-		}
-		if err = next(ctx, call); err == nil {
-			err = assign(reply, call.response)
-		}
-		if app != nil {
-			app.serve(call, err)
-		}
+	inside := &invocations{call: call, next: next}
+	defer inside.end(reply, &err)
+	return f.unary(ctx, call.method.full, call.request, reply, call.leg.connection(u.cc), inside.invoke, call.opts...)
+}
+
+// invocations are the calls of an invoker by a unary interceptor of grpc-go. Each is an
+// attempt on a copy of the call, so that they may run concurrently.
+type invocations struct {
+	call *Call
+	next Next
+
+	mu    sync.Mutex
+	ended bool  // the interceptor has returned
+	last  *Call // the last copy that ended, of those that succeeded if any did
+	err   error // its outcome
+}
+
+// invoke is the invoker.
+//
+//nolint:revive // argument-limit: it is a grpc.UnaryInvoker
+func (in *invocations) invoke(
+	ctx context.Context, method string, request, reply any, cc *grpc.ClientConn, opts ...grpc.CallOption,
+) error {
+	attempt := in.begin()
+	if attempt == nil {
+		return errInternal("an interceptor of grpc-go called its invoker after it had returned")
+	}
+	app, err := attempt.redirect(method, request, opts)
+	if err != nil {
 		return err
 	}
-	if err := f.unary(ctx, call.method.full, call.request, reply, call.leg.connection(u.cc), invoke, call.opts...); err != nil {
-		return err
+	attempt.prepared.foreign = &foreign{conn: cc, reply: reply}
+	if err = in.next(ctx, attempt); err == nil {
+		err = assign(reply, attempt.response)
 	}
-	call.response = reply
-	return nil
+	if app != nil {
+		app.serve(attempt, err)
+	}
+	in.note(attempt, err)
+	return err
+}
+
+func (in *invocations) begin() *Call {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.ended {
+		return nil
+	}
+	return in.call.Attempt()
+}
+
+func (in *invocations) note(attempt *Call, err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.last == nil || err == nil || in.err != nil {
+		in.last, in.err = attempt, err
+	}
+}
+
+// end gives the call the metadata and the counts of the last invocation, and the response
+// that the interceptor has made of it.
+func (in *invocations) end(reply any, err *error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.ended = true
+	in.call.Adopt(in.last)
+	if *err == nil {
+		in.call.response = reply
+	}
 }
 
 // redirect gives the call what a grpc-go interceptor made of it. Options that
 // report the end are returned, to be served there.
-func (c *Call) redirect(
-	method string, request any, cc *grpc.ClientConn, opts []grpc.CallOption,
-) (*appOptions, error) {
+func (c *Call) redirect(method string, request any, opts []grpc.CallOption) (*appOptions, error) {
 	if method != c.method.full {
 		if err := c.SetMethod(method); err != nil {
 			return nil, err
 		}
 	}
-	c.draft().foreign = &foreign{conn: cc}
+	c.draft()
 	c.request, c.opts = request, nil
 	return c.takeOptions(opts), nil
 }
@@ -130,11 +185,12 @@ func (a *attempt) inner(
 	c.depth.Store(a.depth)
 	c.reached.Store(a.depth)
 	c.base = a.depth
-	app, err := c.redirect(method, nil, cc, opts)
+	app, err := c.redirect(method, nil, opts)
 	if err != nil {
 		failed()
 		return nil, err
 	}
+	c.prepared.foreign = &foreign{conn: cc}
 	inner.app = app
 	stream, err := inner.launch()
 	if err != nil {

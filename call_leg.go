@@ -57,6 +57,7 @@ type before struct {
 type foreign struct {
 	stream grpc.ServerStream // on a server
 	conn   *grpc.ClientConn  // on a client; nil for that of the call
+	reply  any               // of a unary call on a client: the message to decode the response into
 }
 
 // connection returns the connection that a call on a client goes to: the one that the

@@ -286,13 +286,21 @@ func (u *clientUnary) finish(ctx context.Context, call *Call) error {
 	return nil
 }
 
-// replyOf returns the message that an attempt decodes its response into: the
-// application's, or one of the attempt's own.
+// replyOf returns the message that an attempt decodes its response into: the one that
+// the innermost adapter passes on, or the application's. Concurrent attempts inside of
+// that have messages of the same type.
 func (u *clientUnary) replyOf(call *Call) (any, error) {
-	if call.copyOf == nil {
-		return u.reply, nil
+	reply, shared := u.reply, call.copyOf != nil
+	for l := call.leg; l != nil; l = l.outer {
+		if l.foreign != nil {
+			reply, shared = l.foreign.reply, l.depth < call.base
+			break
+		}
 	}
-	return typeOf(u.reply).make()
+	if !shared {
+		return reply, nil
+	}
+	return typeOf(reply).make()
 }
 
 // again reports whether a unary call can be made again: always.
