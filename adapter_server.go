@@ -77,6 +77,7 @@ func (f *fromServer) interceptUnary(ctx context.Context, call *Call, next Next, 
 	response, err := f.unary(ctx, request, info, func(ctx context.Context, request any) (any, error) {
 		call.request = request
 		err := next(ctx, call)
+		call.ownHeld()
 		return call.Response(), err
 	})
 	return call.hold(response, err, at)
@@ -102,6 +103,7 @@ func (f *fromServer) interceptStream(ctx context.Context, s *serverStream, next 
 // sendHeldThrough sends what inner interceptors left to be answered through the
 // stream of a grpc-go interceptor.
 func (s *serverStream) sendHeldThrough(inner grpc.ServerStream) error {
+	s.call.ownHeld()
 	msgs := s.call.takeReplies()
 	if s.call.response != nil {
 		msgs = []any{s.call.Response()}

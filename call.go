@@ -49,6 +49,7 @@ type Call struct {
 	fresh    bool // the running interceptor has called Reply
 	made     bool // the last attempt got to the transport
 	unsent   bool // see Unsent
+	borrowed bool // what is held are messages of Reply, which must not be modified
 	leaving  bool // the chain's goroutine is ending by runtime.Goexit
 
 	values stateList

@@ -50,7 +50,8 @@ func (c *Call) Adopt(attempt *Call) {
 	if s, ok := attempt.end.(*clientStream); ok && s.supersedes(attempt) {
 		return
 	}
-	c.response, c.made, c.unsent = attempt.response, attempt.made, attempt.unsent
+	c.response, c.borrowed = attempt.response, attempt.borrowed
+	c.made, c.unsent = attempt.made, attempt.unsent
 	c.sent.Store(attempt.sent.Load())
 	c.received.Store(attempt.received.Load())
 	from := attempt.more.Load()

@@ -8,7 +8,8 @@ import (
 // SendHook sees each message that this side sends: a client's requests, a
 // server's responses. It passes on what is to be sent by calling emit, never,
 // once or several times, before it returns. msg belongs to the application;
-// change a clone of it.
+// change a clone of it. emit keeps no message after it has returned: a hook may emit
+// the same message again, with other content.
 //
 // emit returns the error of the inner hooks (on a server the outer ones) or of the
 // transport: io.EOF on a client if the call no longer takes messages. That error
@@ -128,10 +129,17 @@ func (r *hookRun) note(err error, own bool) error {
 	return err
 }
 
-// collector is a sink for messages that are held.
-type collector struct{ msgs []any }
+// collector is a sink for messages that are held. A hook may use a message again that it
+// has emitted in place of the one that it was given, so that those are cloned.
+type collector struct {
+	given any // to the hooks
+	msgs  []any
+}
 
 func (c *collector) take(_ *leg, msg any) error {
+	if !same(msg, c.given) {
+		msg = cloneMessage(msg)
+	}
 	c.msgs = append(c.msgs, msg)
 	return nil
 }
@@ -141,7 +149,7 @@ func (l *leg) passOne(inward bool, msg any, what string) (any, error) {
 	if len(l.send) == 0 || msg == nil {
 		return msg, nil
 	}
-	var out collector
+	out := collector{given: msg}
 	_, err := l.runSend(inward, msg, &out)
 	if err == nil && len(out.msgs) != 1 {
 		err = errInternal("the send hooks made %d messages of the single %s; want 1", len(out.msgs), what)
@@ -193,6 +201,9 @@ func (c *Call) passRequest(l *leg) error {
 
 // outward shows what is held to the hooks of a leg whose next returns.
 func (c *Call) outward(l *leg) error {
+	if c.side == ClientSide && len(l.receive) > 0 {
+		c.ownHeld()
+	}
 	replies := c.heldReplies()
 	if len(l.send)+len(l.receive) == 0 || c.Response() == nil && len(replies) == 0 {
 		return nil
@@ -224,6 +235,7 @@ func (c *Call) outwardAll(l *leg, msgs []any) ([]any, error) {
 	for _, msg := range msgs {
 		var err error
 		keep := true
+		out.given = msg
 		switch {
 		case c.side == ClientSide:
 			keep, err = l.runReceive(false, msg)

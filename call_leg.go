@@ -239,7 +239,7 @@ func (c *Call) leave(i int32, err error) error {
 		err = c.leaveRace(i, err)
 	}
 	if err != nil {
-		c.response = nil
+		c.response, c.borrowed = nil, false
 		c.setReplies(nil)
 		if c.reached.Load() == i+1 {
 			c.noteRejection(i, err)

@@ -14,6 +14,11 @@ import (
 // server streaming takes exactly one message; a nil message, or another number,
 // is an INTERNAL error, which Reply returns and the call ends with.
 //
+// The call reads msgs until it has ended and does not modify them, so that several calls
+// may be answered with the same messages: receive hooks on a client, and interceptors of
+// grpc-go on a server, receive clones. What a message of a codec other than protobuf
+// points to is not cloned.
+//
 // A message of another type than the method's is an INTERNAL error too. On a server
 // Reply returns it, if the method's type is known; on a client, where messages are
 // copied into the application's, the call ends with it. Messages that a method with
@@ -25,6 +30,7 @@ func (c *Call) Reply(msgs ...any) error {
 		c.lazy().badReply = err
 		return err
 	}
+	c.borrowed = true
 	if s, ok := c.end.(*serverStream); ok {
 		s.surplus = nil
 	}
@@ -109,9 +115,26 @@ type reader interface {
 	read(ctx context.Context, call *Call) (any, error)
 }
 
+// ownHeld replaces what is held, if it belongs to the interceptor that replied, by clones
+// that may be modified.
+func (c *Call) ownHeld() {
+	if !c.borrowed {
+		return
+	}
+	c.borrowed = false
+	c.response = cloneMessage(c.response)
+	if held := c.heldReplies(); len(held) > 0 {
+		owned := make([]any, len(held))
+		for i, msg := range held {
+			owned[i] = cloneMessage(msg)
+		}
+		c.setReplies(owned)
+	}
+}
+
 // takeBackReply forgets a reply of an interceptor that then called next.
 func (c *Call) takeBackReply() {
-	c.response = nil
+	c.response, c.borrowed = nil, false
 	c.takeReplies()
 	_ = c.leaveReply(nil)
 }

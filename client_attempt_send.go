@@ -137,6 +137,9 @@ func (a *attempt) passLeg(l *leg, msg any) (out any, err error) {
 // attempt.
 func (a *attempt) transmit(msg any) error {
 	s := a.stream
+	if a.adapted && !s.desc.ClientStreams {
+		msg = cloneMessage(msg) // which is kept: see sendReplay
+	}
 	s.mu.Lock()
 	if a.ended && !a.endReceived {
 		s.mu.Unlock()

@@ -194,6 +194,7 @@ func (a *attempt) moveTo(k int, b *replayBuffer) error {
 	var moved collector
 	until := &stocker{a, k, &moved}
 	for _, msg := range a.replay.messages {
+		moved.given = msg
 		if err := until.pass(a.replay.at, msg); err != nil {
 			return err
 		}
@@ -230,7 +231,8 @@ func (s *stocker) take(l *leg, msg any) error { return s.pass(l.place+1, msg) }
 
 // sendReplay sends an attempt what it has to replay. It holds no lock while it sends:
 // the application may have to receive first. The application's sends wait until the
-// attempt is ready.
+// attempt is ready. An interceptor of grpc-go may modify a message in place, as it may
+// the application's, so that it gets clones of what is kept.
 func (a *attempt) sendReplay() error {
 	if a.replay == nil {
 		return nil
@@ -239,6 +241,9 @@ func (a *attempt) sendReplay() error {
 	for _, msg := range a.replay.messages {
 		if a.hasEnded() {
 			return io.EOF
+		}
+		if a.adapted {
+			msg = cloneMessage(msg)
 		}
 		if err := a.sendInside(a.replay.at, msg); err != nil {
 			return err
