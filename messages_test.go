@@ -58,10 +58,14 @@ func (s inPlaceClient) SendMsg(msg any) error {
 // is, though outer hooks and interceptors of grpc-go modify what they get.
 func TestRepliesAreNotModified(t *testing.T) {
 	for name, outer := range map[string]func(side hauberk.Side) []hauberk.Interceptor{
-		"hooks":         func(hauberk.Side) []hauberk.Interceptor { return []hauberk.Interceptor{writes("a"), writes("b")} },
-		"adapter":       func(side hauberk.Side) []hauberk.Interceptor { return []hauberk.Interceptor{inPlace(side)} },
-		"hooks outside": func(side hauberk.Side) []hauberk.Interceptor { return []hauberk.Interceptor{writes("a"), inPlace(side)} },
-		"hooks inside":  func(side hauberk.Side) []hauberk.Interceptor { return []hauberk.Interceptor{inPlace(side), writes("a")} },
+		"hooks":   func(hauberk.Side) []hauberk.Interceptor { return []hauberk.Interceptor{writes("a"), writes("b")} },
+		"adapter": func(side hauberk.Side) []hauberk.Interceptor { return []hauberk.Interceptor{inPlace(side)} },
+		"hooks outside": func(side hauberk.Side) []hauberk.Interceptor {
+			return []hauberk.Interceptor{writes("a"), inPlace(side)}
+		},
+		"hooks inside": func(side hauberk.Side) []hauberk.Interceptor {
+			return []hauberk.Interceptor{inPlace(side), writes("a")}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
