@@ -113,7 +113,7 @@ func TestPagesLinkPrograms(t *testing.T) {
 		linked := links(t, page)
 		for _, p := range programs {
 			if !slices.ContainsFunc(linked, func(target string) bool { return samePath(t, target, p) }) {
-				t.Errorf("%s has no link to %s", page, p)
+				t.Errorf("the page %s has no link to %s", page, p)
 			}
 		}
 	}

@@ -1,5 +1,5 @@
-// Package firstinterceptor is the interceptor of docs/first-interceptor.md: it caps
-// how many messages a server takes in one call.
+// Package firstinterceptor is the interceptor of docs/first-interceptor.md. It limits the
+// number of messages that a call may send.
 package firstinterceptor
 
 import (
@@ -12,21 +12,19 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// ErrTooMany is found by errors.Is in the error of a call that sent too many
-// messages.
+// ErrTooMany is the cause of rejections of calls that sent too many messages.
 var ErrTooMany = errors.New("too many messages in one call")
 
-// Received is how many messages the call had sent when it ended, for interceptors
-// further out.
+// Received is the key of the number of messages that were received, for outer interceptors.
 var Received = hauberk.NewKey[int]("messages received")
 
-// MessageCap ends calls that send more than Max messages. The zero value is an
-// error of hauberk.New.
+// MessageCap ends calls that send more than Max messages. hauberk.New returns an error for
+// the zero value.
 type MessageCap struct {
 	Max int
 }
 
-// Declare tells hauberk.New what is wrong with the configuration.
+// Declare describes the interceptor, and reports errors of the configuration.
 func (c MessageCap) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{Name: "message cap", Phase: hauberk.PhaseLimit}
 	if c.Max < 1 {

@@ -23,8 +23,8 @@ func TestMessageCap(t *testing.T) {
 		})
 		env := c.Start(t, outer, firstinterceptor.MessageCap{Max: 2})
 
-		// On a server the cap is on requests, on a client on responses: Echo answers
-		// each request of a bidirectional stream, and the others once.
+		// The limit counts requests on a server and responses on a client. Echo answers each
+		// request of a bidirectional stream, and other calls once.
 		messages := 1
 		if c.Kind == hauberk.Bidi || c.Side == hauberk.ServerSide && c.Kind.ClientStreams() {
 			messages = 3
@@ -40,10 +40,10 @@ func TestMessageCap(t *testing.T) {
 			t.Fatalf("got %v, want %s", out.Err, want)
 		}
 		if want != codes.OK && hauberk.Reason(out.Err) != "TOO_MANY_MESSAGES" {
-			t.Errorf("the caller was told %q", hauberk.Reason(out.Err))
+			t.Errorf("the caller received the reason %q", hauberk.Reason(out.Err))
 		}
 		if got := errors.Is(outcome, firstinterceptor.ErrTooMany); got != (want != codes.OK) {
-			t.Errorf("the interceptor outside got %v", outcome)
+			t.Errorf("the outer interceptor received %v", outcome)
 		}
 	})
 }
