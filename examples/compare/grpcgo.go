@@ -15,6 +15,7 @@ func unaryServer(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler 
 	}
 	return handler(ctx, req)
 }
+
 func streamServer(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	return handler(srv, checkedStream{ss})
 }

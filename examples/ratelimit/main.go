@@ -15,6 +15,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 )
 
+const unknown = "/hauberk.examples.greeter.v1.Greeter/Nonsense"
+
 func main() {
 	clock := greeter.NewClock() // the default is the monotonic clock
 	auth := authn.New(validate, authn.Config{})
@@ -35,7 +37,8 @@ func main() {
 	}
 
 	// A call of an unknown method takes no permit of the user.
-	err = conn.Invoke(as("alice"), "/hauberk.examples.greeter.v1.Greeter/Nonsense", &greeterpb.HelloRequest{}, &greeterpb.HelloReply{})
+	err = conn.Invoke(as("alice"), unknown,
+		&greeterpb.HelloRequest{}, &greeterpb.HelloReply{})
 	fmt.Println("alice, no such method:", greeter.Outcome(err))
 	call("alice", hauberk.Unary)
 	call("alice", hauberk.Bidi)

@@ -60,8 +60,9 @@ func serverChain(out telemetry, accept policy, inner ...hauberk.Interceptor) (*h
 		logging.New(logging.Config{Rules: []logging.Rule{
 			{Methods: []string{buyMethod}, Payloads: new(true)}, // without the fields that are marked debug_redact
 		}},
-			logging.WithLogger(out.log), logging.WithAttrs(tracing.LogAttrs), logging.State("request_id", requestid.Key),
-			logging.State("user", authn.User), logging.State("tenant", Tenant)),
+			logging.WithLogger(out.log), logging.WithAttrs(tracing.LogAttrs),
+			logging.State("request_id", requestid.Key), logging.State("user", authn.User),
+			logging.State("tenant", Tenant)),
 		recovery.New(recovery.Config{}, recovery.WithLogger(out.log), recovery.State("request_id", requestid.Key)),
 		ratelimit.New(ratelimit.Config{Limit: 1000, Per: time.Second}), // by peer
 		authn.New(validator(accept.keys), authn.Config{CachedTokens: 10_000, CacheFor: time.Minute}),
