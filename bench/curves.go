@@ -37,7 +37,7 @@ func measureCurves(size sizes) ([]*curve.Curve, error) {
 	return curves, nil
 }
 
-// slopeOf describes the line that fits a series: "flat: +1.2 ns for ten times as many (R² 0.5)".
+// slopeOf describes the line that fits a series: "flat: +1.2 ns per tenfold (R² 0.5)".
 func slopeOf(c *curve.Curve, s curve.Series) string {
 	line := curve.Fit(c.Shape, s.Points)
 	return fmt.Sprintf("%s: %+.1f %s %s (R² %.3f)", c.Shape, line.Slope, c.Unit, c.Per(), line.R2)
@@ -56,9 +56,9 @@ type costSeries struct {
 	make func(x int) func() error // one call
 }
 
-func costCurves() []costCurve {
+func costCurves() []*costCurve {
 	const unit, y = "ns", "time per call in ns"
-	return []costCurve{
+	return []*costCurve{
 		{
 			Curve: curve.Curve{
 				Name: "interceptors", Title: "Unary call behind idle interceptors", X: "interceptors",
@@ -96,7 +96,7 @@ func costCurves() []costCurve {
 
 // measure takes the points in turn, several times each. Each round makes its chains anew,
 // since the garbage collector shares what they keep among all calls of the process.
-func (c costCurve) measure(size sizes) *curve.Curve {
+func (c *costCurve) measure(size sizes) *curve.Curve {
 	out := c.Curve
 	for _, s := range c.series {
 		samples := make([][]float64, len(c.xs))
@@ -125,7 +125,8 @@ func serverMethods(chain *hauberk.Chain, n int) func() error {
 	unary := testpb.TestService_ServiceDesc.Methods[0]
 	desc := grpc.ServiceDesc{ServiceName: "bench.v1.Many"}
 	for i := range n {
-		desc.Methods = append(desc.Methods, grpc.MethodDesc{MethodName: "Method" + strconv.Itoa(i), Handler: unary.Handler})
+		unary.MethodName = "Method" + strconv.Itoa(i)
+		desc.Methods = append(desc.Methods, unary)
 	}
 	var r registry
 	chain.Registrar(&r).RegisterService(&desc, fixedService{})

@@ -59,7 +59,8 @@ func tableRow(b *strings.Builder, cells ...string) {
 // results is RESULTS.md. Its first table is for quotation.
 func (r *report) results() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Measured results\n\nCost of a unary call: CPU time of a process, or time without a network. %s.\n\n", r.where())
+	b.WriteString("# Measured results\n\nCost of a unary call: CPU time of a process, or time without a network. ")
+	fmt.Fprintf(&b, "%s.\n\n", r.where())
 	b.WriteString("| what | Hauberk | other | ratio |\n|---|---|---|---|\n")
 	for _, c := range comparisons() {
 		tableRow(&b, c.cells(r)...)
@@ -69,10 +70,10 @@ func (r *report) results() string {
 	}
 	fmt.Fprintf(&b, `
 The six interceptors are recovery, request id, metrics, JSON log, JWT authentication and a limit by user.
-go-grpc-middleware has no request ids, and its JWT row verifies each token with golang-jwt; Hauberk keeps verified tokens.
-The rows of processes are the CPU time of a whole server or proxy under load. All servers have the same server options,
-those of `+"`Chain.ServerOptions`"+`. The other rows run without a network. They show the time beyond a bare call, except for
-spans, which are whole calls.
+go-grpc-middleware has no request ids, and golang-jwt verifies each token; Hauberk keeps verified tokens. The rows of
+processes are the CPU time of a whole server or proxy under load. All servers have the same server options, those of
+`+"`Chain.ServerOptions`"+`. The other rows run without a network. They show the time beyond a bare call, except that of
+the sampled span, which shows whole calls.
 
 `+"`make bench`"+` wrote this file. It measures all variants in turn, %d rounds of %s without a network and %d rounds of
 %d calls for processes; the figures are medians. Absolute times depend on the machine, so compare ratios.
@@ -124,7 +125,8 @@ func (r *report) addCurves(b *strings.Builder) {
 	b.WriteString(`
 ## Curves
 
-The slopes are those of lines fitted by least squares. Flat means hardly more for ten times as many.
+The slopes are those of lines fitted by least squares: per unit if the cost is linear, and per ten times as many if it
+is flat.
 
 | curve | series | shape | slope | R² | |
 |---|---|---|---|---|---|
@@ -143,8 +145,8 @@ func (r *report) budgets() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# Every variant and its budget
 
-`+"`make bench`"+` wrote this file: %s. "Beyond" is the median, over all rounds, of the difference to the first row of the table or
-to the row that is named. A ratio is the median of the ratios to that row.
+`+"`make bench`"+` wrote this file: %s. "Beyond" is the median, over all rounds, of the
+difference to the first row of the table or to the row that is named. A ratio is the median of the ratios to that row.
 `, r.where())
 	if r.Size.Short {
 		b.WriteString(shortWarning)

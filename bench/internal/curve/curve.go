@@ -72,12 +72,13 @@ func Fit(shape Shape, points []Point) Line {
 	return l
 }
 
-// Per returns what the slope of the curve is for.
+// Per returns the unit of x in slopes: "per interceptor", or "per tenfold" if the shape is
+// Flat. The label of the axis must be a plural.
 func (c *Curve) Per() string {
 	if c.Shape == Flat {
-		return "for ten times as many"
+		return "per tenfold"
 	}
-	return "for each"
+	return "per " + strings.TrimSuffix(c.X, "s")
 }
 
 func (s Shape) of(x float64) float64 {
