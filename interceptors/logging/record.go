@@ -86,17 +86,52 @@ func (x *Interceptor) end(ctx context.Context, call *hauberk.Call, b beginning, 
 		return
 	}
 	o := outcome{true, code, call.Sent(), call.Received()}
-	var space [24]slog.Attr
-	list := x.appendOutcome(space[:0], call, o, duration, err)
+	h := x.handler(logger, call, b.method, o)
+	r := record{b.at.Add(duration), level, MessageEnded}
+	if call.Wire() != nil && err != hauberk.ErrUnwound { //nolint:errorlint // Observe passes it unwrapped
+		x.endWhenFinal(ctx, call, &b, h, r, ending{o, duration, err})
+		return
+	}
+	made := x.endRecord(ctx, call, &b, r, ending{o, duration, err})
+	if x.queue != nil {
+		x.enqueue(ctx, h, &made)
+		return
+	}
+	_ = h.Handle(ctx, made) // as slog.Logger does: a call does not fail because of its log
+}
+
+// ending is the outcome of a call.
+type ending struct {
+	outcome
+
+	duration time.Duration
+	err      error
+}
+
+// endRecord returns the record of a call's end. It is not inlined, so that its list is not
+// on the stack while the handler runs: the stack of a call just fits into 8 KiB.
+//
+//go:noinline
+func (x *Interceptor) endRecord(
+	ctx context.Context, call *hauberk.Call, b *beginning, r record, e ending,
+) (made slog.Record) {
+	var space [16]slog.Attr
+	list, _ := x.appendEnd(ctx, space[:0], call, b, e)
+	x.settle(list)
+	made = slog.NewRecord(r.at, r.level, r.message, 0)
+	made.AddAttrs(list...)
+	return made
+}
+
+// appendEnd appends the attributes of the record of a call's end. It also returns the place
+// of the attributes for bytes.
+func (x *Interceptor) appendEnd(
+	ctx context.Context, list []slog.Attr, call *hauberk.Call, b *beginning, e ending,
+) ([]slog.Attr, wireAt) {
+	list = x.appendOutcome(list, call, e.outcome, e.duration, e.err)
 	wire := wireAt{call.Wire(), len(list)}
 	list = x.appendWire(list, wire.Wire)
-	list = x.appendRest(ctx, list, call, &b)
-	h, r := x.handler(logger, call, b.method, o), record{b.at.Add(duration), level, MessageEnded}
-	if wire.Wire == nil || err == hauberk.ErrUnwound { //nolint:errorlint // Observe passes it unwrapped
-		x.write(ctx, h, r, list)
-	} else {
-		x.writeWhenFinal(ctx, h, r, list, wire)
-	}
+	return x.appendRest(ctx, list, call, b), wire
 }
 
 // appendOutcome appends the outcome of a call, apart from what its handler has.
@@ -137,23 +172,39 @@ type record struct {
 
 // write writes a record, or puts it in the queue. It does not keep the list.
 func (x *Interceptor) write(ctx context.Context, h slog.Handler, r record, list []slog.Attr) {
+	x.settle(list)
 	made := slog.NewRecord(r.at, r.level, r.message, 0)
+	made.AddAttrs(list...)
+	if x.queue != nil {
+		x.enqueue(ctx, h, &made)
+		return
+	}
+	_ = h.Handle(ctx, made) // as slog.Logger does: a call does not fail because of its log
+}
+
+// settle fixes the values of attributes for a queue, which reads them later.
+func (x *Interceptor) settle(list []slog.Attr) {
 	if x.queue == nil {
-		made.AddAttrs(list...)
-		_ = h.Handle(ctx, made) // as slog.Logger does: a call does not fail because of its log
 		return
 	}
 	for i := range list {
 		list[i].Value = settled(list[i].Value)
 	}
-	made.AddAttrs(list...)
-	x.queue.add(entry{ctx, h, made})
 }
 
-// writeWhenFinal writes a record when the bytes in it are final. On a server that is
-// after the chain has returned, and no chain guards it against panics then.
-func (x *Interceptor) writeWhenFinal(ctx context.Context, h slog.Handler, r record, list []slog.Attr, w wireAt) {
-	kept := append(make([]slog.Attr, 0, len(list)), list...) // a copy: the list is on the stack
+// enqueue is not inlined, so that its entry is not on the stack while a handler runs.
+//
+//go:noinline
+func (x *Interceptor) enqueue(ctx context.Context, h slog.Handler, made *slog.Record) {
+	x.queue.add(entry{ctx, h, *made})
+}
+
+// endWhenFinal writes the record of a call's end when the bytes in it are final. On a server
+// that is after the chain has returned, and no chain guards it against panics then.
+func (x *Interceptor) endWhenFinal(
+	ctx context.Context, call *hauberk.Call, b *beginning, h slog.Handler, r record, e ending,
+) {
+	kept, w := x.appendEnd(ctx, make([]slog.Attr, 0, 16), call, b, e)
 	w.WhenFinal(func() {
 		x.appendWire(kept[:w.at], w.Wire) // replaces the earlier values
 		if !contained(func() { x.write(ctx, h, r, kept) }) {
