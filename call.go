@@ -79,7 +79,17 @@ type extra struct {
 type received struct {
 	header, trailer metadata.MD
 	peer            peer.Peer
+	earlier         bool // an earlier attempt had a stream of the transport
 }
+
+// streamed reports whether an attempt had a stream of the transport. grpc-go knows the peer
+// of each.
+func (r *received) streamed() bool {
+	return r.earlier || r.peer.Addr != nil || r.header != nil || r.trailer != nil
+}
+
+// reset forgets what an attempt received.
+func (r *received) reset() { *r = received{earlier: r.streamed()} }
 
 func (c *Call) lazy() *extra {
 	if more := c.more.Load(); more != nil {

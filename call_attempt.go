@@ -62,7 +62,9 @@ func (c *Call) Adopt(attempt *Call) {
 		from = new(extra) // in place of what an earlier attempt got
 	}
 	more := c.lazy()
+	earlier := more.incoming.streamed()
 	more.incoming = from.incoming
+	more.incoming.earlier = earlier || from.incoming.earlier
 	more.wire.Store(from.wire.Load())
 	c.setReplies(from.replies)
 }

@@ -178,7 +178,7 @@ func (c *Call) retry(i, reached int32) (err error, answered bool) {
 	c.sent.Store(0)
 	c.received.Store(0)
 	if more := c.more.Load(); more != nil {
-		more.incoming = received{}
+		more.incoming.reset()
 		more.wire.Store(nil)
 	}
 	return nil, false

@@ -321,7 +321,7 @@ func (c *Call) capturing(r *room) []grpc.CallOption {
 		c.plan.captures.Store(true)
 	}
 	in := &c.lazy().incoming
-	*in = received{}
+	in.reset()
 	return append(opts,
 		grpc.Header(&in.header), grpc.Trailer(&in.trailer), grpc.Peer(&in.peer))
 }
@@ -393,16 +393,15 @@ func (a *appOptions) serveGuarded(call *Call, err error) error {
 	return err
 }
 
-// serve reports the end of the call to the application's options.
+// serve reports the end of the call to the application's options. As grpc-go does, it assigns the
+// header and the trailer, also if there is none, unless no stream was opened.
 func (a *appOptions) serve(call *Call, err error) {
 	in := call.captured()
-	for _, h := range a.headers {
-		if in.header != nil {
+	if in.streamed() {
+		for _, h := range a.headers {
 			*h = in.header
 		}
-	}
-	for _, t := range a.trailers {
-		if in.trailer != nil {
+		for _, t := range a.trailers {
 			*t = in.trailer
 		}
 	}

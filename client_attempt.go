@@ -196,14 +196,15 @@ func (a *attempt) capture() {
 	if wire == nil {
 		return
 	}
-	in := received{trailer: a.trailer()}
+	in := &a.call.lazy().incoming
+	in.reset()
+	in.trailer = a.trailer()
 	if a.hasHeader() {
 		in.header, _ = a.header()
 	}
 	if p, ok := peer.FromContext(wire.Context()); ok {
 		in.peer = *p
 	}
-	a.call.lazy().incoming = in
 }
 
 // hasHeader reports whether Header does not block.
