@@ -14,7 +14,7 @@ import (
 // ended, as interceptors of grpc-go do; the chain's interceptor returns at the end.
 //
 // The call goes to the connection that the interceptor passes to its invoker or streamer;
-// nil stands for the connection of the call. Behind [Chain.DialOptions] the interceptors
+// nil means the connection of the call. Behind [Chain.DialOptions] the interceptors
 // receive the connection of the call. Behind [Chain.ClientConn] they receive nil if the
 // chain is in front of a connection that is not a *grpc.ClientConn.
 //

@@ -43,7 +43,7 @@ func exchange(t *testing.T, conn grpc.ClientConnInterface, kind hauberk.Kind, op
 }
 
 // routing is a pair of interceptors of grpc-go that send calls to another connection; nil
-// stands for none. They record the connection that they are given.
+// means none. They record the connection that they are given.
 func routing(to *grpc.ClientConn, given *[]*grpc.ClientConn) hauberk.Interceptor {
 	return hauberk.FromClient(
 		func(ctx context.Context, method string, req, resp any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
@@ -58,7 +58,7 @@ func routing(to *grpc.ClientConn, given *[]*grpc.ClientConn) hauberk.Interceptor
 
 // TestConnectionOfAnAdapter: a call goes to the connection that an interceptor of grpc-go
 // passes on, inner ones are given that one, and Target returns its target, however the
-// chain is attached. nil stands for the connection of the call.
+// chain is attached. nil means the connection of the call.
 func TestConnectionOfAnAdapter(t *testing.T) {
 	for name, attach := range map[string]func(t *testing.T, c *hauberk.Chain) (conn grpc.ClientConnInterface, own *grpc.ClientConn){
 		"DialOptions": func(t *testing.T, c *hauberk.Chain) (grpc.ClientConnInterface, *grpc.ClientConn) {
@@ -112,7 +112,7 @@ func fromUnary(f grpc.UnaryClientInterceptor) hauberk.Interceptor {
 }
 
 // TestReplyOfAnAdapter: a response is decoded into the message that a unary interceptor of
-// grpc-go passes to its invoker, whatever its type is, and the application receives what
+// grpc-go passes to its invoker, of any type, and the application receives what
 // the interceptor puts into the message that it was given, and nothing else.
 func TestReplyOfAnAdapter(t *testing.T) {
 	redact := func(ctx context.Context, method string, req, resp any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {

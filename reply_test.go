@@ -360,7 +360,7 @@ func TestReplyAfterARetriedReply(t *testing.T) {
 }
 
 // TestRepliesOfAFailure: the messages that an interceptor replied with are not delivered
-// if it returns an error, before or after next, whatever outer interceptors make of that.
+// if it returns an error, before or after next, even if an outer interceptor returns nil.
 func TestRepliesOfAFailure(t *testing.T) {
 	outer := map[string]hauberk.Func{
 		"passes": idle,

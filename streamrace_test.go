@@ -106,7 +106,7 @@ var losing = map[string]func(call *hauberk.Call) error{
 }
 
 // TestLoserIsSuperseded: the next of a concurrent attempt that has lost returns
-// ErrSuperseded whatever inner interceptors make of that, at every interceptor and around
+// ErrSuperseded even if an inner interceptor returns another, at every interceptor and around
 // every adapter, and the application receives the messages of the winner alone.
 func TestLoserIsSuperseded(t *testing.T) {
 	for name, result := range losing {
