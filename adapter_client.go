@@ -90,8 +90,6 @@ type invocations struct {
 }
 
 // invoke is the invoker.
-//
-//nolint:revive // argument-limit: it is a grpc.UnaryInvoker
 func (in *invocations) invoke(
 	ctx context.Context, method string, request, reply any, cc *grpc.ClientConn, opts ...grpc.CallOption,
 ) error {

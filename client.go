@@ -5,8 +5,6 @@ import (
 	"slices"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 
 	"github.com/hauberk-rpc/hauberk/internal/connoptions"
 )
@@ -67,7 +65,6 @@ func (f front) at(cc *grpc.ClientConn) grpc.ClientConnInterface {
 	return cc
 }
 
-//nolint:revive // argument-limit: it is a grpc.UnaryInvoker
 func (f front) invoke(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, opts ...grpc.CallOption,
 ) error {
@@ -116,8 +113,6 @@ func (c *clientConn) Invoke(ctx context.Context, method string, args, reply any,
 }
 
 // invoke makes a unary call on a connection, c's or another.
-//
-//nolint:revive // argument-limit: it is a grpc.UnaryInvoker
 func (c *clientConn) invoke(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, opts ...grpc.CallOption,
 ) error {
@@ -324,93 +319,4 @@ func (c *Call) capturing(r *room) []grpc.CallOption {
 	in.reset()
 	return append(opts,
 		grpc.Header(&in.header), grpc.Trailer(&in.trailer), grpc.Peer(&in.peer))
-}
-
-// appOptions are the application's options that report the end of the call. They
-// are taken out of the attempts and served once.
-type appOptions struct {
-	headers, trailers []*metadata.MD
-	peers             []*peer.Peer
-	onFinish          []func(error)
-}
-
-// takeOptions gives the call the application's options, and returns those to be
-// served at its end, or nil.
-func (c *Call) takeOptions(opts []grpc.CallOption) *appOptions {
-	var app *appOptions
-	for i, o := range opts {
-		if !tellsEnd(o) {
-			if app != nil {
-				c.opts = append(c.opts, o)
-			}
-			continue
-		}
-		if app == nil {
-			app = &appOptions{}
-			c.opts = append(c.opts, opts[:i]...)
-		}
-		app.take(o)
-	}
-	if app == nil {
-		c.opts = opts
-	} else if len(app.headers)+len(app.trailers)+len(app.peers) > 0 {
-		c.captures = true
-	}
-	return app
-}
-
-func tellsEnd(o grpc.CallOption) bool {
-	switch o.(type) {
-	case grpc.HeaderCallOption, grpc.TrailerCallOption, grpc.PeerCallOption, grpc.OnFinishCallOption:
-		return true
-	default:
-		return false
-	}
-}
-
-func (a *appOptions) take(o grpc.CallOption) {
-	switch o := o.(type) {
-	case grpc.HeaderCallOption:
-		a.headers = append(a.headers, o.HeaderAddr)
-	case grpc.TrailerCallOption:
-		a.trailers = append(a.trailers, o.TrailerAddr)
-	case grpc.PeerCallOption:
-		a.peers = append(a.peers, o.PeerAddr)
-	case grpc.OnFinishCallOption:
-		a.onFinish = append(a.onFinish, o.OnFinish)
-	}
-}
-
-// serveGuarded serves the options, if there are any, and returns err, or what the
-// chain's guard makes of a panic of the application's.
-func (a *appOptions) serveGuarded(call *Call, err error) error {
-	if a == nil {
-		return err
-	}
-	if failure := call.guarded(func() error { a.serve(call, err); return nil }); failure != nil {
-		return failure
-	}
-	return err
-}
-
-// serve reports the end of the call to the application's options. As grpc-go does, it assigns the
-// header and the trailer, also if there is none, unless no stream was opened.
-func (a *appOptions) serve(call *Call, err error) {
-	in := call.captured()
-	if in.streamed() {
-		for _, h := range a.headers {
-			*h = in.header
-		}
-		for _, t := range a.trailers {
-			*t = in.trailer
-		}
-	}
-	for _, p := range a.peers {
-		if in.peer.Addr != nil {
-			*p = in.peer
-		}
-	}
-	for _, f := range a.onFinish {
-		f(err)
-	}
 }

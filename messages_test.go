@@ -171,7 +171,7 @@ func TestAdaptersModifyInPlace(t *testing.T) {
 			bubbles(t, kinds, func(t *testing.T, kind hauberk.Kind) {
 				up := &uploads{fail: func(call, n int, end bool) error {
 					if call < 3 && name == "retry" && (n == 2 || end) {
-						return unavailable(nil)
+						return unavailable(context.Background())
 					}
 					return nil
 				}}

@@ -421,7 +421,8 @@ func TestRepliesOfAnEarlierAttempt(t *testing.T) {
 					return status.Error(codes.Unavailable, "stale")
 				})
 				cache := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-					if attempts++; attempts == 1 {
+					attempts++
+					if attempts == 1 {
 						return call.Reply(response("stale"))
 					}
 					return next(ctx, call)

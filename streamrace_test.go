@@ -198,7 +198,8 @@ func TestRetryAroundARepliedRace(t *testing.T) {
 			return status.Error(codes.Unavailable, "stale")
 		})
 		cache := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-			if rounds++; rounds > 1 {
+			rounds++
+			if rounds > 1 {
 				return next(ctx, call)
 			}
 			return call.Reply(response("stale"))
