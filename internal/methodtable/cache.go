@@ -5,8 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// DefaultLimit is the limit of a zero [Cache].
-const DefaultLimit = 4096
+// DefaultLimit is the limit of a zero [Cache]: more than the methods of a large server, since
+// a full cache makes the data of all methods again.
+const DefaultLimit = 1 << 14
 
 // Cache maps keys, such as pointers to methods, to values. A full Cache drops all its
 // entries. The zero value is ready for use. A Cache is safe for concurrent use and must not
