@@ -26,7 +26,7 @@ const maxName = methodtable.MaxName
 
 // maxPointers is the maximum number of *hauberk.Method in the cache for each method that a client
 // may have.
-const maxPointers = 8
+const maxPointers = 16
 
 // table contains the methods of one side.
 type table struct {
