@@ -4,7 +4,9 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -164,10 +166,36 @@ func TestTrustedProxies(t *testing.T) {
 	}
 }
 
+// The forms of an entry with a port or with brackets, described in another way.
+var (
+	withBrackets = regexp.MustCompile(`^\[([^\[\]]*)\](?::(\d+))?$`)
+	withPort     = regexp.MustCompile(`^([^:\[\]]*):(\d+)$`)
+)
+
+// modelHop reads an entry of x-forwarded-for by these forms.
+func modelHop(entry string) (netip.Addr, bool) {
+	if a, err := netip.ParseAddr(entry); err == nil {
+		return a, true
+	}
+	isPort := func(text string) bool {
+		_, err := strconv.ParseUint(text, 10, 16)
+		return err == nil
+	}
+	if m := withBrackets.FindStringSubmatch(entry); m != nil {
+		a, err := netip.ParseAddr(m[1])
+		return a, err == nil && a.Is6() && (m[2] == "" || isPort(m[2]))
+	}
+	if m := withPort.FindStringSubmatch(entry); m != nil {
+		a, err := netip.ParseAddr(m[1])
+		return a, err == nil && a.Is4() && isPort(m[2])
+	}
+	return netip.Addr{}, false
+}
+
 // FuzzForwarded compares ClientAddr with a model: who is not trusted cannot name
 // an address but by having it.
 func FuzzForwarded(f *testing.F) {
-	for _, line := range []string{"", "198.51.100.7, 10.0.0.2", "10.0.0.3,10.0.0.2", "unknown, 10.0.0.2", "fe80::1%eth0,::ffff:10.0.0.1", ",", "10.0.0.2,"} {
+	for _, line := range []string{"0.0.0.0:0", "[2001:db8::7]:443, [fe80::1%eth0]", "[10.0.0.2]:80", "::1:80", "", "198.51.100.7, 10.0.0.2", "10.0.0.3,10.0.0.2", "unknown, 10.0.0.2", "fe80::1%eth0,::ffff:10.0.0.1", ",", "10.0.0.2,"} {
 		f.Add("10.0.0.1", line, "10.0.0.4", true)
 		f.Add("192.0.2.1", line, "198.51.100.8", false)
 	}
@@ -189,8 +217,8 @@ func FuzzForwarded(f *testing.F) {
 		vouched := []netip.Addr{addr.Unmap().WithZone("")}
 		entries := strings.Split(strings.Join(lines, ","), ",")
 		for _, entry := range slices.Backward(entries) {
-			hop, err := netip.ParseAddr(strings.TrimSpace(entry))
-			if err != nil || !trusts(vouched[len(vouched)-1]) || len(vouched) > 32 {
+			hop, ok := modelHop(strings.TrimSpace(entry))
+			if !ok || !trusts(vouched[len(vouched)-1]) || len(vouched) > 32 {
 				break
 			}
 			vouched = append(vouched, hop.Unmap().WithZone(""))
