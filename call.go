@@ -251,8 +251,8 @@ func (c *Call) Metadata(ctx context.Context, key string) []string {
 // wait-for-ready and so on. The slice must not be modified.
 func (c *Call) Options() []grpc.CallOption { return c.opts }
 
-// AddOptions adds options to a call on a client, for the inner interceptors and the transport
-// of two that contradict each other the later one holds. On a server it does
+// AddOptions adds options to a call on a client, for the inner interceptors and the
+// transport. Of two that contradict each other the later one holds. On a server it does
 // nothing.
 func (c *Call) AddOptions(opts ...grpc.CallOption) {
 	if c.side == ServerSide {

@@ -22,16 +22,17 @@ type SendHook func(msg any, emit func(msg any) error) error
 // dropped, as if it had never come. An error ends the call with its status.
 type ReceiveHook func(msg any) (keep bool, err error)
 
-// OnSend registers a hook, before next, for the calls of next that follow. A hook
-// that is registered after the last next of its interceptor sees no message, so the call
-// ends with INTERNAL. The
-// hooks of a chain run in the order of its interceptors: on a client from the
-// outermost to the innermost, on a server in the reverse order. If a method has a
-// single request or response, its hooks must emit exactly one message; anything
-// else ends the call with INTERNAL.
+// OnSend registers a hook, before next, for the calls of next that follow. A hook that is
+// registered after the last next of its interceptor sees no message, so the call ends
+// with INTERNAL.
 //
-// An error of a hook belongs to the interceptor that registered it: its next
-// returns that error, even if an inner interceptor returns another. They are
+// The hooks of a chain run in the order of its interceptors: on a client from the
+// outermost to the innermost, on a server in the reverse order. If a method has a single
+// request or response, its hooks must emit exactly one message; anything else ends the
+// call with INTERNAL.
+//
+// An error of a hook belongs to the interceptor that registered it: its next returns that
+// error, even if an inner interceptor returns another. The inner interceptors are
 // cancelled and cannot attempt again.
 //
 // The hooks of a call run one after the other in each direction; the two

@@ -52,7 +52,7 @@ func errUnguarded(m *Method) error {
 //
 // A chain has two frames for each interceptor: one of these functions, and
 // Intercept. That counts, since a client stream's chain waits on its own goroutine,
-// own, whose stack has to hold them all.
+// whose stack has to hold them all.
 func (p *plan) step(i int, x Interceptor, next Next) Next {
 	at := int32(i)
 	if p.guard != nil {

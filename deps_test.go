@@ -62,7 +62,7 @@ var withBackend = []string{
 	"interceptors/tracing",
 }
 
-// lean returns the packages of the module whose users interceptor nothing beyond gRPC,
+// lean returns the packages of the module whose users link nothing beyond gRPC,
 // protobuf and the standard library.
 func lean(t *testing.T) []string {
 	t.Helper()
@@ -76,7 +76,7 @@ func lean(t *testing.T) []string {
 	return paths
 }
 
-// TestLeanDependencies looks at everything that the lean packages interceptor, at any
+// TestLeanDependencies looks at everything that the lean packages link, at any
 // depth.
 func TestLeanDependencies(t *testing.T) {
 	allowed := []string{

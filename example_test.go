@@ -61,8 +61,7 @@ func drainStream(client testpb.TestServiceClient, text string) {
 	}
 }
 
-// A first chain: one interceptor that prints how every call ended, of any
-// kind.
+// A first chain: one interceptor that prints how every call of any kind ended.
 func Example() {
 	printing := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call) // returns when the call has ended, streams too

@@ -89,7 +89,7 @@ func TestUnknownMethod(t *testing.T) {
 		if !onServer {
 			return
 		}
-		// A name from outside is not looked up, even if the program interceptors it.
+		// A name from outside is not looked up, even if the program links it.
 		if m := methodOf(t, c, healthpb.Health_Check_FullMethodName); m.Known() || m.Descriptor() != nil {
 			t.Errorf("descriptor %v", m.Descriptor())
 		}

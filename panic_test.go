@@ -198,9 +198,8 @@ func callStepwise(ctx context.Context, env *hauberktest.Env, kind hauberk.Kind, 
 	_ = drain(stream)
 }
 
-// TestGuard has a guard outside or inside the interceptor that panics: the
-// panic is an error from there on, and the code after next of the interceptors
-// out runs.
+// TestGuard has a guard outside or inside the interceptor that panics: the panic is an
+// error from there on, and the code after next of the outer interceptors runs.
 func TestGuard(t *testing.T) {
 	for _, guardIs := range []string{"outermost", "innermost"} {
 		for _, place := range placesOf(hauberk.ServerSide) {

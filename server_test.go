@@ -625,7 +625,7 @@ func (guardian) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: "guardian", Authenticates: true}
 }
 
-// TestServeNeedsCoverage rejects to serve methods that no one guards.
+// TestServeNeedsCoverage: Serve fails if no interceptor authenticates a method.
 func TestServeNeedsCoverage(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	chain := hauberk.Must(hauberk.New(hauberk.For("hauberk.test.v1.TestService/Unary", guardian{idle})))

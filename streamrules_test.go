@@ -337,8 +337,8 @@ func TestInnerInterceptorsAfterAHookError(t *testing.T) {
 	}
 }
 
-// TestHookErrorStands: next returns the error of a hook of its interceptor even if
-// inner interceptors make of it: they may hide it, replace it or reply.
+// TestHookErrorStands: next returns the error of a hook of its interceptor even if inner
+// interceptors hide it, replace it or reply.
 func TestHookErrorStands(t *testing.T) {
 	making := map[string]hauberk.Func{
 		"nil": func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
