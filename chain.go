@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc"
+
+	"github.com/hauberk-rpc/hauberk/internal/pattern"
 )
 
 // Chain is a list of interceptors in their order, outermost first, checked and
@@ -15,7 +17,7 @@ import (
 // not usable: make chains with [New] or [Must].
 type Chain struct {
 	entries      []*entry
-	public       []methodPattern
+	public       pattern.Set
 	domain       string
 	exposeErrors bool
 	countBytes   bool

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
+
+	"github.com/hauberk-rpc/hauberk/internal/pattern"
 )
 
 // Coverage is the matrix of the methods of a server and the interceptors of a chain.
@@ -79,7 +81,7 @@ func (c *Chain) cover(m *Method, entries []*entry) CoverageRow {
 	return row
 }
 
-func (c *Chain) isPublic(m *Method) bool { return anyMatches(c.public, m) }
+func (c *Chain) isPublic(m *Method) bool { return c.public.Matches(m.service, m.name) }
 
 // unguarded reports whether a method would be served without authentication by a chain
 // that authenticates calls.
@@ -92,7 +94,7 @@ func (c *Chain) unguarded(m *Method) bool {
 // unmatched returns the patterns of the chain that match none of the methods.
 func (c *Chain) unmatched(methods []*Method) []string {
 	var all []string
-	note := func(where string, patterns []methodPattern) {
+	note := func(where string, patterns pattern.Set) {
 		for _, p := range patterns {
 			name := p.String()
 			matches := slices.ContainsFunc(methods, func(m *Method) bool { return p.Matches(m.service, m.name) })
@@ -147,8 +149,8 @@ func (cov *Coverage) String() string {
 	for _, row := range cov.Rows {
 		fmt.Fprintf(&b, "%s: %s\n", row.Method, cov.describe(row))
 	}
-	for _, pattern := range cov.Unmatched {
-		fmt.Fprintf(&b, "%s matches no method\n", pattern)
+	for _, unmatched := range cov.Unmatched {
+		fmt.Fprintf(&b, "%s matches no method\n", unmatched)
 	}
 	return b.String()
 }

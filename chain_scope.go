@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/hauberk-rpc/hauberk/internal/pattern"
 )
 
 // Patterns is one pattern of methods, or several.
@@ -86,11 +88,11 @@ func (g *group) Intercept(context.Context, *Call, Next) error {
 
 // scope says for which methods an interceptor runs.
 type scope struct {
-	patterns []methodPattern
+	patterns pattern.Set
 	except   bool
 }
 
-func (s scope) matches(m *Method) bool { return anyMatches(s.patterns, m) != s.except }
+func (s scope) matches(m *Method) bool { return s.patterns.Matches(m.service, m.name) != s.except }
 
 func (s scope) equal(other scope) bool {
 	return s.except == other.except && slices.Equal(s.patterns, other.patterns)

@@ -5,13 +5,15 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/hauberk-rpc/hauberk/internal/pattern"
 )
 
 // parsePattern parses one pattern.
-func parsePattern(text string) (methodPattern, error) {
+func parsePattern(text string) (pattern.Pattern, error) {
 	parsed, err := parsePatterns([]string{text})
 	if err != nil {
-		return methodPattern{}, err
+		return pattern.Pattern{}, err
 	}
 	return parsed[0], nil
 }
@@ -52,7 +54,7 @@ func TestPattern(t *testing.T) {
 	}
 }
 
-func wantMatch(t *testing.T, p methodPattern, full string, want bool) {
+func wantMatch(t *testing.T, p pattern.Pattern, full string, want bool) {
 	t.Helper()
 	m, err := newMethod(full, Unary, true)
 	if err != nil {

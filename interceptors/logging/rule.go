@@ -34,17 +34,15 @@ type rules struct {
 }
 
 type ruled struct {
-	patterns []pattern.Pattern
+	patterns pattern.Set
 	policy   policy
 }
 
 // of returns the policy for a method.
 func (r *rules) of(m *hauberk.Method) *policy {
 	for i := range r.special {
-		for _, p := range r.special[i].patterns {
-			if p.Matches(m.Service(), m.Name()) {
-				return &r.special[i].policy
-			}
+		if r.special[i].patterns.Matches(m.Service(), m.Name()) {
+			return &r.special[i].policy
 		}
 	}
 	return &r.general
@@ -130,17 +128,13 @@ func (x *Interceptor) setSlow(p *policy, slow time.Duration, at string) {
 	p.slow = slow
 }
 
-func (x *Interceptor) patterns(texts []string, at string) []pattern.Pattern {
+func (x *Interceptor) patterns(texts []string, at string) pattern.Set {
 	if len(texts) == 0 {
 		x.failf("%s has no Methods; want patterns such as \"shop.v1.Cart/*\"", at)
 	}
-	list := make([]pattern.Pattern, 0, len(texts))
-	for _, text := range texts {
-		p, ok := pattern.Parse(text)
-		if !ok {
-			x.failf("%s has the bad pattern %q: %s", at, text, pattern.Want)
-		}
-		list = append(list, p)
+	set, bad := pattern.ParseAll(texts)
+	for _, text := range bad {
+		x.failf("%s has the bad pattern %q: %s", at, text, pattern.Want)
 	}
-	return list
+	return set
 }

@@ -120,15 +120,11 @@ func (c Config) check() error {
 }
 
 // methods returns the parsed patterns of Methods.
-func (c Config) methods() ([]pattern.Pattern, error) {
+func (c Config) methods() (pattern.Set, error) {
+	set, bad := pattern.ParseAll(c.Methods)
 	var errs []error
-	all := make([]pattern.Pattern, 0, len(c.Methods))
-	for _, text := range c.Methods {
-		p, ok := pattern.Parse(text)
-		if !ok {
-			errs = append(errs, fmt.Errorf("retry of methods %q: %s", text, pattern.Want))
-		}
-		all = append(all, p)
+	for _, text := range bad {
+		errs = append(errs, fmt.Errorf("retry of methods %q: %s", text, pattern.Want))
 	}
-	return all, errors.Join(errs...)
+	return set, errors.Join(errs...)
 }

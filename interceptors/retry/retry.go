@@ -24,7 +24,7 @@ var Attempt = hauberk.NewKey[int]("attempt")
 // concurrent use by any number of chains.
 type Interceptor struct {
 	config  Config
-	methods []pattern.Pattern
+	methods pattern.Set
 	backoff *backoff.Backoff
 	random  func() float64
 	sleep   func(ctx context.Context, d time.Duration) error
@@ -114,7 +114,7 @@ func (r *Interceptor) handles(call *hauberk.Call) bool {
 	case descriptorpb.MethodOptions_NO_SIDE_EFFECTS, descriptorpb.MethodOptions_IDEMPOTENT:
 		return true
 	default:
-		return slices.ContainsFunc(r.methods, func(p pattern.Pattern) bool { return p.Matches(m.Service(), m.Name()) })
+		return r.methods.Matches(m.Service(), m.Name())
 	}
 }
 

@@ -63,3 +63,31 @@ func (p Pattern) String() string {
 		return p.Service + "/" + p.Name
 	}
 }
+
+// Set is the methods that match at least one of several patterns.
+type Set []Pattern
+
+// ParseAll parses a list of patterns. bad has the texts that are none, in their order, for
+// the caller's error.
+func ParseAll(texts []string) (set Set, bad []string) {
+	set = make(Set, 0, len(texts))
+	for _, text := range texts {
+		p, ok := Parse(text)
+		if !ok {
+			bad = append(bad, text)
+			continue
+		}
+		set = append(set, p)
+	}
+	return set, bad
+}
+
+// Matches reports whether a method is in the set.
+func (s Set) Matches(service, name string) bool {
+	for _, p := range s {
+		if p.Matches(service, name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,6 +1,7 @@
 package pattern_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
@@ -52,5 +53,21 @@ func TestMatches(t *testing.T) {
 		if got := test.p.Matches(test.service, test.name); got != test.want {
 			t.Errorf("%s matches %s/%s: %t", test.p, test.service, test.name, got)
 		}
+	}
+}
+
+// A set matches what one of its patterns matches, and an empty one nothing.
+func TestSet(t *testing.T) {
+	set, bad := pattern.ParseAll([]string{"a.B/*", "", "c.D/E", "x/y/z"})
+	if !slices.Equal(set, pattern.Set{{Service: "a.B"}, {Service: "c.D", Name: "E"}}) || !slices.Equal(bad, []string{"", "x/y/z"}) {
+		t.Errorf("ParseAll returned %v, %q", set, bad)
+	}
+	for method, want := range map[[2]string]bool{{"a.B", "C"}: true, {"c.D", "E"}: true, {"c.D", "F"}: false, {"x", "y"}: false} {
+		if got := set.Matches(method[0], method[1]); got != want {
+			t.Errorf("%v: %t", method, got)
+		}
+	}
+	if set, bad := pattern.ParseAll(nil); len(set)+len(bad) != 0 || set.Matches("a", "b") {
+		t.Errorf("no patterns: %v, %q", set, bad)
 	}
 }
