@@ -127,12 +127,7 @@ func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identi
 	if err != nil {
 		return nil, err
 	}
-	id := x.cache.get(token)
-	if id == nil {
-		if id, err = x.validate(ctx, token); err == nil {
-			x.cache.put(token, id)
-		}
-	}
+	id, err := x.identityOf(ctx, token)
 	switch {
 	case err != nil:
 		return nil, rejectionOf(ctx, err)
@@ -147,6 +142,19 @@ func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identi
 	default:
 		return id, nil
 	}
+}
+
+// identityOf returns the kept identity of a token, or the validator's result, which it keeps
+// if the token was accepted.
+func (x *Interceptor) identityOf(ctx context.Context, token string) (*Identity, error) {
+	if id := x.cache.get(token); id != nil {
+		return id, nil
+	}
+	id, err := x.validate(ctx, token)
+	if err == nil {
+		x.cache.put(token, id)
+	}
+	return id, err
 }
 
 // reject records a rejection. A call that ended while its token was validated is none.

@@ -19,18 +19,6 @@ func counting(n *int, expires func() time.Time) Validator {
 	}
 }
 
-// ask looks a token up as a call does.
-func ask(x *Interceptor, token string) (*Identity, error) {
-	if id := x.cache.get(token); id != nil {
-		return id, nil
-	}
-	id, err := x.validate(context.Background(), token)
-	if err == nil {
-		x.cache.put(token, id)
-	}
-	return id, err
-}
-
 // A token is validated once until it expires, or CacheFor has passed; without both it is
 // not kept. Rejected tokens are not kept.
 func TestCache(t *testing.T) {
@@ -54,7 +42,7 @@ func TestCache(t *testing.T) {
 				x := New(counting(&runs, c.expires), c.config)
 				expect := func(when string, want int) {
 					t.Helper()
-					if id, err := ask(x, "alice"); err != nil || id.Subject != "alice" || runs != want {
+					if id, err := x.identityOf(t.Context(), "alice"); err != nil || id.Subject != "alice" || runs != want {
 						t.Errorf("%s: %v, %v, validated %d times; want %d", when, id, err, runs, want)
 					}
 				}
@@ -69,7 +57,7 @@ func TestCache(t *testing.T) {
 				time.Sleep(time.Nanosecond) //nolint:forbidigo // as above
 				expect("at the end", 2)
 				for range 3 {
-					_, _ = ask(x, "bad")
+					_, _ = x.identityOf(t.Context(), "bad")
 				}
 				if runs != 5 {
 					t.Errorf("validated %d times; want each rejected token to be validated again", runs)
@@ -84,8 +72,8 @@ func TestCacheIsBounded(t *testing.T) {
 	runs := 0
 	x := New(counting(&runs, func() time.Time { return time.Now().Add(time.Hour) }), Config{CachedTokens: 100})
 	for i := range 10_000 {
-		_, _ = ask(x, fmt.Sprint("token ", i))
-		if _, _ = ask(x, "alice"); len(x.cache.young)+len(x.cache.old) > 100 {
+		_, _ = x.identityOf(t.Context(), fmt.Sprint("token ", i))
+		if _, _ = x.identityOf(t.Context(), "alice"); len(x.cache.young)+len(x.cache.old) > 100 {
 			t.Fatalf("%d tokens are kept", len(x.cache.young)+len(x.cache.old))
 		}
 	}
