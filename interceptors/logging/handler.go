@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // Handler returns a handler that adds data of the call to log lines of the application
@@ -33,12 +34,8 @@ func Handler(next slog.Handler, opts ...Option) slog.Handler {
 	if next == nil {
 		x.failf("Handler was given a nil slog.Handler")
 	}
-	for i, o := range opts {
-		if o == nil {
-			x.failf("option %d of Handler is nil", i+1)
-			continue
-		}
-		o.apply(&x)
+	if err := options.ApplyTo("Handler", opts, func(o Option) { o.apply(&x) }); err != nil {
+		x.errs = append(x.errs, err)
 	}
 	if len(x.errs) == 0 && len(x.states)+len(x.attrs) == 0 {
 		x.failf("Handler would add nothing to log lines; want an option State or WithAttrs")

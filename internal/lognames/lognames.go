@@ -27,11 +27,11 @@ func Fill[T any](names *T, defaults T) {
 // Twice returns the fields of names, a struct of strings, that repeat the name of an
 // earlier field or a name that every record of [log/slog] has.
 func Twice[T any](names T) (fields []string) {
-	seen := map[string]bool{slog.TimeKey: true, slog.LevelKey: true, slog.MessageKey: true, slog.SourceKey: true}
+	seen := map[string]bool{}
 	v := reflect.ValueOf(names)
 	for i := range v.NumField() {
 		name := v.Field(i).String()
-		if name != "" && seen[name] {
+		if name != "" && (seen[name] || ofSlog(name)) {
 			fields = append(fields, v.Type().Field(i).Name)
 		}
 		seen[name] = true
@@ -42,8 +42,7 @@ func Twice[T any](names T) (fields []string) {
 // Has reports whether a record has an attribute of this name: one of names, a struct
 // of strings, or one that every record of [log/slog] has.
 func Has[T any](names T, name string) bool {
-	switch name {
-	case slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey:
+	if ofSlog(name) {
 		return true
 	}
 	for _, field := range reflect.ValueOf(names).Fields() {
@@ -52,4 +51,14 @@ func Has[T any](names T, name string) bool {
 		}
 	}
 	return false
+}
+
+// ofSlog reports whether every record of [log/slog] has an attribute of this name.
+func ofSlog(name string) bool {
+	switch name {
+	case slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey:
+		return true
+	default:
+		return false
+	}
 }

@@ -6,13 +6,16 @@ import (
 	"fmt"
 )
 
-// Apply calls apply with each option that is not nil, in order. Its error names the
-// positions of the options that are nil.
-func Apply[O any](list []O, apply func(O)) error {
+// Apply calls apply with each option of a constructor New that is not nil, in their order.
+// It returns an error that names the places of those that are nil.
+func Apply[O any](list []O, apply func(O)) error { return ApplyTo("New", list, apply) }
+
+// ApplyTo is Apply for another constructor.
+func ApplyTo[O any](constructor string, list []O, apply func(O)) error {
 	var errs []error
 	for i, o := range list {
 		if any(o) == nil {
-			errs = append(errs, fmt.Errorf("option %d of New is nil", i+1))
+			errs = append(errs, fmt.Errorf("option %d of %s is nil", i+1, constructor))
 			continue
 		}
 		apply(o)
