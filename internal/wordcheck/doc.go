@@ -10,12 +10,10 @@
 //
 // The exit code is 1 if there are findings. `make lint` runs it through scripts/lint.sh.
 //
-// Three things are not checked:
+// Two things are not checked:
 //   - generated files, licences, test data, and this folder (see ignored);
-//   - the paths in pending.txt, which are not converted yet. An entry that has no finding
-//     any more is an error, so that the list only gets shorter;
 //   - the line of a comment wordcheck:ignore, and the line below it. This is for real
 //     quotations. A marker that suppresses no finding is an error.
 //
-// Flags: -all also checks the paths in pending.txt, -rules prints the rules.
+// The flag -rules prints the rules.
 package main

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -146,26 +145,5 @@ func TestFindingText(t *testing.T) {
 	findings := check("a.md", kindPlain, "It stands.\n")
 	if len(findings) != 1 || !strings.HasPrefix(findings[0].String(), `a.md:1:4: "stands": want runs`) {
 		t.Errorf("findings %v", findings)
-	}
-}
-
-// TestPending checks that an entry covers a file or a folder, and that an entry without a
-// finding is reported.
-func TestPending(t *testing.T) {
-	p := parsePending("# a comment\n\n./\ndocs/\ndocs/adr/\nexamples/doc.go\nfuture/\n")
-	for path, want := range map[string]bool{
-		"call.go":             true,
-		"docs/streams.md":     true,
-		"docs/guide/a.md":     false,
-		"examples/doc.go":     true,
-		"examples/grpcio.go":  false,
-		"interceptors/doc.go": false,
-	} {
-		if got := p.covers(path); got != want {
-			t.Errorf("covers(%q) is %t, want %t", path, got, want)
-		}
-	}
-	if got, want := p.unused(), []string{"docs/adr/", "future/"}; !slices.Equal(got, want) {
-		t.Errorf("unused entries %q, want %q", got, want)
 	}
 }
