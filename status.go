@@ -25,8 +25,8 @@ var ErrSuperseded error = &statusError{
 }
 
 // StatusOf returns the status of an outcome of next. An error that carries a status has
-// that one; one that wraps a status has the wrapped one, with its own message; context errors are CANCELLED and DEADLINE_EXCEEDED;
-// anything else is UNKNOWN with its text. nil is OK.
+// that one; one that wraps a status has the wrapped one, with its own message; context
+// errors are CANCELLED and DEADLINE_EXCEEDED; anything else is UNKNOWN with its text. nil is OK.
 func StatusOf(err error) *status.Status {
 	if err == nil {
 		return nil

@@ -122,9 +122,9 @@ func (c Config) check() error {
 // methods returns the parsed patterns of Methods.
 func (c Config) methods() (pattern.Set, error) {
 	set, bad := pattern.ParseAll(c.Methods)
-	var errs []error
-	for _, text := range bad {
-		errs = append(errs, fmt.Errorf("retry of methods %q: %s", text, pattern.Want))
+	errs := make([]error, len(bad))
+	for i, text := range bad {
+		errs[i] = fmt.Errorf("retry of methods %q: %s", text, pattern.Want)
 	}
 	return set, errors.Join(errs...)
 }
