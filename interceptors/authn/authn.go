@@ -33,23 +33,6 @@ const name = "authn"
 // Nothing but the message and the details of a status is sent to the client.
 type Validator func(ctx context.Context, token string) (*Identity, error)
 
-// Config holds the settings of [New]. The zero value validates the token of every call.
-type Config struct {
-	// CachedTokens is how many accepted tokens are kept, so that the validator does not run
-	// for each call: as a rule of thumb, one for each caller. 0 keeps none. Rejected tokens
-	// are not kept. A kept token is accepted until it expires, even if it is revoked
-	// meanwhile: see CacheFor. Callers that send many different tokens displace each other's,
-	// not those in use.
-	CachedTokens int
-	// CacheFor is how long a token is kept at most. 0 keeps it until Identity.Expires, and
-	// does not keep those without.
-	CacheFor time.Duration
-	// ExpireUnary ends unary calls, too, when their token expires. Without it a unary call
-	// that began with a valid token finishes; streams always end. It costs each call with a
-	// token that expires a timer.
-	ExpireUnary bool
-}
-
 // Interceptor authenticates callers on a server. Make it with [New]. It may be used by any
 // number of chains at once.
 type Interceptor struct {

@@ -27,15 +27,6 @@ func StaticToken(token string) TokenSource {
 	return func(context.Context) (string, error) { return token, nil }
 }
 
-// ClientConfig holds the settings of [NewClient]. The zero value is ready for use.
-type ClientConfig struct {
-	// RequireTransportSecurity rejects calls on connections without transport security,
-	// with grpc-go's UNAUTHENTICATED, before anything is sent. Set it wherever the client
-	// itself uses TLS. The default allows tokens in clear text, since connections within a
-	// host, or to a proxy that encrypts, are common.
-	RequireTransportSecurity bool
-}
-
 // Client is an interceptor that sends tokens. Make it with [NewClient]. It may be used by any
 // number of chains at once.
 type Client struct {

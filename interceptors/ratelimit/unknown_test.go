@@ -63,18 +63,19 @@ func TestPublicMethods(t *testing.T) {
 		"global": {ratelimit.Global(), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-				if c.Side == hauberk.ClientSide {
-					return // login is for servers
-				}
-				env := c.With(hauberk.Config{Public: []string{"hauberk.test.*"}}).Start(t, login{}, ratelimit.New(by(oneAMinute, test.key)))
-				wantCode(t, env.Call(t.Context()).Err, codes.OK)
-				want := codes.ResourceExhausted
-				if test.spares {
-					want = codes.OK
-				}
-				wantCode(t, env.Call(t.Context()).Err, want)
-			})
+			for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
+				t.Run(kind.String(), func(t *testing.T) {
+					hauberktest.CheckLeaks(t)
+					env := hauberktest.Case{Kind: kind}.With(hauberk.Config{Public: []string{"hauberk.test.*"}}).
+						Start(t, login{}, ratelimit.New(by(oneAMinute, test.key)))
+					wantCode(t, env.Call(t.Context()).Err, codes.OK)
+					want := codes.ResourceExhausted
+					if test.spares {
+						want = codes.OK
+					}
+					wantCode(t, env.Call(t.Context()).Err, want)
+				})
+			}
 		})
 	}
 }
