@@ -118,7 +118,7 @@ func (in *invocations) begin() *Call {
 	if in.ended {
 		return nil
 	}
-	return in.call.Attempt()
+	return in.call.copied()
 }
 
 func (in *invocations) note(attempt *Call, err error) {

@@ -43,6 +43,7 @@ type Call struct {
 
 	side     Side
 	kind     Kind // the method's, which SetMethod does not change
+	detached bool // of a copy: it may run on a goroutine of an interceptor
 	counts   bool // CountMessages was called
 	captures bool // CaptureMetadata was called
 	commits  bool // CommitOnHeader was called
@@ -69,6 +70,7 @@ type extra struct {
 	replied   atomic.Int32 // how many they are
 	badReply  error        // what was wrong with the reply of the running interceptor
 	entered   atomic.Int32 // how many nexts an earlier attempt, or one on a copy, has entered
+	raised    any          // what a concurrent attempt panicked with; guarded by the call's mutex
 	incoming  received
 	wire      atomic.Pointer[Wire] // of a client's current attempt
 

@@ -25,9 +25,17 @@ import (
 //
 // Intercept must not return before all its nexts have.
 func (c *Call) Attempt() *Call {
+	copied := c.copied()
+	copied.detached = true
+	return copied
+}
+
+// copied is Attempt for a next that runs on the goroutine of an adapter.
+func (c *Call) copied() *Call {
 	copied := &Call{
 		ctx: c.ctx, copyOf: c, plan: c.plan, method: c.method, kind: c.kind, end: c.end, request: c.request,
 		opts: slices.Clip(c.opts), side: c.side, counts: c.counts, captures: c.captures, leg: c.leg,
+		detached: c.detached,
 	}
 	depth := c.depth.Load()
 	copied.depth.Store(depth)
@@ -67,6 +75,50 @@ func (c *Call) Adopt(attempt *Call) {
 	more.incoming.earlier = earlier || from.incoming.earlier
 	more.wire.Store(from.wire.Load())
 	c.setReplies(from.replies)
+}
+
+// raise keeps the panic of a concurrent attempt, which no one could recover where it
+// happened, for the operation of the application.
+func (c *Call) raise(v any) {
+	root := c.state()
+	more := root.lazy()
+	root.mu.Lock()
+	defer root.mu.Unlock()
+	if more.raised == nil {
+		more.raised = v
+	}
+}
+
+// raised returns what a concurrent attempt of the call panicked with.
+func (c *Call) raised() any {
+	more := c.more.Load()
+	if more == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return more.raised
+}
+
+// contain makes a concurrent attempt. A panic of grpc-go, such as of a codec, becomes an
+// error of the attempt, and is kept for the application, unless the chain has a Guard.
+func (c *Call) contain(attempt func() error) (err error, panicked bool) { //nolint:revive // as enter
+	if c.plan.guard != nil {
+		return attempt(), false
+	}
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if v := recover(); v != nil {
+			c.raise(v)
+			err, panicked = errInternal("a concurrent attempt panicked"), true
+		}
+	}()
+	err = attempt()
+	returned = true
+	return err, false
 }
 
 // leaveRace returns the outcome of the next at place i of a copy: ErrSuperseded if another

@@ -250,6 +250,9 @@ func (c *Chain) invoke(
 	u.call.request = req
 	app := u.call.takeOptions(opts)
 	err := r.plan.start(&u.call.ctx, &u.call)
+	if v := u.call.raised(); v != nil {
+		panic(v)
+	}
 	if err == nil {
 		err = assign(reply, u.call.response)
 	}
@@ -259,6 +262,14 @@ func (c *Chain) invoke(
 
 // finish makes the call.
 func (u *clientUnary) finish(ctx context.Context, call *Call) error {
+	if call.detached {
+		err, _ := call.contain(func() error { return u.attempt(ctx, call) })
+		return err
+	}
+	return u.attempt(ctx, call)
+}
+
+func (u *clientUnary) attempt(ctx context.Context, call *Call) error {
 	reply, err := u.replyOf(call)
 	if err != nil {
 		return err

@@ -48,8 +48,17 @@ func (s *clientStream) want(msg any) {
 	s.demand.made = true
 }
 
-// compete makes one of several concurrent attempts and returns when it has ended.
+// compete makes one of several concurrent attempts and returns when it has ended. A panic
+// ends the others too.
 func (s *clientStream) compete(ctx context.Context, call *Call, open opener) error {
+	err, panicked := call.contain(func() error { return s.runRace(ctx, call, open) })
+	if panicked {
+		s.abandon(err)
+	}
+	return err
+}
+
+func (s *clientStream) runRace(ctx context.Context, call *Call, open opener) error {
 	if s.desc.ClientStreams {
 		return errInternal("%s streams its requests, so its attempts cannot run concurrently", call.method.full)
 	}
@@ -64,8 +73,8 @@ func (s *clientStream) compete(ctx context.Context, call *Call, open opener) err
 	a.init(ctx, s, call, open)
 	a.begin()
 	defer a.close()
-	if !s.enterRace(a) {
-		return ErrSuperseded
+	if err := s.enterRace(a); err != nil {
+		return err
 	}
 	if a.enter(request) {
 		s.receiveFirst(a)
@@ -88,12 +97,16 @@ func (s *clientStream) note(a *attempt) {
 	}
 }
 
-func (s *clientStream) enterRace(a *attempt) bool {
+// enterRace adds an attempt to the race. It returns an error if it comes too late.
+func (s *clientStream) enterRace(a *attempt) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.racing()
 	r.attempts = append(r.attempts, a)
-	return r.winner == nil && !s.committed
+	if s.broken == nil && (r.winner != nil || s.committed) {
+		return ErrSuperseded
+	}
+	return s.broken
 }
 
 // supersedes reports whether another attempt than that on a copy has won. The copy has not

@@ -146,16 +146,24 @@ func (s *clientStream) end(returned *bool) {
 	switch {
 	case *returned:
 		o.err = toApplication(s.call.last)
-		if s.outer != nil && o.err == nil {
-			s.outer.innerEnded(s, nil)
-		}
-		if s.app != nil {
-			s.serveOptions(&o)
+		if o.panicked = s.call.raised(); o.panicked == nil {
+			s.report(&o)
 		}
 	default:
 		if o.panicked = recover(); o.panicked == nil {
 			o.err = s.call.broken()
 		}
+	}
+}
+
+// report reports the end of a chain that has returned, to the attempt outside of an
+// adapter and to the application's options.
+func (s *clientStream) report(o *outcome) {
+	if s.outer != nil && o.err == nil {
+		s.outer.innerEnded(s, nil)
+	}
+	if s.app != nil {
+		s.serveOptions(o)
 	}
 }
 

@@ -148,6 +148,10 @@ func (f foreignCode) connect(t *testing.T, who string) grpc.ClientConnInterface 
 		interceptors = nil
 	case "guarded chain":
 		interceptors = append([]hauberk.Interceptor{recoverer{}}, interceptors...)
+	case "hedged chain":
+		interceptors = append([]hauberk.Interceptor{hedge(nil)}, interceptors...)
+	case "hedged chain without an adapter":
+		interceptors = []hauberk.Interceptor{again(2), hedge(nil)}
 	}
 	backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
 		for {
@@ -230,7 +234,7 @@ func TestForeignCodeOfAClient(t *testing.T) {
 	for _, how := range []string{"panic", "Goexit"} {
 		for _, place := range foreignPlaces {
 			t.Run(how+"/"+place, func(t *testing.T) {
-				got, output := foreignChild(t, env+"="+how+" "+place)
+				got, output := foreignChild(t, "TestForeignCodeOfAClient", env+"="+how+" "+place)
 				for _, kind := range allKinds {
 					bare := got[kind.String()+"|bare"]
 					for _, who := range foreignWorlds {
@@ -267,10 +271,45 @@ func foreignWrong(how, place, who, bare, result string) bool {
 	}
 }
 
-// foreignChild runs this test in a child process and returns its results.
-func foreignChild(t *testing.T, env string) (got map[string]string, output string) {
+// TestForeignCodeOfConcurrentAttempts: what panics in a concurrent attempt, on a goroutine
+// of an interceptor, is raised in an operation of the application.
+func TestForeignCodeOfConcurrentAttempts(t *testing.T) {
+	const env = "HAUBERK_TEST_FOREIGN_CONCURRENT"
+	worlds := []string{"bare", "hedged chain", "hedged chain without an adapter"}
+	if place := os.Getenv(env); place != "" {
+		f := foreignCode{place, func() { panic("foreign") }}
+		for _, who := range worlds {
+			for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
+				fmt.Fprintf(os.Stdout, "RESULT %s|%s|%s\n", kind, who, f.use(t, f.connect(t, who), kind))
+			}
+			value := recovering(func() { _ = complete(patient(t), f.connect(t, who), hauberk.Unary) })
+			fmt.Fprintf(os.Stdout, "RESULT invoke|%s|Invoke: panic %v\n", who, value)
+		}
+		return
+	}
+	for _, place := range foreignPlaces {
+		t.Run(place, func(t *testing.T) {
+			got, output := foreignChild(t, "TestForeignCodeOfConcurrentAttempts", env+"="+place)
+			for _, kind := range []string{hauberk.Unary.String(), hauberk.ServerStream.String(), "invoke"} {
+				_, bare, _ := strings.Cut(got[kind+"|bare"], ": ")
+				for _, who := range worlds {
+					_, outcome, returned := strings.Cut(got[kind+"|"+who], ": ")
+					if !returned {
+						t.Fatalf("%s, %s: the process ended:\n%s", kind, who, output)
+					}
+					if outcome != bare && (who != worlds[2] || !strings.HasPrefix(place, "interceptor")) {
+						t.Errorf("%s, %s: %s; bare grpc-go: %s", kind, who, outcome, bare)
+					}
+				}
+			}
+		})
+	}
+}
+
+// foreignChild runs a test in a child process and returns its results.
+func foreignChild(t *testing.T, test, env string) (got map[string]string, output string) {
 	t.Helper()
-	cmd := exec.CommandContext(patient(t), os.Args[0], "-test.run=^TestForeignCodeOfAClient$")
+	cmd := exec.CommandContext(patient(t), os.Args[0], "-test.run=^"+test+"$")
 	cmd.Env = append(os.Environ(), env)
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
