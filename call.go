@@ -34,7 +34,6 @@ type Call struct {
 
 	depth   atomic.Int32 // how many nexts are running
 	reached atomic.Int32 // how many this attempt has entered
-	handed  atomic.Int32 // how many attempts go to the connection on a client
 	base    int32        // of a copy: the place of the nexts that it was made for
 	over    atomic.Bool  // the outermost next has returned
 

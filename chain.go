@@ -28,6 +28,8 @@ type Chain struct {
 	routes atomic.Pointer[routes] // of a client; replaced, never changed
 	target atomic.Pointer[target] // that was asked for last
 
+	wraps, intercepts atomic.Bool // on a client: ClientConn was called, or the interceptors were made
+
 	registered sync.Map // full names of methods, and registeredServices, of servers
 }
 

@@ -16,7 +16,9 @@ import (
 //
 // Interceptors of grpc-go among opts run inside the chain, except those given
 // with grpc.WithUnaryInterceptor and grpc.WithStreamInterceptor, which run
-// outside.
+// outside. The chain runs once around a call of a connection that has its options and
+// is wrapped with [Chain.ClientConn] too. It runs twice if a connection has its options
+// twice.
 func (c *Chain) DialOptions(opts ...grpc.DialOption) []grpc.DialOption {
 	c.attach("DialOptions", ClientSide)
 	own := []grpc.DialOption{
@@ -39,6 +41,7 @@ func (c *Chain) ClientConn(conn grpc.ClientConnInterface) grpc.ClientConnInterfa
 	if conn == nil {
 		panic("hauberk: Chain.ClientConn in front of a nil connection")
 	}
+	c.wraps.Store(true)
 	wrapped := &clientConn{chain: c, cc: grpcConn(conn), defaults: defaultCredentials(grpcConn(conn))}
 	if inner, ok := conn.(*clientConn); ok {
 		wrapped.invoker, wrapped.streamer = inner.invoke, inner.newStream
@@ -145,6 +148,7 @@ func (c *clientConn) newStream(
 // that assembles its own options.
 func (c *Chain) UnaryClientInterceptor() grpc.UnaryClientInterceptor {
 	c.attach("UnaryClientInterceptor", ClientSide)
+	c.intercepts.Store(true)
 	return func(
 		ctx context.Context, method string, req, reply any,
 		cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
@@ -160,6 +164,7 @@ func (c *Chain) UnaryClientInterceptor() grpc.UnaryClientInterceptor {
 // code that assembles its own options.
 func (c *Chain) StreamClientInterceptor() grpc.StreamClientInterceptor {
 	c.attach("StreamClientInterceptor", ClientSide)
+	c.intercepts.Store(true)
 	return func(
 		ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string,
 		streamer grpc.Streamer, opts ...grpc.CallOption,
@@ -171,30 +176,47 @@ func (c *Chain) StreamClientInterceptor() grpc.StreamClientInterceptor {
 	}
 }
 
-// makes reports whether the chain already runs around an outgoing call: a program
-// may give a connection its options, and wrap the connection too. Other calls that are
-// made with the context of a call, by an interceptor or with that of a stream, are
-// separate calls.
-func (c *Chain) makes(ctx context.Context, method string) bool {
-	for call := FromContext(ctx); call != nil; call = FromContext(call.ctx.Context) {
-		if call.side == ClientSide && call.plan.chain == c && call.method.full == method && call.takeHandedOver() {
-			return true
-		}
+// attemptKey is the key of the method that an attempt of a chain calls, in the context that
+// the connection gets.
+type attemptKey struct{ chain *Chain }
+
+// mark returns the context for an attempt that goes to the connection, if the chain may
+// meet it again there.
+func (c *Chain) mark(ctx context.Context, m *Method) context.Context {
+	if !c.meetsItself() {
+		return ctx
 	}
-	return false
+	return context.WithValue(ctx, attemptKey{c}, m)
 }
 
-// handOver notes that the chain has run around a call that goes to the connection.
-func (c *Call) handOver() { c.state().handed.Add(1) }
+// meetsItself reports whether the chain was attached both to a connection and in front of
+// one: a program may give a connection its options, and wrap the connection too.
+func (c *Chain) meetsItself() bool { return c.wraps.Load() && c.intercepts.Load() }
 
-// takeHandedOver reports whether a call goes to the connection, once for each time.
-func (c *Call) takeHandedOver() bool {
-	for n := c.handed.Load(); n > 0; n = c.handed.Load() {
-		if c.handed.CompareAndSwap(n, n-1) {
-			return true
-		}
+// makes reports whether the chain already runs around an outgoing call. Interceptors of
+// grpc-go between may make an attempt several times. Other calls that are made with the
+// context of a call, by an interceptor or with that of a stream, are separate calls.
+func (c *Chain) makes(ctx context.Context, method string) bool {
+	if !c.meetsItself() {
+		return false
 	}
-	return false
+	m, _ := ctx.Value(attemptKey{c}).(*Method)
+	return m != nil && m.full == method
+}
+
+// unmarked is the context of a marked attempt's stream, for the application.
+type unmarked struct {
+	context.Context
+
+	chain *Chain
+}
+
+// Value hides the mark.
+func (u unmarked) Value(key any) any {
+	if key == (attemptKey{u.chain}) {
+		return nil
+	}
+	return u.Context.Value(key)
 }
 
 // clientUnary is a unary call on a client.
@@ -280,9 +302,8 @@ func (u *clientUnary) attempt(ctx context.Context, call *Call) error {
 	}
 	call.made, call.unsent = true, ctx.Err() != nil
 	call.sent.Store(1)
-	call.handOver()
-	err = u.invoker(call.measure(ctx), call.method.full, call.request, reply, call.leg.connection(u.cc), opts...)
-	call.state().takeHandedOver() // no other chain of the connection has
+	ctx = call.plan.chain.mark(call.measure(ctx), call.method)
+	err = u.invoker(ctx, call.method.full, call.request, reply, call.leg.connection(u.cc), opts...)
 	if err != nil {
 		call.unsent = call.unsent || failedToEncode(ctx, call.request, err)
 		return err

@@ -96,9 +96,8 @@ func (a *attempt) dial() (grpc.ClientStream, error) {
 	if len(a.opts) > 0 {
 		opts = slices.Concat(a.opts, opts)
 	}
-	a.call.handOver()
-	defer a.call.state().takeHandedOver() // no other chain of the connection has
-	return a.stream.open(a.ctx, a.stream.desc, a.leg.connection(a.stream.cc), a.target.full, opts...)
+	ctx := a.call.plan.chain.mark(a.ctx, a.target)
+	return a.stream.open(ctx, a.stream.desc, a.leg.connection(a.stream.cc), a.target.full, opts...)
 }
 
 // open opens the attempt, makes it the one that the application uses, and replays

@@ -27,6 +27,9 @@ func (s *clientStream) Context() context.Context {
 		s.commitLocked(a)
 		wire := a.wire
 		s.mu.Unlock()
+		if chain := s.call.plan.chain; chain.meetsItself() {
+			return unmarked{wire.Context(), chain}
+		}
 		return wire.Context()
 	}
 	defer s.mu.Unlock()

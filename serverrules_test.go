@@ -285,6 +285,50 @@ func TestChainRunsOnceOnAClient(t *testing.T) {
 	}
 }
 
+// TestChainRunsOnceAroundOtherRetries: a chain that a connection has both from DialOptions
+// and from ClientConn runs once around a call, also if an interceptor of grpc-go between
+// them makes the call several times.
+func TestChainRunsOnceAroundOtherRetries(t *testing.T) {
+	twice := func(ctx context.Context, method string, req, resp any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		if err := invoke(ctx, method, req, resp, cc, opts...); err == nil {
+			return nil
+		}
+		return invoke(ctx, method, req, resp, cc, opts...)
+	}
+	for name, between := range map[string]grpc.StreamClientInterceptor{"opens again": reopens, "opens two": opensTwo} {
+		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
+			t.Run(name+"/"+kind.String(), func(t *testing.T) {
+				var runs, calls atomic.Int64
+				chain := hauberk.Must(hauberk.New(counter(&runs)))
+				backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+					if calls.Add(1) == 1 {
+						return status.Error(codes.Unavailable, "restarting")
+					}
+					return s.Send(response("a"))
+				}}
+				conn := chain.ClientConn(bare(t, backend, chain.DialOptions(grpc.WithUnaryInterceptor(twice), grpc.WithStreamInterceptor(between))...))
+				err := complete(patient(t), conn, kind)
+				if name == "opens again" {
+					wantCode(t, err, codes.OK)
+				}
+				if runs.Load() != 1 {
+					t.Errorf("the chain ran %d times", runs.Load())
+				}
+			})
+		}
+	}
+}
+
+// opensTwo opens two streams and uses the second; the first ends with the context.
+func opensTwo(
+	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	if stream, err := open(ctx, desc, cc, method, opts...); err != nil {
+		return stream, err
+	}
+	return open(ctx, desc, cc, method, opts...)
+}
+
 // TestHandlersThatUseBothDirections: a handler that sends from several goroutines, one
 // at a time, while it receives, and returns early, ends with its own status.
 func TestHandlersThatUseBothDirections(t *testing.T) {
