@@ -166,7 +166,7 @@ func (c *Call) CanAttempt() bool {
 
 func (c *Call) canAttempt(i int32) bool {
 	var rejection *Rejection
-	return !errors.As(c.last, &rejection) && c.end.(caller).again(c, i)
+	return !c.over.Load() && !errors.As(c.last, &rejection) && c.end.(caller).again(c, i)
 }
 
 // CommitOnHeader asks, before next, that the response header commits a stream on a

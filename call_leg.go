@@ -132,6 +132,8 @@ func (c *Call) enter(i int32) (err error, answered bool) {
 //nolint:revive // as enter
 func (c *Call) enterAgain(i, reached int32) (err error, answered bool) {
 	switch {
+	case c.depth.Load() == i && reached > i && c.over.Load():
+		return c.last, true // an inner next was left behind, or a panic has left it
 	case c.over.Load() || c.state().over.Load() || c.depth.Load() != i:
 		return c.misplaced(i), true
 	case c.copyOf != nil && c.side == ServerSide:

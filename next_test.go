@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -160,5 +161,41 @@ func cancelledWhile(t *testing.T, kind hauberk.Kind, opening bool) {
 			err = stream.RecvMsg(new(testpb.Response))
 		}
 		wantCode(t, err, codes.Canceled)
+	}
+}
+
+// TestOwnRecoveryEndsACall: an interceptor that recovers a panic of inner ones by itself
+// ends a call on a client with the error that it returns: next of outer interceptors
+// returns that error again, and CanAttempt reports false.
+func TestOwnRecoveryEndsACall(t *testing.T) {
+	for _, kind := range allKinds {
+		t.Run(kind.String(), func(t *testing.T) {
+			runs := 0
+			outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				call.Replayable(1 << 10)
+				wantCode(t, next(ctx, call), codes.Unavailable)
+				if call.CanAttempt() {
+					t.Error("CanAttempt reports true")
+				}
+				return next(ctx, call)
+			})
+			recovers := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) (err error) {
+				defer func() {
+					if v := recover(); v != nil {
+						err = status.Errorf(codes.Unavailable, "recovered %v", v)
+					}
+				}()
+				return next(ctx, call)
+			})
+			panics := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+				runs++
+				panic("once")
+			})
+			env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.Start(t, outer, recovers, panics)
+			wantCode(t, env.Call(patient(t)).Err, codes.Unavailable)
+			if runs != 1 {
+				t.Errorf("the inner interceptor ran %d times", runs)
+			}
+		})
 	}
 }
