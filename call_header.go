@@ -4,7 +4,8 @@ import "slices"
 
 // BeforeHeader registers f, before next, to run once when the stream of a call on a
 // server is about to send the response header: with its first message, or because the
-// handler calls SendHeader. f can still add to the header with [Call.SetHeader]. It does
+// handler calls SendHeader of its stream; grpc.SendHeader with a context does not run f,
+// and sends the header without what f would add. f can still add to the header with [Call.SetHeader]. It does
 // not run if nothing is sent before the chain returns, so that a call that fails before
 // stays Trailers-Only, nor in a unary call, nor on a client. It must not block.
 func (c *Call) BeforeHeader(f func()) {

@@ -1,6 +1,7 @@
 package hauberk_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"slices"
@@ -423,5 +424,68 @@ func TestHandlerWithoutAResponse(t *testing.T) {
 				t.Errorf("%s: %v", c.name, err)
 			}
 		}
+	})
+}
+
+// rope is a message of ropeCodec, with content that a pointer leads to.
+type rope struct{ content []byte }
+
+type ropeCodec struct{}
+
+func (ropeCodec) Name() string { return "rope" }
+
+func (ropeCodec) Marshal(v any) ([]byte, error) { return bytes.Clone(v.(*rope).content), nil }
+
+func (ropeCodec) Unmarshal(data []byte, v any) error {
+	v.(*rope).content = bytes.Clone(data)
+	return nil
+}
+
+// TestHeldResponseOfAnotherCodec: the handler of a client stream modifies what its response
+// refers to after it has sent that. grpc-go has encoded it before; a chain with
+// interceptors has copied the response alone.
+func TestHeldResponseOfAnotherCodec(t *testing.T) {
+	desc := &grpc.ServiceDesc{ServiceName: "by.Hand", HandlerType: (*any)(nil), Streams: []grpc.StreamDesc{{
+		StreamName: "ClientStream", ClientStreams: true,
+		Handler: func(_ any, stream grpc.ServerStream) error {
+			sent := &rope{[]byte("first")}
+			defer copy(sent.content, "other")
+			return stream.SendMsg(sent)
+		},
+	}}}
+	for interceptors, want := range []string{"first", "other"} { // as grpc-go without interceptors
+		srv := idleChain(interceptors).NewServer(grpc.ForceServerCodec(ropeCodec{}))
+		srv.RegisterService(desc, nil)
+		conn := listenAndServe(t, srv, bufconn.Listen(1<<20))
+		stream, err := conn.NewStream(patient(t), descOf(hauberk.ClientStream), methodByHand(hauberk.ClientStream), grpc.ForceCodec(ropeCodec{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = stream.CloseSend()
+		var got rope
+		wantCode(t, stream.RecvMsg(&got), codes.OK)
+		if string(got.content) != want {
+			t.Errorf("behind %d interceptors: %q, want %q", interceptors, got.content, want)
+		}
+	}
+}
+
+// TestAdapterOfAnUnknownRequest: an interceptor of grpc-go inside of a chain that runs
+// before the request is read needs the type of the request. It gets the request if the
+// method's handler has read it.
+func TestAdapterOfAnUnknownRequest(t *testing.T) {
+	matrixOf(t, func(t *testing.T, c carrier, kind hauberk.Kind) {
+		if kind != hauberk.Unary {
+			return
+		}
+		passes := hauberk.FromServer(hauberk.PassUnaryServer, hauberk.PassStreamServer)
+		srv, registrar := c.make(hauberk.Must(hauberk.New(passes)))
+		registrar.RegisterService(byHand(), nil)
+		_, err := echo(patient(t), listenAndServe(t, srv, bufconn.Listen(1<<20)), kind, methodByHand(kind))
+		want := codes.OK
+		if c.headerFirst {
+			want = codes.Internal
+		}
+		wantCode(t, err, want)
 	})
 }
