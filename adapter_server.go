@@ -13,8 +13,9 @@ import (
 // FromServer makes one interceptor of a chain from two interceptors of a grpc-go
 // server: unary runs for unary methods, stream for the others. [New] reports an error if
 // either is nil: use [PassUnaryServer] or [PassStreamServer] for the half that has nothing
-// to do. The request of a unary method is read when the chain reaches the interceptor.
-// The interceptor works only on servers.
+// to do. The request of a unary method is read when the chain reaches the interceptor. If
+// its type is not known, as that of a service without generated code that is registered
+// with a [Registrar], the call ends with INTERNAL. The interceptor works only on servers.
 func FromServer(unary grpc.UnaryServerInterceptor, stream grpc.StreamServerInterceptor) Interceptor {
 	return &fromServer{unary, stream}
 }
@@ -93,11 +94,29 @@ func (f *fromServer) interceptStream(ctx context.Context, s *serverStream, next 
 	return f.stream(s.srv, outer, info, func(srv any, inner grpc.ServerStream) error {
 		s.srv = srv
 		s.call.draft().foreign = &foreign{stream: inner}
-		if err := next(inner.Context(), &s.call); err != nil {
+		if err := next(&streamContext{inner.Context(), inner}, &s.call); err != nil {
 			return err
 		}
 		return s.sendHeldThrough(inner)
 	})
+}
+
+// streamContext is the context of the stream that an interceptor of grpc-go passes on, as
+// it is when the inner interceptors begin.
+type streamContext struct {
+	context.Context
+
+	stream grpc.ServerStream
+}
+
+// current returns what the Context method of a stream returns: the context that next was
+// called with. If no interceptor has changed it since, it is that of the stream of a
+// grpc-go interceptor, which may change with each message.
+func current(ctx context.Context) context.Context {
+	if c, ok := ctx.(*streamContext); ok {
+		return c.stream.Context()
+	}
+	return ctx
 }
 
 // sendHeldThrough sends what inner interceptors left to be answered through the
@@ -125,7 +144,7 @@ type interceptorStream struct {
 	depth  int32 // of the interceptor
 }
 
-func (l *interceptorStream) Context() context.Context        { return l.ctx }
+func (l *interceptorStream) Context() context.Context        { return current(l.ctx) }
 func (l *interceptorStream) SetHeader(md metadata.MD) error  { return l.stream.SetHeader(md) }
 func (l *interceptorStream) SendHeader(md metadata.MD) error { return l.stream.SendHeader(md) }
 func (l *interceptorStream) SetTrailer(md metadata.MD)       { l.stream.SetTrailer(md) }

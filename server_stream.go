@@ -88,7 +88,7 @@ func errReturned() error {
 }
 
 // Context returns the context that was given to the innermost next.
-func (s *serverStream) Context() context.Context { return s.ctx }
+func (s *serverStream) Context() context.Context { return current(s.ctx) }
 
 func (s *serverStream) SetHeader(md metadata.MD) error { return s.wire.SetHeader(md) }
 

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -52,4 +53,71 @@ func TestServiceOfAnAdapter(t *testing.T) {
 			t.Errorf("%q answered; the interceptors were given %v", resp.GetText(), given)
 		}
 	})
+}
+
+// changing is a stream of a grpc-go interceptor whose context changes with each message,
+// as that of one which authenticates by the first message.
+type changing struct {
+	grpc.ServerStream
+
+	ctx context.Context
+}
+
+type messageKey struct{}
+
+func (c *changing) Context() context.Context { return c.ctx }
+
+func (c *changing) RecvMsg(msg any) error {
+	err := c.ServerStream.RecvMsg(msg)
+	if err == nil {
+		c.ctx = context.WithValue(c.ServerStream.Context(), messageKey{}, *textOf(msg))
+	}
+	return err
+}
+
+// TestContextOfAnAdaptersStream: the handler's stream returns the present context of the
+// stream that a grpc-go interceptor has passed on, through other adapters too, unless an
+// inner interceptor has passed on another context.
+func TestContextOfAnAdaptersStream(t *testing.T) {
+	changes := hauberk.FromServer(hauberk.PassUnaryServer,
+		func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+			return handler(srv, &changing{stream, stream.Context()})
+		})
+	passes := hauberk.FromServer(hauberk.PassUnaryServer, hauberk.PassStreamServer)
+	derives := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		return next(context.WithValue(ctx, messageKey{}, "derived"), call)
+	})
+	for name, tc := range map[string]struct {
+		chain []hauberk.Interceptor
+		want  any
+	}{
+		"alone":          {[]hauberk.Interceptor{changes}, "a"},
+		"around idle":    {[]hauberk.Interceptor{passThrough(), changes, hauberk.Func(idle), passThrough()}, "a"},
+		"around another": {[]hauberk.Interceptor{changes, hauberk.Func(idle), passes}, "a"},
+		"another after":  {[]hauberk.Interceptor{changes, derives}, "derived"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, kind := range streams {
+				var got any
+				desc := byHand()
+				for i := range desc.Streams {
+					desc.Streams[i].Handler = func(_ any, stream grpc.ServerStream) error {
+						if err := stream.RecvMsg(new(testpb.Request)); err != nil {
+							return err
+						}
+						got = stream.Context().Value(messageKey{})
+						return stream.SendMsg(response("done"))
+					}
+				}
+				srv := hauberk.Must(hauberk.New(tc.chain...)).NewServer()
+				srv.RegisterService(desc, nil)
+				texts, err := echo(patient(t), listenAndServe(t, srv, bufconn.Listen(1<<20)), kind, methodByHand(kind))
+				wantCode(t, err, codes.OK)
+				equal(t, "responses", texts, []string{"done"})
+				if got != tc.want {
+					t.Errorf("%s: the context has %v, want %v", kind, got, tc.want)
+				}
+			}
+		})
+	}
 }
