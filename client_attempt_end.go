@@ -212,3 +212,21 @@ func (a *attempt) unknownEnd() error {
 	}
 	return a.heard
 }
+
+// abandon ends the attempts of a call whose chain has returned too early.
+func (s *clientStream) abandon(err error) {
+	s.mu.Lock()
+	s.broken = err
+	var left attempts
+	if s.made != nil {
+		left = append(left, s.made)
+	}
+	if s.race != nil {
+		left = append(left, s.race.attempts...)
+	}
+	s.toOpen = nil
+	s.mu.Unlock()
+	for _, a := range left {
+		a.finished(err)
+	}
+}

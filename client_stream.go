@@ -346,24 +346,6 @@ func (s *clientStream) again(call *Call, i int32) bool {
 	}
 }
 
-// abandon ends the attempts of a call whose chain has returned too early.
-func (s *clientStream) abandon(err error) {
-	s.mu.Lock()
-	s.broken = err
-	var left attempts
-	if s.made != nil {
-		left = append(left, s.made)
-	}
-	if s.race != nil {
-		left = append(left, s.race.attempts...)
-	}
-	s.toOpen = nil
-	s.mu.Unlock()
-	for _, a := range left {
-		a.finished(err)
-	}
-}
-
 // commit notes that the application is given something of an attempt: what is kept
 // for replays is freed. It returns false if the attempt ended meanwhile, by an error
 // in this process: the application may get the outcome of another.

@@ -1,0 +1,142 @@
+package hauberk
+
+import (
+	"context"
+	"slices"
+
+	"google.golang.org/grpc"
+)
+
+// clientUnary is a unary call on a client.
+type clientUnary struct {
+	call    Call
+	cc      *grpc.ClientConn
+	invoker grpc.UnaryInvoker
+	reply   any   // the application's
+	room    *room // for the metadata of the first attempt, or nil
+}
+
+// room is the memory that captured metadata of one unary attempt needs.
+type room struct {
+	extra extra
+	opts  [3]grpc.CallOption
+}
+
+// newUnary returns a unary call. If calls of the plan capture metadata, one allocation
+// holds the call and the room for that.
+func (p *plan) newUnary() *clientUnary {
+	if !p.captures.Load() {
+		return new(clientUnary)
+	}
+	u := new(struct {
+		clientUnary
+		space room
+	})
+	u.room = &u.space
+	return &u.clientUnary
+}
+
+// takeRoom returns the room for the metadata of an attempt, or nil.
+func (u *clientUnary) takeRoom(call *Call) *room {
+	if call != &u.call {
+		return nil // a copy, which may run concurrently with others
+	}
+	r := u.room
+	u.room = nil
+	return r
+}
+
+// invoke makes a unary call through the chain.
+//
+//nolint:revive // argument-limit: the arguments are those of a grpc.UnaryClientInterceptor
+func (c *Chain) invoke(
+	ctx context.Context, method string, req, reply any,
+	cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts []grpc.CallOption,
+) error {
+	r := c.clientRoute(method, Unary)
+	u := r.plan.newUnary()
+	u.cc, u.invoker, u.reply = cc, invoker, reply
+	u.call.init(ctx, r, ClientSide, u)
+	u.call.request = req
+	app := u.call.takeOptions(opts)
+	err := r.plan.start(&u.call.ctx, &u.call)
+	if v := u.call.raised(); v != nil {
+		panic(v)
+	}
+	if err == nil {
+		err = assign(reply, u.call.response)
+	}
+	err = toApplication(err)
+	return app.serveGuarded(&u.call, err)
+}
+
+// finish makes the call.
+func (u *clientUnary) finish(ctx context.Context, call *Call) error {
+	if call.detached {
+		err, _ := call.contain(func() error { return u.attempt(ctx, call) })
+		return err
+	}
+	return u.attempt(ctx, call)
+}
+
+func (u *clientUnary) attempt(ctx context.Context, call *Call) error {
+	reply, err := u.replyOf(call)
+	if err != nil {
+		return err
+	}
+	opts := call.opts
+	if call.captures {
+		opts = call.capturing(u.takeRoom(call))
+	}
+	call.made, call.unsent = true, ctx.Err() != nil
+	call.sent.Store(1)
+	ctx = call.plan.chain.mark(call.measure(ctx), call.method)
+	err = u.invoker(ctx, call.method.full, call.request, reply, call.leg.connection(u.cc), opts...)
+	if err != nil {
+		call.unsent = call.unsent || failedToEncode(ctx, call.request, err)
+		return err
+	}
+	call.response = reply
+	call.received.Store(1)
+	return nil
+}
+
+// replyOf returns the message that an attempt decodes its response into: the one that
+// the innermost adapter passes on, or the application's. Concurrent attempts inside of
+// that have messages of the same type.
+func (u *clientUnary) replyOf(call *Call) (any, error) {
+	reply, shared := u.reply, call.copyOf != nil
+	for l := call.leg; l != nil; l = l.outer {
+		if l.foreign != nil {
+			reply, shared = l.foreign.reply, l.depth < call.base
+			break
+		}
+	}
+	if !shared {
+		return reply, nil
+	}
+	return typeOf(reply).make()
+}
+
+// again reports whether a unary call can be made again: always.
+func (u *clientUnary) again(*Call, int32) bool { return true }
+
+func (u *clientUnary) conn() *grpc.ClientConn { return u.cc }
+
+// capturing adds options that keep the header, the trailer and the peer of an
+// attempt, in room if there is any.
+func (c *Call) capturing(r *room) []grpc.CallOption {
+	opts := slices.Clip(c.opts)
+	if r != nil {
+		c.more.CompareAndSwap(nil, &r.extra)
+		if len(opts) == 0 {
+			opts = r.opts[:0]
+		}
+	} else if !c.plan.captures.Load() {
+		c.plan.captures.Store(true)
+	}
+	in := &c.lazy().incoming
+	in.reset()
+	return append(opts,
+		grpc.Header(&in.header), grpc.Trailer(&in.trailer), grpc.Peer(&in.peer))
+}
