@@ -9,11 +9,14 @@ import (
 	"runtime"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/proto" // registers the codec that raw replaces
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 
 	"github.com/hauberk-rpc/hauberk/gateway"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
@@ -58,6 +61,10 @@ func newRole(role, upstream string) (server, error) {
 		return withService(grpc.NewServer(hauberkOptions()...)), nil
 	case "server-bare-defaults":
 		return withService(grpc.NewServer()), nil
+	case "server-bare-rejecting":
+		return withService(grpc.NewServer(append(hauberkOptions(), grpc.UnaryInterceptor(rejectUnary))...)), nil
+	case "server-bare-tap":
+		return withService(grpc.NewServer(append(hauberkOptions(), grpc.InTapHandle(rejectInTap))...)), nil
 	case "server-hauberk-empty":
 		return withService(chainOf().NewServer()), nil
 	case "server-hauberk":
@@ -80,6 +87,16 @@ func newRole(role, upstream string) (server, error) {
 // interceptors, so that servers are compared that differ only in these.
 func hauberkOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{grpc.NumStreamWorkers(uint32(max(8, 4*runtime.GOMAXPROCS(0))))}
+}
+
+// rejectUnary rejects calls as a grpc-go interceptor does that writes no log and adds no details.
+func rejectUnary(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) {
+	return nil, status.Error(codes.Unauthenticated, "no token")
+}
+
+// rejectInTap rejects calls as early as grpc-go can: before it makes their goroutines.
+func rejectInTap(ctx context.Context, _ *tap.Info) (context.Context, error) {
+	return ctx, status.Error(codes.Unauthenticated, "no token")
 }
 
 type registeringServer interface {
