@@ -120,7 +120,7 @@ func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identi
 		return nil, errNoIdentity
 	case id.Subject == "":
 		return nil, errNoSubject
-	case id.expired(time.Now()):
+	case id.Expired(time.Now()):
 		return nil, errExpired
 	default:
 		return id, nil
