@@ -559,7 +559,7 @@ func stressServer(t *testing.T, l load) {
 	chain := hauberk.Must(hauberk.Config{CountBytes: true}.New(requestid.New(requestid.Config{}), m,
 		logging.New(logging.Config{Messages: true, Queue: 100}, logging.WithLogger(quiet), logging.State("user", authns.User)),
 		recovery.New(recovery.Config{}, recovery.WithLogger(quiet)), counting, foreign,
-		authns.New(validate, authns.Config{ExpireUnary: true}), counting, foreign,
+		authns.New(authns.Config{ExpireUnary: true}, authns.Bearer(validate)), counting, foreign,
 		ratelimit.New(ratelimit.Config{Limit: 1 << 20, Per: time.Second, By: ratelimit.ByState(authns.User)}), counting))
 	env := hauberktest.Start(t, hauberktest.Setup{Backend: backend, Server: chain, ServerOptions: []grpc.ServerOption{grpc.MaxConcurrentStreams(1000)}})
 	l.run(t, func(ctx context.Context, c chance) error {

@@ -40,7 +40,7 @@ func authorizationSignedWith(key string) (string, error) {
 
 // newAuthn verifies HS256 tokens, each only once if it is valid.
 func newAuthn() *authn.Interceptor {
-	return authn.New(validate, authn.Config{CachedTokens: 1024})
+	return authn.New(authn.Config{}, authn.Bearer(validate, authn.CacheTokens(1024, 0)))
 }
 
 // validate is an [authn.Validator].

@@ -53,7 +53,7 @@ func newServerAuth(_ *world, c serverAuthConfig) (part, error) {
 			return &authn.Identity{Subject: said.text}, nil
 		}
 	}
-	p := stateless(authn.New(validate, authn.Config{}))
+	p := stateless(authn.New(authn.Config{}, authn.Bearer(validate)))
 	p.public = c.Exempt
 	return p, nil
 }

@@ -201,7 +201,7 @@ func callWithSecrets(
 	_, in := server.observing(format)
 	in = append(in,
 		decisiontrace.New(decisiontrace.Config{Identities: []string{"operator"}}, decisiontrace.By(authn.User)),
-		authn.New(claimsOf, authn.Config{}),
+		authn.New(authn.Config{}, authn.Bearer(claimsOf)),
 		ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, Burst: 3, By: ratelimit.ByState(authn.User)}))
 	spans, out := client.observing(format)
 	var token string

@@ -37,7 +37,7 @@ func failInside(ctx context.Context, call *hauberk.Call, next hauberk.Next) erro
 
 func main() {
 	server := greeter.Serve(&greeter.Service{Handle: whoAmI},
-		authn.New(validate, authn.Config{}), hauberk.Func(failInside))
+		authn.New(authn.Config{}, authn.Bearer(validate)), hauberk.Func(failInside))
 	client := server.Client()
 
 	for _, authorization := range [][]string{

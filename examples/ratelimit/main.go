@@ -19,7 +19,7 @@ const unknown = "/hauberk.examples.greeter.v1.Greeter/Nonsense"
 
 func main() {
 	clock := greeter.NewClock() // the default is the monotonic clock
-	auth := authn.New(validate, authn.Config{})
+	auth := authn.New(authn.Config{}, authn.Bearer(validate))
 	limit := ratelimit.New(ratelimit.Config{
 		Limit: 2, Per: time.Minute, Algorithm: ratelimit.SlidingWindow, By: ratelimit.ByState(authn.User),
 	}, ratelimit.WithClock(clock.Now))

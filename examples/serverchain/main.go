@@ -28,7 +28,7 @@ const public = "hauberk.examples.greeter.v1.Greeter/GreetOften" // for callers w
 
 func newServer() *hauberk.Server {
 	ids := requestid.New(requestid.Config{})
-	auth := authn.New(validate, authn.Config{})
+	auth := authn.New(authn.Config{}, authn.Bearer(validate))
 	limit := ratelimit.New(ratelimit.Config{Limit: 100, Per: time.Minute, By: ratelimit.ByState(authn.User)})
 	log := logging.New(logging.Config{}, logging.State("user", authn.User),
 		logging.WithLogger(greeter.Logger("level", "msg",

@@ -28,7 +28,7 @@ func main() {
 			// authn is an inner interceptor, so that rejections are logged too. Outer interceptors
 			// read state after next.
 			logging.State("user", authn.User)),
-		authn.New(validate, authn.Config{}),
+		authn.New(authn.Config{}, authn.Bearer(validate)),
 	)
 	client := server.Client()
 	alice := metadata.AppendToOutgoingContext(context.Background(), "authorization", "Bearer alices-token")

@@ -65,7 +65,7 @@ func serverChain(out telemetry, accept policy, inner ...hauberk.Interceptor) (*h
 			logging.State("tenant", Tenant)),
 		recovery.New(recovery.Config{}, recovery.WithLogger(out.log), recovery.State("request_id", requestid.Key)),
 		ratelimit.New(ratelimit.Config{Limit: 1000, Per: time.Second}), // by peer
-		authn.New(validator(accept.keys), authn.Config{CachedTokens: 10_000, CacheFor: time.Minute}),
+		authn.New(authn.Config{}, authn.Bearer(validator(accept.keys), authn.CacheTokens(10_000, time.Minute))),
 		ratelimit.New(ratelimit.Config{Limit: accept.perUser, Per: time.Minute, By: ratelimit.ByState(authn.User)}),
 		hauberk.For(allMethods, accept.tenants), // the interceptor of tenant.go
 	}, inner...)...)

@@ -50,7 +50,7 @@ func (myService) GreetOften(_ *greeterpb.HelloRequest, stream grpc.ServerStreami
 func main() {
 	server := greeter.Serve(myService{},
 		requestid.New(requestid.Config{}),
-		authn.New(validate, authn.Config{}),
+		authn.New(authn.Config{}, authn.Bearer(validate)),
 		hauberk.Func(setTenant),
 	)
 	client := server.Client()

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"reflect"
+	"slices"
 
 	"github.com/hauberk-rpc/hauberk"
 )
@@ -36,45 +37,27 @@ type Validator func(ctx context.Context, token string) (*Identity, error)
 // Interceptor authenticates callers on a server. Make it with [New]. It may be used by any
 // number of chains at once.
 type Interceptor struct {
-	validate Validator
-	config   Config
-	cache    *cache // nil without CachedTokens
+	methods []Method
+	config  Config
 }
 
-// New returns an interceptor for servers. A call needs exactly one value under the metadata key
-// "authorization": "Bearer", in any case, and a token. Calls without it end with
-// UNAUTHENTICATED, "Missing or invalid token"; for the others validate decides. Calls of
-// methods in [hauberk.Config.Public] pass without a look at their token, and have no identity.
-// hauberk.New reports what is wrong with the arguments.
+// New returns an interceptor for servers. Each call is authenticated by the first of the methods
+// that finds a credential in it. A call without one ends with UNAUTHENTICATED; so does a call of
+// an unknown method. Calls of methods in [hauberk.Config.Public] pass without a look at their
+// credentials, and have no identity. hauberk.New reports what is wrong with the arguments.
 //
-// A stream whose Identity expires while it is open ends with UNAUTHENTICATED, "Token expired":
-// at once for the client; the context of the handler is done, with [ErrTokenExpired] as its
-// cause, and its sends and receives end.
+// A stream whose identity expires or is revoked while it is open ends with UNAUTHENTICATED,
+// "Token expired" or "Token revoked": at once for the client; the context of the handler is
+// done, with [ErrTokenExpired] or [ErrTokenRevoked] as its cause, and its sends and receives end.
 //
 // Rejections are recorded ([hauberk.Call.Decisions]). An admitted call is not, since that
 // costs allocations and the identity shows it.
-func New(validate Validator, config Config) *Interceptor {
-	x := &Interceptor{validate: validate, config: config}
-	if config.CachedTokens > 0 {
-		x.cache = newCache(config.CachedTokens, config.CacheFor)
-	}
-	return x
+func New(config Config, methods ...Method) *Interceptor {
+	return &Interceptor{methods: slices.Clone(methods), config: config}
 }
 
 // Declare describes the interceptor to the checks of a chain.
 func (x *Interceptor) Declare() hauberk.Declaration {
-	var errs []error
-	if x.validate == nil {
-		errs = append(errs, errors.New("it has no Validator; make it with authn.New"))
-	}
-	if n := x.config.CachedTokens; n < 0 {
-		errs = append(errs, fmt.Errorf("Config.CachedTokens is %d; want 0 for none, or a number of tokens", n))
-	}
-	if d := x.config.CacheFor; d < 0 || d > 0 && x.config.CachedTokens == 0 {
-		errs = append(errs, fmt.Errorf(
-			"Config.CacheFor is %v with %d CachedTokens; want 0, or a time with CachedTokens above 0",
-			d, x.config.CachedTokens))
-	}
 	return hauberk.Declaration{
 		Name:          name,
 		Phase:         hauberk.PhaseAuthn,
@@ -82,11 +65,32 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		Writes:        []hauberk.StateKey{Key, User},
 		Decides:       true,
 		Authenticates: true,
-		Err:           errors.Join(errs...),
+		Err:           x.err(),
 	}
 }
 
-// Intercept admits the call if its token is valid.
+// err returns what is wrong with the arguments of [New].
+func (x *Interceptor) err() error {
+	var errs []error
+	if len(x.methods) == 0 {
+		errs = append(errs, errors.New("it has no Method; want one, such as authn.Bearer(validate)"))
+	}
+	for i, m := range x.methods {
+		if isNil(m) {
+			errs = append(errs, fmt.Errorf("method %d of %d is nil", i+1, len(x.methods)))
+			continue
+		}
+		if c, ok := m.(checked); ok && c.Err() != nil {
+			errs = append(errs, c.Err())
+		}
+	}
+	if d := x.config.Grace; d < 0 {
+		errs = append(errs, fmt.Errorf("Config.Grace is %v; want 0, or how long streams outlive their credential", d))
+	}
+	return errors.Join(errs...)
+}
+
+// Intercept admits the call if a credential of it is valid.
 func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	if call.Public() {
 		call.Abstain()
@@ -98,46 +102,10 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	}
 	Key.Set(call, id)
 	User.Set(call, id.Subject)
-	if id.Expires.IsZero() || call.Kind() == hauberk.Unary && !x.config.ExpireUnary {
+	if id.Expires.IsZero() && id.Revoked == nil || call.Kind() == hauberk.Unary && !x.config.ExpireUnary {
 		return next(ctx, call)
 	}
-	return x.untilExpired(ctx, call, next, id.Expires)
-}
-
-// identify returns the identity of the call's token, or the outcome of the call.
-func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identity, error) {
-	token, err := bearer(call.Metadata(ctx, header))
-	if err != nil {
-		return nil, err
-	}
-	id, err := x.identityOf(ctx, token)
-	switch {
-	case err != nil:
-		return nil, rejectionOf(ctx, err)
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case id == nil:
-		return nil, errNoIdentity
-	case id.Subject == "":
-		return nil, errNoSubject
-	case id.Expired(time.Now()):
-		return nil, errExpired
-	default:
-		return id, nil
-	}
-}
-
-// identityOf returns the kept identity of a token, or the validator's result, which it keeps
-// if the token was accepted.
-func (x *Interceptor) identityOf(ctx context.Context, token string) (*Identity, error) {
-	if id := x.cache.get(token); id != nil {
-		return id, nil
-	}
-	id, err := x.validate(ctx, token)
-	if err == nil {
-		x.cache.put(token, id)
-	}
-	return id, err
+	return x.whileValid(ctx, call, next, id)
 }
 
 // reject records a rejection. A call that ended while its token was validated is none.
@@ -146,4 +114,9 @@ func (x *Interceptor) reject(call *hauberk.Call, err error) error {
 		call.Decide(hauberk.Decision{Verdict: hauberk.Rejected, Reason: hauberk.Reason(err)})
 	}
 	return err
+}
+
+func isNil(m Method) bool {
+	v := reflect.ValueOf(m)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }

@@ -113,7 +113,7 @@ func TestAdmits(t *testing.T) {
 		t.Run(value, func(t *testing.T) {
 			eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 				var w witness
-				out := w.serve(with(t.Context(), value), t, kind, authn.New(check, authn.Config{}))
+				out := w.serve(with(t.Context(), value), t, kind, authn.New(authn.Config{}, authn.Bearer(check)))
 				if out.Err != nil {
 					t.Fatal(out.Err)
 				}
@@ -154,7 +154,7 @@ func TestRejects(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 				var w witness
-				out := w.serve(with(t.Context(), test.values...), t, kind, authn.New(check, authn.Config{}))
+				out := w.serve(with(t.Context(), test.values...), t, kind, authn.New(authn.Config{}, authn.Bearer(check)))
 				wantStatus(t, out.Err, codes.Unauthenticated, test.message)
 				if got := hauberk.Reason(out.Err); got != test.reason {
 					t.Errorf("the client received the reason %q; want %q", got, test.reason)
@@ -192,7 +192,7 @@ func wantStatus(t *testing.T, err error, code codes.Code, message string) {
 // half-close.
 func TestRejectsBeforeReading(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
-		env := server(kind).Start(t, authn.New(check, authn.Config{}))
+		env := server(kind).Start(t, authn.New(authn.Config{}, authn.Bearer(check)))
 		desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
 		stream, err := env.Client.NewStream(t.Context(), desc, hauberktest.FullMethod(kind))
 		if err != nil {
@@ -205,7 +205,7 @@ func TestRejectsBeforeReading(t *testing.T) {
 // A caller without a token does not learn which methods exist.
 func TestRejectsUnknownMethods(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
-		env := server(kind).Start(t, authn.New(check, authn.Config{}))
+		env := server(kind).Start(t, authn.New(authn.Config{}, authn.Bearer(check)))
 		requests := []*testpb.Request{{}}
 		out := env.Do(t.Context(), "/hauberk.test.v1.TestService/None", requests)
 		wantStatus(t, out.Err, codes.Unauthenticated, "Missing or invalid token")
@@ -286,7 +286,7 @@ func TestValidatorFails(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 				var w witness
-				out := w.serve(with(t.Context(), "Bearer good"), t, kind, authn.New(test.validate, authn.Config{}))
+				out := w.serve(with(t.Context(), "Bearer good"), t, kind, authn.New(authn.Config{}, authn.Bearer(test.validate)))
 				wantStatus(t, out.Err, test.code, test.message)
 				if got := hauberk.Reason(out.Err); got != test.reason {
 					t.Errorf("the client received the reason %q; want %q", got, test.reason)
@@ -315,7 +315,7 @@ func TestValidatorPanics(t *testing.T) {
 	validate := func(context.Context, string) (*authn.Identity, error) { panic("s3cret") }
 	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 		var w witness
-		chain := []hauberk.Interceptor{guard(), w.outer(), authn.New(validate, authn.Config{}), w.interceptor()}
+		chain := []hauberk.Interceptor{guard(), w.outer(), authn.New(authn.Config{}, authn.Bearer(validate)), w.interceptor()}
 		out := server(kind).StartWith(t, w.backend(), chain...).Call(with(t.Context(), "Bearer good"))
 		wantStatus(t, out.Err, codes.Internal, recovery.DefaultMessage)
 		if w.inner || w.handled || !errors.Is(w.err, recovery.ErrPanic) {
@@ -350,7 +350,7 @@ func TestSlowValidator(t *testing.T) {
 					defer close(returned)
 					return next(ctx, call)
 				})
-				out := server(kind).StartWith(t, w.backend(), last, w.outer(), authn.New(validate, authn.Config{}), w.interceptor()).Call(ctx)
+				out := server(kind).StartWith(t, w.backend(), last, w.outer(), authn.New(authn.Config{}, authn.Bearer(validate)), w.interceptor()).Call(ctx)
 				if status.Code(out.Err) != codes.Canceled {
 					t.Errorf("the client got %v; want %s", out.Err, codes.Canceled)
 				}
@@ -374,7 +374,7 @@ func TestErrorsFromFurtherIn(t *testing.T) {
 		inner := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
 			return fmt.Errorf("%w: %w", authn.ErrInvalidToken, status.Error(codes.NotFound, "no such cart"))
 		})
-		out := server(kind).Start(t, authn.New(check, authn.Config{}), inner).Call(with(t.Context(), "Bearer good"))
+		out := server(kind).Start(t, authn.New(authn.Config{}, authn.Bearer(check)), inner).Call(with(t.Context(), "Bearer good"))
 		wantStatus(t, out.Err, codes.NotFound, "no such cart")
 	})
 }
@@ -410,7 +410,7 @@ func TestPublic(t *testing.T) {
 					asked = true
 					return check(ctx, token)
 				}
-				x := authn.New(validate, authn.Config{})
+				x := authn.New(authn.Config{}, authn.Bearer(validate))
 				cell := server(kind).With(hauberk.Config{Public: test.patterns})
 				out := w.serveIn(with(t.Context(), "Bearer bad"), t, cell, x)
 				if w.handled != test.public || (out.Err == nil) != test.public || asked == test.public {
@@ -428,7 +428,7 @@ func TestPublic(t *testing.T) {
 func TestShadow(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 		var w witness
-		shadow := hauberk.Shadow(authn.New(check, authn.Config{}))
+		shadow := hauberk.Shadow(authn.New(authn.Config{}, authn.Bearer(check)))
 		out := w.serve(with(t.Context(), "Bearer bad"), t, kind, shadow)
 		if out.Err != nil || !w.handled || w.identity != nil {
 			t.Errorf("%s: %v, handled %t, identity %v; want the call to pass without one", kind, out.Err, w.handled, w.identity)
@@ -446,8 +446,14 @@ func TestConfigurationErrors(t *testing.T) {
 		x    hauberk.Interceptor
 		want string
 	}{
-		{"no validator", authn.New(nil, authn.Config{}), "hauberk: interceptor 1: authn: it has no Validator; make it with authn.New"},
-		{"zero value", &authn.Interceptor{}, "hauberk: interceptor 1: authn: it has no Validator; make it with authn.New"},
+		{"no validator", authn.New(authn.Config{}, authn.Bearer(nil)), "hauberk: interceptor 1: authn: Bearer has no Validator"},
+		{"no method", authn.New(authn.Config{}), "hauberk: interceptor 1: authn: it has no Method; want one, such as authn.Bearer(validate)"},
+		{"nil method", authn.New(authn.Config{}, authn.Bearer(check), nil), "hauberk: interceptor 1: authn: method 2 of 2 is nil"},
+		{"no tokens", authn.New(authn.Config{}, authn.Bearer(check, authn.CacheTokens(0, 0))), "hauberk: interceptor 1: authn: " +
+			"CacheTokens has 0 tokens for 0s; want at least 1 token, and a time of 0 or more"},
+		{"grace", authn.New(authn.Config{Grace: -1}, authn.Bearer(check)), "hauberk: interceptor 1: authn: " +
+			"Config.Grace is -1ns; want 0, or how long streams outlive their credential"},
+		{"zero value", &authn.Interceptor{}, "hauberk: interceptor 1: authn: it has no Method; want one, such as authn.Bearer(validate)"},
 		{"no source", authn.NewClient(nil, authn.ClientConfig{}), "hauberk: interceptor 1: authn: it has no TokenSource; make it with authn.NewClient"},
 		{"zero client", &authn.Client{}, "hauberk: interceptor 1: authn: it has no TokenSource; make it with authn.NewClient"},
 	}
@@ -463,7 +469,7 @@ func TestConfigurationErrors(t *testing.T) {
 // Each works on one side, and cannot be attached to the other.
 func TestSides(t *testing.T) {
 	for x, sides := range map[hauberk.Declarer]hauberk.Sides{
-		authn.New(check, authn.Config{}):                              hauberk.OnlyServers,
+		authn.New(authn.Config{}, authn.Bearer(check)):                hauberk.OnlyServers,
 		authn.NewClient(authn.StaticToken("t"), authn.ClientConfig{}): hauberk.OnlyClients,
 	} {
 		if got := x.Declare().Sides; got != sides {
@@ -475,10 +481,10 @@ func TestSides(t *testing.T) {
 // An interceptor that reads the user must run inside.
 func TestOrderIsProven(t *testing.T) {
 	byUser := reader{}
-	if _, err := hauberk.New(authn.New(check, authn.Config{}), byUser); err != nil {
+	if _, err := hauberk.New(authn.New(authn.Config{}, authn.Bearer(check)), byUser); err != nil {
 		t.Error(err)
 	}
-	if _, err := hauberk.New(byUser, authn.New(check, authn.Config{})); err == nil {
+	if _, err := hauberk.New(byUser, authn.New(authn.Config{}, authn.Bearer(check))); err == nil {
 		t.Error("no error for a chain in which the user is read before it is known")
 	}
 }
@@ -496,7 +502,7 @@ func (reader) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Ne
 func TestCoverage(t *testing.T) {
 	const public = "hauberk.test.v1.TestService/Unary"
 	chain := hauberk.Must(hauberk.Config{Public: []string{public}}.New(
-		hauberk.Except(public, authn.New(check, authn.Config{})),
+		hauberk.Except(public, authn.New(authn.Config{}, authn.Bearer(check))),
 	))
 	srv := chain.NewServer()
 	testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{})
@@ -522,7 +528,7 @@ func TestConcurrentCalls(t *testing.T) {
 			}
 			return s.Send(&testpb.Response{})
 		}}
-		env := server(kind).StartWith(t, backend, authn.New(validate, authn.Config{}))
+		env := server(kind).StartWith(t, backend, authn.New(authn.Config{}, authn.Bearer(validate)))
 		var wg sync.WaitGroup
 		for i := range 40 {
 			wg.Go(func() {

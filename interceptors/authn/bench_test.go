@@ -37,12 +37,12 @@ func BenchmarkServer(b *testing.B) {
 		interceptors []hauberk.Interceptor
 	}{
 		{"empty chain", jwtLike, nil},
-		{"admitted", jwtLike, interceptors(authn.New(known(id), authn.Config{}))},
-		{"admitted until it expires", jwtLike, interceptors(authn.New(known(expiring), authn.Config{}))},
-		{"admitted, and ended when it expires", jwtLike, interceptors(authn.New(known(expiring), authn.Config{ExpireUnary: true}))},
-		{"public", jwtLike, interceptors(authn.New(known(id), authn.Config{}))},
-		{"rejected", "guess", interceptors(authn.New(known(id), authn.Config{}))},
-		{"malformed", "?", interceptors(authn.New(known(id), authn.Config{}))},
+		{"admitted", jwtLike, interceptors(authn.New(authn.Config{}, authn.Bearer(known(id))))},
+		{"admitted until it expires", jwtLike, interceptors(authn.New(authn.Config{}, authn.Bearer(known(expiring))))},
+		{"admitted, and ended when it expires", jwtLike, interceptors(authn.New(authn.Config{ExpireUnary: true}, authn.Bearer(known(expiring))))},
+		{"public", jwtLike, interceptors(authn.New(authn.Config{}, authn.Bearer(known(id))))},
+		{"rejected", "guess", interceptors(authn.New(authn.Config{}, authn.Bearer(known(id))))},
+		{"malformed", "?", interceptors(authn.New(authn.Config{}, authn.Bearer(known(id))))},
 	} {
 		b.Run(row.name, func(b *testing.B) {
 			var config hauberk.Config
@@ -89,7 +89,7 @@ func BenchmarkClient(b *testing.B) {
 func TestServerAllocations(t *testing.T) {
 	expires := time.Now().Add(time.Hour)
 	for _, id := range []*authn.Identity{{Subject: "alice"}, {Subject: "alice", Expires: expires}} {
-		with := allocations(incoming(jwtLike), t, hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(authn.New(known(id), authn.Config{})))))
+		with := allocations(incoming(jwtLike), t, hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(authn.New(authn.Config{}, authn.Bearer(known(id)))))))
 		without := allocations(incoming(jwtLike), t, hauberktest.Direct{}.Server(hauberk.Must(hauberk.New())))
 		if got := with - without; got > 2 {
 			t.Errorf("%v allocations, budget 2", got)

@@ -44,7 +44,7 @@ func (c *cache) get(token string) *Identity {
 	}
 	c.mu.RUnlock()
 	switch {
-	case entry.identity == nil || !c.now().Before(entry.until):
+	case entry.identity == nil || !c.now().Before(entry.until) || isRevoked(entry.identity):
 		return nil
 	case !isYoung:
 		c.store(token, entry)

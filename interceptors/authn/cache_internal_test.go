@@ -19,27 +19,27 @@ func counting(n *int, expires func() time.Time) Validator {
 	}
 }
 
-// A token is validated once until it expires, or CacheFor has passed; without both it is
+// A token is validated once until it expires, or its time is over; without both it is
 // not kept. Rejected tokens are not kept.
 func TestCache(t *testing.T) {
 	inAnHour := func() time.Time { return time.Now().Add(time.Hour) }
 	never := func() time.Time { return time.Time{} }
 	for name, c := range map[string]struct {
-		config  Config
+		options []BearerOption
 		expires func() time.Time
 		lasts   time.Duration // 0: not kept
 	}{
-		"until it expires":       {Config{CachedTokens: 10}, inAnHour, time.Hour},
-		"for a minute":           {Config{CachedTokens: 10, CacheFor: time.Minute}, inAnHour, time.Minute},
-		"longer than it is good": {Config{CachedTokens: 10, CacheFor: 2 * time.Hour}, inAnHour, time.Hour},
-		"without an end":         {Config{CachedTokens: 10}, never, 0},
-		"a minute without end":   {Config{CachedTokens: 10, CacheFor: time.Minute}, never, time.Minute},
-		"no cache":               {Config{}, inAnHour, 0},
+		"until it expires":       {[]BearerOption{CacheTokens(10, 0)}, inAnHour, time.Hour},
+		"for a minute":           {[]BearerOption{CacheTokens(10, time.Minute)}, inAnHour, time.Minute},
+		"longer than it is good": {[]BearerOption{CacheTokens(10, 2*time.Hour)}, inAnHour, time.Hour},
+		"without an end":         {[]BearerOption{CacheTokens(10, 0)}, never, 0},
+		"a minute without end":   {[]BearerOption{CacheTokens(10, time.Minute)}, never, time.Minute},
+		"no cache":               {nil, inAnHour, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				runs := 0
-				x := New(counting(&runs, c.expires), c.config)
+				x := Bearer(counting(&runs, c.expires), c.options...).(*bearer)
 				expect := func(when string, want int) {
 					t.Helper()
 					if id, err := x.identityOf(t.Context(), "alice"); err != nil || id.Subject != "alice" || runs != want {
@@ -70,7 +70,7 @@ func TestCache(t *testing.T) {
 // However many tokens there are, the cache is bounded, and keeps a token that is in use.
 func TestCacheIsBounded(t *testing.T) {
 	runs := 0
-	x := New(counting(&runs, func() time.Time { return time.Now().Add(time.Hour) }), Config{CachedTokens: 100})
+	x := Bearer(counting(&runs, func() time.Time { return time.Now().Add(time.Hour) }), CacheTokens(100, 0)).(*bearer)
 	for i := range 10_000 {
 		_, _ = x.identityOf(t.Context(), fmt.Sprint("token ", i))
 		if _, _ = x.identityOf(t.Context(), "alice"); len(x.cache.young)+len(x.cache.old) > 100 {

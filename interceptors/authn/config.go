@@ -2,21 +2,16 @@ package authn
 
 import "time"
 
-// Config holds the settings of [New]. The zero value validates the token of every call.
+// Config holds the settings of [New]. The zero value is ready for use.
 type Config struct {
-	// CachedTokens is how many accepted tokens are kept, so that the validator does not run
-	// for each call: as a rule of thumb, one for each caller. 0 keeps none. Rejected tokens
-	// are not kept. A kept token is accepted until it expires, even if it is revoked
-	// meanwhile: see CacheFor. Callers that send many different tokens displace each other's,
-	// not those in use.
-	CachedTokens int
-	// CacheFor is how long a token is kept at most. 0 keeps it until Identity.Expires, and
-	// does not keep those without.
-	CacheFor time.Duration
-	// ExpireUnary ends unary calls, too, when their token expires. Without it a unary call
-	// that began with a valid token finishes; streams always end. It costs each call with a
-	// token that expires a timer.
+	// ExpireUnary ends unary calls, too, when their credential expires or is revoked. Without
+	// it a unary call that began with a valid credential finishes; streams always end. It costs
+	// each call with a credential that expires a timer.
 	ExpireUnary bool
+	// Grace is how long a stream goes on after its credential has expired, such as for clients
+	// that renew their token only when they open the next stream. The default, 0, ends it at
+	// once. It does not admit new calls, and does not hold for revoked credentials.
+	Grace time.Duration
 }
 
 // ClientConfig holds the settings of [NewClient]. The zero value is ready for use.

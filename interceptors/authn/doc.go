@@ -1,10 +1,11 @@
-// Package authn authenticates callers on servers, and sends credentials on clients, with
-// bearer tokens (RFC 6750) in the request metadata.
+// Package authn authenticates callers on servers, and sends credentials on clients.
 //
-// On a server, [New] passes the token of each call to a [Validator], before the request is
-// read, and stores the [Identity] in the state of the call ([Key], [User], [FromContext]). A
-// call without a valid token is rejected. Calls of the methods in [hauberk.Config.Public] pass
-// without a look at their token.
+// On a server, [New] tries one or more methods in their order, before the request is read. The
+// first [Method] that finds its credential decides, and a failing one never turns into another's
+// success. [Bearer] is the method of bearer tokens (RFC 6750) with a [Validator] of the program.
+// The [Identity] becomes state of the call ([Key], [User], [FromContext]). A call without a valid
+// credential is rejected. Calls of the methods in [hauberk.Config.Public] pass without a look at
+// their credentials.
 //
 // On a client, [NewClient] gets a token from a [TokenSource] for each call that reaches it, and
 // sends it, unless the caller has set the metadata key "authorization": there is never a second

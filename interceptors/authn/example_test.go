@@ -21,7 +21,7 @@ func Example() {
 		}
 		return &authn.Identity{Subject: "alice"}, nil
 	}
-	chain := hauberk.Must(hauberk.Config{Public: []string{hauberk.Health}}.New(authn.New(validate, authn.Config{})))
+	chain := hauberk.Must(hauberk.Config{Public: []string{hauberk.Health}}.New(authn.New(authn.Config{}, authn.Bearer(validate))))
 
 	// The chain, called as a server would. In a program it is carried by
 	// chain.NewServer().

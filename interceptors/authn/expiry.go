@@ -2,6 +2,7 @@ package authn
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -10,37 +11,57 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// untilExpired runs the inner part of a call that ends at the latest when its token expires.
-func (x *Interceptor) untilExpired(
-	ctx context.Context, call *hauberk.Call, next hauberk.Next, expires time.Time,
-) error {
+// whileValid runs the inner part of a call that ends at the latest when its credential expires,
+// and the grace period has passed, or is revoked.
+func (x *Interceptor) whileValid(ctx context.Context, call *hauberk.Call, next hauberk.Next, id *Identity) error {
 	inside, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	expired := make(chan bool, 1)
-	timer := time.AfterFunc(time.Until(expires), func() {
-		running := ctx.Err() == nil
-		if running {
-			cancel(ErrTokenExpired)
-			hangUp(ctx, call)
-		}
-		expired <- running
-	})
-	defer timer.Stop()
-	err := next(inside, call)
-	if timer.Stop() || !<-expired {
-		return err
+	var (
+		once  sync.Once // of the call's end: by the credential, or otherwise
+		ended error     // by the credential; written in once
+	)
+	end := func(err, cause error) {
+		once.Do(func() {
+			if ctx.Err() == nil {
+				ended = err
+				cancel(cause)
+				hangUp(ctx, call, err)
+			}
+		})
 	}
-	return x.reject(call, errExpired)
+	if !id.Expires.IsZero() {
+		timer := time.AfterFunc(time.Until(id.Expires)+x.config.Grace, func() { end(errExpired, ErrTokenExpired) })
+		defer timer.Stop()
+	}
+	if id.Revoked != nil {
+		go func() {
+			select {
+			case <-id.Revoked:
+				end(errRevoked, ErrTokenRevoked)
+			case <-inside.Done():
+			}
+		}()
+	}
+	settle := func() {
+		once.Do(func() {}) // waits for an end that is under way, and prevents a later one
+		cancel(nil)
+	}
+	defer settle() // if next panics
+	err := next(inside, call)
+	settle()
+	if ended != nil {
+		return x.reject(call, ended)
+	}
+	return err
 }
 
 // hangUp ends the call for its client, and with it the receives and sends of the handler, which
 // an inner context does not reach. In shadow it does nothing: the interceptor runs on a copy
 // of the call there.
-func hangUp(ctx context.Context, call *hauberk.Call) {
+func hangUp(ctx context.Context, call *hauberk.Call, err error) {
 	stream, ok := grpc.ServerTransportStreamFromContext(ctx).(interface {
 		WriteStatus(st *status.Status) error
 	})
 	if ok && hauberk.FromContext(hauberk.Incoming(ctx)) == call {
-		_ = stream.WriteStatus(hauberk.StatusOf(errExpired)) // fails if the call has ended
+		_ = stream.WriteStatus(hauberk.StatusOf(err)) // fails if the call has ended
 	}
 }

@@ -92,13 +92,86 @@ func TestExpires(t *testing.T) {
 			}
 			t.Run(name+"/"+kind.String(), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
-				synctest.Test(t, func(t *testing.T) { testExpires(t, kind, handle) })
+				synctest.Test(t, func(t *testing.T) { testEnds(t, kind, handle, expires()) })
 			})
 		}
 	}
 }
 
-func testExpires(t *testing.T, kind hauberk.Kind, handle func(context.Context, hauberktest.Stream) error) {
+// TestRevoked: a call ends when its token is revoked, as it does when the token expires.
+func TestRevoked(t *testing.T) {
+	for name, handle := range handlers {
+		for _, kind := range kinds {
+			if !canBe(name, kind) {
+				continue
+			}
+			t.Run(name+"/"+kind.String(), func(t *testing.T) {
+				hauberktest.CheckLeaks(t)
+				synctest.Test(t, func(t *testing.T) {
+					revoked := make(chan struct{})
+					time.AfterFunc(time.Hour, func() { close(revoked) })
+					testEnds(t, kind, handle, ended{
+						validate: func(context.Context, string) (*authn.Identity, error) {
+							return &authn.Identity{Subject: "alice", Revoked: revoked}, nil
+						},
+						after: time.Hour, message: "Token revoked",
+						reason: authn.ReasonTokenRevoked, cause: authn.ErrTokenRevoked,
+					})
+				})
+			})
+		}
+	}
+}
+
+// TestGrace: a stream goes on for the grace period, but no new call is admitted.
+func TestGrace(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	synctest.Test(t, func(t *testing.T) {
+		in := expires()
+		in.after, in.config.Grace = time.Hour+20*time.Minute, 20*time.Minute
+		testEnds(t, hauberk.Bidi, handlers["waits for its context"], in)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		env := server(hauberk.Bidi).Start(t, authn.New(authn.Config{Grace: time.Minute}, authn.Bearer(until(time.Hour))))
+		pass(time.Hour)
+		wantStatus(t, env.Call(with(t.Context(), "Bearer good")).Err, codes.Unauthenticated, "Token expired")
+	})
+}
+
+// A call that ends before its token is revoked leaves nothing behind.
+func TestNotRevoked(t *testing.T) {
+	revoked := make(chan struct{})
+	validate := func(context.Context, string) (*authn.Identity, error) {
+		return &authn.Identity{Subject: "alice", Revoked: revoked}, nil
+	}
+	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
+		hauberktest.CheckLeaks(t)
+		env := server(kind).Start(t, authn.New(authn.Config{ExpireUnary: true}, authn.Bearer(validate)))
+		if out := env.Call(with(t.Context(), "Bearer good")); out.Err != nil {
+			t.Error(out.Err)
+		}
+	})
+}
+
+// ended is how a token ends while its call is open, and what becomes of the call.
+type ended struct {
+	validate authn.Validator
+	config   authn.Config
+	after    time.Duration
+	message  string
+	reason   string
+	cause    error
+}
+
+// expires is a token that expires after an hour.
+func expires() ended {
+	return ended{
+		validate: until(time.Hour), after: time.Hour,
+		message: "Token expired", reason: authn.ReasonTokenExpired, cause: authn.ErrTokenExpired,
+	}
+}
+
+func testEnds(t *testing.T, kind hauberk.Kind, handle func(context.Context, hauberktest.Stream) error, in ended) {
 	t.Helper()
 	var w witness
 	var cause error
@@ -112,26 +185,27 @@ func testExpires(t *testing.T, kind hauberk.Kind, handle func(context.Context, h
 		defer close(returned)
 		return next(ctx, call)
 	})
-	x := authn.New(until(time.Hour), authn.Config{ExpireUnary: true})
+	in.config.ExpireUnary = true
+	x := authn.New(in.config, authn.Bearer(in.validate))
 	env := server(kind).StartWith(t, backend, outermost, w.outer(), x)
 
 	start := time.Now()
 	err := callAndWait(t, env, kind)
-	wantStatus(t, err, codes.Unauthenticated, "Token expired")
-	if got := hauberk.Reason(err); got != authn.ReasonTokenExpired {
-		t.Errorf("the client received the reason %q; want %q", got, authn.ReasonTokenExpired)
+	wantStatus(t, err, codes.Unauthenticated, in.message)
+	if got := hauberk.Reason(err); got != in.reason {
+		t.Errorf("the client received the reason %q; want %q", got, in.reason)
 	}
-	if took := time.Since(start); took < time.Hour || took > time.Hour+time.Minute {
-		t.Errorf("the call took %v; want an hour", took)
+	if took := time.Since(start); took < in.after || took > in.after+time.Minute {
+		t.Errorf("the call took %v; want %v", took, in.after)
 	}
 	<-returned
-	if !errors.Is(cause, authn.ErrTokenExpired) {
-		t.Errorf("the handler's context ended with %v; want %v", cause, authn.ErrTokenExpired)
+	if !errors.Is(cause, in.cause) {
+		t.Errorf("the handler's context ended with %v; want %v", cause, in.cause)
 	}
-	if !errors.Is(w.err, authn.ErrTokenExpired) {
-		t.Errorf("the outcome on the server is %v; want one that wraps %v", w.err, authn.ErrTokenExpired)
+	if !errors.Is(w.err, in.cause) {
+		t.Errorf("the outcome on the server is %v; want one that wraps %v", w.err, in.cause)
 	}
-	want := hauberk.Decision{Interceptor: "authn", Verdict: hauberk.Rejected, Reason: authn.ReasonTokenExpired}
+	want := hauberk.Decision{Interceptor: "authn", Verdict: hauberk.Rejected, Reason: in.reason}
 	if len(w.decisions) != 1 || w.decisions[0] != want {
 		t.Errorf("decisions %v; want %v", w.decisions, want)
 	}
@@ -167,7 +241,7 @@ func TestUnaryOutlivesItsToken(t *testing.T) {
 			pass(2 * time.Hour)
 			return hauberktest.Echo(ctx, s)
 		}}
-		env := server(hauberk.Unary).StartWith(t, backend, authn.New(until(time.Hour), authn.Config{}))
+		env := server(hauberk.Unary).StartWith(t, backend, authn.New(authn.Config{}, authn.Bearer(until(time.Hour))))
 		if out := env.Call(with(t.Context(), "Bearer good")); out.Err != nil {
 			t.Error(out.Err)
 		}
@@ -189,7 +263,7 @@ func TestExpiredAlready(t *testing.T) {
 			t.Run(test.after.String()+"/"+kind.String(), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
 				synctest.Test(t, func(t *testing.T) {
-					env := server(kind).Start(t, authn.New(until(time.Hour), authn.Config{}))
+					env := server(kind).Start(t, authn.New(authn.Config{}, authn.Bearer(until(time.Hour))))
 					pass(test.after)
 					out := env.Call(with(t.Context(), "Bearer good"))
 					if st := status.Convert(out.Err); st.Code() != test.code {
@@ -214,7 +288,7 @@ func TestExpiresWithMetadata(t *testing.T) {
 			<-ctx.Done()
 			return nil
 		}}
-		env := server(hauberk.Bidi).StartWith(t, backend, authn.New(until(time.Hour), authn.Config{}))
+		env := server(hauberk.Bidi).StartWith(t, backend, authn.New(authn.Config{}, authn.Bearer(until(time.Hour))))
 		out := env.Call(with(t.Context(), "Bearer good"))
 		wantStatus(t, out.Err, codes.Unauthenticated, "Token expired")
 		if len(out.Header.Get("x-header")) != 1 || len(out.Trailer.Get("x-trailer")) != 1 {
@@ -239,7 +313,7 @@ func TestCancelledBeforeExpiry(t *testing.T) {
 			defer close(returned)
 			return next(ctx, call)
 		})
-		env := server(hauberk.Bidi).StartWith(t, backend, last, w.outer(), authn.New(until(time.Hour), authn.Config{}))
+		env := server(hauberk.Bidi).StartWith(t, backend, last, w.outer(), authn.New(authn.Config{}, authn.Bearer(until(time.Hour))))
 		ctx, cancel := context.WithTimeout(with(t.Context(), "Bearer good"), time.Minute)
 		defer cancel()
 		if out := env.Call(ctx); status.Code(out.Err) != codes.DeadlineExceeded {
@@ -264,7 +338,7 @@ func TestExpiresUnderServeHTTP(t *testing.T) {
 		close(returned)
 		return err
 	}}
-	srv := hauberk.Must(hauberk.New(authn.New(until(100*time.Millisecond), authn.Config{}))).NewServer()
+	srv := hauberk.Must(hauberk.New(authn.New(authn.Config{}, authn.Bearer(until(100*time.Millisecond))))).NewServer()
 	testpb.RegisterTestServiceServer(srv, backend)
 	web := httptest.NewUnstartedServer(srv)
 	web.EnableHTTP2 = true
@@ -297,7 +371,7 @@ func TestExpiresInShadow(t *testing.T) {
 			pass(2 * time.Hour)
 			return hauberktest.Echo(ctx, s)
 		}}
-		shadow := hauberk.Shadow(authn.New(until(time.Hour), authn.Config{}))
+		shadow := hauberk.Shadow(authn.New(authn.Config{}, authn.Bearer(until(time.Hour))))
 		out := server(hauberk.Bidi).StartWith(t, backend, shadow).Call(with(t.Context(), "Bearer good"))
 		if out.Err != nil || shadow.Rejections() != 1 {
 			t.Errorf("%v, %d rejections; want an OK call and 1", out.Err, shadow.Rejections())
@@ -314,7 +388,7 @@ func TestExpiresAtAnyMoment(t *testing.T) {
 			left := time.Duration(n.Add(1)%50) * 10 * time.Microsecond
 			return &authn.Identity{Subject: "alice", Expires: time.Now().Add(left)}, nil
 		}
-		env := server(kind).Start(t, authn.New(validate, authn.Config{ExpireUnary: true}))
+		env := server(kind).Start(t, authn.New(authn.Config{ExpireUnary: true}, authn.Bearer(validate)))
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {

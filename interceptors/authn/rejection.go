@@ -3,6 +3,7 @@ package authn
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -13,8 +14,8 @@ import (
 
 // Sentinels that errors.Is finds in rejections, in this process.
 var (
-	// ErrMissingToken is found if a call has no authorization.
-	ErrMissingToken = errors.New("authn: the call has no token")
+	// ErrMissingToken is found if a call has no authorization. It wraps ErrNoCredential.
+	ErrMissingToken = fmt.Errorf("authn: the call has no token: %w", ErrNoCredential)
 	// ErrMalformedToken is found if a call has several values under "authorization", or one
 	// that is not "Bearer" and a token.
 	ErrMalformedToken = errors.New("authn: the call's authorization is not one bearer token")
@@ -23,6 +24,9 @@ var (
 	// ErrTokenExpired is returned, or wrapped, by a Validator for a token that has expired. It
 	// is also found if Identity.Expires has passed.
 	ErrTokenExpired = errors.New("authn: the token has expired")
+	// ErrTokenRevoked is returned, or wrapped, by a Validator for a token that was revoked. It is
+	// also found if Identity.Revoked is closed.
+	ErrTokenRevoked = errors.New("authn: the token was revoked")
 	// ErrPermissionDenied is found if a Validator returned the gRPC status
 	// PERMISSION_DENIED: the caller is known and may not call.
 	ErrPermissionDenied = errors.New("authn: the caller has no permission")
@@ -40,6 +44,7 @@ const (
 	ReasonMalformedToken   = "MALFORMED_TOKEN" //nolint:gosec // the name of a reason
 	ReasonInvalidToken     = "INVALID_TOKEN"
 	ReasonTokenExpired     = "TOKEN_EXPIRED"
+	ReasonTokenRevoked     = "TOKEN_REVOKED"
 	ReasonPermissionDenied = "PERMISSION_DENIED"
 	ReasonValidationFailed = "VALIDATION_FAILED"
 	ReasonNoToken          = "NO_TOKEN"
@@ -48,15 +53,19 @@ const (
 // The rejections that are the same for every call. Missing and malformed tokens share a
 // message, as in the documentation of gRPC Python.
 var (
-	errMissing   = reject(ReasonMissingToken, "Missing or invalid token", ErrMissingToken)
-	errMalformed = reject(ReasonMalformedToken, "Missing or invalid token", ErrMalformedToken)
+	errMissing   = reject(ReasonMissingToken, missing, ErrMissingToken)
+	errMalformed = reject(ReasonMalformedToken, missing, ErrMalformedToken)
 	errExpired   = reject(ReasonTokenExpired, "Token expired", ErrTokenExpired)
+	errRevoked   = reject(ReasonTokenRevoked, "Token revoked", ErrTokenRevoked)
 )
+
+// missing is the message for clients that send no usable credential.
+const missing = "Missing or invalid token"
 
 // Faults of the validator itself.
 var (
-	errNoIdentity = fault(errors.New("authn: the validator returned neither an identity nor an error"))
-	errNoSubject  = fault(errors.New("authn: the validator returned an identity without a Subject"))
+	errNoIdentity = fault(errors.New("authn: the method returned neither an identity nor an error"))
+	errNoSubject  = fault(errors.New("authn: the method returned an identity without a Subject"))
 )
 
 func reject(reason, message string, cause error) error {
@@ -103,6 +112,8 @@ func rejectionOf(ctx context.Context, err error) error {
 		return failed(st, err)
 	case errors.Is(err, ErrTokenExpired):
 		return reject(ReasonTokenExpired, "Token expired", err)
+	case errors.Is(err, ErrTokenRevoked):
+		return reject(ReasonTokenRevoked, "Token revoked", err)
 	case errors.Is(err, ErrInvalidToken):
 		return reject(ReasonInvalidToken, "Invalid token", err)
 	case ctx.Err() != nil:

@@ -8,9 +8,9 @@ const header = "authorization"
 // scheme precedes the token. Its case does not matter (RFC 9110, 11.1).
 const scheme = "Bearer"
 
-// bearer returns the token in the values of a call's authorization. Several values are
+// tokenIn returns the token in the values of a call's authorization. Several values are
 // malformed: a proxy may have checked another one than this server would.
-func bearer(values []string) (string, error) {
+func tokenIn(values []string) (string, error) {
 	if len(values) == 0 {
 		return "", errMissing
 	}

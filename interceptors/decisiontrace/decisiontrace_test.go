@@ -49,7 +49,7 @@ func validate(_ context.Context, token string) (*authn.Identity, error) {
 	return &authn.Identity{Subject: token}, nil
 }
 
-func bearer() hauberk.Interceptor { return authn.New(validate, authn.Config{}) }
+func bearer() hauberk.Interceptor { return authn.New(authn.Config{}, authn.Bearer(validate)) }
 
 func guard() hauberk.Interceptor {
 	return recovery.New(recovery.Config{}, recovery.WithLogger(slog.New(slog.DiscardHandler)))

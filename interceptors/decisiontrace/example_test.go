@@ -24,7 +24,7 @@ import (
 func Example() {
 	chain := hauberk.Must(hauberk.New(
 		decisiontrace.New(decisiontrace.Config{Identities: []string{"ops"}}, decisiontrace.By(authn.User)),
-		authn.New(validate, authn.Config{}),
+		authn.New(authn.Config{}, authn.Bearer(validate)),
 		ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: ratelimit.ByState(authn.User)}),
 	))
 	conn, stop := serve(chain)

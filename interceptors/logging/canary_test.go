@@ -182,7 +182,7 @@ func identifying(c hauberktest.Case) hauberk.Interceptor {
 			return set(ctx, call, next)
 		})
 	}
-	check := authn.New(func(context.Context, string) (*authn.Identity, error) { return identity, nil }, authn.Config{})
+	check := authn.New(authn.Config{}, authn.Bearer(func(context.Context, string) (*authn.Identity, error) { return identity, nil }))
 	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		return check.Intercept(ctx, call, func(ctx context.Context, call *hauberk.Call) error { return set(ctx, call, next) })
 	})

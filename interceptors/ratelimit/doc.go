@@ -2,7 +2,7 @@
 //
 //	chain, err := hauberk.New(
 //		ratelimit.New(ratelimit.Config{Limit: 1000, Per: time.Second}), // by peer, outside of authn
-//		authn.New(validate, authn.Config{}),
+//		authn.New(authn.Config{}, authn.Bearer(validate)),
 //		ratelimit.New(ratelimit.Config{Limit: 100, Per: time.Minute, By: ratelimit.ByState(authn.User)}),
 //	)
 //

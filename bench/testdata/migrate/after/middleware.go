@@ -26,7 +26,7 @@ func ServerChain(logger *slog.Logger, registry prometheus.Registerer, check auth
 		calls,
 		logging.New(logging.Config{}, logging.WithLogger(logger), logging.State("user", authn.User)),
 		recovery.New(recovery.Config{}, recovery.WithLogger(logger)),
-		authn.New(check, authn.Config{}),
+		authn.New(authn.Config{}, authn.Bearer(check)),
 	)
 }
 

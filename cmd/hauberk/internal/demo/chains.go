@@ -51,7 +51,7 @@ func (l *interceptors) serverChain() (*hauberk.Chain, error) {
 		l.counts,                          // sees the final code of every call, rejected or not
 		newLogging(l.logger),              // likewise, with the decisions
 		newRecovery(l.logger),             // turns an inner panic into an error
-		authn.New(validator(accounts()), authn.Config{}), // before those that read the user
+		authn.New(authn.Config{}, authn.Bearer(validator(accounts()))), // before those that read the user
 		limit(planTrade, 2*maxRate, time.Second),
 		limit(planTrial, trialCalls, trialTime),
 		hauberk.For(shoppb.Cart_Import_FullMethodName,

@@ -1,0 +1,99 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// Method is a way to prove an identity: [Bearer], and those of the packages authnjwt,
+// authnspiffe and others. Safe for concurrent use.
+type Method interface {
+	// Name is a short name for logs and errors, such as "jwt".
+	Name() string
+	// Authenticate returns the identity that a call proves. It runs before the request is
+	// read, on the goroutine of the call, and must return when ctx is done.
+	//
+	// An error that wraps [ErrNoCredential] or [ErrOtherMethod] passes the call to the next
+	// method. Any other result decides on the call, as [Validator] lists them: a later method
+	// does not run, so it cannot admit a call that this one rejects.
+	Authenticate(ctx context.Context, call *hauberk.Call) (*Identity, error)
+}
+
+// Errors by which a method says that a call is not its concern.
+var (
+	// ErrNoCredential says that the call has no credential of the method. If it is the
+	// result of every method, the call ends as the error of the first says.
+	ErrNoCredential = errors.New("authn: the call has no credential of this method")
+	// ErrOtherMethod says that the call has a credential that the method does not judge, such
+	// as a bearer token that is not a JWT. If no later method accepts it, the call ends with
+	// UNAUTHENTICATED, "Invalid token".
+	ErrOtherMethod = errors.New("authn: the credential is of another method")
+)
+
+// checked is a method that reports what is wrong with its settings.
+type checked interface{ Err() error }
+
+// identify returns the identity that the first method with a credential proves, or the
+// outcome of the call.
+func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identity, error) {
+	var none, other error
+	for _, m := range x.methods {
+		id, err := m.Authenticate(ctx, call)
+		switch {
+		case err == nil:
+			return checkedIdentity(ctx, id)
+		case errors.Is(err, ErrOtherMethod):
+			other = err
+		case !errors.Is(err, ErrNoCredential):
+			return nil, rejectionOf(ctx, err)
+		case none == nil:
+			none = err
+		}
+	}
+	if other != nil {
+		return nil, reject(ReasonInvalidToken, "Invalid token", errors.Join(ErrInvalidToken, other))
+	}
+	return nil, noCredential(none)
+}
+
+// checkedIdentity returns an identity that a method accepted, unless it is unusable.
+func checkedIdentity(ctx context.Context, id *Identity) (*Identity, error) {
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case id == nil:
+		return nil, errNoIdentity
+	case id.Subject == "":
+		return nil, errNoSubject
+	case !id.Expired(time.Now()):
+		return id, nil
+	case isRevoked(id):
+		return nil, errRevoked
+	default:
+		return nil, errExpired
+	}
+}
+
+// noCredential is the outcome of a call without a credential of any method.
+func noCredential(err error) error {
+	if isRejection(carrierIn(err)) {
+		return err
+	}
+	r := hauberk.Reject(codes.Unauthenticated, ReasonMissingToken, missing)
+	r.Cause = err
+	return r
+}
+
+func isRevoked(id *Identity) bool {
+	select {
+	case <-id.Revoked:
+		return true
+	default:
+		return false
+	}
+}

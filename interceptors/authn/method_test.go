@@ -1,0 +1,83 @@
+package authn_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+)
+
+// method is an authn.Method with a fixed result.
+type method struct {
+	id  *authn.Identity
+	err error
+	ran *[]string
+}
+
+func (m method) Name() string { return "fixed" }
+
+func (m method) Authenticate(context.Context, *hauberk.Call) (*authn.Identity, error) {
+	*m.ran = append(*m.ran, m.id.String())
+	if m.err != nil {
+		return nil, m.err
+	}
+	return m.id, nil
+}
+
+// TestMethods: the first method with a credential decides, and no later one runs.
+func TestMethods(t *testing.T) {
+	none, other := fmt.Errorf("no key: %w", authn.ErrNoCredential), fmt.Errorf("not a JWT: %w", authn.ErrOtherMethod)
+	own := hauberk.Reject(codes.Unauthenticated, "MISSING_KEY", "Missing key")
+	own.Cause = authn.ErrNoCredential
+	for name, test := range map[string]struct {
+		errs    [3]error // of the methods a, b and c
+		ran     int
+		admits  string
+		message string
+		reason  string
+		cause   error
+	}{
+		"the first":                    {[3]error{nil, nil, nil}, 1, "a", "", "", nil},
+		"the second":                   {[3]error{none, nil, nil}, 2, "b", "", "", nil},
+		"the last":                     {[3]error{none, other, nil}, 3, "c", "", "", nil},
+		"a failing one is not passed":  {[3]error{none, authn.ErrInvalidToken, nil}, 2, "", "Invalid token", authn.ReasonInvalidToken, authn.ErrInvalidToken},
+		"an expired one is not passed": {[3]error{authn.ErrTokenExpired, nil, nil}, 1, "", "Token expired", authn.ReasonTokenExpired, authn.ErrTokenExpired},
+		"a revoked one is not passed":  {[3]error{authn.ErrTokenRevoked, nil, nil}, 1, "", "Token revoked", authn.ReasonTokenRevoked, authn.ErrTokenRevoked},
+		"none has a credential":        {[3]error{none, none, none}, 3, "", "Missing or invalid token", authn.ReasonMissingToken, authn.ErrNoCredential},
+		"none, with a text of its own": {[3]error{own, none, none}, 3, "", "Missing key", "MISSING_KEY", authn.ErrNoCredential},
+		"no method judges it":          {[3]error{none, other, none}, 3, "", "Invalid token", authn.ReasonInvalidToken, authn.ErrOtherMethod},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachKind(t, func(t *testing.T, kind hauberk.Kind) {
+				var w witness
+				var ran []string
+				methods := make([]authn.Method, len(test.errs))
+				for i, err := range test.errs {
+					methods[i] = method{&authn.Identity{Subject: string(rune('a' + i))}, err, &ran}
+				}
+				out := w.serve(t.Context(), t, kind, authn.New(authn.Config{}, methods...))
+				if len(ran) != test.ran {
+					t.Errorf("the methods %v ran; want the first %d", ran, test.ran)
+				}
+				if test.admits != "" {
+					if out.Err != nil || w.user != test.admits {
+						t.Errorf("%v for the user %q; want OK for %q", out.Err, w.user, test.admits)
+					}
+					return
+				}
+				wantStatus(t, out.Err, codes.Unauthenticated, test.message)
+				if got := hauberk.Reason(out.Err); got != test.reason {
+					t.Errorf("reason %q; want %q", got, test.reason)
+				}
+				if !errors.Is(w.err, test.cause) || w.inner || w.handled {
+					t.Errorf("the outcome is %v, inner %v, handled %v; want %v and no inner part", w.err, w.inner, w.handled, test.cause)
+				}
+			})
+		})
+	}
+}
