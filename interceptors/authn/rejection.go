@@ -3,7 +3,6 @@ package authn
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -15,7 +14,7 @@ import (
 // Sentinels that errors.Is finds in rejections, in this process.
 var (
 	// ErrMissingToken is found if a call has no authorization. It wraps ErrNoCredential.
-	ErrMissingToken = fmt.Errorf("authn: the call has no token: %w", ErrNoCredential)
+	ErrMissingToken error = missingToken{}
 	// ErrMalformedToken is found if a call has several values under "authorization", or one
 	// that is not "Bearer" and a token.
 	ErrMalformedToken = errors.New("authn: the call's authorization is not one bearer token")
@@ -58,6 +57,14 @@ var (
 	errExpired   = reject(ReasonTokenExpired, "Token expired", ErrTokenExpired)
 	errRevoked   = reject(ReasonTokenRevoked, "Token revoked", ErrTokenRevoked)
 )
+
+// missingToken is the type of ErrMissingToken.
+type missingToken struct{}
+
+func (missingToken) Error() string { return "authn: the call has no token" }
+
+// Is makes errors.Is find ErrNoCredential.
+func (missingToken) Is(target error) bool { return target == ErrNoCredential } //nolint:errorlint // as errors.Is asks
 
 // missing is the message for clients that send no usable credential.
 const missing = "Missing or invalid token"
