@@ -49,7 +49,7 @@ func TestMethods(t *testing.T) {
 		"an expired one is not passed": {[3]error{authn.ErrTokenExpired, nil, nil}, 1, "", "Token expired", authn.ReasonTokenExpired, authn.ErrTokenExpired},
 		"a revoked one is not passed":  {[3]error{authn.ErrTokenRevoked, nil, nil}, 1, "", "Token revoked", authn.ReasonTokenRevoked, authn.ErrTokenRevoked},
 		"none has a credential":        {[3]error{none, none, none}, 3, "", "Missing or invalid token", authn.ReasonMissingToken, authn.ErrNoCredential},
-		"none, with its own text": {[3]error{own, none, none}, 3, "", "Missing key", "MISSING_KEY", authn.ErrNoCredential},
+		"none, with its own text":      {[3]error{own, none, none}, 3, "", "Missing key", "MISSING_KEY", authn.ErrNoCredential},
 		"no method judges it":          {[3]error{none, other, none}, 3, "", "Invalid token", authn.ReasonInvalidToken, authn.ErrOtherMethod},
 	} {
 		t.Run(name, func(t *testing.T) {
