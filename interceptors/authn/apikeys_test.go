@@ -1,0 +1,215 @@
+package authn_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+)
+
+// keyFile writes a key file and returns its name.
+func keyFile(t *testing.T, lines ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "keys")
+	writeKeys(t, path, lines...)
+	return path
+}
+
+func writeKeys(t *testing.T, path string, lines ...string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func withKey(ctx context.Context, keys ...string) context.Context {
+	return metadata.NewOutgoingContext(ctx, metadata.MD{"x-api-key": keys})
+}
+
+func apiKeys(t *testing.T, config authn.APIKeysConfig) *authn.APIKeys {
+	t.Helper()
+	keys := authn.NewAPIKeys(config)
+	if err := keys.Err(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(keys.Close)
+	return keys
+}
+
+func TestAPIKeys(t *testing.T) {
+	good, hash := authn.NewAPIKey()
+	late, lateHash := authn.NewAPIKey()
+	path := keyFile(t, "# keys", "", "billing "+hash+" tenant=acme roles=reader,writer scopes=a,b expires=2100-01-31T00:00:00Z",
+		"old "+lateHash+" expires=2020-01-01T00:00:00Z")
+	keys := apiKeys(t, authn.APIKeysConfig{File: path})
+	for name, test := range map[string]struct {
+		sent    []string
+		message string // "" if the call is admitted
+		reason  string
+	}{
+		"good":    {[]string{good}, "", ""},
+		"none":    {nil, "Missing API key", authn.ReasonMissingToken},
+		"empty":   {[]string{""}, "Invalid API key", authn.ReasonInvalidToken},
+		"unknown": {[]string{"guess"}, "Invalid API key", authn.ReasonInvalidToken},
+		"hash":    {[]string{hash}, "Invalid API key", authn.ReasonInvalidToken},
+		"two":     {[]string{good, good}, "Invalid API key", authn.ReasonInvalidToken},
+		"long":    {[]string{strings.Repeat("x", 1<<11)}, "Invalid API key", authn.ReasonInvalidToken},
+		"expired": {[]string{late}, "Token expired", authn.ReasonTokenExpired},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachKind(t, func(t *testing.T, kind hauberk.Kind) {
+				var w witness
+				out := w.serve(withKey(t.Context(), test.sent...), t, kind, authn.New(authn.Config{}, keys))
+				if test.message != "" {
+					wantStatus(t, out.Err, codes.Unauthenticated, test.message)
+					if got := hauberk.Reason(out.Err); got != test.reason || w.handled {
+						t.Errorf("reason %q, handled %v; want %q", got, w.handled, test.reason)
+					}
+					return
+				}
+				if out.Err != nil {
+					t.Fatal(out.Err)
+				}
+				id := w.identity
+				if id.Subject != "billing" || id.Tenant != "acme" || strings.Join(id.Roles, " ") != "reader writer" ||
+					strings.Join(id.Scopes, " ") != "a b" || id.Method != "api key" {
+					t.Errorf("the identity is %+v", *id)
+				}
+			})
+		})
+	}
+}
+
+// TestAPIKeysReload: keys come and go with the file. A key that leaves it ends its streams. A
+// file with an error changes nothing.
+func TestAPIKeysReload(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	synctest.Test(t, func(t *testing.T) {
+		first, firstHash := authn.NewAPIKey()
+		second, secondHash := authn.NewAPIKey()
+		path := keyFile(t, "a "+firstHash, "b "+secondHash)
+		failed := make(chan error, 10)
+		keys := authn.NewAPIKeys(authn.APIKeysConfig{File: path, Failed: func(err error) { failed <- err }})
+		defer keys.Close()
+		backend := &hauberktest.Backend{Handle: func(ctx context.Context, _ hauberktest.Stream) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}}
+		env := server(hauberk.Bidi).StartWith(t, backend, authn.New(authn.Config{}, keys))
+		ended := make(chan error, 1)
+		go func() { ended <- env.Call(withKey(t.Context(), first)).Err }()
+		pass(time.Minute)
+
+		writeKeys(t, path, "b "+secondHash, "c "+first) // by mistake the key itself
+		pass(2 * time.Second)
+		err := <-failed
+		if err == nil || !strings.Contains(err.Error(), "line 2") || strings.Contains(err.Error(), first) {
+			t.Errorf("%v; want the line, and not the key", err)
+		}
+		select {
+		case err := <-ended:
+			t.Fatalf("a bad file ended a stream: %v", err)
+		default:
+		}
+
+		writeKeys(t, path, "b "+secondHash)
+		pass(2 * time.Second)
+		wantStatus(t, <-ended, codes.Unauthenticated, "Token revoked")
+		wantStatus(t, env.Call(withKey(t.Context(), first)).Err, codes.Unauthenticated, "Invalid API key")
+		if err := <-failed; err != nil {
+			t.Errorf("%v; want nil when the file is good again", err)
+		}
+		ctx, cancel := context.WithTimeout(withKey(t.Context(), second), time.Second)
+		defer cancel()
+		wantStatus(t, env.Call(ctx).Err, codes.DeadlineExceeded, "context deadline exceeded")
+	})
+}
+
+func TestAPIKeysErrors(t *testing.T) {
+	_, hash := authn.NewAPIKey()
+	for name, test := range map[string]struct {
+		config authn.APIKeysConfig
+		lines  []string // of the file; nil for none
+		want   string
+	}{
+		"no file":       {authn.APIKeysConfig{}, nil, "APIKeysConfig.File is empty; want the name of a key file"},
+		"absent":        {authn.APIKeysConfig{File: "absent"}, nil, "APIKeysConfig.File: open absent: no such file"},
+		"header":        {authn.APIKeysConfig{File: "x", Header: "x key"}, nil, `APIKeysConfig.Header is "x key"; want a metadata key`},
+		"binary header": {authn.APIKeysConfig{File: "x", Header: "key-bin"}, nil, `APIKeysConfig.Header is "key-bin"`},
+		"empty":         {authn.APIKeysConfig{}, []string{"# nothing"}, "the file has no key"},
+		"no hash":       {authn.APIKeysConfig{}, []string{"a " + hash, "b"}, "line 2: want a subject and a hash"},
+		"short hash":    {authn.APIKeysConfig{}, []string{"a " + hash[:20]}, "line 1: the hash is malformed"},
+		"other hash":    {authn.APIKeysConfig{}, []string{"a md5:00"}, `line 1: the hash is malformed; want a subject, and then "sha256:" and 64`},
+		"swapped":       {authn.APIKeysConfig{}, []string{hash + " a"}, "line 1: the hash is malformed"},
+		"twice":         {authn.APIKeysConfig{}, []string{"a " + hash, "b " + hash}, `line 2: the hash is that of an earlier line, of "a"`},
+		"unknown field": {authn.APIKeysConfig{}, []string{"a " + hash + " role=x"}, "line 1: field 3 has an unknown name; want tenant"},
+		"empty field":   {authn.APIKeysConfig{}, []string{"a " + hash + " tenant="}, "line 1: field 3 has no value"},
+		"time":          {authn.APIKeysConfig{}, []string{"a " + hash + " expires=soon"}, "line 1: field 3 is no time of RFC 3339"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if test.lines != nil {
+				test.config.File = keyFile(t, test.lines...)
+			}
+			keys := authn.NewAPIKeys(test.config)
+			defer keys.Close()
+			if _, err := hauberk.New(authn.New(authn.Config{}, keys)); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v; want %q", err, test.want)
+			}
+		})
+	}
+	if err := new(authn.APIKeys).Err(); err == nil || !strings.Contains(err.Error(), "make it with authn.NewAPIKeys") {
+		t.Errorf("the zero value: %v", err)
+	}
+}
+
+// TestAPIKeyAfterToken: a bad token is not replaced by a good key, nor the reverse.
+func TestAPIKeyAfterToken(t *testing.T) {
+	good, hash := authn.NewAPIKey()
+	keys := apiKeys(t, authn.APIKeysConfig{File: keyFile(t, "billing "+hash)})
+	for name, test := range map[string]struct {
+		methods []authn.Method
+		token   string
+		key     string
+		user    string // "" if the call is rejected
+		cause   error
+	}{
+		"token alone":         {[]authn.Method{authn.Bearer(check), keys}, "Bearer good", "", "alice", nil},
+		"key alone":           {[]authn.Method{authn.Bearer(check), keys}, "", good, "billing", nil},
+		"bad token, good key": {[]authn.Method{authn.Bearer(check), keys}, "Bearer bad", good, "", authn.ErrInvalidToken},
+		"bad key, good token": {[]authn.Method{keys, authn.Bearer(check)}, "Bearer good", "bad", "", authn.ErrInvalidToken},
+		"the first decides":   {[]authn.Method{keys, authn.Bearer(check)}, "Bearer bad", good, "billing", nil},
+		"neither":             {[]authn.Method{keys, authn.Bearer(check)}, "", "", "", authn.ErrNoCredential},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var w witness
+			md := metadata.MD{}
+			if test.token != "" {
+				md.Set("authorization", test.token)
+			}
+			if test.key != "" {
+				md.Set("x-api-key", test.key)
+			}
+			out := w.serve(metadata.NewOutgoingContext(t.Context(), md), t, hauberk.Unary, authn.New(authn.Config{}, test.methods...))
+			if test.user != "" {
+				if out.Err != nil || w.user != test.user {
+					t.Errorf("%v for %q; want OK for %q", out.Err, w.user, test.user)
+				}
+				return
+			}
+			if !errors.Is(w.err, test.cause) || w.handled {
+				t.Errorf("%v, handled %v; want %v", w.err, w.handled, test.cause)
+			}
+		})
+	}
+}
