@@ -52,7 +52,8 @@ type APIKeysConfig struct {
 	// Header is the metadata key of API keys. The default is "x-api-key". The value is the key
 	// alone.
 	Header string
-	// Every is the time between two looks at the file. The default is one second.
+	// Every is the time between two looks at the file. New content counts when two looks in
+	// succession find it. The default is half a second.
 	Every time.Duration
 	// Failed is called when the file cannot be read or has an error, with each new error, and
 	// with nil when it is good again. The errors contain line numbers but no keys and no hashes.

@@ -110,6 +110,7 @@ func TestAPIKeysReload(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- env.Call(withKey(t.Context(), first)).Err }()
 		pass(time.Minute)
+		synctest.Wait() // for the look at the file
 
 		writeKeys(t, path, "b "+secondHash, "c "+first) // by mistake the key itself
 		pass(2 * time.Second)
@@ -123,6 +124,7 @@ func TestAPIKeysReload(t *testing.T) {
 		default:
 		}
 
+		synctest.Wait()
 		writeKeys(t, path, "b "+secondHash)
 		pass(2 * time.Second)
 		wantStatus(t, <-ended, codes.Unauthenticated, "Token revoked")

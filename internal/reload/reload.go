@@ -14,7 +14,7 @@ import (
 
 // Settings of a [File]. The zero value has the defaults.
 type Settings struct {
-	// Every is the time between two looks at the file. The default, 0, is one second.
+	// Every is the time between two looks at the file. The default, 0, is half a second.
 	Every time.Duration
 	// MaxBytes is the largest size of the file. The default, 0, is 16 MiB.
 	MaxBytes int64
@@ -24,13 +24,14 @@ type Settings struct {
 }
 
 const (
-	defaultEvery    = time.Second
+	defaultEvery    = time.Second / 2
 	defaultMaxBytes = 16 << 20
 )
 
 // File is the parsed content of a file. Its content is read again and compared, whatever the
 // time stamps say, so that each way of replacing a file works: in place, by rename, by a
-// symbolic link. A file that cannot be read or parsed leaves the last good content in force.
+// symbolic link. New content counts when two looks in succession find it, since a file that is
+// written in place is read half-written. A file that cannot be read or parsed leaves the last good content in force.
 // Safe for concurrent use.
 type File[T any] struct {
 	path     string
@@ -44,6 +45,7 @@ type File[T any] struct {
 
 	// Only the goroutine of the file uses these.
 	sum    [sha256.Size]byte // of the content that was parsed last
+	next   [sha256.Size]byte // of the content that the last look found
 	bad    error             // why that content is not good; nil if it is
 	reason string            // that was reported last; "" if all is well
 }
@@ -70,6 +72,7 @@ func Open[T any](path string, parse func([]byte) (T, error), changed func(T), se
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	f.sum = sha256.Sum256(data)
+	f.next = f.sum
 	f.current.Store(&value)
 	go f.watch()
 	return f, nil
@@ -98,7 +101,7 @@ func (f *File[T]) watch() {
 	}
 }
 
-// check parses the file if its content has changed since the last time.
+// check parses the file if its content has changed, and is the same as at the last look.
 func (f *File[T]) check() {
 	data, err := read(f.path, f.settings.MaxBytes)
 	if err != nil {
@@ -106,8 +109,13 @@ func (f *File[T]) check() {
 		return
 	}
 	sum := sha256.Sum256(data)
+	settled := sum == f.next
+	f.next = sum
 	if sum == f.sum {
 		f.report(f.bad)
+		return
+	}
+	if !settled {
 		return
 	}
 	value, err := f.parse(data)

@@ -29,7 +29,7 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// TestFile: each good content is live after at most one interval, however the file was replaced,
+// TestFile: each good content is live after at most two looks, however the file was replaced,
 // and a bad one changes nothing but is reported once.
 func TestFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -47,6 +47,7 @@ func TestFile(t *testing.T) {
 		defer f.Close()
 		expect := func(step string, value, changed, reported int) {
 			t.Helper()
+			synctest.Wait()
 			time.Sleep(time.Second) //nolint:forbidigo // synctest: the clock is fake
 			synctest.Wait()
 			mu.Lock()
@@ -89,9 +90,14 @@ func TestFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		expect("a link", 4, 4, 4)
-		f.Close()
+		write(t, path, "")          // half-written
+		time.Sleep(time.Second / 2) //nolint:forbidigo // as above
+		synctest.Wait()
 		write(t, path, "5")
-		expect("closed", 4, 4, 4)
+		expect("in two steps", 5, 5, 4)
+		f.Close()
+		write(t, path, "6")
+		expect("closed", 5, 5, 4)
 	})
 }
 
