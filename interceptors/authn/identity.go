@@ -10,7 +10,7 @@ import (
 type Identity = hauberk.Identity
 
 // Key is the key of the identity in the state of a call: [hauberk.IdentityKey].
-var Key = hauberk.IdentityKey
+var Key = hauberk.IdentityKey //nolint:gochecknoglobals // never written, as all keys
 
 // User is the key of the identity's Subject in the state of a call, for interceptors that
 // take a key, such as logging.State.

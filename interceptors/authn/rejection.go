@@ -14,7 +14,7 @@ import (
 // Sentinels that errors.Is finds in rejections, in this process.
 var (
 	// ErrMissingToken is found if a call has no authorization. It wraps ErrNoCredential.
-	ErrMissingToken error = missingToken{}
+	ErrMissingToken error = missingTokenError{}
 	// ErrMalformedToken is found if a call has several values under "authorization", or one
 	// that is not "Bearer" and a token.
 	ErrMalformedToken = errors.New("authn: the call's authorization is not one bearer token")
@@ -58,13 +58,13 @@ var (
 	errRevoked   = reject(ReasonTokenRevoked, "Token revoked", ErrTokenRevoked)
 )
 
-// missingToken is the type of ErrMissingToken.
-type missingToken struct{}
+// missingTokenError is the type of ErrMissingToken.
+type missingTokenError struct{}
 
-func (missingToken) Error() string { return "authn: the call has no token" }
+func (missingTokenError) Error() string { return "authn: the call has no token" }
 
 // Is makes errors.Is find ErrNoCredential.
-func (missingToken) Is(target error) bool { return target == ErrNoCredential } //nolint:errorlint // as errors.Is asks
+func (missingTokenError) Is(target error) bool { return target == ErrNoCredential }
 
 // missing is the message for clients that send no usable credential.
 const missing = "Missing or invalid token"

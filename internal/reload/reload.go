@@ -28,8 +28,8 @@ const (
 	defaultMaxBytes = 16 << 20
 )
 
-// File is the parsed content of a file. Its content is read again and compared, whatever the
-// time stamps say, so that each way of replacing a file works: in place, by rename, by a
+// File is the parsed content of a file. Its content is read again and compared, without regard
+// to time stamps, so that each way of replacing a file works: in place, by rename, by a
 // symbolic link. New content counts when two looks in succession find it, since a file that is
 // written in place is read half-written. A file that cannot be read or parsed leaves the last good content in force.
 // Safe for concurrent use.
@@ -150,7 +150,7 @@ func (f *File[T]) report(err error) {
 
 // read returns the content of a file of a limited size.
 func read(path string, limit int64) ([]byte, error) {
-	file, err := os.Open(path) //nolint:gosec // the program names the file
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func TestFile(t *testing.T) {
 		if err := os.Symlink(path+".target", path); err != nil {
 			t.Fatal(err)
 		}
-		expect("a link", 4, 4, 4)
+		expect("a symlink", 4, 4, 4)
 		write(t, path, "")          // half-written
 		time.Sleep(time.Second / 2) //nolint:forbidigo // as above
 		synctest.Wait()

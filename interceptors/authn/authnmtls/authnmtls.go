@@ -1,0 +1,202 @@
+package authnmtls
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+)
+
+// ReasonInvalidCertificate is the reason of rejections ([hauberk.Reason]).
+const ReasonInvalidCertificate = "INVALID_CERTIFICATE"
+
+// Sentinels that errors.Is finds in rejections, in this process.
+var (
+	// ErrUnverified is found if nothing verified the certificate.
+	ErrUnverified = errors.New("authnmtls: the certificate was not verified")
+	// ErrName is found if no name in the certificate is accepted.
+	ErrName = errors.New("authnmtls: no name in the certificate is accepted")
+)
+
+// Certificates is the method of client certificates. Make it with [New]. Safe for concurrent use.
+type Certificates struct {
+	config  Config
+	domains map[spiffeid.TrustDomain]bool
+	kept    *cache
+	err     error
+}
+
+// New returns the method of client certificates, for authn.New. A certificate that is not verified
+// or whose names are not accepted ends the call with UNAUTHENTICATED, "Invalid certificate". An
+// accepted one proves its identity until it expires: streams end then. hauberk.New reports what is
+// wrong with the settings.
+func New(config Config) *Certificates {
+	c := &Certificates{config: config, domains: make(map[spiffeid.TrustDomain]bool)}
+	var errs []error
+	for _, name := range config.TrustDomains {
+		domain, err := spiffeid.TrustDomainFromString(name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("Config.TrustDomains has %q: %w", name, err))
+		}
+		c.domains[domain] = true
+	}
+	for _, name := range config.DNSNames {
+		if strings.Trim(name, ".") == "" || strings.ContainsAny(name, "* /:") {
+			errs = append(errs, fmt.Errorf(`Config.DNSNames has %q; want a name such as "a.example.org", `+
+				`or ".example.org" for all names under it`, name))
+		}
+	}
+	names := len(config.TrustDomains) + len(config.DNSNames)
+	switch {
+	case config.Identity == nil && names == 0:
+		errs = append(errs, errors.New("Config has none of TrustDomains, DNSNames and Identity; want at least one"))
+	case config.Identity != nil && names > 0:
+		errs = append(errs, errors.New(
+			"Config has Identity, and TrustDomains or DNSNames, which it replaces; want one of them"))
+	case config.Bundles != nil && len(config.TrustDomains) == 0:
+		errs = append(errs, errors.New("Config has Bundles without TrustDomains, whose certificates they verify"))
+	}
+	if n := config.MaxCertificates; n < 0 {
+		errs = append(errs, fmt.Errorf(
+			"Config.MaxCertificates is %d; want 0 for the default, or a number of certificates", n))
+	}
+	c.err = errors.Join(errs...)
+	c.kept = newCache(config.MaxCertificates)
+	return c
+}
+
+// Name returns "mtls".
+func (*Certificates) Name() string { return "mtls" }
+
+// Err returns what is wrong with the settings, or nil.
+func (c *Certificates) Err() error {
+	if c.err == nil && c.kept == nil {
+		return errors.New("Certificates has no settings; make it with authnmtls.New")
+	}
+	return c.err
+}
+
+// Authenticate returns the identity of the connection's certificate.
+func (c *Certificates) Authenticate(_ context.Context, call *hauberk.Call) (*authn.Identity, error) {
+	info, ok := call.Peer().AuthInfo.(credentials.TLSInfo)
+	if !ok || len(info.State.PeerCertificates) == 0 {
+		return nil, authn.ErrNoCredential
+	}
+	leaf := info.State.PeerCertificates[0]
+	if id := c.kept.get(leaf); id != nil {
+		return id, nil
+	}
+	id, err := c.identify(&info.State)
+	if err != nil {
+		return nil, err
+	}
+	until := leaf.NotAfter
+	if c.config.Bundles != nil {
+		if again := time.Now().Add(bundleAge); again.Before(until) {
+			until = again
+		}
+	}
+	c.kept.put(leaf, id, until)
+	return id, nil
+}
+
+// bundleAge is how long the verification against a bundle counts.
+const bundleAge = 5 * time.Minute
+
+// identify verifies a certificate and returns its identity, or a rejection.
+func (c *Certificates) identify(state *tls.ConnectionState) (*authn.Identity, error) {
+	leaf := state.PeerCertificates[0]
+	if len(state.VerifiedChains) == 0 {
+		if c.config.Bundles == nil {
+			return nil, reject(ErrUnverified)
+		}
+		if _, _, err := x509svid.Verify(state.PeerCertificates, c.config.Bundles); err != nil {
+			return nil, reject(fmt.Errorf("%w: %w", ErrUnverified, err))
+		}
+	}
+	id, err := c.identityOf(leaf)
+	switch {
+	case errors.Is(err, authn.ErrOtherMethod):
+		return nil, err
+	case err != nil:
+		return nil, reject(err)
+	case id == nil:
+		return nil, reject(errors.New("authnmtls: Config.Identity returned neither an identity nor an error"))
+	}
+	own := *id // which may be shared
+	if own.Expires.IsZero() {
+		own.Expires = leaf.NotAfter
+	}
+	if own.Method == "" {
+		own.Method = "mtls"
+	}
+	return &own, nil
+}
+
+// identityOf returns the identity that the names in a verified certificate prove.
+func (c *Certificates) identityOf(leaf *x509.Certificate) (*authn.Identity, error) {
+	if c.config.Identity != nil {
+		return c.config.Identity(leaf)
+	}
+	if id, err := c.spiffe(leaf); id != nil || err != nil {
+		return id, err
+	}
+	for _, name := range leaf.DNSNames {
+		if c.accepts(name) {
+			return &authn.Identity{Subject: strings.ToLower(name)}, nil
+		}
+	}
+	return nil, ErrName
+}
+
+// spiffe returns the identity of an X.509-SVID, or nil if SPIFFE is not asked for or the
+// certificate has no URI SAN.
+func (c *Certificates) spiffe(leaf *x509.Certificate) (*authn.Identity, error) {
+	if len(c.domains) == 0 || len(leaf.URIs) == 0 {
+		return nil, nil //nolint:nilnil // neither an identity nor a reason against one
+	}
+	id, err := x509svid.IDFromCert(leaf)
+	const forbidden = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrName, err)
+	case !c.domains[id.TrustDomain()]:
+		return nil, fmt.Errorf("%w: the trust domain %q", ErrName, id.TrustDomain().Name())
+	case leaf.IsCA, leaf.KeyUsage&forbidden != 0, leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0:
+		return nil, fmt.Errorf("%w: the certificate of %q is not for a workload", ErrName, id)
+	default:
+		return &authn.Identity{Subject: id.String(), Issuer: id.TrustDomain().IDString()}, nil
+	}
+}
+
+// accepts reports whether a DNS SAN is one of DNSNames.
+func (c *Certificates) accepts(name string) bool {
+	name = strings.ToLower(name)
+	if strings.ContainsAny(name, "*\x00") {
+		return false
+	}
+	for _, want := range c.config.DNSNames {
+		want = strings.ToLower(want)
+		if name == want || strings.HasPrefix(want, ".") && len(name) > len(want) && strings.HasSuffix(name, want) {
+			return true
+		}
+	}
+	return false
+}
+
+func reject(cause error) error {
+	r := hauberk.Reject(codes.Unauthenticated, ReasonInvalidCertificate, "Invalid certificate")
+	r.Cause = errors.Join(authn.ErrInvalidToken, cause)
+	return r
+}

@@ -1,0 +1,359 @@
+package authnmtls_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"math/big"
+	"net"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/authnmtls"
+)
+
+// authority signs certificates.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T, name string) *authority {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(48 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		URIs: []*url.URL{{Scheme: "spiffe", Host: "example.org"}},
+	}
+	key := newKey(t)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &authority{cert, key}
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+// issue returns a certificate for servers and clients, as a change to the usual one says.
+func (a *authority) issue(t *testing.T, change func(*x509.Certificate)) tls.Certificate {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "admin.example.org"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}
+	if change != nil {
+		change(template)
+	}
+	key := newKey(t)
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func dns(names ...string) func(*x509.Certificate) {
+	return func(c *x509.Certificate) { c.DNSNames = names }
+}
+
+func uris(ids ...string) func(*x509.Certificate) {
+	return func(c *x509.Certificate) {
+		for _, id := range ids {
+			u, _ := url.Parse(id)
+			c.URIs = append(c.URIs, u)
+		}
+	}
+}
+
+func both(changes ...func(*x509.Certificate)) func(*x509.Certificate) {
+	return func(c *x509.Certificate) {
+		for _, change := range changes {
+			change(c)
+		}
+	}
+}
+
+// server is a server on a socket of this machine, which records what its handler found.
+type server struct {
+	address string
+	calls   atomic.Int32
+	user    atomic.Value          // of the last call
+	cause   atomic.Pointer[error] // of the last rejection
+}
+
+func serve(t *testing.T, ca *authority, auth tls.ClientAuthType, methods ...authn.Method) *server {
+	t.Helper()
+	s := new(server)
+	watch := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		err := next(ctx, call)
+		if err != nil {
+			s.cause.Store(&err)
+		}
+		return err
+	})
+	backend := &hauberktest.Backend{Handle: func(ctx context.Context, stream hauberktest.Stream) error {
+		s.calls.Add(1)
+		s.user.Store(authn.User.Or(ctx, ""))
+		return hauberktest.Echo(ctx, stream)
+	}}
+	config := &tls.Config{
+		Certificates: []tls.Certificate{ca.issue(t, dns("server.example.org"))},
+		ClientAuth:   auth, MinVersion: tls.VersionTLS13,
+	}
+	if auth >= tls.VerifyClientCertIfGiven {
+		config.ClientCAs = ca.pool()
+	}
+	srv := hauberk.Must(hauberk.New(watch, authn.New(authn.Config{}, methods...))).NewServer(grpc.Creds(credentials.NewTLS(config)))
+	testpb.RegisterTestServiceServer(srv, backend)
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = srv.Serve(lis) }()
+	t.Cleanup(srv.Stop)
+	s.address = lis.Addr().String()
+	return s
+}
+
+// why returns the last rejection, or nil.
+func (s *server) why() error {
+	if cause := s.cause.Load(); cause != nil {
+		return *cause
+	}
+	return nil
+}
+
+// call makes a unary call with a client certificate, or without one.
+func (s *server) call(t *testing.T, ca *authority, certificates ...tls.Certificate) error {
+	t.Helper()
+	conn, err := grpc.NewClient(s.address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+		ServerName: "server.example.org", RootCAs: ca.pool(), MinVersion: tls.VersionTLS13,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			if len(certificates) == 0 {
+				return new(tls.Certificate), nil
+			}
+			return &certificates[0], nil // for any authorities that the server names
+		},
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, err = testpb.NewTestServiceClient(conn).Unary(ctx, &testpb.Request{})
+	return err
+}
+
+const billing = "spiffe://example.org/billing"
+
+func TestCertificates(t *testing.T) {
+	ca, other := newAuthority(t, "ca"), newAuthority(t, "other")
+	spiffe := authnmtls.New(authnmtls.Config{TrustDomains: []string{"example.org"}})
+	named := authnmtls.New(authnmtls.Config{DNSNames: []string{"Billing.example.org", ".svc.example.org"}})
+	for name, test := range map[string]struct {
+		method authn.Method
+		issuer *authority
+		change func(*x509.Certificate)
+		user   string // "" if the call is rejected
+		cause  error  // nil if the handshake fails
+	}{
+		"SPIFFE ID":        {spiffe, ca, uris(billing), billing, nil},
+		"other domain":     {spiffe, ca, uris("spiffe://example.com/billing"), "", authnmtls.ErrName},
+		"domain as suffix": {spiffe, ca, uris("spiffe://bad.example.org/billing"), "", authnmtls.ErrName},
+		"two IDs":          {spiffe, ca, uris(billing, "spiffe://example.org/admin"), "", authnmtls.ErrName},
+		"another scheme":   {spiffe, ca, uris("https://example.org/billing"), "", authnmtls.ErrName},
+		"no URI":           {spiffe, ca, dns("billing.example.org"), "", authnmtls.ErrName},
+		"a CA": {spiffe, ca, both(uris(billing), func(c *x509.Certificate) {
+			c.IsCA, c.BasicConstraintsValid = true, true
+		}), "", authnmtls.ErrName},
+		"no signatures": {spiffe, ca, both(uris(billing), func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }), "", authnmtls.ErrName},
+
+		"DNS name":              {named, ca, dns("billing.example.org"), "billing.example.org", nil},
+		"the second DNS name":   {named, ca, dns("x", "BILLING.example.org"), "billing.example.org", nil},
+		"under a domain":        {named, ca, dns("a.b.svc.example.org"), "a.b.svc.example.org", nil},
+		"the domain itself":     {named, ca, dns("svc.example.org"), "", authnmtls.ErrName},
+		"a name that begins so": {named, ca, dns("billing.example.org.evil.com"), "", authnmtls.ErrName},
+		"a name that ends so":   {named, ca, dns("evilbilling.example.org"), "", authnmtls.ErrName},
+		"wildcard":              {named, ca, dns("*.svc.example.org"), "", authnmtls.ErrName},
+		"common name alone":     {named, ca, func(c *x509.Certificate) { c.Subject.CommonName = "billing.example.org" }, "", authnmtls.ErrName},
+
+		"wrong authority": {spiffe, other, uris(billing), "", nil},
+		"expired": {spiffe, ca, both(uris(billing), func(c *x509.Certificate) {
+			c.NotAfter = time.Now().Add(-time.Minute)
+		}), "", nil},
+		"not yet": {spiffe, ca, both(uris(billing), func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) }), "", nil},
+		"for servers only": {spiffe, ca, both(uris(billing), func(c *x509.Certificate) {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		}), "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, ca, tls.RequireAndVerifyClientCert, test.method)
+			certificate := test.issuer.issue(t, test.change)
+			for range 2 { // the second time from memory
+				err := s.call(t, ca, certificate)
+				switch {
+				case test.user != "":
+					if err != nil || s.user.Load() != test.user {
+						t.Errorf("%v for %v; want OK for %s", err, s.user.Load(), test.user)
+					}
+				case test.cause == nil:
+					if status.Code(err) != codes.Unavailable || s.calls.Load() != 0 {
+						t.Errorf("%v, %d calls; want a failed handshake", err, s.calls.Load())
+					}
+				default:
+					cause := s.why()
+					if st := status.Convert(err); st.Code() != codes.Unauthenticated || st.Message() != "Invalid certificate" ||
+						hauberk.Reason(err) != authnmtls.ReasonInvalidCertificate || !errors.Is(cause, test.cause) || s.calls.Load() != 0 {
+						t.Errorf("%v, because of %v, %d calls; want %v", err, cause, s.calls.Load(), test.cause)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestUnverified: what crypto/tls did not verify counts only with a bundle.
+func TestUnverified(t *testing.T) {
+	ca, other := newAuthority(t, "ca"), newAuthority(t, "other")
+	domain := spiffeid.RequireTrustDomainFromString("example.org")
+	bundle := x509bundle.FromX509Authorities(domain, []*x509.Certificate{ca.cert})
+	plain := authnmtls.Config{TrustDomains: []string{"example.org"}}
+	bundled := plain
+	bundled.Bundles = bundle
+	for name, test := range map[string]struct {
+		config authnmtls.Config
+		issuer *authority
+		admits bool
+	}{
+		"no bundle":     {plain, ca, false},
+		"bundle":        {bundled, ca, true},
+		"not in bundle": {bundled, other, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, ca, tls.RequireAnyClientCert, authnmtls.New(test.config))
+			err := s.call(t, ca, test.issuer.issue(t, uris(billing)))
+			if test.admits {
+				if err != nil || s.user.Load() != billing {
+					t.Errorf("%v for %v; want OK", err, s.user.Load())
+				}
+				return
+			}
+			if cause := s.why(); status.Code(err) != codes.Unauthenticated || !errors.Is(cause, authnmtls.ErrUnverified) || s.calls.Load() != 0 {
+				t.Errorf("%v because of %v, %d calls; want %v", err, cause, s.calls.Load(), authnmtls.ErrUnverified)
+			}
+		})
+	}
+}
+
+// TestWithoutCertificate: a connection without a certificate passes to the next method.
+func TestWithoutCertificate(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	own := authnmtls.New(authnmtls.Config{Identity: func(c *x509.Certificate) (*authn.Identity, error) {
+		switch {
+		case len(c.EmailAddresses) == 0:
+			return nil, authn.ErrOtherMethod
+		case c.EmailAddresses[0] == "none@example.org":
+			return nil, nil
+		default:
+			return &authn.Identity{Subject: c.EmailAddresses[0]}, nil
+		}
+	}})
+	last := fallback{}
+	s := serve(t, ca, tls.VerifyClientCertIfGiven, own, last)
+	email := func(address string) func(*x509.Certificate) {
+		return func(c *x509.Certificate) { c.EmailAddresses = []string{address} }
+	}
+	for name, test := range map[string]struct {
+		certificates []tls.Certificate
+		user         string
+		code         codes.Code
+	}{
+		"none":       {nil, "fallback", codes.OK},
+		"not judged": {[]tls.Certificate{ca.issue(t, dns("x"))}, "fallback", codes.OK},
+		"email":      {[]tls.Certificate{ca.issue(t, email("a@example.org"))}, "a@example.org", codes.OK},
+		"nothing":    {[]tls.Certificate{ca.issue(t, email("none@example.org"))}, "", codes.Unauthenticated},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.user.Store("")
+			if err := s.call(t, ca, test.certificates...); status.Code(err) != test.code || s.user.Load() != test.user {
+				t.Errorf("%v for %q; want %v for %q", err, s.user.Load(), test.code, test.user)
+			}
+		})
+	}
+}
+
+// fallback admits every call.
+type fallback struct{}
+
+func (fallback) Name() string { return "fallback" }
+
+func (fallback) Authenticate(context.Context, *hauberk.Call) (*authn.Identity, error) {
+	return &authn.Identity{Subject: "fallback"}, nil
+}
+
+func TestErrors(t *testing.T) {
+	identity := func(*x509.Certificate) (*authn.Identity, error) { return nil, authn.ErrOtherMethod }
+	domain := spiffeid.RequireTrustDomainFromString("example.org")
+	for name, test := range map[string]struct {
+		config authnmtls.Config
+		want   string
+	}{
+		"nothing":         {authnmtls.Config{}, "Config has none of TrustDomains, DNSNames and Identity"},
+		"domain":          {authnmtls.Config{TrustDomains: []string{"Example Org"}}, `Config.TrustDomains has "Example Org"`},
+		"wildcard":        {authnmtls.Config{DNSNames: []string{"*.example.org"}}, `Config.DNSNames has "*.example.org"; want a name such as`},
+		"empty name":      {authnmtls.Config{DNSNames: []string{"."}}, `Config.DNSNames has "."`},
+		"both":            {authnmtls.Config{Identity: identity, DNSNames: []string{"a"}}, "which it replaces"},
+		"bundles alone":   {authnmtls.Config{DNSNames: []string{"a"}, Bundles: x509bundle.New(domain)}, "Config has Bundles without TrustDomains"},
+		"negative number": {authnmtls.Config{DNSNames: []string{"a"}, MaxCertificates: -1}, "Config.MaxCertificates is -1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := hauberk.New(authn.New(authn.Config{}, authnmtls.New(test.config))); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v; want %q", err, test.want)
+			}
+		})
+	}
+	if err := new(authnmtls.Certificates).Err(); err == nil || !strings.Contains(err.Error(), "authnmtls.New") {
+		t.Errorf("the zero value: %v", err)
+	}
+}
