@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/tokencache"
 )
 
 // BearerOption is an option of [Bearer].
@@ -26,14 +27,15 @@ func CacheTokens(tokens int, keep time.Duration) BearerOption {
 				"CacheTokens has %d tokens for %v; want at least 1 token, and a time of 0 or more", tokens, keep))
 			return
 		}
-		b.cache = newCache(tokens, keep)
+		b.cache, b.keep = tokencache.New[*Identity](tokens), keep
 	}
 }
 
 // bearer is the method of [Bearer].
 type bearer struct {
 	validate Validator
-	cache    *cache // nil without CacheTokens
+	cache    *tokencache.Cache[*Identity] // nil without CacheTokens
+	keep     time.Duration                // how long a token is kept; 0: until it expires
 	errs     []error
 }
 
@@ -60,7 +62,7 @@ func (*bearer) Name() string { return "bearer" }
 func (b *bearer) Err() error { return errors.Join(b.errs...) }
 
 func (b *bearer) Authenticate(ctx context.Context, call *hauberk.Call) (*Identity, error) {
-	token, err := tokenIn(call.Metadata(ctx, header))
+	token, err := BearerToken(ctx, call)
 	if err != nil {
 		return nil, err
 	}
@@ -70,12 +72,28 @@ func (b *bearer) Authenticate(ctx context.Context, call *hauberk.Call) (*Identit
 // identityOf returns the kept identity of a token, or the validator's result, which it keeps
 // if the token was accepted.
 func (b *bearer) identityOf(ctx context.Context, token string) (*Identity, error) {
-	if id := b.cache.get(token); id != nil {
+	if id, ok := b.cache.Get(token, time.Now()); ok && !isRevoked(id) {
 		return id, nil
 	}
 	id, err := b.validate(ctx, token)
 	if err == nil {
-		b.cache.put(token, id)
+		b.put(token, id)
 	}
 	return id, err
+}
+
+// put keeps an identity, unless nothing says for how long.
+func (b *bearer) put(token string, id *Identity) {
+	if b.cache == nil || id == nil || id.Subject == "" {
+		return
+	}
+	until := id.Expires
+	if b.keep > 0 {
+		if latest := time.Now().Add(b.keep); until.IsZero() || latest.Before(until) {
+			until = latest
+		}
+	}
+	if !until.IsZero() {
+		b.cache.Put(token, id, until)
+	}
 }

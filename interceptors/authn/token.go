@@ -1,12 +1,27 @@
 package authn
 
-import "strings"
+import (
+	"context"
+	"strings"
+
+	"github.com/hauberk-rpc/hauberk"
+)
 
 // header is the metadata key of tokens.
 const header = "authorization"
 
 // scheme precedes the token. Its case does not matter (RFC 9110, 11.1).
 const scheme = "Bearer"
+
+// BearerToken returns the bearer token of a call, for a [Method] of bearer tokens. The token is
+// well-formed: a b64token of RFC 6750.
+//
+// The error is the rejection that [Bearer] documents: for a call without the metadata key
+// "authorization" it wraps [ErrNoCredential], so that the next method runs; for a call with
+// several values, or another one than "Bearer" and a token, it decides.
+func BearerToken(ctx context.Context, call *hauberk.Call) (string, error) {
+	return tokenIn(call.Metadata(ctx, header))
+}
 
 // tokenIn returns the token in the values of a call's authorization. Several values are
 // malformed: a proxy may have checked another one than this server would.

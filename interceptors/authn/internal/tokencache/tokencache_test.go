@@ -1,0 +1,52 @@
+package tokencache_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/tokencache"
+)
+
+// TestUntil: a value is found before its time is over.
+func TestUntil(t *testing.T) {
+	now := time.Unix(1000, 0)
+	c := tokencache.New[int](10)
+	c.Put("a", 1, now.Add(time.Second))
+	for _, test := range []struct {
+		token string
+		now   time.Time
+		value int
+		ok    bool
+	}{
+		{"a", now, 1, true},
+		{"a", now.Add(time.Second - 1), 1, true},
+		{"a", now.Add(time.Second), 0, false},
+		{"b", now, 0, false},
+	} {
+		if value, ok := c.Get(test.token, test.now); value != test.value || ok != test.ok {
+			t.Errorf("Get(%q, %v) = %d, %t; want %d, %t", test.token, test.now, value, ok, test.value, test.ok)
+		}
+	}
+	var none *tokencache.Cache[int]
+	none.Put("a", 1, now.Add(time.Hour))
+	if _, ok := none.Get("a", now); ok || none.Len() != 0 {
+		t.Error("a nil cache keeps a token")
+	}
+}
+
+// TestBounded: however many tokens there are, the cache keeps those in use, and its size.
+func TestBounded(t *testing.T) {
+	now, later := time.Unix(1000, 0), time.Unix(2000, 0)
+	c := tokencache.New[string](100)
+	c.Put("in use", "kept", later)
+	for i := range 10_000 {
+		c.Put(fmt.Sprint("token ", i), "", later)
+		if value, ok := c.Get("in use", now); !ok || value != "kept" {
+			t.Fatalf("the token in use was displaced after %d others", i)
+		}
+		if c.Len() > 100 {
+			t.Fatalf("%d tokens are kept", c.Len())
+		}
+	}
+}
