@@ -207,7 +207,7 @@ func parseKey(line string) (*apiKey, error) {
 	digits, ok := strings.CutPrefix(fields[1], hashPrefix)
 	hash, err := hex.DecodeString(digits)
 	if !ok || err != nil || len(hash) != len(key.hash) {
-		return nil, errors.New("the hash is malformed; want a subject, and " + hashPrefix + " and 64 hexadecimal digits")
+		return nil, errors.New("the hash is malformed; want a subject, " + hashPrefix + " and 64 hexadecimal digits")
 	}
 	copy(key.hash[:], hash)
 	key.identity = &Identity{Subject: fields[0], Method: "api key", Revoked: key.revoked}

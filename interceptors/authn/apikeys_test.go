@@ -152,7 +152,7 @@ func TestAPIKeysErrors(t *testing.T) {
 		"empty":         {authn.APIKeysConfig{}, []string{"# nothing"}, "the file has no key"},
 		"no hash":       {authn.APIKeysConfig{}, []string{"a " + hash, "b"}, "line 2: want a subject and a hash"},
 		"short hash":    {authn.APIKeysConfig{}, []string{"a " + hash[:20]}, "line 1: the hash is malformed"},
-		"other hash":    {authn.APIKeysConfig{}, []string{"a md5:00"}, `line 1: the hash is malformed; want a subject, and sha256: and 64`},
+		"other hash":    {authn.APIKeysConfig{}, []string{"a md5:00"}, `line 1: the hash is malformed; want a subject, sha256: and 64`},
 		"swapped":       {authn.APIKeysConfig{}, []string{hash + " a"}, "line 1: the hash is malformed"},
 		"twice":         {authn.APIKeysConfig{}, []string{"a " + hash, "b " + hash}, `line 2: the hash is that of an earlier line, of "a"`},
 		"unknown field": {authn.APIKeysConfig{}, []string{"a " + hash + " role=x"}, "line 1: field 3 has an unknown name; want tenant"},

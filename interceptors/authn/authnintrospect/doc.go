@@ -1,0 +1,7 @@
+// Package authnintrospect validates opaque bearer tokens at the authorization server that issued
+// them (OAuth 2.0 Token Introspection, RFC 7662).
+//
+// Each token is asked for once, and its answer kept for a while: a revoked token is accepted for at
+// most [Config.KeepActive]. Calls with the same token share one request. If the authorization
+// server fails, calls whose token is not kept end with UNAVAILABLE.
+package authnintrospect
