@@ -1,0 +1,184 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Token is a token with the time when it expires.
+type Token struct {
+	Value   string
+	Expires time.Time // zero: never
+}
+
+// RefreshConfig holds the settings of [NewRefresher]. The zero value has the defaults.
+type RefreshConfig struct {
+	// Ahead is how long before its expiry a token is fetched anew, at most half of its life. The
+	// default, 0, is a tenth of its life, at most a minute.
+	Ahead time.Duration
+	// Timeout of a fetch. The default, 0, is 10 seconds.
+	Timeout time.Duration
+	// MinInterval is the time between the end of a failed fetch and the next one. Calls that
+	// need a token meanwhile fail with the error of that fetch. The default, 0, is one second.
+	MinInterval time.Duration
+}
+
+// Refresher is a source of a token that is fetched when it is needed, and again before it
+// expires. Make it with [NewRefresher]. Safe for concurrent use.
+//
+// At most one fetch is in flight. Calls wait for it only if there is no valid token. It does not
+// end with the call that began it. There is no goroutine between fetches, and nothing to close.
+type Refresher struct {
+	fetch  func(context.Context) (Token, error)
+	config RefreshConfig
+
+	mu      sync.Mutex // guards what follows
+	token   Token      // "" for none
+	refresh time.Time  // when the token is fetched anew; zero: never
+	flight  *flight    // nil if no fetch is in flight
+	failed  error      // of the last fetch; nil if it succeeded
+	retry   time.Time  // before it there is no fetch after a failure
+}
+
+// flight is a fetch. The others are set before done is closed.
+type flight struct {
+	done  chan struct{}
+	token Token
+	err   error
+}
+
+// NewRefresher returns a source that gets its tokens from fetch, which must return when its
+// context is done. A panic of fetch is an error of the fetch.
+func NewRefresher(fetch func(context.Context) (Token, error), config RefreshConfig) *Refresher {
+	if config.Timeout == 0 {
+		config.Timeout = 10 * time.Second
+	}
+	if config.MinInterval == 0 {
+		config.MinInterval = time.Second
+	}
+	return &Refresher{fetch: fetch, config: config}
+}
+
+// Err returns what is wrong with the arguments of [NewRefresher], or nil.
+func (r *Refresher) Err() error {
+	var errs []error
+	if r.fetch == nil {
+		errs = append(errs, errors.New("the Refresher has no function that fetches; make it with authn.NewRefresher"))
+	}
+	c := r.config
+	if c.Ahead < 0 || c.Timeout < 0 || c.MinInterval < 0 {
+		errs = append(errs, fmt.Errorf("RefreshConfig has Ahead %v, Timeout %v and MinInterval %v; want none below 0",
+			c.Ahead, c.Timeout, c.MinInterval))
+	}
+	return errors.Join(errs...)
+}
+
+// Token returns the token, which may be on its way to expiry, or waits for one until ctx is done.
+func (r *Refresher) Token(ctx context.Context) (string, error) {
+	token, f, err := r.current(ctx, time.Now())
+	if f == nil {
+		return token, err
+	}
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	return f.token.Value, f.err
+}
+
+// current returns the token if it is valid, or else the fetch to wait for, or else why there is
+// neither. It begins a fetch if one is due.
+func (r *Refresher) current(ctx context.Context, now time.Time) (string, *flight, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	valid := r.token.Value != "" && (r.token.Expires.IsZero() || now.Before(r.token.Expires))
+	due := !valid || !r.refresh.IsZero() && !now.Before(r.refresh)
+	if due && r.flight == nil && !now.Before(r.retry) {
+		r.flight = &flight{done: make(chan struct{})}
+		go r.run(context.WithoutCancel(ctx), r.flight)
+	}
+	switch {
+	case valid:
+		return r.token.Value, nil, nil
+	case r.flight != nil:
+		return "", r.flight, nil
+	default:
+		return "", nil, r.failed
+	}
+}
+
+func (r *Refresher) run(ctx context.Context, f *flight) {
+	f.err = errFetchEnded // if fetch ends the goroutine
+	defer r.land(f)
+	defer func() {
+		if p := recover(); p != nil { // no interceptor could recover it on this goroutine
+			f.err = fmt.Errorf("authn: the fetch of a token panicked: %v", p)
+		}
+	}()
+	f.token, f.err = r.get(ctx)
+}
+
+var errFetchEnded = errors.New("authn: the fetch of a token ended its goroutine")
+
+// land ends a fetch.
+func (r *Refresher) land(f *flight) {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.flight, r.failed = nil, f.err
+	if f.err != nil {
+		r.retry = now.Add(r.config.MinInterval)
+	} else {
+		r.token, r.refresh = f.token, r.refreshAt(f.token, now)
+	}
+	close(f.done)
+}
+
+// get fetches a token that is not empty and has not expired.
+func (r *Refresher) get(ctx context.Context) (Token, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.config.Timeout)
+	defer cancel()
+	token, err := r.fetch(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return Token{}, status.Errorf(codes.Unavailable, "no token within %v", r.config.Timeout)
+	case err != nil:
+		return Token{}, err
+	case token.Value == "":
+		return Token{}, errors.New("authn: the fetch of a token returned an empty one")
+	case !token.Expires.IsZero() && !time.Now().Before(token.Expires):
+		return Token{}, errors.New("authn: the fetch of a token returned an expired one")
+	default:
+		return token, nil
+	}
+}
+
+// refreshAt returns when a token is fetched anew.
+func (r *Refresher) refreshAt(token Token, now time.Time) time.Time {
+	if token.Expires.IsZero() {
+		return time.Time{}
+	}
+	life := token.Expires.Sub(now)
+	ahead := min(r.config.Ahead, life/2)
+	if ahead == 0 {
+		ahead = min(life/10, time.Minute)
+	}
+	return token.Expires.Add(-ahead)
+}
+
+// Invalidate removes a token, if it is the current one: a server has rejected it. The next call
+// fetches another. Calls at the same time share that fetch.
+func (r *Refresher) Invalidate(token string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.token.Value == token {
+		r.token = Token{}
+	}
+}

@@ -1,0 +1,179 @@
+package authn_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+)
+
+// issuer makes tokens that are valid for an hour. A fetch takes a second.
+type issuer struct {
+	mu    sync.Mutex
+	made  int
+	fails error
+}
+
+func (i *issuer) fetch(ctx context.Context) (authn.Token, error) {
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+		return authn.Token{}, ctx.Err()
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.made++
+	return authn.Token{Value: fmt.Sprint("token", i.made), Expires: time.Now().Add(time.Hour)}, i.fails
+}
+
+func (i *issuer) fail(err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.fails = err
+}
+
+// expectToken takes a token from a number of goroutines at once.
+func expectToken(t *testing.T, when string, r *authn.Refresher, want string, wait time.Duration) {
+	t.Helper()
+	var all sync.WaitGroup
+	start := time.Now()
+	for range 5 {
+		all.Go(func() {
+			if token, err := r.Token(t.Context()); token != want || err != nil || time.Since(start) != wait {
+				t.Errorf("%s: %q, %v after %v; want %q after %v", when, token, err, time.Since(start), want, wait)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestRefresher: calls wait only for the first token, and share its fetch; the next one is fetched
+// before the first has expired.
+func TestRefresher(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	synctest.Test(t, func(t *testing.T) {
+		i := new(issuer)
+		r := authn.NewRefresher(i.fetch, authn.RefreshConfig{Ahead: 5 * time.Minute})
+		expectToken(t, "first", r, "token1", time.Second)
+		pass(54 * time.Minute)
+		expectToken(t, "long before its end", r, "token1", 0)
+		pass(time.Minute)
+		expectToken(t, "shortly before its end", r, "token1", 0)
+		pass(2 * time.Second)
+		expectToken(t, "refreshed", r, "token2", 0)
+		pass(2 * time.Hour)
+		expectToken(t, "expired while idle", r, "token3", time.Second)
+	})
+}
+
+// TestRefresherFails: a failed refresh leaves a valid token in use. Without one calls fail with
+// the error of the fetch, which is not repeated for each call.
+func TestRefresherFails(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	synctest.Test(t, func(t *testing.T) {
+		i, down := new(issuer), status.Error(codes.Unavailable, "the issuer is down")
+		r := authn.NewRefresher(i.fetch, authn.RefreshConfig{Ahead: 5 * time.Minute, MinInterval: time.Minute})
+		i.fail(down)
+		for range 10 { // one fetch for all
+			if _, err := r.Token(t.Context()); !errors.Is(err, down) {
+				t.Errorf("%v; want %v", err, down)
+			}
+		}
+		i.fail(nil)
+		if _, err := r.Token(t.Context()); !errors.Is(err, down) || i.made != 1 {
+			t.Errorf("%v after %d fetches; want %v within MinInterval", err, i.made, down)
+		}
+		pass(time.Minute)
+		expectToken(t, "when the issuer is back", r, "token2", time.Second)
+		i.fail(down)
+		pass(57 * time.Minute)
+		expectToken(t, "while the refresh fails", r, "token2", 0)
+		pass(10 * time.Second)
+		expectToken(t, "after it", r, "token2", 0)
+		if i.made != 3 {
+			t.Errorf("%d fetches; want 3", i.made)
+		}
+	})
+}
+
+// TestInvalidate: an invalidated token is replaced once for all calls; another one is kept.
+func TestInvalidate(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	synctest.Test(t, func(t *testing.T) {
+		i := new(issuer)
+		r := authn.NewRefresher(i.fetch, authn.RefreshConfig{})
+		expectToken(t, "first", r, "token1", time.Second)
+		r.Invalidate("token1")
+		r.Invalidate("token1")
+		expectToken(t, "invalidated", r, "token2", time.Second)
+		r.Invalidate("token1") // by a call that took long
+		expectToken(t, "not invalidated", r, "token2", 0)
+	})
+}
+
+// TestRefresherWaits: a call that ends while it waits does not end the fetch, a fetch is limited in
+// time, and one that breaks is an error.
+func TestRefresherWaits(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	synctest.Test(t, func(t *testing.T) {
+		i := new(issuer)
+		r := authn.NewRefresher(i.fetch, authn.RefreshConfig{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := r.Token(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v; want %v", err, context.DeadlineExceeded)
+		}
+		pass(time.Second)
+		expectToken(t, "later", r, "token1", 0)
+	})
+	for name, test := range map[string]struct {
+		fetch func(context.Context) (authn.Token, error)
+		want  string
+	}{
+		"slow": {func(ctx context.Context) (authn.Token, error) {
+			<-ctx.Done()
+			return authn.Token{}, ctx.Err()
+		}, "no token within 10s"},
+		"panic":   {func(context.Context) (authn.Token, error) { panic("fetch") }, "the fetch of a token panicked: fetch"},
+		"Goexit":  {func(context.Context) (authn.Token, error) { runtime.Goexit(); return authn.Token{}, nil }, "ended its goroutine"},
+		"nothing": {func(context.Context) (authn.Token, error) { return authn.Token{}, nil }, "returned an empty one"},
+		"expired": {func(context.Context) (authn.Token, error) {
+			return authn.Token{Value: "x", Expires: time.Now()}, nil
+		}, "returned an expired one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := authn.NewRefresher(test.fetch, authn.RefreshConfig{})
+				if _, err := r.Token(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("%v; want %q", err, test.want)
+				}
+			})
+		})
+	}
+}
+
+func TestRefresherErrors(t *testing.T) {
+	for want, r := range map[string]*authn.Refresher{
+		"no function that fetches":   authn.NewRefresher(nil, authn.RefreshConfig{}),
+		"Ahead -1ns":                 authn.NewRefresher(new(issuer).fetch, authn.RefreshConfig{Ahead: -1}),
+		"make it with authn.NewRefr": {},
+	} {
+		if err := r.Err(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %q", err, want)
+		}
+	}
+	if err := authn.NewRefresher(new(issuer).fetch, authn.RefreshConfig{}).Err(); err != nil {
+		t.Error(err)
+	}
+}
