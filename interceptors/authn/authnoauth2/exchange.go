@@ -1,0 +1,123 @@
+package authnoauth2
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/tokencache"
+)
+
+// The parameters of RFC 8693, 2.1.
+const (
+	grantType       = "urn:ietf:params:oauth:grant-type:token-exchange"
+	accessTokenType = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // a type
+)
+
+// Exchange is the source of tokens that are exchanged for those of callers. Make it with
+// [NewExchange]. Safe for concurrent use.
+type Exchange struct {
+	config ExchangeConfig
+	err    error
+
+	mu       sync.Mutex                          // guards the making of sources
+	sources  *tokencache.Cache[*authn.Refresher] // by the hash of the subject token
+	byResult *tokencache.Cache[*authn.Refresher] // by the hash of the exchanged token
+}
+
+// NewExchange returns a source for authn.NewClient. The errors are those of
+// [NewClientCredentials], and those of Subject.
+func NewExchange(config ExchangeConfig) *Exchange {
+	config.Endpoint = config.clone()
+	x := &Exchange{config: config}
+	errs := []error{config.check()}
+	if config.Subject == nil {
+		errs = append(errs, errors.New("ExchangeConfig.Subject is nil; want the source of the token to exchange"))
+	}
+	if config.MaxTokens < 0 || config.KeepFor < 0 {
+		errs = append(errs, fmt.Errorf("ExchangeConfig has MaxTokens %d and KeepFor %v; want neither below 0",
+			config.MaxTokens, config.KeepFor))
+	}
+	if x.config.MaxTokens <= 0 {
+		x.config.MaxTokens = 10_000
+	}
+	if x.config.KeepFor <= 0 {
+		x.config.KeepFor = time.Minute
+	}
+	if x.config.SubjectTokenType == "" {
+		x.config.SubjectTokenType = accessTokenType
+	}
+	x.err = errors.Join(errs...)
+	x.sources = tokencache.New[*authn.Refresher](x.config.MaxTokens)
+	x.byResult = tokencache.New[*authn.Refresher](x.config.MaxTokens)
+	return x
+}
+
+// Err returns what is wrong with the settings, or nil.
+func (x *Exchange) Err() error {
+	if x.sources == nil {
+		return errors.New("Exchange has no settings; make it with authnoauth2.NewExchange")
+	}
+	return x.err
+}
+
+// Token returns the token for the caller that Subject names.
+func (x *Exchange) Token(ctx context.Context) (string, error) {
+	subject, err := x.config.Subject(ctx)
+	if err != nil {
+		return "", err
+	}
+	source := x.source(subject)
+	token, err := source.Token(ctx)
+	if err == nil {
+		x.byResult.Put(hash(token), source, time.Now().Add(resultAge))
+	}
+	return token, err
+}
+
+// resultAge is for how long [Exchange.Invalidate] finds the source of a token.
+const resultAge = 10 * time.Minute
+
+// Invalidate removes an exchanged token that a server has rejected.
+func (x *Exchange) Invalidate(token string) {
+	if source, ok := x.byResult.Get(hash(token), time.Now()); ok {
+		source.Invalidate(token)
+	}
+}
+
+// source returns the source of the tokens for a subject token.
+func (x *Exchange) source(subject string) *authn.Refresher {
+	key, now := hash(subject), time.Now()
+	if source, ok := x.sources.Get(key, now); ok {
+		return source
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if source, ok := x.sources.Get(key, now); ok {
+		return source
+	}
+	source := authn.NewRefresher(func(ctx context.Context) (authn.Token, error) {
+		token, err := x.config.fetch(ctx, url.Values{
+			"grant_type": {grantType}, "subject_token": {subject}, "subject_token_type": {x.config.SubjectTokenType},
+		})
+		if err == nil && token.Expires.IsZero() {
+			token.Expires = time.Now().Add(x.config.KeepFor)
+		}
+		return token, err
+	}, x.config.Refresh)
+	x.sources.Put(key, source, now.Add(sourceAge))
+	return source
+}
+
+// sourceAge is for how long a source is kept: longer than tokens usually are valid.
+const sourceAge = 24 * time.Hour
+
+func hash(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return string(sum[:])
+}
