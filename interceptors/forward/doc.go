@@ -3,7 +3,7 @@
 //
 // A handler calls other services with its own context. An outgoing call inherits neither the
 // metadata nor the state of the incoming call, so that nothing travels further by accident.
-// This interceptor, in the chain of the client, names what does:
+// This interceptor, in the chain of the client, selects what is copied:
 //
 //	chain, err := hauberk.New(
 //		forward.New(forward.Config{Metadata: []string{"x-tenant", "x-debug"}}, forward.State(authn.User)),
@@ -11,8 +11,10 @@
 //	)
 //	conn, err := grpc.NewClient(target, chain.DialOptions(creds)...)
 //
-// A call that is made outside of a handler, or with a context that does not come from one,
-// is not changed. Metadata that the handler sets itself for the outgoing call is kept.
+// The metadata is that of the handler's context: what the interceptors of the server's chain
+// removed is not copied, and what they set is. A call that is made outside of a handler, or
+// with a context that does not come from one, is not changed. Metadata that the handler sets
+// itself for the outgoing call is kept.
 //
 // Name credentials such as "authorization" only for services that may act as the caller:
 // they receive the caller's token.

@@ -38,20 +38,24 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: "forward", Phase: hauberk.PhaseRequestID, Sides: hauberk.OnlyClients, Err: err}
 }
 
-// Intercept copies what is named from the incoming call to the outgoing one.
+// Intercept copies the selected metadata and state from the incoming call to the outgoing one.
 func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	incoming := hauberk.Incoming(ctx)
-	for _, forward := range x.states {
-		forward(incoming, call)
+	if len(x.states) > 0 {
+		incoming := hauberk.Incoming(ctx)
+		for _, forward := range x.states {
+			forward(incoming, call)
+		}
 	}
-	return next(x.withMetadata(ctx, incoming, call), call)
+	return next(x.withMetadata(ctx, call), call)
 }
 
-// withMetadata returns the context with the metadata to forward.
-func (x *Interceptor) withMetadata(ctx, incoming context.Context, call *hauberk.Call) context.Context {
+// withMetadata returns the context with the metadata to forward. The context of a call comes
+// from that of its handler, which has the metadata as the server's interceptors left it. The
+// context of the incoming call ([hauberk.Incoming]) has what the caller sent.
+func (x *Interceptor) withMetadata(ctx context.Context, call *hauberk.Call) context.Context {
 	var pairs []string
 	for _, key := range x.metadata {
-		values := metadata.ValueFromIncomingContext(incoming, key)
+		values := metadata.ValueFromIncomingContext(ctx, key)
 		if len(values) == 0 || len(call.Metadata(ctx, key)) > 0 {
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/forward"
+	"github.com/hauberk-rpc/hauberk/interceptors/transform"
 )
 
 var (
@@ -28,6 +29,7 @@ type seen struct {
 // kind, and returns what arrives there.
 func through(
 	t *testing.T, kind hauberk.Kind, x hauberk.Interceptor, incoming []string, prepare func(context.Context) context.Context,
+	server ...hauberk.Interceptor,
 ) seen {
 	t.Helper()
 	var got seen
@@ -54,7 +56,7 @@ func through(
 			}
 			return hauberktest.Echo(ctx, s)
 		},
-	}, login)
+	}, append(server, login)...)
 	ctx := metadata.AppendToOutgoingContext(t.Context(), incoming...)
 	if err := first.Call(ctx).Err; err != nil {
 		t.Fatal(err)
@@ -84,6 +86,30 @@ func TestForwards(t *testing.T) {
 				t.Errorf("user %q", got.user)
 			}
 		})
+	}
+}
+
+// The metadata that is forwarded is what the handler receives: the interceptors of the server
+// may have removed or replaced what the caller sent.
+func TestForwardsWhatTheHandlerReceives(t *testing.T) {
+	for name, test := range map[string]struct {
+		config transform.Metadata
+		want   []string
+	}{
+		"removed":  {transform.Metadata{Remove: []string{"x-tenant"}}, nil},
+		"replaced": {transform.Metadata{Set: metadata.MD{"x-tenant": {"trusted"}}}, []string{"trusted"}},
+		"renamed":  {transform.Metadata{Rename: map[string]string{"x-raw": "x-tenant"}}, []string{"victim", "raw"}},
+	} {
+		for _, kind := range kinds {
+			t.Run(name+"/"+kind.String(), func(t *testing.T) {
+				x := forward.New(forward.Config{Metadata: []string{"x-tenant"}})
+				got := through(t, kind, x, []string{"x-tenant", "victim", "x-raw", "raw"}, asIs,
+					transform.New(transform.Config{Metadata: test.config}))
+				if !slices.Equal(got.md["x-tenant"], test.want) {
+					t.Errorf("x-tenant %q; want %q", got.md["x-tenant"], test.want)
+				}
+			})
+		}
 	}
 }
 
