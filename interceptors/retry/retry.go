@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -149,43 +147,4 @@ func (r *Interceptor) retryable(err error) bool {
 // arrived (gRFC A6), or next would not make another.
 func (r *Interceptor) committed(call *hauberk.Call) bool {
 	return !r.config.RetryAfterHeader && call.Header() != nil || !call.CanAttempt()
-}
-
-// attempt makes one attempt, and reports whether its own timeout ended it.
-//
-//nolint:revive // the error is the outcome of next, not a failure of attempt
-func (r *Interceptor) attempt(ctx context.Context, call *hauberk.Call, next hauberk.Next) (err error, expired bool) {
-	switch {
-	case r.config.PerAttemptTimeout == 0:
-		return next(ctx, call), false
-	case call.Kind() == hauberk.Unary:
-		bounded, cancel := context.WithTimeout(ctx, r.config.PerAttemptTimeout)
-		defer cancel()
-		err = next(bounded, call)
-	default:
-		err = r.attemptStream(ctx, call, next)
-	}
-	// The server may have been the first to notice the deadline.
-	return err, ctx.Err() == nil && hauberk.CodeOf(err) == codes.DeadlineExceeded
-}
-
-var errTimeout = status.Error(codes.DeadlineExceeded, "retry: the attempt took longer than PerAttemptTimeout")
-
-// attemptStream makes one attempt of a stream. It cancels the attempt after
-// PerAttemptTimeout, unless the attempt is committed by then: a deadline in the context
-// could not be removed.
-func (r *Interceptor) attemptStream(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	bounded, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	timer := time.AfterFunc(r.config.PerAttemptTimeout, func() {
-		if !call.Committed() {
-			cancel(errTimeout)
-		}
-	})
-	defer timer.Stop()
-	err := next(bounded, call)
-	if hauberk.CodeOf(err) == codes.Canceled && errors.Is(context.Cause(bounded), errTimeout) {
-		return errTimeout
-	}
-	return err
 }

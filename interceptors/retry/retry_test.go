@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -243,26 +242,6 @@ func TestCancelledWait(t *testing.T) {
 	})
 }
 
-// TestPerAttemptTimeout: an attempt that hangs is cancelled and retried.
-func TestPerAttemptTimeout(t *testing.T) {
-	kinds(t, func(t *testing.T, kind hauberk.Kind) {
-		w, b := &waits{}, &backend{}
-		b.Handle = func(ctx context.Context, s hauberktest.Stream) error {
-			if b.calls.Add(1) == 1 {
-				<-ctx.Done()
-				return ctx.Err()
-			}
-			return hauberktest.Echo(ctx, s)
-		}
-		config := retry.Config{PerAttemptTimeout: 50 * time.Millisecond, MaxReplayBytes: 1 << 10, MaxAttempts: 100}
-		r := all(config, retry.WithSleep(w.sleep))
-		wantCode(t, start(t, kind, b, r).Call(t.Context()).Err, codes.OK)
-		if b.calls.Load() < 2 {
-			t.Error("the hanging attempt was not retried")
-		}
-	})
-}
-
 // TestAttemptNumber: inner interceptors see the number of their attempt.
 func TestAttemptNumber(t *testing.T) {
 	hauberktest.CheckLeaks(t)
@@ -283,64 +262,6 @@ func TestSides(t *testing.T) {
 	if got := retry.New(retry.Config{}).Declare().Sides; got != hauberk.OnlyClients {
 		t.Errorf("Sides is %v, want OnlyClients", got)
 	}
-}
-
-// TestPerAttemptTimeoutSparesCommittedStreams: the timeout of an attempt does not end a
-// stream whose first message or header has arrived, since no other attempt is possible.
-func TestPerAttemptTimeoutSparesCommittedStreams(t *testing.T) {
-	const timeout = time.Second
-	for _, kind := range []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi} {
-		t.Run(kind.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var calls atomic.Int64
-				var deadline bool
-				b := &backend{}
-				b.Handle = func(ctx context.Context, s hauberktest.Stream) error {
-					if calls.Add(1) == 1 {
-						_, deadline = ctx.Deadline()
-						<-ctx.Done() // before the header: the timeout counts
-						return ctx.Err()
-					}
-					for range 5 {
-						if err := s.Send(&testpb.Response{}); err != nil {
-							return err
-						}
-						time.Sleep(timeout) //nolint:forbidigo // synctest: the clock is fake
-					}
-					return nil
-				}
-				config := retry.Config{PerAttemptTimeout: timeout, MaxReplayBytes: 1 << 10}
-				out := start(t, kind, b, all(config)).Call(t.Context())
-				if out.Err != nil || len(out.Responses) != 5 || calls.Load() != 2 {
-					t.Errorf("%d responses and %v after %d attempts; want all 5 from the second", len(out.Responses), out.Err, calls.Load())
-				}
-				if deadline {
-					t.Error("the server received a deadline, which a commit could not remove")
-				}
-			})
-		})
-	}
-}
-
-// TestPerAttemptTimeoutOfTheLastAttempt: it ends with DEADLINE_EXCEEDED.
-func TestPerAttemptTimeoutOfTheLastAttempt(t *testing.T) {
-	kinds(t, func(t *testing.T, kind hauberk.Kind) {
-		synctest.Test(t, func(t *testing.T) {
-			b := &backend{}
-			b.Handle = func(ctx context.Context, _ hauberktest.Stream) error {
-				b.calls.Add(1)
-				<-ctx.Done()
-				return ctx.Err()
-			}
-			config := retry.Config{PerAttemptTimeout: time.Second, MaxReplayBytes: 1 << 10, MaxAttempts: 2}
-			begin := time.Now()
-			out := start(t, kind, b, all(config, retry.WithSleep((&waits{}).sleep))).Call(t.Context())
-			wantCode(t, out.Err, codes.DeadlineExceeded)
-			if took := time.Since(begin); b.calls.Load() != 2 || took != 2*time.Second {
-				t.Errorf("%d attempts in %v, want 2 in 2s", b.calls.Load(), took)
-			}
-		})
-	})
 }
 
 func TestSleep(t *testing.T) {

@@ -1,0 +1,127 @@
+package retry
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// attempt makes one attempt, and reports whether its own timeout ended it. A
+// DEADLINE_EXCEEDED that the server returns before that is an outcome like others.
+//
+//nolint:revive // the error is the outcome of next, not a failure of attempt
+func (r *Interceptor) attempt(ctx context.Context, call *hauberk.Call, next hauberk.Next) (err error, expired bool) {
+	switch {
+	case r.config.PerAttemptTimeout == 0:
+		return next(ctx, call), false
+	case call.Kind() == hauberk.Unary:
+		bounded, cancel := context.WithTimeout(ctx, r.config.PerAttemptTimeout)
+		defer cancel()
+		err = next(bounded, call)
+		expired = hasPassed(bounded)
+	default:
+		err, expired = r.attemptStream(ctx, call, next)
+	}
+	return err, expired && ctx.Err() == nil && hauberk.CodeOf(err) == codes.DeadlineExceeded
+}
+
+// hasPassed reports whether the deadline of a context has passed. The server, which
+// receives the deadline, may notice it before the context does.
+func hasPassed(ctx context.Context) bool {
+	deadline, _ := ctx.Deadline()
+	return ctx.Err() != nil || !time.Now().Before(deadline)
+}
+
+var errTimeout = status.Error(codes.DeadlineExceeded, "retry: the attempt took longer than PerAttemptTimeout")
+
+// attemptStream makes one attempt of a stream. It ends the attempt after
+// PerAttemptTimeout, unless the attempt is committed by then.
+//
+//nolint:revive // as attempt
+func (r *Interceptor) attemptStream(
+	ctx context.Context, call *hauberk.Call, next hauberk.Next,
+) (err error, expired bool) {
+	bounded, expire, cancel := withExpiry(ctx)
+	defer cancel()
+	timer := time.AfterFunc(r.config.PerAttemptTimeout, func() {
+		if !call.Committed() {
+			expire()
+		}
+	})
+	defer timer.Stop()
+	err = next(bounded, call)
+	expired = errors.Is(bounded.Err(), context.DeadlineExceeded)
+	if expired && ctx.Err() == nil && isTimeout(err) {
+		err = errTimeout
+	}
+	return err, expired
+}
+
+// isTimeout reports whether err is DEADLINE_EXCEEDED, and not as the rejection of an
+// interceptor.
+func isTimeout(err error) bool {
+	_, rejected := errors.AsType[*hauberk.Rejection](err)
+	return !rejected && hauberk.CodeOf(err) == codes.DeadlineExceeded
+}
+
+// withExpiry returns a copy of ctx that expire ends with context.DeadlineExceeded. A
+// context with a deadline would not do: the deadline could not be removed when the attempt
+// is committed, and the server would receive it. The copy also ends soon after ctx does,
+// and when cancel is called.
+func withExpiry(ctx context.Context) (bounded context.Context, expire func(), cancel context.CancelFunc) {
+	e := &expiry{Context: ctx, done: make(chan struct{})}
+	bounded, cancelBounded := context.WithCancel(e)
+	stop := context.AfterFunc(ctx, func() { e.end(ctx.Err()) })
+	expire = func() { e.end(context.DeadlineExceeded) }
+	cancel = func() {
+		stop()
+		cancelBounded()
+	}
+	return bounded, expire, cancel
+}
+
+// expiry is the parent of the context that withExpiry returns, its only child. The child
+// takes the error of its parent, and uses AfterFunc to learn that the parent has ended.
+type expiry struct {
+	context.Context // the deadline and the values
+
+	done     chan struct{}
+	endChild func() // set before anything can end the expiry
+
+	mu  sync.Mutex
+	err error // why done is closed
+}
+
+func (e *expiry) Done() <-chan struct{} { return e.done }
+
+func (e *expiry) Err() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.err
+}
+
+// AfterFunc calls f at the end. It replaces a goroutine that waits for Done.
+func (e *expiry) AfterFunc(f func()) (stop func() bool) {
+	e.endChild = f
+	return func() bool { return false } // f does nothing once the child has ended
+}
+
+// end ends the context with err, unless it has ended.
+func (e *expiry) end(err error) {
+	e.mu.Lock()
+	first := e.err == nil
+	if first {
+		e.err = err
+		close(e.done)
+	}
+	e.mu.Unlock()
+	if first {
+		e.endChild()
+	}
+}
