@@ -3,6 +3,8 @@ package retry
 import (
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -94,39 +96,67 @@ func (c Config) withDefaults() Config {
 	if c.RetryableStatusCodes == nil {
 		c.RetryableStatusCodes = []codes.Code{codes.Unavailable}
 	}
+	c.RetryableStatusCodes = slices.Clone(c.RetryableStatusCodes)
 	return c
 }
 
+// check returns everything that is wrong with a configuration that has its defaults,
+// except for Methods.
 func (c Config) check() error {
 	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.MaxAttempts < 1 {
-		errs = append(errs, fmt.Errorf("MaxAttempts is %d; want at least 1", c.MaxAttempts))
+		fail("MaxAttempts is %d; want at least 1", c.MaxAttempts)
 	}
 	if c.MaxServerDelay < 0 {
-		errs = append(errs, fmt.Errorf("MaxServerDelay is %v; want more than 0, or 0 for %v",
-			c.MaxServerDelay, DefaultMaxServerDelay))
+		fail("MaxServerDelay is %v; want more than 0, or 0 for %v", c.MaxServerDelay, DefaultMaxServerDelay)
 	}
 	if c.PerAttemptTimeout < 0 {
-		errs = append(errs, fmt.Errorf("PerAttemptTimeout is %v; want more than 0, or 0 for no bound",
-			c.PerAttemptTimeout))
+		fail("PerAttemptTimeout is %v; want more than 0, or 0 for no bound", c.PerAttemptTimeout)
 	}
 	if c.MaxReplayBytes < 0 {
-		errs = append(errs, fmt.Errorf("MaxReplayBytes is %d; want at least 0", c.MaxReplayBytes))
+		fail("MaxReplayBytes is %d; want at least 0", c.MaxReplayBytes)
 	}
 	for _, code := range c.RetryableStatusCodes {
 		if code == codes.OK || code > codes.Unauthenticated {
-			errs = append(errs, fmt.Errorf("RetryableStatusCodes has %v; want codes of errors", code))
+			fail("RetryableStatusCodes has %v; want codes of errors", code)
 		}
+	}
+	return errors.Join(append(errs, c.checkBackoff())...)
+}
+
+// checkBackoff returns everything that is wrong with the waits.
+func (c Config) checkBackoff() error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.InitialBackoff < 0 {
+		fail("InitialBackoff is %v; want more than 0, or 0 for %v", c.InitialBackoff, DefaultInitialBackoff)
+	}
+	switch {
+	case c.MaxBackoff < 0:
+		fail("MaxBackoff is %v; want more than 0, or 0 for the default", c.MaxBackoff)
+	case c.MaxBackoff < c.InitialBackoff:
+		fail("MaxBackoff is %v, below InitialBackoff, %v; want at least that", c.MaxBackoff, c.InitialBackoff)
+	}
+	if !within(c.BackoffMultiplier, 1, math.MaxFloat64) {
+		fail("BackoffMultiplier is %v; want a number of at least 1, or 0 for %d",
+			c.BackoffMultiplier, DefaultMultiplier)
+	}
+	if !within(c.Jitter, 0, 1) {
+		fail("Jitter is %v; want 0 to 1", c.Jitter)
 	}
 	return errors.Join(errs...)
 }
+
+// within reports whether least <= x <= most. It returns false for NaN.
+func within(x, least, most float64) bool { return x >= least && x <= most }
 
 // methods returns the parsed patterns of Methods.
 func (c Config) methods() (pattern.Set, error) {
 	set, bad := pattern.ParseAll(c.Methods)
 	errs := make([]error, len(bad))
 	for i, text := range bad {
-		errs[i] = fmt.Errorf("retry of methods %q: %s", text, pattern.Want)
+		errs[i] = fmt.Errorf("Config.Methods has %q; %s", text, pattern.Want)
 	}
 	return set, errors.Join(errs...)
 }

@@ -40,12 +40,12 @@ func New(config Config, opts ...Option) *Interceptor {
 	if r.sleep == nil {
 		r.err = errors.Join(r.err, errors.New("the function of WithSleep is nil"))
 	}
-	var err error
-	r.backoff, err = backoff.New(backoff.Config{
-		Initial: r.config.InitialBackoff, Max: r.config.MaxBackoff,
-		Multiplier: r.config.BackoffMultiplier, Jitter: r.config.Jitter, Random: r.random,
-	})
-	r.err = errors.Join(r.err, err)
+	if r.err == nil {
+		r.backoff, r.err = backoff.New(backoff.Config{
+			Initial: r.config.InitialBackoff, Max: r.config.MaxBackoff,
+			Multiplier: r.config.BackoffMultiplier, Jitter: r.config.Jitter, Random: r.random,
+		})
+	}
 	return r
 }
 

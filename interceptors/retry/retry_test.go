@@ -3,6 +3,7 @@ package retry_test
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -278,22 +279,26 @@ func TestSleep(t *testing.T) {
 	}
 }
 
+// TestBadConfig: each wrong field is reported by its name.
 func TestBadConfig(t *testing.T) {
 	for name, c := range map[string]struct {
 		config retry.Config
 		want   string
 	}{
-		"attempts":    {retry.Config{MaxAttempts: -1}, "MaxAttempts is -1"},
-		"timeout":     {retry.Config{PerAttemptTimeout: -1}, "PerAttemptTimeout is -1ns"},
-		"replay":      {retry.Config{MaxReplayBytes: -1}, "MaxReplayBytes is -1"},
-		"code OK":     {retry.Config{RetryableStatusCodes: []codes.Code{codes.OK}}, "RetryableStatusCodes has OK"},
-		"no code":     {retry.Config{RetryableStatusCodes: []codes.Code{99}}, "RetryableStatusCodes has Code(99)"},
-		"backoff":     {retry.Config{InitialBackoff: -time.Second}, "initial delay of -1s"},
-		"max":         {retry.Config{MaxBackoff: -time.Second}, "greatest delay of -1s"},
-		"delay":       {retry.Config{MaxServerDelay: -1}, "MaxServerDelay is -1ns"},
-		"method":      {retry.Config{Methods: []string{"Get"}}, `methods "Get"`},
-		"multiplier":  {retry.Config{BackoffMultiplier: 0.5}, "multiplier of 0.5"},
-		"wild jitter": {retry.Config{Jitter: 2}, "jitter of 2"},
+		"attempts":     {retry.Config{MaxAttempts: -1}, "MaxAttempts is -1"},
+		"timeout":      {retry.Config{PerAttemptTimeout: -1}, "PerAttemptTimeout is -1ns"},
+		"replay":       {retry.Config{MaxReplayBytes: -1}, "MaxReplayBytes is -1"},
+		"code OK":      {retry.Config{RetryableStatusCodes: []codes.Code{codes.OK}}, "RetryableStatusCodes has OK"},
+		"no code":      {retry.Config{RetryableStatusCodes: []codes.Code{99}}, "RetryableStatusCodes has Code(99)"},
+		"backoff":      {retry.Config{InitialBackoff: -time.Second}, "InitialBackoff is -1s"},
+		"max":          {retry.Config{MaxBackoff: -time.Second}, "MaxBackoff is -1s"},
+		"max too low":  {retry.Config{MaxBackoff: time.Millisecond}, "MaxBackoff is 1ms, below InitialBackoff, 100ms"},
+		"delay":        {retry.Config{MaxServerDelay: -1}, "MaxServerDelay is -1ns"},
+		"method":       {retry.Config{Methods: []string{"Get"}}, `Methods has "Get"`},
+		"multiplier":   {retry.Config{BackoffMultiplier: 0.5}, "BackoffMultiplier is 0.5"},
+		"infinity":     {retry.Config{BackoffMultiplier: math.Inf(1)}, "BackoffMultiplier is +Inf"},
+		"wild jitter":  {retry.Config{Jitter: 2}, "Jitter is 2"},
+		"jitter's NaN": {retry.Config{Jitter: math.NaN()}, "Jitter is NaN"},
 	} {
 		if _, err := hauberk.New(all(c.config)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q in it", name, err, c.want)
@@ -301,6 +306,34 @@ func TestBadConfig(t *testing.T) {
 	}
 	if _, err := hauberk.New(all(retry.Config{}, retry.WithSleep(nil))); err == nil {
 		t.Error("a nil sleep was accepted")
+	}
+}
+
+// TestAllErrors: all wrong fields are reported at once.
+func TestAllErrors(t *testing.T) {
+	_, err := hauberk.New(retry.New(retry.Config{
+		Methods: []string{"Get"}, MaxAttempts: -1, RetryableStatusCodes: []codes.Code{codes.OK}, Jitter: 2,
+		InitialBackoff: -1, MaxBackoff: -1, BackoffMultiplier: 0.5, MaxServerDelay: -1, PerAttemptTimeout: -1, MaxReplayBytes: -1,
+	}, retry.WithSleep(nil)))
+	for _, want := range []string{
+		"Methods", "MaxAttempts", "RetryableStatusCodes", "Jitter", "InitialBackoff", "MaxBackoff", "BackoffMultiplier",
+		"MaxServerDelay", "PerAttemptTimeout", "MaxReplayBytes", "WithSleep",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no %s in %v", want, err)
+		}
+	}
+}
+
+// TestConfigIsCopied: a later change of the caller's slices changes nothing.
+func TestConfigIsCopied(t *testing.T) {
+	list, methods := []codes.Code{codes.Unavailable}, []string{"hauberk.test.v1.TestService/*"}
+	r := retry.New(retry.Config{Methods: methods, RetryableStatusCodes: list}, retry.WithSleep((&waits{}).sleep))
+	list[0], methods[0] = codes.NotFound, "x.Y/*"
+	for code, attempts := range map[codes.Code]int64{codes.NotFound: 1, codes.Unavailable: 2} {
+		b := failing(1, code)
+		start(t, hauberk.Unary, b, r).Call(t.Context())
+		wantCalls(t, b, attempts)
 	}
 }
 

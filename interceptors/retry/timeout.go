@@ -89,7 +89,7 @@ func withExpiry(ctx context.Context) (bounded context.Context, expire func(), ca
 // expiry is the parent of the context that withExpiry returns, its only child. The child
 // takes the error of its parent, and uses AfterFunc to learn that the parent has ended.
 type expiry struct {
-	context.Context // the deadline and the values
+	context.Context //nolint:containedctx // it is a context: it has the deadline and the values of its parent
 
 	done     chan struct{}
 	endChild func() // set before anything can end the expiry
