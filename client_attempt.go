@@ -7,6 +7,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+
+	"github.com/hauberk-rpc/hauberk/internal/callcreds"
 )
 
 // maxArrived bounds the messages that are received in the application's place.
@@ -94,7 +96,7 @@ func (a *attempt) dial() (grpc.ClientStream, error) {
 	a.option[0] = grpc.OnFinish(a.onFinish)
 	opts := a.option[:]
 	if len(a.opts) > 0 {
-		opts = slices.Concat(a.opts, opts)
+		opts = slices.Concat(callcreds.Final(a.opts), opts)
 	}
 	ctx := a.call.plan.chain.mark(a.ctx, a.target)
 	return a.stream.open(ctx, a.stream.desc, a.leg.connection(a.stream.cc), a.target.full, opts...)

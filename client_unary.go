@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"google.golang.org/grpc"
+
+	"github.com/hauberk-rpc/hauberk/internal/callcreds"
 )
 
 // clientUnary is a unary call on a client.
@@ -84,9 +86,9 @@ func (u *clientUnary) attempt(ctx context.Context, call *Call) error {
 	if err != nil {
 		return err
 	}
-	opts := call.opts
+	opts := callcreds.Final(call.opts)
 	if call.captures {
-		opts = call.capturing(u.takeRoom(call))
+		opts = call.capturing(opts, u.takeRoom(call))
 	}
 	call.made, call.unsent = true, ctx.Err() != nil
 	call.sent.Store(1)
@@ -124,9 +126,9 @@ func (u *clientUnary) again(*Call, int32) bool { return true }
 func (u *clientUnary) conn() *grpc.ClientConn { return u.cc }
 
 // capturing adds options that keep the header, the trailer and the peer of an
-// attempt, in room if there is any.
-func (c *Call) capturing(r *room) []grpc.CallOption {
-	opts := slices.Clip(c.opts)
+// attempt to opts, in room if there is any.
+func (c *Call) capturing(opts []grpc.CallOption, r *room) []grpc.CallOption {
+	opts = slices.Clip(opts)
 	if r != nil {
 		c.more.CompareAndSwap(nil, &r.extra)
 		if len(opts) == 0 {

@@ -6,10 +6,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/callcreds"
 )
 
 // TokenSource returns the token for a call. It runs on the goroutine of the call, concurrently
@@ -38,12 +38,15 @@ type Client struct {
 // the source with every call. If the metadata of the call has an authorization already, that is
 // sent unchanged and the source is not called.
 //
-// A call for which there is no token is not sent. Nor is one whose token is not a b64token of
-// RFC 6750, such as one with a line break at its end: it ends with UNAUTHENTICATED, "Malformed
-// token". hauberk.New reports what is wrong with the arguments.
+// A call for which there is no token is not sent. A malformed token is not sent either: a call
+// whose token is not a b64token of RFC 6750, such as one with a line break at its end, ends
+// with UNAUTHENTICATED, "Malformed token". hauberk.New reports what is wrong with the
+// arguments, and a token of [StaticToken] that is malformed.
 //
 // Credentials of grpc-go (grpc.WithPerRPCCredentials) add their own metadata when a call is
-// sent; this interceptor does not see them.
+// sent. If it has an authorization too, the server receives both. With
+// [ClientConfig.RequireTransportSecurity] an authorization of the call's own credentials
+// (grpc.PerRPCCredentials) is sent in place of the token.
 func NewClient(source TokenSource, config ClientConfig) *Client {
 	return &Client{source: source, config: config}
 }
@@ -57,19 +60,25 @@ func (c *Client) Declare() hauberk.Declaration {
 	return d
 }
 
-// Intercept adds a token to the metadata of the call.
+// Intercept adds a token to the call. If transport security is required, per-RPC credentials
+// carry the token, since grpc-go sends these only if it has checked the connection: an
+// interceptor that replaces the credentials replaces the token as well.
 func (c *Client) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	if c.config.RequireTransportSecurity {
-		call.AddOptions(secured(call.Options()))
+	creds, _ := callcreds.Effective(call.Options())
+	var token string
+	if len(call.Metadata(ctx, header)) == 0 && !carriesToken(creds) {
+		var err error
+		if token, err = c.token(ctx); err != nil {
+			return err
+		}
 	}
-	if len(call.Metadata(ctx, header)) > 0 {
-		return next(ctx, call)
+	switch {
+	case c.config.RequireTransportSecurity:
+		call.AddOptions(grpc.PerRPCCredentials(secure{token: token, own: creds}))
+	case token != "":
+		ctx = metadata.AppendToOutgoingContext(ctx, header, scheme+" "+token)
 	}
-	token, err := c.token(ctx)
-	if err != nil {
-		return err
-	}
-	return next(metadata.AppendToOutgoingContext(ctx, header, scheme+" "+token), call)
+	return next(ctx, call)
 }
 
 func (c *Client) token(ctx context.Context) (string, error) {
@@ -96,31 +105,3 @@ func noToken(message string, cause error) error {
 
 var errMalformedSource = errors.New("authn: the token source returned a token that no authorization can carry; " +
 	`want letters, digits, "-", ".", "_", "~", "+" and "/", and "=" at the end`)
-
-// secured returns the option that makes grpc-go reject connections without transport
-// security. It replaces the call's own credentials, and therefore wraps them.
-func secured(opts []grpc.CallOption) grpc.CallOption {
-	var s secure
-	for _, o := range opts {
-		if own, ok := o.(grpc.PerRPCCredsCallOption); ok {
-			s.own = own.Creds
-		}
-	}
-	return grpc.PerRPCCredentials(s)
-}
-
-// secure are credentials that only require transport security.
-type secure struct {
-	own credentials.PerRPCCredentials // nil for none
-}
-
-// GetRequestMetadata returns what the call's own credentials return.
-func (s secure) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
-	if s.own == nil {
-		return map[string]string{}, nil
-	}
-	return s.own.GetRequestMetadata(ctx, uri...)
-}
-
-// RequireTransportSecurity says that it is required.
-func (secure) RequireTransportSecurity() bool { return true }

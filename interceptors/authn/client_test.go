@@ -4,21 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"sync/atomic"
 	"testing"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/local"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
-	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 )
@@ -205,125 +200,3 @@ func TestSourcePanics(t *testing.T) {
 		a.want(t)
 	})
 }
-
-// Where transport security is required a plaintext connection sees nothing of a
-// call, with the caller's own authorization or not.
-func TestRequireTransportSecurity(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
-		var a arrivals
-		x := authn.NewClient(numbered(), authn.ClientConfig{RequireTransportSecurity: true})
-		env := client(kind).StartWith(t, a.backend(), x)
-		for _, ctx := range []context.Context{t.Context(), with(t.Context(), "Bearer mine")} {
-			if out := env.Call(ctx); status.Code(out.Err) != codes.Unauthenticated {
-				t.Errorf("%v; want %s", out.Err, codes.Unauthenticated)
-			}
-		}
-		a.want(t)
-	})
-}
-
-// On a secure connection the call goes on with the credentials that it has itself.
-func TestTransportSecurity(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
-		for _, own := range []bool{false, true} {
-			var key []string
-			backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
-				key = metadata.ValueFromIncomingContext(ctx, "x-api-key")
-				return hauberktest.Echo(ctx, s)
-			}}
-			x := authn.NewClient(numbered(), authn.ClientConfig{RequireTransportSecurity: true})
-			env := hauberktest.Start(t, hauberktest.Setup{
-				Kind: kind, Backend: backend, Client: hauberk.Must(hauberk.New(x)),
-				ServerOptions: []grpc.ServerOption{grpc.Creds(secureLocal{local.NewCredentials()})},
-				DialOptions:   []grpc.DialOption{grpc.WithTransportCredentials(secureLocal{local.NewCredentials()})},
-			})
-			var opts []grpc.CallOption
-			var want []string
-			if own {
-				opts, want = append(opts, grpc.PerRPCCredentials(apiKey{})), []string{"k"}
-			}
-			out := env.Do(t.Context(), hauberktest.FullMethod(kind), []*testpb.Request{{}}, opts...)
-			if out.Err != nil || !slices.Equal(key, want) {
-				t.Errorf("%v, x-api-key %q; want %q", out.Err, key, want)
-			}
-		}
-	})
-}
-
-// The credentials that a connection adds by default are kept, in a separate chain as in
-// one in front of it. Those of the call replace them, as without a chain.
-func TestDefaultCredentials(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
-		for _, test := range []struct {
-			name    string
-			inFront bool
-			opts    []grpc.CallOption
-			want    string
-		}{
-			{"DialOptions", false, nil, "default"},
-			{"ClientConn", true, nil, "default"},
-			{"DialOptions, the call's own", false, []grpc.CallOption{grpc.PerRPCCredentials(apiKey{})}, "k"},
-			{"ClientConn, the call's own", true, []grpc.CallOption{grpc.PerRPCCredentials(apiKey{})}, "k"},
-		} {
-			var key []string
-			backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
-				key = metadata.ValueFromIncomingContext(ctx, "x-api-key")
-				return hauberktest.Echo(ctx, s)
-			}}
-			chain := hauberk.Must(hauberk.New(authn.NewClient(numbered(), authn.ClientConfig{RequireTransportSecurity: true})))
-			dial := []grpc.DialOption{
-				grpc.WithTransportCredentials(secureLocal{local.NewCredentials()}),
-				grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(defaultKey{})),
-			}
-			if !test.inFront {
-				dial = chain.DialOptions(dial...)
-			}
-			env := hauberktest.Start(t, hauberktest.Setup{
-				Kind: kind, Backend: backend, DialOptions: dial,
-				ServerOptions: []grpc.ServerOption{grpc.Creds(secureLocal{local.NewCredentials()})},
-			})
-			if env.Conn = env.Client; test.inFront {
-				env.Conn = chain.ClientConn(env.Client)
-			}
-			out := env.Do(t.Context(), hauberktest.FullMethod(kind), []*testpb.Request{{}}, test.opts...)
-			if out.Err != nil || !slices.Equal(key, []string{test.want}) {
-				t.Errorf("%s: %v, x-api-key %q; want %q", test.name, out.Err, key, test.want)
-			}
-		}
-	})
-}
-
-// defaultKey is apiKey for all calls of a connection.
-type defaultKey struct{ apiKey }
-
-func (defaultKey) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"x-api-key": "default"}, nil
-}
-
-// secureLocal reports a connection in memory as secure, as grpc-go's local
-// credentials report a Unix socket.
-type secureLocal struct {
-	credentials.TransportCredentials
-}
-
-func (s secureLocal) ClientHandshake(_ context.Context, _ string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return conn, secureInfo{credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}}, nil
-}
-
-func (s secureLocal) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return conn, secureInfo{credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}}, nil
-}
-
-func (s secureLocal) Clone() credentials.TransportCredentials { return s }
-
-type secureInfo struct{ credentials.CommonAuthInfo }
-
-func (secureInfo) AuthType() string { return "test" }
-
-type apiKey struct{}
-
-func (apiKey) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"x-api-key": "k"}, nil
-}
-
-func (apiKey) RequireTransportSecurity() bool { return false }

@@ -20,5 +20,10 @@ type ClientConfig struct {
 	// with grpc-go's UNAUTHENTICATED, before anything is sent. Set it wherever the client
 	// itself uses TLS. The default allows tokens in clear text, since connections within a
 	// host, or to a proxy that encrypts, are common.
+	//
+	// It holds whatever credentials the caller and inner interceptors add. The token is not
+	// in the metadata that inner interceptors see: credentials of the call carry it. If an
+	// interceptor of grpc-go that the connection runs inside the chain replaces them, the
+	// token is not sent, but an authorization in the caller's metadata is.
 	RequireTransportSecurity bool
 }

@@ -1,0 +1,60 @@
+package authn
+
+import (
+	"context"
+	"strings"
+
+	"google.golang.org/grpc/credentials"
+
+	"github.com/hauberk-rpc/hauberk/internal/callcreds"
+)
+
+// secure are per-RPC credentials that require transport security and carry a token. They
+// last: the chain combines them with credentials that an inner interceptor adds.
+type secure struct {
+	token string                        // "" for none: the metadata of the call has an authorization
+	own   credentials.PerRPCCredentials // of the call; nil for none
+}
+
+var _ callcreds.Lasting = secure{}
+
+// GetRequestMetadata returns what the call's own credentials return, and the token unless
+// these have an authorization.
+func (s secure) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
+	md := make(map[string]string)
+	if s.own != nil {
+		own, err := s.own.GetRequestMetadata(ctx, uri...)
+		if err != nil {
+			return nil, err
+		}
+		for key, value := range own {
+			md[strings.ToLower(key)] = value // as grpc-go does
+		}
+	}
+	if _, has := md[header]; !has && s.token != "" {
+		md[header] = scheme + " " + s.token
+	}
+	return md, nil
+}
+
+// RequireTransportSecurity says that it is required.
+func (secure) RequireTransportSecurity() bool { return true }
+
+// With returns the credentials with others in place of the call's own, as grpc-go replaces
+// credentials.
+func (s secure) With(others credentials.PerRPCCredentials) credentials.PerRPCCredentials {
+	if own, ok := s.own.(secure); ok {
+		others = own.With(others)
+	}
+	s.own = others
+	return s
+}
+
+// carriesToken reports whether credentials are those of another Client, with a token.
+func carriesToken(creds credentials.PerRPCCredentials) bool {
+	s, ok := creds.(secure)
+	for ok && s.token == "" {
+		s, ok = s.own.(secure)
+	}
+	return ok
+}

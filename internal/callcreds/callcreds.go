@@ -1,0 +1,47 @@
+// Package callcreds combines the per-RPC credentials among the options of a call.
+package callcreds
+
+import (
+	"slices"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+)
+
+// Lasting are credentials that stay in force if a later option of the call has others.
+// Of other credentials grpc-go uses only those of the last option.
+type Lasting interface {
+	credentials.PerRPCCredentials
+	// With returns credentials that have what these require, and others in place of the
+	// credentials that these have combined so far.
+	With(others credentials.PerRPCCredentials) credentials.PerRPCCredentials
+}
+
+// Effective returns the credentials of a call with the options, or nil. replaced reports
+// that a later option has replaced a Lasting, so that grpc-go would use others.
+func Effective(opts []grpc.CallOption) (creds credentials.PerRPCCredentials, replaced bool) {
+	for _, o := range opts {
+		o, ok := o.(grpc.PerRPCCredsCallOption)
+		if !ok {
+			continue
+		}
+		_, lasting := o.Creds.(Lasting)
+		earlier, ok := creds.(Lasting)
+		if replaced = ok && !lasting; replaced {
+			creds = earlier.With(o.Creds)
+		} else {
+			creds = o.Creds
+		}
+	}
+	return creds, replaced
+}
+
+// Final returns the options with which a call is made: opts, followed by the effective
+// credentials if grpc-go would use others.
+func Final(opts []grpc.CallOption) []grpc.CallOption {
+	creds, replaced := Effective(opts)
+	if !replaced {
+		return opts
+	}
+	return append(slices.Clip(opts), grpc.PerRPCCredentials(creds))
+}
