@@ -3,6 +3,8 @@ package authn
 import (
 	"context"
 	"errors"
+	"reflect"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -22,9 +24,18 @@ import (
 // ctx.
 type TokenSource func(ctx context.Context) (token string, err error)
 
-// StaticToken returns a source of one token.
-func StaticToken(token string) TokenSource {
-	return func(context.Context) (string, error) { return token, nil }
+// StaticToken returns a source of one token, without "Bearer".
+func StaticToken(token string) TokenSource { return static(token).get }
+
+// static is the source of StaticToken.
+type static string
+
+func (s static) get(context.Context) (string, error) { return string(s), nil }
+
+// isStatic reports whether a source is one of StaticToken. hauberk.New asks these, and no
+// others, for their token.
+func isStatic(source TokenSource) bool {
+	return reflect.ValueOf(source).Pointer() == reflect.ValueOf(static("").get).Pointer()
 }
 
 // Client is an interceptor that sends tokens. Make it with [NewClient]. It may be used by any
@@ -54,8 +65,13 @@ func NewClient(source TokenSource, config ClientConfig) *Client {
 // Declare describes the interceptor to the checks of a chain.
 func (c *Client) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{Name: name, Phase: hauberk.PhaseAuthn, Sides: hauberk.OnlyClients}
-	if c.source == nil {
+	switch {
+	case c.source == nil:
 		d.Err = errors.New("it has no TokenSource; make it with authn.NewClient")
+	case isStatic(c.source):
+		if token, _ := c.source(context.Background()); !wellFormed(token) {
+			d.Err = malformed(token)
+		}
 	}
 	return d
 }
@@ -87,7 +103,7 @@ func (c *Client) token(ctx context.Context) (string, error) {
 	case err == nil && wellFormed(token):
 		return token, nil
 	case err == nil:
-		return "", noToken("Malformed token", errMalformedSource)
+		return "", noToken("Malformed token", malformed(token))
 	case carrierIn(err) != nil:
 		return "", err
 	case ctx.Err() != nil:
@@ -103,5 +119,22 @@ func noToken(message string, cause error) error {
 	return r
 }
 
-var errMalformedSource = errors.New("authn: the token source returned a token that no authorization can carry; " +
-	`want letters, digits, "-", ".", "_", "~", "+" and "/", and "=" at the end`)
+// malformed says what is wrong with a token, without the token.
+func malformed(token string) error {
+	first, _, several := strings.Cut(token, " ")
+	switch {
+	case token == "":
+		return errEmptyToken
+	case several && strings.EqualFold(first, scheme):
+		return errTokenWithScheme
+	default:
+		return errMalformedSource
+	}
+}
+
+var (
+	errEmptyToken      = errors.New("authn: the token is empty")
+	errTokenWithScheme = errors.New("authn: the token begins with Bearer; give the token without Bearer")
+	errMalformedSource = errors.New("authn: the token source returned a token that no authorization can carry; " +
+		`want letters, digits, "-", ".", "_", "~", "+" and "/", and "=" at the end`)
+)

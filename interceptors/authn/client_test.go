@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -152,6 +153,45 @@ func TestSourceFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+// hauberk.New reports a token that no call could send, by what is wrong with it and without
+// the token itself. The error of a call has the same cause.
+func TestStaticTokens(t *testing.T) {
+	for token, want := range map[string]string{
+		"":                 "the token is empty",
+		"Bearer s3cret":    "give the token without Bearer",
+		"bearer s3cret":    "give the token without Bearer",
+		"s3cret\n":         "want letters, digits",
+		"Basic s3cret":     "want letters, digits",
+		"Bearer":           "", // a token
+		"s3cret":           "",
+		"s3c.ret-_~+/9A==": "",
+	} {
+		_, err := hauberk.New(authn.NewClient(authn.StaticToken(token), authn.ClientConfig{}))
+		if want == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q in it", token, err, want)
+		}
+		source := func(context.Context) (string, error) { return token, nil }
+		cause := hauberktest.Direct{}.Client(hauberk.Must(hauberk.New(authn.NewClient(source, authn.ClientConfig{}))))(t.Context())
+		if r := hauberk.RejectionOf(cause); want != "" && (r == nil || !strings.Contains(r.Cause.Error(), want)) {
+			t.Errorf("%q: the cause of %v is %v, want %q in it", token, cause, r, want)
+		}
+		for _, err := range []error{err, cause} {
+			if err != nil && strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("the token is in %v", err)
+			}
+		}
+	}
+}
+
+// hauberk.New does not ask other sources: a token may not be there yet, and costs a call.
+func TestNewDoesNotAsk(t *testing.T) {
+	source := func(context.Context) (string, error) {
+		t.Error("the source was asked")
+		return "", nil
+	}
+	hauberk.Must(hauberk.New(authn.NewClient(source, authn.ClientConfig{})))
 }
 
 // The context of a slow source ends with the call; nothing is sent.
