@@ -3,6 +3,7 @@ package authn
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -38,9 +39,11 @@ var (
 )
 
 // Reasons of rejections ([hauberk.Reason]), on both sides.
+//
+//nolint:gosec // names, not credentials
 const (
 	ReasonMissingToken     = "MISSING_TOKEN"
-	ReasonMalformedToken   = "MALFORMED_TOKEN" //nolint:gosec // the name of a reason
+	ReasonMalformedToken   = "MALFORMED_TOKEN"
 	ReasonInvalidToken     = "INVALID_TOKEN"
 	ReasonTokenExpired     = "TOKEN_EXPIRED"
 	ReasonTokenRevoked     = "TOKEN_REVOKED"
@@ -126,6 +129,7 @@ func rejectionOf(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err() // the call has ended meanwhile
 	default:
+		err = fmt.Errorf("%w (wrap authn.ErrInvalidToken to reject the token)", err)
 		return failed(status.New(codes.Unavailable, failure), err)
 	}
 }
