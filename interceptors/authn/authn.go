@@ -43,8 +43,8 @@ type Interceptor struct {
 
 // New returns an interceptor for servers. Each call is authenticated by the first of the methods
 // that finds a credential in it. A call without one ends with UNAUTHENTICATED; so does a call of
-// an unknown method. Calls of methods in [hauberk.Config.Public] pass without a look at their
-// credentials, and have no identity. hauberk.New reports what is wrong with the arguments.
+// an unknown method. Calls of methods in [hauberk.Config.Public] pass: their credentials are not
+// checked, and they have no identity. hauberk.New reports what is wrong with the arguments.
 //
 // A stream whose identity expires or is revoked while it is open ends with UNAUTHENTICATED,
 // "Token expired" or "Token revoked": at once for the client; the context of the handler is

@@ -18,8 +18,8 @@ type BearerOption func(*bearer)
 // It keeps up to tokens of them: as a rule of thumb, one for each caller. Each is kept until
 // Identity.Expires, and at most for keep if that is above 0. Without both it is not kept.
 // Rejected tokens are not kept. A kept token is accepted even if the validator would reject it
-// meanwhile, unless Identity.Revoked is closed. Callers that send many different tokens displace
-// each other's, not those in use.
+// meanwhile, unless Identity.Revoked is closed. A caller that sends many tokens evicts only
+// tokens that are not in use.
 func CacheTokens(tokens int, keep time.Duration) BearerOption {
 	return func(b *bearer) {
 		if tokens < 1 || keep < 0 {

@@ -4,8 +4,8 @@
 // first [Method] that finds its credential decides, and a failing one never turns into another's
 // success. [Bearer] is the method of bearer tokens (RFC 6750) with a [Validator] of the program.
 // The [Identity] becomes state of the call ([Key], [User], [FromContext]). A call without a valid
-// credential is rejected. Calls of the methods in [hauberk.Config.Public] pass without a look at
-// their credentials.
+// credential is rejected. Calls of the methods in [hauberk.Config.Public] pass: their credentials
+// are not checked.
 //
 // On a client, [NewClient] gets a token from a [TokenSource] for each call that reaches it, and
 // sends it, unless the caller has set the metadata key "authorization": there is never a second
