@@ -58,13 +58,14 @@ func New(config Config, opts ...Option) *Interceptor {
 		HalfOpenMaxCalls: b.config.HalfOpenMaxCalls,
 		ProbeTimeout:     b.config.ProbeTimeout,
 	}
+	b.err = errors.Join(b.err, nils, config.check())
+	if b.err != nil {
+		return b
+	}
 	circuits, err := keyed.New(keyed.Config{MaxKeys: b.config.MaxCircuits}, b.setup)
-	b.circuits = circuits
-	b.err = errors.Join(b.err, nils, b.config.check(), b.engine.Validate(), err)
-	if b.err == nil {
-		for _, code := range b.config.FailureCodes {
-			b.failures[code] = true
-		}
+	b.circuits, b.err = circuits, errors.Join(err, b.engine.Validate())
+	for _, code := range b.config.FailureCodes {
+		b.failures[code] = true
 	}
 	return b
 }
@@ -161,6 +162,9 @@ func (b *Interceptor) judge(call *hauberk.Call, err error, hurried bool) breaker
 // concurrent use.
 func (b *Interceptor) States() map[string]State {
 	states := make(map[string]State)
+	if b.circuits == nil { // the configuration is wrong
+		return states
+	}
 	for key, c := range b.circuits.All() {
 		states[key] = c.Snapshot().State
 	}
@@ -171,6 +175,9 @@ func (b *Interceptor) States() map[string]State {
 // [Interceptor.States] returns. Safe for concurrent use.
 func (b *Interceptor) Failures() map[string]int {
 	failures := make(map[string]int)
+	if b.circuits == nil {
+		return failures
+	}
 	for key, c := range b.circuits.All() {
 		failures[key] = c.Snapshot().Failures
 	}

@@ -33,8 +33,16 @@ const service = "hauberk.test.v1.TestService"
 
 func start(t *testing.T, kind hauberk.Kind, config breaker.Config, inner ...hauberk.Interceptor) *world {
 	t.Helper()
-	w := &world{clock: hauberktest.NewClock()}
-	w.breaker = breaker.New(config, breaker.WithClock(w.clock.Now))
+	clock := hauberktest.NewClock()
+	w := startWith(t, kind, breaker.New(config, breaker.WithClock(clock.Now)), inner...)
+	w.clock = clock
+	return w
+}
+
+// startWith is start with a breaker that has the real clock.
+func startWith(t *testing.T, kind hauberk.Kind, b *breaker.Interceptor, inner ...hauberk.Interceptor) *world {
+	t.Helper()
+	w := &world{breaker: b}
 	backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
 		w.calls.Add(1)
 		if code := codes.Code(w.answer.Load()); code != codes.OK {
@@ -395,28 +403,6 @@ func TestShadow(t *testing.T) {
 func TestSides(t *testing.T) {
 	if got := breaker.New(config).Declare().Sides; got != hauberk.OnlyClients {
 		t.Errorf("Sides is %v, want OnlyClients", got)
-	}
-}
-
-func TestBadConfig(t *testing.T) {
-	for name, c := range map[string]struct {
-		config breaker.Config
-		want   string
-	}{
-		"threshold": {breaker.Config{FailureThreshold: -1}, "-1"},
-		"open for":  {breaker.Config{OpenFor: -time.Second}, "-1s"},
-		"probes":    {breaker.Config{HalfOpenMaxCalls: -2}, "-2"},
-		"circuits":  {breaker.Config{MaxCircuits: -3}, "-3"},
-		"code":      {breaker.Config{FailureCodes: []codes.Code{codes.Canceled}}, "FailureCodes has Canceled"},
-		"by":        {breaker.Config{By: 9}, "By is 9"},
-		"timeout":   {breaker.Config{MinTimeout: -time.Second}, "MinTimeout is -1s"},
-	} {
-		if _, err := hauberk.New(breaker.New(c.config)); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q in it", name, err, c.want)
-		}
-	}
-	if _, err := hauberk.New(breaker.New(breaker.Config{}, breaker.WithClock(nil))); err == nil {
-		t.Error("a nil clock was accepted")
 	}
 }
 

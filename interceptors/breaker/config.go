@@ -25,7 +25,7 @@ func DefaultFailureCodes() []codes.Code {
 	return []codes.Code{codes.Unknown, codes.DeadlineExceeded, codes.Internal, codes.Unavailable, codes.DataLoss}
 }
 
-// By is what calls share a circuit by.
+// By selects which calls share a circuit.
 type By uint8
 
 // The values of By.
@@ -49,7 +49,7 @@ func (b By) key(call *hauberk.Call) string {
 
 // Config configures an [Interceptor]. The zero value has the defaults.
 type Config struct {
-	// By is what calls share a circuit by. The default is ByService.
+	// By selects which calls share a circuit. The default is ByService.
 	By By
 	// FailureThreshold is the number of consecutive failures that opens a circuit. The
 	// default is DefaultFailureThreshold.
@@ -61,8 +61,8 @@ type Config struct {
 	// DefaultHalfOpenMaxCalls.
 	HalfOpenMaxCalls int
 	// ProbeTimeout is how long a probe occupies its place. If it has not ended by then, as
-	// a long stream, another probe is admitted, and its outcome does not count. The
-	// default is OpenFor.
+	// a long stream, another probe is admitted, and the late probe's outcome does not
+	// count. The default is OpenFor.
 	ProbeTimeout time.Duration
 	// MinTimeout is the least time that a call must give its server for a
 	// DEADLINE_EXCEEDED to count as a failure: from the time when the breaker admits the
@@ -94,16 +94,33 @@ func setDefault[T ~int | ~int64](value *T, otherwise T) {
 	}
 }
 
+// check returns everything that is wrong with a configuration as the caller has set it.
 func (c Config) check() error {
 	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.By > ByTarget {
-		errs = append(errs, fmt.Errorf("By is %d; want ByService, ByMethod or ByTarget", c.By))
+		fail("By is %d; want ByService, ByMethod or ByTarget", c.By)
+	}
+	if c.FailureThreshold < 0 {
+		fail("FailureThreshold is %d; want at least 1, or 0 for %d", c.FailureThreshold, DefaultFailureThreshold)
+	}
+	if c.OpenFor < 0 {
+		fail("OpenFor is %v; want more than 0, or 0 for %v", c.OpenFor, DefaultOpenFor)
+	}
+	if c.HalfOpenMaxCalls < 0 {
+		fail("HalfOpenMaxCalls is %d; want at least 1, or 0 for %d", c.HalfOpenMaxCalls, DefaultHalfOpenMaxCalls)
+	}
+	if c.ProbeTimeout < 0 {
+		fail("ProbeTimeout is %v; want more than 0, or 0 for OpenFor", c.ProbeTimeout)
 	}
 	if c.MinTimeout < 0 {
-		errs = append(errs, fmt.Errorf("MinTimeout is %v; want more than 0, or 0 to count all", c.MinTimeout))
+		fail("MinTimeout is %v; want more than 0, or 0 to count all", c.MinTimeout)
+	}
+	if c.MaxCircuits < 0 {
+		fail("MaxCircuits is %d; want at least 1, or 0 for %d", c.MaxCircuits, DefaultMaxCircuits)
 	}
 	if i := slices.IndexFunc(c.FailureCodes, notAFailure); i >= 0 {
-		errs = append(errs, fmt.Errorf("FailureCodes has %v; want codes of errors, except Canceled", c.FailureCodes[i]))
+		fail("FailureCodes has %v; want codes of errors, except Canceled", c.FailureCodes[i])
 	}
 	return errors.Join(errs...)
 }
