@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/hauberk-rpc/hauberk/internal/engine/gcra"
+	"github.com/hauberk-rpc/hauberk/internal/engine/window"
 )
 
 // DefaultMaxKeys is the default of [Config.MaxKeys].
@@ -75,8 +78,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// check returns what is wrong with a configuration that has its defaults, except for what
-// the algorithm reports.
+// check returns everything that is wrong with a configuration that has its defaults.
 func (c Config) check() error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -94,6 +96,9 @@ func (c Config) check() error {
 	if c.Algorithm > FixedWindow {
 		fail("Algorithm is %d; want GCRA, SlidingWindow or FixedWindow", c.Algorithm)
 	}
+	if len(errs) == 0 {
+		errs = append(errs, c.checkCombination())
+	}
 	if c.MaxKeys < 1 || c.MaxKeys > maxMaxKeys {
 		fail("MaxKeys is %d; want 1 to %d, or 0 for %d", c.MaxKeys, maxMaxKeys, DefaultMaxKeys)
 	}
@@ -101,6 +106,20 @@ func (c Config) check() error {
 		fail("By: %w", c.By.err)
 	}
 	return errors.Join(errs...)
+}
+
+// checkCombination returns what the algorithm reports about Limit, Per and Burst, which are
+// valid each.
+func (c Config) checkCombination() (err error) {
+	if c.Algorithm == GCRA {
+		_, err = gcra.New(c.Limit, c.Per, c.Burst)
+	} else {
+		_, err = window.New(c.Limit, c.Per)
+	}
+	if err != nil {
+		return fmt.Errorf("a bad combination of Limit, Per and Burst: %w", err)
+	}
+	return nil
 }
 
 // rule describes the limit to operators.

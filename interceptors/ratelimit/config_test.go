@@ -71,6 +71,12 @@ func TestConfig(t *testing.T) {
 				"want at most 640511h56m49.213693952s",
 		},
 		{
+			"an absurd limit, and more",
+			ratelimit.Config{Limit: math.MaxInt, Per: 1, MaxKeys: -1},
+			"a bad combination of Limit, Per and Burst: gcra: limit of 9223372036854775807 permits in 1ns; " +
+				"want at most 10 a nanosecond\nMaxKeys is -1; want 1 to 67108864, or 0 for 65536",
+		},
+		{
 			"no name", by(oneAMinute, ratelimit.By("", none)),
 			"By: By was given an empty name; want the kind of key, such as \"tenant\"",
 		},
@@ -109,6 +115,17 @@ func TestConfig(t *testing.T) {
 				t.Errorf("%d keys, %d evicted", keys, evicted)
 			}
 		})
+	}
+}
+
+// A later change of the caller's slice changes nothing.
+func TestReadsAreCopied(t *testing.T) {
+	reads := []hauberk.StateKey{userKey}
+	none := func(context.Context, *hauberk.Call) (string, bool) { return "", false }
+	limiter := ratelimit.New(by(oneAMinute, ratelimit.By("tenant", none, reads...)))
+	reads[0] = hauberk.NewKey[string]("another")
+	if _, err := hauberk.New(login{}, limiter); err != nil {
+		t.Error(err)
 	}
 }
 

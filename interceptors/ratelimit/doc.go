@@ -37,7 +37,7 @@
 // [Config.By] chooses the key of a call; each key has a separate quota. A call without the
 // key, such as one that was not authenticated, is counted by its peer, in a separate
 // namespace: it shares a quota neither with all other such calls nor with a user whose name
-// looks like an address. An empty key counts as none.
+// looks like an address. An empty key is no key.
 //
 // Place a limit by user inside authentication, which decides whose quota a call takes from:
 // [ByState] declares what it reads, so that [hauberk.New] rejects the other order. Place a
@@ -56,7 +56,7 @@
 // The limiter uses the monotonic clock: setting the wall clock changes nothing. Fixed windows
 // begin at whole multiples of Per since 1970 UTC by the wall clock at the time of [New]. If
 // the clock given to [WithClock] does not advance, no permits return. If it is set back, no
-// caller gets a fresh quota, and none waits more than 10 s longer for it.
+// caller gets a fresh quota, and no caller waits more than 10 s longer.
 //
 // # Memory
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -92,19 +93,19 @@ func Global() Key {
 	return Key{kind: "everything", whole: true}
 }
 
-// By counts the calls for which of returns the same key; false means that the call has none.
-// of runs before the request is read and must be safe for concurrent use. Keys that it
+// By counts the calls for which keyOf returns the same key; false means that the call has none.
+// keyOf runs before the request is read and must be safe for concurrent use. Keys that it
 // combines of several parts must not collide. name is the kind of key, such as "tenant", in
-// rejections and rules. reads is the state that of reads, for the order proof, as with
+// rejections and rules. reads lists the state that keyOf reads, for the order proof, as with
 // [ByState]; with it, calls of public methods are not counted.
 func By(
-	name string, of func(ctx context.Context, call *hauberk.Call) (key string, ok bool), reads ...hauberk.StateKey,
+	name string, keyOf func(ctx context.Context, call *hauberk.Call) (key string, ok bool), reads ...hauberk.StateKey,
 ) Key {
-	k := newKey(name, of, reads...)
+	k := newKey(name, keyOf, reads...)
 	switch {
 	case name == "":
 		k.err = errors.New("By was given an empty name; want the kind of key, such as \"tenant\"")
-	case of == nil:
+	case keyOf == nil:
 		k.err = fmt.Errorf("By %q was given a nil function", name)
 	}
 	return k
@@ -116,7 +117,7 @@ func newKey(
 	if kind == "" {
 		kind = "key" // of an invalid Key: the zero Key has an empty kind
 	}
-	return Key{kind: kind, of: of, network: ofHost, reads: reads}
+	return Key{kind: kind, of: of, network: ofHost, reads: slices.Clone(reads)}
 }
 
 func isMetadataKey(name string) bool {

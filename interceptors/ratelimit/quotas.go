@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -21,16 +20,11 @@ type quotas interface {
 }
 
 // newQuotas returns the quotas of a valid configuration.
-func newQuotas(c Config) (q quotas, err error) {
+func newQuotas(c Config) (quotas, error) {
 	if c.Algorithm == GCRA {
-		q, err = newBuckets(c)
-	} else {
-		q, err = newWindows(c)
+		return newBuckets(c)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("a bad combination of Limit, Per and Burst: %w", err)
-	}
-	return q, nil
+	return newWindows(c)
 }
 
 func newBuckets(c Config) (quotas, error) {

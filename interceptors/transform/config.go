@@ -21,7 +21,7 @@ type Config struct {
 	// bytes.
 	Header, Trailer metadata.MD
 
-	// Timeout replaces the caller's deadline on a client, an earlier and a later one. The
+	// Timeout replaces the caller's deadline on a client, whether it is earlier or later. The
 	// caller can cancel the call until the deadline of its context has passed: a context
 	// does not report a cancellation after that. The default 0 keeps the deadline.
 	Timeout time.Duration
@@ -108,17 +108,20 @@ func notNegative(name string, d time.Duration) error {
 }
 
 func (c *Config) checkTimeouts() error {
-	switch {
-	case c.NoTimeout && c.Timeout+c.DefaultTimeout+c.MaxTimeout > 0:
-		return errors.New("Config.NoTimeout and a timeout are set; want one of them")
-	case c.Timeout > 0 && c.DefaultTimeout > 0:
-		return errors.New("Config.Timeout and DefaultTimeout are set, and the second has no effect; want one of them")
-	case c.MaxTimeout > 0 && max(c.Timeout, c.DefaultTimeout) > c.MaxTimeout:
-		return fmt.Errorf("Config.MaxTimeout is %v, below the timeout of %v; want at least that",
-			c.MaxTimeout, max(c.Timeout, c.DefaultTimeout))
-	default:
-		return nil
+	var errs []error
+	longest := max(c.Timeout, c.DefaultTimeout)
+	if c.NoTimeout && max(longest, c.MaxTimeout) > 0 {
+		errs = append(errs, errors.New("Config.NoTimeout and a timeout are set; want one of them"))
 	}
+	if c.Timeout > 0 && c.DefaultTimeout > 0 {
+		errs = append(errs, errors.New(
+			"Config.Timeout and DefaultTimeout are set, and the second has no effect; want one of them"))
+	}
+	if c.MaxTimeout > 0 && longest > c.MaxTimeout {
+		errs = append(errs, fmt.Errorf(
+			"Config.MaxTimeout is %v, below the timeout of %v; want at least that", c.MaxTimeout, longest))
+	}
+	return errors.Join(errs...)
 }
 
 func checkCompressor(name string) error {

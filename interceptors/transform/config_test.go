@@ -147,3 +147,19 @@ func TestSides(t *testing.T) {
 		}
 	}
 }
+
+// All errors of a configuration are reported at once.
+func TestAllErrors(t *testing.T) {
+	_, err := hauberk.New(transform.New(transform.Config{
+		Timeout: 2, DefaultTimeout: 3, MaxTimeout: 1, NoTimeout: true, Compressor: "none", Method: "Get",
+		Metadata: transform.Metadata{Remove: []string{"a b"}}, Header: metadata.MD{"c d": {"v"}},
+		Statuses: []transform.Status{{From: codes.OK}, {From: codes.Aborted}},
+	}))
+	for _, want := range []string{
+		"NoTimeout", "DefaultTimeout", "MaxTimeout", "Compressor", "Method", "Metadata.Remove", "Header", "Statuses[0]", "Statuses[1]",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no %s in %v", want, err)
+		}
+	}
+}

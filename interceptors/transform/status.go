@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"errors"
 	"fmt"
 
 	"google.golang.org/grpc/codes"
@@ -14,12 +15,11 @@ type statuses map[codes.Code]Status
 
 func newStatuses(list []Status) (statuses, error) {
 	s := make(statuses)
+	errs := make([]error, 0, len(list))
 	for i, rule := range list {
-		if err := s.add(rule); err != nil {
-			return nil, fmt.Errorf("Config.Statuses[%d]: %w", i, err)
-		}
+		errs = append(errs, wrap(fmt.Sprintf("Config.Statuses[%d]", i), s.add(rule)))
 	}
-	return s, nil
+	return s, errors.Join(errs...)
 }
 
 func (s statuses) add(rule Status) error {
