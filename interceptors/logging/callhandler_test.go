@@ -74,6 +74,18 @@ func TestHandler(t *testing.T) {
 		{"of the same name in a group", func(l *slog.Logger, ctx context.Context) {
 			l.WithGroup("g").With("trace_id", 1).InfoContext(ctx, "hello", "request_id", 2)
 		}, `{"g":{"trace_id":1,"request_id":2},ID}`},
+		{"an inline group of the line", func(l *slog.Logger, ctx context.Context) {
+			l.InfoContext(ctx, "hello", slog.Group("", "request_id", "own", slog.Group("", "trace_id", "own")))
+		}, `{"request_id":"own","trace_id":"own"}`},
+		{"an inline group of the logger", func(l *slog.Logger, ctx context.Context) {
+			l.With(slog.Group("", "request_id", "own")).InfoContext(ctx, "hello", slog.Any("", ownTrace{}))
+		}, `{"request_id":"own","trace_id":"own"}`},
+		{"an inline group of another name", func(l *slog.Logger, ctx context.Context) {
+			l.With(slog.Group("", "a", 1)).InfoContext(ctx, "hello", slog.Group("", "b", 2))
+		}, `{"a":1,"b":2,ID}`},
+		{"groups that slog omits", func(l *slog.Logger, ctx context.Context) {
+			l.With(slog.Group("request_id")).InfoContext(ctx, "hello", slog.Group("trace_id", slog.Group("empty")))
+		}, `{ID}`},
 		{"without the context", func(l *slog.Logger, _ context.Context) { l.Info("hello", "n", 1) }, `{"n":1}`},
 		{"group without the context", func(l *slog.Logger, _ context.Context) {
 			l.WithGroup("g").Info("hello", "n", 1)
@@ -91,6 +103,39 @@ func TestHandler(t *testing.T) {
 					t.Errorf("logged %s, want %s", got, want)
 				}
 			})
+		})
+	}
+}
+
+// ownTrace has its attribute in a group.
+type ownTrace struct{}
+
+func (ownTrace) LogValue() slog.Value { return slog.GroupValue(slog.String("trace_id", "own")) }
+
+// The members of an inline group that a function of WithAttrs appends are added one by one:
+// those whose name is at the top level already are not, be it the line's or one that was
+// added before.
+func TestHandlerAddsInlineGroups(t *testing.T) {
+	grouped := func(_ context.Context, _ *hauberk.Call, list []slog.Attr) []slog.Attr {
+		return append(list, slog.Group("", slog.String("trace_id", "1"), slog.String("request_id", "2"),
+			slog.Group("", slog.String("span_id", "3"))), slog.String("span_id", "4"))
+	}
+	for _, test := range []struct {
+		name string
+		line []any
+		want string
+	}{
+		{"none", nil, `{"request_id":"r-1","trace_id":"1","span_id":"3"}`},
+		{"another", []any{slog.Group("", "a", 1)}, `{"a":1,"request_id":"r-1","trace_id":"1","span_id":"3"}`},
+		{"the same", []any{"trace_id", "own"}, `{"trace_id":"own","request_id":"r-1","span_id":"3"}`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			j := newJournal()
+			logger := slog.New(logging.Handler(j.bare(), logging.State("request_id", requestID), logging.WithAttrs(grouped)))
+			logger.InfoContext(hauberktest.Context(t, hauberktest.State(requestID, "r-1")), "hello", test.line...)
+			if got := j.String(); got != test.want+"\n" {
+				t.Errorf("logged %s, want %s", got, test.want)
+			}
 		})
 	}
 }

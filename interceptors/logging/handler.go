@@ -21,8 +21,8 @@ import (
 //
 // The options [State] and [WithAttrs] define what is added, as for [New]. The attributes
 // are always at the top level of the line, also after WithGroup. An attribute is not added
-// if the line or its logger has one with the same name there. Lines without a call in
-// their context pass unchanged.
+// if the line or its logger has one with the same name there; the members of a group
+// without a name count as attributes. Lines without a call in their context pass unchanged.
 //
 // The records of an [Interceptor] are such lines, too: one that logs to this handler needs
 // no option State.
@@ -82,7 +82,7 @@ func (h *callHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	with.next = h.next.WithAttrs(attrs)
 	with.keys = slices.Clone(h.keys)
 	for _, a := range attrs {
-		with.keys = append(with.keys, a.Key)
+		with.keys = appendKeys(with.keys, a)
 	}
 	return &with
 }
@@ -109,9 +109,22 @@ func (h *callHandler) Handle(ctx context.Context, r slog.Record) error {
 		return h.next.Handle(ctx, r)
 	}
 	line := h.grouped(r)
-	list = slices.DeleteFunc(list, func(a slog.Attr) bool { return h.has(&line, a.Key) })
-	line.AddAttrs(list...)
+	for _, a := range list {
+		h.add(&line, a)
+	}
 	return h.next.Handle(ctx, line)
+}
+
+// add adds an attribute to a line that has none of its name at the top level, and of an
+// inline group its members.
+func (h *callHandler) add(line *slog.Record, a slog.Attr) {
+	members, inline := inlined(a)
+	for _, m := range members {
+		h.add(line, m)
+	}
+	if !inline && !h.has(line, a.Key) {
+		line.AddAttrs(a)
+	}
 }
 
 // grouped returns a copy of a record with its attributes in the groups of the logger.
@@ -138,8 +151,47 @@ func (h *callHandler) has(line *slog.Record, key string) (found bool) {
 		return true
 	}
 	line.Attrs(func(a slog.Attr) bool {
-		found = a.Key == key
+		found = isNamed(a, key)
 		return !found
 	})
 	return found
+}
+
+// inlined returns the members of a group without a name, which slog puts in its place.
+func inlined(a slog.Attr) (members []slog.Attr, inline bool) {
+	if a.Key != "" {
+		return nil, false
+	}
+	if v := a.Value.Resolve(); v.Kind() == slog.KindGroup {
+		return v.Group(), true
+	}
+	return nil, false
+}
+
+// isOmitted reports whether slog writes nothing for an attribute: a group without members.
+func isOmitted(a slog.Attr) bool {
+	return a.Value.Kind() == slog.KindGroup && !slices.ContainsFunc(a.Value.Group(), func(m slog.Attr) bool {
+		return !isOmitted(m)
+	})
+}
+
+// isNamed reports whether an attribute, or a member of an inline group, has the name key.
+func isNamed(a slog.Attr, key string) bool {
+	members, inline := inlined(a)
+	if !inline {
+		return a.Key == key && !isOmitted(a)
+	}
+	return slices.ContainsFunc(members, func(m slog.Attr) bool { return isNamed(m, key) })
+}
+
+// appendKeys appends the names that an attribute has at its level.
+func appendKeys(keys []string, a slog.Attr) []string {
+	members, inline := inlined(a)
+	for _, m := range members {
+		keys = appendKeys(keys, m)
+	}
+	if inline || isOmitted(a) {
+		return keys
+	}
+	return append(keys, a.Key)
 }
