@@ -55,7 +55,7 @@ func serverChain(out telemetry, accept policy, inner ...hauberk.Interceptor) (*h
 		ErrorDomain: "shop.example",
 	}.New(append([]hauberk.Interceptor{
 		requestid.New(requestid.Config{}),
-		tracing.New(tracing.Config{}, tracing.WithTracerProvider(out.spans)), // untrusted callers: PublicEndpoint
+		tracing.New(tracing.Config{}, tracing.WithTracerProvider(out.spans)), // untrusted callers: PublicEndpoint, NoBaggage
 		calls,
 		logging.New(logging.Config{Rules: []logging.Rule{
 			{Methods: []string{buyMethod}, Payloads: new(true)}, // without the fields that are marked debug_redact

@@ -31,7 +31,8 @@ const (
 type Config struct {
 	// PublicEndpoint starts a new trace for each call on a server, with a link to the
 	// caller's span. The sampler of this process decides whether it is sampled. It is for
-	// servers with untrusted callers.
+	// servers with untrusted callers, which set NoBaggage too: the baggage of the caller is
+	// accepted otherwise.
 	PublicEndpoint bool
 	// NewTraceKinds contains the kinds of methods whose calls on a server start a new trace
 	// with a link to the caller's span. It is for streams that stay open for a long time and

@@ -48,8 +48,9 @@
 // # Untrusted callers
 //
 // A caller chooses its trace ID, whether the trace is sampled, and its baggage. A server with
-// untrusted callers should not accept them. With [Config.PublicEndpoint] it starts new traces
-// with a link to the caller's span, and its own sampler decides. If callers are known,
+// untrusted callers should not accept them: set [Config.PublicEndpoint] and [Config.NoBaggage].
+// With PublicEndpoint it starts new traces with a link to the caller's span, and its own sampler
+// decides; the baggage is still accepted. NoBaggage drops the baggage. If callers are known,
 // [Config.MaxForcedSamples] bounds the number of calls that are sampled because their callers
 // sample them.
 //

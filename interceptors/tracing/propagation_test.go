@@ -143,6 +143,8 @@ func TestBaggage(t *testing.T) {
 		{"exactly the bound", tracing.Config{MaxBaggageMembers: 4}, []string{many(4, "k%d=v")}, 4},
 		{"lower bound of bytes", tracing.Config{MaxBaggageBytes: 8}, []string{"k=v,l=v,m=v"}, 0},
 		{"NoBaggage", tracing.Config{NoBaggage: true}, []string{"k=v"}, 0},
+		{"PublicEndpoint", tracing.Config{PublicEndpoint: true}, []string{"k=v"}, 1},
+		{"untrusted callers", tracing.Config{PublicEndpoint: true, NoBaggage: true}, []string{"k=v"}, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
