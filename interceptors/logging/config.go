@@ -36,8 +36,8 @@ type Config struct {
 	Rules []Rule
 	// Sampling leaves out a part of the calls.
 	Sampling Sampling
-	// Slow is the duration from which on Sampling leaves no call out. The default, 0,
-	// means that no call is slow.
+	// Calls that last Slow or longer are always logged. The default, 0, means that no call
+	// is slow.
 	Slow time.Duration
 	// Queue is the number of records that may wait for the goroutine that writes them.
 	// If the queue is full, records are dropped and counted (Dropped). With the default,
@@ -82,18 +82,18 @@ type Rule struct {
 type Sampling struct {
 	// First is the number of calls that are logged in each second.
 	First int
-	// OneIn logs one of so many further calls; 0 logs none of them.
+	// After First, one call in OneIn is logged; with 0, none of them.
 	OneIn int
-	// Always is the level from which on all calls are logged. The default is WARN.
+	// Calls of level Always or above are always logged. The default is WARN.
 	Always *slog.Level
 }
 
 // Payloads logs the contents of messages as protobuf JSON (see
 // https://protobuf.dev/programming-guides/json). The text "[redacted]" replaces the
 // value of each field, in messages at any depth, that is marked debug_redact or that is
-// annotated with an option whose enum value is. Fields that the program does not know
-// are not logged, and the contents of an Any only if its type is known. For messages
-// that are not protobuf only type and size are logged.
+// annotated with an option whose enum value is marked debug_redact. Fields that the
+// program does not know are not logged, and the contents of an Any only if its type is
+// known. For messages that are not protobuf only type and size are logged.
 type Payloads struct {
 	// On logs the messages of all methods for which no rule turns it off. It implies
 	// Config.Messages.

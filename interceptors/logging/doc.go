@@ -107,7 +107,9 @@
 // The text of an error is logged in full, with the errors that it wraps and the causes
 // of rejections, which clients do not receive. Metadata and the contents of messages are
 // logged only with Config.Metadata and Config.Payloads, and then without known secrets.
-// State is logged only if its type is made for logs. The value of a panic is not logged.
+// State is logged only if it is a text, a number, a boolean, a time, a list of texts or an
+// error, or if its type has a LogValue or MarshalText method. The value of a panic is not
+// logged.
 //
 // Names and texts that callers influence are cut: names after 256 bytes, error texts and
 // state after 4096. Characters that control terminals are replaced. slog's handlers

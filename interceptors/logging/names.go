@@ -63,12 +63,14 @@ type Names struct {
 	PeerAddress, PeerPort, Peer, ClientAddress string
 	// Duration is how long the call lasted, and DeadlineLeft how much time it had.
 	Duration, DeadlineLeft string
-	// Sent and Received count the messages of this side, and the others their bytes.
+	// Sent and Received count the messages of this side. SentBytes and ReceivedBytes count
+	// their bytes, SentCompressedBytes and ReceivedCompressedBytes those after compression.
 	Sent, Received, SentBytes, SentCompressedBytes, ReceivedBytes, ReceivedCompressedBytes string
 	// RequestMetadata, ResponseHeader and ResponseTrailer are groups.
 	RequestMetadata, ResponseHeader, ResponseTrailer string
-	// Decisions are the verdicts of interceptors, and the others count what a record
-	// does not hold.
+	// Decisions are the verdicts of interceptors. DecisionsDropped and FieldsDropped count
+	// the verdicts and the fields of [AddFields] that the record does not hold. SampledOut
+	// counts the calls that were left out since the last record.
 	Decisions, DecisionsDropped, FieldsDropped, SampledOut string
 	// Direction, Sequence, Type, Size and Payload describe a message.
 	Direction, Sequence, Type, Size, Payload string

@@ -20,9 +20,9 @@ import (
 // An inner interceptor may set the state. If it is not set, the record has no such
 // attribute.
 //
-// Logged are texts, numbers, times, lists of texts, errors, and types with a LogValue or
-// MarshalText method; texts are cut after 4096 bytes. Of values of other types, such as
-// the claims of an identity, only the type is logged, because they may hold secrets. Use
+// It logs texts, numbers, booleans, times, lists of texts, errors, and values whose type has
+// a LogValue or MarshalText method. It cuts texts after 4096 bytes. Of other values, such as
+// the claims of an identity, it logs only the type, because they may hold secrets. Use
 // [WithAttrs] to log parts of them.
 func State[T any](name string, key hauberk.Key[T]) Option {
 	return option(func(x *Interceptor) {

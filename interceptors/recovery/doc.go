@@ -20,7 +20,7 @@
 //		recovery.State("request_id", requestid.Key),
 //		recovery.WithAttrs(tracing.LogAttrs))
 //
-// The function of [WithHandler] receives value and whole stack. In this process
+// The function of [WithHandler] receives the value and the whole stack. In this process
 // errors.Is finds [ErrPanic] in the outcome, and errors.As the [PanicError].
 //
 // The interceptor guards the whole chain, from any place in it: a panic is caught where

@@ -30,9 +30,8 @@ type Config struct {
 	// one. It is meant for servers with untrusted callers.
 	IgnoreIncoming bool
 	// SetMetadata makes a server put a new id into the request metadata as well, in place
-	// of the values that are no id, for handlers that read it there and for proxies that
-	// forward the metadata. It costs a copy of the metadata. By default the metadata does
-	// not change.
+	// of invalid values, for handlers that read it there and for proxies that forward the
+	// metadata. It costs a copy of the metadata. By default the metadata does not change.
 	SetMetadata bool
 }
 

@@ -1,5 +1,5 @@
-// Package requestid gives every call an id, by which the logs of both ends and of further
-// calls are found.
+// Package requestid gives every call an id, which connects the logs of client, server and
+// further calls.
 //
 // On a server the id is the one that the caller sent, if that was exactly one well-formed
 // value ([Valid]), and otherwise a new one. The interceptor puts it into the call's state
