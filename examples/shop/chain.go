@@ -7,8 +7,14 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/examples/shop/shoppb"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 	"github.com/hauberk-rpc/hauberk/interceptors/forward"
@@ -23,7 +29,6 @@ import (
 )
 
 const (
-	allMethods = "hauberk.examples.shop.v1.Shop/*"
 	listMethod = "hauberk.examples.shop.v1.Shop/ListItems"
 	buyMethod  = "hauberk.examples.shop.v1.Shop/Buy"
 )
@@ -42,18 +47,35 @@ type policy struct {
 	perUser int // calls in a minute
 }
 
-// serverChain returns the chain of the server. docs/production.md explains the order.
-// Tests add inner interceptors.
-func serverChain(out telemetry, accept policy, inner ...hauberk.Interceptor) (*hauberk.Chain, error) {
+// server is a server and its health service.
+type server struct {
+	*hauberk.Server
+
+	health *health.Server
+}
+
+// newServer returns a server of the shop. Tests add inner interceptors.
+func newServer(out telemetry, accept policy, inner ...hauberk.Interceptor) (*server, error) {
 	calls := metrics.New(metrics.Config{})
-	if err := out.metrics.Register(metricsprom.NewServerCollector(calls)); err != nil {
+	chain, err := serverChain(out, accept, calls, inner...)
+	if err != nil {
 		return nil, err
 	}
-	return hauberk.Config{
-		// The only list of methods that need no token.
-		Public:      []string{hauberk.Health, hauberk.Reflection, listMethod},
-		ErrorDomain: "shop.example",
-	}.New(append([]hauberk.Interceptor{
+	srv := &server{Server: chain.NewServer(hauberk.ServerLimits()...), health: health.NewServer()} // TLS: grpc.Creds
+	shoppb.RegisterShopServer(srv, newShop())
+	healthpb.RegisterHealthServer(srv, srv.health)
+	reflection.Register(srv)
+	calls.Register(srv.GetServiceInfo()) // all series exist before the first call
+	return srv, out.metrics.Register(metricsprom.NewServerCollector(calls))
+}
+
+// serverChain returns the chain of the server. docs/production.md explains the order.
+func serverChain(
+	out telemetry, accept policy, calls *metrics.Interceptor, inner ...hauberk.Interceptor,
+) (*hauberk.Chain, error) {
+	// The only list of methods that need no token, and no tenant.
+	public := []string{hauberk.Health, hauberk.Reflection, listMethod}
+	return hauberk.Config{Public: public, ErrorDomain: "shop.example"}.New(append([]hauberk.Interceptor{
 		requestid.New(requestid.Config{}),
 		tracing.New(tracing.Config{}, tracing.WithTracerProvider(out.spans)), // untrusted callers: PublicEndpoint, NoBaggage
 		calls,
@@ -67,7 +89,7 @@ func serverChain(out telemetry, accept policy, inner ...hauberk.Interceptor) (*h
 		ratelimit.New(ratelimit.Config{Limit: 1000, Per: time.Second}), // by peer
 		authn.New(authn.Config{}, authn.Bearer(validator(accept.keys), authn.CacheTokens(10_000, time.Minute))),
 		ratelimit.New(ratelimit.Config{Limit: accept.perUser, Per: time.Minute, By: ratelimit.ByState(authn.User)}),
-		hauberk.For(allMethods, accept.tenants), // the interceptor of tenant.go
+		hauberk.Except(public, accept.tenants), // the interceptor of tenant.go
 	}, inner...)...)
 }
 
@@ -90,4 +112,13 @@ func clientChain(out telemetry, token authn.TokenSource) (*hauberk.Chain, error)
 		breaker.New(breaker.Config{FailureThreshold: 5, OpenFor: 10 * time.Second}),
 		authn.NewClient(token, authn.ClientConfig{}),
 	)
+}
+
+// dial connects a client. Outside of an example it uses credentials.NewTLS.
+func dial(addr string, out telemetry, token authn.TokenSource) (*grpc.ClientConn, error) {
+	chain, err := clientChain(out, token)
+	if err != nil {
+		return nil, err
+	}
+	return grpc.NewClient(addr, chain.DialOptions(grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 }

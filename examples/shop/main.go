@@ -1,8 +1,9 @@
 // Command shop is a complete service to copy: a server and a client with chains, own
 // interceptor, authentication, limits, logs, metrics, traces and graceful shutdown.
 //
-//	shop         runs a server and a client in one process, makes calls and ends
-//	shop serve   runs the server until SIGINT or SIGTERM
+//	shop                     runs a server and a client in one process, makes calls and ends
+//	shop serve -jwks file    runs the server until SIGINT or SIGTERM
+//	shop serve -dev          the same with a new key; it prints a call with a token
 package main
 
 import (
@@ -19,51 +20,68 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
+	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/health"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/reflection"
+)
 
-	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/examples/shop/shoppb"
+// The steps of a shutdown. They end before `docker stop` kills the process, after 10 s.
+const (
+	noticeTime = 2 * time.Second // load balancers see NOT_SERVING and send no new calls
+	drainTime  = 5 * time.Second // calls end
+	flushTime  = 2 * time.Second // exporters send what they have
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	run := demo
-	if len(os.Args) > 1 && os.Args[1] == "serve" {
-		run = serve
-	}
-	if err := run(ctx); err != nil {
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "shop:", err)
-		os.Exit(1) //nolint:gocritic // the process ends: stop has nothing to release
+		os.Exit(1)
 	}
 }
 
-// serve runs the server until ctx is done.
-func serve(ctx context.Context) error {
+func run(args []string) error {
+	switch {
+	case len(args) == 0:
+		return demo(context.Background())
+	case args[0] == "serve":
+		return serve(args[1:])
+	default:
+		return fmt.Errorf("unknown command %q\nusage: shop, or shop serve [flags]; see shop serve -help", args[0])
+	}
+}
+
+// serve runs the server until a signal arrives or serving fails.
+func serve(args []string) error {
 	flags := flag.NewFlagSet("shop serve", flag.ExitOnError)
 	listen := flags.String("listen", "127.0.0.1:50051", "`address` of the service")
 	scrape := flags.String("metrics", "127.0.0.1:9464", "`address` of /metrics for Prometheus")
-	jwks := flags.String("jwks", "", "`file` with the issuer's public keys; without it the server prints a token")
-	_ = flags.Parse(os.Args[2:]) // ExitOnError
+	jwks := flags.String("jwks", "", "`file` with the issuer's public keys")
+	dev := flags.Bool("dev", false, "make a key, and print a call with a token")
+	notice := flags.Duration("notice", noticeTime, "how long calls are still accepted after SIGTERM")
+	drain := flags.Duration("drain", drainTime, "how long running calls may take after that")
+	_ = flags.Parse(args) // ExitOnError
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
 
-	keys, err := loadKeys(*jwks)
+	keys, token, err := trustedKeys(*jwks, *dev)
 	if err != nil {
 		return err
 	}
-	exporter, err := stdouttrace.New(stdouttrace.WithWriter(os.Stderr)) // in production OTLP: otlptracegrpc
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	spans, err := newSpans(ctx)
 	if err != nil {
 		return err
 	}
-	spans := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter))
 	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	out := telemetry{log: slog.New(slog.NewJSONHandler(os.Stderr, nil)), metrics: registry, spans: spans}
-	chain, err := serverChain(out, policy{keys: keys, tenants: tenants{"acme", "umbra"}, perUser: 100})
+	srv, err := newServer(out, policy{keys: keys, tenants: tenants{"acme", "umbra"}, perUser: 100})
 	if err != nil {
 		return err
 	}
@@ -71,47 +89,56 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	scraped := &http.Server{
-		Addr: *scrape, Handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), ReadHeaderTimeout: time.Second,
-	}
-	go func() {
-		if err := scraped.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-			out.log.Error("no metrics", "error", err)
-		}
-	}()
-	srv := newServer(chain, newShop())
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
-	fmt.Println("listening on", lis.Addr())
-	select {
-	case err := <-served: // such as a method that is neither public nor authenticated
+	scraped, err := net.Listen("tcp", *scrape)
+	if err != nil {
 		return err
-	case <-ctx.Done():
 	}
-	// A context that is not done, for the calls that still run.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	web := &http.Server{Handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), ReadHeaderTimeout: time.Second}
+
+	failed := make(chan error, 2)
+	go func() { failed <- srv.Serve(lis) }() // such as a method that is neither public nor authenticated
+	go func() { failed <- web.Serve(scraped) }()
+	fmt.Printf("listening on %s\nmetrics on http://%s/metrics\n", lis.Addr(), scraped.Addr())
+	if *dev {
+		fmt.Printf("grpcurl -plaintext -H 'x-tenant: acme' -H 'authorization: Bearer %s' "+
+			"-d '{\"order_id\": \"1\", \"item\": \"tea\"}' %s %s\n", token, lis.Addr(), buyMethod)
+	}
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		stop()                // a second signal ends the process at once
+		srv.health.Shutdown() // NOT_SERVING
+		<-time.After(*notice)
+	}
+	// ctx may be done: each step has a fresh context, so that the last one always has time.
+	within(*drain, func(ctx context.Context) {
+		if err := srv.Shutdown(ctx); err != nil {
+			out.log.Warn("calls were cancelled", "error", err)
+		}
+	})
+	within(flushTime, func(ctx context.Context) {
+		err = errors.Join(err, spans.Shutdown(ctx), web.Shutdown(ctx))
+	})
+	return err
+}
+
+func within(limit time.Duration, step func(context.Context)) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	return errors.Join(srv.Shutdown(ctx), scraped.Shutdown(ctx), spans.Shutdown(ctx))
+	step(ctx)
 }
 
-// server is a server and its health service.
-type server struct {
-	*hauberk.Server
-
-	health *health.Server
-}
-
-// newServer returns a server of the shop. opts are grpc-go's own, such as grpc.Creds for TLS.
-func newServer(chain *hauberk.Chain, service *shop, opts ...grpc.ServerOption) server {
-	srv := server{Server: chain.NewServer(append(hauberk.ServerLimits(), opts...)...), health: health.NewServer()}
-	shoppb.RegisterShopServer(srv, service)
-	healthpb.RegisterHealthServer(srv, srv.health)
-	reflection.Register(srv)
-	return srv
-}
-
-// Shutdown reports NOT_SERVING and waits for the calls that run.
-func (s server) Shutdown(ctx context.Context) error {
-	s.health.Shutdown()
-	return s.Server.Shutdown(ctx)
+// newSpans returns a provider that writes spans to the standard error.
+func newSpans(ctx context.Context) (*sdktrace.TracerProvider, error) {
+	exporter, err := stdouttrace.New(stdouttrace.WithWriter(os.Stderr)) // in production OTLP: otlptracegrpc
+	if err != nil {
+		return nil, err
+	}
+	// OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES replace these attributes.
+	of, err := resource.New(ctx, resource.WithTelemetrySDK(),
+		resource.WithAttributes(attribute.String("service.name", "shop")), resource.WithFromEnv())
+	if err != nil {
+		return nil, err
+	}
+	return sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(of)), nil
 }

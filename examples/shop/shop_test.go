@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"log/slog"
 	"net"
@@ -14,7 +15,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -27,6 +27,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
 
 var update = flag.Bool("update", false, "write testdata/coverage.txt")
@@ -36,7 +37,7 @@ type env struct {
 	key      *jose.JSONWebKey
 	log      *strings.Builder // of the server and the client; read it when both have stopped
 	registry *prometheus.Registry
-	srv      server
+	srv      *server
 	conn     *grpc.ClientConn
 }
 
@@ -48,11 +49,10 @@ func start(t *testing.T, inner ...hauberk.Interceptor) *env {
 	e := &env{key: key, log: new(strings.Builder), registry: prometheus.NewRegistry()}
 	out := telemetry{slog.New(slog.NewJSONHandler(e.log, nil)), e.registry, noop.NewTracerProvider()}
 	accept := policy{keys: publicOf(key), tenants: tenants{"acme", "umbra"}, perUser: 20}
-	chain, err := serverChain(out, accept, inner...)
+	e.srv, err = newServer(out, accept, inner...)
 	must(t, err)
 	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
-	e.srv = newServer(chain, newShop())
 	served := make(chan error, 1)
 	go func() { served <- e.srv.Serve(lis) }()
 	e.conn, err = dial(lis.Addr().String(), out, authn.StaticToken(e.token(t, claimsOf("alice"))))
@@ -92,12 +92,13 @@ func acme(t *testing.T) context.Context {
 // TestShop: calls of all kinds succeed over a socket, and the card number is in no log record.
 func TestShop(t *testing.T) {
 	e := start(t)
-	must(t, admitted(acme(t), shoppb.NewShopClient(e.conn)))
+	client := shoppb.NewShopClient(e.conn)
+	must(t, errors.Join(admitted(acme(t), client), list(t.Context(), client)))
 	_, err := healthpb.NewHealthClient(e.conn).Check(t.Context(), &healthpb.HealthCheckRequest{})
 	must(t, err)
 	e.stop(t)
-	if n, err := testutil.GatherAndCount(e.registry, "grpc_server_handled_total"); err != nil || n != 5 {
-		t.Errorf("the server counted calls in %d series, want 5: %v", n, err)
+	if counts := handled(e.registry); len(counts) != 5 {
+		t.Errorf("the server counted %q, want 5 methods", counts)
 	}
 	if text := e.log.String(); strings.Contains(text, "4111") || !strings.Contains(text, "[redacted]") {
 		t.Errorf("the log has the card number or no payload:\n%s", text)
@@ -181,7 +182,7 @@ func TestBreaker(t *testing.T) {
 func TestLimits(t *testing.T) {
 	client := shoppb.NewShopClient(start(t).conn)
 	for range 30 {
-		must(t, list(acme(t), client))
+		must(t, list(t.Context(), client))
 	}
 	var admitted int
 	for range 30 {
@@ -201,8 +202,8 @@ func TestLimits(t *testing.T) {
 func TestCoverage(t *testing.T) {
 	e := start(t)
 	const file = "testdata/coverage.txt"
-	chain, err := serverChain(telemetry{slog.Default(), prometheus.NewRegistry(), noop.NewTracerProvider()},
-		policy{tenants: tenants{"acme"}, perUser: 1})
+	chain, err := serverChain(telemetry{log: slog.Default(), spans: noop.NewTracerProvider()},
+		policy{tenants: tenants{"acme"}, perUser: 1}, metrics.New(metrics.Config{}))
 	must(t, err)
 	coverage := chain.Coverage(e.srv.GetServiceInfo())
 	must(t, coverage.Err())

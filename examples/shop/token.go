@@ -4,12 +4,11 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"time"
+	"slices"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
@@ -47,49 +46,40 @@ func validator(keys jose.JSONWebKeySet) authn.Validator {
 	}
 }
 
-// loadKeys reads public keys from a file. Without a file it makes a key and prints a call
-// of alice, with a token.
-func loadKeys(file string) (keys jose.JSONWebKeySet, err error) {
-	if file == "" {
-		key, err := newKey()
-		if err != nil {
-			return keys, err
+// trustedKeys returns the public keys of a JWKS file, or with dev a new key and a token of
+// alice that it verifies.
+func trustedKeys(file string, dev bool) (keys jose.JSONWebKeySet, token string, err error) {
+	switch {
+	case dev == (file != ""):
+		err = errors.New("want -jwks file, with the keys of the issuer, or -dev, which makes a key and prints a token")
+	case dev:
+		var key *jose.JSONWebKey
+		if key, err = newKey(); err == nil {
+			keys = publicOf(key)
+			token, err = sign(key, claimsOf("alice"))
 		}
-		token, err := sign(key, claimsOf("alice"))
-		fmt.Printf("grpcurl -plaintext -H 'x-tenant: acme' -H 'authorization: Bearer %s' "+
-			"-d '{\"order_id\": \"1\", \"item\": \"tea\"}' 127.0.0.1:50051 %s\n", token, buyMethod)
-		return publicOf(key), err
+	default:
+		keys, err = readKeys(file)
 	}
+	return keys, token, err
+}
+
+// readKeys reads the public keys of a JWKS file. Without a key for ES256 the server would
+// reject every token.
+func readKeys(file string) (keys jose.JSONWebKeySet, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return keys, err
 	}
-	err = json.Unmarshal(text, &keys)
-	return keys, err
-}
-
-func newKey() (*jose.JSONWebKey, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	return &jose.JSONWebKey{Key: key, KeyID: "1", Algorithm: string(jose.ES256), Use: "sig"}, err
-}
-
-func publicOf(key *jose.JSONWebKey) jose.JSONWebKeySet {
-	return jose.JSONWebKeySet{Keys: []jose.JSONWebKey{key.Public()}}
-}
-
-// sign makes a token. Only the issuer does this, in a real system.
-func sign(key *jose.JSONWebKey, claims jwt.Claims) (string, error) {
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil)
-	if err != nil {
-		return "", err
+	if err := json.Unmarshal(text, &keys); err != nil {
+		return keys, fmt.Errorf("%s: %w", file, err)
 	}
-	return jwt.Signed(signer).Claims(claims).Serialize()
-}
-
-// claimsOf are the claims of a good token of a user.
-func claimsOf(user string) jwt.Claims {
-	return jwt.Claims{
-		Issuer: issuer, Audience: jwt.Audience{audience}, Subject: user,
-		Expiry: jwt.NewNumericDate(time.Now().Add(time.Hour)),
+	verifies := func(key jose.JSONWebKey) bool {
+		public, ok := key.Key.(*ecdsa.PublicKey)
+		return ok && public.Curve == elliptic.P256()
 	}
+	if !slices.ContainsFunc(keys.Keys, verifies) {
+		return keys, fmt.Errorf("%s: no public key for ES256; want a JWKS with at least one", file)
+	}
+	return keys, nil
 }
