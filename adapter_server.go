@@ -10,12 +10,14 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// FromServer makes one interceptor of a chain from two interceptors of a grpc-go
-// server: unary runs for unary methods, stream for the others. [New] reports an error if
-// either is nil: use [PassUnaryServer] or [PassStreamServer] for the half that has nothing
-// to do. The request of a unary method is read when the chain reaches the interceptor. If
-// its type is not known, as that of a service without generated code that is registered
-// with a [Registrar], the call ends with INTERNAL. The interceptor works only on servers.
+// FromServer makes one interceptor of a chain from two interceptors of a grpc-go server:
+// unary runs for unary methods, stream for the others. [New] reports an error if either
+// is nil: use [PassUnaryServer] or [PassStreamServer] for the half that has nothing to
+// do. The interceptor works only on servers.
+//
+// The request of a unary method is read when the chain reaches the interceptor. If the
+// type of the request is not known, the call ends with INTERNAL. An example is a service
+// without generated code that is registered with a [Registrar].
 func FromServer(unary grpc.UnaryServerInterceptor, stream grpc.StreamServerInterceptor) Interceptor {
 	return &fromServer{unary, stream}
 }

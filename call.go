@@ -13,10 +13,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Call is one call on its way through a chain. Its methods are for the
-// goroutine that runs the chain, between the start of Intercept and its return,
-// unless they say that they are safe for concurrent use. Calls are never reused:
-// a goroutine of a handler may keep one and read it after the call has ended.
+// Call is one call in a chain. Its methods are for the goroutine that runs the chain,
+// between the start of Intercept and its return, unless they say that they are safe for
+// concurrent use. Calls are never reused: a goroutine of a handler may keep one and read
+// it after the call has ended.
 type Call struct {
 	ctx    callContext
 	copyOf *Call // of a copy: the call that it is a copy of, whose state it shares
@@ -130,11 +130,10 @@ func (c *Call) Side() Side { return c.side }
 // Kind returns the method's kind. Safe for concurrent use.
 func (c *Call) Kind() Kind { return c.kind }
 
-// Sent returns how many messages this side has sent so far: on a client those
-// of the current attempt, on a server all. A response that is held until the
-// chain has returned counts, and the request of a unary call on a client once the
-// call is made, which grpc-go may do without sending it. Safe for concurrent use where the sending side
-// streams.
+// Sent returns how many messages this side has sent so far: on a client those of the
+// current attempt, on a server all. Buffered responses count as sent. The request of a
+// unary call on a client counts once the call is made, even if grpc-go does not send it.
+// Safe for concurrent use if the sending side streams.
 func (c *Call) Sent() int64 {
 	if c.side == ServerSide && !c.kind.ServerStreams() {
 		return oneIf(c.response != nil)
@@ -145,11 +144,10 @@ func (c *Call) Sent() int64 {
 	return c.sent.Load()
 }
 
-// Received returns how many messages this side has received so far: on a client
-// those of the current attempt, on a server all. In a unary call on a server it
-// is exact for interceptors that called [Call.CountMessages] before next; otherwise the
-// request counts if the call succeeded. Safe for concurrent use where the
-// receiving side streams.
+// Received returns how many messages this side has received so far: on a client those of
+// the current attempt, on a server all. In a unary call on a server the request counts if
+// the call succeeded; the number is exact if an interceptor called [Call.CountMessages]
+// before next. Safe for concurrent use if the receiving side streams.
 func (c *Call) Received() int64 {
 	if c.side == ClientSide && !c.kind.ServerStreams() {
 		return max(c.received.Load(), oneIf(c.response != nil)) // a hook may have rejected it
@@ -167,23 +165,22 @@ func oneIf(b bool) int64 {
 	return 0
 }
 
-// CountMessages asks, before next, for an exact [Call.Received]. It costs a
-// unary call on a server one allocation, and other calls nothing.
+// CountMessages makes [Call.Received] exact. Call it before next. It costs a unary call
+// on a server one allocation, and other calls nothing.
 func (c *Call) CountMessages() { c.counts = true }
 
-// CaptureMetadata asks, before next, for the response header, the trailer and
-// the peer of a call on a client, which cost allocations to keep. On a server it
-// does nothing.
+// CaptureMetadata keeps the response header, trailer and peer of a call on a client. Call
+// it before next. It costs allocations. On a server it does nothing.
 func (c *Call) CaptureMetadata() { c.captures = true }
 
-// Header returns the response header of the last attempt on a client, after next, for
-// interceptors that called [Call.CaptureMetadata] before next. It is nil if the server
-// sent no header, as in a Trailers-Only response: then retries are possible by gRFC A6.
-// It must not be modified.
+// Header returns the response header of the last attempt on a client, after next, if the
+// interceptor called [Call.CaptureMetadata] before next. It is nil if the server sent no
+// header, as in a Trailers-Only response, after which gRFC A6 permits retries. It must
+// not be modified.
 func (c *Call) Header() metadata.MD { return c.captured().header }
 
-// Trailer returns the response trailer on a client, after next, for interceptors that
-// called [Call.CaptureMetadata]. It must not be modified.
+// Trailer returns the response trailer on a client, after next, if the interceptor called
+// [Call.CaptureMetadata] before next. It must not be modified.
 func (c *Call) Trailer() metadata.MD { return c.captured().trailer }
 
 func (c *Call) captured() received {
@@ -193,9 +190,9 @@ func (c *Call) captured() received {
 	return received{}
 }
 
-// Peer returns the other end of the connection: on a server always, on a client
-// after next for interceptors that called [Call.CaptureMetadata]. It is nil where that
-// is not known.
+// Peer returns the other end of the connection. On a client it is known after next, if
+// the interceptor called [Call.CaptureMetadata] before next. It is nil if it is not
+// known.
 func (c *Call) Peer() *peer.Peer {
 	if c.side == ServerSide {
 		p, _ := peer.FromContext(c.ctx.Context)
@@ -207,9 +204,9 @@ func (c *Call) Peer() *peer.Peer {
 	return nil
 }
 
-// SetHeader adds to the response header of a call on a server. It fails once the
-// header has been sent, and with INTERNAL for illegal keys, and on a client. Safe
-// for concurrent use.
+// SetHeader adds to the response header of a call on a server. It returns an error if the
+// header has been sent. For illegal keys or values, and on a client, the error is
+// INTERNAL. Safe for concurrent use.
 func (c *Call) SetHeader(md metadata.MD) error {
 	if c.side == ClientSide {
 		return errServerOnly("SetHeader")
@@ -220,9 +217,9 @@ func (c *Call) SetHeader(md metadata.MD) error {
 	return grpc.SetHeader(c.ctx.Context, md)
 }
 
-// SetTrailer adds to the trailer of a call on a server. It fails when the call is
-// over, and with INTERNAL for illegal keys, and on a client. Safe for concurrent
-// use.
+// SetTrailer adds to the trailer of a call on a server. It returns an error if the call
+// is over. For illegal keys or values, and on a client, the error is INTERNAL. Safe for
+// concurrent use.
 func (c *Call) SetTrailer(md metadata.MD) error {
 	if c.side == ClientSide {
 		return errServerOnly("SetTrailer")
@@ -237,9 +234,9 @@ func errServerOnly(name string) error {
 	return errInternal("Call.%s is for servers; a client's metadata travels in the context", name)
 }
 
-// Metadata returns the values of one key of the request metadata that ctx
-// carries: what arrived, on a server, and what will be sent, on a client. The
-// key's case does not matter. The result is a copy.
+// Metadata returns the values of one key of the request metadata in ctx: on a server the
+// metadata that arrived, on a client the metadata that will be sent. The key's case does
+// not matter. The result is a copy.
 func (c *Call) Metadata(ctx context.Context, key string) []string {
 	if c.side == ServerSide {
 		return metadata.ValueFromIncomingContext(ctx, key)
@@ -253,8 +250,7 @@ func (c *Call) Metadata(ctx context.Context, key string) []string {
 func (c *Call) Options() []grpc.CallOption { return c.opts }
 
 // AddOptions adds options to a call on a client, for the inner interceptors and the
-// transport. Of two that contradict each other the later one holds. On a server it does
-// nothing.
+// transport. If two options conflict, the later one wins. On a server it does nothing.
 func (c *Call) AddOptions(opts ...grpc.CallOption) {
 	if c.side == ServerSide {
 		return
@@ -263,9 +259,9 @@ func (c *Call) AddOptions(opts ...grpc.CallOption) {
 	c.opts = append(slices.Clip(c.opts), opts...)
 }
 
-// Target returns what the connection of a call on a client was made for, in
-// grpc-go's canonical form, such as "dns:///shop:50051". It is empty on a server,
-// and for connections that are not grpc-go's.
+// Target returns the target of the client connection in grpc-go's canonical form, such as
+// "dns:///shop:50051". It is empty on a server, and for connections that are not
+// grpc-go's.
 func (c *Call) Target() string {
 	end, ok := c.end.(caller)
 	if !ok {
@@ -278,10 +274,10 @@ func (c *Call) Target() string {
 	return c.plan.chain.targetOf(conn)
 }
 
-// SetMethod sends a call on a client to another method of the same kind, for
-// the inner interceptors and the transport; the types of the messages stay. It fails on a
-// server, whose method is settled by the time a chain runs, and for a name
-// without the form "/package.Service/Method".
+// SetMethod sends a call on a client to another method of the same kind, for the inner
+// interceptors and the transport. The types of the messages stay. It fails on a server,
+// whose method is fixed before a chain runs, and for a name without the form
+// "/package.Service/Method".
 func (c *Call) SetMethod(full string) error {
 	if c.side == ServerSide {
 		return status.Error(codes.Internal, "hauberk: the method of a call cannot be changed on a server")

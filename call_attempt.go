@@ -10,20 +10,20 @@ import (
 // Attempt returns a copy of a client's call, for a next that runs concurrently with
 // others of the same call, as in hedging. Each copy has its own response, metadata,
 // options and hooks, including those registered so far; state and decisions are
-// shared. Take one copy for each such next, on the goroutine of Intercept, and
-// give the outcome that counts to [Call.Adopt]:
+// shared. Take one copy for each such call of next, on the goroutine of Intercept, and
+// pass the attempt that counts to [Call.Adopt]:
 //
 //	attempt := call.Attempt()
 //	go func() { outcomes <- outcome{attempt, next(ctx, attempt)} }()
 //
 // If the method streams its responses, one attempt wins: the first that receives a
 // response message, that receives the header while the application waits for it, or
-// whose next returns nil, such as after a [Call.Reply] of an inner interceptor. The nexts
-// of the others return [ErrSuperseded], even if an inner interceptor returns nil or
+// whose next returns nil, such as after a [Call.Reply] of an inner interceptor. next
+// returns [ErrSuperseded] for the others, even if an inner interceptor returns nil or
 // another error. Attempts of methods with client streaming cannot run concurrently: next
-// fails with INTERNAL for a copy. On a server next does so for every copy.
+// fails with INTERNAL for a copy. On a server next fails with INTERNAL for every copy.
 //
-// Intercept must not return before all its nexts have.
+// Intercept must not return before all its calls of next have returned.
 func (c *Call) Attempt() *Call {
 	copied := c.copied()
 	copied.detached = true
@@ -47,10 +47,9 @@ func (c *Call) copied() *Call {
 	return copied
 }
 
-// Adopt makes the outcome of an attempt on a copy the call's own: its response,
-// metadata and counts. Call it after the attempt's next has returned, and return
-// the error that next returned. It does nothing for an attempt that ended with
-// [ErrSuperseded].
+// Adopt copies the outcome of an attempt to the call: its response, metadata and counts.
+// Call it after the attempt's next has returned, and return the error that next returned.
+// It does nothing for an attempt that ended with [ErrSuperseded].
 func (c *Call) Adopt(attempt *Call) {
 	if attempt == nil || attempt == c || attempt.state() != c.state() {
 		return
@@ -137,15 +136,16 @@ func (c *Call) leaveRace(i int32, err error) error {
 	return err
 }
 
-// Replayable asks, before next, for the messages that the application streams to
-// be kept, so that next can be called again. The limit is in bytes: those that
-// protobuf needs for the messages, and 64 for each message. When a message exceeds
-// it, is not protobuf, or a response has been delivered, what was kept is freed and
-// next makes no new attempt. The hooks of this interceptor and of inner ones see a
-// kept message once per attempt, those of outer interceptors once.
+// Replayable keeps streamed messages, so that next can be called again. Call it before
+// the first next, since messages that were sent before are not kept. Single requests are
+// always kept. On a server Replayable does nothing.
 //
-// Single requests are always kept. Call it before the first next: what was sent
-// before is not kept. On a server Replayable does nothing.
+// limit is in bytes: the size of the messages in protobuf, and 64 for each message. What
+// was kept is freed, and next makes no new attempt, if the messages exceed the limit, if
+// one is not protobuf, or once a response has been delivered.
+//
+// The hooks of this interceptor and of inner ones see a kept message once per attempt,
+// those of outer interceptors once.
 func (c *Call) Replayable(limit int) {
 	s, ok := c.end.(*clientStream)
 	if !ok || !c.kind.ClientStreams() {
@@ -158,8 +158,8 @@ func (c *Call) Replayable(limit int) {
 	l.buffer.limit = limit
 }
 
-// CanAttempt reports, after next, whether next would make a new attempt, so that
-// an interceptor does not wait between attempts in vain.
+// CanAttempt reports, after next, whether next would make a new attempt. If it would not,
+// an interceptor need not wait before it calls next.
 func (c *Call) CanAttempt() bool {
 	return c.side == ClientSide && c.leg.broken() == nil && c.canAttempt(c.depth.Load())
 }
@@ -169,12 +169,12 @@ func (c *Call) canAttempt(i int32) bool {
 	return !c.over.Load() && !errors.As(c.last, &rejection) && c.end.(caller).again(c, i)
 }
 
-// CommitOnHeader asks, before next, that the response header commits a stream on a
-// client as soon as it arrives, as gRFC A6 describes. Otherwise it commits the stream
-// when the application receives it. Each attempt then has a goroutine until its header
-// arrives or it ends. Concurrent attempts commit when the application receives from
-// one of them. In a unary call, which ends with its response, and on a server
-// CommitOnHeader does nothing.
+// CommitOnHeader makes the response header commit a stream on a client as soon as it
+// arrives, as gRFC A6 describes. Call it before next. Otherwise the header commits the
+// stream when the application receives it. Each attempt then has a goroutine until its
+// header arrives or it ends. Concurrent attempts commit when the application receives
+// from one of them. CommitOnHeader does nothing in a unary call, which ends with its
+// response, and on a server.
 func (c *Call) CommitOnHeader() { c.commits = true }
 
 // Committed reports whether a stream on a client is committed: the application has
@@ -187,9 +187,9 @@ func (c *Call) Committed() bool {
 	return ok && s.isCommitted()
 }
 
-// Waiting reports whether an operation of the application on the stream of a call on
-// a client waits: for a message, the header, flow control or an attempt. A unary call
-// always waits; on a server Waiting returns false. Safe for concurrent use.
+// Waiting reports whether the application is blocked on the client stream: for a message,
+// the header, flow control or an attempt. A unary call always waits; on a server Waiting
+// returns false. Safe for concurrent use.
 func (c *Call) Waiting() bool {
 	if s, ok := c.end.(*clientStream); ok {
 		return s.isWaiting()

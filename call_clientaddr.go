@@ -10,13 +10,17 @@ import (
 // maxHops bounds how many entries of x-forwarded-for are looked at.
 const maxHops = 32
 
-// ClientAddr returns the IP address that a call on a server comes from: that of the
-// peer, or, if the peer is in [Config.TrustedProxies], the last entry of x-forwarded-for
-// that is not. An entry is an address, with or without a port and brackets
-// ("192.0.2.1", "192.0.2.1:443", "[2001:db8::1]:443"). An entry of another form ends the
-// search, since no trusted proxy wrote what precedes it; so does the 32nd entry. IPv4
-// addresses in IPv6 form are returned as IPv4, and all without zones. It returns the zero
-// Addr for a peer without an IP address (an in-memory connection), and on a client.
+// ClientAddr returns the caller's IP address on a server. If the peer is a trusted proxy
+// ([Config.TrustedProxies]), it is the last untrusted entry of x-forwarded-for.
+//
+// It reads at most 32 entries, from the last to the first. An entry is an address, with
+// or without a port and brackets ("192.0.2.1", "192.0.2.1:443", "[2001:db8::1]:443"). It
+// stops at an entry of another form, since no trusted proxy wrote what precedes it. If it
+// finds no untrusted entry, it returns the last address that it read.
+//
+// IPv4 addresses in IPv6 form are returned as IPv4, and all addresses without zones. The
+// result is the zero Addr on a client, and for a peer without an IP address (an in-memory
+// connection).
 func (c *Call) ClientAddr() netip.Addr {
 	p := c.Peer()
 	if c.side == ClientSide || p == nil {

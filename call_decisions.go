@@ -60,8 +60,8 @@ func (d *Decision) enforced() bool { return d.Verdict == Rejected && !d.Shadow }
 // A call keeps its first 128 decisions, and enforced rejections up to 256 decisions in
 // all, since an endless stream may decide on each message.
 //
-// An interceptor that admits a call need not record it. One that returns a [Rejection]
-// without calling next has it recorded: see [Decisions].
+// An interceptor that admits a call need not record it. The chain records a [Rejection]
+// returned without next. See [Decisions].
 func (c *Call) Decide(d Decision) { c.record(c.decider(&d), d) }
 
 // record keeps the verdict of the interceptor at a place, or -1.
@@ -106,9 +106,9 @@ func (p *plan) interceptorNamed(name string) int32 {
 	return int32(slices.IndexFunc(p.entries, func(l *entry) bool { return l.decl.Name == name }))
 }
 
-// Abstain says, before next, that an interceptor that decides ([Declaration.Decides]) does
-// not decide on this call, which it lets pass. It counts for the first 64 interceptors of
-// a chain. Safe for concurrent use.
+// Abstain records that a deciding interceptor ([Declaration.Decides]) makes no decision
+// on this call, which it lets pass. Call it before next. It has an effect for the first
+// 64 interceptors of a chain. Safe for concurrent use.
 func (c *Call) Abstain() {
 	if at := c.runningInterceptor(); at >= 0 && at < 64 {
 		c.state().abstained.Or(1 << at)
@@ -121,9 +121,9 @@ func (c *Call) Decisions() Decisions { return Decisions{c} }
 // Decisions are the verdicts on a call. Its methods are safe for concurrent use.
 type Decisions struct{ call *Call }
 
-// Recorded returns the verdicts that interceptors recorded, in the order of time, without
-// those of interceptors that let the call pass and recorded nothing: in practice the
-// rejections, enforced or not. It costs no allocation. The result must not be modified.
+// Recorded returns the verdicts that interceptors recorded, in the order of time. In
+// practice these are the rejections, enforced or not: an interceptor that lets a call
+// pass need not record that. It costs no allocation. The result must not be modified.
 func (d Decisions) Recorded() []Decision {
 	root := d.call.state()
 	more := root.more.Load()
@@ -138,11 +138,11 @@ func (d Decisions) Recorded() []Decision {
 // All returns the verdicts in the order of the interceptors, and those of one interceptor
 // in the order of time:
 //
-//   - the recorded ones; those that hooks recorded under other names than an
-//     interceptor's come last;
-//   - one that allowed the call for each deciding interceptor ([Declaration.Decides])
-//     that called next and recorded nothing, unless it abstained or is under a [When]
-//     that does not hold.
+//   - the recorded verdicts; those that a hook recorded under a name that no
+//     interceptor has come last;
+//   - a verdict [Allowed] for each deciding interceptor ([Declaration.Decides]) that
+//     called next, recorded nothing and did not abstain; none if it is under a [When]
+//     whose condition is false.
 //
 // The caller owns the result.
 func (d Decisions) All() []Decision {

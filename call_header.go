@@ -2,12 +2,16 @@ package hauberk
 
 import "slices"
 
-// BeforeHeader registers f, before next, to run once when the stream of a call on a
-// server is about to send the response header: with its first message, or because the
-// handler calls SendHeader of its stream; grpc.SendHeader with a context does not run f,
-// and sends the header without what f would add. f can still add to the header with [Call.SetHeader]. It does
-// not run if nothing is sent before the chain returns, so that a call that fails before
-// stays Trailers-Only, nor in a unary call, nor on a client. It must not block.
+// BeforeHeader registers f, before next, to run once just before the stream of a call on
+// a server sends its response header: with the first message, or when the handler calls
+// SendHeader of its stream. f can add to the header with [Call.SetHeader], and must not
+// block. f does not run
+//
+//   - if the handler calls grpc.SendHeader with a context, which sends the header at
+//     once;
+//   - if nothing is sent before the chain returns, so that a call that fails early
+//     stays Trailers-Only;
+//   - in a unary call, and on a client.
 func (c *Call) BeforeHeader(f func()) {
 	if c.side == ClientSide {
 		return

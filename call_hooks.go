@@ -5,26 +5,24 @@ import (
 	"runtime/debug"
 )
 
-// SendHook sees each message that this side sends: a client's requests, a
-// server's responses. It passes on what is to be sent by calling emit, never,
-// once or several times, before it returns. msg belongs to the application;
-// change a clone of it. emit keeps no message after it has returned: a hook may emit
-// the same message again, with other content.
+// SendHook sees each message that this side sends: a client's requests, a server's
+// responses. It calls emit for each message to send, zero or more times, before it
+// returns. msg belongs to the application; change a clone of it. emit does not keep a
+// message after it has returned, so a hook may change a message and emit it again.
 //
 // emit returns the error of the inner hooks (on a server the outer ones) or of the
-// transport: io.EOF on a client if the call no longer takes messages. That error
-// counts, even if the hook returns another. An error of the hook itself ends the call
-// with its status, as [Call.OnSend] says.
+// transport: io.EOF on a client if the call no longer takes messages. That error counts,
+// even if the hook returns another. An error of the hook itself ends the call with its
+// status, as described at [Call.OnSend].
 type SendHook func(msg any, emit func(msg any) error) error
 
-// ReceiveHook sees each message that this side receives: a server's requests, a
-// client's responses. It may change msg in place. With keep false the message is
-// dropped, as if it had never come. An error ends the call with its status.
+// ReceiveHook sees each message that this side receives: a server's requests, a client's
+// responses. It may change msg in place. If keep is false, the message is dropped, as if
+// it had not arrived. An error ends the call with its status.
 type ReceiveHook func(msg any) (keep bool, err error)
 
-// OnSend registers a hook, before next, for the calls of next that follow. A hook that is
-// registered after the last next of its interceptor sees no message, so the call ends
-// with INTERNAL.
+// OnSend registers a hook for later calls of next. A hook that is registered after the
+// last call of next sees no message, so the call ends with INTERNAL.
 //
 // The hooks of a chain run in the order of its interceptors: on a client from the
 // outermost to the innermost, on a server in the reverse order. If a method has a single
@@ -35,21 +33,21 @@ type ReceiveHook func(msg any) (keep bool, err error)
 // error, even if an inner interceptor returns another. The inner interceptors are
 // cancelled and cannot attempt again.
 //
-// The hooks of a call run one after the other in each direction; the two
-// directions run concurrently. On a client's stream they run on the application's
-// goroutines or, in a replay, on that of the chain; on a server's stream on the
-// handler's. No hook starts after next has returned. On a client next waits for a
-// hook that is running, so a hook that blocks must end with the call's context, and
-// must not receive from the stream of its own call. On a server it does not: a
-// hook that a handler left running on another goroutine goes on, and its result is
-// discarded.
+// The hooks of a call run one after the other in each direction; the two directions run
+// concurrently. On a client's stream they run on the application's goroutines or, in a
+// replay, on that of the chain. On a server's stream they run on the handler's. No hook
+// starts after next has returned.
+//
+// On a client next waits for a hook that is running. Such a hook must therefore end with
+// the call's context, and must not receive from the stream of its own call. On a server
+// next does not wait: a hook that a handler left running on another goroutine continues,
+// and its result is discarded.
 func (c *Call) OnSend(hook SendHook) {
 	l := c.draft()
 	l.send, l.late = append(l.send, hook), c.afterNext()
 }
 
-// OnReceive registers a hook, before next, for the calls of next that follow. See
-// [Call.OnSend].
+// OnReceive registers a hook for later calls of next. See [Call.OnSend].
 func (c *Call) OnReceive(hook ReceiveHook) {
 	l := c.draft()
 	l.receive, l.late = append(l.receive, hook), c.afterNext()

@@ -8,21 +8,21 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Reply makes msgs the response of the call; return nil after it. It works with
-// and without a call of next, also after one that failed, in all kinds and on
-// both sides. Hooks of outer interceptors see the messages. A method without
-// server streaming takes exactly one message; a nil message, or another number,
-// is an INTERNAL error, which Reply returns and the call ends with.
+// Reply makes msgs the response of the call; return nil after it. It works with and
+// without a call of next, also after one that failed, in all kinds and on both sides.
+// Hooks of outer interceptors see the messages. A method without server streaming takes
+// exactly one message. For a nil message or another number of messages, Reply returns an
+// INTERNAL error, and the call ends with it.
 //
-// The call reads msgs until it has ended and does not modify them, so that several calls
-// may be answered with the same messages: receive hooks on a client, and interceptors of
-// grpc-go on a server, receive clones. What a message of a codec other than protobuf
-// points to is not cloned.
+// The call reads msgs until it has ended and does not modify them, so several calls may
+// share the same messages. Receive hooks on a client, and interceptors of grpc-go on a
+// server, receive clones. What a message of a codec other than protobuf points to is not
+// cloned.
 //
-// A message of another type than the method's is an INTERNAL error too. On a server
-// Reply returns it, if the method's type is known; on a client, where messages are
-// copied into the application's, the call ends with it. Messages that a method with
-// server streaming has already delivered stay delivered; the replies follow them.
+// A message of another type than the method's is an INTERNAL error too. On a server Reply
+// returns it, if the method's type is known. On a client the call ends with it, since
+// messages are copied into the application's. Messages that a method with server
+// streaming has already delivered stay delivered; the replies follow them.
 func (c *Call) Reply(msgs ...any) error {
 	c.takeBackReply()
 	c.fresh = true
@@ -72,9 +72,9 @@ func (c *Call) checkTypes(msgs []any) error {
 	return nil
 }
 
-// Response returns the response that a method without server streaming will be
-// answered with, after next; nil if there is none (yet), or the method streams.
-// It belongs to the application; use [Call.Reply] to answer with another.
+// Response returns, after next, the response of a method without server streaming. It is
+// nil if there is none (yet), or the method streams. It belongs to the application; use
+// [Call.Reply] to answer with another.
 func (c *Call) Response() any {
 	if c.response == emptyResponse {
 		return nil
@@ -82,18 +82,18 @@ func (c *Call) Response() any {
 	return c.response
 }
 
-// Read returns the request of a method without client streaming, before next, as
-// the hooks of outer interceptors have made it. The request must not be modified;
-// modify it in a hook. Read fails with INTERNAL on methods with client streaming.
+// Read returns the request of a method without client streaming, before next, after the
+// hooks of outer interceptors have changed it. The request must not be modified; modify
+// it in a hook. Read fails with INTERNAL on methods with client streaming.
 //
-// On a server Read reads the request, once. It may block until the request has
-// come or the call's own context is done: ctx cannot end it sooner, as with a
-// handler's RecvMsg. If the request cannot be read, Read returns the status of
-// that, which grpc-go has then sent to the client already. It fails with INTERNAL
-// if the request's type is not known, or its handler has begun.
+// On a server Read reads the request, once. It may block until the request has arrived or
+// the call's own context is done. As with a handler's RecvMsg, ctx cannot end it sooner.
+// If the request cannot be read, Read returns the status of that failure, which grpc-go
+// has already sent to the client. Read fails with INTERNAL if the request's type is not
+// known, or if its handler has begun.
 //
-// On a client's stream Read waits until the application has sent the request, or
-// ctx is done.
+// On a client's stream Read waits until the application has sent the request, or ctx is
+// done.
 func (c *Call) Read(ctx context.Context) (any, error) {
 	if c.kind.ClientStreams() {
 		hook := "OnReceive"

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Config holds the settings of a whole chain. The zero value has none of them, and its
-// New is the function [New].
+// Config holds the settings of a whole chain. The zero value has the defaults; its New is
+// equal to the function [New].
 //
 //	chain, err := hauberk.Config{
 //		Public:      []string{hauberk.Health, "shop.v1.Catalog/*"},
@@ -47,8 +47,8 @@ const (
 	Reflection = "grpc.reflection.*"
 )
 
-// New makes a chain of interceptors with the settings, outermost first. See the
-// function [New]. It also reports what is wrong with the settings.
+// New makes a chain of interceptors with the settings, outermost first. See the function
+// [New]. The error also lists what is wrong with the settings.
 func (c Config) New(interceptors ...Interceptor) (*Chain, error) {
 	b := builder{chain: &Chain{plans: make(map[string]*plan)}}
 	b.configure(c)

@@ -33,9 +33,8 @@ type CoverageRow struct {
 }
 
 // Coverage returns for each method of a server's services which interceptors run.
-// services is what (*grpc.Server).GetServiceInfo returns. Interceptors in [Shadow] count as
-// absent, and so do those under a [When], except that one that authenticates makes the
-// chain one that authenticates.
+// services is what (*grpc.Server).GetServiceInfo returns. Interceptors in [Shadow] or
+// under [When] do not count. One under When that authenticates still sets Authenticates.
 func (c *Chain) Coverage(services map[string]grpc.ServiceInfo) *Coverage {
 	c.check("Coverage")
 	cov := &Coverage{Authenticates: c.authenticates()}
@@ -113,9 +112,9 @@ func (c *Chain) unmatched(methods []*Method) []string {
 	return all
 }
 
-// Err returns an error that names the methods which are neither authenticated nor in
-// [Config.Public], if the chain authenticates anything, and the patterns that match no
-// method. It returns nil if there are none.
+// Err returns an error that lists two kinds of mistakes, or nil if there are none:
+// methods that are neither authenticated nor in [Config.Public], if the chain
+// authenticates anything, and patterns that match no method.
 func (cov *Coverage) Err() error {
 	var errs []error
 	if open := cov.open(); len(open) > 0 {

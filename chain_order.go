@@ -48,13 +48,14 @@ type Finding struct {
 	Message      string
 }
 
-// Lint returns the interceptors that do not work on a side, with which the chain cannot be
-// attached there, and the pairs of interceptors in an unusual order. The usual order is
+// Lint returns the pairs of interceptors in an unusual order, and the interceptors that
+// do not work on the side. A chain with one of the latter cannot be attached to that
+// side. The usual order is
 //
 //   - on a server: request id, tracing, metrics, logging, recovery, a coarse limit,
 //     deadline, authn, authz, limits by user, concurrency, validate;
-//   - on a client: request id, metrics, logging, deadline, cache, retry, and per attempt
-//     tracing, metrics, breaker, authn, limits.
+//   - on a client: request id, metrics, logging, deadline, cache, retry, and per
+//     attempt tracing, metrics, breaker, authn, limits.
 //
 // A finding about the order is advice: the chain runs in any order.
 func (c *Chain) Lint(side Side) []Finding {

@@ -44,13 +44,13 @@ func patternList[P Patterns](patterns P) []string {
 	return []string{one}
 }
 
-// When runs interceptors for the calls for which condition returns true. It is called
-// when a call reaches the first of them; its result is kept for the others and for
-// further attempts of the call. Concurrent attempts may both call it. It must be safe
-// for concurrent use.
+// When runs interceptors for the calls for which condition returns true. condition is
+// called when a call reaches the first of them. The result is kept for the others and for
+// further attempts of the call. Concurrent attempts may both call condition, so it must
+// be safe for concurrent use.
 //
 // The order proof of [New] counts what these interceptors write only for interceptors
-// under the same condition, and [Chain.Coverage] does not count them.
+// under the same condition. [Chain.Coverage] does not count these interceptors.
 func When(condition func(call *Call) bool, interceptors ...Interceptor) Interceptor {
 	g := &group{name: "When", when: newCondition(condition), inner: interceptors}
 	if condition == nil {

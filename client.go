@@ -31,11 +31,13 @@ func (c *Chain) DialOptions(opts ...grpc.DialOption) []grpc.DialOption {
 	return append(own, opts...)
 }
 
-// ClientConn puts the chain in front of a connection, as intercept_channel does
-// in gRPC Python; of two wraps the later is outside. Interceptors of grpc-go in the chain
-// ([FromClient]) receive the *grpc.ClientConn that conn is, or that an inner wrap is in
-// front of. If conn is of another type, such as a pool of connections, they receive nil:
-// those that use their connection, for example to read its target, panic.
+// ClientConn puts the chain in front of a connection, as intercept_channel does in gRPC
+// Python. The last wrapper is the outermost.
+//
+// Interceptors of grpc-go in the chain ([FromClient]) receive the *grpc.ClientConn that
+// conn is or wraps. If conn is of another type, such as a pool of connections, they
+// receive nil. An interceptor that uses its connection, for example to read its target,
+// then panics.
 func (c *Chain) ClientConn(conn grpc.ClientConnInterface) grpc.ClientConnInterface {
 	c.attach("ClientConn", ClientSide)
 	if conn == nil {

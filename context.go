@@ -28,21 +28,21 @@ func (c *callContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// FromContext returns the call that ctx belongs to: in a handler and in a server
-// chain the incoming call, in a client chain the outgoing one. It returns nil
-// outside of calls.
+// FromContext returns the call that ctx belongs to. In a handler and in a server chain
+// that is the incoming call, in a client chain the outgoing one. It returns nil outside
+// of calls.
 func FromContext(ctx context.Context) *Call {
 	call, _ := ctx.Value(callKey{}).(*Call)
 	return call
 }
 
-// Incoming returns the context of the incoming call in whose handler ctx was
-// made. An outgoing call has its own state and inherits none; an interceptor
-// of a client chain that wants the state of the incoming call asks for it:
+// Incoming returns the context of the incoming call whose handler created ctx. An
+// outgoing call has its own state and inherits none. An interceptor of a client chain
+// that needs the state of the incoming call reads it from that context:
 //
 //	id, ok := requestid.Key.FromContext(hauberk.Incoming(ctx))
 //
-// Where there is no incoming call the context has no state.
+// If there is no incoming call, the context has no state.
 func Incoming(ctx context.Context) context.Context {
 	if call, ok := ctx.Value(incomingKey{}).(*Call); ok {
 		return &call.ctx

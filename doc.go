@@ -4,7 +4,8 @@
 // There are five types to know:
 //
 //   - [Interceptor] runs around one call. The same body serves unary, client-streaming,
-//     server-streaming and bidirectional calls, on both sides. [Func] makes one of a function.
+//     server-streaming and bidirectional calls, on both sides. [Func] turns a function into
+//     an Interceptor.
 //   - [Call] is the call: its method, peer, metadata, messages and state.
 //   - [Next] runs the inner interceptors and the call itself. It returns once, when the call
 //     has ended, with its outcome.
@@ -54,7 +55,7 @@
 // [Reject] makes an error with a status code, a reason for programs and a message for people.
 // [Reason] reads the reason on both sides of the connection. An error without a status becomes
 // UNKNOWN and its text stays in the process, unless [Config.ExposeErrors] is set. [Shadow] runs
-// an interceptor without enforcing its rejections, and [Call.Decisions] lists what was decided.
+// an interceptor without enforcing its rejections. [Call.Decisions] lists what was decided.
 //
 // # Attempts
 //
@@ -71,6 +72,6 @@
 //	FromServer, FromClient                            interceptors of grpc-go in a chain
 //	chain.UnaryServerInterceptor() and three more     a chain as interceptors of grpc-go
 //
-// [Chain.Explain] returns what runs for a method and why, [Chain.Coverage] which methods are
-// authenticated, [Chain.Lint] what is unusual about the order.
+// [Chain.Explain] returns what runs for a method and why. [Chain.Coverage] returns which
+// methods are authenticated. [Chain.Lint] reports an unusual order.
 package hauberk

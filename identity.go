@@ -26,8 +26,8 @@ type Identity struct {
 	Roles []string
 	// Claims are all claims of the credential, for rules and handlers.
 	Claims map[string]any
-	// Expires is the time when the credential expires; zero means never. It is enforced as it
-	// is: who makes an identity and allows for skewed clocks adds the leeway.
+	// Expires is the time when the credential expires; zero means never. It is enforced
+	// exactly: the code that makes an identity adds the leeway for clock skew.
 	Expires time.Time
 	// Revoked is closed when the credential is revoked. nil means that it cannot be.
 	Revoked <-chan struct{}

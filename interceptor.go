@@ -9,10 +9,10 @@ import (
 
 // Interceptor runs around one call, of any kind and on either side.
 //
-// Intercept must be safe for concurrent use by different calls. It calls next once (on a
-// client also several times: see [Next]), or not at all. If it does not call next it
-// answers the call itself: an error becomes the status of the call, and [Call.Reply]
-// followed by a nil return becomes its response.
+// Intercept must be safe for concurrent use by different calls. It calls next once, not
+// at all, or on a client several times (see [Next]). If it does not call next, it answers
+// the call itself: an error becomes the status of the call, and [Call.Reply] followed by
+// a nil return becomes its response.
 type Interceptor interface {
 	Intercept(ctx context.Context, call *Call, next Next) error
 }
@@ -35,7 +35,7 @@ type Interceptor interface {
 // before Intercept returns. Later calls return an INTERNAL error.
 type Next func(ctx context.Context, call *Call) error
 
-// Func is a function as an [Interceptor].
+// Func is a function that implements [Interceptor].
 type Func func(ctx context.Context, call *Call, next Next) error
 
 // Intercept calls f.
@@ -131,12 +131,12 @@ func (d Declaration) merged(own Declaration) Declaration {
 }
 
 // Guard is implemented by an interceptor that turns panics into errors. If a chain has
-// one, each of its interceptors, its hooks and the handler are guarded where they run,
-// outside of the guard too, so that a panic reaches the next outer interceptor as an
+// one, every interceptor, hook and handler is guarded where it runs, including
+// interceptors outside the guard. A panic then reaches the next outer interceptor as an
 // ordinary error. Without a guard a panic passes through the chain.
 //
 // Recovered receives the value of the panic, or [ErrGoexit], and the stack of the
-// goroutine, and returns the error that takes its place.
+// goroutine. It returns the error that replaces the panic.
 type Guard interface {
 	Recovered(ctx context.Context, call *Call, value any, stack []byte) error
 }

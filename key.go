@@ -31,9 +31,9 @@ func (k Key[T]) Name() string {
 
 func (k Key[T]) identity() *keyID { return k.id }
 
-// Set stores v in the call's state, in place of an earlier value. State belongs
-// to the call: outer interceptors read it after next, the handler through its
-// context, and copies made by [Call.Attempt] share it. Safe for concurrent use.
+// Set stores v in the call's state, in place of an earlier value. State belongs to the
+// call: outer interceptors read it after next, the handler reads it through its context,
+// and copies made by [Call.Attempt] share it. Safe for concurrent use.
 func (k Key[T]) Set(call *Call, v T) {
 	k.check()
 	if call == nil {

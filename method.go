@@ -31,7 +31,7 @@ func (s Side) String() string {
 
 func (s Side) other() Side { return ClientSide - s }
 
-// Kind says which sides of a method stream.
+// Kind is the kind of a method: which of its sides stream.
 type Kind uint8
 
 // The four kinds.
@@ -54,10 +54,10 @@ func KindOf(clientStreams, serverStreams bool) Kind {
 	return k
 }
 
-// ClientStreams says whether the client may send any number of messages.
+// ClientStreams reports whether the client may send any number of messages.
 func (k Kind) ClientStreams() bool { return k&ClientStream != 0 }
 
-// ServerStreams says whether the server may send any number of messages.
+// ServerStreams reports whether the server may send any number of messages.
 func (k Kind) ServerStreams() bool { return k&ServerStream != 0 }
 
 // String returns "unary", "client_stream", "server_stream" or "bidi_stream", the
@@ -75,9 +75,8 @@ func (k Kind) String() string {
 	}
 }
 
-// Method is the method of a call. Methods are made once and shared by all calls
-// of a chain, those that no server registered excepted. All of it is safe for
-// concurrent use.
+// Method is the method of a call. Methods are made once and shared by all calls of a
+// chain, except unregistered ones. All of it is safe for concurrent use.
 type Method struct {
 	full, service, name string
 	public              bool // in Config.Public of the chain
@@ -98,13 +97,11 @@ func (m *Method) Service() string { return m.service }
 // Name returns the name within the service: "Get".
 func (m *Method) Name() string { return m.name }
 
-// Kind returns the method's kind. A server gives methods that it does not know
-// the kind Bidi.
+// Kind returns the method's kind. On a server an unknown method has the kind [Bidi].
 func (m *Method) Kind() Kind { return m.kind }
 
-// Known reports whether the method is one of the server's, or on a client always
-// true. The names of methods that are not known come from the callers: do not
-// keep them.
+// Known reports whether the server has the method. On a client it returns true. The names
+// of unknown methods come from the callers: do not keep them.
 func (m *Method) Known() bool { return m.known }
 
 // Descriptor returns the method's protobuf descriptor, or nil if the program
@@ -125,8 +122,8 @@ func (m *Method) findDescriptor() {
 	m.desc, _ = d.(protoreflect.MethodDescriptor)
 }
 
-// Options returns the method's protobuf options, among them custom extensions,
-// or an empty message where there is no descriptor. It must not be modified.
+// Options returns the method's protobuf options, including custom extensions. It returns
+// an empty message if there is no descriptor. The result must not be modified.
 func (m *Method) Options() *descriptorpb.MethodOptions {
 	if d := m.Descriptor(); d != nil {
 		if o, ok := d.Options().(*descriptorpb.MethodOptions); ok && o != nil {
@@ -138,8 +135,8 @@ func (m *Method) Options() *descriptorpb.MethodOptions {
 
 var noOptions = &descriptorpb.MethodOptions{} //nolint:gochecknoglobals // never written
 
-// MethodOption returns the value of a custom option (an extension of
-// google.protobuf.MethodOptions) of a method, and whether it is set and a T.
+// MethodOption returns the value of a custom option of a method, which is an extension of
+// google.protobuf.MethodOptions. ok is true if the option is set and has type T.
 func MethodOption[T any](m *Method, extension protoreflect.ExtensionType) (v T, ok bool) {
 	if options := m.Options(); proto.HasExtension(options, extension) {
 		v, ok = proto.GetExtension(options, extension).(T)

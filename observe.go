@@ -7,14 +7,14 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// ErrUnwound is the outcome that [Observe] reports for a call whose goroutine is
-// unwound by a panic or by runtime.Goexit. Its status is INTERNAL.
+// ErrUnwound is the outcome that [Observe] reports if a panic or runtime.Goexit unwinds
+// the goroutine of a call. Its status is INTERNAL.
 var ErrUnwound = status.Error(codes.Internal, "hauberk: the call was unwound by a panic or by runtime.Goexit")
 
-// Observe calls next and returns its outcome. Before that it passes the outcome to end,
-// exactly once: also while a panic or runtime.Goexit unwinds the goroutine, then with
-// [ErrUnwound]. It does not stop the unwinding. For interceptors that count, log or
-// measure calls:
+// Observe calls next and returns its outcome. Observe calls end exactly once, before it
+// returns, with that outcome. If a panic or runtime.Goexit unwinds the goroutine, end
+// receives [ErrUnwound], and the unwinding continues. Observe is for interceptors that
+// count, log or measure calls:
 //
 //	return hauberk.Observe(ctx, call, next, func(err error) { count(hauberk.CodeOf(err)) })
 //

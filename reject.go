@@ -16,8 +16,8 @@ import (
 )
 
 // ReasonMalformed replaces a [Rejection.Reason] that does not have the form that
-// google.rpc.ErrorInfo asks for. The metadata of the ErrorInfo then has the reason that
-// was given, under the key "reason".
+// google.rpc.ErrorInfo requires. The metadata of the ErrorInfo then has the original
+// reason, under the key "reason".
 const ReasonMalformed = "MALFORMED_REASON"
 
 // Rejection is the error for a call that an interceptor rejects. Its status has a
@@ -46,7 +46,7 @@ type Rejection struct { //nolint:errname // Reject makes it, and an error it is
 	// sends [Config.ErrorDomain], or else the full name of the service that was called.
 	Domain string
 	// RetryAfter is how long clients should wait before they call again, sent as
-	// google.rpc.RetryInfo. 0 and less send none.
+	// google.rpc.RetryInfo. Zero and negative values are not sent.
 	RetryAfter time.Duration
 	// Metadata is the metadata of the ErrorInfo. Clients receive it.
 	Metadata map[string]string
@@ -80,8 +80,8 @@ func Reject(code codes.Code, reason, message string) *Rejection {
 	return &Rejection{Code: code, Reason: reason, Message: message}
 }
 
-// valid replaces what is not UTF-8, which no message of protobuf can hold: a text
-// may repeat what a caller has sent.
+// valid replaces what is not UTF-8, which protobuf cannot encode. Such text can come from
+// a caller.
 func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 // code returns the code of the status.
@@ -185,8 +185,8 @@ func (r *Rejection) info(domain string) *errdetails.ErrorInfo {
 	return info
 }
 
-// RejectionOf returns the rejection that an error's status is from, or nil. An error
-// that wraps a rejection and has another status is none.
+// RejectionOf returns the rejection that provides the status of err, or nil. It returns
+// nil if err wraps a rejection but has another status.
 func RejectionOf(err error) *Rejection {
 	c, _ := errors.AsType[carrier](err)
 	r, _ := c.(*Rejection) // another carrier has its own status, even if it wraps a rejection

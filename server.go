@@ -17,15 +17,15 @@ const (
 	DefaultMaxHeaderListSize    = 16 << 10 // bytes; grpc-go: 16 MiB
 )
 
-// ServerLimits returns options for servers that face untrusted callers: a connection
-// may have DefaultMaxConcurrentStreams calls at a time, further ones wait at the
-// client, and requests with header lists of more than DefaultMaxHeaderListSize are
-// rejected. Put them before your own options, which then win:
+// ServerLimits returns options for servers that face untrusted callers. A connection may
+// have DefaultMaxConcurrentStreams calls at a time; further calls wait at the client.
+// Requests with header lists of more than DefaultMaxHeaderListSize are rejected. Put the
+// options before your own, which then win:
 //
 //	srv := chain.NewServer(append(hauberk.ServerLimits(), opts...)...)
 //
-// A chain does not set them: a client with a hundred open streams would wait without
-// an error, and a token of 17 KiB would fail.
+// A chain does not set them: a client with a hundred open streams would wait without an
+// error, and a token of 17 KiB would fail.
 func ServerLimits() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxConcurrentStreams(DefaultMaxConcurrentStreams),
@@ -41,14 +41,13 @@ type Server struct {
 	register *Registrar
 }
 
-// NewServer makes a grpc-go server whose calls all pass the chain, those of
-// unknown services and methods too; these end as UNIMPLEMENTED once the chain
-// has let them pass. Register services on the result. The chain runs before a
-// request is read.
+// NewServer makes a grpc-go server whose calls all pass the chain. Register services on
+// the result. The chain runs before a request is read. Calls of unknown services and
+// methods pass the chain too, and then end with UNIMPLEMENTED.
 //
-// opts are grpc-go's own. Interceptors among them run inside the chain, except
-// one given with grpc.StreamInterceptor, which runs outside. The server's limits
-// stay those of grpc-go; see [ServerLimits] for servers that face untrusted callers.
+// opts are grpc-go's own. Interceptors among them run inside the chain, except one given
+// with grpc.StreamInterceptor, which runs outside. The server's limits stay those of
+// grpc-go; see [ServerLimits] for servers that face untrusted callers.
 func (c *Chain) NewServer(opts ...grpc.ServerOption) *Server {
 	c.attach("NewServer", ServerSide)
 	s := &Server{Server: grpc.NewServer(c.ServerOptions(opts...)...), chain: c}
@@ -75,10 +74,10 @@ func (s *Server) Serve(lis net.Listener) error {
 	return s.Server.Serve(lis)
 }
 
-// Shutdown stops the server gracefully: it accepts no new connections and calls, and waits
-// until the calls that run have ended. It returns nil then. If ctx ends first, it closes
-// the connections, which cancels the calls that still run, and returns the error of ctx.
-// Serve returns when Shutdown is called.
+// Shutdown stops the server gracefully: it accepts no new connections and calls, waits
+// until the running calls have ended, and returns nil. If ctx ends first, it closes the
+// connections, which cancels the calls that still run. Once their handlers have returned,
+// it returns the error of ctx. Serve returns when Shutdown is called.
 func (s *Server) Shutdown(ctx context.Context) error {
 	stopped := make(chan struct{})
 	go func() {
@@ -95,11 +94,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// ServerOptions returns the options for a grpc-go server whose calls pass the
-// chain, followed by opts. Register its services with [Chain.Registrar]; without
-// that, the requests of unary methods are read before the chain runs, as with any
-// interceptor of grpc-go. In addition to interceptors they set grpc.NumStreamWorkers, which
-// changes no behavior, unless opts do.
+// ServerOptions returns the options for a grpc-go server whose calls pass the chain,
+// followed by opts. Register its services with [Chain.Registrar]. Without that, the
+// requests of unary methods are read before the chain runs, as with any interceptor of
+// grpc-go. In addition to interceptors the options set grpc.NumStreamWorkers, which
+// changes no behavior, unless opts set it.
 func (c *Chain) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
 	c.attach("ServerOptions", ServerSide)
 	own := []grpc.ServerOption{
@@ -127,14 +126,14 @@ type Registrar struct {
 	srv   grpc.ServiceRegistrar
 }
 
-// Registrar returns a registrar in front of another, a *grpc.Server, an xDS
-// server or any other with RegisterService, so that the calls of what is
-// registered pass the chain before their requests are read:
+// Registrar wraps a registrar of services: a *grpc.Server, an xDS server or any other
+// with RegisterService. The calls of services that are registered with the wrapper pass
+// the chain before their requests are read:
 //
 //	pb.RegisterCartServer(chain.Registrar(srv), impl)
 //
-// The server's own unary interceptors run inside the chain, its own stream
-// interceptors outside. Unknown methods pass the chain only on a server that has
+// The server's own unary interceptors run inside the chain, its own stream interceptors
+// outside. Unknown methods pass the chain only on a server that has
 // [Chain.ServerOptions].
 func (c *Chain) Registrar(srv grpc.ServiceRegistrar) *Registrar {
 	c.attach("Registrar", ServerSide)
@@ -171,8 +170,8 @@ func (r *Registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	r.srv.RegisterService(&wrapped, impl)
 }
 
-// GetServiceInfo returns what the server behind has registered, for reflection;
-// nil if that has no such method.
+// GetServiceInfo returns the services of the wrapped registrar, for reflection. It
+// returns nil if the registrar has no such method.
 func (r *Registrar) GetServiceInfo() map[string]grpc.ServiceInfo {
 	if s, ok := r.srv.(interface {
 		GetServiceInfo() map[string]grpc.ServiceInfo

@@ -13,20 +13,24 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
 
-// ErrGoexit is what a [Guard] is given when an interceptor or a handler ended its
-// goroutine by runtime.Goexit, as t.FailNow does.
+// A [Guard] receives ErrGoexit if an interceptor or a handler ended its goroutine by
+// runtime.Goexit, as t.FailNow does.
 var ErrGoexit = errors.New("hauberk: the goroutine of a call was ended by runtime.Goexit")
 
-// ErrSuperseded is the outcome of an attempt on a copy ([Call.Attempt]) when
-// another attempt's response was delivered. Its status is CANCELLED.
+// ErrSuperseded is the outcome of an attempt on a copy ([Call.Attempt]) if the response
+// of another attempt was delivered. Its status is CANCELLED.
 var ErrSuperseded error = &statusError{
 	st:    status.New(codes.Canceled, "hauberk: another attempt's response was delivered"),
 	cause: errors.New("superseded"),
 }
 
-// StatusOf returns the status of an outcome of next. An error that carries a status has
-// that one; one that wraps a status has the wrapped one, with its own message; context
-// errors are CANCELLED and DEADLINE_EXCEEDED; anything else is UNKNOWN with its text. nil is OK.
+// StatusOf returns the status of an outcome of next:
+//
+//   - nil is OK;
+//   - an error that carries or wraps a status has that status, with the message of
+//     the status;
+//   - a context error is CANCELLED or DEADLINE_EXCEEDED;
+//   - any other error is UNKNOWN, with the text of the error.
 func StatusOf(err error) *status.Status {
 	if err == nil {
 		return nil
@@ -38,7 +42,7 @@ func StatusOf(err error) *status.Status {
 	return status.New(code, err.Error())
 }
 
-// CodeOf returns the code of [StatusOf], without the making of a status.
+// CodeOf returns the code of [StatusOf] without allocating a status.
 func CodeOf(err error) codes.Code {
 	if err == nil {
 		return codes.OK
@@ -59,8 +63,8 @@ type carrier interface {
 	GRPCStatus() *status.Status
 }
 
-// carriedBy returns the status that an error brings, that of the first carrier in
-// its tree, or nil. An error cannot mean OK.
+// carriedBy returns the status of the first carrier in an error's tree, or nil. An error
+// cannot mean OK.
 func carriedBy(err error) *status.Status {
 	c, ok := errors.AsType[carrier](err)
 	if !ok {
@@ -72,8 +76,8 @@ func carriedBy(err error) *status.Status {
 	return nil
 }
 
-// plainCode returns the code of an error without a status, and the text that says
-// no more than the code.
+// plainCode returns the code of an error without a status, and the text that contains no
+// more than the code.
 func plainCode(err error) (code codes.Code, text string) {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

@@ -7,9 +7,9 @@ import (
 	"google.golang.org/grpc/stats"
 )
 
-// StatsHandler returns what [Config.CountBytes] adds to the options of a server or a
-// client, for code that assembles its own: for grpc.StatsHandler or
-// grpc.WithStatsHandler. Without CountBytes it is nil, which grpc-go does not accept.
+// StatsHandler returns the handler that [Config.CountBytes] adds to the options of a
+// server or a client. Code that assembles its own options passes it to grpc.StatsHandler
+// or grpc.WithStatsHandler. Without CountBytes it is nil, which grpc-go does not accept.
 func (c *Chain) StatsHandler(side Side) stats.Handler {
 	c.check("StatsHandler")
 	if !c.countBytes {
@@ -18,20 +18,19 @@ func (c *Chain) StatsHandler(side Side) stats.Handler {
 	return &wireStats{c, side}
 }
 
-// WireBytes is what went one way.
+// WireBytes counts the messages and bytes of one direction.
 type WireBytes struct {
-	// Messages is how many there were.
+	// Messages is the number of messages.
 	Messages int64
 	// Bytes is their size before compression, as encoded.
 	Bytes int64
-	// Compressed is their size as sent, without the 5 bytes in front of each. It is
-	// that before compression for messages that are not compressed.
+	// Compressed is the size as sent, without gRPC's 5-byte prefixes. It equals Bytes for
+	// uncompressed messages.
 	Compressed int64
 }
 
-// Wire is what a call moved over its connection; on a client one attempt of the
-// call, with what grpc-go itself sent again. Its methods are safe for concurrent
-// use, and for a nil Wire, which has moved nothing.
+// Wire contains the sizes of a call, or on a client of one attempt, including grpc-go's
+// own retries. Its methods are safe for concurrent use. The sizes of a nil Wire are zero.
 type Wire struct {
 	chain          *Chain
 	side           Side
@@ -73,11 +72,11 @@ func (w *Wire) Received() WireBytes {
 	return w.received.load()
 }
 
-// WhenFinal runs f once the sizes are final: on a server when the response and the
-// status have been written, which for the one response of a method is after the
-// chain has returned, on the goroutine of the call; at once if that is past. The
-// chain's [Guard] keeps a panic of f there. On a client, where it is for after
-// next, and for a nil Wire it runs f at once.
+// WhenFinal runs f once the sizes are final. On a server that is when the response and
+// the status have been written, which for the one response of a method is after the chain
+// has returned. f then runs on the goroutine of the call, and the chain's [Guard]
+// contains a panic of f. If the sizes are final already, WhenFinal runs f at once. On a
+// client, after next, and for a nil Wire it runs f at once.
 func (w *Wire) WhenFinal(f func()) {
 	if w == nil || w.side == ClientSide || !w.postpone(f) {
 		f()
@@ -118,9 +117,9 @@ func (w *Wire) run(f func()) {
 	})
 }
 
-// Wire returns the sizes of a call on a server, or on a client, after next, of its
-// last attempt. It is nil where they are not measured (see [Config.CountBytes]) and for an
-// attempt that ended before grpc-go had it. Safe for concurrent use.
+// Wire returns the sizes of a call on a server. On a client it returns those of the last
+// attempt, after next. It is nil if sizes are not measured (see [Config.CountBytes]), and
+// for an attempt that ended before it reached grpc-go. Safe for concurrent use.
 func (c *Call) Wire() *Wire {
 	if !c.plan.chain.countBytes {
 		return nil

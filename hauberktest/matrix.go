@@ -17,7 +17,7 @@ type Case struct {
 	config *hauberk.Config // of With
 }
 
-// With returns the cell with settings for the chain of [Case.Start].
+// With returns the case with settings for the chain of [Case.Start].
 func (c Case) With(config hauberk.Config) Case {
 	c.config = &config
 	return c
