@@ -76,7 +76,7 @@ func newClientAuth(_ *world, c clientAuthConfig) (part, error) {
 		said := c.Tokens[min(n, int64(len(c.Tokens)))-1]
 		return said.text, said.err
 	}
-	p := stateless(authn.NewClient(source, authn.ClientConfig{}))
+	p := stateless(authn.NewClient(authn.TokenFunc(source), authn.ClientConfig{AllowClearText: true}))
 	p.snapshot = func() any { return map[string]int64{"tokens_used": used.Load()} }
 	return p, nil
 }

@@ -208,7 +208,7 @@ func callWithSecrets(
 	out = append(out,
 		retry.New(retry.Config{AllMethods: true, MaxAttempts: 2, InitialBackoff: time.Microsecond}), spans.Attempts(),
 		breaker.New(breaker.Config{FailureThreshold: 100}),
-		authn.NewClient(func(context.Context) (string, error) { return token, nil }, authn.ClientConfig{}))
+		authn.NewClient(authn.TokenFunc(func(context.Context) (string, error) { return token, nil }), authn.ClientConfig{AllowClearText: true}))
 	env := hauberktest.Start(t, hauberktest.Setup{
 		Backend: &hauberktest.Backend{Handle: misbehave}, Kind: kind,
 		Server: hauberk.Must(hauberk.Config{CountBytes: true}.New(in...)),

@@ -26,9 +26,9 @@ import (
 
 func main() {
 	var issued atomic.Int64
-	auth := authn.NewClient(func(context.Context) (string, error) {
+	auth := authn.NewClient(authn.TokenFunc(func(context.Context) (string, error) {
 		return fmt.Sprintf("token-%d", issued.Add(1)), nil
-	}, authn.ClientConfig{})
+	}), authn.ClientConfig{AllowClearText: true})
 	log := logging.New(logging.Config{}, logging.WithLogger(greeter.Logger(logging.KeyDuration)),
 		logging.State("attempts", retry.Attempt))
 	again := retry.New(retry.Config{AllMethods: true, MaxAttempts: 4, InitialBackoff: time.Millisecond})

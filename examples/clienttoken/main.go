@@ -29,7 +29,7 @@ func (t *tokens) token(context.Context) (string, error) {
 
 func main() {
 	server := greeter.Serve(&greeter.Service{Handle: authorization})
-	client := server.Client(authn.NewClient(new(tokens).token, authn.ClientConfig{}))
+	client := server.Client(authn.NewClient(authn.TokenFunc(new(tokens).token), authn.ClientConfig{AllowClearText: true}))
 	ctx := context.Background()
 
 	for _, kind := range greeter.Kinds() {

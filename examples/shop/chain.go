@@ -110,7 +110,7 @@ func clientChain(out telemetry, token authn.TokenSource) (*hauberk.Chain, error)
 		retry.New(retry.Config{MaxAttempts: 3, InitialBackoff: 20 * time.Millisecond}), // idempotent methods
 		spans.Attempts(),
 		breaker.New(breaker.Config{FailureThreshold: 5, OpenFor: 10 * time.Second}),
-		authn.NewClient(token, authn.ClientConfig{}),
+		authn.NewClient(token, authn.ClientConfig{AllowClearText: true}),
 	)
 }
 

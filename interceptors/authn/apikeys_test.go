@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -134,7 +135,9 @@ func TestAPIKeysReload(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(withKey(t.Context(), second), time.Second)
 		defer cancel()
-		wantStatus(t, env.Call(ctx).Err, codes.DeadlineExceeded, "context deadline exceeded")
+		if err := env.Call(ctx).Err; status.Code(err) != codes.DeadlineExceeded { // the handler waits
+			t.Errorf("the other key: %v; want it to be good", err)
+		}
 	})
 }
 

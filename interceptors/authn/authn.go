@@ -116,7 +116,8 @@ func (x *Interceptor) reject(call *hauberk.Call, err error) error {
 	return err
 }
 
-func isNil(m Method) bool {
-	v := reflect.ValueOf(m)
-	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
+// isNil reports whether a method or a source is nil, or a nil pointer or function.
+func isNil(x any) bool {
+	v := reflect.ValueOf(x)
+	return !v.IsValid() || (v.Kind() == reflect.Pointer || v.Kind() == reflect.Func) && v.IsNil()
 }

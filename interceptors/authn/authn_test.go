@@ -470,7 +470,7 @@ func TestConfigurationErrors(t *testing.T) {
 		{"grace", authn.New(authn.Config{Grace: -1}, authn.Bearer(check)), "hauberk: interceptor 1: authn: " +
 			"Config.Grace is -1ns; want 0, or how long streams outlive their credential"},
 		{"zero value", &authn.Interceptor{}, "hauberk: interceptor 1: authn: it has no Method; want one, such as authn.Bearer(validate)"},
-		{"no source", authn.NewClient(nil, authn.ClientConfig{}), "hauberk: interceptor 1: authn: it has no TokenSource; make it with authn.NewClient"},
+		{"no source", authn.NewClient(nil, authn.ClientConfig{AllowClearText: true}), "hauberk: interceptor 1: authn: it has no TokenSource; make it with authn.NewClient"},
 		{"zero client", &authn.Client{}, "hauberk: interceptor 1: authn: it has no TokenSource; make it with authn.NewClient"},
 	}
 	for _, test := range tests {
@@ -485,8 +485,8 @@ func TestConfigurationErrors(t *testing.T) {
 // Each works on one side, and cannot be attached to the other.
 func TestSides(t *testing.T) {
 	for x, sides := range map[hauberk.Declarer]hauberk.Sides{
-		authn.New(authn.Config{}, authn.Bearer(check)):                hauberk.OnlyServers,
-		authn.NewClient(authn.StaticToken("t"), authn.ClientConfig{}): hauberk.OnlyClients,
+		authn.New(authn.Config{}, authn.Bearer(check)):                                    hauberk.OnlyServers,
+		authn.NewClient(authn.StaticToken("t"), authn.ClientConfig{AllowClearText: true}): hauberk.OnlyClients,
 	} {
 		if got := x.Declare().Sides; got != sides {
 			t.Errorf("%T works on %v, want %v", x, got, sides)

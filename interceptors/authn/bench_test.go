@@ -69,8 +69,8 @@ func BenchmarkClient(b *testing.B) {
 		interceptors []hauberk.Interceptor
 	}{
 		{"empty chain", nil},
-		{"token", interceptors(authn.NewClient(authn.StaticToken(jwtLike), authn.ClientConfig{}))},
-		{"token, transport security", interceptors(authn.NewClient(authn.StaticToken(jwtLike), authn.ClientConfig{RequireTransportSecurity: true}))},
+		{"token", interceptors(authn.NewClient(authn.StaticToken(jwtLike), authn.ClientConfig{AllowClearText: true}))},
+		{"token, transport security", interceptors(authn.NewClient(authn.StaticToken(jwtLike), authn.ClientConfig{}))},
 	} {
 		b.Run(row.name, func(b *testing.B) {
 			call := hauberktest.Direct{}.Client(hauberk.Must(hauberk.New(row.interceptors...)))
@@ -98,7 +98,7 @@ func TestServerAllocations(t *testing.T) {
 }
 
 func TestClientAllocations(t *testing.T) {
-	x := authn.NewClient(authn.StaticToken(jwtLike), authn.ClientConfig{})
+	x := authn.NewClient(authn.StaticToken(jwtLike), authn.ClientConfig{AllowClearText: true})
 	with := allocations(t.Context(), t, hauberktest.Direct{}.Client(hauberk.Must(hauberk.New(x))))
 	without := allocations(t.Context(), t, hauberktest.Direct{}.Client(hauberk.Must(hauberk.New())))
 	if got := with - without; got > 7 {

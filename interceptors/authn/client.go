@@ -3,39 +3,58 @@ package authn
 import (
 	"context"
 	"errors"
-	"reflect"
 	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/callcreds"
 )
 
-// TokenSource returns the token for a call. It runs on the goroutine of the call, concurrently
-// for different calls, and must return when ctx is done. It is called for each call; a source
-// that fetches tokens keeps them itself.
-//
-// An error with a gRPC status ends the call with that status, so that an outer retry can act on
-// UNAVAILABLE. Any other error ends it with UNAUTHENTICATED, "No token", as grpc-go does for
-// its credentials, and stays in the process. If ctx is done the call ends with the status of
-// ctx.
-type TokenSource func(ctx context.Context) (token string, err error)
+// TokenSource is a source of the tokens for calls: a [TokenFunc], [StaticToken], a [Refresher], a
+// [FileToken], or those of package authnoauth2. Safe for concurrent use.
+type TokenSource interface {
+	// Token returns the token for a call. It runs on the goroutine of the call, for each call,
+	// and must return when ctx is done.
+	//
+	// An error with a gRPC status ends the call with that status, so that an outer retry can act
+	// on UNAVAILABLE. Any other error ends it with UNAUTHENTICATED, "No token", as grpc-go does
+	// for its credentials, and stays in the process. If ctx is done the call ends with the
+	// status of ctx.
+	Token(ctx context.Context) (string, error)
+}
+
+// Invalidator is a [TokenSource] that can replace a token that a server has rejected.
+type Invalidator interface {
+	TokenSource
+	// Invalidate removes a token, so that Token returns another one. It does nothing if the
+	// token is not the current one, since another call has invalidated it already.
+	Invalidate(token string)
+}
+
+// TokenFunc is a function that is a [TokenSource].
+type TokenFunc func(ctx context.Context) (token string, err error)
+
+// Token calls the function.
+func (f TokenFunc) Token(ctx context.Context) (string, error) { return f(ctx) }
 
 // StaticToken returns a source of one token, without "Bearer".
-func StaticToken(token string) TokenSource { return static(token).get }
+func StaticToken(token string) TokenSource { return static(token) }
 
 // static is the source of StaticToken.
 type static string
 
-func (s static) get(context.Context) (string, error) { return string(s), nil }
+func (s static) Token(context.Context) (string, error) { return string(s), nil }
 
-// isStatic reports whether a source is one of StaticToken. hauberk.New asks these, and no
-// others, for their token.
-func isStatic(source TokenSource) bool {
-	return reflect.ValueOf(source).Pointer() == reflect.ValueOf(static("").get).Pointer()
+// Err reports a token that no call could send.
+func (s static) Err() error {
+	if !wellFormed(string(s)) {
+		return malformed(string(s))
+	}
+	return nil
 }
 
 // Client is an interceptor that sends tokens. Make it with [NewClient]. It may be used by any
@@ -49,15 +68,21 @@ type Client struct {
 // the source with every call. If the metadata of the call has an authorization already, that is
 // sent unchanged and the source is not called.
 //
-// A call for which there is no token is not sent. A malformed token is not sent either: a call
-// whose token is not a b64token of RFC 6750, such as one with a line break at its end, ends
-// with UNAUTHENTICATED, "Malformed token". hauberk.New reports what is wrong with the
-// arguments, and a token of [StaticToken] that is malformed.
+// A token is sent only on connections with transport security, unless
+// [ClientConfig.AllowClearText] is set. A call for which there is no token is not sent. A malformed
+// token is not sent either: a call whose token is not a b64token of RFC 6750, such as one with a
+// line break at its end, ends with UNAUTHENTICATED, "Malformed token". hauberk.New reports what is
+// wrong with the arguments, and a token of [StaticToken] that is malformed.
+//
+// If the source is an [Invalidator] and the server ends a call with UNAUTHENTICATED, the token is
+// invalidated, and the call is made once more with the next one. Calls at the same time share
+// that token. A stream is made again only if the server has not sent a message, and the client no
+// more than 64 KiB, which are kept until then.
 //
 // Credentials of grpc-go (grpc.WithPerRPCCredentials) add their own metadata when a call is
-// sent. If it has an authorization too, the server receives both. With
-// [ClientConfig.RequireTransportSecurity] an authorization of the call's own credentials
-// (grpc.PerRPCCredentials) is sent in place of the token.
+// sent. If it has an authorization too, the server receives both. An authorization of the
+// call's own credentials (grpc.PerRPCCredentials) is sent in place of the token, unless
+// AllowClearText is set.
 func NewClient(source TokenSource, config ClientConfig) *Client {
 	return &Client{source: source, config: config}
 }
@@ -65,31 +90,45 @@ func NewClient(source TokenSource, config ClientConfig) *Client {
 // Declare describes the interceptor to the checks of a chain.
 func (c *Client) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{Name: name, Phase: hauberk.PhaseAuthn, Sides: hauberk.OnlyClients}
-	switch {
-	case c.source == nil:
+	if isNil(c.source) {
 		d.Err = errors.New("it has no TokenSource; make it with authn.NewClient")
-	case isStatic(c.source):
-		if token, _ := c.source(context.Background()); !wellFormed(token) {
-			d.Err = malformed(token)
-		}
+	} else if s, ok := c.source.(checked); ok {
+		d.Err = s.Err()
 	}
 	return d
 }
 
-// Intercept adds a token to the call. If transport security is required, per-RPC credentials
-// carry the token, since grpc-go sends these only if it has checked the connection: an
-// interceptor that replaces the credentials replaces the token as well.
+// Intercept adds a token to the call, and to a second attempt if the server rejects the first.
 func (c *Client) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	creds, _ := callcreds.Effective(call.Options())
-	var token string
-	if len(call.Metadata(ctx, header)) == 0 && !carriesToken(creds) {
-		var err error
-		if token, err = c.token(ctx); err != nil {
-			return err
-		}
+	if len(call.Metadata(ctx, header)) > 0 || carriesToken(creds) {
+		return c.send(ctx, call, next, "", creds)
 	}
+	token, err := c.token(ctx)
+	if err != nil {
+		return err
+	}
+	if _, ok := c.source.(Invalidator); ok {
+		call.Replayable(maxReplay)
+	}
+	err = c.send(ctx, call, next, token, creds)
+	if renewed := c.renewed(ctx, call, token, err); renewed != "" {
+		return c.send(ctx, call, next, renewed, creds)
+	}
+	return err
+}
+
+// maxReplay is how much of a client's stream is kept until the server has accepted its token, in
+// bytes. Servers reject a token before they read messages.
+const maxReplay = 64 << 10
+
+// send makes an attempt with a token; "" for none. If transport security is required, per-RPC
+// credentials carry the token, since only these learn of the connection.
+func (c *Client) send(
+	ctx context.Context, call *hauberk.Call, next hauberk.Next, token string, creds credentials.PerRPCCredentials,
+) error {
 	switch {
-	case c.config.RequireTransportSecurity:
+	case !c.config.AllowClearText:
 		call.AddOptions(grpc.PerRPCCredentials(secure{token: token, own: creds}))
 	case token != "":
 		ctx = metadata.AppendToOutgoingContext(ctx, header, scheme+" "+token)
@@ -97,8 +136,23 @@ func (c *Client) Intercept(ctx context.Context, call *hauberk.Call, next hauberk
 	return next(ctx, call)
 }
 
+// renewed returns another token if the server has rejected the first one and the call can be made
+// again, and else "".
+func (c *Client) renewed(ctx context.Context, call *hauberk.Call, token string, err error) string {
+	source, ok := c.source.(Invalidator)
+	if !ok || hauberk.CodeOf(err) != codes.Unauthenticated || isRejection(carrierIn(err)) ||
+		call.Unsent() || !call.CanAttempt() {
+		return ""
+	}
+	source.Invalidate(token)
+	if renewed, err := c.token(ctx); err == nil && renewed != token {
+		return renewed
+	}
+	return ""
+}
+
 func (c *Client) token(ctx context.Context) (string, error) {
-	token, err := c.source(ctx)
+	token, err := c.source.Token(ctx)
 	switch {
 	case err == nil && wellFormed(token):
 		return token, nil

@@ -26,7 +26,7 @@ func client(kind hauberk.Kind) hauberktest.Case {
 // numbered gives the tokens t1, t2 and so on.
 func numbered() authn.TokenSource {
 	var n atomic.Int64
-	return func(context.Context) (string, error) { return fmt.Sprintf("t%d", n.Add(1)), nil }
+	return authn.TokenFunc(func(context.Context) (string, error) { return fmt.Sprintf("t%d", n.Add(1)), nil })
 }
 
 // arrivals keeps the authorization of each call that arrives, and fails the first
@@ -56,7 +56,7 @@ func (a *arrivals) want(t *testing.T, want ...[]string) {
 func TestSends(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 		var a arrivals
-		env := client(kind).StartWith(t, a.backend(), authn.NewClient(numbered(), authn.ClientConfig{}))
+		env := client(kind).StartWith(t, a.backend(), authn.NewClient(numbered(), authn.ClientConfig{AllowClearText: true}))
 		for range 2 {
 			if out := env.Call(metadata.AppendToOutgoingContext(t.Context(), "other", "kept")); out.Err != nil {
 				t.Fatal(out.Err)
@@ -72,7 +72,7 @@ func TestCallersOwn(t *testing.T) {
 		eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 			var a arrivals
 			source := func(context.Context) (string, error) { return "", errors.New("asked") }
-			env := client(kind).StartWith(t, a.backend(), authn.NewClient(source, authn.ClientConfig{}))
+			env := client(kind).StartWith(t, a.backend(), authn.NewClient(authn.TokenFunc(source), authn.ClientConfig{AllowClearText: true}))
 			ctx := t.Context()
 			for _, v := range own {
 				ctx = metadata.AppendToOutgoingContext(ctx, "Authorization", v)
@@ -100,7 +100,7 @@ func TestAttempts(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/inside %t", kind, inside), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
 				a := arrivals{fail: 2}
-				interceptors := []hauberk.Interceptor{retry, authn.NewClient(numbered(), authn.ClientConfig{})}
+				interceptors := []hauberk.Interceptor{retry, authn.NewClient(numbered(), authn.ClientConfig{AllowClearText: true})}
 				want := [][]string{{"Bearer t1"}, {"Bearer t2"}, {"Bearer t3"}}
 				if !inside {
 					slices.Reverse(interceptors)
@@ -144,7 +144,7 @@ func TestSourceFails(t *testing.T) {
 			eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 				var a arrivals
 				source := func(context.Context) (string, error) { return test.token, test.err }
-				out := client(kind).StartWith(t, a.backend(), authn.NewClient(source, authn.ClientConfig{})).Call(t.Context())
+				out := client(kind).StartWith(t, a.backend(), authn.NewClient(authn.TokenFunc(source), authn.ClientConfig{AllowClearText: true})).Call(t.Context())
 				wantStatus(t, out.Err, test.code, test.message)
 				if test.cause != nil && !errors.Is(out.Err, test.cause) {
 					t.Errorf("%v does not wrap %v", out.Err, test.cause)
@@ -168,12 +168,12 @@ func TestStaticTokens(t *testing.T) {
 		"s3cret":           "",
 		"s3c.ret-_~+/9A==": "",
 	} {
-		_, err := hauberk.New(authn.NewClient(authn.StaticToken(token), authn.ClientConfig{}))
+		_, err := hauberk.New(authn.NewClient(authn.StaticToken(token), authn.ClientConfig{AllowClearText: true}))
 		if want == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q in it", token, err, want)
 		}
 		source := func(context.Context) (string, error) { return token, nil }
-		cause := hauberktest.Direct{}.Client(hauberk.Must(hauberk.New(authn.NewClient(source, authn.ClientConfig{}))))(t.Context())
+		cause := hauberktest.Direct{}.Client(hauberk.Must(hauberk.New(authn.NewClient(authn.TokenFunc(source), authn.ClientConfig{AllowClearText: true}))))(t.Context())
 		if r := hauberk.RejectionOf(cause); want != "" && (r == nil || !strings.Contains(r.Cause.Error(), want)) {
 			t.Errorf("%q: the cause of %v is %v, want %q in it", token, cause, r, want)
 		}
@@ -191,7 +191,7 @@ func TestNewDoesNotAsk(t *testing.T) {
 		t.Error("the source was asked")
 		return "", nil
 	}
-	hauberk.Must(hauberk.New(authn.NewClient(source, authn.ClientConfig{})))
+	hauberk.Must(hauberk.New(authn.NewClient(authn.TokenFunc(source), authn.ClientConfig{AllowClearText: true})))
 }
 
 // The context of a slow source ends with the call; nothing is sent.
@@ -204,7 +204,7 @@ func TestSlowSource(t *testing.T) {
 			<-ctx.Done()
 			return "", fmt.Errorf("asked: %w", ctx.Err())
 		}
-		out := client(kind).StartWith(t, a.backend(), authn.NewClient(source, authn.ClientConfig{})).Call(ctx)
+		out := client(kind).StartWith(t, a.backend(), authn.NewClient(authn.TokenFunc(source), authn.ClientConfig{AllowClearText: true})).Call(ctx)
 		if got := status.Code(out.Err); got != codes.Canceled {
 			t.Errorf("%s: %v; want %s", kind, out.Err, codes.Canceled)
 		}
@@ -222,7 +222,7 @@ func TestLateToken(t *testing.T) {
 			<-ctx.Done()
 			return "t", nil
 		}
-		out := client(kind).StartWith(t, a.backend(), authn.NewClient(source, authn.ClientConfig{})).Call(ctx)
+		out := client(kind).StartWith(t, a.backend(), authn.NewClient(authn.TokenFunc(source), authn.ClientConfig{AllowClearText: true})).Call(ctx)
 		if got := status.Code(out.Err); got != codes.Canceled {
 			t.Errorf("%s: %v; want %s", kind, out.Err, codes.Canceled)
 		}
@@ -235,7 +235,7 @@ func TestSourcePanics(t *testing.T) {
 		var a arrivals
 		source := func(context.Context) (string, error) { panic("boom") }
 		env := client(kind).StartWith(t, a.backend(),
-			guard(), authn.NewClient(source, authn.ClientConfig{}))
+			guard(), authn.NewClient(authn.TokenFunc(source), authn.ClientConfig{AllowClearText: true}))
 		wantStatus(t, env.Call(t.Context()).Err, codes.Internal, recovery.DefaultMessage)
 		a.want(t)
 	})

@@ -16,14 +16,10 @@ type Config struct {
 
 // ClientConfig holds the settings of [NewClient]. The zero value is ready for use.
 type ClientConfig struct {
-	// RequireTransportSecurity rejects calls on connections without transport security,
-	// with grpc-go's UNAUTHENTICATED, before anything is sent. Set it wherever the client
-	// itself uses TLS. The default allows tokens in clear text, since connections within a
-	// host, or to a proxy that encrypts, are common.
+	// AllowClearText sends tokens on connections without transport security, too, such as
+	// within a host or to a proxy that encrypts. The default rejects a call on such a connection
+	// with UNAUTHENTICATED, before anything is sent.
 	//
-	// It holds whatever credentials the caller and inner interceptors add. The token is not
-	// in the metadata that inner interceptors see: credentials of the call carry it. If an
-	// interceptor of grpc-go that the connection runs inside the chain replaces them, the
-	// token is not sent, but an authorization in the caller's metadata is.
-	RequireTransportSecurity bool
+	// Set it also for connections that are not grpc-go's and do not know per-RPC credentials.
+	AllowClearText bool
 }

@@ -58,7 +58,7 @@ func ExampleNewClient() {
 		}
 		return fmt.Sprintf("token-%d", asked), nil
 	}
-	chain := hauberk.Must(hauberk.New(authn.NewClient(source, authn.ClientConfig{})))
+	chain := hauberk.Must(hauberk.New(authn.NewClient(authn.TokenFunc(source), authn.ClientConfig{AllowClearText: true})))
 
 	// The chain, called as a connection would. In a program it is carried by
 	// chain.DialOptions().

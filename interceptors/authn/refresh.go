@@ -24,8 +24,9 @@ type RefreshConfig struct {
 	Ahead time.Duration
 	// Timeout of a fetch. The default, 0, is 10 seconds.
 	Timeout time.Duration
-	// MinInterval is the time between the end of a failed fetch and the next one. Calls that
-	// need a token meanwhile fail with the error of that fetch. The default, 0, is one second.
+	// MinInterval is the time between a failed fetch and the next one, and between a fetch and
+	// the next that an invalid token causes. Calls that need a token after a failed fetch end
+	// with its error. The default, 0, is one second.
 	MinInterval time.Duration
 }
 
@@ -40,6 +41,7 @@ type Refresher struct {
 
 	mu      sync.Mutex // guards what follows
 	token   Token      // "" for none
+	fetched time.Time  // when the token was fetched
 	refresh time.Time  // when the token is fetched anew; zero: never
 	flight  *flight    // nil if no fetch is in flight
 	failed  error      // of the last fetch; nil if it succeeded
@@ -136,7 +138,7 @@ func (r *Refresher) land(f *flight) {
 	if f.err != nil {
 		r.retry = now.Add(r.config.MinInterval)
 	} else {
-		r.token, r.refresh = f.token, r.refreshAt(f.token, now)
+		r.token, r.fetched, r.refresh = f.token, now, r.refreshAt(f.token, now)
 	}
 	close(f.done)
 }
@@ -174,11 +176,12 @@ func (r *Refresher) refreshAt(token Token, now time.Time) time.Time {
 }
 
 // Invalidate removes a token, if it is the current one: a server has rejected it. The next call
-// fetches another. Calls at the same time share that fetch.
+// fetches another. Calls at the same time share that fetch. A token that is younger than
+// MinInterval stays, since a server that rejects all tokens is no reason to fetch one for each call.
 func (r *Refresher) Invalidate(token string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.token.Value == token {
+	if r.token.Value == token && time.Since(r.fetched) >= r.config.MinInterval {
 		r.token = Token{}
 	}
 }

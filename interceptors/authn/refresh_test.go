@@ -115,6 +115,9 @@ func TestInvalidate(t *testing.T) {
 		r := authn.NewRefresher(i.fetch, authn.RefreshConfig{})
 		expectToken(t, "first", r, "token1", time.Second)
 		r.Invalidate("token1")
+		expectToken(t, "too young to be invalidated", r, "token1", 0)
+		pass(time.Second)
+		r.Invalidate("token1")
 		r.Invalidate("token1")
 		expectToken(t, "invalidated", r, "token2", time.Second)
 		r.Invalidate("token1") // by a call that took long

@@ -33,6 +33,9 @@ var (
 	// ErrValidation is found if a Validator failed, so that the token was neither accepted nor
 	// rejected.
 	ErrValidation = errors.New("authn: the token could not be validated")
+	// ErrClearText is found, on a client, if a token would be sent without transport security.
+	ErrClearText = errors.New("authn: the connection has no transport security; " +
+		"use grpc.WithTransportCredentials with TLS, or set ClientConfig.AllowClearText")
 	// ErrTokenSource is found, on a client, if a TokenSource returned no token, or a malformed
 	// one.
 	ErrTokenSource = errors.New("authn: the token source gave no usable token")
@@ -50,6 +53,7 @@ const (
 	ReasonPermissionDenied = "PERMISSION_DENIED"
 	ReasonValidationFailed = "VALIDATION_FAILED"
 	ReasonNoToken          = "NO_TOKEN"
+	ReasonClearText        = "CLEAR_TEXT"
 )
 
 // The rejections that are the same for every call. Missing and malformed tokens share a
@@ -58,6 +62,7 @@ var (
 	errMissing   = reject(ReasonMissingToken, missing, ErrMissingToken)
 	errMalformed = reject(ReasonMalformedToken, missing, ErrMalformedToken)
 	errExpired   = reject(ReasonTokenExpired, "Token expired", ErrTokenExpired)
+	errClearText = reject(ReasonClearText, "No token is sent on a connection without transport security", ErrClearText)
 	errRevoked   = reject(ReasonTokenRevoked, "Token revoked", ErrTokenRevoked)
 )
 

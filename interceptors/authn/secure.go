@@ -19,8 +19,12 @@ type secure struct {
 var _ callcreds.Lasting = secure{}
 
 // GetRequestMetadata returns what the call's own credentials return, and the token unless
-// these have an authorization.
+// these have an authorization. On a connection without transport security it fails.
 func (s secure) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
+	info, _ := credentials.RequestInfoFromContext(ctx)
+	if err := credentials.CheckSecurityLevel(info.AuthInfo, credentials.PrivacyAndIntegrity); err != nil {
+		return nil, errClearText
+	}
 	md := make(map[string]string)
 	if s.own != nil {
 		own, err := s.own.GetRequestMetadata(ctx, uri...)
@@ -37,8 +41,9 @@ func (s secure) GetRequestMetadata(ctx context.Context, uri ...string) (map[stri
 	return md, nil
 }
 
-// RequireTransportSecurity says that it is required.
-func (secure) RequireTransportSecurity() bool { return true }
+// RequireTransportSecurity leaves the check to GetRequestMetadata, whose error says more than
+// that of grpc-go.
+func (s secure) RequireTransportSecurity() bool { return false }
 
 // With returns the credentials with others in place of the call's own, as grpc-go replaces
 // credentials.

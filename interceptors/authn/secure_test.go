@@ -25,7 +25,7 @@ import (
 func TestRequireTransportSecurity(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 		var a arrivals
-		x := authn.NewClient(numbered(), authn.ClientConfig{RequireTransportSecurity: true})
+		x := authn.NewClient(numbered(), authn.ClientConfig{})
 		env := client(kind).StartWith(t, a.backend(), x)
 		for _, ctx := range []context.Context{t.Context(), with(t.Context(), "Bearer mine")} {
 			if out := env.Call(ctx); status.Code(out.Err) != codes.Unauthenticated {
@@ -61,7 +61,7 @@ func addStream(
 	return streamer(ctx, desc, cc, method, append(slices.Clip(opts), grpc.PerRPCCredentials(apiKey{}))...)
 }
 
-// The requirement holds whatever credentials are added further inside: a plaintext
+// The requirement holds for all credentials that inner interceptors add: a plaintext
 // connection sees nothing of the call, and a secure one sees both.
 func TestRequirementOutlastsCredentials(t *testing.T) {
 	for name, adder := range adders() {
@@ -70,7 +70,7 @@ func TestRequirementOutlastsCredentials(t *testing.T) {
 				eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 					var got metadata.MD
 					env := hauberktest.Start(t, over(secure, hauberktest.Setup{Kind: kind, Backend: receiving(&got), Client: hauberk.Must(hauberk.New(
-						authn.NewClient(numbered(), authn.ClientConfig{RequireTransportSecurity: true}), adder))}))
+						authn.NewClient(numbered(), authn.ClientConfig{}), adder))}))
 					for _, own := range []string{"", "Bearer mine"} {
 						ctx, want := t.Context(), []string{"Bearer t1"}
 						if own != "" {
@@ -98,7 +98,7 @@ func TestRequirementOutlastsCredentials(t *testing.T) {
 func TestReplacedOutsideTheChain(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
 		var got metadata.MD
-		chain := hauberk.Must(hauberk.New(authn.NewClient(numbered(), authn.ClientConfig{RequireTransportSecurity: true})))
+		chain := hauberk.Must(hauberk.New(authn.NewClient(numbered(), authn.ClientConfig{})))
 		env := hauberktest.Start(t, hauberktest.Setup{Kind: kind, Backend: receiving(&got), DialOptions: chain.DialOptions(
 			grpc.WithChainUnaryInterceptor(addUnary), grpc.WithChainStreamInterceptor(addStream))})
 		env.Call(t.Context())
@@ -111,8 +111,8 @@ func TestReplacedOutsideTheChain(t *testing.T) {
 // A call through two chains has one authorization: that of its credentials, or else the
 // token of the outer chain.
 func TestOneAuthorization(t *testing.T) {
-	plain, require := authn.ClientConfig{}, authn.ClientConfig{RequireTransportSecurity: true}
-	other := func(context.Context) (string, error) { return "other", nil }
+	plain, require := authn.ClientConfig{AllowClearText: true}, authn.ClientConfig{}
+	other := authn.StaticToken("other")
 	for _, c := range []struct {
 		name         string
 		outer, inner authn.ClientConfig
@@ -175,7 +175,7 @@ func TestTransportSecurity(t *testing.T) {
 				key = metadata.ValueFromIncomingContext(ctx, "x-api-key")
 				return hauberktest.Echo(ctx, s)
 			}}
-			x := authn.NewClient(numbered(), authn.ClientConfig{RequireTransportSecurity: true})
+			x := authn.NewClient(numbered(), authn.ClientConfig{})
 			env := hauberktest.Start(t, hauberktest.Setup{
 				Kind: kind, Backend: backend, Client: hauberk.Must(hauberk.New(x)),
 				ServerOptions: []grpc.ServerOption{grpc.Creds(secureLocal{local.NewCredentials()})},
@@ -214,7 +214,7 @@ func TestDefaultCredentials(t *testing.T) {
 				key = metadata.ValueFromIncomingContext(ctx, "x-api-key")
 				return hauberktest.Echo(ctx, s)
 			}}
-			chain := hauberk.Must(hauberk.New(authn.NewClient(numbered(), authn.ClientConfig{RequireTransportSecurity: true})))
+			chain := hauberk.Must(hauberk.New(authn.NewClient(numbered(), authn.ClientConfig{})))
 			dial := []grpc.DialOption{
 				grpc.WithTransportCredentials(secureLocal{local.NewCredentials()}),
 				grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(defaultKey{})),

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn/authnoauth2"
 )
 
@@ -54,7 +55,7 @@ func newIssuer(t *testing.T) *issuer {
 }
 
 func (i *issuer) endpoint() authnoauth2.Endpoint {
-	return authnoauth2.Endpoint{TokenURL: i.URL, ClientID: "me", ClientSecret: "pw"}
+	return authnoauth2.Endpoint{TokenURL: i.URL, ClientID: "me", ClientSecret: "pw", Refresh: authn.RefreshConfig{MinInterval: 1}}
 }
 
 func (i *issuer) requests() int {
@@ -108,13 +109,13 @@ func TestExchange(t *testing.T) {
 	type caller struct{}
 	x := authnoauth2.NewExchange(authnoauth2.ExchangeConfig{
 		Endpoint: i.endpoint(),
-		Subject: func(ctx context.Context) (string, error) {
+		Subject: authn.TokenFunc(func(ctx context.Context) (string, error) {
 			subject, ok := ctx.Value(caller{}).(string)
 			if !ok {
 				return "", status.Error(codes.Unauthenticated, "no caller")
 			}
 			return subject, nil
-		},
+		}),
 	})
 	if err := x.Err(); err != nil {
 		t.Fatal(err)
@@ -196,7 +197,7 @@ func TestFailures(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	good := authnoauth2.Endpoint{TokenURL: "https://issuer.example.org/token", ClientID: "me"}
-	subject := func(context.Context) (string, error) { return "", nil }
+	subject := authn.StaticToken("x")
 	for want, change := range map[string]func(*authnoauth2.ExchangeConfig){
 		"TokenURL is not a URL":         func(c *authnoauth2.ExchangeConfig) { c.TokenURL = "issuer" },
 		"want https":                    func(c *authnoauth2.ExchangeConfig) { c.TokenURL = "http://issuer.example.org" },

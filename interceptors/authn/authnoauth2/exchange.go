@@ -68,7 +68,7 @@ func (x *Exchange) Err() error {
 
 // Token returns the token for the caller that Subject names.
 func (x *Exchange) Token(ctx context.Context) (string, error) {
-	subject, err := x.config.Subject(ctx)
+	subject, err := x.config.Subject.Token(ctx)
 	if err != nil {
 		return "", err
 	}

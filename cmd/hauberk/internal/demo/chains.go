@@ -80,7 +80,7 @@ func (l *interceptors) clientChain(shopper string) (*hauberk.Chain, error) {
 	}
 	chain = append(chain, l.attempts)
 	if shopper != noToken {
-		chain = append(chain, authn.NewClient(authn.StaticToken(tokenOf(shopper)), authn.ClientConfig{}))
+		chain = append(chain, authn.NewClient(authn.StaticToken(tokenOf(shopper)), authn.ClientConfig{AllowClearText: true}))
 	}
 	return hauberk.Config{CountBytes: true}.New(chain...)
 }
