@@ -13,8 +13,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
 
-// A [Guard] receives ErrGoexit if an interceptor or a handler ended its goroutine by
-// runtime.Goexit, as t.FailNow does.
+// ErrGoexit is the value that a [Guard] receives if an interceptor or a handler ended its
+// goroutine by runtime.Goexit, as t.FailNow does.
 var ErrGoexit = errors.New("hauberk: the goroutine of a call was ended by runtime.Goexit")
 
 // ErrSuperseded is the outcome of an attempt on a copy ([Call.Attempt]) if the response
