@@ -77,7 +77,8 @@ func serverChain(
 	public := []string{hauberk.Health, hauberk.Reflection, listMethod}
 	return hauberk.Config{Public: public, ErrorDomain: "shop.example"}.New(append([]hauberk.Interceptor{
 		requestid.New(requestid.Config{}),
-		tracing.New(tracing.Config{}, tracing.WithTracerProvider(out.spans)), // untrusted callers: PublicEndpoint, NoBaggage
+		// For untrusted callers set PublicEndpoint and NoBaggage.
+		tracing.New(tracing.Config{}, tracing.WithTracerProvider(out.spans)),
 		calls,
 		logging.New(logging.Config{Rules: []logging.Rule{
 			{Methods: []string{buyMethod}, Payloads: new(true)}, // without the fields that are marked debug_redact
