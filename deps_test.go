@@ -57,6 +57,7 @@ func under(room string, folders ...string) bool {
 
 // Interceptors with a backend. Programs that import them link more packages.
 var withBackend = []string{
+	"interceptors/authn/authnjwt",
 	"interceptors/authn/authnmtls",
 	"interceptors/authn/authnoauth2",
 	"interceptors/metrics/metricsotel",

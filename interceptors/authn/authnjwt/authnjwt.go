@@ -1,0 +1,220 @@
+package authnjwt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/tokencache"
+)
+
+// Validator verifies JSON Web Tokens. Make it with [New]. It is a method of authn.New. Safe for
+// concurrent use; it may be used by any number of interceptors at once.
+type Validator struct {
+	config Config
+	now    func() time.Time
+	client *http.Client
+	logger *slog.Logger
+	errs   []error
+
+	given  []string // the options that give keys
+	static []*key   // their keys
+	lists  []*Revocations
+
+	keys  keyring
+	fetch *remote // nil unless keys are fetched
+	cache *tokencache.Cache[*verified]
+	live  liveTokens
+	close []func()
+}
+
+var _ authn.Method = (*Validator)(nil)
+
+// New returns a method for the tokens of one issuer. hauberk.New reports what is wrong with the
+// arguments, and a file that cannot be read. A validator whose keys or revocations come from a file or a URL
+// must be closed.
+func New(config Config, options ...Option) *Validator {
+	v := &Validator{config: config.withDefaults(), now: time.Now, logger: slog.Default()}
+	for _, o := range options {
+		if o != nil {
+			o.apply(v)
+		}
+	}
+	v.check()
+	if len(v.errs) > 0 {
+		return v
+	}
+	if v.config.CachedTokens > 0 {
+		v.cache = tokencache.New[*verified](v.config.CachedTokens)
+	}
+	if err := errors.Join(v.openKeys(), v.openRevocations()); err != nil {
+		v.failf("%w", err)
+		v.Close()
+	}
+	return v
+}
+
+// Name returns "jwt", which is also the Method of identities.
+func (*Validator) Name() string { return "jwt" }
+
+// Err returns what is wrong with the arguments of [New].
+func (v *Validator) Err() error { return errors.Join(v.errs...) }
+
+// Close ends the goroutines and timers of the validator, and waits for them. Calls go on with the
+// last good keys, and with the last revocations of the file; fetched keys grow too old in time.
+func (v *Validator) Close() {
+	for _, c := range v.close {
+		c()
+	}
+}
+
+// Authenticate returns the identity of the call's bearer token. See [authn.Method].
+func (v *Validator) Authenticate(ctx context.Context, call *hauberk.Call) (*authn.Identity, error) {
+	// A token that is kept was well-formed: comparing it is faster than a look at each byte.
+	if values := call.Metadata(ctx, "authorization"); len(values) == 1 {
+		if token, ok := strings.CutPrefix(values[0], "Bearer "); ok {
+			if id := v.kept(token, v.now()); id != nil {
+				return id, nil
+			}
+		}
+	}
+	token, err := authn.BearerToken(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	return v.Validate(ctx, token)
+}
+
+// Validate returns the identity of a token. It is an authn.Validator, for tokens that do not come
+// from the metadata of a call. It waits, at most until ctx is done, only if keys must be fetched
+// first.
+func (v *Validator) Validate(ctx context.Context, token string) (*authn.Identity, error) {
+	if len(v.errs) > 0 {
+		return nil, v.Err()
+	}
+	if id := v.kept(token, v.now()); id != nil {
+		return id, nil
+	}
+	p, err := v.parse(token)
+	if err != nil {
+		return nil, err
+	}
+	t, err := v.verify(ctx, token, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.admit(t); err != nil {
+		return nil, err
+	}
+	v.cache.Put(token, t, t.identity.Expires)
+	return &t.identity, nil
+}
+
+// kept returns the identity of a token that was verified before and is still good, or nil.
+func (v *Validator) kept(token string, now time.Time) *authn.Identity {
+	t, ok := v.cache.Get(token, now)
+	if !ok || t.key.gone.Load() || t.isRevoked() || v.keys.current(now) == nil {
+		return nil
+	}
+	return &t.identity
+}
+
+// verify finds the key of a token, and judges what is signed.
+func (v *Validator) verify(ctx context.Context, token string, p *parsed) (*verified, error) {
+	keys, err := v.keysFor(ctx, &p.head)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) == 0 {
+		return nil, invalid(ErrUnknownKey, "kid %s, alg %s", quoted(p.head.keyID), p.head.algorithm)
+	}
+	k, payload, err := verify(token, &p.head, keys)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(payload, p.payload) { // cannot be: both decoders are strict
+		return nil, invalid(ErrMalformed, "the payload was decoded in two ways")
+	}
+	t, err := v.judge(p.claims, v.now())
+	if err != nil {
+		return nil, err
+	}
+	t.key = k
+	return t, nil
+}
+
+// keysFor returns the keys that may have signed a token.
+func (v *Validator) keysFor(ctx context.Context, h *head) ([]*key, error) {
+	set := v.keys.current(v.now())
+	if set == nil && v.fetch != nil {
+		if err := v.fetch.wait(ctx); err != nil {
+			return nil, err
+		}
+		set = v.keys.current(v.now())
+	}
+	if set == nil {
+		return nil, fmt.Errorf("%w: they are too old", ErrKeys)
+	}
+	keys, known := set.candidates(h)
+	if known || v.fetch == nil {
+		return keys, nil
+	}
+	if err := v.fetch.waitFor(ctx, h); err != nil {
+		return nil, err
+	}
+	if set = v.keys.current(v.now()); set == nil {
+		return nil, fmt.Errorf("%w: they are too old", ErrKeys)
+	}
+	keys, _ = set.candidates(h)
+	return keys, nil
+}
+
+// admit makes a token revocable, and rejects it if it was revoked.
+func (v *Validator) admit(t *verified) error {
+	if len(v.lists) == 0 {
+		return nil
+	}
+	t.revoked = make(chan struct{})
+	t.identity.Revoked = t.revoked
+	v.live.add(t) // before the lists are read: what is added to one meanwhile finds the token
+	for _, list := range v.lists {
+		if list.names(v.config.Issuer, t) {
+			return fmt.Errorf("%w: jti %s of %s", authn.ErrTokenRevoked, quoted(t.jti), quoted(t.identity.Subject))
+		}
+	}
+	return nil
+}
+
+// revokeNamed closes the identities that a list names. It runs after each change of the list.
+func (v *Validator) revokeNamed(list *Revocations) {
+	for _, t := range v.live.all() {
+		if list.names(v.config.Issuer, t) {
+			t.revoke()
+		}
+	}
+}
+
+// openRevocations opens the file, and watches the lists.
+func (v *Validator) openRevocations() error {
+	if path := v.config.RevocationsFile; path != "" {
+		list := new(Revocations)
+		_, err := open(v, "revocations", path, ParseRevocations, func(entries []Revocation) {
+			_ = list.Replace(entries) // a file has no wrong entries
+		})
+		if err != nil {
+			return err
+		}
+		v.lists = append(v.lists, list)
+	}
+	for _, list := range v.lists {
+		v.close = append(v.close, list.watch(func() { v.revokeNamed(list) }))
+	}
+	return nil
+}

@@ -1,0 +1,235 @@
+package authnjwt
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+)
+
+// judge returns the identity of verified claims. Whether they have expired is judged last, so
+// that only a token that is right in everything else is said to have expired.
+func (v *Validator) judge(claims map[string]any, now time.Time) (*verified, error) {
+	if err := v.checkAudience(claims["aud"]); err != nil {
+		return nil, err
+	}
+	expires, err := expiry(claims)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.checkNotBefore(claims, now); err != nil {
+		return nil, err
+	}
+	if err := v.checkRequired(claims); err != nil {
+		return nil, err
+	}
+	t := new(verified)
+	if err := v.identify(t, claims); err != nil {
+		return nil, err
+	}
+	if t.identity.Expires = expires.Add(v.config.Leeway); !now.Before(t.identity.Expires) {
+		return nil, fmt.Errorf("%w: at %s", authn.ErrTokenExpired, expires.UTC().Format(time.RFC3339))
+	}
+	return t, nil
+}
+
+// checkAudience wants one of the audiences in a string or an array of strings (RFC 7519, 4.1.3).
+func (v *Validator) checkAudience(aud any) error {
+	if aud == nil {
+		return invalid(ErrAudience, "aud is missing")
+	}
+	list, ok := stringsOf(aud)
+	switch {
+	case !ok:
+		return invalid(ErrClaims, "aud is neither a string nor an array of strings")
+	case !slices.ContainsFunc(list, func(a string) bool { return slices.Contains(v.config.Audiences, a) }):
+		return invalid(ErrAudience, "it is for %d others", len(list))
+	default:
+		return nil
+	}
+}
+
+// expiry returns the time of "exp".
+func expiry(claims map[string]any) (time.Time, error) {
+	exp, has := claims["exp"]
+	if !has {
+		return time.Time{}, invalid(ErrNoExpiry, "exp is missing")
+	}
+	at, ok := timeOf(exp)
+	if !ok {
+		return time.Time{}, invalid(ErrClaims, "exp is not a time")
+	}
+	return at, nil
+}
+
+// checkNotBefore judges "nbf", and the type of "iat", which RFC 7519 gives no other rule for.
+func (v *Validator) checkNotBefore(claims map[string]any, now time.Time) error {
+	if iat, has := claims["iat"]; has {
+		if _, ok := timeOf(iat); !ok {
+			return invalid(ErrClaims, "iat is not a time")
+		}
+	}
+	nbf, has := claims["nbf"]
+	if !has {
+		return nil
+	}
+	switch at, ok := timeOf(nbf); {
+	case !ok:
+		return invalid(ErrClaims, "nbf is not a time")
+	case now.Before(at.Add(-v.config.Leeway)):
+		return invalid(ErrNotYetValid, "it is valid from %s", at.UTC().Format(time.RFC3339))
+	default:
+		return nil
+	}
+}
+
+// latest is the end of the year 9999 in seconds. A claim with milliseconds is beyond it.
+const latest = 253402300799
+
+// timeOf returns the time of a NumericDate (RFC 7519, 2): seconds, which may have a fraction.
+func timeOf(claim any) (time.Time, bool) {
+	seconds, ok := claim.(float64)
+	if !ok || math.Abs(seconds) > latest {
+		return time.Time{}, false
+	}
+	whole, fraction := math.Modf(seconds)
+	return time.Unix(int64(whole), int64(fraction*1e9)), true
+}
+
+// checkRequired judges Config.RequiredClaims.
+func (v *Validator) checkRequired(claims map[string]any) error {
+	for name, allowed := range v.config.RequiredClaims {
+		value := claims[name]
+		if value == nil || len(allowed) > 0 && !slices.ContainsFunc(textsOf(value), func(s string) bool {
+			return slices.Contains(allowed, s)
+		}) {
+			return invalid(ErrRequiredClaim, "%s is missing, or not one of the allowed values", strconv.Quote(name))
+		}
+	}
+	return nil
+}
+
+// textsOf returns the texts of a string, a number, a boolean, or an array of them.
+func textsOf(claim any) []string {
+	switch c := claim.(type) {
+	case string:
+		return []string{c}
+	case bool:
+		return []string{strconv.FormatBool(c)}
+	case float64:
+		return []string{strconv.FormatFloat(c, 'f', -1, 64)}
+	case []any:
+		var list []string
+		for _, item := range c {
+			if _, nested := item.([]any); !nested {
+				list = append(list, textsOf(item)...)
+			}
+		}
+		return list
+	default:
+		return nil
+	}
+}
+
+// identify fills in the identity, but for its times. A claim of the wrong type rejects the token: an
+// identity without its roles would escape a rule that denies them.
+func (v *Validator) identify(t *verified, claims map[string]any) error {
+	id := &t.identity
+	*id = authn.Identity{Issuer: v.config.Issuer, Method: v.Name(), Claims: claims}
+	for _, c := range []struct {
+		name string
+		to   *string
+	}{{v.config.SubjectClaim, &id.Subject}, {"sub", &t.sub}, {"jti", &t.jti}, {v.config.TenantClaim, &id.Tenant}} {
+		if value, has := claims[c.name]; has && c.name != "" {
+			text, ok := value.(string)
+			if !ok {
+				return invalid(ErrClaims, "%s is not a string", strconv.Quote(c.name))
+			}
+			*c.to = text
+		}
+	}
+	if id.Subject == "" {
+		return invalid(ErrRequiredClaim, "%s is missing or empty", strconv.Quote(v.config.SubjectClaim))
+	}
+	roles, err := rolesOf(claims, v.config.RolesClaim)
+	if err != nil {
+		return err
+	}
+	id.Roles = roles
+	id.Scopes, err = scopesOf(claims)
+	return err
+}
+
+// rolesOf returns the strings at a path of claims.
+func rolesOf(claims map[string]any, path string) ([]string, error) {
+	if path == "" {
+		return nil, nil
+	}
+	value, has := claims[path]
+	var at any = claims
+	for name := range strings.SplitSeq(path, ".") {
+		if has {
+			break
+		}
+		object, ok := at.(map[string]any)
+		if !ok {
+			return nil, invalid(ErrClaims, "%s goes through a claim that is not an object", strconv.Quote(path))
+		}
+		if at = object[name]; at == nil {
+			return nil, nil
+		}
+		value = at
+	}
+	if value == nil {
+		return nil, nil
+	}
+	roles, ok := stringsOf(value)
+	if !ok {
+		return nil, invalid(ErrClaims, "%s is neither a string nor an array of strings", strconv.Quote(path))
+	}
+	return roles, nil
+}
+
+// scopesOf returns the scopes of "scope" (RFC 8693, 4.2: a string with spaces) or "scp", each of
+// which may also be an array.
+func scopesOf(claims map[string]any) ([]string, error) {
+	for _, name := range []string{"scope", "scp"} {
+		switch c := claims[name].(type) {
+		case nil:
+			continue
+		case string:
+			return strings.Fields(c), nil
+		default:
+			list, ok := stringsOf(c)
+			if !ok {
+				return nil, invalid(ErrClaims, "%s is neither a string nor an array of strings", name)
+			}
+			return list, nil
+		}
+	}
+	return nil, nil
+}
+
+// stringsOf returns a string, or an array of strings, as a list.
+func stringsOf(claim any) ([]string, bool) {
+	switch c := claim.(type) {
+	case string:
+		return []string{c}, true
+	case []any:
+		list := make([]string, len(c))
+		for i, item := range c {
+			text, ok := item.(string)
+			if !ok {
+				return nil, false
+			}
+			list[i] = text
+		}
+		return list, true
+	default:
+		return nil, false
+	}
+}

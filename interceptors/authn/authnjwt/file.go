@@ -1,0 +1,47 @@
+package authnjwt
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/hauberk-rpc/hauberk/internal/reload"
+)
+
+// maxFileBytes limits the files. A list of revocations may be long.
+const maxFileBytes = 64 << 20
+
+// open reads a file, and calls apply with its content and with each later one, in their order. The
+// file is closed with the validator.
+func open[T any](
+	v *Validator, what, path string, parse func([]byte) (T, error), apply func(T),
+) (*reload.File[T], error) {
+	var order sync.Mutex // a change waits until the first content was applied
+	order.Lock()
+	defer order.Unlock()
+	changed := func(content T) {
+		order.Lock()
+		defer order.Unlock()
+		apply(content)
+	}
+	file, err := reload.Open(path, parse, changed, reload.Settings{Failed: v.logFailed(what), MaxBytes: maxFileBytes})
+	if err != nil {
+		return nil, err
+	}
+	v.close = append(v.close, file.Close)
+	apply(file.Get())
+	return file, nil
+}
+
+// logFailed returns a function that logs why a file could not be read, or that it is good again.
+func (v *Validator) logFailed(what string) func(error) {
+	return func(err error) {
+		log := v.logger.With(slog.String("issuer", v.config.Issuer), slog.String("content", what))
+		if err == nil {
+			log.LogAttrs(context.Background(), slog.LevelInfo, "authnjwt: a file is good again")
+			return
+		}
+		log.LogAttrs(context.Background(), slog.LevelWarn,
+			"authnjwt: a file is not good; its last good content remains in force", slog.String("error", err.Error()))
+	}
+}
