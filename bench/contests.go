@@ -20,6 +20,7 @@ func inProcessContests() []contest {
 		clientStreamContest(hauberk.Bidi),
 		clientStreamContest(hauberk.ServerStream),
 		clientStreamContest(hauberk.ClientStream),
+		jwtContest(),
 		limiterContest(),
 		breakerContest(),
 		retryContest(),

@@ -41,7 +41,7 @@ type userKey struct{}
 // verifyEachTime verifies the token of every call with golang-jwt.
 func verifyEachTime() mwauth.AuthFunc {
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}),
-		jwt.WithIssuer(tokenIssuer), jwt.WithExpirationRequired())
+		jwt.WithIssuer(tokenIssuer), jwt.WithAudience(tokenAudience), jwt.WithExpirationRequired())
 	key := func(*jwt.Token) (any, error) { return []byte(secret), nil }
 	return func(ctx context.Context) (context.Context, error) {
 		token, err := mwauth.AuthFromMD(ctx, "bearer")
