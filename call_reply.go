@@ -109,6 +109,26 @@ func (c *Call) Read(ctx context.Context) (any, error) {
 	return c.request, nil
 }
 
+// ReadFirst returns the first request of a method of any kind on a server, before next, as
+// the hooks of outer interceptors have made it. For methods without client streaming it is
+// [Call.Read]. For the others it receives the first message of the stream, once, which the
+// handler then receives as its first message. The request must not be modified.
+//
+// ReadFirst blocks until the message has come, the client has ended its side of the stream,
+// or the call's own context is done. A client that waits for the server before it sends
+// anything waits in vain. If the client ends its side without a message, ReadFirst returns
+// io.EOF. It fails with INTERNAL on clients, if the type of the request is not known, and if
+// the handler has begun.
+func (c *Call) ReadFirst(ctx context.Context) (any, error) {
+	if c.side == ClientSide {
+		return nil, errServerOnly("ReadFirst")
+	}
+	if end, ok := c.end.(reader); ok {
+		return end.read(ctx, c)
+	}
+	return c.request, nil
+}
+
 // reader is a terminal whose call may begin before its request is there: on a
 // server, and in a client's stream.
 type reader interface {

@@ -24,7 +24,7 @@ type serverStream struct {
 	inmost  *leg            // around the handler
 	depth   int32           // of the handler
 	surplus []any           // further responses of a method that has one
-	ahead   any             // the single request that Read received, until the handler receives it
+	ahead   any             // the request that Read or ReadFirst received, until the handler receives it
 	aheadAt *leg            // where ahead was received, with readErr or without
 	readErr error
 
@@ -99,8 +99,9 @@ func (s *serverStream) SendHeader(md metadata.MD) error {
 
 func (s *serverStream) SetTrailer(md metadata.MD) { s.wire.SetTrailer(md) }
 
-// read receives the single request before the handler does, at the place of the
-// interceptor that asks for it. An inner one asks only for what is between them.
+// read receives the single request, or the first one of a stream, before the handler does,
+// at the place of the interceptor that asks for it. An inner one asks only for what is
+// between them.
 func (s *serverStream) read(_ context.Context, call *Call) (any, error) {
 	begun := s.ctx != nil
 	if err := call.leg.broken(); err != nil {
@@ -108,6 +109,9 @@ func (s *serverStream) read(_ context.Context, call *Call) (any, error) {
 	}
 	if s.readErr != nil || call.request != nil && (begun || s.aheadAt == call.leg) {
 		return call.request, s.readErr
+	}
+	if s.ahead != nil && s.aheadAt == call.leg && !begun {
+		return s.ahead, nil // the first of a stream
 	}
 	msg, err := call.newRequest(s.request, s.srv, begun)
 	if err != nil {
@@ -117,6 +121,9 @@ func (s *serverStream) read(_ context.Context, call *Call) (any, error) {
 	if err != nil {
 		msg = nil
 	}
-	call.request, s.ahead, s.readErr, s.aheadAt = msg, msg, err, call.leg
+	s.ahead, s.readErr, s.aheadAt = msg, err, call.leg
+	if !call.kind.ClientStreams() {
+		call.request = msg
+	}
 	return msg, err
 }

@@ -1,0 +1,142 @@
+package hauberk_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+)
+
+// serverKinds runs a test for a server of each kind.
+func serverKinds(t *testing.T, test func(t *testing.T, c hauberktest.Case)) {
+	t.Helper()
+	for _, c := range hauberktest.Cases() {
+		if c.Side == hauberk.ServerSide {
+			t.Run(c.Kind.String(), func(t *testing.T) {
+				hauberktest.CheckLeaks(t)
+				test(t, c)
+			})
+		}
+	}
+}
+
+// readFirst reads the first request and passes its text on.
+func readFirst(t *testing.T, want string) hauberk.Interceptor {
+	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		for range 2 { // it is read once
+			msg, err := call.ReadFirst(ctx)
+			if err != nil {
+				return err
+			}
+			if got := msg.(*testpb.Request).GetText(); got != want {
+				t.Errorf("read %q, want %q", got, want)
+			}
+		}
+		return next(ctx, call)
+	})
+}
+
+// appendText adds a letter to each request. It drops those with the text "drop" of methods that
+// stream requests.
+func appendText(letter string) hauberk.Interceptor {
+	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		call.OnReceive(func(msg any) (bool, error) {
+			req := msg.(*testpb.Request)
+			req.Text += letter
+			return !strings.HasPrefix(req.GetText(), "drop"), nil
+		})
+		return next(ctx, call)
+	})
+}
+
+// ReadFirst returns the first request as the outer hooks have made it. The inner hooks and the
+// handler receive it, and those that follow, once.
+func TestReadFirst(t *testing.T) {
+	serverKinds(t, func(t *testing.T, c hauberktest.Case) {
+		requests, first, want := []string{"1", "2", "3"}, "1a", "echo:1ab"
+		if c.Kind.ClientStreams() {
+			requests = append([]string{"drop"}, requests...)
+		}
+		env := c.Start(t, appendText("a"), readFirst(t, first), readFirst(t, first), appendText("b"), readFirst(t, "1ab"))
+		out := env.Call(t.Context(), requests...)
+		switch c.Kind { //nolint:exhaustive // the others have one request
+		case hauberk.ClientStream:
+			want = "echo:1ab,2ab,3ab"
+		case hauberk.Bidi:
+			want = "echo:1ab echo:2ab echo:3ab"
+		}
+		if got := strings.Join(out.Texts(), " "); got != want || out.Err != nil {
+			t.Errorf("got %q and %v, want %q", got, out.Err, want)
+		}
+	})
+}
+
+// A stream whose client sends nothing has no first request, for the handler neither.
+func TestReadFirstOfNothing(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.ClientStream, hauberk.Bidi} {
+		t.Run(kind.String(), func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			read := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				for range 2 {
+					if msg, err := call.ReadFirst(ctx); msg != nil || !errors.Is(err, io.EOF) {
+						t.Errorf("read %v, %v; want io.EOF", msg, err)
+					}
+				}
+				return next(ctx, call)
+			})
+			backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+				if _, err := s.Recv(); !errors.Is(err, io.EOF) {
+					t.Errorf("the handler received %v, want io.EOF", err)
+				}
+				return s.Send(&testpb.Response{Text: "none"})
+			}}
+			env := hauberktest.Case{Kind: kind}.StartWith(t, backend, read)
+			stream, err := env.Client.NewStream(t.Context(),
+				&grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, hauberktest.FullMethod(kind))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp := new(testpb.Response)
+			if err := errors.Join(stream.CloseSend(), stream.RecvMsg(resp)); err != nil || resp.GetText() != "none" {
+				t.Errorf("got %q, %v", resp.GetText(), err)
+			}
+		})
+	}
+}
+
+// In shadow ReadFirst reads the call's own request; on a client and after the handler has
+// begun it fails.
+func TestReadFirstElsewhere(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		if c.Side == hauberk.ServerSide {
+			shadow := hauberk.Shadow(hauberk.Declare(readFirst(t, "hello"), hauberk.Declaration{Decides: true}))
+			if out := c.Start(t, shadow).Call(t.Context()); strings.Join(out.Texts(), " ") != "echo:hello" {
+				t.Errorf("got %q, %v", out.Texts(), out.Err)
+			}
+			backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+				call := hauberk.FromContext(ctx)
+				if _, err := call.ReadFirst(ctx); c.Kind.ClientStreams() && status.Code(err) != codes.Internal {
+					t.Errorf("in the handler: %v, want INTERNAL", err)
+				}
+				return hauberktest.Echo(ctx, s)
+			}}
+			if out := c.StartWith(t, backend).Call(t.Context()); strings.Join(out.Texts(), " ") != "echo:hello" {
+				t.Errorf("got %q, %v", out.Texts(), out.Err)
+			}
+			return
+		}
+		out := c.Start(t, readFirst(t, "")).Call(t.Context())
+		if status.Code(out.Err) != codes.Internal {
+			t.Errorf("on a client: %v, want INTERNAL", out.Err)
+		}
+	})
+}
