@@ -17,6 +17,9 @@ type Coverage struct {
 	Rows         []CoverageRow
 	// Authenticates is set if an interceptor of the chain authenticates.
 	Authenticates bool
+	// Authorizes is set if an interceptor of the chain has rules about methods
+	// ([Declaration.Authorizes]) and enforces them.
+	Authorizes bool
 	// Unmatched are the patterns of For, Except and Config.Public that match no method,
 	// in the order of the chain, each as in the source: `For("shop.v1.Crat/*")`. Patterns
 	// of services in the package grpc, such as [Health], are left out, since servers may
@@ -29,7 +32,10 @@ type CoverageRow struct {
 	Method        string
 	Runs          []bool // by column
 	Authenticated bool
-	Public        bool
+	// Authorized is set if an interceptor with rules about methods runs, and each of those
+	// that run has a rule that can admit calls.
+	Authorized bool
+	Public     bool
 }
 
 // Coverage returns for each method of a server's services which interceptors run.
@@ -42,6 +48,7 @@ func (c *Chain) Coverage(services map[string]grpc.ServiceInfo) *Coverage {
 	for _, l := range c.entries {
 		if l.enforces() {
 			entries = append(entries, l)
+			cov.Authorizes = cov.Authorizes || l.decl.Authorizes != nil
 			cov.Interceptors = append(cov.Interceptors, l.decl.Name)
 		}
 	}
@@ -72,11 +79,16 @@ func (l *entry) enforces() bool { return !l.shadow && len(l.conditions) == 0 }
 
 func (c *Chain) cover(m *Method, entries []*entry) CoverageRow {
 	row := CoverageRow{Method: m.full, Public: c.isPublic(m)}
+	ruled, admitted := false, true
 	for _, l := range entries {
 		runs := l.appliesTo(m)
 		row.Runs = append(row.Runs, runs)
 		row.Authenticated = row.Authenticated || runs && l.decl.Authenticates
+		if runs && l.decl.Authorizes != nil {
+			ruled, admitted = true, admitted && l.decl.Authorizes(m)
+		}
 	}
+	row.Authorized = ruled && admitted
 	return row
 }
 
@@ -139,6 +151,24 @@ func (cov *Coverage) open() []string {
 	return open
 }
 
+// WithoutRule returns the methods that are authenticated and not public, and that no rule of
+// the chain's authorization admits: either it does not run for them, so that every
+// authenticated caller is admitted, or it rejects all their calls. It returns nil for a chain
+// without authorization. [Coverage.Err] does not report them, since both can be intended.
+func (cov *Coverage) WithoutRule() []string {
+	var methods []string
+	for _, row := range cov.Rows {
+		if cov.withoutRule(row) {
+			methods = append(methods, row.Method)
+		}
+	}
+	return methods
+}
+
+func (cov *Coverage) withoutRule(row CoverageRow) bool {
+	return cov.Authorizes && row.Authenticated && !row.Public && !row.Authorized
+}
+
 // String returns the matrix as text, a line for each method.
 func (cov *Coverage) String() string {
 	var b strings.Builder
@@ -166,6 +196,9 @@ func (cov *Coverage) describe(row CoverageRow) string {
 	}
 	if cov.Authenticates && !row.Authenticated && !row.Public {
 		parts = append(parts, "(UNGUARDED)")
+	}
+	if cov.withoutRule(row) {
+		parts = append(parts, "(NO RULE)")
 	}
 	if len(parts) == 0 {
 		return "nothing"

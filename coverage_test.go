@@ -3,6 +3,7 @@ package hauberk_test
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +29,8 @@ var shop = map[string]grpc.ServiceInfo{
 
 const (
 	healthMethods = "grpc.health.v1.Health/*"
+	getMethod     = "/shop.v1.Cart/Get"
+	watchMethod   = "/shop.v1.Cart/Watch"
 	authnTail     = ": authenticate them or list them in hauberk.Config.Public"
 )
 
@@ -218,4 +221,44 @@ func dialListener(t *testing.T, lis *bufconn.Listener) *grpc.ClientConn {
 		t.Fatal(err)
 	}
 	return conn
+}
+
+// rules is an interceptor with rules about methods.
+func rules(name string, admits ...string) hauberk.Interceptor {
+	return hauberk.Declare(passThrough(), hauberk.Declaration{
+		Name: name, Decides: true,
+		Authorizes: func(m *hauberk.Method) bool { return slices.Contains(admits, m.FullName()) },
+	})
+}
+
+// Methods that are authenticated and that no rule admits are listed, and are not an error.
+func TestCoverageWithoutRule(t *testing.T) {
+	for name, c := range map[string]struct {
+		interceptors []hauberk.Interceptor
+		want         string // the methods without a rule
+	}{
+		"no authorization":  {[]hauberk.Interceptor{authn("jwt")}, ""},
+		"all":               {[]hauberk.Interceptor{authn("jwt"), rules("authz", getMethod, watchMethod)}, ""},
+		"one":               {[]hauberk.Interceptor{authn("jwt"), rules("authz", getMethod)}, watchMethod},
+		"none":              {[]hauberk.Interceptor{authn("jwt"), rules("authz")}, getMethod + " " + watchMethod},
+		"does not run":      {[]hauberk.Interceptor{authn("jwt"), hauberk.For("shop.v1.Cart/Get", rules("authz", getMethod, watchMethod))}, watchMethod},
+		"both must":         {[]hauberk.Interceptor{authn("jwt"), rules("a", getMethod, watchMethod), rules("b", watchMethod)}, getMethod},
+		"in shadow":         {[]hauberk.Interceptor{authn("jwt"), hauberk.Shadow(rules("authz"))}, ""},
+		"not authenticated": {[]hauberk.Interceptor{rules("authz")}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cov := hauberk.Must(hauberk.Config{Public: []string{healthMethods}}.New(c.interceptors...)).Coverage(shop)
+			if got := strings.Join(cov.WithoutRule(), " "); got != c.want {
+				t.Errorf("without a rule %q, want %q", got, c.want)
+			}
+			for _, method := range cov.WithoutRule() {
+				if !strings.Contains(cov.String(), method+": jwt") || strings.Count(cov.String(), "(NO RULE)") != len(cov.WithoutRule()) {
+					t.Errorf("%s is not marked in\n%s", method, cov)
+				}
+			}
+			if err := cov.Err(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

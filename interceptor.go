@@ -74,6 +74,9 @@ type Declaration struct {
 	// Authenticates is set if a call that passes the interceptor has an identity, or is
 	// to a method of [Config.Public].
 	Authenticates bool
+	// Authorizes is set by an interceptor that rejects calls by rules about methods. It
+	// reports whether a rule can admit calls of a method, for [Chain.Coverage].
+	Authorizes func(method *Method) bool
 	// Err is what is wrong with the interceptor's configuration; New reports it.
 	Err error
 }
@@ -126,6 +129,9 @@ func (d Declaration) merged(own Declaration) Declaration {
 	own.Decides = own.Decides || d.Decides
 	own.Repeatable = own.Repeatable || d.Repeatable
 	own.Authenticates = own.Authenticates || d.Authenticates
+	if d.Authorizes != nil {
+		own.Authorizes = d.Authorizes
+	}
 	own.Err = errors.Join(own.Err, d.Err)
 	return own
 }
