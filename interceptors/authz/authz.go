@@ -1,0 +1,141 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/methodtable"
+	"github.com/hauberk-rpc/hauberk/internal/options"
+)
+
+// ErrDenied is found by errors.Is in rejections, in this process.
+var ErrDenied = errors.New("authz: the policy does not allow the call")
+
+// ReasonDenied is the reason of rejections ([hauberk.Reason]), on both sides.
+const ReasonDenied = "ACCESS_DENIED"
+
+// NoRule is the rule in the decision on a call that no rule of [Policy.Allow] matches.
+const NoRule = "no rule allows the call"
+
+const (
+	name    = "authz"
+	message = "Permission denied"
+)
+
+// errDenied is the outcome of every rejected call: clients cannot distinguish rules.
+var errDenied = &hauberk.Rejection{
+	Code: codes.PermissionDenied, Reason: ReasonDenied, Message: message, Cause: ErrDenied,
+}
+
+// Interceptor authorizes calls on a server. Make it with [New]. It may be used by any number
+// of chains at once.
+type Interceptor struct {
+	config Config
+	now    func() time.Time
+	allow  index
+	deny   index
+	lists  methodtable.Cache[*hauberk.Method, *list]
+	reads  []hauberk.StateKey
+	made   bool
+	err    error
+}
+
+// New returns an interceptor for servers. hauberk.New reports what is wrong with its
+// configuration: rules that do not compile, do not return a bool, can cost too much or name
+// something that does not exist.
+func New(config Config, opts ...Option) *Interceptor {
+	x := &Interceptor{config: config.withDefaults(), now: time.Now, made: true}
+	nils := options.Apply(opts, func(o Option) { o.apply(x) })
+	x.err = errors.Join(x.config.check(), x.err, nils)
+	if x.err == nil {
+		c := compiler{maxCost: x.config.MaxCost}
+		x.deny = c.compile("Deny", x.config.Policy.Deny)
+		x.allow = c.compile("Allow", x.config.Policy.Allow)
+		x.err = c.failure()
+		if c.identity {
+			x.reads = []hauberk.StateKey{hauberk.IdentityKey}
+		}
+	}
+	return x
+}
+
+// Declare describes the interceptor to the checks of a chain.
+func (x *Interceptor) Declare() hauberk.Declaration {
+	d := hauberk.Declaration{
+		Name: name, Phase: hauberk.PhaseAuthz, Sides: hauberk.OnlyServers,
+		Reads: x.reads, Decides: true, Authorizes: x.authorizes, Err: x.err,
+	}
+	if !x.made {
+		d.Err = errors.New("a zero Interceptor has no policy; make one with authz.New")
+	}
+	return d
+}
+
+// authorizes reports whether a rule of Allow names a method.
+func (x *Interceptor) authorizes(m *hauberk.Method) bool { return len(x.allow.rules(m)) > 0 }
+
+// Intercept admits the call if the policy allows it.
+func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	if call.Public() {
+		call.Abstain()
+		return next(ctx, call)
+	}
+	allowed, by, err := x.decide(ctx, call)
+	switch {
+	case err != nil:
+		return err
+	case !allowed:
+		call.Decide(hauberk.Decision{Rule: by, Verdict: hauberk.Rejected, Reason: ReasonDenied})
+		return errDenied
+	case x.config.RecordAllowed:
+		call.Decide(hauberk.Decision{Rule: by, Verdict: hauberk.Allowed})
+	}
+	return next(ctx, call)
+}
+
+// decide returns whether the policy allows a call, and the name of the rule that says so. An
+// error is why the request could not be read.
+//
+// Rules that need the request come last, so that a call which the others reject, or admit
+// with certainty, is decided on its headers.
+func (x *Interceptor) decide(ctx context.Context, call *hauberk.Call) (allowed bool, by string, err error) {
+	f := facts{ctx: ctx, call: call, now: x.now}
+	rules := x.listOf(call.Method())
+	if r := f.denying(rules.deny); r != nil {
+		return false, r.name, nil
+	}
+	admits := f.allowing(rules.allow)
+	if admits == nil && len(rules.allowRequest) == 0 {
+		return false, NoRule, nil
+	}
+	if r := f.denying(rules.denyRequest); r != nil {
+		return false, r.name, f.readErr
+	}
+	if admits == nil {
+		admits = f.allowing(rules.allowRequest)
+	}
+	switch {
+	case f.readErr != nil:
+		return false, "", f.readErr
+	case admits == nil:
+		return false, NoRule, nil
+	default:
+		return true, admits.name, nil
+	}
+}
+
+// listOf returns the rules that name a method. The lists of methods that the server does not
+// have are not kept: callers can invent any number of their names.
+func (x *Interceptor) listOf(m *hauberk.Method) *list {
+	if !m.Known() {
+		return newList(x.deny.rules(m), x.allow.rules(m))
+	}
+	if l, ok := x.lists.Get(m); ok {
+		return l
+	}
+	return x.lists.Keep(m, newList(x.deny.rules(m), x.allow.rules(m)))
+}

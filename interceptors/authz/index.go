@@ -1,0 +1,94 @@
+package authz
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/pattern"
+)
+
+// index finds the rules that name a method, among many. Its keys are those of the patterns:
+// a pattern that names a method is found by the method's full name, by its service, or by
+// one of the packages that it is in.
+type index struct {
+	methods  map[[2]string][]*rule // by service and name
+	services map[string][]*rule
+	packages map[string][]*rule
+	all      []*rule // with the pattern "*"
+	paths    []*rule // with Paths
+}
+
+func newIndex() index {
+	return index{
+		methods: make(map[[2]string][]*rule), services: make(map[string][]*rule), packages: make(map[string][]*rule),
+	}
+}
+
+// add adds a rule under its patterns.
+func (ix *index) add(r *rule, methods pattern.Set) {
+	if r.paths != nil {
+		ix.paths = append(ix.paths, r)
+	}
+	for _, p := range methods {
+		switch {
+		case p.Package != "":
+			ix.packages[p.Package] = append(ix.packages[p.Package], r)
+		case p.Service == "":
+			ix.all = append(ix.all, r)
+		case p.Name == "":
+			ix.services[p.Service] = append(ix.services[p.Service], r)
+		default:
+			key := [2]string{p.Service, p.Name}
+			ix.methods[key] = append(ix.methods[key], r)
+		}
+	}
+}
+
+// rules returns the rules that name a method, in the order of the policy.
+func (ix *index) rules(m *hauberk.Method) []*rule {
+	service := m.Service()
+	found := slices.Concat(ix.all, ix.services[service], ix.methods[[2]string{service, m.Name()}])
+	for at, c := range []byte(service) {
+		if c == '.' && at < len(service)-1 {
+			found = append(found, ix.packages[service[:at]]...)
+		}
+	}
+	for _, r := range ix.paths {
+		if r.paths.match(m.FullName()) {
+			found = append(found, r)
+		}
+	}
+	slices.SortFunc(found, func(a, b *rule) int { return cmp.Compare(a.at, b.at) })
+	return slices.Compact(found)
+}
+
+// list is the rules that name a method.
+type list struct {
+	deny, allow               []*rule // those that do not need the request
+	denyRequest, allowRequest []*rule
+}
+
+func newList(deny, allow []*rule) *list {
+	l := new(list)
+	l.deny, l.denyRequest = split(deny)
+	l.allow, l.allowRequest = split(allow)
+	return l
+}
+
+// split separates the rules that need the request. Expressions come last of each, since
+// they cost more than other fields.
+func split(rules []*rule) (without, with []*rule) {
+	slices.SortStableFunc(rules, func(a, b *rule) int { return cmp.Compare(a.order(), b.order()) })
+	at := slices.IndexFunc(rules, func(r *rule) bool { return r.when.needsRequest() })
+	if at < 0 {
+		return rules, nil
+	}
+	return rules[:at:at], rules[at:]
+}
+
+// patternOf returns the method of a pattern that names one, as "package.Service.Method".
+func descriptorName(p pattern.Pattern) (string, bool) {
+	return p.Service + "." + p.Name, p.Service != "" && p.Name != "" && !strings.Contains(p.Name, ".")
+}
