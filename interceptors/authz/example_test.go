@@ -1,0 +1,88 @@
+package authz_test
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/authz"
+)
+
+// called makes calls as alice, a buyer, through a server's chain, without a network.
+func called(chain *hauberk.Chain, pairs ...string) error {
+	return serve(chain)(request{id: alice, md: md(pairs...)})
+}
+
+// Buyers may call the service, except from the test environment.
+func Example() {
+	chain := hauberk.Must(hauberk.New(login{}, authz.New(authz.Config{Policy: authz.Policy{
+		Allow: []authz.Rule{{Name: "buyers", Methods: []string{tests}, Roles: []string{"buyer"}}},
+		Deny: []authz.Rule{{
+			Name: "test", Methods: []string{"*"}, Metadata: []authz.MetadataMatch{{Key: "x-env", Values: []string{"test*"}}},
+		}},
+	}})))
+	fmt.Println(status.Code(called(chain, "x-env", "prod")))
+	fmt.Println(status.Code(called(chain, "x-env", "test-1")))
+	fmt.Println(status.Code(called(chain, "x-env", "prod", "x-env", "test")))
+	fmt.Println("without the key:", status.Code(called(chain)))
+	// Output:
+	// OK
+	// PermissionDenied
+	// PermissionDenied
+	// without the key: PermissionDenied
+}
+
+// An outer interceptor sees which rule rejected a call. Clients do not.
+func Example_decisions() {
+	log := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		err := next(ctx, call)
+		for _, d := range call.Decisions().Recorded() {
+			fmt.Printf("%s: %s by %q\n", d.Interceptor, d.Verdict, d.Rule)
+		}
+		return err
+	})
+	chain := hauberk.Must(hauberk.New(log, login{}, authz.New(authz.Config{Policy: authz.Policy{
+		Allow: []authz.Rule{{Methods: []string{"*"}}},
+		Deny:  []authz.Rule{{Name: "level", Methods: []string{"*"}, When: `identity.claims.level < 5.0`}},
+	}})))
+	err := called(chain)
+	fmt.Println(err, hauberk.Reason(err))
+	// Output:
+	// authz: rejected by "level"
+	// rpc error: code = PermissionDenied desc = Permission denied ACCESS_DENIED
+}
+
+// Mistakes are reported when the chain is built.
+func Example_errors() {
+	_, err := hauberk.New(login{}, authz.New(authz.Config{Policy: authz.Policy{Allow: []authz.Rule{
+		{Name: "admins", Methods: []string{"shop.v1.Admin/*"}, When: `identity.role == "admin"`},
+		{Name: "staff", Methods: []string{"shop.v1.*"}, When: `identity.subject.matches("staff")`},
+	}}}))
+	fmt.Println(err)
+	// Output:
+	// hauberk: interceptor 2: authz: Policy.Allow[0] "admins": When: 1:9: undefined field 'role'
+	// Policy.Allow[1] "staff": When: matches has the pattern "staff", which can match a part of a value; want "^(…)$"
+}
+
+// A policy of grpc-go works unchanged.
+func ExampleParseGRPC() {
+	policy, err := authz.ParseGRPC([]byte(`{
+		"name": "shop",
+		"allow_rules": [{
+			"name": "production",
+			"request": {"paths": ["/hauberk.test.*"], "headers": [{"key": "x-env", "values": ["prod"]}]}
+		}]
+	}`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	chain := hauberk.Must(hauberk.New(authz.New(authz.Config{Policy: policy})))
+	fmt.Println(status.Code(called(chain, "x-env", "prod")))
+	fmt.Println(status.Code(called(chain, "x-env", "test")))
+	// Output:
+	// OK
+	// PermissionDenied
+}
