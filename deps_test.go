@@ -64,6 +64,7 @@ var withBackend = []string{
 	"interceptors/metrics/metricsotel",
 	"interceptors/metrics/metricsprom",
 	"interceptors/tracing",
+	"interceptors/validate",
 }
 
 // lean returns the packages of the module whose users link nothing beyond gRPC,

@@ -1,0 +1,171 @@
+package validate
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// Sentinels that errors.Is finds in rejections, in this process.
+var (
+	// ErrInvalid is found if a message is not valid.
+	ErrInvalid = errors.New("validate: the message is not valid")
+	// ErrRules is found if the rules of a message could not be compiled or evaluated.
+	ErrRules = errors.New("validate: the rules of the message cannot be used")
+	// ErrNotProtobuf is found if a message is not one of protobuf, with Config.Strict.
+	ErrNotProtobuf = errors.New("validate: the message is not one of protobuf")
+)
+
+// Reasons of rejections ([hauberk.Reason]), on both sides.
+const (
+	ReasonInvalidRequest  = "INVALID_REQUEST"
+	ReasonInvalidResponse = "INVALID_RESPONSE"
+	ReasonNotCompiled     = "RULES_NOT_COMPILED"
+	ReasonNotEvaluated    = "RULES_NOT_EVALUATED"
+	ReasonNotProtobuf     = "NOT_PROTOBUF"
+)
+
+const (
+	// maxDetails bounds the texts of all violations in a status, in bytes. A header list of
+	// 8 KiB, the smallest bound of common clients, has room for them in base64.
+	maxDetails = 4 << 10
+	// maxText bounds one text, in bytes.
+	maxText = 256
+)
+
+// rejection returns the rejection of a message for the error of the validator.
+func (x *Interceptor) rejection(msg proto.Message, err error, request bool) *hauberk.Rejection {
+	invalid, ok := errors.AsType[*protovalidate.ValidationError](err)
+	if !ok {
+		if compiler, ok := errors.AsType[*protovalidate.CompilationError](err); ok {
+			return notCompiled(msg, compiler)
+		}
+		r := hauberk.Reject(codes.Internal, ReasonNotEvaluated, "The message could not be validated")
+		r.Cause = &cause{ErrRules, err, nameOf(msg) + ": " + err.Error()}
+		return r
+	}
+	fields := violations(invalid, x.config.MaxViolations)
+	text := summary(fields, len(invalid.Violations))
+	var r *hauberk.Rejection
+	if request {
+		r = hauberk.Reject(codes.InvalidArgument, ReasonInvalidRequest, "Invalid request: "+text)
+		r.FieldViolations = fields
+	} else {
+		r = hauberk.Reject(codes.Internal, ReasonInvalidResponse, "Invalid response")
+	}
+	r.Cause = &cause{ErrInvalid, invalid, nameOf(msg) + ": " + text}
+	return r
+}
+
+// violations returns the violations of a message for a status, at least one.
+func violations(invalid *protovalidate.ValidationError, most int) []hauberk.FieldViolation {
+	all := invalid.Violations
+	if len(all) > most {
+		all = all[:most]
+	}
+	fields := make([]hauberk.FieldViolation, 0, len(all))
+	room := maxDetails
+	for _, v := range all {
+		f := hauberk.FieldViolation{
+			Field:       shorten(protovalidate.FieldPathString(v.Proto.GetField())),
+			Description: description(v.Proto.GetMessage(), v.Proto.GetRuleId()),
+		}
+		if room -= len(f.Field) + len(f.Description); room < 0 && len(fields) > 0 {
+			break
+		}
+		fields = append(fields, f)
+	}
+	return fields
+}
+
+// description returns the message and the id of a rule.
+func description(message, rule string) string {
+	rule = "[" + shorten(rule) + "]"
+	if message == "" {
+		return rule
+	}
+	return shorten(message) + " " + rule
+}
+
+// shorten cuts long texts at the end of a rune.
+func shorten(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	end := maxText - len("…")
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
+}
+
+// summary describes violations in one line.
+func summary(fields []hauberk.FieldViolation, count int) string {
+	if len(fields) == 0 {
+		return "unknown violation"
+	}
+	var b strings.Builder
+	if field := fields[0].Field; field != "" {
+		b.WriteString(field + ": ")
+	}
+	b.WriteString(fields[0].Description)
+	if count > 1 {
+		fmt.Fprintf(&b, " (and %d more)", count-1)
+	}
+	return b.String()
+}
+
+// notCompiled returns the rejection of a message whose rules do not compile.
+func notCompiled(msg proto.Message, err error) *hauberk.Rejection {
+	r := hauberk.Reject(codes.Internal, ReasonNotCompiled, "The message could not be validated")
+	r.Cause = &cause{ErrRules, err, nameOf(msg) + ": " + err.Error()}
+	return r
+}
+
+func errNotProtobuf(msg any) *hauberk.Rejection {
+	r := hauberk.Reject(codes.Internal, ReasonNotProtobuf, "The message could not be validated")
+	r.Cause = fmt.Errorf("%w but a %T", ErrNotProtobuf, msg)
+	return r
+}
+
+func nameOf(msg proto.Message) string { return string(msg.ProtoReflect().Descriptor().FullName()) }
+
+// cause is the cause of a rejection. Its text is bounded, unlike that of a ValidationError.
+type cause struct {
+	sentinel, err error
+	text          string
+}
+
+func (c *cause) Error() string { return c.sentinel.Error() + ": " + c.text }
+
+func (c *cause) Unwrap() []error { return []error{c.sentinel, c.err} }
+
+// compileError is what hauberk.New reports for rules that do not compile.
+type compileError struct {
+	method, message string
+	err             error
+}
+
+func (e *compileError) Error() string {
+	return fmt.Sprintf("the rules of %s (%s) do not compile: %v", e.message, e.method, e.err)
+}
+
+func (e *compileError) Unwrap() []error { return []error{ErrRules, e.err} }
+
+// decisionOf returns the decision for a rejection. Its rule has the path and the id of the
+// first violation.
+func decisionOf(r *hauberk.Rejection) hauberk.Decision {
+	d := hauberk.Decision{Verdict: hauberk.Rejected, Reason: r.Reason}
+	if invalid, ok := errors.AsType[*protovalidate.ValidationError](r.Cause); ok && len(invalid.Violations) > 0 {
+		v := invalid.Violations[0].Proto
+		d.Rule = strings.TrimSpace(shorten(protovalidate.FieldPathString(v.GetField())) + " [" + v.GetRuleId() + "]")
+	}
+	return d
+}

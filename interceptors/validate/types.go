@@ -1,0 +1,154 @@
+package validate
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
+)
+
+// types knows the message types whose rules are compiled. protovalidate keeps the compiled rules
+// by descriptor, without a bound, and reports rules of a nested message only for a message that
+// has it. types adds the bound, by replacing the validator, and finds errors at the first
+// message.
+type types struct {
+	max     int
+	make    func() (protovalidate.Validator, error)
+	current atomic.Pointer[generation]
+	mu      sync.Mutex // guards the replacement of current, and additions to it
+}
+
+// generation is a validator and the types that it has compiled.
+type generation struct {
+	validator protovalidate.Validator
+	known     sync.Map // protoreflect.MessageDescriptor → error of the compiler, or none
+	count     int      // guarded by types.mu
+}
+
+// none is the value for rules that compile.
+type none struct{}
+
+func newTypes(given protovalidate.Validator, config Config) (*types, error) {
+	t := &types{max: config.MaxTypes}
+	t.make = func() (protovalidate.Validator, error) {
+		if config.FailFast {
+			return protovalidate.New(protovalidate.WithFailFast())
+		}
+		return protovalidate.New()
+	}
+	if given != nil {
+		t.make = func() (protovalidate.Validator, error) { return given, nil }
+		if config.FailFast {
+			t.make = func() (protovalidate.Validator, error) { return failFast{given}, nil }
+		}
+	}
+	validator, err := t.make()
+	if err != nil {
+		return nil, err
+	}
+	t.current.Store(&generation{validator: validator})
+	return t, nil
+}
+
+// failFast is a validator that stops at the first violation.
+type failFast struct{ protovalidate.Validator }
+
+func (v failFast) Validate(msg proto.Message, opts ...protovalidate.ValidationOption) error {
+	return v.Validator.Validate(msg, append(opts, protovalidate.WithFailFast())...)
+}
+
+// of returns the generation that has compiled the rules of a message type and of the messages in
+// its fields, and what is wrong with them. It calls report for new errors; report may be nil.
+func (t *types) of(
+	message protoreflect.MessageDescriptor, report func(protoreflect.MessageDescriptor, error),
+) (*generation, error) {
+	g := t.current.Load()
+	if result, ok := g.known.Load(message); ok {
+		err, _ := result.(error)
+		return g, err
+	}
+	g, first, err := t.compile(message)
+	if err != nil && first && report != nil {
+		report(message, err) // outside of the lock: a log handler is foreign code
+	}
+	return g, err
+}
+
+// compile is of for a type that is not known. first reports whether no other call has compiled it
+// meanwhile.
+func (t *types) compile(message protoreflect.MessageDescriptor) (g *generation, first bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g = t.current.Load()
+	if result, ok := g.known.Load(message); ok {
+		err, _ := result.(error)
+		return g, false, err
+	}
+	if g.count >= t.max {
+		validator, err := t.make()
+		if err != nil {
+			return g, true, err
+		}
+		g = &generation{validator: validator}
+		t.current.Store(g)
+	}
+	g.count++
+	if err = check(g.validator, message, make(map[protoreflect.FullName]bool)); err != nil {
+		g.known.Store(message, err)
+	} else {
+		g.known.Store(message, none{})
+	}
+	return g, true, err
+}
+
+// check returns the errors of the compiler for the rules of a message type and those of the
+// messages in its fields. It validates an empty message and each field of that by itself, so
+// that a rule that fails to be evaluated does not hide the error of another.
+func check(
+	v protovalidate.Validator, message protoreflect.MessageDescriptor, seen map[protoreflect.FullName]bool,
+) error {
+	if seen[message.FullName()] {
+		return nil
+	}
+	seen[message.FullName()] = true
+	empty := dynamicpb.NewMessage(message)
+	errs := []error{compilation(v, empty, message)}
+	fields := message.Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		err := compilation(v, empty, field)
+		errs = append(errs, err)
+		if nested := messageIn(field); nested != nil && err == nil {
+			errs = append(errs, check(v, nested, seen))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// messageIn returns the type of the messages in a field, or nil.
+func messageIn(field protoreflect.FieldDescriptor) protoreflect.MessageDescriptor {
+	if field.IsMap() {
+		field = field.MapValue()
+	}
+	return field.Message()
+}
+
+// compilation returns the error of the compiler for the rules of one descriptor.
+func compilation(v protovalidate.Validator, empty proto.Message, of protoreflect.Descriptor) error {
+	err := v.Validate(empty, protovalidate.WithFilter(only{of}))
+	if compiler, ok := errors.AsType[*protovalidate.CompilationError](err); ok {
+		return compiler
+	}
+	return nil
+}
+
+// only is a filter that lets the rules of one descriptor be validated.
+type only struct{ descriptor protoreflect.Descriptor }
+
+func (o only) ShouldValidate(_ protoreflect.Message, d protoreflect.Descriptor) bool {
+	return d == o.descriptor
+}
