@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
 )
 
@@ -60,6 +62,9 @@ type Config struct {
 	// Except are patterns of methods whose messages are not validated, in the form that
 	// hauberk.For takes, such as "shop.v1.Cart/Get" or "shop.v1.*". The default is none.
 	Except []string
+	// ExceptMessages are the full names of message types that are not validated, such as
+	// "shop.v1.Draft". They are validated as parts of other messages. The default is none.
+	ExceptMessages []string
 	// Invalid is what becomes of a call with an invalid message. The default is End.
 	Invalid Action
 	// Strict ends calls with messages that cannot be validated, since they are not messages of
@@ -99,6 +104,11 @@ func (c Config) check() error {
 	if c.MaxTypes < 1 {
 		errs = append(errs, fmt.Errorf("Config.MaxTypes is %d; want at least 1, or 0 for %d",
 			c.MaxTypes, DefaultMaxTypes))
+	}
+	for _, name := range c.ExceptMessages {
+		if !protoreflect.FullName(name).IsValid() {
+			errs = append(errs, fmt.Errorf(`Config.ExceptMessages has %q; want "package.Message"`, name))
+		}
 	}
 	return errors.Join(errs...)
 }

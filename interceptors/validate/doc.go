@@ -12,7 +12,7 @@
 //	Config.Sent       sent responses      sent requests
 //
 // Without Responses and Sent the interceptor works on servers only. Methods in [Config].Except
-// pass unchanged.
+// and messages of the types in [Config].ExceptMessages pass unchanged.
 //
 // Messages of protobuf are validated, those of its first Go API too. Messages of other codecs
 // and a *grpc.PreparedMsg pass, or end the call with [Config].Strict.

@@ -40,27 +40,34 @@ const (
 	maxText = 256
 )
 
-// rejection returns the rejection of a message for the error of the validator.
-func (x *Interceptor) rejection(msg proto.Message, err error, request bool) *hauberk.Rejection {
+// unvalidated is the message of rejections that are the fault of this side.
+const unvalidated = "The message could not be validated"
+
+func reject(code codes.Code, reason, message string, c *cause) *hauberk.Rejection {
+	r := hauberk.Reject(code, reason, message)
+	r.Cause = c
+	return r
+}
+
+// rejection returns the rejection of a message for the error of the compiler or the validator.
+func (x *Interceptor) rejection(msg proto.Message, err error, side hauberk.Side, request bool) *hauberk.Rejection {
+	of := string(msg.ProtoReflect().Descriptor().FullName()) + ": "
 	invalid, ok := errors.AsType[*protovalidate.ValidationError](err)
 	if !ok {
-		if compiler, ok := errors.AsType[*protovalidate.CompilationError](err); ok {
-			return notCompiled(msg, compiler)
+		reason := ReasonNotEvaluated
+		if _, ok := errors.AsType[*protovalidate.CompilationError](err); ok {
+			reason = ReasonNotCompiled
 		}
-		r := hauberk.Reject(codes.Internal, ReasonNotEvaluated, "The message could not be validated")
-		r.Cause = &cause{ErrRules, err, nameOf(msg) + ": " + err.Error()}
-		return r
+		return reject(codes.Internal, reason, unvalidated, &cause{ErrRules, err, of + err.Error(), x, side})
 	}
 	fields := violations(invalid, x.config.MaxViolations)
 	text := summary(fields, len(invalid.Violations))
-	var r *hauberk.Rejection
-	if request {
-		r = hauberk.Reject(codes.InvalidArgument, ReasonInvalidRequest, "Invalid request: "+text)
-		r.FieldViolations = fields
-	} else {
-		r = hauberk.Reject(codes.Internal, ReasonInvalidResponse, "Invalid response")
+	why := &cause{ErrInvalid, invalid, of + text, x, side}
+	if !request {
+		return reject(codes.Internal, ReasonInvalidResponse, "Invalid response", why)
 	}
-	r.Cause = &cause{ErrInvalid, invalid, nameOf(msg) + ": " + text}
+	r := reject(codes.InvalidArgument, ReasonInvalidRequest, "Invalid request: "+text, why)
+	r.FieldViolations = fields
 	return r
 }
 
@@ -122,30 +129,23 @@ func summary(fields []hauberk.FieldViolation, count int) string {
 	return b.String()
 }
 
-// notCompiled returns the rejection of a message whose rules do not compile.
-func notCompiled(msg proto.Message, err error) *hauberk.Rejection {
-	r := hauberk.Reject(codes.Internal, ReasonNotCompiled, "The message could not be validated")
-	r.Cause = &cause{ErrRules, err, nameOf(msg) + ": " + err.Error()}
-	return r
-}
-
-func errNotProtobuf(msg any) *hauberk.Rejection {
-	r := hauberk.Reject(codes.Internal, ReasonNotProtobuf, "The message could not be validated")
-	r.Cause = fmt.Errorf("%w but a %T", ErrNotProtobuf, msg)
-	return r
-}
-
-func nameOf(msg proto.Message) string { return string(msg.ProtoReflect().Descriptor().FullName()) }
-
 // cause is the cause of a rejection. Its text is bounded, unlike that of a ValidationError.
 type cause struct {
-	sentinel, err error
-	text          string
+	sentinel error
+	err      error // of the compiler or the validator; may be nil
+	text     string
+	by       *Interceptor
+	side     hauberk.Side
 }
 
 func (c *cause) Error() string { return c.sentinel.Error() + ": " + c.text }
 
-func (c *cause) Unwrap() []error { return []error{c.sentinel, c.err} }
+func (c *cause) Unwrap() []error {
+	if c.err == nil {
+		return []error{c.sentinel}
+	}
+	return []error{c.sentinel, c.err}
+}
 
 // compileError is what hauberk.New reports for rules that do not compile.
 type compileError struct {

@@ -41,6 +41,7 @@ func TestConfigErrors(t *testing.T) {
 		"Config.MaxViolations is 1001":              validate.New(validate.Config{MaxViolations: 1001}),
 		"Config.MaxTypes is -1":                     validate.New(validate.Config{MaxTypes: -1}),
 		`Config.Except has "Cart.Get"`:              validate.New(validate.Config{Except: []string{"Cart.Get"}}),
+		`Config.ExceptMessages has "a/b"`:           validate.New(validate.Config{ExceptMessages: []string{"a/b"}}),
 		"option 1 of New is nil":                    validate.New(validate.Config{}, nil),
 		"WithAnswer was given a nil function":       validate.New(validate.Config{}, validate.WithAnswer(nil)),
 		"WithLogger was given a nil logger":         validate.New(validate.Config{}, validate.WithLogger(nil)),
@@ -193,6 +194,43 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// Messages of excepted types pass, and their rules are not compiled.
+func TestExceptMessages(t *testing.T) {
+	x := validate.New(validate.Config{ExceptMessages: []string{
+		"hauberk.validate.test.v1.Receipt", "hauberk.validate.test.v1.Uncompilable",
+	}}, validate.WithServices(checkService()))
+	for range 2 {
+		for _, msg := range []proto.Message{&checkpb.Receipt{}, &checkpb.Uncompilable{Part: &checkpb.Broken{}}} {
+			if err := throughServer(t, x, msg); err != nil {
+				t.Errorf("a %T ended with %v", msg, err)
+			}
+		}
+	}
+	want(t, throughServer(t, x, &checkpb.Order{}), codes.InvalidArgument, validate.ReasonInvalidRequest)
+}
+
+// A handler that returns the rejection of a call that it made through the same interceptor has
+// not received an invalid request: nothing is recorded.
+func TestNestedRejection(t *testing.T) {
+	x := validate.New(validate.Config{Sent: true})
+	conn := hauberk.Must(hauberk.New(x)).ClientConn(hauberktest.Conn{})
+	var decisions []hauberk.Decision
+	observe := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		err := next(ctx, call)
+		decisions = call.Decisions().Recorded()
+		return err
+	})
+	intercept := hauberk.Must(hauberk.New(observe, x)).UnaryServerInterceptor()
+	info := &grpc.UnaryServerInfo{FullMethod: "/a.B/C"}
+	_, err := intercept(t.Context(), &checkpb.Receipt{Id: "a"}, info, func(ctx context.Context, _ any) (any, error) {
+		return nil, conn.Invoke(ctx, "/a.B/D", &checkpb.Receipt{}, &checkpb.Receipt{})
+	})
+	want(t, err, codes.InvalidArgument, validate.ReasonInvalidRequest)
+	if len(decisions) > 0 {
+		t.Errorf("the decisions are %+v; want none", decisions)
+	}
 }
 
 // fixed is a validator with a result.

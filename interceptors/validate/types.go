@@ -17,6 +17,7 @@ import (
 // message.
 type types struct {
 	max     int
+	except  map[protoreflect.FullName]bool
 	make    func() (protovalidate.Validator, error)
 	current atomic.Pointer[generation]
 	mu      sync.Mutex // guards the replacement of current, and additions to it
@@ -25,15 +26,36 @@ type types struct {
 // generation is a validator and the types that it has compiled.
 type generation struct {
 	validator protovalidate.Validator
-	known     sync.Map // protoreflect.MessageDescriptor → error of the compiler, or none
+	known     sync.Map // protoreflect.MessageDescriptor → error of the compiler, or a verdict
 	count     int      // guarded by types.mu
 }
 
-// none is the value for rules that compile.
-type none struct{}
+// verdict is the result for a message type without an error.
+type verdict uint8
+
+const (
+	compiles verdict = iota
+	excepted         // by Config.ExceptMessages
+)
+
+// result returns the generation and the error for what known has for a type.
+func (g *generation) result(of any) (*generation, error) {
+	switch of := of.(type) {
+	case error:
+		return g, of
+	case verdict:
+		if of == excepted {
+			return nil, nil //nolint:nilnil // see types.of
+		}
+	}
+	return g, nil
+}
 
 func newTypes(given protovalidate.Validator, config Config) (*types, error) {
-	t := &types{max: config.MaxTypes}
+	t := &types{max: config.MaxTypes, except: make(map[protoreflect.FullName]bool)}
+	for _, name := range config.ExceptMessages {
+		t.except[protoreflect.FullName(name)] = true
+	}
 	t.make = func() (protovalidate.Validator, error) {
 		if config.FailFast {
 			return protovalidate.New(protovalidate.WithFailFast())
@@ -62,14 +84,14 @@ func (v failFast) Validate(msg proto.Message, opts ...protovalidate.ValidationOp
 }
 
 // of returns the generation that has compiled the rules of a message type and of the messages in
-// its fields, and what is wrong with them. It calls report for new errors; report may be nil.
+// its fields, and what is wrong with them. The generation is nil if the type is excepted. It calls
+// report for new errors; report may be nil.
 func (t *types) of(
 	message protoreflect.MessageDescriptor, report func(protoreflect.MessageDescriptor, error),
 ) (*generation, error) {
 	g := t.current.Load()
-	if result, ok := g.known.Load(message); ok {
-		err, _ := result.(error)
-		return g, err
+	if known, ok := g.known.Load(message); ok {
+		return g.result(known)
 	}
 	g, first, err := t.compile(message)
 	if err != nil && first && report != nil {
@@ -84,8 +106,8 @@ func (t *types) compile(message protoreflect.MessageDescriptor) (g *generation, 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g = t.current.Load()
-	if result, ok := g.known.Load(message); ok {
-		err, _ := result.(error)
+	if known, ok := g.known.Load(message); ok {
+		g, err = g.result(known)
 		return g, false, err
 	}
 	if g.count >= t.max {
@@ -97,11 +119,14 @@ func (t *types) compile(message protoreflect.MessageDescriptor) (g *generation, 
 		t.current.Store(g)
 	}
 	g.count++
-	if err = check(g.validator, message, make(map[protoreflect.FullName]bool)); err != nil {
-		g.known.Store(message, err)
-	} else {
-		g.known.Store(message, none{})
+	var known any = compiles
+	if t.except[message.FullName()] {
+		known = excepted
+	} else if err := check(g.validator, message, make(map[protoreflect.FullName]bool)); err != nil {
+		known = err
 	}
+	g.known.Store(message, known)
+	g, err = g.result(known)
 	return g, true, err
 }
 

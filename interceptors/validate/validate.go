@@ -3,10 +3,11 @@ package validate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"sync/atomic"
 
 	"buf.build/go/protovalidate"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -29,6 +30,8 @@ type Interceptor struct {
 	given    protovalidate.Validator // of WithValidator
 	logger   *slog.Logger
 	types    *types
+	receive  [2]hauberk.ReceiveHook // by side, for all calls
+	send     [2]hauberk.SendHook
 	err      error
 }
 
@@ -44,6 +47,7 @@ func New(config Config, opts ...Option) *Interceptor {
 	if (x.config.Invalid == Answer) != (x.answer != nil) {
 		x.failf("Config.Invalid is %s; want Answer and WithAnswer, or neither", x.config.Invalid)
 	}
+	x.makeHooks()
 	var err error
 	if x.types, err = newTypes(x.given, x.config); err != nil {
 		x.failf("protovalidate: %w", err)
@@ -96,113 +100,134 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 
 // Intercept validates the messages of the call.
 func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	received := call.Side() == hauberk.ServerSide || x.config.Responses
-	m := call.Method()
+	side, m := call.Side(), call.Method()
+	received := side == hauberk.ServerSide || x.config.Responses
 	if !received && !x.config.Sent || x.except.Matches(m.Service(), m.Name()) {
 		call.Abstain()
 		return next(ctx, call)
 	}
-	r := &run{x: x, call: call}
 	if received {
-		call.OnReceive(r.receive)
+		call.OnReceive(x.receiving(call))
 	}
 	if x.config.Sent {
-		call.OnSend(r.send)
+		call.OnSend(x.sending(call))
 	}
-	return r.end(next(ctx, call))
+	return x.end(call, next(ctx, call))
 }
 
-// run validates the messages of one call.
-type run struct {
-	x      *Interceptor
-	call   *hauberk.Call
-	reason atomic.Pointer[hauberk.Rejection] // that the call ended with
-}
-
-// receive is a hook.
-func (r *run) receive(msg any) (keep bool, err error) {
-	side := r.call.Side()
-	rejection := r.x.validate(msg, side == hauberk.ServerSide)
-	switch {
-	case rejection == nil:
-		return true, nil
-	case r.drops(rejection, r.streams(side == hauberk.ServerSide)):
-		return false, nil
-	default:
-		r.reason.Store(rejection)
-		return false, rejection
+// receiving returns the hook for received messages. Without Drop it is the same for all calls of
+// a side.
+func (x *Interceptor) receiving(call *hauberk.Call) hauberk.ReceiveHook {
+	if x.config.Invalid != Drop || !streams(call.Kind(), call.Side() == hauberk.ServerSide) {
+		return x.receive[call.Side()]
+	}
+	return func(msg any) (keep bool, err error) {
+		dropped, err := x.drop(call, x.validate(msg, call.Side(), call.Side() == hauberk.ServerSide))
+		return !dropped && err == nil, err
 	}
 }
 
-// send is a hook.
-func (r *run) send(msg any, emit func(any) error) error {
-	side := r.call.Side()
-	rejection := r.x.validate(msg, side == hauberk.ClientSide)
-	switch {
-	case rejection == nil:
+// sending returns the hook for sent messages.
+func (x *Interceptor) sending(call *hauberk.Call) hauberk.SendHook {
+	if x.config.Invalid != Drop || !streams(call.Kind(), call.Side() == hauberk.ClientSide) {
+		return x.send[call.Side()]
+	}
+	return func(msg any, emit func(any) error) error {
+		dropped, err := x.drop(call, x.validate(msg, call.Side(), call.Side() == hauberk.ClientSide))
+		if dropped || err != nil {
+			return err
+		}
 		return emit(msg)
-	case r.drops(rejection, r.streams(side == hauberk.ClientSide)):
-		return nil
-	default:
-		r.reason.Store(rejection)
-		return rejection
 	}
 }
 
-// streams reports whether the requests, or the responses, are a stream.
-func (r *run) streams(requests bool) bool {
+// streams reports whether the requests, or the responses, of a kind are a stream.
+func streams(kind hauberk.Kind, requests bool) bool {
 	if requests {
-		return r.call.Kind().ClientStreams()
+		return kind.ClientStreams()
 	}
-	return r.call.Kind().ServerStreams()
+	return kind.ServerStreams()
 }
 
-// drops reports whether a message is dropped, and records it. Only invalid messages are: one
-// that could not be validated ends the call.
-func (r *run) drops(rejection *hauberk.Rejection, streams bool) bool {
-	if r.x.config.Invalid != Drop || !streams || !errors.Is(rejection, ErrInvalid) {
-		return false
+// drop reports whether a message is dropped, and records it. Only invalid messages are: one that
+// could not be validated ends the call.
+func (x *Interceptor) drop(call *hauberk.Call, rejection *hauberk.Rejection) (dropped bool, err error) {
+	switch {
+	case rejection == nil:
+		return false, nil
+	case !errors.Is(rejection, ErrInvalid):
+		return false, rejection
 	}
 	d := decisionOf(rejection)
 	d.Interceptor = name // a hook must set it
-	r.call.Decide(d)
-	return true
+	call.Decide(d)
+	return true, nil
 }
 
-// end returns the outcome of the call.
-func (r *run) end(err error) error {
-	rejection := r.reason.Load()
-	if rejection == nil || hauberk.RejectionOf(err) != rejection {
-		return err // also if the handler returned another error after the hook
+// makeHooks makes the hooks that need no call, so that a call does not allocate them.
+func (x *Interceptor) makeHooks() {
+	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
+		x.receive[side] = func(msg any) (keep bool, err error) {
+			if rejection := x.validate(msg, side, side == hauberk.ServerSide); rejection != nil {
+				return false, rejection
+			}
+			return true, nil
+		}
+		x.send[side] = func(msg any, emit func(any) error) error {
+			if rejection := x.validate(msg, side, side == hauberk.ClientSide); rejection != nil {
+				return rejection
+			}
+			return emit(msg)
+		}
 	}
-	r.call.Decide(decisionOf(rejection))
-	if r.x.config.Invalid != Answer || !errors.Is(rejection, ErrInvalid) {
+}
+
+// end returns the outcome of the call for that of next.
+func (x *Interceptor) end(call *hauberk.Call, err error) error {
+	if err == nil {
+		return nil
+	}
+	rejection := hauberk.RejectionOf(err)
+	if rejection == nil {
 		return err
 	}
-	msgs, err := r.x.answer(r.call, rejection)
+	// The handler may return the rejection of a call that it made itself.
+	c, ok := rejection.Cause.(*cause) //nolint:errorlint // one that wraps it is another rejection's
+	if !ok || c.by != x || c.side != call.Side() {
+		return err
+	}
+	call.Decide(decisionOf(rejection))
+	if x.config.Invalid != Answer || !errors.Is(rejection, ErrInvalid) {
+		return err
+	}
+	msgs, err := x.answer(call, rejection)
 	if err != nil {
 		return err
 	}
-	return r.call.Reply(msgs...)
+	return call.Reply(msgs...)
 }
 
-// validate returns the rejection of a message, or nil.
-func (x *Interceptor) validate(msg any, request bool) *hauberk.Rejection {
+// validate returns the rejection of a message on a side, or nil.
+func (x *Interceptor) validate(msg any, side hauberk.Side, request bool) *hauberk.Rejection {
 	m := protoOf(msg)
 	if m == nil {
 		if x.config.Strict {
-			return errNotProtobuf(msg)
+			return reject(codes.Internal, ReasonNotProtobuf, unvalidated,
+				&cause{ErrNotProtobuf, nil, fmt.Sprintf("it is a %T", msg), x, side})
 		}
 		return nil
 	}
 	compiled, err := x.types.of(m.ProtoReflect().Descriptor(), x.log)
-	if err != nil {
-		return notCompiled(m, err)
+	if compiled == nil {
+		return nil // Config.ExceptMessages has it
 	}
-	if err := compiled.validator.Validate(m); err != nil {
-		return x.rejection(m, err, request)
+	if err == nil {
+		err = compiled.validator.Validate(m)
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	return x.rejection(m, err, side, request)
 }
 
 // protoOf returns a message of protobuf, as grpc-go's codec sees it, or nil.
