@@ -14,7 +14,7 @@ import (
 )
 
 func inProcessContests() []contest {
-	return append(tracingContests(), []contest{
+	return slices.Concat(tracingContests(), validateContests(), []contest{
 		serverUnaryContest(),
 		clientUnaryContest(),
 		clientStreamContest(hauberk.Bidi),
@@ -28,7 +28,7 @@ func inProcessContests() []contest {
 		loggingContest(),
 		metricsContest(),
 		observingContest(),
-	}...)
+	})
 }
 
 const serverUnaryName = "unary call on a server"

@@ -35,7 +35,7 @@ var counterparts = func() map[string]string {
 		"trace":       "go.opentelemetry.io/otel/trace",
 	}
 	for _, name := range []string{
-		"authn", "logging", "metrics", "ratelimit", "recovery", "requestid", "retry", "tracing", "transform",
+		"authn", "logging", "metrics", "ratelimit", "recovery", "requestid", "retry", "tracing", "transform", "validate",
 	} {
 		paths[name] = module + "/interceptors/" + name
 	}
