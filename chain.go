@@ -18,6 +18,7 @@ import (
 type Chain struct {
 	entries      []*entry
 	public       pattern.Set
+	policy       map[string]*MethodPolicy // of Config.Policy, by full name; nil without one
 	domain       string
 	exposeErrors bool
 	countBytes   bool

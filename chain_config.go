@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -19,6 +20,11 @@ type Config struct {
 	// the only such list: authn admits their calls without a credential, limits by
 	// identity do not count them, and [Chain.Coverage] accepts them.
 	Public []string
+	// Policy adds the public methods of the .proto files to Public: see [FromDescriptors]. A
+	// method in Public is public even if Policy says otherwise. What else Policy states is
+	// enforced by interceptors that are made of it. New reports methods with roles or scopes
+	// if the chain authenticates and no interceptor of PhaseAuthz runs for them.
+	Policy *DescriptorPolicy
 	// TrustedProxies are the networks of the proxies in front of a server. They decide
 	// which entries of x-forwarded-for [Call.ClientAddr] believes. If there are none, it
 	// believes no entry. IPv4 networks in IPv6 form count as IPv4.
@@ -56,6 +62,7 @@ func (c Config) New(interceptors ...Interceptor) (*Chain, error) {
 		b.at = fmt.Sprintf("interceptor %d", i+1)
 		b.add(x, entry{})
 	}
+	b.checkAuthorized()
 	if len(b.errs) == 0 {
 		b.errs = b.chain.proveOrder()
 	}
@@ -73,6 +80,7 @@ func (b *builder) configure(c Config) {
 	if chain.public, err = parsePatterns(c.Public); err != nil {
 		b.errs = append(b.errs, fmt.Errorf("hauberk: Config.Public: %w", err))
 	}
+	b.configurePolicy(c.Policy)
 	if strings.ContainsFunc(c.ErrorDomain, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		b.errs = append(b.errs, fmt.Errorf(
 			"hauberk: Config.ErrorDomain is %q; want a name without spaces, such as \"shop.example\"", c.ErrorDomain))
@@ -86,5 +94,46 @@ func (b *builder) configure(c Config) {
 			n = netip.PrefixFrom(a.Unmap(), n.Bits()-96)
 		}
 		chain.trusted = append(chain.trusted, n)
+	}
+}
+
+// configurePolicy keeps a copy of a policy, which may be nil.
+func (b *builder) configurePolicy(policy *DescriptorPolicy) {
+	if policy == nil {
+		return
+	}
+	b.chain.policy = make(map[string]*MethodPolicy, len(policy.Methods))
+	for i := range policy.Methods {
+		m := policy.Methods[i].clone()
+		if err := m.check(); err != nil {
+			b.errs = append(b.errs, fmt.Errorf("hauberk: Config.Policy: %s: %w", m.Method, err))
+		}
+		b.chain.policy["/"+m.Method] = &m
+	}
+}
+
+// checkAuthorized reports methods whose roles or scopes no interceptor looks at, in a chain that
+// authenticates: every caller with an identity could call them.
+func (b *builder) checkAuthorized() {
+	if !b.chain.authenticates() {
+		return
+	}
+	var open []string
+	for full, stated := range b.chain.policy {
+		service, name, err := splitMethod(full)
+		m := &Method{full: full, service: service, name: name}
+		if err != nil || len(stated.Roles)+len(stated.Scopes) == 0 || b.chain.isPublic(m) {
+			continue
+		}
+		if !slices.ContainsFunc(b.chain.entries, func(l *entry) bool {
+			return l.decl.Phase == PhaseAuthz && l.appliesTo(m)
+		}) {
+			open = append(open, stated.Method)
+		}
+	}
+	if len(open) > 0 {
+		slices.Sort(open)
+		b.errs = append(b.errs, fmt.Errorf("hauberk: Config.Policy: no interceptor of PhaseAuthz runs for %s, "+
+			"which need roles or scopes: add authorization, or override the policy", strings.Join(open, ", ")))
 	}
 }

@@ -92,7 +92,13 @@ func (c *Chain) cover(m *Method, entries []*entry) CoverageRow {
 	return row
 }
 
-func (c *Chain) isPublic(m *Method) bool { return c.public.Matches(m.service, m.name) }
+func (c *Chain) isPublic(m *Method) bool {
+	if c.public.Matches(m.service, m.name) {
+		return true
+	}
+	stated := c.policy[m.full]
+	return stated != nil && stated.Public
+}
 
 // unguarded reports whether a method would be served without authentication by a chain
 // that authenticates calls.

@@ -9,7 +9,9 @@ import (
 type Explanation struct {
 	Method string
 	Steps  []Step
-	Public bool // in Config.Public
+	Public bool // in Config.Public, or public by Config.Policy
+	// Settings are those of the chain for the method, if it has a [Config.Policy].
+	Settings []Setting
 }
 
 // Step is one interceptor of an [Explanation], outermost first.
@@ -18,6 +20,9 @@ type Step struct {
 	Phase       Phase
 	Runs        bool
 	Why         string // why it runs or not, and how
+	// Settings are those of the interceptor for the method, if it runs and lists them: see
+	// [Declaration.Settings].
+	Settings []Setting
 }
 
 // Explain returns for a method, such as "shop.v1.Cart/Get", which interceptors run, in
@@ -28,12 +33,32 @@ func (c *Chain) Explain(method string) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Explanation{Method: m.full, Public: c.isPublic(m)}
+	e := &Explanation{Method: m.full, Public: c.isPublic(m), Settings: c.settings(m)}
 	for _, l := range c.entries {
 		runs, why := l.explain(m)
-		e.Steps = append(e.Steps, Step{l.decl.Name, l.decl.Phase, runs, why})
+		step := Step{Interceptor: l.decl.Name, Phase: l.decl.Phase, Runs: runs, Why: why}
+		if runs && l.decl.Settings != nil {
+			step.Settings = l.decl.Settings(strings.TrimPrefix(m.full, "/"))
+		}
+		e.Steps = append(e.Steps, step)
 	}
 	return e, nil
+}
+
+// settings returns the settings of the chain for a method.
+func (c *Chain) settings(m *Method) []Setting {
+	if c.policy == nil {
+		return nil
+	}
+	if c.public.Matches(m.service, m.name) {
+		return []Setting{{"public", "true", "hauberk.Config.Public"}}
+	}
+	if stated := c.policy[m.full]; stated != nil {
+		if setting, ok := stated.Setting("public"); ok {
+			return []Setting{setting}
+		}
+	}
+	return nil
 }
 
 func (l *entry) explain(m *Method) (runs bool, why string) {
@@ -56,7 +81,7 @@ func (l *entry) explain(m *Method) (runs bool, why string) {
 	return true, strings.Join(reasons, "; ")
 }
 
-// String returns the explanation as text, a line for each interceptor.
+// String returns the explanation as text, a line for each interceptor and each setting.
 func (e *Explanation) String() string {
 	var b strings.Builder
 	b.WriteString(e.Method)
@@ -64,12 +89,18 @@ func (e *Explanation) String() string {
 		b.WriteString(" (public)")
 	}
 	b.WriteByte('\n')
+	for _, s := range e.Settings {
+		fmt.Fprintf(&b, "              %s\n", s)
+	}
 	for i, s := range e.Steps {
 		state := "runs"
 		if !s.Runs {
 			state = "skipped"
 		}
 		fmt.Fprintf(&b, "%3d  %-7s  %s: %s\n", i+1, state, s.Interceptor, s.Why)
+		for _, setting := range s.Settings {
+			fmt.Fprintf(&b, "              %s\n", setting)
+		}
 	}
 	return b.String()
 }

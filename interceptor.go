@@ -77,6 +77,9 @@ type Declaration struct {
 	// Authorizes is set by an interceptor that rejects calls by rules about methods. It
 	// reports whether a rule can admit calls of a method, for [Chain.Coverage].
 	Authorizes func(method *Method) bool
+	// Settings returns the interceptor's settings for a method, such as "shop.v1.Cart/Get", and
+	// where each was set, for [Chain.Explain]. nil means that it lists none.
+	Settings func(method string) []Setting
 	// Err is what is wrong with the interceptor's configuration; New reports it.
 	Err error
 }
@@ -131,6 +134,9 @@ func (d Declaration) merged(own Declaration) Declaration {
 	own.Authenticates = own.Authenticates || d.Authenticates
 	if d.Authorizes != nil {
 		own.Authorizes = d.Authorizes
+	}
+	if d.Settings != nil {
+		own.Settings = d.Settings
 	}
 	own.Err = errors.Join(own.Err, d.Err)
 	return own
