@@ -31,6 +31,7 @@ type Interceptor struct {
 	quotas   quotas
 	own      rejection // of calls that are counted by their key
 	fallback rejection // of calls that are counted by their peer
+	settings func(method string) []hauberk.Setting
 	err      error
 }
 
@@ -56,7 +57,8 @@ func New(config Config, opts ...Option) *Interceptor {
 // Declare describes the interceptor to the checks of a chain.
 func (x *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
-		Name: name, Phase: hauberk.PhaseLimit, Reads: x.config.By.reads, Decides: true, Err: x.err,
+		Name: name, Phase: hauberk.PhaseLimit, Reads: x.config.By.reads, Decides: true,
+		Settings: x.settings, Err: x.err,
 	}
 	if x.config.By.byPeer() {
 		d.Phase = hauberk.PhaseCoarseLimit

@@ -10,7 +10,7 @@
 // A method is retried if a second execution does no harm:
 //
 //   - its proto has option idempotency_level = NO_SIDE_EFFECTS or IDEMPOTENT, and the
-//     program links the generated code of its file;
+//     program links the generated code of its file, or the policy of [WithPolicy] says so;
 //   - or it matches [Config].Methods;
 //   - or [Config].AllMethods is set.
 //

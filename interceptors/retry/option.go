@@ -2,9 +2,12 @@ package retry
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
+
+	"github.com/hauberk-rpc/hauberk"
 )
 
 // Option sets a dependency of an [Interceptor].
@@ -26,6 +29,49 @@ func WithSleep(sleep func(ctx context.Context, d time.Duration) error) Option {
 // default is that of math/rand/v2. random must be safe for concurrent use.
 func WithRandom(random func() float64) Option {
 	return option(func(r *Interceptor) { r.random = random })
+}
+
+// WithPolicy uses the idempotency of methods that .proto files state (hauberk/v1/policy.proto) in
+// place of their idempotency_level: methods of policy are retried if they are idempotent by it.
+// What the application configures overrides it: Config.Methods and Config.AllMethods. policy may
+// be nil.
+func WithPolicy(policy *hauberk.DescriptorPolicy) Option {
+	return option(func(r *Interceptor) {
+		if policy == nil {
+			return
+		}
+		r.policy = make(map[string]stated, len(policy.Methods))
+		for i := range policy.Methods {
+			m := &policy.Methods[i]
+			setting, ok := m.Setting("idempotent")
+			if !ok {
+				setting = hauberk.Setting{Name: "idempotent", Value: "false", Source: "default"}
+			}
+			r.policy["/"+m.Method] = stated{m.Idempotent, setting}
+		}
+	})
+}
+
+// stated is the idempotency of a method by a policy.
+type stated struct {
+	idempotent bool
+	setting    hauberk.Setting
+}
+
+// settings returns whether the calls of a method are retried, and by which setting.
+func (r *Interceptor) settings(method string) []hauberk.Setting {
+	service, name, _ := strings.Cut(method, "/")
+	s, ok := r.policy["/"+method]
+	switch {
+	case r.config.AllMethods:
+		return []hauberk.Setting{{Name: "idempotent", Value: "true", Source: "retry.Config.AllMethods"}}
+	case r.methods.Matches(service, name):
+		return []hauberk.Setting{{Name: "idempotent", Value: "true", Source: "retry.Config.Methods"}}
+	case ok:
+		return []hauberk.Setting{s.setting}
+	default:
+		return nil
+	}
 }
 
 // Disable returns a call option that turns retries off for the call.

@@ -23,6 +23,7 @@ var Attempt = hauberk.NewKey[int]("attempt")
 type Interceptor struct {
 	config  Config
 	methods pattern.Set
+	policy  map[string]stated // by full name; nil without WithPolicy
 	backoff *backoff.Backoff
 	random  func() float64
 	sleep   func(ctx context.Context, d time.Duration) error
@@ -55,10 +56,14 @@ func (r *Interceptor) Declare() hauberk.Declaration {
 	if r.backoff == nil && err == nil {
 		err = errors.New("a zero retry.Interceptor; make it with retry.New")
 	}
-	return hauberk.Declaration{
+	d := hauberk.Declaration{
 		Name: "retry", Phase: hauberk.PhaseRetry, Sides: hauberk.OnlyClients,
 		Writes: []hauberk.StateKey{Attempt}, Err: err,
 	}
+	if r.policy != nil {
+		d.Settings = r.settings
+	}
+	return d
 }
 
 // Intercept makes attempts until one succeeds or must not be retried.
@@ -104,15 +109,18 @@ func (r *Interceptor) handles(call *hauberk.Call) bool {
 	if call.Kind().ClientStreams() && r.config.MaxReplayBytes == 0 {
 		return false
 	}
-	if r.config.AllMethods {
+	m := call.Method()
+	if r.config.AllMethods || r.methods.Matches(m.Service(), m.Name()) {
 		return true
 	}
-	m := call.Method()
+	if s, ok := r.policy[m.FullName()]; ok {
+		return s.idempotent
+	}
 	switch m.Options().GetIdempotencyLevel() {
 	case descriptorpb.MethodOptions_NO_SIDE_EFFECTS, descriptorpb.MethodOptions_IDEMPOTENT:
 		return true
 	default:
-		return r.methods.Matches(m.Service(), m.Name())
+		return false
 	}
 }
 

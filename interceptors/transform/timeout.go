@@ -19,7 +19,7 @@ type timeouts struct {
 
 // apply returns a context with the new deadline of a call, and a function that releases
 // the context.
-func (t *timeouts) apply(ctx context.Context, call *hauberk.Call) (context.Context, context.CancelFunc) {
+func (t timeouts) apply(ctx context.Context, call *hauberk.Call) (context.Context, context.CancelFunc) {
 	release := func() {}
 	deadline, has := ctx.Deadline()
 	if has && (t.none || t.fixed > 0) {
@@ -44,7 +44,7 @@ func (t *timeouts) apply(ctx context.Context, call *hauberk.Call) (context.Conte
 
 // timeout returns the new timeout of a call, or 0 if its deadline does not change. has
 // reports whether the call has a deadline.
-func (t *timeouts) timeout(has bool) time.Duration {
+func (t timeouts) timeout(has bool) time.Duration {
 	switch {
 	case t.fixed > 0:
 		return t.fixed

@@ -19,9 +19,10 @@ type Interceptor struct {
 	metadata        rewrite
 	header, trailer metadata.MD // on a server
 	timeouts        timeouts
-	method          string            // on a client
-	compressor      string            // on a server
-	options         []grpc.CallOption // on a client
+	stated          map[string]deadline // by full name; nil without WithPolicy
+	method          string              // on a client
+	compressor      string              // on a server
+	options         []grpc.CallOption   // on a client
 	hooks           []func(call *hauberk.Call)
 	statuses        statuses
 
@@ -116,7 +117,11 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 	if !x.made {
 		err = errors.New("a zero transform.Interceptor; make it with transform.New")
 	}
-	return hauberk.Declaration{Name: "transform", Sides: x.sides, Err: err}
+	d := hauberk.Declaration{Name: "transform", Sides: x.sides, Err: err}
+	if x.stated != nil {
+		d.Settings = x.settings
+	}
+	return d
 }
 
 // Intercept modifies the call.
@@ -124,10 +129,19 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	if err := x.prepare(ctx, call); err != nil {
 		return err
 	}
-	ctx, release := x.timeouts.apply(ctx, call)
+	ctx, release := x.timeoutsOf(call).apply(ctx, call)
 	defer release()
 	err := next(x.metadata.apply(ctx, call.Side()), call)
 	return x.statuses.apply(outcome(ctx, err))
+}
+
+// timeoutsOf returns the timeouts of a call: those of the Config, or else that of the policy.
+func (x *Interceptor) timeoutsOf(call *hauberk.Call) timeouts {
+	t := x.timeouts
+	if t == (timeouts{}) {
+		t.most = x.stated[call.Method().FullName()].most
+	}
+	return t
 }
 
 // prepare modifies what the context does not carry.
