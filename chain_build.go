@@ -156,7 +156,8 @@ func errNil(x Interceptor) error {
 	return fmt.Errorf("the interceptor is a nil %T", x)
 }
 
-func isNil(x Interceptor) bool {
+// isNil reports whether x is nil, or has a nil pointer in it.
+func isNil(x any) bool {
 	if x == nil {
 		return true
 	}

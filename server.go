@@ -2,7 +2,6 @@ package hauberk
 
 import (
 	"context"
-	"net"
 	"reflect"
 	"runtime"
 	"slices"
@@ -33,12 +32,14 @@ func ServerLimits() []grpc.ServerOption {
 	}
 }
 
-// Server is a grpc-go server whose calls all pass a chain.
+// Server is a grpc-go server whose calls all pass a chain. The zero value is not usable:
+// make servers with [Chain.NewServer].
 type Server struct {
 	*grpc.Server
 
 	chain    *Chain
 	register *Registrar
+	web      webCalls
 }
 
 // NewServer makes a grpc-go server whose calls all pass the chain. Register services on
@@ -48,6 +49,9 @@ type Server struct {
 // opts are grpc-go's own. Interceptors among them run inside the chain, except one given
 // with grpc.StreamInterceptor, which runs outside. The server's limits stay those of
 // grpc-go; see [ServerLimits] for servers that face untrusted callers.
+//
+// NewServer panics if the chain is nil or has an interceptor that works only on clients,
+// which [Chain.Lint] reports.
 func (c *Chain) NewServer(opts ...grpc.ServerOption) *Server {
 	c.attach("NewServer", ServerSide)
 	s := &Server{Server: grpc.NewServer(c.ServerOptions(opts...)...), chain: c}
@@ -58,47 +62,17 @@ func (c *Chain) NewServer(opts ...grpc.ServerOption) *Server {
 // RegisterService registers a service whose calls pass the chain. It is called by
 // generated code, before Serve.
 func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	if err := s.check("RegisterService"); err != nil {
+		panic(err.Error())
+	}
 	s.register.RegisterService(desc, impl)
-}
-
-// Serve serves connections of a listener until Stop, GracefulStop or Shutdown. If
-// [Coverage.Err] finds a method without authentication or a pattern that matches no method,
-// Serve closes the listener and returns that error. Other ways of serving, such as
-// ServeHTTP, end the calls of methods without authentication with INTERNAL; their programs
-// can call [Chain.Coverage] themselves.
-func (s *Server) Serve(lis net.Listener) error {
-	if err := s.chain.Coverage(s.GetServiceInfo()).Err(); err != nil {
-		_ = lis.Close()
-		return err
-	}
-	return s.Server.Serve(lis)
-}
-
-// Shutdown stops the server gracefully: it accepts no new connections and calls, waits
-// until the running calls have ended, and returns nil. If ctx ends first, it closes the
-// connections, which cancels the calls that still run. Once their handlers have returned,
-// it returns the error of ctx. Serve returns when Shutdown is called.
-func (s *Server) Shutdown(ctx context.Context) error {
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		s.GracefulStop()
-	}()
-	select {
-	case <-stopped:
-		return nil
-	case <-ctx.Done():
-		s.Stop()
-		<-stopped
-		return ctx.Err()
-	}
 }
 
 // ServerOptions returns the options for a grpc-go server whose calls pass the chain,
 // followed by opts. Register its services with [Chain.Registrar]. Without that, the
 // requests of unary methods are read before the chain runs, as with any interceptor of
 // grpc-go. In addition to interceptors the options set grpc.NumStreamWorkers, which
-// changes no behavior, unless opts set it.
+// changes no behavior, unless opts set it. It panics as [Chain.NewServer] does.
 func (c *Chain) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
 	c.attach("ServerOptions", ServerSide)
 	own := []grpc.ServerOption{
@@ -134,10 +108,10 @@ type Registrar struct {
 //
 // The server's own unary interceptors run inside the chain, its own stream interceptors
 // outside. Unknown methods pass the chain only on a server that has
-// [Chain.ServerOptions].
+// [Chain.ServerOptions]. Registrar panics as [Chain.NewServer] does, and if srv is nil.
 func (c *Chain) Registrar(srv grpc.ServiceRegistrar) *Registrar {
 	c.attach("Registrar", ServerSide)
-	if v := reflect.ValueOf(srv); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+	if isNil(srv) {
 		panic("hauberk: Chain.Registrar in front of a nil server")
 	}
 	switch inner := srv.(type) {

@@ -58,7 +58,7 @@ func Start(t testing.TB, setup Setup) *Env {
 	if setup.Register != nil {
 		setup.Register(srv)
 	}
-	if err := orEmpty(setup.Server).Coverage(srv.GetServiceInfo()).Err(); err != nil {
+	if err := srv.Coverage().Err(); err != nil {
 		srv.Stop()
 		t.Fatalf("hauberktest: %v", err)
 	}

@@ -1,0 +1,122 @@
+package hauberk
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hauberk-rpc/hauberk/internal/unknownhandler"
+)
+
+// Coverage returns the [Coverage] of the server's services, as Serve checks it. The error
+// of a Coverage names the patterns that match no method; those of a server with its own
+// grpc.UnknownServiceHandler, such as a proxy, may be for methods that it does not
+// register, so that Unmatched is empty then.
+func (s *Server) Coverage() *Coverage {
+	cov := s.chain.Coverage(s.GetServiceInfo())
+	if h := unknownhandler.Of(s.Server); h != 0 && h != unknownhandler.Pointer(s.chain.serveUnknown) {
+		cov.Unmatched = nil
+	}
+	return cov
+}
+
+// Serve serves connections of a listener until Stop, GracefulStop or Shutdown, and returns
+// nil then, once the server has stopped. If [Server.Coverage] has an error, for a method
+// without authentication or a pattern that matches no method, Serve closes the listener
+// and returns that error. Other ways of serving, such as ServeHTTP, end the calls of methods
+// without authentication with INTERNAL; their programs can call [Server.Coverage] themselves.
+func (s *Server) Serve(lis net.Listener) error {
+	if isNil(lis) {
+		return errors.New("hauberk: Server.Serve was called with a nil listener")
+	}
+	err := s.check("Serve")
+	if err == nil {
+		err = s.Coverage().Err()
+	}
+	if err != nil {
+		_ = lis.Close()
+		return err
+	}
+	return s.Server.Serve(lis)
+}
+
+// ServeHTTP serves one call of a net/http server that speaks HTTP/2. Once Shutdown was
+// called it answers with 503 Service Unavailable.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := s.check("ServeHTTP"); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	if !s.web.start() {
+		http.Error(w, "the server is shutting down", http.StatusServiceUnavailable)
+		return
+	}
+	defer s.web.running.RUnlock()
+	s.Server.ServeHTTP(w, r)
+}
+
+// Shutdown stops the server gracefully: it accepts no new connections and calls, and waits
+// until the calls that run have ended. It returns nil then. If ctx ends first, it closes
+// the connections, which cancels the calls that still run, and returns the error of ctx
+// without waiting for their handlers.
+//
+// grpc-go cannot let calls of ServeHTTP end gracefully, so Shutdown waits for them before
+// it stops the rest: until then a server that uses both ServeHTTP and Serve accepts calls
+// on its own connections. A net/http server has to be shut down by itself.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if ctx == nil {
+		return errors.New("hauberk: Server.Shutdown was called with a nil context")
+	}
+	if err := s.check("Shutdown"); err != nil {
+		return err
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.web.drain()
+		s.GracefulStop()
+	}()
+	select {
+	case <-stopped:
+		return nil
+	case <-ctx.Done():
+		s.Stop()
+		return ctx.Err()
+	}
+}
+
+// check returns an error for a server that [Chain.NewServer] has not made.
+func (s *Server) check(what string) error {
+	if s == nil || s.Server == nil || s.chain == nil {
+		return errors.New("hauberk: " + what + " of a nil or zero Server; make servers with Chain.NewServer")
+	}
+	return nil
+}
+
+// webCalls are the calls of ServeHTTP. Each holds running for reading.
+type webCalls struct {
+	running sync.RWMutex
+	over    atomic.Bool // no call starts
+}
+
+// start reports whether a call may start. It then holds running.
+func (w *webCalls) start() bool {
+	if !w.running.TryRLock() {
+		return false
+	}
+	if w.over.Load() {
+		w.running.RUnlock()
+		return false
+	}
+	return true
+}
+
+// drain waits for the calls that run. No call starts any more.
+func (w *webCalls) drain() {
+	w.over.Store(true)
+	w.running.Lock()
+	defer w.running.Unlock()
+}

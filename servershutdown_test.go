@@ -1,0 +1,156 @@
+package hauberk_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+)
+
+// ways are the ways in which a server gets calls.
+var ways = map[string]func(t *testing.T, srv *hauberk.Server) *grpc.ClientConn{
+	"Serve": func(t *testing.T, srv *hauberk.Server) *grpc.ClientConn {
+		return listenAndServe(t, srv, bufconn.Listen(1<<20))
+	},
+	"ServeHTTP": serveH2C,
+}
+
+// blocking is a backend whose client streams wait for release and ignore their context.
+func blocking(entered, release chan struct{}) *hauberktest.Backend {
+	return &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+		if hauberk.FromContext(ctx).Kind() == hauberk.ClientStream {
+			close(entered)
+			<-release
+		}
+		return hauberktest.Echo(ctx, s)
+	}}
+}
+
+// TestShutdownDoesNotWaitForStuckHandlers: Shutdown returns when its context ends, though a
+// handler ignores that its call was cancelled.
+func TestShutdownDoesNotWaitForStuckHandlers(t *testing.T) {
+	for name, start := range ways {
+		t.Run(name, func(t *testing.T) {
+			entered, release := make(chan struct{}), make(chan struct{})
+			srv := idleChain(1).NewServer()
+			testpb.RegisterTestServiceServer(srv, blocking(entered, release))
+			conn := start(t, srv)
+			called := make(chan error, 1)
+			go func() {
+				_, err := echo(patient(t), conn, hauberk.ClientStream, hauberktest.FullMethod(hauberk.ClientStream))
+				called <- err
+			}()
+			<-entered
+			defer close(release)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			within(t, "Shutdown", func() {
+				if err := srv.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+					t.Errorf("Shutdown returned %v", err)
+				}
+			})
+			if err := <-called; err == nil {
+				t.Error("the call has ended with OK")
+			}
+		})
+	}
+}
+
+// TestShutdownWaitsForServeHTTP: calls of ServeHTTP that run end as they would, and new ones
+// as UNAVAILABLE.
+func TestShutdownWaitsForServeHTTP(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	srv := idleChain(1).NewServer()
+	testpb.RegisterTestServiceServer(srv, blocking(entered, release))
+	conn := serveH2C(t, srv)
+	called, stopped := make(chan error, 1), make(chan error, 1)
+	ctx := patient(t)
+	call := func(kind hauberk.Kind) error {
+		_, err := echo(ctx, conn, kind, hauberktest.FullMethod(kind))
+		return err
+	}
+	go func() { called <- call(hauberk.ClientStream) }()
+	<-entered
+	go func() { stopped <- srv.Shutdown(ctx) }()
+	for err := call(hauberk.Unary); ; err = call(hauberk.Unary) {
+		if err != nil {
+			wantCode(t, err, codes.Unavailable)
+			break
+		}
+	}
+	close(release)
+	wantCode(t, <-called, codes.OK)
+	for range 2 {
+		if err := <-stopped; err != nil {
+			t.Errorf("Shutdown returned %v", err)
+		}
+		stopped <- srv.Shutdown(ctx)
+	}
+	wantCode(t, call(hauberk.Unary), codes.Unavailable)
+}
+
+// TestMisusedServers: a server that NewServer has not made, and nil arguments, are errors
+// that say so.
+func TestMisusedServers(t *testing.T) {
+	lis := bufconn.Listen(1)
+	var none *hauberk.Server
+	var noListener *net.TCPListener
+	var noContext context.Context
+	good := idleChain(1).NewServer()
+	defer good.Stop()
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"Serve of a zero Server":    {new(hauberk.Server).Serve(lis), "zero Server"},
+		"Serve of a nil Server":     {none.Serve(bufconn.Listen(1)), "zero Server"},
+		"Shutdown of a zero Server": {new(hauberk.Server).Shutdown(t.Context()), "zero Server"},
+		"Serve(nil)":                {good.Serve(nil), "nil listener"},
+		"Serve of a nil pointer":    {good.Serve(noListener), "nil listener"},
+		"Shutdown(nil)":             {good.Shutdown(noContext), "nil context"},
+	} {
+		if c.err == nil || !strings.HasPrefix(c.err.Error(), "hauberk: ") || !strings.Contains(c.err.Error(), c.want) {
+			t.Errorf("%s: %v; want an error with %q", name, c.err, c.want)
+		}
+	}
+	if _, err := lis.Accept(); err == nil {
+		t.Error("the listener is still open")
+	}
+}
+
+// TestProxiesServe: a server with its own handler of unknown services may have patterns for
+// methods that it has not registered.
+func TestProxiesServe(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	proxy := grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return status.Error(codes.Aborted, "proxied") })
+	config := hauberk.Config{Public: []string{"shop.v1.Catalog/*"}}
+	chain := hauberk.Must(config.New(guardian{idle}))
+	for name, opts := range map[string][]grpc.ServerOption{"proxy": {proxy}, "no proxy": nil} {
+		t.Run(name, func(t *testing.T) {
+			srv := chain.NewServer(opts...)
+			healthpb.RegisterHealthServer(srv, health.NewServer())
+			if len(opts) == 0 {
+				if err := srv.Serve(bufconn.Listen(1)); err == nil || !strings.Contains(err.Error(), "shop.v1.Catalog/*") {
+					t.Errorf("Serve returned %v", err)
+				}
+				srv.Stop()
+				return
+			}
+			conn := listenAndServe(t, srv, bufconn.Listen(1<<20))
+			_, err := echo(patient(t), conn, hauberk.Unary, "/shop.v1.Catalog/Get")
+			wantCode(t, err, codes.Aborted)
+		})
+	}
+}
