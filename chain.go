@@ -46,13 +46,24 @@ type entry struct {
 	shadow     bool
 }
 
+// appliesTo reports whether the interceptor runs for a method. One that decides runs for
+// every name that no pattern can match.
 func (l *entry) appliesTo(m *Method) bool {
+	if l.deniesMalformed(m) {
+		return true
+	}
 	for _, s := range l.scopes {
 		if !s.matches(m) {
 			return false
 		}
 	}
 	return true
+}
+
+// deniesMalformed reports whether the interceptor runs for a method because its name is not
+// well-formed, whatever the scopes are: it can only reject the call.
+func (l *entry) deniesMalformed(m *Method) bool {
+	return l.decl.Decides && len(l.scopes) > 0 && !pattern.WellFormed(m.service, m.name)
 }
 
 // New makes a chain of interceptors, outermost first. [Config.New] makes one with

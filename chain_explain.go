@@ -63,11 +63,15 @@ func (c *Chain) settings(m *Method) []Setting {
 
 func (l *entry) explain(m *Method) (runs bool, why string) {
 	var reasons []string
-	for _, s := range l.scopes {
-		if !s.matches(m) {
-			return false, "not matched by " + s.String()
+	if l.deniesMalformed(m) {
+		reasons = append(reasons, "it decides, and the name of the method is not well-formed")
+	} else {
+		for _, s := range l.scopes {
+			if !s.matches(m) {
+				return false, "not matched by " + s.String()
+			}
+			reasons = append(reasons, "matched by "+s.String())
 		}
-		reasons = append(reasons, "matched by "+s.String())
 	}
 	if len(l.conditions) > 0 {
 		reasons = append(reasons, "if its condition holds for the call")

@@ -193,8 +193,9 @@ func (l *entry) doubts(writer *entry, outside bool, m *Method) string {
 	}
 }
 
-// other is a name in a representative for the names that no pattern has.
-const other = "\x00other"
+// other is a name in a representative for the names that no pattern has. It is well-formed,
+// and too odd for a pattern.
+const other = "~other~"
 
 // representatives returns methods that between them are under every combination
 // of the chain's patterns that a method can be under.

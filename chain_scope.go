@@ -24,7 +24,13 @@ type Patterns interface{ string | []string }
 //   - "shop.v1.*": the services of a package and of the packages below it;
 //   - "*": all methods, unknown ones too.
 //
-// A leading slash is optional. Groups can be nested; all of them must match. Patterns
+// A leading slash is optional. Callers can send names of methods that are not well-formed:
+// anything but identifiers of letters, digits, "_", "-" and "~", separated by dots, such
+// as "shop.v1/../admin.v1.Users". Such a name matches only "*", and interceptors
+// that decide ([Declaration.Decides]) run for it whatever their patterns are, as they can
+// only reject its call.
+//
+// Groups can be nested; all of them must match. Patterns
 // cost nothing at call time. [New] reports a bad pattern; [Chain.Coverage] and
 // [Server.Serve] report a pattern that matches no method of the server.
 func For[P Patterns](patterns P, interceptors ...Interceptor) Interceptor {
@@ -92,6 +98,7 @@ type scope struct {
 	except   bool
 }
 
+// matches reports whether an interceptor under the scope runs for a method.
 func (s scope) matches(m *Method) bool { return s.patterns.Matches(m.service, m.name) != s.except }
 
 func (s scope) equal(other scope) bool {

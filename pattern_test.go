@@ -70,7 +70,7 @@ func TestBadPattern(t *testing.T) {
 		"", "/", "//", "a.B", "/a.B", "a.B/", "/C", ".*", "*.*", "a.*.*", "//C", "a.B//C", "//a.B/C", "a/b/C", "/a/b/*", "a.B/C/",
 		"**", "*/*", "*/C", "/*", "a.*/C", "a.B/C*", "a.B/*C", "a.B/**", "a.B/?", "a.B/[CD]", "a.B/{C,D}", "a.B/(C|D)",
 		"^a.B/C$", `a\.B/C`, `"a.B/C"`, "'a.B/C'", " a.B/C", "a.B/C ", "a.B /C", "a.B/C\n", "a.B/\x00", "a.B/\x7f",
-		"a.B/Ç", "a.B/\xff", "a.B/C a.B/D",
+		"a.B/Ç", "a.B/\xff", "a.B/C a.B/D", "..*", "a..*", "a..B/C", ".a/C", "a./C", "a/..", "a%2e/C", "a:B/C",
 	} {
 		_, err := parsePattern(text)
 		if err == nil {
@@ -83,22 +83,26 @@ func TestBadPattern(t *testing.T) {
 	}
 }
 
-// What a pattern is, said in another way. Names have printable ASCII characters
-// that are not spaces, slashes, or special in globs, regular expressions and shells.
-var patternModel = regexp.MustCompile("^(?:\\*|/?([!#%&+,.0-9:;<=>@A-Z_`a-z~-]+)/(\\*|[!#%&+,.0-9:;<=>@A-Z_`a-z~-]+)|" +
-	"/?([!#%&+,.0-9:;<=>@A-Z_`a-z~-]+)\\.\\*)$")
+// What a pattern is, said in another way: names are identifiers with dots between them.
+const identifiers = `[0-9A-Z_a-z~-]+(?:\.[0-9A-Z_a-z~-]+)*`
+
+var (
+	patternModel = regexp.MustCompile(`^(?:\*|/?(` + identifiers + `)/(\*|` + identifiers + `)|/?(` + identifiers + `)\.\*)$`)
+	nameModel    = regexp.MustCompile(`^/` + identifiers + `/` + identifiers + `$`)
+)
 
 // modelMatches reports whether a pattern of the model matches a method.
 func modelMatches(text, full string) bool {
 	groups := patternModel.FindStringSubmatch(text)
 	switch service, name, pkg := groups[1], groups[2], groups[3]; {
+	case text == "*":
+		return true
+	case !nameModel.MatchString(full):
+		return false
 	case pkg != "":
 		return strings.HasPrefix(full, "/"+pkg+".")
-	case service == "":
-		return true
 	case name == "*":
-		rest, ok := strings.CutPrefix(full, "/"+service+"/")
-		return ok && !strings.Contains(rest, "/")
+		return strings.HasPrefix(full, "/"+service+"/")
 	default:
 		return full == "/"+service+"/"+name
 	}
@@ -111,6 +115,8 @@ func FuzzPattern(f *testing.F) {
 	f.Add("a.*", "/a.b/C")
 	f.Add("a/*", "/a/b/C")
 	f.Add("a.B/*", "/a.B/*")
+	f.Add("a.*", "/a.b/../x.Y/C")
+	f.Add("a.B/*", "/a.B/..")
 	f.Fuzz(func(t *testing.T, text, full string) {
 		p, err := parsePattern(text)
 		if good := patternModel.MatchString(text); good != (err == nil) {

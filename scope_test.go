@@ -8,8 +8,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -310,5 +312,70 @@ func TestOverlappingScopes(t *testing.T) {
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		env.Server.GracefulStop()
 		equal(t, kind.String(), j.entered(), interceptors)
+	}
+}
+
+// TestMalformedNames: a name that is not well-formed matches no pattern but "*", so that
+// its method is not public, and it does not evade an interceptor that decides.
+func TestMalformedNames(t *testing.T) {
+	runs := func(decides bool, scoped func(hauberk.Interceptor) hauberk.Interceptor, method string) bool {
+		x := hauberk.Declare(hauberk.Func(idle), hauberk.Declaration{Name: "x", Decides: decides})
+		e, err := hauberk.Must(hauberk.New(scoped(x))).Explain(method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.Steps[0].Runs
+	}
+	forAB := func(x hauberk.Interceptor) hauberk.Interceptor { return hauberk.For([]string{"a.*", "a.B/*"}, x) }
+	exceptAB := func(x hauberk.Interceptor) hauberk.Interceptor { return hauberk.Except([]string{"a.*", "a.B/*"}, x) }
+	forAll := func(x hauberk.Interceptor) hauberk.Interceptor { return hauberk.For("*", x) }
+	for _, method := range []string{"/a.v1/../x.Y/C", "/a.B/..", "/a.B/../x.Y/C", "/a..B/C", "/a.B%2f/C", "/a.\x00/C", "/a.B/ü"} {
+		for _, decides := range []bool{false, true} {
+			if got := runs(decides, forAB, method); got != decides {
+				t.Errorf("under For: %q decides %t, runs %t", method, decides, got)
+			}
+			if !runs(decides, exceptAB, method) || !runs(decides, forAll, method) {
+				t.Errorf("%q: does not run under Except or For(\"*\")", method)
+			}
+		}
+		public := hauberk.Must(hauberk.Config{Public: []string{"a.*", "a.B/*"}}.New(hauberk.Func(idle)))
+		if e, err := public.Explain(method); err != nil || e.Public {
+			t.Errorf("%q is public, %v", method, err)
+		}
+	}
+}
+
+// TestMalformedNamesAreNotProxied: a proxy does not serve a method without a credential
+// because its name begins like that of a public one.
+func TestMalformedNamesAreNotProxied(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	var reached atomic.Int32
+	proxy := grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
+		reached.Add(1)
+		return status.Error(codes.Aborted, "proxied")
+	})
+	signIn := hauberk.Declare(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		if call.Public() {
+			return next(ctx, call)
+		}
+		return status.Error(codes.Unauthenticated, "sign in")
+	}), hauberk.Declaration{Name: "sign in", Decides: true, Authenticates: true})
+	config := hauberk.Config{Public: []string{hauberk.Reflection}}
+	for name, interceptor := range map[string]hauberk.Interceptor{"all": signIn, "scoped": hauberk.For("shop.*", signIn)} {
+		t.Run(name, func(t *testing.T) {
+			conn := listenAndServe(t, hauberk.Must(config.New(interceptor)).NewServer(proxy), bufconn.Listen(1<<20))
+			for method, want := range map[string]codes.Code{
+				"/grpc.reflection.v1/../shop.v1.Cart/Get": codes.Unauthenticated,
+				"/grpc.reflection.v1.X/..":                codes.Unauthenticated,
+				"/shop.v1.Cart/Get":                       codes.Unauthenticated,
+				"/grpc.reflection.v1.X/Get":               codes.Aborted,
+			} {
+				_, err := echo(patient(t), conn, hauberk.Unary, method)
+				wantCode(t, err, want)
+			}
+		})
+	}
+	if got := reached.Load(); got != 2 {
+		t.Errorf("%d calls were proxied, want 2", got)
 	}
 }

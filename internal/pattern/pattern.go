@@ -9,7 +9,8 @@ const Want = `want "package.Service/Method", "package.Service/*", "package.*" or
 // Pattern is a set of methods: one ("shop.v1.Cart/Get"), those of a service
 // ("shop.v1.Cart/*"), those of all services in a package and in the packages below it
 // ("shop.v1.*"), or all ("*"). Names are case-sensitive. An empty field matches
-// everything, so the zero value matches all methods.
+// everything, so the zero value matches all methods. All others match only names that are
+// [WellFormed].
 type Pattern struct{ Package, Service, Name string }
 
 // Parse parses a pattern and reports whether the text is one. A leading slash is optional.
@@ -18,11 +19,11 @@ func Parse(text string) (p Pattern, ok bool) {
 		return Pattern{}, true
 	}
 	text = strings.TrimPrefix(text, "/")
-	if pkg, ok := strings.CutSuffix(text, ".*"); ok && plain(pkg) { // without a slash
+	if pkg, ok := strings.CutSuffix(text, ".*"); ok && dotted(pkg) { // without a slash
 		return Pattern{Package: pkg}, true
 	}
 	service, name, ok := strings.Cut(text, "/")
-	if !ok || !plain(service) || name != "*" && !plain(name) {
+	if !ok || !dotted(service) || name != "*" && !dotted(name) {
 		return Pattern{}, false
 	}
 	if name == "*" {
@@ -31,18 +32,40 @@ func Parse(text string) (p Pattern, ok bool) {
 	return Pattern{Service: service, Name: name}, true
 }
 
-// plain reports whether name can be a part of a method's name between slashes. It rejects
-// characters that other pattern languages use.
-func plain(name string) bool {
-	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
-		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`*?[]{}()|^$\/"'`, r)
-	})
+// WellFormed reports whether a service and a method have names that a pattern can match:
+// identifiers separated by dots, of the characters that URLs never encode (RFC 3986,
+// section 2.3). Callers can send any other name, such as "shop.v1/../admin.v1.Users",
+// which a proxy may read as the name of another service.
+func WellFormed(service, name string) bool { return dotted(service) && dotted(name) }
+
+// dotted reports whether name consists of identifiers that are separated by dots.
+func dotted(name string) bool {
+	empty := true // the identifier
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-', c == '~':
+			empty = false
+		case c == '.' && !empty:
+			empty = true
+		default:
+			return false
+		}
+	}
+	return !empty
 }
 
 // Matches reports whether a method is in the set.
 func (p Pattern) Matches(service, name string) bool {
-	return (p.Service == "" || p.Service == service) && (p.Name == "" || p.Name == name) &&
-		(p.Package == "" || within(service, p.Package))
+	switch {
+	case p.Name != "": // the names are those of the pattern
+		return p.Name == name && p.Service == service
+	case p.Service != "":
+		return p.Service == service && dotted(name)
+	case p.Package != "":
+		return within(service, p.Package) && WellFormed(service, name)
+	default:
+		return true
+	}
 }
 
 // within reports whether a service is in a package or in one below it.

@@ -23,6 +23,7 @@ func TestParse(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "/", "//", "a", "a/", "/a", "a//b", "a/b/c", "//a/b", "*/b", "*/*", "a/b*", "a/?", "a/[b]", "a b/c", "a/b\n", "a/\xff", ".*/b", "a.*/b", ".*", "*.*", "a.b*",
+		"..*", "a..*", "a..b.*", ".a.*", "a.*.*", "a..B/*", "a./C", ".a/C", "a/.b", "a/..", "a/b.", "a%2eb/c", "a:b/c", "ü.*",
 	} {
 		if got, ok := pattern.Parse(text); ok {
 			t.Errorf("Parse(%q) is %+v; want none", text, got)
@@ -49,6 +50,21 @@ func TestMatches(t *testing.T) {
 		{pkg, "a.b", "C", false},
 		{pkg, "a.bc.D", "E", false},
 		{pkg, "x.a.b.C", "D", false},
+		{pkg, "a.b.C-1_x~", "D", true},
+		{pkg, "a.b.C/../x.Y", "D", false},
+		{pkg, "a.b./../x.Y", "D", false},
+		{pkg, "a.b..C", "D", false},
+		{pkg, "a.b.", "D", false},
+		{pkg, "a.b.C%2fx", "D", false},
+		{pkg, "a.b.C\x00", "D", false},
+		{pkg, "a.b.ü", "D", false},
+		{pkg, "a.b.C", "..", false},
+		{pkg, "a.b.C", "", false},
+		{service, "a.B", "..", false},
+		{service, "a.B", "", false},
+		{service, "a.B", "a b", false},
+		{all, "a.b/../x.Y", "..", true},
+		{all, "", "", true},
 	} {
 		if got := test.p.Matches(test.service, test.name); got != test.want {
 			t.Errorf("%s matches %s/%s: %t", test.p, test.service, test.name, got)
