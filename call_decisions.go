@@ -102,6 +102,18 @@ func (c *Call) runningInterceptor() int32 {
 	return depth - 1
 }
 
+// nameOf names what runs in the next at place i, for errors.
+func (c *Call) nameOf(i int32) string {
+	switch {
+	case int(i) < len(c.plan.entries):
+		return c.plan.entries[i].decl.Name
+	case c.side == ClientSide:
+		return "the connection"
+	default:
+		return "the handler"
+	}
+}
+
 func (p *plan) interceptorNamed(name string) int32 {
 	return int32(slices.IndexFunc(p.entries, func(l *entry) bool { return l.decl.Name == name }))
 }

@@ -234,8 +234,8 @@ func (c *Call) leave(i int32, err error) error {
 	if c.fresh {
 		err = c.leaveReply(err)
 	}
-	if err == nil && c.response == nil && !c.kind.ServerStreams() {
-		err = c.needResponse()
+	if err == nil {
+		err = c.checkAnswer(i)
 	}
 	if c.copyOf != nil {
 		err = c.leaveRace(i, err)

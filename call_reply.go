@@ -207,14 +207,18 @@ func (c *Call) takeReplies() []any {
 	return replies
 }
 
-// needResponse is what a nil outcome without a response means for a method that
-// has exactly one.
-func (c *Call) needResponse() error {
-	if c.response == nil {
-		return errInternal("%s ended without an error and without a response: "+
-			"an interceptor must call next, Reply or return an error", c.method.full)
+// checkAnswer returns what is wrong with a call that the next at place i would end as OK:
+// no one authenticates its method, whoever answered, or there is no response.
+func (c *Call) checkAnswer(i int32) error {
+	switch {
+	case c.method.unguarded:
+		return c.plan.chain.errUnguarded(c.method)
+	case c.response == nil && !c.kind.ServerStreams():
+		return errInternal("%s ended %s without an error and without a response: "+
+			"an interceptor must call next, Reply or return an error", c.nameOf(i), c.method.full)
+	default:
+		return nil
 	}
-	return nil
 }
 
 // assign copies a message into another of the same type.

@@ -28,7 +28,7 @@ func newPlan(c *Chain, entries []*entry) *plan {
 	}
 	next := p.step(len(entries), Func(func(ctx context.Context, call *Call, _ Next) error {
 		if call.method.unguarded {
-			return errUnguarded(call.method)
+			return c.errUnguarded(call.method)
 		}
 		return call.end.finish(ctx, call)
 	}), nil)
@@ -40,10 +40,13 @@ func newPlan(c *Chain, entries []*entry) *plan {
 }
 
 // errUnguarded ends a call of a method that the coverage proof finds open, however it is
-// served.
+// served and whoever answers it.
 //
 //go:noinline // its variables would be on the stack of the chain as long as the call runs
-func errUnguarded(m *Method) error {
+func (c *Chain) errUnguarded(m *Method) error {
+	if !m.known {
+		return c.errUnknown(m)
+	}
 	return errInternal("the chain authenticates calls, but not those of %s: "+
 		"authenticate them or list them in hauberk.Config.Public", m.full)
 }

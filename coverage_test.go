@@ -260,5 +260,53 @@ func TestCoverageWithoutRule(t *testing.T) {
 				t.Error(err)
 			}
 		})
+
+// answerers are interceptors that answer calls themselves.
+func answerers() map[string]hauberk.Interceptor {
+	secret := &testpb.Response{Text: "secret"}
+	return map[string]hauberk.Interceptor{
+		"Reply": hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error { return call.Reply(secret) }),
+		"Reply after next": hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			_ = next(ctx, call)
+			return call.Reply(secret)
+		}),
+		"FromServer": hauberk.FromServer(
+			func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) { return secret, nil },
+			func(_ any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, _ grpc.StreamHandler) error {
+				_ = stream.SendMsg(secret)
+				return nil
+			}),
+	}
+}
+
+// TestOpenMethodsAreNotAnswered: a method that the coverage proof finds open is never
+// answered, whoever answers and however it is served. Outer interceptors get the outcome
+// that the client gets.
+func TestOpenMethodsAreNotAnswered(t *testing.T) {
+	for name, answerer := range answerers() {
+		for _, kind := range allKinds {
+			t.Run(name+"/"+kind.String(), func(t *testing.T) {
+				hauberktest.CheckLeaks(t)
+				var outcome error
+				chain := hauberk.Must(hauberk.New(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					outcome = next(ctx, call)
+					return outcome
+				}), hauberk.For("shop.v1.Cart/*", authn("authn")), answerer))
+				srv := chain.NewServer()
+				testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{})
+				conn := serveH2C(t, srv)
+				defer srv.Stop()
+				want := map[string]codes.Code{hauberktest.FullMethod(kind): codes.Internal}
+				if kind == hauberk.Bidi {
+					want["/shop.v1.Other/Get"] = codes.Unimplemented
+				}
+				for method, code := range want {
+					texts, err := echo(patient(t), conn, kind, method)
+					wantCode(t, err, code)
+					wantCode(t, outcome, code)
+					equal(t, "responses", texts, nil)
+				}
+			})
+		}
 	}
 }

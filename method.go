@@ -80,7 +80,7 @@ func (k Kind) String() string {
 type Method struct {
 	full, service, name string
 	public              bool // in Config.Public of the chain
-	unguarded           bool // on a server: Coverage.Err names it
+	unguarded           bool // on a server: neither authenticated nor public in a chain that authenticates
 
 	kind     Kind
 	known    bool

@@ -45,6 +45,10 @@ func (c *Chain) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 // for unknown methods too. If the chain authenticates calls, those of unknown methods that
 // are neither authenticated nor in [Config.Public] do not reach that handler; they end as
 // UNIMPLEMENTED.
+//
+// A bidirectional method of a service that is registered with a nil implementation, and
+// without [Chain.Registrar], counts as unknown: grpc-go calls it as it calls an
+// UnknownServiceHandler.
 func (c *Chain) StreamServerInterceptor() grpc.StreamServerInterceptor {
 	c.attach("StreamServerInterceptor", ServerSide)
 	var routes sync.Map // of the server's methods
@@ -52,15 +56,11 @@ func (c *Chain) StreamServerInterceptor() grpc.StreamServerInterceptor {
 		if c.runs(stream.Context(), info.FullMethod) {
 			return handler(srv, stream)
 		}
-		// grpc-go calls the handler of unknown services without an implementation. A
-		// service may be registered without one, too.
-		known := srv != nil || c.hasRegistered(info.FullMethod)
+		// grpc-go calls the handler of unknown services without an implementation, and as
+		// bidirectional. A service may be registered without one, too.
 		kind := KindOf(info.IsClientStream, info.IsServerStream)
+		known := srv != nil || kind != Bidi || c.hasRegistered(info.FullMethod)
 		r := c.serverRoute(&routes, info.FullMethod, kind, known)
-		if !known && c.unguarded(r.method) {
-			// The program's own UnknownServiceHandler must not serve what no one authenticates.
-			handler = func(any, grpc.ServerStream) error { return c.errUnknown(r.method) }
-		}
 		return c.serveStream(r, srv, stream, handler, nil)
 	}
 }
@@ -68,7 +68,7 @@ func (c *Chain) StreamServerInterceptor() grpc.StreamServerInterceptor {
 // serverRoute returns the route of a method, and remembers it if it is known.
 func (c *Chain) serverRoute(routes *sync.Map, full string, kind Kind, known bool) *route {
 	if !known {
-		return c.unknownRoute(full, kind)
+		return c.unservedRoute(full, kind)
 	}
 	if r, ok := routes.Load(full); ok {
 		return r.(*route)
@@ -84,6 +84,13 @@ func (c *Chain) serverRoute(routes *sync.Map, full string, kind Kind, known bool
 func (c *Chain) unknownRoute(full string, kind Kind) *route {
 	m := bestMethod(full, kind)
 	return &route{m, c.planFor(m)}
+}
+
+// unservedRoute is unknownRoute for a server.
+func (c *Chain) unservedRoute(full string, kind Kind) *route {
+	r := c.unknownRoute(full, kind)
+	r.method.unguarded = c.unguarded(r.method)
+	return r
 }
 
 // bestMethod splits a name as grpc-go does: at the last slash, where nothing may
@@ -114,5 +121,5 @@ func (c *Chain) serveUnknown(_ any, stream grpc.ServerStream) error {
 	if c.runs(stream.Context(), full) {
 		return end(nil, stream)
 	}
-	return c.serveStream(c.unknownRoute(full, Bidi), nil, stream, end, nil)
+	return c.serveStream(c.unservedRoute(full, Bidi), nil, stream, end, nil)
 }
