@@ -12,8 +12,14 @@ import "slices"
 //   - if nothing is sent before the chain returns, so that a call that fails early
 //     stays Trailers-Only;
 //   - in a unary call, and on a client.
+//
+// If f is nil, next returns INTERNAL.
 func (c *Call) BeforeHeader(f func()) {
 	if c.side == ClientSide {
+		return
+	}
+	if f == nil {
+		c.draft().misuse("BeforeHeader")
 		return
 	}
 	more := c.lazy()

@@ -42,15 +42,32 @@ type ReceiveHook func(msg any) (keep bool, err error)
 // the call's context, and must not receive from the stream of its own call. On a server
 // next does not wait: a hook that a handler left running on another goroutine continues,
 // and its result is discarded.
+//
+// With a nil hook next returns INTERNAL.
 func (c *Call) OnSend(hook SendHook) {
 	l := c.draft()
-	l.send, l.late = append(l.send, hook), c.afterNext()
+	if l.late = c.afterNext(); hook == nil {
+		l.misuse("OnSend")
+		return
+	}
+	l.send = append(l.send, hook)
 }
 
 // OnReceive registers a hook for later calls of next. See [Call.OnSend].
 func (c *Call) OnReceive(hook ReceiveHook) {
 	l := c.draft()
-	l.receive, l.late = append(l.receive, hook), c.afterNext()
+	if l.late = c.afterNext(); hook == nil {
+		l.misuse("OnReceive")
+		return
+	}
+	l.receive = append(l.receive, hook)
+}
+
+// misuse notes that a method of the call was called with a nil function.
+func (l *leg) misuse(method string) {
+	if l.bad == nil {
+		l.bad = errInternal("%s called Call.%s with a nil function", l.name(), method)
+	}
 }
 
 // afterNext reports whether the running interceptor has called next.
@@ -93,7 +110,7 @@ func newHookRun(l *leg, inward bool) *hookRun {
 	for i := range r.emits {
 		r.emits[i] = func(msg any) error {
 			if msg == nil {
-				return r.note(errInternal("a send hook emitted a nil message"), true)
+				return r.note(errInternal("a send hook of %s emitted a nil message", l.name()), true)
 			}
 			return r.run(i+1, msg)
 		}
@@ -105,7 +122,7 @@ func newHookRun(l *leg, inward bool) *hookRun {
 func (r *hookRun) run(i int, msg any) error {
 	if i == len(r.emits) {
 		if r.sink == nil {
-			return errInternal("a send hook emitted a message after it had returned")
+			return errInternal("a send hook of %s emitted a message after it had returned", r.leg.name())
 		}
 		return r.note(r.sink.take(r.leg, msg), false)
 	}
@@ -117,7 +134,7 @@ func (r *hookRun) run(i int, msg any) error {
 	if err == nil || r.err != nil {
 		return r.err // a hook cannot undo an inner failure, nor put words around it
 	}
-	return r.note(err, true)
+	return r.note(unlessNil(err, r.leg.name()), true)
 }
 
 // note keeps the first error.
@@ -151,7 +168,8 @@ func (l *leg) passOne(inward bool, msg any, what string) (any, error) {
 	out := collector{given: msg}
 	_, err := l.runSend(inward, msg, &out)
 	if err == nil && len(out.msgs) != 1 {
-		err = errInternal("the send hooks made %d messages of the single %s; want 1", len(out.msgs), what)
+		err = errInternal("the send hooks of %s made %d messages of the single %s; want 1",
+			l.name(), len(out.msgs), what)
 	}
 	if err != nil {
 		return nil, err
@@ -168,7 +186,7 @@ func (l *leg) runReceive(inward bool, msg any) (keep bool, err error) {
 			at = len(l.receive) - 1 - i
 		}
 		if keep, err := l.receive[at](msg); err != nil || !keep {
-			return false, err
+			return false, unlessNil(err, l.name())
 		}
 	}
 	return true, nil
@@ -178,7 +196,7 @@ func (l *leg) runReceive(inward bool, msg any) (keep bool, err error) {
 func (l *leg) keepOne(inward bool, msg any, what string) error {
 	keep, err := l.runReceive(inward, msg)
 	if err == nil && !keep {
-		err = errInternal("a receive hook dropped the single %s", what)
+		err = errInternal("a receive hook of %s dropped the single %s", l.name(), what)
 	}
 	return err
 }
@@ -315,7 +333,7 @@ func (p *plan) catchForeign(ctx context.Context, call *Call, returned *bool, err
 // recovered returns what the guard makes of a panic, which is never nil.
 func (p *plan) recovered(ctx context.Context, call *Call, v any) error {
 	if err := p.guard.Recovered(ctx, call, v, debug.Stack()); err != nil {
-		return err
+		return unlessNil(err, "the Guard of the chain")
 	}
 	return errInternal("the Guard of the chain returned no error for a panic")
 }

@@ -22,11 +22,14 @@ type leg struct {
 	depth int32         // the place of the next
 	place int           // on a client: how many legs of the host are outside
 
+	by *entry // the interceptor; nil if another than one of the chain prepared the leg
+
 	// What the interceptor registered. Immutable once the leg is open.
 	send    []SendHook
 	receive []ReceiveHook
 	buffer  *replayBuffer // outside of send; shared by the legs of one interceptor
 	foreign *foreign      // of an adapter, inside of the hooks; else nil
+	bad     error         // what is wrong with a registration: it is the outcome of next
 
 	before  before // what the call had before the interceptor changed it
 	arrived any    // the single request in front of the hooks; unused in client streams
@@ -77,6 +80,9 @@ func (c *Call) draft() *leg {
 	switch {
 	case c.prepared == nil || c.prepared.depth != depth:
 		c.prepared = &leg{depth: depth, before: before{c.method, c.opts, c.request}}
+		if 0 < depth && int(depth) <= len(c.plan.entries) {
+			c.prepared.by = c.plan.entries[depth-1]
+		}
 	case c.prepared.used:
 		c.prepared = c.prepared.again()
 	}
@@ -86,9 +92,17 @@ func (c *Call) draft() *leg {
 // again returns an unused leg with the same registrations.
 func (l *leg) again() *leg {
 	return &leg{
-		depth: l.depth, before: l.before, buffer: l.buffer, foreign: l.foreign,
+		depth: l.depth, by: l.by, before: l.before, buffer: l.buffer, foreign: l.foreign, bad: l.bad,
 		send: slices.Clip(l.send), receive: slices.Clip(l.receive),
 	}
+}
+
+// name names the interceptor, for errors.
+func (l *leg) name() string {
+	if l.by == nil {
+		return "a handler"
+	}
+	return l.by.decl.Name
 }
 
 // enter begins the next at place i. answered says that nothing inside runs, and
@@ -195,6 +209,9 @@ func (c *Call) openLeg(i int32) error {
 	if l == nil || l.depth != i {
 		return nil
 	}
+	if l.bad != nil {
+		return l.bad
+	}
 	if l.used {
 		l = l.again()
 	}
@@ -241,6 +258,7 @@ func (c *Call) leave(i int32, err error) error {
 		err = c.leaveRace(i, err)
 	}
 	if err != nil {
+		err = c.failing(i, err)
 		c.response, c.borrowed = nil, false
 		c.setReplies(nil)
 		if c.reached.Load() == i+1 {
@@ -253,6 +271,22 @@ func (c *Call) leave(i int32, err error) error {
 		c.over.Store(true)
 	}
 	c.depth.CompareAndSwap(i+1, i) // from here on another next may begin
+	return err
+}
+
+// failing returns the error with which the next at place i fails. The chain and its caller
+// use the error's methods where no interceptor runs, so that the guard looks at them here.
+func (c *Call) failing(i int32, err error) (out error) {
+	err = unlessNil(err, c.nameOf(i))
+	if c.plan.guard != nil {
+		returned := false
+		defer c.plan.catch(&c.ctx, c, &returned, &out)
+		_ = CodeOf(err)
+		returned = true
+	}
+	if c.side == ServerSide {
+		return c.plan.withDomain(err, c.method)
+	}
 	return err
 }
 

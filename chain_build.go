@@ -118,9 +118,26 @@ func (l *entry) check() []error {
 	if err := checkSingle(l.interceptor); err != nil {
 		return []error{err}
 	}
-	errs := slices.DeleteFunc([]error{l.decl.Err, checkKeys(l.decl)}, func(err error) bool { return err == nil })
+	errs := flat(errors.Join(l.decl.Err, checkKeys(l.decl)))
 	if _, guards := l.interceptor.(Guard); guards && len(l.conditions) > 0 {
 		errs = append(errs, errGuardInWhen)
+	}
+	return errs
+}
+
+// flat returns the errors that errors.Join has joined, so that each of them gets the place
+// and the name of its interceptor.
+func flat(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // errors in the tree have texts around them
+	if !ok || errors.Join(joined.Unwrap()...).Error() != err.Error() {
+		return []error{err}
+	}
+	var errs []error
+	for _, err := range joined.Unwrap() {
+		errs = append(errs, flat(err)...)
 	}
 	return errs
 }

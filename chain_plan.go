@@ -63,7 +63,7 @@ func (p *plan) step(i int, x Interceptor, next Next) Next {
 	}
 	if f, ok := x.(Func); ok {
 		return func(ctx context.Context, call *Call) error {
-			ctx, err, answered := call.open(ctx, at)
+			ctx, err, answered := call.open(ctx, at, p)
 			if answered {
 				return err
 			}
@@ -71,7 +71,7 @@ func (p *plan) step(i int, x Interceptor, next Next) Next {
 		}
 	}
 	return func(ctx context.Context, call *Call) error {
-		ctx, err, answered := call.open(ctx, at)
+		ctx, err, answered := call.open(ctx, at, p)
 		if answered {
 			return err
 		}
@@ -82,7 +82,7 @@ func (p *plan) step(i int, x Interceptor, next Next) Next {
 // guardedStep is step for a chain with a Guard.
 func (p *plan) guardedStep(at int32, x Interceptor, next Next) Next {
 	return func(ctx context.Context, call *Call) (err error) {
-		ctx, err, answered := call.open(ctx, at)
+		ctx, err, answered := call.open(ctx, at, p)
 		if answered {
 			return err
 		}
@@ -118,9 +118,13 @@ func (c *Call) leaveGuarded(ctx context.Context, at int32, err *error) {
 //
 //go:noinline // its variables would be on the stack of the step as long as the call runs
 //nolint:revive // the error is the outcome of next, not a failure of open
-func (c *Call) open(ctx context.Context, at int32) (inside context.Context, err error, answered bool) {
+func (c *Call) open(ctx context.Context, at int32, p *plan) (inside context.Context, err error, answered bool) {
 	if c == nil || ctx == nil {
 		return nil, errInternal("next was called with a nil Call or a nil context"), true
+	}
+	if c.plan != p {
+		return nil, errInternal("next was called with a Call that is not its interceptor's: " +
+			"pass on the call that Intercept was given, or a copy by Call.Attempt"), true
 	}
 	if err, answered := c.enter(at); answered {
 		return nil, err, true

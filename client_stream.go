@@ -145,8 +145,7 @@ func (s *clientStream) end(returned *bool) {
 	defer s.publish(&o)
 	switch {
 	case *returned:
-		o.err = toApplication(s.call.last)
-		if o.panicked = s.call.raised(); o.panicked == nil {
+		if s.conclude(&o); o.panicked == nil {
 			s.report(&o)
 		}
 	default:
@@ -154,6 +153,17 @@ func (s *clientStream) end(returned *bool) {
 			o.err = s.call.broken()
 		}
 	}
+}
+
+// conclude sets the outcome of a chain that has returned.
+func (s *clientStream) conclude(o *outcome) {
+	defer func() {
+		if v := recover(); v != nil { // a method of the error has panicked
+			o.panicked = v
+		}
+	}()
+	o.panicked = s.call.raised()
+	o.err = s.call.toApplication(s.call.last)
 }
 
 // report reports the end of a chain that has returned, to the attempt outside of an

@@ -51,7 +51,7 @@ func (a *attempt) inHooks(l *leg, run func() (own bool, err error)) (err error) 
 // the fault of a hook.
 func (s *clientStream) hooksEnded(l *leg, returned, failed *bool, err *error) {
 	if !*returned && *err == nil {
-		s.failLeg(l, errInternal("a hook panicked, or ended its goroutine by runtime.Goexit"))
+		s.failLeg(l, errInternal("a hook of %s panicked, or ended its goroutine by runtime.Goexit", l.name()))
 	} else if *failed && *err != nil {
 		s.failLeg(l, *err)
 	}

@@ -68,7 +68,7 @@ func (c *Chain) invoke(
 	if err == nil {
 		err = assign(reply, u.call.response)
 	}
-	err = toApplication(err)
+	err = u.call.toApplication(err)
 	return app.serveGuarded(&u.call, err)
 }
 

@@ -260,6 +260,8 @@ func TestCoverageWithoutRule(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
 
 // answerers are interceptors that answer calls themselves.
 func answerers() map[string]hauberk.Interceptor {

@@ -1,6 +1,7 @@
 package hauberk
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"strings"
@@ -33,6 +34,9 @@ const ReasonMalformed = "MALFORMED_REASON"
 //
 // Text that is not UTF-8, which protobuf cannot encode, is sent with U+FFFD in place of
 // the invalid bytes.
+//
+// A nil Rejection that is returned as an error is not nil to its caller. It is an INTERNAL
+// error, and a chain names what returned it.
 type Rejection struct { //nolint:errname // Reject makes it, and an error it is
 	// Code is the status code. The code OK becomes INTERNAL.
 	Code codes.Code
@@ -86,7 +90,7 @@ func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 // code returns the code of the status.
 func (r *Rejection) code() codes.Code {
-	if r.Code == codes.OK {
+	if r == nil || r.Code == codes.OK {
 		return codes.Internal
 	}
 	return r.Code
@@ -119,13 +123,42 @@ func wellFormedReason(reason string) bool {
 }
 
 // Error returns the status as text, as errors of grpc-go do.
-func (r *Rejection) Error() string { return status.Error(r.code(), valid(r.Message)).Error() }
+func (r *Rejection) Error() string {
+	if r == nil {
+		return errNilRejection("").Error()
+	}
+	return status.Error(r.code(), valid(r.Message)).Error()
+}
 
 // Unwrap returns the cause.
-func (r *Rejection) Unwrap() error { return r.Cause }
+func (r *Rejection) Unwrap() error {
+	if r == nil {
+		return nil
+	}
+	return r.Cause
+}
 
 // GRPCStatus returns the status that the client receives.
-func (r *Rejection) GRPCStatus() *status.Status { return r.statusIn(r.Domain) }
+func (r *Rejection) GRPCStatus() *status.Status {
+	if r == nil {
+		return StatusOf(errNilRejection(""))
+	}
+	return r.statusIn(r.Domain)
+}
+
+// errNilRejection is what a nil Rejection means that something has returned as an error.
+func errNilRejection(by string) error {
+	return errInternal("%s returned a nil *hauberk.Rejection as an error, which is not a nil error: "+
+		"return nil, or what hauberk.Reject returns", cmp.Or(by, "something"))
+}
+
+// unlessNil returns an error of something that is named in errors, or what is wrong with it.
+func unlessNil(err error, by string) error {
+	if r, ok := err.(*Rejection); ok && r == nil { //nolint:errorlint // one that is wrapped has a text of its own
+		return errNilRejection(by)
+	}
+	return err
+}
 
 // statusIn returns the status with a domain.
 func (r *Rejection) statusIn(domain string) *status.Status {
@@ -189,8 +222,40 @@ func (r *Rejection) info(domain string) *errdetails.ErrorInfo {
 // nil if err wraps a rejection but has another status.
 func RejectionOf(err error) *Rejection {
 	c, _ := errors.AsType[carrier](err)
-	r, _ := c.(*Rejection) // another carrier has its own status, even if it wraps a rejection
-	return r
+	switch c := c.(type) { // another carrier has its own status, even if it wraps a rejection
+	case *Rejection:
+		return c
+	case *domained:
+		return c.rejection
+	default:
+		return nil
+	}
+}
+
+// domained is an error with the status of a rejection that was given no domain, on its way
+// through the chain of a server, which knows it. Whatever makes a status of the error
+// inside the chain has the domain in it.
+type domained struct {
+	error
+
+	rejection *Rejection // in the tree of the error
+	domain    string
+}
+
+// GRPCStatus returns the status with the domain.
+func (d *domained) GRPCStatus() *status.Status { return d.rejection.statusIn(d.domain) }
+
+// Unwrap returns the error.
+func (d *domained) Unwrap() error { return d.error }
+
+// withDomain gives an error that has the status of a rejection without a domain that of a
+// call of m.
+func (p *plan) withDomain(err error, m *Method) error {
+	c, _ := errors.AsType[carrier](err)
+	if r, ok := c.(*Rejection); ok && r != nil && r.Domain == "" {
+		return &domained{err, r, p.domainOf(r, m)}
+	}
+	return err
 }
 
 // Reason returns the reason in the google.rpc.ErrorInfo of an error: of a rejection

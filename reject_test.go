@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -271,6 +272,159 @@ func TestRejectionIsReusable(t *testing.T) {
 		}
 		if got := hauberk.ReasonDomain(elsewhere()); got != testService {
 			t.Errorf("domain %q", got)
+		}
+	}
+}
+
+// nilRejection returns a nil *Rejection as an error, as a function does that declares a
+// *Rejection and returns it as an error.
+func nilRejection() error {
+	var r *hauberk.Rejection
+	return r
+}
+
+// TestNilRejection: a nil *Rejection ends a call with INTERNAL and names what returned it,
+// with and without a guard, whatever the interceptors around it read.
+func TestNilRejection(t *testing.T) {
+	reads := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		err := next(ctx, call)
+		if hauberk.RejectionOf(err) != nil || hauberk.Reason(err) != "" || hauberk.CodeOf(err) != codes.Internal {
+			t.Errorf("read %v, %q, %v", hauberk.RejectionOf(err), hauberk.Reason(err), err)
+		}
+		return err
+	})
+	at := map[string]hauberk.Func{
+		"before next": func(context.Context, *hauberk.Call, hauberk.Next) error { return nilRejection() },
+		"after next": func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			_ = next(ctx, call)
+			return nilRejection()
+		},
+		"send hook": func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.OnSend(func(any, func(any) error) error { return nilRejection() })
+			return next(ctx, call)
+		},
+		"receive hook": func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.OnReceive(func(any) (bool, error) { return true, nilRejection() })
+			return next(ctx, call)
+		},
+	}
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		for name, x := range at {
+			for around, outer := range map[string][]hauberk.Interceptor{"bare": nil, "read": {reads}, "guarded": {reads, recoverer{}}} {
+				t.Run(name+"/"+around, func(t *testing.T) {
+					wantInternal(t, c.Start(t, append(outer, hauberk.Named("mine", x))...).Call(patient(t)).Err, "mine returned a nil *hauberk.Rejection")
+				})
+			}
+		}
+	})
+	for _, kind := range allKinds {
+		env := hauberktest.Start(t, hauberktest.Setup{
+			Kind: kind, Server: idleChain(1),
+			Backend: &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error { return nilRejection() }},
+		})
+		wantInternal(t, env.Call(patient(t)).Err, "the handler returned a nil *hauberk.Rejection")
+	}
+	var r *hauberk.Rejection
+	if r.Unwrap() != nil || r.GRPCStatus().Code() != codes.Internal || !strings.Contains(r.Error(), "nil *hauberk.Rejection") {
+		t.Errorf("a nil Rejection is %v", r)
+	}
+	if err := fmt.Errorf("wrapped: %w", r); hauberk.CodeOf(err) != codes.Internal {
+		t.Errorf("a wrapped nil Rejection is %v", err)
+	}
+}
+
+// bomb is an error with methods that panic, as those of a nil pointer do.
+type bomb struct{ in string }
+
+func (b *bomb) Error() string {
+	if b.in == "Error" {
+		panic(b.in)
+	}
+	return b.in
+}
+
+func (b *bomb) Unwrap() error {
+	if b.in == "Unwrap" {
+		panic(b.in)
+	}
+	return nil
+}
+
+// carrierBomb is a bomb with a status.
+type carrierBomb struct{ bomb }
+
+func (*carrierBomb) GRPCStatus() *status.Status { panic("GRPCStatus") }
+
+// TestErrorsThatPanic: a guard keeps the panics of an error's methods, wherever the error
+// comes from.
+func TestErrorsThatPanic(t *testing.T) {
+	for name, err := range map[string]error{"Error": &bomb{"Error"}, "Unwrap": &bomb{"Unwrap"}, "GRPCStatus": &carrierBomb{}} {
+		for _, outermost := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/outermost %t", name, outermost), func(t *testing.T) {
+				hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+					chain := []hauberk.Interceptor{recoverer{}, rejectWith(err)}
+					if outermost {
+						chain = []hauberk.Interceptor{hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+							_ = next(ctx, call)
+							return err
+						}), recoverer{}}
+					}
+					if c.Side == hauberk.ServerSide {
+						env := hauberktest.Start(t, hauberktest.Setup{
+							Kind: c.Kind, Server: hauberk.Must(hauberk.Config{ExposeErrors: true}.New(chain...)),
+						})
+						wantCode(t, env.Call(patient(t)).Err, codes.Internal)
+						return
+					}
+					call := hauberktest.Direct{Kind: c.Kind}.Client(hauberk.Must(hauberk.New(chain...)))
+					_ = call(patient(t)) // the error is the application's to read
+				})
+			})
+		}
+	}
+}
+
+// TestDomainStays: the ErrorInfo of a rejection has its domain however interceptors and
+// handlers make a status of the rejection.
+func TestDomainStays(t *testing.T) {
+	convert := func(err error) error { return status.Convert(err).Err() }
+	reject := rejectWith(hauberk.Reject(codes.PermissionDenied, "NOT_ALLOWED", "no"))
+	for name, chain := range map[string][]hauberk.Interceptor{
+		"as it is": {reject},
+		"StatusOf": {hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			return hauberk.StatusOf(next(ctx, call)).Err()
+		}), reject},
+		"wrapped": {hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			return convert(fmt.Errorf("cart: %w", next(ctx, call)))
+		}), reject},
+		"FromServer": {hauberk.FromServer(
+			func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+				resp, err := handler(ctx, req)
+				return resp, convert(err)
+			},
+			func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+				return convert(handler(srv, stream))
+			}), reject},
+		"after next": {hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			return hauberk.StatusOf(next(ctx, call)).Err()
+		}), hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			_ = next(ctx, call)
+			return hauberk.Reject(codes.PermissionDenied, "NOT_ALLOWED", "no")
+		})},
+	} {
+		for configured, want := range map[string]string{"": testService, "shop.example": "shop.example"} {
+			for _, kind := range allKinds {
+				t.Run(name+"/"+want+"/"+kind.String(), func(t *testing.T) {
+					env := hauberktest.Start(t, hauberktest.Setup{
+						Kind: kind, Server: hauberk.Must(hauberk.Config{ErrorDomain: configured}.New(chain...)),
+					})
+					err := env.Call(patient(t)).Err
+					wantCode(t, err, codes.PermissionDenied)
+					if got := hauberk.ReasonDomain(err); got != want || hauberk.Reason(err) != "NOT_ALLOWED" {
+						t.Errorf("domain %q with reason %q, want %q", got, hauberk.Reason(err), want)
+					}
+				})
+			}
 		}
 	}
 }

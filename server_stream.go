@@ -52,7 +52,7 @@ func (s *serverStream) serve() error {
 	if err == nil {
 		err = s.sendHeld()
 	}
-	return call.plan.toClient(call.method, err)
+	return call.plan.toClient(call, err)
 }
 
 func (s *serverStream) sendHeld() error {

@@ -28,7 +28,7 @@ func (u *serverUnary) serve() (any, error) { return serveUnary(&u.call) }
 // serveUnary runs the chain of a unary call and returns what goes to the client.
 func serveUnary(call *Call) (any, error) {
 	if err := call.plan.serve(call); err != nil {
-		return nil, call.plan.toClient(call.method, err)
+		return nil, call.plan.toClient(call, err)
 	}
 	if call.response == emptyResponse {
 		return nil, nil //nolint:nilnil // as the handler did
@@ -241,7 +241,7 @@ func (c *Call) abort() {
 	if !ok || !c.leaving {
 		return // a panic that no one recovered goes on
 	}
-	st := StatusOf(c.plan.toClient(c.method, c.last))
+	st := StatusOf(c.plan.toClient(c, c.last))
 	if st.Code() == codes.OK {
 		st = status.New(codes.Internal, ErrGoexit.Error())
 	}

@@ -183,6 +183,9 @@ func (r *shadowRun) watch() {
 	if own == nil {
 		return
 	}
+	if own.bad != nil {
+		r.reject(own.bad)
+	}
 	for _, hook := range own.send {
 		r.call.OnSend(r.watchSend(hook))
 	}

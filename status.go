@@ -100,13 +100,34 @@ func (e *statusError) GRPCStatus() *status.Status { return e.st }
 func (e *statusError) Unwrap() error              { return e.cause }
 
 // toClient turns the outcome of a server chain into the status that the client
-// receives: no text but that of a status, unless [Config.ExposeErrors] is set.
-func (p *plan) toClient(m *Method, err error) error {
+// receives: no text but that of a status, unless [Config.ExposeErrors] is set. Methods of
+// the error run here: the chain's guard keeps their panics.
+func (p *plan) toClient(call *Call, err error) error {
 	if err == nil {
 		return nil
 	}
+	var out error
+	failure := call.guarded(func() error {
+		out = p.statusFor(call.method, err)
+		return nil
+	})
+	if failure == nil {
+		return out
+	}
+	failure = call.guarded(func() error {
+		out = p.statusFor(call.method, failure)
+		return nil
+	})
+	if failure != nil {
+		return errInternal("the error of the Guard of the chain panics")
+	}
+	return out
+}
+
+func (p *plan) statusFor(m *Method, err error) error {
 	if r := RejectionOf(err); r != nil {
-		return &statusError{st: r.statusIn(p.domainOf(r, m)), cause: err} // for interceptors of grpc-go outside
+		st := StatusOf(p.withDomain(err, m))
+		return &statusError{st: st, cause: err} // for interceptors of grpc-go outside
 	}
 	if p.chain.exposeErrors {
 		if st, ok := status.FromError(err); ok && st.Code() != codes.OK {
@@ -123,11 +144,25 @@ func (p *plan) toClient(m *Method, err error) error {
 // toApplication turns the outcome of a client chain into what the application
 // gets: as it is, except that an error in which grpc-go would read another code,
 // as a context error, is given its status, and that io.EOF, with which streams
-// report a good end, is not found in it.
+// report a good end, is not found in it. Methods of the error run here: the chain's guard
+// keeps their panics.
+func (c *Call) toApplication(err error) error {
+	if err == nil {
+		return nil
+	}
+	var out error
+	failure := c.guardedForeign(func() error {
+		out = toApplication(err)
+		return nil
+	})
+	if failure != nil {
+		return failure
+	}
+	return out
+}
+
 func toApplication(err error) error {
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, io.EOF):
 		return &eofError{st: StatusOf(err), cause: err}
 	case carriedBy(err) != nil:

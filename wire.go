@@ -76,8 +76,11 @@ func (w *Wire) Received() WireBytes {
 // the status have been written, which for the one response of a method is after the chain
 // has returned. f then runs on the goroutine of the call, and the chain's [Guard]
 // contains a panic of f. If the sizes are final already, WhenFinal runs f at once. On a
-// client, after next, and for a nil Wire it runs f at once.
+// client, after next, and for a nil Wire it runs f at once. A nil f does nothing.
 func (w *Wire) WhenFinal(f func()) {
+	if f == nil {
+		return
+	}
 	if w == nil || w.side == ClientSide || !w.postpone(f) {
 		f()
 	}
