@@ -141,18 +141,20 @@ func (s *contextSetup) start(chain *hauberk.Chain) context.Context {
 		<-testEnd
 	})
 	go func() {
+		err := errGoexit
 		defer func() {
 			if r := recover(); r != nil {
-				ended <- fmt.Errorf("%w: %v\n%s", errPanic, r, debug.Stack())
+				err = fmt.Errorf("%w: %v\n%s", errPanic, r, debug.Stack())
 			}
+			ended <- err
 		}()
-		ended <- serve(s.incoming())
+		err = serve(s.incoming())
 	}()
 	select {
 	case ctx := <-handler:
 		s.t.Cleanup(func() {
 			close(testEnd)
-			if err := <-ended; errors.Is(err, errPanic) {
+			if err := <-ended; errors.Is(err, errPanic) || errors.Is(err, errGoexit) {
 				s.t.Errorf("hauberktest: after the handler: %v", err)
 			}
 		})
@@ -163,7 +165,10 @@ func (s *contextSetup) start(chain *hauberk.Chain) context.Context {
 	}
 }
 
-var errPanic = errors.New("an interceptor panicked")
+var (
+	errPanic  = errors.New("an interceptor panicked")
+	errGoexit = errors.New("an interceptor ended its goroutine by runtime.Goexit, as t.FailNow does")
+)
 
 // incoming returns the context of the call outside the chain.
 func (s *contextSetup) incoming() context.Context {
@@ -194,6 +199,13 @@ func (s *contextSetup) serve(chain *hauberk.Chain, handle func(context.Context))
 	return func(ctx context.Context) error {
 		stream := &ServerStream{Ctx: ctx, Requests: 1}
 		return intercept(struct{}{}, stream, info, func(_ any, stream grpc.ServerStream) error {
+			// A single response is held until the chain has returned. t.Context is done by then,
+			// and no message is taken after that.
+			if !kind.ServerStreams() {
+				err := stream.SendMsg(new(testpb.Response))
+				handle(stream.Context())
+				return err
+			}
 			handle(stream.Context())
 			return stream.SendMsg(new(testpb.Response))
 		})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -259,5 +260,66 @@ func TestContextMistakes(t *testing.T) {
 			}()
 			hauberktest.Context(failed, test.opts...)
 		})
+	}
+}
+
+// Calls of all kinds end with OK for the interceptors of Behind, although t.Context is done
+// by then.
+func TestContextEndsWithOK(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
+		outcome := errors.New("next has not returned")
+		t.Run(kind.String(), func(t *testing.T) {
+			hauberktest.Context(t, hauberktest.Method(hauberktest.FullMethod(kind)),
+				hauberktest.Behind(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					outcome = next(ctx, call)
+					return outcome
+				})))
+		})
+		if outcome != nil {
+			t.Errorf("%v: the outcome is %v", kind, outcome)
+		}
+	}
+}
+
+// double is a testing.TB that ends only the goroutine, and keeps its cleanups.
+type double struct {
+	testing.TB
+
+	texts    []string
+	cleanups []func()
+}
+
+func (d *double) Fatalf(format string, args ...any) {
+	d.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+func (d *double) Errorf(format string, args ...any) {
+	d.texts = append(d.texts, fmt.Sprintf(format, args...))
+}
+func (d *double) Cleanup(f func()) { d.cleanups = append(d.cleanups, f) }
+
+// Context does not wait for an interceptor that has ended its goroutine, as t.FailNow does.
+func TestContextGoexit(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		d := &double{TB: t}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			hauberktest.Context(d, hauberktest.Behind(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				if after {
+					_ = next(ctx, call)
+				}
+				runtime.Goexit()
+				return nil
+			})))
+		}()
+		<-done
+		for _, f := range d.cleanups {
+			f()
+		}
+		if len(d.texts) != 1 || !strings.Contains(d.texts[0], "runtime.Goexit") {
+			t.Errorf("after next %t: the test fails with %q", after, d.texts)
+		}
 	}
 }
