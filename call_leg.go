@@ -74,6 +74,15 @@ func (l *leg) connection(own *grpc.ClientConn) *grpc.ClientConn {
 	return own
 }
 
+// adapter returns the innermost leg of an adapter, this one or an outer one; nil if there is
+// none.
+func (l *leg) adapter() *leg {
+	for l != nil && l.foreign == nil {
+		l = l.outer
+	}
+	return l
+}
+
 // draft returns the leg that the running interceptor is preparing.
 func (c *Call) draft() *leg {
 	depth := c.depth.Load()

@@ -2,10 +2,14 @@ package hauberk
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"slices"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // Reply makes msgs the response of the call; return nil after it. It works with and
@@ -19,10 +23,16 @@ import (
 // server, receive clones. What a message of a codec other than protobuf points to is not
 // cloned.
 //
-// A message of another type than the method's is an INTERNAL error too. On a server Reply
-// returns it, if the method's type is known. On a client the call ends with it, since
-// messages are copied into the application's. Messages that a method with server
-// streaming has already delivered stay delivered; the replies follow them.
+// A message of another type than the method's is an INTERNAL error too, which Reply
+// returns if the type is known: on a server from the method's descriptor, and on a client
+// from the message that the application has passed, or from the descriptor. Otherwise
+// only the caller gets the error, when the message is encoded or copied. On a server,
+// values other than protobuf are accepted for services without generated code, whose
+// codec may encode them, and on a client for streams whose application has received
+// nothing yet.
+//
+// Messages that a method with server streaming has already delivered stay delivered; the
+// replies follow them.
 func (c *Call) Reply(msgs ...any) error {
 	c.takeBackReply()
 	c.fresh = true
@@ -44,32 +54,109 @@ func (c *Call) Reply(msgs ...any) error {
 
 func (c *Call) checkReply(msgs []any) error {
 	if slices.Contains(msgs, nil) {
-		return errInternal("Reply was given a nil message")
+		return c.errReply("was given a nil message")
 	}
 	if !c.kind.ServerStreams() && len(msgs) != 1 {
-		return errInternal("Reply was given %d messages for %s, which has one response", len(msgs), c.method.full)
-	}
-	if c.side == ServerSide {
-		return c.checkTypes(msgs)
-	}
-	return nil // they are copied into the application's, of which the type is checked then
-}
-
-// checkTypes checks that protobuf messages are of the type that a method answers with,
-// if that is known: a client would decode them into another.
-func (c *Call) checkTypes(msgs []any) error {
-	d := c.method.Descriptor()
-	if d == nil {
-		return nil
+		return c.errReply("was given %d messages for %s, which has one response", len(msgs), c.method.full)
 	}
 	for _, msg := range msgs {
-		m, ok := msg.(proto.Message)
-		if want := d.Output().FullName(); ok && m.ProtoReflect().Descriptor().FullName() != want {
-			return errInternal("Reply was given a %s; %s answers with %s",
-				m.ProtoReflect().Descriptor().FullName(), c.method.full, want)
+		if want := c.wrongType(msg); want != "" {
+			return c.errReply("was given a %s; %s answers with %s", nameOfType(msg), c.method.full, want)
 		}
 	}
 	return nil
+}
+
+// errReply is what is wrong with a reply of the running interceptor.
+func (c *Call) errReply(format string, args ...any) error {
+	by := "Reply "
+	if at := c.runningInterceptor(); at >= 0 {
+		by = c.nameOf(at) + ": Reply "
+	}
+	return errInternal("%s"+format, append([]any{by}, args...)...)
+}
+
+// wrongType returns the name of the type that the responses of the call have, if that is
+// known and msg is of another type; else "".
+func (c *Call) wrongType(msg any) string {
+	switch end := c.end.(type) {
+	case *serverUnary:
+		return c.method.wrongResponse(msg, end.srv)
+	case *serverDecoded:
+		return c.method.wrongResponse(msg, end.srv)
+	case *serverStream:
+		return c.method.wrongResponse(msg, end.srv)
+	case *clientUnary:
+		if to := end.replyFor(c); !assignable(to, msg) {
+			return nameOfType(to)
+		}
+	case *clientStream:
+		return end.wrongResponse(msg)
+	}
+	return ""
+}
+
+// wrongResponse is wrongType on a server: a client would decode the message into another.
+// srv is the implementation of the method.
+func (m *Method) wrongResponse(msg, srv any) string {
+	d := m.Descriptor()
+	if d == nil {
+		return ""
+	}
+	want := d.Output().FullName()
+	var name protoreflect.FullName
+	switch msg := msg.(type) {
+	case proto.Message:
+		name = msg.ProtoReflect().Descriptor().FullName()
+	case protoadapt.MessageV1:
+		name = protoadapt.MessageV2Of(msg).ProtoReflect().Descriptor().FullName()
+	case *grpc.PreparedMsg:
+		return ""
+	}
+	if name == want || name == "" && !implements(srv, m.name) {
+		return ""
+	}
+	return string(want)
+}
+
+// implements reports whether the implementation of a service is one for generated code,
+// which has a method of Go for each of its methods.
+func implements(srv any, method string) bool {
+	if srv == nil {
+		return false
+	}
+	_, ok := reflect.TypeOf(srv).MethodByName(method)
+	return ok
+}
+
+// wrongResponse is wrongType for a stream on a client.
+func (s *clientStream) wrongResponse(msg any) string {
+	s.mu.Lock()
+	t := s.demand.message
+	s.mu.Unlock()
+	if t != (messageType{}) {
+		if to, err := t.make(); err == nil && !assignable(to, msg) {
+			return nameOfType(to)
+		}
+		return ""
+	}
+	d := s.method.Descriptor()
+	if d == nil {
+		return ""
+	}
+	want := string(d.Output().FullName())
+	if _, isProto := msg.(proto.Message); isProto && nameOfType(msg) != want || !isProto && !isPointer(msg) {
+		return want
+	}
+	return ""
+}
+
+// nameOfType names the type of a message.
+func nameOfType(msg any) string {
+	if m, ok := msg.(proto.Message); ok {
+		return string(m.ProtoReflect().Descriptor().FullName())
+	}
+	return fmt.Sprintf("%T", msg)
 }
 
 // Response returns, after next, the response of a method without server streaming. It is
@@ -223,21 +310,32 @@ func (c *Call) checkAnswer(i int32) error {
 
 // assign copies a message into another of the same type.
 func assign(dst, src any) error {
-	if same(dst, src) {
+	switch {
+	case same(dst, src):
 		return nil
+	case !assignable(dst, src):
+		return errInternal("the message is a %T; the application wants a %T", src, dst)
+	}
+	if to, isProto := dst.(proto.Message); isProto {
+		proto.Reset(to)
+		proto.Merge(to, src.(proto.Message))
+	} else {
+		reflect.ValueOf(dst).Elem().Set(reflect.ValueOf(src).Elem())
+	}
+	return nil
+}
+
+// assignable reports whether assign can copy a message into another.
+func assignable(dst, src any) bool {
+	if same(dst, src) {
+		return true
 	}
 	to, isProto := dst.(proto.Message)
 	from, fromProto := src.(proto.Message)
-	if isProto && fromProto && to.ProtoReflect().Descriptor() == from.ProtoReflect().Descriptor() {
-		proto.Reset(to)
-		proto.Merge(to, from)
-		return nil
+	if isProto || fromProto {
+		return isProto && fromProto && to.ProtoReflect().Descriptor() == from.ProtoReflect().Descriptor()
 	}
-	if !isProto && reflect.TypeOf(dst) == reflect.TypeOf(src) && isPointer(dst) && isPointer(src) {
-		reflect.ValueOf(dst).Elem().Set(reflect.ValueOf(src).Elem())
-		return nil
-	}
-	return errInternal("the message is a %T; the application wants a %T", src, dst)
+	return reflect.TypeOf(dst) == reflect.TypeOf(src) && isPointer(dst) && isPointer(src)
 }
 
 // same reports whether two messages are one. Those of other codecs than protobuf

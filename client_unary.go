@@ -103,21 +103,26 @@ func (u *clientUnary) attempt(ctx context.Context, call *Call) error {
 	return nil
 }
 
-// replyOf returns the message that an attempt decodes its response into: the one that
-// the innermost adapter passes on, or the application's. Concurrent attempts inside of
-// that have messages of the same type.
+// replyOf returns the message that an attempt decodes its response into: that of
+// replyFor, or for concurrent attempts inside of that one of the same type.
 func (u *clientUnary) replyOf(call *Call) (any, error) {
-	reply, shared := u.reply, call.copyOf != nil
-	for l := call.leg; l != nil; l = l.outer {
-		if l.foreign != nil {
-			reply, shared = l.foreign.reply, l.depth < call.base
-			break
-		}
+	shared := call.copyOf != nil
+	if l := call.leg.adapter(); l != nil {
+		shared = l.depth < call.base
 	}
 	if !shared {
-		return reply, nil
+		return u.replyFor(call), nil
 	}
-	return typeOf(reply).make()
+	return typeOf(u.replyFor(call)).make()
+}
+
+// replyFor returns the message that gets the response of a call: the one that the innermost
+// adapter passes on, or the application's.
+func (u *clientUnary) replyFor(call *Call) any {
+	if l := call.leg.adapter(); l != nil {
+		return l.foreign.reply
+	}
+	return u.reply
 }
 
 // again reports whether a unary call can be made again: always.
