@@ -295,7 +295,7 @@ func (c *Call) takeReplies() []any {
 }
 
 // checkAnswer returns what is wrong with a call that the next at place i would end as OK:
-// no one authenticates its method, whoever answered, or there is no response.
+// no one authenticates its method, or there is no response.
 func (c *Call) checkAnswer(i int32) error {
 	switch {
 	case c.method.unguarded:

@@ -61,7 +61,7 @@ func (l *entry) appliesTo(m *Method) bool {
 }
 
 // deniesMalformed reports whether the interceptor runs for a method because its name is not
-// well-formed, whatever the scopes are: it can only reject the call.
+// well-formed, in spite of its scopes: it can only reject the call.
 func (l *entry) deniesMalformed(m *Method) bool {
 	return l.decl.Decides && len(l.scopes) > 0 && !pattern.WellFormed(m.service, m.name)
 }

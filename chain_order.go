@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/hauberk-rpc/hauberk/internal/pattern"
 )
 
 // Phase is a usual place in a chain, for [Declaration] and [Chain.Lint].
@@ -44,13 +46,20 @@ func (p Phase) String() string {
 
 // Finding is one unusual thing about a chain, from [Chain.Lint].
 type Finding struct {
-	Outer, Inner string // the interceptors, in the order of the chain; Inner may be empty
+	// Outer and Inner are the interceptors, in the order of the chain. Inner may be empty,
+	// and Outer is "Config.Public" for a finding about that setting.
+	Outer, Inner string
 	Message      string
 }
 
-// Lint returns the pairs of interceptors in an unusual order, and the interceptors that
-// do not work on the side. A chain with one of the latter cannot be attached to that
-// side. The usual order is
+// Lint returns
+//
+//   - the interceptors that do not work on a side, with which the chain cannot be attached
+//     there;
+//   - a [Config.Public] that lists all methods on a server, or any on a client;
+//   - the pairs of interceptors in an unusual order.
+//
+// The usual order is
 //
 //   - on a server: request id, tracing, metrics, logging, recovery, a coarse limit,
 //     deadline, authn, authz, limits by user, concurrency, validate;
@@ -60,7 +69,7 @@ type Finding struct {
 // A finding about the order is advice: the chain runs in any order.
 func (c *Chain) Lint(side Side) []Finding {
 	c.check("Lint")
-	var findings []Finding
+	findings := c.lintPublic(side)
 	for i, outer := range c.entries {
 		if !outer.decl.Sides.include(side) {
 			findings = append(findings, Finding{Outer: outer.decl.Name, Message: outer.wrongSide(side)})
@@ -75,6 +84,21 @@ func (c *Chain) Lint(side Side) []Finding {
 		}
 	}
 	return findings
+}
+
+// lintPublic returns what is odd about the public methods.
+func (c *Chain) lintPublic(side Side) []Finding {
+	finding := func(message string) []Finding { return []Finding{{Outer: "Config.Public", Message: message}} }
+	switch {
+	case len(c.public) == 0:
+		return nil
+	case side == ClientSide:
+		return finding("Config.Public has no effect on a client: servers decide which methods are public")
+	case slices.Contains(c.public, pattern.Pattern{}):
+		return finding(`Config.Public lists "*": no method of the server needs authentication`)
+	default:
+		return nil
+	}
 }
 
 // inverted reports whether two interceptors, i outside j, are in an unusual order.

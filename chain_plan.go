@@ -40,7 +40,7 @@ func newPlan(c *Chain, entries []*entry) *plan {
 }
 
 // errUnguarded ends a call of a method that the coverage proof finds open, however it is
-// served and whoever answers it.
+// served, also if an interceptor has answered it.
 //
 //go:noinline // its variables would be on the stack of the chain as long as the call runs
 func (c *Chain) errUnguarded(m *Method) error {

@@ -27,7 +27,7 @@ type Patterns interface{ string | []string }
 // A leading slash is optional. Callers can send names of methods that are not well-formed:
 // anything but identifiers of letters, digits, "_", "-" and "~", separated by dots, such
 // as "shop.v1/../admin.v1.Users". Such a name matches only "*", and interceptors
-// that decide ([Declaration.Decides]) run for it whatever their patterns are, as they can
+// that decide ([Declaration.Decides]) run for it in spite of their patterns, as they can
 // only reject its call.
 //
 // Groups can be nested; all of them must match. Patterns

@@ -19,6 +19,9 @@ import (
 // outside. The chain runs once around a call of a connection that has its options and
 // is wrapped with [Chain.ClientConn] too. It runs twice if a connection has its options
 // twice.
+//
+// DialOptions panics if the chain is nil or has an interceptor that works only on servers,
+// which [Chain.Lint] reports.
 func (c *Chain) DialOptions(opts ...grpc.DialOption) []grpc.DialOption {
 	c.attach("DialOptions", ClientSide)
 	own := []grpc.DialOption{
@@ -38,6 +41,8 @@ func (c *Chain) DialOptions(opts ...grpc.DialOption) []grpc.DialOption {
 // conn is or wraps. If conn is of another type, such as a pool of connections, they
 // receive nil. An interceptor that uses its connection, for example to read its target,
 // then panics.
+//
+// ClientConn panics as [Chain.DialOptions] does, and if conn is nil.
 func (c *Chain) ClientConn(conn grpc.ClientConnInterface) grpc.ClientConnInterface {
 	c.attach("ClientConn", ClientSide)
 	if conn == nil {
@@ -147,7 +152,7 @@ func (c *clientConn) newStream(
 }
 
 // UnaryClientInterceptor returns the chain as an interceptor of grpc-go, for code
-// that assembles its own options.
+// that assembles its own options. It panics as [Chain.DialOptions] does.
 func (c *Chain) UnaryClientInterceptor() grpc.UnaryClientInterceptor {
 	c.attach("UnaryClientInterceptor", ClientSide)
 	c.intercepts.Store(true)
@@ -163,7 +168,7 @@ func (c *Chain) UnaryClientInterceptor() grpc.UnaryClientInterceptor {
 }
 
 // StreamClientInterceptor returns the chain as an interceptor of grpc-go, for
-// code that assembles its own options.
+// code that assembles its own options. It panics as [Chain.DialOptions] does.
 func (c *Chain) StreamClientInterceptor() grpc.StreamClientInterceptor {
 	c.attach("StreamClientInterceptor", ClientSide)
 	c.intercepts.Store(true)

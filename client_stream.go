@@ -145,7 +145,8 @@ func (s *clientStream) end(returned *bool) {
 	defer s.publish(&o)
 	switch {
 	case *returned:
-		if s.conclude(&o); o.panicked == nil {
+		s.conclude(&o)
+		if o.panicked == nil {
 			s.report(&o)
 		}
 	default:

@@ -1,6 +1,9 @@
 package hauberk_test
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -100,5 +103,25 @@ func TestSameInstanceTwice(t *testing.T) {
 				t.Errorf("error %v; want %q in it", err, c.want)
 			}
 		})
+	}
+}
+
+// TestEachErrorHasItsPlace: each error of an interceptor has the interceptor's place and name
+// in the error of New, however they are joined.
+func TestEachErrorHasItsPlace(t *testing.T) {
+	first, second, third := errors.New("first"), fmt.Errorf("second: %w and %w", io.EOF, io.ErrNoProgress), errors.New("third")
+	wrong := hauberk.Declare(hauberk.Func(idle), hauberk.Declaration{
+		Name: "limit", Err: errors.Join(first, errors.Join(second, third)),
+	})
+	_, err := hauberk.New(hauberk.Func(idle), wrong)
+	equal(t, "errors", strings.Split(err.Error(), "\n"), []string{
+		"hauberk: interceptor 2: limit: first",
+		"hauberk: interceptor 2: limit: second: EOF and multiple Read calls return no data or error",
+		"hauberk: interceptor 2: limit: third",
+	})
+	for _, want := range []error{first, second, third, io.EOF} {
+		if !errors.Is(err, want) {
+			t.Errorf("the error of New is not %v", want)
+		}
 	}
 }

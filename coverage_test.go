@@ -282,7 +282,7 @@ func answerers() map[string]hauberk.Interceptor {
 }
 
 // TestOpenMethodsAreNotAnswered: a method that the coverage proof finds open is never
-// answered, whoever answers and however it is served. Outer interceptors get the outcome
+// answered, neither by its handler nor by an interceptor. Outer interceptors get the outcome
 // that the client gets.
 func TestOpenMethodsAreNotAnswered(t *testing.T) {
 	for name, answerer := range answerers() {

@@ -545,3 +545,46 @@ func plainConn(t *testing.T, side hauberk.Side, interceptor hauberk.Interceptor)
 	srv.RegisterService(plainDesc(), plainService{})
 	return client.ClientConn(listenAndServe(t, srv, bufconn.Listen(1<<20))), srv
 }
+
+// TestErrorsOfHooksNameTheInterceptor: a nil function, and hooks that lose or multiply a
+// single message, end the call with INTERNAL in the name of their interceptor.
+func TestErrorsOfHooksNameTheInterceptor(t *testing.T) {
+	type mistake struct {
+		make func(call *hauberk.Call)
+		says string
+		send bool // it is about the single message that this side sends
+		recv bool // or receives
+	}
+	for name, m := range map[string]mistake{
+		"OnSend(nil)":       {make: func(call *hauberk.Call) { call.OnSend(nil) }, says: "mine called Call.OnSend with a nil function"},
+		"OnReceive(nil)":    {make: func(call *hauberk.Call) { call.OnReceive(nil) }, says: "mine called Call.OnReceive with a nil function"},
+		"BeforeHeader(nil)": {make: func(call *hauberk.Call) { call.BeforeHeader(nil) }, says: "mine called Call.BeforeHeader with a nil function"},
+		"a nil message": {make: func(call *hauberk.Call) {
+			call.OnSend(func(_ any, emit func(any) error) error { return emit(nil) })
+		}, says: "a send hook of mine emitted a nil message"},
+		"no message": {make: func(call *hauberk.Call) {
+			call.OnSend(func(any, func(any) error) error { return nil })
+		}, says: "the send hooks of mine made 0 messages", send: true},
+		"dropped": {make: func(call *hauberk.Call) {
+			call.OnReceive(func(any) (bool, error) { return false, nil })
+		}, says: "a receive hook of mine dropped", recv: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+				server := c.Side == hauberk.ServerSide
+				sends, receives := c.Kind.ClientStreams(), c.Kind.ServerStreams()
+				if server {
+					sends, receives = receives, sends
+				}
+				if m.send && sends || m.recv && receives || name == "BeforeHeader(nil)" && !server {
+					t.Skip("not a mistake here")
+				}
+				wrong := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					m.make(call)
+					return next(ctx, call)
+				})
+				wantInternal(t, c.Start(t, hauberk.Named("mine", wrong)).Call(patient(t)).Err, m.says)
+			})
+		})
+	}
+}

@@ -63,6 +63,19 @@ func TestNextWithoutContext(t *testing.T) {
 	})
 }
 
+// TestNextWithAnotherCall gives next a Call that is not the interceptor's.
+func TestNextWithAnotherCall(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		var j journal
+		out := c.Start(t,
+			hauberk.Func(func(ctx context.Context, _ *hauberk.Call, next hauberk.Next) error { return next(ctx, &hauberk.Call{}) }),
+			j.tag("inner"),
+		).Call(patient(t))
+		wantInternal(t, out.Err, "a Call that is not its interceptor's")
+		equal(t, "journal", j.all(), nil)
+	})
+}
+
 // TestNextInsideNext calls next from a hook that next itself runs, on the way in.
 func TestNextInsideNext(t *testing.T) {
 	hauberktest.CheckLeaks(t)

@@ -396,3 +396,25 @@ func TestPhaseString(t *testing.T) {
 		}
 	}
 }
+
+// TestLintPublic: public methods that have no effect, or that are all, are findings.
+func TestLintPublic(t *testing.T) {
+	for _, c := range []struct {
+		public []string
+		side   hauberk.Side
+		want   string
+	}{
+		{nil, hauberk.ClientSide, ""},
+		{[]string{"shop.v1.*"}, hauberk.ServerSide, ""},
+		{[]string{"shop.v1.*"}, hauberk.ClientSide, "no effect on a client"},
+		{[]string{"shop.v1.*", "*"}, hauberk.ServerSide, "no method of the server needs authentication"},
+	} {
+		findings := hauberk.Must(hauberk.Config{Public: c.public}.New()).Lint(c.side)
+		switch {
+		case c.want == "" && len(findings) == 0:
+		case c.want != "" && len(findings) == 1 && findings[0].Outer == "Config.Public" && strings.Contains(findings[0].Message, c.want):
+		default:
+			t.Errorf("%q on a %v: %+v, want %q", c.public, c.side, findings, c.want)
+		}
+	}
+}

@@ -154,7 +154,7 @@ func errNilRejection(by string) error {
 
 // unlessNil returns an error of something that is named in errors, or what is wrong with it.
 func unlessNil(err error, by string) error {
-	if r, ok := err.(*Rejection); ok && r == nil { //nolint:errorlint // one that is wrapped has a text of its own
+	if r, ok := err.(*Rejection); ok && r == nil { //nolint:errorlint // one that is wrapped has its own text
 		return errNilRejection(by)
 	}
 	return err
@@ -233,8 +233,8 @@ func RejectionOf(err error) *Rejection {
 }
 
 // domained is an error with the status of a rejection that was given no domain, on its way
-// through the chain of a server, which knows it. Whatever makes a status of the error
-// inside the chain has the domain in it.
+// through the chain of a server, which knows it. Each status that is made of the error
+// inside the chain has the domain.
 type domained struct {
 	error
 

@@ -284,7 +284,7 @@ func nilRejection() error {
 }
 
 // TestNilRejection: a nil *Rejection ends a call with INTERNAL and names what returned it,
-// with and without a guard, whatever the interceptors around it read.
+// with and without a guard, and also if interceptors around it read it.
 func TestNilRejection(t *testing.T) {
 	reads := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
@@ -350,15 +350,15 @@ func (b *bomb) Unwrap() error {
 	return nil
 }
 
-// carrierBomb is a bomb with a status.
-type carrierBomb struct{ bomb }
+// statusBombError is a bomb with a status.
+type statusBombError struct{ bomb }
 
-func (*carrierBomb) GRPCStatus() *status.Status { panic("GRPCStatus") }
+func (*statusBombError) GRPCStatus() *status.Status { panic("GRPCStatus") }
 
-// TestErrorsThatPanic: a guard keeps the panics of an error's methods, wherever the error
+// TestErrorsThatPanic: a guard keeps the panics of an error's methods, at all places that an error
 // comes from.
 func TestErrorsThatPanic(t *testing.T) {
-	for name, err := range map[string]error{"Error": &bomb{"Error"}, "Unwrap": &bomb{"Unwrap"}, "GRPCStatus": &carrierBomb{}} {
+	for name, err := range map[string]error{"Error": &bomb{"Error"}, "Unwrap": &bomb{"Unwrap"}, "GRPCStatus": &statusBombError{}} {
 		for _, outermost := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/outermost %t", name, outermost), func(t *testing.T) {
 				hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {

@@ -24,7 +24,8 @@ func (c *Chain) runs(ctx context.Context, method string) bool {
 }
 
 // UnaryServerInterceptor returns the chain as an interceptor of grpc-go, for code
-// that assembles its own options. Requests are read before it runs.
+// that assembles its own options. Requests are read before it runs. It panics as
+// [Chain.NewServer] does.
 func (c *Chain) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 	c.attach("UnaryServerInterceptor", ServerSide)
 	var routes sync.Map // of the server's methods
@@ -41,10 +42,10 @@ func (c *Chain) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 }
 
 // StreamServerInterceptor returns the chain as an interceptor of grpc-go, for
-// code that assembles its own options. On a server with an UnknownServiceHandler it runs
-// for unknown methods too. If the chain authenticates calls, those of unknown methods that
-// are neither authenticated nor in [Config.Public] do not reach that handler; they end as
-// UNIMPLEMENTED.
+// code that assembles its own options. It panics as [Chain.NewServer] does. On a server
+// with an UnknownServiceHandler it runs for unknown methods too. If the chain authenticates
+// calls, those of unknown methods that are neither authenticated nor in [Config.Public] do
+// not reach that handler; they end as UNIMPLEMENTED.
 //
 // A bidirectional method of a service that is registered with a nil implementation, and
 // without [Chain.Registrar], counts as unknown: grpc-go calls it as it calls an

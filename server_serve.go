@@ -76,8 +76,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		s.web.drain()
-		s.GracefulStop()
+		s.web.drain(s.GracefulStop)
 	}()
 	select {
 	case <-stopped:
@@ -114,9 +113,10 @@ func (w *webCalls) start() bool {
 	return true
 }
 
-// drain waits for the calls that run. No call starts any more.
-func (w *webCalls) drain() {
+// drain waits for the calls that run and calls then. No call starts any more.
+func (w *webCalls) drain(then func()) {
 	w.over.Store(true)
 	w.running.Lock()
 	defer w.running.Unlock()
+	then()
 }
