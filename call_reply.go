@@ -180,7 +180,8 @@ func (c *Call) Response() any {
 // known, or if its handler has begun.
 //
 // On a client's stream Read waits until the application has sent the request, or ctx is
-// done.
+// done. After next it returns the request if an interceptor has read it before. Otherwise
+// it fails with INTERNAL if the call is committed.
 func (c *Call) Read(ctx context.Context) (any, error) {
 	if c.kind.ClientStreams() {
 		hook := "OnReceive"
@@ -306,56 +307,4 @@ func (c *Call) checkAnswer(i int32) error {
 	default:
 		return nil
 	}
-}
-
-// assign copies a message into another of the same type.
-func assign(dst, src any) error {
-	switch {
-	case same(dst, src):
-		return nil
-	case !assignable(dst, src):
-		return errInternal("the message is a %T; the application wants a %T", src, dst)
-	}
-	if to, isProto := dst.(proto.Message); isProto {
-		proto.Reset(to)
-		proto.Merge(to, src.(proto.Message))
-	} else {
-		reflect.ValueOf(dst).Elem().Set(reflect.ValueOf(src).Elem())
-	}
-	return nil
-}
-
-// assignable reports whether assign can copy a message into another.
-func assignable(dst, src any) bool {
-	if same(dst, src) {
-		return true
-	}
-	to, isProto := dst.(proto.Message)
-	from, fromProto := src.(proto.Message)
-	if isProto || fromProto {
-		return isProto && fromProto && to.ProtoReflect().Descriptor() == from.ProtoReflect().Descriptor()
-	}
-	return reflect.TypeOf(dst) == reflect.TypeOf(src) && isPointer(dst) && isPointer(src)
-}
-
-// same reports whether two messages are one. Those of other codecs than protobuf
-// need not be comparable.
-func same(a, b any) bool {
-	t := reflect.TypeOf(a)
-	if t == nil || t != reflect.TypeOf(b) {
-		return false
-	}
-	switch t.Kind() {
-	case reflect.Pointer:
-		return a == b
-	case reflect.Map:
-		return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
-	default:
-		return false
-	}
-}
-
-func isPointer(msg any) bool {
-	v := reflect.ValueOf(msg)
-	return v.Kind() == reflect.Pointer && !v.IsNil()
 }

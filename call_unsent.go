@@ -7,7 +7,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/protoadapt"
 )
 
 // Unsent reports, after next on a client, whether the last attempt failed before its
@@ -36,15 +35,11 @@ func failedToEncode(ctx context.Context, request any, err error) bool {
 	if !isEncodingError(err) {
 		return isMetadataError(ctx, err)
 	}
-	var failure error
-	switch m := request.(type) {
-	case proto.Message:
-		_, failure = proto.Marshal(m)
-	case protoadapt.MessageV1:
-		_, failure = proto.Marshal(protoadapt.MessageV2Of(m))
-	default:
+	m, ok := protoOf(request)
+	if !ok {
 		return true
 	}
+	_, failure := proto.Marshal(m)
 	return failure != nil
 }
 

@@ -68,11 +68,11 @@ func (b *replayBuffer) clone(msg any) (any, int) {
 	b.stream.mu.Lock()
 	gone := b.gone
 	b.stream.mu.Unlock()
-	m, ok := msg.(proto.Message)
+	m, ok := protoOf(msg)
 	if gone || !ok {
 		return nil, 0
 	}
-	return proto.Clone(m), proto.Size(m) + replayOverhead
+	return cloneMessage(msg), proto.Size(m) + replayOverhead
 }
 
 // admit waits for an attempt that takes messages, and keeps the message. a is nil
@@ -203,7 +203,7 @@ func (a *attempt) moveTo(k int, b *replayBuffer) error {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
 	for _, msg := range moved.msgs {
-		m, _ := msg.(proto.Message)
+		m, _ := protoOf(msg)
 		b.keep(msg, proto.Size(m)+replayOverhead)
 	}
 	return nil
