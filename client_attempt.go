@@ -35,7 +35,8 @@ type attempt struct {
 
 	opening     bool // a goroutine opens the transport's stream
 	ready       bool // it has got what was replayed
-	fed         bool // it has got the single request
+	fed         bool // a goroutine sends it the single request
+	gotRequest  bool // that was passed to the transport
 	full        bool // it takes no more messages: a replay failed
 	sending     bool // a message is being sent
 	unreceived  bool // of an adapter: its end is left to the application's RecvMsg

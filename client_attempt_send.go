@@ -116,8 +116,11 @@ func (a *attempt) sendRequest(msg any) (err error) {
 // has done so for a later attempt.
 func (a *attempt) passLeg(l *leg, msg any) (out any, err error) {
 	s := a.stream
-	if out, passed := s.startPassing(l); passed {
-		return out, l.failed()
+	if out, passed, err := s.startPassing(l); passed {
+		if err == errRequestDropped { //nolint:errorlint // the identical error
+			err = io.EOF // another attempt has got it
+		}
+		return out, err
 	}
 	defer s.stopPassing(l)
 	if len(l.send) > 0 {
@@ -233,6 +236,10 @@ func (a *attempt) sendEnded() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a.sending = false
+	if !s.desc.ClientStreams {
+		a.gotRequest = true
+		s.dropRequest(a)
+	}
 	if a.ended || a.adapted {
 		s.cond.Broadcast()
 	}

@@ -67,6 +67,9 @@ func (s *clientStream) runRace(ctx context.Context, call *Call, open opener) err
 	}
 	request, err := s.passedRequest(call, call.leg)
 	if err != nil {
+		if err == errRequestDropped { //nolint:errorlint // the identical error
+			return ErrSuperseded
+		}
 		return err
 	}
 	a := new(attempt)

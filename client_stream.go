@@ -84,7 +84,9 @@ type clientStream struct {
 	receiving bool // a goroutine receives from current
 	committed bool // a response message or the header was delivered
 	delivered bool // the single response was delivered
-	request   any  // the single request, to be kept
+	request   any  // the single request, for attempts and Read
+	wasRead   bool // an interceptor has read it
+	dropped   bool // no attempt needs it, and it is gone
 	waiting   int  // operations that wait for the chain or the header
 	arrived   []any
 	demand    demand
@@ -377,6 +379,19 @@ func (s *clientStream) commitLocked(a *attempt) {
 	s.committed = true
 	for _, l := range a.path {
 		l.buffer.free()
+	}
+	s.dropRequest(a)
+}
+
+// dropRequest frees the single request once the call is committed and its attempt was
+// sent it, unless an interceptor has read it: Read may return it again. The lock is held.
+func (s *clientStream) dropRequest(a *attempt) {
+	if !s.committed || !a.gotRequest || s.wasRead {
+		return
+	}
+	s.request, s.dropped = nil, true
+	for _, l := range a.path {
+		l.request = nil
 	}
 }
 

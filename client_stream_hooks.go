@@ -88,6 +88,9 @@ func (s *clientStream) read(ctx context.Context, call *Call) (any, error) {
 	if err := s.awaitRequest(ctx); err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	s.wasRead = true
+	s.mu.Unlock()
 	return s.passedRequest(call, call.leg)
 }
 
@@ -129,10 +132,10 @@ func (s *clientStream) passKnownRequest(call *Call, l *leg) error {
 // goroutine of the chain the hooks that the request has not passed yet.
 func (s *clientStream) passedRequest(call *Call, l *leg) (any, error) {
 	if l == nil || l.host != s {
-		return s.request, nil
+		return s.keptRequest()
 	}
-	if msg, passed := s.startPassing(l); passed {
-		return msg, l.failed()
+	if msg, passed, err := s.startPassing(l); passed {
+		return msg, err
 	}
 	defer s.stopPassing(l)
 	msg, err := s.passedRequest(call, l.outer)
@@ -152,19 +155,37 @@ func (s *clientStream) passedRequest(call *Call, l *leg) (any, error) {
 	return msg, nil
 }
 
+func (s *clientStream) keptRequest() (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dropped {
+		return nil, errRequestDropped
+	}
+	return s.request, nil
+}
+
+// errRequestDropped is the error of what needs the single request when it is gone.
+var errRequestDropped = errInternal(
+	"the request is not kept once the application has received something: Read it before next")
+
 // startPassing waits for another goroutine that passes the single request through
 // the leg, and reports whether it has passed: concurrent attempts share outer legs.
-func (s *clientStream) startPassing(l *leg) (msg any, passed bool) {
+func (s *clientStream) startPassing(l *leg) (msg any, passed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for l.passing {
 		s.cond.Wait()
 	}
-	if l.request != nil || l.failure.Load() != nil {
-		return l.request, true
+	switch {
+	case l.failure.Load() != nil:
+		return nil, true, l.failed()
+	case s.dropped:
+		return nil, true, errRequestDropped
+	case l.request != nil:
+		return l.request, true, nil
 	}
 	l.passing = true
-	return nil, false
+	return nil, false, nil
 }
 
 func (s *clientStream) stopPassing(l *leg) {

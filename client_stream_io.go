@@ -97,7 +97,8 @@ func (s *clientStream) afterFailure(err error) error {
 // sendRequest sends the one request of a method without client streaming. As
 // grpc-go does, it leaves it to RecvMsg to report that the call has ended.
 func (s *clientStream) sendRequest(msg any) error {
-	if !s.setRequest(msg) {
+	request, ok := s.setRequest(msg)
+	if !ok {
 		return s.misuse(msg)
 	}
 	var tried *attempt
@@ -112,7 +113,7 @@ func (s *clientStream) sendRequest(msg any) error {
 		case fed:
 			return nil
 		}
-		if err = a.sendRequest(s.request); err == nil || isEOF(err) {
+		if err = a.sendRequest(request); err == nil || isEOF(err) {
 			return nil
 		}
 		tried = a
@@ -122,18 +123,18 @@ func (s *clientStream) sendRequest(msg any) error {
 // setRequest keeps the single request, unless the application may send no more. The
 // application may use its message again, so that it is cloned if an interceptor could
 // make an attempt later.
-func (s *clientStream) setRequest(msg any) bool {
+func (s *clientStream) setRequest(msg any) (request any, ok bool) {
 	if len(s.call.plan.entries) > 0 {
 		msg = cloneMessage(msg)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.requested || s.closed {
-		return false
+		return nil, false
 	}
 	s.requested, s.request = true, msg
 	s.cond.Broadcast()
-	return true
+	return msg, true
 }
 
 // awaitTaker waits for an attempt other than tried, which failed to send the request

@@ -2,6 +2,7 @@ package hauberk_test
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"strconv"
 	"testing"
@@ -151,6 +152,57 @@ func TestReplayLimitOfMessages(t *testing.T) {
 				}
 				close(fail)
 				wantCode(t, stream.RecvMsg(new(testpb.Response)), c.want)
+			})
+		}
+	}
+}
+
+// TestRequestIsFreed: the single request of a stream is freed once the call is committed, in which order
+// the application sends it and commits.
+func TestRequestIsFreed(t *testing.T) {
+	const n, size = 16, 1 << 20
+	send := func(stream grpc.ClientStream) error {
+		return stream.SendMsg(&testpb.Request{Payload: make([]byte, size)})
+	}
+	for name, use := range map[string]func(stream grpc.ClientStream) error{
+		"message": func(stream grpc.ClientStream) error {
+			return errors.Join(send(stream), stream.RecvMsg(new(testpb.Response)))
+		},
+		"context": func(stream grpc.ClientStream) error {
+			stream.Context()
+			return send(stream)
+		},
+	} {
+		for chain, interceptors := range map[string][]hauberk.Interceptor{
+			"empty": nil, "hooks": {passThrough()}, "retry": {retry(3)}, "hooks around a retry": {passThrough(), retry(3), passThrough()},
+			"hedging": {hedge(nil)}, "adapter": {passThrough(), adapted(), passThrough()},
+		} {
+			if chain == "hedging" && name == "context" {
+				continue // the context of concurrent attempts commits none
+			}
+			t.Run(chain+"/"+name, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(patient(t))
+				defer cancel()
+				conn := hauberk.Must(hauberk.New(interceptors...)).ClientConn(&scripts{open: alike(script{
+					header: func(context.Context) (metadata.MD, error) { return metadata.Pairs("k", "v"), nil },
+					receive: func(_ context.Context, msg any) error {
+						msg.(*testpb.Response).Text = "x"
+						return nil
+					},
+				})})
+				before := heap()
+				var all []grpc.ClientStream
+				for range n {
+					stream := start(ctx, t, conn, hauberk.ServerStream)
+					if err := use(stream); err != nil {
+						t.Fatal(err)
+					}
+					all = append(all, stream)
+				}
+				if kept := heap() - before; kept > n*size/4 {
+					t.Errorf("%d KiB are kept of %d requests of %d KiB", kept>>10, n, size>>10)
+				}
+				runtime.KeepAlive(all)
 			})
 		}
 	}
