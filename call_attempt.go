@@ -172,9 +172,10 @@ func (c *Call) canAttempt(i int32) bool {
 // CommitOnHeader makes the response header commit a stream on a client as soon as it
 // arrives, as gRFC A6 describes. Call it before next. Otherwise the header commits the
 // stream when the application receives it. Each attempt then has a goroutine until its
-// header arrives or it ends. Concurrent attempts commit when the application receives
-// from one of them. CommitOnHeader does nothing in a unary call, which ends with its
-// response, and on a server.
+// header arrives or it ends. The header does not commit before the attempt has sent or
+// received a message. Concurrent attempts commit when the application receives from one of
+// them. CommitOnHeader does nothing in a unary call, which ends with its response, and on
+// a server.
 func (c *Call) CommitOnHeader() { c.commits = true }
 
 // Committed reports whether a stream on a client is committed: the application has

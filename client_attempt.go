@@ -39,14 +39,17 @@ type attempt struct {
 	gotRequest  bool // that was passed to the transport
 	full        bool // it takes no more messages: a replay failed
 	sending     bool // a message is being sent
+	exists      bool // the transport has opened its stream, which may be asked
+	over        bool // the stream inside of interceptors given to the connection was seen over
 	unreceived  bool // of an adapter: its end is left to the application's RecvMsg
-	reopened    bool // of an adapter: it has opened another
+	reopened    bool // an interceptor of grpc-go has opened another stream
 	ended       bool
 	endReceived bool // the end was received from the transport
 	heardOK     bool // grpc-go reported a good end
+	probing     int8 // goroutines that ask the transport whether its stream exists
 	wire        grpc.ClientStream
 	nested      nested // of an adapter
-	heard       error  // the end that grpc-go reported
+	heard       error  // the end that grpc-go reported last
 	unencoded   error  // why a message could not be encoded
 	unsent      error  // why the transport could not send a message, if that ended it
 	err         error
@@ -195,7 +198,7 @@ func (a *attempt) capture() {
 	a.stream.mu.Lock()
 	wire := a.wire
 	a.stream.mu.Unlock()
-	if wire == nil {
+	if wire == nil || !a.canAsk() {
 		return
 	}
 	in := &a.call.lazy().incoming
@@ -222,7 +225,7 @@ func (a *attempt) trailer() metadata.MD {
 	a.stream.mu.Lock()
 	received := a.endReceived
 	a.stream.mu.Unlock()
-	if !received {
+	if !received || !a.canAsk() {
 		return nil
 	}
 	return a.wire.Trailer()

@@ -18,11 +18,12 @@ func (a *attempt) onFinish(err error) {
 		a.heardOK = true
 		return
 	}
-	if a.ended || a.heard != nil {
+	if a.ended {
 		return
 	}
+	first := a.heard == nil
 	a.heard = err
-	if a.ctx.Err() == nil {
+	if first && a.ctx.Err() == nil {
 		go a.lookForEnd()
 	}
 }
@@ -44,13 +45,23 @@ func (a *attempt) innerEnded(inner *clientStream, err error) {
 
 // lookForEnd receives the end that grpc-go has reported. It may be that of an earlier
 // stream, which an interceptor of grpc-go has replaced: then it waits for the end of
-// the one that goes on.
+// the one that goes on. That of an adapter is reported again.
 func (a *attempt) lookForEnd() {
 	returned := false
 	defer a.caught(&returned)
 	a.awaitOpened()
-	a.awaitTransport()
-	if !a.stream.receiveRest(a) {
+	if a.adapted {
+		a.awaitInside()
+	}
+	ended, live := a.stream.receiveLeft(a)
+	for live != nil && !a.adapted {
+		select {
+		case <-live.Done():
+		case <-a.ctx.Done():
+		}
+		ended, live = a.stream.receiveLeft(a)
+	}
+	if !ended {
 		a.endUnreceived()
 	}
 	returned = true
@@ -70,18 +81,9 @@ func (a *attempt) endUnreceived() {
 	a.stream.cond.Broadcast()
 }
 
-// awaitTransport waits for the end of the stream that the attempt runs on, which
+// awaitInside waits for the end of the stream that an adapter's attempt runs on, which
 // grpc-go reports before it ends the context.
-func (a *attempt) awaitTransport() {
-	if !a.adapted {
-		if a.alive() {
-			select {
-			case <-a.wire.Context().Done():
-			case <-a.ctx.Done():
-			}
-		}
-		return
-	}
+func (a *attempt) awaitInside() {
 	s := a.stream
 	stop := context.AfterFunc(a.ctx, s.wake)
 	defer stop()
@@ -136,6 +138,7 @@ func (a *attempt) ends(err error) {
 func (a *attempt) answered(msg any) {
 	a.stream.mu.Lock()
 	a.endReceived = true
+	a.noteExists()
 	if !a.ended {
 		a.call.response = msg
 		a.call.received.Store(1)
@@ -188,26 +191,103 @@ func (a *attempt) awaitSend() (raised any) {
 	return a.raised
 }
 
-// alive reports whether the stream goes on although grpc-go reported an end: that
-// was of an earlier stream, which an interceptor of grpc-go has replaced.
-func (a *attempt) alive() bool {
-	if !a.adapted {
-		return a.wire != nil && a.ctx.Err() == nil && a.wire.Context().Err() == nil
+// goesOnIn returns the context of the stream that goes on although grpc-go reported an
+// end, or nil: that end was of an earlier stream, which an interceptor of grpc-go has
+// replaced, or the context is about to end. Only the goroutine that receives may call it:
+// an interceptor may replace its stream in RecvMsg, without a lock.
+func (a *attempt) goesOnIn() context.Context {
+	s := a.stream
+	s.mu.Lock()
+	inside, reported := a.adapted && a.aliveInside(), a.heard != nil && a.ctx.Err() == nil
+	s.mu.Unlock()
+	switch {
+	case inside:
+		return a.ctx
+	case a.adapted || !reported:
+		return nil
 	}
-	a.stream.mu.Lock()
-	defer a.stream.mu.Unlock()
-	return a.aliveInside()
+	live := a.liveContext()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if live != nil && a.over {
+		a.reopened = true
+		s.cond.Broadcast()
+	}
+	a.over = live == nil
+	return live
 }
 
-// aliveInside is alive for an attempt behind an adapter. Its stream is foreign code, and
-// to ask for the context would commit the stream inside. The lock is held.
+// liveContext returns the context of the transport's stream, or nil if it is done.
+func (a *attempt) liveContext() (live context.Context) {
+	err := a.call.guardedForeign(func() error {
+		live = a.wire.Context()
+		return live.Err()
+	})
+	if err != nil {
+		return nil
+	}
+	return live
+}
+
+// isOver reports whether the transport's stream is over when a message could not be
+// sent, on the goroutine that sends.
+func (a *attempt) isOver() bool {
+	s := a.stream
+	s.mu.Lock()
+	exists, inside := a.exists, a.adapted && !a.aliveInside()
+	s.mu.Unlock()
+	if a.adapted {
+		return inside
+	}
+	exists = exists || a.answers()
+	over := exists && (a.ctx.Err() != nil || a.liveContext() == nil)
+	s.mu.Lock()
+	a.exists, a.over = exists, over
+	s.mu.Unlock()
+	return over
+}
+
+// canAsk reports whether the library may call Context, Header, RecvMsg and Trailer of the
+// transport's stream without the application. Some interceptors of grpc-go open theirs with
+// the first message, and embed none until then. So before the transport has taken or
+// delivered a message, canAsk waits for the application to leave SendMsg, and tries Context.
+func (a *attempt) canAsk() bool {
+	s := a.stream
+	s.mu.Lock()
+	a.probing++
+	for a.sending && !a.exists && a.raised == nil {
+		s.cond.Wait()
+	}
+	known := a.exists
+	s.mu.Unlock()
+	exists := known || a.answers()
+	s.mu.Lock()
+	a.probing--
+	a.exists = exists
+	s.mu.Unlock()
+	return exists
+}
+
+// answers reports whether the transport's stream has a context, instead of a panic.
+func (a *attempt) answers() (ok bool) {
+	defer func() {
+		if !ok {
+			_ = recover()
+		}
+	}()
+	return a.wire.Context() != nil
+}
+
+// aliveInside reports whether the stream of an adapter goes on although grpc-go reported
+// an end. It is foreign code, and to ask for the context would commit the stream inside.
+// The lock is held.
 func (a *attempt) aliveInside() bool { return a.wire != nil && a.ctx.Err() == nil && !a.nested.over }
 
 // unknownEnd is the error of an attempt whose end cannot be received.
 func (a *attempt) unknownEnd() error {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
-	if err := a.ctx.Err(); err != nil && a.heard == nil {
+	if err := a.ctx.Err(); err != nil && (a.heard == nil || a.reopened) {
 		return status.FromContextError(err).Err()
 	}
 	return a.heard

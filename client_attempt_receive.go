@@ -1,6 +1,7 @@
 package hauberk
 
 import (
+	"context"
 	"slices"
 
 	"google.golang.org/grpc/metadata"
@@ -21,10 +22,32 @@ func (a *attempt) header() (md metadata.MD, err error) {
 func (a *attempt) commitOnHeader() {
 	returned := false
 	defer a.caught(&returned)
-	if header, _ := a.header(); header != nil {
-		a.stream.commit(a)
+	if a.awaitExists() {
+		if header, _ := a.header(); header != nil {
+			a.stream.commit(a)
+		}
 	}
 	returned = true
+}
+
+// awaitExists waits until the transport's stream may be asked, or the attempt has ended:
+// see canAsk.
+func (a *attempt) awaitExists() bool {
+	s := a.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !a.exists && !a.ended {
+		s.cond.Wait()
+	}
+	return a.exists
+}
+
+// noteExists notes that the transport has taken or delivered a message. The lock is held.
+func (a *attempt) noteExists() {
+	if !a.exists && a.commits {
+		a.stream.cond.Broadcast()
+	}
+	a.exists = true
 }
 
 // receive receives one message of the transport for the application, which owns
@@ -40,7 +63,7 @@ func (a *attempt) receive(msg any) (delivered bool) {
 func (a *attempt) receiveOne(msg any, inPlace bool) (keep bool) {
 	s := a.stream
 	if err := a.receiveWire(msg); err != nil {
-		if !inPlace || !a.adapted || !a.alive() {
+		if !inPlace || !a.adapted || a.goesOnIn() == nil {
 			a.ends(err)
 		}
 		return false
@@ -65,6 +88,7 @@ func (a *attempt) receiveOne(msg any, inPlace bool) (keep bool) {
 func (a *attempt) countReceived() bool {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
+	a.noteExists()
 	if a.ended {
 		return false
 	}
@@ -92,37 +116,47 @@ func (a *attempt) receiveWire(msg any) error {
 }
 
 // receiveRest receives in the application's place what is left of its attempt, whose
-// transport has ended, and reports whether the attempt has ended. Such a transport
-// does not block. It waits until the application's goroutine has left the transport: an
-// opening and a RecvMsg end with their context.
+// transport has ended, and reports whether the attempt has ended.
 func (s *clientStream) receiveRest(a *attempt) bool {
+	ended, _ := s.receiveLeft(a)
+	return ended
+}
+
+// receiveLeft is receiveRest that also returns the context of the stream that goes on, if
+// an interceptor of grpc-go has replaced the one that ended: the application receives from
+// that. A transport that has ended does not block. It waits until the application's
+// goroutine has left the transport: an opening and a RecvMsg end with their context.
+func (s *clientStream) receiveLeft(a *attempt) (ended bool, live context.Context) {
 	s.mu.Lock()
 	for a.opening || s.receiving && s.current == a && !a.ended {
 		s.cond.Wait()
 	}
 	if a.ended || s.current != a {
 		defer s.mu.Unlock()
-		return a.ended
+		return a.ended, nil
 	}
 	s.receiving = true
 	s.mu.Unlock()
 	none := false // it delivers nothing
 	defer s.stopReceiving(a, &none)
+	if !a.canAsk() {
+		return false, nil
+	}
 	for range maxArrived {
+		if live := a.goesOnIn(); live != nil {
+			return false, live
+		}
 		msg := a.newResponse()
 		if msg == nil {
-			return false
+			return false, nil
 		}
 		if a.receiveOne(msg, true) {
 			s.arrive(a, msg)
 		} else if a.hasEnded() {
-			return true
-		}
-		if a.adapted && a.alive() {
-			return false // another stream, which the application receives from
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }
 
 // newResponse returns a message to receive into: of the type that the application

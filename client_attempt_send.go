@@ -144,21 +144,24 @@ func (a *attempt) transmit(msg any) error {
 		msg = cloneMessage(msg) // which is kept: see sendReplay
 	}
 	s.mu.Lock()
-	if a.ended && !a.endReceived {
+	if a.ended && !a.endReceived || a.probing > 0 {
 		s.mu.Unlock()
 		return io.EOF
 	}
 	over := a.ended // and the count is that of another attempt
 	a.sending = true
 	s.mu.Unlock()
-	defer a.sendEnded()
+	taken := false
+	defer a.sendEnded(&taken)
 	switch err := a.sendWire(msg); {
 	case err == nil:
+		taken = true
 		if !over {
 			a.call.sent.Add(1)
 		}
 		return nil
 	case isEOF(err):
+		taken = true // by a stream that has ended
 		return io.EOF
 	default:
 		a.notSent(err)
@@ -172,7 +175,7 @@ func (a *attempt) notSent(err error) {
 	if isEncodingError(err) {
 		a.notEncoded(err)
 	}
-	if a.alive() {
+	if !a.isOver() {
 		a.finished(err)
 		return
 	}
@@ -231,16 +234,19 @@ func (a *attempt) goesOn(err error) bool {
 }
 
 // sendEnded lets the chain go on that waits for the count of the message.
-func (a *attempt) sendEnded() {
+func (a *attempt) sendEnded(taken *bool) {
 	s := a.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a.sending = false
+	if *taken {
+		a.noteExists()
+	}
 	if !s.desc.ClientStreams {
 		a.gotRequest = true
 		s.dropRequest(a)
 	}
-	if a.ended || a.adapted {
+	if a.ended || a.adapted || a.probing > 0 {
 		s.cond.Broadcast()
 	}
 }

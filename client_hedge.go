@@ -152,11 +152,14 @@ func (a *attempt) enter(request any) bool {
 	s.mu.Lock()
 	a.wire, a.opening, a.ready, a.fed = wire, false, true, true
 	s.mu.Unlock()
-	if err := a.transmit(request); err != nil && err != io.EOF {
+	switch err := a.transmit(request); err {
+	case nil:
+		_ = a.closeWire()
+	case io.EOF: // it has ended
+	default:
 		a.finished(err) // the application does not receive from it
 		return false
 	}
-	_ = a.closeWire()
 	s.mu.Lock()
 	s.opened = true
 	if s.latest == nil {
@@ -172,6 +175,9 @@ func (s *clientStream) receiveFirst(a *attempt) {
 	select {
 	case <-s.race.demanded:
 	case <-a.ctx.Done():
+		return
+	}
+	if !a.canAsk() {
 		return
 	}
 	header, _ := a.header()

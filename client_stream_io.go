@@ -238,7 +238,10 @@ func (s *clientStream) awaitHeader() *attempt {
 // grpc-go has not reported one: the attempt goes on.
 func (s *clientStream) awaitEnd(a *attempt) bool {
 	s.mu.Lock()
-	s.awaitUntilDone(func() bool { return a.ended || a.heard == nil || a.reopened || a.unreceived })
+	s.awaitUntilDone(func() bool {
+		// A message without a header is one of a stream that has replaced the one asked for it.
+		return a.ended || a.heard == nil || a.reopened || a.unreceived || a.call.received.Load() > 0
+	})
 	ends := a.ended
 	s.mu.Unlock()
 	return ends

@@ -106,6 +106,9 @@ func (w *world) run() {
 	w.start = time.Now()
 	w.kill = make(chan struct{}) // of this bubble
 	a := &app{w: w, conn: transport{w}}
+	if w.p.Reopens {
+		a.conn = reopener{transport{w}}
+	}
 	if !w.bare {
 		a.conn = w.chain().ClientConn(a.conn)
 	}

@@ -48,6 +48,10 @@ func generate(seed uint64) *program {
 	if p.Invoke || p.has(interceptorHedge) || raced {
 		p.abandonNot()
 	}
+	// From another source, so that the programs of other seeds stay what they are.
+	if more := rand.New(rand.NewPCG(seed, 10)); more.IntN(100) < 6 && !p.Invoke && !p.has(interceptorHedge) {
+		p.reopens()
+	}
 	if !p.Invoke {
 		g.application(p)
 	}
@@ -72,6 +76,30 @@ func generate(seed uint64) *program {
 }
 
 func (g *generator) chance(percent int) bool { return g.IntN(100) < percent }
+
+// reopens lets the connection open streams again. If SendMsg meets the end of the first and the chain
+// needs that, to replay the message or for its outcome, SendMsg waits for a message of the second: such
+// programs have no replays and no messages that cannot be encoded.
+func (p *program) reopens() {
+	p.Reopens = true
+	for i := range p.Attempts {
+		if p.Kind.ClientStreams() {
+			p.Attempts[i].FailSend = 0
+		}
+	}
+	for i := range p.Interceptors {
+		if p.Interceptors[i].Kind == interceptorRetry && p.Kind.ClientStreams() {
+			p.Interceptors[i].Kind = interceptorPlain
+		}
+	}
+	if len(p.Attempts) < 2 {
+		n := 1
+		if p.Kind.ServerStreams() {
+			n = 3
+		}
+		p.Attempts = append(p.Attempts, script{Events: []srvEvent{{Do: srvMessage, N: n}, {After: 5 * time.Millisecond, Do: srvEnd}}})
+	}
+}
 
 func (g *generator) kind() hauberk.Kind {
 	switch n := g.IntN(20); {

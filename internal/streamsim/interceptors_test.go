@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -178,7 +179,8 @@ func (r *interceptorRun) sample(call *hauberk.Call, sent bool) {
 }
 
 // checkCounts checks, when the innermost next returns, that the counts are those of
-// the stream that was opened in it.
+// the stream that was opened in it, or of the one before if a repeated next made no attempt: the
+// application may have committed the call since CanAttempt.
 func (r *interceptorRun) checkCounts(call *hauberk.Call, begin int) {
 	w := r.w
 	if w.srv != nil {
@@ -190,10 +192,10 @@ func (r *interceptorRun) checkCounts(call *hauberk.Call, begin int) {
 		return
 	}
 	w.mu.Lock()
-	s := w.last()
+	s, again := w.last(), w.events[begin].again
 	w.mu.Unlock()
 	sent, accepted, received := 0, 0, 0
-	if s != nil && s.openSeq > begin {
+	if s != nil && (s.openSeq > begin || again && call.Sent()+call.Received() > 0) {
 		s.mu.Lock()
 		sent, accepted, received = len(s.taken), s.accepted, len(s.popped)
 		s.mu.Unlock()
@@ -635,19 +637,33 @@ func (w *world) adapter(i int, l interceptor) hauberk.Interceptor {
 			}
 			return wrapped{s, l.Kind == interceptorWrapChange}, nil
 		}
-		r := &reopening{open: func() (grpc.ClientStream, error) { return open(ctx, desc, cc, method, opts...) }}
-		var err error
-		for range 2 {
-			if r.ClientStream, err = r.open(); err == nil {
-				return r, nil
-			}
-			if status.Code(err) != codes.Unavailable {
-				break
-			}
-		}
-		return nil, err
+		return reopen(func() (grpc.ClientStream, error) { return open(ctx, desc, cc, method, opts...) })
 	}
 	return hauberk.Named(fmt.Sprintf("adapter%d", i), hauberk.FromClient(unary, stream))
+}
+
+// reopen opens a stream that opens another when the first fails.
+func reopen(open func() (grpc.ClientStream, error)) (_ grpc.ClientStream, err error) {
+	r := &reopening{open: open}
+	for range 2 {
+		if r.ClientStream, err = r.open(); err == nil {
+			return r, nil
+		}
+		if status.Code(err) != codes.Unavailable {
+			break
+		}
+	}
+	return nil, err
+}
+
+// reopener is a connection with an interceptor of grpc-go that opens streams again.
+type reopener struct{ transport }
+
+// NewStream opens a stream.
+func (r reopener) NewStream(
+	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	return reopen(func() (grpc.ClientStream, error) { return r.transport.NewStream(ctx, desc, method, opts...) })
 }
 
 type wrapped struct {
@@ -684,6 +700,7 @@ type reopening struct {
 	closed   bool
 	received bool
 	reopened bool
+	final    error // RecvMsg returns it again
 }
 
 func (s *reopening) current() grpc.ClientStream {
@@ -709,24 +726,26 @@ func (s *reopening) CloseSend() error {
 }
 
 func (s *reopening) RecvMsg(msg any) error {
-	for {
+	for s.final == nil {
 		err := s.current().RecvMsg(msg)
 		if err == nil {
 			s.received = true
+			return nil
 		}
 		if s.received || s.reopened || status.Code(err) != codes.Unavailable {
-			return err
+			s.final = err
+			break
 		}
 		s.reopened = true
-		if err2 := s.again(); err2 != nil {
-			return err2
-		}
+		s.final = s.again()
 	}
+	return s.final
 }
 
 // again opens another stream. The interceptors that do this do not lock either
 // while they replay, so programs have one goroutine if the chain has one of them. They read the
-// messages to replay under their lock, since the chain may receive the end instead of the application.
+// messages to replay under their lock, since the chain may receive the end instead of the application,
+// and half-close the stream that they opened if the application has closed its side meanwhile.
 func (s *reopening) again() error {
 	stream, err := s.open()
 	if err != nil {
@@ -744,9 +763,17 @@ func (s *reopening) again() error {
 		_ = stream.CloseSend()
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.ClientStream = stream
+	meanwhile := s.closed && !closed
+	s.mu.Unlock()
+	if meanwhile {
+		_ = stream.CloseSend()
+	}
 	return nil
 }
 
 func (s *reopening) Context() context.Context { return s.current().Context() }
+
+func (s *reopening) Header() (metadata.MD, error) { return s.current().Header() }
+
+func (s *reopening) Trailer() metadata.MD { return s.current().Trailer() }

@@ -19,6 +19,7 @@ type program struct {
 	Invoke       bool          // a unary call is made by Invoke instead of the steps
 	Options      bool          // the application uses call options for the header, the trailer and the peer
 	Finish       bool          // the application's OnFinish panics
+	Reopens      bool          // an interceptor of grpc-go given to the connection opens another stream when one fails
 	Deadline     time.Duration // of the application's context; 0 for none
 	Interceptors []interceptor // outermost first
 	Attempts     []script      // of the streams that the transport opens, in order; others use the last
@@ -233,6 +234,9 @@ func (p *program) String() string {
 	if p.Finish {
 		b.WriteString(", OnFinish panics")
 	}
+	if p.Reopens {
+		b.WriteString(", the connection opens streams again")
+	}
 	if p.Deadline > 0 {
 		fmt.Fprintf(&b, ", deadline %v", p.Deadline)
 	}
@@ -258,8 +262,12 @@ func steps(list []step) string {
 	return strings.Join(texts, "; ")
 }
 
-// has reports whether the chain has an interceptor of one of these kinds.
+// has reports whether the chain has an interceptor of one of these kinds. One that opens streams
+// again may be the connection's.
 func (p *program) has(kinds ...interceptorKind) bool {
+	if p.Reopens && slices.Contains(kinds, interceptorReopen) {
+		return true
+	}
 	for _, l := range p.Interceptors {
 		if slices.Contains(kinds, l.Kind) {
 			return true

@@ -84,6 +84,36 @@ var regressions = map[string]program{
 		Sender:       []step{does(0, actSend)},
 		Receiver:     []step{does(0, actDrain)},
 	},
+	// The request was dropped once the retry had sent it and the application had received, and the hook of the
+	// first attempt, in which SendMsg still was, saw it again.
+	"a request that is dropped while it is in a hook": {
+		Kind: hauberk.ServerStream,
+		Interceptors: []interceptor{
+			{Kind: interceptorBlock, N: 1, D: 10 * ms}, {Kind: interceptorHooks}, retries(1000),
+		},
+		Attempts: []script{{Events: []srvEvent{ends(0, codes.Unavailable)}}, {Events: []srvEvent{{Do: srvMessage, N: 1}}}},
+		Sender:   []step{does(0, actSend)},
+		Receiver: []step{does(0, actDrain)},
+	},
+	// The library received the messages of a stream that an interceptor of the connection had opened.
+	"the connection opens a stream again": {
+		Kind: hauberk.ServerStream, Reopens: true,
+		Attempts: []script{
+			{Events: []srvEvent{ends(ms, codes.Unavailable)}},
+			{Events: []srvEvent{{Do: srvMessage, N: 3}, {After: 9 * ms, Do: srvMessage, N: 2}, ends(0, codes.OK)}},
+		},
+		Sender: []step{does(0, actSend), does(0, actClose), does(0, actReceive), does(5*ms, actDrain)},
+	},
+	// An interceptor of grpc-go opened a stream again on the goroutine that receives the end, while the
+	// application closed its side.
+	"a half-close while an adapter opens a stream again": {
+		Kind: hauberk.ClientStream,
+		Interceptors: []interceptor{
+			{Kind: interceptorReopen}, {Kind: interceptorFail, N: 1, Code: codes.Unavailable}, {Kind: interceptorBlock, N: 1, D: 5 * ms},
+		},
+		Attempts: []script{{}, {Events: []srvEvent{{Do: srvReadAll}, {Do: srvMessage, N: 1}, ends(0, codes.OK)}}},
+		Sender:   []step{does(0, actSend), does(ms, actClose), does(0, actDrain)},
+	},
 	// SendMsg blocked, since the stream of an adapter reports no end.
 	"a hook that fails inside an adapter": {
 		Kind:         hauberk.Bidi,

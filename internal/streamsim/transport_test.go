@@ -103,6 +103,7 @@ type stream struct {
 	accepted int  // messages for which SendMsg returned nil
 	first    bool // a message was received
 
+	ahead              int // messages that were received while the application did not
 	sends, recvs       int
 	sending, receiving int
 }
@@ -412,6 +413,11 @@ func (s *stream) pop() (string, error) {
 		s.queue = s.queue[1:]
 		if it.err == nil {
 			s.first = true
+			if s.desc.ServerStreams && !s.over && s.ctx.Err() == nil && !s.w.receives() {
+				if s.ahead++; s.ahead > 1 {
+					s.w.violate(ruleAhead, "stream %d delivers %s, and the application does not receive", s.n, it.text)
+				}
+			}
 			s.popped = append(s.popped, it.text)
 			s.logf(evPop, "%s", it.text)
 			return it.text, nil

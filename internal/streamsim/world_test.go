@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -134,6 +135,13 @@ func (w *world) begun() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.beginning = false
+}
+
+// receives reports whether the application receives.
+func (w *world) receives() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.ops, func(o *op) bool { return !o.done && (o.do == actReceive || o.do == actInvoke) })
 }
 
 func (w *world) now() time.Duration { return time.Since(w.start) }
