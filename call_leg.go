@@ -333,7 +333,7 @@ func (c *Call) closeLeg(i int32, err error) error {
 		}
 		c.prepared = nil
 		inner.buffer.close()
-		if err == nil && inner.late && !inner.used {
+		if err == nil && inner.late && !inner.used && !c.over.Load() { // else an interceptor left behind may have
 			err = c.errLateHook(i)
 		}
 	}

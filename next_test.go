@@ -212,3 +212,35 @@ func TestOwnRecoveryEndsACall(t *testing.T) {
 		})
 	}
 }
+
+// TestHookOfAnInterceptorLeftBehind: an interceptor that still runs when an outer one has returned registers
+// a hook. That is not the fault of the interceptors outside, which have answered the call.
+func TestHookOfAnInterceptorLeftBehind(t *testing.T) {
+	for _, kind := range allKinds {
+		t.Run(kind.String(), func(t *testing.T) {
+			left, registered := make(chan struct{}), make(chan struct{})
+			answers := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				wantCode(t, next(ctx, call), codes.Aborted)
+				close(left)
+				<-registered
+				return call.Reply(response("answer"))
+			})
+			started := make(chan struct{})
+			leaves := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				go func() { _ = next(ctx, call) }()
+				<-started
+				return status.Error(codes.Aborted, "returns early")
+			})
+			registers := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+				defer close(registered)
+				close(started)
+				<-left
+				call.OnReceive(func(any) (bool, error) { return true, nil })
+				return nil
+			})
+			out := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.Start(t, answers, leaves, registers).Call(patient(t))
+			wantCode(t, out.Err, codes.OK)
+			equal(t, "responses", out.Texts(), []string{"answer"})
+		})
+	}
+}
