@@ -186,13 +186,16 @@ func TestT07BadKeyServer(t *testing.T) {
 	for name, bad := range map[string]http.HandlerFunc{
 		"down": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"slow": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"500":  func(w http.ResponseWriter, _ *http.Request) { http.Error(w, jwtKeySet(jwtJWK(jwtForger(), "2")), 500) },
+		"500": func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, jwtKeySet(jwtJWK(jwtForger(), "2")), http.StatusInternalServerError)
+		},
 		"HTML": jwtServes("text/html", "<html>"+jwtKeySet(jwtJWK(jwtForger(), "2"))),
 		"1 GiB": func(w http.ResponseWriter, _ *http.Request) {
 			zeros := make([]byte, 1<<16)
 			for range 1 << 14 {
 				n, err := w.Write(zeros)
-				if sent.Add(int64(n)); err != nil {
+				sent.Add(int64(n))
+				if err != nil {
 					return
 				}
 			}
@@ -345,7 +348,7 @@ func TestZ16Enumeration(t *testing.T) {
 		for i := range methods {
 			name := fmt.Sprint("Real", i)
 			desc.Methods = append(desc.Methods, grpc.MethodDesc{MethodName: name, Handler: func(
-				_ any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor,
+				_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor, //nolint:forbidigo // the type of a handler of grpc-go
 			) (any, error) {
 				in := new(testpb.Request)
 				if err := decode(in); err != nil {
@@ -364,7 +367,7 @@ func TestZ16Enumeration(t *testing.T) {
 		service, _, _ := strings.Cut(method[1:], "/")
 		text := fmt.Sprint(status.Code(err), status.Convert(err).Message(), status.Convert(err).Details(), header)
 		trailer.Delete("grpc-status-details-bin") // the details, which name the service that was asked for
-		return strings.ReplaceAll(text, service, "SERVICE") + fmt.Sprint(trailer)
+		return strings.ReplaceAll(text, service, "SERVICE") + fmt.Sprintf("%v", trailer)
 	}
 	for name, values := range map[string][]string{"anonymous": nil, "opaque": {"Bearer x"}, "forged": {"Bearer " + jwtGood() + "AAAA"}, "basic": {"Basic YTpi"}} {
 		first := answer("/secret.v1.Vault/Real0", values...)

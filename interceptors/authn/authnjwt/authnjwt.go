@@ -205,7 +205,7 @@ func (v *Validator) revokeNamed(list *Revocations) {
 func (v *Validator) openRevocations() error {
 	if path := v.config.RevocationsFile; path != "" {
 		list := new(Revocations)
-		_, err := open(v, "revocations", path, ParseRevocations, func(entries []Revocation) {
+		_, err := open(v, "revocations", path, maxRevocationBytes, ParseRevocations, func(entries []Revocation) {
 			_ = list.Replace(entries) // a file has no wrong entries
 		})
 		if err != nil {

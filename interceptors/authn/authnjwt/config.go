@@ -58,8 +58,8 @@ type Config struct {
 	// is the name of a claim, or a path with dots, such as "realm_access.roles". The default,
 	// "", is none.
 	RolesClaim string
-	// RevocationsFile is a file of revoked tokens and subjects, as [ParseRevocations] reads it.
-	// It is read as JWKSFile is.
+	// RevocationsFile is a file of revoked tokens and subjects, as [ParseRevocations] reads it. It
+	// has at most 64 MiB, and is read as JWKSFile is.
 	RevocationsFile string
 
 	// MaxTokenBytes is the largest size of a token. The default, 0, is 16 KiB.
@@ -87,7 +87,8 @@ type Refresh struct {
 	MaxStale time.Duration
 	// Timeout limits one fetch. The default, 0, is 5 seconds.
 	Timeout time.Duration
-	// MaxBytes limits the size of a response. The default, 0, is 1 MiB.
+	// MaxBytes limits the size of a response, and of JWKSFile and SecretFile. The default, 0, is
+	// 1 MiB.
 	MaxBytes int64
 	// MaxKeys limits the number of keys in a JWK Set, also of JWKSFile. The default, 0, is 100.
 	MaxKeys int

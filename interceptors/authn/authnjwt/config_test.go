@@ -67,6 +67,7 @@ func TestConfig(t *testing.T) {
 		"short file":       {c(func(c *authnjwt.Config) { hs(c); c.SecretFile = file("short", "  secret\n") }), nil, []string{"6 bytes", "32 for HS256"}},
 		"no file":          {c(func(c *authnjwt.Config) { c.JWKSFile = filepath.Join(dir, "absent") }), nil, []string{"absent", "no such file"}},
 		"garbage":          {c(func(c *authnjwt.Config) { c.JWKSFile = file("garbage", "<html>") }), nil, []string{"garbage", "not a JWK Set"}},
+		"large file":       {c(func(c *authnjwt.Config) { c.JWKSFile = file("large", jwks()+strings.Repeat(" ", 1<<20)) }), nil, []string{"large", "1048576 bytes"}},
 		"no keys in it":    {c(func(c *authnjwt.Config) { c.JWKSFile = file("empty", jwks()) }), nil, []string{"empty", "0 keys"}},
 		"other keys in it": {c(func(c *authnjwt.Config) { c.JWKSFile = file("rsa", jwks(jwk(rsaKey().Public(), nil))) }), nil, []string{"none for the algorithms [EdDSA]"}},
 		"bad revocations":  {c(func(c *authnjwt.Config) { c.RevocationsFile = file("revoked", "alice\n") }), onlyKeys, []string{"revoked", "line 1"}},

@@ -8,13 +8,10 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/reload"
 )
 
-// maxFileBytes limits the files. A list of revocations may be long.
-const maxFileBytes = 64 << 20
-
-// open reads a file, and calls apply with its content and with each later one, in their order. The
+// open reads a file of a limited size, and calls apply with its content and with each later one, in their order. The
 // file is closed with the validator.
 func open[T any](
-	v *Validator, what, path string, parse func([]byte) (T, error), apply func(T),
+	v *Validator, what, path string, limit int64, parse func([]byte) (T, error), apply func(T),
 ) (*reload.File[T], error) {
 	var order sync.Mutex // a change waits until the first content was applied
 	order.Lock()
@@ -24,7 +21,7 @@ func open[T any](
 		defer order.Unlock()
 		apply(content)
 	}
-	file, err := reload.Open(path, parse, changed, reload.Settings{Failed: v.logFailed(what), MaxBytes: maxFileBytes})
+	file, err := reload.Open(path, parse, changed, reload.Settings{Failed: v.logFailed(what), MaxBytes: limit})
 	if err != nil {
 		return nil, err
 	}

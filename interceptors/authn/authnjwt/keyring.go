@@ -86,7 +86,7 @@ func (v *Validator) openKeys() error {
 }
 
 func (v *Validator) openFile(path string, parse func([]byte) (*keySet, error)) error {
-	file, err := open(v, "keys", path, parse, func(set *keySet) {
+	file, err := open(v, "keys", path, v.config.Refresh.MaxBytes, parse, func(set *keySet) {
 		v.logKeys(set, v.keys.replace(set, time.Time{}))
 	})
 	if err != nil {

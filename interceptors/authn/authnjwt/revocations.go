@@ -151,8 +151,11 @@ func (r *Revocations) notify() {
 	}
 }
 
-// maxRevocations limits the lines of a file.
-const maxRevocations = 1 << 20
+// Limits of a file.
+const (
+	maxRevocations     = 1 << 20 // lines
+	maxRevocationBytes = 64 << 20
+)
 
 // ParseRevocations parses a list of revocations, one a line:
 //
