@@ -18,6 +18,11 @@ import (
 // The request of a unary method is read when the chain reaches the interceptor. If the
 // type of the request is not known, the call ends with INTERNAL. An example is a service
 // without generated code that is registered with a [Registrar].
+//
+// The interceptor may call its handler once. A second call returns INTERNAL, since a server
+// runs the inner interceptors of a chain once. Give an interceptor that calls its handler
+// again, for example after a failed transaction, to [Chain.ServerOptions] with
+// grpc.ChainUnaryInterceptor.
 func FromServer(unary grpc.UnaryServerInterceptor, stream grpc.StreamServerInterceptor) Interceptor {
 	return &fromServer{unary, stream}
 }

@@ -489,3 +489,35 @@ func TestAdapterOfAnUnknownRequest(t *testing.T) {
 		wantCode(t, err, want)
 	})
 }
+
+// TestHandlerOfAnAdapterRunsOnce: an interceptor of grpc-go calls its handler again.
+func TestHandlerOfAnAdapterRunsOnce(t *testing.T) {
+	again := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		for {
+			resp, err := handler(ctx, req)
+			if status.Code(err) != codes.Aborted {
+				return resp, err
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		opts []grpc.ServerOption
+		want codes.Code
+	}{
+		"bare":       {[]grpc.ServerOption{grpc.UnaryInterceptor(again)}, codes.OK},
+		"inside":     {hauberk.Must(hauberk.New(hauberk.Func(idle))).ServerOptions(grpc.ChainUnaryInterceptor(again)), codes.OK},
+		"FromServer": {hauberk.Must(hauberk.New(hauberk.FromServer(again, hauberk.PassStreamServer))).ServerOptions(), codes.Internal},
+	} {
+		var calls atomic.Int64
+		conn := bareServer(t, &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+			if calls.Add(1) == 1 {
+				return status.Error(codes.Aborted, "serialization failure")
+			}
+			return hauberktest.Echo(ctx, s)
+		}}, c.opts)
+		_, err := testpb.NewTestServiceClient(conn).Unary(patient(t), message("x"))
+		if status.Code(err) != c.want {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}

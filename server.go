@@ -71,8 +71,15 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 // ServerOptions returns the options for a grpc-go server whose calls pass the chain,
 // followed by opts. Register its services with [Chain.Registrar]. Without that, the
 // requests of unary methods are read before the chain runs, as with any interceptor of
-// grpc-go. In addition to interceptors the options set grpc.NumStreamWorkers, which
-// changes no behavior, unless opts set it. It panics as [Chain.NewServer] does.
+// grpc-go.
+//
+// Unless opts set it, the options also set grpc.NumStreamWorkers: calls run on goroutines
+// that the server keeps. State that a handler leaves on its goroutine, such as labels of
+// runtime/pprof, is visible in later calls on that goroutine. grpc.NewServer starts the
+// goroutines. Only Stop and GracefulStop end them, also if the server never served.
+// grpc.NumStreamWorkers(0) among opts disables them.
+//
+// It panics as [Chain.NewServer] does.
 func (c *Chain) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
 	c.attach("ServerOptions", ServerSide)
 	own := []grpc.ServerOption{

@@ -183,13 +183,19 @@ func TestRequestIsFreed(t *testing.T) {
 			t.Run(chain+"/"+name, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(patient(t))
 				defer cancel()
-				conn := hauberk.Must(hauberk.New(interceptors...)).ClientConn(&scripts{open: alike(script{
-					header: func(context.Context) (metadata.MD, error) { return metadata.Pairs("k", "v"), nil },
-					receive: func(_ context.Context, msg any) error {
-						msg.(*testpb.Response).Text = "x"
-						return nil
-					},
-				})})
+				conn := hauberk.Must(hauberk.New(interceptors...)).ClientConn(&scripts{open: func(context.Context, int) (*script, error) {
+					received := false
+					return &script{
+						header: func(context.Context) (metadata.MD, error) { return metadata.Pairs("k", "v"), nil },
+						receive: func(ctx context.Context, _ any) error {
+							if received {
+								return untilDone(ctx)
+							}
+							received = true
+							return nil
+						},
+					}, nil
+				}})
 				before := heap()
 				var all []grpc.ClientStream
 				for range n {
