@@ -63,7 +63,7 @@ func Example_errors() {
 	fmt.Println(err)
 	// Output:
 	// hauberk: interceptor 2: authz: Policy.Allow[0] "admins": When: 1:9: undefined field 'role'
-	// Policy.Allow[1] "staff": When: matches has the pattern "staff", which can match a part of a value; want "^(…)$"
+	// hauberk: interceptor 2: authz: Policy.Allow[1] "staff": When: matches has the pattern "staff", which can match a part of a value; want "^(…)$"
 }
 
 // A policy of grpc-go works unchanged.

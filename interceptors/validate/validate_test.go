@@ -78,7 +78,7 @@ func TestInvalidResponse(t *testing.T) {
 		if got := ids; c.Kind == hauberk.ServerStream && got != "first" || c.Kind != hauberk.ServerStream && got != "" {
 			t.Errorf("the caller received %q", got)
 		}
-		if inner := <-e.outcomes; !errors.Is(inner, validate.ErrInvalid) || !strings.Contains(inner.(interface{ Unwrap() error }).Unwrap().Error(), "Receipt: id: ") {
+		if inner := <-e.outcomes; !errors.Is(inner, validate.ErrInvalid) || !strings.Contains(hauberk.RejectionOf(inner).Cause.Error(), "Receipt: id: ") {
 			t.Errorf("the chain ended with %v", inner)
 		}
 	})
