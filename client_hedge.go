@@ -152,11 +152,10 @@ func (a *attempt) enter(request any) bool {
 	s.mu.Lock()
 	a.wire, a.opening, a.ready, a.fed = wire, false, true, true
 	s.mu.Unlock()
-	switch err := a.transmit(request); err {
-	case nil:
+	switch err := a.transmit(request); {
+	case err == nil:
 		_ = a.closeWire()
-	case io.EOF: // it has ended
-	default:
+	case !isEOF(err):
 		a.finished(err) // the application does not receive from it
 		return false
 	}

@@ -383,18 +383,6 @@ func (s *clientStream) commitLocked(a *attempt) {
 	s.dropRequest(a)
 }
 
-// dropRequest frees the single request once the call is committed and its attempt was
-// sent it, unless an interceptor has read it: Read may return it again. The lock is held.
-func (s *clientStream) dropRequest(a *attempt) {
-	if !s.committed || !a.gotRequest || s.wasRead {
-		return
-	}
-	s.request, s.dropped = nil, true
-	for _, l := range a.path {
-		l.request = nil
-	}
-}
-
 // isWaiting reports whether an operation of the application waits.
 func (s *clientStream) isWaiting() bool {
 	s.mu.Lock()

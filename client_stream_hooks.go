@@ -164,6 +164,18 @@ func (s *clientStream) keptRequest() (any, error) {
 	return s.request, nil
 }
 
+// dropRequest frees the single request once the call is committed and its attempt was
+// sent it, unless an interceptor has read it: Read may return it again. The lock is held.
+func (s *clientStream) dropRequest(a *attempt) {
+	if !s.committed || !a.gotRequest || s.wasRead {
+		return
+	}
+	s.request, s.dropped = nil, true
+	for _, l := range a.path {
+		l.request = nil
+	}
+}
+
 // errRequestDropped is the error of what needs the single request when it is gone.
 var errRequestDropped = errInternal(
 	"the request is not kept once the application has received something: Read it before next")

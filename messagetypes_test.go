@@ -189,6 +189,7 @@ func TestMessagesOfAnotherGoType(t *testing.T) {
 		})
 	}
 }
+<<<<<<< HEAD
 
 // TestReplyOfAnotherMessage: a reply that is a message of another protobuf type is an error.
 func TestReplyOfAnotherMessage(t *testing.T) {
@@ -206,3 +207,5 @@ func TestReplyOfAnotherMessage(t *testing.T) {
 		wantCode(t, err, codes.Internal)
 	}
 }
+=======
+>>>>>>> 57fdd6b (client: Satisfy the linters where streams are asked for their context)
