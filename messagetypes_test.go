@@ -189,23 +189,3 @@ func TestMessagesOfAnotherGoType(t *testing.T) {
 		})
 	}
 }
-<<<<<<< HEAD
-
-// TestReplyOfAnotherMessage: a reply that is a message of another protobuf type is an error.
-func TestReplyOfAnotherMessage(t *testing.T) {
-	replies := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
-		return call.Reply(&testpb.Request{Text: "x"})
-	})
-	for _, kind := range allKinds {
-		conn := hauberk.Must(hauberk.New(replies)).ClientConn(bare(t, &hauberktest.Backend{}))
-		desc := &grpc.StreamDesc{ClientStreams: kind.ClientStreams(), ServerStreams: kind.ServerStreams()}
-		stream, err := conn.NewStream(patient(t), desc, hauberktest.FullMethod(kind))
-		if err == nil {
-			_ = stream.SendMsg(&testpb.Request{}) // may report the end, which RecvMsg does too
-			err = stream.RecvMsg(dynamicpb.NewMessage(new(testpb.Response).ProtoReflect().Descriptor()))
-		}
-		wantCode(t, err, codes.Internal)
-	}
-}
-=======
->>>>>>> 57fdd6b (client: Satisfy the linters where streams are asked for their context)
