@@ -16,6 +16,7 @@ import (
 // its handler gets.
 type serverStream struct {
 	call    Call
+	method  *Method // of the call; the goroutine of the chain writes call.method
 	wire    grpc.ServerStream
 	srv     any
 	handler grpc.StreamHandler
@@ -39,7 +40,7 @@ type serverStream struct {
 func (c *Chain) serveStream(
 	r *route, srv any, wire grpc.ServerStream, handler grpc.StreamHandler, request reflect.Type,
 ) error {
-	s := &serverStream{wire: wire, srv: srv, handler: handler, request: request}
+	s := &serverStream{method: r.method, wire: wire, srv: srv, handler: handler, request: request}
 	s.idle.L = &s.mu
 	s.call.init(wire.Context(), r, ServerSide, s)
 	return s.serve()

@@ -108,8 +108,8 @@ func (s *serverStream) take(l *leg, msg any) error {
 }
 
 func (s *serverStream) sendWire(msg any) error {
-	if m := s.call.method; m.unguarded { // an interceptor of grpc-go answers
-		return s.call.plan.chain.errUnguarded(m)
+	if s.method.unguarded { // an interceptor of grpc-go answers
+		return s.call.plan.chain.errUnguarded(s.method)
 	}
 	if msg == emptyResponse {
 		msg = nil
