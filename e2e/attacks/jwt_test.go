@@ -367,7 +367,7 @@ func TestZ16Enumeration(t *testing.T) {
 		service, _, _ := strings.Cut(method[1:], "/")
 		text := fmt.Sprint(status.Code(err), status.Convert(err).Message(), status.Convert(err).Details(), header)
 		trailer.Delete("grpc-status-details-bin") // the details, which name the service that was asked for
-		return strings.ReplaceAll(text, service, "SERVICE") + fmt.Sprintf("%v", trailer)
+		return strings.ReplaceAll(text, service, "SERVICE") + trailer.String()
 	}
 	for name, values := range map[string][]string{"anonymous": nil, "opaque": {"Bearer x"}, "forged": {"Bearer " + jwtGood() + "AAAA"}, "basic": {"Basic YTpi"}} {
 		first := answer("/secret.v1.Vault/Real0", values...)
