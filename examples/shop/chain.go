@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
@@ -16,6 +15,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/examples/shop/shoppb"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/authz"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 	"github.com/hauberk-rpc/hauberk/interceptors/forward"
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
@@ -29,8 +29,10 @@ import (
 )
 
 const (
-	listMethod = "hauberk.examples.shop.v1.Shop/ListItems"
-	buyMethod  = "hauberk.examples.shop.v1.Shop/Buy"
+	listMethod    = "hauberk.examples.shop.v1.Shop/ListItems"
+	buyMethod     = "hauberk.examples.shop.v1.Shop/Buy"
+	restockMethod = "hauberk.examples.shop.v1.Shop/Restock"
+	quoteMethod   = "hauberk.examples.shop.v1.Shop/Quote"
 )
 
 // telemetry is where logs, metrics and spans go.
@@ -42,7 +44,7 @@ type telemetry struct {
 
 // policy is what the server accepts.
 type policy struct {
-	keys    jose.JSONWebKeySet // of the issuer of tokens
+	tokens  authn.Method
 	tenants tenants
 	perUser int // calls in a minute
 }
@@ -88,10 +90,23 @@ func serverChain(
 			logging.State("tenant", Tenant)),
 		recovery.New(recovery.Config{}, recovery.WithLogger(out.log), recovery.State("request_id", requestid.Key)),
 		ratelimit.New(ratelimit.Config{Limit: 1000, Per: time.Second}), // by peer
-		authn.New(authn.Config{}, authn.Bearer(validator(accept.keys), authn.CacheTokens(10_000, time.Minute))),
+		authn.New(authn.Config{}, accept.tokens),
+		authz.New(authz.Config{Policy: rules()}),
 		ratelimit.New(ratelimit.Config{Limit: accept.perUser, Per: time.Minute, By: ratelimit.ByState(authn.User)}),
 		hauberk.Except(public, accept.tenants), // the interceptor of tenant.go
 	}, inner...)...)
+}
+
+// rules are who may call which method. What no rule allows is rejected, and Deny wins.
+func rules() authz.Policy {
+	return authz.Policy{
+		Allow: []authz.Rule{
+			{Name: "customers buy", Methods: []string{buyMethod}, Roles: []string{"customer"}},
+			{Name: "staff restock", Methods: []string{restockMethod}, Roles: []string{"staff"}},
+			{Name: "users ask", Methods: []string{quoteMethod}, Subjects: []string{"*"}},
+		},
+		Deny: []authz.Rule{{Name: "suspended", Methods: []string{"*"}, Roles: []string{"suspended"}}},
+	}
 }
 
 // clientChain returns the chain of a client. Interceptors after retry run for each attempt.

@@ -36,7 +36,8 @@ func demo(ctx context.Context) error {
 	spans := tracetest.NewInMemoryExporter()
 	registry := prometheus.NewRegistry()
 	out := telemetry{demoLog(), registry, sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))}
-	srv, err := newServer(out, policy{keys: publicOf(key), tenants: tenants{"acme", "umbra"}, perUser: 4})
+	accept := policy{tokens: accepted("", publicOf(key)), tenants: tenants{"acme", "umbra"}, perUser: 4}
+	srv, err := newServer(out, accept)
 	if err != nil {
 		return err
 	}
@@ -47,7 +48,7 @@ func demo(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(lis) }()
 
-	token, err := sign(key, claimsOf("alice"))
+	token, err := sign(key, claimsOf("alice", "customer", "staff"))
 	if err != nil {
 		return err
 	}
@@ -127,11 +128,12 @@ func list(ctx context.Context, client shoppb.ShopClient) error {
 
 // rejected makes calls that the server rejects. acme is a context with a good tenant.
 func rejected(ctx, acme context.Context, client shoppb.ShopClient, key *jose.JSONWebKey) error {
-	expired, elsewhere := claimsOf("alice"), claimsOf("alice")
+	expired, elsewhere := claimsOf("alice", "customer"), claimsOf("alice", "customer")
 	expired.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Hour))
 	elsewhere.Audience = jwt.Audience{"another service"}
-	for _, claims := range []jwt.Claims{expired, elsewhere} {
-		token, err := sign(key, claims)
+	noCustomer, suspended := claimsOf("carol", "staff"), claimsOf("dave", "customer", "suspended")
+	for _, of := range []claims{expired, elsewhere, noCustomer, suspended} {
+		token, err := sign(key, of)
 		if err != nil {
 			return err
 		}

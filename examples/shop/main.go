@@ -1,5 +1,5 @@
 // Command shop is a complete service to copy: a server and a client with chains, own
-// interceptor, authentication, limits, logs, metrics, traces and graceful shutdown.
+// interceptor, authentication, authorization, limits, logs, metrics, traces and graceful shutdown.
 //
 //	shop                     runs a server and a client in one process, makes calls and ends
 //	shop serve -jwks file    runs the server until SIGINT or SIGTERM
@@ -67,10 +67,11 @@ func serve(args []string) error {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 
-	keys, token, err := trustedKeys(*jwks, *dev)
+	tokens, token, err := trusted(*jwks, *dev)
 	if err != nil {
 		return err
 	}
+	defer tokens.Close()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	spans, err := newSpans(ctx)
@@ -81,7 +82,7 @@ func serve(args []string) error {
 	registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	out := telemetry{log: slog.New(slog.NewJSONHandler(os.Stderr, nil)), metrics: registry, spans: spans}
-	srv, err := newServer(out, policy{keys: keys, tenants: tenants{"acme", "umbra"}, perUser: 100})
+	srv, err := newServer(out, policy{tokens: tokens, tenants: tenants{"acme", "umbra"}, perUser: 100})
 	if err != nil {
 		return err
 	}

@@ -191,9 +191,10 @@ func TestMistakes(t *testing.T) {
 		"no keys":               {[]string{"serve"}, "want -jwks"},
 		"keys from two sources": {[]string{"serve", "-dev", "-jwks=x"}, "want -jwks"},
 		"a missing file":        {[]string{"serve", "-jwks=missing.json"}, "missing.json"},
-		"no JSON":               {[]string{"serve", file("text.json", "{")}, "text.json: "},
-		"an empty object":       {[]string{"serve", file("empty.json", "{}")}, "empty.json: no public key"},
-		"no key for ES256":      {[]string{"serve", file("oct.json", `{"keys": [{"kty": "oct", "k": "AAAA"}]}`)}, "no public key"},
+		"no JSON":               {[]string{"serve", file("text.json", "{")}, "text.json: it is not a JWK Set"},
+		"an empty object":       {[]string{"serve", file("empty.json", "{}")}, `empty.json: it is not a JWK Set`},
+		"an empty set":          {[]string{"serve", file("none.json", `{"keys": []}`)}, "none.json has 0 keys"},
+		"no key for ES256":      {[]string{"serve", file("oct.json", `{"keys": [{"kty": "oct", "k": "AAAA"}]}`)}, "none of its 1 keys"},
 		"a taken port":          {[]string{"serve", "-dev", "-listen=" + taken.Addr().String()}, "bind: "},
 		"a taken port of metrics": {
 			[]string{"serve", "-dev", "-listen=127.0.0.1:0", "-metrics=" + taken.Addr().String()}, "bind: ",

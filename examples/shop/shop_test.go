@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"io"
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -26,6 +28,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/examples/shop/shoppb"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/authz"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 )
@@ -48,14 +51,14 @@ func start(t *testing.T, inner ...hauberk.Interceptor) *env {
 	must(t, err)
 	e := &env{key: key, log: new(strings.Builder), registry: prometheus.NewRegistry()}
 	out := telemetry{slog.New(slog.NewJSONHandler(e.log, nil)), e.registry, noop.NewTracerProvider()}
-	accept := policy{keys: publicOf(key), tenants: tenants{"acme", "umbra"}, perUser: 20}
+	accept := policy{tokens: accepted("", publicOf(key)), tenants: tenants{"acme", "umbra"}, perUser: 20}
 	e.srv, err = newServer(out, accept, inner...)
 	must(t, err)
 	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	served := make(chan error, 1)
 	go func() { served <- e.srv.Serve(lis) }()
-	e.conn, err = dial(lis.Addr().String(), out, authn.StaticToken(e.token(t, claimsOf("alice"))))
+	e.conn, err = dial(lis.Addr().String(), out, authn.StaticToken(e.token(t, claimsOf("alice", "customer", "staff"))))
 	must(t, err)
 	t.Cleanup(func() {
 		e.stop(t)
@@ -71,9 +74,9 @@ func (e *env) stop(t *testing.T) {
 	must(t, e.srv.Shutdown(context.Background()))
 }
 
-func (e *env) token(t *testing.T, claims jwt.Claims) string {
+func (e *env) token(t *testing.T, of claims) string {
 	t.Helper()
-	token, err := sign(e.key, claims)
+	token, err := sign(e.key, of)
 	must(t, err)
 	return token
 }
@@ -110,15 +113,15 @@ func TestTokens(t *testing.T) {
 	e := start(t)
 	other, err := newKey()
 	must(t, err)
-	forged, err := sign(other, claimsOf("alice"))
+	forged, err := sign(other, claimsOf("alice", "customer"))
 	must(t, err)
 	with := func(change func(*jwt.Claims)) string {
-		claims := claimsOf("alice")
-		change(&claims)
-		return e.token(t, claims)
+		of := claimsOf("alice", "customer")
+		change(&of.Claims)
+		return e.token(t, of)
 	}
 	for name, test := range map[string]struct{ token, want string }{
-		"good":           {e.token(t, claimsOf("bob")), ""},
+		"good":           {e.token(t, claimsOf("bob", "customer")), ""},
 		"forged":         {forged, authn.ReasonInvalidToken},
 		"no JWT":         {"nonsense", authn.ReasonInvalidToken},
 		"without exp":    {with(func(c *jwt.Claims) { c.Expiry = nil }), authn.ReasonInvalidToken},
@@ -136,6 +139,51 @@ func TestTokens(t *testing.T) {
 				t.Errorf("Buy returned %v with reason %q, want reason %q", err, got, test.want)
 			}
 		})
+	}
+}
+
+// TestRules: a token must have the role that the method needs, and a suspended user may call
+// nothing but public methods.
+func TestRules(t *testing.T) {
+	e := start(t)
+	client := shoppb.NewShopClient(e.conn)
+	calls := map[string]func(context.Context) error{
+		"Buy": func(ctx context.Context) error {
+			_, err := client.Buy(ctx, &shoppb.BuyRequest{OrderId: "1", Item: "tea"})
+			return err
+		},
+		"Restock": func(ctx context.Context) error {
+			stream, err := client.Restock(ctx)
+			must(t, err)
+			_, err = stream.CloseAndRecv()
+			return err
+		},
+		"Quote": func(ctx context.Context) error {
+			stream, err := client.Quote(ctx)
+			must(t, errors.Join(err, stream.CloseSend()))
+			if _, err = stream.Recv(); errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		},
+		"ListItems": func(ctx context.Context) error { return list(ctx, client) },
+	}
+	for _, test := range []struct{ roles, allowed []string }{
+		{nil, []string{"ListItems", "Quote"}},
+		{[]string{"customer"}, []string{"Buy", "ListItems", "Quote"}},
+		{[]string{"staff"}, []string{"ListItems", "Quote", "Restock"}},
+		{[]string{"customer", "staff", "suspended"}, []string{"ListItems"}},
+	} {
+		token := e.token(t, claimsOf("bob", test.roles...))
+		ctx := metadata.AppendToOutgoingContext(acme(t), "authorization", "Bearer "+token)
+		for name, call := range calls {
+			err := call(ctx)
+			if slices.Contains(test.allowed, name) {
+				must(t, err)
+			} else if status.Code(err) != codes.PermissionDenied || hauberk.Reason(err) != authz.ReasonDenied {
+				t.Errorf("%s with the roles %q: %v", name, test.roles, err)
+			}
+		}
 	}
 }
 
@@ -203,7 +251,7 @@ func TestCoverage(t *testing.T) {
 	e := start(t)
 	const file = "testdata/coverage.txt"
 	chain, err := serverChain(telemetry{log: slog.Default(), spans: noop.NewTracerProvider()},
-		policy{tenants: tenants{"acme"}, perUser: 1}, metrics.New(metrics.Config{}))
+		policy{tokens: accepted("", publicOf(e.key)), tenants: tenants{"acme"}, perUser: 1}, metrics.New(metrics.Config{}))
 	must(t, err)
 	coverage := chain.Coverage(e.srv.GetServiceInfo())
 	must(t, coverage.Err())

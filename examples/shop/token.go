@@ -1,19 +1,9 @@
 package main
 
 import (
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"os"
-	"slices"
 
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
-
-	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/authnjwt"
 )
 
 const (
@@ -21,65 +11,28 @@ const (
 	audience = "shop"
 )
 
-// validator accepts JWTs that the issuer signed for the shop. keys are its public keys.
-func validator(keys jose.JSONWebKeySet) authn.Validator {
-	return func(_ context.Context, token string) (*authn.Identity, error) {
-		parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256})
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", authn.ErrInvalidToken, err)
-		}
-		var claims jwt.Claims
-		if err := parsed.Claims(keys, &claims); err != nil {
-			return nil, fmt.Errorf("%w: %w", authn.ErrInvalidToken, err)
-		}
-		switch err := claims.Validate(jwt.Expected{Issuer: issuer, AnyAudience: jwt.Audience{audience}}); {
-		case errors.Is(err, jwt.ErrExpired):
-			return nil, authn.ErrTokenExpired
-		case err != nil:
-			return nil, fmt.Errorf("%w: %w", authn.ErrInvalidToken, err)
-		case claims.Subject == "" || claims.Expiry == nil: // jwt.Validate accepts tokens without them
-			return nil, fmt.Errorf("%w: sub and exp are required", authn.ErrInvalidToken)
-		}
-		return &authn.Identity{
-			Subject: claims.Subject, Issuer: claims.Issuer, Expires: claims.Expiry.Time().Add(jwt.DefaultLeeway),
-		}, nil
-	}
+// accepted returns the method that accepts the tokens of the issuer. Its keys are in a JWKS
+// file, which may change, or are given by an option.
+func accepted(jwksFile string, options ...authnjwt.Option) *authnjwt.Validator {
+	return authnjwt.New(authnjwt.Config{
+		Issuer: issuer, Audiences: []string{audience}, Algorithms: []string{"ES256"},
+		JWKSFile: jwksFile, RolesClaim: "roles",
+	}, options...)
 }
 
-// trustedKeys returns the public keys of a JWKS file, or with dev a new key and a token of
-// alice that it verifies.
-func trustedKeys(file string, dev bool) (keys jose.JSONWebKeySet, token string, err error) {
-	switch {
-	case dev == (file != ""):
-		err = errors.New("want -jwks file, with the keys of the issuer, or -dev, which makes a key and prints a token")
-	case dev:
-		var key *jose.JSONWebKey
-		if key, err = newKey(); err == nil {
-			keys = publicOf(key)
-			token, err = sign(key, claimsOf("alice"))
-		}
-	default:
-		keys, err = readKeys(file)
+// trusted returns the method for the keys of a file, or with dev for a new key, and a token of
+// alice that it accepts.
+func trusted(jwksFile string, dev bool) (tokens *authnjwt.Validator, token string, err error) {
+	if dev == (jwksFile != "") {
+		return nil, "", errors.New("want -jwks file, with the issuer's keys, or -dev, which makes a key and prints a token")
 	}
-	return keys, token, err
-}
-
-// readKeys reads the public keys of a JWKS file. Without a key for ES256 the server would
-// reject every token.
-func readKeys(file string) (keys jose.JSONWebKeySet, err error) {
-	text, err := os.ReadFile(file)
+	if !dev {
+		return accepted(jwksFile), "", nil
+	}
+	key, err := newKey()
 	if err != nil {
-		return keys, err
+		return nil, "", err
 	}
-	if err := json.Unmarshal(text, &keys); err != nil {
-		return keys, fmt.Errorf("%s: %w", file, err)
-	}
-	verifies := func(key jose.JSONWebKey) bool {
-		public, ok := key.Key.(*ecdsa.PublicKey)
-		return ok && public.Curve == elliptic.P256()
-	}
-	if !slices.ContainsFunc(keys.Keys, verifies) {
-		return keys, fmt.Errorf("%s: no public key for ES256; want a JWKS with at least one", file)
-	}
-	return keys, nil
+	token, err = sign(key, claimsOf("alice", "customer", "staff"))
+	return accepted("", publicOf(key)), token, err
 }
