@@ -63,7 +63,8 @@ func newServer(out telemetry, accept policy, inner ...hauberk.Interceptor) (*ser
 	if err != nil {
 		return nil, err
 	}
-	srv := &server{Server: chain.NewServer(hauberk.ServerLimits()...), health: health.NewServer()} // TLS: grpc.Creds
+	options := append(hauberk.ServerLimits(), grpc.WaitForHandlers(true)) // TLS: grpc.Creds
+	srv := &server{Server: chain.NewServer(options...), health: health.NewServer()}
 	shoppb.RegisterShopServer(srv, newShop())
 	healthpb.RegisterHealthServer(srv, srv.health)
 	reflection.Register(srv)

@@ -32,6 +32,7 @@ import (
 const (
 	noticeTime = 2 * time.Second // load balancers see NOT_SERVING and send no new calls
 	drainTime  = 5 * time.Second // calls end
+	cancelTime = time.Second / 2 // calls that were cancelled end, so that their spans do
 	flushTime  = 2 * time.Second // exporters send what they have
 )
 
@@ -112,9 +113,19 @@ func serve(args []string) error {
 		<-time.After(*notice)
 	}
 	// ctx may be done: each step has a fresh context, so that the last one always has time.
-	within(*drain, func(ctx context.Context) {
-		if err := srv.Shutdown(ctx); err != nil {
-			out.log.Warn("calls were cancelled", "error", err)
+	within(*drain+cancelTime, func(ctx context.Context) {
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			within(*drain, func(ctx context.Context) {
+				if err := srv.Shutdown(ctx); err != nil {
+					out.log.Warn("calls were cancelled", "error", err)
+				}
+			})
+		}()
+		select {
+		case <-ended:
+		case <-ctx.Done(): // a handler ignores that its call was cancelled
 		}
 	})
 	within(flushTime, func(ctx context.Context) {

@@ -140,7 +140,7 @@ func TestSignals(t *testing.T) {
 
 // TestShutdownIsShort: a shutdown takes less than the 10 s after which docker stop kills.
 func TestShutdownIsShort(t *testing.T) {
-	if total := noticeTime + drainTime + flushTime; total >= 10*time.Second {
+	if total := noticeTime + drainTime + cancelTime + flushTime; total >= 10*time.Second {
 		t.Errorf("a shutdown takes up to %v", total)
 	}
 }
