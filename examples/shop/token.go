@@ -24,7 +24,7 @@ func accepted(jwksFile string, options ...authnjwt.Option) *authnjwt.Validator {
 // alice that it accepts.
 func trusted(jwksFile string, dev bool) (tokens *authnjwt.Validator, token string, err error) {
 	if dev == (jwksFile != "") {
-		return nil, "", errors.New("want -jwks file, with the issuer's keys, or -dev, which makes a key and prints a token")
+		return nil, "", errors.New("want -jwks file, with the issuer's keys, or -dev, which makes a key and a token")
 	}
 	if !dev {
 		return accepted(jwksFile), "", nil

@@ -9,6 +9,8 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/demo/shoppb"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/authnjwt"
+	"github.com/hauberk-rpc/hauberk/interceptors/authz"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
@@ -38,6 +40,8 @@ type interceptors struct {
 	open     *openCalls
 	attempts *attempts
 	breaker  *breaker.Interceptor
+	issuer   *issuer
+	tokens   *authnjwt.Validator // accepts the tokens of the issuer
 }
 
 // serverChain returns the shop's chain.
@@ -46,12 +50,13 @@ func (l *interceptors) serverChain() (*hauberk.Chain, error) {
 		Public:     []string{hauberk.Reflection}, // for tools such as grpcurl; their calls need no token
 		CountBytes: true,                         // for the metrics
 	}.New(
-		requestid.New(requestid.Config{}), // first: all inner interceptors can use the id
-		l.spans,                           // likewise the trace
-		l.counts,                          // sees the final code of every call, rejected or not
-		newLogging(l.logger),              // likewise, with the decisions
-		newRecovery(l.logger),             // turns an inner panic into an error
-		authn.New(authn.Config{}, authn.Bearer(validator(accounts()))), // before those that read the user
+		requestid.New(requestid.Config{}),   // first: all inner interceptors can use the id
+		l.spans,                             // likewise the trace
+		l.counts,                            // sees the final code of every call, rejected or not
+		newLogging(l.logger),                // likewise, with the decisions
+		newRecovery(l.logger),               // turns an inner panic into an error
+		authn.New(authn.Config{}, l.tokens), // before those that read the user
+		authz.New(authz.Config{Policy: rules()}),
 		limit(planTrade, 2*maxRate, time.Second),
 		limit(planTrial, trialCalls, trialTime),
 		hauberk.For(shoppb.Cart_Import_FullMethodName,
@@ -80,7 +85,11 @@ func (l *interceptors) clientChain(shopper string) (*hauberk.Chain, error) {
 	}
 	chain = append(chain, l.attempts)
 	if shopper != noToken {
-		chain = append(chain, authn.NewClient(authn.StaticToken(tokenOf(shopper)), authn.ClientConfig{AllowClearText: true}))
+		source, err := l.issuer.credential(shopper)
+		if err != nil {
+			return nil, err
+		}
+		chain = append(chain, authn.NewClient(authn.TokenFunc(source), authn.ClientConfig{AllowClearText: true}))
 	}
 	return hauberk.Config{CountBytes: true}.New(chain...)
 }

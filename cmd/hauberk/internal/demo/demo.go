@@ -27,7 +27,10 @@ shop is a grpc-go server on a TCP port of this machine, with a method of each of
 four kinds. The shoppers misbehave on purpose: they call methods that do not exist,
 import too many items, exceed deadlines, cancel calls, and trigger a panic in a handler.
 
-Some shoppers send a valid token, others none, an invalid one or an expired one. Each
+An issuer in the same process signs the shoppers' tokens, which are JWTs. The shop fetches
+the issuer's public keys over HTTP, again and again, since the key rotates while the demo
+runs. Some shoppers send a valid token, others none, an expired one, a forged one, or one by
+a key that the issuer has retired. gerda is suspended: a rule rejects all of her calls. Each
 user has the rate limit of a plan. anna's limit is ample; bertha exceeds a limit of 5
 calls in 5 seconds. Calls for a flaky cart fail once and succeed on the retry. The index of
 second-hand goods goes offline from time to time: carla's circuit breaker opens for a

@@ -66,7 +66,7 @@ func TestJSONTotals(t *testing.T) {
 	codes := slices.Sorted(maps.Keys(totals.Errors))
 	want := []string{
 		"CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "INVALID_ARGUMENT", "NOT_FOUND",
-		"RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN",
+		"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN",
 	}
 	if !slices.Equal(codes, want) {
 		t.Errorf("codes of errors = %v; want %v", codes, want)
@@ -85,6 +85,7 @@ func TestJSONTotals(t *testing.T) {
 func checkRejections(t *testing.T, totals *totals) {
 	t.Helper()
 	reasons := map[string][]string{
+		"PERMISSION_DENIED":  {"ACCESS_DENIED"},
 		"RESOURCE_EXHAUSTED": {"CART_FULL", "RATE_LIMITED"},
 		"UNAUTHENTICATED":    {"MISSING_TOKEN", "INVALID_TOKEN", "TOKEN_EXPIRED"},
 	}
@@ -153,7 +154,7 @@ func TestTables(t *testing.T) {
 		t.Errorf("printed %q", out)
 	}
 	for _, want := range append(methodNames(), "CART_FULL 1", "RATE_LIMITED ", "BREAKER_OPEN ", "MISSING_TOKEN 1",
-		"INVALID_TOKEN 1", "TOKEN_EXPIRED 1", "8 attempts  4 succeeded", "breakers    shop.v1.Catalog open") {
+		"INVALID_TOKEN 2", "ACCESS_DENIED 1", "TOKEN_EXPIRED 1", "8 attempts  4 succeeded", "breakers    shop.v1.Catalog open") {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %s in %q", want, out)
 		}

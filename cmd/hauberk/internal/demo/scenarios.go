@@ -75,8 +75,10 @@ func failures() []scenario {
 		{"get a cart without id", anna, get(""), 1},
 		{"abandon a chat", anna, abandonChat, 1},
 		{"call without a token", noToken, get("anna"), 1},
-		{"call with an invalid token", eve, chat("anna"), 1},
+		{"call with a forged token", eve, chat("anna"), 1},
+		{"call with a token of a retired key", felix, search("coif"), 1},
 		{"call with an expired token", dora, watch("anna"), 1},
+		{"call while suspended", gerda, importItems("gerda", 1), 1},
 		{"exceed the rate limit", bertha, times(trialCalls+1, get("bertha")), trialCalls + 1},
 		{"search second-hand goods", carla, times(2, search(querySecondHand)), 2},
 	}

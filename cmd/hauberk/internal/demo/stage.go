@@ -13,6 +13,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/authnjwt"
 )
 
 // stage is the shop on its listener and a connection to it. The server has one chain,
@@ -30,6 +31,10 @@ type stage struct {
 }
 
 func openStage(ctx context.Context, logger *slog.Logger, providers *otelenv.Providers) (*stage, error) {
+	issuer, err := openIssuer(ctx, time.Now)
+	if err != nil {
+		return nil, err
+	}
 	st := &stage{
 		interceptors: interceptors{
 			logger:   logger,
@@ -39,22 +44,38 @@ func openStage(ctx context.Context, logger *slog.Logger, providers *otelenv.Prov
 			open:     new(openCalls),
 			attempts: new(attempts),
 			breaker:  newBreaker(),
+			issuer:   issuer,
+			tokens:   issuer.accepted(authnjwt.WithLogger(logger)),
 		},
 		opened: time.Now(),
 		served: make(chan error, 1),
 	}
-	var err error
+	if err := st.start(ctx); err != nil {
+		return nil, errors.Join(err, st.closeIssuer())
+	}
+	return st, nil
+}
+
+// start starts the shop. It fetches the keys of the issuer first, so that no call waits.
+func (st *stage) start(ctx context.Context) (err error) {
 	if st.chain, err = st.serverChain(); err != nil {
-		return nil, err
+		return err
+	}
+	token, err := st.issuer.token(anna)
+	if err == nil {
+		_, err = st.tokens.Validate(ctx, token)
+	}
+	if err != nil {
+		return err
 	}
 	if st.lis, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
-		return nil, err
+		return err
 	}
 	if err := st.connect(); err != nil {
-		return nil, errors.Join(err, st.lis.Close())
+		return errors.Join(err, st.lis.Close())
 	}
 	st.serve()
-	return st, nil
+	return nil
 }
 
 // connect creates the connection that all shoppers share, and a chain for each.
@@ -89,11 +110,16 @@ func (st *stage) serve() {
 
 func (st *stage) addr() string { return st.lis.Addr().String() }
 
-// close closes the connection and stops the server, including its handlers.
+// close closes the connection and stops the server, including its handlers, and the issuer.
 func (st *stage) close() error {
 	err := st.conn.Close()
 	st.srv.Stop()
-	return errors.Join(err, <-st.served)
+	return errors.Join(err, <-st.served, st.closeIssuer())
+}
+
+func (st *stage) closeIssuer() error {
+	st.tokens.Close()
+	return st.issuer.close()
 }
 
 // totals returns what the shoppers' chains have counted.

@@ -10,6 +10,8 @@ import (
 // story is the text ahead of the first table.
 type story struct {
 	addr    string // of the shop
+	issuer  string // URL
+	token   string // of anna
 	metrics string // URL; "" if metrics are not served
 	chain   string // the server's chain for one method, explained
 }
@@ -25,12 +27,17 @@ func (st *stage) story(metrics string) (story, error) {
 	if err != nil {
 		return story{}, err
 	}
-	return story{addr: st.addr(), metrics: metrics, chain: explained.String()}, nil
+	token, err := st.issuer.token(anna)
+	if err != nil {
+		return story{}, err
+	}
+	return story{addr: st.addr(), issuer: st.issuer.url, token: token, metrics: metrics, chain: explained.String()}, nil
 }
 
 // addresses has a line for each address that the demo serves on.
 func (s story) addresses() string {
-	text := "The shop listens on " + s.addr + ".\n"
+	text := "The shop listens on " + s.addr + ".\n" +
+		"It accepts the tokens of " + s.issuer + ", whose key rotates after " + signAfter.String() + ".\n"
 	if s.metrics != "" {
 		text += "Its metrics are at " + s.metrics + ".\n"
 	}
@@ -54,7 +61,7 @@ func (s story) String() string {
 // learns the method's types by server reflection.
 func (s story) grpcurl() string {
 	return fmt.Sprintf(`grpcurl -plaintext -H 'authorization: Bearer %s' -d '{"cart_id": "anna"}' %s %s`+"\n",
-		tokenOf(anna), s.addr, strings.TrimPrefix(shoppb.Cart_Get_FullMethodName, "/"))
+		s.token, s.addr, strings.TrimPrefix(shoppb.Cart_Get_FullMethodName, "/"))
 }
 
 // indent indents each line of the text by two columns.

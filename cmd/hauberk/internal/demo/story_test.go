@@ -28,8 +28,8 @@ func TestTellsItsStory(t *testing.T) {
 	}
 	opening, table, _ := strings.Cut(out, "\ntotals ")
 	for _, want := range []string{
-		"on purpose", "/shop.v1.Cart/Import\n", "authn", "cart_limit", "in shadow", "condition",
-		"grpcurl -plaintext -H 'authorization: Bearer token-of-anna' ", " shop.v1.Cart/Get\n",
+		"on purpose", "/shop.v1.Cart/Import\n", "authn", "authz", "cart_limit", "in shadow", "condition",
+		"grpcurl -plaintext -H 'authorization: Bearer eyJ", " shop.v1.Cart/Get\n",
 	} {
 		if !strings.Contains(opening, want) {
 			t.Errorf("no %q in %q", want, opening)
@@ -51,8 +51,8 @@ func reasonsIn(t *testing.T, table string) []string {
 	_, list, _ := strings.Cut(table, "\nrejections ")
 	list, _, _ = strings.Cut(list, "\nretries ")
 	reasons := regexp.MustCompile(`[A-Z_]{2,}`).FindAllString(list, -1)
-	if len(reasons) != 6 {
-		t.Fatalf("the reasons %q; want those of six interceptors and outcomes, in %q", reasons, table)
+	if len(reasons) != 7 {
+		t.Fatalf("the reasons %q; want those of seven interceptors and outcomes, in %q", reasons, table)
 	}
 	return reasons
 }

@@ -1,21 +1,23 @@
 package demo
 
 import (
-	"context"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/authz"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 )
 
-// The shoppers. The shop rejects the calls of the last three.
+// The shoppers. The shop rejects the calls of all but the first three.
 const (
 	anna   = "anna"   // on the trade plan
 	bertha = "bertha" // on the trial plan
 	carla  = "carla"  // on the trade plan; buys second-hand goods, with a breaker
 	dora   = "dora"   // has an expired token
-	eve    = "eve"    // has an invalid token
+	eve    = "eve"    // has a forged token
+	felix  = "felix"  // has a token by a key that the issuer has retired
+	gerda  = "gerda"  // is suspended
 
 	noToken = "a shopper without a token"
 )
@@ -26,6 +28,12 @@ const (
 	planTrial = "trial"
 )
 
+// The roles of users.
+const (
+	roleMember    = "member"
+	roleSuspended = "suspended"
+)
+
 // A user on the trial plan may make trialCalls calls in each trialTime. The first round
 // takes much less time.
 const (
@@ -33,29 +41,32 @@ const (
 	trialTime  = 5 * time.Second
 )
 
-func shoppers() []string { return []string{anna, bertha, carla, dora, eve, noToken} }
+func shoppers() []string {
+	return []string{anna, bertha, carla, dora, eve, felix, gerda, noToken}
+}
 
-// tokenOf returns the token of a shopper. Real tokens are secret.
-func tokenOf(name string) string { return "token-of-" + name }
+// account is what the token of a shopper says besides the name.
+type account struct {
+	Plan  string   `json:"plan"`
+	Roles []string `json:"roles"`
+}
 
-// accounts returns the shop's users by token.
-func accounts() map[string]*authn.Identity {
-	on := func(plan string) map[string]any { return map[string]any{"plan": plan} }
-	return map[string]*authn.Identity{
-		tokenOf(anna):   {Subject: anna, Claims: on(planTrade)},
-		tokenOf(bertha): {Subject: bertha, Claims: on(planTrial)},
-		tokenOf(carla):  {Subject: carla, Claims: on(planTrade)},
-		tokenOf(dora):   {Subject: dora, Claims: on(planTrial), Expires: time.Unix(1_700_000_000, 0)},
+func accountOf(name string) account {
+	switch name {
+	case anna, carla:
+		return account{planTrade, []string{roleMember}}
+	case gerda:
+		return account{planTrial, []string{roleMember, roleSuspended}}
+	default:
+		return account{planTrial, []string{roleMember}}
 	}
 }
 
-// validator accepts the tokens of the known accounts.
-func validator(known map[string]*authn.Identity) authn.Validator {
-	return func(_ context.Context, token string) (*authn.Identity, error) {
-		if id, ok := known[token]; ok {
-			return id, nil
-		}
-		return nil, authn.ErrInvalidToken
+// rules are who may call the shop: members, unless they are suspended.
+func rules() authz.Policy {
+	return authz.Policy{
+		Allow: []authz.Rule{{Name: "members", Methods: []string{"shop.v1.*"}, Roles: []string{roleMember}}},
+		Deny:  []authz.Rule{{Name: "suspended", Methods: []string{"*"}, Roles: []string{roleSuspended}}},
 	}
 }
 
