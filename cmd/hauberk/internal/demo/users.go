@@ -45,7 +45,7 @@ func shoppers() []string {
 	return []string{anna, bertha, carla, dora, eve, felix, gerda, noToken}
 }
 
-// account is what the token of a shopper says besides the name.
+// account is what the token of a shopper says in addition to the name.
 type account struct {
 	Plan  string   `json:"plan"`
 	Roles []string `json:"roles"`
