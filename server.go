@@ -13,18 +13,25 @@ import (
 // The limits of [ServerLimits].
 const (
 	DefaultMaxConcurrentStreams = 100      // calls at a time on one connection; grpc-go: no limit
-	DefaultMaxHeaderListSize    = 16 << 10 // bytes; grpc-go: 16 MiB
+	DefaultMaxHeaderListSize    = 64 << 10 // bytes; grpc-go: 16 MiB
 )
 
 // ServerLimits returns options for servers that face untrusted callers. A connection may
-// have DefaultMaxConcurrentStreams calls at a time; further calls wait at the client.
-// Requests with header lists of more than DefaultMaxHeaderListSize are rejected. Put the
-// options before your own, which then win:
+// have DefaultMaxConcurrentStreams calls at a time; further calls wait at the client. A
+// header list, which is the metadata of a call, may have DefaultMaxHeaderListSize, as
+// HTTP/2 counts it. Put the options before your own, which then win:
 //
 //	srv := chain.NewServer(append(hauberk.ServerLimits(), opts...)...)
 //
-// A chain does not set them: a client with a hundred open streams would wait without an
-// error, and a token of 17 KiB would fail.
+// A client of grpc-go does not send a larger header list, and its call ends with INTERNAL.
+// If another client sends one, grpc-go closes the connection, with all calls on it. A
+// connection of a proxy has the calls of many callers, so that one of them could end the
+// calls of the others. The limit is above the default of Envoy, 60 KiB and 100 headers, for
+// this reason. If you set a lower one, set a lower one in the proxy first
+// (docs/adr/0015).
+//
+// A chain does not set the limits: a client with a hundred open streams would wait without
+// an error.
 func ServerLimits() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxConcurrentStreams(DefaultMaxConcurrentStreams),

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc"
 	channelzpb "google.golang.org/grpc/channelz/grpc_channelz_v1"
 	channelz "google.golang.org/grpc/channelz/service"
@@ -588,7 +589,7 @@ func TestServerLimits(t *testing.T) {
 		streams, headerList uint32
 	}{
 		{"grpc-go's", nil, 0, 0},
-		{"ServerLimits", hauberk.ServerLimits(), 100, 16 << 10},
+		{"ServerLimits", hauberk.ServerLimits(), 100, 64 << 10},
 		{"the caller's", append(hauberk.ServerLimits(), grpc.MaxConcurrentStreams(7), grpc.MaxHeaderListSize(1<<20)), 7, 1 << 20},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -615,6 +616,79 @@ func TestServerLimits(t *testing.T) {
 				t.Errorf("%d bytes of headers, want %d", got, tc.headerList)
 			}
 		})
+	}
+}
+
+// TestHeaderListsOfProxies: with ServerLimits, the largest header list that Envoy forwards by
+// default passes, and the other calls of its connection go on. One above the limit closes
+// the connection.
+func TestHeaderListsOfProxies(t *testing.T) {
+	const envoyBytes, envoyHeaders, perHeader = 60 << 10, 100, 32
+	if most := envoyBytes + envoyHeaders*perHeader; hauberk.DefaultMaxHeaderListSize < most {
+		t.Errorf("the limit is %d; Envoy forwards lists of %d", hauberk.DefaultMaxHeaderListSize, most)
+	}
+	for name, c := range map[string]struct {
+		token int
+		goes  bool
+	}{
+		"Envoy's default": {token: envoyBytes, goes: true},
+		"above the limit": {token: 3 * hauberk.DefaultMaxHeaderListSize},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			lis := bufconn.Listen(1 << 20)
+			srv := idleChain(0).NewServer(hauberk.ServerLimits()...)
+			testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{})
+			listenAndServe(t, srv, lis)
+			conn, err := lis.DialContext(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_, _ = io.WriteString(conn, http2.ClientPreface)
+			framer := http2.NewFramer(conn, conn)
+			_ = framer.WriteSettings()
+			writeHeaders(framer, 1, hauberk.Bidi, "")
+			writeHeaders(framer, 3, hauberk.Unary, strings.Repeat("{", c.token))
+			_ = framer.WriteData(3, true, make([]byte, 5))
+			ended := map[uint32]bool{}
+			for !ended[3] {
+				frame, err := framer.ReadFrame()
+				if err != nil {
+					break // the connection is closed
+				}
+				if h, ok := frame.(*http2.HeadersFrame); ok && h.StreamEnded() {
+					ended[h.StreamID] = true
+				}
+			}
+			if ended[3] != c.goes || ended[1] {
+				t.Errorf("calls that ended with a status: %v; want that with the token: %t", ended, c.goes)
+			}
+		})
+	}
+}
+
+// writeHeaders begins a call with a token, in as many frames as its headers need.
+func writeHeaders(framer *http2.Framer, stream uint32, kind hauberk.Kind, token string) {
+	var b bytes.Buffer
+	encoder := hpack.NewEncoder(&b)
+	for _, h := range [][2]string{
+		{":method", "POST"},
+		{":scheme", "http"},
+		{":path", hauberktest.FullMethod(kind)},
+		{":authority", "test"},
+		{"content-type", "application/grpc"},
+		{"te", "trailers"},
+		{"authorization", token},
+	} {
+		_ = encoder.WriteField(hpack.HeaderField{Name: h[0], Value: h[1], Sensitive: true})
+	}
+	const most = 16 << 10 // in a frame
+	block := b.Next(most)
+	_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block, EndHeaders: b.Len() == 0})
+	for b.Len() > 0 {
+		block = b.Next(most)
+		_ = framer.WriteContinuation(stream, b.Len() == 0, block)
 	}
 }
 
