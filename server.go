@@ -44,9 +44,10 @@ func ServerLimits() []grpc.ServerOption {
 type Server struct {
 	*grpc.Server
 
-	chain    *Chain
-	register *Registrar
-	web      webCalls
+	chain     *Chain
+	register  *Registrar
+	web       webCalls
+	endHealth context.CancelFunc // ends the streams of the health service
 }
 
 // NewServer makes a grpc-go server whose calls all pass the chain. Register services on
@@ -63,6 +64,7 @@ func (c *Chain) NewServer(opts ...grpc.ServerOption) *Server {
 	c.attach("NewServer", ServerSide)
 	s := &Server{Server: grpc.NewServer(c.ServerOptions(opts...)...), chain: c}
 	s.register = c.Registrar(s.Server)
+	s.register.down, s.endHealth = context.WithCancel(context.Background())
 	return s
 }
 
@@ -112,6 +114,7 @@ func streamWorkers() uint32 {
 type Registrar struct {
 	chain *Chain
 	srv   grpc.ServiceRegistrar
+	down  context.Context // done when Shutdown begins; nil without a Server
 }
 
 // Registrar wraps a registrar of services: a *grpc.Server, an xDS server or any other
@@ -153,6 +156,9 @@ func (r *Registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	}
 	for i := range wrapped.Streams {
 		s := &wrapped.Streams[i]
+		if r.down != nil && desc.ServiceName+"/*" == Health {
+			s.Handler = untilDone(r.down, s.Handler)
+		}
 		s.Handler = r.chain.wrapStream(desc, s)
 	}
 	r.srv.RegisterService(&wrapped, impl)

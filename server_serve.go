@@ -63,6 +63,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // the connections, which cancels the calls that still run, and returns the error of ctx
 // without waiting for their handlers.
 //
+// The streams of the health service ([Health]) have no end, so Shutdown ends them when it
+// begins: their context is cancelled, and the call ends with UNAVAILABLE. Set the service to
+// NOT_SERVING before (Shutdown of grpc-go's health.Server). GracefulStop waits for their
+// clients.
+//
 // grpc-go cannot let calls of ServeHTTP end gracefully, so Shutdown waits for them before
 // it stops the rest: until then a server that uses both ServeHTTP and Serve accepts calls
 // on its own connections. A net/http server has to be shut down by itself.
@@ -73,6 +78,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if err := s.check("Shutdown"); err != nil {
 		return err
 	}
+	s.endHealth()
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)

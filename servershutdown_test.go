@@ -101,6 +101,50 @@ func TestShutdownWaitsForServeHTTP(t *testing.T) {
 	wantCode(t, call(hauberk.Unary), codes.Unavailable)
 }
 
+// TestShutdownEndsHealthWatches: Shutdown ends the open Watch calls of the health service with
+// UNAVAILABLE, which the chain sees too, and a Watch that its client cancels with CANCELLED.
+func TestShutdownEndsHealthWatches(t *testing.T) {
+	for name, start := range ways {
+		t.Run(name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			seen := make(chan error, 2)
+			chain := hauberk.Must(hauberk.New(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				err := next(ctx, call)
+				seen <- err
+				return err
+			})))
+			srv, state := chain.NewServer(), health.NewServer()
+			healthpb.RegisterHealthServer(hauberk.Must(hauberk.New()).Registrar(srv), state) // also through another chain
+			client := healthpb.NewHealthClient(start(t, srv))
+			watch := func(ctx context.Context) healthpb.Health_WatchClient {
+				w, err := client.Watch(ctx, &healthpb.HealthCheckRequest{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := w.Recv(); err != nil {
+					t.Fatal(err)
+				}
+				return w
+			}
+			own, cancel := context.WithCancel(patient(t))
+			watch(own)
+			cancel()
+			wantCode(t, <-seen, codes.Canceled)
+			w := watch(patient(t))
+			state.Shutdown()
+			if got, err := w.Recv(); err != nil || got.GetStatus() != healthpb.HealthCheckResponse_NOT_SERVING {
+				t.Errorf("after health.Server.Shutdown: %v %v", got, err)
+			}
+			if err := srv.Shutdown(patient(t)); err != nil {
+				t.Errorf("Shutdown returned %v", err)
+			}
+			_, err := w.Recv()
+			wantCode(t, err, codes.Unavailable)
+			wantCode(t, <-seen, codes.Unavailable)
+		})
+	}
+}
+
 // TestMisusedServers: a server that NewServer has not made, and nil arguments, are errors
 // that say so.
 func TestMisusedServers(t *testing.T) {
