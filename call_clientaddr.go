@@ -11,7 +11,8 @@ import (
 const maxHops = 32
 
 // ClientAddr returns the caller's IP address on a server. If the peer is a trusted proxy
-// ([Config.TrustedProxies]), it is the last untrusted entry of x-forwarded-for.
+// ([Config.TrustedProxies], [Config.TrustUnixSockets]), it is the last untrusted entry of
+// x-forwarded-for.
 //
 // It reads at most 32 entries, from the last to the first. An entry is an address, with
 // or without a port and brackets ("192.0.2.1", "192.0.2.1:443", "[2001:db8::1]:443"). It
@@ -20,14 +21,14 @@ const maxHops = 32
 //
 // IPv4 addresses in IPv6 form are returned as IPv4, and all addresses without zones. The
 // result is the zero Addr on a client, and for a peer without an IP address (an in-memory
-// connection).
+// connection, a Unix socket) that is not a trusted proxy.
 func (c *Call) ClientAddr() netip.Addr {
 	p := c.Peer()
 	if c.side == ClientSide || p == nil {
 		return netip.Addr{}
 	}
 	at := addrOf(p.Addr)
-	if !c.plan.chain.trusts(at) {
+	if !c.plan.chain.trusts(at) && !(c.plan.chain.trustsUnix && isUnix(p.Addr)) {
 		return at
 	}
 	return c.plan.chain.forwardedFor(at, c.Metadata(c.ctx.Context, "x-forwarded-for"))
@@ -70,12 +71,19 @@ func (c *Chain) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(c.trusted, func(n netip.Prefix) bool { return n.Contains(a) })
 }
 
+// isUnix reports whether a connection is a Unix socket. The text of such an address, which
+// is all that ServeHTTP has, is "@" for a client that has not bound its end to a path.
+func isUnix(a net.Addr) bool {
+	_, ok := a.(*net.UnixAddr)
+	return ok || a != nil && a.String() == "@"
+}
+
 // addrOf returns the IP address of a connection's end, if it has one.
 func addrOf(a net.Addr) netip.Addr {
 	if tcp, ok := a.(*net.TCPAddr); ok {
 		return tcp.AddrPort().Addr().Unmap().WithZone("")
 	}
-	if a == nil {
+	if a == nil || isUnix(a) { // the path of a socket could look like an address
 		return netip.Addr{}
 	}
 	ap, err := netip.ParseAddrPort(a.String())

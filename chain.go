@@ -23,6 +23,7 @@ type Chain struct {
 	exposeErrors bool
 	countBytes   bool
 	trusted      []netip.Prefix
+	trustsUnix   bool
 
 	mu     sync.Mutex
 	plans  map[string]*plan       // by the set of interceptors that apply

@@ -29,6 +29,10 @@ type Config struct {
 	// which entries of x-forwarded-for [Call.ClientAddr] believes. If there are none, it
 	// believes no entry. IPv4 networks in IPv6 form count as IPv4.
 	TrustedProxies []netip.Prefix
+	// TrustUnixSockets makes every peer that reaches the server by a Unix socket a trusted
+	// proxy, since it has no address. Set it only if the permissions of the socket admit no
+	// other process.
+	TrustUnixSockets bool
 	// ErrorDomain is the domain in the google.rpc.ErrorInfo of the rejections that a
 	// server sends, such as "shop.example". If it is empty, it is the full name of the
 	// service that was called.
@@ -75,6 +79,7 @@ func (c Config) New(interceptors ...Interceptor) (*Chain, error) {
 // configure takes over the settings and notes what is wrong with them.
 func (b *builder) configure(c Config) {
 	chain := b.chain
+	chain.trustsUnix = c.TrustUnixSockets
 	chain.domain, chain.exposeErrors, chain.countBytes = c.ErrorDomain, c.ExposeErrors, c.CountBytes
 	var err error
 	if chain.public, err = parsePatterns(c.Public); err != nil {

@@ -20,13 +20,18 @@ import (
 )
 
 // addrOfCall returns the ClientAddr of a call from a peer with metadata.
-func addrOfCall(trusted []netip.Prefix, from net.Addr, md metadata.MD) (addr netip.Addr) {
+func addrOfCall(trusted []netip.Prefix, from net.Addr, md metadata.MD) netip.Addr {
+	return addrWith(hauberk.Config{TrustedProxies: trusted}, from, md)
+}
+
+// addrWith is addrOfCall with a configuration.
+func addrWith(config hauberk.Config, from net.Addr, md metadata.MD) (addr netip.Addr) {
 	look := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
 		addr = call.ClientAddr()
 		return call.Reply(&testpb.Response{})
 	})
 	var r registry
-	chain := hauberk.Must(hauberk.Config{TrustedProxies: trusted}.New(look))
+	chain := hauberk.Must(config.New(look))
 	testpb.RegisterTestServiceServer(chain.Registrar(&r), fixedService{})
 	ctx := metadata.NewIncomingContext(context.Background(), md)
 	if from != nil {
@@ -156,6 +161,40 @@ func TestClientAddrOnTheWire(t *testing.T) {
 	}
 	env := hauberktest.Start(t, hauberktest.Setup{Server: hauberk.Must(hauberk.New(look(netip.Addr{})))})
 	wantCode(t, env.Call(ctx).Err, codes.OK)
+}
+
+// TestUnixProxies: TrustUnixSockets makes the peers of Unix sockets trusted proxies, and no
+// others. The path of a peer is never its address.
+func TestUnixProxies(t *testing.T) {
+	sent := forwarded("192.0.2.7, 10.0.0.1")
+	for _, c := range []struct {
+		name  string
+		trust bool
+		from  net.Addr
+		md    metadata.MD
+		want  string // "" is the zero Addr
+	}{
+		{"not trusted", false, &net.UnixAddr{Net: "unix"}, sent, ""},
+		{"path like an address", false, &net.UnixAddr{Net: "unix", Name: "10.0.0.1:80"}, sent, ""},
+		{"trusted", true, &net.UnixAddr{Net: "unix"}, sent, "192.0.2.7"},
+		{"trusted with a path", true, &net.UnixAddr{Net: "unix", Name: "/run/proxy"}, sent, "192.0.2.7"},
+		{"trusted, of ServeHTTP", true, textAddr("@"), sent, "192.0.2.7"},
+		{"trusted, without the header", true, &net.UnixAddr{Net: "unix"}, nil, ""},
+		{"TCP", true, tcp("192.0.2.1"), sent, "192.0.2.1"},
+		{"in memory", true, textAddr("bufconn"), sent, ""},
+		{"no peer", true, nil, sent, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := hauberk.Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, TrustUnixSockets: c.trust}
+			var want netip.Addr
+			if c.want != "" {
+				want = netip.MustParseAddr(c.want)
+			}
+			if got := addrWith(config, c.from, c.md); got != want {
+				t.Errorf("ClientAddr is %s, want %s", got, want)
+			}
+		})
+	}
 }
 
 // TestTrustedProxies: New reports an invalid network.

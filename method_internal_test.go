@@ -80,7 +80,7 @@ func sizes(c *Chain) string {
 func TestChainHasNoOtherMemory(t *testing.T) {
 	for f := range reflect.TypeFor[Chain]().Fields() {
 		switch f.Name {
-		case "entries", "public", "policy", "domain", "exposeErrors", "countBytes", "trusted", "mu", "plans", "routes", "target",
+		case "entries", "public", "policy", "domain", "exposeErrors", "countBytes", "trusted", "trustsUnix", "mu", "plans", "routes", "target",
 			"wraps", "intercepts",
 			"registered": // services and methods of servers, before they serve
 		default:
