@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
-	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // ReasonMalformed replaces a [Rejection.Reason] that does not have the form that
@@ -31,6 +30,11 @@ const ReasonMalformed = "MALFORMED_REASON"
 //	r.RetryAfter = 24 * time.Hour
 //	r.Cause = ErrQuota
 //	return r
+//
+// Clients limit the header list that has the status, to 8 KiB in many languages, and lose the
+// code of a status that is larger. A rejection leaves out the last FieldViolations, and then
+// the last QuotaViolations, until its status has about 4.5 KiB, which are 6 KiB in base64.
+// It leaves out nothing else.
 //
 // Text that is not UTF-8, which protobuf cannot encode, is sent with U+FFFD in place of
 // the invalid bytes.
@@ -54,9 +58,9 @@ type Rejection struct { //nolint:errname // Reject makes it, and an error it is
 	RetryAfter time.Duration
 	// Metadata is the metadata of the ErrorInfo. Clients receive it.
 	Metadata map[string]string
-	// QuotaViolations are sent as google.rpc.QuotaFailure.
+	// QuotaViolations are sent as google.rpc.QuotaFailure, if the status has room for them.
 	QuotaViolations []QuotaViolation
-	// FieldViolations are sent as google.rpc.BadRequest.
+	// FieldViolations are sent as google.rpc.BadRequest, if the status has room for them.
 	FieldViolations []FieldViolation
 	// Details are further details of the status. A detail that cannot be encoded is left
 	// out; the others are sent.
@@ -171,34 +175,6 @@ func (r *Rejection) statusIn(domain string) *status.Status {
 	return status.FromProto(st)
 }
 
-// details returns the details of the status, each of which can be encoded but for those
-// that the rejection was given.
-func (r *Rejection) details(domain string) []proto.Message {
-	all := append(make([]proto.Message, 0, 4+len(r.Details)), r.info(domain))
-	if r.RetryAfter > 0 {
-		all = append(all, &errdetails.RetryInfo{RetryDelay: durationpb.New(r.RetryAfter)})
-	}
-	if len(r.QuotaViolations) > 0 {
-		failure := new(errdetails.QuotaFailure)
-		for _, v := range r.QuotaViolations {
-			failure.Violations = append(failure.Violations, &errdetails.QuotaFailure_Violation{
-				Subject: valid(v.Subject), Description: valid(v.Description),
-			})
-		}
-		all = append(all, failure)
-	}
-	if len(r.FieldViolations) > 0 {
-		bad := new(errdetails.BadRequest)
-		for _, v := range r.FieldViolations {
-			bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
-				Field: valid(v.Field), Description: valid(v.Description),
-			})
-		}
-		all = append(all, bad)
-	}
-	return append(all, r.Details...)
-}
-
 // info returns the ErrorInfo with a domain.
 func (r *Rejection) info(domain string) *errdetails.ErrorInfo {
 	info := &errdetails.ErrorInfo{Reason: r.reason(), Domain: valid(domain)}
@@ -273,7 +249,7 @@ func ReasonDomain(err error) string {
 }
 
 func errorInfo(err error) *errdetails.ErrorInfo {
-	for _, d := range StatusOf(err).Details() {
+	for _, d := range carriedBy(err).Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok {
 			return info
 		}

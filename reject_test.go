@@ -428,3 +428,61 @@ func TestDomainStays(t *testing.T) {
 		}
 	}
 }
+
+// TestRejectionFits: a status with violations leaves out the last ones, so that it fits into the
+// header lists of clients, and keeps its code, reason and other details.
+func TestRejectionFits(t *testing.T) {
+	for _, c := range []struct {
+		name                string
+		quotas, fields      int
+		size                int // of each text
+		message             int
+		all, quotaOnly, non bool
+	}{
+		{name: "few", quotas: 2, fields: 10, size: 20, all: true},
+		{name: "many fields", quotas: 2, fields: 400, size: 70},
+		{name: "many quotas", quotas: 400, fields: 4, size: 70, quotaOnly: true},
+		{name: "one large", fields: 1, size: 9000, non: true},
+		{name: "not UTF-8", fields: 400, size: -30},
+		{name: "large message", fields: 40, size: 100, message: 3000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := strings.Repeat("x", max(c.size, 0)) + strings.Repeat("\xff.", max(-c.size, 0))
+			r := hauberk.Reject(codes.InvalidArgument, "BAD_REQUEST", "not valid"+strings.Repeat("m", c.message))
+			r.RetryAfter = time.Second
+			r.Details = []proto.Message{&errdetails.RequestInfo{RequestId: "r-1"}}
+			for i := range c.quotas {
+				r.QuotaViolations = append(r.QuotaViolations, hauberk.QuotaViolation{Subject: fmt.Sprint(i), Description: text})
+			}
+			for i := range c.fields {
+				r.FieldViolations = append(r.FieldViolations, hauberk.FieldViolation{Field: fmt.Sprint(i), Description: text})
+			}
+			st := r.GRPCStatus()
+			if size := proto.Size(st.Proto()); size > 4608 {
+				t.Errorf("the status has %d bytes", size)
+			}
+			if st.Code() != codes.InvalidArgument || hauberk.Reason(st.Err()) != "BAD_REQUEST" {
+				t.Errorf("the status is %v", st)
+			}
+			quotas, fields, others := 0, 0, 0
+			for _, d := range st.Details() {
+				switch d := d.(type) {
+				case *errdetails.QuotaFailure:
+					quotas = len(d.GetViolations())
+				case *errdetails.BadRequest:
+					fields = len(d.GetFieldViolations())
+					if first := d.GetFieldViolations()[0].GetField(); first != "0" {
+						t.Errorf("the first violation is %s", first)
+					}
+				default:
+					others++
+				}
+			}
+			got := fmt.Sprintf("all %t, quotas only %t, none %t", quotas == c.quotas && fields == c.fields,
+				fields == 0 && quotas > 0, fields+quotas == 0)
+			if want := fmt.Sprintf("all %t, quotas only %t, none %t", c.all, c.quotaOnly, c.non); got != want || others != 3 {
+				t.Errorf("%d quotas, %d fields, %d other details: %s; want %s", quotas, fields, others, got, want)
+			}
+		})
+	}
+}

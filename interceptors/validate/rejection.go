@@ -32,13 +32,8 @@ const (
 	ReasonNotProtobuf     = "NOT_PROTOBUF"
 )
 
-const (
-	// maxDetails bounds the texts of all violations in a status, in bytes. A header list of
-	// 8 KiB, the smallest bound of common clients, has room for them in base64.
-	maxDetails = 4 << 10
-	// maxText bounds one text, in bytes.
-	maxText = 256
-)
+// maxText bounds one text, in bytes.
+const maxText = 256
 
 // unvalidated is the message of rejections that are the fault of this side.
 const unvalidated = "The message could not be validated"
@@ -71,23 +66,19 @@ func (x *Interceptor) rejection(msg proto.Message, err error, side hauberk.Side,
 	return r
 }
 
-// violations returns the violations of a message for a status, at least one.
+// violations returns the violations of a message for a rejection, which leaves out what a status
+// has no room for.
 func violations(invalid *protovalidate.ValidationError, most int) []hauberk.FieldViolation {
 	all := invalid.Violations
 	if len(all) > most {
 		all = all[:most]
 	}
 	fields := make([]hauberk.FieldViolation, 0, len(all))
-	room := maxDetails
 	for _, v := range all {
-		f := hauberk.FieldViolation{
+		fields = append(fields, hauberk.FieldViolation{
 			Field:       shorten(protovalidate.FieldPathString(v.Proto.GetField())),
 			Description: description(v.Proto.GetMessage(), v.Proto.GetRuleId()),
-		}
-		if room -= len(f.Field) + len(f.Description); room < 0 && len(fields) > 0 {
-			break
-		}
-		fields = append(fields, f)
+		})
 	}
 	return fields
 }
