@@ -30,9 +30,15 @@ func codeName(code codes.Code) string {
 }
 
 // errorText returns the text of an error and of its causes. The text has no part twice,
-// and not the code, which the record has already.
-func errorText(err error, code codes.Code) string {
-	text := ownText(err, code)
+// and not the code, which the record has already. It has the type of an error whose methods
+// panic.
+func errorText(err error, code codes.Code) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = logtext.Cut("["+reflect.TypeOf(err).String()+"]", maxText)
+		}
+	}()
+	text = ownText(err, code)
 	for _, cause := range causes(err) {
 		if len(text) >= maxText {
 			break

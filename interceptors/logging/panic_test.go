@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -32,6 +34,37 @@ func TestRecoveredPanic(t *testing.T) {
 		}
 		check(t, j.only(t), want)
 	})
+}
+
+// explosive is an error without a status whose methods panic.
+type explosive struct{}
+
+func (*explosive) Error() string { panic("canary-5521") }
+
+// A call whose error panics when it is read is logged, with the type of the error. Its cause
+// may be such an error, too.
+func TestErrorsThatPanic(t *testing.T) {
+	for want, err := range map[string]error{
+		"[*logging_test.explosive]":        new(explosive),
+		"[*errors.joinError]":              errors.Join(errors.New("first"), new(explosive)),
+		"first: [*logging_test.explosive]": &hauberk.Rejection{Code: codes.Internal, Message: "first", Cause: new(explosive)},
+	} {
+		t.Run(want, func(t *testing.T) {
+			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+				j, elsewhere := newJournal(), newJournal()
+				env := c.Start(t, recovery.New(recovery.Config{}, recovery.WithLogger(elsewhere.logger())),
+					logging.New(logging.Config{ClientErrors: true}, j.option()),
+					hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { return err }))
+				_ = env.Call(t.Context())
+				env.Server.GracefulStop()
+				record := j.only(t)
+				text, _ := record[logging.KeyError].(string)
+				if record["msg"] != logging.MessageEnded || !strings.Contains(text, want) {
+					t.Errorf("the record is %v", record)
+				}
+			})
+		})
+	}
 }
 
 // Without recovery a panic passes unchanged, and its call is logged.
