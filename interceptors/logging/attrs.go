@@ -95,8 +95,11 @@ func appendStates(list []slog.Attr, states []state, call *hauberk.Call) []slog.A
 //nolint:gochecknoglobals // all interceptors share the pool
 var spaces = sync.Pool{New: func() any { return new([]slog.Attr) }}
 
-// appendAttrs appends what the functions of WithAttrs append.
-func appendAttrs(ctx context.Context, list []slog.Attr, funcs []AttrsFunc, call *hauberk.Call) []slog.Attr {
+// appendAttrs appends what the functions of WithAttrs append, in place of attributes of the
+// same names from place from.
+func appendAttrs(
+	ctx context.Context, list []slog.Attr, from int, funcs []AttrsFunc, call *hauberk.Call,
+) []slog.Attr {
 	if len(funcs) == 0 {
 		return list
 	}
@@ -105,7 +108,9 @@ func appendAttrs(ctx context.Context, list []slog.Attr, funcs []AttrsFunc, call 
 	for _, f := range funcs {
 		made = f(ctx, call, made)
 	}
-	list = append(list, made...)
+	for _, a := range made {
+		list = put(list, from, a)
+	}
 	clear(made)
 	*space = made[:0]
 	spaces.Put(space)

@@ -15,11 +15,12 @@ const MaxFields = 64
 // AddFields adds attributes to the record of the call that ctx belongs to. Handlers and
 // interceptors may use it.
 //
-//   - An attribute replaces an earlier one with the same key.
+//   - An attribute replaces an earlier one with the same key, and that of an option [State].
+//     One of an option [WithAttrs] replaces it.
 //   - Beyond [MaxFields] attributes are dropped, and the record has their number.
 //   - If ctx belongs to no call, or no interceptor logs the call, AddFields does nothing.
-//   - Attributes with the name of one of the record's own attributes are not replaced:
-//     the record then has that name twice.
+//   - An attribute with the name of one of the record's own attributes ([Names]) is dropped,
+//     and counted too.
 //
 // Safe for concurrent use.
 func AddFields(ctx context.Context, attrs ...slog.Attr) {
@@ -57,16 +58,35 @@ func (f *fields) add(attrs []slog.Attr) {
 	}
 }
 
-func (x *Interceptor) appendFields(list []slog.Attr, call *hauberk.Call) []slog.Attr {
+// appendFields appends the fields, in place of attributes of the same names from place from.
+func (x *Interceptor) appendFields(list []slog.Attr, from int, call *hauberk.Call) []slog.Attr {
 	f, ok := fieldsKey.Get(call)
 	if !ok {
 		return list
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	list = append(list, f.attrs...)
-	if f.dropped > 0 {
-		list = with(list, x.names.FieldsDropped, slog.Int64Value(f.dropped))
+	dropped := f.dropped
+	for _, a := range f.attrs {
+		if x.reserved[a.Key] {
+			dropped++
+			continue
+		}
+		list = put(list, from, a)
+	}
+	if dropped > 0 {
+		list = with(list, x.names.FieldsDropped, slog.Int64Value(dropped))
 	}
 	return list
+}
+
+// put appends an attribute, or replaces one of its name from place from.
+func put(list []slog.Attr, from int, a slog.Attr) []slog.Attr {
+	for i := from; i < len(list) && a.Key != ""; i++ {
+		if list[i].Key == a.Key {
+			list[i] = a
+			return list
+		}
+	}
+	return append(list, a)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -36,6 +37,36 @@ func TestAddFields(t *testing.T) {
 		cart, there := record["cart"].(map[string]any)
 		if there != (c.Side == hauberk.ServerSide) || there && cart["items"] != 7.0 {
 			t.Errorf("cart is %v", record["cart"])
+		}
+	})
+}
+
+// A record has no name twice: a field replaces a state, what WithAttrs adds replaces a field,
+// and a field with the name of one of the record's own attributes is dropped.
+func TestFieldsReplaceOthers(t *testing.T) {
+	key := hauberk.NewKey[string]("shard")
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		j := newJournal()
+		x := logging.New(logging.Config{}, j.option(), logging.State("shard", key), logging.State("kept", key),
+			logging.WithAttrs(func(_ context.Context, _ *hauberk.Call, attrs []slog.Attr) []slog.Attr {
+				return append(attrs, slog.String("trace_id", "of WithAttrs"))
+			}))
+		env := c.Start(t, x, hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			key.Set(call, "of State")
+			logging.AddFields(ctx, slog.String("shard", "of AddFields"), slog.String("trace_id", "of AddFields"),
+				slog.String(logging.KeyStatusCode, "forged"), slog.String("level", "forged"))
+			return next(ctx, call)
+		}))
+		_ = env.Call(t.Context())
+		env.Server.GracefulStop()
+		check(t, j.only(t), map[string]any{
+			"shard": "of AddFields", "kept": "of State", "trace_id": "of WithAttrs", logging.KeyStatusCode: "OK",
+			logging.KeyFieldsDropped: 2.0,
+		})
+		for _, name := range []string{"shard", "trace_id", logging.KeyStatusCode, "level"} {
+			if n := strings.Count(j.String(), `"`+name+`":`); n != 1 {
+				t.Errorf("the record has %q %d times: %s", name, n, j)
+			}
 		}
 	})
 }

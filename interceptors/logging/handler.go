@@ -103,7 +103,7 @@ func (h *callHandler) Handle(ctx context.Context, r slog.Record) error {
 	list := space[:0]
 	if call := hauberk.FromContext(ctx); call != nil {
 		list = appendStates(list, h.states, call)
-		list = appendAttrs(ctx, list, h.attrs, call)
+		list = appendAttrs(ctx, list, len(list), h.attrs, call)
 	}
 	if len(list) == 0 && len(h.groups) == 0 {
 		return h.next.Handle(ctx, r)

@@ -12,29 +12,31 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/lognames"
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // Interceptor logs calls. Make it with [New]. It may be part of any number of chains at
 // once, of servers and of clients.
 type Interceptor struct {
-	config  Config
-	names   Names        // complete; an attribute without a name is left out
-	logger  *slog.Logger // nil for slog's default
-	now     func() time.Time
-	since   func(t time.Time) time.Duration // cheaper than now: it reads one clock, not two
-	level   func(call *hauberk.Call, code codes.Code) slog.Level
-	types   Types
-	states  []state
-	attrs   []AttrsFunc
-	peers   peers
-	rules   rules
-	methods methods
-	redact  redactor
-	secrets secrets // of metadata
-	queue   *queue  // nil to write at once
-	epoch   time.Time
-	errs    []error
+	config   Config
+	names    Names           // complete; an attribute without a name is left out
+	reserved map[string]bool // all names, and those of every record
+	logger   *slog.Logger    // nil for slog's default
+	now      func() time.Time
+	since    func(t time.Time) time.Duration // cheaper than now: it reads one clock, not two
+	level    func(call *hauberk.Call, code codes.Code) slog.Level
+	types    Types
+	states   []state
+	attrs    []AttrsFunc
+	peers    peers
+	rules    rules
+	methods  methods
+	redact   redactor
+	secrets  secrets // of metadata
+	queue    *queue  // nil to write at once
+	epoch    time.Time
+	errs     []error
 
 	forHandler bool // it only holds the options of a Handler
 
@@ -49,6 +51,7 @@ func New(config Config, opts ...Option) *Interceptor {
 		now: time.Now, since: time.Since, level: levelBySide, types: linkedTypes,
 	}
 	x.fillNames()
+	x.reserved = lognames.Set(x.names)
 	x.peers = peers{names: &x.names, seed: maphash.MakeSeed()}
 	if err := options.Apply(opts, func(o Option) { o.apply(x) }); err != nil {
 		x.errs = append(x.errs, err)

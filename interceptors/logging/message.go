@@ -76,8 +76,9 @@ func (w *watcher) log(direction string, sequence int64, seen sight) {
 	list := with(space[:0], w.names.Direction, slog.StringValue(direction))
 	list = with(list, w.names.Sequence, slog.Int64Value(sequence))
 	list = append(list, seen.attrs[:seen.count]...)
+	from := len(list)
 	list = appendStates(list, w.states, w.call)
-	list = appendAttrs(w.ctx, list, w.attrs, w.call)
+	list = appendAttrs(w.ctx, list, from, w.attrs, w.call)
 	h := w.handler(seen.logger, w.call, w.method, outcome{})
 	w.write(w.ctx, h, record{w.now(), seen.level, MessagePassed}, list)
 }

@@ -68,8 +68,9 @@ func (x *Interceptor) logStart(ctx context.Context, call *hauberk.Call, b beginn
 	list := x.appendPeer(space[:0], call)
 	list = x.appendDeadline(list, &b)
 	list = x.appendRequestMetadata(ctx, list, call)
+	from := len(list)
 	list = appendStates(list, x.states, call)
-	list = appendAttrs(ctx, list, x.attrs, call)
+	list = appendAttrs(ctx, list, from, x.attrs, call)
 	x.write(ctx, x.handler(logger, call, b.method, outcome{}), record{b.at, level, MessageStarted}, list)
 }
 
@@ -156,10 +157,11 @@ func (x *Interceptor) appendRest(ctx context.Context, list []slog.Attr, call *ha
 	list = x.appendDeadline(list, b)
 	list = x.appendRequestMetadata(ctx, list, call)
 	list = x.appendResponseMetadata(ctx, list, call)
+	from := len(list)
 	list = appendStates(list, x.states, call)
 	list = x.appendDecisions(list, call)
-	list = x.appendFields(list, call)
-	list = appendAttrs(ctx, list, x.attrs, call)
+	list = x.appendFields(list, from, call)
+	list = appendAttrs(ctx, list, from, x.attrs, call)
 	return x.appendOmitted(list, b.method)
 }
 

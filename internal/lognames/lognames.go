@@ -41,16 +41,17 @@ func Twice[T any](names T) (fields []string) {
 
 // Has reports whether a record has an attribute of this name: one of names, a struct
 // of strings, or one that every record of [log/slog] has.
-func Has[T any](names T, name string) bool {
-	if ofSlog(name) {
-		return true
-	}
+func Has[T any](names T, name string) bool { return Set(names)[name] }
+
+// Set returns the names of which Has reports true.
+func Set[T any](names T) map[string]bool {
+	set := map[string]bool{slog.TimeKey: true, slog.LevelKey: true, slog.MessageKey: true, slog.SourceKey: true}
 	for _, field := range reflect.ValueOf(names).Fields() {
-		if field.String() == name {
-			return name != ""
+		if name := field.String(); name != "" {
+			set[name] = true
 		}
 	}
-	return false
+	return set
 }
 
 // ofSlog reports whether every record of [log/slog] has an attribute of this name.
