@@ -28,10 +28,11 @@ func (c *Call) ClientAddr() netip.Addr {
 		return netip.Addr{}
 	}
 	at := addrOf(p.Addr)
-	if !c.plan.chain.trusts(at) && !(c.plan.chain.trustsUnix && isUnix(p.Addr)) {
+	chain := c.plan.chain
+	if trusted := chain.trusts(at) || chain.trustsUnix && isUnix(p.Addr); !trusted {
 		return at
 	}
-	return c.plan.chain.forwardedFor(at, c.Metadata(c.ctx.Context, "x-forwarded-for"))
+	return chain.forwardedFor(at, c.Metadata(c.ctx.Context, "x-forwarded-for"))
 }
 
 // forwardedFor follows the entries of x-forwarded-for, the last first, from a trusted

@@ -24,7 +24,8 @@ func TestOutageOfTheIssuer(t *testing.T) {
 		}
 		down, asked := true, 0
 		source := authn.TokenFunc(func(context.Context) (string, error) {
-			if asked++; down {
+			asked++
+			if down {
 				return "", status.Error(codes.Unavailable, "issuer down")
 			}
 			return "abc", nil
