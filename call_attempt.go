@@ -27,7 +27,6 @@ import (
 func (c *Call) Attempt() *Call {
 	copied := c.copied()
 	copied.detached = true
-	c.made = true // by a copy, perhaps
 	return copied
 }
 

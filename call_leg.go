@@ -264,10 +264,8 @@ func (c *Call) leave(i int32, err error) error {
 		c.setReplies(nil)
 		if c.reached.Load() == i+1 {
 			c.noteRejection(i, err)
+			c.noteUnsent(err)
 		}
-	}
-	if !c.made && c.side == ClientSide && c.reached.Load() == i+1 {
-		c.unsent = true // an interceptor has returned without calling next
 	}
 	c.last = err
 	if i == 0 {

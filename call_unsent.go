@@ -9,17 +9,24 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Unsent reports, after next on a client, whether the last attempt ended before its
+// Unsent reports, after next on a client, whether the last attempt failed before its
 // request could be sent, so that its outcome says nothing about the server:
 //
-//   - an inner interceptor returned without calling next, with an error or a reply;
-//   - the context was done before the attempt was made;
+//   - the context was done before the attempt was made, or an inner interceptor returned
+//     CANCELLED or DEADLINE_EXCEEDED without calling next;
 //   - a request message or the request metadata could not be encoded.
 //
 // It returns false for an attempt that found no connection or waited for one in vain, for
-// a stream of an inner [FromClient] that was not opened, after [Call.Attempt] unless a
-// copy is adopted, and on a server.
+// other answers and errors of inner interceptors, and on a server.
 func (c *Call) Unsent() bool { return c.unsent }
+
+// noteUnsent notes that an interceptor has returned err without calling next.
+func (c *Call) noteUnsent(err error) {
+	if c.side == ClientSide && !c.made {
+		code := CodeOf(err)
+		c.unsent = code == codes.Canceled || code == codes.DeadlineExceeded
+	}
+}
 
 // failedToEncode reports whether err is that of a unary request which could not be
 // encoded. A server whose response cannot be encoded sends the same status, so that the

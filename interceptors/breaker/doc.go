@@ -20,16 +20,15 @@
 // another:
 //
 //   - CANCELLED
-//   - a call that never left this process, as [hauberk.Call.Unsent] reports: an inner
-//     interceptor rejected or answered it, such as authn without a token, its context was
-//     done before, or its request could not be encoded
+//   - a call that never left this process, as [hauberk.Call.Unsent] reports: its context
+//     was done before, or its request could not be encoded
 //   - a [hauberk.Rejection] by an inner interceptor or hook
 //   - DEADLINE_EXCEEDED of a call that had less time than [Config].MinTimeout
 //   - a call that was admitted before the circuit last changed its state
 //
-// A panic or runtime.Goexit during a call is a failure. If an inner interceptor replaces the
-// outcome of a call that was sent, its outcome counts. A call that finds no connection, or
-// waits for one until its deadline, is a failure.
+// A panic or runtime.Goexit during a call is a failure. A reply or a plain status of an
+// inner interceptor counts as if it were the server's. A call that finds no connection,
+// or waits for one until its deadline, is a failure.
 //
 // # Rejections
 //

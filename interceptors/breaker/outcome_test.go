@@ -92,45 +92,33 @@ func TestNeutralOutcomes(t *testing.T) {
 	}
 }
 
-// TestInnerAnswers: what an inner interceptor returns counts like an outcome of the server if
-// the call was sent, and says nothing about the server if it was not.
-func TestInnerAnswers(t *testing.T) {
-	for _, sent := range []bool{false, true} {
-		kinds(t, func(t *testing.T, kind hauberk.Kind) {
-			var answer error
-			w := start(t, kind, config, hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-				if sent {
-					if err := next(ctx, call); err != nil {
-						return err
-					}
-					return answer
-				}
-				if answer != nil {
-					return answer
-				}
-				return call.Reply(&testpb.Response{})
-			}))
-			count := 0
-			for _, c := range []struct {
-				answer   error
-				failures int // if the call was sent
-			}{
-				{status.Error(codes.Unavailable, "injected"), 1},
-				{status.Error(codes.Internal, "injected"), 2},
-				{nil, 0},
-				{status.Error(codes.Unavailable, "injected"), 1},
-			} {
-				if sent {
-					count = c.failures
-				}
-				answer = c.answer
-				_ = w.Call(t.Context())
-				if got := w.breaker.Failures()[service]; got != count {
-					t.Errorf("sent %t: %d failures after %v, want %d", sent, got, answer, count)
-				}
+// TestInnerAnswersCount: a reply or a plain status of an inner interceptor is an outcome
+// like another.
+func TestInnerAnswersCount(t *testing.T) {
+	kinds(t, func(t *testing.T, kind hauberk.Kind) {
+		var answer error
+		w := start(t, kind, config, hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+			if answer != nil {
+				return answer
 			}
-		})
-	}
+			return call.Reply(&testpb.Response{})
+		}))
+		for _, c := range []struct {
+			answer   error
+			failures int
+		}{
+			{status.Error(codes.Unavailable, "injected"), 1},
+			{context.DeadlineExceeded, 1}, // before anything was sent
+			{status.Error(codes.Internal, "injected"), 2},
+			{nil, 0},
+		} {
+			answer = c.answer
+			_ = w.Call(t.Context())
+			if got := w.breaker.Failures()[service]; got != c.failures {
+				t.Errorf("%d failures after %v, want %d", got, answer, c.failures)
+			}
+		}
+	})
 }
 
 // TestNoConnection: a connection that cannot be made is a failure.
