@@ -19,7 +19,7 @@ type comparison struct {
 	whole      bool   // compares whole calls, not what they cost beyond a bare call
 }
 
-// comparisons are the rows of the summary, which has eleven lines with those of its head.
+// comparisons are the rows of the summary, which has at most eleven lines with those of its head.
 func comparisons() []comparison {
 	return []comparison{
 		{"server process, six interceptors", serverContestName, wholeName, bareName, "bare grpc-go", true},
@@ -34,11 +34,11 @@ func comparisons() []comparison {
 	}
 }
 
-// cells returns the columns of the summary.
+// cells returns the columns of the summary, or nil if a variant was not measured.
 func (c comparison) cells(r *report) []string {
 	own, rival := r.find(c.contest, c.own), r.find(c.contest, c.rival)
 	if own == nil || rival == nil {
-		return []string{c.text, "", c.rivalText, ""}
+		return nil
 	}
 	ours, theirs := own.Beyond, rival.Beyond
 	if c.whole {
@@ -64,7 +64,9 @@ func (r *report) results() string {
 	fmt.Fprintf(&b, "%s.\n\n", r.where())
 	b.WriteString("| what | Hauberk | other | ratio |\n|---|---|---|---|\n")
 	for _, c := range comparisons() {
-		tableRow(&b, c.cells(r)...)
+		if cells := c.cells(r); cells != nil {
+			tableRow(&b, cells...)
+		}
 	}
 	if r.Size.Short {
 		b.WriteString(shortWarning)
