@@ -8,7 +8,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-
 )
 
 // TestContestNames: budgets and bases name variants of their contest.
