@@ -151,8 +151,8 @@ func (r *report) budgets() string {
 `+"`make bench`"+` wrote this file: %s. "Beyond" is the median, over all rounds, of the
 difference to the first row of the table or to the row that is named. A ratio is the median of the ratios to that row.
 
-The budgets in nanoseconds are from a faster machine. There a bare handler took 51 ns, bare grpc-go 26 µs of CPU per call,
-and go-grpc-middleware's six interceptors 9.0 µs. Compare with these rows before you call a budget missed.
+The budgets in nanoseconds are from a faster machine. There a bare handler took 51 ns, bare grpc-go 26 µs of CPU per
+call, and go-grpc-middleware's six interceptors 9.0 µs. Compare with these rows before you call a budget missed.
 `, r.where())
 	if r.Size.Short {
 		b.WriteString(shortWarning)

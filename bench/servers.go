@@ -22,13 +22,15 @@ const (
 	serverContestName = "server process, CPU per unary call"
 	proxyContestName  = "proxy process, CPU per unary call"
 
-	bareName       = "bare grpc-go, with Hauberk's server options"
-	emptyName      = "Hauberk, empty chain"
-	rejectingName  = "bare grpc-go: calls rejected by an interceptor"
-	noTokenName    = wholeName + ": calls rejected for lack of a token"
-	forgedName     = wholeName + ": calls rejected for a forged token"
-	plainProxyName = "plain grpc-go proxy"
-	noPolicyName   = "Hauberk sidecar, no policy"
+	bareName              = "bare grpc-go, with Hauberk's server options"
+	emptyName             = "Hauberk, empty chain"
+	rejectingName         = "bare grpc-go: calls rejected by an interceptor"
+	tapName               = "bare grpc-go: calls rejected by its tap"
+	noTokenName           = wholeName + ": calls rejected for lack of a token"
+	middlewareNoTokenName = middlewareName + ": calls rejected for lack of a token"
+	forgedName            = wholeName + ": calls rejected for a forged token"
+	plainProxyName        = "plain grpc-go proxy"
+	noPolicyName          = "Hauberk sidecar, no policy"
 )
 
 // serverContest compares servers that all have the options of [hauberk.Chain.ServerOptions],
@@ -42,9 +44,8 @@ func serverContest() processContest {
 		{name: middlewareName, role: "server-middleware", load: accepted},
 		{name: "bare grpc-go, with its default options", role: "server-bare-defaults", load: accepted},
 		{name: rejectingName, role: "server-bare-rejecting", load: withoutToken},
-		{name: "bare grpc-go: calls rejected by its tap", role: "server-bare-tap", load: withoutToken, base: rejectingName},
-		{name: middlewareName + ": calls rejected for lack of a token", role: "server-middleware",
-			load: withoutToken, base: rejectingName},
+		{name: tapName, role: "server-bare-tap", load: withoutToken, base: rejectingName},
+		{name: middlewareNoTokenName, role: "server-middleware", load: withoutToken, base: rejectingName},
 		{name: noTokenName, role: "server-hauberk", load: withoutToken, base: rejectingName, ratio: 1.5},
 		{name: forgedName, role: "server-hauberk", load: forgedToken, base: wholeName},
 	}}

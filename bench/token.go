@@ -46,7 +46,8 @@ func newAuthn() *authn.Interceptor { return authn.New(authn.Config{}, newJWT(102
 // none.
 func newJWT(cachedTokens int) *authnjwt.Validator {
 	return authnjwt.New(authnjwt.Config{
-		Issuer: tokenIssuer, Audiences: []string{tokenAudience}, Algorithms: []string{"HS256"}, CachedTokens: cachedTokens,
+		Issuer: tokenIssuer, Audiences: []string{tokenAudience}, Algorithms: []string{"HS256"},
+		CachedTokens: cachedTokens,
 	}, authnjwt.WithSecrets([]byte(secret)))
 }
 

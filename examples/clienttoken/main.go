@@ -29,7 +29,8 @@ func (t *tokens) token(context.Context) (string, error) {
 
 func main() {
 	server := greeter.Serve(&greeter.Service{Handle: authorization})
-	client := server.Client(authn.NewClient(authn.TokenFunc(new(tokens).token), authn.ClientConfig{AllowClearText: true}))
+	source := authn.TokenFunc(new(tokens).token)
+	client := server.Client(authn.NewClient(source, authn.ClientConfig{AllowClearText: true}))
 	ctx := context.Background()
 
 	for _, kind := range greeter.Kinds() {
