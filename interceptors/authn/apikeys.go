@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 	"github.com/hauberk-rpc/hauberk/internal/reload"
@@ -154,15 +152,9 @@ const maxKey = 1024
 // The rejections of API keys. The table is looked up by the hash of the key, so that the time
 // that a lookup takes says nothing about keys.
 var (
-	errNoKey  = rejectKey(ReasonMissingToken, "Missing API key", ErrNoCredential)
-	errBadKey = rejectKey(ReasonInvalidToken, "Invalid API key", ErrInvalidToken)
+	errNoKey  = reject(ReasonMissingToken, "Missing API key", ErrNoCredential)
+	errBadKey = reject(ReasonInvalidToken, "Invalid API key", ErrInvalidToken)
 )
-
-func rejectKey(reason, message string, cause error) error {
-	r := hauberk.Reject(codes.Unauthenticated, reason, message)
-	r.Cause = cause
-	return r
-}
 
 // parseKeys parses a key file. A key that an earlier set has with the same line keeps its
 // identity; those that are not in the new set are revoked.

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
 	"github.com/hauberk-rpc/hauberk"
 )
 
@@ -84,9 +82,7 @@ func noCredential(err error) error {
 	if isRejection(carrierIn(err)) {
 		return err
 	}
-	r := hauberk.Reject(codes.Unauthenticated, ReasonMissingToken, missing)
-	r.Cause = err
-	return r
+	return reject(ReasonMissingToken, missing, err)
 }
 
 func isRevoked(id *Identity) bool {
