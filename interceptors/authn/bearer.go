@@ -27,15 +27,15 @@ func CacheTokens(tokens int, keep time.Duration) BearerOption {
 				"CacheTokens has %d tokens for %v; want at least 1 token, and a time of 0 or more", tokens, keep))
 			return
 		}
-		b.cache, b.keep = tokencache.New[*Identity](tokens), keep
+		b.cache, b.keep = tokencache.New[string, *Identity](tokens), keep
 	}
 }
 
 // bearer is the method of [Bearer].
 type bearer struct {
 	validate Validator
-	cache    *tokencache.Cache[*Identity] // nil without CacheTokens
-	keep     time.Duration                // how long a token is kept; 0: until it expires
+	cache    *tokencache.Cache[string, *Identity] // nil without CacheTokens
+	keep     time.Duration                        // how long a token is kept; 0: until it expires
 	errs     []error
 }
 

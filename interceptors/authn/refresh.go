@@ -9,6 +9,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/flight"
 )
 
 // Token is a token with the time when it expires.
@@ -39,20 +41,13 @@ type Refresher struct {
 	fetch  func(context.Context) (Token, error)
 	config RefreshConfig
 
-	mu      sync.Mutex // guards what follows
-	token   Token      // "" for none
-	fetched time.Time  // when the token was fetched
-	refresh time.Time  // when the token is fetched anew; zero: never
-	flight  *flight    // nil if no fetch is in flight
-	failed  error      // of the last fetch; nil if it succeeded
-	retry   time.Time  // before it there is no fetch after a failure
-}
-
-// flight is a fetch. The others are set before done is closed.
-type flight struct {
-	done  chan struct{}
-	token Token
-	err   error
+	mu      sync.Mutex            // guards what follows
+	token   Token                 // "" for none
+	fetched time.Time             // when the token was fetched
+	refresh time.Time             // when the token is fetched anew; zero: never
+	flight  *flight.Flight[Token] // nil if no fetch is in flight
+	failed  error                 // of the last fetch; nil if it succeeded
+	retry   time.Time             // before it there is no fetch after a failure
 }
 
 // NewRefresher returns a source that gets its tokens from fetch, which must return when its
@@ -87,23 +82,19 @@ func (r *Refresher) Token(ctx context.Context) (string, error) {
 	if f == nil {
 		return token, err
 	}
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
-	return f.token.Value, f.err
+	fetched, err := f.Wait(ctx)
+	return fetched.Value, err
 }
 
 // current returns the token if it is valid, or else the fetch to wait for, or else why there is
 // neither. It begins a fetch if one is due.
-func (r *Refresher) current(ctx context.Context, now time.Time) (string, *flight, error) {
+func (r *Refresher) current(ctx context.Context, now time.Time) (string, *flight.Flight[Token], error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	valid := r.token.Value != "" && (r.token.Expires.IsZero() || now.Before(r.token.Expires))
 	due := !valid || !r.refresh.IsZero() && !now.Before(r.refresh)
 	if due && r.flight == nil && !now.Before(r.retry) {
-		r.flight = &flight{done: make(chan struct{})}
+		r.flight = flight.New[Token]()
 		go r.run(context.WithoutCancel(ctx), r.flight)
 	}
 	switch {
@@ -116,31 +107,22 @@ func (r *Refresher) current(ctx context.Context, now time.Time) (string, *flight
 	}
 }
 
-func (r *Refresher) run(ctx context.Context, f *flight) {
-	f.err = errFetchEnded // if fetch ends the goroutine
-	defer r.land(f)
-	defer func() {
-		if p := recover(); p != nil { // no interceptor could recover it on this goroutine
-			f.err = fmt.Errorf("authn: the fetch of a token panicked: %v", p)
-		}
-	}()
-	f.token, f.err = r.get(ctx)
+func (r *Refresher) run(ctx context.Context, f *flight.Flight[Token]) {
+	f.Run(func() (Token, error) { return r.get(ctx) },
+		func(how string) error { return errors.New("authn: the fetch of a token " + how) }, r.land)
 }
 
-var errFetchEnded = errors.New("authn: the fetch of a token ended its goroutine")
-
 // land ends a fetch.
-func (r *Refresher) land(f *flight) {
+func (r *Refresher) land(token Token, err error) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.flight, r.failed = nil, f.err
-	if f.err != nil {
+	r.flight, r.failed = nil, err
+	if err != nil {
 		r.retry = now.Add(r.config.MinInterval)
 	} else {
-		r.token, r.fetched, r.refresh = f.token, now, r.refreshAt(f.token, now)
+		r.token, r.fetched, r.refresh = token, now, r.refreshAt(token, now)
 	}
-	close(f.done)
 }
 
 // get fetches a token that is not empty and has not expired.

@@ -5,27 +5,26 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/endpoint"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/flight"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/tokencache"
 )
 
 // Method is the method of opaque bearer tokens. Make it with [New]. Safe for concurrent use.
 type Method struct {
-	config   Config
-	endpoint *url.URL
-	client   *http.Client
-	kept     *tokencache.Cache[answer]
-	err      error
+	config Config
+	client *http.Client
+	kept   *tokencache.Cache[hash, answer]
+	err    error
 
 	mu     sync.Mutex // guards asking
-	asking map[[sha256.Size]byte]*request
+	asking map[hash]*flight.Flight[answer]
 }
 
 // answer is the endpoint's answer for a token.
@@ -34,12 +33,8 @@ type answer struct {
 	err      error           // why
 }
 
-// request is a request that calls with the same token wait for.
-type request struct {
-	done   chan struct{} // closed at the end
-	answer answer        // from then on
-	err    error         // if there is no answer
-}
+// hash is the SHA-256 of a token.
+type hash = [sha256.Size]byte
 
 // Defaults of [Config].
 const (
@@ -53,9 +48,8 @@ const (
 // this service, ends the call with UNAUTHENTICATED, "Invalid token". hauberk.New reports what is
 // wrong with the settings.
 func New(config Config) *Method {
-	m := &Method{config: config, asking: make(map[[sha256.Size]byte]*request)}
-	var errs []error
-	m.endpoint, errs = parseEndpoint(config.Endpoint)
+	m := &Method{config: config, asking: make(map[hash]*flight.Flight[answer])}
+	errs := []error{endpoint.Check("Config.Endpoint", config.Endpoint)}
 	if config.ClientID == "" && config.ClientSecret != "" {
 		errs = append(errs, errors.New("Config.ClientSecret is set without ClientID"))
 	}
@@ -68,26 +62,9 @@ func New(config Config) *Method {
 	}
 	m.err = errors.Join(errs...)
 	defaults(&m.config)
-	m.kept = tokencache.New[answer](m.config.MaxTokens)
-	m.client = withoutRedirects(config.Client)
+	m.kept = tokencache.New[hash, answer](m.config.MaxTokens)
+	m.client = endpoint.Client(config.Client)
 	return m
-}
-
-func parseEndpoint(endpoint string) (*url.URL, []error) {
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" {
-		return nil, []error{errors.New(
-			"Config.Endpoint is not a URL; want one such as https://issuer.example.org/introspect")}
-	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
-		return nil, []error{fmt.Errorf("Config.Endpoint is %q; want https, since tokens are sent to it", u.Redacted())}
-	}
-	return u, nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func defaults(c *Config) {
@@ -104,16 +81,6 @@ func defaults(c *Config) {
 		c.Timeout = defaultTimeout
 	}
 	c.Header = c.Header.Clone()
-}
-
-// withoutRedirects returns a copy of a client that follows no redirect.
-func withoutRedirects(client *http.Client) *http.Client {
-	own := http.Client{Transport: http.DefaultTransport}
-	if client != nil {
-		own = *client
-	}
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &own
 }
 
 // Name returns "introspection".
@@ -134,56 +101,43 @@ func (m *Method) Authenticate(ctx context.Context, call *hauberk.Call) (*authn.I
 		return nil, err
 	}
 	key := sha256.Sum256([]byte(token))
-	if a, ok := m.kept.Get(string(key[:]), time.Now()); ok {
-		return a.identity, a.err
+	a, ok := m.kept.Get(key, time.Now())
+	if !ok {
+		if a, err = m.ask(ctx, key, token).Wait(ctx); err != nil {
+			return nil, err
+		}
 	}
-	r := m.ask(ctx, key, token)
-	select {
-	case <-r.done:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	if r.err != nil {
-		return nil, r.err
-	}
-	return r.answer.identity, r.answer.err
+	return a.identity, a.err
 }
 
 // ask returns the request for a token that is under way, or begins one. A request does not end
 // with the call that began it, since others wait for it.
-func (m *Method) ask(ctx context.Context, key [sha256.Size]byte, token string) *request {
+func (m *Method) ask(ctx context.Context, key hash, token string) *flight.Flight[answer] {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if r := m.asking[key]; r != nil {
-		return r
+	if f := m.asking[key]; f != nil {
+		return f
 	}
-	r := &request{done: make(chan struct{})}
-	m.asking[key] = r
-	go m.run(context.WithoutCancel(ctx), r, key, token)
-	return r
+	f := flight.New[answer]()
+	m.asking[key] = f
+	ctx = context.WithoutCancel(ctx)
+	go f.Run(func() (answer, error) { return m.introspect(ctx, token) },
+		func(how string) error { return fmt.Errorf("%w: its client %s", ErrEndpoint, how) },
+		func(a answer, err error) { m.land(key, a, err) })
+	return f
 }
 
-// run makes a request. A panic of the program's http.Client fails it: no interceptor could
-// recover it on this goroutine.
-func (m *Method) run(ctx context.Context, r *request, key [sha256.Size]byte, token string) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.err = fmt.Errorf("%w: its client panicked: %v", ErrEndpoint, p)
-		}
-		m.mu.Lock()
-		delete(m.asking, key)
-		m.mu.Unlock()
-		close(r.done)
-	}()
-	ctx, cancel := context.WithTimeout(ctx, m.config.Timeout)
-	defer cancel()
-	r.answer, r.err = m.introspect(ctx, token)
-	if r.err == nil {
-		m.keep(string(key[:]), r.answer)
+// land ends a request.
+func (m *Method) land(key hash, a answer, err error) {
+	if err == nil {
+		m.keep(key, a)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.asking, key)
 }
 
-func (m *Method) keep(key string, a answer) {
+func (m *Method) keep(key hash, a answer) {
 	now := time.Now()
 	until := now.Add(m.config.KeepInactive)
 	if a.identity != nil {

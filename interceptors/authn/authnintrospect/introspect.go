@@ -37,8 +37,10 @@ const maxBody = 1 << 20
 
 // introspect asks the endpoint for a token. Its error means that there is no answer.
 func (m *Method) introspect(ctx context.Context, token string) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.config.Timeout)
+	defer cancel()
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.endpoint.String(), strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.config.Endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return answer{}, fmt.Errorf("%w: %w", ErrEndpoint, err)
 	}

@@ -30,7 +30,7 @@ type Validator struct {
 
 	keys  keyring
 	fetch *remote // nil unless keys are fetched
-	cache *tokencache.Cache[*verified]
+	cache *tokencache.Cache[string, *verified]
 	live  liveTokens
 	close []func()
 }
@@ -52,7 +52,7 @@ func New(config Config, options ...Option) *Validator {
 		return v
 	}
 	if v.config.CachedTokens > 0 {
-		v.cache = tokencache.New[*verified](v.config.CachedTokens)
+		v.cache = tokencache.New[string, *verified](v.config.CachedTokens)
 	}
 	if err := errors.Join(v.openKeys(), v.openRevocations()); err != nil {
 		v.failf("%w", err)

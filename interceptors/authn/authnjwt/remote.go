@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/flight"
 )
 
 // remote keeps fetched keys fresh.
@@ -28,18 +30,12 @@ type remote struct {
 
 	mu      sync.Mutex // guards the following
 	closed  bool
-	flight  *flight
+	flight  *flight.Flight[*fetched]
 	begun   time.Time // when the last fetch began
 	last    error     // the outcome of the last fetch
 	timer   *time.Timer
 	absent  map[string]time.Time // "kid"s that a fetch did not bring, and until when that is believed
 	waiting int                  // calls in waitFor
-}
-
-// flight is a fetch in progress. err is written before done is closed.
-type flight struct {
-	done chan struct{}
-	err  error
 }
 
 const (
@@ -75,14 +71,14 @@ func (r *remote) wait(ctx context.Context) error {
 	if f == nil {
 		return fmt.Errorf("%w: the last fetch failed: %w", ErrKeys, last)
 	}
-	select {
-	case <-f.done:
-		if f.err != nil {
-			return fmt.Errorf("%w: %w", ErrKeys, f.err)
-		}
+	_, err := f.Wait(ctx)
+	switch {
+	case err == nil:
 		return nil
-	case <-ctx.Done():
+	case ctx.Err() != nil:
 		return ctx.Err()
+	default:
+		return fmt.Errorf("%w: %w", ErrKeys, err)
 	}
 }
 
@@ -101,19 +97,15 @@ func (r *remote) waitFor(ctx context.Context, h *head) error {
 	}
 	r.waiting++
 	r.mu.Unlock()
-	var err error
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
+	_, err := f.Wait(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting--
-	if err == nil && f.err == nil {
+	if err == nil {
 		r.remember(h)
+		return nil
 	}
-	return err
+	return ctx.Err() // nil if the fetch failed
 }
 
 // remember records a "kid" that the last fetch did not bring. The caller holds mu.
@@ -131,7 +123,7 @@ func (r *remote) remember(h *head) {
 }
 
 // begin returns the fetch in progress, or a new one unless it is too early. The caller holds mu.
-func (r *remote) begin() *flight {
+func (r *remote) begin() *flight.Flight[*fetched] {
 	switch {
 	case r.flight != nil:
 		return r.flight
@@ -146,30 +138,35 @@ func (r *remote) begin() *flight {
 }
 
 // start begins a fetch. The caller holds mu.
-func (r *remote) start() *flight {
-	f := &flight{done: make(chan struct{})}
+func (r *remote) start() *flight.Flight[*fetched] {
+	f := flight.New[*fetched]()
 	r.flight, r.begun = f, r.v.now()
-	r.group.Go(func() { r.run(f) })
+	r.group.Go(func() {
+		f.Run(r.get, func(how string) error { return errors.New("the fetch of keys " + how) }, r.land)
+	})
 	return f
 }
 
-// run fetches the keys once, and sets the timer of the next fetch.
-func (r *remote) run(f *flight) {
+// get fetches the keys once.
+func (r *remote) get() (*fetched, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.v.config.Refresh.Timeout)
 	defer cancel()
-	got, err := r.fetch(ctx)
+	return r.fetch(ctx)
+}
+
+// land ends a fetch: it puts the keys into force, and sets the timer of the next fetch.
+func (r *remote) land(got *fetched, err error) {
 	next := r.v.config.Refresh.MinInterval
 	if err == nil {
 		next = r.interval(got.maxAge)
 		r.v.logKeys(got.set, r.v.keys.replace(got.set, r.v.now().Add(r.v.config.Refresh.MaxStale)))
 	} else if r.ctx.Err() == nil {
-		r.v.logger.LogAttrs(ctx, slog.LevelWarn, "authnjwt: keys could not be fetched; the last good ones remain",
+		r.v.logger.LogAttrs(r.ctx, slog.LevelWarn, "authnjwt: keys could not be fetched; the last good ones remain",
 			slog.String("issuer", r.v.config.Issuer), slog.String("error", err.Error()))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f.err, r.last, r.flight = err, err, nil
-	close(f.done)
+	r.last, r.flight = err, nil
 	if !r.closed {
 		r.timer = time.AfterFunc(next, r.tick)
 	}

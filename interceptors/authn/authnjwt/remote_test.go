@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -88,7 +89,7 @@ func slowly(after time.Duration, then func(*http.Request) (*http.Response, error
 	}
 }
 
-func failing(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }
+func failing(*http.Request) (*http.Response, error) { return nil, errors.New("no route to the issuer") }
 
 func fromURL() authnjwt.Config {
 	c := config()
@@ -162,6 +163,31 @@ func TestFirstFetch(t *testing.T) {
 			t.Errorf("100 calls took %v; want no wait for the refresh", took)
 		}
 	})
+}
+
+// TestBreakingClient: a client of the program that panics, or ends its goroutine, fails the fetch. The
+// last good keys remain, and the next fetch is made.
+func TestBreakingClient(t *testing.T) {
+	for name, breaks := range map[string]func(*http.Request) (*http.Response, error){
+		"panic":  func(*http.Request) (*http.Response, error) { panic("client") },
+		"Goexit": func(*http.Request) (*http.Response, error) { runtime.Goexit(); return nil, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *web) {
+				v := validator(t, fromURL(), w.option())
+				w.set(breaks)
+				if _, err := v.Validate(t.Context(), long(edKey(), "1")); !errors.Is(err, authnjwt.ErrKeys) {
+					t.Errorf("%v; want %v", err, authnjwt.ErrKeys)
+				}
+				w.set(answers(200, setOf("1")))
+				wait(time.Minute)
+				accepts(t, v, long(edKey(), "1"))
+				w.set(breaks)
+				wait(10 * time.Minute)
+				accepts(t, v, long(edKey(), "1"))
+			})
+		})
+	}
 }
 
 // TestIntervals: keys are refreshed after Interval, or what Cache-Control says within the limits,

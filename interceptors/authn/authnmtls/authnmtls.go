@@ -16,6 +16,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/tokencache"
 )
 
 // ReasonInvalidCertificate is the reason of rejections ([hauberk.Reason]).
@@ -29,11 +30,15 @@ var (
 	ErrName = errors.New("authnmtls: no name in the certificate is accepted")
 )
 
-// Certificates is the method of client certificates. Make it with [New]. Safe for concurrent use.
+// defaultCertificates is the default of Config.MaxCertificates.
+const defaultCertificates = 4096
+
+// Certificates is the method of client certificates. Connections with the same certificate share
+// its memory in crypto/tls, so its address identifies it. Make it with [New]. Safe for concurrent use.
 type Certificates struct {
 	config  Config
 	domains map[spiffeid.TrustDomain]bool
-	kept    *cache
+	kept    *tokencache.Cache[*x509.Certificate, *authn.Identity]
 	err     error
 }
 
@@ -72,7 +77,11 @@ func New(config Config) *Certificates {
 			"Config.MaxCertificates is %d; want 0 for the default, or a number of certificates", n))
 	}
 	c.err = errors.Join(errs...)
-	c.kept = newCache(config.MaxCertificates)
+	kept := config.MaxCertificates
+	if kept <= 0 {
+		kept = defaultCertificates
+	}
+	c.kept = tokencache.New[*x509.Certificate, *authn.Identity](kept)
 	return c
 }
 
@@ -94,7 +103,7 @@ func (c *Certificates) Authenticate(_ context.Context, call *hauberk.Call) (*aut
 		return nil, authn.ErrNoCredential
 	}
 	leaf := info.State.PeerCertificates[0]
-	if id := c.kept.get(leaf); id != nil {
+	if id, ok := c.kept.Get(leaf, time.Now()); ok {
 		return id, nil
 	}
 	id, err := c.identify(&info.State)
@@ -107,7 +116,7 @@ func (c *Certificates) Authenticate(_ context.Context, call *hauberk.Call) (*aut
 			until = again
 		}
 	}
-	c.kept.put(leaf, id, until)
+	c.kept.Put(leaf, id, until)
 	return id, nil
 }
 

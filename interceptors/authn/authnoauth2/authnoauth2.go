@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 
@@ -15,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/endpoint"
 )
 
 // ErrEndpoint is found, by errors.Is, if the token endpoint gave no token.
@@ -31,8 +31,8 @@ type ClientCredentials struct {
 // NewClientCredentials returns a source for authn.NewClient. A token endpoint that cannot be
 // reached, or answers with a status of 500 or more, ends calls without a token with UNAVAILABLE;
 // one that rejects this client ends them with UNAUTHENTICATED.
-func NewClientCredentials(endpoint Endpoint) *ClientCredentials {
-	e := endpoint.clone()
+func NewClientCredentials(config Endpoint) *ClientCredentials {
+	e := config.clone()
 	fetch := func(ctx context.Context) (authn.Token, error) { return e.fetch(ctx, nil) }
 	return &ClientCredentials{authn.NewRefresher(fetch, e.Refresh), e.check()}
 }
@@ -52,12 +52,7 @@ func (e Endpoint) clone() Endpoint {
 		params[key] = append([]string(nil), values...)
 	}
 	e.Params, e.Scopes = params, append([]string(nil), e.Scopes...)
-	own := http.Client{Transport: http.DefaultTransport}
-	if e.Client != nil {
-		own = *e.Client
-	}
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	e.Client = &own
+	e.Client = endpoint.Client(e.Client)
 	return e
 }
 
@@ -68,14 +63,7 @@ var reserved = []string{ //nolint:gochecknoglobals // never written
 
 // check returns what is wrong with an endpoint, or nil.
 func (e Endpoint) check() error {
-	var errs []error
-	u, err := url.Parse(e.TokenURL)
-	switch {
-	case err != nil || u.Host == "":
-		errs = append(errs, errors.New("TokenURL is not a URL; want one such as https://issuer.example.org/token"))
-	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
-		errs = append(errs, fmt.Errorf("TokenURL is %q; want https, since a secret is sent to it", u.Redacted()))
-	}
+	errs := []error{endpoint.Check("Endpoint.TokenURL", e.TokenURL)}
 	if e.ClientID == "" {
 		errs = append(errs, errors.New("ClientID is empty; want the name of this client at the authorization server"))
 	}
@@ -85,11 +73,6 @@ func (e Endpoint) check() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // fetch requests a token with further parameters.

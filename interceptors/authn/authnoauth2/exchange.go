@@ -19,15 +19,18 @@ const (
 	accessTokenType = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // a type
 )
 
+// hash is the SHA-256 of a token.
+type hash = [sha256.Size]byte
+
 // Exchange is the source of tokens that are exchanged for those of callers. Make it with
 // [NewExchange]. Safe for concurrent use.
 type Exchange struct {
 	config ExchangeConfig
 	err    error
 
-	mu       sync.Mutex                          // guards the making of sources
-	sources  *tokencache.Cache[*authn.Refresher] // by the hash of the subject token
-	byResult *tokencache.Cache[*authn.Refresher] // by the hash of the exchanged token
+	mu       sync.Mutex                                // guards the making of sources
+	sources  *tokencache.Cache[hash, *authn.Refresher] // by the hash of the subject token
+	byResult *tokencache.Cache[hash, *authn.Refresher] // by the hash of the exchanged token
 }
 
 // NewExchange returns a source for authn.NewClient. The errors are those of
@@ -53,8 +56,8 @@ func NewExchange(config ExchangeConfig) *Exchange {
 		x.config.SubjectTokenType = accessTokenType
 	}
 	x.err = errors.Join(errs...)
-	x.sources = tokencache.New[*authn.Refresher](x.config.MaxTokens)
-	x.byResult = tokencache.New[*authn.Refresher](x.config.MaxTokens)
+	x.sources = tokencache.New[hash, *authn.Refresher](x.config.MaxTokens)
+	x.byResult = tokencache.New[hash, *authn.Refresher](x.config.MaxTokens)
 	return x
 }
 
@@ -75,7 +78,7 @@ func (x *Exchange) Token(ctx context.Context) (string, error) {
 	source := x.source(subject)
 	token, err := source.Token(ctx)
 	if err == nil {
-		x.byResult.Put(hash(token), source, time.Now().Add(resultAge))
+		x.byResult.Put(sha256.Sum256([]byte(token)), source, time.Now().Add(resultAge))
 	}
 	return token, err
 }
@@ -85,14 +88,14 @@ const resultAge = 10 * time.Minute
 
 // Invalidate removes an exchanged token that a server has rejected.
 func (x *Exchange) Invalidate(token string) {
-	if source, ok := x.byResult.Get(hash(token), time.Now()); ok {
+	if source, ok := x.byResult.Get(sha256.Sum256([]byte(token)), time.Now()); ok {
 		source.Invalidate(token)
 	}
 }
 
 // source returns the source of the tokens for a subject token.
 func (x *Exchange) source(subject string) *authn.Refresher {
-	key, now := hash(subject), time.Now()
+	key, now := sha256.Sum256([]byte(subject)), time.Now()
 	if source, ok := x.sources.Get(key, now); ok {
 		return source
 	}
@@ -116,8 +119,3 @@ func (x *Exchange) source(subject string) *authn.Refresher {
 
 // sourceAge is for how long a source is kept: longer than tokens usually are valid.
 const sourceAge = 24 * time.Hour
-
-func hash(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return string(sum[:])
-}

@@ -1,4 +1,4 @@
-// Package tokencache keeps what validated tokens have shown, so that a token is validated once.
+// Package tokencache keeps what validated credentials have shown, so that each is validated once.
 package tokencache
 
 import (
@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Cache keeps a value for each token until a time, in two generations: lookups find both, new
-// tokens go into the young one, and when that is full it becomes the old one. A token in use
-// moves to the young generation again, so that it outlives those that are not.
+// Cache keeps a value for each key, such as a token, until a time, in two generations: lookups find
+// both, new keys go into the young one, and when that is full it becomes the old one. A key in
+// use moves to the young generation again, so that it outlives those that are not.
 //
 // mu guards both maps. Safe for concurrent use. A nil Cache keeps nothing.
-type Cache[V any] struct {
+type Cache[K comparable, V any] struct {
 	size int // of a generation
 
 	mu         sync.RWMutex
-	young, old map[string]entry[V]
+	young, old map[K]entry[V]
 }
 
 type entry[V any] struct {
@@ -23,44 +23,44 @@ type entry[V any] struct {
 	until time.Time
 }
 
-// New returns a cache of up to tokens tokens, at least two.
-func New[V any](tokens int) *Cache[V] {
-	return &Cache[V]{
-		size:  max(tokens/2, 1),
-		young: make(map[string]entry[V]), old: make(map[string]entry[V]),
+// New returns a cache of up to keys keys, at least two.
+func New[K comparable, V any](keys int) *Cache[K, V] {
+	return &Cache[K, V]{
+		size:  max(keys/2, 1),
+		young: make(map[K]entry[V]), old: make(map[K]entry[V]),
 	}
 }
 
-// Get returns the value of a token, and whether it is kept at the time now.
-func (c *Cache[V]) Get(token string, now time.Time) (value V, ok bool) {
+// Get returns the value of a key, and whether it is kept at the time now.
+func (c *Cache[K, V]) Get(key K, now time.Time) (value V, ok bool) {
 	if c == nil {
 		return value, false
 	}
 	c.mu.RLock()
-	e, isYoung := c.young[token]
+	e, isYoung := c.young[key]
 	found := isYoung
 	if !isYoung {
-		e, found = c.old[token]
+		e, found = c.old[key]
 	}
 	c.mu.RUnlock()
 	if !found || !now.Before(e.until) {
 		return value, false
 	}
 	if !isYoung {
-		c.store(token, e)
+		c.store(key, e)
 	}
 	return e.value, true
 }
 
-// Put keeps the value of a token until a time.
-func (c *Cache[V]) Put(token string, value V, until time.Time) {
+// Put keeps the value of a key until a time.
+func (c *Cache[K, V]) Put(key K, value V, until time.Time) {
 	if c != nil {
-		c.store(token, entry[V]{value, until})
+		c.store(key, entry[V]{value, until})
 	}
 }
 
 // Len returns the number of entries, those included whose time is over.
-func (c *Cache[V]) Len() int {
+func (c *Cache[K, V]) Len() int {
 	if c == nil {
 		return 0
 	}
@@ -69,11 +69,11 @@ func (c *Cache[V]) Len() int {
 	return len(c.young) + len(c.old)
 }
 
-func (c *Cache[V]) store(token string, e entry[V]) {
+func (c *Cache[K, V]) store(key K, e entry[V]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.young) >= c.size {
-		c.young, c.old = make(map[string]entry[V]), c.young
+		c.young, c.old = make(map[K]entry[V]), c.young
 	}
-	c.young[token] = e
+	c.young[key] = e
 }

@@ -11,7 +11,7 @@ import (
 // TestUntil: a value is found before its time is over.
 func TestUntil(t *testing.T) {
 	now := time.Unix(1000, 0)
-	c := tokencache.New[int](10)
+	c := tokencache.New[string, int](10)
 	c.Put("a", 1, now.Add(time.Second))
 	for _, test := range []struct {
 		token string
@@ -28,7 +28,7 @@ func TestUntil(t *testing.T) {
 			t.Errorf("Get(%q, %v) = %d, %t; want %d, %t", test.token, test.now, value, ok, test.value, test.ok)
 		}
 	}
-	var none *tokencache.Cache[int]
+	var none *tokencache.Cache[string, int]
 	none.Put("a", 1, now.Add(time.Hour))
 	if _, ok := none.Get("a", now); ok || none.Len() != 0 {
 		t.Error("a nil cache keeps a token")
@@ -38,7 +38,7 @@ func TestUntil(t *testing.T) {
 // TestBounded: however many tokens there are, the cache keeps those in use, and its size.
 func TestBounded(t *testing.T) {
 	now, later := time.Unix(1000, 0), time.Unix(2000, 0)
-	c := tokencache.New[string](100)
+	c := tokencache.New[string, string](100)
 	c.Put("in use", "kept", later)
 	for i := range 10_000 {
 		c.Put(fmt.Sprint("token ", i), "", later)
