@@ -39,7 +39,7 @@ type ReceiveHook func(msg any) (keep bool, err error)
 // starts after next has returned.
 //
 // On a client next waits for a hook that is running. Such a hook must therefore end with
-// the call's context, and must not receive from the stream of its own call. On a server
+// the call's context, and must not receive from the stream of the call. On a server
 // next does not wait: a hook that a handler left running on another goroutine continues,
 // and its result is discarded.
 //
