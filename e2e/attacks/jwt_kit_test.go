@@ -10,27 +10,22 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
-	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn/authnjwt"
 )
@@ -42,7 +37,6 @@ var (
 	jwtKey     = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
 	jwtForger  = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
 	jwtEdKey   = sync.OnceValue(func() ed25519.PrivateKey { return ed25519.NewKeyFromSeed([]byte(strings.Repeat("e", 32))) })
-	jwtKinds   = []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi}
 	jwtBase64  = base64.RawURLEncoding
 	jwtDiscard = authnjwt.WithLogger(slog.New(slog.DiscardHandler))
 )
@@ -113,101 +107,67 @@ func jwtConfig() authnjwt.Config {
 	return authnjwt.Config{Issuer: jwtIssuer, Audiences: []string{"shop"}, Algorithms: []string{"RS256"}}
 }
 
-// jwtWorld is a server on a socket that authenticates, and a client.
+// jwtWorld is a target that authenticates.
 type jwtWorld struct {
-	conn *grpc.ClientConn
+	*target
 
-	mu       sync.Mutex
-	executed []string // what the handlers did: the ledger
-	causes   []string // of rejections, as a log has them
+	mu     sync.Mutex
+	users  []string // for whom calls were admitted
+	causes []string // of rejections, as a log has them
 }
 
 // jwtServe starts a server. register may be nil.
-func jwtServe(t *testing.T, v *authnjwt.Validator, register func(*jwtWorld, *hauberk.Server)) *jwtWorld {
+func jwtServe(t *testing.T, v *authnjwt.Validator, register func(*hauberk.Server)) *jwtWorld {
 	t.Helper()
 	w := new(jwtWorld)
 	outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		err := next(ctx, call)
 		if err != nil {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.causes = append(w.causes, err.Error())
+			w.note(&w.causes, err.Error())
 		}
 		return err
 	})
-	srv := hauberk.Must(hauberk.New(outer, authn.New(authn.Config{}, v))).NewServer()
-	testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
-		w.execute(s.Method() + " for " + authn.User.Or(ctx, "no one"))
-		return hauberktest.Echo(ctx, s)
-	}})
-	if register != nil {
-		register(w, srv)
-	}
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
-	w.conn, err = grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = w.conn.Close()
-		srv.Stop()
-		if err := <-served; err != nil {
-			t.Errorf("the server ended with %v", err)
-		}
-		v.Close()
+	inner := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		w.note(&w.users, authn.User.Or(ctx, "no one"))
+		return next(ctx, call)
 	})
+	t.Cleanup(v.Close) // after the server
+	w.target = serve(t, hauberk.Config{}, register, outer, authn.New(authn.Config{}, v), inner)
 	return w
 }
 
-func (w *jwtWorld) execute(what string) {
+func (w *jwtWorld) note(list *[]string, what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.executed = append(w.executed, what)
+	*list = append(*list, what)
 }
 
-// ledger returns what was executed since the last time.
-func (w *jwtWorld) ledger() []string {
+// executed returns the methods that were executed since the last time, and for whom.
+func (w *jwtWorld) executed() (methods, users []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	list := w.executed
-	w.executed = nil
-	return list
+	users, w.users = w.users, nil
+	return w.ledger.take(), users
 }
 
-// call makes a call with values under "authorization", and returns its error.
-func (w *jwtWorld) call(ctx context.Context, kind hauberk.Kind, values ...string) error {
-	ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(ctx, metadata.MD{"authorization": values}))
-	defer cancel()
-	desc := &grpc.StreamDesc{ClientStreams: kind.ClientStreams(), ServerStreams: true}
-	stream, err := w.conn.NewStream(ctx, desc, hauberktest.FullMethod(kind))
-	if err != nil {
-		return err
+// call makes a call of a kind with values under "authorization", and returns its error.
+func (w *jwtWorld) call(t *testing.T, kind hauberk.Kind, values ...string) error {
+	t.Helper()
+	var pairs []string
+	for _, value := range values {
+		pairs = append(pairs, "authorization", value)
 	}
-	if err := stream.SendMsg(&testpb.Request{Text: "hello"}); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	_ = stream.CloseSend()
-	for err == nil {
-		err = stream.RecvMsg(new(testpb.Response))
-	}
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
+	return w.target.call(t, hauberktest.FullMethod(kind), kind, "hello", pairs...)
 }
 
 // admits makes a call of each kind with a token, which must execute once.
 func (w *jwtWorld) admits(t *testing.T, name, token string) {
 	t.Helper()
-	for _, kind := range jwtKinds {
-		err := w.call(t.Context(), kind, "Bearer "+token)
-		if list := w.ledger(); err != nil || len(list) != 1 || !strings.HasSuffix(list[0], " for alice") {
-			t.Errorf("%s, %v: %v, executed %q; want OK, once", name, kind, err, list)
+	for _, kind := range kinds {
+		err := w.call(t, kind, "Bearer "+token)
+		list, users := w.executed()
+		if err != nil || !slices.Equal(list, []string{hauberktest.FullMethod(kind)}) || !slices.Equal(users, []string{"alice"}) {
+			t.Errorf("%s, %v: %v, executed %q for %q; want OK, once for alice", name, kind, err, list, users)
 		}
 	}
 }
@@ -216,14 +176,14 @@ func (w *jwtWorld) admits(t *testing.T, name, token string) {
 // nothing.
 func (w *jwtWorld) rejects(t *testing.T, name string, code codes.Code, values ...string) {
 	t.Helper()
-	for _, kind := range jwtKinds {
-		err := w.call(t.Context(), kind, values...)
+	for _, kind := range kinds {
+		err := w.call(t, kind, values...)
 		message := status.Convert(err).Message()
 		if status.Code(err) != code || len(message) > len("Missing or invalid token") {
 			t.Errorf("%s, %v: %v; want %v", name, kind, err, code)
 		}
-		if list := w.ledger(); len(list) > 0 {
-			t.Errorf("%s, %v: %q was executed", name, kind, list)
+		if list, users := w.executed(); len(list) > 0 || len(users) > 0 {
+			t.Errorf("%s, %v: %q was executed for %q", name, kind, list, users)
 		}
 	}
 	w.mu.Lock()
