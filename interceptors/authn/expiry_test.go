@@ -82,9 +82,9 @@ func canBe(name string, kind hauberk.Kind) bool {
 	}
 }
 
-// A call ends for its client when its token expires, even if its handler goes on, and
-// its handler is released.
-func TestExpires(t *testing.T) {
+// eachHandler runs a test for each way to be busy that each kind of call has.
+func eachHandler(t *testing.T, test func(*testing.T, hauberk.Kind, func(context.Context, hauberktest.Stream) error)) {
+	t.Helper()
 	for name, handle := range handlers {
 		for _, kind := range kinds {
 			if !canBe(name, kind) {
@@ -92,35 +92,33 @@ func TestExpires(t *testing.T) {
 			}
 			t.Run(name+"/"+kind.String(), func(t *testing.T) {
 				hauberktest.CheckLeaks(t)
-				synctest.Test(t, func(t *testing.T) { testEnds(t, kind, handle, expires()) })
+				synctest.Test(t, func(t *testing.T) { test(t, kind, handle) })
 			})
 		}
 	}
 }
 
+// A call ends for its client when its token expires, even if its handler goes on, and
+// its handler is released.
+func TestExpires(t *testing.T) {
+	eachHandler(t, func(t *testing.T, kind hauberk.Kind, handle func(context.Context, hauberktest.Stream) error) {
+		testEnds(t, kind, handle, expires())
+	})
+}
+
 // TestRevoked: a call ends when its token is revoked, as it does when the token expires.
 func TestRevoked(t *testing.T) {
-	for name, handle := range handlers {
-		for _, kind := range kinds {
-			if !canBe(name, kind) {
-				continue
-			}
-			t.Run(name+"/"+kind.String(), func(t *testing.T) {
-				hauberktest.CheckLeaks(t)
-				synctest.Test(t, func(t *testing.T) {
-					revoked := make(chan struct{})
-					time.AfterFunc(time.Hour, func() { close(revoked) })
-					testEnds(t, kind, handle, ended{
-						validate: func(context.Context, string) (*authn.Identity, error) {
-							return &authn.Identity{Subject: "alice", Revoked: revoked}, nil
-						},
-						after: time.Hour, message: "Token revoked",
-						reason: authn.ReasonTokenRevoked, cause: authn.ErrTokenRevoked,
-					})
-				})
-			})
-		}
-	}
+	eachHandler(t, func(t *testing.T, kind hauberk.Kind, handle func(context.Context, hauberktest.Stream) error) {
+		revoked := make(chan struct{})
+		time.AfterFunc(time.Hour, func() { close(revoked) })
+		testEnds(t, kind, handle, ended{
+			validate: func(context.Context, string) (*authn.Identity, error) {
+				return &authn.Identity{Subject: "alice", Revoked: revoked}, nil
+			},
+			after: time.Hour, message: "Token revoked",
+			reason: authn.ReasonTokenRevoked, cause: authn.ErrTokenRevoked,
+		})
+	})
 }
 
 // TestGrace: a stream goes on for the grace period, but no new call is admitted.

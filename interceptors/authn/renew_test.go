@@ -90,12 +90,8 @@ func TestRenewed(t *testing.T) {
 // withoutMessages makes a call that sends no message before the server has rejected it, except
 // of a method with a single request.
 func withoutMessages(ctx context.Context, env *hauberktest.Env, kind hauberk.Kind) error {
-	if !kind.ClientStreams() {
-		return env.Call(ctx).Err
-	}
-	desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: kind.ServerStreams()}
-	stream, err := env.Conn.NewStream(ctx, desc, hauberktest.FullMethod(kind))
-	if err != nil {
+	stream, err := opened(ctx, env, kind)
+	if stream == nil {
 		return err
 	}
 	pass(2 * time.Minute) // the answer to the first attempt arrives, and is replaced
@@ -106,6 +102,16 @@ func withoutMessages(ctx context.Context, env *hauberktest.Env, kind hauberk.Kin
 		return err
 	}
 	return stream.RecvMsg(&testpb.Response{})
+}
+
+// opened opens a client's stream. It makes the whole call of another method, and returns nil and
+// its outcome.
+func opened(ctx context.Context, env *hauberktest.Env, kind hauberk.Kind) (grpc.ClientStream, error) {
+	if !kind.ClientStreams() {
+		return nil, env.Call(ctx).Err
+	}
+	desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: kind.ServerStreams()}
+	return env.Conn.NewStream(ctx, desc, hauberktest.FullMethod(kind))
 }
 
 // TestRenewedOnce: a server that rejects each token sees two attempts, and the issuer is not
@@ -136,12 +142,8 @@ func TestRenewedOnce(t *testing.T) {
 
 // withoutMessagesAtOnce opens a stream and receives.
 func withoutMessagesAtOnce(ctx context.Context, env *hauberktest.Env, kind hauberk.Kind) error {
-	if !kind.ClientStreams() {
-		return env.Call(ctx).Err
-	}
-	desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: kind.ServerStreams()}
-	stream, err := env.Conn.NewStream(ctx, desc, hauberktest.FullMethod(kind))
-	if err != nil {
+	stream, err := opened(ctx, env, kind)
+	if stream == nil {
 		return err
 	}
 	return stream.RecvMsg(&testpb.Response{})
