@@ -112,7 +112,7 @@ type jwtWorld struct {
 	*target
 
 	mu     sync.Mutex
-	users  []string // for whom calls were admitted
+	users  []string // the users of calls that were admitted
 	causes []string // of rejections, as a log has them
 }
 
@@ -142,7 +142,7 @@ func (w *jwtWorld) note(list *[]string, what string) {
 	*list = append(*list, what)
 }
 
-// executed returns the methods that were executed since the last time, and for whom.
+// executed returns the methods that were executed since the last time and their users.
 func (w *jwtWorld) executed() (methods, users []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
