@@ -54,13 +54,20 @@ func (fixedService) Bidi(stream testpb.TestService_BidiServer) error {
 // serverUnary serves one unary call behind a chain, an interceptor of grpc-go or
 // nothing.
 func serverUnary(chain *hauberk.Chain, interceptor grpc.UnaryServerInterceptor) func() error {
+	return serverUnaryIn(incomingContext, chain, interceptor)
+}
+
+// serverUnaryIn does so in the context that the handler shall have.
+func serverUnaryIn(
+	newContext func() (context.Context, error), chain *hauberk.Chain, interceptor grpc.UnaryServerInterceptor,
+) func() error {
 	var r registry
 	if chain == nil {
 		testpb.RegisterTestServiceServer(&r, fixedService{})
 	} else {
 		testpb.RegisterTestServiceServer(chain.Registrar(&r), fixedService{})
 	}
-	ctx, err := incomingContext()
+	ctx, err := newContext()
 	if err != nil {
 		return failing(err)
 	}

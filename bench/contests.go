@@ -21,6 +21,7 @@ func inProcessContests() []contest {
 		clientStreamContest(hauberk.ServerStream),
 		clientStreamContest(hauberk.ClientStream),
 		jwtContest(),
+		authzContest(),
 		limiterContest(),
 		breakerContest(),
 		retryContest(),
