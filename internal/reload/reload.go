@@ -1,4 +1,4 @@
-// Package reload keeps what a file contains, and parses the file again when its content changes.
+// Package reload keeps what files contain, and parses them again when their content changes.
 package reload
 
 import (
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,12 +15,15 @@ import (
 
 // Settings of a [File]. The zero value has the defaults.
 type Settings struct {
-	// Every is the time between two looks at the file. The default, 0, is half a second.
+	// Every is the time between two looks at the files. The default, 0, is half a second.
 	Every time.Duration
-	// MaxBytes is the largest size of the file. The default, 0, is 16 MiB.
+	// MaxBytes is the largest size of each file. The default, 0, is 16 MiB.
 	MaxBytes int64
-	// Failed is called with each new reason why the file could not be read or parsed, and with
-	// nil when it could be again. It runs on the goroutine of the file. The default is nil.
+	// Retry parses content that is not good again with each look, since it may become good
+	// without a change. The default, false, parses each content once.
+	Retry bool
+	// Failed is called with each new reason why the files could not be read or parsed, and with
+	// nil when they could be again. It runs on the goroutine of the File. The default is nil.
 	Failed func(error)
 }
 
@@ -28,31 +32,41 @@ const (
 	defaultMaxBytes = 16 << 20
 )
 
-// File is the parsed content of a file. Its content is read again and compared, without regard
-// to time stamps, so that each way of replacing a file works: in place, by rename, by a
-// symbolic link. New content counts when two looks in succession find it, since a file that is
-// written in place is read half-written. A file that cannot be read or parsed leaves the last good content in force.
-// Safe for concurrent use.
+// File is the parsed content of a file, or of several together. Their content is read again and
+// compared, without regard to time stamps, so that each way of replacing a file works: in place,
+// by rename, by a symbolic link. New content counts when two looks in succession find it, since a
+// file that is written in place is read half-written. Files that cannot be read or parsed leave
+// the last good content in force. Safe for concurrent use.
 type File[T any] struct {
-	path     string
-	parse    func([]byte) (T, error)
+	paths    []string
+	parse    func([][]byte) (T, error)
+	apply    func(T)
 	settings Settings
-	changed  func(T)
 	current  atomic.Pointer[T]
 	stop     chan struct{}
 	stopOnce sync.Once
 	done     chan struct{}
 
-	// Only the goroutine of the file uses these.
+	// Only Open and then the goroutine of the File use these.
 	sum    [sha256.Size]byte // of the content that was parsed last
 	next   [sha256.Size]byte // of the content that the last look found
 	bad    error             // why that content is not good; nil if it is
 	reason string            // that was reported last; "" if all is well
 }
 
-// Open reads and parses a file, and watches it until Close. changed is called with each later
-// content, on the goroutine of the file; it may be nil.
-func Open[T any](path string, parse func([]byte) (T, error), changed func(T), settings Settings) (*File[T], error) {
+// Open reads and parses a file, and watches it until Close. apply may be nil. It is called with
+// each content, in order: with the first one before Open returns, and with later ones on the
+// goroutine of the File.
+func Open[T any](path string, parse func([]byte) (T, error), apply func(T), settings Settings) (*File[T], error) {
+	all := func(contents [][]byte) (T, error) { return parse(contents[0]) }
+	return OpenAll([]string{path}, all, apply, settings)
+}
+
+// OpenAll is [Open] for files that are parsed together. parse receives their contents in the order
+// of paths.
+func OpenAll[T any](
+	paths []string, parse func(contents [][]byte) (T, error), apply func(T), settings Settings,
+) (*File[T], error) {
 	if settings.Every <= 0 {
 		settings.Every = defaultEvery
 	}
@@ -60,20 +74,17 @@ func Open[T any](path string, parse func([]byte) (T, error), changed func(T), se
 		settings.MaxBytes = defaultMaxBytes
 	}
 	f := &File[T]{
-		path: path, parse: parse, settings: settings, changed: changed,
+		paths: paths, parse: parse, apply: apply, settings: settings,
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
-	data, err := read(path, settings.MaxBytes)
+	contents, sum, err := f.read()
 	if err != nil {
 		return nil, err
 	}
-	value, err := parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	f.next = sum
+	if err := f.take(contents, sum); err != nil {
+		return nil, err
 	}
-	f.sum = sha256.Sum256(data)
-	f.next = f.sum
-	f.current.Store(&value)
 	go f.watch()
 	return f, nil
 }
@@ -82,6 +93,8 @@ func Open[T any](path string, parse func([]byte) (T, error), changed func(T), se
 func (f *File[T]) Get() T { return *f.current.Load() }
 
 // Close ends the watching and waits for its goroutine. The last good content remains.
+//
+// It must not be called by apply or Settings.Failed.
 func (f *File[T]) Close() {
 	f.stopOnce.Do(func() { close(f.stop) })
 	<-f.done
@@ -101,36 +114,38 @@ func (f *File[T]) watch() {
 	}
 }
 
-// check parses the file if its content has changed, and is the same as at the last look.
+// check parses the files if their content has changed, and is the same as at the last look.
 func (f *File[T]) check() {
-	data, err := read(f.path, f.settings.MaxBytes)
+	contents, sum, err := f.read()
 	if err != nil {
 		f.report(err)
 		return
 	}
-	sum := sha256.Sum256(data)
 	settled := sum == f.next
 	f.next = sum
-	if sum == f.sum {
+	switch {
+	case sum == f.sum && (f.bad == nil || !f.settings.Retry):
 		f.report(f.bad)
-		return
+	case settled:
+		f.report(f.take(contents, sum))
 	}
-	if !settled {
-		return
-	}
-	value, err := f.parse(data)
+}
+
+// take parses contents and, if they are good, puts them in force.
+func (f *File[T]) take(contents [][]byte, sum [sha256.Size]byte) error {
+	value, err := f.parse(contents)
 	if err != nil {
-		err = fmt.Errorf("%s: %w", f.path, err)
+		err = fmt.Errorf("%s: %w", strings.Join(f.paths, ", "), err)
 	}
 	f.sum, f.bad = sum, err
-	f.report(err)
 	if err != nil {
-		return
+		return err
 	}
 	f.current.Store(&value)
-	if f.changed != nil {
-		f.changed(value)
+	if f.apply != nil {
+		f.apply(value)
 	}
+	return nil
 }
 
 // report passes on an error, or nil, that is not the same as the last one.
@@ -146,6 +161,20 @@ func (f *File[T]) report(err error) {
 	if f.settings.Failed != nil {
 		f.settings.Failed(err)
 	}
+}
+
+// read returns the contents of the files, and a hash of them.
+func (f *File[T]) read() (contents [][]byte, sum [sha256.Size]byte, err error) {
+	var sums []byte
+	for _, path := range f.paths {
+		data, err := read(path, f.settings.MaxBytes)
+		if err != nil {
+			return nil, sum, err
+		}
+		own := sha256.Sum256(data)
+		contents, sums = append(contents, data), append(sums, own[:]...)
+	}
+	return contents, sha256.Sum256(sums), nil
 }
 
 // read returns the content of a file of a limited size.

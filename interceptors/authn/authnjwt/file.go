@@ -3,7 +3,6 @@ package authnjwt
 import (
 	"context"
 	"log/slog"
-	"sync"
 
 	"github.com/hauberk-rpc/hauberk/internal/reload"
 )
@@ -13,20 +12,11 @@ import (
 func open[T any](
 	v *Validator, what, path string, limit int64, parse func([]byte) (T, error), apply func(T),
 ) (*reload.File[T], error) {
-	var order sync.Mutex // a change waits until the first content was applied
-	order.Lock()
-	defer order.Unlock()
-	changed := func(content T) {
-		order.Lock()
-		defer order.Unlock()
-		apply(content)
-	}
-	file, err := reload.Open(path, parse, changed, reload.Settings{Failed: v.logFailed(what), MaxBytes: limit})
+	file, err := reload.Open(path, parse, apply, reload.Settings{Failed: v.logFailed(what), MaxBytes: limit})
 	if err != nil {
 		return nil, err
 	}
 	v.close = append(v.close, file.Close)
-	apply(file.Get())
 	return file, nil
 }
 
