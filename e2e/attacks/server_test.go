@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -64,7 +65,20 @@ type target struct {
 // serve starts a server with a chain. register registers further services. Both may be nil.
 func serve(t *testing.T, config hauberk.Config, register func(*hauberk.Server), interceptors ...hauberk.Interceptor) *target {
 	t.Helper()
-	chain, err := config.New(interceptors...)
+	return setup{config: config, register: register}.serve(t, interceptors...)
+}
+
+// setup is how a target is served and called. The zero value is without TLS.
+type setup struct {
+	config   hauberk.Config
+	register func(*hauberk.Server)            // registers further services
+	options  []grpc.ServerOption              // of the server
+	creds    credentials.TransportCredentials // of the client
+}
+
+func (s setup) serve(t *testing.T, interceptors ...hauberk.Interceptor) *target {
+	t.Helper()
+	chain, err := s.config.New(interceptors...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,17 +87,20 @@ func serve(t *testing.T, config hauberk.Config, register func(*hauberk.Server), 
 		t.Fatal(err)
 	}
 	to := &target{addr: lis.Addr().String(), ledger: new(ledger)}
-	srv := chain.NewServer()
+	srv := chain.NewServer(s.options...)
 	testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
 		to.ledger.add(s.Method())
 		return hauberktest.Echo(ctx, s)
 	}})
-	if register != nil {
-		register(srv)
+	if s.register != nil {
+		s.register(srv)
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(lis) }()
-	to.conn, err = grpc.NewClient(to.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if s.creds == nil {
+		s.creds = insecure.NewCredentials()
+	}
+	to.conn, err = grpc.NewClient(to.addr, grpc.WithTransportCredentials(s.creds))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +112,17 @@ func serve(t *testing.T, config hauberk.Config, register func(*hauberk.Server), 
 		}
 	})
 	return to
+}
+
+// over returns the target on another connection.
+func (to *target) over(t *testing.T, creds credentials.TransportCredentials) *target {
+	t.Helper()
+	conn, err := grpc.NewClient(to.addr, grpc.WithTransportCredentials(creds))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return &target{to.addr, to.ledger, conn}
 }
 
 // call calls a method, sends a request, and receives until the call ends.
