@@ -5,10 +5,12 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -187,4 +189,14 @@ func (login) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Nex
 		})
 	}
 	return next(ctx, call)
+}
+
+// soakTime returns the duration of a soak test, and skips it if there is none.
+func soakTime(t *testing.T) time.Duration {
+	t.Helper()
+	length, err := time.ParseDuration(os.Getenv("HAUBERK_SOAK"))
+	if err != nil {
+		t.Skip("HAUBERK_SOAK holds no duration")
+	}
+	return length
 }
