@@ -28,20 +28,27 @@ func dialRaw(t *testing.T, addr string) *rawConn {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c, err := newRaw(t, conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// newRaw begins HTTP/2 on a connection, which it closes at the end of the test.
+func newRaw(t *testing.T, conn net.Conn) (*rawConn, error) {
+	t.Helper()
+	t.Cleanup(func() { _ = conn.Close() })
 	c := &rawConn{conn: conn, framer: http2.NewFramer(conn, conn), next: 1}
 	c.enc = hpack.NewEncoder(&c.header)
 	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	if err := errors.Join(c.framer.WriteSettings(), c.framer.WriteWindowUpdate(0, 1<<30)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return c
+	return c, errors.Join(c.framer.WriteSettings(), c.framer.WriteWindowUpdate(0, 1<<30))
 }
 
 // emptyMessage is a gRPC message of no bytes.

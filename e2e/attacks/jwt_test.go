@@ -182,6 +182,63 @@ func TestT06UnknownKeyFlood(t *testing.T) {
 	}
 }
 
+// TestSoakT06UnknownKeyFlood floods a server with 5,000 unknown "kid"s a second for the duration in
+// HAUBERK_SOAK, with and without keys in the set. One fetch is made each 30 seconds, and good tokens
+// are admitted.
+func TestSoakT06UnknownKeyFlood(t *testing.T) {
+	length := soakTime(t) / 2
+	for name, set := range map[string]string{"keys": jwtKeySet(jwtJWK(jwtKey(), "1")), "no keys": jwtKeySet()} {
+		t.Run(name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			site := newJWTSite(t, jwtServes("application/json", set))
+			config := jwtConfig()
+			config.JWKSURL = site.URL
+			w := jwtServe(t, authnjwt.New(config, authnjwt.WithHTTPClient(site.Client()), jwtDiscard), nil)
+			good, canary := "Bearer "+jwtGood(), codes.OK
+			if name == "no keys" {
+				canary = codes.Unauthenticated
+			}
+			unknown := make(chan int, 100)
+			var group sync.WaitGroup
+			for range 20 {
+				group.Go(func() {
+					for i := range unknown {
+						id := fmt.Sprint("unknown ", i)
+						token := jwtToken([]byte("x"), jwtHeader().with(jwtObject{"kid": id}).String(), jwtClaims().String())
+						if err := w.call(t, hauberk.Unary, "Bearer "+token); status.Code(err) != codes.Unauthenticated {
+							t.Errorf("%v; want UNAUTHENTICATED", err)
+						}
+					}
+				})
+			}
+			start, sent, admitted := time.Now(), 0, 0
+			ticker := time.NewTicker(10 * time.Millisecond)
+			defer ticker.Stop()
+			for time.Since(start) < length {
+				<-ticker.C
+				for due := int(time.Since(start).Seconds() * 5000); sent < due; sent++ {
+					unknown <- sent
+				}
+				if err := w.call(t, hauberk.Unary, good); status.Code(err) != canary {
+					t.Errorf("a good token: %v; want %v", err, canary)
+				} else if err == nil {
+					admitted++
+				}
+			}
+			close(unknown)
+			group.Wait()
+			took := time.Since(start)
+			if list, users := w.executed(); len(list) != admitted || len(users) != admitted {
+				t.Errorf("%d calls were executed; want the %d of good tokens", len(list), admitted)
+			}
+			if n, most := site.requests(), 1+int(took/(30*time.Second)); n > most {
+				t.Errorf("%d requests for keys in %v; want at most %d", n, took, most)
+			}
+			t.Logf("%d unknown keys in %v, %d good tokens, %d requests for keys", sent, took, admitted, site.requests())
+		})
+	}
+}
+
 // With each bad answer of a server of keys, the last good keys remain until MaxStale; then calls end with
 // UNAVAILABLE, and nothing is executed.
 func TestT07BadKeyServer(t *testing.T) {
