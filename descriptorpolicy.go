@@ -14,8 +14,8 @@ import (
 // DescriptorPolicy is the policy of methods as their .proto files state it, with the options
 // (hauberk.v1.policy) and (hauberk.v1.service_policy) of hauberk/v1/policy.proto. Make it with
 // [FromDescriptors] or [FromRegistry]. It is data: [Config.Policy] makes its methods public, and
-// interceptors enforce the rest, such as those of ratelimit.FromPolicy, retry.WithPolicy and
-// transform.WithPolicy.
+// interceptors enforce the rest, such as those of authz.WithPolicy, ratelimit.FromPolicy,
+// retry.WithPolicy and transform.WithPolicy.
 //
 // It must not be modified while a chain is made of it; chains and interceptors keep a copy.
 type DescriptorPolicy struct {

@@ -39,6 +39,7 @@ type Interceptor struct {
 	allow  index
 	deny   index
 	lists  methodtable.Cache[*hauberk.Method, *list]
+	stated []statedRule // of WithPolicy
 	reads  []hauberk.StateKey
 	made   bool
 	err    error
@@ -50,11 +51,12 @@ type Interceptor struct {
 func New(config Config, opts ...Option) *Interceptor {
 	x := &Interceptor{config: config.withDefaults(), now: time.Now, made: true}
 	nils := options.Apply(opts, func(o Option) { o.apply(x) })
-	x.err = errors.Join(x.config.check(), x.err, nils)
+	x.err = errors.Join(x.config.check(len(x.stated)), x.err, nils)
 	if x.err == nil {
 		c := compiler{maxCost: x.config.MaxCost}
 		x.deny = c.compile("Deny", x.config.Policy.Deny)
 		x.allow = c.compile("Allow", x.config.Policy.Allow)
+		c.addStated(&x.allow, x.stated)
 		x.err = c.failure()
 		if c.identity {
 			x.reads = []hauberk.StateKey{hauberk.IdentityKey}
@@ -68,6 +70,9 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
 		Name: name, Phase: hauberk.PhaseAuthz, Sides: hauberk.OnlyServers,
 		Reads: x.reads, Decides: true, Authorizes: x.authorizes, Err: x.err,
+	}
+	if x.stated != nil {
+		d.Settings = x.settings
 	}
 	if !x.made {
 		d.Err = errors.New("a zero Interceptor has no policy; make one with authz.New")

@@ -22,7 +22,8 @@ const (
 	MaxValue = 4 << 10
 )
 
-// Config holds the settings of [New]. Policy must have a rule that allows.
+// Config holds the settings of [New]. Policy must have a rule that allows, unless [WithPolicy] adds
+// one.
 type Config struct {
 	// Policy is the rules. It must not be modified after New.
 	Policy Policy
@@ -40,7 +41,7 @@ type Config struct {
 // Policy is rules that allow and rules that deny. A call is admitted if no rule of Deny and a
 // rule of Allow matches it. The order of the rules has no effect on the verdict.
 type Policy struct {
-	// Allow must have at least one rule.
+	// Allow must have at least one rule, unless [WithPolicy] adds one.
 	Allow []Rule
 	// Deny may be empty.
 	Deny []Rule
@@ -110,13 +111,13 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// check returns what is wrong with the size of the policy.
-func (c Config) check() error {
+// check returns what is wrong with the size of the policy, to which a number of rules is added.
+func (c Config) check(stated int) error {
 	var errs []error
-	if len(c.Policy.Allow) == 0 {
+	if len(c.Policy.Allow)+stated == 0 {
 		errs = append(errs, errors.New("Policy.Allow has no rule, so that every call would be rejected"))
 	}
-	if n := len(c.Policy.Allow) + len(c.Policy.Deny); n > MaxRules {
+	if n := len(c.Policy.Allow) + len(c.Policy.Deny) + stated; n > MaxRules {
 		errs = append(errs, fmt.Errorf("Policy has %d rules; want at most %d", n, MaxRules))
 	}
 	return errors.Join(errs...)

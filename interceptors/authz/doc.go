@@ -1,7 +1,7 @@
 // Package authz authorizes calls on servers by rules that allow and rules that deny.
 //
 //	chain, err := hauberk.New(
-//		authn.New(validate, authn.Config{}),
+//		authn.New(authn.Config{}, authnjwt.New(…)),
 //		authz.New(authz.Config{Policy: authz.Policy{
 //			Allow: []authz.Rule{
 //				{Name: "buyers", Methods: []string{"shop.v1.Cart/*"}, Roles: []string{"buyer"}},
@@ -18,6 +18,8 @@
 // A call is admitted if no rule of Deny and at least one rule of Allow matches it. What no rule
 // allows is rejected, methods that the server does not have too. Calls of the methods in
 // [hauberk.Config.Public] pass without a rule.
+//
+// [WithPolicy] adds rules that .proto files state.
 //
 // A rejected call ends with PERMISSION_DENIED, "Permission denied", and the reason
 // ACCESS_DENIED, for every rule alike. Nothing of the policy is sent. No inner interceptor

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/authz"
+	"github.com/hauberk-rpc/hauberk/internal/policypb"
 )
 
 // called makes calls as alice, a buyer, through a server's chain, without a network.
@@ -85,4 +86,33 @@ func ExampleParseGRPC() {
 	// Output:
 	// OK
 	// PermissionDenied
+}
+
+// The .proto file states who may call the methods. The application overrides it for one of them.
+func ExampleWithPolicy() {
+	policy, err := hauberk.FromDescriptors(policypb.File_internal_policypb_shop_proto.Services().ByName("Cart"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	const cart = "hauberk.policy.test.v1.Cart"
+	own := authz.Policy{Allow: []authz.Rule{{Name: "bosses", Methods: []string{cart + "/Refund"}, Roles: []string{"boss"}}}}
+	chain := hauberk.Must(hauberk.Config{Policy: policy}.New(
+		login{}, authz.New(authz.Config{Policy: own}, authz.WithPolicy(policy))))
+	for _, method := range []string{cart + "/Pay", cart + "/Refund"} {
+		explanation, err := chain.Explain(method)
+		fmt.Printf("%v%v\n", explanation, err)
+	}
+	// Output:
+	// /hauberk.policy.test.v1.Cart/Pay
+	//   1  runs     login: for every method
+	//   2  runs     authz: for every method
+	//               roles buyer, support: option (hauberk.v1.service_policy) of hauberk.policy.test.v1.Cart
+	//               scopes cart.pay: option (hauberk.v1.policy) of hauberk.policy.test.v1.Cart/Pay
+	// <nil>
+	// /hauberk.policy.test.v1.Cart/Refund
+	//   1  runs     login: for every method
+	//   2  runs     authz: for every method
+	//               rules bosses: authz.Config.Policy
+	// <nil>
 }

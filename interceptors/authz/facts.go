@@ -87,6 +87,20 @@ func (f *facts) caller() *hauberk.Identity {
 	return f.identity
 }
 
+// hasScopes judges whether the identity has all of several scopes.
+func (f *facts) hasScopes(required []string) truth {
+	id := f.caller()
+	if id == nil {
+		return unknown
+	}
+	for _, scope := range required {
+		if !slices.Contains(id.Scopes, scope) {
+			return no
+		}
+	}
+	return yes
+}
+
 // clientAddr returns the address of the client, or the zero Addr.
 func (f *facts) clientAddr() netip.Addr {
 	if !f.placed {

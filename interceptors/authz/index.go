@@ -48,15 +48,19 @@ func (ix *index) add(r *rule, methods pattern.Set) {
 
 // rules returns the rules that name a method, in the order of the policy.
 func (ix *index) rules(m *hauberk.Method) []*rule {
-	service := m.Service()
-	found := slices.Concat(ix.all, ix.services[service], ix.methods[[2]string{service, m.Name()}])
+	return ix.named(m.FullName(), m.Service(), m.Name())
+}
+
+// named is rules for the names of a method.
+func (ix *index) named(full, service, name string) []*rule {
+	found := slices.Concat(ix.all, ix.services[service], ix.methods[[2]string{service, name}])
 	for at, c := range []byte(service) {
 		if c == '.' && at < len(service)-1 {
 			found = append(found, ix.packages[service[:at]]...)
 		}
 	}
 	for _, r := range ix.paths {
-		if r.paths.match(m.FullName()) {
+		if r.paths.match(full) {
 			found = append(found, r)
 		}
 	}

@@ -14,6 +14,7 @@ type rule struct {
 	paths      *texts
 	principals *texts
 	identity   *identityMatch // nil if no field is about the identity
+	required   []string       // scopes that the identity needs, all of them
 	metadata   []metadataMatch
 	networks   []netip.Prefix
 	when       *expression // nil if there is none
@@ -56,6 +57,9 @@ func (r *rule) judgeFields(f *facts) truth {
 	holds := yes
 	if r.identity != nil {
 		holds = r.identity.judge(f)
+	}
+	if len(r.required) > 0 && holds != no {
+		holds = min(holds, f.hasScopes(r.required))
 	}
 	if r.principals != nil && holds != no {
 		holds = min(holds, f.principal(r.principals))

@@ -176,7 +176,7 @@ type Policy struct {
 	// default is that of the service, and then false.
 	Public *bool `protobuf:"varint,1,opt,name=public,proto3,oneof" json:"public,omitempty"`
 	// Roles of which the caller needs at least one. Names are not empty and are compared as a
-	// whole. The default is that of the service, and then none: any authenticated caller may call.
+	// whole. The default is that of the service, and then none: no role is required.
 	Roles []string `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
 	// Scopes of which the caller's credential needs all. Names are not empty and are compared as a
 	// whole. A method with roles and scopes needs both. The default is that of the service, and
