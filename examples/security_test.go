@@ -14,7 +14,7 @@ import (
 // of its section.
 func TestSecurity(t *testing.T) {
 	const page = "../docs/security.md"
-	folder := regexp.MustCompile(`\(\.\./(interceptors/[\w/]+)\)`)
+	folder := regexp.MustCompile(`\(\.\./([\w/]+)\)`)
 	name := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`")
 	attacks := tests(t, "../e2e/attacks")
 	rows := 0
