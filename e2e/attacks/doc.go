@@ -3,5 +3,5 @@
 // is row Z01. A ledger at the handlers records what was executed: a status alone does not show
 // that a call had no effect.
 //
-// Rows whose target is the sidecar come with the policy file.
+// README.md has all rows of that table: which test holds each, or what it waits for.
 package attacks

@@ -22,7 +22,7 @@ import (
 )
 
 // certFiles are the files of a server's certificate and key, as Kubernetes mounts a secret:
-// tls.crt and tls.key are links to files in a folder that a link names.
+// tls.crt and tls.key are symbolic links into a folder, and so is the name of the folder.
 type certFiles struct {
 	dir    string
 	folder int

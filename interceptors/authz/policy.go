@@ -13,8 +13,8 @@ import (
 // (hauberk/v1/policy.proto). The caller needs an identity, one of the roles, and all of the scopes.
 // Names are compared as a whole; a star has no meaning.
 //
-//   - A method that a rule of Config.Policy.Allow names has the rules of the Config in place of its
-//     own. A rule with the pattern "*" names every method.
+//   - A method that a rule of Config.Policy.Allow names has the rules of the Config instead. A
+//     rule with the pattern "*" names every method.
 //   - The rules of Config.Policy.Deny hold for all methods.
 //   - A method whose options say nothing about callers (neither public nor roles nor scopes, also of
 //     its service) has no rule. It is rejected unless the Config allows it.

@@ -99,7 +99,7 @@ func TestWithPolicyOverridden(t *testing.T) {
 	source := "option (hauberk.v1.service_policy) of " + cart
 	for name, c := range map[string]struct {
 		policy   authz.Policy
-		admitted string // roles of those who may call Get, of "buyer support admin boss"
+		admitted string // roles that may call Get, of "buyer support admin boss"
 		explain  string
 	}{
 		"no rules":   {authz.Policy{}, "buyer support", "roles buyer, support: " + source},
