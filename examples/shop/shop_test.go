@@ -62,7 +62,9 @@ func start(t *testing.T, inner ...hauberk.Interceptor) *env {
 	must(t, err)
 	t.Cleanup(func() {
 		e.stop(t)
-		must(t, <-served)
+		if err := <-served; !errors.Is(err, grpc.ErrServerStopped) { // before it served
+			must(t, err)
+		}
 	})
 	return e
 }
