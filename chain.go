@@ -47,6 +47,14 @@ type entry struct {
 	shadow     bool
 }
 
+// title is the name of the interceptor in texts about the chain.
+func (l *entry) title() string {
+	if l.decl.Detail == "" {
+		return l.decl.Name
+	}
+	return l.decl.Name + "(" + l.decl.Detail + ")"
+}
+
 // appliesTo reports whether the interceptor runs for a method. One that decides runs for
 // every name that no pattern can match.
 func (l *entry) appliesTo(m *Method) bool {
@@ -213,5 +221,5 @@ func (c *Chain) attach(what string, side Side) {
 // wrongSide says that an interceptor cannot run on a side.
 func (l *entry) wrongSide(side Side) string {
 	return fmt.Sprintf("%s (%s) works only on %ss, and this is the chain of a %s",
-		l.decl.Name, l.at, side.other(), side)
+		l.title(), l.at, side.other(), side)
 }

@@ -81,7 +81,7 @@ func (b *builder) checkTwice(l *entry, x Interceptor) {
 	}
 	for _, other := range b.chain.entries {
 		if other.instance == instance && other.overlaps(l) {
-			b.fail(fmt.Errorf("%s: it is the same instance as %s: each call would run it twice", l.decl.Name, other.at))
+			b.fail(fmt.Errorf("%s: it is the same instance as %s: each call would run it twice", l.title(), other.at))
 			break
 		}
 	}
@@ -100,7 +100,7 @@ func (b *builder) checkPhase(l *entry) {
 		if other.decl.Phase == l.decl.Phase && other.decl.Sides.meet(l.decl.Sides) &&
 			!other.shadow && !l.shadow && other.instance != l.instance && other.overlaps(l) {
 			b.fail(fmt.Errorf("%s: the chain has another interceptor for %s, %s (%s): a call needs one",
-				l.decl.Name, l.decl.Phase, other.decl.Name, other.at))
+				l.title(), l.decl.Phase, other.title(), other.at))
 			return
 		}
 	}
@@ -218,11 +218,11 @@ func declarationOf(x Interceptor) Declaration {
 	if declarer, ok := x.(Declarer); ok && !isNil(x) {
 		d = declarer.Declare()
 	}
-	for _, g := range slices.Backward(given) {
-		d = g.merged(d)
+	for i := range slices.Backward(given) {
+		d = given[i].merged(d)
 	}
-	if name != "" {
-		d.Name = name
+	if name != "" && name != d.Name {
+		d.Name, d.Detail = name, ""
 	}
 	if d.Name == "" {
 		d.Name = typeName(x)

@@ -49,7 +49,7 @@ func (c *Chain) Coverage(services map[string]grpc.ServiceInfo) *Coverage {
 		if l.enforces() {
 			entries = append(entries, l)
 			cov.Authorizes = cov.Authorizes || l.decl.Authorizes != nil
-			cov.Interceptors = append(cov.Interceptors, l.decl.Name)
+			cov.Interceptors = append(cov.Interceptors, l.title())
 		}
 	}
 	var methods []*Method

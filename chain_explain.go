@@ -36,7 +36,7 @@ func (c *Chain) Explain(method string) (*Explanation, error) {
 	e := &Explanation{Method: m.full, Public: c.isPublic(m), Settings: c.settings(m)}
 	for _, l := range c.entries {
 		runs, why := l.explain(m)
-		step := Step{Interceptor: l.decl.Name, Phase: l.decl.Phase, Runs: runs, Why: why}
+		step := Step{Interceptor: l.title(), Phase: l.decl.Phase, Runs: runs, Why: why}
 		if runs && l.decl.Settings != nil {
 			step.Settings = l.decl.Settings(strings.TrimPrefix(m.full, "/"))
 		}

@@ -72,14 +72,14 @@ func (c *Chain) Lint(side Side) []Finding {
 	findings := c.lintPublic(side)
 	for i, outer := range c.entries {
 		if !outer.decl.Sides.include(side) {
-			findings = append(findings, Finding{Outer: outer.decl.Name, Message: outer.wrongSide(side)})
+			findings = append(findings, Finding{Outer: outer.title(), Message: outer.wrongSide(side)})
 		}
 		for j := i + 1; j < len(c.entries); j++ {
 			inner := c.entries[j]
 			if c.inverted(side, i, j) && c.meet(outer, inner) {
-				findings = append(findings, Finding{outer.decl.Name, inner.decl.Name, fmt.Sprintf(
+				findings = append(findings, Finding{outer.title(), inner.title(), fmt.Sprintf(
 					"%s (%s) runs outside %s (%s); on a %s it usually runs inside",
-					outer.decl.Name, outer.decl.Phase, inner.decl.Name, inner.decl.Phase, side)})
+					outer.title(), outer.decl.Phase, inner.title(), inner.decl.Phase, side)})
 			}
 		}
 	}
@@ -158,7 +158,7 @@ func (c *Chain) proveOrder() []error {
 		for _, key := range reader.decl.Reads {
 			if why := c.unproven(at, key, methods); why != "" {
 				errs = append(errs, fmt.Errorf("hauberk: %s: %s reads the state %q before it is written: %s",
-					reader.at, reader.decl.Name, key.Name(), why))
+					reader.at, reader.title(), key.Name(), why))
 			}
 		}
 	}
@@ -190,7 +190,7 @@ func (c *Chain) unwritten(at int, key StateKey, m *Method) string {
 		if fault == "" {
 			return ""
 		}
-		why = fmt.Sprintf("%s (%s), which writes it, %s", writer.decl.Name, writer.at, fault)
+		why = fmt.Sprintf("%s (%s), which writes it, %s", writer.title(), writer.at, fault)
 	}
 	return why
 }

@@ -38,13 +38,13 @@ func ExampleFromDescriptors() {
 	// Output:
 	// /hauberk.policy.test.v1.Cart/Browse (public)
 	//               public true: option (hauberk.v1.policy) of hauberk.policy.test.v1.Cart/Browse
-	//   1  runs     ratelimit: matched by For("hauberk.policy.test.v1.Cart/Browse", "hauberk.policy.test.v1.Cart/List", "hauberk.policy.test.v1.Cart/Pay", "hauberk.policy.test.v1.Cart/Refund")
+	//   1  runs     ratelimit(peer): matched by For("hauberk.policy.test.v1.Cart/Browse", "hauberk.policy.test.v1.Cart/List", "hauberk.policy.test.v1.Cart/Pay", "hauberk.policy.test.v1.Cart/Refund")
 	//               limit 1000 in 1s by peer, shared by the service: option (hauberk.v1.service_policy) of hauberk.policy.test.v1.Cart
 	//   2  runs     transform: for every method
 	//               deadline 5s: the application
 	//   3  runs     authn: for every method
 	//   4  runs     authz: for every method
-	//   5  skipped  ratelimit: not matched by For("hauberk.policy.test.v1.Cart/Get")
+	//   5  skipped  ratelimit(user): not matched by For("hauberk.policy.test.v1.Cart/Get")
 	//  <nil>
 }
 

@@ -56,6 +56,10 @@ type Declaration struct {
 	// Name is the interceptor's name in decisions, explanations and errors. The default
 	// is the name of its package, or of its type.
 	Name string
+	// Detail distinguishes the interceptor from others with its name in explanations, coverage
+	// and findings: a limiter by user is "ratelimit(user)". Decisions and metrics have the name
+	// alone. [Named] replaces both.
+	Detail string
 	// Phase is the interceptor's usual place in a chain, for [Chain.Lint].
 	Phase Phase
 	// Sides are the sides that the interceptor works on. A chain with an interceptor for
@@ -124,7 +128,10 @@ type declaring struct {
 // merged returns what the interceptor declares itself, changed by the fields of d that
 // are set.
 func (d Declaration) merged(own Declaration) Declaration {
-	own.Name = cmp.Or(d.Name, own.Name)
+	if d.Name != "" {
+		own.Name, own.Detail = d.Name, ""
+	}
+	own.Detail = cmp.Or(d.Detail, own.Detail)
 	own.Phase = cmp.Or(d.Phase, own.Phase)
 	own.Sides = cmp.Or(d.Sides, own.Sides)
 	own.Reads = slices.Concat(own.Reads, d.Reads)

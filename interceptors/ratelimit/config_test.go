@@ -168,14 +168,14 @@ func TestOrder(t *testing.T) {
 	tenant := ratelimit.By("tenant", func(_ context.Context, call *hauberk.Call) (string, bool) {
 		return userKey.Get(call)
 	}, userKey)
-	for _, key := range []ratelimit.Key{ratelimit.ByState(userKey), tenant} {
+	for name, key := range map[string]ratelimit.Key{"ratelimit(user)": ratelimit.ByState(userKey), "ratelimit(tenant)": tenant} {
 		limiter := ratelimit.New(by(oneAMinute, key))
 		if _, err := hauberk.New(login{}, limiter); err != nil {
 			t.Error(err)
 		}
 		for _, interceptors := range [][]hauberk.Interceptor{{limiter, login{}}, {limiter}, {hauberk.Shadow(limiter), login{}}} {
 			_, err := hauberk.New(interceptors...)
-			if err == nil || !strings.Contains(err.Error(), `ratelimit reads the state "user" before it is written`) {
+			if err == nil || !strings.Contains(err.Error(), name+` reads the state "user" before it is written`) {
 				t.Errorf("got %v", err)
 			}
 		}
@@ -206,5 +206,23 @@ func TestUsualOrder(t *testing.T) {
 	chain := chainOf(t, ratelimit.New(oneAMinute), login{}, ratelimit.New(by(oneAMinute, ratelimit.ByState(userKey))))
 	if findings := chain.Lint(hauberk.ServerSide); len(findings) != 0 {
 		t.Error(findings)
+	}
+}
+
+// Limiters with different keys have different names in explanations and coverage, and one name in
+// decisions.
+func TestNames(t *testing.T) {
+	for want, key := range map[string]ratelimit.Key{
+		"ratelimit(peer)": {}, "ratelimit(network)": ratelimit.ByNetwork(24, 56), "ratelimit(method)": ratelimit.ByMethod(),
+		"ratelimit(metadata:x-key)": ratelimit.ByMetadata("X-Key"), "ratelimit(everything)": ratelimit.Global(),
+	} {
+		chain := hauberk.Must(hauberk.New(ratelimit.New(by(oneAMinute, key)), hauberk.Named("mine", ratelimit.New(by(oneAMinute, key)))))
+		e, err := chain.Explain("a.B/C")
+		if err != nil || e.Steps[0].Interceptor != want || e.Steps[1].Interceptor != "mine" {
+			t.Errorf("Explain returned %+v, %v; want %s and mine", e, err, want)
+		}
+		if names := chain.Coverage(nil).Interceptors; names[0] != want || names[1] != "mine" {
+			t.Errorf("the coverage has %q; want %s and mine", names, want)
+		}
 	}
 }

@@ -71,7 +71,7 @@ func Example_order() {
 	)
 	fmt.Println(err)
 	// Output:
-	// hauberk: interceptor 1: ratelimit reads the state "user" before it is written: identify (interceptor 2), which writes it, runs inside it
+	// hauberk: interceptor 1: ratelimit(user) reads the state "user" before it is written: identify (interceptor 2), which writes it, runs inside it
 }
 
 // An outer interceptor sees which limit rejected a call.

@@ -57,7 +57,7 @@ func New(config Config, opts ...Option) *Interceptor {
 // Declare describes the interceptor to the checks of a chain.
 func (x *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
-		Name: name, Phase: hauberk.PhaseLimit, Reads: x.config.By.reads, Decides: true,
+		Name: name, Detail: x.config.By.kind, Phase: hauberk.PhaseLimit, Reads: x.config.By.reads, Decides: true,
 		Settings: x.settings, Err: x.err,
 	}
 	if x.config.By.byPeer() {
