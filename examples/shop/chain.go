@@ -26,6 +26,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
+	"github.com/hauberk-rpc/hauberk/interceptors/validate"
 )
 
 const (
@@ -94,6 +95,7 @@ func serverChain(
 		authn.New(authn.Config{}, accept.tokens),
 		authz.New(authz.Config{Policy: rules()}),
 		ratelimit.New(ratelimit.Config{Limit: accept.perUser, Per: time.Minute, By: ratelimit.ByState(authn.User)}),
+		validate.New(validate.Config{}),        // by the rules in shop.proto
 		hauberk.Except(public, accept.tenants), // the interceptor of tenant.go
 	}, inner...)...)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace/noop"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -31,6 +32,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/authz"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+	"github.com/hauberk-rpc/hauberk/interceptors/validate"
 )
 
 var update = flag.Bool("update", false, "write testdata/coverage.txt")
@@ -107,6 +109,64 @@ func TestShop(t *testing.T) {
 	}
 	if text := e.log.String(); strings.Contains(text, "4111") || !strings.Contains(text, "[redacted]") {
 		t.Errorf("the log has the card number or no payload:\n%s", text)
+	}
+}
+
+// TestValidation: a request that breaks a rule of shop.proto ends calls of each kind before the
+// service sees it, and the client learns which field is wrong.
+func TestValidation(t *testing.T) {
+	e := start(t)
+	client := shoppb.NewShopClient(e.conn)
+	for field, call := range map[string]func() error{
+		"contains": func() error {
+			stream, err := client.ListItems(t.Context(), &shoppb.ListItemsRequest{Contains: strings.Repeat("x", 101)})
+			must(t, err)
+			_, err = stream.Recv()
+			return err
+		},
+		"order_id": func() error {
+			_, err := client.Buy(acme(t), &shoppb.BuyRequest{Item: "tea"})
+			return err
+		},
+		"card_number": func() error {
+			_, err := client.Buy(acme(t), &shoppb.BuyRequest{OrderId: "1", Item: "tea", CardNumber: "4111-1111"})
+			return err
+		},
+		"price_cents": func() error {
+			stream, err := client.Restock(acme(t))
+			must(t, err)
+			must(t, stream.Send(&shoppb.Item{Name: "tea", PriceCents: -1}))
+			_, err = stream.CloseAndRecv()
+			return err
+		},
+		"count": func() error {
+			stream, err := client.Quote(acme(t))
+			must(t, err)
+			must(t, stream.Send(&shoppb.QuoteRequest{Item: "tea"}))
+			_, err = stream.Recv()
+			return err
+		},
+	} {
+		err := call()
+		if status.Code(err) != codes.InvalidArgument || hauberk.Reason(err) != validate.ReasonInvalidRequest {
+			t.Errorf("%s: %v; want INVALID_ARGUMENT", field, err)
+		}
+		var fields []string
+		for _, detail := range status.Convert(err).Details() {
+			if bad, ok := detail.(*errdetails.BadRequest); ok {
+				for _, violation := range bad.GetFieldViolations() {
+					fields = append(fields, violation.GetField())
+				}
+			}
+		}
+		if !slices.Equal(fields, []string{field}) {
+			t.Errorf("the violations are of %q; want %q", fields, field)
+		}
+	}
+	must(t, list(t.Context(), client)) // nothing has changed
+	e.stop(t)
+	if strings.Contains(e.log.String(), "4111") {
+		t.Error("the log has the card number")
 	}
 }
 

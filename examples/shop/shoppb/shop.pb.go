@@ -9,6 +9,7 @@
 package shoppb
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -413,19 +414,19 @@ var File_examples_shop_shoppb_shop_proto protoreflect.FileDescriptor
 
 const file_examples_shop_shoppb_shop_proto_rawDesc = "" +
 	"\n" +
-	"\x1fexamples/shop/shoppb/shop.proto\x12\x18hauberk.examples.shop.v1\"Q\n" +
-	"\x04Item\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
-	"\vprice_cents\x18\x02 \x01(\x03R\n" +
-	"priceCents\x12\x14\n" +
-	"\x05stock\x18\x03 \x01(\x05R\x05stock\".\n" +
-	"\x10ListItemsRequest\x12\x1a\n" +
-	"\bcontains\x18\x01 \x01(\tR\bcontains\"a\n" +
+	"\x1fexamples/shop/shoppb/shop.proto\x12\x18hauberk.examples.shop.v1\x1a\x1bbuf/validate/validate.proto\"n\n" +
+	"\x04Item\x12\x1d\n" +
+	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\x04name\x12(\n" +
+	"\vprice_cents\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\n" +
+	"priceCents\x12\x1d\n" +
+	"\x05stock\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x05stock\"7\n" +
+	"\x10ListItemsRequest\x12#\n" +
+	"\bcontains\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\bcontains\"\x8e\x01\n" +
 	"\n" +
-	"BuyRequest\x12\x19\n" +
-	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x12\n" +
-	"\x04item\x18\x02 \x01(\tR\x04item\x12$\n" +
-	"\vcard_number\x18\x03 \x01(\tB\x03\x80\x01\x01R\n" +
+	"BuyRequest\x12$\n" +
+	"\border_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\aorderId\x12\x1b\n" +
+	"\x04item\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04item\x12=\n" +
+	"\vcard_number\x18\x03 \x01(\tB\x1c\xbaH\x16\xd8\x01\x01r\x112\x0f^[0-9 ]{12,23}$\x80\x01\x01R\n" +
 	"cardNumber\"d\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
@@ -434,10 +435,11 @@ const file_examples_shop_shoppb_shop_proto_rawDesc = "" +
 	"\vprice_cents\x18\x04 \x01(\x03R\n" +
 	"priceCents\"'\n" +
 	"\x0fRestockResponse\x12\x14\n" +
-	"\x05items\x18\x01 \x01(\x05R\x05items\"8\n" +
-	"\fQuoteRequest\x12\x12\n" +
-	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x05R\x05count\"@\n" +
+	"\x05items\x18\x01 \x01(\x05R\x05items\"M\n" +
+	"\fQuoteRequest\x12\x1b\n" +
+	"\x04item\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04item\x12 \n" +
+	"\x05count\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x01R\x05count\"@\n" +
 	"\tQuotation\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x1f\n" +
 	"\vprice_cents\x18\x02 \x01(\x03R\n" +
