@@ -224,16 +224,24 @@ func verify(token string, h *head, keys []*key) (*key, []byte, error) {
 }
 
 // replace returns a set whose keys are those of the current one as far as they are the same, and
-// the keys that are gone.
+// the keys that are gone. A key that a document lists twice is one key.
 func (s *keySet) replace(current *keySet) (next *keySet, gone []*key) {
-	next = &keySet{keys: slices.Clone(s.keys), skipped: s.skipped}
-	if current == nil {
-		return next, nil
+	next = &keySet{keys: make([]*key, 0, len(s.keys)), skipped: s.skipped}
+	var before []*key
+	if current != nil {
+		before = current.keys
 	}
-	for _, old := range current.keys {
-		if i := slices.IndexFunc(next.keys, old.same); i >= 0 {
-			next.keys[i] = old
-		} else {
+	for _, k := range s.keys {
+		if slices.ContainsFunc(next.keys, k.same) {
+			continue
+		}
+		if i := slices.IndexFunc(before, k.same); i >= 0 {
+			k = before[i]
+		}
+		next.keys = append(next.keys, k)
+	}
+	for _, old := range before {
+		if !slices.Contains(next.keys, old) {
 			gone = append(gone, old)
 		}
 	}

@@ -430,23 +430,33 @@ func TestUnknownKeyFlood(t *testing.T) {
 	}
 }
 
-// TestRotation: tokens of a key that has left the set are rejected although they were kept.
+// TestRotation: tokens of a key that has left the set are rejected although they were kept, also if the
+// set listed the key more than once.
 func TestRotation(t *testing.T) {
-	bubble(t, func(t *testing.T, w *web) {
-		w.set(answers(200, setOf("1")))
-		v := validator(t, fromURL(), w.option())
-		kept := long(edKey(), "1")
-		first := accepts(t, v, kept)
-		w.set(answers(200, setOf("1", "2")))
-		wait(5 * time.Minute)
-		if again := accepts(t, v, kept); again != first {
-			t.Error("a token of a key that remains was verified again")
-		}
-		w.set(answers(200, setOf("2")))
-		wait(5 * time.Minute)
-		rejects(t, v, kept, authnjwt.ErrUnknownKey)
-		accepts(t, v, long(edKey(), "2"))
-	})
+	for name, sets := range map[string][3]string{
+		"once":       {setOf("1"), setOf("1", "2"), setOf("2")},
+		"twice":      {setOf("1", "1"), setOf("1", "1", "2"), setOf("2")},
+		"twice once": {setOf("1", "1"), setOf("1", "2"), setOf("2", "2")},
+		"once twice": {setOf("1"), setOf("2", "1", "1"), setOf("2")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *web) {
+				w.set(answers(200, sets[0]))
+				v := validator(t, fromURL(), w.option())
+				kept := long(edKey(), "1")
+				first := accepts(t, v, kept)
+				w.set(answers(200, sets[1]))
+				wait(5 * time.Minute)
+				if again := accepts(t, v, kept); again != first {
+					t.Error("a token of a key that remains was verified again")
+				}
+				w.set(answers(200, sets[2]))
+				wait(5 * time.Minute)
+				rejects(t, v, kept, authnjwt.ErrUnknownKey)
+				accepts(t, v, long(edKey(), "2"))
+			})
+		})
+	}
 }
 
 // TestDiscovery: the URL of the keys comes from the issuer's configuration, which must be of the
