@@ -381,7 +381,8 @@ func TestZ06TwoAuthorizations(t *testing.T) {
 	site := newJWTSite(t, jwtServes("text/html", "down"))
 	config := jwtConfig()
 	config.JWKSURL = site.URL
-	failing := jwtServe(t, authnjwt.New(config, authnjwt.WithHTTPClient(site.Client()), jwtDiscard), nil)
+	clock := hauberktest.NewClock() // it does not advance, so that no fetch is made again
+	failing := jwtServe(t, authnjwt.New(config, authnjwt.WithHTTPClient(site.Client()), authnjwt.WithClock(clock.Now), jwtDiscard), nil)
 	good := jwtGood()
 	for state, w := range map[string]*jwtWorld{"keys": jwtStatic(t, jwtConfig()), "no keys": failing} {
 		for name, values := range map[string][]string{

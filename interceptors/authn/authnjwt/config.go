@@ -78,6 +78,10 @@ type Refresh struct {
 	// MinInterval is the least time between the beginnings of two fetches, also of those for an
 	// unknown "kid" and after a failure. A longer Interval or max-age is kept. The default, 0, is
 	// 30 seconds.
+	//
+	// While there are no keys, such as after a first fetch that failed, no token can be judged. Then
+	// the time from a failure to the next fetch is about 1 second, and doubles with each failure
+	// up to MinInterval.
 	MinInterval time.Duration
 	// MaxInterval limits what max-age asks for. The default, 0, is 1 hour, or Interval if that
 	// is longer.

@@ -72,9 +72,11 @@ func (v *Validator) openKeys() error {
 	case c.SecretFile != "":
 		return v.openFile(c.SecretFile, parseSecret(c.Algorithms))
 	case c.JWKSURL != "" || c.Discovery:
-		v.fetch = newRemote(v)
-		v.close = append(v.close, v.fetch.close)
-		return nil
+		var err error
+		if v.fetch, err = newRemote(v); err == nil {
+			v.close = append(v.close, v.fetch.close)
+		}
+		return err
 	default:
 		set := &keySet{keys: v.static}
 		if err := v.checkUsable(v.given[0], set); err != nil {
