@@ -2,7 +2,9 @@ package authnjwt
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -128,14 +130,7 @@ func (v *Validator) kept(token string, now time.Time) *authn.Identity {
 
 // verify finds the key of a token, and judges what is signed.
 func (v *Validator) verify(ctx context.Context, token string, p *parsed) (*verified, error) {
-	keys, err := v.keysFor(ctx, &p.head)
-	if err != nil {
-		return nil, err
-	}
-	if len(keys) == 0 {
-		return nil, invalid(ErrUnknownKey, "kid %s, alg %s", quoted(p.head.keyID), p.head.algorithm)
-	}
-	k, payload, err := verify(token, &p.head, keys)
+	k, payload, err := v.signer(ctx, token, &p.head)
 	if err != nil {
 		return nil, err
 	}
@@ -150,8 +145,45 @@ func (v *Validator) verify(ctx context.Context, token string, p *parsed) (*verif
 	return t, nil
 }
 
-// keysFor returns the keys that may have signed a token.
-func (v *Validator) keysFor(ctx context.Context, h *head) ([]*key, error) {
+// signer returns the key that signed a token, and what it signed. If none of the keys did, they may
+// have been rotated, with a new "kid", the same or none: they are fetched again, within limits.
+func (v *Validator) signer(ctx context.Context, token string, h *head) (*key, []byte, error) {
+	set, err := v.usable(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	k, payload, err := set.verify(token, h)
+	if v.fetch == nil || !errors.Is(err, ErrUnknownKey) && !errors.Is(err, ErrSignature) {
+		return k, payload, err
+	}
+	sought := seek(token, h, set)
+	if fetched, ended := v.fetch.waitFor(ctx, sought); !fetched {
+		return nil, nil, cmp.Or(ended, err)
+	}
+	if set = v.keys.current(v.now()); set == nil {
+		return nil, nil, errTooOld
+	}
+	if k, payload, err = set.verify(token, h); err != nil {
+		v.fetch.remember(sought)
+	}
+	return k, payload, err
+}
+
+// seek returns what a token lacks, a name for the memory of what a fetch did not bring: a key with its
+// "kid", or if there is one, a key that signed just this token. A forged token thus does not keep
+// good ones with the same "kid" from asking.
+func seek(token string, h *head, set *keySet) string {
+	if _, known := set.candidates(h); known {
+		sum := sha256.Sum256([]byte(token))
+		return "token " + string(sum[:])
+	}
+	return "kid " + h.keyID
+}
+
+var errTooOld = fmt.Errorf("%w: they are too old", ErrKeys)
+
+// usable returns the keys in force. Without any it waits for the fetch of them.
+func (v *Validator) usable(ctx context.Context) (*keySet, error) {
 	set := v.keys.current(v.now())
 	if set == nil && v.fetch != nil {
 		if err := v.fetch.wait(ctx); err != nil {
@@ -160,20 +192,9 @@ func (v *Validator) keysFor(ctx context.Context, h *head) ([]*key, error) {
 		set = v.keys.current(v.now())
 	}
 	if set == nil {
-		return nil, fmt.Errorf("%w: they are too old", ErrKeys)
+		return nil, errTooOld
 	}
-	keys, known := set.candidates(h)
-	if known || v.fetch == nil {
-		return keys, nil
-	}
-	if err := v.fetch.waitFor(ctx, h); err != nil {
-		return nil, err
-	}
-	if set = v.keys.current(v.now()); set == nil {
-		return nil, fmt.Errorf("%w: they are too old", ErrKeys)
-	}
-	keys, _ = set.candidates(h)
-	return keys, nil
+	return set, nil
 }
 
 // admit makes a token revocable, and rejects it if it was revoked.

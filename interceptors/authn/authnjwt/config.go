@@ -76,7 +76,7 @@ type Refresh struct {
 	// max-age. The default, 0, is 5 minutes.
 	Interval time.Duration
 	// MinInterval is the least time between the beginnings of two fetches, also of those for an
-	// unknown "kid" and after a failure. A longer Interval or max-age is kept. The default, 0, is
+	// unknown "kid" or a signature by none of the keys, and after a failure. A longer Interval or max-age is kept. The default, 0, is
 	// 30 seconds.
 	//
 	// While there are no keys, such as after a first fetch that failed, no token can be judged. Then

@@ -11,8 +11,9 @@
 //
 // Keys are given by the program, read from a file that is watched, or fetched from a URL or from
 // the issuer's OpenID configuration. Fetched keys are refreshed in the background by one request
-// at a time. Calls never wait for a refresh, except the first ones, and a few of those whose key
-// is not among the fetched ones. If refreshes fail, the last good keys are used until
+// at a time. Calls never wait for a refresh, except the first ones, and a few of those whose token
+// is signed by none of the fetched keys: an issuer may rotate its keys at any time, with new "kid"s,
+// the same ones, or none. If refreshes fail, the last good keys are used until
 // Refresh.MaxStale has passed; then calls end with UNAVAILABLE.
 //
 // # Cache and revocation

@@ -205,9 +205,13 @@ func (s *keySet) candidates(h *head) (keys []*key, known bool) {
 	return keys, known
 }
 
-// verify returns the key that made the signature, and what it signed.
-func verify(token string, h *head, keys []*key) (*key, []byte, error) {
-	if len(keys) > maxCandidates {
+// verify returns the key that signed a token, and what it signed.
+func (s *keySet) verify(token string, h *head) (*key, []byte, error) {
+	keys, _ := s.candidates(h)
+	switch {
+	case len(keys) == 0:
+		return nil, nil, invalid(ErrUnknownKey, "kid %s, alg %s", quoted(h.keyID), h.algorithm)
+	case len(keys) > maxCandidates:
 		return nil, nil, invalid(ErrUnknownKey, "%d keys fit; want a kid that at most %d have",
 			len(keys), maxCandidates)
 	}

@@ -1,12 +1,14 @@
 package authnjwt_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn/authnjwt"
 )
 
@@ -111,4 +113,115 @@ func TestNoKeysYet(t *testing.T) {
 		wait(1200 * time.Millisecond)
 		accepts(t, v, long(edKey(), "1"))
 	})
+}
+
+// TestUnknownKeyFlood: a flood of tokens by unknown keys causes one fetch each MinInterval, holds few
+// calls, and leaves good tokens alone: with unknown "kid"s, also if the set of keys is empty, and with
+// the "kid" of a key or none.
+func TestUnknownKeyFlood(t *testing.T) {
+	noID := func(i int) string {
+		c := claims(time.Now()).with(object{"jti": fmt.Sprint(i)})
+		return signed("EdDSA", edKey2(), object{"alg": "EdDSA"}.String(), c.String())
+	}
+	byNumber := func(i int) string { return long(edKey2(), fmt.Sprint("unknown ", i%2000)) }
+	for name, test := range map[string]struct {
+		ids    []string // of the good key
+		forged func(i int) string
+		reject error
+	}{
+		"keys":          {[]string{"1"}, byNumber, authnjwt.ErrUnknownKey},
+		"no keys":       {nil, byNumber, authnjwt.ErrUnknownKey},
+		"the same kid":  {[]string{"1"}, func(int) string { return long(edKey2(), "1") }, authnjwt.ErrSignature},
+		"without a kid": {[]string{"1"}, noID, authnjwt.ErrSignature},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *web) {
+				w.set(slowly(2*time.Second, answers(200, setOf(test.ids...))))
+				v := validator(t, fromURL(), w.option())
+				_, _ = v.Validate(t.Context(), long(edKey(), "1"))
+				start := time.Now()
+				var mu sync.Mutex
+				waited := 0
+				var group sync.WaitGroup
+				for i := range 3000 {
+					forged := test.forged(i)
+					group.Go(func() {
+						begun := time.Now()
+						if _, err := v.Validate(t.Context(), forged); !errors.Is(err, test.reject) {
+							t.Error(err)
+						}
+						if time.Since(begun) > 0 {
+							mu.Lock()
+							defer mu.Unlock()
+							waited++
+						}
+					})
+					if test.ids != nil && i%10 == 0 {
+						begun := time.Now()
+						accepts(t, v, long(edKey(), "1"))
+						if took := time.Since(begun); took != 0 {
+							t.Errorf("a good token waited %v", took)
+						}
+					}
+					wait(20 * time.Millisecond)
+				}
+				group.Wait()
+				most := int(time.Since(start)/(30*time.Second)) + 1
+				if w.requests() > most || w.highest != 1 || waited > 64*most {
+					t.Errorf("%d requests, %d at once, %d calls waited; want up to %d, 1 and %d", w.requests(), w.highest, waited, most, 64*most)
+				}
+			})
+		})
+	}
+}
+
+// TestRotationWithoutNewID: keys that are rotated without a new "kid" are fetched when the first token by
+// the new key comes, once MinInterval has passed. The call waits for that and is accepted.
+func TestRotationWithoutNewID(t *testing.T) {
+	sign := func(algorithm string, key any, id object) string {
+		return signed(algorithm, key, object{"alg": algorithm}.with(id).String(), claims(time.Now()).String())
+	}
+	for name, test := range map[string]struct {
+		id        object
+		public    any
+		key       any
+		algorithm string
+	}{
+		"no kid":                      {nil, edKey2().Public(), edKey2(), "EdDSA"},
+		"no kid, another algorithm":   {nil, p256().Public(), p256(), "ES256"},
+		"the same":                    {object{"kid": "1"}, edKey2().Public(), edKey2(), "EdDSA"},
+		"the same, another algorithm": {object{"kid": "1"}, p256().Public(), p256(), "ES256"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *web) {
+				c := fromURL()
+				c.Algorithms = []string{"EdDSA", "ES256"}
+				w.set(answers(200, jwks(jwk(edKey().Public(), test.id)), "Cache-Control", "max-age=3600"))
+				v := validator(t, c, w.option())
+				old := sign("EdDSA", edKey(), test.id)
+				accepts(t, v, old)
+				w.set(slowly(time.Second, answers(200, jwks(jwk(test.public, test.id)), "Cache-Control", "max-age=3600")))
+				rejects(t, v, sign(test.algorithm, test.key, test.id), authn.ErrInvalidToken) // within MinInterval
+				wait(30 * time.Second)
+				start := time.Now()
+				accepts(t, v, sign(test.algorithm, test.key, test.id))
+				if took := time.Since(start); took != time.Second || w.requests() != 2 {
+					t.Errorf("the call waited %v, for %d requests; want for the second", took, w.requests())
+				}
+				rejects(t, v, old, authn.ErrInvalidToken)
+				// A token that no fetch makes good asks for one, and not again for a while. Others still do.
+				for i, want := range []int{3, 3, 4} {
+					wait(30 * time.Second)
+					forged := old
+					if i == 2 {
+						forged = sign("EdDSA", edKey(), test.id) // at another time
+					}
+					rejects(t, v, forged, authn.ErrInvalidToken)
+					if w.requests() != want {
+						t.Errorf("%d requests after forged token %d; want %d", w.requests(), i+1, want)
+					}
+				}
+			})
+		})
+	}
 }

@@ -38,17 +38,17 @@ type remote struct {
 	failures int                  // in succession, while there are no keys
 	last     error                // the outcome of the last fetch
 	timer    *time.Timer          // of the next refresh; it runs only while idle
-	absent   map[string]time.Time // "kid"s that a fetch did not bring, and until when that is believed
+	absent   map[string]time.Time // what a fetch did not bring, and until when that is believed
 	waiting  int                  // calls in waitFor
 }
 
 const (
-	// maxAbsent limits the "kid"s that are known to be absent.
+	// maxAbsent limits the keys that are known to be absent.
 	maxAbsent = 1024
-	// absentFor is how many MinIntervals a "kid" is known to be absent. It ends with a refresh
+	// absentFor is how many MinIntervals a key is known to be absent. It ends with a refresh
 	// that brings it.
 	absentFor = 10
-	// maxWaiting limits the calls that wait for an unknown "kid". Others are rejected at once.
+	// maxWaiting limits the calls that wait for an unknown key. Others are rejected at once.
 	maxWaiting = 64
 	// firstRetry is about when a fetch is made again after the first failure, while there are no keys.
 	firstRetry = time.Second
@@ -93,44 +93,40 @@ func (r *remote) wait(ctx context.Context) error {
 	}
 }
 
-// waitFor returns when a fetch has ended that may have brought the key of a token, or at once if
-// none may be begun, the key is known to be absent, or too many calls wait already.
-func (r *remote) waitFor(ctx context.Context, h *head) error {
+// waitFor returns when a fetch has ended that may have brought what is sought, and whether it was
+// good. It returns at once if no fetch may be begun, what is sought is known to be absent, or too many
+// calls wait already. The error is that of ctx.
+func (r *remote) waitFor(ctx context.Context, sought string) (fetched bool, err error) {
 	r.mu.Lock()
-	if until, has := r.absent[h.keyID]; has && r.v.now().Before(until) || r.waiting >= maxWaiting {
+	if until, has := r.absent[sought]; has && r.v.now().Before(until) || r.waiting >= maxWaiting {
 		r.mu.Unlock()
-		return nil
+		return false, nil
 	}
 	f := r.begin()
 	if f == nil {
 		r.mu.Unlock()
-		return nil
+		return false, nil
 	}
 	r.waiting++
 	r.mu.Unlock()
-	_, err := f.Wait(ctx)
+	_, err = f.Wait(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting--
-	if err == nil {
-		r.remember(h)
-		return nil
+	if err != nil {
+		return false, ctx.Err() // nil if the fetch failed
 	}
-	return ctx.Err() // nil if the fetch failed
+	return true, nil
 }
 
-// remember records a "kid" that the last fetch did not bring. The caller holds mu.
-func (r *remote) remember(h *head) {
-	now := r.v.now()
-	if set := r.v.keys.current(now); set == nil {
-		return
-	} else if _, known := set.candidates(h); known {
-		return
-	}
+// remember records that the last fetch did not bring what was sought.
+func (r *remote) remember(sought string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if len(r.absent) >= maxAbsent {
 		clear(r.absent)
 	}
-	r.absent[h.keyID] = now.Add(absentFor * r.v.config.Refresh.MinInterval)
+	r.absent[sought] = r.v.now().Add(absentFor * r.v.config.Refresh.MinInterval)
 }
 
 // begin returns the fetch in progress, or a new one unless it is too early. The caller holds mu.

@@ -3,7 +3,6 @@ package authnjwt_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"runtime"
@@ -383,51 +382,6 @@ func TestUnknownKey(t *testing.T) {
 		wait(10 * time.Minute)
 		accepts(t, v, long(edKey(), "2"))
 	})
-}
-
-// TestUnknownKeyFlood: a flood of unknown "kid"s causes one fetch each MinInterval, holds few
-// calls, and leaves good tokens alone, also if the set of keys is empty.
-func TestUnknownKeyFlood(t *testing.T) {
-	for name, ids := range map[string][]string{"keys": {"1"}, "no keys": nil} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *web) {
-				w.set(slowly(2*time.Second, answers(200, setOf(ids...))))
-				v := validator(t, fromURL(), w.option())
-				_, _ = v.Validate(t.Context(), long(edKey(), "1"))
-				start := time.Now()
-				var mu sync.Mutex
-				waited := 0
-				var group sync.WaitGroup
-				for i := range 3000 {
-					forged := long(edKey2(), fmt.Sprint("unknown ", i%2000))
-					group.Go(func() {
-						begun := time.Now()
-						if _, err := v.Validate(t.Context(), forged); !errors.Is(err, authnjwt.ErrUnknownKey) {
-							t.Error(err)
-						}
-						if time.Since(begun) > 0 {
-							mu.Lock()
-							defer mu.Unlock()
-							waited++
-						}
-					})
-					if ids != nil && i%10 == 0 {
-						begun := time.Now()
-						accepts(t, v, long(edKey(), "1"))
-						if took := time.Since(begun); took != 0 {
-							t.Errorf("a good token waited %v", took)
-						}
-					}
-					wait(20 * time.Millisecond)
-				}
-				group.Wait()
-				most := int(time.Since(start)/(30*time.Second)) + 1
-				if w.requests() > most || w.highest != 1 || waited > 64*most {
-					t.Errorf("%d requests, %d at once, %d calls waited; want up to %d, 1 and %d", w.requests(), w.highest, waited, most, 64*most)
-				}
-			})
-		})
-	}
 }
 
 // TestRotation: tokens of a key that has left the set are rejected although they were kept, also if the
