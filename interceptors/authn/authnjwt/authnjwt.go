@@ -202,12 +202,11 @@ func (v *Validator) admit(t *verified) error {
 	if len(v.lists) == 0 {
 		return nil
 	}
-	t.revoked = make(chan struct{})
-	t.identity.Revoked = t.revoked
-	v.live.add(t) // before the lists are read: what is added to one meanwhile finds the token
+	// Before the lists are read: what is added to one meanwhile finds the token.
+	t.identity.Revoked = v.live.add(t.names)
 	for _, list := range v.lists {
-		if list.names(v.config.Issuer, t) {
-			return fmt.Errorf("%w: jti %s of %s", authn.ErrTokenRevoked, quoted(t.jti), quoted(t.identity.Subject))
+		if list.has(v.config.Issuer, t.names) {
+			return fmt.Errorf("%w: jti %s of %s", authn.ErrTokenRevoked, quoted(t.jti), quoted(t.subject))
 		}
 	}
 	return nil
@@ -216,7 +215,7 @@ func (v *Validator) admit(t *verified) error {
 // revokeNamed closes the identities that a list names. It runs after each change of the list.
 func (v *Validator) revokeNamed(list *Revocations) {
 	for _, t := range v.live.all() {
-		if list.names(v.config.Issuer, t) {
+		if list.has(v.config.Issuer, t.names) {
 			t.revoke()
 		}
 	}

@@ -155,6 +155,7 @@ func (v *Validator) identify(t *verified, claims map[string]any) error {
 	if id.Subject == "" {
 		return invalid(ErrRequiredClaim, "%s is missing or empty", strconv.Quote(v.config.SubjectClaim))
 	}
+	t.subject = id.Subject
 	roles, err := rolesOf(claims, v.config.RolesClaim)
 	if err != nil {
 		return err

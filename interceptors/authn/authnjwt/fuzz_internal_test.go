@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"reflect"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -140,36 +139,4 @@ func FuzzRevocations(f *testing.F) {
 			t.Fatalf("%q: %v", text, err)
 		}
 	})
-}
-
-// TestLiveTokens: those that nothing refers to are removed, and the others are not.
-func TestLiveTokens(t *testing.T) {
-	var live liveTokens
-	var held []*verified
-	for i := range 100_000 {
-		v := &verified{jti: "x"}
-		if i%1000 == 0 {
-			held = append(held, v)
-		}
-		live.add(v)
-	}
-	runtime.GC()
-	live.add(new(verified))
-	for len(live.tokens) < live.prune {
-		live.add(new(verified))
-	}
-	runtime.GC()
-	live.add(new(verified))
-	if n := len(live.tokens); n > 2*len(held)+64 {
-		t.Errorf("%d tokens are live; want about %d", n, len(held))
-	}
-	found := make(map[*verified]bool)
-	for _, v := range live.all() {
-		found[v] = true
-	}
-	for _, v := range held {
-		if !found[v] {
-			t.Fatal("a token in use is not among the live ones")
-		}
-	}
 }

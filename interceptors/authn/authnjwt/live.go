@@ -1,7 +1,9 @@
 package authnjwt
 
 import (
+	"slices"
 	"sync"
+	"unsafe"
 	"weak"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -10,61 +12,78 @@ import (
 // verified is a token that was verified, and its identity. Calls and the cache share it.
 type verified struct {
 	identity hauberk.Identity
-	sub, jti string
-	key      *key
-
-	// revoked is closed when the token is revoked; nil if the validator has no lists.
-	revoked chan struct{}
-	once    sync.Once
+	names
+	key *key
 }
 
-// revoke ends what was admitted with the token.
-func (t *verified) revoke() { t.once.Do(func() { close(t.revoked) }) }
+// names are what a revocation may name a token by.
+type names struct{ subject, sub, jti string }
 
 func (t *verified) isRevoked() bool {
 	select {
-	case <-t.revoked:
+	case <-t.identity.Revoked:
 		return true
 	default:
 		return false
 	}
 }
 
-// liveTokens has the verified tokens that are in the cache or in use by a call, without keeping
-// them in memory: those that nothing else refers to are removed when their number has doubled.
-// It is thus bounded by the cache and the calls in progress.
+// liveToken is a token that was admitted, as long as something can find out that it is revoked.
+type liveToken struct {
+	names
+	revoked weakChan
+	once    sync.Once
+}
+
+// revoke ends what was admitted with the token.
+func (t *liveToken) revoke() {
+	t.once.Do(func() {
+		if c := t.revoked.value(); c != nil {
+			close(c)
+		}
+	})
+}
+
+// weakChan refers to a channel without keeping it in memory. The package weak has no type for channels,
+// but a channel is a pointer.
+type weakChan struct{ p weak.Pointer[byte] }
+
+func weaken(c chan struct{}) weakChan {
+	return weakChan{weak.Make(*(**byte)(unsafe.Pointer(&c)))} // both are one pointer
+}
+
+// value returns the channel, or nil if nothing else refers to it.
+func (w weakChan) value() chan struct{} {
+	p := w.p.Value()
+	return *(*chan struct{})(unsafe.Pointer(&p)) // both are one pointer
+}
+
+// liveTokens has the tokens whose Identity.Revoked something refers to: the cache, a call, or a copy of the
+// identity that the program made, such as one with its own roles. It does not keep them in memory:
+// those that nothing else refers to are removed when their number has doubled. It is thus
+// bounded by the identities in use.
 type liveTokens struct {
 	mu     sync.Mutex
-	tokens []weak.Pointer[verified]
+	tokens []*liveToken
 	prune  int
 }
 
-func (l *liveTokens) add(t *verified) {
+// add adds a token, and returns the channel that is closed when it is revoked.
+func (l *liveTokens) add(n names) <-chan struct{} {
+	revoked := make(chan struct{})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.tokens) >= max(l.prune, 64) {
-		kept := l.tokens[:0]
-		for _, p := range l.tokens {
-			if p.Value() != nil {
-				kept = append(kept, p)
-			}
-		}
-		clear(l.tokens[len(kept):])
-		l.tokens = kept
-		l.prune = 2 * len(kept)
+		l.tokens = slices.DeleteFunc(l.tokens, func(t *liveToken) bool { return t.revoked.value() == nil })
+		l.prune = 2 * len(l.tokens)
 	}
-	l.tokens = append(l.tokens, weak.Make(t))
+	l.tokens = append(l.tokens, &liveToken{names: n, revoked: weaken(revoked)})
+	return revoked
 }
 
-// all returns the tokens.
-func (l *liveTokens) all() []*verified {
+// all returns the tokens, among them some that nothing refers to.
+func (l *liveTokens) all() []*liveToken {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	list := make([]*verified, 0, len(l.tokens))
-	for _, p := range l.tokens {
-		if t := p.Value(); t != nil {
-			list = append(list, t)
-		}
-	}
-	return list
+	return slices.Clone(l.tokens)
 }

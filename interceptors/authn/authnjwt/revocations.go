@@ -26,7 +26,7 @@ type Revocation struct {
 //
 // A change of the list applies at once: to the next call, and to open streams, which end
 // with UNAUTHENTICATED, "Token revoked". It costs each validator with the list a look at its kept
-// tokens and those of its open calls.
+// tokens and those of its open calls. It reaches copies of an Identity that have its Revoked, too.
 type Revocations struct {
 	mu       sync.RWMutex
 	revoked  map[Revocation]time.Time // without its Until
@@ -104,8 +104,8 @@ func (r *Revocations) Len() int {
 	return len(r.revoked)
 }
 
-// names reports whether the list has a token of an issuer.
-func (r *Revocations) names(issuer string, t *verified) bool {
+// has reports whether the list names a token of an issuer.
+func (r *Revocations) has(issuer string, t names) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if len(r.revoked) == 0 {
@@ -113,7 +113,7 @@ func (r *Revocations) names(issuer string, t *verified) bool {
 	}
 	for _, iss := range []string{"", issuer} {
 		for _, entry := range []Revocation{
-			{Issuer: iss, ID: t.jti}, {Issuer: iss, Subject: t.identity.Subject}, {Issuer: iss, Subject: t.sub},
+			{Issuer: iss, ID: t.jti}, {Issuer: iss, Subject: t.subject}, {Issuer: iss, Subject: t.sub},
 		} {
 			if _, has := r.revoked[entry]; has {
 				return true

@@ -172,6 +172,66 @@ func TestRevokedStream(t *testing.T) {
 	}
 }
 
+// TestRevokedCopy: a revocation reaches a copy of an identity, such as one to which the program added roles:
+// open streams of each kind end, and calls whose identity another cache has are rejected. It
+// does so whether the validator keeps tokens or not.
+func TestRevokedCopy(t *testing.T) {
+	for name, copied := range map[string]func(*authn.Identity) authn.Identity{
+		"all fields": func(id *authn.Identity) authn.Identity { return *id },
+		"some": func(id *authn.Identity) authn.Identity {
+			return authn.Identity{Subject: id.Subject, Expires: id.Expires, Revoked: id.Revoked}
+		},
+	} {
+		for _, cached := range []int{-1, 2, 0} {
+			for _, kind := range kinds {
+				t.Run(fmt.Sprint(name, "/", cached, "/", kind), func(t *testing.T) {
+					hauberktest.CheckLeaks(t)
+					var list authnjwt.Revocations
+					c := config()
+					c.CachedTokens = cached
+					v := validator(t, c, edKeys(), authnjwt.WithRevocations(&list))
+					withRoles := func(ctx context.Context, token string) (*authn.Identity, error) {
+						id, err := v.Validate(ctx, token)
+						if err != nil {
+							return nil, err
+						}
+						own := copied(id)
+						own.Roles = []string{"admin"}
+						return &own, nil
+					}
+					started := make(chan struct{}, 1)
+					backend := &hauberktest.Backend{Handle: func(ctx context.Context, _ hauberktest.Stream) error {
+						started <- struct{}{}
+						<-ctx.Done()
+						return context.Cause(ctx)
+					}}
+					env := server(kind).StartWith(t, backend, authn.New(authn.Config{ExpireUnary: true},
+						authn.Bearer(withRoles, authn.CacheTokens(100, 0))))
+					done := make(chan error, 1)
+					text := token(claims(time.Now()))
+					go func() { done <- env.Call(bearer(t.Context(), text)).Err }()
+					<-started
+					for i := range 10 { // displace the token
+						accepts(t, v, token(claims(time.Now()).with(object{"jti": fmt.Sprint("other", i)})))
+					}
+					for range 3 {
+						runtime.GC()
+					}
+					if err := list.Revoke(authnjwt.Revocation{ID: "42"}); err != nil {
+						t.Fatal(err)
+					}
+					if err := <-done; hauberk.Reason(err) != authn.ReasonTokenRevoked {
+						t.Errorf("the open call ended with %v; want that its token was revoked", err)
+					}
+					if err := env.Call(bearer(t.Context(), text)).Err; hauberk.Reason(err) != authn.ReasonTokenRevoked {
+						t.Errorf("the next call ended with %v; want that its token was revoked", err)
+					}
+				})
+			}
+		}
+	}
+}
+
 // TestRevocationsFile: a changed file applies within a second, garbage changes nothing and is logged.
 func TestRevocationsFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
