@@ -11,7 +11,7 @@ import (
 // [WithPublicKeys] and [WithSecrets].
 type Config struct {
 	// Issuer is the "iss" of the tokens, compared byte by byte. A token of another issuer is
-	// left to the next method.
+	// left to the next method, whatever its header says.
 	Issuer string
 	// Audiences are the names of this server. The "aud" of a token must have one of them.
 	Audiences []string
@@ -62,7 +62,8 @@ type Config struct {
 	// has at most 64 MiB, and is read as JWKSFile is.
 	RevocationsFile string
 
-	// MaxTokenBytes is the largest size of a token. The default, 0, is 16 KiB.
+	// MaxTokenBytes is the largest size of a token. The default, 0, is 16 KiB. A larger one that
+	// is by another issuer is left to the next method, up to four times this size.
 	MaxTokenBytes int
 	// CachedTokens is how many verified tokens are kept: as a rule of thumb, one for each caller.
 	// The default, 0, is 8192; a negative number keeps none. A kept token takes about four

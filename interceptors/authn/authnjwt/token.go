@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4/json"
+
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 )
 
 // maxHeaderBytes limits the header of a token, as it is encoded.
@@ -39,38 +41,77 @@ type parsed struct {
 var strict = base64.RawURLEncoding.Strict() //nolint:gochecknoglobals // never written
 
 // parse splits a token and decodes its parts, without a look at its signature. It returns an error
-// of another method if the token is no compact JWS or by another issuer.
+// of another method if the token is no compact JWS or by another issuer, also if its header would be
+// rejected: that issuer may use other algorithms, types and sizes.
 func (v *Validator) parse(token string) (*parsed, error) {
 	header, rest, _ := strings.Cut(token, ".")
 	payload, signature, three := strings.Cut(rest, ".")
 	if !three || strings.Contains(signature, ".") {
 		return nil, other(ErrMalformed, "it has not three parts")
 	}
-	if len(token) > v.config.MaxTokenBytes || len(header) > maxHeaderBytes {
-		return nil, invalid(ErrTooLarge, "it has %d bytes, its header %d; want at most %d and %d",
-			len(token), len(header), v.config.MaxTokenBytes, maxHeaderBytes)
-	}
-	members, err := decodePart(header, headerDepth)
-	if err != nil {
-		return nil, other(ErrMalformed, "its header "+err.Error())
-	}
-	if _, ok := members["alg"].(string); !ok {
-		return nil, other(ErrMalformed, "its header has no alg")
+	tooLarge := v.checkSize(token, header)
+	if len(token)/largerIssuers > v.config.MaxTokenBytes {
+		return nil, tooLarge
 	}
 	p := new(parsed)
-	if p.head, err = v.parseHead(members); err != nil {
-		return nil, err
+	headErr := tooLarge
+	if headErr == nil {
+		p.head, headErr = v.parseHeader(header)
 	}
-	if p.payload, err = decodeBase64(payload); err != nil {
-		return nil, invalid(ErrClaims, "the payload %v", err)
+	if errors.Is(headErr, authn.ErrOtherMethod) {
+		return nil, headErr
 	}
-	if p.claims, err = parseObject(p.payload, claimsDepth); err != nil {
-		return nil, invalid(ErrClaims, "the payload %v", err)
+	claimsErr := p.parsePayload(payload)
+	if claimsErr == nil {
+		claimsErr = v.checkIssuer(p.claims)
+	}
+	switch {
+	case errors.Is(claimsErr, authn.ErrOtherMethod):
+		return nil, claimsErr
+	case headErr != nil:
+		return nil, headErr
+	case claimsErr != nil:
+		return nil, claimsErr
 	}
 	if _, err := decodeBase64(signature); err != nil || signature == "" {
 		return nil, invalid(ErrSignature, "it is empty, or not base64url")
 	}
-	return p, v.checkIssuer(p.claims)
+	return p, nil
+}
+
+// largerIssuers is how many times MaxTokenBytes a token may have to be left to another method. The
+// issuer of a larger one is not looked for.
+const largerIssuers = 4
+
+func (v *Validator) checkSize(token, header string) error {
+	if len(token) > v.config.MaxTokenBytes || len(header) > maxHeaderBytes {
+		return invalid(ErrTooLarge, "it has %d bytes, its header %d; want at most %d and %d",
+			len(token), len(header), v.config.MaxTokenBytes, maxHeaderBytes)
+	}
+	return nil
+}
+
+// parseHeader parses the first part of a token.
+func (v *Validator) parseHeader(part string) (head, error) {
+	members, err := decodePart(part, headerDepth)
+	if err != nil {
+		return head{}, other(ErrMalformed, "its header "+err.Error())
+	}
+	if _, ok := members["alg"].(string); !ok {
+		return head{}, other(ErrMalformed, "its header has no alg")
+	}
+	return v.parseHead(members)
+}
+
+// parsePayload parses the second part of a token.
+func (p *parsed) parsePayload(part string) (err error) {
+	if p.payload, err = decodeBase64(part); err == nil {
+		p.claims, err = parseObject(p.payload, claimsDepth)
+	}
+	if err != nil {
+		return invalid(ErrClaims, "the payload %v", err)
+	}
+	return nil
 }
 
 // checkIssuer compares the issuer, which need not be verified for that: no key but those of

@@ -325,6 +325,9 @@ func TestWire(t *testing.T) {
 // TestOtherMethod: a later method admits the tokens that are not for this one, and no others.
 func TestOtherMethod(t *testing.T) {
 	good := claims(time.Now())
+	theirs := good.with(object{"iss": "https://other.example"})
+	c := config()
+	c.Type = "at+jwt"
 	second := authn.Bearer(func(context.Context, string) (*authn.Identity, error) {
 		return &authn.Identity{Subject: "second"}, nil
 	})
@@ -332,15 +335,28 @@ func TestOtherMethod(t *testing.T) {
 		token string
 		admit bool
 	}{
-		"opaque":         {"2YotnFZFEjr1zCsicMWpAA", true},
-		"another issuer": {token(good.with(object{"iss": "https://other.example"})), true},
-		"forged":         {token(good) + "AA", false},
-		"expired":        {token(good.with(object{"exp": 1})), false},
-		"no issuer":      {token(good.with(object{"iss": nil})), false},
-		"algorithm none": {encoded(`{"alg":"none"}`) + "." + encoded(good.String()) + ".", false},
+		"opaque":                            {"2YotnFZFEjr1zCsicMWpAA", true},
+		"another issuer":                    {token(good.with(object{"iss": "https://other.example"})), true},
+		"another issuer, signed by no one":  {token(theirs) + "AA", true},
+		"another issuer, another algorithm": {signed("ES256", p256(), `{"alg":"ES256"}`, theirs.String()), true},
+		"another issuer, another type":      {signed("EdDSA", edKey(), `{"alg":"EdDSA","typ":"JWT"}`, theirs.String()), true},
+		"another issuer, a critical member": {signed("EdDSA", edKey(), `{"alg":"EdDSA","typ":"at+jwt","crit":["x"]}`, theirs.String()), true},
+		"another issuer, a larger header":   {signed("EdDSA", edKey(), `{"alg":"EdDSA","x5c":["`+strings.Repeat("A", 8<<10)+`"]}`, theirs.String()), true},
+		"another issuer, a larger token":    {token(theirs.with(object{"x": strings.Repeat("a", 40<<10)})), true},
+		"another issuer, much too large":    {token(theirs.with(object{"x": strings.Repeat("a", 64<<10)})), false},
+		"another issuer after the issuer":   {signed("ES256", p256(), `{"alg":"ES256"}`, strings.Replace(good.String(), "{", `{"iss":"https://other.example",`, 1)), false},
+		"another issuer in another case":    {signed("ES256", p256(), `{"alg":"ES256"}`, strings.Replace(good.String(), "{", `{"ISS":"https://other.example",`, 1)), false},
+		"the issuer, another algorithm":     {signed("ES256", p256(), `{"alg":"ES256","typ":"at+jwt"}`, good.String()), false},
+		"the issuer, another type":          {signed("EdDSA", edKey(), `{"alg":"EdDSA","typ":"JWT"}`, good.String()), false},
+		"the issuer, too large":             {token(good.with(object{"x": strings.Repeat("a", 40<<10)})), false},
+		"claims that are no object":         {signed("ES256", p256(), `{"alg":"ES256"}`, "[]"), false},
+		"forged":                            {token(good) + "AA", false},
+		"expired":                           {token(good.with(object{"exp": 1})), false},
+		"no issuer":                         {token(good.with(object{"iss": nil})), false},
+		"algorithm none":                    {encoded(`{"alg":"none"}`) + "." + encoded(good.String()) + ".", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			env := server(hauberk.Unary).Start(t, authn.New(authn.Config{}, validator(t, config(), edKeys()), second))
+			env := server(hauberk.Unary).Start(t, authn.New(authn.Config{}, validator(t, c, edKeys()), second))
 			err := env.Call(metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+test.token)).Err
 			if (err == nil) != test.admit || !test.admit && status.Code(err) != codes.Unauthenticated {
 				t.Errorf("%v; want admitted: %t", err, test.admit)
