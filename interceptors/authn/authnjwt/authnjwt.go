@@ -25,6 +25,7 @@ type Validator struct {
 	client *http.Client
 	logger *slog.Logger
 	errs   []error
+	paths  claimPaths
 
 	given  []string // the options that give keys
 	static []*key   // their keys
@@ -137,7 +138,7 @@ func (v *Validator) verify(ctx context.Context, token string, p *parsed) (*verif
 	if !bytes.Equal(payload, p.payload) { // cannot be: both decoders are strict
 		return nil, invalid(ErrMalformed, "the payload was decoded in two ways")
 	}
-	t, err := v.judge(p.claims, v.now())
+	t, err := v.judge(p, v.now())
 	if err != nil {
 		return nil, err
 	}

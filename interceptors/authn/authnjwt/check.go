@@ -26,9 +26,7 @@ func (v *Validator) check() {
 	if c.MaxTokenBytes < 0 {
 		v.failf("Config.MaxTokenBytes is %d; want 0 for the default, or a size", c.MaxTokenBytes)
 	}
-	if _, ok := c.RequiredClaims[""]; ok {
-		v.failf("Config.RequiredClaims has a claim without a name")
-	}
+	v.parsePaths()
 	v.checkRefresh()
 }
 

@@ -8,12 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-jose/go-jose/v4/json"
+
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 )
 
 // judge returns the identity of verified claims. Whether they have expired is judged last, so
 // that only a token that is right in everything else is said to have expired.
-func (v *Validator) judge(claims map[string]any, now time.Time) (*verified, error) {
+func (v *Validator) judge(p *parsed, now time.Time) (*verified, error) {
+	claims := p.claims
 	if err := v.checkAudience(claims["aud"]); err != nil {
 		return nil, err
 	}
@@ -24,7 +27,7 @@ func (v *Validator) judge(claims map[string]any, now time.Time) (*verified, erro
 	if err := v.checkNotBefore(claims, now); err != nil {
 		return nil, err
 	}
-	if err := v.checkRequired(claims); err != nil {
+	if err := v.checkRequired(p); err != nil {
 		return nil, err
 	}
 	t := new(verified)
@@ -101,13 +104,23 @@ func timeOf(claim any) (time.Time, bool) {
 }
 
 // checkRequired judges Config.RequiredClaims.
-func (v *Validator) checkRequired(claims map[string]any) error {
-	for name, allowed := range v.config.RequiredClaims {
-		value := claims[name]
-		if value == nil || len(allowed) > 0 && !slices.ContainsFunc(textsOf(value), func(s string) bool {
-			return slices.Contains(allowed, s)
+func (v *Validator) checkRequired(p *parsed) error {
+	claims := p.claims
+	if v.paths.exact {
+		var err error
+		if claims, err = exactly(p.payload); err != nil {
+			return err
+		}
+	}
+	for _, r := range v.paths.required {
+		value, _, err := r.in(claims)
+		if err != nil {
+			return err
+		}
+		if value == nil || len(r.allowed) > 0 && !slices.ContainsFunc(textsOf(value), func(s string) bool {
+			return slices.Contains(r.allowed, s)
 		}) {
-			return invalid(ErrRequiredClaim, "%s is missing, or not one of the allowed values", strconv.Quote(name))
+			return invalid(ErrRequiredClaim, "%s is missing, or not one of the allowed values", r)
 		}
 	}
 	return nil
@@ -120,8 +133,11 @@ func textsOf(claim any) []string {
 		return []string{c}
 	case bool:
 		return []string{strconv.FormatBool(c)}
-	case float64:
-		return []string{strconv.FormatFloat(c, 'f', -1, 64)}
+	case json.Number:
+		if text, ok := decimal(c); ok {
+			return []string{text}
+		}
+		return nil
 	case []any:
 		var list []string
 		for _, item := range c {
@@ -141,22 +157,24 @@ func (v *Validator) identify(t *verified, claims map[string]any) error {
 	id := &t.identity
 	*id = authn.Identity{Issuer: v.config.Issuer, Method: v.Name(), Claims: claims}
 	for _, c := range []struct {
-		name string
+		path claimPath
 		to   *string
-	}{{v.config.SubjectClaim, &id.Subject}, {"sub", &t.sub}, {"jti", &t.jti}, {v.config.TenantClaim, &id.Tenant}} {
-		if value, has := claims[c.name]; has && c.name != "" {
-			text, ok := value.(string)
-			if !ok {
-				return invalid(ErrClaims, "%s is not a string", strconv.Quote(c.name))
-			}
-			*c.to = text
+	}{{v.paths.subject, &id.Subject}, {subClaim, &t.sub}, {jtiClaim, &t.jti}, {v.paths.tenant, &id.Tenant}} {
+		value, has, err := c.path.in(claims)
+		if err != nil {
+			return err
 		}
+		text, ok := value.(string)
+		if has && !ok {
+			return invalid(ErrClaims, "%s is not a string", c.path)
+		}
+		*c.to = text
 	}
 	if id.Subject == "" {
-		return invalid(ErrRequiredClaim, "%s is missing or empty", strconv.Quote(v.config.SubjectClaim))
+		return invalid(ErrRequiredClaim, "%s is missing or empty", v.paths.subject)
 	}
 	t.subject = id.Subject
-	roles, err := rolesOf(claims, v.config.RolesClaim)
+	roles, err := v.rolesOf(claims)
 	if err != nil {
 		return err
 	}
@@ -165,32 +183,21 @@ func (v *Validator) identify(t *verified, claims map[string]any) error {
 	return err
 }
 
-// rolesOf returns the strings at a path of claims.
-func rolesOf(claims map[string]any, path string) ([]string, error) {
-	if path == "" {
-		return nil, nil
-	}
-	value, has := claims[path]
-	var at any = claims
-	for name := range strings.SplitSeq(path, ".") {
-		if has {
-			break
-		}
-		object, ok := at.(map[string]any)
-		if !ok {
-			return nil, invalid(ErrClaims, "%s goes through a claim that is not an object", strconv.Quote(path))
-		}
-		if at = object[name]; at == nil {
-			return nil, nil
-		}
-		value = at
-	}
-	if value == nil {
-		return nil, nil
+// Claims whose places are no settings.
+var (
+	subClaim = claimPath{"sub", nil} //nolint:gochecknoglobals // never written
+	jtiClaim = claimPath{"jti", nil} //nolint:gochecknoglobals // never written
+)
+
+// rolesOf returns the strings of Config.RolesClaim.
+func (v *Validator) rolesOf(claims map[string]any) ([]string, error) {
+	value, _, err := v.paths.roles.in(claims)
+	if err != nil || value == nil {
+		return nil, err
 	}
 	roles, ok := stringsOf(value)
 	if !ok {
-		return nil, invalid(ErrClaims, "%s is neither a string nor an array of strings", strconv.Quote(path))
+		return nil, invalid(ErrClaims, "%s is neither a string nor an array of strings", v.paths.roles)
 	}
 	return roles, nil
 }

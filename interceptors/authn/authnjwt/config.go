@@ -9,6 +9,11 @@ import (
 // Config holds the settings of [New]. Issuer, Audiences and Algorithms are required, and exactly
 // one source of keys: JWKSFile, JWKSURL, Discovery, SecretFile, or one of the options [WithKeys],
 // [WithPublicKeys] and [WithSecrets].
+//
+// Settings name a claim by its name, such as "tid" or "https://issuer.example/roles", or by a path of
+// names with dots, such as "realm_access.roles" for the member "roles" of the claim "realm_access".
+// A claim whose name is the whole text wins. In a path a dot within a name is written \., and a backslash
+// \\: "resource_access.my\.app.roles" for the client "my.app" of Keycloak.
 type Config struct {
 	// Issuer is the "iss" of the tokens, compared byte by byte. A token of another issuer is
 	// left to the next method, whatever its header says.
@@ -47,16 +52,16 @@ type Config struct {
 	Type string
 	// RequiredClaims are the names of claims that must be present and not null, each with the
 	// allowed values: of a claim that is a string, a number, a boolean, or an array with at least one
-	// of them. Without values each value is allowed.
+	// of them. Without values each value is allowed. Numbers are compared exactly; an allowed one is
+	// written without an exponent and unneeded zeros, such as "9007199254740993" or "0.5".
 	RequiredClaims map[string][]string
 	// SubjectClaim is the claim that becomes Identity.Subject, a string that is not empty. The
 	// default is "sub".
 	SubjectClaim string
 	// TenantClaim is the claim that becomes Identity.Tenant, a string. The default, "", is none.
 	TenantClaim string
-	// RolesClaim is the claim that becomes Identity.Roles, a string or an array of strings. It
-	// is the name of a claim, or a path with dots, such as "realm_access.roles". The default,
-	// "", is none.
+	// RolesClaim is the claim that becomes Identity.Roles, a string or an array of strings. The
+	// default, "", is none.
 	RolesClaim string
 	// RevocationsFile is a file of revoked tokens and subjects, as [ParseRevocations] reads it. It
 	// has at most 64 MiB, and is read as JWKSFile is.

@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/json"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -79,6 +80,8 @@ func TestConfig(t *testing.T) {
 		"negative leeway":  {c(func(c *authnjwt.Config) { c.Leeway = -1 }), onlyKeys, []string{"Leeway"}},
 		"long leeway":      {c(func(c *authnjwt.Config) { c.Leeway = time.Hour }), onlyKeys, []string{"Leeway is 1h"}},
 		"negative size":    {c(func(c *authnjwt.Config) { c.MaxTokenBytes = -1 }), onlyKeys, []string{"MaxTokenBytes"}},
+		"empty name":       {c(func(c *authnjwt.Config) { c.TenantClaim, c.RolesClaim = "a..b", "a." }), onlyKeys, []string{`TenantClaim is "a..b"`, `RolesClaim is "a."`}},
+		"bad escapes":      {c(func(c *authnjwt.Config) { c.SubjectClaim, c.RolesClaim = `a\b`, `a\` }), onlyKeys, []string{"SubjectClaim", "RolesClaim"}},
 		"unnamed claim":    {c(func(c *authnjwt.Config) { c.RequiredClaims = map[string][]string{"": nil} }), onlyKeys, []string{"RequiredClaims"}},
 		"negative times":   {c(func(c *authnjwt.Config) { c.Refresh = authnjwt.Refresh{Timeout: -1, MaxBytes: -1} }), onlyKeys, []string{"Refresh.Timeout", "MaxBytes -1"}},
 		"stale at once":    {c(func(c *authnjwt.Config) { c.Refresh = authnjwt.Refresh{MaxStale: time.Second} }), onlyKeys, []string{"MaxStale 1s"}},
@@ -113,6 +116,11 @@ func TestIdentity(t *testing.T) {
 	good := claims(now).with(object{
 		"client_id": "app", "tid": "acme", "realm_access": object{"roles": []string{"buyer", "admin"}, "x.y": []string{"dotted"}},
 		"https://issuer.example/roles": []string{"by name"}, "scope": "cart  pay", "scp": []string{"not this"},
+		"https://issuer.example/app": object{"roles": "by path"}, "act": object{"sub": "proxy"}, "org": object{"id": "acme-1", "n": 3},
+		"resource_access": object{"my.app": object{"roles": "owner"}, `my\app`: object{"roles": "guest"}},
+		"dotted":          object{"roles": "path"}, "dotted.roles": "whole",
+		"big": json.Number("9007199254740993"), "float": json.Number("9007199254740993.0"), "short": json.Number("12.50e-1"),
+		"tiny": json.Number("1e-401"), "wide": json.Number("0." + strings.Repeat("0", 400) + "1"), "list": []any{json.Number("9007199254740993")},
 		"tier": 3, "verified": true, "groups": []any{"staff", 7, []any{"nested"}}, "null": nil,
 	})
 	for name, test := range map[string]struct {
@@ -136,6 +144,15 @@ func TestIdentity(t *testing.T) {
 		"roles are a number":       {func(c *authnjwt.Config) { c.RolesClaim = "role" }, object{"role": 1}, nil, authnjwt.ErrClaims},
 		"roles have a number":      {func(c *authnjwt.Config) { c.RolesClaim = "a.b" }, object{"a": object{"b": []any{"x", 1}}}, nil, authnjwt.ErrClaims},
 		"no object on the path":    {func(c *authnjwt.Config) { c.RolesClaim = "a.b" }, object{"a": "b"}, nil, authnjwt.ErrClaims},
+		"null on the path":         {func(c *authnjwt.Config) { c.RolesClaim = "null.b" }, nil, func(id *authn.Identity) (any, any) { return id.Roles, []string(nil) }, nil},
+		"a dot in a name":          {func(c *authnjwt.Config) { c.RolesClaim = `resource_access.my\.app.roles` }, nil, func(id *authn.Identity) (any, any) { return id.Roles, []string{"owner"} }, nil},
+		"a backslash in a name":    {func(c *authnjwt.Config) { c.RolesClaim = `resource_access.my\\app.roles` }, nil, func(id *authn.Identity) (any, any) { return id.Roles, []string{"guest"} }, nil},
+		"a member of a URL":        {func(c *authnjwt.Config) { c.RolesClaim = `https://issuer\.example/app.roles` }, nil, func(id *authn.Identity) (any, any) { return id.Roles, []string{"by path"} }, nil},
+		"the whole name wins":      {func(c *authnjwt.Config) { c.RolesClaim = "dotted.roles" }, nil, func(id *authn.Identity) (any, any) { return id.Roles, []string{"whole"} }, nil},
+		"subject on a path":        {func(c *authnjwt.Config) { c.SubjectClaim = "act.sub" }, nil, func(id *authn.Identity) (any, any) { return id.Subject, "proxy" }, nil},
+		"tenant on a path":         {func(c *authnjwt.Config) { c.TenantClaim = "org.id" }, nil, func(id *authn.Identity) (any, any) { return id.Tenant, "acme-1" }, nil},
+		"tenant is not an object":  {func(c *authnjwt.Config) { c.TenantClaim = "tid.id" }, nil, nil, authnjwt.ErrClaims},
+		"a claim without a name":   {nil, object{"": "evil"}, func(id *authn.Identity) (any, any) { return id.Tenant, "" }, nil},
 		"scope":                    {nil, nil, func(id *authn.Identity) (any, any) { return id.Scopes, []string{"cart", "pay"} }, nil},
 		"scope array":              {nil, object{"scope": []string{"cart", "pay all"}}, func(id *authn.Identity) (any, any) { return id.Scopes, []string{"cart", "pay all"} }, nil},
 		"scp":                      {nil, object{"scope": nil}, func(id *authn.Identity) (any, any) { return id.Scopes, []string{"not this"} }, nil},
@@ -153,6 +170,15 @@ func TestIdentity(t *testing.T) {
 		"required boolean":    {required("verified", "true"), nil, func(id *authn.Identity) (any, any) { return id.Subject, "alice" }, nil},
 		"required in array":   {required("groups", "7"), nil, func(id *authn.Identity) (any, any) { return id.Subject, "alice" }, nil},
 		"required, nested":    {required("groups", "nested"), nil, nil, authnjwt.ErrRequiredClaim},
+		"required on a path":  {required("org.n", "3"), nil, func(id *authn.Identity) (any, any) { return id.Subject, "alice" }, nil},
+		"required, not there": {required("org.m", "3"), nil, nil, authnjwt.ErrRequiredClaim},
+		"exact number":        {required("big", "9007199254740993"), nil, func(id *authn.Identity) (any, any) { return id.Claims["big"], 9007199254740992.0 }, nil},
+		"the next number":     {required("big", "9007199254740992"), nil, nil, authnjwt.ErrRequiredClaim},
+		"exact, with a dot":   {required("float", "9007199254740993"), nil, func(id *authn.Identity) (any, any) { return id.Subject, "alice" }, nil},
+		"exact, in an array":  {required("list", "9007199254740992"), nil, nil, authnjwt.ErrRequiredClaim},
+		"an exponent":         {required("short", "1.25"), nil, func(id *authn.Identity) (any, any) { return id.Subject, "alice" }, nil},
+		"nearly zero":         {required("tiny", "0"), nil, nil, authnjwt.ErrRequiredClaim},
+		"many digits":         {required("wide", "0"), nil, nil, authnjwt.ErrRequiredClaim},
 		"required, an object": {required("realm_access", "roles"), nil, nil, authnjwt.ErrRequiredClaim},
 	} {
 		t.Run(name, func(t *testing.T) {

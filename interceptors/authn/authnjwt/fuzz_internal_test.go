@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math/big"
 	"reflect"
 	"regexp"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	josejson "github.com/go-jose/go-jose/v4/json"
 
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 )
@@ -89,7 +91,7 @@ func FuzzClaims(f *testing.F) {
 		if err != nil {
 			return
 		}
-		got, err := v.judge(claims, now)
+		got, err := v.judge(&parsed{payload: payload, claims: claims}, now)
 		if err != nil {
 			if !errors.Is(err, authn.ErrInvalidToken) && !errors.Is(err, authn.ErrTokenExpired) {
 				t.Fatalf("%q: %v", payload, err)
@@ -137,6 +139,60 @@ func FuzzRevocations(f *testing.F) {
 		}
 		if err := new(Revocations).Replace(list); err != nil {
 			t.Fatalf("%q: %v", text, err)
+		}
+	})
+}
+
+// FuzzClaimPath: a path that is accepted is the one that its names make, written with escapes.
+func FuzzClaimPath(f *testing.F) {
+	for _, seed := range []string{"sub", "realm_access.roles", `resource_access.my\.app.roles`, `a\\b`, `a\`, `\n`, "a..b", "https://i.example/x", ""} {
+		f.Add(seed)
+	}
+	escape := strings.NewReplacer(`\`, `\\`, ".", `\.`)
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := parseClaimPath(text)
+		if err != nil {
+			return
+		}
+		var names []string
+		for _, name := range p.names {
+			names = append(names, escape.Replace(name))
+		}
+		if got := strings.Join(names, "."); got != text {
+			t.Fatalf("%q is parsed as %q", text, p.names)
+		}
+		claims := map[string]any{}
+		at := claims
+		for _, name := range p.names[:len(p.names)-1] {
+			next := map[string]any{}
+			at[name] = next
+			at = next
+		}
+		at[p.names[len(p.names)-1]] = "found"
+		if value, has, err := p.in(claims); value != "found" || !has || err != nil {
+			t.Fatalf("%q finds %v, %t, %v", text, value, has, err)
+		}
+	})
+}
+
+// FuzzDecimal: the text of a number of JSON is its exact value, without an exponent.
+func FuzzDecimal(f *testing.F) {
+	for _, seed := range []string{"0", "-0", "3", "3.0", "0.50", "9007199254740993", "1e21", "12.5E-1", "1e400", "1e-400", "1e999999999", "5e-324"} {
+		f.Add(seed)
+	}
+	plain := regexp.MustCompile(`^-?(0|[1-9]\d*)(\.\d*[1-9])?$`)
+	f.Fuzz(func(t *testing.T, number string) {
+		if !json.Valid([]byte(number)) || strings.Trim(number, "+-.0123456789eE") != "" {
+			return
+		}
+		text, ok := decimal(josejson.Number(number))
+		if !ok {
+			return
+		}
+		want, _ := new(big.Rat).SetString(number)
+		got, isNumber := new(big.Rat).SetString(text)
+		if !isNumber || got.Cmp(want) != 0 || !plain.MatchString(text) || len(text) > 2*maxDigits+maxExponent {
+			t.Fatalf("%s has the text %s", number, text)
 		}
 	})
 }
