@@ -176,6 +176,23 @@ func (k *key) fits(algorithm string) bool {
 	}
 }
 
+// kind says what a key is, for errors.
+func (k *key) kind() string {
+	kind := "a secret"
+	switch v := k.value.(type) {
+	case *rsa.PublicKey:
+		kind = "RSA"
+	case *ecdsa.PublicKey:
+		kind = fmt.Sprintf("EC %s for %s", v.Curve.Params().Name, curves(v.Curve))
+	case ed25519.PublicKey:
+		kind = "Ed25519 for EdDSA"
+	}
+	if k.algorithm != "" {
+		kind += ", with the alg " + quoted(k.algorithm)
+	}
+	return kind
+}
+
 // same reports whether two keys accept the same tokens.
 func (k *key) same(o *key) bool {
 	return k.print == o.print && k.id == o.id && k.anyID == o.anyID && k.algorithm == o.algorithm

@@ -3,9 +3,11 @@ package authnjwt
 import (
 	"context"
 	"crypto"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,8 +106,18 @@ func (v *Validator) checkUsable(source string, set *keySet) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s has %d keys, and none for the algorithms %v; %d were left out: %q",
-		source, len(set.keys), v.config.Algorithms, len(set.skipped), first(set.skipped, 3))
+	var kinds []string
+	for _, k := range set.keys {
+		kinds = append(kinds, k.kind())
+	}
+	text := fmt.Sprintf("%s has %d keys, and none for the algorithms %v", source, len(set.keys), v.config.Algorithms)
+	if len(kinds) > 0 {
+		text += ": " + strings.Join(first(kinds, 3), ", ")
+	}
+	if len(set.skipped) > 0 {
+		text += fmt.Sprintf("; %d were left out: %q", len(set.skipped), first(set.skipped, 3))
+	}
+	return errors.New(text)
 }
 
 // logKeys logs that the keys have changed.
