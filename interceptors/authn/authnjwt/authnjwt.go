@@ -31,6 +31,8 @@ type Validator struct {
 	static []*key   // their keys
 	lists  []*Revocations
 
+	issuers []string // that a revocation may name for a token: "" is every one
+
 	keys  keyring
 	fetch *remote // nil unless keys are fetched
 	cache *tokencache.Cache[string, *verified]
@@ -50,6 +52,7 @@ func New(config Config, options ...Option) *Validator {
 			o.apply(v)
 		}
 	}
+	v.issuers = append([]string{"", v.config.Issuer}, v.config.IssuerAliases...)
 	v.check()
 	if len(v.errs) > 0 {
 		return v
@@ -206,7 +209,7 @@ func (v *Validator) admit(t *verified) error {
 	// Before the lists are read: what is added to one meanwhile finds the token.
 	t.identity.Revoked = v.live.add(t.names)
 	for _, list := range v.lists {
-		if list.has(v.config.Issuer, t.names) {
+		if list.has(v.issuers, t.names) {
 			return fmt.Errorf("%w: jti %s of %s", authn.ErrTokenRevoked, quoted(t.jti), quoted(t.subject))
 		}
 	}
@@ -216,7 +219,7 @@ func (v *Validator) admit(t *verified) error {
 // revokeNamed closes the identities that a list names. It runs after each change of the list.
 func (v *Validator) revokeNamed(list *Revocations) {
 	for _, t := range v.live.all() {
-		if list.has(v.config.Issuer, t.names) {
+		if list.has(v.issuers, t.names) {
 			t.revoke()
 		}
 	}

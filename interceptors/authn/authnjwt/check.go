@@ -15,6 +15,9 @@ func (v *Validator) check() {
 	if c.Issuer == "" {
 		v.failf("Config.Issuer is empty; want the iss of the tokens")
 	}
+	if slices.Contains(c.IssuerAliases, "") || slices.Contains(c.IssuerAliases, c.Issuer) {
+		v.failf("Config.IssuerAliases is %q; want none that is empty or Config.Issuer", c.IssuerAliases)
+	}
 	if len(c.Audiences) == 0 || slices.Contains(c.Audiences, "") {
 		v.failf("Config.Audiences is %q; want at least one aud, and none that is empty", c.Audiences)
 	}

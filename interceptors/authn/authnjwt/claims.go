@@ -17,7 +17,7 @@ import (
 // that only a token that is right in everything else is said to have expired.
 func (v *Validator) judge(p *parsed, now time.Time) (*verified, error) {
 	claims := p.claims
-	if err := v.checkAudience(claims["aud"]); err != nil {
+	if err := v.checkAudience(claims); err != nil {
 		return nil, err
 	}
 	expires, err := expiry(claims)
@@ -40,17 +40,35 @@ func (v *Validator) judge(p *parsed, now time.Time) (*verified, error) {
 	return t, nil
 }
 
-// checkAudience wants one of the audiences in a string or an array of strings (RFC 7519, 4.1.3).
-func (v *Validator) checkAudience(aud any) error {
-	if aud == nil {
-		return invalid(ErrAudience, "aud is missing")
+// checkAudience judges "aud", and Config.AudienceClaim if that is set.
+func (v *Validator) checkAudience(claims map[string]any) error {
+	aud, named := claims["aud"], v.paths.audience
+	if named.text == "" {
+		return v.isForUs(audClaim, aud)
 	}
-	list, ok := stringsOf(aud)
+	if aud != nil {
+		if err := v.isForUs(audClaim, aud); err != nil {
+			return err
+		}
+	}
+	value, _, err := named.in(claims)
+	if err != nil {
+		return err
+	}
+	return v.isForUs(named, value)
+}
+
+// isForUs wants one of the audiences in a string or an array of strings (RFC 7519, 4.1.3).
+func (v *Validator) isForUs(name claimPath, value any) error {
+	if value == nil {
+		return invalid(ErrAudience, "%s is missing", name)
+	}
+	list, ok := stringsOf(value)
 	switch {
 	case !ok:
-		return invalid(ErrClaims, "aud is neither a string nor an array of strings")
+		return invalid(ErrClaims, "%s is neither a string nor an array of strings", name)
 	case !slices.ContainsFunc(list, func(a string) bool { return slices.Contains(v.config.Audiences, a) }):
-		return invalid(ErrAudience, "it is for %d others", len(list))
+		return invalid(ErrAudience, "%s is %s; want one of %s", name, quotedList(list), quotedList(v.config.Audiences))
 	default:
 		return nil
 	}
@@ -64,7 +82,7 @@ func expiry(claims map[string]any) (time.Time, error) {
 	}
 	at, ok := timeOf(exp)
 	if !ok {
-		return time.Time{}, invalid(ErrClaims, "exp is not a time")
+		return time.Time{}, notATime("exp", exp)
 	}
 	return at, nil
 }
@@ -73,7 +91,7 @@ func expiry(claims map[string]any) (time.Time, error) {
 func (v *Validator) checkNotBefore(claims map[string]any, now time.Time) error {
 	if iat, has := claims["iat"]; has {
 		if _, ok := timeOf(iat); !ok {
-			return invalid(ErrClaims, "iat is not a time")
+			return notATime("iat", iat)
 		}
 	}
 	nbf, has := claims["nbf"]
@@ -82,7 +100,7 @@ func (v *Validator) checkNotBefore(claims map[string]any, now time.Time) error {
 	}
 	switch at, ok := timeOf(nbf); {
 	case !ok:
-		return invalid(ErrClaims, "nbf is not a time")
+		return notATime("nbf", nbf)
 	case now.Before(at.Add(-v.config.Leeway)):
 		return invalid(ErrNotYetValid, "it is valid from %s", at.UTC().Format(time.RFC3339))
 	default:
@@ -92,6 +110,20 @@ func (v *Validator) checkNotBefore(claims map[string]any, now time.Time) error {
 
 // latest is the end of the year 9999 in seconds. A claim with milliseconds is beyond it.
 const latest = 253402300799
+
+// notATime returns the error of a claim that is no NumericDate, with the number if it is one.
+func notATime(name string, claim any) error {
+	seconds, ok := claim.(float64)
+	switch {
+	case !ok:
+		return invalid(ErrClaims, "%s is not a number; want seconds since 1970", name)
+	case math.Abs(seconds) <= latest*1000:
+		return invalid(ErrClaims, "%s is %.0f, beyond the year 9999; want seconds since 1970, not milliseconds",
+			name, seconds)
+	default:
+		return invalid(ErrClaims, "%s is %g, out of range; want seconds since 1970", name, seconds)
+	}
+}
 
 // timeOf returns the time of a NumericDate (RFC 7519, 2): seconds, which may have a fraction.
 func timeOf(claim any) (time.Time, bool) {
@@ -185,6 +217,7 @@ func (v *Validator) identify(t *verified, claims map[string]any) error {
 
 // Claims whose places are no settings.
 var (
+	audClaim = claimPath{"aud", nil} //nolint:gochecknoglobals // never written
 	subClaim = claimPath{"sub", nil} //nolint:gochecknoglobals // never written
 	jtiClaim = claimPath{"jti", nil} //nolint:gochecknoglobals // never written
 )

@@ -16,10 +16,18 @@ import (
 // \\: "resource_access.my\.app.roles" for the client "my.app" of Keycloak.
 type Config struct {
 	// Issuer is the "iss" of the tokens, compared byte by byte. A token of another issuer is
-	// left to the next method, whatever its header says.
+	// left to the next method, also if its header would be rejected.
 	Issuer string
+	// IssuerAliases are other values of "iss" for the same issuer with the same keys, such as
+	// "accounts.google.com" for "https://accounts.google.com". Identity.Issuer is Issuer for
+	// all of them, and a revocation may name each. The default is none.
+	IssuerAliases []string
 	// Audiences are the names of this server. The "aud" of a token must have one of them.
 	Audiences []string
+	// AudienceClaim is a claim that must have one of Audiences in place of "aud", for an issuer whose tokens
+	// have no "aud": "client_id" for the access tokens of Amazon Cognito. A token that has "aud", too, must
+	// have one of Audiences in both (RFC 7519, 4.1.3). The default, "", requires "aud".
+	AudienceClaim string
 	// Algorithms are the allowed values of "alg": RS256, RS384, RS512, PS256, PS384, PS512, ES256,
 	// ES384, ES512, EdDSA. HS256, HS384 and HS512 are allowed only with secrets, and secrets
 	// only with them, so that a public key is never used as a secret.
@@ -82,8 +90,8 @@ type Refresh struct {
 	// max-age. The default, 0, is 5 minutes.
 	Interval time.Duration
 	// MinInterval is the least time between the beginnings of two fetches, also of those for an
-	// unknown "kid" or a signature by none of the keys, and after a failure. A longer Interval or max-age is kept. The default, 0, is
-	// 30 seconds.
+	// unknown "kid" or a signature by none of the keys, and after a failure. A longer Interval or
+	// max-age is kept. The default, 0, is 30 seconds.
 	//
 	// While there are no keys, such as after a first fetch that failed, no token can be judged. Then
 	// the time from a failure to the next fetch is about 1 second, and doubles with each failure
@@ -107,6 +115,7 @@ type Refresh struct {
 // withDefaults returns the settings with their defaults.
 func (c Config) withDefaults() Config {
 	c.Audiences, c.Algorithms = slices.Clone(c.Audiences), slices.Clone(c.Algorithms)
+	c.IssuerAliases = slices.Clone(c.IssuerAliases)
 	c.RequiredClaims = maps.Clone(c.RequiredClaims)
 	c.SubjectClaim = or(c.SubjectClaim, "sub")
 	c.MaxTokenBytes = or(c.MaxTokenBytes, 16<<10)

@@ -52,6 +52,10 @@ func TestConfig(t *testing.T) {
 	}{
 		"nothing":          {authnjwt.Config{}, nil, []string{"Config.Issuer", "Config.Audiences", "Config.Algorithms", "0 sources"}},
 		"no issuer":        {c(func(c *authnjwt.Config) { c.Issuer = "" }), onlyKeys, []string{"Config.Issuer"}},
+		"alias":            {c(func(c *authnjwt.Config) { c.IssuerAliases = []string{""} }), onlyKeys, []string{"Config.IssuerAliases"}},
+		"alias of itself":  {c(func(c *authnjwt.Config) { c.IssuerAliases = []string{issuer} }), onlyKeys, []string{"Config.IssuerAliases"}},
+		"keys of a type":   {c(func(c *authnjwt.Config) { c.Algorithms = []string{"RS256"} }), []authnjwt.Option{authnjwt.WithPublicKeys(p256().Public(), edKey().Public())}, []string{"2 keys, and none for the algorithms [RS256]: EC P-256 for ES256, Ed25519 for EdDSA"}},
+		"key with an alg":  {config(), []authnjwt.Option{authnjwt.WithKeys(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: rsaKey().Public(), Algorithm: "RS256"}}})}, []string{`RSA, with the alg "RS256"`}},
 		"no audiences":     {c(func(c *authnjwt.Config) { c.Audiences = nil }), onlyKeys, []string{"Config.Audiences"}},
 		"empty audience":   {c(func(c *authnjwt.Config) { c.Audiences = []string{"a", ""} }), onlyKeys, []string{"Config.Audiences"}},
 		"no algorithms":    {c(func(c *authnjwt.Config) { c.Algorithms = nil }), onlyKeys, []string{"Config.Algorithms"}},

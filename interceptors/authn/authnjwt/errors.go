@@ -3,6 +3,7 @@ package authnjwt
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 )
@@ -28,10 +29,11 @@ var (
 	ErrUnknownKey = errors.New("authnjwt: the key is unknown")
 	// ErrSignature is found if the signature is not by one of the keys that fit.
 	ErrSignature = errors.New("authnjwt: the signature is not valid")
-	// ErrIssuer is found if the "iss" is missing or not Config.Issuer. If it is another one, it
+	// ErrIssuer is found if the "iss" is missing, or neither Config.Issuer nor an alias. If it is another one, it
 	// comes with authn.ErrOtherMethod.
 	ErrIssuer = errors.New("authnjwt: the token is by another issuer")
-	// ErrAudience is found if the "aud" is missing or has none of Config.Audiences.
+	// ErrAudience is found if the "aud", or Config.AudienceClaim, is missing or has none of
+	// Config.Audiences.
 	ErrAudience = errors.New("authnjwt: the token is for another audience")
 	// ErrClaims is found if the claims are not a JSON object, have duplicate members, are nested
 	// too deeply, or a claim is of the wrong type or out of range.
@@ -65,4 +67,23 @@ func quoted(s string) string {
 		return fmt.Sprintf("%q and %d more bytes", s[:most], len(s)-most)
 	}
 	return fmt.Sprintf("%q", s)
+}
+
+// quotedList returns texts of an untrusted caller for an error.
+func quotedList(list []string) string {
+	const most = 3
+	shown := first(list, most)
+	texts := make([]string, len(shown))
+	for i, s := range shown {
+		texts[i] = quoted(s)
+	}
+	text := strings.Join(texts, ", ")
+	switch {
+	case len(list) == 0:
+		return "empty"
+	case len(list) > most:
+		return fmt.Sprintf("%s and %d more", text, len(list)-most)
+	default:
+		return text
+	}
 }

@@ -101,7 +101,7 @@ func (v *Validator) parsePaths() {
 		{"SubjectClaim", c.SubjectClaim, &v.paths.subject},
 		{"TenantClaim", c.TenantClaim, &v.paths.tenant},
 		{"RolesClaim", c.RolesClaim, &v.paths.roles},
-		{"AudienceClaim", "", &v.paths.audience},
+		{"AudienceClaim", c.AudienceClaim, &v.paths.audience},
 	} {
 		if s.text != "" {
 			*s.to = path(s.setting, s.text)

@@ -104,14 +104,14 @@ func (r *Revocations) Len() int {
 	return len(r.revoked)
 }
 
-// has reports whether the list names a token of an issuer.
-func (r *Revocations) has(issuer string, t names) bool {
+// has reports whether the list names a token of one of these issuers.
+func (r *Revocations) has(issuers []string, t names) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if len(r.revoked) == 0 {
 		return false
 	}
-	for _, iss := range []string{"", issuer} {
+	for _, iss := range issuers {
 		for _, entry := range []Revocation{
 			{Issuer: iss, ID: t.jti}, {Issuer: iss, Subject: t.subject}, {Issuer: iss, Subject: t.sub},
 		} {

@@ -120,7 +120,7 @@ func (v *Validator) checkIssuer(claims map[string]any) error {
 	switch iss, ok := claims["iss"].(string); {
 	case !ok:
 		return invalid(ErrIssuer, "iss is missing or not a string")
-	case iss != v.config.Issuer:
+	case iss != v.config.Issuer && !slices.Contains(v.config.IssuerAliases, iss):
 		return other(ErrIssuer, quoted(iss))
 	default:
 		return nil

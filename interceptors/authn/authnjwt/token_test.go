@@ -288,7 +288,7 @@ func TestWire(t *testing.T) {
 		"opaque":    {[]string{"Bearer abc"}, codes.Unauthenticated, authn.ReasonInvalidToken, "Invalid token", authnjwt.ErrMalformed},
 		"forged":    {[]string{"Bearer " + token(good) + "A"}, codes.Unauthenticated, authn.ReasonInvalidToken, "Invalid token", authnjwt.ErrSignature},
 		"issuer":    {[]string{"Bearer " + token(good.with(object{"iss": "x"}))}, codes.Unauthenticated, authn.ReasonInvalidToken, "Invalid token", authnjwt.ErrIssuer},
-		"audience":  {[]string{"Bearer " + token(good.with(object{"aud": "x"}))}, codes.Unauthenticated, authn.ReasonInvalidToken, "Invalid token", authnjwt.ErrAudience},
+		"audience":  {[]string{"Bearer " + token(good.with(object{"aud": "bank"}))}, codes.Unauthenticated, authn.ReasonInvalidToken, "Invalid token", authnjwt.ErrAudience},
 		"no exp":    {[]string{"Bearer " + token(good.with(object{"exp": nil}))}, codes.Unauthenticated, authn.ReasonInvalidToken, "Invalid token", authnjwt.ErrNoExpiry},
 		"too early": {[]string{"Bearer " + token(good.with(object{"nbf": now.Add(time.Hour).Unix()}))}, codes.Unauthenticated, authn.ReasonInvalidToken, "Invalid token", authnjwt.ErrNotYetValid},
 		"expired":   {[]string{"Bearer " + token(good.with(object{"exp": now.Unix()}))}, codes.Unauthenticated, authn.ReasonTokenExpired, "Token expired", authn.ErrTokenExpired},
@@ -308,6 +308,9 @@ func TestWire(t *testing.T) {
 				}}
 				env := server(kind).StartWith(t, backend, outer, authn.New(authn.Config{}, validator(t, config(), edKeys())))
 				err := env.Call(metadata.NewOutgoingContext(t.Context(), metadata.MD{"authorization": test.values})).Err
+				if text := fmt.Sprint(err, status.Convert(err).Details()); strings.Contains(text, "bank") {
+					t.Errorf("%s has a claim of the token", text)
+				}
 				if status.Code(err) != test.code || test.code != codes.OK && status.Convert(err).Message() != test.message || hauberk.Reason(err) != test.reason {
 					t.Errorf("%v, reason %q; want %v, %q, %q", err, hauberk.Reason(err), test.code, test.message, test.reason)
 				}
