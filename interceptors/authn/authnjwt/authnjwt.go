@@ -53,6 +53,9 @@ func New(config Config, options ...Option) *Validator {
 		}
 	}
 	v.issuers = append([]string{"", v.config.Issuer}, v.config.IssuerAliases...)
+	if v.logger != nil {
+		v.logger = slog.New(guarded{v.logger.Handler()})
+	}
 	v.check()
 	if len(v.errs) > 0 {
 		return v
@@ -146,6 +149,8 @@ func (v *Validator) verify(ctx context.Context, token string, p *parsed) (*verif
 		return nil, err
 	}
 	t.key = k
+	v.logMissing(ctx, "RolesClaim", v.paths.roles, p.claims)
+	v.logMissing(ctx, "TenantClaim", v.paths.tenant, p.claims)
 	return t, nil
 }
 

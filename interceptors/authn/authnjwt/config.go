@@ -69,7 +69,8 @@ type Config struct {
 	// TenantClaim is the claim that becomes Identity.Tenant, a string. The default, "", is none.
 	TenantClaim string
 	// RolesClaim is the claim that becomes Identity.Roles, a string or an array of strings. The
-	// default, "", is none.
+	// default, "", is none. A token without the claim has no roles; it is logged at Debug
+	// ([WithLogger]), and so is one without TenantClaim.
 	RolesClaim string
 	// RevocationsFile is a file of revoked tokens and subjects, as [ParseRevocations] reads it. It
 	// has at most 64 MiB, and is read as JWKSFile is.

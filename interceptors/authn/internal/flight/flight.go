@@ -19,12 +19,10 @@ func New[T any]() *Flight[T] { return &Flight[T]{done: make(chan struct{})} }
 
 // Run calls f, then land with its result, and then ends the waiting of [Flight.Wait]. f runs on a goroutine
 // where no interceptor recovers panics: if it panics or ends the goroutine, the result is the
-// error that failed makes of that.
+// error that failed makes of that. land must not panic.
 func (r *Flight[T]) Run(f func() (T, error), failed func(how string) error, land func(T, error)) {
-	defer func() {
-		land(r.value, r.err)
-		close(r.done)
-	}()
+	defer close(r.done) // also if land ends the goroutine
+	defer func() { land(r.value, r.err) }()
 	ended := "ended its goroutine"
 	defer func() {
 		if p := recover(); p != nil {
