@@ -2,6 +2,7 @@ package authn
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -29,7 +30,7 @@ func (x *Interceptor) whileValid(ctx context.Context, call *hauberk.Call, next h
 		})
 	}
 	if !id.Expires.IsZero() {
-		timer := time.AfterFunc(time.Until(id.Expires)+x.config.Grace, func() { end(errExpired, ErrTokenExpired) })
+		timer := time.AfterFunc(left(id.Expires, x.config.Grace), func() { end(errExpired, ErrTokenExpired) })
 		defer timer.Stop()
 	}
 	if id.Revoked != nil {
@@ -52,6 +53,11 @@ func (x *Interceptor) whileValid(ctx context.Context, call *hauberk.Call, next h
 		return x.reject(call, ended)
 	}
 	return err
+}
+
+// left returns how long a credential and its grace period last from now, at most 292 years.
+func left(expires time.Time, grace time.Duration) time.Duration {
+	return min(time.Until(expires), math.MaxInt64-grace) + grace
 }
 
 // hangUp ends the call for its client, and with it the receives and sends of the handler, which

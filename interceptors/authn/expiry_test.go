@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"math"
 	"net/http/httptest"
 	"sync"
 	"sync/atomic"
@@ -134,6 +135,30 @@ func TestGrace(t *testing.T) {
 		pass(time.Hour)
 		wantStatus(t, env.Call(with(t.Context(), "Bearer good")).Err, codes.Unauthenticated, "Token expired")
 	})
+}
+
+// TestGraceOfLateExpiry: a grace period never shortens the life of a credential, however late that
+// expires. 9999-12-31 is the expiry of certificates without one (RFC 5280, 4.1.2.5).
+func TestGraceOfLateExpiry(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	for _, grace := range []time.Duration{0, time.Second, math.MaxInt64} {
+		synctest.Test(t, func(t *testing.T) {
+			validate := func(context.Context, string) (*authn.Identity, error) {
+				return &authn.Identity{Subject: "alice", Expires: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)}, nil
+			}
+			backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+				pass(time.Hour)
+				if err := context.Cause(ctx); err != nil {
+					return err
+				}
+				return hauberktest.Echo(ctx, s)
+			}}
+			env := server(hauberk.Bidi).StartWith(t, backend, authn.New(authn.Config{Grace: grace}, authn.Bearer(validate)))
+			if out := env.Call(with(t.Context(), "Bearer good")); out.Err != nil {
+				t.Errorf("grace %v: %v; want OK", grace, out.Err)
+			}
+		})
+	}
 }
 
 // A call that ends before its token is revoked leaves nothing behind.
