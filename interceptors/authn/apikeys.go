@@ -9,8 +9,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
@@ -44,8 +47,9 @@ type APIKeysConfig struct {
 	//	billing sha256:9f86… tenant=acme roles=reader,writer scopes=orders.read expires=2027-01-31T00:00:00Z
 	//
 	// A subject can have several keys, such as an old and a new one. Empty lines and lines that
-	// begin with "#" are ignored. The time is that of RFC 3339. The file is read again when its
-	// content changes. A file with an error leaves the last good keys in force.
+	// begin with "#" are ignored. A byte order mark is ignored. The time is that of RFC 3339. The file is read again when its
+	// content changes. A file with an error, or one that cannot be read, leaves the last good keys
+	// in force. A file without a key is an error for [NewAPIKeys]; later it revokes all keys.
 	File string
 	// Header is the metadata key of API keys. The default is "x-api-key". The value is the key
 	// alone.
@@ -157,10 +161,11 @@ var (
 )
 
 // parseKeys parses a key file. A key that an earlier set has with the same line keeps its
-// identity; those that are not in the new set are revoked.
+// identity; those that are not in the new set are revoked. earlier is nil when the file is opened.
 func parseKeys(data []byte, earlier keySet) (keySet, error) {
 	keys := make(keySet)
-	for i, line := range strings.Split(string(data), "\n") {
+	text := strings.TrimPrefix(string(data), "\ufeff") // the byte order mark of some editors
+	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue
@@ -177,7 +182,7 @@ func parseKeys(data []byte, earlier keySet) (keySet, error) {
 		}
 		keys[key.hash] = key
 	}
-	if len(keys) == 0 {
+	if len(keys) == 0 && earlier == nil { // later it means that all keys are revoked
 		return nil, errors.New("the file has no key; want a line with a subject and a hash for each key")
 	}
 	for hash, old := range earlier {
@@ -192,8 +197,11 @@ func parseKeys(data []byte, earlier keySet) (keySet, error) {
 // key that is in the wrong place.
 func parseKey(line string) (*apiKey, error) {
 	fields := strings.Fields(line)
-	if len(fields) < 2 {
+	switch {
+	case len(fields) < 2:
 		return nil, errors.New("want a subject and a hash")
+	case strings.ContainsFunc(line, unprintable) || !utf8.ValidString(line):
+		return nil, errors.New("it has a character that is not printable, or is not UTF-8")
 	}
 	key := &apiKey{line: line, revoked: make(chan struct{})}
 	digits, ok := strings.CutPrefix(fields[1], hashPrefix)
@@ -211,18 +219,27 @@ func parseKey(line string) (*apiKey, error) {
 	return key, nil
 }
 
+// unprintable reports whether a character is invisible, such as U+FEFF in a subject.
+func unprintable(r rune) bool { return !unicode.IsPrint(r) && !unicode.IsSpace(r) }
+
 func setKeyField(id *Identity, field string) error {
 	name, value, _ := strings.Cut(field, "=")
 	if value == "" {
 		return errors.New("has no value; want a name, \"=\" and a value")
 	}
+	list := strings.Split(value, ",")
 	switch name {
 	case "tenant":
 		id.Tenant = value
-	case "roles":
-		id.Roles = strings.Split(value, ",")
-	case "scopes":
-		id.Scopes = strings.Split(value, ",")
+	case "roles", "scopes":
+		if slices.Contains(list, "") {
+			return errors.New("has an empty item; want a list such as roles=reader,writer")
+		}
+		if name == "roles" {
+			id.Roles = list
+		} else {
+			id.Scopes = list
+		}
 	case "expires":
 		at, err := time.Parse(time.RFC3339, value)
 		if err != nil {

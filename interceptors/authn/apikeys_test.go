@@ -141,6 +141,67 @@ func TestAPIKeysReload(t *testing.T) {
 	})
 }
 
+// TestByteOrderMark: a file of an editor that writes a byte order mark and CR LF has the same keys.
+func TestByteOrderMark(t *testing.T) {
+	key, hash := authn.NewAPIKey()
+	keys := apiKeys(t, authn.APIKeysConfig{File: keyFile(t, "\ufeffalice "+hash+" roles=reader\r", "\r")})
+	var w witness
+	out := w.serve(withKey(t.Context(), key), t, hauberk.Unary, authn.New(authn.Config{}, keys))
+	if out.Err != nil || w.user != "alice" || w.identity.Roles[0] != "reader" {
+		t.Errorf("%v for %q; want OK for alice", out.Err, w.user)
+	}
+}
+
+// TestLastAPIKey: a key that leaves the file is revoked, also if it was the only one. A file that is
+// gone revokes nothing.
+func TestLastAPIKey(t *testing.T) {
+	for name, test := range map[string]struct {
+		replace func(path string) error
+		admits  bool
+	}{
+		"commented out": {func(path string) error { return os.WriteFile(path, []byte("# stolen\n"), 0o600) }, false},
+		"emptied":       {func(path string) error { return os.WriteFile(path, nil, 0o600) }, false},
+		"file removed":  {os.Remove, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachKind(t, func(t *testing.T, kind hauberk.Kind) {
+				synctest.Test(t, func(t *testing.T) {
+					key, hash := authn.NewAPIKey()
+					path := keyFile(t, "alice "+hash)
+					keys := authn.NewAPIKeys(authn.APIKeysConfig{File: path})
+					defer keys.Close()
+					backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+						select {
+						case <-ctx.Done():
+							return context.Cause(ctx)
+						case <-time.After(time.Hour):
+							return hauberktest.Echo(ctx, s)
+						}
+					}}
+					env := server(kind).StartWith(t, backend, authn.New(authn.Config{ExpireUnary: true}, keys))
+					open := make(chan error, 1)
+					go func() { open <- env.Call(withKey(t.Context(), key)).Err }()
+					pass(time.Minute)
+					synctest.Wait()
+					if err := test.replace(path); err != nil {
+						t.Fatal(err)
+					}
+					pass(2 * time.Second)
+					synctest.Wait()
+					if test.admits {
+						if err := errors.Join(<-open, env.Call(withKey(t.Context(), key)).Err); err != nil {
+							t.Errorf("%v; want the key to be good", err)
+						}
+						return
+					}
+					wantStatus(t, env.Call(withKey(t.Context(), key)).Err, codes.Unauthenticated, "Invalid API key")
+					wantStatus(t, <-open, codes.Unauthenticated, "Token revoked")
+				})
+			})
+		})
+	}
+}
+
 func TestAPIKeysErrors(t *testing.T) {
 	_, hash := authn.NewAPIKey()
 	for name, test := range map[string]struct {
@@ -160,6 +221,10 @@ func TestAPIKeysErrors(t *testing.T) {
 		"twice":         {authn.APIKeysConfig{}, []string{"a " + hash, "b " + hash}, `line 2: the hash is that of an earlier line, of "a"`},
 		"unknown field": {authn.APIKeysConfig{}, []string{"a " + hash + " role=x"}, "line 1: field 3 has an unknown name; want tenant"},
 		"empty field":   {authn.APIKeysConfig{}, []string{"a " + hash + " tenant="}, "line 1: field 3 has no value"},
+		"empty role":    {authn.APIKeysConfig{}, []string{"a " + hash + " roles=a,"}, "line 1: field 3 has an empty item"},
+		"empty scope":   {authn.APIKeysConfig{}, []string{"a " + hash + " scopes=a,,b"}, "line 1: field 3 has an empty item"},
+		"joined files":  {authn.APIKeysConfig{}, []string{"# one", "\ufeffa " + hash}, "line 2: it has a character that is not printable"},
+		"not UTF-8":     {authn.APIKeysConfig{}, []string{"a\xff " + hash}, "line 1: it has a character that is not printable"},
 		"time":          {authn.APIKeysConfig{}, []string{"a " + hash + " expires=soon"}, "line 1: field 3 is no time of RFC 3339"},
 	} {
 		t.Run(name, func(t *testing.T) {
