@@ -98,6 +98,9 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	}
 	id, err := x.identify(ctx, call)
 	if err != nil {
+		if !inShadow(ctx, call) {
+			_ = call.SetTrailer(unprocessed) // fails if the call has ended
+		}
 		return x.reject(call, err)
 	}
 	Key.Set(call, id)

@@ -74,10 +74,12 @@ type Client struct {
 // line break at its end, ends with UNAUTHENTICATED, "Malformed token". hauberk.New reports what is
 // wrong with the arguments, and a token of [StaticToken] that is malformed.
 //
-// If the source is an [Invalidator] and the server ends a call with UNAUTHENTICATED, the token is
-// invalidated, and the call is made once more with the next one. Calls at the same time share
-// that token. A stream is made again only if the server has not sent a message, and the client no
-// more than 64 KiB, which are kept until then.
+// If the source is an [Invalidator] and the server ends a call that has its token with
+// UNAUTHENTICATED, the token is invalidated. The call is made once more with the next token if the
+// server's answer proves that no handler ran: if it has the trailer [Unprocessed], as those of this
+// package have. See [ClientConfig.TrustUnauthenticated] for other servers. Calls at the same time
+// share the next token. A stream is made again only if the server has not sent a message, and the
+// client no more than 64 KiB, which are kept until then.
 //
 // Credentials of grpc-go (grpc.WithPerRPCCredentials) add their own metadata when a call is
 // sent. If it has an authorization too, the server receives both. An authorization of the
@@ -102,7 +104,8 @@ func (c *Client) Declare() hauberk.Declaration {
 func (c *Client) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	creds, _ := callcreds.Effective(call.Options())
 	if len(call.Metadata(ctx, header)) > 0 || carriesToken(creds) {
-		return c.send(ctx, call, next, "", creds)
+		_, err := c.send(ctx, call, next, "", creds)
+		return err
 	}
 	token, err := c.token(ctx)
 	if err != nil {
@@ -110,10 +113,14 @@ func (c *Client) Intercept(ctx context.Context, call *hauberk.Call, next hauberk
 	}
 	if _, ok := c.source.(Invalidator); ok {
 		call.Replayable(maxReplay)
+		call.CaptureMetadata()
 	}
-	err = c.send(ctx, call, next, token, creds)
+	sent, err := c.send(ctx, call, next, token, creds)
+	if !sent {
+		return err
+	}
 	if renewed := c.renewed(ctx, call, token, err); renewed != "" {
-		return c.send(ctx, call, next, renewed, creds)
+		_, err = c.send(ctx, call, next, renewed, creds)
 	}
 	return err
 }
@@ -123,32 +130,44 @@ func (c *Client) Intercept(ctx context.Context, call *hauberk.Call, next hauberk
 const maxReplay = 64 << 10
 
 // send makes an attempt with a token; "" for none. If transport security is required, per-RPC
-// credentials carry the token, since only these learn of the connection.
+// credentials carry the token, since only these learn of the connection. It reports whether the
+// server can have judged the token: the call's own credentials may have an authorization.
 func (c *Client) send(
 	ctx context.Context, call *hauberk.Call, next hauberk.Next, token string, creds credentials.PerRPCCredentials,
-) error {
-	switch {
-	case !c.config.AllowClearText:
-		call.AddOptions(grpc.PerRPCCredentials(secure{token: token, own: creds}))
-	case token != "":
+) (sent bool, err error) {
+	if !c.config.AllowClearText {
+		a := newAttempt(token, creds)
+		call.AddOptions(grpc.PerRPCCredentials(&a.secure))
+		err = next(ctx, call)
+		return a.sent.Load(), err
+	}
+	if token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, header, scheme+" "+token)
 	}
-	return next(ctx, call)
+	err = next(ctx, call)
+	return creds == nil, err
 }
 
-// renewed returns another token if the server has rejected the first one and the call can be made
-// again, and else "".
+// renewed invalidates a token that the server has rejected. It returns another token if the call
+// can be made again, and else "".
 func (c *Client) renewed(ctx context.Context, call *hauberk.Call, token string, err error) string {
 	source, ok := c.source.(Invalidator)
-	if !ok || hauberk.CodeOf(err) != codes.Unauthenticated || isRejection(carrierIn(err)) ||
-		call.Unsent() || !call.CanAttempt() {
+	if !ok || hauberk.CodeOf(err) != codes.Unauthenticated || isRejection(carrierIn(err)) || call.Unsent() {
 		return ""
 	}
 	source.Invalidate(token)
+	if !c.unprocessed(call) || !call.CanAttempt() {
+		return ""
+	}
 	if renewed, err := c.token(ctx); err == nil && renewed != token {
 		return renewed
 	}
 	return ""
+}
+
+// unprocessed reports whether the handler of the last attempt did not run.
+func (c *Client) unprocessed(call *hauberk.Call) bool {
+	return c.config.TrustUnauthenticated || len(call.Trailer().Get(Unprocessed)) > 0
 }
 
 func (c *Client) token(ctx context.Context) (string, error) {

@@ -22,4 +22,10 @@ type ClientConfig struct {
 	//
 	// Set it also for connections that are not grpc-go's and do not know per-RPC credentials.
 	AllowClearText bool
+	// TrustUnauthenticated repeats a call with a new token after any UNAUTHENTICATED, also without
+	// the trailer [Unprocessed]. Set it only for servers, not of this package, that authenticate
+	// each call before its handler and whose handlers never return UNAUTHENTICATED. Otherwise a
+	// handler can run twice for a call. The default repeats only calls that no handler has seen;
+	// with other servers the next call has the new token.
+	TrustUnauthenticated bool
 }

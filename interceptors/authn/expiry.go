@@ -61,13 +61,18 @@ func left(expires time.Time, grace time.Duration) time.Duration {
 }
 
 // hangUp ends the call for its client, and with it the receives and sends of the handler, which
-// an inner context does not reach. In shadow it does nothing: the interceptor runs on a copy
-// of the call there.
+// an inner context does not reach. In shadow it does nothing.
 func hangUp(ctx context.Context, call *hauberk.Call, err error) {
 	stream, ok := grpc.ServerTransportStreamFromContext(ctx).(interface {
 		WriteStatus(st *status.Status) error
 	})
-	if ok && hauberk.FromContext(hauberk.Incoming(ctx)) == call {
+	if ok && !inShadow(ctx, call) {
 		_ = stream.WriteStatus(hauberk.StatusOf(err)) // fails if the call has ended
 	}
+}
+
+// inShadow reports whether a call on a server goes on whatever this package decides. The interceptor
+// has a copy of the call then.
+func inShadow(ctx context.Context, call *hauberk.Call) bool {
+	return hauberk.FromContext(hauberk.Incoming(ctx)) != call
 }

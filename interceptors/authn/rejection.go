@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -55,6 +56,14 @@ const (
 	ReasonNoToken          = "NO_TOKEN"
 	ReasonClearText        = "CLEAR_TEXT"
 )
+
+// Unprocessed is the key of a trailer that says that the handler of a call did not run. [Interceptor]
+// sends it with each call that it rejects, but not with calls that end because their credential
+// expires or is revoked later. [Client] repeats no call without it. A status would not prove it: a
+// handler can return the status of a call that it made itself.
+const Unprocessed = "hauberk-unprocessed"
+
+var unprocessed = metadata.Pairs(Unprocessed, "1") //nolint:gochecknoglobals // never written
 
 // The rejections that are the same for every call. Missing and malformed tokens share a
 // message, as in the documentation of gRPC Python.

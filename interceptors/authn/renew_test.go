@@ -22,7 +22,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 )
 
-// gate is a backend that accepts one token.
+// gate is a backend that accepts one token, as a server that rejects others before its handler.
 type gate struct {
 	mu    sync.Mutex
 	good  string
@@ -49,6 +49,7 @@ func (g *gate) backend() *hauberktest.Backend {
 		good := token == g.good
 		g.mu.Unlock()
 		if !good {
+			s.SetTrailer(metadata.Pairs(authn.Unprocessed, "1"))
 			return status.Error(codes.Unauthenticated, "Invalid token")
 		}
 		return hauberktest.Echo(ctx, s)

@@ -3,6 +3,7 @@ package authn
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 
 	"google.golang.org/grpc/credentials"
 
@@ -14,13 +15,28 @@ import (
 type secure struct {
 	token string                        // "" for none: the metadata of the call has an authorization
 	own   credentials.PerRPCCredentials // of the call; nil for none
+	sent  *atomic.Bool                  // the token was given to the transport
 }
 
-var _ callcreds.Lasting = secure{}
+// attempt is secure for one attempt.
+type attempt struct {
+	secure
+
+	sent atomic.Bool
+}
+
+// newAttempt returns credentials that carry a token.
+func newAttempt(token string, own credentials.PerRPCCredentials) *attempt {
+	a := &attempt{secure: secure{token: token, own: own}}
+	a.secure.sent = &a.sent
+	return a
+}
+
+var _ callcreds.Lasting = (*secure)(nil)
 
 // GetRequestMetadata returns what the call's own credentials return, and the token unless
 // these have an authorization. On a connection without transport security it fails.
-func (s secure) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
+func (s *secure) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
 	info, _ := credentials.RequestInfoFromContext(ctx)
 	if err := credentials.CheckSecurityLevel(info.AuthInfo, credentials.PrivacyAndIntegrity); err != nil {
 		return nil, errClearText
@@ -37,29 +53,29 @@ func (s secure) GetRequestMetadata(ctx context.Context, uri ...string) (map[stri
 	}
 	if _, has := md[header]; !has && s.token != "" {
 		md[header] = scheme + " " + s.token
+		s.sent.Store(true)
 	}
 	return md, nil
 }
 
 // RequireTransportSecurity leaves the check to GetRequestMetadata, whose error says more than
 // that of grpc-go.
-func (s secure) RequireTransportSecurity() bool { return false }
+func (s *secure) RequireTransportSecurity() bool { return false }
 
 // With returns the credentials with others in place of the call's own, as grpc-go replaces
 // credentials.
-func (s secure) With(others credentials.PerRPCCredentials) credentials.PerRPCCredentials {
-	if own, ok := s.own.(secure); ok {
+func (s *secure) With(others credentials.PerRPCCredentials) credentials.PerRPCCredentials {
+	if own, ok := s.own.(*secure); ok {
 		others = own.With(others)
 	}
-	s.own = others
-	return s
+	return &secure{token: s.token, own: others, sent: s.sent}
 }
 
 // carriesToken reports whether credentials are those of another Client, with a token.
 func carriesToken(creds credentials.PerRPCCredentials) bool {
-	s, ok := creds.(secure)
+	s, ok := creds.(*secure)
 	for ok && s.token == "" {
-		s, ok = s.own.(secure)
+		s, ok = s.own.(*secure)
 	}
 	return ok
 }
