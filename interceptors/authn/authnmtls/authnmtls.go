@@ -2,6 +2,7 @@ package authnmtls
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -33,13 +34,19 @@ var (
 // defaultCertificates is the default of Config.MaxCertificates.
 const defaultCertificates = 4096
 
-// Certificates is the method of client certificates. Connections with the same certificate share
-// its memory in crypto/tls, so its address identifies it. Make it with [New]. Safe for concurrent use.
+// Certificates is the method of client certificates. Make it with [New]. Safe for concurrent use.
 type Certificates struct {
 	config  Config
 	domains map[spiffeid.TrustDomain]bool
-	kept    *tokencache.Cache[*x509.Certificate, *authn.Identity]
+	kept    *tokencache.Cache[verified, *authn.Identity]
 	err     error
+}
+
+// verified is a certificate, and what verified it: what one server has verified counts for another
+// only if that verifies it in the same way.
+type verified struct {
+	sum      [sha256.Size]byte // of the certificate
+	byBundle bool              // by Config.Bundles, not crypto/tls
 }
 
 // New returns the method of client certificates, for authn.New. A certificate that is not verified
@@ -51,10 +58,15 @@ func New(config Config) *Certificates {
 	var errs []error
 	for _, name := range config.TrustDomains {
 		domain, err := spiffeid.TrustDomainFromString(name)
-		if err != nil {
+		switch {
+		case err != nil:
 			errs = append(errs, fmt.Errorf("Config.TrustDomains has %q: %w", name, err))
+		case name != domain.Name() && name != domain.IDString(): // which ignores a path
+			errs = append(errs, fmt.Errorf("Config.TrustDomains has %q; want a trust domain such as %q, "+
+				"all of whose IDs are accepted, or Config.Identity for single IDs", name, domain.Name()))
+		default:
+			c.domains[domain] = true
 		}
-		c.domains[domain] = true
 	}
 	for _, name := range config.DNSNames {
 		if strings.Trim(name, ".") == "" || strings.ContainsAny(name, "* /:") {
@@ -76,12 +88,14 @@ func New(config Config) *Certificates {
 		errs = append(errs, fmt.Errorf(
 			"Config.MaxCertificates is %d; want 0 for the default, or a number of certificates", n))
 	}
-	c.err = errors.Join(errs...)
+	for _, err := range errs {
+		c.err = errors.Join(c.err, fmt.Errorf("authnmtls: %w", err))
+	}
 	kept := config.MaxCertificates
 	if kept <= 0 {
 		kept = defaultCertificates
 	}
-	c.kept = tokencache.New[*x509.Certificate, *authn.Identity](kept)
+	c.kept = tokencache.New[verified, *authn.Identity](kept)
 	return c
 }
 
@@ -91,7 +105,7 @@ func (*Certificates) Name() string { return "mtls" }
 // Err returns what is wrong with the settings, or nil.
 func (c *Certificates) Err() error {
 	if c.err == nil && c.kept == nil {
-		return errors.New("Certificates has no settings; make it with authnmtls.New")
+		return errors.New("authnmtls: Certificates has no settings; make it with authnmtls.New")
 	}
 	return c.err
 }
@@ -100,36 +114,38 @@ func (c *Certificates) Err() error {
 func (c *Certificates) Authenticate(_ context.Context, call *hauberk.Call) (*authn.Identity, error) {
 	info, ok := call.Peer().AuthInfo.(credentials.TLSInfo)
 	if !ok || len(info.State.PeerCertificates) == 0 {
-		return nil, authn.ErrNoCredential
+		return nil, errNone
 	}
 	leaf := info.State.PeerCertificates[0]
-	if id, ok := c.kept.Get(leaf, time.Now()); ok {
+	key := verified{sha256.Sum256(leaf.Raw), len(info.State.VerifiedChains) == 0}
+	if key.byBundle && c.config.Bundles == nil {
+		return nil, reject(ErrUnverified)
+	}
+	if id, ok := c.kept.Get(key, time.Now()); ok {
 		return id, nil
 	}
-	id, err := c.identify(&info.State)
+	id, err := c.identify(&info.State, key.byBundle)
 	if err != nil {
 		return nil, err
 	}
 	until := leaf.NotAfter
-	if c.config.Bundles != nil {
+	if key.byBundle {
 		if again := time.Now().Add(bundleAge); again.Before(until) {
 			until = again
 		}
 	}
-	c.kept.Put(leaf, id, until)
+	c.kept.Put(key, id, until)
 	return id, nil
 }
 
 // bundleAge is how long the verification against a bundle counts.
 const bundleAge = 5 * time.Minute
 
-// identify verifies a certificate and returns its identity, or a rejection.
-func (c *Certificates) identify(state *tls.ConnectionState) (*authn.Identity, error) {
+// identify returns the identity of a certificate, or a rejection. It verifies one by Config.Bundles
+// that crypto/tls did not.
+func (c *Certificates) identify(state *tls.ConnectionState, byBundle bool) (*authn.Identity, error) {
 	leaf := state.PeerCertificates[0]
-	if len(state.VerifiedChains) == 0 {
-		if c.config.Bundles == nil {
-			return nil, reject(ErrUnverified)
-		}
+	if byBundle {
 		if _, _, err := x509svid.Verify(state.PeerCertificates, c.config.Bundles); err != nil {
 			return nil, reject(fmt.Errorf("%w: %w", ErrUnverified, err))
 		}
@@ -137,7 +153,7 @@ func (c *Certificates) identify(state *tls.ConnectionState) (*authn.Identity, er
 	id, err := c.identityOf(leaf)
 	switch {
 	case errors.Is(err, authn.ErrOtherMethod):
-		return nil, err
+		return nil, errNotJudged
 	case err != nil:
 		return nil, reject(err)
 	case id == nil:
@@ -161,6 +177,9 @@ func (c *Certificates) identityOf(leaf *x509.Certificate) (*authn.Identity, erro
 	if id, err := c.spiffe(leaf); id != nil || err != nil {
 		return id, err
 	}
+	if isAuthority(leaf) {
+		return nil, fmt.Errorf("%w: it is the certificate of a CA", ErrName)
+	}
 	for _, name := range leaf.DNSNames {
 		if c.accepts(name) {
 			return &authn.Identity{Subject: strings.ToLower(name)}, nil
@@ -176,17 +195,21 @@ func (c *Certificates) spiffe(leaf *x509.Certificate) (*authn.Identity, error) {
 		return nil, nil //nolint:nilnil // neither an identity nor a reason against one
 	}
 	id, err := x509svid.IDFromCert(leaf)
-	const forbidden = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrName, err)
 	case !c.domains[id.TrustDomain()]:
 		return nil, fmt.Errorf("%w: the trust domain %q", ErrName, id.TrustDomain().Name())
-	case leaf.IsCA, leaf.KeyUsage&forbidden != 0, leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0:
+	case isAuthority(leaf), leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0:
 		return nil, fmt.Errorf("%w: the certificate of %q is not for a workload", ErrName, id)
 	default:
 		return &authn.Identity{Subject: id.String(), Issuer: id.TrustDomain().IDString()}, nil
 	}
+}
+
+// isAuthority reports whether a certificate is for signing others.
+func isAuthority(c *x509.Certificate) bool {
+	return c.IsCA || c.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0
 }
 
 // accepts reports whether a DNS SAN is one of DNSNames.
@@ -206,6 +229,29 @@ func (c *Certificates) accepts(name string) bool {
 
 func reject(cause error) error {
 	r := hauberk.Reject(codes.Unauthenticated, ReasonInvalidCertificate, "Invalid certificate")
-	r.Cause = errors.Join(authn.ErrInvalidToken, cause)
+	r.Cause = invalidError{cause}
 	return r
 }
+
+// invalidError is why a certificate is rejected. errors.Is finds authn.ErrInvalidToken in it, whose text
+// is about tokens, and none of the errors by which a method passes a call to the next one.
+type invalidError struct{ cause error }
+
+func (e invalidError) Error() string { return e.cause.Error() }
+
+func (e invalidError) Is(target error) bool {
+	switch target {
+	case authn.ErrNoCredential, authn.ErrOtherMethod:
+		return false
+	default:
+		return target == authn.ErrInvalidToken || errors.Is(e.cause, target)
+	}
+}
+
+func (e invalidError) As(target any) bool { return errors.As(e.cause, target) }
+
+// errNotJudged passes the call to the next method. It is as if there were no certificate.
+var errNotJudged = fmt.Errorf("authnmtls: Config.Identity does not judge the certificate: %w", authn.ErrNoCredential)
+
+// errNone passes the call to the next method.
+var errNone = fmt.Errorf("authnmtls: the connection has no client certificate: %w", authn.ErrNoCredential)

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"net/url"
@@ -105,6 +106,8 @@ func uris(ids ...string) func(*x509.Certificate) {
 	}
 }
 
+func asCA(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }
+
 func both(changes ...func(*x509.Certificate)) func(*x509.Certificate) {
 	return func(c *x509.Certificate) {
 		for _, change := range changes {
@@ -166,8 +169,14 @@ func (s *server) why() error {
 // call makes a unary call with a client certificate, or without one.
 func (s *server) call(t *testing.T, ca *authority, certificates ...tls.Certificate) error {
 	t.Helper()
+	return s.resume(t, ca, nil, certificates...)
+}
+
+// resume makes a call that resumes a session.
+func (s *server) resume(t *testing.T, ca *authority, sessions tls.ClientSessionCache, certificates ...tls.Certificate) error {
+	t.Helper()
 	conn, err := grpc.NewClient(s.address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
-		ServerName: "server.example.org", RootCAs: ca.pool(), MinVersion: tls.VersionTLS13,
+		ServerName: "server.example.org", RootCAs: ca.pool(), MinVersion: tls.VersionTLS13, ClientSessionCache: sessions,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			if len(certificates) == 0 {
 				return new(tls.Certificate), nil
@@ -204,10 +213,8 @@ func TestCertificates(t *testing.T) {
 		"two IDs":          {spiffe, ca, uris(billing, "spiffe://example.org/admin"), "", authnmtls.ErrName},
 		"another scheme":   {spiffe, ca, uris("https://example.org/billing"), "", authnmtls.ErrName},
 		"no URI":           {spiffe, ca, dns("billing.example.org"), "", authnmtls.ErrName},
-		"a CA": {spiffe, ca, both(uris(billing), func(c *x509.Certificate) {
-			c.IsCA, c.BasicConstraintsValid = true, true
-		}), "", authnmtls.ErrName},
-		"no signatures": {spiffe, ca, both(uris(billing), func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }), "", authnmtls.ErrName},
+		"a CA":             {spiffe, ca, both(uris(billing), asCA), "", authnmtls.ErrName},
+		"no signatures":    {spiffe, ca, both(uris(billing), func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }), "", authnmtls.ErrName},
 
 		"DNS name":              {named, ca, dns("billing.example.org"), "billing.example.org", nil},
 		"the second DNS name":   {named, ca, dns("x", "BILLING.example.org"), "billing.example.org", nil},
@@ -216,7 +223,11 @@ func TestCertificates(t *testing.T) {
 		"a name that begins so": {named, ca, dns("billing.example.org.evil.com"), "", authnmtls.ErrName},
 		"a name that ends so":   {named, ca, dns("evilbilling.example.org"), "", authnmtls.ErrName},
 		"wildcard":              {named, ca, dns("*.svc.example.org"), "", authnmtls.ErrName},
-		"common name alone":     {named, ca, func(c *x509.Certificate) { c.Subject.CommonName = "billing.example.org" }, "", authnmtls.ErrName},
+		"a CA with a name":      {named, ca, both(dns("billing.example.org"), asCA), "", authnmtls.ErrName},
+		"that signs others": {named, ca, both(dns("billing.example.org"), func(c *x509.Certificate) {
+			c.KeyUsage |= x509.KeyUsageCertSign
+		}), "", authnmtls.ErrName},
+		"common name alone": {named, ca, func(c *x509.Certificate) { c.Subject.CommonName = "billing.example.org" }, "", authnmtls.ErrName},
 
 		"wrong authority": {spiffe, other, uris(billing), "", nil},
 		"expired": {spiffe, ca, both(uris(billing), func(c *x509.Certificate) {
@@ -243,6 +254,9 @@ func TestCertificates(t *testing.T) {
 					}
 				default:
 					cause := s.why()
+					if text := hauberk.RejectionOf(cause).Cause.Error(); strings.Contains(text, "token") || strings.Contains(text, "\n") {
+						t.Errorf("%q; want one line about certificates", text)
+					}
 					if st := status.Convert(err); st.Code() != codes.Unauthenticated || st.Message() != "Invalid certificate" ||
 						hauberk.Reason(err) != authnmtls.ReasonInvalidCertificate || !errors.Is(cause, test.cause) || s.calls.Load() != 0 {
 						t.Errorf("%v, because of %v, %d calls; want %v", err, cause, s.calls.Load(), test.cause)
@@ -286,6 +300,55 @@ func TestUnverified(t *testing.T) {
 	}
 }
 
+// TestVerifiedElsewhere: what another server verified, or crypto/tls in place of a bundle, does not count,
+// also if sessions are resumed.
+func TestVerifiedElsewhere(t *testing.T) {
+	ca, other := newAuthority(t, "ca"), newAuthority(t, "other")
+	bundle := x509bundle.FromX509Authorities(spiffeid.RequireTrustDomainFromString("example.org"), []*x509.Certificate{other.cert})
+	for name, config := range map[string]authnmtls.Config{
+		"DNS name": {DNSNames: []string{"billing.example.org"}},
+		"bundle":   {TrustDomains: []string{"example.org"}, Bundles: bundle},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := authnmtls.New(config)
+			verified, unverified := serve(t, ca, tls.RequireAndVerifyClientCert, m), serve(t, ca, tls.RequireAnyClientCert, m)
+			names := dns("billing.example.org")
+			if config.Bundles != nil {
+				names = uris(billing)
+			}
+			cert, a, b := ca.issue(t, names), tls.NewLRUClientSessionCache(1), tls.NewLRUClientSessionCache(1)
+			for range 3 {
+				if err := verified.resume(t, ca, a, cert); err != nil {
+					t.Fatal(err)
+				}
+				err := unverified.resume(t, ca, b, cert)
+				if status.Code(err) != codes.Unauthenticated || !errors.Is(unverified.why(), authnmtls.ErrUnverified) || unverified.calls.Load() != 0 {
+					t.Fatalf("%v because of %v, %d calls; want %v", err, unverified.why(), unverified.calls.Load(), authnmtls.ErrUnverified)
+				}
+			}
+		})
+	}
+}
+
+// TestOncePerCertificate: Identity runs once for a certificate, whatever its connections are.
+func TestOncePerCertificate(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	var ran atomic.Int32
+	s := serve(t, ca, tls.RequireAndVerifyClientCert, authnmtls.New(authnmtls.Config{Identity: func(*x509.Certificate) (*authn.Identity, error) {
+		ran.Add(1)
+		return &authn.Identity{Subject: "a"}, nil
+	}}))
+	cert := ca.issue(t, nil)
+	for range 3 {
+		if err := s.call(t, ca, cert); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := ran.Load(); n != 1 {
+		t.Errorf("Identity ran %d times for one certificate; want once", n)
+	}
+}
+
 // TestWithoutCertificate: a connection without a certificate passes to the next method.
 func TestWithoutCertificate(t *testing.T) {
 	ca := newAuthority(t, "ca")
@@ -295,6 +358,8 @@ func TestWithoutCertificate(t *testing.T) {
 			return nil, authn.ErrOtherMethod
 		case c.EmailAddresses[0] == "none@example.org":
 			return nil, nil
+		case c.EmailAddresses[0] == "blocked@example.org":
+			return nil, fmt.Errorf("blocked: %w", authn.ErrNoCredential)
 		default:
 			return &authn.Identity{Subject: c.EmailAddresses[0]}, nil
 		}
@@ -312,6 +377,7 @@ func TestWithoutCertificate(t *testing.T) {
 		"none":       {nil, "fallback", codes.OK},
 		"not judged": {[]tls.Certificate{ca.issue(t, dns("x"))}, "fallback", codes.OK},
 		"email":      {[]tls.Certificate{ca.issue(t, email("a@example.org"))}, "a@example.org", codes.OK},
+		"blocked":    {[]tls.Certificate{ca.issue(t, email("blocked@example.org"))}, "", codes.Unauthenticated},
 		"nothing":    {[]tls.Certificate{ca.issue(t, email("none@example.org"))}, "", codes.Unauthenticated},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -341,6 +407,7 @@ func TestErrors(t *testing.T) {
 	}{
 		"nothing":         {authnmtls.Config{}, "Config has none of TrustDomains, DNSNames and Identity"},
 		"domain":          {authnmtls.Config{TrustDomains: []string{"Example Org"}}, `Config.TrustDomains has "Example Org"`},
+		"ID for a domain": {authnmtls.Config{TrustDomains: []string{"spiffe://example.org/billing"}}, `authnmtls: Config.TrustDomains has "spiffe://example.org/billing"; want a trust domain such as "example.org"`},
 		"wildcard":        {authnmtls.Config{DNSNames: []string{"*.example.org"}}, `Config.DNSNames has "*.example.org"; want a name such as`},
 		"empty name":      {authnmtls.Config{DNSNames: []string{"."}}, `Config.DNSNames has "."`},
 		"both":            {authnmtls.Config{Identity: identity, DNSNames: []string{"a"}}, "which it replaces"},
@@ -352,6 +419,9 @@ func TestErrors(t *testing.T) {
 				t.Errorf("%v; want %q", err, test.want)
 			}
 		})
+	}
+	if err := authnmtls.New(authnmtls.Config{TrustDomains: []string{"example.org", "spiffe://example.com"}}).Err(); err != nil {
+		t.Error(err)
 	}
 	if err := new(authnmtls.Certificates).Err(); err == nil || !strings.Contains(err.Error(), "authnmtls.New") {
 		t.Errorf("the zero value: %v", err)

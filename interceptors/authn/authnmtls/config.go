@@ -10,19 +10,21 @@ import (
 
 // Config holds the settings of [New]. One of TrustDomains, DNSNames and Identity is required.
 type Config struct {
-	// TrustDomains are the SPIFFE trust domains whose IDs are accepted, such as "example.org".
+	// TrustDomains are the SPIFFE trust domains all of whose IDs are accepted, such as "example.org".
 	// The subject is the whole ID, "spiffe://example.org/billing", and the issuer its trust
 	// domain. The certificate must be an X.509-SVID: exactly one URI SAN, no CA, and a key usage
 	// that allows signatures only.
 	TrustDomains []string
 	// DNSNames are the DNS names that are accepted: whole names such as "billing.example.org",
 	// or all names under a domain, as ".example.org". Case does not matter. The subject is the
-	// first DNS SAN of the certificate that is accepted. Wildcard certificates are not.
+	// first DNS SAN of the certificate that is accepted. Certificates of a CA are not accepted, nor
+	// wildcards.
 	DNSNames []string
 	// Identity returns the identity that a certificate proves, instead of TrustDomains and
-	// DNSNames. An error that wraps [authn.ErrOtherMethod] passes the call to the next method;
-	// any other rejects it. Expires and Method are set if they are empty. It runs once for a
-	// certificate that is kept, and must be safe for concurrent use.
+	// DNSNames. An error that wraps [authn.ErrOtherMethod] passes the call to the next method, as
+	// if the connection had no certificate; any other rejects it. Expires and Method are set if they
+	// are empty. It also judges certificates of a CA: check IsCA. It runs once for a certificate that
+	// is kept, and must be safe for concurrent use.
 	Identity func(*x509.Certificate) (*authn.Identity, error)
 	// Bundles verifies X.509-SVIDs that crypto/tls did not, as with go-spiffe's
 	// tlsconfig.MTLSServerConfig. Its certificates must be of TrustDomains.
