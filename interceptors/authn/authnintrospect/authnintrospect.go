@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/endpoint"
-	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/flight"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/tokencache"
 )
 
@@ -23,8 +23,10 @@ type Method struct {
 	kept   *tokencache.Cache[hash, answer]
 	err    error
 
-	mu     sync.Mutex // guards asking
-	asking map[hash]*flight.Flight[answer]
+	mu      sync.Mutex // guards what follows
+	asking  map[hash]*request
+	open    int // requests for calls that have not ended, also those that no call waits for
+	streams map[hash]*streams
 }
 
 // answer is the endpoint's answer for a token.
@@ -42,25 +44,37 @@ const (
 	defaultInactive = 10 * time.Second
 	defaultTokens   = 10_000
 	defaultTimeout  = 5 * time.Second
+	defaultBytes    = 16 << 10
+	defaultRequests = 64
 )
 
 // New returns the method of opaque tokens, for authn.New. A token that is not active, or not for
 // this service, ends the call with UNAUTHENTICATED, "Invalid token". hauberk.New reports what is
 // wrong with the settings.
 func New(config Config) *Method {
-	m := &Method{config: config, asking: make(map[hash]*flight.Flight[answer])}
-	errs := []error{endpoint.Check("Config.Endpoint", config.Endpoint)}
+	m := &Method{config: config, asking: make(map[hash]*request), streams: make(map[hash]*streams)}
+	errs := []error{endpoint.Check("Config.Endpoint", config.Endpoint, "introspect")}
 	if config.ClientID == "" && config.ClientSecret != "" {
 		errs = append(errs, errors.New("Config.ClientSecret is set without ClientID"))
 	}
-	if config.MaxTokens < 0 {
-		errs = append(errs, fmt.Errorf(
-			"Config.MaxTokens is %d; want 0 for the default, or a number of tokens", config.MaxTokens))
+	if slices.Contains(config.SubjectMembers, "") {
+		errs = append(errs, errors.New("Config.SubjectMembers has an empty name"))
+	}
+	for setting, n := range map[string]int{
+		"MaxTokens": config.MaxTokens, "MaxTokenBytes": config.MaxTokenBytes, "MaxRequests": config.MaxRequests,
+	} {
+		if n < 0 {
+			errs = append(errs, fmt.Errorf("Config.%s is %d; want 0 for the default, or a number", setting, n))
+		}
 	}
 	if config.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("Config.Timeout is %v; want 0 for the default, or a time", config.Timeout))
 	}
-	m.err = errors.Join(errs...)
+	for _, err := range errs {
+		if err != nil {
+			m.err = errors.Join(m.err, fmt.Errorf("authnintrospect: %w", err))
+		}
+	}
 	defaults(&m.config)
 	m.kept = tokencache.New[hash, answer](m.config.MaxTokens)
 	m.client = endpoint.Client(config.Client)
@@ -74,13 +88,26 @@ func defaults(c *Config) {
 	if c.KeepInactive == 0 {
 		c.KeepInactive = defaultInactive
 	}
-	if c.MaxTokens <= 0 {
-		c.MaxTokens = defaultTokens
+	if c.Recheck == 0 {
+		if c.Recheck = c.KeepActive; c.Recheck < 0 {
+			c.Recheck = defaultActive
+		}
 	}
-	if c.Timeout <= 0 {
-		c.Timeout = defaultTimeout
+	positive(&c.MaxTokens, defaultTokens)
+	positive(&c.MaxTokenBytes, defaultBytes)
+	positive(&c.MaxRequests, defaultRequests)
+	positive(&c.Timeout, defaultTimeout)
+	if len(c.SubjectMembers) == 0 {
+		c.SubjectMembers = []string{"sub"}
 	}
 	c.Header = c.Header.Clone()
+}
+
+// positive replaces a setting that is not above 0.
+func positive[T int | time.Duration](setting *T, value T) {
+	if *setting <= 0 {
+		*setting = value
+	}
 }
 
 // Name returns "introspection".
@@ -89,7 +116,7 @@ func (*Method) Name() string { return "introspection" }
 // Err returns what is wrong with the settings, or nil.
 func (m *Method) Err() error {
 	if m.err == nil && m.kept == nil {
-		return errors.New("Method has no settings; make it with authnintrospect.New")
+		return errors.New("authnintrospect: Method has no settings; make it with authnintrospect.New")
 	}
 	return m.err
 }
@@ -100,41 +127,21 @@ func (m *Method) Authenticate(ctx context.Context, call *hauberk.Call) (*authn.I
 	if err != nil {
 		return nil, err
 	}
+	if len(token) > m.config.MaxTokenBytes {
+		return nil, fmt.Errorf("%w: %w: it has %d bytes; want at most %d",
+			authn.ErrInvalidToken, ErrTooLarge, len(token), m.config.MaxTokenBytes)
+	}
 	key := sha256.Sum256([]byte(token))
 	a, ok := m.kept.Get(key, time.Now())
 	if !ok {
-		if a, err = m.ask(ctx, key, token).Wait(ctx); err != nil {
+		if a, err = m.ask(ctx, key, token, true); err != nil {
 			return nil, err
 		}
 	}
-	return a.identity, a.err
-}
-
-// ask returns the request for a token that is under way, or begins one. A request does not end
-// with the call that began it, since others wait for it.
-func (m *Method) ask(ctx context.Context, key hash, token string) *flight.Flight[answer] {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if f := m.asking[key]; f != nil {
-		return f
+	if a.identity == nil || call.Kind() == hauberk.Unary || m.config.Recheck < 0 {
+		return a.identity, a.err
 	}
-	f := flight.New[answer]()
-	m.asking[key] = f
-	ctx = context.WithoutCancel(ctx)
-	go f.Run(func() (answer, error) { return m.introspect(ctx, token) },
-		func(how string) error { return fmt.Errorf("%w: its client %s", ErrEndpoint, how) },
-		func(a answer, err error) { m.land(key, a, err) })
-	return f
-}
-
-// land ends a request.
-func (m *Method) land(key hash, a answer, err error) {
-	if err == nil {
-		m.keep(key, a)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.asking, key)
+	return m.follow(ctx, key, token, a.identity), nil
 }
 
 func (m *Method) keep(key hash, a answer) {

@@ -90,6 +90,7 @@ var kinds = []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerSt
 func TestAnswers(t *testing.T) {
 	active := `{"active":true,"sub":"alice","iss":"https://issuer","aud":["shop","x"],"scope":"read write","exp":4102444800,"tier":"gold"}`
 	strict := authnintrospect.Config{Issuer: "https://issuer", Audiences: []string{"shop"}, Scopes: []string{"read"}}
+	named := authnintrospect.Config{SubjectMembers: []string{"sub", "username", "client_id"}}
 	html := func(code int, kind, body string) *endpoint {
 		return &endpoint{answer: func(url.Values) (int, string, string) { return code, kind, body }}
 	}
@@ -102,8 +103,21 @@ func TestAnswers(t *testing.T) {
 	}{
 		"active":            {strict, answering(active), "alice", codes.OK, nil},
 		"one audience":      {strict, answering(`{"active":true,"sub":"a","iss":"https://issuer","aud":"shop","scope":"read"}`), "a", codes.OK, nil},
-		"user name":         {authnintrospect.Config{}, answering(`{"active":true,"username":"bob","client_id":"c"}`), "bob", codes.OK, nil},
-		"client":            {authnintrospect.Config{}, answering(`{"active":true,"client_id":"c"}`), "c", codes.OK, nil},
+		"user name":         {named, answering(`{"active":true,"username":"bob","client_id":"c"}`), "bob", codes.OK, nil},
+		"client":            {named, answering(`{"active":true,"sub":"","username":null,"client_id":"c"}`), "c", codes.OK, nil},
+		"client as a user":  {authnintrospect.Config{}, answering(`{"active":true,"client_id":"alice","username":"alice"}`), "", codes.Unauthenticated, authnintrospect.ErrSubject},
+		"number as subject": {authnintrospect.Config{}, answering(`{"active":true,"sub":1}`), "", codes.Unavailable, authnintrospect.ErrEndpoint},
+		"bearer":            {authnintrospect.Config{}, answering(`{"active":true,"sub":"a","token_type":"bearer","token_use":"access_token"}`), "a", codes.OK, nil},
+		"refresh token":     {authnintrospect.Config{}, answering(`{"active":true,"sub":"a","token_type":"refresh_token"}`), "", codes.Unauthenticated, authnintrospect.ErrType},
+		"use of refresh":    {authnintrospect.Config{}, answering(`{"active":true,"sub":"a","token_type":"Bearer","token_use":"refresh_token"}`), "", codes.Unauthenticated, authnintrospect.ErrType},
+		"Keycloak":          {authnintrospect.Config{}, answering(`{"active":true,"sub":"a","typ":"Refresh"}`), "", codes.Unauthenticated, authnintrospect.ErrType},
+		"DPoP":              {authnintrospect.Config{}, answering(`{"active":true,"sub":"a","token_type":"DPoP"}`), "", codes.Unauthenticated, authnintrospect.ErrType},
+		"ACTIVE too":        {authnintrospect.Config{}, answering(`{"active":false,"sub":"a","ACTIVE":true}`), "", codes.Unauthenticated, authnintrospect.ErrInactive},
+		"Active alone":      {authnintrospect.Config{}, answering(`{"Active":true,"sub":"a"}`), "", codes.Unavailable, authnintrospect.ErrEndpoint},
+		"Sub too":           {authnintrospect.Config{}, answering(`{"active":true,"sub":"a","Sub":"admin"}`), "a", codes.OK, nil},
+		"Scope too":         {strict, answering(strings.Replace(active, `"scope":"read write"`, `"scope":"x","Scope":"read"`, 1)), "", codes.Unauthenticated, authnintrospect.ErrScope},
+		"active twice":      {authnintrospect.Config{}, answering(`{"active":false,"sub":"a","active":true}`), "", codes.Unavailable, authnintrospect.ErrEndpoint},
+		"nested too deep":   {authnintrospect.Config{}, answering(`{"active":true,"sub":"a","x":` + strings.Repeat("[", 99) + strings.Repeat("]", 99) + `}`), "", codes.Unavailable, authnintrospect.ErrEndpoint},
 		"inactive":          {strict, answering(`{"active":false}`), "", codes.Unauthenticated, authnintrospect.ErrInactive},
 		"other issuer":      {strict, answering(strings.Replace(active, "https://issuer", "https://issuer.evil", 1)), "", codes.Unauthenticated, authnintrospect.ErrIssuer},
 		"other audience":    {strict, answering(strings.Replace(active, `"shop"`, `"shops"`, 1)), "", codes.Unauthenticated, authnintrospect.ErrAudience},
@@ -112,7 +126,7 @@ func TestAnswers(t *testing.T) {
 		"expired":           {strict, answering(strings.Replace(active, "4102444800", "1000", 1)), "", codes.Unauthenticated, authn.ErrTokenExpired},
 		"long ago":          {strict, answering(strings.Replace(active, "4102444800", "-1e300", 1)), "", codes.Unauthenticated, authn.ErrTokenExpired},
 		"not yet":           {authnintrospect.Config{}, answering(`{"active":true,"sub":"a","nbf":4102444800}`), "", codes.Unauthenticated, authnintrospect.ErrInactive},
-		"no subject":        {authnintrospect.Config{}, answering(`{"active":true}`), "", codes.Unavailable, authnintrospect.ErrEndpoint},
+		"no subject":        {authnintrospect.Config{}, answering(`{"active":true}`), "", codes.Unauthenticated, authnintrospect.ErrSubject},
 		"no active":         {authnintrospect.Config{}, answering(`{"sub":"a"}`), "", codes.Unavailable, authnintrospect.ErrEndpoint},
 		"active as text":    {authnintrospect.Config{}, answering(`{"active":"true","sub":"a"}`), "", codes.Unavailable, authnintrospect.ErrEndpoint},
 		"expires as text":   {authnintrospect.Config{}, answering(`{"active":true,"sub":"a","exp":"4102444800"}`), "", codes.Unavailable, authnintrospect.ErrEndpoint},
@@ -258,11 +272,14 @@ func TestErrors(t *testing.T) {
 		config authnintrospect.Config
 		want   string
 	}{
-		"none":            {authnintrospect.Config{}, "Config.Endpoint is not a URL"},
+		"none":            {authnintrospect.Config{}, "authnintrospect: Config.Endpoint is not a URL; want one such as https://issuer.example.org/introspect"},
 		"clear text":      {authnintrospect.Config{Endpoint: "http://user:pw@issuer.example.org/x"}, `Config.Endpoint is "http://user:xxxxx@issuer.example.org/x"; want https`},
 		"another scheme":  {authnintrospect.Config{Endpoint: "ftp://issuer"}, "want https"},
 		"secret alone":    {authnintrospect.Config{Endpoint: loopback, ClientSecret: "s"}, "Config.ClientSecret is set without ClientID"},
-		"negative tokens": {authnintrospect.Config{Endpoint: loopback, MaxTokens: -1}, "Config.MaxTokens is -1"},
+		"negative tokens": {authnintrospect.Config{Endpoint: loopback, MaxTokens: -1}, "authnintrospect: Config.MaxTokens is -1"},
+		"negative size":   {authnintrospect.Config{Endpoint: loopback, MaxTokenBytes: -1}, "Config.MaxTokenBytes is -1"},
+		"negative number": {authnintrospect.Config{Endpoint: loopback, MaxRequests: -1}, "Config.MaxRequests is -1"},
+		"empty member":    {authnintrospect.Config{Endpoint: loopback, SubjectMembers: []string{""}}, "Config.SubjectMembers has an empty name"},
 		"negative time":   {authnintrospect.Config{Endpoint: loopback, Timeout: -1}, "Config.Timeout is -1ns"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,8 +1,8 @@
 package authnintrospect
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/jsonobject"
 )
 
 // Sentinels that errors.Is finds in outcomes, in this process.
@@ -28,6 +29,15 @@ var (
 	ErrIssuer = errors.New("authnintrospect: the token is of another issuer")
 	// ErrScope is found if the token lacks one of Config.Scopes.
 	ErrScope = errors.New("authnintrospect: the token lacks a scope")
+	// ErrSubject is found if the answer has none of Config.SubjectMembers.
+	ErrSubject = errors.New("authnintrospect: the answer names no subject")
+	// ErrType is found if the token is no access token for bearers: a refresh token, or one that its
+	// sender must prove to possess (DPoP).
+	ErrType = errors.New("authnintrospect: the token is no bearer access token")
+	// ErrTooLarge is found if the token is larger than Config.MaxTokenBytes.
+	ErrTooLarge = errors.New("authnintrospect: the token is too large")
+	// ErrBusy is found if Config.MaxRequests requests are in flight.
+	ErrBusy = errors.New("authnintrospect: too many requests")
 	// ErrEndpoint is found if the endpoint did not answer, or not as RFC 7662 says.
 	ErrEndpoint = errors.New("authnintrospect: the introspection endpoint failed")
 )
@@ -70,96 +80,147 @@ func (m *Method) introspect(ctx context.Context, token string) (answer, error) {
 	return m.judge(body)
 }
 
-// introspection is an answer of RFC 7662, 2.2. Members of other types are an error.
+// introspection is an answer of RFC 7662, 2.2.
 type introspection struct {
-	Active   *bool           `json:"active"`
-	Scope    string          `json:"scope"`
-	ClientID string          `json:"client_id"`
-	Username string          `json:"username"`
-	Subject  string          `json:"sub"`
-	Issuer   string          `json:"iss"`
-	Audience json.RawMessage `json:"aud"`
-	Expires  *float64        `json:"exp"`
-	Earliest *float64        `json:"nbf"`
+	subject  string
+	issuer   string
+	scopes   []string
+	audience []string
+	expires  time.Time // zero for none
+	earliest time.Time // zero for none
+	bearer   bool
 }
 
 // judge returns the identity of an answer, or why the token is rejected. Its error means that the
 // answer is not one of RFC 7662. No error contains members of the answer.
 func (m *Method) judge(body []byte) (answer, error) {
-	var in introspection
-	claims := make(map[string]any)
-	if err := errors.Join(json.Unmarshal(body, &in), json.Unmarshal(body, &claims)); err != nil {
-		return answer{}, fmt.Errorf("%w: the answer is not JSON of RFC 7662", ErrEndpoint)
-	}
-	if in.Active == nil {
-		return answer{}, fmt.Errorf("%w: the answer has no member \"active\"", ErrEndpoint)
-	}
-	if !*in.Active {
-		return rejected(ErrInactive), nil
-	}
-	audiences, err := audiencesOf(in.Audience)
+	members, err := jsonobject.Parse(body, maxDepth)
 	if err != nil {
-		return answer{}, err
+		return answer{}, fmt.Errorf("%w: the answer %w", ErrEndpoint, err)
 	}
-	id := &authn.Identity{
-		Subject: firstOf(in.Subject, in.Username, in.ClientID), Issuer: in.Issuer, Method: "introspection",
-		Scopes: strings.Fields(in.Scope), Claims: claims, Expires: timeOf(in.Expires),
-	}
-	switch {
-	case id.Subject == "":
-		return answer{}, fmt.Errorf("%w: the answer has none of sub, username and client_id", ErrEndpoint)
-	case m.config.Issuer != "" && in.Issuer != m.config.Issuer:
-		return rejected(ErrIssuer), nil
-	case len(m.config.Audiences) > 0 && !slices.ContainsFunc(audiences, m.isAudience):
-		return rejected(ErrAudience), nil
-	case !containsAll(id.Scopes, m.config.Scopes):
-		return rejected(ErrScope), nil
-	case in.Earliest != nil && time.Now().Before(timeOf(in.Earliest)):
+	switch active, ok := members["active"].(bool); {
+	case !ok:
+		return answer{}, fmt.Errorf("%w: the answer has no member \"active\" that is true or false", ErrEndpoint)
+	case !active:
 		return rejected(ErrInactive), nil
-	case id.Expired(time.Now()):
+	}
+	in, err := m.read(members)
+	if err != nil {
+		return answer{}, fmt.Errorf("%w: the member %w", ErrEndpoint, err)
+	}
+	now := time.Now()
+	switch {
+	case in.subject == "":
+		return rejected(fmt.Errorf("%w: it has none of %q", ErrSubject, m.config.SubjectMembers)), nil
+	case !in.bearer:
+		return rejected(ErrType), nil
+	case m.config.Issuer != "" && in.issuer != m.config.Issuer:
+		return rejected(ErrIssuer), nil
+	case len(m.config.Audiences) > 0 && !slices.ContainsFunc(in.audience, m.isAudience):
+		return rejected(ErrAudience), nil
+	case !containsAll(in.scopes, m.config.Scopes):
+		return rejected(ErrScope), nil
+	case now.Before(in.earliest):
+		return rejected(ErrInactive), nil
+	case !in.expires.IsZero() && !now.Before(in.expires):
 		return answer{err: authn.ErrTokenExpired}, nil
 	default:
-		return answer{identity: id}, nil
+		return answer{identity: &authn.Identity{
+			Subject: in.subject, Issuer: in.issuer, Method: "introspection",
+			Scopes: in.scopes, Claims: members, Expires: in.expires,
+		}}, nil
 	}
 }
 
-func rejected(cause error) answer { return answer{err: errors.Join(authn.ErrInvalidToken, cause)} }
+// maxDepth is how deep an answer is nested at most.
+const maxDepth = 32
+
+// read reads the members that decide. Its error is about a member of the wrong type.
+func (m *Method) read(members map[string]any) (in introspection, err error) {
+	var scope, kind, use string
+	for name, to := range map[string]*string{
+		"iss": &in.issuer, "scope": &scope, "token_type": &kind, "token_use": &use,
+	} {
+		*to, err = textOf(members, name)
+		if err != nil {
+			return in, err
+		}
+	}
+	for _, name := range m.config.SubjectMembers {
+		text, err := textOf(members, name)
+		if err != nil {
+			return in, err
+		}
+		in.subject = cmp.Or(in.subject, text)
+	}
+	typ, _ := members["typ"].(string) // of Keycloak, not RFC 7662
+	in.scopes, in.bearer = strings.Fields(scope), !slices.ContainsFunc([]string{kind, use, typ}, isOther)
+	if in.audience, err = textsOf(members, "aud"); err != nil {
+		return in, err
+	}
+	if in.expires, err = timeOf(members, "exp"); err != nil {
+		return in, err
+	}
+	in.earliest, err = timeOf(members, "nbf")
+	return in, err
+}
+
+// isOther reports whether a type of a token is not that of bearer access tokens. Authorization servers
+// also name those otherwise.
+func isOther(kind string) bool {
+	return slices.ContainsFunc([]string{"refresh_token", "refresh", "dpop", "mac", "pop", "n_a"},
+		func(other string) bool { return strings.EqualFold(kind, other) })
+}
+
+func rejected(cause error) answer {
+	return answer{err: fmt.Errorf("%w: %w", authn.ErrInvalidToken, cause)}
+}
 
 func (m *Method) isAudience(audience string) bool {
 	return slices.Contains(m.config.Audiences, audience)
 }
 
-// audiencesOf returns the audiences of an answer: a string, or a list of them.
-func audiencesOf(raw json.RawMessage) (list []string, err error) {
-	var one string
-	switch {
-	case len(raw) == 0:
-		return nil, nil
-	case json.Unmarshal(raw, &one) == nil:
-		return []string{one}, nil
-	case json.Unmarshal(raw, &list) == nil:
-		return list, nil
-	default:
-		return nil, fmt.Errorf("%w: the member \"aud\" is neither a string nor a list of them", ErrEndpoint)
+// textOf returns a member that is a string; "" for none.
+func textOf(members map[string]any, name string) (string, error) {
+	text, ok := members[name].(string)
+	if !ok && members[name] != nil {
+		return "", fmt.Errorf("%q is not a string", name)
 	}
+	return text, nil
 }
 
-// timeOf returns a NumericDate of RFC 7519. Those beyond the range of time are its ends.
-func timeOf(seconds *float64) time.Time {
-	const last = 253402300799 // the end of the year 9999
-	if seconds == nil {
-		return time.Time{}
+// textsOf returns a member that is a string or a list of them.
+func textsOf(members map[string]any, name string) ([]string, error) {
+	list, ok := members[name].([]any)
+	if !ok {
+		text, err := textOf(members, name)
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither a string nor a list of them", name)
+		}
+		return []string{text}, nil
 	}
-	return time.Unix(int64(math.Max(1, math.Min(*seconds, last))), 0)
-}
-
-func firstOf(texts ...string) string {
-	for _, text := range texts {
-		if text != "" {
-			return text
+	texts := make([]string, len(list))
+	for i, item := range list {
+		if texts[i], ok = item.(string); !ok {
+			return nil, fmt.Errorf("%q is neither a string nor a list of them", name)
 		}
 	}
-	return ""
+	return texts, nil
+}
+
+// timeOf returns a member that is a NumericDate of RFC 7519; zero for none. Times beyond the range of
+// time.Time are its ends.
+func timeOf(members map[string]any, name string) (time.Time, error) {
+	const last = 253402300799 // the end of the year 9999
+	seconds, ok := members[name].(float64)
+	switch {
+	case members[name] == nil:
+		return time.Time{}, nil
+	case !ok:
+		return time.Time{}, fmt.Errorf("%q is not a number", name)
+	default:
+		return time.Unix(int64(math.Max(1, math.Min(seconds, last))), 0), nil
+	}
 }
 
 func containsAll(have, want []string) bool {

@@ -63,7 +63,7 @@ var reserved = []string{ //nolint:gochecknoglobals // never written
 
 // check returns what is wrong with an endpoint, or nil.
 func (e Endpoint) check() error {
-	errs := []error{endpoint.Check("Endpoint.TokenURL", e.TokenURL)}
+	errs := []error{endpoint.Check("Endpoint.TokenURL", e.TokenURL, "token")}
 	if e.ClientID == "" {
 		errs = append(errs, errors.New("ClientID is empty; want the name of this client at the authorization server"))
 	}

@@ -9,12 +9,12 @@ import (
 )
 
 // Check returns why no secret must be sent to the URL in a setting, or nil: it must be https, or
-// http on a loopback address. The error contains no password of the URL.
-func Check(setting, raw string) error {
+// http on a loopback address. The error contains no password of the URL, and an example with a path.
+func Check(setting, raw, path string) error {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Host == "":
-		return fmt.Errorf("%s is not a URL; want one such as https://issuer.example.org/token", setting)
+		return fmt.Errorf("%s is not a URL; want one such as https://issuer.example.org/%s", setting, path)
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
 		return fmt.Errorf("%s is %q; want https, since secrets are sent to it", setting, u.Redacted())
 	default:

@@ -1,0 +1,223 @@
+package authnintrospect_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/authnintrospect"
+)
+
+func pass(d time.Duration) { <-time.After(d) }
+
+func bearer(ctx context.Context, token string) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+}
+
+// counting is an http.RoundTripper that answers after a time, and counts the requests that are open.
+type counting struct {
+	*endpoint
+
+	open, most atomic.Int32
+}
+
+func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.most.Store(max(c.most.Load(), c.open.Add(1)))
+	defer c.open.Add(-1)
+	return c.endpoint.RoundTrip(r)
+}
+
+// TestFloodOfTokens: callers without a credential open a limited number of requests. Other calls end at
+// once with UNAVAILABLE. A request ends with the last call that waits for it.
+func TestFloodOfTokens(t *testing.T) {
+	for _, limit := range []int{0, 5} {
+		for _, kind := range kinds {
+			synctest.Test(t, func(t *testing.T) {
+				c := &counting{endpoint: answering(`{"active":false}`)}
+				c.delay = 4 * time.Second
+				m := authnintrospect.New(authnintrospect.Config{
+					Endpoint: loopback, Client: &http.Client{Transport: c}, MaxRequests: limit,
+				})
+				env := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}.StartWith(t, &hauberktest.Backend{}, authn.New(authn.Config{}, m))
+				var busy atomic.Int32
+				var all sync.WaitGroup
+				for i := range 100 {
+					all.Go(func() {
+						ctx, cancel := context.WithTimeout(bearer(t.Context(), fmt.Sprint("t", i)), time.Second)
+						defer cancel()
+						switch err := env.Call(ctx).Err; {
+						case status.Code(err) == codes.Unavailable && hauberk.Reason(err) == authnintrospect.ReasonBusy:
+							busy.Add(1)
+						case status.Code(err) != codes.DeadlineExceeded:
+							t.Errorf("%v; want %s or DEADLINE_EXCEEDED", err, authnintrospect.ReasonBusy)
+						}
+					})
+				}
+				all.Wait()
+				synctest.Wait()
+				want := int32(64)
+				if limit > 0 {
+					want = int32(limit)
+				}
+				if most, open := c.most.Load(), c.open.Load(); most != want || busy.Load() != 100-want || open != 0 {
+					t.Errorf("%v: %d requests at once, %d still open, %d calls ended with %s; want %d, none and %d",
+						kind, most, open, busy.Load(), authnintrospect.ReasonBusy, want, 100-want)
+				}
+				wantUnauthenticated(t, env.Call(bearer(t.Context(), "later")).Err, "Invalid token")
+			})
+		}
+	}
+}
+
+func wantUnauthenticated(t *testing.T, err error, message string) {
+	t.Helper()
+	if st := status.Convert(err); st.Code() != codes.Unauthenticated || st.Message() != message {
+		t.Errorf("%v; want UNAUTHENTICATED, %q", err, message)
+	}
+}
+
+// TestLargeToken: a large token is not sent to the endpoint.
+func TestLargeToken(t *testing.T) {
+	for _, test := range []struct {
+		limit, size int
+		admits      bool
+	}{{0, 16 << 10, true}, {0, 16<<10 + 1, false}, {10, 10, true}, {10, 11, false}} {
+		e := answering(`{"active":true,"sub":"a"}`)
+		m := authnintrospect.New(authnintrospect.Config{Endpoint: loopback, Client: &http.Client{Transport: e}, MaxTokenBytes: test.limit})
+		env := hauberktest.Case{Side: hauberk.ServerSide}.StartWith(t, &hauberktest.Backend{}, authn.New(authn.Config{}, m))
+		err := env.Call(bearer(t.Context(), strings.Repeat("a", test.size))).Err
+		if test.admits && err != nil || !test.admits && (status.Code(err) != codes.Unauthenticated || e.requests.Load() != 0) {
+			t.Errorf("%d bytes, limit %d: %v, %d requests", test.size, test.limit, err, e.requests.Load())
+		}
+	}
+}
+
+// TestRevokedWhileOpen: streams end when the endpoint says that their token is not active any more. There is
+// one request for all streams of a token, and none when they have ended.
+func TestRevokedWhileOpen(t *testing.T) {
+	for name, test := range map[string]struct {
+		config authnintrospect.Config
+		within time.Duration // 0: the streams go on
+		fails  bool          // the endpoint
+	}{
+		"default":            {authnintrospect.Config{}, time.Minute, false},
+		"as kept":            {authnintrospect.Config{KeepActive: time.Second}, time.Second, false},
+		"not kept":           {authnintrospect.Config{KeepActive: -1}, time.Minute, false},
+		"own interval":       {authnintrospect.Config{Recheck: 2 * time.Minute}, 2 * time.Minute, false},
+		"never":              {authnintrospect.Config{Recheck: -1}, 0, false},
+		"the endpoint fails": {authnintrospect.Config{}, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, kind := range kinds[1:] {
+				synctest.Test(t, func(t *testing.T) { testRevokedWhileOpen(t, kind, test.config, test.within, test.fails) })
+			}
+		})
+	}
+}
+
+func testRevokedWhileOpen(t *testing.T, kind hauberk.Kind, config authnintrospect.Config, within time.Duration, fails bool) {
+	t.Helper()
+	var revoked atomic.Bool
+	e := &endpoint{answer: func(url.Values) (int, string, string) {
+		switch {
+		case !revoked.Load():
+			return 200, "application/json", `{"active":true,"sub":"a"}`
+		case fails:
+			return 500, "text/plain", ""
+		default:
+			return 200, "application/json", `{"active":false}`
+		}
+	}}
+	config.Endpoint, config.Client = loopback, &http.Client{Transport: e}
+	backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Hour):
+			return hauberktest.Echo(ctx, s)
+		}
+	}}
+	env := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}.StartWith(t, backend, authn.New(authn.Config{}, authnintrospect.New(config)))
+	var all sync.WaitGroup
+	begin := time.Now()
+	for range 3 {
+		all.Go(func() {
+			err, took := env.Call(bearer(t.Context(), "t")).Err, time.Since(begin)
+			switch {
+			case within == 0 && err != nil:
+				t.Errorf("%v: %v after %v; want the stream to go on", kind, err, took)
+			case within > 0 && (hauberk.Reason(err) != authn.ReasonTokenRevoked || took > time.Minute/2+within+time.Second):
+				t.Errorf("%v: %v after %v; want %s within %v", kind, err, took, authn.ReasonTokenRevoked, within)
+			}
+		})
+	}
+	pass(time.Minute / 2)
+	revoked.Store(true)
+	all.Wait()
+	synctest.Wait()
+	n := e.requests.Load()
+	pass(time.Hour)
+	if e.requests.Load() != n {
+		t.Errorf("%v: %d requests without a stream", kind, e.requests.Load()-n)
+	}
+	if within >= time.Minute && n > 4 {
+		t.Errorf("%v: %d requests for three streams of a token", kind, n)
+	}
+}
+
+// TestRevokedByAnotherCall: streams end at once if another call learns that the token is not active. An expired
+// token is not revoked: its streams have the grace period.
+func TestRevokedByAnotherCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		active := `{"active":true,"sub":"a"}`
+		var body atomic.Value
+		body.Store(active)
+		e := &endpoint{answer: func(url.Values) (int, string, string) {
+			return 200, "application/json", body.Load().(string)
+		}}
+		m := authnintrospect.New(authnintrospect.Config{
+			Endpoint: loopback, Client: &http.Client{Transport: e}, KeepActive: -1, Recheck: 40 * time.Minute,
+		})
+		env := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Bidi}.StartWith(t, &hauberktest.Backend{}, authn.New(authn.Config{Grace: time.Hour}, m))
+		open := func() grpc.ClientStream {
+			desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
+			stream, err := env.Client.NewStream(bearer(t.Context(), "t"), desc, hauberktest.FullMethod(hauberk.Bidi))
+			if err = errors.Join(err, stream.SendMsg(&testpb.Request{}), stream.RecvMsg(&testpb.Response{})); err != nil {
+				t.Fatal(err)
+			}
+			return stream
+		}
+		first := open()
+		body.Store(`{"active":false}`)
+		wantUnauthenticated(t, env.Call(bearer(t.Context(), "t")).Err, "Invalid token")
+		wantUnauthenticated(t, first.RecvMsg(&testpb.Response{}), "Token revoked")
+
+		pass(time.Minute)
+		body.Store(fmt.Sprintf(`{"active":true,"sub":"a","exp":%d}`, time.Now().Add(30*time.Minute).Unix()))
+		second, start := open(), time.Now()
+		body.Store(`{"active":false}`)
+		pass(31 * time.Minute)
+		wantUnauthenticated(t, env.Call(bearer(t.Context(), "t")).Err, "Invalid token")
+		wantUnauthenticated(t, second.RecvMsg(&testpb.Response{}), "Token expired")
+		if took := time.Since(start); took < 90*time.Minute {
+			t.Errorf("the stream ended after %v; want the grace period", took)
+		}
+	})
+}

@@ -1,0 +1,101 @@
+package authnintrospect
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/flight"
+)
+
+// ReasonBusy is the reason of the rejection of a call whose token could not be asked for, because
+// Config.MaxRequests requests are in flight ([hauberk.Reason]).
+const ReasonBusy = "INTROSPECTION_BUSY"
+
+// request is a request to the endpoint. The mutex of the method guards waiting.
+type request struct {
+	flight  *flight.Flight[answer]
+	cancel  context.CancelFunc
+	waiting int  // callers of ask
+	counts  bool // in Method.open
+}
+
+// ask returns the answer for a token. Callers share a request, which does not end with the call that
+// began it, but when no caller waits for it. bounded applies Config.MaxRequests.
+func (m *Method) ask(ctx context.Context, key hash, token string, bounded bool) (answer, error) {
+	r := m.join(ctx, key, token, bounded)
+	if r == nil {
+		return answer{}, m.busy()
+	}
+	defer m.leave(key, r)
+	return r.flight.Wait(ctx)
+}
+
+func (m *Method) busy() error {
+	r := hauberk.Reject(codes.Unavailable, ReasonBusy, "Too many tokens are being validated")
+	r.RetryAfter = time.Second
+	r.Cause = fmt.Errorf("%w: %d requests are in flight", ErrBusy, m.config.MaxRequests)
+	return r
+}
+
+// join returns the request for a token that is in flight, or begins one. It returns nil if there
+// are too many.
+func (m *Method) join(ctx context.Context, key hash, token string, bounded bool) *request {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r := m.asking[key]; r != nil {
+		r.waiting++
+		return r
+	}
+	if bounded && m.open >= m.config.MaxRequests {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r := &request{flight: flight.New[answer](), cancel: cancel, waiting: 1, counts: bounded}
+	m.asking[key] = r
+	if bounded {
+		m.open++
+	}
+	go r.flight.Run(func() (answer, error) { return m.introspect(ctx, token) },
+		func(how string) error { return fmt.Errorf("%w: its client %s", ErrEndpoint, how) },
+		func(a answer, err error) { m.land(key, r, a, err) })
+	return r
+}
+
+// leave ends the waiting of a caller. The last one ends the request.
+func (m *Method) leave(key hash, r *request) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.waiting--; r.waiting == 0 {
+		r.cancel()
+		m.remove(key, r)
+	}
+}
+
+// land ends a request.
+func (m *Method) land(key hash, r *request, a answer, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.counts {
+		m.open--
+	}
+	m.remove(key, r)
+	if err != nil {
+		return
+	}
+	m.keep(key, a)
+	if s := m.streams[key]; s != nil && a.identity == nil && s.unexpired() {
+		close(s.revoked)
+		m.forget(key, s)
+	}
+}
+
+// remove removes a request, unless another one has replaced it. The mutex is locked.
+func (m *Method) remove(key hash, r *request) {
+	if m.asking[key] == r {
+		delete(m.asking, key)
+	}
+}

@@ -1,0 +1,70 @@
+package authnintrospect
+
+import (
+	"context"
+	"time"
+
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+)
+
+// streams are the open streams of a token. A goroutine asks for the token again until they have
+// ended. The mutex of the method guards number.
+type streams struct {
+	number  int
+	expires time.Time     // of the token; zero: never
+	revoked chan struct{} // closed when the token is not active any more
+	stop    context.CancelFunc
+}
+
+// unexpired reports whether the token would still be active if it had not been revoked. The streams of
+// an expired one end by themselves.
+func (s *streams) unexpired() bool { return s.expires.IsZero() || time.Now().Before(s.expires) }
+
+// follow returns the identity of a stream, which ends with ctx. It is revoked when the token is.
+func (m *Method) follow(ctx context.Context, key hash, token string, id *authn.Identity) *authn.Identity {
+	m.mu.Lock()
+	s := m.streams[key]
+	if s == nil {
+		own, stop := context.WithCancel(context.WithoutCancel(ctx))
+		s = &streams{expires: id.Expires, revoked: make(chan struct{}), stop: stop}
+		m.streams[key] = s
+		go m.recheck(own, key, token, s)
+	}
+	s.number++
+	m.mu.Unlock()
+	context.AfterFunc(ctx, func() { m.release(key, s) })
+	revocable := *id
+	revocable.Revoked = s.revoked
+	return &revocable
+}
+
+// recheck asks for a token until ctx is done.
+func (m *Method) recheck(ctx context.Context, key hash, token string, s *streams) {
+	ticker := time.NewTicker(m.config.Recheck)
+	defer ticker.Stop()
+	for s.unexpired() {
+		select {
+		case <-ticker.C:
+			_, _ = m.ask(ctx, key, token, false) // land reads the answer
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// release ends a stream.
+func (m *Method) release(key hash, s *streams) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.number--; s.number == 0 {
+		m.forget(key, s)
+	}
+}
+
+// forget ends the goroutine of streams. The mutex is locked.
+func (m *Method) forget(key hash, s *streams) {
+	s.stop()
+	if m.streams[key] == s {
+		delete(m.streams, key)
+	}
+}
