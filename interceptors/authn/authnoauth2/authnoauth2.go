@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
@@ -17,8 +18,13 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/endpoint"
 )
 
-// ErrEndpoint is found, by errors.Is, if the token endpoint gave no token.
-var ErrEndpoint = errors.New("authnoauth2: the token endpoint gave no token")
+// Sentinels that errors.Is finds in errors of both sources.
+var (
+	// ErrEndpoint is found if the token endpoint gave no token that can be sent.
+	ErrEndpoint = errors.New("authnoauth2: the token endpoint gave no token")
+	// ErrTokenType is found if the token is no bearer token. It comes with ErrEndpoint.
+	ErrTokenType = errors.New("authnoauth2: the token is no bearer token")
+)
 
 // ClientCredentials is the source of this client's own token. Make it with [NewClientCredentials].
 // Safe for concurrent use.
@@ -30,7 +36,9 @@ type ClientCredentials struct {
 
 // NewClientCredentials returns a source for authn.NewClient. A token endpoint that cannot be
 // reached, or answers with a status of 500 or more, ends calls without a token with UNAVAILABLE;
-// one that rejects this client ends them with UNAUTHENTICATED.
+// one that rejects this client ends them with UNAUTHENTICATED. So does one whose token_type is not
+// "Bearer", in any case: a client must not send a token as another type (RFC 6749, 7.1; RFC 8693,
+// 2.2.1).
 func NewClientCredentials(config Endpoint) *ClientCredentials {
 	e := config.clone()
 	fetch := func(ctx context.Context) (authn.Token, error) { return e.fetch(ctx, nil) }
@@ -40,9 +48,9 @@ func NewClientCredentials(config Endpoint) *ClientCredentials {
 // Err returns what is wrong with the settings, or nil.
 func (c *ClientCredentials) Err() error {
 	if c.Refresher == nil {
-		return errors.New("ClientCredentials has no settings; make it with authnoauth2.NewClientCredentials")
+		return errors.New("authnoauth2: ClientCredentials has no settings; make it with authnoauth2.NewClientCredentials")
 	}
-	return errors.Join(c.err, c.Refresher.Err())
+	return errors.Join(c.err, named(c.Refresher.Err()))
 }
 
 // clone returns a copy that the program cannot change.
@@ -65,14 +73,24 @@ var reserved = []string{ //nolint:gochecknoglobals // never written
 func (e Endpoint) check() error {
 	errs := []error{endpoint.Check("Endpoint.TokenURL", e.TokenURL, "token")}
 	if e.ClientID == "" {
-		errs = append(errs, errors.New("ClientID is empty; want the name of this client at the authorization server"))
+		errs = append(errs, errors.New("Endpoint.ClientID is empty; want the name of this client at the authorization server"))
 	}
 	for _, key := range reserved {
 		if _, ok := e.Params[key]; ok {
 			errs = append(errs, fmt.Errorf("Endpoint.Params has %q, for which there is a field", key))
 		}
 	}
-	return errors.Join(errs...)
+	return named(errs...)
+}
+
+// named joins errors of settings under the name of the package.
+func named(errs ...error) (all error) {
+	for _, err := range errs {
+		if err != nil {
+			all = errors.Join(all, fmt.Errorf("authnoauth2: %w", err))
+		}
+	}
+	return all
 }
 
 // fetch requests a token with further parameters.
@@ -90,6 +108,12 @@ func (e Endpoint) fetch(ctx context.Context, params url.Values) (authn.Token, er
 	token, err := config.Token(context.WithValue(ctx, oauth2.HTTPClient, e.Client))
 	if err != nil {
 		return authn.Token{}, failure(err)
+	}
+	if !strings.EqualFold(token.TokenType, "Bearer") { // DPoP, mac; N_A is no access token
+		return authn.Token{}, &outcomeError{
+			status.New(codes.Unauthenticated, "No token"),
+			fmt.Errorf("%w: %w: token_type is %.32q", ErrEndpoint, ErrTokenType, token.TokenType),
+		}
 	}
 	return authn.Token{Value: token.AccessToken, Expires: token.Expiry}, nil
 }

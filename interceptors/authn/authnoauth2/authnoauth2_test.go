@@ -195,6 +195,33 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestTokenType: only a bearer token is sent as one.
+func TestTokenType(t *testing.T) {
+	for member, good := range map[string]bool{
+		`"token_type":"Bearer",`: true, `"token_type":"bearer",`: true, `"token_type":"BEARER",`: true,
+		`"token_type":"DPoP",`: false, `"token_type":"mac",`: false, `"token_type":"N_A",`: false, ``: false,
+	} {
+		i := newIssuer(t)
+		i.answer = func(w http.ResponseWriter, _ int) {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"access_token":"secret",%s"expires_in":3600}`, member)
+		}
+		for name, source := range map[string]authn.TokenSource{
+			"client credentials": authnoauth2.NewClientCredentials(i.endpoint()),
+			"exchange":           authnoauth2.NewExchange(authnoauth2.ExchangeConfig{Endpoint: i.endpoint(), Subject: authn.StaticToken("s")}),
+		} {
+			token, err := source.Token(t.Context())
+			if good && (err != nil || token != "secret") {
+				t.Errorf("%s, %s: %v", name, member, err)
+			}
+			if !good && (status.Code(err) != codes.Unauthenticated || !errors.Is(err, authnoauth2.ErrTokenType) ||
+				!errors.Is(err, authnoauth2.ErrEndpoint) || strings.Contains(err.Error(), "secret")) {
+				t.Errorf("%s, %s: %q, %v; want %v", name, member, token, err, authnoauth2.ErrTokenType)
+			}
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	good := authnoauth2.Endpoint{TokenURL: "https://issuer.example.org/token", ClientID: "me"}
 	subject := authn.StaticToken("x")
@@ -208,7 +235,7 @@ func TestErrors(t *testing.T) {
 	} {
 		config := authnoauth2.ExchangeConfig{Endpoint: good, Subject: subject}
 		change(&config)
-		if err := authnoauth2.NewExchange(config).Err(); err == nil || !strings.Contains(err.Error(), want) {
+		if err := authnoauth2.NewExchange(config).Err(); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "authnoauth2: ") {
 			t.Errorf("%v; want %q", err, want)
 		}
 		if strings.HasPrefix(want, "ExchangeConfig") || strings.HasPrefix(want, "MaxTokens") {

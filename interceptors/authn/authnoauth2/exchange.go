@@ -38,7 +38,7 @@ type Exchange struct {
 func NewExchange(config ExchangeConfig) *Exchange {
 	config.Endpoint = config.clone()
 	x := &Exchange{config: config}
-	errs := []error{config.check()}
+	var errs []error
 	if config.Subject == nil {
 		errs = append(errs, errors.New("ExchangeConfig.Subject is nil; want the source of the token to exchange"))
 	}
@@ -55,7 +55,7 @@ func NewExchange(config ExchangeConfig) *Exchange {
 	if x.config.SubjectTokenType == "" {
 		x.config.SubjectTokenType = accessTokenType
 	}
-	x.err = errors.Join(errs...)
+	x.err = errors.Join(config.check(), named(errs...))
 	x.sources = tokencache.New[hash, *authn.Refresher](x.config.MaxTokens)
 	x.byResult = tokencache.New[hash, *authn.Refresher](x.config.MaxTokens)
 	return x
@@ -64,7 +64,7 @@ func NewExchange(config ExchangeConfig) *Exchange {
 // Err returns what is wrong with the settings, or nil.
 func (x *Exchange) Err() error {
 	if x.sources == nil {
-		return errors.New("Exchange has no settings; make it with authnoauth2.NewExchange")
+		return errors.New("authnoauth2: Exchange has no settings; make it with authnoauth2.NewExchange")
 	}
 	return x.err
 }
