@@ -470,8 +470,8 @@ func TestConfigurationErrors(t *testing.T) {
 		{"grace", authn.New(authn.Config{Grace: -1}, authn.Bearer(check)), "hauberk: interceptor 1: authn: " +
 			"Config.Grace is -1ns; want 0, or how long streams outlive their credential"},
 		{"zero value", &authn.Interceptor{}, "hauberk: interceptor 1: authn: it has no Method; want one, such as authn.Bearer(validate)"},
-		{"no source", authn.NewClient(nil, authn.ClientConfig{AllowClearText: true}), "hauberk: interceptor 1: authn: it has no TokenSource; make it with authn.NewClient"},
-		{"zero client", &authn.Client{}, "hauberk: interceptor 1: authn: it has no TokenSource; make it with authn.NewClient"},
+		{"no source", authn.NewClient(nil, authn.ClientConfig{AllowClearText: true}), "hauberk: interceptor 1: authn: its TokenSource is nil; give authn.NewClient one, such as authn.StaticToken(token)"},
+		{"zero client", &authn.Client{}, "hauberk: interceptor 1: authn: its TokenSource is nil; give authn.NewClient one, such as authn.StaticToken(token)"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -3,12 +3,15 @@ package authn
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/callcreds"
@@ -21,8 +24,10 @@ type TokenSource interface {
 	// and must return when ctx is done.
 	//
 	// An error with a gRPC status ends the call with that status, so that an outer retry can act
-	// on UNAVAILABLE. Any other error ends it with UNAUTHENTICATED, "No token", as grpc-go does
-	// for its credentials, and stays in the process. If ctx is done the call ends with the
+	// on UNAVAILABLE. Any other error ends it with UNAUTHENTICATED, "No token". The reason is
+	// [ReasonNoToken], unless the error has a reason. The text of the error that the application
+	// receives has the cause, as with credentials of grpc-go. Its status has not: a server of Hauberk
+	// whose handler returns the error does not send the cause. If ctx is done the call ends with the
 	// status of ctx.
 	Token(ctx context.Context) (string, error)
 }
@@ -69,7 +74,9 @@ type Client struct {
 // sent unchanged and the source is not called.
 //
 // A token is sent only on connections with transport security, unless
-// [ClientConfig.AllowClearText] is set. A call for which there is no token is not sent. A malformed
+// [ClientConfig.AllowClearText] is set. A call for which there is no token is not sent, also of a method
+// that is public on the server, since the client does not know that. Leave such methods out with
+// hauberk.Except, so that they work while the source fails. A malformed
 // token is not sent either: a call whose token is not a b64token of RFC 6750, such as one with a
 // line break at its end, ends with UNAUTHENTICATED, "Malformed token". hauberk.New reports what is
 // wrong with the arguments, and a token of [StaticToken] that is malformed.
@@ -93,7 +100,7 @@ func NewClient(source TokenSource, config ClientConfig) *Client {
 func (c *Client) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{Name: name, Phase: hauberk.PhaseAuthn, Sides: hauberk.OnlyClients}
 	if isNil(c.source) {
-		d.Err = errors.New("it has no TokenSource; make it with authn.NewClient")
+		d.Err = errors.New("its TokenSource is nil; give authn.NewClient one, such as authn.StaticToken(token)")
 	} else if s, ok := c.source.(checked); ok {
 		d.Err = s.Err()
 	}
@@ -178,7 +185,7 @@ func (c *Client) token(ctx context.Context) (string, error) {
 	case err == nil:
 		return "", noToken("Malformed token", malformed(token))
 	case carrierIn(err) != nil:
-		return "", err
+		return "", sourceFailed(err)
 	case ctx.Err() != nil:
 		return "", ctx.Err()
 	default:
@@ -188,9 +195,42 @@ func (c *Client) token(ctx context.Context) (string, error) {
 
 func noToken(message string, cause error) error {
 	r := hauberk.Reject(codes.Unauthenticated, ReasonNoToken, message)
-	r.Cause = errors.Join(ErrTokenSource, cause)
-	return r
+	r.Cause = fmt.Errorf("%w: %w", ErrTokenSource, cause)
+	return &noTokenError{r, cause}
 }
+
+// noTokenError is a rejection whose text has its cause, as errors of grpc-go's credentials have. The
+// status of the rejection, which a handler may return to its own client, has not.
+type noTokenError struct {
+	rejection *hauberk.Rejection
+	cause     error
+}
+
+func (e *noTokenError) Error() string { return e.rejection.Message + ": " + e.cause.Error() }
+func (e *noTokenError) Unwrap() error { return e.rejection }
+
+// sourceFailed gives an error of a source that carries a status the reason NO_TOKEN, unless it is a
+// rejection or has a reason. It is no rejection, so that an outer retry makes another attempt.
+func sourceFailed(err error) error {
+	st := carrierIn(err).GRPCStatus()
+	if hauberk.Reason(err) != "" {
+		return err
+	}
+	if with, failed := st.WithDetails(&errdetails.ErrorInfo{Reason: ReasonNoToken}); failed == nil {
+		st = with
+	}
+	return &sourceError{st, err}
+}
+
+// sourceError is an error of a source with a status.
+type sourceError struct {
+	status *status.Status
+	cause  error
+}
+
+func (e *sourceError) Error() string              { return e.cause.Error() }
+func (e *sourceError) Unwrap() []error            { return []error{e.cause, ErrTokenSource} }
+func (e *sourceError) GRPCStatus() *status.Status { return e.status }
 
 // malformed says what is wrong with a token, without the token.
 func malformed(token string) error {
@@ -206,8 +246,8 @@ func malformed(token string) error {
 }
 
 var (
-	errEmptyToken      = errors.New("authn: the token is empty")
-	errTokenWithScheme = errors.New("authn: the token begins with Bearer; give the token without Bearer")
-	errMalformedSource = errors.New("authn: the token source returned a token that no authorization can carry; " +
+	errEmptyToken      = errors.New("the token is empty")
+	errTokenWithScheme = errors.New("the token begins with Bearer; give the token without Bearer")
+	errMalformedSource = errors.New("the token is one that no authorization can carry; " +
 		`want letters, digits, "-", ".", "_", "~", "+" and "/", and "=" at the end`)
 )

@@ -123,21 +123,22 @@ func TestSourceFails(t *testing.T) {
 		err     error
 		code    codes.Code
 		message string
+		reason  string
 		cause   error
 	}{
-		{"any error", "", boom, codes.Unauthenticated, "No token", boom},
-		{"its sentinel", "", boom, codes.Unauthenticated, "No token", authn.ErrTokenSource},
-		{"a token with the error", "t", boom, codes.Unauthenticated, "No token", boom},
-		{"a status", "", status.Error(codes.Unavailable, "down"), codes.Unavailable, "down", nil},
-		{"a rejection", "", hauberk.Reject(codes.PermissionDenied, "NO", "no"), codes.PermissionDenied, "no", nil},
-		{"UNKNOWN", "", status.Error(codes.Unknown, "?"), codes.Unauthenticated, "No token", authn.ErrTokenSource},
-		{"its own deadline", "", context.DeadlineExceeded, codes.Unauthenticated, "No token", authn.ErrTokenSource},
-		{"no token", "", nil, codes.Unauthenticated, "Malformed token", authn.ErrTokenSource},
-		{"line break", "secret\n", nil, codes.Unauthenticated, "Malformed token", authn.ErrTokenSource},
-		{"split header", "t\r\nx-admin: 1", nil, codes.Unauthenticated, "Malformed token", authn.ErrTokenSource},
-		{"space", "a b", nil, codes.Unauthenticated, "Malformed token", authn.ErrTokenSource},
-		{"scheme", "Bearer t", nil, codes.Unauthenticated, "Malformed token", authn.ErrTokenSource},
-		{"not ASCII", "tökén", nil, codes.Unauthenticated, "Malformed token", authn.ErrTokenSource},
+		{"any error", "", boom, codes.Unauthenticated, "No token", authn.ReasonNoToken, boom},
+		{"its sentinel", "", boom, codes.Unauthenticated, "No token", authn.ReasonNoToken, authn.ErrTokenSource},
+		{"a token with the error", "t", boom, codes.Unauthenticated, "No token", authn.ReasonNoToken, boom},
+		{"a status", "", status.Error(codes.Unavailable, "down"), codes.Unavailable, "down", authn.ReasonNoToken, authn.ErrTokenSource},
+		{"a rejection", "", hauberk.Reject(codes.PermissionDenied, "NO", "no"), codes.PermissionDenied, "no", "NO", nil},
+		{"UNKNOWN", "", status.Error(codes.Unknown, "?"), codes.Unauthenticated, "No token", authn.ReasonNoToken, authn.ErrTokenSource},
+		{"its own deadline", "", context.DeadlineExceeded, codes.Unauthenticated, "No token", authn.ReasonNoToken, authn.ErrTokenSource},
+		{"no token", "", nil, codes.Unauthenticated, "Malformed token", authn.ReasonNoToken, authn.ErrTokenSource},
+		{"line break", "secret\n", nil, codes.Unauthenticated, "Malformed token", authn.ReasonNoToken, authn.ErrTokenSource},
+		{"split header", "t\r\nx-admin: 1", nil, codes.Unauthenticated, "Malformed token", authn.ReasonNoToken, authn.ErrTokenSource},
+		{"space", "a b", nil, codes.Unauthenticated, "Malformed token", authn.ReasonNoToken, authn.ErrTokenSource},
+		{"scheme", "Bearer t", nil, codes.Unauthenticated, "Malformed token", authn.ReasonNoToken, authn.ErrTokenSource},
+		{"not ASCII", "tökén", nil, codes.Unauthenticated, "Malformed token", authn.ReasonNoToken, authn.ErrTokenSource},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -145,7 +146,15 @@ func TestSourceFails(t *testing.T) {
 				var a arrivals
 				source := func(context.Context) (string, error) { return test.token, test.err }
 				out := client(kind).StartWith(t, a.backend(), authn.NewClient(authn.TokenFunc(source), authn.ClientConfig{AllowClearText: true})).Call(t.Context())
-				wantStatus(t, out.Err, test.code, test.message)
+				if st := hauberk.StatusOf(out.Err); st.Code() != test.code || st.Message() != test.message {
+					t.Errorf("%s, %q; want %s, %q", st.Code(), st.Message(), test.code, test.message)
+				}
+				if test.cause != nil && test.err != nil && !strings.Contains(out.Err.Error(), test.err.Error()) {
+					t.Errorf("%q; want the text of %q", out.Err, test.err)
+				}
+				if reason := hauberk.Reason(out.Err); reason != test.reason {
+					t.Errorf("reason %q; want %q", reason, test.reason)
+				}
 				if test.cause != nil && !errors.Is(out.Err, test.cause) {
 					t.Errorf("%v does not wrap %v", out.Err, test.cause)
 				}

@@ -78,6 +78,6 @@ func ExampleNewClient() {
 	call(metadata.AppendToOutgoingContext(context.Background(), "authorization", "Bearer mine"))
 	// Output:
 	// sent with [Bearer token-1]
-	// rpc error: code = Unauthenticated desc = No token
+	// No token: the token service is down
 	// sent with [Bearer mine]
 }
