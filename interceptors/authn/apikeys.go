@@ -52,7 +52,8 @@ type APIKeysConfig struct {
 	// in force. A file without a key is an error for [NewAPIKeys]; later it revokes all keys.
 	File string
 	// Header is the metadata key of API keys. The default is "x-api-key". The value is the key
-	// alone.
+	// alone. No other method of the interceptor may read the same key, such as "authorization":
+	// each rejects what the other accepts.
 	Header string
 	// Every is the time between two looks at the file. New content counts when two looks in
 	// succession find it. The default is half a second.
@@ -117,6 +118,9 @@ func NewAPIKeys(config APIKeysConfig) *APIKeys {
 
 // Name returns "api key".
 func (*APIKeys) Name() string { return "api key" }
+
+// Credential returns the metadata key of API keys.
+func (k *APIKeys) Credential() string { return k.header }
 
 // Err returns what is wrong with the arguments of [NewAPIKeys], or nil.
 func (k *APIKeys) Err() error {

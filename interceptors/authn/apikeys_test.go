@@ -243,6 +243,32 @@ func TestAPIKeysErrors(t *testing.T) {
 	}
 }
 
+// TestSharedMetadataKey: API keys under the metadata key of another method are an error of hauberk.New, since
+// one of them could admit no call.
+func TestSharedMetadataKey(t *testing.T) {
+	_, hash := authn.NewAPIKey()
+	keys := func(header string) authn.Method {
+		return apiKeys(t, authn.APIKeysConfig{File: keyFile(t, "a "+hash), Header: header})
+	}
+	bearer := authn.Bearer(check)
+	for name, test := range map[string]struct {
+		methods []authn.Method
+		shared  bool
+	}{
+		"behind tokens":         {[]authn.Method{bearer, keys("Authorization")}, true},
+		"in front of tokens":    {[]authn.Method{keys("authorization"), bearer}, true},
+		"twice":                 {[]authn.Method{keys(""), keys("X-API-Key")}, true},
+		"alone":                 {[]authn.Method{keys("authorization")}, false},
+		"under different keys":  {[]authn.Method{keys(""), bearer, keys("x-old-key")}, false},
+		"several token methods": {[]authn.Method{bearer, authn.Bearer(check)}, false},
+	} {
+		_, err := hauberk.New(authn.New(authn.Config{}, test.methods...))
+		if (err != nil) != test.shared || err != nil && !strings.Contains(err.Error(), "both read the metadata key") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestAPIKeyAfterToken: a bad token is not replaced by a good key, nor the reverse.
 func TestAPIKeyAfterToken(t *testing.T) {
 	good, hash := authn.NewAPIKey()
@@ -260,6 +286,20 @@ func TestAPIKeyAfterToken(t *testing.T) {
 		"bad key, good token": {[]authn.Method{keys, authn.Bearer(check)}, "Bearer good", "bad", "", authn.ErrInvalidToken},
 		"the first decides":   {[]authn.Method{keys, authn.Bearer(check)}, "Bearer bad", good, "billing", nil},
 		"neither":             {[]authn.Method{keys, authn.Bearer(check)}, "", "", "", authn.ErrNoCredential},
+		"token of another method, good key": {
+			[]authn.Method{authn.Bearer(failing(authn.ErrOtherMethod)), keys}, "Bearer x", good, "", authn.ErrOtherMethod,
+		},
+		"token of another method": {
+			[]authn.Method{authn.Bearer(failing(authn.ErrOtherMethod)), keys, authn.Bearer(check)}, "Bearer good", good, "alice", nil,
+		},
+		"a method that does not say": {
+			[]authn.Method{authn.Bearer(failing(authn.ErrOtherMethod)), method{id: &authn.Identity{Subject: "bob"}, ran: new([]string)}},
+			"Bearer x", "", "bob", nil,
+		},
+		"two that do not judge, good key": {
+			[]authn.Method{authn.Bearer(failing(authn.ErrOtherMethod)), method{err: authn.ErrOtherMethod, ran: new([]string)}, keys},
+			"Bearer x", good, "", authn.ErrOtherMethod,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var w witness

@@ -84,10 +84,26 @@ func (x *Interceptor) err() error {
 			errs = append(errs, c.Err())
 		}
 	}
+	errs = append(errs, x.errShared())
 	if d := x.config.Grace; d < 0 {
 		errs = append(errs, fmt.Errorf("Config.Grace is %v; want 0, or how long streams outlive their credential", d))
 	}
 	return errors.Join(errs...)
+}
+
+// errShared reports API keys that share their metadata key with another method, so that one of them can
+// admit no call.
+func (x *Interceptor) errShared() error {
+	for i, m := range x.methods {
+		keys, ok := m.(*APIKeys)
+		for j, other := range x.methods {
+			if ok && keys != nil && i != j && !isNil(other) && credentialOf(other) == keys.header {
+				return fmt.Errorf("methods %d and %d, %s and %s, both read the metadata key %q, so that one of them admits no call; "+
+					"want another APIKeysConfig.Header", i+1, j+1, m.Name(), other.Name(), keys.header)
+			}
+		}
+	}
+	return nil
 }
 
 // Intercept admits the call if a credential of it is valid.

@@ -58,6 +58,9 @@ func Bearer(validate Validator, options ...BearerOption) Method {
 
 func (*bearer) Name() string { return "bearer" }
 
+// Credential returns "authorization".
+func (*bearer) Credential() string { return header }
+
 // Err returns what is wrong with the arguments of [Bearer].
 func (b *bearer) Err() error { return errors.Join(b.errs...) }
 

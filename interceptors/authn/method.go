@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -8,17 +9,21 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// Method is a way to prove an identity: [Bearer], and those of the packages authnjwt,
-// authnspiffe and others. Safe for concurrent use.
+// Method is a way to prove an identity: [Bearer], [NewAPIKeys], and those of the packages authnjwt,
+// authnintrospect and authnmtls. Safe for concurrent use.
+//
+// A method may have two more methods. Err() error returns what is wrong with its settings, for
+// hauberk.New. Credential() string names the credential that it judges, as [Credential] says.
 type Method interface {
 	// Name is a short name for logs and errors, such as "jwt".
 	Name() string
 	// Authenticate returns the identity that a call proves. It runs before the request is
 	// read, on the goroutine of the call, and must return when ctx is done.
 	//
-	// An error that wraps [ErrNoCredential] or [ErrOtherMethod] passes the call to the next
-	// method. Any other result decides on the call, as [Validator] lists them: a later method
-	// does not run, so it cannot admit a call that this one rejects.
+	// An error that wraps [ErrNoCredential] passes the call to the next method, and one that
+	// wraps [ErrOtherMethod] to the next method of the same credential. Any other result decides
+	// on the call, as [Validator] lists them: a later method does not run, so it cannot admit a
+	// call that this one rejects.
 	Authenticate(ctx context.Context, call *hauberk.Call) (*Identity, error)
 }
 
@@ -26,12 +31,29 @@ type Method interface {
 var (
 	// ErrNoCredential says that the call has no credential of the method. If it is the
 	// result of every method, the call ends as the error of the first says.
-	ErrNoCredential = errors.New("authn: the call has no credential of this method")
+	ErrNoCredential = errors.New("authn: the call has no credential")
 	// ErrOtherMethod says that the call has a credential that the method does not judge, such
-	// as a bearer token that is not a JWT. If no later method accepts it, the call ends with
+	// as a bearer token that is not a JWT. Only later methods of the same credential run then: an
+	// API key does not replace a bad token. If none of them accepts it, the call ends with
 	// UNAUTHENTICATED, "Invalid token".
 	ErrOtherMethod = errors.New("authn: the credential is of another method")
 )
+
+// Credential is a [Method] that says which credential it judges: the metadata key, such as
+// "authorization" for bearer tokens, or "certificate". A method that does not say can run after any
+// other, and after [ErrOtherMethod] too.
+type Credential interface {
+	Method
+	Credential() string
+}
+
+// credentialOf returns the credential that a method judges, or "".
+func credentialOf(m Method) string {
+	if c, ok := m.(Credential); ok {
+		return c.Credential()
+	}
+	return ""
+}
 
 // checked is a method that reports what is wrong with its settings.
 type checked interface{ Err() error }
@@ -40,13 +62,17 @@ type checked interface{ Err() error }
 // outcome of the call.
 func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identity, error) {
 	var none, other error
+	var unjudged string // the credential that other is about
 	for _, m := range x.methods {
+		if unjudged != "" && !judges(m, unjudged) {
+			continue
+		}
 		id, err := m.Authenticate(ctx, call)
 		switch {
 		case err == nil:
 			return checkedIdentity(ctx, id)
 		case errors.Is(err, ErrOtherMethod):
-			other = err
+			other, unjudged = err, cmp.Or(unjudged, credentialOf(m))
 		case !errors.Is(err, ErrNoCredential):
 			return nil, rejectionOf(ctx, err)
 		case none == nil:
@@ -57,6 +83,12 @@ func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identi
 		return nil, reject(ReasonInvalidToken, "Invalid token", errors.Join(ErrInvalidToken, other))
 	}
 	return nil, noCredential(none)
+}
+
+// judges reports whether a method may judge a credential.
+func judges(m Method, credential string) bool {
+	own := credentialOf(m)
+	return own == "" || own == credential
 }
 
 // checkedIdentity returns an identity that a method accepted, unless it is unusable.

@@ -3,7 +3,6 @@ package authn
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -143,7 +142,6 @@ func rejectionOf(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err() // the call has ended meanwhile
 	default:
-		err = fmt.Errorf("%w (wrap authn.ErrInvalidToken to reject the token)", err)
 		return failed(status.New(codes.Unavailable, failure), err)
 	}
 }

@@ -29,6 +29,8 @@ type Method struct {
 	streams map[hash]*streams
 }
 
+var _ authn.Credential = (*Method)(nil)
+
 // answer is the endpoint's answer for a token.
 type answer struct {
 	identity *authn.Identity // nil if the token is rejected
@@ -112,6 +114,9 @@ func positive[T int | time.Duration](setting *T, value T) {
 
 // Name returns "introspection".
 func (*Method) Name() string { return "introspection" }
+
+// Credential returns "authorization".
+func (*Method) Credential() string { return "authorization" }
 
 // Err returns what is wrong with the settings, or nil.
 func (m *Method) Err() error {

@@ -40,7 +40,7 @@ type Validator struct {
 	close []func()
 }
 
-var _ authn.Method = (*Validator)(nil)
+var _ authn.Credential = (*Validator)(nil)
 
 // New returns a method for the tokens of one issuer. hauberk.New reports what is wrong with the
 // arguments, and a file that cannot be read. A validator whose keys or revocations come from a file or a URL
@@ -72,6 +72,9 @@ func New(config Config, options ...Option) *Validator {
 
 // Name returns "jwt", which is also the Method of identities.
 func (*Validator) Name() string { return "jwt" }
+
+// Credential returns "authorization".
+func (*Validator) Credential() string { return "authorization" }
 
 // Err returns what is wrong with the arguments of [New].
 func (v *Validator) Err() error { return errors.Join(v.errs...) }

@@ -42,6 +42,8 @@ type Certificates struct {
 	err     error
 }
 
+var _ authn.Credential = (*Certificates)(nil)
+
 // verified is a certificate, and what verified it: what one server has verified counts for another
 // only if that verifies it in the same way.
 type verified struct {
@@ -101,6 +103,9 @@ func New(config Config) *Certificates {
 
 // Name returns "mtls".
 func (*Certificates) Name() string { return "mtls" }
+
+// Credential returns "certificate".
+func (*Certificates) Credential() string { return "certificate" }
 
 // Err returns what is wrong with the settings, or nil.
 func (c *Certificates) Err() error {
