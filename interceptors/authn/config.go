@@ -2,7 +2,8 @@ package authn
 
 import "time"
 
-// Config holds the settings of [New]. The zero value is ready for use.
+// Config holds the settings of [New]. The zero value is ready for use. The clock is that of package time;
+// in tests that of testing/synctest.
 type Config struct {
 	// ExpireUnary ends unary calls, too, when their credential expires or is revoked. Without
 	// it a unary call that began with a valid credential finishes; streams always end. It costs
