@@ -47,8 +47,8 @@ type APIKeysConfig struct {
 	//	billing sha256:9f86… tenant=acme roles=reader,writer scopes=orders.read expires=2027-01-31T00:00:00Z
 	//
 	// A subject can have several keys, such as an old and a new one. Empty lines and lines that
-	// begin with "#" are ignored. A byte order mark is ignored. The time is that of RFC 3339. The file is read again when its
-	// content changes. A file with an error, or one that cannot be read, leaves the last good keys
+	// begin with "#" are ignored, as is a byte order mark. The time is that of RFC 3339. The file is
+	// read again when its content changes. A file with an error, or one that cannot be read, leaves the last good keys
 	// in force. A file without a key is an error for [NewAPIKeys]; later it revokes all keys.
 	File string
 	// Header is the metadata key of API keys. The default is "x-api-key". The value is the key

@@ -98,8 +98,9 @@ func (x *Interceptor) errShared() error {
 		keys, ok := m.(*APIKeys)
 		for j, other := range x.methods {
 			if ok && keys != nil && i != j && !isNil(other) && credentialOf(other) == keys.header {
-				return fmt.Errorf("methods %d and %d, %s and %s, both read the metadata key %q, so that one of them admits no call; "+
-					"want another APIKeysConfig.Header", i+1, j+1, m.Name(), other.Name(), keys.header)
+				return fmt.Errorf("methods %d and %d, %s and %s, both read the metadata key %q, "+
+					"so that one of them admits no call; want another APIKeysConfig.Header",
+					i+1, j+1, m.Name(), other.Name(), keys.header)
 			}
 		}
 	}

@@ -71,8 +71,8 @@ func hangUp(ctx context.Context, call *hauberk.Call, err error) {
 	}
 }
 
-// inShadow reports whether a call on a server goes on whatever this package decides. The interceptor
-// has a copy of the call then.
+// inShadow reports whether the interceptor only records its decision on a call of a server. It has a
+// copy of the call then.
 func inShadow(ctx context.Context, call *hauberk.Call) bool {
 	return hauberk.FromContext(hauberk.Incoming(ctx)) != call
 }

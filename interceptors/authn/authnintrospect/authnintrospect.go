@@ -62,11 +62,16 @@ func New(config Config) *Method {
 	if slices.Contains(config.SubjectMembers, "") {
 		errs = append(errs, errors.New("Config.SubjectMembers has an empty name"))
 	}
-	for setting, n := range map[string]int{
-		"MaxTokens": config.MaxTokens, "MaxTokenBytes": config.MaxTokenBytes, "MaxRequests": config.MaxRequests,
+	for _, limit := range []struct {
+		setting string
+		value   int
+	}{
+		{"Config.MaxTokens", config.MaxTokens},
+		{"Config.MaxTokenBytes", config.MaxTokenBytes},
+		{"Config.MaxRequests", config.MaxRequests},
 	} {
-		if n < 0 {
-			errs = append(errs, fmt.Errorf("Config.%s is %d; want 0 for the default, or a number", setting, n))
+		if limit.value < 0 {
+			errs = append(errs, fmt.Errorf("%s is %d; want 0 for the default, or a number", limit.setting, limit.value))
 		}
 	}
 	if config.Timeout < 0 {

@@ -108,27 +108,34 @@ func (m *Method) judge(body []byte) (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("%w: the member %w", ErrEndpoint, err)
 	}
-	now := time.Now()
+	if err := m.check(in, time.Now()); err != nil {
+		return rejected(err), nil
+	}
+	return answer{identity: &authn.Identity{
+		Subject: in.subject, Issuer: in.issuer, Method: "introspection",
+		Scopes: in.scopes, Claims: members, Expires: in.expires,
+	}}, nil
+}
+
+// check returns why an active token is rejected, or nil.
+func (m *Method) check(in introspection, now time.Time) error {
 	switch {
 	case in.subject == "":
-		return rejected(fmt.Errorf("%w: it has none of %q", ErrSubject, m.config.SubjectMembers)), nil
+		return fmt.Errorf("%w: it has none of %q", ErrSubject, m.config.SubjectMembers)
 	case !in.bearer:
-		return rejected(ErrType), nil
+		return ErrType
 	case m.config.Issuer != "" && in.issuer != m.config.Issuer:
-		return rejected(ErrIssuer), nil
+		return ErrIssuer
 	case len(m.config.Audiences) > 0 && !slices.ContainsFunc(in.audience, m.isAudience):
-		return rejected(ErrAudience), nil
+		return ErrAudience
 	case !containsAll(in.scopes, m.config.Scopes):
-		return rejected(ErrScope), nil
+		return ErrScope
 	case now.Before(in.earliest):
-		return rejected(ErrInactive), nil
+		return ErrInactive
 	case !in.expires.IsZero() && !now.Before(in.expires):
-		return answer{err: authn.ErrTokenExpired}, nil
+		return authn.ErrTokenExpired
 	default:
-		return answer{identity: &authn.Identity{
-			Subject: in.subject, Issuer: in.issuer, Method: "introspection",
-			Scopes: in.scopes, Claims: members, Expires: in.expires,
-		}}, nil
+		return nil
 	}
 }
 
@@ -173,7 +180,10 @@ func isOther(kind string) bool {
 }
 
 func rejected(cause error) answer {
-	return answer{err: fmt.Errorf("%w: %w", authn.ErrInvalidToken, cause)}
+	if !errors.Is(cause, authn.ErrTokenExpired) {
+		cause = fmt.Errorf("%w: %w", authn.ErrInvalidToken, cause)
+	}
+	return answer{err: cause}
 }
 
 func (m *Method) isAudience(audience string) bool {

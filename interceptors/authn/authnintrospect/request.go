@@ -69,7 +69,8 @@ func (m *Method) join(ctx context.Context, key hash, token string, bounded bool)
 func (m *Method) leave(key hash, r *request) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if r.waiting--; r.waiting == 0 {
+	r.waiting--
+	if r.waiting == 0 {
 		r.cancel()
 		m.remove(key, r)
 	}

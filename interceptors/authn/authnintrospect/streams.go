@@ -56,7 +56,8 @@ func (m *Method) recheck(ctx context.Context, key hash, token string, s *streams
 func (m *Method) release(key hash, s *streams) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s.number--; s.number == 0 {
+	s.number--
+	if s.number == 0 {
 		m.forget(key, s)
 	}
 }

@@ -57,25 +57,7 @@ type verified struct {
 // wrong with the settings.
 func New(config Config) *Certificates {
 	c := &Certificates{config: config, domains: make(map[spiffeid.TrustDomain]bool)}
-	var errs []error
-	for _, name := range config.TrustDomains {
-		domain, err := spiffeid.TrustDomainFromString(name)
-		switch {
-		case err != nil:
-			errs = append(errs, fmt.Errorf("Config.TrustDomains has %q: %w", name, err))
-		case name != domain.Name() && name != domain.IDString(): // which ignores a path
-			errs = append(errs, fmt.Errorf("Config.TrustDomains has %q; want a trust domain such as %q, "+
-				"all of whose IDs are accepted, or Config.Identity for single IDs", name, domain.Name()))
-		default:
-			c.domains[domain] = true
-		}
-	}
-	for _, name := range config.DNSNames {
-		if strings.Trim(name, ".") == "" || strings.ContainsAny(name, "* /:") {
-			errs = append(errs, fmt.Errorf(`Config.DNSNames has %q; want a name such as "a.example.org", `+
-				`or ".example.org" for all names under it`, name))
-		}
-	}
+	errs := c.errsOfNames()
 	names := len(config.TrustDomains) + len(config.DNSNames)
 	switch {
 	case config.Identity == nil && names == 0:
@@ -99,6 +81,29 @@ func New(config Config) *Certificates {
 	}
 	c.kept = tokencache.New[verified, *authn.Identity](kept)
 	return c
+}
+
+// errsOfNames reads Config.TrustDomains, and returns what is wrong with them and with Config.DNSNames.
+func (c *Certificates) errsOfNames() (errs []error) {
+	for _, name := range c.config.TrustDomains {
+		domain, err := spiffeid.TrustDomainFromString(name)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("Config.TrustDomains has %q: %w", name, err))
+		case name != domain.Name() && name != domain.IDString(): // which ignores a path
+			errs = append(errs, fmt.Errorf("Config.TrustDomains has %q; want a trust domain such as %q, "+
+				"all of whose IDs are accepted, or Config.Identity for single IDs", name, domain.Name()))
+		default:
+			c.domains[domain] = true
+		}
+	}
+	for _, name := range c.config.DNSNames {
+		if strings.Trim(name, ".") == "" || strings.ContainsAny(name, "* /:") {
+			errs = append(errs, fmt.Errorf(`Config.DNSNames has %q; want a name such as "a.example.org", `+
+				`or ".example.org" for all names under it`, name))
+		}
+	}
+	return errs
 }
 
 // Name returns "mtls".

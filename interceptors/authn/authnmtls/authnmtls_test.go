@@ -330,7 +330,7 @@ func TestVerifiedElsewhere(t *testing.T) {
 	}
 }
 
-// TestOncePerCertificate: Identity runs once for a certificate, whatever its connections are.
+// TestOncePerCertificate: Identity runs once for a certificate, on all its connections.
 func TestOncePerCertificate(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	var ran atomic.Int32

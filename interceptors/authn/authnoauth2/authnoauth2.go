@@ -48,7 +48,7 @@ func NewClientCredentials(config Endpoint) *ClientCredentials {
 // Err returns what is wrong with the settings, or nil.
 func (c *ClientCredentials) Err() error {
 	if c.Refresher == nil {
-		return errors.New("authnoauth2: ClientCredentials has no settings; make it with authnoauth2.NewClientCredentials")
+		return errors.New("authnoauth2: ClientCredentials has no settings; make it with NewClientCredentials")
 	}
 	return errors.Join(c.err, named(c.Refresher.Err()))
 }
@@ -73,7 +73,7 @@ var reserved = []string{ //nolint:gochecknoglobals // never written
 func (e Endpoint) check() error {
 	errs := []error{endpoint.Check("Endpoint.TokenURL", e.TokenURL, "token")}
 	if e.ClientID == "" {
-		errs = append(errs, errors.New("Endpoint.ClientID is empty; want the name of this client at the authorization server"))
+		errs = append(errs, errors.New("Endpoint.ClientID is empty; want the name of this client at the server"))
 	}
 	for _, key := range reserved {
 		if _, ok := e.Params[key]; ok {
