@@ -25,7 +25,7 @@ type Method struct {
 
 	mu      sync.Mutex // guards what follows
 	asking  map[hash]*request
-	open    int // requests for calls that have not ended, also those that no call waits for
+	open    int // requests for calls
 	streams map[hash]*streams
 }
 

@@ -6,8 +6,7 @@
 // same token share one request. If the authorization server fails, calls whose token is not kept
 // end with UNAVAILABLE, and open streams go on.
 //
-// Callers without a credential cause requests: [Config.MaxRequests] bounds those in flight. A request
-// ends when no call waits for it.
+// Callers without a credential cause requests: [Config.MaxRequests] bounds those in flight.
 //
 // The method judges every bearer token. Put it after the other methods of bearer tokens: those that
 // come after it never run.

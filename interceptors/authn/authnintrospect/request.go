@@ -15,22 +15,23 @@ import (
 // Config.MaxRequests requests are in flight ([hauberk.Reason]).
 const ReasonBusy = "INTROSPECTION_BUSY"
 
-// request is a request to the endpoint. The mutex of the method guards waiting.
+// request is a request to the endpoint.
 type request struct {
-	flight  *flight.Flight[answer]
-	cancel  context.CancelFunc
-	waiting int  // callers of ask
-	counts  bool // in Method.open
+	flight *flight.Flight[answer]
+	counts bool // in Method.open
 }
 
 // ask returns the answer for a token. Callers share a request, which does not end with the call that
-// began it, but when no caller waits for it. bounded applies Config.MaxRequests.
+// began it. bounded applies Config.MaxRequests.
+//
+// A request that no call waits for goes on, at most for Config.Timeout. Ending it would close its
+// connection, and the endpoint would learn of that only when it answers: untrusted callers that
+// cancel their calls could then open requests there without a bound.
 func (m *Method) ask(ctx context.Context, key hash, token string, bounded bool) (answer, error) {
 	r := m.join(ctx, key, token, bounded)
 	if r == nil {
 		return answer{}, m.busy()
 	}
-	defer m.leave(key, r)
 	return r.flight.Wait(ctx)
 }
 
@@ -47,14 +48,13 @@ func (m *Method) join(ctx context.Context, key hash, token string, bounded bool)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r := m.asking[key]; r != nil {
-		r.waiting++
 		return r
 	}
 	if bounded && m.open >= m.config.MaxRequests {
 		return nil
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	r := &request{flight: flight.New[answer](), cancel: cancel, waiting: 1, counts: bounded}
+	ctx = context.WithoutCancel(ctx)
+	r := &request{flight: flight.New[answer](), counts: bounded}
 	m.asking[key] = r
 	if bounded {
 		m.open++
@@ -65,17 +65,6 @@ func (m *Method) join(ctx context.Context, key hash, token string, bounded bool)
 	return r
 }
 
-// leave ends the waiting of a caller. The last one ends the request.
-func (m *Method) leave(key hash, r *request) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r.waiting--
-	if r.waiting == 0 {
-		r.cancel()
-		m.remove(key, r)
-	}
-}
-
 // land ends a request.
 func (m *Method) land(key hash, r *request, a answer, err error) {
 	m.mu.Lock()
@@ -83,7 +72,7 @@ func (m *Method) land(key hash, r *request, a answer, err error) {
 	if r.counts {
 		m.open--
 	}
-	m.remove(key, r)
+	delete(m.asking, key)
 	if err != nil {
 		return
 	}
@@ -91,12 +80,5 @@ func (m *Method) land(key hash, r *request, a answer, err error) {
 	if s := m.streams[key]; s != nil && a.identity == nil && s.unexpired() {
 		close(s.revoked)
 		m.forget(key, s)
-	}
-}
-
-// remove removes a request, unless another one has replaced it. The mutex is locked.
-func (m *Method) remove(key hash, r *request) {
-	if m.asking[key] == r {
-		delete(m.asking, key)
 	}
 }
