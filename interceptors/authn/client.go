@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/callcreds"
@@ -84,7 +85,8 @@ type Client struct {
 // If the source is an [Invalidator] and the server ends a call that has its token with
 // UNAUTHENTICATED, the token is invalidated. The call is made once more with the next token if the
 // server's answer proves that no handler ran: if it has the trailer [Unprocessed], as those of this
-// package have. See [ClientConfig.TrustUnauthenticated] for other servers. Calls at the same time
+// package have. A method that is marked NO_SIDE_EFFECTS or IDEMPOTENT in its proto needs no proof. See
+// [ClientConfig.TrustUnauthenticated] for the other methods of other servers. Calls at the same time
 // share the next token. A stream is made again only if the server has not sent a message, and the
 // client no more than 64 KiB, which are kept until then.
 //
@@ -163,7 +165,7 @@ func (c *Client) renewed(ctx context.Context, call *hauberk.Call, token string, 
 		return ""
 	}
 	source.Invalidate(token)
-	if !c.unprocessed(call) || !call.CanAttempt() {
+	if !c.repeatable(call) || !call.CanAttempt() {
 		return ""
 	}
 	if renewed, err := c.token(ctx); err == nil && renewed != token {
@@ -172,9 +174,12 @@ func (c *Client) renewed(ctx context.Context, call *hauberk.Call, token string, 
 	return ""
 }
 
-// unprocessed reports whether the handler of the last attempt did not run.
-func (c *Client) unprocessed(call *hauberk.Call) bool {
-	return c.config.TrustUnauthenticated || len(call.Trailer().Get(Unprocessed)) > 0
+// repeatable reports whether the handler of the last attempt did not run, or may run twice.
+func (c *Client) repeatable(call *hauberk.Call) bool {
+	if c.config.TrustUnauthenticated || len(call.Trailer().Get(Unprocessed)) > 0 {
+		return true
+	}
+	return call.Method().Options().GetIdempotencyLevel() != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
 }
 
 func (c *Client) token(ctx context.Context) (string, error) {

@@ -26,7 +26,8 @@ type ClientConfig struct {
 	// TrustUnauthenticated repeats a call with a new token after any UNAUTHENTICATED, also without
 	// the trailer [Unprocessed]. Set it only for servers, not of this package, that authenticate
 	// each call before its handler and whose handlers never return UNAUTHENTICATED. Otherwise a
-	// handler can run twice for a call. The default repeats only calls that no handler has seen;
-	// with other servers the next call has the new token.
+	// handler can run twice for a call. The default repeats only calls that no handler has seen, and
+	// calls of methods that are marked as idempotent in their proto. With other servers the next call
+	// of another method has the new token.
 	TrustUnauthenticated bool
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/internal/policypb"
 )
 
 // renewable gives the tokens t1, t2 and so on, and counts those that are invalidated.
@@ -158,4 +159,31 @@ func TestMetadataOfRejectedAttempt(t *testing.T) {
 			t.Errorf("%v, header %v, trailer %v", out.Err, out.Header, out.Trailer)
 		}
 	})
+}
+
+// TestRepeatsIdempotentMethods: a method that its proto marks as idempotent may run twice.
+func TestRepeatsIdempotentMethods(t *testing.T) {
+	for method, attempts := range map[string]int{
+		policypb.Cart_List_FullMethodName: 2, // NO_SIDE_EFFECTS
+		policypb.Plain_Do_FullMethodName:  1,
+	} {
+		var conn rejectingConn
+		client := hauberk.Must(hauberk.New(authn.NewClient(new(renewable), authn.ClientConfig{AllowClearText: true})))
+		err := client.ClientConn(&conn).Invoke(t.Context(), method, &testpb.Request{}, &testpb.Response{})
+		if want := codes.Unauthenticated; status.Code(err) != want || conn.attempts != attempts {
+			t.Errorf("%s: %v after %d attempts; want %v after %d", method, err, conn.attempts, want, attempts)
+		}
+	}
+}
+
+// rejectingConn is a connection to a server, not of this package, that rejects every token.
+type rejectingConn struct {
+	grpc.ClientConnInterface
+
+	attempts int
+}
+
+func (c *rejectingConn) Invoke(context.Context, string, any, any, ...grpc.CallOption) error {
+	c.attempts++
+	return status.Error(codes.Unauthenticated, "no")
 }
