@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/tokencache"
+	"github.com/hauberk-rpc/hauberk/internal/tokencache"
 )
 
 // BearerOption is an option of [Bearer].

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/flight"
+	"github.com/hauberk-rpc/hauberk/internal/flight"
 )
 
 // Token is a token with the time when it expires.

@@ -13,7 +13,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/endpoint"
-	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/tokencache"
+	"github.com/hauberk-rpc/hauberk/internal/tokencache"
 )
 
 // Method is the method of opaque bearer tokens. Make it with [New]. Safe for concurrent use.

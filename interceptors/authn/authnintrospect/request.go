@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/flight"
+	"github.com/hauberk-rpc/hauberk/internal/flight"
 )
 
 // ReasonBusy is the reason of the rejection of a call whose token could not be asked for, because

@@ -14,7 +14,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
-	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/tokencache"
+	"github.com/hauberk-rpc/hauberk/internal/tokencache"
 )
 
 // Validator verifies JSON Web Tokens. Make it with [New]. It is a method of authn.New. Safe for

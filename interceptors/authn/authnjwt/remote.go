@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/flight"
 	"github.com/hauberk-rpc/hauberk/internal/engine/backoff"
+	"github.com/hauberk-rpc/hauberk/internal/flight"
 )
 
 // remote keeps fetched keys fresh.

@@ -17,7 +17,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
-	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/tokencache"
+	"github.com/hauberk-rpc/hauberk/internal/tokencache"
 )
 
 // ReasonInvalidCertificate is the reason of rejections ([hauberk.Reason]).

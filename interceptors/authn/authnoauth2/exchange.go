@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
-	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/tokencache"
+	"github.com/hauberk-rpc/hauberk/internal/tokencache"
 )
 
 // The parameters of RFC 8693, 2.1.

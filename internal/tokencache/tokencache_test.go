@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/tokencache"
+	"github.com/hauberk-rpc/hauberk/internal/tokencache"
 )
 
 // TestUntil: a value is found before its time is over.

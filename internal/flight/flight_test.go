@@ -6,7 +6,7 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/flight"
+	"github.com/hauberk-rpc/hauberk/internal/flight"
 )
 
 // TestRun: each end of the function is a result, which is landed once, before it is returned.
