@@ -3,7 +3,7 @@
 //
 //	conn, err := grpc.NewClient("dns:///authz:9000", grpc.WithTransportCredentials(creds))
 //	chain, err := hauberk.New(
-//		authn.New(validate, authn.Config{}),
+//		authn.New(authn.Config{}, authn.Bearer(validate)),
 //		authzext.New(authzext.Config{
 //			Conn:       conn,
 //			Identity:   "hauberk.identity",
