@@ -20,10 +20,11 @@ type Coverage struct {
 	// Authorizes is set if an interceptor of the chain has rules about methods
 	// ([Declaration.Authorizes]) and enforces them.
 	Authorizes bool
-	// Unmatched are the patterns of For, Except and Config.Public that match no method,
-	// in the order of the chain, each as in the source: `For("shop.v1.Crat/*")`. Patterns
-	// of services in the package grpc, such as [Health], are left out, since servers may
-	// do without them. It is empty for a server without services.
+	// Unmatched are the patterns of For, Except, Config.Public and the settings of
+	// interceptors ([Declaration.Unmatched]) that match no method, in the order of the
+	// chain, each as in the source: `For("shop.v1.Crat/*")`. Patterns of services in the
+	// package grpc, such as [Health], are left out, since servers may do without them. It is
+	// empty for a server without services.
 	Unmatched []string
 }
 
@@ -108,27 +109,34 @@ func (c *Chain) unguarded(m *Method) bool {
 	})
 }
 
-// unmatched returns the patterns of the chain that match none of the methods.
+// unmatched returns the patterns of the chain and of its interceptors that match none of the
+// methods, each text once.
 func (c *Chain) unmatched(methods []*Method) []string {
+	index := pattern.IndexOf(methods)
+	seen := make(map[string]bool)
 	var all []string
-	note := func(where string, patterns pattern.Set) {
-		for _, p := range patterns {
-			name := p.String()
-			matches := slices.ContainsFunc(methods, func(m *Method) bool { return p.Matches(m.service, m.name) })
-			if text := fmt.Sprintf("%s(%q)", where, name); !matches && name != "*" &&
-				!strings.HasPrefix(name, "grpc.") && !slices.Contains(all, text) {
+	note := func(texts []string) {
+		for _, text := range texts {
+			if !seen[text] {
+				seen[text] = true
 				all = append(all, text)
 			}
 		}
 	}
-	note("Config.Public", c.public)
+	note(index.Unmatched("Config.Public", c.public))
 	for _, l := range c.entries {
 		for _, s := range l.scopes {
-			note(s.verb(), s.patterns)
+			note(index.Unmatched(s.verb(), s.patterns))
+		}
+		if l.decl.Unmatched != nil {
+			note(l.decl.Unmatched(methods))
 		}
 	}
 	return all
 }
+
+// maxUnmatched bounds how many patterns an error names.
+const maxUnmatched = 20
 
 // Err returns an error that lists two kinds of mistakes, or nil if there are none:
 // methods that are neither authenticated nor in [Config.Public], if the chain
@@ -139,9 +147,13 @@ func (cov *Coverage) Err() error {
 		errs = append(errs, fmt.Errorf("hauberk: the chain authenticates calls, but not those of %s: "+
 			"authenticate them or list them in hauberk.Config.Public", strings.Join(open, ", ")))
 	}
-	if len(cov.Unmatched) > 0 {
-		errs = append(errs, fmt.Errorf("hauberk: no method of the server matches %s: correct the pattern or remove it",
-			strings.Join(cov.Unmatched, ", ")))
+	if n := len(cov.Unmatched); n > 0 {
+		named := strings.Join(cov.Unmatched[:min(n, maxUnmatched)], ", ")
+		if n > maxUnmatched {
+			named += fmt.Sprintf(", and %d more", n-maxUnmatched)
+		}
+		errs = append(errs, fmt.Errorf(
+			"hauberk: no method of the server matches %s: correct the pattern or remove it", named))
 	}
 	return errors.Join(errs...)
 }

@@ -81,6 +81,10 @@ type Declaration struct {
 	// Authorizes is set by an interceptor that rejects calls by rules about methods. It
 	// reports whether a rule can admit calls of a method, for [Chain.Coverage].
 	Authorizes func(method *Method) bool
+	// Unmatched returns which patterns in the interceptor's settings match none of the methods
+	// of a server, each with the setting: `validate.Config.Except("shop.v1.Crat/Get")`. It is
+	// set by an interceptor whose settings name methods. [Chain.Coverage] calls it.
+	Unmatched func(methods []*Method) []string
 	// Settings returns the interceptor's settings for a method, such as "shop.v1.Cart/Get", and
 	// where each was set, for [Chain.Explain]. nil means that it lists none.
 	Settings func(method string) []Setting
@@ -141,6 +145,9 @@ func (d Declaration) merged(own Declaration) Declaration {
 	own.Authenticates = own.Authenticates || d.Authenticates
 	if d.Authorizes != nil {
 		own.Authorizes = d.Authorizes
+	}
+	if d.Unmatched != nil {
+		own.Unmatched = d.Unmatched
 	}
 	if d.Settings != nil {
 		own.Settings = d.Settings

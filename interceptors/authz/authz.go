@@ -71,6 +71,9 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		Name: name, Phase: hauberk.PhaseAuthz, Sides: hauberk.OnlyServers,
 		Reads: x.reads, Decides: true, Authorizes: x.authorizes, Err: x.err,
 	}
+	if x.err == nil {
+		d.Unmatched = x.unmatched
+	}
 	if x.stated != nil {
 		d.Settings = x.settings
 	}

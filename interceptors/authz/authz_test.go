@@ -126,7 +126,7 @@ func TestShadow(t *testing.T) {
 func TestPublic(t *testing.T) {
 	eachKind(t, func(t *testing.T, c hauberktest.Case) {
 		env := c.With(hauberk.Config{Public: []string{tests}}).Start(t, authz.New(authz.Config{Policy: authz.Policy{
-			Allow: []authz.Rule{{Methods: []string{"x/y"}}}, Deny: []authz.Rule{{Methods: []string{"*"}}},
+			Allow: []authz.Rule{{Methods: []string{"grpc.x/y"}}}, Deny: []authz.Rule{{Methods: []string{"*"}}},
 		}}))
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 	})
@@ -144,7 +144,7 @@ func TestUnknownMethods(t *testing.T) {
 			}
 			wantCode(t, allow(tests).Do(t.Context(), nowhere, []*testpb.Request{{}}).Err, codes.PermissionDenied)
 			wantCode(t, allow("*").Do(t.Context(), nowhere, []*testpb.Request{{}}).Err, codes.Unimplemented)
-			wantCode(t, allow("x/y").Call(t.Context()).Err, codes.PermissionDenied)
+			wantCode(t, allow("grpc.x/y").Call(t.Context()).Err, codes.PermissionDenied)
 		})
 	}
 }

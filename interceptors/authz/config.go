@@ -27,6 +27,11 @@ const (
 type Config struct {
 	// Policy is the rules. It must not be modified after New.
 	Policy Policy
+	// Shared is set for a policy that several servers use. [hauberk.Server.Serve] fails if a
+	// pattern of a rule matches no method of the server, since a rule of Deny with a typo denies
+	// nothing. With Shared it accepts patterns of services that the server does not have, and
+	// does not find typos in the names of services.
+	Shared bool
 	// MaxCost bounds the cost of one evaluation of an expression, in CEL's units: one for
 	// each step, one for ten bytes of compared text. Expressions that can cost more by
 	// CEL's estimate are errors at load; an evaluation that does cost more fails. The
@@ -62,7 +67,7 @@ type Rule struct {
 	// Name identifies the rule in errors and decisions, never to clients. It must be unique
 	// within its list. The default is the rule's place, such as "Allow[2]".
 	Name string
-	// Methods are patterns of methods, as in [hauberk.For].
+	// Methods are patterns of methods, as in [hauberk.For]. See also [Config.Shared].
 	Methods []string
 	// Paths are text patterns of methods' full names, such as "/shop.v1.Cart/Get*", for
 	// imported policies. A rule has Methods or Paths.

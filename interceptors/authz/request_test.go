@@ -112,7 +112,7 @@ func TestRequestIsNotRead(t *testing.T) {
 		want   codes.Code
 	}{
 		"denied":         {authz.Policy{Allow: []authz.Rule{all()}, Deny: []authz.Rule{bad, {Name: "d", Methods: []string{tests}}}}, codes.PermissionDenied},
-		"not allowed":    {authz.Policy{Allow: []authz.Rule{{Methods: []string{"x/y"}}}, Deny: []authz.Rule{bad}}, codes.PermissionDenied},
+		"not allowed":    {authz.Policy{Allow: []authz.Rule{{Methods: []string{"grpc.x/y"}}}, Deny: []authz.Rule{bad}}, codes.PermissionDenied},
 		"other field":    {authz.Policy{Allow: []authz.Rule{{Methods: []string{tests}, ClientAddrs: []string{"10.0.0.0/8"}, Request: true, When: bad.When}}}, codes.PermissionDenied},
 		"allowed anyway": {authz.Policy{Allow: []authz.Rule{bad, all()}}, codes.OK},
 	} {

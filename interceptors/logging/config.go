@@ -53,7 +53,8 @@ type Config struct {
 // applies.
 type Rule struct {
 	// Methods are patterns like those of hauberk.For: "shop.v1.Cart/Get",
-	// "shop.v1.Cart/*" or "*". At least one is required.
+	// "shop.v1.Cart/*" or "*". At least one is required. On a server a pattern that matches
+	// no method is an error of hauberk.Server.Serve.
 	Methods []string
 	// Off turns logging off. A call then costs next to nothing.
 	Off bool

@@ -87,7 +87,9 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 	if x.now == nil && err == nil {
 		err = errors.New("a zero Interceptor; make it with logging.New")
 	}
-	return hauberk.Declaration{Name: "logging", Phase: hauberk.PhaseLogging, Err: err}
+	return hauberk.Declaration{
+		Name: "logging", Phase: hauberk.PhaseLogging, Unmatched: x.rules.unmatched, Err: err,
+	}
 }
 
 // SampledOut returns how many calls Sampling has left out so far. Safe for concurrent

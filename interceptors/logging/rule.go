@@ -48,6 +48,17 @@ func (r *rules) of(m *hauberk.Method) *policy {
 	return &r.general
 }
 
+// unmatched returns the patterns of the rules that match none of the methods of a server.
+func (r *rules) unmatched(methods []*hauberk.Method) []string {
+	index := pattern.IndexOf(methods)
+	var all []string
+	for i := range r.special {
+		setting := fmt.Sprintf("logging.Config.Rules[%d]", i)
+		all = append(all, index.Unmatched(setting, r.special[i].patterns)...)
+	}
+	return all
+}
+
 // newRules compiles the parts of the Config that concern methods.
 func (x *Interceptor) newRules(c Config) rules {
 	general := policy{start: c.Start, messages: c.Messages || c.Payloads.On, payloads: c.Payloads.On}

@@ -3,9 +3,11 @@ package logging_test
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -28,14 +30,14 @@ func TestRules(t *testing.T) {
 		{"off", logging.Config{Start: true, Rules: []logging.Rule{{Methods: []string{"*"}, Off: true}}}, nil, nil},
 		{
 			"another service",
-			logging.Config{Rules: []logging.Rule{{Methods: []string{"other.Service/*"}, Off: true}}},
+			logging.Config{Rules: []logging.Rule{{Methods: []string{"grpc.other.Service/*"}, Off: true}}},
 			[]any{"call ended"},
 			nil,
 		},
 		{
 			"first match holds",
 			logging.Config{Rules: []logging.Rule{
-				{Methods: []string{"no.Such/Method", "/" + service1 + "/*"}, Start: new(true)},
+				{Methods: []string{"grpc.no.Such/Method", "/" + service1 + "/*"}, Start: new(true)},
 				{Methods: []string{"*"}, Off: true},
 			}},
 			[]any{"call started", "call ended"},
@@ -163,11 +165,21 @@ func TestRuleOfForeignCodes(t *testing.T) {
 func TestRulesOfUnknownMethods(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()
-	config := logging.Config{Rules: []logging.Rule{{Methods: []string{service1 + "/*", "made.Up/One"}, Off: true}}}
+	config := logging.Config{Rules: []logging.Rule{{Methods: []string{service1 + "/*", "grpc.made.Up/One"}, Off: true}}}
 	env := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Bidi}.Start(t, logging.New(config, j.option()))
-	for _, name := range []string{"/made.Up/One", "/made.Up/Two", "/" + service1 + "/NoSuch"} {
+	for _, name := range []string{"/grpc.made.Up/One", "/made.Up/Two", "/" + service1 + "/NoSuch"} {
 		_ = env.Do(t.Context(), name, []*testpb.Request{{}})
 	}
 	env.Server.GracefulStop()
 	check(t, j.only(t), map[string]any{logging.KeyMethod: "made.Up/Two"})
+}
+
+// Serve reports patterns of rules that match no method.
+func TestUnmatchedPatterns(t *testing.T) {
+	config := logging.Config{Rules: []logging.Rule{{Methods: []string{"*"}}, {Methods: []string{"shop.v1.Crat/*"}, Off: true}}}
+	chain := hauberk.Must(hauberk.New(logging.New(config)))
+	cov := chain.Coverage(map[string]grpc.ServiceInfo{"shop.v1.Cart": {Methods: []grpc.MethodInfo{{Name: "Get"}}}})
+	if want := []string{`logging.Config.Rules[1]("shop.v1.Crat/*")`}; !slices.Equal(cov.Unmatched, want) {
+		t.Errorf("unmatched are %q; want %q", cov.Unmatched, want)
+	}
 }

@@ -60,7 +60,8 @@ type Config struct {
 	// server.
 	Sent bool
 	// Except are patterns of methods whose messages are not validated, in the form that
-	// hauberk.For takes, such as "shop.v1.Cart/Get" or "shop.v1.*". The default is none.
+	// hauberk.For takes, such as "shop.v1.Cart/Get" or "shop.v1.*". On a server a pattern that
+	// matches no method is an error of hauberk.Server.Serve. The default is none.
 	Except []string
 	// ExceptMessages are the full names of message types that are not validated, such as
 	// "shop.v1.Draft". They are validated as parts of other messages. The default is none.

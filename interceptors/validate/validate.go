@@ -88,7 +88,9 @@ func (x *Interceptor) prewarm() error {
 
 // Declare returns the interceptor's declaration, with the errors of its configuration.
 func (x *Interceptor) Declare() hauberk.Declaration {
-	d := hauberk.Declaration{Name: name, Phase: hauberk.PhaseValidate, Decides: true, Err: x.err}
+	d := hauberk.Declaration{
+		Name: name, Phase: hauberk.PhaseValidate, Decides: true, Unmatched: x.unmatched, Err: x.err,
+	}
 	if !x.config.Responses && !x.config.Sent {
 		d.Sides = hauberk.OnlyServers
 	}
@@ -96,6 +98,11 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		d.Err = errors.New("a zero validate.Interceptor; make it with validate.New")
 	}
 	return d
+}
+
+// unmatched returns the patterns of Config.Except that match none of the methods of a server.
+func (x *Interceptor) unmatched(methods []*hauberk.Method) []string {
+	return pattern.IndexOf(methods).Unmatched("validate.Config.Except", x.except)
 }
 
 // Intercept validates the messages of the call.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"buf.build/go/protovalidate"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
@@ -223,7 +224,7 @@ func TestExcept(t *testing.T) {
 			checkpb.CheckService_ClientStream_FullMethodName, checkpb.CheckService_ServerStream_FullMethodName,
 		} {
 			config := requests(c)
-			config.Except = []string{"other.Service/*", p}
+			config.Except = []string{"grpc.other.Service/*", p}
 			e := start(t, c, validate.New(config))
 			_, err := e.call(t, badOrder())
 			excepted := !strings.HasPrefix(p, "/") || strings.EqualFold(strings.ReplaceAll(c.Kind.String(), "_stream", "stream"),
@@ -306,5 +307,14 @@ func TestManyViolations(t *testing.T) {
 		if cause := hauberk.RejectionOf(<-e.outcomes).Cause.Error(); len(cause) > 1000 {
 			t.Errorf("the text of the cause has %d bytes", len(cause))
 		}
+	}
+}
+
+// TestUnmatchedPatterns: Serve reports patterns of Except that match no method.
+func TestUnmatchedPatterns(t *testing.T) {
+	chain := hauberk.Must(hauberk.New(validate.New(validate.Config{Except: []string{"shop.v1.Cart/Get", "shop.v1.Cart/Gett"}})))
+	cov := chain.Coverage(map[string]grpc.ServiceInfo{"shop.v1.Cart": {Methods: []grpc.MethodInfo{{Name: "Get"}}}})
+	if want := []string{`validate.Config.Except("shop.v1.Cart/Gett")`}; !slices.Equal(cov.Unmatched, want) {
+		t.Errorf("unmatched are %q; want %q", cov.Unmatched, want)
 	}
 }

@@ -1,0 +1,74 @@
+package authz
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/pattern"
+)
+
+// unmatched returns the patterns of the Config's rules that match none of the methods of a server.
+// A rule of Deny with such a pattern denies nothing.
+func (x *Interceptor) unmatched(methods []*hauberk.Method) []string {
+	u := unmatched{index: pattern.IndexOf(methods), methods: methods, shared: x.config.Shared}
+	u.add("Deny", x.config.Policy.Deny)
+	u.add("Allow", x.config.Policy.Allow)
+	return u.found
+}
+
+// unmatched collects patterns that match no method.
+type unmatched struct {
+	index   *pattern.Index
+	methods []*hauberk.Method
+	shared  bool
+	found   []string
+}
+
+func (u *unmatched) add(list string, rules []Rule) {
+	for i := range rules {
+		r := &rules[i]
+		if r.Methods == nil && r.Paths == nil {
+			continue
+		}
+		setting := fmt.Sprintf("authz.Config.Policy.%s[%d]", list, i)
+		if r.Name != "" {
+			setting = fmt.Sprintf("%s %.100q", setting, r.Name)
+		}
+		set, _ := pattern.ParseAll(r.Methods)
+		if u.shared {
+			set = slices.DeleteFunc(set, func(p pattern.Pattern) bool { return !u.index.Serves(p) })
+		}
+		u.found = append(u.found, u.index.Unmatched(setting, set)...)
+		for _, path := range r.Paths {
+			if !u.hasPath(path) {
+				u.found = append(u.found, fmt.Sprintf("%s(%.100q)", setting, path))
+			}
+		}
+	}
+}
+
+// hasPath reports whether a text pattern matches the full name of a method, or may match none.
+func (u *unmatched) hasPath(path string) bool {
+	text, kind, err := parseText(path)
+	if err != nil || kind == anyText || strings.HasPrefix(text, "/grpc.") {
+		return true
+	}
+	if kind == wholeText {
+		return u.hasMethod(text)
+	}
+	if service, _, whole := strings.Cut(strings.TrimPrefix(text, "/"), "/"); u.shared &&
+		(kind == suffixText || !whole || !u.index.Serves(pattern.Pattern{Service: service})) {
+		return true
+	}
+	t, err := parseTexts([]string{path}, false)
+	return err != nil || slices.ContainsFunc(u.methods, func(m *hauberk.Method) bool { return t.match(m.FullName()) })
+}
+
+// hasMethod is hasPath for the full name of a method.
+func (u *unmatched) hasMethod(full string) bool {
+	service, name, ok := strings.Cut(strings.TrimPrefix(full, "/"), "/")
+	p := pattern.Pattern{Service: service, Name: name}
+	return ok && service != "" && (name != "" && u.index.Has(p) || u.shared && !u.index.Serves(p))
+}
