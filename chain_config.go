@@ -22,8 +22,9 @@ type Config struct {
 	Public []string
 	// Policy adds the public methods of the .proto files to Public: see [FromDescriptors]. A
 	// method in Public is public even if Policy says otherwise. What else Policy states is
-	// enforced by interceptors that are made of it. New reports methods with roles or scopes
-	// if the chain authenticates and no interceptor of PhaseAuthz runs for them.
+	// enforced by interceptors that are made of it. New reports methods whose roles or scopes
+	// no interceptor enforces ([Declaration.EnforcesPolicy]); one in [Shadow] or under [When]
+	// does not. Only servers need a Policy.
 	Policy *DescriptorPolicy
 	// TrustedProxies are the networks of the proxies in front of a server. They decide
 	// which entries of x-forwarded-for [Call.ClientAddr] believes. If there are none, it
@@ -66,7 +67,7 @@ func (c Config) New(interceptors ...Interceptor) (*Chain, error) {
 		b.at = fmt.Sprintf("interceptor %d", i+1)
 		b.add(x, entry{})
 	}
-	b.checkAuthorized()
+	b.checkEnforced()
 	if len(b.errs) == 0 {
 		b.errs = b.chain.proveOrder()
 	}
@@ -117,10 +118,10 @@ func (b *builder) configurePolicy(policy *DescriptorPolicy) {
 	}
 }
 
-// checkAuthorized reports methods whose roles or scopes no interceptor looks at, in a chain that
-// authenticates: every caller with an identity could call them.
-func (b *builder) checkAuthorized() {
-	if !b.chain.authenticates() {
+// checkEnforced reports methods whose roles or scopes no interceptor enforces: other callers could
+// call them. A chain of a client enforces nothing.
+func (b *builder) checkEnforced() {
+	if slices.ContainsFunc(b.chain.entries, func(l *entry) bool { return l.decl.Sides == OnlyClients }) {
 		return
 	}
 	var open []string
@@ -131,14 +132,14 @@ func (b *builder) checkAuthorized() {
 			continue
 		}
 		if !slices.ContainsFunc(b.chain.entries, func(l *entry) bool {
-			return l.decl.Phase == PhaseAuthz && l.appliesTo(m)
+			return l.decl.EnforcesPolicy != nil && l.enforces() && l.appliesTo(m) && l.decl.EnforcesPolicy(stated)
 		}) {
 			open = append(open, stated.Method)
 		}
 	}
 	if len(open) > 0 {
 		slices.Sort(open)
-		b.errs = append(b.errs, fmt.Errorf("hauberk: Config.Policy: no interceptor of PhaseAuthz runs for %s, "+
-			"which need roles or scopes: add authorization, or override the policy", strings.Join(open, ", ")))
+		b.errs = append(b.errs, fmt.Errorf("hauberk: Config.Policy: no interceptor enforces the roles and scopes of %s: "+
+			"add authz.New with authz.WithPolicy of the same policy, or override the policy", strings.Join(open, ", ")))
 	}
 }

@@ -320,29 +320,37 @@ func (authenticates) Intercept(ctx context.Context, call *hauberk.Call, next hau
 func authorizes() hauberk.Interceptor {
 	return hauberk.Declare(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		return next(ctx, call)
-	}), hauberk.Declaration{Name: "authz", Phase: hauberk.PhaseAuthz, Sides: hauberk.OnlyServers, Decides: true})
+	}), hauberk.Declaration{
+		Name: "authz", Phase: hauberk.PhaseAuthz, Sides: hauberk.OnlyServers, Decides: true,
+		EnforcesPolicy: func(m *hauberk.MethodPolicy) bool { return m.Roles != nil || m.Scopes != nil },
+	})
 }
 
-// A chain that authenticates and does not authorize methods with roles or scopes does not build.
+// A chain that does not enforce the roles and scopes of its policy for certain does not build.
 func TestPolicyNeedsAuthorization(t *testing.T) {
 	p := mustPolicy(t)
-	one := func(methods ...string) string { return "runs for " + strings.Join(methods, ", ") + ", which" }
+	one := func(methods ...string) string { return "scopes of " + strings.Join(methods, ", ") + ": add" }
 	const catalog = "hauberk.policy.test.v1.Catalog"
+	all := one(cart+"/Get", cart+"/List", cart+"/Pay", cart+"/Refund", catalog+"/Change")
+	never := func(*hauberk.Call) bool { return false }
+	idle := func(d hauberk.Declaration) hauberk.Interceptor {
+		return hauberk.Declare(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error { return next(ctx, call) }), d)
+	}
 	for name, c := range map[string]struct {
 		public       []string
 		interceptors []hauberk.Interceptor
 		want         string
 	}{
-		"none": {
-			nil,
-			[]hauberk.Interceptor{authenticates{}},
-			one(cart+"/Get", cart+"/List", cart+"/Pay", cart+"/Refund", catalog+"/Change"),
-		},
-		"one service": {nil, []hauberk.Interceptor{authenticates{}, hauberk.For(cart+"/*", authorizes())}, one(catalog + "/Change")},
-		"made public": {[]string{cart + "/*"}, []hauberk.Interceptor{authenticates{}}, one(catalog + "/Change")},
-		"all":         {nil, []hauberk.Interceptor{authenticates{}, authorizes()}, ""},
-		"in shadow":   {nil, []hauberk.Interceptor{authenticates{}, hauberk.Shadow(authorizes())}, ""},
-		"a client":    {nil, nil, ""},
+		"no interceptors":   {nil, nil, all},
+		"no authorization":  {nil, []hauberk.Interceptor{authenticates{}}, all},
+		"another rule":      {nil, []hauberk.Interceptor{authenticates{}, idle(hauberk.Declaration{Phase: hauberk.PhaseAuthz})}, all},
+		"under a condition": {nil, []hauberk.Interceptor{authenticates{}, hauberk.When(never, authorizes())}, all},
+		"in shadow":         {nil, []hauberk.Interceptor{authenticates{}, hauberk.Shadow(authorizes())}, all},
+		"one service":       {nil, []hauberk.Interceptor{authenticates{}, hauberk.For(cart+"/*", authorizes())}, one(catalog + "/Change")},
+		"made public":       {[]string{cart + "/*"}, []hauberk.Interceptor{authenticates{}}, one(catalog + "/Change")},
+		"all":               {nil, []hauberk.Interceptor{authenticates{}, authorizes()}, ""},
+		"without authn":     {nil, []hauberk.Interceptor{authorizes()}, ""},
+		"a client":          {nil, []hauberk.Interceptor{idle(hauberk.Declaration{Sides: hauberk.OnlyClients})}, ""},
 	} {
 		_, err := hauberk.Config{Public: c.public, Policy: p}.New(c.interceptors...)
 		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
@@ -454,7 +462,7 @@ func FuzzFromDescriptors(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := (hauberk.Config{Policy: p}).New(); err != nil {
+		if _, err := (hauberk.Config{Policy: p}).New(authorizes()); err != nil {
 			t.Errorf("the policy is not accepted: %v", err)
 		}
 	})

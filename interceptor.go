@@ -81,6 +81,10 @@ type Declaration struct {
 	// Authorizes is set by an interceptor that rejects calls by rules about methods. It
 	// reports whether a rule can admit calls of a method, for [Chain.Coverage].
 	Authorizes func(method *Method) bool
+	// EnforcesPolicy is set by an interceptor that admits only callers with the roles and scopes
+	// of a [DescriptorPolicy]. It reports whether it enforces those of a method, or the
+	// application has replaced them with its own rules. See [Config.Policy].
+	EnforcesPolicy func(policy *MethodPolicy) bool
 	// Unmatched returns which patterns in the interceptor's settings match none of the methods
 	// of a server, each with the setting: `validate.Config.Except("shop.v1.Crat/Get")`. It is
 	// set by an interceptor whose settings name methods. [Chain.Coverage] calls it.
@@ -145,6 +149,9 @@ func (d Declaration) merged(own Declaration) Declaration {
 	own.Authenticates = own.Authenticates || d.Authenticates
 	if d.Authorizes != nil {
 		own.Authorizes = d.Authorizes
+	}
+	if d.EnforcesPolicy != nil {
+		own.EnforcesPolicy = d.EnforcesPolicy
 	}
 	if d.Unmatched != nil {
 		own.Unmatched = d.Unmatched

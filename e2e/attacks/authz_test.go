@@ -213,7 +213,7 @@ func TestZ04DefaultDeny(t *testing.T) {
 			t.Errorf("%s, listed: %v", method, err)
 		}
 		listed.wantCall(t, hauberk.Unary, codes.PermissionDenied, "x")
-		public := serve(t, hauberk.Config{Public: []string{method}}, register, rules(authz.Policy{Allow: []authz.Rule{{Methods: []string{"x.Y/Z"}}}}))
+		public := serve(t, hauberk.Config{Public: []string{method}}, register, rules(authz.Policy{Allow: []authz.Rule{{Methods: []string{"grpc.x.Y/Z"}}}}))
 		if err := public.call(t, method, kind, ""); status.Code(err) == codes.PermissionDenied {
 			t.Errorf("%s, public: %v", method, err)
 		}

@@ -75,7 +75,7 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		d.Unmatched = x.unmatched
 	}
 	if x.stated != nil {
-		d.Settings = x.settings
+		d.Settings, d.EnforcesPolicy = x.settings, x.enforces
 	}
 	if !x.made {
 		d.Err = errors.New("a zero Interceptor has no policy; make one with authz.New")

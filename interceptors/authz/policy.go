@@ -19,7 +19,8 @@ import (
 //   - A method whose options say nothing about callers (neither public nor roles nor scopes, also of
 //     its service) has no rule. It is rejected unless the Config allows it.
 //
-// [hauberk.Chain.Explain] says which of them a method has. policy may be nil: it adds no rules then.
+// [hauberk.Chain.Explain] says which of them a method has. Give [hauberk.Config.Policy] the same
+// policy: hauberk.New then reports methods whose roles and scopes no rule enforces. policy may be nil: it adds no rules then.
 func WithPolicy(policy *hauberk.DescriptorPolicy) Option {
 	return option(func(x *Interceptor) {
 		if policy == nil {
@@ -89,11 +90,18 @@ func (c *compiler) addStated(allow *index, stated []statedRule) {
 	}
 }
 
-// maxNames bounds how many rules settings names.
-const maxNames = 5
+// enforces reports whether a rule has the roles and scopes of a method, or the Config has rules in
+// their place.
+func (x *Interceptor) enforces(policy *hauberk.MethodPolicy) bool {
+	if len(x.ownRules(policy.Method)) > 0 {
+		return true
+	}
+	i := slices.IndexFunc(x.stated, func(s statedRule) bool { return s.method == policy.Method })
+	return i >= 0 && slices.Equal(x.stated[i].roles, policy.Roles) && slices.Equal(x.stated[i].scopes, policy.Scopes)
+}
 
-// settings returns which rules allow calls of a method: those of the Config, or that of the policy.
-func (x *Interceptor) settings(method string) []hauberk.Setting {
+// ownRules returns the names of the rules of the Config that allow calls of a method.
+func (x *Interceptor) ownRules(method string) []string {
 	service, name, _ := strings.Cut(method, "/")
 	var names []string
 	for _, r := range x.allow.named("/"+method, service, name) {
@@ -101,6 +109,15 @@ func (x *Interceptor) settings(method string) []hauberk.Setting {
 			names = append(names, r.name)
 		}
 	}
+	return names
+}
+
+// maxNames bounds how many rules settings names.
+const maxNames = 5
+
+// settings returns which rules allow calls of a method: those of the Config, or that of the policy.
+func (x *Interceptor) settings(method string) []hauberk.Setting {
+	names := x.ownRules(method)
 	if n := len(names); n > 0 {
 		if n > maxNames {
 			names = append(names[:maxNames:maxNames], fmt.Sprintf("and %d more", n-maxNames))

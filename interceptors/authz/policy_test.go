@@ -180,3 +180,27 @@ func TestWithPolicyErrors(t *testing.T) {
 		t.Errorf("with nil: %v", err)
 	}
 }
+
+// TestPolicyIsEnforced: hauberk.New reports the methods of a policy whose roles and scopes the rules
+// do not have.
+func TestPolicyIsEnforced(t *testing.T) {
+	policy, changed := shopPolicy(t), shopPolicy(t)
+	if err := changed.Override(cart+"/Pay", func(m *hauberk.MethodPolicy) { m.Scopes = []string{"cart.refund"} }); err != nil {
+		t.Fatal(err)
+	}
+	every := authz.Config{Policy: authz.Policy{Allow: []authz.Rule{all()}}}
+	for name, c := range map[string]struct {
+		x    *authz.Interceptor
+		want string // in the error
+	}{
+		"the policy":       {authz.New(authz.Config{}, authz.WithPolicy(policy)), ""},
+		"own rules":        {authz.New(every, authz.WithPolicy(policy)), ""},
+		"without a policy": {authz.New(every), "scopes of " + cart + "/Get, "},
+		"another policy":   {authz.New(authz.Config{}, authz.WithPolicy(changed)), "scopes of " + cart + "/Pay: add"},
+	} {
+		_, err := hauberk.Config{Policy: policy}.New(login{}, c.x)
+		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: the error is %v; want %q in it", name, err, c.want)
+		}
+	}
+}
