@@ -201,9 +201,15 @@ func (p *DescriptorPolicy) names(of func(m *MethodPolicy) bool) []string {
 
 // Override calls edit with the policy of each method that a pattern matches, in the form that
 // [For] takes: what the application sets overrides the .proto file. The source of the changed
-// settings is then the application. It returns an error if the pattern matches no method, or if
-// the result contradicts itself; the policy is unchanged then.
+// settings is then the application. It returns an error if the policy or edit is nil, if the pattern
+// matches no method, or if the result contradicts itself; the policy is unchanged then.
 func (p *DescriptorPolicy) Override(methods string, edit func(m *MethodPolicy)) error {
+	switch {
+	case p == nil:
+		return errors.New("hauberk: DescriptorPolicy.Override of a nil policy")
+	case edit == nil:
+		return fmt.Errorf("hauberk: DescriptorPolicy.Override of %q with a nil function", methods)
+	}
 	of, ok := pattern.Parse(methods)
 	if !ok {
 		return fmt.Errorf("hauberk: DescriptorPolicy.Override of %q: %s", methods, pattern.Want)

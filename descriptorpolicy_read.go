@@ -23,11 +23,14 @@ import (
 //
 //	policy, err := hauberk.FromDescriptors(shoppb.File_shop_v1_cart_proto.Services().ByName("Cart"))
 //
-// The error lists everything that is wrong, by service and method: a nil service and one that is
-// given twice, contradictions, values out of range, unknown values of enums, and fields that
+// The error lists everything that is wrong, by service and method: no service, a nil service and
+// one that is given twice, contradictions, values out of range, unknown values of enums, and fields that
 // this version of the package does not know, since a policy that is only partly understood might
 // admit too much.
 func FromDescriptors(services ...protoreflect.ServiceDescriptor) (*DescriptorPolicy, error) {
+	if len(services) == 0 {
+		return nil, errors.New("hauberk: FromDescriptors was given no service: its policy would be empty")
+	}
 	r := policyReader{seen: make(map[protoreflect.FullName]bool)}
 	for i, service := range services {
 		if service == nil {
@@ -46,6 +49,9 @@ func FromDescriptors(services ...protoreflect.ServiceDescriptor) (*DescriptorPol
 // FromRegistry is [FromDescriptors] for services by their full names, such as "shop.v1.Cart". The
 // program must link the generated code of their files; the error names those that are unknown.
 func FromRegistry(services ...string) (*DescriptorPolicy, error) {
+	if len(services) == 0 {
+		return nil, errors.New("hauberk: FromRegistry was given no service: its policy would be empty")
+	}
 	found := make([]protoreflect.ServiceDescriptor, 0, len(services))
 	var errs []error
 	for _, name := range services {
@@ -56,6 +62,9 @@ func FromRegistry(services ...string) (*DescriptorPolicy, error) {
 		}
 		errs = append(errs, fmt.Errorf("hauberk: FromRegistry: there is no service %q; "+
 			"want the full name of a service whose generated code the program links", name))
+	}
+	if len(found) == 0 {
+		return nil, errors.Join(errs...)
 	}
 	policy, err := FromDescriptors(found...)
 	if err != nil || len(errs) > 0 {

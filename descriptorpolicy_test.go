@@ -129,6 +129,19 @@ func TestFromRegistry(t *testing.T) {
 	}
 }
 
+// A policy of no service is an error: it would enforce nothing.
+func TestPolicyOfNoService(t *testing.T) {
+	if p, err := hauberk.FromDescriptors(); err == nil {
+		t.Errorf("FromDescriptors returned %v", p)
+	}
+	if p, err := hauberk.FromRegistry(); err == nil {
+		t.Errorf("FromRegistry returned %v", p)
+	}
+	if _, err := hauberk.FromRegistry("shop.v1.Absent"); err == nil || strings.Contains(err.Error(), "no service:") {
+		t.Errorf("the error is %v; want the unknown service only", err)
+	}
+}
+
 // serviceWith returns a service a.B with the methods C and D, whose options have policies.
 func serviceWith(t testing.TB, service, method *hauberkv1.Policy) protoreflect.ServiceDescriptor {
 	t.Helper()
@@ -289,6 +302,8 @@ limits 1000 in 1s by peer, shared by the service: (service_policy) of Cart` {
 		}),
 		`no method matches "shop.v1.*"`: p.Override("shop.v1.*", func(*hauberk.MethodPolicy) {}),
 		`"Cart.Get"`:                    p.Override("Cart.Get", func(*hauberk.MethodPolicy) {}),
+		`of "*" with a nil function`:    p.Override("*", nil),
+		`of a nil policy`:               (*hauberk.DescriptorPolicy)(nil).Override("*", func(*hauberk.MethodPolicy) {}),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v; want %q", err, want)
