@@ -56,12 +56,14 @@
 //     is set.
 //
 // In addition to CEL's standard functions there is in_cidr: client_addr.in_cidr("10.0.0.0/8").
-// Types are checked by [New]. Three things are errors because their meaning is easily mistaken:
+// Types are checked by [New]. These are errors because their meaning is easily mistaken:
 //
 //   - matches with a pattern that can match a part of a value: write "^(admin|root)$";
 //   - matches and in_cidr with a pattern that is not a literal;
 //   - an index into the values of a metadata key, since the caller chooses their order: write
-//     metadata["x"].all(v, …) in a rule of Allow, exists in one of Deny.
+//     metadata["x"].all(v, …) in a rule of Allow, exists in one of Deny;
+//   - a metadata key that is not in lower case, that no call can have, or that is not a literal:
+//     in an index, in has and in the operator in, and what a key is compared with.
 //
 // # The request
 //

@@ -51,7 +51,7 @@ func newEnv(request bool, message protoreflect.MessageDescriptor) (*cel.Env, err
 		cel.Variable("method", cel.StringType),
 		cel.Variable("service", cel.StringType),
 		cel.Variable("identity", identityType),
-		cel.Variable("metadata", cel.MapType(cel.StringType, cel.ListType(cel.StringType))),
+		cel.Variable("metadata", metadataType),
 		cel.Variable("client_addr", cel.StringType),
 		cel.Variable("now", cel.TimestampType),
 		cel.Function("in_cidr",

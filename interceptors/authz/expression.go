@@ -190,10 +190,13 @@ func checked(env *cel.Env, text string, maxCost uint64) (*cel.Ast, error) {
 	if err := issues.Err(); err != nil {
 		return nil, errors.New(oneLine(issues))
 	}
-	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) {
+	switch t := ast.OutputType(); {
+	case t.IsExactType(cel.DynType):
+		return nil, errors.New("it returns dyn; want bool: compare it, as in x == true")
+	case !t.IsExactType(cel.BoolType):
 		return nil, fmt.Errorf("it returns %s; want bool", cel.FormatCELType(t))
 	}
-	if err := checkUse(ast); err != nil {
+	if err := errors.Join(checkUse(ast), checkKeys(ast)); err != nil {
 		return nil, err
 	}
 	cost, err := env.EstimateCost(ast, sizes{})
@@ -213,7 +216,11 @@ func oneLine(issues *cel.Issues) string {
 		if len(parts) == 3 {
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%d:%d: %s", e.Location.Line(), e.Location.Column()+1, e.Message))
+		message := e.Message
+		if strings.HasPrefix(message, "undeclared reference to 'request'") {
+			message += "; set Rule.Request to use the request"
+		}
+		parts = append(parts, fmt.Sprintf("%d:%d: %s", e.Location.Line(), e.Location.Column()+1, message))
 	}
 	return strings.Join(parts, "; ")
 }

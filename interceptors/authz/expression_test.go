@@ -129,10 +129,10 @@ func TestBadExpressions(t *testing.T) {
 		`identity.subject ==`:                       {"1:20", "Syntax error"},
 		`identity.subject`:                          {"it returns string; want bool"},
 		`1`:                                         {"it returns int; want bool"},
-		`identity.claims.admin`:                     {"it returns dyn; want bool"},
+		`identity.claims.admin`:                     {"it returns dyn; want bool: compare it, as in x == true"},
 		`identity.subjct == "x"`:                    {"1:9", "undefined field 'subjct'"},
 		`user == "x"`:                               {"undeclared reference to 'user'"},
-		`request.text == "x"`:                       {"undeclared reference to 'request'"},
+		`request.text == "x"`:                       {"undeclared reference to 'request'", "set Rule.Request"},
 		`identity.subject == 1`:                     {"found no matching overload"},
 		`allow("x")`:                                {"undeclared reference to 'allow'"},
 		`client_addr.in_cidr("10.0.0.0")`:           nil,
@@ -165,6 +165,51 @@ func TestBadExpressions(t *testing.T) {
 		}
 		words = append(words, `Policy.Deny[0] "the rule": When: `)
 		wantErr(t, authz.Config{Policy: authz.Policy{Allow: []authz.Rule{all()}, Deny: []authz.Rule{rule}}}, words...)
+	}
+}
+
+// Metadata keys are in lower case. An expression that uses a key which no call has is an error at
+// load: a rule of Deny with it would deny nothing.
+func TestMetadataKeys(t *testing.T) {
+	const bad, good = false, true
+	for text, want := range map[string]bool{
+		`"X-Role" in metadata && metadata["X-Role"].exists(v, v == "bad")`: bad,
+		`has(metadata.XRole)`:                                                 bad,
+		`metadata.XRole.exists(v, v == "bad")`:                                bad,
+		`metadata["X-Role"].all(v, v == "bad")`:                               bad,
+		`metadata.exists(k, k == "X-Role")`:                                   bad,
+		`metadata.exists(k, "X-Role" == k)`:                                   bad,
+		`metadata.all(k, k != "X-Role")`:                                      bad,
+		`metadata.exists(k, k in ["x-role", "X-Role"])`:                       bad,
+		`metadata.exists(k, k.startsWith("X-"))`:                              bad,
+		`metadata.exists(k, k.matches("^X-.*$"))`:                             bad,
+		`identity.roles.exists(r, metadata.exists(k, k == "X-Role"))`:         bad,
+		`["X-Role"].exists(k, k in metadata)`:                                 bad,
+		`identity.subject in metadata`:                                        bad,
+		`metadata[identity.subject].all(v, v == "x")`:                         bad,
+		`(now == now ? metadata : metadata)["X-Role"].all(v, v == "x")`:       bad,
+		`":scheme" in metadata`:                                               bad,
+		`"grpc-timeout" in metadata`:                                          bad,
+		`"host" in metadata`:                                                  bad,
+		`"" in metadata`:                                                      bad,
+		`":authority" in metadata`:                                            good,
+		`"x-role" in metadata && metadata["x-role"].exists(v, v == "Bad")`:    good,
+		`has(metadata.xrole)`:                                                 good,
+		`metadata.exists(k, k == "x-role")`:                                   good,
+		`metadata.exists(k, k.matches("^(?i)X-\\S$"))`:                        good,
+		`metadata.exists(k, metadata[k].exists(v, v == "Bad"))`:               good,
+		`["x-a", "x-b"].exists(k, k in metadata)`:                             good,
+		`metadata.exists(k, k == "x") && identity.roles.exists(k, k == "Xy")`: good,
+		`identity.roles.exists(metadata, metadata == "Admin")`:                good,
+		`"X" in identity.claims && has(identity.claims.XRole)`:                good,
+		`metadata.exists(k, identity.roles.exists(k, k == "Admin"))`:          good,
+	} {
+		_, err := hauberk.New(login{}, authz.New(authz.Config{Policy: authz.Policy{
+			Allow: []authz.Rule{all()}, Deny: []authz.Rule{{Methods: []string{"*"}, When: text}},
+		}}))
+		if (err == nil) != want {
+			t.Errorf("%s: %v; want it accepted: %t", text, err, want)
+		}
 	}
 }
 
