@@ -26,7 +26,8 @@ const (
 	message = "Permission denied"
 )
 
-// errDenied is the outcome of every rejected call: clients cannot distinguish rules.
+// errDenied is the outcome of rejected calls: clients cannot distinguish rules. Only the cause of
+// others differs; see denial.
 var errDenied = &hauberk.Rejection{
 	Code: codes.PermissionDenied, Reason: ReasonDenied, Message: message, Cause: ErrDenied,
 }
@@ -92,47 +93,47 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 		call.Abstain()
 		return next(ctx, call)
 	}
-	allowed, by, err := x.decide(ctx, call)
+	by, err := x.decide(ctx, call)
 	switch {
-	case err != nil:
+	case err != nil && by == "": // the request could not be read
 		return err
-	case !allowed:
+	case err != nil:
 		call.Decide(hauberk.Decision{Rule: by, Verdict: hauberk.Rejected, Reason: ReasonDenied})
-		return errDenied
+		return err
 	case x.config.RecordAllowed:
 		call.Decide(hauberk.Decision{Rule: by, Verdict: hauberk.Allowed})
 	}
 	return next(ctx, call)
 }
 
-// decide returns whether the policy allows a call, and the name of the rule that says so. An
-// error is why the request could not be read.
+// decide returns nil if the policy allows a call, and the name of the rule that says so, or NoRule.
+// The name is empty if the error is why the request could not be read.
 //
 // Rules that need the request come last, so that a call which the others reject, or admit
 // with certainty, is decided on its headers.
-func (x *Interceptor) decide(ctx context.Context, call *hauberk.Call) (allowed bool, by string, err error) {
+func (x *Interceptor) decide(ctx context.Context, call *hauberk.Call) (by string, err error) {
 	f := facts{ctx: ctx, call: call, now: x.now}
 	rules := x.listOf(call.Method())
-	if r := f.denying(rules.deny); r != nil {
-		return false, r.name, nil
+	if r, matches := f.denying(rules.deny); r != nil {
+		return r.name, f.deniedBy(r, matches)
 	}
 	admits := f.allowing(rules.allow)
 	if admits == nil && len(rules.allowRequest) == 0 {
-		return false, NoRule, nil
+		return NoRule, f.notAllowed()
 	}
-	if r := f.denying(rules.denyRequest); r != nil {
-		return false, r.name, f.readErr
-	}
-	if admits == nil {
+	r, matches := f.denying(rules.denyRequest)
+	if r == nil && admits == nil {
 		admits = f.allowing(rules.allowRequest)
 	}
 	switch {
 	case f.readErr != nil:
-		return false, "", f.readErr
+		return "", f.readErr
+	case r != nil:
+		return r.name, f.deniedBy(r, matches)
 	case admits == nil:
-		return false, NoRule, nil
+		return NoRule, f.notAllowed()
 	default:
-		return true, admits.name, nil
+		return admits.name, nil
 	}
 }
 

@@ -24,7 +24,10 @@
 // A rejected call ends with PERMISSION_DENIED, "Permission denied", and the reason
 // ACCESS_DENIED, for every rule alike. Nothing of the policy is sent. No inner interceptor
 // runs, and the request is not read. In the process errors.Is finds [ErrDenied]. The rejection
-// is recorded ([hauberk.Call.Decisions]) with the name of the rule, or [NoRule].
+// is recorded ([hauberk.Call.Decisions]) with the name of the rule, or [NoRule]. If an expression
+// has failed, or a rule of Deny matches only because an attribute is missing, the cause of the
+// rejection says so with the rule and the failure. Interceptors that log errors log it; clients do
+// not receive it.
 //
 // # Missing attributes
 //
@@ -72,8 +75,9 @@
 // the verdict and receives the message as usual. A client that waits for the server before it
 // sends its first message waits until its deadline. If the message cannot be read, the call
 // ends with the status of that. The requests of methods that the server does not have are
-// missing. The type of the request is checked by New for methods that a pattern names one by
-// one; for others an expression that does not fit the type fails.
+// missing. New checks an expression with the types of the requests if the program links the
+// .proto file: it must fit the request of a method that a pattern names, and at least one request
+// of a service that a pattern names. For other requests an expression that does not fit fails.
 //
 // # Cost
 //

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -27,46 +28,59 @@ type expression struct {
 	ofMethods *methodtable.Cache[*hauberk.Method, *methodProgram]
 }
 
-// methodProgram is the program of an expression for a method. It is nil if the expression does
-// not compile with the type of the method's request.
-type methodProgram struct{ cel.Program }
+// methodProgram is the program of an expression for a method, or why the expression does not
+// compile with the type of the method's request.
+type methodProgram struct {
+	cel.Program
+
+	err error
+}
+
+// Failures of expressions that CEL does not report.
+var (
+	errNoRequest = errors.New("the call has no request message of a known type")
+	errNotBool   = errors.New("its value is not a bool")
+)
 
 // needsRequest reports whether the expression uses the request. nil needs nothing.
 func (e *expression) needsRequest() bool { return e != nil && e.ofMethods != nil }
 
 // judge evaluates the expression. Every error is a missing attribute.
-func (e *expression) judge(f *facts) truth {
+func (e *expression) judge(f *facts) (truth, error) {
 	program := e.program
 	if e.needsRequest() {
 		if !f.request() {
-			return unknown
+			return unknown, errNoRequest
 		}
-		program = e.programOf(f.call.Method())
-	}
-	if program == nil {
-		return unknown
+		p := e.programOf(f.call.Method())
+		if p.err != nil {
+			return unknown, p.err
+		}
+		program = p.Program
 	}
 	result, _, err := program.Eval(f.variables())
 	if err != nil {
-		return unknown
+		return unknown, err
 	}
 	holds, ok := result.(types.Bool)
 	if !ok {
-		return unknown
+		return unknown, errNotBool
 	}
-	return truthOf(bool(holds))
+	return truthOf(bool(holds)), nil
 }
 
-// programOf returns the program for the request of a method, or nil if there is none.
-func (e *expression) programOf(m *hauberk.Method) cel.Program {
+// programOf returns the program for the request of a method.
+func (e *expression) programOf(m *hauberk.Method) *methodProgram {
 	if p, ok := e.ofMethods.Get(m); ok {
-		return p.Program
+		return p
 	}
-	var p methodProgram
+	p := methodProgram{err: errNoRequest}
 	if d := m.Descriptor(); d != nil {
-		p.Program, _ = compileFor(e.text, d.Input(), e.maxCost)
+		if p.Program, p.err = compileFor(e.text, d.Input(), e.maxCost); p.err != nil {
+			p.err = fmt.Errorf("it does not fit the requests of the method: %w", p.err)
+		}
 	}
-	return e.ofMethods.Keep(m, &p).Program
+	return e.ofMethods.Keep(m, &p)
 }
 
 // expressions compiles the expressions of a policy.
@@ -136,24 +150,45 @@ func (c *expressions) compileNew(env *cel.Env, text string, request bool) (*expr
 	return e, nil
 }
 
-// checkRequests compiles the expression with the types of the requests of those methods that
-// the patterns name one by one and that the program knows.
+// checkRequests compiles the expression with the types of the requests of the methods and services
+// that the patterns name and that the program knows. It must fit the request of a method, and of a
+// service the request of one method at least.
 func (e *expression) checkRequests(methods pattern.Set) error {
 	for _, p := range methods {
-		name, ok := descriptorName(p)
+		if p.Service == "" {
+			continue
+		}
+		d, _ := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(p.Service))
+		service, ok := d.(protoreflect.ServiceDescriptor)
 		if !ok {
 			continue
 		}
-		d, _ := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
-		m, ok := d.(protoreflect.MethodDescriptor)
-		if !ok {
-			continue
-		}
-		if _, err := compileFor(e.text, m.Input(), e.maxCost); err != nil {
+		if err := e.checkService(service, p.Name); err != nil {
 			return fmt.Errorf("for the requests of %s: %w", p, err)
 		}
 	}
 	return nil
+}
+
+// checkService compiles the expression for a method of a service, or for its methods until one fits
+// if name is empty. It returns the first error.
+func (e *expression) checkService(service protoreflect.ServiceDescriptor, name string) error {
+	methods := service.Methods()
+	seen := make(map[protoreflect.MessageDescriptor]bool)
+	var first error
+	for i := range methods.Len() {
+		m := methods.Get(i)
+		if name != "" && name != string(m.Name()) || seen[m.Input()] {
+			continue
+		}
+		seen[m.Input()] = true
+		_, err := compileFor(e.text, m.Input(), e.maxCost)
+		if err == nil {
+			return nil
+		}
+		first = cmp.Or(first, err)
+	}
+	return first
 }
 
 // compileFor compiles an expression for a type of request.

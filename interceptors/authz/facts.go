@@ -47,6 +47,8 @@ type facts struct {
 	keys     int // how many of kept are used
 	vars     *variables
 	readErr  error
+	failed   *rule // whose expression failed, or nil; see fail
+	failure  error
 }
 
 // keptValues are the values of a metadata key, which grpc-go copies each time.
@@ -57,13 +59,13 @@ type keptValues struct {
 
 // denying returns the first rule that denies the call: that matches, or would match for all
 // that is known.
-func (f *facts) denying(rules []*rule) *rule {
+func (f *facts) denying(rules []*rule) (by *rule, matches truth) {
 	for _, r := range rules {
-		if r.judge(f) != no {
-			return r
+		if matches = r.judge(f); matches != no {
+			return r, matches
 		}
 	}
-	return nil
+	return nil, no
 }
 
 // allowing returns the first rule that certainly matches.

@@ -3,7 +3,6 @@ package authz
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
@@ -90,9 +89,4 @@ func split(rules []*rule) (without, with []*rule) {
 		return rules, nil
 	}
 	return rules[:at:at], rules[at:]
-}
-
-// patternOf returns the method of a pattern that names one, as "package.Service.Method".
-func descriptorName(p pattern.Pattern) (string, bool) {
-	return p.Service + "." + p.Name, p.Service != "" && p.Name != "" && !strings.Contains(p.Name, ".")
 }

@@ -153,16 +153,17 @@ func TestUnreadableRequest(t *testing.T) {
 }
 
 // The type of the request is the method's own: a field that it does not have is an error at
-// load for methods that a pattern names, and a missing attribute for others.
+// load for methods and services that a pattern names, and a missing attribute for others.
 func TestRequestTypes(t *testing.T) {
 	rule := onRequest(`request.nothing == "x"`)
 	rule.Methods = []string{"x.Y/Z", "hauberk.test.v1.TestService/Bidi"}
 	wantErr(t, authz.Config{Policy: authz.Policy{Allow: []authz.Rule{rule}}},
 		"for the requests of hauberk.test.v1.TestService/Bidi", "undefined field 'nothing'")
+	rule.Methods = []string{"hauberk.test.v1.*"}
 	eachKind(t, func(t *testing.T, c hauberktest.Case) {
 		for _, p := range []authz.Policy{
-			{Allow: []authz.Rule{onRequest(`request.nothing == "x"`)}},
-			{Allow: []authz.Rule{all()}, Deny: []authz.Rule{onRequest(`request.nothing == "x"`)}},
+			{Allow: []authz.Rule{rule}},
+			{Allow: []authz.Rule{all()}, Deny: []authz.Rule{rule}},
 		} {
 			env := c.Start(t, authz.New(authz.Config{Policy: p}))
 			wantCode(t, env.Call(t.Context()).Err, codes.PermissionDenied)

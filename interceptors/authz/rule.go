@@ -49,7 +49,11 @@ func (r *rule) judge(f *facts) truth {
 	if holds == no || r.when == nil || holds == unknown && !r.deny {
 		return holds
 	}
-	return min(holds, r.when.judge(f))
+	when, err := r.when.judge(f)
+	if err != nil {
+		f.fail(r, err)
+	}
+	return min(holds, when)
 }
 
 // judgeFields judges all fields but When.
