@@ -18,7 +18,7 @@ type SendHook func(msg any, emit func(msg any) error) error
 
 // ReceiveHook sees each message that this side receives: a server's requests, a client's
 // responses. It may change msg in place. If keep is false, the message is dropped, as if
-// it had not arrived. An error ends the call with its status.
+// it had not arrived; see also [Call.ReadFirst]. An error ends the call with its status.
 type ReceiveHook func(msg any) (keep bool, err error)
 
 // OnSend registers a hook for later calls of next. A hook that is registered after the

@@ -80,6 +80,73 @@ func TestReadFirst(t *testing.T) {
 	})
 }
 
+// A first message that ReadFirst has returned is not dropped inside: the call ends, and the handler
+// receives no other message as the first. Outside of ReadFirst messages may be dropped.
+func TestReadFirstAndDrop(t *testing.T) {
+	dropping := hauberk.FromServer(hauberk.PassUnaryServer, func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		return handler(srv, dropsFirst{stream})
+	})
+	read := func() hauberk.Interceptor {
+		return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			if _, err := call.ReadFirst(ctx); err != nil {
+				return err
+			}
+			return next(ctx, call)
+		})
+	}
+	for name, c := range map[string]struct {
+		chain []hauberk.Interceptor
+		want  codes.Code
+	}{
+		"a hook":            {[]hauberk.Interceptor{read(), appendText("a")}, codes.InvalidArgument},
+		"an inner hook":     {[]hauberk.Interceptor{read(), hauberk.Func(idle), appendText("a")}, codes.InvalidArgument},
+		"between two":       {[]hauberk.Interceptor{read(), appendText("a"), read()}, codes.InvalidArgument},
+		"an adapter":        {[]hauberk.Interceptor{read(), dropping}, codes.InvalidArgument},
+		"a hook outside":    {[]hauberk.Interceptor{appendText("a"), read()}, codes.OK},
+		"an adapter around": {[]hauberk.Interceptor{dropping, read()}, codes.OK},
+		"no ReadFirst":      {[]hauberk.Interceptor{appendText("a")}, codes.OK},
+	} {
+		for _, kind := range []hauberk.Kind{hauberk.ClientStream, hauberk.Bidi} {
+			t.Run(name+" "+kind.String(), func(t *testing.T) {
+				hauberktest.CheckLeaks(t)
+				received := ""
+				backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+					for {
+						req, err := s.Recv()
+						if errors.Is(err, io.EOF) {
+							break
+						}
+						if err != nil { // a handler that does not care
+							return s.Send(&testpb.Response{})
+						}
+						received += req.GetText() + " "
+					}
+					return s.Send(&testpb.Response{})
+				}}
+				out := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}.StartWith(t, backend, c.chain...).Call(t.Context(), "drop", "victim")
+				if status.Code(out.Err) != c.want || c.want != codes.OK && (received != "" || hauberk.Reason(out.Err) != hauberk.ReasonFirstDropped) {
+					t.Errorf("the call ended with %v, and the handler received %q", out.Err, received)
+				}
+				if c.want == codes.OK && !strings.HasPrefix(received, "victim") {
+					t.Errorf("the handler received %q", received)
+				}
+			})
+		}
+	}
+}
+
+// dropsFirst is the stream of an adapted interceptor that drops messages.
+type dropsFirst struct{ grpc.ServerStream }
+
+func (s dropsFirst) RecvMsg(msg any) error {
+	for {
+		err := s.ServerStream.RecvMsg(msg)
+		if err != nil || msg.(*testpb.Request).GetText() != "drop" {
+			return err
+		}
+	}
+}
+
 // A stream whose client sends nothing has no first request, for the handler neither.
 func TestReadFirstOfNothing(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.ClientStream, hauberk.Bidi} {

@@ -29,6 +29,7 @@ type serverStream struct {
 	aheadAt *leg            // where ahead was received, with readErr or without
 	readErr error
 
+	awaited      bool        // ReadFirst has received a message, and the handler has not
 	sentResponse bool        // the one response was sent
 	returned     atomic.Bool // the handler has returned
 
@@ -125,6 +126,8 @@ func (s *serverStream) read(_ context.Context, call *Call) (any, error) {
 	s.ahead, s.readErr, s.aheadAt = msg, err, call.leg
 	if !call.kind.ClientStreams() {
 		call.request = msg
+	} else if err == nil {
+		s.awaited = true
 	}
 	return msg, err
 }

@@ -1,6 +1,7 @@
 package hauberk
 
 import (
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
@@ -51,7 +52,11 @@ func (s *serverStream) RecvMsg(msg any) error {
 	if s.returned.Load() {
 		return errReturned()
 	}
-	return s.receive(s.inmost, msg)
+	err := s.receive(s.inmost, msg)
+	if err == nil {
+		s.awaited = false
+	}
+	return err
 }
 
 // send passes a message outward from a leg: through its hooks, the stream of an
@@ -148,6 +153,12 @@ func (s *serverStream) receive(l *leg, msg any) error {
 	if l == s.aheadAt && (s.ahead != nil || s.readErr != nil) {
 		return s.receiveAhead(l, msg)
 	}
+	if l == s.aheadAt && s.awaited { // an adapter inside has not passed the first message on
+		if s.inmost != nil {
+			s.inmost.fail(errFirstDropped)
+		}
+		return errFirstDropped
+	}
 	if l == nil {
 		return s.receiveWire(msg)
 	}
@@ -160,6 +171,10 @@ func (s *serverStream) receive(l *leg, msg any) error {
 		}
 		if keep, err := s.keeps(l, msg); err != nil || keep {
 			return err
+		}
+		if s.awaited {
+			l.fail(errFirstDropped)
+			return errFirstDropped
 		}
 	}
 }
@@ -196,6 +211,14 @@ func (s *serverStream) runReceive(l *leg, msg any) (keep bool, err error) {
 	})
 	return keep, err
 }
+
+// ReasonFirstDropped is the reason of calls whose first message was dropped after
+// [Call.ReadFirst] had read it.
+const ReasonFirstDropped = "FIRST_MESSAGE_DROPPED"
+
+// errFirstDropped ends such a call. The interceptor that read the message has decided by it, so
+// that the handler must not receive another as the first.
+var errFirstDropped error = Reject(codes.InvalidArgument, ReasonFirstDropped, "The first message of the stream was dropped")
 
 // receiveAhead receives what Read received before.
 func (s *serverStream) receiveAhead(l *leg, msg any) error {

@@ -28,7 +28,9 @@ const (
 	// Drop drops the message and continues: a received message is not delivered, a sent one is
 	// not sent, and the sender does not learn of it. The decision is recorded. It applies to
 	// messages of a direction that streams; the call of a single invalid request or response
-	// ends, as with End.
+	// ends, as with End. A call whose first request an outer interceptor such as authz has read
+	// (hauberk.Call.ReadFirst) ends if that is invalid, with the reason of
+	// hauberk.ReasonFirstDropped.
 	Drop
 	// Answer ends the call with the messages that the function of WithAnswer returns, and the
 	// status OK, in place of the rejection. Messages that a stream has already delivered stay

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/authz"
 	"github.com/hauberk-rpc/hauberk/interceptors/validate"
 	"github.com/hauberk-rpc/hauberk/interceptors/validate/internal/checkpb"
 )
@@ -316,5 +317,36 @@ func TestUnmatchedPatterns(t *testing.T) {
 	cov := chain.Coverage(map[string]grpc.ServiceInfo{"shop.v1.Cart": {Methods: []grpc.MethodInfo{{Name: "Get"}}}})
 	if want := []string{`validate.Config.Except("shop.v1.Cart/Gett")`}; !slices.Equal(cov.Unmatched, want) {
 		t.Errorf("unmatched are %q; want %q", cov.Unmatched, want)
+	}
+}
+
+// TestDropOfTheFirstMessage: a rule of authz about the first message of a stream holds for the first
+// message that the handler receives. A call whose first message is dropped ends.
+func TestDropOfTheFirstMessage(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.ClientStream, hauberk.Bidi} {
+		t.Run(kind.String(), func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			e := start(t, hauberktest.Case{Side: hauberk.ServerSide, Kind: kind},
+				authz.New(authz.Config{Policy: authz.Policy{
+					Allow: []authz.Rule{{Methods: []string{"*"}}},
+					Deny:  []authz.Rule{{Methods: []string{"*"}, Request: true, When: `request.id == "victim"`}},
+				}}),
+				validate.New(validate.Config{Invalid: validate.Drop}))
+			for _, c := range []struct {
+				orders []*checkpb.Order
+				code   codes.Code
+				reason string
+			}{
+				{[]*checkpb.Order{order("victim")}, codes.PermissionDenied, authz.ReasonDenied},
+				{[]*checkpb.Order{{}, order("victim")}, codes.InvalidArgument, hauberk.ReasonFirstDropped},
+				{[]*checkpb.Order{order("a"), {}, order("b")}, codes.OK, ""},
+			} {
+				_, err := e.call(t, c.orders...)
+				want(t, err, c.code, c.reason)
+			}
+			if seen := e.service.seen(); seen != "a b" {
+				t.Errorf("the handler received %q; want a b", seen)
+			}
+		})
 	}
 }
