@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -177,6 +178,100 @@ func TestReadFirstOfNothing(t *testing.T) {
 				t.Errorf("got %q, %v", resp.GetText(), err)
 			}
 		})
+	}
+}
+
+// In shadow ReadFirst does not make the call wait: a handler can send before it receives. The
+// interceptor decides when the first message arrives, and its hooks see that message and others.
+func TestReadFirstInShadow(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.ClientStream, hauberk.Bidi} {
+		for name, c := range map[string]struct {
+			requests  []string
+			rejects   bool
+			wantNext  int32
+			wantHooks string
+		}{
+			"rejected":   {[]string{"bad", "2"}, true, 0, ""},
+			"admitted":   {[]string{"good", "2"}, false, 1, "good 2 "},
+			"a hook":     {[]string{"good", "bad"}, true, 1, "good bad "},
+			"no message": {nil, false, 0, ""},
+		} {
+			t.Run(name+" "+kind.String(), func(t *testing.T) {
+				hauberktest.CheckLeaks(t)
+				var nexts atomic.Int32
+				hooks := ""
+				rejection := hauberk.Reject(codes.PermissionDenied, "NO", "no")
+				ended := make(chan []hauberk.Decision, 1)
+				outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					err := next(ctx, call)
+					ended <- call.Decisions().All()
+					return err
+				})
+				judge := func(msg any) error {
+					if msg.(*testpb.Request).GetText() == "bad" {
+						return rejection
+					}
+					return nil
+				}
+				shadow := hauberk.Shadow(hauberk.Declare(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					msg, err := call.ReadFirst(ctx)
+					if err == nil {
+						err = judge(msg)
+					}
+					if err != nil {
+						return err
+					}
+					call.OnReceive(func(msg any) (bool, error) {
+						hooks += msg.(*testpb.Request).GetText() + " "
+						return true, judge(msg)
+					})
+					nexts.Add(1)
+					return next(ctx, call)
+				}), hauberk.Declaration{Name: "judge", Decides: true}))
+				received := 0
+				backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+					if kind == hauberk.Bidi {
+						if err := s.Send(&testpb.Response{Text: "hello"}); err != nil {
+							return err
+						}
+					}
+					for ; ; received++ {
+						if _, err := s.Recv(); err != nil {
+							break
+						}
+					}
+					return s.Send(&testpb.Response{Text: "bye"})
+				}}
+				env := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}.StartWith(t, backend, outer, shadow)
+				stream, err := env.Client.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, hauberktest.FullMethod(kind))
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp := new(testpb.Response)
+				if kind == hauberk.Bidi {
+					if err := stream.RecvMsg(resp); err != nil || resp.GetText() != "hello" {
+						t.Fatalf("received %v, %v before a message was sent", resp, err)
+					}
+				}
+				for _, text := range c.requests {
+					if err := stream.SendMsg(&testpb.Request{Text: text}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := errors.Join(stream.CloseSend(), stream.RecvMsg(resp)); err != nil || resp.GetText() != "bye" {
+					t.Errorf("received %v, %v", resp, err)
+				}
+				decisions := <-ended
+				want := hauberk.Allowed
+				if c.rejects {
+					want = hauberk.Rejected
+				}
+				judged := len(c.requests) > 0
+				if (shadow.Rejections() == 1) != c.rejects || (len(decisions) == 1) != judged || judged && decisions[0].Verdict != want || nexts.Load() != c.wantNext || hooks != c.wantHooks || received != len(c.requests) {
+					t.Errorf("%d rejections, decisions %+v, %d times next, the hooks saw %q, the handler received %d", shadow.Rejections(), decisions, nexts.Load(), hooks, received)
+				}
+			})
+		}
 	}
 }
 

@@ -15,6 +15,10 @@ import (
 // that its reply, its hooks' errors and the context it passes on have no effect;
 // state and response metadata that it sets stay. [New] rejects a Shadow around an
 // interceptor that does not decide: one that acts on calls cannot be shadowed.
+//
+// A call does not wait for the interceptor to read its first message ([Call.ReadFirst]) if it
+// streams requests. The interceptor decides when the handler receives that message; a call
+// whose handler receives none is not judged.
 func Shadow(x Interceptor) *Shadowed {
 	inner, _ := unname(x)
 	return &Shadowed{inner: inner, declared: x, name: declarationOf(x).Name}
@@ -67,7 +71,10 @@ func (l *shadowInterceptor) Intercept(ctx context.Context, call *Call, next Next
 func (s *Shadowed) run(ctx context.Context, call *Call, next Next, name string) error {
 	r := &shadowRun{terminal: call.end, of: s, name: name, call: call, shown: call.Attempt(), next: next}
 	r.shown.end, r.shown.dryRun = r, r
-	verdict := r.decide(ctx)
+	if call.side == ServerSide && call.kind.ClientStreams() {
+		return r.runFirst(ctx)
+	}
+	verdict := r.decide(ctx, func() error { return r.pass(ctx) })
 	if !r.passed {
 		if r.panicked == nil {
 			r.reject(verdict)
@@ -101,9 +108,9 @@ type shadowRun struct {
 	recorded bool // the interceptor recorded a rejection; guarded by the mutex of the call's state
 }
 
-// decide runs the interceptor on its copy. A panic of the interceptor is contained,
+// decide runs the interceptor on its copy, with pass as its next. A panic of the interceptor is contained,
 // and recorded as a rejection with the reason PANIC.
-func (r *shadowRun) decide(ctx context.Context) (verdict error) {
+func (r *shadowRun) decide(ctx context.Context, pass func() error) (verdict error) {
 	defer func() {
 		if v := recover(); v != nil && r.unwinds == nil {
 			r.panicked = v
@@ -111,7 +118,7 @@ func (r *shadowRun) decide(ctx context.Context) (verdict error) {
 		}
 	}()
 	return r.of.inner.Intercept(context.WithValue(ctx, callKey{}, r.shown), r.shown,
-		func(context.Context, *Call) error { return r.pass(ctx) })
+		func(context.Context, *Call) error { return pass() })
 }
 
 var errShadowPanic error = Reject(codes.Internal, "PANIC", "an interceptor in dry run panicked")

@@ -73,7 +73,8 @@
 // Rules are evaluated on the headers first. A rule with [Rule.Request] reads the first message
 // ([hauberk.Call.ReadFirst]) only if the others leave the verdict open. The handler starts after
 // the verdict and receives the message as usual. A client that waits for the server before it
-// sends its first message waits until its deadline. If the message cannot be read, the call
+// sends its first message waits until its deadline; in hauberk.Shadow no call waits, and a stream is
+// judged when its handler receives the first message. If the message cannot be read, the call
 // ends with the status of that. The requests of methods that the server does not have are
 // missing. New checks an expression with the types of the requests if the program links the
 // .proto file: it must fit the request of a method that a pattern names, and at least one request

@@ -201,3 +201,30 @@ func TestRequestInShadow(t *testing.T) {
 		}
 	})
 }
+
+// In shadow a rule about the request does not make a call wait: a handler that sends before it
+// receives is served as without the interceptor.
+func TestShadowDoesNotWait(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+		if err := s.Send(&testpb.Response{Text: "hello"}); err != nil {
+			return err
+		}
+		return hauberktest.Echo(ctx, s)
+	}}
+	shadow := hauberk.Shadow(authz.New(authz.Config{Policy: authz.Policy{Allow: []authz.Rule{onRequest(`request.text == "good"`)}}}))
+	env := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Bidi}.StartWith(t, backend, shadow)
+	stream := open(t, env, hauberk.Bidi)
+	for _, want := range []string{"hello", "echo:bad"} {
+		resp := new(testpb.Response)
+		if err := stream.RecvMsg(resp); err != nil || resp.GetText() != want {
+			t.Fatalf("received %q, %v; want %q", resp.GetText(), err, want)
+		}
+		if err := stream.SendMsg(&testpb.Request{Text: "bad"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if shadow.Rejections() != 1 {
+		t.Errorf("%d calls would have been rejected, want 1", shadow.Rejections())
+	}
+}
