@@ -66,15 +66,17 @@ type Config struct {
 	// matches no method is an error of hauberk.Server.Serve. The default is none.
 	Except []string
 	// ExceptMessages are the full names of message types that are not validated, such as
-	// "shop.v1.Draft". They are validated as parts of other messages. The default is none.
+	// "shop.v1.Draft". They are validated as parts of other messages. The program must link the
+	// type, or use it in a service of [WithServices]. The default is none.
 	ExceptMessages []string
 	// Invalid is what becomes of a call with an invalid message. The default is End.
 	Invalid Action
 	// Strict ends calls with messages that cannot be validated, since they are not messages of
 	// protobuf, with INTERNAL and the reason NOT_PROTOBUF. By default they pass.
 	Strict bool
-	// FailFast stops at the first violation of a message. The default is to find all, which
-	// costs time and memory for a message with many.
+	// FailFast stops at the first violation of a message. The default is to find all violations of
+	// messages of at most 8 KiB, and the first one of larger messages: to find all takes several
+	// hundred times the memory of the message.
 	FailFast bool
 	// MaxViolations is the greatest number of violations in a status, 1 to 1000. The default
 	// is DefaultMaxViolations.

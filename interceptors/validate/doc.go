@@ -29,7 +29,7 @@
 //     details, since the caller cannot correct it. A server does not send an invalid response.
 //
 // In process errors.Is finds [ErrInvalid], and errors.As finds the *protovalidate.ValidationError
-// with all violations. The status has at most [Config].MaxViolations and about 4 KiB of them: a status
+// with all violations, or the first one of a message above 8 KiB ([Config].FailFast). The status has at most [Config].MaxViolations and about 4 KiB of them: a status
 // travels in a trailer, which clients bound. Paths contain keys of maps, so parts of the
 // request.
 //

@@ -57,7 +57,7 @@ func (x *Interceptor) rejection(msg proto.Message, err error, side hauberk.Side,
 	}
 	fields := violations(invalid, x.config.MaxViolations)
 	text := summary(fields, len(invalid.Violations))
-	why := &cause{ErrInvalid, invalid, of + text, x, side}
+	why := &cause{ErrInvalid, invalid, of + listed(fields, len(invalid.Violations)), x, side}
 	if !request {
 		return reject(codes.Internal, ReasonInvalidResponse, "Invalid response", why)
 	}
@@ -120,6 +120,32 @@ func summary(fields []hauberk.FieldViolation, count int) string {
 	return b.String()
 }
 
+// maxListed bounds the text of violations for logs, in bytes.
+const maxListed = 400
+
+// listed describes violations in one line.
+func listed(fields []hauberk.FieldViolation, count int) string {
+	if len(fields) == 0 {
+		return "unknown violation"
+	}
+	var b strings.Builder
+	left := count
+	for _, f := range fields {
+		if b.Len() > maxListed {
+			break
+		}
+		if b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(summary([]hauberk.FieldViolation{f}, 1))
+		left--
+	}
+	if left > 0 {
+		fmt.Fprintf(&b, " (and %d more)", left)
+	}
+	return b.String()
+}
+
 // cause is the cause of a rejection. Its text is bounded, unlike that of a ValidationError.
 type cause struct {
 	sentinel error
@@ -131,11 +157,23 @@ type cause struct {
 
 func (c *cause) Error() string { return c.sentinel.Error() + ": " + c.text }
 
+// Unwrap returns the errors of which logs have the text. That of a ValidationError has many lines
+// and is in the text of the cause.
 func (c *cause) Unwrap() []error {
-	if c.err == nil {
+	if _, invalid := c.err.(*protovalidate.ValidationError); c.err == nil || invalid { //nolint:errorlint // c.err itself
 		return []error{c.sentinel}
 	}
 	return []error{c.sentinel, c.err}
+}
+
+// As finds the ValidationError.
+func (c *cause) As(target any) bool {
+	invalid, ok := c.err.(*protovalidate.ValidationError) //nolint:errorlint // c.err itself
+	to, wanted := target.(**protovalidate.ValidationError)
+	if ok && wanted {
+		*to = invalid
+	}
+	return ok && wanted
 }
 
 // compileError is what hauberk.New reports for rules that do not compile.

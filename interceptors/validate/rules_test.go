@@ -41,6 +41,7 @@ func TestConfigErrors(t *testing.T) {
 		"Config.MaxViolations is 1001":              validate.New(validate.Config{MaxViolations: 1001}),
 		"Config.MaxTypes is -1":                     validate.New(validate.Config{MaxTypes: -1}),
 		`Config.Except has "Cart.Get"`:              validate.New(validate.Config{Except: []string{"Cart.Get"}}),
+		`Config.ExceptMessages has "shop.v1.Typo"`:  validate.New(validate.Config{ExceptMessages: []string{"shop.v1.Typo"}}),
 		`Config.ExceptMessages has "a/b"`:           validate.New(validate.Config{ExceptMessages: []string{"a/b"}}),
 		"option 1 of New is nil":                    validate.New(validate.Config{}, nil),
 		"WithAnswer was given a nil function":       validate.New(validate.Config{}, validate.WithAnswer(nil)),

@@ -18,14 +18,16 @@ import (
 type types struct {
 	max     int
 	except  map[protoreflect.FullName]bool
-	make    func() (protovalidate.Validator, error)
+	make    func() (*generation, error)
 	current atomic.Pointer[generation]
 	mu      sync.Mutex // guards the replacement of current, and additions to it
 }
 
-// generation is a validator and the types that it has compiled.
+// generation is a validator and the types that it has compiled. The validator stops at the first
+// violation; all finds all of them, and is nil with Config.FailFast.
 type generation struct {
 	validator protovalidate.Validator
+	all       func() (protovalidate.Validator, error)
 	known     sync.Map // protoreflect.MessageDescriptor → error of the compiler, or a verdict
 	count     int      // guarded by types.mu
 }
@@ -56,24 +58,53 @@ func newTypes(given protovalidate.Validator, config Config) (*types, error) {
 	for _, name := range config.ExceptMessages {
 		t.except[protoreflect.FullName(name)] = true
 	}
-	t.make = func() (protovalidate.Validator, error) {
-		if config.FailFast {
-			return protovalidate.New(protovalidate.WithFailFast())
+	t.make = func() (*generation, error) {
+		if given != nil {
+			all := func() (protovalidate.Validator, error) { return given, nil }
+			return &generation{validator: failFast{given}, all: all}, nil
 		}
-		return protovalidate.New()
+		validator, err := protovalidate.New(protovalidate.WithFailFast())
+		all := func() (protovalidate.Validator, error) { return protovalidate.New() }
+		return &generation{validator: validator, all: sync.OnceValues(all)}, err
 	}
-	if given != nil {
-		t.make = func() (protovalidate.Validator, error) { return given, nil }
-		if config.FailFast {
-			t.make = func() (protovalidate.Validator, error) { return failFast{given}, nil }
+	if config.FailFast {
+		inner := t.make
+		t.make = func() (*generation, error) {
+			g, err := inner()
+			g.all = nil
+			return g, err
 		}
 	}
-	validator, err := t.make()
+	g, err := t.make()
 	if err != nil {
 		return nil, err
 	}
-	t.current.Store(&generation{validator: validator})
+	t.current.Store(g)
 	return t, nil
+}
+
+// maxDetailed is the greatest size of a message, in bytes, of which all violations are found. They
+// take several hundred times the memory of the message.
+const maxDetailed = 8 << 10
+
+// validate returns what is wrong with a message: all violations of a small one, else the first.
+func (g *generation) validate(msg proto.Message) error {
+	err := g.validator.Validate(msg)
+	if err == nil || g.all == nil {
+		return err
+	}
+	if _, invalid := errors.AsType[*protovalidate.ValidationError](err); !invalid || proto.Size(msg) > maxDetailed {
+		return err
+	}
+	validator, failure := g.all()
+	if failure != nil {
+		return err
+	}
+	// A rule that cannot be evaluated does not hide the violation.
+	if all, invalid := errors.AsType[*protovalidate.ValidationError](validator.Validate(msg)); invalid {
+		return all
+	}
+	return err
 }
 
 // failFast is a validator that stops at the first violation.
@@ -111,11 +142,11 @@ func (t *types) compile(message protoreflect.MessageDescriptor) (g *generation, 
 		return g, false, err
 	}
 	if g.count >= t.max {
-		validator, err := t.make()
+		fresh, err := t.make()
 		if err != nil {
 			return g, true, err
 		}
-		g = &generation{validator: validator}
+		g = fresh
 		t.current.Store(g)
 	}
 	g.count++

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/options"
@@ -44,6 +45,9 @@ func New(config Config, opts ...Option) *Interceptor {
 	except, bad := x.config.except()
 	x.except = except
 	x.err = errors.Join(x.config.check(), bad, x.err, nils)
+	if x.err == nil {
+		x.err = x.checkExcepted()
+	}
 	if (x.config.Invalid == Answer) != (x.answer != nil) {
 		x.failf("Config.Invalid is %s; want Answer and WithAnswer, or neither", x.config.Invalid)
 	}
@@ -55,6 +59,26 @@ func New(config Config, opts ...Option) *Interceptor {
 		x.err = x.prewarm()
 	}
 	return x
+}
+
+// checkExcepted reports types in Config.ExceptMessages that the program does not know.
+func (x *Interceptor) checkExcepted() error {
+	known := make(map[string]bool)
+	for _, service := range x.services {
+		for i := range service.Methods().Len() {
+			m := service.Methods().Get(i)
+			known[string(m.Input().FullName())], known[string(m.Output().FullName())] = true, true
+		}
+	}
+	var errs []error
+	for _, text := range x.config.ExceptMessages {
+		d, _ := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(text))
+		if _, linked := d.(protoreflect.MessageDescriptor); !linked && !known[text] {
+			errs = append(errs, fmt.Errorf("Config.ExceptMessages has %q, which is no message type that the program links, "+
+				"or that a service of WithServices uses", text))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // prewarm compiles the rules of the messages of the given services.
@@ -229,7 +253,7 @@ func (x *Interceptor) validate(msg any, side hauberk.Side, request bool) *hauber
 		return nil // Config.ExceptMessages has it
 	}
 	if err == nil {
-		err = compiled.validator.Validate(m)
+		err = compiled.validate(m)
 	}
 	if err == nil {
 		return nil

@@ -1,8 +1,10 @@
 package validate_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/authz"
+	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 	"github.com/hauberk-rpc/hauberk/interceptors/validate"
 	"github.com/hauberk-rpc/hauberk/interceptors/validate/internal/checkpb"
 )
@@ -277,15 +280,23 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// A request with very many violations, and with long keys, gets a status of bounded size.
+// A request with very many violations, and with long keys, gets a status of bounded size. Only the
+// first violation of a large request is found, since each takes memory.
 func TestManyViolations(t *testing.T) {
-	many := &checkpb.Order{Id: "a", Labels: map[string]string{}}
-	for range 10_000 {
-		many.Items = append(many.Items, &checkpb.Item{Sku: "A", Count: -1})
+	orderOf := func(items int) *checkpb.Order {
+		o := &checkpb.Order{Id: "a"}
+		for range items {
+			o.Items = append(o.Items, &checkpb.Item{Sku: "A", Count: -1})
+		}
+		return o
+	}
+	many, large := orderOf(400), orderOf(600)
+	if small, size := proto.Size(many), proto.Size(large); small > 8<<10 || size <= 8<<10 {
+		t.Fatalf("the requests have %d and %d bytes", small, size)
 	}
 	long := &checkpb.Order{Id: "a", Labels: map[string]string{}}
-	for i := range 100 {
-		long.Labels[fmt.Sprint(i, strings.Repeat("é", 5_000))] = "far too long"
+	for i := range 20 {
+		long.Labels[fmt.Sprint(i, strings.Repeat("é", 180))] = "far too long"
 	}
 	for _, c := range []struct {
 		config validate.Config
@@ -296,6 +307,7 @@ func TestManyViolations(t *testing.T) {
 		{validate.Config{}, many, validate.DefaultMaxViolations, validate.DefaultMaxViolations},
 		{validate.Config{MaxViolations: 1000}, many, 30, 200},
 		{validate.Config{}, long, 5, 16},
+		{validate.Config{MaxViolations: 1000}, large, 1, 1},
 		{validate.Config{FailFast: true}, many, 1, 1},
 		{validate.Config{MaxViolations: 1}, many, 1, 1},
 	} {
@@ -305,8 +317,12 @@ func TestManyViolations(t *testing.T) {
 		if len(fields) < c.least || len(fields) > c.most || size > 6<<10 {
 			t.Errorf("%+v: the status has %d violations and %d bytes; want %d to %d", c.config, len(fields), size, c.least, c.most)
 		}
-		if cause := hauberk.RejectionOf(<-e.outcomes).Cause.Error(); len(cause) > 1000 {
-			t.Errorf("the text of the cause has %d bytes", len(cause))
+		cause := hauberk.RejectionOf(<-e.outcomes).Cause
+		if len(cause.Error()) > 1000 || strings.Contains(cause.Error(), "\n") {
+			t.Errorf("the text of the cause is %q", cause)
+		}
+		if invalid, ok := errors.AsType[*protovalidate.ValidationError](cause); !ok || len(invalid.Violations) > 1000 {
+			t.Errorf("the cause has %d violations", len(invalid.Violations))
 		}
 	}
 }
@@ -348,5 +364,19 @@ func TestDropOfTheFirstMessage(t *testing.T) {
 				t.Errorf("the handler received %q; want a b", seen)
 			}
 		})
+	}
+}
+
+// TestLogOfViolations: a log has the violations in one line, without the text of protovalidate.
+func TestLogOfViolations(t *testing.T) {
+	var log bytes.Buffer
+	logs := logging.New(logging.Config{}, logging.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	e := start(t, hauberktest.Case{}, logs, validate.New(validate.Config{}))
+	_, err := e.call(t, badOrder())
+	want(t, err, codes.InvalidArgument, validate.ReasonInvalidRequest)
+	e.ended()
+	text := log.String()
+	if !strings.Contains(text, "items[1].count: must be greater than 0") || strings.Contains(text, "errors:") || strings.Contains(text, " - ") {
+		t.Errorf("the log is %s", text)
 	}
 }
