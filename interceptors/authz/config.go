@@ -91,7 +91,8 @@ type Rule struct {
 	// its variables.
 	When string
 	// Request lets When use the variable request, the first request message of the call.
-	// The message is read before the decision, and only if the decision depends on it.
+	// The message is read before the decision, and only if the decision depends on it. Later
+	// messages of a stream are not judged: see the example Stream.
 	Request bool
 	// AbsentPasses lets calls without an attribute escape a rule of Deny, as in grpc-go's
 	// authorization policies. Without it such calls are denied. It is an error in Allow, and

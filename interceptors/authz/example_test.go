@@ -3,10 +3,15 @@ package authz_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"strings"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/authz"
 	"github.com/hauberk-rpc/hauberk/internal/policypb"
 )
@@ -53,6 +58,65 @@ func Example_decisions() {
 	// Output:
 	// authz: rejected by "level"
 	// rpc error: code = PermissionDenied desc = Permission denied ACCESS_DENIED
+}
+
+// A rule with Request judges the first message of a stream. To judge each message, for instance by
+// the tenant of the caller, an inner interceptor registers a hook.
+func Example_stream() {
+	tenants := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		id, _ := hauberk.IdentityKey.Get(call)
+		call.OnReceive(func(msg any) (bool, error) {
+			req, ok := msg.(*testpb.Request)
+			if !ok || id == nil || id.Tenant == "" || !strings.HasPrefix(req.GetText(), id.Tenant+"/") {
+				return false, hauberk.Reject(codes.PermissionDenied, authz.ReasonDenied, "Permission denied")
+			}
+			return true, nil
+		})
+		return next(ctx, call)
+	})
+	chain := hauberk.Must(hauberk.New(login{}, authz.New(authz.Config{Policy: authz.Policy{
+		Allow: []authz.Rule{{Methods: []string{tests}, Tenants: []string{"acme"}}},
+	}}), tenants))
+	texts := []string{"acme/1", "acme/2", "evil/3", "acme/4"}
+	err := upload(chain, &hauberk.Identity{Subject: "alice", Tenant: "acme"}, texts, func(text string) { fmt.Println(text) })
+	fmt.Println(status.Code(err))
+	// Output:
+	// acme/1
+	// acme/2
+	// PermissionDenied
+}
+
+// upload calls a method that receives messages, without a network.
+func upload(chain *hauberk.Chain, id *hauberk.Identity, texts []string, received func(text string)) error {
+	stream := &uploaded{ctx: request{id: id}.context(), texts: texts}
+	info := &grpc.StreamServerInfo{FullMethod: "/hauberk.test.v1.TestService/ClientStream", IsClientStream: true}
+	return chain.StreamServerInterceptor()(nil, stream, info, func(_ any, stream grpc.ServerStream) error {
+		for {
+			req := new(testpb.Request)
+			if err := stream.RecvMsg(req); err != nil {
+				return err
+			}
+			received(req.GetText())
+		}
+	})
+}
+
+// uploaded is a stream that receives texts.
+type uploaded struct {
+	grpc.ServerStream
+
+	ctx   context.Context //nolint:containedctx // that of a stream
+	texts []string
+}
+
+func (u *uploaded) Context() context.Context { return u.ctx }
+
+func (u *uploaded) RecvMsg(msg any) error {
+	if len(u.texts) == 0 {
+		return io.EOF
+	}
+	msg.(*testpb.Request).Text, u.texts = u.texts[0], u.texts[1:]
+	return nil
 }
 
 // Mistakes are reported when the chain is built.

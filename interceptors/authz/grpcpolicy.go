@@ -28,7 +28,8 @@ const maxGRPC = 64 << 20
 //   - "*" matches binary values with line breaks too.
 //
 // Of "audit_logging_options" the loggers that are optional are left out, as if they were not
-// registered; others are an error. Use the interceptor audit for audit logs.
+// registered; others are an error. The interceptor logging writes the decision on each call that is
+// rejected, with its rule, and with Config.RecordAllowed that on calls that are admitted.
 func ParseGRPC(policy []byte) (Policy, error) {
 	p, err := parseGRPC(policy)
 	if err != nil {
@@ -118,7 +119,7 @@ func (a *grpcAudit) check() error {
 			return fmt.Errorf(`%s: "name" is not present`, at)
 		case !l.IsOptional:
 			return fmt.Errorf(`%s: the logger %.60q is not available; want "is_optional": true, `+
-				`and an interceptor for audit logs`, at, l.Name)
+				`and the decisions in the log of calls`, at, l.Name)
 		}
 	}
 	return nil

@@ -4,6 +4,9 @@
 //
 //	chain, err := hauberk.New(authenticate, validate.New(validate.Config{}))
 //
+// The rules import buf/validate/validate.proto. docs/policy-in-proto.md says where protoc and buf
+// find it.
+//
 // # Which messages
 //
 //	setting           on a server         on a client
