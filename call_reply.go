@@ -202,14 +202,14 @@ func (c *Call) Read(ctx context.Context) (any, error) {
 // [Call.Read]. For the others it receives the first message of the stream, once, which the
 // handler then receives as its first message. The request must not be modified.
 //
-// ReadFirst blocks until the message has come, the client has ended its side of the stream,
-// or the call's own context is done. A client that waits for the server before it sends
-// anything waits in vain. If the client ends its side without a message, ReadFirst returns
-// io.EOF. If an inner interceptor then drops the message, the call ends with INVALID_ARGUMENT
-// and [ReasonFirstDropped]: an interceptor that decides by the first message has decided by the
-// one that the handler receives. An adapted interceptor of grpc-go must pass the first message on
-// before it receives the second. ReadFirst fails with INTERNAL on clients, if the type of the request is not known, and if
-// the handler has begun.
+// ReadFirst blocks until the message has come, the client has ended its side of the stream, or
+// the call's own context is done. A client that waits for the server before it sends anything
+// waits in vain. If the client ends its side without a message, ReadFirst returns io.EOF. If an
+// inner interceptor drops a message that ReadFirst returned, the call ends with INVALID_ARGUMENT and
+// [ReasonFirstDropped]: an interceptor that decides by the first message has decided by the one
+// that the handler receives. An adapted interceptor of grpc-go must pass the first message on
+// before it receives the second. ReadFirst fails with INTERNAL on clients, if the type of the
+// request is not known, and if the handler has begun.
 func (c *Call) ReadFirst(ctx context.Context) (any, error) {
 	if c.side == ClientSide {
 		return nil, errServerOnly("ReadFirst")

@@ -139,7 +139,8 @@ func (b *builder) checkEnforced() {
 	}
 	if len(open) > 0 {
 		slices.Sort(open)
-		b.errs = append(b.errs, fmt.Errorf("hauberk: Config.Policy: no interceptor enforces the roles and scopes of %s: "+
-			"add authz.New with authz.WithPolicy of the same policy, or override the policy", strings.Join(open, ", ")))
+		b.errs = append(b.errs, fmt.Errorf("hauberk: Config.Policy: no interceptor enforces the roles and scopes "+
+			"of %s: add authz.New with authz.WithPolicy of the same policy, or override the policy",
+			strings.Join(open, ", ")))
 	}
 }

@@ -218,7 +218,8 @@ const ReasonFirstDropped = "FIRST_MESSAGE_DROPPED"
 
 // errFirstDropped ends such a call. The interceptor that read the message has decided by it, so
 // that the handler must not receive another as the first.
-var errFirstDropped error = Reject(codes.InvalidArgument, ReasonFirstDropped, "The first message of the stream was dropped")
+var errFirstDropped error = Reject(
+	codes.InvalidArgument, ReasonFirstDropped, "The first message of the stream was dropped")
 
 // receiveAhead receives what Read received before.
 func (s *serverStream) receiveAhead(l *leg, msg any) error {

@@ -27,7 +27,8 @@ func (f *facts) deniedBy(r *rule, matches truth) error {
 	case matches == yes:
 		return errDenied
 	case f.failed == r:
-		return denied(fmt.Sprintf("the rule %q denies the call, since its expression failed: %s", r.name, cut(f.failure)), f.failure)
+		text := fmt.Sprintf("the rule %q denies the call, since its expression failed: %s", r.name, cut(f.failure))
+		return denied(text, f.failure)
 	default:
 		return denied(fmt.Sprintf("the rule %q denies the call, since an attribute is missing", r.name), nil)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 )
 
-// TestCause: the cause of a rejection tells a rule that matches from one whose expression failed
+// TestCause: the cause of a rejection distinguishes a rule that matches from one whose expression failed
 // and from one that an attribute is missing for. The log has it, and the client does not.
 func TestCause(t *testing.T) {
 	const failed = "expression failed: no such key: team"

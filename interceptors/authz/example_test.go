@@ -105,7 +105,7 @@ func upload(chain *hauberk.Chain, id *hauberk.Identity, texts []string, received
 type uploaded struct {
 	grpc.ServerStream
 
-	ctx   context.Context //nolint:containedctx // that of a stream
+	ctx   context.Context
 	texts []string
 }
 

@@ -157,4 +157,5 @@ func checkLiteralKey(key string) error {
 }
 
 // metadataType is the type of the variable metadata.
-var metadataType = types.NewMapType(types.StringType, types.NewListType(types.StringType)) //nolint:gochecknoglobals // never written
+var metadataType = types.NewMapType( //nolint:gochecknoglobals // never written
+	types.StringType, types.NewListType(types.StringType))

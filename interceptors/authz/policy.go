@@ -20,7 +20,8 @@ import (
 //     its service) has no rule. It is rejected unless the Config allows it.
 //
 // [hauberk.Chain.Explain] says which of them a method has. Give [hauberk.Config.Policy] the same
-// policy: hauberk.New then reports methods whose roles and scopes no rule enforces. policy may be nil: it adds no rules then.
+// policy: hauberk.New then reports methods whose roles and scopes no rule enforces. policy may be
+// nil: it adds no rules then.
 func WithPolicy(policy *hauberk.DescriptorPolicy) Option {
 	return option(func(x *Interceptor) {
 		if policy == nil {

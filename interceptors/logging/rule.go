@@ -51,7 +51,7 @@ func (r *rules) of(m *hauberk.Method) *policy {
 // unmatched returns the patterns of the rules that match none of the methods of a server.
 func (r *rules) unmatched(methods []*hauberk.Method) []string {
 	index := pattern.IndexOf(methods)
-	var all []string
+	all := make([]string, 0, len(r.special))
 	for i := range r.special {
 		setting := fmt.Sprintf("logging.Config.Rules[%d]", i)
 		all = append(all, index.Unmatched(setting, r.special[i].patterns)...)

@@ -31,9 +31,10 @@
 //   - An invalid response, on both sides: INTERNAL with the reason INVALID_RESPONSE, without
 //     details, since the caller cannot correct it. A server does not send an invalid response.
 //
-// In process errors.Is finds [ErrInvalid], and errors.As finds the *protovalidate.ValidationError
-// with all violations, or the first one of a message above 8 KiB ([Config].FailFast). The status has at most [Config].MaxViolations and about 4 KiB of them: a status
-// travels in a trailer, which clients bound. Paths contain keys of maps, so parts of the
+// In process errors.Is finds [ErrInvalid], and errors.As finds the
+// *protovalidate.ValidationError with all violations, or the first one of a message above 8 KiB
+// ([Config].FailFast). The status has at most [Config].MaxViolations and about 4 KiB of them: a
+// status travels in a trailer, which clients bound. Paths contain keys of maps, so parts of the
 // request.
 //
 // # Streams

@@ -160,7 +160,8 @@ func (c *cause) Error() string { return c.sentinel.Error() + ": " + c.text }
 // Unwrap returns the errors of which logs have the text. That of a ValidationError has many lines
 // and is in the text of the cause.
 func (c *cause) Unwrap() []error {
-	if _, invalid := c.err.(*protovalidate.ValidationError); c.err == nil || invalid { //nolint:errorlint // c.err itself
+	_, invalid := c.err.(*protovalidate.ValidationError) //nolint:errorlint // c.err itself
+	if c.err == nil || invalid {
 		return []error{c.sentinel}
 	}
 	return []error{c.sentinel, c.err}

@@ -74,8 +74,8 @@ func (x *Interceptor) checkExcepted() error {
 	for _, text := range x.config.ExceptMessages {
 		d, _ := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(text))
 		if _, linked := d.(protoreflect.MessageDescriptor); !linked && !known[text] {
-			errs = append(errs, fmt.Errorf("Config.ExceptMessages has %q, which is no message type that the program links, "+
-				"or that a service of WithServices uses", text))
+			errs = append(errs, fmt.Errorf("Config.ExceptMessages has %q, which is no message type that the program "+
+				"links, or that a service of WithServices uses", text))
 		}
 	}
 	return errors.Join(errs...)
