@@ -84,5 +84,7 @@
 //
 // Only rules that name the method of a call are evaluated, however many others there are. Their
 // list is made at the first call of a method. A verdict by fields allocates nothing, except for
-// the copy of the values of each metadata key.
+// the copy of the values of each metadata key. The cost of an expression is counted, which triples
+// its time, only if it uses the request or a value beyond what the estimate of [Config.MaxCost]
+// assumes, unless no call can make it exceed the limit.
 package authz

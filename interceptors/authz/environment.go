@@ -84,12 +84,17 @@ func inCIDR(addr, network ref.Val) ref.Val {
 	return types.Bool(p.Contains(parsed.Unmap().WithZone("")))
 }
 
-// identifiers returns the names of the variables that an expression uses.
+// identifiers returns the names of the variables that an expression uses, and those of fields with a
+// dot in front.
 func identifiers(ast *cel.Ast) map[string]bool {
 	names := make(map[string]bool)
 	visit := celast.NewExprVisitor(func(e celast.Expr) {
-		if e.Kind() == celast.IdentKind {
+		switch e.Kind() {
+		case celast.IdentKind:
 			names[e.AsIdent()] = true
+		case celast.SelectKind:
+			names["."+e.AsSelect().FieldName()] = true
+		default:
 		}
 	})
 	celast.PreOrderVisit(ast.NativeRep().Expr(), visit)
@@ -183,10 +188,10 @@ func (sizes) EstimateSize(element cost.AstNode) *cost.SizeEstimate {
 	if element.ComputedSize() != nil {
 		return nil
 	}
-	size := cost.RangedSizeEstimate(0, 1024)
+	size := cost.RangedSizeEstimate(0, maxText)
 	switch element.Type().Kind() {
 	case types.ListKind, types.MapKind:
-		size = cost.RangedSizeEstimate(0, 100)
+		size = cost.RangedSizeEstimate(0, maxEntries)
 	case types.BoolKind, types.IntKind, types.UintKind, types.DoubleKind, types.TimestampKind, types.DurationKind:
 		size = cost.FixedSizeEstimate(1)
 	default:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -22,6 +23,11 @@ type expression struct {
 	identity bool        // it uses the variable identity
 	program  cel.Program // nil if the type of the request decides on it
 	maxCost  uint64
+
+	// program does not count its cost. If that can exceed maxCost, counting is for calls that
+	// are not small, and made when it is needed; else it is nil.
+	uses     uses
+	counting func() (cel.Program, error)
 
 	// ofMethods are the programs of methods, since the type of the variable request is the
 	// method's own.
@@ -57,6 +63,11 @@ func (e *expression) judge(f *facts) (truth, error) {
 			return unknown, p.err
 		}
 		program = p.Program
+	} else if e.counting != nil && !f.variables().isSmall(e.uses) {
+		var err error
+		if program, err = e.counting(); err != nil {
+			return unknown, err
+		}
 	}
 	result, _, err := program.Eval(f.variables())
 	if err != nil {
@@ -140,7 +151,16 @@ func (c *expressions) compileNew(env *cel.Env, text string, request bool) (*expr
 	used := identifiers(ast)
 	e := &expression{text: text, maxCost: c.maxCost, identity: used["identity"]}
 	if !request {
-		e.program, err = programFor(env, ast, c.maxCost)
+		if e.program, err = env.Program(ast, cel.EvalOptions(cel.OptOptimize)); canExceed(env, ast, c.maxCost) {
+			e.uses = uses{identity: used["identity"], claims: used[".claims"], metadata: used["metadata"]}
+			e.counting = sync.OnceValues(func() (cel.Program, error) {
+				ast, err := checked(env, text, c.maxCost)
+				if err != nil {
+					return nil, err
+				}
+				return programFor(env, ast, c.maxCost)
+			})
+		}
 		return e, err
 	}
 	if !used["request"] {
@@ -209,10 +229,16 @@ func compileFor(text string, request protoreflect.MessageDescriptor, maxCost uin
 // size.
 func programFor(env *cel.Env, ast *cel.Ast, maxCost uint64) (cel.Program, error) {
 	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	if cost, err := env.EstimateCost(ast, anySizes{}); err != nil || cost.Max > maxCost {
+	if canExceed(env, ast, maxCost) {
 		opts = append(opts, cel.CostLimit(maxCost))
 	}
 	return env.Program(ast, opts...)
+}
+
+// canExceed reports whether an expression can cost more than maxCost for a call of any size.
+func canExceed(env *cel.Env, ast *cel.Ast, maxCost uint64) bool {
+	cost, err := env.EstimateCost(ast, anySizes{})
+	return err != nil || cost.Max > maxCost
 }
 
 // checked parses an expression and checks its types, its cost and its use of what is easily

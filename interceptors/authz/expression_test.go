@@ -2,10 +2,13 @@ package authz_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -226,4 +229,48 @@ func TestCostAtRunTime(t *testing.T) {
 			wantCode(t, serve(request{md: md(many("x", 2000)...)}), codes.PermissionDenied)
 		})
 	}
+}
+
+// The cost of a call with small values is not counted, since it is within the estimate. The same
+// expressions fail for calls whose values are larger than the estimate assumes.
+func TestCostOfLargeValues(t *testing.T) {
+	list := func(n int) (all []any) {
+		for range n {
+			all = append(all, "aaaaaaaaaa")
+		}
+		return all
+	}
+	texts := func(n int) (all []string) { return slices.Repeat([]string{"aaaaaaaaaa"}, n) }
+	claim := func(c any) *hauberk.Identity {
+		return &hauberk.Identity{Subject: "a", Claims: map[string]any{"c": c}}
+	}
+	const n = 10_000
+	for text, c := range map[string]struct{ small, large request }{
+		`identity.roles.all(r, r != "x")`:                {request{id: &hauberk.Identity{Subject: "a", Roles: texts(100)}}, request{id: &hauberk.Identity{Subject: "a", Roles: texts(n)}}},
+		`identity.scopes.all(r, r != "x")`:               {request{id: &hauberk.Identity{Subject: "a", Scopes: texts(100)}}, request{id: &hauberk.Identity{Subject: "a", Scopes: texts(n)}}},
+		`identity.claims.c.all(r, r != "x")`:             {request{id: claim(list(100))}, request{id: claim(list(n))}},
+		`identity.claims["c"].d.all(r, r != "x")`:        {request{id: claim(map[string]any{"d": list(100)})}, request{id: claim(map[string]any{"d": list(n)})}},
+		`!identity.claims.c.contains("bbbbbbbbbb")`:      {request{id: claim("a")}, request{id: claim(strings.Repeat("a", 100*n))}},
+		`metadata.all(k, k != "x")`:                      {request{md: md(many("k", 100)...)}, request{md: manyKeys(n)}},
+		`"x" in metadata && metadata.x.all(v, v != "x")`: {request{md: md(many("x", 100)...)}, request{md: md(many("x", n)...)}},
+		`!method.contains("bbbbbbbbbb")`:                 {request{method: "/a.A/a"}, request{method: "/a.A/" + strings.Repeat("a", 100*n)}},
+	} {
+		x := authz.New(authz.Config{MaxCost: 20_000, Policy: authz.Policy{Allow: []authz.Rule{{Methods: []string{"*"}, When: text}}}})
+		serve := server(t, login{}, x)
+		if err := serve(c.small); err != nil {
+			t.Errorf("%s, small: %v", text, err)
+		}
+		if err := serve(c.large); status.Code(err) != codes.PermissionDenied {
+			t.Errorf("%s, large: %v; want PERMISSION_DENIED", text, err)
+		}
+	}
+}
+
+// manyKeys returns metadata with n keys.
+func manyKeys(n int) metadata.MD {
+	m := metadata.MD{}
+	for i := range n {
+		m.Set(fmt.Sprint("k", i), "v")
+	}
+	return m
 }

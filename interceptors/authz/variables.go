@@ -22,6 +22,8 @@ type variables struct {
 	metadata map[string][]string
 	request  any
 	read     bool // request was asked for
+
+	identitySize, claimsSize, metadataSize size
 }
 
 var _ cel.Activation = (*variables)(nil)
