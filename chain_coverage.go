@@ -23,8 +23,8 @@ type Coverage struct {
 	// Unmatched are the patterns of For, Except, Config.Public and the settings of
 	// interceptors ([Declaration.Unmatched]) that match no method, in the order of the
 	// chain, each as in the source: `For("shop.v1.Crat/*")`. Patterns of services in the
-	// package grpc, such as [Health], are left out, since servers may do without them. It is
-	// empty for a server without services.
+	// package grpc that are not registered, such as [Health], are left out, since servers may
+	// do without them. It is empty for a server without services.
 	Unmatched []string
 }
 

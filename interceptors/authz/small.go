@@ -73,7 +73,8 @@ func smallMetadata(md map[string][]string) bool {
 
 // smallClaim reports whether a claim has the types of JSON and is within the bounds.
 func smallClaim(claim any, parts *int, level int) bool {
-	if *parts++; *parts > maxClaims || level > maxLevels {
+	*parts++
+	if *parts > maxClaims || level > maxLevels {
 		return false
 	}
 	switch claim := claim.(type) {

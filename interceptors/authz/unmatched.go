@@ -52,13 +52,14 @@ func (u *unmatched) add(list string, rules []Rule) {
 // hasPath reports whether a text pattern matches the full name of a method, or may match none.
 func (u *unmatched) hasPath(path string) bool {
 	text, kind, err := parseText(path)
-	if err != nil || kind == anyText || strings.HasPrefix(text, "/grpc.") {
+	if err != nil || kind == anyText {
 		return true
 	}
+	optional := u.shared || strings.HasPrefix(text, "/grpc.")
 	if kind == wholeText {
-		return u.hasMethod(text)
+		return u.hasMethod(text, optional)
 	}
-	if service, _, whole := strings.Cut(strings.TrimPrefix(text, "/"), "/"); u.shared &&
+	if service, _, whole := strings.Cut(strings.TrimPrefix(text, "/"), "/"); optional &&
 		(kind == suffixText || !whole || !u.index.Serves(pattern.Pattern{Service: service})) {
 		return true
 	}
@@ -66,9 +67,9 @@ func (u *unmatched) hasPath(path string) bool {
 	return err != nil || slices.ContainsFunc(u.methods, func(m *hauberk.Method) bool { return t.match(m.FullName()) })
 }
 
-// hasMethod is hasPath for the full name of a method.
-func (u *unmatched) hasMethod(full string) bool {
+// hasMethod is hasPath for the full name of a method. The server may do without an optional service.
+func (u *unmatched) hasMethod(full string, optional bool) bool {
 	service, name, ok := strings.Cut(strings.TrimPrefix(full, "/"), "/")
 	p := pattern.Pattern{Service: service, Name: name}
-	return ok && service != "" && (name != "" && u.index.Has(p) || u.shared && !u.index.Serves(p))
+	return ok && service != "" && (name != "" && u.index.Has(p) || optional && !u.index.Serves(p))
 }

@@ -18,18 +18,18 @@ import (
 // TestUnmatchedPatterns: Coverage reports the patterns of rules that match no method of the server.
 // With Shared those of services that the server does not have are left out.
 func TestUnmatchedPatterns(t *testing.T) {
-	services := map[string]grpc.ServiceInfo{"shop.v1.Cart": {Methods: []grpc.MethodInfo{{Name: "Get"}, {Name: "Pay"}}}}
+	services := map[string]grpc.ServiceInfo{"shop.v1.Cart": {Methods: []grpc.MethodInfo{{Name: "Get"}, {Name: "Pay"}}}, "grpc.x.Y": {Methods: []grpc.MethodInfo{{Name: "Z"}}}}
 	for name, c := range map[string]struct {
 		rule         authz.Rule
 		want, shared string // of the patterns, joined by spaces
 	}{
 		"methods": {
-			authz.Rule{Methods: []string{"*", "shop.v1.Cart/*", "shop.*", "shop.v1.Cart/Get", "shop.v1.Cart/get", "shop.v1.Crat/*", "shop.v2.*", "grpc.health.v1.Health/*"}},
-			"shop.v1.Cart/get shop.v1.Crat/* shop.v2.*", "shop.v1.Cart/get",
+			authz.Rule{Methods: []string{"*", "shop.v1.Cart/*", "shop.*", "shop.v1.Cart/Get", "shop.v1.Cart/get", "shop.v1.Crat/*", "shop.v2.*", "grpc.health.v1.Health/*", "grpc.x.Y/Z", "grpc.x.Y/z"}},
+			"shop.v1.Cart/get shop.v1.Crat/* shop.v2.* grpc.x.Y/z", "shop.v1.Cart/get grpc.x.Y/z",
 		},
 		"paths": {
-			authz.Rule{Paths: []string{"*", "/shop.v1.Cart/Get", "/shop.v1.Cart/G*", "/shop*", "*/Pay", "/grpc.health.v1.Health/*", "/shop.v1.Cart/get", "/shop.v1.Cart/g*", "/shop.v1.Crat/Get", "/shop.v1.Crat/*", "/shop.v1.Crat*", "*/pay"}},
-			"/shop.v1.Cart/get /shop.v1.Cart/g* /shop.v1.Crat/Get /shop.v1.Crat/* /shop.v1.Crat* */pay", "/shop.v1.Cart/get /shop.v1.Cart/g*",
+			authz.Rule{Paths: []string{"*", "/shop.v1.Cart/Get", "/shop.v1.Cart/G*", "/shop*", "*/Pay", "/grpc.health.v1.Health/*", "/grpc.health.v1.Health/Check", "/grpc.x.Y/z", "/grpc.x.Y/z*", "/shop.v1.Cart/get", "/shop.v1.Cart/g*", "/shop.v1.Crat/Get", "/shop.v1.Crat/*", "/shop.v1.Crat*", "*/pay"}},
+			"/grpc.x.Y/z /grpc.x.Y/z* /shop.v1.Cart/get /shop.v1.Cart/g* /shop.v1.Crat/Get /shop.v1.Crat/* /shop.v1.Crat* */pay", "/grpc.x.Y/z /grpc.x.Y/z* /shop.v1.Cart/get /shop.v1.Cart/g*",
 		},
 	} {
 		c.rule.Name = "suspended"

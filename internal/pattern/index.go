@@ -63,12 +63,13 @@ func (x *Index) Serves(p Pattern) bool {
 }
 
 // Unmatched lists the patterns of a setting that match none of the methods, as in the source:
-// `For("shop.v1.Crat/*")`. Patterns of services in the package grpc, such as health, are left out,
-// since servers may do without them.
+// `For("shop.v1.Crat/*")`. Patterns of services in the package grpc that no method belongs to, such as
+// health, are left out, since servers may do without them.
 func (x *Index) Unmatched(setting string, patterns Set) []string {
 	var all []string
 	for _, p := range patterns {
-		if x.Has(p) || strings.HasPrefix(p.Service+p.Package+".", "grpc.") {
+		optional := strings.HasPrefix(p.Service+p.Package+".", "grpc.") && !x.Serves(p)
+		if x.Has(p) || optional {
 			continue
 		}
 		all = append(all, fmt.Sprintf("%s(%q)", setting, p.String()))
