@@ -119,10 +119,15 @@ type streamContext struct {
 // current returns what the Context method of a stream returns: the context that next was
 // called with. If no interceptor has changed it since, it is that of the stream of a
 // grpc-go interceptor, which may change with each message.
-func current(ctx context.Context) context.Context {
-	if c, ok := ctx.(*streamContext); ok {
-		return c.stream.Context()
+func (s *serverStream) current(ctx context.Context) context.Context {
+	c, ok := ctx.(*streamContext)
+	if !ok {
+		return ctx
 	}
+	_ = s.guarded(func() error { // which keeps the error
+		ctx = c.stream.Context() //nolint:fatcontext // it is not nested
+		return nil
+	})
 	return ctx
 }
 
@@ -151,15 +156,22 @@ type interceptorStream struct {
 	depth  int32 // of the interceptor
 }
 
-func (l *interceptorStream) Context() context.Context        { return current(l.ctx) }
-func (l *interceptorStream) SetHeader(md metadata.MD) error  { return l.stream.SetHeader(md) }
+func (l *interceptorStream) Context() context.Context       { return l.stream.current(l.ctx) }
+func (l *interceptorStream) SetHeader(md metadata.MD) error { return l.stream.SetHeader(md) }
+func (l *interceptorStream) SetTrailer(md metadata.MD)      { l.stream.SetTrailer(md) }
+
 func (l *interceptorStream) SendHeader(md metadata.MD) error { return l.stream.SendHeader(md) }
-func (l *interceptorStream) SetTrailer(md metadata.MD)       { l.stream.SetTrailer(md) }
-func (l *interceptorStream) RecvMsg(msg any) error           { return l.stream.receive(l.leg, msg) }
+
+func (l *interceptorStream) RecvMsg(msg any) error {
+	return l.stream.guarded(func() error { return l.stream.receive(l.leg, msg) })
+}
 
 func (l *interceptorStream) SendMsg(msg any) error {
-	if l.stream.call.kind.ServerStreams() {
-		return l.stream.send(l.leg, msg)
-	}
-	return l.stream.hold(msg, l.depth)
+	s := l.stream
+	return s.guarded(func() error {
+		if s.call.kind.ServerStreams() {
+			return s.send(l.leg, msg)
+		}
+		return s.hold(msg, l.depth)
+	})
 }

@@ -313,9 +313,11 @@ func (p *plan) catch(ctx context.Context, call *Call, returned *bool, err *error
 	if v := recover(); v != nil {
 		*err = p.recovered(ctx, call, v)
 	} else {
-		*err = errInternal("foreign code ended its goroutine by runtime.Goexit")
+		*err = errGoexit()
 	}
 }
+
+func errGoexit() error { return errInternal("foreign code ended its goroutine by runtime.Goexit") }
 
 // catchForeign is catch on a goroutine of the application, where the Guard sees the
 // end of the goroutine too.

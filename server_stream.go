@@ -29,9 +29,10 @@ type serverStream struct {
 	aheadAt *leg            // where ahead was received, with readErr or without
 	readErr error
 
-	awaited      bool        // ReadFirst has received a message, and the handler has not
-	sentResponse bool        // the one response was sent
-	returned     atomic.Bool // the handler has returned
+	awaited      bool                  // ReadFirst has received a message, and the handler has not
+	sentResponse bool                  // the one response was sent
+	returned     atomic.Bool           // the handler has returned
+	failure      atomic.Pointer[error] // the first panic of what the stream called, as the guard made it
 
 	mu      sync.Mutex // guards sending; not held while a goroutine sends
 	idle    sync.Cond
@@ -50,14 +51,13 @@ func (c *Chain) serveStream(
 // serve runs the chain and then sends what is held.
 func (s *serverStream) serve() error {
 	call := &s.call
-	err := call.plan.serve(call)
-	if err == nil {
-		err = s.sendHeld()
-	}
-	return call.plan.toClient(call, err)
+	return call.plan.toClient(call, call.plan.serve(call, s.sendHeld))
 }
 
 func (s *serverStream) sendHeld() error {
+	if err := s.panicked(); err != nil {
+		return err
+	}
 	msgs := s.surplus
 	switch {
 	case s.call.kind.ServerStreams():
@@ -82,7 +82,47 @@ func (s *serverStream) finish(ctx context.Context, call *Call) error {
 	if failure := s.inmost.broken(); failure != nil {
 		return failure
 	}
+	if failure := s.panicked(); failure != nil {
+		return failure
+	}
 	return err
+}
+
+// guarded runs an operation of the stream under the chain's guard. The operation may run
+// on a goroutine of the handler, or of an interceptor of grpc-go, where no step of the
+// chain recovers a panic of a codec, a stats handler or an outer stream. Such a panic ends
+// the call, even if the caller ignores the error of the operation.
+func (s *serverStream) guarded(operation func() error) (err error) {
+	if s.call.plan.guard == nil {
+		return operation()
+	}
+	returned := false
+	defer s.caught(&returned, &err)
+	err = operation()
+	returned = true
+	return err
+}
+
+// caught is deferred by guarded. As catch does, it leaves it to the chain to show the end
+// of the goroutine to the Guard.
+func (s *serverStream) caught(returned *bool, err *error) {
+	if *returned {
+		return
+	}
+	failure := errGoexit()
+	if v := recover(); v != nil {
+		failure = s.call.plan.recovered(&s.call.ctx, &s.call, v)
+	}
+	*err = failure
+	s.failure.CompareAndSwap(nil, &failure)
+}
+
+// panicked returns the error of the first operation that panicked.
+func (s *serverStream) panicked() error {
+	if failure := s.failure.Load(); failure != nil {
+		return *failure
+	}
+	return nil
 }
 
 func errReturned() error {
@@ -90,16 +130,25 @@ func errReturned() error {
 }
 
 // Context returns the context that was given to the innermost next.
-func (s *serverStream) Context() context.Context { return current(s.ctx) }
+func (s *serverStream) Context() context.Context { return s.current(s.ctx) }
 
-func (s *serverStream) SetHeader(md metadata.MD) error { return s.wire.SetHeader(md) }
-
-func (s *serverStream) SendHeader(md metadata.MD) error {
-	s.call.headerDue()
-	return s.wire.SendHeader(md)
+func (s *serverStream) SetHeader(md metadata.MD) error {
+	return s.guarded(func() error { return s.wire.SetHeader(md) })
 }
 
-func (s *serverStream) SetTrailer(md metadata.MD) { s.wire.SetTrailer(md) }
+func (s *serverStream) SendHeader(md metadata.MD) error {
+	return s.guarded(func() error {
+		s.call.headerDue()
+		return s.wire.SendHeader(md)
+	})
+}
+
+func (s *serverStream) SetTrailer(md metadata.MD) {
+	_ = s.guarded(func() error { // which keeps the error
+		s.wire.SetTrailer(md)
+		return nil
+	})
+}
 
 // read receives the single request, or the first one of a stream, before the handler does,
 // at the place of the interceptor that asks for it. An inner one asks only for what is

@@ -8,6 +8,10 @@ import (
 // SendMsg sends a message of the handler. The one response of a method without
 // server streaming is held until the chain has returned.
 func (s *serverStream) SendMsg(msg any) error {
+	return s.guarded(func() error { return s.sendMsg(msg) })
+}
+
+func (s *serverStream) sendMsg(msg any) error {
 	switch {
 	case s.returned.Load():
 		return errReturned()
@@ -52,7 +56,7 @@ func (s *serverStream) RecvMsg(msg any) error {
 	if s.returned.Load() {
 		return errReturned()
 	}
-	err := s.receive(s.inmost, msg)
+	err := s.guarded(func() error { return s.receive(s.inmost, msg) })
 	if err == nil {
 		s.awaited = false
 	}

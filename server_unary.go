@@ -27,7 +27,7 @@ func (u *serverUnary) serve() (any, error) { return serveUnary(&u.call) }
 
 // serveUnary runs the chain of a unary call and returns what goes to the client.
 func serveUnary(call *Call) (any, error) {
-	if err := call.plan.serve(call); err != nil {
+	if err := call.plan.serve(call, nil); err != nil {
 		return nil, call.plan.toClient(call, err)
 	}
 	if call.response == emptyResponse {
@@ -216,11 +216,20 @@ func (u *serverDecoded) finish(ctx context.Context, call *Call) error {
 
 func (u *serverDecoded) read(_ context.Context, call *Call) (any, error) { return call.readRequest() }
 
-// serve runs the plan around a call on a server.
-func (p *plan) serve(call *Call) error {
-	if p.guard == nil {
-		return p.start(&call.ctx, call)
+// serve runs the plan around a call on a server, and then send, unless that is nil: it
+// sends what the chain left to be sent.
+func (p *plan) serve(call *Call, send func() error) error {
+	if p.guard != nil {
+		return p.serveGuarded(call, send)
 	}
+	err := p.start(&call.ctx, call)
+	if err == nil && send != nil {
+		err = send()
+	}
+	return err
+}
+
+func (p *plan) serveGuarded(call *Call, send func() error) error {
 	returned := false
 	defer func() {
 		if !returned {
@@ -228,6 +237,27 @@ func (p *plan) serve(call *Call) error {
 		}
 	}()
 	err := p.start(&call.ctx, call)
+	if err == nil && send != nil {
+		err = call.guardedLast(send)
+	}
+	returned = true
+	return err
+}
+
+// guardedLast is guarded behind the chain, where no step notes the end of the goroutine.
+func (c *Call) guardedLast(run func() error) (err error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if v := recover(); v != nil {
+			err = c.plan.recovered(&c.ctx, c, v)
+			return
+		}
+		c.leaving, c.last = true, c.plan.recovered(&c.ctx, c, ErrGoexit)
+	}()
+	err = run()
 	returned = true
 	return err
 }
