@@ -160,14 +160,24 @@ func (l *interceptorStream) Context() context.Context       { return l.stream.cu
 func (l *interceptorStream) SetHeader(md metadata.MD) error { return l.stream.SetHeader(md) }
 func (l *interceptorStream) SetTrailer(md metadata.MD)      { l.stream.SetTrailer(md) }
 
-func (l *interceptorStream) SendHeader(md metadata.MD) error { return l.stream.SendHeader(md) }
+// SendHeader works until the chain has returned, also if the handler has returned.
+func (l *interceptorStream) SendHeader(md metadata.MD) error {
+	if l.stream.call.over.Load() {
+		return errReturned()
+	}
+	return l.stream.sendHeader(md)
+}
 
 func (l *interceptorStream) RecvMsg(msg any) error {
 	return l.stream.guarded(func() error { return l.stream.receive(l.leg, msg) })
 }
 
+// SendMsg works as long as SendHeader does.
 func (l *interceptorStream) SendMsg(msg any) error {
 	s := l.stream
+	if s.call.over.Load() {
+		return errReturned()
+	}
 	return s.guarded(func() error {
 		if s.call.kind.ServerStreams() {
 			return s.send(l.leg, msg)

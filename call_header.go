@@ -4,13 +4,16 @@ import "slices"
 
 // BeforeHeader registers f, before next, to run once just before the stream of a call on
 // a server sends its response header: with the first message, or when the handler calls
-// SendHeader of its stream. f can add to the header with [Call.SetHeader], and must not
+// SendHeader of its stream. The one response of a method without server streaming is sent
+// once the chain has returned. f can add to the header with [Call.SetHeader], and must not
 // block. f does not run
 //
 //   - if the handler calls grpc.SendHeader with a context, which sends the header at
 //     once;
 //   - if nothing is sent before the chain returns, so that a call that fails early
 //     stays Trailers-Only;
+//   - if a goroutine that the handler left running calls SendHeader after the handler has
+//     returned: SendHeader returns CANCELLED then, as Send does;
 //   - in a unary call, and on a client.
 //
 // If f is nil, next returns INTERNAL.

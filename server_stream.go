@@ -136,7 +136,16 @@ func (s *serverStream) SetHeader(md metadata.MD) error {
 	return s.guarded(func() error { return s.wire.SetHeader(md) })
 }
 
+// SendHeader sends the header. Once the handler has returned it does not: what
+// BeforeHeader registered must not run after its interceptor has returned.
 func (s *serverStream) SendHeader(md metadata.MD) error {
+	if s.returned.Load() {
+		return errReturned()
+	}
+	return s.sendHeader(md)
+}
+
+func (s *serverStream) sendHeader(md metadata.MD) error {
 	return s.guarded(func() error {
 		s.call.headerDue()
 		return s.wire.SendHeader(md)

@@ -313,6 +313,52 @@ func TestStreamAfterItsHandler(t *testing.T) {
 	}
 }
 
+// TestBeforeHeaderAfterTheEnd: what BeforeHeader registered does not run once the chain has
+// returned, if goroutines send that a handler or an interceptor left behind.
+func TestBeforeHeaderAfterTheEnd(t *testing.T) {
+	md := metadata.Pairs("a", "b")
+	for _, by := range []string{"handler", "interceptor"} {
+		for _, operation := range []string{"SendHeader", "SendMsg"} {
+			for _, kind := range streams {
+				t.Run(by+"/"+operation+"/"+kind.String(), func(t *testing.T) {
+					hauberktest.CheckLeaks(t)
+					over, left := make(chan struct{}), make(chan error, 1)
+					stay := func(who string, sendHeader, send func() error) {
+						if who != by {
+							return
+						}
+						go func() {
+							<-over
+							if operation == "SendMsg" {
+								sendHeader = send
+							}
+							left <- sendHeader()
+						}()
+					}
+					outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+						call.BeforeHeader(func() { t.Error("f has run") })
+						_ = next(ctx, call)
+						return status.Error(codes.Aborted, "nothing was sent")
+					})
+					adapter := hauberk.FromServer(hauberk.PassUnaryServer,
+						func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+							stay("interceptor", func() error { return s.SendHeader(md) }, func() error { return s.SendMsg(response("late")) })
+							return handler(srv, s)
+						})
+					backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+						stay("handler", func() error { return s.SendHeader(md) }, func() error { return s.Send(response("late")) })
+						return nil
+					}}
+					env := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}.StartWith(t, backend, outer, adapter)
+					wantCode(t, env.Call(patient(t)).Err, codes.Aborted)
+					close(over)
+					wantCode(t, <-left, codes.Canceled)
+				})
+			}
+		}
+	}
+}
+
 // TestSecondResponse sends two responses of a method that has one, and ignores the
 // error.
 func TestSecondResponse(t *testing.T) {
