@@ -59,9 +59,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Shutdown stops the server gracefully: it accepts no new connections and calls, and waits
-// until the calls that run have ended. It returns nil then. If ctx ends first, it closes
-// the connections, which cancels the calls that still run, and returns the error of ctx
-// without waiting for their handlers.
+// until the calls that run have ended. It returns nil then. If ctx ends first, it calls Stop
+// on another goroutine, which closes the connections and so cancels the calls that still
+// run, and returns the error of ctx at once. That goroutine ends once Stop returns: grpc-go
+// may wait for handlers there, such as with grpc.WaitForHandlers.
 //
 // The streams of the health service ([Health]) have no end, so Shutdown ends them when it
 // begins: their context is cancelled, and the call ends with UNAVAILABLE. Set the service to
@@ -88,7 +89,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-stopped:
 		return nil
 	case <-ctx.Done():
-		s.Stop()
+		go s.Stop()
 		return ctx.Err()
 	}
 }

@@ -42,30 +42,67 @@ func blocking(entered, release chan struct{}) *hauberktest.Backend {
 // handler ignores that its call was cancelled.
 func TestShutdownDoesNotWaitForStuckHandlers(t *testing.T) {
 	for name, start := range ways {
-		t.Run(name, func(t *testing.T) {
-			entered, release := make(chan struct{}), make(chan struct{})
-			srv := idleChain(1).NewServer()
-			testpb.RegisterTestServiceServer(srv, blocking(entered, release))
-			conn := start(t, srv)
-			called := make(chan error, 1)
-			go func() {
-				_, err := echo(patient(t), conn, hauberk.ClientStream, hauberktest.FullMethod(hauberk.ClientStream))
-				called <- err
-			}()
-			<-entered
-			defer close(release)
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			within(t, "Shutdown", func() {
-				if err := srv.Shutdown(ctx); !errors.Is(err, context.Canceled) {
-					t.Errorf("Shutdown returned %v", err)
-				}
-			})
-			if err := <-called; err == nil {
-				t.Error("the call has ended with OK")
-			}
-		})
+		t.Run(name, func(t *testing.T) { shutDownStuck(t, start) })
+		t.Run(name+"/WaitForHandlers", func(t *testing.T) { shutDownStuck(t, start, grpc.WaitForHandlers(true)) })
 	}
+}
+
+func shutDownStuck(t *testing.T, start func(t *testing.T, srv *hauberk.Server) *grpc.ClientConn, opts ...grpc.ServerOption) {
+	hauberktest.CheckLeaks(t)
+	entered, release := make(chan struct{}), make(chan struct{})
+	srv := idleChain(1).NewServer(opts...)
+	testpb.RegisterTestServiceServer(srv, blocking(entered, release))
+	conn := start(t, srv)
+	called := make(chan error, 1)
+	go func() {
+		_, err := echo(patient(t), conn, hauberk.ClientStream, hauberktest.FullMethod(hauberk.ClientStream))
+		called <- err
+	}()
+	<-entered
+	defer close(release)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	within(t, "Shutdown", func() {
+		if err := srv.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("Shutdown returned %v", err)
+		}
+	})
+	if err := <-called; err == nil {
+		t.Error("the call has ended with OK")
+	}
+}
+
+// TestShutdownOfAFullConnection: Shutdown returns when its context ends, though grpc-go cannot
+// read from a connection that has as many calls as it may: a handler ignores that its call
+// was cancelled, so that a further call waits for its place.
+func TestShutdownOfAFullConnection(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	srv := idleChain(1).NewServer(grpc.MaxConcurrentStreams(1))
+	entered, cancelled, release := make(chan struct{}, 2), make(chan struct{}, 2), make(chan struct{})
+	testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{Handle: func(ctx context.Context, _ hauberktest.Stream) error {
+		entered <- struct{}{}
+		<-ctx.Done()
+		cancelled <- struct{}{}
+		<-release
+		return nil
+	}})
+	conn := listenAndServe(t, srv, bufconn.Listen(1<<20))
+	defer close(release)
+	first, cancelFirst := context.WithCancel(patient(t))
+	start(first, t, conn, hauberk.Bidi)
+	<-entered
+	cancelFirst()
+	<-cancelled
+	second, cancelSecond := context.WithCancel(patient(t))
+	defer cancelSecond()
+	start(second, t, conn, hauberk.Bidi)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	within(t, "Shutdown", func() {
+		if err := srv.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("Shutdown returned %v", err)
+		}
+	})
 }
 
 // TestShutdownWaitsForServeHTTP: calls of ServeHTTP that run end as they would, and new ones
