@@ -120,6 +120,22 @@ func (c *Chain) newStream(
 func (s *clientStream) launch() (grpc.ClientStream, error) {
 	s.cond.L = &s.mu
 	go s.run()
+	returned := false
+	defer s.launchEnded(&returned)
+	stream, err := s.awaitLaunch()
+	returned = true
+	return stream, err
+}
+
+// launchEnded ends the call if NewStream has panicked, or has ended its goroutine: no one
+// has the stream, so that no attempt may follow.
+func (s *clientStream) launchEnded(returned *bool) {
+	if !*returned {
+		s.abandon(errInternal("NewStream panicked, or its goroutine was ended by runtime.Goexit"))
+	}
+}
+
+func (s *clientStream) awaitLaunch() (grpc.ClientStream, error) {
 	s.mu.Lock()
 	s.await(func() bool { return s.opened || s.asked && s.toOpen == nil })
 	s.launched = true

@@ -327,6 +327,49 @@ func foreignChild(t *testing.T, test, env string) (got map[string]string, output
 	return got, strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "RESULT ") })[:min(len(lines)-len(got), 12)], "\n")
 }
 
+// TestPanicInNewStreamEndsTheCall: no attempt follows one that panicked in NewStream, or ended
+// its goroutine, whatever interceptors do: no one has the stream.
+func TestPanicInNewStreamEndsTheCall(t *testing.T) {
+	eager := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) (err error) {
+		for range 3 {
+			if err = next(ctx, call); err == nil {
+				break
+			}
+		}
+		return err
+	})
+	for how, do := range map[string]func(){"panic": func() { panic("bomb") }, "Goexit": runtime.Goexit} {
+		for name, chain := range map[string][]hauberk.Interceptor{"eager": {eager}, "around an adapter": {eager, adapted()}, "inside an adapter": {adapted(), eager}} {
+			for _, kind := range allKinds {
+				t.Run(how+"/"+name+"/"+kind.String(), func(t *testing.T) {
+					hauberktest.CheckLeaks(t)
+					conn := &scripts{open: func(_ context.Context, n int) (*script, error) {
+						if n == 1 {
+							do()
+						}
+						return &script{}, nil
+					}}
+					ended := make(chan error, 1)
+					seen := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+						return hauberk.Observe(ctx, call, next, func(err error) { ended <- err })
+					})
+					wrapped := hauberk.Must(hauberk.New(append([]hauberk.Interceptor{seen}, chain...)...)).ClientConn(conn)
+					left := make(chan struct{})
+					go func() {
+						defer close(left)
+						_ = recovering(func() {
+							_, _ = wrapped.NewStream(patient(t), descOf(kind), hauberktest.FullMethod(kind))
+							t.Error("NewStream has returned")
+						})
+					}()
+					<-left
+					within(t, "the chain", func() { wantCode(t, <-ended, codes.Internal) })
+				})
+			}
+		}
+	}
+}
+
 // TestPanicOfALaterAttempt: a panic of foreign code in a later attempt, which no
 // operation of the application makes, is raised in the operation that waits for the
 // chain, or in the next one.
