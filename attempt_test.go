@@ -509,6 +509,54 @@ func TestHedgeHeader(t *testing.T) {
 	}
 }
 
+// TestHedgeAdoptsMetadata: the header and the trailer of a stream with a single response are
+// those of the attempt that was adopted, though another has ended after it.
+func TestHedgeAdoptsMetadata(t *testing.T) {
+	for _, outside := range [][]hauberk.Interceptor{nil, {hauberk.Func(idle)}, {again(2)}, {adapted()}} {
+		synctest.Test(t, func(t *testing.T) {
+			numbers := make(chan int, 2)
+			numbers <- 1
+			numbers <- 2
+			backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+				if <-numbers == 1 {
+					if err := s.SetHeader(metadata.Pairs("who", "good")); err != nil {
+						return err
+					}
+					s.SetTrailer(metadata.Pairs("who", "good"))
+					return s.Send(response("good"))
+				}
+				sleep(time.Second)
+				s.SetTrailer(metadata.Pairs("who", "bad"))
+				return status.Error(codes.Unavailable, "bad")
+			}}
+			patientHedge := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				attempts := []*hauberk.Call{call.Attempt(), call.Attempt()}
+				errs := make([]error, len(attempts))
+				var running sync.WaitGroup
+				for i, attempt := range attempts {
+					running.Go(func() { errs[i] = next(ctx, attempt) })
+				}
+				running.Wait()
+				i := slices.Index(errs, nil)
+				call.Adopt(attempts[i])
+				return errs[i]
+			})
+			stream := start(t.Context(), t, behind(t, backend, append(outside, patientHedge)...), hauberk.Unary)
+			if err := stream.SendMsg(message("x")); err != nil {
+				t.Fatal(err)
+			}
+			_ = stream.CloseSend()
+			resp := new(testpb.Response)
+			if err := stream.RecvMsg(resp); err != nil {
+				t.Fatal(err)
+			}
+			header, err := stream.Header()
+			equal(t, "who", append(append(header.Get("who"), stream.Trailer().Get("who")...), resp.GetText()), []string{"good", "good", "good"})
+			wantCode(t, err, codes.OK)
+		})
+	}
+}
+
 // TestOverlapOfClientStreams is rejected with a clear error.
 func TestOverlapOfClientStreams(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.ClientStream, hauberk.Bidi} {

@@ -54,8 +54,11 @@ func (c *Call) Adopt(attempt *Call) {
 	if attempt == nil || attempt == c || attempt.state() != c.state() {
 		return
 	}
-	if s, ok := attempt.end.(*clientStream); ok && s.supersedes(attempt) {
-		return
+	if s, ok := attempt.end.(*clientStream); ok {
+		if s.supersedes(attempt) {
+			return
+		}
+		s.adopted(c, attempt)
 	}
 	c.response, c.borrowed = attempt.response, attempt.borrowed
 	c.made, c.unsent = attempt.made, attempt.unsent

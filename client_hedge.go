@@ -13,6 +13,7 @@ type race struct {
 	demanded chan struct{} // closed when the application wants something
 	winner   *Call         // the copy whose outcome the application gets
 	attempts []*attempt
+	outcomes map[*Call]*attempt // by copy, and by the call that has adopted one: the last that ended
 }
 
 // demand is what the application waits for: concurrent attempts receive nothing
@@ -91,11 +92,39 @@ func (s *clientStream) runRace(ctx context.Context, call *Call, open opener) err
 }
 
 // note makes the metadata of an attempt that has ended that of the stream, unless
-// another one has won.
+// another one has won or was adopted.
 func (s *clientStream) note(a *attempt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.race.winner == nil && a.wire != nil {
+	if a.wire == nil {
+		return
+	}
+	s.race.noteOutcome(a.call, a)
+	if s.race.winner == nil && s.race.outcomes[&s.call] == nil {
+		s.latest = a
+	}
+}
+
+func (r *race) noteOutcome(c *Call, a *attempt) {
+	if r.outcomes == nil {
+		r.outcomes = map[*Call]*attempt{}
+	}
+	r.outcomes[c] = a
+}
+
+// adopted makes the metadata of the attempt on a copy that of the call which adopts it.
+func (s *clientStream) adopted(c, copied *Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.race == nil {
+		return
+	}
+	a := s.race.outcomes[copied]
+	if a == nil {
+		return
+	}
+	s.race.noteOutcome(c, a)
+	if s.race.winner == nil && c == &s.call {
 		s.latest = a
 	}
 }
@@ -136,7 +165,11 @@ func (s *clientStream) winByOutcome(c *Call) {
 func (s *clientStream) reopenRace(c *Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.race != nil && s.race.winner.within(c) {
+	if s.race == nil {
+		return
+	}
+	delete(s.race.outcomes, c)
+	if s.race.winner.within(c) {
 		s.race.winner = nil
 	}
 }
