@@ -3,6 +3,7 @@ package retry
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +29,25 @@ func (r *Interceptor) attempt(ctx context.Context, call *hauberk.Call, next haub
 	default:
 		err, expired = r.attemptStream(ctx, call, next)
 	}
-	return err, expired && ctx.Err() == nil && hauberk.CodeOf(err) == codes.DeadlineExceeded
+	if !expired || ctx.Err() != nil {
+		return err, false
+	}
+	if credentialsFailed(err) {
+		err = errTimeout
+	}
+	return err, hauberk.CodeOf(err) == codes.DeadlineExceeded
+}
+
+// credentialsFailed reports whether err is that of call credentials which returned an error
+// without a status, such as that of the attempt's context. grpc-go makes UNAUTHENTICATED of it
+// for credentials of the connection, and INTERNAL for those of the call.
+func credentialsFailed(err error) bool {
+	switch hauberk.CodeOf(err) {
+	case codes.Unauthenticated, codes.Internal:
+		return strings.HasPrefix(hauberk.StatusOf(err).Message(), "transport: per-RPC creds failed")
+	default:
+		return false
+	}
 }
 
 // hasPassed reports whether the deadline of a context has passed. The server, which

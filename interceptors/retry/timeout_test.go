@@ -3,12 +3,14 @@ package retry_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -37,6 +39,50 @@ func TestPerAttemptTimeout(t *testing.T) {
 			t.Error("the hanging attempt was not retried")
 		}
 	})
+}
+
+// slowCredentials block until the context of a call ends, for the first calls.
+type slowCredentials struct {
+	calls *atomic.Int64
+	slow  int64
+}
+
+func (c slowCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
+	if c.calls.Add(1) > c.slow {
+		return nil, nil
+	}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (slowCredentials) RequireTransportSecurity() bool { return false }
+
+// TestPerAttemptTimeoutInCredentials: an attempt that ends in its credentials has timed out as
+// any other, though grpc-go reports UNAUTHENTICATED or INTERNAL.
+func TestPerAttemptTimeoutInCredentials(t *testing.T) {
+	for name, option := range map[string]func(c slowCredentials) grpc.DialOption{
+		"connection": func(c slowCredentials) grpc.DialOption { return grpc.WithPerRPCCredentials(c) },
+		"call":       func(c slowCredentials) grpc.DialOption { return grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(c)) },
+	} {
+		for slow, want := range map[int64]codes.Code{1: codes.OK, 2: codes.DeadlineExceeded} {
+			t.Run(fmt.Sprintf("%s/%d", name, slow), func(t *testing.T) {
+				kinds(t, func(t *testing.T, kind hauberk.Kind) {
+					synctest.Test(t, func(t *testing.T) {
+						creds := slowCredentials{new(atomic.Int64), slow}
+						config := retry.Config{PerAttemptTimeout: time.Second, MaxReplayBytes: 1 << 10, MaxAttempts: 2}
+						out := hauberktest.Start(t, hauberktest.Setup{
+							Kind: kind, Client: hauberk.Must(hauberk.New(all(config, retry.WithSleep((&waits{}).sleep)))),
+							DialOptions: []grpc.DialOption{option(creds)},
+						}).Call(t.Context())
+						wantCode(t, out.Err, want)
+						if got := creds.calls.Load(); got != 2 {
+							t.Errorf("%d attempts, want 2", got)
+						}
+					})
+				})
+			})
+		}
+	}
 }
 
 // TestPerAttemptTimeoutSparesCommittedStreams: the timeout of an attempt does not end a
