@@ -3,7 +3,10 @@ package hauberk
 import (
 	"context"
 	"slices"
+	"strings"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
@@ -54,15 +57,16 @@ func (a *attempt) noteExists() {
 // the receiving until then. delivered is false if there is none, or it was dropped.
 func (a *attempt) receive(msg any) (delivered bool) {
 	defer a.stream.stopReceiving(a, &delivered)
-	return a.receiveOne(msg, false)
+	return a.accept(msg, a.receiveWire(msg), false)
 }
 
-// receiveOne receives one message and shows it to the hooks. keep is false if
-// there is none for the application. If it is received in the application's place, an
-// adapter may have opened another stream meanwhile: an error is that of the earlier one.
-func (a *attempt) receiveOne(msg any, inPlace bool) (keep bool) {
+// accept takes a message that was received with err and shows it to the hooks. keep is
+// false if there is none for the application. If it was received in the application's
+// place, an adapter may have opened another stream meanwhile: an error is that of the
+// earlier one.
+func (a *attempt) accept(msg any, err error, inPlace bool) (keep bool) {
 	s := a.stream
-	if err := a.receiveWire(msg); err != nil {
+	if err != nil {
 		if !inPlace || !a.adapted || a.goesOnIn() == nil {
 			a.ends(err)
 		}
@@ -115,6 +119,40 @@ func (a *attempt) receiveWire(msg any) error {
 	return a.call.guardedForeign(func() error { return a.wire.RecvMsg(msg) })
 }
 
+// receiveGuessed is receiveWire for a message whose type is only that of the method's
+// descriptor: a codec of the connection's default options may be for messages of another
+// type, so that it fails or panics. undecoded is whether it did.
+//
+//nolint:revive // the error is an outcome of the stream, not a failure of receiveGuessed
+func (a *attempt) receiveGuessed(msg any) (err error, undecoded bool) {
+	returned := false
+	defer func() {
+		if !returned {
+			undecoded = recover() != nil
+		}
+	}()
+	err = a.wire.RecvMsg(msg)
+	returned = true
+	return err, isDecodingError(err)
+}
+
+// isDecodingError reports whether err has the status that grpc-go gives a message which
+// its codec cannot decode.
+func isDecodingError(err error) bool {
+	return CodeOf(err) == codes.Internal && strings.HasPrefix(StatusOf(err).Message(), "grpc: failed to unmarshal")
+}
+
+// endUndecoded ends an attempt with a message that could not be received in the
+// application's place.
+func (a *attempt) endUndecoded() {
+	err := a.unknownEnd()
+	if err == nil {
+		err = errInternal("a response of %s was received before the application has, but its type is not known",
+			a.target.full)
+	}
+	a.finished(err)
+}
+
 // receiveRest receives in the application's place what is left of its attempt, whose
 // transport has ended, and reports whether the attempt has ended.
 func (s *clientStream) receiveRest(a *attempt) bool {
@@ -146,11 +184,21 @@ func (s *clientStream) receiveLeft(a *attempt) (ended bool, live context.Context
 		if live := a.goesOnIn(); live != nil {
 			return false, live
 		}
-		msg := a.newResponse()
+		msg, guessed := a.newResponse()
 		if msg == nil {
 			return false, nil
 		}
-		if a.receiveOne(msg, true) {
+		var err error
+		if guessed && a.head == nil {
+			var undecoded bool
+			if err, undecoded = a.receiveGuessed(msg); undecoded {
+				a.endUndecoded()
+				return true, nil
+			}
+		} else {
+			err = a.receiveWire(msg)
+		}
+		if a.accept(msg, err, true) {
 			s.arrive(a, msg)
 		} else if a.hasEnded() {
 			return true, nil
@@ -160,30 +208,43 @@ func (s *clientStream) receiveLeft(a *attempt) (ended bool, live context.Context
 }
 
 // newResponse returns a message to receive into: of the type that the application
-// received before, or the method's. If neither is known, and no header has come,
-// there is no message either, and any type serves to receive the status. An adapter
-// may open another stream, which has one.
-func (a *attempt) newResponse() any {
+// received before, or else (guessed) the method's, unless the call has a codec of its own.
+// If neither is known, and no header has come, there is no message either, and any type
+// serves to receive the status. An adapter may open another stream, which has one.
+func (a *attempt) newResponse() (msg any, guessed bool) {
 	s := a.stream
 	s.mu.Lock()
 	t := s.demand.message
 	s.mu.Unlock()
 	if t != (messageType{}) {
 		msg, _ := t.make()
-		return msg
+		return msg, false
 	}
-	if d := s.method.Descriptor(); d != nil {
+	if d := s.method.Descriptor(); d != nil && !setsCodec(a.opts) {
 		if msg := newMessage(d.Output()); msg != nil {
-			return msg
+			return msg, true
 		}
 	}
 	if a.adapted {
-		return nil
+		return nil, false
 	}
 	if header, _ := a.header(); header == nil {
-		return new(emptypb.Empty)
+		return new(emptypb.Empty), false
 	}
-	return nil
+	return nil, false
+}
+
+// setsCodec reports whether options of a call choose the codec: its messages may be of
+// another type than the method's.
+func setsCodec(opts []grpc.CallOption) bool {
+	return slices.ContainsFunc(opts, func(o grpc.CallOption) bool {
+		switch o.(type) {
+		case grpc.ForceCodecCallOption, grpc.ForceCodecV2CallOption, grpc.CustomCodecCallOption, grpc.ContentSubtypeCallOption:
+			return true
+		default:
+			return false
+		}
+	})
 }
 
 // arrive keeps a message for the application.

@@ -215,7 +215,7 @@ func (s *clientStream) receiveFirst(a *attempt) {
 	header, _ := a.header()
 	var guess any // a message of the method's type, as an adapter may open another stream
 	if a.adapted {
-		guess = a.newResponse()
+		guess, _ = a.newResponse()
 	}
 	msg, losers, err := s.decide(a, header != nil, guess)
 	losers.cancel()

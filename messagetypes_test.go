@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -188,4 +189,63 @@ func TestMessagesOfAnotherGoType(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCancelWithACodecOfItsOwnTypes: an application whose codec has another type of message
+// than the method cancels, or meets its deadline, before it has received: the call ends with the
+// error of its context, also if the codec is a default of the connection, and so is not known.
+func TestCancelWithACodecOfItsOwnTypes(t *testing.T) {
+	for name, codec := range map[string]encoding.Codec{"panics": rawCodec{}, "fails": strictCodec{}} {
+		option := grpc.ForceCodec(codec)
+		for _, kind := range []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi} {
+			for _, guarded := range []bool{false, true} {
+				for where, call := range map[string][]grpc.CallOption{"call": {option}, "connection": nil} {
+					t.Run(fmt.Sprintf("%s/%s/guarded=%t/%s", name, kind, guarded, where), func(t *testing.T) {
+						synctest.Test(t, func(t *testing.T) {
+							backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+								for range 3 {
+									if err := s.Send(response("x")); err != nil {
+										return err
+									}
+								}
+								<-ctx.Done()
+								return ctx.Err()
+							}}
+							interceptors := []hauberk.Interceptor{passThrough()}
+							if guarded {
+								interceptors = append(interceptors, recoverer{})
+							}
+							conn := bare(t, backend, grpc.WithDefaultCallOptions(option))
+							ctx, cancel := context.WithCancel(t.Context())
+							stream, err := hauberk.Must(hauberk.New(interceptors...)).ClientConn(conn).
+								NewStream(ctx, descOf(kind), hauberktest.FullMethod(kind), call...)
+							if err != nil {
+								t.Fatal(err)
+							}
+							if err := stream.SendMsg(new([]byte)); err != nil {
+								t.Fatal(err)
+							}
+							synctest.Wait() // the responses have arrived
+							cancel()
+							synctest.Wait()
+							for err == nil {
+								err = stream.RecvMsg(new([]byte))
+							}
+							wantCode(t, err, codes.Canceled)
+						})
+					})
+				}
+			}
+		}
+	}
+}
+
+// strictCodec is rawCodec that returns an error for another type.
+type strictCodec struct{ rawCodec }
+
+func (c strictCodec) Unmarshal(data []byte, v any) error {
+	if _, ok := v.(*[]byte); !ok {
+		return fmt.Errorf("a %T is not a message", v)
+	}
+	return c.rawCodec.Unmarshal(data, v)
 }
