@@ -81,6 +81,33 @@ func (a *attempt) endUnreceived() {
 	a.stream.cond.Broadcast()
 }
 
+// endsInside waits for the end of an adapter's attempt, if a message met the end of the
+// stream inside, and reports whether it has ended. It has not if the adapter opened another
+// stream, or if the application has to receive. Another goroutine receives the end: an
+// adapter that opens another stream in RecvMsg waits there for that.
+func (a *attempt) endsInside() bool {
+	s := a.stream
+	s.mu.Lock()
+	inside, ended := a.nested, a.ended
+	s.mu.Unlock()
+	if ended || !inside.takesNone() {
+		return ended
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.nested.stream == inside.stream && !a.unreceived {
+		a.nested.full = true
+		s.cond.Broadcast()
+		if !s.receiving {
+			go a.lookForEnd()
+		}
+	}
+	s.awaitUntilDone(func() bool {
+		return a.ended || a.unreceived || a.nested.stream != inside.stream || s.committed
+	})
+	return a.ended
+}
+
 // awaitInside waits for the end of the stream that an adapter's attempt runs on, which
 // grpc-go reports before it ends the context.
 func (a *attempt) awaitInside() {
@@ -281,7 +308,9 @@ func (a *attempt) answers() (ok bool) {
 // aliveInside reports whether the stream of an adapter goes on although grpc-go reported
 // an end. It is foreign code, and to ask for the context would commit the stream inside.
 // The lock is held.
-func (a *attempt) aliveInside() bool { return a.wire != nil && a.ctx.Err() == nil && !a.nested.over }
+func (a *attempt) aliveInside() bool {
+	return a.wire != nil && a.ctx.Err() == nil && !a.nested.over && !a.nested.full
+}
 
 // unknownEnd is the error of an attempt whose end cannot be received.
 func (a *attempt) unknownEnd() error {

@@ -119,6 +119,20 @@ func (a *attempt) receiveWire(msg any) error {
 	return a.call.guardedForeign(func() error { return a.wire.RecvMsg(msg) })
 }
 
+// receiveInPlace receives a message in the application's place and shows it to the hooks.
+// keep is false if there is none for the application.
+func (a *attempt) receiveInPlace(msg any, guessed bool) (keep bool) {
+	if !guessed {
+		return a.accept(msg, a.receiveWire(msg), true)
+	}
+	err, undecoded := a.receiveGuessed(msg)
+	if undecoded {
+		a.endUndecoded()
+		return false
+	}
+	return a.accept(msg, err, true)
+}
+
 // receiveGuessed is receiveWire for a message whose type is only that of the method's
 // descriptor: a codec of the connection's default options may be for messages of another
 // type, so that it fails or panics. undecoded is whether it did.
@@ -188,17 +202,7 @@ func (s *clientStream) receiveLeft(a *attempt) (ended bool, live context.Context
 		if msg == nil {
 			return false, nil
 		}
-		var err error
-		if guessed && a.head == nil {
-			var undecoded bool
-			if err, undecoded = a.receiveGuessed(msg); undecoded {
-				a.endUndecoded()
-				return true, nil
-			}
-		} else {
-			err = a.receiveWire(msg)
-		}
-		if a.accept(msg, err, true) {
+		if a.receiveInPlace(msg, guessed && a.head == nil) {
 			s.arrive(a, msg)
 		} else if a.hasEnded() {
 			return true, nil
@@ -239,7 +243,8 @@ func (a *attempt) newResponse() (msg any, guessed bool) {
 func setsCodec(opts []grpc.CallOption) bool {
 	return slices.ContainsFunc(opts, func(o grpc.CallOption) bool {
 		switch o.(type) {
-		case grpc.ForceCodecCallOption, grpc.ForceCodecV2CallOption, grpc.CustomCodecCallOption, grpc.ContentSubtypeCallOption:
+		case grpc.ForceCodecCallOption, grpc.ForceCodecV2CallOption,
+			grpc.CustomCodecCallOption, grpc.ContentSubtypeCallOption:
 			return true
 		default:
 			return false

@@ -162,6 +162,7 @@ func (a *attempt) transmit(msg any) error {
 		return nil
 	case isEOF(err):
 		taken = true // by a stream that has ended
+		a.noteMetEnd()
 		return io.EOF
 	default:
 		a.notSent(err)
@@ -198,10 +199,35 @@ func (a *attempt) nests(inner *clientStream) (failed func()) {
 	return func() { a.forgetInner(inner, previous) }
 }
 
+func (a *attempt) noteMetEnd() {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	a.metEnd = true
+}
+
 // nested is the stream that an adapter has opened last.
 type nested struct {
 	stream *clientStream
 	over   bool // it has ended
+	full   bool // a message met its end, so that its RecvMsg does not wait for the server
+}
+
+// takesNone reports whether the stream inside an adapter has ended, after a send has
+// returned io.EOF. That may be the adapter's own.
+func (n nested) takesNone() bool {
+	for n.stream != nil && !n.over {
+		s := n.stream
+		s.mu.Lock()
+		a := s.current
+		if a == nil || !a.adapted {
+			none := a == nil || a.metEnd
+			s.mu.Unlock()
+			return none
+		}
+		n = a.nested
+		s.mu.Unlock()
+	}
+	return n.over
 }
 
 func (a *attempt) noteInner(inner *clientStream) (previous nested) {

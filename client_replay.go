@@ -60,7 +60,14 @@ func (b *replayBuffer) ends(fed int, tried *attempt) bool {
 	a := s.latest
 	further, receiving := b.fed != fed && a != tried, s.receiving
 	s.mu.Unlock()
-	return further || !a.adapted && (receiving || s.receiveRest(a))
+	switch {
+	case further:
+		return true
+	case a.adapted:
+		return a.endsInside()
+	default:
+		return receiving || s.receiveRest(a)
+	}
 }
 
 // clone returns a copy of a message and its size; nil if none is to be kept.

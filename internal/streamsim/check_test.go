@@ -443,6 +443,55 @@ func (w *world) checkNotSent(o *op) {
 	}
 }
 
+// checkRetried checks that SendMsg does not return io.EOF if a retry has to make another attempt: its
+// stream has ended with UNAVAILABLE before anything was received, and it has kept all messages. Interceptors
+// of grpc-go that only pass on do not change that.
+func (w *world) checkRetried(o *op) {
+	if w.p.Reopens || w.p.Deadline > 0 || o.ctxDone {
+		return
+	}
+	retry, attempts, size := -1, 0, 0
+	for i, l := range w.p.Interceptors {
+		switch l.Kind {
+		case interceptorRetry:
+			if retry >= 0 {
+				return
+			}
+			retry = i
+		case interceptorPlain, interceptorHooks, interceptorChange, interceptorWrap, interceptorWrapChange, interceptorDelay:
+		default:
+			return
+		}
+	}
+	if retry < 0 {
+		return
+	}
+	for _, sent := range w.ops {
+		switch sent.do {
+		case actSend:
+			size += proto.Size(&testpb.Request{Text: sent.text}) + len(w.p.Interceptors) + 64 // each hook may add a byte
+		case actHeader, actContext, actCancel:
+			return // they may commit the call, or end it
+		default:
+		}
+	}
+	var last event
+	for _, e := range w.events[:o.endSeq] {
+		switch e.what {
+		case evOpen:
+			attempts++
+		case evEnd:
+			last = e
+		case evRejected, evUnsendable, evLate, evArrive, evHeader, evPanic:
+			return
+		default:
+		}
+	}
+	if l := w.p.Interceptors[retry]; attempts == 1 && last.what == evEnd && last.text == codes.Unavailable.String() && size <= l.Limit {
+		w.violate(ruleEOF, "send %s = EOF; the retry has to make another attempt", o.text)
+	}
+}
+
 // checkEOF checks the errors of SendMsg.
 func (w *world) checkEOF() {
 	seq, outcome, ended := w.chainEnd()
@@ -462,6 +511,7 @@ func (w *world) checkEOF() {
 			}
 		case o.err == io.EOF:
 			w.checkNotSent(o)
+			w.checkRetried(o)
 			// Within a retry the hook may have failed in a replay.
 			if failed := w.failedIn(o); failed != nil && ended && outcome != nil && len(w.streams) <= 1 &&
 				!w.p.has(interceptorRetry, interceptorReplyAfter, interceptorReplyAlways) {

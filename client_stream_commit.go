@@ -1,0 +1,38 @@
+package hauberk
+
+// commit notes that the application is given something of an attempt: what is kept
+// for replays is freed. It returns false if the attempt ended meanwhile, by an error
+// in this process: the application may get the outcome of another.
+func (s *clientStream) commit(a *attempt) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.ended {
+		return false
+	}
+	s.commitLocked(a)
+	return true
+}
+
+func (s *clientStream) commitLocked(a *attempt) {
+	if s.committed {
+		return
+	}
+	s.committed = true
+	for _, l := range a.path {
+		l.buffer.free()
+	}
+	s.dropRequest(a)
+}
+
+// isWaiting reports whether an operation of the application waits.
+func (s *clientStream) isWaiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting > 0 || s.receiving || s.current != nil && s.current.sending
+}
+
+func (s *clientStream) isCommitted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.committed
+}
