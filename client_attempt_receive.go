@@ -212,7 +212,7 @@ func (s *clientStream) receiveLeft(a *attempt) (ended bool, live context.Context
 }
 
 // newResponse returns a message to receive into: of the type that the application
-// received before, or else (guessed) the method's, unless the call has a codec of its own.
+// received before, or else (guessed) the method's, unless its options choose a codec.
 // If neither is known, and no header has come, there is no message either, and any type
 // serves to receive the status. An adapter may open another stream, which has one.
 func (a *attempt) newResponse() (msg any, guessed bool) {

@@ -328,7 +328,7 @@ func foreignChild(t *testing.T, test, env string) (got map[string]string, output
 }
 
 // TestPanicInNewStreamEndsTheCall: no attempt follows one that panicked in NewStream, or ended
-// its goroutine, whatever interceptors do: no one has the stream.
+// its goroutine: no one has the stream.
 func TestPanicInNewStreamEndsTheCall(t *testing.T) {
 	eager := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) (err error) {
 		for range 3 {
