@@ -125,9 +125,10 @@ func (a *attempt) receiveInPlace(msg any, guessed bool) (keep bool) {
 	if !guessed {
 		return a.accept(msg, a.receiveWire(msg), true)
 	}
+	known := a.unknownEnd() // grpc-go reports a failure to decode as the end
 	err, undecoded := a.receiveGuessed(msg)
 	if undecoded {
-		a.endUndecoded()
+		a.endUndecoded(known)
 		return false
 	}
 	return a.accept(msg, err, true)
@@ -157,9 +158,8 @@ func isDecodingError(err error) bool {
 }
 
 // endUndecoded ends an attempt with a message that could not be received in the
-// application's place.
-func (a *attempt) endUndecoded() {
-	err := a.unknownEnd()
+// application's place: with err, which was known before, or else INTERNAL.
+func (a *attempt) endUndecoded(err error) {
 	if err == nil {
 		err = errInternal("a response of %s was received before the application has, but its type is not known",
 			a.target.full)
