@@ -92,17 +92,17 @@ type Config struct {
 	RecordAllowed bool
 }
 
-// Body is how the first request message is sent, as raw_body: the message in protobuf, without
-// the five bytes of gRPC's framing.
+// Body is how the first request message is sent, as raw_body: the message in protobuf, after the five
+// bytes of gRPC's framing, as by Envoy with pack_as_bytes. The message is not compressed.
 //
 // The message is read before the decision. A client that waits for the server before it sends its
 // first message waits until its deadline. A stream without a message and a method that the server
 // does not have are checked without a body.
 type Body struct {
-	// MaxBytes is the size of the largest message that is sent: at least 1. Calls with a
-	// larger one end with RESOURCE_EXHAUSTED, also with FailOpen.
+	// MaxBytes is the size of the largest message that is sent, without the framing: at least 1.
+	// Calls with a larger one end with RESOURCE_EXHAUSTED, also with FailOpen.
 	MaxBytes int
-	// AllowPartial sends the first MaxBytes of a larger message. The header
+	// AllowPartial sends the first MaxBytes of a larger message, after its whole length. The header
 	// "x-envoy-auth-partial-body" is then "true".
 	AllowPartial bool
 }

@@ -54,9 +54,10 @@
 //     in its certificate, if crypto/tls verified that: the first URI SAN, DNS SAN or the subject;
 //   - destination: the local address of the connection;
 //   - request.time, the time of the check;
-//   - request.http: method POST, path "/pkg.Service/Method", host, scheme, protocol HTTP/2, size -1,
-//     headers ([Config.Headers]), id (the header x-request-id, if it is sent), and raw_body with
-//     [Config.Body]. Values of one key are joined by commas, binary ones in base64 without padding;
+//   - request.http: method POST, path "/pkg.Service/Method", host, scheme, protocol HTTP/2, size (-1, or
+//     that of the body), headers ([Config.Headers]), id (the header x-request-id, if it is sent), and
+//     raw_body with [Config.Body]. Values of one key are joined by commas, binary ones in base64
+//     without padding;
 //   - context_extensions and metadata_context, by configuration.
 //
 // # The cache
@@ -86,13 +87,14 @@
 //   - Clients receive a fixed message by default; in Envoy the body.
 //   - The append_action of a header is respected; Envoy 1.40 replaces the values of a request header
 //     unless append is true. With append the value is a separate one; Envoy joins it to the first.
+//     With append a key that has no value yet is added, and an empty value too; Envoy leaves these out.
 //   - raw_value is used; Envoy ignores it.
 //   - Reserved names cannot be set or removed. In Envoy a denied_response with the header grpc-status "0" ends the
 //     call with OK.
 //   - response_headers_to_add cannot replace what the handler sets.
-//   - The body has the first message, without gRPC's framing, before the handler starts; Envoy
-//     buffers the stream.
+//   - The body has the first message, in its framing but never compressed, before the handler starts;
+//     Envoy buffers the stream as it arrives.
 //   - Not sent: te, grpc-timeout and x-forwarded-proto, which are not in the metadata of a server of
 //     grpc-go; destination.principal, certificate, tls_session and route_metadata_context. size is
-//     -1, where Envoy sends 0 or the size of the body.
+//     -1 without a body, where Envoy sends 0.
 package authzext

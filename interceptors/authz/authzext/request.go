@@ -3,10 +3,12 @@ package authzext
 import (
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -225,6 +227,8 @@ func (x *Interceptor) addBody(
 	if err != nil {
 		return failed("the request cannot be encoded: %w", err)
 	}
+	prefix := lengthPrefix(len(raw))
+	http.Size = int64(len(prefix) + len(raw))
 	if len(raw) > body.MaxBytes {
 		if !body.AllowPartial {
 			return tooLarge("the request", len(raw), body.MaxBytes)
@@ -232,6 +236,13 @@ func (x *Interceptor) addBody(
 		raw = raw[:body.MaxBytes]
 		http.Headers[partialBody] = "true"
 	}
-	http.RawBody = raw
+	http.RawBody = slices.Concat(prefix, raw)
 	return nil
+}
+
+// lengthPrefix returns what precedes a message of n bytes in the body of a gRPC request: a byte that says
+// that it is not compressed, and its length (gRPC over HTTP/2, Length-Prefixed-Message). Services
+// written for Envoy expect it: they skip a body that does not begin with it, and with it their rules.
+func lengthPrefix(n int) []byte {
+	return binary.BigEndian.AppendUint32([]byte{0}, uint32(n)) // below 4 GiB
 }

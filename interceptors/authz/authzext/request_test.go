@@ -180,14 +180,15 @@ func TestBody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	prefix := "\x00\x00\x00\x00" + string(rune(len(short))) // gRPC's framing
 	for name, test := range map[string]struct {
 		body    authzext.Body
 		want    codes.Code
 		raw     string
 		partial string
 	}{
-		"whole":     {authzext.Body{MaxBytes: len(short)}, codes.OK, string(short), "false"},
-		"partial":   {authzext.Body{MaxBytes: 3, AllowPartial: true}, codes.OK, string(short[:3]), "true"},
+		"whole":     {authzext.Body{MaxBytes: len(short)}, codes.OK, prefix + string(short), "false"},
+		"partial":   {authzext.Body{MaxBytes: 3, AllowPartial: true}, codes.OK, prefix + string(short[:3]), "true"},
 		"too large": {authzext.Body{MaxBytes: len(short) - 1}, codes.ResourceExhausted, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -202,7 +203,8 @@ func TestBody(t *testing.T) {
 					}
 					return
 				}
-				if http := svc.http(); string(http.GetRawBody()) != test.raw || http.GetHeaders()["x-envoy-auth-partial-body"] != test.partial {
+				if http := svc.http(); string(http.GetRawBody()) != test.raw || http.GetSize() != int64(len(prefix)+len(short)) ||
+					http.GetHeaders()["x-envoy-auth-partial-body"] != test.partial {
 					t.Errorf("the service receives %v", http)
 				}
 				if texts := strings.Join(out.Texts(), ","); !strings.HasPrefix(texts, "echo:hello") || c.Kind == hauberk.Bidi && texts != "echo:hello,echo:second" {
