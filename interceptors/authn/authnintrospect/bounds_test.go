@@ -200,14 +200,7 @@ func TestRevokedByAnotherCall(t *testing.T) {
 			Endpoint: loopback, Client: &http.Client{Transport: e}, KeepActive: -1, Recheck: 40 * time.Minute,
 		})
 		env := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Bidi}.StartWith(t, &hauberktest.Backend{}, authn.New(authn.Config{Grace: time.Hour}, m))
-		open := func() grpc.ClientStream {
-			desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
-			stream, err := env.Client.NewStream(bearer(t.Context(), "t"), desc, hauberktest.FullMethod(hauberk.Bidi))
-			if err = errors.Join(err, stream.SendMsg(&testpb.Request{}), stream.RecvMsg(&testpb.Response{})); err != nil {
-				t.Fatal(err)
-			}
-			return stream
-		}
+		open := func() grpc.ClientStream { return open(t, env) }
 		first := open()
 		body.Store(`{"active":false}`)
 		wantUnauthenticated(t, env.Call(bearer(t.Context(), "t")).Err, "Invalid token")
@@ -224,4 +217,68 @@ func TestRevokedByAnotherCall(t *testing.T) {
 			t.Errorf("the stream ended after %v; want the grace period", took)
 		}
 	})
+}
+
+// open opens a stream with the token "t", which the server has admitted.
+func open(t *testing.T, env *hauberktest.Env) grpc.ClientStream {
+	t.Helper()
+	desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
+	stream, err := env.Client.NewStream(bearer(t.Context(), "t"), desc, hauberktest.FullMethod(hauberk.Bidi))
+	if err = errors.Join(err, stream.SendMsg(&testpb.Request{}), stream.RecvMsg(&testpb.Response{})); err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+// TestExtendedExpiry: the revocation of a token whose server extends its "exp" ends all of its streams, also those
+// that began with an earlier "exp", in their grace period, and those that began after a stream had expired.
+func TestExtendedExpiry(t *testing.T) {
+	for name, test := range map[string]struct {
+		recheck time.Duration
+		never   bool // the extended token does not expire
+		another bool // a call learns of the revocation
+	}{
+		"asked again":   {time.Minute, false, false},
+		"never expires": {time.Minute, true, false},
+		"another call":  {100 * time.Hour, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var revoked atomic.Bool
+				start := time.Now()
+				e := &endpoint{answer: func(url.Values) (int, string, string) {
+					switch age := time.Since(start); {
+					case revoked.Load():
+						return 200, "application/json", `{"active":false}`
+					case test.never && age > 30*time.Minute:
+						return 200, "application/json", `{"active":true,"sub":"a"}`
+					default:
+						return 200, "application/json", fmt.Sprintf(`{"active":true,"sub":"a","exp":%d}`, time.Now().Add(time.Hour).Unix())
+					}
+				}}
+				m := authnintrospect.New(authnintrospect.Config{
+					Endpoint: loopback, Client: &http.Client{Transport: e}, Recheck: test.recheck, KeepInactive: -1,
+				})
+				env := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Bidi}.StartWith(t, &hauberktest.Backend{},
+					authn.New(authn.Config{Grace: 10 * time.Hour}, m))
+				first := open(t, env)
+				pass(50 * time.Minute)
+				second := open(t, env)
+				pass(15 * time.Minute) // the first one's identity has expired
+				third := open(t, env)
+				revoked.Store(true)
+				at := time.Now()
+				if test.another {
+					pass(time.Minute + time.Second) // the last answer is not kept any more
+					wantUnauthenticated(t, env.Call(bearer(t.Context(), "t")).Err, "Invalid token")
+				}
+				for i, stream := range []grpc.ClientStream{first, second, third} {
+					wantUnauthenticated(t, stream.RecvMsg(&testpb.Response{}), "Token revoked")
+					if took := time.Since(at); took > 2*time.Minute {
+						t.Errorf("stream %d ended after %v; want 2m at most", i+1, took)
+					}
+				}
+			})
+		})
+	}
 }

@@ -77,7 +77,12 @@ func (m *Method) land(key hash, r *request, a answer, err error) {
 		return
 	}
 	m.keep(key, a)
-	if s := m.streams[key]; s != nil && a.identity == nil && s.unexpired() {
+	s := m.streams[key]
+	switch {
+	case s == nil:
+	case a.identity != nil:
+		s.extend(a.identity.Expires)
+	case s.unexpired():
 		close(s.revoked)
 		m.forget(key, s)
 	}
