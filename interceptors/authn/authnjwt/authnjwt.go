@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -168,28 +167,13 @@ func (v *Validator) signer(ctx context.Context, token string, h *head) (*key, []
 	if v.fetch == nil || !errors.Is(err, ErrUnknownKey) && !errors.Is(err, ErrSignature) {
 		return k, payload, err
 	}
-	sought := seek(token, h, set)
-	if fetched, ended := v.fetch.waitFor(ctx, sought); !fetched {
+	if fetched, ended := v.fetch.waitFor(ctx); !fetched {
 		return nil, nil, cmp.Or(ended, err)
 	}
 	if set = v.keys.current(v.now()); set == nil {
 		return nil, nil, errTooOld
 	}
-	if k, payload, err = set.verify(token, h); err != nil {
-		v.fetch.remember(sought)
-	}
-	return k, payload, err
-}
-
-// seek returns what a token lacks, a name for the memory of what a fetch did not bring: a key with its
-// "kid", or if there is one, a key that signed just this token. A forged token thus does not keep
-// good ones with the same "kid" from asking.
-func seek(token string, h *head, set *keySet) string {
-	if _, known := set.candidates(h); known {
-		sum := sha256.Sum256([]byte(token))
-		return "token " + string(sum[:])
-	}
-	return "kid " + h.keyID
+	return set.verify(token, h)
 }
 
 var errTooOld = fmt.Errorf("%w: they are too old", ErrKeys)

@@ -1,6 +1,8 @@
 package authnjwt_test
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/http"
@@ -209,19 +211,57 @@ func TestRotationWithoutNewID(t *testing.T) {
 					t.Errorf("the call waited %v, for %d requests; want for the second", took, w.requests())
 				}
 				rejects(t, v, old, authn.ErrInvalidToken)
-				// A token that no fetch makes good asks for one, and not again for a while. Others still do.
-				for i, want := range []int{3, 3, 4} {
-					wait(30 * time.Second)
-					forged := old
-					if i == 2 {
-						forged = sign("EdDSA", edKey(), test.id) // at another time
-					}
-					rejects(t, v, forged, authn.ErrInvalidToken)
+				// A token that no fetch makes good asks for one each MinInterval.
+				for i, want := range []int{2, 3, 3} {
+					wait(15 * time.Second)
+					rejects(t, v, old, authn.ErrInvalidToken)
 					if w.requests() != want {
 						t.Errorf("%d requests after forged token %d; want %d", w.requests(), i+1, want)
 					}
 				}
 			})
 		})
+	}
+}
+
+// TestPublishedLate: the tokens of a key that is published just after it was looked for are accepted once
+// MinInterval has passed, also if untrusted callers ask for the key all the time.
+func TestPublishedLate(t *testing.T) {
+	third := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{3}, ed25519.SeedSize))
+	for name, test := range map[string]struct {
+		goodID, forgedID string
+		good, forges     ed25519.PrivateKey
+		set              string
+	}{
+		"a new kid":   {"2", "2", edKey(), edKey2(), setOf("1", "2")},
+		"a known kid": {"1", "1", edKey2(), third, jwks(jwk(edKey2().Public(), object{"kid": "1"}))},
+		"other kids":  {"2", "3", edKey(), edKey2(), setOf("1", "2")},
+	} {
+		for _, byGood := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", by its own token ", byGood), func(t *testing.T) {
+				bubble(t, func(t *testing.T, w *web) {
+					good, forged := long(test.good, test.goodID), long(test.forges, test.forgedID)
+					first := forged
+					if byGood {
+						first = good
+					}
+					w.set(answers(200, setOf("1"), "Cache-Control", "max-age=3600"))
+					v := validator(t, fromURL(), w.option())
+					accepts(t, v, long(edKey(), "1"))
+					wait(40 * time.Second)
+					rejects(t, v, first, authn.ErrInvalidToken)
+					w.set(answers(200, test.set, "Cache-Control", "max-age=3600"))
+					for start := time.Now(); ; wait(time.Second) {
+						_, _ = v.Validate(t.Context(), forged)
+						_, err := v.Validate(t.Context(), good)
+						if took := time.Since(start); err == nil && took == 30*time.Second {
+							break
+						} else if err == nil || took > time.Minute {
+							t.Fatalf("accepted after %v (%v), with %d requests; want 30s", took, err, w.requests())
+						}
+					}
+				})
+			})
+		}
 	}
 }

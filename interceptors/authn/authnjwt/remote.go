@@ -34,20 +34,14 @@ type remote struct {
 	mu       sync.Mutex // guards the following
 	closed   bool
 	flight   *flight.Flight[*fetched]
-	earliest time.Time            // of the next fetch
-	failures int                  // in succession, while there are no keys
-	last     error                // the outcome of the last fetch
-	timer    *time.Timer          // of the next refresh; it runs only while idle
-	absent   map[string]time.Time // what a fetch did not bring, and until when that is believed
-	waiting  int                  // calls in waitFor
+	earliest time.Time   // of the next fetch
+	failures int         // in succession, while there are no keys
+	last     error       // the outcome of the last fetch
+	timer    *time.Timer // of the next refresh; it runs only while idle
+	waiting  int         // calls in waitFor
 }
 
 const (
-	// maxAbsent limits the keys that are known to be absent.
-	maxAbsent = 1024
-	// absentFor is how many MinIntervals a key is known to be absent. It ends with a refresh
-	// that brings it.
-	absentFor = 10
 	// maxWaiting limits the calls that wait for an unknown key. Others are rejected at once.
 	maxWaiting = 64
 	// firstRetry is about when a fetch is made again after the first failure, while there are no keys.
@@ -62,7 +56,7 @@ func newRemote(v *Validator) (*remote, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &remote{v: v, delays: delays, absent: make(map[string]time.Time)}
+	r := &remote{v: v, delays: delays}
 	r.fetch = newFetcher(v).keys
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	return r, nil
@@ -93,12 +87,11 @@ func (r *remote) wait(ctx context.Context) error {
 	}
 }
 
-// waitFor returns when a fetch has ended that may have brought what is sought, and whether it was
-// good. It returns at once if no fetch may be begun, what is sought is known to be absent, or too many
-// calls wait already. The error is that of ctx.
-func (r *remote) waitFor(ctx context.Context, sought string) (fetched bool, err error) {
+// waitFor returns when a fetch has ended that may have brought an unknown key, and whether it was good. It
+// returns at once if no fetch may be begun, or too many calls wait already. The error is that of ctx.
+func (r *remote) waitFor(ctx context.Context) (fetched bool, err error) {
 	r.mu.Lock()
-	if until, has := r.absent[sought]; has && r.v.now().Before(until) || r.waiting >= maxWaiting {
+	if r.waiting >= maxWaiting {
 		r.mu.Unlock()
 		return false, nil
 	}
@@ -117,16 +110,6 @@ func (r *remote) waitFor(ctx context.Context, sought string) (fetched bool, err 
 		return false, ctx.Err() // nil if the fetch failed
 	}
 	return true, nil
-}
-
-// remember records that the last fetch did not bring what was sought.
-func (r *remote) remember(sought string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.absent) >= maxAbsent {
-		clear(r.absent)
-	}
-	r.absent[sought] = r.v.now().Add(absentFor * r.v.config.Refresh.MinInterval)
 }
 
 // begin returns the fetch in progress, or a new one unless it is too early. The caller holds mu.
