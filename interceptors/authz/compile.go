@@ -88,7 +88,10 @@ func (c *compiler) fill(r *rule, source *Rule) pattern.Set {
 	if id != (identityMatch{}) {
 		r.identity, c.identity = &id, true
 	}
-	r.principals = c.texts("Principals", source.Principals, true)
+	r.principals, r.unverified = c.texts("Principals", source.Principals, true), source.UnverifiedPrincipals
+	if r.unverified && len(source.Principals) == 0 {
+		c.failf("UnverifiedPrincipals is set without Principals")
+	}
 	c.metadata(r, source.Metadata)
 	c.networks(r, source.ClientAddrs)
 	c.expression(r, source, methods)

@@ -74,8 +74,15 @@ type Rule struct {
 	Paths []string
 	// Principals are text patterns of the names in the client's TLS certificate, as in gRFC
 	// A41: of its URI SANs, or if it has none of its DNS SANs, or else of its subject. A TLS
-	// client without a certificate has the name "". Without TLS the attribute is missing.
+	// client without a certificate has the name "". Without TLS the attribute is missing, and so it
+	// is for a certificate that crypto/tls did not verify. See UnverifiedPrincipals.
 	Principals []string
+	// UnverifiedPrincipals lets Principals judge a certificate that crypto/tls did not verify, as
+	// grpc-go's authorization policies do. With it anyone can have any name, unless the server's
+	// tls.Config verifies each certificate by VerifyPeerCertificate or VerifyConnection, as that of
+	// go-spiffe does. The alternative there is authnmtls with Bundles, and Subjects. It is an error
+	// without Principals.
+	UnverifiedPrincipals bool
 	// Subjects, Issuers and Tenants are text patterns of the fields of the caller's
 	// [hauberk.Identity].
 	Subjects, Issuers, Tenants []string

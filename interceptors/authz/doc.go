@@ -38,6 +38,7 @@
 //   - an issuer or tenant that is empty. Scopes and roles are sets: an empty set is not missing;
 //   - a metadata key without a value;
 //   - the address of a client without an IP address;
+//   - the names of a client without TLS, and those in a certificate that was not verified;
 //   - everything that makes an expression fail: a claim that does not exist or has another type, a
 //     cost above [Config.MaxCost], a stream that ends without a first message.
 //

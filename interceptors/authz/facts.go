@@ -135,8 +135,9 @@ func (f *facts) inNetworks(networks []netip.Prefix) truth {
 	return truthOf(slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr) }))
 }
 
-// principal judges the names in the client's certificate, as in gRFC A41.
-func (f *facts) principal(names *texts) truth {
+// principal judges the names in the client's certificate, as in gRFC A41. A certificate that crypto/tls did
+// not verify has names only for rules with UnverifiedPrincipals.
+func (f *facts) principal(names *texts, unverified bool) truth {
 	p := f.call.Peer()
 	if p == nil {
 		return unknown
@@ -147,6 +148,8 @@ func (f *facts) principal(names *texts) truth {
 		return unknown
 	case len(info.State.PeerCertificates) == 0:
 		return truthOf(names.match(""))
+	case len(info.State.VerifiedChains) == 0 && !unverified:
+		return unknown
 	}
 	cert := info.State.PeerCertificates[0]
 	switch {

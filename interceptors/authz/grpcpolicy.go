@@ -18,8 +18,9 @@ const maxGRPC = 64 << 20
 // the place.
 // The rules are named as in grpc-go's audit logs: the policy's name, "_" and the rule's name.
 //
-// The rules match what they match in grpc-go. Rules of "deny_rules" have AbsentPasses. What
-// differs is stricter, except for the last point:
+// The rules match what they match in grpc-go. Rules of "deny_rules" have AbsentPasses, and those with
+// "principals" have UnverifiedPrincipals: clear that unless the server's tls.Config accepts only
+// certificates that it has verified. What differs is stricter, except for the last point:
 //
 //   - grpc-go compares several values of a header joined by commas. Here an allow rule needs
 //     every value to match, and a deny rule any value, or all joined by commas. An allow rule
@@ -149,7 +150,7 @@ func grpcRules(list, policy string, rules []grpcRule, deny bool) ([]Rule, error)
 		}
 		rule := Rule{
 			Name: policy + "_" + r.Name, Paths: paths, Principals: grpcTexts(r.Source.Principals),
-			Metadata: metadata, AbsentPasses: deny,
+			Metadata: metadata, AbsentPasses: deny, UnverifiedPrincipals: len(r.Source.Principals) > 0,
 		}
 		if rule.Paths == nil {
 			rule.Methods = []string{"*"}

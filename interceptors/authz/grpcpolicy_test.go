@@ -40,10 +40,11 @@ func TestParseGRPC(t *testing.T) {
 	want := authz.Policy{
 		Deny: []authz.Rule{{
 			Name: "shop_banned", Methods: []string{"*"}, Principals: []string{"spiffe://evil.example/*"}, AbsentPasses: true,
+			UnverifiedPrincipals: true,
 		}},
 		Allow: []authz.Rule{
 			{Name: "shop_read", Paths: []string{"/shop.v1.Cart/Get", "*/List"}},
-			{Name: "shop_admin", Methods: []string{"*"}, Principals: []string{"*.admin.example", `a\*b`}, Metadata: []authz.MetadataMatch{
+			{Name: "shop_admin", Methods: []string{"*"}, Principals: []string{"*.admin.example", `a\*b`}, UnverifiedPrincipals: true, Metadata: []authz.MetadataMatch{
 				{Key: "x-env", Values: []string{"prod", "te*"}}, {Key: "dev-path", Values: []string{"*"}},
 			}},
 		},

@@ -65,6 +65,7 @@ func TestBadPolicies(t *testing.T) {
 		"no values":         {meta("x"), "Metadata[0].Values has no value"},
 		"bad value":         {meta("x", "a*b"), "Metadata[0].Values[0]"},
 		"absent in allow":   {rule(authz.Rule{AbsentPasses: true}), "AbsentPasses"},
+		"no principals":     {rule(authz.Rule{UnverifiedPrincipals: true}), "UnverifiedPrincipals is set without Principals"},
 		"request alone":     {rule(authz.Rule{Request: true}), "Request is set without When"},
 		"request unused":    {rule(authz.Rule{Request: true, When: "true"}), "does not use the request"},
 		"rules":             {authz.Policy{Allow: make([]authz.Rule, authz.MaxRules+1)}, "Policy has 100001 rules; want at most 100000"},

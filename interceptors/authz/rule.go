@@ -10,6 +10,7 @@ type rule struct {
 	at           int // its place in the policy
 	deny         bool
 	absentPasses bool
+	unverified   bool // principals judges certificates that nothing verified, too
 
 	paths      *texts
 	principals *texts
@@ -66,7 +67,7 @@ func (r *rule) judgeFields(f *facts) truth {
 		holds = min(holds, f.hasScopes(r.required))
 	}
 	if r.principals != nil && holds != no {
-		holds = min(holds, f.principal(r.principals))
+		holds = min(holds, f.principal(r.principals, r.unverified))
 	}
 	if r.networks != nil && holds != no {
 		holds = min(holds, f.inNetworks(r.networks))

@@ -30,9 +30,16 @@ const (
 func tlsOf(cert *x509.Certificate) credentials.AuthInfo {
 	info := credentials.TLSInfo{}
 	if cert != nil {
-		info.State = tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}}
+		info.State = tls.ConnectionState{
+			PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert}},
+		}
 	}
 	return info
+}
+
+// unverified is TLS with a certificate that nothing verified.
+func unverified(cert *x509.Certificate) credentials.AuthInfo {
+	return credentials.TLSInfo{State: tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}}}
 }
 
 // Each field of a rule, alone.
@@ -44,6 +51,9 @@ func TestFields(t *testing.T) {
 	subject := &x509.Certificate{Subject: pkix.Name{CommonName: "c"}}
 	meta := func(key string, values ...string) authz.Rule {
 		return authz.Rule{Metadata: []authz.MetadataMatch{{Key: key, Values: values}}}
+	}
+	lax := func(name string) authz.Rule {
+		return authz.Rule{Principals: []string{name}, UnverifiedPrincipals: true}
 	}
 	many := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "alice"}
 	for name, c := range map[string]struct {
@@ -98,6 +108,12 @@ func TestFields(t *testing.T) {
 		"certificate":      {authz.Rule{Principals: []string{"CN=c"}}, request{auth: tlsOf(subject)}, matches},
 		"no certificate":   {authz.Rule{Principals: []string{""}}, request{auth: tlsOf(nil)}, matches},
 		"any certificate":  {authz.Rule{Principals: []string{"*"}}, request{auth: tlsOf(nil)}, matchesNot},
+		"unverified":       {authz.Rule{Principals: []string{"CN=c", "*"}}, request{auth: unverified(subject)}, missing},
+		"unverified other": {authz.Rule{Principals: []string{"CN=d"}}, request{auth: unverified(subject)}, missing},
+		"unverified opt":   {lax("CN=c"), request{auth: unverified(subject)}, matches},
+		"unverified not":   {lax("CN=d"), request{auth: unverified(two)}, matchesNot},
+		"verified opt":     {lax("CN=c"), request{auth: tlsOf(subject)}, matches},
+		"no TLS opt":       {lax(""), request{}, missing},
 		"no TLS":           {authz.Rule{Principals: []string{""}}, request{}, missing},
 		"path":             {authz.Rule{Paths: []string{"/hauberk.test.*"}}, request{}, matches},
 		"star itself":      {authz.Rule{Subjects: []string{`\*`}}, request{id: &hauberk.Identity{Subject: "*"}}, matches},
