@@ -300,6 +300,22 @@ func TestAPIKeyAfterToken(t *testing.T) {
 			[]authn.Method{authn.Bearer(failing(authn.ErrOtherMethod)), method{err: authn.ErrOtherMethod, ran: new([]string)}, keys},
 			"Bearer x", good, "", authn.ErrOtherMethod,
 		},
+		"left by one that does not say, good key": {
+			[]authn.Method{method{err: authn.ErrOtherMethod, ran: new([]string)}, keys}, "Bearer bad", good, "", authn.ErrOtherMethod,
+		},
+		"left by one that does not say, good token": {
+			[]authn.Method{method{err: authn.ErrOtherMethod, ran: new([]string)}, authn.Bearer(check)}, "Bearer good", "", "", authn.ErrOtherMethod,
+		},
+		"two that do not judge, good token": {
+			[]authn.Method{authn.Bearer(failing(authn.ErrOtherMethod)), method{err: authn.ErrOtherMethod, ran: new([]string)}, authn.Bearer(check)},
+			"Bearer good", "", "", authn.ErrOtherMethod,
+		},
+		"left by one that does not say, to another": {
+			[]authn.Method{
+				method{err: authn.ErrOtherMethod, ran: new([]string)}, keys, method{id: &authn.Identity{Subject: "bob"}, ran: new([]string)},
+			},
+			"", good, "bob", nil,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var w witness

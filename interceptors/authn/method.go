@@ -1,7 +1,6 @@
 package authn
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -13,7 +12,8 @@ import (
 // authnintrospect and authnmtls. Safe for concurrent use.
 //
 // A method may have two more methods. Err() error returns what is wrong with its settings, for
-// hauberk.New. Credential() string names the credential that it judges, as [Credential] says.
+// hauberk.New. Credential() string names the credential that it judges, as [Credential] says: one that
+// returns [ErrOtherMethod] needs it, so that the other methods of the credential run.
 type Method interface {
 	// Name is a short name for logs and errors, such as "jwt".
 	Name() string
@@ -41,7 +41,8 @@ var (
 
 // Credential is a [Method] that says which credential it judges: the metadata key, such as
 // "authorization" for bearer tokens, or "certificate". A method that does not say can run after any
-// other, and after [ErrOtherMethod] too.
+// other, and after [ErrOtherMethod] too. If it returns ErrOtherMethod itself, only later methods that
+// do not say run: the call may have a credential of another method, which must not replace this one.
 type Credential interface {
 	Method
 	Credential() string
@@ -62,9 +63,9 @@ type checked interface{ Err() error }
 // outcome of the call.
 func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identity, error) {
 	var none, other error
-	var unjudged string // the credential that other is about
+	var unjudged string // the credential that other is about; "" if the method does not say
 	for _, m := range x.methods {
-		if unjudged != "" && !judges(m, unjudged) {
+		if other != nil && !judges(m, unjudged) {
 			continue
 		}
 		id, err := m.Authenticate(ctx, call)
@@ -72,7 +73,7 @@ func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identi
 		case err == nil:
 			return checkedIdentity(ctx, id)
 		case errors.Is(err, ErrOtherMethod):
-			other, unjudged = err, cmp.Or(unjudged, credentialOf(m))
+			other, unjudged = err, credentialOf(m)
 		case !errors.Is(err, ErrNoCredential):
 			return nil, rejectionOf(ctx, err)
 		case none == nil:
@@ -85,7 +86,7 @@ func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identi
 	return nil, noCredential(none)
 }
 
-// judges reports whether a method may judge a credential.
+// judges reports whether a method may judge a credential that an earlier one has left.
 func judges(m Method, credential string) bool {
 	own := credentialOf(m)
 	return own == "" || own == credential
