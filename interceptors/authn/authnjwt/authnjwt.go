@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"weak"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
@@ -35,7 +36,7 @@ type Validator struct {
 	keys  keyring
 	fetch *remote // nil unless keys are fetched
 	cache *tokencache.Cache[string, *verified]
-	live  liveTokens
+	live  *liveTokens
 	close []func()
 }
 
@@ -45,7 +46,7 @@ var _ authn.Credential = (*Validator)(nil)
 // arguments, and a file that cannot be read. A validator whose keys or revocations come from a file or a URL
 // must be closed.
 func New(config Config, options ...Option) *Validator {
-	v := &Validator{config: config.withDefaults(), now: time.Now, logger: slog.Default()}
+	v := &Validator{config: config.withDefaults(), now: time.Now, logger: slog.Default(), live: new(liveTokens)}
 	for _, o := range options {
 		if o != nil {
 			o.apply(v)
@@ -79,7 +80,8 @@ func (*Validator) Credential() string { return "authorization" }
 func (v *Validator) Err() error { return errors.Join(v.errs...) }
 
 // Close ends the goroutines and timers of the validator, and waits for them. Calls go on with the
-// last good keys, and with the last revocations of the file; fetched keys grow too old in time.
+// last good keys, and with the last revocations of the file; fetched keys grow too old in time. Lists
+// of [WithRevocations] go on to apply, to open streams, too.
 func (v *Validator) Close() {
 	for _, c := range v.close {
 		c()
@@ -208,15 +210,6 @@ func (v *Validator) admit(t *verified) error {
 	return nil
 }
 
-// revokeNamed closes the identities that a list names. It runs after each change of the list.
-func (v *Validator) revokeNamed(list *Revocations) {
-	for _, t := range v.live.all() {
-		if list.has(v.issuers, t.names) {
-			t.revoke()
-		}
-	}
-}
-
 // openRevocations opens the file, and watches the lists.
 func (v *Validator) openRevocations() error {
 	if path := v.config.RevocationsFile; path != "" {
@@ -229,8 +222,13 @@ func (v *Validator) openRevocations() error {
 		}
 		v.lists = append(v.lists, list)
 	}
+	// The lists refer to the tokens, not to the validator, and to no more once neither is in use.
+	owner, live, issuers := weak.Make(v), v.live, v.issuers
 	for _, list := range v.lists {
-		v.close = append(v.close, list.watch(func() { v.revokeNamed(list) }))
+		list.watch(&watcher{
+			changed: func() { live.revokeNamed(list, issuers) },
+			unused:  func() bool { return owner.Value() == nil && live.unused() },
+		})
 	}
 	return nil
 }

@@ -74,11 +74,33 @@ func (l *liveTokens) add(n names) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.tokens) >= max(l.prune, 64) {
-		l.tokens = slices.DeleteFunc(l.tokens, func(t *liveToken) bool { return t.revoked.value() == nil })
-		l.prune = 2 * len(l.tokens)
+		l.removeUnused()
 	}
 	l.tokens = append(l.tokens, &liveToken{names: n, revoked: weaken(revoked)})
 	return revoked
+}
+
+// removeUnused removes the tokens that nothing refers to. The mutex is locked.
+func (l *liveTokens) removeUnused() {
+	l.tokens = slices.DeleteFunc(l.tokens, func(t *liveToken) bool { return t.revoked.value() == nil })
+	l.prune = 2 * len(l.tokens)
+}
+
+// unused reports whether nothing refers to any of the tokens.
+func (l *liveTokens) unused() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.removeUnused()
+	return len(l.tokens) == 0
+}
+
+// revokeNamed revokes the tokens of these issuers that a list names. It runs after each change of the list.
+func (l *liveTokens) revokeNamed(list *Revocations, issuers []string) {
+	for _, t := range l.all() {
+		if list.has(issuers, t.names) {
+			t.revoke()
+		}
+	}
 }
 
 // all returns the tokens, among them some that nothing refers to.

@@ -1,6 +1,7 @@
 package authnjwt
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"runtime"
 	"testing"
@@ -57,4 +58,40 @@ func TestWaitingIsUse(t *testing.T) {
 		token.revoke()
 	}
 	<-done
+}
+
+// TestUnusedValidators: a list does not keep validators that the program has discarded, and refers to their
+// tokens while something else does.
+func TestUnusedValidators(t *testing.T) {
+	list := new(Revocations)
+	opened := func() *Validator {
+		v := New(Config{Issuer: "i", Audiences: []string{"a"}, Algorithms: []string{"EdDSA"}},
+			WithPublicKeys(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public()), WithRevocations(list))
+		if err := v.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	var used verified
+	for i := range 100 {
+		v := opened()
+		if i == 50 {
+			used.names = names{jti: "1"}
+			if err := v.admit(&used); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v.Close()
+	}
+	last := opened()
+	for range 3 {
+		runtime.GC()
+	}
+	if err := list.Revoke(Revocation{ID: "1"}); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(list.watchers); n != 2 || !used.isRevoked() {
+		t.Errorf("the list has %d watchers, the token is revoked: %t; want those of 2 validators, true", n, used.isRevoked())
+	}
+	runtime.KeepAlive(last)
 }

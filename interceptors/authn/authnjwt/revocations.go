@@ -31,11 +31,14 @@ type Revocations struct {
 	mu       sync.RWMutex
 	revoked  map[Revocation]time.Time // without its Until
 	forget   int                      // the number of entries above which prune looks at all
-	watchers map[*watcher]struct{}
+	watchers []*watcher               // the slice does not change
 }
 
-// watcher is called after additions to a list.
-type watcher struct{ changed func() }
+// watcher is called after additions to a list, until it is unused.
+type watcher struct {
+	changed func()
+	unused  func() bool
+}
 
 // Revoke adds to the list. It adds nothing, and returns an error, if one of the revocations has
 // neither an ID nor a Subject, or both.
@@ -123,32 +126,32 @@ func (r *Revocations) has(issuers []string, t names) bool {
 	return false
 }
 
-// watch calls changed after each addition, until stop is called.
-func (r *Revocations) watch(changed func()) (stop func()) {
-	w := &watcher{changed}
+// watch calls a watcher after each addition.
+func (r *Revocations) watch(w *watcher) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.watchers == nil {
-		r.watchers = make(map[*watcher]struct{})
-	}
-	r.watchers[w] = struct{}{}
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.watchers, w)
-	}
+	r.watchers = append(r.inUse(), w)
 }
 
 func (r *Revocations) notify() {
-	r.mu.RLock()
-	watchers := make([]*watcher, 0, len(r.watchers))
-	for w := range r.watchers {
-		watchers = append(watchers, w)
-	}
-	r.mu.RUnlock()
+	r.mu.Lock()
+	r.watchers = r.inUse()
+	watchers := r.watchers
+	r.mu.Unlock()
 	for _, w := range watchers {
 		w.changed()
 	}
+}
+
+// inUse returns a new slice of the watchers that are in use. The caller holds mu.
+func (r *Revocations) inUse() []*watcher {
+	var used []*watcher
+	for _, w := range r.watchers {
+		if !w.unused() {
+			used = append(used, w)
+		}
+	}
+	return used
 }
 
 // Limits of a file.

@@ -112,64 +112,89 @@ func TestForgotten(t *testing.T) {
 func TestRevokedStream(t *testing.T) {
 	for _, cached := range []int{0, -1, 2} {
 		for _, kind := range kinds[1:] {
-			t.Run(fmt.Sprint(cached, "/", kind), func(t *testing.T) {
-				hauberktest.CheckLeaks(t)
-				var list authnjwt.Revocations
-				c := config()
-				c.CachedTokens = cached
-				v := validator(t, c, edKeys(), authnjwt.WithRevocations(&list))
-				started, ended := make(chan string, 2), make(chan error, 2)
-				backend := &hauberktest.Backend{Handle: func(ctx context.Context, _ hauberktest.Stream) error {
-					started <- authn.User.Or(ctx, "no one")
-					<-ctx.Done()
-					ended <- context.Cause(ctx)
-					return ctx.Err()
-				}}
-				env := server(kind).StartWith(t, backend, authn.New(authn.Config{}, v))
-				open := func(subject string) grpc.ClientStream {
-					ctx, cancel := context.WithCancel(t.Context())
-					t.Cleanup(cancel)
-					text := token(claims(time.Now()).with(object{"sub": subject}))
-					desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
-					stream, err := env.Client.NewStream(bearer(ctx, text), desc, hauberktest.FullMethod(kind))
-					if err == nil {
-						err = stream.SendMsg(&testpb.Request{})
-					}
-					if err == nil && !kind.ClientStreams() {
-						err = stream.CloseSend()
-					}
-					if err != nil {
-						t.Fatal(err)
-					}
-					if got := <-started; got != subject {
-						t.Fatalf("the handler runs for %s", got)
-					}
-					return stream
-				}
-				alice := open("alice")
-				bob := open("bob")
-				for i := range 200 { // displace their tokens, and look for unused ones
-					accepts(t, v, token(claims(time.Now()).with(object{"sub": fmt.Sprint("user", i)})))
-				}
-				runtime.GC()
-				runtime.GC()
-				accepts(t, v, token(claims(time.Now()).with(object{"sub": "last"})))
-				if err := list.Revoke(authnjwt.Revocation{Subject: "alice"}); err != nil {
-					t.Fatal(err)
-				}
-				err := alice.RecvMsg(&testpb.Response{})
-				if status.Code(err) != codes.Unauthenticated || status.Convert(err).Message() != "Token revoked" || hauberk.Reason(err) != authn.ReasonTokenRevoked {
-					t.Errorf("the stream ended with %v; want that its token was revoked", err)
-				}
-				if cause := <-ended; !errors.Is(cause, authn.ErrTokenRevoked) {
-					t.Errorf("the handler's context ended with %v", cause)
-				}
-				if bob.Context().Err() != nil || len(ended) != 0 {
-					t.Error("the stream of another subject ended")
-				}
-			})
+			testRevokedStream(t, cached, kind, false)
 		}
 	}
+	testRevokedStream(t, 0, hauberk.Bidi, true)
+}
+
+func testRevokedStream(t *testing.T, cached int, kind hauberk.Kind, closed bool) {
+	t.Run(fmt.Sprintf("%d/%v/closed %t", cached, kind, closed), func(t *testing.T) {
+		hauberktest.CheckLeaks(t)
+		var list authnjwt.Revocations
+		c := config()
+		c.CachedTokens = cached
+		v := validator(t, c, edKeys(), authnjwt.WithRevocations(&list))
+		started, ended := make(chan string, 2), make(chan error, 2)
+		backend := &hauberktest.Backend{Handle: func(ctx context.Context, _ hauberktest.Stream) error {
+			started <- authn.User.Or(ctx, "no one")
+			<-ctx.Done()
+			ended <- context.Cause(ctx)
+			return ctx.Err()
+		}}
+		env := server(kind).StartWith(t, backend, authn.New(authn.Config{}, v))
+		open := func(subject string) grpc.ClientStream {
+			ctx, cancel := context.WithCancel(t.Context())
+			t.Cleanup(cancel)
+			text := token(claims(time.Now()).with(object{"sub": subject}))
+			desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
+			stream, err := env.Client.NewStream(bearer(ctx, text), desc, hauberktest.FullMethod(kind))
+			if err == nil {
+				err = stream.SendMsg(&testpb.Request{})
+			}
+			if err == nil && !kind.ClientStreams() {
+				err = stream.CloseSend()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := <-started; got != subject {
+				t.Fatalf("the handler runs for %s", got)
+			}
+			return stream
+		}
+		alice := open("alice")
+		bob := open("bob")
+		for i := range 200 { // displace their tokens, and look for unused ones
+			accepts(t, v, token(claims(time.Now()).with(object{"sub": fmt.Sprint("user", i)})))
+		}
+		runtime.GC()
+		runtime.GC()
+		accepts(t, v, token(claims(time.Now()).with(object{"sub": "last"})))
+		if closed {
+			v.Close()
+		}
+		if err := list.Revoke(authnjwt.Revocation{Subject: "alice"}); err != nil {
+			t.Fatal(err)
+		}
+		err := alice.RecvMsg(&testpb.Response{})
+		if status.Code(err) != codes.Unauthenticated || status.Convert(err).Message() != "Token revoked" || hauberk.Reason(err) != authn.ReasonTokenRevoked {
+			t.Errorf("the stream ended with %v; want that its token was revoked", err)
+		}
+		if cause := <-ended; !errors.Is(cause, authn.ErrTokenRevoked) {
+			t.Errorf("the handler's context ended with %v", cause)
+		}
+		if bob.Context().Err() != nil || len(ended) != 0 {
+			t.Error("the stream of another subject ended")
+		}
+	})
+}
+
+// TestRevokedAfterClose: Close ends no revocation: the next calls with revoked tokens are rejected, also if the
+// token was kept.
+func TestRevokedAfterClose(t *testing.T) {
+	list := new(authnjwt.Revocations)
+	v := validator(t, config(), edKeys(), authnjwt.WithRevocations(list))
+	kept := token(claims(time.Now()).with(object{"sub": "a"}))
+	other := token(claims(time.Now()).with(object{"sub": "b"}))
+	accepts(t, v, kept)
+	v.Close()
+	accepts(t, v, kept)
+	if err := list.Revoke(authnjwt.Revocation{Subject: "a"}, authnjwt.Revocation{Subject: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	rejects(t, v, other, authn.ErrTokenRevoked)
+	rejects(t, v, kept, authn.ErrTokenRevoked)
 }
 
 // TestRevokedCopy: a revocation reaches a copy of an identity, such as one to which the program added roles:
