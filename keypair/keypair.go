@@ -24,7 +24,8 @@ type Config struct {
 	Every time.Duration
 	// Failed is called with each new reason why the files are not good, and with nil when they
 	// are again. The text of a reason has no content of the key file. Failed is called by one
-	// goroutine, and must not call Close. The default, nil, ignores the reasons.
+	// goroutine at a time, and must not call Close. Its panics are ignored. The default, nil, ignores
+	// the reasons.
 	Failed func(error)
 }
 

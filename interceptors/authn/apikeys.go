@@ -60,7 +60,8 @@ type APIKeysConfig struct {
 	Every time.Duration
 	// Failed is called when the file cannot be read or has an error, with each new error, and
 	// with nil when it is good again. The errors contain line numbers but no keys and no hashes.
-	// It runs on the goroutine that watches the file. The default ignores them.
+	// It runs on the goroutine that watches the file. Its panics are ignored. The default ignores the
+	// errors.
 	Failed func(error)
 }
 

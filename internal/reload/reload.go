@@ -23,7 +23,8 @@ type Settings struct {
 	// without a change. The default, false, parses each content once.
 	Retry bool
 	// Failed is called with each new reason why the files could not be read or parsed, and with
-	// nil when they could be again. It runs on the goroutine of the File. The default is nil.
+	// nil when they could be again. It runs on the goroutine of the File, where no interceptor recovers
+	// its panics: they are ignored. The default is nil.
 	Failed func(error)
 }
 
@@ -101,12 +102,20 @@ func (f *File[T]) Close() {
 }
 
 func (f *File[T]) watch() {
-	defer close(f.done)
+	closed := false
+	defer func() {
+		if closed {
+			close(f.done)
+		} else { // Settings.Failed has ended the goroutine
+			go f.watch()
+		}
+	}()
 	ticker := time.NewTicker(f.settings.Every)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-f.stop:
+			closed = true
 			return
 		case <-ticker.C:
 			f.check()
@@ -159,6 +168,7 @@ func (f *File[T]) report(err error) {
 	}
 	f.reason = reason
 	if f.settings.Failed != nil {
+		defer func() { _ = recover() }()
 		f.settings.Failed(err)
 	}
 }

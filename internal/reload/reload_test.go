@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -122,6 +123,35 @@ func TestFile(t *testing.T) {
 		write(t, path, "6")
 		expect("closed", 5, 6, 4)
 	})
+}
+
+// TestBreakingFailed: a function that panics, or ends its goroutine, does not end the process and not the watching.
+func TestBreakingFailed(t *testing.T) {
+	for name, breaks := range map[string]func(){
+		"panic":  func() { panic("failed") },
+		"Goexit": runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "number")
+				write(t, path, "1")
+				var got reports
+				f, err := reload.Open(path, number, nil, reload.Settings{Failed: func(err error) { got.add(err); breaks() }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, content := range []string{"garbage", "2", "other garbage", "3"} {
+					write(t, path, content)
+					time.Sleep(2 * time.Second) //nolint:forbidigo // synctest: the clock is fake
+					synctest.Wait()
+					if n := len(got.get()); n != i+1 || f.Get() != 1+(i+1)/2 {
+						t.Errorf("%q: %d calls, content %d", content, n, f.Get())
+					}
+				}
+				f.Close()
+			})
+		})
+	}
 }
 
 // TestOpen: a file that is bad at the start is an error that names it.
