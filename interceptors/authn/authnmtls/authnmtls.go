@@ -122,7 +122,11 @@ func (c *Certificates) Err() error {
 
 // Authenticate returns the identity of the connection's certificate.
 func (c *Certificates) Authenticate(_ context.Context, call *hauberk.Call) (*authn.Identity, error) {
-	info, ok := call.Peer().AuthInfo.(credentials.TLSInfo)
+	p := call.Peer()
+	if p == nil { // a transport within the process
+		return nil, errNone
+	}
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
 	if !ok || len(info.State.PeerCertificates) == 0 {
 		return nil, errNone
 	}

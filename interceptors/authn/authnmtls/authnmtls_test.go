@@ -398,6 +398,16 @@ func (fallback) Authenticate(context.Context, *hauberk.Call) (*authn.Identity, e
 	return &authn.Identity{Subject: "fallback"}, nil
 }
 
+// TestWithoutPeer: a call without a peer, as of a transport within the process, has no certificate.
+func TestWithoutPeer(t *testing.T) {
+	chain := hauberk.Must(hauberk.New(authn.New(authn.Config{}, authnmtls.New(authnmtls.Config{TrustDomains: []string{"example.org"}}))))
+	info := &grpc.UnaryServerInfo{FullMethod: "/shop.v1.Cart/Get"}
+	handler := func(context.Context, any) (any, error) { return &testpb.Response{}, nil }
+	if _, err := chain.UnaryServerInterceptor()(t.Context(), &testpb.Request{}, info, handler); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("%v; want UNAUTHENTICATED", err)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	identity := func(*x509.Certificate) (*authn.Identity, error) { return nil, authn.ErrOtherMethod }
 	domain := spiffeid.RequireTrustDomainFromString("example.org")
