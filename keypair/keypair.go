@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/internal/reload"
@@ -86,12 +87,19 @@ func parse(contents [][]byte) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// whole returns an error if a certificate of a PEM file is not complete. crypto/tls would leave it
-// out, and clients would lack an intermediate authority.
+// marker begins each block of a PEM file.
+const marker = "-----BEGIN "
+
+// whole returns an error if a certificate of a PEM file is not complete, also if the file ends within the
+// marker of one. crypto/tls would leave it out, and clients would lack an intermediate authority.
 func whole(file []byte) error {
-	begun, complete := bytes.Count(file, []byte("-----BEGIN ")), 0
+	begun, complete := bytes.Count(file, []byte(marker)), 0
 	for block, rest := pem.Decode(file); block != nil; block, rest = pem.Decode(rest) {
 		complete++
+	}
+	last := string(file[bytes.LastIndexByte(file, '\n')+1:])
+	if last != "" && len(last) < len(marker) && strings.HasPrefix(marker, last) {
+		begun++
 	}
 	if complete != begun {
 		return fmt.Errorf("%d of %d certificates are complete", complete, begun)

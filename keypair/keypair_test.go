@@ -140,6 +140,29 @@ func TestPair(t *testing.T) {
 	})
 }
 
+// TestCutFile: a file with an intermediate authority that ends at any byte of that is not good.
+func TestCutFile(t *testing.T) {
+	now := time.Now()
+	leaf, authority := issue(t, 1, now.Add(-time.Hour), now.Add(time.Hour)), issue(t, 2, now.Add(-time.Hour), now.Add(time.Hour))
+	dir := t.TempDir()
+	config := keypair.Config{CertFile: filepath.Join(dir, "crt"), KeyFile: filepath.Join(dir, "key")}
+	write(t, config.KeyFile, leaf.key)
+	for _, lineEnd := range []string{"\n", "\r\n"} {
+		first := strings.ReplaceAll(leaf.cert, "\n", lineEnd)
+		whole := strings.TrimSpace(first + strings.ReplaceAll(authority.cert, "\n", lineEnd))
+		for n := len(first); n <= len(whole); n++ {
+			write(t, config.CertFile, whole[:n])
+			pair, err := keypair.Open(config)
+			if good := n == len(first) || n == len(whole); good != (err == nil) {
+				t.Errorf("%d bytes of the authority's %d, %q: %v", n-len(first), len(whole)-len(first), whole[max(n-20, 0):n], err)
+			}
+			if err == nil {
+				pair.Close()
+			}
+		}
+	}
+}
+
 // TestOpen: files that are bad at the start are errors, and a zero Pair fails.
 func TestOpen(t *testing.T) {
 	now := time.Now()
