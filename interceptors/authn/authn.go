@@ -84,7 +84,7 @@ func (x *Interceptor) err() error {
 			errs = append(errs, c.Err())
 		}
 	}
-	errs = append(errs, x.errShared())
+	errs = append(errs, x.errShared(), x.errIssuers())
 	if d := x.config.Grace; d < 0 {
 		errs = append(errs, fmt.Errorf("Config.Grace is %v; want 0, or how long streams outlive their credential", d))
 	}
@@ -102,6 +102,29 @@ func (x *Interceptor) errShared() error {
 					"so that one of them admits no call; want another APIKeysConfig.Header",
 					i+1, j+1, m.Name(), other.Name(), keys.header)
 			}
+		}
+	}
+	return nil
+}
+
+// errIssuers reports methods of one credential that judge the tokens of the same issuer, so that the later
+// one never does.
+func (x *Interceptor) errIssuers() error {
+	type judged struct{ credential, issuer string }
+	first := make(map[judged]int)
+	for i, m := range x.methods {
+		named, ok := m.(interface{ Issuers() []string })
+		if !ok || isNil(m) {
+			continue
+		}
+		for _, issuer := range named.Issuers() {
+			key := judged{credentialOf(m), issuer}
+			if j, has := first[key]; has && j != i {
+				return fmt.Errorf("methods %d and %d, %s and %s, both judge the tokens of the issuer %q, "+
+					"so that the second one admits none of them; want one method for each issuer",
+					j+1, i+1, x.methods[j].Name(), m.Name(), issuer)
+			}
+			first[key] = i
 		}
 	}
 	return nil

@@ -11,9 +11,13 @@ import (
 // Method is a way to prove an identity: [Bearer], [NewAPIKeys], and those of the packages authnjwt,
 // authnintrospect and authnmtls. Safe for concurrent use.
 //
-// A method may have two more methods. Err() error returns what is wrong with its settings, for
-// hauberk.New. Credential() string names the credential that it judges, as [Credential] says: one that
-// returns [ErrOtherMethod] needs it, so that the other methods of the credential run.
+// A method may have more methods:
+//
+//   - Err() error returns what is wrong with its settings, for hauberk.New;
+//   - Credential() string names the credential that it judges, as [Credential] says: a method that
+//     returns [ErrOtherMethod] needs it, so that the other methods of the credential run;
+//   - Issuers() []string returns the issuers whose credentials it judges, and does not leave to later
+//     methods. Two methods with one credential and one issuer are an error of hauberk.New.
 type Method interface {
 	// Name is a short name for logs and errors, such as "jwt".
 	Name() string

@@ -1,10 +1,12 @@
 package authnjwt_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn/authnjwt"
 )
@@ -65,6 +67,30 @@ func TestIssuerAliases(t *testing.T) {
 			t.Fatal(err)
 		}
 		rejects(t, v, text, authn.ErrTokenRevoked)
+	}
+}
+
+// TestSharedIssuer: a second validator for an issuer would judge no token, which hauberk.New reports.
+func TestSharedIssuer(t *testing.T) {
+	of := func(issuer string, aliases ...string) authn.Method {
+		c := config()
+		c.Issuer, c.IssuerAliases = issuer, aliases
+		return validator(t, c, edKeys())
+	}
+	opaque := authn.Bearer(func(context.Context, string) (*authn.Identity, error) { return nil, authn.ErrInvalidToken })
+	for name, test := range map[string]struct {
+		methods []authn.Method
+		want    string // "" if the methods are good
+	}{
+		"different issuers": {[]authn.Method{of("https://a"), of("https://b", "c"), opaque}, ""},
+		"the same":          {[]authn.Method{of("https://a"), of("https://a")}, `methods 1 and 2, jwt and jwt, both judge the tokens of the issuer "https://a"`},
+		"an alias":          {[]authn.Method{opaque, of("https://a", "b"), of("b", "c")}, `methods 2 and 3, jwt and jwt, both judge the tokens of the issuer "b"`},
+		"of both":           {[]authn.Method{of("https://a", "c"), of("b", "c")}, `the issuer "c"`},
+	} {
+		_, err := hauberk.New(authn.New(authn.Config{}, test.methods...))
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v; want %q", name, err, test.want)
+		}
 	}
 }
 

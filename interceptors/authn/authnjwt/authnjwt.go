@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"weak"
@@ -75,6 +76,10 @@ func (*Validator) Name() string { return "jwt" }
 
 // Credential returns "authorization".
 func (*Validator) Credential() string { return "authorization" }
+
+// Issuers returns Config.Issuer and Config.IssuerAliases. Another validator for one of them, in the same
+// interceptor, would judge none of its tokens: hauberk.New reports it.
+func (v *Validator) Issuers() []string { return slices.Clone(v.issuers[min(1, len(v.issuers)):]) }
 
 // Err returns what is wrong with the arguments of [New].
 func (v *Validator) Err() error { return errors.Join(v.errs...) }
