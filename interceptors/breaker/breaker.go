@@ -57,6 +57,7 @@ func New(config Config, opts ...Option) *Interceptor {
 		OpenFor:          b.config.OpenFor,
 		HalfOpenMaxCalls: b.config.HalfOpenMaxCalls,
 		ProbeTimeout:     b.config.ProbeTimeout,
+		EstablishedAfter: b.config.EstablishedAfter,
 	}
 	b.err = errors.Join(b.err, nils, config.check())
 	if b.err != nil {
@@ -99,16 +100,30 @@ func (b *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	if err != nil {
 		return err
 	}
+	if call.Kind().ServerStreams() {
+		call.CaptureMetadata() // for hasAnswered
+	}
 	hurried := b.isHurried(ctx)
 	return hauberk.Observe(ctx, call, next, func(err error) {
 		outcome := b.judge(call, err, hurried)
-		if outcome != breaker.Failure {
-			permit.Done(0, outcome) // the time matters to failures only, and is expensive to read
-			return
+		if outcome == breaker.Failure {
+			c.keep(err)
 		}
-		c.keep(err)
-		permit.Done(b.now(), outcome)
+		switch {
+		case outcome == breaker.Success:
+			permit.Done(0, outcome) // the time does not matter, and is expensive to read
+		case hasAnswered(call) && err != hauberk.ErrUnwound: //nolint:errorlint // as in judge
+			permit.DoneAnswered(b.now(), outcome)
+		default:
+			permit.Done(b.now(), outcome)
+		}
 	})
+}
+
+// hasAnswered reports whether a stream that has ended had received a response header or a
+// message.
+func hasAnswered(call *hauberk.Call) bool {
+	return call.Kind().ServerStreams() && (call.Received() > 0 || call.Header() != nil)
 }
 
 // admit returns the circuit of a call and stores its permit, or returns the rejection.
@@ -120,8 +135,12 @@ func (b *Interceptor) admit(call *hauberk.Call, permit *breaker.Permit) (c *circ
 	c = b.circuits.Get(key, now)
 	if *permit, err = c.Allow(now); err != nil {
 		err = c.reject(call, key, err)
+		return c, err
 	}
-	return c, err
+	if permit.IsProbe() && call.Kind().ServerStreams() {
+		permit.Watch(func() bool { return call.Received() > 0 })
+	}
+	return c, nil
 }
 
 // isHurried reports whether a call gives its server less time than MinTimeout.
@@ -148,7 +167,7 @@ func (b *Interceptor) judge(call *hauberk.Call, err error, hurried bool) breaker
 	}
 	code := hauberk.CodeOf(err)
 	switch {
-	case code == codes.Canceled, code == codes.DeadlineExceeded && hurried:
+	case code == codes.Canceled, code == codes.DeadlineExceeded && (hurried || hasAnswered(call)):
 		return breaker.Neutral
 	case int(code) < len(b.failures) && b.failures[code]:
 		return breaker.Failure

@@ -16,6 +16,7 @@ const (
 	DefaultFailureThreshold = 5
 	DefaultOpenFor          = time.Minute
 	DefaultHalfOpenMaxCalls = 3
+	DefaultEstablishedAfter = time.Second
 	DefaultMaxCircuits      = 4096
 )
 
@@ -60,10 +61,14 @@ type Config struct {
 	// HalfOpenMaxCalls is how many probes may run concurrently. The default is
 	// DefaultHalfOpenMaxCalls.
 	HalfOpenMaxCalls int
-	// ProbeTimeout is how long a probe occupies its place. If it has not ended by then, as
-	// a long stream, another probe is admitted, and the late probe's outcome does not
-	// count. The default is OpenFor.
+	// ProbeTimeout is how long a probe occupies its place. If it has neither ended by then
+	// nor is an established stream, another probe is admitted, and the late probe's outcome
+	// does not count. The default is OpenFor.
 	ProbeTimeout time.Duration
+	// EstablishedAfter is how long a stream of responses that has received a response header
+	// or a message must run until it counts as a success, although it has not ended: see the
+	// package's documentation. The default is DefaultEstablishedAfter.
+	EstablishedAfter time.Duration
 	// MinTimeout is the least time that a call must give its server for a
 	// DEADLINE_EXCEEDED to count as a failure: from the time when the breaker admits the
 	// call until the deadline of its context. A caller with little time left says nothing
@@ -81,6 +86,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.OpenFor, DefaultOpenFor)
 	setDefault(&c.HalfOpenMaxCalls, DefaultHalfOpenMaxCalls)
 	setDefault(&c.ProbeTimeout, c.OpenFor)
+	setDefault(&c.EstablishedAfter, DefaultEstablishedAfter)
 	setDefault(&c.MaxCircuits, DefaultMaxCircuits)
 	if c.FailureCodes == nil {
 		c.FailureCodes = DefaultFailureCodes()
@@ -112,6 +118,9 @@ func (c Config) check() error {
 	}
 	if c.ProbeTimeout < 0 {
 		fail("ProbeTimeout is %v; want more than 0, or 0 for OpenFor", c.ProbeTimeout)
+	}
+	if c.EstablishedAfter < 0 {
+		fail("EstablishedAfter is %v; want more than 0, or 0 for %v", c.EstablishedAfter, DefaultEstablishedAfter)
 	}
 	if c.MinTimeout < 0 {
 		fail("MinTimeout is %v; want more than 0, or 0 to count all", c.MinTimeout)

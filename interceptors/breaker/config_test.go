@@ -19,6 +19,7 @@ func TestBadConfig(t *testing.T) {
 		"OpenFor is -1s":            {OpenFor: -time.Second},
 		"HalfOpenMaxCalls is -2":    {HalfOpenMaxCalls: -2},
 		"ProbeTimeout is -1ns":      {ProbeTimeout: -1},
+		"EstablishedAfter is -1ns":  {EstablishedAfter: -1},
 		"MinTimeout is -1s":         {MinTimeout: -time.Second},
 		"FailureCodes has Canceled": {FailureCodes: []codes.Code{codes.Canceled}},
 		"MaxCircuits is -3":         {MaxCircuits: -3},
@@ -41,11 +42,11 @@ func TestBadConfig(t *testing.T) {
 func TestAllErrors(t *testing.T) {
 	_, err := hauberk.New(breaker.New(breaker.Config{
 		By: 9, FailureThreshold: -1, OpenFor: -time.Second, HalfOpenMaxCalls: -1, ProbeTimeout: -1, MinTimeout: -1,
-		FailureCodes: []codes.Code{codes.OK}, MaxCircuits: -1,
+		EstablishedAfter: -1, FailureCodes: []codes.Code{codes.OK}, MaxCircuits: -1,
 	}, breaker.WithClock(nil)))
 	for _, want := range []string{
 		"By is", "FailureThreshold", "OpenFor", "HalfOpenMaxCalls", "ProbeTimeout", "MinTimeout", "FailureCodes", "MaxCircuits",
-		"WithClock",
+		"EstablishedAfter", "WithClock",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %s in %v", want, err)

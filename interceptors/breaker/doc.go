@@ -14,21 +14,43 @@
 //
 // # What counts
 //
-// A call counts when it ends, a stream too, by its final status. The codes of
-// [Config].FailureCodes are failures, all others are successes. These outcomes say nothing
-// about the server and count as neither; a probe with such an outcome is replaced by
-// another:
+// A call counts when it ends, by its final status. The codes of [Config].FailureCodes are
+// failures, all others are successes. These outcomes say nothing about the server and count
+// as neither; a probe with such an outcome is replaced by another:
 //
 //   - CANCELLED
 //   - a call that never left this process, as [hauberk.Call.Unsent] reports: its context
 //     was done before, or its request could not be encoded
 //   - a [hauberk.Rejection] by an inner interceptor or hook
-//   - DEADLINE_EXCEEDED of a call that had less time than [Config].MinTimeout
+//   - DEADLINE_EXCEEDED of a call that had less time than [Config].MinTimeout, or of a
+//     stream of responses that has received a response header or a message
 //   - a call that was admitted before the circuit last changed its state
 //
 // A panic or runtime.Goexit during a call is a failure. A reply or a plain status of an
 // inner interceptor counts as if it were the server's. A call that finds no connection,
 // or waits for one until its deadline, is a failure.
+//
+// # Long streams
+//
+// The end of a long stream says little about the server: a watch that has received messages
+// for an hour ends with UNAVAILABLE when the server restarts. A stream is established once
+// it has received a response header or a message and has run for
+// [Config].EstablishedAfter. At that moment it is a success, and its end does not count:
+//
+//   - An established probe closes the circuit. That happens at the next call, which is
+//     admitted, if the probe has received a message, and otherwise at its end, since a
+//     header is not known before that.
+//   - At its end an established stream resets the failures that were counted before it was
+//     established, and none of those that were counted later.
+//
+// Of streams that have received something, but fail before they are established, those that
+// fail together count as one failure: such a failure counts only if no other has counted
+// since the stream was admitted. A stream that has received nothing, as with a
+// Trailers-Only response, and a call with a single response count by their final status.
+//
+// gRFC A50, Outlier Detection, counts streams by their final status alone. It compares rates
+// of the backends of a service, which restarts change little. A circuit counts consecutive
+// failures.
 //
 // # Rejections
 //

@@ -10,9 +10,11 @@ import (
 type Breaker struct {
 	config Config
 	word   atomic.Uint64 // a word; mu guards writes
+	failed atomic.Uint64 // how many failures have counted; mu guards writes
 
-	mu       sync.Mutex // guards the fields below
-	failures int        // consecutive
+	mu       sync.Mutex    // guards the fields below
+	failures int           // consecutive
+	failedAt time.Duration // when the last failure counted
 	opened   time.Duration
 	probes   []probe // in the order of admission
 	probed   uint64  // the number of the last probe
@@ -26,21 +28,23 @@ func New(c Config) *Breaker {
 	c.OpenFor = max(c.OpenFor, 0)
 	c.HalfOpenMaxCalls = max(c.HalfOpenMaxCalls, 1)
 	c.ProbeTimeout = max(c.ProbeTimeout, 0)
+	c.EstablishedAfter = max(c.EstablishedAfter, 0)
 	return &Breaker{config: c}
 }
 
 // Allow admits a call at the time now, or rejects it with a [*RejectedError]. The caller
-// must call Done of the Permit of each admitted call. A closed breaker does not use the
-// time.
+// must call Done of the Permit of each admitted call.
 func (b *Breaker) Allow(now time.Duration) (Permit, error) {
 	if w := b.load(); w.state() == Closed {
-		return Permit{breaker: b, generation: w.generation()}, nil
+		return Permit{breaker: b, generation: w.generation(), started: now, failed: b.failed.Load()}, nil
 	}
 	w, number, err := b.admit(now)
 	if err != nil {
 		return Permit{}, err
 	}
-	return Permit{breaker: b, generation: w.generation(), probe: number}, nil
+	return Permit{
+		breaker: b, generation: w.generation(), probe: number, started: now, failed: b.failed.Load(),
+	}, nil
 }
 
 // admit is Allow with the lock. number is that of the probe, or 0.
@@ -57,6 +61,10 @@ func (b *Breaker) admit(now time.Duration) (w word, number uint64, err error) {
 		}
 		b.change(HalfOpen, now)
 	case HalfOpen:
+		if b.established(now) {
+			b.succeed(now)
+			return b.load(), 0, nil
+		}
 		b.lapse(now)
 	}
 	if b.full() {
@@ -65,17 +73,57 @@ func (b *Breaker) admit(now time.Duration) (w word, number uint64, err error) {
 	return b.load(), b.place(now), nil
 }
 
-// done ends a call that was admitted in a generation. number is that of the probe, or 0.
-func (b *Breaker) done(generation, number uint64, now time.Duration, o Outcome) {
-	if w := b.load(); w.generation() != generation || !w.affectedBy(o) {
+// done ends a call with an outcome.
+func (b *Breaker) done(p *Permit, now time.Duration, o Outcome) {
+	if w := b.load(); w.generation() != p.generation || !w.affectedBy(o) {
 		return
 	}
 	b.mu.Lock()
 	defer b.unlock()
+	if b.takesBack(p) {
+		b.count(now, o)
+	}
+}
+
+// doneAnswered is done for a call that its server has answered.
+func (b *Breaker) doneAnswered(p *Permit, now time.Duration, o Outcome) {
 	w := b.load()
-	if w.generation() != generation || w.state() == HalfOpen && !b.release(number) {
+	if w.generation() != p.generation || !w.affectedBy(o) && !w.affectedBy(Success) {
 		return
 	}
+	b.mu.Lock()
+	defer b.unlock()
+	if !b.takesBack(p) {
+		return
+	}
+	if o != Success {
+		o = b.answered(p, now, o)
+	}
+	b.count(now, o)
+}
+
+// answered returns what the outcome of a call counts as that its server has answered. A
+// probe is never followed by a failure of its generation.
+func (b *Breaker) answered(p *Permit, now time.Duration, o Outcome) Outcome {
+	alone := b.failed.Load() == p.failed // no failure has counted since the call was admitted
+	switch limit := b.config.EstablishedAfter; {
+	case since(p.started, now) >= limit && (alone || since(p.started, b.failedAt) < limit):
+		return Success // at a moment after the last failure
+	case alone:
+		return o
+	default:
+		return Neutral
+	}
+}
+
+// takesBack frees the place of a call's probe, and reports whether its outcome counts.
+func (b *Breaker) takesBack(p *Permit) bool {
+	w := b.load()
+	return w.generation() == p.generation && (w.state() != HalfOpen || b.release(p.probe))
+}
+
+// count counts an outcome.
+func (b *Breaker) count(now time.Duration, o Outcome) {
 	switch o {
 	case Success:
 		b.succeed(now)
@@ -96,6 +144,8 @@ func (b *Breaker) succeed(now time.Duration) {
 
 func (b *Breaker) fail(now time.Duration) {
 	b.failures++
+	b.failedAt = now
+	b.failed.Add(1)
 	if b.load().state() == HalfOpen || b.failures >= b.config.FailureThreshold {
 		b.opened = now
 		b.change(Open, now)

@@ -35,6 +35,7 @@ func TestValidate(t *testing.T) {
 		{"threshold", func(c *breaker.Config) { c.FailureThreshold = -1 }, "breaker: failure threshold of -1; want at least 1"},
 		{"open for", func(c *breaker.Config) { c.OpenFor = -1 }, "breaker: open for -1ns; want 0 or more"},
 		{"half-open", func(c *breaker.Config) { c.HalfOpenMaxCalls = 0 }, "breaker: at most 0 calls while half-open; want at least 1"},
+		{"established", func(c *breaker.Config) { c.EstablishedAfter = -1 }, "breaker: established after -1ns; want 0 or more"},
 		{"probe", func(c *breaker.Config) { c.ProbeTimeout = -second }, "breaker: probe timeout of -1s; want 0 for none, or more"},
 	} {
 		config := fine
@@ -156,6 +157,57 @@ func TestUnknownOutcomeIsNeutral(t *testing.T) {
 	call(t, b, 0, breaker.Failure)
 	call(t, b, second, breaker.Outcome(77))
 	expect(t, b, breaker.Snapshot{State: breaker.HalfOpen, Failures: 1, Changes: 2})
+}
+
+// A call that its server has answered counts as a success once it has run for
+// EstablishedAfter. Its end does not count.
+func TestEstablished(t *testing.T) {
+	config := breaker.Config{FailureThreshold: 2, OpenFor: second, HalfOpenMaxCalls: 1, EstablishedAfter: 5 * second}
+	for _, o := range []breaker.Outcome{breaker.Neutral, breaker.Failure} {
+		b := breaker.New(config)
+		call(t, b, 0, breaker.Failure)
+		established, other := admit(t, b, 0), admit(t, b, 0)
+		established.DoneAnswered(5*second, o)
+		expect(t, b, breaker.Snapshot{State: breaker.Closed}) // a success after the failure
+		call(t, b, 6*second, breaker.Failure)
+		other.DoneAnswered(60*second, o) // its success was before that failure
+		expect(t, b, breaker.Snapshot{State: breaker.Closed, Failures: 1})
+		call(t, b, 60*second, breaker.Failure)
+		probe := admit(t, b, 61*second)
+		probe.DoneAnswered(66*second, o)
+		expect(t, b, breaker.Snapshot{State: breaker.Closed, Changes: 3})
+	}
+}
+
+// Calls that their servers have answered, and that fail together, count as one failure.
+func TestAnsweredFailTogether(t *testing.T) {
+	b := breaker.New(breaker.Config{FailureThreshold: 2, OpenFor: second, HalfOpenMaxCalls: 1, EstablishedAfter: 5 * second})
+	for _, p := range []*breaker.Permit{admit(t, b, 0), admit(t, b, 0), admit(t, b, 0)} {
+		p.DoneAnswered(second, breaker.Failure)
+	}
+	expect(t, b, breaker.Snapshot{State: breaker.Closed, Failures: 1})
+	admit(t, b, second).DoneAnswered(second, breaker.Neutral)
+	admit(t, b, second).DoneAnswered(second, breaker.Failure) // of a later call
+	expect(t, b, breaker.Snapshot{State: breaker.Open, Failures: 2, Changes: 1})
+	probe := admit(t, b, 2*second)
+	probe.DoneAnswered(2*second, breaker.Failure)
+	expect(t, b, breaker.Snapshot{State: breaker.Open, Failures: 3, Changes: 3})
+}
+
+// A probe that its server has answered closes the breaker before it ends.
+func TestWatchedProbe(t *testing.T) {
+	b := breaker.New(breaker.Config{FailureThreshold: 1, OpenFor: second, HalfOpenMaxCalls: 1, EstablishedAfter: 5 * second})
+	call(t, b, 0, breaker.Failure)
+	answered := false
+	probe := admit(t, b, second)
+	probe.Watch(func() bool { return answered })
+	reject(t, b, 10*second, breaker.ErrHalfOpen, 0)
+	answered = true
+	reject(t, b, 6*second-1, breaker.ErrHalfOpen, 0)
+	call(t, b, 6*second, breaker.Success)
+	expect(t, b, breaker.Snapshot{State: breaker.Closed, Changes: 3})
+	probe.DoneAnswered(60*second, breaker.Failure) // of an earlier generation
+	expect(t, b, breaker.Snapshot{State: breaker.Closed, Changes: 3})
 }
 
 // A probe that never ends occupies its place for ProbeTimeout, or forever.

@@ -17,6 +17,9 @@ type Config struct {
 	// ProbeTimeout is how long a probe without an outcome occupies its place; 0 means
 	// forever.
 	ProbeTimeout time.Duration
+	// EstablishedAfter is how long a call that its server has answered runs until it counts
+	// as a success although it has not ended: see [Permit.DoneAnswered] and [Permit.Watch].
+	EstablishedAfter time.Duration
 	// OnChange, if not nil, is called with each change of state, in order and never
 	// concurrently. It runs on the goroutine of a call that makes a change, without the
 	// breaker's lock, and may use the breaker. It must not panic: the permit of the
@@ -44,6 +47,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("breaker: at most %d calls while half-open; want at least 1", c.HalfOpenMaxCalls)
 	case c.ProbeTimeout < 0:
 		return fmt.Errorf("breaker: probe timeout of %v; want 0 for none, or more", c.ProbeTimeout)
+	case c.EstablishedAfter < 0:
+		return fmt.Errorf("breaker: established after %v; want 0 or more", c.EstablishedAfter)
 	}
 	return nil
 }

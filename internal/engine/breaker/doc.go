@@ -33,6 +33,10 @@
 // gets the place after that time, and the late outcome is ignored. More than
 // HalfOpenMaxCalls probes may then run.
 //
+// A call whose server has answered, such as a stream that has received a message, may run for
+// long. Once it has run for EstablishedAfter it counts as a success of that moment, and its
+// end does not count: see [Permit.DoneAnswered] and [Permit.Watch].
+//
 // # Concurrency
 //
 // All methods are safe for concurrent use and linearizable. As an exception, a second Done

@@ -36,6 +36,7 @@ func newHistory(random *rand.Rand) *history {
 		config: breaker.Config{
 			FailureThreshold: random.IntN(3) + 1, OpenFor: 10,
 			HalfOpenMaxCalls: random.IntN(2) + 1, ProbeTimeout: time.Duration(random.IntN(2) * 5),
+			EstablishedAfter: time.Duration(random.IntN(3) * 3),
 		},
 		permits: make([]breaker.Permit, 8+8*4),
 	}
@@ -73,7 +74,7 @@ func (d *drawer) draw(now time.Duration) op {
 		d.asked++
 		return op{what: 'a', now: now, permit: d.asked - 1}
 	case n < 8:
-		return op{what: 'd', now: now, permit: d.held[d.IntN(len(d.held))], out: outcomes[d.IntN(len(outcomes))]}
+		return op{what: "dew"[d.IntN(3)], now: now, permit: d.held[d.IntN(len(d.held))], out: outcomes[d.IntN(len(outcomes))]}
 	}
 	return op{what: 's'}
 }

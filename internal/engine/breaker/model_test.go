@@ -3,6 +3,7 @@ package breaker_test
 import (
 	"errors"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,25 +18,37 @@ import (
 type model struct {
 	threshold, maxProbes  int
 	openFor, probeTimeout time.Duration
+	establishedAfter      time.Duration
 
 	state    breaker.State
 	failures int
 	changes  uint64
 	opened   time.Duration
+	failed   int // how many failures have counted
+	failedAt time.Duration
 	probes   map[int]time.Duration // the times of admission
-	held     map[int]uint64        // permits that were not returned, with their generation
+	watched  map[int]bool          // probes whose servers have answered
+	held     map[int]admission     // permits that were not returned
+}
+
+// admission is what a model knows of a call that it has admitted.
+type admission struct {
+	generation uint64
+	started    time.Duration
+	failed     int
 }
 
 func newModel(c breaker.Config) *model {
 	return &model{
 		threshold: c.FailureThreshold, maxProbes: c.HalfOpenMaxCalls, openFor: c.OpenFor, probeTimeout: c.ProbeTimeout,
-		probes: make(map[int]time.Duration), held: make(map[int]uint64),
+		establishedAfter: c.EstablishedAfter,
+		probes:           make(map[int]time.Duration), watched: make(map[int]bool), held: make(map[int]admission),
 	}
 }
 
 func (m *model) clone() *model {
 	twin := *m
-	twin.probes, twin.held = maps.Clone(m.probes), maps.Clone(m.held)
+	twin.probes, twin.watched, twin.held = maps.Clone(m.probes), maps.Clone(m.watched), maps.Clone(m.held)
 	return &twin
 }
 
@@ -51,6 +64,14 @@ func (m *model) allow(now time.Duration, permit int) answer {
 			return answer{breaker.ErrOpen, m.openFor - past}
 		}
 		m.turn(breaker.HalfOpen)
+	}
+	if m.state == breaker.HalfOpen {
+		for p, started := range m.probes {
+			if m.watched[p] && max(now-started, 0) >= m.establishedAfter {
+				m.failures = 0
+				m.turn(breaker.Closed)
+			}
+		}
 	}
 	if m.state == breaker.HalfOpen {
 		var wait time.Duration
@@ -69,14 +90,38 @@ func (m *model) allow(now time.Duration, permit int) answer {
 		}
 		m.probes[permit] = now
 	}
-	m.held[permit] = m.changes
+	m.held[permit] = admission{m.changes, now, m.failed}
 	return answer{}
 }
 
-func (m *model) done(now time.Duration, permit int, o breaker.Outcome) {
-	generation, held := m.held[permit]
+// answered returns what the outcome of a call counts as that its server has answered.
+func (m *model) answered(now time.Duration, call admission, o breaker.Outcome) breaker.Outcome {
+	established := max(now-call.started, 0) >= m.establishedAfter
+	later := m.failed > call.failed
+	switch {
+	case o == breaker.Success:
+		return o
+	case established && later && max(m.failedAt-call.started, 0) >= m.establishedAfter:
+		return breaker.Neutral
+	case established:
+		return breaker.Success
+	case later:
+		return breaker.Neutral
+	default:
+		return o
+	}
+}
+
+func (m *model) watch(permit int) {
+	if call, held := m.held[permit]; held && call.generation == m.changes {
+		m.watched[permit] = true
+	}
+}
+
+func (m *model) done(now time.Duration, permit int, o breaker.Outcome, answered bool) {
+	call, held := m.held[permit]
 	delete(m.held, permit)
-	if !held || generation != m.changes {
+	if !held || call.generation != m.changes {
 		return
 	}
 	probing := m.state == breaker.HalfOpen
@@ -84,6 +129,9 @@ func (m *model) done(now time.Duration, permit int, o breaker.Outcome) {
 		return
 	}
 	delete(m.probes, permit)
+	if answered {
+		o = m.answered(now, call, o)
+	}
 	switch o {
 	case breaker.Success:
 		m.failures = 0
@@ -92,6 +140,8 @@ func (m *model) done(now time.Duration, permit int, o breaker.Outcome) {
 		}
 	case breaker.Failure:
 		m.failures++
+		m.failed++
+		m.failedAt = now
 		if probing || m.failures >= m.threshold {
 			m.turn(breaker.Open)
 			m.opened = now
@@ -104,6 +154,7 @@ func (m *model) turn(to breaker.State) {
 	m.state = to
 	m.changes++
 	clear(m.probes)
+	clear(m.watched)
 }
 
 func (m *model) snapshot() breaker.Snapshot {
@@ -112,9 +163,9 @@ func (m *model) snapshot() breaker.Snapshot {
 
 // op is one call of a method.
 type op struct {
-	what   byte // 'a'llow, 'd'one or 's'napshot
+	what   byte // 'a'llow, 'd'one, 'e' for DoneAnswered, 'w'atch or 's'napshot
 	now    time.Duration
-	permit int // of 'a' the number of the new one, of 'd' that of the one returned
+	permit int // of 'a' the number of the new one, of 'd', 'e' and 'w' that of an earlier one
 	out    breaker.Outcome
 
 	// results
@@ -134,6 +185,10 @@ func (o *op) run(b *breaker.Breaker, permits []breaker.Permit) {
 		}
 	case 'd':
 		permits[o.permit].Done(o.now, o.out)
+	case 'e':
+		permits[o.permit].DoneAnswered(o.now, o.out)
+	case 'w':
+		permits[o.permit].Watch(func() bool { return true })
 	case 's':
 		o.snap = b.Snapshot()
 	}
@@ -145,7 +200,11 @@ func (o *op) agrees(m *model) bool {
 	case 'a':
 		return m.allow(o.now, o.permit) == o.got
 	case 'd':
-		m.done(o.now, o.permit, o.out)
+		m.done(o.now, o.permit, o.out, false)
+	case 'e':
+		m.done(o.now, o.permit, o.out, true)
+	case 'w':
+		m.watch(o.permit)
 	case 's':
 		return m.snapshot() == o.snap
 	}
@@ -160,11 +219,11 @@ func TestAgainstModel(t *testing.T) {
 		now, asked := time.Duration(rapid.Int64Range(-1e18, 1e18).Draw(t, "start")), 0
 		for range rapid.IntRange(1, 200).Draw(t, "ops") {
 			now += time.Duration(rapid.SampledFrom([]int64{0, 0, 0, 1, 2, 5, 10}).Draw(t, "step"))
-			o := op{what: rapid.SampledFrom([]byte("aaadddds")).Draw(t, "what"), now: now, permit: asked}
+			o := op{what: rapid.SampledFrom([]byte("aaaaaddddeeews")).Draw(t, "what"), now: now, permit: asked}
 			if o.what == 'a' {
 				asked++
 			}
-			if o.what == 'd' { // any permit, also a rejected or a returned one
+			if strings.IndexByte("dew", o.what) >= 0 { // any permit, also a rejected or a returned one
 				o.permit = rapid.IntRange(0, asked).Draw(t, "permit")
 				o.out = rapid.SampledFrom(outcomes).Draw(t, "outcome")
 			}
@@ -178,25 +237,26 @@ func FuzzBreaker(f *testing.F) {
 	f.Add([]byte{2, 5, 2, 0, 0, 0, 5, 1, 0, 2, 5, 3, 40, 0, 1, 2, 2, 3, 2})
 	f.Add([]byte("\x01\x01\x01\x03 any bytes will do, and more of them are better"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if len(data) < 4 {
+		if len(data) < 5 {
 			return
 		}
 		config := breaker.Config{
 			FailureThreshold: int(data[0]%5) + 1, OpenFor: time.Duration(data[1] % 8),
 			HalfOpenMaxCalls: int(data[2]%4) + 1, ProbeTimeout: time.Duration(data[3] % 8),
+			EstablishedAfter: time.Duration(data[4] % 4),
 		}
-		data = data[4:]
+		data = data[5:]
 		b, m := breaker.New(config), newModel(config)
 		permits := make([]breaker.Permit, len(data))
 		var now time.Duration
 		asked := 0
 		for _, c := range data {
 			now += time.Duration(c >> 6)
-			o := op{what: "adds"[c&3], now: now, permit: asked, out: outcomes[c>>2&3]}
+			o := op{what: "adswdeaa"[c&7], now: now, permit: asked, out: outcomes[c>>3&3]}
 			if o.what == 'a' {
 				asked++
 			}
-			if o.what == 'd' {
+			if strings.IndexByte("dew", o.what) >= 0 {
 				o.permit = max(asked-1-int(c>>4&3), 0)
 			}
 			step(t, o, b, m, permits)
@@ -224,5 +284,6 @@ func drawConfig(t *rapid.T) breaker.Config {
 		OpenFor:          time.Duration(rapid.IntRange(0, 10).Draw(t, "open for")),
 		HalfOpenMaxCalls: rapid.IntRange(1, 3).Draw(t, "half-open"),
 		ProbeTimeout:     time.Duration(rapid.SampledFrom([]int{0, 0, 1, 5}).Draw(t, "probe timeout")),
+		EstablishedAfter: time.Duration(rapid.SampledFrom([]int{0, 1, 3, 8}).Draw(t, "established after")),
 	}
 }

@@ -9,6 +9,8 @@ import (
 type probe struct {
 	number  uint64
 	started time.Duration
+
+	answered func() bool // whether its server has answered; nil if that is not known
 }
 
 // full reports whether no probe can be admitted.
@@ -17,8 +19,29 @@ func (b *Breaker) full() bool { return len(b.probes) >= b.config.HalfOpenMaxCall
 // place gives a new probe a place, and returns its number.
 func (b *Breaker) place(now time.Duration) uint64 {
 	b.probed++
-	b.probes = append(b.probes, probe{b.probed, now})
+	b.probes = append(b.probes, probe{number: b.probed, started: now})
 	return b.probed
+}
+
+// watch keeps what reports whether the server of a probe has answered.
+func (b *Breaker) watch(p *Permit, answered func() bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.load().generation() != p.generation {
+		return
+	}
+	for i := range b.probes {
+		if b.probes[i].number == p.probe {
+			b.probes[i].answered = answered
+		}
+	}
+}
+
+// established reports whether a probe that has not ended counts as a success.
+func (b *Breaker) established(now time.Duration) bool {
+	return slices.ContainsFunc(b.probes, func(p probe) bool {
+		return p.answered != nil && since(p.started, now) >= b.config.EstablishedAfter && p.answered()
+	})
 }
 
 // release frees the place of a probe. It returns false if the probe has lost its place.
