@@ -14,17 +14,33 @@ import (
 //
 //   - the context was done before the attempt was made, or an inner interceptor returned
 //     CANCELLED or DEADLINE_EXCEEDED without calling next;
-//   - a request message or the request metadata could not be encoded.
+//   - a request message or the request metadata could not be encoded;
+//   - the per-RPC credentials among the options of the call failed, or require transport
+//     security that the connection does not have;
+//   - an inner interceptor called [Call.SetUnsent].
 //
-// It returns false for an attempt that found no connection or waited for one in vain, for
+// It returns false for credentials of grpc.WithPerRPCCredentials, whose failures grpc-go does
+// not distinguish. It returns false for an attempt that found no connection or waited for one in vain, for
 // other answers and errors of inner interceptors, and on a server.
 func (c *Call) Unsent() bool { return c.unsent }
+
+// SetUnsent marks an attempt on a client that an interceptor ends with an error, without
+// calling next, for a reason that says nothing about the server: it has no token, for example.
+// [Call.Unsent] then returns true for the outer interceptors, so that a circuit breaker does
+// not count the error. Without the mark such an error counts as one of the server. Call it
+// before Intercept returns, only if next is not called. On a server, and once an attempt was
+// made, it does nothing.
+func (c *Call) SetUnsent() {
+	if c.side == ClientSide && !c.made {
+		c.unsent = true
+	}
+}
 
 // noteUnsent notes that an interceptor has returned err without calling next.
 func (c *Call) noteUnsent(err error) {
 	if c.side == ClientSide && !c.made {
 		code := CodeOf(err)
-		c.unsent = code == codes.Canceled || code == codes.DeadlineExceeded
+		c.unsent = c.unsent || code == codes.Canceled || code == codes.DeadlineExceeded
 	}
 }
 
@@ -58,6 +74,9 @@ func isMetadataError(ctx context.Context, err error) bool {
 	return ok && validate(md) != nil
 }
 
+// isInvalid reports whether metadata of credentials cannot be sent.
+func isInvalid(md map[string]string) bool { return validate(metadata.New(md)) != nil }
+
 // notOpened ends an attempt whose stream could not be opened.
 func (a *attempt) notOpened(err error) {
 	if isMetadataError(a.ctx, err) {
@@ -66,11 +85,17 @@ func (a *attempt) notOpened(err error) {
 	a.finished(err)
 }
 
-// notEncoded keeps the error of something that the transport could not encode.
+// notEncoded keeps the error of something that the transport could not encode, or of an
+// unsent attempt inside an adapter.
 func (a *attempt) notEncoded(err error) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
 	a.unencoded = err
+}
+
+// isUnsent reports whether the attempt ended before its request could be sent.
+func (a *attempt) isUnsent() bool {
+	return a.failedToEncode() || a.err != nil && a.creds.Failed(CodeOf(a.err), isInvalid)
 }
 
 // failedToEncode reports whether the attempt ended because something could not be

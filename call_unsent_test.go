@@ -2,11 +2,13 @@ package hauberk_test
 
 import (
 	"context"
+	"io"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -30,6 +32,21 @@ func TestUnsent(t *testing.T) {
 		return call.Reply(&testpb.Response{})
 	})
 	unencodable := status.Error(codes.Internal, "grpc: error while marshaling: of the response")
+	with := func(creds credentials.PerRPCCredentials) hauberk.Interceptor {
+		return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.AddOptions(grpc.PerRPCCredentials(creds))
+			return next(ctx, call)
+		})
+	}
+	marks := hauberk.Func(func(_ context.Context, call *hauberk.Call, _ hauberk.Next) error {
+		call.SetUnsent()
+		return errDown
+	})
+	marksLate := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		err := next(ctx, call)
+		call.SetUnsent() // too late
+		return err
+	})
 	for _, c := range []struct {
 		name   string
 		inner  hauberk.Interceptor
@@ -51,6 +68,14 @@ func TestUnsent(t *testing.T) {
 		{name: "metadata not encodable", ctx: func(ctx context.Context) context.Context {
 			return metadata.AppendToOutgoingContext(ctx, "key", "\x00")
 		}, want: true},
+		{name: "marked", inner: marks, want: true},
+		{name: "marked after next", inner: marksLate, answer: errDown},
+		{name: "credentials", inner: with(tokens{md: map[string]string{"key": "value"}})},
+		{name: "credentials of a call that fails", inner: with(tokens{}), answer: errDown},
+		{name: "credentials fail with a status", inner: with(tokens{err: errDown}), want: true},
+		{name: "credentials fail", inner: with(tokens{err: io.ErrUnexpectedEOF}), want: true},
+		{name: "credentials not encodable", inner: with(tokens{md: map[string]string{"key": "\x00"}}), want: true},
+		{name: "credentials that require security", inner: with(tokens{secure: true}), want: true},
 		{name: "adapter", inner: adapter()},
 		{name: "message not encodable behind an adapter", inner: adapter(), text: invalid, want: true},
 		{name: "expired behind an adapter", inner: adapter(), ctx: expired, want: true},
@@ -88,6 +113,18 @@ func TestUnsent(t *testing.T) {
 		}
 	}
 }
+
+// tokens are credentials with fixed answers.
+type tokens struct {
+	md     map[string]string
+	err    error
+	secure bool
+}
+
+func (c tokens) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return c.md, c.err
+}
+func (c tokens) RequireTransportSecurity() bool { return c.secure }
 
 func cancelled(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)

@@ -29,6 +29,7 @@ type attempt struct {
 	opener opener
 	replay *replay // what it has to replay, or nil; the goroutine that opens it owns it
 	depth  int32   // how many nexts run
+	creds  *callcreds.Watch
 
 	commits bool // the response header commits the call: CommitOnHeader was called
 	adapted bool // an interceptor of grpc-go opens it, whose stream may go on behind io.EOF
@@ -51,7 +52,7 @@ type attempt struct {
 	wire        grpc.ClientStream
 	nested      nested // of an adapter
 	heard       error  // the end that grpc-go reported last
-	unencoded   error  // why a message could not be encoded
+	unencoded   error  // why a message could not be encoded, or an adapter's attempt was unsent
 	unsent      error  // why the transport could not send a message, if that ended it
 	err         error
 	raised      any // what the goroutine that looks for the end panicked with
@@ -101,7 +102,9 @@ func (a *attempt) dial() (grpc.ClientStream, error) {
 	a.option[0] = grpc.OnFinish(a.onFinish)
 	opts := a.option[:]
 	if len(a.opts) > 0 {
-		opts = slices.Concat(callcreds.Final(a.opts), opts)
+		var all []grpc.CallOption
+		all, a.creds = callcreds.Watched(a.opts)
+		opts = slices.Concat(all, opts)
 	}
 	ctx := a.call.plan.chain.mark(a.ctx, a.target)
 	return a.stream.open(ctx, a.stream.desc, a.leg.connection(a.stream.cc), a.target.full, opts...)

@@ -203,7 +203,7 @@ func (a *attempt) settle() {
 		panic(v)
 	}
 	a.capture()
-	a.call.unsent = a.call.unsent || a.failedToEncode()
+	a.call.unsent = a.call.unsent || a.isUnsent()
 }
 
 // awaitSend waits until a message that is being sent counts, or does not. It returns

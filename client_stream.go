@@ -183,6 +183,9 @@ func (s *clientStream) conclude(o *outcome) {
 	}()
 	o.panicked = s.call.raised()
 	o.err = s.call.toApplication(s.call.last)
+	if s.outer != nil && s.call.unsent && o.err != nil {
+		s.outer.notEncoded(o.err)
+	}
 }
 
 // report reports the end of a chain that has returned, to the attempt outside of an

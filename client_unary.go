@@ -86,7 +86,7 @@ func (u *clientUnary) attempt(ctx context.Context, call *Call) error {
 	if err != nil {
 		return err
 	}
-	opts := callcreds.Final(call.opts)
+	opts, creds := callcreds.Watched(call.opts)
 	if call.captures {
 		opts = call.capturing(opts, u.takeRoom(call))
 	}
@@ -95,7 +95,7 @@ func (u *clientUnary) attempt(ctx context.Context, call *Call) error {
 	ctx = call.plan.chain.mark(call.measure(ctx), call.method)
 	err = u.invoker(ctx, call.method.full, call.request, reply, call.leg.connection(u.cc), opts...)
 	if err != nil {
-		call.unsent = call.unsent || failedToEncode(ctx, call.request, err)
+		call.unsent = call.unsent || creds.Failed(CodeOf(err), isInvalid) || failedToEncode(ctx, call.request, err)
 		return err
 	}
 	call.response = reply

@@ -111,13 +111,14 @@ func (c *Client) Declare() hauberk.Declaration {
 
 // Intercept adds a token to the call, and to a second attempt if the server rejects the first.
 func (c *Client) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	creds, _ := callcreds.Effective(call.Options())
+	creds := callcreds.Effective(call.Options())
 	if len(call.Metadata(ctx, header)) > 0 || carriesToken(creds) {
 		_, err := c.send(ctx, call, next, "", creds)
 		return err
 	}
 	token, err := c.token(ctx)
 	if err != nil {
+		call.SetUnsent() // the service is not at fault
 		return err
 	}
 	if _, ok := c.source.(Invalidator); ok {

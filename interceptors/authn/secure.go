@@ -65,7 +65,7 @@ func (s *secure) RequireTransportSecurity() bool { return false }
 // With returns the credentials with others in place of the call's own, as grpc-go replaces
 // credentials.
 func (s *secure) With(others credentials.PerRPCCredentials) credentials.PerRPCCredentials {
-	if own, ok := s.own.(*secure); ok {
+	if own, ok := callcreds.Unwatched(s.own).(*secure); ok {
 		others = own.With(others)
 	}
 	return &secure{token: s.token, own: others, sent: s.sent}
@@ -73,9 +73,9 @@ func (s *secure) With(others credentials.PerRPCCredentials) credentials.PerRPCCr
 
 // carriesToken reports whether credentials are those of another Client, with a token.
 func carriesToken(creds credentials.PerRPCCredentials) bool {
-	s, ok := creds.(*secure)
+	s, ok := callcreds.Unwatched(creds).(*secure)
 	for ok && s.token == "" {
-		s, ok = s.own.(*secure)
+		s, ok = callcreds.Unwatched(s.own).(*secure)
 	}
 	return ok
 }

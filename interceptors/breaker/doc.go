@@ -20,15 +20,18 @@
 //
 //   - CANCELLED
 //   - a call that never left this process, as [hauberk.Call.Unsent] reports: its context
-//     was done before, or its request could not be encoded
+//     was done before, its request could not be encoded, its per-RPC credentials failed, or
+//     an inner interceptor had no token for it
 //   - a [hauberk.Rejection] by an inner interceptor or hook
 //   - DEADLINE_EXCEEDED of a call that had less time than [Config].MinTimeout, or of a
 //     stream of responses that has received a response header or a message
 //   - a call that was admitted before the circuit last changed its state
 //
 // A panic or runtime.Goexit during a call is a failure. A reply or a plain status of an
-// inner interceptor counts as if it were the server's. A call that finds no connection,
-// or waits for one until its deadline, is a failure.
+// inner interceptor counts as if it were the server's, unless the interceptor calls
+// [hauberk.Call.SetUnsent], as authn.NewClient does when its source of tokens fails. The same
+// is not known of credentials of grpc.WithPerRPCCredentials: their failures count. A call that
+// finds no connection, or waits for one until its deadline, is a failure.
 //
 // # Long streams
 //

@@ -17,7 +17,9 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
+	"github.com/hauberk-rpc/hauberk/interceptors/transform"
 )
 
 // TestNeutralOutcomes: an outcome that says nothing about the server neither opens a
@@ -120,6 +122,55 @@ func TestInnerAnswersCount(t *testing.T) {
 		}
 	})
 }
+
+// TestTokensDown: a source of tokens or credentials that fail say nothing about the service,
+// with or without a status.
+func TestTokensDown(t *testing.T) {
+	for _, down := range []error{status.Error(codes.Unavailable, "token endpoint"), errors.New("token endpoint")} {
+		source := authn.TokenFunc(func(context.Context) (string, error) { return "", down })
+		for name, inner := range map[string][]hauberk.Interceptor{
+			"authn.NewClient":               {authn.NewClient(source, authn.ClientConfig{AllowClearText: true})},
+			"authn.NewClient in an adapter": {passing, authn.NewClient(source, authn.ClientConfig{})},
+			"credentials":                   {transform.New(transform.Config{}, transform.WithCredentials(failing{down}))},
+			"credentials in authn.NewClient": {
+				transform.New(transform.Config{}, transform.WithCredentials(failing{down})),
+				authn.NewClient(authn.StaticToken("t"), authn.ClientConfig{}),
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				kinds(t, func(t *testing.T, kind hauberk.Kind) {
+					w := start(t, kind, config, inner...)
+					for range 3 {
+						if w.call(t, codes.OK) == nil {
+							t.Error("a call has succeeded")
+						}
+					}
+					w.wantState(t, breaker.Closed)
+					if n := w.breaker.Failures()[service]; n != 0 || w.calls.Load() != 0 {
+						t.Errorf("%d failures, %d calls at the server", n, w.calls.Load())
+					}
+				})
+			})
+		}
+	}
+}
+
+// failing are credentials that fail.
+type failing struct{ err error }
+
+func (f failing) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return nil, f.err
+}
+func (f failing) RequireTransportSecurity() bool { return false }
+
+// passing is an adapter of interceptors of grpc-go that change nothing.
+var passing = hauberk.FromClient(
+	func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		return invoke(ctx, method, req, reply, cc, opts...)
+	},
+	func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		return open(ctx, desc, cc, method, opts...)
+	})
 
 // TestNoConnection: a connection that cannot be made is a failure.
 func TestNoConnection(t *testing.T) {

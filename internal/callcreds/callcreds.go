@@ -2,8 +2,6 @@
 package callcreds
 
 import (
-	"slices"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 )
@@ -17,31 +15,19 @@ type Lasting interface {
 	With(others credentials.PerRPCCredentials) credentials.PerRPCCredentials
 }
 
-// Effective returns the credentials of a call with the options, or nil. replaced reports
-// that a later option has replaced a Lasting, so that grpc-go would use others.
-func Effective(opts []grpc.CallOption) (creds credentials.PerRPCCredentials, replaced bool) {
+// Effective returns the credentials of a call with the options, or nil.
+func Effective(opts []grpc.CallOption) (creds credentials.PerRPCCredentials) {
 	for _, o := range opts {
 		o, ok := o.(grpc.PerRPCCredsCallOption)
 		if !ok {
 			continue
 		}
 		_, lasting := o.Creds.(Lasting)
-		earlier, ok := creds.(Lasting)
-		if replaced = ok && !lasting; replaced {
+		if earlier, ok := creds.(Lasting); ok && !lasting {
 			creds = earlier.With(o.Creds)
 		} else {
 			creds = o.Creds
 		}
 	}
-	return creds, replaced
-}
-
-// Final returns the options with which a call is made: opts, followed by the effective
-// credentials if grpc-go would use others.
-func Final(opts []grpc.CallOption) []grpc.CallOption {
-	creds, replaced := Effective(opts)
-	if !replaced {
-		return opts
-	}
-	return append(slices.Clip(opts), grpc.PerRPCCredentials(creds))
+	return creds
 }
