@@ -149,17 +149,24 @@ func (c *Call) leaveRace(i int32, err error) error {
 //
 // The hooks of this interceptor and of inner ones see a kept message once per attempt,
 // those of outer interceptors once.
-func (c *Call) Replayable(limit int) {
+//
+// kept reports, while next runs and after it, whether all messages that were sent are kept. If
+// they are not, the current attempt is the last one. kept always returns true for methods
+// without client streaming and on a server. It is safe for concurrent use.
+func (c *Call) Replayable(limit int) (kept func() bool) {
 	s, ok := c.end.(*clientStream)
 	if !ok || !c.kind.ClientStreams() {
-		return
+		return alwaysKept
 	}
 	l := c.draft()
 	if l.buffer == nil {
 		l.buffer = &replayBuffer{stream: s, gone: c.reached.Load() > l.depth} // asked for too late
 	}
 	l.buffer.limit = limit
+	return l.buffer.keeps
 }
+
+func alwaysKept() bool { return true }
 
 // CanAttempt reports, after next, whether next would make a new attempt. If it would not,
 // an interceptor need not wait before it calls next.

@@ -143,6 +143,13 @@ func (b *replayBuffer) keep(msg any, size int) bool {
 	return true
 }
 
+// keeps reports whether all messages that were sent are kept.
+func (b *replayBuffer) keeps() bool {
+	b.stream.mu.Lock()
+	defer b.stream.mu.Unlock()
+	return !b.gone
+}
+
 // free frees what is kept. The lock is held. A nil buffer keeps nothing.
 func (b *replayBuffer) free() {
 	if b != nil {

@@ -64,8 +64,10 @@ type Config struct {
 	//
 	// A unary attempt is bounded until its end, and its server receives the earlier of
 	// the two deadlines. The attempt of a stream is bounded until the response header
-	// arrives, which commits it: then only the caller's own deadline counts. The server
-	// of a stream receives the caller's deadline.
+	// arrives, or its requests are no longer kept, since they exceed MaxReplayBytes or
+	// retries are turned off. Both commit it (gRFC A6): then only the caller's own deadline
+	// counts. The server of a stream receives the caller's deadline. Otherwise the last
+	// attempt of a call, which can be the only one, is bounded as the others.
 	PerAttemptTimeout time.Duration
 	// MaxReplayBytes bounds the requests of a client stream that are kept for a new
 	// attempt, in bytes as protobuf encodes them, with 64 more for each message. A call

@@ -72,9 +72,9 @@ func (r *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	if !r.handles(call) {
 		return next(ctx, call)
 	}
-	attempts := r.prepare(call)
+	attempts, kept := r.prepare(call)
 	for n, waits := 1, 0; ; n++ {
-		err, expired := r.attempt(ctx, call, next)
+		err, expired := r.attempt(ctx, call, next, kept)
 		if err == nil || n >= attempts || ctx.Err() != nil || !expired && !r.retryable(err) || r.committed(call) {
 			return err
 		}
@@ -124,22 +124,21 @@ func (r *Interceptor) handles(call *hauberk.Call) bool {
 	}
 }
 
-// prepare asks the call for what retries need, and returns how many attempts it may make.
-func (r *Interceptor) prepare(call *hauberk.Call) int {
+// prepare asks the call for what retries need. It returns how many attempts the call may make,
+// and whether the requests that were sent are kept for another.
+func (r *Interceptor) prepare(call *hauberk.Call) (attempts int, kept func() bool) {
 	if r.config.PerAttemptTimeout > 0 && !r.config.RetryAfterHeader {
 		call.CommitOnHeader()
 	}
-	attempts := r.config.MaxAttempts
+	attempts = r.config.MaxAttempts
 	if slices.ContainsFunc(call.Options(), isDisabled) {
 		attempts = 1
 	}
-	if attempts > 1 {
-		call.CaptureMetadata()
-		if r.config.MaxReplayBytes > 0 {
-			call.Replayable(r.config.MaxReplayBytes)
-		}
+	if attempts <= 1 {
+		return attempts, func() bool { return !call.Kind().ClientStreams() }
 	}
-	return attempts
+	call.CaptureMetadata()
+	return attempts, call.Replayable(r.config.MaxReplayBytes)
 }
 
 func isDisabled(o grpc.CallOption) bool {

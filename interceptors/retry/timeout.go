@@ -17,7 +17,9 @@ import (
 // DEADLINE_EXCEEDED that the server returns before that is an outcome like others.
 //
 //nolint:revive // the error is the outcome of next, not a failure of attempt
-func (r *Interceptor) attempt(ctx context.Context, call *hauberk.Call, next hauberk.Next) (err error, expired bool) {
+func (r *Interceptor) attempt(
+	ctx context.Context, call *hauberk.Call, next hauberk.Next, kept func() bool,
+) (err error, expired bool) {
 	switch {
 	case r.config.PerAttemptTimeout == 0:
 		return next(ctx, call), false
@@ -27,7 +29,7 @@ func (r *Interceptor) attempt(ctx context.Context, call *hauberk.Call, next haub
 		err = next(bounded, call)
 		expired = hasPassed(bounded)
 	default:
-		err, expired = r.attemptStream(ctx, call, next)
+		err, expired = r.attemptStream(ctx, call, next, kept)
 	}
 	if !expired || ctx.Err() != nil {
 		return err, false
@@ -60,16 +62,17 @@ func hasPassed(ctx context.Context) bool {
 var errTimeout = status.Error(codes.DeadlineExceeded, "retry: the attempt took longer than PerAttemptTimeout")
 
 // attemptStream makes one attempt of a stream. It ends the attempt after
-// PerAttemptTimeout, unless the attempt is committed by then.
+// PerAttemptTimeout, unless it is committed by then, or what it has sent is not kept: gRFC A6
+// commits such an attempt, too.
 //
 //nolint:revive // as attempt
 func (r *Interceptor) attemptStream(
-	ctx context.Context, call *hauberk.Call, next hauberk.Next,
+	ctx context.Context, call *hauberk.Call, next hauberk.Next, kept func() bool,
 ) (err error, expired bool) {
 	bounded, expire, cancel := withExpiry(ctx)
 	defer cancel()
 	timer := time.AfterFunc(r.config.PerAttemptTimeout, func() {
-		if !call.Committed() {
+		if !call.Committed() && kept() {
 			expire()
 		}
 	})

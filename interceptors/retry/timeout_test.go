@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -141,6 +142,57 @@ func TestPerAttemptTimeoutOfTheLastAttempt(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestPerAttemptTimeoutSparesUploads: the timeout does not end a stream of requests that are
+// not kept for another attempt, since none is possible.
+func TestPerAttemptTimeoutSparesUploads(t *testing.T) {
+	const timeout = time.Second
+	for name, c := range map[string]struct {
+		config retry.Config
+		opts   []grpc.CallOption
+	}{
+		"beyond MaxReplayBytes": {config: retry.Config{MaxReplayBytes: 1000}},
+		"disabled":              {config: retry.Config{MaxReplayBytes: 1 << 20}, opts: []grpc.CallOption{retry.Disable()}},
+		"one attempt":           {config: retry.Config{MaxReplayBytes: 1 << 20, MaxAttempts: 1}},
+	} {
+		for _, kind := range []hauberk.Kind{hauberk.ClientStream, hauberk.Bidi} {
+			t.Run(name+"/"+kind.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := &backend{}
+					b.Handle = func(_ context.Context, s hauberktest.Stream) error {
+						b.calls.Add(1)
+						for {
+							if _, err := s.Recv(); errors.Is(err, io.EOF) {
+								return s.Send(&testpb.Response{})
+							} else if err != nil {
+								return err
+							}
+						}
+					}
+					c.config.PerAttemptTimeout = timeout
+					desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: kind == hauberk.Bidi}
+					stream, err := start(t, kind, b, all(c.config)).Conn.NewStream(t.Context(), desc, hauberktest.FullMethod(kind), c.opts...)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for range 10 {
+						if err := stream.SendMsg(&testpb.Request{Text: strings.Repeat("x", 500)}); err != nil {
+							t.Errorf("a message could not be sent: %v", err)
+							break
+						}
+						time.Sleep(timeout / 3) //nolint:forbidigo // synctest: the clock is fake
+					}
+					_ = stream.CloseSend()
+					wantCode(t, stream.RecvMsg(new(testpb.Response)), codes.OK)
+					wantCalls(t, b, 1)
+					for kind == hauberk.Bidi && err == nil {
+						err = stream.RecvMsg(new(testpb.Response))
+					}
+				})
+			})
+		}
+	}
 }
 
 // TestPerAttemptTimeoutSparesStreamsWithAHeader: a stream lives on after its header has
