@@ -22,5 +22,7 @@
 // # Place
 //
 // Outside of retry, so that the metadata is copied once a call, and outside of interceptors
-// that read the state, such as a limit by user.
+// that read the state, such as a limit by user. Such an interceptor finds no state in a call
+// that is made outside of a handler, or whose incoming call has none: a limit by user counts all
+// these calls together.
 package forward

@@ -15,6 +15,7 @@ import (
 type Interceptor struct {
 	metadata []string
 	states   []func(incoming context.Context, call *hauberk.Call)
+	keys     []hauberk.StateKey // of states
 	err      error
 }
 
@@ -28,14 +29,16 @@ func New(config Config, opts ...Option) *Interceptor {
 	return x
 }
 
-// Declare describes the interceptor to the checks of a chain. The order proof does not count
-// the state that it forwards, since an incoming call may lack it.
+// Declare describes the interceptor to the checks of a chain. It writes the state that it
+// forwards, so that inner interceptors may read it. An incoming call may lack it all the same.
 func (x *Interceptor) Declare() hauberk.Declaration {
 	err := x.err
 	if err == nil && len(x.metadata)+len(x.states) == 0 {
 		err = errors.New("it forwards nothing; name metadata in forward.Config or state with forward.State")
 	}
-	return hauberk.Declaration{Name: "forward", Phase: hauberk.PhaseRequestID, Sides: hauberk.OnlyClients, Err: err}
+	return hauberk.Declaration{
+		Name: "forward", Phase: hauberk.PhaseRequestID, Sides: hauberk.OnlyClients, Writes: x.keys, Err: err,
+	}
 }
 
 // Intercept copies the selected metadata and state from the incoming call to the outgoing one.

@@ -5,12 +5,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/forward"
+	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/interceptors/transform"
 )
 
@@ -189,5 +191,22 @@ func BenchmarkForward(b *testing.B) {
 			}}}.Server(hauberk.Must(hauberk.New()))
 			_ = serve(metadata.NewIncomingContext(b.Context(), metadata.Pairs("x-tenant", "a")))
 		})
+	}
+}
+
+// TestStateForInner: an inner interceptor may read the state that is forwarded, an outer one
+// may not.
+func TestStateForInner(t *testing.T) {
+	f := forward.New(forward.Config{}, forward.State(user))
+	limit := ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: ratelimit.ByState(user)})
+	if _, err := hauberk.New(f, limit); err != nil {
+		t.Errorf("a limit by user inside: %v", err)
+	}
+	if _, err := hauberk.New(limit, f); err == nil || !strings.Contains(err.Error(), "runs inside it") {
+		t.Errorf("a limit by user outside: %v", err)
+	}
+	other := ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: ratelimit.ByState(tenant)})
+	if _, err := hauberk.New(f, other); err == nil {
+		t.Error("a limit by state that is not forwarded was accepted")
 	}
 }

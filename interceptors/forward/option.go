@@ -18,6 +18,7 @@ func (f option) apply(x *Interceptor) { f(x) }
 // copied: it must be safe for concurrent use, as that of state always.
 func State[T any](key hauberk.Key[T]) Option {
 	return option(func(x *Interceptor) {
+		x.keys = append(x.keys, key)
 		x.states = append(x.states, func(incoming context.Context, call *hauberk.Call) {
 			if v, ok := key.FromContext(incoming); ok {
 				key.GetOrSet(call, v)
