@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"google.golang.org/grpc/peer"
 )
 
 // maxHops bounds how many entries of x-forwarded-for are looked at.
@@ -27,9 +29,13 @@ func (c *Call) ClientAddr() netip.Addr {
 	if c.side == ClientSide || p == nil {
 		return netip.Addr{}
 	}
-	at := addrOf(p.Addr)
 	chain := c.plan.chain
-	if trusted := chain.trusts(at) || chain.trustsUnix && isUnix(p.Addr); !trusted {
+	var at netip.Addr // none on a Unix socket: the path that the peer has bound could look like an address
+	unix := isUnix(p)
+	if !unix {
+		at = addrOf(p.Addr)
+	}
+	if trusted := chain.trusts(at) || chain.trustsUnix && unix; !trusted {
 		return at
 	}
 	return chain.forwardedFor(at, c.Metadata(c.ctx.Context, "x-forwarded-for"))
@@ -72,11 +78,23 @@ func (c *Chain) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(c.trusted, func(n netip.Prefix) bool { return n.Contains(a) })
 }
 
-// isUnix reports whether a connection is a Unix socket. The text of such an address, which
-// is all that ServeHTTP has, is "@" for a client that has not bound its end to a path.
-func isUnix(a net.Addr) bool {
+// isUnix reports whether the connection of a call is a Unix socket, by the address of the
+// server's end. Behind ServeHTTP the peer's address is a text that the peer chooses: the path
+// that it has bound its end to.
+func isUnix(p *peer.Peer) bool {
+	switch {
+	case isUnixAddr(p.LocalAddr), isUnixAddr(p.Addr):
+		return true
+	case p.LocalAddr == nil && p.Addr != nil:
+		return p.Addr.String() == "@" // the text of an end without a path
+	default:
+		return false
+	}
+}
+
+func isUnixAddr(a net.Addr) bool {
 	_, ok := a.(*net.UnixAddr)
-	return ok || a != nil && a.String() == "@"
+	return ok || a != nil && a.Network() == "unix"
 }
 
 // addrOf returns the IP address of a connection's end, if it has one.
@@ -84,7 +102,7 @@ func addrOf(a net.Addr) netip.Addr {
 	if tcp, ok := a.(*net.TCPAddr); ok {
 		return tcp.AddrPort().Addr().Unmap().WithZone("")
 	}
-	if a == nil || isUnix(a) { // the path of a socket could look like an address
+	if a == nil {
 		return netip.Addr{}
 	}
 	ap, err := netip.ParseAddrPort(a.String())

@@ -3,14 +3,18 @@ package hauberk_test
 import (
 	"context"
 	"net"
+	"net/http"
 	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
@@ -192,6 +196,69 @@ func TestUnixProxies(t *testing.T) {
 			}
 			if got := addrWith(config, c.from, c.md); got != want {
 				t.Errorf("ClientAddr is %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// TestUnixServeHTTP: behind ServeHTTP a peer on a Unix socket chooses the text of its address,
+// by the path that it binds its end to. That is neither its address nor decides whether it is
+// trusted.
+func TestUnixServeHTTP(t *testing.T) {
+	for _, c := range []struct {
+		name, path string
+		trust      bool
+		want       string // "" is the zero Addr
+	}{
+		{"an address", "10.0.0.1:443", false, ""},
+		{"an address, trusted", "10.0.0.1:443", true, "192.0.2.7"},
+		{"a path, trusted", "proxy.sock", true, "192.0.2.7"},
+		{"a path", "proxy.sock", false, ""},
+		{"unbound, trusted", "", true, "192.0.2.7"},
+		{"unbound", "", false, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			t.Chdir(t.TempDir())
+			got := make(chan netip.Addr, 1)
+			config := hauberk.Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, TrustUnixSockets: c.trust}
+			srv := hauberk.Must(config.New(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				got <- call.ClientAddr()
+				return next(ctx, call)
+			}))).NewServer()
+			testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{})
+			defer srv.Stop()
+			lis, err := net.Listen("unix", "server.sock")
+			if err != nil {
+				t.Fatal(err)
+			}
+			web := &http.Server{Handler: srv, Protocols: new(http.Protocols), ReadHeaderTimeout: time.Minute}
+			web.Protocols.SetUnencryptedHTTP2(true)
+			go func() { _ = web.Serve(lis) }()
+			defer func() { _ = web.Close() }()
+			dial := func(context.Context, string) (net.Conn, error) {
+				var local *net.UnixAddr
+				if c.path != "" {
+					local = &net.UnixAddr{Name: c.path, Net: "unix"}
+				}
+				return net.DialUnix("unix", local, &net.UnixAddr{Name: "server.sock", Net: "unix"})
+			}
+			conn, err := grpc.NewClient("passthrough:///unix",
+				grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(dial))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			ctx := metadata.AppendToOutgoingContext(patient(t), "x-forwarded-for", "192.0.2.7")
+			if _, err := testpb.NewTestServiceClient(conn).Unary(ctx, &testpb.Request{}); err != nil {
+				t.Fatal(err)
+			}
+			var want netip.Addr
+			if c.want != "" {
+				want = netip.MustParseAddr(c.want)
+			}
+			if addr := <-got; addr != want {
+				t.Errorf("ClientAddr is %s, want %s", addr, want)
 			}
 		})
 	}
