@@ -13,7 +13,8 @@ import (
 // would reject goes on, and the rejection is recorded ([Call.Decisions]) and
 // counted ([Shadowed.Rejections]). The interceptor works on a copy of the call, so
 // that its reply, its hooks' errors and the context it passes on have no effect;
-// state and response metadata that it sets stay. [New] rejects a Shadow around an
+// state and response metadata that it sets stay. A panic of the interceptor is recorded as a
+// rejection with the reason PANIC, and passed to the [Guard] of the chain. [New] rejects a Shadow around an
 // interceptor that does not decide: one that acts on calls cannot be shadowed.
 //
 // A call does not wait for the interceptor to read its first message ([Call.ReadFirst]) if it
@@ -108,17 +109,26 @@ type shadowRun struct {
 	recorded bool // the interceptor recorded a rejection; guarded by the mutex of the call's state
 }
 
-// decide runs the interceptor on its copy, with pass as its next. A panic of the interceptor is contained,
-// and recorded as a rejection with the reason PANIC.
+// decide runs the interceptor on its copy, with pass as its next. A panic of the interceptor is
+// contained.
 func (r *shadowRun) decide(ctx context.Context, pass func() error) (verdict error) {
 	defer func() {
 		if v := recover(); v != nil && r.unwinds == nil {
 			r.panicked = v
-			r.reject(errShadowPanic)
+			r.contain(ctx, v)
 		}
 	}()
 	return r.of.inner.Intercept(context.WithValue(ctx, callKey{}, r.shown), r.shown,
 		func(context.Context, *Call) error { return pass() })
+}
+
+// contain records a panic of the interceptor as a rejection with the reason PANIC. A Guard of
+// the chain receives it, as it receives those of other interceptors; the call goes on.
+func (r *shadowRun) contain(ctx context.Context, v any) {
+	r.reject(errShadowPanic)
+	if plan := r.call.plan; plan.guard != nil {
+		_ = plan.recovered(ctx, r.call, v)
+	}
 }
 
 var errShadowPanic error = Reject(codes.Internal, "PANIC", "an interceptor in dry run panicked")
@@ -222,8 +232,8 @@ func (r *shadowRun) watchReceive(hook ReceiveHook) ReceiveHook {
 // panic.
 func (r *shadowRun) try(hook func() error) {
 	defer func() {
-		if recover() != nil {
-			r.reject(errShadowPanic)
+		if v := recover(); v != nil {
+			r.contain(r.call.ctx.Context, v)
 		}
 	}()
 	r.shown.sent.Store(r.call.sent.Load())

@@ -1,11 +1,14 @@
 package hauberk_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -16,6 +19,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 )
 
 // decider is an interceptor that decides by running f, for Shadow.
@@ -324,6 +328,33 @@ func TestShadowOfPanics(t *testing.T) {
 			t.Errorf("decisions %+v, want %+v", got, want)
 		}
 	})
+}
+
+// TestShadowReportsPanics: the Guard of a chain receives the panics of an interceptor in dry run
+// and of its hooks, with their stacks.
+func TestShadowReportsPanics(t *testing.T) {
+	for name, x := range map[string]hauberk.Func{
+		"interceptor": func(context.Context, *hauberk.Call, hauberk.Next) error { panic("on purpose") },
+		"hook": func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.OnReceive(func(any) (bool, error) { panic("on purpose") })
+			return next(ctx, call)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+				var logged bytes.Buffer
+				guard := recovery.New(recovery.Config{LogValues: true}, recovery.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))
+				env := c.Start(t, guard, hauberk.Shadow(decider(x)))
+				wantCode(t, env.Call(t.Context()).Err, codes.OK)
+				if n := guard.Panics(); n != 1 {
+					t.Errorf("%d panics counted, want 1", n)
+				}
+				if log := logged.String(); !strings.Contains(log, "on purpose") || !strings.Contains(log, "shadow_test.go") {
+					t.Errorf("the log has no value or no stack:\n%s", log)
+				}
+			})
+		})
+	}
 }
 
 // TestShadowNames records a rejection under the name that the chain has for the
