@@ -5,6 +5,8 @@
 // value ([Valid]), and otherwise a new one. The interceptor puts it into the call's state
 // ([Key], [FromContext]) and into the response header. A call that fails before its
 // header is sent carries the id in the trailer, so that its response stays Trailers-Only.
+// The id is added to what the handler sets: a proxy that copies the header of its backend must
+// leave out the key, or else its clients receive two ids.
 //
 // On a client the id is the first of these that exists:
 //

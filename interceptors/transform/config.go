@@ -19,6 +19,10 @@ type Config struct {
 	// Header and Trailer are added to those of the response on a server, before what
 	// inner interceptors and the handler add. Values of keys that end in "-bin" are raw
 	// bytes.
+	//
+	// A call with a Header that fails sends a response header before its status, so that it is
+	// not Trailers-Only: clients that follow gRFC A6 do not retry it. Set what such a call does
+	// not need in its header with Trailer.
 	Header, Trailer metadata.MD
 
 	// Timeout replaces the caller's deadline on a client, whether it is earlier or later. The
@@ -39,6 +43,11 @@ type Config struct {
 	DefaultTimeout time.Duration
 	// MaxTimeout is the longest timeout of a call. It replaces later deadlines, and is the
 	// timeout of calls without a deadline. The default 0 is no bound.
+	//
+	// On a server DefaultTimeout and MaxTimeout end the context of the handler, and no more: a
+	// handler that waits in Recv or Send of its stream, or does not look at its context,
+	// runs on until the caller's own deadline, or until the caller cancels. Only a
+	// handler that returns ends the call.
 	MaxTimeout time.Duration
 
 	// WaitForReady sets grpc.WaitForReady for calls on a client: they wait for a

@@ -15,6 +15,9 @@
 //	messages: one to several      client for requests, server for responses
 //	status                        both
 //
+// On a server the timeouts end the context of the handler alone. They do not end a Recv or a
+// Send of its stream: see [Config].MaxTimeout.
+//
 // An interceptor with a setting for one side cannot be attached to the other. hauberk.New
 // reports one with settings for different sides.
 //
