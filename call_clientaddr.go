@@ -82,14 +82,13 @@ func (c *Chain) trusts(a netip.Addr) bool {
 // server's end. Behind ServeHTTP the peer's address is a text that the peer chooses: the path
 // that it has bound its end to.
 func isUnix(p *peer.Peer) bool {
-	switch {
-	case isUnixAddr(p.LocalAddr), isUnixAddr(p.Addr):
-		return true
-	case p.LocalAddr == nil && p.Addr != nil:
-		return p.Addr.String() == "@" // the text of an end without a path
-	default:
+	if _, tcp := p.Addr.(*net.TCPAddr); tcp || p.Addr == nil {
 		return false
 	}
+	if p.LocalAddr == nil && p.Addr.String() == "@" { // the text of an end without a path
+		return true
+	}
+	return isUnixAddr(p.LocalAddr) || isUnixAddr(p.Addr)
 }
 
 func isUnixAddr(a net.Addr) bool {
