@@ -2,26 +2,33 @@ package hauberk
 
 import (
 	"context"
-	"iter"
 	"sync"
 )
 
 // firstRun is a run of an interceptor in dry run for a stream of requests. [Call.ReadFirst] must not
-// make the call wait for its first message, so the interceptor is a coroutine:
+// make the call wait for its first message, so the interceptor is a coroutine on a goroutine that only it has:
 //
 //	running → waiting   ReadFirst was called; the call goes on, and its first message resumes it
 //	running → passed    next was called; the end of the call resumes it
 //	running → done      it has returned
 //
-// The goroutine of the chain resumes it first and last, and one that receives in between. The
-// interceptor never runs concurrently with those.
+// The goroutine of the chain resumes it first and last, and one that receives in between. These wait
+// until it has another state, so it never runs concurrently with them. Only if the call ends while it
+// judges the message on a goroutine that the handler left behind, the call does not wait: its
+// context is cancelled, and it is not judged.
+//
+// It is no iterator of package iter: those must not be resumed by a goroutine that has locked
+// its thread, as handlers may.
 type firstRun struct {
 	*shadowRun
 
-	mu      sync.Mutex // guards the fields below, and is held while the interceptor runs
-	resume  func() (struct{}, bool)
-	yield   func(struct{}) bool
+	cancel  context.CancelFunc // of the interceptor's context
+	resumed chan struct{}
+	yielded chan struct{} // closed when it is done
+
+	mu      sync.Mutex // guards the fields below; it is not held while the interceptor runs
 	waiting bool
+	judging bool // received runs it
 	over    bool // the call has ended
 	message any
 	verdict error
@@ -33,32 +40,45 @@ type firstRun struct {
 //
 //go:noinline // its variables would be on the stack of other calls
 func (r *shadowRun) runFirst(ctx context.Context) error {
-	f := &firstRun{shadowRun: r}
+	own, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f := &firstRun{
+		shadowRun: r, cancel: cancel, resumed: make(chan struct{}), yielded: make(chan struct{}),
+		verdict: errShadowPanic, // if it ends its goroutine
+	}
 	r.shown.end = f
-	resume, stop := iter.Pull(func(yield func(struct{}) bool) {
-		f.yield = yield
-		f.verdict = r.decide(ctx, f.pass)
-	})
-	defer stop()
-	f.resume = resume
-	f.mu.Lock()
-	_, running := resume()
-	waits := f.waiting
-	f.mu.Unlock()
-	switch {
-	case waits:
-		r.call.OnReceive(f.received)
-		r.call.OnSend(f.sent)
-	case running:
-		r.watch()
-	default:
+	go func() {
+		defer close(f.yielded)
+		<-f.resumed
+		f.verdict = r.decide(own, f.pass)
+	}()
+	switch running := f.resume(); {
+	case !running:
 		f.returned()
 		return r.next(ctx, r.call)
+	case f.waiting:
+		r.call.OnReceive(f.received)
+		r.call.OnSend(f.sent)
+	default:
+		r.watch()
 	}
+	defer f.conclude()
 	r.outcome = r.next(ctx, r.call)
 	r.shown.Adopt(r.call)
-	f.conclude()
 	return r.outcome
+}
+
+// resume lets the interceptor run until it waits for the call, or is done.
+func (f *firstRun) resume() (running bool) {
+	f.resumed <- struct{}{}
+	_, running = <-f.yielded
+	return running
+}
+
+// yield lets the call go on until it resumes the interceptor.
+func (f *firstRun) yield() {
+	f.yielded <- struct{}{}
+	<-f.resumed
 }
 
 // pass is the next of the interceptor.
@@ -66,12 +86,15 @@ func (f *firstRun) pass() error {
 	if f.passed {
 		return f.outcome
 	}
+	f.mu.Lock()
 	f.passed = true
 	if own := f.shown.prepared; own != nil {
 		f.send, f.receive = own.send, own.receive
 	}
-	if !f.over {
-		f.yield(struct{}{})
+	over := f.over
+	f.mu.Unlock()
+	if !over {
+		f.yield()
 	}
 	return f.outcome
 }
@@ -81,9 +104,12 @@ func (f *firstRun) read(ctx context.Context, call *Call) (any, error) {
 	if f.passed {
 		return f.shadowRun.read(ctx, call)
 	}
-	if f.message == nil && !f.over {
-		f.waiting = true
-		f.yield(struct{}{})
+	f.mu.Lock()
+	wait := f.message == nil && !f.over
+	f.waiting = wait
+	f.mu.Unlock()
+	if wait {
+		f.yield()
 	}
 	if f.message == nil {
 		return nil, errInternal("the call has ended without a first message that an interceptor in dry run could read")
@@ -95,8 +121,15 @@ func (f *firstRun) read(ctx context.Context, call *Call) (any, error) {
 func (f *firstRun) received(msg any) (keep bool, err error) {
 	f.mu.Lock()
 	if f.waiting && !f.over {
-		f.waiting, f.message = false, msg
-		if _, running := f.resume(); !running {
+		f.waiting, f.judging, f.message = false, true, msg
+		f.mu.Unlock()
+		running := f.resume()
+		f.mu.Lock()
+		f.judging = false
+		switch {
+		case f.over && running:
+			defer f.resume() // nothing else will
+		case !f.over && !running:
 			f.returned()
 		}
 	}
@@ -126,21 +159,24 @@ func (f *firstRun) returned() {
 	}
 }
 
-// conclude lets the interceptor return. It is not judged if it still waited.
+// conclude lets the interceptor return when the call has ended. It is not judged if it has not
+// decided yet.
 func (f *firstRun) conclude() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.over = true
-	if f.waiting {
+	waiting, judging, passed := f.waiting, f.judging, f.passed
+	f.mu.Unlock()
+	switch {
+	case judging:
 		f.shown.Abstain()
-	}
-	if f.waiting || f.passed {
+		f.cancel()
+	case waiting:
+		f.shown.Abstain()
 		f.resume()
-	}
-	if f.waiting || !f.passed {
-		return
-	}
-	if rejection := RejectionOf(f.verdict); rejection != nil && rejection != RejectionOf(f.outcome) {
-		f.reject(f.verdict)
+	case passed:
+		f.resume()
+		if rejection := RejectionOf(f.verdict); rejection != nil && rejection != RejectionOf(f.outcome) {
+			f.reject(f.verdict)
+		}
 	}
 }
