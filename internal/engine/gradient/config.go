@@ -81,5 +81,6 @@ type Outcome uint8
 const (
 	Ignored  Outcome = iota // nothing
 	Success                 // its duration counts
+	AtLeast                 // it would have taken longer: its duration counts from the baseline on
 	Overload                // the server has too much to do
 )

@@ -31,6 +31,9 @@
 // ones are of the earlier limit. The median does not change if fewer than half of the calls are slow. A
 // window has at least MinSamples calls, at least as many as the limit up to 100, and lasts for at least Window.
 //
+// A call that ended early, such as at its deadline, is [AtLeast]: it counts if it took as long as
+// the baseline. A caller cannot change the limit with short deadlines.
+//
 // A call that the server rejects because of its load is [Overload]. In a window with 5 % of
 // such calls the limit is multiplied by 0.9.
 //

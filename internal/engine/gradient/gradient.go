@@ -87,7 +87,7 @@ func (l *Limit) Record(began, now time.Duration, inFlight int, o Outcome) (limit
 	}
 	l.peak = max(l.peak, inFlight)
 	switch {
-	case o == Ignored || began < l.since:
+	case o == Ignored || began < l.since, o == AtLeast && float64(now-began) < l.baseline:
 		return int(l.limit), false
 	case o == Overload:
 		l.overloads++
