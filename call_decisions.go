@@ -64,6 +64,11 @@ func (d *Decision) enforced() bool { return d.Verdict == Rejected && !d.Shadow }
 // returned without next. See [Decisions].
 func (c *Call) Decide(d Decision) { c.record(c.decider(&d), d) }
 
+// DryRun reports whether the interceptor runs in [Shadow]. Its decisions are not enforced, and it
+// must not delay the call. Hooks that it registers must use the Call of its Intercept. Safe for
+// concurrent use.
+func (c *Call) DryRun() bool { return c.dryRun != nil }
+
 // record keeps the verdict of the interceptor at a place, or -1.
 func (c *Call) record(at int32, d Decision) {
 	root := c.state()

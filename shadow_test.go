@@ -408,3 +408,18 @@ func TestShadowConcurrently(t *testing.T) {
 		t.Errorf("%d rejections counted, want %d", got, want)
 	}
 }
+
+// A call reports a dry run to its interceptor alone, so that it need not wait for what it does not enforce.
+func TestDryRun(t *testing.T) {
+	var shadowed, outside bool
+	look := func(to *bool) hauberk.Func {
+		return func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			*to = call.DryRun()
+			return next(ctx, call)
+		}
+	}
+	chain := hauberk.Must(hauberk.New(hauberk.Shadow(decider(look(&shadowed))), look(&outside)))
+	if err := unaryHandler(chain)(); err != nil || !shadowed || outside {
+		t.Errorf("dry run: %t in Shadow, %t inside of it; %v", shadowed, outside, err)
+	}
+}
