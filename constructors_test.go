@@ -13,6 +13,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	authns "github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
+	"github.com/hauberk-rpc/hauberk/interceptors/concurrency"
 	"github.com/hauberk-rpc/hauberk/interceptors/decisiontrace"
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
@@ -50,6 +51,7 @@ func TestNilOptions(t *testing.T) {
 		"recovery":      recovery.New(recovery.Config{}, nil),
 		"retry":         retries.New(retries.Config{}, nil),
 		"breaker":       breaker.New(breaker.Config{}, nil),
+		"concurrency":   concurrency.New(concurrency.Config{Limit: 1}, nil),
 		"ratelimit":     ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Second}, nil),
 		"transform":     transform.New(transform.Config{}, nil),
 		"decisiontrace": decisiontrace.New(decisiontrace.Config{}, decisiontrace.By(authns.User), nil),
@@ -71,7 +73,7 @@ func TestZeroInterceptors(t *testing.T) {
 	for name, x := range map[string]hauberk.Interceptor{
 		"logging": new(logging.Interceptor), "metrics": new(metrics.Interceptor), "metricsotel": new(metricsotel.Interceptor),
 		"tracing": new(tracing.Interceptor), "requestid": new(requestid.Interceptor), "recovery": new(recovery.Interceptor),
-		"retry": new(retries.Interceptor), "breaker": new(breaker.Interceptor), "ratelimit": new(ratelimit.Interceptor),
+		"retry": new(retries.Interceptor), "breaker": new(breaker.Interceptor), "concurrency": new(concurrency.Interceptor), "ratelimit": new(ratelimit.Interceptor),
 		"transform": new(transform.Interceptor), "decisiontrace": new(decisiontrace.Interceptor), "authn": new(authns.Interceptor),
 	} {
 		t.Run(name, func(t *testing.T) { rejectsInterceptor(t, x, name) })

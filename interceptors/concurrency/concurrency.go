@@ -1,0 +1,245 @@
+package concurrency
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/clock"
+	"github.com/hauberk-rpc/hauberk/internal/engine/gradient"
+	"github.com/hauberk-rpc/hauberk/internal/engine/inflight"
+	"github.com/hauberk-rpc/hauberk/internal/options"
+)
+
+// Interceptor limits calls in flight. Make it with [New]. It may be used by any number of
+// chains at once, of servers and of clients, which then share the limits.
+type Interceptor struct {
+	config   Config
+	now      func() time.Duration
+	priority func(ctx context.Context, call *hauberk.Call) int
+	methods  priorities
+	probe    func() float64
+	gate     *gate // nil without Load
+	timed    bool  // limiters need the time
+
+	whole    *group // of Global
+	byKey    *table // of other keys
+	byPeer   *table // of calls without a key
+	own      subject
+	fallback subject // of calls that are limited by their peer
+	err      error
+}
+
+// New returns an interceptor for both sides. hauberk.New reports what is wrong with its
+// configuration.
+func New(config Config, opts ...Option) *Interceptor {
+	x := &Interceptor{config: config.withDefaults(), now: clock.Elapsed(nil)}
+	nils := options.Apply(opts, func(o Option) { o.apply(x) })
+	methods, bad := config.priorities()
+	x.methods = methods
+	x.err = errors.Join(x.config.check(), bad, x.err, nils)
+	if x.err == nil && x.config.Load != nil {
+		x.gate, x.err = newGate(*x.config.Load, x.probe, x.now)
+	}
+	if x.err == nil && x.config.Load == nil && x.probe != nil {
+		x.err = errors.New("WithProbe has no effect without Config.Load")
+	}
+	x.timed = x.config.Adaptive != nil || x.config.MaxWaiting > 0 || x.config.Tenant.kind != ""
+	if x.err == nil && x.config.limits() {
+		x.whole = x.newGroup()
+	}
+	x.byKey, x.byPeer = newTable(x.config.MaxKeys, x.newGroup), newTable(x.config.MaxKeys, x.newGroup)
+	by, rule := x.config.By.kind, x.config.rule()
+	x.own = subject{rule: rule + by, by: by}
+	x.fallback = subject{rule: rule + "peer, without " + by, by: "peer"}
+	if x.config.By.byPeer() {
+		x.fallback = x.own
+	}
+	return x
+}
+
+// Declare describes the interceptor to the checks of a chain.
+func (x *Interceptor) Declare() hauberk.Declaration {
+	d := hauberk.Declaration{
+		Name: name, Detail: x.config.By.kind, Phase: hauberk.PhaseConcurrency, Decides: true, Err: x.err,
+	}
+	d.Reads = append(append(d.Reads, x.config.By.reads...), x.config.Tenant.reads...)
+	if !x.config.limits() {
+		d.Detail = "load"
+	}
+	if x.config.By.byPeer() && len(d.Reads) == 0 || !x.config.limits() {
+		d.Phase = hauberk.PhaseCoarseLimit
+	}
+	if x.byKey == nil {
+		d.Err = errors.New("a zero Interceptor has no limit; make one with concurrency.New")
+	}
+	return d
+}
+
+// Intercept gives the call a slot while it is in flight, or rejects it.
+func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	if !call.Method().Known() && !x.config.LimitUnknown && !x.config.By.byPeer() { // it ends as UNIMPLEMENTED
+		call.Abstain()
+		return next(ctx, call)
+	}
+	if x.gate != nil && x.gate.closed() {
+		x.gate.rejected.Add(1)
+		return x.reject(call, &load, &x.gate.subject, 0)
+	}
+	if !x.config.limits() || call.Public() && len(x.config.By.reads) > 0 { // a public method has no identity
+		if x.gate == nil {
+			call.Abstain()
+		}
+		return next(ctx, call)
+	}
+	if x.config.Streams == ForMessages && call.Kind() != hauberk.Unary {
+		return x.holdForMessages(ctx, call, next)
+	}
+	var h holder
+	if err := x.enter(ctx, call, &h); err != nil {
+		return err
+	}
+	return hauberk.Observe(ctx, call, next, func(err error) { x.leave(&h, x.judge(call, err)) })
+}
+
+// holder is a call with the group whose limit it counts for.
+type holder struct {
+	group   *group
+	table   *table // that has the group; nil for the group of all calls
+	subject *subject
+	request inflight.Request
+	slot    inflight.Slot
+}
+
+// enter gives a call a slot, or returns its rejection.
+func (x *Interceptor) enter(ctx context.Context, call *hauberk.Call, h *holder) error {
+	x.join(ctx, call, h)
+	if h.group.limiter.Try(x.time(), &h.request, &h.slot) {
+		return nil
+	}
+	return x.wait(ctx, call, h)
+}
+
+// join finds the group of a call. It does not yet use a slot.
+//
+//go:noinline // its variables would be on the stack of Intercept as long as the call runs
+func (x *Interceptor) join(ctx context.Context, call *hauberk.Call, h *holder) {
+	if of := x.config.Tenant.of; of != nil {
+		h.request.Tenant, _ = of(ctx, call)
+	} else if x.config.Tenant.byPeer() {
+		h.request.Tenant = peerOf(call)
+	}
+	h.subject = &x.own
+	if x.config.By.whole {
+		h.group = x.whole
+		return
+	}
+	if of := x.config.By.of; of != nil {
+		if key, ok := of(ctx, call); ok && key != "" {
+			h.table, h.group = x.byKey, x.byKey.enter(key)
+			return
+		}
+	}
+	h.subject = &x.fallback
+	h.table, h.group = x.byPeer, x.byPeer.enter(peerOf(call))
+}
+
+// part ends the use of a group.
+func (h *holder) part() {
+	if h.table != nil {
+		h.table.leave(h.group)
+	}
+}
+
+// leave frees the slot of a call.
+func (x *Interceptor) leave(h *holder, o gradient.Outcome) {
+	h.group.release(x.now, &h.slot, o)
+	h.part()
+}
+
+// time returns the time if limiters need it.
+func (x *Interceptor) time() time.Duration {
+	if !x.timed {
+		return 0
+	}
+	return x.now()
+}
+
+// wait lets a call wait for a slot. If it gets none, it leaves its group.
+//
+//go:noinline // most calls do not wait
+func (x *Interceptor) wait(ctx context.Context, call *hauberk.Call, h *holder) (err error) {
+	admitted := false
+	defer func() {
+		if !admitted {
+			h.part()
+		}
+	}()
+	err = x.await(ctx, call, h)
+	admitted = err == nil
+	return err
+}
+
+// await waits for a slot, or returns the rejection. In a dry run it does not wait.
+func (x *Interceptor) await(ctx context.Context, call *hauberk.Call, h *holder) error {
+	limiter := h.group.limiter
+	var err error
+	if call.DryRun() {
+		err = limiter.Reject()
+	} else {
+		h.request.Priority = x.priorityOf(ctx, call)
+		if deadline, ok := ctx.Deadline(); ok {
+			h.request.Deadline, h.request.HasDeadline = x.now()+time.Until(deadline), true
+		}
+		err = limiter.Wait(ctx, inflight.Clock{Now: x.now, AfterFunc: afterFunc}, &h.request, &h.slot)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return status.FromContextError(err).Err()
+	default:
+		return x.reject(call, kindOf(err), h.subject, limiter.Typical())
+	}
+}
+
+func afterFunc(d time.Duration, f func()) (stop func() bool) { return time.AfterFunc(d, f).Stop }
+
+// priorityOf returns the priority of a call that waits.
+func (x *Interceptor) priorityOf(ctx context.Context, call *hauberk.Call) int {
+	m := call.Method()
+	switch {
+	case x.priority != nil:
+		return x.priority(ctx, call)
+	case x.methods.critical.Matches(m.Service(), m.Name()):
+		return 1
+	case x.methods.sheddable.Matches(m.Service(), m.Name()):
+		return -1
+	default:
+		return 0
+	}
+}
+
+// judge returns what the end of a call says about the duration of calls.
+func (x *Interceptor) judge(call *hauberk.Call, err error) gradient.Outcome {
+	switch {
+	case !x.timed || call.Kind() != hauberk.Unary && x.config.Streams == ForLife:
+		return gradient.Ignored // streams last as long as they like
+	case err == nil:
+		return gradient.Success
+	case hauberk.RejectionOf(err) != nil || call.Unsent():
+		return gradient.Ignored
+	}
+	switch hauberk.CodeOf(err) {
+	case codes.Unavailable, codes.ResourceExhausted:
+		return gradient.Overload
+	case codes.DeadlineExceeded, codes.Canceled:
+		return gradient.AtLeast
+	default:
+		return gradient.Ignored
+	}
+}
