@@ -135,12 +135,10 @@ func (g *group) release(now func() time.Duration, s *inflight.Slot, o gradient.O
 		return
 	}
 	end, began := now(), s.Started()
+	running := g.limiter.Release(end, s, o == gradient.Success)
 	if g.gradient == nil {
-		g.limiter.Release(end, s, o == gradient.Success)
 		return
 	}
-	running := g.limiter.Running()
-	g.limiter.Release(end, s, o == gradient.Success)
 	if limit, changed := g.gradient.Record(began, end, running, o); changed {
 		g.limiter.SetLimit(end, limit)
 	}

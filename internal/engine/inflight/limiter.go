@@ -86,14 +86,16 @@ func (l *Limiter) start(t *tenant, now time.Duration, s *Slot) {
 }
 
 // Release frees a slot at the time now. It does nothing if s holds nothing.
-// measured is set if the duration of the call is typical of others.
-func (l *Limiter) Release(now time.Duration, s *Slot, measured bool) {
+// measured is set if the duration of the call is typical of others. It returns the number of calls
+// that were in flight, including this one.
+func (l *Limiter) Release(now time.Duration, s *Slot, measured bool) (running int) {
 	t := s.tenant
 	if t == nil {
-		return
+		return 0
 	}
 	l.mu.Lock()
 	s.tenant = nil
+	running = l.running
 	l.running--
 	l.ended(t, now)
 	if measured && l.config.Timed {
@@ -101,11 +103,12 @@ func (l *Limiter) Release(now time.Duration, s *Slot, measured bool) {
 	}
 	if l.waiting == 0 {
 		l.mu.Unlock()
-		return
+		return running
 	}
 	woken := l.dispatch(now)
 	l.mu.Unlock()
 	notify(woken)
+	return running
 }
 
 // SetLimit changes the limit at the time now. Calls in flight beyond a lower limit go on.
