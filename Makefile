@@ -98,6 +98,10 @@ peers-short: ## the part of make peers that CI runs, in a few minutes
 bench: ## benchmark Hauberk and other libraries in one run, as ratios
 	cd bench && go run .
 
+.PHONY: sim
+sim: ## simulate limits of concurrency under load; write CSV and SVG to bench/curves
+	go -C bench run ./sim -out curves
+
 ##@ Generated code and modules
 
 .PHONY: generate

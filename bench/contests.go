@@ -23,6 +23,7 @@ func inProcessContests() []contest {
 		jwtContest(),
 		authzContest(),
 		limiterContest(),
+		concurrencyContest(),
 		breakerContest(),
 		retryContest(),
 		retryConnContest(),
