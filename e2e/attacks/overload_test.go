@@ -163,3 +163,43 @@ func TestB08NoisyNeighbour(t *testing.T) {
 		})
 	}
 }
+
+// TestX12HungBackend makes 5,000 calls a second to a backend that never answers, in simulated time: no more than the limit
+// are in flight, no more than the queue wait, and calls beyond that are rejected at once.
+func TestX12HungBackend(t *testing.T) {
+	const slots, queue, wait = 50, 100, time.Second
+	synctest.Test(t, func(t *testing.T) {
+		limit := concurrency.New(concurrency.Config{Limit: slots, MaxWaiting: queue, MaxWait: wait})
+		release := make(chan struct{})
+		hung := hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+			<-release
+			return status.Error(codes.Aborted, "hung")
+		})
+		serve := hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(limit, hung)))
+		var calls sync.WaitGroup
+		var mu sync.Mutex
+		reasons := make(map[string]int)
+		for range 10_000 {
+			<-time.After(time.Second / 5000)
+			calls.Go(func() {
+				began := time.Now()
+				err := serve(context.Background())
+				took, reason := time.Since(began), hauberk.Reason(err)
+				if reason == concurrency.ReasonFull && took != 0 || reason == concurrency.ReasonWaited && took != wait {
+					t.Errorf("rejected with %s after %v", reason, took)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				reasons[reason]++
+			})
+			if s := limit.Snapshot(); s.Running > slots || s.Waiting > queue {
+				t.Fatalf("%+v", s)
+			}
+		}
+		close(release)
+		calls.Wait()
+		if reasons[""] < slots || reasons[concurrency.ReasonFull] < 9000 || reasons[concurrency.ReasonWaited] < queue {
+			t.Errorf("outcomes %v", reasons)
+		}
+	})
+}
