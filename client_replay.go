@@ -52,13 +52,12 @@ func (b *replayBuffer) pass(k int, msg any) error {
 
 // ends finds out whether the attempt that took no message has ended. That need not
 // be the one that the message was first sent to: an inner interceptor may have made
-// others. tried is the one whose replay failed. A goroutine that receives finds the
-// end by itself.
+// others. tried is the one whose replay failed.
 func (b *replayBuffer) ends(fed int, tried *attempt) bool {
 	s := b.stream
 	s.mu.Lock()
 	a := s.latest
-	further, receiving := b.fed != fed && a != tried, s.receiving
+	further := b.fed != fed && a != tried
 	s.mu.Unlock()
 	switch {
 	case further:
@@ -66,8 +65,21 @@ func (b *replayBuffer) ends(fed int, tried *attempt) bool {
 	case a.adapted:
 		return a.endsInside()
 	default:
-		return receiving || s.receiveRest(a)
+		return b.endsReceived(a)
 	}
+}
+
+// endsReceived receives the end of an attempt on the transport after a message has met
+// it, and reports whether the attempt has ended. If another goroutine receives, that is
+// no proof of the end: it may find a message, which commits the call.
+func (b *replayBuffer) endsReceived(a *attempt) bool {
+	s := b.stream
+	s.mu.Lock()
+	receiving := func() bool { return s.receiving && s.current == a }
+	s.awaitUntilDone(func() bool { return a.ended || b.closed || s.committed || !receiving() })
+	ended, leave := a.ended, b.closed || s.committed || receiving() // in a hook, beyond the context
+	s.mu.Unlock()
+	return ended || !leave && s.receiveRest(a)
 }
 
 // clone returns a copy of a message and its size; nil if none is to be kept.
@@ -111,13 +123,15 @@ func (b *replayBuffer) giveUp(seen int) bool {
 // awaitNext waits for an attempt other than tried that has got a message which was
 // kept when fed attempts were fed; nil if none follows. It also returns how many are
 // fed then. An attempt that an inner interceptor makes by itself has the message only
-// if one was fed since: the inner buffer was then, too.
+// if one was fed since: the inner buffer was then, too. Once the buffer is gone, only
+// the latest attempt can still take the message.
 func (b *replayBuffer) awaitNext(k, fed int, tried *attempt, err error) (next *attempt, seen int) {
 	s := b.stream
 	s.mu.Lock()
 	over := func() bool { return b.closed || s.latest.goesOn(err) }
 	taken := func() bool { return b.fed != fed && s.current != tried && s.takes(k, b) }
-	if s.awaitUntilDone(func() bool { return over() || taken() || b.gone && b.fed == fed }) && !over() && taken() {
+	none := func() bool { return b.gone && (b.fed == fed || s.latest == tried || s.latest.ended) }
+	if s.awaitUntilDone(func() bool { return over() || taken() || none() }) && !over() && taken() {
 		next = s.current
 	}
 	seen = b.fed

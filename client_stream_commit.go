@@ -22,6 +22,7 @@ func (s *clientStream) commitLocked(a *attempt) {
 		l.buffer.free()
 	}
 	s.dropRequest(a)
+	s.cond.Broadcast() // to senders that wait for the end
 }
 
 // isWaiting reports whether an operation of the application waits.

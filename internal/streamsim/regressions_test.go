@@ -134,6 +134,17 @@ var regressions = map[string]program{
 		Sender:   []step{does(0, actSend), does(2*ms, actSend)},
 		Receiver: []step{does(0, actDrain)},
 	},
+	// SendMsg waited for the receiver to find the end of the second attempt, and the receiver got the message.
+	"a receiver commits the attempt whose end a replay met": {
+		Kind:         hauberk.Bidi,
+		Interceptors: []interceptor{{Kind: interceptorRetry, N: 2, Limit: 215, D: 5 * ms}, {Kind: interceptorDelay, D: ms}},
+		Attempts: []script{
+			{Window: 1, Events: []srvEvent{{Do: srvRead, N: 2}, ends(0, codes.Unavailable)}},
+			{Events: []srvEvent{{Do: srvMessage, N: 1}, ends(0, codes.Unavailable)}},
+		},
+		Sender:   []step{does(2*ms, actSend), does(0, actSend), does(ms, actSend), does(0, actSend), does(5*ms, actClose)},
+		Receiver: []step{does(4*ms, actReceive)},
+	},
 	// The misplaced message overtook those that were being replayed.
 	"SendMsg after CloseSend during a replay": {
 		Kind:         hauberk.Bidi,
