@@ -80,7 +80,7 @@ var sentences = map[rule]string{
 	rulePanic:    "The application sees no panics of the library; with recovery it sees none.",
 	ruleCrash:    "Nothing ends the process: a panic is raised where the application can recover it.",
 	ruleReplay:   "An attempt replays no more than the limit of Replayable.",
-	ruleAhead:    "Nothing is received in the application's place from a stream that goes on, except one message with which it begins.",
+	ruleAhead:    "Nothing is received in the application's place from a stream that goes on, except one message with which it begins, and those that hooks inside of an adapter drop.",
 	ruleCounts:   "Counts are not negative and do not decrease within an attempt.",
 }
 
@@ -279,6 +279,19 @@ func (p *program) image(text string, n int) []string {
 
 func (p *program) imageReceived(text string) (string, bool) {
 	return receivedThrough(outward(p.Interceptors), text)
+}
+
+// droppedInside reports whether receive hooks inside of the outermost interceptor of grpc-go drop a message.
+// Its RecvMsg returns the next message that they keep.
+func (p *program) droppedInside(text string) bool {
+	i := slices.IndexFunc(p.Interceptors, func(l interceptor) bool {
+		return l.Kind == interceptorWrap || l.Kind == interceptorWrapChange || l.Kind == interceptorReopen
+	})
+	if i < 0 {
+		return false
+	}
+	_, keep := receivedThrough(outward(p.Interceptors[i+1:]), text)
+	return !keep
 }
 
 // outward iterates over interceptors from the inside out.
