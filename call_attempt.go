@@ -176,8 +176,7 @@ func (c *Call) CanAttempt() bool {
 
 func (c *Call) canAttempt(i int32) bool {
 	var rejection *Rejection
-	final := errors.As(c.last, &rejection) && rejection.RetryAfter <= 0
-	return !final && !c.over.Load() && c.end.(caller).again(c, i)
+	return !c.over.Load() && !errors.As(c.last, &rejection) && c.end.(caller).again(c, i)
 }
 
 // CommitOnHeader makes the response header commit a stream on a client as soon as it

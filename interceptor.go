@@ -29,7 +29,7 @@ type Interceptor interface {
 //   - the application has received a response message, the response header or the
 //     context of the stream;
 //   - the call streams requests, and they were not kept with [Call.Replayable];
-//   - the previous outcome is a rejection made in this process, without a RetryAfter.
+//   - the previous outcome is a rejection made in this process.
 //
 // next must be called on the goroutine of Intercept, or with copies on goroutines that end
 // before Intercept returns. Later calls return an INTERNAL error.

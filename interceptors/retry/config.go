@@ -54,9 +54,8 @@ type Config struct {
 	Jitter   float64
 	NoJitter bool
 	// MaxServerDelay is the longest wait that a server can ask for, by
-	// grpc-retry-pushback-ms or google.rpc.RetryInfo, or an inner interceptor by the
-	// RetryAfter of a rejection. If it asks for more, the call ends at once. The default is
-	// DefaultMaxServerDelay.
+	// grpc-retry-pushback-ms or google.rpc.RetryInfo. If it asks for more, the call ends
+	// at once. The default is DefaultMaxServerDelay.
 	MaxServerDelay time.Duration
 	// PerAttemptTimeout bounds each attempt. An attempt that exceeds it ends with
 	// DEADLINE_EXCEEDED for inner interceptors too, and is retried while the caller's own

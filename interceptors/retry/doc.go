@@ -26,12 +26,11 @@
 //   - The call has made [Config].MaxAttempts attempts.
 //   - A response header or message has arrived: the attempt is committed, unless
 //     [Config].RetryAfterHeader is set. A Trailers-Only response has no header.
-//   - An inner interceptor rejected the attempt with a [hauberk.Rejection] without a
-//     RetryAfter.
+//   - An inner interceptor rejected the attempt with a [hauberk.Rejection].
 //   - The trailer has the key grpc-retry-pushback-ms with a negative or malformed value,
 //     or more than once.
-//   - The wait before the next attempt would pass the caller's deadline, or the server or a
-//     rejection asks for a longer wait than [Config].MaxServerDelay.
+//   - The wait before the next attempt would pass the caller's deadline, or the server
+//     asks for a longer wait than [Config].MaxServerDelay.
 //   - The method streams its requests, and they are not kept for a new attempt: see
 //     [Config].MaxReplayBytes.
 //
@@ -42,10 +41,7 @@
 //
 // Waits grow exponentially with jitter. A pushback in the trailer replaces the wait and
 // restarts the growth. A google.rpc.RetryInfo in the status details makes the wait at
-// least as long as its retry_delay. The RetryAfter of an inner interceptor's rejection does the
-// same: a retry waits until an open circuit of package breaker admits calls again, if neither
-// the caller's deadline nor MaxServerDelay ends the call before. With a MaxServerDelay below
-// the OpenFor of the breaker, calls fail at once while a circuit is open.
+// least as long as its retry_delay.
 //
 // The rules for commits, backoff and pushback are those of gRFC A6, Client Retries.
 package retry

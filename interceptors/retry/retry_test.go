@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -17,7 +16,6 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
-	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 )
 
@@ -202,43 +200,7 @@ func TestNoWaitAfterAResponse(t *testing.T) {
 	}
 }
 
-// TestRetryWaitsForBreaker: a retry waits until an open circuit admits calls again, but not
-// longer than MaxServerDelay or past the caller's deadline.
-func TestRetryWaitsForBreaker(t *testing.T) {
-	for name, c := range map[string]struct {
-		timeout, most time.Duration
-		code          codes.Code
-		took          time.Duration
-	}{
-		"waits":          {timeout: time.Hour, code: codes.OK, took: 10 * time.Second},
-		"deadline":       {timeout: 9 * time.Second, code: codes.Unavailable},
-		"MaxServerDelay": {timeout: time.Hour, most: 9 * time.Second, code: codes.Unavailable},
-	} {
-		t.Run(name, func(t *testing.T) {
-			kinds(t, func(t *testing.T, kind hauberk.Kind) {
-				synctest.Test(t, func(t *testing.T) {
-					b := failing(1, codes.Unavailable)
-					config := retry.Config{MaxReplayBytes: 1 << 10, InitialBackoff: 1, MaxBackoff: 1, MaxServerDelay: c.most}
-					inner := breaker.New(breaker.Config{FailureThreshold: 1, OpenFor: 10 * time.Second})
-					ctx, cancel := context.WithTimeout(t.Context(), c.timeout)
-					defer cancel()
-					begin := time.Now()
-					err := start(t, kind, b, all(config), inner).Call(ctx).Err
-					wantCode(t, err, c.code)
-					if c.code != codes.OK && !errors.Is(err, breaker.ErrOpen) {
-						t.Errorf("%v, want the rejection of an open circuit", err)
-					}
-					if took := time.Since(begin).Truncate(time.Millisecond); took != c.took {
-						t.Errorf("it took %v, want %v", took, c.took)
-					}
-				})
-			})
-		})
-	}
-}
-
-// TestRejectionsAreFinal: an attempt that an inner interceptor rejected is not retried, unless
-// the rejection says after which time.
+// TestRejectionsAreFinal: an attempt that an inner interceptor rejected is not retried.
 func TestRejectionsAreFinal(t *testing.T) {
 	kinds(t, func(t *testing.T, kind hauberk.Kind) {
 		w, b := &waits{}, failing(0, codes.OK)
