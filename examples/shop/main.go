@@ -122,6 +122,7 @@ func serve(args []string) error {
 					out.log.Warn("calls were cancelled", "error", err)
 				}
 			})
+			srv.Stop() // waits for the handlers of cancelled calls (WaitForHandlers)
 		}()
 		select {
 		case <-ended:

@@ -72,9 +72,15 @@ func (r *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	if !r.handles(call) {
 		return next(ctx, call)
 	}
-	attempts, kept := r.prepare(call)
+	attempts := r.prepare(call)
 	for n, waits := 1, 0; ; n++ {
-		err, expired := r.attempt(ctx, call, next, kept)
+		var err error
+		var expired bool
+		if r.config.PerAttemptTimeout == 0 {
+			err = next(ctx, call)
+		} else {
+			err, expired = r.attempt(ctx, call, next)
+		}
 		if err == nil || n >= attempts || ctx.Err() != nil || !expired && !r.retryable(err) || r.committed(call) {
 			return err
 		}
@@ -124,21 +130,40 @@ func (r *Interceptor) handles(call *hauberk.Call) bool {
 	}
 }
 
-// prepare asks the call for what retries need. It returns how many attempts the call may make,
-// and whether the requests that were sent are kept for another.
-func (r *Interceptor) prepare(call *hauberk.Call) (attempts int, kept func() bool) {
+// prepare asks the call for what retries need, and returns how many attempts it may make.
+func (r *Interceptor) prepare(call *hauberk.Call) int {
 	if r.config.PerAttemptTimeout > 0 && !r.config.RetryAfterHeader {
 		call.CommitOnHeader()
 	}
-	attempts = r.config.MaxAttempts
+	attempts := r.attempts(call)
+	if attempts > 1 {
+		call.CaptureMetadata()
+		if r.config.MaxReplayBytes > 0 {
+			call.Replayable(r.config.MaxReplayBytes)
+		}
+	}
+	return attempts
+}
+
+// attempts returns how many attempts a call may make.
+func (r *Interceptor) attempts(call *hauberk.Call) int {
 	if slices.ContainsFunc(call.Options(), isDisabled) {
-		attempts = 1
+		return 1
 	}
-	if attempts <= 1 {
-		return attempts, func() bool { return !call.Kind().ClientStreams() }
+	return r.config.MaxAttempts
+}
+
+// kept returns whether the requests that were sent are kept for another attempt. The chain
+// always keeps a single request.
+func (r *Interceptor) kept(call *hauberk.Call) func() bool {
+	switch {
+	case !call.Kind().ClientStreams():
+		return func() bool { return true }
+	case r.config.MaxReplayBytes == 0 || r.attempts(call) <= 1:
+		return func() bool { return false }
+	default:
+		return call.Replayable(r.config.MaxReplayBytes)
 	}
-	call.CaptureMetadata()
-	return attempts, call.Replayable(r.config.MaxReplayBytes)
 }
 
 func isDisabled(o grpc.CallOption) bool {

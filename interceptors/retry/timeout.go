@@ -13,23 +13,19 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// attempt makes one attempt, and reports whether its own timeout ended it. A
+// attempt makes one attempt with a timeout, and reports whether that ended it. A
 // DEADLINE_EXCEEDED that the server returns before that is an outcome like others.
 //
+//go:noinline // its variables would be on the stack of calls without a timeout
 //nolint:revive // the error is the outcome of next, not a failure of attempt
-func (r *Interceptor) attempt(
-	ctx context.Context, call *hauberk.Call, next hauberk.Next, kept func() bool,
-) (err error, expired bool) {
-	switch {
-	case r.config.PerAttemptTimeout == 0:
-		return next(ctx, call), false
-	case call.Kind() == hauberk.Unary:
+func (r *Interceptor) attempt(ctx context.Context, call *hauberk.Call, next hauberk.Next) (err error, expired bool) {
+	if call.Kind() == hauberk.Unary {
 		bounded, cancel := context.WithTimeout(ctx, r.config.PerAttemptTimeout)
 		defer cancel()
 		err = next(bounded, call)
 		expired = hasPassed(bounded)
-	default:
-		err, expired = r.attemptStream(ctx, call, next, kept)
+	} else {
+		err, expired = r.attemptStream(ctx, call, next)
 	}
 	if !expired || ctx.Err() != nil {
 		return err, false
@@ -67,8 +63,9 @@ var errTimeout = status.Error(codes.DeadlineExceeded, "retry: the attempt took l
 //
 //nolint:revive // as attempt
 func (r *Interceptor) attemptStream(
-	ctx context.Context, call *hauberk.Call, next hauberk.Next, kept func() bool,
+	ctx context.Context, call *hauberk.Call, next hauberk.Next,
 ) (err error, expired bool) {
+	kept := r.kept(call)
 	bounded, expire, cancel := withExpiry(ctx)
 	defer cancel()
 	timer := time.AfterFunc(r.config.PerAttemptTimeout, func() {

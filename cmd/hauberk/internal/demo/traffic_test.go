@@ -108,7 +108,7 @@ func TestFirstRound(t *testing.T) {
 	if breakers := map[string]string{"shop.v1.Catalog": "open"}; !maps.Equal(totals.Breakers, breakers) {
 		t.Errorf("breakers %v; want %v", totals.Breakers, breakers)
 	}
-	if want := (retryTotals{Attempts: 9, Succeeded: 4}); totals.Retries != want {
+	if want := (retryTotals{Attempts: 8, Succeeded: 4}); totals.Retries != want {
 		t.Errorf("retries %+v; want %+v", totals.Retries, want)
 	}
 }
