@@ -208,23 +208,19 @@ type keySet struct {
 const maxCandidates = 16
 
 // candidates returns the keys for a token: those with its "kid", or all of a token without one,
-// that fit its algorithm. known reports whether there is a key with the "kid".
-func (s *keySet) candidates(h *head) (keys []*key, known bool) {
+// that fit its algorithm.
+func (s *keySet) candidates(h *head) (keys []*key) {
 	for _, k := range s.keys {
-		if !k.anyID && h.hasID && k.id != h.keyID {
-			continue
-		}
-		known = true
-		if k.fits(h.algorithm) {
+		if (k.anyID || !h.hasID || k.id == h.keyID) && k.fits(h.algorithm) {
 			keys = append(keys, k)
 		}
 	}
-	return keys, known
+	return keys
 }
 
 // verify returns the key that signed a token, and what it signed.
 func (s *keySet) verify(token string, h *head) (*key, []byte, error) {
-	keys, _ := s.candidates(h)
+	keys := s.candidates(h)
 	switch {
 	case len(keys) == 0:
 		return nil, nil, invalid(ErrUnknownKey, "kid %s, alg %s", quoted(h.keyID), h.algorithm)
