@@ -2,7 +2,8 @@ package authz
 
 import (
 	"fmt"
-	"strings"
+
+	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
 // denial is the cause of a rejection that a missing attribute or a failed expression has led to. It
@@ -59,10 +60,4 @@ func denied(text string, failure error) error {
 // maxFailure bounds the text of a failed expression, which can have a value of the call in it.
 const maxFailure = 256
 
-func cut(err error) string {
-	text := err.Error()
-	if len(text) <= maxFailure {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxFailure], "") + "…"
-}
+func cut(err error) string { return logtext.Cut(err.Error(), maxFailure) }

@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -82,22 +83,16 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	setDefault(&c.FailureThreshold, DefaultFailureThreshold)
-	setDefault(&c.OpenFor, DefaultOpenFor)
-	setDefault(&c.HalfOpenMaxCalls, DefaultHalfOpenMaxCalls)
-	setDefault(&c.ProbeTimeout, c.OpenFor)
-	setDefault(&c.EstablishedAfter, DefaultEstablishedAfter)
-	setDefault(&c.MaxCircuits, DefaultMaxCircuits)
+	c.FailureThreshold = cmp.Or(c.FailureThreshold, DefaultFailureThreshold)
+	c.OpenFor = cmp.Or(c.OpenFor, DefaultOpenFor)
+	c.HalfOpenMaxCalls = cmp.Or(c.HalfOpenMaxCalls, DefaultHalfOpenMaxCalls)
+	c.ProbeTimeout = cmp.Or(c.ProbeTimeout, c.OpenFor)
+	c.EstablishedAfter = cmp.Or(c.EstablishedAfter, DefaultEstablishedAfter)
+	c.MaxCircuits = cmp.Or(c.MaxCircuits, DefaultMaxCircuits)
 	if c.FailureCodes == nil {
 		c.FailureCodes = DefaultFailureCodes()
 	}
 	return c
-}
-
-func setDefault[T ~int | ~int64](value *T, otherwise T) {
-	if *value == 0 {
-		*value = otherwise
-	}
 }
 
 // check returns everything that is wrong with a configuration as the caller has set it.

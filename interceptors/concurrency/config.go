@@ -1,6 +1,7 @@
 package concurrency
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -85,10 +86,10 @@ type Adaptive struct {
 }
 
 func (c Config) withDefaults() Config {
-	setDefault(&c.MaxWait, DefaultMaxWait)
-	setDefault(&c.Hold, DefaultHold)
-	setDefault(&c.RetryAfter, DefaultRetryAfter)
-	setDefault(&c.MaxKeys, DefaultMaxKeys)
+	c.MaxWait = cmp.Or(c.MaxWait, DefaultMaxWait)
+	c.Hold = cmp.Or(c.Hold, DefaultHold)
+	c.RetryAfter = cmp.Or(c.RetryAfter, DefaultRetryAfter)
+	c.MaxKeys = cmp.Or(c.MaxKeys, DefaultMaxKeys)
 	if c.By.kind == "" {
 		c.By = Global()
 	}
@@ -101,12 +102,6 @@ func (c Config) withDefaults() Config {
 		c.Load = &l
 	}
 	return c
-}
-
-func setDefault[T ~int | ~int64 | ~float64](value *T, otherwise T) {
-	if *value == 0 {
-		*value = otherwise
-	}
 }
 
 // check returns everything that is wrong with a configuration that has its defaults.

@@ -1,6 +1,7 @@
 package concurrency
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -35,7 +36,7 @@ func (l Load) withDefaults() Load {
 	if l.High == 0 && l.Low == 0 {
 		l.High, l.Low = DefaultHigh, DefaultLow
 	}
-	setDefault(&l.Every, DefaultLoadEvery)
+	l.Every = cmp.Or(l.Every, DefaultLoadEvery)
 	return l
 }
 

@@ -1,6 +1,7 @@
 package gradient
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -36,21 +37,15 @@ type Config struct {
 // WithDefaults returns c with defaults in place of zeros. The default of Initial is within
 // Min and Max.
 func (c Config) WithDefaults() Config {
-	setDefault(&c.Min, DefaultMin)
-	setDefault(&c.Max, max(DefaultMax, c.Min))
+	c.Min = cmp.Or(c.Min, DefaultMin)
+	c.Max = cmp.Or(c.Max, max(DefaultMax, c.Min))
 	if c.Initial == 0 {
 		c.Initial = min(max(DefaultInitial, c.Min), c.Max)
 	}
-	setDefault(&c.Tolerance, DefaultTolerance)
-	setDefault(&c.Window, DefaultWindow)
-	setDefault(&c.ProbeEvery, DefaultProbeEvery)
+	c.Tolerance = cmp.Or(c.Tolerance, DefaultTolerance)
+	c.Window = cmp.Or(c.Window, DefaultWindow)
+	c.ProbeEvery = cmp.Or(c.ProbeEvery, DefaultProbeEvery)
 	return c
-}
-
-func setDefault[T int | float64 | time.Duration](value *T, otherwise T) {
-	if *value == 0 {
-		*value = otherwise
-	}
 }
 
 // Validate returns an error that names the value that is out of range, of a configuration with
