@@ -156,14 +156,10 @@ func (r *Interceptor) attempts(call *hauberk.Call) int {
 // kept returns whether the requests that were sent are kept for another attempt. The chain
 // always keeps a single request.
 func (r *Interceptor) kept(call *hauberk.Call) func() bool {
-	switch {
-	case !call.Kind().ClientStreams():
-		return func() bool { return true }
-	case r.config.MaxReplayBytes == 0 || r.attempts(call) <= 1:
+	if call.Kind().ClientStreams() && (r.config.MaxReplayBytes == 0 || r.attempts(call) <= 1) {
 		return func() bool { return false }
-	default:
-		return call.Replayable(r.config.MaxReplayBytes)
 	}
+	return call.Replayable(r.config.MaxReplayBytes)
 }
 
 func isDisabled(o grpc.CallOption) bool {

@@ -59,21 +59,18 @@ func newTypes(given protovalidate.Validator, config Config) (*types, error) {
 		t.except[protoreflect.FullName(name)] = true
 	}
 	t.make = func() (*generation, error) {
-		if given != nil {
-			all := func() (protovalidate.Validator, error) { return given, nil }
-			return &generation{validator: failFast{given}, all: all}, nil
+		g := &generation{
+			validator: failFast{given}, all: func() (protovalidate.Validator, error) { return given, nil },
 		}
-		validator, err := protovalidate.New(protovalidate.WithFailFast())
-		all := func() (protovalidate.Validator, error) { return protovalidate.New() }
-		return &generation{validator: validator, all: sync.OnceValues(all)}, err
-	}
-	if config.FailFast {
-		inner := t.make
-		t.make = func() (*generation, error) {
-			g, err := inner()
+		var err error
+		if given == nil {
+			g.validator, err = protovalidate.New(protovalidate.WithFailFast())
+			g.all = sync.OnceValues(func() (protovalidate.Validator, error) { return protovalidate.New() })
+		}
+		if config.FailFast {
 			g.all = nil
-			return g, err
 		}
+		return g, err
 	}
 	g, err := t.make()
 	if err != nil {
