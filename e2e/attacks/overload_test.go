@@ -25,18 +25,18 @@ type factory struct {
 	start   time.Time
 	serve   func(ctx context.Context) error
 
-	mu      sync.Mutex
-	served  map[string][]int // by caller, in each second
-	refused map[string]int
-	least   int // of the limit
-	random  *rand.Rand
-	calls   sync.WaitGroup
+	mu       sync.Mutex
+	served   map[string][]int // by caller, in each second
+	rejected map[string]int
+	least    int // of the limit
+	random   *rand.Rand
+	calls    sync.WaitGroup
 }
 
 func newFactory(workers int, limit *concurrency.Interceptor, service func() time.Duration) *factory {
 	f := &factory{
 		limit: limit, workers: make(chan struct{}, workers), service: service, start: time.Now(),
-		served: make(map[string][]int), refused: make(map[string]int), least: 1 << 30, random: rand.New(rand.NewPCG(1, 2)),
+		served: make(map[string][]int), rejected: make(map[string]int), least: 1 << 30, random: rand.New(rand.NewPCG(1, 2)),
 	}
 	work := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		f.workers <- struct{}{}
@@ -67,7 +67,7 @@ func (f *factory) load(caller string, rate int, length time.Duration) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			if status.Code(err) != codes.OK {
-				f.refused[caller]++
+				f.rejected[caller]++
 				return
 			}
 			for len(f.served[caller]) <= f.second() {
@@ -153,8 +153,8 @@ func TestB08NoisyNeighbour(t *testing.T) {
 				f.calls.Wait()
 				quiet, loud := f.throughput("quiet", 0, 20), f.throughput("loud", 0, 20)
 				t.Logf("quiet %.0f of %d, loud %.0f of %d calls a second", quiet, share/2, loud, 20*share)
-				if f.refused["quiet"] != 0 || quiet < 0.98*float64(share/2) {
-					t.Errorf("the quiet tenant lost %d calls, and had %.0f of %d a second", f.refused["quiet"], quiet, share/2)
+				if f.rejected["quiet"] != 0 || quiet < 0.98*float64(share/2) {
+					t.Errorf("the quiet tenant lost %d calls, and had %.0f of %d a second", f.rejected["quiet"], quiet, share/2)
 				}
 				if loud < 0.9*float64(share) {
 					t.Errorf("the loud tenant had %.0f calls a second; want its share, %d", loud, share)

@@ -1,4 +1,5 @@
-// Package jsonobject parses JSON objects that decide on security.
+// Package jsonobject parses JSON objects that decide on security, for packages that link the standard
+// library only. Package authnjwt uses the parser of go-jose, which it links anyway.
 package jsonobject
 
 import (
