@@ -58,8 +58,8 @@ const (
 
 // Unprocessed is the key of a trailer that says that the handler of a call did not run. [Interceptor]
 // sends it with each call that it rejects, but not with calls that end because their credential
-// expires or is revoked later. [Client] repeats no call without it. A status would not prove it: a
-// handler can return the status of a call that it made itself.
+// expires or is revoked later. Without it [Client] repeats a call only as [NewClient] says. A status
+// would not prove it: a handler can return the status of a call that it made itself.
 const Unprocessed = "hauberk-unprocessed"
 
 var unprocessed = metadata.Pairs(Unprocessed, "1") //nolint:gochecknoglobals // never written
