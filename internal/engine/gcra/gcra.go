@@ -38,17 +38,12 @@ type Bucket struct {
 const setBack = 10 * time.Second
 
 // Allow takes n permits at the time now, or none. If n is 0 or negative, it takes none and OK
-// is true, so that a caller can read the state. All calls on a Bucket must use the same Limit,
+// is true, unless the bucket is in debt. All calls on a Bucket must use the same Limit,
 // or one with the same permits and period.
 func (b *Bucket) Allow(l *Limit, now time.Duration, n int) Decision {
 	ticks := l.ticks(now)
 	for {
-		tat := b.tat.Load()
-		used := used(tat, ticks)
-		if used-l.capacity > l.setBack {
-			b.tat.CompareAndSwap(tat, ticks+l.capacity)
-			continue
-		}
+		tat, used := b.load(l, ticks)
 		if !l.fits(used, n) {
 			return l.reject(used, n)
 		}
@@ -59,10 +54,40 @@ func (b *Bucket) Allow(l *Limit, now time.Duration, n int) Decision {
 	}
 }
 
-// used returns the time until the bucket is full, in ticks.
-func used(tat, ticks int64) int64 {
-	if tat == 0 {
-		return 0
+// Check returns the decision that Allow would return, and takes no permits.
+func (b *Bucket) Check(l *Limit, now time.Duration, n int) Decision {
+	_, used := b.load(l, l.ticks(now))
+	if !l.fits(used, n) {
+		return l.reject(used, n)
 	}
-	return max(tat-ticks, 0)
+	return l.admit(used + int64(max(n, 0))*l.interval)
+}
+
+// Charge takes n permits even if there are none: the bucket is in debt then, and admits nothing
+// until the debt has returned. A debt is at most one burst. Negative permits are given back; the
+// bucket is not more than full. The Limit must be one that has a debt ([Limit.WithDebt]).
+func (b *Bucket) Charge(l *Limit, now time.Duration, n int) Decision {
+	ticks := l.ticks(now)
+	n = min(max(n, -2*l.burst), 2*l.burst)
+	for {
+		tat, used := b.load(l, ticks)
+		after := min(max(used+int64(n)*l.interval, 0), l.capacity+l.debt)
+		if b.tat.CompareAndSwap(tat, ticks+after) {
+			return l.admit(after)
+		}
+	}
+}
+
+// load returns the arrival time and the time until the bucket is full, in ticks. If the clock was
+// set back, the bucket is empty.
+func (b *Bucket) load(l *Limit, ticks int64) (tat, used int64) {
+	for {
+		if tat = b.tat.Load(); tat == 0 {
+			return 0, 0
+		}
+		if used = max(tat-ticks, 0); used-l.capacity-l.debt <= l.setBack {
+			return tat, used
+		}
+		b.tat.CompareAndSwap(tat, ticks+l.capacity)
+	}
 }

@@ -19,6 +19,9 @@ const (
 	// less than 1 % of the rate.
 	maxRate = 10
 
+	// maxDebt is in ticks. With the greatest capacity and setBack it does not overflow.
+	maxDebt = 1 << 60
+
 	// maxCapacity, in fractions of a nanosecond, is small enough that adding setBack does
 	// not overflow.
 	maxCapacity = 1 << 61
@@ -30,6 +33,7 @@ type Limit struct {
 	perNano  int64 // ticks in a nanosecond; even
 	interval int64 // ticks until one permit returns; even
 	capacity int64 // ticks until a whole burst returns; even
+	debt     int64 // ticks by which more than a burst may be taken
 	setBack  int64 // ticks
 	burst    int
 }
@@ -92,9 +96,18 @@ func gcd(a, b int64) int64 {
 // between times are used.
 func (l *Limit) ticks(now time.Duration) int64 { return int64(now)*l.perNano + 1 }
 
+// WithDebt returns a limit with the same permits for which [Bucket.Charge] can take up to one
+// burst more than there are. After the clock was set back, a key may wait for a burst longer.
+func (l *Limit) WithDebt() *Limit {
+	indebted := *l
+	indebted.debt = min(l.capacity, maxDebt/l.interval*l.interval)
+	return &indebted
+}
+
 // fits reports whether n permits can be taken from a bucket that is full after used ticks.
 func (l *Limit) fits(used int64, n int) bool {
-	return n <= 0 || n <= l.burst && used <= l.capacity-int64(n)*l.interval
+	n = max(n, 0)
+	return n <= l.burst && used <= l.capacity-int64(n)*l.interval
 }
 
 func (l *Limit) admit(used int64) Decision {
@@ -104,7 +117,7 @@ func (l *Limit) admit(used int64) Decision {
 func (l *Limit) reject(used int64, n int) Decision {
 	d := Decision{RetryAfter: Never, Remaining: l.remaining(used), ResetAfter: l.duration(used)}
 	if n <= l.burst {
-		d.RetryAfter = l.duration(used - (l.capacity - int64(n)*l.interval))
+		d.RetryAfter = l.duration(used - (l.capacity - int64(max(n, 0))*l.interval))
 	}
 	return d
 }

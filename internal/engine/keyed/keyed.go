@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 const (
@@ -87,6 +88,11 @@ func (m *Map[S]) Get(key string, now time.Duration) *S {
 		return &e.state
 	}
 	return m.touch(s, id, now)
+}
+
+// GetBytes is Get for a key that the caller may change afterwards.
+func (m *Map[S]) GetBytes(key []byte, now time.Duration) *S {
+	return m.Get(unsafe.String(unsafe.SliceData(key), len(key)), now) // newEntry copies it
 }
 
 // touch is Get for a key that is new or was not used recently.

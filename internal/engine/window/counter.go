@@ -1,6 +1,7 @@
 package window
 
 import (
+	"math"
 	"sync"
 	"time"
 )
@@ -14,16 +15,48 @@ type Counter struct {
 }
 
 // Allow takes n permits at the time now, or none. If n is 0 or negative, it takes none and OK
-// is true, so that a caller can read the state. All calls on a Counter must use the same Limit.
+// is true, unless the counter is in debt. All calls on a Counter must use the same Limit.
 func (c *Counter) Allow(l *Limit, now time.Duration, n int) Decision {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now = c.catchUp(now, l.period)
-	free := l.permits - c.taken
-	if n = max(n, 0); n > free {
-		return Decision{RetryAfter: c.wait(l, now, n), Remaining: free, ResetAfter: c.reset(l, now)}
+	d := c.decide(l, now, max(n, 0))
+	if d.OK && n > 0 {
+		c.taken += n
+		d.ResetAfter = c.reset(l, now)
 	}
-	c.taken += n
+	return d
+}
+
+// Check returns the decision that Allow would return, and takes no permits.
+func (c *Counter) Check(l *Limit, now time.Duration, n int) Decision {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.decide(l, c.catchUp(now, l.period), max(n, 0))
+}
+
+// Charge takes n permits of the current window even if there are none, up to twice the limit in
+// all. Negative permits are given back.
+func (c *Counter) Charge(l *Limit, now time.Duration, n int) Decision {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now = c.catchUp(now, l.period)
+	c.taken = charged(l, c.taken, n)
+	return Decision{OK: true, Remaining: max(l.permits-c.taken, 0), ResetAfter: c.reset(l, now)}
+}
+
+// charged returns how many permits are taken after n were charged.
+func charged(l *Limit, taken, n int) int {
+	most := 2 * min(l.permits, math.MaxInt/2)
+	return min(max(taken+min(max(n, -most), most-max(taken, 0)), 0), most)
+}
+
+// decide returns the decision on n permits.
+func (c *Counter) decide(l *Limit, now time.Duration, n int) Decision {
+	free := l.permits - c.taken
+	if n > free {
+		return Decision{RetryAfter: c.wait(l, now, n), Remaining: max(free, 0), ResetAfter: c.reset(l, now)}
+	}
 	return Decision{OK: true, Remaining: free - n, ResetAfter: c.reset(l, now)}
 }
 

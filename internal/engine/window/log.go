@@ -27,18 +27,59 @@ type entry struct {
 }
 
 // Allow takes n permits at the time now, or none. If n is 0 or negative, it takes none and OK
-// is true, so that a caller can read the state. All calls on a Log must use the same Limit.
+// is true, unless the log is in debt. All calls on a Log must use the same Limit.
 func (g *Log) Allow(l *Limit, now time.Duration, n int) Decision {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now = g.catchUp(now)
+	d := g.decide(l, now, max(n, 0))
+	if d.OK && n > 0 {
+		g.add(now, n, l.grain)
+		d.ResetAfter = g.reset(l, now)
+	}
+	return d
+}
+
+// Check returns the decision that Allow would return, and takes no permits.
+func (g *Log) Check(l *Limit, now time.Duration, n int) Decision {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.decide(l, g.catchUp(now), max(n, 0))
+}
+
+// Charge takes n permits even if there are none, up to twice the limit in all. Negative permits
+// are given back, those that were taken last.
+func (g *Log) Charge(l *Limit, now time.Duration, n int) Decision {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now = g.catchUp(now)
+	g.expire(now, l.period)
+	if more := charged(l, g.taken, n) - g.taken; more > 0 {
+		g.add(now, more, l.grain)
+	} else {
+		g.giveBack(-more)
+	}
+	return Decision{OK: true, Remaining: max(l.permits-g.taken, 0), ResetAfter: g.reset(l, now)}
+}
+
+// giveBack removes the n permits that were taken last.
+func (g *Log) giveBack(n int) {
+	for n > 0 && g.live > 0 {
+		last := g.entry(g.live - 1)
+		part := min(n, last.n)
+		n, last.n, g.taken = n-part, last.n-part, g.taken-part
+		if last.n == 0 {
+			g.live--
+		}
+	}
+}
+
+// decide returns the decision on n permits.
+func (g *Log) decide(l *Limit, now time.Duration, n int) Decision {
 	g.expire(now, l.period)
 	free := l.permits - g.taken
-	if n = max(n, 0); n > free {
-		return Decision{RetryAfter: g.wait(l, now, n-free), Remaining: free, ResetAfter: g.reset(l, now)}
-	}
-	if n > 0 {
-		g.add(now, n, l.grain)
+	if n > free {
+		return Decision{RetryAfter: g.wait(l, now, n-free), Remaining: max(free, 0), ResetAfter: g.reset(l, now)}
 	}
 	return Decision{OK: true, Remaining: free - n, ResetAfter: g.reset(l, now)}
 }
