@@ -74,7 +74,7 @@ func lean(t *testing.T) []string {
 	var paths []string
 	for _, p := range goList(t, "./...") {
 		room := p.room()
-		if room == "" || under(room, "interceptors", "future", "keypair", "internal/engine") && !under(room, withBackend...) {
+		if room == "" || under(room, "interceptors", "callkey", "future", "keypair", "internal/engine") && !under(room, withBackend...) {
 			paths = append(paths, p.ImportPath)
 		}
 	}
@@ -98,7 +98,7 @@ func TestLeanDependencies(t *testing.T) {
 			t.Errorf("%s is linked; allowed is only what is in %s", p.ImportPath, strings.Join(allowed, ", "))
 			continue
 		}
-		if p.Module.Path == module && !under(p.room(), "interceptors", "future", "keypair", "internal", "proto") && p.ImportPath != module {
+		if p.Module.Path == module && !under(p.room(), "interceptors", "callkey", "future", "keypair", "internal", "proto") && p.ImportPath != module {
 			t.Errorf("%s is linked into programs that import only interceptors", p.ImportPath)
 		}
 		seen = append(seen, p.Module.Path)
@@ -120,19 +120,21 @@ type direction struct {
 var directions = []direction{
 	{"internal/engine", []string{}},
 	{"internal/policypb", []string{"proto"}},
+	{"internal/responsemd", []string{""}},
 	{"internal", []string{"internal"}},
+	{"callkey", []string{"", "internal"}},
 	{"hauberktest", []string{"", "internal"}},
-	{"interceptors", []string{"", "internal"}},
+	{"interceptors", []string{"", "callkey", "internal"}},
 	{"future", []string{"", "internal"}},
 	{"keypair", []string{"internal"}},
-	{"policy", []string{"", "internal", "interceptors"}},
+	{"policy", []string{"", "callkey", "internal", "interceptors"}},
 	{"gateway", []string{"", "internal", "keypair", "policy"}},
 	{"console", []string{"", "internal", "policy"}},
-	{"e2e/contract", []string{"", "interceptors", "future", "policy", "gateway", "hauberktest"}},
-	{"e2e/attacks", []string{"", "interceptors", "keypair", "policy", "gateway", "hauberktest"}},
+	{"e2e/contract", []string{"", "callkey", "interceptors", "future", "policy", "gateway", "hauberktest"}},
+	{"e2e/attacks", []string{"", "callkey", "interceptors", "keypair", "policy", "gateway", "hauberktest"}},
 	{"e2e", []string{}},
 	{"scripts", []string{}},
-	{"cmd", []string{"", "internal", "interceptors", "future", "keypair", "policy", "gateway", "console"}},
+	{"cmd", []string{"", "callkey", "internal", "interceptors", "future", "keypair", "policy", "gateway", "console"}},
 	{"proto", []string{}},
 	{"", []string{"internal", "proto"}},
 }

@@ -3,13 +3,13 @@ package requestid
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/responsemd"
 )
 
 // echoes sends ids back to clients.
@@ -29,49 +29,21 @@ func (e *echoes) make() *echo {
 	return &echo{md: metadata.MD{e.header: value}, value: value}
 }
 
-// around calls next on a server of grpc-go and sends the id back:
-//
-//   - in the header, if the call sends a message or succeeds,
-//   - in the trailer, if it fails before, so that the response stays Trailers-Only,
-//   - in the trailer, if the handler of a unary call or an outer interceptor has sent the
-//     header already.
-//
-// A call does not fail if its id cannot be sent.
+// around calls next on a server of grpc-go and sends the id back: see responsemd.Around.
 func (e *echoes) around(ctx context.Context, call *hauberk.Call, id string, next hauberk.Next) error {
-	var stream *headerOnce
-	if call.Kind() != hauberk.Unary {
-		stream = &headerOnce{send: func() error { return e.send(ctx, call, id, (*hauberk.Call).SetHeader) }}
-		call.BeforeHeader(func() { stream.set() })
-	}
-	return hauberk.Observe(ctx, call, next, func(err error) {
-		var sent bool
-		switch {
-		case stream != nil && err != nil:
-			sent = stream.sent.Load()
-		case stream != nil:
-			sent = stream.set()
-		case err == nil:
-			sent = e.send(ctx, call, id, (*hauberk.Call).SetHeader) == nil
-		}
-		if !sent {
-			_ = e.send(ctx, call, id, (*hauberk.Call).SetTrailer)
-		}
-	})
+	return responsemd.Around(ctx, call, next, echoed{e, ctx, id})
 }
 
-// headerOnce puts the id into the header of a stream once. A goroutine of the handler may
-// still send while the chain ends.
-type headerOnce struct {
-	send        func() error
-	tried, sent atomic.Bool
+// echoed is the id of one call.
+type echoed struct {
+	echoes *echoes
+	ctx    context.Context //nolint:containedctx // of the call, for the end of its header
+	id     string
 }
 
-// set reports whether the id is in the header.
-func (h *headerOnce) set() bool {
-	if !h.tried.Swap(true) {
-		h.sent.Store(h.send() == nil)
-	}
-	return h.sent.Load()
+// Send passes metadata with the id to set.
+func (e echoed) Send(call *hauberk.Call, set func(*hauberk.Call, metadata.MD) error) error {
+	return e.echoes.send(e.ctx, call, e.id, set)
 }
 
 // send passes metadata with the id to set, which puts it into the header or the
