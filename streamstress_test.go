@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	authns "github.com/hauberk-rpc/hauberk/interceptors/authn"
@@ -560,7 +561,7 @@ func stressServer(t *testing.T, l load) {
 		logging.New(logging.Config{Messages: true, Queue: 100}, logging.WithLogger(quiet), logging.State("user", authns.User)),
 		recovery.New(recovery.Config{}, recovery.WithLogger(quiet)), counting, foreign,
 		authns.New(authns.Config{ExpireUnary: true}, authns.Bearer(validate)), counting, foreign,
-		ratelimit.New(ratelimit.Config{Limit: 1 << 20, Per: time.Second, By: ratelimit.ByState(authns.User)}), counting))
+		ratelimit.New(ratelimit.Config{Limit: 1 << 20, Per: time.Second, By: callkey.State(authns.User)}), counting))
 	env := hauberktest.Start(t, hauberktest.Setup{Backend: backend, Server: chain, ServerOptions: []grpc.ServerOption{grpc.MaxConcurrentStreams(1000)}})
 	l.run(t, func(ctx context.Context, c chance) error {
 		ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer x"), time.Duration(1+c.IntN(30))*time.Millisecond)

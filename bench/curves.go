@@ -13,6 +13,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/bench/internal/curve"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
@@ -156,7 +157,7 @@ func limitedKeys(n int) func() error {
 		return next(ctx, call)
 	}), hauberk.Declaration{Name: "caller", Writes: []hauberk.StateKey{caller}})
 	limiter := ratelimit.New(ratelimit.Config{
-		Limit: plenty, Per: time.Second, By: ratelimit.ByState(caller), MaxKeys: 1 << 20,
+		Limit: plenty, Per: time.Second, By: callkey.State(caller), MaxKeys: 1 << 20,
 	})
 	call := serverUnary(chainOf(setKey, limiter), nil)
 	return inTurn(n, func(i int) error {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
@@ -29,7 +30,7 @@ var small = budget{ns: 60, allocs: 0}
 
 func limiterContest() contest {
 	const own, rival = "Hauberk, limit by method", "grpc-go, x/time/rate by method"
-	generous := ratelimit.Config{Limit: plenty, Per: time.Second, By: ratelimit.ByMethod()}
+	generous := ratelimit.Config{Limit: plenty, Per: time.Second, By: callkey.Method()}
 	return contest{
 		name: "limiter, unary call on a server",
 		variants: []variant{

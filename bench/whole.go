@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
@@ -38,6 +39,6 @@ func wholeInterceptors(id requestid.Config) []hauberk.Interceptor {
 // limitUsers counts calls of unknown methods too, since a sidecar knows none.
 func limitUsers() hauberk.Interceptor {
 	return ratelimit.New(ratelimit.Config{
-		Limit: plenty, Per: time.Second, By: ratelimit.ByState(authn.User), ChargeUnknown: true,
+		Limit: plenty, Per: time.Second, By: callkey.State(authn.User), ChargeUnknown: true,
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/concurrency"
@@ -60,7 +61,7 @@ func serveSlots(t *testing.T) *slotSite {
 	site := &slotSite{limits: []*concurrency.Interceptor{
 		concurrency.New(concurrency.Config{Limit: 60, MaxWaiting: 20, MaxWait: 5 * time.Millisecond}),
 		concurrency.New(concurrency.Config{
-			Adaptive: &concurrency.Adaptive{}, By: concurrency.ByMethod(), Tenant: concurrency.ByMetadata("tenant"),
+			Adaptive: &concurrency.Adaptive{}, By: callkey.Method(), Tenant: callkey.Metadata("tenant"),
 			Streams: concurrency.ForMessages, MaxWaiting: 5, MaxWait: 5 * time.Millisecond,
 		}),
 	}}

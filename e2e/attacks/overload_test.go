@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/concurrency"
 )
@@ -144,7 +145,7 @@ func TestB08NoisyNeighbour(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				config.Tenant, config.MaxWaiting = concurrency.ByMetadata("tenant"), 40
+				config.Tenant, config.MaxWaiting = callkey.Metadata("tenant"), 40
 				f := newFactory(slots, concurrency.New(config), func() time.Duration { return service })
 				var loads sync.WaitGroup
 				loads.Go(func() { f.load("loud", 20*share, length) })

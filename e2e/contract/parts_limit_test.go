@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 )
@@ -45,20 +46,20 @@ func newRateLimit(w *world, c rateLimitConfig) (part, error) {
 
 // limitKey returns the key of a limit. It reads the user without declaring the key, since some
 // scenarios have limits by user without authentication.
-func limitKey(name string) (ratelimit.Key, error) {
+func limitKey(name string) (callkey.Key, error) {
 	header, isMetadata := strings.CutPrefix(name, "metadata:")
 	switch {
 	case isMetadata:
-		return ratelimit.ByMetadata(header), nil
+		return callkey.Metadata(header), nil
 	case name == "method":
-		return ratelimit.ByMethod(), nil
+		return callkey.Method(), nil
 	case name == "global":
-		return ratelimit.Global(), nil
+		return callkey.Global(), nil
 	case name == "user":
-		return ratelimit.By("user", func(_ context.Context, call *hauberk.Call) (string, bool) {
+		return callkey.Func("user", func(_ context.Context, call *hauberk.Call) (string, bool) {
 			return authn.User.Get(call)
 		}), nil
 	default:
-		return ratelimit.Key{}, fmt.Errorf("the key %q is not known", name)
+		return callkey.Key{}, fmt.Errorf("the key %q is not known", name)
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
@@ -202,7 +203,7 @@ func callWithSecrets(
 	in = append(in,
 		decisiontrace.New(decisiontrace.Config{Identities: []string{"operator"}}, decisiontrace.By(authn.User)),
 		authn.New(authn.Config{}, authn.Bearer(claimsOf)),
-		ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, Burst: 3, By: ratelimit.ByState(authn.User)}))
+		ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, Burst: 3, By: callkey.State(authn.User)}))
 	spans, out := client.observing(format)
 	var token string
 	out = append(out,

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/examples/internal/greeter"
 	"github.com/hauberk-rpc/hauberk/examples/internal/greeter/greeterpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
@@ -21,7 +22,7 @@ func main() {
 	clock := greeter.NewClock() // the default is the monotonic clock
 	auth := authn.New(authn.Config{}, authn.Bearer(validate))
 	limit := ratelimit.New(ratelimit.Config{
-		Limit: 2, Per: time.Minute, Algorithm: ratelimit.SlidingWindow, By: ratelimit.ByState(authn.User),
+		Limit: 2, Per: time.Minute, Algorithm: ratelimit.SlidingWindow, By: callkey.State(authn.User),
 	}, ratelimit.WithClock(clock.Now))
 
 	// Outside of authentication a limit by user knows no user. New reports that.

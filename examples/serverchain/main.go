@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/examples/internal/greeter"
 	"github.com/hauberk-rpc/hauberk/examples/internal/greeter/greeterpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
@@ -29,7 +30,7 @@ const public = "hauberk.examples.greeter.v1.Greeter/GreetOften" // for callers w
 func newServer() *hauberk.Server {
 	ids := requestid.New(requestid.Config{})
 	auth := authn.New(authn.Config{}, authn.Bearer(validate))
-	limit := ratelimit.New(ratelimit.Config{Limit: 100, Per: time.Minute, By: ratelimit.ByState(authn.User)})
+	limit := ratelimit.New(ratelimit.Config{Limit: 100, Per: time.Minute, By: callkey.State(authn.User)})
 	log := logging.New(logging.Config{}, logging.State("user", authn.User),
 		logging.WithLogger(greeter.Logger("level", "msg",
 			logging.KeyDuration, logging.KeySystem, logging.KeySide, logging.KeyService)))

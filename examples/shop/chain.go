@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/examples/shop/shoppb"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/authz"
@@ -94,7 +95,7 @@ func serverChain(
 		ratelimit.New(ratelimit.Config{Limit: 1000, Per: time.Second}), // by peer
 		authn.New(authn.Config{}, accept.tokens),
 		authz.New(authz.Config{Policy: rules()}),
-		ratelimit.New(ratelimit.Config{Limit: accept.perUser, Per: time.Minute, By: ratelimit.ByState(authn.User)}),
+		ratelimit.New(ratelimit.Config{Limit: accept.perUser, Per: time.Minute, By: callkey.State(authn.User)}),
 		validate.New(validate.Config{}),        // by the rules in shop.proto
 		hauberk.Except(public, accept.tenants), // the interceptor of tenant.go
 	}, inner...)...)

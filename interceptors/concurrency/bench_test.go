@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/interceptors/concurrency"
 )
 
@@ -20,9 +21,9 @@ func admitting() []measured {
 	return []measured{
 		{"fixed", concurrency.New(concurrency.Config{Limit: 1000})},
 		{"with a queue", concurrency.New(concurrency.Config{Limit: 1000, MaxWaiting: 100})},
-		{"by method", concurrency.New(concurrency.Config{Limit: 1000, By: concurrency.ByMethod()})},
-		{"by state", concurrency.New(concurrency.Config{Limit: 1000, By: concurrency.ByState(userKey)})},
-		{"tenants", concurrency.New(concurrency.Config{Limit: 1000, Tenant: concurrency.ByState(userKey)})},
+		{"by method", concurrency.New(concurrency.Config{Limit: 1000, By: callkey.Method()})},
+		{"by state", concurrency.New(concurrency.Config{Limit: 1000, By: callkey.State(userKey)})},
+		{"tenants", concurrency.New(concurrency.Config{Limit: 1000, Tenant: callkey.State(userKey)})},
 		{"adaptive", concurrency.New(concurrency.Config{Adaptive: &concurrency.Adaptive{}})},
 		{"load", concurrency.New(concurrency.Config{Load: &concurrency.Load{Every: time.Hour}}, probe)},
 	}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/internal/clock"
 	"github.com/hauberk-rpc/hauberk/internal/engine/gradient"
 	"github.com/hauberk-rpc/hauberk/internal/engine/inflight"
@@ -48,15 +49,15 @@ func New(config Config, opts ...Option) *Interceptor {
 	if x.err == nil && x.config.Load == nil && x.probe != nil {
 		x.err = errors.New("WithProbe has no effect without Config.Load")
 	}
-	x.timed = x.config.Adaptive != nil || x.config.MaxWaiting > 0 || x.config.Tenant.kind != ""
+	x.timed = x.config.Adaptive != nil || x.config.MaxWaiting > 0 || x.config.Tenant.Name() != ""
 	if x.err == nil && x.config.limits() {
 		x.whole = x.newGroup()
 	}
 	x.byKey, x.byPeer = newTable(x.config.MaxKeys, x.newGroup), newTable(x.config.MaxKeys, x.newGroup)
-	by, rule := x.config.By.kind, x.config.rule()
+	by, rule := x.config.By.Name(), x.config.rule()
 	x.own = subject{rule: rule + by, by: by}
 	x.fallback = subject{rule: rule + "peer, without " + by, by: "peer"}
-	if x.config.By.byPeer() {
+	if x.config.By.IsPeer() {
 		x.fallback = x.own
 	}
 	return x
@@ -65,13 +66,13 @@ func New(config Config, opts ...Option) *Interceptor {
 // Declare describes the interceptor to the checks of a chain.
 func (x *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
-		Name: name, Detail: x.config.By.kind, Phase: hauberk.PhaseConcurrency, Decides: true, Err: x.err,
+		Name: name, Detail: x.config.By.Name(), Phase: hauberk.PhaseConcurrency, Decides: true, Err: x.err,
 	}
-	d.Reads = append(append(d.Reads, x.config.By.reads...), x.config.Tenant.reads...)
+	d.Reads = append(append(d.Reads, x.config.By.Reads()...), x.config.Tenant.Reads()...)
 	if !x.config.limits() {
 		d.Detail = "load"
 	}
-	if x.config.By.byPeer() && len(d.Reads) == 0 || !x.config.limits() {
+	if x.config.By.IsPeer() && len(d.Reads) == 0 || !x.config.limits() {
 		d.Phase = hauberk.PhaseCoarseLimit
 	}
 	if x.byKey == nil {
@@ -82,7 +83,7 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 
 // Intercept gives the call a slot while it is in flight, or rejects it.
 func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	if !call.Method().Known() && !x.config.LimitUnknown && !x.config.By.byPeer() { // it ends as UNIMPLEMENTED
+	if !call.Method().Known() && !x.config.LimitUnknown && !x.config.By.IsPeer() { // it ends as UNIMPLEMENTED
 		call.Abstain()
 		return next(ctx, call)
 	}
@@ -90,7 +91,7 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 		x.gate.rejected.Add(1)
 		return x.reject(call, &load, &x.gate.subject, 0)
 	}
-	if !x.config.limits() || call.Public() && len(x.config.By.reads) > 0 { // a public method has no identity
+	if !x.config.limits() || call.Public() && len(x.config.By.Reads()) > 0 { // a public method has no identity
 		if x.gate == nil {
 			call.Abstain()
 		}
@@ -128,25 +129,30 @@ func (x *Interceptor) enter(ctx context.Context, call *hauberk.Call, h *holder) 
 //
 //go:noinline // its variables would be on the stack of Intercept as long as the call runs
 func (x *Interceptor) join(ctx context.Context, call *hauberk.Call, h *holder) {
-	if of := x.config.Tenant.of; of != nil {
-		h.request.Tenant, _ = of(ctx, call)
-	} else if x.config.Tenant.byPeer() {
-		h.request.Tenant = peerOf(call)
+	var room [usualKey]byte
+	if x.config.Tenant.Name() != "" {
+		h.request.Tenant, _ = x.config.Tenant.Of(ctx, call)
 	}
 	h.subject = &x.own
-	if x.config.By.whole {
+	if x.config.By.IsGlobal() {
 		h.group = x.whole
 		return
 	}
-	if of := x.config.By.of; of != nil {
-		if key, ok := of(ctx, call); ok && key != "" {
+	if !x.config.By.IsPeer() {
+		if key, ok := x.config.By.Append(ctx, call, room[:0]); ok {
 			h.table, h.group = x.byKey, x.byKey.enter(key)
 			return
 		}
+		h.subject = &x.fallback
+		h.table, h.group = x.byPeer, x.byPeer.enter(callkey.AppendPeer(call, room[:0]))
+		return
 	}
-	h.subject = &x.fallback
-	h.table, h.group = x.byPeer, x.byPeer.enter(peerOf(call))
+	key, _ := x.config.By.Append(ctx, call, room[:0])
+	h.table, h.group = x.byPeer, x.byPeer.enter(key)
 }
+
+// usualKey is the room for a key on the stack, in bytes.
+const usualKey = 96
 
 // part ends the use of a group.
 func (h *holder) part() {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/concurrency"
@@ -18,7 +19,7 @@ import (
 
 func TestLimit(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		backend, x := newBlocking(), concurrency.New(concurrency.Config{Limit: 2, By: concurrency.ByMethod()})
+		backend, x := newBlocking(), concurrency.New(concurrency.Config{Limit: 2, By: callkey.Method()})
 		env := c.StartWith(t, &backend.Backend, x)
 		first, second := backend.begin(t.Context(), t, env), backend.begin(t.Context(), t, env)
 		err := env.Call(t.Context()).Err
@@ -288,7 +289,7 @@ func TestUnknownMethods(t *testing.T) {
 	}{
 		{"global", concurrency.Config{Limit: 1}, codes.Unimplemented},
 		{"limited", concurrency.Config{Limit: 1, LimitUnknown: true}, codes.ResourceExhausted},
-		{"peer", concurrency.Config{Limit: 1, By: concurrency.ByPeer()}, codes.ResourceExhausted},
+		{"peer", concurrency.Config{Limit: 1, By: callkey.Peer()}, codes.ResourceExhausted},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
@@ -305,9 +306,9 @@ func TestUnknownMethods(t *testing.T) {
 // Limits by identity do not limit public methods; others do.
 func TestPublicMethods(t *testing.T) {
 	for _, c := range []struct {
-		key  concurrency.Key
+		key  callkey.Key
 		want codes.Code
-	}{{concurrency.ByState(userKey), codes.OK}, {concurrency.ByMethod(), codes.ResourceExhausted}} {
+	}{{callkey.State(userKey), codes.OK}, {callkey.Method(), codes.ResourceExhausted}} {
 		hauberktest.CheckLeaks(t)
 		backend := newBlocking()
 		env := hauberktest.Case{}.With(hauberk.Config{Public: []string{"hauberk.test.*"}}).

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/internal/engine/gradient"
 	"github.com/hauberk-rpc/hauberk/internal/engine/inflight"
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
@@ -40,11 +41,11 @@ type Config struct {
 	Limit int
 	// Adaptive finds the limit of each key, in place of Limit.
 	Adaptive *Adaptive
-	// By chooses which calls share a limit. The default is Global().
-	By Key
+	// By chooses which calls share a limit. The default is callkey.Global().
+	By callkey.Key
 	// Tenant divides each limit into fair shares between the values of a key, such as
-	// ByTenant(). The default is no shares. The zero Key is none.
-	Tenant Key
+	// callkey.Tenant(). The default is no shares. The zero Key is none.
+	Tenant callkey.Key
 	// Hold is how long a tenant without calls keeps its share. The default is DefaultHold.
 	Hold time.Duration
 	// MaxWaiting is the number of calls of one key that wait for a slot, at most 1048576. The
@@ -90,8 +91,8 @@ func (c Config) withDefaults() Config {
 	c.Hold = cmp.Or(c.Hold, DefaultHold)
 	c.RetryAfter = cmp.Or(c.RetryAfter, DefaultRetryAfter)
 	c.MaxKeys = cmp.Or(c.MaxKeys, DefaultMaxKeys)
-	if c.By.kind == "" {
-		c.By = Global()
+	if c.By.Name() == "" {
+		c.By = callkey.Global()
 	}
 	if c.Adaptive != nil {
 		a := Adaptive(gradient.Config(*c.Adaptive).WithDefaults())
@@ -131,11 +132,11 @@ func (c Config) check() error {
 	if c.MaxKeys < 1 || c.MaxKeys > maxMaxKeys {
 		fail("MaxKeys is %d; want 1 to %d, or 0 for %d", c.MaxKeys, maxMaxKeys, DefaultMaxKeys)
 	}
-	if c.By.err != nil {
-		fail("By: %w", c.By.err)
+	if err := c.By.Err(); err != nil {
+		fail("By: %w", err)
 	}
-	if c.Tenant.err != nil {
-		fail("Tenant: %w", c.Tenant.err)
+	if err := c.Tenant.Err(); err != nil {
+		fail("Tenant: %w", err)
 	}
 	return errors.Join(errs...)
 }
@@ -149,7 +150,7 @@ func (c Config) checkLimit(fail func(format string, args ...any)) {
 		fail("none of Limit, Adaptive and Load is set")
 	case c.Limit < 0 || c.Limit > inflight.MaxLimit:
 		fail("Limit is %d; want 1 to %d", c.Limit, inflight.MaxLimit)
-	case c.Limit == 0 && c.Adaptive == nil && (c.MaxWaiting != 0 || c.Tenant.kind != ""):
+	case c.Limit == 0 && c.Adaptive == nil && (c.MaxWaiting != 0 || c.Tenant.Name() != ""):
 		fail("MaxWaiting or Tenant is set without Limit or Adaptive")
 	}
 	if c.Adaptive != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/concurrency"
 )
@@ -59,15 +60,15 @@ func TestConfig(t *testing.T) {
 		},
 		{"bad pattern", concurrency.Config{Limit: 1, Critical: []string{"x"}}, []string{`Critical has "x"`}},
 		{"bad patterns", concurrency.Config{Limit: 1, Sheddable: []string{"", "/"}}, []string{`Sheddable has ""`, `has "/"`}},
-		{"no name", concurrency.Config{Limit: 1, By: concurrency.By("", none)}, []string{"By: By was given an empty name"}},
-		{"no function", concurrency.Config{Limit: 1, Tenant: concurrency.By("a", nil)}, []string{`Tenant: By "a" was given a nil`}},
-		{"metadata", concurrency.Config{Limit: 1, By: concurrency.ByMetadata("a b")}, []string{`ByMetadata was given "a b"`}},
-		{"state", concurrency.Config{Limit: 1, By: concurrency.ByState(hauberk.Key[string]{})}, []string{"a key without a name"}},
-		{"no keys", concurrency.Config{Limit: 1, By: concurrency.ByAll()}, []string{"ByAll was given no keys"}},
+		{"no name", concurrency.Config{Limit: 1, By: callkey.Func("", none)}, []string{"By: callkey.Func was given an empty name"}},
+		{"no function", concurrency.Config{Limit: 1, Tenant: callkey.Func("a", nil)}, []string{`Tenant: callkey.Func "a" was given a nil`}},
+		{"metadata", concurrency.Config{Limit: 1, By: callkey.Metadata("a b")}, []string{`callkey.Metadata was given "a b"`}},
+		{"state", concurrency.Config{Limit: 1, By: callkey.State(hauberk.Key[string]{})}, []string{"a key without a name"}},
+		{"no keys", concurrency.Config{Limit: 1, By: callkey.All()}, []string{"callkey.All was given no keys"}},
 		{
 			"keys that cannot be combined",
-			concurrency.Config{Limit: 1, By: concurrency.ByAll(concurrency.Global(), concurrency.ByPeer())},
-			[]string{`the key "everything"`, `the key "peer"`},
+			concurrency.Config{Limit: 1, By: callkey.All(callkey.Peer(), callkey.Global(), callkey.Key{})},
+			[]string{"given everything as key 2", "given a zero Key as key 3"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -106,7 +107,7 @@ func TestOptions(t *testing.T) {
 // The usual order has a gate outside of authentication and limits by tenant inside; New checks the state.
 func TestOrder(t *testing.T) {
 	gate := concurrency.New(concurrency.Config{Load: &concurrency.Load{MemoryLimit: 1 << 40}})
-	limit := concurrency.New(concurrency.Config{Limit: 1, Tenant: concurrency.ByTenant(), By: concurrency.ByMethod()})
+	limit := concurrency.New(concurrency.Config{Limit: 1, Tenant: callkey.Tenant(), By: callkey.Method()})
 	if findings := chainOf(t, gate, login{}, limit).Lint(hauberk.ServerSide); len(findings) != 0 {
 		t.Error(findings)
 	}
@@ -126,7 +127,7 @@ func TestOrder(t *testing.T) {
 func TestClock(t *testing.T) {
 	clock := hauberktest.NewClock()
 	x := concurrency.New(concurrency.Config{
-		Adaptive: &concurrency.Adaptive{}, Tenant: concurrency.ByMetadata("k"), MaxWaiting: 1,
+		Adaptive: &concurrency.Adaptive{}, Tenant: callkey.Metadata("k"), MaxWaiting: 1,
 	}, concurrency.WithClock(clock.Now))
 	call := serve(t, nil, x)
 	for i := range 1000 {

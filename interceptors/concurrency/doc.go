@@ -4,7 +4,7 @@
 //		concurrency.New(concurrency.Config{Load: &concurrency.Load{}}), // by memory, outside of authn
 //		authn.New(authn.Config{}, authn.Bearer(validate)),
 //		concurrency.New(concurrency.Config{
-//			Adaptive: &concurrency.Adaptive{}, Tenant: concurrency.ByTenant(), MaxWaiting: 100,
+//			Adaptive: &concurrency.Adaptive{}, Tenant: callkey.Tenant(), MaxWaiting: 100,
 //		}),
 //	)
 //

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/concurrency"
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
@@ -88,7 +89,7 @@ func TestEnds(t *testing.T) {
 		for name, end := range ends() {
 			t.Run(name, func(t *testing.T) {
 				hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-					x := concurrency.New(concurrency.Config{Limit: 1, Streams: streams, By: concurrency.ByMethod()})
+					x := concurrency.New(concurrency.Config{Limit: 1, Streams: streams, By: callkey.Method()})
 					env := c.Start(t, quietRecovery(), x, end)
 					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 					defer cancel()
@@ -127,9 +128,9 @@ func TestVanishedClients(t *testing.T) {
 func TestPanicsOfFunctions(t *testing.T) {
 	panics := func(context.Context, *hauberk.Call) (string, bool) { panic("on purpose") }
 	for name, x := range map[string]*concurrency.Interceptor{
-		"key":    concurrency.New(concurrency.Config{Limit: 1, By: concurrency.By("key", panics)}),
-		"tenant": concurrency.New(concurrency.Config{Limit: 1, Tenant: concurrency.By("key", panics)}),
-		"priority": concurrency.New(concurrency.Config{Limit: 1, MaxWaiting: 1, By: concurrency.ByMethod(), MaxKeys: 1},
+		"key":    concurrency.New(concurrency.Config{Limit: 1, By: callkey.Func("key", panics)}),
+		"tenant": concurrency.New(concurrency.Config{Limit: 1, Tenant: callkey.Func("key", panics)}),
+		"priority": concurrency.New(concurrency.Config{Limit: 1, MaxWaiting: 1, By: callkey.Method(), MaxKeys: 1},
 			concurrency.WithPriority(func(context.Context, *hauberk.Call) int { panic("on purpose") })),
 	} {
 		t.Run(name, func(t *testing.T) {

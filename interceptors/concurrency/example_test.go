@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/concurrency"
 )
@@ -29,7 +30,7 @@ func serveOne(chain *hauberk.Chain, handle func(), pairs ...string) error {
 // Each method has one call in flight. A second one waits for a free slot, and is rejected after 10 ms.
 func Example() {
 	bulkhead := concurrency.New(concurrency.Config{
-		Limit: 1, By: concurrency.ByMethod(), MaxWaiting: 10, MaxWait: 10 * time.Millisecond,
+		Limit: 1, By: callkey.Method(), MaxWaiting: 10, MaxWait: 10 * time.Millisecond,
 	})
 	chain := hauberk.Must(hauberk.New(bulkhead))
 	err := serveOne(chain, func() { // while this call is in flight
@@ -48,7 +49,7 @@ func Example() {
 
 // A tenant that makes all the calls leaves half of the slots to those that were active before.
 func ExampleConfig_tenant() {
-	limit := concurrency.New(concurrency.Config{Limit: 4, Tenant: concurrency.ByMetadata("tenant")})
+	limit := concurrency.New(concurrency.Config{Limit: 4, Tenant: callkey.Metadata("tenant")})
 	chain := hauberk.Must(hauberk.New(limit))
 	_ = serveOne(chain, func() {}, "tenant", "quiet")
 	var loud func(depth int)

@@ -3,7 +3,6 @@ package concurrency
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"strings"
 	"sync"
 	"time"
 
@@ -46,18 +45,18 @@ func newTable(most int, makeGroup func() *group) *table {
 const maxText = 128
 
 // enter returns the group of a key for one call, which leaves it in the end.
-func (t *table) enter(key string) *group {
+func (t *table) enter(key []byte) *group {
 	if len(key) > maxText {
-		sum := sha256.Sum256([]byte(key))
-		key = "sha256:" + hex.EncodeToString(sum[:])
+		sum := sha256.Sum256(key)
+		key = []byte("sha256:" + hex.EncodeToString(sum[:]))
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	g := t.groups[key]
+	g := t.groups[string(key)]
 	switch {
 	case g == nil:
 		g = t.make()
-		g.name = strings.Clone(key)
+		g.name = string(key)
 		t.groups[g.name] = g
 	case g.calls == 0:
 		g.older.newer, g.newer.older = g.newer, g.older

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/concurrency"
 )
@@ -47,47 +48,25 @@ func from(ip string, pairs ...string) context.Context {
 
 // Calls with the same key share a limit, others do not.
 func TestKeys(t *testing.T) {
-	one, long := "192.0.2.1", strings.Repeat("k", 64<<10)
+	one, two, long := "192.0.2.1", "192.0.2.2", strings.Repeat("k", 64<<10)
 	for _, c := range []struct {
 		name   string
-		key    concurrency.Key
+		key    callkey.Key
 		a, b   context.Context
 		shared bool
 	}{
-		{"global", concurrency.Global(), from(one), from("192.0.2.2"), true},
-		{"default", concurrency.Key{}, from(one), from("192.0.2.2"), true},
-		{"method", concurrency.ByMethod(), from(one), from("192.0.2.2"), true},
-		{"same peer", concurrency.ByPeer(), from(one), from(one), true},
-		{"other peer", concurrency.ByPeer(), from(one), from("192.0.2.2"), false},
-		{"same network", concurrency.ByPeer(), from("2001:db8::1"), from("2001:db8::2"), true},
-		{"other network", concurrency.ByPeer(), from("2001:db8::1"), from("2001:db8:0:1::1"), false},
-		{"same user", concurrency.ByUser(), from(one, "user", "a"), from("192.0.2.2", "user", "a"), true},
-		{"other user", concurrency.ByUser(), from(one, "user", "a"), from(one, "user", "b"), false},
-		{"same state", concurrency.ByState(userKey), from(one, "user", "a"), from(one, "user", "a"), true},
-		{"other state", concurrency.ByState(userKey), from(one, "user", "a"), from(one, "user", "b"), false},
-		{"same tenant", concurrency.ByTenant(), from(one, "tenant", "a"), from(one, "tenant", "a"), true},
-		{"other tenant", concurrency.ByTenant(), from(one, "tenant", "a"), from(one, "tenant", "b"), false},
-		{"metadata", concurrency.ByMetadata("K"), from(one, "k", "a"), from(one, "k", "b"), false},
-		{"last value", concurrency.ByMetadata("k"), from(one, "k", "a", "k", "c"), from(one, "k", "b", "k", "c"), true},
-		{"long", concurrency.ByMetadata("k"), from(one, "k", long), from(one, "k", long), true},
-		{"other long", concurrency.ByMetadata("k"), from(one, "k", long), from(one, "k", long+"k"), false},
-		{"control", concurrency.ByMetadata("k"), from(one, "k", "a\x00"), from(one, "k", "a\r\n"), false},
-		{"no key, same peer", concurrency.ByMetadata("k"), from(one), from(one), true},
-		{"no key, other peer", concurrency.ByMetadata("k"), from(one), from("192.0.2.2"), false},
-		{"empty key", concurrency.ByMetadata("k"), from(one, "k", ""), from("192.0.2.2", "k", ""), false},
-		{"a key like a peer", concurrency.ByMetadata("k"), from(one), from("192.0.2.2", "k", one), false},
-		{
-			"both", concurrency.ByAll(concurrency.ByMethod(), concurrency.ByUser()),
-			from(one, "user", "a"), from(one, "user", "b"), false,
-		},
-		{
-			"parts", concurrency.ByAll(concurrency.ByUser(), concurrency.ByMetadata("k")),
-			from(one, "user", "a", "k", "1:b"), from(one, "user", "a1", "k", ":b"), false,
-		},
-		{
-			"same parts", concurrency.ByAll(concurrency.ByUser(), concurrency.ByMetadata("k")),
-			from(one, "user", "a", "k", "b"), from(one, "user", "a", "k", "b"), true,
-		},
+		{"global", callkey.Global(), from(one), from(two), true},
+		{"default", callkey.Key{}, from(one), from(two), true},
+		{"same peer", callkey.Peer(), from(one), from(one), true},
+		{"other peer", callkey.Peer(), from(one), from(two), false},
+		{"same user", callkey.User(), from(one, "user", "a"), from(two, "user", "a"), true},
+		{"other user", callkey.User(), from(one, "user", "a"), from(one, "user", "b"), false},
+		{"long", callkey.Metadata("k"), from(one, "k", long), from(one, "k", long), true},
+		{"other long", callkey.Metadata("k"), from(one, "k", long), from(one, "k", long+"k"), false},
+		{"no key, same peer", callkey.Metadata("k"), from(one), from(one), true},
+		{"no key, other peer", callkey.Metadata("k"), from(one), from(two), false},
+		{"a key like a peer", callkey.Metadata("k"), from(one), from(two, "k", one), false},
+		{"both", callkey.All(callkey.Method(), callkey.User()), from(one, "user", "a"), from(one, "user", "b"), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := concurrency.New(concurrency.Config{Limit: 1, By: c.key})
@@ -114,17 +93,17 @@ func TestKeys(t *testing.T) {
 
 // A client's peer is the target of its connection.
 func TestPeerOfClients(t *testing.T) {
-	x := concurrency.New(concurrency.Config{Limit: 1, By: concurrency.ByPeer()})
+	x := concurrency.New(concurrency.Config{Limit: 1, By: callkey.Peer()})
 	call := hauberktest.Direct{}.Client(chainOf(t, x))
 	wantCode(t, call(t.Context()), codes.OK)
-	if limits := x.Limits(); len(limits) != 1 || limits[0].Key != "target:" || !limits[0].Peer || limits[0].Limit != 1 {
+	if limits := x.Limits(); len(limits) != 1 || limits[0].Key != "" || !limits[0].Peer || limits[0].Limit != 1 {
 		t.Errorf("%+v", limits)
 	}
 }
 
 // A flood of keys does not grow the table, and does not free the slots of a key that is in use.
 func TestFloodOfKeys(t *testing.T) {
-	x := concurrency.New(concurrency.Config{Limit: 1, By: concurrency.ByMetadata("k"), MaxKeys: 10})
+	x := concurrency.New(concurrency.Config{Limit: 1, By: callkey.Metadata("k"), MaxKeys: 10})
 	var during error
 	var call func(ctx context.Context) error
 	flood := hauberk.Func(func(ctx context.Context, hc *hauberk.Call, next hauberk.Next) error {

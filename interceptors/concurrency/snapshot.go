@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/internal/engine/inflight"
 )
 
@@ -71,10 +72,13 @@ type Limit struct {
 func (x *Interceptor) Limits() []Limit {
 	var limits []Limit
 	add := func(g *group, peer bool) {
-		s := g.limiter.Snapshot()
-		limits = append(limits, Limit{g.name, peer, s.Limit, s.Running, s.Waiting, s.Tenants})
+		s, name := g.limiter.Snapshot(), g.name
+		if peer {
+			name = callkey.PeerName(name)
+		}
+		limits = append(limits, Limit{name, peer, s.Limit, s.Running, s.Waiting, s.Tenants})
 	}
-	if x.whole != nil && x.config.By.whole {
+	if x.whole != nil && x.config.By.IsGlobal() {
 		add(x.whole, false)
 	}
 	for _, t := range []*table{x.byKey, x.byPeer} {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/decisiontrace"
@@ -90,7 +91,7 @@ var (
 )
 
 func limit() hauberk.Interceptor {
-	return ratelimit.New(ratelimit.Config{Limit: 10, Per: time.Hour, By: ratelimit.ByState(authn.User)})
+	return ratelimit.New(ratelimit.Config{Limit: 10, Per: time.Hour, By: callkey.State(authn.User)})
 }
 
 func patient(t *testing.T) context.Context {
@@ -114,7 +115,7 @@ func wantTrace(t *testing.T, trailer metadata.MD, want []hauberk.Decision) {
 // The trace contains the rule of a limiter that rejects after authentication.
 func TestRejectionByLimiter(t *testing.T) {
 	eachKind(t, func(t *testing.T, c hauberktest.Case) {
-		strict := ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: ratelimit.ByState(authn.User)})
+		strict := ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: callkey.State(authn.User)})
 		env := c.Start(t, traces(), bearer(), strict)
 		wantTrace(t, env.Call(as(patient(t), "ops")).Trailer, []hauberk.Decision{authnAllowed, limitAllowed})
 		out := env.Call(as(patient(t), "ops"))

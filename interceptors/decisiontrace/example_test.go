@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
@@ -25,7 +26,7 @@ func Example() {
 	chain := hauberk.Must(hauberk.New(
 		decisiontrace.New(decisiontrace.Config{Identities: []string{"ops"}}, decisiontrace.By(authn.User)),
 		authn.New(authn.Config{}, authn.Bearer(validate)),
-		ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: ratelimit.ByState(authn.User)}),
+		ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: callkey.State(authn.User)}),
 	))
 	conn, stop := serve(chain)
 	defer stop()

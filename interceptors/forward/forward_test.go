@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/forward"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
@@ -198,14 +199,14 @@ func BenchmarkForward(b *testing.B) {
 // may not.
 func TestStateForInner(t *testing.T) {
 	f := forward.New(forward.Config{}, forward.State(user))
-	limit := ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: ratelimit.ByState(user)})
+	limit := ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: callkey.State(user)})
 	if _, err := hauberk.New(f, limit); err != nil {
 		t.Errorf("a limit by user inside: %v", err)
 	}
 	if _, err := hauberk.New(limit, f); err == nil || !strings.Contains(err.Error(), "runs inside it") {
 		t.Errorf("a limit by user outside: %v", err)
 	}
-	other := ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: ratelimit.ByState(tenant)})
+	other := ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: callkey.State(tenant)})
 	if _, err := hauberk.New(f, other); err == nil {
 		t.Error("a limit by state that is not forwarded was accepted")
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 )
 
@@ -17,7 +18,7 @@ var (
 	mean     = ratelimit.Config{Limit: 1, Per: time.Hour}
 )
 
-func by(c ratelimit.Config, key ratelimit.Key) ratelimit.Config {
+func by(c ratelimit.Config, key callkey.Key) ratelimit.Config {
 	c.By = key
 	return c
 }
@@ -30,15 +31,15 @@ func with(c ratelimit.Config, a ratelimit.Algorithm) ratelimit.Config {
 // admitting are the limiters that budgets hold for: no allocation, but for a copy
 // of the values by metadata.
 func admitting() []measured {
-	perUser := by(generous, ratelimit.ByState(userKey))
+	perUser := by(generous, callkey.State(userKey))
 	return []measured{
-		{"together", ratelimit.New(by(generous, ratelimit.Global())), 0},
-		{"method", ratelimit.New(by(generous, ratelimit.ByMethod())), 0},
+		{"together", ratelimit.New(by(generous, callkey.Global())), 0},
+		{"method", ratelimit.New(by(generous, callkey.Method())), 0},
 		{"state", ratelimit.New(perUser), 0},
-		{"peer", ratelimit.New(by(generous, ratelimit.ByPeer())), 0},
-		{"network", ratelimit.New(by(generous, ratelimit.ByNetwork(24, 64))), 0},
-		{"metadata", ratelimit.New(by(generous, ratelimit.ByMetadata("tenant"))), 1},
-		{"without its key", ratelimit.New(by(generous, ratelimit.ByMetadata("absent"))), 0},
+		{"peer", ratelimit.New(by(generous, callkey.Peer())), 0},
+		{"network", ratelimit.New(by(generous, callkey.Network(24, 64))), 0},
+		{"metadata", ratelimit.New(by(generous, callkey.Metadata("tenant"))), 1},
+		{"without its key", ratelimit.New(by(generous, callkey.Metadata("absent"))), 0},
 		{"sliding window", ratelimit.New(with(perUser, ratelimit.SlidingWindow)), 0},
 		{"fixed window", ratelimit.New(with(perUser, ratelimit.FixedWindow)), 0},
 	}
@@ -74,7 +75,7 @@ func BenchmarkAdmit(b *testing.B) {
 
 // BenchmarkReject is what a rejection costs, without its way over the wire.
 func BenchmarkReject(b *testing.B) {
-	serve, ctx := server(b, login{}, ratelimit.New(by(mean, ratelimit.ByState(userKey)))), from(nil, "user", "alice")
+	serve, ctx := server(b, login{}, ratelimit.New(by(mean, callkey.State(userKey)))), from(nil, "user", "alice")
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = serve(ctx)
@@ -106,7 +107,7 @@ func readClock(ctx context.Context, call *hauberk.Call, next hauberk.Next) error
 func BenchmarkParallel(b *testing.B) {
 	for _, a := range []ratelimit.Algorithm{ratelimit.GCRA, ratelimit.SlidingWindow, ratelimit.FixedWindow} {
 		b.Run(a.String(), func(b *testing.B) {
-			interceptor := ratelimit.New(with(by(generous, ratelimit.ByMethod()), a))
+			interceptor := ratelimit.New(with(by(generous, callkey.Method()), a))
 			inside(b, func(pass func(hauberk.Interceptor) error) {
 				b.RunParallel(func(pb *testing.PB) {
 					for pb.Next() {

@@ -1,10 +1,12 @@
 package ratelimit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/internal/engine/gcra"
 	"github.com/hauberk-rpc/hauberk/internal/engine/window"
 )
@@ -14,6 +16,9 @@ const DefaultMaxKeys = 1 << 16
 
 // maxMaxKeys keys take about 15 GB.
 const maxMaxKeys = 1 << 26
+
+// maxAlso is the greatest number of further limits.
+const maxAlso = 15
 
 // Algorithm is how permits return.
 type Algorithm uint8
@@ -46,40 +51,96 @@ func (a Algorithm) String() string {
 
 // Config holds the settings of [New]. Limit and Per must be set.
 type Config struct {
-	// Limit is the number of calls of one key that are admitted in each Per: at least 1.
+	// Limit is the number of permits of one key that return in each Per, at least 1. A call takes one
+	// permit, unless Cost says otherwise.
 	Limit int
 	// Per is the time that Limit applies to: more than 0, and at most 73 years.
 	Per time.Duration
-	// Burst is the number of calls of one key that are admitted at once, for GCRA only.
+	// Burst is the number of permits of one key that can be taken at once, for GCRA only.
 	// The default is Limit.
 	Burst int
 	// Algorithm is how permits return. The default is GCRA.
 	Algorithm Algorithm
-	// By chooses which calls share a quota. The default is ByPeer().
-	By Key
-	// MaxKeys is the number of keys that are kept at a time, and the number of peers of
-	// calls without a key. The default is DefaultMaxKeys.
+	// By chooses which calls share a quota. The default is callkey.Peer().
+	By callkey.Key
+	// Cost is how many permits a call and its messages take. The default is 1 for each call.
+	Cost Cost
+
+	// Also holds up to 15 further limits. A call takes permits of all limits, or of none. Of a
+	// further limit Limit, Per, Burst, Algorithm, By and Cost count.
+	Also []Config
+	// OverLimit is what happens to a message inside a stream for which there are no permits.
+	// The default is End.
+	OverLimit OverLimit
+	// Headers are the response headers with which a server reports quotas to its clients. The
+	// default is none.
+	Headers Headers
+	// MaxKeys is the number of keys that are kept at a time for each limit, and the number of
+	// peers of calls without a key. The default is DefaultMaxKeys.
 	MaxKeys int
 	// ChargeUnknown counts calls of methods that the server does not have as well. A proxy,
 	// which has no methods itself, needs it. Limits by peer always count them.
 	ChargeUnknown bool
+
+	// Shared holds the settings for quotas that nodes share. See WithStore.
+	Shared Shared
 }
 
 func (c Config) withDefaults() Config {
-	if c.Burst == 0 {
-		c.Burst = c.Limit
+	c.Burst = cmp.Or(c.Burst, c.Limit)
+	c.MaxKeys = cmp.Or(c.MaxKeys, DefaultMaxKeys)
+	if c.By.Name() == "" {
+		c.By = callkey.Peer()
 	}
-	if c.MaxKeys == 0 {
-		c.MaxKeys = DefaultMaxKeys
-	}
-	if c.By.kind == "" {
-		c.By = ByPeer()
-	}
+	c.Cost = c.Cost.withDefaults()
 	return c
+}
+
+// limits returns the configuration of each limit, with the defaults.
+func (c Config) limits() []Config {
+	all := append(make([]Config, 0, 1+len(c.Also)), c)
+	for i := range c.Also {
+		all = append(all, c.Also[i].withDefaults())
+	}
+	return all
 }
 
 // check returns everything that is wrong with a configuration that has its defaults.
 func (c Config) check() error {
+	errs := []error{c.checkLimit()}
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.MaxKeys < 1 || c.MaxKeys > maxMaxKeys {
+		fail("MaxKeys is %d; want 1 to %d, or 0 for %d", c.MaxKeys, maxMaxKeys, DefaultMaxKeys)
+	}
+	if c.OverLimit > Wait {
+		fail("OverLimit is %d; want End or Wait", c.OverLimit)
+	}
+	if c.Headers > AllHeaders {
+		fail("Headers is %d; want NoHeaders, RateLimit, XRateLimit or AllHeaders", c.Headers)
+	}
+	if len(c.Also) > maxAlso {
+		fail("Also has %d limits; want at most %d", len(c.Also), maxAlso)
+	}
+	for i := range c.Also {
+		if c.Also[i].isMore() {
+			fail("Also[%d] sets what holds for all limits; want Limit, Per, Burst, Algorithm, By and Cost only", i)
+		}
+		if err := c.Also[i].withDefaults().checkLimit(); err != nil {
+			fail("Also[%d]: %w", i, err)
+		}
+	}
+	errs = append(errs, c.Shared.check())
+	return errors.Join(errs...)
+}
+
+// isMore reports whether a further limit has settings of an interceptor.
+func (c Config) isMore() bool {
+	return c.Also != nil || c.OverLimit != End || c.Headers != NoHeaders || c.MaxKeys != 0 || c.ChargeUnknown ||
+		c.Shared != (Shared{})
+}
+
+// checkLimit returns everything that is wrong with one limit.
+func (c Config) checkLimit() error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Limit < 1 {
@@ -99,12 +160,10 @@ func (c Config) check() error {
 	if len(errs) == 0 {
 		errs = append(errs, c.checkCombination())
 	}
-	if c.MaxKeys < 1 || c.MaxKeys > maxMaxKeys {
-		fail("MaxKeys is %d; want 1 to %d, or 0 for %d", c.MaxKeys, maxMaxKeys, DefaultMaxKeys)
+	if err := c.By.Err(); err != nil {
+		fail("By: %w", err)
 	}
-	if c.By.err != nil {
-		fail("By: %w", c.By.err)
-	}
+	errs = append(errs, c.Cost.check())
 	return errors.Join(errs...)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"google.golang.org/grpc"
@@ -12,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 )
@@ -49,7 +49,7 @@ func called(chain *hauberk.Chain, pairs ...string) error {
 func Example() {
 	chain := hauberk.Must(hauberk.New(
 		identify{},
-		ratelimit.New(ratelimit.Config{Limit: 2, Per: time.Minute, By: ratelimit.ByState(User)}),
+		ratelimit.New(ratelimit.Config{Limit: 2, Per: time.Minute, By: callkey.State(User)}),
 	))
 	for _, user := range []string{"alice", "alice", "alice", "bob"} {
 		fmt.Println(user, status.Code(called(chain, "user", user)))
@@ -66,7 +66,7 @@ func Example() {
 // A limiter by user does not work ahead of what finds out who the user is.
 func Example_order() {
 	_, err := hauberk.New(
-		ratelimit.New(ratelimit.Config{Limit: 2, Per: time.Minute, By: ratelimit.ByState(User)}),
+		ratelimit.New(ratelimit.Config{Limit: 2, Per: time.Minute, By: callkey.State(User)}),
 		identify{},
 	)
 	fmt.Println(err)
@@ -85,7 +85,7 @@ func Example_rejections() {
 		return err
 	})
 	chain := hauberk.Must(hauberk.New(limits, ratelimit.New(
-		ratelimit.Config{Limit: 100, Per: time.Minute, Burst: 1, By: ratelimit.ByMethod()},
+		ratelimit.Config{Limit: 100, Per: time.Minute, Burst: 1, By: callkey.Method()},
 		ratelimit.WithClock(func() time.Time { return now }),
 	)))
 	fmt.Println(called(chain))
@@ -99,16 +99,13 @@ func Example_rejections() {
 	// <nil>
 }
 
-// Each user has a limit for each method. The length shows where the first part of
-// the key ends, for any content.
-func ExampleBy() {
-	userAndMethod := ratelimit.By("user and method", func(_ context.Context, call *hauberk.Call) (string, bool) {
-		user, ok := User.Get(call)
-		return strconv.Itoa(len(user)) + ":" + user + call.Method().FullName(), ok
-	}, User)
+// Each user has a limit for each method.
+func Example_combinedKey() {
 	chain := hauberk.Must(hauberk.New(
 		identify{},
-		ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Minute, By: userAndMethod}),
+		ratelimit.New(ratelimit.Config{
+			Limit: 1, Per: time.Minute, By: callkey.All(callkey.State(User), callkey.Method()),
+		}),
 	))
 	for _, user := range []string{"alice", "alice", "bob"} {
 		fmt.Println(user, status.Code(called(chain, "user", user)))

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
@@ -70,3 +71,11 @@ func (login) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Nex
 	}
 	return next(ctx, call)
 }
+
+// keyed carries the key of a call in its context.
+type keyed struct{}
+
+var byContext = callkey.Func("keyed", func(ctx context.Context, _ *hauberk.Call) (string, bool) {
+	key, ok := ctx.Value(keyed{}).(string)
+	return key, ok
+})

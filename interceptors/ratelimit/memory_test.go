@@ -20,7 +20,7 @@ func TestMaxKeys(t *testing.T) {
 	limiter := ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: byContext, MaxKeys: most})
 	serve := server(t, limiter)
 	for i := range 100 * most {
-		wantCode(t, serve(context.WithValue(t.Context(), fuzzed{}, fmt.Sprint(i))), codes.OK)
+		wantCode(t, serve(context.WithValue(t.Context(), keyed{}, fmt.Sprint(i))), codes.OK)
 		wantCode(t, serve(from(text(fmt.Sprint(i)))), codes.OK)
 	}
 	if keys, evicted := limiter.Keys(), limiter.Evicted(); keys != 2*most || evicted != 2*99*most {
@@ -31,7 +31,7 @@ func TestMaxKeys(t *testing.T) {
 // A flood of peers without a key displaces no key.
 func TestFloodOfPeers(t *testing.T) {
 	serve := server(t, ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: byContext, MaxKeys: 100}))
-	alice := context.WithValue(t.Context(), fuzzed{}, "alice")
+	alice := context.WithValue(t.Context(), keyed{}, "alice")
 	wantCode(t, serve(alice), codes.OK)
 	for i := range 1000 {
 		wantCode(t, serve(from(text(fmt.Sprint(i)))), codes.OK)
@@ -44,7 +44,7 @@ func TestLongKeys(t *testing.T) {
 	serve := server(t, ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Hour, By: byContext}))
 	call := func(i int) error {
 		key := strings.Repeat("k", 64<<10-4) + fmt.Sprintf("%04d", i)
-		return serve(context.WithValue(t.Context(), fuzzed{}, key))
+		return serve(context.WithValue(t.Context(), keyed{}, key))
 	}
 	before := heap()
 	for i := range 1000 {
@@ -70,7 +70,7 @@ func TestIdleKeys(t *testing.T) {
 		clock := hauberktest.NewClock()
 		limiter := ratelimit.New(with(by(oneAMinute, byContext), a), ratelimit.WithClock(clock.Now))
 		serve := server(t, limiter)
-		call := func(i int) error { return serve(context.WithValue(t.Context(), fuzzed{}, fmt.Sprint(i))) }
+		call := func(i int) error { return serve(context.WithValue(t.Context(), keyed{}, fmt.Sprint(i))) }
 		for i := range 1000 {
 			wantCode(t, call(i), codes.OK)
 		}

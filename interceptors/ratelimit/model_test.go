@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
@@ -83,7 +84,7 @@ func drawConfig(t *rapid.T) ratelimit.Config {
 		Limit:     rapid.IntRange(1, 7).Draw(t, "limit"),
 		Per:       time.Duration(rapid.Int64Range(1, 1000).Draw(t, "per")),
 		Algorithm: ratelimit.Algorithm(rapid.IntRange(0, 2).Draw(t, "algorithm")),
-		By:        ratelimit.ByState(userKey),
+		By:        callkey.State(userKey),
 	}
 	c.Burst = c.Limit
 	if c.Algorithm == ratelimit.GCRA {

@@ -1,12 +1,12 @@
 package ratelimit
 
 import (
-	"context"
 	"errors"
-	"strconv"
+	"fmt"
 	"strings"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 )
 
 // FromPolicy returns limiters for the limits that .proto files state (hauberk/v1/policy.proto),
@@ -20,10 +20,9 @@ import (
 // by tenant those with the same Tenant; calls without it count by their peer. A limit of a
 // service has one quota for the calls of all methods that have it.
 //
-// config holds the settings that a policy does not have: Burst, Algorithm, MaxKeys and
-// ChargeUnknown. hauberk.New reports others. What the application sets with
-// [hauberk.DescriptorPolicy.Override] holds in place of the .proto file. policy may be nil: there
-// are no limiters then.
+// config holds the settings that a policy does not have: all but Limit, Per and By, which
+// hauberk.New reports. What the application sets with [hauberk.DescriptorPolicy.Override] holds in
+// place of the .proto file. policy may be nil: there are no limiters then.
 func FromPolicy(
 	policy *hauberk.DescriptorPolicy, config Config, opts ...Option,
 ) (outside, inside []hauberk.Interceptor) {
@@ -78,9 +77,11 @@ func quotasOf(policy *hauberk.DescriptorPolicy) []*stated {
 
 // newStated returns the limiter of a stated limit.
 func newStated(q *stated, config Config, opts []Option) *Interceptor {
-	unwanted := config.Limit != 0 || config.Per != 0 || config.By.kind != ""
-	config.Limit, config.Per, config.By = q.limit.Count, q.limit.Per, keyOf(q.limit.By)
+	unwanted := config.Limit != 0 || config.Per != 0 || config.By.Name() != ""
+	by, err := keyOf(q.limit.By)
+	config.Limit, config.Per, config.By = q.limit.Count, q.limit.Per, by
 	x := New(config, opts...)
+	x.err = errors.Join(x.err, err)
 	if unwanted {
 		x.err = errors.Join(x.err, errors.New("FromPolicy was given Limit, Per or By, which are those of the policy"))
 	}
@@ -90,39 +91,17 @@ func newStated(q *stated, config Config, opts []Option) *Interceptor {
 }
 
 // keyOf returns the key of a stated limit.
-func keyOf(by hauberk.LimitBy) Key {
+func keyOf(by hauberk.LimitBy) (callkey.Key, error) {
 	switch by {
 	case hauberk.LimitByPeer:
-		return ByPeer()
+		return callkey.Peer(), nil
 	case hauberk.LimitByUser:
-		return byIdentity("user", userOf)
+		return callkey.User(), nil
 	case hauberk.LimitByTenant:
-		return byIdentity("tenant", func(id *hauberk.Identity) string { return id.Tenant })
+		return callkey.Tenant(), nil
 	case hauberk.LimitByGlobal:
-		return Global()
+		return callkey.Global(), nil
 	default:
-		k := newKey("unknown", nil)
-		k.err = errors.New("the limit of the policy is by " + by.String() + "; want peer, user, tenant or global")
-		return k
+		return callkey.Key{}, fmt.Errorf("the limit of the policy is by %v; want peer, user, tenant or global", by)
 	}
-}
-
-func byIdentity(kind string, of func(id *hauberk.Identity) string) Key {
-	return By(kind, func(_ context.Context, call *hauberk.Call) (string, bool) {
-		id, ok := hauberk.IdentityKey.Get(call)
-		if !ok || id == nil {
-			return "", false
-		}
-		key := of(id)
-		return key, key != ""
-	}, hauberk.IdentityKey)
-}
-
-// userOf returns a key for the subject of an issuer. The length of the issuer shows where it
-// ends, for any content.
-func userOf(id *hauberk.Identity) string {
-	if id.Issuer == "" || id.Subject == "" {
-		return id.Subject
-	}
-	return strconv.Itoa(len(id.Issuer)) + ":" + id.Issuer + id.Subject
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/internal/policypb"
@@ -154,7 +155,7 @@ func TestFromPolicyErrors(t *testing.T) {
 	if outside, inside := ratelimit.FromPolicy(nil, ratelimit.Config{}); outside != nil || inside != nil {
 		t.Error("no policy has limiters")
 	}
-	for _, config := range []ratelimit.Config{{Limit: 1}, {Per: 1}, {By: ratelimit.Global()}} {
+	for _, config := range []ratelimit.Config{{Limit: 1}, {Per: 1}, {By: callkey.Global()}} {
 		outside, _ := ratelimit.FromPolicy(cartPolicy(t), config)
 		if _, err := hauberk.New(outside...); err == nil || !strings.Contains(err.Error(), "FromPolicy was given Limit, Per or By") {
 			t.Errorf("the error is %v", err)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
@@ -87,7 +88,7 @@ func TestLimit(t *testing.T) {
 func TestRejection(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		seen, clock := observe(), hauberktest.NewClock()
-		limit := ratelimit.Config{Limit: 2, Per: time.Minute, Burst: 1, By: ratelimit.By("tenant", one)}
+		limit := ratelimit.Config{Limit: 2, Per: time.Minute, Burst: 1, By: callkey.Func("tenant", one)}
 		env := c.Start(t, seen, ratelimit.New(limit, ratelimit.WithClock(clock.Now)))
 		wantCode(t, env.Call(t.Context()).Err, codes.OK)
 		<-seen.ended

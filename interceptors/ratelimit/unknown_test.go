@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
@@ -19,7 +20,7 @@ func TestUnknownMethods(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
-			limit := by(oneAMinute, ratelimit.Global())
+			limit := by(oneAMinute, callkey.Global())
 			env := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}.Start(t, ratelimit.New(limit))
 			wantUnknown(t, env, codes.Unimplemented)
 			wantUnknown(t, env, codes.Unimplemented)
@@ -32,7 +33,7 @@ func TestUnknownMethods(t *testing.T) {
 
 // Calls of unknown methods take permits of a limit by peer, and of others by configuration.
 func TestChargeUnknown(t *testing.T) {
-	limits := map[string]ratelimit.Config{"global": by(oneAMinute, ratelimit.Global()), "peer": by(oneAMinute, ratelimit.ByPeer())}
+	limits := map[string]ratelimit.Config{"global": by(oneAMinute, callkey.Global()), "peer": by(oneAMinute, callkey.Peer())}
 	for name, limit := range limits {
 		t.Run(name, func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
@@ -54,13 +55,13 @@ func wantUnknown(t *testing.T, env *hauberktest.Env, want codes.Code) {
 // limits count them.
 func TestPublicMethods(t *testing.T) {
 	for name, test := range map[string]struct {
-		key    ratelimit.Key
+		key    callkey.Key
 		spares bool
 	}{
-		"state":  {ratelimit.ByState(userKey), true},
-		"own":    {ratelimit.By("tenant", func(context.Context, *hauberk.Call) (string, bool) { return "a", true }, userKey), true},
-		"peer":   {ratelimit.ByPeer(), false},
-		"global": {ratelimit.Global(), false},
+		"state":  {callkey.State(userKey), true},
+		"own":    {callkey.Func("tenant", func(context.Context, *hauberk.Call) (string, bool) { return "a", true }, userKey), true},
+		"peer":   {callkey.Peer(), false},
+		"global": {callkey.Global(), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {

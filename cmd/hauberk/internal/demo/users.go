@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/authz"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
@@ -77,6 +78,6 @@ func limit(plan string, calls int, per time.Duration) hauberk.Interceptor {
 		return ok && id.Claims["plan"] == plan
 	}
 	return hauberk.When(onPlan, ratelimit.New(ratelimit.Config{
-		Limit: calls, Per: per, Algorithm: ratelimit.SlidingWindow, By: ratelimit.ByState(authn.User),
+		Limit: calls, Per: per, Algorithm: ratelimit.SlidingWindow, By: callkey.State(authn.User),
 	}))
 }

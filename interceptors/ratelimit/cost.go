@@ -1,0 +1,182 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/pattern"
+)
+
+// Cost is how many permits a call and its messages take. The zero Cost is 1 for each call.
+type Cost struct {
+	// Call is the number of permits that a call takes when it starts. The default is 1, or 0 if
+	// Message, Byte or Charged is set.
+	Call int
+	// Methods has the number for calls of the methods that a pattern matches, in place of Call, such
+	// as {"shop.v1.Search/*": 10}; 0 makes them free. Of several patterns that match, the most
+	// specific counts: a method, then a service, then the longest package.
+	Methods map[string]int
+	// Of returns the number for a call, in place of Call and Methods. A negative number counts as 0.
+	// It runs before the request is read and must be safe for concurrent use.
+	Of func(ctx context.Context, call *hauberk.Call) int
+	// Message is the number of permits that each message takes.
+	Message int
+	// Byte is the number of permits that each byte of a message takes, as encoded and before
+	// compression. Messages that are not of Protocol Buffers have no known size: they count as 0
+	// bytes, unless they are a []byte, a *[]byte or have a method Len() int.
+	Byte int
+	// Messages says which messages Message and Byte count. The default is Requests.
+	Messages Messages
+	// Charged lets handlers take permits from the limit and give them back: see Interceptor.Charge.
+	Charged bool
+}
+
+// Messages says which messages count.
+type Messages uint8
+
+// The values of Messages.
+const (
+	Requests     Messages = iota // requests only
+	Responses                    // responses only
+	BothMessages                 // requests and responses
+)
+
+// maxCost bounds a cost, so that sums do not overflow.
+const maxCost = math.MaxInt32
+
+func (c Cost) withDefaults() Cost {
+	if c.Call == 0 && c.Message == 0 && c.Byte == 0 && !c.Charged {
+		c.Call = 1
+	}
+	return c
+}
+
+func (c Cost) check() error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, f := range []struct {
+		name  string
+		value int
+	}{{"Call", c.Call}, {"Message", c.Message}, {"Byte", c.Byte}} {
+		if f.value < 0 || f.value > maxCost {
+			fail("Cost.%s is %d; want 0 to %d", f.name, f.value, maxCost)
+		}
+	}
+	for text, n := range c.Methods {
+		if _, ok := pattern.Parse(text); !ok {
+			fail("Cost.Methods has %.100q; %s", text, pattern.Want)
+		}
+		if n < 0 || n > maxCost {
+			fail("Cost.Methods has %d for %.100q; want 0 to %d", n, text, maxCost)
+		}
+	}
+	if c.Messages > BothMessages {
+		fail("Cost.Messages is %d; want Requests, Responses or BothMessages", c.Messages)
+	}
+	if c.Messages != Requests && !c.counts() {
+		fail("Cost.Messages is set without Message or Byte")
+	}
+	return errors.Join(errs...)
+}
+
+// counts reports whether messages take permits.
+func (c Cost) counts() bool { return c.Message > 0 || c.Byte > 0 }
+
+// countsThese reports whether requests, or else responses, take permits.
+func (c Cost) countsThese(requests bool) bool {
+	if !c.counts() {
+		return false
+	}
+	return c.Messages == BothMessages || requests == (c.Messages == Requests)
+}
+
+// ofMessage returns the cost of a message.
+func (c Cost) ofMessage(size int) int {
+	if c.Byte > 0 && size > (maxCost-c.Message)/c.Byte {
+		return maxCost
+	}
+	return c.Message + c.Byte*size
+}
+
+// prices are the costs of calls.
+type prices struct {
+	call     int
+	of       func(ctx context.Context, call *hauberk.Call) int
+	exact    map[string]int // by full name
+	patterns []price        // the most specific first
+}
+
+type price struct {
+	pattern pattern.Pattern
+	permits int
+}
+
+// newPrices returns the costs of a valid Cost.
+func newPrices(c Cost) prices {
+	p := prices{call: c.Call, of: c.Of}
+	for text, n := range c.Methods {
+		parsed, ok := pattern.Parse(text)
+		switch {
+		case !ok:
+		case parsed.Name == "":
+			p.patterns = append(p.patterns, price{parsed, n})
+		default:
+			if p.exact == nil {
+				p.exact = make(map[string]int)
+			}
+			p.exact["/"+parsed.Service+"/"+parsed.Name] = n
+		}
+	}
+	slices.SortFunc(p.patterns, func(a, b price) int { return b.specificity() - a.specificity() })
+	return p
+}
+
+// specificity is higher for a service than for a package, and for a longer package.
+func (p price) specificity() int {
+	if p.pattern.Service != "" {
+		return math.MaxInt
+	}
+	return len(p.pattern.Package)
+}
+
+// ofCall returns the cost of a call.
+func (p *prices) ofCall(ctx context.Context, call *hauberk.Call) int {
+	if p.of != nil {
+		return min(max(p.of(ctx, call), 0), maxCost)
+	}
+	if p.exact == nil && p.patterns == nil {
+		return p.call
+	}
+	m := call.Method()
+	if n, ok := p.exact[m.FullName()]; ok {
+		return n
+	}
+	for i := range p.patterns {
+		if p.patterns[i].pattern.Matches(m.Service(), m.Name()) {
+			return p.patterns[i].permits
+		}
+	}
+	return p.call
+}
+
+// sizeOf returns the size of a message in bytes.
+func sizeOf(msg any) int {
+	switch m := msg.(type) {
+	case proto.Message:
+		return proto.Size(m)
+	case []byte:
+		return len(m)
+	case *[]byte:
+		return len(*m)
+	case interface{ Len() int }:
+		return m.Len()
+	default:
+		return 0
+	}
+}

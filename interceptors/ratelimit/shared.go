@@ -1,0 +1,249 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/engine/breaker"
+)
+
+// The defaults of [Shared].
+const (
+	DefaultTimeout    = 20 * time.Millisecond
+	DefaultRetryStore = 500 * time.Millisecond
+)
+
+// failuresInRow open the circuit of the store.
+const failuresInRow = 3
+
+// FailureMode is what happens to calls while the store of shared quotas does not answer.
+type FailureMode uint8
+
+// The failure modes.
+const (
+	// FailLocal counts calls in this process, with its part of each limit: see Shared.Nodes.
+	FailLocal FailureMode = iota
+	// FailOpen admits all calls.
+	FailOpen
+	// FailClosed rejects all calls, with UNAVAILABLE and the reason RATE_LIMIT_UNAVAILABLE.
+	FailClosed
+)
+
+// String returns the name of the mode: "local".
+func (m FailureMode) String() string {
+	switch m {
+	case FailLocal:
+		return "local"
+	case FailOpen:
+		return "open"
+	case FailClosed:
+		return "closed"
+	default:
+		return fmt.Sprintf("FailureMode(%d)", uint8(m))
+	}
+}
+
+// Shared holds the settings for quotas in a [Store].
+type Shared struct {
+	// Fail is what happens to calls while the store does not answer. The default is FailLocal.
+	Fail FailureMode
+	// Nodes is the number of processes that share the quotas. With FailLocal each of them admits
+	// this part of a limit by itself, at least 1 permit. The default is 1, the whole limit: the
+	// service then admits as many times the limit as there are nodes.
+	Nodes int
+	// Timeout is how long a call waits for the store at most. The default is DefaultTimeout.
+	Timeout time.Duration
+	// RetryStore is how long calls do without the store after it has failed three times in a row.
+	// One call then asks it again. The default is DefaultRetryStore.
+	RetryStore time.Duration
+}
+
+func (s Shared) withDefaults() Shared {
+	if s.Nodes == 0 {
+		s.Nodes = 1
+	}
+	if s.Timeout == 0 {
+		s.Timeout = DefaultTimeout
+	}
+	if s.RetryStore == 0 {
+		s.RetryStore = DefaultRetryStore
+	}
+	return s
+}
+
+func (s Shared) check() error {
+	var errs []error
+	s = s.withDefaults()
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if s.Fail > FailClosed {
+		fail("Shared.Fail is %d; want FailLocal, FailOpen or FailClosed", s.Fail)
+	}
+	if s.Nodes < 1 {
+		fail("Shared.Nodes is %d; want at least 1", s.Nodes)
+	}
+	if s.Timeout < 0 {
+		fail("Shared.Timeout is %v; want more than 0, or 0 for %v", s.Timeout, DefaultTimeout)
+	}
+	if s.RetryStore < 0 {
+		fail("Shared.RetryStore is %v; want more than 0, or 0 for %v", s.RetryStore, DefaultRetryStore)
+	}
+	return errors.Join(errs...)
+}
+
+// partOf returns the part of a limit that a node admits by itself.
+func (s Shared) partOf(c Config) Config {
+	nodes := s.withDefaults().Nodes
+	c.Limit, c.Burst = (c.Limit+nodes-1)/nodes, (c.Burst+nodes-1)/nodes
+	return c
+}
+
+// shared is quotas in a store:
+//
+//	call ──▶ circuit ──closed──▶ store ──answer──▶ decision
+//	            │                  │
+//	           open          error or timeout
+//	            ▼                  ▼
+//	          failure mode: local quotas, admit or reject
+type shared struct {
+	x        *Interceptor
+	config   Shared
+	quotas   Quotas
+	indexes  map[*limit]int
+	circuit  *breaker.Breaker
+	log      *slog.Logger
+	failures atomic.Uint64
+	last     atomic.Pointer[error] // for the log
+}
+
+// share uses the quotas of the interceptor's store, if it has one.
+func (x *Interceptor) share() (err error) {
+	switch {
+	case x.store != nil:
+		x.shared, err = newShared(x)
+	case x.config.Shared != (Shared{}):
+		err = errors.New("Shared has no effect without WithStore")
+	}
+	return err
+}
+
+func newShared(x *Interceptor) (*shared, error) {
+	s := &shared{x: x, config: x.config.Shared.withDefaults(), indexes: make(map[*limit]int), log: x.log}
+	limits := make([]Limit, len(x.limits))
+	for i := range x.limits {
+		c := &x.limits[i].config
+		limits[i] = Limit{Name: c.By.Name(), Permits: c.Limit, Per: c.Per, Burst: c.Burst, Algorithm: c.Algorithm}
+		s.indexes[&x.limits[i]] = i
+	}
+	var err error
+	if s.quotas, err = x.store.Open(limits); err != nil {
+		return nil, err
+	}
+	if s.quotas == nil {
+		return nil, errors.New("the store given to WithStore returned no quotas")
+	}
+	s.circuit = breaker.New(breaker.Config{
+		FailureThreshold: failuresInRow, OpenFor: s.config.RetryStore, HalfOpenMaxCalls: 1,
+		ProbeTimeout: max(2*s.config.Timeout, s.config.RetryStore), OnChange: s.changed,
+	})
+	return s, nil
+}
+
+// changed logs that the store fails, or answers again.
+func (s *shared) changed(c breaker.Change) {
+	switch {
+	case c.From == breaker.Closed:
+		cause := ""
+		if err := s.last.Load(); err != nil {
+			cause = (*err).Error()
+		}
+		s.log.Warn("ratelimit: the store of shared quotas fails", "error", cause, "mode", s.config.Fail.String())
+	case c.To == breaker.Closed:
+		s.log.Info("ratelimit: the store of shared quotas answers again")
+	}
+}
+
+// take takes the permits of all demands, or none. err ends the call: it has ended itself, or the
+// quotas are not known and the mode is FailClosed.
+func (s *shared) take(ctx context.Context, call *hauberk.Call, demands []demand) (st outcome, err error) {
+	answers := make([]Decision, len(demands))
+	asked := make([]Demand, len(demands))
+	for i := range demands {
+		asked[i] = s.demand(&demands[i])
+	}
+	failure := s.guarded(ctx, func() error { return s.quotas.Take(ctx, s.config.Timeout, asked, answers) })
+	switch {
+	case failure == nil:
+		for i := range demands {
+			st.consider(&demands[i], answers[i])
+		}
+		return st, nil
+	case ctx.Err() != nil:
+		return st, status.FromContextError(ctx.Err()).Err()
+	}
+	switch s.config.Fail {
+	case FailOpen:
+		return st, nil
+	case FailClosed:
+		return st, unavailable(call, demands[0].limit.own.decision.Rule, failure)
+	default:
+		return s.x.take(demands), nil
+	}
+}
+
+// charge takes permits even if there are none.
+func (s *shared) charge(ctx context.Context, demands []demand) error {
+	asked := make([]Demand, len(demands))
+	for i := range demands {
+		asked[i] = s.demand(&demands[i])
+	}
+	failure := s.guarded(ctx, func() error { return s.quotas.Charge(ctx, s.config.Timeout, asked) })
+	switch {
+	case failure == nil || s.config.Fail == FailOpen:
+		return nil
+	case s.config.Fail == FailLocal:
+		s.x.charge(demands)
+		return nil
+	default:
+		return fmt.Errorf("%w: %w", ErrUnavailable, failure)
+	}
+}
+
+func (s *shared) demand(d *demand) Demand {
+	return Demand{Limit: s.indexes[d.limit], Key: d.key, Peer: d.at == ofPeers, Permits: d.permits}
+}
+
+// guarded asks the store, unless its circuit is open.
+func (s *shared) guarded(ctx context.Context, ask func() error) error {
+	permit, err := s.circuit.Allow(s.x.clock())
+	if err != nil {
+		return err
+	}
+	outcome := breaker.Neutral // of a panic
+	defer func() { permit.Done(s.x.clock(), outcome) }()
+	if err = ask(); err == nil {
+		outcome = breaker.Success
+		return nil
+	}
+	if ctx.Err() == nil {
+		s.failures.Add(1)
+		s.last.Store(&err)
+		outcome = breaker.Failure
+	}
+	return err
+}
+
+// StoreFailures returns how often the store of shared quotas did not answer, and whether calls do
+// without it now. Safe for concurrent use.
+func (x *Interceptor) StoreFailures() (failures uint64, failing bool) {
+	if x.shared == nil {
+		return 0, false
+	}
+	return x.shared.failures.Load(), x.shared.circuit.Snapshot().State != breaker.Closed
+}

@@ -1,0 +1,184 @@
+package ratelimit
+
+import (
+	"context"
+	"time"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
+	"github.com/hauberk-rpc/hauberk/internal/engine/gcra"
+)
+
+// Never is the RetryAfter of a call that can never be admitted, since it costs more than the burst.
+const Never = gcra.Never
+
+// Decision is the answer to one request for permits.
+type Decision struct {
+	// OK reports whether the permits were taken, or would have been if those of other limits had
+	// been there too.
+	OK bool
+	// RetryAfter is the shortest time after which the same request can be admitted, if no
+	// other request takes permits meanwhile. It is 0 if OK is true, otherwise positive, and
+	// [Never] if the request can never be admitted.
+	RetryAfter time.Duration
+	// Remaining is the number of permits that can still be taken now.
+	Remaining int
+	// ResetAfter is the time until the whole quota is available, if no request takes permits.
+	ResetAfter time.Duration
+}
+
+// demand asks for permits of one limit.
+type demand struct {
+	limit   *limit
+	at      place
+	key     []byte
+	permits int
+}
+
+// outcome is the answer that matters most to a client: the first rejection, or else the limit of
+// which the smallest part remains.
+type outcome struct {
+	limit *limit // nil if no limit counts the call
+	at    place
+	Decision
+}
+
+// consider keeps an answer if it matters more.
+func (s *outcome) consider(d *demand, answer Decision) {
+	switch {
+	case s.limit == nil, s.OK && !answer.OK:
+	case !s.OK || float64(s.Remaining)*float64(d.limit.config.Burst) <=
+		float64(answer.Remaining)*float64(s.limit.config.Burst):
+		return
+	}
+	*s = outcome{d.limit, d.at, answer}
+}
+
+// rejection returns how to reject, or nil if the permits were taken.
+func (s *outcome) rejection() *rejection {
+	switch {
+	case s.limit == nil || s.OK:
+		return nil
+	case s.at == ofPeers:
+		return &s.limit.fallback
+	default:
+		return &s.limit.own
+	}
+}
+
+// usualKey is the room for a key on the stack, in bytes.
+const usualKey = 64
+
+// admit takes the permits that a call costs, or returns its rejection. It writes the outcome to
+// kept unless that is nil.
+//
+//go:noinline // its variables would be on the stack of Intercept as long as the call runs
+func (x *Interceptor) admit(ctx context.Context, call *hauberk.Call, kept *outcome) error {
+	if len(x.limits) > 1 || x.shared != nil {
+		return x.admitAll(ctx, call, kept)
+	}
+	l := &x.limits[0]
+	if l.config.By.Spares(call, x.config.ChargeUnknown) {
+		call.Abstain()
+		return nil
+	}
+	n := l.prices.ofCall(ctx, call)
+	if n == 0 {
+		return nil
+	}
+	var room [usualKey]byte
+	at, key := l.key(ctx, call, room[:0])
+	answer := l.memory.do(take, at, key, x.clock(), n)
+	if kept != nil {
+		*kept = outcome{l, at, answer}
+	}
+	if answer.OK {
+		return nil
+	}
+	return x.verdict(call, &outcome{l, at, answer})
+}
+
+// admitAll is admit for several limits, and for quotas in a store.
+func (x *Interceptor) admitAll(ctx context.Context, call *hauberk.Call, kept *outcome) error {
+	demands := make([]demand, 0, len(x.limits))
+	counted := false
+	for i := range x.limits {
+		l := &x.limits[i]
+		if l.config.By.Spares(call, x.config.ChargeUnknown) {
+			continue
+		}
+		counted = true
+		if n := l.prices.ofCall(ctx, call); n > 0 {
+			demands = append(demands, l.demand(ctx, call, n))
+		}
+	}
+	if !counted {
+		call.Abstain()
+	}
+	if len(demands) == 0 {
+		return nil
+	}
+	s, err := x.takeAny(ctx, call, demands)
+	if err != nil {
+		return err
+	}
+	if kept != nil {
+		*kept = s
+	}
+	return x.verdict(call, &s)
+}
+
+// verdict returns the rejection of a call, if permits were missing.
+func (x *Interceptor) verdict(call *hauberk.Call, s *outcome) error {
+	r := s.rejection()
+	if r == nil {
+		return nil
+	}
+	x.report(call, s)
+	return r.reject(call, hauberk.Decision{}, s.RetryAfter)
+}
+
+// key returns where the quota of a call is, and its key in room if that is large enough.
+func (l *limit) key(ctx context.Context, call *hauberk.Call, room []byte) (at place, key []byte) {
+	by := &l.config.By
+	if by.IsGlobal() {
+		return ofAll, nil
+	}
+	if key, ok := by.Append(ctx, call, room); ok {
+		if by.IsPeer() {
+			return ofPeers, key
+		}
+		return ofKeys, key
+	}
+	return ofPeers, callkey.AppendPeer(call, room)
+}
+
+// demand returns the demand of a call.
+func (l *limit) demand(ctx context.Context, call *hauberk.Call, permits int) demand {
+	at, key := l.key(ctx, call, nil)
+	return demand{l, at, key, permits}
+}
+
+// take takes the permits of all demands in memory, or none.
+func (x *Interceptor) take(demands []demand) (s outcome) {
+	if len(demands) == 1 {
+		d := &demands[0]
+		s.consider(d, d.limit.memory.do(take, d.at, d.key, x.clock(), d.permits))
+		return s
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	now := x.clock()
+	for i := range demands {
+		d := &demands[i]
+		s.consider(d, d.limit.memory.do(check, d.at, d.key, now, d.permits))
+	}
+	if !s.OK {
+		return s
+	}
+	for i := range demands {
+		d := &demands[i]
+		d.limit.memory.do(take, d.at, d.key, now, d.permits)
+	}
+	return s
+}
