@@ -3,6 +3,7 @@ package ratelimit_test
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,33 @@ func TestConfig(t *testing.T) {
 			"By: callkey.Network was given -1 and 0 bits; want 0 to 32 and 0 to 128",
 		},
 		{"the network of all", by(oneAMinute, callkey.Network(0, 0)), ""},
+		{
+			"costs", by(hourly(1, ratelimit.Cost{
+				Call: -1, Byte: -1, Message: 1 << 40, Messages: 3, Methods: map[string]int{"x": -2},
+			}), callkey.Peer()),
+			"Cost.Call is -1; want 0 to 2147483647\nCost.Message is 1099511627776; want 0 to 2147483647\n" +
+				"Cost.Byte is -1; want 0 to 2147483647\nCost.Methods has \"x\"; want \"package.Service/Method\", " +
+				"\"package.Service/*\", \"package.*\" or \"*\"\nCost.Methods has -2 for \"x\"; want 0 to 2147483647\n" +
+				"Cost.Messages is 3; want Requests, Responses or BothMessages",
+		},
+		{
+			"messages of no cost", hourly(1, ratelimit.Cost{Messages: ratelimit.Responses}),
+			"Cost.Messages is set without Message or Byte",
+		},
+		{
+			"other values",
+			ratelimit.Config{Limit: 1, Per: 1, OverLimit: 2, Headers: 4, Also: slices.Repeat([]ratelimit.Config{oneAMinute}, 16)},
+			"OverLimit is 2; want End or Wait\nHeaders is 4; want NoHeaders, RateLimit, XRateLimit or AllHeaders\n" +
+				"Also has 16 limits; want at most 15",
+		},
+		{
+			"further limits",
+			ratelimit.Config{Limit: 1, Per: 1, Also: []ratelimit.Config{
+				oneAMinute, {Limit: 1, Per: 1, MaxKeys: 3}, {Limit: 0, Per: 1},
+			}},
+			"Also[1] sets what holds for all limits; want Limit, Per, Burst, Algorithm, By and Cost only\n" +
+				"Also[2]: Limit is 0; want at least 1",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			limiter := ratelimit.New(c.config)

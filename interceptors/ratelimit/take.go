@@ -176,9 +176,10 @@ func (x *Interceptor) take(demands []demand) (s outcome) {
 	if !s.OK {
 		return s
 	}
+	s = outcome{}
 	for i := range demands {
 		d := &demands[i]
-		d.limit.memory.do(take, d.at, d.key, now, d.permits)
+		s.consider(d, d.limit.memory.do(take, d.at, d.key, now, d.permits))
 	}
 	return s
 }

@@ -28,7 +28,8 @@ func (c *Counter) Allow(l *Limit, now time.Duration, n int) Decision {
 	return d
 }
 
-// Check returns the decision that Allow would return, and takes no permits.
+// Check returns the decision that Allow would return, and takes no permits: ResetAfter is that of
+// the permits that are taken.
 func (c *Counter) Check(l *Limit, now time.Duration, n int) Decision {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -40,7 +40,8 @@ func (g *Log) Allow(l *Limit, now time.Duration, n int) Decision {
 	return d
 }
 
-// Check returns the decision that Allow would return, and takes no permits.
+// Check returns the decision that Allow would return, and takes no permits: ResetAfter is that of
+// the permits that are taken.
 func (g *Log) Check(l *Limit, now time.Duration, n int) Decision {
 	g.mu.Lock()
 	defer g.mu.Unlock()

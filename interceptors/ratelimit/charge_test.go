@@ -1,0 +1,124 @@
+package ratelimit_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
+)
+
+// charging runs f in the handler of each call.
+func charging(f func(ctx context.Context) error) *hauberktest.Backend {
+	return &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+		if err := f(ctx); err != nil {
+			return err
+		}
+		return hauberktest.Echo(ctx, s)
+	}}
+}
+
+// A handler charges what its call has cost: later calls wait until the debt has returned. What it
+// gives back can be taken again.
+func TestCharge(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
+		t.Run(kind.String(), func(t *testing.T) {
+			clock := hauberktest.NewClock()
+			limiter := ratelimit.New(ratelimit.Config{
+				Limit: 10, Per: 10 * time.Second, By: callkey.Metadata("user"), Cost: ratelimit.Cost{Call: 4, Charged: true},
+				Also: []ratelimit.Config{{Limit: 100, Per: time.Second, By: callkey.Global()}}, // charged by calls only
+			}, ratelimit.WithClock(clock.Now))
+			permits := 0
+			env := hauberktest.Case{Kind: kind}.StartWith(t, charging(func(ctx context.Context) error {
+				return limiter.Charge(ctx, permits)
+			}), limiter)
+			ctx := metadata.AppendToOutgoingContext(t.Context(), "user", "alice")
+			permits = -3 // the estimate of 4 was too high
+			for range 7 {
+				wantCode(t, env.Call(ctx).Err, codes.OK)
+			}
+			permits = 10 // 3 remain: a debt of 11, of which one burst counts
+			wantCode(t, env.Call(metadata.AppendToOutgoingContext(t.Context(), "user", "bob")).Err, codes.OK)
+			clock.Advance(time.Second)
+			wantCode(t, env.Call(ctx).Err, codes.OK)
+			wantRejection(t, env.Call(ctx).Err, "metadata:user", 14*time.Second)
+			clock.Advance(14 * time.Second)
+			permits = 0
+			wantCode(t, env.Call(ctx).Err, codes.OK)
+		})
+	}
+}
+
+// Take asks for permits before a part of the work, and waits for them if it is to.
+func TestTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := ratelimit.Config{
+			Limit: 2, Per: 2 * time.Second, By: callkey.Global(), Cost: ratelimit.Cost{Charged: true},
+		}
+		for _, c := range []struct {
+			over ratelimit.OverLimit
+			want codes.Code
+			took time.Duration
+		}{{ratelimit.End, codes.ResourceExhausted, 0}, {ratelimit.Wait, codes.OK, 2 * time.Second}} {
+			config.OverLimit = c.over
+			limiter, start := ratelimit.New(config), time.Now()
+			env := hauberktest.Case{Kind: hauberk.ServerStream}.StartWith(t, charging(func(ctx context.Context) error {
+				for range 4 {
+					if err := limiter.Take(ctx, 1); err != nil {
+						return err
+					}
+				}
+				return nil
+			}), limiter)
+			wantCode(t, env.Call(t.Context()).Err, c.want)
+			if took := time.Since(start); took != c.took {
+				t.Errorf("OverLimit %d: took %v, want %v", c.over, took, c.took)
+			}
+		}
+	})
+}
+
+// Public methods, which a limit by identity does not count, are not charged either.
+func TestChargeOfSparedCalls(t *testing.T) {
+	limiter := ratelimit.New(ratelimit.Config{
+		Limit: 1, Per: time.Hour, By: callkey.State(userKey), Cost: ratelimit.Cost{Charged: true},
+	})
+	chain := hauberk.Must(hauberk.Config{Public: []string{"*"}}.New(login{}, limiter))
+	env := hauberktest.Start(t, hauberktest.Setup{Server: chain, Backend: charging(func(ctx context.Context) error {
+		if err := limiter.Charge(ctx, 1); err != nil {
+			return err
+		}
+		return limiter.Take(ctx, 1)
+	})})
+	for range 3 {
+		wantCode(t, env.Call(metadata.AppendToOutgoingContext(t.Context(), "user", "alice")).Err, codes.OK)
+	}
+}
+
+func TestChargeErrors(t *testing.T) {
+	plain, charged := ratelimit.New(oneAMinute), ratelimit.New(hourly(1, ratelimit.Cost{Charged: true}))
+	var got []error
+	env := hauberktest.Case{}.StartWith(t, charging(func(ctx context.Context) error {
+		got = append(got, plain.Charge(ctx, 1), plain.Take(ctx, 1), charged.Charge(ctx, 1<<40), charged.Take(ctx, -1))
+		return nil
+	}), plain, charged)
+	wantCode(t, env.Call(t.Context()).Err, codes.OK)
+	got = append(got, charged.Charge(t.Context(), 1), charged.Take(t.Context(), 1))
+	for i, want := range []string{
+		"no limit of the interceptor has Cost.Charged", "no limit of the interceptor has Cost.Charged",
+		"Charge was given 1099511627776 permits", "Take was given -1 permits; want 0 to",
+		"Charge was given a context that belongs to no call", "Take was given a context that belongs to no call",
+	} {
+		if got[i] == nil || !strings.Contains(got[i].Error(), want) {
+			t.Errorf("error %v, want %q", got[i], want)
+		}
+	}
+}
