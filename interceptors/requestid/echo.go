@@ -30,6 +30,8 @@ func (e *echoes) make() *echo {
 }
 
 // around calls next on a server of grpc-go and sends the id back: see responsemd.Around.
+//
+//go:noinline // its variables would be on the stack of every call, on a client too
 func (e *echoes) around(ctx context.Context, call *hauberk.Call, id string, next hauberk.Next) error {
 	return responsemd.Around(ctx, call, next, echoed{e, ctx, id})
 }
