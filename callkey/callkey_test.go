@@ -78,6 +78,8 @@ func from(addr net.Addr, pairs ...string) context.Context {
 
 func tcp(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 50051} }
 
+func unix(path string) net.Addr { return &net.UnixAddr{Net: "unix", Name: path} }
+
 // text is an address that is no IP address.
 type text string
 
@@ -104,6 +106,8 @@ func TestKeys(t *testing.T) {
 		{"addresses of a host", callkey.Peer(), from(tcp("2001:db8::1")), from(tcp("2001:db8::2:2")), false},
 		{"two names", callkey.Peer(), from(text("bufconn")), from(text("pipe")), true},
 		{"a name", callkey.Peer(), from(text("bufconn")), from(text("bufconn")), false},
+		{"Unix sockets", callkey.Peer(), from(unix("/run/a")), from(unix("")), false},
+		{"a Unix socket and a name", callkey.Peer(), from(unix("/run/a")), from(text("/run/a")), true},
 		{"no address", callkey.Peer(), from(nil), t.Context(), false},
 		{"no address and an empty one", callkey.Peer(), from(nil), from(text("")), true},
 		{"through a proxy", callkey.Peer(), from(tcp("10.0.0.1"), "x-forwarded-for", "192.0.2.1"), from(here), false},

@@ -24,6 +24,5 @@
 //
 // Different values are different keys, with any content. [All] joins its parts with their
 // lengths, and [User] the issuer and the subject, so that "a:b" with "c" differs from "a" with
-// "b:c". The key of a peer without an IP address is the text of its address: the path of a Unix
-// socket that a client has bound is the client's choice.
+// "b:c".
 package callkey

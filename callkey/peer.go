@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/hauberk-rpc/hauberk"
 )
@@ -13,7 +14,8 @@ import (
 //   - On a server a peer is the address that a call comes from
 //     ([hauberk.Call.ClientAddr]), without the port, or the text of an address that is not
 //     an IP address. Of an IPv6 address the first 64 bits count, since a single host
-//     commonly chooses its addresses from a /64; [Network] counts other lengths.
+//     commonly chooses its addresses from a /64; [Network] counts other lengths. All peers of
+//     Unix sockets are one: a client chooses the path of its own end.
 //   - On a client a peer is the target of the connection.
 //
 // Connections that have neither are together.
@@ -94,8 +96,12 @@ func nameOfPeer(call *hauberk.Call) (name string, ok bool) {
 	if call.Side() == hauberk.ClientSide {
 		return call.Target(), true
 	}
-	if p := call.Peer(); p != nil && p.Addr != nil {
-		return p.Addr.String(), true
+	p := call.Peer()
+	if p == nil || p.Addr == nil {
+		return "", false
 	}
-	return "", false
+	if network := p.Addr.Network(); strings.HasPrefix(network, "unix") {
+		return network, true // the client chooses the path, if it has one
+	}
+	return p.Addr.String(), true
 }
