@@ -14,7 +14,7 @@ import (
 )
 
 func inProcessContests() []contest {
-	return slices.Concat(tracingContests(), validateContests(), []contest{
+	return slices.Concat(tracingContests(), validateContests(), limiterContests(), []contest{
 		serverUnaryContest(),
 		clientUnaryContest(),
 		clientStreamContest(hauberk.Bidi),
@@ -22,7 +22,6 @@ func inProcessContests() []contest {
 		clientStreamContest(hauberk.ClientStream),
 		jwtContest(),
 		authzContest(),
-		limiterContest(),
 		concurrencyContest(),
 		breakerContest(),
 		retryContest(),

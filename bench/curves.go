@@ -1,21 +1,17 @@
 package main
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"strconv"
-	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/bench/internal/curve"
-	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
-	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 )
 
@@ -90,7 +86,7 @@ func costCurves() []*costCurve {
 				Y: y, Unit: unit, Shape: curve.Flat, LogX: true,
 			},
 			xs:     []int{1, 10, 100, 1000, 10_000, 100_000, 1_000_000},
-			series: []costSeries{{"server, limit by state", limitedKeys}},
+			series: []costSeries{{"server, limit by state", limitedByState}},
 		},
 	}
 }
@@ -140,29 +136,6 @@ func serverMethods(chain *hauberk.Chain, n int) func() error {
 	return inTurn(n, func(i int) error {
 		_, err := methods[i].Handler(r.impl, ctx, decodeNothing, nil)
 		return err
-	})
-}
-
-// limitedKeys serves calls with n keys of a limiter in random order.
-func limitedKeys(n int) func() error {
-	caller := hauberk.NewKey[string]("caller")
-	keys := make([]string, n)
-	for i := range keys {
-		keys[i] = "caller-" + strconv.Itoa(i)
-	}
-	shuffle(keys)
-	current := ""
-	setKey := hauberk.Declare(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-		caller.Set(call, current)
-		return next(ctx, call)
-	}), hauberk.Declaration{Name: "caller", Writes: []hauberk.StateKey{caller}})
-	limiter := ratelimit.New(ratelimit.Config{
-		Limit: plenty, Per: time.Second, By: callkey.State(caller), MaxKeys: 1 << 20,
-	})
-	call := serverUnary(chainOf(setKey, limiter), nil)
-	return inTurn(n, func(i int) error {
-		current = keys[i]
-		return call()
 	})
 }
 

@@ -4,17 +4,14 @@ import (
 	"context"
 	"net"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
-	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 )
 
@@ -27,22 +24,6 @@ const (
 
 // small is the budget of an interceptor that lets a call pass.
 var small = budget{ns: 60, allocs: 0}
-
-func limiterContest() contest {
-	const own, rival = "Hauberk, limit by method", "grpc-go, x/time/rate by method"
-	generous := ratelimit.Config{Limit: plenty, Per: time.Second, By: callkey.Method()}
-	return contest{
-		name: "limiter, unary call on a server",
-		variants: []variant{
-			{oneIdle, behind(idleInterceptors(1)...)},
-			{own, behind(ratelimit.New(generous))},
-			{grpcIdle, func() func() error { return serverUnary(nil, idleUnary) }},
-			{rival, func() func() error { return serverUnary(nil, limitMethods()) }},
-		},
-		budgets: map[string]budget{own: small},
-		bases:   map[string]string{grpcIdle: grpcIdle, rival: grpcIdle},
-	}
-}
 
 const (
 	breakerName  = "breaker, closed, unary call on a client"

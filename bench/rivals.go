@@ -40,17 +40,6 @@ const plenty = math.MaxInt32
 
 var errLimited = status.Error(codes.ResourceExhausted, "rate limit exceeded")
 
-// limitMethods is a typical limit by method with golang.org/x/time/rate.
-func limitMethods() grpc.UnaryServerInterceptor {
-	limits := newRates()
-	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		if !limits.allow(info.FullMethod) {
-			return nil, errLimited
-		}
-		return handler(ctx, req)
-	}
-}
-
 func idleUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	return handler(ctx, req)
 }
