@@ -39,6 +39,7 @@ type Chain struct {
 type entry struct {
 	interceptor Interceptor
 	instance    Interceptor // as New was given it; nil if it is no pointer
+	measured    Measured    // the interceptor, without what is around it; nil if it does not measure itself
 
 	at         string // the place in the arguments of New, for errors
 	decl       Declaration

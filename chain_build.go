@@ -60,6 +60,7 @@ func (b *builder) addInterceptor(x Interceptor, l entry) {
 	for _, err := range l.check() {
 		b.fail(fmt.Errorf("%s: %w", l.decl.Name, err))
 	}
+	l.measured = measuredOf(l.interceptor)
 	if s, ok := l.interceptor.(*Shadowed); ok {
 		l.shadow = true
 		l.interceptor = &shadowInterceptor{s, l.decl.Name}

@@ -21,6 +21,9 @@
 // Two collectors of one side cannot share a registry unless a constant label distinguishes
 // them, such as one for calls and one for attempts: see prometheus.WrapRegistererWith.
 //
+// [NewChainCollector] exports what the interceptors of a chain measure about themselves, such as
+// the calls that a limit lets wait.
+//
 // # Metrics
 //
 // SIDE is "server" or "client". These metrics have the labels grpc_type (unary,
