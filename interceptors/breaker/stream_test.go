@@ -215,6 +215,93 @@ func TestDeadlineOfStream(t *testing.T) {
 	})
 }
 
+// TestInterruptedStreamSucceeds: a stream that has received a message is a success if its
+// caller cancels it or its deadline passes before it is established. It is none if a failure
+// has counted since it was admitted, or if it has received a header alone.
+func TestInterruptedStreamSucceeds(t *testing.T) {
+	for name, c := range map[string]struct {
+		interrupt func(cancel context.CancelFunc)
+		want      codes.Code
+		timeout   time.Duration
+	}{
+		"cancelled": {func(cancel context.CancelFunc) { cancel() }, codes.Canceled, time.Hour},
+		"deadline":  {func(context.CancelFunc) {}, codes.DeadlineExceeded, 100 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			streaming(t, func(t *testing.T, kind hauberk.Kind) {
+				w := startWatches(t, kind, breaker.Config{FailureThreshold: 2})
+				fail := func() {
+					w.fail = codes.Unavailable
+					_, _ = w.watch(t, t.Context())
+					w.fail = codes.OK
+				}
+				take := func(meanwhile func()) {
+					ctx, cancel := context.WithTimeout(t.Context(), c.timeout)
+					defer cancel()
+					stream, err := w.watch(t, ctx)
+					if err != nil {
+						t.Fatal(err)
+					}
+					meanwhile()
+					c.interrupt(cancel)
+					end(t, stream, c.want)
+				}
+				for range 3 { // never two failures in succession
+					fail()
+					w.want(t, breaker.Closed, 1)
+					take(func() {})
+					w.want(t, breaker.Closed, 0)
+				}
+				take(fail)
+				w.want(t, breaker.Closed, 1)
+				w.silent = true
+				take(func() {})
+				w.want(t, breaker.Closed, 1)
+				w.silent = false
+				fail()
+				w.want(t, breaker.Open, 2)
+				w.clock.Advance(time.Minute)
+				take(func() {}) // a probe
+				w.want(t, breaker.Closed, 0)
+			})
+		})
+	}
+}
+
+// TestRejectedMessageSucceeds: a stream that has received a message is a success if an inner
+// hook rejects a later one.
+func TestRejectedMessageSucceeds(t *testing.T) {
+	streaming(t, func(t *testing.T, kind hauberk.Kind) {
+		b := breaker.New(breaker.Config{FailureThreshold: 2})
+		down := false
+		backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+			if down {
+				return status.Error(codes.Unavailable, "down")
+			}
+			return errors.Join(s.Send(&testpb.Response{}), s.Send(&testpb.Response{}))
+		}}
+		reject := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.OnReceive(func(any) (bool, error) {
+				if call.Received() == 0 {
+					return true, nil
+				}
+				return false, hauberk.Reject(codes.Unavailable, "LOCAL", "rejected here")
+			})
+			return next(ctx, call)
+		})
+		env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, b, reject)
+		for _, failures := range []int{1, 0, 1, 0} {
+			down = failures > 0
+			if err := env.Call(t.Context()).Err; status.Code(err) != codes.Unavailable {
+				t.Errorf("got %v", err)
+			}
+			if got := b.Failures()[service]; got != failures {
+				t.Errorf("%d failures, want %d", got, failures)
+			}
+		}
+	})
+}
+
 // TestWatchesCloseTheCircuit: a service whose streams stay open closes its circuit once the
 // first of them is established.
 func TestWatchesCloseTheCircuit(t *testing.T) {

@@ -107,6 +107,8 @@ func (m *model) answered(now time.Duration, call admission, o breaker.Outcome) b
 		return breaker.Success
 	case later:
 		return breaker.Neutral
+	case o == breaker.Interrupted:
+		return breaker.Success
 	default:
 		return o
 	}
@@ -146,7 +148,7 @@ func (m *model) done(now time.Duration, permit int, o breaker.Outcome, answered 
 			m.turn(breaker.Open)
 			m.opened = now
 		}
-	case breaker.Neutral:
+	case breaker.Neutral, breaker.Interrupted:
 	}
 }
 
@@ -252,7 +254,7 @@ func FuzzBreaker(f *testing.F) {
 		asked := 0
 		for _, c := range data {
 			now += time.Duration(c >> 6)
-			o := op{what: "adswdeaa"[c&7], now: now, permit: asked, out: outcomes[c>>3&3]}
+			o := op{what: "adswdeaa"[c&7], now: now, permit: asked, out: outcomes[int(c>>3&7)%len(outcomes)]}
 			if o.what == 'a' {
 				asked++
 			}
@@ -276,7 +278,9 @@ func step(t rapid.TB, o op, b *breaker.Breaker, m *model, permits []breaker.Perm
 	}
 }
 
-var outcomes = []breaker.Outcome{breaker.Success, breaker.Failure, breaker.Neutral, breaker.Failure}
+var outcomes = []breaker.Outcome{
+	breaker.Success, breaker.Failure, breaker.Neutral, breaker.Failure, breaker.Interrupted,
+}
 
 func drawConfig(t *rapid.T) breaker.Config {
 	return breaker.Config{
