@@ -18,7 +18,9 @@ type BearerOption func(*bearer)
 // It keeps up to tokens of them: as a rule of thumb, one for each caller. Each is kept until
 // Identity.Expires, and at most for keep if that is above 0. Without both it is not kept.
 // Rejected tokens are not kept. A kept token is accepted even if the validator would reject it
-// meanwhile, unless Identity.Revoked is closed. A caller that sends many tokens evicts only
+// meanwhile, unless Identity.Revoked is closed. The identity is that of all calls with the token, so
+// the validator must judge the token alone, and not what else its context has, such as metadata or
+// the peer. A caller that sends many tokens evicts only
 // tokens that are not in use.
 func CacheTokens(tokens int, keep time.Duration) BearerOption {
 	return func(b *bearer) {

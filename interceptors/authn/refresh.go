@@ -36,7 +36,9 @@ type RefreshConfig struct {
 // expires. Make it with [NewRefresher]. Safe for concurrent use.
 //
 // At most one fetch is in flight. Calls wait for it only if there is no valid token. It does not
-// end with the call that began it. There is no goroutine between fetches, and nothing to close.
+// end with the call that began it, and its context has nothing of that call: neither values nor
+// metadata, which interceptors of the connection would send, and which other calls do not have. There
+// is no goroutine between fetches, and nothing to close.
 type Refresher struct {
 	fetch  func(context.Context) (Token, error)
 	config RefreshConfig
@@ -51,7 +53,8 @@ type Refresher struct {
 }
 
 // NewRefresher returns a source that gets its tokens from fetch, which must return when its
-// context is done. A panic of fetch is an error of the fetch.
+// context is done. A panic of fetch is an error of the fetch. The context has [RefreshConfig.Timeout],
+// and none of the values of a call's context.
 func NewRefresher(fetch func(context.Context) (Token, error), config RefreshConfig) *Refresher {
 	if config.Timeout == 0 {
 		config.Timeout = 10 * time.Second
@@ -78,7 +81,7 @@ func (r *Refresher) Err() error {
 
 // Token returns the token, which may be on its way to expiry, or waits for one until ctx is done.
 func (r *Refresher) Token(ctx context.Context) (string, error) {
-	token, f, err := r.current(ctx, time.Now())
+	token, f, err := r.current(time.Now())
 	if f == nil {
 		return token, err
 	}
@@ -88,14 +91,14 @@ func (r *Refresher) Token(ctx context.Context) (string, error) {
 
 // current returns the token if it is valid, or else the fetch to wait for, or else why there is
 // neither. It begins a fetch if one is due.
-func (r *Refresher) current(ctx context.Context, now time.Time) (string, *flight.Flight[Token], error) {
+func (r *Refresher) current(now time.Time) (string, *flight.Flight[Token], error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	valid := r.token.Value != "" && (r.token.Expires.IsZero() || now.Before(r.token.Expires))
 	due := !valid || !r.refresh.IsZero() && !now.Before(r.refresh)
 	if due && r.flight == nil && !now.Before(r.retry) {
 		r.flight = flight.New[Token]()
-		go r.run(context.WithoutCancel(ctx), r.flight)
+		go r.run(r.flight)
 	}
 	switch {
 	case valid:
@@ -107,9 +110,8 @@ func (r *Refresher) current(ctx context.Context, now time.Time) (string, *flight
 	}
 }
 
-func (r *Refresher) run(ctx context.Context, f *flight.Flight[Token]) {
-	f.Run(func() (Token, error) { return r.get(ctx) },
-		func(how string) error { return errors.New("authn: the fetch of a token " + how) }, r.land)
+func (r *Refresher) run(f *flight.Flight[Token]) {
+	f.Run(r.get, func(how string) error { return errors.New("authn: the fetch of a token " + how) }, r.land)
 }
 
 // land ends a fetch.
@@ -126,8 +128,8 @@ func (r *Refresher) land(token Token, err error) {
 }
 
 // get fetches a token that is not empty and has not expired.
-func (r *Refresher) get(ctx context.Context) (Token, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.config.Timeout)
+func (r *Refresher) get() (Token, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.config.Timeout)
 	defer cancel()
 	token, err := r.fetch(ctx)
 	switch {

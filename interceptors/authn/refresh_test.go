@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -164,6 +165,39 @@ func TestRefresherWaits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRefresherContext: nothing that a call carries reaches a fetch, whose token all calls share.
+func TestRefresherContext(t *testing.T) {
+	type key struct{}
+	synctest.Test(t, func(t *testing.T) {
+		fetches := 0
+		r := authn.NewRefresher(func(ctx context.Context) (authn.Token, error) {
+			fetches++
+			_, outgoing := metadata.FromOutgoingContext(ctx)
+			_, incoming := metadata.FromIncomingContext(ctx)
+			if outgoing || incoming || ctx.Value(key{}) != nil {
+				t.Errorf("fetch %d has a value of a call: %v", fetches, ctx)
+			}
+			if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) != time.Minute {
+				t.Errorf("fetch %d ends at %v; want RefreshConfig.Timeout", fetches, deadline)
+			}
+			return authn.Token{Value: "t", Expires: time.Now().Add(time.Hour)}, nil
+		}, authn.RefreshConfig{Timeout: time.Minute})
+		ctx := metadata.NewIncomingContext(context.WithValue(t.Context(), key{}, 1), metadata.Pairs("x-tenant", "a"))
+		ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(ctx, "x-tenant", "a"), 2*time.Hour)
+		defer cancel()
+		for range 2 { // the first token, and ahead of its expiry the next
+			if _, err := r.Token(ctx); err != nil {
+				t.Error(err)
+			}
+			pass(59*time.Minute + time.Second)
+		}
+		synctest.Wait()
+		if fetches != 2 {
+			t.Errorf("%d fetches; want 2", fetches)
+		}
+	})
 }
 
 func TestRefresherErrors(t *testing.T) {

@@ -186,6 +186,53 @@ func testRevokedWhileOpen(t *testing.T, kind hauberk.Kind, config authnintrospec
 	}
 }
 
+// carried is a key of values in the context of a call.
+type carried struct{}
+
+// valueless is an http.RoundTripper that reports requests with a value of a call's context.
+type valueless struct {
+	*endpoint
+	*testing.T
+}
+
+func (v valueless) RoundTrip(r *http.Request) (*http.Response, error) {
+	if _, incoming := metadata.FromIncomingContext(r.Context()); incoming || r.Context().Value(carried{}) != nil {
+		v.Errorf("a request has a value of a call: %v", r.Context())
+	}
+	return v.endpoint.RoundTrip(r)
+}
+
+// TestRequestHasNoValues: nothing that a call carries reaches a request, whose answer all calls with the
+// token share: neither the first, nor those for open streams.
+func TestRequestHasNoValues(t *testing.T) {
+	for _, kind := range kinds {
+		synctest.Test(t, func(t *testing.T) {
+			e := answering(`{"active":true,"sub":"a"}`)
+			m := authnintrospect.New(authnintrospect.Config{
+				Endpoint: loopback, Client: &http.Client{Transport: valueless{e, t}}, Recheck: time.Minute,
+			})
+			outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				return next(context.WithValue(ctx, carried{}, 1), call)
+			})
+			backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+				pass(90 * time.Second)
+				return hauberktest.Echo(ctx, s)
+			}}
+			env := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}.StartWith(t, backend, outer, authn.New(authn.Config{}, m))
+			if err := env.Call(bearer(t.Context(), "t")).Err; err != nil {
+				t.Errorf("%v: %v", kind, err)
+			}
+			want := int32(2)
+			if kind == hauberk.Unary {
+				want = 1
+			}
+			if n := e.requests.Load(); n != want {
+				t.Errorf("%v: %d requests; want %d", kind, n, want)
+			}
+		})
+	}
+}
+
 // TestRevokedByAnotherCall: streams end at once if another call learns that the token is not active. An expired
 // token is not revoked: its streams have the grace period.
 func TestRevokedByAnotherCall(t *testing.T) {

@@ -51,6 +51,7 @@ type Config struct {
 	// Timeout of a request. The default, 0, is 5 seconds.
 	Timeout time.Duration
 	// Client makes the requests. The default is a client of this package. In each case
-	// redirects are not followed, since the request has a token.
+	// redirects are not followed, since the request has a token. The contexts of its requests have none
+	// of the values of a call's context.
 	Client *http.Client
 }

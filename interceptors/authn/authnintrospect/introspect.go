@@ -46,8 +46,8 @@ var (
 const maxBody = 1 << 20
 
 // introspect asks the endpoint for a token. Its error means that there is no answer.
-func (m *Method) introspect(ctx context.Context, token string) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, m.config.Timeout)
+func (m *Method) introspect(token string) (answer, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), m.config.Timeout)
 	defer cancel()
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.config.Endpoint, strings.NewReader(form.Encode()))

@@ -22,13 +22,14 @@ type request struct {
 }
 
 // ask returns the answer for a token. Callers share a request, which does not end with the call that
-// began it. bounded applies Config.MaxRequests.
+// began it, and has none of the values of its context: what one call carries must not shape the answer
+// for all. bounded applies Config.MaxRequests.
 //
 // A request that no call waits for goes on, at most for Config.Timeout. Ending it would close its
 // connection, and the endpoint would learn of that only when it answers: untrusted callers that
 // cancel their calls could then open requests there without a bound.
 func (m *Method) ask(ctx context.Context, key hash, token string, bounded bool) (answer, error) {
-	r := m.join(ctx, key, token, bounded)
+	r := m.join(key, token, bounded)
 	if r == nil {
 		return answer{}, m.busy()
 	}
@@ -44,7 +45,7 @@ func (m *Method) busy() error {
 
 // join returns the request for a token that is in flight, or begins one. It returns nil if there
 // are too many.
-func (m *Method) join(ctx context.Context, key hash, token string, bounded bool) *request {
+func (m *Method) join(key hash, token string, bounded bool) *request {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r := m.asking[key]; r != nil {
@@ -53,13 +54,12 @@ func (m *Method) join(ctx context.Context, key hash, token string, bounded bool)
 	if bounded && m.open >= m.config.MaxRequests {
 		return nil
 	}
-	ctx = context.WithoutCancel(ctx)
 	r := &request{flight: flight.New[answer](), counts: bounded}
 	m.asking[key] = r
 	if bounded {
 		m.open++
 	}
-	go r.flight.Run(func() (answer, error) { return m.introspect(ctx, token) },
+	go r.flight.Run(func() (answer, error) { return m.introspect(token) },
 		func(how string) error { return fmt.Errorf("%w: its client %s", ErrEndpoint, how) },
 		func(a answer, err error) { m.land(key, r, a, err) })
 	return r

@@ -33,7 +33,7 @@ func (m *Method) follow(ctx context.Context, key hash, token string, id *authn.I
 	m.mu.Lock()
 	s := m.streams[key]
 	if s == nil {
-		own, stop := context.WithCancel(context.WithoutCancel(ctx))
+		own, stop := context.WithCancel(context.Background())
 		s = &streams{expires: id.Expires, revoked: make(chan struct{}), stop: stop}
 		m.streams[key] = s
 		go m.recheck(own, key, token, s)
