@@ -286,6 +286,7 @@ func (c *Call) SetMethod(full string) error {
 	if err != nil {
 		return status.Error(codes.Internal, err.Error())
 	}
+	m.stated = c.plan.chain.policy[full]
 	c.draft()
 	c.method = m
 	return nil

@@ -102,7 +102,7 @@ func Must(chain *Chain, err error) *Chain {
 // planFor returns the plan for a method, the same for all methods that the same
 // interceptors apply to.
 func (c *Chain) planFor(m *Method) *plan {
-	m.public = c.isPublic(m)
+	m.public, m.stated = c.isPublic(m), c.policy[m.full]
 	var entries []*entry
 	set := make([]byte, len(c.entries))
 	for i, l := range c.entries {

@@ -24,7 +24,8 @@ type Config struct {
 	// method in Public is public even if Policy says otherwise. What else Policy states is
 	// enforced by interceptors that are made of it. New reports methods whose roles or scopes
 	// no interceptor enforces ([Declaration.EnforcesPolicy]); one in [Shadow] or under [When]
-	// does not. Only servers need a Policy.
+	// does not. [Method.Idempotent] is by Policy, too. Only servers need a Policy, and clients whose
+	// program overrides the idempotency of a method.
 	Policy *DescriptorPolicy
 	// TrustedProxies are the networks of the proxies in front of a server. They decide
 	// which entries of x-forwarded-for [Call.ClientAddr] believes. If there are none, it

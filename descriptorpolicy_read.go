@@ -94,7 +94,16 @@ func (r *policyReader) readService(service protoreflect.ServiceDescriptor) {
 		return
 	}
 	r.seen[name] = true
-	source := "option (hauberk.v1.service_policy) of " + string(name)
+	common := r.readCommon(service)
+	methods := service.Methods()
+	for i := range methods.Len() {
+		r.readMethod(methods.Get(i), string(name), &common)
+	}
+}
+
+// readCommon returns the policy of a service for its methods.
+func (r *policyReader) readCommon(service protoreflect.ServiceDescriptor) MethodPolicy {
+	source := "option (hauberk.v1.service_policy) of " + string(service.FullName())
 	stated, err := policyIn(service.Options(), new(descriptorpb.ServiceOptions), hauberkv1.E_ServicePolicy)
 	r.fail(source, err)
 	common, err := parsePolicy(stated, source)
@@ -102,10 +111,19 @@ func (r *policyReader) readService(service protoreflect.ServiceDescriptor) {
 	for i := range common.Limits {
 		common.Limits[i].Service = true
 	}
-	methods := service.Methods()
-	for i := range methods.Len() {
-		r.readMethod(methods.Get(i), string(name), &common)
+	return common
+}
+
+// policyOf returns the policy of one method.
+func policyOf(method protoreflect.MethodDescriptor) (MethodPolicy, error) {
+	service, ok := method.Parent().(protoreflect.ServiceDescriptor)
+	if !ok {
+		return MethodPolicy{}, fmt.Errorf("hauberk: the method %s has no service", method.FullName())
 	}
+	var r policyReader
+	common := r.readCommon(service)
+	r.readMethod(method, string(service.FullName()), &common)
+	return r.methods[0], errors.Join(r.errs...)
 }
 
 func (r *policyReader) readMethod(method protoreflect.MethodDescriptor, service string, common *MethodPolicy) {

@@ -79,13 +79,17 @@ func (k Kind) String() string {
 // chain, except unregistered ones. All of it is safe for concurrent use.
 type Method struct {
 	full, service, name string
-	public              bool // in Config.Public of the chain
-	unguarded           bool // on a server: neither authenticated nor public in a chain that authenticates
+	public              bool          // in Config.Public of the chain
+	unguarded           bool          // on a server: neither authenticated nor public in a chain that authenticates
+	stated              *MethodPolicy // of Config.Policy of the chain; nil for none
 
 	kind     Kind
 	known    bool
 	describe sync.Once
 	desc     protoreflect.MethodDescriptor
+
+	readPolicy sync.Once
+	idempotent bool
 }
 
 // FullName returns the name as gRPC writes it: "/shop.v1.Cart/Get".
@@ -131,6 +135,25 @@ func (m *Method) Options() *descriptorpb.MethodOptions {
 		}
 	}
 	return noOptions
+}
+
+// Idempotent reports whether a call of the method may be executed more than once: by [Config.Policy]
+// of the chain if that has the method, and else by the options of its .proto file, as
+// [MethodPolicy].Idempotent says. It returns false for a method without a descriptor, and for one
+// whose policy [FromDescriptors] would return an error for.
+func (m *Method) Idempotent() bool {
+	if m.stated != nil {
+		return m.stated.Idempotent
+	}
+	m.readPolicy.Do(m.findIdempotent)
+	return m.idempotent
+}
+
+func (m *Method) findIdempotent() {
+	if d := m.Descriptor(); d != nil {
+		policy, err := policyOf(d)
+		m.idempotent = err == nil && policy.Idempotent
+	}
 }
 
 var noOptions = &descriptorpb.MethodOptions{} //nolint:gochecknoglobals // never written

@@ -206,6 +206,52 @@ func TestMethodOption(t *testing.T) {
 }
 
 // TestDescriptorOfAnotherThing names a message where a method should be.
+// idempotency returns what Idempotent reports for a method in a client's chain with a policy.
+func idempotency(t *testing.T, policy *hauberk.DescriptorPolicy, full, sentTo string) (idempotent bool) {
+	t.Helper()
+	chain := hauberk.Must(hauberk.Config{Policy: policy}.New(
+		hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			if err := call.SetMethod(sentTo); err != nil {
+				return err
+			}
+			return next(ctx, call)
+		}),
+		hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			idempotent = call.Method().Idempotent()
+			return next(ctx, call)
+		}),
+	))
+	_ = chain.ClientConn(hauberktest.Conn{}).Invoke(t.Context(), full, &testpb.Request{}, &testpb.Response{})
+	return idempotent
+}
+
+// TestIdempotent: a method is idempotent if FromDescriptors says so, and if the policy of the chain
+// says so for those that it has.
+func TestIdempotent(t *testing.T) {
+	stated, err := hauberk.FromRegistry("hauberk.policy.test.v1.Cart", "hauberk.policy.test.v1.Plain")
+	if err != nil {
+		t.Fatal(err)
+	}
+	turned := &hauberk.DescriptorPolicy{}
+	for i := range stated.Methods {
+		m := &stated.Methods[i]
+		turned.Methods = append(turned.Methods, hauberk.MethodPolicy{Method: m.Method, Idempotent: !m.Idempotent})
+		if got := idempotency(t, nil, "/"+m.Method, "/"+m.Method); got != m.Idempotent {
+			t.Errorf("%s: idempotent %t; want %t", m.Method, got, m.Idempotent)
+		}
+	}
+	for _, m := range turned.Methods {
+		for _, full := range []string{"/" + m.Method, "/a.B/C"} {
+			if got := idempotency(t, turned, full, "/"+m.Method); got != m.Idempotent {
+				t.Errorf("%s, called as %s: idempotent %t; want %t by the policy of the chain", m.Method, full, got, m.Idempotent)
+			}
+		}
+	}
+	if idempotency(t, nil, "/a.B/C", "/a.B/C") || idempotency(t, turned, "/a.B/C", "/a.B/C") {
+		t.Error("a method without a descriptor is idempotent")
+	}
+}
+
 func TestDescriptorOfAnotherThing(t *testing.T) {
 	m := methodOf(t, hauberktest.Case{Side: hauberk.ClientSide}, "/hauberk.test.v1/Request")
 	if m.Descriptor() != nil {

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/callcreds"
@@ -85,7 +84,7 @@ type Client struct {
 // If the source is an [Invalidator] and the server ends a call that has its token with
 // UNAUTHENTICATED, the token is invalidated. The call is made once more with the next token if the
 // server's answer proves that no handler ran: if it has the trailer [Unprocessed], as those of this
-// package have. A method that is marked NO_SIDE_EFFECTS or IDEMPOTENT in its proto needs no proof. See
+// package have. A method that is idempotent ([hauberk.Method.Idempotent]) needs no proof. See
 // [ClientConfig.TrustUnauthenticated] for the other methods of other servers. Calls at the same time
 // share the next token. A stream is made again only if the server has not sent a message, and the
 // client no more than 64 KiB, which are kept until then.
@@ -180,7 +179,7 @@ func (c *Client) repeatable(call *hauberk.Call) bool {
 	if c.config.TrustUnauthenticated || len(call.Trailer().Get(Unprocessed)) > 0 {
 		return true
 	}
-	return call.Method().Options().GetIdempotencyLevel() != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
+	return call.Method().Idempotent()
 }
 
 func (c *Client) token(ctx context.Context) (string, error) {

@@ -161,17 +161,33 @@ func TestMetadataOfRejectedAttempt(t *testing.T) {
 	})
 }
 
-// TestRepeatsIdempotentMethods: a method that its proto marks as idempotent may run twice.
+// TestRepeatsIdempotentMethods: a method that its proto states to be idempotent may run twice. Its policy
+// wins over its idempotency_level, and the policy of the chain over both.
 func TestRepeatsIdempotentMethods(t *testing.T) {
-	for method, attempts := range map[string]int{
-		policypb.Cart_List_FullMethodName: 2, // NO_SIDE_EFFECTS
-		policypb.Plain_Do_FullMethodName:  1,
+	overridden, err := hauberk.FromRegistry("hauberk.policy.test.v1.Plain")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := overridden.Override("*", func(m *hauberk.MethodPolicy) { m.Idempotent = true }); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		method   string
+		policy   *hauberk.DescriptorPolicy // of the chain
+		attempts int
+	}{
+		{policypb.Cart_List_FullMethodName, nil, 2},   // idempotency_level
+		{policypb.Cart_Get_FullMethodName, nil, 2},    // policy
+		{policypb.Cart_Refund_FullMethodName, nil, 1}, // not by its policy, although by its idempotency_level
+		{policypb.Plain_Do_FullMethodName, nil, 1},
+		{policypb.Plain_Do_FullMethodName, overridden, 2},
 	} {
 		var conn rejectingConn
-		client := hauberk.Must(hauberk.New(authn.NewClient(new(renewable), authn.ClientConfig{AllowClearText: true})))
-		err := client.ClientConn(&conn).Invoke(t.Context(), method, &testpb.Request{}, &testpb.Response{})
-		if want := codes.Unauthenticated; status.Code(err) != want || conn.attempts != attempts {
-			t.Errorf("%s: %v after %d attempts; want %v after %d", method, err, conn.attempts, want, attempts)
+		client := authn.NewClient(new(renewable), authn.ClientConfig{AllowClearText: true})
+		chain := hauberk.Must(hauberk.Config{Policy: test.policy}.New(client))
+		err := chain.ClientConn(&conn).Invoke(t.Context(), test.method, &testpb.Request{}, &testpb.Response{})
+		if want := codes.Unauthenticated; status.Code(err) != want || conn.attempts != test.attempts {
+			t.Errorf("%s: %v after %d attempts; want %v after %d", test.method, err, conn.attempts, want, test.attempts)
 		}
 	}
 }

@@ -31,10 +31,9 @@ func WithRandom(random func() float64) Option {
 	return option(func(r *Interceptor) { r.random = random })
 }
 
-// WithPolicy uses the idempotency of methods that .proto files state (hauberk/v1/policy.proto) in
-// place of their idempotency_level: methods of policy are retried if they are idempotent by it.
-// What the application configures overrides it: Config.Methods and Config.AllMethods. policy may
-// be nil.
+// WithPolicy uses the idempotency of the methods of policy in place of [hauberk.Method.Idempotent],
+// which reads their .proto files: what the application overrides in policy counts, and Explain
+// returns where it was set. Config.Methods and Config.AllMethods override it. policy may be nil.
 func WithPolicy(policy *hauberk.DescriptorPolicy) Option {
 	return option(func(r *Interceptor) {
 		if policy == nil {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/engine/backoff"
@@ -122,12 +121,7 @@ func (r *Interceptor) handles(call *hauberk.Call) bool {
 	if s, ok := r.policy[m.FullName()]; ok {
 		return s.idempotent
 	}
-	switch m.Options().GetIdempotencyLevel() {
-	case descriptorpb.MethodOptions_NO_SIDE_EFFECTS, descriptorpb.MethodOptions_IDEMPOTENT:
-		return true
-	default:
-		return false
-	}
+	return m.Idempotent()
 }
 
 // prepare asks the call for what retries need, and returns how many attempts it may make.

@@ -46,8 +46,8 @@ func TestWithPolicy(t *testing.T) {
 	}
 }
 
-// A policy overrides the idempotency_level of a method; methods of no policy have theirs. Explain
-// says which setting decides.
+// The policy of a method overrides its idempotency_level, also without WithPolicy. With it Explain says
+// which setting decides.
 func TestWithPolicyLevels(t *testing.T) {
 	const cart = "hauberk.policy.test.v1.Cart"
 	policy, err := hauberk.FromDescriptors(policypb.File_internal_policypb_shop_proto.Services().ByName("Cart"))
@@ -79,17 +79,19 @@ func TestWithPolicyLevels(t *testing.T) {
 	if e, _ := with.Explain("other.Service/Do"); e.Steps[0].Settings != nil {
 		t.Errorf("Explain lists %v for a method of no policy", e.Steps[0].Settings)
 	}
-	for method, want := range map[string]int{"Get": 2, "Refund": 1, "List": 2, "Browse": 1, "Pay": 2} {
-		attempts := 0
-		conn := hauberk.Must(hauberk.New(retry.New(
-			retry.Config{MaxAttempts: 2, Methods: config.Methods}, retry.WithPolicy(policy), retry.WithSleep((&waits{}).sleep),
-		))).ClientConn(hauberktest.Conn{Outcome: func(string) error {
-			attempts++
-			return status.Error(codes.Unavailable, "down")
-		}})
-		_ = conn.Invoke(t.Context(), "/"+cart+"/"+method, nil, nil)
-		if attempts != want {
-			t.Errorf("%s made %d attempts; want %d", method, attempts, want)
+	for _, given := range []*hauberk.DescriptorPolicy{policy, nil} {
+		for method, want := range map[string]int{"Get": 2, "Refund": 1, "List": 2, "Browse": 1, "Pay": 2} {
+			attempts := 0
+			conn := hauberk.Must(hauberk.New(retry.New(
+				retry.Config{MaxAttempts: 2, Methods: config.Methods}, retry.WithPolicy(given), retry.WithSleep((&waits{}).sleep),
+			))).ClientConn(hauberktest.Conn{Outcome: func(string) error {
+				attempts++
+				return status.Error(codes.Unavailable, "down")
+			}})
+			_ = conn.Invoke(t.Context(), "/"+cart+"/"+method, nil, nil)
+			if attempts != want {
+				t.Errorf("%s made %d attempts; want %d", method, attempts, want)
+			}
 		}
 	}
 }
