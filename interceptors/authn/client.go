@@ -40,6 +40,16 @@ type Invalidator interface {
 	Invalidate(token string)
 }
 
+// Renewer is an [Invalidator] that can fetch the successor of a token that is still in use.
+type Renewer interface {
+	Invalidator
+	// Renew begins to replace a token that a server may have rejected, and waits for its successor
+	// until ctx is done. With a ctx that is done already it only begins. Token returns the token
+	// until the successor has arrived, or until the token expires. If the token is not the current
+	// one, or too young to be replaced, Renew returns what Token would return.
+	Renew(ctx context.Context, token string) (string, error)
+}
+
 // TokenFunc is a function that is a [TokenSource].
 type TokenFunc func(ctx context.Context) (token string, err error)
 
@@ -82,9 +92,11 @@ type Client struct {
 // wrong with the arguments, and a token of [StaticToken] that is malformed.
 //
 // If the source is an [Invalidator] and the server ends a call that has its token with
-// UNAUTHENTICATED, the token is invalidated. The call is made once more with the next token if the
-// server's answer proves that no handler ran: if it has the trailer [Unprocessed], as those of this
-// package have. A method that is idempotent ([hauberk.Method.Idempotent]) needs no proof. See
+// UNAUTHENTICATED, the token is replaced. If the server's answer proves that no handler ran, the token is
+// invalidated at once, and the call is made once more with the next one: if the answer has the trailer
+// [Unprocessed], as those of this package have. Any other UNAUTHENTICATED may be a handler's, about
+// something else than the token: with a [Renewer] the other calls have the token until the next one has
+// arrived. A method that is idempotent ([hauberk.Method.Idempotent]) needs no proof. See
 // [ClientConfig.TrustUnauthenticated] for the other methods of other servers. Calls at the same time
 // share the next token. A stream is made again only if the server has not sent a message, and the
 // client no more than 64 KiB, which are kept until then.
@@ -157,29 +169,40 @@ func (c *Client) send(
 	return creds == nil, err
 }
 
-// renewed invalidates a token that the server has rejected. It returns another token if the call
-// can be made again, and else "".
+// renewed replaces a token that the server has rejected. It returns another token if the call can be
+// made again, and else "".
 func (c *Client) renewed(ctx context.Context, call *hauberk.Call, token string, err error) string {
 	source, ok := c.source.(Invalidator)
 	if !ok || hauberk.CodeOf(err) != codes.Unauthenticated || isRejection(carrierIn(err)) || call.Unsent() {
 		return ""
 	}
-	source.Invalidate(token)
-	if !c.repeatable(call) || !call.CanAttempt() {
-		return ""
+	proven := c.config.TrustUnauthenticated || len(call.Trailer().Get(Unprocessed)) > 0
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if !proven && !call.Method().Idempotent() || !call.CanAttempt() {
+		cancel() // no attempt waits for the next token
 	}
-	if renewed, err := c.token(ctx); err == nil && renewed != token {
+	if renewed, err := c.replace(ctx, source, token, proven); err == nil && renewed != token && ctx.Err() == nil {
 		return renewed
 	}
 	return ""
 }
 
-// repeatable reports whether the handler of the last attempt did not run, or may run twice.
-func (c *Client) repeatable(call *hauberk.Call) bool {
-	if c.config.TrustUnauthenticated || len(call.Trailer().Get(Unprocessed)) > 0 {
-		return true
+// replace replaces a token, and returns the next one. The token is removed at once if the rejection was
+// proven to be about it, or if the source cannot fetch the next one before.
+func (c *Client) replace(ctx context.Context, source Invalidator, token string, proven bool) (string, error) {
+	if renewer, ok := source.(Renewer); ok && !proven {
+		renewed, err := renewer.Renew(ctx, token)
+		if err == nil && !wellFormed(renewed) {
+			err = malformed(renewed)
+		}
+		return renewed, err
 	}
-	return call.Method().Idempotent()
+	source.Invalidate(token)
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	return c.token(ctx)
 }
 
 func (c *Client) token(ctx context.Context) (string, error) {

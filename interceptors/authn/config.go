@@ -27,7 +27,7 @@ type ClientConfig struct {
 	// the trailer [Unprocessed]. Set it only for servers, not of this package, that authenticate
 	// each call before its handler and whose handlers never return UNAUTHENTICATED. Otherwise a
 	// handler can run twice for a call. The default repeats only calls that no handler has seen, and
-	// calls of methods that are idempotent ([hauberk.Method.Idempotent]). With other servers the next
-	// call of another method has the new token.
+	// calls of methods that are idempotent ([hauberk.Method.Idempotent]). With other servers the calls
+	// of other methods have the next token once it has arrived.
 	TrustUnauthenticated bool
 }

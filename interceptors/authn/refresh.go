@@ -27,7 +27,7 @@ type RefreshConfig struct {
 	// Timeout of a fetch. The default, 0, is 10 seconds.
 	Timeout time.Duration
 	// MinInterval is the time between a failed fetch and the next one, and between a fetch and
-	// the next that an invalid token causes. Calls that need a token after a failed fetch end
+	// the next that a rejected token causes. Calls that need a token after a failed fetch end
 	// with its error. The default, 0, is one second.
 	MinInterval time.Duration
 }
@@ -94,11 +94,15 @@ func (r *Refresher) Token(ctx context.Context) (string, error) {
 func (r *Refresher) current(now time.Time) (string, *flight.Flight[Token], error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.take(now)
+}
+
+// take is current with the lock.
+func (r *Refresher) take(now time.Time) (string, *flight.Flight[Token], error) {
 	valid := r.token.Value != "" && (r.token.Expires.IsZero() || now.Before(r.token.Expires))
 	due := !valid || !r.refresh.IsZero() && !now.Before(r.refresh)
-	if due && r.flight == nil && !now.Before(r.retry) {
-		r.flight = flight.New[Token]()
-		go r.run(r.flight)
+	if due {
+		r.begin(now)
 	}
 	switch {
 	case valid:
@@ -107,6 +111,14 @@ func (r *Refresher) current(now time.Time) (string, *flight.Flight[Token], error
 		return "", r.flight, nil
 	default:
 		return "", nil, r.failed
+	}
+}
+
+// begin begins a fetch, unless one is in flight or has just failed. mu is locked.
+func (r *Refresher) begin(now time.Time) {
+	if r.flight == nil && !now.Before(r.retry) {
+		r.flight = flight.New[Token]()
+		go r.run(r.flight)
 	}
 }
 
@@ -157,6 +169,37 @@ func (r *Refresher) refreshAt(token Token, now time.Time) time.Time {
 		ahead = min(life/10, time.Minute)
 	}
 	return token.Expires.Add(-ahead)
+}
+
+// Renew makes a token due, if it is the current one: a server may have rejected it. Token returns it until
+// the fetch of its successor has succeeded, or until it expires. Renew returns the successor when that has
+// arrived, or else the error of ctx or of the fetch, which goes on when ctx is done. A token that is younger
+// than MinInterval is not due, and is returned as it is. So is the current one, if that is another.
+func (r *Refresher) Renew(ctx context.Context, token string) (string, error) {
+	current, f, err := r.renew(token, time.Now())
+	if f == nil {
+		return current, err
+	}
+	fetched, err := f.Wait(ctx)
+	return fetched.Value, err
+}
+
+// renew returns the token to use, or the fetch to wait for, or why there is neither.
+func (r *Refresher) renew(token string, now time.Time) (string, *flight.Flight[Token], error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.token.Value != token:
+		return r.take(now)
+	case now.Sub(r.fetched) < r.config.MinInterval:
+		return token, nil, nil
+	}
+	r.refresh = now
+	r.begin(now)
+	if r.flight == nil {
+		return "", nil, r.failed
+	}
+	return "", r.flight, nil
 }
 
 // Invalidate removes a token, if it is the current one: a server has rejected it. The next call

@@ -38,6 +38,12 @@ func (i *issuer) fetch(ctx context.Context) (authn.Token, error) {
 	return authn.Token{Value: fmt.Sprint("token", i.made), Expires: time.Now().Add(time.Hour)}, i.fails
 }
 
+func (i *issuer) fetches() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.made
+}
+
 func (i *issuer) fail(err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -123,6 +129,50 @@ func TestInvalidate(t *testing.T) {
 		expectToken(t, "invalidated", r, "token2", time.Second)
 		r.Invalidate("token1") // by a call that took long
 		expectToken(t, "not invalidated", r, "token2", 0)
+	})
+}
+
+// TestRenew: a token that a server may have rejected serves until its successor has arrived, or until it
+// expires. Renew waits for the successor, of which there is one for all.
+func TestRenew(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	synctest.Test(t, func(t *testing.T) {
+		i, down := new(issuer), status.Error(codes.Unavailable, "the issuer is down")
+		r := authn.NewRefresher(i.fetch, authn.RefreshConfig{})
+		renew := func(ctx context.Context, token, want string, wantErr error, wait time.Duration) {
+			t.Helper()
+			start := time.Now()
+			if got, err := r.Renew(ctx, token); got != want || !errors.Is(err, wantErr) || time.Since(start) != wait {
+				t.Errorf("Renew of %s: %q, %v after %v; want %q, %v after %v", token, got, err, time.Since(start), want, wantErr, wait)
+			}
+		}
+		done, cancel := context.WithCancel(t.Context())
+		cancel()
+		renew(t.Context(), "unknown", "token1", nil, time.Second)
+		renew(t.Context(), "token1", "token1", nil, 0) // too young
+		pass(time.Minute)
+		i.fail(down)
+		renew(done, "token1", "", context.Canceled, 0)
+		expectToken(t, "while its successor is fetched", r, "token1", 0)
+		renew(t.Context(), "token1", "", down, time.Second)
+		renew(t.Context(), "token1", "", down, 0) // within MinInterval
+		expectToken(t, "without a successor", r, "token1", 0)
+		i.fail(nil)
+		pass(time.Second)
+		expectToken(t, "which the next call begins to fetch", r, "token1", 0)
+		for range 5 {
+			go renew(t.Context(), "token1", "token3", nil, time.Second)
+		}
+		pass(2 * time.Second)
+		expectToken(t, "replaced", r, "token3", 0)
+		renew(t.Context(), "token1", "token3", nil, 0) // by a call that took long
+		pass(59 * time.Minute)
+		i.fail(down)
+		renew(t.Context(), "token3", "", down, time.Second)
+		pass(time.Minute)
+		if _, err := r.Token(t.Context()); !errors.Is(err, down) || i.fetches() != 5 {
+			t.Errorf("%v after %d fetches; want %v when the token has expired", err, i.fetches(), down)
+		}
 	})
 }
 

@@ -3,6 +3,7 @@ package authn_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/internal/policypb"
 )
 
 // gate is a backend that accepts one token, as a server that rejects others before its handler.
@@ -148,6 +150,99 @@ func withoutMessagesAtOnce(ctx context.Context, env *hauberktest.Env, kind haube
 		return err
 	}
 	return stream.RecvMsg(&testpb.Response{})
+}
+
+// TestSuspectedTokenServes: the UNAUTHENTICATED of one call's handler, about something else than the token,
+// takes the token from no other call: neither while the next one is fetched, nor if that fails.
+func TestSuspectedTokenServes(t *testing.T) {
+	backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+		if metadata.ValueFromIncomingContext(ctx, "card") != nil {
+			return status.Error(codes.Unauthenticated, "the card was not accepted")
+		}
+		s.SetTrailer(metadata.Pairs("token", metadata.ValueFromIncomingContext(ctx, "authorization")[0]))
+		return hauberktest.Echo(ctx, s)
+	}}
+	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
+		hauberktest.CheckLeaks(t)
+		synctest.Test(t, func(t *testing.T) {
+			i := new(issuer)
+			source := authn.NewRefresher(i.fetch, authn.RefreshConfig{})
+			env := client(kind).StartWith(t, backend, authn.NewClient(source, authn.ClientConfig{AllowClearText: true}))
+			_, _ = source.Token(t.Context())
+			pass(time.Minute)
+			i.fail(status.Error(codes.Unavailable, "the issuer is down"))
+			want := func(token string) {
+				t.Helper()
+				start := time.Now()
+				out := env.Call(t.Context())
+				if out.Err != nil || out.Trailer.Get("token")[0] != "Bearer "+token || time.Since(start) != 0 {
+					t.Errorf("%v, %v after %v; want %s at once", out.Err, out.Trailer, time.Since(start), token)
+				}
+			}
+			rejected := func() {
+				t.Helper()
+				start := time.Now()
+				ctx := metadata.AppendToOutgoingContext(t.Context(), "card", "1")
+				if err := env.Call(ctx).Err; status.Code(err) != codes.Unauthenticated || time.Since(start) != 0 {
+					t.Errorf("%v after %v; want UNAUTHENTICATED at once", err, time.Since(start))
+				}
+			}
+			for range 10 {
+				rejected()
+				want("token1")
+				pass(300 * time.Millisecond)
+			}
+			if n := i.fetches(); n > 3 {
+				t.Errorf("%d fetches in 3 s; want at most one every two seconds after the first", n)
+			}
+			pass(2 * time.Second) // the last fetch fails
+			i.fail(nil)
+			want("token1") // and begins the fetch
+			pass(2 * time.Second)
+			want(fmt.Sprint("token", i.fetches()))
+		})
+	})
+}
+
+// TestSuspectedTokenRepeats: a call that may run twice waits for the next token, and other calls do not.
+// If each UNAUTHENTICATED is a proof, the token is removed at once.
+func TestSuspectedTokenRepeats(t *testing.T) {
+	for name, test := range map[string]struct {
+		method   string
+		trust    bool
+		attempts int
+		wait     time.Duration // of the call
+		others   time.Duration // that other calls wait for a token
+	}{
+		"not idempotent": {policypb.Plain_Do_FullMethodName, false, 1, 0, 0},
+		"idempotent":     {policypb.Cart_List_FullMethodName, false, 2, time.Second, 0},
+		"trust":          {policypb.Plain_Do_FullMethodName, true, 2, time.Second, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				source := authn.NewRefresher(new(issuer).fetch, authn.RefreshConfig{})
+				_, _ = source.Token(t.Context())
+				pass(time.Minute)
+				config := authn.ClientConfig{AllowClearText: true, TrustUnauthenticated: test.trust}
+				chain := hauberk.Must(hauberk.New(authn.NewClient(source, config)))
+				var conn rejectingConn
+				start, ended := time.Now(), make(chan time.Duration, 1)
+				go func() {
+					_ = chain.ClientConn(&conn).Invoke(t.Context(), test.method, &testpb.Request{}, &testpb.Response{})
+					ended <- time.Since(start)
+				}()
+				synctest.Wait()
+				_, _ = source.Token(t.Context())
+				if waited := time.Since(start); waited != test.others {
+					t.Errorf("another call waited %v for a token; want %v", waited, test.others)
+				}
+				if took := <-ended; took != test.wait || conn.attempts != test.attempts {
+					t.Errorf("%d attempts in %v; want %d in %v", conn.attempts, took, test.attempts, test.wait)
+				}
+				pass(2 * time.Second) // the fetch ends
+			})
+		})
+	}
 }
 
 // TestNotRenewed: other outcomes, other sources and the caller's own authorization are left alone.

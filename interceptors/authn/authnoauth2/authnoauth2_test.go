@@ -143,6 +143,15 @@ func TestExchange(t *testing.T) {
 	if token, _ := x.Token(as("bob")); token != "token2" {
 		t.Errorf("%q; want bob's token to be kept", token)
 	}
+	for token, want := range map[string]string{"token3": "token4", "unknown": "token2"} {
+		if got, err := x.Renew(as("bob"), token); got != want || err != nil {
+			t.Errorf("Renew of %s: %q, %v; want %s", token, got, err, want)
+		}
+	}
+	x.Invalidate("token4") // whose source Renew has kept
+	if token, err := x.Token(as("alice")); token != "token5" || err != nil {
+		t.Errorf("%q, %v; want token5", token, err)
+	}
 	if _, err := x.Token(t.Context()); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("%v; want the error of Subject", err)
 	}

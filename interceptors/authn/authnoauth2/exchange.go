@@ -77,14 +77,30 @@ func (x *Exchange) Token(ctx context.Context) (string, error) {
 	}
 	source := x.source(subject)
 	token, err := source.Token(ctx)
-	if err == nil {
-		x.byResult.Put(sha256.Sum256([]byte(token)), source, time.Now().Add(resultAge))
-	}
+	x.note(token, source)
 	return token, err
 }
 
-// resultAge is for how long [Exchange.Invalidate] finds the source of a token.
+// note keeps the source of an exchanged token; "" for none.
+func (x *Exchange) note(token string, source *authn.Refresher) {
+	if token != "" {
+		x.byResult.Put(sha256.Sum256([]byte(token)), source, time.Now().Add(resultAge))
+	}
+}
+
+// resultAge is for how long [Exchange.Invalidate] and [Exchange.Renew] find the source of a token.
 const resultAge = 10 * time.Minute
+
+// Renew replaces an exchanged token that a server may have rejected, as that of [authn.Refresher] does.
+func (x *Exchange) Renew(ctx context.Context, token string) (string, error) {
+	source, ok := x.byResult.Get(sha256.Sum256([]byte(token)), time.Now())
+	if !ok {
+		return x.Token(ctx)
+	}
+	renewed, err := source.Renew(ctx, token)
+	x.note(renewed, source)
+	return renewed, err
+}
 
 // Invalidate removes an exchanged token that a server has rejected.
 func (x *Exchange) Invalidate(token string) {
