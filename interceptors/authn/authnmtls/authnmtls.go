@@ -135,18 +135,17 @@ func (c *Certificates) Authenticate(_ context.Context, call *hauberk.Call) (*aut
 	if key.byBundle && c.config.Bundles == nil {
 		return nil, reject(ErrUnverified)
 	}
-	if id, ok := c.kept.Get(key, time.Now()); ok {
+	now := time.Now()
+	if id, ok := c.kept.Get(key, now); ok && !id.Expired(now) { // or revoked
 		return id, nil
 	}
 	id, err := c.identify(&info.State, key.byBundle)
 	if err != nil {
 		return nil, err
 	}
-	until := leaf.NotAfter
-	if key.byBundle {
-		if again := time.Now().Add(bundleAge); again.Before(until) {
-			until = again
-		}
+	until := id.Expires
+	if again := now.Add(bundleAge); key.byBundle && again.Before(until) {
+		until = again
 	}
 	c.kept.Put(key, id, until)
 	return id, nil
@@ -174,7 +173,7 @@ func (c *Certificates) identify(state *tls.ConnectionState, byBundle bool) (*aut
 		return nil, reject(errors.New("authnmtls: Config.Identity returned neither an identity nor an error"))
 	}
 	own := *id // which may be shared
-	if own.Expires.IsZero() {
+	if own.Expires.IsZero() || leaf.NotAfter.Before(own.Expires) {
 		own.Expires = leaf.NotAfter
 	}
 	if own.Method == "" {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
@@ -346,6 +347,71 @@ func TestOncePerCertificate(t *testing.T) {
 	}
 	if n := ran.Load(); n != 1 {
 		t.Errorf("Identity ran %d times for one certificate; want once", n)
+	}
+}
+
+// TestIdentityExpires: Identity runs again when the identity has expired or is revoked, and no identity
+// outlives its certificate.
+func TestIdentityExpires(t *testing.T) {
+	for name, test := range map[string]struct {
+		life    time.Duration // of the identity; 0: none is set
+		revoked bool
+		ran     int // within the 24 hours of the certificate
+	}{
+		"not set":         {0, false, 1},
+		"earlier":         {7 * time.Hour, false, 4},
+		"later":           {48 * time.Hour, false, 1},
+		"revoked":         {0, true, 24},
+		"expired, always": {-time.Hour, false, 24},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ca, ran := newAuthority(t, "ca"), 0
+				var last chan struct{}
+				m := authnmtls.New(authnmtls.Config{Identity: func(*x509.Certificate) (*authn.Identity, error) {
+					ran++
+					last = make(chan struct{})
+					id := &authn.Identity{Subject: "a", Revoked: last}
+					if test.life != 0 {
+						id.Expires = time.Now().Add(test.life)
+					}
+					return id, nil
+				}})
+				env := hauberktest.Start(t, hauberktest.Setup{
+					Server: hauberk.Must(hauberk.New(authn.New(authn.Config{}, m))),
+					ServerOptions: []grpc.ServerOption{grpc.Creds(credentials.NewTLS(&tls.Config{
+						Certificates: []tls.Certificate{ca.issue(t, dns("server.example.org"))},
+						ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: ca.pool(), MinVersion: tls.VersionTLS13,
+					}))},
+					DialOptions: []grpc.DialOption{
+						grpc.WithIdleTimeout(0), // one connection
+						grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+							Certificates: []tls.Certificate{ca.issue(t, nil)},
+							ServerName:   "server.example.org", RootCAs: ca.pool(), MinVersion: tls.VersionTLS13,
+						})),
+					},
+				})
+				want := codes.OK
+				if test.life < 0 {
+					want = codes.Unauthenticated
+				}
+				for hour := range 24 {
+					if err := env.Call(t.Context()).Err; status.Code(err) != want {
+						t.Errorf("after %d hours: %v; want %v", hour, err, want)
+					}
+					if test.revoked {
+						close(last)
+					}
+					<-time.After(time.Hour)
+				}
+				if ran != test.ran {
+					t.Errorf("Identity ran %d times; want %d", ran, test.ran)
+				}
+				if err := env.Call(t.Context()).Err; hauberk.Reason(err) != authn.ReasonTokenExpired {
+					t.Errorf("%v after the end of the certificate; want %s", err, authn.ReasonTokenExpired)
+				}
+			})
+		})
 	}
 }
 

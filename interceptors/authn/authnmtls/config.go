@@ -22,9 +22,10 @@ type Config struct {
 	DNSNames []string
 	// Identity returns the identity that a certificate proves, instead of TrustDomains and
 	// DNSNames. An error that wraps [authn.ErrOtherMethod] passes the call to the next method, as
-	// if the connection had no certificate; any other rejects it. Expires and Method are set if they
-	// are empty. It also judges certificates of a CA: check IsCA. It runs once for a certificate that
-	// is kept, and must be safe for concurrent use.
+	// if the connection had no certificate; any other rejects it. Method is set if it is empty, and
+	// Expires if it is empty or later than the certificate's end. It also judges certificates of a CA:
+	// check IsCA. It runs once for a certificate that is kept, and again when the identity has expired or
+	// is revoked. It must be safe for concurrent use.
 	Identity func(*x509.Certificate) (*authn.Identity, error)
 	// Bundles verifies X.509-SVIDs that crypto/tls did not, as with go-spiffe's
 	// tlsconfig.MTLSServerConfig. Its certificates must be of TrustDomains.
