@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -87,6 +88,46 @@ func TestCause(t *testing.T) {
 					t.Errorf("decisions %+v; want the rule %q", decisions, c.rule)
 				}
 			})
+		})
+	}
+}
+
+// TestFailureHasNoValue: the cause of a rejection has no value of the call, which can be a secret, however an
+// expression fails.
+func TestFailureHasNoValue(t *testing.T) {
+	const secret = "s3cret-canary"
+	for when, want := range map[string]string{
+		`metadata["x-api-key"].all(v, timestamp(v) < now)`:                               "it cannot use a value of the call",
+		`metadata["x-api-key"].all(v, now.getHours(v) > 3)`:                              "it cannot use a value of the call",
+		`metadata["x-api-key"].all(v, now.getHours("+99:" + v) > 3)`:                     "it cannot use a value of the call",
+		`metadata["x-api-key"].all(v, identity.claims[v] == 1)`:                          "no such key: one that the call has",
+		`metadata["x-api-key"].all(v, {"a": 1}[v] == 1)`:                                 "no such key: one that the call has",
+		`metadata["x-api-key"].all(v, int(v) > 3)`:                                       "type conversion error from 'string' to 'int'",
+		`metadata["x-api-key"].all(v, duration(v) < duration("1h"))`:                     "type conversion error from 'string' to",
+		`metadata["x-api-key"].all(v, [1][int(v.size())] == 1)`:                          "",
+		`metadata["x-api-key"].all(v, identity.claims.none == v)`:                        "no such key: none",
+		`metadata["x-api-key"].all(v, identity.tenant == v)`:                             "the identity has no tenant",
+		`metadata["x-api-key"].all(v, v.size() / (v.size() - v.size()) == 1)`:            "division by zero",
+		`metadata["x-api-key"].all(v, identity.claims.name + 1 == identity.claims.name)`: "no such overload",
+	} {
+		t.Run(when, func(t *testing.T) {
+			var seen error
+			observe := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				seen = next(ctx, call)
+				return seen
+			})
+			who := login{&hauberk.Identity{Subject: "alice", Claims: map[string]any{"name": secret}}}
+			policy := authz.Policy{Allow: []authz.Rule{{Methods: []string{tests}, When: when}}}
+			env := hauberktest.Case{Side: hauberk.ServerSide}.Start(t, observe, who, authz.New(authz.Config{Policy: policy}))
+			err := env.Call(metadata.AppendToOutgoingContext(t.Context(), "x-api-key", secret)).Err
+			wantCode(t, err, codes.PermissionDenied)
+			rejection := hauberk.RejectionOf(seen)
+			if rejection == nil || rejection.Cause == nil {
+				t.Fatalf("the outcome is %v", seen)
+			}
+			if cause := rejection.Cause.Error(); strings.Contains(cause, secret) || !strings.Contains(cause, want) {
+				t.Errorf("the cause is %q; want %q, and no value", cause, want)
+			}
 		})
 	}
 }

@@ -27,7 +27,7 @@
 // is recorded ([hauberk.Call.Decisions]) with the name of the rule, or [NoRule]. If an expression
 // has failed, or a rule of Deny matches only because an attribute is missing, the cause of the
 // rejection says so with the rule and the failure. Interceptors that log errors log it; clients do
-// not receive it.
+// not receive it. It has no value of the call, which can be a secret.
 //
 // # Missing attributes
 //
