@@ -120,6 +120,7 @@ type direction struct {
 var directions = []direction{
 	{"internal/engine", []string{}},
 	{"internal/policypb", []string{"proto"}},
+	{"internal/callcel", []string{"", "internal"}},
 	{"internal/responsemd", []string{""}},
 	{"internal", []string{"internal"}},
 	{"callkey", []string{"", "internal"}},

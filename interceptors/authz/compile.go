@@ -3,10 +3,9 @@ package authz
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 
-	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
+	"github.com/hauberk-rpc/hauberk/internal/callcel"
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
 )
 
@@ -177,7 +176,7 @@ func (c *compiler) metadata(r *rule, matches []MetadataMatch) {
 	for i, m := range matches {
 		field := fmt.Sprintf("Metadata[%d]", i)
 		key := strings.ToLower(m.Key)
-		if err := checkKey(key); err != nil {
+		if err := callcel.CheckKey(key); err != nil {
 			c.failf("%s.Key is %.100q, %w", field, m.Key, err)
 		}
 		if len(m.Values) == 0 {
@@ -185,21 +184,6 @@ func (c *compiler) metadata(r *rule, matches []MetadataMatch) {
 			continue
 		}
 		r.metadata = append(r.metadata, metadataMatch{key, c.texts(field+".Values", m.Values, true)})
-	}
-}
-
-// checkKey returns an error for keys that no request has, or that do not reach interceptors
-// as they were sent. A rule with such a key would match all calls or none.
-func checkKey(key string) error {
-	switch {
-	case key == ":authority" || key == "user-agent" || key == "content-type":
-		return nil
-	case !metadatakey.Legal(key) || len(key) > MaxValue:
-		return errors.New(`which is not a metadata key; want letters, digits, "-", "_" and "."`)
-	case metadatakey.Reserved(key):
-		return errors.New("which belongs to the protocol or to one connection")
-	default:
-		return nil
 	}
 }
 
@@ -211,33 +195,13 @@ func (c *compiler) networks(r *rule, texts []string) {
 		return
 	}
 	for i, text := range texts {
-		n, err := parseNetwork(text)
+		n, err := callcel.ParseNetwork(text)
 		if err != nil {
 			c.failf("ClientAddrs[%d]: %w", i, err)
 			continue
 		}
 		r.networks = append(r.networks, n)
 	}
-}
-
-// parseNetwork parses a network or an address. IPv4 in IPv6 form counts as IPv4.
-func parseNetwork(text string) (netip.Prefix, error) {
-	n, err := netip.ParsePrefix(text)
-	if err != nil {
-		a, errAddr := netip.ParseAddr(text)
-		if errAddr != nil || a.Zone() != "" {
-			return n, fmt.Errorf(`%.60q is not a network or an address; want "10.0.0.0/8" or "192.0.2.1"`, text)
-		}
-		a = a.Unmap()
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	if a := n.Addr(); a.Is4In6() && n.Bits() >= 96 {
-		n = netip.PrefixFrom(a.Unmap(), n.Bits()-96)
-	}
-	if n != n.Masked() {
-		return n, fmt.Errorf("%q has bits beyond its length; want %q", text, n.Masked())
-	}
-	return n, nil
 }
 
 func (c *compiler) expression(r *rule, source *Rule, methods pattern.Set) {

@@ -4,15 +4,15 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"strings"
-	"sync"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/callcel"
 	"github.com/hauberk-rpc/hauberk/internal/methodtable"
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
 )
@@ -20,14 +20,9 @@ import (
 // expression is a compiled [Rule.When]. Rules with the same text share one.
 type expression struct {
 	text     string
-	identity bool        // it uses the variable identity
-	program  cel.Program // nil if the type of the request decides on it
-	maxCost  uint64
-
-	// program does not count its cost. If that can exceed maxCost, counting is for calls that
-	// are not small, and made when it is needed; else it is nil.
-	uses     uses
-	counting func() (cel.Program, error)
+	language *callcel.Language
+	identity bool             // it uses the variable identity
+	program  *callcel.Program // nil if the type of the request decides on it
 
 	// ofMethods are the programs of methods, since the type of the variable request is the
 	// method's own.
@@ -53,23 +48,7 @@ func (e *expression) needsRequest() bool { return e != nil && e.ofMethods != nil
 
 // judge evaluates the expression. Every error is a missing attribute.
 func (e *expression) judge(f *facts) (truth, error) {
-	program := e.program
-	if e.needsRequest() {
-		if !f.request() {
-			return unknown, errNoRequest
-		}
-		p := e.programOf(f.call.Method())
-		if p.err != nil {
-			return unknown, p.err
-		}
-		program = p.Program
-	} else if e.counting != nil && !f.variables().isSmall(e.uses) {
-		var err error
-		if program, err = e.counting(); err != nil {
-			return unknown, err
-		}
-	}
-	result, _, err := program.Eval(f.variables())
+	result, err := e.eval(f)
 	if err != nil {
 		return unknown, err
 	}
@@ -80,6 +59,21 @@ func (e *expression) judge(f *facts) (truth, error) {
 	return truthOf(bool(holds)), nil
 }
 
+func (e *expression) eval(f *facts) (ref.Val, error) {
+	if !e.needsRequest() {
+		return e.program.Eval(f.variables())
+	}
+	if !f.request() {
+		return nil, errNoRequest
+	}
+	p := e.programOf(f.call.Method())
+	if p.err != nil {
+		return nil, p.err
+	}
+	result, _, err := p.Eval(f.variables())
+	return result, err
+}
+
 // programOf returns the program for the request of a method.
 func (e *expression) programOf(m *hauberk.Method) *methodProgram {
 	if p, ok := e.ofMethods.Get(m); ok {
@@ -87,7 +81,7 @@ func (e *expression) programOf(m *hauberk.Method) *methodProgram {
 	}
 	p := methodProgram{err: errNoRequest}
 	if d := m.Descriptor(); d != nil {
-		if p.Program, p.err = compileFor(e.text, d.Input(), e.maxCost); p.err != nil {
+		if p.Program, p.err = compileFor(e.language, e.text, d.Input()); p.err != nil {
 			p.err = fmt.Errorf("it does not fit the requests of the method: %w", p.err)
 		}
 	}
@@ -96,7 +90,7 @@ func (e *expression) programOf(m *hauberk.Method) *methodProgram {
 
 // expressions compiles the expressions of a policy.
 type expressions struct {
-	maxCost  uint64
+	language *callcel.Language
 	env      *cel.Env // of expressions without a request
 	untyped  *cel.Env // with a request of any type
 	err      error    // why there is no environment
@@ -106,11 +100,11 @@ type expressions struct {
 
 func newExpressions(maxCost uint64) *expressions {
 	c := &expressions{
-		maxCost: maxCost, compiled: make(map[string]*expression), requests: make(map[string]*expression),
+		language: languageOf(maxCost), compiled: make(map[string]*expression), requests: make(map[string]*expression),
 	}
 	var err error
-	c.env, c.err = newEnv(false, nil)
-	c.untyped, err = newEnv(true, nil)
+	c.env, c.err = c.language.Env(false, nil)
+	c.untyped, err = c.language.Env(true, nil)
 	c.err = errors.Join(c.err, err)
 	return c
 }
@@ -144,23 +138,14 @@ func (c *expressions) compile(text string, request bool, methods pattern.Set) (*
 }
 
 func (c *expressions) compileNew(env *cel.Env, text string, request bool) (*expression, error) {
-	ast, err := checked(env, text, c.maxCost)
+	ast, err := c.language.Check(env, text)
 	if err != nil {
 		return nil, err
 	}
-	used := identifiers(ast)
-	e := &expression{text: text, maxCost: c.maxCost, identity: used["identity"]}
+	used := callcel.Identifiers(ast)
+	e := &expression{text: text, language: c.language, identity: used["identity"]}
 	if !request {
-		if e.program, err = env.Program(ast, cel.EvalOptions(cel.OptOptimize)); canExceed(env, ast, c.maxCost) {
-			e.uses = uses{identity: used["identity"], claims: used[".claims"], metadata: used["metadata"]}
-			e.counting = sync.OnceValues(func() (cel.Program, error) {
-				ast, err := checked(env, text, c.maxCost)
-				if err != nil {
-					return nil, err
-				}
-				return programFor(env, ast, c.maxCost)
-			})
-		}
+		e.program, err = c.language.Program(env, ast, text)
 		return e, err
 	}
 	if !used["request"] {
@@ -202,7 +187,7 @@ func (e *expression) checkService(service protoreflect.ServiceDescriptor, name s
 			continue
 		}
 		seen[m.Input()] = true
-		_, err := compileFor(e.text, m.Input(), e.maxCost)
+		_, err := compileFor(e.language, e.text, m.Input())
 		if err == nil {
 			return nil
 		}
@@ -212,76 +197,37 @@ func (e *expression) checkService(service protoreflect.ServiceDescriptor, name s
 }
 
 // compileFor compiles an expression for a type of request.
-func compileFor(text string, request protoreflect.MessageDescriptor, maxCost uint64) (cel.Program, error) {
-	env, err := newEnv(true, request)
+func compileFor(
+	l *callcel.Language, text string, request protoreflect.MessageDescriptor,
+) (cel.Program, error) {
+	env, err := l.Env(true, request)
 	if err != nil {
 		return nil, err
 	}
-	ast, err := checked(env, text, maxCost)
+	ast, err := l.Check(env, text)
 	if err != nil {
 		return nil, err
 	}
-	return programFor(env, ast, maxCost)
+	return l.Counting(env, ast)
 }
 
-// programFor returns the program of an expression. Its cost is counted, which triples its
-// time (BenchmarkAdmit), unless the expression cannot cost more than maxCost for a call of any
-// size.
-func programFor(env *cel.Env, ast *cel.Ast, maxCost uint64) (cel.Program, error) {
-	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	if canExceed(env, ast, maxCost) {
-		opts = append(opts, cel.CostLimit(maxCost))
+// languageOf returns the language of [Rule.When].
+func languageOf(maxCost uint64) *callcel.Language {
+	return &callcel.Language{
+		MaxLength: MaxExpression, MaxCost: maxCost, Result: wantBool,
+		NoRequest: "set Rule.Request to use the request",
+		OneValue:  "it judges one value of a metadata key; want all or exists, which judge every value",
 	}
-	return env.Program(ast, opts...)
 }
 
-// canExceed reports whether an expression can cost more than maxCost for a call of any size.
-func canExceed(env *cel.Env, ast *cel.Ast, maxCost uint64) bool {
-	cost, err := env.EstimateCost(ast, anySizes{})
-	return err != nil || cost.Max > maxCost
-}
-
-// checked parses an expression and checks its types, its cost and its use of what is easily
-// misused.
-func checked(env *cel.Env, text string, maxCost uint64) (*cel.Ast, error) {
-	if len(text) > MaxExpression {
-		return nil, fmt.Errorf("it has %d bytes; want at most %d", len(text), MaxExpression)
-	}
-	ast, issues := env.Compile(text)
-	if err := issues.Err(); err != nil {
-		return nil, errors.New(oneLine(issues))
-	}
-	switch t := ast.OutputType(); {
+// wantBool returns an error for types other than bool.
+func wantBool(t *cel.Type) error {
+	switch {
 	case t.IsExactType(cel.DynType):
-		return nil, errors.New("it returns dyn; want bool: compare it, as in x == true")
+		return errors.New("it returns dyn; want bool: compare it, as in x == true")
 	case !t.IsExactType(cel.BoolType):
-		return nil, fmt.Errorf("it returns %s; want bool", cel.FormatCELType(t))
+		return fmt.Errorf("it returns %s; want bool", cel.FormatCELType(t))
+	default:
+		return nil
 	}
-	if err := errors.Join(checkUse(ast), checkKeys(ast)); err != nil {
-		return nil, err
-	}
-	cost, err := env.EstimateCost(ast, sizes{})
-	if err != nil {
-		return nil, err
-	}
-	if cost.Max > maxCost {
-		return nil, fmt.Errorf("it can cost %s; want at most %d", costText(cost.Max), maxCost)
-	}
-	return ast, nil
-}
-
-// oneLine returns the errors of an expression with their places, without its text.
-func oneLine(issues *cel.Issues) string {
-	var parts []string
-	for _, e := range issues.Errors() {
-		if len(parts) == 3 {
-			break
-		}
-		message := e.Message
-		if strings.HasPrefix(message, "undeclared reference to 'request'") {
-			message += "; set Rule.Request to use the request"
-		}
-		parts = append(parts, fmt.Sprintf("%d:%d: %s", e.Location.Line(), e.Location.Column()+1, message))
-	}
-	return strings.Join(parts, "; ")
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/callcel"
 )
 
 // truth is whether something about a call holds. Of several things that must all hold the
@@ -45,7 +46,8 @@ type facts struct {
 	placed   bool // addr was found
 	kept     [4]keptValues
 	keys     int // how many of kept are used
-	vars     *variables
+	vars     *callcel.Variables
+	read     bool // the request was asked for
 	readErr  error
 	failed   *rule // whose expression failed, or nil; see fail
 	failure  error
@@ -82,9 +84,7 @@ func (f *facts) allowing(rules []*rule) *rule {
 func (f *facts) caller() *hauberk.Identity {
 	if !f.asked {
 		f.asked = true
-		if id, _ := hauberk.IdentityKey.Get(f.call); id != nil && id.Subject != "" {
-			f.identity = id
-		}
+		f.identity = callcel.IdentityOf(f.call)
 	}
 	return f.identity
 }
@@ -183,9 +183,11 @@ func (f *facts) metadata(m *metadataMatch, deny bool) truth {
 }
 
 // variables returns the variables of expressions.
-func (f *facts) variables() *variables {
+func (f *facts) variables() *callcel.Variables {
 	if f.vars == nil {
-		f.vars = &variables{ctx: f.ctx, call: f.call, identity: f.caller(), addr: f.clientAddr(), clock: f.now}
+		f.vars = &callcel.Variables{
+			Ctx: f.ctx, Call: f.call, Identity: f.caller(), Addr: f.clientAddr(), Clock: f.now,
+		}
 	}
 	return f.vars
 }
@@ -194,14 +196,14 @@ func (f *facts) variables() *variables {
 // method that the server does not have has no type.
 func (f *facts) request() bool {
 	v := f.variables()
-	if v.request != nil || v.read || !f.call.Method().Known() {
-		return v.request != nil
+	if v.Request != nil || f.read || !f.call.Method().Known() {
+		return v.Request != nil
 	}
-	v.read = true
+	f.read = true
 	var err error
-	v.request, err = f.call.ReadFirst(f.ctx)
+	v.Request, err = f.call.ReadFirst(f.ctx)
 	if err != nil && !errors.Is(err, io.EOF) {
 		f.readErr = err
 	}
-	return v.request != nil
+	return v.Request != nil
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/hauberk-rpc/hauberk/internal/callcel"
 )
 
 // maxGRPC is the greatest size of a policy for [ParseGRPC], in bytes.
@@ -173,7 +175,7 @@ func grpcHeaders(at string, headers []grpcHeader) ([]MetadataMatch, error) {
 		case len(h.Values) == 0:
 			return nil, fmt.Errorf(`%s: "values" is not present`, at)
 		}
-		if err := checkKey(key); err != nil {
+		if err := callcel.CheckKey(key); err != nil {
 			return nil, fmt.Errorf(`%s: "key" is %.60q, %w`, at, key, err)
 		}
 		out = append(out, MetadataMatch{Key: key, Values: grpcTexts(h.Values)})

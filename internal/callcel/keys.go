@@ -1,4 +1,4 @@
-package authz
+package callcel
 
 import (
 	"errors"
@@ -11,7 +11,12 @@ import (
 	celast "cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
+
+	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
+
+// maxKey is the greatest length of a metadata key in bytes.
+const maxKey = 4 << 10
 
 // keyUse checks how an expression uses metadata keys. Keys are in lower case, so that one in
 // another case is in no call, and a rule of Deny with it denies nothing.
@@ -150,7 +155,7 @@ func checkLiteralKey(key string) error {
 	if lower := strings.ToLower(key); key != lower {
 		return fmt.Errorf("it uses the metadata key %.100q, which no call has; want %.100q", key, lower)
 	}
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return fmt.Errorf("it uses the metadata key %.100q, %w", key, err)
 	}
 	return nil
@@ -159,3 +164,18 @@ func checkLiteralKey(key string) error {
 // metadataType is the type of the variable metadata.
 var metadataType = types.NewMapType( //nolint:gochecknoglobals // never written
 	types.StringType, types.NewListType(types.StringType))
+
+// CheckKey returns an error for metadata keys that no request has, or that do not reach interceptors
+// as they were sent. What depends on such a key is the same for all calls.
+func CheckKey(key string) error {
+	switch {
+	case key == ":authority" || key == "user-agent" || key == "content-type":
+		return nil
+	case !metadatakey.Legal(key) || len(key) > maxKey:
+		return errors.New(`which is not a metadata key; want letters, digits, "-", "_" and "."`)
+	case metadatakey.Reserved(key):
+		return errors.New("which belongs to the protocol or to one connection")
+	default:
+		return nil
+	}
+}

@@ -1,4 +1,4 @@
-package authz
+package callcel
 
 import (
 	"slices"
@@ -35,16 +35,16 @@ func sizeOf(within bool) size {
 }
 
 // isSmall reports whether what an expression uses of the call is within the bounds.
-func (v *variables) isSmall(u uses) bool {
-	if len(v.call.Method().FullName()) > maxText {
+func (v *Variables) isSmall(u uses) bool {
+	if len(v.Call.Method().FullName()) > maxText {
 		return false
 	}
 	if u.identity && v.identitySize == 0 {
-		v.identitySize = sizeOf(v.identity == nil || smallIdentity(v.identity))
+		v.identitySize = sizeOf(v.Identity == nil || smallIdentity(v.Identity))
 	}
 	if u.claims && v.claimsSize == 0 {
 		parts := 0
-		v.claimsSize = sizeOf(v.identity == nil || smallClaim(v.identity.Claims, &parts, 0))
+		v.claimsSize = sizeOf(v.Identity == nil || smallClaim(v.Identity.Claims, &parts, 0))
 	}
 	if u.metadata && v.metadataSize == 0 {
 		v.metadataSize = sizeOf(smallMetadata(v.allMetadata()))

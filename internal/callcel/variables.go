@@ -1,0 +1,85 @@
+package callcel
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"cel.dev/cel-go/cel"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// Variables are the variables of expressions, for one call.
+type Variables struct {
+	// Ctx and Call are those of the call, before it continues.
+	Ctx  context.Context //nolint:containedctx // variables end with the call
+	Call *hauberk.Call
+	// Identity is that of IdentityOf.
+	Identity *hauberk.Identity
+	// Addr is the address of the client, or the zero Addr.
+	Addr netip.Addr
+	// Clock returns the time.
+	Clock func() time.Time
+	// Request is the first request message, or nil if there is none.
+	Request any
+
+	now      time.Time
+	metadata map[string][]string
+
+	identitySize, claimsSize, metadataSize size
+}
+
+var _ cel.Activation = (*Variables)(nil)
+
+// IdentityOf returns the identity of a call, or nil. An identity without a subject is none.
+func IdentityOf(call *hauberk.Call) *hauberk.Identity {
+	if id, _ := hauberk.IdentityKey.Get(call); id != nil && id.Subject != "" {
+		return id
+	}
+	return nil
+}
+
+// ResolveName returns the value of a variable. A variable without a value makes the
+// evaluation fail.
+func (v *Variables) ResolveName(name string) (any, bool) {
+	switch name {
+	case "method":
+		return v.Call.Method().FullName(), true
+	case "service":
+		return v.Call.Method().Service(), true
+	case "identity":
+		return identityValue{v.Identity}, true
+	case "metadata":
+		return v.allMetadata(), true
+	case "client_addr":
+		return v.Addr.String(), v.Addr.IsValid()
+	case "now":
+		if v.now.IsZero() {
+			v.now = v.Clock()
+		}
+		return v.now, true
+	case "request":
+		return v.Request, v.Request != nil
+	default:
+		return nil, false
+	}
+}
+
+// Parent returns nil.
+func (*Variables) Parent() cel.Activation { return nil }
+
+func (v *Variables) allMetadata() map[string][]string {
+	if v.metadata == nil {
+		if v.Call.Side() == hauberk.ServerSide {
+			v.metadata, _ = metadata.FromIncomingContext(v.Ctx)
+		} else {
+			v.metadata, _ = metadata.FromOutgoingContext(v.Ctx)
+		}
+		if v.metadata == nil {
+			v.metadata = map[string][]string{}
+		}
+	}
+	return v.metadata
+}
