@@ -112,6 +112,16 @@ func Func(
 	return k
 }
 
+// Failed is a Key that could not be made, for functions that make keys: [Key.Err] returns err, which
+// must not be nil.
+func Failed(name string, err error) Key {
+	k := newKey(name, func(context.Context, *hauberk.Call) (string, bool) { return "", false })
+	if k.err = err; err == nil {
+		k.err = fmt.Errorf("callkey.Failed %.100q was given no error", name)
+	}
+	return k
+}
+
 // All puts the calls together that have the same value of each of several keys, such as
 // All(Method(), Tenant()). A call that lacks one of them has no key.
 func All(keys ...Key) Key {

@@ -2,6 +2,7 @@ package callkey_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"strings"
@@ -238,6 +239,9 @@ func TestErrors(t *testing.T) {
 		"callkey.All was given everything as key 2":  callkey.All(callkey.Peer(), callkey.Global()),
 		"callkey.All was given a zero Key as key 1":  callkey.All(callkey.Key{}),
 		"callkey.Network was given -1 and 1 bits; w": callkey.All(callkey.Network(-1, 1)),
+		"it has failed":                         callkey.Failed("", errors.New("it has failed")),
+		"as a part":                             callkey.All(callkey.Method(), callkey.Failed("x", errors.New("as a part"))),
+		`callkey.Failed "x" was given no error`: callkey.Failed("x", nil),
 	} {
 		if err := k.Err(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
