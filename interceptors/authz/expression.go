@@ -215,9 +215,17 @@ func compileFor(
 func languageOf(maxCost uint64) *callcel.Language {
 	return &callcel.Language{
 		MaxLength: MaxExpression, MaxCost: maxCost, Result: wantBool,
-		NoRequest: "set Rule.Request to use the request",
-		OneValue:  "it judges one value of a metadata key; want all or exists, which judge every value",
+		Hint:     hint,
+		OneValue: "it judges one value of a metadata key; want all or exists, which judge every value",
 	}
+}
+
+// hint returns what to do about an error of the compiler.
+func hint(message string) string {
+	if callcel.OfRequest(message) {
+		return "set Rule.Request to use the request"
+	}
+	return ""
 }
 
 // wantBool returns an error for types other than bool.

@@ -115,6 +115,7 @@ func TestConfig(t *testing.T) {
 				"\"package.Service/*\", \"package.*\" or \"*\"\nCost.Methods has -2 for \"x\"; want 0 to 2147483647\n" +
 				"Cost.Messages is 3; want Requests, Responses or BothMessages",
 		},
+		{"no function of costs", hourly(1, ratelimit.Cost{Of: ratelimit.CostFunc(nil)}), "Cost.Of: it is a nil CostFunc"},
 		{
 			"messages of no cost", hourly(1, ratelimit.Cost{Messages: ratelimit.Responses}),
 			"Cost.Messages is set without Message or Byte",

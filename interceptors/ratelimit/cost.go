@@ -16,15 +16,15 @@ import (
 // Cost is how many permits a call and its messages take. The zero Cost is 1 for each call.
 type Cost struct {
 	// Call is the number of permits that a call takes when it starts. The default is 1, or 0 if
-	// Message, Byte or Charged is set.
+	// Message, Byte or Charged is set and Of is not.
 	Call int
 	// Methods has the number for calls of the methods that a pattern matches, in place of Call, such
 	// as {"shop.v1.Search/*": 10}; 0 makes them free. Of several patterns that match, the most
 	// specific counts: a method, then a service, then the longest package.
 	Methods map[string]int
-	// Of returns the number for a call, in place of Call and Methods. A negative number counts as 0.
-	// It runs before the request is read and must be safe for concurrent use.
-	Of func(ctx context.Context, call *hauberk.Call) int
+	// Of returns the number for a call: a CostFunc, or an expression (package callexpr). Methods and
+	// Call count for calls for which it returns none.
+	Of CallCost
 	// Message is the number of permits that each message takes.
 	Message int
 	// Byte is the number of permits that each byte of a message takes, as encoded and before
@@ -35,6 +35,37 @@ type Cost struct {
 	Messages Messages
 	// Charged lets handlers take permits from the limit and give them back: see Interceptor.Charge.
 	Charged bool
+}
+
+// CallCost returns how many permits calls take. [CostFunc] and callexpr.CallCost are ones.
+type CallCost interface {
+	// Of returns the number for a call. A negative number counts as 0. ok is false if it has none, and
+	// [Cost.Methods] and [Cost.Call] count. Of runs before the request is read and must be safe for
+	// concurrent use.
+	Of(ctx context.Context, call *hauberk.Call) (permits int, ok bool)
+	// Reads returns the state that Of reads, for [hauberk.Declaration.Reads].
+	Reads() []hauberk.StateKey
+	// Err returns what is wrong with it. hauberk.New reports it.
+	Err() error
+}
+
+// CostFunc is a function as a [CallCost]. It declares no state that it reads.
+type CostFunc func(ctx context.Context, call *hauberk.Call) int
+
+// Of calls f.
+func (f CostFunc) Of(ctx context.Context, call *hauberk.Call) (permits int, ok bool) {
+	return f(ctx, call), true
+}
+
+// Reads returns nil.
+func (CostFunc) Reads() []hauberk.StateKey { return nil }
+
+// Err reports a nil function.
+func (f CostFunc) Err() error {
+	if f == nil {
+		return errors.New("it is a nil CostFunc")
+	}
+	return nil
 }
 
 // Messages says which messages count.
@@ -51,7 +82,7 @@ const (
 const maxCost = math.MaxInt32
 
 func (c Cost) withDefaults() Cost {
-	if c.Call == 0 && c.Message == 0 && c.Byte == 0 && !c.Charged {
+	if c.Call == 0 && (c.Of != nil || c.Message == 0 && c.Byte == 0 && !c.Charged) {
 		c.Call = 1
 	}
 	return c
@@ -76,6 +107,11 @@ func (c Cost) check() error {
 			fail("Cost.Methods has %d for %.100q; want 0 to %d", n, text, maxCost)
 		}
 	}
+	if c.Of != nil {
+		if err := c.Of.Err(); err != nil {
+			fail("Cost.Of: %w", err)
+		}
+	}
 	if c.Messages > BothMessages {
 		fail("Cost.Messages is %d; want Requests, Responses or BothMessages", c.Messages)
 	}
@@ -83,6 +119,14 @@ func (c Cost) check() error {
 		fail("Cost.Messages is set without Message or Byte")
 	}
 	return errors.Join(errs...)
+}
+
+// reads returns the state that the cost of a call depends on.
+func (c Cost) reads() []hauberk.StateKey {
+	if c.Of == nil {
+		return nil
+	}
+	return c.Of.Reads()
 }
 
 // counts reports whether messages take permits.
@@ -107,7 +151,7 @@ func (c Cost) ofMessage(size int) int {
 // prices are the costs of calls.
 type prices struct {
 	call     int
-	of       func(ctx context.Context, call *hauberk.Call) int
+	of       CallCost       // may be nil
 	exact    map[string]int // by full name
 	patterns []price        // the most specific first
 }
@@ -148,7 +192,9 @@ func (p price) specificity() int {
 // ofCall returns the cost of a call.
 func (p *prices) ofCall(ctx context.Context, call *hauberk.Call) int {
 	if p.of != nil {
-		return min(max(p.of(ctx, call), 0), maxCost)
+		if n, ok := p.of.Of(ctx, call); ok {
+			return min(max(n, 0), maxCost)
+		}
 	}
 	if p.exact == nil && p.patterns == nil {
 		return p.call

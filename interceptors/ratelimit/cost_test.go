@@ -55,14 +55,43 @@ func TestCostOfMethods(t *testing.T) {
 		{"a package", ratelimit.Cost{Methods: map[string]int{"hauberk.*": 2, "hauberk.test.*": 6, "*": 12}}, 2},
 		{"all", ratelimit.Cost{Methods: map[string]int{"a.*": 2, "*": 12}}, 1},
 		{"another method", ratelimit.Cost{Call: 4, Methods: map[string]int{service + "/Bidi": 1}}, 3},
-		{"a function", ratelimit.Cost{Call: 4, Of: func(context.Context, *hauberk.Call) int { return 6 }}, 2},
+		{"a function", ratelimit.Cost{Call: 4, Of: ratelimit.CostFunc(func(context.Context, *hauberk.Call) int { return 6 })}, 2},
+		{"a cost of some calls", ratelimit.Cost{Call: 4, Of: partial{6, true}}, 2},
+		{"a cost of no call", ratelimit.Cost{Call: 4, Of: partial{6, false}}, 3},
+		{"a cost of no call, and methods", ratelimit.Cost{Of: partial{}, Methods: map[string]int{"*": 6}}, 2},
+		{"a cost of no call, and the default", ratelimit.Cost{Of: partial{}}, 12},
+		{"a cost of no call, and messages", ratelimit.Cost{Of: partial{}, Message: 1, Messages: ratelimit.Responses}, 6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			limiter := ratelimit.New(hourly(12, c.cost))
-			if got := admitted(t, server(t, limiter), t.Context()); got != c.want {
+			if got := admitted(t, server(t, login{}, limiter), t.Context()); got != c.want {
 				t.Errorf("%d calls admitted, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+// partial is a cost that calls may not have.
+type partial struct {
+	permits int
+	ok      bool
+}
+
+func (p partial) Of(context.Context, *hauberk.Call) (int, bool) { return p.permits, p.ok }
+func (partial) Reads() []hauberk.StateKey                       { return []hauberk.StateKey{userKey} }
+func (partial) Err() error                                      { return nil }
+
+// A limit whose cost reads state runs inside the interceptor that writes it, like one by this state.
+func TestCostReadsState(t *testing.T) {
+	limiter := ratelimit.New(hourly(1, ratelimit.Cost{Of: partial{1, true}}))
+	if d := limiter.Declare(); len(d.Reads) != 1 || d.Reads[0] != hauberk.StateKey(userKey) || d.Phase != hauberk.PhaseLimit {
+		t.Errorf("declaration %+v", d)
+	}
+	if _, err := hauberk.New(limiter, login{}); err == nil || !strings.Contains(err.Error(), `"user"`) {
+		t.Errorf("outside of authentication: %v", err)
+	}
+	if _, err := hauberk.New(login{}, limiter); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -70,7 +99,7 @@ func TestCostOfMethods(t *testing.T) {
 func TestFreeCalls(t *testing.T) {
 	for _, cost := range []ratelimit.Cost{
 		{Methods: map[string]int{"*": 0}},
-		{Of: func(context.Context, *hauberk.Call) int { return -1 }},
+		{Of: ratelimit.CostFunc(func(context.Context, *hauberk.Call) int { return -1 })},
 	} {
 		serve := server(t, ratelimit.New(hourly(1, cost)))
 		for range 10 {

@@ -28,8 +28,8 @@
 // retry each attempt takes one. In [hauberk.Shadow] the same calls are charged, and those
 // that would be rejected continue and take none.
 //
-// [Config.Cost] changes the number: by method, by a function of the call, and for each message and
-// byte of it. Handlers can charge what a call turned out to cost, and give permits back
+// [Config.Cost] changes the number: by method, by a function or an expression (package callexpr), and for
+// each message and byte of the call. Handlers can charge what a call turned out to cost, and give permits back
 // ([Interceptor.Charge]), or ask for permits before a part of their work ([Interceptor.Take]). A
 // message without permits ends its call or waits, as [Config.OverLimit] says.
 //

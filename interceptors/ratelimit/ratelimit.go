@@ -75,10 +75,10 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 	limits := x.config.limits()
 	kinds := make([]string, 0, len(limits))
 	for i := range limits {
-		by := &limits[i].By
+		by, cost := &limits[i].By, limits[i].Cost.reads()
 		kinds = append(kinds, by.Name())
-		d.Reads = append(d.Reads, by.Reads()...)
-		if !by.IsPeer() {
+		d.Reads = append(append(d.Reads, by.Reads()...), cost...)
+		if !by.IsPeer() || len(cost) > 0 {
 			d.Phase = hauberk.PhaseLimit
 		}
 	}

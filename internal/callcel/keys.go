@@ -161,6 +161,48 @@ func checkLiteralKey(key string) error {
 	return nil
 }
 
+// MetadataKeys returns the keys that an expression uses metadata by, if it uses it by literal keys only;
+// else all is true.
+func MetadataKeys(ast *cel.Ast) (keys []string, all bool) {
+	u := keyUse{ast: ast.NativeRep()}
+	celast.PreOrderVisit(celast.NavigateAST(u.ast), celast.NewExprVisitor(func(e celast.Expr) {
+		if !u.isMetadata(e) {
+			return
+		}
+		at, _ := e.(celast.NavigableExpr)
+		if key, ok := literalKeyOf(at); ok {
+			keys = append(keys, key)
+		} else {
+			all = true
+		}
+	}))
+	slices.Sort(keys)
+	return slices.Compact(keys), all
+}
+
+// literalKeyOf returns the literal key by which metadata, at a place in an expression, is used.
+func literalKeyOf(metadata celast.NavigableExpr) (key string, ok bool) {
+	outer, ok := metadata.Parent()
+	if !ok {
+		return "", false
+	}
+	switch outer.Kind() {
+	case celast.SelectKind:
+		return outer.AsSelect().FieldName(), true
+	case celast.CallKind:
+		call := outer.AsCall()
+		args := call.Args()
+		switch {
+		case call.FunctionName() == operators.Index && args[0].ID() == metadata.ID():
+			return literal(args[1])
+		case call.FunctionName() == operators.In && args[1].ID() == metadata.ID():
+			return literal(args[0])
+		}
+	default:
+	}
+	return "", false
+}
+
 // metadataType is the type of the variable metadata.
 var metadataType = types.NewMapType( //nolint:gochecknoglobals // never written
 	types.StringType, types.NewListType(types.StringType))

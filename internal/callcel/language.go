@@ -29,8 +29,8 @@ type Language struct {
 	MaxCost uint64
 	// Result returns an error for a type that an expression must not return.
 	Result func(t *cel.Type) error
-	// NoRequest is what to do about an expression that uses the request but has none.
-	NoRequest string
+	// Hint returns what would be right in place of an error of the compiler, or "".
+	Hint func(message string) string
 	// OneValue is what to use in place of one value of a metadata key by its place.
 	OneValue string
 	// Functions are added to those of all languages.
@@ -106,6 +106,11 @@ func (l *Language) Check(env *cel.Env, text string) (*cel.Ast, error) {
 	return ast, nil
 }
 
+// OfRequest reports whether an error of the compiler is that there is no variable request.
+func OfRequest(message string) bool {
+	return strings.HasPrefix(message, "undeclared reference to 'request'")
+}
+
 // oneLine returns the errors of an expression with their places, without its text.
 func (l *Language) oneLine(issues *cel.Issues) string {
 	var parts []string
@@ -114,8 +119,8 @@ func (l *Language) oneLine(issues *cel.Issues) string {
 			break
 		}
 		message := e.Message
-		if strings.HasPrefix(message, "undeclared reference to 'request'") {
-			message += "; " + l.NoRequest
+		if hint := l.Hint(message); hint != "" {
+			message += "; " + hint
 		}
 		parts = append(parts, fmt.Sprintf("%d:%d: %s", e.Location.Line(), e.Location.Column()+1, message))
 	}

@@ -47,7 +47,7 @@ func (v *Variables) isSmall(u uses) bool {
 		v.claimsSize = sizeOf(v.Identity == nil || smallClaim(v.Identity.Claims, &parts, 0))
 	}
 	if u.metadata && v.metadataSize == 0 {
-		v.metadataSize = sizeOf(smallMetadata(v.allMetadata()))
+		v.metadataSize = sizeOf(v.smallMetadata())
 	}
 	return (!u.identity || v.identitySize == small) && (!u.claims || v.claimsSize == small) &&
 		(!u.metadata || v.metadataSize == small)
@@ -62,7 +62,16 @@ func smallIdentity(id *hauberk.Identity) bool {
 		len(id.Method) <= maxText && smallTexts(id.Scopes) && smallTexts(id.Roles)
 }
 
-func smallMetadata(md map[string][]string) bool {
+func (v *Variables) smallMetadata() bool {
+	if v.Keys != nil {
+		for _, values := range v.someMetadata() {
+			if texts, _ := values.([]string); !smallTexts(texts) {
+				return false
+			}
+		}
+		return true
+	}
+	md := v.allMetadata()
 	for key, values := range md {
 		if len(key) > maxText || !smallTexts(values) {
 			return false

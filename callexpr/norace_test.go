@@ -1,0 +1,5 @@
+//go:build !race
+
+package callexpr_test
+
+const raceEnabled = false
