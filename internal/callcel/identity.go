@@ -27,15 +27,24 @@ type identityField struct {
 
 // identityFields are the fields by name.
 var identityFields = map[string]identityField{ //nolint:gochecknoglobals // never written
-	"subject": {cel.StringType, func(id *hauberk.Identity) (any, bool) { return id.Subject, true }},
-	"issuer":  {cel.StringType, func(id *hauberk.Identity) (any, bool) { return id.Issuer, id.Issuer != "" }},
-	"tenant":  {cel.StringType, func(id *hauberk.Identity) (any, bool) { return id.Tenant, id.Tenant != "" }},
-	"method":  {cel.StringType, func(id *hauberk.Identity) (any, bool) { return id.Method, id.Method != "" }},
+	"subject": {cel.StringType, func(id *hauberk.Identity) (any, bool) { return types.String(id.Subject), true }},
+	"issuer":  {cel.StringType, optional(func(id *hauberk.Identity) string { return id.Issuer })},
+	"tenant":  {cel.StringType, optional(func(id *hauberk.Identity) string { return id.Tenant })},
+	"method":  {cel.StringType, optional(func(id *hauberk.Identity) string { return id.Method })},
 	"scopes":  {cel.ListType(cel.StringType), func(id *hauberk.Identity) (any, bool) { return id.Scopes, true }},
 	"roles":   {cel.ListType(cel.StringType), func(id *hauberk.Identity) (any, bool) { return id.Roles, true }},
 	"claims": {cel.MapType(cel.StringType, cel.DynType), func(id *hauberk.Identity) (any, bool) {
 		return id.Claims, id.Claims != nil
 	}},
+}
+
+// optional returns a field that is not set if it is empty. A types.String is allocated once; CEL would make
+// another one of a string.
+func optional(of func(id *hauberk.Identity) string) func(id *hauberk.Identity) (value any, set bool) {
+	return func(id *hauberk.Identity) (any, bool) {
+		text := of(id)
+		return types.String(text), text != ""
+	}
 }
 
 // fieldType returns the description of a field for CEL.

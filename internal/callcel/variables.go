@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -42,19 +43,19 @@ func IdentityOf(call *hauberk.Call) *hauberk.Identity {
 }
 
 // ResolveName returns the value of a variable. A variable without a value makes the
-// evaluation fail.
+// evaluation fail. Texts are of the type types.String, since CEL would make another value of a string.
 func (v *Variables) ResolveName(name string) (any, bool) {
 	switch name {
 	case "method":
-		return v.Call.Method().FullName(), true
+		return types.String(v.Call.Method().FullName()), true
 	case "service":
-		return v.Call.Method().Service(), true
+		return types.String(v.Call.Method().Service()), true
 	case "identity":
 		return identityValue{v.Identity}, true
 	case "metadata":
 		return v.allMetadata(), true
 	case "client_addr":
-		return v.Addr.String(), v.Addr.IsValid()
+		return types.String(v.Addr.String()), v.Addr.IsValid()
 	case "now":
 		if v.now.IsZero() {
 			v.now = v.Clock()
