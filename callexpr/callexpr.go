@@ -60,10 +60,8 @@ func (e *expression) key(ctx context.Context, call *hauberk.Call) (key string, o
 	}
 }
 
-// CallCost is the cost of calls by an expression, for [ratelimit.Cost.Of]. Make it with [Cost]. It is
+// CallCost is the cost of calls by an expression, a ratelimit.CallCost. Make it with [Cost]. It is
 // immutable and safe for concurrent use.
-//
-// [ratelimit.Cost.Of]: https://pkg.go.dev/github.com/hauberk-rpc/hauberk/interceptors/ratelimit#Cost
 type CallCost struct {
 	expression *expression // nil if err is not
 	err        error
@@ -72,7 +70,7 @@ type CallCost struct {
 // Cost returns the number of permits that a call takes, by an expression that returns an int, a uint or
 // a double. Doubles are rounded up, and 0 makes a call free.
 //
-// A call for which the expression fails, or is negative, NaN or infinite, has no cost of its own. It
+// A call for which the expression fails, or is negative, NaN or infinite, has no cost. It
 // takes what ratelimit.Cost.Methods and Call say, which is 1 by default, so that no call is free by
 // accident. If callers can make the expression fail, such as by leaving out a metadata key, set Call to
 // the cost of an expensive call.

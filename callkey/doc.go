@@ -13,6 +13,7 @@
 //   - [Global] protects the process, or a service that a client calls.
 //   - [Metadata] is for values that a trusted proxy writes. Clients can write any metadata: one
 //     that invents values has a quota for each of them.
+//   - callexpr.Key evaluates an expression in CEL, such as a choice by role or a claim of a token.
 //
 // # Calls without the key
 //

@@ -3,6 +3,7 @@ package callcel_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -140,7 +141,7 @@ func TestReset(t *testing.T) {
 			t.Errorf("after Reset: %+v", v)
 		}
 		v.Ctx, v.Call = t.Context(), call // without metadata
-		if value, err := program.Eval(v); err != nil || value.Value() != false {
+		if value, err := program.Eval(v); err != nil || fmt.Sprint(value.Value()) != "false" {
 			t.Errorf("%v, %v", value, err)
 		}
 	})

@@ -25,9 +25,13 @@ type Variables struct {
 	Clock func() time.Time
 	// Request is the first request message, or nil if there is none.
 	Request any
+	// Keys are the metadata keys that the expression uses. nil is all. See MetadataKeys.
+	Keys []string
 
 	now      time.Time
 	metadata map[string][]string
+	some     map[string]any // of Keys; each value is a []string
+	found    bool           // some has the values
 
 	identitySize, claimsSize, metadataSize size
 }
@@ -53,6 +57,9 @@ func (v *Variables) ResolveName(name string) (any, bool) {
 	case "identity":
 		return identityValue{v.Identity}, true
 	case "metadata":
+		if v.Keys != nil {
+			return v.someMetadata(), true
+		}
 		return v.allMetadata(), true
 	case "client_addr":
 		return types.String(v.Addr.String()), v.Addr.IsValid()
@@ -71,6 +78,13 @@ func (v *Variables) ResolveName(name string) (any, bool) {
 // Parent returns nil.
 func (*Variables) Parent() cel.Activation { return nil }
 
+// Reset forgets a call and keeps the memory, for another call of the same expression.
+func (v *Variables) Reset() {
+	clear(v.some)
+	*v = Variables{Clock: v.Clock, Keys: v.Keys, some: v.some}
+}
+
+// allMetadata returns the request metadata: on a client that which it sends.
 func (v *Variables) allMetadata() map[string][]string {
 	if v.metadata == nil {
 		if v.Call.Side() == hauberk.ServerSide {
@@ -83,4 +97,28 @@ func (v *Variables) allMetadata() map[string][]string {
 		}
 	}
 	return v.metadata
+}
+
+// someMetadata returns the values of Keys, without a copy of the others.
+func (v *Variables) someMetadata() map[string]any {
+	if v.found {
+		return v.some
+	}
+	v.found = true
+	if v.some == nil {
+		v.some = make(map[string]any, len(v.Keys))
+	}
+	for _, key := range v.Keys {
+		if values := v.valuesOf(key); len(values) > 0 {
+			v.some[key] = values
+		}
+	}
+	return v.some
+}
+
+func (v *Variables) valuesOf(key string) []string {
+	if v.Call.Side() == hauberk.ServerSide {
+		return metadata.ValueFromIncomingContext(v.Ctx, key)
+	}
+	return v.allMetadata()[key] // grpc-go has no function for one key
 }
