@@ -58,7 +58,7 @@ func exported(t *testing.T) map[string]bool {
 		t.Fatal(err)
 	}
 	names := make(map[string]bool)
-	for _, dir := range slices.Concat(dirs, folders, []string{"..", "../callkey", "../future", "../gateway"}) {
+	for _, dir := range slices.Concat(dirs, folders, []string{"..", "../callexpr", "../callkey", "../future", "../gateway"}) {
 		addPackage(t, names, dir)
 	}
 	return names
