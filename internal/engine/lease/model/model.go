@@ -26,6 +26,7 @@ const setBack = 10 * time.Second
 type Quota struct {
 	used float64       // Even, in parts of a permit: Per of them
 	at   time.Duration // Even: of used; Fixed: the start of the window
+	busy time.Duration // Even: since when used is above 0
 
 	taken   int // Fixed, Sliding
 	entries []entry
@@ -58,12 +59,18 @@ func (q *Quota) even(l *Limit, now time.Duration, a lease.Ask) lease.Answer {
 	per, permits := float64(l.Per/time.Microsecond), float64(l.Permits)
 	burst := float64(l.Burst) * per
 	if q.at-now > setBack {
-		q.at = now
+		q.at, q.busy = now, min(q.busy, now)
 	}
 	now = max(now, q.at)
 	q.used = max(q.used-float64((now-q.at)/time.Microsecond)*permits, 0)
 	q.at = now
-	q.used = max(q.used-float64(a.Back)*per, 0)
+	if q.used == 0 {
+		q.busy = now
+	}
+	// Permits of an earlier busy period have returned already.
+	if a.ID == 0 || a.ID >= int64(q.busy/time.Microsecond) {
+		q.used = max(q.used-float64(a.Back)*per, 0)
+	}
 	wait := func(n int) time.Duration { return max(us(q.used+float64(n)*per-burst, l.Permits), 0) }
 	free := func() int { return max(int(math.Floor((burst-q.used)/per)), 0) }
 	need, want := a.Need, a.Want
@@ -92,6 +99,7 @@ func (q *Quota) even(l *Limit, now time.Duration, a lease.Ask) lease.Answer {
 		}
 	}
 	ans.Reset = us(q.used, l.Permits)
+	ans.ID = int64(now / time.Microsecond)
 	return ans
 }
 
