@@ -91,3 +91,6 @@ func (l *Limit) within(t time.Duration, most int) int {
 	}
 	return int(min(float64(t)*float64(l.permits)/float64(l.per), float64(most)))
 }
+
+// Windows reports whether all permits return at the end of a window.
+func (l *Limit) Windows() bool { return l.kind == Fixed }

@@ -152,7 +152,7 @@ func (q *Quota) sliding(l *Limit, now time.Duration, a lease.Ask) lease.Answer {
 				return e.at + l.Per - now
 			}
 		}
-		return lease.Never
+		return 0
 	}
 	ans := lease.Answer{}
 	free := l.Permits - q.taken
@@ -161,6 +161,9 @@ func (q *Quota) sliding(l *Limit, now time.Duration, a lease.Ask) lease.Answer {
 		q.add(l, now, ans.Granted)
 	} else {
 		ans.Retry = wait(a.Need - free)
+		if a.Need > l.Permits {
+			ans.Retry = lease.Never
+		}
 	}
 	free = l.Permits - q.taken
 	if n := len(q.entries); n > 0 {

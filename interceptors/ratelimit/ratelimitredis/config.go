@@ -1,0 +1,78 @@
+package ratelimitredis
+
+import (
+	"errors"
+	"fmt"
+	"net"
+)
+
+// DefaultMaxKeys is the default of [Config.MaxKeys].
+const DefaultMaxKeys = 1 << 16
+
+const maxMaxKeys = 1 << 26
+
+// Config holds the settings of [New]. Addresses and Name must be set.
+type Config struct {
+	// Addresses are "host:port" of the server, of nodes of a cluster, or of Sentinels. Several
+	// addresses without Sentinel are those of a cluster.
+	Addresses []string
+	// Name is part of every key. Limits with the same name share quotas.
+	Name string
+	// Username and Password authenticate to the server. Without Username the user is "default". See
+	// also [WithCredentials].
+	Username, Password string
+	// DB is the number of the database. A cluster has only 0.
+	DB int
+	// Sentinel is how to find the primary with Sentinels.
+	Sentinel Sentinel
+	// Cluster requires a cluster. Otherwise a cluster is recognized if the server is one.
+	Cluster bool
+	// NoLeases asks the server for each call that is not rejected by what is known.
+	NoLeases bool
+	// MaxKeys is the number of keys of a limit that a node keeps leases and answers of, and as many
+	// peers. The least recently used key is evicted; its quota remains in the server. The default
+	// is DefaultMaxKeys.
+	MaxKeys int
+}
+
+// Sentinel names a primary that Sentinels watch.
+type Sentinel struct {
+	// MasterName is the name of the primary. If it is set, Addresses are those of Sentinels.
+	MasterName string
+	// Username and Password authenticate to the Sentinels.
+	Username, Password string
+}
+
+func (c Config) check() error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(c.Addresses) == 0 {
+		fail("Addresses is empty; want at least one \"host:port\"")
+	}
+	for i, a := range c.Addresses {
+		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
+			fail("Addresses[%d] is %q; want \"host:port\"", i, a)
+		}
+	}
+	if c.Name == "" {
+		fail("Name is empty; want the name of the service, which all its nodes have")
+	}
+	if c.Username != "" && c.Password == "" {
+		fail("Username is set without Password")
+	}
+	if c.DB < 0 {
+		fail("DB is %d; want the number of a database", c.DB)
+	}
+	switch clustered := c.Cluster || len(c.Addresses) > 1 && c.Sentinel.MasterName == ""; {
+	case clustered && c.DB > 0:
+		fail("DB is %d; want 0, since a cluster has no other", c.DB)
+	case c.Cluster && c.Sentinel.MasterName != "":
+		fail("Cluster and Sentinel.MasterName are set; want one of them")
+	case c.Sentinel.MasterName == "" && c.Sentinel != (Sentinel{}):
+		fail("Sentinel has credentials without MasterName")
+	}
+	if c.MaxKeys < 0 || c.MaxKeys > maxMaxKeys {
+		fail("MaxKeys is %d; want 1 to %d, or 0 for %d", c.MaxKeys, maxMaxKeys, DefaultMaxKeys)
+	}
+	return errors.Join(errs...)
+}

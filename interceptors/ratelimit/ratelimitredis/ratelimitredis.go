@@ -1,0 +1,252 @@
+package ratelimitredis
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
+	"github.com/hauberk-rpc/hauberk/internal/engine/keyed"
+	"github.com/hauberk-rpc/hauberk/internal/engine/lease"
+	"github.com/hauberk-rpc/hauberk/internal/options"
+)
+
+var (
+	// ErrNoAnswer is found by errors.Is if the server did not answer in time.
+	ErrNoAnswer = errors.New("ratelimitredis: no answer in time")
+	// ErrClosed is found by errors.Is after Close.
+	ErrClosed = errors.New("ratelimitredis: the store is closed")
+)
+
+const (
+	maxWaiting = 512         // requests that wait for an answer
+	closing    = time.Second // for the permits that Close gives back
+)
+
+// Store is a ratelimit.Store in Redis or Valkey. Make it with [New]. Any number of interceptors may use
+// it. Safe for concurrent use.
+type Store struct {
+	config      Config
+	tls         *tls.Config
+	credentials func() (username, password string, err error)
+	err         error
+	sha         string
+	link        *link
+	epoch       time.Time
+	slots       chan struct{} // one for each request that waits for an answer
+	trips       atomic.Uint64
+
+	mu     sync.Mutex // guards what follows
+	opened []*quotas
+	closed bool
+}
+
+var _ ratelimit.Store = (*Store)(nil)
+
+// New returns a store, and begins to connect to the server. ratelimit.New reports what is wrong with
+// its configuration. Close it at the end.
+func New(config Config, opts ...Option) *Store {
+	s := &Store{config: config, sha: shaOf(script), epoch: time.Now(), slots: make(chan struct{}, maxWaiting)}
+	nils := options.Apply(opts, func(o Option) { o.apply(s) })
+	s.err = errors.Join(config.check(), s.err, nils)
+	if s.credentials != nil && (config.Username != "" || config.Password != "") {
+		s.err = errors.Join(s.err, errors.New("WithCredentials was given, and Config has a Username or Password; want one of them"))
+	}
+	if s.err == nil {
+		s.link = connect(s.options(), config)
+	}
+	return s
+}
+
+// Open returns the quotas of the limits of an interceptor.
+func (s *Store) Open(limits []ratelimit.Limit) (ratelimit.Quotas, error) {
+	switch {
+	case s.err != nil:
+		return nil, fmt.Errorf("ratelimitredis: %w", s.err)
+	case s.link == nil:
+		return nil, errors.New("ratelimitredis: a zero Store has no server; make one with ratelimitredis.New")
+	}
+	q := &quotas{store: s, held: make(map[*lease.Key]*holding)}
+	var errs []error
+	for i, l := range limits {
+		x, err := newLimit(l, s.config.Name, i, s.config.NoLeases)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("ratelimitredis: limit %d, by %s: %w", i+1, l.Name, err))
+			continue
+		}
+		if len(limits) > 1 {
+			x.tag = tagOf(s.config.Name)
+		}
+		keys, err := s.newKeys(l)
+		errs = append(errs, err)
+		q.limits, q.keys = append(q.limits, x), append(q.keys, keys)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	s.opened = append(s.opened, q)
+	return q, nil
+}
+
+// keys are what a node knows of the keys of a limit, and of peers.
+type keys [2]*keyed.Map[lease.Key]
+
+func (s *Store) newKeys(l ratelimit.Limit) (k keys, err error) {
+	most := s.config.MaxKeys
+	if most == 0 {
+		most = DefaultMaxKeys
+	}
+	// An answer loses its value after a second, a lease after 1/100 of the period.
+	config := keyed.Config{MaxKeys: most, Idle: 2*time.Second + l.Per/50}
+	for i := range k {
+		if k[i], err = keyed.New[lease.Key](config, nil); err != nil {
+			return k, err
+		}
+	}
+	return k, nil
+}
+
+// RoundTrips returns how many requests were sent to the server. Safe for concurrent use.
+func (s *Store) RoundTrips() uint64 { return s.trips.Load() }
+
+// Close gives back the permits that are leased, for at most a second, and closes the connections. Quotas of
+// the store then return errors.
+func (s *Store) Close() error {
+	if s.link == nil {
+		return nil
+	}
+	s.mu.Lock()
+	opened, closed := s.opened, s.closed
+	s.opened, s.closed = nil, true
+	s.mu.Unlock()
+	if closed {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	defer cancel()
+	for _, q := range opened {
+		q.close(ctx)
+	}
+	s.link.close()
+	return nil
+}
+
+func (s *Store) clock() time.Duration { return time.Since(s.epoch) }
+
+// work is a request that waits for its answer, on a separate goroutine.
+type work struct {
+	request *request
+	land    func(answers []lease.Answer, err error, needed bool)
+
+	mu   sync.Mutex // guards the following fields
+	left bool       // the caller has left
+	done chan struct{}
+	err  error
+}
+
+// do sends a request and waits for its answer until expired or the end of ctx. land is called once
+// with the outcome, also after the caller has left.
+func (s *Store) do(ctx context.Context, expired <-chan time.Time, w *work) error {
+	w.done = make(chan struct{})
+	select {
+	case s.slots <- struct{}{}:
+	default:
+		select {
+		case s.slots <- struct{}{}:
+		case <-ctx.Done():
+			w.land(nil, ctx.Err(), false)
+			return ctx.Err()
+		case <-expired:
+			err := fmt.Errorf("%w: %d requests to %s wait for an answer", ErrNoAnswer, maxWaiting, s.link.name())
+			w.land(nil, err, false)
+			return err
+		}
+	}
+	go s.perform(w)
+	select {
+	case <-w.done:
+		return w.err
+	case <-ctx.Done():
+		return w.leave(ctx.Err())
+	case <-expired:
+		return w.leave(s.late())
+	}
+}
+
+// leave returns the outcome if there is one, or err.
+func (w *work) leave(err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-w.done:
+		return w.err
+	default:
+		w.left = true
+		return err
+	}
+}
+
+func (s *Store) perform(w *work) {
+	defer func() { <-s.slots }()
+	answers, err := s.ask(w.request)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.err = err
+	defer close(w.done)
+	w.land(answers, err, !w.left)
+}
+
+// ask sends a request to the server.
+func (s *Store) ask(r *request) (answers []lease.Answer, err error) {
+	defer func() {
+		if p := recover(); p != nil { // on a goroutine of this package no interceptor recovers it
+			err = fmt.Errorf("ratelimitredis: the client panicked: %v", p)
+		}
+	}()
+	client, err := s.link.client()
+	if err != nil {
+		return nil, s.link.explain(err)
+	}
+	s.trips.Add(1)
+	if answers, err = r.run(client, s.sha); err != nil {
+		return nil, s.link.explain(err)
+	}
+	return answers, nil
+}
+
+// options are those of the client.
+func (s *Store) options() rueidis.ClientOption {
+	c := &s.config
+	o := rueidis.ClientOption{
+		InitAddress: c.Addresses, Username: c.Username, Password: c.Password, SelectDB: c.DB,
+		TLSConfig: s.tls, ClientName: "hauberk", ClientSetInfo: rueidis.DisableClientSetInfo,
+		DisableCache: true, DisableRetry: true, AlwaysPipelining: true, RingScaleEachConn: 10,
+		ReadBufferEachConn: bufferOfConn, WriteBufferEachConn: bufferOfConn, BlockingPoolSize: 1, BlockingPipeline: -1,
+		ConnWriteTimeout: unresponsive,
+		Sentinel: rueidis.SentinelOption{
+			MasterSet: c.Sentinel.MasterName, Username: c.Sentinel.Username, Password: c.Sentinel.Password,
+			TLSConfig: s.tls, ClientName: "hauberk", TopologyRefreshInterval: refresh,
+		},
+		ClusterOption: rueidis.ClusterOption{MaxMovedRedirections: maxMoved},
+	}
+	o.Dialer.Timeout, o.Dialer.KeepAlive = unresponsive, unresponsive
+	o.Sentinel.Dialer = o.Dialer
+	if s.credentials != nil {
+		o.AuthCredentialsFn = func(rueidis.AuthCredentialsContext) (rueidis.AuthCredentials, error) {
+			username, password, err := s.credentials()
+			return rueidis.AuthCredentials{Username: username, Password: password}, err
+		}
+	}
+	return o
+}
