@@ -9,7 +9,13 @@ import (
 )
 
 // late is the error of a caller that waited for its timeout.
-func (s *Store) late() error { return fmt.Errorf("%w from %s", ErrNoAnswer, s.link.name()) }
+func (s *Store) late() error {
+	err := fmt.Errorf("%w from %s", ErrNoAnswer, s.link.name())
+	if _, cause := s.link.state(); cause != nil {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	return err
+}
 
 // hold ends the lease of a key at a time, and gives back what is left of it.
 func (q *quotas) hold(k *lease.Key, l *limit, name string, at time.Duration) {

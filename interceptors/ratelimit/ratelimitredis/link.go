@@ -54,10 +54,20 @@ func (l *link) dial(ctx context.Context, addr string, d *net.Dialer, config *tls
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
 	defer context.AfterFunc(l.context, cancel)()
+	var conn net.Conn
+	var err error
 	if config != nil {
-		return (&tls.Dialer{NetDialer: d, Config: config}).DialContext(ctx, "tcp", addr)
+		conn, err = (&tls.Dialer{NetDialer: d, Config: config}).DialContext(ctx, "tcp", addr)
+	} else {
+		conn, err = d.DialContext(ctx, "tcp", addr)
 	}
-	return d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		if config != nil && ctx.Err() != nil && l.context.Err() == nil {
+			err = fmt.Errorf("%w (does %s speak TLS?)", err, addr)
+		}
+		return nil, err
+	}
+	return newGuard(conn), nil
 }
 
 func (l *link) run(o rueidis.ClientOption) {
@@ -67,10 +77,7 @@ func (l *link) run(o rueidis.ClientOption) {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		client, err := l.attempt(o)
 		l.mu.Lock()
-		if l.err = err; errors.Is(l.context.Err(), context.Canceled) {
-			l.err = ErrClosed
-		}
-		l.ready = client
+		l.ready, l.err = client, err
 		l.mu.Unlock()
 		once()
 		if err == nil {
@@ -105,12 +112,14 @@ func (l *link) attempt(o rueidis.ClientOption) (client rueidis.Client, err error
 // client returns the client, after the first attempt to connect.
 func (l *link) client() (rueidis.Client, error) {
 	<-l.first
+	return l.state()
+}
+
+// state returns the client, or what the last attempt to connect has returned.
+func (l *link) state() (rueidis.Client, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ready == nil {
-		return nil, l.err
-	}
-	return l.ready, nil
+	return l.ready, l.err
 }
 
 func (l *link) close() {
