@@ -22,14 +22,14 @@ all: lint test
 ##@ Every day
 
 .PHONY: test
-test: ## vet and test every module, with the race detector (needs gcc and python3; e2e included)
-	@scripts/ensure.sh gcc python3
+test: ## vet and test every module, with the race detector (needs gcc, python3 and redis-server; e2e included)
+	@scripts/ensure.sh gcc python3 redis-server
 	@scripts/test.sh -race -shuffle=1 $(strip $(TESTFLAGS))
 	@scripts/test-without-race.sh
 
 .PHONY: test-short
 test-short: ## test every module quickly: -short, no race detector
-	@scripts/ensure.sh python3
+	@scripts/ensure.sh python3 redis-server
 	@scripts/test.sh -short $(strip $(TESTFLAGS))
 
 .PHONY: lint
@@ -60,8 +60,8 @@ demo-svg: ## draw docs/demo.svg, the picture in README.md, from the output of th
 ##@ Long runs
 
 .PHONY: e2e
-e2e: ## run black-box tests on the built binary and real peers (needs python3)
-	@scripts/ensure.sh python3
+e2e: ## run black-box tests on the built binary and real peers (needs python3 and redis-server)
+	@scripts/ensure.sh python3 redis-server
 	go test ./e2e/... -count=1 $(strip $(TESTFLAGS))
 
 .PHONY: fuzz
@@ -79,7 +79,7 @@ soak: ## run every TestSoak… for SOAKTIME (10m) each
 
 .PHONY: flaky
 flaky: ## run all tests FLAKYRUNS (20) times while two cores are busy; stop at the first failure
-	@scripts/ensure.sh gcc python3
+	@scripts/ensure.sh gcc python3 redis-server
 	@scripts/flaky.sh $(strip $(FLAKYRUNS))
 
 .PHONY: mutate

@@ -63,6 +63,7 @@ var withBackend = []string{
 	"interceptors/authz",
 	"interceptors/metrics/metricsotel",
 	"interceptors/metrics/metricsprom",
+	"interceptors/ratelimit/ratelimitredis",
 	"interceptors/tracing",
 	"interceptors/validate",
 }

@@ -5,6 +5,7 @@ package redistest
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -66,7 +67,7 @@ func Start(t testing.TB, opts ...Option) *Server {
 func FreeAddr(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
-		lis, err := net.Listen("tcp", "127.0.0.1:0")
+		lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +89,7 @@ func (s *Server) Restart() {
 		s.t.Fatalf("%v; install it with scripts/ensure.sh redis-server", err)
 	}
 	s.output = new(bytes.Buffer)
-	s.cmd = exec.Command(path, s.args...)
+	s.cmd = exec.CommandContext(context.Background(), path, s.args...)
 	s.cmd.Env = append(os.Environ(), s.env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
 	if err := s.cmd.Start(); err != nil {
@@ -150,7 +151,8 @@ func (e replyError) Error() string { return string(e) }
 
 // Do sends a command on a new connection.
 func Do(addr string, args ...string) (string, error) {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(context.Background(), "tcp", addr)
 	if err != nil {
 		return "", err
 	}
@@ -222,7 +224,7 @@ func Eventually(t testing.TB, what string, holds func() bool) {
 // Cluster starts three servers that are a cluster.
 func Cluster(t testing.TB) []*Server {
 	t.Helper()
-	var nodes []*Server
+	nodes := make([]*Server, 0, 3)
 	for i := range 3 {
 		s := Start(t, Args("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--appendonly", "no"))
 		s.Do("CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i+1))
@@ -252,7 +254,8 @@ func Sentinel(t testing.TB, name string, primary *Server) *Server {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "sentinel.conf")
 	config := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor %s %s %s 1\n"+
-		"sentinel down-after-milliseconds %[3]s 500\nsentinel failover-timeout %[3]s 5000\n", own, dir, name, host, port)
+		"sentinel down-after-milliseconds %[3]s 500\nsentinel failover-timeout %[3]s 5000\n",
+		own, dir, name, host, port)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}

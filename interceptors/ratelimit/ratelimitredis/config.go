@@ -63,16 +63,24 @@ func (c Config) check() error {
 	if c.DB < 0 {
 		fail("DB is %d; want the number of a database", c.DB)
 	}
-	switch clustered := c.Cluster || len(c.Addresses) > 1 && c.Sentinel.MasterName == ""; {
-	case clustered && c.DB > 0:
-		fail("DB is %d; want 0, since a cluster has no other", c.DB)
-	case c.Cluster && c.Sentinel.MasterName != "":
-		fail("Cluster and Sentinel.MasterName are set; want one of them")
-	case c.Sentinel.MasterName == "" && c.Sentinel != (Sentinel{}):
-		fail("Sentinel has credentials without MasterName")
-	}
+	errs = append(errs, c.checkTopology())
 	if c.MaxKeys < 0 || c.MaxKeys > maxMaxKeys {
 		fail("MaxKeys is %d; want 1 to %d, or 0 for %d", c.MaxKeys, maxMaxKeys, DefaultMaxKeys)
 	}
 	return errors.Join(errs...)
+}
+
+// checkTopology returns what is wrong with the combination of Cluster, Sentinel and DB.
+func (c Config) checkTopology() error {
+	sentinel := c.Sentinel.MasterName != ""
+	switch clustered := c.Cluster || len(c.Addresses) > 1 && !sentinel; {
+	case clustered && c.DB > 0:
+		return fmt.Errorf("DB is %d; want 0, since a cluster has no other", c.DB)
+	case c.Cluster && sentinel:
+		return errors.New("Cluster and Sentinel.MasterName are set; want one of them")
+	case !sentinel && c.Sentinel != (Sentinel{}):
+		return errors.New("credentials of Sentinel without its MasterName")
+	default:
+		return nil
+	}
 }

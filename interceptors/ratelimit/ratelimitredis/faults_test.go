@@ -291,7 +291,9 @@ func forward(t *testing.T, addr string, command []string) string {
 		return ""
 	}
 	defer func() { _ = conn.Close() }()
-	redistest.Write(conn, command...)
+	if err := redistest.Write(conn, command...); err != nil {
+		t.Error(err)
+	}
 	_ = conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	answer, _ := io.ReadAll(conn)
 	return string(answer)

@@ -143,17 +143,8 @@ func (s *scanner) head(line []byte) error {
 			s.skip = n + len("\r\n")
 		}
 	case '*', '~', '>', '%', '|':
-		n, err := length(line, maxElements)
-		if err != nil {
+		if err := s.open(line); err != nil {
 			return err
-		}
-		if kind == '%' || kind == '|' {
-			n *= 2
-		}
-		if n > 0 {
-			if s.left = append(s.left, n+1); len(s.left) > maxDepth {
-				return fmt.Errorf("%w: values within values", errProtocol)
-			}
 		}
 	case '+', '-', ':', '_', '#', ',', '(':
 	default:
@@ -163,10 +154,26 @@ func (s *scanner) head(line []byte) error {
 	return nil
 }
 
+// open follows the first line of a value that contains others.
+func (s *scanner) open(line []byte) error {
+	n, err := length(line, maxElements)
+	if err != nil || n <= 0 {
+		return err
+	}
+	if line[0] == '%' || line[0] == '|' {
+		n *= 2
+	}
+	if s.left = append(s.left, n+1); len(s.left) > maxDepth {
+		return fmt.Errorf("%w: values within values", errProtocol)
+	}
+	return nil
+}
+
 // end counts a value, and the values that end with it.
 func (s *scanner) end() {
 	for last := len(s.left) - 1; last >= 0; last-- {
-		if s.left[last]--; s.left[last] > 0 {
+		s.left[last]--
+		if s.left[last] > 0 {
 			return
 		}
 		s.left = s.left[:last]

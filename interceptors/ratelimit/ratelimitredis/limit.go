@@ -30,7 +30,7 @@ type limit struct {
 
 func newLimit(l ratelimit.Limit, name string, index int, noLeases bool) (*limit, error) {
 	if l.Per%time.Microsecond != 0 {
-		return nil, fmt.Errorf("Per is %v; want whole microseconds", l.Per)
+		return nil, fmt.Errorf("a period of %v; want whole microseconds", l.Per)
 	}
 	kind, number := lease.Even, 0
 	switch l.Algorithm {
@@ -40,9 +40,11 @@ func newLimit(l ratelimit.Limit, name string, index int, noLeases bool) (*limit,
 	case ratelimit.FixedWindow:
 		kind, number = lease.Fixed, 2
 	default:
-		return nil, fmt.Errorf("Algorithm is %s; want GCRA, SlidingWindow or FixedWindow", l.Algorithm)
+		return nil, fmt.Errorf("unknown algorithm %s; want GCRA, SlidingWindow or FixedWindow", l.Algorithm)
 	}
-	leased := lease.NewLimit(lease.Config{Permits: l.Permits, Per: l.Per, Burst: l.Burst, Kind: kind, NoLease: noLeases})
+	leased := lease.NewLimit(lease.Config{
+		Permits: l.Permits, Per: l.Per, Burst: l.Burst, Kind: kind, NoLease: noLeases,
+	})
 	permits, per := int64(l.Permits), l.Per.Microseconds()
 	grain := int64(1)
 	if kind == lease.Even {
@@ -55,11 +57,11 @@ func newLimit(l ratelimit.Limit, name string, index int, noLeases bool) (*limit,
 	room := int64(leased.Room())
 	// A debt of a burst, a demand of a burst and reservations are the most that the script adds up.
 	if most := float64(3*float64(l.Burst)+float64(room)) * float64(per); kind == lease.Even && most >= exact {
-		return nil, fmt.Errorf("a burst of %d permits with %d in %v is too large to be counted exactly; want a shorter "+
-			"Per, a smaller Burst, or numbers with a common divisor", l.Burst, l.Permits, l.Per)
+		return nil, fmt.Errorf("a burst of %d permits with %d in %v is too large to be counted exactly; want a "+
+			"shorter Per, a smaller Burst, or numbers with a common divisor", l.Burst, l.Permits, l.Per)
 	}
 	if 3*float64(l.Permits) >= exact {
-		return nil, fmt.Errorf("Limit is %d; want at most %d", l.Permits, int64(exact/4))
+		return nil, fmt.Errorf("a limit of %d; want at most %d", l.Permits, int64(exact/4))
 	}
 	x := &limit{lease: leased, burst: l.Burst}
 	for i, n := range []int64{int64(number), permits, per, int64(l.Burst), grain, room} {

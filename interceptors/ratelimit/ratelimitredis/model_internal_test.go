@@ -10,7 +10,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/internal/engine/lease"
-	"github.com/hauberk-rpc/hauberk/internal/engine/lease/model"
+	"github.com/hauberk-rpc/hauberk/internal/leasemodel"
 	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
@@ -39,8 +39,8 @@ func TestScriptAgainstModel(t *testing.T) {
 			r.Fatal(err)
 		}
 		kind := map[ratelimit.Algorithm]lease.Kind{0: lease.Even, 1: lease.Sliding, 2: lease.Fixed}[c.Algorithm]
-		shape := &model.Limit{Permits: c.Permits, Per: c.Per, Burst: c.Burst, Kind: kind, Room: l.lease.Room(), Grains: entries}
-		var q model.Quota
+		shape := &leasemodel.Limit{Permits: c.Permits, Per: c.Per, Burst: c.Burst, Kind: kind, Room: l.lease.Room(), Grains: entries}
+		var q leasemodel.Quota
 		now := time.Duration(1_700_000_000_123_456) * time.Microsecond
 		last := lease.Answer{}
 		for range rapid.IntRange(1, 30).Draw(r, "requests") {

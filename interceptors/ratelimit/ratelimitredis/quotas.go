@@ -60,7 +60,7 @@ func (q *quotas) Take(
 	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
-	t := newTaking(q, ctx, timer.C, demands)
+	t := newTaking(ctx, q, timer.C, demands)
 	t.repeated = len(demands) == 1
 	err := t.run(now)
 	for i := range demands {
@@ -88,7 +88,7 @@ type part struct {
 	ask      lease.Ask
 }
 
-func newTaking(q *quotas, ctx context.Context, expired <-chan time.Time, demands []ratelimit.Demand) *taking {
+func newTaking(ctx context.Context, q *quotas, expired <-chan time.Time, demands []ratelimit.Demand) *taking {
 	t := &taking{q: q, ctx: ctx, expired: expired, parts: make([]part, len(demands))}
 	now := q.store.clock()
 	for i := range demands {
@@ -219,7 +219,7 @@ func (q *quotas) Charge(ctx context.Context, timeout time.Duration, demands []ra
 	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
-	t := newTaking(q, ctx, timer.C, demands)
+	t := newTaking(ctx, q, timer.C, demands)
 	if t.chargeLease() {
 		return nil
 	}

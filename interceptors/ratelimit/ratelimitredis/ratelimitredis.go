@@ -37,7 +37,7 @@ type Store struct {
 	credentials func() (username, password string, err error)
 	err         error
 	sha         string
-	link        *link
+	connector   *connector
 	epoch       time.Time
 	slots       chan struct{} // one for each request that waits for an answer
 	trips       atomic.Uint64
@@ -56,10 +56,11 @@ func New(config Config, opts ...Option) *Store {
 	nils := options.Apply(opts, func(o Option) { o.apply(s) })
 	s.err = errors.Join(config.check(), s.err, nils)
 	if s.credentials != nil && (config.Username != "" || config.Password != "") {
-		s.err = errors.Join(s.err, errors.New("WithCredentials was given, and Config has a Username or Password; want one of them"))
+		s.err = errors.Join(s.err, errors.New(
+			"WithCredentials was given, and Config has a Username or Password; want one of them"))
 	}
 	if s.err == nil {
-		s.link = connect(s.options(), config)
+		s.connector = connect(s.options(), config)
 	}
 	return s
 }
@@ -69,7 +70,7 @@ func (s *Store) Open(limits []ratelimit.Limit) (ratelimit.Quotas, error) {
 	switch {
 	case s.err != nil:
 		return nil, fmt.Errorf("ratelimitredis: %w", s.err)
-	case s.link == nil:
+	case s.connector == nil:
 		return nil, errors.New("ratelimitredis: a zero Store has no server; make one with ratelimitredis.New")
 	}
 	q := &quotas{store: s, held: make(map[*lease.Key]*holding)}
@@ -123,7 +124,7 @@ func (s *Store) RoundTrips() uint64 { return s.trips.Load() }
 // Close gives back the permits that are leased, for at most a second, and closes the connections. Quotas of
 // the store then return errors.
 func (s *Store) Close() error {
-	if s.link == nil {
+	if s.connector == nil {
 		return nil
 	}
 	s.mu.Lock()
@@ -138,7 +139,7 @@ func (s *Store) Close() error {
 	for _, q := range opened {
 		q.close(ctx)
 	}
-	s.link.close()
+	s.connector.close()
 	return nil
 }
 
@@ -168,7 +169,7 @@ func (s *Store) do(ctx context.Context, expired <-chan time.Time, w *work) error
 			w.land(nil, ctx.Err(), false)
 			return ctx.Err()
 		case <-expired:
-			err := fmt.Errorf("%w: %d requests to %s wait for an answer", ErrNoAnswer, maxWaiting, s.link.name())
+			err := fmt.Errorf("%w: %d requests to %s wait for an answer", ErrNoAnswer, maxWaiting, s.connector.name())
 			w.land(nil, err, false)
 			return err
 		}
@@ -214,13 +215,13 @@ func (s *Store) ask(r *request) (answers []lease.Answer, err error) {
 			err = fmt.Errorf("ratelimitredis: the client panicked: %v", p)
 		}
 	}()
-	client, err := s.link.client()
+	client, err := s.connector.client()
 	if err != nil {
-		return nil, s.link.explain(err)
+		return nil, s.connector.explain(err)
 	}
 	s.trips.Add(1)
 	if answers, err = r.run(client, s.sha); err != nil {
-		return nil, s.link.explain(err)
+		return nil, s.connector.explain(err)
 	}
 	return answers, nil
 }

@@ -87,7 +87,8 @@ func (r *request) read(numbers []int64) ([]lease.Answer, error) {
 			return nil, fmt.Errorf("%w: it grants %d and %d permits; want at most %d", errNonsense, n[1], n[2], most)
 		}
 		answers[i] = lease.Answer{
-			OK: n[0] != 0, Granted: int(n[1]), Reserved: int(n[2]), Next: micros(n[3]), Retry: micros(n[4]), Worth: micros(n[5]),
+			OK: n[0] != 0, Granted: int(n[1]), Reserved: int(n[2]),
+			Next: micros(n[3]), Retry: micros(n[4]), Worth: micros(n[5]),
 			Remaining: int(n[6]), Reset: micros(n[7]), ID: n[8],
 		}
 		if l := r.sent[i]; l.lease.Windows() {

@@ -82,7 +82,7 @@ func TestSentinel(t *testing.T) {
 	replica := redistest.Start(t, redistest.Args("--replicaof", host+" "+port))
 	sentinel := redistest.Sentinel(t, "quotas", primary)
 	redistest.Eventually(t, "the Sentinel knows the replica", func() bool {
-		return len(sentinel.Do("SENTINEL", "REPLICAS", "quotas")) > 0
+		return sentinel.Do("SENTINEL", "REPLICAS", "quotas") != ""
 	})
 	config := at(sentinel.Addr)
 	config.Sentinel.MasterName = "quotas"

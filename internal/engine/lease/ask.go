@@ -146,9 +146,9 @@ func (k *Key) learn(l *Limit, now time.Duration, a *Ask, ans *Answer) {
 		return // of an older request than the last one
 	}
 	k.known, k.sent, k.at = true, a.sent, now
-	k.free, k.refused = ans.Remaining, math.MaxInt
+	k.free, k.unmet = ans.Remaining, math.MaxInt
 	if !ans.OK {
-		k.refused = a.Need
+		k.unmet = a.Need
 	}
 	k.next, k.retry, k.worth, k.reset = now+ans.Next, now, now, now+ans.Reset
 	if ans.Reserved > 0 {

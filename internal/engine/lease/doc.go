@@ -30,11 +30,11 @@
 //
 // # Bounds
 //
-// Whatever the number of nodes, more than the limit is admitted only by permits that were granted
+// With any number of nodes, more than the limit is admitted only by permits that were granted
 // before a window and are used in it. GCRA has returned at most 1 % of the limit in the life of a
-// lease, so at most that much is admitted in addition. Fixed and sliding windows admit nothing in
-// addition: a fixed window ends its leases, and a sliding one counts a permit from the end of the
-// lease's life, which is 1/200 of the period there.
+// lease, so at most that much is admitted in addition. A fixed window ends its leases: nothing is
+// admitted in addition. A sliding window admits in addition at most what is in leases: 1/400 of the
+// limit for each node that has one.
 //
 // At most what is in leases is not admitted while there is demand for it elsewhere, until it
 // returns.

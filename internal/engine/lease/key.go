@@ -30,10 +30,10 @@ type Key struct {
 	// What the last answer said. Times are by the clock of the node.
 	known    bool
 	free     int           // permits
-	refused  int           // the number of permits that could not be taken, or MaxInt
+	unmet    int           // the number of permits that could not be taken, or MaxInt
 	sent, at time.Duration // of the request and its answer
 	next     time.Duration // when another permit returns
-	retry    time.Duration // when the refused ones can be taken
+	retry    time.Duration // when the unmet ones can be taken
 	worth    time.Duration // when a lease's worth can be there, if the answer granted less
 	reset    time.Duration // when the quota is whole
 
@@ -74,7 +74,7 @@ func (k *Key) Take(l *Limit, now time.Duration, n int, repeated bool) (Decision,
 	switch {
 	case l.kind == Even:
 		wait += l.after(n - k.free - 1)
-	case n >= k.refused:
+	case n >= k.unmet:
 		wait = k.retry
 	}
 	// An answer becomes stale: others give permits back, and the store can lose its data.

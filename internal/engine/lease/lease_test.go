@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hauberk-rpc/hauberk/internal/engine/lease"
-	"github.com/hauberk-rpc/hauberk/internal/engine/lease/model"
+	"github.com/hauberk-rpc/hauberk/internal/leasemodel"
 	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
@@ -163,7 +163,7 @@ func TestNeverLess(t *testing.T) {
 
 // exact returns how many of the requests until a time a limiter admits that decides each at once.
 func (s *sim) exact(until time.Duration) int {
-	var q model.Quota
+	var q leasemodel.Quota
 	sum := 0
 	for _, a := range s.arrived {
 		if a.at >= until {

@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/internal/engine/lease"
-	"github.com/hauberk-rpc/hauberk/internal/engine/lease/model"
+	"github.com/hauberk-rpc/hauberk/internal/leasemodel"
 )
 
 // sim is several nodes that share one key through a store, in simulated time.
 type sim struct {
 	limit  *lease.Limit
-	store  model.Quota
-	shape  *model.Limit
+	store  leasemodel.Quota
+	shape  *leasemodel.Limit
 	nodes  []*node
 	random *rand.Rand
 	delay  time.Duration // longest way to the store, and back
@@ -45,12 +45,13 @@ type event struct {
 
 type events []event
 
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
-	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].seq < e[j].seq
+func (e *events) Len() int { return len(*e) }
+func (e *events) Less(i, j int) bool {
+	a, b := (*e)[i], (*e)[j]
+	return a.at < b.at || a.at == b.at && a.seq < b.seq
 }
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
+func (e *events) Swap(i, j int) { (*e)[i], (*e)[j] = (*e)[j], (*e)[i] }
+func (e *events) Push(x any)    { *e = append(*e, x.(event)) }
 func (e *events) Pop() any {
 	last := len(*e) - 1
 	x := (*e)[last]
@@ -69,8 +70,8 @@ func newSim(c lease.Config, nodes int, delay time.Duration, random *rand.Rand) *
 	return s
 }
 
-func shape(c lease.Config) *model.Limit {
-	return &model.Limit{
+func shape(c lease.Config) *leasemodel.Limit {
+	return &leasemodel.Limit{
 		Permits: c.Permits, Per: c.Per, Burst: c.Burst, Kind: c.Kind, Room: lease.NewLimit(c).Room(), Grains: 1024,
 	}
 }

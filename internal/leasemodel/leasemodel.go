@@ -1,6 +1,6 @@
-// Package model is the store of a shared limit in the plainest form: the state of one key, as the
+// Package leasemodel is the store of a shared limit in the plainest form: the state of one key, as the
 // script of the Redis store keeps it. Tests compare the script with it, and simulate many nodes.
-package model
+package leasemodel
 
 import (
 	"math"
@@ -80,7 +80,6 @@ func (q *Quota) even(l *Limit, now time.Duration, a lease.Ask) lease.Answer {
 		if need > l.Burst {
 			ans.Retry = lease.Never
 		}
-		need = 0
 		want = max(want, 1)
 	} else {
 		extra := min(want, free()-need)

@@ -23,15 +23,15 @@ const (
 	lastRetry    = time.Second
 )
 
-// link is the connection to the server. The client of rueidis dials when it is created and fails if
+// connector is the connection to the server. The client of rueidis dials when it is created and fails if
 // there is no server, so a goroutine creates it, again and again until it succeeds:
 //
 //	connecting ──▶ failed ──▶ connecting … ──▶ connected
 //
 // From then on the client connects again by itself.
-type link struct {
+type connector struct {
 	config  Config
-	context context.Context //nolint:containedctx // ends with the link
+	context context.Context //nolint:containedctx // ends with the connector
 	cancel  context.CancelFunc
 	ended   chan struct{} // the goroutine has ended
 
@@ -41,19 +41,19 @@ type link struct {
 	err   error // of the last attempt, or ErrClosed
 }
 
-func connect(o rueidis.ClientOption, config Config) *link {
-	l := &link{config: config, first: make(chan struct{}), ended: make(chan struct{})}
-	l.context, l.cancel = context.WithCancel(context.Background())
-	o.DialCtxFn = l.dial
-	go l.run(o)
-	return l
+func connect(o rueidis.ClientOption, config Config) *connector {
+	c := &connector{config: config, first: make(chan struct{}), ended: make(chan struct{})}
+	c.context, c.cancel = context.WithCancel(context.Background())
+	o.DialCtxFn = c.dial
+	go c.run(o)
+	return c
 }
 
-// dial connects to an address until the link is closed.
-func (l *link) dial(ctx context.Context, addr string, d *net.Dialer, config *tls.Config) (net.Conn, error) {
+// dial connects to an address until the connector is closed.
+func (c *connector) dial(ctx context.Context, addr string, d *net.Dialer, config *tls.Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
-	defer context.AfterFunc(l.context, cancel)()
+	defer context.AfterFunc(c.context, cancel)()
 	var conn net.Conn
 	var err error
 	if config != nil {
@@ -62,7 +62,7 @@ func (l *link) dial(ctx context.Context, addr string, d *net.Dialer, config *tls
 		conn, err = d.DialContext(ctx, "tcp", addr)
 	}
 	if err != nil {
-		if config != nil && ctx.Err() != nil && l.context.Err() == nil {
+		if config != nil && ctx.Err() != nil && c.context.Err() == nil {
 			err = fmt.Errorf("%w (does %s speak TLS?)", err, addr)
 		}
 		return nil, err
@@ -70,15 +70,15 @@ func (l *link) dial(ctx context.Context, addr string, d *net.Dialer, config *tls
 	return newGuard(conn), nil
 }
 
-func (l *link) run(o rueidis.ClientOption) {
-	defer close(l.ended)
-	once := sync.OnceFunc(func() { close(l.first) })
+func (c *connector) run(o rueidis.ClientOption) {
+	defer close(c.ended)
+	once := sync.OnceFunc(func() { close(c.first) })
 	defer once()
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		client, err := l.attempt(o)
-		l.mu.Lock()
-		l.ready, l.err = client, err
-		l.mu.Unlock()
+		client, err := c.attempt(o)
+		c.mu.Lock()
+		c.ready, c.err = client, err
+		c.mu.Unlock()
 		once()
 		if err == nil {
 			return
@@ -86,14 +86,14 @@ func (l *link) run(o rueidis.ClientOption) {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-l.context.Done():
+		case <-c.context.Done():
 			timer.Stop()
 			return
 		}
 	}
 }
 
-func (l *link) attempt(o rueidis.ClientOption) (client rueidis.Client, err error) {
+func (c *connector) attempt(o rueidis.ClientOption) (client rueidis.Client, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			client, err = nil, fmt.Errorf("the client panicked: %v", p)
@@ -102,7 +102,7 @@ func (l *link) attempt(o rueidis.ClientOption) (client rueidis.Client, err error
 	if client, err = rueidis.NewClient(o); err != nil {
 		return nil, err
 	}
-	if l.config.Cluster && client.Mode() != rueidis.ClientModeCluster {
+	if c.config.Cluster && client.Mode() != rueidis.ClientModeCluster {
 		client.Close()
 		return nil, errNoCluster
 	}
@@ -110,35 +110,35 @@ func (l *link) attempt(o rueidis.ClientOption) (client rueidis.Client, err error
 }
 
 // client returns the client, after the first attempt to connect.
-func (l *link) client() (rueidis.Client, error) {
-	<-l.first
-	return l.state()
+func (c *connector) client() (rueidis.Client, error) {
+	<-c.first
+	return c.state()
 }
 
 // state returns the client, or what the last attempt to connect has returned.
-func (l *link) state() (rueidis.Client, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.ready, l.err
+func (c *connector) state() (rueidis.Client, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ready, c.err
 }
 
-func (l *link) close() {
-	l.cancel()
-	<-l.ended
-	l.mu.Lock()
-	client := l.ready
-	l.ready, l.err = nil, ErrClosed
-	l.mu.Unlock()
+func (c *connector) close() {
+	c.cancel()
+	<-c.ended
+	c.mu.Lock()
+	client := c.ready
+	c.ready, c.err = nil, ErrClosed
+	c.mu.Unlock()
 	if client != nil {
 		client.Close()
 	}
 }
 
 // name says which server is meant.
-func (l *link) name() string {
-	servers := strings.Join(l.config.Addresses, ", ")
-	if l.config.Sentinel.MasterName != "" {
-		return fmt.Sprintf("the primary %q of the Sentinels %s", l.config.Sentinel.MasterName, servers)
+func (c *connector) name() string {
+	servers := strings.Join(c.config.Addresses, ", ")
+	if c.config.Sentinel.MasterName != "" {
+		return fmt.Sprintf("the primary %q of the Sentinels %s", c.config.Sentinel.MasterName, servers)
 	}
 	return servers
 }
@@ -148,7 +148,6 @@ var errNoCluster = errors.New("the server is not a node of a cluster; want Confi
 // hints say what would be right, by a part of the error.
 var hints = []struct{ part, hint string }{ //nolint:gochecknoglobals // never written
 	{"NOAUTH", "it wants a password: set Config.Password or WithCredentials"},
-	{"HELLO must be called with the client already authenticated", "it wants a password: set Config.Password or WithCredentials"},
 	{"WRONGPASS", "it rejects the username or password"},
 	{"invalid password", "it rejects the username or password"},
 	{"without any password configured", "it has no password: leave Config.Password empty"},
@@ -156,7 +155,7 @@ var hints = []struct{ part, hint string }{ //nolint:gochecknoglobals // never wr
 	{"READONLY", "it is a replica; want the address of the primary, or Config.Sentinel"},
 	{"LOADING", "it is loading its data"},
 	{"MASTERDOWN", "it is a replica without its primary"},
-	{"MOVED", "it is a node of a cluster that names another node; want addresses that are reachable from here, and Config.Cluster"},
+	{"MOVED", "it is a node of a cluster that names another node; want addresses that are reachable from here"},
 	{"CLUSTERDOWN", "the cluster does not serve all slots"},
 	{"cluster support disabled", "it is not a node of a cluster; want one address, or Config.Sentinel"},
 	{"OOM", "its memory is full, and its policy evicts no keys"},
@@ -167,18 +166,18 @@ var hints = []struct{ part, hint string }{ //nolint:gochecknoglobals // never wr
 
 // explain returns an error that says which server has failed, and what would be right. It contains
 // no password.
-func (l *link) explain(err error) error {
+func (c *connector) explain(err error) error {
 	if errors.Is(err, ErrClosed) || errors.Is(err, rueidis.ErrClosing) {
 		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
 	text := err.Error()
 	for _, h := range hints {
 		if strings.Contains(text, h.part) {
-			return fmt.Errorf("ratelimitredis: %s: %s: %w", l.name(), h.hint, err)
+			return fmt.Errorf("ratelimitredis: %s: %s: %w", c.name(), h.hint, err)
 		}
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("ratelimitredis: %s: it closed the connection; does it want TLS (WithTLS)? %w", l.name(), err)
+		return fmt.Errorf("ratelimitredis: %s: it closed the connection; does it want TLS (WithTLS)? %w", c.name(), err)
 	}
-	return fmt.Errorf("ratelimitredis: %s: %w", l.name(), err)
+	return fmt.Errorf("ratelimitredis: %s: %w", c.name(), err)
 }
