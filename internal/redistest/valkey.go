@@ -13,7 +13,7 @@ import (
 func Valkey(t testing.TB, root string) string {
 	t.Helper()
 	env := filepath.Join(root, "e2e", "python-env.sh")
-	cmd := exec.CommandContext(t.Context(), env) //nolint:gosec // of this module
+	cmd := exec.CommandContext(t.Context(), env)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	python, err := cmd.Output()

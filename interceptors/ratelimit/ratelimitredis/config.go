@@ -77,9 +77,9 @@ func (c Config) checkTopology() error {
 	case clustered && c.DB > 0:
 		return fmt.Errorf("DB is %d; want 0, since a cluster has no other", c.DB)
 	case c.Cluster && sentinel:
-		return errors.New("Cluster and Sentinel.MasterName are set; want one of them")
+		return errors.New("both Cluster and Sentinel.MasterName are set; want one of them")
 	case !sentinel && c.Sentinel != (Sentinel{}):
-		return errors.New("credentials of Sentinel without its MasterName")
+		return errors.New("the Sentinel has credentials without a MasterName")
 	default:
 		return nil
 	}

@@ -74,7 +74,7 @@ func (s *sim) least(length, from, to time.Duration) int {
 
 func drawConfig(r *rapid.T) lease.Config {
 	c := lease.Config{
-		Permits: rapid.SampledFrom([]int{1, 50, 399, 400, 1000, 3000}).Draw(r, "permits"),
+		Permits: rapid.SampledFrom([]int{1, 50, 399, 400, 1000, 2000}).Draw(r, "permits"),
 		Per:     rapid.SampledFrom([]time.Duration{50 * time.Millisecond, 100 * time.Millisecond, time.Second}).Draw(r, "per"),
 		Kind:    lease.Kind(rapid.IntRange(0, 2).Draw(r, "kind")),
 		NoLease: rapid.IntRange(0, 4).Draw(r, "leases") == 0,
@@ -96,7 +96,7 @@ func TestNeverMore(t *testing.T) {
 		delay := time.Duration(rapid.Int64Range(int64(10*time.Microsecond), int64(3*time.Millisecond)).Draw(r, "delay"))
 		random := testseed.Rand(t, rapid.Uint64().Draw(r, "stream"))
 		s := newSim(c, nodes, delay, random)
-		for s.now < start+5*c.Per {
+		for s.now < start+3*c.Per {
 			length := time.Duration(rapid.Int64Range(1, int64(c.Per)).Draw(r, "phase"))
 			for _, x := range s.nodes {
 				if random.IntN(3) == 0 {
