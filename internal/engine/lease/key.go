@@ -122,6 +122,10 @@ func (k *Key) settle(l *Limit, now time.Duration) {
 		k.back += k.rest
 		k.rest = 0
 	}
+	if k.reserved > 0 && now >= k.reservedUntil { // the answer took longer than the life of a lease
+		k.back += k.reserved
+		k.reserved = 0
+	}
 	if k.reserved == 0 || now < k.first {
 		return
 	}
