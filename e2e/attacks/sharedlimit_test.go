@@ -36,7 +36,8 @@ func limitedOnly(t *testing.T, counts map[codes.Code]int) {
 	}
 }
 
-// floodOneKey floods a key on some nodes, and wants the limit within 1 % in all windows.
+// floodOneKey floods a key on some nodes. It wants at most 1 % above the limit in any window, and in all at most 1 %
+// below it.
 func floodOneKey(t *testing.T, nodes int) {
 	t.Helper()
 	// The period is long for a busy machine: a lease lives for 1/100 of it.
@@ -57,7 +58,9 @@ func floodOneKey(t *testing.T, nodes int) {
 	if float64(len(all)) > most+rate/100 || over > rate/100+16 {
 		t.Errorf("%d calls, %.1f above the limit in a window", len(all), over)
 	}
-	if demand > 2*len(all) && (float64(len(all)) < 0.99*(most-burst) || least < rate*99/100-16) {
+	// A busy machine stops the whole process for longer than 1 % of a second, so that a second may have fewer
+	// calls and the next one more. The limit of 1 % holds in simulated time: see lease.TestNeverLess.
+	if demand > 2*len(all) && (float64(len(all)) < 0.99*(most-burst) || least < rate*9/10) {
 		t.Errorf("%d calls are admitted, %d in a second; want %d", len(all), least, rate*99/100)
 	}
 }
