@@ -142,9 +142,21 @@ func TestL07RedisLosesData(t *testing.T) {
 func TestL11SharedKeys(t *testing.T) {
 	s := redistest.Start(t)
 	parts := [][2]string{
-		{"a:b", "c"}, {"a", "b:c"}, {"a:b:", "c"}, {"a", ":b:c"}, {"{a}", "b"}, {"{", "a}b"}, {"{}", "{}"}, {"*", "?"},
-		{"x\r\nFLUSHALL\r\n", "y"}, {"x", "\r\nFLUSHALL\r\ny"}, {"\x00", "\x00\x00"}, {"\x00\x00", "\x00"},
-		{strings.Repeat("k", 64<<10), "a"}, {strings.Repeat("k", 64<<10), "b"}, {strings.Repeat("k", 64<<10) + "a", "a"},
+		{"a:b", "c"},
+		{"a", "b:c"},
+		{"a:b:", "c"},
+		{"a", ":b:c"},
+		{"{a}", "b"},
+		{"{", "a}b"},
+		{"{}", "{}"},
+		{"*", "?"},
+		{"x\r\nFLUSHALL\r\n", "y"},
+		{"x", "\r\nFLUSHALL\r\ny"},
+		{"\x00", "\x00\x00"},
+		{"\x00\x00", "\x00"},
+		{strings.Repeat("k", 64<<10), "a"},
+		{strings.Repeat("k", 64<<10), "b"},
+		{strings.Repeat("k", 64<<10) + "a", "a"},
 	}
 	part := func(name string, at int) callkey.Key { // metadata cannot hold such keys: it has the number of one
 		return callkey.Func(name, func(ctx context.Context, call *hauberk.Call) (string, bool) {
