@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/quota"
 )
 
 // Charge takes permits for the call that ctx belongs to, after it was admitted: in a handler for
@@ -83,6 +84,6 @@ func (x *Interceptor) charge(demands []demand) {
 	now := x.clock()
 	for i := range demands {
 		d := &demands[i]
-		d.limit.memory.do(charge, d.at, d.key, now, d.permits)
+		d.limit.memory.Do(quota.Charge, d.at, d.key, now, d.permits)
 	}
 }

@@ -129,7 +129,7 @@ func (c Config) check() error {
 			fail("Also[%d]: %w", i, err)
 		}
 	}
-	errs = append(errs, c.Shared.check())
+	errs = append(errs, c.Shared.Validate())
 	return errors.Join(errs...)
 }
 

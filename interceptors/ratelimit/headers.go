@@ -1,13 +1,10 @@
 package ratelimit
 
 import (
-	"strconv"
-	"strings"
-	"time"
-
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/quota"
 )
 
 // Headers are response headers with which a server reports quotas to its clients. They are
@@ -43,43 +40,24 @@ func (h headers) Send(call *hauberk.Call, set func(*hauberk.Call, metadata.MD) e
 }
 
 func (h headers) metadata() metadata.MD {
-	md := make(metadata.MD)
-	remaining, reset := strconv.Itoa(h.s.Remaining), seconds(h.s.ResetAfter)
+	of := h.s.limit.policy()
+	var pairs []string
 	if h.x.config.Headers&RateLimit != 0 {
-		policies := make([]string, len(h.x.limits))
+		policies := make([]quota.Policy, len(h.x.limits))
 		for i := range h.x.limits {
 			policies[i] = h.x.limits[i].policy()
 		}
-		md["ratelimit-policy"] = []string{strings.Join(policies, ", ")}
-		md["ratelimit"] = []string{h.s.limit.label() + ";r=" + remaining + ";t=" + reset}
+		pairs = append(pairs, quota.RateLimit(policies, of, h.s.Remaining, h.s.ResetAfter)...)
 	}
 	if h.x.config.Headers&XRateLimit != 0 {
-		limit := strconv.Itoa(h.s.limit.config.Limit)
-		md["x-ratelimit-limit"] = []string{limit + ", " + limit + ";w=" + seconds(h.s.limit.config.Per)}
-		md["x-ratelimit-remaining"] = []string{remaining}
-		md["x-ratelimit-reset"] = []string{reset}
+		pairs = append(pairs, quota.XRateLimit(of, h.s.Remaining, h.s.ResetAfter)...)
 	}
-	return md
+	return metadata.Pairs(pairs...)
 }
 
-// policy describes the limit, as in "ratelimit-policy".
-func (l *limit) policy() string {
-	return l.label() + ";q=" + strconv.Itoa(l.config.Limit) + ";w=" + seconds(l.config.Per)
-}
-
-// label is the kind of key as a string of RFC 9651.
-func (l *limit) label() string {
-	return `"` + strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
-			return '_'
-		}
-		return r
-	}, l.config.By.Name()) + `"`
-}
-
-// seconds returns a time in seconds, rounded up.
-func seconds(d time.Duration) string {
-	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+// policy describes the limit to clients.
+func (l *limit) policy() quota.Policy {
+	return quota.Policy{Name: l.config.By.Name(), Permits: l.config.Limit, Per: l.config.Per}
 }
 
 // report puts the headers into the trailer of a rejected call.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/hauberk-rpc/hauberk/internal/quota"
 )
 
 // Option sets a dependency of an [Interceptor].
@@ -22,7 +24,7 @@ func WithClock(now func() time.Time) Option {
 			x.err = errors.Join(x.err, errors.New("WithClock was given a nil function"))
 			return
 		}
-		x.clock = newClock(now)
+		x.clock = quota.Clock(now)
 	})
 }
 

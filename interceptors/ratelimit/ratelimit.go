@@ -10,6 +10,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/options"
+	"github.com/hauberk-rpc/hauberk/internal/quota"
 )
 
 const name = "ratelimit"
@@ -33,7 +34,7 @@ type Interceptor struct {
 type limit struct {
 	config   Config
 	prices   prices
-	memory   *memory
+	memory   *quota.Memory
 	own      rejection // of calls that are counted by their key
 	fallback rejection // of calls that are counted by their peer
 }
@@ -41,7 +42,7 @@ type limit struct {
 // New returns an interceptor for both sides. hauberk.New reports what is wrong with its
 // configuration.
 func New(config Config, opts ...Option) *Interceptor {
-	x := &Interceptor{config: config.withDefaults(), clock: newClock(nil), log: slog.Default()}
+	x := &Interceptor{config: config.withDefaults(), clock: quota.Clock(nil), log: slog.Default()}
 	nils := options.Apply(opts, func(o Option) { o.apply(x) })
 	x.err = errors.Join(x.config.check(), x.err, nils)
 	if x.err != nil {
@@ -102,18 +103,4 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 		return err
 	}
 	return x.during(ctx, call, next, &s)
-}
-
-// newClock returns a clock that shows the time since 1970 UTC. It uses now, or the monotonic
-// clock if now is nil. Only differences between its readings, and whole periods in them, are
-// used: it may wrap.
-func newClock(now func() time.Time) func() time.Duration {
-	if now == nil {
-		began := time.Now()
-		offset := time.Duration(began.UnixNano())
-		return func() time.Duration { return offset + time.Since(began) } // cheaper than now().Sub
-	}
-	began := now()
-	offset := time.Duration(began.UnixNano())
-	return func() time.Duration { return offset + now().Sub(began) }
 }

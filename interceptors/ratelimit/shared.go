@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/internal/engine/breaker"
+	"github.com/hauberk-rpc/hauberk/internal/guard"
+	"github.com/hauberk-rpc/hauberk/internal/quota"
 )
 
 // The defaults of [Shared].
@@ -19,9 +18,6 @@ const (
 	DefaultTimeout    = 20 * time.Millisecond
 	DefaultRetryStore = 500 * time.Millisecond
 )
-
-// failuresInRow open the circuit of the store.
-const failuresInRow = 3
 
 // FailureMode is what happens to calls while the store of shared quotas does not answer.
 type FailureMode uint8
@@ -78,7 +74,8 @@ func (s Shared) withDefaults() Shared {
 	return s
 }
 
-func (s Shared) check() error {
+// Validate returns everything that is wrong with the settings.
+func (s Shared) Validate() error {
 	var errs []error
 	s = s.withDefaults()
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -112,14 +109,11 @@ func (s Shared) partOf(c Config) Config {
 //	            ▼                  ▼
 //	          failure mode: local quotas, admit or reject
 type shared struct {
-	x        *Interceptor
-	config   Shared
-	quotas   Quotas
-	indexes  map[*limit]int
-	circuit  *breaker.Breaker
-	log      *slog.Logger
-	failures atomic.Uint64
-	last     atomic.Pointer[error] // for the log
+	x       *Interceptor
+	config  Shared
+	quotas  Quotas
+	indexes map[*limit]int
+	guard   *guard.Guard
 }
 
 // share uses the quotas of the interceptor's store, if it has one.
@@ -134,7 +128,7 @@ func (x *Interceptor) share() (err error) {
 }
 
 func newShared(x *Interceptor) (*shared, error) {
-	s := &shared{x: x, config: x.config.Shared.withDefaults(), indexes: make(map[*limit]int), log: x.log}
+	s := &shared{x: x, config: x.config.Shared.withDefaults(), indexes: make(map[*limit]int)}
 	limits := make([]Limit, len(x.limits))
 	for i := range x.limits {
 		c := &x.limits[i].config
@@ -148,25 +142,11 @@ func newShared(x *Interceptor) (*shared, error) {
 	if s.quotas == nil {
 		return nil, errors.New("the store given to WithStore returned no quotas")
 	}
-	s.circuit = breaker.New(breaker.Config{
-		FailureThreshold: failuresInRow, OpenFor: s.config.RetryStore, HalfOpenMaxCalls: 1,
-		ProbeTimeout: max(2*s.config.Timeout, s.config.RetryStore), OnChange: s.changed,
+	s.guard = guard.New(guard.Config{
+		Name: name, Mode: s.config.Fail.String(), Timeout: s.config.Timeout, RetryStore: s.config.RetryStore,
+		Clock: x.clock, Log: x.log,
 	})
 	return s, nil
-}
-
-// changed logs that the store fails, or answers again.
-func (s *shared) changed(c breaker.Change) {
-	switch {
-	case c.From == breaker.Closed:
-		cause := ""
-		if err := s.last.Load(); err != nil {
-			cause = (*err).Error()
-		}
-		s.log.Warn("ratelimit: the store of shared quotas fails", "error", cause, "mode", s.config.Fail.String())
-	case c.To == breaker.Closed:
-		s.log.Info("ratelimit: the store of shared quotas answers again")
-	}
 }
 
 // take takes the permits of all demands, or none. err ends the call: it has ended itself, or the
@@ -177,7 +157,7 @@ func (s *shared) take(ctx context.Context, call *hauberk.Call, demands []demand)
 	for i := range demands {
 		asked[i] = s.demand(&demands[i])
 	}
-	failure := s.guarded(ctx, func() error { return s.quotas.Take(ctx, s.config.Timeout, asked, answers) })
+	failure := s.guard.Do(ctx, func() error { return s.quotas.Take(ctx, s.config.Timeout, asked, answers) })
 	switch {
 	case failure == nil:
 		for i := range demands {
@@ -203,7 +183,7 @@ func (s *shared) charge(ctx context.Context, demands []demand) error {
 	for i := range demands {
 		asked[i] = s.demand(&demands[i])
 	}
-	failure := s.guarded(ctx, func() error { return s.quotas.Charge(ctx, s.config.Timeout, asked) })
+	failure := s.guard.Do(ctx, func() error { return s.quotas.Charge(ctx, s.config.Timeout, asked) })
 	switch {
 	case failure == nil || s.config.Fail == FailOpen:
 		return nil
@@ -216,27 +196,7 @@ func (s *shared) charge(ctx context.Context, demands []demand) error {
 }
 
 func (s *shared) demand(d *demand) Demand {
-	return Demand{Limit: s.indexes[d.limit], Key: d.key, Peer: d.at == ofPeers, Permits: d.permits}
-}
-
-// guarded asks the store, unless its circuit is open.
-func (s *shared) guarded(ctx context.Context, ask func() error) error {
-	permit, err := s.circuit.Allow(s.x.clock())
-	if err != nil {
-		return err
-	}
-	outcome := breaker.Neutral // of a panic
-	defer func() { permit.Done(s.x.clock(), outcome) }()
-	if err = ask(); err == nil {
-		outcome = breaker.Success
-		return nil
-	}
-	if ctx.Err() == nil {
-		s.failures.Add(1)
-		s.last.Store(&err)
-		outcome = breaker.Failure
-	}
-	return err
+	return Demand{Limit: s.indexes[d.limit], Key: d.key, Peer: d.at == quota.OfPeers, Permits: d.permits}
 }
 
 // StoreFailures returns how often the store of shared quotas did not answer, and whether calls do
@@ -245,5 +205,5 @@ func (x *Interceptor) StoreFailures() (failures uint64, failing bool) {
 	if x.shared == nil {
 		return 0, false
 	}
-	return x.shared.failures.Load(), x.shared.circuit.Snapshot().State != breaker.Closed
+	return x.shared.guard.Failures()
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/internal/engine/gcra"
+	"github.com/hauberk-rpc/hauberk/internal/quota"
 )
 
 // Never is the RetryAfter of a call that can never be admitted, since it costs more than the burst.
@@ -30,7 +31,7 @@ type Decision struct {
 // demand asks for permits of one limit.
 type demand struct {
 	limit   *limit
-	at      place
+	at      quota.Place
 	key     []byte
 	permits int
 }
@@ -39,7 +40,7 @@ type demand struct {
 // which the smallest part remains.
 type outcome struct {
 	limit *limit // nil if no limit counts the call
-	at    place
+	at    quota.Place
 	Decision
 }
 
@@ -59,7 +60,7 @@ func (s *outcome) rejection() *rejection {
 	switch {
 	case s.limit == nil || s.OK:
 		return nil
-	case s.at == ofPeers:
+	case s.at == quota.OfPeers:
 		return &s.limit.fallback
 	default:
 		return &s.limit.own
@@ -88,7 +89,7 @@ func (x *Interceptor) admit(ctx context.Context, call *hauberk.Call, kept *outco
 	}
 	var room [usualKey]byte
 	at, key := l.key(ctx, call, room[:0])
-	answer := l.memory.do(take, at, key, x.clock(), n)
+	answer := Decision(l.memory.Do(quota.Take, at, key, x.clock(), n))
 	if kept != nil {
 		*kept = outcome{l, at, answer}
 	}
@@ -139,18 +140,18 @@ func (x *Interceptor) verdict(call *hauberk.Call, s *outcome) error {
 }
 
 // key returns where the quota of a call is, and its key in room if that is large enough.
-func (l *limit) key(ctx context.Context, call *hauberk.Call, room []byte) (at place, key []byte) {
+func (l *limit) key(ctx context.Context, call *hauberk.Call, room []byte) (at quota.Place, key []byte) {
 	by := &l.config.By
 	if by.IsGlobal() {
-		return ofAll, nil
+		return quota.OfAll, nil
 	}
 	if key, ok := by.Append(ctx, call, room); ok {
 		if by.IsPeer() {
-			return ofPeers, key
+			return quota.OfPeers, key
 		}
-		return ofKeys, key
+		return quota.OfKeys, key
 	}
-	return ofPeers, callkey.AppendPeer(call, room)
+	return quota.OfPeers, callkey.AppendPeer(call, room)
 }
 
 // demand returns the demand of a call.
@@ -163,7 +164,7 @@ func (l *limit) demand(ctx context.Context, call *hauberk.Call, permits int) dem
 func (x *Interceptor) take(demands []demand) (s outcome) {
 	if len(demands) == 1 {
 		d := &demands[0]
-		s.consider(d, d.limit.memory.do(take, d.at, d.key, x.clock(), d.permits))
+		s.consider(d, Decision(d.limit.memory.Do(quota.Take, d.at, d.key, x.clock(), d.permits)))
 		return s
 	}
 	x.mu.Lock()
@@ -171,7 +172,7 @@ func (x *Interceptor) take(demands []demand) (s outcome) {
 	now := x.clock()
 	for i := range demands {
 		d := &demands[i]
-		s.consider(d, d.limit.memory.do(check, d.at, d.key, now, d.permits))
+		s.consider(d, Decision(d.limit.memory.Do(quota.Check, d.at, d.key, now, d.permits)))
 	}
 	if !s.OK {
 		return s
@@ -179,7 +180,7 @@ func (x *Interceptor) take(demands []demand) (s outcome) {
 	s = outcome{}
 	for i := range demands {
 		d := &demands[i]
-		s.consider(d, d.limit.memory.do(take, d.at, d.key, now, d.permits))
+		s.consider(d, Decision(d.limit.memory.Do(quota.Take, d.at, d.key, now, d.permits)))
 	}
 	return s
 }

@@ -1,0 +1,89 @@
+// Package guard asks a store that may fail, and does without it for a time after failures.
+//
+//	ask ──▶ circuit ──closed──▶ store ──▶ answer
+//	           │                  │
+//	          open          error or timeout
+//	           ▼                  ▼
+//	      an error, for which the caller has a failure mode
+package guard
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/hauberk-rpc/hauberk/internal/engine/breaker"
+)
+
+// failuresInRow open the circuit of the store.
+const failuresInRow = 3
+
+// Config holds the settings of a [Guard].
+type Config struct {
+	Name       string        // of the package that asks, for the log
+	Mode       string        // what happens to calls while the store fails, for the log
+	Timeout    time.Duration // of one request
+	RetryStore time.Duration // how long the circuit is open
+	Clock      func() time.Duration
+	Log        *slog.Logger
+}
+
+// Guard is the circuit breaker of a store. Safe for concurrent use. Create it with [New].
+type Guard struct {
+	config   Config
+	circuit  *breaker.Breaker
+	failures atomic.Uint64
+	last     atomic.Pointer[error] // for the log
+}
+
+// New returns a guard whose circuit is closed.
+func New(c Config) *Guard {
+	g := &Guard{config: c}
+	g.circuit = breaker.New(breaker.Config{
+		FailureThreshold: failuresInRow, OpenFor: c.RetryStore, HalfOpenMaxCalls: 1,
+		ProbeTimeout: max(2*c.Timeout, c.RetryStore), OnChange: g.changed,
+	})
+	return g
+}
+
+// changed logs that the store fails, or answers again.
+func (g *Guard) changed(c breaker.Change) {
+	switch {
+	case c.From == breaker.Closed:
+		cause := ""
+		if err := g.last.Load(); err != nil {
+			cause = (*err).Error()
+		}
+		g.config.Log.Warn(g.config.Name+": the store of shared quotas fails", //nolint:sloglint // one of two names
+			"error", cause, "mode", g.config.Mode)
+	case c.To == breaker.Closed:
+		g.config.Log.Info(g.config.Name + ": the store of shared quotas answers again") //nolint:sloglint // as above
+	}
+}
+
+// Do asks the store, unless its circuit is open. An error counts as a failure of the store, unless
+// ctx has ended.
+func (g *Guard) Do(ctx context.Context, ask func() error) error {
+	permit, err := g.circuit.Allow(g.config.Clock())
+	if err != nil {
+		return err
+	}
+	outcome := breaker.Neutral // of a panic
+	defer func() { permit.Done(g.config.Clock(), outcome) }()
+	if err = ask(); err == nil {
+		outcome = breaker.Success
+		return nil
+	}
+	if ctx.Err() == nil {
+		g.failures.Add(1)
+		g.last.Store(&err)
+		outcome = breaker.Failure
+	}
+	return err
+}
+
+// Failures returns how often the store failed, and whether calls do without it now.
+func (g *Guard) Failures() (failures uint64, failing bool) {
+	return g.failures.Load(), g.circuit.Snapshot().State != breaker.Closed
+}
