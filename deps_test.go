@@ -64,6 +64,8 @@ var withBackend = []string{
 	"interceptors/metrics/metricsotel",
 	"interceptors/metrics/metricsprom",
 	"interceptors/ratelimit/ratelimitredis",
+	"interceptors/ratelimit/ratelimitrls",
+	"interceptors/ratelimit/rlsserver",
 	"interceptors/tracing",
 	"interceptors/validate",
 }

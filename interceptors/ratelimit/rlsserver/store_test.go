@@ -1,0 +1,190 @@
+package rlsserver_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
+	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit/rlsserver"
+)
+
+// bank is a store that counts without time. fail makes it fail.
+type bank struct {
+	mu    sync.Mutex
+	taken map[string]int
+	fail  error
+	asked int
+}
+
+func (b *bank) Open(limits []ratelimit.Limit) (ratelimit.Quotas, error) {
+	seen := make(map[string]bool)
+	for _, l := range limits {
+		if seen[l.Name] {
+			return nil, errors.New("two limits " + l.Name)
+		}
+		seen[l.Name] = true
+	}
+	return &account{b, limits}, nil
+}
+
+type account struct {
+	*bank
+	limits []ratelimit.Limit
+}
+
+func (a *account) Take(_ context.Context, timeout time.Duration, demands []ratelimit.Demand, decisions []ratelimit.Decision) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked++
+	if a.fail != nil || timeout != ratelimit.DefaultTimeout {
+		return a.fail
+	}
+	ok := true
+	for i, d := range demands {
+		l := a.limits[d.Limit]
+		left := l.Permits - a.taken[l.Name+string(d.Key)]
+		decisions[i] = ratelimit.Decision{OK: d.Permits <= left, Remaining: left}
+		if ok = ok && decisions[i].OK; !decisions[i].OK {
+			decisions[i].RetryAfter = time.Minute
+		}
+	}
+	for i, d := range demands {
+		if ok {
+			a.taken[a.limits[d.Limit].Name+string(d.Key)] += d.Permits
+			decisions[i].Remaining -= d.Permits
+		}
+	}
+	return nil
+}
+
+func (a *account) Charge(_ context.Context, _ time.Duration, demands []ratelimit.Demand) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked++
+	if a.fail != nil {
+		return a.fail
+	}
+	for _, d := range demands {
+		a.taken[a.limits[d.Limit].Name+string(d.Key)] += d.Permits
+	}
+	return nil
+}
+
+func stored(t *testing.T, b *bank, config rlsserver.Config) *limiter {
+	t.Helper()
+	b.taken = make(map[string]int)
+	return newLimiter(t, config, rlsserver.WithStore(b), rlsserver.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+}
+
+// With a store all servers share the quotas, those of limits in requests too, across reloads.
+func TestStore(t *testing.T) {
+	config := shop(by("user", "", 10), by("method", "", 3), with(by("shadow", "", 1), func(l *rlsserver.Limit) { l.Mode = rlsserver.Shadow }))
+	config.Overrides = true
+	b := &bank{taken: make(map[string]int)}
+	one := stored(t, b, config)
+	other := newLimiter(t, config, rlsserver.WithStore(b))
+	both := request(of("user", "alice"), of("method", "list"), of("shadow", "x"))
+	if n := one.admits(t, both); n != 3 {
+		t.Errorf("admitted %d; want 3", n)
+	}
+	carried := request(carrying(of("user", "alice"), 4, typev3.RateLimitUnit_HOUR), of("user", "bob"))
+	if n := one.admits(t, carried); n != 4 {
+		t.Errorf("a limit of the request: admitted %d; want 4", n)
+	}
+	if err := other.Reload(config); err != nil {
+		t.Fatal(err)
+	}
+	if resp := other.ask(t, carried); resp.GetOverallCode() != over || resp.GetStatuses()[1].GetLimitRemaining() != 6 {
+		t.Errorf("the other server: %v", resp)
+	}
+	if s := other.ask(t, request(hits(of("user", "alice"), -2))).GetStatuses()[0]; s.GetLimitRemaining() != 9 {
+		t.Errorf("after 2 of 3 were given back: %v", s)
+	}
+	if resp := one.ask(t, request(of("user", "alice"), carrying(of("a", "b"), 0, 1))); resp.GetOverallCode() != over {
+		t.Errorf("a limit of 0: %v", resp)
+	}
+	if n := other.admits(t, request(of("user", "alice"))); n != 9 {
+		t.Errorf("admitted %d; want 9", n)
+	}
+}
+
+// With ChargeRejected the store is charged for requests that are over the limit.
+func TestStoreChargeRejected(t *testing.T) {
+	b := &bank{}
+	l := stored(t, b, shop(with(by("user", "", 10), func(l *rlsserver.Limit) { l.ChargeRejected = true })))
+	l.ask(t, request(hits(of("user", "alice"), 12)))
+	if n := b.taken[`"shop" "user"5:alice`]; n != 12 {
+		t.Errorf("taken %d; want 12: %v", n, b.taken)
+	}
+}
+
+// While the store fails, requests are decided as the mode says; after three failures the store
+// is left alone for a time.
+func TestFailureModes(t *testing.T) {
+	for _, test := range []struct {
+		mode ratelimit.FailureMode
+		want int
+	}{{ratelimit.FailLocal, 5}, {ratelimit.FailOpen, 1000}, {ratelimit.FailClosed, 0}} {
+		t.Run(test.mode.String(), func(t *testing.T) {
+			config := shop(by("user", "", 10))
+			config.Shared = ratelimit.Shared{Fail: test.mode, Nodes: 2}
+			b := &bank{fail: errors.New("down")}
+			l := stored(t, b, config)
+			n := 0
+			for range 1000 {
+				resp, err := l.ShouldRateLimit(t.Context(), request(of("user", "alice")))
+				if test.mode == ratelimit.FailClosed {
+					wantCode(t, err, codes.Unavailable)
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				if resp.GetOverallCode() == ok {
+					n++
+				}
+			}
+			if n != test.want || b.asked != 3 {
+				t.Errorf("admitted %d, asked %d times; want %d and 3", n, b.asked, test.want)
+			}
+			if s := l.Snapshot(); s.StoreFailures != 3 || !s.StoreFailing {
+				t.Errorf("%+v; want 3 failures", s)
+			}
+			b.fail = nil
+			l.Advance(ratelimit.DefaultRetryStore)
+			if n := l.admits(t, request(of("user", "alice"))); n != 10 || l.Snapshot().StoreFailing {
+				t.Errorf("admitted %d after the store answers again; want 10", n)
+			}
+		})
+	}
+}
+
+// A request that has ended does not count as a failure of the store.
+func TestStoreEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b := &bank{fail: context.Canceled}
+	l := stored(t, b, shop(by("user", "", 10)))
+	_, err := l.ShouldRateLimit(ctx, request(of("user", "alice")))
+	wantCode(t, err, codes.Canceled)
+	if s := l.Snapshot(); s.StoreFailures != 0 {
+		t.Errorf("%+v; want no failures", s)
+	}
+}
+
+// A store that cannot enforce the limits is an error of New.
+func TestStoreRejects(t *testing.T) {
+	if _, err := rlsserver.New(shop(by("user", "", 1)), rlsserver.WithStore(picky{})); err == nil {
+		t.Error("no error")
+	}
+}
+
+type picky struct{}
+
+func (picky) Open([]ratelimit.Limit) (ratelimit.Quotas, error) { return nil, errors.New("not these") }
