@@ -4,8 +4,28 @@ package address
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 )
+
+// Listen returns the address of the flag --listen. Calls are in plain text: an address that other
+// machines can reach needs insecure. example is an address for errors.
+func Listen(ctx context.Context, flag, example string, insecure bool) (*net.TCPAddr, error) {
+	if flag == "" {
+		return nil, fmt.Errorf("--listen is missing; want an address such as %s", example)
+	}
+	addr, err := Resolve(ctx, flag)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("--listen %q is not an address: %w;"+
+			" want host:port, such as %s", flag, err, example)
+	case !addr.IP.IsLoopback() && !insecure:
+		return nil, fmt.Errorf("--listen %q accepts plain-text calls from other machines;"+
+			" want a loopback address such as 127.0.0.1:%d, or --insecure", flag, addr.Port)
+	default:
+		return addr, nil
+	}
+}
 
 // Resolve resolves host:port to an address. The command checks the result and listens on
 // it, so that both use the same address. An empty host means all addresses of the machine.

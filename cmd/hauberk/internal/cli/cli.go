@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/demo"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/ratelimitservice"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/sidecar"
 )
 
@@ -67,6 +68,6 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate(versionLine())
 	root.Flags().Bool("version", false, "print the version and exit")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(sidecar.Command(version), demo.Command(version), versionCommand())
+	root.AddCommand(sidecar.Command(version), demo.Command(version), ratelimitservice.Command(), versionCommand())
 	return root
 }

@@ -184,7 +184,7 @@ func Command(version string) *cobra.Command {
 // check returns the addresses to listen on, or an error for each wrong flag.
 func (o *options) check(ctx context.Context) (at addresses, err error) {
 	var errs [4]error
-	at.calls, errs[0] = o.checkListen(ctx)
+	at.calls, errs[0] = address.Listen(ctx, o.listen, "127.0.0.1:8443", o.insecure)
 	if o.upstream == "" {
 		errs[1] = errors.New("--upstream is missing; want an address such as 127.0.0.1:50051")
 	} else if err := (gateway.Config{Upstream: o.upstream}).Validate(); err != nil {
@@ -195,21 +195,4 @@ func (o *options) check(ctx context.Context) (at addresses, err error) {
 		errs[3] = fmt.Errorf("--drain is %v; want a duration such as 30s, or 0", o.drain)
 	}
 	return at, errors.Join(errs[:]...)
-}
-
-func (o *options) checkListen(ctx context.Context) (*net.TCPAddr, error) {
-	if o.listen == "" {
-		return nil, errors.New("--listen is missing; want an address such as 127.0.0.1:8443")
-	}
-	addr, err := address.Resolve(ctx, o.listen)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("--listen %q is not an address: %w;"+
-			" want host:port, such as 127.0.0.1:8443", o.listen, err)
-	case !addr.IP.IsLoopback() && !o.insecure:
-		return nil, fmt.Errorf("--listen %q accepts plain-text calls from other machines;"+
-			" want a loopback address such as 127.0.0.1:%d, or --insecure", o.listen, addr.Port)
-	default:
-		return addr, nil
-	}
 }

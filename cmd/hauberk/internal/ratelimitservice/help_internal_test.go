@@ -1,0 +1,27 @@
+package ratelimitservice
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/hauberk-rpc/hauberk/policy/limitsfile"
+)
+
+// The file in the help is valid.
+func TestHelpFile(t *testing.T) {
+	_, text, _ := strings.Cut(long, "file:\n\n")
+	text, _, _ = strings.Cut(text, "\n\nAll keys")
+	config, err := limitsfile.Parse("help", []byte(text))
+	if err != nil || len(config.Domains) != 1 || len(config.Domains[0].Descriptors) != 3 {
+		t.Errorf("%+v, %v", config, err)
+	}
+}
+
+// Lines of the help fit on a terminal.
+func TestHelpIsNotTooWide(t *testing.T) {
+	for line := range strings.Lines(long) {
+		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 90 {
+			t.Errorf("a line of %d columns: %s", n, line)
+		}
+	}
+}

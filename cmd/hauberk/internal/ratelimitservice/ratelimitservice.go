@@ -1,0 +1,129 @@
+// Package ratelimitservice implements the command `hauberk ratelimit-service`: a server of Envoy's
+// rate limit protocol with a file of limits.
+package ratelimitservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/address"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
+)
+
+const long = `Answers the rate limit requests of Envoys and of services with package ratelimitrls:
+the service envoy.service.ratelimit.v3.RateLimitService. The limits are in a file:
+
+  unknown: ok                # or error: descriptors without a limit
+  headers: x-ratelimit       # for clients: none, ratelimit, x-ratelimit or all
+  overrides: false           # true obeys the limits that requests carry
+  override_algorithm: gcra
+  max_keys: 65536            # quotas that are kept for each limit
+  limits:
+    - domain: shop
+      descriptors:
+        - key: user          # each user has a quota
+          limit: 100/1m
+          burst: 20          # for gcra only; default: as many as the limit
+        - key: user
+          value: batch
+          limit: 10/1m
+          algorithm: fixed_window   # gcra, sliding_window or fixed_window
+          mode: shadow              # enforce, shadow or off
+          descriptors:       # for requests with a second entry
+            - key: method
+              limit: 5/1s
+              name: methods         # for clients
+              charge_rejected: true # counts requests over the limit as well
+        - key: user
+          value: root
+          unlimited: true
+
+All keys but limits, domain and key are optional. For each entry of a request, the
+descriptor with its key and value counts, or else the one with its key and no value; the
+limit is that of the last entry. The quotas are in the memory of this process.
+
+Everything that is wrong with the file is reported with its line and column, and the exit
+code is 1. SIGHUP reads the file again. Limits that are the same keep their counts. If
+something is wrong with the new file, the old limits remain in force. The address is on
+stderr, in a line such as
+
+  hauberk: listening on 127.0.0.1:8081, 5 limits
+
+The health service (grpc.health.v1.Health) reports SERVING. SIGTERM and SIGINT stop the
+server: health turns NOT_SERVING, clients receive GOAWAY, and running calls may finish
+within the drain time. The exit code is 0. A second signal ends it at once.
+
+With --telemetry ADDR it serves http://ADDR/metrics to Prometheus: the decisions of each
+limit, and metrics of calls, the Go runtime and the process.`
+
+const examples = `  hauberk ratelimit-service --config limits.yaml --listen 127.0.0.1:8081
+  hauberk ratelimit-service --config limits.yaml --listen 127.0.0.1:8081 --telemetry 127.0.0.1:9464`
+
+// options are the command's flags.
+type options struct {
+	config    string
+	listen    string
+	telemetry string // address; "" serves no metrics
+	drain     time.Duration
+	insecure  bool
+}
+
+// addresses are the addresses to listen on.
+type addresses struct {
+	calls     *net.TCPAddr
+	telemetry *net.TCPAddr // nil serves no metrics
+}
+
+// Command returns the command `hauberk ratelimit-service`.
+func Command() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:     "ratelimit-service --config FILE --listen ADDR",
+		Short:   "Run a rate limit server for Envoys, with a file of limits",
+		Long:    long,
+		Example: examples,
+		Args:    cobra.NoArgs,
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		signal.Ignore(syscall.SIGPIPE) // a closed stderr must not end the process
+		ctx, release := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+		defer release()
+		at, err := o.check(ctx)
+		if err != nil {
+			return cmd.FlagErrorFunc()(cmd, err)
+		}
+		return o.run(signals{ctx.Done(), release}, at, cmd.ErrOrStderr())
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.config, "config", "", "read the limits from this file, in YAML")
+	flags.StringVar(&o.listen, "listen", "", "listen for calls on this address, host:port; port 0 selects a free port")
+	flags.StringVar(&o.telemetry, "telemetry", "",
+		"serve /metrics on this address, host:port (default: not served)")
+	flags.DurationVar(&o.drain, "drain", defaultDrain,
+		"how long running calls may take after a signal; 0 cancels them at once")
+	flags.BoolVar(&o.insecure, "insecure", false, "accept plain-text calls from other machines")
+	return cmd
+}
+
+const defaultDrain = 30 * time.Second
+
+// check returns the addresses to listen on, or an error for each wrong flag.
+func (o *options) check(ctx context.Context) (at addresses, err error) {
+	var errs [4]error
+	if o.config == "" {
+		errs[0] = errors.New("--config is missing; want a file such as limits.yaml")
+	}
+	at.calls, errs[1] = address.Listen(ctx, o.listen, "127.0.0.1:8081", o.insecure)
+	at.telemetry, errs[2] = scrape.Resolve(ctx, o.telemetry)
+	if o.drain < 0 {
+		errs[3] = fmt.Errorf("--drain is %v; want a duration such as 30s, or 0", o.drain)
+	}
+	return at, errors.Join(errs[:]...)
+}

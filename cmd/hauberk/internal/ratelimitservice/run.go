@@ -1,0 +1,153 @@
+package ratelimitservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	rlsv3 "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
+	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
+	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit/rlsserver"
+	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
+	"github.com/hauberk-rpc/hauberk/policy/limitsfile"
+)
+
+// service is a running rate limit server.
+type service struct {
+	options
+
+	limits  *rlsserver.Server
+	calls   *metrics.Interceptor
+	server  *hauberk.Server
+	health  *health.Server
+	signals signals
+	errOut  io.Writer
+}
+
+// signals are the signals that stop the server. After the first one, release restores their default
+// action, so that a second signal ends the process at once.
+type signals struct {
+	first   <-chan struct{}
+	release func()
+}
+
+// run serves until the first signal, and drains.
+func (o *options) run(sig signals, at addresses, errOut io.Writer) error {
+	s := &service{options: *o, signals: sig, errOut: errOut, calls: metrics.New(metrics.Config{}), health: health.NewServer()}
+	config, err := s.read()
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(errOut, nil))
+	if s.limits, err = rlsserver.New(config, rlsserver.WithLogger(log)); err != nil {
+		return err
+	}
+	chain, err := hauberk.New(s.calls, recovery.New(recovery.Config{}, recovery.WithLogger(log)))
+	if err != nil {
+		return err
+	}
+	s.server = chain.NewServer()
+	rlsv3.RegisterRateLimitServiceServer(s.server, s.limits)
+	healthpb.RegisterHealthServer(s.server, s.health)
+	s.health.SetServingStatus(rlsv3.RateLimitService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+
+	metrics, err := s.serveMetrics(at.telemetry)
+	if err != nil {
+		return err
+	}
+	if metrics != nil {
+		s.sayf("metrics at %s", metrics.URL())
+		defer s.end(metrics)
+	}
+	lis, err := net.ListenTCP("tcp", at.calls)
+	if err != nil {
+		return fmt.Errorf("cannot listen: %w", err)
+	}
+	return s.serve(lis)
+}
+
+// read returns the configuration in the file.
+func (s *service) read() (rlsserver.Config, error) {
+	data, err := os.ReadFile(s.config)
+	if err != nil {
+		return rlsserver.Config{}, fmt.Errorf("--config: cannot read the limits: %w", err)
+	}
+	return limitsfile.Parse(s.config, data)
+}
+
+// serve serves until a signal.
+func (s *service) serve(lis net.Listener) error {
+	reloads := make(chan os.Signal, 1)
+	signal.Notify(reloads, syscall.SIGHUP)
+	defer signal.Stop(reloads)
+	s.sayf("listening on %s, %d limits", lis.Addr(), len(s.limits.Snapshot().Limits))
+	served := make(chan error, 1)
+	go func() { served <- s.server.Serve(lis) }()
+	for {
+		select {
+		case <-reloads:
+			s.reload()
+		case err := <-served:
+			s.server.Stop()
+			return fmt.Errorf("cannot serve calls: %w", err)
+		case <-s.signals.first:
+			s.signals.release()
+			s.shutdown()
+			return nil
+		}
+	}
+}
+
+// reload reads the file again. If something is wrong with it, the limits remain.
+func (s *service) reload() {
+	config, err := s.read()
+	if err == nil {
+		err = s.limits.Reload(config)
+	}
+	if err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			s.sayf("%s", line)
+		}
+		s.sayf("not reloaded; the limits remain as they were")
+		return
+	}
+	s.sayf("reloaded %s, %d limits", s.config, len(s.limits.Snapshot().Limits))
+}
+
+func (s *service) shutdown() {
+	s.sayf("shutting down; running calls have %v to finish", s.drain)
+	s.health.Shutdown()
+	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
+	defer cancel()
+	if err := s.server.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
+		s.sayf("drain time exceeded; the remaining calls were cancelled")
+	}
+	var ok, over uint64
+	for _, l := range s.limits.Snapshot().Limits {
+		ok, over = ok+l.OK, over+l.OverLimit
+	}
+	s.sayf("stopped; %d descriptors within their limits, %d over", ok, over)
+}
+
+func (s *service) end(metrics *scrape.Server) {
+	if err := metrics.Close(); err != nil {
+		s.sayf("%v", err)
+	}
+}
+
+// sayf writes one line to stderr.
+func (s *service) sayf(format string, args ...any) {
+	_, _ = fmt.Fprintf(s.errOut, "hauberk: %s\n", fmt.Sprintf(format, args...))
+}
