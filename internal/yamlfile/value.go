@@ -19,7 +19,7 @@ type Value struct {
 // Errorf records what is wrong with the value, unless the file cannot be read.
 func (v Value) Errorf(format string, args ...any) {
 	if v.node != nil {
-		v.file.fail(max(v.node.Line, 1), max(v.node.Column, 1), format, args...)
+		v.file.failf(max(v.node.Line, 1), max(v.node.Column, 1), format, args...)
 	}
 }
 

@@ -38,7 +38,7 @@ type flaw struct {
 func Parse(name string, data []byte) *File {
 	f := &File{name: name}
 	if len(data) > MaxSize {
-		f.fail(1, 1, "the file has %d bytes; want at most %d", len(data), MaxSize)
+		f.failf(1, 1, "the file has %d bytes; want at most %d", len(data), MaxSize)
 		return f
 	}
 	document, err := f.load(data)
@@ -47,10 +47,11 @@ func Parse(name string, data []byte) *File {
 		f.failBy(err)
 		return f
 	case document == nil || document.Kind != yaml.DocumentNode || len(document.Content) != 1:
-		f.fail(1, 1, "the file is empty")
+		f.failf(1, 1, "the file is empty")
 		return f
 	}
-	if f.check(document.Content[0], 0); f.flaws == nil {
+	f.check(document.Content[0], 0)
+	if f.flaws == nil {
 		f.root = document.Content[0]
 	}
 	return f
@@ -69,7 +70,7 @@ func (f *File) load(data []byte) (*yaml.Node, error) {
 		return nil, err
 	}
 	if err := loader.Load(&next); err == nil {
-		f.fail(max(next.Line, 1), max(next.Column, 1), "the file has a second document; want one")
+		f.failf(max(next.Line, 1), max(next.Column, 1), "the file has a second document; want one")
 	} else if !errors.Is(err, io.EOF) {
 		return nil, err
 	}
@@ -88,11 +89,11 @@ func (f *File) failBy(err error) {
 		f.failAt(e)
 		return
 	}
-	f.fail(1, 1, "not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+	f.failf(1, 1, "not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 }
 
 func (f *File) failAt(e *yaml.LoadError) {
-	f.fail(max(e.Mark.Line, 1), max(e.Mark.Column, 1), "not YAML: %s", e.Message)
+	f.failf(max(e.Mark.Line, 1), max(e.Mark.Column, 1), "not YAML: %s", e.Message)
 }
 
 // check reports what files do not have.
@@ -112,7 +113,7 @@ func (f *File) check(n *yaml.Node, depth int) {
 	}
 }
 
-func (f *File) fail(line, column int, format string, args ...any) {
+func (f *File) failf(line, column int, format string, args ...any) {
 	f.flaws = append(f.flaws, flaw{line, column, fmt.Sprintf(format, args...)})
 }
 

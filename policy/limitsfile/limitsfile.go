@@ -185,7 +185,9 @@ func descriptor(v yamlfile.Value, depth int) rlsserver.Descriptor {
 		"burst":           withLimit("burst", func(v yamlfile.Value) { l.Burst = burst(v) }),
 		"algorithm":       withLimit("algorithm", func(v yamlfile.Value) { l.Algorithm = algorithm("algorithm", v) }),
 		"mode":            withLimit("mode", func(v yamlfile.Value) { l.Mode = mode(v) }),
-		"charge_rejected": withLimit("charge_rejected", func(v yamlfile.Value) { l.ChargeRejected, _ = v.Bool("charge_rejected") }),
+		"charge_rejected": withLimit("charge_rejected", func(v yamlfile.Value) {
+			l.ChargeRejected, _ = v.Bool("charge_rejected")
+		}),
 	})
 	switch {
 	case !keyed:

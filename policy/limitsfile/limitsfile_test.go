@@ -189,7 +189,8 @@ func FuzzParse(f *testing.F) {
 	f.Add("limits: !!binary /w==")
 	f.Fuzz(func(t *testing.T, text string) {
 		config, err := limitsfile.Parse("f", []byte(text))
-		if checkPlaces(t, err); err != nil {
+		checkPlaces(t, err)
+		if err != nil {
 			return
 		}
 		config.MaxKeys = 10

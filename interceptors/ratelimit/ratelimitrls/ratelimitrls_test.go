@@ -111,6 +111,58 @@ func byContextOrMethod(c hauberktest.Case) callkey.Key {
 	return callkey.Method()
 }
 
+// adder counts as the reference server does: it adds the hits of every descriptor, also if one of
+// them is over its limit.
+type adder struct {
+	rlsv3.UnimplementedRateLimitServiceServer
+
+	mu   sync.Mutex
+	hits map[string]uint64
+}
+
+func (a *adder) ShouldRateLimit(_ context.Context, req *rlsv3.RateLimitRequest) (*rlsv3.RateLimitResponse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	resp := answer(ok)
+	for _, d := range req.GetDescriptors() {
+		hits := uint64(max(req.GetHitsAddend(), 1))
+		if d.GetHitsAddend() != nil {
+			hits = d.GetHitsAddend().GetValue()
+		}
+		key, limit := d.GetEntries()[0].String(), uint64(d.GetLimit().GetRequestsPerUnit())
+		a.hits[key] += hits
+		s := state(ok, uint32(limit-min(a.hits[key], limit)), time.Minute)
+		s.CurrentLimit = current(uint32(limit), rlsv3.RateLimitResponse_RateLimit_Unit(d.GetLimit().GetUnit()))
+		if a.hits[key] > limit {
+			s.Code, resp.OverallCode = over, over
+		}
+		resp.Statuses = append(resp.Statuses, s)
+	}
+	return resp, nil
+}
+
+// A server that adds the hits of every request admits what the limits say too. Unlike rlsserver it
+// counts rejected calls.
+func TestAdder(t *testing.T) {
+	a := &adder{hits: make(map[string]uint64)}
+	store := ratelimitrls.New(dial(t, a), ratelimitrls.Config{Domain: "shop"})
+	backend, calls := counting()
+	env := hauberktest.Case{}.StartWith(t, backend, ratelimit.New(ratelimit.Config{
+		Limit: 20, Per: time.Minute, By: callkey.Method(), Shared: patient,
+		Also: []ratelimit.Config{{Limit: 90, Per: time.Hour, By: callkey.Global(), Cost: ratelimit.Cost{Call: 3}}},
+	}, ratelimit.WithStore(store)))
+	if n := flood(t, env, 60); n != 20 || calls.Load() != 20 {
+		t.Errorf("%d calls succeeded, the handler ran %d times; want 20", n, calls.Load())
+	}
+	sum := uint64(0)
+	for _, n := range a.hits {
+		sum += n
+	}
+	if sum != 60+60*3 {
+		t.Errorf("the server counted %d hits; want those of 60 calls, 240", sum)
+	}
+}
+
 // Nodes that use the same server share the limit.
 func TestNodes(t *testing.T) {
 	server, _ := limits(t, rlsserver.Config{})

@@ -46,9 +46,11 @@ func newCollector(snapshot func() rlsserver.Snapshot) *collector {
 		decisions: desc("decisions_total", "Decisions on descriptors, by limit: ok, over_limit or shadow_over_limit.",
 			"domain", "descriptor", "decision"),
 		keys:    desc("keys", "Quotas in memory, by limit.", "domain", "descriptor"),
-		evicted: desc("evicted_total", "Quotas that were evicted since there were too many, by limit.", "domain", "descriptor"),
+		evicted: desc("evicted_total", "Quotas that were evicted since there were too many, by limit.",
+			"domain", "descriptor"),
 		unknown: desc("unknown_descriptors_total", "Descriptors without a limit."),
-		failed:  desc("failed_requests_total", "Requests that ended with an error, by kind: malformed or other.", "kind"),
+		failed: desc("failed_requests_total", "Requests that ended with an error, by kind: malformed or other.",
+			"kind"),
 	}
 }
 

@@ -45,7 +45,9 @@ type signals struct {
 
 // run serves until the first signal, and drains.
 func (o *options) run(sig signals, at addresses, errOut io.Writer) error {
-	s := &service{options: *o, signals: sig, errOut: errOut, calls: metrics.New(metrics.Config{}), health: health.NewServer()}
+	s := &service{
+		options: *o, signals: sig, errOut: errOut, calls: metrics.New(metrics.Config{}), health: health.NewServer(),
+	}
 	config, err := s.read()
 	if err != nil {
 		return err
@@ -63,13 +65,13 @@ func (o *options) run(sig signals, at addresses, errOut io.Writer) error {
 	healthpb.RegisterHealthServer(s.server, s.health)
 	s.health.SetServingStatus(rlsv3.RateLimitService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 
-	metrics, err := s.serveMetrics(at.telemetry)
+	scraped, err := s.serveMetrics(at.telemetry)
 	if err != nil {
 		return err
 	}
-	if metrics != nil {
-		s.sayf("metrics at %s", metrics.URL())
-		defer s.end(metrics)
+	if scraped != nil {
+		s.sayf("metrics at %s", scraped.URL())
+		defer s.end(scraped)
 	}
 	lis, err := net.ListenTCP("tcp", at.calls)
 	if err != nil {
@@ -141,8 +143,8 @@ func (s *service) shutdown() {
 	s.sayf("stopped; %d descriptors within their limits, %d over", ok, over)
 }
 
-func (s *service) end(metrics *scrape.Server) {
-	if err := metrics.Close(); err != nil {
+func (s *service) end(scraped *scrape.Server) {
+	if err := scraped.Close(); err != nil {
 		s.sayf("%v", err)
 	}
 }
