@@ -181,10 +181,10 @@ func descriptor(v yamlfile.Value, depth int) rlsserver.Descriptor {
 			limit = &v
 			l.Permits, l.Per, readable = v.Rate("limit")
 		},
-		"name":            withLimit("name", func(v yamlfile.Value) { l.Name = text("name", v) }),
-		"burst":           withLimit("burst", func(v yamlfile.Value) { l.Burst = burst(v) }),
-		"algorithm":       withLimit("algorithm", func(v yamlfile.Value) { l.Algorithm = algorithm("algorithm", v) }),
-		"mode":            withLimit("mode", func(v yamlfile.Value) { l.Mode = mode(v) }),
+		"name":      withLimit("name", func(v yamlfile.Value) { l.Name = text("name", v) }),
+		"burst":     withLimit("burst", func(v yamlfile.Value) { l.Burst = burst(v) }),
+		"algorithm": withLimit("algorithm", func(v yamlfile.Value) { l.Algorithm = algorithm("algorithm", v) }),
+		"mode":      withLimit("mode", func(v yamlfile.Value) { l.Mode = mode(v) }),
 		"charge_rejected": withLimit("charge_rejected", func(v yamlfile.Value) {
 			l.ChargeRejected, _ = v.Bool("charge_rejected")
 		}),

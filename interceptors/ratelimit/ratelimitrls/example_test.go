@@ -45,7 +45,7 @@ func Example() {
 	node := func() func(context.Context) error {
 		return hauberktest.Direct{}.Server(hauberk.Must(hauberk.New(ratelimit.New(
 			ratelimit.Config{
-				Limit: 3, Per: time.Minute, By: callkey.Method(), Shared: ratelimit.Shared{Timeout: time.Second},
+				Limit: 3, Per: time.Minute, By: callkey.Method(), Shared: ratelimit.Shared{Timeout: time.Minute},
 			},
 			ratelimit.WithStore(ratelimitrls.New(conn, ratelimitrls.Config{Domain: "shop"})),
 		))))

@@ -50,7 +50,8 @@
 //
 // Quotas are in the memory of the process, bounded as those of package ratelimit, or in a
 // [ratelimit.Store] with [WithStore], for several servers. [Config.Shared] says what happens while
-// the store does not answer: with [ratelimit.FailClosed] requests end with UNAVAILABLE.
+// the store does not answer: with [ratelimit.FailClosed] requests end with UNAVAILABLE. A limit in
+// shadow mode costs a further request to the store, and so do hits that are given back.
 //
 // [Server.Reload] replaces the configuration. Limits whose descriptors and figures are the same keep
 // their quotas.

@@ -45,7 +45,7 @@ func newCollector(snapshot func() rlsserver.Snapshot) *collector {
 		snapshot: snapshot,
 		decisions: desc("decisions_total", "Decisions on descriptors, by limit: ok, over_limit or shadow_over_limit.",
 			"domain", "descriptor", "decision"),
-		keys:    desc("keys", "Quotas in memory, by limit.", "domain", "descriptor"),
+		keys: desc("keys", "Quotas in memory, by limit.", "domain", "descriptor"),
 		evicted: desc("evicted_total", "Quotas that were evicted since there were too many, by limit.",
 			"domain", "descriptor"),
 		unknown: desc("unknown_descriptors_total", "Descriptors without a limit."),
