@@ -1,6 +1,7 @@
 package ratelimit_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -142,5 +143,46 @@ func TestSeveralDeclared(t *testing.T) {
 	d := ratelimit.New(config).Declare()
 	if d.Phase != hauberk.PhaseLimit || d.Detail != "peer, network, user" || len(d.Reads) != 1 {
 		t.Errorf("%+v", d)
+	}
+}
+
+// A call that only some of the limits count takes no permits between another's check and its
+// taking: no call takes a part of its permits and is rejected. In the end all permits of the second
+// limit were taken by calls that were admitted.
+func TestSeveralWithPartsConcurrently(t *testing.T) {
+	const permits = 2000
+	clock := hauberktest.NewClock()
+	config := ratelimit.Config{Limit: 100, Per: time.Second, Algorithm: ratelimit.FixedWindow, By: callkey.Global()}
+	second := hourly(permits, ratelimit.Cost{
+		Of: ratelimit.CostFunc(func(ctx context.Context, call *hauberk.Call) int { return len(call.Metadata(ctx, "both")) }),
+	})
+	second.Algorithm = ratelimit.FixedWindow
+	config.Also = []ratelimit.Config{second}
+	serve := server(t, ratelimit.New(config, ratelimit.WithClock(clock.Now)))
+	one, both := from(nil), from(nil, "both", "1")
+	var admitted atomic.Int64
+	for range 10 {
+		var wg sync.WaitGroup
+		for _, ctx := range []context.Context{both, one, both, one} {
+			wg.Go(func() {
+				for range 100 {
+					if serve(ctx) == nil && ctx == both {
+						admitted.Add(1)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		clock.Advance(time.Second)
+	}
+	for range 2 * permits {
+		if serve(both) == nil {
+			admitted.Add(1)
+			continue
+		}
+		clock.Advance(time.Second)
+	}
+	if n := admitted.Load(); n != permits {
+		t.Errorf("%d calls of the second limit admitted, want %d", n, permits)
 	}
 }

@@ -162,7 +162,7 @@ func (l *limit) demand(ctx context.Context, call *hauberk.Call, permits int) dem
 
 // take takes the permits of all demands in memory, or none.
 func (x *Interceptor) take(demands []demand) (s outcome) {
-	if len(demands) == 1 {
+	if len(x.limits) == 1 {
 		d := &demands[0]
 		s.consider(d, Decision(d.limit.memory.Do(quota.Take, d.at, d.key, x.clock(), d.permits)))
 		return s
