@@ -42,7 +42,6 @@ type attempt struct {
 	sending     bool // a message is being sent
 	exists      bool // the transport has opened its stream, which may be asked
 	over        bool // the stream inside of interceptors given to the connection was seen over
-	metEnd      bool // a message met the end of the transport's stream
 	unreceived  bool // of an adapter: its end is left to the application's RecvMsg
 	reopened    bool // an interceptor of grpc-go has opened another stream
 	ended       bool

@@ -82,9 +82,9 @@ func (a *attempt) endUnreceived() {
 }
 
 // endsInside waits for the end of an adapter's attempt, if a message met the end of the
-// stream inside, and reports whether it has ended. It has not if the adapter opened another
-// stream, or if the application has to receive. Another goroutine receives the end: an
-// adapter that opens another stream in RecvMsg waits there for that.
+// stream inside, and reports whether it has ended. It has not if the adapter, or one inside
+// of it, opened another stream, or if the application has to receive. Another goroutine
+// receives the end: an adapter that opens another stream in RecvMsg waits there for that.
 func (a *attempt) endsInside() bool {
 	s := a.stream
 	s.mu.Lock()
@@ -95,16 +95,14 @@ func (a *attempt) endsInside() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a.nested.stream == inside.stream && !a.unreceived {
+	if a.nested.reopened == inside.reopened && !a.unreceived {
 		a.nested.full = true
 		s.cond.Broadcast()
 		if !s.receiving {
 			go a.lookForEnd()
 		}
 	}
-	s.awaitUntilDone(func() bool {
-		return a.ended || a.unreceived || a.nested.stream != inside.stream || s.committed
-	})
+	s.awaitUntilDone(func() bool { return a.ended || a.unreceived || !a.nested.full || s.committed })
 	return a.ended
 }
 

@@ -162,7 +162,6 @@ func (a *attempt) transmit(msg any) error {
 		return nil
 	case isEOF(err):
 		taken = true // by a stream that has ended
-		a.noteMetEnd()
 		return io.EOF
 	default:
 		a.notSent(err)
@@ -199,42 +198,49 @@ func (a *attempt) nests(inner *clientStream) (failed func()) {
 	return func() { a.forgetInner(inner, previous) }
 }
 
-func (a *attempt) noteMetEnd() {
-	a.stream.mu.Lock()
-	defer a.stream.mu.Unlock()
-	a.metEnd = true
-}
-
 // nested is the stream that an adapter has opened last.
 type nested struct {
-	stream *clientStream
-	over   bool // it has ended
-	full   bool // a message met its end, so that its RecvMsg does not wait for the server
+	stream   *clientStream
+	over     bool  // it has ended
+	full     bool  // a message met its end, so that its RecvMsg does not wait for the server
+	reopened int32 // how often the adapter, or one inside of it, has opened another stream
 }
 
-// takesNone reports whether the stream inside an adapter has ended, after a send has
-// returned io.EOF. That may be the adapter's own.
+// takesNone reports whether the stream inside an adapter takes no more messages, after a
+// send has returned io.EOF. That may be the adapter's own, or that of a stream which has
+// been replaced.
 func (n nested) takesNone() bool {
 	for n.stream != nil && !n.over {
 		s := n.stream
 		s.mu.Lock()
-		a := s.current
-		if a == nil || !a.adapted {
-			none := a == nil || a.metEnd
+		a, rejected := s.current, s.rejected
+		if rejected && a != nil && a.adapted {
+			n = a.nested // which may have been replaced since
 			s.mu.Unlock()
-			return none
+			continue
 		}
-		n = a.nested
 		s.mu.Unlock()
+		return rejected
 	}
 	return n.over
+}
+
+// noteRejected notes that the stream takes no more messages.
+func (s *clientStream) noteRejected() {
+	if s.outer == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rejected = true
 }
 
 func (a *attempt) noteInner(inner *clientStream) (previous nested) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
 	previous = a.nested
-	a.nested, a.heard, a.heardOK, a.unreceived = nested{stream: inner}, nil, false, false
+	a.nested = nested{stream: inner, reopened: previous.reopened}
+	a.heard, a.heardOK, a.unreceived = nil, false, false
 	return previous
 }
 
@@ -249,7 +255,8 @@ func (a *attempt) forgetInner(inner *clientStream, previous nested) {
 func (a *attempt) goOn() {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
-	a.reopened = true
+	a.reopened, a.nested.full = true, false
+	a.nested.reopened++
 	a.stream.cond.Broadcast()
 }
 

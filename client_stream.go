@@ -86,6 +86,7 @@ type clientStream struct {
 	delivered bool // the single response was delivered
 	request   any  // the single request, for attempts and Read
 	wasRead   bool // an interceptor has read it
+	rejected  bool // inside an adapter: SendMsg has returned io.EOF
 	dropped   bool // no attempt needs it, and it is gone
 	waiting   int  // operations that wait for the chain or the header
 	arrived   []any

@@ -66,11 +66,15 @@ func (s *clientStream) SendMsg(msg any) error {
 		}
 		return io.EOF
 	}
-	err := a.send(0, msg)
-	if err == nil || isEOF(err) {
+	switch err := a.send(0, msg); {
+	case err == nil:
+		return nil
+	case isEOF(err):
+		s.noteRejected()
 		return err
+	default:
+		return s.afterFailure(err)
 	}
-	return s.afterFailure(err)
 }
 
 // afterFailure waits for what the chain makes of a failure in this process, and

@@ -3,16 +3,24 @@ package hauberk_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
 // The tests of this file hold rules d and g of client streams for a SendMsg that waits
@@ -165,4 +173,174 @@ func TestSendEndsWithACommittedReplay(t *testing.T) {
 			t.Errorf("RecvMsg: %v", got.err)
 		}
 	})
+}
+
+// uploading is a stream that opens another when one ends UNAVAILABLE, as [reopening] does, and sends
+// that all messages which it was given.
+type uploading struct {
+	grpc.ClientStream
+
+	open   func() (grpc.ClientStream, error)
+	mu     sync.Mutex
+	sent   []proto.Message
+	closed bool
+}
+
+// reopensUploads is an interceptor of grpc-go.
+func reopensUploads(
+	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption,
+) (_ grpc.ClientStream, err error) {
+	u := &uploading{open: func() (grpc.ClientStream, error) { return open(ctx, desc, cc, method, opts...) }}
+	u.ClientStream, err = u.open()
+	return u, err
+}
+
+// given notes what the stream is given, and returns the stream that takes it.
+func (u *uploading) given(msg any) grpc.ClientStream {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if msg == nil {
+		u.closed = true
+	} else {
+		u.sent = append(u.sent, proto.Clone(msg.(proto.Message)))
+	}
+	return u.ClientStream
+}
+
+func (u *uploading) current() grpc.ClientStream {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.ClientStream
+}
+
+func (u *uploading) SendMsg(msg any) error        { return u.given(msg).SendMsg(msg) }
+func (u *uploading) CloseSend() error             { return u.given(nil).CloseSend() }
+func (u *uploading) Header() (metadata.MD, error) { return u.current().Header() }
+func (u *uploading) Trailer() metadata.MD         { return u.current().Trailer() }
+func (u *uploading) Context() context.Context     { return u.current().Context() }
+
+func (u *uploading) RecvMsg(msg any) error {
+	for {
+		err := u.current().RecvMsg(msg)
+		if status.Code(err) != codes.Unavailable {
+			return err
+		}
+		stream, err := u.open()
+		if err != nil {
+			return err
+		}
+		u.mu.Lock()
+		sent, closed := slices.Clone(u.sent), u.closed
+		u.mu.Unlock()
+		for _, m := range sent {
+			if stream.SendMsg(m) != nil {
+				break // RecvMsg returns the reason
+			}
+		}
+		if closed {
+			_ = stream.CloseSend()
+		}
+		u.mu.Lock()
+		u.ClientStream = stream
+		u.mu.Unlock()
+	}
+}
+
+// slowOpening delays each attempt, such as for a token.
+func slowOpening() hauberk.Interceptor {
+	return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		sleep(10 * time.Millisecond)
+		return next(ctx, call)
+	})
+}
+
+// reopeningChains are chains in which an adapter opens uploads again, behind retries.
+func reopeningChains() map[string][]hauberk.Interceptor {
+	reopen := fromStream(reopensUploads)
+	return map[string][]hauberk.Interceptor{
+		"reopens":                               {reopen},
+		"adapted, reopens":                      {adapted(), reopen},
+		"retry, reopens":                        {again(2), reopen},
+		"retry, reopens, slow":                  {again(2), reopen, slowOpening()},
+		"retry, reopens, adapted":               {again(2), reopen, adapted()},
+		"retry, adapted, reopens":               {again(2), adapted(), reopen},
+		"retry, adapted, adapted, reopens":      {again(2), adapted(), adapted(), reopen},
+		"retry, adapted, retry, reopens":        {again(2), adapted(), again(2), reopen},
+		"retry, retry, reopens":                 {again(2), again(2), reopen},
+		"retry, retry, reopens, slow":           {again(2), again(2), reopen, slowOpening()},
+		"retry, retry, adapted, reopens, slow":  {again(2), again(2), adapted(), reopen, slowOpening()},
+		"retry, retry, reopens, adapted, slow":  {again(2), again(2), reopen, adapted(), slowOpening()},
+		"retry, reopens, adapted, retry, slow":  {again(2), reopen, adapted(), again(2), slowOpening()},
+		"retry, reopens, slow, retry, slow":     {again(2), reopen, slowOpening(), again(2), slowOpening()},
+		"retry, slow, reopens, reopens, slow":   {again(2), slowOpening(), reopen, reopen, slowOpening()},
+		"retry, hooks, adapted, hooks, reopens": {again(2), passThrough(), adapted(), passThrough(), reopen},
+	}
+}
+
+// TestSendIntoAReopenedUpload: a message meets the end of a stream that an adapter opens again, at once or
+// after a while, whether the application receives or not. SendMsg does not wait for the stream that goes on, and
+// nothing is received ahead from that.
+func TestSendIntoAReopenedUpload(t *testing.T) {
+	for _, failing := range []int64{1, 2, 3} {
+		for _, receives := range []bool{false, true} {
+			for name, interceptors := range reopeningChains() {
+				t.Run(fmt.Sprintf("%d fail, receives %t/%s", failing, receives, name), func(t *testing.T) {
+					bubbles(t, uploadKinds, func(t *testing.T, kind hauberk.Kind) {
+						testSendIntoAReopenedUpload(t, kind, failing, receives, interceptors)
+					})
+				})
+			}
+		}
+	}
+}
+
+func testSendIntoAReopenedUpload(
+	t *testing.T, kind hauberk.Kind, failing int64, receives bool, interceptors []hauberk.Interceptor,
+) {
+	var calls, sent atomic.Int64
+	conn := behind(t, &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+		if calls.Add(1) <= failing {
+			return status.Error(codes.Unavailable, "shedding load")
+		}
+		for range 1000 {
+			if !kind.ServerStreams() {
+				break
+			}
+			if err := s.Send(&testpb.Response{Payload: make([]byte, 10_000)}); err != nil {
+				return err
+			}
+			sent.Add(1)
+		}
+		for {
+			if _, err := s.Recv(); err == io.EOF {
+				return s.Send(response("ok"))
+			} else if err != nil {
+				return err
+			}
+		}
+	}}, interceptors...)
+	stream := start(patient(t), t, conn, kind)
+	synctest.Wait() // the first call has ended
+	var end <-chan received
+	if receives {
+		end = receiving(stream)
+	}
+	began := time.Now()
+	for _, m := range []string{"a", "b"} {
+		if err := stream.SendMsg(message(m)); err != nil && !errors.Is(err, io.EOF) && status.Code(err) != codes.Unavailable {
+			t.Errorf("SendMsg: %v", err)
+		}
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("SendMsg was blocked for %v", took)
+	}
+	sleep(time.Second)
+	if ahead := sent.Load(); ahead > 50 {
+		t.Errorf("the server has sent %d messages, and the application has received one", ahead)
+	}
+	_ = stream.CloseSend()
+	if !receives {
+		end = receiving(stream)
+	}
+	<-end
 }

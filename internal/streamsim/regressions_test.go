@@ -180,6 +180,21 @@ var regressions = map[string]program{
 		Attempts:     []script{{Events: []srvEvent{{Do: srvMessage, N: 1}, ends(0, codes.OK)}}},
 		Sender:       []step{does(0, actClose), does(ms, actReceive)},
 	},
+	// SendMsg waited for the end of a stream that an adapter inside of another one had opened again.
+	"a message meets the end of a stream that is opened again behind two adapters": {
+		Kind:         hauberk.ClientStream,
+		Interceptors: []interceptor{retries(1000), {Kind: interceptorWrap}, {Kind: interceptorReopen}},
+		Attempts:     []script{{Events: []srvEvent{ends(0, codes.Unavailable)}}, {}},
+		Sender:       []step{does(ms, actSend)},
+	},
+	// The outer buffer mistook the stream that was opening for one that had ended. SendMsg waited for its end,
+	// and the library received its messages.
+	"a message meets the end of a stream while another opens": {
+		Kind:         hauberk.Bidi,
+		Interceptors: []interceptor{retries(1000), retries(1000), {Kind: interceptorReopen}, {Kind: interceptorDelay, D: 2 * ms}},
+		Attempts:     []script{{Events: []srvEvent{ends(ms, codes.Unavailable)}}, {Events: []srvEvent{{Do: srvMessage, N: 3}}}},
+		Sender:       []step{does(4*ms, actSend)},
+	},
 	// Messages that had arrived before a message could not be encoded were lost.
 	"a message that cannot be encoded": {
 		Kind:     hauberk.ServerStream,
