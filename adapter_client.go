@@ -176,7 +176,10 @@ func (a *attempt) inner(
 ) (grpc.ClientStream, error) {
 	s, call := a.stream, a.call
 	inner := &clientStream{method: s.method, desc: s.desc, cc: s.cc, open: s.open, start: rest, ctx: ctx, outer: a}
-	failed := a.nests(inner)
+	failed, err := a.nests(inner)
+	if err != nil {
+		return nil, err
+	}
 	c := &inner.call
 	c.ctx, c.copyOf, c.plan, c.method, c.kind = call.ctx, call, call.plan, a.target, call.kind
 	c.side, c.end, c.leg = ClientSide, inner, a.leg

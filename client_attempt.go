@@ -38,7 +38,8 @@ type attempt struct {
 	ready       bool // it has got what was replayed
 	fed         bool // a goroutine sends it the single request
 	gotRequest  bool // that was passed to the transport
-	full        bool // it takes no more messages: a replay failed
+	full        bool // it takes no more messages: a replay to it, or to the adapter around it, broke off
+	cut         bool // it was cancelled at its end, since it is full
 	sending     bool // a message is being sent
 	exists      bool // the transport has opened its stream, which may be asked
 	over        bool // the stream inside of interceptors given to the connection was seen over
@@ -153,6 +154,9 @@ func (a *attempt) use(wire grpc.ClientStream) bool {
 	used := broken == nil && !a.ended
 	if used {
 		s.current = a
+	}
+	if a.replay != nil {
+		a.replay.replaced = nil // the interceptor of grpc-go has opened several streams
 	}
 	s.cond.Broadcast()
 	s.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
@@ -13,19 +14,54 @@ import (
 // application may not be there to see it.
 func (a *attempt) onFinish(err error) {
 	a.stream.mu.Lock()
-	defer a.stream.mu.Unlock()
-	if err == nil {
+	looks := err != nil && !a.ended && a.heard == nil && a.ctx.Err() == nil
+	switch {
+	case err == nil:
 		a.heardOK = true
-		return
+	case !a.ended && !a.cut: // else that of a stream which could not be opened
+		a.heard = err
 	}
-	if a.ended {
-		return
-	}
-	first := a.heard == nil
-	a.heard = err
-	if first && a.ctx.Err() == nil {
+	cut := a.cutOff()
+	a.stream.mu.Unlock()
+	switch {
+	case cut:
+		a.cancel()
+	case looks:
 		go a.lookForEnd()
 	}
+}
+
+// cutOff reports whether the attempt has to be cancelled: it is full, and the stream of the
+// transport that has rejected a message has ended. An interceptor of grpc-go could open another,
+// which would get a part of the messages. The lock is held.
+func (a *attempt) cutOff() bool {
+	cut := a.full && (a.heard != nil || a.heardOK) && !a.ended && a.ctx.Err() == nil
+	a.cut = a.cut || cut
+	return cut
+}
+
+// breakOff notes that an attempt takes no more messages, since a replay broke off.
+func (a *attempt) breakOff() {
+	a.stream.mu.Lock()
+	a.full = true
+	cut := a.cutOff()
+	a.stream.mu.Unlock()
+	if cut {
+		a.cancel()
+	}
+}
+
+// attemptInside returns the current attempt of the stream that an adapter has opened last, or nil.
+func (a *attempt) attemptInside() *attempt {
+	a.stream.mu.Lock()
+	s := a.nested.stream
+	a.stream.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current
 }
 
 // innerEnded is called when the stream inside an adapter is over, as grpc-go reports
@@ -152,11 +188,25 @@ func (a *attempt) ends(err error) {
 	if err == io.EOF {
 		err = nil
 	}
+	cancelled := CodeOf(err) == codes.Canceled
 	a.stream.mu.Lock()
 	a.endReceived = true
+	if a.cut && a.cutEnds(err, cancelled) {
+		err = a.heard
+	}
 	a.endLocked(err)
 	a.stream.mu.Unlock()
 	a.cancel()
+}
+
+// cutEnds reports whether an attempt that was cut off ends as grpc-go has reported, and not with
+// err: that is the end of another stream, or an interceptor of grpc-go could not open one. The
+// lock is held.
+func (a *attempt) cutEnds(err error, cancelled bool) bool {
+	if a.heard == nil {
+		return a.stream.desc.ServerStreams
+	}
+	return cancelled || err == nil && a.heardOK
 }
 
 // answered ends the attempt with its one response, unless it ended before.
@@ -164,11 +214,16 @@ func (a *attempt) answered(msg any) {
 	a.stream.mu.Lock()
 	a.endReceived = true
 	a.noteExists()
-	if !a.ended {
+	var err error
+	switch {
+	case a.ended:
+	case a.cut && a.cutEnds(nil, false):
+		err = a.heard
+	default:
 		a.call.response = msg
 		a.call.received.Store(1)
 	}
-	a.endLocked(nil)
+	a.endLocked(err)
 	a.stream.mu.Unlock()
 	a.cancel()
 }
@@ -314,7 +369,7 @@ func (a *attempt) aliveInside() bool {
 func (a *attempt) unknownEnd() error {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
-	if err := a.ctx.Err(); err != nil && (a.heard == nil || a.reopened) {
+	if err := a.ctx.Err(); err != nil && (a.heard == nil || a.reopened && !a.cut) {
 		return status.FromContextError(err).Err()
 	}
 	return a.heard

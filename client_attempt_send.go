@@ -3,30 +3,33 @@ package hauberk
 import (
 	"errors"
 	"io"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // feed sends an attempt what earlier attempts got, and lets the application send.
 func (a *attempt) feed() {
-	err := a.feedFirst()
-	if a.makeReady(err != nil, false) {
+	whole := a.feedFirst() == nil
+	if a.makeReady(false) {
 		return
 	}
-	if err == nil {
+	if whole {
 		_ = a.closeWire()
 	}
-	a.makeReady(err != nil, true)
+	a.makeReady(true)
 }
 
 // makeReady lets the application send, unless it has closed its side and the
 // attempt does not know that: until then a SendMsg behind CloseSend ends the call.
-func (a *attempt) makeReady(full, closed bool) bool {
+func (a *attempt) makeReady(closed bool) bool {
 	s := a.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed && !closed {
 		return false
 	}
-	a.ready, a.full = true, full
+	a.ready = true
 	s.cond.Broadcast()
 	return true
 }
@@ -40,10 +43,13 @@ func (a *attempt) feedFirst() error {
 		return nil
 	}
 	msg, err := a.stream.passedRequest(a.call, a.pathEnd())
-	if err == nil {
-		return a.transmit(msg)
+	if err != nil {
+		a.finished(err)
+		return err
 	}
-	a.finished(err)
+	if err = a.transmit(msg); isEOF(err) {
+		return nil // the application closes its side all the same
+	}
 	return err
 }
 
@@ -66,7 +72,7 @@ func (a *attempt) takeRequest() bool {
 	return true
 }
 
-// rejects reports whether the attempt takes no more messages, as a replay found.
+// rejects reports whether the attempt takes no more messages, as a replay has found.
 func (a *attempt) rejects() bool {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
@@ -186,16 +192,36 @@ func (a *attempt) notSent(err error) {
 }
 
 // nests notes that an adapter opens a stream. If that is not the first, the attempt
-// goes on, and so do those of adapters around it. It returns how to take that back if
-// the stream cannot be opened.
-func (a *attempt) nests(inner *clientStream) (failed func()) {
-	previous := a.noteInner(inner)
-	if previous.stream != nil {
+// goes on, and so do those of adapters around it. If one of them is full, the stream must not
+// be opened: nests returns the end of the previous one. It also returns how to take the note
+// back if the stream cannot be opened.
+func (a *attempt) nests(inner *clientStream) (failed func(), err error) {
+	if end := a.endInside(); end != nil {
 		for outer := a; outer != nil; outer = outer.stream.outer {
-			outer.goOn()
+			if !outer.goOn(end) {
+				return nil, end
+			}
 		}
 	}
-	return func() { a.forgetInner(inner, previous) }
+	previous := a.noteInner(inner)
+	return func() { a.forgetInner(inner, previous) }, nil
+}
+
+// endInside returns the end of the stream that an adapter has opened last, for one that is to
+// take its place. It is nil if the adapter has opened none.
+func (a *attempt) endInside() error {
+	a.stream.mu.Lock()
+	inside := a.nested.stream
+	a.stream.mu.Unlock()
+	if inside == nil {
+		return nil
+	}
+	inside.mu.Lock()
+	defer inside.mu.Unlock()
+	if inside.outcome.err == nil { // it has not ended, or has ended well
+		return status.Error(codes.Unavailable, "hauberk: the stream ended while messages were sent to it again")
+	}
+	return inside.outcome.err
 }
 
 // nested is the stream that an adapter has opened last.
@@ -252,12 +278,21 @@ func (a *attempt) forgetInner(inner *clientStream, previous nested) {
 	}
 }
 
-func (a *attempt) goOn() {
+// goOn notes that an adapter, or one inside of it, opens another stream after the end of the
+// previous one. It returns false if the attempt is full.
+func (a *attempt) goOn(end error) bool {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
+	if a.full {
+		return false
+	}
+	if a.replay != nil {
+		a.replay.replaced = end
+	}
 	a.reopened, a.nested.full = true, false
 	a.nested.reopened++
 	a.stream.cond.Broadcast()
+	return true
 }
 
 // goesOn reports whether the attempt goes on although it could not send a message,

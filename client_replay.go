@@ -31,7 +31,10 @@ func (b *replayBuffer) pass(k int, msg any) error {
 	if a == nil {
 		return io.EOF
 	}
-	err := a.sendInside(k, msg)
+	err := io.EOF
+	if !a.rejects() {
+		err = a.sendInside(k, msg)
+	}
 	var tried *attempt
 	seen := fed
 	for kept && err != nil {
@@ -188,7 +191,8 @@ func (b *replayBuffer) close() {
 // replay is what an attempt has to send before the application sends.
 type replay struct {
 	messages []any
-	at       int // the place in front of which they are sent
+	at       int   // the place in front of which they are sent
+	replaced error // how the stream ended that an adapter has replaced meanwhile; the mutex of the stream guards it
 }
 
 // stock takes what an attempt has to replay from a buffer. The buffers of inner
@@ -198,7 +202,7 @@ type replay struct {
 func (a *attempt) stock(source *replayBuffer) error {
 	s := a.stream
 	s.mu.Lock()
-	r := &replay{source.messages, a.placeOf(source)}
+	r := &replay{messages: source.messages, at: a.placeOf(source)}
 	gone := source.gone
 	source.fed++
 	s.mu.Unlock()
@@ -227,7 +231,7 @@ func (a *attempt) moveTo(k int, b *replayBuffer) error {
 			return err
 		}
 	}
-	a.replay = &replay{moved.msgs, k}
+	a.replay = &replay{messages: moved.msgs, at: k}
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
 	for _, msg := range moved.msgs {
@@ -265,7 +269,8 @@ func (a *attempt) sendReplay() error {
 	if a.replay == nil {
 		return nil
 	}
-	defer func() { a.replay = nil }()
+	whole := false
+	defer a.replayEnded(&whole)
 	for _, msg := range a.replay.messages {
 		if a.hasEnded() {
 			return io.EOF
@@ -277,7 +282,27 @@ func (a *attempt) sendReplay() error {
 			return err
 		}
 	}
+	whole = true
 	return nil
+}
+
+// replayEnded ends the replay to an attempt. An attempt that has not got all of it ends when
+// the stream does that has rejected a message: one that an interceptor of grpc-go opens in its
+// place would get only the messages that this interceptor was given.
+func (a *attempt) replayEnded(whole *bool) {
+	s := a.stream
+	s.mu.Lock()
+	if replaced := a.replay.replaced; !*whole && replaced != nil {
+		a.heard = replaced
+	}
+	a.replay, a.full = nil, !*whole
+	s.mu.Unlock()
+	if *whole {
+		return
+	}
+	for full := a; full != nil; full = full.attemptInside() {
+		full.breakOff()
+	}
 }
 
 // restartFrom feeds the next attempt from the buffer of an interceptor, unless an

@@ -35,7 +35,8 @@ import (
 //	└───────────▶ ▼ ◀────────────    the chain returns
 //	            done                 [done] arrived messages, then the outcome
 //
-// An attempt is opening, then ready once it has got what is replayed, then ended.
+// An attempt is opening, then ready once it has got what is replayed, then ended. If the
+// replay broke off it is full: it takes no messages, and ends when its stream does.
 // It ends when its end was received from the transport: by the application in
 // RecvMsg, or by another goroutine in its place (receiveRest) when the context is
 // done, grpc-go reports an end, or a sender gets io.EOF while a retry is possible.

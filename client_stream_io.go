@@ -175,8 +175,8 @@ func (s *clientStream) CloseSend() error {
 	again := s.closed
 	s.closed = true
 	a := s.current
-	if a != nil && !a.ready {
-		a = nil // its feed closes it
+	if a != nil && (!a.ready || a.full) {
+		a = nil // its feed closes it, or it has only a part of the messages
 	}
 	s.cond.Broadcast()
 	s.mu.Unlock()

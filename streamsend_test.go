@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -264,15 +266,15 @@ func reopeningChains() map[string][]hauberk.Interceptor {
 		"retry, reopens, slow":                  {again(2), reopen, slowOpening()},
 		"retry, reopens, adapted":               {again(2), reopen, adapted()},
 		"retry, adapted, reopens":               {again(2), adapted(), reopen},
-		"retry, adapted, adapted, reopens":      {again(2), adapted(), adapted(), reopen},
+		"retry, two adapted, reopens":           {again(2), adapted(), adapted(), reopen},
 		"retry, adapted, retry, reopens":        {again(2), adapted(), again(2), reopen},
-		"retry, retry, reopens":                 {again(2), again(2), reopen},
-		"retry, retry, reopens, slow":           {again(2), again(2), reopen, slowOpening()},
-		"retry, retry, adapted, reopens, slow":  {again(2), again(2), adapted(), reopen, slowOpening()},
-		"retry, retry, reopens, adapted, slow":  {again(2), again(2), reopen, adapted(), slowOpening()},
+		"two retries, reopens":                  {again(2), again(2), reopen},
+		"two retries, reopens, slow":            {again(2), again(2), reopen, slowOpening()},
+		"two retries, adapted, reopens, slow":   {again(2), again(2), adapted(), reopen, slowOpening()},
+		"two retries, reopens, adapted, slow":   {again(2), again(2), reopen, adapted(), slowOpening()},
 		"retry, reopens, adapted, retry, slow":  {again(2), reopen, adapted(), again(2), slowOpening()},
 		"retry, reopens, slow, retry, slow":     {again(2), reopen, slowOpening(), again(2), slowOpening()},
-		"retry, slow, reopens, reopens, slow":   {again(2), slowOpening(), reopen, reopen, slowOpening()},
+		"retry, slow, reopens twice, slow":      {again(2), slowOpening(), reopen, reopen, slowOpening()},
 		"retry, hooks, adapted, hooks, reopens": {again(2), passThrough(), adapted(), passThrough(), reopen},
 	}
 }
@@ -343,4 +345,134 @@ func testSendIntoAReopenedUpload(
 		end = receiving(stream)
 	}
 	<-end
+}
+
+// TestReplayMeetsAReopenedUpload: a replay meets the end of a stream that an interceptor of grpc-go opens again, in
+// a chain or on the connection. The attempt ends with the status and the trailer of the stream that has ended, and the
+// retry decides. The final attempt has all messages for which SendMsg returned nil, whenever the application closes
+// its side.
+func TestReplayMeetsAReopenedUpload(t *testing.T) {
+	slowSends := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		call.OnSend(func(msg any, emit func(any) error) error {
+			sleep(time.Millisecond)
+			return emit(msg)
+		})
+		return next(ctx, call)
+	})
+	delayed := func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		sleep(10 * time.Millisecond)
+		return open(ctx, desc, cc, method, opts...)
+	}
+	onConnection := []grpc.DialOption{grpc.WithChainStreamInterceptor(reopensUploads, delayed)}
+	for name, w := range map[string]struct {
+		inside []hauberk.Interceptor
+		opts   []grpc.DialOption
+	}{
+		"connection":              {nil, onConnection},
+		"connection, adapted":     {[]hauberk.Interceptor{adapted()}, onConnection},
+		"adapter":                 {[]hauberk.Interceptor{fromStream(reopensUploads), slowOpening()}, nil},
+		"inner adapter":           {[]hauberk.Interceptor{adapted(), fromStream(reopensUploads), slowOpening()}, nil},
+		"adapter and connection":  {[]hauberk.Interceptor{fromStream(reopensUploads), slowOpening()}, onConnection},
+		"adapter around adapter":  {[]hauberk.Interceptor{fromStream(reopensUploads), adapted(), slowOpening()}, nil},
+		"adapters around retries": {[]hauberk.Interceptor{fromStream(reopensUploads), again(1), slowOpening()}, nil},
+	} {
+		for _, attempts := range []int{2, 3} {
+			for _, early := range []error{status.Error(codes.Unavailable, "shedding load"), nil} {
+				for _, late := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%s/%d attempts, ends %v, closes late %t", name, attempts, status.Code(early), late), func(t *testing.T) {
+						bubbles(t, uploadKinds, func(t *testing.T, kind hauberk.Kind) {
+							u := &upload{kind: kind, attempts: attempts, early: early, late: late}
+							interceptors := append([]hauberk.Interceptor{u, slowSends}, w.inside...)
+							u.test(t, hauberk.Must(hauberk.New(interceptors...)).ClientConn(bare(t, u.backend(), w.opts...)))
+						})
+					})
+				}
+			}
+		}
+	}
+}
+
+// upload is a call whose first stream fails after three messages, and whose second ends early.
+type upload struct {
+	kind     hauberk.Kind
+	attempts int
+	early    error // of the second stream; nil for a response
+	late     bool  // the application closes its side after the retries
+	calls    atomic.Int64
+	ends     []string // of the attempts
+}
+
+// Intercept makes attempts until one ends well.
+func (u *upload) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	call.Replayable(1 << 16)
+	call.CaptureMetadata()
+	for {
+		err := next(ctx, call)
+		u.ends = append(u.ends, fmt.Sprintf("%v%v", status.Code(err), call.Trailer()["stream"]))
+		if err == nil || len(u.ends) == u.attempts || !call.CanAttempt() {
+			return err
+		}
+	}
+}
+
+// backend answers an upload with all its messages.
+func (u *upload) backend() *hauberktest.Backend {
+	return &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+		n := u.calls.Add(1)
+		s.SetTrailer(metadata.Pairs("stream", strconv.FormatInt(n, 10)))
+		var all []string
+		for {
+			switch {
+			case n == 1 && len(all) == 3:
+				return status.Error(codes.Aborted, "try again")
+			case n == 2 && u.early != nil:
+				return u.early
+			case n == 2:
+				return s.Send(response("early"))
+			}
+			m, err := s.Recv()
+			if err == io.EOF {
+				return s.Send(response(strings.Join(all, ",")))
+			} else if err != nil {
+				return err
+			}
+			all = append(all, m.GetText())
+		}
+	}}
+}
+
+func (u *upload) test(t *testing.T, conn grpc.ClientConnInterface) {
+	t.Helper()
+	stream := start(patient(t), t, conn, u.kind)
+	for _, m := range []string{"a", "b", "c"} {
+		if err := stream.SendMsg(message(m)); err != nil {
+			t.Fatalf("SendMsg: %v", err)
+		}
+	}
+	end := receiving(stream)
+	if u.late {
+		sleep(100 * time.Millisecond)
+	}
+	_ = stream.CloseSend()
+	got := <-end
+	switch {
+	case u.early == nil:
+		if got.err != nil || got.text != "early" {
+			t.Errorf("received %q, %v", got.text, got.err)
+		}
+		_ = stream.RecvMsg(new(testpb.Response))
+	case u.attempts == 2:
+		wantCode(t, got.err, codes.Unavailable)
+	case got.err != nil || got.text != "a,b,c":
+		t.Errorf("received %q, %v", got.text, got.err)
+	default:
+		_ = stream.RecvMsg(new(testpb.Response))
+	}
+	want := []string{"Aborted[1]", "Unavailable[2]", "OK[3]"}[:u.attempts]
+	if u.early == nil {
+		want = []string{"Aborted[1]", "OK[2]"}
+	}
+	if !slices.Equal(u.ends, want) {
+		t.Errorf("the attempts ended with %v; want %v", u.ends, want)
+	}
 }

@@ -195,6 +195,14 @@ var regressions = map[string]program{
 		Attempts:     []script{{Events: []srvEvent{ends(ms, codes.Unavailable)}}, {Events: []srvEvent{{Do: srvMessage, N: 3}}}},
 		Sender:       []step{does(4*ms, actSend)},
 	},
+	// An adapter opened a stream again during a replay, with the messages that it had been given, and the call
+	// went on without the others.
+	"a replay meets the end of a stream that an adapter opens again": replayToReopened(false,
+		interceptor{Kind: interceptorBlock, N: 5, D: 5 * ms}, interceptor{Kind: interceptorReopen}),
+	"a replay meets the end of a stream that the connection opens again": replayToReopened(true,
+		interceptor{Kind: interceptorBlock, N: 5, D: 5 * ms}),
+	"a replay meets the end of a stream that an inner adapter opens again": replayToReopened(false,
+		interceptor{Kind: interceptorBlock, N: 5, D: 5 * ms}, interceptor{Kind: interceptorWrap}, interceptor{Kind: interceptorReopen}),
 	// Messages that had arrived before a message could not be encoded were lost.
 	"a message that cannot be encoded": {
 		Kind:     hauberk.ServerStream,
@@ -202,6 +210,23 @@ var regressions = map[string]program{
 		Attempts: []script{{FailSend: 1, Events: []srvEvent{{After: 5 * ms, Do: srvMessage, N: 1}}}},
 		Sender:   []step{does(6*ms, actSend), does(ms, actReceive)},
 	},
+}
+
+// replayToReopened is a program with a replay that meets the end of a stream, which the last interceptor, or
+// the connection, opens again.
+func replayToReopened(connection bool, inside ...interceptor) program {
+	return program{
+		Kind:         hauberk.ClientStream,
+		Reopens:      connection,
+		Interceptors: append([]interceptor{{Kind: interceptorRetry, N: 3, Limit: 1000}}, inside...),
+		Attempts: []script{
+			{Events: []srvEvent{ends(ms, codes.Unavailable)}},
+			{Events: []srvEvent{ends(ms, codes.Unavailable)}},
+			{Events: []srvEvent{ends(2*ms, codes.Unavailable)}},
+			{OpenDelay: 9 * ms, Events: []srvEvent{{Do: srvReadAll}, {Do: srvMessage, N: 1}, ends(0, codes.OK)}},
+		},
+		Sender: []step{does(0, actSend), does(0, actSend), does(0, actSend), does(0, actClose), does(0, actDrain)},
+	}
 }
 
 func TestRegressions(t *testing.T) {

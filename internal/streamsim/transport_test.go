@@ -72,6 +72,7 @@ type stream struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	failed bool // it was not opened
+	late   bool // its context was done before
 
 	openSeq  int
 	openTime time.Duration
@@ -149,6 +150,7 @@ func (s *stream) open() error {
 		}
 	}
 	if err := s.ctx.Err(); err != nil {
+		s.late = true
 		return contextStatus(err)
 	}
 	if s.sc.Reject != codes.OK {
