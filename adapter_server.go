@@ -98,7 +98,9 @@ func (f *fromServer) interceptStream(ctx context.Context, s *serverStream, next 
 		IsClientStream: s.call.kind.ClientStreams(),
 		IsServerStream: s.call.kind.ServerStreams(),
 	}
+	defer s.takeResponse(&outer.own, true)
 	return f.stream(s.srv, outer, info, func(srv any, inner grpc.ServerStream) error {
+		s.takeResponse(&outer.own, false)
 		s.srv = srv
 		s.call.draft().foreign = &foreign{stream: inner}
 		if err := next(&streamContext{inner.Context(), inner}, &s.call); err != nil {
@@ -154,6 +156,7 @@ type interceptorStream struct {
 	ctx    context.Context
 	leg    *leg  // around the interceptor
 	depth  int32 // of the interceptor
+	own    response
 }
 
 func (l *interceptorStream) Context() context.Context       { return l.stream.current(l.ctx) }
@@ -172,7 +175,8 @@ func (l *interceptorStream) RecvMsg(msg any) error {
 	return l.stream.guarded(func() error { return l.stream.receive(l.leg, msg) })
 }
 
-// SendMsg works as long as SendHeader does.
+// SendMsg works as long as SendHeader does. The one response of a method without server
+// streaming is taken until the interceptor has returned.
 func (l *interceptorStream) SendMsg(msg any) error {
 	s := l.stream
 	if s.call.over.Load() {
@@ -182,6 +186,6 @@ func (l *interceptorStream) SendMsg(msg any) error {
 		if s.call.kind.ServerStreams() {
 			return s.send(l.leg, msg)
 		}
-		return s.hold(msg, l.depth)
+		return s.hold(&l.own, msg, l.leg, l.depth)
 	})
 }

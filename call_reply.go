@@ -42,7 +42,7 @@ func (c *Call) Reply(msgs ...any) error {
 	}
 	c.borrowed = true
 	if s, ok := c.end.(*serverStream); ok {
-		s.surplus = nil
+		s.takeSurplus()
 	}
 	if c.kind.ServerStreams() {
 		c.setReplies(msgs)

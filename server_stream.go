@@ -24,19 +24,29 @@ type serverStream struct {
 	ctx     context.Context // the handler's: what the stream's Context must return
 	inmost  *leg            // around the handler
 	depth   int32           // of the handler
-	surplus []any           // further responses of a method that has one
 	ahead   any             // the request that Read or ReadFirst received, until the handler receives it
 	aheadAt *leg            // where ahead was received, with readErr or without
 	readErr error
 
 	awaited      bool                  // ReadFirst has received a message, and the handler has not
-	sentResponse bool                  // the one response was sent
+	sentResponse bool                  // the one response was sent at once
 	returned     atomic.Bool           // the handler has returned
 	failure      atomic.Pointer[error] // the first panic of what the stream called, as the guard made it
 
-	mu      sync.Mutex // guards sending; not held while a goroutine sends
+	mu      sync.Mutex // guards what follows; not held while a goroutine sends
 	idle    sync.Cond
-	sending bool // a goroutine is in wire.SendMsg, maybe one that the handler left behind
+	sending bool     // a goroutine is in wire.SendMsg, maybe one that the handler left behind
+	own     response // of the handler
+	surplus []any    // further responses of a method that has one
+}
+
+// response is the one response of a method without server streaming, as a handler or an
+// interceptor of grpc-go sends it, on any goroutine. The goroutine of the chain takes it when
+// the handler or the interceptor has returned. The mutex of the stream guards it.
+type response struct {
+	msg  any  // nil before
+	sent bool // it was sent at once
+	over bool // no more is taken
 }
 
 func (c *Chain) serveStream(
@@ -58,12 +68,12 @@ func (s *serverStream) sendHeld() error {
 	if err := s.panicked(); err != nil {
 		return err
 	}
-	msgs := s.surplus
+	var msgs []any
 	switch {
 	case s.call.kind.ServerStreams():
 		msgs = s.call.takeReplies()
 	case !s.sentResponse:
-		msgs = append([]any{s.call.response}, msgs...)
+		msgs = append([]any{s.call.response}, s.takeSurplus()...)
 	}
 	for _, msg := range msgs {
 		if err := s.sendWire(msg); err != nil {
@@ -77,7 +87,7 @@ func (s *serverStream) sendHeld() error {
 // behind.
 func (s *serverStream) finish(ctx context.Context, call *Call) error {
 	s.ctx, s.inmost, s.depth = ctx, call.leg, call.depth.Load()
-	defer s.returned.Store(true)
+	defer s.handlerReturned()
 	err := s.handler(s.srv, s)
 	if failure := s.inmost.broken(); failure != nil {
 		return failure
@@ -86,6 +96,38 @@ func (s *serverStream) finish(ctx context.Context, call *Call) error {
 		return failure
 	}
 	return err
+}
+
+// handlerReturned ends the handler. If an outer interceptor has returned before, the goroutine
+// of the handler is not that of the chain any more.
+func (s *serverStream) handlerReturned() {
+	if left := s.returned.Swap(true); !left {
+		s.takeResponse(&s.own, true)
+	}
+}
+
+// takeResponse makes what was sent the response of the call. over is whether its sender has
+// returned.
+func (s *serverStream) takeResponse(from *response, over bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	msg := from.msg
+	switch {
+	case msg == nil:
+	case s.call.response == nil:
+		s.call.response, s.sentResponse = msg, from.sent
+	default: // an interceptor of grpc-go has sent one before it called the handler
+		s.surplus = append(s.surplus, msg)
+	}
+	*from = response{over: over}
+}
+
+func (s *serverStream) takeSurplus() []any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	msgs := s.surplus
+	s.surplus = nil
+	return msgs
 }
 
 // guarded runs an operation of the stream under the chain's guard. The operation may run

@@ -20,7 +20,7 @@ func (s *serverStream) sendMsg(msg any) error {
 	case len(s.call.plan.entries) == 0:
 		return s.sendNow(msg)
 	default:
-		return s.hold(msg, s.depth)
+		return s.hold(&s.own, msg, s.inmost, s.depth)
 	}
 }
 
@@ -28,27 +28,48 @@ func (s *serverStream) sendMsg(msg any) error {
 // that could replace it.
 func (s *serverStream) sendNow(msg any) error {
 	err := s.sendWire(msg)
-	if err == nil {
-		s.call.response, s.sentResponse = msg, true
-		if msg == nil {
-			s.call.response = emptyResponse
-		}
+	if err != nil {
+		return err
 	}
-	return err
+	if msg == nil {
+		msg = emptyResponse
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.own.over {
+		s.own.msg, s.own.sent = msg, true
+	}
+	return nil
 }
 
-// hold keeps the one response of the handler, which may use its message again. It
-// fails as grpc-go does if the call is over. A further response is the client's to
-// reject.
-func (s *serverStream) hold(msg any, depth int32) error {
+// hold keeps the one response of the handler, or of an interceptor of grpc-go, which may use
+// its message again. It fails as grpc-go does if the call is over. A further response is the
+// client's to reject. l is the leg around the sender, and depth is its place: if that is deeper
+// than the chain is now, an outer interceptor has returned without it.
+func (s *serverStream) hold(to *response, msg any, l *leg, depth int32) error {
 	if err := s.wire.Context().Err(); err != nil {
 		return status.FromContextError(err).Err()
 	}
-	if s.call.response != nil {
-		s.surplus = append(s.surplus, cloneMessage(msg))
-		return nil
+	if s.call.depth.Load() < depth {
+		return errReturned()
 	}
-	return s.call.hold(cloneMessage(msg), nil, depth)
+	if failure := l.broken(); failure != nil {
+		return failure
+	}
+	if msg = cloneMessage(msg); msg == nil {
+		msg = emptyResponse
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case to.over:
+		return errReturned()
+	case to.msg == nil:
+		to.msg = msg
+	default:
+		s.surplus = append(s.surplus, msg)
+	}
+	return nil
 }
 
 // RecvMsg receives a message for the handler.

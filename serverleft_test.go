@@ -3,6 +3,8 @@ package hauberk_test
 import (
 	"context"
 	"io"
+	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -166,5 +168,52 @@ func TestNilResponseInAnAdapter(t *testing.T) {
 	}
 	if !slices.Equal(seen, []any{nil, nil}) {
 		t.Errorf("bare grpc-go and the adapter got %v", seen)
+	}
+}
+
+// TestLateResponse: a goroutine of a handler, or of an interceptor of grpc-go, that sends the one response while
+// the handler returns shares nothing with the chain. Its response counts only if it was sent before.
+func TestLateResponse(t *testing.T) {
+	fallback := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		if err := next(ctx, call); err == nil {
+			return nil
+		}
+		return call.Reply(response("fallback"))
+	})
+	send := func(send func() error) {
+		starts := make(chan struct{})
+		go func() {
+			close(starts)
+			_ = send()
+		}()
+		<-starts
+		for range rand.IntN(20) {
+			runtime.Gosched()
+		}
+	}
+	late := fromServerStream(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+		if err := h(srv, stream); err == nil {
+			return nil
+		}
+		send(func() error { return stream.SendMsg(response("late")) })
+		return status.Error(codes.DeadlineExceeded, "the worker is slow")
+	})
+	for name, interceptors := range map[string][]hauberk.Interceptor{
+		"empty": nil, "hooks": {passThrough()}, "fallback": {fallback}, "fallback around hooks": {fallback, passThrough()},
+		"adapter": {fallback, fromServerStream(hauberk.PassStreamServer)}, "late adapter": {fallback, late},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+				send(func() error { return s.Send(response("late")) })
+				return status.Error(codes.DeadlineExceeded, "the worker is slow")
+			}}
+			conn := hauberktest.Start(t, hauberktest.Setup{Backend: b, Server: hauberk.Must(hauberk.New(interceptors...))}).Conn
+			for range 300 {
+				text, err := exchange(t, conn, hauberk.ClientStream)
+				if err == nil && text != "fallback" || err != nil && status.Code(err) != codes.DeadlineExceeded {
+					t.Fatalf("received %q, %v", text, err)
+				}
+			}
+		})
 	}
 }
