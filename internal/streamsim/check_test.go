@@ -244,7 +244,7 @@ func (w *world) quiet() {
 			break
 		}
 	}
-	if missing := w.missing(s); missing != "" {
+	if missing := w.missing(s); missing != "" && !w.p.reopensTwice() {
 		violate(ruleStream, "stream %d goes on without %s", s.n, missing)
 	}
 }
@@ -372,7 +372,7 @@ func (w *world) checkSent() {
 		}
 	}
 	if final != nil && final.halved && !final.failed {
-		if missing := w.missing(final); missing != "" {
+		if missing := w.missing(final); missing != "" && !w.p.reopensTwice() {
 			w.violate(ruleStream, "stream %d was half-closed without %s", final.n, missing)
 		}
 	}

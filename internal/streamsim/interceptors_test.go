@@ -745,8 +745,7 @@ func (s *reopening) RecvMsg(msg any) error {
 // again opens another stream. The interceptors that do this do not lock either
 // while they replay, so programs have one goroutine if the chain has one of them. They read the
 // messages to replay under their lock, since the chain may receive the end instead of the application,
-// and half-close the stream that they opened if the application has closed its side meanwhile. They pass all
-// messages on, even if one meets the end: an interceptor of the connection may open yet another stream for them.
+// and half-close the stream that they opened if the application has closed its side meanwhile.
 func (s *reopening) again() error {
 	stream, err := s.open()
 	if err != nil {
@@ -756,7 +755,7 @@ func (s *reopening) again() error {
 	sent, closed := slices.Clone(s.sent), s.closed
 	s.mu.Unlock()
 	for _, m := range sent {
-		if err := stream.SendMsg(m); err != nil && err != io.EOF {
+		if err := stream.SendMsg(m); err != nil {
 			break // RecvMsg returns the reason
 		}
 	}

@@ -276,6 +276,12 @@ func (p *program) has(kinds ...interceptorKind) bool {
 	return false
 }
 
+// reopensTwice reports whether both an adapter and the connection open streams again. The adapter's replay may
+// meet the end of a stream that the connection replaces with what it was given: on bare grpc-go, too, the rest is lost.
+func (p *program) reopensTwice() bool {
+	return p.Reopens && slices.ContainsFunc(p.Interceptors, func(l interceptor) bool { return l.Kind == interceptorReopen })
+}
+
 // transparent reports whether the chain changes nothing.
 func (p *program) transparent() bool {
 	if p.Finish {
