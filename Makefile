@@ -70,8 +70,8 @@ fuzz: ## run every fuzz target, and the randomized tests with fresh seeds, for F
 	@scripts/fuzz.sh $(strip $(FUZZTIME))
 
 .PHONY: fuzz-short
-fuzz-short: ## run every fuzz target for 10s, as CI does
-	@scripts/fuzz.sh 10s
+fuzz-short: ## run every fuzz target for 5s, as CI does
+	@scripts/fuzz.sh 5s
 
 .PHONY: soak
 soak: ## run every TestSoak… for SOAKTIME (10m) each
