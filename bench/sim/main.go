@@ -22,6 +22,7 @@ func main() {
 		latencyStep("latency-step", "Adaptive limit: service ten times slower and back", 0),
 		latencyStep("latency-step-slow", "The same with 5 % of calls of 2 s", 0.05),
 		neighbours(),
+		manyNodes(),
 	} {
 		for ext, text := range map[string]string{"csv": c.CSV(), "svg": c.SVG()} {
 			if err := os.WriteFile(filepath.Join(*out, c.Name+"."+ext), []byte(text), 0o644); err != nil {
@@ -57,6 +58,21 @@ func neighbours() *curve.Curve {
 	}
 	for i, s := range loadsim.Neighbours(50, false, 1).Run() {
 		for k, n := range []int{s.PerCaller[0].Served, s.PerCaller[1].Served} {
+			c.Series[k].Points = append(c.Series[k].Points, curve.Point{X: float64(i), Y: float64(n)})
+		}
+	}
+	return c
+}
+
+// manyNodes shows a limit that 1,000 nodes share, at twice the demand that it admits.
+func manyNodes() *curve.Curve {
+	c := &curve.Curve{
+		Name: "shared-limit", Title: "1,000 nodes share a limit, one is lost in each second", X: "seconds",
+		Y: "in a second", Unit: "calls", Shape: curve.Linear,
+		Series: []curve.Series{{Name: "calls"}, {Name: "admitted"}, {Name: "messages to the store"}, {Name: "limit"}},
+	}
+	for i, s := range loadsim.ManyNodes(2, 1).Run() {
+		for k, n := range []int{s.Calls, s.Admitted, s.Trips, loadsim.SharedLimit} {
 			c.Series[k].Points = append(c.Series[k].Points, curve.Point{X: float64(i), Y: float64(n)})
 		}
 	}

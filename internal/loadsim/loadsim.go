@@ -1,4 +1,4 @@
-// Package loadsim simulates a server with a limit of calls in flight, event by event in simulated
+// Package loadsim simulates limits of calls in flight and shared limits, event by event in simulated
 // time, to show how the limits of internal/engine behave. The same seed gives the same run.
 package loadsim
 

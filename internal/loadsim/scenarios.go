@@ -6,6 +6,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk/internal/engine/gradient"
 	"github.com/hauberk-rpc/hauberk/internal/engine/inflight"
+	"github.com/hauberk-rpc/hauberk/internal/engine/lease"
 )
 
 // The scenario of a latency step.
@@ -107,4 +108,18 @@ func Total(seconds []Second, caller int) (sum Counts) {
 		sum.Expired += c.Expired
 	}
 	return sum
+}
+
+// SharedLimit is the limit of ManyNodes, in calls per second.
+const SharedLimit = 100_000
+
+// ManyNodes is 1,000 nodes that share a limit through one store, and get factor times as many calls as it
+// admits. A node is lost in each second.
+func ManyNodes(factor float64, seed uint64) Shared {
+	const nodes = 1000
+	return Shared{
+		Nodes: nodes, Rate: factor * SharedLimit / nodes,
+		Limit: lease.Config{Permits: SharedLimit, Per: time.Second, Burst: SharedLimit / 10},
+		Delay: 200 * time.Microsecond, LoseEvery: time.Second, Length: 5 * time.Second, Seed: seed,
+	}
 }
