@@ -194,16 +194,19 @@ func (a *attempt) notSent(err error) {
 // nests notes that an adapter opens a stream. If that is not the first, the attempt
 // goes on, and so do those of adapters around it. If one of them is full, the stream must not
 // be opened: nests returns the end of the previous one. It also returns how to take the note
-// back if the stream cannot be opened.
+// back if the stream cannot be opened. The attempts count the stream once they have it: a
+// sender that finds the previous one with the new count would wait for a further one.
 func (a *attempt) nests(inner *clientStream) (failed func(), err error) {
-	if end := a.endInside(); end != nil {
-		for outer := a; outer != nil; outer = outer.stream.outer {
-			if !outer.goOn(end) {
-				return nil, end
-			}
+	end := a.endInside()
+	for outer := a; end != nil && outer != nil; outer = outer.stream.outer {
+		if !outer.mayGoOn(end) {
+			return nil, end
 		}
 	}
-	previous := a.noteInner(inner)
+	previous := a.noteInner(inner, end != nil)
+	for outer := a.stream.outer; end != nil && outer != nil; outer = outer.stream.outer {
+		outer.goOn()
+	}
 	return func() { a.forgetInner(inner, previous) }, nil
 }
 
@@ -261,12 +264,18 @@ func (s *clientStream) noteRejected() {
 	s.rejected = true
 }
 
-func (a *attempt) noteInner(inner *clientStream) (previous nested) {
+// noteInner notes the stream that an adapter opens, and whether another was there before.
+func (a *attempt) noteInner(inner *clientStream, again bool) (previous nested) {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
+	if again {
+		a.goOnLocked()
+	}
 	previous = a.nested
 	a.nested = nested{stream: inner, reopened: previous.reopened}
-	a.heard, a.heardOK, a.unreceived = nil, false, false
+	if !a.full { // else a replay has just broken off, and the attempt ends as it has heard
+		a.heard, a.heardOK, a.unreceived = nil, false, false
+	}
 	return previous
 }
 
@@ -278,9 +287,10 @@ func (a *attempt) forgetInner(inner *clientStream, previous nested) {
 	}
 }
 
-// goOn notes that an adapter, or one inside of it, opens another stream after the end of the
-// previous one. It returns false if the attempt is full.
-func (a *attempt) goOn(end error) bool {
+// mayGoOn reports whether an adapter, or one inside of it, may open another stream after the
+// end of the previous one. It may not if the attempt is full. A replay that breaks off from
+// now on ends the attempt with that end.
+func (a *attempt) mayGoOn(end error) bool {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
 	if a.full {
@@ -289,10 +299,22 @@ func (a *attempt) goOn(end error) bool {
 	if a.replay != nil {
 		a.replay.replaced = end
 	}
+	return true
+}
+
+// goOn notes that an adapter inside of the attempt's has opened another stream.
+func (a *attempt) goOn() {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	a.goOnLocked()
+}
+
+// goOnLocked counts a stream that takes the place of one that has ended, and wakes the senders
+// that wait for that. The lock is held.
+func (a *attempt) goOnLocked() {
 	a.reopened, a.nested.full = true, false
 	a.nested.reopened++
 	a.stream.cond.Broadcast()
-	return true
 }
 
 // goesOn reports whether the attempt goes on although it could not send a message,
