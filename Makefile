@@ -45,6 +45,7 @@ fmt: $(BIN)/golangci-lint ## format all Go code
 
 .PHONY: examples
 examples: ## vet, test and run every program in examples/
+	@scripts/ensure.sh redis-server
 	@scripts/examples.sh
 
 .PHONY: demo
