@@ -163,26 +163,17 @@ func (b *Interceptor) judge(call *hauberk.Call, err error, hurried bool) breaker
 		return breaker.Failure // whether or not INTERNAL is a failure
 	}
 	if _, rejected := errors.AsType[*hauberk.Rejection](err); rejected {
-		return interrupted(call)
+		return breaker.Neutral
 	}
 	code := hauberk.CodeOf(err)
 	switch {
 	case code == codes.Canceled, code == codes.DeadlineExceeded && (hurried || hasAnswered(call)):
-		return interrupted(call)
+		return breaker.Neutral
 	case int(code) < len(b.failures) && b.failures[code]:
 		return breaker.Failure
 	default:
 		return breaker.Success
 	}
-}
-
-// interrupted returns the outcome of a call whose end says nothing about the server: a stream that
-// has received a message was served.
-func interrupted(call *hauberk.Call) breaker.Outcome {
-	if call.Kind().ServerStreams() && call.Received() > 0 {
-		return breaker.Interrupted
-	}
-	return breaker.Neutral
 }
 
 // States returns the state of each circuit, by the name of its service, method or target.

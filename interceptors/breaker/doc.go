@@ -16,8 +16,7 @@
 //
 // A call counts when it ends, by its final status. The codes of [Config].FailureCodes are
 // failures, all others are successes. These outcomes say nothing about the server and count
-// as neither, except of a stream that has received a message (see below). A probe with such
-// an outcome is replaced by another:
+// as neither; a probe with such an outcome is replaced by another:
 //
 //   - CANCELLED
 //   - a call that never left this process, as [hauberk.Call.Unsent] reports: its context
@@ -51,11 +50,6 @@
 // fail together count as one failure: such a failure counts only if no other has counted
 // since the stream was admitted. A stream that has received nothing, as with a
 // Trailers-Only response, and a call with a single response count by their final status.
-//
-// A stream that has received a message may also end before it is established with an outcome
-// that says nothing about the server: its caller takes the first messages and cancels it, or
-// its deadline passes. The server has served it. It is a success, unless a failure has counted
-// since the stream was admitted.
 //
 // gRFC A50, Outlier Detection, counts streams by their final status alone. It compares rates
 // of the backends of a service, which restarts change little. A circuit counts consecutive

@@ -109,8 +109,6 @@ func (b *Breaker) answered(p *Permit, now time.Duration, o Outcome) Outcome {
 	switch limit := b.config.EstablishedAfter; {
 	case since(p.started, now) >= limit && (alone || since(p.started, b.failedAt) < limit):
 		return Success // at a moment after the last failure
-	case alone && o == Interrupted:
-		return Success
 	case alone:
 		return o
 	default:
@@ -131,7 +129,7 @@ func (b *Breaker) count(now time.Duration, o Outcome) {
 		b.succeed(now)
 	case Failure:
 		b.fail(now)
-	case Neutral, Interrupted:
+	case Neutral:
 	}
 }
 

@@ -163,7 +163,7 @@ func TestUnknownOutcomeIsNeutral(t *testing.T) {
 // EstablishedAfter. Its end does not count.
 func TestEstablished(t *testing.T) {
 	config := breaker.Config{FailureThreshold: 2, OpenFor: second, HalfOpenMaxCalls: 1, EstablishedAfter: 5 * second}
-	for _, o := range []breaker.Outcome{breaker.Neutral, breaker.Failure, breaker.Interrupted} {
+	for _, o := range []breaker.Outcome{breaker.Neutral, breaker.Failure} {
 		b := breaker.New(config)
 		call(t, b, 0, breaker.Failure)
 		established, other := admit(t, b, 0), admit(t, b, 0)
@@ -192,24 +192,6 @@ func TestAnsweredFailTogether(t *testing.T) {
 	probe := admit(t, b, 2*second)
 	probe.DoneAnswered(2*second, breaker.Failure)
 	expect(t, b, breaker.Snapshot{State: breaker.Open, Failures: 3, Changes: 3})
-}
-
-// A call that its server has answered and its caller ends is a success, unless a failure has
-// counted since it was admitted.
-func TestInterrupted(t *testing.T) {
-	b := breaker.New(breaker.Config{FailureThreshold: 2, OpenFor: second, HalfOpenMaxCalls: 1, EstablishedAfter: 5 * second})
-	before := admit(t, b, 0)
-	call(t, b, 0, breaker.Failure)
-	before.DoneAnswered(second, breaker.Interrupted)
-	expect(t, b, breaker.Snapshot{State: breaker.Closed, Failures: 1})
-	admit(t, b, second).DoneAnswered(second, breaker.Interrupted)
-	expect(t, b, breaker.Snapshot{State: breaker.Closed})
-	call(t, b, second, breaker.Failure)
-	call(t, b, second, breaker.Interrupted) // not answered
-	expect(t, b, breaker.Snapshot{State: breaker.Closed, Failures: 1})
-	call(t, b, second, breaker.Failure)
-	admit(t, b, 2*second).DoneAnswered(2*second, breaker.Interrupted)
-	expect(t, b, breaker.Snapshot{State: breaker.Closed, Changes: 3})
 }
 
 // A probe that its server has answered closes the breaker before it ends.

@@ -35,8 +35,7 @@
 //
 // A call whose server has answered, such as a stream that has received a message, may run for
 // long. Once it has run for EstablishedAfter it counts as a success of that moment, and its
-// end does not count: see [Permit.DoneAnswered] and [Permit.Watch]. If its caller ends it
-// earlier, it is [Interrupted]: a success, unless a failure has counted meanwhile.
+// end does not count: see [Permit.DoneAnswered] and [Permit.Watch].
 //
 // # Concurrency
 //

@@ -35,8 +35,6 @@ func (p *Permit) Done(now time.Duration, o Outcome) {
 //     run for that long, and its end does not count.
 //   - Otherwise a Failure counts only if no other has counted since the call was admitted, so
 //     that calls which fail together count once.
-//   - Otherwise Interrupted counts as a success if no failure has counted since the call was
-//     admitted.
 func (p *Permit) DoneAnswered(now time.Duration, o Outcome) {
 	if p.breaker != nil && p.done.CompareAndSwap(false, true) {
 		p.breaker.doneAnswered(p, now, o)

@@ -37,9 +37,6 @@ const (
 	Neutral Outcome = iota
 	Success
 	Failure
-	// Interrupted is the outcome of a call that its server has served, but that its caller
-	// ended: see [Permit.DoneAnswered]. For [Permit.Done] it is Neutral.
-	Interrupted
 )
 
 // The reasons for rejections: [RejectedError] unwraps to one of them.
