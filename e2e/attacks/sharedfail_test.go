@@ -120,12 +120,29 @@ func (f *fleet) recover(t *testing.T, s *redistest.Server, limit int) {
 			return !failing && s.Do("DBSIZE") != "0"
 		})
 	}
-	f.executed()
-	counts := f.flood(t.Context(), 2, func(int) string { return "after" }, untilCalls(400))
-	failures := counts[codes.Unavailable]
-	if n := f.executed(); n != counts[codes.OK] || n > limit || n < limit && failures == 0 {
-		t.Errorf("after recovery %v with a limit of %d", counts, limit)
+	// A busy machine can be late once more: then another key is counted.
+	for i := range 20 {
+		f.executed()
+		failed := f.failures()
+		counts := f.flood(t.Context(), 2, func(int) string { return fmt.Sprint("after-", i) }, untilCalls(400))
+		if f.failures() != failed {
+			continue
+		}
+		if n := f.executed(); n != counts[codes.OK] || n != limit {
+			t.Errorf("after recovery %v with a limit of %d", counts, limit)
+		}
+		return
 	}
+	t.Error("the server is back, and is late again and again")
+}
+
+// failures returns how often the stores of all nodes have failed.
+func (f *fleet) failures() (sum uint64) {
+	for _, x := range f.limits {
+		n, _ := x.StoreFailures()
+		sum += n
+	}
+	return sum
 }
 
 // TestL04RedisKilled kills the server under load.

@@ -34,9 +34,13 @@ type fleet struct {
 
 // passed is a call that the limit of a node has admitted.
 type passed struct {
-	key string
-	at  time.Time
+	key   string
+	begin time.Time // before the limit
+	at    time.Time // behind it
 }
+
+// beginKey is where a server puts the time before the limit.
+var beginKey = hauberk.NewKey[time.Time]("begin")
 
 func serveFleet(t *testing.T, nodes int, addr string, config ratelimit.Config) *fleet {
 	t.Helper()
@@ -44,6 +48,7 @@ func serveFleet(t *testing.T, nodes int, addr string, config ratelimit.Config) *
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	inside := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		p := passed{at: time.Now()}
+		p.begin, _ = beginKey.Get(call)
 		if keys := call.Metadata(ctx, "tenant"); len(keys) > 0 {
 			p.key = keys[0]
 		}
@@ -52,12 +57,16 @@ func serveFleet(t *testing.T, nodes int, addr string, config ratelimit.Config) *
 		f.mu.Unlock()
 		return next(ctx, call)
 	})
+	outside := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		beginKey.Set(call, time.Now())
+		return next(ctx, call)
+	})
 	for range nodes {
 		store := ratelimitredis.New(ratelimitredis.Config{Addresses: []string{addr}, Name: "attacks"})
 		t.Cleanup(func() { _ = store.Close() })
 		limit := ratelimit.New(config, ratelimit.WithStore(store), ratelimit.WithLogger(quiet))
 		f.limits, f.stores = append(f.limits, limit), append(f.stores, store)
-		f.nodes = append(f.nodes, serve(t, hauberk.Config{}, nil, limit, inside))
+		f.nodes = append(f.nodes, serve(t, hauberk.Config{}, nil, outside, limit, inside))
 	}
 	return f
 }

@@ -46,6 +46,10 @@
 //   - At its end an established stream resets the failures that were counted before it was
 //     established, and none of those that were counted later.
 //
+// CANCELLED says nothing about the server, also after a message. A client that takes the first
+// message of its streams and cancels them sets EstablishedAfter to a nanosecond: such streams
+// are successes then.
+//
 // Of streams that have received something, but fail before they are established, those that
 // fail together count as one failure: such a failure counts only if no other has counted
 // since the stream was admitted. A stream that has received nothing, as with a
