@@ -184,6 +184,15 @@ func (k *Key) Spares(call *hauberk.Call, unknown bool) bool {
 	return !unknown && !call.Method().Known() || call.Public() && len(k.reads) > 0
 }
 
+// AppendOrPeer is [Key.Append], and appends the key of [Peer] if the call lacks the key. peer reports
+// whether the key is that of a peer.
+func (k *Key) AppendOrPeer(ctx context.Context, call *hauberk.Call, dst []byte) (key []byte, peer bool) {
+	if key, ok := k.Append(ctx, call, dst); ok {
+		return key, k.IsPeer()
+	}
+	return ofHost.append(call, dst), true
+}
+
 // Of is [Key.Append] as a string. It does not allocate for a key of one text, such as that of
 // [User].
 func (k *Key) Of(ctx context.Context, call *hauberk.Call) (key string, ok bool) {

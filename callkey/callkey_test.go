@@ -55,7 +55,10 @@ func keyOf(ctx context.Context, t *testing.T, k callkey.Key) (got keyed) {
 			if string(key) != "before" {
 				t.Errorf("Append without a key returned %q", key)
 			}
-			key = callkey.AppendPeer(call, key)
+			var peer bool
+			if key, peer = k.AppendOrPeer(ctx, call, key); !peer {
+				t.Errorf("AppendOrPeer returned %q as no peer", key)
+			}
 		}
 		got = keyed{string(key), !ok}
 		return next(ctx, call)

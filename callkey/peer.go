@@ -15,7 +15,7 @@ import (
 //     ([hauberk.Call.ClientAddr]), without the port, or the text of an address that is not
 //     an IP address. Of an IPv6 address the first 64 bits count, since a single host
 //     commonly chooses its addresses from a /64; [Network] counts other lengths. All peers of
-//     Unix sockets are one: a client chooses the path of its own end.
+//     Unix sockets are one: a client chooses the path of its end.
 //   - On a client a peer is the target of the connection.
 //
 // Connections that have neither are together.
@@ -30,10 +30,6 @@ func Network(ipv4, ipv6 int) Key {
 	}
 	return k
 }
-
-// AppendPeer appends the key of [Peer], for a call that lacks its key. It appends at least one
-// byte.
-func AppendPeer(call *hauberk.Call, dst []byte) []byte { return ofHost.append(call, dst) }
 
 // network is how many bits of an address count.
 type network struct{ ipv4, ipv6 int }
@@ -65,8 +61,8 @@ func (n network) append(call *hauberk.Call, dst []byte) []byte {
 	return append(dst, name...)
 }
 
-// PeerName returns the readable form of a key that [AppendPeer] has made, or [Key.Append] of the
-// key [Peer] or [Network]: an address, a target, or "" for none.
+// PeerName returns the readable form of the key of a peer that [Key.AppendOrPeer] has returned: an
+// address, a target, or "" for none.
 func PeerName(key string) string {
 	switch {
 	case len(key) == 1+16 && key[0] == isAddress:

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/internal/clock"
 	"github.com/hauberk-rpc/hauberk/internal/engine/gradient"
 	"github.com/hauberk-rpc/hauberk/internal/engine/inflight"
@@ -133,22 +132,16 @@ func (x *Interceptor) join(ctx context.Context, call *hauberk.Call, h *holder) {
 	if x.config.Tenant.Name() != "" {
 		h.request.Tenant, _ = x.config.Tenant.Of(ctx, call)
 	}
-	h.subject = &x.own
 	if x.config.By.IsGlobal() {
-		h.group = x.whole
+		h.subject, h.group = &x.own, x.whole
 		return
 	}
-	if !x.config.By.IsPeer() {
-		if key, ok := x.config.By.Append(ctx, call, room[:0]); ok {
-			h.table, h.group = x.byKey, x.byKey.enter(key)
-			return
-		}
-		h.subject = &x.fallback
-		h.table, h.group = x.byPeer, x.byPeer.enter(callkey.AppendPeer(call, room[:0]))
-		return
+	h.subject, h.table = &x.own, x.byKey
+	key, peer := x.config.By.AppendOrPeer(ctx, call, room[:0])
+	if peer {
+		h.subject, h.table = &x.fallback, x.byPeer
 	}
-	key, _ := x.config.By.Append(ctx, call, room[:0])
-	h.table, h.group = x.byPeer, x.byPeer.enter(key)
+	h.group = h.table.enter(key)
 }
 
 // usualKey is the room for a key on the stack, in bytes.

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/internal/engine/gcra"
 	"github.com/hauberk-rpc/hauberk/internal/quota"
 )
@@ -145,13 +144,11 @@ func (l *limit) key(ctx context.Context, call *hauberk.Call, room []byte) (at qu
 	if by.IsGlobal() {
 		return quota.OfAll, nil
 	}
-	if key, ok := by.Append(ctx, call, room); ok {
-		if by.IsPeer() {
-			return quota.OfPeers, key
-		}
-		return quota.OfKeys, key
+	key, peer := by.AppendOrPeer(ctx, call, room)
+	if peer {
+		return quota.OfPeers, key
 	}
-	return quota.OfPeers, callkey.AppendPeer(call, room)
+	return quota.OfKeys, key
 }
 
 // demand returns the demand of a call.
