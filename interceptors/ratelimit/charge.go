@@ -2,7 +2,6 @@ package ratelimit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -19,19 +18,10 @@ import (
 // that no limit has Cost.Charged, or, with [FailClosed], that the store of shared quotas did not
 // answer. Safe for concurrent use.
 func (x *Interceptor) Charge(ctx context.Context, permits int) error {
-	call := hauberk.FromContext(ctx)
-	if call == nil {
-		return errors.New("ratelimit: Charge was given a context that belongs to no call")
-	}
-	if permits < -maxCost || permits > maxCost {
-		return fmt.Errorf("ratelimit: Charge was given %d permits; want %d to %d", permits, -maxCost, maxCost)
-	}
-	demands, found := x.charged(ctx, call, permits)
+	_, demands, err := x.charged(ctx, "Charge", -maxCost, permits)
 	switch {
-	case !found:
-		return errors.New("ratelimit: Charge was called, but no limit of the interceptor has Cost.Charged")
-	case len(demands) == 0 || permits == 0:
-		return nil
+	case err != nil || len(demands) == 0:
+		return err
 	case x.shared != nil:
 		return x.shared.charge(ctx, demands)
 	}
@@ -44,37 +34,40 @@ func (x *Interceptor) Charge(ctx context.Context, permits int) error {
 // enough, it returns the rejection, which the handler may return, or waits, as Config.OverLimit
 // says. See [Interceptor.Charge] for other errors. Safe for concurrent use.
 func (x *Interceptor) Take(ctx context.Context, permits int) error {
-	call := hauberk.FromContext(ctx)
-	if call == nil {
-		return errors.New("ratelimit: Take was given a context that belongs to no call")
-	}
-	if permits < 0 || permits > maxCost {
-		return fmt.Errorf("ratelimit: Take was given %d permits; want 0 to %d", permits, maxCost)
-	}
-	demands, found := x.charged(ctx, call, permits)
-	if !found {
-		return errors.New("ratelimit: Take was called, but no limit of the interceptor has Cost.Charged")
-	}
-	if len(demands) == 0 || permits == 0 {
-		return nil
+	call, demands, err := x.charged(ctx, "Take", 0, permits)
+	if err != nil || len(demands) == 0 {
+		return err
 	}
 	return (&flow{x: x, ctx: ctx, call: call, demands: demands}).take()
 }
 
-// charged returns the demands of a call on the limits that handlers charge. found is false if there
-// are no such limits.
-func (x *Interceptor) charged(ctx context.Context, call *hauberk.Call, permits int) (demands []demand, found bool) {
+// charged returns the call that ctx belongs to, and its demands on the limits that handlers charge: none
+// if they do not count it, or for no permits. least is the smallest number that method takes.
+func (x *Interceptor) charged(
+	ctx context.Context, method string, least, permits int,
+) (call *hauberk.Call, demands []demand, err error) {
+	if call = hauberk.FromContext(ctx); call == nil {
+		return nil, nil, fmt.Errorf("ratelimit: %s was given a context that belongs to no call", method)
+	}
+	if permits < least || permits > maxCost {
+		return nil, nil, fmt.Errorf("ratelimit: %s was given %d permits; want %d to %d",
+			method, permits, least, maxCost)
+	}
+	found := false
 	for i := range x.limits {
 		l := &x.limits[i]
 		if !l.config.Cost.Charged {
 			continue
 		}
 		found = true
-		if !l.config.By.Spares(call, x.config.ChargeUnknown) {
+		if permits != 0 && !l.config.By.Spares(call, x.config.ChargeUnknown) {
 			demands = append(demands, l.demand(ctx, call, permits))
 		}
 	}
-	return demands, found
+	if !found {
+		err = fmt.Errorf("ratelimit: %s was called, but no limit of the interceptor has Cost.Charged", method)
+	}
+	return call, demands, err
 }
 
 // charge takes permits in memory, even if there are none.

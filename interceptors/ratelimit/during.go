@@ -89,17 +89,12 @@ func (f *flow) pay(msg any) error {
 // rejection, as configured.
 func (f *flow) take() error {
 	for {
-		s, err := f.x.takeAny(f.ctx, f.call, f.demands)
-		if err != nil {
+		s, err := f.x.takeAny(f.ctx, f.call, f.demands, name)
+		if err != nil || s.rejection() == nil {
 			return err
 		}
-		r := s.rejection()
-		if r == nil {
-			return nil
-		}
 		if f.x.config.OverLimit == End || f.call.DryRun() || !f.mayWait(s.RetryAfter) {
-			f.x.report(f.call, &s)
-			return r.reject(f.call, hauberk.Decision{Interceptor: name}, s.RetryAfter)
+			return f.x.verdict(f.call, &s, name)
 		}
 		if err := sleep(f.ctx, s.RetryAfter); err != nil {
 			return err
@@ -126,9 +121,11 @@ func sleep(ctx context.Context, wait time.Duration) error {
 }
 
 // takeAny takes the permits of all demands, or none.
-func (x *Interceptor) takeAny(ctx context.Context, call *hauberk.Call, demands []demand) (outcome, error) {
+func (x *Interceptor) takeAny(
+	ctx context.Context, call *hauberk.Call, demands []demand, decider string,
+) (outcome, error) {
 	if x.shared == nil {
 		return x.take(demands), nil
 	}
-	return x.shared.take(ctx, call, demands)
+	return x.shared.take(ctx, call, demands, decider)
 }

@@ -5,10 +5,11 @@ import (
 )
 
 // newMemory returns the quotas of a limit, whose configuration is valid, in this process.
-func newMemory(c Config, maxKeys int) (*quota.Memory, error) {
-	return quota.New(quota.Limit{
+func newMemory(c Config, nodes, maxKeys int) (*quota.Memory, error) {
+	limit := quota.Limit{
 		Permits: c.Limit, Per: c.Per, Burst: c.Burst, Algorithm: quota.Algorithm(c.Algorithm), Debt: c.Cost.Charged,
-	}, maxKeys)
+	}
+	return quota.New(limit.Part(nodes), maxKeys)
 }
 
 // Keys returns how many keys and peers are kept, including those whose quota is whole and

@@ -48,11 +48,11 @@ func New(config Config, opts ...Option) *Interceptor {
 	if x.err != nil {
 		return x
 	}
-	limits := x.config.limits()
+	limits, nodes := x.config.limits(), x.config.Shared.withDefaults().Nodes
 	for i := range limits {
 		c := limits[i]
 		l := limit{config: c, prices: newPrices(c.Cost)}
-		if l.memory, x.err = newMemory(x.config.Shared.partOf(c), x.config.MaxKeys); x.err != nil {
+		if l.memory, x.err = newMemory(c, nodes, x.config.MaxKeys); x.err != nil {
 			return x
 		}
 		rule, kind := c.rule(), c.By.Name()

@@ -51,8 +51,9 @@ func newRejection(kind, rule string) rejection {
 }
 
 // reject records a rejection and returns it. wait is Never if the call can never be admitted.
-func (r *rejection) reject(call *hauberk.Call, d hauberk.Decision, wait time.Duration) error {
-	d.Rule, d.Verdict, d.Reason = r.decision.Rule, r.decision.Verdict, r.decision.Reason
+func (r *rejection) reject(call *hauberk.Call, decider string, wait time.Duration) error {
+	d := r.decision
+	d.Interceptor = decider
 	call.Decide(d)
 	answer := &hauberk.Rejection{
 		Code: codes.ResourceExhausted, Reason: ReasonLimited, Message: message,
@@ -78,8 +79,10 @@ func pushBack(call *hauberk.Call, wait time.Duration) {
 }
 
 // unavailable returns the rejection of a call whose quotas are not known.
-func unavailable(call *hauberk.Call, rule string, cause error) error {
-	call.Decide(hauberk.Decision{Rule: rule, Verdict: hauberk.Rejected, Reason: ReasonUnavailable})
+func unavailable(call *hauberk.Call, decider, rule string, cause error) error {
+	call.Decide(hauberk.Decision{
+		Interceptor: decider, Rule: rule, Verdict: hauberk.Rejected, Reason: ReasonUnavailable,
+	})
 	return &hauberk.Rejection{
 		Code: codes.Unavailable, Reason: ReasonUnavailable, Message: messageUnavailable,
 		Cause: errors.Join(ErrUnavailable, cause),

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,15 +63,9 @@ type Shared struct {
 }
 
 func (s Shared) withDefaults() Shared {
-	if s.Nodes == 0 {
-		s.Nodes = 1
-	}
-	if s.Timeout == 0 {
-		s.Timeout = DefaultTimeout
-	}
-	if s.RetryStore == 0 {
-		s.RetryStore = DefaultRetryStore
-	}
+	s.Nodes = cmp.Or(s.Nodes, 1)
+	s.Timeout = cmp.Or(s.Timeout, DefaultTimeout)
+	s.RetryStore = cmp.Or(s.RetryStore, DefaultRetryStore)
 	return s
 }
 
@@ -92,13 +87,6 @@ func (s Shared) Validate() error {
 		fail("Shared.RetryStore is %v; want more than 0, or 0 for %v", s.RetryStore, DefaultRetryStore)
 	}
 	return errors.Join(errs...)
-}
-
-// partOf returns the part of a limit that a node admits by itself.
-func (s Shared) partOf(c Config) Config {
-	nodes := s.withDefaults().Nodes
-	c.Limit, c.Burst = (c.Limit+nodes-1)/nodes, (c.Burst+nodes-1)/nodes
-	return c
 }
 
 // shared is quotas in a store:
@@ -151,12 +139,10 @@ func newShared(x *Interceptor) (*shared, error) {
 
 // take takes the permits of all demands, or none. err ends the call: it has ended itself, or the
 // quotas are not known and the mode is FailClosed.
-func (s *shared) take(ctx context.Context, call *hauberk.Call, demands []demand) (st outcome, err error) {
-	answers := make([]Decision, len(demands))
-	asked := make([]Demand, len(demands))
-	for i := range demands {
-		asked[i] = s.demand(&demands[i])
-	}
+func (s *shared) take(
+	ctx context.Context, call *hauberk.Call, demands []demand, decider string,
+) (st outcome, err error) {
+	asked, answers := s.demands(demands), make([]Decision, len(demands))
 	failure := s.guard.Do(ctx, func() error { return s.quotas.Take(ctx, s.config.Timeout, asked, answers) })
 	switch {
 	case failure == nil:
@@ -171,7 +157,7 @@ func (s *shared) take(ctx context.Context, call *hauberk.Call, demands []demand)
 	case FailOpen:
 		return st, nil
 	case FailClosed:
-		return st, unavailable(call, demands[0].limit.own.decision.Rule, failure)
+		return st, unavailable(call, decider, demands[0].limit.own.decision.Rule, failure)
 	default:
 		return s.x.take(demands), nil
 	}
@@ -179,10 +165,7 @@ func (s *shared) take(ctx context.Context, call *hauberk.Call, demands []demand)
 
 // charge takes permits even if there are none.
 func (s *shared) charge(ctx context.Context, demands []demand) error {
-	asked := make([]Demand, len(demands))
-	for i := range demands {
-		asked[i] = s.demand(&demands[i])
-	}
+	asked := s.demands(demands)
 	failure := s.guard.Do(ctx, func() error { return s.quotas.Charge(ctx, s.config.Timeout, asked) })
 	switch {
 	case failure == nil || s.config.Fail == FailOpen:
@@ -195,8 +178,13 @@ func (s *shared) charge(ctx context.Context, demands []demand) error {
 	}
 }
 
-func (s *shared) demand(d *demand) Demand {
-	return Demand{Limit: s.indexes[d.limit], Key: d.key, Peer: d.at == quota.OfPeers, Permits: d.permits}
+// demands returns demands as a store gets them.
+func (s *shared) demands(all []demand) []Demand {
+	asked := make([]Demand, len(all))
+	for i, d := range all {
+		asked[i] = Demand{Limit: s.indexes[d.limit], Key: d.key, Peer: d.at == quota.OfPeers, Permits: d.permits}
+	}
+	return asked
 }
 
 // StoreFailures returns how often the store of shared quotas did not answer, and whether calls do

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -241,6 +242,33 @@ func TestChargeOfStore(t *testing.T) {
 			wantCode(t, env.Call(t.Context()).Err, codes.ResourceExhausted)
 		}
 	}
+}
+
+// The rejection of a message has the name of the interceptor too: hooks have to say it.
+func TestUnavailableInsideAStream(t *testing.T) {
+	s := &store{}
+	config := hourly(10, ratelimit.Cost{Message: 1})
+	config.Shared.Fail = ratelimit.FailClosed
+	seen := observe()
+	env := hauberktest.Case{Kind: hauberk.Bidi}.Start(t, seen, ratelimit.New(config, ratelimit.WithStore(s), quiet))
+	s.fail(errors.New("down"), false)
+	wantCode(t, env.Call(t.Context()).Err, codes.Unavailable)
+	<-seen.ended
+	want := hauberk.Decision{
+		Interceptor: "ratelimit", Rule: "10 in 1000h0m0s by everything", Verdict: hauberk.Rejected,
+		Reason: ratelimit.ReasonUnavailable,
+	}
+	if len(seen.decisions) != 1 || seen.decisions[0] != want {
+		t.Errorf("decisions %+v, want %+v", seen.decisions, want)
+	}
+}
+
+// A part of the greatest limit does not overflow.
+func TestPartOfAbsurdLimit(t *testing.T) {
+	config := ratelimit.Config{Limit: math.MaxInt, Per: time.Hour, Algorithm: ratelimit.FixedWindow}
+	config.Shared.Nodes = 3
+	limiter := ratelimit.New(config, ratelimit.WithStore(&store{fails: errors.New("down")}), quiet)
+	wantCode(t, server(t, limiter)(t.Context()), codes.OK)
 }
 
 // A change is logged once.

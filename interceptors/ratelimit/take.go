@@ -95,7 +95,7 @@ func (x *Interceptor) admit(ctx context.Context, call *hauberk.Call, kept *outco
 	if answer.OK {
 		return nil
 	}
-	return x.verdict(call, &outcome{l, at, answer})
+	return x.verdict(call, &outcome{l, at, answer}, "")
 }
 
 // admitAll is admit for several limits, and for quotas in a store.
@@ -118,24 +118,25 @@ func (x *Interceptor) admitAll(ctx context.Context, call *hauberk.Call, kept *ou
 	if len(demands) == 0 {
 		return nil
 	}
-	s, err := x.takeAny(ctx, call, demands)
+	s, err := x.takeAny(ctx, call, demands, "")
 	if err != nil {
 		return err
 	}
 	if kept != nil {
 		*kept = s
 	}
-	return x.verdict(call, &s)
+	return x.verdict(call, &s, "")
 }
 
-// verdict returns the rejection of a call, if permits were missing.
-func (x *Interceptor) verdict(call *hauberk.Call, s *outcome) error {
+// verdict returns the rejection of a call, if permits were missing. decider is the name of the interceptor
+// for decisions of hooks and handlers.
+func (x *Interceptor) verdict(call *hauberk.Call, s *outcome, decider string) error {
 	r := s.rejection()
 	if r == nil {
 		return nil
 	}
 	x.report(call, s)
-	return r.reject(call, hauberk.Decision{}, s.RetryAfter)
+	return r.reject(call, decider, s.RetryAfter)
 }
 
 // key returns where the quota of a call is, and its key in room if that is large enough.

@@ -49,6 +49,12 @@ type Limit struct {
 	Debt      bool // Charge can take more than there is
 }
 
+// Part returns what one of several nodes admits by itself: at least 1 permit.
+func (l Limit) Part(nodes int) Limit {
+	l.Permits, l.Burst = (l.Permits-1)/nodes+1, (l.Burst-1)/nodes+1
+	return l
+}
+
 // Decision is the answer to one request for permits.
 type Decision struct {
 	OK         bool

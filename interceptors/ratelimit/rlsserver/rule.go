@@ -70,9 +70,7 @@ type meter struct {
 
 // newMeter returns the quotas of a limit. nodes is the number of servers that share it.
 func newMeter(id identity, nodes int) (*meter, error) {
-	part := id.quota
-	part.Permits, part.Burst = (part.Permits+nodes-1)/nodes, (part.Burst+nodes-1)/nodes
-	memory, err := quota.New(part, id.keys)
+	memory, err := quota.New(id.quota.Part(nodes), id.keys)
 	return &meter{identity: id, memory: memory}, err
 }
 
