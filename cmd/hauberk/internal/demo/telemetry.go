@@ -5,7 +5,6 @@ import (
 	"net"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
@@ -33,21 +32,13 @@ func newTracing(providers *otelenv.Providers) *tracing.Interceptor {
 // serveMetrics serves the metrics of calls and attempts, of the Go runtime and of the
 // process. It returns nil if the address is nil.
 func (l *interceptors) serveMetrics(address *net.TCPAddr) (*scrape.Server, error) {
-	if address == nil {
-		return nil, nil //nolint:nilnil // the caller checks for nil
-	}
-	reg := prometheus.NewRegistry()
-	err := errors.Join(
-		of("call", reg).Register(metricsprom.NewServerCollector(l.counts)),
-		of("call", reg).Register(metricsprom.NewClientCollector(l.counts)),
-		of("attempt", reg).Register(metricsprom.NewClientCollector(l.tries)),
-		reg.Register(collectors.NewGoCollector()),
-		reg.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
-	)
-	if err != nil {
-		return nil, err
-	}
-	return scrape.Listen(address, reg)
+	return scrape.Process(address, func(reg prometheus.Registerer) error {
+		return errors.Join(
+			of("call", reg).Register(metricsprom.NewServerCollector(l.counts)),
+			of("call", reg).Register(metricsprom.NewClientCollector(l.counts)),
+			of("attempt", reg).Register(metricsprom.NewClientCollector(l.tries)),
+		)
+	})
 }
 
 // of adds the label that separates the series of calls and attempts, whose names are the

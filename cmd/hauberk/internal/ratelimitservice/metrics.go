@@ -5,7 +5,6 @@ import (
 	"net"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsprom"
@@ -15,20 +14,10 @@ import (
 // serveMetrics serves the metrics of limits, of calls, of the Go runtime and of the process. It
 // returns nil if the address is nil.
 func (s *service) serveMetrics(address *net.TCPAddr) (*scrape.Server, error) {
-	if address == nil {
-		return nil, nil //nolint:nilnil // the caller checks for nil
-	}
-	reg := prometheus.NewRegistry()
-	err := errors.Join(
-		reg.Register(newCollector(s.limits.Snapshot)),
-		reg.Register(metricsprom.NewServerCollector(s.calls)),
-		reg.Register(collectors.NewGoCollector()),
-		reg.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
-	)
-	if err != nil {
-		return nil, err
-	}
-	return scrape.Listen(address, reg)
+	return scrape.Process(address, func(reg prometheus.Registerer) error {
+		return errors.Join(
+			reg.Register(newCollector(s.limits.Snapshot)), reg.Register(metricsprom.NewServerCollector(s.calls)))
+	})
 }
 
 // collector has the metrics of a rate limit server.

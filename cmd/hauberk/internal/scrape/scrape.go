@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
 
@@ -53,6 +54,24 @@ type Server struct {
 	lis    net.Listener
 	http   *http.Server
 	served chan error
+}
+
+// Process serves the metrics that register registers, of the Go runtime and of the process at an
+// address, as [Listen] does. It returns nil if the address is nil.
+func Process(at *net.TCPAddr, register func(reg prometheus.Registerer) error) (*Server, error) {
+	if at == nil {
+		return nil, nil //nolint:nilnil // the caller checks for nil
+	}
+	reg := prometheus.NewRegistry()
+	err := errors.Join(
+		register(reg),
+		reg.Register(collectors.NewGoCollector()),
+		reg.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return Listen(at, reg)
 }
 
 // Listen serves the metrics of g at an address until Close is called. The format is
