@@ -34,7 +34,7 @@ func limiterContest(n int) contest {
 	return contest{
 		name: name,
 		variants: []variant{
-			{oneIdle, func() func() error { return limitedKeys(n, nil) }},
+			{oneIdle, func() func() error { return limitedKeys(n) }},
 			{own, func() func() error { return limitedByState(n) }},
 			{grpcIdle, func() func() error { return limitedCallers(n, func(string) bool { return true }) }},
 			{rates, func() func() error { return limitedCallers(n, newRates().allow) }},
@@ -55,32 +55,34 @@ func callersInOrder(n int) []string {
 	return keys
 }
 
-// limitedKeys serves calls with n keys in random order, through the interceptor that limit returns for
-// their key, if it is not nil.
-func limitedKeys(n int, limit func(by callkey.Key) hauberk.Interceptor) func() error {
-	caller := hauberk.NewKey[string]("caller")
-	keys, current := callersInOrder(n), ""
-	interceptors := []hauberk.Interceptor{
-		hauberk.Declare(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-			caller.Set(call, current)
-			return next(ctx, call)
-		}), hauberk.Declaration{Name: "caller", Writes: []hauberk.StateKey{caller}}),
-	}
-	if limit != nil {
-		interceptors = append(interceptors, limit(callkey.State(caller)))
-	}
-	call := serverUnary(chainOf(interceptors...), nil)
-	return inTurn(n, func(i int) error {
-		current = keys[i]
+// caller is the key of the callers of contests with limits by state.
+var caller = hauberk.NewKey[string]("caller")
+
+// limitedBy serves calls of a caller through an interceptor. The function is for one goroutine.
+func limitedBy(limit ...hauberk.Interceptor) func(key string) error {
+	current := ""
+	set := hauberk.Declare(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		caller.Set(call, current)
+		return next(ctx, call)
+	}), hauberk.Declaration{Name: "caller", Writes: []hauberk.StateKey{caller}})
+	call := serverUnary(chainOf(append([]hauberk.Interceptor{set}, limit...)...), nil)
+	return func(key string) error {
+		current = key
 		return call()
-	})
+	}
+}
+
+// limitedKeys serves calls with n keys in random order, through interceptors.
+func limitedKeys(n int, limit ...hauberk.Interceptor) func() error {
+	keys, call := callersInOrder(n), limitedBy(limit...)
+	return inTurn(n, func(i int) error { return call(keys[i]) })
 }
 
 // limitedByState serves calls with n keys in random order through a limiter.
 func limitedByState(n int) func() error {
-	return limitedKeys(n, func(by callkey.Key) hauberk.Interceptor {
-		return ratelimit.New(ratelimit.Config{Limit: plenty, Per: time.Second, By: by, MaxKeys: 1 << 20})
-	})
+	return limitedKeys(n, ratelimit.New(ratelimit.Config{
+		Limit: plenty, Per: time.Second, By: callkey.State(caller), MaxKeys: 1 << 20,
+	}))
 }
 
 // limitedCallers serves calls with n keys in random order, through an interceptor of grpc-go that asks

@@ -13,7 +13,7 @@ func main() {
 	upstream := flag.String("upstream", "", "address that a proxy forwards to (used by bench itself)")
 	short := flag.Bool("short", false, "fewer and shorter samples: a check that everything runs, not figures to quote")
 	only := flag.String("only", "",
-		"measure only this part: process, servers, proxies, profile or curves; nothing is written")
+		"measure only this part: process, servers, proxies, profile, shared or curves; nothing is written")
 	out := flag.String("out", ".", "folder to write the results to")
 	keep := flag.String("cpuprofile", "", "file to keep the CPU profile of the whole chain in")
 	render := flag.Bool("render", false, "measure nothing; write the other files again from results.json")
@@ -80,6 +80,10 @@ func parts() []part {
 		{"proxies", func(size sizes, to *report) error { return to.addProcesses(size, proxyContest()) }},
 		{"profile", func(size sizes, to *report) (err error) {
 			to.Profile, err = measureProfile(size)
+			return err
+		}},
+		{"shared", func(size sizes, to *report) (err error) {
+			to.Shared, err = measureShared(size)
 			return err
 		}},
 		{"curves", func(size sizes, to *report) (err error) {

@@ -83,6 +83,7 @@ the sampled span, which shows whole calls.
 [BUDGETS.md](BUDGETS.md) has every variant, [results.json](results.json) every figure.
 `, r.Size.Rounds, r.Size.Benchtime, r.Size.Pairs, r.Size.Calls)
 	r.addProfile(&b)
+	r.addShared(&b)
 	r.addCurves(&b)
 	return b.String()
 }

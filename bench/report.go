@@ -75,6 +75,7 @@ type report struct {
 	Size    sizes          `json:"size"`
 	Rows    []row          `json:"rows"`
 	Profile *profiled      `json:"profile"`
+	Shared  []sharedRow    `json:"shared,omitempty"`
 	Curves  []*curve.Curve `json:"curves"`
 }
 

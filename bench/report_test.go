@@ -33,6 +33,14 @@ func TestRun(t *testing.T) {
 	if !r.Size.Short || !strings.Contains(readFile(t, dir, "RESULTS.md"), shortWarning) {
 		t.Error("RESULTS.md of a short run has no warning")
 	}
+	if want := len(sharedLimits()) * len(sharedVariants()); len(r.Shared) != want {
+		t.Errorf("%d rows of shared limits; want %d", len(r.Shared), want)
+	}
+	for _, row := range r.Shared {
+		if row.Decisions <= 0 || !strings.HasPrefix(row.Variant, "Hauberk") && row.RoundTrips < 0.9 {
+			t.Errorf("%s, %s: %+v; want decisions, and a round trip for each of a rival", row.Limit, row.Variant, row)
+		}
+	}
 	for _, c := range comparisons() {
 		if r.find(c.contest, c.own) == nil || r.find(c.contest, c.rival) == nil {
 			t.Errorf("%s: %q and %q are not both measured", c.contest, c.own, c.rival)
