@@ -132,7 +132,7 @@ var directions = []direction{
 	{"interceptors", []string{"", "callkey", "internal"}},
 	{"future", []string{"", "internal"}},
 	{"keypair", []string{"internal"}},
-	{"policy", []string{"", "callexpr", "callkey", "internal", "interceptors"}},
+	{"policy", []string{"", "callexpr", "callkey", "internal", "interceptors", "keypair"}},
 	{"gateway", []string{"", "internal", "keypair", "policy"}},
 	{"console", []string{"", "internal", "policy"}},
 	{"e2e/contract", []string{"", "callexpr", "callkey", "interceptors", "future", "policy", "gateway", "hauberktest"}},

@@ -56,11 +56,23 @@ limits:
 // ratelimitService starts `hauberk ratelimit-service` with a file of limits.
 func ratelimitService(t *testing.T, limits string, flags ...string) (p *process, address, file string) {
 	t.Helper()
+	return ratelimitServiceIn(t, limits, nil, flags...)
+}
+
+// ratelimitServiceIn starts it with further files in the folder of that file.
+func ratelimitServiceIn(
+	t *testing.T, limits string, files map[string]string, flags ...string,
+) (p *process, address, file string) {
+	t.Helper()
 	binary, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	file = filepath.Join(t.TempDir(), "limits.yaml")
+	dir := t.TempDir()
+	for name, text := range files {
+		writeFile(t, filepath.Join(dir, name), text)
+	}
+	file = filepath.Join(dir, "limits.yaml")
 	writeFile(t, file, limits)
 	args := append([]string{"ratelimit-service", "--config", file, "--listen", "127.0.0.1:0"}, flags...)
 	p = start(t, nil, binary, args...)

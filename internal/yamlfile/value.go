@@ -145,3 +145,27 @@ func (v Value) Rate(what string) (n int, per time.Duration, ok bool) {
 	}
 	return n, per, true
 }
+
+// Duration returns a time above 0, such as "30s".
+func (v Value) Duration(what string) (time.Duration, bool) {
+	text, ok := v.Text(what)
+	if !ok {
+		return 0, false
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		v.Errorf("%s is %.100q; want a time above 0, such as 30s", what, text)
+		return 0, false
+	}
+	return d, true
+}
+
+// Texts returns the texts of a list.
+func (v Value) Texts(what string) (all []string) {
+	v.List(what, func(v Value) {
+		if text, ok := v.Text(what); ok {
+			all = append(all, text)
+		}
+	})
+	return all
+}

@@ -24,6 +24,7 @@
 //   - override_algorithm: how their permits return, as algorithm below;
 //   - headers: none (default), ratelimit, x-ratelimit or all, see ratelimit.Headers;
 //   - max_keys: the number of quotas that are kept for each limit (default 65536);
+//   - redis: a Redis or Valkey that keeps the quotas, for several servers (default: this process does);
 //   - limits: the domains, each with domain and descriptors.
 //
 // These are the keys of a descriptor:
@@ -38,11 +39,25 @@
 //   - unlimited: true in place of a limit;
 //   - descriptors: for the next entry.
 //
-// Unknown keys and bad values are errors, each with its place: "file:line:column: what, and what
-// would be right".
+// These are the keys of redis; all but addresses and name are optional (see package ratelimitredis):
+//
+//   - addresses: a list of host:port, of a server, of nodes of a cluster or of Sentinels;
+//   - name: of the service, which all its servers have;
+//   - username, and password_file: a file with the password, which is read for each connection;
+//   - db: the number of the database; cluster: true requires a cluster; leases: false turns leases off;
+//   - sentinel: the primary that Sentinels watch, with master_name, username and password_file;
+//   - tls: connects with TLS, with ca_file, cert_file, key_file and server_name, all optional;
+//   - fail: local (default), open or closed, what happens while Redis does not answer;
+//   - nodes: the number of servers, for fail: local (default 1);
+//   - timeout: how long a request waits for Redis (default 25ms); retry: how long requests do without it
+//     after failures (default 1s).
+//
+// Names of files are relative to the folder of the file. Unknown keys and bad values are errors, each
+// with its place: "file:line:column: what, and what would be right".
 package limitsfile
 
 import (
+	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
@@ -57,21 +72,30 @@ const maxDepth = 32
 // maxMaxKeys is the greatest max_keys, that of rlsserver.
 const maxMaxKeys = 1 << 26
 
-// Parse returns the configuration that a file has, or everything that is wrong with it. name is the
-// name of the file in errors. A configuration without an error is valid for rlsserver.New.
-func Parse(name string, data []byte) (rlsserver.Config, error) {
-	file := yamlfile.Parse(name, data)
-	config := read(file.Root())
-	if err := file.Err(); err != nil {
-		return rlsserver.Config{}, err
-	}
-	return config, nil
+// File is the content of a file.
+type File struct {
+	// Limits is valid for rlsserver.New, with a store if Redis is set.
+	Limits rlsserver.Config
+	// Redis is where the quotas are. nil is the memory of the process.
+	Redis *Redis
 }
 
-// read returns the configuration that a value of a file has, and records what is wrong with it.
-func read(v yamlfile.Value) rlsserver.Config {
-	var config rlsserver.Config
+// Parse returns the content of a file, or everything that is wrong with it. name is the name of the file
+// in errors, and the folder of the files that it names.
+func Parse(name string, data []byte) (File, error) {
+	file := yamlfile.Parse(name, data)
+	content := read(file.Root(), filepath.Dir(name))
+	if err := file.Err(); err != nil {
+		return File{}, err
+	}
+	return content, nil
+}
+
+// read returns the content that a value of a file has, and records what is wrong with it.
+func read(v yamlfile.Value, dir string) File {
+	var file File
 	var limits *yamlfile.Value
+	config := &file.Limits
 	v.Map("the file", map[string]func(yamlfile.Value){
 		"unknown": func(v yamlfile.Value) {
 			n, _ := v.OneOf("unknown", "ok", "error")
@@ -84,15 +108,19 @@ func read(v yamlfile.Value) rlsserver.Config {
 			config.Headers = ratelimit.Headers(max(n, 0))
 		},
 		"max_keys": func(v yamlfile.Value) { config.MaxKeys, _ = v.Int("max_keys", 1, maxMaxKeys) },
-		"limits":   func(v yamlfile.Value) { limits = &v },
+		"redis": func(v yamlfile.Value) {
+			file.Redis = new(Redis)
+			file.Redis.read(v, dir, &config.Shared)
+		},
+		"limits": func(v yamlfile.Value) { limits = &v },
 	})
 	if limits == nil {
 		v.Errorf("the file has no limits; want limits: with domains and descriptors")
-		return config
+		return file
 	}
 	r := reader{domains: make(map[string]bool), overrides: config.Overrides}
 	limits.List("limits", func(v yamlfile.Value) { config.Domains = append(config.Domains, r.domain(v)) })
-	return config
+	return file
 }
 
 // algorithm returns an algorithm by its name.

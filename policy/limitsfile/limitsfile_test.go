@@ -66,10 +66,10 @@ func TestParse(t *testing.T) {
 			{Name: "other"},
 		},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(limitsfile.File{Limits: want}, got); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := rlsserver.New(got); err != nil {
+	if _, err := rlsserver.New(got.Limits); err != nil {
 		t.Error(err)
 	}
 }
@@ -184,17 +184,22 @@ func FuzzParse(f *testing.F) {
 	f.Add(whole)
 	f.Add(descriptor("key: user", "limit: 0/1m"))
 	f.Add("limits: [{domain: a, descriptors: [{key: b, unlimited: true, descriptors: [{key: c, value: \"\\xff\"}]}]}]")
+	f.Add(withRedis)
 	f.Add("a: &a [*a]")
 	f.Add("? {a: b}\n: c")
 	f.Add("limits: !!binary /w==")
 	f.Fuzz(func(t *testing.T, text string) {
-		config, err := limitsfile.Parse("f", []byte(text))
+		file, err := limitsfile.Parse("f", []byte(text))
 		checkPlaces(t, err)
 		if err != nil {
 			return
 		}
-		config.MaxKeys = 10
-		if _, err := rlsserver.New(config); err != nil {
+		var opts []rlsserver.Option
+		if file.Redis != nil {
+			opts = append(opts, rlsserver.WithStore(noStore{}))
+		}
+		file.Limits.MaxKeys = 10
+		if _, err := rlsserver.New(file.Limits, opts...); err != nil {
 			t.Errorf("%q is valid for limitsfile, but not for rlsserver: %v", text, err)
 		}
 	})

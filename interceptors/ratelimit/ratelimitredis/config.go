@@ -43,7 +43,8 @@ type Sentinel struct {
 	Username, Password string
 }
 
-func (c Config) check() error {
+// Validate returns everything that is wrong with the configuration.
+func (c Config) Validate() error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if len(c.Addresses) == 0 {

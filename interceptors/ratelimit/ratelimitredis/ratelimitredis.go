@@ -54,7 +54,7 @@ var _ ratelimit.Store = (*Store)(nil)
 func New(config Config, opts ...Option) *Store {
 	s := &Store{config: config, sha: shaOf(script), epoch: time.Now(), slots: make(chan struct{}, maxWaiting)}
 	nils := options.Apply(opts, func(o Option) { o.apply(s) })
-	s.err = errors.Join(config.check(), s.err, nils)
+	s.err = errors.Join(config.Validate(), s.err, nils)
 	if s.credentials != nil && (config.Username != "" || config.Password != "") {
 		s.err = errors.Join(s.err, errors.New(
 			"WithCredentials was given, and Config has a Username or Password; want one of them"))

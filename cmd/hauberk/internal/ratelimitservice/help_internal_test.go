@@ -11,9 +11,11 @@ import (
 func TestHelpFile(t *testing.T) {
 	_, text, _ := strings.Cut(long, "file:\n\n")
 	text, _, _ = strings.Cut(text, "\n\nAll keys")
-	config, err := limitsfile.Parse("help", []byte(text))
-	if err != nil || len(config.Domains) != 1 || len(config.Domains[0].Descriptors) != 3 {
-		t.Errorf("%+v, %v", config, err)
+	_, redis, _ := strings.Cut(long, "share:\n\n")
+	redis, _, _ = strings.Cut(redis, "\n\nFurther")
+	file, err := limitsfile.Parse("help", []byte(text+"\n"+redis))
+	if err != nil || len(file.Limits.Domains) != 1 || len(file.Limits.Domains[0].Descriptors) != 3 || file.Redis == nil {
+		t.Errorf("%+v, %v", file, err)
 	}
 }
 

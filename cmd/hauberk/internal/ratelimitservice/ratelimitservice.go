@@ -47,12 +47,26 @@ the service envoy.service.ratelimit.v3.RateLimitService. The limits are in a fil
 
 All keys but limits, domain and key are optional. For each entry of a request, the
 descriptor with its key and value counts, or else the one with its key and no value; the
-limit is that of the last entry. The quotas are in the memory of this process.
+limit is that of the last entry. The quotas are in the memory of this process, unless the
+file names a Redis or Valkey, which several servers share:
+
+  redis:
+    addresses: [redis:6379]  # of a server, of nodes of a cluster or of Sentinels
+    name: shop               # all servers that share the quotas have the same
+    password_file: password  # in the folder of the file
+    tls: {ca_file: ca.crt}   # and cert_file, key_file, server_name
+    fail: local              # while Redis does not answer: local, open or closed
+    nodes: 3                 # servers; each has this part of a limit with fail: local
+
+Further keys of redis are username, db, cluster, sentinel, leases, timeout and retry; see
+package policy/limitsfile.
 
 Everything that is wrong with the file is reported with its line and column, and the exit
 code is 1. SIGHUP reads the file again. Limits that are the same keep their counts. If
-something is wrong with the new file, the old limits remain in force. The address is on
-stderr, in a line such as
+something is wrong with the new file, the old limits remain in force; the settings of
+redis need a restart, except fail, nodes, timeout and retry. With --tls-cert and --tls-key
+calls need TLS; the files are read again when they change. The address is on stderr, in a
+line such as
 
   hauberk: listening on 127.0.0.1:8081, 5 limits
 
@@ -73,6 +87,7 @@ type options struct {
 	telemetry string // address; "" serves no metrics
 	drain     time.Duration
 	insecure  bool
+	tls       tlsFiles
 }
 
 // addresses are the addresses to listen on.
@@ -109,6 +124,10 @@ func Command() *cobra.Command {
 	flags.DurationVar(&o.drain, "drain", defaultDrain,
 		"how long running calls may take after a signal; 0 cancels them at once")
 	flags.BoolVar(&o.insecure, "insecure", false, "accept plain-text calls from other machines")
+	flags.StringVar(&o.tls.cert, "tls-cert", "", "file with the server's certificate in PEM (default: plain text)")
+	flags.StringVar(&o.tls.key, "tls-key", "", "file with the key of the certificate in PEM")
+	flags.StringVar(&o.tls.clientCA, "tls-client-ca", "",
+		"file with authorities in PEM: callers need a certificate of one of them")
 	return cmd
 }
 
@@ -116,14 +135,15 @@ const defaultDrain = 30 * time.Second
 
 // check returns the addresses to listen on, or an error for each wrong flag.
 func (o *options) check(ctx context.Context) (at addresses, err error) {
-	var errs [4]error
+	var errs [5]error
 	if o.config == "" {
 		errs[0] = errors.New("--config is missing; want a file such as limits.yaml")
 	}
-	at.calls, errs[1] = address.Listen(ctx, o.listen, "127.0.0.1:8081", o.insecure)
+	at.calls, errs[1] = address.Listen(ctx, o.listen, "127.0.0.1:8081", o.insecure || o.tls.set())
 	at.telemetry, errs[2] = scrape.Resolve(ctx, o.telemetry)
 	if o.drain < 0 {
 		errs[3] = fmt.Errorf("--drain is %v; want a duration such as 30s, or 0", o.drain)
 	}
+	errs[4] = o.tls.check()
 	return at, errors.Join(errs[:]...)
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"reflect"
 	"strings"
 	"syscall"
 
@@ -29,6 +30,7 @@ type service struct {
 	options
 
 	limits  *rlsserver.Server
+	redis   *limitsfile.Redis // nil if the quotas are in memory
 	calls   *metrics.Interceptor
 	server  *hauberk.Server
 	health  *health.Server
@@ -48,19 +50,26 @@ func (o *options) run(sig signals, at addresses, errOut io.Writer) error {
 	s := &service{
 		options: *o, signals: sig, errOut: errOut, calls: metrics.New(metrics.Config{}), health: health.NewServer(),
 	}
-	config, err := s.read()
+	file, err := s.read()
 	if err != nil {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(errOut, nil))
-	if s.limits, err = rlsserver.New(config, rlsserver.WithLogger(log)); err != nil {
+	closeStore, err := s.open(file, log)
+	if err != nil {
 		return err
 	}
+	defer closeStore()
 	chain, err := hauberk.New(s.calls, recovery.New(recovery.Config{}, recovery.WithLogger(log)))
 	if err != nil {
 		return err
 	}
-	s.server = chain.NewServer()
+	secure, release, err := s.tls.open(s.certificate)
+	if err != nil {
+		return err
+	}
+	defer release()
+	s.server = chain.NewServer(secure...)
 	rlsv3.RegisterRateLimitServiceServer(s.server, s.limits)
 	healthpb.RegisterHealthServer(s.server, s.health)
 	s.health.SetServingStatus(rlsv3.RateLimitService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
@@ -80,11 +89,37 @@ func (o *options) run(sig signals, at addresses, errOut io.Writer) error {
 	return s.serve(lis)
 }
 
-// read returns the configuration in the file.
-func (s *service) read() (rlsserver.Config, error) {
+// open makes the limits of a file, with the store that it names.
+func (s *service) open(file limitsfile.File, log *slog.Logger) (closeStore func(), err error) {
+	opts, closeStore := []rlsserver.Option{rlsserver.WithLogger(log)}, func() {}
+	if s.redis = file.Redis; s.redis != nil {
+		store, closeAll, err := s.redis.Open()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.config, err)
+		}
+		opts, closeStore = append(opts, rlsserver.WithStore(store)), func() { _ = closeAll() }
+	}
+	if s.limits, err = rlsserver.New(file.Limits, opts...); err != nil {
+		closeStore()
+		return nil, err
+	}
+	return closeStore, nil
+}
+
+// certificate reports why the files of TLS are not good, or (nil) that they are again.
+func (s *service) certificate(err error) {
+	if err != nil {
+		s.sayf("--tls-cert, --tls-key: %v; the old certificate remains in force", err)
+		return
+	}
+	s.sayf("--tls-cert, --tls-key: the files are good again")
+}
+
+// read returns the content of the file.
+func (s *service) read() (limitsfile.File, error) {
 	data, err := os.ReadFile(s.config)
 	if err != nil {
-		return rlsserver.Config{}, fmt.Errorf("--config: cannot read the limits: %w", err)
+		return limitsfile.File{}, fmt.Errorf("--config: cannot read the limits: %w", err)
 	}
 	return limitsfile.Parse(s.config, data)
 }
@@ -114,9 +149,12 @@ func (s *service) serve(lis net.Listener) error {
 
 // reload reads the file again. If something is wrong with it, the limits remain.
 func (s *service) reload() {
-	config, err := s.read()
+	file, err := s.read()
+	if err == nil && !reflect.DeepEqual(file.Redis, s.redis) {
+		err = fmt.Errorf("%s: redis has changed; want a restart, or the settings as they were", s.config)
+	}
 	if err == nil {
-		err = s.limits.Reload(config)
+		err = s.limits.Reload(file.Limits)
 	}
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
