@@ -21,6 +21,7 @@ const (
 	PhaseRecovery
 	PhaseCoarseLimit
 	PhaseDeadline
+	PhaseVersion
 	PhaseCache
 	PhaseRetry
 	PhaseBreaker
@@ -33,7 +34,7 @@ const (
 
 var phaseNames = [...]string{ //nolint:gochecknoglobals // never written
 	"any", "request id", "tracing", "metrics", "logging", "recovery", "coarse limit", "deadline",
-	"cache", "retry", "breaker", "authn", "authz", "limit", "concurrency", "validate",
+	"version", "cache", "retry", "breaker", "authn", "authz", "limit", "concurrency", "validate",
 }
 
 // String returns the phase's name: "request id".

@@ -17,7 +17,8 @@ type Measurement struct {
 	// Counter reports whether the number only grows. Others are gauges.
 	Counter bool
 	// LabelName and LabelValue distinguish measurements of the same name, such as "reason" and
-	// "RATE_LIMITED". They are empty if there is one. They never have values that callers choose.
+	// "RATE_LIMITED". They are empty if there is one. The number of values is bounded, also if callers
+	// choose them.
 	LabelName, LabelValue string
 	// Value is the number.
 	Value float64

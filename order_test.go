@@ -293,7 +293,7 @@ func phase(p hauberk.Phase, name string) hauberk.Interceptor {
 var (
 	serverOrder = []hauberk.Phase{
 		hauberk.PhaseRequestID, hauberk.PhaseTracing, hauberk.PhaseMetrics, hauberk.PhaseLogging, hauberk.PhaseRecovery,
-		hauberk.PhaseCoarseLimit, hauberk.PhaseDeadline, hauberk.PhaseAuthn, hauberk.PhaseAuthz, hauberk.PhaseLimit,
+		hauberk.PhaseCoarseLimit, hauberk.PhaseDeadline, hauberk.PhaseVersion, hauberk.PhaseAuthn, hauberk.PhaseAuthz, hauberk.PhaseLimit,
 		hauberk.PhaseConcurrency, hauberk.PhaseValidate,
 	}
 	clientOrder = []hauberk.Phase{
@@ -389,7 +389,7 @@ func TestLint(t *testing.T) {
 func TestPhaseString(t *testing.T) {
 	for p, want := range map[hauberk.Phase]string{
 		hauberk.PhaseAny: "any", hauberk.PhaseRequestID: "request id", hauberk.PhaseCoarseLimit: "coarse limit",
-		hauberk.PhaseValidate: "validate", hauberk.PhaseValidate + 1: "phase 16",
+		hauberk.PhaseValidate: "validate", hauberk.PhaseValidate + 1: "phase 17",
 	} {
 		if p.String() != want {
 			t.Errorf("phase %d is called %q, want %q", uint8(p), p, want)
