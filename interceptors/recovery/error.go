@@ -34,3 +34,12 @@ func (e *PanicError) GRPCStatus() *status.Status { return e.status }
 func (e *PanicError) Is(target error) bool {
 	return target == ErrPanic || target == hauberk.ErrGoexit && e.Value == hauberk.ErrGoexit
 }
+
+// PanicStack returns Stack.
+func (e *PanicError) PanicStack() []byte { return e.Stack }
+
+// PanicAt returns the first frame of the program in Stack, such as "shop.(*Cart).Get (/src/shop/cart.go:42)", or "".
+func (e *PanicError) PanicAt() string {
+	_, at := cutStack(string(e.Stack))
+	return at
+}
