@@ -2,6 +2,8 @@ package breaker_test
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -13,9 +15,13 @@ import (
 // BenchmarkClosed compares a closed breaker with an idle interceptor.
 func BenchmarkClosed(b *testing.B) {
 	idle := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error { return next(ctx, call) })
-	for name, interceptor := range map[string]hauberk.Interceptor{"idle": idle, "breaker": breaker.New(breaker.Config{})} {
+	all := map[string]hauberk.Interceptor{"idle": idle}
+	for name, config := range windowed {
+		all[name] = breaker.New(config)
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
 		b.Run(name, func(b *testing.B) {
-			conn := hauberk.Must(hauberk.New(interceptor)).ClientConn(hauberktest.Conn{})
+			conn := hauberk.Must(hauberk.New(all[name])).ClientConn(hauberktest.Conn{})
 			req, resp := &testpb.Request{}, &testpb.Response{}
 			b.ReportAllocs()
 			for b.Loop() {

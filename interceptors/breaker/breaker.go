@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -25,6 +26,29 @@ const (
 	HalfOpen = breaker.HalfOpen
 )
 
+// Mode is whether a circuit changes by itself, or an operator has forced its state.
+type Mode = breaker.Mode
+
+// The modes of a circuit.
+const (
+	Automatic    = breaker.Automatic
+	ForcedOpen   = breaker.ForcedOpen
+	ForcedClosed = breaker.ForcedClosed
+)
+
+// Outcome is what a call says about its server. Any other value is Neutral.
+type Outcome = breaker.Outcome
+
+// The outcomes of calls. A Neutral one counts for nothing.
+const (
+	Neutral = breaker.Neutral
+	Success = breaker.Success
+	Failure = breaker.Failure
+)
+
+// Counts are the calls in a window: all, those that failed, and those that took SlowAfter or longer.
+type Counts = breaker.Counts
+
 // Interceptor is a circuit breaker for the calls of a client. Make it with [New]. It is
 // safe for concurrent use by any number of chains, which then share its circuits.
 type Interceptor struct {
@@ -32,115 +56,111 @@ type Interceptor struct {
 	engine   breaker.Config
 	failures [codes.Unauthenticated + 1]bool
 	now      func() time.Duration
+	outcome  func(call *hauberk.Call, err error, usual Outcome) Outcome
+	fallback func(ctx context.Context, call *hauberk.Call, rejection error) error
 	onChange func(Change)
-	circuits *keyed.Map[circuit]
+	byName   *keyed.Map[circuit] // by service, method or target
+	byKey    *keyed.Map[circuit] // nil without Config.Key
 	err      error
+
+	forced    forced
+	news      news
+	changes   [HalfOpen + 1]atomic.Uint64 // by the new state
+	fallbacks atomic.Uint64
 }
-
-// circuit is the circuit of a service, method or target.
-type circuit struct {
-	*breaker.Breaker
-
-	failure atomic.Pointer[error] // the last one
-}
-
-// keep keeps the last failure.
-func (c *circuit) keep(err error) { c.failure.Store(&err) }
 
 // New returns an interceptor for clients. hauberk.New reports errors of the configuration
 // and nil options.
 func New(config Config, opts ...Option) *Interceptor {
 	b := &Interceptor{config: config.withDefaults(), now: clock.Elapsed(nil)}
 	nils := options.Apply(opts, func(o Option) { o.apply(b) })
-	b.engine = breaker.Config{
-		FailureThreshold: b.config.FailureThreshold,
-		OpenFor:          b.config.OpenFor,
-		HalfOpenMaxCalls: b.config.HalfOpenMaxCalls,
-		ProbeTimeout:     b.config.ProbeTimeout,
-		EstablishedAfter: b.config.EstablishedAfter,
-	}
 	b.err = errors.Join(b.err, nils, config.check())
 	if b.err != nil {
 		return b
 	}
-	circuits, err := keyed.New(keyed.Config{MaxKeys: b.config.MaxCircuits}, b.setup)
-	b.circuits, b.err = circuits, errors.Join(err, b.engine.Validate())
+	if b.engine, b.err = b.config.circuit(); b.err != nil {
+		return b
+	}
+	b.err = b.makeTables()
 	for _, code := range b.config.FailureCodes {
 		b.failures[code] = true
 	}
 	return b
 }
 
-// setup prepares a new circuit.
-func (b *Interceptor) setup(key string, c *circuit) {
-	config := b.engine
-	if b.onChange != nil {
-		config.OnChange = func(change breaker.Change) {
-			b.onChange(Change{Circuit: key, From: change.From, To: change.To, Failures: change.Failures})
-		}
-	}
-	c.Breaker = breaker.New(config)
-}
-
 // Declare returns the interceptor's declaration, with the errors of its configuration.
 func (b *Interceptor) Declare() hauberk.Declaration {
 	err := b.err
-	if b.circuits == nil && err == nil {
+	if b.byName == nil && err == nil {
 		err = errors.New("a zero breaker.Interceptor; make it with breaker.New")
 	}
 	return hauberk.Declaration{
-		Name: "breaker", Phase: hauberk.PhaseBreaker, Sides: hauberk.OnlyClients, Decides: true, Err: err,
+		Name: "breaker", Detail: b.config.Key.Name(), Phase: hauberk.PhaseBreaker, Sides: hauberk.OnlyClients,
+		Decides: true, Reads: b.config.Key.Reads(), Err: err,
 	}
 }
 
 // Intercept rejects a call, or admits it and counts its outcome.
 func (b *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	if call.Kind().ServerStreams() && (b.config.CountAtFirstResponse || b.isTimed()) {
+		return b.interceptStream(ctx, call, next)
+	}
 	var permit breaker.Permit
-	c, err := b.admit(call, &permit)
+	c, err := b.admit(ctx, call, &permit)
 	if err != nil {
-		return err
+		return b.rejected(ctx, call, c, err)
 	}
 	if call.Kind().ServerStreams() {
 		call.CaptureMetadata() // for hasAnswered
 	}
 	hurried := b.isHurried(ctx)
-	return hauberk.Observe(ctx, call, next, func(err error) {
-		outcome := b.judge(call, err, hurried)
-		if outcome == breaker.Failure {
-			c.keep(err)
-		}
-		switch {
-		case outcome == breaker.Success:
-			permit.Done(0, outcome) // the time does not matter, and is expensive to read
-		case hasAnswered(call) && err != hauberk.ErrUnwound: //nolint:errorlint // as in judge
-			permit.DoneAnswered(b.now(), outcome)
-		default:
-			permit.Done(b.now(), outcome)
-		}
-	})
+	return hauberk.Observe(ctx, call, next, func(err error) { b.end(call, c, &permit, 0, hurried, err) })
 }
 
-// hasAnswered reports whether a stream that has ended had received a response header or a
-// message.
-func hasAnswered(call *hauberk.Call) bool {
-	return call.Kind().ServerStreams() && (call.Received() > 0 || call.Header() != nil)
-}
+// isTimed reports whether the duration of calls counts.
+func (b *Interceptor) isTimed() bool { return b.config.SlowRatio > 0 }
 
-// admit returns the circuit of a call and stores its permit, or returns the rejection.
+// admit returns the circuit of a call and stores its permit, or returns the error of the engine.
 //
 //go:noinline // its variables would be on the stack of Intercept as long as the call runs
-func (b *Interceptor) admit(call *hauberk.Call, permit *breaker.Permit) (c *circuit, err error) {
-	key := b.config.By.key(call)
+func (b *Interceptor) admit(ctx context.Context, call *hauberk.Call, permit *breaker.Permit) (c *circuit, err error) {
 	now := b.now()
-	c = b.circuits.Get(key, now)
+	c = b.circuitOf(ctx, call, now)
 	if *permit, err = c.Allow(now); err != nil {
-		err = c.reject(call, key, err)
 		return c, err
 	}
 	if permit.IsProbe() && call.Kind().ServerStreams() {
 		permit.Watch(func() bool { return call.Received() > 0 })
 	}
 	return c, nil
+}
+
+// end counts the outcome of a call. took is the time until the first message of a stream of
+// responses, or 0 if it is not known.
+func (b *Interceptor) end(
+	call *hauberk.Call, c *circuit, permit *breaker.Permit, took time.Duration, hurried bool, err error,
+) {
+	outcome := b.judge(call, permit, err, hurried)
+	if outcome == Failure {
+		c.keep(cmp.Or(err, errResponse))
+	}
+	switch {
+	case outcome == Success && !b.isTimed():
+		permit.Done(0, outcome) // the time does not matter, and is expensive to read
+	case hasAnswered(call) && err != hauberk.ErrUnwound: //nolint:errorlint // as in judge
+		permit.DoneAnswered(b.now(), took, outcome)
+	default:
+		permit.Done(b.now(), outcome)
+	}
+}
+
+// errResponse is the last failure of a circuit if the call has no error.
+var errResponse = errors.New("a response that the function of WithOutcome counts as a failure")
+
+// hasAnswered reports whether a stream that has ended had received a response header or a
+// message.
+func hasAnswered(call *hauberk.Call) bool {
+	return call.Kind().ServerStreams() && (call.Received() > 0 || call.Header() != nil)
 }
 
 // isHurried reports whether a call gives its server less time than MinTimeout.
@@ -153,52 +173,43 @@ func (b *Interceptor) isHurried(ctx context.Context) bool {
 }
 
 // judge returns what the outcome of a call says about the server.
-func (b *Interceptor) judge(call *hauberk.Call, err error, hurried bool) breaker.Outcome {
-	switch {
-	case call.Unsent():
-		return breaker.Neutral
-	case err == nil:
-		return breaker.Success
-	case err == hauberk.ErrUnwound: //nolint:errorlint // Observe passes it as it is
-		return breaker.Failure // whether or not INTERNAL is a failure
+func (b *Interceptor) judge(call *hauberk.Call, permit *breaker.Permit, err error, hurried bool) Outcome {
+	if call.Unsent() {
+		return Neutral
 	}
-	if _, rejected := errors.AsType[*hauberk.Rejection](err); rejected {
-		return breaker.Neutral
+	usual := Success
+	if err != nil {
+		if err == hauberk.ErrUnwound { //nolint:errorlint // Observe passes it as it is
+			return Failure // whether or not INTERNAL is a failure
+		}
+		if _, rejected := errors.AsType[*hauberk.Rejection](err); rejected {
+			return Neutral
+		}
+		code := hauberk.CodeOf(err)
+		if code == codes.Canceled || code == codes.DeadlineExceeded && (hurried || hasAnswered(call)) {
+			return Neutral
+		}
+		if int(code) < len(b.failures) && b.failures[code] {
+			usual = Failure
+		}
 	}
-	code := hauberk.CodeOf(err)
-	switch {
-	case code == codes.Canceled, code == codes.DeadlineExceeded && (hurried || hasAnswered(call)):
-		return breaker.Neutral
-	case int(code) < len(b.failures) && b.failures[code]:
-		return breaker.Failure
-	default:
-		return breaker.Success
+	if b.outcome == nil {
+		return usual
 	}
+	return b.ask(call, permit, err, usual)
 }
 
-// States returns the state of each circuit, by the name of its service, method or target.
-// An open circuit whose time has passed is reported as open until its next call. Safe for
-// concurrent use.
-func (b *Interceptor) States() map[string]State {
-	states := make(map[string]State)
-	if b.circuits == nil { // the configuration is wrong
-		return states
-	}
-	for key, c := range b.circuits.All() {
-		states[key] = c.Snapshot().State
-	}
-	return states
-}
-
-// Failures returns the number of consecutive failures of each circuit, by the names that
-// [Interceptor.States] returns. Safe for concurrent use.
-func (b *Interceptor) Failures() map[string]int {
-	failures := make(map[string]int)
-	if b.circuits == nil {
-		return failures
-	}
-	for key, c := range b.circuits.All() {
-		failures[key] = c.Snapshot().Failures
-	}
-	return failures
+// ask calls the function of WithOutcome. If it panics, the permit is returned.
+//
+//go:noinline // as admit
+func (b *Interceptor) ask(call *hauberk.Call, permit *breaker.Permit, err error, usual Outcome) (o Outcome) {
+	returned := false
+	defer func() {
+		if !returned {
+			permit.Done(b.now(), Neutral)
+		}
+	}()
+	o = b.outcome(call, err, usual)
+	returned = true
+	return o
 }

@@ -26,6 +26,7 @@ type world struct {
 	breaker *breaker.Interceptor
 	clock   *hauberktest.Clock
 	answer  atomic.Uint32
+	takes   atomic.Int64 // how long the backend takes, on the clock
 	calls   atomic.Int64
 }
 
@@ -33,8 +34,16 @@ const service = "hauberk.test.v1.TestService"
 
 func start(t *testing.T, kind hauberk.Kind, config breaker.Config, inner ...hauberk.Interceptor) *world {
 	t.Helper()
+	return startOptions(t, kind, config, nil, inner...)
+}
+
+// startOptions is start with options.
+func startOptions(
+	t *testing.T, kind hauberk.Kind, config breaker.Config, opts []breaker.Option, inner ...hauberk.Interceptor,
+) *world {
+	t.Helper()
 	clock := hauberktest.NewClock()
-	w := startWith(t, kind, breaker.New(config, breaker.WithClock(clock.Now)), inner...)
+	w := startWith(t, kind, breaker.New(config, append(opts, breaker.WithClock(clock.Now))...), inner...)
 	w.clock = clock
 	return w
 }
@@ -42,16 +51,24 @@ func start(t *testing.T, kind hauberk.Kind, config breaker.Config, inner ...haub
 // startWith is start with a breaker that has the real clock.
 func startWith(t *testing.T, kind hauberk.Kind, b *breaker.Interceptor, inner ...hauberk.Interceptor) *world {
 	t.Helper()
+	return startChain(t, kind, b, append([]hauberk.Interceptor{b}, inner...)...)
+}
+
+// startChain is startWith with a chain that has the breaker b.
+func startChain(t *testing.T, kind hauberk.Kind, b *breaker.Interceptor, chain ...hauberk.Interceptor) *world {
+	t.Helper()
 	w := &world{breaker: b}
 	backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
 		w.calls.Add(1)
+		if took := time.Duration(w.takes.Load()); took > 0 {
+			w.clock.Advance(took)
+		}
 		if code := codes.Code(w.answer.Load()); code != codes.OK {
 			return status.Error(code, "answer")
 		}
 		return hauberktest.Echo(ctx, s)
 	}}
-	interceptors := append([]hauberk.Interceptor{w.breaker}, inner...)
-	w.Env = hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, interceptors...)
+	w.Env = hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, chain...)
 	return w
 }
 
@@ -60,6 +77,14 @@ func (w *world) call(t *testing.T, answer codes.Code) error {
 	t.Helper()
 	w.answer.Store(uint32(answer))
 	return w.Call(t.Context()).Err
+}
+
+// repeat makes n calls that end with a code.
+func (w *world) repeat(t *testing.T, n int, answer codes.Code) {
+	t.Helper()
+	for range n {
+		_ = w.call(t, answer)
+	}
 }
 
 func (w *world) wantState(t *testing.T, want breaker.State) {
@@ -406,7 +431,7 @@ func TestSides(t *testing.T) {
 	}
 }
 
-// TestAllocations: an admitted call costs no allocation.
+// TestAllocations: an admitted call costs no allocation, also with windows.
 func TestAllocations(t *testing.T) {
 	measure := func(interceptors ...hauberk.Interceptor) float64 {
 		conn := hauberk.Must(hauberk.New(interceptors...)).ClientConn(hauberktest.Conn{})
@@ -414,9 +439,20 @@ func TestAllocations(t *testing.T) {
 			_ = conn.Invoke(context.Background(), testpb.TestService_Unary_FullMethodName, &testpb.Request{}, reply)
 		})
 	}
-	if bare, with := measure(), measure(breaker.New(breaker.Config{})); with > bare {
-		t.Errorf("%v allocations, %v without", with, bare)
+	bare := measure()
+	for name, config := range windowed {
+		if with := measure(breaker.New(config)); with > bare {
+			t.Errorf("%s: %v allocations, %v without", name, with, bare)
+		}
 	}
+}
+
+// windowed are configurations of circuits without and with windows.
+var windowed = map[string]breaker.Config{
+	"consecutive":    {},
+	"ratio by calls": {FailureRatio: 0.5, WindowCalls: 100},
+	"ratio by time":  {FailureRatio: 0.5},
+	"slow":           {FailureRatio: 0.5, SlowRatio: 0.5, SlowAfter: time.Second},
 }
 
 // reply is the response of the calls that hauberktest.Conn answers.

@@ -2,15 +2,48 @@
 //
 //	chain, err := hauberk.New(retry.New(retry.Config{}), breaker.New(breaker.Config{FailureThreshold: 5}))
 //
-// A circuit is closed, open or half-open:
+// # States
 //
-//   - A closed circuit admits all calls. It opens after [Config].FailureThreshold
-//     consecutive failures.
-//   - An open circuit rejects all calls for [Config].OpenFor. Nothing is sent.
-//   - Then it is half-open, and admits up to [Config].HalfOpenMaxCalls concurrent calls as
-//     probes. The first probe that succeeds closes it, the first that fails opens it again.
+//		               FailureThreshold consecutive failures,
+//		               or FailureRatio or SlowRatio of the window
+//		┌──────────┐ ──────────────────────────────────────────▶ ┌────────┐ ◀──────┐
+//		│  Closed  │                                             │  Open  │        │
+//		└──────────┘ ◀────────────────┐                          └────────┘        │ a probe
+//		             SuccessThreshold │            first call after │              │ fails, or
+//		             probes succeed   │            OpenFor          ▼              │ is slow
+//		                              │                        ┌──────────┐        │
+//		                              └─────────────────────── │ HalfOpen │ ───────┘
+//		                                                       └──────────┘
 //
-// Each service, method or target has its own circuit: see [Config].By.
+//	  - A closed circuit admits all calls.
+//	  - An open circuit rejects all calls for [Config].OpenFor. Nothing is sent. With
+//	    [Config].OpenForMultiplier that time grows as long as probes fail.
+//	  - A half-open circuit admits up to [Config].HalfOpenMaxCalls concurrent calls as probes, and
+//	    rejects the others.
+//
+// Each service, method or target has its own circuit: see [Config].By. With [Config].Key it is each
+// tenant, or any other value of a call: see package callkey. Metadata that an outer interceptor writes
+// can be a key, and so can a backend that it chooses.
+//
+// # Windows
+//
+// Consecutive failures find a service that is down. A ratio finds one that fails often, and needs
+// traffic: it counts from [Config].MinCalls on.
+//
+//   - With [Config].WindowCalls the window has the latest calls, exactly.
+//   - With [Config].WindowTime it has the calls of that time. It moves in steps of a tenth of it: a
+//     call leaves the window after 9/10 of it at the earliest. A success that is not slow counts at
+//     the time when it was admitted, or when the latest call counted if that is later; all others
+//     count when they end.
+//
+// Only a failure or a slow call opens a circuit: one whose ratio is reached with a success stays
+// closed until the next failure. A change of state empties the window. Both windows have a fixed size
+// in memory: 2 bits for each of WindowCalls, or ten counts for each circuit.
+//
+// A call is slow if it takes [Config].SlowAfter or longer, also if it succeeds or fails. Of a stream of
+// responses the time until the application receives the first message counts; it is not slow if it
+// never receives one but a header. A slow success opens a half-open circuit again: a server that is
+// slow has not recovered.
 //
 // # What counts
 //
@@ -26,6 +59,9 @@
 //   - DEADLINE_EXCEEDED of a call that had less time than [Config].MinTimeout, or of a
 //     stream of responses that has received a response header or a message
 //   - a call that was admitted before the circuit last changed its state
+//   - a call for which the function of [WithOutcome] returns [Neutral]
+//
+// The function of [WithOutcome] may count others differently, by their response or error.
 //
 // A panic or runtime.Goexit during a call is a failure. A reply or a plain status of an
 // inner interceptor counts as if it were the server's, unless the interceptor calls
@@ -46,6 +82,9 @@
 //   - At its end an established stream resets the failures that were counted before it was
 //     established, and none of those that were counted later.
 //
+// With [Config].CountAtFirstResponse a stream counts as a success at its first message instead. That
+// suits streams whose servers fail before the first message or not at all.
+//
 // CANCELLED says nothing about the server, also after a message. A client that takes the first
 // message of its streams and cancels them sets EstablishedAfter to a nanosecond: such streams
 // are successes then.
@@ -57,16 +96,26 @@
 //
 // gRFC A50, Outlier Detection, counts streams by their final status alone. It compares rates
 // of the backends of a service, which restarts change little. A circuit counts consecutive
-// failures.
+// failures, and those of all backends.
 //
 // # Rejections
 //
 // A rejected call ends with UNAVAILABLE and the reason [ReasonOpen] or [ReasonHalfOpen].
 // Its google.rpc.RetryInfo has the time until a call may be admitted. Its
-// google.rpc.ErrorInfo has the circuit's name under the key "circuit". In process,
+// google.rpc.ErrorInfo has the circuit's name under the key "circuit", without the value of
+// [Config].Key, and "true" under the key "forced" if an operator has opened the circuit. In process,
 // errors.Is finds [ErrOpen] or [ErrHalfOpen] and the last failure of the circuit, which
 // is never sent. A handler that returns the rejection as its own error sends the name of
 // the circuit to its caller.
+//
+// [WithFallback] answers rejected calls, from a cache for instance.
+//
+// # Operation
+//
+// [Interceptor.ForceOpen], [Interceptor.ForceClosed] and [Interceptor.Automatic] force the state of a
+// circuit, and there is one of each for all circuits. [Interceptor.Circuits] lists the circuits with
+// their counts, the last failure and the time that is left. [WithListener] and [WithLogger] report
+// changes; neither delays a call. [Interceptor.Measurements] has the numbers for metrics.
 //
 // The pattern is that of M. Nygard, "Release It!", 2007, chapter 5.
 package breaker

@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -22,26 +23,49 @@ const (
 	ReasonHalfOpen = "BREAKER_HALF_OPEN"
 )
 
-// circuitKey is the key of the circuit's name in the metadata of the ErrorInfo.
-const circuitKey = "circuit"
+// ReasonFallback is the reason of the decision about a call that the fallback has answered.
+const ReasonFallback = "BREAKER_FALLBACK"
 
-// reject records and returns the rejection of a call. err is that of the engine.
-func (c *circuit) reject(call *hauberk.Call, name string, err error) error {
+// The keys of the metadata of the ErrorInfo.
+const (
+	circuitKey = "circuit"
+	forcedKey  = "forced"
+)
+
+// rejected ends a call that c does not admit. err is that of the engine.
+//
+//go:noinline // its variables would be on the stack of Intercept as long as the call runs
+func (b *Interceptor) rejected(ctx context.Context, call *hauberk.Call, c *circuit, err error) error {
+	rejection := c.rejection(err)
+	decision := hauberk.Decision{Rule: c.public, Verdict: hauberk.Rejected, Reason: rejection.Reason}
+	if b.fallback == nil || call.DryRun() {
+		call.Decide(decision)
+		return rejection
+	}
+	defer func() { call.Decide(decision) }() // also if the fallback panics
+	if err := b.fallback(ctx, call, rejection); err != nil {
+		return err
+	}
+	decision.Verdict, decision.Reason = hauberk.Allowed, ReasonFallback
+	b.fallbacks.Add(1)
+	return nil
+}
+
+// rejection returns the rejection of a call. err is that of the engine.
+func (c *circuit) rejection(err error) *hauberk.Rejection {
 	reason := ReasonOpen
 	if errors.Is(err, ErrHalfOpen) {
 		reason = ReasonHalfOpen
 	}
-	cause := &rejectedError{err: err, circuit: name}
-	if last := c.failure.Load(); last != nil {
-		cause.last = *last
-	}
 	rejection := hauberk.Reject(codes.Unavailable, reason, err.Error())
-	rejection.Metadata = map[string]string{circuitKey: name}
-	rejection.Cause = cause
+	rejection.Metadata = map[string]string{circuitKey: c.public}
+	rejection.Cause = &rejectedError{err: err, circuit: c.public, last: c.lastFailure()}
 	if rejected, ok := errors.AsType[*breaker.RejectedError](err); ok {
 		rejection.RetryAfter = rejected.RetryAfter
+		if rejected.Forced {
+			rejection.Metadata[forcedKey] = "true"
+		}
 	}
-	call.Decide(hauberk.Decision{Rule: name, Verdict: hauberk.Rejected, Reason: reason})
 	return rejection
 }
 

@@ -25,6 +25,7 @@ type watches struct {
 	kind    hauberk.Kind
 	fail    codes.Code    // of calls that start now; OK is to stay open
 	silent  bool          // streams that start now send no message
+	before  time.Duration // the clock advances by it before the first message
 	restart chan struct{} // closed to end all open streams with UNAVAILABLE
 }
 
@@ -36,6 +37,9 @@ func startWatches(t *testing.T, kind hauberk.Kind, config breaker.Config) *watch
 		restart, silent := w.restart, w.silent
 		if w.fail != codes.OK {
 			return status.Error(w.fail, "down")
+		}
+		if w.before > 0 {
+			w.clock.Advance(w.before)
 		}
 		if !silent {
 			if err := s.Send(&testpb.Response{}); err != nil {

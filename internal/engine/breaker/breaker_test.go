@@ -167,14 +167,14 @@ func TestEstablished(t *testing.T) {
 		b := breaker.New(config)
 		call(t, b, 0, breaker.Failure)
 		established, other := admit(t, b, 0), admit(t, b, 0)
-		established.DoneAnswered(5*second, o)
+		established.DoneAnswered(5*second, 0, o)
 		expect(t, b, breaker.Snapshot{State: breaker.Closed}) // a success after the failure
 		call(t, b, 6*second, breaker.Failure)
-		other.DoneAnswered(60*second, o) // its success was before that failure
+		other.DoneAnswered(60*second, 0, o) // its success was before that failure
 		expect(t, b, breaker.Snapshot{State: breaker.Closed, Failures: 1})
 		call(t, b, 60*second, breaker.Failure)
 		probe := admit(t, b, 61*second)
-		probe.DoneAnswered(66*second, o)
+		probe.DoneAnswered(66*second, 0, o)
 		expect(t, b, breaker.Snapshot{State: breaker.Closed, Changes: 3})
 	}
 }
@@ -183,14 +183,14 @@ func TestEstablished(t *testing.T) {
 func TestAnsweredFailTogether(t *testing.T) {
 	b := breaker.New(breaker.Config{FailureThreshold: 2, OpenFor: second, HalfOpenMaxCalls: 1, EstablishedAfter: 5 * second})
 	for _, p := range []*breaker.Permit{admit(t, b, 0), admit(t, b, 0), admit(t, b, 0)} {
-		p.DoneAnswered(second, breaker.Failure)
+		p.DoneAnswered(second, 0, breaker.Failure)
 	}
 	expect(t, b, breaker.Snapshot{State: breaker.Closed, Failures: 1})
-	admit(t, b, second).DoneAnswered(second, breaker.Neutral)
-	admit(t, b, second).DoneAnswered(second, breaker.Failure) // of a later call
+	admit(t, b, second).DoneAnswered(second, 0, breaker.Neutral)
+	admit(t, b, second).DoneAnswered(second, 0, breaker.Failure) // of a later call
 	expect(t, b, breaker.Snapshot{State: breaker.Open, Failures: 2, Changes: 1})
 	probe := admit(t, b, 2*second)
-	probe.DoneAnswered(2*second, breaker.Failure)
+	probe.DoneAnswered(2*second, 0, breaker.Failure)
 	expect(t, b, breaker.Snapshot{State: breaker.Open, Failures: 3, Changes: 3})
 }
 
@@ -206,7 +206,7 @@ func TestWatchedProbe(t *testing.T) {
 	reject(t, b, 6*second-1, breaker.ErrHalfOpen, 0)
 	call(t, b, 6*second, breaker.Success)
 	expect(t, b, breaker.Snapshot{State: breaker.Closed, Changes: 3})
-	probe.DoneAnswered(60*second, breaker.Failure) // of an earlier generation
+	probe.DoneAnswered(60*second, 0, breaker.Failure) // of an earlier generation
 	expect(t, b, breaker.Snapshot{State: breaker.Closed, Changes: 3})
 }
 
@@ -334,9 +334,9 @@ func TestOnChange(t *testing.T) {
 	call(t, b, 0, breaker.Failure)
 	call(t, b, 7*second, breaker.Success)
 	want := []breaker.Change{
-		{From: breaker.Closed, To: breaker.Open, At: 0, Failures: 2},
+		{From: breaker.Closed, To: breaker.Open, At: 0, Failures: 2, OpenFor: second},
 		{From: breaker.Open, To: breaker.HalfOpen, At: 5 * second, Failures: 2},
-		{From: breaker.HalfOpen, To: breaker.Open, At: 5 * second, Failures: 3},
+		{From: breaker.HalfOpen, To: breaker.Open, At: 5 * second, Failures: 3, OpenFor: second},
 		{From: breaker.Open, To: breaker.HalfOpen, At: 7 * second, Failures: 3},
 		{From: breaker.HalfOpen, To: breaker.Closed, At: 7 * second},
 	}

@@ -2,21 +2,24 @@
 //
 // # States
 //
-//	              FailureThreshold consecutive failures
-//	┌──────────┐ ─────────────────────────────▶ ┌────────┐ ◀──────┐
-//	│  Closed  │                                │  Open  │        │
-//	└──────────┘ ◀────────────┐                 └────────┘        │ a probe
-//	                 a probe  │   first Allow after │             │ fails
-//	                 succeeds │   OpenFor           ▼             │
-//	                          │                ┌──────────┐       │
-//	                          └─────────────── │ HalfOpen │ ──────┘
-//	                                           └──────────┘
+//	           FailureThreshold consecutive failures,
+//	           or a ratio of the Window
+//	┌──────────┐ ─────────────────────────────────▶ ┌────────┐ ◀──────┐
+//	│  Closed  │                                    │  Open  │        │
+//	└──────────┘ ◀──────────────┐                   └────────┘        │ a probe
+//	           SuccessThreshold │     first Allow after │             │ fails, or
+//	           probes succeed   │     OpenFor           ▼             │ is slow
+//	                            │                  ┌──────────┐       │
+//	                            └───────────────── │ HalfOpen │ ──────┘
+//	                                               └──────────┘
 //
 // In these states:
 //
 //   - [Closed]: every call is admitted. A success resets the count of failures.
 //   - [Open]: every call is rejected.
 //   - [HalfOpen]: up to HalfOpenMaxCalls concurrent calls are admitted, as probes.
+//
+// [Breaker.Force] holds a breaker Open or Closed. Then outcomes count for nothing.
 //
 // The pattern is that of M. Nygard, "Release It!", 2007, chapter 5.
 //
@@ -41,11 +44,12 @@
 //
 // All methods are safe for concurrent use and linearizable. As an exception, a second Done
 // of the same Permit, which has no effect, may return before the first one has taken
-// effect. In the Closed state without failures the methods take no lock.
+// effect. In the Closed state without failures the methods take no lock, except with a window
+// once in 1023 calls, when a bucket begins, and if a call is slow.
 //
 // # Time
 //
 // A time is a reading of a monotonic clock: a duration since a fixed moment, which the
 // caller chooses. If the clock is set back by more than 10 s, an open breaker counts as
-// opened at the new time. If the clock stops, an open breaker stays open.
+// opened at the new time, and a time-based window is empty. If the clock stops, an open breaker stays open.
 package breaker

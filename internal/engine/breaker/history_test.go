@@ -36,7 +36,8 @@ func newHistory(random *rand.Rand) *history {
 		config: breaker.Config{
 			FailureThreshold: random.IntN(3) + 1, OpenFor: 10,
 			HalfOpenMaxCalls: random.IntN(2) + 1, ProbeTimeout: time.Duration(random.IntN(2) * 5),
-			EstablishedAfter: time.Duration(random.IntN(3) * 3),
+			EstablishedAfter: time.Duration(random.IntN(3) * 3), SuccessThreshold: random.IntN(3),
+			Window: windows[random.IntN(len(windows))],
 		},
 		permits: make([]breaker.Permit, 8+8*4),
 	}
@@ -68,13 +69,18 @@ type drawer struct {
 }
 
 func (d *drawer) draw(now time.Duration) op {
-	switch n := d.IntN(9); {
-	case n < 4 || len(d.held) == 0:
+	switch n := d.IntN(18); {
+	case n == 17:
+		return op{what: 'f', now: now, mode: breaker.Mode(d.IntN(3))}
+	case n < 8 || len(d.held) == 0:
 		d.held = append(d.held, d.asked)
 		d.asked++
 		return op{what: 'a', now: now, permit: d.asked - 1}
-	case n < 8:
-		return op{what: "dew"[d.IntN(3)], now: now, permit: d.held[d.IntN(len(d.held))], out: outcomes[d.IntN(len(outcomes))]}
+	case n < 16:
+		return op{
+			what: "dew"[d.IntN(3)], now: now, permit: d.held[d.IntN(len(d.held))], out: outcomes[d.IntN(len(outcomes))],
+			took: time.Duration(d.IntN(5)),
+		}
 	}
 	return op{what: 's'}
 }

@@ -3,6 +3,7 @@ package breaker_test
 import (
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,19 +17,28 @@ import (
 // model is a plain breaker for sequential use. Its states and rules are those of the
 // project's contract, its permits are numbers.
 type model struct {
-	threshold, maxProbes  int
-	openFor, probeTimeout time.Duration
-	establishedAfter      time.Duration
+	config breaker.Config
 
-	state    breaker.State
-	failures int
-	changes  uint64
-	opened   time.Duration
-	failed   int // how many failures have counted
-	failedAt time.Duration
-	probes   map[int]time.Duration // the times of admission
-	watched  map[int]bool          // probes whose servers have answered
-	held     map[int]admission     // permits that were not returned
+	state     breaker.State
+	mode      breaker.Mode
+	failures  int
+	changes   uint64
+	opened    time.Duration
+	openFor   time.Duration
+	openings  int
+	successes int
+	failed    int // how many failures have counted
+	failedAt  time.Duration
+	calls     []recent              // in the window, the oldest first
+	probes    map[int]time.Duration // the times of admission
+	watched   map[int]bool          // probes whose servers have answered
+	held      map[int]admission     // permits that were not returned
+}
+
+// recent is a call in a window.
+type recent struct {
+	tenth        int64 // the tenth of the time of the window in which it counts
+	failed, slow bool
 }
 
 // admission is what a model knows of a call that it has admitted.
@@ -40,15 +50,15 @@ type admission struct {
 
 func newModel(c breaker.Config) *model {
 	return &model{
-		threshold: c.FailureThreshold, maxProbes: c.HalfOpenMaxCalls, openFor: c.OpenFor, probeTimeout: c.ProbeTimeout,
-		establishedAfter: c.EstablishedAfter,
-		probes:           make(map[int]time.Duration), watched: make(map[int]bool), held: make(map[int]admission),
+		config: c,
+		probes: make(map[int]time.Duration), watched: make(map[int]bool), held: make(map[int]admission),
 	}
 }
 
 func (m *model) clone() *model {
 	twin := *m
 	twin.probes, twin.watched, twin.held = maps.Clone(m.probes), maps.Clone(m.watched), maps.Clone(m.held)
+	twin.calls = slices.Clone(m.calls)
 	return &twin
 }
 
@@ -56,37 +66,41 @@ func (m *model) clone() *model {
 type answer struct {
 	rejected error
 	wait     time.Duration
+	forced   bool
 }
 
 func (m *model) allow(now time.Duration, permit int) answer {
 	if m.state == breaker.Open {
+		if m.mode == breaker.ForcedOpen {
+			return answer{breaker.ErrOpen, 0, true}
+		}
 		if past := max(now-m.opened, 0); past < m.openFor {
-			return answer{breaker.ErrOpen, m.openFor - past}
+			return answer{breaker.ErrOpen, m.openFor - past, false}
 		}
 		m.turn(breaker.HalfOpen)
 	}
 	if m.state == breaker.HalfOpen {
 		for p, started := range m.probes {
-			if m.watched[p] && max(now-started, 0) >= m.establishedAfter {
-				m.failures = 0
-				m.turn(breaker.Closed)
+			if m.watched[p] && m.state == breaker.HalfOpen && max(now-started, 0) >= m.config.EstablishedAfter {
+				delete(m.probes, p)
+				m.succeed(started, now, false)
 			}
 		}
 	}
 	if m.state == breaker.HalfOpen {
 		var wait time.Duration
 		for p, started := range m.probes {
-			left := m.probeTimeout - max(now-started, 0)
+			left := m.config.ProbeTimeout - max(now-started, 0)
 			switch {
-			case m.probeTimeout == 0:
+			case m.config.ProbeTimeout == 0:
 			case left <= 0:
 				delete(m.probes, p)
 			case wait == 0 || left < wait:
 				wait = left
 			}
 		}
-		if len(m.probes) >= m.maxProbes {
-			return answer{breaker.ErrHalfOpen, wait}
+		if len(m.probes) >= m.config.HalfOpenMaxCalls {
+			return answer{breaker.ErrHalfOpen, wait, false}
 		}
 		m.probes[permit] = now
 	}
@@ -96,12 +110,12 @@ func (m *model) allow(now time.Duration, permit int) answer {
 
 // answered returns what the outcome of a call counts as that its server has answered.
 func (m *model) answered(now time.Duration, call admission, o breaker.Outcome) breaker.Outcome {
-	established := max(now-call.started, 0) >= m.establishedAfter
+	established := max(now-call.started, 0) >= m.config.EstablishedAfter
 	later := m.failed > call.failed
 	switch {
 	case o == breaker.Success:
 		return o
-	case established && later && max(m.failedAt-call.started, 0) >= m.establishedAfter:
+	case established && later && max(m.failedAt-call.started, 0) >= m.config.EstablishedAfter:
 		return breaker.Neutral
 	case established:
 		return breaker.Success
@@ -118,55 +132,146 @@ func (m *model) watch(permit int) {
 	}
 }
 
-func (m *model) done(now time.Duration, permit int, o breaker.Outcome, answered bool) {
+func (m *model) done(now time.Duration, permit int, o breaker.Outcome, answered bool, took time.Duration) {
 	call, held := m.held[permit]
 	delete(m.held, permit)
-	if !held || call.generation != m.changes {
+	if !held || call.generation != m.changes || m.mode != breaker.Automatic {
 		return
 	}
-	probing := m.state == breaker.HalfOpen
-	if _, placed := m.probes[permit]; probing && !placed {
+	if _, placed := m.probes[permit]; m.state == breaker.HalfOpen && !placed {
 		return
 	}
 	delete(m.probes, permit)
 	if answered {
 		o = m.answered(now, call, o)
+	} else {
+		took = max(now-call.started, 0)
 	}
+	slow := m.config.Window.SlowRatio > 0 && took >= m.config.Window.SlowAfter
 	switch o {
 	case breaker.Success:
-		m.failures = 0
-		if probing {
-			m.turn(breaker.Closed)
-		}
+		m.succeed(call.started, now, slow)
 	case breaker.Failure:
 		m.failures++
 		m.failed++
 		m.failedAt = now
-		if probing || m.failures >= m.threshold {
-			m.turn(breaker.Open)
-			m.opened = now
+		m.record(now, true, slow)
+		if m.state == breaker.HalfOpen || m.failures == m.config.FailureThreshold || m.trips() {
+			m.open(now)
 		}
 	case breaker.Neutral:
 	}
 }
 
+func (m *model) succeed(started, now time.Duration, slow bool) {
+	m.failures = 0
+	if m.state == breaker.HalfOpen {
+		if m.successes++; slow {
+			m.open(now)
+		} else if m.successes >= max(m.config.SuccessThreshold, 1) {
+			m.openings = 0
+			m.turn(breaker.Closed)
+		}
+		return
+	}
+	if !slow {
+		m.record(started, false, false)
+		return
+	}
+	if m.record(now, false, true); m.trips() {
+		m.open(now)
+	}
+}
+
+// record adds a call to the window, and removes those that no longer count.
+func (m *model) record(at time.Duration, failed, slow bool) {
+	c := m.config.Window
+	if m.state != breaker.Closed || c == (breaker.Window{}) {
+		return
+	}
+	call := recent{0, failed, slow}
+	if c.Time > 0 {
+		tenth := int64(c.Time / 10)
+		if call.tenth = int64(at) / tenth; int64(at)%tenth < 0 {
+			call.tenth--
+		}
+	}
+	if n := len(m.calls); n > 0 {
+		call.tenth = max(call.tenth, m.calls[n-1].tenth)
+	}
+	m.calls = append(m.calls, call)
+	m.calls = slices.DeleteFunc(m.calls, func(r recent) bool { return r.tenth <= call.tenth-10 })
+	if c.Calls > 0 && len(m.calls) > c.Calls {
+		m.calls = m.calls[1:]
+	}
+}
+
+func (m *model) counts() (c breaker.Counts) {
+	for _, r := range m.calls {
+		c.Calls++
+		if r.failed {
+			c.Failures++
+		}
+		if r.slow {
+			c.Slow++
+		}
+	}
+	return c
+}
+
+func (m *model) trips() bool {
+	c, w := m.counts(), m.config.Window
+	return w != (breaker.Window{}) && c.Calls >= w.MinCalls &&
+		(w.FailureRatio > 0 && float64(c.Failures)/float64(c.Calls) >= w.FailureRatio ||
+			w.SlowRatio > 0 && float64(c.Slow)/float64(c.Calls) >= w.SlowRatio)
+}
+
+func (m *model) open(now time.Duration) {
+	m.opened, m.openFor = now, m.config.OpenFor
+	if m.openings++; m.config.Growing != nil {
+		m.openFor = m.config.Growing(m.openings)
+	}
+	m.turn(breaker.Open)
+}
+
+func (m *model) force(mode breaker.Mode) {
+	if mode == m.mode {
+		return
+	}
+	m.failures, m.openings = 0, 0
+	to := breaker.Closed
+	if mode == breaker.ForcedOpen {
+		to = breaker.Open
+	} else if mode == breaker.Automatic && m.mode == breaker.ForcedOpen {
+		to = breaker.HalfOpen
+	}
+	m.mode = mode
+	m.turn(to)
+}
+
 func (m *model) turn(to breaker.State) {
 	m.state = to
 	m.changes++
+	m.successes, m.calls = 0, nil
 	clear(m.probes)
 	clear(m.watched)
 }
 
 func (m *model) snapshot() breaker.Snapshot {
-	return breaker.Snapshot{State: m.state, Failures: m.failures, Probes: len(m.probes), Changes: m.changes}
+	return breaker.Snapshot{
+		State: m.state, Mode: m.mode, Failures: m.failures, Window: m.counts(), Successes: m.successes,
+		Probes: len(m.probes), Changes: m.changes,
+	}
 }
 
 // op is one call of a method.
 type op struct {
-	what   byte // 'a'llow, 'd'one, 'e' for DoneAnswered, 'w'atch or 's'napshot
+	what   byte // 'a'llow, 'd'one, 'e' for DoneAnswered, 'w'atch, 'f'orce or 's'napshot
 	now    time.Duration
 	permit int // of 'a' the number of the new one, of 'd', 'e' and 'w' that of an earlier one
 	out    breaker.Outcome
+	took   time.Duration // of 'e'
+	mode   breaker.Mode  // of 'f'
 
 	// results
 	got  answer
@@ -181,14 +286,16 @@ func (o *op) run(b *breaker.Breaker, permits []breaker.Permit) {
 		var err error
 		*p, err = b.Allow(o.now)
 		if rejected, ok := errors.AsType[*breaker.RejectedError](err); ok {
-			o.got = answer{rejected.Unwrap(), rejected.RetryAfter}
+			o.got = answer{rejected.Unwrap(), rejected.RetryAfter, rejected.Forced}
 		}
 	case 'd':
 		permits[o.permit].Done(o.now, o.out)
 	case 'e':
-		permits[o.permit].DoneAnswered(o.now, o.out)
+		permits[o.permit].DoneAnswered(o.now, o.took, o.out)
 	case 'w':
 		permits[o.permit].Watch(func() bool { return true })
+	case 'f':
+		b.Force(o.mode, o.now)
 	case 's':
 		o.snap = b.Snapshot()
 	}
@@ -200,11 +307,13 @@ func (o *op) agrees(m *model) bool {
 	case 'a':
 		return m.allow(o.now, o.permit) == o.got
 	case 'd':
-		m.done(o.now, o.permit, o.out, false)
+		m.done(o.now, o.permit, o.out, false, 0)
 	case 'e':
-		m.done(o.now, o.permit, o.out, true)
+		m.done(o.now, o.permit, o.out, true, o.took)
 	case 'w':
 		m.watch(o.permit)
+	case 'f':
+		m.force(o.mode)
 	case 's':
 		return m.snapshot() == o.snap
 	}
@@ -219,13 +328,17 @@ func TestAgainstModel(t *testing.T) {
 		now, asked := time.Duration(rapid.Int64Range(-1e18, 1e18).Draw(t, "start")), 0
 		for range rapid.IntRange(1, 200).Draw(t, "ops") {
 			now += time.Duration(rapid.SampledFrom([]int64{0, 0, 0, 1, 2, 5, 10}).Draw(t, "step"))
-			o := op{what: rapid.SampledFrom([]byte("aaaaaddddeeews")).Draw(t, "what"), now: now, permit: asked}
+			o := op{what: rapid.SampledFrom([]byte("aaaaaaaaaaddddddddeeeewwsf")).Draw(t, "what"), now: now, permit: asked}
 			if o.what == 'a' {
 				asked++
 			}
 			if strings.IndexByte("dew", o.what) >= 0 { // any permit, also a rejected or a returned one
 				o.permit = rapid.IntRange(0, asked).Draw(t, "permit")
 				o.out = rapid.SampledFrom(outcomes).Draw(t, "outcome")
+				o.took = time.Duration(rapid.IntRange(0, 5).Draw(t, "took"))
+			}
+			if o.what == 'f' {
+				o.mode = breaker.Mode(rapid.IntRange(0, 2).Draw(t, "mode"))
 			}
 			step(t, o, b, m, permits)
 		}
@@ -243,7 +356,8 @@ func FuzzBreaker(f *testing.F) {
 		config := breaker.Config{
 			FailureThreshold: int(data[0]%5) + 1, OpenFor: time.Duration(data[1] % 8),
 			HalfOpenMaxCalls: int(data[2]%4) + 1, ProbeTimeout: time.Duration(data[3] % 8),
-			EstablishedAfter: time.Duration(data[4] % 4),
+			EstablishedAfter: time.Duration(data[4] % 4), SuccessThreshold: int(data[4] >> 2 % 4),
+			Window: windows[int(data[0]>>3)%len(windows)],
 		}
 		data = data[5:]
 		b, m := breaker.New(config), newModel(config)
@@ -252,7 +366,10 @@ func FuzzBreaker(f *testing.F) {
 		asked := 0
 		for _, c := range data {
 			now += time.Duration(c >> 6)
-			o := op{what: "adswdeaa"[c&7], now: now, permit: asked, out: outcomes[c>>3&3]}
+			o := op{what: "adsfdeaw"[c&7], now: now, permit: asked, out: outcomes[c>>3&3], took: time.Duration(c >> 5)}
+			if o.mode = breaker.Mode(c >> 4 & 3 % 3); o.what == 'f' && c < 128 { // otherwise it is forced most of the time
+				o.what = 'a'
+			}
 			if o.what == 'a' {
 				asked++
 			}
@@ -278,12 +395,35 @@ func step(t rapid.TB, o op, b *breaker.Breaker, m *model, permits []breaker.Perm
 
 var outcomes = []breaker.Outcome{breaker.Success, breaker.Failure, breaker.Neutral, breaker.Failure}
 
+// windows are those of tests. Their times are in ns.
+var windows = []breaker.Window{
+	{},
+	{Calls: 5, MinCalls: 3, FailureRatio: 0.5},
+	{Calls: 1, MinCalls: 1, FailureRatio: 1},
+	{Calls: 70, MinCalls: 2, FailureRatio: 0.7, SlowRatio: 0.5, SlowAfter: 3},
+	{Time: 20, MinCalls: 3, FailureRatio: 0.5},
+	{Time: 10, MinCalls: 1, SlowRatio: 0.3, SlowAfter: 2},
+	{Time: 300, MinCalls: 4, FailureRatio: 0.6, SlowRatio: 1, SlowAfter: 4},
+}
+
+// doubled is a Growing with a limit.
+func doubled(openings int) time.Duration { return time.Duration(min(1<<min(openings, 20), 30)) }
+
 func drawConfig(t *rapid.T) breaker.Config {
-	return breaker.Config{
+	c := breaker.Config{
 		FailureThreshold: rapid.IntRange(1, 4).Draw(t, "threshold"),
+		Window:           rapid.SampledFrom(windows).Draw(t, "window"),
 		OpenFor:          time.Duration(rapid.IntRange(0, 10).Draw(t, "open for")),
 		HalfOpenMaxCalls: rapid.IntRange(1, 3).Draw(t, "half-open"),
+		SuccessThreshold: rapid.IntRange(0, 4).Draw(t, "successes"),
 		ProbeTimeout:     time.Duration(rapid.SampledFrom([]int{0, 0, 1, 5}).Draw(t, "probe timeout")),
 		EstablishedAfter: time.Duration(rapid.SampledFrom([]int{0, 1, 3, 8}).Draw(t, "established after")),
 	}
+	if rapid.Bool().Draw(t, "growing") {
+		c.Growing = doubled
+	}
+	if c.Window != (breaker.Window{}) {
+		c.FailureThreshold = rapid.SampledFrom([]int{0, 3, 20}).Draw(t, "threshold with a window")
+	}
+	return c
 }

@@ -37,11 +37,19 @@ func (b *Breaker) watch(p *Permit, answered func() bool) {
 	}
 }
 
-// established reports whether a probe that has not ended counts as a success.
-func (b *Breaker) established(now time.Duration) bool {
-	return slices.ContainsFunc(b.probes, func(p probe) bool {
-		return p.answered != nil && since(p.started, now) >= b.config.EstablishedAfter && p.answered()
-	})
+// settle counts the probes that are successes although they have not ended, and frees their
+// places.
+func (b *Breaker) settle(now time.Duration) {
+	for {
+		i := slices.IndexFunc(b.probes, func(p probe) bool {
+			return p.answered != nil && since(p.started, now) >= b.config.EstablishedAfter && p.answered()
+		})
+		if i < 0 {
+			return
+		}
+		b.probes = slices.Delete(b.probes, i, i+1)
+		b.succeed(now, now, false)
+	}
 }
 
 // release frees the place of a probe. It returns false if the probe has lost its place.

@@ -2,15 +2,15 @@ package breaker
 
 // reports are the changes that OnChange has not received. The breaker's lock guards them.
 type reports struct {
-	pending []Change
-	busy    bool // a goroutine calls OnChange
+	pending   []Change
+	reporting bool // a goroutine calls OnChange
 }
 
 // unlock releases the lock and reports the changes that were made with it.
 func (b *Breaker) unlock() {
-	first := len(b.pending) > 0 && !b.busy
-	b.busy = b.busy || first
-	b.mu.Unlock()
+	first := len(b.pending) > 0 && !b.reporting
+	b.reporting = b.reporting || first
+	b.leave()
 	if first {
 		b.report()
 	}
@@ -22,7 +22,7 @@ func (b *Breaker) report() {
 	defer func() {
 		if !finished { // OnChange panicked: another goroutine may report the rest
 			b.mu.Lock()
-			b.busy = false
+			b.reporting = false
 			b.mu.Unlock()
 		}
 	}()
@@ -40,7 +40,7 @@ func (b *Breaker) report() {
 func (b *Breaker) nextChange() (Change, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.busy = len(b.pending) > 0; !b.busy {
+	if b.reporting = len(b.pending) > 0; !b.reporting {
 		return Change{}, false
 	}
 	c := b.pending[0]

@@ -1,0 +1,124 @@
+package breaker_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/callkey"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
+)
+
+// TestKey: calls share the circuit of their key, and those without it the circuit of By. Rejections
+// and decisions do not have the value.
+func TestKey(t *testing.T) {
+	kinds(t, func(t *testing.T, kind hauberk.Kind) {
+		var decided []hauberk.Decision
+		b := breaker.New(breaker.Config{FailureThreshold: 2, Key: callkey.Metadata("tenant")})
+		look := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			err := next(ctx, call)
+			decided = append(decided, call.Decisions().Recorded()...)
+			return err
+		})
+		w := startChain(t, kind, b, look, b)
+		as := func(tenant string, answer codes.Code) error {
+			ctx := t.Context()
+			if tenant != "" {
+				ctx = metadata.AppendToOutgoingContext(ctx, "tenant", tenant)
+			}
+			w.answer.Store(uint32(answer))
+			return w.Call(ctx).Err
+		}
+		for range 2 {
+			_ = as("acme", codes.Unavailable)
+			_ = as("", codes.Unavailable)
+		}
+		for _, tenant := range []string{"acme", ""} {
+			if err := as(tenant, codes.OK); !errors.Is(err, breaker.ErrOpen) || strings.Contains(errorText(err), "acme") {
+				t.Errorf("tenant %q: %v", tenant, errorText(err))
+			}
+		}
+		if err := as("other", codes.OK); err != nil {
+			t.Error(err)
+		}
+		var names []string
+		for _, c := range w.breaker.Circuits() {
+			names = append(names, c.Name+" "+c.State.String())
+		}
+		want := []string{service + " open", "metadata:tenant:acme open", "metadata:tenant:other closed"}
+		if !slices.Equal(names, want) {
+			t.Errorf("circuits %q", names)
+		}
+		if len(decided) != 2 || decided[0].Rule != "metadata:tenant" || decided[1].Rule != service {
+			t.Errorf("decisions %+v", decided)
+		}
+	})
+}
+
+// errorText is all that an error says.
+func errorText(err error) string {
+	text := err.Error()
+	for ; err != nil; err = errors.Unwrap(err) {
+		text += "; " + err.Error()
+	}
+	return text + hauberk.StatusOf(err).Proto().String()
+}
+
+// TestKeys: keys of all sorts, such as long and combined ones, have different circuits.
+func TestKeys(t *testing.T) {
+	long := strings.Repeat("k", 1000)
+	for name, c := range map[string]struct {
+		key callkey.Key
+		md  []string
+		n   int
+	}{
+		"global":   {callkey.Global(), nil, 1},
+		"method":   {callkey.Method(), nil, 1},
+		"combined": {callkey.All(callkey.Metadata("a"), callkey.Metadata("b")), []string{"a", "x:1", "b", "y"}, 1},
+		"long":     {callkey.Metadata("a"), []string{"a", long}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, hauberk.Unary, breaker.Config{FailureThreshold: 1, Key: c.key})
+			for range 3 {
+				_ = w.Call(metadata.AppendToOutgoingContext(t.Context(), c.md...))
+			}
+			if got := w.breaker.Circuits(); len(got) != c.n || !strings.HasPrefix(got[0].Name, c.key.Name()) {
+				t.Errorf("circuits %+v", got)
+			}
+		})
+	}
+}
+
+// TestKeyReadsState: the order proof knows what the key reads.
+func TestKeyReadsState(t *testing.T) {
+	project := hauberk.NewKey[string]("project")
+	b := breaker.New(breaker.Config{Key: callkey.State(project)})
+	if _, err := hauberk.New(b); err == nil || !strings.Contains(err.Error(), "project") {
+		t.Errorf("got %v, want an error about the state that no one writes", err)
+	}
+}
+
+// TestKeyAllocatesNothing: a call with a key allocates nothing more.
+func TestKeyAllocatesNothing(t *testing.T) {
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "tenant", "acme")
+	measure := func(x ...hauberk.Interceptor) float64 {
+		conn := hauberk.Must(hauberk.New(x...)).ClientConn(hauberktest.Conn{})
+		return testing.AllocsPerRun(1000, func() {
+			_ = conn.Invoke(ctx, hauberktest.FullMethod(hauberk.Unary), reply, reply)
+		})
+	}
+	bare := measure(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		_ = call.Metadata(ctx, "tenant")
+		return next(ctx, call)
+	}))
+	if with := measure(breaker.New(breaker.Config{Key: callkey.Metadata("tenant")})); with > bare {
+		t.Errorf("%v allocations, %v without", with, bare)
+	}
+}
