@@ -4,22 +4,24 @@
 //
 // # States
 //
-//		               FailureThreshold consecutive failures,
-//		               or FailureRatio or SlowRatio of the window
-//		┌──────────┐ ──────────────────────────────────────────▶ ┌────────┐ ◀──────┐
-//		│  Closed  │                                             │  Open  │        │
-//		└──────────┘ ◀────────────────┐                          └────────┘        │ a probe
-//		             SuccessThreshold │            first call after │              │ fails, or
-//		             probes succeed   │            OpenFor          ▼              │ is slow
-//		                              │                        ┌──────────┐        │
-//		                              └─────────────────────── │ HalfOpen │ ───────┘
-//		                                                       └──────────┘
+//	               FailureThreshold consecutive failures,
+//	               or FailureRatio or SlowRatio of the window
+//	┌──────────┐ ──────────────────────────────────────────▶ ┌────────┐ ◀──────┐
+//	│  Closed  │                                             │  Open  │        │
+//	└──────────┘ ◀────────────────┐                          └────────┘        │ a probe
+//	             SuccessThreshold │         first call after │                 │ fails, or
+//	             probes succeed   │         OpenFor          ▼                 │ is slow
+//	                              │                     ┌──────────┐           │
+//	                              └──────────────────── │ HalfOpen │ ──────────┘
+//	                                                    └──────────┘
 //
-//	  - A closed circuit admits all calls.
-//	  - An open circuit rejects all calls for [Config].OpenFor. Nothing is sent. With
-//	    [Config].OpenForMultiplier that time grows as long as probes fail.
-//	  - A half-open circuit admits up to [Config].HalfOpenMaxCalls concurrent calls as probes, and
-//	    rejects the others.
+// In these states:
+//
+//   - Closed: all calls are admitted.
+//   - Open: all calls are rejected for [Config].OpenFor. Nothing is sent. With
+//     [Config].OpenForMultiplier that time grows as long as probes fail.
+//   - HalfOpen: up to [Config].HalfOpenMaxCalls concurrent calls are admitted, as probes, and the
+//     others are rejected.
 //
 // Each service, method or target has its own circuit: see [Config].By. With [Config].Key it is each
 // tenant, or any other value of a call: see package callkey. Metadata that an outer interceptor writes

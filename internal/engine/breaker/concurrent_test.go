@@ -12,11 +12,9 @@ import (
 )
 
 // Many goroutines call Allow when OpenFor has passed: never more probes than permitted run
-// concurrently, however they end.
+// concurrently, however they end. TestHalfOpenRounds makes 10,000 rounds.
 func TestHalfOpenRace(t *testing.T) {
-	for round := range 120 {
-		halfOpenRace(t, round)
-	}
+	halfOpenRaces(t, func(round int) bool { return round < 192 })
 }
 
 // TestSoakHalfOpenRace is TestHalfOpenRace for the duration HAUBERK_SOAK.
@@ -25,48 +23,74 @@ func TestSoakHalfOpenRace(t *testing.T) {
 	if err != nil {
 		t.Skip("HAUBERK_SOAK holds no duration")
 	}
-	rounds := 0
-	for end := time.Now().Add(length); time.Now().Before(end); rounds++ {
-		halfOpenRace(t, rounds)
-	}
-	t.Logf("%d rounds", rounds)
+	end := time.Now().Add(length)
+	t.Logf("%d rounds", halfOpenRaces(t, func(int) bool { return time.Now().Before(end) }))
 }
 
-func halfOpenRace(t *testing.T, round int) {
+// halfOpenRaces runs rounds with the same goroutines, and returns how many.
+func halfOpenRaces(t *testing.T, more func(round int) bool) (rounds int) {
 	t.Helper()
 	const goroutines = 1000
-	r := race{
+	first := newRace(0, goroutines)
+	var all sync.WaitGroup
+	for range goroutines {
+		all.Go(func() {
+			for r := first; r != nil; r = r.next {
+				<-r.release
+				if r.breaker == nil {
+					return
+				}
+				r.ask()
+				r.ended.Done()
+			}
+		})
+	}
+	r := first
+	for ; more(rounds) && !t.Failed(); rounds++ {
+		r.next = newRace(rounds+1, goroutines)
+		call(t, r.breaker, 0, breaker.Failure)
+		close(r.release)
+		r.ended.Wait()
+		r.check(t)
+		r = r.next
+	}
+	r.breaker = nil
+	close(r.release)
+	all.Wait()
+	return rounds
+}
+
+func newRace(round, goroutines int) *race {
+	r := &race{
 		permitted: int64(round%4 + 1),
 		outcome:   outcomes[round/4%3],
 		hold:      round/12%2 == 0,
 		release:   make(chan struct{}),
 	}
-	r.breaker = breaker.New(breaker.Config{FailureThreshold: 1, OpenFor: second, HalfOpenMaxCalls: int(r.permitted)})
-	call(t, r.breaker, 0, breaker.Failure)
-	var ended sync.WaitGroup
-	r.asked.Add(goroutines)
-	for range goroutines {
-		ended.Go(r.ask)
+	config := breaker.Config{FailureThreshold: 1, OpenFor: second, HalfOpenMaxCalls: int(r.permitted)}
+	if round/24%2 == 1 {
+		config.Window = breaker.Window{Time: second, MinCalls: 1, FailureRatio: 1}
 	}
-	close(r.release)
-	ended.Wait()
-	r.check(t)
+	r.breaker = breaker.New(config)
+	r.asked.Add(goroutines)
+	r.ended.Add(goroutines)
+	return r
 }
 
-// race is one round of halfOpenRace.
+// race is one round of halfOpenRaces.
 type race struct {
 	permitted int64
 	outcome   breaker.Outcome
 	hold      bool // probes end only after all goroutines have called Allow
 
-	breaker                 *breaker.Breaker
+	breaker                 *breaker.Breaker // nil ends the goroutines
 	release                 chan struct{}
-	asked                   sync.WaitGroup
+	next                    *race
+	asked, ended            sync.WaitGroup
 	admitted, running, most atomic.Int64
 }
 
 func (r *race) ask() {
-	<-r.release
 	p, err := r.breaker.Allow(second)
 	if err != nil {
 		r.asked.Done()
