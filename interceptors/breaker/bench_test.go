@@ -16,8 +16,8 @@ import (
 func BenchmarkClosed(b *testing.B) {
 	idle := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error { return next(ctx, call) })
 	all := map[string]hauberk.Interceptor{"idle": idle}
-	for name, config := range windowed {
-		all[name] = breaker.New(config)
+	for name := range windowed {
+		all[name] = breaker.New(windowed[name])
 	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		b.Run(name, func(b *testing.B) {

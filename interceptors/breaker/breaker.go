@@ -72,7 +72,8 @@ type Interceptor struct {
 // New returns an interceptor for clients. hauberk.New reports errors of the configuration
 // and nil options.
 func New(config Config, opts ...Option) *Interceptor {
-	b := &Interceptor{config: config.withDefaults(), now: clock.Elapsed(nil)}
+	b := &Interceptor{config: config, now: clock.Elapsed(nil)}
+	b.config.withDefaults()
 	nils := options.Apply(opts, func(o Option) { o.apply(b) })
 	b.err = errors.Join(b.err, nils, config.check())
 	if b.err != nil {

@@ -36,7 +36,8 @@ func (c *Change) log(logger *slog.Logger) {
 	}
 	if c.Window != (Counts{}) {
 		attrs = append(attrs, slog.Group("window",
-			slog.Int("calls", c.Window.Calls), slog.Int("failures", c.Window.Failures), slog.Int("slow", c.Window.Slow)))
+			slog.Int("calls", c.Window.Calls), slog.Int("failures", c.Window.Failures),
+			slog.Int("slow", c.Window.Slow)))
 	}
 	if c.OpenFor > 0 {
 		attrs = append(attrs, slog.Duration("open_for", c.OpenFor))
@@ -120,7 +121,7 @@ func (n *news) call(listener func(Change), c Change) {
 	defer func() {
 		if !returned {
 			n.panics.Add(1)
-			_ = recover() //nolint:errcheck // the measurement counts it
+			_ = recover() // the measurement counts it
 		}
 	}()
 	listener(c)

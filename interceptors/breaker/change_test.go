@@ -131,7 +131,8 @@ func TestListenerThatExits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		received := 0
 		f, _ := startFlapping(breaker.WithListener(func(breaker.Change) {
-			if received++; received == 1 {
+			received++
+			if received == 1 {
 				runtime.Goexit()
 			}
 		}))
@@ -161,7 +162,8 @@ func TestListenerOfManyCircuits(t *testing.T) {
 			t.Errorf("%+v after %v", c, last[c.Circuit])
 		}
 		last[c.Circuit] = c.To
-		if received++; received == circuits*forces*2 {
+		received++
+		if received == circuits*forces*2 {
 			close(done)
 		}
 	}))
@@ -201,9 +203,13 @@ func TestLogger(t *testing.T) {
 		}
 		for i, line := range lines {
 			var r struct {
-				Level, Circuit, From, To, Mode string
-				OpenFor                        time.Duration `json:"open_for"`
-				LastFailure                    string        `json:"last_failure"`
+				Level       string        `json:"level"`
+				Circuit     string        `json:"circuit"`
+				From        string        `json:"from"`
+				To          string        `json:"to"`
+				Mode        string        `json:"mode"`
+				OpenFor     time.Duration `json:"open_for"`
+				LastFailure string        `json:"last_failure"`
 			}
 			if err := json.Unmarshal([]byte(line), &r); err != nil {
 				t.Fatal(err)

@@ -17,7 +17,8 @@ import (
 // hasRatios reports whether ratios open circuits.
 func (c *Config) hasRatios() bool { return c.FailureRatio != 0 || c.SlowRatio != 0 }
 
-func (c Config) withDefaults() Config {
+// withDefaults replaces zero values by the defaults.
+func (c *Config) withDefaults() {
 	if !c.hasRatios() {
 		c.FailureThreshold = cmp.Or(c.FailureThreshold, DefaultFailureThreshold)
 	} else {
@@ -45,7 +46,6 @@ func (c Config) withDefaults() Config {
 	if c.FailureCodes == nil {
 		c.FailureCodes = DefaultFailureCodes()
 	}
-	return c
 }
 
 // circuit returns the configuration of a circuit. c has its defaults.
@@ -79,7 +79,7 @@ func (c *Config) circuit() (breaker.Config, error) {
 // checker collects what is wrong.
 type checker struct{ errs []error }
 
-func (k *checker) fail(format string, args ...any) {
+func (k *checker) failf(format string, args ...any) {
 	k.errs = append(k.errs, fmt.Errorf(format, args...))
 }
 
@@ -87,20 +87,20 @@ func (k *checker) fail(format string, args ...any) {
 func (c *Config) check() error {
 	var k checker
 	if c.By > ByTarget {
-		k.fail("By is %d; want ByService, ByMethod or ByTarget", c.By)
+		k.failf("By is %d; want ByService, ByMethod or ByTarget", c.By)
 	}
 	if err := c.Key.Err(); err != nil {
-		k.fail("Key: %w", err)
+		k.failf("Key: %w", err)
 	}
 	if c.Key.IsPeer() {
-		k.fail("Key is the peer, which a client does not know before the call; want another Key")
+		k.failf("Key is the peer, which a client does not know before the call; want another Key")
 	}
 	c.checkNumbers(&k)
 	c.checkTimes(&k)
 	c.checkRatios(&k)
 	c.checkGrowth(&k)
 	if i := slices.IndexFunc(c.FailureCodes, notAFailure); i >= 0 {
-		k.fail("FailureCodes has %v; want codes of errors, except Canceled", c.FailureCodes[i])
+		k.failf("FailureCodes has %v; want codes of errors, except Canceled", c.FailureCodes[i])
 	}
 	return errors.Join(k.errs...)
 }
@@ -117,7 +117,7 @@ func (c *Config) checkNumbers(k *checker) {
 		{"MinCalls", c.MinCalls, DefaultMinCalls},
 	} {
 		if n.value < 0 {
-			k.fail("%s is %d; want at least 1, or 0 for %d", n.name, n.value, n.usual)
+			k.failf("%s is %d; want at least 1, or 0 for %d", n.name, n.value, n.usual)
 		}
 	}
 }
@@ -135,11 +135,11 @@ func (c *Config) checkTimes(k *checker) {
 		{"SlowAfter", c.SlowAfter, "none"},
 	} {
 		if d.value < 0 {
-			k.fail("%s is %v; want more than 0, or 0 for %v", d.name, d.value, d.usual)
+			k.failf("%s is %v; want more than 0, or 0 for %v", d.name, d.value, d.usual)
 		}
 	}
 	if c.MinTimeout < 0 {
-		k.fail("MinTimeout is %v; want more than 0, or 0 to count all", c.MinTimeout)
+		k.failf("MinTimeout is %v; want more than 0, or 0 to count all", c.MinTimeout)
 	}
 }
 
@@ -149,43 +149,48 @@ func (c *Config) checkRatios(k *checker) {
 		value float64
 	}{{"FailureRatio", c.FailureRatio}, {"SlowRatio", c.SlowRatio}} {
 		if !(r.value >= 0 && r.value <= 1) {
-			k.fail("%s is %v; want more than 0 and at most 1, or 0 for none", r.name, r.value)
+			k.failf("%s is %v; want more than 0 and at most 1, or 0 for none", r.name, r.value)
 		}
 	}
+	if (c.SlowRatio != 0) != (c.SlowAfter != 0) {
+		k.failf("SlowRatio is %v and SlowAfter is %v; want both or none", c.SlowRatio, c.SlowAfter)
+	}
+	c.checkWindow(k)
+}
+
+func (c *Config) checkWindow(k *checker) {
 	if c.WindowCalls < 0 || c.WindowCalls > MaxWindowCalls {
-		k.fail("WindowCalls is %d; want 1 to %d, or 0 for a window of WindowTime", c.WindowCalls, MaxWindowCalls)
+		k.failf("WindowCalls is %d; want 1 to %d, or 0 for a window of WindowTime", c.WindowCalls, MaxWindowCalls)
 	}
 	if c.WindowTime != 0 && (c.WindowTime < minWindowTime || c.WindowTime > MaxWindowTime) {
-		k.fail("WindowTime is %v; want %v to %v, or 0 for %v", c.WindowTime, minWindowTime, MaxWindowTime, DefaultWindowTime)
+		k.failf("WindowTime is %v; want %v to %v, or 0 for %v",
+			c.WindowTime, minWindowTime, MaxWindowTime, DefaultWindowTime)
 	}
 	if c.WindowCalls > 0 && c.WindowTime != 0 {
-		k.fail("WindowCalls is %d and WindowTime is %v; want one of them", c.WindowCalls, c.WindowTime)
+		k.failf("WindowCalls is %d and WindowTime is %v; want one of them", c.WindowCalls, c.WindowTime)
 	}
 	if c.WindowCalls > 0 && c.MinCalls > c.WindowCalls {
-		k.fail("MinCalls is %d and WindowCalls is %d: the ratios would never count; want MinCalls of at most WindowCalls",
+		k.failf("MinCalls is %d and WindowCalls is %d, so the ratios would never count; want at most WindowCalls",
 			c.MinCalls, c.WindowCalls)
 	}
-	if (c.SlowRatio != 0) != (c.SlowAfter != 0) {
-		k.fail("SlowRatio is %v and SlowAfter is %v; want both or none", c.SlowRatio, c.SlowAfter)
-	}
 	if !c.hasRatios() && c.SlowAfter == 0 && (c.MinCalls > 0 || c.WindowCalls > 0 || c.WindowTime > 0) {
-		k.fail("MinCalls is %d, WindowCalls is %d and WindowTime is %v without a ratio; want FailureRatio or SlowRatio with them",
+		k.failf("MinCalls is %d, WindowCalls is %d and WindowTime is %v without a ratio; want FailureRatio or SlowRatio",
 			c.MinCalls, c.WindowCalls, c.WindowTime)
 	}
 }
 
 func (c *Config) checkGrowth(k *checker) {
 	if m := c.OpenForMultiplier; m != 0 && !(m >= 1 && m <= math.MaxFloat64) {
-		k.fail("OpenForMultiplier is %v; want a number of at least 1, or 0 for 1", m)
+		k.failf("OpenForMultiplier is %v; want a number of at least 1, or 0 for 1", m)
 	}
 	if !(c.OpenForJitter >= 0 && c.OpenForJitter <= 1) {
-		k.fail("OpenForJitter is %v; want 0 to 1", c.OpenForJitter)
+		k.failf("OpenForJitter is %v; want 0 to 1", c.OpenForJitter)
 	}
 	if c.MaxOpenFor > 0 && (c.OpenForMultiplier == 0 || c.OpenForMultiplier == 1) {
-		k.fail("MaxOpenFor is %v without OpenForMultiplier; want a multiplier above 1 with it", c.MaxOpenFor)
+		k.failf("MaxOpenFor is %v without OpenForMultiplier; want a multiplier above 1 with it", c.MaxOpenFor)
 	}
 	if openFor := cmp.Or(c.OpenFor, DefaultOpenFor); c.MaxOpenFor > 0 && c.MaxOpenFor < openFor {
-		k.fail("MaxOpenFor is %v and OpenFor is %v; want MaxOpenFor of at least OpenFor", c.MaxOpenFor, openFor)
+		k.failf("MaxOpenFor is %v and OpenFor is %v; want MaxOpenFor of at least OpenFor", c.MaxOpenFor, openFor)
 	}
 }
 

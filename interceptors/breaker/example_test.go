@@ -41,7 +41,8 @@ func ExampleConfig_ratio() {
 	b := breaker.New(breaker.Config{FailureRatio: 0.5, MinCalls: 4, WindowTime: time.Minute})
 	calls := 0
 	flaky := hauberktest.Conn{Outcome: func(string) error {
-		if calls++; calls%2 == 0 {
+		calls++
+		if calls%2 == 0 {
 			return status.Error(codes.Unavailable, "every second call")
 		}
 		return nil

@@ -130,7 +130,7 @@ func TestFallbackInShadow(t *testing.T) {
 	})
 }
 
-// TestWithOutcome: a function tells failures from successes by responses and errors.
+// TestWithOutcome: a function distinguishes failures from successes by responses and errors.
 func TestWithOutcome(t *testing.T) {
 	kinds(t, func(t *testing.T, kind hauberk.Kind) {
 		var asked atomic.Int64

@@ -149,7 +149,7 @@ func TestForceRace(t *testing.T) {
 					b.ForceAllOpen()
 					return
 				}
-				for _, s := range strings.Split("abcdefgh", "") {
+				for s := range strings.SplitSeq("abcdefgh", "") {
 					_ = conn.Invoke(t.Context(), "/"+s+"/m", &testpb.Request{}, reply)
 				}
 			})

@@ -28,7 +28,7 @@ func WithClock(now func() time.Time) Option {
 	})
 }
 
-// WithOutcome uses outcome to tell failures from successes, in place of [Config.FailureCodes] alone:
+// WithOutcome uses outcome to distinguish failures from successes, in place of [Config.FailureCodes] alone:
 // a response may report a failure although the status is OK, and an error may say nothing about the
 // server. err is the outcome of the call, or nil; usual is [Failure] if FailureCodes has its code,
 // and otherwise [Success]. [hauberk.Call.Response] returns the response of a method without server

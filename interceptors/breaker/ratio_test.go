@@ -214,8 +214,8 @@ func TestOpenForGrows(t *testing.T) {
 			}
 			w.clock.Advance(1)
 		}
-		for _, want := range []time.Duration{1, 3, 5, 5} {
-			fail(want * time.Minute)
+		for _, want := range []time.Duration{time.Minute, 3 * time.Minute, 5 * time.Minute, 5 * time.Minute} {
+			fail(want)
 		}
 		w.repeat(t, 1, codes.OK)
 		w.wantState(t, breaker.Closed)

@@ -79,7 +79,8 @@ func (b *Breaker) admit(now time.Duration) (w word, number uint64, err error) {
 		}
 		b.change(HalfOpen, now)
 	case HalfOpen:
-		if b.settle(now); b.load().state() == Closed {
+		b.settle(now)
+		if b.load().state() == Closed {
 			return b.load(), 0, nil
 		}
 		b.lapse(now)
@@ -188,13 +189,15 @@ func (b *Breaker) succeed(started, now time.Duration, slow bool) {
 		b.open(now)
 		return
 	case state == HalfOpen:
-		if b.successes++; b.successes >= b.config.SuccessThreshold {
+		b.successes++
+		if b.successes >= b.config.SuccessThreshold {
 			b.openings = 0
 			b.change(Closed, now)
 			return
 		}
 	case b.window != nil && slow:
-		if b.window.advance(now); b.tripped(false, slow) {
+		b.window.advance(now)
+		if b.tripped(false, slow) {
 			b.open(now)
 			return
 		}

@@ -87,7 +87,7 @@ type Change struct {
 // Validate returns an error that names the value that is out of range.
 func (c Config) Validate() error {
 	switch {
-	case c.FailureThreshold < 1 && !(c.FailureThreshold == 0 && c.Window.isSet()):
+	case c.FailureThreshold < 0, c.FailureThreshold == 0 && !c.Window.isSet():
 		return fmt.Errorf("breaker: failure threshold of %d; want at least 1", c.FailureThreshold)
 	case c.OpenFor < 0:
 		return fmt.Errorf("breaker: open for %v; want 0 or more", c.OpenFor)
@@ -109,12 +109,19 @@ func (w Window) validate() error {
 	switch {
 	case w == (Window{}):
 		return nil
-	case !isRatio(w.FailureRatio):
-		return fmt.Errorf("breaker: failure ratio of %v; want 0 for none, or more, up to 1", w.FailureRatio)
-	case !isRatio(w.SlowRatio):
-		return fmt.Errorf("breaker: slow ratio of %v; want 0 for none, or more, up to 1", w.SlowRatio)
+	case !isRatio(w.FailureRatio), !isRatio(w.SlowRatio):
+		return fmt.Errorf("breaker: failure ratio of %v, slow ratio of %v; want 0 for none, or more, up to 1",
+			w.FailureRatio, w.SlowRatio)
+	case (w.SlowRatio > 0) != (w.SlowAfter > 0):
+		return fmt.Errorf("breaker: slow ratio of %v after %v; want both or none", w.SlowRatio, w.SlowAfter)
 	case !w.isSet():
 		return fmt.Errorf("breaker: a window without a ratio: %+v", w)
+	}
+	return w.validateSize()
+}
+
+func (w Window) validateSize() error {
+	switch {
 	case w.Calls < 0 || w.Calls > MaxWindowCalls:
 		return fmt.Errorf("breaker: window of %d calls; want at most %d", w.Calls, MaxWindowCalls)
 	case w.Calls > 0 && w.Time != 0:
@@ -123,8 +130,6 @@ func (w Window) validate() error {
 		return fmt.Errorf("breaker: window of %v; want %v to %v", w.Time, time.Duration(bucketCount), MaxWindowTime)
 	case w.MinCalls < 1 || w.Calls > 0 && w.MinCalls > w.Calls:
 		return fmt.Errorf("breaker: at least %d calls in a window; want 1 or more, and no more than it has", w.MinCalls)
-	case (w.SlowRatio > 0) != (w.SlowAfter > 0):
-		return fmt.Errorf("breaker: slow ratio of %v after %v; want both or none", w.SlowRatio, w.SlowAfter)
 	}
 	return nil
 }

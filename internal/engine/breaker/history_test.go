@@ -131,8 +131,9 @@ func explained(m *model, threads [][]event) bool {
 func (h *history) overlaps() bool {
 	for i, events := range h.threads {
 		for _, others := range h.threads[:i] {
-			for _, a := range events {
-				for _, b := range others {
+			for i := range events {
+				for j := range others {
+					a, b := &events[i], &others[j]
 					if a.began < b.ended && b.began < a.ended {
 						return true
 					}
@@ -147,7 +148,8 @@ func (h *history) String() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "start: %+v\n", h.start)
 	for i, events := range h.threads {
-		for _, e := range events {
+		for j := range events {
+			e := &events[j]
 			fmt.Fprintf(&text, "%d: [%d, %d] %c at %d, permit %d, outcome %d: %+v %+v\n",
 				i, e.began, e.ended, e.what, e.now, e.permit, e.out, e.got, e.snap)
 		}

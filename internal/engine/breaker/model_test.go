@@ -166,7 +166,8 @@ func (m *model) done(now time.Duration, permit int, o breaker.Outcome, answered 
 func (m *model) succeed(started, now time.Duration, slow bool) {
 	m.failures = 0
 	if m.state == breaker.HalfOpen {
-		if m.successes++; slow {
+		m.successes++
+		if slow {
 			m.open(now)
 		} else if m.successes >= max(m.config.SuccessThreshold, 1) {
 			m.openings = 0
@@ -178,7 +179,8 @@ func (m *model) succeed(started, now time.Duration, slow bool) {
 		m.record(started, false, false)
 		return
 	}
-	if m.record(now, false, true); m.trips() {
+	m.record(now, false, true)
+	if m.trips() {
 		m.open(now)
 	}
 }
@@ -228,7 +230,8 @@ func (m *model) trips() bool {
 
 func (m *model) open(now time.Duration) {
 	m.opened, m.openFor = now, m.config.OpenFor
-	if m.openings++; m.config.Growing != nil {
+	m.openings++
+	if m.config.Growing != nil {
 		m.openFor = m.config.Growing(m.openings)
 	}
 	m.turn(breaker.Open)

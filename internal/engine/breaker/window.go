@@ -150,7 +150,8 @@ func (w *window) enter(failed, slow bool) {
 	w.counts.Slow += replace(&w.slow[word], bit, slow)
 	w.entered = min(w.entered+1, w.config.Calls)
 	w.counts.Calls = w.entered
-	if w.next++; w.next == w.config.Calls {
+	w.next++
+	if w.next == w.config.Calls {
 		w.next = 0
 	}
 }
@@ -170,9 +171,9 @@ func replace(in *uint64, bit uint64, set bool) int {
 
 // trips reports whether the calls in the window open the breaker.
 func (w *window) trips() bool {
-	c := &w.config
-	return w.counts.Calls >= c.MinCalls &&
-		(reaches(w.counts.Failures, w.counts.Calls, c.FailureRatio) || reaches(w.counts.Slow, w.counts.Calls, c.SlowRatio))
+	all := w.counts.Calls
+	return all >= w.config.MinCalls && (reaches(w.counts.Failures, all, w.config.FailureRatio) ||
+		reaches(w.counts.Slow, all, w.config.SlowRatio))
 }
 
 // reaches reports whether n of all calls are a ratio of them. The quotient is rounded as the ratio

@@ -219,9 +219,9 @@ func TestForce(t *testing.T) {
 	if left := b.Left(time.Hour + second/4); left != second*3/4 {
 		t.Errorf("%v left, want 750ms", left)
 	}
-	want := []string{"closed closed forced_closed", "closed open forced_open", "open half_open automatic", "half_open open automatic"}
+	want := []string{"closed>closed forced_closed", "closed>open forced_open", "open>half_open automatic", "half_open>open automatic"}
 	for i, c := range changes {
-		if got := c.From.String() + " " + c.To.String() + " " + c.Mode.String(); i >= len(want) || got != want[i] {
+		if got := c.From.String() + ">" + c.To.String() + " " + c.Mode.String(); i >= len(want) || got != want[i] {
 			t.Errorf("change %d is %s", i, got)
 		}
 	}
