@@ -61,6 +61,7 @@ type Interceptor struct {
 	onChange func(Change)
 	byName   *keyed.Map[circuit] // by service, method or target
 	byKey    *keyed.Map[circuit] // nil without Config.Key
+	near     near                // of byName
 	err      error
 
 	forced    forced

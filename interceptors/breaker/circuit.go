@@ -19,6 +19,7 @@ type circuit struct {
 	name    string // for operators
 	public  string // in rejections, without the value of a key
 	failure atomic.Pointer[error]
+	used    atomic.Int64 // when the table last returned it, as time.Duration
 }
 
 // keep keeps the last failure.
@@ -69,7 +70,49 @@ func (b *Interceptor) circuitOf(ctx context.Context, call *hauberk.Call, now tim
 			return b.byKey.GetBytes(key, now)
 		}
 	}
-	return b.byName.Get(b.config.By.key(call), now)
+	if b.config.By == ByTarget {
+		return b.byName.Get(call.Target(), now)
+	}
+	method := call.Method()
+	slot := b.near.slot(method)
+	if n := slot.Load(); n != nil && n.method == method && n.circuit.isFresh(now) {
+		return n.circuit
+	}
+	return b.find(call, slot, now)
+}
+
+// find returns the circuit of a call from the table, and keeps it in the slot, unless the slot has one
+// that is in use.
+func (b *Interceptor) find(call *hauberk.Call, slot *atomic.Pointer[nearOne], now time.Duration) *circuit {
+	c := b.byName.Get(b.config.By.key(call), now)
+	if n := slot.Load(); n == nil || (n.method != call.Method() || n.circuit != c) && !n.circuit.isFresh(now) {
+		slot.Store(&nearOne{call.Method(), c})
+	}
+	c.used.Store(int64(now))
+	return c
+}
+
+// near has circuits by method, for which the table need not be asked: it takes as long as all the rest.
+// A circuit is near for a millisecond after the table has returned it, which is the precision of the
+// table, so that one that is in use is not removed, and one that was removed is soon forgotten.
+type near [64]atomic.Pointer[nearOne]
+
+type nearOne struct {
+	method  *hauberk.Method
+	circuit *circuit
+}
+
+// slot returns the slot of a method. Methods of the same length and last letter share one.
+func (n *near) slot(m *hauberk.Method) *atomic.Pointer[nearOne] {
+	name, last := m.FullName(), 0
+	if name != "" {
+		last = int(name[len(name)-1])
+	}
+	return &n[(len(name)+31*last)%len(n)]
+}
+
+func (c *circuit) isFresh(now time.Duration) bool {
+	return uint64(int64(now)-c.used.Load()) < uint64(time.Millisecond)
 }
 
 // all returns all circuits.

@@ -174,7 +174,7 @@ func (c *Config) checkWindow(k *checker) {
 			c.MinCalls, c.WindowCalls)
 	}
 	if !c.hasRatios() && c.SlowAfter == 0 && (c.MinCalls > 0 || c.WindowCalls > 0 || c.WindowTime > 0) {
-		k.failf("MinCalls is %d, WindowCalls is %d and WindowTime is %v without a ratio; want FailureRatio or SlowRatio",
+		k.failf("MinCalls is %d, WindowCalls is %d and WindowTime is %v without a ratio; want one",
 			c.MinCalls, c.WindowCalls, c.WindowTime)
 	}
 }

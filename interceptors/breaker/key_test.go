@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/callkey"
@@ -120,5 +122,38 @@ func TestKeyAllocatesNothing(t *testing.T) {
 	}))
 	if with := measure(breaker.New(breaker.Config{Key: callkey.Metadata("tenant")})); with > bare {
 		t.Errorf("%v allocations, %v without", with, bare)
+	}
+}
+
+// TestNear: methods of a service share its circuit, also methods that share a slot; a circuit that was
+// removed is forgotten within a millisecond.
+func TestNear(t *testing.T) {
+	clock := hauberktest.NewClock()
+	b := breaker.New(breaker.Config{FailureThreshold: 100, MaxCircuits: 2}, breaker.WithClock(clock.Now))
+	conn := hauberk.Must(hauberk.New(b)).ClientConn(hauberktest.Conn{Outcome: func(string) error {
+		return status.Error(codes.Unavailable, "down")
+	}})
+	call := func(method string) { _ = conn.Invoke(t.Context(), method, reply, reply) }
+	want := func(service string, failures int) {
+		t.Helper()
+		if got := b.Failures()[service]; got != failures {
+			t.Errorf("%d failures of %s, want %d", got, service, failures)
+		}
+	}
+	for range 3 {
+		for _, method := range []string{"/a/xy", "/a/zy", "/b/xy", "/a/q"} { // the first three share a slot
+			call(method)
+		}
+	}
+	want("a", 9)
+	want("b", 3)
+	clock.Advance(time.Second)
+	call("/c/xy") // removes a or b
+	call("/d/xy")
+	clock.Advance(time.Second)
+	call("/a/xy")
+	want("a", 1)
+	if err := conn.Invoke(t.Context(), "", reply, reply); err == nil {
+		t.Error("a call without a method has succeeded")
 	}
 }

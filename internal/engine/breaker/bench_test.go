@@ -10,46 +10,67 @@ import (
 )
 
 // BenchmarkClosed measures Allow and Done of a call that succeeds. It compares them with a
-// counter of failures with a mutex.
+// counter of failures with a mutex, and a window with one that takes the lock for each call.
 func BenchmarkClosed(b *testing.B) {
-	br := breaker.New(config)
-	b.Run("breaker", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			succeed(b, br)
-		}
-	})
-	var plain mutexBreaker
-	b.Run("mutex", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if plain.allow() {
-				plain.done(true)
+	for _, c := range closed() {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for now := time.Duration(0); b.Loop(); now += time.Microsecond {
+				c.call(now)
 			}
-		}
-	})
+		})
+	}
 }
 
 // BenchmarkClosedParallel is BenchmarkClosed on all cores concurrently.
 func BenchmarkClosedParallel(b *testing.B) {
-	br := breaker.New(config)
-	b.Run("breaker", func(b *testing.B) {
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				succeed(b, br)
-			}
-		})
-	})
-	var plain mutexBreaker
-	b.Run("mutex", func(b *testing.B) {
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				if plain.allow() {
-					plain.done(true)
+	for _, c := range closed() {
+		b.Run(c.name, func(b *testing.B) {
+			b.RunParallel(func(pb *testing.PB) {
+				for now := time.Duration(0); pb.Next(); now += time.Microsecond {
+					c.call(now)
 				}
-			}
+			})
 		})
-	})
+	}
+}
+
+// closed returns calls of closed breakers.
+func closed() []closedBreaker {
+	calling := func(w breaker.Window) func(time.Duration) {
+		config := config
+		config.Window = w
+		br := breaker.New(config)
+		return func(now time.Duration) {
+			if p, err := br.Allow(now); err == nil {
+				p.Done(now, breaker.Success)
+			}
+		}
+	}
+	timed := breaker.Window{Time: 10 * time.Second, MinCalls: 20, FailureRatio: 0.5}
+	var locked sync.Mutex
+	inner := calling(timed)
+	var plain mutexBreaker
+	return []closedBreaker{
+		{"breaker", calling(breaker.Window{})},
+		{"window of time", calling(timed)},
+		{"window of calls", calling(breaker.Window{Calls: 100, MinCalls: 20, FailureRatio: 0.5})},
+		{"window with a lock", func(now time.Duration) {
+			locked.Lock()
+			defer locked.Unlock()
+			inner(now)
+		}},
+		{"mutex", func(time.Duration) {
+			if plain.allow() {
+				plain.done(true)
+			}
+		}},
+	}
+}
+
+type closedBreaker struct {
+	name string
+	call func(now time.Duration)
 }
 
 // BenchmarkFailing alternates failures and successes, which take the lock.
@@ -83,14 +104,6 @@ func BenchmarkOpen(b *testing.B) {
 }
 
 var config = breaker.Config{FailureThreshold: 5, OpenFor: time.Minute, HalfOpenMaxCalls: 3}
-
-func succeed(b *testing.B, br *breaker.Breaker) {
-	p, err := br.Allow(0)
-	if err != nil {
-		b.Error(err)
-	}
-	p.Done(0, breaker.Success)
-}
 
 type mutexBreaker struct {
 	mu       sync.Mutex
