@@ -24,6 +24,7 @@ func inProcessContests() []contest {
 		authzContest(),
 		concurrencyContest(),
 		breakerContest(),
+		breakerRatioContest(),
 		retryContest(),
 		retryConnContest(),
 		loggingContest(),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -43,6 +44,32 @@ func breakerContest() contest {
 			{another, through(failsafeClient())},
 		},
 		budgets: map[string]budget{own: small},
+		bases:   map[string]string{grpcIdle: grpcIdle, other: grpcIdle, another: grpcIdle},
+	}
+}
+
+// breakerRatioContest compares breakers that open by the ratio of failures, with windows of 10 s in
+// ten buckets, or of the latest 100 calls.
+func breakerRatioContest() contest {
+	const timed, counted = "Hauberk, breaker by ratio in 10 s", "Hauberk, breaker by ratio in 100 calls"
+	const slow = "Hauberk, breaker by ratios of failures and slow calls"
+	const other, another = "grpc-go, gobreaker by ratio in 10 s", "grpc-go, failsafe-go's breaker by ratio in 10 s"
+	ratio := breaker.Config{FailureRatio: 0.5, MinCalls: 20}
+	inCalls, both := ratio, ratio
+	inCalls.WindowCalls = 100
+	both.SlowRatio, both.SlowAfter = 0.5, time.Second
+	return contest{
+		name: "breaker by ratio, closed, unary call on a client",
+		variants: []variant{
+			{oneIdle, calling(idleInterceptors(1)...)},
+			{timed, calling(breaker.New(ratio))},
+			{counted, calling(breaker.New(inCalls))},
+			{slow, calling(breaker.New(both))},
+			{grpcIdle, through(idleClient)},
+			{other, through(gobreakerRatioClient())},
+			{another, through(failsafeRatioClient())},
+		},
+		budgets: map[string]budget{timed: small, counted: small},
 		bases:   map[string]string{grpcIdle: grpcIdle, other: grpcIdle, another: grpcIdle},
 	}
 }

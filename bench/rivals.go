@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"sync"
+	"time"
 
 	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
@@ -53,8 +54,19 @@ func idleClient(
 	return invoker(ctx, method, req, reply, cc, opts...)
 }
 
-func gobreakerClient() grpc.UnaryClientInterceptor {
-	circuit := gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{})
+func gobreakerClient() grpc.UnaryClientInterceptor { return throughGobreaker(gobreaker.Settings{}) }
+
+func gobreakerRatioClient() grpc.UnaryClientInterceptor {
+	return throughGobreaker(gobreaker.Settings{
+		Interval: 10 * time.Second, BucketPeriod: time.Second,
+		ReadyToTrip: func(c gobreaker.Counts) bool {
+			return c.Requests >= 20 && float64(c.TotalFailures) >= 0.5*float64(c.Requests)
+		},
+	})
+}
+
+func throughGobreaker(settings gobreaker.Settings) grpc.UnaryClientInterceptor {
+	circuit := gobreaker.NewCircuitBreaker[struct{}](settings)
 	return func(
 		ctx context.Context, method string, req, reply any,
 		cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
@@ -67,7 +79,16 @@ func gobreakerClient() grpc.UnaryClientInterceptor {
 }
 
 func failsafeClient() grpc.UnaryClientInterceptor {
-	executor := failsafe.With(circuitbreaker.NewBuilder[any]().WithFailureThreshold(5).Build())
+	return throughFailsafe(circuitbreaker.NewBuilder[any]().WithFailureThreshold(5).Build())
+}
+
+func failsafeRatioClient() grpc.UnaryClientInterceptor {
+	return throughFailsafe(
+		circuitbreaker.NewBuilder[any]().WithFailureRateThreshold(0.5, 20, 10*time.Second).Build())
+}
+
+func throughFailsafe(circuit circuitbreaker.CircuitBreaker[any]) grpc.UnaryClientInterceptor {
+	executor := failsafe.With(circuit)
 	return func(
 		ctx context.Context, method string, req, reply any,
 		cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
