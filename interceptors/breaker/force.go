@@ -5,8 +5,6 @@ import "sync"
 // forced are the modes that an operator has chosen. They hold for circuits that are removed and
 // made again.
 type forced struct {
-	one sync.Mutex // held while a mode is applied, so that circuits get the last one
-
 	mu   sync.RWMutex // guards the fields below
 	rest Mode         // of all circuits that by does not have
 	by   map[string]Mode
@@ -70,13 +68,12 @@ func (b *Interceptor) ForceAllClosed() { b.forceAll(ForcedClosed) }
 // AllAutomatic is Automatic for all circuits: see [Interceptor.ForceAllOpen].
 func (b *Interceptor) AllAutomatic() { b.forceAll(Automatic) }
 
+// force sets the mode of a circuit. One that is made from now on has it; the others are in all.
 func (b *Interceptor) force(name string, m Mode) (exists bool) {
-	b.forced.one.Lock()
-	defer b.forced.one.Unlock()
-	b.forced.set(name, m) // a circuit that is made from now on has the mode; the others are in all
+	b.forced.set(name, m)
 	for _, c := range b.all() {
 		if c.name == name {
-			c.Force(m, b.now())
+			b.apply(c)
 			exists = true
 		}
 	}
@@ -84,10 +81,20 @@ func (b *Interceptor) force(name string, m Mode) (exists bool) {
 }
 
 func (b *Interceptor) forceAll(m Mode) {
-	b.forced.one.Lock()
-	defer b.forced.one.Unlock()
 	b.forced.setAll(m)
 	for _, c := range b.all() {
+		b.apply(c)
+	}
+}
+
+// apply applies the mode of a circuit, until it is the last one that was set. It holds no lock, since
+// a function of WithOnChange may force circuits.
+func (b *Interceptor) apply(c *circuit) {
+	for {
+		m := b.forced.mode(c.name)
 		c.Force(m, b.now())
+		if m == b.forced.mode(c.name) {
+			return
+		}
 	}
 }

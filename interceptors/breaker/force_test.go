@@ -163,6 +163,23 @@ func TestForceRace(t *testing.T) {
 	}
 }
 
+// TestOnChangeForces: a function that receives a change may force circuits, also during a change that
+// is forced.
+func TestOnChangeForces(t *testing.T) {
+	var b *breaker.Interceptor
+	b = breaker.New(config, breaker.WithOnChange(func(c breaker.Change) {
+		if c.Mode == breaker.ForcedOpen {
+			b.ForceClosed(c.Circuit)
+		}
+	}))
+	conn := hauberk.Must(hauberk.New(b)).ClientConn(hauberktest.Conn{})
+	_ = conn.Invoke(t.Context(), "/s/m", &testpb.Request{}, reply)
+	b.ForceAllOpen()
+	if c := b.Circuits()[0]; c.Mode != breaker.ForcedClosed {
+		t.Errorf("%+v", c)
+	}
+}
+
 // TestForceNothing: a zero Interceptor, and one with a wrong configuration, have no circuits.
 func TestForceNothing(t *testing.T) {
 	for _, b := range []*breaker.Interceptor{new(breaker.Interceptor), breaker.New(breaker.Config{By: 9})} {

@@ -11,3 +11,21 @@ func TestAdmitOnceClosed(t *testing.T) {
 		t.Errorf("word %b, number %d, error %v, then %+v; want an ordinary permit", w, number, err, b.Snapshot())
 	}
 }
+
+// While a goroutine holds the lock, successes are not counted without it: what the goroutine stores
+// would replace them.
+func TestBusy(t *testing.T) {
+	b := New(Config{HalfOpenMaxCalls: 1, Window: Window{Calls: 10, MinCalls: 1, FailureRatio: 1}})
+	p, err := b.Allow(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.lock()
+	if b.settled(&p, Success, false) {
+		t.Error("a success was counted without the lock")
+	}
+	b.unlock()
+	if !b.settled(&p, Success, false) || b.Snapshot().Window.Calls != 1 {
+		t.Errorf("%+v after a success", b.Snapshot())
+	}
+}

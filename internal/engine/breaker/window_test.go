@@ -3,6 +3,7 @@ package breaker_test
 import (
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -122,6 +123,52 @@ func TestTimeWindow(t *testing.T) {
 			if got := b.Snapshot().State == breaker.Open; got != counts {
 				t.Errorf("at %v, %v later: open %t", start, age, got)
 			}
+		}
+	}
+}
+
+// TestRollingWindow: over many rounds of its buckets a window of 10 s has the calls of the latest ten
+// seconds.
+func TestRollingWindow(t *testing.T) {
+	b := breaker.New(windowed(breaker.Window{Time: 10 * second, MinCalls: 1000, FailureRatio: 1}))
+	for i := range 100 {
+		at := time.Duration(i) * second
+		call(t, b, at, breaker.Success)
+		call(t, b, at, breaker.Failure)
+		n := min(i+1, 10)
+		if got, want := b.Snapshot().Window, (breaker.Counts{Calls: 2 * n, Failures: n}); got != want {
+			t.Fatalf("after %v: %+v, want %+v", at, got, want)
+		}
+	}
+}
+
+// TestWindowLosesNothing: the window has all calls of goroutines, although successes take no lock and
+// failures do.
+func TestWindowLosesNothing(t *testing.T) {
+	const goroutines, calls = 8, 4000
+	for _, w := range []breaker.Window{
+		{Time: time.Hour, MinCalls: 1 << 30, FailureRatio: 1},
+		{Calls: goroutines * calls, MinCalls: goroutines * calls, FailureRatio: 1},
+	} {
+		b := breaker.New(windowed(w))
+		var all sync.WaitGroup
+		for g := range goroutines {
+			all.Go(func() {
+				for i := range calls {
+					o := breaker.Success
+					if (i+g)%4 == 0 {
+						o = breaker.Failure
+					}
+					if p, err := b.Allow(second); err == nil {
+						p.Done(second, o)
+					}
+				}
+			})
+		}
+		all.Wait()
+		want := breaker.Counts{Calls: goroutines * calls, Failures: goroutines * calls / 4}
+		if got := b.Snapshot().Window; got != want {
+			t.Errorf("%+v: the window holds %+v, want %+v", w, got, want)
 		}
 	}
 }
