@@ -40,8 +40,7 @@ func serveSick(t *testing.T) *sick {
 			s.executed.Add(1)
 			n := s.running.Add(1)
 			defer s.running.Add(-1)
-			for most := s.most.Load(); n > most && !s.most.CompareAndSwap(most, n); most = s.most.Load() {
-			}
+			s.raise(n)
 			if hold := s.hold.Load(); hold != nil {
 				<-*hold
 			}
@@ -51,6 +50,14 @@ func serveSick(t *testing.T) *sick {
 			return next(ctx, call)
 		}))
 	return s
+}
+
+// raise makes most at least n.
+func (s *sick) raise(n int64) {
+	most := s.most.Load()
+	for n > most && !s.most.CompareAndSwap(most, n) {
+		most = s.most.Load()
+	}
 }
 
 // dial returns a connection with a breaker.
@@ -102,7 +109,8 @@ func (s *sick) halfOpenRound(t *testing.T, conn *grpc.ClientConn, round, permitt
 	for i := range goroutines {
 		all.Go(func() {
 			<-release
-			if err := callKind(t.Context(), conn, kinds[i%len(kinds)]); hauberk.RejectionOf(err) != nil {
+			err := callKind(t.Context(), conn, kinds[i%len(kinds)])
+			if hauberk.RejectionOf(err) != nil {
 				rejected.Done()
 			}
 		})
