@@ -200,7 +200,7 @@ func (c *Call) Committed() bool {
 
 // Waiting reports whether the application is blocked on the client stream: for a message,
 // the header, flow control or an attempt. A unary call always waits; on a server Waiting
-// returns false. Safe for concurrent use.
+// returns false. Safe for concurrent use. See also [Call.Receiving] and [Call.Sending].
 func (c *Call) Waiting() bool {
 	if s, ok := c.end.(*clientStream); ok {
 		return s.isWaiting()

@@ -36,6 +36,17 @@ func (c *Call) SetUnsent() {
 	}
 }
 
+// SetSent marks an attempt on a client that an interceptor ends with an error, without calling
+// next, as one that the server has ended: [Call.Unsent] returns false for the outer interceptors,
+// also if the code of the error is CANCELLED or DEADLINE_EXCEEDED. It is for interceptors that
+// act as the server, such as those that inject faults. Call it before Intercept returns, only if
+// next is not called. On a server it does nothing.
+func (c *Call) SetSent() {
+	if c.side == ClientSide {
+		c.made, c.unsent = true, false
+	}
+}
+
 // noteUnsent notes that an interceptor has returned err without calling next.
 func (c *Call) noteUnsent(err error) {
 	if c.side == ClientSide && !c.made {

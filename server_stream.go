@@ -31,6 +31,7 @@ type serverStream struct {
 	awaited      bool                  // ReadFirst has received a message, and the handler has not
 	sentResponse bool                  // the one response was sent at once
 	returned     atomic.Bool           // the handler has returned
+	receiving    atomic.Int32          // goroutines in wire.RecvMsg, if the call counts messages
 	failure      atomic.Pointer[error] // the first panic of what the stream called, as the guard made it
 
 	mu      sync.Mutex // guards what follows; not held while a goroutine sends

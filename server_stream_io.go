@@ -260,6 +260,10 @@ func (s *serverStream) receiveAhead(l *leg, msg any) error {
 }
 
 func (s *serverStream) receiveWire(msg any) error {
+	if s.call.counts {
+		s.receiving.Add(1)
+		defer s.receiving.Add(-1)
+	}
 	err := s.wire.RecvMsg(msg)
 	if err == nil {
 		s.call.received.Add(1)

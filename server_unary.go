@@ -3,6 +3,7 @@ package hauberk
 import (
 	"context"
 	"reflect"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -21,6 +22,8 @@ type serverUnary struct {
 	request reflect.Type
 	readErr error
 	begun   bool // the handler runs, or has run
+
+	receiving atomic.Bool // the request is being read, if the call counts messages
 }
 
 func (u *serverUnary) serve() (any, error) { return serveUnary(&u.call) }
@@ -100,12 +103,22 @@ func (u *serverUnary) decode(msg any) error {
 			return err
 		}
 	default:
-		if err := u.dec(msg); err != nil {
+		if err := u.readWire(msg); err != nil {
 			return err
 		}
 		u.call.received.Store(1)
 	}
 	return u.call.acceptRequest(msg)
+}
+
+// readWire reads the request from the transport.
+func (u *serverUnary) readWire(msg any) error {
+	if !u.call.counts {
+		return u.dec(msg)
+	}
+	u.receiving.Store(true)
+	defer u.receiving.Store(false)
+	return u.dec(msg)
 }
 
 // read reads the request before the handler does.
@@ -115,7 +128,7 @@ func (u *serverUnary) read(_ context.Context, call *Call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if u.readErr = u.dec(msg); u.readErr == nil {
+		if u.readErr = u.readWire(msg); u.readErr == nil {
 			call.request = msg
 			call.received.Store(1)
 		}
