@@ -2,6 +2,7 @@ package hauberk
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"sync"
@@ -31,6 +32,8 @@ type Chain struct {
 	target atomic.Pointer[target] // that was asked for last
 
 	wraps, intercepts atomic.Bool // on a client: ClientConn was called, or the interceptors were made
+
+	warned sync.Once // of the warnings of its interceptors
 
 	registered sync.Map // full names of methods, and registeredServices, of servers
 }
@@ -215,6 +218,17 @@ func (c *Chain) attach(what string, side Side) {
 	for _, l := range c.entries {
 		if !l.decl.Sides.include(side) {
 			panic("hauberk: " + what + ": " + l.wrongSide(side))
+		}
+	}
+	c.warned.Do(c.warn)
+}
+
+// warn logs the warnings of the interceptors.
+func (c *Chain) warn() {
+	for _, l := range c.entries {
+		if l.decl.Warning != "" {
+			//nolint:sloglint // at start, of no call
+			slog.Warn("hauberk: "+l.decl.Warning, "interceptor", l.title())
 		}
 	}
 }

@@ -20,6 +20,7 @@ type Step struct {
 	Phase       Phase
 	Runs        bool
 	Why         string // why it runs or not, and how
+	Warning     string // [Declaration.Warning], if it runs
 	// Settings are those of the interceptor for the method, if it runs and lists them: see
 	// [Declaration.Settings].
 	Settings []Setting
@@ -39,6 +40,9 @@ func (c *Chain) Explain(method string) (*Explanation, error) {
 		step := Step{Interceptor: l.title(), Phase: l.decl.Phase, Runs: runs, Why: why}
 		if runs && l.decl.Settings != nil {
 			step.Settings = l.decl.Settings(strings.TrimPrefix(m.full, "/"))
+		}
+		if runs {
+			step.Warning = l.decl.Warning
 		}
 		e.Steps = append(e.Steps, step)
 	}
@@ -102,6 +106,9 @@ func (e *Explanation) String() string {
 			state = "skipped"
 		}
 		fmt.Fprintf(&b, "%3d  %-7s  %s: %s\n", i+1, state, s.Interceptor, s.Why)
+		if s.Warning != "" {
+			fmt.Fprintf(&b, "              warning: %s\n", s.Warning)
+		}
 		for _, setting := range s.Settings {
 			fmt.Fprintf(&b, "              %s\n", setting)
 		}

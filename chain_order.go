@@ -30,11 +30,12 @@ const (
 	PhaseLimit
 	PhaseConcurrency
 	PhaseValidate
+	PhaseFault
 )
 
 var phaseNames = [...]string{ //nolint:gochecknoglobals // never written
 	"any", "request id", "tracing", "metrics", "logging", "recovery", "coarse limit", "deadline",
-	"version", "cache", "retry", "breaker", "authn", "authz", "limit", "concurrency", "validate",
+	"version", "cache", "retry", "breaker", "authn", "authz", "limit", "concurrency", "validate", "fault",
 }
 
 // String returns the phase's name: "request id".
@@ -57,15 +58,16 @@ type Finding struct {
 //
 //   - the interceptors that do not work on a side, with which the chain cannot be attached
 //     there;
+//   - the warnings of interceptors ([Declaration.Warning]);
 //   - a [Config.Public] that lists all methods on a server, or any on a client;
 //   - the pairs of interceptors in an unusual order.
 //
 // The usual order is
 //
 //   - on a server: request id, tracing, metrics, logging, recovery, a coarse limit,
-//     deadline, authn, authz, limits by user, concurrency, validate;
+//     deadline, authn, authz, limits by user, concurrency, validate, faults;
 //   - on a client: request id, metrics, logging, deadline, cache, retry, and per
-//     attempt tracing, metrics, breaker, authn, limits.
+//     attempt tracing, metrics, breaker, authn, limits, faults.
 //
 // A finding about the order is advice: the chain runs in any order.
 func (c *Chain) Lint(side Side) []Finding {
@@ -74,6 +76,9 @@ func (c *Chain) Lint(side Side) []Finding {
 	for i, outer := range c.entries {
 		if !outer.decl.Sides.include(side) {
 			findings = append(findings, Finding{Outer: outer.title(), Message: outer.wrongSide(side)})
+		}
+		if warning := outer.decl.Warning; warning != "" {
+			findings = append(findings, Finding{Outer: outer.title(), Message: warning})
 		}
 		for j := i + 1; j < len(c.entries); j++ {
 			inner := c.entries[j]

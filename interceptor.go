@@ -92,6 +92,10 @@ type Declaration struct {
 	// Settings returns the interceptor's settings for a method, such as "shop.v1.Cart/Get", and
 	// where each was set, for [Chain.Explain]. nil means that it lists none.
 	Settings func(method string) []Setting
+	// Warning is what operators must know before a chain with the interceptor serves, such as that
+	// it injects faults. [Chain.Lint] and [Chain.Explain] return it. The package log/slog logs it, as
+	// a warning, when the chain is first attached to a server or a client.
+	Warning string
 	// Err is what is wrong with the interceptor's configuration; New reports it.
 	Err error
 }
@@ -159,6 +163,7 @@ func (d Declaration) merged(own Declaration) Declaration {
 	if d.Settings != nil {
 		own.Settings = d.Settings
 	}
+	own.Warning = cmp.Or(d.Warning, own.Warning)
 	own.Err = errors.Join(own.Err, d.Err)
 	return own
 }

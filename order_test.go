@@ -389,7 +389,7 @@ func TestLint(t *testing.T) {
 func TestPhaseString(t *testing.T) {
 	for p, want := range map[hauberk.Phase]string{
 		hauberk.PhaseAny: "any", hauberk.PhaseRequestID: "request id", hauberk.PhaseCoarseLimit: "coarse limit",
-		hauberk.PhaseValidate: "validate", hauberk.PhaseValidate + 1: "phase 17",
+		hauberk.PhaseValidate: "validate", hauberk.PhaseFault: "fault", hauberk.PhaseFault + 1: "phase 18",
 	} {
 		if p.String() != want {
 			t.Errorf("phase %d is called %q, want %q", uint8(p), p, want)
