@@ -1,0 +1,136 @@
+package deadline
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/expiry"
+)
+
+// plan is when a call ends.
+type plan struct {
+	*limits
+
+	inner time.Duration // until the context of what is inside ends
+	end   time.Duration // until a server ends it for its caller; none for never
+	isOwn bool          // the context ends before the one that the interceptor was given
+}
+
+// bound runs the inner part of a call that can end before the caller's deadline.
+//
+//go:noinline // its variables would be on the stack of calls that nothing bounds
+func (x *Interceptor) bound(ctx context.Context, call *hauberk.Call, next hauberk.Next, p plan) error {
+	e := &ender{ctx: ctx, call: call}
+	inner := ctx
+	if p.interval > 0 {
+		var release context.CancelFunc
+		inner, e.expire, release = expiry.With(inner)
+		defer release()
+	}
+	if p.isOwn {
+		var cancel context.CancelFunc
+		inner, cancel = context.WithTimeout(inner, p.inner)
+		defer cancel()
+		e.bounded = inner
+	}
+	if p.end != none {
+		timer := time.AfterFunc(p.end, e.atDeadline)
+		defer timer.Stop()
+	}
+	if p.interval > 0 {
+		w := watch(e, p.limits)
+		defer w.stop()
+	}
+	defer e.settle() // if next panics
+	var err error
+	if p.typical == nil {
+		err = next(inner, call)
+	} else {
+		err = p.typical.measure(inner, call, next, x.now)
+	}
+	e.settle()
+	return x.outcome(call, e, err)
+}
+
+// outcome returns the outcome of a call whose next has returned err.
+func (x *Interceptor) outcome(call *hauberk.Call, e *ender, err error) error {
+	switch {
+	case !e.ended:
+		return err
+	case e.cause == nil:
+		x.counts.ended.Add(1)
+		return errDeadline
+	case call.Side() == hauberk.ClientSide && !isEnd(err):
+		return err // it came first
+	default:
+		rule := names[e.cause.setting] + " " + e.after.String()
+		return x.reject(call, e.cause, rule)
+	}
+}
+
+// isEnd reports whether err can be the outcome of a call whose context has ended.
+func isEnd(err error) bool {
+	code := hauberk.CodeOf(err)
+	return code == codes.DeadlineExceeded || code == codes.Canceled
+}
+
+// ender ends a call once, unless it has ended otherwise.
+type ender struct {
+	ctx     context.Context //nolint:containedctx // of the interceptor, for timers
+	bounded context.Context //nolint:containedctx // as ctx: that of the inner interceptors, if it has its own deadline
+	call    *hauberk.Call
+	expire  func() // ends the context of the inner interceptors; nil for calls without a watcher
+
+	once  sync.Once
+	ended bool          // once and settle order it and what follows
+	cause *cause        // nil at the deadline
+	after time.Duration // the timeout
+}
+
+// atDeadline ends a call at its deadline. The context has a timer for the same time: it must have ended
+// before hangUp cancels the context of the transport, so that its error is that of a deadline.
+func (e *ender) atDeadline() {
+	<-e.bounded.Done()
+	e.end(nil, 0)
+}
+
+// end ends a call for its caller, with the receives and sends of the handler, which an inner context
+// does not reach, and the context.
+func (e *ender) end(c *cause, after time.Duration) {
+	e.once.Do(func() {
+		if e.ctx.Err() != nil {
+			return // the caller has ended it
+		}
+		e.ended, e.cause, e.after = true, c, after
+		if c != nil {
+			e.expire()
+		}
+		if e.call.Side() == hauberk.ServerSide {
+			e.hangUp()
+		}
+	})
+}
+
+// hangUp sends the status. It has no effect if the call has ended.
+func (e *ender) hangUp() {
+	stream, ok := grpc.ServerTransportStreamFromContext(e.ctx).(interface {
+		WriteStatus(st *status.Status) error
+	})
+	if !ok {
+		return
+	}
+	err := errDeadline
+	if e.cause != nil {
+		err = e.cause.rejection()
+	}
+	_ = stream.WriteStatus(hauberk.StatusOf(err)) // fails if the call has ended
+}
+
+// settle waits for an end that is under way, and prevents a later one.
+func (e *ender) settle() { e.once.Do(func() {}) }
