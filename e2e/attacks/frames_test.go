@@ -56,6 +56,15 @@ var emptyMessage = make([]byte, 5)
 
 // send begins a call with a path, and sends one empty message. It returns the stream.
 func (c *rawConn) send(path string, fields ...hpack.HeaderField) (uint32, error) {
+	stream, err := c.begin(path, fields...)
+	if err != nil {
+		return 0, err
+	}
+	return stream, c.framer.WriteData(stream, true, emptyMessage)
+}
+
+// begin begins a call with a path, and sends no message. It returns the stream.
+func (c *rawConn) begin(path string, fields ...hpack.HeaderField) (uint32, error) {
 	c.header.Reset()
 	for _, f := range append([]hpack.HeaderField{
 		{Name: ":method", Value: "POST"},
@@ -71,9 +80,9 @@ func (c *rawConn) send(path string, fields ...hpack.HeaderField) (uint32, error)
 	}
 	stream := c.next
 	c.next += 2
-	return stream, errors.Join(
-		c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: c.header.Bytes(), EndHeaders: true}),
-		c.framer.WriteData(stream, true, emptyMessage))
+	return stream, c.framer.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: stream, BlockFragment: c.header.Bytes(), EndHeaders: true,
+	})
 }
 
 // results reads until n calls have ended and returns their outcome by stream: the
