@@ -9,8 +9,9 @@ import (
 
 // Attempt returns a copy of a client's call, for a next that runs concurrently with
 // others of the same call, as in hedging. Each copy has its own response, metadata,
-// options and hooks, including those registered so far; state and decisions are
-// shared. Take one copy for each such call of next, on the goroutine of Intercept, and
+// options and hooks, including those registered so far; decisions and state are shared,
+// except for values of [NewAttemptKey]. [FromContext] returns the copy for the context that
+// its inner interceptors get. Take one copy for each such call of next, on the goroutine of Intercept, and
 // pass the attempt that counts to [Call.Adopt]:
 //
 //	attempt := call.Attempt()
@@ -47,7 +48,8 @@ func (c *Call) copied() *Call {
 	return copied
 }
 
-// Adopt copies the outcome of an attempt to the call: its response, metadata and counts.
+// Adopt copies the outcome of an attempt to the call: its response, metadata, counts and
+// values of [NewAttemptKey].
 // Call it after the attempt's next has returned, and return the error that next returned.
 // It does nothing for an attempt that ended with [ErrSuperseded].
 func (c *Call) Adopt(attempt *Call) {
@@ -60,6 +62,7 @@ func (c *Call) Adopt(attempt *Call) {
 		}
 		s.adopted(c, attempt)
 	}
+	c.adoptValues(attempt)
 	c.response, c.borrowed = attempt.response, attempt.borrowed
 	c.made, c.unsent = attempt.made, attempt.unsent
 	c.sent.Store(attempt.sent.Load())

@@ -69,3 +69,12 @@ func (c *Call) keepValue(key *keyID, value any) any {
 	c.values.set(key, value)
 	return value
 }
+
+// adoptValues copies the values that are stored in an attempt alone.
+func (c *Call) adoptValues(attempt *Call) {
+	for n := attempt.values.head.Load(); n != nil; n = n.next {
+		if n.key.ofAttempts {
+			c.setValue(n.key, n.value)
+		}
+	}
+}

@@ -132,5 +132,8 @@ func (c *Call) open(ctx context.Context, at int32, p *plan) (inside context.Cont
 	if l := c.leg; l != nil && l.depth == at {
 		ctx = l.begin(ctx)
 	}
+	if c.detached && at == c.base {
+		ctx = context.WithValue(ctx, callKey{}, c)
+	}
 	return ctx, nil, false
 }

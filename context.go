@@ -29,8 +29,8 @@ func (c *callContext) Value(key any) any {
 }
 
 // FromContext returns the call that ctx belongs to. In a handler and in a server chain
-// that is the incoming call, in a client chain the outgoing one. It returns nil outside
-// of calls.
+// that is the incoming call, in a client chain the outgoing one, or inside of concurrent
+// attempts their copy ([Call.Attempt]). It returns nil outside of calls.
 func FromContext(ctx context.Context) *Call {
 	call, _ := ctx.Value(callKey{}).(*Call)
 	return call

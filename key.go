@@ -14,11 +14,38 @@ type StateKey interface {
 	identity() *keyID
 }
 
-type keyID struct{ name string }
+type keyID struct {
+	name       string
+	ofAttempts bool
+}
 
 // NewKey makes a key. The name is used in errors, explanations and logs only.
 func NewKey[T any](name string) Key[T] {
 	return Key[T]{id: &keyID{name: name}}
+}
+
+// NewAttemptKey makes a key whose values differ between concurrent attempts of a call, such
+// as the number of an attempt. [Key.Set] with a copy made by [Call.Attempt] stores the value
+// in the copy alone, and [Call.Adopt] copies it to the call. The methods that read return
+// the value in the copy, or otherwise that in the call that it is a copy of.
+func NewAttemptKey[T any](name string) Key[T] {
+	return Key[T]{id: &keyID{name: name, ofAttempts: true}}
+}
+
+// owner returns the call that a value is set on.
+func (id *keyID) owner(call *Call) *Call {
+	if id.ofAttempts {
+		return call
+	}
+	return call.state()
+}
+
+// of returns the value that a call has.
+func (id *keyID) of(call *Call) (value any, ok bool) {
+	for c := id.owner(call); c != nil && !ok; c = c.copyOf {
+		value, ok = c.values.get(id)
+	}
+	return value, ok
 }
 
 // Name returns the key's name.
@@ -33,13 +60,14 @@ func (k Key[T]) identity() *keyID { return k.id }
 
 // Set stores v in the call's state, in place of an earlier value. State belongs to the
 // call: outer interceptors read it after next, the handler reads it through its context,
-// and copies made by [Call.Attempt] share it. Safe for concurrent use.
+// and copies made by [Call.Attempt] share it, except for keys of [NewAttemptKey]. Safe for
+// concurrent use.
 func (k Key[T]) Set(call *Call, v T) {
 	k.check()
 	if call == nil {
 		panic("hauberk: the key " + k.id.name + " was set on a nil Call; outside of calls there is no state")
 	}
-	call.state().setValue(k.id, v)
+	k.id.owner(call).setValue(k.id, v)
 }
 
 // FromContext returns the value in the call that ctx belongs to, and whether there is
@@ -64,7 +92,7 @@ func (k Key[T]) Get(call *Call) (v T, ok bool) {
 	if call == nil {
 		return v, false
 	}
-	value, ok := call.state().values.get(k.id)
+	value, ok := k.id.of(call)
 	v, _ = value.(T) // a nil of an interface type is stored as an untyped nil
 	return v, ok
 }
@@ -77,7 +105,10 @@ func (k Key[T]) GetOrSet(call *Call, v T) T {
 	if call == nil {
 		panic("hauberk: the key " + k.id.name + " was set on a nil Call; outside of calls there is no state")
 	}
-	kept, _ := call.state().keepValue(k.id, v).(T)
+	if kept, ok := k.Get(call); ok {
+		return kept
+	}
+	kept, _ := k.id.owner(call).keepValue(k.id, v).(T)
 	return kept
 }
 

@@ -249,6 +249,59 @@ func TestStateOfAttempts(t *testing.T) {
 	}
 }
 
+// TestAttemptKeys: concurrent attempts have separate values of an attempt key, which their
+// inner interceptors read and set through the call and through its context; the call gets
+// those of the attempt that it adopts.
+func TestAttemptKeys(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
+		t.Run(kind.String(), func(t *testing.T) {
+			key := hauberk.NewAttemptKey[int]("attempt")
+			outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				key.Set(call, 10)
+				err := next(ctx, call)
+				if got := key.Or(ctx, -1); got != 22 {
+					t.Errorf("the call has %d, want what the second attempt has set", got)
+				}
+				return err
+			})
+			hedge := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				copies := []*hauberk.Call{call.Attempt(), call.Attempt()}
+				key.Set(copies[1], 20)
+				if got, _ := key.Get(copies[0]); got != 10 {
+					t.Errorf("the first attempt has %d, want that of the call", got)
+				}
+				first := next(ctx, copies[0])
+				if got := key.Or(ctx, -1); got != 10 {
+					t.Errorf("the call has %d before it adopts an attempt", got)
+				}
+				if first == nil {
+					t.Error("the first attempt succeeded")
+				}
+				err := next(ctx, copies[1])
+				call.Adopt(copies[1])
+				return err
+			})
+			inner := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				before, _ := key.Get(call)
+				if of := hauberk.FromContext(ctx); of != call || key.Or(ctx, -1) != before {
+					t.Errorf("the context has %d of %p, the attempt %d of %p", key.Or(ctx, -1), of, before, call)
+				}
+				if got := key.GetOrSet(call, 99); got != before {
+					t.Errorf("GetOrSet returned %d, want %d", got, before)
+				}
+				key.Set(call, before+2)
+				if before == 10 {
+					return status.Error(codes.Unavailable, "the first attempt fails")
+				}
+				return next(ctx, call)
+			})
+			if err := clientCall(hauberk.Must(hauberk.New(outer, hedge, inner)), kind)(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
 func TestStateOutsideOfCalls(t *testing.T) {
 	if v, ok := userKey.FromContext(t.Context()); v != "" || ok {
 		t.Errorf("Get outside of calls: %q, %t", v, ok)
