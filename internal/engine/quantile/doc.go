@@ -1,6 +1,6 @@
 // Package quantile implements a histogram of durations with a fixed size of 6.4 KiB. Goroutines
 // record into a [Histogram] concurrently without a lock and without an allocation. A Histogram
-// returns count, sum, mean and any quantile.
+// returns count, sum, mean and any quantile. A [Live] is one quantile of recent durations.
 //
 // # Method
 //
@@ -24,5 +24,5 @@
 //
 // # Concurrency
 //
-// All methods of Histogram are safe for concurrent use. A [Snapshot] is a plain value.
+// All methods of Histogram and Live are safe for concurrent use. A [Snapshot] is a plain value.
 package quantile

@@ -24,7 +24,7 @@ func (s *Snapshot) Quantile(q float64) time.Duration {
 	if s.count == 0 || math.IsNaN(q) {
 		return 0
 	}
-	rank := s.rank(q)
+	rank := rankOf(q, s.count)
 	for i, n := range &s.counts {
 		if rank <= n {
 			return value(i)
@@ -34,10 +34,10 @@ func (s *Snapshot) Quantile(q float64) time.Duration {
 	return Max // not reached: the counts add up to count, and rank is no more
 }
 
-// rank returns the rank of q, in 1..count; count must not be 0.
-func (s *Snapshot) rank(q float64) uint64 {
-	rank := math.Ceil(min(max(q, 0), 1) * float64(s.count))
-	return min(max(uint64(rank), 1), s.count)
+// rankOf returns the rank of q, in 1..count; count must not be 0.
+func rankOf(q float64, count uint64) uint64 {
+	rank := math.Ceil(min(max(q, 0), 1) * float64(count))
+	return min(max(uint64(rank), 1), count)
 }
 
 // Count returns the number of recorded durations.
