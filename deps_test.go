@@ -77,7 +77,7 @@ func lean(t *testing.T) []string {
 	var paths []string
 	for _, p := range goList(t, "./...") {
 		room := p.room()
-		if room == "" || under(room, "interceptors", "callkey", "future", "keypair", "internal/engine") && !under(room, withBackend...) {
+		if room == "" || under(room, "interceptors", "callkey", "future", "keypair", "retrybudget", "internal/engine") && !under(room, withBackend...) {
 			paths = append(paths, p.ImportPath)
 		}
 	}
@@ -101,7 +101,8 @@ func TestLeanDependencies(t *testing.T) {
 			t.Errorf("%s is linked; allowed is only what is in %s", p.ImportPath, strings.Join(allowed, ", "))
 			continue
 		}
-		if p.Module.Path == module && !under(p.room(), "interceptors", "callkey", "future", "keypair", "internal", "proto") && p.ImportPath != module {
+		if p.Module.Path == module && p.ImportPath != module &&
+			!under(p.room(), "interceptors", "callkey", "future", "keypair", "retrybudget", "internal", "proto") {
 			t.Errorf("%s is linked into programs that import only interceptors", p.ImportPath)
 		}
 		seen = append(seen, p.Module.Path)
@@ -129,17 +130,18 @@ var directions = []direction{
 	{"callkey", []string{"", "internal"}},
 	{"callexpr", []string{"", "callkey", "internal"}},
 	{"hauberktest", []string{"", "internal"}},
-	{"interceptors", []string{"", "callkey", "internal"}},
+	{"retrybudget", []string{"internal"}},
+	{"interceptors", []string{"", "callkey", "internal", "retrybudget"}},
 	{"future", []string{"", "internal"}},
 	{"keypair", []string{"internal"}},
-	{"policy", []string{"", "callexpr", "callkey", "internal", "interceptors", "keypair"}},
+	{"policy", []string{"", "callexpr", "callkey", "internal", "interceptors", "keypair", "retrybudget"}},
 	{"gateway", []string{"", "internal", "keypair", "policy"}},
 	{"console", []string{"", "internal", "policy"}},
-	{"e2e/contract", []string{"", "callexpr", "callkey", "interceptors", "future", "policy", "gateway", "hauberktest"}},
-	{"e2e/attacks", []string{"", "callexpr", "callkey", "interceptors", "keypair", "policy", "gateway", "hauberktest"}},
+	{"e2e/contract", []string{"", "callexpr", "callkey", "interceptors", "future", "policy", "gateway", "hauberktest", "retrybudget"}},
+	{"e2e/attacks", []string{"", "callexpr", "callkey", "interceptors", "keypair", "policy", "gateway", "hauberktest", "retrybudget"}},
 	{"e2e", []string{}},
 	{"scripts", []string{}},
-	{"cmd", []string{"", "callexpr", "callkey", "internal", "interceptors", "future", "keypair", "policy", "gateway", "console"}},
+	{"cmd", []string{"", "callexpr", "callkey", "internal", "interceptors", "future", "keypair", "retrybudget", "policy", "gateway", "console"}},
 	{"proto", []string{}},
 	{"", []string{"internal", "proto"}},
 }
@@ -199,6 +201,8 @@ func TestMayImport(t *testing.T) {
 		{"interceptors/metrics/metricsotel", "interceptors/metrics", true},
 		{"interceptors/retry", "hauberktest", false},
 		{"interceptors/ratelimit", "callkey", true},
+		{"interceptors/retry", "retrybudget", true},
+		{"retrybudget", "", false},
 		{"interceptors/ratelimit", "callexpr", false},
 		{"callkey", "callexpr", false},
 		{"callexpr", "internal/callcel", true},
