@@ -17,7 +17,7 @@ import (
 //
 //   - [Budget.Call] once for each call that may be repeated, before its first attempt.
 //   - [Budget.Take] before each extra attempt, after all other conditions for it hold. If it
-//     returns false, there is no extra attempt.
+//     returns false, there is no extra attempt. [Budget.Return] if it is not made after all.
 //   - [Budget.Success] or [Budget.Failure] at the end of each attempt.
 type Budget struct {
 	ratio  ratio
@@ -71,6 +71,14 @@ func (b *Budget) Take() bool {
 		return false
 	default:
 		return b.ratio.elapsed == nil || b.ratio.take()
+	}
+}
+
+// Return gives back an extra attempt that Take has allowed, and that was not made, such as after a
+// wait that the caller has cancelled.
+func (b *Budget) Return() {
+	if b != nil && b.ratio.elapsed != nil {
+		b.ratio.giveBack()
 	}
 }
 

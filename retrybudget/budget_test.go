@@ -91,6 +91,25 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// TestReturn: an extra attempt that was not made is available again.
+func TestReturn(t *testing.T) {
+	for _, after := range []time.Duration{0, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			b := budget(t, retrybudget.Config{})
+			if got := taken(b); got != 10 {
+				t.Errorf("%d extra attempts, want 10", got)
+			}
+			<-time.After(after)
+			for range 3 {
+				b.Return()
+			}
+			if got := taken(b); got != 3 {
+				t.Errorf("%d extra attempts %v after 3 were returned, want 3", got, after)
+			}
+		})
+	}
+}
+
 // TestTokens are the examples of gRFC A6: extra attempts stop while at most half of the
 // tokens is left.
 func TestTokens(t *testing.T) {
@@ -138,6 +157,7 @@ func TestBothBounds(t *testing.T) {
 func TestNil(t *testing.T) {
 	var b *retrybudget.Budget
 	b.Call()
+	b.Return()
 	b.Success()
 	b.Failure()
 	if !b.Take() || b.Err() != nil || b.Snapshot() != (retrybudget.Snapshot{}) {
@@ -149,6 +169,7 @@ func TestNil(t *testing.T) {
 func TestNotMade(t *testing.T) {
 	for name, b := range map[string]*retrybudget.Budget{"zero": {}, "wrong": retrybudget.New(retrybudget.Config{Ratio: -1})} {
 		b.Call()
+		b.Return()
 		b.Success()
 		b.Failure()
 		_ = b.Snapshot()
@@ -235,6 +256,7 @@ func TestAllocations(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() {
 		b.Call()
 		b.Take()
+		b.Return()
 		b.Success()
 		b.Failure()
 	}); n != 0 {

@@ -102,6 +102,15 @@ func TestAgainstModel(t *testing.T) {
 					t.Fatalf("at %v: Take returned %t, want %t of %+v", now, got, want, m)
 				}
 			},
+			"return": func(*rapid.T) {
+				if b.Take() {
+					b.Return()
+				}
+				if m.take(now) {
+					m.balance++
+					m.extra = m.extra[:len(m.extra)-1]
+				}
+			},
 			"success": func(*rapid.T) {
 				b.Success()
 				m.tokens = min(m.tokens+m.each, m.most)

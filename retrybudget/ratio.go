@@ -73,6 +73,19 @@ func (r *ratio) take() bool {
 	return ok
 }
 
+// giveBack takes back the last take. If that was in an earlier step, it stays in the window.
+func (r *ratio) giveBack() {
+	now := r.elapsed()
+	r.mu.Lock()
+	r.advance(now)
+	r.balance += parts
+	if current := &r.window[r.number%steps]; current.extra > 0 {
+		current.extra--
+		r.sum.extra--
+	}
+	r.mu.Unlock()
+}
+
 func (r *ratio) snapshot(s *Snapshot) {
 	now := r.elapsed()
 	r.mu.Lock()
