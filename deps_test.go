@@ -126,6 +126,7 @@ var directions = []direction{
 	{"internal/policypb", []string{"proto"}},
 	{"internal/callcel", []string{"", "internal"}},
 	{"internal/responsemd", []string{""}},
+	{"internal/idempotency", []string{"", "internal"}},
 	{"internal", []string{"internal"}},
 	{"callkey", []string{"", "internal"}},
 	{"callexpr", []string{"", "callkey", "internal"}},

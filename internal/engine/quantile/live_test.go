@@ -165,7 +165,8 @@ func TestLiveConfig(t *testing.T) {
 		"no least":  func(c *quantile.LiveConfig) { c.Least = 0 },
 	} {
 		c := good
-		if spoil(&c); c.Validate() == nil {
+		spoil(&c)
+		if c.Validate() == nil {
 			t.Errorf("%s is valid", name)
 		}
 	}

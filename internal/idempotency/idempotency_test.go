@@ -1,0 +1,82 @@
+package idempotency_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/internal/idempotency"
+)
+
+const method = "hauberk.test.v1.TestService/Unary" // its .proto file has no idempotency_level
+
+// includes reports whether methods include the method, within a call of it.
+func includes(t *testing.T, m *idempotency.Methods) (included bool) {
+	t.Helper()
+	look := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		included = m.Include(call.Method())
+		return next(ctx, call)
+	})
+	conn := hauberk.Must(hauberk.New(look)).ClientConn(hauberktest.Conn{})
+	if err := conn.Invoke(t.Context(), "/"+method, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	return included
+}
+
+// TestPrecedence: all methods, patterns, the policy and the .proto file decide in this order.
+func TestPrecedence(t *testing.T) {
+	policy := func(idempotent bool) *hauberk.DescriptorPolicy {
+		return &hauberk.DescriptorPolicy{Methods: []hauberk.MethodPolicy{{Method: method, Idempotent: idempotent}}}
+	}
+	for name, c := range map[string]struct {
+		patterns []string
+		all      bool
+		policy   *hauberk.DescriptorPolicy
+		want     bool
+		source   string
+	}{
+		"proto":                        {nil, false, nil, false, ""},
+		"pattern":                      {[]string{"hauberk.test.v1.*"}, false, nil, true, ""},
+		"another pattern":              {[]string{"other.*"}, false, nil, false, ""},
+		"all":                          {nil, true, nil, true, ""},
+		"policy":                       {nil, false, policy(true), true, "default"},
+		"policy against":               {nil, false, policy(false), false, "default"},
+		"pattern, policy against":      {[]string{method}, false, policy(false), true, "x.Config.Methods"},
+		"all, pattern, policy against": {[]string{method}, true, policy(false), true, "x.Config.AllMethods"},
+	} {
+		var m idempotency.Methods
+		if err := m.Parse("x", c.patterns, c.all); err != nil {
+			t.Fatal(err)
+		}
+		m.SetPolicy(c.policy)
+		if got := includes(t, &m); got != c.want {
+			t.Errorf("%s: included %t, want %t", name, got, c.want)
+		}
+		settings := m.Settings()
+		if (settings != nil) != (c.policy != nil) {
+			t.Errorf("%s: settings without a policy, or none with one", name)
+		}
+		if settings == nil {
+			continue
+		}
+		if list := settings(method); len(list) != 1 || list[0].Source != c.source {
+			t.Errorf("%s: settings %v, want the source %s", name, list, c.source)
+		}
+		if list := settings("other.Service/Do"); !c.all && list != nil {
+			t.Errorf("%s: settings %v for a method of no policy", name, list)
+		}
+	}
+}
+
+// TestBadPatterns: all patterns that are wrong are reported.
+func TestBadPatterns(t *testing.T) {
+	err := new(idempotency.Methods).Parse("x", []string{"Get", "a.B/C", "*/Get"}, false)
+	for _, want := range []string{`Config.Methods has "Get"`, `Config.Methods has "*/Get"`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no %s in %v", want, err)
+		}
+	}
+}
