@@ -7,6 +7,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/internal/idempotency"
 )
 
@@ -20,7 +21,7 @@ func includes(t *testing.T, m *idempotency.Methods) (included bool) {
 		return next(ctx, call)
 	})
 	conn := hauberk.Must(hauberk.New(look)).ClientConn(hauberktest.Conn{})
-	if err := conn.Invoke(t.Context(), "/"+method, nil, nil); err != nil {
+	if err := conn.Invoke(t.Context(), "/"+method, nil, new(testpb.Response)); err != nil {
 		t.Fatal(err)
 	}
 	return included
@@ -42,7 +43,7 @@ func TestPrecedence(t *testing.T) {
 		"pattern":                      {[]string{"hauberk.test.v1.*"}, false, nil, true, ""},
 		"another pattern":              {[]string{"other.*"}, false, nil, false, ""},
 		"all":                          {nil, true, nil, true, ""},
-		"policy":                       {nil, false, policy(true), true, "default"},
+		"policy":                       {nil, false, policy(true), true, "the application"},
 		"policy against":               {nil, false, policy(false), false, "default"},
 		"pattern, policy against":      {[]string{method}, false, policy(false), true, "x.Config.Methods"},
 		"all, pattern, policy against": {[]string{method}, true, policy(false), true, "x.Config.AllMethods"},

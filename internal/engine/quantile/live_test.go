@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hauberk-rpc/hauberk/internal/engine/quantile"
+	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
 func live(q float64, window time.Duration, least int) *quantile.Live {
@@ -55,7 +56,7 @@ func TestLiveWindows(t *testing.T) {
 
 // Live agrees with a list of durations and the times at which they were recorded.
 func TestLiveAgainstModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	testseed.Check(t, func(t *rapid.T) {
 		const window = 640 * time.Millisecond
 		q := rapid.Float64Range(0.01, 0.99).Draw(t, "quantile")
 		least := rapid.IntRange(1, 20).Draw(t, "least")
