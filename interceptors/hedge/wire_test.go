@@ -40,17 +40,15 @@ type site struct {
 
 	mu       sync.Mutex
 	attempts map[string]int // by the text of the request
-	running  sync.WaitGroup
 	done     atomic.Int64 // attempts whose context was cancelled
 }
 
 // serve serves calls: the first attempt of each waits until its context is done, the second answers.
-func serve(t *testing.T, interceptors ...hauberk.Interceptor) (*site, testpb.TestServiceClient) {
+// stop waits for all handlers.
+func serve(t *testing.T, interceptors ...hauberk.Interceptor) (s *site, client testpb.TestServiceClient, stop func()) {
 	t.Helper()
-	s := &site{attempts: make(map[string]int)}
+	s = &site{attempts: make(map[string]int)}
 	s.Handle = func(ctx context.Context, stream hauberktest.Stream) error {
-		s.running.Add(1)
-		defer s.running.Done()
 		req, err := stream.Recv()
 		if err != nil {
 			return err
@@ -70,7 +68,7 @@ func serve(t *testing.T, interceptors ...hauberk.Interceptor) (*site, testpb.Tes
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := grpc.NewServer()
+	srv := grpc.NewServer(grpc.WaitForHandlers(true))
 	testpb.RegisterTestServiceServer(srv, &s.Backend)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(lis) }()
@@ -80,14 +78,13 @@ func serve(t *testing.T, interceptors ...hauberk.Interceptor) (*site, testpb.Tes
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	return s, testpb.NewTestServiceClient(conn), func() {
 		_ = conn.Close()
 		srv.Stop()
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-	})
-	return s, testpb.NewTestServiceClient(conn)
+	}
 }
 
 // TestLosersEnd: on real connections each caller gets the response to its own request, the handlers
@@ -97,7 +94,7 @@ func TestLosersEnd(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	const callers, each = 16, 25
 	limit := concurrency.New(concurrency.Config{Limit: 2 * callers})
-	s, client := serve(t, all(hedge.Config{Delay: time.Millisecond, NoBudget: true}), limit)
+	s, client, stop := serve(t, all(hedge.Config{Delay: time.Millisecond, NoBudget: true}), limit)
 	var all sync.WaitGroup
 	for caller := range callers {
 		all.Go(func() {
@@ -111,7 +108,7 @@ func TestLosersEnd(t *testing.T) {
 		})
 	}
 	all.Wait()
-	s.running.Wait()
+	stop()
 	if got := s.done.Load(); got != callers*each {
 		t.Errorf("%d handlers saw their context done, want %d", got, callers*each)
 	}
