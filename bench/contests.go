@@ -27,6 +27,7 @@ func inProcessContests() []contest {
 		breakerRatioContest(),
 		retryContest(),
 		retryConnContest(),
+		hedgeContest(),
 		loggingContest(),
 		metricsContest(),
 		observingContest(),

@@ -17,7 +17,7 @@ import (
 
 func measureCurves(size sizes) ([]*curve.Curve, error) {
 	_ = flag.Set("test.benchtime", size.Benchtime)
-	curves := make([]*curve.Curve, 0, 4)
+	curves := make([]*curve.Curve, 0, 6)
 	for _, c := range costCurves() {
 		curves = append(curves, c.measure(size))
 	}
@@ -26,6 +26,11 @@ func measureCurves(size sizes) ([]*curve.Curve, error) {
 		return nil, err
 	}
 	curves = append(curves, memory)
+	hedging, err := measureHedging(size)
+	if err != nil {
+		return nil, err
+	}
+	curves = append(curves, hedging...)
 	for _, c := range curves {
 		for _, s := range c.Series {
 			fmt.Println("  ", c.Title+":", s.Name+":", slopeOf(c, s))
