@@ -15,7 +15,7 @@ import (
 )
 
 // Attempt is the key of the number of the current attempt in a call's state, from 1.
-var Attempt = hauberk.NewKey[int]("attempt")
+var Attempt = hauberk.NewAttemptKey[int]("attempt")
 
 // Interceptor retries failed calls of a client. Make it with [New]. It is safe for
 // concurrent use by any number of chains.
