@@ -52,11 +52,14 @@ func TestRetryOutside(t *testing.T) {
 func TestRetryInside(t *testing.T) {
 	simulated(t, func(t *testing.T, kind hauberk.Kind) {
 		s := scripted(step{code: codes.Unavailable}, never, step{code: codes.Unavailable}, step{})
-		var seen []int
+		var seen, retries []int
 		looking := hauberk.Func(func(ctx context.Context, c *hauberk.Call, next hauberk.Next) error {
 			n, _ := hedge.Attempt.Get(c)
 			seen = append(seen, n)
-			return next(ctx, c)
+			err := next(ctx, c)
+			n, _ = retry.Attempt.Get(c)
+			retries = append(retries, n)
+			return err
 		})
 		out := call(t, start(t, kind, s, all(hedge.Config{}), retrying(2), looking), kind)
 		wantWinner(t, out, "4")
@@ -64,6 +67,9 @@ func TestRetryInside(t *testing.T) {
 		s.wantCancelled(t, 1)
 		if !slices.Equal(seen, []int{1, 1, 2, 2}) {
 			t.Errorf("the attempts of hedge are %v, want 1, 1, 2, 2", seen)
+		}
+		if slices.Sort(retries); !slices.Equal(retries, []int{1, 1, 2, 2}) {
+			t.Errorf("the attempts of retry are %v, want 1 and 2 of each hedge", retries)
 		}
 	})
 }
@@ -342,4 +348,42 @@ func TestPlainErrors(t *testing.T) {
 			t.Errorf("the call ended after %v", got)
 		}
 	})
+}
+
+// TestLayers: a failure that was hedged is not repeated by the client of the handler that made the
+// call, unless the handler succeeds.
+func TestLayers(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		for _, code := range []codes.Code{codes.Unavailable, codes.NotFound} {
+			simulated(t, func(t *testing.T, kind hauberk.Kind) {
+				hedging := func() hauberk.Interceptor {
+					return all(hedge.Config{
+						MaxAttempts: 3, NoBudget: true, NoCallerPushback: plain,
+						NonFatalStatusCodes: []codes.Code{codes.Unavailable, codes.Aborted},
+					})
+				}
+				inner := scripted(step{code: code})
+				below := start(t, kind, inner, hedging())
+				outer := scripted(step{})
+				outer.Handle = func(ctx context.Context, _ hauberktest.Stream) error {
+					outer.start(ctx)
+					if err := below.Call(ctx).Err; err != nil {
+						return status.Error(codes.Aborted, "the service below failed")
+					}
+					return nil
+				}
+				wantCode(t, call(t, start(t, kind, outer, hedging()), kind).Err, codes.Aborted)
+				want := [2]int{1, 3} // calls of the outer and of the inner service
+				switch {
+				case code == codes.NotFound:
+					want = [2]int{3, 3}
+				case plain:
+					want = [2]int{3, 9}
+				}
+				if got := [2]int{len(outer.starts), len(inner.starts)}; got != want {
+					t.Errorf("%v: %v calls of both services, want %v", code, got, want)
+				}
+			})
+		}
+	}
 }

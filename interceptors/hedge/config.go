@@ -72,6 +72,11 @@ type Config struct {
 	// grpc-retry-pushback-ms or google.rpc.RetryInfo. If it asks for more, no further attempt
 	// starts. The default is DefaultMaxServerDelay.
 	MaxServerDelay time.Duration
+	// NoCallerPushback leaves the response of a handler alone. By default the call of a handler
+	// that fails with a non-fatal code adds the trailer grpc-retry-pushback-ms with -1 to the
+	// response of the handler, so that its client does not attempt the incoming call again: the
+	// attempts of several layers would multiply.
+	NoCallerPushback bool
 	// NoBudget allows hedges without a budget. By default an interceptor has its own, with
 	// the defaults of retrybudget.Config.
 	NoBudget bool

@@ -61,10 +61,18 @@
 // limit of concurrency. If an attempt panics, the others are cancelled, and Intercept panics
 // with the same value once they have ended.
 //
+// # Layers
+//
+// If the call of a handler fails with a non-fatal code, after its attempts or since the budget or
+// the server does not allow more, the response of the handler gets the trailer
+// grpc-retry-pushback-ms with -1. So only the layer next to the failure repeats it. That needs
+// the context of the handler; [Config].NoCallerPushback turns it off.
+//
 // # Metadata
 //
 // Attempts after the first have the key grpc-previous-rpc-attempts in the request metadata, with
-// the number of attempts that started before.
+// the number of attempts that started before. If an outer interceptor has set a number, such as
+// retry, that of hedge is added to it.
 //
 // # Hedge and retry
 //
@@ -76,9 +84,8 @@
 //   - hedge outside: each attempt of hedge retries by itself, and its waits are within the
 //     attempt. A failure that retry repeats does not start a hedge, only the delay does.
 //
-// In both cases the inner interceptor adds its number to the grpc-previous-rpc-attempts of the
-// outer one, and one budget for both ([WithBudget]) bounds all further attempts of a client.
-// A call then counts in it once for each of the interceptors that runs for it.
+// One budget for both ([WithBudget]) bounds all further attempts of a client. A call then counts
+// in it once for each of the interceptors that runs for it.
 //
 // # Difference from gRFC A6
 //

@@ -180,8 +180,8 @@ func TestDeadline(t *testing.T) {
 		},
 		{
 			"a shorter pushback",
-			step{after: 50 * ms, code: codes.Unavailable, pushback: []string{"200"}},
-			[]time.Duration{0, 250 * ms},
+			step{after: 50 * ms, code: codes.Unavailable, pushback: []string{"220"}},
+			[]time.Duration{0, 270 * ms},
 			3 * delay, codes.DeadlineExceeded,
 		},
 	} {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -49,6 +50,7 @@ type outcome struct {
 	attempt  *hauberk.Call
 	watch    *stopwatch // of the first attempt
 	err      error
+	failed   bool // with a non-fatal code, of the server
 	panicked any  // what the attempt panicked with
 	exited   bool // it ended its goroutine by runtime.Goexit
 }
@@ -77,8 +79,19 @@ func (r *race) run() error {
 	case r.unwound.exited:
 		runtime.Goexit()
 	}
+	if r.last.failed {
+		r.endAttempts()
+	}
 	r.call.Adopt(r.last.attempt)
 	return r.last.err
+}
+
+// endAttempts asks the client of the incoming call, if there is one, not to attempt it again: that
+// was done here.
+func (r *race) endAttempts() {
+	if !r.hedge.config.NoCallerPushback {
+		_ = grpc.SetTrailer(r.parent, metadata.Pairs(pushback.Key, "-1")) // it fails if there is none, or it is over
+	}
 }
 
 // isOpen reports whether a further attempt is to start.
@@ -196,8 +209,8 @@ func (r *race) ended(o *outcome) {
 			r.last = *o // of a race around this one
 		}
 	default:
-		r.last = *o
 		r.consider(o)
+		r.last = *o
 	}
 }
 
@@ -224,10 +237,19 @@ func (r *race) consider(o *outcome) {
 		r.stop() // another attempt of a stream may have won since this one failed: it goes on
 	case !nonFatal:
 		r.decide()
-	case asked.Final || asked.Longest() > r.hedge.config.MaxServerDelay || r.wouldPass(asked.Longest()):
+	default:
+		o.failed = true
+		r.goOn(asked)
+	}
+}
+
+// goOn starts the next attempt after a non-fatal failure, now or when the server asks for it.
+func (r *race) goOn(asked pushback.Asked) {
+	switch wait := asked.Longest(); {
+	case asked.Final || wait > r.hedge.config.MaxServerDelay || r.wouldPass(wait):
 		r.stop()
-	case asked.Longest() > 0:
-		r.wait(asked.Longest())
+	case wait > 0:
+		r.wait(wait)
 	default:
 		r.due()
 	}

@@ -40,7 +40,7 @@ type site struct {
 
 	mu       sync.Mutex
 	attempts map[string]int // by the text of the request
-	done     atomic.Int64 // attempts whose context was cancelled
+	done     atomic.Int64   // attempts whose context was cancelled
 }
 
 // serve serves calls: the first attempt of each waits until its context is done, the second answers.
