@@ -42,7 +42,8 @@
 //   - The deadline of the caller has passed, or would pass before the attempt starts.
 //
 // The hedge of a stream starts only while the application waits for its response. If it does
-// not, the delay begins again.
+// not, the hedge is due again after the delay, or after an eighth of the time of the call if that
+// is longer.
 //
 // # How a call ends
 //

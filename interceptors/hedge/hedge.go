@@ -87,7 +87,7 @@ func (h *Interceptor) handles(call *hauberk.Call) bool {
 func (h *Interceptor) race(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	call.CaptureMetadata() // for the pushback
 	h.budget.Call()
-	r := &race{hedge: h, parent: ctx, call: call, next: next, outcomes: make(chan outcome)}
+	r := &race{hedge: h, parent: ctx, call: call, next: next, outcomes: make(chan outcome), began: time.Now()}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	defer r.cancel()
 	r.latency = h.latencyOf(call)

@@ -18,6 +18,10 @@ import (
 // previousKey is the key of gRFC A6 in the request metadata: how many attempts started before.
 const previousKey = "grpc-previous-rpc-attempts"
 
+// idleShare is the part of the time of a stream after which the next attempt is due again if the
+// application does not wait. Long streams that are not read would else wake up after each delay.
+const idleShare = 8
+
 // race is the attempts of one call. The goroutine of Intercept owns it: each attempt runs on
 // its own goroutine, and passes its outcome.
 //
@@ -32,6 +36,7 @@ type race struct {
 	cancel  context.CancelFunc
 	call    *hauberk.Call
 	next    hauberk.Next
+	began   time.Time
 	delay   time.Duration
 	latency *latency // nil without DelayQuantile
 
@@ -178,7 +183,7 @@ func (r *race) due() {
 	case r.wouldPass(0) || r.call.Committed():
 		r.stop()
 	case r.running > 0 && r.delay > 0 && !r.call.Waiting():
-		r.wait(r.delay)
+		r.wait(max(r.delay, time.Since(r.began)/idleShare))
 	case !r.hedge.budget.Take():
 		r.stop()
 	default:

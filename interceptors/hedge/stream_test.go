@@ -68,6 +68,28 @@ func TestIdleApplication(t *testing.T) {
 	}
 }
 
+// TestLongIdleApplication: a hedge is due again after at most an eighth of the time that a stream
+// lasts.
+func TestLongIdleApplication(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	synctest.Test(t, func(t *testing.T) {
+		const idle = time.Hour
+		s := scripted(never, step{})
+		stream := open(t.Context(), t, start(t, hauberk.ServerStream, s, all(hedge.Config{Delay: ms})))
+		request(t, stream)
+		<-time.After(idle)
+		if err := stream.RecvMsg(new(testpb.Response)); err != nil {
+			t.Fatal(err)
+		}
+		if at := s.starts[1]; at < idle || at > idle+idle/8 {
+			t.Errorf("the hedge started after %v", at)
+		}
+		if err := stream.RecvMsg(new(testpb.Response)); err != io.EOF {
+			t.Error(err)
+		}
+	})
+}
+
 // TestCommitted: after the first message, or the header if the application waits for it, the rest
 // of a stream is that of its attempt, also if it takes long or fails.
 func TestCommitted(t *testing.T) {
