@@ -51,7 +51,7 @@ func failsafeHedge(delay time.Duration) grpc.UnaryClientInterceptor {
 		ctx context.Context, method string, req, reply any,
 		cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
 	) error {
-		own := reply.(proto.Message) //nolint:revive // unchecked-type-assertion: of the test service
+		own := reply.(proto.Message)
 		answer, err := executor.WithContext(ctx).GetWithExecution(
 			func(e failsafe.Execution[proto.Message]) (proto.Message, error) {
 				answer := own.ProtoReflect().New().Interface()
@@ -153,8 +153,9 @@ func measureHedging(size sizes) ([]*curve.Curve, error) {
 // percentiles returns the latency that one of x calls exceeds, in ms.
 func percentiles(latencies []time.Duration) []curve.Point {
 	slices.Sort(latencies)
-	var points []curve.Point
-	for _, x := range []int{2, 5, 10, 20, 50, 100, 200, 500, 1000} {
+	xs := []int{2, 5, 10, 20, 50, 100, 200, 500, 1000}
+	points := make([]curve.Point, 0, len(xs))
+	for _, x := range xs {
 		at := len(latencies) - 1 - len(latencies)/x
 		points = append(points, curve.Point{X: float64(x), Y: float64(latencies[max(at, 0)].Microseconds()) / 1000})
 	}

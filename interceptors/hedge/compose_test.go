@@ -68,7 +68,8 @@ func TestRetryInside(t *testing.T) {
 		if !slices.Equal(seen, []int{1, 1, 2, 2}) {
 			t.Errorf("the attempts of hedge are %v, want 1, 1, 2, 2", seen)
 		}
-		if slices.Sort(retries); !slices.Equal(retries, []int{1, 1, 2, 2}) {
+		slices.Sort(retries)
+		if !slices.Equal(retries, []int{1, 1, 2, 2}) {
 			t.Errorf("the attempts of retry are %v, want 1 and 2 of each hedge", retries)
 		}
 	})
