@@ -190,6 +190,7 @@ func TestR05BudgetOfServers(t *testing.T) {
 				t.Errorf("%s: the call ended with %v after %v", kind, out.Err, took)
 			}
 			<-time.After(time.Minute)
+			synctest.Wait()
 			if len(lefts) < 3 || late > 0 || lefts[0] > limit-margin {
 				t.Errorf("%s: the executions had %v, %d of them late", kind, lefts, late)
 			}

@@ -240,6 +240,8 @@ func TestOutsideOfRetries(t *testing.T) {
 			t.Errorf("the call ended with %v", out.Err)
 		}
 		wantBetween(t, begin, 900*time.Millisecond, 1010*time.Millisecond)
+		pass(time.Second)
+		synctest.Wait()
 		if len(lefts) != 3 {
 			t.Errorf("the attempts had %v; want three of them", lefts)
 		}
