@@ -52,25 +52,23 @@ func TestRetryOutside(t *testing.T) {
 func TestRetryInside(t *testing.T) {
 	simulated(t, func(t *testing.T, kind hauberk.Kind) {
 		s := scripted(step{code: codes.Unavailable}, never, step{code: codes.Unavailable}, step{})
-		var seen, retries []int
+		var seen, retries numbers
 		looking := hauberk.Func(func(ctx context.Context, c *hauberk.Call, next hauberk.Next) error {
 			n, _ := hedge.Attempt.Get(c)
-			seen = append(seen, n)
+			seen.add(n)
 			err := next(ctx, c)
 			n, _ = retry.Attempt.Get(c)
-			retries = append(retries, n)
+			retries.add(n)
 			return err
 		})
 		out := call(t, start(t, kind, s, all(hedge.Config{}), retrying(2), looking), kind)
 		wantWinner(t, out, "4")
 		s.wantStarts(t, 0, 0, delay, delay)
 		s.wantCancelled(t, 1)
-		if !slices.Equal(seen, []int{1, 1, 2, 2}) {
-			t.Errorf("the attempts of hedge are %v, want 1, 1, 2, 2", seen)
-		}
-		slices.Sort(retries)
-		if !slices.Equal(retries, []int{1, 1, 2, 2}) {
-			t.Errorf("the attempts of retry are %v, want 1 and 2 of each hedge", retries)
+		for by, n := range map[string]*numbers{"hedge": &seen, "retry": &retries} {
+			if got := n.sorted(); !slices.Equal(got, []int{1, 1, 2, 2}) {
+				t.Errorf("the attempts of %s are %v, want 1, 1, 2, 2", by, got)
+			}
 		}
 	})
 }

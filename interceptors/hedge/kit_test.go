@@ -2,6 +2,7 @@ package hedge_test
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -198,3 +199,22 @@ func wantMetadata(t *testing.T, out hauberktest.Outcome, number string) {
 }
 
 func response(text string) *testpb.Response { return &testpb.Response{Text: text} }
+
+// numbers is a list that concurrent attempts append to.
+type numbers struct {
+	mu  sync.Mutex
+	all []int
+}
+
+func (n *numbers) add(number int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.all = append(n.all, number)
+}
+
+// sorted returns the list in ascending order.
+func (n *numbers) sorted() []int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Sorted(slices.Values(n.all))
+}
