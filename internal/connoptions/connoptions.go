@@ -1,4 +1,4 @@
-// Package connoptions reads the default call options of a connection of grpc-go.
+// Package connoptions reads options of a connection of grpc-go that have no accessor.
 package connoptions
 
 import (
@@ -38,4 +38,16 @@ func Credentials(conn *grpc.ClientConn) credentials.PerRPCCredentials {
 		}
 	}
 	return creds
+}
+
+// RetriesDisabled reports whether conn was created with grpc.WithDisableRetry. It reads the
+// unexported field dopts.disableRetry, which does not change after grpc.NewClient. If a release
+// of grpc-go has no such field, the result is false; TestRetriesDisabled fails then.
+func RetriesDisabled(conn *grpc.ClientConn) bool {
+	dial := reflect.ValueOf(conn).Elem().FieldByName("dopts")
+	if dial.Kind() != reflect.Struct {
+		return false
+	}
+	field := dial.FieldByName("disableRetry")
+	return field.Kind() == reflect.Bool && field.Bool()
 }

@@ -51,3 +51,23 @@ func TestCredentials(t *testing.T) {
 		t.Errorf("no connection: %v", got)
 	}
 }
+
+// TestRetriesDisabled fails if a release of grpc-go stores the option in another field.
+func TestRetriesDisabled(t *testing.T) {
+	for _, c := range []struct {
+		options []grpc.DialOption
+		want    bool
+	}{{nil, false}, {[]grpc.DialOption{grpc.WithDisableRetry()}, true}} {
+		c.options = append(c.options, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient("passthrough:///nowhere", c.options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := connoptions.RetriesDisabled(conn); got != c.want {
+			t.Errorf("%t, want %t", got, c.want)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
