@@ -53,6 +53,9 @@ type Config struct {
 	// is DefaultJitter; NoJitter turns it off.
 	Jitter   float64
 	NoJitter bool
+	// FullJitter waits for a random time from 0 up to the backoff instead. It spreads the
+	// retries of calls that failed at the same moment best, and some of them come at once.
+	FullJitter bool
 	// MaxServerDelay is the longest wait that a server can ask for, by
 	// grpc-retry-pushback-ms or google.rpc.RetryInfo. If it asks for more, the call ends
 	// at once. The default is DefaultMaxServerDelay.
@@ -74,6 +77,12 @@ type Config struct {
 	// that sends more is not retried. The default 0 keeps nothing: calls of methods with
 	// client streaming pass unchanged.
 	MaxReplayBytes int
+	// NoBudget makes retries without a budget: all failed calls are retried, up to
+	// MaxAttempts.
+	NoBudget bool
+	// NoCallerPushback does not ask the client of an incoming call not to retry it: see the
+	// section Layers of the package.
+	NoCallerPushback bool
 }
 
 func (c Config) withDefaults() Config {
@@ -89,7 +98,7 @@ func (c Config) withDefaults() Config {
 	if c.BackoffMultiplier == 0 {
 		c.BackoffMultiplier = DefaultMultiplier
 	}
-	if c.Jitter == 0 && !c.NoJitter {
+	if c.Jitter == 0 && !c.NoJitter && !c.FullJitter {
 		c.Jitter = DefaultJitter
 	}
 	if c.MaxServerDelay == 0 {
@@ -119,12 +128,17 @@ func (c Config) check() error {
 	if c.MaxReplayBytes < 0 {
 		fail("MaxReplayBytes is %d; want at least 0", c.MaxReplayBytes)
 	}
-	for _, code := range c.RetryableStatusCodes {
+	errs = append(errs, checkCodes(c.RetryableStatusCodes)...)
+	return errors.Join(append(errs, c.checkBackoff())...)
+}
+
+func checkCodes(list []codes.Code) (errs []error) {
+	for _, code := range list {
 		if code == codes.OK || code > codes.Unauthenticated {
-			fail("RetryableStatusCodes has %v; want codes of errors", code)
+			errs = append(errs, fmt.Errorf("RetryableStatusCodes has %v; want codes of errors", code))
 		}
 	}
-	return errors.Join(append(errs, c.checkBackoff())...)
+	return errs
 }
 
 // checkBackoff returns everything that is wrong with the waits.
@@ -147,7 +161,20 @@ func (c Config) checkBackoff() error {
 	if !within(c.Jitter, 0, 1) {
 		fail("Jitter is %v; want 0 to 1", c.Jitter)
 	}
+	if moreThanOne(c.Jitter != 0, c.NoJitter, c.FullJitter) {
+		fail("Jitter is %v, NoJitter %t, FullJitter %t; want one of them", c.Jitter, c.NoJitter, c.FullJitter)
+	}
 	return errors.Join(errs...)
+}
+
+func moreThanOne(set ...bool) bool {
+	n := 0
+	for _, s := range set {
+		if s {
+			n++
+		}
+	}
+	return n > 1
 }
 
 // within reports whether least <= x <= most. It returns false for NaN.

@@ -15,7 +15,7 @@
 //   - or [Config].AllMethods is set.
 //
 // Calls of other methods pass unchanged, without a per-attempt timeout. [Disable] turns
-// retries off for one call.
+// retries off for one call. [With] changes other settings for one call.
 //
 // # Which failures
 //
@@ -24,6 +24,8 @@
 // if any of these holds:
 //
 //   - The call has made [Config].MaxAttempts attempts.
+//   - The budget allows no further one.
+//   - grpc-go retries the method too: see [ErrTransportRetries].
 //   - A response header or message has arrived: the attempt is committed, unless
 //     [Config].RetryAfterHeader is set. A Trailers-Only response has no header.
 //   - An inner interceptor rejected the attempt with a [hauberk.Rejection].
@@ -35,13 +37,50 @@
 //     [Config].MaxReplayBytes.
 //
 // The call then ends with the error of its last attempt. A caller that cancels during a
-// wait gets CANCELLED.
+// wait gets CANCELLED. The header, the trailer and the peer that the application receives are
+// those of the last attempt.
 //
 // # Waits
 //
-// Waits grow exponentially with jitter. A pushback in the trailer replaces the wait and
+// Waits grow exponentially with jitter: by default each is the backoff ± 20 %, as gRFC A6
+// describes today. With [Config].FullJitter it is a random time from 0 up to the backoff, as in
+// earlier versions of gRFC A6. A pushback in the trailer replaces the wait and
 // restarts the growth. A google.rpc.RetryInfo in the status details makes the wait at
 // least as long as its retry_delay.
+//
+// A per-attempt timeout above the caller's deadline has no effect.
+//
+// # Budget
+//
+// Retries multiply the load of a service that fails. So they have a budget, by default one for each
+// interceptor with the defaults of package retrybudget: one retry for five calls, and ten in
+// reserve. [WithBudget] shares a budget with the other interceptors of a client that repeat
+// calls. [Config].NoBudget turns it off.
+//
+// # Layers
+//
+// If a service that retries is called by one that retries, and so on, the attempts of all layers
+// multiply. Three layers with three attempts each send 27, and with the budget alone up to
+// 1.2³ = 1.73 for each call. So the call of a handler that fails after it was retried, or that the
+// budget or the server does not allow to be retried, adds the trailer grpc-retry-pushback-ms with
+// -1 to the response of the handler. A client that follows gRFC A6, as this package does, then
+// does not retry the failure again: only the layer next to the failure retries. The trailer of a
+// handler that succeeds all the same has no effect on its client.
+// The outgoing call must be made with the context of the handler.
+// [Config].NoCallerPushback turns that off.
+//
+// # Attempts
+//
+// [Attempt] has the number of the attempt for inner interceptors. The request metadata
+// grpc-previous-rpc-attempts of each attempt after the first has the number of those before it, in
+// place of a value that the application has set. A handler reads it with [PreviousAttempts].
+//
+// # Retries of grpc-go
+//
+// grpc-go retries calls by the retryPolicy of a service config. Attempts of both would multiply. If
+// a call fails on such a connection, this interceptor does not retry it, and its error is
+// [ErrTransportRetries] as well: see there. Transparent retries, which grpc-go makes if the server
+// has not processed a call, stay: they do not count as attempts.
 //
 // The rules for commits, backoff and pushback are those of gRFC A6, Client Retries.
 package retry

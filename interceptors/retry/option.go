@@ -2,12 +2,12 @@ package retry
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/retrybudget"
 )
 
 // Option sets a dependency of an [Interceptor].
@@ -29,6 +29,17 @@ func WithSleep(sleep func(ctx context.Context, d time.Duration) error) Option {
 // default is that of math/rand/v2. random must be safe for concurrent use.
 func WithRandom(random func() float64) Option {
 	return option(func(r *Interceptor) { r.random = random })
+}
+
+// WithBudget uses budget, which several interceptors of a client can share, such as those that retry
+// and those that hedge. The default is a separate budget with the zero retrybudget.Config.
+func WithBudget(budget *retrybudget.Budget) Option {
+	return option(func(r *Interceptor) {
+		if budget == nil {
+			r.err = errors.New("WithBudget was given a nil budget; want one, or Config.NoBudget")
+		}
+		r.budget = budget
+	})
 }
 
 // WithPolicy uses the idempotency of the methods of policy in place of [hauberk.Method.Idempotent],
@@ -72,12 +83,6 @@ func (r *Interceptor) settings(method string) []hauberk.Setting {
 		return nil
 	}
 }
-
-// Disable returns a call option that turns retries off for the call.
-func Disable() grpc.CallOption { return disabled{} }
-
-// disabled is the option of [Disable].
-type disabled struct{ grpc.EmptyCallOption }
 
 // Sleep waits for d. It returns the error of ctx if that is done before. It returns
 // context.DeadlineExceeded at once if the deadline of ctx would pass.

@@ -3,15 +3,13 @@ package retry
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
-
-	"google.golang.org/grpc"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/engine/backoff"
 	"github.com/hauberk-rpc/hauberk/internal/options"
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
+	"github.com/hauberk-rpc/hauberk/retrybudget"
 )
 
 // Attempt is the key of the number of the current attempt in a call's state, from 1.
@@ -21,9 +19,11 @@ var Attempt = hauberk.NewAttemptKey[int]("attempt")
 // concurrent use by any number of chains.
 type Interceptor struct {
 	config  Config
+	rules   rules // of calls without options
 	methods pattern.Set
 	policy  map[string]stated // by full name; nil without WithPolicy
 	backoff *backoff.Backoff
+	budget  *retrybudget.Budget // nil with Config.NoBudget
 	random  func() float64
 	sleep   func(ctx context.Context, d time.Duration) error
 	err     error
@@ -34,19 +34,33 @@ type Interceptor struct {
 func New(config Config, opts ...Option) *Interceptor {
 	r := &Interceptor{config: config.withDefaults(), sleep: Sleep}
 	nils := options.Apply(opts, func(o Option) { o.apply(r) })
+	r.rules = rules{r.config.MaxAttempts, r.config.RetryableStatusCodes, r.config.PerAttemptTimeout}
 	methods, bad := r.config.methods()
 	r.methods = methods
-	r.err = errors.Join(r.config.check(), bad, nils)
+	r.err = errors.Join(r.config.check(), bad, nils, r.err, r.makeBudget())
 	if r.sleep == nil {
 		r.err = errors.Join(r.err, errors.New("the function of WithSleep is nil"))
 	}
 	if r.err == nil {
 		r.backoff, r.err = backoff.New(backoff.Config{
 			Initial: r.config.InitialBackoff, Max: r.config.MaxBackoff,
-			Multiplier: r.config.BackoffMultiplier, Jitter: r.config.Jitter, Random: r.random,
+			Multiplier: r.config.BackoffMultiplier, Random: r.random,
+			Jitter: r.config.Jitter, FullJitter: r.config.FullJitter,
 		})
 	}
 	return r
+}
+
+// makeBudget makes the budget, unless an option has given one or there is none. It returns what is
+// wrong with it.
+func (r *Interceptor) makeBudget() error {
+	switch {
+	case r.budget != nil && r.config.NoBudget:
+		return errors.New("WithBudget with Config.NoBudget; want one of them")
+	case r.budget == nil && !r.config.NoBudget:
+		r.budget = retrybudget.New(retrybudget.Config{})
+	}
+	return r.budget.Err()
 }
 
 // Declare returns the interceptor's declaration, with the errors of its configuration.
@@ -71,42 +85,35 @@ func (r *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	if !r.handles(call) {
 		return next(ctx, call)
 	}
-	attempts := r.prepare(call)
-	for n, waits := 1, 0; ; n++ {
-		var err error
-		var expired bool
-		if r.config.PerAttemptTimeout == 0 {
-			err = next(ctx, call)
+	s := sequence{ctx: ctx}
+	if s.err = r.prepare(call, &s); s.err != nil {
+		return s.err
+	}
+	r.budget.Call()
+	for {
+		if s.rules.timeout == 0 {
+			s.err = next(s.ctx, call)
 		} else {
-			err, expired = r.attempt(ctx, call, next)
+			r.attempt(call, next, &s)
 		}
-		if err == nil || n >= attempts || ctx.Err() != nil || !expired && !r.retryable(err) || r.committed(call) {
-			return err
+		if s.err == nil {
+			r.budget.Success()
+			return nil
 		}
-		if waits, err = r.wait(ctx, call, err, waits); err != nil {
-			return err
+		if !r.goesOn(call, &s) {
+			return s.err
 		}
-		Attempt.Set(call, n+1)
 	}
 }
 
-// wait waits until the next attempt. It returns the outcome of the call if there is none.
-//
-//go:noinline // its variables would be on the stack of Intercept as long as the call runs
-func (r *Interceptor) wait(ctx context.Context, call *hauberk.Call, failure error, waits int) (int, error) {
-	asked, final := serverDelay(call, failure)
-	if final || asked.longest() > r.config.MaxServerDelay {
-		return waits, failure
-	}
-	waits = asked.count(waits)
-	switch waiting := r.sleep(ctx, asked.wait(r.backoff, waits)); {
-	case errors.Is(waiting, context.Canceled):
-		return waits, waiting
-	case waiting != nil:
-		return waits, failure
-	default:
-		return waits, nil
-	}
+// sequence is the attempts of one call.
+type sequence struct {
+	ctx     context.Context //nolint:containedctx // on the stack of Intercept, which is small by this
+	rules   *rules
+	err     error // of the last attempt
+	failed  int   // how many attempts have failed before the last one
+	waits   int   // how many waits have grown so far
+	expired bool  // the per-attempt timeout has ended the last attempt
 }
 
 // handles reports whether calls of the method can be retried.
@@ -124,49 +131,33 @@ func (r *Interceptor) handles(call *hauberk.Call) bool {
 	return m.Idempotent()
 }
 
-// prepare asks the call for what retries need, and returns how many attempts it may make.
-func (r *Interceptor) prepare(call *hauberk.Call) int {
-	if r.config.PerAttemptTimeout > 0 && !r.config.RetryAfterHeader {
+// prepare finds the rules of the call, and asks it for what retries need. It returns what is wrong
+// with the rules that its options ask for.
+func (r *Interceptor) prepare(call *hauberk.Call, s *sequence) error {
+	s.rules = &r.rules
+	if len(call.Options()) > 0 {
+		var err error
+		if s.rules, err = r.rules.of(call); err != nil {
+			return err
+		}
+	}
+	if s.rules.timeout > 0 && !r.config.RetryAfterHeader {
 		call.CommitOnHeader()
 	}
-	attempts := r.attempts(call)
-	if attempts > 1 {
+	if s.rules.attempts > 1 {
 		call.CaptureMetadata()
 		if r.config.MaxReplayBytes > 0 {
 			call.Replayable(r.config.MaxReplayBytes)
 		}
 	}
-	return attempts
-}
-
-// attempts returns how many attempts a call may make.
-func (r *Interceptor) attempts(call *hauberk.Call) int {
-	if slices.ContainsFunc(call.Options(), isDisabled) {
-		return 1
-	}
-	return r.config.MaxAttempts
+	return nil
 }
 
 // kept returns whether the requests that were sent are kept for another attempt. The chain
 // always keeps a single request.
-func (r *Interceptor) kept(call *hauberk.Call) func() bool {
-	if call.Kind().ClientStreams() && (r.config.MaxReplayBytes == 0 || r.attempts(call) <= 1) {
+func (r *Interceptor) kept(call *hauberk.Call, rules *rules) func() bool {
+	if call.Kind().ClientStreams() && (r.config.MaxReplayBytes == 0 || rules.attempts <= 1) {
 		return func() bool { return false }
 	}
 	return call.Replayable(r.config.MaxReplayBytes)
-}
-
-func isDisabled(o grpc.CallOption) bool {
-	_, ok := o.(disabled)
-	return ok
-}
-
-func (r *Interceptor) retryable(err error) bool {
-	return slices.Contains(r.config.RetryableStatusCodes, hauberk.CodeOf(err))
-}
-
-// committed reports whether no attempt can follow the last one: its response header has
-// arrived (gRFC A6), or next would not make another.
-func (r *Interceptor) committed(call *hauberk.Call) bool {
-	return !r.config.RetryAfterHeader && call.Header() != nil || !call.CanAttempt()
 }

@@ -299,6 +299,8 @@ func TestBadConfig(t *testing.T) {
 		"infinity":     {retry.Config{BackoffMultiplier: math.Inf(1)}, "BackoffMultiplier is +Inf"},
 		"wild jitter":  {retry.Config{Jitter: 2}, "Jitter is 2"},
 		"jitter's NaN": {retry.Config{Jitter: math.NaN()}, "Jitter is NaN"},
+		"both jitters": {retry.Config{Jitter: 0.1, FullJitter: true}, "FullJitter true; want one of them"},
+		"no full one":  {retry.Config{NoJitter: true, FullJitter: true}, "FullJitter true; want one of them"},
 	} {
 		if _, err := hauberk.New(all(c.config)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q in it", name, err, c.want)
@@ -337,7 +339,7 @@ func TestConfigIsCopied(t *testing.T) {
 	}
 }
 
-// TestAllocations: a call that needs no retry costs no allocation.
+// TestAllocations: a call that needs no retry costs no allocation, with the budget.
 func TestAllocations(t *testing.T) {
 	measure := func(interceptors ...hauberk.Interceptor) float64 {
 		conn := hauberk.Must(hauberk.New(interceptors...)).ClientConn(hauberktest.Conn{})

@@ -13,27 +13,30 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 )
 
-// attempt makes one attempt with a timeout, and reports whether that ended it. A
+// attempt makes one attempt with a timeout, and notes whether that ended it. A
 // DEADLINE_EXCEEDED that the server returns before that is an outcome like others.
 //
 //go:noinline // its variables would be on the stack of calls without a timeout
-//nolint:revive // the error is the outcome of next, not a failure of attempt
-func (r *Interceptor) attempt(ctx context.Context, call *hauberk.Call, next hauberk.Next) (err error, expired bool) {
+func (r *Interceptor) attempt(call *hauberk.Call, next hauberk.Next, s *sequence) {
 	if call.Kind() == hauberk.Unary {
-		bounded, cancel := context.WithTimeout(ctx, r.config.PerAttemptTimeout)
+		bounded, cancel := context.WithTimeout(s.ctx, s.rules.timeout)
 		defer cancel()
-		err = next(bounded, call)
-		expired = hasPassed(bounded)
+		s.err = next(bounded, call)
+		s.expired = hasPassed(bounded)
 	} else {
-		err, expired = r.attemptStream(ctx, call, next)
+		r.attemptStream(call, next, s)
 	}
-	if !expired || ctx.Err() != nil {
-		return err, false
+	if !s.expired {
+		return
 	}
-	if credentialsFailed(err) {
-		err = errTimeout
+	if s.ctx.Err() != nil {
+		s.expired = false
+		return
 	}
-	return err, hauberk.CodeOf(err) == codes.DeadlineExceeded
+	if credentialsFailed(s.err) {
+		s.err = errTimeout
+	}
+	s.expired = hauberk.CodeOf(s.err) == codes.DeadlineExceeded
 }
 
 // credentialsFailed reports whether err is that of call credentials which returned an error
@@ -57,29 +60,23 @@ func hasPassed(ctx context.Context) bool {
 
 var errTimeout = status.Error(codes.DeadlineExceeded, "retry: the attempt took longer than PerAttemptTimeout")
 
-// attemptStream makes one attempt of a stream. It ends the attempt after
-// PerAttemptTimeout, unless it is committed by then, or what it has sent is not kept: gRFC A6
-// commits such an attempt, too.
-//
-//nolint:revive // as attempt
-func (r *Interceptor) attemptStream(
-	ctx context.Context, call *hauberk.Call, next hauberk.Next,
-) (err error, expired bool) {
-	kept := r.kept(call)
-	bounded, expire, cancel := withExpiry(ctx)
+// attemptStream makes one attempt of a stream. It ends the attempt after the timeout, unless it is
+// committed by then, or what it has sent is not kept: gRFC A6 commits such an attempt, too.
+func (r *Interceptor) attemptStream(call *hauberk.Call, next hauberk.Next, s *sequence) {
+	kept := r.kept(call, s.rules)
+	bounded, expire, cancel := withExpiry(s.ctx)
 	defer cancel()
-	timer := time.AfterFunc(r.config.PerAttemptTimeout, func() {
+	timer := time.AfterFunc(s.rules.timeout, func() {
 		if !call.Committed() && kept() {
 			expire()
 		}
 	})
 	defer timer.Stop()
-	err = next(bounded, call)
-	expired = errors.Is(bounded.Err(), context.DeadlineExceeded)
-	if expired && ctx.Err() == nil && isTimeout(err) {
-		err = errTimeout
+	s.err = next(bounded, call)
+	s.expired = errors.Is(bounded.Err(), context.DeadlineExceeded)
+	if s.expired && s.ctx.Err() == nil && isTimeout(s.err) {
+		s.err = errTimeout
 	}
-	return err, expired
 }
 
 // isTimeout reports whether err is DEADLINE_EXCEEDED, and not as the rejection of an

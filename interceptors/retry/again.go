@@ -1,0 +1,118 @@
+package retry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// goesOn waits until the next attempt, and reports whether there is one. If there is none, s.err is
+// the outcome of the call.
+//
+//go:noinline // its variables would be on the stack of Intercept as long as the call runs
+func (r *Interceptor) goesOn(call *hauberk.Call, s *sequence) bool {
+	if s.ctx.Err() != nil || r.committed(call) {
+		return false
+	}
+	asked, final := serverDelay(call, s.err)
+	retryable := s.expired || s.rules.retryable(s.err)
+	if retryable || final {
+		r.budget.Failure() // gRFC A6
+	}
+	s.failed++
+	switch {
+	case !retryable || s.rules.attempts == 1:
+		return false
+	case call.TransportRetries():
+		s.err = &nestedError{call.Method().FullName(), s.err}
+	case final || asked.longest() > r.config.MaxServerDelay || s.failed >= s.rules.attempts || !r.budget.Take():
+	default:
+		return r.wait(call, s, asked)
+	}
+	r.endRetries(s.ctx)
+	return false
+}
+
+// wait waits until the next attempt, for which the budget has been asked.
+func (r *Interceptor) wait(call *hauberk.Call, s *sequence, asked asked) bool {
+	s.waits = asked.count(s.waits)
+	if err := r.sleep(s.ctx, asked.wait(r.backoff, s.waits)); err != nil {
+		r.budget.Return()
+		if errors.Is(err, context.Canceled) {
+			s.err = err
+		}
+		return false
+	}
+	Attempt.Set(call, s.failed+1)
+	s.ctx = withPrevious(s.ctx, s.failed)
+	return true
+}
+
+// committed reports whether no attempt can follow the last one: its response header has
+// arrived (gRFC A6), or next would not make another.
+func (r *Interceptor) committed(call *hauberk.Call) bool {
+	return !r.config.RetryAfterHeader && call.Header() != nil || !call.CanAttempt()
+}
+
+// endRetries asks the client of the incoming call, if ctx is of a handler, not to retry it: the
+// failure was retried here, or must not be retried.
+func (r *Interceptor) endRetries(ctx context.Context) {
+	if !r.config.NoCallerPushback {
+		_ = grpc.SetTrailer(ctx, metadata.Pairs(pushbackKey, "-1")) // it fails if there is no incoming call, or it is over
+	}
+}
+
+// previousKey is the request metadata of gRFC A6: how many attempts of the call there were before.
+const previousKey = "grpc-previous-rpc-attempts"
+
+// withPrevious returns the context of an attempt after n others.
+func withPrevious(ctx context.Context, n int) context.Context {
+	md, _ := metadata.FromOutgoingContext(ctx) // a copy
+	if md == nil {
+		md = make(metadata.MD, 1)
+	}
+	md.Set(previousKey, strconv.Itoa(n))
+	return metadata.NewOutgoingContext(ctx, md)
+}
+
+// PreviousAttempts returns how many attempts of an incoming call its client has made before this
+// one, by the metadata grpc-previous-rpc-attempts. ctx is that of a handler or of a server chain.
+// It is 0 for the first attempt, and if the client does not send it or sends something else than
+// a number. Clients that are not trusted can send any number.
+func PreviousAttempts(ctx context.Context) int {
+	values := metadata.ValueFromIncomingContext(ctx, previousKey)
+	if len(values) != 1 {
+		return 0
+	}
+	n, err := strconv.ParseUint(values[0], 10, 31)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
+
+// ErrTransportRetries is found by errors.Is in the error of a call that this interceptor does not
+// retry, since grpc-go retries calls of its method too: the service config of the connection has
+// a retryPolicy for it. Attempts of both would multiply. Remove the retryPolicy, or create the
+// connection with grpc.WithDisableRetry. Transparent retries of grpc-go are not concerned.
+var ErrTransportRetries = errors.New("retry: the service config of the connection has a retryPolicy")
+
+// nestedError is a failure that is not retried, since grpc-go retries too. Its status is that of
+// the failure.
+type nestedError struct {
+	method string
+	cause  error
+}
+
+func (e *nestedError) Error() string {
+	return fmt.Sprintf("retry: grpc-go retries %s too, by the retryPolicy in the service config of the connection; "+
+		"remove it, or use grpc.WithDisableRetry: %v", e.method, e.cause)
+}
+
+func (e *nestedError) Unwrap() []error { return []error{ErrTransportRetries, e.cause} }
