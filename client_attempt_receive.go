@@ -257,6 +257,7 @@ func (s *clientStream) arrive(a *attempt, msg any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a.ended {
+		s.lost = true
 		return
 	}
 	s.arrived = append(s.arrived, msg)
@@ -270,7 +271,10 @@ func (s *clientStream) arrive(a *attempt, msg any) {
 func (s *clientStream) stopReceiving(a *attempt, delivered *bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if *delivered = *delivered && !a.ended; *delivered {
+	switch {
+	case *delivered && a.ended:
+		*delivered, s.lost = false, true
+	case *delivered:
 		s.commitLocked(a)
 	}
 	s.receiving = false

@@ -77,14 +77,16 @@ type clientStream struct {
 	toOpen   *attempt      // the first attempt, for the application's goroutine
 	restart  *replayBuffer // that the next attempt is fed from
 	broken   error         // misuse by the application: no attempt follows
+	resumer  int32         // the place of the interceptor that called Resume last
 
 	// What the application did.
 	launched  bool // NewStream has returned
 	closed    bool // CloseSend was called
 	requested bool // the single request was sent
 	receiving bool // a goroutine receives from current
-	committed bool // a response message or the header was delivered
+	committed bool // a response message or the header was delivered, and no Resume came after it
 	delivered bool // the single response was delivered
+	lost      bool // a message that hooks have seen was discarded, since its attempt had ended
 	request   any  // the single request, for attempts and Read
 	wasRead   bool // an interceptor has read it
 	rejected  bool // inside an adapter: SendMsg has returned io.EOF
@@ -371,7 +373,7 @@ func (s *clientStream) again(call *Call, i int32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch l := call.prepared; {
-	case s.committed || s.broken != nil:
+	case s.committed || s.broken != nil || i < s.resumer:
 		return false
 	case !s.desc.ClientStreams:
 		return true

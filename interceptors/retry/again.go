@@ -17,37 +17,64 @@ import (
 //
 //go:noinline // its variables would be on the stack of Intercept as long as the call runs
 func (r *Interceptor) goesOn(call *hauberk.Call, s *sequence) bool {
-	if s.ctx.Err() != nil || r.committed(call) {
+	committed := r.committed(call)
+	if s.ctx.Err() != nil || committed && !s.resume.can(call) {
 		return false
 	}
 	asked, final := serverDelay(call, s.err)
-	retryable := s.expired || s.rules.retryable(s.err)
-	if retryable || final {
-		r.budget.Failure() // gRFC A6
+	if !r.retryable(s, final) || s.rules.attempts == 1 {
+		return false
 	}
 	s.failed++
+	progress := s.resume.progress()
+	if progress { // as if the application had made another call
+		s.failed, s.waits = 1, 0
+		r.budget.Call()
+	}
 	switch {
-	case !retryable || s.rules.attempts == 1:
-		return false
 	case call.TransportRetries():
 		s.err = &nestedError{call.Method().FullName(), s.err}
-	case final || asked.longest() > r.config.MaxServerDelay || s.failed >= s.rules.attempts || !r.budget.Take():
-	default:
-		return r.wait(call, s, asked)
+	case final || asked.longest() > r.config.MaxServerDelay || s.failed >= s.rules.attempts:
+	case progress || r.budget.Take():
+		return r.wait(s, asked, progress) && r.begin(call, s, committed)
 	}
 	r.endRetries(s.ctx)
 	return false
 }
 
-// wait waits until the next attempt, for which the budget has been asked.
-func (r *Interceptor) wait(call *hauberk.Call, s *sequence, asked asked) bool {
+// retryable reports whether the last attempt has failed in a way that is retried, and records what
+// gRFC A6 counts as a failure.
+func (r *Interceptor) retryable(s *sequence, final bool) bool {
+	retryable := s.expired || s.rules.retryable(s.err)
+	if retryable || final {
+		r.budget.Failure()
+	}
+	return retryable
+}
+
+// wait waits until the next attempt. If there is none, it returns what was taken from the budget.
+func (r *Interceptor) wait(s *sequence, asked asked, free bool) bool {
 	s.waits = asked.count(s.waits)
-	if err := r.sleep(s.ctx, asked.wait(r.backoff, s.waits)); err != nil {
+	err := r.sleep(s.ctx, asked.wait(r.backoff, s.waits))
+	if err == nil {
+		return true
+	}
+	if !free {
 		r.budget.Return()
-		if errors.Is(err, context.Canceled) {
-			s.err = err
+	}
+	if errors.Is(err, context.Canceled) {
+		s.err = err
+	}
+	return false
+}
+
+// begin prepares the next attempt, of a stream that is resumed if the last one is committed.
+func (r *Interceptor) begin(call *hauberk.Call, s *sequence, committed bool) bool {
+	if committed {
+		if err := s.resume.with(call, r.resume); err != nil {
+			s.err = fmt.Errorf("%w; retry.WithResume: %w", s.err, err)
+			return false
 		}
-		return false
 	}
 	Attempt.Set(call, s.failed+1)
 	s.ctx = withPrevious(s.ctx, s.failed)
@@ -63,8 +90,8 @@ func (r *Interceptor) committed(call *hauberk.Call) bool {
 // endRetries asks the client of the incoming call, if ctx is of a handler, not to retry it: the
 // failure was retried here, or must not be retried.
 func (r *Interceptor) endRetries(ctx context.Context) {
-	if !r.config.NoCallerPushback {
-		_ = grpc.SetTrailer(ctx, metadata.Pairs(pushbackKey, "-1")) // it fails if there is no incoming call, or it is over
+	if !r.config.NoCallerPushback { // the error is that there is no incoming call, or it is over
+		_ = grpc.SetTrailer(ctx, metadata.Pairs(pushbackKey, "-1"))
 	}
 }
 

@@ -69,6 +69,11 @@
 // The outgoing call must be made with the context of the handler.
 // [Config].NoCallerPushback turns that off.
 //
+// # Streams that break
+//
+// A response stream that breaks after the application has received a message is not retried: the
+// application would receive messages twice. With [WithResume] it goes on from the last message.
+//
 // # Attempts
 //
 // [Attempt] has the number of the attempt for inner interceptors. The request metadata

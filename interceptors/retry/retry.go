@@ -24,6 +24,7 @@ type Interceptor struct {
 	policy  map[string]stated // by full name; nil without WithPolicy
 	backoff *backoff.Backoff
 	budget  *retrybudget.Budget // nil with Config.NoBudget
+	resume  ResumeFunc          // nil without WithResume
 	random  func() float64
 	sleep   func(ctx context.Context, d time.Duration) error
 	err     error
@@ -110,10 +111,11 @@ func (r *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 type sequence struct {
 	ctx     context.Context //nolint:containedctx // on the stack of Intercept, which is small by this
 	rules   *rules
-	err     error // of the last attempt
-	failed  int   // how many attempts have failed before the last one
-	waits   int   // how many waits have grown so far
-	expired bool  // the per-attempt timeout has ended the last attempt
+	resume  *resumption // nil if the call is not resumed
+	err     error       // of the last attempt
+	failed  int         // how many attempts have failed before the last one
+	waits   int         // how many waits have grown so far
+	expired bool        // the per-attempt timeout has ended the last attempt
 }
 
 // handles reports whether calls of the method can be retried.
@@ -146,6 +148,9 @@ func (r *Interceptor) prepare(call *hauberk.Call, s *sequence) error {
 	}
 	if s.rules.attempts > 1 {
 		call.CaptureMetadata()
+		if r.resume != nil && call.Kind() == hauberk.ServerStream {
+			s.resume = newResumption(call)
+		}
 		if r.config.MaxReplayBytes > 0 {
 			call.Replayable(r.config.MaxReplayBytes)
 		}

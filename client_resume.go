@@ -1,0 +1,62 @@
+package hauberk
+
+import "errors"
+
+// CanResume reports whether [Call.Resume] can continue a response stream on a client, after next
+// has returned an error.
+func (c *Call) CanResume() bool {
+	var rejection *Rejection
+	s, ok := c.end.(*clientStream)
+	return ok && c.kind == ServerStream && c.copyOf == nil && !c.over.Load() && c.last != nil &&
+		c.leg.broken() == nil && !errors.As(c.last, &rejection) && s.canResume()
+}
+
+// Resume makes the following next continue a response stream that has ended with an error, also
+// after the application has received messages of it. Call it between two calls of next, for a
+// method with one request and server streaming. request is what the next attempt sends in place of
+// the request: inner interceptors see it, outer ones do not. It must be of the same type, and must
+// not be modified afterwards. It has to ask for the messages after those that the hooks of this
+// interceptor have received: the application receives the messages of the next attempt after them.
+//
+// This interceptor and inner ones can make further attempts with request until the application has
+// received a message or the header of one. Outer ones cannot. The header and the trailer of the call
+// are those of the last attempt. The context of the stream that the application has asked for before
+// is that of the attempt that ended.
+//
+// A call cannot be continued if concurrent attempts were made, and inside of FromClient, whose
+// interceptor owns the stream.
+//
+// Resume returns INTERNAL if the stream cannot be continued: see [Call.CanResume].
+func (c *Call) Resume(request any) error {
+	if !c.CanResume() {
+		return errInternal("Call.Resume: the call of %s cannot be continued", c.method.full)
+	}
+	if request == nil {
+		return errInternal("Call.Resume: the request is nil")
+	}
+	s, _ := c.end.(*clientStream)
+	s.resume(c, request)
+	return nil
+}
+
+// canResume reports whether nothing that hooks have seen is lost, and no attempt runs. Of concurrent
+// attempts it is not known which one the messages are of.
+func (s *clientStream) canResume() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requested && s.broken == nil && s.race == nil && s.current == nil && !s.lost && s.latest != nil
+}
+
+// resume lets the interceptor that runs attempt again with another request, also if the call is
+// committed. The legs outside of it keep the request that they have seen.
+func (s *clientStream) resume(c *Call, request any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.committed, s.dropped = false, false
+	s.resumer = c.depth.Load()
+	if l := c.leg; l != nil && l.host == s {
+		l.request = request
+	} else {
+		s.request = request
+	}
+}
