@@ -198,8 +198,9 @@ func TestR06SynchronisedFailure(t *testing.T) {
 				conn := hauberktest.Conn{Outcome: func(string) error {
 					mu.Lock()
 					defer mu.Unlock()
-					if seen++; seen > clients {
-						peaks[time.Since(begin)/(100*time.Millisecond)]++
+					seen++
+					if seen > clients {
+						peaks[time.Since(begin).Truncate(100*time.Millisecond)]++
 					}
 					return errDown
 				}}
@@ -212,7 +213,7 @@ func TestR06SynchronisedFailure(t *testing.T) {
 				mean := clients * int(100*time.Millisecond) / int(c.to-c.from)
 				for at, n := range peaks {
 					if n > 2*mean {
-						t.Errorf("%d retries in the 100 ms after %v, want at most twice the mean of %d", n, at*100*time.Millisecond, mean)
+						t.Errorf("%d retries in the 100 ms after %v, want at most twice the mean of %d", n, at, mean)
 					}
 				}
 				if seen != 2*clients {

@@ -1,0 +1,97 @@
+package retry
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hauberk-rpc/hauberk"
+)
+
+// ResumeFunc makes the request with which a broken response stream goes on. request is that of the
+// attempt that has ended; it is a copy, which the function may change and return. last is the last
+// message that the application receives of the attempts so far, or nil if there is none: the response
+// to the new request must begin with the message after it. If the function returns an error, the
+// stream is not resumed, and the call ends with the error of the last attempt, which then wraps the
+// function's too. It runs on the goroutine of the chain, and must be safe for concurrent use.
+type ResumeFunc func(method *hauberk.Method, request, last proto.Message) (proto.Message, error)
+
+// WithResume resumes response streams that break: calls of methods with one request and server
+// streaming that end with a retryable failure after messages were received. resume makes a new
+// request from the last message, so that the application receives all messages, each once.
+//
+// Only methods that are retried at all are resumed: see the section Which calls of the package. After
+// an attempt of which a message was received, the attempts, the backoff and the budget count as for a
+// new call. The call is not resumed if an inner interceptor makes concurrent attempts, as in hedging,
+// or if this interceptor runs inside of hauberk.FromClient.
+// [Config].RetryAfterHeader has no effect on attempts that are resumed.
+//
+// Each message that is received costs a clone. The message must be protobuf.
+//
+// The application receives the trailer of the last attempt. It must not use the stream's context,
+// which is that of one attempt.
+func WithResume(resume ResumeFunc) Option {
+	return option(func(r *Interceptor) {
+		if resume == nil {
+			r.err = errors.Join(r.err, errors.New("the function of WithResume is nil"))
+		}
+		r.resume = resume
+	})
+}
+
+// resumption is what is known of a stream that may be resumed. Its hooks run while next does, so that
+// they share it with the interceptor. A nil resumption is of a call that is not resumed.
+type resumption struct {
+	request any           // as it was sent last
+	last    proto.Message // a clone of the last message
+	foreign bool          // a message was not protobuf
+	got     bool          // the attempt has received a message
+}
+
+// newResumption registers the hooks for a call. Call it before next.
+func newResumption(call *hauberk.Call) *resumption {
+	p := &resumption{}
+	call.OnSend(func(msg any, emit func(any) error) error {
+		p.request = msg
+		return emit(msg)
+	})
+	call.OnReceive(func(msg any) (bool, error) {
+		if m, ok := msg.(proto.Message); ok {
+			p.last = proto.Clone(m)
+		} else {
+			p.foreign = true
+		}
+		p.got = true
+		return true, nil
+	})
+	return p
+}
+
+// can reports whether the stream can be resumed after the attempt that has ended.
+func (p *resumption) can(call *hauberk.Call) bool { return p != nil && !p.foreign && call.CanResume() }
+
+// progress reports whether the attempt that has ended has received a message.
+func (p *resumption) progress() bool {
+	if p == nil || !p.got {
+		return false
+	}
+	p.got = false
+	return true
+}
+
+// with resumes the stream with the request that f makes.
+func (p *resumption) with(call *hauberk.Call, f ResumeFunc) error {
+	request, ok := p.request.(proto.Message)
+	if !ok {
+		return fmt.Errorf("the request is of type %T; want protobuf", p.request)
+	}
+	made, err := f(call.Method(), proto.Clone(request), p.last)
+	if err != nil {
+		return err
+	}
+	if made == nil || made.ProtoReflect().Descriptor() != request.ProtoReflect().Descriptor() {
+		return fmt.Errorf("the function has returned a request of type %T; want %T", made, request)
+	}
+	return call.Resume(made)
+}
