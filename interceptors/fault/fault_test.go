@@ -111,7 +111,7 @@ func TestRetriesHideFaults(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 		synctest.Test(t, func(t *testing.T) {
 			x := fault.New(one(fault.Rule{Percentage: 30, Abort: unavailable()}))
-			r := retry.New(retry.Config{AllMethods: true, MaxAttempts: 20, MaxReplayBytes: 1 << 10})
+			r := retry.New(retry.Config{AllMethods: true, MaxAttempts: 20, MaxReplayBytes: 1 << 10, NoBudget: true})
 			env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.Start(t, r, x)
 			for range 100 {
 				if out := env.Call(t.Context()); out.Err != nil || len(out.Responses) != 1 {
