@@ -16,9 +16,23 @@ type group struct {
 	gradient *gradient.Limit // nil if the limit is fixed
 
 	// Guarded by the lock of the table.
-	name         string
+	key          groupKey
 	calls        int // in flight, waiting, or between messages
 	older, newer *group
+}
+
+// groupKey is a key, or the SHA-256 of a long one. No key is equal to the digest of another.
+type groupKey struct {
+	text   string
+	digest bool
+}
+
+// name returns the key, or a readable form of its digest.
+func (k groupKey) name() string {
+	if k.digest {
+		return "sha256:" + hex.EncodeToString([]byte(k.text))
+	}
+	return k.text
 }
 
 // table has a group for each key. Groups without calls are in a list, the least recently used
@@ -28,7 +42,7 @@ type table struct {
 	most int // groups without calls
 
 	mu      sync.Mutex
-	groups  map[string]*group
+	groups  map[groupKey]*group
 	idle    group // the ends of the list
 	unused  int   // the length of the list
 	evicted uint64
@@ -36,7 +50,7 @@ type table struct {
 }
 
 func newTable(most int, makeGroup func() *group) *table {
-	t := &table{make: makeGroup, most: most, groups: make(map[string]*group)}
+	t := &table{make: makeGroup, most: most, groups: make(map[groupKey]*group)}
 	t.idle.older, t.idle.newer = &t.idle, &t.idle
 	return t
 }
@@ -46,18 +60,19 @@ const maxText = 128
 
 // enter returns the group of a key for one call, which leaves it in the end.
 func (t *table) enter(key []byte) *group {
-	if len(key) > maxText {
+	digest := len(key) > maxText
+	if digest {
 		sum := sha256.Sum256(key)
-		key = []byte("sha256:" + hex.EncodeToString(sum[:]))
+		key = sum[:]
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	g := t.groups[string(key)]
+	g := t.groups[groupKey{string(key), digest}]
 	switch {
 	case g == nil:
 		g = t.make()
-		g.name = string(key)
-		t.groups[g.name] = g
+		g.key = groupKey{string(key), digest}
+		t.groups[g.key] = g
 	case g.calls == 0:
 		g.older.newer, g.newer.older = g.newer, g.older
 		t.unused--
@@ -82,7 +97,7 @@ func (t *table) leave(g *group) {
 	}
 	last := t.idle.newer
 	t.idle.newer, last.newer.older = last.newer, &t.idle
-	delete(t.groups, last.name)
+	delete(t.groups, last.key)
 	t.unused--
 	t.evicted++
 	t.past = plus(t.past, last.limiter.Snapshot())

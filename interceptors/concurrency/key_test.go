@@ -2,6 +2,8 @@ package concurrency_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"net"
 	"strings"
 	"testing"
@@ -49,6 +51,8 @@ func from(ip string, pairs ...string) context.Context {
 // Calls with the same key share a limit, others do not.
 func TestKeys(t *testing.T) {
 	one, two, long := "192.0.2.1", "192.0.2.2", strings.Repeat("k", 64<<10)
+	sum := sha256.Sum256([]byte(long))
+	digest, readable := string(sum[:]), "sha256:"+hex.EncodeToString(sum[:])
 	for _, c := range []struct {
 		name   string
 		key    callkey.Key
@@ -63,6 +67,8 @@ func TestKeys(t *testing.T) {
 		{"other user", callkey.User(), from(one, "user", "a"), from(one, "user", "b"), false},
 		{"long", callkey.Metadata("k"), from(one, "k", long), from(one, "k", long), true},
 		{"other long", callkey.Metadata("k"), from(one, "k", long), from(one, "k", long+"k"), false},
+		{"the digest of another", callkey.Metadata("k-bin"), from(one, "k-bin", long), from(one, "k-bin", digest), false},
+		{"the digest of another as text", callkey.Metadata("k"), from(one, "k", long), from(one, "k", readable), false},
 		{"no key, same peer", callkey.Metadata("k"), from(one), from(one), true},
 		{"no key, other peer", callkey.Metadata("k"), from(one), from(two), false},
 		{"a key like a peer", callkey.Metadata("k"), from(one), from(two, "k", one), false},

@@ -72,8 +72,8 @@ type Limit struct {
 func (x *Interceptor) Limits() []Limit {
 	var limits []Limit
 	add := func(g *group, peer bool) {
-		s, name := g.limiter.Snapshot(), g.name
-		if peer {
+		s, name := g.limiter.Snapshot(), g.key.name()
+		if peer && !g.key.digest {
 			name = callkey.PeerName(name)
 		}
 		limits = append(limits, Limit{name, peer, s.Limit, s.Running, s.Waiting, s.Tenants})
@@ -86,7 +86,7 @@ func (x *Interceptor) Limits() []Limit {
 			continue
 		}
 		groups, _, _ := t.all()
-		slices.SortFunc(groups, func(a, b *group) int { return strings.Compare(a.name, b.name) })
+		slices.SortFunc(groups, func(a, b *group) int { return strings.Compare(a.key.name(), b.key.name()) })
 		for _, g := range groups {
 			add(g, t == x.byPeer)
 		}
