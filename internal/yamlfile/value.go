@@ -12,8 +12,15 @@ import (
 
 // Value is a value in a file. Its methods record what is wrong with it, and then return false.
 type Value struct {
-	file *File
-	node *yaml.Node // nil in a file that cannot be read
+	file   *File
+	node   *yaml.Node // nil in a file that cannot be read
+	hidden bool
+}
+
+// Hidden returns the value without its texts in the errors of List, Text and Texts.
+func (v Value) Hidden() Value {
+	v.hidden = true
+	return v
 }
 
 // Errorf records what is wrong with the value, unless the file cannot be read.
@@ -35,7 +42,7 @@ func (v Value) Map(what string, fields map[string]func(Value)) {
 	}
 	seen := make(map[string]bool)
 	for i := 0; i+1 < len(v.node.Content); i += 2 {
-		key, value := Value{v.file, v.node.Content[i]}, Value{v.file, v.node.Content[i+1]}
+		key, value := v.at(i), v.at(i+1)
 		name := key.node.Value
 		read := fields[name]
 		switch {
@@ -60,10 +67,13 @@ func (v Value) List(what string, read func(Value)) {
 		v.Errorf("%s is %s; want a list", what, v.kind())
 		return
 	}
-	for _, n := range v.node.Content {
-		read(Value{v.file, n})
+	for i := range v.node.Content {
+		read(v.at(i))
 	}
 }
+
+// at returns a part of a map or list.
+func (v Value) at(i int) Value { return Value{v.file, v.node.Content[i], v.hidden} }
 
 // kind describes the value.
 func (v Value) kind() string {
@@ -74,6 +84,8 @@ func (v Value) kind() string {
 		return "a list"
 	case v.node.ShortTag() == "!!null":
 		return "empty"
+	case v.hidden:
+		return "a text"
 	default:
 		return strconv.Quote(v.node.Value[:min(len(v.node.Value), 100)])
 	}

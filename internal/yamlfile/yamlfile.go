@@ -98,7 +98,7 @@ func (f *File) failAt(e *yaml.LoadError) {
 
 // check reports what files do not have.
 func (f *File) check(n *yaml.Node, depth int) {
-	v := Value{f, n}
+	v := Value{file: f, node: n}
 	switch {
 	case depth > maxDepth:
 		v.Errorf("values are nested deeper than %d", maxDepth)
@@ -118,7 +118,7 @@ func (f *File) failf(line, column int, format string, args ...any) {
 }
 
 // Root returns the value of the file. It has no content if the file cannot be read.
-func (f *File) Root() Value { return Value{f, f.root} }
+func (f *File) Root() Value { return Value{file: f, node: f.root} }
 
 // Err returns everything that is wrong, in the order of the file, a line each.
 func (f *File) Err() error {

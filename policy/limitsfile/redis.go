@@ -44,7 +44,7 @@ func (r *Redis) read(v yamlfile.Value, dir string, shared *ratelimit.Shared) {
 		return func(v yamlfile.Value) { *to = text(what, v) }
 	}
 	v.Map("redis", map[string]func(yamlfile.Value){
-		"addresses":     func(v yamlfile.Value) { config.Addresses = v.Texts("addresses") },
+		"addresses":     func(v yamlfile.Value) { config.Addresses = v.Hidden().Texts("addresses") },
 		"name":          word("name", &config.Name),
 		"username":      word("username", &config.Username),
 		"password_file": path(&r.PasswordFile),

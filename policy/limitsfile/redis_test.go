@@ -73,9 +73,11 @@ func TestRedis(t *testing.T) {
 func TestRedisErrors(t *testing.T) {
 	for section, want := range map[string]string{
 		"{}":                            "f:1:8: redis: Addresses is empty",
-		"{addresses: [redis], name: a}": `f:1:8: redis: Addresses[0] is "redis"; want "host:port"`,
-		"{addresses: [\"a:1\"]}":        "f:1:8: redis: Name is empty",
-		"{addresses: redis, name: a}":   `f:1:20: addresses is "redis"; want a list`,
+		"{addresses: [redis], name: a}": `f:1:8: redis: Addresses[0] is not an address; want "host:port"`,
+		"{addresses: 'redis://:s3cret@a:1', name: a}":                              "addresses is a text; want a list",
+		"{addresses: ['redis://:s3cret@a:1'], name: a}":                            `Addresses[0] is not an address; want "host:port"`,
+		"{addresses: [\"a:1\"]}":                                                   "f:1:8: redis: Name is empty",
+		"{addresses: redis, name: a}":                                              `f:1:20: addresses is a text; want a list`,
 		"{addresses: [\"a:1\"], name: a, username: b}":                             "redis: Username is set without Password",
 		"{addresses: [\"a:1\", \"b:1\"], name: a, db: 3}":                          "redis: DB is 3; want 0",
 		"{addresses: [\"a:1\"], name: a, db: -1}":                                  `db is "-1"; want a number from 0`,
@@ -92,6 +94,9 @@ func TestRedisErrors(t *testing.T) {
 		_, err := limitsfile.Parse("f", []byte("redis: "+section+"\nlimits: []\n"))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want an error with %s", section, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: the password is in %v", section, err)
 		}
 		checkPlaces(t, err)
 	}

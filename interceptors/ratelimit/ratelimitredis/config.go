@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
+	"strings"
+	"unicode"
 )
 
 // DefaultMaxKeys is the default of [Config.MaxKeys].
@@ -14,7 +17,8 @@ const maxMaxKeys = 1 << 26
 // Config holds the settings of [New]. Addresses and Name must be set.
 type Config struct {
 	// Addresses are "host:port" of the server, of nodes of a cluster, or of Sentinels. Several
-	// addresses without Sentinel are those of a cluster.
+	// addresses without Sentinel are those of a cluster. URLs are not addresses. Errors and logs contain
+	// an address only if it is valid, since others may contain a password.
 	Addresses []string
 	// Name is part of every key. Limits with the same name share quotas.
 	Name string
@@ -51,8 +55,8 @@ func (c Config) Validate() error {
 		fail("Addresses is empty; want at least one \"host:port\"")
 	}
 	for i, a := range c.Addresses {
-		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
-			fail("Addresses[%d] is %q; want \"host:port\"", i, a)
+		if !isAddress(a) {
+			fail("Addresses[%d] is not an address; want \"host:port\", and a password in Password", i)
 		}
 	}
 	if c.Name == "" {
@@ -69,6 +73,21 @@ func (c Config) Validate() error {
 		fail("MaxKeys is %d; want 1 to %d, or 0 for %d", c.MaxKeys, maxMaxKeys, DefaultMaxKeys)
 	}
 	return errors.Join(errs...)
+}
+
+// isAddress reports whether text is a host and the number of a port, and nothing else: connection strings
+// of other clients have passwords, some of them behind what looks like an address.
+func isAddress(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || host == "" {
+		return false
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return false
+	}
+	return !strings.ContainsFunc(host, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(".-_:%", r)
+	})
 }
 
 // checkTopology returns what is wrong with the combination of Cluster, Sentinel and DB.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 
+	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit/ratelimitredis"
 	"github.com/hauberk-rpc/hauberk/internal/redistest"
@@ -234,5 +235,30 @@ func TestBadSettings(t *testing.T) {
 	}
 	if _, err := new(ratelimitredis.Store).Open(nil); err == nil {
 		t.Error("a zero Store opens")
+	}
+}
+
+// A password in what is not an address is in no error: not in those of a configuration, nor in those of
+// a connection.
+func TestNoPasswordInErrors(t *testing.T) {
+	for _, address := range []string{
+		"redis://user:s3cret@127.0.0.1:6379", "redis://:s3cret@127.0.0.1:6379/0", "user:s3cret@127.0.0.1:6379",
+		"s3cret@127.0.0.1:6379", "127.0.0.1:6379,password=s3cret", "127.0.0.1:6379:s3cret", "127.0.0.1/s3cret:6379",
+		"127.0.0.1?s3cret:6379", "127.0.0.1:s3cret", "s3cret", "127.0.0.1:6379 s3cret", "a=s3cret:6379", "a:0", "a:65536",
+	} {
+		store := ratelimitredis.New(ratelimitredis.Config{Addresses: []string{"a:1", address}, Name: "x"})
+		_, err := hauberk.New(ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Second}, ratelimit.WithStore(store)))
+		if err == nil || !strings.Contains(err.Error(), `Addresses[1] is not an address; want "host:port"`) {
+			t.Errorf("%s: %v", address, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("the password is in %v", err)
+		}
+		_ = store.Close()
+	}
+	for _, address := range []string{"redis-1.shop.svc:6379", "[::1]:6379", "[fe80::1%eth0]:6379", "bücher_1.example:1"} {
+		if err := (ratelimitredis.Config{Addresses: []string{address}, Name: "x"}).Validate(); err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
 	}
 }
