@@ -3,6 +3,8 @@ package ratelimit
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -40,7 +42,7 @@ func FromPolicy(
 // stated is a limit of a policy, with the methods whose calls it counts together.
 type stated struct {
 	limit   hauberk.MethodLimit
-	service string // of a limit that methods share
+	id      string // Limit.ID
 	methods []string
 	source  string
 }
@@ -56,6 +58,7 @@ func quotasOf(policy *hauberk.DescriptorPolicy) []*stated {
 		limit   hauberk.MethodLimit
 	}
 	shared := make(map[sharing]*stated)
+	equal := make(map[sharing]int)
 	for i := range policy.Methods {
 		m := &policy.Methods[i]
 		setting, _ := m.Setting("limits")
@@ -63,7 +66,14 @@ func quotasOf(policy *hauberk.DescriptorPolicy) []*stated {
 			service, _, _ := strings.Cut(m.Method, "/")
 			q := shared[sharing{service, l}]
 			if q == nil || !l.Service {
-				q = &stated{limit: l, service: service, source: setting.Source}
+				q = &stated{limit: l, id: m.Method, source: setting.Source}
+				if l.Service {
+					q.id = service + "/*"
+				}
+				of := sharing{q.id, l}
+				if equal[of]++; equal[of] > 1 {
+					q.id += "#" + strconv.Itoa(equal[of])
+				}
 				all = append(all, q)
 			}
 			if l.Service {
@@ -80,7 +90,7 @@ func newStated(q *stated, config Config, opts []Option) *Interceptor {
 	unwanted := config.Limit != 0 || config.Per != 0 || config.By.Name() != ""
 	by, err := keyOf(q.limit.By)
 	config.Limit, config.Per, config.By = q.limit.Count, q.limit.Per, by
-	x := New(config, opts...)
+	x := New(config, append(slices.Clone(opts), option(func(x *Interceptor) { x.id = q.id }))...)
 	x.err = errors.Join(x.err, err)
 	if unwanted {
 		x.err = errors.Join(x.err, errors.New("FromPolicy was given Limit, Per or By, which are those of the policy"))

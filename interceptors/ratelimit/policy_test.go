@@ -125,6 +125,46 @@ func TestFromPolicyKeys(t *testing.T) {
 	wantCode(t, call("Get"), codes.OK)
 }
 
+// registry is a Store that keeps the limits that it opened.
+type registry struct {
+	store
+
+	opened []ratelimit.Limit
+}
+
+func (r *registry) Open(limits []ratelimit.Limit) (ratelimit.Quotas, error) {
+	r.opened = append(r.opened, limits...)
+	return r.store.Open(limits)
+}
+
+// Limits of different methods, and equal limits of one, have separate quotas in a store as in memory. Methods that
+// share a limit share the quota. The other limits of the policy do not matter.
+func TestFromPolicyInAStore(t *testing.T) {
+	two := hauberk.MethodLimit{Count: 2, Per: time.Hour, By: hauberk.LimitByUser}
+	all := hauberk.MethodLimit{Count: 2, Per: time.Hour, By: hauberk.LimitByUser, Service: true}
+	ids := func(limits map[string][]hauberk.MethodLimit) []string {
+		p := cartPolicy(t)
+		if err := p.Override(cart+"/*", func(m *hauberk.MethodPolicy) { m.Limits = limits[m.Method] }); err != nil {
+			t.Fatal(err)
+		}
+		r := &registry{}
+		ratelimit.FromPolicy(p, ratelimit.Config{}, ratelimit.WithStore(r))
+		var ids []string
+		for _, l := range r.opened {
+			ids = append(ids, strings.TrimPrefix(l.ID, cart))
+		}
+		slices.Sort(ids)
+		return ids
+	}
+	got := ids(map[string][]hauberk.MethodLimit{cart + "/Pay": {two, two, all}, cart + "/Refund": {two, all}})
+	if want := []string{"/*", "/Pay", "/Pay#2", "/Refund"}; !slices.Equal(got, want) {
+		t.Errorf("the IDs are %q, want %q", got, want)
+	}
+	if got := ids(map[string][]hauberk.MethodLimit{cart + "/Refund": {two}}); !slices.Equal(got, []string{"/Refund"}) {
+		t.Errorf("the ID of a single limit is %q", got)
+	}
+}
+
 // Explain shows each limit with its source; the order proof knows which need an identity.
 func TestFromPolicyExplain(t *testing.T) {
 	outside, inside := ratelimit.FromPolicy(cartPolicy(t), ratelimit.Config{})

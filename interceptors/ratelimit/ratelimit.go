@@ -26,6 +26,7 @@ type Interceptor struct {
 	log      *slog.Logger
 	store    Store
 	shared   *shared // nil if the quotas are in memory
+	id       string  // Limit.ID
 	settings func(method string) []hauberk.Setting
 	err      error
 }

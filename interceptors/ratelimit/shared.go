@@ -120,7 +120,9 @@ func newShared(x *Interceptor) (*shared, error) {
 	limits := make([]Limit, len(x.limits))
 	for i := range x.limits {
 		c := &x.limits[i].config
-		limits[i] = Limit{Name: c.By.Name(), Permits: c.Limit, Per: c.Per, Burst: c.Burst, Algorithm: c.Algorithm}
+		limits[i] = Limit{
+			Name: c.By.Name(), ID: x.id, Permits: c.Limit, Per: c.Per, Burst: c.Burst, Algorithm: c.Algorithm,
+		}
 		s.indexes[&x.limits[i]] = i
 	}
 	var err error

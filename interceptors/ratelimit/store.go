@@ -14,9 +14,21 @@ type Store interface {
 
 // Limit is a limit of a [Config] as a [Store] enforces it. All values are valid for quotas in
 // memory; Open reports those that it cannot enforce.
+//
+// Limits that are equal in all fields share quotas, in all interceptors and processes that use a
+// store. The order and the number of the limits of an interceptor do not matter. Limits of one
+// interceptor that are equal in all fields have separate quotas: the first one, the second one and so on.
 type Limit struct {
-	Name      string // the kind of key, such as "user"
-	Permits   int    // that return in each Per
+	Name string // the kind of key, such as "user"
+	// ID is what the limit belongs to. It is the same after a restart, in other processes and if other
+	// limits change:
+	//   - [New]: "".
+	//   - [FromPolicy]: the method, such as "shop.v1.Cart/Pay", or the service that shares the limit, such
+	//     as "shop.v1.Cart/*". A further equal limit of it has "#2" and so on appended.
+	//   - Package rlsserver: the domain and the descriptor's keys and values, or that the limit is one
+	//     that requests carry.
+	ID        string
+	Permits   int // that return in each Per
 	Per       time.Duration
 	Burst     int // Permits, unless Algorithm is GCRA
 	Algorithm Algorithm
