@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -55,6 +56,27 @@ func CodeOf(err error) codes.Code {
 	}
 	code, _ := plainCode(err)
 	return code
+}
+
+// MessageTooLarge reports whether err is the status of a message that exceeds a size limit of this side or
+// of the peer: RESOURCE_EXHAUSTED with the text of grpc-go, gRPC Core, grpc-java, gRPC for .NET or
+// connect-go. On a server an outcome of next has it if a request is too large to be received, or a
+// response in a stream too large to be sent; on a client also if the server could not receive a request.
+// Such an error says nothing about the load or the quotas of a server, and another attempt has it again.
+func MessageTooLarge(err error) bool {
+	if err == nil || CodeOf(err) != codes.ResourceExhausted || RejectionOf(err) != nil {
+		return false
+	}
+	message := StatusOf(err).Message()
+	for _, text := range [...]string{
+		"larger than max", "message too large", "message exceeds maximum size", "message exceeds the maximum",
+		"larger than configured max",
+	} {
+		if strings.Contains(message, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // carrier is an error with a status: a [Rejection], an error of grpc-go.

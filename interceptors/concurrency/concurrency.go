@@ -103,7 +103,7 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	if err := x.enter(ctx, call, &h); err != nil {
 		return err
 	}
-	return hauberk.Observe(ctx, call, next, func(err error) { x.leave(&h, x.judge(call, err)) })
+	return hauberk.Observe(ctx, call, next, func(err error) { x.leave(&h, x.judge(ctx, call, err)) })
 }
 
 // holder is a call with the group whose limit it counts for.
@@ -223,18 +223,23 @@ func (x *Interceptor) priorityOf(ctx context.Context, call *hauberk.Call) int {
 	}
 }
 
-// judge returns what the end of a call says about the duration of calls.
-func (x *Interceptor) judge(call *hauberk.Call, err error) gradient.Outcome {
+// judge returns what the end of a call says about the duration of calls. Only errors of a handler say
+// that a server has too much to do: not those of messages, nor those with which a handler ends whose
+// client has left.
+func (x *Interceptor) judge(ctx context.Context, call *hauberk.Call, err error) gradient.Outcome {
 	switch {
 	case !x.timed || call.Kind() != hauberk.Unary && x.config.Streams == ForLife:
 		return gradient.Ignored // streams last as long as they like
 	case err == nil:
 		return gradient.Success
-	case hauberk.RejectionOf(err) != nil || call.Unsent():
+	case hauberk.RejectionOf(err) != nil || call.Unsent() || hauberk.MessageTooLarge(err):
 		return gradient.Ignored
 	}
 	switch hauberk.CodeOf(err) {
 	case codes.Unavailable, codes.ResourceExhausted:
+		if call.Side() == hauberk.ServerSide && ctx.Err() != nil {
+			return gradient.AtLeast
+		}
 		return gradient.Overload
 	case codes.DeadlineExceeded, codes.Canceled:
 		return gradient.AtLeast

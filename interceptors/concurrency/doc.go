@@ -15,7 +15,9 @@
 //   - [Config.Adaptive] finds the limit of each key from the durations of calls: it grows
 //     while they are about as long as without a queue inside the server, and falls above that. A
 //     server that has become slower keeps its limit. Only unary calls count, and with
-//     [ForMessages] the times from requests to responses.
+//     [ForMessages] the times from requests to responses. It falls as well if calls end with
+//     UNAVAILABLE or RESOURCE_EXHAUSTED, except for rejections of inner interceptors and for messages
+//     that exceed a size limit.
 //   - [Config.Load] rejects all calls while the memory of the process, or another load that
 //     [WithProbe] measures, is high: from the high mark on until it is below the low one.
 //

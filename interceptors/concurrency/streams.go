@@ -47,7 +47,7 @@ func (x *Interceptor) holdForMessages(ctx context.Context, call *hauberk.Call, n
 		}
 		m.onResponse()
 		return next(ctx, call)
-	}, func(err error) { m.close(x.judge(call, err)) })
+	}, func(err error) { m.close(x.judge(ctx, call, err)) })
 }
 
 // onRequest asks for a slot with each request.
