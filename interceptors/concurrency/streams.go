@@ -24,7 +24,7 @@ type messages struct {
 	call *hauberk.Call
 	holder
 
-	mu     sync.Mutex // guards the fields below, and the slot of the holder unless asking
+	mu     sync.Mutex // guards the fields below, and the slot of the holder
 	asking bool
 	closed bool
 }
@@ -94,7 +94,7 @@ func (m *messages) begin() error {
 	if m.group.limiter.Try(m.x.time(), &m.request, &slot) {
 		return nil
 	}
-	h := m.holder
+	h := holder{group: m.group, subject: m.subject, request: m.request}
 	err := m.x.await(m.ctx, m.call, &h)
 	slot = h.slot
 	return err

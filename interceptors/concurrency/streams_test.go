@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -139,5 +141,61 @@ func TestMessagesWithoutSlot(t *testing.T) {
 			cancel()
 			wantIdle(t, x)
 		}
+	}
+}
+
+// Messages that wait for a slot while the other direction frees one have no data race (with -race): a stream may be
+// sent to and received from on two goroutines.
+func TestStreamsTwoGoroutines(t *testing.T) {
+	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
+		backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+			ctx, cancel := context.WithCancel(ctx)
+			var sending sync.WaitGroup
+			sending.Go(func() {
+				for ctx.Err() == nil && s.Send(&testpb.Response{}) == nil {
+					runtime.Gosched()
+				}
+			})
+			defer sending.Wait()
+			defer cancel()
+			for {
+				switch _, err := s.Recv(); {
+				case errors.Is(err, io.EOF):
+					return nil
+				case err != nil:
+					return err
+				}
+			}
+		}}
+		x := concurrency.New(concurrency.Config{
+			Limit: 1, Streams: concurrency.ForMessages, MaxWaiting: 10, MaxWait: time.Minute,
+		})
+		env := hauberktest.Case{Side: side, Kind: hauberk.Bidi}.StartWith(t, backend, x)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var calls sync.WaitGroup
+		for range 4 {
+			stream := openBidi(ctx, t, env)
+			calls.Go(func() {
+				for range 100 {
+					if stream.Send(&testpb.Request{}) != nil {
+						break
+					}
+				}
+				_ = stream.CloseSend()
+			})
+			calls.Go(func() {
+				for {
+					if _, err := stream.Recv(); err != nil {
+						if !errors.Is(err, io.EOF) {
+							t.Error(err)
+						}
+						return
+					}
+				}
+			})
+		}
+		calls.Wait()
+		wantIdle(t, x)
 	}
 }
