@@ -60,9 +60,14 @@ func (q *quotas) Take(
 	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
-	t := newTaking(ctx, q, timer.C, demands)
+	merged, at := merge(demands)
+	t := newTaking(ctx, q, timer.C, merged)
 	t.repeated = len(demands) == 1
 	err := t.run(now)
+	if at != nil {
+		t.split(demands, at, decisions)
+		return err
+	}
 	for i := range demands {
 		decisions[i] = decisionOf(t.parts[i].decision)
 	}
