@@ -27,7 +27,11 @@ type Limit struct {
 	//     as "shop.v1.Cart/*". A further equal limit of it has "#2" and so on appended.
 	//   - Package rlsserver: the domain and the descriptor's keys and values, or that the limit is one
 	//     that requests carry.
-	ID        string
+	ID string
+	// Joint says that a later Open may have the limit together with further ones, whose permits calls take
+	// with those of this one. Package rlsserver sets it, whose limits can change.
+	Joint bool
+
 	Permits   int // that return in each Per
 	Per       time.Duration
 	Burst     int // Permits, unless Algorithm is GCRA

@@ -28,7 +28,8 @@ type limit struct {
 	id    []byte    // what hashes of keys begin with
 }
 
-func newLimit(l ratelimit.Limit, name string, index int, noLeases bool) (*limit, error) {
+// newLimit returns a limit of the store with a name. equal is the number of equal limits before it.
+func newLimit(l ratelimit.Limit, name string, equal int, noLeases bool) (*limit, error) {
 	if l.Per%time.Microsecond != 0 {
 		return nil, fmt.Errorf("a period of %v; want whole microseconds", l.Per)
 	}
@@ -67,8 +68,8 @@ func newLimit(l ratelimit.Limit, name string, index int, noLeases bool) (*limit,
 	for i, n := range []int64{int64(number), permits, per, int64(l.Burst), grain, room} {
 		x.args[i] = strconv.FormatInt(n, 10)
 	}
-	x.id = fmt.Appendf(nil, "%d:%s%d:%d:%d:%d:%d:%d:%s", len(name), name,
-		index, l.Permits, l.Per, l.Burst, number, len(l.Name), l.Name)
+	x.id = fmt.Appendf(nil, "%d:%s%d:%s%d:%s%d:%d:%d:%d:%d", len(name), name, len(l.ID), l.ID, len(l.Name), l.Name,
+		equal, l.Permits, l.Per, l.Burst, number)
 	return x, nil
 }
 
@@ -97,7 +98,7 @@ func (l *limit) key(d *ratelimit.Demand) string {
 	return prefix + "{" + l.tag + "}:" + own
 }
 
-// tagOf returns the tag of the keys of several limits.
+// tagOf returns the tag of the keys of limits that have demands together.
 func tagOf(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	return hex.EncodeToString(sum[:hashed])

@@ -75,13 +75,15 @@ func (s *Store) Open(limits []ratelimit.Limit) (ratelimit.Quotas, error) {
 	}
 	q := &quotas{store: s, held: make(map[*lease.Key]*holding)}
 	var errs []error
+	seen := make(map[ratelimit.Limit]int)
 	for i, l := range limits {
-		x, err := newLimit(l, s.config.Name, i, s.config.NoLeases)
+		x, err := newLimit(l, s.config.Name, seen[l], s.config.NoLeases)
+		seen[l]++
 		if err != nil {
 			errs = append(errs, fmt.Errorf("ratelimitredis: limit %d, by %s: %w", i+1, l.Name, err))
 			continue
 		}
-		if len(limits) > 1 {
+		if len(limits) > 1 || l.Joint {
 			x.tag = tagOf(s.config.Name)
 		}
 		keys, err := s.newKeys(l)

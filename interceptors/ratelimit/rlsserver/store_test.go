@@ -3,6 +3,7 @@ package rlsserver_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync"
@@ -19,18 +20,24 @@ import (
 // bank is a store that counts without time. fail makes it fail.
 type bank struct {
 	mu    sync.Mutex
-	taken map[string]int
+	taken map[quotaOf]int
 	fail  error
 	asked int
 }
 
+// quotaOf is what a store tells quotas apart by.
+type quotaOf struct {
+	limit ratelimit.Limit
+	key   string
+}
+
 func (b *bank) Open(limits []ratelimit.Limit) (ratelimit.Quotas, error) {
-	seen := make(map[string]bool)
+	seen := make(map[ratelimit.Limit]bool)
 	for _, l := range limits {
-		if seen[l.Name] {
-			return nil, errors.New("two limits " + l.Name)
+		if seen[l] || !l.Joint || l.ID == "" {
+			return nil, fmt.Errorf("the limit %+v is there twice, or cannot be told apart", l)
 		}
-		seen[l.Name] = true
+		seen[l] = true
 	}
 	return &account{b, limits}, nil
 }
@@ -50,7 +57,7 @@ func (a *account) Take(_ context.Context, timeout time.Duration, demands []ratel
 	ok := true
 	for i, d := range demands {
 		l := a.limits[d.Limit]
-		left := l.Permits - a.taken[l.Name+string(d.Key)]
+		left := l.Permits - a.taken[quotaOf{l, string(d.Key)}]
 		decisions[i] = ratelimit.Decision{OK: d.Permits <= left, Remaining: left}
 		if ok = ok && decisions[i].OK; !decisions[i].OK {
 			decisions[i].RetryAfter = time.Minute
@@ -58,7 +65,7 @@ func (a *account) Take(_ context.Context, timeout time.Duration, demands []ratel
 	}
 	for i, d := range demands {
 		if ok {
-			a.taken[a.limits[d.Limit].Name+string(d.Key)] += d.Permits
+			a.taken[quotaOf{a.limits[d.Limit], string(d.Key)}] += d.Permits
 			decisions[i].Remaining -= d.Permits
 		}
 	}
@@ -73,14 +80,14 @@ func (a *account) Charge(_ context.Context, _ time.Duration, demands []ratelimit
 		return a.fail
 	}
 	for _, d := range demands {
-		a.taken[a.limits[d.Limit].Name+string(d.Key)] += d.Permits
+		a.taken[quotaOf{a.limits[d.Limit], string(d.Key)}] += d.Permits
 	}
 	return nil
 }
 
 func stored(t *testing.T, b *bank, config rlsserver.Config) *limiter {
 	t.Helper()
-	b.taken = make(map[string]int)
+	b.taken = make(map[quotaOf]int)
 	return newLimiter(t, config, rlsserver.WithStore(b), rlsserver.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
 }
 
@@ -88,7 +95,7 @@ func stored(t *testing.T, b *bank, config rlsserver.Config) *limiter {
 func TestStore(t *testing.T) {
 	config := shop(by("user", "", 10), by("method", "", 3), with(by("shadow", "", 1), func(l *rlsserver.Limit) { l.Mode = rlsserver.Shadow }))
 	config.Overrides = true
-	b := &bank{taken: make(map[string]int)}
+	b := &bank{taken: make(map[quotaOf]int)}
 	one := stored(t, b, config)
 	other := newLimiter(t, config, rlsserver.WithStore(b))
 	both := request(of("user", "alice"), of("method", "list"), of("shadow", "x"))
@@ -121,8 +128,10 @@ func TestStoreChargeRejected(t *testing.T) {
 	b := &bank{}
 	l := stored(t, b, shop(with(by("user", "", 10), func(l *rlsserver.Limit) { l.ChargeRejected = true })))
 	l.ask(t, request(hits(of("user", "alice"), 12)))
-	if n := b.taken[`"shop" "user"5:alice`]; n != 12 {
-		t.Errorf("taken %d; want 12: %v", n, b.taken)
+	for of, n := range b.taken {
+		if n != 12 || of.limit.ID != `"shop" "user"` || of.limit.Name != `"user"` || of.key != "5:alice" {
+			t.Errorf("taken %d of %+v; want 12 of alice's", n, of)
+		}
 	}
 }
 
