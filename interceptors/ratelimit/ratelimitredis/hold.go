@@ -3,6 +3,7 @@ package ratelimitredis
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/internal/engine/lease"
@@ -17,69 +18,92 @@ func (s *Store) late() error {
 	return err
 }
 
+// maxHeld is the greatest number of keys with leases. Further ones are given back at once.
+const maxHeld = 1 << 16
+
+// leases are the keys of quotas that have leases. They do not refer to the quotas, which may have been
+// replaced by a reload: then only they are left, until the last lease has ended.
+type leases struct {
+	store *Store
+
+	mu     sync.Mutex // guards the following fields
+	held   map[*lease.Key]*holding
+	closed bool
+}
+
+// holding is a key whose lease ends.
+type holding struct {
+	limit *limit
+	name  string // in the server
+	timer *time.Timer
+}
+
 // hold ends the lease of a key at a time, and gives back what is left of it.
-func (q *quotas) hold(k *lease.Key, l *limit, name string, at time.Duration) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed || len(q.held) >= maxHeld {
-		if back, id, _ := k.Lapse(l.lease, q.store.clock(), true); back > 0 && !q.closed {
-			go q.giveBack(l, name, back, id)
+func (x *leases) hold(k *lease.Key, l *limit, name string, at time.Duration) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed || len(x.held) >= maxHeld || len(x.held) == 0 && !x.store.hold(x) {
+		if back, id, _ := k.Lapse(l.lease, x.store.clock(), true); back > 0 && !x.closed {
+			go x.giveBack(l, name, back, id)
 		}
 		return
 	}
 	h := &holding{limit: l, name: name}
-	q.held[k] = h
-	h.timer = time.AfterFunc(at-q.store.clock(), func() { q.lapse(k, h) })
+	x.held[k] = h
+	h.timer = time.AfterFunc(at-x.store.clock(), func() { x.lapse(k, h) })
 }
 
 // lapse runs when a lease may have ended.
-func (q *quotas) lapse(k *lease.Key, h *holding) {
-	q.mu.Lock()
-	if q.held[k] != h {
-		q.mu.Unlock()
+func (x *leases) lapse(k *lease.Key, h *holding) {
+	x.mu.Lock()
+	if x.held[k] != h {
+		x.mu.Unlock()
 		return // Close gives it back
 	}
-	now := q.store.clock()
+	now := x.store.clock()
 	back, id, again := k.Lapse(h.limit.lease, now, false)
 	if again > 0 {
 		h.timer.Reset(again - now)
 	} else {
-		delete(q.held, k)
+		delete(x.held, k)
+		if len(x.held) == 0 {
+			x.store.release(x)
+		}
 	}
-	q.mu.Unlock()
+	x.mu.Unlock()
 	if back > 0 {
-		q.giveBack(h.limit, h.name, back, id)
+		x.giveBack(h.limit, h.name, back, id)
 	}
 }
 
 // giveBack gives permits back that were leased and not used. If the server does not answer, they
 // are lost until they return by themselves.
-func (q *quotas) giveBack(l *limit, name string, back int, id int64) {
+func (x *leases) giveBack(l *limit, name string, back int, id int64) {
 	select {
-	case q.store.slots <- struct{}{}:
+	case x.store.slots <- struct{}{}:
 	default:
 		return // the server is slow
 	}
-	defer func() { <-q.store.slots }()
+	defer func() { <-x.store.slots }()
 	r := newRequest(take, 1)
 	r.add(l, name, &lease.Ask{Back: back, ID: id})
-	_, _ = q.store.ask(r)
+	_, _ = x.store.ask(r)
 }
 
 // close gives back all leases.
-func (q *quotas) close(ctx context.Context) {
-	q.mu.Lock()
-	held := q.held
-	q.held, q.closed = nil, true
-	q.mu.Unlock()
+func (x *leases) close(ctx context.Context) {
+	x.mu.Lock()
+	held := x.held
+	x.held, x.closed = nil, true
+	x.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for k, h := range held {
 			h.timer.Stop()
-			back, id, _ := k.Lapse(h.limit.lease, q.store.clock(), true)
+			back, id, _ := k.Lapse(h.limit.lease, x.store.clock(), true)
 			if back > 0 && ctx.Err() == nil {
-				q.giveBack(h.limit, h.name, back, id)
+				x.giveBack(h.limit, h.name, back, id)
 			}
 		}
 	}()

@@ -2,32 +2,18 @@ package ratelimitredis
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/internal/engine/lease"
 )
 
-// maxHeld is the greatest number of keys with leases. Further ones are given back at once.
-const maxHeld = 1 << 16
-
 // quotas are the quotas of the limits of an interceptor.
 type quotas struct {
 	store  *Store
 	limits []*limit
 	keys   []keys // of limits
-
-	mu     sync.Mutex // guards the following fields
-	held   map[*lease.Key]*holding
-	closed bool
-}
-
-// holding is a key whose lease ends.
-type holding struct {
-	limit *limit
-	name  string // in the server
-	timer *time.Timer
+	leases *leases
 }
 
 func (q *quotas) key(d *ratelimit.Demand, now time.Duration) *lease.Key {
@@ -195,7 +181,7 @@ func (t *taking) ask() error {
 			var lapses time.Duration
 			p.decision, lapses = p.key.Land(p.limit.lease, now, &p.ask, &answers[i], needed)
 			if lapses > 0 {
-				t.q.hold(p.key, p.limit, names[i], lapses)
+				t.q.leases.hold(p.key, p.limit, names[i], lapses)
 			}
 		}
 	}}

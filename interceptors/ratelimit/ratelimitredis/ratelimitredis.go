@@ -42,9 +42,9 @@ type Store struct {
 	slots       chan struct{} // one for each request that waits for an answer
 	trips       atomic.Uint64
 
-	mu     sync.Mutex // guards what follows
-	opened []*quotas
-	closed bool
+	mu      sync.Mutex           // guards what follows; locked inside that of leases
+	holding map[*leases]struct{} // those that are not empty
+	closed  bool
 }
 
 var _ ratelimit.Store = (*Store)(nil)
@@ -53,6 +53,7 @@ var _ ratelimit.Store = (*Store)(nil)
 // its configuration. Close it at the end.
 func New(config Config, opts ...Option) *Store {
 	s := &Store{config: config, sha: shaOf(script), epoch: time.Now(), slots: make(chan struct{}, maxWaiting)}
+	s.holding = make(map[*leases]struct{})
 	nils := options.Apply(opts, func(o Option) { o.apply(s) })
 	s.err = errors.Join(config.Validate(), s.err, nils)
 	if s.credentials != nil && (config.Username != "" || config.Password != "") {
@@ -73,7 +74,7 @@ func (s *Store) Open(limits []ratelimit.Limit) (ratelimit.Quotas, error) {
 	case s.connector == nil:
 		return nil, errors.New("ratelimitredis: a zero Store has no server; make one with ratelimitredis.New")
 	}
-	q := &quotas{store: s, held: make(map[*lease.Key]*holding)}
+	q := &quotas{store: s, leases: &leases{store: s, held: make(map[*lease.Key]*holding)}}
 	var errs []error
 	seen := make(map[ratelimit.Limit]int)
 	for i, l := range limits {
@@ -98,8 +99,24 @@ func (s *Store) Open(limits []ratelimit.Limit) (ratelimit.Quotas, error) {
 	if s.closed {
 		return nil, ErrClosed
 	}
-	s.opened = append(s.opened, q)
 	return q, nil
+}
+
+// hold keeps leases for Close, unless the store is closed.
+func (s *Store) hold(x *leases) (ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.holding[x] = struct{}{}
+	}
+	return !s.closed
+}
+
+// release forgets leases that are empty.
+func (s *Store) release(x *leases) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.holding, x)
 }
 
 // keys are what a node knows of the keys of a limit, and of peers.
@@ -130,16 +147,16 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.mu.Lock()
-	opened, closed := s.opened, s.closed
-	s.opened, s.closed = nil, true
+	holding, closed := s.holding, s.closed
+	s.holding, s.closed = nil, true
 	s.mu.Unlock()
 	if closed {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closing)
 	defer cancel()
-	for _, q := range opened {
-		q.close(ctx)
+	for x := range holding {
+		x.close(ctx)
 	}
 	s.connector.close()
 	return nil
