@@ -1,10 +1,12 @@
 package ratelimit
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/status"
@@ -153,6 +155,7 @@ func (s *shared) take(
 		}
 		return st, nil
 	case ctx.Err() != nil:
+		s.check(ctx, asked)
 		return st, status.FromContextError(ctx.Err()).Err()
 	}
 	switch s.config.Fail {
@@ -163,6 +166,18 @@ func (s *shared) take(
 	default:
 		return s.x.take(demands), nil
 	}
+}
+
+// check finds out whether the store answers, after a call that ended before it did.
+func (s *shared) check(ctx context.Context, asked []Demand) {
+	ctx = context.WithoutCancel(ctx)
+	asked = slices.Clone(asked)
+	for i := range asked {
+		asked[i].Key, asked[i].Permits = bytes.Clone(asked[i].Key), 0
+	}
+	s.guard.Check(func() error {
+		return s.quotas.Take(ctx, s.config.Timeout, asked, make([]Decision, len(asked)))
+	})
 }
 
 // charge takes permits even if there are none.

@@ -9,6 +9,7 @@ package guard
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,7 @@ type Guard struct {
 	circuit  *breaker.Breaker
 	failures atomic.Uint64
 	last     atomic.Pointer[error] // for the log
+	checking atomic.Bool           // Check asks the store
 }
 
 // New returns a guard whose circuit is closed.
@@ -81,6 +83,27 @@ func (g *Guard) Do(ctx context.Context, ask func() error) error {
 		outcome = breaker.Failure
 	}
 	return err
+}
+
+// Check asks the store on a separate goroutine, unless another Check does. The outcome counts as that of
+// Do. It is for requests whose caller has left before the answer: without it, a store that never answers
+// would not fail as long as all deadlines of callers are below Timeout. ask must not depend on the caller,
+// and must end within Timeout.
+func (g *Guard) Check(ask func() error) {
+	if !g.checking.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer g.checking.Store(false)
+		_ = g.Do(context.Background(), func() (err error) {
+			defer func() {
+				if p := recover(); p != nil { // no interceptor recovers it here
+					err = fmt.Errorf("the store panicked: %v", p)
+				}
+			}()
+			return ask()
+		})
+	}()
 }
 
 // Failures returns how often the store failed, and whether calls do without it now.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/internal/guard"
@@ -56,4 +57,48 @@ func TestGuard(t *testing.T) {
 	if _, failing := g.Failures(); failing || !strings.Contains(log.String(), "answers again") {
 		t.Errorf("log %q; want a closed circuit", log.String())
 	}
+}
+
+// Check counts what the store answers after the caller has left: silence and panics open the circuit, an answer
+// closes it. One Check asks at a time.
+func TestCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		g := guard.New(guard.Config{
+			Name: "test", Mode: "local", Timeout: time.Second, RetryStore: 10 * time.Second,
+			Clock: func() time.Duration { return time.Since(start) }, Log: slog.New(slog.DiscardHandler),
+		})
+		asked := 0
+		check := func(result func() error) {
+			for range 5 {
+				g.Check(func() error {
+					asked++
+					time.Sleep(time.Second)
+					return result()
+				})
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		for _, result := range []func() error{
+			func() error { return errDown }, func() error { panic("on purpose") }, func() error { return errDown },
+		} {
+			if _, failing := g.Failures(); failing {
+				t.Error("the circuit is open too early")
+			}
+			check(result)
+		}
+		if n, failing := g.Failures(); n != 3 || !failing || asked != 3 {
+			t.Errorf("%d failures, failing %t, asked %d times; want 3, and an open circuit", n, failing, asked)
+		}
+		check(func() error { return nil })
+		if asked != 3 {
+			t.Error("the store was asked although the circuit is open")
+		}
+		time.Sleep(10 * time.Second)
+		check(func() error { return nil })
+		if _, failing := g.Failures(); failing || asked != 4 {
+			t.Errorf("failing %t, asked %d times; want a closed circuit", failing, asked)
+		}
+	})
 }

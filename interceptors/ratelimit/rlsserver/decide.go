@@ -89,6 +89,7 @@ func (s *Server) do(ctx context.Context, st *state, op quota.Operation, demands 
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
+		s.check(ctx, st, demands)
 		return status.FromContextError(ctx.Err()).Err()
 	case st.config.Shared.Fail == ratelimit.FailLocal:
 		s.inMemory(op, demands)
@@ -123,11 +124,26 @@ func (s *Server) inStore(
 		}
 	}
 	timeout := st.config.Shared.Timeout
+	if op == quota.Charge { // what was used counts, even if the caller has left
+		ctx = context.WithoutCancel(ctx)
+	}
 	return s.guard.Load().Do(ctx, func() error {
 		if op == quota.Charge {
 			return st.quotas.Charge(ctx, timeout, asked)
 		}
 		return st.quotas.Take(ctx, timeout, asked, answers)
+	})
+}
+
+// check finds out whether the store answers, after a request that ended before it did.
+func (s *Server) check(ctx context.Context, st *state, demands []*demand) {
+	ctx = context.WithoutCancel(ctx)
+	asked := make([]ratelimit.Demand, len(demands))
+	for i, d := range demands {
+		asked[i] = ratelimit.Demand{Limit: d.rule.index, Key: d.key}
+	}
+	s.guard.Load().Check(func() error {
+		return st.quotas.Take(ctx, st.config.Shared.Timeout, asked, make([]ratelimit.Decision, len(asked)))
 	})
 }
 

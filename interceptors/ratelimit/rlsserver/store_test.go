@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
@@ -23,6 +24,8 @@ type bank struct {
 	taken map[quotaOf]int
 	fail  error
 	asked int
+
+	beforeCharge func(ctx context.Context)
 }
 
 // quotaOf is what a store tells quotas apart by.
@@ -72,7 +75,10 @@ func (a *account) Take(_ context.Context, timeout time.Duration, demands []ratel
 	return nil
 }
 
-func (a *account) Charge(_ context.Context, _ time.Duration, demands []ratelimit.Demand) error {
+func (a *account) Charge(ctx context.Context, _ time.Duration, demands []ratelimit.Demand) error {
+	if a.beforeCharge != nil {
+		a.beforeCharge(ctx)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asked++
@@ -197,3 +203,65 @@ func TestStoreRejects(t *testing.T) {
 type picky struct{}
 
 func (picky) Open([]ratelimit.Limit) (ratelimit.Quotas, error) { return nil, errors.New("not these") }
+
+// A store that does not answer fails, although all requests end before Shared.Timeout.
+func TestStoreSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s, err := rlsserver.New(shop(by("user", "", 1000)), rlsserver.WithStore(silent{}),
+			rlsserver.WithClock(func() time.Time { return start.Add(time.Since(start)) }),
+			rlsserver.WithLogger(slog.New(slog.DiscardHandler)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed := 0
+		for range 1000 {
+			ctx, cancel := context.WithTimeout(t.Context(), ratelimit.DefaultTimeout*3/4)
+			if _, err := s.ShouldRateLimit(ctx, request(of("user", "alice"))); err != nil {
+				failed++
+			}
+			cancel()
+		}
+		if c := s.Snapshot(); failed > 10 || c.StoreFailures != 3 || !c.StoreFailing {
+			t.Errorf("%d of 1000 requests failed: %+v", failed, c)
+		}
+	})
+}
+
+// silent is a store that does not answer.
+type silent struct{}
+
+func (silent) Open([]ratelimit.Limit) (ratelimit.Quotas, error) { return silent{}, nil }
+
+func (silent) Take(ctx context.Context, timeout time.Duration, _ []ratelimit.Demand, _ []ratelimit.Decision) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(timeout):
+		return errors.New("no answer")
+	}
+}
+
+func (s silent) Charge(ctx context.Context, timeout time.Duration, _ []ratelimit.Demand) error {
+	return s.Take(ctx, timeout, nil, nil)
+}
+
+// What a request used counts although its caller has left: hits of ChargeRejected, and those that are given back.
+func TestStoreChargesWithoutCaller(t *testing.T) {
+	b := &bank{}
+	l := stored(t, b, shop(with(by("user", "", 10), func(l *rlsserver.Limit) { l.ChargeRejected = true })))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	b.beforeCharge = func(own context.Context) {
+		cancel()
+		if own.Err() != nil {
+			t.Error("the charge is cancelled with its request")
+		}
+	}
+	_, _ = l.ShouldRateLimit(ctx, request(hits(of("user", "alice"), 12)))
+	for _, n := range b.taken {
+		if n != 12 {
+			t.Errorf("taken %d; want 12", n)
+		}
+	}
+}
