@@ -26,12 +26,14 @@
 // # Queue, priorities and fair shares
 //
 // Up to [Config.MaxWaiting] calls of a key wait, each for at most [Config.MaxWait]. A call does not
-// wait if less time is left until its deadline than nine of ten recent calls took.
+// wait if less time is left until its deadline than nine of ten recent calls of its tenant took, or of all
+// calls of the key without [Config.Tenant].
 //
 // With [Config.Tenant] each tenant that has calls, or had one within [Config.Hold], has an equal
 // share of the limit. A tenant may exceed its share by what the others leave of theirs, and by half
 // of the limit. A tenant that uses at most half of its share loses no call to others if there is
-// a queue: in the worst case its call waits for the next slot that becomes free. Without a queue
+// a queue: in the worst case its call waits for the next slot that becomes free, if its deadline
+// allows that. Without a queue
 // it loses only calls that arrive while those of others, admitted before it became active, use
 // its slots. Calls without a tenant share one. Tenants that callers can invent have shares too: use a
 // key that is authenticated.

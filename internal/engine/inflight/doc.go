@@ -28,7 +28,8 @@
 // tenant has more than its own; among tenants that do not have fewer, it displaces one of lower priority.
 //
 // A call that cannot finish before its deadline does not wait: if less time is left than nine of
-// ten recent calls took, it is dropped, when it asks and at any later time.
+// ten recent calls of its tenant took, it is dropped, when it asks and at any later time. Calls of other
+// tenants, which may take longer, do not matter.
 //
 // # Concurrency and time
 //

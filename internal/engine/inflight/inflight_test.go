@@ -171,6 +171,71 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
+// How long the calls of a tenant take does not matter to those of others: neither to a first call, nor to those of a
+// tenant whose calls are known to be short.
+func TestLongCallsOfAnotherTenant(t *testing.T) {
+	l := inflight.New(inflight.Config{Limit: 4, MaxWaiting: 10, MaxWait: time.Minute})
+	long, now := inflight.Request{Tenant: "long"}, time.Duration(0)
+	var slots [4]inflight.Slot
+	for i := range 40 { // calls of 4 s, one ends each second
+		now += time.Second
+		l.Release(now, &slots[i%4], true)
+		if !l.Try(now, &long, &slots[i%4]) {
+			t.Fatal("no slot")
+		}
+	}
+	first := inflight.Request{Tenant: "short", Deadline: now + 2*time.Second, HasDeadline: true}
+	k := l.Enqueue(now, &first, func() {})
+	l.Release(now+time.Second, &slots[0], true)
+	if done, err := k.Result(&slots[0]); !done || err != nil {
+		t.Fatalf("the first call of another tenant: %t, %v", done, err)
+	}
+	for range 20 {
+		l.Release(now+10*time.Millisecond, &slots[0], true)
+		if !l.Try(now, &first, &slots[0]) {
+			t.Fatal("no slot")
+		}
+	}
+	for _, c := range []struct {
+		tenant string
+		left   time.Duration
+		drops  bool
+	}{
+		{"short", 5 * time.Millisecond, true},
+		{"short", 20 * time.Millisecond, false},
+		{"long", 2 * time.Second, true},
+		{"long", 5 * time.Second, false},
+		{"another", time.Millisecond, false},
+	} {
+		k := l.Enqueue(now, &inflight.Request{Tenant: c.tenant, Deadline: now + c.left, HasDeadline: true}, func() {})
+		if drops := errors.Is(result(k), inflight.ErrNoTime); drops != c.drops {
+			t.Errorf("a call of %s with %v left is dropped: %t, want %t", c.tenant, c.left, drops, c.drops)
+		}
+	}
+}
+
+// Counters do not decrease: a call that is cancelled after it was given a slot was not admitted.
+func TestCancelAfterAdmission(t *testing.T) {
+	l, slot := occupied(t, 1)
+	k := l.Enqueue(0, &inflight.Request{}, func() {})
+	l.Release(1, slot, true)
+	before := l.Snapshot()
+	k.Cancel(2)
+	after := l.Snapshot()
+	if after.Admitted < before.Admitted || after.Admitted != 1 || after.Left != 1 || after.Running != 0 {
+		t.Errorf("%+v, and before %+v", after, before)
+	}
+	k = l.Enqueue(3, &inflight.Request{}, func() {})
+	for range 2 {
+		if _, err := k.Result(slot); err != nil {
+			t.Error(err)
+		}
+		if n := l.Snapshot().Admitted; n != 2 {
+			t.Errorf("%d admitted, want 2", n)
+		}
+	}
+}
+
 func result(k *inflight.Ticket) error {
 	_, err := k.Result(new(inflight.Slot))
 	return err

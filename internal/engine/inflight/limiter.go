@@ -100,6 +100,7 @@ func (l *Limiter) Release(now time.Duration, s *Slot, measured bool) (running in
 	l.ended(t, now)
 	if measured && l.config.Timed {
 		l.add(now - s.started)
+		t.took.add(now - s.started)
 	}
 	if l.waiting == 0 {
 		l.mu.Unlock()

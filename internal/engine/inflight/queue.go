@@ -50,7 +50,7 @@ func (l *Limiter) enqueue(k *Ticket, now time.Duration) (woken []*Ticket) {
 		l.drop(k, ErrNoTime, &l.counts.NoTime)
 		return nil
 	}
-	if last := k.deadline - l.least(); k.limited && last < k.until {
+	if last := k.deadline - k.tenant.took.least(); k.limited && last < k.until {
 		k.until, k.hurried = last, true
 	}
 	if l.waiting >= l.config.MaxWaiting {
@@ -85,7 +85,7 @@ func (l *Limiter) drop(k *Ticket, err error, count *uint64) {
 
 // hopeless reports whether a call cannot finish before its deadline.
 func (k *Ticket) hopeless(now time.Duration) bool {
-	return k.limited && k.deadline-now < max(k.limiter.least(), 1)
+	return k.limited && k.deadline-now < max(k.tenant.took.least(), 1)
 }
 
 // insert puts a ticket into the queue of its tenant.

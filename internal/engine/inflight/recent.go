@@ -24,8 +24,8 @@ func (r *recent) add(d time.Duration) {
 	r.count++
 }
 
-// at returns the duration that the given number of ten recent calls did not exceed.
-func (r *recent) at(tenths int) time.Duration {
+// median returns the duration that half of the recent calls did not exceed, or 0 if too few are known.
+func (r *recent) median() time.Duration {
 	if r.count < enough {
 		return 0
 	}
@@ -35,11 +35,37 @@ func (r *recent) at(tenths int) time.Duration {
 		slices.Sort(r.sorted[:n])
 		r.sortedAt = r.count
 	}
-	return r.sorted[min(r.sortedAt, len(r.durations))*tenths/10]
+	return r.sorted[min(r.sortedAt, len(r.durations))/2]
 }
 
-// least returns the duration that nine of ten calls exceed: a call with less time left
-// cannot finish.
-func (r *recent) least() time.Duration { return r.at(1) }
+// brief is the durations of the last calls of a tenant.
+type brief struct {
+	durations [16]time.Duration
+	count     int // so far
+}
 
-func (r *recent) median() time.Duration { return r.at(5) }
+func (b *brief) add(d time.Duration) {
+	b.durations[b.count%len(b.durations)] = max(d, 0)
+	b.count++
+}
+
+// least returns the duration that nine of ten calls exceed: a call with less time left cannot finish. It is 0
+// if too few are known.
+func (b *brief) least() time.Duration {
+	if b.count < enough {
+		return 0
+	}
+	first, second := b.durations[0], b.durations[1]
+	if second < first {
+		first, second = second, first
+	}
+	for _, d := range b.durations[2:min(b.count, len(b.durations))] {
+		switch {
+		case d < first:
+			first, second = d, first
+		case d < second:
+			second = d
+		}
+	}
+	return second
+}

@@ -11,6 +11,7 @@ type tenant struct {
 	running int
 	queue   []*Ticket // by priority, the highest first, then by age
 	seen    time.Duration
+	took    brief
 
 	older, newer *tenant // in the list of tenants without calls
 }
