@@ -52,6 +52,7 @@ func (l *Limiter) Try(now time.Duration, r *Request, s *Slot) bool {
 	ok := l.admissible(t)
 	if ok {
 		l.start(t, now, s)
+		l.counts.Admitted++
 	}
 	l.mu.Unlock()
 	return ok
@@ -80,7 +81,6 @@ func (l *Limiter) admissible(t *tenant) bool {
 // start admits a call of a tenant.
 func (l *Limiter) start(t *tenant, now time.Duration, s *Slot) {
 	l.running++
-	l.counts.Admitted++
 	l.began(t)
 	*s = Slot{tenant: t, started: now}
 }

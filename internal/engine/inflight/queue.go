@@ -194,6 +194,9 @@ func (k *Ticket) Result(s *Slot) (done bool, err error) {
 	k.limiter.mu.Lock()
 	defer k.limiter.mu.Unlock()
 	if k.done && k.err == nil {
+		if k.slot.Held() {
+			k.limiter.counts.Admitted++
+		}
 		*s, k.slot = k.slot, Slot{}
 	}
 	return k.done, k.err
@@ -241,7 +244,6 @@ func (k *Ticket) Cancel(now time.Duration) {
 	s := k.slot
 	k.slot = Slot{}
 	if s.Held() {
-		l.counts.Admitted--
 		l.counts.Left++
 	}
 	l.mu.Unlock()
