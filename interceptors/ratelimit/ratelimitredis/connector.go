@@ -151,7 +151,7 @@ var hints = []struct{ part, hint string }{ //nolint:gochecknoglobals // never wr
 	{"WRONGPASS", "it rejects the username or password"},
 	{"invalid password", "it rejects the username or password"},
 	{"without any password configured", "it has no password: leave Config.Password empty"},
-	{"NOPERM", "its user may not run what doc.go lists under Servers"},
+	{"NOPERM", "its user lacks a permission; want those that the documentation of ratelimitredis lists under Servers"},
 	{"READONLY", "it is a replica; want the address of the primary, or Config.Sentinel"},
 	{"LOADING", "it is loading its data"},
 	{"MASTERDOWN", "it is a replica without its primary"},

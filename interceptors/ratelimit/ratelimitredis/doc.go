@@ -11,8 +11,14 @@
 // # Servers
 //
 // Redis and Valkey from version 5 on: a single server, a primary that Sentinels name
-// ([Config.Sentinel]), or a cluster, which is recognized. The user needs the commands EVALSHA, EVAL, TIME, GET,
-// SET, DEL, HGET, HMGET, HSET, HDEL and PEXPIRE, and for connections HELLO, PING and CLUSTER.
+// ([Config.Sentinel]), or a cluster, which is recognized. The user needs the keys hauberk:* and these commands:
+//
+//   - EVALSHA, EVAL, TIME, GET, SET, DEL, HGET, HMGET, HSET, HDEL and PEXPIRE;
+//   - for connections HELLO, PING and CLUSTER;
+//   - SELECT if [Config.DB] is not 0;
+//   - ROLE with Sentinels.
+//
+// The user of Sentinels needs HELLO, PING, SENTINEL and SUBSCRIBE, with all channels.
 //
 // One script decides all demands of a call, all or none, by the clock of the server: clocks of nodes
 // do not matter. If the clock of the server is set back, no caller waits longer than a burst
