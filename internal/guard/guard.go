@@ -28,19 +28,23 @@ type Config struct {
 	RetryStore time.Duration // how long the circuit is open
 	Clock      func() time.Duration
 	Log        *slog.Logger
+	// Failures counts the failures, optionally: those of several guards, one after the other.
+	Failures *atomic.Uint64
 }
 
 // Guard is the circuit breaker of a store. Safe for concurrent use. Create it with [New].
 type Guard struct {
 	config   Config
 	circuit  *breaker.Breaker
-	failures atomic.Uint64
 	last     atomic.Pointer[error] // for the log
 	checking atomic.Bool           // Check asks the store
 }
 
 // New returns a guard whose circuit is closed.
 func New(c Config) *Guard {
+	if c.Failures == nil {
+		c.Failures = new(atomic.Uint64)
+	}
 	g := &Guard{config: c}
 	g.circuit = breaker.New(breaker.Config{
 		FailureThreshold: failuresInRow, OpenFor: c.RetryStore, HalfOpenMaxCalls: 1,
@@ -78,7 +82,7 @@ func (g *Guard) Do(ctx context.Context, ask func() error) error {
 		return nil
 	}
 	if ctx.Err() == nil {
-		g.failures.Add(1)
+		g.config.Failures.Add(1)
 		g.last.Store(&err)
 		outcome = breaker.Failure
 	}
@@ -108,5 +112,5 @@ func (g *Guard) Check(ask func() error) {
 
 // Failures returns how often the store failed, and whether calls do without it now.
 func (g *Guard) Failures() (failures uint64, failing bool) {
-	return g.failures.Load(), g.circuit.Snapshot().State != breaker.Closed
+	return g.config.Failures.Load(), g.circuit.Snapshot().State != breaker.Closed
 }

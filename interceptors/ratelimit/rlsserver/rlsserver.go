@@ -36,9 +36,10 @@ type Server struct {
 	state    atomic.Pointer[state]
 	taking   sync.Mutex // held while permits are taken in memory
 
-	unknown   atomic.Uint64
-	malformed atomic.Uint64
-	failed    atomic.Uint64
+	unknown       atomic.Uint64
+	malformed     atomic.Uint64
+	failed        atomic.Uint64
+	storeFailures atomic.Uint64
 }
 
 // New returns a server, or everything that is wrong with its configuration.
@@ -72,7 +73,7 @@ func (s *Server) Reload(config Config) error {
 	if s.store != nil && (old == nil || old.config.Shared != config.Shared) {
 		s.guard.Store(guard.New(guard.Config{
 			Name: name, Mode: config.Shared.Fail.String(), Timeout: config.Shared.Timeout,
-			RetryStore: config.Shared.RetryStore, Clock: s.clock, Log: s.log,
+			RetryStore: config.Shared.RetryStore, Clock: s.clock, Log: s.log, Failures: &s.storeFailures,
 		}))
 	}
 	s.state.Store(next)

@@ -180,6 +180,29 @@ func TestFailureModes(t *testing.T) {
 	}
 }
 
+// Counters do not decrease at a reload, also if that replaces the circuit of the store.
+func TestCountersAcrossReloads(t *testing.T) {
+	config := shop(by("user", "", 10))
+	b := &bank{fail: errors.New("down")}
+	l := stored(t, b, config)
+	for range 5 {
+		l.ask(t, request(of("user", "alice"), of("other", "x")))
+	}
+	_, _ = l.ShouldRateLimit(t.Context(), request())
+	before := l.Snapshot()
+	config.Shared.RetryStore = time.Second
+	config.Domains[0].Descriptors = append(config.Domains[0].Descriptors, by("method", "", 5))
+	if err := l.Reload(config); err != nil {
+		t.Fatal(err)
+	}
+	l.ask(t, request(of("user", "alice")))
+	after := l.Snapshot()
+	if before.StoreFailures != 3 || after.StoreFailures != 4 || after.Unknown != 5 || after.Malformed != 1 ||
+		after.Limits[0].OK != before.Limits[0].OK+1 {
+		t.Errorf("%+v, and before %+v", after, before)
+	}
+}
+
 // A request that has ended does not count as a failure of the store.
 func TestStoreEnded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
