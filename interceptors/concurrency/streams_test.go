@@ -172,7 +172,6 @@ func TestStreamsTwoGoroutines(t *testing.T) {
 		})
 		env := hauberktest.Case{Side: side, Kind: hauberk.Bidi}.StartWith(t, backend, x)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
 		var calls sync.WaitGroup
 		for range 4 {
 			stream := openBidi(ctx, t, env)
@@ -196,6 +195,7 @@ func TestStreamsTwoGoroutines(t *testing.T) {
 			})
 		}
 		calls.Wait()
+		cancel()
 		wantIdle(t, x)
 	}
 }

@@ -213,7 +213,7 @@ func TestContextEndsAtTheStore(t *testing.T) {
 			if failures, failing := limiter.StoreFailures(); failures != want || failing {
 				t.Errorf("%d failures, failing %t; want %d", failures, failing, want)
 			}
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			synctest.Wait()
 		}
 	})

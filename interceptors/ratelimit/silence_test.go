@@ -40,7 +40,7 @@ func TestSilenceOutlastsCalls(t *testing.T) {
 						hangs, cancels, failed, n, failing)
 				}
 				s.fail(nil, false)
-				time.Sleep(ratelimit.DefaultRetryStore)
+				<-time.After(ratelimit.DefaultRetryStore)
 				if err := call(from(tcp("192.0.2.1"))); err != nil {
 					t.Error(err)
 				}

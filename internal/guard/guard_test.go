@@ -73,11 +73,11 @@ func TestCheck(t *testing.T) {
 			for range 5 {
 				g.Check(func() error {
 					asked++
-					time.Sleep(time.Second)
+					<-time.After(time.Second)
 					return result()
 				})
 			}
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			synctest.Wait()
 		}
 		for _, result := range []func() error{
@@ -95,7 +95,7 @@ func TestCheck(t *testing.T) {
 		if asked != 3 {
 			t.Error("the store was asked although the circuit is open")
 		}
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		check(func() error { return nil })
 		if _, failing := g.Failures(); failing || asked != 4 {
 			t.Errorf("failing %t, asked %d times; want a closed circuit", failing, asked)

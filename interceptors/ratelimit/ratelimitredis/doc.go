@@ -27,11 +27,11 @@
 //
 // # Keys
 //
-// A key is "hauberk:{hash}", or "hauberk:{hash of Config.Name}:hash" for the limits of
-// an interceptor that has several and those of package rlsserver, which must be in one slot of a cluster. The hash is the first 128 bits of a SHA-256
-// of Config.Name, the limit, whether the key is a peer, and the key. So keys are short and have
-// only safe characters. Equal limits share quotas if their stores have the same name; a limit with other
-// numbers begins with whole quotas. So does the limit of an interceptor that gets a second one.
+// A key is "hauberk:{hash}", or "hauberk:{hash of Config.Name}:hash" for the limits of an interceptor that
+// has several and those of package rlsserver, which must be in one slot of a cluster. The hash is the first
+// 128 bits of a SHA-256 of Config.Name, the limit, whether the key is a peer, and the key. So keys are short
+// and have only safe characters. Equal limits share quotas if their stores have the same name; a limit with
+// other numbers begins with whole quotas. So does the limit of an interceptor that gets a second one.
 //
 // Keys expire when their quota is whole. A key takes about 100 bytes in the server, with a sliding
 // window up to 1024 entries, about 80 KiB.

@@ -80,7 +80,8 @@ func TestEndedLeasesAreForgotten(t *testing.T) {
 	}
 	wait := func(want int, do func()) {
 		for deadline := time.Now().Add(time.Minute); held() != want; runtime.Gosched() {
-			if do(); time.Now().After(deadline) {
+			do()
+			if time.Now().After(deadline) {
 				t.Fatalf("%d quotas have leases; want %d", held(), want)
 			}
 		}

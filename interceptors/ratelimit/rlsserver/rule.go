@@ -95,7 +95,7 @@ func (r *rule) policy() quota.Policy {
 func (r *rule) stored() ratelimit.Limit {
 	q := r.identity.quota
 	return ratelimit.Limit{
-		Name: r.path, ID: strconv.Quote(r.domain) + " " + r.path, Joint: true, Permits: q.Permits, Per: q.Per, Burst: q.Burst,
-		Algorithm: ratelimit.Algorithm(q.Algorithm),
+		Name: r.path, ID: strconv.Quote(r.domain) + " " + r.path, Joint: true,
+		Permits: q.Permits, Per: q.Per, Burst: q.Burst, Algorithm: ratelimit.Algorithm(q.Algorithm),
 	}
 }

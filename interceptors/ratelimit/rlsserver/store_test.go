@@ -28,7 +28,7 @@ type bank struct {
 	beforeCharge func(ctx context.Context)
 }
 
-// quotaOf is what a store tells quotas apart by.
+// quotaOf names a quota of a store.
 type quotaOf struct {
 	limit ratelimit.Limit
 	key   string
@@ -38,7 +38,7 @@ func (b *bank) Open(limits []ratelimit.Limit) (ratelimit.Quotas, error) {
 	seen := make(map[ratelimit.Limit]bool)
 	for _, l := range limits {
 		if seen[l] || !l.Joint || l.ID == "" {
-			return nil, fmt.Errorf("the limit %+v is there twice, or cannot be told apart", l)
+			return nil, fmt.Errorf("the limit %+v is there twice, or has no identity", l)
 		}
 		seen[l] = true
 	}
