@@ -36,7 +36,8 @@ type Config struct {
 
 // Descriptor is how a limit is described.
 type Descriptor struct {
-	// Entries come first, and are the same in each request.
+	// Entries come first, and are the same in each request. Only the entry "limit" of limits of
+	// ratelimit.FromPolicy is before them.
 	Entries []Entry
 	// Key is the key of the entry with the key of the call. The default is the kind of key, such as
 	// "user".
@@ -96,6 +97,9 @@ func (c Config) open(limits []ratelimit.Limit) ([]limit, error) {
 	return opened, errors.Join(errs...)
 }
 
+// idKey is the key of the entry with the ID of a limit.
+const idKey = "limit"
+
 // newLimit returns a limit with the defaults of its descriptor.
 func newLimit(l ratelimit.Limit, d Descriptor) limit {
 	key, peer := l.Name, l.Name+"_peer"
@@ -103,6 +107,9 @@ func newLimit(l ratelimit.Limit, d Descriptor) limit {
 		key, peer = l.Name+"_key", l.Name
 	}
 	opened := limit{Limit: l, key: d.Key, peerKey: d.PeerKey}
+	if l.ID != "" {
+		opened.entries = append(opened.entries, &ratelimitv3.RateLimitDescriptor_Entry{Key: idKey, Value: l.ID})
+	}
 	if opened.key == "" {
 		opened.key = key
 	}

@@ -14,7 +14,9 @@
 //
 // All demands of a call are one request, with one descriptor for each limit. A descriptor has the
 // entries of [Descriptor.Entries] and then one entry: the kind of key, such as "user", with the
-// call's value of it. Calls without the key have another entry, "user_peer", with their peer.
+// call's value of it. Calls without the key have another entry, "user_peer", with their peer. Before
+// all of them, descriptors of the limits of [ratelimit.FromPolicy] have the entry "limit" with the method
+// or the service ([ratelimit.Limit.ID]).
 //
 //   - hits_addend is the number of permits. If it differs between the descriptors, each has its own,
 //     and that of the request is the highest: a server that does not know the field of descriptors takes

@@ -61,6 +61,8 @@ func text(req *rlsv3.RateLimitRequest) string {
 func TestRequest(t *testing.T) {
 	user, method := perMinute("user"), perMinute("method")
 	method.Permits, method.Burst, method.Per = 7, 7, 2*time.Hour
+	pay := perMinute("user")
+	pay.ID = "shop.v1.Cart/Pay"
 	demand := func(limit, permits int, key string) ratelimit.Demand {
 		return ratelimit.Demand{Limit: limit, Permits: permits, Key: []byte(key)}
 	}
@@ -89,6 +91,12 @@ func TestRequest(t *testing.T) {
 		{"no hits", ratelimitrls.Config{}, []ratelimit.Demand{demand(0, 0, "alice")}, "shop 0 [user=alice](0){100/1MINUTE}"},
 		{"a peer", ratelimitrls.Config{}, []ratelimit.Demand{atPeer}, "shop 1 [user_peer=text:unix]{100/1MINUTE}"},
 		{
+			"the same limit of a method",
+			ratelimitrls.Config{},
+			[]ratelimit.Demand{demand(2, 1, "alice"), demand(0, 1, "alice")},
+			"shop 1 [limit=shop.v1.Cart/Pay user=alice]{100/1MINUTE} [user=alice]{100/1MINUTE}",
+		},
+		{
 			"the limits of the server",
 			ratelimitrls.Config{ServerLimits: true},
 			[]ratelimit.Demand{demand(1, 1, "list")},
@@ -96,16 +104,17 @@ func TestRequest(t *testing.T) {
 		},
 		{
 			"entries",
-			ratelimitrls.Config{Descriptors: []ratelimitrls.Descriptor{entries, {}}},
-			[]ratelimit.Demand{demand(0, 1, "alice"), atPeer},
-			"shop 1 [env=test who=alice]{100/1MINUTE} [env=test where=text:unix]{100/1MINUTE}",
+			ratelimitrls.Config{Descriptors: []ratelimitrls.Descriptor{entries, {}, entries}},
+			[]ratelimit.Demand{demand(0, 1, "alice"), atPeer, demand(2, 1, "alice")},
+			"shop 1 [env=test who=alice]{100/1MINUTE} [env=test where=text:unix]{100/1MINUTE} " +
+				"[limit=shop.v1.Cart/Pay env=test who=alice]{100/1MINUTE}",
 		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := echo()
 			test.config.AdmitUnlimited = true
-			q := open(t, s, test.config, user, method)
+			q := open(t, s, test.config, user, method, pay)
 			decisions := make([]ratelimit.Decision, len(test.demands))
 			if err := q.Take(t.Context(), long, test.demands, decisions); err != nil {
 				t.Fatal(err)
