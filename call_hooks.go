@@ -38,29 +38,83 @@ type ReceiveHook func(msg any) (keep bool, err error)
 // replay, on that of the chain. On a server's stream they run on the handler's. No hook
 // starts after next has returned.
 //
-// On a client next waits for a hook that is running. Such a hook must therefore end with
-// the call's context, and must not receive from the stream of the call. On a server
-// next does not wait: a hook that a handler left running on another goroutine continues,
-// and its result is discarded.
+// On a client next waits for a hook that is running. A hook that waits for something must
+// therefore be registered with [Call.OnSendContext], and no hook may receive from the stream
+// of the call. On a server next does not wait: a hook that a handler left running on another
+// goroutine continues, and its result is discarded.
 //
 // With a nil hook next returns INTERNAL.
-func (c *Call) OnSend(hook SendHook) {
-	l := c.draft()
-	if l.late = c.afterNext(); hook == nil {
-		l.misuse("OnSend")
-		return
-	}
-	l.send = append(l.send, hook)
-}
+func (c *Call) OnSend(hook SendHook) { c.addSend(sendHook{plain: hook}, "OnSend", hook == nil) }
 
 // OnReceive registers a hook for later calls of next. See [Call.OnSend].
 func (c *Call) OnReceive(hook ReceiveHook) {
+	c.addReceive(receiveHook{plain: hook}, "OnReceive", hook == nil)
+}
+
+// SendContextHook is a [SendHook] with a context: see [Call.OnSendContext].
+type SendContextHook func(ctx context.Context, msg any, emit func(msg any) error) error
+
+// ReceiveContextHook is a [ReceiveHook] with a context: see [Call.OnSendContext].
+type ReceiveContextHook func(ctx context.Context, msg any) (keep bool, err error)
+
+// OnSendContext is OnSend for a hook that waits, such as for permits. Its context is the one
+// that was given to next. On a client's stream it also ends as soon as what next runs has ended:
+// next then waits for the hook only as long as that takes to return. The outcome of the call is
+// decided by then. If the hook returns an error after that, the error is discarded, and its
+// message counts as not accepted.
+func (c *Call) OnSendContext(hook SendContextHook) {
+	c.addSend(sendHook{waiting: hook}, "OnSendContext", hook == nil)
+}
+
+// OnReceiveContext is OnReceive for a hook that waits. See [Call.OnSendContext].
+func (c *Call) OnReceiveContext(hook ReceiveContextHook) {
+	c.addReceive(receiveHook{waiting: hook}, "OnReceiveContext", hook == nil)
+}
+
+func (c *Call) addSend(hook sendHook, method string, missing bool) {
 	l := c.draft()
-	if l.late = c.afterNext(); hook == nil {
-		l.misuse("OnReceive")
+	if l.late = c.afterNext(); missing {
+		l.misuse(method)
 		return
 	}
+	l.waits = l.waits || hook.waiting != nil
+	l.send = append(l.send, hook)
+}
+
+func (c *Call) addReceive(hook receiveHook, method string, missing bool) {
+	l := c.draft()
+	if l.late = c.afterNext(); missing {
+		l.misuse(method)
+		return
+	}
+	l.waits = l.waits || hook.waiting != nil
 	l.receive = append(l.receive, hook)
+}
+
+// sendHook is a hook with a context or without.
+type sendHook struct {
+	plain   SendHook
+	waiting SendContextHook
+}
+
+func (h sendHook) run(ctx context.Context, msg any, emit func(any) error) error {
+	if h.waiting != nil {
+		return h.waiting(ctx, msg, emit)
+	}
+	return h.plain(msg, emit)
+}
+
+// receiveHook is a hook with a context or without.
+type receiveHook struct {
+	plain   ReceiveHook
+	waiting ReceiveContextHook
+}
+
+func (h receiveHook) run(ctx context.Context, msg any) (keep bool, err error) {
+	if h.waiting != nil {
+		return h.waiting(ctx, msg)
+	}
+	return h.plain(msg)
 }
 
 // misuse notes that a method of the call was called with a nil function.
@@ -82,6 +136,7 @@ type sink interface {
 // are made once; the leg keeps one hookRun for the messages that follow.
 type hookRun struct {
 	leg    *leg
+	ctx    context.Context //nolint:containedctx // of the hooks, while the message is inside
 	inward bool
 	sink   sink
 	emits  []func(any) error // by place in the order of running
@@ -92,15 +147,15 @@ type hookRun struct {
 // runSend passes a message through the send hooks of the leg to a sink, in the
 // order of registration if inward, else in the reverse order. own reports whether
 // the error is that of a hook of this leg.
-func (l *leg) runSend(inward bool, msg any, to sink) (own bool, err error) {
+func (l *leg) runSend(ctx context.Context, inward bool, msg any, to sink) (own bool, err error) {
 	r := l.spare.Swap(nil)
 	if r == nil {
 		r = newHookRun(l, inward)
 	}
-	r.sink, r.err, r.own = to, nil, false
+	r.ctx, r.sink, r.err, r.own = ctx, to, nil, false
 	err = r.run(0, msg)
 	own = r.own
-	r.sink, r.err = nil, nil
+	r.ctx, r.sink, r.err = nil, nil, nil
 	l.spare.Store(r)
 	return own, err
 }
@@ -130,7 +185,7 @@ func (r *hookRun) run(i int, msg any) error {
 	if !r.inward {
 		at = len(r.emits) - 1 - i
 	}
-	err := r.leg.send[at](msg, r.emits[i])
+	err := r.leg.send[at].run(r.ctx, msg, r.emits[i])
 	if err == nil || r.err != nil {
 		return r.err // a hook cannot undo an inner failure, nor put words around it
 	}
@@ -161,12 +216,12 @@ func (c *collector) take(_ *leg, msg any) error {
 }
 
 // passOne passes a message through the send hooks, which must make one of it.
-func (l *leg) passOne(inward bool, msg any, what string) (any, error) {
+func (l *leg) passOne(ctx context.Context, inward bool, msg any, what string) (any, error) {
 	if len(l.send) == 0 || msg == nil {
 		return msg, nil
 	}
 	out := collector{given: msg}
-	_, err := l.runSend(inward, msg, &out)
+	_, err := l.runSend(ctx, inward, msg, &out)
 	if err == nil && len(out.msgs) != 1 {
 		err = errInternal("the send hooks of %s made %d messages of the single %s; want 1",
 			l.name(), len(out.msgs), what)
@@ -179,13 +234,13 @@ func (l *leg) passOne(inward bool, msg any, what string) (any, error) {
 
 // runReceive shows msg to the receive hooks of the leg, in the order of
 // registration if inward, else in the reverse order, until one does not keep it.
-func (l *leg) runReceive(inward bool, msg any) (keep bool, err error) {
+func (l *leg) runReceive(ctx context.Context, inward bool, msg any) (keep bool, err error) {
 	for i := range l.receive {
 		at := i
 		if !inward {
 			at = len(l.receive) - 1 - i
 		}
-		if keep, err := l.receive[at](msg); err != nil || !keep {
+		if keep, err := l.receive[at].run(ctx, msg); err != nil || !keep {
 			return false, unlessNil(err, l.name())
 		}
 	}
@@ -193,8 +248,8 @@ func (l *leg) runReceive(inward bool, msg any) (keep bool, err error) {
 }
 
 // keepOne shows a single message to the receive hooks, which must keep it.
-func (l *leg) keepOne(inward bool, msg any, what string) error {
-	keep, err := l.runReceive(inward, msg)
+func (l *leg) keepOne(ctx context.Context, inward bool, msg any, what string) error {
+	keep, err := l.runReceive(ctx, inward, msg)
 	if err == nil && !keep {
 		err = errInternal("a receive hook of %s dropped the single %s", l.name(), what)
 	}
@@ -211,7 +266,7 @@ func (c *Call) passRequest(l *leg) error {
 		return l.host.passKnownRequest(c, l)
 	}
 	return c.asHook(func() (err error) {
-		c.request, err = l.passOne(true, c.request, "request")
+		c.request, err = l.passOne(l.ctx, true, c.request, "request")
 		return err
 	})
 }
@@ -239,9 +294,9 @@ func (c *Call) outward(l *leg) error {
 
 func (c *Call) outwardOne(l *leg, msg any) (any, error) {
 	if c.side == ServerSide {
-		return l.passOne(false, msg, "response")
+		return l.passOne(l.ctx, false, msg, "response")
 	}
-	if err := l.keepOne(false, msg, "response"); err != nil {
+	if err := l.keepOne(l.ctx, false, msg, "response"); err != nil {
 		return nil, err
 	}
 	return msg, nil
@@ -255,9 +310,9 @@ func (c *Call) outwardAll(l *leg, msgs []any) ([]any, error) {
 		out.given = msg
 		switch {
 		case c.side == ClientSide:
-			keep, err = l.runReceive(false, msg)
+			keep, err = l.runReceive(l.ctx, false, msg)
 		case len(l.send) > 0:
-			_, err = l.runSend(false, msg, &out)
+			_, err = l.runSend(l.ctx, false, msg, &out)
 			keep = false // it is in out
 		}
 		if err != nil {

@@ -25,8 +25,9 @@ type leg struct {
 	by *entry // the interceptor; nil if another than one of the chain prepared the leg
 
 	// What the interceptor registered. Immutable once the leg is open.
-	send    []SendHook
-	receive []ReceiveHook
+	send    []sendHook
+	receive []receiveHook
+	waits   bool          // one of the hooks has a context
 	buffer  *replayBuffer // outside of send; shared by the legs of one interceptor
 	foreign *foreign      // of an adapter, inside of the hooks; else nil
 	bad     error         // what is wrong with a registration: it is the outcome of next
@@ -37,6 +38,9 @@ type leg struct {
 	late    bool   // the last hook was registered after a next
 	seen    bool   // in a unary call on a server: the request has passed the hooks
 
+	ctx    context.Context //nolint:containedctx // that was given to next
+	inside context.Context //nolint:containedctx // of the inner interceptors; nil if it is ctx
+
 	left    atomic.Bool             // next is returning; on a client see closed
 	cancel  context.CancelCauseFunc // of the context of the inner interceptors; nil without hooks
 	failure atomic.Pointer[error]   // the first error of one of the hooks
@@ -46,6 +50,7 @@ type leg struct {
 	request any   // of a client stream: the single request as it leaves the hooks
 	running int32 // messages inside the hooks
 	closed  bool  // next is returning: no hook starts
+	over    bool  // the attempt inside has ended, and next is about to return
 	passing bool  // a goroutine passes the single request through the hooks
 }
 
@@ -102,7 +107,7 @@ func (c *Call) draft() *leg {
 func (l *leg) again() *leg {
 	return &leg{
 		depth: l.depth, by: l.by, before: l.before, buffer: l.buffer, foreign: l.foreign, bad: l.bad,
-		send: slices.Clip(l.send), receive: slices.Clip(l.receive),
+		send: slices.Clip(l.send), receive: slices.Clip(l.receive), waits: l.waits,
 	}
 }
 
@@ -110,7 +115,7 @@ func (l *leg) again() *leg {
 // err is the outcome.
 //
 //nolint:revive // the error is the outcome of next, not a failure of enter
-func (c *Call) enter(i int32) (err error, answered bool) {
+func (c *Call) enter(ctx context.Context, i int32) (err error, answered bool) {
 	reached := c.reached.Load()
 	if reached != i || c.copyOf != nil || c.over.Load() {
 		if err, answered := c.enterAgain(i, reached); answered {
@@ -129,7 +134,7 @@ func (c *Call) enter(i int32) (err error, answered bool) {
 		c.takeBackReply()
 	}
 	if c.leg != nil || c.prepared != nil {
-		if err := c.openLeg(i); err != nil {
+		if err := c.openLeg(ctx, i); err != nil {
 			c.depth.Store(i)
 			c.reached.Store(reached)
 			c.last = err
@@ -202,7 +207,7 @@ func (c *Call) retry(i, reached int32) (err error, answered bool) {
 }
 
 // openLeg opens the leg of the next at place i, if its interceptor prepared one.
-func (c *Call) openLeg(i int32) error {
+func (c *Call) openLeg(ctx context.Context, i int32) error {
 	if err := c.leg.broken(); err != nil {
 		return err
 	}
@@ -216,7 +221,7 @@ func (c *Call) openLeg(i int32) error {
 	if l.used {
 		l = l.again()
 	}
-	l.used, l.outer, l.arrived = true, c.leg, c.request
+	l.ctx, l.used, l.outer, l.arrived = ctx, true, c.leg, c.request
 	if s, ok := c.end.(*clientStream); ok {
 		l.host = s
 		if l.outer != nil && l.outer.host == s {
@@ -232,12 +237,21 @@ func (c *Call) openLeg(i int32) error {
 }
 
 // begin returns the context of what runs inside a leg. That of a client stream's
-// leg with hooks ends when a hook fails.
+// leg with hooks ends when a hook fails, or next is about to return.
 func (l *leg) begin(ctx context.Context) context.Context {
 	if l.host != nil && len(l.send)+len(l.receive) > 0 {
 		ctx, l.cancel = context.WithCancelCause(ctx)
+		l.inside = ctx
 	}
 	return ctx
+}
+
+// during returns the context of hooks that run while next does.
+func (l *leg) during() context.Context {
+	if l.inside != nil {
+		return l.inside
+	}
+	return l.ctx
 }
 
 // leave ends the next at place i: what was registered inside is undone, and the

@@ -126,7 +126,7 @@ func (c *Call) open(ctx context.Context, at int32, p *plan) (inside context.Cont
 		return nil, errInternal("next was called with a Call that is not its interceptor's: " +
 			"pass on the call that Intercept was given, or a copy by Call.Attempt"), true
 	}
-	if err, answered := c.enter(at); answered {
+	if err, answered := c.enter(ctx, at); answered {
 		return nil, err, true
 	}
 	if l := c.leg; l != nil && l.depth == at {

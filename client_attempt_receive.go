@@ -103,7 +103,7 @@ func (a *attempt) countReceived() bool {
 // keeps shows a message to the receive hooks of a leg.
 func (a *attempt) keeps(l *leg, msg any) (keep bool) {
 	_ = a.inHooks(l, func() (own bool, err error) { // the leg has the error
-		keep, err = l.runReceive(false, msg)
+		keep, err = l.runReceive(l.during(), false, msg)
 		return true, err
 	})
 	return keep

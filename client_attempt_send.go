@@ -102,7 +102,7 @@ func (a *attempt) sendInside(k int, msg any) error {
 
 // sendThrough passes a message through the hooks of a leg to a sink.
 func (a *attempt) sendThrough(l *leg, msg any, to sink) error {
-	return a.inHooks(l, func() (own bool, err error) { return l.runSend(true, msg, to) })
+	return a.inHooks(l, func() (own bool, err error) { return l.runSend(l.during(), true, msg, to) })
 }
 
 // take gets what the hooks of a leg emitted.
@@ -131,7 +131,7 @@ func (a *attempt) passLeg(l *leg, msg any) (out any, err error) {
 	defer s.stopPassing(l)
 	if len(l.send) > 0 {
 		err = a.inHooks(l, func() (own bool, err error) {
-			msg, err = l.passOne(true, msg, "request")
+			msg, err = l.passOne(l.during(), true, msg, "request")
 			return true, err
 		})
 		if err != nil {

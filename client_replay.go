@@ -1,6 +1,7 @@
 package hauberk
 
 import (
+	"context"
 	"io"
 
 	"google.golang.org/protobuf/proto"
@@ -271,6 +272,8 @@ func (a *attempt) sendReplay() error {
 	}
 	whole := false
 	defer a.replayEnded(&whole)
+	at := a.replay.at
+	defer context.AfterFunc(a.ctx, func() { a.endLegs(at) })()
 	for _, msg := range a.replay.messages {
 		if a.hasEnded() {
 			return io.EOF

@@ -5,16 +5,31 @@ import (
 	"io"
 )
 
-// closeLeg ends the hooks of a leg whose next returns: it waits for those that run.
+// closeLeg ends the hooks of a leg whose next returns: it ends their context and then waits
+// for those that run.
 func (s *clientStream) closeLeg(l *leg) {
 	s.mu.Lock()
 	l.closed = true
+	s.mu.Unlock()
+	l.stop(nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for l.running > 0 {
 		s.cond.Wait()
 	}
-	s.mu.Unlock()
-	if l.cancel != nil {
-		l.cancel(nil)
+}
+
+// endLegs ends the hooks that wait inside of place k, since the attempt has ended. The goroutine of the
+// chain runs them in a replay, so that their legs are closed only after they have returned.
+func (a *attempt) endLegs(k int) {
+	for _, l := range a.path[k:] {
+		if !l.waits {
+			continue
+		}
+		a.stream.mu.Lock()
+		l.over = true
+		a.stream.mu.Unlock()
+		l.stop(nil)
 	}
 }
 
@@ -31,7 +46,7 @@ func (s *clientStream) startHooks(l *leg) bool {
 
 // inHooks runs hooks of a leg on a goroutine of the application, under the guard, unless
 // its next returns. own is whether the error that run returns is that of a hook of the
-// leg.
+// leg. The error of a hook that waited until the end is io.EOF.
 func (a *attempt) inHooks(l *leg, run func() (own bool, err error)) (err error) {
 	s := a.stream
 	if !s.startHooks(l) {
@@ -53,7 +68,11 @@ func (s *clientStream) hooksEnded(l *leg, returned, failed *bool, err *error) {
 	if !*returned && *err == nil {
 		s.failLeg(l, errInternal("a hook of %s panicked, or ended its goroutine by runtime.Goexit", l.name()))
 	} else if *failed && *err != nil {
-		s.failLeg(l, *err)
+		if s.overtaken(l) {
+			*err = io.EOF
+		} else {
+			s.failLeg(l, *err)
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,6 +80,13 @@ func (s *clientStream) hooksEnded(l *leg, returned, failed *bool, err *error) {
 	if l.closed {
 		s.cond.Broadcast()
 	}
+}
+
+// overtaken reports whether the outcome of a leg was decided while one of its hooks waited.
+func (s *clientStream) overtaken(l *leg) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return l.waits && (l.closed || l.over)
 }
 
 // failLeg ends a leg with the error of one of its hooks, and the attempt inside: that
@@ -141,7 +167,7 @@ func (s *clientStream) passedRequest(call *Call, l *leg) (any, error) {
 	msg, err := s.passedRequest(call, l.outer)
 	if err == nil && len(l.send) > 0 {
 		err = call.asHook(func() error {
-			msg, err = l.passOne(true, msg, "request")
+			msg, err = l.passOne(l.during(), true, msg, "request")
 			return err
 		})
 		if err != nil {

@@ -108,7 +108,7 @@ func (s *serverStream) sendThrough(l *leg, msg any) error {
 	if l.left.Load() {
 		return errReturned()
 	}
-	return s.inHooks(l, func() (own bool, err error) { return l.runSend(false, msg, s) })
+	return s.inHooks(l, func() (own bool, err error) { return l.runSend(l.ctx, false, msg, s) })
 }
 
 // inHooks runs hooks of a leg on a goroutine of the handler, under the guard. own is
@@ -228,9 +228,9 @@ func (s *serverStream) keeps(l *leg, msg any) (keep bool, err error) {
 func (s *serverStream) runReceive(l *leg, msg any) (keep bool, err error) {
 	err = s.inHooks(l, func() (own bool, err error) {
 		if s.call.kind.ClientStreams() {
-			keep, err = l.runReceive(true, msg)
+			keep, err = l.runReceive(l.ctx, true, msg)
 		} else {
-			keep, err = true, l.keepOne(true, msg, "request")
+			keep, err = true, l.keepOne(l.ctx, true, msg, "request")
 		}
 		return true, err
 	})

@@ -172,7 +172,7 @@ func (c *Call) acceptAt(l *leg, msg any) error {
 	if len(l.receive) == 0 {
 		return nil
 	}
-	err := c.asHook(func() error { return l.keepOne(true, msg, "request") })
+	err := c.asHook(func() error { return l.keepOne(l.ctx, true, msg, "request") })
 	if err != nil {
 		l.fail(err)
 	}

@@ -204,24 +204,24 @@ func (r *shadowRun) watch() {
 		r.reject(own.bad)
 	}
 	for _, hook := range own.send {
-		r.call.OnSend(r.watchSend(hook))
+		r.call.OnSendContext(r.watchSend(hook))
 	}
 	for _, hook := range own.receive {
-		r.call.OnReceive(r.watchReceive(hook))
+		r.call.OnReceiveContext(r.watchReceive(hook))
 	}
 }
 
-func (r *shadowRun) watchSend(hook SendHook) SendHook {
-	return func(msg any, emit func(any) error) error {
-		r.try(func() error { return hook(msg, func(any) error { return nil }) })
+func (r *shadowRun) watchSend(hook sendHook) SendContextHook {
+	return func(ctx context.Context, msg any, emit func(any) error) error {
+		r.try(func() error { return hook.run(ctx, msg, func(any) error { return nil }) })
 		return emit(msg)
 	}
 }
 
-func (r *shadowRun) watchReceive(hook ReceiveHook) ReceiveHook {
-	return func(msg any) (keep bool, err error) {
+func (r *shadowRun) watchReceive(hook receiveHook) ReceiveContextHook {
+	return func(ctx context.Context, msg any) (keep bool, err error) {
 		r.try(func() error {
-			_, err := hook(msg)
+			_, err := hook.run(ctx, msg)
 			return err
 		})
 		return true, nil

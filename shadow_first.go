@@ -32,8 +32,8 @@ type firstRun struct {
 	over    bool // the call has ended
 	message any
 	verdict error
-	send    []SendHook // of an interceptor that called next after it had waited
-	receive []ReceiveHook
+	send    []sendHook // of an interceptor that called next after it had waited
+	receive []receiveHook
 }
 
 // runFirst is run for a stream of requests on a server.
@@ -57,8 +57,8 @@ func (r *shadowRun) runFirst(ctx context.Context) error {
 		f.returned()
 		return r.next(ctx, r.call)
 	case f.waiting:
-		r.call.OnReceive(f.received)
-		r.call.OnSend(f.sent)
+		r.call.OnReceiveContext(f.received)
+		r.call.OnSendContext(f.sent)
 	default:
 		r.watch()
 	}
@@ -118,7 +118,7 @@ func (f *firstRun) read(ctx context.Context, call *Call) (any, error) {
 }
 
 // received resumes an interceptor that waits, and shows the message to its hooks.
-func (f *firstRun) received(msg any) (keep bool, err error) {
+func (f *firstRun) received(ctx context.Context, msg any) (keep bool, err error) {
 	f.mu.Lock()
 	if f.waiting && !f.over {
 		f.waiting, f.judging, f.message = false, true, msg
@@ -136,18 +136,18 @@ func (f *firstRun) received(msg any) (keep bool, err error) {
 	hooks := f.receive
 	f.mu.Unlock()
 	for _, hook := range hooks {
-		_, _ = f.watchReceive(hook)(msg)
+		_, _ = f.watchReceive(hook)(ctx, msg)
 	}
 	return true, nil
 }
 
 // sent shows a message to the hooks of the interceptor.
-func (f *firstRun) sent(msg any, emit func(any) error) error {
+func (f *firstRun) sent(ctx context.Context, msg any, emit func(any) error) error {
 	f.mu.Lock()
 	hooks := f.send
 	f.mu.Unlock()
 	for _, hook := range hooks {
-		f.try(func() error { return hook(msg, func(any) error { return nil }) })
+		f.try(func() error { return hook.run(ctx, msg, func(any) error { return nil }) })
 	}
 	return emit(msg)
 }

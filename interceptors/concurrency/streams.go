@@ -20,7 +20,6 @@ import (
 // goroutines, some of which a handler may have left behind.
 type messages struct {
 	x    *Interceptor
-	ctx  context.Context //nolint:containedctx // of the call, for its hooks
 	call *hauberk.Call
 	holder
 
@@ -32,11 +31,11 @@ type messages struct {
 // holdForMessages runs a call that holds a slot while a message is in progress. If it has a
 // single request, it has a slot from the start, so that it is rejected before that is read.
 func (x *Interceptor) holdForMessages(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	m := &messages{x: x, ctx: ctx, call: call}
+	m := &messages{x: x, call: call}
 	x.join(ctx, call, &m.holder)
 	return hauberk.Observe(ctx, call, func(ctx context.Context, call *hauberk.Call) error {
 		if !call.Kind().ClientStreams() {
-			if err := m.begin(); err != nil {
+			if err := m.begin(ctx); err != nil {
 				return err
 			}
 		} else {
@@ -53,11 +52,11 @@ func (x *Interceptor) holdForMessages(ctx context.Context, call *hauberk.Call, n
 // onRequest asks for a slot with each request.
 func (m *messages) onRequest() {
 	if m.call.Side() == hauberk.ServerSide {
-		m.call.OnReceive(func(any) (keep bool, err error) { return true, m.begin() })
+		m.call.OnReceiveContext(func(ctx context.Context, _ any) (keep bool, err error) { return true, m.begin(ctx) })
 		return
 	}
-	m.call.OnSend(func(msg any, emit func(any) error) error {
-		if err := m.begin(); err != nil {
+	m.call.OnSendContext(func(ctx context.Context, msg any, emit func(any) error) error {
+		if err := m.begin(ctx); err != nil {
 			return err
 		}
 		return emit(msg)
@@ -81,7 +80,7 @@ func (m *messages) onResponse() {
 }
 
 // begin gets a slot, unless the call holds one or is asking for one.
-func (m *messages) begin() error {
+func (m *messages) begin(ctx context.Context) error {
 	m.mu.Lock()
 	if m.closed || m.asking || m.slot.Held() {
 		m.mu.Unlock()
@@ -95,7 +94,7 @@ func (m *messages) begin() error {
 		return nil
 	}
 	h := holder{group: m.group, subject: m.subject, request: m.request}
-	err := m.x.await(m.ctx, m.call, &h)
+	err := m.x.await(ctx, m.call, &h)
 	slot = h.slot
 	return err
 }
