@@ -41,11 +41,17 @@ func Method() Key {
 // User puts the calls with the same Issuer and Subject of [hauberk.IdentityKey] together.
 func User() Key {
 	return byIdentity("user", func(id *hauberk.Identity) string {
-		if id.Issuer == "" || id.Subject == "" {
+		if id.Subject == "" || id.Issuer == "" && !startsWithLength(id.Subject) {
 			return id.Subject
 		}
 		return strconv.Itoa(len(id.Issuer)) + ":" + id.Issuer + id.Subject
 	})
+}
+
+// startsWithLength reports whether a text could be mistaken for an issuer, after its length, and a subject.
+func startsWithLength(text string) bool {
+	rest := strings.TrimLeft(text, "0123456789")
+	return len(rest) < len(text) && strings.HasPrefix(rest, ":")
 }
 
 // Tenant puts the calls with the same Tenant of [hauberk.IdentityKey] together.
