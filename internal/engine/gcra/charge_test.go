@@ -1,6 +1,7 @@
 package gcra_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -58,6 +59,30 @@ func TestCharge(t *testing.T) {
 			}
 		}
 	})
+}
+
+// However many permits are charged or given back, a drained bucket is not whole, and a whole one not in debt.
+func TestChargeOfAny(t *testing.T) {
+	for _, limit := range []*gcra.Limit{
+		must(t, 1021, 20*24*time.Hour, 1021), must(t, 1, 40*365*24*time.Hour, 1), must(t, 1001, 21*24*time.Hour, 1001),
+		must(t, 1, time.Second, 3), must(t, 1, time.Second, 1<<31-1),
+	} {
+		for _, limit := range []*gcra.Limit{limit, limit.WithDebt()} {
+			for _, n := range []int{1, 2042, math.MaxInt32, math.MaxInt} {
+				var b gcra.Bucket
+				b.Charge(limit, 0, math.MaxInt)
+				b.Charge(limit, 0, n)
+				if d := b.Allow(limit, 0, 1); d.OK || d.RetryAfter <= 0 {
+					t.Errorf("%+v: drained, and charged %d: %+v", limit, n, d)
+				}
+				b.Charge(limit, 0, math.MinInt)
+				b.Charge(limit, 0, -n)
+				if d := b.Allow(limit, 0, 1); !d.OK || d.Remaining < 0 {
+					t.Errorf("%+v: whole, and given back %d: %+v", limit, n, d)
+				}
+			}
+		}
+	}
 }
 
 // Without WithDebt, and at the greatest capacity, nothing overflows.

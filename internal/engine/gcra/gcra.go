@@ -68,10 +68,9 @@ func (b *Bucket) Check(l *Limit, now time.Duration, n int) Decision {
 // bucket is not more than full. The Limit must be one that has a debt ([Limit.WithDebt]).
 func (b *Bucket) Charge(l *Limit, now time.Duration, n int) Decision {
 	ticks := l.ticks(now)
-	n = min(max(n, -2*l.burst), 2*l.burst)
 	for {
 		tat, used := b.load(l, ticks)
-		after := min(max(used+int64(n)*l.interval, 0), l.capacity+l.debt)
+		after := l.charged(used, int64(n))
 		if b.tat.CompareAndSwap(tat, ticks+after) {
 			return l.admit(after)
 		}

@@ -110,6 +110,20 @@ func (l *Limit) fits(used int64, n int) bool {
 	return n <= l.burst && used <= l.capacity-int64(n)*l.interval
 }
 
+// charged returns used after n permits more, or fewer: from 0 to a whole burst and the debt. The product is
+// made only if it is within them: it may overflow otherwise.
+func (l *Limit) charged(used, n int64) int64 {
+	most := l.capacity + l.debt
+	switch {
+	case n > 0 && n > (most-used)/l.interval:
+		return most
+	case n < 0 && n < -used/l.interval:
+		return 0
+	default:
+		return min(used+n*l.interval, most)
+	}
+}
+
 func (l *Limit) admit(used int64) Decision {
 	return Decision{OK: true, Remaining: l.remaining(used), ResetAfter: l.duration(used)}
 }
