@@ -27,7 +27,7 @@ func TestSeveralLimits(t *testing.T) {
 		config := hourly(10, ratelimit.Cost{})
 		config.Also = []ratelimit.Config{
 			{Limit: 2, Per: time.Minute, By: callkey.Metadata("user")},
-			{Limit: 10, Per: time.Hour, Algorithm: ratelimit.FixedWindow, By: callkey.Method(), Cost: ratelimit.Cost{Call: 4}},
+			{Limit: 12, Per: time.Hour, Algorithm: ratelimit.FixedWindow, By: callkey.Method(), Cost: ratelimit.Cost{Call: 4}},
 		}
 		seen, clock := observe(), hauberktest.NewClock()
 		env := c.Start(t, seen, ratelimit.New(config, ratelimit.WithClock(clock.Now)))
@@ -43,10 +43,30 @@ func TestSeveralLimits(t *testing.T) {
 				t.Errorf("rule %q", got)
 			}
 		}
-		wantRejection(t, env.Call(metadata.AppendToOutgoingContext(t.Context(), "user", "bob")).Err, "method", time.Hour)
+		bob := metadata.AppendToOutgoingContext(t.Context(), "user", "bob")
+		wantCode(t, env.Call(bob).Err, codes.OK)
+		wantRejection(t, env.Call(bob).Err, "method", time.Hour)
+		wantRejection(t, env.Call(ctx).Err, "method", time.Hour) // as well as by user, for 30 s
 		clock.Advance(time.Hour)
 		wantCode(t, env.Call(metadata.AppendToOutgoingContext(t.Context(), "user", "bob")).Err, codes.OK)
 	})
+}
+
+// A call that one of several limits can never admit is not told to try again.
+func TestNeverOfSeveral(t *testing.T) {
+	for _, order := range []string{"first", "last"} {
+		never := ratelimit.Config{Limit: 1, Per: time.Second, By: callkey.Method(), Cost: ratelimit.Cost{Call: 5}}
+		config := ratelimit.Config{Limit: 1, Per: time.Hour, By: callkey.Global(), Also: []ratelimit.Config{never}}
+		if order == "first" {
+			config, never = never, config
+			never.Also = nil
+			config.Also = []ratelimit.Config{never}
+		}
+		limiter := ratelimit.New(config)
+		if got := retryAfter(server(t, limiter)(from(tcp("192.0.2.1")))); got >= 0 {
+			t.Errorf("%s: retry after %v", order, got)
+		}
+	}
 }
 
 // TestSeveralAgainstModels compares an interceptor of several limits with a model for each.

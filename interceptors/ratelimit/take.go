@@ -35,8 +35,8 @@ type demand struct {
 	permits int
 }
 
-// outcome is the answer that matters most to a client: the first rejection, or else the limit of
-// which the smallest part remains.
+// outcome is the answer that matters most to a client: the rejection with the longest wait, or else the
+// limit of which the smallest part remains.
 type outcome struct {
 	limit *limit // nil if no limit counts the call
 	at    quota.Place
@@ -47,7 +47,9 @@ type outcome struct {
 func (s *outcome) consider(d *demand, answer Decision) {
 	switch {
 	case s.limit == nil, s.OK && !answer.OK:
-	case !s.OK || float64(s.Remaining)*float64(d.limit.config.Burst) <=
+	case !s.OK && (answer.OK || answer.RetryAfter <= s.RetryAfter):
+		return
+	case s.OK && float64(s.Remaining)*float64(d.limit.config.Burst) <=
 		float64(answer.Remaining)*float64(s.limit.config.Burst):
 		return
 	}
