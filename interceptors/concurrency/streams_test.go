@@ -7,10 +7,12 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -197,5 +199,53 @@ func TestStreamsTwoGoroutines(t *testing.T) {
 		calls.Wait()
 		cancel()
 		wantIdle(t, x)
+	}
+}
+
+// A message that waits for a slot delays neither the end of its stream, nor does it replace the status of the server.
+func TestWaitingMessageEndsWithItsStream(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.ClientStream, hauberk.Bidi} {
+		t.Run(kind.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				first := true
+				backend := &hauberktest.Backend{Handle: func(ctx context.Context, _ hauberktest.Stream) error {
+					if first { // it lasts, and holds the slot
+						first = false
+						<-ctx.Done()
+						return ctx.Err()
+					}
+					<-time.After(time.Second)
+					return status.Error(codes.FailedPrecondition, "over")
+				}}
+				x := concurrency.New(concurrency.Config{
+					Limit: 1, Streams: concurrency.ForMessages, MaxWaiting: 1, MaxWait: time.Minute,
+				})
+				env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, x)
+				ctx, cancel := context.WithCancel(t.Context())
+				desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: kind == hauberk.Bidi}
+				open := func() grpc.ClientStream {
+					stream, err := env.Conn.NewStream(ctx, desc, hauberktest.FullMethod(kind))
+					if err != nil {
+						t.Fatal(err)
+					}
+					return stream
+				}
+				holder := open()
+				wantCode(t, holder.SendMsg(&testpb.Request{}), codes.OK)
+				synctest.Wait()
+				waits, began, sent := open(), time.Now(), make(chan error, 1)
+				go func() { sent <- waits.SendMsg(&testpb.Request{}) }()
+				wantCode(t, waits.RecvMsg(new(testpb.Response)), codes.FailedPrecondition)
+				if err := <-sent; !errors.Is(err, io.EOF) {
+					t.Errorf("SendMsg returned %v", err)
+				}
+				if took := time.Since(began); took > 2*time.Second {
+					t.Errorf("the end took %v", took)
+				}
+				cancel()
+				_ = holder.RecvMsg(new(testpb.Response))
+				wantIdle(t, x)
+			})
+		})
 	}
 }
