@@ -14,7 +14,8 @@ import (
 // most one burst; what is above it is not taken. Negative permits are given back, up to a whole
 // quota, such as those of an estimate that was too high.
 //
-// Calls that the limit does not count are not charged. The error says that ctx belongs to no call,
+// Calls that the limit does not count are not charged, such as those that [hauberk.For] leaves out. A call is
+// charged even if it has ended meanwhile. The error says that ctx belongs to no call,
 // that no limit has Cost.Charged, or, with [FailClosed], that the store of shared quotas did not
 // answer. Safe for concurrent use.
 func (x *Interceptor) Charge(ctx context.Context, permits int) error {
@@ -32,17 +33,24 @@ func (x *Interceptor) Charge(ctx context.Context, permits int) error {
 // Take takes permits for the call that ctx belongs to, or none: in a handler for a part of its work
 // that it is about to do. It takes them from the limits that have [Cost.Charged]. If there are not
 // enough, it returns the rejection, which the handler may return, or waits, as Config.OverLimit
-// says. See [Interceptor.Charge] for other errors. Safe for concurrent use.
+// says. The rejection is recorded if the call ends with it. In [hauberk.Shadow] it is recorded at once,
+// and Take returns nil without waiting. See [Interceptor.Charge] for other errors. Safe for concurrent
+// use.
 func (x *Interceptor) Take(ctx context.Context, permits int) error {
 	call, demands, err := x.charged(ctx, "Take", 0, permits)
 	if err != nil || len(demands) == 0 {
 		return err
 	}
-	return (&flow{x: x, ctx: ctx, call: call, demands: demands}).take()
+	v, err := (&flow{x: x, call: call, demands: demands}).take(ctx)
+	if v != nil {
+		err = v.later(call)
+	}
+	return err
 }
 
-// charged returns the call that ctx belongs to, and its demands on the limits that handlers charge: none
-// if they do not count it, or for no permits. least is the smallest number that method takes.
+// charged returns the call that ctx belongs to, as the interceptor got it, and its demands on the limits that
+// handlers charge: none if they do not count it, or for no permits. least is the smallest number that
+// method takes.
 func (x *Interceptor) charged(
 	ctx context.Context, method string, least, permits int,
 ) (call *hauberk.Call, demands []demand, err error) {
@@ -53,6 +61,7 @@ func (x *Interceptor) charged(
 		return nil, nil, fmt.Errorf("ratelimit: %s was given %d permits; want %d to %d",
 			method, permits, least, maxCost)
 	}
+	call, passed := x.passed.Get(call)
 	found := false
 	for i := range x.limits {
 		l := &x.limits[i]
@@ -60,7 +69,7 @@ func (x *Interceptor) charged(
 			continue
 		}
 		found = true
-		if permits != 0 && !l.config.By.Spares(call, x.config.ChargeUnknown) {
+		if passed && permits != 0 && !l.config.By.Spares(call, x.config.ChargeUnknown) {
 			demands = append(demands, l.demand(ctx, call, permits))
 		}
 	}

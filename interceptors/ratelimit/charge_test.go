@@ -2,6 +2,8 @@ package ratelimit_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -9,6 +11,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/callkey"
@@ -119,6 +122,123 @@ func TestChargeErrors(t *testing.T) {
 	} {
 		if got[i] == nil || !strings.Contains(got[i].Error(), want) {
 			t.Errorf("error %v, want %q", got[i], want)
+		}
+	}
+}
+
+// In Shadow Take neither ends nor delays a call. What would have been a rejection is recorded as not enforced.
+func TestTakeInShadow(t *testing.T) {
+	for _, over := range []ratelimit.OverLimit{ratelimit.End, ratelimit.Wait} {
+		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
+			synctest.Test(t, func(t *testing.T) {
+				config := hourly(1, ratelimit.Cost{Charged: true})
+				config.OverLimit = over
+				limiter, seen, start := ratelimit.New(config), observe(), time.Now()
+				env := hauberktest.Case{Kind: kind}.StartWith(t, charging(func(ctx context.Context) error {
+					return errors.Join(limiter.Take(ctx, 1), limiter.Take(ctx, 1))
+				}), seen, hauberk.Shadow(limiter))
+				got := env.Call(t.Context())
+				wantCode(t, got.Err, codes.OK)
+				if pushback := got.Trailer.Get("grpc-retry-pushback-ms"); len(pushback) > 0 || time.Since(start) > 0 {
+					t.Errorf("took %v, pushback %v", time.Since(start), pushback)
+				}
+				<-seen.ended
+				if len(seen.decisions) != 1 || !seen.decisions[0].Shadow {
+					t.Errorf("decisions %+v; want one that is not enforced", seen.decisions)
+				}
+			})
+		}
+	}
+}
+
+// Calls that do not come through the limiter are not charged.
+func TestChargeOutsideOfFor(t *testing.T) {
+	limiter := ratelimit.New(hourly(1, ratelimit.Cost{Charged: true}))
+	env := hauberktest.Case{}.StartWith(t, charging(func(ctx context.Context) error {
+		return errors.Join(limiter.Charge(ctx, 1), limiter.Take(ctx, 1))
+	}), hauberk.Except([]string{"*"}, hauberk.Interceptor(limiter)))
+	for range 3 {
+		wantCode(t, env.Call(t.Context()).Err, codes.OK)
+	}
+}
+
+// The rejection of Take is that of the call only if the call ends with it, also in an error around it.
+func TestTakeNotReturned(t *testing.T) {
+	rejected := &store{}
+	for name, c := range map[string]struct {
+		opts   []ratelimit.Option
+		fail   bool
+		result func(err error) error
+		want   codes.Code
+	}{
+		"returned":    {nil, false, func(err error) error { return err }, codes.ResourceExhausted},
+		"wrapped":     {nil, false, func(err error) error { return fmt.Errorf("no row: %w", err) }, codes.ResourceExhausted},
+		"ignored":     {nil, false, func(error) error { return nil }, codes.OK},
+		"replaced":    {nil, false, func(error) error { return status.Error(codes.NotFound, "no") }, codes.NotFound},
+		"unavailable": {[]ratelimit.Option{ratelimit.WithStore(rejected), quiet}, true, func(err error) error { return err }, codes.Unavailable},
+		"unavailable, ignored": {
+			[]ratelimit.Option{ratelimit.WithStore(rejected), quiet}, true, func(error) error { return nil }, codes.OK,
+		},
+	} {
+		for _, headers := range []ratelimit.Headers{ratelimit.NoHeaders, ratelimit.AllHeaders} {
+			t.Run(name, func(t *testing.T) {
+				config := hourly(1, ratelimit.Cost{Charged: true})
+				config.Headers = headers
+				if c.opts != nil {
+					config.Shared.Fail = ratelimit.FailClosed
+				}
+				limiter, seen := ratelimit.New(config, c.opts...), observe()
+				env := hauberktest.Case{}.StartWith(t, charging(func(ctx context.Context) error {
+					if err := limiter.Take(ctx, 1); err != nil {
+						t.Error(err)
+					}
+					if c.fail {
+						rejected.fail(errors.New("down"), false)
+						defer rejected.fail(nil, false)
+					}
+					err := limiter.Take(ctx, 1)
+					if err == nil {
+						t.Error("the second permit was taken")
+					}
+					return c.result(err)
+				}), seen, limiter)
+				got := env.Call(t.Context())
+				wantCode(t, got.Err, c.want)
+				<-seen.ended
+				rejected := c.want == codes.ResourceExhausted || c.want == codes.Unavailable
+				if n := len(got.Trailer.Get("grpc-retry-pushback-ms")); (n == 1) != rejected || (len(seen.decisions) == 1) != rejected {
+					t.Errorf("pushback %d times, decisions %+v", n, seen.decisions)
+				}
+				if rejected && seen.decisions[0].Interceptor != "ratelimit" {
+					t.Errorf("decision %+v", seen.decisions[0])
+				}
+			})
+		}
+	}
+}
+
+// A charge counts although its call has ended meanwhile.
+func TestChargeOfCancelledCall(t *testing.T) {
+	for _, mode := range []ratelimit.FailureMode{ratelimit.FailLocal, ratelimit.FailClosed} {
+		s := &store{}
+		config := hourly(100, ratelimit.Cost{Charged: true})
+		config.Shared.Fail = mode
+		limiter := ratelimit.New(config, ratelimit.WithStore(s), quiet)
+		charged, entered := make(chan error, 1), make(chan struct{})
+		env := hauberktest.Case{}.StartWith(t, charging(func(ctx context.Context) error {
+			close(entered)
+			<-ctx.Done()
+			charged <- limiter.Charge(ctx, 50)
+			return ctx.Err()
+		}), limiter)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-entered
+			cancel()
+		}()
+		wantCode(t, env.Call(ctx).Err, codes.Canceled)
+		if err := <-charged; err != nil || s.of("0") != 50 {
+			t.Errorf("%v: Charge returned %v, %d permits taken", mode, err, s.of("0"))
 		}
 	}
 }

@@ -12,7 +12,7 @@
 // interceptor runs, and a server does not read its request. The status has three details:
 //
 //   - google.rpc.ErrorInfo with the reason RATE_LIMITED;
-//   - RetryInfo with the shortest time after which the call can be admitted;
+//   - RetryInfo with the shortest time after which the call can be admitted by all limits;
 //   - QuotaFailure, whose subject is the kind of key ("user"), never a key.
 //
 // A server also sends that time in the trailer, as grpc-retry-pushback-ms of gRFC A6, which clients
@@ -31,7 +31,8 @@
 // [Config.Cost] changes the number: by method, by a function or an expression (package callexpr), and for
 // each message and byte of the call. Handlers can charge what a call turned out to cost, and give permits back
 // ([Interceptor.Charge]), or ask for permits before a part of their work ([Interceptor.Take]). A
-// message without permits ends its call or waits, as [Config.OverLimit] says.
+// message without permits ends its call or waits, as [Config.OverLimit] says. Messages that wait for the
+// same quota get its permits one after the other.
 //
 // With several limits ([Config.Also]) a call takes permits of all or of none, at once: no call is
 // rejected because another one had taken permits for a moment.
@@ -69,7 +70,7 @@
 //	mode        calls while the store fails               use it if
 //	FailLocal   this node's part of the limit             the limit protects the service
 //	FailOpen    all                                       the limit is a courtesy
-//	FailClosed  none: UNAVAILABLE                         each call above the limit does harm
+//	FailClosed  none: UNAVAILABLE, with RetryInfo         each call above the limit does harm
 //
 // # Time
 //

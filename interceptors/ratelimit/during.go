@@ -17,31 +17,46 @@ type OverLimit uint8
 const (
 	// End ends the call with RESOURCE_EXHAUSTED, like a call for which there are no permits.
 	End OverLimit = iota
-	// Wait delays the message until there are permits. Flow control slows the other side down. The
-	// call ends as with End if its deadline is earlier, or if the message costs more than the burst.
+	// Wait delays the message until there are permits. Flow control slows the other side down. In each
+	// process messages get the permits of a quota in the order in which they began to wait. The call ends
+	// as with End if its deadline is earlier, if the message costs more than the burst, or if 65,536
+	// messages of the interceptor wait.
 	Wait
 )
 
-// during calls next for a call whose messages take permits, or whose response has headers.
+// during calls next for a call whose messages or handler take permits, or whose response has headers.
 func (x *Interceptor) during(ctx context.Context, call *hauberk.Call, next hauberk.Next, s *outcome) error {
 	if x.messages {
 		x.countMessages(ctx, call)
 	}
-	if x.config.Headers == NoHeaders || s.limit == nil || call.Side() != hauberk.ServerSide || call.DryRun() {
-		return next(ctx, call)
+	if x.charges {
+		x.passed.Set(call, call)
 	}
-	return responsemd.Around(ctx, call, next, headersOf(x, s))
+	h := x.headersOf(call, s)
+	if h == nil {
+		err := next(ctx, call)
+		x.settle(call, err)
+		return err
+	}
+	if !x.charges {
+		return responsemd.Around(ctx, call, next, h)
+	}
+	return responsemd.Around(ctx, call, func(ctx context.Context, call *hauberk.Call) error {
+		err := next(ctx, call)
+		x.settle(call, err)
+		return err
+	}, h)
 }
 
 // countMessages registers the hooks of the messages that take permits.
 func (x *Interceptor) countMessages(ctx context.Context, call *hauberk.Call) {
 	receives := call.Side() == hauberk.ServerSide // requests
 	if f := x.newFlow(ctx, call, receives); f != nil {
-		call.OnReceive(func(msg any) (keep bool, err error) { return true, f.pay(msg) })
+		call.OnReceiveContext(func(ctx context.Context, msg any) (keep bool, err error) { return true, f.pay(ctx, msg) })
 	}
 	if f := x.newFlow(ctx, call, !receives); f != nil {
-		call.OnSend(func(msg any, emit func(any) error) error {
-			if err := f.pay(msg); err != nil {
+		call.OnSendContext(func(ctx context.Context, msg any, emit func(any) error) error {
+			if err := f.pay(ctx, msg); err != nil {
 				return err
 			}
 			return emit(msg)
@@ -52,14 +67,13 @@ func (x *Interceptor) countMessages(ctx context.Context, call *hauberk.Call) {
 // flow is the messages of a call in one direction, which come one after the other.
 type flow struct {
 	x       *Interceptor
-	ctx     context.Context //nolint:containedctx // of the call, for its hooks
 	call    *hauberk.Call
 	demands []demand // of the limits that count the messages
 }
 
 // newFlow returns the flow of requests or responses, or nil if no limit counts them.
 func (x *Interceptor) newFlow(ctx context.Context, call *hauberk.Call, requests bool) *flow {
-	f := &flow{x: x, ctx: ctx, call: call}
+	f := &flow{x: x, call: call}
 	for i := range x.limits {
 		l := &x.limits[i]
 		if l.config.Cost.countsThese(requests) && !l.config.By.Spares(call, x.config.ChargeUnknown) {
@@ -73,7 +87,7 @@ func (x *Interceptor) newFlow(ctx context.Context, call *hauberk.Call, requests 
 }
 
 // pay takes the permits of a message, or returns the rejection that ends the call.
-func (f *flow) pay(msg any) error {
+func (f *flow) pay(ctx context.Context, msg any) error {
 	size := 0
 	for i := range f.demands {
 		d := &f.demands[i]
@@ -82,29 +96,26 @@ func (f *flow) pay(msg any) error {
 		}
 		d.permits = d.limit.config.Cost.ofMessage(size)
 	}
-	return f.take()
+	v, err := f.take(ctx)
+	if v != nil {
+		err = v.reject(f.call, name)
+	}
+	return err
 }
 
 // take takes the permits of the demands. If there are not enough, it waits or returns a
 // rejection, as configured.
-func (f *flow) take() error {
-	for {
-		s, err := f.x.takeAny(f.ctx, f.call, f.demands, name)
-		if err != nil || s.rejection() == nil {
-			return err
-		}
-		if f.x.config.OverLimit == End || f.call.DryRun() || !f.mayWait(s.RetryAfter) {
-			return f.x.verdict(f.call, &s, name)
-		}
-		if err := sleep(f.ctx, s.RetryAfter); err != nil {
-			return err
-		}
+func (f *flow) take(ctx context.Context) (*verdict, error) {
+	if f.x.config.OverLimit == Wait && !f.call.DryRun() {
+		return f.wait(ctx)
 	}
+	_, v, err := f.x.takeAny(ctx, f.demands)
+	return v, err
 }
 
 // mayWait reports whether the call lasts for longer than a wait.
-func (f *flow) mayWait(wait time.Duration) bool {
-	deadline, ok := f.ctx.Deadline()
+func mayWait(ctx context.Context, wait time.Duration) bool {
+	deadline, ok := ctx.Deadline()
 	return wait != Never && (!ok || time.Until(deadline) > wait)
 }
 
@@ -120,12 +131,12 @@ func sleep(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// takeAny takes the permits of all demands, or none.
-func (x *Interceptor) takeAny(
-	ctx context.Context, call *hauberk.Call, demands []demand, decider string,
-) (outcome, error) {
+// takeAny takes the permits of all demands, or none. v is the rejection if they were not taken. err is the end
+// of ctx.
+func (x *Interceptor) takeAny(ctx context.Context, demands []demand) (s outcome, v *verdict, err error) {
 	if x.shared == nil {
-		return x.take(demands), nil
+		s = x.take(demands)
+		return s, x.limited(&s), nil
 	}
-	return x.shared.take(ctx, call, demands, decider)
+	return x.shared.take(ctx, demands)
 }

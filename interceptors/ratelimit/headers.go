@@ -1,6 +1,9 @@
 package ratelimit
 
 import (
+	"slices"
+	"sync"
+
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -8,7 +11,8 @@ import (
 )
 
 // Headers are response headers with which a server reports quotas to its clients. They are
-// those of the limit of which the smallest part remains. They are in the header of calls that send
+// those of the limit of which the smallest part remains, also if a chain has several limiters with headers.
+// They are in the header of calls that send
 // a message or succeed, and in the trailer of others, so that the responses of failed calls stay
 // Trailers-Only.
 type Headers uint8
@@ -26,30 +30,79 @@ const (
 	AllHeaders = RateLimit | XRateLimit
 )
 
+// headersKey has the headers of a call while its outermost limiter with headers runs. That one sends
+// them for all limiters.
+var headersKey = hauberk.NewKey[*headers]("ratelimit headers")
+
 // headers are the headers of one call.
 type headers struct {
-	x *Interceptor
-	s outcome
+	mu       sync.Mutex // guards what follows
+	wanted   Headers
+	policies []quota.Policy
+	s        outcome
+	sent     bool
 }
 
-func headersOf(x *Interceptor, s *outcome) headers { return headers{x, *s} }
+// headersOf returns the headers that the interceptor has to send, or nil. s is its outcome, which an outer
+// limiter sends if it has headers too.
+func (x *Interceptor) headersOf(call *hauberk.Call, s *outcome) *headers {
+	if !x.sendsHeaders(call, s) {
+		return nil
+	}
+	own := new(headers)
+	h := headersKey.GetOrSet(call, own)
+	if !h.add(x, s) {
+		return nil // they were sent before this attempt
+	}
+	if h != own {
+		return nil
+	}
+	return own
+}
+
+// sendsHeaders reports whether clients get an outcome.
+func (x *Interceptor) sendsHeaders(call *hauberk.Call, s *outcome) bool {
+	return x.config.Headers != NoHeaders && s.limit != nil && call.Side() == hauberk.ServerSide && !call.DryRun()
+}
+
+// add adds the outcome of a limiter, unless the headers were sent.
+func (h *headers) add(x *Interceptor, s *outcome) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.sent {
+		return false
+	}
+	h.wanted |= x.config.Headers
+	for i := range x.limits {
+		if p := x.limits[i].policy(); !slices.Contains(h.policies, p) {
+			h.policies = append(h.policies, p)
+		}
+	}
+	h.s.consider(&demand{limit: s.limit, at: s.at}, s.Decision)
+	return true
+}
 
 // Send passes the headers to set.
-func (h headers) Send(call *hauberk.Call, set func(*hauberk.Call, metadata.MD) error) error {
-	return set(call, h.metadata())
+func (h *headers) Send(call *hauberk.Call, set func(*hauberk.Call, metadata.MD) error) error {
+	h.mu.Lock()
+	md := h.metadata()
+	h.mu.Unlock()
+	err := set(call, md)
+	if err == nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.sent = true
+	}
+	return err
 }
 
-func (h headers) metadata() metadata.MD {
+func (h *headers) metadata() metadata.MD {
 	of := h.s.limit.policy()
 	var pairs []string
-	if h.x.config.Headers&RateLimit != 0 {
-		policies := make([]quota.Policy, len(h.x.limits))
-		for i := range h.x.limits {
-			policies[i] = h.x.limits[i].policy()
-		}
-		pairs = append(pairs, quota.RateLimit(policies, of, h.s.Remaining, h.s.ResetAfter)...)
+	if h.wanted&RateLimit != 0 {
+		pairs = append(pairs, quota.RateLimit(h.policies, of, h.s.Remaining, h.s.ResetAfter)...)
 	}
-	if h.x.config.Headers&XRateLimit != 0 {
+	if h.wanted&XRateLimit != 0 {
 		pairs = append(pairs, quota.XRateLimit(of, h.s.Remaining, h.s.ResetAfter)...)
 	}
 	return metadata.Pairs(pairs...)
@@ -60,9 +113,15 @@ func (l *limit) policy() quota.Policy {
 	return quota.Policy{Name: l.config.By.Name(), Permits: l.config.Limit, Per: l.config.Per}
 }
 
-// report puts the headers into the trailer of a rejected call.
+// report puts the headers into the trailer of a rejected call, unless a limiter is to send them.
 func (x *Interceptor) report(call *hauberk.Call, s *outcome) {
-	if x.config.Headers != NoHeaders && s.limit != nil && call.Side() == hauberk.ServerSide && !call.DryRun() {
-		_ = headersOf(x, s).Send(call, (*hauberk.Call).SetTrailer) // the call is over: no one needs it
+	if !x.sendsHeaders(call, s) {
+		return
 	}
+	if h, ok := headersKey.Get(call); ok && h.add(x, s) {
+		return
+	}
+	h := new(headers)
+	h.add(x, s)
+	_ = h.Send(call, (*hauberk.Call).SetTrailer) // the call is over: no one needs it
 }

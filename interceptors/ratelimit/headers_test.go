@@ -2,6 +2,7 @@ package ratelimit_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,5 +105,35 @@ func TestLabels(t *testing.T) {
 	out = hauberktest.Case{Kind: hauberk.Bidi}.Start(t, limiter).Call(t.Context())
 	if got := quotaHeaders(out.Header); got != "" || out.Err != nil {
 		t.Errorf("%v, %s", out.Err, got)
+	}
+}
+
+// Limiters of one chain send each header once: that of the limit of which the smallest part remains, or that rejects.
+func TestHeadersOfSeveralLimiters(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
+		t.Run(kind.String(), func(t *testing.T) {
+			limiters := []hauberk.Interceptor{
+				ratelimit.New(ratelimit.Config{Limit: 1000, Per: time.Hour, By: callkey.Global(), Headers: ratelimit.XRateLimit}),
+				ratelimit.New(ratelimit.Config{Limit: 2, Per: time.Hour, By: callkey.Method(), Headers: ratelimit.AllHeaders}),
+				ratelimit.New(ratelimit.Config{Limit: 50, Per: time.Hour, By: callkey.Global(), Headers: ratelimit.RateLimit}),
+			}
+			env := hauberktest.Case{Kind: kind}.Start(t, limiters...)
+			for _, remaining := range []string{"1", "0", "0"} {
+				got := env.Call(t.Context())
+				md := got.Header
+				if got.Err != nil {
+					wantCode(t, got.Err, codes.ResourceExhausted)
+					md = got.Trailer
+				}
+				for _, key := range []string{"x-ratelimit-remaining", "x-ratelimit-limit", "x-ratelimit-reset", "ratelimit", "ratelimit-policy"} {
+					if v := md.Get(key); len(v) != 1 {
+						t.Errorf("%s has the values %q", key, v)
+					}
+				}
+				if v := md.Get("x-ratelimit-remaining"); !slices.Equal(v, []string{remaining}) {
+					t.Errorf("remaining %q, want %q", v, remaining)
+				}
+			}
+		})
 	}
 }

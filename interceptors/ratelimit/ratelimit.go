@@ -20,7 +20,10 @@ const name = "ratelimit"
 type Interceptor struct {
 	config   Config
 	limits   []limit
-	messages bool // some limit counts messages
+	messages bool                       // some limit counts messages
+	charges  bool                       // handlers charge some limit
+	passed   hauberk.Key[*hauberk.Call] // of calls that came through the interceptor, if it charges
+	queues   queues
 	clock    func() time.Duration
 	mu       sync.Mutex // held while permits of several limits are taken
 	log      *slog.Logger
@@ -64,7 +67,9 @@ func New(config Config, opts ...Option) *Interceptor {
 		}
 		x.limits = append(x.limits, l)
 		x.messages = x.messages || c.Cost.counts()
+		x.charges = x.charges || c.Cost.Charged
 	}
+	x.passed = hauberk.NewKey[*hauberk.Call](name)
 	x.err = x.share()
 	return x
 }
@@ -93,7 +98,7 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 
 // Intercept takes permits for the call, or rejects it if there are none.
 func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	if !x.messages && x.config.Headers == NoHeaders {
+	if !x.messages && !x.charges && x.config.Headers == NoHeaders {
 		if err := x.admit(ctx, call, nil); err != nil {
 			return err
 		}

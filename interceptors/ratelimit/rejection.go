@@ -50,11 +50,8 @@ func newRejection(kind, rule string) rejection {
 	}
 }
 
-// reject records a rejection and returns it. wait is Never if the call can never be admitted.
-func (r *rejection) reject(call *hauberk.Call, decider string, wait time.Duration) error {
-	d := r.decision
-	d.Interceptor = decider
-	call.Decide(d)
+// answer returns the rejection of a call. wait is Never if it can never be admitted.
+func (r *rejection) answer(wait time.Duration) *hauberk.Rejection {
 	answer := &hauberk.Rejection{
 		Code: codes.ResourceExhausted, Reason: ReasonLimited, Message: message,
 		QuotaViolations: r.quota, Cause: ErrLimited,
@@ -62,7 +59,6 @@ func (r *rejection) reject(call *hauberk.Call, decider string, wait time.Duratio
 	if wait != Never {
 		answer.RetryAfter = wait
 	}
-	pushBack(call, wait)
 	return answer
 }
 
@@ -78,13 +74,79 @@ func pushBack(call *hauberk.Call, wait time.Duration) {
 	_ = call.SetTrailer(metadata.MD{pushbackKey: {text}}) // the call is over: no one needs it
 }
 
-// unavailable returns the rejection of a call whose quotas are not known.
-func unavailable(call *hauberk.Call, decider, rule string, cause error) error {
-	call.Decide(hauberk.Decision{
-		Interceptor: decider, Rule: rule, Verdict: hauberk.Rejected, Reason: ReasonUnavailable,
-	})
+// unavailable returns the rejection of a call whose quotas are not known. wait is how long calls do
+// without a store that has failed.
+func unavailable(wait time.Duration, cause error) *hauberk.Rejection {
 	return &hauberk.Rejection{
 		Code: codes.Unavailable, Reason: ReasonUnavailable, Message: messageUnavailable,
-		Cause: errors.Join(ErrUnavailable, cause),
+		Cause: errors.Join(ErrUnavailable, cause), RetryAfter: wait,
+	}
+}
+
+// verdict is a rejection with what is recorded of it.
+type verdict struct {
+	x       *Interceptor
+	decided hauberk.Decision
+	outcome outcome // limit is nil if the quotas are not known
+	wait    time.Duration
+	answer  *hauberk.Rejection
+}
+
+// limited returns the verdict on an outcome, or nil if the permits were taken.
+func (x *Interceptor) limited(s *outcome) *verdict {
+	r := s.rejection()
+	if r == nil {
+		return nil
+	}
+	return &verdict{x, r.decision, *s, s.RetryAfter, r.answer(s.RetryAfter)}
+}
+
+// reject records the rejection of a call and returns it. decider is the name of the interceptor for
+// decisions of hooks; "" is the running one.
+func (v *verdict) reject(call *hauberk.Call, decider string) error {
+	v.record(call, decider)
+	return v.answer
+}
+
+func (v *verdict) record(call *hauberk.Call, decider string) {
+	v.x.report(call, &v.outcome)
+	d := v.decided
+	d.Interceptor = decider
+	call.Decide(d)
+	pushBack(call, v.wait)
+}
+
+// later returns the rejection for a handler, which may return it or not: it is recorded once the call
+// ends with it. In a dry run it is recorded at once, and the handler gets none.
+func (v *verdict) later(call *hauberk.Call) error {
+	if call.DryRun() {
+		v.record(call, name)
+		return nil
+	}
+	v.answer.Cause = &unreported{v.answer.Cause, v}
+	return v.answer
+}
+
+// unreported is the cause of a rejection that was given to a handler.
+type unreported struct {
+	error
+
+	verdict *verdict
+}
+
+// Unwrap returns the cause itself.
+func (u *unreported) Unwrap() error { return u.error }
+
+// settle records the rejection with which a call ends, if a handler got it from Take.
+func (x *Interceptor) settle(call *hauberk.Call, err error) {
+	if err == nil || !x.charges {
+		return
+	}
+	rejection := hauberk.RejectionOf(err)
+	if rejection == nil {
+		return
+	}
+	if u, ok := errors.AsType[*unreported](rejection.Cause); ok && u.verdict.x == x {
+		u.verdict.record(call, "")
 	}
 }

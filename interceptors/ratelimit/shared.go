@@ -141,11 +141,9 @@ func newShared(x *Interceptor) (*shared, error) {
 	return s, nil
 }
 
-// take takes the permits of all demands, or none. err ends the call: it has ended itself, or the
-// quotas are not known and the mode is FailClosed.
-func (s *shared) take(
-	ctx context.Context, call *hauberk.Call, demands []demand, decider string,
-) (st outcome, err error) {
+// take takes the permits of all demands, or none. v is the rejection if there are none, or if the quotas are
+// not known and the mode is FailClosed. err is the end of ctx.
+func (s *shared) take(ctx context.Context, demands []demand) (st outcome, v *verdict, err error) {
 	asked, answers := s.demands(demands), make([]Decision, len(demands))
 	failure := s.guard.Do(ctx, func() error { return s.quotas.Take(ctx, s.config.Timeout, asked, answers) })
 	switch {
@@ -153,18 +151,19 @@ func (s *shared) take(
 		for i := range demands {
 			st.consider(&demands[i], answers[i])
 		}
-		return st, nil
+		return st, s.x.limited(&st), nil
 	case ctx.Err() != nil:
 		s.check(ctx, asked)
-		return st, status.FromContextError(ctx.Err()).Err()
+		return st, nil, status.FromContextError(ctx.Err()).Err()
 	}
 	switch s.config.Fail {
 	case FailOpen:
-		return st, nil
+		return st, nil, nil
 	case FailClosed:
-		return st, unavailable(call, decider, demands[0].limit.own.decision.Rule, failure)
+		return st, s.unavailable(&demands[0], failure), nil
 	default:
-		return s.x.take(demands), nil
+		st = s.x.take(demands)
+		return st, s.x.limited(&st), nil
 	}
 }
 
@@ -180,9 +179,21 @@ func (s *shared) check(ctx context.Context, asked []Demand) {
 	})
 }
 
-// charge takes permits even if there are none.
+// unavailable returns the verdict on a call whose quotas are not known.
+func (s *shared) unavailable(d *demand, failure error) *verdict {
+	wait := s.config.RetryStore
+	return &verdict{
+		x: s.x, wait: wait, answer: unavailable(wait, failure),
+		decided: hauberk.Decision{
+			Rule: d.limit.own.decision.Rule, Verdict: hauberk.Rejected, Reason: ReasonUnavailable,
+		},
+	}
+}
+
+// charge takes permits even if there are none. The work has been done, also if its call has ended
+// meanwhile.
 func (s *shared) charge(ctx context.Context, demands []demand) error {
-	asked := s.demands(demands)
+	asked, ctx := s.demands(demands), context.WithoutCancel(ctx)
 	failure := s.guard.Do(ctx, func() error { return s.quotas.Charge(ctx, s.config.Timeout, asked) })
 	switch {
 	case failure == nil || s.config.Fail == FailOpen:

@@ -49,6 +49,9 @@ func (s *store) fail(err error, hangs bool) {
 }
 
 func (s *store) down(ctx context.Context, timeout time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	s.asked++
 	err, hangs := s.fails, s.hangs
@@ -105,6 +108,13 @@ func (s *store) Charge(ctx context.Context, timeout time.Duration, demands []rat
 		s.taken[keyOf(&demands[i])] += demands[i].Permits
 	}
 	return nil
+}
+
+// of returns how many permits of a key are taken.
+func (s *store) of(key string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken[key]
 }
 
 // count returns how often the store was asked.
@@ -176,6 +186,9 @@ func TestFailureModes(t *testing.T) {
 					if code == codes.Unavailable && (hauberk.Reason(err) != ratelimit.ReasonUnavailable ||
 						!errors.Is(err, ratelimit.ErrUnavailable) || strings.Contains(hauberk.StatusOf(err).Message(), "secret")) {
 						t.Errorf("%v", err)
+					}
+					if code == codes.Unavailable && retryAfter(err) != ratelimit.DefaultRetryStore {
+						t.Errorf("retry after %v, want %v", retryAfter(err), ratelimit.DefaultRetryStore)
 					}
 				}
 				if failures, failing := limiter.StoreFailures(); failures != 3 || !failing || s.count() != 3 {

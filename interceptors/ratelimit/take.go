@@ -97,7 +97,7 @@ func (x *Interceptor) admit(ctx context.Context, call *hauberk.Call, kept *outco
 	if answer.OK {
 		return nil
 	}
-	return x.verdict(call, &outcome{l, at, answer}, "")
+	return x.limited(&outcome{l, at, answer}).reject(call, "")
 }
 
 // admitAll is admit for several limits, and for quotas in a store.
@@ -120,25 +120,17 @@ func (x *Interceptor) admitAll(ctx context.Context, call *hauberk.Call, kept *ou
 	if len(demands) == 0 {
 		return nil
 	}
-	s, err := x.takeAny(ctx, call, demands, "")
-	if err != nil {
+	s, v, err := x.takeAny(ctx, demands)
+	switch {
+	case err != nil:
 		return err
+	case v != nil:
+		return v.reject(call, "")
 	}
 	if kept != nil {
 		*kept = s
 	}
-	return x.verdict(call, &s, "")
-}
-
-// verdict returns the rejection of a call, if permits were missing. decider is the name of the interceptor
-// for decisions of hooks and handlers.
-func (x *Interceptor) verdict(call *hauberk.Call, s *outcome, decider string) error {
-	r := s.rejection()
-	if r == nil {
-		return nil
-	}
-	x.report(call, s)
-	return r.reject(call, decider, s.RetryAfter)
+	return nil
 }
 
 // key returns where the quota of a call is, and its key in room if that is large enough.
