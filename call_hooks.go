@@ -136,7 +136,7 @@ type sink interface {
 // are made once; the leg keeps one hookRun for the messages that follow.
 type hookRun struct {
 	leg    *leg
-	ctx    context.Context //nolint:containedctx // of the hooks, while the message is inside
+	ctx    context.Context // of the hooks, while the message is inside
 	inward bool
 	sink   sink
 	emits  []func(any) error // by place in the order of running

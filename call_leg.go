@@ -38,8 +38,8 @@ type leg struct {
 	late    bool   // the last hook was registered after a next
 	seen    bool   // in a unary call on a server: the request has passed the hooks
 
-	ctx    context.Context //nolint:containedctx // that was given to next
-	inside context.Context //nolint:containedctx // of the inner interceptors; nil if it is ctx
+	ctx    context.Context // that was given to next
+	inside context.Context // of the inner interceptors; nil if it is ctx
 
 	left    atomic.Bool             // next is returning; on a client see closed
 	cancel  context.CancelCauseFunc // of the context of the inner interceptors; nil without hooks

@@ -93,7 +93,7 @@ func TestWaitingHookEndsWithTheStream(t *testing.T) {
 				if !kind.ClientStreams() {
 					want = nil
 				}
-				if err := <-sent; err != want {
+				if err := <-sent; err != want { //nolint:errorlint // io.EOF itself
 					t.Errorf("SendMsg returned %v, want %v", err, want)
 				}
 				if took := time.Since(began); took > time.Second {
