@@ -52,7 +52,9 @@ func (x *Interceptor) during(ctx context.Context, call *hauberk.Call, next haube
 func (x *Interceptor) countMessages(ctx context.Context, call *hauberk.Call) {
 	receives := call.Side() == hauberk.ServerSide // requests
 	if f := x.newFlow(ctx, call, receives); f != nil {
-		call.OnReceiveContext(func(ctx context.Context, msg any) (keep bool, err error) { return true, f.pay(ctx, msg) })
+		call.OnReceiveContext(func(ctx context.Context, msg any) (keep bool, err error) {
+			return true, f.pay(ctx, msg)
+		})
 	}
 	if f := x.newFlow(ctx, call, !receives); f != nil {
 		call.OnSendContext(func(ctx context.Context, msg any, emit func(any) error) error {
@@ -136,7 +138,8 @@ func sleep(ctx context.Context, wait time.Duration) error {
 func (x *Interceptor) takeAny(ctx context.Context, demands []demand) (s outcome, v *verdict, err error) {
 	if x.shared == nil {
 		s = x.take(demands)
-		return s, x.limited(&s), nil
+		v = x.limited(&s)
+		return s, v, nil
 	}
 	return x.shared.take(ctx, demands)
 }

@@ -71,7 +71,8 @@ func quotasOf(policy *hauberk.DescriptorPolicy) []*stated {
 					q.id = service + "/*"
 				}
 				of := sharing{q.id, l}
-				if equal[of]++; equal[of] > 1 {
+				equal[of]++
+				if equal[of] > 1 {
 					q.id += "#" + strconv.Itoa(equal[of])
 				}
 				all = append(all, q)

@@ -12,8 +12,10 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/quota"
 )
 
-// maxWaiting is the number of messages of an interceptor that wait at a time.
-const maxWaiting = 1 << 16
+const (
+	maxWaiting = 1 << 16 // messages of an interceptor that wait at a time
+	maxAsking  = 64      // messages that ask at a time, of a queue and before they wait
+)
 
 // queues are the messages of an interceptor that wait for permits, by quota:
 //
@@ -21,16 +23,21 @@ const maxWaiting = 1 << 16
 //	               │              │
 //	          others wait     no permits
 //	               ▼              ▼
-//	             queue ───▶ head: sleep, ask ──permits──▶ done, and the next one is the head
-//	               ▲              │
-//	               └── another quota has the longer wait
+//	             queue ───▶ turn: ask ──permits──▶ done
+//	              ▲ ▲             │ no permits
+//	              │ └── others ───┤
+//	              │               └── head ──▶ sleep, ask again
+//	              └── another quota has the longer wait
 //
-// Only the head of a queue asks, so that a store gets few requests however many messages wait, and an
-// expensive message is not overtaken until its permits are gone. The mutex guards everything except count.
+// While there are no permits, only the head of a queue asks, so that a store gets few requests however many
+// messages wait, and an expensive message is not overtaken until its permits are gone. If permits are there,
+// so that messages need not sleep, more of them ask at a time: 2, 4 and so on. The mutex guards everything
+// except the counts.
 type queues struct {
-	mu    sync.Mutex
-	all   map[quotaID]*queue
-	count atomic.Int32 // messages that wait
+	mu     sync.Mutex
+	all    map[quotaID]*queue
+	count  atomic.Int32 // messages that wait
+	asking atomic.Int32 // messages that ask before they wait
 }
 
 // quotaID identifies a quota in this process.
@@ -48,6 +55,8 @@ type queue struct {
 	first, last *waiter
 	permits     float64   // that all of them wait for
 	ready       time.Time // when the head asks next; zero before it has asked
+	asking      int       // messages whose turn it is
+	width       int       // how many of them there may be
 }
 
 // waiter is a message that waits.
@@ -55,7 +64,8 @@ type waiter struct {
 	of         *queues
 	queue      *queue
 	permits    int
-	turn       chan struct{} // closed when it is the head
+	asks       bool          // it is its turn
+	turn       chan struct{} // has a value when its turn begins
 	prev, next *waiter
 }
 
@@ -87,20 +97,23 @@ func (qs *queues) join(d *demand, inMemory bool) (w *waiter, least time.Duration
 	if qs.count.Load() >= maxWaiting {
 		return nil, least
 	}
-	qs.count.Add(1)
-	w = &waiter{of: qs, queue: q, permits: d.permits, turn: make(chan struct{})}
 	if q == nil {
 		if qs.all == nil {
 			qs.all = make(map[quotaID]*queue)
 		}
-		w.queue = &queue{id: id, first: w, last: w, permits: float64(d.permits)}
-		qs.all[id] = w.queue
-		close(w.turn)
-		return w, 0
+		q = &queue{id: id, width: 1}
+		qs.all[id] = q
 	}
-	w.prev, q.last.next = q.last, w
+	qs.count.Add(1)
+	w = &waiter{of: qs, queue: q, permits: d.permits, turn: make(chan struct{}, 1), prev: q.last}
+	if q.last == nil {
+		q.first = w
+	} else {
+		q.last.next = w
+	}
 	q.last = w
 	q.permits += float64(d.permits)
+	q.grant()
 	return w, least
 }
 
@@ -120,30 +133,68 @@ func (q *queue) wait(d *demand, inMemory bool) time.Duration {
 	return time.Duration(min(ns, math.MaxInt64/2))
 }
 
-// isHead reports whether it is the turn of the message.
-func (w *waiter) isHead() bool {
-	select {
-	case <-w.turn:
-		return true
-	default:
-		return false
+// grant gives messages their turn, in their order.
+func (q *queue) grant() {
+	for w := q.first; w != nil && q.asking < q.width; w = w.next {
+		if !w.asks {
+			w.asks = true
+			q.asking++
+			w.turn <- struct{}{}
+		}
 	}
 }
 
-// sleeps notes when the head asks next.
-func (w *waiter) sleeps(wait time.Duration) {
-	w.of.mu.Lock()
-	defer w.of.mu.Unlock()
-	w.queue.ready = time.Now().Add(wait)
+// revoke ends the turn of a message.
+func (w *waiter) revoke() {
+	if !w.asks {
+		return
+	}
+	w.asks = false
+	w.queue.asking--
+	select {
+	case <-w.turn: // it slept
+	default:
+	}
 }
 
-// leave removes the message from its queue. If it was the head, the next one is.
+// isHead reports whether the message is the first in its queue.
+func (w *waiter) isHead() bool {
+	w.of.mu.Lock()
+	defer w.of.mu.Unlock()
+	return w.queue.first == w
+}
+
+// rejected notes that there are no permits before some time, and reports whether the message is to sleep until
+// then. If it is not the head, it waits for another turn.
+func (w *waiter) rejected(wait time.Duration) (sleeps bool) {
+	w.of.mu.Lock()
+	defer w.of.mu.Unlock()
+	q := w.queue
+	q.width = 1
+	if q.first == w {
+		q.ready = time.Now().Add(wait)
+		return true
+	}
+	w.revoke()
+	q.grant()
+	return false
+}
+
+// admitted notes that a message got its permits without sleeping.
+func (w *waiter) admitted() {
+	w.of.mu.Lock()
+	defer w.of.mu.Unlock()
+	w.queue.width = min(2*w.queue.width, maxAsking)
+}
+
+// leave removes the message from its queue. If it was its turn, it is that of the next one.
 func (w *waiter) leave() {
 	qs, q := w.of, w.queue
 	qs.mu.Lock()
 	defer qs.mu.Unlock()
 	qs.count.Add(-1)
 	q.permits -= float64(w.permits)
+	w.revoke()
 	if w.next != nil {
 		w.next.prev = w.prev
 	} else {
@@ -151,75 +202,102 @@ func (w *waiter) leave() {
 	}
 	if w.prev != nil {
 		w.prev.next = w.next
-		return
+	} else {
+		q.first, q.ready = w.next, time.Time{}
 	}
-	q.first, q.ready = w.next, time.Time{}
-	if w.next == nil {
+	if q.first == nil {
 		delete(qs.all, q.id)
 		return
 	}
-	close(w.next.turn)
+	q.grant()
+}
+
+// lack is a demand without permits, and the time after which they can return: 0 if that is not known.
+type lack struct {
+	*demand
+
+	wait time.Duration
 }
 
 // wait takes the permits of the demands, and waits for them in the queue of one of their quotas.
 func (f *flow) wait(ctx context.Context) (v *verdict, err error) {
-	d, known := f.x.queues.busy(f.demands), time.Duration(0)
-	if d == nil {
-		if d, known, v, err = f.ask(ctx); d == nil {
-			return v, err
-		}
+	qs := &f.x.queues
+	l := lack{demand: qs.busy(f.demands)}
+	switch {
+	case l.demand != nil:
+	case qs.asking.Add(1) > maxAsking:
+		qs.asking.Add(-1)
+		l.demand = &f.demands[0]
+	default:
+		l, v, err = f.askFirst(ctx)
 	}
-	for d != nil {
-		d, known, v, err = f.inQueue(ctx, d, known)
+	for l.demand != nil {
+		l, v, err = f.inQueue(ctx, l)
 	}
 	return v, err
 }
 
+// askFirst is ask for a message that has not waited.
+func (f *flow) askFirst(ctx context.Context) (lack, *verdict, error) {
+	defer f.x.queues.asking.Add(-1)
+	return f.ask(ctx)
+}
+
 // ask takes the permits of the demands. If they return in time, it returns the one with the longest wait.
-func (f *flow) ask(ctx context.Context) (lacks *demand, wait time.Duration, v *verdict, err error) {
+func (f *flow) ask(ctx context.Context) (lack, *verdict, error) {
 	s, v, err := f.x.takeAny(ctx, f.demands)
-	if v == nil || v.outcome.limit == nil || !mayWait(ctx, v.wait) {
-		return nil, 0, v, err
+	if v == nil || s.limit == nil || !mayWait(ctx, v.wait) {
+		return lack{}, v, err
 	}
 	for i := range f.demands {
-		if f.demands[i].limit == s.limit {
-			lacks = &f.demands[i]
+		if d := &f.demands[i]; d.limit == s.limit {
+			return lack{d, v.wait}, nil, nil
 		}
 	}
-	return lacks, v.wait, nil, nil
+	return lack{}, v, err
 }
 
 // inQueue waits in the queue of a demand and takes the permits of all demands. If another demand has the
-// longest wait then, it returns that one. known is the wait if the quota was asked already.
-func (f *flow) inQueue(
-	ctx context.Context, d *demand, known time.Duration,
-) (other *demand, wait time.Duration, v *verdict, err error) {
-	w, least := f.x.queues.join(d, f.x.shared == nil)
+// longest wait then, it returns that one.
+func (f *flow) inQueue(ctx context.Context, l lack) (other lack, v *verdict, err error) {
+	w, least := f.x.queues.join(l.demand, f.x.shared == nil)
 	if w != nil {
 		defer w.leave()
 	}
 	if w == nil || !mayWait(ctx, least) {
-		s := outcome{d.limit, d.at, Decision{RetryAfter: max(least, known, 1), ResetAfter: max(least, known, 1)}}
-		return nil, 0, f.x.limited(&s), nil
+		wait := max(least, l.wait, 1)
+		s := outcome{l.limit, l.at, Decision{RetryAfter: wait, ResetAfter: wait}}
+		return lack{}, f.x.limited(&s), nil
 	}
+	wait := l.wait
 	if !w.isHead() {
-		known = 0 // others come first
+		wait = 0 // others come first
+	}
+	for {
+		sleeps := wait > 0 && w.rejected(wait)
+		if err := w.await(ctx, sleeps, wait); err != nil {
+			return lack{}, nil, err
+		}
+		other, v, err = f.ask(ctx)
+		if other.demand == nil && v == nil && err == nil && !sleeps {
+			w.admitted()
+		}
+		if other.demand != l.demand {
+			return other, v, err
+		}
+		wait = other.wait
+	}
+}
+
+// await sleeps, or waits for the turn of the message.
+func (w *waiter) await(ctx context.Context, sleeps bool, wait time.Duration) error {
+	if sleeps {
+		return sleep(ctx, wait)
 	}
 	select {
 	case <-w.turn:
+		return nil
 	case <-ctx.Done():
-		return nil, 0, nil, status.FromContextError(ctx.Err()).Err()
-	}
-	for {
-		if known > 0 {
-			w.sleeps(known)
-			if err := sleep(ctx, known); err != nil {
-				return nil, 0, nil, err
-			}
-		}
-		other, known, v, err = f.ask(ctx)
-		if other == nil || other != d {
-			return other, known, v, err
-		}
+		return status.FromContextError(ctx.Err()).Err()
 	}
 }

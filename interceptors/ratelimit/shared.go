@@ -151,7 +151,8 @@ func (s *shared) take(ctx context.Context, demands []demand) (st outcome, v *ver
 		for i := range demands {
 			st.consider(&demands[i], answers[i])
 		}
-		return st, s.x.limited(&st), nil
+		v = s.x.limited(&st)
+		return st, v, nil
 	case ctx.Err() != nil:
 		s.check(ctx, asked)
 		return st, nil, status.FromContextError(ctx.Err()).Err()
@@ -163,7 +164,8 @@ func (s *shared) take(ctx context.Context, demands []demand) (st outcome, v *ver
 		return st, s.unavailable(&demands[0], failure), nil
 	default:
 		st = s.x.take(demands)
-		return st, s.x.limited(&st), nil
+		v = s.x.limited(&st)
+		return st, v, nil
 	}
 }
 

@@ -96,7 +96,7 @@ func waiting(t *testing.T, opts ...ratelimit.Option) (context.Context, *ratelimi
 
 // However many messages wait for permits, they get each permit as it returns, and few requests are made for it.
 func TestWaitAsksSeldom(t *testing.T) {
-	for _, n := range []int{1, 10, 300} {
+	for _, n := range []int{1, 10, 300, 2000} {
 		synctest.Test(t, func(t *testing.T) {
 			b := &bank{takes: time.Millisecond}
 			ctx, limiter := waiting(t, ratelimit.WithStore(b))
@@ -123,6 +123,30 @@ func TestWaitAsksSeldom(t *testing.T) {
 			}
 		})
 	}
+}
+
+// If permits return faster than the store answers, several messages ask at a time, so that the wait ends.
+func TestWaitWithASlowStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bank{takes: 25 * time.Millisecond} // 40 requests a second, one after the other
+		ctx, limiter := waiting(t, ratelimit.WithStore(b))
+		var wg sync.WaitGroup
+		var last atomic.Int64
+		for range 800 { // 80 messages a second
+			wg.Go(func() {
+				began := time.Now()
+				if err := limiter.Take(ctx, 1); err != nil {
+					t.Error(err)
+				}
+				last.Store(int64(time.Since(began)))
+			})
+			<-time.After(12500 * time.Microsecond)
+		}
+		wg.Wait()
+		if last := time.Duration(last.Load()); last > 150*time.Millisecond {
+			t.Errorf("after 10 s messages wait for %v", last)
+		}
+	})
 }
 
 // Messages get permits in the order in which they began to wait, so that an expensive one is not overtaken for ever.
@@ -187,8 +211,8 @@ func TestWaitIsGivenUp(t *testing.T) {
 				wantCode(t, <-results[i], codes.Canceled)
 			}
 			<-time.After(99 * time.Millisecond)
-			cancels[1]() // the head while it asks, or once it has the permits
-			<-results[1]
+			cancels[1]()     // the head while it asks, or once it has the permits
+			_ = <-results[1] // either
 			for _, i := range []int{3, 4} {
 				wantCode(t, <-results[i], codes.OK)
 			}
