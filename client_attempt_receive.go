@@ -2,6 +2,7 @@ package hauberk
 
 import (
 	"context"
+	"io"
 	"slices"
 	"strings"
 
@@ -9,6 +10,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/hauberk-rpc/hauberk/internal/streamend"
 )
 
 // header returns the header of the transport's stream under the guard.
@@ -116,7 +119,29 @@ func (a *attempt) receiveWire(msg any) error {
 		a.head = nil
 		return assign(msg, head)
 	}
-	return a.call.guardedForeign(func() error { return a.wire.RecvMsg(msg) })
+	return a.call.guardedForeign(func() error { return a.receiveFromWire(msg) })
+}
+
+// receiveFromWire receives from the transport's stream. An end without a message is not believed at
+// once: grpc-go may report one that was not good, and a method with one response has no good end
+// without it.
+func (a *attempt) receiveFromWire(msg any) error {
+	err := a.wire.RecvMsg(msg)
+	if err != nil && isEOF(err) && a.call.received.Load() == 0 {
+		return a.checkEnd(msg, err)
+	}
+	return err
+}
+
+//go:noinline // its variables would be on the stack of the application while it receives
+func (a *attempt) checkEnd(msg any, err error) error {
+	if a.stream.desc.ClientStreams {
+		err = streamend.Check(a.wire, msg, err)
+	}
+	if err == io.EOF && !a.stream.desc.ServerStreams {
+		return errInternal("the stream of %s has ended without a response and without a status", a.target.full)
+	}
+	return err
 }
 
 // receiveInPlace receives a message in the application's place and shows it to the hooks.
@@ -146,7 +171,7 @@ func (a *attempt) receiveGuessed(msg any) (err error, undecoded bool) {
 			undecoded = recover() != nil
 		}
 	}()
-	err = a.wire.RecvMsg(msg)
+	err = a.receiveFromWire(msg)
 	returned = true
 	return err, isDecodingError(err)
 }
