@@ -2,6 +2,7 @@ package hauberk
 
 import (
 	"context"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -82,7 +83,22 @@ func isMetadataError(ctx context.Context, err error) bool {
 		return false
 	}
 	md, ok := metadata.FromOutgoingContext(ctx)
-	return ok && validate(md) != nil
+	return ok && (validate(md) != nil || rejectsKey(md, StatusOf(err).Message()))
+}
+
+// rejectsKey reports whether text is that of grpc-go for a key of the metadata with upper-case
+// letters. grpc-go checks the keys as they are; those of md, a copy, have become lower-case. A
+// server may send the text for its own metadata, so that the key must be one of md.
+func rejectsKey(md metadata.MD, text string) bool {
+	quoted, _ := strings.CutPrefix(text, "header key ")
+	quoted, err := strconv.QuotedPrefix(quoted)
+	if err != nil {
+		return false
+	}
+	key, err := strconv.Unquote(quoted)
+	lower := strings.ToLower(key)
+	_, has := md[lower]
+	return err == nil && has && key != lower
 }
 
 // isInvalid reports whether metadata of credentials cannot be sent.

@@ -32,6 +32,7 @@ func TestUnsent(t *testing.T) {
 		return call.Reply(&testpb.Response{})
 	})
 	unencodable := status.Error(codes.Internal, "grpc: error while marshaling: of the response")
+	illegalKey := status.Error(codes.Internal, `header key "Key" contains illegal characters not in [0-9a-z-_.]`)
 	with := func(creds credentials.PerRPCCredentials) hauberk.Interceptor {
 		return hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			call.AddOptions(grpc.PerRPCCredentials(creds))
@@ -68,6 +69,15 @@ func TestUnsent(t *testing.T) {
 		{name: "metadata not encodable", ctx: func(ctx context.Context) context.Context {
 			return metadata.AppendToOutgoingContext(ctx, "key", "\x00")
 		}, want: true},
+		{name: "metadata with an illegal key", ctx: func(ctx context.Context) context.Context {
+			return metadata.AppendToOutgoingContext(ctx, "a key", "value")
+		}, want: true},
+		{name: "metadata with an upper-case key", ctx: func(ctx context.Context) context.Context {
+			return metadata.NewOutgoingContext(ctx, metadata.MD{"Key": {"value"}})
+		}, want: true},
+		{name: "metadata of the server not encodable", answer: illegalKey, ctx: func(ctx context.Context) context.Context {
+			return metadata.AppendToOutgoingContext(ctx, "other", "value")
+		}},
 		{name: "marked", inner: marks, want: true},
 		{name: "marked after next", inner: marksLate, answer: errDown},
 		{name: "credentials", inner: with(tokens{md: map[string]string{"key": "value"}})},
