@@ -40,6 +40,7 @@ type attempt struct {
 	gotRequest  bool // that was passed to the transport
 	full        bool // it takes no more messages: a replay to it, or to the adapter around it, broke off
 	cut         bool // it was cancelled at its end, since it is full
+	partial     bool // it has not passed a message to the transport
 	sending     bool // a message is being sent
 	exists      bool // the transport has opened its stream, which may be asked
 	over        bool // the stream inside of interceptors given to the connection was seen over

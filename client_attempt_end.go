@@ -344,6 +344,9 @@ func (a *attempt) canAsk() bool {
 	s.mu.Lock()
 	a.probing--
 	a.exists = exists
+	if !known {
+		s.cond.Broadcast()
+	}
 	s.mu.Unlock()
 	return exists
 }

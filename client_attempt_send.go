@@ -1,6 +1,7 @@
 package hauberk
 
 import (
+	"context"
 	"errors"
 	"io"
 
@@ -150,7 +151,7 @@ func (a *attempt) transmit(msg any) error {
 		msg = cloneMessage(msg) // which is kept: see sendReplay
 	}
 	s.mu.Lock()
-	if a.ended && !a.endReceived || a.probing > 0 {
+	if !a.takes() {
 		s.mu.Unlock()
 		return io.EOF
 	}
@@ -172,6 +173,33 @@ func (a *attempt) transmit(msg any) error {
 	default:
 		a.notSent(err)
 		return err
+	}
+}
+
+// takes reports whether a message may be passed to the transport. It waits for a goroutine that
+// asks the transport whether its stream exists, but not beyond the context of the application. An
+// attempt that has not taken a message must not be half-closed: the server would read a part of
+// the stream as the whole. The lock is held.
+func (a *attempt) takes() bool {
+	if a.beingAsked() && !a.ended {
+		a.awaitAnswer()
+	}
+	taken := !a.beingAsked() && (!a.ended || a.endReceived)
+	a.partial = a.partial || !taken
+	return taken
+}
+
+// beingAsked reports whether a goroutine asks the transport whether its stream exists. The lock
+// is held.
+func (a *attempt) beingAsked() bool { return a.probing > 0 && !a.exists }
+
+//go:noinline // its variables would be on the stack while a message is sent
+func (a *attempt) awaitAnswer() {
+	s := a.stream
+	stop := context.AfterFunc(s.ctx, s.wake)
+	defer stop()
+	for a.beingAsked() && !a.ended && s.ctx.Err() == nil {
+		s.cond.Wait()
 	}
 }
 

@@ -175,7 +175,7 @@ func (s *clientStream) CloseSend() error {
 	again := s.closed
 	s.closed = true
 	a := s.current
-	if a != nil && (!a.ready || a.full) {
+	if a != nil && (!a.ready || a.full || a.partial) {
 		a = nil // its feed closes it, or it has only a part of the messages
 	}
 	s.cond.Broadcast()
