@@ -631,7 +631,7 @@ func (w *world) checkOwner() {
 func (w *world) checkFailure(at int, fail event) {
 	begin, end := -1, -1
 	for i, e := range w.events {
-		if e.interceptor != fail.interceptor {
+		if e.interceptor != fail.interceptor || e.call != fail.call {
 			continue
 		}
 		if e.what == evNext && i < at {

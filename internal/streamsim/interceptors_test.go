@@ -111,7 +111,7 @@ func (r *interceptorRun) next(ctx context.Context, call *hauberk.Call, next haub
 	r.ctx = ctx
 	r.mu.Unlock()
 	r.w.begin(again)
-	begin := r.log(event{what: evNext, n: n, again: again})
+	begin := r.log(event{what: evNext, n: n, call: call, again: again})
 	returned := false
 	err = errors.New("panic")
 	defer func() {
@@ -126,7 +126,7 @@ func (r *interceptorRun) next(ctx context.Context, call *hauberk.Call, next haub
 			r.w.violate(ruleHooks, "interceptor %d: next returned while its hook was running", r.i)
 		}
 		r.mu.Unlock()
-		r.log(event{what: evNextEnd, n: n, err: err, ctxDone: ctx.Err() != nil})
+		r.log(event{what: evNextEnd, n: n, call: call, err: err, ctxDone: ctx.Err() != nil})
 		if r.w.srv == nil || r.streams(false) {
 			r.sample(call, true)
 		}
@@ -402,7 +402,7 @@ func (r *interceptorRun) hooks(call *hauberk.Call) {
 		call.OnSend(func(msg any, emit func(any) error) error {
 			text := textOf(msg)
 			defer r.enter(call, text, false)()
-			if err := r.act(text, false); err != nil {
+			if err := r.act(call, text, false); err != nil {
 				return err
 			}
 			if r.Kind == interceptorHooks {
@@ -410,7 +410,7 @@ func (r *interceptorRun) hooks(call *hauberk.Call) {
 			}
 			images := r.imageSent(text)
 			if !r.streams(false) && len(images) != 1 {
-				r.log(event{what: evHookFail, text: text, err: errSingle})
+				r.log(event{what: evHookFail, text: text, call: call, err: errSingle})
 			}
 			for _, image := range images {
 				m := msg
@@ -428,12 +428,12 @@ func (r *interceptorRun) hooks(call *hauberk.Call) {
 		call.OnReceive(func(msg any) (bool, error) {
 			before := textOf(msg)
 			defer r.enter(call, before, true)()
-			if err := r.act(before, true); err != nil {
+			if err := r.act(call, before, true); err != nil {
 				return false, err
 			}
 			text, keep := r.imageReceived(before)
 			if !r.streams(true) && !keep {
-				r.log(event{what: evHookFail, text: before, err: errSingle, receive: true})
+				r.log(event{what: evHookFail, text: before, call: call, err: errSingle, receive: true})
 			}
 			if text != before {
 				setText(msg, text)
@@ -513,7 +513,7 @@ func (r *interceptorRun) enter(call *hauberk.Call, text string, receive bool) fu
 }
 
 // act fails, blocks or panics if it is time to.
-func (r *interceptorRun) act(text string, receive bool) error {
+func (r *interceptorRun) act(call *hauberk.Call, text string, receive bool) error {
 	r.mu.Lock()
 	n := &r.sends
 	if receive {
@@ -532,7 +532,7 @@ func (r *interceptorRun) act(text string, receive bool) error {
 	switch r.Kind {
 	case interceptorFail:
 		err := status.Errorf(r.Code, "hook %d fails on %s", r.i, text)
-		r.log(event{what: evHookFail, text: text, err: err, receive: receive, ctxDone: ctx.Err() != nil})
+		r.log(event{what: evHookFail, text: text, call: call, err: err, receive: receive, ctxDone: ctx.Err() != nil})
 		return err
 	case interceptorPanic:
 		r.w.panics("hook %d panics on %s", r.i, text)

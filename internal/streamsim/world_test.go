@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hauberk-rpc/hauberk"
 )
 
 // eventKind is the kind of an entry of a record.
@@ -54,6 +56,7 @@ type event struct {
 	interceptor int // of interceptors and hooks; -1 is the observer
 	n           int // of a stream, a call of next, or an operation
 	text        string
+	call        *hauberk.Call // of next and failing hooks; inside an interceptor of grpc-go each stream is a call
 	err         error
 
 	receive bool // of hooks
