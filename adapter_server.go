@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -23,6 +24,11 @@ import (
 // runs the inner interceptors of a chain once. Give an interceptor that calls its handler
 // again, for example after a failed transaction, to [Chain.ServerOptions] with
 // grpc.ChainUnaryInterceptor.
+//
+// The unary interceptor may call its handler on another goroutine, and return before it. The
+// inner interceptors then run on, and their outcome is discarded. The stream interceptor must
+// not return before its handler: give one that does, such as a limit of the time of a stream, to
+// Chain.ServerOptions with grpc.ChainStreamInterceptor.
 func FromServer(unary grpc.UnaryServerInterceptor, stream grpc.StreamServerInterceptor) Interceptor {
 	return &fromServer{unary, stream}
 }
@@ -80,15 +86,84 @@ func (f *fromServer) interceptUnary(ctx context.Context, call *Call, next Next, 
 	if err != nil {
 		return err
 	}
-	at := call.depth.Load()
+	inside := &handling{call: call, next: next, at: call.depth.Load()}
 	info := &grpc.UnaryServerInfo{Server: srv, FullMethod: call.method.full}
-	response, err := f.unary(ctx, request, info, func(ctx context.Context, request any) (any, error) {
-		call.request = request
-		err := next(ctx, call)
-		call.ownHeld()
-		return call.Response(), err
-	})
-	return call.hold(response, err, at)
+	response, err := inside.runIn(f.unary, ctx, request, info)
+	return call.hold(response, err, inside.at)
+}
+
+// handling is the handler of a unary interceptor of grpc-go, which may call it on another goroutine
+// and return before that has: one that limits the time of a call does. The inner interceptors
+// therefore run on a copy of the call, of which nothing counts once the interceptor has returned.
+type handling struct {
+	call *Call
+	next Next
+	at   int32 // the place of next
+
+	mu    sync.Mutex // guards what follows, and the call while the interceptor runs
+	begun bool
+	ended bool // the interceptor has returned
+}
+
+func (h *handling) runIn(
+	unary grpc.UnaryServerInterceptor, ctx context.Context, request any, info *grpc.UnaryServerInfo,
+) (any, error) {
+	defer h.end()
+	return unary(ctx, request, info, h.handle)
+}
+
+// handle is the handler.
+func (h *handling) handle(ctx context.Context, request any) (any, error) {
+	inside, err := h.begin(request)
+	if err != nil {
+		return nil, err
+	}
+	defer h.note(inside)
+	err = h.next(ctx, inside)
+	inside.ownHeld()
+	return inside.Response(), err
+}
+
+// begin returns the copy of the call. In the meantime no interceptor runs on the call itself,
+// which handlers find in their contexts.
+func (h *handling) begin(request any) (*Call, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	call := h.call
+	switch {
+	case h.ended:
+		return nil, errInternal("an interceptor of grpc-go called its handler after it had returned")
+	case h.begun:
+		return nil, errTwice()
+	}
+	h.begun = true
+	call.request = request
+	inside := call.copied()
+	inside.received.Store(call.received.Load())
+	call.depth.Store(int32(len(call.plan.entries)) + 1)
+	call.reached.Store(h.at + 1)
+	return inside, nil
+}
+
+// note gives the call what counts of the copy, unless the interceptor has returned.
+func (h *handling) note(inside *Call) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	inside.over.Store(true)
+	if h.ended {
+		return
+	}
+	h.call.received.Store(inside.received.Load())
+	if inside.leaving {
+		h.call.leaving, h.call.last = true, inside.last
+	}
+}
+
+func (h *handling) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended = true
+	h.call.depth.Store(h.at)
 }
 
 func (f *fromServer) interceptStream(ctx context.Context, s *serverStream, next Next) error {

@@ -156,7 +156,7 @@ func (c *Call) enterAgain(i, reached int32) (err error, answered bool) {
 		return c.last, true // an inner next was left behind, or a panic has left it
 	case c.over.Load() || c.state().over.Load() || c.depth.Load() != i:
 		return c.misplaced(i), true
-	case c.copyOf != nil && c.side == ServerSide:
+	case c.detached && c.side == ServerSide:
 		return errInternal("next was called with a copy of a call on a server: a server runs its handler once"), true
 	case reached > i:
 		return c.retry(i, reached)
@@ -182,7 +182,7 @@ func (c *Call) misplaced(i int32) error {
 //nolint:revive // as enter
 func (c *Call) retry(i, reached int32) (err error, answered bool) {
 	if c.side == ServerSide {
-		return errInternal("next was called twice: a server runs its handler once"), true
+		return errTwice(), true
 	}
 	if failure := c.leg.broken(); failure != nil {
 		return failure, true
@@ -205,6 +205,8 @@ func (c *Call) retry(i, reached int32) (err error, answered bool) {
 	}
 	return nil, false
 }
+
+func errTwice() error { return errInternal("next was called twice: a server runs its handler once") }
 
 // openLeg opens the leg of the next at place i, if its interceptor prepared one.
 func (c *Call) openLeg(ctx context.Context, i int32) error {
@@ -341,9 +343,8 @@ func (c *Call) closeLegsFrom(i int32) {
 // the interceptor inside had prepared.
 func (c *Call) closeLeg(i int32, err error) error {
 	if inner := c.prepared; inner != nil && inner.depth > i {
-		c.method, c.opts = inner.before.method, inner.before.opts
-		if c.side == ClientSide {
-			c.request = inner.before.request
+		if c.side == ClientSide { // on a server a handler that was left behind may read them
+			c.method, c.opts, c.request = inner.before.method, inner.before.opts, inner.before.request
 		}
 		c.prepared = nil
 		inner.buffer.close()

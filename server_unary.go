@@ -21,7 +21,7 @@ type serverUnary struct {
 	own     grpc.UnaryServerInterceptor
 	request reflect.Type
 	readErr error
-	begun   bool // the handler runs, or has run
+	begun   *Call // around the handler, once that runs: the call, or inside an adapter a copy
 
 	receiving atomic.Bool // the request is being read, if the call counts messages
 }
@@ -45,9 +45,9 @@ var emptyResponse any = struct{ emptyResponse bool }{true} //nolint:gochecknoglo
 
 // finish runs the handler, which reads the request.
 func (u *serverUnary) finish(ctx context.Context, call *Call) error {
-	u.begun = true
+	u.begun = call
 	depth := call.depth.Load()
-	watched := u.watched()
+	watched := u.watched(call)
 	dec := u.dec
 	if watched {
 		dec = u.decode
@@ -60,8 +60,7 @@ func (u *serverUnary) finish(ctx context.Context, call *Call) error {
 }
 
 // watched reports whether decode has anything to do but to read.
-func (u *serverUnary) watched() bool {
-	call := &u.call
+func (u *serverUnary) watched(call *Call) bool {
 	return call.counts || call.request != nil || u.readErr != nil || call.hasReceiveHooks()
 }
 
@@ -95,20 +94,21 @@ func (c *Call) hasReceiveHooks() bool {
 
 // decode reads the request into the handler's message and shows it to the hooks.
 func (u *serverUnary) decode(msg any) error {
+	call := u.begun
 	switch {
 	case u.readErr != nil:
 		return u.readErr
-	case u.call.request != nil:
-		if err := assign(msg, u.call.request); err != nil {
+	case call.request != nil:
+		if err := assign(msg, call.request); err != nil {
 			return err
 		}
 	default:
 		if err := u.readWire(msg); err != nil {
 			return err
 		}
-		u.call.received.Store(1)
+		call.received.Store(1)
 	}
-	return u.call.acceptRequest(msg)
+	return call.acceptRequest(msg)
 }
 
 // readWire reads the request from the transport.
@@ -124,7 +124,7 @@ func (u *serverUnary) readWire(msg any) error {
 // read reads the request before the handler does.
 func (u *serverUnary) read(_ context.Context, call *Call) (any, error) {
 	if call.request == nil && u.readErr == nil {
-		msg, err := call.newRequest(u.request, u.srv, u.begun)
+		msg, err := call.newRequest(u.request, u.srv, u.begun != nil)
 		if err != nil {
 			return nil, err
 		}
