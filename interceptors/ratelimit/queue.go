@@ -14,7 +14,7 @@ import (
 
 const (
 	maxWaiting = 1 << 16 // messages of an interceptor that wait at a time
-	maxAsking  = 64      // messages that ask at a time, of a queue and before they wait
+	maxAsking  = 16      // messages that ask at a time, of a queue and before they wait
 )
 
 // queues are the messages of an interceptor that wait for permits, by quota:

@@ -6,7 +6,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/quota"
 )
 
-// Queues keep the order, whoever leaves, and are gone when no one waits. Their number is bounded.
+// Queues keep the order if messages leave, and are gone when no one waits. Their number is bounded.
 func TestQueues(t *testing.T) {
 	var qs queues
 	l := &limit{config: Config{Limit: 1, Per: 1, Burst: 1}}

@@ -52,7 +52,7 @@ func TestSeveralLimits(t *testing.T) {
 	})
 }
 
-// A call that one of several limits can never admit is not told to try again.
+// A call that one of several limits can never admit has no RetryInfo.
 func TestNeverOfSeveral(t *testing.T) {
 	for _, order := range []string{"first", "last"} {
 		never := ratelimit.Config{Limit: 1, Per: time.Second, By: callkey.Method(), Cost: ratelimit.Cost{Call: 5}}

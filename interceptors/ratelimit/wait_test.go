@@ -173,7 +173,7 @@ func TestWaitInOrder(t *testing.T) {
 					t.Error(err)
 				}
 				if took := time.Since(began); took > 600*time.Millisecond {
-					t.Errorf("50 permits took %v beside messages of one permit; want 8 of those and 500 ms", took)
+					t.Errorf("50 permits took %v among messages of one permit; want 8 of those and 500 ms", took)
 				}
 				cancel()
 				wg.Wait()
