@@ -185,7 +185,8 @@ func stressRetries(t *testing.T, l load) {
 	}}
 	m := metrics.New(metrics.Config{})
 	conn := behind(t, backend, m, retries.New(retries.Config{
-		AllMethods: true, MaxAttempts: 50, MaxReplayBytes: 1 << 20, InitialBackoff: 1, MaxBackoff: 1, NoJitter: true,
+		NoBudget: true, AllMethods: true, MaxAttempts: 50, MaxReplayBytes: 1 << 20,
+		InitialBackoff: 1, MaxBackoff: 1, NoJitter: true,
 	}), breaker.New(breaker.Config{FailureThreshold: 1 << 30}))
 	made := l.run(t, func(ctx context.Context, _ chance) error {
 		stream, err := conn.NewStream(ctx, descOf(hauberk.Bidi), hauberktest.FullMethod(hauberk.Bidi))
@@ -336,7 +337,8 @@ func stressEnds(t *testing.T, l load) {
 	client := hauberk.Must(hauberk.Config{CountBytes: true}.New(requestid.New(requestid.Config{}), onClient,
 		logging.New(logging.Config{ClientPeer: true, Messages: true}, logging.WithLogger(quiet)), guard(), unlucky(10),
 		retries.New(retries.Config{
-			AllMethods: true, MaxReplayBytes: 1 << 16, InitialBackoff: time.Microsecond, PerAttemptTimeout: 20 * time.Millisecond,
+			NoBudget: true, AllMethods: true, MaxReplayBytes: 1 << 16,
+			InitialBackoff: time.Microsecond, PerAttemptTimeout: 20 * time.Millisecond,
 		}),
 		breaker.New(breaker.Config{FailureThreshold: 1 << 30}), hauberk.When(oddly, adapted()), unlucky(20)))
 	server := hauberk.Must(hauberk.Config{CountBytes: true}.New(requestid.New(requestid.Config{}), onServer,
@@ -433,7 +435,7 @@ func stressHedges(t *testing.T, l load) {
 	m := metrics.New(metrics.Config{})
 	env := hauberktest.Start(t, hauberktest.Setup{
 		Backend: backend, ServerOptions: []grpc.ServerOption{grpc.MaxConcurrentStreams(1000)},
-		Client: hauberk.Must(hauberk.New(m, hedging, retries.New(retries.Config{AllMethods: true, InitialBackoff: time.Microsecond}))),
+		Client: hauberk.Must(hauberk.New(m, hedging, retries.New(retries.Config{NoBudget: true, AllMethods: true, InitialBackoff: time.Microsecond}))),
 	})
 	l.run(t, func(ctx context.Context, c chance) error {
 		ctx, cancel := context.WithCancel(ctx)

@@ -29,7 +29,7 @@ type retryConfig struct {
 // DEADLINE_EXCEEDED among the default codes.
 func newRetry(w *world, c retryConfig) (part, error) {
 	config := retry.Config{
-		AllMethods: true, RetryAfterHeader: true, // as grpcio's
+		AllMethods: true, RetryAfterHeader: true, NoBudget: true, NoCallerPushback: true, // as grpcio's
 		MaxAttempts: c.MaxRetries + 1, NoJitter: true,
 		InitialBackoff: retry.DefaultInitialBackoff, MaxBackoff: never, BackoffMultiplier: 2,
 		PerAttemptTimeout:    millis(c.PerAttemptTimeoutMS),
