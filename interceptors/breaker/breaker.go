@@ -107,44 +107,49 @@ func (b *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	if call.Kind().ServerStreams() && (b.config.CountAtFirstResponse || b.isTimed()) {
 		return b.interceptStream(ctx, call, next)
 	}
-	var permit breaker.Permit
-	c, err := b.admit(ctx, call, &permit)
-	if err != nil {
-		return b.rejected(ctx, call, c, err)
+	var a admission
+	if err := b.admit(ctx, call, &a); err != nil {
+		return b.rejected(ctx, call, a.circuit, err)
 	}
-	if call.Kind().ServerStreams() {
-		call.CaptureMetadata() // for hasAnswered
-	}
-	hurried := b.isHurried(ctx)
-	return hauberk.Observe(ctx, call, next, func(err error) { b.end(call, c, &permit, 0, hurried, err) })
+	return hauberk.Observe(ctx, call, next, func(err error) { b.end(call, &a, 0, err) })
+}
+
+// admission is what is known about a call that was admitted, until it counts.
+type admission struct {
+	circuit *circuit
+	permit  breaker.Permit
+	hurried bool // the call gave its server less time than Config.MinTimeout
 }
 
 // isTimed reports whether the duration of calls counts.
 func (b *Interceptor) isTimed() bool { return b.config.SlowRatio > 0 }
 
-// admit returns the circuit of a call and stores its permit, or returns the error of the engine.
+// admit stores the circuit of a call and its permit, or returns the error of the engine.
 //
 //go:noinline // its variables would be on the stack of Intercept as long as the call runs
-func (b *Interceptor) admit(ctx context.Context, call *hauberk.Call, permit *breaker.Permit) (c *circuit, err error) {
+func (b *Interceptor) admit(ctx context.Context, call *hauberk.Call, a *admission) (err error) {
 	now := b.now()
-	c = b.circuitOf(ctx, call, now)
-	if *permit, err = c.Allow(now); err != nil {
-		return c, err
+	a.circuit = b.circuitOf(ctx, call, now)
+	if a.permit, err = a.circuit.Allow(now); err != nil {
+		return err
 	}
-	if permit.IsProbe() && call.Kind().ServerStreams() {
-		permit.Watch(func() bool { return call.Received() > 0 })
+	if call.Kind().ServerStreams() {
+		call.CaptureMetadata() // for hasAnswered
+		if a.permit.IsProbe() {
+			a.permit.Watch(func() bool { return call.Received() > 0 })
+		}
 	}
-	return c, nil
+	a.hurried = b.isHurried(ctx)
+	return nil
 }
 
 // end counts the outcome of a call. took is the time until the first message of a stream of
 // responses, or 0 if it is not known.
-func (b *Interceptor) end(
-	call *hauberk.Call, c *circuit, permit *breaker.Permit, took time.Duration, hurried bool, err error,
-) {
-	outcome := b.judge(call, permit, err, hurried)
+func (b *Interceptor) end(call *hauberk.Call, a *admission, took time.Duration, err error) {
+	permit := &a.permit
+	outcome := b.judge(call, permit, err, a.hurried)
 	if outcome == Failure {
-		c.keep(cmp.Or(err, errResponse))
+		a.circuit.keep(cmp.Or(err, errResponse))
 	}
 	switch {
 	case outcome == Success && !b.isTimed():

@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/internal/engine/breaker"
 )
 
 // stream is a stream of responses whose first message matters. The hook runs on the goroutine of the
 // application, and the rest on that of the chain.
 type stream struct {
-	permit breaker.Permit
-	took   atomic.Int64 // the time until the first message, at least 1 ns; 0 before
+	admission
+
+	took atomic.Int64 // the time until the first message, at least 1 ns; 0 before
 }
 
 // interceptStream is Intercept for streams that count at their first message, or whose time until it
@@ -22,24 +22,21 @@ type stream struct {
 //go:noinline // its stream is on the heap
 func (b *Interceptor) interceptStream(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	s := new(stream)
-	c, err := b.admit(ctx, call, &s.permit)
-	if err != nil {
-		return b.rejected(ctx, call, c, err)
+	if err := b.admit(ctx, call, &s.admission); err != nil {
+		return b.rejected(ctx, call, s.circuit, err)
 	}
-	call.CaptureMetadata()
 	call.OnReceive(func(any) (keep bool, err error) {
 		if s.took.Load() == 0 {
 			b.first(s)
 		}
 		return true, nil
 	})
-	hurried := b.isHurried(ctx)
 	return hauberk.Observe(ctx, call, next, func(err error) {
 		took := time.Duration(s.took.Load())
 		if took > 0 && b.config.CountAtFirstResponse {
 			return // it has counted
 		}
-		b.end(call, c, &s.permit, took, hurried, err)
+		b.end(call, &s.admission, took, err)
 	})
 }
 
