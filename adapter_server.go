@@ -88,7 +88,7 @@ func (f *fromServer) interceptUnary(ctx context.Context, call *Call, next Next, 
 	}
 	inside := &handling{call: call, next: next, at: call.depth.Load()}
 	info := &grpc.UnaryServerInfo{Server: srv, FullMethod: call.method.full}
-	response, err := inside.runIn(f.unary, ctx, request, info)
+	response, err := inside.runIn(ctx, f.unary, request, info)
 	return call.hold(response, err, inside.at)
 }
 
@@ -106,7 +106,7 @@ type handling struct {
 }
 
 func (h *handling) runIn(
-	unary grpc.UnaryServerInterceptor, ctx context.Context, request any, info *grpc.UnaryServerInfo,
+	ctx context.Context, unary grpc.UnaryServerInterceptor, request any, info *grpc.UnaryServerInfo,
 ) (any, error) {
 	defer h.end()
 	return unary(ctx, request, info, h.handle)

@@ -131,7 +131,7 @@ func TestTimeLimitsOfGrpc(t *testing.T) {
 					if _, err := s.Recv(); err != nil {
 						return err
 					}
-					time.Sleep(timeout - time.Duration(rand.IntN(600))*time.Microsecond) // about as long
+					sleep(timeout - time.Duration(rand.IntN(600))*time.Microsecond) // about as long
 					return s.Send(response("own"))
 				}}
 				conn := hauberktest.Start(t, hauberktest.Setup{Backend: b, Server: hauberk.Must(hauberk.New(c.chain...)), ServerOptions: c.opts}).Conn

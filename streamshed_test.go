@@ -60,12 +60,16 @@ func TestShedStreamsKeepTheirStatus(t *testing.T) {
 		{"shed", shedtest.Answer{Code: unavailable}, shed, shed},
 		{"shed after the header", shedtest.Answer{Header: true, Code: unavailable}, shed, shed},
 		{
-			"answered", shedtest.Answer{Header: true, Messages: [][]byte{encoded(t, "early")}},
-			outcome{"early", codes.OK}, outcome{"early", codes.OK},
+			"answered",
+			shedtest.Answer{Header: true, Messages: [][]byte{encoded(t, "early")}},
+			outcome{"early", codes.OK},
+			outcome{"early", codes.OK},
 		},
 		{
-			"shed after a message", shedtest.Answer{Header: true, Messages: [][]byte{encoded(t, "early")}, Code: unavailable},
-			shed, outcome{"early", codes.Unavailable},
+			"shed after a message",
+			shedtest.Answer{Header: true, Messages: [][]byte{encoded(t, "early")}, Code: unavailable},
+			shed,
+			outcome{"early", codes.Unavailable},
 		},
 		{"without a response", shedtest.Answer{Header: true}, outcome{code: codes.Internal}, outcome{code: codes.OK}},
 	} {

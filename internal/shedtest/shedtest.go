@@ -44,7 +44,7 @@ const (
 // Start serves on a socket until the test ends, and returns its address.
 func (s *Server) Start(t testing.TB) (address string) {
 	t.Helper()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,8 +134,8 @@ func (c *connection) receive(frame *http2.DataFrame) {
 }
 
 func (c *connection) answer(id uint32, a Answer) {
-	trailer := []string{"grpc-status", strconv.Itoa(a.Code), "grpc-message", "shed"}
-	header := []string{":status", "200", "content-type", "application/grpc"}
+	trailer := [][2]string{{"grpc-status", strconv.Itoa(a.Code)}, {"grpc-message", "shed"}}
+	header := [][2]string{{":status", "200"}, {"content-type", "application/grpc"}}
 	if !a.Header {
 		c.headers(id, true, append(header, trailer...)...)
 		return
@@ -148,11 +148,11 @@ func (c *connection) answer(id uint32, a Answer) {
 	c.headers(id, true, trailer...)
 }
 
-func (c *connection) headers(id uint32, end bool, pairs ...string) {
+func (c *connection) headers(id uint32, end bool, fields ...[2]string) {
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
-	for i := 0; i < len(pairs); i += 2 {
-		_ = encoder.WriteField(hpack.HeaderField{Name: pairs[i], Value: pairs[i+1]})
+	for _, f := range fields {
+		_ = encoder.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
 	}
 	_ = c.framer.WriteHeaders(http2.HeadersFrameParam{
 		StreamID: id, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: end,
