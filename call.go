@@ -72,6 +72,8 @@ type extra struct {
 	raised    any          // what a concurrent attempt panicked with; guarded by the call's mutex
 	incoming  received
 	wire      atomic.Pointer[Wire] // of a client's current attempt
+	record    *responseRecord      // of a detached call on a server
+	detached  bool                 // the call was made by Detach
 
 	beforeHeader atomic.Pointer[[]func()] // of a server's stream
 }
@@ -184,10 +186,16 @@ func (c *Call) Header() metadata.MD { return c.captured().header }
 func (c *Call) Trailer() metadata.MD { return c.captured().trailer }
 
 func (c *Call) captured() received {
-	if more := c.more.Load(); more != nil {
+	more := c.more.Load()
+	switch {
+	case more == nil:
+		return received{}
+	case more.record != nil:
+		header, trailer := more.record.metadata()
+		return received{header: header, trailer: trailer}
+	default:
 		return more.incoming
 	}
-	return received{}
 }
 
 // Peer returns the other end of the connection. On a client it is known after next, if

@@ -52,7 +52,14 @@ func (c *Call) copied() *Call {
 // values of [NewAttemptKey].
 // Call it after the attempt's next has returned, and return the error that next returned.
 // It does nothing for an attempt that ended with [ErrSuperseded].
+//
+// attempt may also be a copy by [Call.Detach]. Several calls may adopt one, also concurrently. Adopt
+// then copies the decisions too, and on a server sets the header and the trailer of the handler.
 func (c *Call) Adopt(attempt *Call) {
+	if attempt.wasDetached() && attempt != c {
+		c.adoptDetached(attempt)
+		return
+	}
 	if attempt == nil || attempt == c || attempt.state() != c.state() {
 		return
 	}
