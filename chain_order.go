@@ -65,7 +65,8 @@ type Finding struct {
 // The usual order is
 //
 //   - on a server: request id, tracing, metrics, logging, recovery, a coarse limit,
-//     deadline, authn, authz, limits by user, concurrency, validate, faults;
+//     deadline, version, authn, authz, limits by user, cache, concurrency, validate, faults,
+//     where a cache may also run inside concurrency and validate;
 //   - on a client: request id, metrics, logging, deadline, cache, retry, and per
 //     attempt tracing, metrics, breaker, authn, limits, faults.
 //
@@ -124,6 +125,9 @@ func (c *Chain) inverted(side Side, i, j int) bool {
 func (c *Chain) usual(side Side, i int) (least, most int) {
 	p := c.entries[i].decl.Phase
 	ofCalls, ofAttempts := int(p)<<8, int(PhaseRetry)<<8+int(p)
+	if side == ServerSide && p == PhaseCache { // it answers admitted callers
+		return int(PhaseLimit)<<8 + 1, int(PhaseValidate)<<8 + 1
+	}
 	if side == ServerSide || !p.observes() {
 		return ofCalls, ofCalls
 	}
