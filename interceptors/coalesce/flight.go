@@ -44,7 +44,7 @@ const (
 // latest is the context of a flight: its deadline is the latest of its callers. It ends when the flight is
 // cancelled.
 type latest struct {
-	context.Context
+	context.Context //nolint:containedctx // it is a context itself
 
 	mu       sync.Mutex
 	deadline time.Time

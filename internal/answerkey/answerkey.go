@@ -104,7 +104,7 @@ func (k *Keys) Of(ctx context.Context, call *hauberk.Call) (key Key, ok bool, er
 		return key, false, err
 	}
 	var room [usual]byte
-	text := appendText(room[:0], call.Method().FullName())
+	text := AppendText(room[:0], call.Method().FullName())
 	if text, ok = appendRequest(text, request); !ok {
 		return key, false, nil
 	}
@@ -122,7 +122,7 @@ func (k *Keys) Of(ctx context.Context, call *hauberk.Call) (key Key, ok bool, er
 		if !ok || err != nil {
 			return key, false, err
 		}
-		text = appendText(text, part)
+		text = AppendText(text, part)
 	}
 	key.Whole = sha256.Sum256(text)
 	return key, true, nil
@@ -130,7 +130,7 @@ func (k *Keys) Of(ctx context.Context, call *hauberk.Call) (key Key, ok bool, er
 
 // RequestOf returns Key.Request for a method, such as "/shop.v1.Cart/Get", and a request.
 func RequestOf(method string, request any) (key [sha256.Size]byte, ok bool) {
-	text, ok := appendRequest(appendText(nil, method), request)
+	text, ok := appendRequest(AppendText(nil, method), request)
 	return sha256.Sum256(text), ok
 }
 
@@ -161,14 +161,14 @@ func appendPlace(ctx context.Context, call *hauberk.Call, text []byte) []byte {
 	if call.Side() == hauberk.ServerSide {
 		return appendTexts(text, call.Metadata(ctx, ":authority"))
 	}
-	text = appendText(text, call.Target())
+	text = AppendText(text, call.Target())
 	authority := ""
 	for _, o := range call.Options() {
 		if o, ok := o.(grpc.AuthorityOverrideCallOption); ok {
 			authority = o.Authority
 		}
 	}
-	return appendText(text, authority)
+	return AppendText(text, authority)
 }
 
 // credentials are the metadata keys that identify a caller where no one has authenticated it yet.
@@ -207,9 +207,18 @@ func appendCredentials(ctx context.Context, call *hauberk.Call, text []byte) []b
 // appendID appends what an answer may depend on. Claims such as the time of issue differ between the
 // tokens of one caller.
 func appendID(text []byte, id *hauberk.Identity) []byte {
-	text = appendText(append(text, 'i'), id.Issuer)
-	text = appendText(appendText(text, id.Subject), id.Tenant)
+	text = AppendText(append(text, 'i'), id.Issuer)
+	text = AppendText(AppendText(text, id.Subject), id.Tenant)
 	return appendTexts(appendTexts(text, id.Scopes), id.Roles)
+}
+
+// AppendCaller appends who makes a call on a server: the issuer, subject and tenant of its identity, or
+// the credentials that it sends. The scopes and roles of a caller may change between its calls.
+func AppendCaller(ctx context.Context, call *hauberk.Call, dst []byte) []byte {
+	if id, _ := hauberk.IdentityKey.Get(call); id != nil {
+		return AppendText(AppendText(AppendText(append(dst, 'i'), id.Issuer), id.Subject), id.Tenant)
+	}
+	return appendCredentials(ctx, call, append(dst, 'p'))
 }
 
 // appendRequest appends the deterministic encoding of a protobuf message.
@@ -234,15 +243,15 @@ func Proto(msg any) (m proto.Message, ok bool) {
 	}
 }
 
-// appendText appends a text and its length, so that different texts make different keys.
-func appendText(dst []byte, text string) []byte {
+// AppendText appends a text and its length, so that different texts make different keys.
+func AppendText(dst []byte, text string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
 }
 
 func appendTexts(dst []byte, texts []string) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(texts)))
 	for _, t := range texts {
-		dst = appendText(dst, t)
+		dst = AppendText(dst, t)
 	}
 	return dst
 }

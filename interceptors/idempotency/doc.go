@@ -1,0 +1,70 @@
+// Package idempotency executes each effect once: clients send a key with a call, and keep it when they
+// attempt the call again; servers answer repeats of a key with the first result.
+//
+//	client, err := hauberk.New(idempotency.New(idempotency.Config{}), retry.New(retry.Config{}))
+//
+//	server, err := hauberk.New(
+//		authn.New(authn.Config{}, authn.Bearer(validate)),
+//		idempotency.New(idempotency.Config{}, idempotency.WithStore(store)),
+//	)
+//
+// It covers unary methods: those of [Config.Methods], or without that all that are not idempotent
+// ([hauberk.Method.Idempotent]). Streams pass unchanged, since their effects cannot be repeated from a
+// stored result.
+//
+// # Clients
+//
+// A call gets a random key of 128 bits in the request metadata "idempotency-key", as the IETF draft
+// "The Idempotency-Key HTTP Header Field" names it. It is made once for a call: place the interceptor
+// outside of retries and hedges, so that all attempts have it. A key that the application has put into the
+// metadata stays. An application that repeats a call itself, also after a restart, needs its own key.
+//
+// # Servers
+//
+// The first call with a key owns it, for a lease that is renewed while the call runs. Its handler runs on
+// a detached copy of the call ([hauberk.Call.Detach]), whose context does not end with the call: a client
+// that gives up, or is cut off, does not interrupt the effect. It ends after [Config.MaxRun], or if the
+// lease is lost. The outcome is then kept for [Config.TTL].
+//
+//   - A call whose key has an outcome receives it: message, header, trailer and status. No inner
+//     interceptor runs.
+//   - A call whose key runs waits for the outcome within its deadline, or with [Config.RejectRunning] ends
+//     with ABORTED and RetryInfo.
+//   - A call with the key of another request ends with INVALID_ARGUMENT. Requests are compared by the
+//     SHA-256 of their deterministic encoding.
+//
+// Keys are separate for each method and caller: the issuer, subject and tenant of [hauberk.IdentityKey],
+// or, without an identity, the values of authorization, cookie and x-api-key. Place the interceptor inside
+// authentication. If an inner interceptor authenticates, the outcome is not answered to repeats.
+//
+// # Which outcomes are kept
+//
+// OK, and the errors that the handler returned, apart from those by which a server says that the client may
+// try again: CANCELLED, UNAVAILABLE, RESOURCE_EXHAUSTED and ABORTED ([Config.NotKept]). After these, and
+// after rejections by inner interceptors, the key is free: the next call with it executes. A handler must
+// return none of these codes after its effect. A panic is kept as INTERNAL.
+//
+// An outcome above [Config.MaxResultBytes], or whose message type is not known to the process that
+// repeats it, is kept without its content: repeats end with FAILED_PRECONDITION.
+//
+// # What can go wrong
+//
+// If a server dies, its leases expire after [Config.Lease], and the next call with such a key executes:
+// if the server died between the effect and the end of the call, the effect happens again. No server
+// can rule that out unless the effect and the key are written in one transaction.
+//
+// If the store does not answer within [Config.StoreTimeout], a call ends with UNAVAILABLE, or with
+// [Config.FailOpen] executes without protection. If it does not take an outcome, after three tries, that is
+// logged and counted, the call gets the outcome, and the key is free once the lease expires.
+//
+// # Rejections
+//
+//	reason                     code                  when
+//	IDEMPOTENCY_KEY_MISSING    INVALID_ARGUMENT      there is no key, with Config.Required
+//	IDEMPOTENCY_KEY_INVALID    INVALID_ARGUMENT      it is empty, too long, not printable, or there are several
+//	IDEMPOTENCY_KEY_REUSED     INVALID_ARGUMENT      the key belongs to another request
+//	IDEMPOTENCY_RUNNING        ABORTED               the first call runs, with Config.RejectRunning
+//	IDEMPOTENCY_RESULT_LOST    FAILED_PRECONDITION   the call was executed, and its result is not kept
+//	IDEMPOTENCY_UNAVAILABLE    UNAVAILABLE           the store fails or is full
+//	IDEMPOTENCY_UNSUPPORTED    INTERNAL              the request is not a protobuf message
+package idempotency

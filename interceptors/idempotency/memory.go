@@ -1,0 +1,211 @@
+package idempotency
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// The defaults of [MemoryConfig].
+const (
+	DefaultMaxKeys  = 1 << 17
+	DefaultMaxBytes = 256 << 20
+)
+
+// ErrFull is the error of a [Memory] that has no room. Keys are not evicted before their time: their
+// effects could be executed again.
+var ErrFull = errors.New("the store of idempotency keys is full")
+
+// recordBytes is about what a key takes in addition to its outcome, in bytes.
+const recordBytes = 320
+
+// MemoryConfig bounds a [Memory].
+type MemoryConfig struct {
+	// MaxKeys is the number of keys. The default is DefaultMaxKeys.
+	MaxKeys int
+	// MaxBytes is the size of the keys and outcomes; a key takes about 320 bytes. The default is
+	// DefaultMaxBytes. An outcome that is given when there is no room is an error of Finish.
+	MaxBytes int64
+}
+
+// Memory is a [Store] in the memory of the process. Make it with [NewMemory].
+type Memory struct {
+	config MemoryConfig
+	err    error
+
+	mu      sync.Mutex
+	records map[Key]*record
+	expiry  byExpiry
+	bytes   int64
+}
+
+// record is the state of one key.
+type record struct {
+	key     Key
+	owner   string // "" once there is an outcome
+	of      Fingerprint
+	outcome []byte
+	expires time.Time
+	place   int // in the heap
+}
+
+// NewMemory returns an empty store. [New] reports what is wrong with its configuration.
+func NewMemory(config MemoryConfig) *Memory {
+	config.MaxKeys = cmp.Or(config.MaxKeys, DefaultMaxKeys)
+	config.MaxBytes = cmp.Or(config.MaxBytes, DefaultMaxBytes)
+	m := &Memory{config: config, records: make(map[Key]*record)}
+	fail := func(format string, args ...any) { m.err = errors.Join(m.err, fmt.Errorf(format, args...)) }
+	if config.MaxKeys < 1 {
+		fail("MaxKeys is %d; want at least 1, or 0 for %d", config.MaxKeys, DefaultMaxKeys)
+	}
+	if config.MaxBytes < recordBytes {
+		fail("MaxBytes is %d; want at least %d, or 0 for %d", config.MaxBytes, recordBytes, DefaultMaxBytes)
+	}
+	return m
+}
+
+// Validate returns what is wrong with the configuration.
+func (m *Memory) Validate() error {
+	if m.records == nil {
+		return errors.New("a zero Memory has no room; make one with idempotency.NewMemory")
+	}
+	return m.err
+}
+
+// Begin is that of [Store]. It returns [ErrFull] if there is no room.
+func (m *Memory) Begin(_ context.Context, key Key, owner string, of Fingerprint, lease time.Duration) (Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.current(key)
+	switch {
+	case r == nil:
+		if len(m.records) >= m.config.MaxKeys || m.bytes+recordBytes > m.config.MaxBytes {
+			return Record{}, ErrFull
+		}
+		m.add(&record{key: key, owner: owner, of: of}, lease)
+		return Record{State: Owned, Fingerprint: of}, nil
+	case r.owner == "":
+		return Record{State: Finished, Fingerprint: r.of, Outcome: r.outcome}, nil
+	case r.owner == owner:
+		return Record{State: Owned, Fingerprint: r.of}, nil
+	default:
+		return Record{State: Running, Fingerprint: r.of}, nil
+	}
+}
+
+// Renew is that of [Store].
+func (m *Memory) Renew(_ context.Context, key Key, owner string, lease time.Duration) (held bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.current(key)
+	if r == nil || r.owner != owner {
+		return false, nil
+	}
+	r.expires = time.Now().Add(lease)
+	heap.Fix(&m.expiry, r.place)
+	return true, nil
+}
+
+// Finish is that of [Store]. It returns [ErrFull] if there is no room.
+func (m *Memory) Finish(
+	_ context.Context, key Key, owner string, of Fingerprint, outcome []byte, ttl time.Duration,
+) (held bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.current(key)
+	if r != nil && r.owner != owner {
+		return false, nil
+	}
+	needs := int64(len(outcome))
+	if r == nil {
+		needs += recordBytes
+	}
+	if m.bytes+needs > m.config.MaxBytes || r == nil && len(m.records) >= m.config.MaxKeys {
+		return false, ErrFull
+	}
+	if r != nil {
+		m.remove(r)
+	}
+	m.add(&record{key: key, of: of, outcome: outcome}, ttl)
+	return true, nil
+}
+
+// Release is that of [Store].
+func (m *Memory) Release(_ context.Context, key Key, owner string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r := m.current(key); r != nil && r.owner == owner {
+		m.remove(r)
+	}
+	return nil
+}
+
+// Len returns the number of keys and their size in bytes.
+func (m *Memory) Len() (keys int, bytes int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expire()
+	return len(m.records), m.bytes
+}
+
+// current returns the record of a key, or nil, after it has removed what has expired. The lock is held.
+func (m *Memory) current(key Key) *record {
+	m.expire()
+	return m.records[key]
+}
+
+// expire removes what has expired. The lock is held.
+func (m *Memory) expire() {
+	for now := time.Now(); len(m.expiry) > 0 && !now.Before(m.expiry[0].expires); {
+		m.remove(m.expiry[0])
+	}
+}
+
+// add adds a record that expires after a time. The lock is held.
+func (m *Memory) add(r *record, after time.Duration) {
+	r.expires = time.Now().Add(after)
+	m.records[r.key] = r
+	m.bytes += recordBytes + int64(len(r.outcome))
+	heap.Push(&m.expiry, r)
+}
+
+// remove removes a record. The lock is held.
+func (m *Memory) remove(r *record) {
+	delete(m.records, r.key)
+	m.bytes -= recordBytes + int64(len(r.outcome))
+	heap.Remove(&m.expiry, r.place)
+}
+
+// byExpiry is a heap of records: the first expires first.
+type byExpiry []*record
+
+// Len is that of [heap.Interface].
+func (h byExpiry) Len() int { return len(h) }
+
+// Less is that of [heap.Interface].
+func (h byExpiry) Less(i, j int) bool { return h[i].expires.Before(h[j].expires) }
+
+// Swap is that of [heap.Interface].
+func (h byExpiry) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].place, h[j].place = i, j
+}
+
+// Push is that of [heap.Interface].
+func (h *byExpiry) Push(r any) {
+	r.(*record).place = len(*h)
+	*h = append(*h, r.(*record))
+}
+
+// Pop is that of [heap.Interface].
+func (h *byExpiry) Pop() any {
+	last := len(*h) - 1
+	r := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return r
+}
