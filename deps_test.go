@@ -61,6 +61,7 @@ var withBackend = []string{
 	"interceptors/authn/authnmtls",
 	"interceptors/authn/authnoauth2",
 	"interceptors/authz",
+	"interceptors/idempotency/idempotencyredis",
 	"interceptors/metrics/metricsotel",
 	"interceptors/metrics/metricsprom",
 	"interceptors/ratelimit/ratelimitredis",

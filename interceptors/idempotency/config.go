@@ -116,7 +116,7 @@ func (c Config) check() error {
 // methods parses Methods.
 func (c Config) methods() (pattern.Set, error) {
 	set, bad := pattern.ParseAll(c.Methods)
-	var errs []error
+	errs := make([]error, 0, len(bad))
 	for _, text := range bad {
 		errs = append(errs, fmt.Errorf("%s has %.100q; %s", "Methods", text, pattern.Want))
 	}

@@ -84,8 +84,8 @@ func (x *Interceptor) finish(ctx context.Context, e *entry, text []byte) {
 		}
 	}
 	x.counts.lost.Add(1)
-	x.log.Error("idempotency: the store did not take the outcome of a call; a repeat may execute it again",
-		"error", err)
+	x.log.ErrorContext(context.WithoutCancel(ctx),
+		"idempotency: the store did not take the outcome of a call; a repeat may execute it again", "error", err)
 }
 
 func (x *Interceptor) tryFinish(ctx context.Context, e *entry, text []byte) (held bool, err error) {

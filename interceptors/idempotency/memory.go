@@ -45,12 +45,13 @@ type Memory struct {
 
 // record is the state of one key.
 type record struct {
-	key     Key
-	owner   string // "" once there is an outcome
-	of      Fingerprint
-	outcome []byte
-	expires time.Time
-	place   int // in the heap
+	key      Key
+	owner    string
+	of       Fingerprint
+	finished bool
+	outcome  []byte
+	expires  time.Time
+	place    int // in the heap
 }
 
 // NewMemory returns an empty store. [New] reports what is wrong with its configuration.
@@ -88,7 +89,7 @@ func (m *Memory) Begin(_ context.Context, key Key, owner string, of Fingerprint,
 		}
 		m.add(&record{key: key, owner: owner, of: of}, lease)
 		return Record{State: Owned, Fingerprint: of}, nil
-	case r.owner == "":
+	case r.finished:
 		return Record{State: Finished, Fingerprint: r.of, Outcome: r.outcome}, nil
 	case r.owner == owner:
 		return Record{State: Owned, Fingerprint: r.of}, nil
@@ -102,7 +103,7 @@ func (m *Memory) Renew(_ context.Context, key Key, owner string, lease time.Dura
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.current(key)
-	if r == nil || r.owner != owner {
+	if r == nil || r.owner != owner || r.finished {
 		return false, nil
 	}
 	r.expires = time.Now().Add(lease)
@@ -117,8 +118,8 @@ func (m *Memory) Finish(
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.current(key)
-	if r != nil && r.owner != owner {
-		return false, nil
+	if r != nil && (r.owner != owner || r.finished) {
+		return r.owner == owner, nil
 	}
 	needs := int64(len(outcome))
 	if r == nil {
@@ -130,7 +131,7 @@ func (m *Memory) Finish(
 	if r != nil {
 		m.remove(r)
 	}
-	m.add(&record{key: key, of: of, outcome: outcome}, ttl)
+	m.add(&record{key: key, owner: owner, of: of, finished: true, outcome: outcome}, ttl)
 	return true, nil
 }
 
@@ -138,7 +139,7 @@ func (m *Memory) Finish(
 func (m *Memory) Release(_ context.Context, key Key, owner string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if r := m.current(key); r != nil && r.owner == owner {
+	if r := m.current(key); r != nil && r.owner == owner && !r.finished {
 		m.remove(r)
 	}
 	return nil
@@ -184,15 +185,16 @@ func (m *Memory) remove(r *record) {
 type byExpiry []*record
 
 // Len is that of [heap.Interface].
-func (h byExpiry) Len() int { return len(h) }
+func (h *byExpiry) Len() int { return len(*h) }
 
 // Less is that of [heap.Interface].
-func (h byExpiry) Less(i, j int) bool { return h[i].expires.Before(h[j].expires) }
+func (h *byExpiry) Less(i, j int) bool { return (*h)[i].expires.Before((*h)[j].expires) }
 
 // Swap is that of [heap.Interface].
-func (h byExpiry) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
+func (h *byExpiry) Swap(i, j int) {
+	all := *h
+	all[i], all[j] = all[j], all[i]
+	all[i].place, all[j].place = i, j
 }
 
 // Push is that of [heap.Interface].

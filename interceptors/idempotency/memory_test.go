@@ -29,7 +29,7 @@ func TestMemory(t *testing.T) {
 				}
 			}
 		}
-		finish := func(owner string, text string) (bool, error) {
+		finish := func(owner, text string) (bool, error) {
 			return m.Finish(ctx, k, owner, of, []byte(text), time.Minute)
 		}
 		begin("a", idempotency.Owned)
@@ -49,7 +49,8 @@ func TestMemory(t *testing.T) {
 		_ = m.Release(ctx, k, "b")
 		held(true)(finish("a", "outcome"))
 		begin("c", idempotency.Finished)
-		held(false)(finish("a", "again"))
+		held(true)(finish("a", "again"))
+		held(false)(finish("b", "again"))
 		held(false)(m.Renew(ctx, k, "a", time.Second))
 		_ = m.Release(ctx, k, "a")
 		if r, _ := m.Begin(ctx, k, "c", of, time.Second); string(r.Outcome) != "outcome" {

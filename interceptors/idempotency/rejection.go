@@ -41,13 +41,27 @@ type fault struct {
 
 //nolint:gochecknoglobals // never written
 var (
-	missing     = fault{ErrMissing, codes.InvalidArgument, ReasonMissing, "The call needs an idempotency key", false}
-	invalid     = fault{ErrInvalid, codes.InvalidArgument, ReasonInvalid, "The idempotency key is not valid", false}
-	reused      = fault{ErrReused, codes.InvalidArgument, ReasonReused, "The idempotency key belongs to another request", false}
-	running     = fault{ErrRunning, codes.Aborted, ReasonRunning, "The first call with the idempotency key runs", true}
-	resultLost  = fault{ErrLost, codes.FailedPrecondition, ReasonLost, "The call was executed; its result is not kept", false}
-	unavailable = fault{ErrUnavailable, codes.Unavailable, ReasonUnavailable, "Idempotency keys are not available", true}
-	unsupported = fault{ErrUnsupported, codes.Internal, ReasonUnsupported, "The call cannot have an idempotency key", false}
+	missing = fault{
+		ErrMissing, codes.InvalidArgument, ReasonMissing, "The call needs an idempotency key", false,
+	}
+	invalid = fault{
+		ErrInvalid, codes.InvalidArgument, ReasonInvalid, "The idempotency key is not valid", false,
+	}
+	reused = fault{
+		ErrReused, codes.InvalidArgument, ReasonReused, "The idempotency key belongs to another request", false,
+	}
+	running = fault{
+		ErrRunning, codes.Aborted, ReasonRunning, "The first call with the idempotency key runs", true,
+	}
+	resultLost = fault{
+		ErrLost, codes.FailedPrecondition, ReasonLost, "The call was executed; its result is not kept", false,
+	}
+	unavailable = fault{
+		ErrUnavailable, codes.Unavailable, ReasonUnavailable, "Idempotency keys are not available", true,
+	}
+	unsupported = fault{
+		ErrUnsupported, codes.Internal, ReasonUnsupported, "The call cannot have an idempotency key", false,
+	}
 )
 
 // reject records and returns the rejection of a call.

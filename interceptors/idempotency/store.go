@@ -49,8 +49,9 @@ type Store interface {
 	// Renew begins the lease again. It reports false, and does nothing, if the key does not belong to
 	// the owner.
 	Renew(ctx context.Context, key Key, owner string, lease time.Duration) (held bool, err error)
-	// Finish keeps an outcome for a time, unless the key belongs to another owner or has an outcome: then
-	// it reports false. A key whose lease has expired and that is free takes the outcome.
+	// Finish keeps an outcome for a time, unless the key belongs to another owner, or has the outcome of
+	// another: then it reports false. A key whose lease has expired and that is free takes the outcome. An
+	// owner that asks again changes nothing.
 	Finish(ctx context.Context, key Key, owner string, of Fingerprint, outcome []byte, ttl time.Duration) (
 		held bool, err error,
 	)
