@@ -28,6 +28,7 @@ func inProcessContests() []contest {
 		retryContest(),
 		retryConnContest(),
 		hedgeContest(),
+		answersContest(),
 		loggingContest(),
 		metricsContest(),
 		observingContest(),
