@@ -74,6 +74,8 @@ func (f *fromServer) Intercept(ctx context.Context, call *Call, next Next) error
 		return f.interceptUnary(ctx, call, next, end.srv)
 	case *serverDecoded:
 		return f.interceptUnary(ctx, call, next, end.srv)
+	case *detachedUnary:
+		return f.interceptUnary(ctx, call, next, end.srv)
 	case *serverStream:
 		return f.interceptStream(ctx, end, next)
 	default:

@@ -76,34 +76,36 @@ func (c *Call) detachedEnd() (terminal, error) {
 		}
 		return &clientUnary{cc: c.leg.connection(end.cc), invoker: end.invoker, reply: reply}, nil
 	case *serverUnary:
-		return detachedUnary(func(ctx context.Context, d *Call) (any, error) {
+		return &detachedUnary{end.srv, func(ctx context.Context, d *Call) (any, error) {
 			return end.handler(end.srv, ctx, d.decodeDetached, end.own)
-		}), nil
+		}}, nil
 	case *serverDecoded:
-		return detachedUnary(func(ctx context.Context, d *Call) (any, error) {
+		return &detachedUnary{end.srv, func(ctx context.Context, d *Call) (any, error) {
 			if err := d.acceptRequest(d.request); err != nil {
 				return nil, err
 			}
 			return end.handler(ctx, d.request)
-		}), nil
-	case detachedUnary:
+		}}, nil
+	case *detachedUnary:
 		return end, nil
 	default:
 		return nil, errInternal("Call.Detach was called in a dry run")
 	}
 }
 
-// detachedUnary is the terminal of a detached call on a server: it runs the handler with the request
-// of the call.
-type detachedUnary func(ctx context.Context, call *Call) (any, error)
+// detachedUnary is the terminal of a detached call on a server. It is immutable.
+type detachedUnary struct {
+	srv any
+	run func(ctx context.Context, call *Call) (any, error) // the handler, with the request of the call
+}
 
-func (f detachedUnary) finish(ctx context.Context, call *Call) error {
+func (u *detachedUnary) finish(ctx context.Context, call *Call) error {
 	depth := call.depth.Load()
-	response, err := f(ctx, call)
+	response, err := u.run(ctx, call)
 	return call.hold(response, err, depth)
 }
 
-func (f detachedUnary) read(_ context.Context, call *Call) (any, error) { return call.readRequest() }
+func (u *detachedUnary) read(_ context.Context, call *Call) (any, error) { return call.readRequest() }
 
 // decodeDetached copies the request into the handler's message and shows it to the hooks.
 func (c *Call) decodeDetached(msg any) error {

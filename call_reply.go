@@ -84,6 +84,8 @@ func (c *Call) wrongType(msg any) string {
 		return c.method.wrongResponse(msg, end.srv)
 	case *serverDecoded:
 		return c.method.wrongResponse(msg, end.srv)
+	case *detachedUnary:
+		return c.method.wrongResponse(msg, end.srv)
 	case *serverStream:
 		return c.method.wrongResponse(msg, end.srv)
 	case *clientUnary:

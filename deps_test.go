@@ -128,6 +128,7 @@ var directions = []direction{
 	{"internal/callcel", []string{"", "internal"}},
 	{"internal/responsemd", []string{""}},
 	{"internal/idempotency", []string{"", "internal"}},
+	{"internal/answerkey", []string{"", "internal", "proto"}},
 	{"internal", []string{"internal"}},
 	{"callkey", []string{"", "internal"}},
 	{"callexpr", []string{"", "callkey", "internal"}},

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -94,6 +95,81 @@ func TestSetReplyMetadata(t *testing.T) {
 		if c.Kind == hauberk.Unary &&
 			(out.Err != nil || out.Texts()[0] != "kept" || out.Header.Get("h") == nil || out.Trailer.Get("t") == nil) {
 			t.Errorf("outcome %+v", out)
+		}
+	})
+}
+
+// A detached call runs interceptors of grpc-go, inside of it and outside, and can be detached again. An
+// interceptor inside of it can reply and hook.
+func TestDetachAround(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		if c.Kind != hauberk.Unary {
+			return
+		}
+		detaching := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			inside, copied, err := call.Detach(context.WithoutCancel(ctx))
+			if err != nil {
+				return err
+			}
+			err = next(inside, copied)
+			call.Adopt(copied)
+			return err
+		}
+		mark := func(text string) hauberk.Interceptor {
+			if c.Side == hauberk.ServerSide {
+				return hauberk.FromServer(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+					req.(*testpb.Request).Text += text
+					resp, err := handler(ctx, req)
+					if err == nil {
+						resp.(*testpb.Response).Text += text
+					}
+					return resp, err
+				}, hauberk.PassStreamServer)
+			}
+			return hauberk.FromClient(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
+				invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
+			) error {
+				changed := proto.Clone(req.(*testpb.Request)).(*testpb.Request)
+				changed.Text += text
+				err := invoker(ctx, method, changed, reply, cc, opts...)
+				reply.(*testpb.Response).Text += text
+				return err
+			}, hauberk.PassStreamClient)
+		}
+		hooks := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			if _, err := call.Read(ctx); err != nil {
+				return err
+			}
+			if len(call.Metadata(ctx, "reply")) > 0 {
+				return call.Reply(&testpb.Response{Text: "reply"})
+			}
+			see := func(msg any, text string) {
+				switch msg := msg.(type) {
+				case *testpb.Request:
+					msg.Text += text
+				case *testpb.Response:
+					msg.Text += text
+				}
+			}
+			call.OnReceive(func(msg any) (bool, error) { see(msg, "r"); return true, nil })
+			call.OnSend(func(msg any, emit func(any) error) error {
+				msg = proto.Clone(msg.(proto.Message))
+				see(msg, "s")
+				return emit(msg)
+			})
+			return next(ctx, call)
+		}
+		env := c.Start(t, mark("1"), hauberk.Func(detaching), hauberk.Func(hooks), mark("2"), hauberk.Func(detaching), mark("3"))
+		want := "echo:hello1r23" + "32s1"
+		if c.Side == hauberk.ClientSide {
+			want = "echo:hello1s23" + "32r1"
+		}
+		if out := env.Call(t.Context()); out.Err != nil || out.Texts()[0] != want {
+			t.Errorf("%v, %v; want %s", out.Texts(), out.Err, want)
+		}
+		out := env.Call(metadata.AppendToOutgoingContext(t.Context(), "reply", "1"))
+		if out.Err != nil || out.Texts()[0] != "reply1" {
+			t.Errorf("%v, %v; want the reply", out.Texts(), out.Err)
 		}
 	})
 }

@@ -85,7 +85,8 @@ func (s *Store) Begin(
 		return r, err
 	}
 	if len(a.of) != len(of) || a.number < 0 || a.number > int64(idempotency.Finished) {
-		return r, fmt.Errorf("idempotencyredis: the key has state %d and a fingerprint of %d bytes", a.number, len(a.of))
+		return r, fmt.Errorf("idempotencyredis: the key has state %d and a fingerprint of %d bytes",
+			a.number, len(a.of))
 	}
 	r.State, r.Outcome = idempotency.State(a.number), []byte(a.outcome)
 	copy(r.Fingerprint[:], a.of)

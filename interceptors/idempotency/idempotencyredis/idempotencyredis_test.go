@@ -1,6 +1,7 @@
 package idempotencyredis_test
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"sync"
@@ -78,7 +79,7 @@ func TestStore(t *testing.T) {
 	held(false)(b.Finish(ctx, k, "b", of, []byte("again"), time.Minute))
 	held(false)(a.Renew(ctx, k, "a", time.Minute))
 	_ = a.Release(ctx, k, "a")
-	if r := begin(b, "b", time.Minute, idempotency.Finished); string(r.Outcome) != string(text) {
+	if r := begin(b, "b", time.Minute, idempotency.Finished); !bytes.Equal(r.Outcome, text) {
 		t.Errorf("outcome %q; want %q", r.Outcome, text)
 	}
 }
