@@ -53,6 +53,7 @@ func TestRefresh(t *testing.T) {
 		}
 		cancel()
 		after(2 * time.Second)
+		synctest.Wait()
 		s.wants("new 2", s.call(t.Context(), "a"))
 		if got := s.handled.Load(); got != 2 {
 			t.Errorf("%d calls were handled; want one refresh", got)
@@ -87,6 +88,7 @@ func TestFailedRefresh(t *testing.T) {
 				s.handle = func(context.Context, *testpb.Request) (*testpb.Response, error) { return nil, c.fail() }
 				s.wants("a 1", s.call(t.Context(), "a"))
 				after(10 * time.Second)
+				synctest.Wait()
 				s.handle = nil
 				want := "a 3"
 				if c.left {

@@ -119,7 +119,7 @@ func (w *world) call(ctx context.Context, pairs ...string) (string, error) {
 
 // caller is a call on a goroutine.
 type caller struct {
-	done  bool
+	done  atomic.Bool // the others are set
 	text  string
 	err   error
 	panic any
@@ -128,7 +128,10 @@ type caller struct {
 func (w *world) start(ctx context.Context, pairs ...string) *caller {
 	c := new(caller)
 	go func() {
-		defer func() { c.panic, c.done = recover(), true }()
+		defer func() {
+			c.panic = recover()
+			c.done.Store(true)
+		}()
 		c.text, c.err = w.call(ctx, pairs...)
 	}()
 	synctest.Wait()
@@ -169,12 +172,12 @@ func TestLeaving(t *testing.T) {
 		a, b, c := w.start(first), w.start(within(2*time.Second)), w.start(within(time.Minute))
 		cancel()
 		synctest.Wait()
-		if !a.done || status.Code(a.err) != codes.Canceled || b.done || c.done {
+		if !a.done.Load() || status.Code(a.err) != codes.Canceled || b.done.Load() || c.done.Load() {
 			t.Fatalf("after the first left: %+v, %+v, %+v", a, b, c)
 		}
 		<-time.After(2 * time.Second)
 		synctest.Wait()
-		if !b.done || status.Code(b.err) != codes.DeadlineExceeded || c.done || w.handled.Load() != 1 {
+		if !b.done.Load() || status.Code(b.err) != codes.DeadlineExceeded || c.done.Load() || w.handled.Load() != 1 {
 			t.Fatalf("after a deadline: %+v, %+v, %d handled", b, c, w.handled.Load())
 		}
 		close(release)
@@ -244,12 +247,12 @@ func TestEndings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var decisions int
+				var decisions atomic.Int64
 				outer := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 					err := next(ctx, call)
 					for _, d := range call.Decisions().Recorded() {
 						if d.Verdict == hauberk.Rejected {
-							decisions++
+							decisions.Add(1)
 						}
 					}
 					return err
@@ -265,12 +268,12 @@ func TestEndings(t *testing.T) {
 				<-time.After(time.Second)
 				synctest.Wait()
 				for _, got := range all {
-					if !got.done || got.panic != c.panic || status.Code(hauberk.StatusOf(got.err).Err()) != c.code {
+					if !got.done.Load() || got.panic != c.panic || status.Code(hauberk.StatusOf(got.err).Err()) != c.code {
 						t.Errorf("%+v", got)
 					}
 				}
-				if name == "rejection" && decisions != 2 {
-					t.Errorf("%d rejections were recorded; want one for each call", decisions)
+				if name == "rejection" && decisions.Load() != 2 {
+					t.Errorf("%d rejections were recorded; want one for each call", decisions.Load())
 				}
 			})
 		})

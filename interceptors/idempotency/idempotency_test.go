@@ -183,7 +183,7 @@ func TestRunning(t *testing.T) {
 		impatient := w.start(ctx, "a", "k")
 		patient := w.start(t.Context(), "a", "k")
 		after(time.Second)
-		if !impatient.done || status.Code(impatient.err) != codes.DeadlineExceeded || patient.done {
+		if !impatient.done.Load() || status.Code(impatient.err) != codes.DeadlineExceeded || patient.done.Load() {
 			t.Errorf("%+v, %+v", impatient, patient)
 		}
 		if got := w.call(t.Context(), "b", "k"); hauberk.Reason(got.err) != idempotency.ReasonReused {
@@ -265,7 +265,7 @@ func TestLease(t *testing.T) {
 		store.renew.Store(true)
 		lost := w.start(t.Context(), "a", "l")
 		after(10 * time.Second)
-		if !lost.done || !errors.Is(cause, idempotency.ErrLeaseLost) {
+		if !lost.done.Load() || !errors.Is(cause, idempotency.ErrLeaseLost) {
 			t.Errorf("%+v, ended by %v; want that the call is cancelled", lost, cause)
 		}
 

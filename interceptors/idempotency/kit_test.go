@@ -50,7 +50,7 @@ func newWorld(t *testing.T, interceptors ...hauberk.Interceptor) *world {
 
 // caller is a call, which may run on a goroutine.
 type caller struct {
-	done            bool
+	done            atomic.Bool // the others are set
 	text            string
 	header, trailer metadata.MD
 	err             error
@@ -60,7 +60,10 @@ type caller struct {
 // call makes a call with a key and further metadata. The answer has the number of calls that were handled.
 func (w *world) call(ctx context.Context, text, key string, pairs ...string) (c *caller) {
 	c = new(caller)
-	defer func() { c.panic, c.done = recover(), true }()
+	defer func() {
+		c.panic = recover()
+		c.done.Store(true)
+	}()
 	md := metadata.Pairs(pairs...)
 	if key != "" {
 		md.Append(idempotency.Header, key)
@@ -91,7 +94,8 @@ func (w *world) start(ctx context.Context, text, key string, pairs ...string) *c
 	c := new(caller)
 	go func() {
 		got := w.call(ctx, text, key, pairs...)
-		*c = *got
+		c.text, c.header, c.trailer, c.err, c.panic = got.text, got.header, got.trailer, got.err, got.panic
+		c.done.Store(true)
 	}()
 	synctest.Wait()
 	return c
