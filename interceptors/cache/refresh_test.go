@@ -114,10 +114,10 @@ func TestClose(t *testing.T) {
 			s.call(t.Context(), text)
 		}
 		after(time.Minute)
-		var ended error
+		ended := make(chan error, 3)
 		s.handle = func(ctx context.Context, _ *testpb.Request) (*testpb.Response, error) {
 			<-ctx.Done()
-			ended = errors.Join(ended, context.Cause(ctx))
+			ended <- context.Cause(ctx)
 			return nil, ctx.Err()
 		}
 		for _, text := range texts {
@@ -131,8 +131,10 @@ func TestClose(t *testing.T) {
 		}
 		x.Close()
 		x.Close()
-		if !errors.Is(ended, context.Canceled) {
-			t.Errorf("the refreshes ended with %v", ended)
+		for range 2 {
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("a refresh ended with %v", err)
+			}
 		}
 		s.handle = nil
 		s.wants("a 6", s.call(t.Context(), "a")) // no stale answers any more
