@@ -17,9 +17,9 @@ import (
 type plan struct {
 	*limits
 
-	inner time.Duration // until the context of what is inside ends
+	left  time.Duration // until the context that the interceptor was given ends; none for never
+	inner time.Duration // until the context of what is inside ends; none for never
 	end   time.Duration // until a server ends it for its caller; none for never
-	isOwn bool          // the context ends before the one that the interceptor was given
 }
 
 // bound runs the inner part of a call that can end before the caller's deadline.
@@ -33,7 +33,7 @@ func (x *Interceptor) bound(ctx context.Context, call *hauberk.Call, next hauber
 		inner, e.expire, release = expiry.With(inner)
 		defer release()
 	}
-	if p.isOwn {
+	if p.inner < p.left || p.end != none {
 		var cancel context.CancelFunc
 		inner, cancel = context.WithTimeout(inner, p.inner)
 		defer cancel()

@@ -109,7 +109,7 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 		}
 		return l.typical.measure(ctx, call, next, x.now)
 	}
-	return x.bound(ctx, call, next, plan{limits: l, inner: inner, end: end, isOwn: inner < left})
+	return x.bound(ctx, call, next, plan{limits: l, left: left, inner: inner, end: end})
 }
 
 // limitsOf returns the settings of a method. The names of unknown methods come from callers and are
