@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -208,6 +209,7 @@ func TestMeasurements(t *testing.T) {
 		env := c.StartWith(t, handler(busy["waits for its context"]), x)
 		_ = env.Call(within(t, time.Millisecond))
 		_ = env.Call(t.Context())
+		synctest.Wait() // until the server's chain has ended: its caller gets the status earlier
 		got := map[string]float64{}
 		for _, m := range x.Measurements() {
 			got[m.Name+m.LabelValue] = m.Value
