@@ -34,10 +34,11 @@ func (x *Interceptor) bound(ctx context.Context, call *hauberk.Call, next hauber
 		defer release()
 	}
 	if p.inner < p.left || p.end != none {
+		begin := time.Now()
 		var cancel context.CancelFunc
-		inner, cancel = context.WithTimeout(inner, p.inner)
+		inner, cancel = context.WithDeadline(inner, begin.Add(p.inner))
 		defer cancel()
-		e.bounded = inner
+		e.bounded, e.deadline = inner, begin.Add(p.end)
 	}
 	if p.end != none {
 		timer := time.AfterFunc(p.end, e.atDeadline)
@@ -53,6 +54,9 @@ func (x *Interceptor) bound(ctx context.Context, call *hauberk.Call, next hauber
 		err = next(inner, call)
 	} else {
 		err = p.typical.measure(inner, call, next, x.now)
+	}
+	if p.end != none && !time.Now().Before(e.deadline) {
+		e.end(nil, 0) // what is inside has noticed it before the timer
 	}
 	e.settle()
 	return x.outcome(call, e, err)
@@ -86,6 +90,8 @@ type ender struct {
 	bounded context.Context //nolint:containedctx // as ctx: that of the inner interceptors, if it has its own deadline
 	call    *hauberk.Call
 	expire  func() // ends the context of the inner interceptors; nil for calls without a watcher
+
+	deadline time.Time // when a server ends the call, if it does
 
 	once  sync.Once
 	ended bool          // once and settle order it and what follows
