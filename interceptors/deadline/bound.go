@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -70,18 +69,12 @@ func (x *Interceptor) outcome(call *hauberk.Call, e *ender, err error) error {
 	case e.cause == nil:
 		x.counts.ended.Add(1)
 		return errDeadline
-	case call.Side() == hauberk.ClientSide && !isEnd(err):
-		return err // it came first
+	case call.Side() == hauberk.ClientSide && err == nil:
+		return nil // the response came first
 	default:
 		rule := names[e.cause.setting] + " " + e.after.String()
 		return x.reject(call, e.cause, rule)
 	}
-}
-
-// isEnd reports whether err can be the outcome of a call whose context has ended.
-func isEnd(err error) bool {
-	code := hauberk.CodeOf(err)
-	return code == codes.DeadlineExceeded || code == codes.Canceled
 }
 
 // ender ends a call once, unless it has ended otherwise.

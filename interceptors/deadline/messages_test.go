@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 	"github.com/hauberk-rpc/hauberk/interceptors/deadline"
+	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 )
 
 // timeout is the timeout of messages in these tests, and late is how late it may fire.
@@ -92,6 +94,40 @@ func TestReceiveTimeoutOfAClient(t *testing.T) {
 					if state != breaker.Open {
 						t.Errorf("the circuit %s is %v; want open", circuit, state)
 					}
+				}
+			})
+		})
+	}
+}
+
+// TestTimeoutOfAClientWins: a call that a timeout has ended, and whose inner interceptors return another error, ends with
+// DEADLINE_EXCEEDED and the reason. A retry returns the status of the last attempt, for example.
+func TestTimeoutOfAClientWins(t *testing.T) {
+	for name, inner := range map[string]hauberk.Interceptor{
+		"retry waits": retry.New(retry.Config{
+			AllMethods: true, MaxReplayBytes: 1 << 10, NoJitter: true,
+			InitialBackoff: 3 * timeout, MaxBackoff: 3 * timeout,
+		}),
+		"another status": hauberk.Func(func(ctx context.Context, _ *hauberk.Call, _ hauberk.Next) error {
+			<-ctx.Done()
+			return status.Error(codes.Unavailable, "given up")
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			matrix(t, func(t *testing.T, c hauberktest.Case) {
+				if c.Side == hauberk.ServerSide {
+					return
+				}
+				b := handler(func(context.Context, hauberktest.Stream) error {
+					return status.Error(codes.Unavailable, "down")
+				})
+				w := new(witness)
+				env := c.StartWith(t, b, w, deadline.New(deadline.Config{IdleTimeout: timeout}), inner)
+				start := time.Now()
+				wantReason(t, env.Call(t.Context()).Err, deadline.ReasonIdle)
+				wantBetween(t, start, timeout, timeout+late)
+				if len(w.outcomes) != 1 || hauberk.Reason(w.outcomes[0]) != deadline.ReasonIdle {
+					t.Errorf("the outer interceptor sees %v", w.outcomes)
 				}
 			})
 		})
