@@ -18,7 +18,8 @@ const DefaultTypicalWindow = 10 * time.Second
 // maxTypicalWindow is the longest window: the durations of an hour ago say nothing about a call.
 const maxTypicalWindow = time.Hour
 
-// Config holds the settings of [New]. Of each time 0 is none, and it must not be negative.
+// Config holds the settings of [New]. Of each time 0 is none, and it must not be negative. Default, Max
+// and IdleTimeout have no effect on grpc.health.v1.Health/Watch, which needs a [Rule] for exactly that method.
 type Config struct {
 	// Default is the time that a call without a deadline may take.
 	Default time.Duration
@@ -114,7 +115,19 @@ func (c *Config) levels() ([]level, error) {
 			all = append(all, level{"deadline.Config." + source, p, v})
 		}
 	}
+	all = append(all, healthWatch())
 	return append(sorted(all), c.lowest()), errors.Join(errs...)
+}
+
+// watchMethod lasts as long as its client is connected: its end takes the client's channel out of READY.
+const watchMethod = "grpc.health.v1.Health/Watch"
+
+// healthWatch returns the level that exempts health watches from what ends streams. A rule for the same
+// pattern comes before it.
+func healthWatch() level {
+	p, _ := pattern.Parse(watchMethod)
+	r := Rule{Default: Off, Max: Off, IdleTimeout: Off}
+	return level{source: "the default of " + watchMethod, pattern: p, values: r.values()}
 }
 
 // lowest returns the level of the fields of Config.

@@ -21,7 +21,7 @@ type Interceptor struct {
 	stated  map[string]level // by a policy, by the name of the method
 	now     func() time.Duration
 	only    bool // it only decides: no setting acts on calls
-	uniform bool // all methods have the same settings, those of general
+	uniform bool // all methods but health watches have the same settings, those of general
 	general *limits
 	methods methodtable.Cache[*hauberk.Method, *limits]
 	usual   methodtable.Names[*typical]
@@ -47,7 +47,8 @@ func New(config Config, opts ...Option) *Interceptor {
 	if x.err = errors.Join(config.check(), bad, nils); x.err != nil {
 		return x
 	}
-	if len(config.Rules) == 0 && len(x.stated) == 0 && levels[0].values == (values{}) && !config.EndEarly {
+	lowest := &levels[len(levels)-1]
+	if len(config.Rules) == 0 && len(x.stated) == 0 && lowest.values == (values{}) && !config.EndEarly {
 		x.err = errors.New("nothing is set")
 		return x
 	}
@@ -56,8 +57,8 @@ func New(config Config, opts ...Option) *Interceptor {
 	for i := range levels {
 		x.only = x.only && levels[i].onlyDecides()
 	}
-	x.uniform = len(levels) == 1 && len(x.stated) == 0 && levels[0].quantile == 0
-	x.general = &limits{values: levels[len(levels)-1].values}
+	x.uniform = len(config.Rules) == 0 && len(x.stated) == 0 && lowest.quantile == 0
+	x.general = &limits{values: lowest.values}
 	x.general.interval = x.general.looks()
 	return x
 }
@@ -90,8 +91,8 @@ const none time.Duration = math.MaxInt64
 // Intercept sets the deadline of a call, or rejects it.
 func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	l := x.general
-	if !x.uniform {
-		l = x.limitsOf(call.Method())
+	if m := call.Method(); !x.uniform || m.FullName() == "/"+watchMethod {
+		l = x.limitsOf(m)
 	}
 	left := none
 	if deadline, ok := ctx.Deadline(); ok {

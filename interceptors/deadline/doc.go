@@ -16,7 +16,9 @@
 // counts:
 //
 //  1. the [Rule]s whose patterns match the method, the most specific pattern first: a method, a
-//     service, a package with more names, one with fewer, "*";
+//     service, a package with more names, one with fewer, "*". For grpc.health.v1.Health/Watch there is a
+//     rule that turns Default, Max and IdleTimeout off, unless one of yours names this method: a client with
+//     health checks takes a channel whose watch has ended out of READY, and its calls fail;
 //  2. the deadline that the .proto file of the method states, as [Config].Max, with [WithPolicy];
 //  3. the fields of [Config].
 //
