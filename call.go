@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk/internal/pushback"
 )
 
 // Call is one call in a chain. Its methods are for the goroutine that runs the chain,
@@ -74,6 +76,7 @@ type extra struct {
 	wire      atomic.Pointer[Wire] // of a client's current attempt
 	record    *responseRecord      // of a detached call on a server
 	detached  bool                 // the call was made by Detach
+	failures  pushback.Failures    // of outgoing calls of a server's handler
 
 	beforeHeader atomic.Pointer[[]func()] // of a server's stream
 }

@@ -1,6 +1,10 @@
 package hauberk
 
-import "context"
+import (
+	"context"
+
+	"github.com/hauberk-rpc/hauberk/internal/pushback"
+)
 
 // callContext is the context that a chain starts with. It lives inside the Call,
 // so that finding the call in a context costs no allocation.
@@ -23,6 +27,10 @@ func (c *callContext) Value(key any) any {
 	case incomingKey:
 		if c.call.side == ServerSide {
 			return c.call
+		}
+	case pushback.IncomingKey:
+		if c.call.side == ServerSide {
+			return (*outgoing)(c.call)
 		}
 	}
 	return c.Context.Value(key)

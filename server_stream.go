@@ -96,6 +96,9 @@ func (s *serverStream) finish(ctx context.Context, call *Call) error {
 	if failure := s.panicked(); failure != nil {
 		return failure
 	}
+	if err != nil {
+		call.endRetries(err)
+	}
 	return err
 }
 

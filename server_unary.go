@@ -74,13 +74,15 @@ func (c *Call) hold(response any, err error, depth int32) error {
 	if failure := c.leg.broken(); failure != nil {
 		return failure
 	}
-	if err == nil {
-		c.response = response
-		if response == nil {
-			c.response = emptyResponse
-		}
+	if err != nil {
+		c.endRetries(err)
+		return err
 	}
-	return err
+	c.response = response
+	if response == nil {
+		c.response = emptyResponse
+	}
+	return nil
 }
 
 func (c *Call) hasReceiveHooks() bool {

@@ -128,6 +128,7 @@ func (p *plan) toClient(call *Call, err error) error {
 	if err == nil {
 		return nil
 	}
+	call.endRetries(err)
 	var out error
 	failure := call.guarded(func() error {
 		out = p.statusFor(call.method, err)

@@ -386,3 +386,28 @@ func TestLayers(t *testing.T) {
 		}
 	}
 }
+
+// TestToleratedFailures: however many failures of hedged calls a handler tolerates, its response has
+// the pushback once if it fails, and else not.
+func TestToleratedFailures(t *testing.T) {
+	for _, want := range []codes.Code{codes.OK, codes.Unavailable} {
+		inner := start(t, hauberk.Unary, scripted(step{code: codes.Unavailable}), all(hedge.Config{}))
+		out := hauberktest.Start(t, hauberktest.Setup{Kind: hauberk.Unary, Backend: &hauberktest.Backend{
+			Handle: func(ctx context.Context, s hauberktest.Stream) error {
+				var err error
+				for range 200 {
+					err = inner.Call(ctx).Err
+				}
+				if want != codes.OK {
+					return err
+				}
+				return hauberktest.Echo(ctx, s)
+			},
+		}}).Call(t.Context(), "a")
+		wantCode(t, out.Err, want)
+		got := strings.Join(out.Trailer.Get("grpc-retry-pushback-ms"), ",")
+		if failed := want != codes.OK; got != map[bool]string{true: "-1"}[failed] {
+			t.Errorf("%v: pushback %q", want, got)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/engine/keyed"
 	"github.com/hauberk-rpc/hauberk/internal/idempotency"
 	"github.com/hauberk-rpc/hauberk/internal/options"
+	"github.com/hauberk-rpc/hauberk/internal/pushback"
 	"github.com/hauberk-rpc/hauberk/retrybudget"
 )
 
@@ -29,6 +30,7 @@ type Interceptor struct {
 	made    bool                // by New
 	now     func() time.Duration
 	latency *keyed.Map[latency] // by full name of the method; nil without DelayQuantile
+	caller  pushback.Caller
 	err     error
 }
 

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -91,11 +90,11 @@ func (r *race) run() error {
 	return r.last.err
 }
 
-// endAttempts asks the client of the incoming call, if there is one, not to attempt it again: that
-// was done here.
+// endAttempts asks the client of the incoming call, if there is one, not to attempt it again if it
+// ends with this failure: that was done here.
 func (r *race) endAttempts() {
 	if !r.hedge.config.NoCallerPushback {
-		_ = grpc.SetTrailer(r.parent, metadata.Pairs(pushback.Key, "-1")) // it fails if there is none, or it is over
+		r.hedge.caller.End(r.parent, hauberk.StatusOf(r.last.err))
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -38,7 +37,7 @@ func (r *Interceptor) goesOn(call *hauberk.Call, s *sequence) bool {
 	case progress || r.budget.Take():
 		return r.wait(s, asked, progress) && r.begin(call, s, committed)
 	}
-	r.endRetries(s.ctx)
+	r.endRetries(s)
 	return false
 }
 
@@ -87,11 +86,11 @@ func (r *Interceptor) committed(call *hauberk.Call) bool {
 	return !r.config.RetryAfterHeader && call.Header() != nil || !call.CanAttempt()
 }
 
-// endRetries asks the client of the incoming call, if ctx is of a handler, not to retry it: the
-// failure was retried here, or must not be retried.
-func (r *Interceptor) endRetries(ctx context.Context) {
-	if !r.config.NoCallerPushback { // the error is that there is no incoming call, or it is over
-		_ = grpc.SetTrailer(ctx, metadata.Pairs(pushbackKey, "-1"))
+// endRetries asks the client of the incoming call, if the call is of a handler, not to retry the
+// failure: it was retried here, or must not be retried.
+func (r *Interceptor) endRetries(s *sequence) {
+	if !r.config.NoCallerPushback {
+		r.caller.End(s.ctx, hauberk.StatusOf(s.err))
 	}
 }
 

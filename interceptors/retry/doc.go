@@ -62,11 +62,22 @@
 // If a service that retries is called by one that retries, and so on, the attempts of all layers
 // multiply. Three layers with three attempts each send 27, and with the budget alone up to
 // 1.2³ = 1.73 for each call. So the call of a handler that fails after it was retried, or that the
-// budget or the server does not allow to be retried, adds the trailer grpc-retry-pushback-ms with
-// -1 to the response of the handler. A client that follows gRFC A6, as this package does, then
-// does not retry the failure again: only the layer next to the failure retries. The trailer of a
-// handler that succeeds all the same has no effect on its client.
-// The outgoing call must be made with the context of the handler.
+// budget or the server does not allow to be retried, asks the client of the handler not to retry that
+// failure: the response of the handler gets the trailer grpc-retry-pushback-ms with -1. A client that
+// follows gRFC A6, as this package does, then does not retry the failure again: only the layer next to
+// the failure retries. The outgoing call must be made with the context of the handler.
+//
+// If a Hauberk chain serves the handler, its response has the trailer if the handler fails and either
+// of these holds, and once:
+//
+//   - No message of the incoming call was sent or received since the failure.
+//   - The handler fails with the failure: the code is the same, and the message contains that of the
+//     failure. The last eight failures are remembered.
+//
+// So a stream whose handler tolerates a failure and goes on can be retried or resumed when it breaks
+// later. On a server without a chain, the first failure that the handler sees adds the trailer, once
+// for each interceptor, whatever the outcome of the handler will be.
+//
 // [Config].NoCallerPushback turns that off.
 //
 // # Streams that break

@@ -9,6 +9,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/engine/backoff"
 	"github.com/hauberk-rpc/hauberk/internal/options"
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
+	"github.com/hauberk-rpc/hauberk/internal/pushback"
 	"github.com/hauberk-rpc/hauberk/retrybudget"
 )
 
@@ -27,6 +28,7 @@ type Interceptor struct {
 	resume  ResumeFunc          // nil without WithResume
 	random  func() float64
 	sleep   func(ctx context.Context, d time.Duration) error
+	caller  pushback.Caller
 	err     error
 }
 
