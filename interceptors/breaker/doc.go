@@ -103,8 +103,10 @@
 // # Rejections
 //
 // A rejected call ends with UNAVAILABLE and the reason [ReasonOpen] or [ReasonHalfOpen].
-// Its google.rpc.RetryInfo has the time until a call may be admitted. Its
-// google.rpc.ErrorInfo has the circuit's name under the key "circuit", without the value of
+// That of an open circuit has a google.rpc.RetryInfo with the time until a call may be admitted. That
+// of a half-open one has none: its probes usually end soon. A retry outside of this process that
+// receives the rejection waits only if the time is within its own bound: retry.Config.MaxServerDelay.
+// The google.rpc.ErrorInfo has the circuit's name under the key "circuit", without the value of
 // [Config].Key, and "true" under the key "forced" if an operator has opened the circuit. In process,
 // errors.Is finds [ErrOpen] or [ErrHalfOpen] and the last failure of the circuit, which
 // is never sent. A handler that returns the rejection as its own error sends the name of

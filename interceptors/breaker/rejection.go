@@ -61,7 +61,9 @@ func (c *circuit) rejection(err error) *hauberk.Rejection {
 	rejection.Metadata = map[string]string{circuitKey: c.public}
 	rejection.Cause = &rejectedError{err: err, circuit: c.public, last: c.lastFailure()}
 	if rejected, ok := errors.AsType[*breaker.RejectedError](err); ok {
-		rejection.RetryAfter = rejected.RetryAfter
+		if rejected.State == Open { // a probe usually ends long before its timeout
+			rejection.RetryAfter = rejected.RetryAfter
+		}
 		if rejected.Forced {
 			rejection.Metadata[forcedKey] = "true"
 		}

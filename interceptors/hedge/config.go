@@ -19,7 +19,7 @@ const (
 	DefaultMaxDelay       = 10 * time.Second
 	DefaultMinSamples     = 100
 	DefaultWindow         = time.Minute
-	DefaultMaxServerDelay = time.Minute
+	DefaultMaxServerDelay = 5 * time.Second
 )
 
 const (

@@ -68,7 +68,7 @@
 // the server does not allow more, the response of the handler gets the trailer
 // grpc-retry-pushback-ms with -1. So only the layer next to the failure repeats it. If a Hauberk
 // chain serves the handler, only a failed outcome that may come from the failure has the trailer;
-// without a chain the first failure adds it, whatever the outcome will be: see the section Layers of
+// without a chain the first failure adds it, also if the handler succeeds later: see the section Layers of
 // package retry. That
 // needs the context of the handler; [Config].NoCallerPushback turns it off.
 //

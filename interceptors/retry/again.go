@@ -54,7 +54,7 @@ func (r *Interceptor) retryable(s *sequence, final bool) bool {
 // wait waits until the next attempt. If there is none, it returns what was taken from the budget.
 func (r *Interceptor) wait(s *sequence, asked asked, free bool) bool {
 	s.waits = asked.count(s.waits)
-	err := r.sleep(s.ctx, asked.wait(r.backoff, s.waits))
+	err := r.sleep(s.ctx, r.delay(asked, s.waits))
 	if err == nil {
 		return true
 	}

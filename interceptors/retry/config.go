@@ -19,7 +19,7 @@ const (
 	DefaultMaxBackoff     = 5 * time.Second
 	DefaultMultiplier     = 2
 	DefaultJitter         = 0.2
-	DefaultMaxServerDelay = time.Minute
+	DefaultMaxServerDelay = 5 * time.Second
 )
 
 // Config configures an [Interceptor]. The zero value makes up to three attempts of calls
@@ -58,7 +58,7 @@ type Config struct {
 	FullJitter bool
 	// MaxServerDelay is the longest wait that a server can ask for, by
 	// grpc-retry-pushback-ms or google.rpc.RetryInfo. If it asks for more, the call ends
-	// at once. The default is DefaultMaxServerDelay.
+	// at once. Jitter is added. The default is DefaultMaxServerDelay.
 	MaxServerDelay time.Duration
 	// PerAttemptTimeout bounds each attempt. An attempt that exceeds it ends with
 	// DEADLINE_EXCEEDED for inner interceptors too, and is retried while the caller's own

@@ -46,7 +46,11 @@
 // describes today. With [Config].FullJitter it is a random time from 0 up to the backoff, as in
 // earlier versions of gRFC A6. A pushback in the trailer replaces the wait and
 // restarts the growth. A google.rpc.RetryInfo in the status details makes the wait at
-// least as long as its retry_delay.
+// least as long as its retry_delay. If that is longer than the backoff, the wait is longer by up to
+// [Config].Jitter of it, or with FullJitter by up to the backoff: clients that failed at the same
+// moment do not return at once. A server that asks for more than [Config].MaxServerDelay, 5 s by
+// default, ends the call: a call without a deadline does not wait for a circuit breaker of the server
+// to close.
 //
 // A per-attempt timeout above the caller's deadline has no effect.
 //
@@ -76,7 +80,7 @@
 //
 // So a stream whose handler tolerates a failure and goes on can be retried or resumed when it breaks
 // later. On a server without a chain, the first failure that the handler sees adds the trailer, once
-// for each interceptor, whatever the outcome of the handler will be.
+// for each interceptor, also if the handler succeeds later.
 //
 // [Config].NoCallerPushback turns that off.
 //

@@ -7,7 +7,6 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/internal/engine/backoff"
 )
 
 // pushbackKey is the trailer's key of gRFC A6: the wait before the next attempt in
@@ -51,10 +50,18 @@ func (a asked) count(waits int) int {
 	return waits + 1
 }
 
-// wait returns the wait before the next attempt.
-func (a asked) wait(b *backoff.Backoff, waits int) time.Duration {
+// delay returns the wait before the next attempt.
+func (r *Interceptor) delay(a asked, waits int) time.Duration {
 	if a.hasPushback {
 		return a.longest()
 	}
-	return max(b.Delay(waits), a.least)
+	delay := r.backoff.Delay(waits)
+	switch {
+	case a.least <= delay:
+		return delay
+	case r.config.FullJitter:
+		return a.least + delay
+	default:
+		return a.least + time.Duration(r.config.Jitter*r.random()*float64(a.least))
+	}
 }

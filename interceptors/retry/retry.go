@@ -3,6 +3,7 @@ package retry
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -37,6 +38,9 @@ type Interceptor struct {
 func New(config Config, opts ...Option) *Interceptor {
 	r := &Interceptor{config: config.withDefaults(), sleep: Sleep}
 	nils := options.Apply(opts, func(o Option) { o.apply(r) })
+	if r.random == nil {
+		r.random = rand.Float64
+	}
 	r.rules = rules{r.config.MaxAttempts, r.config.RetryableStatusCodes, r.config.PerAttemptTimeout}
 	methods, bad := r.config.methods()
 	r.methods = methods
