@@ -91,6 +91,13 @@
 // One budget for both ([WithBudget]) bounds all further attempts of a client. A call then counts
 // in it once for each of the interceptors that runs for it.
 //
+// # Retries of grpc-go
+//
+// grpc-go retries calls by the retryPolicy of a service config. Attempts of both would multiply. So a
+// call on such a connection is not hedged. If it fails when a further attempt was due, its error is
+// [ErrTransportRetries] as well: see there. The service config is known once the name of the target is
+// resolved: with [Config].NoDelay all attempts of an earlier call may have started by then.
+//
 // # Difference from gRFC A6
 //
 // The rules for delays, codes, pushback and metadata are those of gRFC A6, Client Retries. Two

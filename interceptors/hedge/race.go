@@ -45,6 +45,7 @@ type race struct {
 	running  int
 	stopped  bool
 	decided  bool
+	nested   bool    // stopped, since grpc-go makes further attempts
 	last     outcome // of the call, as far as it is known
 	unwound  outcome // the first attempt that did not return
 }
@@ -87,6 +88,9 @@ func (r *race) run() error {
 		r.endAttempts()
 	}
 	r.call.Adopt(r.last.attempt)
+	if r.nested && r.last.err != nil {
+		return &nestedError{r.call.Method().FullName(), r.last.err}
+	}
 	return r.last.err
 }
 
@@ -183,11 +187,21 @@ func (r *race) due() {
 		r.stop()
 	case r.running > 0 && r.delay > 0 && !r.call.Waiting():
 		r.wait(max(r.delay, time.Since(r.began)/idleShare))
+	case r.isNested():
 	case !r.hedge.budget.Take():
 		r.stop()
 	default:
 		r.begin()
 	}
+}
+
+// isNested stops the race if grpc-go retries calls of the method too.
+func (r *race) isNested() bool {
+	if r.call.TransportRetries() {
+		r.nested = true
+		r.stop()
+	}
+	return r.nested
 }
 
 // wouldPass reports whether the context of the caller is done, or its deadline would pass
@@ -252,6 +266,7 @@ func (r *race) goOn(asked pushback.Asked) {
 	switch wait := asked.Longest(); {
 	case asked.Final || wait > r.hedge.config.MaxServerDelay || r.wouldPass(wait):
 		r.stop()
+	case r.isNested():
 	case wait > 0:
 		r.wait(wait)
 	default:
