@@ -90,8 +90,11 @@ func (p *resumption) with(call *hauberk.Call, f ResumeFunc) error {
 	if err != nil {
 		return err
 	}
-	if made == nil || made.ProtoReflect().Descriptor() != request.ProtoReflect().Descriptor() {
+	switch {
+	case made == nil || made.ProtoReflect().Descriptor() != request.ProtoReflect().Descriptor():
 		return fmt.Errorf("the function has returned a request of type %T; want %T", made, request)
+	case !made.ProtoReflect().IsValid():
+		return fmt.Errorf("the function has returned a nil %T; want a request", made)
 	}
 	return call.Resume(made)
 }

@@ -180,6 +180,9 @@ func TestNotResumed(t *testing.T) {
 		{"nil", retry.Config{}, func(*hauberk.Method, proto.Message, proto.Message) (proto.Message, error) {
 			return nil, nil
 		}, "a request of type <nil>", nil},
+		{"a typed nil", retry.Config{}, func(*hauberk.Method, proto.Message, proto.Message) (proto.Message, error) {
+			return (*testpb.Request)(nil), nil
+		}, "a nil *testpb.Request", nil},
 		{"another type", retry.Config{}, func(*hauberk.Method, proto.Message, proto.Message) (proto.Message, error) {
 			return &emptypb.Empty{}, nil
 		}, "a request of type *emptypb.Empty", nil},
