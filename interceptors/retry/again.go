@@ -25,17 +25,20 @@ func (r *Interceptor) goesOn(call *hauberk.Call, s *sequence) bool {
 		return false
 	}
 	s.failed++
-	progress := s.resume.progress()
-	if progress { // as if the application had made another call
-		s.failed, s.waits = 1, 0
+	progress, free := s.resume.progress(r.config.MaxBackoff)
+	if progress {
+		s.failed = 1
+	}
+	if free { // as if the application had made another call
+		s.waits = 0
 		r.budget.Call()
 	}
 	switch {
 	case call.TransportRetries():
 		s.err = &nestedError{call.Method().FullName(), s.err}
 	case final || asked.longest() > r.config.MaxServerDelay || s.failed >= s.rules.attempts:
-	case progress || r.budget.Take():
-		return r.wait(s, asked, progress) && r.begin(call, s, committed)
+	case free || r.budget.Take():
+		return r.wait(s, asked, free) && r.begin(call, s, committed)
 	}
 	r.endRetries(s)
 	return false
@@ -75,6 +78,7 @@ func (r *Interceptor) begin(call *hauberk.Call, s *sequence, committed bool) boo
 			return false
 		}
 	}
+	s.resume.begin()
 	Attempt.Set(call, s.failed+1)
 	s.ctx = withPrevious(s.ctx, s.failed)
 	return true

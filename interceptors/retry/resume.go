@@ -3,6 +3,7 @@ package retry
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -22,8 +23,10 @@ type ResumeFunc func(method *hauberk.Method, request, last proto.Message) (proto
 // request from the last message, so that the application receives all messages, each once.
 //
 // Only methods that are retried at all are resumed: see the section Which calls of the package. After
-// an attempt of which a message was received, the attempts, the backoff and the budget count as for a
-// new call. The call is not resumed if an inner interceptor makes concurrent attempts, as in hedging,
+// an attempt of which a message was received, the attempts count as for a new call. If it has run for
+// [Config].MaxBackoff or longer, so do the backoff and the budget. Otherwise the backoff grows and the
+// budget is used as for any retry: a server that fails after each first message is not called more
+// often than one that fails before. The call is not resumed if an inner interceptor makes concurrent attempts, as in hedging,
 // or if this interceptor runs inside of hauberk.FromClient.
 // [Config].RetryAfterHeader has no effect on attempts that are resumed.
 //
@@ -47,11 +50,13 @@ type resumption struct {
 	last    proto.Message // a clone of the last message
 	foreign bool          // a message was not protobuf
 	got     bool          // the attempt has received a message
+	began   time.Time     // the attempt
 }
 
 // newResumption registers the hooks for a call. Call it before next.
 func newResumption(call *hauberk.Call) *resumption {
 	p := &resumption{}
+	p.begin()
 	call.OnSend(func(msg any, emit func(any) error) error {
 		p.request = msg
 		return emit(msg)
@@ -71,13 +76,21 @@ func newResumption(call *hauberk.Call) *resumption {
 // can reports whether the stream can be resumed after the attempt that has ended.
 func (p *resumption) can(call *hauberk.Call) bool { return p != nil && !p.foreign && call.CanResume() }
 
-// progress reports whether the attempt that has ended has received a message.
-func (p *resumption) progress() bool {
+// begin begins an attempt.
+func (p *resumption) begin() {
+	if p != nil {
+		p.began = time.Now()
+	}
+}
+
+// progress reports whether the attempt that has ended has received a message, and whether it has also
+// run for least: a server that sends one message and fails, each time, is one that fails.
+func (p *resumption) progress(least time.Duration) (got, long bool) {
 	if p == nil || !p.got {
-		return false
+		return false, false
 	}
 	p.got = false
-	return true
+	return true, time.Since(p.began) >= least
 }
 
 // with resumes the stream with the request that f makes.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -130,35 +132,48 @@ func TestResumeInsideFails(t *testing.T) {
 	wantCalls(t, b, 3)
 }
 
-// TestResumeLimits: attempts without a message count, those with one begin anew, and do not need the
-// budget.
+// TestResumeLimits: attempts without a message count, those with one begin anew. They do not need the
+// budget if they have run for MaxBackoff, and otherwise they do, and the backoff grows.
 func TestResumeLimits(t *testing.T) {
+	const long, short, ms = retry.DefaultMaxBackoff, retry.DefaultMaxBackoff - 1, time.Millisecond
 	for _, c := range []struct {
 		name   string
-		breaks []int // after how many messages the attempts fail
+		runs   time.Duration // each attempt
+		breaks []int         // after how many messages the attempts fail
 		want   int64
 		to     int
 		code   codes.Code
+		waits  []time.Duration
 	}{
-		{"no progress", []int{2, 0, 0, 0}, 3, 2, codes.Unavailable},
-		{"progress", []int{1, 1, 1, 1, 1, 1, 1}, 8, 9, codes.OK},
-		{"both", []int{1, 0, 1, 0, 1, 0, -1}, 7, 9, codes.OK},
-		{"from the beginning", []int{0, 0, -1}, 3, 9, codes.OK},
+		{"no progress", long, []int{2, 0, 0, 0}, 3, 2, codes.Unavailable, []time.Duration{100 * ms, 200 * ms}},
+		{"progress", long, []int{1, 1, 1, 1, 1, 1, 1}, 8, 9, codes.OK, slices.Repeat([]time.Duration{100 * ms}, 7)},
+		{"progress of short attempts", short, []int{1, 1, 1, 1, 1, 1, 1}, 4, 4, codes.Unavailable,
+			[]time.Duration{100 * ms, 200 * ms, 400 * ms}},
+		{"both", long, []int{1, 0, 1, 0, 1, 0, -1}, 7, 9, codes.OK,
+			slices.Repeat([]time.Duration{100 * ms, 200 * ms}, 3)},
+		{"from the beginning", short, []int{0, 0, -1}, 3, 9, codes.OK, []time.Duration{100 * ms, 200 * ms}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
-			b := numbers(9, func(attempt int) int {
-				if attempt > len(c.breaks) {
-					return -1
+			synctest.Test(t, func(t *testing.T) {
+				b := numbers(9, func(attempt int) int {
+					time.Sleep(c.runs)
+					if attempt > len(c.breaks) {
+						return -1
+					}
+					return c.breaks[attempt-1]
+				})
+				w := &waits{}
+				r := all(retry.Config{NoJitter: true}, retry.WithSleep(w.sleep), retry.WithResume(after),
+					retry.WithBudget(retrybudget.New(retrybudget.Config{Reserve: 3})))
+				out := start(t, hauberk.ServerStream, b, r).Call(t.Context(), "0")
+				wantCode(t, out.Err, c.code)
+				wantNumbers(t, out, 0, c.to)
+				wantCalls(t, b, c.want)
+				if !slices.Equal(w.all, c.waits) {
+					t.Errorf("waited %v, want %v", w.all, c.waits)
 				}
-				return c.breaks[attempt-1]
 			})
-			r := all(retry.Config{}, retry.WithSleep((&waits{}).sleep), retry.WithResume(after),
-				retry.WithBudget(retrybudget.New(retrybudget.Config{Reserve: 3})))
-			out := start(t, hauberk.ServerStream, b, r).Call(t.Context(), "0")
-			wantCode(t, out.Err, c.code)
-			wantNumbers(t, out, 0, c.to)
-			wantCalls(t, b, c.want)
 		})
 	}
 }
