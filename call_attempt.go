@@ -208,6 +208,16 @@ func (c *Call) Committed() bool {
 	return ok && s.isCommitted()
 }
 
+// Discard decides whether an interceptor may cancel the current attempt of a stream on a client and
+// make another. It returns false if the call is committed: see [Call.Committed]. Otherwise nothing that
+// the attempt receives from now on is delivered to the application or seen by hooks, so that it does not
+// commit the call while it is being cancelled. Concurrent attempts, which an inner interceptor makes,
+// are not discarded. For other calls Discard does nothing and returns true. Safe for concurrent use.
+func (c *Call) Discard() bool {
+	s, ok := c.end.(*clientStream)
+	return !ok || s.discard()
+}
+
 // Waiting reports whether the application is blocked on the client stream: for a message,
 // the header, flow control or an attempt. A unary call always waits; on a server Waiting
 // returns false. Safe for concurrent use. See also [Call.Receiving] and [Call.Sending].

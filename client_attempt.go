@@ -47,6 +47,7 @@ type attempt struct {
 	unreceived  bool // of an adapter: its end is left to the application's RecvMsg
 	reopened    bool // an interceptor of grpc-go has opened another stream
 	ended       bool
+	discarded   bool // Discard was called: nothing of it is delivered
 	endReceived bool // the end was received from the transport
 	heardOK     bool // grpc-go reported a good end
 	probing     int8 // goroutines that ask the transport whether its stream exists

@@ -91,12 +91,12 @@ func (a *attempt) accept(msg any, err error, inPlace bool) (keep bool) {
 }
 
 // countReceived counts a message, unless the attempt has ended meanwhile by an error
-// in this process: the counts may be those of another.
+// in this process, or is discarded: the counts may be those of another.
 func (a *attempt) countReceived() bool {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
 	a.noteExists()
-	if a.ended {
+	if a.ended || a.discarded {
 		return false
 	}
 	a.call.received.Add(1)
@@ -281,7 +281,7 @@ func setsCodec(opts []grpc.CallOption) bool {
 func (s *clientStream) arrive(a *attempt, msg any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a.ended {
+	if a.ended || a.discarded {
 		s.lost = true
 		return
 	}
@@ -292,12 +292,12 @@ func (s *clientStream) arrive(a *attempt, msg any) {
 
 // stopReceiving lets another goroutine receive. A message that is delivered to the
 // application commits the call, unless the attempt ended meanwhile by an error in this
-// process: the application may get the outcome of another.
+// process, or is discarded: the application may get the outcome of another.
 func (s *clientStream) stopReceiving(a *attempt, delivered *bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case *delivered && a.ended:
+	case *delivered && (a.ended || a.discarded):
 		*delivered, s.lost = false, true
 	case *delivered:
 		s.commitLocked(a)

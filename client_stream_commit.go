@@ -2,11 +2,11 @@ package hauberk
 
 // commit notes that the application is given something of an attempt: what is kept
 // for replays is freed. It returns false if the attempt ended meanwhile, by an error
-// in this process: the application may get the outcome of another.
+// in this process, or is discarded: the application may get the outcome of another.
 func (s *clientStream) commit(a *attempt) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a.ended {
+	if a.ended || a.discarded {
 		return false
 	}
 	s.commitLocked(a)
@@ -36,4 +36,16 @@ func (s *clientStream) isCommitted() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.committed
+}
+
+// discard discards what is received of the current attempt from now on, and reports whether the
+// stream is not committed. Concurrent attempts go on.
+func (s *clientStream) discard() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.committed && s.current != nil && s.race == nil {
+		s.current.discarded = true
+		s.cond.Broadcast()
+	}
+	return !s.committed
 }

@@ -238,13 +238,14 @@ func (s *clientStream) awaitHeader() *attempt {
 	return a
 }
 
-// awaitEnd waits for the end of an attempt without a header. It returns false if
-// grpc-go has not reported one: the attempt goes on.
+// awaitEnd waits for the end of an attempt without a header, or of one that is discarded. It
+// returns false if grpc-go has not reported one: the attempt goes on.
 func (s *clientStream) awaitEnd(a *attempt) bool {
 	s.mu.Lock()
 	s.awaitUntilDone(func() bool {
 		// A message without a header is one of a stream that has replaced the one asked for it.
-		return a.ended || a.heard == nil || a.reopened || a.unreceived || a.call.received.Load() > 0
+		return a.ended || a.unreceived ||
+			!a.discarded && (a.heard == nil || a.reopened || a.call.received.Load() > 0)
 	})
 	ends := a.ended
 	s.mu.Unlock()

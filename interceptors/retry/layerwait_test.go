@@ -35,14 +35,14 @@ func TestBreakerOfServer(t *testing.T) {
 					if b.calls.Add(1) <= breaker.DefaultFailureThreshold {
 						return hauberk.Reject(codes.Unavailable, "DOWN", "down")
 					}
-					time.Sleep(50 * time.Millisecond)
+					<-time.After(50 * time.Millisecond)
 					return hauberktest.Echo(ctx, s)
 				}
 				inner := start(t, hauberk.Unary, b, breaker.New(c.config))
 				for range breaker.DefaultFailureThreshold {
 					_ = inner.Call(t.Context(), "x")
 				}
-				time.Sleep(c.already)
+				<-time.After(c.already)
 				between := &backend{}
 				between.Handle = func(ctx context.Context, s hauberktest.Stream) error {
 					if err := inner.Call(ctx, "x").Err; err != nil {

@@ -26,8 +26,8 @@ type ResumeFunc func(method *hauberk.Method, request, last proto.Message) (proto
 // an attempt of which a message was received, the attempts count as for a new call. If it has run for
 // [Config].MaxBackoff or longer, so do the backoff and the budget. Otherwise the backoff grows and the
 // budget is used as for any retry: a server that fails after each first message is not called more
-// often than one that fails before. The call is not resumed if an inner interceptor makes concurrent attempts, as in hedging,
-// or if this interceptor runs inside of hauberk.FromClient.
+// often than one that fails before. The call is not resumed if an inner interceptor makes concurrent
+// attempts, as in hedging, or if this interceptor runs inside of hauberk.FromClient.
 // [Config].RetryAfterHeader has no effect on attempts that are resumed.
 //
 // Each message that is received costs a clone. The message must be protobuf.

@@ -67,7 +67,7 @@ func (r *Interceptor) attemptStream(call *hauberk.Call, next hauberk.Next, s *se
 	bounded, expire, cancel := withExpiry(s.ctx)
 	defer cancel()
 	timer := time.AfterFunc(s.rules.timeout, func() {
-		if !call.Committed() && kept() {
+		if kept() && call.Discard() {
 			expire()
 		}
 	})
