@@ -33,6 +33,9 @@ func TestRun(t *testing.T) {
 	if !r.Size.Short || !strings.Contains(readFile(t, dir, "RESULTS.md"), shortWarning) {
 		t.Error("RESULTS.md of a short run has no warning")
 	}
+	if len(r.Curves) != 6 {
+		t.Errorf("%d curves; want 6", len(r.Curves))
+	}
 	if want := len(sharedLimits()) * len(sharedVariants()); len(r.Shared) != want {
 		t.Errorf("%d rows of shared limits; want %d", len(r.Shared), want)
 	}
@@ -77,9 +80,6 @@ func checkFiles(t *testing.T, dir string) {
 	}
 	checkSummary(t, readFile(t, dir, "RESULTS.md"))
 	checkBudgets(t, r, readFile(t, dir, "BUDGETS.md"))
-	if len(r.Curves) != 4 {
-		t.Errorf("%d curves; want 4", len(r.Curves))
-	}
 	for _, c := range r.Curves {
 		checkCurve(t, dir, c.Name, len(c.Series))
 	}
