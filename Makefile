@@ -71,8 +71,8 @@ fuzz: ## run every fuzz target, and the randomized tests with fresh seeds, for F
 	@scripts/fuzz.sh $(strip $(FUZZTIME))
 
 .PHONY: fuzz-short
-fuzz-short: ## run every fuzz target for 5s, as CI does
-	@scripts/fuzz.sh 5s
+fuzz-short: ## run every fuzz target for 3s, as CI does
+	@scripts/fuzz.sh 3s
 
 .PHONY: soak
 soak: ## run every TestSoak… for SOAKTIME (10m) each
