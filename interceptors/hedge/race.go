@@ -14,9 +14,6 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/pushback"
 )
 
-// previousKey is the key of gRFC A6 in the request metadata: how many attempts started before.
-const previousKey = "grpc-previous-rpc-attempts"
-
 // idleShare is the part of the time of a stream after which the next attempt is due again if the
 // application does not wait. Long streams that are not read would else wake up after each delay.
 const idleShare = 8
@@ -155,12 +152,12 @@ func withPrevious(ctx context.Context, n int) context.Context {
 	if md == nil {
 		md = metadata.MD{}
 	}
-	if values := md.Get(previousKey); len(values) == 1 {
+	if values := md.Get(pushback.PreviousKey); len(values) == 1 {
 		if outer, err := strconv.ParseUint(values[0], 10, 16); err == nil {
 			n += int(outer)
 		}
 	}
-	md.Set(previousKey, strconv.Itoa(n))
+	md.Set(pushback.PreviousKey, strconv.Itoa(n))
 	return metadata.NewOutgoingContext(ctx, md)
 }
 

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/pushback"
 )
 
 // goesOn waits until the next attempt, and reports whether there is one. If there is none, s.err is
@@ -20,8 +21,8 @@ func (r *Interceptor) goesOn(call *hauberk.Call, s *sequence) bool {
 	if s.ctx.Err() != nil || committed && !s.resume.can(call) {
 		return false
 	}
-	asked, final := serverDelay(call, s.err)
-	if !r.retryable(s, final) || s.rules.attempts == 1 {
+	asked := pushback.Read(call.Trailer(), hauberk.StatusOf(s.err))
+	if !r.retryable(s, asked.Final) || s.rules.attempts == 1 {
 		return false
 	}
 	s.failed++
@@ -36,7 +37,7 @@ func (r *Interceptor) goesOn(call *hauberk.Call, s *sequence) bool {
 	switch {
 	case call.TransportRetries():
 		s.err = &nestedError{call.Method().FullName(), s.err}
-	case final || asked.longest() > r.config.MaxServerDelay || s.failed >= s.rules.attempts:
+	case asked.Final || asked.Longest() > r.config.MaxServerDelay || s.failed >= s.rules.attempts:
 	case free || r.budget.Take():
 		return r.wait(s, asked, free) && r.begin(call, s, committed)
 	}
@@ -55,8 +56,8 @@ func (r *Interceptor) retryable(s *sequence, final bool) bool {
 }
 
 // wait waits until the next attempt. If there is none, it returns what was taken from the budget.
-func (r *Interceptor) wait(s *sequence, asked asked, free bool) bool {
-	s.waits = asked.count(s.waits)
+func (r *Interceptor) wait(s *sequence, asked pushback.Asked, free bool) bool {
+	s.waits = count(asked, s.waits)
 	err := r.sleep(s.ctx, r.delay(asked, s.waits))
 	if err == nil {
 		return true
@@ -98,16 +99,13 @@ func (r *Interceptor) endRetries(s *sequence) {
 	}
 }
 
-// previousKey is the request metadata of gRFC A6: how many attempts of the call there were before.
-const previousKey = "grpc-previous-rpc-attempts"
-
 // withPrevious returns the context of an attempt after n others.
 func withPrevious(ctx context.Context, n int) context.Context {
 	md, _ := metadata.FromOutgoingContext(ctx) // a copy
 	if md == nil {
 		md = make(metadata.MD, 1)
 	}
-	md.Set(previousKey, strconv.Itoa(n))
+	md.Set(pushback.PreviousKey, strconv.Itoa(n))
 	return metadata.NewOutgoingContext(ctx, md)
 }
 
@@ -116,7 +114,7 @@ func withPrevious(ctx context.Context, n int) context.Context {
 // It is 0 for the first attempt, and if the client does not send it or sends something else than
 // a number. Clients that are not trusted can send any number.
 func PreviousAttempts(ctx context.Context) int {
-	values := metadata.ValueFromIncomingContext(ctx, previousKey)
+	values := metadata.ValueFromIncomingContext(ctx, pushback.PreviousKey)
 	if len(values) != 1 {
 		return 0
 	}

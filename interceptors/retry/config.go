@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-
-	"github.com/hauberk-rpc/hauberk/internal/pattern"
 )
 
 // The defaults of [Config].
@@ -179,13 +177,3 @@ func moreThanOne(set ...bool) bool {
 
 // within reports whether least <= x <= most. It returns false for NaN.
 func within(x, least, most float64) bool { return x >= least && x <= most }
-
-// methods returns the parsed patterns of Methods.
-func (c Config) methods() (pattern.Set, error) {
-	set, bad := pattern.ParseAll(c.Methods)
-	errs := make([]error, len(bad))
-	for i, text := range bad {
-		errs[i] = fmt.Errorf("Config.Methods has %q; %s", text, pattern.Want)
-	}
-	return set, errors.Join(errs...)
-}

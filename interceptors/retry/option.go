@@ -3,7 +3,6 @@ package retry
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -46,42 +45,7 @@ func WithBudget(budget *retrybudget.Budget) Option {
 // which reads their .proto files: what the application overrides in policy counts, and Explain
 // returns where it was set. Config.Methods and Config.AllMethods override it. policy may be nil.
 func WithPolicy(policy *hauberk.DescriptorPolicy) Option {
-	return option(func(r *Interceptor) {
-		if policy == nil {
-			return
-		}
-		r.policy = make(map[string]stated, len(policy.Methods))
-		for i := range policy.Methods {
-			m := &policy.Methods[i]
-			setting, ok := m.Setting("idempotent")
-			if !ok {
-				setting = hauberk.Setting{Name: "idempotent", Value: "false", Source: "default"}
-			}
-			r.policy["/"+m.Method] = stated{m.Idempotent, setting}
-		}
-	})
-}
-
-// stated is the idempotency of a method by a policy.
-type stated struct {
-	idempotent bool
-	setting    hauberk.Setting
-}
-
-// settings returns whether the calls of a method are retried, and by which setting.
-func (r *Interceptor) settings(method string) []hauberk.Setting {
-	service, name, _ := strings.Cut(method, "/")
-	s, ok := r.policy["/"+method]
-	switch {
-	case r.config.AllMethods:
-		return []hauberk.Setting{{Name: "idempotent", Value: "true", Source: "retry.Config.AllMethods"}}
-	case r.methods.Matches(service, name):
-		return []hauberk.Setting{{Name: "idempotent", Value: "true", Source: "retry.Config.Methods"}}
-	case ok:
-		return []hauberk.Setting{s.setting}
-	default:
-		return nil
-	}
+	return option(func(r *Interceptor) { r.methods.SetPolicy(policy) })
 }
 
 // Sleep waits for d. It returns the error of ctx if that is done before. It returns

@@ -8,8 +8,8 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/engine/backoff"
+	"github.com/hauberk-rpc/hauberk/internal/idempotency"
 	"github.com/hauberk-rpc/hauberk/internal/options"
-	"github.com/hauberk-rpc/hauberk/internal/pattern"
 	"github.com/hauberk-rpc/hauberk/internal/pushback"
 	"github.com/hauberk-rpc/hauberk/retrybudget"
 )
@@ -22,8 +22,7 @@ var Attempt = hauberk.NewAttemptKey[int]("attempt")
 type Interceptor struct {
 	config  Config
 	rules   rules // of calls without options
-	methods pattern.Set
-	policy  map[string]stated // by full name; nil without WithPolicy
+	methods idempotency.Methods
 	backoff *backoff.Backoff
 	budget  *retrybudget.Budget // nil with Config.NoBudget
 	resume  ResumeFunc          // nil without WithResume
@@ -42,8 +41,7 @@ func New(config Config, opts ...Option) *Interceptor {
 		r.random = rand.Float64
 	}
 	r.rules = rules{r.config.MaxAttempts, r.config.RetryableStatusCodes, r.config.PerAttemptTimeout}
-	methods, bad := r.config.methods()
-	r.methods = methods
+	bad := r.methods.Parse("retry", r.config.Methods, r.config.AllMethods)
 	r.err = errors.Join(r.config.check(), bad, nils, r.err, r.makeBudget())
 	if r.sleep == nil {
 		r.err = errors.Join(r.err, errors.New("the function of WithSleep is nil"))
@@ -76,14 +74,10 @@ func (r *Interceptor) Declare() hauberk.Declaration {
 	if r.backoff == nil && err == nil {
 		err = errors.New("a zero retry.Interceptor; make it with retry.New")
 	}
-	d := hauberk.Declaration{
+	return hauberk.Declaration{
 		Name: "retry", Phase: hauberk.PhaseRetry, Sides: hauberk.OnlyClients,
-		Writes: []hauberk.StateKey{Attempt}, Err: err,
+		Writes: []hauberk.StateKey{Attempt}, Settings: r.methods.Settings(), Err: err,
 	}
-	if r.policy != nil {
-		d.Settings = r.settings
-	}
-	return d
 }
 
 // Intercept makes attempts until one succeeds or must not be retried.
@@ -129,14 +123,7 @@ func (r *Interceptor) handles(call *hauberk.Call) bool {
 	if call.Kind().ClientStreams() && r.config.MaxReplayBytes == 0 {
 		return false
 	}
-	m := call.Method()
-	if r.config.AllMethods || r.methods.Matches(m.Service(), m.Name()) {
-		return true
-	}
-	if s, ok := r.policy[m.FullName()]; ok {
-		return s.idempotent
-	}
-	return m.Idempotent()
+	return r.methods.Include(call.Method())
 }
 
 // prepare finds the rules of the call, and asks it for what retries need. It returns what is wrong

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/expiry"
 )
 
 // attempt makes one attempt with a timeout, and notes whether that ended it. A
@@ -64,7 +64,7 @@ var errTimeout = status.Error(codes.DeadlineExceeded, "retry: the attempt took l
 // committed by then, or what it has sent is not kept: gRFC A6 commits such an attempt, too.
 func (r *Interceptor) attemptStream(call *hauberk.Call, next hauberk.Next, s *sequence) {
 	kept := r.kept(call, s.rules)
-	bounded, expire, cancel := withExpiry(s.ctx)
+	bounded, expire, cancel := expiry.With(s.ctx)
 	defer cancel()
 	timer := time.AfterFunc(s.rules.timeout, func() {
 		if kept() && call.Discard() {
@@ -84,60 +84,4 @@ func (r *Interceptor) attemptStream(call *hauberk.Call, next hauberk.Next, s *se
 func isTimeout(err error) bool {
 	_, rejected := errors.AsType[*hauberk.Rejection](err)
 	return !rejected && hauberk.CodeOf(err) == codes.DeadlineExceeded
-}
-
-// withExpiry returns a copy of ctx that expire ends with context.DeadlineExceeded. A
-// context with a deadline would not do: the deadline could not be removed when the attempt
-// is committed, and the server would receive it. The copy also ends soon after ctx does,
-// and when cancel is called.
-func withExpiry(ctx context.Context) (bounded context.Context, expire func(), cancel context.CancelFunc) {
-	e := &expiry{Context: ctx, done: make(chan struct{})}
-	bounded, cancelBounded := context.WithCancel(e)
-	stop := context.AfterFunc(ctx, func() { e.end(ctx.Err()) })
-	expire = func() { e.end(context.DeadlineExceeded) }
-	cancel = func() {
-		stop()
-		cancelBounded()
-	}
-	return bounded, expire, cancel
-}
-
-// expiry is the parent of the context that withExpiry returns, its only child. The child
-// takes the error of its parent, and uses AfterFunc to learn that the parent has ended.
-type expiry struct {
-	context.Context //nolint:containedctx // it is a context: it has the deadline and the values of its parent
-
-	done     chan struct{}
-	endChild func() // set before anything can end the expiry
-
-	mu  sync.Mutex
-	err error // why done is closed
-}
-
-func (e *expiry) Done() <-chan struct{} { return e.done }
-
-func (e *expiry) Err() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.err
-}
-
-// AfterFunc calls f at the end. It replaces a goroutine that waits for Done.
-func (e *expiry) AfterFunc(f func()) (stop func() bool) {
-	e.endChild = f
-	return func() bool { return false } // f does nothing once the child has ended
-}
-
-// end ends the context with err, unless it has ended.
-func (e *expiry) end(err error) {
-	e.mu.Lock()
-	first := e.err == nil
-	if first {
-		e.err = err
-		close(e.done)
-	}
-	e.mu.Unlock()
-	if first {
-		e.endChild()
-	}
 }
