@@ -3,7 +3,6 @@ package limitsfile
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit/ratelimitredis"
+	"github.com/hauberk-rpc/hauberk/internal/authorities"
 	"github.com/hauberk-rpc/hauberk/internal/yamlfile"
 	"github.com/hauberk-rpc/hauberk/keypair"
 )
@@ -162,12 +162,8 @@ func (r *Redis) Open() (store *ratelimitredis.Store, closeAll func() error, err 
 func (t *TLS) open() (config *tls.Config, release func(), err error) {
 	config, release = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}, func() {}
 	if t.CAFile != "" {
-		data, err := os.ReadFile(t.CAFile)
-		if err != nil {
+		if config.RootCAs, err = authorities.Read(t.CAFile); err != nil {
 			return nil, nil, fmt.Errorf("redis: tls: ca_file: %w", err)
-		}
-		if config.RootCAs = x509.NewCertPool(); !config.RootCAs.AppendCertsFromPEM(data) {
-			return nil, nil, fmt.Errorf("redis: tls: ca_file: %s has no certificate in PEM", t.CAFile)
 		}
 	}
 	if t.CertFile != "" {

@@ -2,14 +2,13 @@ package ratelimitservice
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"github.com/hauberk-rpc/hauberk/internal/authorities"
 	"github.com/hauberk-rpc/hauberk/keypair"
 )
 
@@ -40,13 +39,9 @@ func (f tlsFiles) open(failed func(error)) (opts []grpc.ServerOption, release fu
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if f.clientCA != "" {
-		data, err := os.ReadFile(f.clientCA)
-		if err != nil {
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+		if config.ClientCAs, err = authorities.Read(f.clientCA); err != nil {
 			return nil, nil, fmt.Errorf("--tls-client-ca: %w", err)
-		}
-		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
-		if !config.ClientCAs.AppendCertsFromPEM(data) {
-			return nil, nil, fmt.Errorf("--tls-client-ca: %s has no certificate in PEM", f.clientCA)
 		}
 	}
 	pair, err := keypair.Open(keypair.Config{CertFile: f.cert, KeyFile: f.key, Failed: failed})
