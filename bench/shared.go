@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -250,7 +249,7 @@ a counter for each second of the clock, written here on the same Redis client as
 | limit | variant | decisions/s | round trips per decision | CPU of nodes | CPU of Redis | admitted | most |
 |---|---|---|---|---|---|---|---|
 `, sharedNodes, sharedWorkers)
-	for _, row := range slices.Clone(r.Shared) {
+	for _, row := range r.Shared {
 		tableRow(b, row.cells()...)
 	}
 }

@@ -234,7 +234,7 @@ type r10 struct {
 	*executions
 
 	random   func(n int) int
-	refused  atomic.Int64
+	rejected atomic.Int64
 	goneAway atomic.Int64
 }
 
@@ -252,7 +252,7 @@ func (r *r10) server() *frameServer {
 	return &frameServer{begun: func(c *frameConn, stream uint32, _ string) {
 		switch r.random(60) {
 		case 0, 1, 2:
-			r.refused.Add(1)
+			r.rejected.Add(1)
 			c.reset(stream, http2.ErrCodeRefusedStream)
 		case 3:
 			if c.last == 0 && stream > 1 {
@@ -304,8 +304,8 @@ func testR10(t *testing.T, clients int, more func(i int) bool) {
 		})
 	}
 	wg.Wait()
-	if r.sum() != int(calls.Load()) || r.refused.Load() == 0 || r.goneAway.Load() == 0 {
+	if r.sum() != int(calls.Load()) || r.rejected.Load() == 0 || r.goneAway.Load() == 0 {
 		t.Errorf("%d executions of %d calls", r.sum(), calls.Load())
 	}
-	t.Logf("%d calls, %d streams rejected, %d GOAWAYs", calls.Load(), r.refused.Load(), r.goneAway.Load())
+	t.Logf("%d calls, %d streams rejected, %d GOAWAYs", calls.Load(), r.rejected.Load(), r.goneAway.Load())
 }

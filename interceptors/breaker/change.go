@@ -132,12 +132,12 @@ func (n *news) call(listener func(Change), c Change) {
 // call.
 func (b *Interceptor) changed(c *circuit, change *breaker.Change) {
 	b.changes[change.To].Add(1)
-	told := Change{
+	report := Change{
 		Circuit: c.name, From: change.From, To: change.To, Failures: change.Failures,
 		Mode: change.Mode, Window: change.Window, OpenFor: change.OpenFor, LastFailure: c.lastFailure(),
 	}
-	b.news.add(told)
+	b.news.add(report)
 	if b.onChange != nil {
-		b.onChange(told)
+		b.onChange(report)
 	}
 }

@@ -48,7 +48,7 @@ func TestRetryOutside(t *testing.T) {
 	})
 }
 
-// TestRetryInside: each hedge retries by itself, and sees the number of its own attempts.
+// TestRetryInside: each hedge retries separately, and counts its attempts separately.
 func TestRetryInside(t *testing.T) {
 	simulated(t, func(t *testing.T, kind hauberk.Kind) {
 		s := scripted(step{code: codes.Unavailable}, never, step{code: codes.Unavailable}, step{})
