@@ -1,27 +1,37 @@
 #!/usr/bin/env bash
-# Runs each fuzz target of the root module in sequence: fuzz.sh TIME (10s, 10m, 1000x …)
+# Runs each fuzz target of the root module, one target for each processor at a time: fuzz.sh TIME (10s, 10m, 1000x …)
 # A failing input is written to testdata/fuzz of its package. Commit it: go test runs it from then on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-time=${1:?usage: fuzz.sh TIME}
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-
 # Before Go 1.27 a target can fail with only this text when its time is over (go.dev/issue/75804).
 only_time_was_up() {
-  grep -qE '^ +context deadline exceeded$' "$log" && ! grep -qE 'Failing input written|panic:|_test\.go:' "$log"
+  grep -qE '^ +context deadline exceeded$' "$1" && ! grep -qE 'Failing input written|panic:|_test\.go:' "$1"
 }
 
-passed=0
-for pkg in $(scripts/packages-with.sh Fuzz); do
-  for target in $(go test -list '^Fuzz' "$pkg" | grep '^Fuzz'); do
-    echo "== $pkg $target for $time"
-    if ! go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$pkg" 2>&1 | tee "$log"; then
-      only_time_was_up || exit 1
-      echo "the time was over while an input ran; no failure was found"
+# Runs one target with one worker, and prints its output when it has ended: fuzz TIME PACKAGE TARGET
+fuzz() {
+  local log
+  log=$(mktemp)
+  echo "== $2 $3 for $1" >"$log"
+  if ! go test -run '^$' -fuzz "^$3\$" -fuzztime "$1" -parallel 1 "$2" >>"$log" 2>&1; then
+    if ! only_time_was_up "$log"; then
+      cat "$log"
+      rm -f "$log"
+      exit 255 # xargs starts no further target
     fi
-    passed=$((passed + 1))
-  done
-done
-echo "fuzz targets run: $passed"
+    echo "the time was over while an input ran; no failure was found" >>"$log"
+  fi
+  cat "$log"
+  rm -f "$log"
+}
+export -f fuzz only_time_was_up
+
+time=${1:?usage: fuzz.sh TIME}
+targets=$(for pkg in $(scripts/packages-with.sh Fuzz); do
+  go test -list '^Fuzz' "$pkg" | sed -n "s|^Fuzz|$pkg &|p"
+done)
+[ -n "$targets" ] || { echo "found no fuzz targets" >&2; exit 1; }
+
+xargs -P "$(nproc)" -L 1 bash -euc 'fuzz "$@"' fuzz "$time" <<<"$targets"
+echo "fuzz targets run: $(wc -l <<<"$targets")"
