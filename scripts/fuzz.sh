@@ -28,9 +28,11 @@ fuzz() {
 export -f fuzz only_time_was_up
 
 time=${1:?usage: fuzz.sh TIME}
-targets=$(for pkg in $(scripts/packages-with.sh Fuzz); do
-  go test -list '^Fuzz' "$pkg" | sed -n "s|^Fuzz|$pkg &|p"
-done)
+# The names come from the files, since go test -list would build each package once more.
+targets=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}} {{.ImportPath}}{{end}}' ./... |
+  while read -r dir pkg; do
+    sed -nE "s|^func (Fuzz[A-Za-z0-9_]+)\(.*|$pkg \1|p" "$dir"/*_test.go
+  done)
 [ -n "$targets" ] || { echo "found no fuzz targets" >&2; exit 1; }
 
 xargs -P "$(nproc)" -L 1 bash -euc 'fuzz "$@"' fuzz "$time" <<<"$targets"
