@@ -29,6 +29,11 @@
 // the header and the trailer that the handler sets. [ServerStream] is a stream for streaming
 // handlers.
 //
+// # Tests of a service's chain
+//
+// [Covered] checks that every method of a server is authenticated or public, and [Ordered] that
+// the order of a chain is the usual one.
+//
 // # Benchmarks
 //
 // [Direct] makes calls without a network, to measure the time and the allocations of an
