@@ -11,7 +11,7 @@ import (
 // TestGuides: each Go block of a guide that names a file is in that file.
 func TestGuides(t *testing.T) {
 	block := regexp.MustCompile("(?s)<!-- from (\\S+) -->\n```go\n(.*?)```")
-	for _, guide := range []string{"../docs/first-interceptor.md", "../docs/from-grpcio.md", "../README.md"} {
+	for _, guide := range []string{"../docs/first-interceptor.md", "../docs/from-grpcio.md", "../docs/cookbook.md", "../README.md"} {
 		text, err := os.ReadFile(guide)
 		if err != nil {
 			t.Fatal(err)
