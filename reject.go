@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/hauberk-rpc/hauberk/internal/errorinfo"
 )
 
 // ReasonMalformed replaces a [Rejection.Reason] that does not have the form that
@@ -102,28 +104,10 @@ func (r *Rejection) code() codes.Code {
 
 // reason returns the reason of the ErrorInfo.
 func (r *Rejection) reason() string {
-	if wellFormedReason(r.Reason) {
+	if errorinfo.ValidReason(r.Reason) {
 		return r.Reason
 	}
 	return ReasonMalformed
-}
-
-// maxReason is the greatest length of a reason, by the comments of ErrorInfo.
-const maxReason = 63
-
-// wellFormedReason checks a reason by the comments of google.rpc.ErrorInfo.
-func wellFormedReason(reason string) bool {
-	last := len(reason) - 1
-	if last < 0 || last >= maxReason || reason[0] < 'A' || reason[0] > 'Z' || reason[last] == '_' {
-		return false
-	}
-	for i := range len(reason) {
-		c := reason[i]
-		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' {
-			return false
-		}
-	}
-	return true
 }
 
 // Error returns the status as text, as errors of grpc-go do.
