@@ -2,6 +2,7 @@ package hauberk
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -30,12 +31,14 @@ const (
 	PhaseLimit
 	PhaseConcurrency
 	PhaseValidate
+	PhaseErrors
 	PhaseFault
 )
 
 var phaseNames = [...]string{ //nolint:gochecknoglobals // never written
 	"any", "request id", "tracing", "metrics", "logging", "recovery", "coarse limit", "deadline",
-	"version", "cache", "retry", "breaker", "authn", "authz", "limit", "concurrency", "validate", "fault",
+	"version", "cache", "retry", "breaker", "authn", "authz", "limit", "concurrency", "validate",
+	"errors", "fault",
 }
 
 // String returns the phase's name: "request id".
@@ -65,10 +68,10 @@ type Finding struct {
 // The usual order is
 //
 //   - on a server: request id, tracing, metrics, logging, recovery, a coarse limit,
-//     deadline, version, authn, authz, limits by user, cache, concurrency, validate, faults,
-//     where a cache may also run inside concurrency and validate;
+//     deadline, version, authn, authz, limits by user, cache, concurrency, validate, errors,
+//     faults, where a cache may also run inside concurrency and validate;
 //   - on a client: request id, metrics, logging, deadline, cache, retry, and per
-//     attempt tracing, metrics, breaker, authn, limits, faults.
+//     attempt tracing, metrics, breaker, authn, limits, faults, with errors anywhere.
 //
 // A finding about the order is advice: the chain runs in any order.
 func (c *Chain) Lint(side Side) []Finding {
@@ -127,6 +130,9 @@ func (c *Chain) usual(side Side, i int) (least, most int) {
 	ofCalls, ofAttempts := int(p)<<8, int(PhaseRetry)<<8+int(p)
 	if side == ServerSide && p == PhaseCache { // it answers admitted callers
 		return int(PhaseLimit)<<8 + 1, int(PhaseValidate)<<8 + 1
+	}
+	if side == ClientSide && p == PhaseErrors { // it changes what errors.Is finds, and no status
+		return 0, math.MaxInt
 	}
 	if side == ServerSide || !p.observes() {
 		return ofCalls, ofCalls

@@ -1,0 +1,125 @@
+package errs
+
+import (
+	"context"
+	"reflect"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// carrier is an error with a status.
+type carrier interface {
+	error
+	GRPCStatus() *status.Status
+}
+
+// found is the error that decides the status of a tree of errors. One of its fields is set.
+type found struct {
+	entry   *entry         // of the table
+	value   error          // that the entry is for: the sentinel, or the error of the type
+	settled bool           // the status is that of another table
+	remote  *remoteError   // of a call to another service
+	passed  *passedError   // whose status is passed on
+	carrier carrier        // with another code than OK
+	status  *status.Status // of the carrier, or of a context error
+	context bool
+}
+
+// find searches a tree in the order of errors.Is for the first error that decides. It returns false if none does.
+func (t *Table) find(err error) (f found, ok bool) {
+	if err == nil {
+		return found{}, false
+	}
+	if f, ok = t.at(err); ok {
+		return f, true
+	}
+	switch x := err.(type) { //nolint:errorlint // this is the search
+	case interface{ Unwrap() error }:
+		return t.find(x.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, inner := range x.Unwrap() {
+			if f, ok = t.find(inner); ok {
+				return f, true
+			}
+		}
+	}
+	return found{}, false
+}
+
+// at returns what an error decides, without those that it wraps.
+func (t *Table) at(err error) (f found, ok bool) {
+	switch x := err.(type) { //nolint:errorlint // as in find
+	case *translatedError:
+		return found{settled: true}, true
+	case *remoteError:
+		return found{remote: x}, true
+	case *passedError:
+		return found{passed: x}, true
+	}
+	if e, value := t.entryOf(err); e != nil {
+		return found{entry: e, value: value}, true
+	}
+	if c, ok := err.(carrier); ok { //nolint:errorlint // as in find
+		if st := c.GRPCStatus(); st.Code() != codes.OK {
+			return found{carrier: c, status: st}, true
+		}
+	}
+	switch is := isFunc(err); {
+	case err == context.DeadlineExceeded, is(context.DeadlineExceeded): //nolint:errorlint // as in find
+		return found{status: status.New(codes.DeadlineExceeded, context.DeadlineExceeded.Error()), context: true}, true
+	case err == context.Canceled, is(context.Canceled): //nolint:errorlint // as in find
+		return found{status: status.New(codes.Canceled, context.Canceled.Error()), context: true}, true
+	default:
+		return found{}, false
+	}
+}
+
+// isFunc returns the Is method of an error.
+func isFunc(err error) func(target error) bool {
+	if x, ok := err.(interface{ Is(target error) bool }); ok {
+		return x.Is
+	}
+	return func(error) bool { return false }
+}
+
+// entryOf returns the entry for an error, and the error that it has: the sentinel, or the one of the type.
+func (t *Table) entryOf(err error) (e *entry, value error) {
+	typ := reflect.TypeOf(err)
+	if typ.Comparable() && reflect.ValueOf(err).Comparable() {
+		if e = t.sentinels[err]; e != nil {
+			return e, err
+		}
+	}
+	if e = t.types[typ]; e != nil {
+		return e, err
+	}
+	for _, e = range t.interfaces {
+		if value, ok := e.codec.in(err); ok {
+			return e, value
+		}
+	}
+	_, hasIs := err.(interface{ Is(target error) bool })
+	_, hasAs := err.(interface{ As(target any) bool })
+	if !hasIs && !hasAs {
+		return nil, nil
+	}
+	return t.entryByMethods(err, isFunc(err), hasAs)
+}
+
+// entryByMethods returns the entry that the Is or the As method of an error finds.
+func (t *Table) entryByMethods(err error, is func(error) bool, hasAs bool) (e *entry, value error) {
+	for _, e = range t.entries {
+		switch {
+		case e.codec == nil:
+			if is(e.sentinel) {
+				return e, e.sentinel
+			}
+		case hasAs:
+			if value, ok := e.codec.in(err); ok {
+				return e, value
+			}
+		}
+	}
+	return nil, nil
+}
