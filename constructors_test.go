@@ -15,6 +15,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 	"github.com/hauberk-rpc/hauberk/interceptors/concurrency"
 	"github.com/hauberk-rpc/hauberk/interceptors/decisiontrace"
+	errtables "github.com/hauberk-rpc/hauberk/interceptors/errs"
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsotel"
@@ -54,6 +55,7 @@ func TestNilOptions(t *testing.T) {
 		"concurrency":   concurrency.New(concurrency.Config{Limit: 1}, nil),
 		"ratelimit":     ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Second}, nil),
 		"transform":     transform.New(transform.Config{}, nil),
+		"errs":          errtables.New(errtables.Config{}, errtables.NewTable("shop.example"), nil),
 		"decisiontrace": decisiontrace.New(decisiontrace.Config{}, decisiontrace.By(authns.User), nil),
 	} {
 		place := "option 1 of New is nil"
@@ -74,7 +76,7 @@ func TestZeroInterceptors(t *testing.T) {
 		"logging": new(logging.Interceptor), "metrics": new(metrics.Interceptor), "metricsotel": new(metricsotel.Interceptor),
 		"tracing": new(tracing.Interceptor), "requestid": new(requestid.Interceptor), "recovery": new(recovery.Interceptor),
 		"retry": new(retries.Interceptor), "breaker": new(breaker.Interceptor), "concurrency": new(concurrency.Interceptor), "ratelimit": new(ratelimit.Interceptor),
-		"transform": new(transform.Interceptor), "decisiontrace": new(decisiontrace.Interceptor), "authn": new(authns.Interceptor),
+		"errs": new(errtables.Interceptor), "transform": new(transform.Interceptor), "decisiontrace": new(decisiontrace.Interceptor), "authn": new(authns.Interceptor),
 	} {
 		t.Run(name, func(t *testing.T) { rejectsInterceptor(t, x, name) })
 	}

@@ -294,7 +294,7 @@ var (
 	serverOrder = []hauberk.Phase{
 		hauberk.PhaseRequestID, hauberk.PhaseTracing, hauberk.PhaseMetrics, hauberk.PhaseLogging, hauberk.PhaseRecovery,
 		hauberk.PhaseCoarseLimit, hauberk.PhaseDeadline, hauberk.PhaseVersion, hauberk.PhaseAuthn, hauberk.PhaseAuthz, hauberk.PhaseLimit,
-		hauberk.PhaseConcurrency, hauberk.PhaseValidate,
+		hauberk.PhaseConcurrency, hauberk.PhaseValidate, hauberk.PhaseErrors, hauberk.PhaseFault,
 	}
 	clientOrder = []hauberk.Phase{
 		hauberk.PhaseRequestID, hauberk.PhaseMetrics, hauberk.PhaseLogging, hauberk.PhaseDeadline, hauberk.PhaseCache,
@@ -352,6 +352,7 @@ func TestLint(t *testing.T) {
 	deadline, retries := phase(hauberk.PhaseDeadline, "deadline"), phase(hauberk.PhaseRetry, "retry")
 	authn, breaker := phase(hauberk.PhaseAuthn, "authn"), phase(hauberk.PhaseBreaker, "breaker")
 	limit := phase(hauberk.PhaseLimit, "limit")
+	errors := hauberk.Declare(hauberk.Func(idle), hauberk.Declaration{Name: "errors", Phase: hauberk.PhaseErrors, Repeatable: true})
 	cases := map[string]struct {
 		side         hauberk.Side
 		interceptors []hauberk.Interceptor
@@ -366,6 +367,8 @@ func TestLint(t *testing.T) {
 		"inside the breaker":         {hauberk.ClientSide, []hauberk.Interceptor{retries, breaker, metrics}, []string{"breaker > metrics"}},
 		"of different methods":       {hauberk.ServerSide, []hauberk.Interceptor{hauberk.For("a.B/*", limit), hauberk.Except("a.B/*", authn)}, nil},
 		"of one common method":       {hauberk.ServerSide, []hauberk.Interceptor{hauberk.For("a.B/*", limit), hauberk.For("a.B/C", authn)}, []string{"limit > authn"}},
+		"errors anywhere on clients": {hauberk.ClientSide, []hauberk.Interceptor{errors, logging, errors, retries, errors, breaker, errors}, nil},
+		"errors outside on a server": {hauberk.ServerSide, []hauberk.Interceptor{errors, limit, errors}, []string{"errors > limit"}},
 		"in groups and shadow": {
 			hauberk.ServerSide,
 			[]hauberk.Interceptor{
@@ -389,7 +392,7 @@ func TestLint(t *testing.T) {
 func TestPhaseString(t *testing.T) {
 	for p, want := range map[hauberk.Phase]string{
 		hauberk.PhaseAny: "any", hauberk.PhaseRequestID: "request id", hauberk.PhaseCoarseLimit: "coarse limit",
-		hauberk.PhaseValidate: "validate", hauberk.PhaseFault: "fault", hauberk.PhaseFault + 1: "phase 18",
+		hauberk.PhaseValidate: "validate", hauberk.PhaseErrors: "errors", hauberk.PhaseFault: "fault", hauberk.PhaseFault + 1: "phase 19",
 	} {
 		if p.String() != want {
 			t.Errorf("phase %d is called %q, want %q", uint8(p), p, want)

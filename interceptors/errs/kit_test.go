@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"testing"
 
@@ -107,4 +108,13 @@ func info(err error) *errdetails.ErrorInfo {
 		}
 	}
 	return nil
+}
+
+// listener listens on a free port.
+func listener() net.Listener {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	return lis
 }
