@@ -118,7 +118,8 @@ func infoOf(p *spb.Status) *errdetails.ErrorInfo {
 
 // ToStatus returns the status of an error that has an entry, without an interceptor: for the items of a response that
 // has a google.rpc.Status for each. It searches the tree of the error as the interceptor does, and returns false if
-// something other than an entry decides. Texts and details have the default limits. Details that cannot be encoded are left out.
+// something other than an entry decides. Texts and details have the default limits. Details that cannot be encoded
+// are left out. Safe for concurrent use.
 func (t *Table) ToStatus(err error) (st *status.Status, ok bool) {
 	if t.Err() != nil {
 		return nil, false
@@ -133,7 +134,8 @@ func (t *Table) ToStatus(err error) (st *status.Status, ok bool) {
 	return st, failure == nil && st != nil
 }
 
-// FromStatus returns the error of a status, as the application gets it on a client, and nil for OK.
+// FromStatus returns the error of a status, as the application gets it on a client, and nil for OK. Safe for
+// concurrent use.
 func (t *Table) FromStatus(st *status.Status) error {
 	err := st.Err()
 	if err == nil || t.Err() != nil {

@@ -16,8 +16,8 @@ import (
 type codec interface {
 	// typ returns the type.
 	typ() reflect.Type
-	// in returns the error of the type that an error is, or that its As method returns.
-	in(err error) (value error, ok bool)
+	// in returns the error of the type that an error is, or that its As method returns, or nil.
+	in(err error) error
 	// check reports what is wrong with the codec, and returns false if it cannot be used.
 	check(failf func(format string, args ...any)) bool
 	// detail returns the name of the message with the fields, or "".
@@ -33,17 +33,17 @@ type typed[E error] struct{}
 
 func (typed[E]) typ() reflect.Type { return reflect.TypeFor[E]() }
 
-func (typed[E]) in(err error) (value error, ok bool) {
-	if e, is := err.(E); is { //nolint:errorlint // the caller searches the tree
-		return e, true
+func (typed[E]) in(err error) error {
+	if e, ok := err.(E); ok { //nolint:errorlint // the caller searches the tree
+		return e
 	}
-	if c, is := err.(interface{ As(target any) bool }); is {
+	if c, ok := err.(interface{ As(target any) bool }); ok {
 		var e E
 		if c.As(&e) {
-			return e, true
+			return e
 		}
 	}
-	return nil, false
+	return nil
 }
 
 // zero returns an error of the type without content, or false for an interface.
@@ -52,7 +52,7 @@ func (typed[E]) zero() (e E, ok bool) {
 	case reflect.Interface:
 		return e, false
 	case reflect.Pointer:
-		e, ok = reflect.New(t.Elem()).Interface().(E)
+		e, ok = reflect.TypeAssert[E](reflect.New(t.Elem()))
 		return e, ok
 	default:
 		return e, true

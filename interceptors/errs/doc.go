@@ -50,30 +50,32 @@
 // their code, every other code becomes INTERNAL, and the status has the reason [ReasonDependency] and a reference.
 // [Config].Remote may have [Translate], with which the errors of B that are in A's table are A's, or [PassOn].
 // A handler decides for one error by returning a different one, such as ErrNotFound, or by [Pass]. A rejection by an
-// interceptor of A's client, such as of an open circuit breaker, was not made by B and is as it is. So are errors of clients without this
-// interceptor: their statuses cannot be distinguished from those that the handler makes.
+// interceptor of A's client, such as of an open circuit breaker, was not made by B and is unchanged. So are errors of
+// clients without this interceptor: their statuses cannot be distinguished from those that the handler makes.
 //
 // # What decides the error, on a client
 //
 // A status with a google.rpc.ErrorInfo whose domain is the table's, and whose reason is that of an entry, is the
 // error of the entry. If the detail of an error's type is missing, or its codec fails, the application
 // receives the status without the type. All other errors keep their status, and have the mark of a call to
-// another service ([IsRemote]). Rejections by interceptors of the client are as they are.
+// another service ([IsRemote]). Rejections by interceptors of the client are unchanged.
 //
 // # Failures
 //
 // [hauberk.New] reports everything that is wrong with a table: errors and reasons that it has twice, reasons of
-// another form, types that cannot be encoded, and codecs that panic for an empty value. While calls run, a codec that panics or
-// fails, details that cannot be encoded, and details of more than [Config].MaxDetails bytes cost the details
-// only. The client still receives code, reason and text. [Interceptor.Measurements] has their numbers, and
+// another form, types that cannot be encoded, and codecs that panic for an empty value. While calls run, a codec that
+// panics or fails, details that cannot be encoded, and details of more than [Config].MaxDetails bytes cost the
+// details only. The client still receives code, reason and text. [Interceptor.Measurements] has their numbers, and
 // [WithCodecErrors] reports each.
 //
 // # Place
 //
 // On a server, place it inside of all interceptors that look at the outcome of the handler: only your own run inside
-// of it, and return errors as handlers do. So logs, metrics, limits, caches and idempotency have the code that the client
-// receives. On a client it may be anywhere. Outside of retry and hedge it decodes once for a call. Inside, the
-// functions of a retry can use errors.Is. Two of them, with different tables, may be in one chain.
+// of it, and return errors as handlers do. So logs, metrics, limits, caches and idempotency have the code that the
+// client receives. [hauberk.Chain.Lint] reports another place. It does not see errors of interceptors outside of it.
+//
+// On a client it may be anywhere. Outside of retry and hedge it decodes once for a call. Inside, the interceptors
+// there find the errors as well. Two of them, with different tables, may be in one chain of a client.
 //
 // # Tests
 //

@@ -64,7 +64,8 @@ func TypeWithMetadata[E error](
 	code codes.Code, reason string,
 	encode func(E) map[string]string, decode func(map[string]string) (E, error), opts ...EntryOption,
 ) Entry {
-	return newEntry(&entry{code: code, reason: reason, codec: metadataCodec[E]{encodeFunc: encode, decodeFunc: decode}}, opts)
+	c := metadataCodec[E]{encodeFunc: encode, decodeFunc: decode}
+	return newEntry(&entry{code: code, reason: reason, codec: c}, opts)
 }
 
 func newEntry(e *entry, opts []EntryOption) Entry {
@@ -142,7 +143,7 @@ func (e *entry) check() {
 		e.failf("the reason is %q; %s", e.reason, errorinfo.WantReason)
 	}
 	if isReserved(e.reason) {
-		e.failf("the reason %s has a meaning of its own; want another", e.reason)
+		e.failf("the reason %s is reserved; want another", e.reason)
 	}
 	if e.wholeText && e.message != "" {
 		e.failf("it has WithMessage and WithWholeText; want one of them")
@@ -163,10 +164,10 @@ func (e *entry) checkDetails(own protoreflect.FullName) {
 		e.failf("the detail is a %s, which the table makes; want another message, or TypeWithMetadata", errorInfo)
 	}
 	for _, m := range e.details {
-		switch name := nameOf(m); {
-		case name == errorInfo:
+		switch name := nameOf(m); name {
+		case errorInfo:
 			e.failf("WithDetails has a %s, which the table makes; use TypeWithMetadata", errorInfo)
-		case name == own:
+		case own:
 			e.failf("WithDetails has a %s, which is the detail of the type", name)
 		}
 	}

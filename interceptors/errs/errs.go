@@ -52,7 +52,7 @@ func New(config Config, table *Table, opts ...Option) *Interceptor {
 
 // random returns a reference.
 func random(context.Context, *hauberk.Call, error) string {
-	return fmt.Sprintf("%016x", rand.Uint64()) //nolint:gosec // it names an error, and protects nothing
+	return fmt.Sprintf("%016x", rand.Uint64())
 }
 
 // Declare describes the interceptor to the checks of a chain.
@@ -82,12 +82,12 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 
 // report calls a function of an option, and contains its panic.
 func (x *Interceptor) report(
-	f func(ctx context.Context, call *hauberk.Call, err error), ctx context.Context, call *hauberk.Call, err error,
+	ctx context.Context, call *hauberk.Call, err error, f func(ctx context.Context, call *hauberk.Call, err error),
 ) {
 	if f == nil {
 		return
 	}
-	x.contain("a function of an option", func() error {
+	_ = x.contain("a function of an option", func() error {
 		f(ctx, call, err)
 		return nil
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -31,7 +32,7 @@ type StockError struct {
 
 func (e *StockError) Error() string { return fmt.Sprintf("only %d of %s left", e.Left, e.Item) }
 
-// Errors is the table. A real one has a message of its own for the detail.
+// Errors is the table. A real one has its own message for the detail.
 var Errors = errs.NewTable("shop.example",
 	errs.Sentinel(ErrNotFound, codes.NotFound, "ITEM_NOT_FOUND"),
 	errs.TypeWithDetail(codes.FailedPrecondition, "OUT_OF_STOCK",
@@ -161,7 +162,7 @@ type printing struct {
 
 func (p *printing) Helper()                           {}
 func (p *printing) Cleanup(f func())                  { p.end = f }
-func (p *printing) Errorf(format string, args ...any) { fmt.Printf(format+"\n", args...) }
+func (p *printing) Errorf(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
 
 // requestOf returns a function that decodes a request for an item.
 func requestOf(item string) func(msg any) error {
@@ -179,7 +180,7 @@ type shop struct {
 func (shop) Unary(_ context.Context, req *testpb.Request) (*testpb.Response, error) {
 	switch req.GetText() {
 	case "cap":
-		return nil, fmt.Errorf("select * from items where name = 'cap': %w", ErrNotFound)
+		return nil, fmt.Errorf("item 17 on 10.0.0.7: %w", ErrNotFound)
 	case "hat":
 		return nil, &StockError{"hat", 2}
 	default:
@@ -210,10 +211,8 @@ func start(server, client *hauberk.Chain) (c testpb.TestServiceClient, stop func
 // only leaves out all attributes but some.
 func only(keys ...string) func([]string, slog.Attr) slog.Attr {
 	return func(_ []string, a slog.Attr) slog.Attr {
-		for _, key := range keys {
-			if a.Key == key {
-				return a
-			}
+		if slices.Contains(keys, a.Key) {
+			return a
 		}
 		return slog.Attr{}
 	}

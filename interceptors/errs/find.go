@@ -57,8 +57,8 @@ func (t *Table) at(err error) (f found, ok bool) {
 	case *passedError:
 		return found{passed: x}, true
 	}
-	if e, value := t.entryOf(err); e != nil {
-		return found{entry: e, value: value}, true
+	if f, ok = t.entryOf(err); ok {
+		return f, true
 	}
 	if c, ok := err.(carrier); ok { //nolint:errorlint // as in find
 		if st := c.GRPCStatus(); st.Code() != codes.OK {
@@ -83,43 +83,43 @@ func isFunc(err error) func(target error) bool {
 	return func(error) bool { return false }
 }
 
-// entryOf returns the entry for an error, and the error that it has: the sentinel, or the one of the type.
-func (t *Table) entryOf(err error) (e *entry, value error) {
+// entryOf returns the entry for an error, with the sentinel or the error of the type.
+func (t *Table) entryOf(err error) (f found, ok bool) {
 	typ := reflect.TypeOf(err)
 	if typ.Comparable() && reflect.ValueOf(err).Comparable() {
-		if e = t.sentinels[err]; e != nil {
-			return e, err
+		if e := t.sentinels[err]; e != nil {
+			return found{entry: e, value: err}, true
 		}
 	}
-	if e = t.types[typ]; e != nil {
-		return e, err
+	if e := t.types[typ]; e != nil {
+		return found{entry: e, value: err}, true
 	}
-	for _, e = range t.interfaces {
-		if value, ok := e.codec.in(err); ok {
-			return e, value
+	for _, e := range t.interfaces {
+		if value := e.codec.in(err); value != nil {
+			return found{entry: e, value: value}, true
 		}
 	}
 	_, hasIs := err.(interface{ Is(target error) bool })
 	_, hasAs := err.(interface{ As(target any) bool })
 	if !hasIs && !hasAs {
-		return nil, nil
+		return found{}, false
 	}
 	return t.entryByMethods(err, isFunc(err), hasAs)
 }
 
 // entryByMethods returns the entry that the Is or the As method of an error finds.
-func (t *Table) entryByMethods(err error, is func(error) bool, hasAs bool) (e *entry, value error) {
-	for _, e = range t.entries {
+func (t *Table) entryByMethods(err error, is func(error) bool, hasAs bool) (f found, ok bool) {
+	for _, e := range t.entries {
 		switch {
 		case e.codec == nil:
 			if is(e.sentinel) {
-				return e, e.sentinel
+				return found{entry: e, value: e.sentinel}, true
 			}
 		case hasAs:
-			if value, ok := e.codec.in(err); ok {
-				return e, value
+			if value := e.codec.in(err); value != nil {
+				return found{entry: e, value: value}, true
 			}
 		}
 	}
-	return nil, nil
+	return found{}, false
 }

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// FuzzFromStatus holds that a status of a peer keeps its code and its text, whatever its details have, and that an
+// FuzzFromStatus holds that a status of a peer keeps its code and its text, with any details, and that an
 // error of a type has fields.
 func FuzzFromStatus(f *testing.F) {
 	table := newTable()

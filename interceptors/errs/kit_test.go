@@ -78,7 +78,7 @@ func newTable() *errs.Table {
 }
 
 // served returns the outcome of a call of a kind whose handler returns an error, as a server sends it.
-func served(t *testing.T, kind hauberk.Kind, config errs.Config, handled error, opts ...errs.Option) (error, *errs.Interceptor) {
+func served(t *testing.T, kind hauberk.Kind, config errs.Config, handled error, opts ...errs.Option) (*errs.Interceptor, error) {
 	t.Helper()
 	x := errs.New(config, newTable(), opts...)
 	chain, err := hauberk.New(x)
@@ -86,7 +86,7 @@ func served(t *testing.T, kind hauberk.Kind, config errs.Config, handled error, 
 		t.Fatal(err)
 	}
 	serve := hauberktest.Direct{Kind: kind, Service: failing(func() error { return handled })}.Server(chain)
-	return serve(context.Background()), x
+	return x, serve(context.Background())
 }
 
 // failing is a service whose handlers read all requests and then fail.

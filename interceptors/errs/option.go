@@ -21,7 +21,8 @@ func (x *Interceptor) failf(format string, args ...any) {
 
 // WithReference uses reference to make the references of masked errors, in place of 16 random hexadecimal digits:
 // the request ID, the trace ID, or a hash of the error. It may also report the error. err is the error of the
-// handler. If it returns "" or panics, the status has no reference. A reference is cut after 128 bytes. reference must be safe for concurrent use.
+// handler. If it returns "" or panics, the status has no reference. A reference is cut after 128 bytes. reference must
+// be safe for concurrent use.
 func WithReference(reference func(ctx context.Context, call *hauberk.Call, err error) string) Option {
 	return option(func(x *Interceptor) {
 		if x.reference = reference; reference == nil {

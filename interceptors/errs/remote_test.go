@@ -169,7 +169,7 @@ func TestUnreachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // nothing is lost
+	defer conn.Close()
 	back := testpb.NewTestServiceClient(chainOf(errs.Config{}, newTable()).ClientConn(conn))
 	for _, kind := range kinds {
 		var seen error

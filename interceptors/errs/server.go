@@ -50,7 +50,7 @@ func (x *Interceptor) returned(ctx context.Context, call *hauberk.Call, err erro
 	switch {
 	case failure != nil || !ok:
 		x.counts.unmapped.Add(1)
-		x.report(x.unmapped, ctx, call, err)
+		x.report(ctx, call, err, x.unmapped)
 		return x.masked(ctx, call, err, x.config.Unmapped, ReasonMasked)
 	case f.settled:
 		return err
@@ -157,7 +157,7 @@ func (x *Interceptor) lost(ctx context.Context, call *hauberk.Call, err error) {
 	if _, ok := errors.AsType[*panicError](err); ok {
 		x.counts.panics.Add(1)
 	}
-	x.report(x.codecErrors, ctx, call, err)
+	x.report(ctx, call, err, x.codecErrors)
 }
 
 // encode returns the status of an error, which value is in the tree of. If its details cannot be sent, the
@@ -177,7 +177,8 @@ func (e *entry) encode(value, whole error, maxText, maxDetails int) (st *status.
 		}
 	}
 	st = full.GRPCStatus()
-	if size := proto.Size(st.Proto()) - len(bare.Message); size > maxDetails && (full.Metadata != nil || full.Details != nil) {
+	size, more := proto.Size(st.Proto())-len(bare.Message), len(full.Metadata)+len(full.Details) > 0
+	if more && size > maxDetails {
 		failed = errors.Join(failed, fmt.Errorf("the details have %d bytes; want at most %d", size, maxDetails))
 		st = bare.GRPCStatus()
 	}

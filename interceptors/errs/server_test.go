@@ -88,13 +88,13 @@ func TestWhatDecides(t *testing.T) {
 		"unmapped":               {errors.New("secret"), codes.Unknown, "internal error (reference R)", errs.ReasonMasked},
 		"OK alone":               {okError{errors.New("secret")}, codes.Unknown, "internal error (reference R)", errs.ReasonMasked},
 		"not comparable":         {listError{"secret"}, codes.Unknown, "internal error (reference R)", errs.ReasonMasked},
-		"value, not the pointer": {stockValue{}, codes.Unknown, "internal error (reference R)", errs.ReasonMasked},
+		"value, not the pointer": {valueError{}, codes.Unknown, "internal error (reference R)", errs.ReasonMasked},
 		"internal status":        {wrap(status.Error(codes.Internal, "secret")), codes.Internal, "internal error (reference R)", errs.ReasonMasked},
 		"data loss":              {status.Error(codes.DataLoss, "secret"), codes.DataLoss, "internal error (reference R)", errs.ReasonMasked},
 		"nil pointer of a type":  {(*stockError)(nil), codes.FailedPrecondition, "OUT_OF_STOCK", "OUT_OF_STOCK"},
 	} {
 		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
-			got, _ := served(t, kind, errs.Config{}, c.err, errs.WithReference(fixedReference))
+			_, got := served(t, kind, errs.Config{}, c.err, errs.WithReference(fixedReference))
 			st, ok := status.FromError(got)
 			if !ok || st.Code() != c.code || st.Message() != c.text || hauberk.Reason(got) != c.reason {
 				t.Errorf("%s, %v: %v %q, reason %q; want %v %q, %q", name, kind, st.Code(), st.Message(), hauberk.Reason(got), c.code, c.text, c.reason)
@@ -109,15 +109,15 @@ func TestWhatDecides(t *testing.T) {
 	}
 }
 
-type stockValue struct{}
+type valueError struct{}
 
-func (stockValue) Error() string { return "secret" }
+func (valueError) Error() string { return "secret" }
 
 func fixedReference(context.Context, *hauberk.Call, error) string { return "R" }
 
 // The status of an entry has its details.
 func TestDetails(t *testing.T) {
-	got, _ := served(t, hauberk.Unary, errs.Config{}, errBusy)
+	_, got := served(t, hauberk.Unary, errs.Config{}, errBusy)
 	retry := false
 	for _, d := range status.Convert(got).Details() {
 		if r, ok := d.(*errdetails.RetryInfo); ok {
@@ -127,7 +127,7 @@ func TestDetails(t *testing.T) {
 	if !retry {
 		t.Errorf("%v has no RetryInfo of 1 s", status.Convert(got).Details())
 	}
-	got, _ = served(t, hauberk.Unary, errs.Config{}, quotaError{Limit: 7})
+	_, got = served(t, hauberk.Unary, errs.Config{}, quotaError{Limit: 7})
 	if limit := info(got).GetMetadata()["limit"]; limit != "7" {
 		t.Errorf("the limit is %q; want 7", limit)
 	}
@@ -181,24 +181,24 @@ func TestPanicOfTheHandler(t *testing.T) {
 func TestMaskSettings(t *testing.T) {
 	config := errs.Config{Mask: []codes.Code{}, Unmapped: codes.Internal, Message: "sorry"}
 	internal := status.Error(codes.Internal, "the text")
-	if got, _ := served(t, hauberk.Unary, config, internal); status.Convert(got).Message() != "the text" {
+	if _, got := served(t, hauberk.Unary, config, internal); status.Convert(got).Message() != "the text" {
 		t.Errorf("%v; want the text", got)
 	}
-	got, _ := served(t, hauberk.Unary, config, errors.New("secret"), errs.WithReference(func(context.Context, *hauberk.Call, error) string {
+	_, got := served(t, hauberk.Unary, config, errors.New("secret"), errs.WithReference(func(context.Context, *hauberk.Call, error) string {
 		return ""
 	}))
 	if st := status.Convert(got); st.Code() != codes.Internal || st.Message() != "sorry" || errs.Reference(got) != "" {
 		t.Errorf("%v; want INTERNAL without a reference", got)
 	}
 	config.Mask = []codes.Code{codes.NotFound}
-	if got, _ := served(t, hauberk.Unary, config, status.Error(codes.NotFound, "secret")); status.Code(got) != codes.NotFound ||
+	if _, got := served(t, hauberk.Unary, config, status.Error(codes.NotFound, "secret")); status.Code(got) != codes.NotFound ||
 		strings.Contains(got.Error(), "secret") {
 		t.Errorf("%v; want a masked NOT_FOUND", got)
 	}
-	if got, _ := served(t, hauberk.Unary, config, errMissing); status.Convert(got).Message() != "item not found" {
+	if _, got := served(t, hauberk.Unary, config, errMissing); status.Convert(got).Message() != "item not found" {
 		t.Errorf("%v; want the text of the entry, which is not masked", got)
 	}
-	if got, _ := served(t, hauberk.Unary, config, nil); got != nil {
+	if _, got := served(t, hauberk.Unary, config, nil); got != nil {
 		t.Errorf("%v; want success", got)
 	}
 }
@@ -209,7 +209,7 @@ func TestMaxText(t *testing.T) {
 	for name, err := range map[string]error{
 		"status": status.Error(codes.NotFound, long), "entry": &stockError{Item: long}, "invalid": &stockError{Item: strings.Repeat("\xff", 5000)},
 	} {
-		got, _ := served(t, hauberk.Unary, errs.Config{}, err)
+		_, got := served(t, hauberk.Unary, errs.Config{}, err)
 		text := status.Convert(got).Message()
 		if len(text) > 1024 || !utf8.ValidString(text) || name != "invalid" && len(text) < 1020 {
 			t.Errorf("%s: %d bytes, valid %t", name, len(text), utf8.ValidString(text))
@@ -218,11 +218,11 @@ func TestMaxText(t *testing.T) {
 			t.Errorf("%s: the text ends with %q", name, text[len(text)-8:])
 		}
 	}
-	got, _ := served(t, hauberk.Unary, errs.Config{MaxText: 16}, status.Error(codes.NotFound, "0123456789abcdef"))
+	_, got := served(t, hauberk.Unary, errs.Config{MaxText: 16}, status.Error(codes.NotFound, "0123456789abcdef"))
 	if text := status.Convert(got).Message(); text != "0123456789abcdef" {
 		t.Errorf("%q was cut", text)
 	}
-	got, _ = served(t, hauberk.Unary, errs.Config{}, hauberk.Reject(codes.NotFound, "LONG", long))
+	_, got = served(t, hauberk.Unary, errs.Config{}, hauberk.Reject(codes.NotFound, "LONG", long))
 	if text := status.Convert(got).Message(); text != long {
 		t.Errorf("a rejection's text has %d bytes; want %d", len(text), len(long))
 	}
@@ -241,7 +241,7 @@ func TestLostDetails(t *testing.T) {
 		}
 	}
 	table := errs.NewTable(domain,
-		errs.TypeWithMetadata(codes.FailedPrecondition, "OUT_OF_STOCK", fail, func(map[string]string) (*stockError, error) { return nil, nil }), //nolint:nilnil // as bad codecs do
+		errs.TypeWithMetadata(codes.FailedPrecondition, "OUT_OF_STOCK", fail, func(map[string]string) (*stockError, error) { return nil, nil }),
 		errs.TypeWithDetail(codes.Aborted, "DETAIL", func(e quotaError) *errdetails.DebugInfo {
 			if e.Limit == 0 {
 				return nil
@@ -319,7 +319,7 @@ func (p panicking) GRPCStatus() *status.Status {
 func TestPanics(t *testing.T) {
 	boom := func(context.Context, *hauberk.Call, error) { panic("boom") }
 	for _, method := range []string{"Error", "Unwrap", "Is", "GRPCStatus"} {
-		got, x := served(t, hauberk.Unary, errs.Config{}, panicking{method}, errs.WithUnmapped(boom),
+		x, got := served(t, hauberk.Unary, errs.Config{}, panicking{method}, errs.WithUnmapped(boom),
 			errs.WithReference(func(context.Context, *hauberk.Call, error) string { panic("boom") }))
 		if status.Code(got) != codes.Unknown || status.Convert(got).Message() != "internal error" {
 			t.Errorf("%s: %v; want a masked error", method, got)

@@ -145,10 +145,10 @@ func (e *entry) checkSentinel() {
 		e.failf("the sentinel is nil")
 	case !reflect.ValueOf(s).Comparable():
 		e.failf("a %T cannot be compared, so that errors.Is does not find it; use a type", s)
-	case s == io.EOF: //nolint:errorlint // it is the value that means the end
-		e.failf("io.EOF is how streams end well; want an error of your own that wraps it")
+	case s == io.EOF:
+		e.failf("io.EOF is how streams end well; want your own error, which may wrap it")
 	case s == context.Canceled, s == context.DeadlineExceeded: //nolint:errorlint // as above
-		e.failf("context errors keep their codes; want an error of your own that wraps it")
+		e.failf("context errors keep their codes; want your own error, which may wrap it")
 	}
 }
 
@@ -206,5 +206,7 @@ func (t *Table) Entries() []Description {
 
 // settings returns what hauberk.Chain.Explain lists.
 func (t *Table) settings(string) []hauberk.Setting {
-	return []hauberk.Setting{{Name: "errors", Value: strconv.Itoa(len(t.entries)), Source: "errs.NewTable(\"" + t.domain + "\")"}}
+	return []hauberk.Setting{{
+		Name: "errors", Value: strconv.Itoa(len(t.entries)), Source: fmt.Sprintf("errs.NewTable(%q)", t.domain),
+	}}
 }

@@ -71,7 +71,7 @@ func TestBadTable(t *testing.T) {
 		}},
 		"reserved": {errs.NewTable(domain, errs.Sentinel(errMissing, codes.NotFound, errs.ReasonMasked),
 			errs.Sentinel(errBusy, codes.NotFound, errs.ReasonDependency), errs.Sentinel(errStale, codes.NotFound, hauberk.ReasonMalformed)), []string{
-			"the reason INTERNAL_ERROR has a meaning of its own", "DEPENDENCY_FAILED has", "MALFORMED_REASON has",
+			"the reason INTERNAL_ERROR is reserved", "DEPENDENCY_FAILED is", "MALFORMED_REASON is",
 		}},
 		"types": {errs.NewTable(domain, errs.Type[*fieldsError](codes.NotFound, "A"), errs.Type[textError](codes.NotFound, "B"),
 			errs.Type[notFounder](codes.NotFound, "C"), errs.Type[*closedError](codes.NotFound, "D"), errs.Type[*closedError](codes.NotFound, "E"),
@@ -158,18 +158,18 @@ func TestBadConfig(t *testing.T) {
 	}
 }
 
-// missingOf is a notFounder.
-type missingOf string
+// missingError is a notFounder.
+type missingError string
 
-func (e missingOf) Error() string    { return string(e) + " is missing" }
-func (e missingOf) NotFound() string { return string(e) }
+func (e missingError) Error() string    { return string(e) + " is missing" }
+func (e missingError) NotFound() string { return string(e) }
 
 // A type may be an interface: the client receives what its codec makes.
 func TestInterfaceType(t *testing.T) {
 	table := errs.NewTable(domain, errs.TypeWithMetadata(codes.NotFound, "MISSING",
 		func(e notFounder) map[string]string { return map[string]string{"name": e.NotFound()} },
-		func(m map[string]string) (notFounder, error) { return missingOf(m["name"]), nil }))
-	st, ok := table.ToStatus(wrap(missingOf("hat")))
+		func(m map[string]string) (notFounder, error) { return missingError(m["name"]), nil }))
+	st, ok := table.ToStatus(wrap(missingError("hat")))
 	if !ok || st.Message() != "hat is missing" {
 		t.Errorf("%v, %t", st, ok)
 	}
