@@ -14,7 +14,7 @@ import (
 const (
 	DefaultMessage    = "internal error"
 	DefaultMaxText    = 1024
-	DefaultMaxDetails = 4096
+	DefaultMaxDetails = 2048
 )
 
 // The limits of [Config]. Clients in many languages accept a header list of 8 KiB, which has the text
@@ -76,8 +76,8 @@ type Config struct {
 	// character, and end with "…". The default is DefaultMaxText.
 	MaxText int
 	// MaxDetails is the greatest size of the details of an entry, in bytes of protobuf, up to 64 KiB. Larger
-	// ones are left out. The default is DefaultMaxDetails, with which a status fits into the header list of 8 KiB
-	// that clients in many languages accept.
+	// ones are left out. The default is DefaultMaxDetails: with it and DefaultMaxText, each status of an entry fits
+	// into the header list of 8 KiB that clients in many languages accept, and lose the code of if it is larger.
 	MaxDetails int
 }
 

@@ -79,7 +79,9 @@
 //
 // # Tests
 //
-// [WithUnmapped] reports errors that have no status. In tests, hauberktest.Unmapped fails the test for them:
+// [WithUnmapped] reports errors that have no status, and the measurement errs_unmapped_total counts them. What handlers
+// return is not known before they run, so that [hauberk.Chain.Lint] cannot report it. In tests, hauberktest.Unmapped
+// fails the test for such errors:
 //
 //	errs.New(errs.Config{}, Errors, errs.WithUnmapped(hauberktest.Unmapped(t)))
 package errs

@@ -6,6 +6,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
 )
 
 // carrier is an error with a status.
@@ -60,7 +62,7 @@ func (t *Table) at(err error) (f found, ok bool) {
 	if f, ok = t.entryOf(err); ok {
 		return f, true
 	}
-	if c, ok := err.(carrier); ok { //nolint:errorlint // as in find
+	if c, ok := err.(carrier); ok && !addsDomain(c) { //nolint:errorlint // as in find
 		if st := c.GRPCStatus(); st.Code() != codes.OK {
 			return found{carrier: c, status: st}, true
 		}
@@ -73,6 +75,13 @@ func (t *Table) at(err error) (f found, ok bool) {
 	default:
 		return found{}, false
 	}
+}
+
+// addsDomain reports whether a carrier is what a chain wraps an error in to give the rejection in it a domain. The
+// errors inside of it decide.
+func addsDomain(c carrier) bool {
+	r := hauberk.RejectionOf(c)
+	return r != nil && error(r) != error(c) //nolint:errorlint // whether it is the rejection itself
 }
 
 // isFunc returns the Is method of an error.
