@@ -27,7 +27,7 @@
 // [Context] returns a context as a handler receives it behind a chain, with state, metadata,
 // method and peer. The test calls the handler as an ordinary function. [TransportStream] records
 // the header and the trailer that the handler sets. [ServerStream] is a stream for streaming
-// handlers.
+// handlers. [Unmapped] fails the test if a handler returns an error without a status.
 //
 // # Tests of a service's chain
 //

@@ -31,7 +31,8 @@ func (e *passedError) GRPCStatus() *status.Status { return hauberk.StatusOf(e.ca
 func (e *passedError) Unwrap() error              { return e.cause }
 
 // Pass marks an error whose status a server sends unchanged, with its text and details: that of a call to another
-// service, in a proxy. It is not masked. Pass returns nil for nil.
+// service, in a proxy. It is not masked: an error without a status is sent as UNKNOWN with its text. Pass returns nil
+// for nil.
 func Pass(err error) error {
 	if err == nil {
 		return nil
