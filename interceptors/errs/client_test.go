@@ -236,7 +236,7 @@ func TestWithRetries(t *testing.T) {
 func TestLocalErrors(t *testing.T) {
 	rejection, plain := hauberk.Reject(codes.NotFound, "ITEM_NOT_FOUND", "text"), errors.New("of an interceptor")
 	rejection.Domain = domain
-	for _, err := range []error{rejection, plain, wrap(rejection)} {
+	for _, err := range []error{rejection, plain, wrap(rejection), hauberk.ErrSuperseded} {
 		var outcome error
 		chain := hauberk.Must(hauberk.New(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			outcome = next(ctx, call)
@@ -308,5 +308,29 @@ func TestMerge(t *testing.T) {
 	}
 	if len(merged.Entries()) != len(newTable().Entries())+1 {
 		t.Error(merged.Entries())
+	}
+}
+
+// Of two interceptors in a chain of a client the inner one decodes, and the outer one what the inner one cannot.
+func TestTwoTables(t *testing.T) {
+	decodes := 0
+	table := func() *errs.Table {
+		return errs.NewTable(domain, errs.TypeWithDetail(codes.FailedPrecondition, "OUT_OF_STOCK", stockDetail,
+			func(d *testpb.Request) (*stockError, error) {
+				decodes++
+				return stockOf(d)
+			}))
+	}
+	first, second, other := table(), table(), errs.NewTable(domain, errs.Sentinel(errMissing, codes.NotFound, "ITEM_NOT_FOUND"))
+	for name, c := range map[string]struct{ outer, inner *errs.Table }{
+		"both": {first, second}, "outer": {first, other}, "inner": {other, second},
+	} {
+		env := roundTrip(t, hauberk.Unary, failing(func() error { return &stockError{"hat", 1} }),
+			errs.New(errs.Config{}, c.outer), errs.New(errs.Config{}, c.inner))
+		decodes = 0
+		err := env.Call(t.Context()).Err
+		if e, ok := errors.AsType[*stockError](err); !ok || e.Item != "hat" || decodes != 1 {
+			t.Errorf("%s: %v, decoded %d times; want once", name, err, decodes)
+		}
 	}
 }

@@ -106,3 +106,19 @@ func TestConcurrent(t *testing.T) {
 		all.Wait()
 	}
 }
+
+// Statuses that are made concurrently share no details.
+func TestDetailsAreNotShared(t *testing.T) {
+	more := errs.WithDetails(new(testpb.Response), new(testpb.Response), new(testpb.Response))
+	table := errs.NewTable(domain, errs.TypeWithDetail(codes.FailedPrecondition, "OUT_OF_STOCK", stockDetail, stockOf, more))
+	var all sync.WaitGroup
+	for i := range int32(20) {
+		all.Go(func() {
+			st, _ := table.ToStatus(&stockError{"hat", i})
+			if e, ok := errors.AsType[*stockError](table.FromStatus(st)); !ok || e.Left != i {
+				t.Errorf("%v; want %d", e, i)
+			}
+		})
+	}
+	all.Wait()
+}

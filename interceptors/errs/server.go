@@ -173,8 +173,6 @@ func (e *entry) encode(value, whole error, maxText, maxDetails int) (st *status.
 	if e.codec != nil {
 		if err := contained("encode", func() error { return e.codec.encode(value, &full) }); err != nil {
 			failed = errors.Join(failed, err)
-			full = bare
-			full.Details = e.details
 		}
 	}
 	st = full.GRPCStatus()

@@ -38,6 +38,19 @@ func (e anError) As(target any) bool {
 	return false
 }
 
+// asError has only an As method.
+type asError struct{ as *stockError }
+
+func (asError) Error() string { return "secret of asError" }
+
+func (e asError) As(target any) bool {
+	p, ok := target.(**stockError)
+	if ok {
+		*p = e.as
+	}
+	return ok
+}
+
 // okError has the status OK, which errors cannot mean.
 type okError struct{ error }
 
@@ -83,6 +96,8 @@ func TestWhatDecides(t *testing.T) {
 		"context":                {wrap(context.DeadlineExceeded), codes.DeadlineExceeded, "context deadline exceeded", ""},
 		"cancelled":              {wrap(context.Canceled), codes.Canceled, "context canceled", ""},
 		"context by Is":          {anError{is: context.Canceled}, codes.Canceled, "context canceled", ""},
+		"deadline by Is":         {anError{is: context.DeadlineExceeded}, codes.DeadlineExceeded, "context deadline exceeded", ""},
+		"As method alone":        {asError{&stockError{"cap", 0}}, codes.FailedPrecondition, "0 of cap left", "OUT_OF_STOCK"},
 		"context before status":  {errors.Join(context.Canceled, notFound), codes.Canceled, "context canceled", ""},
 		"status before context":  {errors.Join(notFound, context.Canceled), codes.NotFound, "from a status", ""},
 		"context before entry":   {errors.Join(context.Canceled, errMissing), codes.Canceled, "context canceled", ""},
@@ -272,6 +287,9 @@ func TestLostDetails(t *testing.T) {
 		if status.Code(got) != c.code || hauberk.Reason(got) != c.reason || status.Convert(got).Message() != c.err.Error() {
 			t.Errorf("%s: %v, reason %s; want %v, %s", name, got, hauberk.Reason(got), c.code, c.reason)
 		}
+		if panics := count(x, "errs_panics_total"); panics != 1 && name != "panic" || panics != 2 && name == "panic" {
+			t.Errorf("%s: %v panics; want that of the option, and that of the codec", name, panics)
+		}
 		if len(reported) != 1 || !strings.Contains(reported[0].Error(), c.reason) || count(x, "errs_lost_details_total") != 1 {
 			t.Errorf("%s: reported %v, counted %v; want one", name, reported, count(x, "errs_lost_details_total"))
 		}
@@ -285,52 +303,6 @@ func count(x *errs.Interceptor, name string) float64 {
 		}
 	}
 	return -1
-}
-
-// panicking panics in a method of an error.
-type panicking struct{ method string }
-
-func (p panicking) Error() string {
-	if p.method == "Error" {
-		panic("secret of Error")
-	}
-	return "secret"
-}
-
-func (p panicking) Unwrap() error {
-	if p.method == "Unwrap" {
-		panic("secret of Unwrap")
-	}
-	return nil
-}
-
-func (p panicking) Is(error) bool {
-	if p.method == "Is" {
-		panic("secret of Is")
-	}
-	return false
-}
-
-func (p panicking) GRPCStatus() *status.Status {
-	if p.method == "GRPCStatus" {
-		panic("secret of GRPCStatus")
-	}
-	return nil
-}
-
-// Errors whose methods panic, and functions of options that panic, end the call with a masked error.
-func TestPanics(t *testing.T) {
-	boom := func(context.Context, *hauberk.Call, error) { panic("boom") }
-	for _, method := range []string{"Error", "Unwrap", "Is", "GRPCStatus"} {
-		x, got := served(t, hauberk.Unary, errs.Config{}, panicking{method}, errs.WithUnmapped(boom),
-			errs.WithReference(func(context.Context, *hauberk.Call, error) string { panic("boom") }))
-		if status.Code(got) != codes.Unknown || status.Convert(got).Message() != "internal error" {
-			t.Errorf("%s: %v; want a masked error", method, got)
-		}
-		if count(x, "errs_unmapped_total") != 1 || count(x, "errs_masked_total") != 1 || count(x, "errs_panics_total") < 2 {
-			t.Errorf("%s: %v", method, x.Measurements())
-		}
-	}
 }
 
 // WithUnmapped is called for the errors that have no status, and for no others.
@@ -373,5 +345,15 @@ func TestExposeErrors(t *testing.T) {
 	got := hauberktest.Direct{Service: failing(func() error { return errors.New("secret") })}.Server(chain)(context.Background())
 	if strings.Contains(got.Error(), "secret") || errs.Reference(got) == "" {
 		t.Error(got)
+	}
+}
+
+// A long reference is cut.
+func TestLongReference(t *testing.T) {
+	_, got := served(t, hauberk.Unary, errs.Config{}, errors.New("secret"), errs.WithReference(func(context.Context, *hauberk.Call, error) string {
+		return "\xff" + strings.Repeat("é", 500)
+	}))
+	if r := errs.Reference(got); len(r) > 128 || len(r) < 120 || !strings.HasSuffix(r, "é…") || !utf8.ValidString(r) {
+		t.Errorf("%q has %d bytes; want at most 128", r, len(r))
 	}
 }

@@ -1,0 +1,58 @@
+package errs_test
+
+import (
+	"context"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/errs"
+)
+
+// panicking panics in a method of an error.
+type panicking struct{ method string }
+
+func (p panicking) Error() string {
+	if p.method == "Error" {
+		panic("secret of Error")
+	}
+	return "secret"
+}
+
+func (p panicking) Unwrap() error {
+	if p.method == "Unwrap" {
+		panic("secret of Unwrap")
+	}
+	return nil
+}
+
+func (p panicking) Is(error) bool {
+	if p.method == "Is" {
+		panic("secret of Is")
+	}
+	return false
+}
+
+func (p panicking) GRPCStatus() *status.Status {
+	if p.method == "GRPCStatus" {
+		panic("secret of GRPCStatus")
+	}
+	return nil
+}
+
+// Errors whose methods panic, and functions of options that panic, end the call with a masked error.
+func TestPanics(t *testing.T) {
+	boom := func(context.Context, *hauberk.Call, error) { panic("boom") }
+	for _, method := range []string{"Error", "Unwrap", "Is", "GRPCStatus"} {
+		x, got := served(t, hauberk.Unary, errs.Config{}, panicking{method}, errs.WithUnmapped(boom),
+			errs.WithReference(func(context.Context, *hauberk.Call, error) string { panic("boom") }))
+		if status.Code(got) != codes.Unknown || status.Convert(got).Message() != "internal error" {
+			t.Errorf("%s: %v; want a masked error", method, got)
+		}
+		if count(x, "errs_unmapped_total") != 1 || count(x, "errs_masked_total") != 1 || count(x, "errs_panics_total") < 2 {
+			t.Errorf("%s: %v", method, x.Measurements())
+		}
+	}
+}
