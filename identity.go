@@ -24,7 +24,9 @@ type Identity struct {
 	Scopes []string
 	// Roles are what the subject may act as, such as "admin".
 	Roles []string
-	// Claims are all claims of the credential, for rules and handlers.
+	// Claims are all claims of the credential, for rules and handlers, as encoding/json decodes them.
+	// Package authn decodes integers of 2⁵³ and more, which a float64 does not hold exactly, as int64, or
+	// uint64 if they are beyond that.
 	Claims map[string]any
 	// Expires is the time when the credential expires; zero means never. It is enforced
 	// exactly: the code that makes an identity adds the leeway for clock skew.

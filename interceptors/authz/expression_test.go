@@ -2,6 +2,7 @@ package authz_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +22,9 @@ func TestExpressions(t *testing.T) {
 	odd := &hauberk.Identity{Subject: "odd", Claims: map[string]any{
 		"struct": struct{ A int }{1}, "func": func() {}, "nil": nil, "list": []string{"a"}, "map": map[string]string{"a": "b"},
 		"deep": deepClaim(10_000),
+	}}
+	account := &hauberk.Identity{Subject: "a", Claims: map[string]any{ // as package authn decodes large integers
+		"account": int64(1234567890123456789), "unsigned": uint64(math.MaxUint64),
 	}}
 	for text, c := range map[string]struct {
 		r    request
@@ -56,6 +60,10 @@ func TestExpressions(t *testing.T) {
 		`identity.claims.groups.x == "x"`:                          {request{id: alice}, missing},
 		`identity.claims.level.matches("^x$")`:                     {request{id: alice}, missing},
 		`has(identity.claims.none)`:                                {request{id: alice}, matchesNot},
+		`identity.claims.account == 1234567890123456789`:           {request{id: account}, matches},
+		`identity.claims.account == 1234567890123456788`:           {request{id: account}, matchesNot},
+		`string(identity.claims.account) == "1234567890123456789"`: {request{id: account}, matches},
+		`identity.claims.unsigned == 18446744073709551615u`:        {request{id: account}, matches},
 		`identity.claims["a"]["b"] == 1`:                           {request{id: bare}, missing},
 		`metadata["x"].all(v, v == "a")`:                           {request{md: md("x", "a", "x", "a")}, matches},
 		`metadata["x"].all(v, v == "b")`:                           {request{md: md("x", "b", "x", "a")}, matchesNot},

@@ -87,7 +87,7 @@ func smallClaim(claim any, parts *int, level int) bool {
 		return false
 	}
 	switch claim := claim.(type) {
-	case nil, bool, float64, int, int64:
+	case nil, bool, float64, int, int64, uint64:
 		return true
 	case string:
 		return len(claim) <= maxText

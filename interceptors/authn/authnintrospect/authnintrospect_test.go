@@ -164,7 +164,7 @@ func TestRequest(t *testing.T) {
 			t.Errorf("%s %v, %q, %q, %v", r.Method, r.Form, id, secret, r.Header)
 		}
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
-		_, _ = io.WriteString(w, `{"active":true,"sub":"alice","scope":"a b","tier":"gold"}`)
+		_, _ = io.WriteString(w, `{"active":true,"sub":"alice","scope":"a b","tier":"gold","account":1234567890123456789}`)
 	}))
 	defer web.Close()
 	defer http.DefaultClient.CloseIdleConnections()
@@ -173,7 +173,8 @@ func TestRequest(t *testing.T) {
 	})
 	for range 3 {
 		id, _, err := serve(t.Context(), t, hauberk.Unary, m)
-		if err != nil || id.Subject != "alice" || id.Claims["tier"] != "gold" || len(id.Scopes) != 2 || id.Method != "introspection" {
+		if err != nil || id.Subject != "alice" || id.Claims["tier"] != "gold" || len(id.Scopes) != 2 || id.Method != "introspection" ||
+			id.Claims["account"] != int64(1234567890123456789) {
 			t.Errorf("%+v, %v", id, err)
 		}
 	}

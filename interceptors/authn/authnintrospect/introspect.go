@@ -113,7 +113,7 @@ func (m *Method) judge(body []byte) (answer, error) {
 	}
 	return answer{identity: &authn.Identity{
 		Subject: in.subject, Issuer: in.issuer, Method: "introspection",
-		Scopes: in.scopes, Claims: members, Expires: in.expires,
+		Scopes: in.scopes, Claims: jsonobject.WithIntegers(body, members), Expires: in.expires,
 	}}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4/json"
 
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/jsonobject"
 )
 
 // judge returns the identity of verified claims. Whether they have expired is judged last, so
@@ -34,6 +35,7 @@ func (v *Validator) judge(p *parsed, now time.Time) (*verified, error) {
 	if err := v.identify(t, claims); err != nil {
 		return nil, err
 	}
+	t.identity.Claims = jsonobject.WithIntegers(p.payload, claims)
 	if t.identity.Expires = expires.Add(v.config.Leeway); !now.Before(t.identity.Expires) {
 		return nil, fmt.Errorf("%w: at %s", authn.ErrTokenExpired, expires.UTC().Format(time.RFC3339))
 	}
@@ -183,11 +185,11 @@ func textsOf(claim any) []string {
 	}
 }
 
-// identify fills in the identity, but for its times. A claim of the wrong type rejects the token: an
+// identify fills in the identity, but for its times and claims. A claim of the wrong type rejects the token: an
 // identity without its roles would escape a rule that denies them.
 func (v *Validator) identify(t *verified, claims map[string]any) error {
 	id := &t.identity
-	*id = authn.Identity{Issuer: v.config.Issuer, Method: v.Name(), Claims: claims}
+	*id = authn.Identity{Issuer: v.config.Issuer, Method: v.Name()}
 	for _, c := range []struct {
 		path claimPath
 		to   *string

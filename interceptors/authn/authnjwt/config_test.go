@@ -162,8 +162,11 @@ func TestIdentity(t *testing.T) {
 		"scp":                      {nil, object{"scope": nil}, func(id *authn.Identity) (any, any) { return id.Scopes, []string{"not this"} }, nil},
 		"scp string":               {nil, object{"scope": nil, "scp": "a b"}, func(id *authn.Identity) (any, any) { return id.Scopes, []string{"a", "b"} }, nil},
 		"claims":                   {nil, nil, func(id *authn.Identity) (any, any) { return id.Claims["tier"], 3.0 }, nil},
-		"expires":                  {func(c *authnjwt.Config) { c.Leeway = time.Minute }, nil, func(id *authn.Identity) (any, any) { return id.Expires.Unix(), now.Add(time.Hour + time.Minute).Unix() }, nil},
-		"no list of revocations":   {nil, nil, func(id *authn.Identity) (any, any) { return id.Revoked == nil, true }, nil},
+		"large numbers": {nil, nil, func(id *authn.Identity) (any, any) {
+			return []any{id.Claims["big"], id.Claims["list"], id.Claims["float"]}, []any{int64(9007199254740993), []any{int64(9007199254740993)}, 9007199254740993.0}
+		}, nil},
+		"expires":                {func(c *authnjwt.Config) { c.Leeway = time.Minute }, nil, func(id *authn.Identity) (any, any) { return id.Expires.Unix(), now.Add(time.Hour + time.Minute).Unix() }, nil},
+		"no list of revocations": {nil, nil, func(id *authn.Identity) (any, any) { return id.Revoked == nil, true }, nil},
 
 		"required, there":     {required("tid"), nil, func(id *authn.Identity) (any, any) { return id.Subject, "alice" }, nil},
 		"required, missing":   {required("email"), nil, nil, authnjwt.ErrRequiredClaim},
@@ -176,7 +179,7 @@ func TestIdentity(t *testing.T) {
 		"required, nested":    {required("groups", "nested"), nil, nil, authnjwt.ErrRequiredClaim},
 		"required on a path":  {required("org.n", "3"), nil, func(id *authn.Identity) (any, any) { return id.Subject, "alice" }, nil},
 		"required, not there": {required("org.m", "3"), nil, nil, authnjwt.ErrRequiredClaim},
-		"exact number":        {required("big", "9007199254740993"), nil, func(id *authn.Identity) (any, any) { return id.Claims["big"], 9007199254740992.0 }, nil},
+		"exact number":        {required("big", "9007199254740993"), nil, func(id *authn.Identity) (any, any) { return id.Claims["big"], int64(9007199254740993) }, nil},
 		"the next number":     {required("big", "9007199254740992"), nil, nil, authnjwt.ErrRequiredClaim},
 		"exact, with a dot":   {required("float", "9007199254740993"), nil, func(id *authn.Identity) (any, any) { return id.Subject, "alice" }, nil},
 		"exact, in an array":  {required("list", "9007199254740992"), nil, nil, authnjwt.ErrRequiredClaim},
