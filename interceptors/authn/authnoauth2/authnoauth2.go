@@ -41,8 +41,14 @@ type ClientCredentials struct {
 // 2.2.1).
 func NewClientCredentials(config Endpoint) *ClientCredentials {
 	e := config.clone()
-	fetch := func(ctx context.Context) (authn.Token, error) { return e.fetch(ctx, nil) }
-	return &ClientCredentials{authn.NewRefresher(fetch, e.Refresh), e.check()}
+	bad := e.check()
+	fetch := func(ctx context.Context) (authn.Token, error) {
+		if bad != nil {
+			return authn.Token{}, bad // no secret goes to a bad URL
+		}
+		return e.fetch(ctx, nil)
+	}
+	return &ClientCredentials{authn.NewRefresher(fetch, e.Refresh), bad}
 }
 
 // Err returns what is wrong with the settings, or nil.

@@ -241,21 +241,38 @@ func TestErrors(t *testing.T) {
 		`Endpoint.Params has "scope"`:   func(c *authnoauth2.ExchangeConfig) { c.Params = url.Values{"scope": {"x"}} },
 		"ExchangeConfig.Subject is nil": func(c *authnoauth2.ExchangeConfig) { c.Subject = nil },
 		"MaxTokens -1 and KeepFor 0s":   func(c *authnoauth2.ExchangeConfig) { c.MaxTokens = -1 },
+		"Timeout -1s":                   func(c *authnoauth2.ExchangeConfig) { c.Refresh.Timeout = -time.Second },
+		"ExchangeConfig.Subject: the token begins with Bearer": func(c *authnoauth2.ExchangeConfig) { c.Subject = authn.StaticToken("Bearer x") },
+		"ExchangeConfig.Subject: its TokenSource is nil":       func(c *authnoauth2.ExchangeConfig) { c.Subject = authn.TokenFunc(nil) },
+		"ExchangeConfig.Subject: FileTokenConfig.File: open absent": func(c *authnoauth2.ExchangeConfig) {
+			c.Subject = authn.NewFileToken(authn.FileTokenConfig{File: "absent"})
+		},
 	} {
 		config := authnoauth2.ExchangeConfig{Endpoint: good, Subject: subject}
 		change(&config)
 		if err := authnoauth2.NewExchange(config).Err(); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "authnoauth2: ") {
 			t.Errorf("%v; want %q", err, want)
 		}
-		if strings.HasPrefix(want, "ExchangeConfig") || strings.HasPrefix(want, "MaxTokens") {
+		if strings.HasPrefix(want, "ExchangeConfig") || strings.HasPrefix(want, "MaxTokens") || config.Refresh.Timeout < 0 {
 			continue
 		}
-		if err := authnoauth2.NewClientCredentials(config.Endpoint).Err(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("client credentials: %v; want %q", err, want)
+		credentials := authnoauth2.NewClientCredentials(config.Endpoint)
+		_, failed := credentials.Token(t.Context())
+		for _, err := range []error{credentials.Err(), failed} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("client credentials: %v; want %q", err, want)
+			}
 		}
 	}
 	bad := good
 	bad.Refresh.Timeout = -time.Second
+	empty := func(context.Context) (string, error) { return "", nil }
+	for _, subject := range []authn.TokenSource{nil, authn.TokenFunc(nil), authn.TokenFunc(empty)} {
+		x := authnoauth2.NewExchange(authnoauth2.ExchangeConfig{Endpoint: good, Subject: subject})
+		if token, err := x.Token(t.Context()); err == nil || !strings.Contains(err.Error(), "ExchangeConfig.Subject") {
+			t.Errorf("%q, %v; want an error about the subject", token, err)
+		}
+	}
 	for _, err := range []error{
 		authnoauth2.NewClientCredentials(bad).Err(), new(authnoauth2.ClientCredentials).Err(), new(authnoauth2.Exchange).Err(),
 	} {

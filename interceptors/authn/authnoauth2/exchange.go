@@ -34,14 +34,18 @@ type Exchange struct {
 }
 
 // NewExchange returns a source for authn.NewClient. The errors are those of
-// [NewClientCredentials], and those of Subject.
+// [NewClientCredentials], and those of Subject. hauberk.New reports what is wrong with the settings, and
+// with a Subject of package authn.
 func NewExchange(config ExchangeConfig) *Exchange {
 	config.Endpoint = config.clone()
 	x := &Exchange{config: config}
 	var errs []error
 	if config.Subject == nil {
 		errs = append(errs, errors.New("ExchangeConfig.Subject is nil; want the source of the token to exchange"))
+	} else if err := authn.NewClient(config.Subject, authn.ClientConfig{}).Declare().Err; err != nil {
+		errs = append(errs, fmt.Errorf("ExchangeConfig.Subject: %w", err))
 	}
+	errs = append(errs, x.refresher("").Err())
 	if config.MaxTokens < 0 || config.KeepFor < 0 {
 		errs = append(errs, fmt.Errorf("ExchangeConfig has MaxTokens %d and KeepFor %v; want neither below 0",
 			config.MaxTokens, config.KeepFor))
@@ -71,9 +75,15 @@ func (x *Exchange) Err() error {
 
 // Token returns the token for the caller that Subject names.
 func (x *Exchange) Token(ctx context.Context) (string, error) {
-	subject, err := x.config.Subject.Token(ctx)
-	if err != nil {
+	if err := x.Err(); err != nil {
 		return "", err
+	}
+	subject, err := x.config.Subject.Token(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case subject == "":
+		return "", errors.New("authnoauth2: ExchangeConfig.Subject returned an empty token")
 	}
 	source := x.source(subject)
 	token, err := source.Token(ctx)
@@ -120,7 +130,14 @@ func (x *Exchange) source(subject string) *authn.Refresher {
 	if source, ok := x.sources.Get(key, now); ok {
 		return source
 	}
-	source := authn.NewRefresher(func(ctx context.Context) (authn.Token, error) {
+	source := x.refresher(subject)
+	x.sources.Put(key, source, now.Add(sourceAge))
+	return source
+}
+
+// refresher returns a new source of the tokens for a subject token.
+func (x *Exchange) refresher(subject string) *authn.Refresher {
+	return authn.NewRefresher(func(ctx context.Context) (authn.Token, error) {
 		token, err := x.config.fetch(ctx, url.Values{
 			"grant_type": {grantType}, "subject_token": {subject}, "subject_token_type": {x.config.SubjectTokenType},
 		})
@@ -129,8 +146,6 @@ func (x *Exchange) source(subject string) *authn.Refresher {
 		}
 		return token, err
 	}, x.config.Refresh)
-	x.sources.Put(key, source, now.Add(sourceAge))
-	return source
 }
 
 // sourceAge is for how long a source is kept: longer than tokens usually are valid.
