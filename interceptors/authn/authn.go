@@ -84,7 +84,7 @@ func (x *Interceptor) err() error {
 			errs = append(errs, c.Err())
 		}
 	}
-	errs = append(errs, x.errShared(), x.errIssuers())
+	errs = append(errs, x.errShared(), x.errIssuers(), x.errUnreachable())
 	if d := x.config.Grace; d < 0 {
 		errs = append(errs, fmt.Errorf("Config.Grace is %v; want 0, or how long streams outlive their credential", d))
 	}
@@ -125,6 +125,23 @@ func (x *Interceptor) errIssuers() error {
 					j+1, i+1, x.methods[j].Name(), m.Name(), issuer)
 			}
 			first[key] = i
+		}
+	}
+	return nil
+}
+
+// errUnreachable reports a method that never runs, since an earlier one judges all credentials of its kind.
+func (x *Interceptor) errUnreachable() error {
+	for i, m := range x.methods {
+		all, ok := m.(interface{ JudgesAll() bool })
+		if !ok || isNil(m) || !all.JudgesAll() {
+			continue
+		}
+		for j, later := range x.methods[i+1:] {
+			if !isNil(later) && credentialOf(later) == credentialOf(m) {
+				return fmt.Errorf("method %d, %s, never runs: method %d, %s, judges every %q; want %s after it",
+					i+j+2, later.Name(), i+1, m.Name(), credentialOf(m), m.Name())
+			}
 		}
 	}
 	return nil

@@ -17,7 +17,9 @@ import (
 //   - Credential() string names the credential that it judges, as [Credential] says: a method that
 //     returns [ErrOtherMethod] needs it, so that the other methods of the credential run;
 //   - Issuers() []string returns the issuers whose credentials it judges, and does not leave to later
-//     methods. Two methods with one credential and one issuer are an error of hauberk.New.
+//     methods. Two methods with one credential and one issuer are an error of hauberk.New;
+//   - JudgesAll() bool reports that it leaves no credential to later methods. A later method of the same
+//     credential, which would never run, is an error of hauberk.New.
 type Method interface {
 	// Name is a short name for logs and errors, such as "jwt".
 	Name() string

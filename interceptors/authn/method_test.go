@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -80,4 +81,44 @@ func TestMethods(t *testing.T) {
 			})
 		})
 	}
+}
+
+// judge is a method of bearer tokens that judges all of them, or not.
+type judge bool
+
+func (judge) Name() string       { return "judge" }
+func (judge) Credential() string { return "authorization" }
+func (j judge) JudgesAll() bool  { return bool(j) }
+
+func (judge) Authenticate(context.Context, *hauberk.Call) (*authn.Identity, error) {
+	return nil, authn.ErrOtherMethod
+}
+
+// TestMethodThatNeverRuns: a method after one that judges every credential of its kind is an error.
+func TestMethodThatNeverRuns(t *testing.T) {
+	bearer, keys := authn.Bearer(check), judge(false)
+	for name, test := range map[string]struct {
+		methods []authn.Method
+		want    string // "" if the methods are good
+	}{
+		"it is the last":     {[]authn.Method{bearer, judge(true)}, ""},
+		"it leaves some":     {[]authn.Method{judge(false), bearer}, ""},
+		"another credential": {[]authn.Method{judge(true), passes{}}, ""},
+		"the same":           {[]authn.Method{passes{}, judge(true), bearer}, `method 3, bearer, never runs: method 2, judge, judges every "authorization"`},
+		"one between":        {[]authn.Method{judge(true), passes{}, keys}, "method 3, judge, never runs: method 1, judge"},
+	} {
+		_, err := hauberk.New(authn.New(authn.Config{}, test.methods...))
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v; want %q", name, err, test.want)
+		}
+	}
+}
+
+// passes is a method that does not name its credential.
+type passes struct{}
+
+func (passes) Name() string { return "passes" }
+
+func (passes) Authenticate(context.Context, *hauberk.Call) (*authn.Identity, error) {
+	return nil, authn.ErrNoCredential
 }

@@ -123,6 +123,9 @@ func (*Method) Name() string { return "introspection" }
 // Credential returns "authorization".
 func (*Method) Credential() string { return "authorization" }
 
+// JudgesAll returns true: a method of bearer tokens after this one would never run. hauberk.New reports it.
+func (*Method) JudgesAll() bool { return true }
+
 // Err returns what is wrong with the settings, or nil.
 func (m *Method) Err() error {
 	if m.err == nil && m.kept == nil {

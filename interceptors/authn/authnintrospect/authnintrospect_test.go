@@ -289,6 +289,15 @@ func TestErrors(t *testing.T) {
 			}
 		})
 	}
+	m := authnintrospect.New(authnintrospect.Config{Endpoint: loopback})
+	bearer := authn.Bearer(func(context.Context, string) (*authn.Identity, error) { return nil, authn.ErrOtherMethod })
+	if _, err := hauberk.New(authn.New(authn.Config{}, bearer, m)); err != nil {
+		t.Error(err)
+	}
+	want := `method 2, bearer, never runs: method 1, introspection, judges every "authorization"; want introspection after it`
+	if _, err := hauberk.New(authn.New(authn.Config{}, m, bearer)); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v; want %q", err, want)
+	}
 	if err := new(authnintrospect.Method).Err(); err == nil || !strings.Contains(err.Error(), "authnintrospect.New") {
 		t.Errorf("the zero value: %v", err)
 	}

@@ -8,6 +8,6 @@
 //
 // Callers without a credential cause requests: [Config.MaxRequests] bounds those in flight.
 //
-// The method judges every bearer token. Put it after the other methods of bearer tokens: those that
-// come after it never run.
+// The method judges every bearer token. Put it after the other methods of bearer tokens: hauberk.New
+// reports those that come after it, since they would never run.
 package authnintrospect

@@ -112,6 +112,10 @@ func (*Certificates) Name() string { return "mtls" }
 // Credential returns "certificate".
 func (*Certificates) Credential() string { return "certificate" }
 
+// JudgesAll reports whether every certificate is judged: without Config.Identity, which can leave one to
+// the next method. hauberk.New then reports a later method of certificates, which would never run.
+func (c *Certificates) JudgesAll() bool { return c.config.Identity == nil }
+
 // Err returns what is wrong with the settings, or nil.
 func (c *Certificates) Err() error {
 	if c.err == nil && c.kept == nil {

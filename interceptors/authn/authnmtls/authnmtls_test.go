@@ -496,6 +496,13 @@ func TestErrors(t *testing.T) {
 			}
 		})
 	}
+	names, custom := authnmtls.New(authnmtls.Config{DNSNames: []string{"a"}}), authnmtls.New(authnmtls.Config{Identity: identity})
+	if _, err := hauberk.New(authn.New(authn.Config{}, custom, names)); err != nil {
+		t.Error(err)
+	}
+	if _, err := hauberk.New(authn.New(authn.Config{}, names, custom)); err == nil || !strings.Contains(err.Error(), "method 2, mtls, never runs") {
+		t.Errorf("a method after one that judges every certificate: %v", err)
+	}
 	if err := authnmtls.New(authnmtls.Config{TrustDomains: []string{"example.org", "spiffe://example.com"}}).Err(); err != nil {
 		t.Error(err)
 	}
