@@ -70,8 +70,9 @@ var (
 	errMissing   = reject(ReasonMissingToken, missing, ErrMissingToken)
 	errMalformed = reject(ReasonMalformedToken, missing, ErrMalformedToken)
 	errExpired   = reject(ReasonTokenExpired, "Token expired", ErrTokenExpired)
-	errClearText = reject(ReasonClearText, "No token is sent on a connection without transport security", ErrClearText)
-	errRevoked   = reject(ReasonTokenRevoked, "Token revoked", ErrTokenRevoked)
+	errClearText = reject(ReasonClearText, "No token is sent on a connection without transport security: "+
+		"use TLS, or set authn.ClientConfig.AllowClearText", ErrClearText)
+	errRevoked = reject(ReasonTokenRevoked, "Token revoked", ErrTokenRevoked)
 )
 
 // missingTokenError is the type of ErrMissingToken.

@@ -281,7 +281,7 @@ func TestClearText(t *testing.T) {
 			authn.NewRefresher(i.fetch, authn.RefreshConfig{MinInterval: time.Nanosecond}), authn.ClientConfig{}))
 		err := env.Call(t.Context()).Err
 		if status.Code(err) != codes.Unauthenticated || hauberk.Reason(err) != authn.ReasonClearText ||
-			!errors.Is(err, authn.ErrClearText) || len(g.seen()) != 0 || i.made != 1 {
+			!errors.Is(err, authn.ErrClearText) || !strings.Contains(err.Error(), "AllowClearText") || len(g.seen()) != 0 || i.made != 1 {
 			t.Errorf("%v, %v, %d tokens; want the reason %s and nothing sent", err, g.seen(), i.made, authn.ReasonClearText)
 		}
 	})

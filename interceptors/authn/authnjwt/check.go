@@ -59,7 +59,9 @@ func (v *Validator) checkSources() {
 	}
 	if len(sources) != 1 {
 		slices.Sort(sources)
-		v.failf("the keys come from %d sources (%s); want exactly one", len(sources), strings.Join(sources, ", "))
+		v.failf("the keys come from %d sources (%s); want exactly one of Config.JWKSFile, JWKSURL, Discovery and "+
+			"SecretFile, or of the options WithKeys, WithPublicKeys and WithSecrets",
+			len(sources), or(strings.Join(sources, ", "), "none"))
 		return
 	}
 	secret := sources[0] == "Config.SecretFile" || sources[0] == "WithSecrets"

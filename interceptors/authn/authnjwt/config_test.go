@@ -62,7 +62,7 @@ func TestConfig(t *testing.T) {
 		"none":             {c(func(c *authnjwt.Config) { c.Algorithms = []string{"none"} }), onlyKeys, []string{`"none"`}},
 		"other case":       {c(func(c *authnjwt.Config) { c.Algorithms = []string{"eddsa"} }), onlyKeys, []string{`"eddsa"`}},
 		"no keys":          {config(), nil, []string{"0 sources"}},
-		"two sources":      {c(func(c *authnjwt.Config) { c.JWKSFile = "x" }), onlyKeys, []string{"2 sources (Config.JWKSFile, WithKeys)"}},
+		"two sources":      {c(func(c *authnjwt.Config) { c.JWKSFile = "x" }), onlyKeys, []string{"2 sources (Config.JWKSFile, WithKeys)", "want exactly one of Config.JWKSFile, JWKSURL, Discovery"}},
 		"HS with keys":     {c(func(c *authnjwt.Config) { c.Algorithms = []string{"EdDSA", "HS256"} }), onlyKeys, []string{"HS256, with keys from WithKeys"}},
 		"HS with JWKS":     {c(func(c *authnjwt.Config) { hs(c); c.JWKSURL = "https://issuer.example/keys" }), nil, []string{"HS256, with keys from Config.JWKSURL"}},
 		"HS by discovery":  {c(func(c *authnjwt.Config) { hs(c); c.Discovery = true }), nil, []string{"HS256, with keys from Config.Discovery"}},
