@@ -24,7 +24,8 @@ type Coverage struct {
 	// interceptors ([Declaration.Unmatched]) that match no method, in the order of the
 	// chain, each as in the source: `For("shop.v1.Crat/*")`. Patterns of services in the
 	// package grpc that are not registered, such as [Health], are left out, since servers may
-	// do without them. It is empty for a server without services.
+	// do without them, unless another service of the same package is registered. It is empty for
+	// a server without services.
 	Unmatched []string
 }
 

@@ -64,15 +64,22 @@ func (x *Index) Serves(p Pattern) bool {
 
 // Unmatched lists the patterns of a setting that match none of the methods, as in the source:
 // `For("shop.v1.Crat/*")`. Patterns of services in the package grpc that no method belongs to, such as
-// health, are left out, since servers may do without them.
+// health, are left out, since servers may do without them, unless the server has another service of the
+// same package: "grpc.health.v1.Helth/Check".
 func (x *Index) Unmatched(setting string, patterns Set) []string {
 	var all []string
 	for _, p := range patterns {
-		optional := strings.HasPrefix(p.Service+p.Package+".", "grpc.") && !x.Serves(p)
+		optional := strings.HasPrefix(p.Service+p.Package+".", "grpc.") && !x.Serves(p) && !x.servesNext(p.Service)
 		if x.Has(p) || optional {
 			continue
 		}
 		all = append(all, fmt.Sprintf("%s(%q)", setting, p.String()))
 	}
 	return all
+}
+
+// servesNext reports whether one of the methods belongs to the package of a service, or to one below it.
+func (x *Index) servesNext(service string) bool {
+	_, has := x.packages[service[:max(strings.LastIndexByte(service, '.'), 0)]]
+	return has
 }
