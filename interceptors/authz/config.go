@@ -48,7 +48,7 @@ type Config struct {
 type Policy struct {
 	// Allow must have at least one rule, unless [WithPolicy] adds one.
 	Allow []Rule
-	// Deny may be empty.
+	// Deny may be empty. Its rules do not hold for the methods in [hauberk.Config.Public].
 	Deny []Rule
 }
 
