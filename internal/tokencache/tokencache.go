@@ -47,16 +47,30 @@ func (c *Cache[K, V]) Get(key K, now time.Time) (value V, ok bool) {
 		return value, false
 	}
 	if !isYoung {
-		c.store(key, e)
+		c.renew(key)
 	}
 	return e.value, true
 }
 
-// Put keeps the value of a key until a time.
+// Put keeps the value of a key until a time, in place of an earlier value.
 func (c *Cache[K, V]) Put(key K, value V, until time.Time) {
-	if c != nil {
-		c.store(key, entry[V]{value, until})
+	if c == nil {
+		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.store(key, entry[V]{value, until})
+}
+
+// Delete removes a key. A lookup at the same time does not bring it back.
+func (c *Cache[K, V]) Delete(key K) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.young, key)
+	delete(c.old, key)
 }
 
 // Len returns the number of entries, those included whose time is over.
@@ -69,10 +83,19 @@ func (c *Cache[K, V]) Len() int {
 	return len(c.young) + len(c.old)
 }
 
-func (c *Cache[K, V]) store(key K, e entry[V]) {
+// renew makes an old key young. It reads the entry again: meanwhile another may have replaced or removed it.
+func (c *Cache[K, V]) renew(key K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.young) >= c.size {
+	_, isYoung := c.young[key]
+	if e, isOld := c.old[key]; isOld && !isYoung {
+		c.store(key, e)
+	}
+}
+
+// store puts an entry into the young generation. mu is locked.
+func (c *Cache[K, V]) store(key K, e entry[V]) {
+	if _, has := c.young[key]; !has && len(c.young) >= c.size {
 		c.young, c.old = make(map[K]entry[V]), c.young
 	}
 	c.young[key] = e

@@ -2,6 +2,7 @@ package tokencache_test
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,4 +50,32 @@ func TestBounded(t *testing.T) {
 			t.Fatalf("%d tokens are kept", c.Len())
 		}
 	}
+}
+
+// TestLastPutHolds: a lookup at the same time never brings an earlier value back, nor one that was deleted.
+func TestLastPutHolds(t *testing.T) {
+	now, later := time.Unix(1000, 0), time.Unix(2000, 0)
+	for i := range 20_000 {
+		c := tokencache.New[string, int](4)
+		c.Put("a", 1, later)
+		for k := range 2 {
+			c.Put(fmt.Sprint("other ", k), 0, later) // "a" becomes old
+		}
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() { _, _ = c.Get("a", now) })
+		}
+		deletes := i%2 == 0
+		if deletes {
+			c.Delete("a")
+		} else {
+			c.Put("a", 2, later)
+		}
+		all.Wait()
+		if value, ok := c.Get("a", now); ok == deletes || ok && value != 2 {
+			t.Fatalf("round %d: %d, %t; want the last value, or none after Delete", i, value, ok)
+		}
+	}
+	var none *tokencache.Cache[string, int]
+	none.Delete("a")
 }
