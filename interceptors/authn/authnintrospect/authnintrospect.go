@@ -20,8 +20,11 @@ import (
 type Method struct {
 	config Config
 	client *http.Client
-	kept   *tokencache.Cache[hash, answer]
 	err    error
+
+	// Active tokens are apart from others: untrusted callers, who can send any number of others, displace none.
+	active *tokencache.Cache[hash, answer]
+	others *tokencache.Cache[hash, answer]
 
 	mu      sync.Mutex // guards what follows
 	asking  map[hash]*request
@@ -83,7 +86,8 @@ func New(config Config) *Method {
 		}
 	}
 	defaults(&m.config)
-	m.kept = tokencache.New[hash, answer](m.config.MaxTokens)
+	m.active = tokencache.New[hash, answer](m.config.MaxTokens)
+	m.others = tokencache.New[hash, answer](m.config.MaxTokens)
 	m.client = endpoint.Client(config.Client)
 	return m
 }
@@ -128,7 +132,7 @@ func (*Method) JudgesAll() bool { return true }
 
 // Err returns what is wrong with the settings, or nil.
 func (m *Method) Err() error {
-	if m.err == nil && m.kept == nil {
+	if m.err == nil && m.active == nil {
 		return errors.New("authnintrospect: Method has no settings; make it with authnintrospect.New")
 	}
 	return m.err
@@ -145,7 +149,7 @@ func (m *Method) Authenticate(ctx context.Context, call *hauberk.Call) (*authn.I
 			authn.ErrInvalidToken, ErrTooLarge, len(token), m.config.MaxTokenBytes)
 	}
 	key := sha256.Sum256([]byte(token))
-	a, ok := m.kept.Get(key, time.Now())
+	a, ok := m.kept(key, time.Now())
 	if !ok {
 		if a, err = m.ask(ctx, key, token, true); err != nil {
 			return nil, err
@@ -157,16 +161,32 @@ func (m *Method) Authenticate(ctx context.Context, call *hauberk.Call) (*authn.I
 	return m.follow(ctx, key, token, a.identity), nil
 }
 
+// kept returns the answer for a token that is kept at a time.
+func (m *Method) kept(key hash, now time.Time) (answer, bool) {
+	if a, ok := m.active.Get(key, now); ok {
+		return a, true
+	}
+	return m.others.Get(key, now)
+}
+
+// keep keeps the last answer for a token, and no earlier one.
 func (m *Method) keep(key hash, a answer) {
 	now := time.Now()
-	until := now.Add(m.config.KeepInactive)
-	if a.identity != nil {
-		until = now.Add(m.config.KeepActive)
-		if expires := a.identity.Expires; !expires.IsZero() && expires.Before(until) {
-			until = expires
-		}
+	if a.identity == nil {
+		m.active.Delete(key)
+		put(m.others, key, a, now, now.Add(m.config.KeepInactive))
+		return
 	}
+	m.others.Delete(key)
+	until := now.Add(m.config.KeepActive)
+	if expires := a.identity.Expires; !expires.IsZero() && expires.Before(until) {
+		until = expires
+	}
+	put(m.active, key, a, now, until)
+}
+
+func put(cache *tokencache.Cache[hash, answer], key hash, a answer, now, until time.Time) {
 	if until.After(now) {
-		m.kept.Put(key, a, until)
+		cache.Put(key, a, until)
 	}
 }

@@ -329,3 +329,54 @@ func TestExtendedExpiry(t *testing.T) {
 		})
 	}
 }
+
+// TestOthersDisplaceNone: a flood of tokens that are not active does not displace an active one, so that its
+// callers need no further request.
+func TestOthersDisplaceNone(t *testing.T) {
+	e := &endpoint{answer: func(form url.Values) (int, string, string) {
+		return http.StatusOK, "application/json", fmt.Sprintf(`{"active":%t,"sub":"alice"}`, form.Get("token") == "active")
+	}}
+	m := authnintrospect.New(authnintrospect.Config{Endpoint: loopback, Client: &http.Client{Transport: e}, MaxTokens: 10})
+	env := hauberktest.Case{Side: hauberk.ServerSide}.StartWith(t, &hauberktest.Backend{}, authn.New(authn.Config{}, m))
+	for round := range 3 {
+		if err := env.Call(bearer(t.Context(), "active")).Err; err != nil {
+			t.Fatal(err)
+		}
+		for i := range 50 {
+			wantInvalid(t, env.Call(bearer(t.Context(), fmt.Sprintf("other-%d-%d", round, i))).Err)
+		}
+	}
+	if n := e.requests.Load(); n != 1+3*50 {
+		t.Errorf("%d requests; want one for the active token and %d for others", n, 3*50)
+	}
+}
+
+// TestLastAnswerHolds: a call after the answer that the token is not active is rejected, also if only that of
+// active tokens are kept.
+func TestLastAnswerHolds(t *testing.T) {
+	for _, inactive := range []time.Duration{0, -1} {
+		synctest.Test(t, func(t *testing.T) {
+			var revoked atomic.Bool
+			e := &endpoint{answer: func(url.Values) (int, string, string) {
+				return http.StatusOK, "application/json", fmt.Sprintf(`{"active":%t,"sub":"alice"}`, !revoked.Load())
+			}}
+			m := authnintrospect.New(authnintrospect.Config{
+				Endpoint: loopback, Client: &http.Client{Transport: e},
+				KeepActive: time.Hour, KeepInactive: inactive, Recheck: time.Minute,
+			})
+			env := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Bidi}.StartWith(t, &hauberktest.Backend{}, authn.New(authn.Config{}, m))
+			stream := open(t, env)
+			revoked.Store(true)
+			pass(time.Minute + time.Second)
+			_ = stream.RecvMsg(&testpb.Response{}) // the stream has ended
+			wantInvalid(t, env.Call(bearer(t.Context(), "t")).Err)
+		})
+	}
+}
+
+func wantInvalid(t *testing.T, err error) {
+	t.Helper()
+	if status.Code(err) != codes.Unauthenticated || hauberk.Reason(err) != authn.ReasonInvalidToken {
+		t.Errorf("%v; want UNAUTHENTICATED, %s", err, authn.ReasonInvalidToken)
+	}
+}

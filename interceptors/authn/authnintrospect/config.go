@@ -39,7 +39,8 @@ type Config struct {
 	// KeepActive, or one minute if that is negative. A negative value never asks again. Unary calls
 	// do not end that way, also with authn's ExpireUnary.
 	Recheck time.Duration
-	// MaxTokens is how many answers are kept. The default, 0, is 10,000.
+	// MaxTokens is how many active tokens are kept with their answers, and how many others. These displace
+	// no active ones. The default, 0, is 10,000.
 	MaxTokens int
 	// MaxTokenBytes is the size of the largest token that is sent to the endpoint. Larger ones are
 	// rejected. The default, 0, is 16 KiB.
