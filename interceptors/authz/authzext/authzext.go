@@ -31,7 +31,8 @@ type Interceptor struct {
 	withoutHeaders keys
 	ownHeaders     keys
 	clientHeaders  keys
-	kept           *tokencache.Cache[hash, *answer] // nil without a cache
+	kept           *tokencache.Cache[hash, *answer] // that allow; nil without a cache
+	denials        *tokencache.Cache[hash, *answer] // apart: callers that are denied displace no others
 	made           bool
 	err            error
 
@@ -52,6 +53,7 @@ func New(config Config, opts ...Option) *Interceptor {
 	x.client = authv3.NewAuthorizationClient(config.Conn)
 	if config.CacheFor > 0 {
 		x.kept = tokencache.New[hash, *answer](x.config.MaxCached)
+		x.denials = tokencache.New[hash, *answer](x.config.MaxCached)
 	}
 	return x
 }

@@ -130,6 +130,28 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
+// TestDenialsDisplaceNone: callers that are denied displace no answer that allows calls.
+func TestDenialsDisplaceNone(t *testing.T) {
+	svc := &service{answer: func(_ context.Context, req *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+		if req.GetAttributes().GetRequest().GetHttp().GetHeaders()["x-user"] == "alice" {
+			return allowed(), nil
+		}
+		return deny(403), nil
+	}}
+	s := start(t, hauberktest.Case{}, ext(t, svc, authzext.Config{CacheFor: time.Hour, MaxCached: 10, Headers: []string{"x-user"}}))
+	for round := range 3 {
+		wantCode(t, s.Call(with(t.Context(), "x-user", "alice")).Err, codes.OK)
+		for i := range 50 {
+			for range 2 { // the second time from the cache
+				wantCode(t, s.Call(with(t.Context(), "x-user", fmt.Sprint(round, "-", i))).Err, codes.PermissionDenied)
+			}
+		}
+	}
+	if n := svc.checks.Load(); n != 1+3*50 {
+		t.Errorf("%d checks; want one for alice and %d for others", n, 3*50)
+	}
+}
+
 // Concurrent calls with equal checks share one request, which the end of one of them does not
 // end. It ends with the last of them, and the next call begins another.
 func TestShared(t *testing.T) {

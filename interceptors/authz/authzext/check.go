@@ -14,6 +14,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/flight"
+	"github.com/hauberk-rpc/hauberk/internal/tokencache"
 )
 
 // hash is the SHA-256 of a check.
@@ -44,8 +45,10 @@ func (x *Interceptor) ask(ctx context.Context, call *hauberk.Call, md metadata.M
 		return nil, failed("the check cannot be encoded: %w", err)
 	}
 	key := sha256.Sum256(encoded)
-	if a, ok := x.kept.Get(key, now); ok {
-		return a, nil
+	for _, kept := range []*tokencache.Cache[hash, *answer]{x.kept, x.denials} {
+		if a, ok := kept.Get(key, now); ok {
+			return a, nil
+		}
 	}
 	req.Attributes.Request.Time = timestamppb.New(now)
 	return x.checkShared(ctx, key, req)
@@ -107,7 +110,11 @@ func (x *Interceptor) leave(key hash, s *sharedCheck) {
 // land ends a check.
 func (x *Interceptor) land(key hash, s *sharedCheck, a *answer, err error) {
 	if err == nil && a.keepable() {
-		x.kept.Put(key, a, x.now().Add(x.config.CacheFor))
+		kept := x.kept
+		if a.denied != nil {
+			kept = x.denials
+		}
+		kept.Put(key, a, x.now().Add(x.config.CacheFor))
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -84,8 +84,9 @@ type Config struct {
 	// CacheFor is how long an answer is used for equal checks. The default, 0, asks for each
 	// call. See the package's documentation for what is equal.
 	CacheFor time.Duration
-	// MaxCached is the greatest number of answers in the cache, of up to MaxAnswer bytes each.
-	// The default, 0, is DefaultMaxCached.
+	// MaxCached is the greatest number of answers in the cache that allow a call, of up to MaxAnswer
+	// bytes each, and that of answers that deny one: these displace none of the others. The default,
+	// 0, is DefaultMaxCached.
 	MaxCached int
 	// RecordAllowed records a decision for each call that the service allows
 	// ([hauberk.Call.Decisions]). Others are always recorded.
