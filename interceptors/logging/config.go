@@ -110,10 +110,14 @@ type Payloads struct {
 }
 
 // Metadata logs metadata. The text "[redacted]" replaces the values under these names,
-// and under names that end in "-" and one of them, such as proxy-authorization and
-// x-api-key:
+// and under names that end in "-" and one of them, such as proxy-authorization,
+// x-api-key and cf-access-jwt-assertion:
 //
-//	authorization, cookie, token, key, bin
+//	authorization, cookie, key, bin, jwt, assertion
+//
+// and under names that end in one of these, such as apikey and x-amzn-oidc-accesstoken:
+//
+//	token, apikey, password, secret
 //
 // Case makes no difference, and "-", "_" and "." are the same.
 type Metadata struct {
@@ -125,8 +129,8 @@ type Metadata struct {
 	// header and trailer, which cost a call up to six allocations; on a server the
 	// header only, because grpc-go does not expose the trailer.
 	Response bool
-	// Redact names more keys that are not logged: "x-session", or "*-secret" for
-	// "secret" and all names that end in "-secret".
+	// Redact names more keys that are not logged: "x-session", or "*-pin" for "pin" and all
+	// names that end in "-pin".
 	Redact []string
 	// MaxBytes limits the names and values of one header or trailer. The names beyond
 	// it are counted under "…". The default is DefaultMaxBytes.

@@ -25,7 +25,8 @@ type secrets struct {
 //
 //nolint:gochecknoglobals // never written
 var secretNames = []string{
-	"*-authorization", "*-cookie", "*-token", "*-key", "*-bin",
+	"*-authorization", "*-cookie", "*-key", "*-bin", "*-jwt", "*-assertion",
+	"*token", "*apikey", "*password", "*secret",
 }
 
 func (x *Interceptor) newSecrets(c Metadata) secrets {

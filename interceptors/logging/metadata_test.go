@@ -73,17 +73,18 @@ func TestMetadata(t *testing.T) {
 func TestSpellingsOfSecrets(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	j := newJournal()
-	ctx, want := t.Context(), map[string]any{"monkey": "kept", "authorizations": "kept"}
+	ctx, want := t.Context(), map[string]any{"monkey": "kept", "authorizations": "kept", "tokens": "kept", "spin": "kept"}
 	for _, name := range []string{
 		"authorization", "proxy-authorization", "grpcgateway-authorization", "x_forwarded_authorization", "cookie", "set-cookie",
 		"grpcgateway-cookie", "token", "x-auth-token", "x_token", "x.token", "key", "x-api-key", "api_key", "X_API_KEY", "bin",
-		"x-session", "x_session", "secret", "my-secret", "my_secret", "my.secret",
+		"x-session", "x_session", "secret", "my-secret", "my_secret", "my.secret", "apikey", "x-apikey", "x-amzn-oidc-accesstoken",
+		"csrftoken", "cf-access-jwt-assertion", "x-jwt", "password", "db_password", "client-secret", "pin", "my_pin",
 	} {
 		ctx = metadata.AppendToOutgoingContext(ctx, name, "canary")
 		want[strings.ToLower(name)] = "[redacted]"
 	}
-	ctx = metadata.AppendToOutgoingContext(ctx, "monkey", "kept", "authorizations", "kept")
-	config := logging.Config{Metadata: logging.Metadata{Request: true, Redact: []string{"X_Session", "*_secret"}}}
+	ctx = metadata.AppendToOutgoingContext(ctx, "monkey", "kept", "authorizations", "kept", "tokens", "kept", "spin", "kept")
+	config := logging.Config{Metadata: logging.Metadata{Request: true, Redact: []string{"X_Session", "*_pin"}}}
 	c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Unary}
 	env := c.Start(t, logging.New(config, j.option()))
 	if out := env.Call(ctx); out.Err != nil {
