@@ -102,6 +102,8 @@ func TestKey(t *testing.T) {
 		{"across", hauberk.Config{}, across, "a", []string{"user", "u"}, []string{"user", "v"}, true},
 		{"public", public, cache.Config{}, "a", nil, nil, true},
 		{"public, other credentials", public, cache.Config{}, "a", []string{"authorization", "1"}, nil, false},
+		{"public, other API key", public, cache.Config{}, "a", []string{"apikey", "1"}, []string{"apikey", "2"}, false},
+		{"public, other metadata", public, cache.Config{}, "a", []string{"m", "1"}, []string{"m", "2"}, true},
 		{"public, with an identity", public, cache.Config{}, "a", nil, []string{"user", "u"}, false},
 		{"other metadata", hauberk.Config{}, across, "a", []string{"user", "u", "m", "1"}, []string{"user", "u", "m", "2"}, true},
 		{"chosen metadata", hauberk.Config{}, chosen, "a", []string{"user", "u", "m", "1"}, []string{"user", "u", "m", "2"}, false},
@@ -161,6 +163,7 @@ func TestClientIdentity(t *testing.T) {
 	with := func(ctx context.Context, value string) context.Context {
 		return metadata.AppendToOutgoingContext(ctx, "authorization", value)
 	}
+	key := metadata.AppendToOutgoingContext
 	ctx := t.Context()
 	for _, c := range []struct {
 		name          string
@@ -173,6 +176,10 @@ func TestClientIdentity(t *testing.T) {
 		{"same token", with(ctx, "a"), with(ctx, "a"), nil, false, 1},
 		{"other token", with(ctx, "a"), with(ctx, "b"), nil, false, 2},
 		{"no token", with(ctx, "a"), ctx, nil, false, 2},
+		{"other key", key(ctx, "x-goog-api-key", "a"), key(ctx, "x-goog-api-key", "b"), nil, false, 2},
+		{"same key", key(ctx, "x_auth_token", "a"), key(ctx, "x_auth_token", "a"), nil, false, 1},
+		{"key of another name", key(ctx, "x-auth-token", "a"), key(ctx, "apikey", "a"), nil, false, 2},
+		{"no credentials", key(ctx, "x-request-id", "a"), key(ctx, "x-request-id", "b"), nil, false, 1},
 		{"across", with(ctx, "a"), with(ctx, "b"), nil, true, 1},
 		{"credentials", ctx, ctx, []grpc.CallOption{grpc.PerRPCCredentials(token{})}, false, 2},
 		{"credentials, across", ctx, ctx, []grpc.CallOption{grpc.PerRPCCredentials(token{})}, true, 1},

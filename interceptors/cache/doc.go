@@ -20,14 +20,18 @@
 // The identity is
 //
 //   - on a server the issuer, subject, tenant, scopes and roles of [hauberk.IdentityKey]; for a method
-//     in [hauberk.Config.Public] without one the values of authorization, cookie and x-api-key. Calls
-//     without an identity of other methods are not cached: a cache that runs outside of
-//     authentication would answer for it.
-//   - on a client the values of authorization, cookie and x-api-key that the call sends, and the
-//     identity of the incoming call whose handler makes the call. Calls with per-RPC credentials
-//     among their options are not cached, since these are not known before the call is made.
-//     grpc.WithPerRPCCredentials on the connection is not visible with [hauberk.Chain.DialOptions]: if
-//     such credentials depend on the context of the call, use Except.
+//     in [hauberk.Config.Public] without one the credentials that the call sends. Calls without an
+//     identity of other methods are not cached: a cache that runs outside of authentication would
+//     answer for it.
+//   - on a client the credentials that the call sends, and the identity of the incoming call whose
+//     handler makes the call. Calls with per-RPC credentials among their options are not cached, since
+//     these are not known before the call is made. grpc.WithPerRPCCredentials on the connection is not
+//     visible with [hauberk.Chain.DialOptions]: if such credentials depend on the context of the call,
+//     use Except.
+//
+// The credentials are the values of authorization, cookie, key, jwt and assertion, of metadata that ends in
+// "-" and one of these, such as x-api-key, and of metadata that ends in token, apikey, password or secret. A
+// key of that kind that differs in each call, such as x-csrf-token, makes each call a separate one.
 //
 // [Config.AcrossIdentities] leaves the identity out of the key, for answers that are the same for all.
 // Callers that are known by other metadata, or claims, need Config.Metadata or WithKey.

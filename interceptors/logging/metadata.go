@@ -12,6 +12,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
+	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
 
 // secrets are the names of metadata that is not logged.
@@ -21,18 +22,10 @@ type secrets struct {
 	limit int // of one header or trailer, in bytes
 }
 
-// secretNames are always secret.
-//
-//nolint:gochecknoglobals // never written
-var secretNames = []string{
-	"*-authorization", "*-cookie", "*-key", "*-bin", "*-jwt", "*-assertion",
-	"*token", "*apikey", "*password", "*secret",
-}
-
 func (x *Interceptor) newSecrets(c Metadata) secrets {
 	n := secrets{whole: make(map[string]bool), limit: x.maxBytes(c.MaxBytes, "Config.Metadata.MaxBytes")}
-	for _, name := range slices.Concat(secretNames, c.Redact) {
-		end, isEnd := strings.CutPrefix(spelling(name), "*")
+	for _, name := range slices.Concat(metadatakey.Credentials, []string{"*-bin"}, c.Redact) {
+		end, isEnd := strings.CutPrefix(metadatakey.Spelling(name), "*")
 		switch {
 		case !isMetadataName(end):
 			x.failf("Config.Metadata.Redact has %q; want a name such as \"x-session\", or \"*-secret\"", name)
@@ -52,14 +45,8 @@ func isMetadataName(name string) bool {
 	})
 }
 
-// spelling returns the common spelling of names that differ in case or in the
-// separators of their words.
-func spelling(name string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(name), "_", "-"), ".", "-")
-}
-
 func (n *secrets) hide(name string) bool {
-	name = spelling(name)
+	name = metadatakey.Spelling(name)
 	return n.whole[name] || slices.ContainsFunc(n.ends, func(end string) bool { return strings.HasSuffix(name, end) })
 }
 

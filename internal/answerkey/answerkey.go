@@ -8,10 +8,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -171,7 +173,7 @@ func appendPlace(ctx context.Context, call *hauberk.Call, text []byte) []byte {
 	return AppendText(text, authority)
 }
 
-// credentials are the metadata keys that identify a caller where no one has authenticated it yet.
+// credentials are the metadata keys that identify a caller of [AppendCaller] whom no one has authenticated.
 //
 //nolint:gochecknoglobals // never written
 var credentials = [...]string{"authorization", "cookie", "x-api-key"}
@@ -185,16 +187,35 @@ func (k *Keys) appendIdentity(ctx context.Context, call *hauberk.Call, text []by
 		if id, _ := hauberk.IdentityKey.Get(call); id != nil {
 			return appendID(text, id), true
 		}
-		return appendCredentials(ctx, call, append(text, 'p')), call.Public()
+		md, _ := metadata.FromIncomingContext(ctx)
+		return appendAllCredentials(md, append(text, 'p')), call.Public()
 	}
 	if callcreds.Effective(call.Options()) != nil {
 		return text, false // only grpc-go asks them, once it has a connection
 	}
-	text = appendCredentials(ctx, call, append(text, 'c'))
+	md, _ := metadata.FromOutgoingContext(ctx)
+	text = appendAllCredentials(md, append(text, 'c'))
 	if id, _ := hauberk.IdentityKey.FromContext(hauberk.Incoming(ctx)); id != nil {
 		text = appendID(text, id) // an inner interceptor may call on behalf of it
 	}
 	return text, true
+}
+
+// appendAllCredentials appends the metadata that may identify a caller. To leave one out would share the
+// answer of one caller with another.
+func appendAllCredentials(md metadata.MD, text []byte) []byte {
+	names := make([]string, 0, len(credentials))
+	for name := range md {
+		if metadatakey.Credential(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	text = appendTexts(text, names)
+	for _, name := range names {
+		text = appendTexts(text, md[name])
+	}
+	return text
 }
 
 func appendCredentials(ctx context.Context, call *hauberk.Call, text []byte) []byte {
