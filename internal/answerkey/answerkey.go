@@ -173,7 +173,7 @@ func appendPlace(ctx context.Context, call *hauberk.Call, text []byte) []byte {
 	return AppendText(text, authority)
 }
 
-// credentials are the metadata keys that identify a caller of [AppendCaller] whom no one has authenticated.
+// credentials are the metadata keys that identify a caller without an identity in [AppendCaller].
 //
 //nolint:gochecknoglobals // never written
 var credentials = [...]string{"authorization", "cookie", "x-api-key"}
