@@ -36,7 +36,8 @@ func hasLong(data []byte) bool {
 			run = 0
 			continue
 		}
-		if run++; run == digits {
+		run++
+		if run == digits {
 			return true
 		}
 	}
