@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,17 +144,64 @@ func TestExchange(t *testing.T) {
 	if token, _ := x.Token(as("bob")); token != "token2" {
 		t.Errorf("%q; want bob's token to be kept", token)
 	}
-	for token, want := range map[string]string{"token3": "token4", "unknown": "token2"} {
-		if got, err := x.Renew(as("bob"), token); got != want || err != nil {
-			t.Errorf("Renew of %s: %q, %v; want %s", token, got, err, want)
+	for _, test := range []struct{ subject, token, want string }{
+		{"alice", "token3", "token4"}, {"bob", "unknown", "token2"}, {"bob", "token4", "token2"},
+	} {
+		if got, err := x.Renew(as(test.subject), test.token); got != test.want || err != nil {
+			t.Errorf("Renew of %s by %s: %q, %v; want %s", test.token, test.subject, got, err, test.want)
 		}
 	}
 	x.Invalidate("token4") // whose source Renew has kept
-	if token, err := x.Token(as("alice")); token != "token5" || err != nil {
-		t.Errorf("%q, %v; want token5", token, err)
+	x.Invalidate("token5") // its successor, if that of bob was faster
+	if token, err := x.Token(as("alice")); token != "token5" && token != "token6" || err != nil {
+		t.Errorf("%q, %v; want another token", token, err)
 	}
 	if _, err := x.Token(t.Context()); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("%v; want the error of Subject", err)
+	}
+}
+
+// TestSharedToken: an authorization server may give one token to several callers. When a server rejects it, each
+// caller has a successor of its own, and not that of the caller that came last.
+func TestSharedToken(t *testing.T) {
+	type caller struct{}
+	var rejected atomic.Bool
+	i := newIssuer(t)
+	i.answer = func(w http.ResponseWriter, n int) {
+		token := "shared"
+		if rejected.Load() {
+			token = "of-" + i.forms[n-1].Get("subject_token")
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":3600}`, token)
+	}
+	as := func(subject string) context.Context { return context.WithValue(t.Context(), caller{}, subject) }
+	for _, renew := range []bool{false, true} {
+		rejected.Store(false)
+		x := authnoauth2.NewExchange(authnoauth2.ExchangeConfig{
+			Endpoint: i.endpoint(),
+			Subject:  authn.TokenFunc(func(ctx context.Context) (string, error) { return ctx.Value(caller{}).(string), nil }),
+		})
+		subjects := []string{"alice", "bob", "carol"}
+		for _, subject := range subjects {
+			if token, err := x.Token(as(subject)); token != "shared" || err != nil {
+				t.Fatal(token, err)
+			}
+		}
+		rejected.Store(true)
+		if !renew {
+			x.Invalidate("shared")
+		}
+		for _, subject := range subjects {
+			next := x.Token
+			if renew {
+				next = func(ctx context.Context) (string, error) { return x.Renew(ctx, "shared") }
+			}
+			token, err := next(as(subject))
+			if token != "of-"+subject || err != nil {
+				t.Errorf("renew %t, %s: %q, %v; want of-%s", renew, subject, token, err, subject)
+			}
+		}
 	}
 }
 

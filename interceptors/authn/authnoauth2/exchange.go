@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,9 +29,9 @@ type Exchange struct {
 	config ExchangeConfig
 	err    error
 
-	mu       sync.Mutex                                // guards the making of sources
-	sources  *tokencache.Cache[hash, *authn.Refresher] // by the hash of the subject token
-	byResult *tokencache.Cache[hash, *authn.Refresher] // by the hash of the exchanged token
+	mu       sync.Mutex                                  // guards additions to both
+	sources  *tokencache.Cache[hash, *authn.Refresher]   // by the hash of the subject token
+	byResult *tokencache.Cache[hash, []*authn.Refresher] // by the hash of the exchanged token
 }
 
 // NewExchange returns a source for authn.NewClient. The errors are those of
@@ -61,7 +62,7 @@ func NewExchange(config ExchangeConfig) *Exchange {
 	}
 	x.err = errors.Join(config.check(), named(errs...))
 	x.sources = tokencache.New[hash, *authn.Refresher](x.config.MaxTokens)
-	x.byResult = tokencache.New[hash, *authn.Refresher](x.config.MaxTokens)
+	x.byResult = tokencache.New[hash, []*authn.Refresher](x.config.MaxTokens)
 	return x
 }
 
@@ -75,46 +76,77 @@ func (x *Exchange) Err() error {
 
 // Token returns the token for the caller that Subject names.
 func (x *Exchange) Token(ctx context.Context) (string, error) {
-	if err := x.Err(); err != nil {
+	source, err := x.sourceOf(ctx)
+	if err != nil {
 		return "", err
 	}
-	subject, err := x.config.Subject.Token(ctx)
-	switch {
-	case err != nil:
-		return "", err
-	case subject == "":
-		return "", errors.New("authnoauth2: ExchangeConfig.Subject returned an empty token")
-	}
-	source := x.source(subject)
 	token, err := source.Token(ctx)
 	x.note(token, source)
 	return token, err
 }
 
-// note keeps the source of an exchanged token; "" for none.
-func (x *Exchange) note(token string, source *authn.Refresher) {
-	if token != "" {
-		x.byResult.Put(sha256.Sum256([]byte(token)), source, time.Now().Add(resultAge))
+// sourceOf returns the source of the tokens for the caller that Subject names.
+func (x *Exchange) sourceOf(ctx context.Context) (*authn.Refresher, error) {
+	if err := x.Err(); err != nil {
+		return nil, err
+	}
+	subject, err := x.config.Subject.Token(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case subject == "":
+		return nil, errors.New("authnoauth2: ExchangeConfig.Subject returned an empty token")
+	default:
+		return x.source(subject), nil
 	}
 }
+
+// note keeps the source of an exchanged token; "" for none. The server may give one token to several callers.
+func (x *Exchange) note(token string, source *authn.Refresher) {
+	if token == "" {
+		return
+	}
+	key, now := sha256.Sum256([]byte(token)), time.Now()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	sources, _ := x.byResult.Get(key, now)
+	if !slices.Contains(sources, source) {
+		sources = append(slices.Clone(sources[max(0, len(sources)-maxSources+1):]), source)
+	}
+	x.byResult.Put(key, sources, now.Add(resultAge))
+}
+
+// maxSources is how many sources of one exchanged token are kept.
+const maxSources = 16
 
 // resultAge is for how long [Exchange.Invalidate] and [Exchange.Renew] find the source of a token.
 const resultAge = 10 * time.Minute
 
-// Renew replaces an exchanged token that a server may have rejected, as that of [authn.Refresher] does.
+// Renew replaces an exchanged token that a server may have rejected, as that of [authn.Refresher] does, for
+// all callers to whom the authorization server gave it. It returns the successor of the caller that Subject
+// names.
 func (x *Exchange) Renew(ctx context.Context, token string) (string, error) {
-	source, ok := x.byResult.Get(sha256.Sum256([]byte(token)), time.Now())
-	if !ok {
-		return x.Token(ctx)
+	sources, _ := x.byResult.Get(sha256.Sum256([]byte(token)), time.Now())
+	own, err := x.sourceOf(ctx)
+	done, cancel := context.WithCancel(ctx)
+	cancel()
+	for _, source := range sources {
+		if source != own {
+			_, _ = source.Renew(done, token) // only begins
+		}
 	}
-	renewed, err := source.Renew(ctx, token)
-	x.note(renewed, source)
+	if err != nil {
+		return "", err
+	}
+	renewed, err := own.Renew(ctx, token) // or its current one, if token is none of its own
+	x.note(renewed, own)
 	return renewed, err
 }
 
 // Invalidate removes an exchanged token that a server has rejected.
 func (x *Exchange) Invalidate(token string) {
-	if source, ok := x.byResult.Get(sha256.Sum256([]byte(token)), time.Now()); ok {
+	sources, _ := x.byResult.Get(sha256.Sum256([]byte(token)), time.Now())
+	for _, source := range sources {
 		source.Invalidate(token)
 	}
 }
