@@ -164,6 +164,9 @@ func TestClientIdentity(t *testing.T) {
 		return metadata.AppendToOutgoingContext(ctx, "authorization", value)
 	}
 	key := metadata.AppendToOutgoingContext
+	from := func(ctx context.Context, pairs ...string) context.Context {
+		return metadata.NewIncomingContext(ctx, metadata.Pairs(pairs...))
+	}
 	ctx := t.Context()
 	for _, c := range []struct {
 		name          string
@@ -185,6 +188,9 @@ func TestClientIdentity(t *testing.T) {
 		{"credentials, across", ctx, ctx, []grpc.CallOption{grpc.PerRPCCredentials(token{})}, true, 1},
 		{"incoming user", as(ctx, "u"), as(ctx, "u"), nil, false, 1},
 		{"other incoming user", as(ctx, "u"), as(ctx, "v"), nil, false, 2},
+		{"same incoming token", from(ctx, "authorization", "a"), from(ctx, "authorization", "a"), nil, false, 1},
+		{"other incoming token", from(ctx, "authorization", "a"), from(ctx, "authorization", "b"), nil, false, 2},
+		{"other incoming metadata", from(ctx, "x-request-id", "a"), from(ctx, "x-request-id", "b"), nil, false, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := cache.New(cache.Config{TTL: time.Hour, Methods: all, AcrossIdentities: c.across})

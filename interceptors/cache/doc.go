@@ -24,7 +24,7 @@
 //     identity of other methods are not cached: a cache that runs outside of authentication would
 //     answer for it.
 //   - on a client the credentials that the call sends, and the identity of the incoming call whose
-//     handler makes the call. Calls with per-RPC credentials among their options are not cached, since
+//     handler makes the call, or the credentials of that without an identity. Calls with per-RPC credentials among their options are not cached, since
 //     these are not known before the call is made. grpc.WithPerRPCCredentials on the connection is not
 //     visible with [hauberk.Chain.DialOptions]: if such credentials depend on the context of the call,
 //     use Except.

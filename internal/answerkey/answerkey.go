@@ -195,9 +195,12 @@ func (k *Keys) appendIdentity(ctx context.Context, call *hauberk.Call, text []by
 	}
 	md, _ := metadata.FromOutgoingContext(ctx)
 	text = appendAllCredentials(md, append(text, 'c'))
+	// An inner interceptor may call on behalf of the incoming caller.
 	if id, _ := hauberk.IdentityKey.FromContext(hauberk.Incoming(ctx)); id != nil {
-		text = appendID(text, id) // an inner interceptor may call on behalf of it
+		return appendID(text, id), true
 	}
+	md, _ = metadata.FromIncomingContext(ctx)
+	text = appendAllCredentials(md, append(text, 'm'))
 	return text, true
 }
 
