@@ -162,7 +162,7 @@ func TestExchange(t *testing.T) {
 }
 
 // TestSharedToken: an authorization server may give one token to several callers. When a server rejects it, each
-// caller has a successor of its own, and not that of the caller that came last.
+// caller receives its own successor, and not that of the caller that came last.
 func TestSharedToken(t *testing.T) {
 	type caller struct{}
 	var rejected atomic.Bool

@@ -122,9 +122,9 @@ const maxSources = 16
 // resultAge is for how long [Exchange.Invalidate] and [Exchange.Renew] find the source of a token.
 const resultAge = 10 * time.Minute
 
-// Renew replaces an exchanged token that a server may have rejected, as that of [authn.Refresher] does, for
-// all callers to whom the authorization server gave it. It returns the successor of the caller that Subject
-// names.
+// Renew replaces an exchanged token that a server may have rejected, as that of [authn.Refresher] does. If the
+// authorization server gave it to several callers, it is replaced for all of them. Renew returns the successor
+// for the caller that Subject names.
 func (x *Exchange) Renew(ctx context.Context, token string) (string, error) {
 	sources, _ := x.byResult.Get(sha256.Sum256([]byte(token)), time.Now())
 	own, err := x.sourceOf(ctx)
@@ -138,7 +138,7 @@ func (x *Exchange) Renew(ctx context.Context, token string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	renewed, err := own.Renew(ctx, token) // or its current one, if token is none of its own
+	renewed, err := own.Renew(ctx, token) // or its current one, if that is another
 	x.note(renewed, own)
 	return renewed, err
 }
