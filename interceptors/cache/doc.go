@@ -24,10 +24,10 @@
 //     identity of other methods are not cached: a cache that runs outside of authentication would
 //     answer for it.
 //   - on a client the credentials that the call sends, and the identity of the incoming call whose
-//     handler makes the call, or the credentials of that without an identity. Calls with per-RPC credentials among their options are not cached, since
-//     these are not known before the call is made. grpc.WithPerRPCCredentials on the connection is not
-//     visible with [hauberk.Chain.DialOptions]: if such credentials depend on the context of the call,
-//     use Except.
+//     handler makes the call, or the credentials of that without an identity. Calls with per-RPC
+//     credentials among their options are not cached, since these are not known before the call is
+//     made. grpc.WithPerRPCCredentials on the connection is not visible with
+//     [hauberk.Chain.DialOptions]: if such credentials depend on the context of the call, use Except.
 //
 // The credentials are the values of authorization, cookie, key, jwt and assertion, of metadata that ends in
 // "-" and one of these, such as x-api-key, and of metadata that ends in token, apikey, password or secret. A
