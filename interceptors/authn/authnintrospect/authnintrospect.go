@@ -108,6 +108,8 @@ func defaults(c *Config) {
 	positive(&c.MaxTokenBytes, defaultBytes)
 	positive(&c.MaxRequests, defaultRequests)
 	positive(&c.Timeout, defaultTimeout)
+	c.Audiences, c.Scopes = slices.Clone(c.Audiences), slices.Clone(c.Scopes)
+	c.SubjectMembers = slices.Clone(c.SubjectMembers)
 	if len(c.SubjectMembers) == 0 {
 		c.SubjectMembers = []string{"sub"}
 	}

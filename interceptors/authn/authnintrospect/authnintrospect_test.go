@@ -168,9 +168,11 @@ func TestRequest(t *testing.T) {
 	}))
 	defer web.Close()
 	defer http.DefaultClient.CloseIdleConnections()
+	scopes := []string{"a"}
 	m := authnintrospect.New(authnintrospect.Config{
-		Endpoint: web.URL, ClientID: "me:", ClientSecret: "p+w", Header: http.Header{"X-Extra": {"1"}},
+		Endpoint: web.URL, ClientID: "me:", ClientSecret: "p+w", Header: http.Header{"X-Extra": {"1"}}, Scopes: scopes,
 	})
+	scopes[0] = "changed" // is not that of the method
 	for range 3 {
 		id, _, err := serve(t.Context(), t, hauberk.Unary, m)
 		if err != nil || id.Subject != "alice" || id.Claims["tier"] != "gold" || len(id.Scopes) != 2 || id.Method != "introspection" ||

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,6 +57,7 @@ type verified struct {
 // accepted one proves its identity until it expires: streams end then. hauberk.New reports what is
 // wrong with the settings.
 func New(config Config) *Certificates {
+	config.DNSNames = slices.Clone(config.DNSNames)
 	c := &Certificates{config: config, domains: make(map[spiffeid.TrustDomain]bool)}
 	errs := c.errsOfNames()
 	names := len(config.TrustDomains) + len(config.DNSNames)
