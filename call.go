@@ -55,7 +55,7 @@ type Call struct {
 	leaving  bool // the chain's goroutine is ending by runtime.Goexit
 
 	values stateList
-	mu     sync.Mutex // guards changes of values, and extra's decisions
+	mu     sync.Mutex // guards changes of values, extra's decisions, and moves between counts
 	more   atomic.Pointer[extra]
 }
 
@@ -71,6 +71,7 @@ type extra struct {
 	replied   atomic.Int32 // how many they are
 	badReply  error        // what was wrong with the reply of the running interceptor
 	entered   atomic.Int32 // how many nexts an earlier attempt, or one on a copy, has entered
+	earlier   counts       // of attempts that have ended, or run on copies
 	raised    any          // what a concurrent attempt panicked with; guarded by the call's mutex
 	incoming  received
 	wire      atomic.Pointer[Wire] // of a client's current attempt
@@ -134,45 +135,6 @@ func (c *Call) Side() Side { return c.side }
 
 // Kind returns the method's kind. Safe for concurrent use.
 func (c *Call) Kind() Kind { return c.kind }
-
-// Sent returns how many messages this side has sent so far: on a client those of the
-// current attempt, on a server all. Buffered responses count as sent. The request of a
-// unary call on a client counts once the call is made, even if grpc-go does not send it.
-// Safe for concurrent use if the sending side streams.
-func (c *Call) Sent() int64 {
-	if c.side == ServerSide && !c.kind.ServerStreams() {
-		return oneIf(c.response != nil)
-	}
-	if c.side == ServerSide {
-		return c.sent.Load() + c.replied()
-	}
-	return c.sent.Load()
-}
-
-// Received returns how many messages this side has received so far: on a client those of
-// the current attempt, on a server all. In a unary call on a server the request counts if
-// the call succeeded; the number is exact if an interceptor called [Call.CountMessages]
-// before next. Safe for concurrent use if the receiving side streams.
-func (c *Call) Received() int64 {
-	if c.side == ClientSide && !c.kind.ServerStreams() {
-		return max(c.received.Load(), oneIf(c.response != nil)) // a hook may have rejected it
-	}
-	if c.side == ClientSide {
-		return c.received.Load() + c.replied()
-	}
-	return c.received.Load()
-}
-
-func oneIf(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// CountMessages makes [Call.Received] exact. Call it before next. It costs a unary call
-// on a server one allocation, and other calls nothing.
-func (c *Call) CountMessages() { c.counts = true }
 
 // CaptureMetadata keeps the response header, trailer and peer of a call on a client. Call
 // it before next. It costs allocations. On a server it does nothing.

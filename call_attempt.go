@@ -72,8 +72,7 @@ func (c *Call) Adopt(attempt *Call) {
 	c.adoptValues(attempt)
 	c.response, c.borrowed = attempt.response, attempt.borrowed
 	c.made, c.unsent = attempt.made, attempt.unsent
-	c.sent.Store(attempt.sent.Load())
-	c.received.Store(attempt.received.Load())
+	c.adoptCounts(attempt)
 	from := attempt.more.Load()
 	if from == nil && c.more.Load() == nil {
 		return

@@ -128,8 +128,7 @@ func (c *Call) wasDetached() bool {
 func (c *Call) adoptDetached(d *Call) {
 	c.response, c.borrowed = d.response, true
 	c.made, c.unsent = d.made, d.unsent
-	c.sent.Store(d.sent.Load())
-	c.received.Store(max(d.received.Load(), c.received.Load()))
+	c.adoptCounts(d)
 	if c.side == ServerSide {
 		_ = c.SetReplyMetadata(d.Header(), d.Trailer())
 	} else {

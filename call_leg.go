@@ -196,9 +196,7 @@ func (c *Call) retry(i, reached int32) (err error, answered bool) {
 	}
 	c.noteEntered(reached)
 	c.response, c.made, c.unsent = nil, false, false
-	c.setReplies(nil)
-	c.sent.Store(0)
-	c.received.Store(0)
+	c.resetCounts()
 	if more := c.more.Load(); more != nil {
 		more.incoming.reset()
 		more.wire.Store(nil)

@@ -221,7 +221,7 @@ func (a *attempt) answered(msg any) {
 		err = a.heard
 	default:
 		a.call.response = msg
-		a.call.received.Store(1)
+		a.call.countReceived()
 	}
 	a.endLocked(err)
 	a.stream.mu.Unlock()

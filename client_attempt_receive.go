@@ -99,7 +99,7 @@ func (a *attempt) countReceived() bool {
 	if a.ended || a.discarded {
 		return false
 	}
-	a.call.received.Add(1)
+	a.call.countReceived()
 	return true
 }
 

@@ -164,7 +164,7 @@ func (a *attempt) transmit(msg any) error {
 	case err == nil:
 		taken = true
 		if !over {
-			a.call.sent.Add(1)
+			a.call.countSent()
 		}
 		return nil
 	case isEOF(err):

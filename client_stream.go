@@ -234,9 +234,8 @@ func (c *Call) broken() error {
 func (s *clientStream) publish(o *outcome) {
 	var replies []any
 	if o.err == nil && o.panicked == nil {
-		replies = s.call.takeReplies()
+		replies = s.call.countReplies()
 	}
-	s.call.received.Add(int64(len(replies)))
 	s.mu.Lock()
 	s.arrived = append(s.arrived, replies...)
 	s.outcome, s.returned, s.done = *o, true, true

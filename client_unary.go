@@ -91,7 +91,7 @@ func (u *clientUnary) attempt(ctx context.Context, call *Call) error {
 		opts = call.capturing(opts, u.takeRoom(call))
 	}
 	call.made, call.unsent = true, ctx.Err() != nil
-	call.sent.Store(1)
+	call.countSent()
 	ctx = call.plan.chain.mark(call.measure(ctx), call.method)
 	err = u.invoker(ctx, call.method.full, call.request, reply, call.leg.connection(u.cc), opts...)
 	if err != nil {
@@ -99,7 +99,7 @@ func (u *clientUnary) attempt(ctx context.Context, call *Call) error {
 		return err
 	}
 	call.response = reply
-	call.received.Store(1)
+	call.countReceived()
 	return nil
 }
 

@@ -118,8 +118,13 @@ func (b *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 type admission struct {
 	circuit *circuit
 	permit  breaker.Permit
-	hurried bool // the call gave its server less time than Config.MinTimeout
+	hurried bool  // the call gave its server less time than Config.MinTimeout
+	earlier int64 // how many messages earlier attempts have received
 }
+
+// received reports whether a message was received of a stream since the call was admitted, also of an
+// attempt of an inner interceptor that has ended, or that is one of several.
+func (a *admission) received(call *hauberk.Call) bool { return call.TotalReceived() > a.earlier }
 
 // isTimed reports whether the duration of calls counts.
 func (b *Interceptor) isTimed() bool { return b.config.SlowRatio > 0 }
@@ -134,9 +139,11 @@ func (b *Interceptor) admit(ctx context.Context, call *hauberk.Call, a *admissio
 		return err
 	}
 	if call.Kind().ServerStreams() {
+		a.earlier = call.TotalReceived()
 		call.CaptureMetadata() // for hasAnswered
 		if a.permit.IsProbe() {
-			a.permit.Watch(func() bool { return call.Received() > 0 })
+			earlier := a.earlier // a stays on the stack
+			a.permit.Watch(func() bool { return call.TotalReceived() > earlier })
 		}
 	}
 	a.hurried = b.isHurried(ctx)
@@ -147,14 +154,14 @@ func (b *Interceptor) admit(ctx context.Context, call *hauberk.Call, a *admissio
 // responses, or 0 if it is not known.
 func (b *Interceptor) end(call *hauberk.Call, a *admission, took time.Duration, err error) {
 	permit := &a.permit
-	outcome := b.judge(call, permit, err, a.hurried)
+	outcome := b.judge(call, a, err)
 	if outcome == Failure {
 		a.circuit.keep(cmp.Or(err, errResponse))
 	}
 	switch {
 	case outcome == Success && !b.isTimed():
 		permit.Done(0, outcome) // the time does not matter, and is expensive to read
-	case hasAnswered(call) && err != hauberk.ErrUnwound: //nolint:errorlint // as in judge
+	case a.hasAnswered(call) && err != hauberk.ErrUnwound: //nolint:errorlint // as in judge
 		permit.DoneAnswered(b.now(), took, outcome)
 	default:
 		permit.Done(b.now(), outcome)
@@ -166,8 +173,8 @@ var errResponse = errors.New("a response that the function of WithOutcome counts
 
 // hasAnswered reports whether a stream that has ended had received a response header or a
 // message.
-func hasAnswered(call *hauberk.Call) bool {
-	return call.Kind().ServerStreams() && (call.Received() > 0 || call.Header() != nil)
+func (a *admission) hasAnswered(call *hauberk.Call) bool {
+	return call.Kind().ServerStreams() && (a.received(call) || call.Header() != nil)
 }
 
 // isHurried reports whether a call gives its server less time than MinTimeout.
@@ -180,7 +187,7 @@ func (b *Interceptor) isHurried(ctx context.Context) bool {
 }
 
 // judge returns what the outcome of a call says about the server.
-func (b *Interceptor) judge(call *hauberk.Call, permit *breaker.Permit, err error, hurried bool) Outcome {
+func (b *Interceptor) judge(call *hauberk.Call, a *admission, err error) Outcome {
 	if call.Unsent() {
 		return Neutral
 	}
@@ -193,7 +200,7 @@ func (b *Interceptor) judge(call *hauberk.Call, permit *breaker.Permit, err erro
 			return Neutral
 		}
 		code := hauberk.CodeOf(err)
-		if code == codes.Canceled || code == codes.DeadlineExceeded && (hurried || hasAnswered(call)) {
+		if code == codes.Canceled || code == codes.DeadlineExceeded && (a.hurried || a.hasAnswered(call)) {
 			return Neutral
 		}
 		if int(code) < len(b.failures) && b.failures[code] {
@@ -203,7 +210,7 @@ func (b *Interceptor) judge(call *hauberk.Call, permit *breaker.Permit, err erro
 	if b.outcome == nil {
 		return usual
 	}
-	return b.ask(call, permit, err, usual)
+	return b.ask(call, &a.permit, err, usual)
 }
 
 // ask calls the function of WithOutcome. If it panics, the permit is returned.

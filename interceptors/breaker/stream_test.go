@@ -29,7 +29,7 @@ type watches struct {
 	restart chan struct{} // closed to end all open streams with UNAVAILABLE
 }
 
-func startWatches(t *testing.T, kind hauberk.Kind, config breaker.Config) *watches {
+func startWatches(t *testing.T, kind hauberk.Kind, config breaker.Config, inner ...hauberk.Interceptor) *watches {
 	t.Helper()
 	w := &watches{clock: hauberktest.NewClock(), kind: kind, restart: make(chan struct{})}
 	w.breaker = breaker.New(config, breaker.WithClock(w.clock.Now))
@@ -55,7 +55,7 @@ func startWatches(t *testing.T, kind hauberk.Kind, config breaker.Config) *watch
 			return status.Error(codes.Unavailable, "the server restarts")
 		}
 	}}
-	w.Env = hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, w.breaker)
+	w.Env = hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, append([]hauberk.Interceptor{w.breaker}, inner...)...)
 	return w
 }
 
@@ -222,26 +222,40 @@ func TestDeadlineOfStream(t *testing.T) {
 // TestWatchesCloseTheCircuit: a service whose streams stay open closes its circuit once the
 // first of them is established.
 func TestWatchesCloseTheCircuit(t *testing.T) {
-	streaming(t, func(t *testing.T, kind hauberk.Kind) {
-		w := startWatches(t, kind, breaker.Config{FailureThreshold: 1, HalfOpenMaxCalls: 2})
-		w.fail = codes.Unavailable
-		_, _ = w.watch(t, t.Context())
-		w.fail = codes.OK
-		w.clock.Advance(time.Minute)
-		streams := w.open(t, 2)
-		w.clock.Advance(time.Second - 1)
-		if _, err := w.watch(t, t.Context()); !errors.Is(err, breaker.ErrHalfOpen) {
-			t.Errorf("before the probes are established: %v", err)
-		}
-		w.clock.Advance(1)
-		w.open(t, 5)
-		w.want(t, breaker.Closed, 0)
-		close(w.restart)
-		for _, s := range streams {
-			end(t, s, codes.Unavailable)
-		}
-		w.want(t, breaker.Closed, 0)
+	streaming(t, func(t *testing.T, kind hauberk.Kind) { closeByWatches(t, kind) })
+	t.Run("around concurrent attempts", func(t *testing.T) {
+		hauberktest.CheckLeaks(t)
+		closeByWatches(t, hauberk.ServerStream, hauberk.Func(onCopy))
 	})
+}
+
+// onCopy makes a call on a copy, as hedging does.
+func onCopy(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	attempt := call.Attempt()
+	defer call.Adopt(attempt)
+	return next(ctx, attempt)
+}
+
+func closeByWatches(t *testing.T, kind hauberk.Kind, inner ...hauberk.Interceptor) {
+	t.Helper()
+	w := startWatches(t, kind, breaker.Config{FailureThreshold: 1, HalfOpenMaxCalls: 2}, inner...)
+	w.fail = codes.Unavailable
+	_, _ = w.watch(t, t.Context())
+	w.fail = codes.OK
+	w.clock.Advance(time.Minute)
+	streams := w.open(t, 2)
+	w.clock.Advance(time.Second - 1)
+	if _, err := w.watch(t, t.Context()); !errors.Is(err, breaker.ErrHalfOpen) {
+		t.Errorf("before the probes are established: %v", err)
+	}
+	w.clock.Advance(1)
+	w.open(t, 5)
+	w.want(t, breaker.Closed, 0)
+	close(w.restart)
+	for _, s := range streams {
+		end(t, s, codes.Unavailable)
+	}
+	w.want(t, breaker.Closed, 0)
 }
 
 // TestSilentProbe: a probe that has received a response header alone closes the circuit at

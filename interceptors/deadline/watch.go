@@ -57,10 +57,10 @@ func watch(e *ender, l *limits) *watcher {
 // for, is the end of its call.
 func look(call *hauberk.Call) (m moment) {
 	if call.Side() == hauberk.ServerSide || call.Kind().ServerStreams() {
-		m.received = call.Received()
+		m.received = call.TotalReceived()
 	}
 	if call.Side() == hauberk.ClientSide || call.Kind().ServerStreams() {
-		m.sent = call.Sent()
+		m.sent = call.TotalSent()
 	}
 	m.receiving, m.sending = call.Receiving(), call.Sending()
 	return m

@@ -26,6 +26,7 @@ type beginning struct {
 	bounded  bool          // there is a deadline
 	asked    bool          // follow has decided
 	followed bool          // its start and messages are logged
+	earlier  int64         // how many messages earlier attempts of a client have received
 }
 
 func (x *Interceptor) begin(ctx context.Context, call *hauberk.Call, m *method) beginning {
@@ -34,6 +35,9 @@ func (x *Interceptor) begin(ctx context.Context, call *hauberk.Call, m *method) 
 		call.CaptureMetadata()
 	}
 	b := beginning{method: m, at: x.now()}
+	if call.Side() == hauberk.ClientSide {
+		b.earlier = call.TotalReceived()
+	}
 	if deadline, ok := ctx.Deadline(); ok {
 		b.left, b.bounded = deadline.Sub(b.at), true
 	}
@@ -41,6 +45,12 @@ func (x *Interceptor) begin(ctx context.Context, call *hauberk.Call, m *method) 
 		x.follow(ctx, call, &b)
 	}
 	return b
+}
+
+// received returns how many messages a call has received, on a client in all attempts of inner
+// interceptors.
+func (b *beginning) received(call *hauberk.Call) int64 {
+	return max(call.TotalReceived()-b.earlier, 0) // replies may have been discarded
 }
 
 // follow logs the start and the messages of a call, unless sampling leaves it out.
@@ -86,7 +96,7 @@ func (x *Interceptor) end(ctx context.Context, call *hauberk.Call, b beginning, 
 	if b.sampling != nil && !x.sampled(call, &b, level, duration) {
 		return
 	}
-	o := outcome{true, code, call.Sent(), call.Received()}
+	o := outcome{true, code, call.Sent(), b.received(call)}
 	h := x.handler(logger, call, b.method, o)
 	r := record{b.at.Add(duration), level, MessageEnded}
 	if call.Wire() != nil && err != hauberk.ErrUnwound { //nolint:errorlint // Observe passes it unwrapped

@@ -131,3 +131,53 @@ func TestHedgedAttempts(t *testing.T) {
 		})
 	}
 }
+
+// The messages of a stream that is resumed count once: outside of the interceptor that resumes it for the call, and
+// inside for each attempt. They count while the stream runs.
+func TestResumedAttempts(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	c := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.ServerStream}
+	var calls atomic.Int64
+	backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+		err := readAll(s)
+		for range 3 {
+			err = errors.Join(err, s.Send(&testpb.Response{}))
+		}
+		if calls.Add(1) < 3 {
+			err = errors.Join(err, status.Error(codes.Unavailable, "broken"))
+		}
+		return err
+	}}
+	resume := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		err := next(ctx, call)
+		for err != nil && call.CanResume() {
+			if err := call.Resume(&testpb.Request{}); err != nil {
+				return err
+			}
+			err = next(ctx, call)
+		}
+		return err
+	})
+	outer, inner := metrics.New(metrics.Config{}), metrics.New(metrics.Config{})
+	var seen uint64
+	watch := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		call.OnReceive(func(any) (bool, error) {
+			seen++
+			if got := count(t, outer, c).Received; got != seen {
+				t.Errorf("%d messages received, and %d counted", seen, got)
+			}
+			return true, nil
+		})
+		return next(ctx, call)
+	})
+	out := c.StartWith(t, backend, outer, watch, resume, inner).Call(t.Context())
+	if out.Err != nil || len(out.Responses) != 9 {
+		t.Fatalf("%d messages, %v", len(out.Responses), out.Err)
+	}
+	if got := count(t, outer, c); got.Received != 9 || got.Sent != 1 {
+		t.Errorf("calls: %+v", got)
+	}
+	if got := count(t, inner, c); got.Received != 9 || got.Sent != 3 || got.Calls != 3 {
+		t.Errorf("attempts: %+v", got)
+	}
+}

@@ -134,11 +134,12 @@ func (c *counters) sum() time.Duration {
 // before it ends.
 type stream struct {
 	call            *hauberk.Call
-	at              int  // in counters.running
-	sends, receives bool // streams messages in this direction
+	at              int   // in counters.running
+	sends, receives bool  // streams messages in this direction
+	earlier         int64 // how many messages earlier attempts of a client have received
 
 	// sent and received are the numbers that messages has returned so far. A new attempt
-	// starts at zero, but counters must not decrease.
+	// sends from zero, but counters must not decrease.
 	sent, received uint64
 }
 
@@ -152,7 +153,15 @@ func (c *counters) open(call *hauberk.Call) *stream {
 	defer c.mu.Unlock()
 	s := c.vacant()
 	*s = stream{call: call, at: s.at, sends: sends, receives: receives}
+	if call.Side() == hauberk.ClientSide {
+		s.earlier = call.TotalReceived()
+	}
 	return s
+}
+
+// receivedSoFar returns how many messages a stream has received, in all attempts of inner interceptors.
+func (s *stream) receivedSoFar() uint64 {
+	return uint64(max(s.call.TotalReceived()-s.earlier, 0)) // replies may have been discarded
 }
 
 // vacant extends running by one stream. It reuses a stream that close has left behind the running
@@ -195,7 +204,7 @@ func (c *counters) messages() (sent, received uint64) {
 			s.sent = max(s.sent, uint64(s.call.Sent()))
 		}
 		if s.receives {
-			s.received = max(s.received, uint64(s.call.Received()))
+			s.received = max(s.received, s.receivedSoFar())
 		}
 		sent += s.sent
 		received += s.received

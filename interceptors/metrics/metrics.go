@@ -139,6 +139,9 @@ func (m *Interceptor) end(ctx context.Context, o *observation, call *hauberk.Cal
 	r := resultOf(call, err)
 	sent, received := r.messages(call, m.config.ExactMessages)
 	if o.stream != nil {
+		if call.Side() == hauberk.ClientSide && call.Kind().ServerStreams() {
+			received = o.stream.receivedSoFar()
+		}
 		o.series.close(o.stream, sent, received)
 		o.series.handled[r.code].Add(1)
 	} else {

@@ -107,10 +107,10 @@ func endUnused(ctx context.Context, end context.CancelCauseFunc, call *hauberk.C
 // moved returns the counts of messages that can be read while the call runs.
 func moved(call *hauberk.Call) (counts [2]int64) {
 	if call.Kind().ClientStreams() {
-		counts[0] = call.Sent()
+		counts[0] = call.TotalSent()
 	}
 	if call.Kind().ServerStreams() {
-		counts[1] = call.Received()
+		counts[1] = call.TotalReceived()
 	}
 	return counts
 }
