@@ -210,7 +210,8 @@ func (c *Call) Committed() bool {
 // Discard decides whether an interceptor may cancel the current attempt of a stream on a client and
 // make another. It returns false if the call is committed: see [Call.Committed]. Otherwise nothing that
 // the attempt receives from now on is delivered to the application or seen by hooks, so that it does not
-// commit the call while it is being cancelled. Concurrent attempts, which an inner interceptor makes,
+// commit the call while it is being cancelled. If the server ends the attempt with OK before that, and
+// a response was not delivered, next returns [ErrDiscarded]. Concurrent attempts, which an inner interceptor makes,
 // are not discarded. For other calls Discard does nothing and returns true. Safe for concurrent use.
 func (c *Call) Discard() bool {
 	s, ok := c.end.(*clientStream)

@@ -48,6 +48,7 @@ type attempt struct {
 	reopened    bool // an interceptor of grpc-go has opened another stream
 	ended       bool
 	discarded   bool // Discard was called: nothing of it is delivered
+	incomplete  bool // a message was not delivered for that
 	endReceived bool // the end was received from the transport
 	heardOK     bool // grpc-go reported a good end
 	probing     int8 // goroutines that ask the transport whether its stream exists

@@ -233,6 +233,9 @@ func (a *attempt) endLocked(err error) {
 	if a.ended {
 		return
 	}
+	if err == nil && a.incomplete {
+		err = ErrDiscarded
+	}
 	a.ended, a.err, a.opening = true, err, false
 	if a.stream.current == a {
 		a.stream.current = nil

@@ -96,11 +96,18 @@ func (a *attempt) countReceived() bool {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
 	a.noteExists()
-	if a.ended || a.discarded {
+	if a.undeliverable() {
 		return false
 	}
 	a.call.countReceived()
 	return true
+}
+
+// undeliverable reports whether a message that was received must not be delivered: the attempt has
+// ended, or is discarded. An attempt that lacks a message does not end with OK. The lock is held.
+func (a *attempt) undeliverable() bool {
+	a.incomplete = a.incomplete || a.discarded
+	return a.ended || a.discarded
 }
 
 // keeps shows a message to the receive hooks of a leg.
@@ -281,7 +288,7 @@ func setsCodec(opts []grpc.CallOption) bool {
 func (s *clientStream) arrive(a *attempt, msg any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a.ended || a.discarded {
+	if a.undeliverable() {
 		s.lost = true
 		return
 	}
@@ -297,7 +304,7 @@ func (s *clientStream) stopReceiving(a *attempt, delivered *bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case *delivered && (a.ended || a.discarded):
+	case *delivered && a.undeliverable():
 		*delivered, s.lost = false, true
 	case *delivered:
 		s.commitLocked(a)

@@ -2,10 +2,15 @@ package retry_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -74,5 +79,58 @@ func TestCommitAtTimeout(t *testing.T) {
 			})
 		}
 		calls.Wait()
+	}
+}
+
+// TestLateApplication: the response of an attempt that has arrived as a whole, but that the application has not begun
+// to receive when the per-attempt timeout ends the attempt, is received again in the next attempt. After the last one
+// the call ends with the timeout.
+func TestLateApplication(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi} {
+		for _, late := range []int{1, 2} { // attempts
+			t.Run(fmt.Sprint(kind, late), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := &backend{}
+					b.Handle = func(_ context.Context, s hauberktest.Stream) error {
+						b.calls.Add(1)
+						for range 3 {
+							if err := s.Send(&testpb.Response{}); err != nil {
+								return err
+							}
+						}
+						return nil
+					}
+					config := retry.Config{
+						PerAttemptTimeout: time.Second, RetryAfterHeader: true, MaxAttempts: 2, MaxReplayBytes: 1 << 10, NoBudget: true,
+					}
+					env := start(t, kind, b, all(config, retry.WithSleep((&waits{}).sleep)))
+					desc := &grpc.StreamDesc{ClientStreams: kind.ClientStreams(), ServerStreams: true}
+					stream, err := env.Conn.NewStream(t.Context(), desc, hauberktest.FullMethod(kind))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := errors.Join(stream.SendMsg(&testpb.Request{}), stream.CloseSend()); err != nil {
+						t.Fatal(err)
+					}
+					<-time.After(time.Duration(late)*time.Second + 100*time.Millisecond)
+					received := 0
+					for err == nil {
+						if err = stream.RecvMsg(new(testpb.Response)); err == nil {
+							received++
+						}
+					}
+					want, messages := codes.OK, 3
+					if late == 2 {
+						want, messages = codes.DeadlineExceeded, 0
+					}
+					if err == io.EOF {
+						err = nil
+					}
+					if status.Code(err) != want || received != messages || b.calls.Load() != 2 {
+						t.Errorf("%d messages in %d attempts, and then %v", received, b.calls.Load(), err)
+					}
+				})
+			})
+		}
 	}
 }

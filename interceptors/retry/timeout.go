@@ -66,22 +66,31 @@ func (r *Interceptor) attemptStream(call *hauberk.Call, next hauberk.Next, s *se
 	kept := r.kept(call, s.rules)
 	bounded, expire, cancel := expiry.With(s.ctx)
 	defer cancel()
+	decided := make(chan struct{})
 	timer := time.AfterFunc(s.rules.timeout, func() {
+		defer close(decided)
 		if kept() && call.Discard() {
 			expire()
 		}
 	})
 	defer timer.Stop()
 	s.err = next(bounded, call)
+	if !timer.Stop() {
+		<-decided // the attempt may have ended since it was discarded
+	}
 	s.expired = errors.Is(bounded.Err(), context.DeadlineExceeded)
-	if s.expired && s.ctx.Err() == nil && isTimeout(s.err) {
+	switch {
+	case !s.expired || !isTimeout(s.err):
+	case s.ctx.Err() == nil:
 		s.err = errTimeout
+	case errors.Is(s.err, hauberk.ErrDiscarded):
+		s.err = s.ctx.Err()
 	}
 }
 
-// isTimeout reports whether err is DEADLINE_EXCEEDED, and not as the rejection of an
-// interceptor.
+// isTimeout reports whether err is the end of an attempt by its timeout, and not the rejection of an
+// interceptor: DEADLINE_EXCEEDED, or OK of the server, too late.
 func isTimeout(err error) bool {
 	_, rejected := errors.AsType[*hauberk.Rejection](err)
-	return !rejected && hauberk.CodeOf(err) == codes.DeadlineExceeded
+	return !rejected && (hauberk.CodeOf(err) == codes.DeadlineExceeded || errors.Is(err, hauberk.ErrDiscarded))
 }

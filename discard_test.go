@@ -1,0 +1,68 @@
+package hauberk_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"testing/synctest"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+)
+
+// Rule e: an attempt that was discarded does not end with OK without its messages. The application receives those of
+// the next attempt, or the error.
+func TestDiscardedAttempt(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi} {
+		for _, messages := range []int{0, 1, 3} {
+			for _, again := range []bool{false, true} {
+				synctest.Test(t, func(t *testing.T) {
+					var call *hauberk.Call
+					var outcome error
+					discarding := func(ctx context.Context, c *hauberk.Call, next hauberk.Next) error {
+						c.Replayable(1 << 10)
+						call = c
+						outcome = next(ctx, c)
+						if again {
+							return next(ctx, c)
+						}
+						return outcome
+					}
+					backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+						for range messages {
+							if err := s.Send(&testpb.Response{}); err != nil {
+								return err
+							}
+						}
+						return nil
+					}}
+					env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, hauberk.Func(discarding))
+					stream := open(t.Context(), t, env, kind)
+					if err := stream.CloseSend(); err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+					if !call.Discard() {
+						t.Fatal("the call is committed")
+					}
+					received, err := 0, error(nil)
+					for err == nil {
+						if err = stream.RecvMsg(new(testpb.Response)); err == nil {
+							received++
+						}
+					}
+					lacks := messages > 0
+					if errors.Is(outcome, hauberk.ErrDiscarded) != lacks {
+						t.Errorf("%v with %d messages ended with %v", kind, messages, outcome)
+					}
+					ok := err == io.EOF && received == messages
+					if want := again || !lacks; ok != want || !want && (received > 0 || !errors.Is(err, hauberk.ErrDiscarded)) {
+						t.Errorf("%v, next attempt %v: received %d of %d messages, and then %v", kind, again, received, messages, err)
+					}
+				})
+			}
+		}
+	}
+}
