@@ -54,7 +54,7 @@ func (c *Call) Detach(ctx context.Context) (inside context.Context, copied *Call
 	depth := c.depth.Load()
 	d.depth.Store(depth)
 	d.reached.Store(depth)
-	d.values.head.Store(c.state().values.head.Load())
+	d.inheritValues(c)
 	if c.side == ServerSide {
 		d.received.Store(1)
 		record := &responseRecord{method: c.method.full}
@@ -137,6 +137,7 @@ func (c *Call) adoptDetached(d *Call) {
 	if v := d.raised(); v != nil {
 		c.raise(v)
 	}
+	c.adoptOwnValues(d)
 	list, entries := d.recorded()
 	for k, decision := range list {
 		at := entries[k]

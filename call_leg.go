@@ -48,6 +48,7 @@ type leg struct {
 
 	// Guarded by the mutex of the stream.
 	request any   // of a client stream: the single request as it leaves the hooks
+	resumed any   // the request of Resume, in place of the one from outside
 	running int32 // messages inside the hooks
 	closed  bool  // next is returning: no hook starts
 	over    bool  // the attempt inside has ended, and next is about to return
@@ -106,7 +107,7 @@ func (c *Call) draft() *leg {
 // again returns an unused leg with the same registrations.
 func (l *leg) again() *leg {
 	return &leg{
-		depth: l.depth, by: l.by, before: l.before, buffer: l.buffer, foreign: l.foreign, bad: l.bad,
+		resumed: l.resumed, depth: l.depth, by: l.by, before: l.before, buffer: l.buffer, foreign: l.foreign, bad: l.bad,
 		send: slices.Clip(l.send), receive: slices.Clip(l.receive), waits: l.waits,
 	}
 }

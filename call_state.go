@@ -1,6 +1,9 @@
 package hauberk
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // stateList is the typed state of a call: an immutable list, replaced when a value
 // is set, so that readers take no lock. The first few nodes are stored in the call,
@@ -56,7 +59,15 @@ func (n *stateNode) without(key *keyID) *stateNode {
 func (c *Call) setValue(key *keyID, value any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.store(key, value)
+}
+
+// store stores a value, and notes those that Adopt copies from a detached call. The lock is held.
+func (c *Call) store(key *keyID, value any) {
 	c.values.set(key, value)
+	if more := c.more.Load(); key.ofAttempts && more != nil && more.detached && !slices.Contains(more.ownKeys, key) {
+		more.ownKeys = append(more.ownKeys, key)
+	}
 }
 
 // keepValue stores a value unless there is one, and returns what is stored.
@@ -66,8 +77,34 @@ func (c *Call) keepValue(key *keyID, value any) any {
 	if kept, ok := c.values.get(key); ok {
 		return kept
 	}
-	c.values.set(key, value)
+	c.store(key, value)
 	return value
+}
+
+// inheritValues gives a detached call, which no other goroutine has yet, the values that are read in c.
+func (c *Call) inheritValues(from *Call) {
+	var copies []*Call
+	for ; from.copyOf != nil; from = from.copyOf {
+		copies = append(copies, from)
+	}
+	c.values.head.Store(from.values.head.Load())
+	for _, copied := range slices.Backward(copies) {
+		c.adoptValues(copied)
+	}
+}
+
+// adoptOwnValues copies the values of a detached call that it has not begun with: those are of the call that it
+// was made for, which others that adopt it must not see.
+func (c *Call) adoptOwnValues(d *Call) {
+	more := d.lazy()
+	d.mu.Lock()
+	own := slices.Clone(more.ownKeys)
+	d.mu.Unlock()
+	for _, key := range own {
+		if value, ok := d.values.get(key); ok {
+			c.setValue(key, value)
+		}
+	}
 }
 
 // adoptValues copies the values that are stored in an attempt alone.

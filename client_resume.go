@@ -48,15 +48,12 @@ func (s *clientStream) canResume() bool {
 }
 
 // resume lets the interceptor that runs attempt again with another request, also if the call is
-// committed. The legs outside of it keep the request that they have seen.
+// committed. The request belongs to its leg: what is outside keeps the one that it has seen.
 func (s *clientStream) resume(c *Call, request any) {
+	own := c.draft()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.committed, s.dropped = false, false
+	s.committed = false
 	s.resumer = c.depth.Load()
-	if l := c.leg; l != nil && l.host == s {
-		l.request = request
-	} else {
-		s.request = request
-	}
+	own.resumed = request
 }

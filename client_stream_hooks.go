@@ -164,7 +164,7 @@ func (s *clientStream) passedRequest(call *Call, l *leg) (any, error) {
 		return msg, err
 	}
 	defer s.stopPassing(l)
-	msg, err := s.passedRequest(call, l.outer)
+	msg, err := s.requestOutside(call, l)
 	if err == nil && len(l.send) > 0 {
 		err = call.asHook(func() error {
 			msg, err = l.passOne(l.during(), true, msg, "request")
@@ -179,6 +179,17 @@ func (s *clientStream) passedRequest(call *Call, l *leg) (any, error) {
 	}
 	s.setRequestOf(l, msg)
 	return msg, nil
+}
+
+// requestOutside returns the single request as it enters a leg.
+func (s *clientStream) requestOutside(call *Call, l *leg) (any, error) {
+	s.mu.Lock()
+	resumed := l.resumed
+	s.mu.Unlock()
+	if resumed != nil {
+		return resumed, nil
+	}
+	return s.passedRequest(call, l.outer)
 }
 
 func (s *clientStream) keptRequest() (any, error) {
@@ -198,8 +209,18 @@ func (s *clientStream) dropRequest(a *attempt) {
 	}
 	s.request, s.dropped = nil, true
 	for _, l := range a.path {
-		l.request = nil
+		l.request, l.resumed = nil, nil
 	}
+}
+
+// isDropped reports whether the request that enters a leg is gone. The lock is held.
+func (s *clientStream) isDropped(l *leg) bool {
+	for ; s.dropped && l != nil && l.host == s; l = l.outer {
+		if l.resumed != nil {
+			return false
+		}
+	}
+	return s.dropped
 }
 
 // errRequestDropped is the error of what needs the single request when it is gone.
@@ -217,10 +238,10 @@ func (s *clientStream) startPassing(l *leg) (msg any, passed bool, err error) {
 	switch {
 	case l.failure.Load() != nil:
 		return nil, true, l.failed()
-	case s.dropped:
-		return nil, true, errRequestDropped
 	case l.request != nil:
 		return l.request, true, nil
+	case s.isDropped(l):
+		return nil, true, errRequestDropped
 	}
 	l.passing = true
 	return nil, false, nil

@@ -173,3 +173,62 @@ func TestDetachAround(t *testing.T) {
 		}
 	})
 }
+
+var (
+	outerAttempt = hauberk.NewAttemptKey[int]("outer attempt")
+	innerAttempt = hauberk.NewAttemptKey[int]("inner attempt")
+)
+
+// A detached call begins with the values of attempts that its call has, also if that is a copy. The calls that adopt
+// it get those that were set on it, and not those of the call that it was made for.
+func TestDetachValuesOfAttempts(t *testing.T) {
+	var shared *hauberk.Call
+	detaching := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		if shared != nil {
+			call.Adopt(shared)
+			return nil
+		}
+		inside, copied, err := call.Detach(ctx)
+		if err != nil {
+			return err
+		}
+		if err = next(inside, copied); err == nil {
+			shared = copied
+		}
+		call.Adopt(copied)
+		return err
+	}
+	inner := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		if n, _ := outerAttempt.Get(call); n != 1 {
+			t.Errorf("the detached call has %d of the outer attempt, want 1", n)
+		}
+		innerAttempt.Set(call, 5)
+		return next(ctx, call)
+	}
+	grpcs := hauberk.FromClient(hauberk.PassUnaryClient, hauberk.PassStreamClient)
+	for name, around := range map[string][]hauberk.Interceptor{
+		"alone": nil, "on a copy": {hauberk.Func(onCopies)}, "inside of grpc-go's": {grpcs}, "on a copy of a copy": {grpcs, hauberk.Func(onCopies)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			shared = nil
+			calls := 0
+			outer := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				calls++
+				outerAttempt.Set(call, calls)
+				err := next(ctx, call)
+				own, _ := outerAttempt.Get(call)
+				adopted, _ := innerAttempt.Get(call)
+				if own != calls || adopted != 5 {
+					t.Errorf("call %d: values %d and %d, want %d and 5", calls, own, adopted, calls)
+				}
+				return err
+			}
+			chain := append(around[:len(around):len(around)], hauberk.Func(outer), hauberk.Func(detaching), hauberk.Func(inner))
+			env := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.Unary}.StartWith(t, nil, chain...)
+			for range 2 {
+				wantCode(t, env.Call(t.Context()).Err, codes.OK)
+			}
+		})
+	}
+}

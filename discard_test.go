@@ -31,6 +31,9 @@ func TestDiscardedAttempt(t *testing.T) {
 						return outcome
 					}
 					backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+						if _, err := s.Recv(); err != nil {
+							return err
+						}
 						for range messages {
 							if err := s.Send(&testpb.Response{}); err != nil {
 								return err
