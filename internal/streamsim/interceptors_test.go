@@ -745,7 +745,8 @@ func (s *reopening) RecvMsg(msg any) error {
 // again opens another stream. The interceptors that do this do not lock either
 // while they replay, so programs have one goroutine if the chain has one of them. They read the
 // messages to replay under their lock, since the chain may receive the end instead of the application,
-// and half-close the stream that they opened if the application has closed its side meanwhile.
+// and half-close the stream that they opened if the application has closed its side meanwhile. They do not
+// half-close one that has not taken all messages.
 func (s *reopening) again() error {
 	stream, err := s.open()
 	if err != nil {
@@ -754,19 +755,20 @@ func (s *reopening) again() error {
 	s.mu.Lock()
 	sent, closed := slices.Clone(s.sent), s.closed
 	s.mu.Unlock()
+	whole := true
 	for _, m := range sent {
-		if err := stream.SendMsg(m); err != nil {
+		if whole = stream.SendMsg(m) == nil; !whole {
 			break // RecvMsg returns the reason
 		}
 	}
-	if closed {
+	if closed && whole {
 		_ = stream.CloseSend()
 	}
 	s.mu.Lock()
 	s.ClientStream = stream
 	meanwhile := s.closed && !closed
 	s.mu.Unlock()
-	if meanwhile {
+	if meanwhile && whole {
 		_ = stream.CloseSend()
 	}
 	return nil
