@@ -199,3 +199,13 @@ func (a *attempt) inner(
 	}
 	return stream, err
 }
+
+// adoptInside gives the call the values of attempts that interceptors inside of an adapter have set on its last stream.
+func (a *attempt) adoptInside() {
+	a.stream.mu.Lock()
+	inside := a.nested.stream
+	a.stream.mu.Unlock()
+	if inside != nil {
+		a.call.adoptValues(&inside.call)
+	}
+}

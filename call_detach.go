@@ -132,7 +132,9 @@ func (c *Call) adoptDetached(d *Call) {
 	if c.side == ServerSide {
 		_ = c.SetReplyMetadata(d.Header(), d.Trailer())
 	} else {
-		c.lazy().incoming = d.captured()
+		more := c.lazy()
+		more.incoming = d.captured()
+		more.wire.Store(d.takeWire())
 	}
 	if v := d.raised(); v != nil {
 		c.raise(v)
@@ -146,6 +148,19 @@ func (c *Call) adoptDetached(d *Call) {
 		}
 		c.record(at, decision)
 	}
+}
+
+// takeWire returns the sizes of a detached call on a client, for a call that adopts it. They count once: further calls
+// that adopt it have moved no bytes.
+func (c *Call) takeWire() *Wire {
+	more := c.lazy()
+	w := more.wire.Load()
+	if w == nil || !more.wireTaken.Swap(true) {
+		return w
+	}
+	none := &Wire{chain: w.chain, side: w.side}
+	none.by.Store(w.by.Load())
+	return none
 }
 
 // SetReplyMetadata gives the response of a unary call a header and a trailer, for a response that

@@ -240,3 +240,15 @@ func (a *attempt) trailer() metadata.MD {
 	}
 	return a.wire.Trailer()
 }
+
+// liveContext returns the context of the transport's stream, or nil if it is done.
+func (a *attempt) liveContext() (live context.Context) {
+	err := a.call.guardedForeign(func() error {
+		live = a.wire.Context() //nolint:fatcontext // of one call of the function
+		return live.Err()
+	})
+	if err != nil {
+		return nil
+	}
+	return live
+}

@@ -259,6 +259,7 @@ func (a *attempt) settle() {
 		panic(v)
 	}
 	a.capture()
+	a.adoptInside()
 	a.call.unsent = a.call.unsent || a.isUnsent()
 }
 
@@ -297,18 +298,6 @@ func (a *attempt) goesOnIn() context.Context {
 		s.cond.Broadcast()
 	}
 	a.over = live == nil
-	return live
-}
-
-// liveContext returns the context of the transport's stream, or nil if it is done.
-func (a *attempt) liveContext() (live context.Context) {
-	err := a.call.guardedForeign(func() error {
-		live = a.wire.Context() //nolint:fatcontext // of one call of the function
-		return live.Err()
-	})
-	if err != nil {
-		return nil
-	}
 	return live
 }
 

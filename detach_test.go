@@ -2,6 +2,7 @@ package hauberk_test
 
 import (
 	"context"
+	"strconv"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -231,4 +232,35 @@ func TestDetachValuesOfAttempts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The sizes of a detached call are those of the first call that adopts it. Others have moved no bytes.
+func TestDetachSizes(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	var shared *hauberk.Call
+	detaching := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) (err error) {
+		if shared == nil {
+			var inside context.Context
+			if inside, shared, err = call.Detach(ctx); err == nil {
+				err = next(inside, shared)
+			}
+		}
+		call.Adopt(shared)
+		return err
+	}
+	var sent []string
+	outer := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		err := next(ctx, call)
+		if call.Wire() == nil {
+			t.Error("the sizes are not measured")
+		}
+		sent = append(sent, strconv.FormatInt(call.Wire().Sent().Messages, 10))
+		return err
+	}
+	c := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.Unary}.With(hauberk.Config{CountBytes: true})
+	env := c.StartWith(t, nil, hauberk.Func(outer), hauberk.Func(detaching))
+	for range 3 {
+		wantCode(t, env.Call(t.Context()).Err, codes.OK)
+	}
+	equal(t, "messages", sent, []string{"1", "0", "0"})
 }

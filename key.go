@@ -26,8 +26,9 @@ func NewKey[T any](name string) Key[T] {
 
 // NewAttemptKey makes a key whose values differ between concurrent attempts of a call, such
 // as the number of an attempt. [Key.Set] with a copy made by [Call.Attempt] stores the value
-// in the copy alone, and [Call.Adopt] copies it to the call. The methods that read return
-// the value in the copy, or otherwise that in the call that it is a copy of.
+// in the copy alone, and [Call.Adopt] copies it to the call, as [FromClient] does when its attempt
+// has ended. The methods that read return the value in the copy, or otherwise that in the call that
+// it is a copy of.
 func NewAttemptKey[T any](name string) Key[T] {
 	return Key[T]{id: &keyID{name: name, ofAttempts: true}}
 }

@@ -468,3 +468,31 @@ func TestHeaderOfAnUnknownMethod(t *testing.T) {
 		wantCode(t, stream.RecvMsg(new(testpb.Response)), codes.Unimplemented)
 	})
 }
+
+// Values of attempts that an interceptor sets inside of an adapter are those of the call, of each kind, as an outer
+// interceptor reads them.
+func TestAttemptValuesInsideAnAdapter(t *testing.T) {
+	for _, kind := range allKinds {
+		t.Run(kind.String(), func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			var got int
+			outer := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				err := next(ctx, call)
+				got, _ = innerAttempt.Get(call)
+				return err
+			}
+			counting := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				n, _ := innerAttempt.Get(call)
+				innerAttempt.Set(call, n+1)
+				return next(ctx, call)
+			}
+			adapter := hauberk.FromClient(hauberk.PassUnaryClient, hauberk.PassStreamClient)
+			env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, failing(2).Backend,
+				hauberk.Func(outer), adapter, retry(3), adapter, hauberk.Func(counting))
+			wantCode(t, env.Call(t.Context()).Err, codes.OK)
+			if got != 3 {
+				t.Errorf("the value is %d after 3 attempts", got)
+			}
+		})
+	}
+}
