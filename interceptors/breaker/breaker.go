@@ -118,13 +118,8 @@ func (b *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 type admission struct {
 	circuit *circuit
 	permit  breaker.Permit
-	hurried bool  // the call gave its server less time than Config.MinTimeout
-	earlier int64 // how many messages earlier attempts have received
+	hurried bool // the call gave its server less time than Config.MinTimeout
 }
-
-// received reports whether a message was received of a stream since the call was admitted, also of an
-// attempt of an inner interceptor that has ended, or that is one of several.
-func (a *admission) received(call *hauberk.Call) bool { return call.TotalReceived() > a.earlier }
 
 // isTimed reports whether the duration of calls counts.
 func (b *Interceptor) isTimed() bool { return b.config.SlowRatio > 0 }
@@ -139,10 +134,9 @@ func (b *Interceptor) admit(ctx context.Context, call *hauberk.Call, a *admissio
 		return err
 	}
 	if call.Kind().ServerStreams() {
-		a.earlier = call.TotalReceived()
 		call.CaptureMetadata() // for hasAnswered
 		if a.permit.IsProbe() {
-			earlier := a.earlier // a stays on the stack
+			earlier := call.TotalReceived() // of attempts before this one; Received is 0 outside of concurrent ones
 			a.permit.Watch(func() bool { return call.TotalReceived() > earlier })
 		}
 	}
@@ -161,7 +155,7 @@ func (b *Interceptor) end(call *hauberk.Call, a *admission, took time.Duration, 
 	switch {
 	case outcome == Success && !b.isTimed():
 		permit.Done(0, outcome) // the time does not matter, and is expensive to read
-	case a.hasAnswered(call) && err != hauberk.ErrUnwound: //nolint:errorlint // as in judge
+	case hasAnswered(call) && err != hauberk.ErrUnwound: //nolint:errorlint // as in judge
 		permit.DoneAnswered(b.now(), took, outcome)
 	default:
 		permit.Done(b.now(), outcome)
@@ -173,8 +167,8 @@ var errResponse = errors.New("a response that the function of WithOutcome counts
 
 // hasAnswered reports whether a stream that has ended had received a response header or a
 // message.
-func (a *admission) hasAnswered(call *hauberk.Call) bool {
-	return call.Kind().ServerStreams() && (a.received(call) || call.Header() != nil)
+func hasAnswered(call *hauberk.Call) bool {
+	return call.Kind().ServerStreams() && (call.Received() > 0 || call.Header() != nil)
 }
 
 // isHurried reports whether a call gives its server less time than MinTimeout.
@@ -200,7 +194,7 @@ func (b *Interceptor) judge(call *hauberk.Call, a *admission, err error) Outcome
 			return Neutral
 		}
 		code := hauberk.CodeOf(err)
-		if code == codes.Canceled || code == codes.DeadlineExceeded && (a.hurried || a.hasAnswered(call)) {
+		if code == codes.Canceled || code == codes.DeadlineExceeded && (a.hurried || hasAnswered(call)) {
 			return Neutral
 		}
 		if int(code) < len(b.failures) && b.failures[code] {

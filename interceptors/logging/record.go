@@ -3,6 +3,7 @@ package logging
 import (
 	"context"
 	"log/slog"
+	"math"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -26,7 +27,7 @@ type beginning struct {
 	bounded  bool          // there is a deadline
 	asked    bool          // follow has decided
 	followed bool          // its start and messages are logged
-	earlier  int64         // how many messages earlier attempts of a client have received
+	earlier  uint32        // messages that earlier attempts have received, at most MaxUint32: 8 bytes do not fit on the stack
 }
 
 func (x *Interceptor) begin(ctx context.Context, call *hauberk.Call, m *method) beginning {
@@ -36,7 +37,7 @@ func (x *Interceptor) begin(ctx context.Context, call *hauberk.Call, m *method) 
 	}
 	b := beginning{method: m, at: x.now()}
 	if call.Side() == hauberk.ClientSide {
-		b.earlier = call.TotalReceived()
+		b.earlier = uint32(min(call.TotalReceived(), math.MaxUint32))
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		b.left, b.bounded = deadline.Sub(b.at), true
@@ -50,7 +51,7 @@ func (x *Interceptor) begin(ctx context.Context, call *hauberk.Call, m *method) 
 // received returns how many messages a call has received, on a client in all attempts of inner
 // interceptors.
 func (b *beginning) received(call *hauberk.Call) int64 {
-	return max(call.TotalReceived()-b.earlier, 0) // replies may have been discarded
+	return max(call.TotalReceived()-int64(b.earlier), 0) // replies may have been discarded
 }
 
 // follow logs the start and the messages of a call, unless sampling leaves it out.
