@@ -107,7 +107,7 @@ func (c *Call) draft() *leg {
 // again returns an unused leg with the same registrations.
 func (l *leg) again() *leg {
 	return &leg{
-		resumed: l.resumed, depth: l.depth, by: l.by, before: l.before, buffer: l.buffer, foreign: l.foreign, bad: l.bad,
+		resumed: l.resumedRequest(), depth: l.depth, by: l.by, before: l.before, buffer: l.buffer, foreign: l.foreign, bad: l.bad,
 		send: slices.Clip(l.send), receive: slices.Clip(l.receive), waits: l.waits,
 	}
 }
@@ -232,7 +232,7 @@ func (c *Call) openLeg(ctx context.Context, i int32) error {
 	c.leg, c.prepared = l, nil
 	if err := c.passRequest(l); err != nil {
 		c.leg, c.prepared = l.outer, l
-		return err
+		return c.unlessDropped(err)
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ func (a *attempt) feedFirst() error {
 	}
 	msg, err := a.stream.passedRequest(a.call, a.pathEnd())
 	if err != nil {
+		err = a.call.unlessDropped(err)
 		a.finished(err)
 		return err
 	}

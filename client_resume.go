@@ -39,6 +39,16 @@ func (c *Call) Resume(request any) error {
 	return nil
 }
 
+// resumedRequest returns the request of Resume that belongs to a leg, unless it was dropped. A leg that is not open
+// has no host yet, and the goroutine of the chain owns it.
+func (l *leg) resumedRequest() any {
+	if l.host != nil {
+		l.host.mu.Lock()
+		defer l.host.mu.Unlock()
+	}
+	return l.resumed
+}
+
 // canResume reports whether nothing that hooks have seen is lost, and no attempt runs. Of concurrent
 // attempts it is not known which one the messages are of.
 func (s *clientStream) canResume() bool {

@@ -341,6 +341,7 @@ func (s *clientStream) makes(a *attempt) error {
 	s.mu.Lock()
 	source, broken := s.restart, s.broken
 	s.made, s.restart = a, nil
+	s.lost = s.lost && s.committed // else the attempt gets all messages again
 	s.mu.Unlock()
 	switch {
 	case broken != nil:

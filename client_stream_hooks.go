@@ -227,6 +227,15 @@ func (s *clientStream) isDropped(l *leg) bool {
 var errRequestDropped = errInternal(
 	"the request is not kept once the application has received something: Read it before next")
 
+// unlessDropped returns the error of a new attempt that could not pass on the single request. If the call was
+// committed meanwhile, so that the request is gone, the last outcome is final.
+func (c *Call) unlessDropped(err error) error {
+	if err == errRequestDropped && c.last != nil { //nolint:errorlint // the identical error
+		return c.last
+	}
+	return err
+}
+
 // startPassing waits for another goroutine that passes the single request through
 // the leg, and reports whether it has passed: concurrent attempts share outer legs.
 func (s *clientStream) startPassing(l *leg) (msg any, passed bool, err error) {

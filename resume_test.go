@@ -89,3 +89,86 @@ func TestReadAfterResume(t *testing.T) {
 		}
 	}
 }
+
+// A message that was discarded with an attempt is received again in the next one. A stream that breaks after that can
+// be resumed.
+func TestResumeAfterDiscard(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+		req, err := s.Recv()
+		if err == nil {
+			err = s.Send(response(req.GetText()))
+		}
+		if err == nil && req.GetText() == "first" {
+			err = status.Error(codes.Unavailable, "broken")
+		}
+		return err
+	}}
+	outer := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		discarded := false
+		call.OnReceive(func(any) (bool, error) {
+			if !discarded {
+				discarded = call.Discard()
+			}
+			return true, nil
+		})
+		return next(ctx, call)
+	}
+	resuming := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		if err := next(ctx, call); err == nil || !call.CanAttempt() {
+			t.Errorf("the discarded attempt ended with %v, can attempt: %v", err, call.CanAttempt())
+		}
+		_ = next(ctx, call)
+		if err := call.Resume(&testpb.Request{Text: "second"}); err != nil {
+			return err
+		}
+		return next(ctx, call)
+	}
+	env := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.ServerStream}.StartWith(t, backend,
+		hauberk.Func(outer), hauberk.Func(resuming))
+	out := env.Call(t.Context(), "first")
+	wantCode(t, out.Err, codes.OK)
+	equal(t, "messages", out.Texts(), []string{"first", "second"})
+}
+
+// If the application commits the call between two attempts, so that the request is gone, the last outcome is final. It
+// does so with Header once its context is done.
+func TestCommittedBetweenAttempts(t *testing.T) {
+	for name, hooks := range map[string]bool{"with hooks": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			answered := make(chan struct{})
+			again := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				if err := next(ctx, call); status.Code(err) != codes.Unavailable {
+					t.Errorf("the first attempt ended with %v", err)
+				}
+				return next(context.WithoutCancel(ctx), call)
+			}
+			attempts := 0
+			waiting := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				if attempts++; attempts > 1 {
+					cancel()
+					<-answered
+				}
+				return next(ctx, call)
+			}
+			hooking := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				if hooks {
+					call.OnSend(func(msg any, emit func(any) error) error { return emit(msg) })
+				}
+				return next(ctx, call)
+			}
+			env := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.ServerStream}.StartWith(t, failing(1).Backend,
+				hauberk.Func(again), hauberk.Func(waiting), hauberk.Func(hooking))
+			stream := open(ctx, t, env, hauberk.ServerStream)
+			_, _ = stream.Header()
+			close(answered)
+			wantCode(t, drain(stream), codes.Unavailable)
+			if attempts != 2 {
+				t.Errorf("%d attempts; want 2", attempts)
+			}
+		})
+	}
+}
