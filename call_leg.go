@@ -107,8 +107,9 @@ func (c *Call) draft() *leg {
 // again returns an unused leg with the same registrations.
 func (l *leg) again() *leg {
 	return &leg{
-		resumed: l.resumedRequest(), depth: l.depth, by: l.by, before: l.before, buffer: l.buffer, foreign: l.foreign, bad: l.bad,
-		send: slices.Clip(l.send), receive: slices.Clip(l.receive), waits: l.waits,
+		depth: l.depth, by: l.by, before: l.before, buffer: l.buffer, foreign: l.foreign, bad: l.bad,
+		resumed: l.resumedRequest(),
+		send:    slices.Clip(l.send), receive: slices.Clip(l.receive), waits: l.waits,
 	}
 }
 

@@ -52,7 +52,7 @@ func onCopies(ctx context.Context, call *hauberk.Call, next hauberk.Next) error 
 	}
 }
 
-// resumes resumes a stream with another request.
+// resumes lets a stream go on with another request.
 func resumes(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	err := next(ctx, call)
 	for err != nil && call.CanResume() {
@@ -64,7 +64,7 @@ func resumes(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	return err
 }
 
-// Rule i: TotalSent and TotalReceived count the messages of all attempts, whoever makes them, and never
+// Rule i: TotalSent and TotalReceived count the messages of all attempts of inner interceptors, and never
 // decrease. Sent and Received are those of the last attempt.
 func TestTotalCounts(t *testing.T) {
 	drop := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
@@ -125,7 +125,8 @@ func TestTotalCounts(t *testing.T) {
 					var seen int64
 					call.OnReceive(func(any) (bool, error) {
 						total := call.TotalReceived()
-						if seen++; total < seen {
+						seen++
+						if total < seen {
 							t.Errorf("%d messages were received, and TotalReceived is %d", seen, total)
 						}
 						return true, nil

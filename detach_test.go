@@ -2,6 +2,7 @@ package hauberk_test
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -225,7 +226,7 @@ func TestDetachValuesOfAttempts(t *testing.T) {
 				}
 				return err
 			}
-			chain := append(around[:len(around):len(around)], hauberk.Func(outer), hauberk.Func(detaching), hauberk.Func(inner))
+			chain := slices.Concat(around, []hauberk.Interceptor{hauberk.Func(outer), hauberk.Func(detaching), hauberk.Func(inner)})
 			env := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.Unary}.StartWith(t, nil, chain...)
 			for range 2 {
 				wantCode(t, env.Call(t.Context()).Err, codes.OK)

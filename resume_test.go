@@ -19,8 +19,14 @@ func TestReadAfterResume(t *testing.T) {
 		call.OnSend(func(msg any, emit func(any) error) error { return emit(msg) })
 	}
 	for _, c := range []struct{ hooks, before, inside bool }{
-		{}, {hooks: true}, {before: true}, {inside: true},
-		{hooks: true, before: true}, {hooks: true, inside: true}, {before: true, inside: true}, {true, true, true},
+		{},
+		{hooks: true},
+		{before: true},
+		{inside: true},
+		{hooks: true, before: true},
+		{hooks: true, inside: true},
+		{before: true, inside: true},
+		{hooks: true, before: true, inside: true},
 	} {
 		hauberktest.CheckLeaks(t)
 		backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
@@ -148,7 +154,8 @@ func TestCommittedBetweenAttempts(t *testing.T) {
 			}
 			attempts := 0
 			waiting := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-				if attempts++; attempts > 1 {
+				attempts++
+				if attempts > 1 {
 					cancel()
 					<-answered
 				}

@@ -27,7 +27,7 @@ type beginning struct {
 	bounded  bool          // there is a deadline
 	asked    bool          // follow has decided
 	followed bool          // its start and messages are logged
-	earlier  uint32        // messages that earlier attempts have received, at most MaxUint32: 8 bytes do not fit on the stack
+	earlier  uint32        // messages of earlier attempts, at most MaxUint32: the stack has no room for 8 bytes
 }
 
 func (x *Interceptor) begin(ctx context.Context, call *hauberk.Call, m *method) beginning {
