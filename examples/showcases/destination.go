@@ -15,13 +15,14 @@ const clusterHeader = "x-cluster"
 
 // SendCluster names the cluster that a client means to call.
 func SendCluster(cluster string) hauberk.Interceptor {
-	return hauberk.Named("send cluster", hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	send := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		return next(metadata.AppendToOutgoingContext(ctx, clusterHeader, cluster), call)
-	}))
+	}
+	return hauberk.Named("send cluster", hauberk.Func(send))
 }
 
-// GuardCluster rejects calls that are meant for another cluster. In soft mode it only records them, for the time until all
-// clients send the header. Log, metrics and reports see the rejections in both modes.
+// GuardCluster rejects calls that are meant for another cluster. In soft mode it only records them, for the
+// time until all clients send the header. Log, metrics and reports see the rejections in both modes.
 func GuardCluster(soft bool, clusters ...string) hauberk.Interceptor {
 	guard := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		meant := call.Metadata(ctx, clusterHeader)

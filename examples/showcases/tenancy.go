@@ -38,11 +38,12 @@ func GuardTenants(valid func(tenant string) bool) hauberk.Interceptor {
 
 // SendTenant sends the tenant of the incoming call with outgoing ones. Attach it to clients.
 func SendTenant() hauberk.Interceptor {
-	return hauberk.Named("send tenant", hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	send := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		tenant := Tenant.Or(hauberk.Incoming(ctx), "")
 		if tenant != "" && len(call.Metadata(ctx, tenantHeader)) == 0 {
 			ctx = metadata.AppendToOutgoingContext(ctx, tenantHeader, tenant)
 		}
 		return next(ctx, call)
-	}))
+	}
+	return hauberk.Named("send tenant", hauberk.Func(send))
 }
