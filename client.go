@@ -49,7 +49,7 @@ func (c *Chain) ClientConn(conn grpc.ClientConnInterface) grpc.ClientConnInterfa
 		panic("hauberk: Chain.ClientConn in front of a nil connection")
 	}
 	c.wraps.Store(true)
-	wrapped := &clientConn{chain: c, cc: grpcConn(conn), defaults: defaultCredentials(grpcConn(conn))}
+	wrapped := &clientConn{chain: c, cc: grpcConn(conn), defaults: connoptions.Defaults(grpcConn(conn))}
 	if inner, ok := conn.(*clientConn); ok {
 		wrapped.invoker, wrapped.streamer = inner.invoke, inner.newStream
 	} else {
@@ -99,22 +99,12 @@ func grpcConn(conn grpc.ClientConnInterface) *grpc.ClientConn {
 	}
 }
 
-// defaultCredentials returns the option with the call credentials that conn adds by
-// default, so that interceptors find them among the options of a call, as they do with
-// DialOptions; none if there are none.
-func defaultCredentials(conn *grpc.ClientConn) []grpc.CallOption {
-	if creds := connoptions.Credentials(conn); creds != nil {
-		return []grpc.CallOption{grpc.PerRPCCredentials(creds)}
-	}
-	return nil
-}
-
 type clientConn struct {
 	chain    *Chain
 	cc       *grpc.ClientConn
 	invoker  grpc.UnaryInvoker
 	streamer grpc.Streamer
-	defaults []grpc.CallOption // of cc
+	defaults []grpc.CallOption // of cc, so that interceptors find them among the options of a call, as with DialOptions
 }
 
 // Invoke makes a unary call.

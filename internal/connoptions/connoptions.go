@@ -3,21 +3,21 @@ package connoptions
 
 import (
 	"reflect"
+	"slices"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 )
 
-// Credentials returns the call credentials that conn adds to each call by default, those
-// of grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(…)). It returns nil if there are none.
+// Defaults returns those options of grpc.WithDefaultCallOptions(…) that interceptors compare with, or replace:
+// the last call credentials, limits of messages and whether calls wait for ready. It returns nil if there are none.
 //
-// grpc-go applies the default options before the call's own options, and the last
-// credentials take effect. It has no accessor for the default options. So credentials that
+// grpc-go applies the default options before the call's own options, and the last of a kind
+// takes effect. It has no accessor for the default options. So credentials that
 // an interceptor adds to a call replace the default ones, unless the interceptor reads them
 // here and passes them on. This function reads the unexported field
 // dopts.callOptions, which does not change after grpc.NewClient. If a release of
-// grpc-go has no such field, the result is nil; TestCredentials fails then.
-func Credentials(conn *grpc.ClientConn) credentials.PerRPCCredentials {
+// grpc-go has no such field, the result is nil; TestDefaults fails then.
+func Defaults(conn *grpc.ClientConn) []grpc.CallOption {
 	if conn == nil {
 		return nil
 	}
@@ -31,13 +31,27 @@ func Credentials(conn *grpc.ClientConn) credentials.PerRPCCredentials {
 	}
 	readable := reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem()
 	options, _ := reflect.TypeAssert[[]grpc.CallOption](readable)
-	var creds credentials.PerRPCCredentials
-	for _, o := range options {
-		if o, ok := o.(grpc.PerRPCCredsCallOption); ok {
-			creds = o.Creds
+	var defaults []grpc.CallOption
+	for i, o := range options {
+		if !isDefault(o) {
+			continue
+		}
+		if !slices.ContainsFunc(options[i+1:], func(later grpc.CallOption) bool {
+			return reflect.TypeOf(later) == reflect.TypeOf(o)
+		}) {
+			defaults = append(defaults, o)
 		}
 	}
-	return creds
+	return defaults
+}
+
+func isDefault(o grpc.CallOption) bool {
+	switch o.(type) {
+	case grpc.PerRPCCredsCallOption, grpc.FailFastCallOption, grpc.MaxSendMsgSizeCallOption, grpc.MaxRecvMsgSizeCallOption:
+		return true
+	default:
+		return false
+	}
 }
 
 // RetriesDisabled reports whether conn was created with grpc.WithDisableRetry. It reads the

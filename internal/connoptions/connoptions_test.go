@@ -2,6 +2,7 @@ package connoptions_test
 
 import (
 	"context"
+	"reflect"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -18,36 +19,39 @@ func (creds) GetRequestMetadata(context.Context, ...string) (map[string]string, 
 
 func (creds) RequireTransportSecurity() bool { return false }
 
-// TestCredentials finds the credentials that grpc-go applies, which are the last of the
-// defaults. The test fails if a release of grpc-go stores them in another field.
-func TestCredentials(t *testing.T) {
+// TestDefaults finds the options that grpc-go applies, which are the last of their kinds among the defaults. The
+// test fails if a release of grpc-go stores them in another field.
+func TestDefaults(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		options []grpc.DialOption
-		want    any
+		want    []grpc.CallOption
 	}{
 		{"none", nil, nil},
-		{"other options", []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.WaitForReady(true))}, nil},
+		{"other options", []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.UseCompressor("x"))}, nil},
 		{"of the connection", []grpc.DialOption{grpc.WithPerRPCCredentials(creds("a"))}, nil},
-		{"default", []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(creds("a")))}, creds("a")},
-		{"two", []grpc.DialOption{
-			grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(creds("a")), grpc.WaitForReady(true)),
-			grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(creds("b"))),
-		}, creds("b")},
+		{"credentials", []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(creds("a")))},
+			[]grpc.CallOption{grpc.PerRPCCredentials(creds("a"))}},
+		{"several", []grpc.DialOption{
+			grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(creds("a")), grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(1)),
+			grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(creds("b")), grpc.MaxCallSendMsgSize(2), grpc.MaxCallRecvMsgSize(3)),
+		}, []grpc.CallOption{
+			grpc.WaitForReady(true), grpc.PerRPCCredentials(creds("b")), grpc.MaxCallSendMsgSize(2), grpc.MaxCallRecvMsgSize(3),
+		}},
 	} {
 		c.options = append(c.options, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		conn, err := grpc.NewClient("passthrough:///nowhere", c.options...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := connoptions.Credentials(conn); got != c.want {
+		if got := connoptions.Defaults(conn); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 		if err := conn.Close(); err != nil {
 			t.Error(err)
 		}
 	}
-	if got := connoptions.Credentials(nil); got != nil {
+	if got := connoptions.Defaults(nil); got != nil {
 		t.Errorf("no connection: %v", got)
 	}
 }
