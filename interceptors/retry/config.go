@@ -42,7 +42,7 @@ type Config struct {
 	// alone; an empty slice is none.
 	RetryableStatusCodes []codes.Code
 	// InitialBackoff is the wait after the first attempt. BackoffMultiplier multiplies it
-	// for each later attempt, up to MaxBackoff. The defaults are DefaultInitialBackoff,
+	// for each later attempt, up to MaxBackoff; below 1 the waits shrink. The defaults are DefaultInitialBackoff,
 	// DefaultMultiplier and DefaultMaxBackoff, or InitialBackoff if that is longer.
 	InitialBackoff    time.Duration
 	MaxBackoff        time.Duration
@@ -152,8 +152,8 @@ func (c Config) checkBackoff() error {
 	case c.MaxBackoff < c.InitialBackoff:
 		fail("MaxBackoff is %v, below InitialBackoff, %v; want at least that", c.MaxBackoff, c.InitialBackoff)
 	}
-	if !within(c.BackoffMultiplier, 1, math.MaxFloat64) {
-		fail("BackoffMultiplier is %v; want a number of at least 1, or 0 for %d",
+	if !within(c.BackoffMultiplier, math.SmallestNonzeroFloat64, math.MaxFloat64) {
+		fail("BackoffMultiplier is %v; want a number above 0, or 0 for %d",
 			c.BackoffMultiplier, DefaultMultiplier)
 	}
 	if !within(c.Jitter, 0, 1) {

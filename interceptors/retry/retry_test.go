@@ -295,7 +295,7 @@ func TestBadConfig(t *testing.T) {
 		"max too low":  {retry.Config{MaxBackoff: time.Millisecond}, "MaxBackoff is 1ms, below InitialBackoff, 100ms"},
 		"delay":        {retry.Config{MaxServerDelay: -1}, "MaxServerDelay is -1ns"},
 		"method":       {retry.Config{Methods: []string{"Get"}}, `Methods has "Get"`},
-		"multiplier":   {retry.Config{BackoffMultiplier: 0.5}, "BackoffMultiplier is 0.5"},
+		"multiplier":   {retry.Config{BackoffMultiplier: -0.5}, "BackoffMultiplier is -0.5"},
 		"infinity":     {retry.Config{BackoffMultiplier: math.Inf(1)}, "BackoffMultiplier is +Inf"},
 		"wild jitter":  {retry.Config{Jitter: 2}, "Jitter is 2"},
 		"jitter's NaN": {retry.Config{Jitter: math.NaN()}, "Jitter is NaN"},
@@ -315,7 +315,7 @@ func TestBadConfig(t *testing.T) {
 func TestAllErrors(t *testing.T) {
 	_, err := hauberk.New(retry.New(retry.Config{
 		Methods: []string{"Get"}, MaxAttempts: -1, RetryableStatusCodes: []codes.Code{codes.OK}, Jitter: 2,
-		InitialBackoff: -1, MaxBackoff: -1, BackoffMultiplier: 0.5, MaxServerDelay: -1, PerAttemptTimeout: -1, MaxReplayBytes: -1,
+		InitialBackoff: -1, MaxBackoff: -1, BackoffMultiplier: -0.5, MaxServerDelay: -1, PerAttemptTimeout: -1, MaxReplayBytes: -1,
 	}, retry.WithSleep(nil)))
 	for _, want := range []string{
 		"Methods", "MaxAttempts", "RetryableStatusCodes", "Jitter", "InitialBackoff", "MaxBackoff", "BackoffMultiplier",

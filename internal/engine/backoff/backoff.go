@@ -15,7 +15,8 @@ type Config struct {
 	// Max is the greatest delay, without jitter; 0 means the greatest Duration, 292
 	// years.
 	Max time.Duration
-	// Multiplier is the ratio of each delay to the previous one, at least 1; 0 means 2.
+	// Multiplier is the ratio of each delay to the previous one, more than 0; 0 means 2. Delays
+	// shrink if it is below 1.
 	Multiplier float64
 	// Jitter randomizes each delay by up to ± this fraction, from 0 to 1.
 	Jitter float64
@@ -70,8 +71,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("backoff: greatest delay of %v; want 0 for none, or more", c.Max)
 	case c.Max > 0 && c.Max < c.Initial:
 		return fmt.Errorf("backoff: greatest delay of %v; want at least the initial delay, %v", c.Max, c.Initial)
-	case c.Multiplier != 0 && !within(c.Multiplier, 1, math.MaxFloat64):
-		return fmt.Errorf("backoff: multiplier of %v; want a number of at least 1, or 0 for 2", c.Multiplier)
+	case c.Multiplier != 0 && !within(c.Multiplier, math.SmallestNonzeroFloat64, math.MaxFloat64):
+		return fmt.Errorf("backoff: multiplier of %v; want a number above 0, or 0 for 2", c.Multiplier)
 	case !within(c.Jitter, 0, 1):
 		return fmt.Errorf("backoff: jitter of %v; want 0 to 1", c.Jitter)
 	case c.FullJitter && c.Jitter != 0:

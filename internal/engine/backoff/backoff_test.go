@@ -32,10 +32,10 @@ func TestNew(t *testing.T) {
 			backoff.Config{Initial: time.Second, Max: 999 * ms},
 			"backoff: greatest delay of 999ms; want at least the initial delay, 1s",
 		},
-		{"shrinking", backoff.Config{Multiplier: 0.5}, "backoff: multiplier of 0.5; want a number of at least 1, or 0 for 2"},
-		{"negative", backoff.Config{Multiplier: -2}, "backoff: multiplier of -2; want a number of at least 1, or 0 for 2"},
-		{"infinite", backoff.Config{Multiplier: math.Inf(1)}, "backoff: multiplier of +Inf; want a number of at least 1, or 0 for 2"},
-		{"no number", backoff.Config{Multiplier: math.NaN()}, "backoff: multiplier of NaN; want a number of at least 1, or 0 for 2"},
+		{"shrinking", backoff.Config{Multiplier: 0.5}, ""},
+		{"negative", backoff.Config{Multiplier: -2}, "backoff: multiplier of -2; want a number above 0, or 0 for 2"},
+		{"infinite", backoff.Config{Multiplier: math.Inf(1)}, "backoff: multiplier of +Inf; want a number above 0, or 0 for 2"},
+		{"no number", backoff.Config{Multiplier: math.NaN()}, "backoff: multiplier of NaN; want a number above 0, or 0 for 2"},
 		{"jitter", backoff.Config{Jitter: -0.1}, "backoff: jitter of -0.1; want 0 to 1"},
 		{"much jitter", backoff.Config{Jitter: 1.1}, "backoff: jitter of 1.1; want 0 to 1"},
 		{"jitter is no number", backoff.Config{Jitter: math.NaN()}, "backoff: jitter of NaN; want 0 to 1"},
@@ -76,6 +76,9 @@ func TestDelay(t *testing.T) {
 		}},
 		{"slower", backoff.Config{Initial: 100 * ms, Max: time.Minute, Multiplier: 1.5}, map[int]time.Duration{
 			1: 100 * ms, 2: 150 * ms, 3: 225 * ms, 1e9: time.Minute,
+		}},
+		{"shrinking", backoff.Config{Initial: 100 * ms, Multiplier: 0.5}, map[int]time.Duration{
+			1: 100 * ms, 2: 50 * ms, 3: 25 * ms, 1e9: 0,
 		}},
 		{"constant", backoff.Config{Initial: 100 * ms, Multiplier: 1}, map[int]time.Duration{1: 100 * ms, 1e9: 100 * ms}},
 		{"least factor", backoff.Config{Initial: 100 * ms, Max: time.Second, Jitter: 0.2, Random: at(0)}, map[int]time.Duration{
