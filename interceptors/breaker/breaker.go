@@ -197,6 +197,9 @@ func (b *Interceptor) judge(call *hauberk.Call, a *admission, err error) Outcome
 		if code == codes.Canceled || code == codes.DeadlineExceeded && (a.hurried || hasAnswered(call)) {
 			return Neutral
 		}
+		if code == codes.ResourceExhausted && hauberk.MessageTooLarge(err) {
+			return Neutral
+		}
 		if int(code) < len(b.failures) && b.failures[code] {
 			usual = Failure
 		}

@@ -60,6 +60,7 @@
 //   - a [hauberk.Rejection] by an inner interceptor or hook
 //   - DEADLINE_EXCEEDED of a call that had less time than [Config].MinTimeout, or of a
 //     stream of responses that has received a response header or a message
+//   - RESOURCE_EXHAUSTED of a message over a size limit of either side ([hauberk.MessageTooLarge])
 //   - a call that was admitted before the circuit last changed its state
 //   - a call for which the function of [WithOutcome] returns [Neutral]
 //

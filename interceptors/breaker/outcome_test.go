@@ -94,6 +94,40 @@ func TestNeutralOutcomes(t *testing.T) {
 	}
 }
 
+// TestMessageTooLarge: a message over a size limit of either side says nothing about the server, also if
+// RESOURCE_EXHAUSTED is a failure.
+func TestMessageTooLarge(t *testing.T) {
+	for _, limit := range []grpc.CallOption{grpc.MaxCallSendMsgSize(20), grpc.MaxCallRecvMsgSize(20)} {
+		for _, counted := range []bool{true, false} {
+			kinds(t, func(t *testing.T, kind hauberk.Kind) {
+				config := config
+				config.FailureCodes = []codes.Code{codes.Unavailable}
+				if counted {
+					config.FailureCodes = append(config.FailureCodes, codes.ResourceExhausted)
+				}
+				w := start(t, kind, config)
+				_ = w.call(t, codes.Unavailable)
+				w.answer.Store(uint32(codes.OK))
+				out := w.Do(t.Context(), hauberktest.FullMethod(kind), []*testpb.Request{{Text: "more than twenty bytes"}}, limit)
+				if !hauberk.MessageTooLarge(out.Err) {
+					t.Errorf("the call ended with %v", out.Err)
+				}
+				if got := w.breaker.Failures()[service]; got != 1 {
+					t.Errorf("%d failures after a large message, want 1", got)
+				}
+				_ = w.call(t, codes.ResourceExhausted)
+				want := 0
+				if counted {
+					want = 2
+				}
+				if got := w.breaker.Failures()[service]; got != want {
+					t.Errorf("%d failures after RESOURCE_EXHAUSTED of the server, want %d", got, want)
+				}
+			})
+		}
+	}
+}
+
 // TestInnerAnswersCount: a reply or a plain status of an inner interceptor is an outcome
 // like another.
 func TestInnerAnswersCount(t *testing.T) {
