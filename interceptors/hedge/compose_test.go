@@ -40,6 +40,9 @@ func TestRetryOutside(t *testing.T) {
 		out := call(t, start(t, kind, s, retrying(2), all(hedge.Config{})), kind)
 		wantWinner(t, out, "4")
 		s.wantStarts(t, 0, delay, 150*ms, 250*ms)
+		if want := []string{"", "1", "1", "2"}; !slices.Equal(s.asked, want) {
+			t.Errorf("grpc-previous-rpc-attempts are %q, want %q: those of both add up", s.asked, want)
+		}
 		s.wantCancelled(t, 1)
 
 		s = scripted(failing)

@@ -75,8 +75,8 @@
 // # Metadata
 //
 // Attempts after the first have the key grpc-previous-rpc-attempts in the request metadata, with
-// the number of attempts that started before. If an outer interceptor has set a number, such as
-// retry, that of hedge is added to it.
+// the number of attempts that started before. If retry or another hedge runs outside and has set a
+// number, that of hedge is added to it. A number that the application has set is replaced (gRFC A6).
 //
 // # Hedge and retry
 //

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
-	"strconv"
 	"time"
-
-	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/pushback"
@@ -139,26 +136,10 @@ func (r *race) begin() {
 		o.watch = r.watch(o.attempt)
 	} else {
 		Attempt.Set(o.attempt, r.started)
-		ctx = withPrevious(ctx, r.started-1)
+		ctx = pushback.WithPrevious(ctx, r.started-1)
 	}
 	go r.attempt(ctx, o)
 	r.wait(r.delay)
-}
-
-// withPrevious adds the number of attempts that started before to the request metadata, and to
-// the number that an outer interceptor has set.
-func withPrevious(ctx context.Context, n int) context.Context {
-	md, _ := metadata.FromOutgoingContext(ctx) // a copy
-	if md == nil {
-		md = metadata.MD{}
-	}
-	if values := md.Get(pushback.PreviousKey); len(values) == 1 {
-		if outer, err := strconv.ParseUint(values[0], 10, 16); err == nil {
-			n += int(outer)
-		}
-	}
-	md.Set(pushback.PreviousKey, strconv.Itoa(n))
-	return metadata.NewOutgoingContext(ctx, md)
 }
 
 // attempt makes an attempt, on its own goroutine. A panic continues on the goroutine of

@@ -93,7 +93,8 @@
 //
 // [Attempt] has the number of the attempt for inner interceptors. The request metadata
 // grpc-previous-rpc-attempts of each attempt after the first has the number of those before it, in
-// place of a value that the application has set. A handler reads it with [PreviousAttempts].
+// place of a value that the application has set (gRFC A6). If hedge or another retry runs outside and has set
+// a number, that of retry is added to it. A handler reads it with [PreviousAttempts].
 //
 // # Retries of grpc-go
 //

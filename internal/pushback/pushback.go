@@ -15,9 +15,6 @@ import (
 // or a negative number for no further attempt.
 const Key = "grpc-retry-pushback-ms"
 
-// PreviousKey is the key of gRFC A6 in the request metadata: how many attempts of the call were made before.
-const PreviousKey = "grpc-previous-rpc-attempts"
-
 // Asked is what the server of a failed attempt asked for.
 type Asked struct {
 	// Final is set if it asked for no further attempt: the value of Key is negative or
