@@ -47,7 +47,8 @@ func Defaults(conn *grpc.ClientConn) []grpc.CallOption {
 
 func isDefault(o grpc.CallOption) bool {
 	switch o.(type) {
-	case grpc.PerRPCCredsCallOption, grpc.FailFastCallOption, grpc.MaxSendMsgSizeCallOption, grpc.MaxRecvMsgSizeCallOption:
+	case grpc.PerRPCCredsCallOption, grpc.FailFastCallOption,
+		grpc.MaxSendMsgSizeCallOption, grpc.MaxRecvMsgSizeCallOption:
 		return true
 	default:
 		return false

@@ -30,8 +30,11 @@ func TestDefaults(t *testing.T) {
 		{"none", nil, nil},
 		{"other options", []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.UseCompressor("x"))}, nil},
 		{"of the connection", []grpc.DialOption{grpc.WithPerRPCCredentials(creds("a"))}, nil},
-		{"credentials", []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(creds("a")))},
-			[]grpc.CallOption{grpc.PerRPCCredentials(creds("a"))}},
+		{
+			"credentials",
+			[]grpc.DialOption{grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(creds("a")))},
+			[]grpc.CallOption{grpc.PerRPCCredentials(creds("a"))},
+		},
 		{"several", []grpc.DialOption{
 			grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(creds("a")), grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(1)),
 			grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(creds("b")), grpc.MaxCallSendMsgSize(2), grpc.MaxCallRecvMsgSize(3)),
