@@ -49,7 +49,7 @@ func (c *Config) Client(opts ...Option) Client {
 	}
 	if t := c.Throttling; t != nil {
 		if b.budget != nil {
-			b.errs = append(b.errs, errors.New("WithBudget with a service config that has retryThrottling; want one of them"))
+			b.errs = append(b.errs, errThrottled)
 		}
 		b.budget = retrybudget.New(retrybudget.Config{
 			NoRatio: true, MaxTokens: t.MaxTokens, TokenRatio: min(t.TokenRatio, retrybudget.MaxTokens),
@@ -58,6 +58,8 @@ func (c *Config) Client(opts ...Option) Client {
 	b.err = errors.Join(append(b.errs, nils, b.budget.Err())...)
 	return b.client()
 }
+
+var errThrottled = errors.New("WithBudget with a service config that has retryThrottling; want one of them")
 
 // builder makes a [Client].
 type builder struct {
@@ -74,7 +76,8 @@ type builder struct {
 func (b *builder) client() Client {
 	client := Client{Budget: b.budget}
 	if b.err != nil { // for hauberk.New
-		client.Calls = append(client.Calls, hauberk.Declare(hauberk.Func(pass), hauberk.Declaration{Name: "serviceconfig", Err: b.err}))
+		declaration := hauberk.Declaration{Name: "serviceconfig", Err: b.err}
+		client.Calls = append(client.Calls, hauberk.Declare(hauberk.Func(pass), declaration))
 	}
 	for i := range b.config.Methods {
 		m := &b.config.Methods[i]

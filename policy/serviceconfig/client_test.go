@@ -64,7 +64,8 @@ func TestMethods(t *testing.T) {
 				if deadline, ok := ctx.Deadline(); ok && attempts == 0 {
 					left = time.Until(deadline)
 				}
-				if attempts++; attempts == 1 {
+				attempts++
+				if attempts == 1 {
 					opts = described(call.Options())
 				}
 				return next(ctx, call)
@@ -108,7 +109,8 @@ func TestCallOptions(t *testing.T) {
 			{[]grpc.CallOption{grpc.WaitForReady(false), grpc.MaxCallSendMsgSize(5)}, nil, "[wait false send 5 receive 10]"},
 			{nil, []grpc.CallOption{grpc.MaxCallSendMsgSize(5), grpc.MaxCallRecvMsgSize(10)}, "[send 5 receive 10 wait true]"},
 			{
-				[]grpc.CallOption{grpc.MaxCallSendMsgSize(5)}, []grpc.CallOption{grpc.MaxCallSendMsgSize(50)},
+				[]grpc.CallOption{grpc.MaxCallSendMsgSize(5)},
+				[]grpc.CallOption{grpc.MaxCallSendMsgSize(50)},
 				"[send 5 send 50 wait true send 10 receive 10]",
 			},
 			{[]grpc.CallOption{grpc.MaxCallRecvMsgSize(9)}, nil, "[receive 9 wait true send 10]"},

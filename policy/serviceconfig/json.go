@@ -39,11 +39,11 @@ func root(data []byte, errs *errList) (value, error) {
 
 // wrong records that the value is not what is wanted.
 func (v value) wrong(want string, args ...any) {
-	v.fail("%.100s, want %s", v.raw, fmt.Sprintf(want, args...))
+	v.failf("%.100s, want %s", v.raw, fmt.Sprintf(want, args...))
 }
 
 // fail records an error at the path of the value.
-func (v value) fail(format string, args ...any) {
+func (v value) failf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if v.path != "" {
 		text = v.path + ": " + text
@@ -84,7 +84,7 @@ func (v value) fields() (fields []field, ok bool) {
 		_ = dec.Decode(&raw)
 		f := field{key, v.at(key, bytes.TrimSpace(raw))}
 		if seen[key] {
-			f.fail("twice in its object, want it once")
+			f.failf("twice in its object, want it once")
 		}
 		seen[key] = true
 		if !f.isNull() {
@@ -107,15 +107,15 @@ func (v value) object(keys map[string]func(value)) {
 			known = append(known, k)
 		}
 		slices.Sort(known)
-		f.fail("an unknown key, want one of %s", strings.Join(known, ", "))
+		f.failf("an unknown key, want one of %s", strings.Join(known, ", "))
 	}
 }
 
-// list reads an array, and returns whether it is one.
-func (v value) list(each func(value)) bool {
+// list reads an array.
+func (v value) list(each func(value)) {
 	if v.raw[0] != '[' {
 		v.wrong("a list")
-		return false
+		return
 	}
 	dec := json.NewDecoder(bytes.NewReader(v.raw))
 	_, _ = dec.Token()
@@ -124,16 +124,15 @@ func (v value) list(each func(value)) bool {
 		_ = dec.Decode(&raw)
 		each(value{v.errs, fmt.Sprintf("%s[%d]", v.path, i), bytes.TrimSpace(raw)})
 	}
-	return true
 }
 
-// text returns a string.
-func (v value) text() (s string, ok bool) {
+// text returns a string, or "".
+func (v value) text() (s string) {
 	if v.raw[0] != '"' || json.Unmarshal(v.raw, &s) != nil {
 		v.wrong("a string")
-		return "", false
+		return ""
 	}
-	return s, true
+	return s
 }
 
 // boolean returns true or false.
@@ -167,7 +166,7 @@ func (v value) positive() (x float64, ok bool) {
 
 // duration returns a duration in the JSON form of protobuf, of at least least. One that a time.Duration cannot
 // hold, of more than 292 years, becomes the greatest.
-func (v value) duration(least time.Duration) (d time.Duration, ok bool) {
+func (v value) duration(least time.Duration) (d time.Duration) {
 	var pb durationpb.Duration
 	s, isText := "", v.raw[0] == '"'
 	if isText {
@@ -175,7 +174,7 @@ func (v value) duration(least time.Duration) (d time.Duration, ok bool) {
 	}
 	if !isText || strings.HasPrefix(s, "+") || protojson.Unmarshal(v.raw, &pb) != nil {
 		v.wrong(`seconds as text, such as "1.5s"`)
-		return 0, false
+		return 0
 	}
 	if d = pb.AsDuration(); d < least {
 		want := "more than 0"
@@ -183,9 +182,9 @@ func (v value) duration(least time.Duration) (d time.Duration, ok bool) {
 			want = "0 or more"
 		}
 		v.wrong(`%s, such as "1.5s"`, want)
-		return 0, false
+		return 0
 	}
-	return d, true
+	return d
 }
 
 // statusCodes returns a list of codes of errors: names, as in UNAVAILABLE, or numbers. It is not nil.

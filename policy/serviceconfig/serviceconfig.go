@@ -133,7 +133,7 @@ func readMethod(v value, names map[string]string) (m MethodConfig) {
 				}
 			})
 		},
-		"timeout":                 func(v value) { m.Timeout, _ = v.duration(1) },
+		"timeout":                 func(v value) { m.Timeout = v.duration(1) },
 		"waitForReady":            func(v value) { m.WaitForReady = v.boolean() },
 		"maxRequestMessageBytes":  func(v value) { m.MaxRequestBytes = readLimit(v) },
 		"maxResponseMessageBytes": func(v value) { m.MaxResponseBytes = readLimit(v) },
@@ -141,7 +141,7 @@ func readMethod(v value, names map[string]string) (m MethodConfig) {
 		"hedgingPolicy":           func(v value) { hedging, m.Hedging = &v, readHedging(v) },
 	})
 	if retries != nil && hedging != nil {
-		v.fail("retryPolicy and hedgingPolicy, want one of them")
+		v.failf("retryPolicy and hedgingPolicy, want one of them")
 	}
 	return m
 }
@@ -151,8 +151,8 @@ func readName(v value, names map[string]string) string {
 	var service, method string
 	bad := len(v.errs.errs)
 	v.object(map[string]func(value){
-		"service": func(v value) { service, _ = v.text() },
-		"method":  func(v value) { method, _ = v.text() },
+		"service": func(v value) { service = v.text() },
+		"method":  func(v value) { method = v.text() },
 	})
 	if len(v.errs.errs) > bad {
 		return ""
@@ -162,7 +162,7 @@ func readName(v value, names map[string]string) string {
 	case service == "" && method == "":
 		name = "*"
 	case service == "":
-		v.fail("method %.100q without a service, want both, or neither for the default", method)
+		v.failf("method %.100q without a service, want both, or neither for the default", method)
 		return ""
 	case method == "":
 		name = service + "/*"
@@ -172,7 +172,7 @@ func readName(v value, names map[string]string) string {
 		return ""
 	}
 	if other, twice := names[name]; twice {
-		v.fail("%s, the same name as %s, want each name once", name, other)
+		v.failf("%s, the same name as %s, want each name once", name, other)
 		return ""
 	}
 	names[name] = v.path
@@ -195,7 +195,7 @@ const maxInt = int(^uint(0) >> 1)
 func required(v value, has map[string]bool, keys ...string) {
 	for _, key := range keys {
 		if v.raw[0] == '{' && !has[key] {
-			v.at(key, nil).fail("missing, want it in a %s", v.path[strings.LastIndexByte(v.path, '.')+1:])
+			v.at(key, nil).failf("missing, want it in a %s", v.path[strings.LastIndexByte(v.path, '.')+1:])
 		}
 	}
 }
@@ -217,8 +217,8 @@ func readRetry(v value) *RetryPolicy {
 	var most value
 	v.object(noting(has, map[string]func(value){
 		"maxAttempts":       func(v value) { p.MaxAttempts = readAttempts(v) },
-		"initialBackoff":    func(v value) { p.InitialBackoff, _ = v.duration(1) },
-		"maxBackoff":        func(v value) { p.MaxBackoff, _ = v.duration(1); most = v },
+		"initialBackoff":    func(v value) { p.InitialBackoff = v.duration(1) },
+		"maxBackoff":        func(v value) { p.MaxBackoff, most = v.duration(1), v },
 		"backoffMultiplier": func(v value) { p.BackoffMultiplier, _ = v.positive() },
 		"retryableStatusCodes": func(v value) {
 			bad := len(v.errs.errs)
@@ -240,7 +240,7 @@ func readHedging(v value) *HedgingPolicy {
 	has := make(map[string]bool)
 	v.object(noting(has, map[string]func(value){
 		"maxAttempts":         func(v value) { p.MaxAttempts = readAttempts(v) },
-		"hedgingDelay":        func(v value) { p.HedgingDelay, _ = v.duration(0) },
+		"hedgingDelay":        func(v value) { p.HedgingDelay = v.duration(0) },
 		"nonFatalStatusCodes": func(v value) { p.NonFatalStatusCodes = v.statusCodes() },
 	}))
 	required(v, has, "maxAttempts")

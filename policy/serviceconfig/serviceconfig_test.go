@@ -71,8 +71,10 @@ func TestParse(t *testing.T) {
 
 // TestEmpty: absent and null are nothing.
 func TestEmpty(t *testing.T) {
-	for _, text := range []string{`{}`, " {\n} ", `{"methodConfig": null, "retryThrottling": null}`, `{"methodConfig": []}`,
-		`{"methodConfig": [{}, {"name": []}, {"name": null, "timeout": null}]}`} {
+	for _, text := range []string{
+		`{}`, " {\n} ", `{"methodConfig": null, "retryThrottling": null}`, `{"methodConfig": []}`,
+		`{"methodConfig": [{}, {"name": []}, {"name": null, "timeout": null}]}`,
+	} {
 		c := parse(t, text)
 		if client := c.Client(); len(client.All()) != 0 || client.Budget != nil || c.Rest() != "{}" || len(c.Left) != 0 {
 			t.Errorf("%s: %+v", text, client)
