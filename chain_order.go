@@ -63,7 +63,8 @@ type Finding struct {
 //     there;
 //   - the warnings of interceptors ([Declaration.Warning]);
 //   - a [Config.Public] that lists all methods on a server, or any on a client;
-//   - the pairs of interceptors in an unusual order.
+//   - the pairs of interceptors in an unusual order, with the reason for the usual one;
+//   - two interceptors that repeat calls of the same methods, such as retry and hedge.
 //
 // The usual order is
 //
@@ -71,7 +72,8 @@ type Finding struct {
 //     deadline, version, authn, authz, limits by user, cache, concurrency, validate, errors,
 //     faults, where a cache may also run inside concurrency and validate;
 //   - on a client: request id, metrics, logging, deadline, cache, retry, and per
-//     attempt tracing, metrics, breaker, authn, limits, faults, with errors anywhere.
+//     attempt tracing, metrics, breaker, authn, limits, concurrency, validate, faults. Tracing may run
+//     outside as well, and errors anywhere. A coarse limit has the place of the other limits.
 //
 // A finding about the order is advice: the chain runs in any order.
 func (c *Chain) Lint(side Side) []Finding {
@@ -86,14 +88,36 @@ func (c *Chain) Lint(side Side) []Finding {
 		}
 		for j := i + 1; j < len(c.entries); j++ {
 			inner := c.entries[j]
-			if c.inverted(side, i, j) && c.meet(outer, inner) {
-				findings = append(findings, Finding{outer.title(), inner.title(), fmt.Sprintf(
-					"%s (%s) runs outside %s (%s); on a %s it usually runs inside",
-					outer.title(), outer.decl.Phase, inner.title(), inner.decl.Phase, side)})
+			if message := c.lintPair(side, i, j); message != "" && c.meet(outer, inner) {
+				findings = append(findings, Finding{outer.title(), inner.title(), message})
 			}
 		}
 	}
 	return findings
+}
+
+// lintPair returns what is odd about two interceptors, i outside j, or "".
+func (c *Chain) lintPair(side Side, i, j int) string {
+	outer, inner := c.entries[i], c.entries[j]
+	switch {
+	case c.inverted(side, i, j):
+		return fmt.Sprintf("%s (%s) runs outside %s (%s); on a %s it usually runs inside%s",
+			outer.title(), outer.decl.Phase, inner.title(), inner.decl.Phase, side,
+			reasonFor(side, outer.phase(side), inner.phase(side)))
+	case side == ClientSide && outer.decl.Phase == PhaseRetry && inner.decl.Phase == PhaseRetry:
+		return fmt.Sprintf("%s and %s both repeat calls: %s repeats each attempt of %s, so that the attempts multiply; "+
+			"use one of them for a method", outer.title(), inner.title(), inner.title(), outer.title())
+	default:
+		return ""
+	}
+}
+
+// phase returns the phase that decides about the usual place on a side. Limits of clients are all for attempts.
+func (l *entry) phase(side Side) Phase {
+	if side == ClientSide && l.decl.Phase == PhaseCoarseLimit {
+		return PhaseLimit
+	}
+	return l.decl.Phase
 }
 
 // lintPublic returns what is odd about the public methods.
@@ -126,7 +150,7 @@ func (c *Chain) inverted(side Side, i, j int) bool {
 // where they see calls, and inside retries, where they see attempts. The interceptors that
 // shape calls decide which of them is meant.
 func (c *Chain) usual(side Side, i int) (least, most int) {
-	p := c.entries[i].decl.Phase
+	p := c.entries[i].phase(side)
 	ofCalls, ofAttempts := int(p)<<8, int(PhaseRetry)<<8+int(p)
 	if side == ServerSide && p == PhaseCache { // it answers admitted callers
 		return int(PhaseLimit)<<8 + 1, int(PhaseValidate)<<8 + 1
@@ -153,7 +177,7 @@ func (p Phase) observes() bool { return p >= PhaseTracing && p <= PhaseRecovery 
 // shapingCalls counts the interceptors whose place on a client is outside attempts.
 func shapingCalls(entries []*entry) (n int) {
 	for _, l := range entries {
-		if l.decl.Phase > PhaseRecovery && l.decl.Phase <= PhaseRetry {
+		if p := l.phase(ClientSide); p > PhaseRecovery && p <= PhaseRetry {
 			n++
 		}
 	}

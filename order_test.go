@@ -340,7 +340,11 @@ func TestLintOfInversions(t *testing.T) {
 				want = []hauberk.Finding{{Outer: first, Inner: second, Message: fmt.Sprintf(
 					"%s (%s) runs outside %s (%s); on a %s it usually runs inside", first, outer, second, inner, side)}}
 			}
-			if got := chainOf(swapped).Lint(side); !slices.Equal(got, want) {
+			got := chainOf(swapped).Lint(side)
+			for i := range got {
+				got[i].Message, _, _ = strings.Cut(got[i].Message, ": ") // the reason: see TestLintReasons
+			}
+			if !slices.Equal(got, want) {
 				t.Errorf("%s, %s outside %s:\n got %+v\nwant %+v", side, outer, inner, got, want)
 			}
 		}
@@ -386,6 +390,61 @@ func TestLint(t *testing.T) {
 			}
 			equal(t, "findings", got, c.want)
 		})
+	}
+}
+
+// TestLintReasons: the reason for an order is that of both phases.
+func TestLintReasons(t *testing.T) {
+	for _, c := range []struct {
+		side         hauberk.Side
+		outer, inner hauberk.Phase
+		why          string
+	}{
+		{hauberk.ClientSide, hauberk.PhaseRetry, hauberk.PhaseRequestID, "each attempt has another request id"},
+		{hauberk.ClientSide, hauberk.PhaseRetry, hauberk.PhaseDeadline, "each attempt gets the whole time"},
+		{hauberk.ClientSide, hauberk.PhaseRetry, hauberk.PhaseCache, "each attempt asks the cache"},
+		{hauberk.ClientSide, hauberk.PhaseBreaker, hauberk.PhaseRetry, "it counts calls after all their attempts"},
+		{hauberk.ClientSide, hauberk.PhaseAuthn, hauberk.PhaseRetry, "all attempts have the token of the first"},
+		{hauberk.ClientSide, hauberk.PhaseLimit, hauberk.PhaseRetry, "it counts calls, and not the attempts"},
+		{hauberk.ClientSide, hauberk.PhaseCoarseLimit, hauberk.PhaseRetry, "it counts calls, and not the attempts"},
+		{hauberk.ClientSide, hauberk.PhaseConcurrency, hauberk.PhaseRetry, "it counts calls, and not the attempts"},
+		{hauberk.ClientSide, hauberk.PhaseBreaker, hauberk.PhaseCache, "answered from memory"},
+		{hauberk.ClientSide, hauberk.PhaseAuthn, hauberk.PhaseBreaker, "a token for calls that an open circuit rejects"},
+		{hauberk.ClientSide, hauberk.PhaseLimit, hauberk.PhaseBreaker, "take its permits"},
+		{hauberk.ClientSide, hauberk.PhaseConcurrency, hauberk.PhaseAuthn, "calls that have no token"},
+		{hauberk.ClientSide, hauberk.PhaseCache, hauberk.PhaseDeadline, "not within the deadline"},
+		{hauberk.ClientSide, hauberk.PhaseFault, hauberk.PhaseRetry, "does not see the faults"},
+		{hauberk.ClientSide, hauberk.PhaseLogging, hauberk.PhaseRequestID, "lacks what the inner one adds"},
+		{hauberk.ServerSide, hauberk.PhaseCache, hauberk.PhaseAuthz, "answers callers that the inner one would reject"},
+		{hauberk.ServerSide, hauberk.PhaseAuthz, hauberk.PhaseAuthn, "its rules see no identity"},
+		{hauberk.ServerSide, hauberk.PhaseLimit, hauberk.PhaseAuthn, "works for calls that the inner one rejects"},
+		{hauberk.ServerSide, hauberk.PhaseAuthn, hauberk.PhaseLogging, "not recorded"},
+		{hauberk.ServerSide, hauberk.PhaseAuthn, hauberk.PhaseDeadline, "not within the deadline"},
+		{hauberk.ServerSide, hauberk.PhaseFault, hauberk.PhaseAuthn, "does not see the faults"},
+	} {
+		chain := hauberk.Must(hauberk.New(phase(c.outer, "outer"), phase(c.inner, "inner")))
+		got := chain.Lint(c.side)
+		if len(got) != 1 || !strings.Contains(got[0].Message, "it usually runs inside: ") || !strings.Contains(got[0].Message, c.why) {
+			t.Errorf("%s, %s outside %s: %+v, want %q", c.side, c.outer, c.inner, got, c.why)
+		}
+		if back := hauberk.Must(hauberk.New(phase(c.inner, "inner"), phase(c.outer, "outer"))).Lint(c.side); len(back) > 0 {
+			t.Errorf("%s, %s inside %s: %+v", c.side, c.outer, c.inner, back)
+		}
+	}
+}
+
+// TestLintRepeats: two interceptors that repeat the calls of a method are reported.
+func TestLintRepeats(t *testing.T) {
+	retries, hedges := phase(hauberk.PhaseRetry, "retry"), phase(hauberk.PhaseRetry, "hedge")
+	got := hauberk.Must(hauberk.New(retries, hedges)).Lint(hauberk.ClientSide)
+	want := []hauberk.Finding{{Outer: "retry", Inner: "hedge", Message: "retry and hedge both repeat calls: " +
+		"hedge repeats each attempt of retry, so that the attempts multiply; use one of them for a method"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	apart := hauberk.Must(hauberk.New(hauberk.For("a.B/*", retries), hauberk.Except("a.B/*", hedges)))
+	if got := apart.Lint(hauberk.ClientSide); len(got) > 0 {
+		t.Errorf("of different methods: %+v", got)
 	}
 }
 

@@ -78,7 +78,7 @@ func (b *builder) counter(hedged bool) hauberk.Interceptor { return &counter{b.b
 // Declare describes the interceptor.
 func (*counter) Declare() hauberk.Declaration {
 	return hauberk.Declaration{
-		Name: "serviceconfig", Detail: "throttling", Phase: hauberk.PhaseRetry, Sides: hauberk.OnlyClients,
+		Name: "serviceconfig", Detail: "throttling", Sides: hauberk.OnlyClients,
 	}
 }
 
