@@ -105,8 +105,8 @@ func (c *Chain) lintPair(side Side, i, j int) string {
 			outer.title(), outer.decl.Phase, inner.title(), inner.decl.Phase, side,
 			reasonFor(side, outer.phase(side), inner.phase(side)))
 	case side == ClientSide && outer.decl.Phase == PhaseRetry && inner.decl.Phase == PhaseRetry:
-		return fmt.Sprintf("%s and %s both repeat calls: %s repeats each attempt of %s, so that the attempts multiply; "+
-			"use one of them for a method", outer.title(), inner.title(), inner.title(), outer.title())
+		return fmt.Sprintf("%[1]s and %[2]s both repeat calls: %[2]s repeats each attempt of %[1]s, so that "+
+			"the attempts multiply; use one of them for a method", outer.title(), inner.title())
 	default:
 		return ""
 	}

@@ -28,7 +28,7 @@ var orderReasons = []orderReason{ //nolint:gochecknoglobals // never written
 	},
 	{
 		outer: []Phase{PhaseBreaker}, inner: []Phase{PhaseRetry}, client: true,
-		why: "it counts calls after all their attempts, not attempts, and the attempts go on while it would reject them",
+		why: "it counts calls after all their attempts, which go on while it would reject further ones",
 	},
 	{
 		outer: []Phase{PhaseAuthn}, inner: []Phase{PhaseRetry}, client: true,
@@ -53,6 +53,10 @@ var orderReasons = []orderReason{ //nolint:gochecknoglobals // never written
 	{
 		outer: []Phase{PhaseLimit, PhaseConcurrency}, inner: []Phase{PhaseAuthn}, client: true,
 		why: "calls that have no token take its permits",
+	},
+	{
+		outer: []Phase{PhaseConcurrency}, inner: []Phase{PhaseLimit}, client: true,
+		why: "calls that the limit rejects take its slots",
 	},
 	{inner: []Phase{PhaseDeadline}, client: true, why: "what it does is not within the deadline"},
 	{inner: []Phase{PhaseDeadline}, why: "what it does is not within the deadline"},
@@ -87,8 +91,8 @@ var orderReasons = []orderReason{ //nolint:gochecknoglobals // never written
 
 // shaping are the phases of interceptors that can end calls.
 var shaping = []Phase{ //nolint:gochecknoglobals // never written
-	PhaseCoarseLimit, PhaseDeadline, PhaseVersion, PhaseCache, PhaseRetry, PhaseBreaker, PhaseAuthn, PhaseAuthz, PhaseLimit,
-	PhaseConcurrency, PhaseValidate,
+	PhaseCoarseLimit, PhaseDeadline, PhaseVersion, PhaseCache, PhaseRetry, PhaseBreaker, PhaseAuthn, PhaseAuthz,
+	PhaseLimit, PhaseConcurrency, PhaseValidate,
 }
 
 // reasonFor returns why outer usually runs inside inner, after a colon, or "".

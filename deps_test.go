@@ -142,6 +142,7 @@ var directions = []direction{
 	{"console", []string{"", "internal", "policy"}},
 	{"e2e/contract", []string{"", "callexpr", "callkey", "interceptors", "future", "policy", "gateway", "hauberktest", "retrybudget"}},
 	{"e2e/attacks", []string{"", "callexpr", "callkey", "interceptors", "keypair", "policy", "gateway", "hauberktest", "retrybudget"}},
+	{"e2e/composition", []string{"", "callkey", "interceptors", "hauberktest", "retrybudget"}},
 	{"e2e", []string{}},
 	{"scripts", []string{}},
 	{"cmd", []string{"", "callexpr", "callkey", "internal", "interceptors", "future", "keypair", "retrybudget", "policy", "gateway", "console"}},
