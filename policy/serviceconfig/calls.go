@@ -33,7 +33,7 @@ func (*callOptions) Declare() hauberk.Declaration {
 	return hauberk.Declaration{Name: "serviceconfig", Detail: "options", Sides: hauberk.OnlyClients}
 }
 
-// Intercept adds the options that count beside those of the call.
+// Intercept adds the options that those of the call do not replace.
 func (o *callOptions) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	wait, request, response := o.wait, o.request, o.response
 	for _, option := range call.Options() {

@@ -25,7 +25,7 @@ const (
 	maxHedges = 5
 )
 
-// Client is the interceptors of a client that a service config stands for. Both lists can be empty.
+// Client is the interceptors of a client of a service config. Both lists can be empty.
 type Client struct {
 	// Calls set the options and the deadlines of calls. They run once for a call, outside of caches.
 	Calls []hauberk.Interceptor

@@ -52,7 +52,8 @@ var differences = []struct {
 	},
 	{
 		// For streams it depends on the schedule whether grpc-go takes one.
-		"no token for the deadline", retriesOf, []hauberk.Kind{hauberk.Unary},
+		"no token for the deadline", retriesOf,
+		[]hauberk.Kind{hauberk.Unary},
 		scriptedCall{deadline: 500*ms + 300, steps: []step{{takes: time.Hour}}}, // the server receives 500.001 ms
 		"DeadlineExceeded () by 1 after 500ms, 9 tokens",
 		"DeadlineExceeded () by 1 after 500ms, 10 tokens",

@@ -55,13 +55,13 @@
 //   - A wait that would pass the deadline of the call is not begun: the call ends at once with the status of
 //     its last attempt. grpc-go waits for the deadline, and ends with DEADLINE_EXCEEDED.
 //   - A call whose deadline passes takes no token of retryThrottling, even if DEADLINE_EXCEEDED is retryable.
-//     grpc-go takes one for unary calls, and for some streams.
+//     grpc-go counts it for unary calls, and for some streams.
 //   - The tokens of retryThrottling are exact in thousandths. Those of grpc-go have the rounding errors of floating
 //     point, so that it makes an attempt at exactly half of the tokens now and then.
 //   - A google.rpc.RetryInfo in the details of a status makes the wait at least that long. grpc-go ignores it.
 //   - A pushback of more than 2^31-1 ms, which is malformed in gRFC A6, ends the call. grpc-go obeys it.
 //   - grpc-previous-rpc-attempts replaces a value that the application has set. grpc-go sends both.
-//   - A single request is kept whatever its size, and the requests of client streams up to 256 KiB, with 64 bytes
+//   - A single request of any size is kept, and the requests of client streams up to 256 KiB, with 64 bytes
 //     more for each. grpc-go counts the bytes that it sends, and commits calls with larger requests.
 //   - grpc.MaxRetryRPCBufferSize has no effect.
 //   - A call that a handler makes with its context asks the client of the handler not to retry what was
