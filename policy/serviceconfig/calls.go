@@ -2,6 +2,7 @@ package serviceconfig
 
 import (
 	"context"
+	"slices"
 
 	"google.golang.org/grpc"
 
@@ -17,15 +18,27 @@ func (b *builder) options(m *MethodConfig) hauberk.Interceptor {
 	}
 	o := callOptions{request: m.MaxRequestBytes, response: m.MaxResponseBytes}
 	if m.WaitForReady != nil {
-		o.wait = grpc.WaitForReady(*m.WaitForReady)
+		o.add(&o.wait, grpc.WaitForReady(*m.WaitForReady))
+	}
+	if m.MaxRequestBytes != nil {
+		o.add(&o.send, grpc.MaxCallSendMsgSize(*m.MaxRequestBytes))
+	}
+	if m.MaxResponseBytes != nil {
+		o.add(&o.receive, grpc.MaxCallRecvMsgSize(*m.MaxResponseBytes))
 	}
 	return &o
 }
 
 // callOptions sets the call options of the methods of an entry. Safe for concurrent use.
 type callOptions struct {
-	wait              grpc.CallOption // nil for none
-	request, response *int            // nil for none
+	wait, send, receive []grpc.CallOption // one each, or none
+	all                 []grpc.CallOption // those of the three
+	request, response   *int              // the limits of send and receive
+}
+
+func (o *callOptions) add(list *[]grpc.CallOption, option grpc.CallOption) {
+	*list = []grpc.CallOption{option}
+	o.all = append(o.all, option)
 }
 
 // Declare describes the interceptor.
@@ -35,35 +48,34 @@ func (*callOptions) Declare() hauberk.Declaration {
 
 // Intercept adds the options that those of the call do not replace.
 func (o *callOptions) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-	wait, request, response := o.wait, o.request, o.response
-	for _, option := range call.Options() {
-		switch option := option.(type) {
-		case grpc.FailFastCallOption:
-			wait = nil
-		case grpc.MaxSendMsgSizeCallOption:
-			request = lower(o.request, option.MaxSendMsgSize)
-		case grpc.MaxRecvMsgSizeCallOption:
-			response = lower(o.response, option.MaxRecvMsgSize)
-		}
-	}
-	if wait != nil {
-		call.AddOptions(wait)
-	}
-	if request != nil {
-		call.AddOptions(grpc.MaxCallSendMsgSize(*request))
-	}
-	if response != nil {
-		call.AddOptions(grpc.MaxCallRecvMsgSize(*response))
+	if len(call.Options()) == 0 {
+		call.AddOptions(o.all...)
+	} else {
+		call.AddOptions(o.beyond(call.Options())...)
 	}
 	return next(ctx, call)
 }
 
-// lower returns a limit if it is lower than another, else nil.
-func lower(limit *int, other int) *int {
-	if limit == nil || other <= *limit {
-		return nil
+// beyond returns the options that others do not replace: of limits the lower one counts, else the option of the call.
+func (o *callOptions) beyond(others []grpc.CallOption) []grpc.CallOption {
+	wait, send, receive := o.wait, o.send, o.receive
+	for _, other := range others {
+		switch other := other.(type) {
+		case grpc.FailFastCallOption:
+			wait = nil
+		case grpc.MaxSendMsgSizeCallOption:
+			send = nil
+			if o.request != nil && *o.request < other.MaxSendMsgSize {
+				send = o.send
+			}
+		case grpc.MaxRecvMsgSizeCallOption:
+			receive = nil
+			if o.response != nil && *o.response < other.MaxRecvMsgSize {
+				receive = o.receive
+			}
+		}
 	}
-	return limit
+	return slices.Concat(wait, send, receive)
 }
 
 // counter counts the outcomes of calls that are not repeated for a budget: gRFC A6 throttles by all calls of a

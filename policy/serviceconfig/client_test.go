@@ -81,6 +81,33 @@ func TestMethods(t *testing.T) {
 	}
 }
 
+// TestHealthWatch: a timeout of all methods bounds health watches, too, as in grpc-go. By default deadline leaves them
+// alone.
+func TestHealthWatch(t *testing.T) {
+	const method = "/grpc.health.v1.Health/Watch"
+	for config, want := range map[string]time.Duration{
+		`{"methodConfig": [{"name": [{}], "timeout": "7s"}]}`:                                                                    7 * time.Second,
+		`{"methodConfig": [{"name": [{}], "timeout": "7s"}, {"name": [{"service": "grpc.health.v1.Health"}], "timeout": "8s"}]}`: 8 * time.Second,
+		`{"methodConfig": [{"name": [{}], "timeout": "7s"},
+			{"name": [{"service": "grpc.health.v1.Health", "method": "Watch"}], "timeout": "9s"}]}`: 9 * time.Second,
+		`{"methodConfig": [{"name": [{}], "timeout": "7s"}, {"name": [{"service": "grpc.health.v1.Health"}]}]}`: 0,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var left time.Duration
+			look := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				if deadline, ok := ctx.Deadline(); ok {
+					left = time.Until(deadline)
+				}
+				return next(ctx, call)
+			})
+			conn := chain(t, parse(t, config), look).ClientConn(hauberktest.Conn{})
+			if err := conn.Invoke(t.Context(), method, nil, new(testpb.Response)); err != nil || left != want {
+				t.Errorf("%s: %v left, want %v; %v", config, left, want, err)
+			}
+		})
+	}
+}
+
 // described returns the options that a service config can set.
 func described(opts []grpc.CallOption) (texts []string) {
 	for _, o := range opts {
