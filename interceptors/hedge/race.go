@@ -136,7 +136,7 @@ func (r *race) begin() {
 		o.watch = r.watch(o.attempt)
 	} else {
 		Attempt.Set(o.attempt, r.started)
-		ctx = pushback.WithPrevious(ctx, r.started-1)
+		ctx = pushback.WithPrevious(ctx, r.hedge, r.started-1)
 	}
 	go r.attempt(ctx, o)
 	r.wait(r.delay)

@@ -16,7 +16,7 @@ import (
 // the outcome of the call.
 //
 //go:noinline // its variables would be on the stack of Intercept as long as the call runs
-func (r *Interceptor) goesOn(ctx context.Context, call *hauberk.Call, s *sequence) bool {
+func (r *Interceptor) goesOn(call *hauberk.Call, s *sequence) bool {
 	committed := r.committed(call)
 	if s.ctx.Err() != nil || committed && !s.resume.can(call) {
 		return false
@@ -39,7 +39,7 @@ func (r *Interceptor) goesOn(ctx context.Context, call *hauberk.Call, s *sequenc
 		s.err = &nestedError{call.Method().FullName(), s.err}
 	case asked.Final || asked.Longest() > r.config.MaxServerDelay || s.failed >= s.rules.attempts:
 	case free || r.budget.Take():
-		return r.wait(s, asked, free) && r.begin(ctx, call, s, committed)
+		return r.wait(s, asked, free) && r.begin(call, s, committed)
 	}
 	r.endRetries(s)
 	return false
@@ -71,8 +71,8 @@ func (r *Interceptor) wait(s *sequence, asked pushback.Asked, free bool) bool {
 	return false
 }
 
-// begin prepares the next attempt, of a stream that is resumed if the last one is committed. ctx is that of the first.
-func (r *Interceptor) begin(ctx context.Context, call *hauberk.Call, s *sequence, committed bool) bool {
+// begin prepares the next attempt, of a stream that is resumed if the last one is committed.
+func (r *Interceptor) begin(call *hauberk.Call, s *sequence, committed bool) bool {
 	if committed {
 		if err := s.resume.with(call, r.resume); err != nil {
 			s.err = fmt.Errorf("%w; retry.WithResume: %w", s.err, err)
@@ -81,7 +81,7 @@ func (r *Interceptor) begin(ctx context.Context, call *hauberk.Call, s *sequence
 	}
 	s.resume.begin()
 	Attempt.Set(call, s.failed+1)
-	s.ctx = pushback.WithPrevious(ctx, s.failed)
+	s.ctx = pushback.WithPrevious(s.ctx, r, s.failed)
 	return true
 }
 

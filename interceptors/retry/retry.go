@@ -101,7 +101,7 @@ func (r *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 			r.budget.Success()
 			return nil
 		}
-		if !r.goesOn(ctx, call, &s) {
+		if !r.goesOn(call, &s) {
 			return s.err
 		}
 	}
