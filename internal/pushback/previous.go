@@ -13,9 +13,9 @@ const PreviousKey = "grpc-previous-rpc-attempts"
 // previousKey is the key in the context of an attempt of how many attempts were made before.
 type previousKey struct{}
 
-// WithPrevious returns the context of an attempt after n others that an interceptor, by, has made of a call. ctx is that
-// of any of them. The number in the request metadata is n, and that of WithPrevious in the context of the first attempt,
-// if an outer interceptor repeats the call as well.
+// WithPrevious returns the context of an attempt after n others that an interceptor, by, has made of a call. ctx is
+// that of any of them. The number in the request metadata is n, and that of WithPrevious in the context of the first
+// attempt, if an outer interceptor repeats the call as well.
 //
 // A value that the application has set is replaced: the number is that of attempts of this client (gRFC A6). An
 // application that forwards metadata would else report the attempts of its own caller.
@@ -36,7 +36,7 @@ func WithPrevious(ctx context.Context, by any, n int) context.Context {
 
 // attempt is the context of an attempt.
 type attempt struct {
-	context.Context
+	context.Context //nolint:containedctx // it is one
 
 	first    context.Context //nolint:containedctx // that of the first attempt, which further ones start from
 	by       any

@@ -16,7 +16,8 @@ func TestWithPrevious(t *testing.T) {
 	ctx := metadata.AppendToOutgoingContext(t.Context(), pushback.PreviousKey, "7", pushback.PreviousKey, "8", "a", "1")
 	outer := pushback.WithPrevious(ctx, "outer", 1)
 	inner := pushback.WithPrevious(outer, "inner", 2)
-	for want, ctx := range map[string]context.Context{"1": outer, "3": inner, "2": pushback.WithPrevious(outer, "outer", 2),
+	for want, ctx := range map[string]context.Context{
+		"1": outer, "3": inner, "2": pushback.WithPrevious(outer, "outer", 2),
 		"4": pushback.WithPrevious(inner, "inner", 3),
 	} {
 		md, _ := metadata.FromOutgoingContext(ctx)
