@@ -280,15 +280,12 @@ func (c *Call) guardedLast(run func() error) (err error) {
 // abort ends a call whose goroutine is ending by runtime.Goexit, so that nothing
 // can be returned to grpc-go: without it the client would wait for its deadline.
 func (c *Call) abort() {
-	stream, ok := grpc.ServerTransportStreamFromContext(c.ctx.Context).(interface {
-		WriteStatus(st *status.Status) error
-	})
-	if !ok || !c.leaving {
+	if !c.leaving {
 		return // a panic that no one recovered goes on
 	}
-	st := StatusOf(c.plan.toClient(c, c.last))
-	if st.Code() == codes.OK {
-		st = status.New(codes.Internal, ErrGoexit.Error())
+	err := c.plan.toClient(c, c.last)
+	if err == nil {
+		err = status.Error(codes.Internal, ErrGoexit.Error())
 	}
-	_ = stream.WriteStatus(st)
+	c.writeStatus(err)
 }

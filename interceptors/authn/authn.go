@@ -155,7 +155,7 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	}
 	id, err := x.identify(ctx, call)
 	if err != nil {
-		if !inShadow(ctx, call) {
+		if !call.DryRun() {
 			_ = call.SetTrailer(unprocessed) // fails if the call has ended
 		}
 		return x.reject(call, err)

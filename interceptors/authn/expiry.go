@@ -3,30 +3,21 @@ package authn
 import (
 	"context"
 	"math"
-	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/status"
-
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/running"
 )
 
 // whileValid runs the inner part of a call that ends at the latest when its credential expires,
 // and the grace period has passed, or is revoked.
 func (x *Interceptor) whileValid(ctx context.Context, call *hauberk.Call, next hauberk.Next, id *Identity) error {
 	inside, cancel := context.WithCancelCause(ctx)
-	var (
-		once  sync.Once // of the call's end: by the credential, or otherwise
-		ended error     // by the credential; written in once
-	)
+	var early running.End
 	end := func(err, cause error) {
-		once.Do(func() {
-			if ctx.Err() == nil {
-				ended = err
-				cancel(cause)
-				hangUp(ctx, call, err)
-			}
+		early.By(ctx, err, func() {
+			cancel(cause)
+			call.End(err)
 		})
 	}
 	if !id.Expires.IsZero() {
@@ -42,14 +33,12 @@ func (x *Interceptor) whileValid(ctx context.Context, call *hauberk.Call, next h
 			}
 		}()
 	}
-	settle := func() {
-		once.Do(func() {}) // waits for an end that is under way, and prevents a later one
+	defer func() { // if next panics
+		early.Settle()
 		cancel(nil)
-	}
-	defer settle() // if next panics
+	}()
 	err := next(inside, call)
-	settle()
-	if ended != nil {
+	if ended := early.Settle(); ended != nil {
 		return x.reject(call, ended)
 	}
 	return err
@@ -58,21 +47,4 @@ func (x *Interceptor) whileValid(ctx context.Context, call *hauberk.Call, next h
 // left returns how long a credential and its grace period last from now, at most 292 years.
 func left(expires time.Time, grace time.Duration) time.Duration {
 	return min(time.Until(expires), math.MaxInt64-grace) + grace
-}
-
-// hangUp ends the call for its client, and with it the receives and sends of the handler, which
-// an inner context does not reach. In shadow it does nothing.
-func hangUp(ctx context.Context, call *hauberk.Call, err error) {
-	stream, ok := grpc.ServerTransportStreamFromContext(ctx).(interface {
-		WriteStatus(st *status.Status) error
-	})
-	if ok && !inShadow(ctx, call) {
-		_ = stream.WriteStatus(hauberk.StatusOf(err)) // fails if the call has ended
-	}
-}
-
-// inShadow reports whether the interceptor only records its decision on a call of a server. It has a
-// copy of the call then.
-func inShadow(ctx context.Context, call *hauberk.Call) bool {
-	return hauberk.FromContext(hauberk.Incoming(ctx)) != call
 }

@@ -2,14 +2,11 @@ package deadline
 
 import (
 	"context"
-	"sync"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/expiry"
+	"github.com/hauberk-rpc/hauberk/internal/running"
 )
 
 // plan is when a call ends.
@@ -47,7 +44,7 @@ func (x *Interceptor) bound(ctx context.Context, call *hauberk.Call, next hauber
 		w := watch(e, p.limits)
 		defer w.stop()
 	}
-	defer e.settle() // if next panics
+	defer e.early.Settle() // if next panics
 	var err error
 	if p.typical == nil {
 		err = next(inner, call)
@@ -57,15 +54,15 @@ func (x *Interceptor) bound(ctx context.Context, call *hauberk.Call, next hauber
 	if p.end != none && !time.Now().Before(e.deadline) {
 		e.end(nil, 0) // what is inside has noticed it before the timer
 	}
-	e.settle()
+	if e.early.Settle() == nil {
+		return err
+	}
 	return x.outcome(call, e, err)
 }
 
-// outcome returns the outcome of a call whose next has returned err.
+// outcome returns the outcome of a call that was ended early and whose next has returned err.
 func (x *Interceptor) outcome(call *hauberk.Call, e *ender, err error) error {
 	switch {
-	case !e.ended:
-		return err
 	case e.cause == nil:
 		x.counts.ended.Add(1)
 		return errDeadline
@@ -86,14 +83,13 @@ type ender struct {
 
 	deadline time.Time // when a server ends the call, if it does
 
-	once  sync.Once
-	ended bool          // once and settle order it and what follows
-	cause *cause        // nil at the deadline
+	early running.End
+	cause *cause        // nil at the deadline; written while early ends the call
 	after time.Duration // the timeout
 }
 
 // atDeadline ends a call at its deadline. The context has a timer for the same time: it must have ended
-// before hangUp cancels the context of the transport, so that its error is that of a deadline.
+// before Call.End cancels the context of the transport, so that its error is that of a deadline.
 func (e *ender) atDeadline() {
 	<-e.bounded.Done()
 	e.end(nil, 0)
@@ -102,34 +98,14 @@ func (e *ender) atDeadline() {
 // end ends a call for its caller, with the receives and sends of the handler, which an inner context
 // does not reach, and the context.
 func (e *ender) end(c *cause, after time.Duration) {
-	e.once.Do(func() {
-		if e.ctx.Err() != nil {
-			return // the caller has ended it
-		}
-		e.ended, e.cause, e.after = true, c, after
-		if c != nil {
+	err := errDeadline
+	if c != nil {
+		err = c.rejection()
+	}
+	e.early.By(e.ctx, err, func() {
+		if e.cause, e.after = c, after; c != nil {
 			e.expire()
 		}
-		if e.call.Side() == hauberk.ServerSide {
-			e.hangUp()
-		}
+		e.call.End(err)
 	})
 }
-
-// hangUp sends the status. It has no effect if the call has ended.
-func (e *ender) hangUp() {
-	stream, ok := grpc.ServerTransportStreamFromContext(e.ctx).(interface {
-		WriteStatus(st *status.Status) error
-	})
-	if !ok {
-		return
-	}
-	err := errDeadline
-	if e.cause != nil {
-		err = e.cause.rejection()
-	}
-	_ = stream.WriteStatus(hauberk.StatusOf(err)) // fails if the call has ended
-}
-
-// settle waits for an end that is under way, and prevents a later one.
-func (e *ender) settle() { e.once.Do(func() {}) }
