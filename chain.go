@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"weak"
 
 	"google.golang.org/grpc"
 
@@ -23,6 +24,7 @@ type Chain struct {
 	domain       string
 	exposeErrors bool
 	countBytes   bool
+	drain        Drain
 	trusted      []netip.Prefix
 	trustsUnix   bool
 
@@ -32,6 +34,8 @@ type Chain struct {
 	target atomic.Pointer[target] // that was asked for last
 
 	wraps, intercepts atomic.Bool // on a client: ClientConn was called, or the interceptors were made
+
+	drains []weak.Pointer[drain] // of its servers; guarded by mu
 
 	warned sync.Once // of the warnings of its interceptors
 

@@ -49,6 +49,8 @@ type Config struct {
 	// [Chain.StatsHandler], which costs a call a few allocations. Calls that reach the
 	// chain without it are not counted.
 	CountBytes bool
+	// Drain says how [Server.Shutdown] ends the calls of the servers of the chain.
+	Drain Drain
 }
 
 // Ready-made patterns for [Config.Public].
@@ -88,6 +90,8 @@ func (b *builder) configure(c Config) {
 		b.errs = append(b.errs, fmt.Errorf("hauberk: Config.Public: %w", err))
 	}
 	b.configurePolicy(c.Policy)
+	chain.drain = c.Drain
+	b.errs = append(b.errs, c.Drain.check()...)
 	if strings.ContainsFunc(c.ErrorDomain, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		b.errs = append(b.errs, fmt.Errorf(
 			"hauberk: Config.ErrorDomain is %q; want a name without spaces, such as \"shop.example\"", c.ErrorDomain))

@@ -30,6 +30,9 @@ func newPlan(c *Chain, entries []*entry) *plan {
 		if call.method.unguarded {
 			return c.errUnguarded(call.method)
 		}
+		if call.method.drain.rejectsNew() && !call.method.isHealth() {
+			return errShuttingDown()
+		}
 		return call.end.finish(ctx, call)
 	}), nil)
 	for i, l := range slices.Backward(entries) {

@@ -35,7 +35,8 @@ type Measured interface {
 
 // Measurements returns the measurements of the interceptors of the chain, each with the name of its
 // interceptor in the chain: "concurrency(method)". Of two with one name the second is
-// "concurrency(method)#2". An interceptor that the chain has twice is measured once. Collectors of
+// "concurrency(method)#2". An interceptor that the chain has twice is measured once. The calls that
+// run on the servers of [Chain.NewServer] come last, by method, as server_running of "server". Collectors of
 // packages metricsprom and metricsotel report them. Safe for concurrent use.
 func (c *Chain) Measurements() iter.Seq2[string, Measurement] {
 	c.check("Measurements")
@@ -54,6 +55,11 @@ func (c *Chain) Measurements() iter.Seq2[string, Measurement] {
 				if !yield(name, m) {
 					return
 				}
+			}
+		}
+		for _, m := range c.measureServers() {
+			if !yield("server", m) {
+				return
 			}
 		}
 	}

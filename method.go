@@ -10,6 +10,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/hauberk-rpc/hauberk/internal/running"
 )
 
 // Side is the end of a call that a chain runs on.
@@ -87,6 +89,9 @@ type Method struct {
 	known    bool
 	describe sync.Once
 	desc     protoreflect.MethodDescriptor
+
+	drain   *drain                         // of the Server; nil for clients and other servers
+	running *running.Method[*serverStream] // with drain
 
 	readPolicy sync.Once
 	idempotent bool

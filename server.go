@@ -44,10 +44,10 @@ func ServerLimits() []grpc.ServerOption {
 type Server struct {
 	*grpc.Server
 
-	chain     *Chain
-	register  *Registrar
-	web       webCalls
-	endHealth context.CancelFunc // ends the streams of the health service
+	chain    *Chain
+	register *Registrar
+	web      webCalls
+	drain    *drain
 }
 
 // NewServer makes a grpc-go server whose calls all pass the chain. Register services on
@@ -62,9 +62,11 @@ type Server struct {
 // which [Chain.Lint] reports.
 func (c *Chain) NewServer(opts ...grpc.ServerOption) *Server {
 	c.attach("NewServer", ServerSide)
-	s := &Server{Server: grpc.NewServer(c.ServerOptions(opts...)...), chain: c}
+	d := newDrain(c.drain)
+	c.keepDrain(d)
+	s := &Server{Server: grpc.NewServer(c.serverOptions(d, opts)...), chain: c, drain: d}
 	s.register = c.Registrar(s.Server)
-	s.register.down, s.endHealth = context.WithCancel(context.Background())
+	s.register.drain = d
 	return s
 }
 
@@ -91,9 +93,14 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 // It panics as [Chain.NewServer] does.
 func (c *Chain) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
 	c.attach("ServerOptions", ServerSide)
+	return c.serverOptions(nil, opts)
+}
+
+// serverOptions is ServerOptions for a server whose calls d keeps, unless that is nil.
+func (c *Chain) serverOptions(d *drain, opts []grpc.ServerOption) []grpc.ServerOption {
 	own := []grpc.ServerOption{
-		grpc.ChainUnaryInterceptor(c.UnaryServerInterceptor()),
-		grpc.ChainStreamInterceptor(c.StreamServerInterceptor()),
+		grpc.ChainUnaryInterceptor(c.unaryServerInterceptor(d)),
+		grpc.ChainStreamInterceptor(c.streamServerInterceptor(d)),
 		grpc.UnknownServiceHandler(c.serveUnknown),
 		grpc.NumStreamWorkers(streamWorkers()),
 	}
@@ -114,7 +121,7 @@ func streamWorkers() uint32 {
 type Registrar struct {
 	chain *Chain
 	srv   grpc.ServiceRegistrar
-	down  context.Context // done when Shutdown begins; nil without a Server
+	drain *drain // of a Server; nil without one
 }
 
 // Registrar wraps a registrar of services: a *grpc.Server, an xDS server or any other
@@ -147,19 +154,19 @@ func (c *Chain) Registrar(srv grpc.ServiceRegistrar) *Registrar {
 // RegisterService registers a service whose calls pass the chain.
 func (r *Registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	r.chain.registered.Store(registeredService(desc.ServiceName), nil)
+	if r.drain != nil && desc.ServiceName+"/*" == Health {
+		r.drain.watch(impl)
+	}
 	wrapped := *desc
 	wrapped.Methods = slices.Clone(desc.Methods)
 	wrapped.Streams = slices.Clone(desc.Streams)
 	for i := range wrapped.Methods {
 		m := &wrapped.Methods[i]
-		m.Handler = r.chain.wrapUnary(desc, m)
+		m.Handler = r.wrapUnary(desc, m)
 	}
 	for i := range wrapped.Streams {
 		s := &wrapped.Streams[i]
-		if r.down != nil && desc.ServiceName+"/*" == Health {
-			s.Handler = untilDone(r.down, s.Handler)
-		}
-		s.Handler = r.chain.wrapStream(desc, s)
+		s.Handler = r.wrapStream(desc, s)
 	}
 	r.srv.RegisterService(&wrapped, impl)
 }
@@ -175,8 +182,10 @@ func (r *Registrar) GetServiceInfo() map[string]grpc.ServiceInfo {
 	return nil
 }
 
-func (c *Chain) wrapUnary(desc *grpc.ServiceDesc, m *grpc.MethodDesc) grpc.MethodHandler {
+func (r *Registrar) wrapUnary(desc *grpc.ServiceDesc, m *grpc.MethodDesc) grpc.MethodHandler {
+	c := r.chain
 	route, state := c.registeredRoute("/"+desc.ServiceName+"/"+m.MethodName, Unary)
+	r.drain.track(route.method)
 	request := requestType(desc.HandlerType, m.MethodName, Unary)
 	handler := m.Handler
 	return func(srv any, ctx context.Context, dec func(any) error, own grpc.UnaryServerInterceptor) (any, error) {
@@ -189,8 +198,10 @@ func (c *Chain) wrapUnary(desc *grpc.ServiceDesc, m *grpc.MethodDesc) grpc.Metho
 	}
 }
 
-func (c *Chain) wrapStream(desc *grpc.ServiceDesc, s *grpc.StreamDesc) grpc.StreamHandler {
+func (r *Registrar) wrapStream(desc *grpc.ServiceDesc, s *grpc.StreamDesc) grpc.StreamHandler {
+	c := r.chain
 	route, _ := c.registeredRoute("/"+desc.ServiceName+"/"+s.StreamName, kindOfStream(s))
+	r.drain.track(route.method)
 	request := requestType(desc.HandlerType, s.StreamName, route.method.kind)
 	handler := s.Handler
 	return func(srv any, stream grpc.ServerStream) error {

@@ -28,13 +28,18 @@ func (c *Chain) runs(ctx context.Context, method string) bool {
 // [Chain.NewServer] does.
 func (c *Chain) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 	c.attach("UnaryServerInterceptor", ServerSide)
+	return c.unaryServerInterceptor(nil)
+}
+
+// unaryServerInterceptor is UnaryServerInterceptor for a server whose calls d keeps, unless that is nil.
+func (c *Chain) unaryServerInterceptor(d *drain) grpc.UnaryServerInterceptor {
 	var routes sync.Map // of the server's methods
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		if c.runs(ctx, info.FullMethod) {
 			return handler(ctx, req)
 		}
 		u := &serverDecoded{srv: info.Server, handler: handler}
-		u.call.init(ctx, c.serverRoute(&routes, info.FullMethod, Unary, true), ServerSide, u)
+		u.call.init(ctx, c.serverRoute(d, &routes, info.FullMethod, Unary, true), ServerSide, u)
 		u.call.request = req
 		u.call.received.Store(1)
 		return serveUnary(&u.call)
@@ -52,6 +57,11 @@ func (c *Chain) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 // UnknownServiceHandler.
 func (c *Chain) StreamServerInterceptor() grpc.StreamServerInterceptor {
 	c.attach("StreamServerInterceptor", ServerSide)
+	return c.streamServerInterceptor(nil)
+}
+
+// streamServerInterceptor is StreamServerInterceptor for a server whose calls d keeps, unless that is nil.
+func (c *Chain) streamServerInterceptor(d *drain) grpc.StreamServerInterceptor {
 	var routes sync.Map // of the server's methods
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		if c.runs(stream.Context(), info.FullMethod) {
@@ -61,21 +71,24 @@ func (c *Chain) StreamServerInterceptor() grpc.StreamServerInterceptor {
 		// bidirectional. A service may be registered without one, too.
 		kind := KindOf(info.IsClientStream, info.IsServerStream)
 		known := srv != nil || kind != Bidi || c.hasRegistered(info.FullMethod)
-		r := c.serverRoute(&routes, info.FullMethod, kind, known)
+		r := c.serverRoute(d, &routes, info.FullMethod, kind, known)
 		return c.serveStream(r, srv, stream, handler, nil)
 	}
 }
 
 // serverRoute returns the route of a method, and remembers it if it is known.
-func (c *Chain) serverRoute(routes *sync.Map, full string, kind Kind, known bool) *route {
+func (c *Chain) serverRoute(d *drain, routes *sync.Map, full string, kind Kind, known bool) *route {
 	if !known {
-		return c.unservedRoute(full, kind)
+		r := c.unservedRoute(full, kind)
+		d.track(r.method)
+		return r
 	}
 	if r, ok := routes.Load(full); ok {
 		return r.(*route)
 	}
 	m := bestMethod(full, kind)
 	m.known, m.unguarded = true, c.unguarded(m)
+	d.track(m)
 	r := &route{m, c.planFor(m)}
 	routes.Store(full, r)
 	return r

@@ -44,34 +44,42 @@ func (s *Server) Serve(lis net.Listener) error {
 }
 
 // ServeHTTP serves one call of a net/http server that speaks HTTP/2. Once Shutdown was
-// called it answers with 503 Service Unavailable.
+// called, and the notice of [Config.Drain] has passed, it answers with UNAVAILABLE and [ReasonShuttingDown], and
+// a request that is not a call of gRPC with 503 Service Unavailable.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.check("ServeHTTP"); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	if !s.web.start() {
-		http.Error(w, "the server is shutting down", http.StatusServiceUnavailable)
+		rejectHTTP(w, r)
 		return
 	}
 	defer s.web.running.RUnlock()
 	s.Server.ServeHTTP(w, r)
 }
 
-// Shutdown stops the server gracefully: it accepts no new connections and calls, and waits
-// until the calls that run have ended. It returns nil then. If ctx ends first, it calls Stop
-// on another goroutine, which closes the connections and so cancels the calls that still
-// run, and returns the error of ctx at once. That goroutine ends once Stop returns: grpc-go
-// may wait for handlers there, such as with grpc.WaitForHandlers.
+// Shutdown stops the server gracefully, as [Config.Drain] says:
 //
-// The streams of the health service ([Health]) have no end, so Shutdown ends them when it
-// begins: their context is cancelled, and the call ends with UNAVAILABLE. Set the service to
-// NOT_SERVING before (Shutdown of grpc-go's health.Server). GracefulStop waits for their
-// clients.
+//  1. It closes [Server.ShuttingDown] and sets the health service to NOT_SERVING, if that is grpc-go's and
+//     registered on the server.
+//  2. After Drain.Notice it accepts no new connections, and sends GOAWAY on those that are open, so that
+//     clients make their next calls elsewhere. Calls that still arrive run, or are rejected with
+//     Drain.RejectNew. The streams of the health service ([Health]) have no end, so that Shutdown ends them.
+//  3. After Drain.Grace it ends the streams that still run. Their clients receive UNAVAILABLE with
+//     [ReasonShuttingDown], and the contexts of their handlers are done.
+//  4. It waits for the calls that run, and returns nil once their handlers have returned.
 //
-// grpc-go cannot let calls of ServeHTTP end gracefully, so Shutdown waits for them before
-// it stops the rest: until then a server that uses both ServeHTTP and Serve accepts calls
+// If ctx ends first, Shutdown calls Stop on another goroutine, which closes the connections and so cancels the
+// calls that still run, and returns the error of ctx at once. That goroutine ends once Stop returns: grpc-go
+// may wait for handlers there, such as with grpc.WaitForHandlers. [Server.Running] returns what runs.
+// GracefulStop does only 2 and 4, and waits for streams without an end.
+//
+// grpc-go cannot let calls of ServeHTTP end gracefully, so Shutdown rejects new ones after the notice and waits
+// for the others before it stops the rest: until then a server that uses both ServeHTTP and Serve accepts calls
 // on its own connections. A net/http server has to be shut down by itself.
+//
+// A further Shutdown joins the first. Safe for concurrent use.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if ctx == nil {
 		return errors.New("hauberk: Server.Shutdown was called with a nil context")
@@ -79,7 +87,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if err := s.check("Shutdown"); err != nil {
 		return err
 	}
-	s.endHealth()
+	s.drain.begin()
+	if err := s.drain.wait(ctx); err != nil {
+		go s.Stop()
+		return err
+	}
+	s.drain.refuse()
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -87,6 +100,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}()
 	select {
 	case <-stopped:
+		s.drain.over()
 		return nil
 	case <-ctx.Done():
 		go s.Stop()

@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk/internal/running"
 )
 
 // serverStream is a call of a streaming method on a server, and the stream that
@@ -27,6 +29,7 @@ type serverStream struct {
 	ahead   any             // the request that Read or ReadFirst received, until the handler receives it
 	aheadAt *leg            // where ahead was received, with readErr or without
 	readErr error
+	early   running.End // by the shutdown of the server
 
 	awaited      bool                  // ReadFirst has received a message, and the handler has not
 	sentResponse bool                  // the one response was sent at once
@@ -61,6 +64,8 @@ func (c *Chain) serveStream(
 
 // serve runs the chain and then sends what is held.
 func (s *serverStream) serve() error {
+	s.track()
+	defer s.untrack()
 	call := &s.call
 	return call.plan.toClient(call, call.plan.serve(call, s.sendHeld))
 }
@@ -95,6 +100,9 @@ func (s *serverStream) finish(ctx context.Context, call *Call) error {
 	}
 	if failure := s.panicked(); failure != nil {
 		return failure
+	}
+	if ended := s.early.Err(); ended != nil {
+		err = ended // whatever the handler made of the end of its context
 	}
 	if err != nil {
 		call.endRetries(err)

@@ -30,6 +30,10 @@ func (u *serverUnary) serve() (any, error) { return serveUnary(&u.call) }
 
 // serveUnary runs the chain of a unary call and returns what goes to the client.
 func serveUnary(call *Call) (any, error) {
+	if m := call.method.running; m != nil {
+		m.Add()
+		defer m.Done()
+	}
 	if err := call.plan.serve(call, nil); err != nil {
 		return nil, call.plan.toClient(call, err)
 	}

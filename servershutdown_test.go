@@ -19,8 +19,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
+// wayToServe starts a server and connects to it.
+type wayToServe func(t *testing.T, srv *hauberk.Server) *grpc.ClientConn
+
 // ways are the ways in which a server gets calls.
-var ways = map[string]func(t *testing.T, srv *hauberk.Server) *grpc.ClientConn{
+var ways = map[string]wayToServe{
 	"Serve": func(t *testing.T, srv *hauberk.Server) *grpc.ClientConn {
 		return listenAndServe(t, srv, bufconn.Listen(1<<20))
 	},
