@@ -20,6 +20,7 @@ const (
 	PhaseMetrics
 	PhaseLogging
 	PhaseRecovery
+	PhaseServing
 	PhaseCoarseLimit
 	PhaseDeadline
 	PhaseVersion
@@ -36,8 +37,8 @@ const (
 )
 
 var phaseNames = [...]string{ //nolint:gochecknoglobals // never written
-	"any", "request id", "tracing", "metrics", "logging", "recovery", "coarse limit", "deadline",
-	"version", "cache", "retry", "breaker", "authn", "authz", "limit", "concurrency", "validate",
+	"any", "request id", "tracing", "metrics", "logging", "recovery", "serving", "coarse limit",
+	"deadline", "version", "cache", "retry", "breaker", "authn", "authz", "limit", "concurrency", "validate",
 	"errors", "fault",
 }
 
@@ -68,7 +69,7 @@ type Finding struct {
 //
 // The usual order is
 //
-//   - on a server: request id, tracing, metrics, logging, recovery, a coarse limit,
+//   - on a server: request id, tracing, metrics, logging, recovery, serving, a coarse limit,
 //     deadline, version, authn, authz, limits by user, cache, concurrency, validate, errors,
 //     faults, where a cache may also run inside concurrency and validate;
 //   - on a client: request id, metrics, logging, deadline, cache, retry, and per

@@ -38,6 +38,9 @@ type MethodPolicy struct {
 	// Idempotent methods may be executed more than once: by the policy, or else by the method's
 	// idempotency_level.
 	Idempotent bool
+	// NoSideEffects methods change nothing: by the policy, or else by the method's idempotency_level. It has no
+	// effect unless Idempotent is set.
+	NoSideEffects bool
 	// Deadline is the longest time that a call may take; 0 for none.
 	Deadline time.Duration
 	// Limits bound the rate of calls. All hold.
@@ -259,7 +262,7 @@ func (m *MethodPolicy) noteChanges(before *MethodPolicy) {
 	note(&m.sources.public, m.Public != before.Public)
 	note(&m.sources.roles, !slices.Equal(m.Roles, before.Roles))
 	note(&m.sources.scopes, !slices.Equal(m.Scopes, before.Scopes))
-	note(&m.sources.idempotent, m.Idempotent != before.Idempotent)
+	note(&m.sources.idempotent, m.Idempotent != before.Idempotent || m.NoSideEffects != before.NoSideEffects)
 	note(&m.sources.deadline, m.Deadline != before.Deadline)
 	note(&m.sources.limits, !slices.Equal(m.Limits, before.Limits))
 }

@@ -141,6 +141,7 @@ func (r *policyReader) readMethod(method protoreflect.MethodDescriptor, service 
 	if m.sources.idempotent == "" {
 		if o, ok := method.Options().(*descriptorpb.MethodOptions); ok && o.GetIdempotencyLevel() != 0 {
 			m.Idempotent, m.sources.idempotent = true, "option idempotency_level of "+name
+			m.NoSideEffects = o.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 		}
 	}
 	r.methods = append(r.methods, m)
@@ -162,6 +163,7 @@ func (m *MethodPolicy) inherit(common *MethodPolicy) {
 	}
 	if own.idempotent == "" {
 		m.Idempotent, m.sources.idempotent = common.Idempotent, from.idempotent
+		m.NoSideEffects = common.NoSideEffects
 	}
 	if own.deadline == "" {
 		m.Deadline, m.sources.deadline = common.Deadline, from.deadline
@@ -207,6 +209,7 @@ func parsePolicy(p *hauberkv1.Policy, source string) (m MethodPolicy, err error)
 	}
 	if p.GetIdempotency() != 0 {
 		m.Idempotent, err = idempotent(p.GetIdempotency())
+		m.NoSideEffects = p.GetIdempotency() == hauberkv1.Idempotency_IDEMPOTENCY_NO_SIDE_EFFECTS
 		errs = append(errs, err)
 		set(&m.sources.idempotent)
 	}

@@ -93,8 +93,8 @@ type Method struct {
 	drain   *drain                         // of the Server; nil for clients and other servers
 	running *running.Method[*serverStream] // with drain
 
-	readPolicy sync.Once
-	idempotent bool
+	readPolicy                sync.Once
+	idempotent, noSideEffects bool
 }
 
 // FullName returns the name as gRPC writes it: "/shop.v1.Cart/Get".
@@ -154,10 +154,21 @@ func (m *Method) Idempotent() bool {
 	return m.idempotent
 }
 
+// NoSideEffects reports whether the method changes nothing, as [Method.Idempotent] does for methods that may be
+// executed more than once.
+func (m *Method) NoSideEffects() bool {
+	if m.stated != nil {
+		return m.stated.Idempotent && m.stated.NoSideEffects
+	}
+	m.readPolicy.Do(m.findIdempotent)
+	return m.noSideEffects
+}
+
 func (m *Method) findIdempotent() {
 	if d := m.Descriptor(); d != nil {
 		policy, err := policyOf(d)
 		m.idempotent = err == nil && policy.Idempotent
+		m.noSideEffects = m.idempotent && policy.NoSideEffects
 	}
 }
 

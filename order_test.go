@@ -293,8 +293,9 @@ func phase(p hauberk.Phase, name string) hauberk.Interceptor {
 var (
 	serverOrder = []hauberk.Phase{
 		hauberk.PhaseRequestID, hauberk.PhaseTracing, hauberk.PhaseMetrics, hauberk.PhaseLogging, hauberk.PhaseRecovery,
-		hauberk.PhaseCoarseLimit, hauberk.PhaseDeadline, hauberk.PhaseVersion, hauberk.PhaseAuthn, hauberk.PhaseAuthz, hauberk.PhaseLimit,
-		hauberk.PhaseConcurrency, hauberk.PhaseValidate, hauberk.PhaseErrors, hauberk.PhaseFault,
+		hauberk.PhaseServing, hauberk.PhaseCoarseLimit, hauberk.PhaseDeadline, hauberk.PhaseVersion, hauberk.PhaseAuthn,
+		hauberk.PhaseAuthz, hauberk.PhaseLimit, hauberk.PhaseConcurrency, hauberk.PhaseValidate, hauberk.PhaseErrors,
+		hauberk.PhaseFault,
 	}
 	clientOrder = []hauberk.Phase{
 		hauberk.PhaseRequestID, hauberk.PhaseMetrics, hauberk.PhaseLogging, hauberk.PhaseDeadline, hauberk.PhaseCache,

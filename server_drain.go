@@ -256,8 +256,12 @@ func (c *Chain) measureServers() []Measurement {
 	c.mu.Lock()
 	drains := slices.Clone(c.drains)
 	c.mu.Unlock()
-	var all []Measurement
-	at := make(map[string]int)
+	onClients := func(l *entry) bool { return l.decl.Sides == OnlyClients }
+	if c.wraps.Load() || c.intercepts.Load() || slices.ContainsFunc(c.entries, onClients) {
+		return nil
+	}
+	all := []Measurement{runningOf(running.Other)} // also before the first server: collectors ask for the names once
+	at := map[string]int{running.Other: 0}
 	for _, p := range drains {
 		d := p.Value()
 		if d == nil {
@@ -267,15 +271,19 @@ func (c *Chain) measureServers() []Measurement {
 			i, known := at[m.Name]
 			if !known {
 				i, at[m.Name] = len(all), len(all)
-				all = append(all, Measurement{
-					Name: "server_running", LabelName: "method", LabelValue: strings.TrimPrefix(m.Name, "/"),
-					Help: "Calls that run on the servers of the chain, by method.",
-				})
+				all = append(all, runningOf(m.Name))
 			}
 			all[i].Value += float64(m.Running())
 		}
 	}
 	return all
+}
+
+func runningOf(method string) Measurement {
+	return Measurement{
+		Name: "server_running", LabelName: "method", LabelValue: strings.TrimPrefix(method, "/"),
+		Help: "Calls that run on the servers of the chain, by method.",
+	}
 }
 
 // rejectHTTP answers a call of a net/http server: with UNAVAILABLE in a Trailers-Only response, or with 503 if

@@ -13,6 +13,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/clock"
 	"github.com/hauberk-rpc/hauberk/internal/engine/breaker"
 	"github.com/hauberk-rpc/hauberk/internal/engine/keyed"
+	"github.com/hauberk-rpc/hauberk/internal/news"
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
@@ -65,7 +66,7 @@ type Interceptor struct {
 	err      error
 
 	forced    forced
-	news      news
+	news      news.News[Change]
 	changes   [HalfOpen + 1]atomic.Uint64 // by the new state
 	fallbacks atomic.Uint64
 }

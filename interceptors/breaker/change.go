@@ -3,8 +3,6 @@ package breaker
 import (
 	"context"
 	"log/slog"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/internal/engine/breaker"
@@ -52,82 +50,6 @@ func (c *Change) log(logger *slog.Logger) {
 // maxLogged is the greatest length of a text of others in a record, in bytes.
 const maxLogged = 256
 
-// maxNews is how many changes wait for listeners.
-const maxNews = 1024
-
-// news brings changes to listeners. A goroutine runs while changes wait.
-type news struct {
-	listeners []func(Change) // constant
-	dropped   atomic.Uint64
-	panics    atomic.Uint64
-
-	mu      sync.Mutex // guards the fields below
-	waiting []Change
-	running bool
-}
-
-// add adds a change. It never blocks.
-func (n *news) add(c Change) {
-	if len(n.listeners) == 0 {
-		return
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.waiting) >= maxNews {
-		n.dropped.Add(1)
-		return
-	}
-	n.waiting = append(n.waiting, c)
-	if !n.running {
-		n.running = true
-		go n.run()
-	}
-}
-
-// run calls the listeners until no change waits.
-func (n *news) run() {
-	finished := false
-	defer func() {
-		if !finished { // a listener has called runtime.Goexit
-			go n.run()
-		}
-	}()
-	for {
-		c, ok := n.next()
-		if finished = !ok; finished {
-			return
-		}
-		for _, listener := range n.listeners {
-			n.call(listener, c)
-		}
-	}
-}
-
-func (n *news) next() (Change, bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.running = len(n.waiting) > 0; !n.running {
-		n.waiting = nil
-		return Change{}, false
-	}
-	c := n.waiting[0]
-	n.waiting = n.waiting[1:]
-	return c, true
-}
-
-// call calls a listener, and goes on if it panics or exits.
-func (n *news) call(listener func(Change), c Change) {
-	returned := false
-	defer func() {
-		if !returned {
-			n.panics.Add(1)
-			_ = recover() // the measurement counts it
-		}
-	}()
-	listener(c)
-	returned = true
-}
-
 // changed reports a change of a circuit. It runs without the circuit's lock, on the goroutine of a
 // call.
 func (b *Interceptor) changed(c *circuit, change *breaker.Change) {
@@ -136,7 +58,7 @@ func (b *Interceptor) changed(c *circuit, change *breaker.Change) {
 		Circuit: c.name, From: change.From, To: change.To, Failures: change.Failures,
 		Mode: change.Mode, Window: change.Window, OpenFor: change.OpenFor, LastFailure: c.lastFailure(),
 	}
-	b.news.add(report)
+	b.news.Add(report)
 	if b.onChange != nil {
 		b.onChange(report)
 	}

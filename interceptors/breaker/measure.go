@@ -36,11 +36,11 @@ func (b *Interceptor) Measurements() []hauberk.Measurement {
 			Help: "Calls that the fallback answered.",
 		},
 		hauberk.Measurement{
-			Name: "breaker_dropped_changes_total", Counter: true, Value: float64(b.news.dropped.Load()),
+			Name: "breaker_dropped_changes_total", Counter: true, Value: float64(b.news.Dropped.Load()),
 			Help: "Changes that no listener received, because too many waited.",
 		},
 		hauberk.Measurement{
-			Name: "breaker_listener_panics_total", Counter: true, Value: float64(b.news.panics.Load()),
+			Name: "breaker_listener_panics_total", Counter: true, Value: float64(b.news.Panics.Load()),
 			Help: "Changes at which a listener panicked.",
 		})
 }

@@ -76,7 +76,7 @@ func WithFallback(fallback func(ctx context.Context, call *hauberk.Call, rejecti
 func WithListener(listener func(Change)) Option {
 	return option(func(b *Interceptor) {
 		if !b.isNil(listener == nil, "the function of WithListener is nil") {
-			b.news.listeners = append(b.news.listeners, listener)
+			b.news.Listeners = append(b.news.Listeners, listener)
 		}
 	})
 }
@@ -87,7 +87,7 @@ func WithListener(listener func(Change)) Option {
 func WithLogger(logger *slog.Logger) Option {
 	return option(func(b *Interceptor) {
 		if !b.isNil(logger == nil, "the logger of WithLogger is nil") {
-			b.news.listeners = append(b.news.listeners, func(c Change) { c.log(logger) })
+			b.news.Listeners = append(b.news.Listeners, func(c Change) { c.log(logger) })
 		}
 	})
 }
