@@ -51,18 +51,22 @@ func (c *Chain) Measurements() iter.Seq2[string, Measurement] {
 			if n := names[name]; n > 1 {
 				name += "#" + strconv.Itoa(n)
 			}
-			for _, m := range l.measured.Measurements() {
-				if !yield(name, m) {
-					return
-				}
-			}
-		}
-		for _, m := range c.measureServers() {
-			if !yield("server", m) {
+			if !yieldAll(name, l.measured.Measurements(), yield) {
 				return
 			}
 		}
+		yieldAll("server", c.measureServers(), yield)
 	}
+}
+
+// yieldAll yields measurements, and reports whether more are wanted.
+func yieldAll(name string, all []Measurement, yield func(interceptor string, m Measurement) bool) bool {
+	for _, m := range all {
+		if !yield(name, m) {
+			return false
+		}
+	}
+	return true
 }
 
 // sameMeasured reports whether two entries are of the same interceptor, which measures itself.

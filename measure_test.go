@@ -24,7 +24,8 @@ func (g *gauge) Measurements() []hauberk.Measurement {
 	return []hauberk.Measurement{{Name: "gauge_value", Value: g.value}, {Name: "gauge_total", Counter: true}}
 }
 
-// Interceptors are found under names, scopes, conditions and dry run; each is measured once.
+// Interceptors are found under names, scopes, conditions and dry run; each is measured once. The calls of
+// servers come last.
 func TestMeasurements(t *testing.T) {
 	twice := &gauge{5}
 	always := func(*hauberk.Call) bool { return true }
@@ -42,7 +43,7 @@ func TestMeasurements(t *testing.T) {
 	}
 	want := []string{
 		"gauge gauge_value 1", "mine gauge_value 2", "gauge#2 gauge_value 3", "gauge#3 gauge_value 4",
-		"gauge#4 gauge_value 5", "declared gauge_value 6",
+		"gauge#4 gauge_value 5", "declared gauge_value 6", "server server_running 0",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

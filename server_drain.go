@@ -48,7 +48,8 @@ var ErrShuttingDown = errors.New("the server is shutting down")
 //go:noinline // its variables would be on the stack of the chain as long as the call runs
 func errShuttingDown() error {
 	return &Rejection{
-		Code: codes.Unavailable, Reason: ReasonShuttingDown, Message: "The server is shutting down", Cause: ErrShuttingDown,
+		Code: codes.Unavailable, Reason: ReasonShuttingDown, Message: "The server is shutting down",
+		Cause: ErrShuttingDown,
 	}
 }
 
@@ -58,14 +59,15 @@ func (d Drain) check() (errs []error) {
 		errs = append(errs, fmt.Errorf("hauberk: Config.Drain.Notice is %v; want a time, or 0 for none", d.Notice))
 	}
 	if d.Grace < 0 {
-		errs = append(errs, fmt.Errorf("hauberk: Config.Drain.Grace is %v; want a time, or 0 to end no streams", d.Grace))
+		errs = append(errs, fmt.Errorf(
+			"hauberk: Config.Drain.Grace is %v; want a time, or 0 for no limit", d.Grace))
 	}
 	return errs
 }
 
 // drain is the calls of one server, and how far its shutdown is:
 //
-//	serving --begin--> notice --refuse, after Notice--> draining --endStreams, after Grace--> ending
+//	serving --begin--> notice --stopNew, after Notice--> draining --endStreams, after Grace--> ending
 //
 // Each step happens once. A call reads the step after it was added to calls (see package running).
 type drain struct {
@@ -81,7 +83,7 @@ type drain struct {
 
 	mu      sync.Mutex // guards what follows
 	health  []interface{ Shutdown() }
-	refused bool
+	stopped bool
 	timer   *time.Timer // of Grace
 }
 
@@ -135,14 +137,14 @@ func (d *drain) begin() {
 	time.AfterFunc(d.Notice, func() { close(d.noticed) })
 }
 
-// refuse rejects new calls, if it is to, and ends the streams of the health service, which have no end.
-func (d *drain) refuse() {
+// stopNew rejects new calls, if it is to, and ends the streams of the health service, which have no end.
+func (d *drain) stopNew() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.refused {
+	if d.stopped {
 		return
 	}
-	d.refused = true
+	d.stopped = true
 	d.rejects.Store(d.RejectNew)
 	d.endsHealth.Store(true)
 	d.endStreams()
@@ -231,16 +233,16 @@ func (s *Server) ShuttingDown() <-chan struct{} {
 // Running returns how many calls of the server run, by the full name of their method. It leaves out methods
 // without any. Methods that the server does not have are counted as "other". Safe for concurrent use.
 func (s *Server) Running() map[string]int {
-	running := make(map[string]int)
+	all := make(map[string]int)
 	if s == nil || s.drain == nil {
-		return running
+		return all
 	}
 	for _, m := range s.drain.calls.All() {
 		if n := m.Running(); n > 0 {
-			running[m.Name] = int(n)
+			all[m.Name] = int(n)
 		}
 	}
-	return running
+	return all
 }
 
 // keepDrain keeps the calls of a server for the measurements of the chain, as long as the server is used.

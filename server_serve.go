@@ -92,7 +92,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		go s.Stop()
 		return err
 	}
-	s.drain.refuse()
+	s.drain.stopNew()
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)

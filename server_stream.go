@@ -102,7 +102,7 @@ func (s *serverStream) finish(ctx context.Context, call *Call) error {
 		return failure
 	}
 	if ended := s.early.Err(); ended != nil {
-		err = ended // whatever the handler made of the end of its context
+		err = ended // the handler may ignore that its context has ended
 	}
 	if err != nil {
 		call.endRetries(err)

@@ -50,7 +50,7 @@ func wantShuttingDown(t *testing.T, err error) {
 }
 
 // TestShutdownEndsStreams: streams that run after the grace time end with UNAVAILABLE, for their clients and for
-// the chain, whatever their handlers wait for. Unary calls end as they would.
+// the chain, if their handlers wait for the context, and if they receive. Unary calls end as they would.
 func TestShutdownEndsStreams(t *testing.T) {
 	waits := map[string]func(ctx context.Context, s hauberktest.Stream) error{
 		"context": func(ctx context.Context, s hauberktest.Stream) error {
@@ -232,7 +232,7 @@ func TestDrainRejectsNew(t *testing.T) {
 					<-waiting
 					done, cancel := context.WithCancel(patient(t))
 					go func() { stopped <- srv.Shutdown(done) }()
-					refused(t, srv)
+					awaitRejection(t, srv)
 					close(goOn)
 					if err := <-outcome; rejects {
 						wantShuttingDown(t, err)
@@ -249,8 +249,8 @@ func TestDrainRejectsNew(t *testing.T) {
 	}
 }
 
-// refused waits until a server answers no new calls of ServeHTTP, which it does after it rejects others.
-func refused(t *testing.T, srv *hauberk.Server) {
+// awaitRejection waits until a server answers no new calls of ServeHTTP, which it does after it rejects others.
+func awaitRejection(t *testing.T, srv *hauberk.Server) {
 	t.Helper()
 	within(t, "the rejection", func() {
 		for {
@@ -314,7 +314,7 @@ func TestRejectedByServeHTTP(t *testing.T) {
 		_, err := echo(patient(t), conn, kind, hauberktest.FullMethod(kind))
 		wantShuttingDown(t, err)
 	}
-	refused(t, srv)
+	awaitRejection(t, srv)
 }
 
 // TestServerMeasurements: a chain reports the calls that run on its servers, by method.

@@ -62,7 +62,9 @@ func newReplica(t *testing.T, d hauberk.Drain, done *completed, work func(ctx co
 	go func() { served <- srv.Serve(lis) }()
 	t.Cleanup(func() {
 		srv.Stop()
-		<-served
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
 	})
 	return &replica{srv, lis.Addr().String()}
 }

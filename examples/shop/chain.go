@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"time"
 
@@ -49,29 +50,25 @@ type policy struct {
 	tokens  authn.Method
 	tenants tenants
 	perUser int // calls in a minute
-}
-
-// server is a server and its health service.
-type server struct {
-	*hauberk.Server
-
-	health *health.Server
+	drain   hauberk.Drain
 }
 
 // newServer returns a server of the shop. Tests add inner interceptors.
-func newServer(out telemetry, accept policy, inner ...hauberk.Interceptor) (*server, error) {
+func newServer(out telemetry, accept policy, inner ...hauberk.Interceptor) (*hauberk.Server, error) {
 	calls := metrics.New(metrics.Config{})
 	chain, err := serverChain(out, accept, calls, inner...)
 	if err != nil {
 		return nil, err
 	}
 	options := append(hauberk.ServerLimits(), grpc.WaitForHandlers(true)) // TLS: grpc.Creds
-	srv := &server{Server: chain.NewServer(options...), health: health.NewServer()}
+	srv := chain.NewServer(options...)
 	shoppb.RegisterShopServer(srv, newShop())
-	healthpb.RegisterHealthServer(srv, srv.health)
+	healthpb.RegisterHealthServer(srv, health.NewServer())
 	reflection.Register(srv)
 	calls.Register(srv.GetServiceInfo()) // all series exist before the first call
-	return srv, out.metrics.Register(metricsprom.NewServerCollector(calls))
+	return srv, errors.Join(
+		out.metrics.Register(metricsprom.NewServerCollector(calls)),
+		out.metrics.Register(metricsprom.NewChainCollector(chain))) // what runs, by method, and the limits
 }
 
 // serverChain returns the chain of the server. docs/production.md explains the order.
@@ -80,7 +77,8 @@ func serverChain(
 ) (*hauberk.Chain, error) {
 	// The only list of methods that need no token, and no tenant.
 	public := []string{hauberk.Health, hauberk.Reflection, listMethod}
-	return hauberk.Config{Public: public, ErrorDomain: "shop.example"}.New(append([]hauberk.Interceptor{
+	config := hauberk.Config{Public: public, ErrorDomain: "shop.example", Drain: accept.drain}
+	return config.New(append([]hauberk.Interceptor{
 		requestid.New(requestid.Config{}),
 		// For untrusted callers set PublicEndpoint and NoBaggage.
 		tracing.New(tracing.Config{}, tracing.WithTracerProvider(out.spans)),

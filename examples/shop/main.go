@@ -26,13 +26,15 @@ import (
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/hauberk-rpc/hauberk"
 )
 
 // The steps of a shutdown. They end before `docker stop` kills the process, after 10 s.
 const (
 	noticeTime = 2 * time.Second // load balancers see NOT_SERVING and send no new calls
 	drainTime  = 5 * time.Second // calls end
-	cancelTime = time.Second / 2 // calls that were cancelled end, so that their spans do
+	cancelTime = time.Second / 2 // streams that were ended, and then calls that were cancelled, return
 	flushTime  = 2 * time.Second // exporters send what they have
 )
 
@@ -83,7 +85,10 @@ func serve(args []string) error {
 	registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	out := telemetry{log: slog.New(slog.NewJSONHandler(os.Stderr, nil)), metrics: registry, spans: spans}
-	srv, err := newServer(out, policy{tokens: tokens, tenants: tenants{"acme", "umbra"}, perUser: 100})
+	srv, err := newServer(out, policy{
+		tokens: tokens, tenants: tenants{"acme", "umbra"}, perUser: 100,
+		drain: hauberk.Drain{Notice: *notice, Grace: *drain}, // clients repeat streams that end, on other servers
+	})
 	if err != nil {
 		return err
 	}
@@ -107,19 +112,19 @@ func serve(args []string) error {
 	}
 	select {
 	case err = <-failed:
+		*notice, *drain = 0, 0
 	case <-ctx.Done():
-		stop()                // a second signal ends the process at once
-		srv.health.Shutdown() // NOT_SERVING
-		<-time.After(*notice)
+		stop() // a second signal ends the process at once
 	}
 	// ctx may be done: each step has a fresh context, so that the last one always has time.
-	within(*drain+cancelTime, func(ctx context.Context) {
+	accepts := *notice + *drain
+	within(accepts+cancelTime, func(ctx context.Context) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			within(*drain, func(ctx context.Context) {
-				if err := srv.Shutdown(ctx); err != nil {
-					out.log.Warn("calls were cancelled", "error", err)
+			within(accepts+cancelTime/2, func(ctx context.Context) {
+				if err := srv.Shutdown(ctx); err != nil { // NOT_SERVING first
+					out.log.Warn("calls were cancelled", "error", err, "running", srv.Running())
 				}
 			})
 			srv.Stop() // waits for the handlers of cancelled calls (WaitForHandlers)

@@ -42,7 +42,7 @@ type env struct {
 	key      *jose.JSONWebKey
 	log      *strings.Builder // of the server and the client; read it when both have stopped
 	registry *prometheus.Registry
-	srv      *server
+	srv      *hauberk.Server
 	conn     *grpc.ClientConn
 }
 

@@ -38,7 +38,8 @@ func (x *Interceptor) whileValid(ctx context.Context, call *hauberk.Call, next h
 		cancel(nil)
 	}()
 	err := next(inside, call)
-	if ended := early.Settle(); ended != nil {
+	early.Settle()
+	if ended := early.Err(); ended != nil {
 		return x.reject(call, ended)
 	}
 	return err

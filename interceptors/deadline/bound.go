@@ -54,7 +54,8 @@ func (x *Interceptor) bound(ctx context.Context, call *hauberk.Call, next hauber
 	if p.end != none && !time.Now().Before(e.deadline) {
 		e.end(nil, 0) // what is inside has noticed it before the timer
 	}
-	if e.early.Settle() == nil {
+	e.early.Settle()
+	if e.early.Err() == nil {
 		return err
 	}
 	return x.outcome(call, e, err)

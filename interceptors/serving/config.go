@@ -113,10 +113,11 @@ func (s *state) accepts(service, name string, noSideEffects bool) bool {
 // states returns the states sorted by name, the patterns of exempt methods, and all that is wrong.
 func (c Config) states() (all []*state, exempt pattern.Set, err error) {
 	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	patterns := func(setting string, texts []string) pattern.Set {
 		set, bad := pattern.ParseAll(texts)
 		for _, text := range bad {
-			errs = append(errs, fmt.Errorf("%s has %q; %s", setting, text, pattern.Want))
+			fail("%s has %q; %s", setting, text, pattern.Want)
 		}
 		return set
 	}
@@ -132,12 +133,12 @@ func (c Config) states() (all []*state, exempt pattern.Set, err error) {
 	}
 	if c.Initial != "" {
 		if _, ok := rules[c.Initial]; !ok {
-			errs = append(errs, fmt.Errorf("Initial is %q; want %s", c.Initial, list(all)))
+			fail("Initial is %q; want %s", c.Initial, list(all))
 		}
 	}
 	for i, name := range c.Services {
 		if p, ok := pattern.Parse(name + "/*"); !ok || p.Service != name {
-			errs = append(errs, fmt.Errorf("Services[%d] is %q; want the full name of a service, such as \"shop.v1.Cart\"", i, name))
+			fail("Services[%d] is %q; want the full name of a service, such as \"shop.v1.Cart\"", i, name)
 		}
 	}
 	exempt = patterns("Exempt", append([]string{hauberk.Health, hauberk.Reflection}, c.Exempt...))

@@ -17,10 +17,11 @@
 //	maintenance  none                             UNAVAILABLE, RetryInfo 30 s          NOT_SERVING
 //	draining     none                             UNAVAILABLE; streams have 10 s more  NOT_SERVING
 //
-// NO_SIDE_EFFECTS is the idempotency_level of the method in its .proto file, or that of the hauberk.v1.policy
-// (hauberk.Method.NoSideEffects). The program must contain the generated code. Methods without the option have to be listed in [Rule].Methods. The health and reflection
-// services ([hauberk.Health], [hauberk.Reflection]) and [Config].Exempt are accepted in each state. All other
-// methods are subject to the rules, also those in hauberk.Config.Public and unknown ones.
+// NO_SIDE_EFFECTS is the idempotency_level of the method in its .proto file, or that of its hauberk.v1.policy
+// (hauberk.Method.NoSideEffects). The program must contain the generated code. Methods without the option have
+// to be listed in [Rule].Methods. The health and reflection services ([hauberk.Health], [hauberk.Reflection])
+// and [Config].Exempt are accepted in each state. All other methods are subject to the rules, also those in
+// hauberk.Config.Public and unknown ones.
 //
 // # Changes
 //

@@ -53,7 +53,8 @@ func WithLogger(logger *slog.Logger) Option {
 		}
 		x.news.Listeners = append(x.news.Listeners, func(c Change) {
 			logger.LogAttrs(context.Background(), slog.LevelInfo, "the serving state has changed",
-				slog.String("from", string(c.From)), slog.String("to", string(c.To)), slog.Int("not_accepted", c.NotAccepted))
+				slog.String("from", string(c.From)), slog.String("to", string(c.To)),
+				slog.Int("not_accepted", c.NotAccepted))
 		})
 	})
 }

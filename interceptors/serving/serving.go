@@ -68,8 +68,8 @@ func New(config Config, opts ...Option) *Interceptor {
 
 // find returns a state by its name, or nil.
 func (x *Interceptor) find(name State) *state {
-	i, ok := slices.BinarySearchFunc(x.states, name, func(s *state, name State) int { return cmp.Compare(s.name, name) })
-	if !ok {
+	i := slices.IndexFunc(x.states, func(s *state) bool { return s.name == name })
+	if i < 0 {
 		return nil
 	}
 	return x.states[i]

@@ -181,7 +181,7 @@ func TestHealth(t *testing.T) {
 			to   serving.State
 			want healthpb.HealthCheckResponse_ServingStatus
 		}{
-			{serving.Draining, healthpb.HealthCheckResponse_NOT_SERVING}, // the same status: watchers are told once
+			{serving.Draining, healthpb.HealthCheckResponse_NOT_SERVING}, // the same status is reported once
 			{serving.Serving, healthpb.HealthCheckResponse_SERVING},
 			{serving.Maintenance, healthpb.HealthCheckResponse_NOT_SERVING},
 			{serving.ReadOnly, healthpb.HealthCheckResponse_SERVING},

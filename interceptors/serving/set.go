@@ -59,7 +59,7 @@ func (x *Interceptor) Set(name State) error {
 	x.current.Store(to) // before it reads the streams: see package running
 	for _, m := range x.calls.All() {
 		for _, s := range m.Streams() {
-			s.judge(x, to)
+			s.judge(to)
 		}
 	}
 	if to.Ready {

@@ -41,7 +41,8 @@ func (x *Interceptor) stream(ctx context.Context, call *hauberk.Call, next haube
 		now.allow(call)
 	}
 	err := next(inside, call)
-	if s.early.Settle() != nil {
+	s.early.Settle()
+	if s.early.Err() != nil {
 		return s.by.Load().reject(call, true)
 	}
 	return err
@@ -57,7 +58,7 @@ func (s *stream) done() {
 
 // judge plans the end of the stream if a state does not accept it, and otherwise drops such a plan. Only one
 // goroutine judges at a time.
-func (s *stream) judge(x *Interceptor, to *state) {
+func (s *stream) judge(to *state) {
 	if s.method.accepted[to.index] || to.KeepStreams {
 		s.unplan()
 		return
@@ -101,7 +102,8 @@ func (s *stream) unplan() {
 // end ends the stream, since a state does not accept it. In shadow the interceptor only records it.
 func (s *stream) end(by *state) {
 	s.early.By(s.ctx, by.rejection, func() {
-		if s.by.Store(by); !s.call.DryRun() {
+		s.by.Store(by)
+		if !s.call.DryRun() {
 			s.cancel(by.rejection)
 			s.call.End(by.rejection)
 		}

@@ -96,7 +96,7 @@ func TestSetEndsReceives(t *testing.T) {
 }
 
 // Streams go on for the grace time, and longer if the state changes to one that accepts them. With two changes the
-// shorter rest counts. KeepStreams lets them go on.
+// shorter rest counts. They go on with KeepStreams.
 func TestGrace(t *testing.T) {
 	const short, long, keep, once = serving.State("short"), serving.State("long"), serving.State("keep"), serving.State("at-once")
 	config := serving.Config{Initial: serving.Serving, States: map[serving.State]serving.Rule{

@@ -34,10 +34,9 @@ func (e *End) Err() error {
 	return e.err
 }
 
-// Settle is Err, and prevents a later end.
-func (e *End) Settle() error {
+// Settle waits for an end that is under way, and prevents a later one.
+func (e *End) Settle() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.over = true
-	return e.err
 }
