@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk/internal/redact"
 )
 
 // DefaultMaxBytes is the default limit of the text of one message, and of one header or
@@ -135,4 +137,21 @@ type Metadata struct {
 	// MaxBytes limits the names and values of one header or trailer. The names beyond
 	// it are counted under "…". The default is DefaultMaxBytes.
 	MaxBytes int
+}
+
+func (x *Interceptor) newRedactor(c Payloads) *redact.Redactor {
+	limit := x.maxBytes(c.MaxBytes, "Config.Payloads.MaxBytes")
+	r, errs := redact.New("Config.Payloads.Redact", c.Redact, x.types, limit)
+	x.errs = append(x.errs, errs...)
+	return r
+}
+
+func (x *Interceptor) maxBytes(n int, at string) int {
+	if n < 0 {
+		x.failf("%s is %d; want a number of bytes, or 0 for %d", at, n, DefaultMaxBytes)
+	}
+	if n == 0 {
+		return DefaultMaxBytes
+	}
+	return n
 }

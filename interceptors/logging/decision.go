@@ -7,6 +7,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
+	"github.com/hauberk-rpc/hauberk/internal/redact"
 )
 
 // maxDecisions is the number of decisions that a record holds.
@@ -45,13 +46,13 @@ func (d decisions) MarshalJSON() ([]byte, error) {
 }
 
 func appendDecision(buf []byte, d *hauberk.Decision) []byte {
-	buf = appendQuoted(append(buf, `{"interceptor":`...), logtext.Cut(d.Interceptor, maxName))
+	buf = redact.AppendQuoted(append(buf, `{"interceptor":`...), logtext.Cut(d.Interceptor, maxName))
 	buf = append(buf, `,"verdict":"`+d.Verdict.String()+`"`...)
 	if d.Reason != "" {
-		buf = appendQuoted(append(buf, `,"reason":`...), logtext.Cut(d.Reason, maxName))
+		buf = redact.AppendQuoted(append(buf, `,"reason":`...), logtext.Cut(d.Reason, maxName))
 	}
 	if d.Rule != "" {
-		buf = appendQuoted(append(buf, `,"rule":`...), logtext.Cut(d.Rule, maxName))
+		buf = redact.AppendQuoted(append(buf, `,"rule":`...), logtext.Cut(d.Rule, maxName))
 	}
 	if d.Shadow {
 		buf = append(buf, `,"shadow":true`...)

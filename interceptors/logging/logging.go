@@ -10,10 +10,12 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/lognames"
 	"github.com/hauberk-rpc/hauberk/internal/options"
+	"github.com/hauberk-rpc/hauberk/internal/redact"
 )
 
 // Interceptor logs calls. Make it with [New]. It may be part of any number of chains at
@@ -32,7 +34,7 @@ type Interceptor struct {
 	peers    peers
 	rules    rules
 	methods  methods
-	redact   redactor
+	redact   *redact.Redactor
 	secrets  secrets // of metadata
 	queue    *queue  // nil to write at once
 	epoch    time.Time
@@ -48,7 +50,7 @@ type Interceptor struct {
 func New(config Config, opts ...Option) *Interceptor {
 	x := &Interceptor{
 		config: config, names: config.Names,
-		now: time.Now, since: time.Since, level: levelBySide, types: linkedTypes,
+		now: time.Now, since: time.Since, level: levelBySide, types: protoregistry.GlobalTypes,
 	}
 	x.fillNames()
 	x.reserved = lognames.Set(x.names)

@@ -62,7 +62,7 @@ func (w *watcher) look(msg any) sight {
 		list = with(list, w.names.Size, slog.Int64Value(int64(size)))
 	}
 	if w.payloads && m != nil && w.names.Payload != "" {
-		list = append(list, slog.String(w.names.Payload, w.redact.text(m)))
+		list = append(list, slog.String(w.names.Payload, w.redact.Text(m)))
 	}
 	s.count = len(list)
 	return s

@@ -13,6 +13,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
+	"github.com/hauberk-rpc/hauberk/internal/redact"
 )
 
 // secrets are the names of metadata that is not logged.
@@ -111,7 +112,7 @@ func (x *Interceptor) appendMetadata(list []slog.Attr, name string, md metadata.
 func (x *Interceptor) metadataValue(name string, values []string, room int) (v slog.Value, left int) {
 	room -= min(len(name), maxName)
 	if x.secrets.hide(name) {
-		return slog.StringValue(redacted), room
+		return slog.StringValue(redact.Text), room
 	}
 	if len(values) == 1 {
 		return slog.StringValue(logtext.Cut(values[0], max(room, 0))), room - len(values[0])

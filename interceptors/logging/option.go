@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/hauberk-rpc/hauberk"
 )
@@ -75,6 +76,13 @@ func WithAttrs(attrs AttrsFunc) Option {
 		}
 		x.attrs = append(x.attrs, attrs)
 	})
+}
+
+// Types finds types by their names. protoregistry.GlobalTypes finds those whose generated
+// code the program imports.
+type Types interface {
+	protoregistry.MessageTypeResolver
+	protoregistry.ExtensionTypeResolver
 }
 
 // WithTypes uses types to find the types of messages and extensions: those in an Any,

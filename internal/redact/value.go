@@ -1,4 +1,4 @@
-package logging
+package redact
 
 import (
 	"encoding/base64"
@@ -52,7 +52,7 @@ func (w *writer) enum(e protoreflect.EnumDescriptor, n protoreflect.EnumNumber) 
 	case v == nil:
 		w.raw(strconv.Itoa(int(n)))
 	case isMarked(v.Options(), markOfValue):
-		w.quote(redacted)
+		w.quote(Text)
 	default:
 		w.quote(string(v.Name()))
 	}
@@ -60,8 +60,8 @@ func (w *writer) enum(e protoreflect.EnumDescriptor, n protoreflect.EnumNumber) 
 
 const hex = "0123456789abcdef"
 
-// appendQuoted appends a string of JSON. Bytes that are not UTF-8 become U+FFFD.
-func appendQuoted(buf []byte, text string) []byte {
+// AppendQuoted appends a string of JSON. Bytes that are not UTF-8 become U+FFFD.
+func AppendQuoted(buf []byte, text string) []byte {
 	buf = append(buf, '"')
 	for i := 0; i < len(text); {
 		r, size := utf8.DecodeRuneInString(text[i:])

@@ -1,7 +1,6 @@
-package logging
+package redact
 
 import (
-	"io"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/prototext"
@@ -110,10 +109,10 @@ func TestAnnotatedFields(t *testing.T) {
 			for i := range m.Descriptor().Fields().Len() {
 				m.Set(m.Descriptor().Fields().Get(i), protoreflect.ValueOfString("x"))
 			}
-			x := New(Config{}, WithTypes(types), textTo(io.Discard))
+			r, _ := New("Redact", nil, types, 4096)
 			const want = `{"plain":"x","open":"x","secret":"[redacted]","one":"[redacted]","some":"[redacted]",` +
 				`"mapped":"[redacted]","harmless":"x"}`
-			if got := x.redact.text(m.Interface()); got != want {
+			if got := r.Text(m.Interface()); got != want {
 				t.Errorf("%s\nwant %s", got, want)
 			}
 		})

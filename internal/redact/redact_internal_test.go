@@ -1,9 +1,9 @@
-package logging
+package redact
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
-	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -142,15 +142,15 @@ func inVault(t testing.TB, text string) proto.Message {
 	return m
 }
 
-// redactorOf returns a redactor that knows the vault.
-func redactorOf(t testing.TB, c Payloads) *redactor {
+// redactorOf returns a redactor that knows the vault. The default of its limit is 4096.
+func redactorOf(t testing.TB, limit int, names ...string) *Redactor {
 	t.Helper()
 	_, types := vault(t)
-	x := New(Config{Payloads: c}, WithTypes(types), textTo(io.Discard))
-	if err := x.Declare().Err; err != nil {
-		t.Fatal(err)
+	r, errs := New("Redact", names, types, cmp.Or(limit, 4096))
+	if len(errs) > 0 {
+		t.Fatal(errs)
 	}
-	return &x.redact
+	return r
 }
 
 // Marked fields are not written, in any place. The fields next to them are.
@@ -202,7 +202,7 @@ func TestMarkedFields(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			m := inVault(t, test.message)
 			before := proto.Clone(m)
-			if got := redactorOf(t, Payloads{}).text(m); got != test.want {
+			if got := redactorOf(t, 0).Text(m); got != test.want {
 				t.Errorf("%s\nwant %s", got, test.want)
 			}
 			if !proto.Equal(before, m) {
@@ -228,13 +228,13 @@ func TestUnknownFields(t *testing.T) {
 	inner := &structpb.ListValue{}
 	inner.ProtoReflect().SetUnknown(raw)
 	for _, msg := range []proto.Message{m, inner, known} {
-		if got := redactorOf(t, Payloads{}).text(msg); strings.Contains(got, "canary") || strings.Contains(got, "Y2FuYXJ5") {
+		if got := redactorOf(t, 0).Text(msg); strings.Contains(got, "canary") || strings.Contains(got, "Y2FuYXJ5") {
 			t.Errorf("%s", got)
 		}
 	}
 	hidden := &testpb.Response{}
 	hidden.ProtoReflect().SetUnknown(raw)
-	if got := redactorOf(t, Payloads{}).text(hidden); got != "{}" {
+	if got := redactorOf(t, 0).Text(hidden); got != "{}" {
 		t.Errorf("%s, want an empty message", got)
 	}
 }
@@ -293,7 +293,7 @@ func TestNamedFields(t *testing.T) {
 			`{"free":{"k":"[redacted]"}}`,
 		},
 	} {
-		if got := redactorOf(t, Payloads{Redact: test.redact}).text(inVault(t, test.message)); got != test.want {
+		if got := redactorOf(t, 0, test.redact...).Text(inVault(t, test.message)); got != test.want {
 			t.Errorf("%q: %s\nwant %s", test.redact, got, test.want)
 		}
 	}
@@ -320,12 +320,12 @@ func TestLimit(t *testing.T) {
 		"any": &anypb.Any{TypeUrl: "a.b/" + long, Value: []byte(long)}, "message": &testpb.Request{Text: long, Payload: []byte(long)},
 	} {
 		for _, limit := range []int{1, 10, 1000} {
-			r := redactorOf(t, Payloads{MaxBytes: limit})
-			got := r.text(m)
+			r := redactorOf(t, limit)
+			got := r.Text(m)
 			if len(got) > limit+len("…") || !strings.HasPrefix(got, []string{`"`, "{", "["}[strings.IndexAny(`"{[`, got[:1])]) {
 				t.Errorf("%s: %d bytes within %d: %.40s", name, len(got), limit, got)
 			}
-			w := writer{redactor: r}
+			w := writer{Redactor: r}
 			w.message(m.ProtoReflect())
 			if len(w.buf) > 7*(limit+2*maxName) { // each byte of a text may take six
 				t.Errorf("%s: %d bytes written to have %d", name, len(w.buf), limit)
@@ -366,7 +366,7 @@ func TestBoundsOfWork(t *testing.T) {
 		"long mask":        {&fieldmaskpb.FieldMask{Paths: []string{long}}, `{"paths":["xx`, ","},
 		"long type's name": {&anypb.Any{TypeUrl: "a.b/" + long}, `…","value"`, strings.Repeat("x", maxName)},
 	} {
-		got := redactorOf(t, Payloads{MaxBytes: 1 << 20}).text(test.message)
+		got := redactorOf(t, 1<<20).Text(test.message)
 		if !strings.Contains(got, test.want) || strings.Contains(got, test.unwanted) {
 			t.Errorf("%s: %d bytes: %.100s", name, len(got), got)
 		}
@@ -413,12 +413,12 @@ func TestTextIsProtobufJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := redactorOf(t, Payloads{MaxBytes: 1 << 20}).text(m); !same(t, got, string(want)) {
+		if got := redactorOf(t, 1<<20).Text(m); !same(t, got, string(want)) {
 			t.Errorf("%s\nwant %s", got, want)
 		}
 	}
 	broken := &timestamppb.Timestamp{Seconds: -1 << 60} // protojson rejects it
-	if got := redactorOf(t, Payloads{}).text(broken); got != `{"seconds":"-1152921504606846976"}` {
+	if got := redactorOf(t, 0).Text(broken); got != `{"seconds":"-1152921504606846976"}` {
 		t.Errorf("a time that is none: %s", got)
 	}
 }
@@ -439,23 +439,23 @@ func FuzzText(f *testing.F) {
 			f.Add(i, raw)
 		}
 	}
-	r := redactorOf(f, Payloads{MaxBytes: 1 << 24})
-	small := redactorOf(f, Payloads{MaxBytes: 50})
+	r := redactorOf(f, 1<<24)
+	small := redactorOf(f, 50)
 	f.Fuzz(func(t *testing.T, kind int, raw []byte) {
 		m := kinds[uint(kind)%uint(len(kinds))].ProtoReflect().New().Interface()
 		o := proto.UnmarshalOptions{DiscardUnknown: true, AllowPartial: true, RecursionLimit: maxDepth / 4}
 		if o.Unmarshal(raw, m) != nil {
 			return
 		}
-		text := r.text(m)
+		text := r.Text(m)
 		if !json.Valid([]byte(text)) {
 			t.Fatalf("%q is not JSON", text)
 		}
-		if short := small.text(m); len(short) > 50+len("…") {
+		if short := small.Text(m); len(short) > 50+len("…") {
 			t.Fatalf("%d bytes within 50: %q", len(short), short)
 		}
 		want, err := protojson.MarshalOptions{AllowPartial: true, Resolver: r.types}.Marshal(m)
-		if err == nil && !strings.Contains(text, redacted) && !same(t, text, logtext.Clean(string(want))) {
+		if err == nil && !strings.Contains(text, Text) && !same(t, text, logtext.Clean(string(want))) {
 			t.Errorf("%s\nwant %s", text, want)
 		}
 	})

@@ -1,6 +1,7 @@
-package logging
+package redact
 
 import (
+	"fmt"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -11,8 +12,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
-// redacted replaces values that are not logged.
-const redacted = "[redacted]"
+// Text replaces values that are not written.
+const Text = "[redacted]"
+
+// maxName bounds the name of a type, in bytes.
+const maxName = 256
 
 // Types finds types by their names. protoregistry.GlobalTypes finds those whose generated
 // code the program imports.
@@ -21,53 +25,43 @@ type Types interface {
 	protoregistry.ExtensionTypeResolver
 }
 
-//nolint:gochecknoglobals // never written
-var linkedTypes Types = protoregistry.GlobalTypes
-
-// redactor writes messages as JSON without secrets.
-type redactor struct {
+// Redactor writes messages as JSON without secrets. It is immutable, and safe for concurrent use.
+type Redactor struct {
 	names map[string]bool                // of fields in any message
 	paths map[protoreflect.FullName]bool // of fields
 	types Types
 	limit int // in bytes
 }
 
-func (x *Interceptor) newRedactor(c Payloads) redactor {
-	r := redactor{
-		names: make(map[string]bool), paths: make(map[protoreflect.FullName]bool),
-		types: x.types, limit: x.maxBytes(c.MaxBytes, "Config.Payloads.MaxBytes"),
+// New returns a Redactor that redacts the fields with names, in addition to those that are marked. A name
+// is a field's full name or its plain one. Texts have at most limit bytes. New returns an error for each
+// bad name, with the name of the setting. types may be nil if another error reports that.
+func New(setting string, names []string, types Types, limit int) (*Redactor, []error) {
+	r := &Redactor{
+		names: make(map[string]bool), paths: make(map[protoreflect.FullName]bool), types: types, limit: limit,
 	}
-	for _, name := range c.Redact {
+	var errs []error
+	for _, name := range names {
 		full := protoreflect.FullName(name)
 		switch {
 		case !full.IsValid():
-			x.failf("Config.Payloads.Redact has %q; "+
-				"want a field's full name, \"shop.v1.Card.number\", or its plain one", name)
+			errs = append(errs, fmt.Errorf("%s has %q; "+
+				"want a field's full name, \"shop.v1.Card.number\", or its plain one", setting, name))
 		case full.Parent() == "":
 			r.names[name] = true
 			r.names[jsonName(name)] = true
 		case !r.exists(full):
-			x.failf("Config.Payloads.Redact has %q, which is not a field of a known message; "+
-				"import its generated code, or see WithTypes", name)
+			errs = append(errs, fmt.Errorf("%s has %q, which is not a field of a known message; "+
+				"import its generated code, or see WithTypes", setting, name))
 		default:
 			r.paths[full] = true
 		}
 	}
-	return r
-}
-
-func (x *Interceptor) maxBytes(n int, at string) int {
-	if n < 0 {
-		x.failf("%s is %d; want a number of bytes, or 0 for %d", at, n, DefaultMaxBytes)
-	}
-	if n == 0 {
-		return DefaultMaxBytes
-	}
-	return n
+	return r, errs
 }
 
 // exists reports whether a field or an extension of this name exists.
-func (r *redactor) exists(field protoreflect.FullName) bool {
+func (r *Redactor) exists(field protoreflect.FullName) bool {
 	if r.types == nil {
 		return true // WithTypes has reported it
 	}
@@ -79,12 +73,36 @@ func (r *redactor) exists(field protoreflect.FullName) bool {
 	return err == nil
 }
 
-// text returns a message as JSON.
-func (r *redactor) text(msg proto.Message) string {
-	w := writer{redactor: r}
+// Text returns a message as JSON.
+func (r *Redactor) Text(msg proto.Message) string {
+	w := writer{Redactor: r}
 	w.message(msg.ProtoReflect())
-	if len(w.buf) > r.limit {
-		return logtext.Cut(string(w.buf), r.limit)
+	return w.text()
+}
+
+// Value returns the value of a field as JSON. Texts, and scalar values that JSON has in quotes, have none.
+func (r *Redactor) Value(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
+	scalar := f.Cardinality() != protoreflect.Repeated && f.Message() == nil
+	switch {
+	case r.hides(f):
+		return Text
+	case scalar && f.Kind() == protoreflect.StringKind:
+		return logtext.Cut(v.String(), r.limit)
+	}
+	w := writer{Redactor: r}
+	w.ofField(f, v)
+	if n := len(w.buf); scalar && n > 1 && w.buf[0] == '"' && w.buf[n-1] == '"' {
+		w.buf = w.buf[1 : n-1] // a number of 64 bits, bytes or the name of an enum's value
+	}
+	return w.text()
+}
+
+// Hides reports whether a field is secret.
+func (r *Redactor) Hides(f protoreflect.FieldDescriptor) bool { return r.hides(f) }
+
+func (w *writer) text() string {
+	if len(w.buf) > w.limit {
+		return logtext.Cut(string(w.buf), w.limit)
 	}
 	return logtext.Clean(string(w.buf))
 }
@@ -101,14 +119,14 @@ func jsonName(name string) string {
 }
 
 // hides reports whether a field is secret.
-func (r *redactor) hides(f protoreflect.FieldDescriptor) bool {
+func (r *Redactor) hides(f protoreflect.FieldDescriptor) bool {
 	options := f.Options()
 	return isMarked(options, markOfField) || r.names[string(f.Name())] || r.names[f.JSONName()] ||
 		r.paths[f.FullName()] || r.isAnnotated(options)
 }
 
 // hidesAny reports whether one of a message's fields is secret.
-func (r *redactor) hidesAny(fields protoreflect.FieldDescriptors) bool {
+func (r *Redactor) hidesAny(fields protoreflect.FieldDescriptors) bool {
 	for i := range fields.Len() {
 		if r.hides(fields.Get(i)) {
 			return true

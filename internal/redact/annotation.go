@@ -1,4 +1,4 @@
-package logging
+package redact
 
 import (
 	"google.golang.org/protobuf/proto"
@@ -8,7 +8,7 @@ import (
 // isAnnotated reports whether the options of a field have a custom option with a value of
 // an enum that is marked debug_redact. descriptor.proto says that such fields are
 // redacted.
-func (r *redactor) isAnnotated(options proto.Message) bool {
+func (r *Redactor) isAnnotated(options proto.Message) bool {
 	if options == nil {
 		return false
 	}
@@ -18,7 +18,7 @@ func (r *redactor) isAnnotated(options proto.Message) bool {
 
 // unresolved returns the options that were unknown when the descriptor was made, if the
 // redactor's types know them.
-func (r *redactor) unresolved(m protoreflect.Message) protoreflect.Message {
+func (r *Redactor) unresolved(m protoreflect.Message) protoreflect.Message {
 	if len(m.GetUnknown()) == 0 {
 		return m.Type().Zero()
 	}

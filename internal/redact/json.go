@@ -1,4 +1,4 @@
-package logging
+package redact
 
 import (
 	"cmp"
@@ -17,7 +17,7 @@ const (
 // writer writes a message as protobuf JSON. It writes nothing more when it has passed the
 // limit.
 type writer struct {
-	*redactor
+	*Redactor
 
 	buf   []byte
 	depth int
@@ -35,7 +35,7 @@ func (w *writer) raw(text string) {
 // quote appends the part of a string that fits into the limit.
 func (w *writer) quote(text string) {
 	if !w.full() {
-		w.buf = appendQuoted(w.buf, text[:min(len(text), w.limit-len(w.buf)+1)])
+		w.buf = AppendQuoted(w.buf, text[:min(len(text), w.limit-len(w.buf)+1)])
 	}
 }
 
@@ -116,9 +116,14 @@ func extensions(m protoreflect.Message) []protoreflect.FieldDescriptor {
 
 func (w *writer) field(l *list, f protoreflect.FieldDescriptor, v protoreflect.Value) {
 	l.member(f.JSONName())
+	w.ofField(f, v)
+}
+
+// ofField writes the value of a field.
+func (w *writer) ofField(f protoreflect.FieldDescriptor, v protoreflect.Value) {
 	switch {
 	case w.hides(f):
-		w.quote(redacted)
+		w.quote(Text)
 	case f.IsMap():
 		w.entries(f.MapValue(), v.Map())
 	case f.IsList():
@@ -140,7 +145,7 @@ func (w *writer) elements(f protoreflect.FieldDescriptor, v protoreflect.List) {
 // entries writes a map. Its keys count as names of fields.
 func (w *writer) entries(f protoreflect.FieldDescriptor, v protoreflect.Map) {
 	if w.paths[f.ContainingMessage().Fields().ByNumber(1).FullName()] {
-		w.quote(redacted)
+		w.quote(Text)
 		return
 	}
 	l := w.open("{}")
@@ -151,7 +156,7 @@ func (w *writer) entries(f protoreflect.FieldDescriptor, v protoreflect.Map) {
 		name := k.String()
 		l.member(name)
 		if w.names[name] || w.hides(f) {
-			w.quote(redacted)
+			w.quote(Text)
 		} else {
 			w.value(f, v.Get(k))
 		}

@@ -1,4 +1,4 @@
-package logging
+package redact
 
 import (
 	"strings"
@@ -16,7 +16,7 @@ func (w *writer) wellKnown(m protoreflect.Message) bool {
 	switch name := isGoogle(m.Descriptor().FullName()); name {
 	case "Any", "Timestamp", "Duration", "FieldMask", "Struct", "ListValue":
 		if w.hidesAny(fields) { // its text is made of all its fields
-			w.quote(redacted)
+			w.quote(Text)
 			return true
 		}
 		return w.whole(m, name)
@@ -66,7 +66,7 @@ func (w *writer) only(m protoreflect.Message, f protoreflect.FieldDescriptor) {
 	case f == nil:
 		w.raw("null")
 	case w.hides(f):
-		w.quote(redacted)
+		w.quote(Text)
 	default:
 		w.value(f, m.Get(f))
 	}
@@ -87,7 +87,7 @@ func (w *writer) any(m protoreflect.Message) {
 	switch {
 	case inner == nil:
 		l.member("value")
-		w.quote(redacted)
+		w.quote(Text)
 	case isGoogle(inner.Descriptor().FullName()) != "":
 		l.member("value")
 		w.message(inner)
