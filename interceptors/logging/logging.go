@@ -15,6 +15,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/lognames"
 	"github.com/hauberk-rpc/hauberk/internal/options"
+	"github.com/hauberk-rpc/hauberk/internal/recordqueue"
 	"github.com/hauberk-rpc/hauberk/internal/redact"
 )
 
@@ -35,8 +36,8 @@ type Interceptor struct {
 	rules    rules
 	methods  methods
 	redact   *redact.Redactor
-	secrets  secrets // of metadata
-	queue    *queue  // nil to write at once
+	secrets  secrets                   // of metadata
+	queue    *recordqueue.Queue[entry] // nil to write at once
 	epoch    time.Time
 	errs     []error
 
@@ -74,7 +75,7 @@ func (x *Interceptor) compile() {
 	if c.Queue < 0 {
 		x.failf("Config.Queue is %d; want a number of records, or 0 for no queue", c.Queue)
 	} else if c.Queue > 0 {
-		x.queue = newQueue(c.Queue, &x.dropped)
+		x.queue = recordqueue.New(c.Queue, &x.dropped, entry.write)
 	}
 }
 
@@ -108,7 +109,10 @@ func (x *Interceptor) Flush(ctx context.Context) error {
 	if x.queue == nil {
 		return nil
 	}
-	return x.queue.flush(ctx)
+	if err := x.queue.Flush(ctx); err != nil {
+		return fmt.Errorf("logging: %w", err)
+	}
+	return nil
 }
 
 // Close writes the records in the queue and ends the queue's goroutine. Call it at the
@@ -120,7 +124,10 @@ func (x *Interceptor) Close(ctx context.Context) error {
 	if x.queue == nil {
 		return nil
 	}
-	return x.queue.close(ctx)
+	if err := x.queue.Close(ctx); err != nil {
+		return fmt.Errorf("logging: %w", err)
+	}
+	return nil
 }
 
 // Intercept logs the call when it has ended, also while a panic unwinds it.

@@ -209,7 +209,7 @@ func (x *Interceptor) settle(list []slog.Attr) {
 //
 //go:noinline
 func (x *Interceptor) enqueue(ctx context.Context, h slog.Handler, made *slog.Record) {
-	x.queue.add(entry{ctx, h, *made})
+	x.queue.Add(entry{ctx, h, *made})
 }
 
 // endWhenFinal writes the record of a call's end when the bytes in it are final. On a server
