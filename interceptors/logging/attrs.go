@@ -8,12 +8,13 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/codename"
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
 
 // appendCode appends the code in both spellings.
 func (x *Interceptor) appendCode(list []slog.Attr, code codes.Code) []slog.Attr {
-	list = with(list, x.names.StatusCode, slog.StringValue(codeName(code)))
+	list = with(list, x.names.StatusCode, slog.StringValue(codename.Of(code)))
 	if x.names.Code != "" {
 		list = append(list, slog.String(x.names.Code, code.String()))
 	}

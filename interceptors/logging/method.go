@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/codename"
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 	"github.com/hauberk-rpc/hauberk/internal/methodtable"
 )
@@ -17,7 +18,7 @@ type method struct {
 	*sampler
 
 	plain  bound                 // for records whose code is not known, or not gRPC's
-	ended  [len(codeNames)]bound // for records of ends, by code
+	ended  [codename.Count]bound // for records of ends, by code
 	single bound                 // for calls that ended with OK, with one message each way
 }
 
@@ -113,7 +114,7 @@ func (x *Interceptor) common(call *hauberk.Call, o outcome) []slog.Attr {
 	list = with(list, n.Method, slog.StringValue(service+"/"+short))
 	list = with(list, n.ShortMethod, slog.StringValue(short))
 	list = with(list, n.Kind, slog.StringValue(m.Kind().String()))
-	if o.known && int(o.code) < len(codeNames) {
+	if o.known && codename.Known(o.code) {
 		list = x.appendCode(list, o.code)
 	}
 	if o.isSingle() {

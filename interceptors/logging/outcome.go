@@ -3,7 +3,6 @@ package logging
 import (
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -12,22 +11,6 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
-
-// codeNames are the names of the codes as gRPC's documentation spells them.
-//
-//nolint:gochecknoglobals // never written
-var codeNames = [...]string{
-	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-	"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
-	"INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
-}
-
-func codeName(code codes.Code) string {
-	if int(code) < len(codeNames) {
-		return codeNames[code]
-	}
-	return "CODE(" + strconv.FormatUint(uint64(code), 10) + ")"
-}
 
 // errorText returns the text of an error and of its causes. The text has no part twice,
 // and not the code, which the record has already. It has the type of an error whose methods

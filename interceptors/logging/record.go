@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/codename"
 )
 
 // The messages of the records.
@@ -150,7 +151,7 @@ func (x *Interceptor) appendEnd(
 func (x *Interceptor) appendOutcome(
 	list []slog.Attr, call *hauberk.Call, o outcome, duration time.Duration, err error,
 ) []slog.Attr {
-	if int(o.code) >= len(codeNames) {
+	if !codename.Known(o.code) {
 		list = x.appendCode(list, o.code)
 	}
 	if err != nil {
