@@ -80,21 +80,22 @@ func (r *Redactor) Text(msg proto.Message) string {
 	return w.text()
 }
 
-// Value returns the value of a field as JSON. Texts, and scalar values that JSON has in quotes, have none.
-func (r *Redactor) Value(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
+// Value returns the value of a field as JSON, and whether the limit has cut it. Texts, and scalar values that
+// JSON has in quotes, have none.
+func (r *Redactor) Value(f protoreflect.FieldDescriptor, v protoreflect.Value) (text string, cut bool) {
 	scalar := f.Cardinality() != protoreflect.Repeated && f.Message() == nil
 	switch {
 	case r.hides(f):
-		return Text
+		return Text, false
 	case scalar && f.Kind() == protoreflect.StringKind:
-		return logtext.Cut(v.String(), r.limit)
+		return logtext.Cut(v.String(), r.limit), len(v.String()) > r.limit
 	}
 	w := writer{Redactor: r}
 	w.ofField(f, v)
 	if n := len(w.buf); scalar && n > 1 && w.buf[0] == '"' && w.buf[n-1] == '"' {
 		w.buf = w.buf[1 : n-1] // a number of 64 bits, bytes or the name of an enum's value
 	}
-	return w.text()
+	return w.text(), w.full()
 }
 
 // Hides reports whether a field is secret.
