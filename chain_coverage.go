@@ -58,7 +58,8 @@ func (c *Chain) Coverage(services map[string]grpc.ServiceInfo) *Coverage {
 	for service, info := range services {
 		for _, method := range info.Methods {
 			full := "/" + service + "/" + method.Name
-			methods = append(methods, &Method{full: full, service: service, name: method.Name})
+			kind := KindOf(method.IsClientStream, method.IsServerStream)
+			methods = append(methods, &Method{full: full, service: service, name: method.Name, kind: kind, known: true})
 		}
 	}
 	slices.SortFunc(methods, func(a, b *Method) int { return strings.Compare(a.full, b.full) })
