@@ -19,6 +19,7 @@ const (
 	PhaseTracing
 	PhaseMetrics
 	PhaseLogging
+	PhaseAudit
 	PhaseRecovery
 	PhaseServing
 	PhaseCoarseLimit
@@ -37,7 +38,7 @@ const (
 )
 
 var phaseNames = [...]string{ //nolint:gochecknoglobals // never written
-	"any", "request id", "tracing", "metrics", "logging", "recovery", "serving", "coarse limit",
+	"any", "request id", "tracing", "metrics", "logging", "audit", "recovery", "serving", "coarse limit",
 	"deadline", "version", "cache", "retry", "breaker", "authn", "authz", "limit", "concurrency", "validate",
 	"errors", "fault",
 }
@@ -69,11 +70,11 @@ type Finding struct {
 //
 // The usual order is
 //
-//   - on a server: request id, tracing, metrics, logging, recovery, serving, a coarse limit,
-//     deadline, version, authn, authz, limits by user, cache, concurrency, validate, errors,
-//     faults, where a cache may also run inside concurrency and validate;
-//   - on a client: request id, metrics, logging, deadline, cache, retry, and per
-//     attempt tracing, metrics, breaker, authn, limits, concurrency, validate, faults. Tracing may run
+//   - on a server: request id, tracing, metrics, logging, audit, recovery, serving, a coarse
+//     limit, deadline, version, authn, authz, limits by user, cache, concurrency, validate,
+//     errors, faults, where a cache may also run inside concurrency and validate;
+//   - on a client: request id, metrics, logging, audit, deadline, cache, retry, and per attempt
+//     tracing, metrics, breaker, authn, limits, concurrency, validate, faults. Tracing may run
 //     outside as well, and errors anywhere. A coarse limit has the place of the other limits.
 //
 // A finding about the order is advice: the chain runs in any order.

@@ -292,13 +292,13 @@ func phase(p hauberk.Phase, name string) hauberk.Interceptor {
 // The orders that the documentation teaches, outermost first.
 var (
 	serverOrder = []hauberk.Phase{
-		hauberk.PhaseRequestID, hauberk.PhaseTracing, hauberk.PhaseMetrics, hauberk.PhaseLogging, hauberk.PhaseRecovery,
-		hauberk.PhaseServing, hauberk.PhaseCoarseLimit, hauberk.PhaseDeadline, hauberk.PhaseVersion, hauberk.PhaseAuthn,
-		hauberk.PhaseAuthz, hauberk.PhaseLimit, hauberk.PhaseConcurrency, hauberk.PhaseValidate, hauberk.PhaseErrors,
-		hauberk.PhaseFault,
+		hauberk.PhaseRequestID, hauberk.PhaseTracing, hauberk.PhaseMetrics, hauberk.PhaseLogging, hauberk.PhaseAudit,
+		hauberk.PhaseRecovery, hauberk.PhaseServing, hauberk.PhaseCoarseLimit, hauberk.PhaseDeadline, hauberk.PhaseVersion,
+		hauberk.PhaseAuthn, hauberk.PhaseAuthz, hauberk.PhaseLimit, hauberk.PhaseConcurrency, hauberk.PhaseValidate,
+		hauberk.PhaseErrors, hauberk.PhaseFault,
 	}
 	clientOrder = []hauberk.Phase{
-		hauberk.PhaseRequestID, hauberk.PhaseMetrics, hauberk.PhaseLogging, hauberk.PhaseDeadline, hauberk.PhaseCache,
+		hauberk.PhaseRequestID, hauberk.PhaseMetrics, hauberk.PhaseLogging, hauberk.PhaseAudit, hauberk.PhaseDeadline, hauberk.PhaseCache,
 		hauberk.PhaseCache, hauberk.PhaseRetry, hauberk.PhaseTracing, hauberk.PhaseMetrics, hauberk.PhaseBreaker,
 		hauberk.PhaseAuthn, hauberk.PhaseLimit,
 	}
@@ -451,9 +451,9 @@ func TestLintRepeats(t *testing.T) {
 
 func TestPhaseString(t *testing.T) {
 	for p, want := range map[hauberk.Phase]string{
-		hauberk.PhaseAny: "any", hauberk.PhaseRequestID: "request id", hauberk.PhaseCoarseLimit: "coarse limit",
-		hauberk.PhaseValidate: "validate", hauberk.PhaseErrors: "errors", hauberk.PhaseFault: "fault",
-		hauberk.Phase(200): "phase 200",
+		hauberk.PhaseAny: "any", hauberk.PhaseRequestID: "request id", hauberk.PhaseAudit: "audit",
+		hauberk.PhaseCoarseLimit: "coarse limit", hauberk.PhaseValidate: "validate", hauberk.PhaseErrors: "errors",
+		hauberk.PhaseFault: "fault", hauberk.Phase(200): "phase 200",
 	} {
 		if p.String() != want {
 			t.Errorf("phase %d is called %q, want %q", uint8(p), p, want)

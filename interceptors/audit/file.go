@@ -1,0 +1,230 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+	"time"
+)
+
+// DefaultMaxBatch is the default of FileConfig.MaxBatch.
+const DefaultMaxBatch = 256
+
+// FileConfig holds the settings of [OpenFile].
+type FileConfig struct {
+	// Path is the path of a regular file. It is created if it does not exist; its folder must exist.
+	Path string
+	// Mode has the permissions of a new file. The default is 0600.
+	Mode fs.FileMode
+	// MaxBatch bounds the records that are written together and share one fsync. The default is
+	// DefaultMaxBatch; 1 is one fsync for each record.
+	MaxBatch int
+	// Wait is the time for which the first record of a batch waits for others. With the default, 0, a batch has
+	// the records that came while the one before was written.
+	Wait time.Duration
+	// NoSync leaves out fsync. Records then survive the end of the process by SIGKILL, but not a failure of the
+	// operating system or of the power.
+	NoSync bool
+}
+
+// File is a sink that appends records to a file, one JSON object a line. A record is stored when it is on the
+// disk (fsync), which concurrent records share: group commit. Make it with [OpenFile]. Safe for concurrent use.
+//
+// If the path no longer names the open file, since a program that rotates files has renamed it, or someone has
+// deleted it, the next record opens the path anew.
+type File struct {
+	config FileConfig
+	posts  chan post
+	ended  chan struct{} // closed by the goroutine
+	torn   int64
+
+	mu     sync.RWMutex // held to put into posts; guards closed
+	closed bool
+
+	disk diskFile // belongs to the goroutine
+}
+
+// post is a record for the goroutine of a File, or a function for it to run.
+type post struct {
+	line []byte
+	do   func() error
+	done func(error)
+}
+
+// OpenFile opens a file for records, and locks it on systems that have flock: a file has one writer. If the
+// last line has no end, since a process ended while it wrote the line, OpenFile ends the line if it is a whole
+// record, and removes it otherwise: see [File.Torn].
+func OpenFile(config FileConfig) (*File, error) {
+	config.Mode = cmp.Or(config.Mode, 0o600)
+	config.MaxBatch = cmp.Or(config.MaxBatch, DefaultMaxBatch)
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf("audit: "+format, args...)) }
+	if config.Path == "" {
+		fail("Path is empty; want the path of a file")
+	}
+	if config.Mode&^fs.ModePerm != 0 || config.Mode&0o200 == 0 {
+		fail("Mode is %v; want permissions with which the owner can write", config.Mode)
+	}
+	if config.MaxBatch < 1 || config.MaxBatch > 1<<16 {
+		fail("MaxBatch is %d; want 1 to %d, or 0 for %d", config.MaxBatch, 1<<16, DefaultMaxBatch)
+	}
+	if config.Wait < 0 || config.Wait > time.Second {
+		fail("Wait is %v; want 0 to 1s", config.Wait)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	f := &File{
+		config: config, posts: make(chan post, config.MaxBatch), ended: make(chan struct{}),
+		disk: diskFile{path: config.Path, mode: config.Mode, sync: !config.NoSync},
+	}
+	torn, err := f.disk.open()
+	if err != nil {
+		return nil, err
+	}
+	f.torn = torn
+	go f.run()
+	return f, nil
+}
+
+// Torn returns the number of bytes of the torn last line that OpenFile has removed, or 0.
+func (f *File) Torn() int64 { return f.torn }
+
+// Write stores a record. If ctx ends first, Write returns its error, and the record may be stored later.
+func (f *File) Write(ctx context.Context, r Record) error {
+	done := make(chan error, 1)
+	if err := f.post(ctx, r, func(err error) { done <- err }); err != nil {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (*File) punctual() {}
+
+func (f *File) post(ctx context.Context, r Record, done func(error)) error {
+	p := post{done: done}
+	if r.Stage != 0 {
+		p.line = append(r.appendJSON(make([]byte, 0, 512)), '\n')
+	}
+	return f.add(ctx, p)
+}
+
+func (f *File) add(ctx context.Context, p post) error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.closed {
+		return ErrClosed
+	}
+	select {
+	case f.posts <- p:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Reopen closes the file and opens the path anew, for a program that rotates files and says so by a signal. If
+// the path cannot be opened, records fail until it can be.
+func (f *File) Reopen(ctx context.Context) error {
+	done := make(chan error, 1)
+	err := f.add(ctx, post{do: f.disk.reopen, done: func(err error) { done <- err }})
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close stores the records that Write has accepted, and closes the file. Later records fail with [ErrClosed].
+func (f *File) Close() error {
+	f.mu.Lock()
+	again := f.closed
+	f.closed = true
+	if !again {
+		close(f.posts)
+	}
+	f.mu.Unlock()
+	<-f.ended
+	if again {
+		return nil
+	}
+	return f.disk.close()
+}
+
+// run stores batches of records until the file is closed.
+func (f *File) run() {
+	defer close(f.ended)
+	var batch []post
+	var lines []byte
+	for p := range f.posts {
+		batch = f.collect(append(batch[:0], p))
+		lines = lines[:0]
+		for _, p := range batch {
+			lines = append(lines, p.line...)
+		}
+		var err error
+		if len(lines) > 0 {
+			err = f.disk.append(lines)
+		}
+		for _, p := range batch {
+			if p.do != nil {
+				p.done(p.do())
+			} else {
+				p.done(err)
+			}
+		}
+		clear(batch)
+		if cap(lines) > maxKept {
+			lines = nil
+		}
+	}
+}
+
+// maxKept bounds the memory that is kept for the next batch, in bytes.
+const maxKept = 1 << 20
+
+// collect adds the records to a batch that come in time.
+func (f *File) collect(batch []post) []post {
+	batch = slices.Grow(batch, 1)
+	if f.config.Wait == 0 {
+		for len(batch) < f.config.MaxBatch {
+			select {
+			case p, open := <-f.posts:
+				if !open {
+					return batch
+				}
+				batch = append(batch, p)
+			default:
+				return batch
+			}
+		}
+		return batch
+	}
+	timer := time.NewTimer(f.config.Wait)
+	defer timer.Stop()
+	for len(batch) < f.config.MaxBatch {
+		select {
+		case p, open := <-f.posts:
+			if !open {
+				return batch
+			}
+			batch = append(batch, p)
+		case <-timer.C:
+			return batch
+		}
+	}
+	return batch
+}
