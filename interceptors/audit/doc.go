@@ -8,7 +8,7 @@
 //	}, file, audit.State("request_id", requestid.Key))
 //	chain, err := hauberk.New(
 //		requestid.New(requestid.Config{}),
-//		hauberk.Except(records, hauberk.Health),
+//		hauberk.Except(hauberk.Health, records),
 //		recovery.New(recovery.Config{}),
 //		authn.New(…), authz.New(…),
 //	)

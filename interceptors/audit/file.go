@@ -111,11 +111,18 @@ func (f *File) Write(ctx context.Context, r Record) error {
 func (*File) punctual() {}
 
 func (f *File) post(ctx context.Context, r Record, done func(error)) error {
-	p := post{done: done}
-	if r.Stage != 0 {
-		p.line = append(r.appendJSON(make([]byte, 0, 512)), '\n')
+	if r.Stage != StageStart && r.Stage != StageEnd {
+		return fmt.Errorf("audit: the record has the %v; want StageStart or StageEnd", r.Stage)
 	}
-	return f.add(ctx, p)
+	line := append(r.appendJSON(make([]byte, 0, 512)), '\n')
+	if len(line) > maxLine {
+		return fmt.Errorf("audit: the record has %d bytes; want at most %d", len(line), maxLine)
+	}
+	return f.add(ctx, post{line: line, done: done})
+}
+
+func (f *File) afterPosts(ctx context.Context, done func(error)) error {
+	return f.add(ctx, post{done: done})
 }
 
 func (f *File) add(ctx context.Context, p post) error {

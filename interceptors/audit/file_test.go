@@ -291,6 +291,22 @@ func TestFileWithQueue(t *testing.T) {
 	}
 }
 
+// Records that Read would not read are not stored.
+func TestBadRecords(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	f := open(t, audit.FileConfig{Path: path})
+	long := record(1)
+	long.Method = strings.Repeat("x", 3<<20)
+	for want, r := range map[string]audit.Record{"want StageStart": {}, "stage 9": {Stage: 9}, "want at most": long} {
+		if err := f.Write(t.Context(), r); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %q", err, want)
+		}
+	}
+	if got := calls(t, path); len(got) != 0 {
+		t.Errorf("records %v", got)
+	}
+}
+
 // A call whose file is closed fails.
 func TestClosedFile(t *testing.T) {
 	f := open(t, audit.FileConfig{Path: filepath.Join(t.TempDir(), "audit.jsonl")})

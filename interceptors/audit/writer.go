@@ -28,10 +28,11 @@ type entry struct {
 	record Record
 }
 
-// poster is a sink that takes a record, and calls done when it is stored or is not. A record without a stage
-// is not stored: done is called after those of the records before it.
+// poster is a sink that takes a record, and calls done when the record is stored or is not.
 type poster interface {
 	post(ctx context.Context, r Record, done func(error)) error
+	// afterPosts calls done when it has called those of all records that it has taken.
+	afterPosts(ctx context.Context, done func(error)) error
 }
 
 // punctual is a sink whose Write returns when its context ends.
@@ -169,7 +170,7 @@ func (w *writer) drain(ctx context.Context) error {
 		return nil
 	}
 	drained := make(chan struct{})
-	err := p.post(ctx, Record{}, func(error) { close(drained) })
+	err := p.afterPosts(ctx, func(error) { close(drained) })
 	switch {
 	case errors.Is(err, ErrClosed):
 		return nil

@@ -1,0 +1,93 @@
+package audit_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/audit"
+)
+
+// Admitted without its interceptor is an error, and so is an interceptor that is there twice.
+func TestOrder(t *testing.T) {
+	x := audit.New(audit.Config{}, new(journal))
+	if _, err := hauberk.New(x.Admitted(), x); err == nil || !strings.Contains(err.Error(), "audit") {
+		t.Errorf("Admitted outside: %v", err)
+	}
+	if _, err := hauberk.New(x, x); err == nil {
+		t.Error("the same interceptor twice is no error")
+	}
+	excepted := hauberk.Except(hauberk.Health, x)
+	if _, err := hauberk.New(excepted, x.Admitted()); err == nil || !strings.Contains(err.Error(), "does not run for") {
+		t.Errorf("Admitted for methods without audit: %v", err)
+	}
+	if _, err := hauberk.New(excepted, hauberk.Except(hauberk.Health, x.Admitted())); err != nil {
+		t.Error(err)
+	}
+	y := audit.New(audit.Config{}, new(journal))
+	if _, err := hauberk.New(x, y, x.Admitted(), y.Admitted()); err != nil {
+		t.Error(err)
+	}
+	authn := hauberk.Declare(identify, hauberk.Declaration{Phase: hauberk.PhaseAuthn})
+	for _, test := range []struct {
+		chain []hauberk.Interceptor
+		want  int
+	}{
+		{[]hauberk.Interceptor{x, quiet(), authn, x.Admitted()}, 0},
+		{[]hauberk.Interceptor{quiet(), x, authn}, 1},
+		{[]hauberk.Interceptor{authn, x}, 1},
+		{[]hauberk.Interceptor{x, x.Admitted(), authn}, 1},
+	} {
+		if got := hauberk.Must(hauberk.New(test.chain...)).Lint(hauberk.ServerSide); len(got) != test.want {
+			t.Errorf("%v; want %d findings", got, test.want)
+		}
+	}
+}
+
+// Fields that no request has are errors when the server starts, and fields of repeated messages are none.
+func TestPaths(t *testing.T) {
+	for _, test := range []struct{ field, want string }{
+		{"text", ""}, {"no_such", "no_such"}, {"text.x", "text.x"}, {"Text", "Text"},
+	} {
+		x := audit.New(audit.Config{Requests: []audit.Request{
+			{Methods: []string{"hauberk.test.v1.TestService/*"}, Fields: []string{test.field}},
+		}}, new(journal))
+		srv := hauberk.Must(hauberk.New(x)).NewServer()
+		testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{})
+		err := srv.Coverage().Err()
+		srv.Stop()
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), `Requests[0].Fields("`+test.want)) {
+			t.Errorf("%s: %v; want %q", test.field, err, test.want)
+		}
+	}
+}
+
+// New reports everything that is wrong at once.
+func TestBadConfig(t *testing.T) {
+	_, err := hauberk.New(audit.New(audit.Config{
+		Start: 9, Timeout: -1, Queue: -1, MaxWrites: -1, MaxFields: -1, MaxValue: -1, MaxBytes: 1 << 30, Redact: []string{"no.such.Field.x", "a b"},
+		Requests: []audit.Request{{}, {Methods: []string{"x"}, All: true, Fields: []string{"a..b", "c", "c"}}},
+	}, nil, nil, audit.State("", hauberk.Key[string]{}), audit.WithFailed(nil), audit.WithTypes(nil), audit.WithClock(nil)))
+	for _, want := range []string{
+		"Start is 9", "Timeout is -1ns", "Queue is -1", "MaxWrites is -1", "MaxFields is -1", "MaxValue is -1", "MaxBytes is 1073741824",
+		"a b", "Requests[0] has no Methods", "Requests[0] has All false", `Requests[1].Methods has "x"`, "Requests[1] has All true",
+		`Requests[1].Fields has "a..b"`, `Requests[1].Fields has "c" twice`, "New was given a nil sink", "option 1 of New is nil",
+		"a key without a name", "WithFailed was given", "WithTypes was given", "WithClock was given",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want an error with %q", err, want)
+		}
+	}
+	_, err = hauberk.New(audit.New(audit.Config{Start: audit.StartNone, Redact: []string{"no.such.Field"}}, audit.Slog(nil, 0),
+		audit.State("a", requestID), audit.State("a", requestID)))
+	for _, want := range []string{"StartNone without BestEffort", "not a field of a known message", `State "a" is there twice`, "nil sink"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want an error with %q", err, want)
+		}
+	}
+	if _, err := hauberk.New(new(audit.Interceptor)); err == nil || !strings.Contains(err.Error(), "audit.New") {
+		t.Errorf("a zero Interceptor: %v", err)
+	}
+}
