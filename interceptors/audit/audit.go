@@ -74,7 +74,7 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		d.Err = errors.New("a zero audit.Interceptor; make it with audit.New")
 		return d
 	}
-	d.Writes = []hauberk.StateKey{x.key}
+	d.Writes, d.Settings = []hauberk.StateKey{x.key}, x.settings
 	return d
 }
 
@@ -206,7 +206,8 @@ func (x *Interceptor) watch(call *hauberk.Call, c *running) {
 // Admitted returns an interceptor that writes the records at the start of calls in place of x, with the
 // identity of the caller and the decisions so far, and for methods with one request also its fields. Its place
 // is inside of everything that rejects calls, and under the same hauberk.For and hauberk.Except as x. Calls that
-// are rejected outside of it have no record at the start. If it does not run for a call with a stream of responses, the first of them waits for the record.
+// are rejected outside of it have no record at the start. If it does not run for a call with a stream of
+// responses, the first of them waits for the record.
 func (x *Interceptor) Admitted() hauberk.Interceptor {
 	x.admits.Store(true)
 	return &admitted{x}

@@ -63,6 +63,20 @@ const (
 	StartNone                 // none; it needs Config.BestEffort
 )
 
+// String returns "streams", "all calls" or "none".
+func (s Start) String() string {
+	switch s {
+	case StartStreams:
+		return "streams"
+	case StartAll:
+		return "all calls"
+	case StartNone:
+		return "none"
+	default:
+		return fmt.Sprintf("Start(%d)", uint8(s))
+	}
+}
+
 // Request selects the fields of requests that are recorded. Of a stream that is the first request.
 type Request struct {
 	// Methods are patterns of methods, in the form that hauberk.For takes. At least one is required.
@@ -109,7 +123,7 @@ func (c Config) check() error {
 	}
 	switch {
 	case c.Start > StartNone:
-		fail("Start is %d; want StartStreams, StartAll or StartNone", c.Start)
+		fail("Start is %v; want StartStreams, StartAll or StartNone", c.Start)
 	case c.Start == StartNone && !c.BestEffort:
 		fail("Start is StartNone without BestEffort: responses of streams would leave without a record; " +
 			"want StartStreams, StartAll or BestEffort")

@@ -71,7 +71,7 @@ func TestBadConfig(t *testing.T) {
 		Requests: []audit.Request{{}, {Methods: []string{"x"}, All: true, Fields: []string{"a..b", "c", "c"}}},
 	}, nil, nil, audit.State("", hauberk.Key[string]{}), audit.WithFailed(nil), audit.WithTypes(nil), audit.WithClock(nil)))
 	for _, want := range []string{
-		"Start is 9", "Timeout is -1ns", "Queue is -1", "MaxWrites is -1", "MaxFields is -1", "MaxValue is -1", "MaxBytes is 1073741824",
+		"Start is Start(9)", "Timeout is -1ns", "Queue is -1", "MaxWrites is -1", "MaxFields is -1", "MaxValue is -1", "MaxBytes is 1073741824",
 		"a b", "Requests[0] has no Methods", "Requests[0] has All false", `Requests[1].Methods has "x"`, "Requests[1] has All true",
 		`Requests[1].Fields has "a..b"`, `Requests[1].Fields has "c" twice`, "New was given a nil sink", "option 1 of New is nil",
 		"a key without a name", "WithFailed was given", "WithTypes was given", "WithClock was given",
@@ -89,5 +89,33 @@ func TestBadConfig(t *testing.T) {
 	}
 	if _, err := hauberk.New(new(audit.Interceptor)); err == nil || !strings.Contains(err.Error(), "audit.New") {
 		t.Errorf("a zero Interceptor: %v", err)
+	}
+}
+
+// Explain has the settings for a method.
+func TestSettings(t *testing.T) {
+	x := audit.New(audit.Config{
+		BestEffort: true, Start: audit.StartNone,
+		Requests: []audit.Request{
+			{Methods: []string{"shop.v1.Cart/*"}, Fields: []string{"a.b", "c"}}, {Methods: []string{"shop.v1.Shop/*"}, All: true},
+		},
+	}, new(journal))
+	for _, test := range []struct {
+		x            *audit.Interceptor
+		method, want string
+	}{
+		{audit.New(audit.Config{}, new(journal)), "shop.v1.Cart/Get", "fail closed; streams"},
+		{audit.New(audit.Config{Start: audit.StartAll}, new(journal)), "shop.v1.Cart/Get", "fail closed; all calls"},
+		{x, "shop.v1.Cart/Get", "best effort; none; a.b, c"},
+		{x, "shop.v1.Shop/Open", "best effort; none; all"},
+		{x, "other.v1.Shop/Open", "best effort; none"},
+	} {
+		var got []string
+		for _, s := range test.x.Declare().Settings(test.method) {
+			got = append(got, s.Value)
+		}
+		if text := strings.Join(got, "; "); text != test.want {
+			t.Errorf("%s: %s; want %s", test.method, text, test.want)
+		}
 	}
 }

@@ -11,9 +11,12 @@ import (
 
 // diskFile is the open file of a [File]. One goroutine at a time uses it.
 //
-//	open --(write or fsync fails)--> broken --(truncated to size)--> open
-//	open --(the path names another file)--> closed
-//	closed --(the path is opened)--> open
+//	| state  | event                         | next   |
+//	|--------|-------------------------------|--------|
+//	| open   | a write or an fsync fails     | broken |
+//	| broken | the file is truncated to size | open   |
+//	| open   | the path names another file   | closed |
+//	| closed | the path is opened            | open   |
 type diskFile struct {
 	path string
 	mode os.FileMode

@@ -94,12 +94,36 @@ func resolve(m protoreflect.MessageDescriptor, path []protoreflect.Name) (at []p
 
 // requestOf returns what is recorded of the requests of a method, or nil.
 func (x *Interceptor) requestOf(m *hauberk.Method) *request {
-	for _, r := range x.requests {
-		if r.methods.Matches(m.Service(), m.Name()) {
-			return r
-		}
+	if i := x.requestFor(m.Service(), m.Name()); i >= 0 {
+		return x.requests[i]
 	}
 	return nil
+}
+
+// requestFor returns the index of the first element of Config.Requests that names a method, or -1.
+func (x *Interceptor) requestFor(service, name string) int {
+	return slices.IndexFunc(x.requests, func(r *request) bool { return r.methods.Matches(service, name) })
+}
+
+// settings returns the settings for a method, for hauberk.Chain.Explain.
+func (x *Interceptor) settings(method string) []hauberk.Setting {
+	all := []hauberk.Setting{
+		{Name: "failure mode", Value: "fail closed", Source: "audit.Config.BestEffort"},
+		{Name: "record at the start", Value: x.config.Start.String(), Source: "audit.Config.Start"},
+	}
+	if x.config.BestEffort {
+		all[0].Value = "best effort"
+	}
+	service, name, _ := strings.Cut(method, "/")
+	if i := x.requestFor(service, name); i >= 0 {
+		value := "all"
+		if r := x.requests[i]; !r.All {
+			value = strings.Join(r.Fields, ", ")
+		}
+		source := fmt.Sprintf("audit.Config.Requests[%d]", i)
+		all = append(all, hauberk.Setting{Name: "request fields", Value: value, Source: source})
+	}
+	return all
 }
 
 // unmatched returns which patterns match none of the methods, and which paths none of their requests has.
