@@ -14,6 +14,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/examples/internal/greeter"
 	"github.com/hauberk-rpc/hauberk/examples/internal/greeter/greeterpb"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/audit"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/fault"
 	"github.com/hauberk-rpc/hauberk/interceptors/forward"
@@ -92,6 +93,30 @@ func Example_report() {
 	// Output:
 	// Internal "internal error"
 	// hauberk.examples.greeter.v1.Greeter/Greet panicked: true
+}
+
+// Who called what, with which name: stored before the response leaves, or the call fails.
+func audited(sink audit.Sink) hauberk.Interceptor { // audit.OpenFile makes a file with fsync
+	return audit.New(audit.Config{
+		Requests: []audit.Request{{Methods: []string{greetMethod}, Fields: []string{"name", "phone"}}},
+	}, sink)
+}
+
+func Example_audit() {
+	sink := audit.SinkFunc(func(_ context.Context, r audit.Record) error {
+		fmt.Println(r.Who.Subject, r.Method, r.Code, r.Request)
+		return nil
+	})
+	server := greeter.Serve(&greeter.Service{}, audited(sink), tokens)
+	client := server.Client()
+	request := &greeterpb.HelloRequest{Name: "Ada", Phone: "555"}
+	_, err := client.Greet(with("authorization", "Bearer token-of-ada"), request)
+	greeter.Check(err)
+	_, _ = client.Greet(context.Background(), request)
+	server.Stop()
+	// Output:
+	// ada hauberk.examples.greeter.v1.Greeter/Greet OK map[name:Ada phone:[redacted]]
+	//  hauberk.examples.greeter.v1.Greeter/Greet Unauthenticated map[]
 }
 
 // Calls are counted by tenant. Place it inside of tenants, which bounds the values.
