@@ -199,23 +199,29 @@ func (c *Call) Read(ctx context.Context) (any, error) {
 	return c.request, nil
 }
 
-// ReadFirst returns the first request of a method of any kind on a server, before next, as
-// the hooks of outer interceptors have made it. For methods without client streaming it is
-// [Call.Read]. For the others it receives the first message of the stream, once, which the
-// handler then receives as its first message. The request must not be modified.
+// ReadFirst returns the first request of a method of any kind, before next. For methods without
+// client streaming it is [Call.Read]. For the others it is the first message of the stream. The
+// request must not be modified. An application that waits for the other side before it sends
+// anything waits in vain.
 //
-// ReadFirst blocks until the message has come, the client has ended its side of the stream, or
-// the call's own context is done. A client that waits for the server before it sends anything
-// waits in vain. If the client ends its side without a message, ReadFirst returns io.EOF. If an
-// inner interceptor drops a message that ReadFirst returned, the call ends with INVALID_ARGUMENT and
+// On a server ReadFirst receives the message, once, as the hooks of outer interceptors have made
+// it; the handler then receives it as its first message. ReadFirst blocks until the message has
+// come, the client has ended its side of the stream, or the call's own context is done. If the
+// client ends its side without a message, ReadFirst returns io.EOF. If an inner interceptor drops
+// a message that ReadFirst returned, the call ends with INVALID_ARGUMENT and
 // [ReasonFirstDropped]: an interceptor that decides by the first message has decided by the one
 // that the handler receives. An adapted interceptor of grpc-go must pass the first message on
-// before it receives the second. ReadFirst fails with INTERNAL on clients, if the type of the
-// request is not known, and if the handler has begun.
+// before it receives the second. ReadFirst fails with INTERNAL if the type of the request is not
+// known, and if the handler has begun.
+//
+// On a client's stream of requests ReadFirst returns a copy of the message as the application has
+// passed it: hooks see it later, for each attempt. NewStream returns without a stream of the
+// transport, and the first SendMsg waits until the chain has decided. ReadFirst blocks until the
+// application has sent the message, or ctx is done. It returns io.EOF if the application closes its
+// side without one. Later calls return the same message. ReadFirst fails with INTERNAL if it is
+// called for the first time after an attempt was opened, and in [Shadow], where it would change
+// when the stream is opened.
 func (c *Call) ReadFirst(ctx context.Context) (any, error) {
-	if c.side == ClientSide {
-		return nil, errServerOnly("ReadFirst")
-	}
 	if end, ok := c.end.(reader); ok {
 		return end.read(ctx, c)
 	}

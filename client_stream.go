@@ -69,7 +69,7 @@ type clientStream struct {
 	opened  bool // an attempt was opened
 
 	// What the chain does.
-	asked    bool          // an interceptor waits for the single request
+	asked    bool          // an interceptor waits, or has waited, for the first request
 	returned bool          // the chain has returned; callbacks may still run
 	done     bool          // the application may have the outcome
 	outcome  outcome       // of the chain, once it is done
@@ -88,6 +88,7 @@ type clientStream struct {
 	delivered bool // the single response was delivered
 	lost      bool // a message that hooks have seen was discarded, since its attempt had ended
 	request   any  // the single request, for attempts and Read
+	kept      *any // of a stream of requests: the first, if it was asked for before there was an attempt
 	wasRead   bool // an interceptor has read it
 	rejected  bool // inside an adapter: SendMsg has returned io.EOF
 	dropped   bool // no attempt needs it, and it is gone
@@ -120,7 +121,7 @@ func (c *Chain) newStream(
 }
 
 // launch starts the chain and returns when an attempt is open, the chain has
-// returned, or an interceptor waits for the single request.
+// returned, or an interceptor waits for the first request.
 func (s *clientStream) launch() (grpc.ClientStream, error) {
 	s.cond.L = &s.mu
 	go s.run()

@@ -109,8 +109,11 @@ func (s *clientStream) failLeg(l *leg, err error) {
 }
 
 // read returns the single request as the legs outside of the running interceptor
-// have made it, once the application has sent it.
+// have made it, once the application has sent it; or the first of a stream of requests.
 func (s *clientStream) read(ctx context.Context, call *Call) (any, error) {
+	if s.desc.ClientStreams {
+		return s.readFirst(ctx)
+	}
 	if err := s.awaitRequest(ctx); err != nil {
 		return nil, err
 	}

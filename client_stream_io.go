@@ -50,7 +50,11 @@ func (s *clientStream) SendMsg(msg any) error {
 	}
 	s.mu.Lock()
 	a, closed, done := s.latest, s.closed, s.done
+	first := s.asked && s.kept == nil && !closed && !done
 	s.mu.Unlock()
+	if first {
+		a, done = s.sendFirst(msg)
+	}
 	if done {
 		_ = s.finalError() // for its panic
 	}

@@ -154,8 +154,11 @@ func (r *shadowRun) pass(ctx context.Context) error {
 	return r.outcome
 }
 
-// read reads the request of the call itself.
+// read reads the request of the call itself. It does not make a stream wait.
 func (r *shadowRun) read(ctx context.Context, _ *Call) (any, error) {
+	if r.call.side == ClientSide && r.call.kind.ClientStreams() {
+		return nil, errInternal("ReadFirst in dry run would make a client's stream wait for its first request")
+	}
 	if end, ok := r.terminal.(reader); ok {
 		return end.read(ctx, r.call)
 	}
