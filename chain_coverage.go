@@ -27,6 +27,9 @@ type Coverage struct {
 	// do without them, unless another service of the same package is registered. It is empty for
 	// a server without services.
 	Unmatched []string
+	// Invalid is what is wrong with settings of interceptors for the methods that they run for
+	// ([Declaration.Invalid]), in the order of the chain.
+	Invalid []string
 }
 
 // CoverageRow is one method of a [Coverage].
@@ -68,6 +71,7 @@ func (c *Chain) Coverage(services map[string]grpc.ServiceInfo) *Coverage {
 	}
 	if len(methods) > 0 {
 		cov.Unmatched = c.unmatched(methods)
+		cov.Invalid = c.invalid(methods)
 	}
 	return cov
 }
@@ -137,12 +141,24 @@ func (c *Chain) unmatched(methods []*Method) []string {
 	return all
 }
 
+// invalid returns what is wrong with settings of interceptors for the methods that they run for.
+func (c *Chain) invalid(methods []*Method) (all []string) {
+	for _, l := range c.entries {
+		if l.decl.Invalid == nil {
+			continue
+		}
+		applies := slices.DeleteFunc(slices.Clone(methods), func(m *Method) bool { return !l.appliesTo(m) })
+		all = append(all, l.decl.Invalid(applies)...)
+	}
+	return all
+}
+
 // maxUnmatched bounds how many patterns an error names.
 const maxUnmatched = 20
 
-// Err returns an error that lists two kinds of mistakes, or nil if there are none:
+// Err returns an error that lists three kinds of mistakes, or nil if there are none:
 // methods that are neither authenticated nor in [Config.Public], if the chain
-// authenticates anything, and patterns that match no method.
+// authenticates anything, patterns that match no method, and settings that are wrong for methods.
 func (cov *Coverage) Err() error {
 	var errs []error
 	if open := cov.open(); len(open) > 0 {
@@ -156,6 +172,13 @@ func (cov *Coverage) Err() error {
 		}
 		errs = append(errs, fmt.Errorf(
 			"hauberk: no method of the server matches %s: correct the pattern or remove it", named))
+	}
+	if n := len(cov.Invalid); n > 0 {
+		named := strings.Join(cov.Invalid[:min(n, maxUnmatched)], "; ")
+		if n > maxUnmatched {
+			named += fmt.Sprintf("; and %d more", n-maxUnmatched)
+		}
+		errs = append(errs, fmt.Errorf("hauberk: settings do not fit the methods of the server: %s", named))
 	}
 	return errors.Join(errs...)
 }
@@ -200,6 +223,9 @@ func (cov *Coverage) String() string {
 	}
 	for _, unmatched := range cov.Unmatched {
 		fmt.Fprintf(&b, "%s matches no method\n", unmatched)
+	}
+	for _, invalid := range cov.Invalid {
+		b.WriteString(invalid + "\n")
 	}
 	return b.String()
 }

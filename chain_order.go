@@ -29,6 +29,7 @@ const (
 	PhaseRetry
 	PhaseBreaker
 	PhaseAuthn
+	PhaseField
 	PhaseAuthz
 	PhaseLimit
 	PhaseConcurrency
@@ -39,8 +40,8 @@ const (
 
 var phaseNames = [...]string{ //nolint:gochecknoglobals // never written
 	"any", "request id", "tracing", "metrics", "logging", "audit", "recovery", "serving", "coarse limit",
-	"deadline", "version", "cache", "retry", "breaker", "authn", "authz", "limit", "concurrency", "validate",
-	"errors", "fault",
+	"deadline", "version", "cache", "retry", "breaker", "authn", "field", "authz", "limit", "concurrency",
+	"validate", "errors", "fault",
 }
 
 // String returns the phase's name: "request id".
@@ -71,11 +72,12 @@ type Finding struct {
 // The usual order is
 //
 //   - on a server: request id, tracing, metrics, logging, audit, recovery, serving, a coarse
-//     limit, deadline, version, authn, authz, limits by user, cache, concurrency, validate,
-//     errors, faults, where a cache may also run inside concurrency and validate;
+//     limit, deadline, version, authn, fields, authz, limits by user, cache, concurrency,
+//     validate, errors, faults, where a cache may also run inside concurrency and validate;
 //   - on a client: request id, metrics, logging, audit, deadline, cache, retry, and per attempt
 //     tracing, metrics, breaker, authn, limits, concurrency, validate, faults. Tracing may run
-//     outside as well, and errors anywhere. A coarse limit has the place of the other limits.
+//     outside as well, and fields and errors anywhere. A coarse limit has the place of the other
+//     limits.
 //
 // A finding about the order is advice: the chain runs in any order.
 func (c *Chain) Lint(side Side) []Finding {
@@ -159,6 +161,9 @@ func (c *Chain) usual(side Side, i int) (least, most int) {
 	}
 	if side == ClientSide && p == PhaseErrors { // it changes what errors.Is finds, and no status
 		return 0, math.MaxInt
+	}
+	if side == ClientSide && p == PhaseField { // before what decides by them
+		return 0, int(PhaseFault) << 8
 	}
 	if side == ServerSide || !p.observes() {
 		return ofCalls, ofCalls

@@ -78,7 +78,7 @@ func lean(t *testing.T) []string {
 	var paths []string
 	for _, p := range goList(t, "./...") {
 		room := p.room()
-		if room == "" || under(room, "interceptors", "callkey", "future", "keypair", "retrybudget", "internal/engine") && !under(room, withBackend...) {
+		if room == "" || under(room, "interceptors", "callkey", "field", "future", "keypair", "retrybudget", "internal/engine") && !under(room, withBackend...) {
 			paths = append(paths, p.ImportPath)
 		}
 	}
@@ -103,7 +103,7 @@ func TestLeanDependencies(t *testing.T) {
 			continue
 		}
 		if p.Module.Path == module && p.ImportPath != module &&
-			!under(p.room(), "interceptors", "callkey", "future", "keypair", "retrybudget", "internal", "proto") {
+			!under(p.room(), "interceptors", "callkey", "field", "future", "keypair", "retrybudget", "internal", "proto") {
 			t.Errorf("%s is linked into programs that import only interceptors", p.ImportPath)
 		}
 		seen = append(seen, p.Module.Path)
@@ -132,6 +132,7 @@ var directions = []direction{
 	{"internal", []string{"internal"}},
 	{"callkey", []string{"", "internal"}},
 	{"callexpr", []string{"", "callkey", "internal"}},
+	{"field", []string{"", "callkey", "internal"}},
 	{"hauberktest", []string{"", "internal"}},
 	{"retrybudget", []string{"internal"}},
 	{"interceptors", []string{"", "callkey", "internal", "retrybudget"}},

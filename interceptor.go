@@ -89,6 +89,10 @@ type Declaration struct {
 	// of a server, each with the setting: `validate.Config.Except("shop.v1.Crat/Get")`. It is
 	// set by an interceptor whose settings name methods. [Chain.Coverage] calls it.
 	Unmatched func(methods []*Method) []string
+	// Invalid returns what is wrong with the interceptor's settings for methods of a server that it
+	// runs for, each with the setting and the method, such as the path of a field that the request
+	// does not have. [Chain.Coverage] calls it.
+	Invalid func(methods []*Method) []string
 	// Settings returns the interceptor's settings for a method, such as "shop.v1.Cart/Get", and
 	// where each was set, for [Chain.Explain]. nil means that it lists none.
 	Settings func(method string) []Setting
@@ -159,6 +163,9 @@ func (d Declaration) merged(own Declaration) Declaration {
 	}
 	if d.Unmatched != nil {
 		own.Unmatched = d.Unmatched
+	}
+	if d.Invalid != nil {
+		own.Invalid = d.Invalid
 	}
 	if d.Settings != nil {
 		own.Settings = d.Settings

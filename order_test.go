@@ -294,8 +294,8 @@ var (
 	serverOrder = []hauberk.Phase{
 		hauberk.PhaseRequestID, hauberk.PhaseTracing, hauberk.PhaseMetrics, hauberk.PhaseLogging, hauberk.PhaseAudit,
 		hauberk.PhaseRecovery, hauberk.PhaseServing, hauberk.PhaseCoarseLimit, hauberk.PhaseDeadline, hauberk.PhaseVersion,
-		hauberk.PhaseAuthn, hauberk.PhaseAuthz, hauberk.PhaseLimit, hauberk.PhaseConcurrency, hauberk.PhaseValidate,
-		hauberk.PhaseErrors, hauberk.PhaseFault,
+		hauberk.PhaseAuthn, hauberk.PhaseField, hauberk.PhaseAuthz, hauberk.PhaseLimit, hauberk.PhaseConcurrency,
+		hauberk.PhaseValidate, hauberk.PhaseErrors, hauberk.PhaseFault,
 	}
 	clientOrder = []hauberk.Phase{
 		hauberk.PhaseRequestID, hauberk.PhaseMetrics, hauberk.PhaseLogging, hauberk.PhaseAudit, hauberk.PhaseDeadline, hauberk.PhaseCache,
@@ -452,8 +452,8 @@ func TestLintRepeats(t *testing.T) {
 func TestPhaseString(t *testing.T) {
 	for p, want := range map[hauberk.Phase]string{
 		hauberk.PhaseAny: "any", hauberk.PhaseRequestID: "request id", hauberk.PhaseAudit: "audit",
-		hauberk.PhaseCoarseLimit: "coarse limit", hauberk.PhaseValidate: "validate", hauberk.PhaseErrors: "errors",
-		hauberk.PhaseFault: "fault", hauberk.Phase(200): "phase 200",
+		hauberk.PhaseCoarseLimit: "coarse limit", hauberk.PhaseField: "field", hauberk.PhaseValidate: "validate",
+		hauberk.PhaseErrors: "errors", hauberk.PhaseFault: "fault", hauberk.Phase(200): "phase 200",
 	} {
 		if p.String() != want {
 			t.Errorf("phase %d is called %q, want %q", uint8(p), p, want)

@@ -25,8 +25,8 @@ func (s *Server) Coverage() *Coverage {
 
 // Serve serves connections of a listener until Stop, GracefulStop or Shutdown, and returns
 // nil then, once the server has stopped. If [Server.Coverage] has an error, for a method
-// without authentication or a pattern that matches no method, Serve closes the listener
-// and returns that error. Other ways of serving, such as ServeHTTP, end the calls of methods
+// without authentication, a pattern that matches no method or a setting that does not fit one,
+// Serve closes the listener and returns that error. Other ways of serving, such as ServeHTTP, end the calls of methods
 // without authentication with INTERNAL; their programs can call [Server.Coverage] themselves.
 func (s *Server) Serve(lis net.Listener) error {
 	if isNil(lis) {

@@ -16,15 +16,17 @@ import (
 // is none, in whose place an interceptor uses its default. A Key is immutable and safe for
 // concurrent use.
 type Key struct {
-	name  string
-	parts []part // none for Global
-	reads []hauberk.StateKey
-	err   error
+	name       string
+	parts      []part // none for Global
+	reads      []hauberk.StateKey
+	perMessage bool
+	err        error
 }
 
 // part is a value of a call: of returns it, or it is the peer.
 type part struct {
 	of      func(ctx context.Context, call *hauberk.Call) (string, bool)
+	request Request // that of is a method of, or nil
 	network network // if of is nil
 }
 
@@ -138,6 +140,7 @@ func All(keys ...Key) Key {
 		names = append(names, k.name)
 		all.parts = append(all.parts, k.parts...)
 		all.reads = append(all.reads, k.reads...)
+		all.perMessage = all.perMessage || k.perMessage
 		errs = append(errs, k.err)
 		if len(k.parts) == 0 && k.err == nil {
 			errs = append(errs, fmt.Errorf("callkey.All was given %s as key %d; want keys with a value",
@@ -213,6 +216,11 @@ func (k *Key) Of(ctx context.Context, call *hauberk.Call) (key string, ok bool) 
 // Append appends the key of a call to dst and returns the result. ok is false if the call lacks
 // it; dst is unchanged then. It does not allocate if dst has room. The key is binary.
 func (k *Key) Append(ctx context.Context, call *hauberk.Call, dst []byte) (key []byte, ok bool) {
+	return k.append(ctx, call, nil, dst)
+}
+
+// append is Append, with the values of requests read from msg unless that is nil.
+func (k *Key) append(ctx context.Context, call *hauberk.Call, msg any, dst []byte) (key []byte, ok bool) {
 	start := len(dst)
 	for i := range k.parts {
 		p := &k.parts[i]
@@ -220,7 +228,13 @@ func (k *Key) Append(ctx context.Context, call *hauberk.Call, dst []byte) (key [
 			dst = p.network.append(call, dst)
 			continue
 		}
-		value, ok := p.of(ctx, call)
+		var value string
+		var ok bool
+		if msg != nil && p.request != nil {
+			value, ok = p.request.OfMessage(msg)
+		} else {
+			value, ok = p.of(ctx, call)
+		}
 		if !ok || value == "" {
 			return dst[:start], false
 		}

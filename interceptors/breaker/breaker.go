@@ -100,6 +100,7 @@ func (b *Interceptor) Declare() hauberk.Declaration {
 	return hauberk.Declaration{
 		Name: "breaker", Detail: b.config.Key.Name(), Phase: hauberk.PhaseBreaker, Sides: hauberk.OnlyClients,
 		Decides: true, Reads: b.config.Key.Reads(), Err: err,
+		Invalid: func(methods []*hauberk.Method) []string { return b.config.Key.Invalid("breaker.Config.Key", methods) },
 	}
 }
 

@@ -89,7 +89,7 @@ func (c *Config) check() error {
 	if c.By > ByTarget {
 		k.failf("By is %d; want ByService, ByMethod or ByTarget", c.By)
 	}
-	if err := c.Key.Err(); err != nil {
+	if err := c.Key.CheckCalls(); err != nil {
 		k.failf("Key: %w", err)
 	}
 	if c.Key.IsPeer() {

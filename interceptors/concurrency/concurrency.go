@@ -66,6 +66,7 @@ func New(config Config, opts ...Option) *Interceptor {
 func (x *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
 		Name: name, Detail: x.config.By.Name(), Phase: hauberk.PhaseConcurrency, Decides: true, Err: x.err,
+		Invalid: x.invalid,
 	}
 	d.Reads = append(append(d.Reads, x.config.By.Reads()...), x.config.Tenant.Reads()...)
 	if !x.config.limits() {
@@ -78,6 +79,12 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		d.Err = errors.New("a zero Interceptor has no limit; make one with concurrency.New")
 	}
 	return d
+}
+
+// invalid returns what is wrong with the keys for the methods of a server.
+func (x *Interceptor) invalid(methods []*hauberk.Method) []string {
+	return append(x.config.By.Invalid("concurrency.Config.By", methods),
+		x.config.Tenant.Invalid("concurrency.Config.Tenant", methods)...)
 }
 
 // Intercept gives the call a slot while it is in flight, or rejects it.

@@ -132,10 +132,10 @@ func (c Config) check() error {
 	if c.MaxKeys < 1 || c.MaxKeys > maxMaxKeys {
 		fail("MaxKeys is %d; want 1 to %d, or 0 for %d", c.MaxKeys, maxMaxKeys, DefaultMaxKeys)
 	}
-	if err := c.By.Err(); err != nil {
+	if err := c.By.CheckCalls(); err != nil {
 		fail("By: %w", err)
 	}
-	if err := c.Tenant.Err(); err != nil {
+	if err := c.Tenant.CheckCalls(); err != nil {
 		fail("Tenant: %w", err)
 	}
 	return errors.Join(errs...)

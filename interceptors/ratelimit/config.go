@@ -163,8 +163,25 @@ func (c Config) checkLimit() error {
 	if err := c.By.Err(); err != nil {
 		fail("By: %w", err)
 	}
-	errs = append(errs, c.Cost.check())
+	errs = append(errs, c.Cost.check(), c.checkPerMessage())
 	return errors.Join(errs...)
+}
+
+// checkPerMessage returns what a key of messages does not go with: what takes permits of whole calls, and
+// responses.
+func (c Config) checkPerMessage() error {
+	switch {
+	case !c.By.PerMessage():
+		return nil
+	case !c.Cost.counts() || c.Cost.Call != 0 || c.Cost.Of != nil || c.Cost.Charged:
+		return errors.New("By is a key of messages, and Cost counts calls; want Cost.Message or Cost.Byte only")
+	case c.Cost.Messages != Requests:
+		return errors.New("By is a key of requests, and Cost.Messages has responses; want Requests")
+	case len(c.Cost.Methods) > 0:
+		return errors.New("By is a key of messages, and Cost.Methods counts calls; want none")
+	default:
+		return nil
+	}
 }
 
 // checkCombination returns what the algorithm reports about Limit, Per and Burst, which are

@@ -97,6 +97,9 @@ func (f *flow) pay(ctx context.Context, msg any) error {
 			size = sizeOf(msg)
 		}
 		d.permits = d.limit.config.Cost.ofMessage(size)
+		if d.limit.config.By.PerMessage() {
+			d.at, d.key = d.limit.keyOf(ctx, f.call, msg)
+		}
 	}
 	v, err := f.take(ctx)
 	if v != nil {

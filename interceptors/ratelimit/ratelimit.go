@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -78,6 +79,7 @@ func New(config Config, opts ...Option) *Interceptor {
 func (x *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
 		Name: name, Phase: hauberk.PhaseCoarseLimit, Decides: true, Settings: x.settings, Err: x.err,
+		Invalid: x.invalid,
 	}
 	limits := x.config.limits()
 	kinds := make([]string, 0, len(limits))
@@ -94,6 +96,15 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		d.Err = errors.New("a zero Interceptor has no limit; make one with ratelimit.New")
 	}
 	return d
+}
+
+// invalid returns what is wrong with the keys for the methods of a server.
+func (x *Interceptor) invalid(methods []*hauberk.Method) []string {
+	all := x.config.By.Invalid("ratelimit.Config.By", methods)
+	for i := range x.config.Also {
+		all = append(all, x.config.Also[i].By.Invalid(fmt.Sprintf("ratelimit.Config.Also[%d].By", i), methods)...)
+	}
+	return all
 }
 
 // Intercept takes permits for the call, or rejects it if there are none.

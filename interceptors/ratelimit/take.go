@@ -146,8 +146,20 @@ func (l *limit) key(ctx context.Context, call *hauberk.Call, room []byte) (at qu
 	return quota.OfKeys, key
 }
 
-// demand returns the demand of a call.
+// keyOf is key for one request, for a key of messages.
+func (l *limit) keyOf(ctx context.Context, call *hauberk.Call, msg any) (at quota.Place, key []byte) {
+	key, peer := l.config.By.AppendMessageOrPeer(ctx, call, msg, nil)
+	if peer {
+		return quota.OfPeers, key
+	}
+	return quota.OfKeys, key
+}
+
+// demand returns the demand of a call. With a key of messages its key is that of each message.
 func (l *limit) demand(ctx context.Context, call *hauberk.Call, permits int) demand {
+	if l.config.By.PerMessage() {
+		return demand{limit: l, permits: permits}
+	}
 	at, key := l.key(ctx, call, nil)
 	return demand{l, at, key, permits}
 }

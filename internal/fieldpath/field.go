@@ -2,6 +2,7 @@ package fieldpath
 
 import (
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -15,6 +16,15 @@ type Field struct {
 
 // Descriptor returns the descriptor of the field.
 func (f *Field) Descriptor() protoreflect.FieldDescriptor { return f.steps[len(f.steps)-1] }
+
+// Path returns the path of the field: "repository.storage_name".
+func (f *Field) Path() string {
+	names := make([]string, len(f.steps))
+	for i, step := range f.steps {
+		names[i] = string(step.Name())
+	}
+	return strings.Join(names, ".")
+}
 
 // Redacted reports whether the field, or a message around it, has the option debug_redact.
 func (f *Field) Redacted() bool {

@@ -111,7 +111,7 @@ func (p Path) Resolve(message protoreflect.MessageDescriptor, kinds Kinds) (*Fie
 		}
 		step := in.Fields().ByName(name)
 		if step == nil {
-			return nil, p.notFound(in, name)
+			return nil, p.notFound(in, i)
 		}
 		if err := p.checkStep(step, i, kinds); err != nil {
 			return nil, err
@@ -170,33 +170,47 @@ func within(f protoreflect.FieldDescriptor, kinds Kinds) string {
 	return ", such as " + strings.Join(names[:min(len(names), most)], " or ")
 }
 
-// notFound is the error for a name that is no field of a message.
-func (p Path) notFound(in protoreflect.MessageDescriptor, name protoreflect.Name) error {
-	hint := "which has no fields"
+// notFound is the error for name i, which is no field of a message.
+func (p Path) notFound(in protoreflect.MessageDescriptor, i int) error {
+	name, hint, away := p.names[i], "which has no fields", MaxLength
 	if o := in.Oneofs().ByName(name); o != nil && !o.IsSynthetic() {
 		hint = fmt.Sprintf("where it is a oneof; want one of its fields, such as %s", o.Fields().Get(0).Name())
-	} else if near := nearest(in, string(name)); near != "" {
-		hint = fmt.Sprintf("which has %s", near)
+	} else if near, d := nearest(in, string(name)); near != "" {
+		hint, away = fmt.Sprintf("which has %s", near), d
 	}
-	return &notFoundError{fmt.Sprintf("the path %q: there is no field %s in %s, %s", p.text, name, in.FullName(), hint)}
+	text := fmt.Sprintf("the path %q: there is no field %s in %s, %s", p.text, name, in.FullName(), hint)
+	return &notFoundError{text, (i+1)*2*MaxLength - away}
 }
 
 // notFoundError is an ErrNotFound.
-type notFoundError struct{ text string }
+type notFoundError struct {
+	text    string
+	fitness int
+}
+
+// Fitness orders errors of a path for several message types: it is greatest for the type that has most of
+// the names, and then the name that is most like the wrong one.
+func Fitness(err error) int {
+	var missing *notFoundError
+	if !errors.As(err, &missing) {
+		return 0
+	}
+	return missing.fitness
+}
 
 func (e *notFoundError) Error() string { return e.text }
 
 func (*notFoundError) Is(target error) bool { return target == ErrNotFound }
 
-// nearest returns the name of the field that is most like a name, or "" if there is no field.
-func nearest(m protoreflect.MessageDescriptor, name string) string {
-	best, least := "", 0
+// nearest returns the name of the field that is most like a name, and how unlike it is. The name is "" if there
+// is no field.
+func nearest(m protoreflect.MessageDescriptor, name string) (best string, least int) {
 	fields := m.Fields()
 	for i := range fields.Len() {
 		f := fields.Get(i)
 		candidate := string(f.Name())
 		if f.JSONName() == name { // as in JSON, with capital letters
-			return candidate
+			return candidate, 0
 		}
 		d := distance(name, candidate)
 		if strings.Contains(candidate, name) || strings.Contains(name, candidate) {
@@ -206,7 +220,7 @@ func nearest(m protoreflect.MessageDescriptor, name string) string {
 			best, least = candidate, d
 		}
 	}
-	return best
+	return best, least
 }
 
 // distance is the Levenshtein distance of two texts, by bytes.
