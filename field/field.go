@@ -91,15 +91,17 @@ func (f Field) Of(ctx context.Context, call *hauberk.Call) (value string, ok boo
 
 // OfMessage returns the value of the field in a message.
 func (f Field) OfMessage(msg any) (value string, ok bool) {
-	if f.Err() != nil {
+	if !f.works() {
 		return "", false
 	}
 	return f.reader.Text(msg)
 }
 
+func (f Field) works() bool { return f.reader != nil && f.err == nil }
+
 // read is Of with the error of the request. The request of an unknown method has no type.
 func (f Field) read(ctx context.Context, call *hauberk.Call) (value string, ok bool, err error) {
-	if f.Err() != nil || !call.Method().Known() {
+	if !f.works() || !call.Method().Known() {
 		return "", false, nil
 	}
 	msg, err := call.ReadFirst(ctx)

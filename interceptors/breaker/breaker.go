@@ -100,8 +100,13 @@ func (b *Interceptor) Declare() hauberk.Declaration {
 	return hauberk.Declaration{
 		Name: "breaker", Detail: b.config.Key.Name(), Phase: hauberk.PhaseBreaker, Sides: hauberk.OnlyClients,
 		Decides: true, Reads: b.config.Key.Reads(), Err: err,
-		Invalid: func(methods []*hauberk.Method) []string { return b.config.Key.Invalid("breaker.Config.Key", methods) },
+		Invalid: b.invalid,
 	}
+}
+
+// invalid returns what is wrong with the key for the methods of a server.
+func (b *Interceptor) invalid(methods []*hauberk.Method) []string {
+	return b.config.Key.Invalid("breaker.Config.Key", methods)
 }
 
 // Intercept rejects a call, or admits it and counts its outcome.

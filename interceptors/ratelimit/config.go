@@ -174,11 +174,11 @@ func (c Config) checkPerMessage() error {
 	case !c.By.PerMessage():
 		return nil
 	case !c.Cost.counts() || c.Cost.Call != 0 || c.Cost.Of != nil || c.Cost.Charged:
-		return errors.New("By is a key of messages, and Cost counts calls; want Cost.Message or Cost.Byte only")
+		return errors.New("the key By is of messages, and Cost counts calls; want Cost.Message or Cost.Byte only")
 	case c.Cost.Messages != Requests:
-		return errors.New("By is a key of requests, and Cost.Messages has responses; want Requests")
+		return errors.New("the key By is of requests, and Cost.Messages has responses; want Requests")
 	case len(c.Cost.Methods) > 0:
-		return errors.New("By is a key of messages, and Cost.Methods counts calls; want none")
+		return errors.New("the key By is of messages, and Cost.Methods counts calls; want none")
 	default:
 		return nil
 	}
