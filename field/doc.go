@@ -48,7 +48,7 @@
 // On a server, decoding a request costs memory and CPU. Use fields inside of authentication, so that callers
 // without an identity cannot make the server decode: [hauberk.Chain.Lint] reports other orders.
 //
-// Callers choose the values of fields. A limit by a field does not bound a caller who invents values: use
+// Callers choose the values of fields. A caller that invents values has a quota for each of them: use
 // [callkey.All] with [callkey.User], or check the value with authz first.
 //
 // Messages of other codecs than Protocol Buffers have no fields. A message of the first API of Go
