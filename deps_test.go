@@ -131,7 +131,7 @@ var directions = []direction{
 	{"internal/answerkey", []string{"", "internal", "proto"}},
 	{"internal", []string{"internal"}},
 	{"callkey", []string{"", "internal"}},
-	{"callexpr", []string{"", "callkey", "internal"}},
+	{"callexpr", []string{"", "callkey", "field", "internal"}},
 	{"field", []string{"", "callkey", "internal"}},
 	{"hauberktest", []string{"", "internal"}},
 	{"retrybudget", []string{"internal"}},

@@ -32,14 +32,17 @@ const (
 //
 // To combine values use [callkey.All], whose parts cannot be confused: identity.tenant + method is the
 // same for "ab" with "c" and for "a" with "bc".
-func Key(name, expression string) callkey.Key {
+func Key(name, expression string, opts ...Option) callkey.Key {
 	if name == "" {
 		return callkey.Failed(name, errors.New(
 			`callexpr.Key was given an empty name; want the kind of value, such as "plan"`))
 	}
-	e, err := compile(expression, keyResult)
+	e, err := compile(expression, keyResult, opts)
 	if err != nil {
 		return callkey.Failed(name, fmt.Errorf("callexpr.Key %.100q: %w", name, err))
+	}
+	if e.fields != nil {
+		return callkey.FromRequest(name, request{e}, false, e.reads...)
 	}
 	return callkey.Func(name, e.key, e.reads...)
 }
@@ -74,8 +77,8 @@ type CallCost struct {
 // takes what ratelimit.Cost.Methods and Call say, which is 1 by default, so that no call is free by
 // accident. If callers can make the expression fail, such as by leaving out a metadata key, set Call to
 // the cost of an expensive call.
-func Cost(expression string) CallCost {
-	e, err := compile(expression, costResult)
+func Cost(expression string, opts ...Option) CallCost {
+	e, err := compile(expression, costResult, opts)
 	if err != nil {
 		return CallCost{err: fmt.Errorf("callexpr.Cost: %w", err)}
 	}
@@ -113,6 +116,15 @@ func (c CallCost) Reads() []hauberk.StateKey {
 		return nil
 	}
 	return c.expression.reads
+}
+
+// Invalid returns what is wrong with the fields that the expression uses, for methods. It is for
+// [hauberk.Declaration.Invalid].
+func (c CallCost) Invalid(methods []*hauberk.Method) []string {
+	if c.expression == nil {
+		return nil
+	}
+	return request{c.expression}.Invalid(methods)
 }
 
 // Err returns what is wrong with the expression.

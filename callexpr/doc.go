@@ -12,7 +12,8 @@
 // # Variables
 //
 // Expressions are for calls of all kinds, on servers and clients. Their variables are those of
-// expressions of interceptors/authz, except for the request, which is not read when a call is charged:
+// expressions of interceptors/authz, except for the request, of which they have the fields that [WithField]
+// names:
 //
 //   - method and service: strings such as "/shop.v1.Cart/Get" and "shop.v1.Cart";
 //   - identity: has the fields subject, issuer, tenant and method (strings), scopes and roles
@@ -22,7 +23,9 @@
 //   - metadata: a map from keys in lower case to lists of values, on a client that which it sends.
 //     Clients can write any metadata: see package callkey;
 //   - client_addr: the client's IP address, a string. Missing on a client;
-//   - now: the time, a timestamp in UTC.
+//   - now: the time, a timestamp in UTC;
+//   - fields.x: the field x of [WithField] in the first request, a string. An expression with it reads the
+//     request: see package field.
 //
 // In addition to CEL's standard functions there are in_cidr, as in client_addr.in_cidr("10.0.0.0/8"),
 // and last, the last entry of a list: metadata.plan.last() is the value that the nearest proxy wrote.
@@ -35,7 +38,7 @@
 // part of a value or that are not literals, values of metadata by their place, and metadata keys that no
 // call has.
 //
-// An evaluation fails if an attribute is missing, such as a claim, a metadata key or the identity, if a
+// An evaluation fails if an attribute is missing, such as a claim, a metadata key, a field or the identity, if a
 // claim has another type, or if it costs more than [MaxCost]. It never panics. [Key] and [Cost] say
 // what a call without a value is counted by.
 package callexpr

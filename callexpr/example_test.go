@@ -10,7 +10,9 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/callexpr"
+	"github.com/hauberk-rpc/hauberk/field"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 )
 
@@ -55,6 +57,27 @@ func ExampleKey() {
 	// <nil> ResourceExhausted
 }
 
+// A field of the request is a variable, as text.
+func ExampleWithField() {
+	by := callexpr.Key("size", `int(fields.count) > 100 ? "large" : "small"`,
+		callexpr.WithField("count", field.Int("count")))
+	chain := hauberk.Must(hauberk.New(ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Minute, By: by})))
+	for _, count := range []int32{1, 500, 2, 501} {
+		serve := hauberktest.Direct{Decode: func(msg any) error {
+			if req, ok := msg.(*testpb.Request); ok {
+				req.Count = count
+			}
+			return nil
+		}}.Server(chain)
+		fmt.Println(count, status.Code(serve(context.Background())))
+	}
+	// Output:
+	// 1 OK
+	// 500 OK
+	// 2 ResourceExhausted
+	// 501 ResourceExhausted
+}
+
 // A proxy that is trusted writes the cost of a call. A call without it takes Cost.Call.
 func ExampleCost() {
 	cost := ratelimit.Cost{Call: 10, Of: callexpr.Cost(`int(metadata.weight.last())`)}
@@ -76,5 +99,5 @@ func ExampleKey_errors() {
 	_, err := hauberk.New(limiter)
 	fmt.Println(err)
 	// Output:
-	// hauberk: interceptor 1: ratelimit: By: callexpr.Key "size": "size(request.items)": 1:6: undeclared reference to 'request'; the request is not read yet when a call is charged; want method, identity, metadata, client_addr or now
+	// hauberk: interceptor 1: ratelimit: By: callexpr.Key "size": "size(request.items)": 1:6: undeclared reference to 'request'; the request is not read yet when a call is charged; want a field of it (WithField), method, identity, metadata, client_addr or now
 }

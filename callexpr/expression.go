@@ -15,6 +15,7 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/field"
 	"github.com/hauberk-rpc/hauberk/internal/callcel"
 )
 
@@ -25,7 +26,8 @@ type expression struct {
 	identity bool       // it uses the variable
 	address  bool       // as identity, for client_addr
 	reads    []hauberk.StateKey
-	pool     sync.Pool // of *callcel.Variables
+	fields   map[string]field.Field // that it uses, by variable; nil for none
+	pool     sync.Pool              // of *callcel.Variables
 }
 
 // result is which types an expression may return.
@@ -47,8 +49,12 @@ func (r *result) check(t *cel.Type) error {
 }
 
 // compile compiles an expression whose value has one of some types.
-func compile(text string, of func() *result) (*expression, error) {
-	e, err := compileAs(text, of().check)
+func compile(text string, of func() *result, opts []Option) (*expression, error) {
+	fields, err := fieldsOf(opts)
+	if err != nil {
+		return nil, err
+	}
+	e, err := compileAs(text, of().check, fields)
 	if err != nil {
 		return nil, fmt.Errorf("%.100q: %w", text, err)
 	}
@@ -69,7 +75,7 @@ func costResult() *result {
 	}
 }
 
-func compileAs(text string, check func(t *cel.Type) error) (*expression, error) {
+func compileAs(text string, check func(t *cel.Type) error, fields map[string]field.Field) (*expression, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, errors.New("the expression is empty; want one such as identity.tenant")
 	}
@@ -78,6 +84,9 @@ func compileAs(text string, check func(t *cel.Type) error) (*expression, error) 
 		Functions: []cel.EnvOption{lastFunction()},
 		OneValue: "it takes a value of a metadata key by its place, which callers choose; " +
 			`want metadata["x"].last(), the value that the nearest proxy wrote`,
+	}
+	for name := range fields {
+		l.Functions = append(l.Functions, cel.Variable(name, cel.StringType))
 	}
 	env, err := l.Env(false, nil)
 	if err != nil {
@@ -96,11 +105,12 @@ func compileAs(text string, check func(t *cel.Type) error) (*expression, error) 
 	if e.identity {
 		e.reads = []hauberk.StateKey{hauberk.IdentityKey}
 	}
+	e.use(fields, used)
 	keys, all := callcel.MetadataKeys(ast)
 	if all {
 		keys = nil
 	}
-	e.pool.New = func() any { return &callcel.Variables{Clock: time.Now, Keys: keys} }
+	e.pool.New = func() any { return &callcel.Variables{Clock: time.Now, Keys: keys, Lookup: e.lookup()} }
 	return e, nil
 }
 
@@ -150,7 +160,8 @@ func last(list ref.Val) ref.Val {
 func hint(message string) string {
 	switch {
 	case callcel.OfRequest(message):
-		return "the request is not read yet when a call is charged; want method, identity, metadata, client_addr or now"
+		return "the request is not read yet when a call is charged; " +
+			"want a field of it (WithField), method, identity, metadata, client_addr or now"
 	case strings.HasPrefix(message, "Syntax error"):
 		return "want an expression in CEL, such as identity.tenant"
 	case strings.HasPrefix(message, "invalid matches argument"):
@@ -158,7 +169,8 @@ func hint(message string) string {
 	case strings.HasPrefix(message, "comprehension exceeds"):
 		return "want at most 2 macros inside each other"
 	case strings.HasPrefix(message, "undeclared reference"):
-		return "want method, service, identity, metadata, client_addr or now, or a function of CEL, in_cidr or last"
+		return "want method, service, identity, metadata, client_addr, now or a field of WithField, " +
+			"or a function of CEL, in_cidr or last"
 	case strings.HasPrefix(message, "undefined field"):
 		return "want subject, issuer, tenant, method, scopes, roles or claims of identity"
 	case strings.HasPrefix(message, "found no matching overload"):

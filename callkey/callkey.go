@@ -25,9 +25,10 @@ type Key struct {
 
 // part is a value of a call: of returns it, or it is the peer.
 type part struct {
-	of      func(ctx context.Context, call *hauberk.Call) (string, bool)
-	request Request // that of is a method of, or nil
-	network network // if of is nil
+	of         func(ctx context.Context, call *hauberk.Call) (string, bool)
+	request    Request // that of is a method of, or nil
+	perMessage bool    // of a request
+	network    network // if of is nil
 }
 
 // Global puts all calls together.
@@ -131,7 +132,8 @@ func Failed(name string, err error) Key {
 }
 
 // All puts the calls together that have the same value of each of several keys, such as
-// All(Method(), Tenant()). A call that lacks one of them has no key.
+// All(Method(), Tenant()). A call that lacks one of them has no key. With a key of messages all that read
+// requests have to be of messages.
 func All(keys ...Key) Key {
 	var all Key
 	names := make([]string, 0, len(keys))
@@ -150,6 +152,7 @@ func All(keys ...Key) Key {
 	if len(keys) == 0 {
 		errs = append(errs, errors.New("callkey.All was given no keys; want at least 1"))
 	}
+	errs = append(errs, all.checkMix())
 	all.name, all.err = orElse(strings.Join(names, " and "), "key"), errors.Join(errs...)
 	return all
 }
@@ -219,7 +222,7 @@ func (k *Key) Append(ctx context.Context, call *hauberk.Call, dst []byte) (key [
 	return k.append(ctx, call, nil, dst)
 }
 
-// append is Append, with the values of requests read from msg unless that is nil.
+// append is Append, with the values of keys of messages read from msg unless that is nil.
 func (k *Key) append(ctx context.Context, call *hauberk.Call, msg any, dst []byte) (key []byte, ok bool) {
 	start := len(dst)
 	for i := range k.parts {
@@ -230,7 +233,7 @@ func (k *Key) append(ctx context.Context, call *hauberk.Call, msg any, dst []byt
 		}
 		var value string
 		var ok bool
-		if msg != nil && p.request != nil {
+		if msg != nil && p.perMessage {
 			value, ok = p.request.OfMessage(msg)
 		} else {
 			value, ok = p.of(ctx, call)

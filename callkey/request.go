@@ -2,7 +2,9 @@ package callkey
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hauberk-rpc/hauberk"
 )
@@ -12,7 +14,8 @@ import (
 type Request interface {
 	// Of returns the value of the first request. It may wait for the request.
 	Of(ctx context.Context, call *hauberk.Call) (value string, ok bool)
-	// OfMessage returns the value of one request. It must not change or keep the request.
+	// OfMessage returns the value of one request, for keys of messages. It must not change or keep the
+	// request.
 	OfMessage(msg any) (value string, ok bool)
 	// Invalid returns what is wrong with it for methods, for [hauberk.Declaration.Invalid].
 	Invalid(methods []*hauberk.Method) []string
@@ -23,17 +26,30 @@ type Request interface {
 //
 // With perMessage the key is of messages: those with the same value are together, whichever calls they
 // belong to. Interceptors that count calls only reject it.
-func FromRequest(name string, request Request, perMessage bool) Key {
+//
+// reads lists the state that request reads, for the order proof.
+func FromRequest(name string, request Request, perMessage bool, reads ...hauberk.StateKey) Key {
 	if request == nil {
 		return Failed(name, fmt.Errorf("callkey.FromRequest %.100q was given a nil Request", name))
 	}
-	k := Func(name, request.Of)
-	k.parts[0].request, k.perMessage = request, perMessage
+	k := Func(name, request.Of, reads...)
+	k.parts[0].request, k.parts[0].perMessage, k.perMessage = request, perMessage, perMessage
 	return k
 }
 
 // PerMessage reports whether the key is of messages: see [FromRequest].
 func (k *Key) PerMessage() bool { return k.perMessage }
+
+// checkMix returns an error for a key of messages that has a value of the first request too, which cannot be
+// read when messages are counted.
+func (k *Key) checkMix() error {
+	ofCalls := func(p part) bool { return p.request != nil && !p.perMessage }
+	if k.perMessage && slices.ContainsFunc(k.parts, ofCalls) {
+		return errors.New("callkey.All was given a key of messages and one of the first request; " +
+			"want keys of messages for both")
+	}
+	return nil
+}
 
 // CheckCalls returns [Key.Err], or an error for a key of messages, for interceptors that count calls only.
 func (k *Key) CheckCalls() error {

@@ -196,6 +196,7 @@ func TestConfiguration(t *testing.T) {
 		"responses":           {limit(ratelimit.Cost{Message: 1, Messages: ratelimit.BothMessages}), "want Requests"},
 		"concurrency":         {concurrency.New(concurrency.Config{Limit: 1, By: text.PerMessage().Key()}), "is of messages, and calls are counted"},
 		"concurrency tenants": {concurrency.New(concurrency.Config{Limit: 1, MaxWaiting: 1, Tenant: text.PerMessage().Key()}), "is of messages"},
+		"mixed":               {ratelimit.New(ratelimit.Config{Limit: 1, Per: 1, By: callkey.All(text.Key(), text.PerMessage().Key())}), "a key of messages and one of the first request"},
 		"breaker":             {breaker.New(breaker.Config{Key: text.PerMessage().Key()}), "is of messages"},
 		"tenant":              {field.Tenant(text), "reads the state \"identity\" before it is written"},
 	} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/internal/engine/gcra"
 	"github.com/hauberk-rpc/hauberk/internal/engine/window"
@@ -165,6 +166,19 @@ func (c Config) checkLimit() error {
 	}
 	errs = append(errs, c.Cost.check(), c.checkPerMessage())
 	return errors.Join(errs...)
+}
+
+// invalid returns what is wrong with the key and the cost of one limit for methods.
+func (c Config) invalid(setting string, methods []*hauberk.Method) []string {
+	all := c.By.Invalid(setting+"By", methods)
+	if cost, ok := c.Cost.Of.(interface {
+		Invalid(methods []*hauberk.Method) []string
+	}); ok {
+		for _, text := range cost.Invalid(methods) {
+			all = append(all, setting+"Cost.Of: "+text)
+		}
+	}
+	return all
 }
 
 // checkPerMessage returns what a key of messages does not go with: what takes permits of whole calls, and

@@ -45,7 +45,8 @@ type CallCost interface {
 	Of(ctx context.Context, call *hauberk.Call) (permits int, ok bool)
 	// Reads returns the state that Of reads, for [hauberk.Declaration.Reads].
 	Reads() []hauberk.StateKey
-	// Err returns what is wrong with it. hauberk.New reports it.
+	// Err returns what is wrong with it. hauberk.New reports it. A method Invalid, as that of
+	// [hauberk.Declaration], is called as well.
 	Err() error
 }
 

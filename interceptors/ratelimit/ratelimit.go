@@ -98,11 +98,11 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 	return d
 }
 
-// invalid returns what is wrong with the keys for the methods of a server.
+// invalid returns what is wrong with the keys and the costs for the methods of a server.
 func (x *Interceptor) invalid(methods []*hauberk.Method) []string {
-	all := x.config.By.Invalid("ratelimit.Config.By", methods)
+	all := x.config.invalid("ratelimit.Config.", methods)
 	for i := range x.config.Also {
-		all = append(all, x.config.Also[i].By.Invalid(fmt.Sprintf("ratelimit.Config.Also[%d].By", i), methods)...)
+		all = append(all, x.config.Also[i].invalid(fmt.Sprintf("ratelimit.Config.Also[%d].", i), methods)...)
 	}
 	return all
 }

@@ -27,6 +27,8 @@ type Variables struct {
 	Request any
 	// Keys are the metadata keys that the expression uses. nil is all. See MetadataKeys.
 	Keys []string
+	// Lookup returns the value of any other variable. nil has none.
+	Lookup func(v *Variables, name string) (value any, ok bool)
 
 	now      time.Time
 	metadata map[string][]string
@@ -71,6 +73,9 @@ func (v *Variables) ResolveName(name string) (any, bool) {
 	case "request":
 		return v.Request, v.Request != nil
 	default:
+		if v.Lookup != nil {
+			return v.Lookup(v, name)
+		}
 		return nil, false
 	}
 }
@@ -81,7 +86,7 @@ func (*Variables) Parent() cel.Activation { return nil }
 // Reset forgets a call and keeps the memory, for another call of the same expression.
 func (v *Variables) Reset() {
 	clear(v.some)
-	*v = Variables{Clock: v.Clock, Keys: v.Keys, some: v.some}
+	*v = Variables{Clock: v.Clock, Keys: v.Keys, Lookup: v.Lookup, some: v.some}
 }
 
 // allMetadata returns the request metadata: on a client that which it sends.
