@@ -84,6 +84,23 @@ func TestReadFirstOnClientRejects(t *testing.T) {
 	})
 }
 
+// An interceptor inside an adapter reads the first message as well.
+func TestReadFirstInsideAdapter(t *testing.T) {
+	clientKinds(t, func(t *testing.T, c hauberktest.Case) {
+		adapter := hauberk.FromClient(
+			func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+				return invoker(ctx, method, req, reply, cc, opts...)
+			},
+			func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+				return streamer(ctx, desc, cc, method, opts...)
+			})
+		out := c.Start(t, readFirst(t, "a"), adapter, readFirst(t, "a")).Call(t.Context(), "a", "b")
+		if got := strings.Join(out.Texts(), " "); !strings.HasPrefix(got, "echo:a") || strings.Contains(got, "b") != c.Kind.ClientStreams() {
+			t.Errorf("got %q, %v", got, out.Err)
+		}
+	})
+}
+
 // bidi opens a bidirectional stream through an interceptor.
 func bidi(ctx context.Context, t *testing.T, x hauberk.Interceptor) testpb.TestService_BidiClient {
 	t.Helper()

@@ -25,6 +25,21 @@ func serve(chain *hauberk.Chain, text string) error {
 	}}.Server(chain)(context.Background())
 }
 
+// stream serves a call that sends its texts through the chain of a client.
+func stream(chain *hauberk.Chain, texts []string) error {
+	client := testpb.NewTestServiceClient(chain.ClientConn(hauberktest.Conn{}))
+	calls, err := client.Bidi(context.Background())
+	if err != nil {
+		return err
+	}
+	for _, text := range texts {
+		if err := calls.Send(&testpb.Request{Text: text}); err != nil {
+			return err
+		}
+	}
+	return calls.CloseSend()
+}
+
 // A limit by a field. Calls without a value are counted by their peer.
 func Example() {
 	project := field.String("text") // or "repository.storage_name"
@@ -72,14 +87,18 @@ func ExampleField_Check() {
 
 // Each message of a stream takes from the quota of its own project.
 func ExampleField_PerMessage() {
-	limit := ratelimit.New(ratelimit.Config{
-		Limit: 100, Per: time.Second,
+	chain := hauberk.Must(hauberk.New(ratelimit.New(ratelimit.Config{
+		Limit: 2, Per: time.Minute,
 		By:   field.String("text").PerMessage().Key(),
 		Cost: ratelimit.Cost{Message: 1},
-	})
-	_, err := hauberk.New(limit)
-	fmt.Println(err)
-	// Output: <nil>
+	})))
+	texts := []string{"shop", "bank", "shop", "shop"}
+	err := stream(chain, texts)
+	fmt.Println(hauberk.CodeOf(err), hauberk.Reason(err))
+	fmt.Println(stream(chain, []string{"bank"}))
+	// Output:
+	// ResourceExhausted RATE_LIMITED
+	// <nil>
 }
 
 // The tenant of the request becomes that of the caller's identity.

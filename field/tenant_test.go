@@ -17,6 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/field"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/deadline"
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
@@ -126,6 +127,26 @@ func TestWait(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDeadline: a deadline of the server, and a timeout of receives, end the wait for a client that sends nothing.
+func TestDeadline(t *testing.T) {
+	for name, config := range map[string]deadline.Config{
+		"default": {Default: time.Millisecond}, "max": {Max: time.Millisecond}, "receive": {ReceiveTimeout: time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			c := hauberktest.Case{Side: hauberk.ServerSide, Kind: hauberk.Bidi}
+			env := c.Start(t, deadline.New(config), field.Set(projectKey, field.String("text")))
+			stream, err := testpb.NewTestServiceClient(env.Conn).Bidi(t.Context())
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			if status.Code(err) != codes.DeadlineExceeded {
+				t.Errorf("the stream ends with %v; want DEADLINE_EXCEEDED", err)
+			}
+		})
+	}
 }
 
 // TestWithoutMessage: a stream that ends without a message has no value.
