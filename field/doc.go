@@ -43,10 +43,13 @@
 //
 // The decision is made by the first request, as the hooks of outer interceptors have made it (on a client's
 // stream: as the application has passed it). In methods with client streaming it waits for that message, until
-// the call ends. A deadline bounds the wait: a client that opens a stream and sends nothing occupies it.
+// the call ends. A client that sends nothing occupies the stream as long: bound the wait with package
+// interceptors/deadline, outside. In [hauberk.Shadow] on a client such streams are not read, and have no value.
 //
 // On a server, decoding a request costs memory and CPU. Use fields inside of authentication, so that callers
 // without an identity cannot make the server decode: [hauberk.Chain.Lint] reports other orders.
+//
+// Values appear in logs, snapshots and labels: do not use fields that hold secrets.
 //
 // Callers choose the values of fields. A caller that invents values has a quota for each of them: use
 // [callkey.All] with [callkey.User], or check the value with authz first.
