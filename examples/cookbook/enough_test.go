@@ -14,6 +14,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/examples/internal/greeter"
 	"github.com/hauberk-rpc/hauberk/examples/internal/greeter/greeterpb"
+	"github.com/hauberk-rpc/hauberk/field"
 	"github.com/hauberk-rpc/hauberk/interceptors/breaker"
 	"github.com/hauberk-rpc/hauberk/interceptors/cache"
 	"github.com/hauberk-rpc/hauberk/interceptors/concurrency"
@@ -69,6 +70,26 @@ func Example_rateLimit() {
 	// ada [Hello, ada] OK
 	// ada [] ResourceExhausted "Rate limit exceeded" RATE_LIMITED
 	// bob [Hello, bob] OK
+}
+
+// Each person is greeted twice a minute at most, by any caller. A chat is decided by its first message.
+func perName() hauberk.Interceptor {
+	return ratelimit.New(ratelimit.Config{Limit: 2, Per: time.Minute, By: field.String("name").Key()})
+}
+
+func Example_field() {
+	server := greeter.Serve(&greeter.Service{}, perName())
+	client := server.Client()
+	for _, name := range []string{"Ada", "Ada", "Ada", "Bob"} {
+		got, err := greeter.Call(context.Background(), client, hauberk.Bidi, name)
+		fmt.Println(got, greeter.Outcome(err))
+	}
+	server.Stop()
+	// Output:
+	// [Hello, Ada] OK
+	// [Hello, Ada] OK
+	// [] ResourceExhausted "Rate limit exceeded" RATE_LIMITED
+	// [Hello, Bob] OK
 }
 
 // At most one call for each tenant at a time. Others wait for up to a second, ten at most.
