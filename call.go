@@ -89,12 +89,21 @@ type received struct {
 	header, trailer metadata.MD
 	peer            peer.Peer
 	earlier         bool // an earlier attempt had a stream of the transport
+	shared          bool // others have the header and the trailer too, such as a cache
 }
 
 // streamed reports whether an attempt had a stream of the transport. grpc-go knows the peer
 // of each.
 func (r *received) streamed() bool {
 	return r.earlier || r.peer.Addr != nil || r.header != nil || r.trailer != nil
+}
+
+// own returns metadata that the application may modify.
+func (r *received) own(md metadata.MD) metadata.MD {
+	if !r.shared || md == nil {
+		return md
+	}
+	return md.Copy()
 }
 
 // reset forgets what an attempt received.

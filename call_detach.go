@@ -132,8 +132,10 @@ func (c *Call) adoptDetached(d *Call) {
 	if c.side == ServerSide {
 		_ = c.SetReplyMetadata(d.Header(), d.Trailer())
 	} else {
+		in := d.captured()
+		in.shared = true
 		more := c.lazy()
-		more.incoming = d.captured()
+		more.incoming = in
 		more.wire.Store(d.takeWire())
 	}
 	if v := d.raised(); v != nil {
@@ -166,8 +168,8 @@ func (c *Call) takeWire() *Wire {
 // SetReplyMetadata gives the response of a unary call a header and a trailer, for a response that
 // [Call.Reply] takes from elsewhere, such as from a cache. On a server it does what
 // [Call.SetHeader] and [Call.SetTrailer] do. On a client the outer interceptors
-// ([Call.Header]) and the options of the application (grpc.Header) receive them as if they had
-// arrived. They must not be modified afterwards. It returns an INTERNAL error for a streaming method,
+// ([Call.Header]) receive them as if they had arrived, and the options of the application
+// (grpc.Header) copies. They must not be modified afterwards. It returns an INTERNAL error for a streaming method,
 // and for illegal keys and values.
 func (c *Call) SetReplyMetadata(header, trailer metadata.MD) error {
 	if c.kind != Unary {
@@ -189,7 +191,7 @@ func (c *Call) SetReplyMetadata(header, trailer metadata.MD) error {
 		}
 	}
 	in := &c.lazy().incoming
-	in.header, in.trailer, in.earlier = header, trailer, true
+	in.header, in.trailer, in.earlier, in.shared = header, trailer, true, true
 	return nil
 }
 

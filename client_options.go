@@ -74,15 +74,16 @@ func (a *appOptions) serveGuarded(call *Call, err error) error {
 }
 
 // serve reports the end of the call to the application's options. As grpc-go does, it assigns the
-// header and the trailer, also if there is none, unless no stream was opened.
+// header and the trailer, also if there is none, unless no stream was opened. They belong to the
+// application.
 func (a *appOptions) serve(call *Call, err error) {
 	in := call.captured()
 	if in.streamed() {
 		for _, h := range a.headers {
-			*h = in.header
+			*h = in.own(in.header)
 		}
 		for _, t := range a.trailers {
-			*t = in.trailer
+			*t = in.own(in.trailer)
 		}
 	}
 	for _, p := range a.peers {

@@ -39,8 +39,8 @@ func (x *Interceptor) answerOf(key answerkey.Key, call *hauberk.Call) *answer {
 		return nil
 	}
 	a := &answer{
-		method: call.Method().FullName(), request: key.Request, header: call.Header(), trailer: call.Trailer(),
-		kept: x.now(), lifetime: x.config.TTL,
+		method: call.Method().FullName(), request: key.Request, kept: x.now(), lifetime: x.config.TTL,
+		header: call.Header().Copy(), trailer: call.Trailer().Copy(), // the application may modify its own
 	}
 	says := parse(slices.Concat(a.header.Get(header), a.trailer.Get(header)))
 	if says.noStore || says.noCache || says.private && x.shares(call) {
