@@ -84,6 +84,7 @@ func (c *Call) detachedEnd() (terminal, error) {
 			if err := d.acceptRequest(d.request); err != nil {
 				return nil, err
 			}
+			d.setHandled(ErrUnwound)
 			return end.handler(ctx, d.request)
 		}}, nil
 	case *detachedUnary:
@@ -102,6 +103,9 @@ type detachedUnary struct {
 func (u *detachedUnary) finish(ctx context.Context, call *Call) error {
 	depth := call.depth.Load()
 	response, err := u.run(ctx, call)
+	if called, _ := call.Handled(); called {
+		call.setHandled(err)
+	}
 	return call.hold(response, err, depth)
 }
 
@@ -112,7 +116,44 @@ func (c *Call) decodeDetached(msg any) error {
 	if err := assign(msg, c.request); err != nil {
 		return err
 	}
-	return c.acceptRequest(msg)
+	if err := c.acceptRequest(msg); err != nil {
+		return err
+	}
+	c.setHandled(ErrUnwound)
+	return nil
+}
+
+// handlerOutcome is what is known of the handler of a detached call.
+type handlerOutcome struct {
+	called bool
+	err    error
+}
+
+// Handled reports, on a copy that [Call.Detach] made on a server, whether the handler was called, and
+// the error that it returned. The error is [ErrUnwound] if the handler has panicked or has not returned
+// yet. It tells the effect of a call from what inner interceptors made of its outcome: next may
+// return an error although the handler has returned none. If an inner interceptor detaches the call
+// too, Handled reports what that has adopted. On other calls called is false. Interceptors that grpc-go
+// runs around the handler, such as those of grpc.ChainUnaryInterceptor, count as part of it. Safe for
+// concurrent use.
+func (c *Call) Handled() (called bool, err error) {
+	root := c.state()
+	more := root.more.Load()
+	if more == nil {
+		return false, nil
+	}
+	root.mu.Lock()
+	defer root.mu.Unlock()
+	return more.handler.called, more.handler.err
+}
+
+// setHandled notes that the handler was called, and its error.
+func (c *Call) setHandled(err error) {
+	root := c.state()
+	more := root.lazy()
+	root.mu.Lock()
+	defer root.mu.Unlock()
+	more.handler = handlerOutcome{true, err}
 }
 
 // wasDetached reports whether the call was made by Detach.
@@ -131,6 +172,9 @@ func (c *Call) adoptDetached(d *Call) {
 	c.adoptCounts(d)
 	if c.side == ServerSide {
 		_ = c.SetReplyMetadata(d.Header(), d.Trailer())
+		if called, err := d.Handled(); called && c.state().wasDetached() {
+			c.setHandled(err)
+		}
 	} else {
 		in := d.captured()
 		in.shared = true

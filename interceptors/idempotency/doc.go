@@ -39,10 +39,14 @@
 //
 // # Which outcomes are kept
 //
-// OK, and the errors that the handler returned, apart from those by which a server says that the client may
-// try again: CANCELLED, UNAVAILABLE, RESOURCE_EXHAUSTED and ABORTED ([Config.NotKept]). After these, and
-// after rejections by inner interceptors, the key is free: the next call with it executes. A handler must
-// return none of these codes after its effect. A panic is kept as INTERNAL.
+// OK, and errors, apart from those by which a handler says that the client may try again: CANCELLED,
+// UNAVAILABLE, RESOURCE_EXHAUSTED and ABORTED ([Config.NotKept]). After these, and if no handler was called
+// because an inner interceptor has rejected the call, the key is free: the next call with it executes. A
+// handler must return none of these codes after its effect. A panic of the handler is kept as INTERNAL.
+//
+// If the handler has succeeded and an inner interceptor returns an error, such as for an invalid response,
+// repeats get that error and do not execute. If its code is one of NotKept, they end with
+// FAILED_PRECONDITION.
 //
 // An outcome above [Config.MaxResultBytes], or whose message type is not known to the process that
 // repeats it, is kept without its content: repeats end with FAILED_PRECONDITION.
@@ -53,8 +57,9 @@
 // if the server died between the effect and the end of the call, the effect happens again. No server
 // can rule that out unless the effect and the key are written in one transaction.
 //
-// If the store does not answer within [Config.StoreTimeout], a call ends with UNAVAILABLE, or with
-// [Config.FailOpen] executes without protection. If it does not take an outcome, after three tries, that is
+// If the store does not answer within [Config.StoreTimeout], or within the lease if that is shorter, a call
+// gives back the key that it may have, which may take as long again, and ends with UNAVAILABLE, or with
+// [Config.FailOpen] executes without protection. A panic of the store is a failure of it. If it does not take an outcome, after three tries, that is
 // logged and counted, the call gets the outcome, and the key is free once the lease expires.
 //
 // # Rejections

@@ -111,7 +111,8 @@ func (x *Interceptor) valid(key string) bool {
 type entry struct {
 	key   Key
 	of    Fingerprint
-	owner string // a random token
+	owner string    // a random token
+	begun time.Time // when the store was asked for the key
 }
 
 // serve executes a call, or answers it with the outcome of its key.
@@ -120,7 +121,7 @@ func (x *Interceptor) serve(ctx context.Context, call *hauberk.Call, next hauber
 		if err := ctx.Err(); err != nil {
 			return status.FromContextError(err).Err()
 		}
-		r, err := x.begin(ctx, e)
+		r, err := x.storeBegin(ctx, e)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			return x.failed(ctx, call, next, err)
@@ -155,12 +156,6 @@ func (x *Interceptor) failed(ctx context.Context, call *hauberk.Call, next haube
 		return next(ctx, call)
 	}
 	return x.reject(call, &unavailable, cause)
-}
-
-func (x *Interceptor) begin(ctx context.Context, e *entry) (Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, x.config.StoreTimeout)
-	defer cancel()
-	return x.store.Begin(ctx, e.key, e.owner, e.of, x.config.Lease)
 }
 
 // repeat answers a call with the outcome of the first one.

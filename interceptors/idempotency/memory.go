@@ -71,7 +71,7 @@ func NewMemory(config MemoryConfig) *Memory {
 
 // Validate returns what is wrong with the configuration.
 func (m *Memory) Validate() error {
-	if m.records == nil {
+	if m == nil || m.records == nil {
 		return errors.New("a zero Memory has no room; make one with idempotency.NewMemory")
 	}
 	return m.err

@@ -1,0 +1,101 @@
+package idempotency_test
+
+import (
+	"context"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/coalesce"
+	"github.com/hauberk-rpc/hauberk/interceptors/idempotency"
+)
+
+// What the handler did decides whether a key is free, whatever inner interceptors make of the outcome:
+// no effect happens twice, and a call that no handler had is executed later.
+func TestEffectDecides(t *testing.T) {
+	after := func(err error) func(context.Context, *hauberk.Call, hauberk.Next) error {
+		return func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			_ = next(ctx, call)
+			return err
+		}
+	}
+	before := func(err error) func(context.Context, *hauberk.Call, hauberk.Next) error {
+		return func(context.Context, *hauberk.Call, hauberk.Next) error { return err }
+	}
+	rejection := hauberk.Reject(codes.Internal, "INVALID_RESPONSE", "invalid")
+	for _, c := range []struct {
+		name    string
+		inner   func(context.Context, *hauberk.Call, hauberk.Next) error
+		handler error
+		first   codes.Code
+		repeat  codes.Code
+		handled int64 // by both calls
+	}{
+		{"rejection after the handler", after(rejection), nil, codes.Internal, codes.Internal, 1},
+		{"recorded rejection after the handler", func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			_ = next(ctx, call)
+			call.Decide(hauberk.Decision{Verdict: hauberk.Rejected, Reason: "INVALID_RESPONSE"})
+			return rejection
+		}, nil, codes.Internal, codes.Internal, 1},
+		{"hook that rejects the response", func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.OnSend(func(any, func(any) error) error { return rejection })
+			return next(ctx, call)
+		}, nil, codes.Internal, codes.Internal, 1},
+		{
+			"code that is not kept after the handler", after(status.Error(codes.ResourceExhausted, "large")), nil,
+			codes.ResourceExhausted, codes.FailedPrecondition, 1,
+		},
+		{
+			"code that is not kept in place of another", after(status.Error(codes.Unavailable, "x")),
+			status.Error(codes.OutOfRange, "y"), codes.Unavailable, codes.FailedPrecondition, 1,
+		},
+		{
+			"code in place of one that is not kept", after(status.Error(codes.Internal, "x")),
+			status.Error(codes.Unavailable, "y"), codes.Internal, codes.Internal, 2,
+		},
+		{"OK in place of one that is not kept", func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			_ = next(ctx, call)
+			return call.Reply(&testpb.Response{Text: "instead"})
+		}, status.Error(codes.Unavailable, "y"), codes.OK, codes.OK, 1},
+		{
+			"status before the handler", before(status.Error(codes.PermissionDenied, "no")), nil,
+			codes.PermissionDenied, codes.OK, 1,
+		},
+		{"rejection before the handler", before(rejection), nil, codes.Internal, codes.OK, 1},
+		{"panic before the handler", func(context.Context, *hauberk.Call, hauberk.Next) error {
+			panic("first")
+		}, nil, codes.OK, codes.OK, 1},
+		{"hook that rejects the request", func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.OnReceive(func(any) (bool, error) { return false, status.Error(codes.NotFound, "no") })
+			return next(ctx, call)
+		}, nil, codes.NotFound, codes.OK, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, detaches := range []bool{false, true} {
+				first := true
+				inner := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					if first || c.handled == 2 {
+						first = false
+						return c.inner(ctx, call, next)
+					}
+					return next(ctx, call)
+				})
+				chain := []hauberk.Interceptor{idempotency.New(idempotency.Config{}), inner}
+				if detaches { // as an inner interceptor that detaches the call once more
+					chain = append(chain, coalesce.New(coalesce.Config{Methods: []string{"*"}, AcrossIdentities: true}))
+				}
+				w := newWorld(t, chain...)
+				w.handle = func(context.Context) error { return c.handler }
+				a := w.call(t.Context(), "a", "k")
+				b := w.call(t.Context(), "a", "k")
+				if status.Code(a.err) != c.first || status.Code(b.err) != c.repeat || w.handled.Load() != c.handled {
+					t.Errorf("detached twice %t: %v, then %v, handled %d times; want %v, %v, %d",
+						detaches, a.err, b.err, w.handled.Load(), c.first, c.repeat, c.handled)
+				}
+			}
+		})
+	}
+}

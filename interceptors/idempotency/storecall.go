@@ -1,0 +1,60 @@
+package idempotency
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// storeBegin asks for the key of a call. An error is followed by a Release, since the store may have given
+// the key to the call all the same: it would be taken until the lease expires, for no one.
+func (x *Interceptor) storeBegin(ctx context.Context, e *entry) (r Record, err error) {
+	e.begun = time.Now()
+	// An answer that takes longer than the lease may be of one that has expired.
+	err = x.ask(ctx, min(x.config.StoreTimeout, x.config.Lease), func(ctx context.Context) (err error) {
+		r, err = x.store.Begin(ctx, e.key, e.owner, e.of, x.config.Lease)
+		return err
+	})
+	if err != nil {
+		x.storeRelease(ctx, e)
+	}
+	return r, err
+}
+
+// storeRenew begins the lease again.
+func (x *Interceptor) storeRenew(ctx context.Context, e *entry) (held bool, err error) {
+	err = x.ask(ctx, min(x.config.StoreTimeout, x.config.Lease/3), func(ctx context.Context) (err error) {
+		held, err = x.store.Renew(ctx, e.key, e.owner, x.config.Lease)
+		return err
+	})
+	return held, err
+}
+
+// storeFinish gives an outcome to the store, also if the call has ended.
+func (x *Interceptor) storeFinish(ctx context.Context, e *entry, text []byte) (held bool, err error) {
+	err = x.ask(context.WithoutCancel(ctx), x.config.StoreTimeout, func(ctx context.Context) (err error) {
+		held, err = x.store.Finish(ctx, e.key, e.owner, e.of, text, x.config.TTL)
+		return err
+	})
+	return held, err
+}
+
+// storeRelease makes a key free, also if the call has ended. If the store fails, its lease expires.
+func (x *Interceptor) storeRelease(ctx context.Context, e *entry) {
+	_ = x.ask(context.WithoutCancel(ctx), x.config.StoreTimeout, func(ctx context.Context) error {
+		return x.store.Release(ctx, e.key, e.owner)
+	})
+}
+
+// ask makes a request to the store. A panic of the store is an error: leases are renewed on a goroutine
+// where no interceptor recovers it.
+func (x *Interceptor) ask(ctx context.Context, timeout time.Duration, f func(context.Context) error) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("idempotency: the store panicked: %v", v)
+		}
+	}()
+	return f(ctx)
+}
