@@ -1,0 +1,137 @@
+package idempotency_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/idempotency"
+)
+
+// slow is a store whose first Begin has its effect, but does not answer.
+type slow struct {
+	idempotency.Store
+
+	asked atomic.Bool
+}
+
+func (s *slow) Begin(
+	ctx context.Context, key idempotency.Key, owner string, of idempotency.Fingerprint, lease time.Duration,
+) (idempotency.Record, error) {
+	r, err := s.Store.Begin(ctx, key, owner, of, lease)
+	if !s.asked.Swap(true) {
+		<-ctx.Done()
+		return idempotency.Record{}, ctx.Err()
+	}
+	return r, err
+}
+
+// A key that the store gave to a call which did not get the answer in time is free at once: the lease of
+// a call that does not run makes no one wait.
+func TestBeginWithoutAnswer(t *testing.T) {
+	for name, timeout := range map[string]time.Duration{"the call ends first": 10 * time.Millisecond, "the store is late": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &slow{Store: idempotency.NewMemory(idempotency.MemoryConfig{})}
+				w := newWorld(t, idempotency.New(idempotency.Config{}, idempotency.WithStore(store)))
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
+				defer cancel()
+				if c := w.call(ctx, "a", "k"); c.err == nil {
+					t.Error("the first call has succeeded")
+				}
+				began := time.Now()
+				w.wants("a 1", w.call(t.Context(), "a", "k"))
+				if waited := time.Since(began); waited > 0 {
+					t.Errorf("the repeat has waited %v", waited)
+				}
+			})
+		})
+	}
+}
+
+// A lease that has expired before the store answers gives no right to execute.
+func TestAnswerAfterLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slow{Store: idempotency.NewMemory(idempotency.MemoryConfig{})}
+		w := newWorld(t, idempotency.New(idempotency.Config{Lease: 20 * time.Millisecond, StoreTimeout: time.Hour},
+			idempotency.WithStore(store)))
+		began := time.Now()
+		c := w.call(t.Context(), "a", "k")
+		if hauberk.Reason(c.err) != idempotency.ReasonUnavailable || time.Since(began) != 20*time.Millisecond {
+			t.Errorf("%v after %v; want that the store is late after the lease", c.err, time.Since(began))
+		}
+	})
+}
+
+// panicking is a store that panics on request.
+type panicking struct {
+	idempotency.Store
+
+	begin, renew, finish bool
+}
+
+func (p *panicking) Begin(
+	ctx context.Context, key idempotency.Key, owner string, of idempotency.Fingerprint, lease time.Duration,
+) (idempotency.Record, error) {
+	if p.begin {
+		panic("begin")
+	}
+	return p.Store.Begin(ctx, key, owner, of, lease)
+}
+
+func (p *panicking) Renew(ctx context.Context, key idempotency.Key, owner string, lease time.Duration) (bool, error) {
+	if p.renew {
+		panic("renew")
+	}
+	return p.Store.Renew(ctx, key, owner, lease)
+}
+
+func (p *panicking) Finish(
+	ctx context.Context, key idempotency.Key, owner string, of idempotency.Fingerprint, text []byte, ttl time.Duration,
+) (bool, error) {
+	if p.finish {
+		panic("finish")
+	}
+	return p.Store.Finish(ctx, key, owner, of, text, ttl)
+}
+
+// A panic of a store is a failure of the store, also on the goroutine that renews leases.
+func TestStorePanics(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		store  panicking
+		reason string
+	}{
+		{"Begin", panicking{begin: true}, idempotency.ReasonUnavailable},
+		{"Renew", panicking{renew: true}, ""},
+		{"Finish", panicking{finish: true}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := c.store
+				store.Store = idempotency.NewMemory(idempotency.MemoryConfig{})
+				w := newWorld(t, idempotency.New(idempotency.Config{Lease: time.Second}, idempotency.WithStore(&store)))
+				w.handle = func(context.Context) error {
+					<-time.After(900 * time.Millisecond)
+					return nil
+				}
+				got := w.call(t.Context(), "a", "k")
+				if got.panic != nil || hauberk.Reason(got.err) != c.reason || c.reason == "" && got.err != nil {
+					t.Errorf("%+v", got)
+				}
+			})
+		})
+	}
+}
+
+// A nil Memory is an error of the configuration.
+func TestNilMemory(t *testing.T) {
+	_, err := hauberk.New(idempotency.New(idempotency.Config{}, idempotency.WithStore((*idempotency.Memory)(nil))))
+	if err == nil || !strings.Contains(err.Error(), "NewMemory") {
+		t.Errorf("%v", err)
+	}
+}
