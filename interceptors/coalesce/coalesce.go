@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -25,7 +26,44 @@ var ErrKeyPanicked = answerkey.ErrKeyPanicked
 // ReasonKeyPanicked is the reason of the rejection of such a call.
 const ReasonKeyPanicked = answerkey.ReasonKeyPanicked
 
-type keySum = [32]byte
+// flightKey is what equal calls have in common.
+type flightKey struct {
+	answer  [32]byte
+	options callOptions
+}
+
+// callOptions are the options of a call on a client that decide how it ends.
+type callOptions struct {
+	ready      readiness
+	recv, send int // the greatest sizes of messages, or 0
+}
+
+// readiness is what a call without a connection does.
+type readiness uint8
+
+const (
+	asConfigured readiness = iota
+	failsFast
+	waits
+)
+
+// optionsOf returns the options of a call, of which the last counts.
+func optionsOf(call *hauberk.Call) (c callOptions) {
+	for _, o := range call.Options() {
+		switch o := o.(type) {
+		case grpc.FailFastCallOption:
+			c.ready = waits
+			if o.FailFast {
+				c.ready = failsFast
+			}
+		case grpc.MaxRecvMsgSizeCallOption:
+			c.recv = o.MaxRecvMsgSize
+		case grpc.MaxSendMsgSizeCallOption:
+			c.send = o.MaxSendMsgSize
+		}
+	}
+	return c
+}
 
 // Interceptor makes one call for equal calls. Make it with [New]. It may be used by any number of
 // chains at once, whose calls it coalesces with each other.
@@ -38,13 +76,13 @@ type Interceptor struct {
 	begun, joined atomic.Uint64
 
 	mu      sync.Mutex
-	flights map[keySum]*flight
+	flights map[flightKey]*flight
 }
 
 // New returns an interceptor for both sides. hauberk.New reports what is wrong with its
 // configuration.
 func New(config Config, opts ...Option) *Interceptor {
-	x := &Interceptor{log: slog.Default(), flights: map[keySum]*flight{}}
+	x := &Interceptor{log: slog.Default(), flights: map[flightKey]*flight{}}
 	nils := options.Apply(opts, func(o Option) { o.apply(x) })
 	keys, bad := answerkey.New(answerkey.Config{
 		Name: name, Methods: config.Methods, Metadata: config.Metadata, AcrossIdentities: config.AcrossIdentities,
@@ -76,7 +114,7 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	case !ok || wantsOwn(call.Metadata(ctx, "cache-control")):
 		return next(ctx, call)
 	default:
-		return x.share(ctx, call, next, key.Whole)
+		return x.share(ctx, call, next, flightKey{key.Whole, optionsOf(call)})
 	}
 }
 
@@ -92,7 +130,7 @@ func wantsOwn(control []string) bool {
 }
 
 // share waits for the outcome of a flight.
-func (x *Interceptor) share(ctx context.Context, call *hauberk.Call, next hauberk.Next, key keySum) error {
+func (x *Interceptor) share(ctx context.Context, call *hauberk.Call, next hauberk.Next, key flightKey) error {
 	for {
 		f, first, err := x.join(ctx, call, next, key)
 		if err != nil {
@@ -111,7 +149,7 @@ func (x *Interceptor) share(ctx context.Context, call *hauberk.Call, next hauber
 			return hauberk.ErrUnwound
 		case f.own && !first:
 			return next(ctx, call)
-		case f.endedEarly() && !first && ctx.Err() == nil:
+		case !first && ctx.Err() == nil && f.endedEarlyFor(ctx):
 			continue // its deadline was that of another caller
 		}
 		if !first {
@@ -123,8 +161,12 @@ func (x *Interceptor) share(ctx context.Context, call *hauberk.Call, next hauber
 	}
 }
 
-// endedEarly reports whether the flight may have ended because of the deadline that it began with.
-func (f *flight) endedEarly() bool {
-	code := hauberk.CodeOf(f.err)
-	return f.late && (code == codes.DeadlineExceeded || code == codes.Canceled)
+// endedEarlyFor reports whether the flight may have ended because the deadline that it began with is before
+// that of a caller: at it, or sooner, such as by a margin for the way back or since too little was left.
+func (f *flight) endedEarlyFor(ctx context.Context) bool {
+	if code := hauberk.CodeOf(f.err); !f.limited || code != codes.DeadlineExceeded && code != codes.Canceled {
+		return false
+	}
+	deadline, ok := ctx.Deadline()
+	return !ok || deadline.After(f.deadline)
 }

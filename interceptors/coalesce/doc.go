@@ -17,7 +17,9 @@
 //
 // Calls are equal if package cache would answer them with one answer: the same method, request,
 // [Config.Metadata], ":authority" or target, and identity. The rules for identities and for
-// [Config.AcrossIdentities] and [WithKey] are those of package cache. Calls with no-cache or no-store
+// [Config.AcrossIdentities] and [WithKey] are those of package cache. On a client they also have the same
+// grpc.WaitForReady, grpc.MaxCallRecvMsgSize and grpc.MaxCallSendMsgSize; other options of the first caller
+// hold for all. Calls with no-cache or no-store
 // in cache-control pass unchanged.
 //
 // # Flights
@@ -32,8 +34,8 @@
 //   - The flight is cancelled when its last caller has left. A later call begins another one.
 //   - The deadline of its context is the latest deadline of its callers so far, or none if one has
 //     none. What reads it early, such as grpc-timeout on a client, has that of the first callers. If a
-//     flight therefore ends with DEADLINE_EXCEEDED or CANCELLED while a caller has time left, that caller
-//     begins or joins another flight.
+//     flight ends with DEADLINE_EXCEEDED or CANCELLED, a caller with a later deadline than that of the
+//     first begins or joins another flight.
 //   - Each caller receives the outcome: the answer, header, trailer and decisions
 //     ([hauberk.Call.Adopt]). Applications of clients receive clones. Errors are shared too, among
 //     them rejections by inner interceptors.

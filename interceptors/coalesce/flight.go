@@ -28,8 +28,11 @@ type flight struct {
 	how  ending
 	with any  // the value of a panic
 	own  bool // only the caller that began it may have the answer
-	// late means that the deadline that it began with had passed, which may have ended it.
-	late bool
+
+	// The deadline that it began with, if limited. Inner interceptors and servers may have read it
+	// before later callers joined.
+	limited  bool
+	deadline time.Time
 }
 
 // ending is how the goroutine of a flight ended.
@@ -71,7 +74,7 @@ func (l *latest) include(ctx context.Context) {
 
 // join returns the flight for a key with one more caller. If there is none, it begins one, and first
 // is true.
-func (x *Interceptor) join(ctx context.Context, call *hauberk.Call, next hauberk.Next, key keySum) (
+func (x *Interceptor) join(ctx context.Context, call *hauberk.Call, next hauberk.Next, key flightKey) (
 	f *flight, first bool, err error,
 ) {
 	if f := x.joinRunning(ctx, key); f != nil {
@@ -80,7 +83,7 @@ func (x *Interceptor) join(ctx context.Context, call *hauberk.Call, next hauberk
 	inside, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	f = &flight{cancel: cancel, until: &latest{Context: inside}, callers: 1, listed: true, done: make(chan struct{})}
 	f.until.include(ctx)
-	deadline, limited := ctx.Deadline()
+	f.deadline, f.limited = ctx.Deadline()
 	_, known := hauberk.IdentityKey.Get(call)
 	inside, f.call, err = call.Detach(f.until)
 	if err != nil {
@@ -99,17 +102,14 @@ func (x *Interceptor) join(ctx context.Context, call *hauberk.Call, next hauberk
 	x.mu.Unlock()
 	x.begun.Add(1)
 	go func() {
-		defer func() {
-			f.late = limited && !time.Now().Before(deadline)
-			x.land(key, f)
-		}()
+		defer x.land(key, f)
 		f.fly(inside, next, known)
 	}()
 	return f, true, nil
 }
 
 // joinRunning returns the flight for a key with one more caller, or nil.
-func (x *Interceptor) joinRunning(ctx context.Context, key keySum) *flight {
+func (x *Interceptor) joinRunning(ctx context.Context, key flightKey) *flight {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	f := x.flights[key]
@@ -136,7 +136,7 @@ func (f *flight) fly(inside context.Context, next hauberk.Next, known bool) {
 }
 
 // land gives the outcome of a flight to its callers.
-func (x *Interceptor) land(key keySum, f *flight) {
+func (x *Interceptor) land(key flightKey, f *flight) {
 	f.cancel()
 	x.mu.Lock()
 	x.unlist(key, f)
@@ -149,7 +149,7 @@ func (x *Interceptor) land(key keySum, f *flight) {
 }
 
 // leave takes a caller away from a flight, which is cancelled after the last one.
-func (x *Interceptor) leave(key keySum, f *flight) {
+func (x *Interceptor) leave(key flightKey, f *flight) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	f.callers--
@@ -160,7 +160,7 @@ func (x *Interceptor) leave(key keySum, f *flight) {
 }
 
 // unlist lets no more calls join a flight. The lock is held.
-func (x *Interceptor) unlist(key keySum, f *flight) {
+func (x *Interceptor) unlist(key flightKey, f *flight) {
 	if f.listed {
 		f.listed = false
 		delete(x.flights, key)
