@@ -13,38 +13,58 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/hauberk-rpc/hauberk/interceptors/idempotency"
+	"github.com/hauberk-rpc/hauberk/internal/options"
+	"github.com/hauberk-rpc/hauberk/internal/redisconn"
 )
 
 //go:embed store.lua
 var script string
 
+// ErrClosed is found by errors.Is after Close.
+var ErrClosed = errors.New("idempotencyredis: the store is closed")
+
 // Store is an idempotency.Store in Redis or Valkey. Make it with [New]. Any number of interceptors may use
 // it. Safe for concurrent use.
 type Store struct {
-	client rueidis.Client
-	config Config
-	script *rueidis.Lua
+	name       string
+	connection redisconn.Config
+	connector  *redisconn.Connector
+	script     *rueidis.Lua
+	err        error
 }
 
 var _ idempotency.Store = (*Store)(nil)
 
-// New returns a store that uses a client, which belongs to the application. idempotency.New reports what
-// is wrong.
-func New(client rueidis.Client, config Config) *Store {
-	return &Store{client: client, config: config, script: rueidis.NewLuaScript(script)}
+// New returns a store, and begins to connect to the server. idempotency.New reports what is wrong with its
+// configuration. Close it at the end.
+func New(config Config, opts ...Option) *Store {
+	s := &Store{name: config.Name, connection: config.connection(), script: rueidis.NewLuaScript(script)}
+	nils := options.Apply(opts, func(o Option) { o.apply(s) })
+	s.err = errors.Join(config.validate(s.connection), s.err, nils)
+	if s.err == nil {
+		s.connector = redisconn.Connect(s.connection)
+	}
+	return s
 }
 
 // Validate returns what is wrong with the arguments of [New].
 func (s *Store) Validate() error {
-	var errs []error
-	if s.client == nil {
-		errs = append(errs, errors.New("idempotencyredis: New was given a nil Client"))
+	switch {
+	case s == nil || s.script == nil:
+		return errors.New("idempotencyredis: a zero Store has no server; make one with idempotencyredis.New")
+	case s.err != nil:
+		return fmt.Errorf("idempotencyredis: %w", s.err)
+	default:
+		return nil
 	}
-	if s.config.Name == "" {
-		errs = append(errs, errors.New("idempotencyredis: Name is empty; want the name of the service, "+
-			"which all its nodes have"))
+}
+
+// Close closes the connections. The methods then return [ErrClosed]. It may be called again.
+func (s *Store) Close() error {
+	if s.connector != nil {
+		s.connector.Close()
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // answer is what the script returns.
@@ -56,11 +76,18 @@ type answer struct {
 
 // run calls the script for a key.
 func (s *Store) run(ctx context.Context, key idempotency.Key, args ...string) (answer, error) {
-	sum := sha256.Sum256(append([]byte(s.config.Name+"\x00"), key[:]...))
+	if s.connector == nil {
+		return answer{}, s.Validate()
+	}
+	sum := sha256.Sum256(append([]byte(s.name+"\x00"), key[:]...))
 	name := "hauberk:idempotency:" + hex.EncodeToString(sum[:])
-	fields, err := s.script.Exec(ctx, s.client, []string{name}, args).ToArray()
+	client, err := s.connector.Client(ctx)
 	if err != nil {
-		return answer{}, fmt.Errorf("idempotencyredis: %w", err)
+		return answer{}, s.connector.Explain(err)
+	}
+	fields, err := s.script.Exec(ctx, client, []string{name}, args).ToArray()
+	if err != nil {
+		return answer{}, s.connector.Explain(err)
 	}
 	if len(fields) != 3 {
 		return answer{}, fmt.Errorf("idempotencyredis: the script returned %d fields; want 3", len(fields))

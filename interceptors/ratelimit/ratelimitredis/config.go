@@ -3,16 +3,17 @@ package ratelimitredis
 import (
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
-	"strings"
-	"unicode"
+
+	"github.com/hauberk-rpc/hauberk/internal/redisconn"
 )
 
 // DefaultMaxKeys is the default of [Config.MaxKeys].
 const DefaultMaxKeys = 1 << 16
 
-const maxMaxKeys = 1 << 26
+const (
+	maxMaxKeys = 1 << 26
+	maxText    = 16 << 20 // of requests and answers, in bytes
+)
 
 // Config holds the settings of [New]. Addresses and Name must be set.
 type Config struct {
@@ -48,59 +49,25 @@ type Sentinel struct {
 }
 
 // Validate returns everything that is wrong with the configuration.
-func (c Config) Validate() error {
-	var errs []error
-	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if len(c.Addresses) == 0 {
-		fail("Addresses is empty; want at least one \"host:port\"")
-	}
-	for i, a := range c.Addresses {
-		if !isAddress(a) {
-			fail("Addresses[%d] is not an address; want \"host:port\", and a password in Password", i)
-		}
-	}
+func (c Config) Validate() error { return c.validate(c.connection()) }
+
+// validate is Validate with what options have added to the connection.
+func (c Config) validate(connection redisconn.Config) error {
+	errs := []error{connection.Validate()}
 	if c.Name == "" {
-		fail("Name is empty; want the name of the service, which all its nodes have")
+		errs = append(errs, errors.New("Name is empty; want the name of the service, which all its nodes have"))
 	}
-	if c.Username != "" && c.Password == "" {
-		fail("Username is set without Password")
-	}
-	if c.DB < 0 {
-		fail("DB is %d; want the number of a database", c.DB)
-	}
-	errs = append(errs, c.checkTopology())
 	if c.MaxKeys < 0 || c.MaxKeys > maxMaxKeys {
-		fail("MaxKeys is %d; want 1 to %d, or 0 for %d", c.MaxKeys, maxMaxKeys, DefaultMaxKeys)
+		errs = append(errs, fmt.Errorf("MaxKeys is %d; want 1 to %d, or 0 for %d", c.MaxKeys, maxMaxKeys, DefaultMaxKeys))
 	}
 	return errors.Join(errs...)
 }
 
-// isAddress reports whether text is a host and the number of a port, and nothing else: connection strings
-// of other clients have passwords, some of them behind what looks like an address.
-func isAddress(text string) bool {
-	host, port, err := net.SplitHostPort(text)
-	if err != nil || host == "" {
-		return false
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return false
-	}
-	return !strings.ContainsFunc(host, func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(".-_:%", r)
-	})
-}
-
-// checkTopology returns what is wrong with the combination of Cluster, Sentinel and DB.
-func (c Config) checkTopology() error {
-	sentinel := c.Sentinel.MasterName != ""
-	switch clustered := c.Cluster || len(c.Addresses) > 1 && !sentinel; {
-	case clustered && c.DB > 0:
-		return fmt.Errorf("DB is %d; want 0, since a cluster has no other", c.DB)
-	case c.Cluster && sentinel:
-		return errors.New("both Cluster and Sentinel.MasterName are set; want one of them")
-	case !sentinel && c.Sentinel != (Sentinel{}):
-		return errors.New("the Sentinel has credentials without a MasterName")
-	default:
-		return nil
+// connection returns the settings of the connection.
+func (c Config) connection() redisconn.Config {
+	return redisconn.Config{
+		Addresses: c.Addresses, Username: c.Username, Password: c.Password, DB: c.DB,
+		Sentinel: redisconn.Sentinel(c.Sentinel), Cluster: c.Cluster,
+		Owner: "ratelimitredis", Closed: ErrClosed, MaxText: maxText,
 	}
 }

@@ -11,8 +11,8 @@ import (
 
 // late is the error of a caller that waited for its timeout.
 func (s *Store) late() error {
-	err := fmt.Errorf("%w from %s", ErrNoAnswer, s.connector.name())
-	if _, cause := s.connector.state(); cause != nil {
+	err := fmt.Errorf("%w from %s", ErrNoAnswer, s.connector.Name())
+	if cause := s.connector.Err(); cause != nil {
 		err = fmt.Errorf("%w: %w", err, cause)
 	}
 	return err

@@ -20,7 +20,7 @@ func WithTLS(config *tls.Config) Option {
 			s.err = errors.Join(s.err, errors.New("WithTLS was given a nil Config"))
 			return
 		}
-		s.tls = config.Clone()
+		s.connection.TLS = config.Clone()
 	})
 }
 
@@ -29,7 +29,7 @@ func WithTLS(config *tls.Config) Option {
 // "default".
 func WithCredentials(credentials func() (username, password string, err error)) Option {
 	return option(func(s *Store) {
-		if s.credentials = credentials; credentials == nil {
+		if s.connection.Credentials = credentials; credentials == nil {
 			s.err = errors.Join(s.err, errors.New("WithCredentials was given a nil function"))
 		}
 	})

@@ -1,8 +1,6 @@
 package ratelimitredis_test
 
 import (
-	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,29 +10,9 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/redistest"
 )
 
-// permissions returns the commands that the documentation has after some words, until the next empty line behind a
-// sentence, as rules of ACL SETUSER.
-func permissions(t *testing.T, after string) []string {
-	t.Helper()
-	doc, err := os.ReadFile("doc.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, text, _ := strings.Cut(string(doc), after)
-	text, _, ok := strings.Cut(text, ".\n//\n")
-	if !ok {
-		t.Fatalf("doc.go has no commands after %q", after)
-	}
-	var rules []string
-	for _, command := range regexp.MustCompile(`\b[A-Z]{3,}\b`).FindAllString(text, -1) {
-		rules = append(rules, "+"+strings.ToLower(command))
-	}
-	return rules
-}
-
 // The permissions in the documentation are enough for each topology and setting.
 func TestPermissions(t *testing.T) {
-	commands, ofSentinels := permissions(t, "these commands:\n"), permissions(t, "The user of Sentinels needs")
+	commands, ofSentinels := redistest.Permissions(t, "these commands:\n"), redistest.Permissions(t, "The user of Sentinels needs")
 	allow := func(s *redistest.Server, user string, rules ...string) {
 		s.Do(append([]string{"ACL", "SETUSER", user, "reset", "on", ">secret", "resetchannels", "-@all"}, rules...)...)
 	}

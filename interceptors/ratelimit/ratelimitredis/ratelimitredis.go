@@ -2,19 +2,17 @@ package ratelimitredis
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/internal/engine/keyed"
 	"github.com/hauberk-rpc/hauberk/internal/engine/lease"
 	"github.com/hauberk-rpc/hauberk/internal/options"
+	"github.com/hauberk-rpc/hauberk/internal/redisconn"
 )
 
 var (
@@ -32,15 +30,14 @@ const (
 // Store is a ratelimit.Store in Redis or Valkey. Make it with [New]. Any number of interceptors may use
 // it. Safe for concurrent use.
 type Store struct {
-	config      Config
-	tls         *tls.Config
-	credentials func() (username, password string, err error)
-	err         error
-	sha         string
-	connector   *connector
-	epoch       time.Time
-	slots       chan struct{} // one for each request that waits for an answer
-	trips       atomic.Uint64
+	config     Config
+	connection redisconn.Config
+	err        error
+	sha        string
+	connector  *redisconn.Connector
+	epoch      time.Time
+	slots      chan struct{} // one for each request that waits for an answer
+	trips      atomic.Uint64
 
 	mu      sync.Mutex           // guards what follows; locked inside that of leases
 	holding map[*leases]struct{} // those that are not empty
@@ -52,16 +49,12 @@ var _ ratelimit.Store = (*Store)(nil)
 // New returns a store, and begins to connect to the server. ratelimit.New reports what is wrong with
 // its configuration. Close it at the end.
 func New(config Config, opts ...Option) *Store {
-	s := &Store{config: config, sha: shaOf(script), epoch: time.Now(), slots: make(chan struct{}, maxWaiting)}
+	s := &Store{config: config, connection: config.connection(), sha: shaOf(script), epoch: time.Now(), slots: make(chan struct{}, maxWaiting)}
 	s.holding = make(map[*leases]struct{})
 	nils := options.Apply(opts, func(o Option) { o.apply(s) })
-	s.err = errors.Join(config.Validate(), s.err, nils)
-	if s.credentials != nil && (config.Username != "" || config.Password != "") {
-		s.err = errors.Join(s.err, errors.New(
-			"WithCredentials was given, and Config has a Username or Password; want one of them"))
-	}
+	s.err = errors.Join(config.validate(s.connection), s.err, nils)
 	if s.err == nil {
-		s.connector = connect(s.options(), config)
+		s.connector = redisconn.Connect(s.connection)
 	}
 	return s
 }
@@ -158,7 +151,7 @@ func (s *Store) Close() error {
 	for x := range holding {
 		x.close(ctx)
 	}
-	s.connector.close()
+	s.connector.Close()
 	return nil
 }
 
@@ -188,7 +181,7 @@ func (s *Store) do(ctx context.Context, expired <-chan time.Time, w *work) error
 			w.land(nil, ctx.Err(), false)
 			return ctx.Err()
 		case <-expired:
-			err := fmt.Errorf("%w: %d requests to %s wait for an answer", ErrNoAnswer, maxWaiting, s.connector.name())
+			err := fmt.Errorf("%w: %d requests to %s wait for an answer", ErrNoAnswer, maxWaiting, s.connector.Name())
 			w.land(nil, err, false)
 			return err
 		}
@@ -234,39 +227,13 @@ func (s *Store) ask(r *request) (answers []lease.Answer, err error) {
 			err = fmt.Errorf("ratelimitredis: the client panicked: %v", p)
 		}
 	}()
-	client, err := s.connector.client()
+	client, err := s.connector.Client(context.Background())
 	if err != nil {
-		return nil, s.connector.explain(err)
+		return nil, s.connector.Explain(err)
 	}
 	s.trips.Add(1)
 	if answers, err = r.run(client, s.sha); err != nil {
-		return nil, s.connector.explain(err)
+		return nil, s.connector.Explain(err)
 	}
 	return answers, nil
-}
-
-// options are those of the client.
-func (s *Store) options() rueidis.ClientOption {
-	c := &s.config
-	o := rueidis.ClientOption{
-		InitAddress: c.Addresses, Username: c.Username, Password: c.Password, SelectDB: c.DB,
-		TLSConfig: s.tls, ClientName: "hauberk", ClientSetInfo: rueidis.DisableClientSetInfo,
-		DisableCache: true, DisableRetry: true, AlwaysPipelining: true, RingScaleEachConn: 10,
-		ReadBufferEachConn: bufferOfConn, WriteBufferEachConn: bufferOfConn, BlockingPoolSize: 1, BlockingPipeline: -1,
-		ConnWriteTimeout: unresponsive,
-		Sentinel: rueidis.SentinelOption{
-			MasterSet: c.Sentinel.MasterName, Username: c.Sentinel.Username, Password: c.Sentinel.Password,
-			TLSConfig: s.tls, ClientName: "hauberk", TopologyRefreshInterval: refresh,
-		},
-		ClusterOption: rueidis.ClusterOption{MaxMovedRedirections: maxMoved},
-	}
-	o.Dialer.Timeout, o.Dialer.KeepAlive = unresponsive, unresponsive
-	o.Sentinel.Dialer = o.Dialer
-	if s.credentials != nil {
-		o.AuthCredentialsFn = func(rueidis.AuthCredentialsContext) (rueidis.AuthCredentials, error) {
-			username, password, err := s.credentials()
-			return rueidis.AuthCredentials{Username: username, Password: password}, err
-		}
-	}
-	return o
 }

@@ -1,4 +1,4 @@
-package ratelimitredis
+package redisconn
 
 import (
 	"bytes"
@@ -13,7 +13,6 @@ import (
 // that ends with an error before the client sees either.
 const (
 	maxElements = 1 << 17 // CLUSTER SLOTS has one for each range of slots
-	maxText     = 16 << 20
 	maxDepth    = 16
 	maxLine     = 64 << 10
 )
@@ -30,8 +29,10 @@ type guard struct {
 	err     error // of the server, for the next Read
 }
 
-func newGuard(conn net.Conn) *guard {
+// newGuard guards a connection whose texts have at most maxText bytes.
+func newGuard(conn net.Conn, maxText int) *guard {
 	g := &guard{Conn: conn}
+	g.out.maxText, g.in.maxText = maxText, maxText
 	g.out.begins = func(byte) error {
 		g.waiting.Add(1)
 		return nil
@@ -81,6 +82,8 @@ func (g *guard) Read(p []byte) (int, error) {
 type scanner struct {
 	begins func(kind byte) error // of a value that is not within another
 	text   func(first []byte)    // the first text of the stream's value, if it is whole in one buffer
+
+	maxText int
 
 	line []byte // the part of a line before the current buffer
 	skip int    // bytes of a text that follow, with its CR LF
@@ -135,7 +138,7 @@ func (s *scanner) head(line []byte) error {
 	}
 	switch kind {
 	case '$', '=', '!':
-		n, err := length(line, maxText)
+		n, err := length(line, s.maxText)
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package ratelimitredis
+package redisconn
 
 import (
 	"slices"
@@ -13,7 +13,7 @@ func FuzzScanner(f *testing.F) {
 		f.Add([]byte(seed), 3)
 	}
 	scan := func(parts ...[]byte) (begun []byte, failed bool) {
-		s := scanner{begins: func(kind byte) error {
+		s := scanner{maxText: 1 << 20, begins: func(kind byte) error {
 			begun = append(begun, kind)
 			return nil
 		}}

@@ -1,4 +1,4 @@
-package ratelimitredis
+package redisconn
 
 import (
 	"context"
@@ -15,21 +15,20 @@ import (
 )
 
 const (
-	bufferOfConn = 64 << 10
-	unresponsive = time.Second // for a connection attempt, and for a ping
-	refresh      = time.Second // of what Sentinels say
-	maxMoved     = 4           // redirections of a request
-	firstRetry   = 20 * time.Millisecond
-	lastRetry    = time.Second
+	firstRetry = 20 * time.Millisecond
+	lastRetry  = time.Second
 )
 
-// connector is the connection to the server. The client of rueidis dials when it is created and fails if
+// Connector is the connection to a server, a cluster or a primary. Make it with [Connect], and close it at
+// the end. Safe for concurrent use.
+//
+// The client of rueidis dials when it is created and fails if
 // there is no server, so a goroutine creates it, again and again until it succeeds:
 //
 //	connecting ──▶ failed ──▶ connecting … ──▶ connected
 //
 // From then on the client connects again by itself.
-type connector struct {
+type Connector struct {
 	config  Config
 	context context.Context //nolint:containedctx // ends with the connector
 	cancel  context.CancelFunc
@@ -38,19 +37,21 @@ type connector struct {
 	first chan struct{} // closed after the first attempt
 	mu    sync.Mutex    // guards the following fields
 	ready rueidis.Client
-	err   error // of the last attempt, or ErrClosed
+	err   error // of the last attempt, or Config.Closed
 }
 
-func connect(o rueidis.ClientOption, config Config) *connector {
-	c := &connector{config: config, first: make(chan struct{}), ended: make(chan struct{})}
+// Connect begins to connect. The configuration must be valid.
+func Connect(config Config) *Connector {
+	c := &Connector{config: config, first: make(chan struct{}), ended: make(chan struct{})}
 	c.context, c.cancel = context.WithCancel(context.Background())
+	o := config.options()
 	o.DialCtxFn = c.dial
 	go c.run(o)
 	return c
 }
 
 // dial connects to an address until the connector is closed.
-func (c *connector) dial(ctx context.Context, addr string, d *net.Dialer, config *tls.Config) (net.Conn, error) {
+func (c *Connector) dial(ctx context.Context, addr string, d *net.Dialer, config *tls.Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
 	defer context.AfterFunc(c.context, cancel)()
@@ -67,10 +68,10 @@ func (c *connector) dial(ctx context.Context, addr string, d *net.Dialer, config
 		}
 		return nil, err
 	}
-	return newGuard(conn), nil
+	return newGuard(conn, c.config.MaxText), nil
 }
 
-func (c *connector) run(o rueidis.ClientOption) {
+func (c *Connector) run(o rueidis.ClientOption) {
 	defer close(c.ended)
 	once := sync.OnceFunc(func() { close(c.first) })
 	defer once()
@@ -93,7 +94,7 @@ func (c *connector) run(o rueidis.ClientOption) {
 	}
 }
 
-func (c *connector) attempt(o rueidis.ClientOption) (client rueidis.Client, err error) {
+func (c *Connector) attempt(o rueidis.ClientOption) (client rueidis.Client, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			client, err = nil, fmt.Errorf("the client panicked: %v", p)
@@ -109,33 +110,45 @@ func (c *connector) attempt(o rueidis.ClientOption) (client rueidis.Client, err 
 	return client, nil
 }
 
-// client returns the client, after the first attempt to connect.
-func (c *connector) client() (rueidis.Client, error) {
-	<-c.first
-	return c.state()
-}
-
-// state returns the client, or what the last attempt to connect has returned.
-func (c *connector) state() (rueidis.Client, error) {
+// Client returns the client, after the first attempt to connect, or the error of the last attempt. ctx
+// bounds the wait.
+func (c *Connector) Client(ctx context.Context) (rueidis.Client, error) {
+	select {
+	case <-c.first:
+	default:
+		select {
+		case <-c.first:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ready, c.err
 }
 
-func (c *connector) close() {
+// Err returns the error of the last attempt to connect, or nil if that has succeeded or there was none yet.
+func (c *Connector) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Close ends the connections, and waits until the attempts to connect have ended. It may be called again.
+func (c *Connector) Close() {
 	c.cancel()
 	<-c.ended
 	c.mu.Lock()
 	client := c.ready
-	c.ready, c.err = nil, ErrClosed
+	c.ready, c.err = nil, c.config.Closed
 	c.mu.Unlock()
 	if client != nil {
 		client.Close()
 	}
 }
 
-// name says which server is meant.
-func (c *connector) name() string {
+// Name says which server is meant.
+func (c *Connector) Name() string {
 	servers := strings.Join(c.config.Addresses, ", ")
 	if c.config.Sentinel.MasterName != "" {
 		return fmt.Sprintf("the primary %q of the Sentinels %s", c.config.Sentinel.MasterName, servers)
@@ -151,7 +164,7 @@ var hints = []struct{ part, hint string }{ //nolint:gochecknoglobals // never wr
 	{"WRONGPASS", "it rejects the username or password"},
 	{"invalid password", "it rejects the username or password"},
 	{"without any password configured", "it has no password: leave Config.Password empty"},
-	{"NOPERM", "its user lacks a permission; want those that the documentation of ratelimitredis lists under Servers"},
+	{"NOPERM", "its user lacks a permission; want those that the documentation of the package lists under Servers"},
 	{"READONLY", "it is a replica; want the address of the primary, or Config.Sentinel"},
 	{"LOADING", "it is loading its data"},
 	{"MASTERDOWN", "it is a replica without its primary"},
@@ -164,20 +177,20 @@ var hints = []struct{ part, hint string }{ //nolint:gochecknoglobals // never wr
 	{"x509:", "its certificate is not trusted"},
 }
 
-// explain returns an error that says which server has failed, and what would be right. It contains
+// Explain returns an error that says which server has failed, and what would be right. It contains
 // no password.
-func (c *connector) explain(err error) error {
-	if errors.Is(err, ErrClosed) || errors.Is(err, rueidis.ErrClosing) {
-		return fmt.Errorf("%w: %w", ErrClosed, err)
+func (c *Connector) Explain(err error) error {
+	if errors.Is(err, c.config.Closed) || errors.Is(err, rueidis.ErrClosing) {
+		return fmt.Errorf("%w: %w", c.config.Closed, err)
 	}
 	text := err.Error()
 	for _, h := range hints {
 		if strings.Contains(text, h.part) {
-			return fmt.Errorf("ratelimitredis: %s: %s: %w", c.name(), h.hint, err)
+			return fmt.Errorf("%s: %s: %s: %w", c.config.Owner, c.Name(), h.hint, err)
 		}
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("ratelimitredis: %s: it closed the connection; does it want TLS (WithTLS)? %w", c.name(), err)
+		return fmt.Errorf("%s: %s: it closed the connection; does it want TLS (WithTLS)? %w", c.config.Owner, c.Name(), err)
 	}
-	return fmt.Errorf("ratelimitredis: %s: %w", c.name(), err)
+	return fmt.Errorf("%s: %s: %w", c.config.Owner, c.Name(), err)
 }
