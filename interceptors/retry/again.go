@@ -39,7 +39,13 @@ func (r *Interceptor) goesOn(call *hauberk.Call, s *sequence) bool {
 		s.err = &nestedError{call.Method().FullName(), s.err}
 	case asked.Final || asked.Longest() > r.config.MaxServerDelay || s.failed >= s.rules.attempts:
 	case free || r.budget.Take():
-		return r.wait(s, asked, free) && r.begin(call, s, committed)
+		if r.wait(s, asked) && r.begin(call, s, committed) {
+			return true
+		}
+		if !free {
+			r.budget.Return()
+		}
+		return false
 	}
 	r.endRetries(s)
 	return false
@@ -55,15 +61,12 @@ func (r *Interceptor) retryable(s *sequence, final bool) bool {
 	return retryable
 }
 
-// wait waits until the next attempt. If there is none, it returns what was taken from the budget.
-func (r *Interceptor) wait(s *sequence, asked pushback.Asked, free bool) bool {
+// wait waits until the next attempt, and reports whether there is one.
+func (r *Interceptor) wait(s *sequence, asked pushback.Asked) bool {
 	s.waits = count(asked, s.waits)
 	err := r.sleep(s.ctx, r.delay(asked, s.waits))
 	if err == nil {
 		return true
-	}
-	if !free {
-		r.budget.Return()
 	}
 	if errors.Is(err, context.Canceled) {
 		s.err = err
