@@ -8,6 +8,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/answerkey"
+	"github.com/hauberk-rpc/hauberk/internal/pushback"
 )
 
 // refresh makes a call on another goroutine that replaces a stale answer, unless one runs for the
@@ -18,6 +19,7 @@ func (x *Interceptor) refresh(ctx context.Context, call *hauberk.Call, next haub
 		cancel()
 		return
 	}
+	inside, _ = pushback.Collect(inside) // the caller has its answer
 	inside, copied, err := call.Detach(inside)
 	if err != nil { // the request was read, so that it can be detached
 		cancel()

@@ -15,6 +15,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/answerkey"
 	"github.com/hauberk-rpc/hauberk/internal/options"
+	"github.com/hauberk-rpc/hauberk/internal/pushback"
 )
 
 const name = "coalesce"
@@ -72,6 +73,8 @@ type Interceptor struct {
 	key  answerkey.Func
 	log  *slog.Logger
 	err  error
+
+	caller pushback.Caller
 
 	begun, joined atomic.Uint64
 
@@ -157,6 +160,7 @@ func (x *Interceptor) share(ctx context.Context, call *hauberk.Call, next hauber
 			call.Decide(hauberk.Decision{Rule: "joined", Verdict: hauberk.Allowed})
 		}
 		call.Adopt(f.call)
+		f.failures.End(ctx, &x.caller)
 		return f.err
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/pushback"
 )
 
 // flight is one call for its callers.
@@ -21,6 +22,8 @@ type flight struct {
 	until   *latest
 	callers int
 	listed  bool
+
+	failures *pushback.Collected // of outgoing calls, on a client
 
 	done chan struct{} // closed when the fields below are set
 	call *hauberk.Call // the detached copy
@@ -81,7 +84,11 @@ func (x *Interceptor) join(ctx context.Context, call *hauberk.Call, next hauberk
 		return f, false, nil
 	}
 	inside, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f = &flight{cancel: cancel, until: &latest{Context: inside}, callers: 1, listed: true, done: make(chan struct{})}
+	inside, failures := pushback.Collect(inside)
+	f = &flight{
+		cancel: cancel, until: &latest{Context: inside}, failures: failures, callers: 1, listed: true,
+		done: make(chan struct{}),
+	}
 	f.until.include(ctx)
 	f.deadline, f.limited = ctx.Deadline()
 	_, known := hauberk.IdentityKey.Get(call)
