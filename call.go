@@ -79,7 +79,7 @@ type extra struct {
 	detached  bool                 // the call was made by Detach
 	wireTaken atomic.Bool          // of a detached call: a call has adopted its sizes
 	ownKeys   []*keyID             // of a detached call: of attempts, set since; guarded by the call's mutex
-	handler   handlerOutcome       // of a detached call on a server; guarded by the call's mutex
+	handler   *handlerOutcome      // of a detached call on a server, and of those that it was detached from
 	failures  pushback.Failures    // of outgoing calls of a server's handler
 
 	beforeHeader atomic.Pointer[[]func()] // of a server's stream

@@ -59,6 +59,9 @@ func (c *Call) Detach(ctx context.Context) (inside context.Context, copied *Call
 		d.received.Store(1)
 		record := &responseRecord{method: c.method.full}
 		d.lazy().record = record
+		if d.lazy().handler = c.handlerOutcome(); d.lazy().handler == nil {
+			d.lazy().handler = new(handlerOutcome)
+		}
 		ctx = grpc.NewContextWithServerTransportStream(ctx, record)
 	}
 	d.lazy().detached = true
@@ -84,7 +87,7 @@ func (c *Call) detachedEnd() (terminal, error) {
 			if err := d.acceptRequest(d.request); err != nil {
 				return nil, err
 			}
-			d.setHandled(ErrUnwound)
+			d.handlerOutcome().set(ErrUnwound)
 			return end.handler(ctx, d.request)
 		}}, nil
 	case *detachedUnary:
@@ -104,7 +107,7 @@ func (u *detachedUnary) finish(ctx context.Context, call *Call) error {
 	depth := call.depth.Load()
 	response, err := u.run(ctx, call)
 	if called, _ := call.Handled(); called {
-		call.setHandled(err)
+		call.handlerOutcome().set(err)
 	}
 	return call.hold(response, err, depth)
 }
@@ -119,41 +122,47 @@ func (c *Call) decodeDetached(msg any) error {
 	if err := c.acceptRequest(msg); err != nil {
 		return err
 	}
-	c.setHandled(ErrUnwound)
+	c.handlerOutcome().set(ErrUnwound)
 	return nil
 }
 
 // handlerOutcome is what is known of the handler of a detached call.
 type handlerOutcome struct {
+	mu     sync.Mutex
 	called bool
 	err    error
+}
+
+func (h *handlerOutcome) set(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.called, h.err = true, err
+}
+
+func (h *handlerOutcome) get() (called bool, err error) {
+	if h == nil {
+		return false, nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.called, h.err
 }
 
 // Handled reports, on a copy that [Call.Detach] made on a server, whether the handler was called, and
 // the error that it returned. The error is [ErrUnwound] if the handler has panicked or has not returned
 // yet. It tells the effect of a call from what inner interceptors made of its outcome: next may
-// return an error although the handler has returned none. If an inner interceptor detaches the call
-// too, Handled reports what that has adopted. On other calls called is false. Interceptors that grpc-go
-// runs around the handler, such as those of grpc.ChainUnaryInterceptor, count as part of it. Safe for
-// concurrent use.
-func (c *Call) Handled() (called bool, err error) {
-	root := c.state()
-	more := root.more.Load()
-	if more == nil {
-		return false, nil
-	}
-	root.mu.Lock()
-	defer root.mu.Unlock()
-	return more.handler.called, more.handler.err
-}
+// return an error although the handler has returned none. It includes a handler that runs on a copy
+// which an inner interceptor has detached, or whose outcome that has adopted. On other calls called is false.
+// Interceptors that grpc-go runs around the handler, such as those of grpc.ChainUnaryInterceptor, count
+// as part of it. Safe for concurrent use.
+func (c *Call) Handled() (called bool, err error) { return c.handlerOutcome().get() }
 
-// setHandled notes that the handler was called, and its error.
-func (c *Call) setHandled(err error) {
-	root := c.state()
-	more := root.lazy()
-	root.mu.Lock()
-	defer root.mu.Unlock()
-	more.handler = handlerOutcome{true, err}
+// handlerOutcome returns that of a detached call on a server, or nil.
+func (c *Call) handlerOutcome() *handlerOutcome {
+	if more := c.state().more.Load(); more != nil {
+		return more.handler
+	}
+	return nil
 }
 
 // wasDetached reports whether the call was made by Detach.
@@ -172,8 +181,9 @@ func (c *Call) adoptDetached(d *Call) {
 	c.adoptCounts(d)
 	if c.side == ServerSide {
 		_ = c.SetReplyMetadata(d.Header(), d.Trailer())
-		if called, err := d.Handled(); called && c.state().wasDetached() {
-			c.setHandled(err)
+		own := c.handlerOutcome()
+		if called, err := d.Handled(); called && own != nil {
+			own.set(err)
 		}
 	} else {
 		in := d.captured()

@@ -147,8 +147,10 @@ func (x *Interceptor) share(ctx context.Context, call *hauberk.Call, next hauber
 		}
 		switch {
 		case f.how == panicked:
+			call.Adopt(f.call) // what the handler did
 			panic(f.with)
 		case f.how == exited:
+			call.Adopt(f.call)
 			return hauberk.ErrUnwound
 		case f.own && !first:
 			return next(ctx, call)

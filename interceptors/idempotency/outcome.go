@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
@@ -49,6 +51,7 @@ func outcomeOf(message any, err error, header, trailer metadata.MD) *outcome {
 		return o
 	}
 	o.kind, o.status = coded, hauberk.StatusOf(err).Proto()
+	o.status.Message = strings.ToValidUTF8(o.status.GetMessage(), string(utf8.RuneError)) // as grpc-go sends it
 	if _, isStatus := errors.AsType[interface {
 		error
 		GRPCStatus() *status.Status

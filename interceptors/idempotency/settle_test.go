@@ -2,13 +2,16 @@ package idempotency_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/cache"
 	"github.com/hauberk-rpc/hauberk/interceptors/coalesce"
 	"github.com/hauberk-rpc/hauberk/interceptors/idempotency"
 )
@@ -97,5 +100,44 @@ func TestEffectDecides(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A handler that panics or ends its goroutine has had its effect, also if an inner interceptor makes the call on
+// another goroutine.
+func TestUnwoundHandler(t *testing.T) {
+	for name, unwind := range map[string]func(){"panic": func() { panic("handler") }, "Goexit": runtime.Goexit} {
+		for inside, inner := range map[string][]hauberk.Interceptor{
+			"alone":    nil,
+			"coalesce": {coalesce.New(coalesce.Config{Methods: []string{"*"}, AcrossIdentities: true})},
+			"cache":    {cache.New(cache.Config{TTL: time.Hour, Methods: []string{"*"}, AcrossIdentities: true})},
+		} {
+			t.Run(name+"/"+inside, func(t *testing.T) {
+				w := newWorld(t, append([]hauberk.Interceptor{idempotency.New(idempotency.Config{})}, inner...)...)
+				w.handle = func(context.Context) error {
+					unwind()
+					return nil
+				}
+				ended := make(chan struct{})
+				go func() {
+					defer close(ended)
+					w.call(t.Context(), "a", "k")
+				}()
+				<-ended
+				if c := w.call(t.Context(), "a", "k"); status.Code(c.err) != codes.Internal || w.handled.Load() != 1 {
+					t.Errorf("%v, handled %d times; want INTERNAL, and once", c.err, w.handled.Load())
+				}
+			})
+		}
+	}
+}
+
+// A message that is not UTF-8 is kept as grpc-go sends it.
+func TestStatusMessage(t *testing.T) {
+	w := newWorld(t, idempotency.New(idempotency.Config{}))
+	w.handle = func(context.Context) error { return status.Error(codes.NotFound, "\xff") }
+	w.call(t.Context(), "a", "k")
+	if c := w.call(t.Context(), "a", "k"); status.Code(c.err) != codes.NotFound || status.Convert(c.err).Message() != "\ufffd" {
+		t.Errorf("%v", c.err)
 	}
 }
