@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -139,5 +140,32 @@ func TestStatusMessage(t *testing.T) {
 	w.call(t.Context(), "a", "k")
 	if c := w.call(t.Context(), "a", "k"); status.Code(c.err) != codes.NotFound || status.Convert(c.err).Message() != "\ufffd" {
 		t.Errorf("%v", c.err)
+	}
+}
+
+// An interceptor of grpc-go inside is one like others.
+func TestEffectInsideAdapter(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		inner         grpc.UnaryServerInterceptor
+		first, repeat codes.Code
+		handled       int64
+	}{
+		{"after the handler", func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+			_, _ = handler(ctx, req)
+			return nil, status.Error(codes.Unavailable, "after")
+		}, codes.Unavailable, codes.FailedPrecondition, 1},
+		{"before the handler", func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) {
+			return nil, status.Error(codes.PermissionDenied, "before")
+		}, codes.PermissionDenied, codes.PermissionDenied, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, idempotency.New(idempotency.Config{}), hauberk.FromServer(c.inner, hauberk.PassStreamServer))
+			a := w.call(t.Context(), "a", "k")
+			b := w.call(t.Context(), "a", "k")
+			if status.Code(a.err) != c.first || status.Code(b.err) != c.repeat || w.handled.Load() != c.handled {
+				t.Errorf("%v, then %v, handled %d times; want %v, %v, %d", a.err, b.err, w.handled.Load(), c.first, c.repeat, c.handled)
+			}
+		})
 	}
 }
