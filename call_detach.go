@@ -150,7 +150,7 @@ func (h *handlerOutcome) get() (called bool, err error) {
 
 // Handled reports, on a copy that [Call.Detach] made on a server, whether the handler was called, and
 // the error that it returned. The error is [ErrUnwound] if the handler has panicked or has not returned
-// yet. It tells the effect of a call from what inner interceptors made of its outcome: next may
+// yet. It distinguishes the effect of a call from what inner interceptors made of its outcome: next may
 // return an error although the handler has returned none. It includes a handler that runs on a copy
 // which an inner interceptor has detached, or whose outcome that has adopted. On other calls called is false.
 // Interceptors that grpc-go runs around the handler, such as those of grpc.ChainUnaryInterceptor, count

@@ -26,7 +26,8 @@ func TestRefreshAsksNoCaller(t *testing.T) {
 		intercept := hauberk.Must(hauberk.New(x, retry.New(retry.Config{AllMethods: true, MaxAttempts: 2}))).UnaryClientInterceptor()
 		attempts := 0
 		invoke := func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
-			if attempts++; attempts == 1 {
+			attempts++
+			if attempts == 1 {
 				return nil
 			}
 			return status.Error(codes.Unavailable, "down")

@@ -56,13 +56,10 @@ func TestOptions(t *testing.T) {
 	}{
 		{"none", nil, nil, 1},
 		{"the same", []grpc.CallOption{grpc.WaitForReady(true)}, []grpc.CallOption{grpc.WaitForReady(true)}, 1},
-		{
-			"the same at last", []grpc.CallOption{grpc.MaxCallRecvMsgSize(1), grpc.MaxCallRecvMsgSize(2)},
-			[]grpc.CallOption{grpc.MaxCallRecvMsgSize(2)}, 1,
-		},
+		{"the same at last", sizes(1, 2), sizes(2), 1},
 		{"one waits", []grpc.CallOption{grpc.WaitForReady(true)}, nil, 2},
 		{"one fails fast", []grpc.CallOption{grpc.WaitForReady(false)}, nil, 2},
-		{"size of the response", []grpc.CallOption{grpc.MaxCallRecvMsgSize(1)}, nil, 2},
+		{"size of the response", sizes(1), nil, 2},
 		{"size of the request", nil, []grpc.CallOption{grpc.MaxCallSendMsgSize(1)}, 2},
 		{"an option without influence", []grpc.CallOption{grpc.StaticMethod()}, nil, 1},
 	} {
@@ -91,4 +88,12 @@ func TestOptions(t *testing.T) {
 			})
 		})
 	}
+}
+
+// sizes returns options for the greatest size of the response.
+func sizes(bytes ...int) (opts []grpc.CallOption) {
+	for _, n := range bytes {
+		opts = append(opts, grpc.MaxCallRecvMsgSize(n))
+	}
+	return opts
 }

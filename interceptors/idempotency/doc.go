@@ -59,8 +59,9 @@
 //
 // If the store does not answer within [Config.StoreTimeout], or within the lease if that is shorter, a call
 // gives back the key that it may have, which may take as long again, and ends with UNAVAILABLE, or with
-// [Config.FailOpen] executes without protection. A panic of the store is a failure of it. If it does not take an outcome, after three tries, that is
-// logged and counted, the call gets the outcome, and the key is free once the lease expires.
+// [Config.FailOpen] executes without protection. A panic of the store is a failure of it. If the store does
+// not take an outcome, after three tries, that is logged and counted, the call gets the outcome, and the key
+// is free once the lease expires.
 //
 // # Rejections
 //

@@ -17,7 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/idempotency"
 )
 
-// What the handler did decides whether a key is free, whatever inner interceptors make of the outcome:
+// What the handler did decides whether a key is free, and not what inner interceptors make of the outcome:
 // no effect happens twice, and a call that no handler had is executed later.
 func TestEffectDecides(t *testing.T) {
 	after := func(err error) func(context.Context, *hauberk.Call, hauberk.Next) error {
@@ -147,7 +147,7 @@ func TestStatusMessage(t *testing.T) {
 func TestEffectInsideAdapter(t *testing.T) {
 	for _, c := range []struct {
 		name          string
-		inner         grpc.UnaryServerInterceptor
+		inner         func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error)
 		first, repeat codes.Code
 		handled       int64
 	}{

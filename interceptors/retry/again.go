@@ -39,13 +39,7 @@ func (r *Interceptor) goesOn(call *hauberk.Call, s *sequence) bool {
 		s.err = &nestedError{call.Method().FullName(), s.err}
 	case asked.Final || asked.Longest() > r.config.MaxServerDelay || s.failed >= s.rules.attempts:
 	case free || r.budget.Take():
-		if r.wait(s, asked) && r.begin(call, s, committed) {
-			return true
-		}
-		if !free {
-			r.budget.Return()
-		}
-		return false
+		return r.used(r.wait(s, asked) && r.begin(call, s, committed), free)
 	}
 	r.endRetries(s)
 	return false
@@ -59,6 +53,14 @@ func (r *Interceptor) retryable(s *sequence, final bool) bool {
 		r.budget.Failure()
 	}
 	return retryable
+}
+
+// used reports whether an attempt is made. One that is not made returns to the budget, unless it was free.
+func (r *Interceptor) used(begun, free bool) bool {
+	if !begun && !free {
+		r.budget.Return()
+	}
+	return begun
 }
 
 // wait waits until the next attempt, and reports whether there is one.

@@ -183,14 +183,15 @@ func (c *Connector) Explain(err error) error {
 	if errors.Is(err, c.config.Closed) || errors.Is(err, rueidis.ErrClosing) {
 		return fmt.Errorf("%w: %w", c.config.Closed, err)
 	}
+	where := c.config.Owner + ": " + c.Name()
 	text := err.Error()
 	for _, h := range hints {
 		if strings.Contains(text, h.part) {
-			return fmt.Errorf("%s: %s: %s: %w", c.config.Owner, c.Name(), h.hint, err)
+			return fmt.Errorf("%s: %s: %w", where, h.hint, err)
 		}
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%s: %s: it closed the connection; does it want TLS (WithTLS)? %w", c.config.Owner, c.Name(), err)
+		return fmt.Errorf("%s: it closed the connection; does it want TLS (WithTLS)? %w", where, err)
 	}
-	return fmt.Errorf("%s: %s: %w", c.config.Owner, c.Name(), err)
+	return fmt.Errorf("%s: %w", where, err)
 }

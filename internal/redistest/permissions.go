@@ -20,8 +20,9 @@ func Permissions(t testing.TB, after string) []string {
 	if !ok {
 		t.Fatalf("doc.go has no commands after %q", after)
 	}
-	var rules []string
-	for _, command := range regexp.MustCompile(`\b[A-Z]{3,}\b`).FindAllString(text, -1) {
+	commands := regexp.MustCompile(`\b[A-Z]{3,}\b`).FindAllString(text, -1)
+	rules := make([]string, 0, len(commands))
+	for _, command := range commands {
 		rules = append(rules, "+"+strings.ToLower(command))
 	}
 	return rules

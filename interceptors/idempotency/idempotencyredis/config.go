@@ -2,6 +2,7 @@ package idempotencyredis
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/hauberk-rpc/hauberk/internal/redisconn"
 )
@@ -42,11 +43,11 @@ func (c Config) Validate() error { return c.validate(c.connection()) }
 
 // validate is Validate with what options have added to the connection.
 func (c Config) validate(connection redisconn.Config) error {
-	err := connection.Validate()
+	errs := []error{connection.Validate()}
 	if c.Name == "" {
-		err = errors.Join(err, errors.New("Name is empty; want the name of the service, which all its nodes have"))
+		errs = append(errs, fmt.Errorf("%s is empty; want the name of the service, which all its nodes have", "Name"))
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // connection returns the settings of the connection.

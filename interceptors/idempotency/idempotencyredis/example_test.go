@@ -35,9 +35,9 @@ func Example() {
 	}
 	for range 2 {
 		store := idempotencyredis.New(idempotencyredis.Config{Name: "shop", Addresses: []string{redis.Addr()}})
-		defer func() { _ = store.Close() }()
 		call(hauberk.Must(hauberk.New(idempotency.New(
 			idempotency.Config{StoreTimeout: 10 * time.Second}, idempotency.WithStore(store)))), "8e03978e")
+		_ = store.Close()
 	}
 	// Output:
 	// order 1 <nil>

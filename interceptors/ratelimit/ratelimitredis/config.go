@@ -54,11 +54,12 @@ func (c Config) Validate() error { return c.validate(c.connection()) }
 // validate is Validate with what options have added to the connection.
 func (c Config) validate(connection redisconn.Config) error {
 	errs := []error{connection.Validate()}
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Name == "" {
-		errs = append(errs, errors.New("Name is empty; want the name of the service, which all its nodes have"))
+		fail("Name is empty; want the name of the service, which all its nodes have")
 	}
 	if c.MaxKeys < 0 || c.MaxKeys > maxMaxKeys {
-		errs = append(errs, fmt.Errorf("MaxKeys is %d; want 1 to %d, or 0 for %d", c.MaxKeys, maxMaxKeys, DefaultMaxKeys))
+		fail("MaxKeys is %d; want 1 to %d, or 0 for %d", c.MaxKeys, maxMaxKeys, DefaultMaxKeys)
 	}
 	return errors.Join(errs...)
 }

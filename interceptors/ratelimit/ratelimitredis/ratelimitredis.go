@@ -49,8 +49,10 @@ var _ ratelimit.Store = (*Store)(nil)
 // New returns a store, and begins to connect to the server. ratelimit.New reports what is wrong with
 // its configuration. Close it at the end.
 func New(config Config, opts ...Option) *Store {
-	s := &Store{config: config, connection: config.connection(), sha: shaOf(script), epoch: time.Now(), slots: make(chan struct{}, maxWaiting)}
-	s.holding = make(map[*leases]struct{})
+	s := &Store{
+		config: config, connection: config.connection(), sha: shaOf(script), epoch: time.Now(),
+		slots: make(chan struct{}, maxWaiting), holding: make(map[*leases]struct{}),
+	}
 	nils := options.Apply(opts, func(o Option) { o.apply(s) })
 	s.err = errors.Join(config.validate(s.connection), s.err, nils)
 	if s.err == nil {
