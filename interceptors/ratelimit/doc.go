@@ -63,7 +63,8 @@
 //
 // [WithStore] keeps the quotas in a store, such as Redis, so that the limit holds for all nodes of a
 // service together. If the store does not answer within [Shared.Timeout], a call is treated as
-// [Shared.Fail] says; after three failures in a row calls do without it for [Shared.RetryStore]. The
+// [Shared.Fail] says; after three failures in a row calls do without it for [Shared.RetryStore]. Failures at the
+// same time count as one, so that a pause of the store, or of the process, concerns only the calls in it. The
 // failure mode is in force from the first call: a store that cannot be reached at the start is no
 // error. [Interceptor.StoreFailures] and a log record report it.
 //

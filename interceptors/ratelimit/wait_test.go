@@ -2,6 +2,7 @@ package ratelimit_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -25,6 +26,7 @@ import (
 // bank is a Store whose permits return. It counts the requests, each of which takes some time.
 type bank struct {
 	takes  time.Duration
+	late   atomic.Int64 // requests that get no answer in time
 	asked  atomic.Int64
 	clock  func() time.Duration
 	memory []*quota.Memory
@@ -51,6 +53,9 @@ func (b *bank) Take(ctx context.Context, _ time.Duration, demands []ratelimit.De
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if b.late.Add(-1) >= 0 {
+		return errors.New("late")
+	}
 	for i, d := range demands {
 		decisions[i] = ratelimit.Decision(b.memory[d.Limit].Do(quota.Take, quota.OfKeys, d.Key, b.clock(), d.Permits))
 	}
@@ -68,8 +73,15 @@ func (b *bank) Charge(_ context.Context, _ time.Duration, demands []ratelimit.De
 // 100 permits return in each second.
 func waiting(t *testing.T, opts ...ratelimit.Option) (context.Context, *ratelimit.Interceptor) {
 	t.Helper()
+	return waitingIn(t, ratelimit.Shared{}, opts...)
+}
+
+// waitingIn is waiting with settings for the store.
+func waitingIn(t *testing.T, shared ratelimit.Shared, opts ...ratelimit.Option) (context.Context, *ratelimit.Interceptor) {
+	t.Helper()
 	limiter := ratelimit.New(ratelimit.Config{
 		Limit: 100, Per: time.Second, By: callkey.Global(), OverLimit: ratelimit.Wait, Cost: ratelimit.Cost{Charged: true},
+		Shared: shared,
 	}, opts...)
 	call := make(chan context.Context)
 	env := hauberktest.Case{}.StartWith(t, charging(func(ctx context.Context) error {
@@ -123,6 +135,30 @@ func TestWaitAsksSeldom(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A pause of the store ends the messages that ask in it. The others wait on: the store has not failed.
+func TestWaitOutlastsAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bank{takes: time.Millisecond}
+		ctx, limiter := waitingIn(t, ratelimit.Shared{Fail: ratelimit.FailClosed}, ratelimit.WithStore(b), quiet)
+		b.late.Store(16)
+		var ended atomic.Int64
+		var wg sync.WaitGroup
+		for range 2000 {
+			wg.Go(func() {
+				if err := limiter.Take(ctx, 1); errors.Is(err, ratelimit.ErrUnavailable) {
+					ended.Add(1)
+				} else if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n, failing := limiter.StoreFailures(); n != 16 || failing || ended.Load() != 16 {
+			t.Errorf("%d failures, failing %t, %d messages ended; want 16, and a store that is asked", n, failing, ended.Load())
+		}
+	})
 }
 
 // If permits return faster than the store answers, several messages ask at a time, so that the wait ends.

@@ -37,6 +37,7 @@ type Guard struct {
 	config   Config
 	circuit  *breaker.Breaker
 	last     atomic.Pointer[error] // for the log
+	rounds   atomic.Uint64         // failures that counted
 	checking atomic.Bool           // Check asks the store
 }
 
@@ -69,13 +70,14 @@ func (g *Guard) changed(c breaker.Change) {
 }
 
 // Do asks the store, unless its circuit is open. An error counts as a failure of the store, unless
-// ctx has ended.
+// ctx has ended. Of requests that are in flight at the same time, the first failure counts for the circuit:
+// one late answer, or one pause, does not open it.
 func (g *Guard) Do(ctx context.Context, ask func() error) error {
 	permit, err := g.circuit.Allow(g.config.Clock())
 	if err != nil {
 		return err
 	}
-	outcome := breaker.Neutral // of a panic
+	round, outcome := g.rounds.Load(), breaker.Neutral // of a panic
 	defer func() { permit.Done(g.config.Clock(), outcome) }()
 	if err = ask(); err == nil {
 		outcome = breaker.Success
@@ -84,7 +86,9 @@ func (g *Guard) Do(ctx context.Context, ask func() error) error {
 	if ctx.Err() == nil {
 		g.config.Failures.Add(1)
 		g.last.Store(&err)
-		outcome = breaker.Failure
+		if g.rounds.CompareAndSwap(round, round+1) {
+			outcome = breaker.Failure
+		}
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +100,40 @@ func TestCheck(t *testing.T) {
 		check(func() error { return nil })
 		if _, failing := g.Failures(); failing || asked != 4 {
 			t.Errorf("failing %t, asked %d times; want a closed circuit", failing, asked)
+		}
+	})
+}
+
+// A pause fails all requests that are in flight at a time. It counts once, so that the circuit stays closed.
+func TestFailuresAtTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		g := guard.New(guard.Config{
+			Name: "test", Mode: "local", Timeout: time.Second, RetryStore: 10 * time.Second,
+			Clock: func() time.Duration { return time.Since(start) }, Log: slog.New(slog.DiscardHandler),
+		})
+		pause := func() {
+			var wg sync.WaitGroup
+			for range 100 {
+				wg.Go(func() {
+					_ = g.Do(t.Context(), func() error {
+						<-time.After(time.Second)
+						return errDown
+					})
+				})
+			}
+			wg.Wait()
+		}
+		for i, want := range []bool{false, false, true} {
+			pause()
+			if n, failing := g.Failures(); n != uint64(100*(i+1)) || failing != want {
+				t.Errorf("after %d pauses %d failures, failing %t", i+1, n, failing)
+			}
+		}
+		<-time.After(10 * time.Second)
+		pause() // one request finds out
+		if n, failing := g.Failures(); n != 301 || !failing {
+			t.Errorf("%d failures, failing %t; want one more, and an open circuit", n, failing)
 		}
 	})
 }
