@@ -2,21 +2,11 @@ package ratelimitredis
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/internal/engine/lease"
 )
-
-// late is the error of a caller that waited for its timeout.
-func (s *Store) late() error {
-	err := fmt.Errorf("%w from %s", ErrNoAnswer, s.connector.Name())
-	if cause := s.connector.Err(); cause != nil {
-		err = fmt.Errorf("%w: %w", err, cause)
-	}
-	return err
-}
 
 // maxHeld is the greatest number of keys with leases. Further ones are given back at once.
 const maxHeld = 1 << 16

@@ -44,10 +44,10 @@ func (q *quotas) Take(
 			return nil
 		}
 	}
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
+	patience := newPatience(timeout)
+	defer patience.end()
 	merged, at := merge(demands)
-	t := newTaking(ctx, q, timer.C, merged)
+	t := newTaking(ctx, q, patience, merged)
 	t.repeated = len(demands) == 1
 	err := t.run(now)
 	if at != nil {
@@ -64,7 +64,7 @@ func (q *quotas) Take(
 type taking struct {
 	q        *quotas
 	ctx      context.Context //nolint:containedctx // of the call that takes
-	expired  <-chan time.Time
+	patience *patience
 	parts    []part
 	repeated bool
 }
@@ -79,8 +79,8 @@ type part struct {
 	ask      lease.Ask
 }
 
-func newTaking(ctx context.Context, q *quotas, expired <-chan time.Time, demands []ratelimit.Demand) *taking {
-	t := &taking{q: q, ctx: ctx, expired: expired, parts: make([]part, len(demands))}
+func newTaking(ctx context.Context, q *quotas, p *patience, demands []ratelimit.Demand) *taking {
+	t := &taking{q: q, ctx: ctx, patience: p, parts: make([]part, len(demands))}
 	now := q.store.clock()
 	for i := range demands {
 		d := &demands[i]
@@ -117,12 +117,8 @@ func (t *taking) run(now time.Duration) error {
 			return t.ask()
 		}
 		t.putBack()
-		select {
-		case <-flight.Done():
-		case <-t.ctx.Done():
-			return t.ctx.Err()
-		case <-t.expired:
-			return t.q.store.late()
+		if err := t.patience.await(t.ctx, flight.Done()); err != nil {
+			return t.q.store.explainWait(err)
 		}
 	}
 }
@@ -185,7 +181,7 @@ func (t *taking) ask() error {
 			}
 		}
 	}}
-	if err := t.q.store.do(t.ctx, t.expired, w); err != nil {
+	if err := t.q.store.do(t.ctx, t.patience, w); err != nil {
 		t.putBack()
 		return err
 	}
@@ -208,9 +204,9 @@ func (q *quotas) Charge(ctx context.Context, timeout time.Duration, demands []ra
 	if len(demands) == 0 {
 		return nil
 	}
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	t := newTaking(ctx, q, timer.C, demands)
+	patience := newPatience(timeout)
+	defer patience.end()
+	t := newTaking(ctx, q, patience, demands)
 	if t.chargeLease() {
 		return nil
 	}
@@ -220,7 +216,7 @@ func (q *quotas) Charge(ctx context.Context, timeout time.Duration, demands []ra
 		r.add(p.limit, p.limit.key(p.demand), &lease.Ask{Need: p.demand.Permits})
 	}
 	parts := t.parts
-	return q.store.do(ctx, timer.C, &work{request: r, land: func([]lease.Answer, error, bool) {
+	return q.store.do(ctx, patience, &work{request: r, land: func([]lease.Answer, error, bool) {
 		for i := range parts {
 			parts[i].key.Forget()
 		}

@@ -170,9 +170,9 @@ type work struct {
 	err  error
 }
 
-// do sends a request and waits for its answer until expired or the end of ctx. land is called once
+// do sends a request and waits for its answer until the end of p or of ctx. land is called once
 // with the outcome, also after the caller has left.
-func (s *Store) do(ctx context.Context, expired <-chan time.Time, w *work) error {
+func (s *Store) do(ctx context.Context, p *patience, w *work) error {
 	w.done = make(chan struct{})
 	select {
 	case s.slots <- struct{}{}:
@@ -182,21 +182,17 @@ func (s *Store) do(ctx context.Context, expired <-chan time.Time, w *work) error
 		case <-ctx.Done():
 			w.land(nil, ctx.Err(), false)
 			return ctx.Err()
-		case <-expired:
+		case <-p.timer.C:
 			err := fmt.Errorf("%w: %d requests to %s wait for an answer", ErrNoAnswer, maxWaiting, s.connector.Name())
 			w.land(nil, err, false)
 			return err
 		}
 	}
 	go s.perform(w)
-	select {
-	case <-w.done:
-		return w.err
-	case <-ctx.Done():
-		return w.leave(ctx.Err())
-	case <-expired:
-		return w.leave(s.late())
+	if err := p.await(ctx, w.done); err != nil {
+		return w.leave(s.explainWait(err))
 	}
+	return w.err
 }
 
 // leave returns the outcome if there is one, or err.
