@@ -42,7 +42,9 @@ type passed struct {
 // beginKey is where a server puts the time before the limit.
 var beginKey = hauberk.NewKey[time.Time]("begin")
 
-func serveFleet(t *testing.T, nodes int, addr string, config ratelimit.Config) *fleet {
+func serveFleet(
+	t *testing.T, nodes int, addr string, config ratelimit.Config, opts ...func(node int) ratelimit.Option,
+) *fleet {
 	t.Helper()
 	f := new(fleet)
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -61,10 +63,14 @@ func serveFleet(t *testing.T, nodes int, addr string, config ratelimit.Config) *
 		beginKey.Set(call, time.Now())
 		return next(ctx, call)
 	})
-	for range nodes {
+	for node := range nodes {
+		own := make([]ratelimit.Option, 0, 2+len(opts))
+		for _, opt := range opts {
+			own = append(own, opt(node))
+		}
 		store := ratelimitredis.New(ratelimitredis.Config{Addresses: []string{addr}, Name: "attacks"})
 		t.Cleanup(func() { _ = store.Close() })
-		limit := ratelimit.New(config, ratelimit.WithStore(store), ratelimit.WithLogger(quiet))
+		limit := ratelimit.New(config, append(own, ratelimit.WithStore(store), ratelimit.WithLogger(quiet))...)
 		f.limits, f.stores = append(f.limits, limit), append(f.stores, store)
 		f.nodes = append(f.nodes, serve(t, hauberk.Config{}, nil, outside, limit, inside))
 	}
