@@ -213,6 +213,31 @@ func TestBytesAreCounted(t *testing.T) {
 	})
 }
 
+// A message without bytes is free, as is a call that costs nothing: it needs no store, does not wait for others, and
+// passes if the quota is in debt.
+func TestFreeMessages(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		config := hourly(10, ratelimit.Cost{Byte: 1, Charged: true})
+		config.Shared.Fail = ratelimit.FailClosed
+		s := new(store)
+		wantCode(t, c.Start(t, ratelimit.New(config, ratelimit.WithStore(s), quiet)).Call(t.Context(), "").Err, codes.OK)
+		if s.count() != 0 {
+			t.Errorf("the store was asked %d times for nothing", s.count())
+		}
+		config.Shared, config.OverLimit = ratelimit.Shared{}, ratelimit.Wait
+		limiter := ratelimit.New(config)
+		env := c.StartWith(t, &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+			if c.Side == hauberk.ServerSide {
+				if err := limiter.Charge(ctx, 20); err != nil { // in debt
+					return err
+				}
+			}
+			return hauberktest.Echo(ctx, s)
+		}}, limiter)
+		wantCode(t, env.Call(t.Context(), "").Err, codes.OK)
+	})
+}
+
 // Messages of other codecs have a size if they are bytes.
 func TestSizesOfMessages(t *testing.T) {
 	bytes := []byte("12345")

@@ -70,7 +70,8 @@ func (x *Interceptor) countMessages(ctx context.Context, call *hauberk.Call) {
 type flow struct {
 	x       *Interceptor
 	call    *hauberk.Call
-	demands []demand // of the limits that count the messages
+	counted []demand // of the limits that count the messages
+	demands []demand // of the message that is paid for
 }
 
 // newFlow returns the flow of requests or responses, or nil if no limit counts them.
@@ -79,10 +80,10 @@ func (x *Interceptor) newFlow(ctx context.Context, call *hauberk.Call, requests 
 	for i := range x.limits {
 		l := &x.limits[i]
 		if l.config.Cost.countsThese(requests) && !l.config.By.Spares(call, x.config.ChargeUnknown) {
-			f.demands = append(f.demands, l.demand(ctx, call, 0))
+			f.counted = append(f.counted, l.demand(ctx, call, 0))
 		}
 	}
-	if f.demands == nil {
+	if f.counted == nil {
 		return nil
 	}
 	return f
@@ -91,15 +92,22 @@ func (x *Interceptor) newFlow(ctx context.Context, call *hauberk.Call, requests 
 // pay takes the permits of a message, or returns the rejection that ends the call.
 func (f *flow) pay(ctx context.Context, msg any) error {
 	size := 0
-	for i := range f.demands {
-		d := &f.demands[i]
+	f.demands = f.demands[:0]
+	for i := range f.counted {
+		d := &f.counted[i]
 		if d.limit.config.Cost.Byte > 0 && size == 0 {
 			size = sizeOf(msg)
 		}
-		d.permits = d.limit.config.Cost.ofMessage(size)
+		if d.permits = d.limit.config.Cost.ofMessage(size); d.permits == 0 {
+			continue
+		}
 		if d.limit.config.By.PerMessage() {
 			d.at, d.key = d.limit.keyOf(ctx, f.call, msg)
 		}
+		f.demands = append(f.demands, *d)
+	}
+	if len(f.demands) == 0 {
+		return nil // it is free, as a call without costs is
 	}
 	v, err := f.take(ctx)
 	if v != nil {
