@@ -149,7 +149,7 @@ func (s *shared) take(ctx context.Context, demands []demand) (st outcome, v *ver
 	switch {
 	case failure == nil:
 		for i := range demands {
-			st.consider(&demands[i], answers[i])
+			st.consider(&demands[i], demands[i].timed(answers[i]))
 		}
 		v = s.x.limited(&st)
 		return st, v, nil
@@ -167,6 +167,15 @@ func (s *shared) take(ctx context.Context, demands []demand) (st outcome, v *ver
 		v = s.x.limited(&st)
 		return st, v, nil
 	}
+}
+
+// timed returns the decision of a store. A rejection without a time, which stores must not return, gets that of one
+// permit: a message would wait for a time that is not known.
+func (d *demand) timed(answer Decision) Decision {
+	if c := &d.limit.config; !answer.OK && answer.RetryAfter <= 0 {
+		answer.RetryAfter = max(c.Per/time.Duration(c.Limit), time.Millisecond)
+	}
+	return answer
 }
 
 // check finds out whether the store answers, after a call that ended before it did.

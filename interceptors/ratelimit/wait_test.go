@@ -27,6 +27,7 @@ import (
 type bank struct {
 	takes  time.Duration
 	late   atomic.Int64 // requests that get no answer in time
+	vague  bool         // rejections have no RetryAfter
 	asked  atomic.Int64
 	clock  func() time.Duration
 	memory []*quota.Memory
@@ -58,6 +59,9 @@ func (b *bank) Take(ctx context.Context, _ time.Duration, demands []ratelimit.De
 	}
 	for i, d := range demands {
 		decisions[i] = ratelimit.Decision(b.memory[d.Limit].Do(quota.Take, quota.OfKeys, d.Key, b.clock(), d.Permits))
+		if b.vague {
+			decisions[i].RetryAfter = 0
+		}
 	}
 	return nil
 }
@@ -157,6 +161,28 @@ func TestWaitOutlastsAPause(t *testing.T) {
 		wg.Wait()
 		if n, failing := limiter.StoreFailures(); n != 16 || failing || ended.Load() != 16 {
 			t.Errorf("%d failures, failing %t, %d messages ended; want 16, and a store that is asked", n, failing, ended.Load())
+		}
+	})
+}
+
+// A store that rejects without RetryAfter, which a Decision must have, is asked again.
+func TestWaitWithAVagueStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bank{takes: time.Millisecond, vague: true}
+		ctx, limiter := waiting(t, ratelimit.WithStore(b))
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				if err := limiter.Take(ctx, 1); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if asked := b.asked.Load(); asked > 200 {
+			t.Errorf("%d requests for 10 permits", asked)
 		}
 	})
 }
