@@ -118,9 +118,19 @@ func (c Config) options() rueidis.ClientOption {
 	o.Sentinel.Dialer = o.Dialer
 	if c.Credentials != nil {
 		o.AuthCredentialsFn = func(rueidis.AuthCredentialsContext) (rueidis.AuthCredentials, error) {
-			username, password, err := c.Credentials()
-			return rueidis.AuthCredentials{Username: username, Password: password}, err
+			return authenticate(c.Credentials)
 		}
 	}
 	return o
+}
+
+// authenticate calls a function for credentials. The client does so on goroutines on which no one recovers a panic.
+func authenticate(credentials func() (string, string, error)) (auth rueidis.AuthCredentials, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the function given to WithCredentials panicked: %v", p)
+		}
+	}()
+	auth.Username, auth.Password, err = credentials()
+	return auth, err
 }

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -153,6 +155,36 @@ func TestCredentials(t *testing.T) {
 	}
 	if d := take(t, q, demand("alice", 1)); !d.OK || d.Remaining != 0 {
 		t.Errorf("%+v", d)
+	}
+}
+
+// A function for credentials that panics, at the first connection or a later one, is a failure that ends with it.
+func TestCredentialsPanic(t *testing.T) {
+	s := redistest.Start(t, redistest.Args("--requirepass", "secret"))
+	var calls, panics atomic.Int64
+	store := ratelimitredis.New(ratelimitredis.Config{Addresses: []string{s.Addr}, Name: "test"}, ratelimitredis.WithCredentials(func() (string, string, error) {
+		if calls.Add(1)%2 == 1 {
+			panics.Add(1)
+			panic("on purpose")
+		}
+		return "", "secret", nil
+	}))
+	defer func() { _ = store.Close() }()
+	q, err := store.Open([]ratelimit.Limit{limitOf(ratelimit.GCRA, 1000, time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		redistest.Eventually(t, "the server is used", func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			return q.Take(ctx, patient, []ratelimit.Demand{demand(strconv.FormatInt(calls.Load(), 10), 1)}, make([]ratelimit.Decision, 1)) == nil
+		})
+		s.Kill()
+		s.Restart()
+	}
+	if panics.Load() == 0 {
+		t.Error("no panic")
 	}
 }
 
