@@ -82,10 +82,16 @@ func newGate(l Load, probe func() float64, now func() time.Duration) (*gate, err
 
 // closed reports whether calls are rejected.
 func (g *gate) closed() bool {
-	if now := g.now(); int64(now) >= g.next.Load() && g.busy.CompareAndSwap(false, true) {
+	if now := g.now(); g.due(now) && g.busy.CompareAndSwap(false, true) {
 		g.measure(now)
 	}
 	return g.shedding.Load()
+}
+
+// due reports whether it is time to measure the load: also if the clock was set back.
+func (g *gate) due(now time.Duration) bool {
+	next := time.Duration(g.next.Load())
+	return now >= next || now < next-g.Every
 }
 
 // measure measures the load. A load that is no number changes nothing. If the probe panics, the

@@ -89,6 +89,9 @@ func TestProbe(t *testing.T) {
 	if probes != 4 {
 		t.Errorf("%d probes, want 4", probes)
 	}
+	clock.Advance(-time.Hour) // set back
+	load = 1
+	wantCode(t, call(t.Context()), codes.Unavailable)
 }
 
 // The default load is the memory of the process, as a share of GOMEMLIMIT or MemoryLimit.

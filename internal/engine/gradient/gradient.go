@@ -81,6 +81,12 @@ func (l *Limit) Baseline() time.Duration {
 func (l *Limit) Record(began, now time.Duration, inFlight int, o Outcome) (limit int, changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	switch {
+	case began > now: // the clock was set back during the call
+		return int(l.limit), false
+	case now < l.started-l.config.Window: // before it
+		l.open, l.probed = false, min(l.probed, now)
+	}
 	if !l.open {
 		l.window = window{started: began, since: began, open: true}
 		l.probed = max(l.probed, began)

@@ -74,6 +74,24 @@ func TestFindsWorkers(t *testing.T) {
 	}
 }
 
+// A limit follows the server also after the clock was set back.
+func TestClockSetBack(t *testing.T) {
+	l, now := gradient.New(gradient.Config{Min: 2}), 2*time.Hour
+	workers := func(n int) func(limit int) time.Duration {
+		return func(limit int) time.Duration {
+			return 20 * time.Millisecond * time.Duration(max(limit, n)) / time.Duration(n)
+		}
+	}
+	feed(l, &now, 300, workers(40), gradient.Success)
+	before := l.Value()
+	l.Record(now, now-time.Hour, before, gradient.Success) // a call during which it was set back
+	now -= time.Hour
+	feed(l, &now, 300, workers(8), gradient.Success)
+	if after := l.Value(); before < 35 || after > 30 {
+		t.Errorf("the limit of 40 workers is %d, and of 8 of them %d after the clock was set back", before, after)
+	}
+}
+
 // A limit that is not used does not grow, however fast the calls are.
 func TestUnused(t *testing.T) {
 	l, now := gradient.New(gradient.Config{}), time.Duration(0)
