@@ -41,7 +41,7 @@ func New(config Config, opts ...Option) *Interceptor {
 	nils := options.Apply(opts, func(o Option) { o.apply(x) })
 	methods, bad := config.priorities()
 	x.methods = methods
-	x.err = errors.Join(x.config.check(), bad, x.err, nils)
+	x.err = errors.Join(x.config.check(), bad, config.unused(x.priority != nil), x.err, nils)
 	if x.err == nil && x.config.Load != nil {
 		x.gate, x.err = newGate(*x.config.Load, x.probe, x.now)
 	}

@@ -147,7 +147,7 @@ func (c Config) checkLimit(fail func(format string, args ...any)) {
 	case c.Adaptive != nil && c.Limit != 0:
 		fail("Limit is %d, and Adaptive is set; want one of them", c.Limit)
 	case c.Limit == 0 && c.Adaptive == nil && c.Load == nil:
-		fail("none of Limit, Adaptive and Load is set")
+		fail("none of Limit, Adaptive and Load is set; want one, such as Adaptive: &concurrency.Adaptive{}")
 	case c.Limit < 0 || c.Limit > inflight.MaxLimit:
 		fail("Limit is %d; want 1 to %d", c.Limit, inflight.MaxLimit)
 	case c.Limit == 0 && c.Adaptive == nil && (c.MaxWaiting != 0 || c.Tenant.Name() != ""):
@@ -161,6 +161,28 @@ func (c Config) checkLimit(fail func(format string, args ...any)) {
 	if c.Load != nil {
 		c.Load.check(fail)
 	}
+}
+
+// unused returns the settings of a queue that there is none for. c is without defaults.
+func (c Config) unused(priority bool) error {
+	if c.MaxWaiting != 0 {
+		return nil
+	}
+	var errs []error
+	for _, s := range []struct {
+		name string
+		set  bool
+	}{
+		{"MaxWait", c.MaxWait > 0},
+		{"Critical", len(c.Critical) > 0},
+		{"Sheddable", len(c.Sheddable) > 0},
+		{"WithPriority", priority},
+	} {
+		if s.set {
+			errs = append(errs, fmt.Errorf("%s has no effect without MaxWaiting; want MaxWaiting above 0", s.name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // limits reports whether calls in flight are limited.

@@ -38,6 +38,11 @@ func TestConfig(t *testing.T) {
 			},
 		},
 		{
+			"settings of a queue without one",
+			concurrency.Config{Limit: 1, MaxWait: 1, Critical: []string{"*"}, Sheddable: []string{"a.*"}},
+			[]string{"MaxWait has no effect without MaxWaiting", "Critical has no effect", "Sheddable has no effect"},
+		},
+		{
 			"a queue without a limit",
 			concurrency.Config{Load: &concurrency.Load{MemoryLimit: 1}, MaxWaiting: 1},
 			[]string{"without Limit or Adaptive"},

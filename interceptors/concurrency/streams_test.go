@@ -111,7 +111,7 @@ func TestMessagesWithoutSlot(t *testing.T) {
 				return err
 			})
 			x := concurrency.New(concurrency.Config{
-				Limit: 1, Streams: concurrency.ForMessages, MaxWaiting: waiting, MaxWait: time.Minute,
+				Limit: 1, Streams: concurrency.ForMessages, MaxWaiting: waiting, MaxWait: time.Duration(waiting) * time.Minute,
 			})
 			env := hauberktest.Case{Side: side, Kind: hauberk.Bidi}.StartWith(t, backend, observe, x)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
