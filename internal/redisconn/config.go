@@ -47,7 +47,10 @@ type Sentinel struct {
 }
 
 // Validate returns everything that is wrong with the settings of the store's Config.
-func (c Config) Validate() error {
+func (c Config) Validate() error { return errors.Join(c.Problems()...) }
+
+// Problems returns everything that is wrong with the configuration, each by itself.
+func (c Config) Problems() []error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if len(c.Addresses) == 0 {
@@ -67,7 +70,10 @@ func (c Config) Validate() error {
 	if c.DB < 0 {
 		fail("DB is %d; want the number of a database", c.DB)
 	}
-	return errors.Join(append(errs, c.checkTopology())...)
+	if err := c.checkTopology(); err != nil {
+		errs = append(errs, err)
+	}
+	return errs
 }
 
 // isAddress reports whether text is a host and the number of a port, and nothing else: connection strings

@@ -49,11 +49,11 @@ type Sentinel struct {
 }
 
 // Validate returns everything that is wrong with the configuration.
-func (c Config) Validate() error { return c.validate(c.connection()) }
+func (c Config) Validate() error { return errors.Join(c.problems(c.connection())...) }
 
-// validate is Validate with what options have added to the connection.
-func (c Config) validate(connection redisconn.Config) error {
-	errs := []error{connection.Validate()}
+// problems returns what is wrong, with what options have added to the connection.
+func (c Config) problems(connection redisconn.Config) []error {
+	errs := connection.Problems()
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Name == "" {
 		fail("Name is empty; want the name of the service, which all its nodes have")
@@ -61,7 +61,7 @@ func (c Config) validate(connection redisconn.Config) error {
 	if c.MaxKeys < 0 || c.MaxKeys > maxMaxKeys {
 		fail("MaxKeys is %d; want 1 to %d, or 0 for %d", c.MaxKeys, maxMaxKeys, DefaultMaxKeys)
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // connection returns the settings of the connection.

@@ -54,20 +54,31 @@ func New(config Config, opts ...Option) *Store {
 		slots: make(chan struct{}, maxWaiting), holding: make(map[*leases]struct{}),
 	}
 	nils := options.Apply(opts, func(o Option) { o.apply(s) })
-	s.err = errors.Join(config.validate(s.connection), s.err, nils)
+	s.err = named(config.problems(s.connection), errors.Join(s.err, nils))
 	if s.err == nil {
 		s.connector = redisconn.Connect(s.connection)
 	}
 	return s
 }
 
+// named puts the name of the package before each line of what is wrong.
+func named(problems []error, more error) error {
+	var errs []error
+	for _, err := range append(problems, more) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("ratelimitredis: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Open returns the quotas of the limits of an interceptor.
 func (s *Store) Open(limits []ratelimit.Limit) (ratelimit.Quotas, error) {
 	switch {
+	case s == nil || s.err == nil && s.connector == nil:
+		return nil, errors.New("ratelimitredis: a nil or zero Store has no server; make one with ratelimitredis.New")
 	case s.err != nil:
-		return nil, fmt.Errorf("ratelimitredis: %w", s.err)
-	case s.connector == nil:
-		return nil, errors.New("ratelimitredis: a zero Store has no server; make one with ratelimitredis.New")
+		return nil, s.err
 	}
 	q := &quotas{store: s, leases: &leases{store: s, held: make(map[*lease.Key]*holding)}}
 	var errs []error
@@ -138,7 +149,7 @@ func (s *Store) RoundTrips() uint64 { return s.trips.Load() }
 // Close gives back the permits that are leased, for at most a second, and closes the connections. Quotas of
 // the store then return errors.
 func (s *Store) Close() error {
-	if s.connector == nil {
+	if s == nil || s.connector == nil {
 		return nil
 	}
 	s.mu.Lock()

@@ -233,8 +233,15 @@ func TestBadSettings(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := new(ratelimitredis.Store).Open(nil); err == nil {
-		t.Error("a zero Store opens")
+	for _, s := range []*ratelimitredis.Store{nil, new(ratelimitredis.Store)} {
+		limit := ratelimit.New(ratelimit.Config{Limit: 1, Per: time.Second}, ratelimit.WithStore(s))
+		if _, err := hauberk.New(limit); err == nil || !strings.Contains(err.Error(), "a nil or zero Store") || s.Close() != nil {
+			t.Errorf("%v, want an error", err)
+		}
+	}
+	bad := ratelimitredis.New(ratelimitredis.Config{})
+	if _, err := bad.Open(nil); err == nil || strings.Count(err.Error(), "ratelimitredis: ") != 2 {
+		t.Errorf("%v; want two lines with the name of the package", err)
 	}
 }
 
