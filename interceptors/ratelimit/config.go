@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -17,6 +18,9 @@ const DefaultMaxKeys = 1 << 16
 
 // maxMaxKeys keys take about 15 GB.
 const maxMaxKeys = 1 << 26
+
+// minPer is the least period: a Per of 60 is 60 ns, and a limit in that is none.
+const minPer = time.Millisecond
 
 // maxAlso is the greatest number of further limits.
 const maxAlso = 15
@@ -55,7 +59,7 @@ type Config struct {
 	// Limit is the number of permits of one key that return in each Per, at least 1. A call takes one
 	// permit, unless Cost says otherwise.
 	Limit int
-	// Per is the time that Limit applies to: more than 0, and at most 73 years.
+	// Per is the time that Limit applies to: at least 1 ms, and at most 73 years.
 	Per time.Duration
 	// Burst is the number of permits of one key that can be taken at once, for GCRA only.
 	// The default is Limit.
@@ -108,13 +112,15 @@ func (c Config) limits() []Config {
 
 // check returns everything that is wrong with a configuration that has its defaults.
 func (c Config) check() error {
-	errs := []error{c.checkLimit()}
+	errs := c.checkLimit()
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.MaxKeys < 1 || c.MaxKeys > maxMaxKeys {
 		fail("MaxKeys is %d; want 1 to %d, or 0 for %d", c.MaxKeys, maxMaxKeys, DefaultMaxKeys)
 	}
 	if c.OverLimit > Wait {
 		fail("OverLimit is %d; want End or Wait", c.OverLimit)
+	} else if c.OverLimit == Wait && !slices.ContainsFunc(c.limits(), Config.waits) {
+		fail("OverLimit is Wait, but calls do not wait; want a limit with Cost.Message, Cost.Byte or Cost.Charged")
 	}
 	if c.Headers > AllHeaders {
 		fail("Headers is %d; want NoHeaders, RateLimit, XRateLimit or AllHeaders", c.Headers)
@@ -126,13 +132,16 @@ func (c Config) check() error {
 		if c.Also[i].isMore() {
 			fail("Also[%d] sets what holds for all limits; want Limit, Per, Burst, Algorithm, By and Cost only", i)
 		}
-		if err := c.Also[i].withDefaults().checkLimit(); err != nil {
+		for _, err := range c.Also[i].withDefaults().checkLimit() {
 			fail("Also[%d]: %w", i, err)
 		}
 	}
 	errs = append(errs, c.Shared.Validate())
 	return errors.Join(errs...)
 }
+
+// waits reports whether messages or handlers take permits of the limit.
+func (c Config) waits() bool { return c.Cost.counts() || c.Cost.Charged }
 
 // isMore reports whether a further limit has settings of an interceptor.
 func (c Config) isMore() bool {
@@ -141,14 +150,13 @@ func (c Config) isMore() bool {
 }
 
 // checkLimit returns everything that is wrong with one limit.
-func (c Config) checkLimit() error {
-	var errs []error
+func (c Config) checkLimit() (errs []error) {
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Limit < 1 {
 		fail("Limit is %d; want at least 1", c.Limit)
 	}
-	if c.Per <= 0 {
-		fail("Per is %v; want a time above 0", c.Per)
+	if c.Per < minPer {
+		fail("Per is %v; want at least %v, such as 60*time.Second", c.Per, minPer)
 	}
 	if c.Burst < 0 {
 		fail("Burst is %d; want at least 1, or 0 for as many as Limit", c.Burst)
@@ -159,13 +167,17 @@ func (c Config) checkLimit() error {
 		fail("Algorithm is %d; want GCRA, SlidingWindow or FixedWindow", c.Algorithm)
 	}
 	if len(errs) == 0 {
-		errs = append(errs, c.checkCombination())
+		if err := c.checkCombination(); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if err := c.By.Err(); err != nil {
 		fail("By: %w", err)
 	}
-	errs = append(errs, c.Cost.check(), c.checkPerMessage())
-	return errors.Join(errs...)
+	if err := c.checkPerMessage(); err != nil {
+		errs = append(errs, err)
+	}
+	return append(errs, c.Cost.check(c.Burst)...)
 }
 
 // invalid returns what is wrong with the key and the cost of one limit for methods.

@@ -28,36 +28,58 @@ func TestConfig(t *testing.T) {
 		{"a burst below the limit", ratelimit.Config{Limit: 100, Per: time.Minute, Burst: 20}, ""},
 		{"a burst above the limit", ratelimit.Config{Limit: 1, Per: time.Hour, Burst: 1000}, ""},
 		{"a burst as great as a window", ratelimit.Config{
-			Limit: 9, Per: 1, Burst: 9, Algorithm: ratelimit.FixedWindow,
+			Limit: 9, Per: time.Millisecond, Burst: 9, Algorithm: ratelimit.FixedWindow,
 		}, ""},
-		{"one key", ratelimit.Config{Limit: 1, Per: 1, MaxKeys: 1}, ""},
-		{"zero", ratelimit.Config{}, "Limit is 0; want at least 1\nPer is 0s; want a time above 0"},
+		{"one key", ratelimit.Config{Limit: 1, Per: time.Millisecond, MaxKeys: 1}, ""},
+		{"zero", ratelimit.Config{}, "Limit is 0; want at least 1\nPer is 0s; want at least 1ms, such as 60*time.Second"},
 		{
 			"negative",
 			ratelimit.Config{Limit: -1, Per: -time.Second, Burst: -1, MaxKeys: -1},
-			"Limit is -1; want at least 1\nPer is -1s; want a time above 0\n" +
+			"Limit is -1; want at least 1\nPer is -1s; want at least 1ms, such as 60*time.Second\n" +
 				"Burst is -1; want at least 1, or 0 for as many as Limit\n" +
 				"MaxKeys is -1; want 1 to 67108864, or 0 for 65536",
 		},
 		{
+			"a number without a unit",
+			ratelimit.Config{Limit: 5, Per: 60},
+			"Per is 60ns; want at least 1ms, such as 60*time.Second",
+		},
+		{
+			"what can never be admitted",
+			ratelimit.Config{Limit: 100, Per: time.Minute, Burst: 5, Cost: ratelimit.Cost{
+				Call: 6, Message: 7, Byte: 8, Methods: map[string]int{"*": 9},
+			}},
+			"Cost.Call is 6; want at most the burst, 5\nCost.Message is 7; want at most the burst, 5\n" +
+				"Cost.Byte is 8; want at most the burst, 5\nCost.Methods has 9 for \"*\"; want at most the burst, 5",
+		},
+		{
+			"calls that wait",
+			ratelimit.Config{Limit: 5, Per: time.Minute, OverLimit: ratelimit.Wait},
+			"OverLimit is Wait, but calls do not wait; want a limit with Cost.Message, Cost.Byte or Cost.Charged",
+		},
+		{"messages that wait for a further limit", ratelimit.Config{
+			Limit: 5, Per: time.Minute, OverLimit: ratelimit.Wait,
+			Also: []ratelimit.Config{{Limit: 5, Per: time.Minute, Cost: ratelimit.Cost{Charged: true}}},
+		}, ""},
+		{
 			"too many keys",
-			ratelimit.Config{Limit: 1, Per: 1, MaxKeys: math.MaxInt},
+			ratelimit.Config{Limit: 1, Per: time.Millisecond, MaxKeys: math.MaxInt},
 			"MaxKeys is 9223372036854775807; want 1 to 67108864, or 0 for 65536",
 		},
 		{
 			"a burst of a window",
-			ratelimit.Config{Limit: 9, Per: 1, Burst: 5, Algorithm: ratelimit.SlidingWindow},
+			ratelimit.Config{Limit: 9, Per: time.Millisecond, Burst: 5, Algorithm: ratelimit.SlidingWindow},
 			"Burst is 5, which SlidingWindow does not have; want it with GCRA only",
 		},
 		{
 			"another algorithm",
-			ratelimit.Config{Limit: 9, Per: 1, Algorithm: 3},
+			ratelimit.Config{Limit: 9, Per: time.Millisecond, Algorithm: 3},
 			"Algorithm is 3; want GCRA, SlidingWindow or FixedWindow",
 		},
 		{
 			"an absurd limit",
-			ratelimit.Config{Limit: math.MaxInt, Per: 1},
-			"a bad combination of Limit, Per and Burst: gcra: limit of 9223372036854775807 permits in 1ns; " +
+			ratelimit.Config{Limit: math.MaxInt, Per: time.Millisecond},
+			"a bad combination of Limit, Per and Burst: gcra: limit of 9223372036854775807 permits in 1ms; " +
 				"want at most 10 a nanosecond",
 		},
 		{
@@ -74,8 +96,8 @@ func TestConfig(t *testing.T) {
 		},
 		{
 			"an absurd limit, and more",
-			ratelimit.Config{Limit: math.MaxInt, Per: 1, MaxKeys: -1},
-			"a bad combination of Limit, Per and Burst: gcra: limit of 9223372036854775807 permits in 1ns; " +
+			ratelimit.Config{Limit: math.MaxInt, Per: time.Millisecond, MaxKeys: -1},
+			"a bad combination of Limit, Per and Burst: gcra: limit of 9223372036854775807 permits in 1ms; " +
 				"want at most 10 a nanosecond\nMaxKeys is -1; want 1 to 67108864, or 0 for 65536",
 		},
 		{
@@ -122,14 +144,14 @@ func TestConfig(t *testing.T) {
 		},
 		{
 			"other values",
-			ratelimit.Config{Limit: 1, Per: 1, OverLimit: 2, Headers: 4, Also: slices.Repeat([]ratelimit.Config{oneAMinute}, 16)},
+			ratelimit.Config{Limit: 1, Per: time.Millisecond, OverLimit: 2, Headers: 4, Also: slices.Repeat([]ratelimit.Config{oneAMinute}, 16)},
 			"OverLimit is 2; want End or Wait\nHeaders is 4; want NoHeaders, RateLimit, XRateLimit or AllHeaders\n" +
 				"Also has 16 limits; want at most 15",
 		},
 		{
 			"further limits",
-			ratelimit.Config{Limit: 1, Per: 1, Also: []ratelimit.Config{
-				oneAMinute, {Limit: 1, Per: 1, MaxKeys: 3}, {Limit: 0, Per: 1},
+			ratelimit.Config{Limit: 1, Per: time.Millisecond, Also: []ratelimit.Config{
+				oneAMinute, {Limit: 1, Per: time.Millisecond, MaxKeys: 3}, {Limit: 0, Per: time.Millisecond},
 			}},
 			"Also[1] sets what holds for all limits; want Limit, Per, Burst, Algorithm, By and Cost only\n" +
 				"Also[2]: Limit is 0; want at least 1",

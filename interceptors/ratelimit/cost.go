@@ -89,24 +89,25 @@ func (c Cost) withDefaults() Cost {
 	return c
 }
 
-func (c Cost) check() error {
-	var errs []error
+// check returns everything that is wrong with the costs of a limit with a burst. What costs more than the burst could
+// never be admitted.
+func (c Cost) check(burst int) (errs []error) {
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	for _, f := range []struct {
-		name  string
-		value int
-	}{{"Call", c.Call}, {"Message", c.Message}, {"Byte", c.Byte}} {
-		if f.value < 0 || f.value > maxCost {
-			fail("Cost.%s is %d; want 0 to %d", f.name, f.value, maxCost)
+	inRange := func(what string, n int) {
+		if n < 0 || n > maxCost {
+			fail("%s; want 0 to %d", what, maxCost)
+		} else if burst > 0 && n > burst {
+			fail("%s; want at most the burst, %d", what, burst)
 		}
 	}
+	inRange(fmt.Sprintf("Cost.Call is %d", c.Call), c.Call)
+	inRange(fmt.Sprintf("Cost.Message is %d", c.Message), c.Message)
+	inRange(fmt.Sprintf("Cost.Byte is %d", c.Byte), c.Byte)
 	for text, n := range c.Methods {
 		if _, ok := pattern.Parse(text); !ok {
 			fail("Cost.Methods has %.100q; %s", text, pattern.Want)
 		}
-		if n < 0 || n > maxCost {
-			fail("Cost.Methods has %d for %.100q; want 0 to %d", n, text, maxCost)
-		}
+		inRange(fmt.Sprintf("Cost.Methods has %d for %.100q", n, text), n)
 	}
 	if c.Of != nil {
 		if err := c.Of.Err(); err != nil {
@@ -119,7 +120,7 @@ func (c Cost) check() error {
 	if c.Messages != Requests && !c.counts() {
 		fail("Cost.Messages is set without Message or Byte")
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // reads returns the state that the cost of a call depends on.

@@ -49,13 +49,13 @@ func TestCostOfMethods(t *testing.T) {
 	}{
 		{"the default", ratelimit.Cost{}, 12},
 		{"a call", ratelimit.Cost{Call: 3}, 4},
-		{"one above the burst", ratelimit.Cost{Call: 13}, 0},
+		{"one above the burst", ratelimit.Cost{Of: costs(13)}, 0},
 		{"a method", ratelimit.Cost{Methods: map[string]int{service + "/Unary": 2, service + "/*": 3, "*": 12}}, 6},
 		{"a service", ratelimit.Cost{Methods: map[string]int{service + "/Bidi": 2, service + "/*": 3, "hauberk.*": 12}}, 4},
 		{"a package", ratelimit.Cost{Methods: map[string]int{"hauberk.*": 2, "hauberk.test.*": 6, "*": 12}}, 2},
 		{"all", ratelimit.Cost{Methods: map[string]int{"a.*": 2, "*": 12}}, 1},
 		{"another method", ratelimit.Cost{Call: 4, Methods: map[string]int{service + "/Bidi": 1}}, 3},
-		{"a function", ratelimit.Cost{Call: 4, Of: ratelimit.CostFunc(func(context.Context, *hauberk.Call) int { return 6 })}, 2},
+		{"a function", ratelimit.Cost{Call: 4, Of: costs(6)}, 2},
 		{"a cost of some calls", ratelimit.Cost{Call: 4, Of: partial{6, true}}, 2},
 		{"a cost of no call", ratelimit.Cost{Call: 4, Of: partial{6, false}}, 3},
 		{"a cost of no call, and methods", ratelimit.Cost{Of: partial{}, Methods: map[string]int{"*": 6}}, 2},
@@ -69,6 +69,11 @@ func TestCostOfMethods(t *testing.T) {
 			}
 		})
 	}
+}
+
+// costs returns a cost of all calls.
+func costs(permits int) ratelimit.CostFunc {
+	return func(context.Context, *hauberk.Call) int { return permits }
 }
 
 // partial is a cost that calls may not have.
@@ -111,7 +116,7 @@ func TestFreeCalls(t *testing.T) {
 // A call that costs more than the burst has no time at which it would be admitted.
 func TestNever(t *testing.T) {
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
-		outcome := c.Start(t, ratelimit.New(hourly(1, ratelimit.Cost{Call: 2}))).Call(t.Context())
+		outcome := c.Start(t, ratelimit.New(hourly(1, ratelimit.Cost{Of: costs(2)}))).Call(t.Context())
 		wantRejection(t, outcome.Err, "everything", -1)
 		want := []string{"-1"}
 		if c.Side == hauberk.ClientSide {
@@ -319,9 +324,10 @@ func TestWaitEnds(t *testing.T) {
 		if took := time.Since(start); took != time.Minute {
 			t.Errorf("the call has waited for %v", took)
 		}
-		config.Cost.Message = 2
+		text := strings.Repeat("x", 10)
+		config.Cost = ratelimit.Cost{Byte: 1}
 		env = hauberktest.Case{Kind: hauberk.Bidi}.Start(t, ratelimit.New(config))
-		wantCode(t, env.Call(t.Context()).Err, codes.ResourceExhausted)
+		wantCode(t, env.Call(t.Context(), text).Err, codes.ResourceExhausted)
 	})
 }
 

@@ -82,7 +82,7 @@ func modelOf(c ratelimit.Config) model {
 func drawConfig(t *rapid.T) ratelimit.Config {
 	c := ratelimit.Config{
 		Limit:     rapid.IntRange(1, 7).Draw(t, "limit"),
-		Per:       time.Duration(rapid.Int64Range(1, 1000).Draw(t, "per")),
+		Per:       time.Duration(rapid.Int64Range(1, 1000).Draw(t, "per")) * time.Millisecond,
 		Algorithm: ratelimit.Algorithm(rapid.IntRange(0, 2).Draw(t, "algorithm")),
 		By:        callkey.State(userKey),
 	}

@@ -195,7 +195,7 @@ func TestFromPolicyErrors(t *testing.T) {
 	if outside, inside := ratelimit.FromPolicy(nil, ratelimit.Config{}); outside != nil || inside != nil {
 		t.Error("no policy has limiters")
 	}
-	for _, config := range []ratelimit.Config{{Limit: 1}, {Per: 1}, {By: callkey.Global()}} {
+	for _, config := range []ratelimit.Config{{Limit: 1}, {Per: time.Second}, {By: callkey.Global()}} {
 		outside, _ := ratelimit.FromPolicy(cartPolicy(t), config)
 		if _, err := hauberk.New(outside...); err == nil || !strings.Contains(err.Error(), "FromPolicy was given Limit, Per or By") {
 			t.Errorf("the error is %v", err)

@@ -55,7 +55,7 @@ func TestSeveralLimits(t *testing.T) {
 // A call that one of several limits can never admit has no RetryInfo.
 func TestNeverOfSeveral(t *testing.T) {
 	for _, order := range []string{"first", "last"} {
-		never := ratelimit.Config{Limit: 1, Per: time.Second, By: callkey.Method(), Cost: ratelimit.Cost{Call: 5}}
+		never := ratelimit.Config{Limit: 1, Per: time.Second, By: callkey.Method(), Cost: ratelimit.Cost{Of: costs(5)}}
 		config := ratelimit.Config{Limit: 1, Per: time.Hour, By: callkey.Global(), Also: []ratelimit.Config{never}}
 		if order == "first" {
 			config, never = never, config
@@ -78,12 +78,12 @@ func TestSeveralAgainstModels(t *testing.T) {
 		}
 		config := configs[0]
 		config.Also = configs[1:]
-		now := time.Duration(rapid.Int64Range(0, 5000).Draw(r, "start"))
+		now := time.Duration(rapid.Int64Range(0, 5000).Draw(r, "start")) * time.Millisecond
 		clock := func() time.Time { return time.Unix(0, int64(now)) }
 		serve := server(t, login{}, ratelimit.New(config, ratelimit.WithClock(clock)))
 		models := make(map[string]model)
 		for range rapid.IntRange(1, 60).Draw(r, "calls") {
-			now += time.Duration(rapid.Int64Range(0, 1000).Draw(r, "step") * rapid.Int64Range(0, 1).Draw(r, "moves"))
+			now += time.Duration(rapid.Int64Range(0, 1000).Draw(r, "step")*rapid.Int64Range(0, 1).Draw(r, "moves")) * time.Millisecond
 			id, ctx := drawCaller(r)
 			var own []model
 			for i := range configs {

@@ -88,7 +88,7 @@ type Limit struct {
 	Name string
 	// Permits is the number of permits of one quota that return in each Per: 1 to 2^32-1.
 	Permits int
-	// Per is the time that Permits applies to: more than 0, and at most 73 years.
+	// Per is the time that Permits applies to: at least 1 ms, and at most 73 years.
 	Per time.Duration
 	// Burst is the number of permits that can be taken at once, for GCRA only. The default is Permits.
 	Burst int
@@ -109,8 +109,8 @@ func (l Limit) Validate() error {
 	if l.Permits < 1 || uint64(l.Permits) > math.MaxUint32 {
 		fail("the limit is %d permits; want 1 to %d", l.Permits, uint32(math.MaxUint32))
 	}
-	if l.Per <= 0 {
-		fail("the period is %v; want a time above 0", l.Per)
+	if l.Per < time.Millisecond {
+		fail("the period is %v; want at least 1ms", l.Per)
 	}
 	if l.Algorithm > ratelimit.FixedWindow {
 		fail("the algorithm is %d; want GCRA, SlidingWindow or FixedWindow", l.Algorithm)
