@@ -44,8 +44,8 @@ func (s *Server) Serve(lis net.Listener) error {
 }
 
 // ServeHTTP serves one call of a net/http server that speaks HTTP/2. Once Shutdown was
-// called, and the notice of [Config.Drain] has passed, it answers with UNAVAILABLE and [ReasonShuttingDown], and
-// a request that is not a call of gRPC with 503 Service Unavailable.
+// called, and the notice of [Config.Drain] has passed or its context has ended, it answers with UNAVAILABLE and
+// [ReasonShuttingDown], and a request that is not a call of gRPC with 503 Service Unavailable.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.check("ServeHTTP"); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -66,8 +66,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 //  2. After Drain.Notice it accepts no new connections, and sends GOAWAY on those that are open, so that
 //     clients make their next calls elsewhere. Calls that still arrive run, or are rejected with
 //     Drain.RejectNew. The streams of the health service ([Health]) have no end, so that Shutdown ends them.
-//  3. After Drain.Grace it ends the streams that still run. Their clients receive UNAVAILABLE with
-//     [ReasonShuttingDown], and the contexts of their handlers are done.
+//  3. After Drain.Grace it ends the streams whose handler has not returned. Their clients receive UNAVAILABLE
+//     with [ReasonShuttingDown], and the contexts of their handlers are done. Handlers that have not begun
+//     do not run.
 //  4. It waits for the calls that run, and returns nil once their handlers have returned.
 //
 // If ctx ends first, Shutdown calls Stop on another goroutine, which closes the connections and so cancels the
@@ -89,10 +90,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.drain.begin()
 	if err := s.drain.wait(ctx); err != nil {
+		s.web.over.Store(true)
 		go s.Stop()
 		return err
 	}
 	s.drain.stopNew()
+	s.web.over.Store(true) // before Stop, which may follow at once
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -134,9 +137,8 @@ func (w *webCalls) start() bool {
 	return true
 }
 
-// drain waits for the calls that run and calls then. No call starts any more.
+// drain waits for the calls that run and calls then. over is set before, so that no call starts.
 func (w *webCalls) drain(then func()) {
-	w.over.Store(true)
 	w.running.Lock()
 	defer w.running.Unlock()
 	then()

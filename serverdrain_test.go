@@ -294,6 +294,10 @@ func TestDrainNotice(t *testing.T) {
 			if err := <-stopped; !errors.Is(err, context.Canceled) {
 				t.Errorf("Shutdown returned %v", err)
 			}
+			if name == "ServeHTTP" {
+				_, err := echo(patient(t), conn, hauberk.Unary, hauberktest.FullMethod(hauberk.Unary))
+				wantShuttingDown(t, err)
+			}
 		})
 	}
 	srv := hauberk.Must(hauberk.Config{Drain: hauberk.Drain{Notice: soon}}.New()).NewServer()
