@@ -65,7 +65,8 @@ type Config struct {
 	// Unmapped is the code of errors without an entry, a status or a context error. The default is UNKNOWN.
 	Unmapped codes.Code
 	// Mask are the codes of statuses of handlers whose text and details clients do not receive. nil is
-	// DefaultMask; an empty slice is none. Errors without a status are always masked, rejections never.
+	// DefaultMask; an empty slice is none. UNKNOWN includes the codes that gRPC does not define. Errors
+	// without a status are always masked, rejections never.
 	Mask []codes.Code
 	// Message is the text of masked errors, in front of the reference, of at most 256 bytes. The default is
 	// DefaultMessage.

@@ -2,6 +2,8 @@ package errs_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -40,6 +42,36 @@ func (p panicking) GRPCStatus() *status.Status {
 		panic("secret of GRPCStatus")
 	}
 	return nil
+}
+
+// textPanics panics in its Error method, and wraps an error.
+type textPanics struct{ inner error }
+
+func (textPanics) Error() string   { panic("secret of Error") }
+func (e textPanics) Unwrap() error { return e.inner }
+
+// An error whose text panics has the status that the errors in it decide, or is masked.
+func TestPanicsAroundOthers(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want codes.Code
+	}{
+		"status":        {textPanics{status.Error(codes.NotFound, "an item")}, codes.NotFound},
+		"sentinel":      {textPanics{errMissing}, codes.NotFound},
+		"context error": {textPanics{context.Canceled}, codes.Canceled},
+		"passed":        {errs.Pass(textPanics{}), codes.Unknown},
+		"wrapped":       {fmt.Errorf("%w", errs.Pass(textPanics{})), codes.Unknown},
+	} {
+		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
+			x, got := served(t, kind, errs.Config{}, c.err)
+			if status.Code(got) != c.want || strings.Contains(got.Error(), "secret") {
+				t.Errorf("%s: %v; want %v", name, got, c.want)
+			}
+			if c.want == codes.Unknown && (errs.Reference(got) == "" || count(x, "errs_panics_total") != 1) {
+				t.Errorf("%s: %v, %v", name, got, x.Measurements())
+			}
+		}
+	}
 }
 
 // Errors whose methods panic, and functions of options that panic, end the call with a masked error.

@@ -40,19 +40,24 @@ func Pass(err error) error {
 	return &passedError{err}
 }
 
-// returned gives an error of a handler its status.
+// returned gives an error of a handler its status. Methods of the error run in it, and may panic.
 func (x *Interceptor) returned(ctx context.Context, call *hauberk.Call, err error) error {
-	var f found
-	ok := false
+	var out error
 	failure := x.contain("a method of the error", func() error {
-		f, ok = x.table.find(err)
+		out = x.translated(ctx, call, err)
 		return nil
 	})
+	if failure != nil {
+		return x.withoutStatus(ctx, call, err)
+	}
+	return out
+}
+
+func (x *Interceptor) translated(ctx context.Context, call *hauberk.Call, err error) error {
+	f, ok := x.table.find(err)
 	switch {
-	case failure != nil || !ok:
-		x.counts.unmapped.Add(1)
-		x.report(ctx, call, err, x.unmapped)
-		return x.masked(ctx, call, err, x.config.Unmapped, ReasonMasked)
+	case !ok:
+		return x.withoutStatus(ctx, call, err)
 	case f.settled:
 		return err
 	case f.entry != nil:
@@ -61,13 +66,33 @@ func (x *Interceptor) returned(ctx context.Context, call *hauberk.Call, err erro
 		return x.fromRemote(ctx, call, f.remote, err)
 	case f.passed != nil:
 		return &translatedError{f.passed.GRPCStatus(), err}
-	case f.context || hauberk.RejectionOf(f.carrier) != nil:
+	case f.context:
+		return &translatedError{f.status, err}
+	case hauberk.RejectionOf(f.carrier) != nil:
 		return keep(err, f.status)
-	case slices.Contains(x.config.Mask, f.status.Code()):
+	case x.masks(f.status.Code()):
 		return x.masked(ctx, call, err, f.status.Code(), ReasonMasked)
-	default:
-		return keep(err, bounded(f.status, x.config.MaxText))
 	}
+	st := bounded(f.status, x.config.MaxText)
+	if _, itself := err.(carrier); itself { //nolint:errorlint // not one that it wraps
+		return keep(err, st)
+	}
+	return &translatedError{st, err} // hauberk.Config.ExposeErrors would send the texts around the status
+}
+
+// withoutStatus gives a status to an error that has none.
+func (x *Interceptor) withoutStatus(ctx context.Context, call *hauberk.Call, err error) error {
+	x.counts.unmapped.Add(1)
+	x.report(ctx, call, err, x.unmapped)
+	return x.masked(ctx, call, err, x.config.Unmapped, ReasonMasked)
+}
+
+// masks reports whether statuses with a code are masked. Clients treat codes that gRPC does not define as UNKNOWN.
+func (x *Interceptor) masks(code codes.Code) bool {
+	if code > codes.Unauthenticated {
+		code = codes.Unknown
+	}
+	return slices.Contains(x.config.Mask, code)
 }
 
 // keep returns an error with a status, which it may have already.

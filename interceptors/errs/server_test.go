@@ -339,12 +339,24 @@ func TestTwice(t *testing.T) {
 	}
 }
 
-// ExposeErrors of a chain does not expose masked errors.
+// ExposeErrors of a chain does not expose masked errors, and no texts around an error that decides.
 func TestExposeErrors(t *testing.T) {
-	chain := hauberk.Must(hauberk.Config{ExposeErrors: true}.New(errs.New(errs.Config{}, newTable())))
-	got := hauberktest.Direct{Service: failing(func() error { return errors.New("secret") })}.Server(chain)(context.Background())
-	if strings.Contains(got.Error(), "secret") || errs.Reference(got) == "" {
-		t.Error(got)
+	for name, err := range map[string]error{
+		"masked":        errors.New("secret"),
+		"unknown code":  status.Error(999, "secret"),
+		"status":        wrap(status.Error(codes.NotFound, "an item")),
+		"rejection":     wrap(hauberk.Reject(codes.NotFound, "NO_ITEM", "an item")),
+		"entry":         wrap(errMissing),
+		"context error": wrap(context.Canceled),
+	} {
+		for _, expose := range []bool{false, true} {
+			chain := hauberk.Must(hauberk.Config{ExposeErrors: expose}.New(errs.New(errs.Config{}, newTable())))
+			got := hauberktest.Direct{Service: failing(func() error { return err })}.Server(chain)(context.Background())
+			masked := name == "masked" || name == "unknown code"
+			if strings.Contains(got.Error(), "secret") || (errs.Reference(got) != "") != masked {
+				t.Errorf("%s, ExposeErrors %t: %v", name, expose, got)
+			}
+		}
 	}
 }
 
