@@ -30,7 +30,8 @@ type Config struct {
 	// default is DefaultMetadata.
 	Metadata string
 	// RejectUnknown rejects calls whose version is not known, if a rule names their client and
-	// method. A rule for all clients names a client that is not known. The default admits them.
+	// method: "shop-cli" and "shop-cli/latest" have the client shop-cli. A call whose client is not known
+	// either is rejected if a rule for all clients names its method. The default admits both.
 	RejectUnknown bool
 	// Count lists clients to count in addition to those of the rules.
 	Count []string

@@ -139,14 +139,17 @@ func (r *rule) rejection(c client) *hauberk.Rejection {
 type client struct {
 	name, text string // as it sent them
 	version    semver.Version
-	known      bool
+	known      bool // the version
 }
 
-// parseClient returns a client, which is not known unless both texts are well-formed.
+// parseClient returns a client, which is not known unless both texts are well-formed. It has its name if that is.
 func parseClient(name, text string) client {
-	version, ok := semver.Parse(text)
-	if !ok || !isName(name) {
+	if !isName(name) {
 		return client{}
+	}
+	version, ok := semver.Parse(text)
+	if !ok {
+		return client{name: name}
 	}
 	return client{name, text, version, true}
 }

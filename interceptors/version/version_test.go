@@ -81,7 +81,7 @@ func TestRules(t *testing.T) {
 }
 
 // Versions that are not well-formed, or sent twice, are not known. Such calls are admitted, unless
-// RejectUnknown is set and a rule for all clients names them.
+// RejectUnknown is set and a rule for their client, or for all clients, names them.
 func TestUnknown(t *testing.T) {
 	all := version.Config{Rules: []version.Rule{{Versions: "*"}}, RejectUnknown: true}
 	one := version.Config{Rules: []version.Rule{{Client: "shop", Versions: "<0"}}, RejectUnknown: true}
@@ -98,7 +98,14 @@ func TestUnknown(t *testing.T) {
 				t.Errorf("%s, %v: %q, %v; want a rejection with %s", name, kind, client, err, version.ReasonUnknown)
 			}
 		}
-		for _, config := range []version.Config{one, lenient} {
+		for i, config := range []version.Config{one, lenient} {
+			if i == 0 && len(values) == 1 && strings.HasPrefix(values[0], "shop") {
+				client, err := served(t, hauberk.Config{}, hauberk.Bidi, version.New(config))(agent("user-agent", values...))
+				if hauberk.Reason(err) != version.ReasonUnknown || client != "" {
+					t.Errorf("%s: %q, %v; want a rejection with %s, since a rule names shop", name, client, err, version.ReasonUnknown)
+				}
+				continue
+			}
 			if client, err := served(t, hauberk.Config{}, hauberk.Unary, version.New(config))(agent("user-agent", values...)); err != nil || client != "" {
 				t.Errorf("%s: %q, %v; want an admitted call without client", name, client, err)
 			}
