@@ -46,7 +46,10 @@ func newLimit(config Config) (*limit, error) {
 // admit reports whether an incident is to be reported, with the number of those like it since the last
 // one.
 func (l *limit) admit(i *Incident) (suppressed uint64, ok bool) {
-	l.epoch.CompareAndSwap(nil, &i.Time)
+	if l.epoch.Load() == nil {
+		first := i.Time // a pointer into the incident would keep all of it
+		l.epoch.CompareAndSwap(nil, &first)
+	}
 	now := max(0, i.Time.Sub(*l.epoch.Load()))
 	k := l.kinds.Get(i.kind(), now)
 	k.mu.Lock()

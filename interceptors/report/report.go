@@ -29,8 +29,9 @@ type Incident struct {
 	// Code is the code of the call, and Reason that of its rejection, or "".
 	Code   codes.Code
 	Reason string
-	// Err is the outcome of the call, with its causes, which clients do not receive. That of a panic without
-	// recovery is hauberk.ErrUnwound.
+	// Err is the outcome of the call, with its causes, which clients do not receive. Its text is that of the
+	// status: for the texts of causes, such as of errors that package errs masks, use errors.Unwrap. The error
+	// of a panic without recovery is hauberk.ErrUnwound.
 	Err error
 	// Panic reports whether the call panicked. Stack is the stack of its goroutine, and PanicAt the
 	// first place in the program's own code, if they are known.
