@@ -74,13 +74,14 @@ type extra struct {
 	earlier   counts       // of attempts that have ended, or run on copies
 	raised    any          // what a concurrent attempt panicked with; guarded by the call's mutex
 	incoming  received
-	wire      atomic.Pointer[Wire] // of a client's current attempt
-	record    *responseRecord      // of a detached call on a server
-	detached  bool                 // the call was made by Detach
-	wireTaken atomic.Bool          // of a detached call: a call has adopted its sizes
-	ownKeys   []*keyID             // of a detached call: of attempts, set since; guarded by the call's mutex
-	handler   *handlerOutcome      // of a detached call on a server, and of those that it was detached from
-	failures  pushback.Failures    // of outgoing calls of a server's handler
+	wire      atomic.Pointer[Wire]  // of a client's current attempt
+	record    *responseRecord       // of a detached call on a server
+	detached  bool                  // the call was made by Detach
+	wireTaken atomic.Bool           // of a detached call: a call has adopted its sizes
+	ownKeys   []*keyID              // of a detached call: of attempts, set since; guarded by the call's mutex
+	handler   *handlerOutcome       // of a detached call on a server, and of those that it was detached from
+	failures  pushback.Failures     // of outgoing calls of a server's handler
+	ended     atomic.Pointer[error] // that End was called with first
 
 	beforeHeader atomic.Pointer[[]func()] // of a server's stream
 }

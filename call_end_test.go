@@ -85,3 +85,37 @@ func TestCallEndInShadow(t *testing.T) {
 		wantCode(t, env.Call(patient(t)).Err, codes.OK)
 	}
 }
+
+// TestCallEndBeforeTheHandler: a call that was ended before its handler has begun does not reach it, also if an
+// interceptor between them ignores the context, and next returns the error.
+func TestCallEndBeforeTheHandler(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		if c.Side == hauberk.ClientSide {
+			return // Call.End has no effect
+		}
+		handled, seen := make(chan struct{}, 1), make(chan error, 1)
+		backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+			handled <- struct{}{}
+			return hauberktest.Echo(ctx, s)
+		}}
+		rejection := hauberk.Reject(codes.Unavailable, "SOME_EVENT", "An event")
+		outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			err := next(ctx, call)
+			seen <- err
+			return err
+		})
+		inner := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.End(rejection)
+			call.End(status.Error(codes.DataLoss, "second"))
+			return next(context.WithoutCancel(ctx), call)
+		})
+		env := c.StartWith(t, backend, outer, inner)
+		wantCode(t, env.Call(patient(t)).Err, codes.Unavailable)
+		if err := <-seen; hauberk.Reason(err) != "SOME_EVENT" {
+			t.Errorf("the chain sees %v", err)
+		}
+		if len(handled) > 0 {
+			t.Error("the handler ran")
+		}
+	})
+}

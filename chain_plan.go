@@ -33,6 +33,9 @@ func newPlan(c *Chain, entries []*entry) *plan {
 		if call.method.drain.rejectsNew() && !call.method.isHealth() {
 			return errShuttingDown()
 		}
+		if err := call.endedWith(); err != nil {
+			return err
+		}
 		return call.end.finish(ctx, call)
 	}), nil)
 	for i, l := range slices.Backward(entries) {

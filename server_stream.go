@@ -92,9 +92,6 @@ func (s *serverStream) sendHeld() error {
 // finish runs the handler. It does not wait for goroutines that the handler left
 // behind.
 func (s *serverStream) finish(ctx context.Context, call *Call) error {
-	if ended := s.early.Err(); ended != nil {
-		return ended // its client has the status, and may make the call elsewhere
-	}
 	s.ctx, s.inmost, s.depth = ctx, call.leg, call.depth.Load()
 	defer s.handlerReturned()
 	err := s.handler(s.srv, s)
