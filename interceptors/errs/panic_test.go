@@ -44,11 +44,11 @@ func (p panicking) GRPCStatus() *status.Status {
 	return nil
 }
 
-// textPanics panics in its Error method, and wraps an error.
-type textPanics struct{ inner error }
+// loudError panics in its Error method, and wraps an error.
+type loudError struct{ inner error }
 
-func (textPanics) Error() string   { panic("secret of Error") }
-func (e textPanics) Unwrap() error { return e.inner }
+func (loudError) Error() string   { panic("secret of Error") }
+func (e loudError) Unwrap() error { return e.inner }
 
 // An error whose text panics has the status that the errors in it decide, or is masked.
 func TestPanicsAroundOthers(t *testing.T) {
@@ -56,11 +56,11 @@ func TestPanicsAroundOthers(t *testing.T) {
 		err  error
 		want codes.Code
 	}{
-		"status":        {textPanics{status.Error(codes.NotFound, "an item")}, codes.NotFound},
-		"sentinel":      {textPanics{errMissing}, codes.NotFound},
-		"context error": {textPanics{context.Canceled}, codes.Canceled},
-		"passed":        {errs.Pass(textPanics{}), codes.Unknown},
-		"wrapped":       {fmt.Errorf("%w", errs.Pass(textPanics{})), codes.Unknown},
+		"status":        {loudError{status.Error(codes.NotFound, "an item")}, codes.NotFound},
+		"sentinel":      {loudError{errMissing}, codes.NotFound},
+		"context error": {loudError{context.Canceled}, codes.Canceled},
+		"passed":        {errs.Pass(loudError{}), codes.Unknown},
+		"wrapped":       {fmt.Errorf("%w", errs.Pass(loudError{})), codes.Unknown},
 	} {
 		for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.Bidi} {
 			x, got := served(t, kind, errs.Config{}, c.err)
