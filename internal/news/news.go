@@ -35,26 +35,30 @@ func (n *News[C]) Add(c C) {
 	n.waiting = append(n.waiting, c)
 	if !n.running {
 		n.running = true
-		go n.run()
+		var none C
+		go n.run(none, nil)
 	}
 }
 
-// run calls the listeners until no change waits.
-func (n *News[C]) run() {
+// run calls listeners with a change, and then all listeners until no change waits.
+func (n *News[C]) run(c C, listeners []func(C)) {
 	finished := false
 	defer func() {
 		if !finished { // a listener has called runtime.Goexit
-			go n.run()
+			go n.run(c, listeners)
 		}
 	}()
 	for {
-		c, ok := n.next()
+		for len(listeners) > 0 {
+			listener := listeners[0]
+			listeners = listeners[1:]
+			n.call(listener, c)
+		}
+		next, ok := n.next()
 		if finished = !ok; finished {
 			return
 		}
-		for _, listener := range n.Listeners {
-			n.call(listener, c)
-		}
+		c, listeners = next, n.Listeners
 	}
 }
 
