@@ -131,32 +131,22 @@ func (f *fleet) take() []passed {
 	return all
 }
 
-// excess returns by how many calls the fullest window exceeds rate·t + burst.
+// excess returns by how many calls the fullest window exceeds rate·t + burst. A call was admitted at some time
+// between those before and behind the limit, so a window counts the calls that were admitted in it for certain: a busy
+// machine stops calls between the limit and the clock, and then many of them arrive there at once.
 func excess(all []passed, rate float64, burst int) float64 {
-	least, worst := 0.0, 0.0
-	for i, p := range all {
-		base := rate * p.at.Sub(all[0].at).Seconds()
-		least = min(least, float64(i)-base)
-		worst = max(worst, float64(i+1)-base-least)
+	worst := 0.0
+	for _, first := range all {
+		n := 0
+		for _, p := range all { // by the time behind the limit
+			if p.begin.Before(first.begin) {
+				continue
+			}
+			n++
+			worst = max(worst, float64(n)-rate*p.at.Sub(first.begin).Seconds())
+		}
 	}
 	return worst - float64(burst)
-}
-
-// leastIn returns the calls in the emptiest window of a length between two times.
-func leastIn(all []passed, length time.Duration, from, to time.Time) int {
-	least := -1
-	for at := from; !at.Add(length).After(to); at = at.Add(length / 50) {
-		n := 0
-		for _, p := range all {
-			if !p.at.Before(at) && p.at.Before(at.Add(length)) {
-				n++
-			}
-		}
-		if least < 0 || n < least {
-			least = n
-		}
-	}
-	return least
 }
 
 // canary makes calls to a fleet until stop is called, and counts the codes.
