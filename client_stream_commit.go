@@ -38,13 +38,13 @@ func (s *clientStream) isCommitted() bool {
 	return s.committed
 }
 
-// discard discards what is received of the current attempt from now on, and reports whether the
-// stream is not committed. Concurrent attempts go on.
+// discard discards what is received of the current attempt from now on, also of one that is being
+// opened, and reports whether the stream is not committed. Concurrent attempts go on.
 func (s *clientStream) discard() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.committed && s.current != nil && s.race == nil {
-		s.current.discarded = true
+	if !s.committed && s.made != nil && !s.made.ended && s.race == nil {
+		s.made.discarded = true
 		s.cond.Broadcast()
 	}
 	return !s.committed

@@ -6,6 +6,9 @@ import (
 	"io"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -66,6 +69,73 @@ func TestDiscardedAttempt(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// discardingCredentials calls Discard while the first attempt is being opened.
+type discardingCredentials struct {
+	call    *hauberk.Call
+	allowed []bool
+}
+
+func (c *discardingCredentials) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	if len(c.allowed) == 0 {
+		c.allowed = append(c.allowed, c.call.Discard())
+	}
+	return nil, nil
+}
+
+func (*discardingCredentials) RequireTransportSecurity() bool { return false }
+
+// Rule e: an attempt that was discarded while it was being opened does not commit the call, neither by its messages
+// nor by its header, however long the interceptor takes to cancel it.
+func TestDiscardWhileOpening(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi} {
+		for _, asksHeader := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				var outcome error
+				creds := &discardingCredentials{}
+				discarding := func(ctx context.Context, c *hauberk.Call, next hauberk.Next) error {
+					c.Replayable(1 << 10)
+					creds.call = c
+					late, cancel := context.WithTimeout(ctx, time.Second)
+					defer cancel()
+					if outcome = next(late, c); !c.CanAttempt() {
+						t.Error("a discarded attempt has committed the call")
+					}
+					return next(ctx, c)
+				}
+				backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+					if _, err := s.Recv(); err != nil {
+						return err
+					}
+					return errors.Join(s.Send(&testpb.Response{}), s.Send(&testpb.Response{}))
+				}}
+				env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, hauberk.Func(discarding))
+				desc := &grpc.StreamDesc{ServerStreams: true, ClientStreams: kind.ClientStreams()}
+				stream, err := env.Conn.NewStream(t.Context(), desc, hauberktest.FullMethod(kind), grpc.PerRPCCredentials(creds))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(stream.SendMsg(&testpb.Request{}), stream.CloseSend()); err != nil {
+					t.Fatal(err)
+				}
+				if asksHeader {
+					if md, err := stream.Header(); err != nil || md == nil {
+						t.Errorf("%v: the header is %v, %v; want that of the next attempt", kind, md, err)
+					}
+				}
+				received := 0
+				for err == nil {
+					if err = stream.RecvMsg(new(testpb.Response)); err == nil {
+						received++
+					}
+				}
+				if err != io.EOF || received != 2 || outcome == nil || !creds.allowed[0] {
+					t.Errorf("%v: received %d messages, and then %v; the first attempt ended with %v", kind, received, err, outcome)
+				}
+			})
 		}
 	}
 }
