@@ -81,7 +81,7 @@ var sentences = map[rule]string{
 	ruleCrash:    "Nothing ends the process: a panic is raised where the application can recover it.",
 	ruleReplay:   "An attempt replays no more than the limit of Replayable.",
 	ruleAhead:    "Nothing is received in the application's place from a stream that goes on, except one message with which it begins, and those that hooks inside of an adapter drop.",
-	ruleCounts:   "Counts are not negative and do not decrease within an attempt.",
+	ruleCounts:   "Counts are not negative and do not decrease within an attempt, nor totals within a call.",
 }
 
 // stuckAfter is the limit for the duration of a program, in real time.

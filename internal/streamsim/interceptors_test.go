@@ -62,6 +62,7 @@ type interceptorRun struct {
 	sends    int
 	receives int
 	counts   [2]count
+	totals   [2]count // as counts, of TotalReceived and TotalSent
 	seen     map[string]int // messages of hooks, and in which next
 	commits  bool           // Committed has returned true
 }
@@ -176,6 +177,24 @@ func (r *interceptorRun) sample(call *hauberk.Call, sent bool) {
 		r.w.violate(ruleCounts, "interceptor %d: %s was %d and is %d within one attempt", r.i, name, last.n, n)
 	}
 	r.counts[i] = count{call, attempt, n}
+	if r.w.srv == nil {
+		r.sampleTotal(call, i)
+	}
+}
+
+// sampleTotal checks TotalReceived (0) or TotalSent (1), which do not decrease, also if attempts follow one another
+// or run concurrently. The lock is held.
+func (r *interceptorRun) sampleTotal(call *hauberk.Call, i int) {
+	n := call.TotalReceived()
+	if i == 1 {
+		n = call.TotalSent()
+	}
+	replies := i == 0 && r.w.p.has(interceptorReplyBefore, interceptorReplyNext, interceptorReplyAlways, interceptorReplyAfter)
+	if last := r.totals[i]; call == last.call && n < last.n && !replies {
+		name := [...]string{"TotalReceived", "TotalSent"}[i]
+		r.w.violate(ruleCounts, "interceptor %d: %s was %d and is %d", r.i, name, last.n, n)
+	}
+	r.totals[i] = count{call: call, n: n}
 }
 
 // checkCounts checks, when the innermost next returns, that the counts are those of
