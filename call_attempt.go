@@ -208,14 +208,15 @@ func (c *Call) Committed() bool {
 }
 
 // Discard decides whether an interceptor may cancel the current attempt of a stream on a client and
-// make another. It returns false if the call is committed: see [Call.Committed]. Otherwise nothing that
-// the attempt receives from now on is delivered to the application or seen by hooks, so that it does not
-// commit the call while it is being cancelled. If the server ends the attempt with OK before that, and
-// a response was not delivered, next returns [ErrDiscarded]. Concurrent attempts, which an inner interceptor makes,
-// are not discarded. For other calls Discard does nothing and returns true. Safe for concurrent use.
+// make another. Call it while next runs. It returns false if the call is committed: see [Call.Committed].
+// Otherwise nothing that the attempt receives from now on is delivered to the application or seen by hooks, so
+// that it does not commit the call while it is being cancelled. That includes an attempt that is being opened,
+// or that inner interceptors have not made yet. If the server ends the attempt before it is cancelled, and a
+// response was not delivered, next returns [ErrDiscarded]. Concurrent attempts, which an inner interceptor
+// makes, are not discarded. For other calls Discard does nothing and returns true. Safe for concurrent use.
 func (c *Call) Discard() bool {
 	s, ok := c.end.(*clientStream)
-	return !ok || s.discard()
+	return !ok || s.discard(c)
 }
 
 // Waiting reports whether the application is blocked on the client stream: for a message,

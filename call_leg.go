@@ -194,6 +194,7 @@ func (c *Call) retry(i, reached int32) (err error, answered bool) {
 	}
 	if end, ok := c.end.(*clientStream); ok {
 		end.restartFrom(c.prepared)
+		end.discardsNoMore(i)
 		end.reopenRace(c)
 	}
 	c.noteEntered(reached)

@@ -194,6 +194,9 @@ func (a *attempt) ends(err error) {
 	if a.cut && a.cutEnds(err, cancelled) {
 		err = a.heard
 	}
+	if a.incomplete && (a.ctx.Err() == nil || CodeOf(err) != CodeOf(a.ctx.Err())) {
+		err = ErrDiscarded // the status of the server, without the messages before it, is no outcome
+	}
 	a.endLocked(err)
 	a.stream.mu.Unlock()
 	a.cancel()

@@ -38,14 +38,30 @@ func (s *clientStream) isCommitted() bool {
 	return s.committed
 }
 
-// discard discards what is received of the current attempt from now on, also of one that is being
-// opened, and reports whether the stream is not committed. Concurrent attempts go on.
-func (s *clientStream) discard() bool {
+// discard discards what is received of the current attempt from now on, also of one that is being opened or
+// was not made yet, and reports whether the stream is not committed. Concurrent attempts go on.
+func (s *clientStream) discard(c *Call) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.committed && s.made != nil && !s.made.ended && s.race == nil {
+	switch {
+	case s.committed:
+		return false
+	case s.race != nil || c != &s.call:
+	case s.made != nil && !s.made.ended:
 		s.made.discarded = true
 		s.cond.Broadcast()
+	default:
+		s.discards = c.depth.Load() + 1
 	}
-	return !s.committed
+	return true
+}
+
+// discardsNoMore is called before a repeated next at place i: if that is the one whose interceptor has called
+// Discard, or an outer one, the attempts that follow are others than the one that was discarded before it was made.
+func (s *clientStream) discardsNoMore(i int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i < s.discards {
+		s.discards = 0
+	}
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -137,5 +139,79 @@ func TestDiscardWhileOpening(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Rule e: Discard includes an attempt that inner interceptors have not made yet. The next one of the interceptor
+// that has called Discard is another.
+func TestDiscardBeforeAttempt(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi} {
+		synctest.Test(t, func(t *testing.T) {
+			var outcome error
+			outer := func(ctx context.Context, c *hauberk.Call, next hauberk.Next) error {
+				c.Replayable(1 << 10)
+				time.AfterFunc(time.Second, func() {
+					if !c.Discard() {
+						t.Error("a call without an attempt is committed")
+					}
+				})
+				if outcome = next(ctx, c); !c.CanAttempt() {
+					t.Error("a discarded attempt has committed the call")
+				}
+				return next(ctx, c)
+			}
+			waits := func(ctx context.Context, c *hauberk.Call, next hauberk.Next) error {
+				<-time.After(2 * time.Second)
+				return next(ctx, c)
+			}
+			backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+				return errors.Join(s.Send(&testpb.Response{}), s.Send(&testpb.Response{}))
+			}}
+			env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, hauberk.Func(outer), hauberk.Func(waits))
+			stream := open(t.Context(), t, env, kind)
+			received, err := 0, stream.CloseSend()
+			for err == nil {
+				if err = stream.RecvMsg(new(testpb.Response)); err == nil {
+					received++
+				}
+			}
+			if err != io.EOF || received != 2 || !errors.Is(outcome, hauberk.ErrDiscarded) {
+				t.Errorf("%v: received %d messages, and then %v; the first attempt ended with %v", kind, received, err, outcome)
+			}
+		})
+	}
+}
+
+// Rule e: an attempt that was discarded, and lacks messages, does not end with the error of the server either.
+func TestDiscardedBeforeError(t *testing.T) {
+	for _, messages := range []int{0, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			var call *hauberk.Call
+			note := func(ctx context.Context, c *hauberk.Call, next hauberk.Next) error {
+				call = c
+				return next(ctx, c)
+			}
+			backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+				for range messages {
+					if err := s.Send(&testpb.Response{}); err != nil {
+						return err
+					}
+				}
+				return status.Error(codes.NotFound, "")
+			}}
+			env := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.ServerStream}.StartWith(t, backend, hauberk.Func(note))
+			stream := open(t.Context(), t, env, hauberk.ServerStream)
+			if err := stream.CloseSend(); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if messages > 0 && !call.Discard() {
+				t.Fatal("the call is committed")
+			}
+			err := stream.RecvMsg(new(testpb.Response))
+			if discarded := errors.Is(err, hauberk.ErrDiscarded); discarded != (messages > 0) || !discarded && status.Code(err) != codes.NotFound {
+				t.Errorf("with %d messages it ended with %v", messages, err)
+			}
+		})
 	}
 }

@@ -25,7 +25,7 @@ var ErrSuperseded error = &statusError{
 	cause: errors.New("superseded"),
 }
 
-// ErrDiscarded is the outcome of an attempt that the server has ended with OK, if responses of it were
+// ErrDiscarded is the outcome of an attempt that the server has ended, if responses of it were
 // discarded after [Call.Discard]. Its status is CANCELLED.
 var ErrDiscarded error = &statusError{
 	st:    status.New(codes.Canceled, "hauberk: the attempt was discarded before it ended"),
