@@ -728,8 +728,11 @@ func (w *world) checkReceived() {
 	if end == nil || s == nil || s.failed || !s.byServer || n == len(want) || !w.p.Kind.ServerStreams() {
 		return
 	}
-	if w.p.has(interceptorReplyBefore, interceptorReplyAfter, interceptorReplyAlways) && (w.hookFailed() || w.p.has(interceptorAbandon)) {
-		return // the stream ended with the hook, and later messages of the stream are not received
+	if w.p.has(interceptorReplyBefore, interceptorReplyAfter, interceptorReplyAlways) && (w.hookFailed() || w.p.has(interceptorAbandon, interceptorExpire)) {
+		return // the stream ended with the hook, or was discarded, and later messages of the stream are not received
+	}
+	if w.p.has(interceptorExpire) && status.Code(end.err) == codes.Canceled {
+		return // the status of the server is that of the attempt which is cancelled
 	}
 	if sameStatus(end.err, s.st.Err()) {
 		w.violate(ruleMessages, "received %v and %s; the messages that arrived are %v", got, short(end.err), want)

@@ -3,6 +3,7 @@ package streamsim
 import (
 	"math/rand/v2"
 	"os"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -51,6 +52,9 @@ func generate(seed uint64) *program {
 	// From another source, so that the programs of other seeds stay what they are.
 	if more := rand.New(rand.NewPCG(seed, 10)); more.IntN(100) < 6 && !p.Invoke && !p.has(interceptorHedge) {
 		p.reopens()
+	}
+	if more := rand.New(rand.NewPCG(seed, 11)); more.IntN(100) < 6 && !transparent && !p.Invoke {
+		p.expires(more)
 	}
 	if !p.Invoke {
 		g.application(p)
@@ -189,6 +193,15 @@ func (g *generator) retrying(kind hauberk.Kind) []interceptor {
 		}
 	}
 	return g.sane(list)
+}
+
+// expires adds an interceptor that discards the attempt, often while that is being opened.
+func (p *program) expires(g *rand.Rand) {
+	l := interceptor{Kind: interceptorExpire, D: time.Duration(1+g.IntN(5)) * time.Millisecond}
+	p.Interceptors = slices.Insert(p.Interceptors, g.IntN(len(p.Interceptors)+1), l)
+	if g.IntN(2) == 0 {
+		p.Attempts[0].OpenDelay = l.D + l.D/2
+	}
 }
 
 func (g *generator) retry() interceptor {

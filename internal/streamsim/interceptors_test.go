@@ -62,7 +62,7 @@ type interceptorRun struct {
 	sends    int
 	receives int
 	counts   [2]count
-	totals   [2]count // as counts, of TotalReceived and TotalSent
+	totals   [2]count       // as counts, of TotalReceived and TotalSent
 	seen     map[string]int // messages of hooks, and in which next
 	commits  bool           // Committed has returned true
 }
@@ -223,8 +223,8 @@ func (r *interceptorRun) checkCounts(call *hauberk.Call, begin int) {
 	if n := call.Sent(); n < int64(sent) || n > int64(accepted) {
 		w.violate(ruleCounts, "interceptor %d: Sent is %d; the attempt took %d", r.i, call.Sent(), sent)
 	}
-	// A message that arrives after a hook has ended the attempt does not count.
-	if n := call.Received(); w.p.Kind.ServerStreams() && n != int64(received) && (n > int64(received) || !w.broke()) {
+	// A message that arrives after a hook has ended the attempt, or that is discarded, does not count.
+	if n := call.Received(); w.p.Kind.ServerStreams() && n != int64(received) && (n > int64(received) || !w.broke() && !w.p.has(interceptorExpire)) {
 		w.violate(ruleCounts, "interceptor %d: Received is %d; the attempt received %d", r.i, call.Received(), received)
 	}
 }
@@ -301,6 +301,8 @@ func (r *interceptorRun) body(ctx context.Context, call *hauberk.Call, next haub
 		ctx, cancel := context.WithTimeout(ctx, r.D)
 		defer cancel()
 		return next(ctx, call)
+	case interceptorExpire:
+		return r.expire(ctx, call, next)
 	case interceptorRead:
 		if !call.Kind().ClientStreams() {
 			if _, err := call.Read(ctx); err != nil {
@@ -348,6 +350,33 @@ func (r *interceptorRun) retry(ctx context.Context, call *hauberk.Call, next hau
 		if status.Code(err) != codes.Unavailable || !call.CanAttempt() {
 			return err
 		}
+	}
+	return err
+}
+
+// expire discards the attempt after D, and cancels it 5 D later, unless the call is committed.
+func (r *interceptorRun) expire(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	discarded, decided := false, make(chan struct{})
+	timer := time.AfterFunc(r.D, func() {
+		defer close(decided)
+		if discarded = call.Discard(); discarded {
+			_ = wait(ctx, 5*r.D)
+			cancel()
+		}
+	})
+	defer timer.Stop()
+	err := next(ctx, call)
+	cancel()
+	if timer.Stop() {
+		return err
+	}
+	<-decided
+	inner := &program{Interceptors: r.w.p.Interceptors[r.i+1:]} // its attempts are not discarded, or each is a call
+	several := inner.has(interceptorRetry, interceptorHedge) || r.w.adapted() || r.w.p.has(interceptorHedge, interceptorAbandon)
+	if got := r.w.delivered(); discarded && got != "" && r.w.srv == nil && !several {
+		r.w.violate(ruleCommit, "interceptor %d: the attempt was discarded, and the application received %s", r.i, got)
 	}
 	return err
 }

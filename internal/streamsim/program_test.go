@@ -164,12 +164,13 @@ const (
 	interceptorRead    // call.Read before next
 	interceptorAbandon // calls next on a goroutine and returns after D, which is not allowed
 	interceptorRecovery
+	interceptorExpire // discards the attempt after D, and cancels it 5 D later, unless the call is committed
 )
 
 var interceptorNames = [...]string{
 	"plain", "hooks", "drop", "multiply", "change", "fail", "block", "panic", "panicBefore", "panicAfter", "retry", "hedge",
 	"wrap", "reopen", "wrapChange", "replyBefore", "replyNext", "replyAlways", "replyAfter", "reject", "map", "delay", "timeout", "read",
-	"abandon", "recovery",
+	"abandon", "recovery", "expire",
 }
 
 // interceptor is an interceptor of a program.
@@ -213,7 +214,7 @@ func (l interceptor) String() string {
 		s += fmt.Sprintf(" %d attempts, delay %v", l.N, l.D)
 	case interceptorReject, interceptorMap:
 		s += " " + l.Code.String()
-	case interceptorDelay, interceptorTimeout, interceptorAbandon:
+	case interceptorDelay, interceptorTimeout, interceptorExpire, interceptorAbandon:
 		s += " " + l.D.String()
 	case interceptorReplyBefore, interceptorReplyNext, interceptorReplyAlways, interceptorReplyAfter:
 		s += fmt.Sprintf(" %d messages", l.N)
