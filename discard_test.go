@@ -167,7 +167,8 @@ func TestDiscardBeforeAttempt(t *testing.T) {
 			backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
 				return errors.Join(s.Send(&testpb.Response{}), s.Send(&testpb.Response{}))
 			}}
-			env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, backend, hauberk.Func(outer), hauberk.Func(waits))
+			env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(
+				t, backend, hauberk.Func(outer), hauberk.Func(waits))
 			stream := open(t.Context(), t, env, kind)
 			received, err := 0, stream.CloseSend()
 			for err == nil {
@@ -199,7 +200,8 @@ func TestDiscardedBeforeError(t *testing.T) {
 				}
 				return status.Error(codes.NotFound, "")
 			}}
-			env := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.ServerStream}.StartWith(t, backend, hauberk.Func(note))
+			env := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.ServerStream}.StartWith(
+				t, backend, hauberk.Func(note))
 			stream := open(t.Context(), t, env, hauberk.ServerStream)
 			if err := stream.CloseSend(); err != nil {
 				t.Fatal(err)
@@ -209,7 +211,8 @@ func TestDiscardedBeforeError(t *testing.T) {
 				t.Fatal("the call is committed")
 			}
 			err := stream.RecvMsg(new(testpb.Response))
-			if discarded := errors.Is(err, hauberk.ErrDiscarded); discarded != (messages > 0) || !discarded && status.Code(err) != codes.NotFound {
+			discarded := errors.Is(err, hauberk.ErrDiscarded)
+			if discarded != (messages > 0) || !discarded && status.Code(err) != codes.NotFound {
 				t.Errorf("with %d messages it ended with %v", messages, err)
 			}
 		})
