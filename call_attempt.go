@@ -213,7 +213,7 @@ func (c *Call) Committed() bool {
 // that it does not commit the call while it is being cancelled. That includes an attempt that is being opened,
 // or that inner interceptors have not made yet. If the server ends the attempt before it is cancelled, and a
 // response was not delivered, next returns [ErrDiscarded]. Concurrent attempts, which an inner interceptor
-// makes, are not discarded. For other calls Discard does nothing and returns true. Safe for concurrent use.
+// makes, are discarded as well. For other calls Discard does nothing and returns true. Safe for concurrent use.
 func (c *Call) Discard() bool {
 	s, ok := c.end.(*clientStream)
 	return !ok || s.discard(c)

@@ -135,6 +135,7 @@ func (s *clientStream) enterRace(a *attempt) error {
 	defer s.mu.Unlock()
 	r := s.racing()
 	r.attempts = append(r.attempts, a)
+	a.discarded = s.discards > 0
 	if s.broken == nil && (r.winner != nil || s.committed) {
 		return ErrSuperseded
 	}
@@ -277,10 +278,10 @@ func (as attempts) cancel() {
 	}
 }
 
-// winBy gives the application an attempt, unless another has won, and returns those that
-// have lost, to be cancelled. The lock is held.
+// winBy gives the application an attempt, unless another has won or it is discarded, and returns
+// those that have lost, to be cancelled. The lock is held.
 func (s *clientStream) winBy(a *attempt) (losers attempts) {
-	if s.racing().winner != nil {
+	if s.racing().winner != nil || a.discarded {
 		return nil
 	}
 	losers = s.win(a.call)

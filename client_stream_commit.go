@@ -39,20 +39,26 @@ func (s *clientStream) isCommitted() bool {
 }
 
 // discard discards what is received of the current attempt from now on, also of one that is being opened or
-// was not made yet, and reports whether the stream is not committed. Concurrent attempts go on.
+// was not made yet, and of concurrent ones. It reports whether the stream is not committed.
 func (s *clientStream) discard(c *Call) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.committed:
+	if s.committed {
 		return false
-	case s.race != nil || c != &s.call:
+	}
+	if s.race != nil {
+		for _, a := range s.race.attempts {
+			a.discarded = a.discarded || a.call.within(c)
+		}
+	}
+	switch {
+	case c != &s.call:
 	case s.made != nil && !s.made.ended:
 		s.made.discarded = true
-		s.cond.Broadcast()
 	default:
 		s.discards = c.depth.Load() + 1
 	}
+	s.cond.Broadcast()
 	return true
 }
 

@@ -374,7 +374,7 @@ func (r *interceptorRun) expire(ctx context.Context, call *hauberk.Call, next ha
 	}
 	<-decided
 	inner := &program{Interceptors: r.w.p.Interceptors[r.i+1:]} // its attempts are not discarded, or each is a call
-	several := inner.has(interceptorRetry, interceptorHedge) || r.w.adapted() || r.w.p.has(interceptorHedge, interceptorAbandon)
+	several := inner.has(interceptorRetry) || r.w.adapted() || r.w.p.has(interceptorAbandon) || !inner.has(interceptorHedge) && r.w.p.has(interceptorHedge)
 	if got := r.w.delivered(); discarded && got != "" && r.w.srv == nil && !several {
 		r.w.violate(ruleCommit, "interceptor %d: the attempt was discarded, and the application received %s", r.i, got)
 	}
