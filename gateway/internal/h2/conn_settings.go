@@ -1,0 +1,104 @@
+package h2
+
+import (
+	"math"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+func (c *Conn) onSettings(f *http2.SettingsFrame) error {
+	if f.IsAck() {
+		c.acknowledged()
+		return nil
+	}
+	if !c.flood.settings.take(time.Now()) {
+		return calm("too many SETTINGS")
+	}
+	if !c.peer.known { // until now the number of streams was limited as a precaution
+		c.peer.known, c.peer.streams = true, math.MaxInt32
+		c.released()
+	}
+	if err := f.ForeachSetting(c.apply); err != nil {
+		return err
+	}
+	return c.reply(control{kind: sendSettingsAck})
+}
+
+// resizeStreams changes the windows of all streams for received data.
+func (c *Conn) resizeStreams(delta int) {
+	if delta == 0 {
+		return
+	}
+	for _, s := range c.streams {
+		s.in.resize(delta)
+		s.returned(0) // the peer may have stopped
+	}
+}
+
+func (c *Conn) apply(s http2.Setting) error {
+	if err := s.Valid(); err != nil {
+		return err
+	}
+	switch s.ID {
+	case http2.SettingInitialWindowSize:
+		return c.applyWindow(int(s.Val))
+	case http2.SettingMaxFrameSize:
+		c.peer.frameSize = int(s.Val)
+	case http2.SettingHeaderTableSize:
+		c.push(control{kind: sendTableSize, n: min(s.Val, 4096)})
+	case http2.SettingMaxConcurrentStreams:
+		c.peer.streams = int(s.Val)
+		c.released()
+	case http2.SettingMaxHeaderListSize:
+		c.peer.headerList = s.Val
+	default: // this side neither uses push nor CONNECT
+	}
+	return nil
+}
+
+// applyWindow changes the credit of all streams. It can become negative.
+func (c *Conn) applyWindow(initial int) error {
+	delta := initial - c.peer.initial
+	c.peer.initial = initial
+	for _, s := range c.streams {
+		if s.credit+delta > maxWindow {
+			return connError{http2.ErrCodeFlowControl, "a stream's window is above 2³¹-1"}
+		}
+		s.credit += delta
+		s.schedule()
+	}
+	return nil
+}
+
+// acknowledged applies a change of the windows that the peer knows of.
+func (c *Conn) acknowledged() {
+	first := len(c.windows.changes) > 0 && !c.settledOwn
+	reduction := c.windows.acknowledged()
+	c.resizeStreams(-reduction)
+	if first {
+		c.settledOwn = true
+	} else if reduction > 0 {
+		extra := max(c.windows.extra()-c.in.excess, 0)
+		c.in.excess = max(c.in.excess-c.windows.extra(), 0)
+		c.in.resize(extra)
+		c.push(control{kind: sendUpdate, n: uint32(extra)})
+	}
+	c.adjustWindows()
+}
+
+// adjustWindows changes the windows of streams if the number of bytes that are held demands
+// it.
+func (c *Conn) adjustWindows() {
+	delta := c.windows.adjust(c.in.held(), c.in.size)
+	if delta == 0 {
+		return
+	}
+	c.push(control{kind: sendSettings, settings: []http2.Setting{
+		{ID: http2.SettingInitialWindowSize, Val: uint32(c.windows.initial[c.windows.level])},
+	}})
+	if delta > 0 {
+		c.in.excess = c.in.size - c.windows.base()
+		c.resizeStreams(delta)
+	}
+}

@@ -1,0 +1,362 @@
+package h2
+
+import (
+	"context"
+	"io"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// direction is the state of the sending side of a stream.
+type direction int
+
+const (
+	sending direction = iota
+	ending            // END_STREAM follows the queued data
+	sentEnd
+)
+
+// Stream is one stream of a connection. One goroutine may receive while another one sends.
+// The caller must call Close.
+type Stream struct {
+	c  *Conn
+	id uint32
+
+	canReceive chan struct{} // has an element if there may be something to receive
+	canSend    chan struct{} // has an element if the data may have been sent
+
+	// Guarded by c.mu.
+	err    error       // why the stream has failed
+	onEnd  func(error) // see OnEnd
+	closed bool
+
+	header     []hpack.HeaderField
+	hasHeader  bool
+	headerEnds bool // END_STREAM was on the header
+	oversized  bool
+	trailers   []hpack.HeaderField // of the peer
+	received   bool                // END_STREAM
+	chunks     [][]byte            // received
+	held       int                 // bytes in chunks, and those that were taken without credit
+	unreturned int                 // bytes of held that the caller has taken
+	in         inflow
+	lent       int // see windows
+
+	sending direction
+	out     [][]byte // to send
+	outLen  int
+	trailer []hpack.HeaderField // follows the data
+	credit  int
+	queued  bool // in c.ready
+}
+
+func (c *Conn) newStream(id uint32) *Stream {
+	s := &Stream{
+		c: c, id: id, canReceive: make(chan struct{}, 1), canSend: make(chan struct{}, 1),
+		in: inflow{size: c.windows.applied, avail: c.windows.applied}, credit: c.peer.initial,
+	}
+	c.streams[id] = s
+	c.live++
+	return s
+}
+
+// Open opens a stream of a client. It waits while the peer's limit of streams is reached. A
+// stream without a body has end set.
+func (c *Conn) Open(ctx context.Context, header []hpack.HeaderField, end bool) (*Stream, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		switch {
+		case c.err != nil:
+			return nil, c.err
+		case c.phase != open || c.nextID > maxStreamID:
+			return nil, ErrDraining
+		}
+		if len(c.streams) < c.peer.streams && len(c.control) < maxControl {
+			break
+		}
+		if err := c.awaitStream(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s := c.newStream(c.nextID)
+	c.nextID += 2
+	c.push(control{kind: sendHeaders, id: s.id, stream: s, fields: header, end: end})
+	if end {
+		s.sending = ending
+	}
+	return s, nil
+}
+
+// awaitStream waits until a stream has ended.
+func (c *Conn) awaitStream(ctx context.Context) error {
+	if c.freed == nil {
+		c.freed = make(chan struct{})
+	}
+	freed := c.freed
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	select {
+	case <-freed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Full reports whether Open would wait or fail.
+func (c *Conn) Full() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err != nil || c.phase != open || len(c.streams) >= c.peer.streams
+}
+
+// Usable reports whether the connection can have new streams, now or later.
+func (c *Conn) Usable() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err == nil && c.phase == open && c.nextID <= maxStreamID
+}
+
+// OnEnd sets a function that is called once if the stream fails by an event: a reset of the
+// peer, or the end of the connection. It is called at once if the stream has failed. It
+// must not block.
+func (s *Stream) OnEnd(f func(error)) {
+	s.c.mu.Lock()
+	err := s.err
+	if err == nil {
+		s.onEnd = f
+	}
+	s.c.mu.Unlock()
+	if err != nil {
+		f(err)
+	}
+}
+
+// Reset ends the stream with RST_STREAM, unless it has ended.
+func (s *Stream) Reset(code http2.ErrCode) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.onEnd = nil
+	s.reset(code)
+}
+
+// Close releases what the stream holds. It resets the stream with CANCEL if that has not
+// ended. A server that has queued the end of its direction needs no reset: the end is still
+// sent, and then RST_STREAM with NO_ERROR if the client has not ended its direction.
+func (s *Stream) Close() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.onEnd = nil
+	s.release()
+	switch {
+	case s.c.streams[s.id] != s:
+		s.gone() // otherwise retire calls it
+	case !s.c.server || s.sending == sending:
+		s.reset(http2.ErrCodeCancel)
+	case s.sending == sentEnd:
+		s.leave()
+	}
+}
+
+// leave ends a server's closed stream whose response has been sent.
+func (s *Stream) leave() {
+	if s.c.server && s.closed {
+		s.reset(http2.ErrCodeNo)
+	}
+}
+
+// gone is called once, when the stream is closed and no longer one of the connection.
+func (s *Stream) gone() {
+	s.c.live--
+	s.c.windows.lent -= s.lent
+	s.lent = 0
+}
+
+// reset ends the stream on this side. The function of OnEnd is called on another goroutine.
+func (s *Stream) reset(code http2.ErrCode) {
+	if s.err != nil || s.sending == sentEnd && s.received {
+		return
+	}
+	err := ResetError{code, false}
+	f := s.end(err, false)
+	s.c.push(control{kind: sendReset, reply: s.c.server, id: s.id, code: code})
+	if f != nil {
+		go f(err)
+	}
+}
+
+// end sets the error of the stream. Received data stays if keep. It returns the function to
+// call without the lock.
+func (s *Stream) end(err error, keep bool) (callback func(error)) {
+	if s.err == nil {
+		s.err = err
+		callback, s.onEnd = s.onEnd, nil
+	}
+	s.dropOut()
+	if !keep {
+		s.release()
+	}
+	wake(s.canReceive)
+	s.retire()
+	return callback
+}
+
+// dropOut discards what is to be sent.
+func (s *Stream) dropOut() {
+	s.c.queued -= s.outLen
+	s.out, s.outLen, s.trailer = nil, 0, nil
+	wake(s.canSend)
+}
+
+// release discards received data. The connection's credit returns to the peer.
+func (s *Stream) release() {
+	s.c.taken(s.held)
+	s.chunks, s.held, s.unreturned = nil, 0, 0
+}
+
+// sent is called when this side has ended its direction.
+func (s *Stream) sent() {
+	if s.err != nil {
+		return
+	}
+	s.sending = sentEnd
+	s.dropOut()
+	if s.received {
+		s.retire()
+		return
+	}
+	s.leave()
+}
+
+// receivedEnd is called when the peer has ended its direction.
+func (s *Stream) receivedEnd() {
+	s.received = true
+	if s.sending == sentEnd {
+		s.retire()
+	}
+}
+
+// retire removes the stream from the connection.
+func (s *Stream) retire() {
+	if s.c.streams[s.id] == s {
+		delete(s.c.streams, s.id)
+		if s.closed {
+			s.gone()
+		}
+		s.c.released()
+		s.c.closeIfDone()
+	}
+}
+
+// onHeaders receives the response header or the trailer.
+func (s *Stream) onHeaders(f *http2.MetaHeadersFrame) error {
+	defer wake(s.canReceive)
+	switch {
+	case s.received:
+		s.reset(http2.ErrCodeStreamClosed)
+		return nil
+	case !s.hasHeader && interim(f):
+		if f.StreamEnded() {
+			s.reset(http2.ErrCodeProtocol)
+		}
+		return s.c.useless()
+	case !s.hasHeader:
+		s.header, s.hasHeader, s.headerEnds = f.Fields, true, f.StreamEnded()
+	case !f.StreamEnded() || len(f.PseudoFields()) > 0:
+		s.reset(http2.ErrCodeProtocol)
+		return nil
+	default:
+		s.trailers = f.Fields
+	}
+	s.oversized = s.oversized || s.c.tooLarge(f)
+	if f.StreamEnded() {
+		s.receivedEnd()
+	}
+	return nil
+}
+
+// interim reports whether a response has a status 1xx.
+func interim(f *http2.MetaHeadersFrame) bool {
+	code := f.PseudoValue("status")
+	return len(code) == 3 && code[0] == '1'
+}
+
+// Header waits for the header list of the peer.
+func (s *Stream) Header(ctx context.Context) ([]hpack.HeaderField, error) {
+	err := s.await(ctx, s.canReceive, func() bool { return s.hasHeader })
+	return s.header, err
+}
+
+// Trailer returns the trailer, and whether there is one. Call it after Next has returned
+// io.EOF.
+func (s *Stream) Trailer() ([]hpack.HeaderField, bool) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.trailers, s.trailers != nil
+}
+
+// Oversized reports whether a received header list is above the limit. It is not complete.
+func (s *Stream) Oversized() bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.oversized
+}
+
+// await waits until done or an error.
+func (s *Stream) await(ctx context.Context, event <-chan struct{}, done func() bool) error {
+	for {
+		s.c.mu.Lock()
+		ok, err := done(), s.err
+		s.c.mu.Unlock()
+		if ok || err != nil {
+			if ok {
+				return nil
+			}
+			return err
+		}
+		select {
+		case <-event:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Next waits for data and returns at most n bytes of it. It returns io.EOF at the end of
+// the peer's direction. Data that was received before an error comes before the error. The
+// caller must call Credit for it, when it has passed the data on.
+func (s *Stream) Next(ctx context.Context, n int) (data []byte, err error) {
+	err = s.await(ctx, s.canReceive, func() bool {
+		if len(s.chunks) == 0 {
+			err = io.EOF
+			return s.received && s.err == nil
+		}
+		first := s.chunks[0]
+		data, err = first[:min(n, len(first)):min(n, len(first))], nil
+		if s.unreturned += len(data); len(data) < len(first) {
+			s.chunks[0] = first[len(data):]
+		} else {
+			s.chunks[0] = nil
+			s.chunks = s.chunks[1:]
+		}
+		return true
+	})
+	if err == nil && data == nil {
+		err = io.EOF
+	}
+	return data, err
+}
+
+// TrailersOnly reports whether the header list of the peer was all that it sent. Call it
+// after Header.
+func (s *Stream) TrailersOnly() bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.headerEnds
+}

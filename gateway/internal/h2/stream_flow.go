@@ -1,0 +1,187 @@
+package h2
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/net/http2/hpack"
+)
+
+// leastChunk is the capacity of a chunk for small frames, in bytes. A frame is put into the
+// chunk before if that has room, so that small frames need little memory.
+const leastChunk = 512
+
+// hold keeps received data.
+func (s *Stream) hold(data []byte) {
+	if len(data) == 0 {
+		return
+	}
+	s.held += len(data)
+	if n := len(s.chunks); n > 0 {
+		last := s.chunks[n-1]
+		part := min(cap(last)-len(last), len(data))
+		s.chunks[n-1] = append(last, data[:part]...)
+		data = data[part:]
+	}
+	if len(data) > 0 {
+		s.chunks = append(s.chunks, append(make([]byte, 0, max(len(data), leastChunk)), data...))
+	}
+}
+
+// Credit lets the peer send n further bytes, after the caller has passed on as much.
+func (s *Stream) Credit(n int) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	n = min(n, s.unreturned) // 0 after the stream has failed
+	s.unreturned -= n
+	s.held -= n
+	s.taken(n)
+}
+
+// taken returns credit of the stream and of the connection to the peer.
+func (s *Stream) taken(n int) {
+	s.c.taken(n)
+	s.returned(n)
+}
+
+// returned returns credit of the stream to the peer.
+func (s *Stream) returned(n int) {
+	if s.received || s.err != nil {
+		return
+	}
+	inc := s.in.take(n, s.in.size/2)
+	if inc == 0 {
+		return
+	}
+	if more := s.c.windows.lend(s.in.size); more > 0 {
+		s.lent += more
+		s.in.resize(more)
+		inc += more
+	}
+	s.c.push(control{kind: sendUpdate, id: s.id, n: uint32(inc)})
+}
+
+// errEnded is the error of writes after the end of this side's direction.
+var errEnded = errors.New("this side of the stream has ended")
+
+// ErrHeaderTooLarge is the error of header lists above the peer's limit.
+var ErrHeaderTooLarge = errors.New("the header list is larger than the peer accepts")
+
+// writable returns why the stream cannot send.
+func (s *Stream) writable() error {
+	if s.err != nil {
+		return s.err
+	}
+	if s.sending != sending {
+		return errEnded
+	}
+	return nil
+}
+
+// WriteHeader queues a header list, such as a response header. If end, it is the last frame
+// of this side and follows the data that is queued.
+func (s *Stream) WriteHeader(fields []hpack.HeaderField, end bool) error {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if err := s.writable(); err != nil {
+		return err
+	}
+	size := uint32(0)
+	for _, f := range fields {
+		size += f.Size()
+	}
+	switch {
+	case size > s.c.peer.headerList:
+		return ErrHeaderTooLarge
+	case end && s.outLen > 0:
+		s.trailer = fields
+	default:
+		s.c.push(control{kind: sendHeaders, id: s.id, stream: s, fields: fields, end: end})
+	}
+	if end {
+		s.sending = ending
+	}
+	return nil
+}
+
+// End ends this side's direction after the data that is queued.
+func (s *Stream) End() error {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if err := s.writable(); err != nil {
+		return err
+	}
+	s.sending = ending
+	if s.outLen == 0 {
+		s.c.push(control{kind: sendEnd, id: s.id, stream: s, end: true})
+	}
+	return nil
+}
+
+// maxQueued is the number of bytes on a connection up to which writes return at once.
+const maxQueued = 64 << 10
+
+// Write queues data, which must not be modified afterwards. It returns when the writer has
+// encoded the data, or at once if flow control permits to send it and little is queued. If
+// ctx ends first, the rest is discarded, and the caller must end the stream.
+func (s *Stream) Write(ctx context.Context, data ...[]byte) error {
+	s.c.mu.Lock()
+	if err := s.writable(); err != nil {
+		s.c.mu.Unlock()
+		return err
+	}
+	waits := s.outLen > 0
+	s.c.mu.Unlock()
+	empty := func() bool { return s.outLen == 0 }
+	if waits {
+		if err := s.await(ctx, s.canSend, empty); err != nil {
+			return s.cut(err)
+		}
+	}
+	if done, err := s.enqueue(data); done || err != nil {
+		return err
+	}
+	if err := s.await(ctx, s.canSend, func() bool { return empty() && s.err == nil }); err != nil {
+		return s.cut(err)
+	}
+	return nil
+}
+
+// enqueue returns whether the caller need not wait.
+func (s *Stream) enqueue(data [][]byte) (done bool, err error) {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := s.writable(); err != nil {
+		return false, err
+	}
+	for _, d := range data {
+		if len(d) > 0 {
+			s.out = append(s.out, d)
+			s.outLen += len(d)
+		}
+	}
+	c.queued += s.outLen
+	s.schedule()
+	return s.outLen <= s.credit && c.queued <= min(c.credit, maxQueued), nil
+}
+
+// cut discards data whose write was given up.
+func (s *Stream) cut(err error) error {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.sending == sending {
+		s.dropOut()
+	}
+	return err
+}
+
+// schedule makes the stream take turns if it can send.
+func (s *Stream) schedule() {
+	if s.queued || s.outLen == 0 || s.credit <= 0 || s.err != nil {
+		return
+	}
+	s.queued = true
+	s.c.ready.push(s)
+	s.c.wakeWriter()
+}
