@@ -249,7 +249,12 @@ func (l *interceptorStream) SendHeader(md metadata.MD) error {
 }
 
 func (l *interceptorStream) RecvMsg(msg any) error {
-	return l.stream.guarded(func() error { return l.stream.receive(l.leg, msg) })
+	return l.stream.guarded(func() error {
+		if err := l.stream.receive(l.leg, msg); err != nil {
+			return err
+		}
+		return loadMessage(msg)
+	})
 }
 
 // SendMsg works as long as SendHeader does. The one response of a method without server

@@ -233,6 +233,9 @@ func (s *serverStream) read(_ context.Context, call *Call) (any, error) {
 		return nil, err
 	}
 	err = call.asHook(func() error { return s.receive(call.leg, msg) })
+	if err == nil {
+		err = loadMessage(msg)
+	}
 	if err != nil {
 		msg = nil
 	}

@@ -95,6 +95,9 @@ func (s *serverStream) send(l *leg, msg any) error {
 		case len(l.send) > 0 && msg != nil: // nil is grpc-go's empty message
 			return s.sendThrough(l, msg)
 		case l.foreign != nil:
+			if err := loadMessage(msg); err != nil {
+				return err
+			}
 			return l.foreign.stream.SendMsg(msg)
 		}
 	}
@@ -107,6 +110,9 @@ func (s *serverStream) send(l *leg, msg any) error {
 func (s *serverStream) sendThrough(l *leg, msg any) error {
 	if l.left.Load() {
 		return errReturned()
+	}
+	if err := loadMessage(msg); err != nil {
+		return err
 	}
 	return s.inHooks(l, func() (own bool, err error) { return l.runSend(l.ctx, false, msg, s) })
 }
@@ -217,6 +223,9 @@ func (s *serverStream) receiveOutside(l *leg, msg any) error {
 func (s *serverStream) keeps(l *leg, msg any) (keep bool, err error) {
 	if l.left.Load() {
 		return false, errReturned()
+	}
+	if err := loadMessage(msg); err != nil {
+		return false, err
 	}
 	keep, err = s.runReceive(l, msg)
 	if l.left.Load() {

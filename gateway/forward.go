@@ -28,6 +28,7 @@ func (c *call) forward(_ any, down grpc.ServerStream) error {
 	if err != nil {
 		return openError(ctx, err)
 	}
+	defer up.Close()
 	c.gateway.pumps.Go(func() { c.pumpRequests(down, up, cancel) })
 	if err := c.pumpResponses(down, up); err != nil {
 		return err
@@ -54,6 +55,7 @@ func (c *call) outcome(ctx context.Context, down grpc.ServerStream, up transport
 // has ended the call. It returns the error of the client's side.
 func (c *call) pumpResponses(down grpc.ServerStream, up transport.Outbound) error {
 	if header := up.Header(); header != nil {
+		c.in.SetRaw(up.Raw())
 		if err := down.SendHeader(forwarded(header, responseReserved)); err != nil {
 			return err
 		}
@@ -62,6 +64,9 @@ func (c *call) pumpResponses(down grpc.ServerStream, up transport.Outbound) erro
 		c.learn()
 		err := down.SendMsg(&c.down)
 		c.down.Free()
+		if errors.Is(err, transport.ErrSource) {
+			continue // Recv fails likewise: the upstream has ended the call
+		}
 		if err != nil {
 			return err
 		}

@@ -86,6 +86,12 @@ func (o *outbound) Header() metadata.MD {
 	return md
 }
 
+// Raw returns nothing: grpc-go has its own encoding on each connection.
+func (o *outbound) Raw() transport.RawResponse { return transport.RawResponse{} }
+
+// Close does nothing: the end of the context cancels the call.
+func (o *outbound) Close() {}
+
 func (o *outbound) Recv(msg *transport.Message) error {
 	if o.err = o.stream.RecvMsg(msg); o.err != nil {
 		return io.EOF

@@ -7,25 +7,8 @@ import (
 	"net"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 )
-
-// Message is one message as its sender encoded it, without length prefix and compression.
-// Its buffers have reference counts. The caller of Recv owns the buffers until it calls
-// [Message.Free]. Send does not take ownership.
-type Message struct {
-	Data mem.BufferSlice
-}
-
-// Len returns the size of the message in bytes. Metrics and logs use it.
-func (m *Message) Len() int { return m.Data.Len() }
-
-// Free releases the buffers. The message is then empty and can be reused.
-func (m *Message) Free() {
-	m.Data.Free()
-	m.Data = nil
-}
 
 // Status is the status of a call, as in its trailer.
 type Status struct {
@@ -34,6 +17,14 @@ type Status struct {
 	// Details are the values of grpc-status-details-bin, not decoded. The protocol allows
 	// at most one.
 	Details []string
+	// Raw has the two in the encoding of the upstream, if the transport keeps it.
+	Raw RawStatus
+}
+
+// RawStatus has values as they were received.
+type RawStatus struct {
+	Message string   // grpc-message
+	Details []string // grpc-status-details-bin
 }
 
 // Request has the request headers of a call. The context has the deadline.
@@ -42,6 +33,25 @@ type Request struct {
 	Metadata   metadata.MD
 	Subtype    string // of the content type: "proto" of application/grpc+proto, or ""
 	Compressor string // grpc-encoding of the messages; "" is none
+	Raw        RawRequest
+}
+
+// RawRequest has headers as the client sent them. A transport that forwards them sends them
+// to the upstream. "" means that there is none.
+type RawRequest struct {
+	Authority        string
+	ContentType      string
+	UserAgent        string
+	AcceptEncoding   string // grpc-accept-encoding
+	PreviousAttempts string // grpc-previous-rpc-attempts
+}
+
+// RawResponse has headers as the upstream sent them. A transport that forwards them sends
+// them to the client.
+type RawResponse struct {
+	ContentType    string
+	Encoding       string // grpc-encoding
+	AcceptEncoding string // grpc-accept-encoding
 }
 
 // Handler serves one call and returns its status.
@@ -74,7 +84,10 @@ type Inbound interface {
 	SetHeader(md metadata.MD) error
 	SendHeader(md metadata.MD) error
 	SetTrailer(md metadata.MD)
-	// Send blocks while flow control stops the sender.
+	// SetRaw sets the headers of the upstream. Call it before SendHeader and Send.
+	SetRaw(header RawResponse)
+	// Send blocks while flow control stops the sender. If the rest of the message cannot be
+	// received, it returns an error that wraps ErrSource.
 	Send(msg *Message) error
 }
 
@@ -88,16 +101,21 @@ type Upstream interface {
 // Outbound is one call to the upstream. One goroutine may receive while another one sends.
 type Outbound interface {
 	// Send blocks while flow control stops the sender. It returns io.EOF if the call has
-	// ended.
+	// ended. If the rest of the message cannot be received, it returns an error that wraps
+	// ErrSource.
 	Send(msg *Message) error
 	CloseSend() error
 
 	// Header waits for the response header. It returns nil if the call ended without one.
 	// The caller may modify the result.
 	Header() metadata.MD
+	// Raw returns the headers of the upstream. Call it after Header.
+	Raw() RawResponse
 	// Recv returns io.EOF when the call has ended, with any status.
 	Recv(msg *Message) error
 	// End returns the status and the trailer, which the caller may modify. Call it only
 	// after Recv has returned io.EOF.
 	End() (Status, metadata.MD)
+	// Close cancels the call unless it has ended, and releases what it holds.
+	Close()
 }
