@@ -32,12 +32,19 @@ func rounds(t *testing.T) int {
 func TestBlackbox(t *testing.T) {
 	python := must(t, "./python-env.sh")
 	direct := start(t, nil, python, "blackbox/pyserver.py").says(t, listening)
+	for _, transport := range transports {
+		t.Run(transport, func(t *testing.T) { blackbox(t, python, direct, transport) })
+	}
+}
+
+func blackbox(t *testing.T, python, direct, transport string) {
+	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	gate, target := sidecar(t, log, direct)
+	gate, target := sidecar(t, log, direct, "--transport", transport)
 
 	for round := range rounds(t) {
 		t.Run("round"+strconv.Itoa(round+1), func(t *testing.T) {

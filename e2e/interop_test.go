@@ -13,7 +13,14 @@ func TestInterop(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "interop")
 	must(t, "go", "-C", "interop", "build", "-o", binary, ".")
 	direct := start(t, nil, binary, "server").says(t, listening)
-	gate, target := sidecar(t, io.Discard, direct)
+	for _, transport := range transports {
+		t.Run(transport, func(t *testing.T) { interop(t, binary, direct, transport) })
+	}
+}
+
+func interop(t *testing.T, binary, direct, transport string) {
+	t.Helper()
+	gate, target := sidecar(t, io.Discard, direct, "--transport", transport)
 	cases := []string{
 		"empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong", "empty_stream",
 		"cancel_after_begin", "cancel_after_first_response", "timeout_on_sleeping_server", "custom_metadata",

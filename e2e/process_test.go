@@ -203,5 +203,8 @@ func sidecar(t *testing.T, log io.Writer, upstream string, flags ...string) (p *
 	return p, address
 }
 
+// transports are the values of the flag --transport.
+var transports = []string{"grpc", "frames"}
+
 // listening matches the address that a peer prints.
 const listening = `^listening (127\.0\.0\.1:\d+)$`

@@ -34,6 +34,7 @@ func BenchmarkUnary(b *testing.B) {
 		{"direct", backend},
 		{"plain", plainProxy(b, backend)},
 		{"gateway", front(b, gateway.Config{Upstream: backend})},
+		{"frames", front(b, gateway.Config{Upstream: backend, Transport: gateway.TransportFrames})},
 	}
 	for _, target := range targets {
 		b.Run(target.name, func(b *testing.B) {

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/frametransport"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/grpctransport"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -30,6 +30,7 @@ type bubble struct {
 	srv          []grpc.ServerOption // of the backend
 	dial         []grpc.DialOption   // of the clients
 	limit        int                 // of message sizes; 0 is the default
+	transport    Transport           // run and eachKind set it
 
 	gateway *Gateway
 	server  *grpc.Server // the backend's
@@ -56,7 +57,18 @@ func (p *endpoint) dialer() grpc.DialOption {
 // run runs a test in a synctest bubble. There, time advances only when all goroutines are
 // blocked, and synctest.Wait waits until they are. The bubble fails the test if a goroutine
 // remains at its end.
+// It runs the test with each transport.
 func (b bubble) run(t *testing.T, test func(t *testing.T, b *bubble)) {
+	t.Helper()
+	for _, b.transport = range transports {
+		t.Run(string(b.transport), func(t *testing.T) { b.runOnce(t, test) })
+	}
+}
+
+var transports = []Transport{TransportGRPC, TransportFrames}
+
+// runOnce runs a test with the bubble's transport.
+func (b bubble) runOnce(t *testing.T, test func(t *testing.T, b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b.start(t)
@@ -67,12 +79,9 @@ func (b bubble) run(t *testing.T, test func(t *testing.T, b *bubble)) {
 
 func (b *bubble) start(t *testing.T) {
 	t.Helper()
-	limits := grpctransport.Limits{
-		MessageSize: cmp.Or(b.limit, DefaultMaxMessageSize), HeaderListSize: DefaultMaxHeaderListSize, Streams: DefaultMaxConcurrentStreams,
-	}
 	b.front, b.behind = new(endpoint), new(endpoint)
 	b.serve()
-	upstream, err := grpctransport.NewUpstream("passthrough:///backend", limits, b.behind.dialer())
+	upstream, server, err := b.sides()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,12 +89,26 @@ func (b *bubble) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.gateway = assemble(chain, upstream, func(h transport.Handler) transport.Server {
-		return grpctransport.NewServer(limits, h)
-	})
+	b.gateway = assemble(chain, upstream, server)
 	lis := b.front.listen()
 	go func() { _ = b.gateway.Serve(lis) }()
 	b.through, b.direct = b.connect(t, b.front), b.connect(t, b.behind)
+}
+
+// sides makes both sides of the transport, in memory.
+func (b *bubble) sides() (transport.Upstream, newServer, error) {
+	const target = "passthrough:///backend"
+	config := Config{MaxMessageSize: b.limit}
+	if b.transport == TransportFrames {
+		limits := config.frames()
+		upstream, err := frametransport.NewUpstream(target, limits, func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return b.behind.Load().DialContext(ctx)
+		})
+		return upstream, func(h transport.Handler) transport.Server { return frametransport.NewServer(limits, h) }, err
+	}
+	limits := config.limits()
+	upstream, err := grpctransport.NewUpstream(target, limits, b.behind.dialer())
+	return upstream, func(h transport.Handler) transport.Server { return grpctransport.NewServer(limits, h) }, err
 }
 
 // serve starts the backend.

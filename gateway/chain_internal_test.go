@@ -200,6 +200,7 @@ func TestHooks(t *testing.T) {
 		})
 		return next(ctx, call)
 	}).run(t, func(t *testing.T, b *bubble) {
+		seen = nil
 		stream := open(t.Context(), t, b.through, hauberk.Bidi)
 		for _, text := range []string{"drop", "last"} {
 			if err := stream.SendMsg(&testpb.Request{Text: text}); err != nil {
@@ -325,6 +326,7 @@ func TestMethodsBecomeKnown(t *testing.T) {
 		return s.Send(&testpb.Response{})
 	}
 	b.run(t, func(t *testing.T, b *bubble) {
+		known, failing = nil, true
 		call := func() { _, _ = b.client().Unary(t.Context(), &testpb.Request{}) }
 		call()
 		failing = false

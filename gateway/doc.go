@@ -56,6 +56,35 @@
 //     activity is pinged after 60 s, and closed if the ping is not answered within 20 s. A
 //     client may ping every 10 s.
 //
+// # Transports
+//
+// [Config.Transport] selects how calls are forwarded. All of the above describes
+// [TransportGRPC], the default. [TransportFrames] forwards frames of HTTP/2. It is new, and
+// not the default yet. It differs as follows:
+//
+//   - Messages keep their compression, by any compressor. MaxMessageSize limits the size of a
+//     message as it is sent. Hooks receive compressed messages as they are, and
+//     [Message.Compressed] reports it.
+//   - :authority, user-agent, content-type, grpc-accept-encoding and
+//     grpc-previous-rpc-attempts are forwarded, and grpc-message and
+//     grpc-status-details-bin keep their encoding.
+//   - A connection holds at most 1 MiB of data that the other side has not taken. A
+//     message of more than 4 KiB is received while it is sent, unless a hook looks at it. If
+//     such a response ends within a message, the client's stream is reset. Calls whose
+//     data is not taken do not stop other calls of their connection.
+//   - MaxHeaderListSize applies to one call: it ends with RESOURCE_EXHAUSTED. From the
+//     upstream the default is 256 KiB. Only a list of more than four times the limit ends
+//     the connection.
+//   - Floods of SETTINGS, PING, RST_STREAM and frames without effect end a connection with
+//     ENHANCE_YOUR_CALM. A frame or header block that has begun must be complete within
+//     20 s.
+//   - Serve accepts listeners of package crypto/tls with ALPN h2.
+//   - The upstream is one address: host:port, dns:///host:port, unix:///path, or ipv4: and
+//     ipv6: with one address. All calls use one connection; above the upstream's limit of
+//     streams they wait. There are no health checks, and a silent upstream is not detected.
+//   - A call that the upstream has rejected with REFUSED_STREAM or GOAWAY ends with
+//     UNAVAILABLE. It is not sent again.
+//
 // # What interceptors see
 //
 // All calls have the kind [hauberk.Bidi], because the kind of a method is unknown. Hooks

@@ -37,6 +37,7 @@ func TestResponsesWaitForTheClient(t *testing.T) {
 		return nil
 	}}
 	bubble{backend: backend}.run(t, func(t *testing.T, b *bubble) {
+		sent.Store(0)
 		stream, err := b.client().ServerStream(t.Context(), &testpb.Request{})
 		if err != nil {
 			t.Fatal(err)

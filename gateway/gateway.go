@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/hauberk-rpc/hauberk"
-	"github.com/hauberk-rpc/hauberk/gateway/internal/grpctransport"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
@@ -34,13 +32,17 @@ type Config struct {
 	// Chain runs around every call. nil means no interceptors.
 	Chain *hauberk.Chain
 
+	// Transport selects the implementation of HTTP/2. "" means TransportGRPC.
+	Transport Transport
+
 	// MaxMessageSize is the largest size of a message in both directions, in bytes after
 	// decompression. Calls with a larger message end with RESOURCE_EXHAUSTED. 0 means
 	// DefaultMaxMessageSize.
 	MaxMessageSize int
 
 	// MaxHeaderListSize is the largest size of a header list from clients and from the
-	// upstream, in bytes as HTTP/2 counts them. 0 means DefaultMaxHeaderListSize.
+	// upstream, in bytes as HTTP/2 counts them. 0 means DefaultMaxHeaderListSize, and with
+	// TransportFrames 256 KiB from the upstream.
 	MaxHeaderListSize int
 
 	// MaxConcurrentStreams is the largest number of concurrent calls on one connection of a
@@ -69,14 +71,11 @@ func New(config Config) (*Gateway, error) {
 	if chain == nil {
 		chain = hauberk.Must(hauberk.New())
 	}
-	limits := config.limits()
-	upstream, err := grpctransport.NewUpstream(config.Upstream, limits)
+	upstream, server, err := config.transport()
 	if err != nil {
 		return nil, fmt.Errorf("gateway: upstream %q: %w", config.Upstream, err)
 	}
-	return assemble(chain, upstream, func(handle transport.Handler) transport.Server {
-		return grpctransport.NewServer(limits, handle)
-	}), nil
+	return assemble(chain, upstream, server), nil
 }
 
 // assemble combines a chain and the two sides of a transport.
@@ -88,12 +87,13 @@ func assemble(chain *hauberk.Chain, up transport.Upstream, down func(transport.H
 
 // Validate returns an error with all that is wrong in the configuration, as New does.
 func (c Config) Validate() error {
-	target := grpctransport.CheckTarget(c.Upstream)
+	target := c.checkTarget()
 	if target != nil {
 		target = fmt.Errorf("gateway: upstream %q: %w", c.Upstream, target)
 	}
 	return errors.Join(
 		target,
+		c.Transport.check(),
 		checkLimit("MaxMessageSize", c.MaxMessageSize),
 		checkLimit("MaxHeaderListSize", c.MaxHeaderListSize),
 		checkLimit("MaxConcurrentStreams", c.MaxConcurrentStreams),
@@ -105,14 +105,6 @@ func checkLimit(name string, value int) error {
 		return fmt.Errorf("gateway: %s is %d; want 1 to %d, or 0 for the default", name, value, math.MaxInt32)
 	}
 	return nil
-}
-
-func (c Config) limits() grpctransport.Limits {
-	return grpctransport.Limits{
-		MessageSize:    cmp.Or(c.MaxMessageSize, DefaultMaxMessageSize),
-		HeaderListSize: uint32(cmp.Or(c.MaxHeaderListSize, DefaultMaxHeaderListSize)),
-		Streams:        uint32(cmp.Or(c.MaxConcurrentStreams, DefaultMaxConcurrentStreams)),
-	}
 }
 
 // Serve accepts connections on lis and serves their calls. It returns nil after Shutdown or

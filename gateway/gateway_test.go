@@ -34,6 +34,13 @@ func TestNewReportsWhatIsWrong(t *testing.T) {
 		{"name", gateway.Config{Upstream: "localhost:50051"}, nil},
 		{"IPv6", gateway.Config{Upstream: "[::1]:50051"}, nil},
 		{"target", gateway.Config{Upstream: "dns:///localhost:50051"}, nil},
+		{"frames", gateway.Config{Upstream: good, Transport: gateway.TransportFrames}, nil},
+		{"no transport", gateway.Config{Upstream: good, Transport: "x"}, []string{`Transport is "x"; want "grpc" or "frames"`}},
+		{
+			"a target of the other transport",
+			gateway.Config{Upstream: "dns://server/localhost:50051", Transport: gateway.TransportFrames},
+			[]string{"is not supported by this transport"},
+		},
 		{"socket", gateway.Config{Upstream: "unix:/run/shop.sock"}, nil},
 		{"no upstream", gateway.Config{}, []string{`upstream "": not an address`, "want host:port"}},
 		{"no port", gateway.Config{Upstream: "localhost"}, []string{`upstream "localhost": not an address`}},
@@ -128,8 +135,18 @@ func ended(err error) error {
 	return err
 }
 
+// eachTransport runs a test for each transport.
+func eachTransport(t *testing.T, test func(t *testing.T, transport gateway.Transport)) {
+	t.Helper()
+	for _, transport := range []gateway.Transport{gateway.TransportGRPC, gateway.TransportFrames} {
+		t.Run(string(transport), func(t *testing.T) { test(t, transport) })
+	}
+}
+
 // Concurrent streams keep their messages complete and in order.
-func TestConcurrentStreamsKeepTheirMessages(t *testing.T) {
+func TestConcurrentStreamsKeepTheirMessages(t *testing.T) { eachTransport(t, concurrentStreams) }
+
+func concurrentStreams(t *testing.T, transport gateway.Transport) {
 	hauberktest.CheckLeaks(t)
 	backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
 		for {
@@ -143,7 +160,7 @@ func TestConcurrentStreamsKeepTheirMessages(t *testing.T) {
 			}
 		}
 	}}
-	client := testpb.NewTestServiceClient(dial(t, front(t, gateway.Config{Upstream: serve(t, backend)})))
+	client := testpb.NewTestServiceClient(dial(t, front(t, gateway.Config{Upstream: serve(t, backend), Transport: transport})))
 	var wg sync.WaitGroup
 	for worker := range 16 {
 		random := testseed.Rand(t, uint64(worker))
@@ -192,7 +209,9 @@ func exchangeMessages(t *testing.T, client testpb.TestServiceClient, random *ran
 
 // The gateway forwards calls of all kinds over sockets. Hooks can read the sizes of
 // messages. No goroutine remains.
-func TestEachKind(t *testing.T) {
+func TestEachKind(t *testing.T) { eachTransport(t, eachKind) }
+
+func eachKind(t *testing.T, transport gateway.Transport) {
 	seen := make(chan string, 1)
 	chain := hauberk.Must(hauberk.New(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		size := 0
@@ -211,7 +230,7 @@ func TestEachKind(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
 		t.Run(kind.String(), func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
-			conn := dial(t, front(t, gateway.Config{Upstream: serve(t, &hauberktest.Backend{}), Chain: chain}))
+			conn := dial(t, front(t, gateway.Config{Upstream: serve(t, &hauberktest.Backend{}), Chain: chain, Transport: transport}))
 			desc := &grpc.StreamDesc{ClientStreams: kind.ClientStreams(), ServerStreams: kind.ServerStreams()}
 			stream, err := conn.NewStream(t.Context(), desc, hauberktest.FullMethod(kind))
 			if err != nil {

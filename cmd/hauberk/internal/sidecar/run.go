@@ -49,7 +49,7 @@ func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOu
 		return err
 	}
 	defer s.endScrape()
-	if s.gateway, err = gateway.New(gateway.Config{Upstream: o.upstream, Chain: s.policy.chain}); err != nil {
+	if s.gateway, err = gateway.New(o.gatewayConfig(s.policy.chain)); err != nil {
 		return err
 	}
 	lis, err := net.ListenTCP("tcp", at.calls)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/address"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
 	"github.com/hauberk-rpc/hauberk/gateway"
@@ -135,6 +136,7 @@ type options struct {
 	listen    string
 	upstream  string
 	telemetry string // address; "" serves no metrics
+	transport string
 	drain     time.Duration
 	insecure  bool
 	forwardID bool
@@ -173,12 +175,18 @@ func Command(version string) *cobra.Command {
 		"forward calls to this service: host:port, dns:///host:port or unix:///path")
 	flags.StringVar(&o.telemetry, "telemetry", "",
 		"serve /metrics on this address, host:port (default: not served)")
+	flags.StringVar(&o.transport, "transport", string(gateway.TransportGRPC),
+		"forward with grpc-go (grpc), or frame by frame (frames, not complete yet)")
 	flags.DurationVar(&o.drain, "drain", defaultDrain,
 		"how long running calls may take after a signal; 0 cancels them at once")
 	flags.BoolVar(&o.insecure, "insecure", false, "accept plain-text calls from other machines")
 	flags.BoolVar(&o.forwardID, "forward-request-id", false,
 		"send each call's request id to the upstream and to the client, as "+requestid.DefaultHeader)
 	return cmd
+}
+
+func (o *options) gatewayConfig(chain *hauberk.Chain) gateway.Config {
+	return gateway.Config{Upstream: o.upstream, Chain: chain, Transport: gateway.Transport(o.transport)}
 }
 
 // check returns the addresses to listen on, or an error for each wrong flag.
@@ -189,6 +197,8 @@ func (o *options) check(ctx context.Context) (at addresses, err error) {
 		errs[1] = errors.New("--upstream is missing; want an address such as 127.0.0.1:50051")
 	} else if err := (gateway.Config{Upstream: o.upstream}).Validate(); err != nil {
 		errs[1] = fmt.Errorf("--upstream: %w", err)
+	} else if err := o.gatewayConfig(nil).Validate(); err != nil {
+		errs[1] = fmt.Errorf("--transport: %w", err)
 	}
 	at.telemetry, errs[2] = scrape.Resolve(ctx, o.telemetry)
 	if o.drain < 0 {

@@ -1,0 +1,226 @@
+package frametransport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk/gateway/internal/h2"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
+)
+
+// outbound is one call to the upstream. Header, Raw, Recv and End run on one goroutine.
+type outbound struct {
+	stream   *h2.Stream
+	ctx      context.Context //nolint:containedctx // that of the call
+	receiver receiver
+
+	raw     transport.RawResponse
+	header  metadata.MD
+	begun   bool             // the header was received
+	ended   bool             // end and trailer are set
+	end     transport.Status // of the call
+	trailer metadata.MD      // of the call
+}
+
+func (o *outbound) Send(msg *transport.Message) error {
+	err := send(o.ctx, o.stream, msg)
+	if err == nil || errors.Is(err, transport.ErrSource) {
+		return err
+	}
+	return io.EOF
+}
+
+func (o *outbound) CloseSend() error {
+	_ = o.stream.End() // an error means that the call has ended
+	return nil
+}
+
+func (o *outbound) Close() { o.stream.Close() }
+
+func (o *outbound) Header() metadata.MD {
+	o.begin()
+	return o.header
+}
+
+func (o *outbound) Raw() transport.RawResponse { return o.raw }
+
+// begin receives the response header.
+func (o *outbound) begin() {
+	if o.begun {
+		return
+	}
+	o.begun = true
+	fields, err := o.stream.Header(o.ctx)
+	if err != nil {
+		o.fail(err)
+		return
+	}
+	only := o.stream.TrailersOnly()
+	code, err := o.parseHeader(fields, only)
+	switch {
+	case o.stream.Oversized() && !only:
+		o.finish(transport.Status{
+			Code: codes.ResourceExhausted, Message: "gateway: the header list of the response is too large",
+		})
+	case err != nil:
+		o.finish(transport.Status{Code: code, Message: err.Error()})
+	case only:
+		o.header = nil
+		o.parseTrailer(fields)
+	}
+}
+
+// parseHeader reads a header list of a response. It returns an error if the response is not
+// one of gRPC.
+func (o *outbound) parseHeader(fields []hpack.HeaderField, only bool) (codes.Code, error) {
+	o.header = make(metadata.MD, len(fields))
+	httpStatus, hasStatus := "", false
+	for _, f := range fields {
+		switch f.Name {
+		case ":status":
+			httpStatus = f.Value
+		case keyContentType:
+			o.raw.ContentType = f.Value
+			o.header[f.Name] = []string{f.Value}
+		case keyEncoding:
+			o.raw.Encoding = f.Value
+		case keyAcceptEncoding:
+			o.raw.AcceptEncoding = joined(o.raw.AcceptEncoding, f.Value)
+		case keyStatus:
+			hasStatus = true
+		default:
+			if own(f.Name) || f.Name == keyDetails {
+				continue
+			}
+			if err := addMetadata(o.header, f); err != nil {
+				return codes.Internal, fmt.Errorf("gateway: malformed metadata of the upstream: %w", err)
+			}
+		}
+	}
+	if _, grpc := subtype(o.raw.ContentType); hasStatus && only && grpc {
+		return codes.OK, nil
+	}
+	return o.checkHTTP(httpStatus)
+}
+
+// checkHTTP returns an error unless the header is that of a response of gRPC.
+func (o *outbound) checkHTTP(httpStatus string) (codes.Code, error) {
+	_, grpc := subtype(o.raw.ContentType)
+	number, err := strconv.Atoi(httpStatus)
+	switch {
+	case err != nil || len(httpStatus) != 3:
+		return codes.Internal, fmt.Errorf("gateway: the upstream's :status is %q", httpStatus)
+	case number != 200:
+		return codeOfHTTP(number), fmt.Errorf("gateway: the upstream answered with HTTP status %d and content-type %q",
+			number, o.raw.ContentType)
+	case !grpc:
+		return codes.Unknown, fmt.Errorf("gateway: the upstream answered with content-type %q; want %s",
+			o.raw.ContentType, contentType)
+	}
+	return codes.OK, nil
+}
+
+func (o *outbound) Recv(msg *transport.Message) error {
+	o.begin()
+	if o.ended {
+		return io.EOF
+	}
+	err := o.receiver.next(msg)
+	switch {
+	case err == nil:
+		return nil
+	case !errors.Is(err, io.EOF):
+		o.fail(err)
+	default:
+		o.receiveTrailer()
+	}
+	return io.EOF
+}
+
+// receiveTrailer sets the status at the regular end of a response.
+func (o *outbound) receiveTrailer() {
+	fields, ok := o.stream.Trailer()
+	if !ok {
+		o.finish(transport.Status{
+			Code: codes.Internal, Message: "gateway: the upstream ended the stream without a trailer",
+		})
+		return
+	}
+	o.parseTrailer(fields)
+}
+
+// fail ends the call with the status of an error. A response that ended within a message may
+// have a trailer, whose status counts.
+func (o *outbound) fail(err error) {
+	if errors.Is(err, errTruncated) {
+		if fields, ok := o.stream.Trailer(); ok {
+			o.parseTrailer(fields)
+			return
+		}
+	}
+	o.finish(statusOfError(o.ctx, err))
+}
+
+func (o *outbound) parseTrailer(fields []hpack.HeaderField) {
+	st, md, err := statusOf(fields)
+	if o.stream.Oversized() {
+		md, st.Details, st.Raw.Details = nil, nil, nil
+		st.Message, st.Raw.Message = shortened(st.Message), ""
+	}
+	if err != nil {
+		st = transport.Status{Code: codes.Unknown, Message: "gateway: " + err.Error()}
+	}
+	o.trailer = md
+	o.finish(st)
+}
+
+// statusOf reads a trailer.
+func statusOf(fields []hpack.HeaderField) (st transport.Status, md metadata.MD, err error) {
+	md = make(metadata.MD, len(fields))
+	st.Code = codes.Unknown
+	has := false
+	for _, f := range fields {
+		switch f.Name {
+		case keyStatus:
+			n, wrong := strconv.ParseUint(f.Value, 10, 32)
+			if wrong != nil {
+				err = fmt.Errorf("the upstream's grpc-status is %q; want a number", shortened(f.Value))
+			}
+			st.Code, has = codes.Code(n), true
+		case keyMessage:
+			st.Message, st.Raw.Message = decodeMessage(f.Value), f.Value
+		case keyDetails:
+			raw, wrong := decodeBinary(f.Value)
+			if wrong != nil {
+				continue // the client cannot decode it either
+			}
+			st.Details = append(st.Details, raw)
+			st.Raw.Details = append(st.Raw.Details, f.Value)
+			md[f.Name] = append(md[f.Name], raw)
+		default:
+			if own(f.Name) || f.Name == keyContentType {
+				continue
+			}
+			_ = addMetadata(md, f) // a malformed value is lost, but not the status
+		}
+	}
+	if !has && err == nil {
+		err = errors.New("the upstream's trailer has no grpc-status")
+	}
+	return st, md, err
+}
+
+// finish sets the status of the call and releases the stream.
+func (o *outbound) finish(st transport.Status) {
+	o.ended, o.end = true, st
+	o.stream.Close()
+}
+
+func (o *outbound) End() (transport.Status, metadata.MD) { return o.end, o.trailer }
