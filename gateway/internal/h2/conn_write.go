@@ -3,6 +3,7 @@ package h2
 import (
 	"bytes"
 	"encoding/binary"
+	"runtime"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -66,14 +67,25 @@ func wake(ch chan struct{}) {
 	}
 }
 
+// smallWrite is the size below which the writer looks for more before a system call.
+const smallWrite = 1 << 10
+
 // write is the writer.
 func (c *Conn) write() {
 	defer close(c.written)
+	yielded := false
 	for {
 		c.mu.Lock()
 		more := c.fill()
 		over := c.err != nil && !more
 		c.mu.Unlock()
+		if n := c.buf.Len(); n > 0 && n < smallWrite && !yielded {
+			// Goroutines that are ready to run probably have more to send.
+			yielded = true
+			runtime.Gosched()
+			continue
+		}
+		yielded = false
 		if c.buf.Len() == 0 {
 			if over {
 				break

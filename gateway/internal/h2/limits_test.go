@@ -91,7 +91,9 @@ func TestClientsThatBreakTheRules(t *testing.T) {
 				if code := client.goAway(); code != tt.want {
 					t.Errorf("GOAWAY with %s, want %s", code, tt.want)
 				}
-				<-served
+				if err := <-served; err == nil {
+					t.Error("Serve returned no error")
+				}
 				_ = client.conn.Close()
 				synctest.Wait()
 				if conn.live > 1000 || conn.queued != 0 {
@@ -172,7 +174,9 @@ func TestStreamsThatBreakTheRules(t *testing.T) {
 						answered = answered || f.StreamID == 1 && f.StreamEnded()
 					}
 				}
-				<-served
+				if err := <-served; err == nil {
+					t.Error("Serve returned no error")
+				}
 				if code, ok := resets[tt.stream]; !ok || code != tt.want {
 					t.Errorf("the streams were reset with %v, want %d with %s", resets, tt.stream, tt.want)
 				}
