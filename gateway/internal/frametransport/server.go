@@ -34,6 +34,7 @@ type Server struct {
 	config Config
 	handle transport.Handler
 	work   sync.WaitGroup // connections and handlers
+	calls  *workers       // the goroutines of handlers
 
 	mu        sync.Mutex // guards the following
 	listeners map[net.Listener]struct{}
@@ -45,7 +46,7 @@ type Server struct {
 // NewServer returns a server that calls handle for all calls.
 func NewServer(config Config, handle transport.Handler) *Server {
 	return &Server{
-		config: config, handle: handle,
+		config: config, handle: handle, calls: newWorkers(),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*h2.Conn]struct{}),
 		shaking:   make(map[net.Conn]struct{}),
@@ -121,7 +122,11 @@ func (s *Server) serveConn(nc net.Conn) {
 	}
 	ctx := peer.NewContext(context.Background(), from)
 	conn := h2.NewServer(nc, s.config.Clients, func(stream *h2.Stream) {
-		s.work.Go(func() { s.serveCall(ctx, stream) })
+		s.work.Add(1)
+		s.calls.run(func() {
+			defer s.work.Done()
+			s.serveCall(ctx, stream)
+		})
 	})
 	if s.add(nc, conn) {
 		_ = conn.Serve()
@@ -179,6 +184,7 @@ func (s *Server) Drain() {
 	}
 	s.mu.Unlock()
 	s.work.Wait()
+	s.calls.stop()
 }
 
 // stop closes the listeners and the connections that are not established.
@@ -204,4 +210,5 @@ func (s *Server) Close() {
 	}
 	s.mu.Unlock()
 	s.work.Wait()
+	s.calls.stop()
 }
