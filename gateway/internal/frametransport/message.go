@@ -153,6 +153,15 @@ func send(ctx context.Context, stream *h2.Stream, msg *transport.Message) error 
 	return nil
 }
 
+// stableAll returns buffers which stay valid after those of data were freed.
+func stableAll(data mem.BufferSlice) mem.BufferSlice {
+	kept := make(mem.BufferSlice, len(data))
+	for i, b := range data {
+		kept[i] = mem.SliceBuffer(stable(b))
+	}
+	return kept
+}
+
 // stable returns the bytes of a buffer, which stay valid after the buffer was freed.
 func stable(b mem.Buffer) []byte {
 	if _, ok := b.(mem.SliceBuffer); ok {

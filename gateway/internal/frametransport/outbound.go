@@ -11,38 +11,23 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
-	"github.com/hauberk-rpc/hauberk/gateway/internal/h2"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
 // outbound is one call to the upstream. Header, Raw, Recv and End run on one goroutine.
 type outbound struct {
-	stream   *h2.Stream
 	ctx      context.Context //nolint:containedctx // that of the call
-	receiver receiver
+	receiver receiver        // of the goroutine that receives, as all that follows it
+
+	sending
 
 	raw     transport.RawResponse
 	header  metadata.MD
 	begun   bool             // the header was received
-	ended   bool             // end and trailer are set
+	over    bool             // end and trailer are set
 	end     transport.Status // of the call
 	trailer metadata.MD      // of the call
 }
-
-func (o *outbound) Send(msg *transport.Message) error {
-	err := send(o.ctx, o.stream, msg)
-	if err == nil || errors.Is(err, transport.ErrSource) {
-		return err
-	}
-	return io.EOF
-}
-
-func (o *outbound) CloseSend() error {
-	_ = o.stream.End() // an error means that the call has ended
-	return nil
-}
-
-func (o *outbound) Close() { o.stream.Close() }
 
 func (o *outbound) Header() metadata.MD {
 	o.begin()
@@ -57,15 +42,16 @@ func (o *outbound) begin() {
 		return
 	}
 	o.begun = true
-	fields, err := o.stream.Header(o.ctx)
+	stream, fields, err := o.awaitHeader(o.ctx)
+	o.receiver.stream = stream
 	if err != nil {
 		o.fail(err)
 		return
 	}
-	only := o.stream.TrailersOnly()
+	only := stream.TrailersOnly()
 	code, err := o.parseHeader(fields, only)
 	switch {
-	case o.stream.Oversized() && !only:
+	case stream.Oversized() && !only:
 		o.finish(transport.Status{
 			Code: codes.ResourceExhausted, Message: "gateway: the header list of the response is too large",
 		})
@@ -129,7 +115,7 @@ func (o *outbound) checkHTTP(httpStatus string) (codes.Code, error) {
 
 func (o *outbound) Recv(msg *transport.Message) error {
 	o.begin()
-	if o.ended {
+	if o.over {
 		return io.EOF
 	}
 	err := o.receiver.next(msg)
@@ -146,7 +132,7 @@ func (o *outbound) Recv(msg *transport.Message) error {
 
 // receiveTrailer sets the status at the regular end of a response.
 func (o *outbound) receiveTrailer() {
-	fields, ok := o.stream.Trailer()
+	fields, ok := o.receiver.stream.Trailer()
 	if !ok {
 		o.finish(transport.Status{
 			Code: codes.Internal, Message: "gateway: the upstream ended the stream without a trailer",
@@ -160,7 +146,7 @@ func (o *outbound) receiveTrailer() {
 // have a trailer, whose status counts.
 func (o *outbound) fail(err error) {
 	if errors.Is(err, errTruncated) {
-		if fields, ok := o.stream.Trailer(); ok {
+		if fields, ok := o.receiver.stream.Trailer(); ok {
 			o.parseTrailer(fields)
 			return
 		}
@@ -170,7 +156,7 @@ func (o *outbound) fail(err error) {
 
 func (o *outbound) parseTrailer(fields []hpack.HeaderField) {
 	st, md, err := statusOf(fields)
-	if o.stream.Oversized() {
+	if o.receiver.stream.Oversized() {
 		md, st.Details, st.Raw.Details = nil, nil, nil
 		st.Message, st.Raw.Message = shortened(st.Message), ""
 	}
@@ -219,8 +205,8 @@ func statusOf(fields []hpack.HeaderField) (st transport.Status, md metadata.MD, 
 
 // finish sets the status of the call and releases the stream.
 func (o *outbound) finish(st transport.Status) {
-	o.ended, o.end = true, st
-	o.stream.Close()
+	o.over, o.end = true, st
+	o.Close()
 }
 
 func (o *outbound) End() (transport.Status, metadata.MD) { return o.end, o.trailer }

@@ -71,6 +71,18 @@ func (u *Upstream) Close() error {
 
 // Open starts a call.
 func (u *Upstream) Open(ctx context.Context, req transport.Request) (transport.Outbound, error) {
+	stream, err := u.open(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return &outbound{
+		ctx: ctx, sending: sending{upstream: u, request: req, stream: stream},
+		receiver: receiver{ctx: ctx, stream: stream, limit: u.config.MessageSize},
+	}, nil
+}
+
+// open opens a stream with the header of a request.
+func (u *Upstream) open(ctx context.Context, req transport.Request) (*h2.Stream, error) {
 	for {
 		conn, err := u.connection(ctx)
 		if err != nil {
@@ -79,10 +91,7 @@ func (u *Upstream) Open(ctx context.Context, req transport.Request) (transport.O
 		stream, err := conn.Open(ctx, u.header(ctx, req), false)
 		switch {
 		case err == nil:
-			return &outbound{
-				stream: stream, ctx: ctx,
-				receiver: receiver{ctx: ctx, stream: stream, limit: u.config.MessageSize},
-			}, nil
+			return stream, nil
 		case ctx.Err() != nil:
 			return nil, status.FromContextError(ctx.Err()).Err()
 		}

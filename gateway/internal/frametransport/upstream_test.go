@@ -85,7 +85,6 @@ func TestAnswersOfTheUpstream(t *testing.T) {
 		{"500", httpStatus("500"), map[string]string{"grpc-status": "2"}},
 		{"NO_ERROR", reset(http2.ErrCodeNo), map[string]string{"grpc-status": "13"}},
 		{"INTERNAL_ERROR", reset(http2.ErrCodeInternal), map[string]string{"grpc-status": "13"}},
-		{"REFUSED_STREAM", reset(http2.ErrCodeRefusedStream), map[string]string{"grpc-status": "14"}},
 		{"CANCEL", reset(http2.ErrCodeCancel), map[string]string{"grpc-status": "1"}},
 		{"ENHANCE_YOUR_CALM", reset(http2.ErrCodeEnhanceYourCalm), map[string]string{"grpc-status": "8"}},
 		{"INADEQUATE_SECURITY", reset(http2.ErrCodeInadequateSecurity), map[string]string{"grpc-status": "7"}},

@@ -1,0 +1,132 @@
+package frametransport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/hauberk-rpc/hauberk/gateway/internal/h2"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
+)
+
+// sending is the requests of a call to the upstream, and its stream. If the upstream has not
+// processed the stream (REFUSED_STREAM, or GOAWAY with a lower id), the call is sent once
+// more on a new stream, as gRFC A6 permits for any method. That is possible as long as the
+// upstream has sent nothing and the requests are small enough to be kept.
+type sending struct {
+	upstream *Upstream
+	request  transport.Request
+
+	mu     sync.Mutex // guards the following
+	stream *h2.Stream
+	kept   []*transport.Message // the requests so far
+	size   int                  // of kept, in bytes
+	ended  bool                 // CloseSend was called
+	final  bool                 // the stream is not replaced
+}
+
+// maxKept is the number of bytes of requests up to which a call can be sent once more.
+const maxKept = 16 << 10
+
+func (s *sending) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.final = true
+	s.kept = nil
+	s.stream.Close()
+}
+
+// keep keeps a request and returns the stream to send it on.
+func (s *sending) keep(msg *transport.Message) *h2.Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.final {
+		return s.stream
+	}
+	if msg.Partial() || s.size+msg.Len() > maxKept {
+		s.settle()
+		return s.stream
+	}
+	copied := &transport.Message{Compressed: msg.Compressed, Data: stableAll(msg.Data)}
+	s.size += msg.Len() + prefixLen
+	s.kept = append(s.kept, copied)
+	return s.stream
+}
+
+// settle makes the stream the final one. The caller holds the lock.
+func (s *sending) settle() { s.final, s.kept = true, nil }
+
+// Send is [transport.Outbound.Send].
+func (o *outbound) Send(msg *transport.Message) error {
+	stream := o.keep(msg)
+	err := send(o.ctx, stream, msg)
+	if err == nil || errors.Is(err, transport.ErrSource) {
+		return err
+	}
+	if _, again := o.replace(o.ctx, stream, err); again {
+		return nil // sent with the other requests
+	}
+	return io.EOF
+}
+
+// CloseSend is [transport.Outbound.CloseSend].
+func (s *sending) CloseSend() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	_ = s.stream.End() // an error means that the call has ended, or will be sent once more
+	return nil
+}
+
+// awaitHeader waits for the response header. It returns the stream that has it.
+func (s *sending) awaitHeader(ctx context.Context) (*h2.Stream, []hpack.HeaderField, error) {
+	s.mu.Lock()
+	stream := s.stream
+	s.mu.Unlock()
+	for {
+		fields, err := stream.Header(ctx)
+		if err != nil {
+			if other, again := s.replace(ctx, stream, err); again {
+				stream = other
+				continue
+			}
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.settle()
+		return stream, fields, err
+	}
+}
+
+// replace sends the call once more if err says that the upstream has not processed failed.
+// The other goroutine may have done so. It returns whether the call goes on with stream.
+func (s *sending) replace(ctx context.Context, failed *h2.Stream, err error) (stream *h2.Stream, again bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stream != failed {
+		return s.stream, true
+	}
+	if s.final || !errors.Is(err, h2.ErrUnprocessed) {
+		return nil, false
+	}
+	requests := s.kept
+	s.settle() // once is enough: the upstream may be unable to serve the call
+	stream, err = s.upstream.open(ctx, s.request)
+	if err != nil {
+		return nil, false
+	}
+	failed.Close()
+	s.stream = stream
+	for _, msg := range requests {
+		if send(ctx, stream, msg) != nil {
+			break // the goroutine that receives gets the reason
+		}
+	}
+	if s.ended {
+		_ = stream.End()
+	}
+	return stream, true
+}
