@@ -80,10 +80,11 @@
 //     20 s.
 //   - Serve accepts listeners of package crypto/tls with ALPN h2.
 //   - The upstream is one address: host:port, dns:///host:port, unix:///path, or ipv4: and
-//     ipv6: with one address. All calls use one connection; above the upstream's limit of
-//     streams they wait. There are no health checks, and a silent upstream is not detected.
-//   - A call that the upstream has rejected with REFUSED_STREAM or GOAWAY ends with
-//     UNAVAILABLE. It is not sent again.
+//     ipv6: with one address; calls are not balanced. When the upstream's limit of streams
+//     is reached, further calls use another connection, up to 16. There are no health
+//     checks, and a silent upstream is not detected.
+//   - A call that the upstream has not processed (REFUSED_STREAM, or GOAWAY with a lower id)
+//     is sent once more, if its requests so far have at most 16 KiB.
 //
 // # What interceptors see
 //

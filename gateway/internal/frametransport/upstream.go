@@ -20,8 +20,9 @@ import (
 // Dialer makes the connections to the upstream.
 type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Upstream makes calls over one connection at a time. It connects at a call, unless an
-// attempt failed shortly before.
+// Upstream makes calls. It connects at a call, unless an attempt failed shortly before. When
+// a connection has as many streams as the upstream permits, it makes another one, up to
+// maxConns.
 type Upstream struct {
 	config Config
 	dial   Dialer
@@ -88,7 +89,11 @@ func (u *Upstream) open(ctx context.Context, req transport.Request) (*h2.Stream,
 		if err != nil {
 			return nil, err
 		}
-		stream, err := conn.Open(ctx, u.header(ctx, req), false)
+		header := u.header(ctx, req)
+		stream, err := conn.TryOpen(header)
+		if errors.Is(err, h2.ErrFull) {
+			stream, err = u.openElsewhere(ctx, conn, header)
+		}
 		switch {
 		case err == nil:
 			return stream, nil
@@ -159,6 +164,59 @@ func (u *Upstream) current(tried bool) (conn *h2.Conn, attempt chan struct{}, er
 		u.work.Go(u.connect)
 	}
 	return nil, u.attempt, nil
+}
+
+// maxConns is the largest number of connections that accept calls.
+const maxConns = 16
+
+// openElsewhere opens a stream on another connection than full, if necessary on a new one.
+// If there cannot be more connections, it waits for full.
+func (u *Upstream) openElsewhere(
+	ctx context.Context, full *h2.Conn, header []hpack.HeaderField,
+) (*h2.Stream, error) {
+	stream, attempt := u.elsewhere(header)
+	switch {
+	case stream != nil:
+		return stream, nil
+	case attempt == nil:
+		return full.Open(ctx, header)
+	}
+	select {
+	case <-attempt:
+		return nil, h2.ErrFull // the caller tries again
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// elsewhere returns a stream on any connection, or else an attempt to make another one, or
+// else nothing.
+func (u *Upstream) elsewhere(header []hpack.HeaderField) (*h2.Stream, chan struct{}) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	usable := 0
+	for conn := range u.conns {
+		select {
+		case <-conn.Settled():
+		default:
+			continue // its limit is not known yet
+		}
+		stream, err := conn.TryOpen(header)
+		if err == nil {
+			return stream, nil
+		}
+		if errors.Is(err, h2.ErrFull) {
+			usable++
+		}
+	}
+	if u.attempt == nil && (u.closed || usable >= maxConns || time.Now().Before(u.next)) {
+		return nil, nil
+	}
+	if u.attempt == nil {
+		u.attempt = make(chan struct{})
+		u.work.Go(u.connect)
+	}
+	return nil, u.attempt
 }
 
 // The waiting time after a failed attempt doubles, to a short maximum, so that an upstream

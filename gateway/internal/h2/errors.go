@@ -16,6 +16,9 @@ var ErrLost = errors.New("the connection was lost")
 // ErrDraining is the error of [Conn.Open] if the connection accepts no streams any more.
 var ErrDraining = errors.New("the connection is being closed")
 
+// ErrFull is the error of [Conn.TryOpen] if the peer's limit of streams is reached.
+var ErrFull = errors.New("the connection has as many streams as the peer permits")
+
 // ErrUnprocessed is the error of streams that the peer has not processed: it has reset them
 // with REFUSED_STREAM, or GOAWAY had a lower id.
 var ErrUnprocessed = errors.New("the stream was not processed")

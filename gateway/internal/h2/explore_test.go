@@ -205,7 +205,7 @@ func (w *world) call() {
 		{Name: ":scheme", Value: "http"},
 		{Name: ":path", Value: "/"},
 		{Name: ":authority", Value: "a"},
-	}, false)
+	})
 	if err != nil {
 		return
 	}

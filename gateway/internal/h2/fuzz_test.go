@@ -83,7 +83,7 @@ func FuzzConn(f *testing.F) {
 		} else {
 			c = NewClient(&script{data: data}, Config{})
 			for range 3 {
-				s, err := c.Open(context.Background(), nil, false)
+				s, err := c.Open(context.Background(), nil)
 				if err != nil {
 					t.Fatal(err)
 				}

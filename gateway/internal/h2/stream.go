@@ -2,6 +2,7 @@ package h2
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"golang.org/x/net/http2"
@@ -61,55 +62,58 @@ func (c *Conn) newStream(id uint32) *Stream {
 	return s
 }
 
-// Open opens a stream of a client. It waits while the peer's limit of streams is reached. A
-// stream without a body has end set.
-func (c *Conn) Open(ctx context.Context, header []hpack.HeaderField, end bool) (*Stream, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// Open opens a stream of a client. It waits while the peer's limit of streams is reached.
+func (c *Conn) Open(ctx context.Context, header []hpack.HeaderField) (*Stream, error) {
 	for {
-		switch {
-		case c.err != nil:
-			return nil, c.err
-		case c.phase != open || c.nextID > maxStreamID:
-			return nil, ErrDraining
-		}
-		if len(c.streams) < c.peer.streams && len(c.control) < maxControl {
-			break
+		s, err := c.TryOpen(header)
+		if !errors.Is(err, ErrFull) {
+			return s, err
 		}
 		if err := c.awaitStream(ctx); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// TryOpen is Open, but returns ErrFull instead of waiting.
+func (c *Conn) TryOpen(header []hpack.HeaderField) (*Stream, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.err != nil:
+		return nil, c.err
+	case c.phase != open || c.nextID > maxStreamID:
+		return nil, ErrDraining
+	case c.full():
+		return nil, ErrFull
+	}
 	s := c.newStream(c.nextID)
 	c.nextID += 2
-	c.push(control{kind: sendHeaders, id: s.id, stream: s, fields: header, end: end})
-	if end {
-		s.sending = ending
-	}
+	c.push(control{kind: sendHeaders, id: s.id, stream: s, fields: header})
 	return s, nil
 }
 
-// awaitStream waits until a stream has ended.
+// full reports whether there can be no further stream now.
+func (c *Conn) full() bool { return len(c.streams) >= c.peer.streams || len(c.control) >= maxControl }
+
+// awaitStream waits until there may be another stream.
 func (c *Conn) awaitStream(ctx context.Context) error {
+	c.mu.Lock()
+	if !c.full() || c.err != nil || c.phase != open {
+		c.mu.Unlock()
+		return nil
+	}
 	if c.freed == nil {
 		c.freed = make(chan struct{})
 	}
 	freed := c.freed
 	c.mu.Unlock()
-	defer c.mu.Lock()
 	select {
 	case <-freed:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// Full reports whether Open would wait or fail.
-func (c *Conn) Full() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err != nil || c.phase != open || len(c.streams) >= c.peer.streams
 }
 
 // Usable reports whether the connection can have new streams, now or later.
