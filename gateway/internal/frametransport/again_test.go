@@ -29,13 +29,13 @@ func TestUnprocessedCallsAreSentOnceMore(t *testing.T) {
 		status   string
 		attempts int
 	}{
-		{"refused", small, reject, 1, "0", 2},
-		{"refused twice", small, reject, 2, "14", 2},
+		{"rejected", small, reject, 1, "0", 2},
+		{"rejected twice", small, reject, 2, "14", 2},
 		{"GOAWAY", small, leave, 1, "0", 2},
 		{"GOAWAY twice", small, leave, 2, "14", 2},
 		{"a large request", large, reject, 1, "14", 1},
 		{"cancelled", small, cancel, 1, "1", 1},
-		{"refused after the header", small, begun, 1, "14", 1},
+		{"rejected after the header", small, begun, 1, "14", 1},
 	}
 	for _, tt := range tests {
 		for when, late := range map[string]bool{"at the header": false, "at the end": true} {
@@ -56,7 +56,8 @@ func TestUnprocessedCallsAreSentOnceMore(t *testing.T) {
 						ended := false
 						switch f := f.(type) {
 						case *http2.MetaHeadersFrame:
-							if attempts++; data[r] == nil {
+							attempts++
+							if data[r] == nil {
 								data[r] = make(map[uint32][]byte)
 							}
 							if attempts <= tt.failures && !late {

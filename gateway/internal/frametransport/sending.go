@@ -95,8 +95,8 @@ func (s *sending) awaitHeader(ctx context.Context) (*h2.Stream, []hpack.HeaderFi
 			}
 		}
 		s.mu.Lock()
-		defer s.mu.Unlock()
 		s.settle()
+		s.mu.Unlock()
 		return stream, fields, err
 	}
 }

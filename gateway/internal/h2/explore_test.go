@@ -263,12 +263,12 @@ func TestExploration(t *testing.T) {
 func explore(t *testing.T, random *rand.Rand) {
 	t.Helper()
 	w, b := &world{t: t, random: random}, newBook()
+	var running, calls, echoes sync.WaitGroup
 	near, far := pipe(t)
 	window := defaultWindow << w.intN(5)
 	w.client = NewClient(&watched{Conn: near, book: b, side: 0}, Config{Window: window, PingAfter: -1})
 	w.server = NewServer(&watched{Conn: far, book: b, side: 1}, Config{Window: window, MaxStreams: 50},
-		func(s *Stream) { go w.echo(s) })
-	var running, calls sync.WaitGroup
+		func(s *Stream) { echoes.Go(func() { w.echo(s) }) })
 	running.Go(func() { _ = w.client.Serve() })
 	running.Go(func() { _ = w.server.Serve() })
 	for range 1 + w.intN(60) {
@@ -280,6 +280,8 @@ func explore(t *testing.T, random *rand.Rand) {
 		})
 	}
 	calls.Wait()
+	synctest.Wait() // the server has seen all calls
+	echoes.Wait()
 	synctest.Wait()
 	for _, side := range b.sides {
 		for _, err := range side.errs {

@@ -51,8 +51,10 @@ func TestStalledStreamsLeaveRoom(t *testing.T) {
 		payload := make([]byte, size)
 		call := func(method string) {
 			s, err := client.Open(context.Background(), []hpack.HeaderField{
-				{Name: ":method", Value: method}, {Name: ":scheme", Value: "http"},
-				{Name: ":path", Value: "/"}, {Name: ":authority", Value: "a"},
+				{Name: ":method", Value: method},
+				{Name: ":scheme", Value: "http"},
+				{Name: ":path", Value: "/"},
+				{Name: ":authority", Value: "a"},
 			})
 			if err != nil {
 				t.Error(err)

@@ -99,7 +99,7 @@ func (c *Conn) full() bool { return len(c.streams) >= c.peer.streams || len(c.co
 // awaitStream waits until there may be another stream.
 func (c *Conn) awaitStream(ctx context.Context) error {
 	c.mu.Lock()
-	if !c.full() || c.err != nil || c.phase != open {
+	if over := c.err != nil || c.phase != open; over || !c.full() {
 		c.mu.Unlock()
 		return nil
 	}
