@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -187,7 +188,8 @@ func (c *Conn) fail(err error) {
 		c.push(goaway)
 	}
 	if !errors.Is(err, ErrClosed) && !errors.Is(err, ErrDraining) {
-		err = errors.Join(ErrLost, err)
+		// io.EOF must not be found in the error: it is the regular end of a stream.
+		err = fmt.Errorf("%w: %v", ErrLost, err) //nolint:errorlint // as the comment says
 	}
 	c.err = err
 	for _, timer := range []*time.Timer{c.timer, c.draining} {

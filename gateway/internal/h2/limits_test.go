@@ -1,6 +1,8 @@
 package h2
 
 import (
+	"errors"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -222,4 +224,27 @@ func TestSilentClients(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A lost connection is an error of its streams, and not their regular end.
+func TestLostConnectionIsNoEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		got := make(chan error, 1)
+		client, _, served := startServer(t, Config{}, func(s *Stream) {
+			_, err := s.Next(t.Context(), 1)
+			got <- err
+			s.Close()
+		})
+		if err := client.open(1, false); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		_ = client.conn.Close()
+		if err := <-got; !errors.Is(err, ErrLost) || errors.Is(err, io.EOF) {
+			t.Errorf("%v, want ErrLost and not io.EOF", err)
+		}
+		if err := <-served; !errors.Is(err, ErrLost) {
+			t.Errorf("Serve returned %v, want ErrLost", err)
+		}
+	})
 }
