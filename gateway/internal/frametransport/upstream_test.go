@@ -92,6 +92,15 @@ func TestAnswersOfTheUpstream(t *testing.T) {
 			trailer("grpc-status", "0")(r)
 			_ = r.WriteRSTStream(1, http2.ErrCodeNo)
 		}, map[string]string{"grpc-status": "0"}},
+		{"an answer, then a lost connection", func(r *raw) {
+			trailer("grpc-status", "0")(r)
+			_ = r.conn.Close()
+		}, map[string]string{"grpc-status": "0"}},
+		{"an answer, then GOAWAY", func(r *raw) {
+			trailer("grpc-status", "0")(r)
+			_ = r.WriteGoAway(0, http2.ErrCodeInternal, nil)
+			_ = r.conn.Close()
+		}, map[string]string{"grpc-status": "0"}},
 		{"a reset after the header", func(r *raw) {
 			_ = r.headers(1, false, grpcHeader...)
 			_ = r.WriteRSTStream(1, http2.ErrCodeCancel)

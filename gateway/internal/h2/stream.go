@@ -339,7 +339,7 @@ func (s *Stream) Next(ctx context.Context, n int) (data []byte, err error) {
 	err = s.await(ctx, s.canReceive, func() bool {
 		if len(s.chunks) == 0 {
 			err = io.EOF
-			return s.received && s.err == nil
+			return s.received // also if there was an error later
 		}
 		first := s.chunks[0]
 		data, err = first[:min(n, len(first)):min(n, len(first))], nil
