@@ -87,11 +87,22 @@ func again(stream testgrpc.TestService_FullDuplexCallClient) error {
 	return err
 }
 
+// eachTransport runs a test with each transport, and gives it the flag.
+func eachTransport(t *testing.T, test func(t *testing.T, flag string)) {
+	t.Helper()
+	for _, transport := range transports {
+		t.Run(transport, func(t *testing.T) { test(t, "--transport="+transport) })
+	}
+}
+
 // After a signal, running calls finish, and then the sidecar ends with exit code 0.
-func TestSignalDrains(t *testing.T) {
+func TestSignalDrains(t *testing.T) { eachTransport(t, signalDrains) }
+
+func signalDrains(t *testing.T, flag string) {
+	t.Helper()
 	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		t.Run(sig.String(), func(t *testing.T) {
-			gate, address := sidecar(t, io.Discard, upstream(t))
+			gate, address := sidecar(t, io.Discard, upstream(t), flag)
 			stream := echo(t, dial(t, address))
 			gate.signal(t, sig)
 			gate.says(t, `^hauberk: (shutting down); .* 30s .*$`)
@@ -111,8 +122,11 @@ func TestSignalDrains(t *testing.T) {
 }
 
 // After the drain time, the sidecar ends the remaining calls and exits with code 0.
-func TestDrainTimeIsUp(t *testing.T) {
-	gate, address := sidecar(t, io.Discard, upstream(t), "--drain", "10ms")
+func TestDrainTimeIsUp(t *testing.T) { eachTransport(t, drainTimeIsUp) }
+
+func drainTimeIsUp(t *testing.T, flag string) {
+	t.Helper()
+	gate, address := sidecar(t, io.Discard, upstream(t), flag, "--drain", "10ms")
 	stream := echo(t, dial(t, address))
 	gate.signal(t, syscall.SIGTERM)
 	if _, err := stream.Recv(); status.Code(err) != codes.Unavailable {
@@ -184,14 +198,17 @@ func TestRequestIDs(t *testing.T) {
 
 // If there is no upstream, the client receives UNAVAILABLE. The error does not contain the
 // upstream's address.
-func TestNoUpstream(t *testing.T) {
+func TestNoUpstream(t *testing.T) { eachTransport(t, noUpstream) }
+
+func noUpstream(t *testing.T, flag string) {
+	t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	nowhere := lis.Addr().String()
 	_ = lis.Close()
-	_, address := sidecar(t, io.Discard, nowhere)
+	_, address := sidecar(t, io.Discard, nowhere, flag)
 	_, err = dial(t, address).UnaryCall(t.Context(), &testgrpc.SimpleRequest{})
 	if status.Code(err) != codes.Unavailable || strings.Contains(err.Error(), nowhere) {
 		t.Error(err)
