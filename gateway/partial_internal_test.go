@@ -14,8 +14,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// Whatever looks at messages sees all of a large message, which a transport may forward
-// before it has arrived. A message that is dropped or repeated does not damage others.
+// Hooks and adapters see all of a large message, which a transport may forward before it has
+// arrived. A message that is dropped or repeated does not damage others.
 func TestLargeMessages(t *testing.T) {
 	const large = 300_000
 	pass := hauberk.PassUnaryServer
@@ -108,7 +108,8 @@ func TestLargeMessages(t *testing.T) {
 						}
 						break
 					}
-					if got++; len(resp.GetPayload()) != large {
+					got++
+					if len(resp.GetPayload()) != large {
 						t.Errorf("a message has %d bytes, want %d", len(resp.GetPayload()), large)
 					}
 				}

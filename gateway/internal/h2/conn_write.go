@@ -3,7 +3,9 @@ package h2
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"runtime"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -102,6 +104,24 @@ func (c *Conn) write() {
 			c.fail(err)
 			break
 		}
+	}
+	c.closeAfterWriting()
+}
+
+// lingering is how long a drained connection may wait for the peer to close it.
+const lingering = 500 * time.Millisecond
+
+// closeAfterWriting closes the network connection. After a drain it closes only this side's
+// direction first: TCP would reset the connection if the peer has sent something that was not
+// read, and the peer could lose the last response.
+func (c *Conn) closeAfterWriting() {
+	c.mu.Lock()
+	drained := errors.Is(c.err, ErrDraining)
+	c.mu.Unlock()
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if ok && drained && half.CloseWrite() == nil {
+		time.AfterFunc(lingering, func() { _ = c.nc.Close() })
+		return // the reader goes on until the peer closes
 	}
 	_ = c.nc.Close()
 }
