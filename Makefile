@@ -100,8 +100,9 @@ bench: ## benchmark Hauberk and other libraries in one run, as ratios
 	cd bench && go run .
 
 .PHONY: sim
-sim: ## simulate limits of concurrency under load; write CSV and SVG to bench/curves
+sim: ## simulate limits and retries under load; write CSV and SVG to bench/curves
 	go -C bench run ./sim -out curves
+	go -C bench test ./sim -run '^TestOverload$$' -count 1 -args -out ../curves
 
 ##@ Generated code and modules
 

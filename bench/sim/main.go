@@ -3,6 +3,11 @@
 //	go -C bench run ./sim -out curves
 //
 // internal/loadsim has the scenarios, and a test that asserts their numbers.
+//
+// TestOverload simulates retries during an overload. It is a test, since testing/synctest has the time that
+// the interceptors see. It asserts its numbers, and writes the same files:
+//
+//	go -C bench test ./sim -run '^TestOverload$' -count 1 -args -out ../curves
 package main
 
 import (
@@ -24,14 +29,22 @@ func main() {
 		neighbours(),
 		manyNodes(),
 	} {
-		for ext, text := range map[string]string{"csv": c.CSV(), "svg": c.SVG()} {
-			if err := os.WriteFile(filepath.Join(*out, c.Name+"."+ext), []byte(text), 0o644); err != nil {
-				fmt.Fprintln(os.Stderr, "sim:", err)
-				os.Exit(1)
-			}
+		if err := write(*out, c); err != nil {
+			fmt.Fprintln(os.Stderr, "sim:", err)
+			os.Exit(1)
 		}
 		fmt.Println(c.Name)
 	}
+}
+
+// write writes the CSV and the SVG of a curve.
+func write(folder string, c *curve.Curve) error {
+	for ext, text := range map[string]string{"csv": c.CSV(), "svg": c.SVG()} {
+		if err := os.WriteFile(filepath.Join(folder, c.Name+"."+ext), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // latencyStep shows the throughput and the limit over time.
