@@ -15,7 +15,7 @@ const (
 )
 
 // colors of the series; distinguishable without color vision.
-var colors = []string{"#0b6e99", "#d1600a", "#6b4c9a"}
+var colors = []string{"#0b6e99", "#d1600a", "#6b4c9a", "#4d7c0f"}
 
 const style = `text { font: 12px sans-serif; fill: #333 } .title { font-size: 15px; font-weight: bold } ` +
 	`.grid { stroke: #ddd } .axis { stroke: #666 } .line { fill: none; stroke-width: 2 }`
@@ -44,9 +44,9 @@ func (c *Curve) SVG() string {
 	text(&b, 0, 0, "middle", fmt.Sprintf(`transform="translate(20 %d) rotate(-90)"`, (top+height-bottom)/2), c.Y)
 	for i, s := range c.Series {
 		drawSeries(&b, s, colors[i%len(colors)], x, y)
-		legend := float64(left + i*270)
-		fmt.Fprintf(&b, `<rect x="%.1f" y="38" width="14" height="4" fill="%s"/>`+"\n", legend, colors[i%len(colors)])
-		text(&b, legend+20, 45, "start", "", s.Name)
+		legend, row := float64(left+i%2*270), i/2*16 // two in a row
+		fmt.Fprintf(&b, `<rect x="%.1f" y="%d" width="14" height="4" fill="%s"/>`+"\n", legend, 38+row, colors[i%len(colors)])
+		text(&b, legend+20, float64(45+row), "start", "", s.Name)
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
