@@ -185,10 +185,11 @@ func (r *interceptorRun) sample(call *hauberk.Call, sent bool) {
 // sampleTotal checks TotalReceived (0) or TotalSent (1), which do not decrease, also if attempts follow one another
 // or run concurrently. The lock is held.
 func (r *interceptorRun) sampleTotal(call *hauberk.Call, i int) {
-	n := call.TotalReceived()
+	total := call.TotalReceived // each is safe only for the side whose messages are counted
 	if i == 1 {
-		n = call.TotalSent()
+		total = call.TotalSent
 	}
+	n := total()
 	replies := i == 0 && r.w.p.has(interceptorReplyBefore, interceptorReplyNext, interceptorReplyAlways, interceptorReplyAfter)
 	if last := r.totals[i]; call == last.call && n < last.n && !replies {
 		name := [...]string{"TotalReceived", "TotalSent"}[i]
