@@ -45,7 +45,8 @@ func (c *Curve) SVG() string {
 	for i, s := range c.Series {
 		drawSeries(&b, s, colors[i%len(colors)], x, y)
 		legend, row := float64(left+i%2*270), i/2*16 // two in a row
-		fmt.Fprintf(&b, `<rect x="%.1f" y="%d" width="14" height="4" fill="%s"/>`+"\n", legend, 38+row, colors[i%len(colors)])
+		fmt.Fprintf(&b, `<rect x="%.1f" y="%d" width="14" height="4" fill="%s"/>`+"\n",
+			legend, 38+row, colors[i%len(colors)])
 		text(&b, legend+20, float64(45+row), "start", "", s.Name)
 	}
 	b.WriteString("</svg>\n")
