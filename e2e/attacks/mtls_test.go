@@ -95,6 +95,7 @@ func TestT14ClientCertificates(t *testing.T) {
 		"wrong SPIFFE domain":        {certificate: issue(withURI("spiffe://example.com/billing")), cause: authnmtls.ErrName},
 		"SPIFFE domain as suffix":    {certificate: issue(withURI("spiffe://evil.example.org/billing")), cause: authnmtls.ErrName},
 		"SPIFFE domain as prefix":    {certificate: issue(withURI("spiffe://example.org.evil.example/billing")), cause: authnmtls.ErrName},
+		"SPIFFE ID without a path":   {certificate: issue(withURI("spiffe://example.org")), cause: authnmtls.ErrName},
 		"two SPIFFE IDs":             {certificate: issue(good, withURI("spiffe://example.org/admin")), cause: authnmtls.ErrName},
 		"common name alone":          {certificate: issue(), cause: authnmtls.ErrName},
 		"CA of workloads": {

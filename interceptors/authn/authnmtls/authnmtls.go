@@ -219,6 +219,8 @@ func (c *Certificates) spiffe(leaf *x509.Certificate) (*authn.Identity, error) {
 		return nil, fmt.Errorf("%w: %w", ErrName, err)
 	case !c.domains[id.TrustDomain()]:
 		return nil, fmt.Errorf("%w: the trust domain %q", ErrName, id.TrustDomain().Name())
+	case id.Path() == "": // X509-SVID, 5.2, which x509svid does not check
+		return nil, fmt.Errorf("%w: the SPIFFE ID %q has no path", ErrName, id)
 	case isAuthority(leaf), leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0:
 		return nil, fmt.Errorf("%w: the certificate of %q is not for a workload", ErrName, id)
 	default:

@@ -215,6 +215,7 @@ func TestCertificates(t *testing.T) {
 		"another scheme":   {spiffe, ca, uris("https://example.org/billing"), "", authnmtls.ErrName},
 		"no URI":           {spiffe, ca, dns("billing.example.org"), "", authnmtls.ErrName},
 		"a CA":             {spiffe, ca, both(uris(billing), asCA), "", authnmtls.ErrName},
+		"no path":          {spiffe, ca, uris("spiffe://example.org"), "", authnmtls.ErrName},
 		"no signatures":    {spiffe, ca, both(uris(billing), func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }), "", authnmtls.ErrName},
 
 		"DNS name":              {named, ca, dns("billing.example.org"), "billing.example.org", nil},

@@ -12,8 +12,9 @@ import (
 type Config struct {
 	// TrustDomains are the SPIFFE trust domains all of whose IDs are accepted, such as "example.org".
 	// The subject is the whole ID, "spiffe://example.org/billing", and the issuer its trust
-	// domain. The certificate must be an X.509-SVID: exactly one URI SAN, no CA, and a key usage
-	// with digitalSignature, without those for signing certificates and CRLs.
+	// domain. The certificate must be an X.509-SVID of a workload: exactly one URI SAN, an ID with a
+	// path, no CA, and a key usage with digitalSignature, without those for signing certificates and
+	// CRLs.
 	TrustDomains []string
 	// DNSNames are the DNS names that are accepted: whole names such as "billing.example.org",
 	// or all names under a domain, as ".example.org". Case does not matter. The subject is the
