@@ -5,7 +5,8 @@
 // token is a JWS in compact serialization; its algorithm is one of Config.Algorithms, its key is
 // one of the issuer's, and its claims are judged as RFC 7519 and RFC 8725 say. Encrypted and
 // nested tokens, critical headers and duplicate members are rejected. Keys that a token carries
-// or refers to ("jwk", "jku", "x5c", "x5u") are ignored and never fetched.
+// or refers to ("jwk", "jku", "x5c", "x5u") are never used and never fetched. A token whose "jwk"
+// or "x5c" cannot be parsed is rejected.
 //
 // # Keys
 //

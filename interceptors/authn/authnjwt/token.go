@@ -128,7 +128,8 @@ func (v *Validator) checkIssuer(claims map[string]any) error {
 }
 
 // parseHead returns the header of a token that this validator can judge. "jwk", "jku", "x5c" and
-// "x5u" are not looked at, nor are members that it does not know (RFC 7515, 4).
+// "x5u" are not looked at, nor are members that it does not know (RFC 7515, 4). go-jose parses "jwk"
+// and "x5c" later, in keySet.verify.
 func (v *Validator) parseHead(members map[string]any) (head, error) {
 	h := head{algorithm: members["alg"].(string)}
 	if !slices.Contains(v.config.Algorithms, h.algorithm) {

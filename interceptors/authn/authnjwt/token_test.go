@@ -176,6 +176,10 @@ func TestTokens(t *testing.T) {
 		"every typ":             {header(object{"typ": "anything"}), nil},
 		"zip is ignored":        {header(object{"zip": "DEF"}), nil},
 		"jku, x5u, x5t ignored": {header(object{"jku": "https://evil.example/keys", "x5u": "https://evil.example/cert", "x5t": "AAAA"}), nil},
+		"jwk of an unknown kind": {
+			header(object{"jwk": object{"kty": "OKP", "crv": "Ed448", "x": "AA"}}), []error{invalid, authnjwt.ErrHeader},
+		},
+		"x5c without a certificate": {header(object{"x5c": []string{"AAAA"}}), []error{invalid, authnjwt.ErrHeader}},
 		"jwk of the attacker": {
 			signed("EdDSA", edKey2(), object{"alg": "EdDSA", "kid": "ed", "jwk": jwk(edKey2().Public(), nil)}.String(), good.String()),
 			[]error{invalid, authnjwt.ErrSignature},
