@@ -108,11 +108,11 @@ func (s *serverStream) send(l *leg, msg any) error {
 // has returned none starts: the message is that of a goroutine which the handler left
 // behind.
 func (s *serverStream) sendThrough(l *leg, msg any) error {
+	if err := loadMessage(msg); err != nil { // which may take until the end of next
+		return err
+	}
 	if l.left.Load() {
 		return errReturned()
-	}
-	if err := loadMessage(msg); err != nil {
-		return err
 	}
 	return s.inHooks(l, func() (own bool, err error) { return l.runSend(l.ctx, false, msg, s) })
 }
@@ -221,11 +221,11 @@ func (s *serverStream) receiveOutside(l *leg, msg any) error {
 // none starts, and the result of one that runs is discarded: the interceptor takes it
 // that they are over.
 func (s *serverStream) keeps(l *leg, msg any) (keep bool, err error) {
+	if err := loadMessage(msg); err != nil { // which may take until the end of next
+		return false, err
+	}
 	if l.left.Load() {
 		return false, errReturned()
-	}
-	if err := loadMessage(msg); err != nil {
-		return false, err
 	}
 	keep, err = s.runReceive(l, msg)
 	if l.left.Load() {
