@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/codename"
 )
 
 // Attributes of spans in addition to those of the semantic conventions.
@@ -149,10 +150,10 @@ func (s *span) end(call *hauberk.Call, err error) {
 func (s *span) setOutcome(call *hauberk.Call, err error) {
 	code := hauberk.CodeOf(err)
 	failed := isError(call.Side(), code)
-	attrs := append(make([]attribute.KeyValue, 0, 4), semconv.RPCResponseStatusCode(nameOf(code)))
+	attrs := append(make([]attribute.KeyValue, 0, 4), semconv.RPCResponseStatusCode(codename.Of(code)))
 	if failed {
 		s.SetStatus(codes.Error, description(err))
-		attrs = append(attrs, semconv.ErrorTypeKey.String(nameOf(code)))
+		attrs = append(attrs, semconv.ErrorTypeKey.String(codename.Of(code)))
 	}
 	if reason := reasonOf(call.Side(), err); reason != "" {
 		attrs = append(attrs, KeyReason.String(reason))

@@ -3,24 +3,14 @@ package tracing
 import (
 	"context"
 	"errors"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
-	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 )
-
-// nameOf returns the name of a code in gRPC's spelling.
-func nameOf(c codes.Code) string {
-	if name, ok := code.Code_name[int32(c)]; ok {
-		return name
-	}
-	return "CODE(" + strconv.FormatUint(uint64(c), 10) + ")"
-}
 
 // isError reports whether a code is an error on a side, according to the semantic conventions for
 // gRPC: on a client all codes except OK, on a server those that the server causes.
