@@ -46,6 +46,24 @@ type Sentinel struct {
 	Username, Password string
 }
 
+// UseTLS is the option WithTLS of a store. It clones config.
+func UseTLS(c *Config, config *tls.Config) error {
+	if config == nil {
+		return errors.New("WithTLS was given a nil Config")
+	}
+	c.TLS = config.Clone()
+	return nil
+}
+
+// UseCredentials is the option WithCredentials of a store.
+func UseCredentials(c *Config, credentials func() (username, password string, err error)) error {
+	if credentials == nil {
+		return errors.New("WithCredentials was given a nil function")
+	}
+	c.Credentials = credentials
+	return nil
+}
+
 // Validate returns everything that is wrong with the settings of the store's Config.
 func (c Config) Validate() error { return errors.Join(c.Problems()...) }
 

@@ -3,6 +3,8 @@ package ratelimitredis
 import (
 	"crypto/tls"
 	"errors"
+
+	"github.com/hauberk-rpc/hauberk/internal/redisconn"
 )
 
 // Option sets a dependency of a [Store].
@@ -15,22 +17,12 @@ func (f option) apply(s *Store) { f(s) }
 // WithTLS connects with TLS, to Sentinels too. config is cloned; without ServerName, the name is the
 // host of the address.
 func WithTLS(config *tls.Config) Option {
-	return option(func(s *Store) {
-		if config == nil {
-			s.err = errors.Join(s.err, errors.New("WithTLS was given a nil Config"))
-			return
-		}
-		s.connection.TLS = config.Clone()
-	})
+	return option(func(s *Store) { s.err = errors.Join(s.err, redisconn.UseTLS(&s.connection, config)) })
 }
 
 // WithCredentials calls credentials before each connection to a server, in place of Config.Username and
 // Config.Password. It must be safe for concurrent use, and must return soon. An empty username is
 // "default".
 func WithCredentials(credentials func() (username, password string, err error)) Option {
-	return option(func(s *Store) {
-		if s.connection.Credentials = credentials; credentials == nil {
-			s.err = errors.Join(s.err, errors.New("WithCredentials was given a nil function"))
-		}
-	})
+	return option(func(s *Store) { s.err = errors.Join(s.err, redisconn.UseCredentials(&s.connection, credentials)) })
 }
