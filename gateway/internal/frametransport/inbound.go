@@ -69,11 +69,6 @@ func (s *Server) serveCall(ctx context.Context, stream *h2.Stream) {
 	st = s.handle(in)
 }
 
-// At its deadline a client ends a call with a separate timer. So the gateway ends the call
-// earlier, with a status: by a tenth of the time that remained when the call arrived, and by
-// at most maxMargin.
-const maxMargin = 10 * time.Millisecond
-
 // noTimeout is the time of a call without a deadline.
 const noTimeout = time.Duration(1<<63 - 1)
 
@@ -84,7 +79,7 @@ func (in *inbound) context(ctx context.Context, timeout time.Duration) (context.
 	if timeout == noTimeout {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeout(ctx, timeout-min(timeout/10, maxMargin))
+	return context.WithTimeout(ctx, timeout-transport.Margin(timeout))
 }
 
 func (in *inbound) Context() context.Context   { return in.ctx }
@@ -204,7 +199,7 @@ func (in *inbound) Send(msg *transport.Message) error {
 // which gives it the right status.
 func (in *inbound) abort(st transport.Status) {
 	if st.Code == codes.DeadlineExceeded && errors.Is(in.ctx.Err(), context.DeadlineExceeded) {
-		time.AfterFunc(2*maxMargin, in.stream.Close)
+		time.AfterFunc(2*transport.MaxMargin, in.stream.Close)
 		return
 	}
 	defer in.stream.Close()

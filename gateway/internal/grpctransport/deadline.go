@@ -12,29 +12,19 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
-// At the deadline of a call grpc-go's server resets the stream with CANCEL. A client that
-// reads the reset before its own timer fires reports CANCELLED. So the gateway ends the
-// call earlier, with a status: by a tenth of the time that remained when the call arrived,
-// and by at most maxMargin.
-const maxMargin = 10 * time.Millisecond
-
-func margin(left time.Duration) time.Duration {
-	return min(max(left, 0)/10, maxMargin)
-}
-
 // deadline ends a call in time if its sender is blocked by a client that does not read.
 type deadline struct {
 	sending atomic.Bool
 }
 
-// endEarly sets an earlier deadline for the call's context. The caller must call stop at
-// the end of the call.
+// endEarly sets an earlier deadline for the call's context: at the deadline grpc-go's server resets
+// the stream with CANCEL ([transport.Margin]). The caller must call stop at the end of the call.
 func (in *inbound) endEarly() (stop func()) {
 	at, ok := in.ctx.Deadline()
 	if !ok {
 		return func() {}
 	}
-	ctx, cancel := context.WithDeadline(in.ctx, at.Add(-margin(time.Until(at))))
+	ctx, cancel := context.WithDeadline(in.ctx, at.Add(-transport.Margin(time.Until(at))))
 	in.ctx = ctx
 	detach := context.AfterFunc(ctx, in.expire)
 	return func() {

@@ -24,8 +24,8 @@ func TestMargin(t *testing.T) {
 		0:                      0,
 		-time.Second:           0,
 	} {
-		if got := margin(left); got != want {
-			t.Errorf("margin(%v) = %v, want %v", left, got, want)
+		if got := transport.Margin(left); got != want {
+			t.Errorf("Margin(%v) = %v, want %v", left, got, want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ package transport
 import (
 	"context"
 	"net"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -53,6 +54,14 @@ type RawResponse struct {
 	Encoding       string // grpc-encoding
 	AcceptEncoding string // grpc-accept-encoding
 }
+
+// MaxMargin is the greatest Margin.
+const MaxMargin = 10 * time.Millisecond
+
+// Margin is by how much a server ends a call before its deadline, with a status: a tenth of the
+// time that was left when the call arrived, and at most MaxMargin. A client ends the call at the
+// deadline with a separate timer, and reports a reset that it reads before as CANCELLED.
+func Margin(left time.Duration) time.Duration { return min(max(left, 0)/10, MaxMargin) }
 
 // Handler serves one call and returns its status.
 type Handler func(in Inbound) Status
