@@ -85,7 +85,7 @@ func ExampleField_Check() {
 	// field: no request has the field: hauberk.test.v1.TestService/Unary: the path "txt": there is no field txt in hauberk.test.v1.Request, which has text
 }
 
-// Each message of a stream takes from the quota of its own project.
+// Each message of a stream takes from the quota of the project that it names.
 func ExampleField_PerMessage() {
 	chain := hauberk.Must(hauberk.New(ratelimit.New(ratelimit.Config{
 		Limit: 2, Per: time.Minute,

@@ -50,7 +50,7 @@ func (f Field) Optional() Field {
 	return f
 }
 
-// PerMessage returns the field for a [Field.Key] of messages: each message of a stream has the key of its own
+// PerMessage returns the field for a [Field.Key] of messages: each message of a stream has the key of its
 // field. It is for limits that count messages (ratelimit.Cost.Message and Byte).
 func (f Field) PerMessage() Field {
 	f.perMessage = true

@@ -18,7 +18,7 @@ type previousKey struct{}
 // attempt, if an outer interceptor repeats the call as well.
 //
 // A value that the application has set is replaced: the number is that of attempts of this client (gRFC A6). An
-// application that forwards metadata would else report the attempts of its own caller.
+// application that forwards metadata would otherwise report the attempts of its own caller.
 func WithPrevious(ctx context.Context, by any, n int) context.Context {
 	if a, ok := ctx.(*attempt); ok && a.by == by {
 		ctx = a.first
