@@ -8,6 +8,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/hauberk-rpc/hauberk/internal/protomessage"
 )
 
 // Unsent reports, after next on a client, whether the last attempt failed before its
@@ -63,7 +65,7 @@ func failedToEncode(ctx context.Context, request any, err error) bool {
 	if !isEncodingError(err) {
 		return isMetadataError(ctx, err)
 	}
-	m, ok := protoOf(request)
+	m, ok := protomessage.Of(request)
 	if !ok {
 		return true
 	}

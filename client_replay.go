@@ -5,6 +5,8 @@ import (
 	"io"
 
 	"google.golang.org/protobuf/proto"
+
+	"github.com/hauberk-rpc/hauberk/internal/protomessage"
 )
 
 // replayOverhead is what each kept message counts beyond its encoded size, in bytes.
@@ -91,7 +93,7 @@ func (b *replayBuffer) clone(msg any) (any, int) {
 	b.stream.mu.Lock()
 	gone := b.gone
 	b.stream.mu.Unlock()
-	m, ok := protoOf(msg)
+	m, ok := protomessage.Of(msg)
 	if gone || !ok {
 		return nil, 0
 	}
@@ -236,7 +238,7 @@ func (a *attempt) moveTo(k int, b *replayBuffer) error {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
 	for _, msg := range moved.msgs {
-		m, _ := protoOf(msg)
+		m, _ := protomessage.Of(msg)
 		b.keep(msg, proto.Size(m)+replayOverhead)
 	}
 	return nil

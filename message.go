@@ -7,20 +7,9 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/reflect/protoreflect"
-)
 
-// protoOf returns a message as one of the current API of protobuf, as the codec of grpc-go
-// does: also one of the first API, such as those of gogo/protobuf.
-func protoOf(msg any) (m proto.Message, ok bool) {
-	switch msg := msg.(type) {
-	case proto.Message:
-		return msg, true
-	case protoadapt.MessageV1:
-		return protoadapt.MessageV2Of(msg), true
-	default:
-		return nil, false
-	}
-}
+	"github.com/hauberk-rpc/hauberk/internal/protomessage"
+)
 
 // messageType makes messages of the type of another. It is taken from a message
 // where that may be looked at, and costs no allocation. A message of the first API of
@@ -81,8 +70,8 @@ func assign(dst, src any) error {
 	if same(dst, src) {
 		return nil
 	}
-	if to, ok := protoOf(dst); ok {
-		if from, ok := protoOf(src); ok {
+	if to, ok := protomessage.Of(dst); ok {
+		if from, ok := protomessage.Of(src); ok {
 			return assignProto(dst, to, from)
 		}
 	} else if reflect.TypeOf(dst) == reflect.TypeOf(src) && isPointer(dst) && isPointer(src) {
@@ -95,8 +84,8 @@ func assign(dst, src any) error {
 // assignable reports whether assign can copy a message into another, apart from messages of
 // one protobuf type whose encoding is not valid.
 func assignable(dst, src any) bool {
-	to, isProto := protoOf(dst)
-	from, fromProto := protoOf(src)
+	to, isProto := protomessage.Of(dst)
+	from, fromProto := protomessage.Of(src)
 	switch {
 	case same(dst, src):
 		return true

@@ -6,13 +6,12 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/methodtable"
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
+	"github.com/hauberk-rpc/hauberk/internal/protomessage"
 	"github.com/hauberk-rpc/hauberk/internal/redact"
 )
 
@@ -181,7 +180,7 @@ func (r *request) fieldsOf(m protoreflect.MessageDescriptor) []field {
 // values returns the values of at most limit fields of a request that are set. cut reports whether a bound has
 // left out one, or a part of one.
 func (r *request) values(msg any, secrets *redact.Redactor, limit int) (values map[string]string, cut bool) {
-	m := protoOf(msg)
+	m, _ := protomessage.Of(msg)
 	if m == nil {
 		return nil, false
 	}
@@ -216,16 +215,4 @@ func (f *field) value(m protoreflect.Message, secrets *redact.Redactor) (value s
 		m = m.Get(d).Message()
 	}
 	return "", false, false
-}
-
-// protoOf returns msg as a protobuf message, or nil if it is none.
-func protoOf(msg any) proto.Message {
-	switch msg := msg.(type) {
-	case proto.Message:
-		return msg
-	case protoadapt.MessageV1:
-		return protoadapt.MessageV2Of(msg)
-	default:
-		return nil
-	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/answerkey"
+	"github.com/hauberk-rpc/hauberk/internal/protomessage"
 )
 
 // overhead is about what an answer takes in addition to its message and metadata, in bytes.
@@ -34,7 +35,7 @@ type answer struct {
 
 // answerOf returns the answer of a call that has ended with OK, or nil if it must not be kept.
 func (x *Interceptor) answerOf(key answerkey.Key, call *hauberk.Call) *answer {
-	message, ok := answerkey.Proto(call.Response())
+	message, ok := protomessage.Of(call.Response())
 	if !ok {
 		return nil
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/answerkey"
+	"github.com/hauberk-rpc/hauberk/internal/protomessage"
 )
 
 // outcome is the result of a call as it is kept.
@@ -43,7 +44,7 @@ const version = 1
 func outcomeOf(message any, err error, header, trailer metadata.MD) *outcome {
 	o := &outcome{kind: ok, header: header, trailer: trailer}
 	if err == nil {
-		m, isProto := answerkey.Proto(message)
+		m, isProto := protomessage.Of(message)
 		if !isProto {
 			return &outcome{kind: lost}
 		}

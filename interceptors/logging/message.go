@@ -8,9 +8,9 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/protoadapt"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/protomessage"
 )
 
 // watcher logs the messages of a call.
@@ -55,7 +55,7 @@ func (w *watcher) look(msg any) sight {
 	if !logger.Enabled(w.ctx, level) {
 		return sight{}
 	}
-	m := protoOf(msg)
+	m, _ := protomessage.Of(msg)
 	s := sight{logger: logger, level: level}
 	list := with(s.attrs[:0], w.names.Type, slog.StringValue(typeOf(msg, m)))
 	if size, ok := sizeOf(msg, m); ok {
@@ -81,18 +81,6 @@ func (w *watcher) log(direction string, sequence int64, seen sight) {
 	list = appendAttrs(w.ctx, list, from, w.attrs, w.call)
 	h := w.handler(seen.logger, w.call, w.method, outcome{})
 	w.write(w.ctx, h, record{w.now(), seen.level, MessagePassed}, list)
-}
-
-// protoOf returns msg as a protobuf message, or nil if it is none.
-func protoOf(msg any) proto.Message {
-	switch msg := msg.(type) {
-	case proto.Message:
-		return msg
-	case protoadapt.MessageV1:
-		return protoadapt.MessageV2Of(msg)
-	default:
-		return nil
-	}
 }
 
 func typeOf(msg any, m proto.Message) string {

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/internal/protomessage"
 	"github.com/hauberk-rpc/hauberk/internal/redact"
 )
 
@@ -36,13 +37,13 @@ func TestTypesAndSizes(t *testing.T) {
 		{"text", "string", 0, false},
 		{nil, "<nil>", 0, false},
 	} {
-		m := protoOf(test.msg)
+		m, _ := protomessage.Of(test.msg)
 		size, known := sizeOf(test.msg, m)
 		if got := typeOf(test.msg, m); got != test.kind || size != test.size || known != test.known {
 			t.Errorf("%T: type %s, size %d, known %t; want %+v", test.msg, got, size, known, test)
 		}
 	}
-	m := protoOf(&legacy{Text: "abc"})
+	m, _ := protomessage.Of(&legacy{Text: "abc"})
 	if size, known := sizeOf(nil, m); m == nil || size != 5 || !known {
 		t.Errorf("a message of the first API: %v, size %d, known %t", m, size, known)
 	}

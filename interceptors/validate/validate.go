@@ -8,14 +8,13 @@ import (
 
 	"buf.build/go/protovalidate"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/options"
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
+	"github.com/hauberk-rpc/hauberk/internal/protomessage"
 )
 
 // name is the name of the interceptor in decisions and errors.
@@ -240,7 +239,7 @@ func (x *Interceptor) end(call *hauberk.Call, err error) error {
 
 // validate returns the rejection of a message on a side, or nil.
 func (x *Interceptor) validate(msg any, side hauberk.Side, request bool) *hauberk.Rejection {
-	m := protoOf(msg)
+	m, _ := protomessage.Of(msg)
 	if m == nil {
 		if x.config.Strict {
 			return reject(codes.Internal, ReasonNotProtobuf, unvalidated,
@@ -259,18 +258,6 @@ func (x *Interceptor) validate(msg any, side hauberk.Side, request bool) *hauber
 		return nil
 	}
 	return x.rejection(m, err, side, request)
-}
-
-// protoOf returns a message of protobuf, as grpc-go's codec sees it, or nil.
-func protoOf(msg any) proto.Message {
-	switch m := msg.(type) {
-	case proto.Message:
-		return m
-	case protoadapt.MessageV1:
-		return protoadapt.MessageV2Of(m)
-	default:
-		return nil
-	}
 }
 
 // log logs rules that do not compile.

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -23,6 +22,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 	"github.com/hauberk-rpc/hauberk/internal/methodtable"
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
+	"github.com/hauberk-rpc/hauberk/internal/protomessage"
 	hauberkv1 "github.com/hauberk-rpc/hauberk/proto/hauberk/v1"
 )
 
@@ -247,24 +247,12 @@ func AppendCaller(ctx context.Context, call *hauberk.Call, dst []byte) []byte {
 
 // appendRequest appends the deterministic encoding of a protobuf message.
 func appendRequest(text []byte, request any) (_ []byte, ok bool) {
-	m, ok := Proto(request)
+	m, ok := protomessage.Of(request)
 	if !ok {
 		return text, false
 	}
 	encoded, err := proto.MarshalOptions{Deterministic: true, AllowPartial: true}.MarshalAppend(text, m)
 	return encoded, err == nil
-}
-
-// Proto returns a message as one of protobuf.
-func Proto(msg any) (m proto.Message, ok bool) {
-	switch msg := msg.(type) {
-	case proto.Message:
-		return msg, true
-	case protoadapt.MessageV1:
-		return protoadapt.MessageV2Of(msg), true
-	default:
-		return nil, false
-	}
 }
 
 // AppendText appends a text and its length, so that different texts make different keys.
