@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/hauberk-rpc/hauberk"
 )
 
@@ -106,5 +109,23 @@ func TestStateAllocations(t *testing.T) {
 		if got := with(c.f) - none; got != c.want {
 			t.Errorf("%s: %v allocations, want %v", name, got, c.want)
 		}
+	}
+}
+
+// TestRejectionAllocations holds what a rejected unary call on a server costs beyond an accepted one: its
+// status is made once, and the details are not copied.
+func TestRejectionAllocations(t *testing.T) {
+	rejection := hauberk.Reject(codes.Unauthenticated, "MISSING_TOKEN", "the call has no token")
+	call := unaryHandler(hauberk.Must(hauberk.New(hauberk.Func(
+		func(context.Context, *hauberk.Call, hauberk.Next) error { return rejection },
+	))))
+	rejected := testing.AllocsPerRun(200, func() {
+		if status.Code(call()) != codes.Unauthenticated {
+			t.Fatal("the call was not rejected")
+		}
+	})
+	t.Logf("%v allocations", rejected)
+	if accepted := allocsOf(t, unaryHandler(idleChain(1))); rejected > accepted+14 {
+		t.Errorf("a rejected call makes %v allocations, an accepted one %v; want at most 14 more", rejected, accepted)
 	}
 }

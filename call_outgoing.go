@@ -28,7 +28,11 @@ func (c *Call) endRetries(err error) {
 		return
 	}
 	s := c.state()
-	if more := s.more.Load(); more != nil && more.failures.Pass(StatusOf(err), s.messages()) {
+	more := s.more.Load()
+	if more == nil || more.failures.None() {
+		return // the usual case: a status is expensive
+	}
+	if more.failures.Pass(StatusOf(err), s.messages()) {
 		_ = grpc.SetTrailer(c.ctx.Context, pushback.Final()) // it fails if the call is over
 	}
 }

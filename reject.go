@@ -8,11 +8,9 @@ import (
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/hauberk-rpc/hauberk/internal/errorinfo"
 )
@@ -115,7 +113,7 @@ func (r *Rejection) Error() string {
 	if r == nil {
 		return errNilRejection("").Error()
 	}
-	return status.Error(r.code(), valid(r.Message)).Error()
+	return "rpc error: code = " + r.code().String() + " desc = " + valid(r.Message)
 }
 
 // Unwrap returns the cause.
@@ -150,13 +148,17 @@ func unlessNil(err error, by string) error {
 
 // statusIn returns the status with a domain.
 func (r *Rejection) statusIn(domain string) *status.Status {
-	st := &spb.Status{Code: int32(r.code()), Message: valid(r.Message)}
-	for _, m := range r.details(domain) {
-		if packed, err := anypb.New(m); err == nil {
-			st.Details = append(st.Details, packed)
+	st := status.New(r.code(), valid(r.Message))
+	details := r.details(domain)
+	if all, err := st.WithDetails(details...); err == nil {
+		return all
+	}
+	for _, m := range details {
+		if more, err := st.WithDetails(m); err == nil { // the others are not lost for one that cannot be encoded
+			st = more
 		}
 	}
-	return status.FromProto(st)
+	return st
 }
 
 // info returns the ErrorInfo with a domain.

@@ -4,6 +4,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -20,26 +21,29 @@ const (
 
 // details returns the details of the status, each of which can be encoded but for those
 // that the rejection was given.
-func (r *Rejection) details(domain string) []proto.Message {
-	all := append(make([]proto.Message, 0, 4+len(r.Details)), r.info(domain))
+func (r *Rejection) details(domain string) []protoadapt.MessageV1 {
+	all := append(make([]protoadapt.MessageV1, 0, 4+len(r.Details)), r.info(domain))
 	if r.RetryAfter > 0 {
 		all = append(all, &errdetails.RetryInfo{RetryDelay: durationpb.New(r.RetryAfter)})
 	}
 	if len(r.QuotaViolations)+len(r.FieldViolations) > 0 {
 		room := maxStatus - len(r.Message)
 		for _, m := range all {
-			room -= proto.Size(m) + perDetail
+			room -= proto.Size(protoadapt.MessageV2Of(m)) + perDetail
 		}
 		for _, m := range r.Details {
 			room -= proto.Size(m) + perDetail
 		}
 		all = r.appendViolations(all, room)
 	}
-	return append(all, r.Details...)
+	for _, m := range r.Details {
+		all = append(all, protoadapt.MessageV1Of(m))
+	}
+	return all
 }
 
 // appendViolations appends the details with the first violations that fit into room, in bytes.
-func (r *Rejection) appendViolations(all []proto.Message, room int) []proto.Message {
+func (r *Rejection) appendViolations(all []protoadapt.MessageV1, room int) []protoadapt.MessageV1 {
 	quota, bad := new(errdetails.QuotaFailure), new(errdetails.BadRequest)
 	room -= perDetail
 	for _, v := range r.QuotaViolations {

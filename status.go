@@ -135,9 +135,9 @@ func (p *plan) toClient(call *Call, err error) error {
 	if err == nil {
 		return nil
 	}
-	call.endRetries(err)
 	var out error
 	failure := call.guarded(func() error {
+		call.endRetries(err)
 		out = p.statusFor(call.method, err)
 		return nil
 	})

@@ -72,18 +72,19 @@ func joined(text, cause string) string {
 	case text == "", endsWith(cause, text):
 		return cause
 	}
-	known, more := parts(text), parts(cause)
-	if missing := without(more, known); len(missing) < len(more) {
+	if share(text, cause) {
+		known, more := parts(text), parts(cause)
 		if len(without(known, more)) == 0 {
 			return cause
 		}
-		cause = strings.Join(missing, ": ")
+		cause = strings.Join(without(more, known), ": ")
 	}
 	return text + ": " + cause
 }
 
 func contains(text, part string) bool {
-	return strings.Contains(text, part) || strings.Contains(strings.ToLower(text), strings.ToLower(part))
+	return len(part) <= len(text) &&
+		(strings.Contains(text, part) || strings.Contains(strings.ToLower(text), strings.ToLower(part)))
 }
 
 // endsWith reports whether the last parts of a text are those of another one.
@@ -92,7 +93,44 @@ func endsWith(text, end string) bool {
 	return at >= 2 && text[at-2:at] == ": " && strings.EqualFold(text[at:], end)
 }
 
-// parts splits a text where errors are wrapped or joined.
+// share reports whether a part of a cause is also a part of a text, or twice in the cause. That is rare, so
+// it does without slices of the parts.
+func share(text, cause string) bool {
+	for rest := cause; rest != ""; {
+		var part string
+		part, rest = cutPart(rest)
+		if has(text, part) || has(rest, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// has reports whether a text has a part. Case makes no difference.
+func has(text, wanted string) bool {
+	for text != "" {
+		var part string
+		if part, text = cutPart(text); strings.EqualFold(part, wanted) {
+			return true
+		}
+	}
+	return false
+}
+
+// cutPart returns the first part of a text, and the text after it. Texts are split where errors are wrapped
+// or joined.
+func cutPart(text string) (part, rest string) {
+	for i := range len(text) {
+		switch {
+		case text[i] == '\n':
+			return text[:i], text[i+1:]
+		case strings.HasPrefix(text[i:], ": "):
+			return text[:i], text[i+2:]
+		}
+	}
+	return text, ""
+}
+
 func parts(text string) []string {
 	return strings.Split(strings.ReplaceAll(text, "\n", ": "), ": ")
 }

@@ -2,6 +2,7 @@ package pushback
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 
@@ -27,14 +28,14 @@ const maxFailures = 8
 // The zero Failures has none. Safe for concurrent use.
 type Failures struct {
 	mu     sync.Mutex
-	last   [maxFailures]failure
-	next   int   // where in last the next one is stored
-	at     int64 // how many messages the incoming call had when the last one was added
-	passed bool  // the outcome was one of them
+	last   []failure // at most maxFailures
+	next   int       // where in last the next one is stored if it is full
+	at     int64     // how many messages the incoming call had when the last one was added
+	passed bool      // the outcome was one of them
 }
 
 type failure struct {
-	code    codes.Code // OK for none
+	code    codes.Code
 	message string
 }
 
@@ -44,13 +45,22 @@ func (f *Failures) Add(s *status.Status, messages int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.at = messages
-	for i := range f.last {
-		if f.last[i] == added {
-			return
-		}
+	if slices.Contains(f.last, added) {
+		return
+	}
+	if len(f.last) < maxFailures {
+		f.last = append(f.last, added)
+		return
 	}
 	f.last[f.next] = added
 	f.next = (f.next + 1) % maxFailures
+}
+
+// None reports whether there is no failure.
+func (f *Failures) None() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.last) == 0
 }
 
 // Pass reports whether outcome, with which the incoming call fails, may come from one of the failures:
@@ -64,9 +74,6 @@ func (f *Failures) Pass(outcome *status.Status, messages int64) bool {
 	}
 	for i := range f.last {
 		kept := &f.last[i]
-		if kept.code == codes.OK {
-			break
-		}
 		if f.at == messages || kept.code == outcome.Code() && strings.Contains(outcome.Message(), kept.message) {
 			f.passed = true
 			break
