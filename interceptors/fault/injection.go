@@ -10,7 +10,7 @@ import (
 // injection is a call that gets faults.
 type injection struct {
 	x     *Interceptor
-	ctx   context.Context //nolint:containedctx // of the call, for its hooks
+	ctx   context.Context //nolint:containedctx // of the call
 	call  *hauberk.Call
 	after []func() error // faults of the single response
 }
@@ -60,13 +60,13 @@ func (in *injection) direction(c *chosen, d Direction, streams, counts bool) err
 	f.lots = draw(in.x.config.Seed, c.index, c.n, stream)
 	switch {
 	case !streams && d == Requests:
-		return f.single()
+		return f.single(in.ctx)
 	case !streams:
-		in.after = append(in.after, f.single)
+		in.after = append(in.after, func() error { return f.single(in.ctx) })
 	case (in.call.Side() == hauberk.ClientSide) == (d == Requests):
-		in.call.OnSend(f.send)
+		in.call.OnSendContext(f.send)
 	default:
-		in.call.OnReceive(f.receive)
+		in.call.OnReceiveContext(f.receive)
 	}
 	return nil
 }
@@ -85,7 +85,7 @@ type flow struct {
 type fate struct{ drop, duplicate bool }
 
 // next delays a message, and returns what becomes of it or the error that ends its call.
-func (f *flow) next() (fate, error) {
+func (f *flow) next(ctx context.Context) (fate, error) {
 	if f.abortAfter > 0 && f.passed >= f.abortAfter {
 		return fate{}, f.in.abort(&chosen{rule: f.rule})
 	}
@@ -98,7 +98,7 @@ func (f *flow) next() (fate, error) {
 	}
 	if delay {
 		f.in.x.counts[messageDelayed].Add(1)
-		if err := wait(f.in.ctx, m.DelayFor); err != nil {
+		if err := wait(ctx, m.DelayFor); err != nil {
 			return fate{}, err
 		}
 	}
@@ -106,16 +106,16 @@ func (f *flow) next() (fate, error) {
 }
 
 // single is for the one message of a direction that does not stream.
-func (f *flow) single() error {
-	to, err := f.next()
+func (f *flow) single(ctx context.Context) error {
+	to, err := f.next(ctx)
 	if err == nil && to.drop {
 		err = f.in.lost(f.rule)
 	}
 	return err
 }
 
-func (f *flow) send(msg any, emit func(any) error) error {
-	to, err := f.next()
+func (f *flow) send(ctx context.Context, msg any, emit func(any) error) error {
+	to, err := f.next(ctx)
 	if err != nil || to.drop {
 		return err
 	}
@@ -126,7 +126,7 @@ func (f *flow) send(msg any, emit func(any) error) error {
 	return emit(msg)
 }
 
-func (f *flow) receive(any) (keep bool, err error) {
-	to, err := f.next()
+func (f *flow) receive(ctx context.Context, _ any) (keep bool, err error) {
+	to, err := f.next(ctx)
 	return err == nil && !to.drop, err
 }

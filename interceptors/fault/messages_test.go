@@ -1,16 +1,22 @@
 package fault_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 	"github.com/hauberk-rpc/hauberk/interceptors/fault"
 	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 )
@@ -90,6 +96,36 @@ func TestMessageDelay(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestDelayedMessageOfEndedStream: a delayed message does not hold up the end of a stream of a client that the server has
+// ended.
+func TestDelayedMessageOfEndedStream(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.ClientStream, hauberk.Bidi} {
+		t.Run(kind.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error {
+					return status.Error(codes.NotFound, "over")
+				}}
+				delay := &fault.Messages{Direction: fault.Requests, Delay: 100, DelayFor: time.Hour}
+				env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(t, b, fault.New(one(fault.Rule{Messages: delay})))
+				desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: kind.ServerStreams()}
+				stream, err := env.Conn.NewStream(t.Context(), desc, hauberktest.FullMethod(kind))
+				if err != nil {
+					t.Fatal(err)
+				}
+				began, sent := time.Now(), make(chan error)
+				go func() { sent <- stream.SendMsg(&testpb.Request{Text: "a"}) }()
+				wantCode(t, stream.RecvMsg(new(testpb.Response)), codes.NotFound)
+				if err := <-sent; !errors.Is(err, io.EOF) {
+					t.Errorf("SendMsg returned %v; want io.EOF", err)
+				}
+				if took := time.Since(began); took != 0 {
+					t.Errorf("the stream ended after %v", took)
+				}
+			})
+		})
+	}
 }
 
 // TestAbortAfterMessages: the messages before the abort arrive, and a call with fewer is not ended.
