@@ -90,10 +90,17 @@ func (b *Budget) Success() {
 }
 
 // Failure records an attempt that ended with a retryable status, or with a pushback that
-// allows no further attempt (gRFC A6). It takes one token. Other failures are not recorded.
+// allows no further attempt (gRFC A6). It takes one token, and counts for Config.FailureRatio.
+// Other failures are not recorded.
 func (b *Budget) Failure() {
-	if b != nil && b.tokens.most > 0 {
+	if b == nil {
+		return
+	}
+	if b.tokens.most > 0 {
 		b.tokens.remove()
+	}
+	if b.ratio.most > 0 {
+		b.ratio.fail()
 	}
 }
 
@@ -102,7 +109,10 @@ type Snapshot struct {
 	// Calls and Extra are the calls and the extra attempts in the window. They are 0 with
 	// Config.NoRatio.
 	Calls, Extra int
-	// Available is how many extra attempts the ratio would allow now.
+	// Failures are the failures of the last one to two tenths of the window. They are 0 with
+	// Config.NoRatio or Config.NoFailureRatio.
+	Failures int
+	// Available is how many extra attempts the ratios would allow now.
 	Available int
 	// Tokens is how many tokens are left. It is 0 without Config.MaxTokens.
 	Tokens float64

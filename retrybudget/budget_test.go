@@ -91,6 +91,47 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// TestFailureRatio: extra attempts stop while most calls fail, at any rate of calls but a low one, and start again one to
+// two steps later.
+func TestFailureRatio(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		config          retrybudget.Config
+		calls, failures int
+		want            int // extra attempts
+	}{
+		{"few calls fail", retrybudget.Config{}, 1000, 330, 200},
+		{"80 %", retrybudget.Config{}, 1000, 800, 200},
+		{"more than 80 %", retrybudget.Config{}, 1000, 801, 0},
+		{"20 failures", retrybudget.Config{}, 0, 20, 10},
+		{"21 failures", retrybudget.Config{}, 0, 21, 0},
+		{"another ratio", retrybudget.Config{FailureRatio: 0.25}, 1000, 251, 0},
+		{"more failures than calls", retrybudget.Config{FailureRatio: 1}, 1000, 1001, 0},
+		{"turned off", retrybudget.Config{NoFailureRatio: true}, 1000, 2000, 200},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := budget(t, c.config)
+				for range c.failures {
+					b.Failure()
+				}
+				calls(b, c.calls)
+				if s := b.Snapshot(); s.Available != c.want {
+					t.Errorf("%+v, want %d available", s, c.want)
+				}
+				<-time.After(1999 * time.Millisecond) // the rest of the second step
+				if got := taken(b); got != c.want {
+					t.Errorf("%d extra attempts, want %d", got, c.want)
+				}
+				<-time.After(time.Millisecond)
+				if want := max(200*c.calls/1000, 10); c.want == 0 && taken(b) != want {
+					t.Errorf("the failures are not forgotten: %+v, want %d extra attempts", b.Snapshot(), want)
+				}
+			})
+		})
+	}
+}
+
 // TestReturn: an extra attempt that was not made is available again.
 func TestReturn(t *testing.T) {
 	for _, after := range []time.Duration{0, time.Minute} {
@@ -210,11 +251,15 @@ func TestBadConfig(t *testing.T) {
 		"negative reserve":  {retrybudget.Config{Reserve: -1}, "Reserve is -1"},
 		"huge reserve":      {retrybudget.Config{Reserve: math.MaxInt}, "Reserve is"},
 		"reserve and none":  {retrybudget.Config{Reserve: 1, NoReserve: true}, "Reserve is 1 with NoReserve"},
+		"failure ratio":     {retrybudget.Config{FailureRatio: 1.5}, "FailureRatio is 1.5; want 0.000001 to 1"},
+		"NaN failures":      {retrybudget.Config{FailureRatio: math.NaN()}, "FailureRatio is NaN"},
+		"failures and none": {retrybudget.Config{FailureRatio: 1, NoFailureRatio: true}, "FailureRatio is 1 with NoFailureRatio"},
 		"negative tokens":   {retrybudget.Config{MaxTokens: -1}, "MaxTokens is -1"},
 		"too many tokens":   {retrybudget.Config{MaxTokens: 1001}, "MaxTokens is 1001"},
 		"NaN tokens":        {retrybudget.Config{MaxTokens: 10, TokenRatio: math.NaN()}, "TokenRatio is NaN"},
 		"token ratio alone": {retrybudget.Config{TokenRatio: 0.1}, "TokenRatio is 0.1 without MaxTokens"},
 		"no bound":          {retrybudget.Config{NoRatio: true}, "NoRatio without MaxTokens"},
+		"failures alone":    {retrybudget.Config{NoRatio: true, MaxTokens: 1, FailureRatio: 1}, "NoRatio with Ratio"},
 		"contradiction":     {retrybudget.Config{NoRatio: true, MaxTokens: 1, Ratio: 0.1}, "NoRatio with Ratio"},
 	} {
 		if err := retrybudget.New(c.config).Err(); err == nil || !strings.Contains(err.Error(), c.want) {

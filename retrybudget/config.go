@@ -9,10 +9,11 @@ import (
 
 // The defaults of [Config].
 const (
-	DefaultRatio      = 0.2
-	DefaultReserve    = 10
-	DefaultWindow     = 10 * time.Second
-	DefaultTokenRatio = 0.1
+	DefaultRatio        = 0.2
+	DefaultReserve      = 10
+	DefaultWindow       = 10 * time.Second
+	DefaultFailureRatio = 0.8
+	DefaultTokenRatio   = 0.1
 )
 
 // The greatest values of [Config].
@@ -25,8 +26,8 @@ const (
 // Config configures a [Budget]. The zero value allows one extra attempt for five calls.
 type Config struct {
 	// Ratio is the number of extra attempts for each call, up to 1, rounded to millionths.
-	// The default is DefaultRatio. NoRatio turns off Ratio, Reserve and Window, so that only
-	// MaxTokens bounds the extra attempts.
+	// The default is DefaultRatio. NoRatio turns off Ratio, Reserve, Window and FailureRatio, so
+	// that only MaxTokens bounds the extra attempts.
 	Ratio   float64
 	NoRatio bool
 	// Reserve is the number of extra attempts that are available before the first call. Later
@@ -36,6 +37,12 @@ type Config struct {
 	// Window is the time in which extra attempts are compared with calls, from 1 ms to
 	// MaxWindow. The default is DefaultWindow.
 	Window time.Duration
+	// FailureRatio stops extra attempts while there are more failures for each call than this, in
+	// the last one to two tenths of Window: up to 1, rounded to millionths. Each failed attempt
+	// counts: see Budget.Failure. Up to 20 failures are always tolerated. The default is
+	// DefaultFailureRatio; NoFailureRatio turns it off.
+	FailureRatio   float64
+	NoFailureRatio bool
 	// MaxTokens is maxTokens of retryThrottling in gRFC A6, up to 1000. The default 0 turns
 	// the tokens off.
 	MaxTokens int
@@ -53,6 +60,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Window == 0 && !c.NoRatio {
 		c.Window = DefaultWindow
+	}
+	if c.FailureRatio == 0 && !c.NoFailureRatio && !c.NoRatio {
+		c.FailureRatio = DefaultFailureRatio
 	}
 	if c.TokenRatio == 0 && c.MaxTokens != 0 {
 		c.TokenRatio = DefaultTokenRatio
@@ -87,6 +97,12 @@ func (c Config) checkRatio() error {
 	if !within(c.Ratio, 1/float64(parts), 1) {
 		fail("Ratio is %v; want 0.000001 to 1, or 0 for %v", c.Ratio, DefaultRatio)
 	}
+	switch {
+	case c.NoFailureRatio && c.FailureRatio != 0:
+		fail("FailureRatio is %v with NoFailureRatio; want one of them", c.FailureRatio)
+	case !c.NoFailureRatio && !within(c.FailureRatio, 1/float64(parts), 1):
+		fail("FailureRatio is %v; want 0.000001 to 1, or 0 for %v", c.FailureRatio, DefaultFailureRatio)
+	}
 	if c.Window < time.Millisecond || c.Window > MaxWindow {
 		fail("Window is %v; want 1ms to %v, or 0 for %v", c.Window, MaxWindow, DefaultWindow)
 	}
@@ -100,8 +116,8 @@ func (c Config) checkRatio() error {
 }
 
 func (c Config) checkNoRatio() error {
-	if c.Ratio != 0 || c.Reserve != 0 || c.Window != 0 {
-		return errors.New("retrybudget: NoRatio with Ratio, Reserve or Window; want one or the other")
+	if c.Ratio != 0 || c.Reserve != 0 || c.Window != 0 || c.FailureRatio != 0 {
+		return errors.New("retrybudget: NoRatio with Ratio, Reserve, Window or FailureRatio; want one or the other")
 	}
 	if c.MaxTokens == 0 {
 		return errors.New("retrybudget: NoRatio without MaxTokens bounds nothing; want one bound")

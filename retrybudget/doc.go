@@ -3,7 +3,8 @@
 //	budget := retrybudget.New(retrybudget.Config{})
 //	chain, err := hauberk.New(retry.New(retry.Config{}, retry.WithBudget(budget)), ...)
 //
-// All interceptors of a client that repeat calls share one [Budget]. An extra attempt is any
+// All interceptors of a client that repeat calls share one [Budget]. Clients of different services
+// should not: the failures of one would take what the calls to the others need. An extra attempt is any
 // attempt of a call after its first one, by a retry or a hedge.
 //
 // # Ratio
@@ -26,11 +27,21 @@
 // 16th call. The calls since the last reading count at the time of the next one, so that up to
 // 15 calls can stay in the window longer.
 //
+// # Failures
+//
+// A retry helps if few calls fail. If nearly all fail, retries fail as well, and a service that is
+// overloaded needs its capacity for calls that can still succeed. So there are no extra attempts
+// while the failures of the last one to two tenths of Window, 1 to 2 s by default, are more than
+// [Config].FailureRatio of the calls, 0.8 by default. Up to 20 failures are always tolerated: a client
+// with few calls is not affected.
+//
 // # Tokens
 //
 // If [Config].MaxTokens is set, the budget is also the token bucket of retryThrottling in
 // gRFC A6: each failure takes 1 token, each success adds TokenRatio, and there are no extra
-// attempts while at most half of MaxTokens is left.
+// attempts while at most half of MaxTokens is left. FailureRatio has the same purpose, and is in
+// proportion to the calls: many calls that fail at once because a connection was lost do not use it up,
+// and the failures of an outage are soon forgotten.
 //
 // # Sources
 //

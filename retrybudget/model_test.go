@@ -14,21 +14,31 @@ import (
 type model struct {
 	share, reserve, balance float64 // multiples of 1/4, so that sums are exact
 	step                    time.Duration
-	calls, extra            []time.Duration
-	made, pending           int // all calls, and those since the clock was last read
-	most, each, tokens      int // in thousandths
+	calls, extra, failures  []time.Duration
+	failing                 float64 // the ratio of failures; 0 for none
+	made, pending           int     // all calls, and those since the clock was last read
+	most, each, tokens      int     // in thousandths
 }
 
 // recent returns how many of the times are in the window at now: the step of now and the nine
 // before it.
-func (m *model) recent(times []time.Duration, now time.Duration) float64 {
+func (m *model) recent(times []time.Duration, now time.Duration) float64 { return m.in(10, times, now) }
+
+// in returns how many of the times are in the last steps at now.
+func (m *model) in(steps time.Duration, times []time.Duration, now time.Duration) float64 {
 	n := 0
 	for _, at := range times {
-		if at/m.step > now/m.step-10 {
+		if at/m.step > now/m.step-steps {
 			n++
 		}
 	}
 	return float64(n)
+}
+
+// fails reports whether too many calls fail.
+func (m *model) fails(now time.Duration) bool {
+	failures := m.in(2, m.failures, now)
+	return m.failing > 0 && failures > 20 && failures > m.failing*m.in(2, m.calls, now)
 }
 
 func (m *model) bound(now time.Duration) float64 {
@@ -58,7 +68,7 @@ func (m *model) take(now time.Duration) bool {
 		return false
 	}
 	m.read(now)
-	if m.balance < 1 || m.recent(m.extra, now)+1 > m.bound(now) {
+	if m.fails(now) || m.balance < 1 || m.recent(m.extra, now)+1 > m.bound(now) {
 		return false
 	}
 	m.balance--
@@ -75,6 +85,10 @@ func TestAgainstModel(t *testing.T) {
 			Window:  10 * time.Second,
 		}
 		config.NoReserve = config.Reserve == 0
+		config.NoFailureRatio = !rapid.Bool().Draw(t, "failures")
+		if !config.NoFailureRatio {
+			config.FailureRatio = 0.5
+		}
 		if rapid.Bool().Draw(t, "tokens") {
 			config.MaxTokens, config.TokenRatio = rapid.IntRange(1, 8).Draw(t, "max"), 0.5
 		}
@@ -85,7 +99,7 @@ func TestAgainstModel(t *testing.T) {
 			t.Fatal(b.Err())
 		}
 		m := &model{
-			share: config.Ratio, reserve: float64(config.Reserve), balance: float64(config.Reserve), step: time.Second,
+			failing: config.FailureRatio, share: config.Ratio, reserve: float64(config.Reserve), balance: float64(config.Reserve), step: time.Second,
 			most: config.MaxTokens * 1000, each: 500, tokens: config.MaxTokens * 1000,
 		}
 		t.Repeat(map[string]func(*rapid.T){
@@ -115,16 +129,26 @@ func TestAgainstModel(t *testing.T) {
 				b.Success()
 				m.tokens = min(m.tokens+m.each, m.most)
 			},
-			"failure": func(*rapid.T) {
-				b.Failure()
-				m.tokens = max(m.tokens-1000, 0)
+			"failures": func(t *rapid.T) {
+				m.read(now) // Failure reads the clock
+				for range rapid.IntRange(1, 15).Draw(t, "n") {
+					b.Failure()
+					m.tokens = max(m.tokens-1000, 0)
+					m.failures = append(m.failures, now)
+				}
 			},
 			"": func(t *rapid.T) {
 				s := b.Snapshot()
 				m.read(now)
-				calls, extra := m.recent(m.calls, now), m.recent(m.extra, now)
-				if float64(s.Calls) != calls || float64(s.Extra) != extra || s.Tokens != float64(m.tokens)/1000 {
-					t.Fatalf("snapshot %+v, want %v calls, %v extra attempts, %v tokens", s, calls, extra, float64(m.tokens)/1000)
+				want := retrybudget.Snapshot{
+					Calls: int(m.recent(m.calls, now)), Extra: int(m.recent(m.extra, now)), Available: s.Available,
+					Tokens: float64(m.tokens) / 1000,
+				}
+				if m.failing > 0 {
+					want.Failures = int(m.in(2, m.failures, now))
+				}
+				if s != want || m.fails(now) && s.Available != 0 {
+					t.Fatalf("snapshot %+v, want %+v", s, want)
 				}
 			},
 		})

@@ -24,6 +24,7 @@ type ratio struct {
 	elapsed func() time.Duration // nil without a ratio
 	share   int64                // parts of an extra attempt for each call
 	reserve int64                // in parts
+	most    int64                // parts of a failure for each call; 0 for no bound
 	width   time.Duration        // of a step
 
 	made atomic.Int64 // all calls
@@ -37,11 +38,16 @@ type ratio struct {
 }
 
 // step has what was counted in one step of the window.
-type step struct{ calls, extra int64 }
+type step struct{ calls, extra, failures int64 }
+
+// minFailures is how many failures are always tolerated: the extra attempts of a client with few calls add
+// little load, and those that its reserve allows can all fail.
+const minFailures = 20
 
 func (r *ratio) init(c Config, elapsed func() time.Duration) {
 	r.elapsed, r.width = elapsed, c.Window/steps
 	r.share, r.reserve = inParts(c.Ratio, parts), int64(c.Reserve)*parts
+	r.most = inParts(c.FailureRatio, parts)
 	r.balance = r.reserve
 }
 
@@ -63,7 +69,7 @@ func (r *ratio) take() bool {
 	now := r.elapsed()
 	r.mu.Lock()
 	bound := r.advance(now)
-	ok := r.balance >= parts && (r.sum.extra+1)*parts <= bound
+	ok := r.balance >= parts && (r.sum.extra+1)*parts <= bound && !r.fails()
 	if ok {
 		r.balance -= parts
 		r.window[r.number%steps].extra++
@@ -71,6 +77,28 @@ func (r *ratio) take() bool {
 	}
 	r.mu.Unlock()
 	return ok
+}
+
+// fail counts a failure.
+func (r *ratio) fail() {
+	now := r.elapsed()
+	r.mu.Lock()
+	r.advance(now)
+	r.window[r.number%steps].failures++
+	r.mu.Unlock()
+}
+
+// recent returns how many failures and calls there are in the current step and the one before: enough to
+// know that most calls fail, and few enough to notice it soon. mu is held.
+func (r *ratio) recent() (failures, calls int64) {
+	last, before := &r.window[r.number%steps], &r.window[(r.number+steps-1)%steps]
+	return last.failures + before.failures, last.calls + before.calls
+}
+
+// fails reports whether there are too many failures. mu is held.
+func (r *ratio) fails() bool {
+	failures, calls := r.recent()
+	return r.most > 0 && failures > minFailures && failures*parts > r.most*calls
 }
 
 // giveBack takes back the last take. If that was in an earlier step, it stays in the window.
@@ -91,8 +119,11 @@ func (r *ratio) snapshot(s *Snapshot) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	bound := r.advance(now)
-	s.Calls, s.Extra = int(r.sum.calls), int(r.sum.extra)
-	s.Available = int(max(0, min(r.balance/parts, bound/parts-r.sum.extra)))
+	failures, _ := r.recent()
+	s.Calls, s.Extra, s.Failures = int(r.sum.calls), int(r.sum.extra), int(failures)
+	if !r.fails() {
+		s.Available = int(max(0, min(r.balance/parts, bound/parts-r.sum.extra)))
+	}
 }
 
 // advance moves the window to now, unless that is before the current step, and counts the calls

@@ -180,14 +180,19 @@ func recovered(seconds []overloadSecond) (int, bool) {
 	return n - end, n < len(seconds)
 }
 
-// TestOverload: after an overload the goodput returns within 10 s with the default budget, and stays at
-// nothing without a budget, though the load is the same.
+// TestOverload: after an overload the goodput returns within 10 s with the default budget, at up to 80 % load. It
+// stays at nothing without a budget, though the load is the same.
 func TestOverload(t *testing.T) {
 	for seed := range uint64(2) {
 		with := runOverload(t, overloadRetries{}, overloadLoad, seed)
 		without := runOverload(t, overloadRetries{config: retry.Config{NoBudget: true}}, overloadLoad, seed)
-		if after, ok := recovered(with); !ok || after > 10 {
-			t.Errorf("seed %d: with the default budget the goodput is back after %d s (%t), want at most 10 s", seed, after, ok)
+		for load, seconds := range map[int][]overloadSecond{
+			overloadLoad: with, 75: runOverload(t, overloadRetries{}, 75, seed), 80: runOverload(t, overloadRetries{}, 80, seed),
+		} {
+			if after, ok := recovered(seconds); !ok || after > 10 {
+				t.Errorf("seed %d: with the default budget at %d %% load the goodput is back after %d s (%t), want at most 10 s",
+					seed, load, after, ok)
+			}
 		}
 		for i, s := range without[overloadEnd/time.Second:] {
 			if s.OK > s.Made/20 {
@@ -201,7 +206,8 @@ func TestOverload(t *testing.T) {
 }
 
 // TestOverloadSettings: docs/resilience.md has these times. The nearer the load is to the capacity, the
-// longer it takes with retries that only a ratio bounds; with tokens as well, about as long as without retries.
+// longer it takes with retries that only a ratio bounds; with a bound of failures as well, not much longer than
+// without retries.
 func TestOverloadSettings(t *testing.T) {
 	const never = int((overloadLength - overloadEnd) / time.Second) // not until the end
 	for _, c := range []struct {
@@ -211,8 +217,9 @@ func TestOverloadSettings(t *testing.T) {
 	}{
 		{"one attempt", overloadRetries{config: retry.Config{MaxAttempts: 1}}, 4, 6},
 		{"a ratio and tokens", overloadRetries{budget: &retrybudget.Config{MaxTokens: 10}}, 4, 7},
-		{"a ratio of 0.1", overloadRetries{budget: &retrybudget.Config{Ratio: 0.1}}, 6, 14},
-		{"the default budget", overloadRetries{}, 9, never},
+		{"the default budget", overloadRetries{}, 6, 10},
+		{"a ratio of 0.1 alone", overloadRetries{budget: &retrybudget.Config{Ratio: 0.1, NoFailureRatio: true}}, 6, 14},
+		{"the default ratio alone", overloadRetries{budget: &retrybudget.Config{NoFailureRatio: true}}, 9, never},
 	} {
 		for load, want := range map[int]int{70: c.at70, 80: c.at80} {
 			if got, _ := recovered(runOverload(t, c.retries, load, 0)); got != want {

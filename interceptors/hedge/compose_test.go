@@ -188,7 +188,7 @@ func TestObserversInside(t *testing.T) {
 // TestSharedBudget: a budget bounds the attempts of all interceptors that share it.
 func TestSharedBudget(t *testing.T) {
 	simulated(t, func(t *testing.T, kind hauberk.Kind) {
-		budget := retrybudget.New(retrybudget.Config{})
+		budget := retrybudget.New(retrybudget.Config{NoFailureRatio: true})
 		s := scripted(step{code: codes.Unavailable})
 		hedging := all(hedge.Config{}, hedge.WithBudget(budget))
 		other := all(hedge.Config{}, hedge.WithBudget(budget))

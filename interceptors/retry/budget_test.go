@@ -122,8 +122,9 @@ func TestBudget(t *testing.T) {
 		want   int64 // attempts of 20 calls
 	}{
 		{"by default", retry.Config{}, nil, 30},
-		{"with a smaller reserve", retry.Config{}, with(retrybudget.Config{Reserve: 3}), 24},
-		{"without a reserve", retry.Config{}, with(retrybudget.Config{NoReserve: true}), 24},
+		{"with a smaller reserve", retry.Config{}, with(retrybudget.Config{Reserve: 3, NoFailureRatio: true}), 24},
+		{"without a reserve", retry.Config{}, with(retrybudget.Config{NoReserve: true, NoFailureRatio: true}), 24},
+		{"while most calls fail", retry.Config{}, with(retrybudget.Config{Reserve: 100}), 20 + 14},
 		{"with tokens", retry.Config{}, with(retrybudget.Config{NoRatio: true, MaxTokens: 10}), 23},
 		{"none", retry.Config{NoBudget: true}, nil, 60},
 	} {

@@ -57,9 +57,10 @@
 // # Budget
 //
 // Retries multiply the load of a service that fails. So they have a budget, by default one for each
-// interceptor with the defaults of package retrybudget: one retry for five calls, and ten in
-// reserve. [WithBudget] shares a budget with the other interceptors of a client that repeat
-// calls. [Config].NoBudget turns it off.
+// interceptor with the defaults of package retrybudget: one retry for five calls, ten in reserve,
+// and none while most calls fail. [WithBudget] shares a budget with the other interceptors of a
+// client that repeat calls. [Config].NoBudget turns it off. A service that fails would use up
+// what the calls to others need: use one interceptor, or one budget, for each service.
 //
 // # Layers
 //

@@ -56,8 +56,8 @@ func Example() {
 	// call: OK
 }
 
-// A budget that the interceptors of a client share bounds their retries: 0.2 for each call, and
-// a reserve of ten.
+// A budget that the interceptors of a client share bounds their retries: 0.2 for each call and a
+// reserve of ten, and none while most calls fail.
 func ExampleWithBudget() {
 	budget := retrybudget.New(retrybudget.Config{})
 	attempts := 0
@@ -74,7 +74,7 @@ func ExampleWithBudget() {
 		}
 	}
 	fmt.Println(attempts, "attempts for 200 calls that all fail")
-	// Output: 240 attempts for 200 calls that all fail
+	// Output: 210 attempts for 200 calls that all fail
 }
 
 // A call option changes the settings for one call.
