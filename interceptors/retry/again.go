@@ -22,11 +22,11 @@ func (r *Interceptor) goesOn(call *hauberk.Call, s *sequence) bool {
 		return false
 	}
 	asked := pushback.Read(call.Trailer(), hauberk.StatusOf(s.err))
-	if !r.retryable(s, asked.Final) || s.rules.attempts == 1 {
+	progress, free := s.resume.progress(r.config.MaxBackoff)
+	if !r.retryable(s, asked.Final, free) || s.rules.attempts == 1 {
 		return false
 	}
 	s.failed++
-	progress, free := s.resume.progress(r.config.MaxBackoff)
 	if progress {
 		s.failed = 1
 	}
@@ -46,10 +46,10 @@ func (r *Interceptor) goesOn(call *hauberk.Call, s *sequence) bool {
 }
 
 // retryable reports whether the last attempt has failed in a way that is retried, and records what
-// gRFC A6 counts as a failure.
-func (r *Interceptor) retryable(s *sequence, final bool) bool {
+// gRFC A6 counts as a failure: not the end of a stream that has served for long.
+func (r *Interceptor) retryable(s *sequence, final, served bool) bool {
 	retryable := s.expired || s.rules.retryable(s.err)
-	if retryable || final {
+	if (retryable || final) && !served {
 		r.budget.Failure()
 	}
 	return retryable
