@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -247,7 +246,7 @@ func TestReportMetadataOfAttempts(t *testing.T) {
 func TestReportPanicAfterDeadline(t *testing.T) {
 	bubbles(t, kinds, func(t *testing.T, kind hauberk.Kind) {
 		var panics atomic.Int64
-		recovers := recovery.New(recovery.Config{}, recovery.WithLogger(slog.New(slog.DiscardHandler)))
+		recovers := recovery.New(recovery.Config{})
 		env := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}.StartWith(t, handling(
 			func(context.Context, hauberktest.Stream) error {
 				<-time.After(2 * time.Second)
