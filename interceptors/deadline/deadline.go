@@ -85,7 +85,7 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 	}
 }
 
-// none is the time left of a call without a deadline.
+// none is the time left of a call without a deadline, and more than that of any other.
 const none time.Duration = math.MaxInt64
 
 // Intercept sets the deadline of a call, or rejects it.
@@ -96,9 +96,9 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	}
 	left := none
 	if deadline, ok := ctx.Deadline(); ok {
-		left = time.Until(deadline)
+		left = min(time.Until(deadline), none-1) // of a deadline in a thousand years it is none
 		if left <= l.times[minTimeLeft] || l.typical != nil && left < l.typical.usual(x.now()) {
-			return x.tooShort(call, l, left)
+			return x.tooShort(ctx, call, next, l, left)
 		}
 	} else if x.only {
 		call.Abstain()

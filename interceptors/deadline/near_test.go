@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
@@ -50,4 +51,43 @@ func TestDeadlineIsNear(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCancelledBeforeItsDeadline: a call whose caller has cancelled it before its deadline passed ends as without the
+// interceptor.
+func TestCancelledBeforeItsDeadline(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi} {
+		for _, config := range []deadline.Config{{Max: time.Hour}, {MinTimeLeft: time.Hour}} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			cancel()
+			<-time.After(2 * time.Millisecond)
+			m := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}
+			want := m.Start(t).Call(ctx).Err
+			wantCode(t, want, codes.Canceled)
+			if got := m.Start(t, deadline.New(config)).Call(ctx).Err; status.Convert(got).String() != status.Convert(want).String() {
+				t.Errorf("%v with %+v: %v, want %v", kind, config, got, want)
+			}
+		}
+	}
+}
+
+// TestDistantDeadline: a deadline is one of the caller, however distant it is.
+func TestDistantDeadline(t *testing.T) {
+	matrix(t, func(t *testing.T, m hauberktest.Case) {
+		distant := time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC)
+		caller := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			ctx, cancel := context.WithDeadline(ctx, distant)
+			defer cancel()
+			return next(ctx, call)
+		})
+		var got time.Time
+		inner := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			got, _ = ctx.Deadline()
+			return next(ctx, call)
+		})
+		wantCode(t, m.Start(t, caller, deadline.New(deadline.Config{Default: time.Minute}), inner).Call(t.Context()).Err, codes.OK)
+		if !got.Equal(distant) {
+			t.Errorf("the deadline is %v, want %v", got, distant)
+		}
+	})
 }

@@ -76,10 +76,16 @@ func (x *Interceptor) reject(call *hauberk.Call, c *cause, rule string) error {
 	return c.rejection()
 }
 
-// tooShort rejects a call that has not enough time left.
+// tooShort rejects a call that has not enough time left. One that its caller has cancelled before ends with
+// CANCELLED, as without the interceptor.
 //
 //go:noinline // its variables would be on the stack of Intercept as long as the call runs
-func (x *Interceptor) tooShort(call *hauberk.Call, l *limits, left time.Duration) error {
+func (x *Interceptor) tooShort(
+	ctx context.Context, call *hauberk.Call, next hauberk.Next, l *limits, left time.Duration,
+) error {
+	if call.Side() == hauberk.ClientSide && errors.Is(ctx.Err(), context.Canceled) {
+		return next(ctx, call)
+	}
 	least := l.times[minTimeLeft]
 	rule := fmt.Sprintf("%v left, at most MinTimeLeft of %v", max(left, 0), least)
 	if left > least {
