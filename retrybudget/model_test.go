@@ -68,7 +68,7 @@ func (m *model) take(now time.Duration) bool {
 		return false
 	}
 	m.read(now)
-	if m.fails(now) || m.balance < 1 || m.recent(m.extra, now) > m.bound(now)-1 {
+	if m.fails(now) || m.balance < 1 || m.bound(now)-m.recent(m.extra, now) < 1 {
 		return false
 	}
 	m.balance--

@@ -118,7 +118,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// call makes a call that is cancelled after a time, or left, by choice.
+// call makes a call. One of choice 0 is cancelled after a time; those of 1 and 2 are left before they end.
 func (r *randomly) call(t *testing.T, env *hauberktest.Env, kind hauberk.Kind, choice int, after time.Duration) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
