@@ -200,23 +200,41 @@ func (c *Call) CommitOnHeader() { c.commits = true }
 // Committed reports whether a stream on a client is committed: the application has
 // received a response message, the response header or the stream's context, or the
 // header has arrived and [Call.CommitOnHeader] was called. A committed call cannot be
-// attempted again. Unary calls are not committed before they end; on a server Committed
+// attempted again, except by an interceptor that resumes it ([Call.Resume]). Unary calls are not committed before they end; on a server Committed
 // returns false. Safe for concurrent use.
 func (c *Call) Committed() bool {
 	s, ok := c.end.(*clientStream)
 	return ok && s.isCommitted()
 }
 
-// Discard decides whether an interceptor may cancel the current attempt of a stream on a client and
-// make another. Call it while next runs. It returns false if the call is committed: see [Call.Committed].
-// Otherwise nothing that the attempt receives from now on is delivered to the application or seen by hooks, so
-// that it does not commit the call while it is being cancelled. That includes an attempt that is being opened,
-// or that inner interceptors have not made yet. If the server ends the attempt before it is cancelled, and a
-// response was not delivered, next returns [ErrDiscarded]. Concurrent attempts, which an inner interceptor
-// makes, are discarded as well. For other calls Discard does nothing and returns true. Safe for concurrent use.
-func (c *Call) Discard() bool {
+// Discardable returns a function that decides whether this interceptor may cancel its attempt of a stream on a
+// client and make another. Call Discardable before next, and the function while next runs:
+//
+//	bounded, cancel := context.WithCancel(ctx)
+//	defer cancel()
+//	discard := call.Discardable()
+//	timer := time.AfterFunc(timeout, func() {
+//		if discard() {
+//			cancel()
+//		}
+//	})
+//	err := next(bounded, call)
+//
+// discard returns false if the call is committed (see [Call.Committed]), or if an inner interceptor has resumed it
+// ([Call.Resume]): another attempt would repeat what the application has received. Otherwise nothing that is
+// received from now on is delivered to the application or seen by hooks, so that it does not commit the call while
+// the attempt is being cancelled. That includes attempts that inner interceptors are making, or make later, also
+// concurrently. It holds until this interceptor, or an outer one, calls next again. If the server ends an attempt
+// before it is cancelled, and a response was not delivered, the attempt ends with [ErrDiscarded].
+//
+// For other calls discard does nothing and returns true. It is safe for concurrent use.
+func (c *Call) Discardable() (discard func() bool) {
 	s, ok := c.end.(*clientStream)
-	return !ok || s.discard(c)
+	if !ok {
+		return func() bool { return true }
+	}
+	place := c.depth.Load()
+	return func() bool { return s.discard(c, place) }
 }
 
 // Waiting reports whether the application is blocked on the client stream: for a message,

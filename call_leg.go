@@ -163,6 +163,9 @@ func (c *Call) enterAgain(i, reached int32) (err error, answered bool) {
 	case reached > i:
 		return c.retry(i, reached)
 	}
+	if end, ok := c.end.(*clientStream); ok { // the first next of a copy
+		end.discardsNoMore(c, i)
+	}
 	return nil, false
 }
 
@@ -194,7 +197,7 @@ func (c *Call) retry(i, reached int32) (err error, answered bool) {
 	}
 	if end, ok := c.end.(*clientStream); ok {
 		end.restartFrom(c.prepared)
-		end.discardsNoMore(i)
+		end.discardsNoMore(c, i)
 		end.reopenRace(c)
 	}
 	c.noteEntered(reached)

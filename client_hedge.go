@@ -135,7 +135,7 @@ func (s *clientStream) enterRace(a *attempt) error {
 	defer s.mu.Unlock()
 	r := s.racing()
 	r.attempts = append(r.attempts, a)
-	a.discarded = s.discards > 0
+	a.discarded = s.discards(a.call)
 	if s.broken == nil && (r.winner != nil || s.committed) {
 		return ErrSuperseded
 	}

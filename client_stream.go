@@ -78,7 +78,6 @@ type clientStream struct {
 	restart  *replayBuffer // that the next attempt is fed from
 	broken   error         // misuse by the application: no attempt follows
 	resumer  int32         // the place of the interceptor that called Resume last
-	discards int32         // if not 0, Discard was called before an attempt was made: 1 + how many nexts ran
 
 	// What the application did.
 	launched  bool // NewStream has returned
@@ -343,7 +342,7 @@ func (s *clientStream) makes(a *attempt) error {
 	s.mu.Lock()
 	source, broken := s.restart, s.broken
 	s.made, s.restart = a, nil
-	a.discarded = s.discards > 0
+	a.discarded = s.discards(a.call)
 	s.lost = s.lost && s.committed // else the attempt gets all messages again
 	s.mu.Unlock()
 	switch {

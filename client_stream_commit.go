@@ -35,39 +35,52 @@ func (s *clientStream) isWaiting() bool {
 func (s *clientStream) isCommitted() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.committed
+	return s.committed || s.resumer > 0
 }
 
-// discard discards what is received of the current attempt from now on, also of one that is being opened or
-// was not made yet, and of concurrent ones. It reports whether the stream is not committed.
-func (s *clientStream) discard(c *Call) bool {
+// discard discards what the next at a place receives from now on, in all attempts that are made until it is called
+// again. It reports whether it does: not if the stream is committed for that place, or the next is one of an
+// interceptor that has returned.
+func (s *clientStream) discard(c *Call, place int32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.committed {
+	if s.committed || place < s.resumer || c.depth.Load() < place {
 		return false
+	}
+	more := c.lazy()
+	if more.discards == 0 || place < more.discards {
+		more.discards = place
+	}
+	if a := s.made; a != nil && a.call == c && !a.ended {
+		a.discarded = true
 	}
 	if s.race != nil {
 		for _, a := range s.race.attempts {
 			a.discarded = a.discarded || a.call.within(c)
 		}
 	}
-	switch {
-	case c != &s.call:
-	case s.made != nil && !s.made.ended:
-		s.made.discarded = true
-	default:
-		s.discards = c.depth.Load() + 1
-	}
 	s.cond.Broadcast()
 	return true
 }
 
-// discardsNoMore is called before a repeated next at place i: if that is the one whose interceptor has called
-// Discard, or an outer one, the attempts that follow are others than the one that was discarded before it was made.
-func (s *clientStream) discardsNoMore(i int32) {
+// discardsNoMore is called before another next at place i of a call, or of a copy of it. If that is the one which
+// discard was called for, or an outer one, its attempts are not discarded.
+func (s *clientStream) discardsNoMore(c *Call, i int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i < s.discards {
-		s.discards = 0
+	for ; c != nil && c.end == s; c = c.copyOf {
+		if more := c.more.Load(); more != nil && i <= more.discards {
+			more.discards = 0
+		}
 	}
+}
+
+// discards reports whether an attempt on a call is discarded before it is made. The lock is held.
+func (s *clientStream) discards(c *Call) bool {
+	for ; c != nil && c.end == s; c = c.copyOf {
+		if more := c.more.Load(); more != nil && more.discards > 0 {
+			return true
+		}
+	}
+	return false
 }

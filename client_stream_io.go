@@ -20,8 +20,11 @@ import (
 func (s *clientStream) Context() context.Context {
 	s.mu.Lock()
 	a := s.current
-	if a == nil && s.done {
+	switch {
+	case a == nil && s.done:
 		a = s.latest
+	case a != nil && a.discarded:
+		a = nil // as between two attempts
 	}
 	if a != nil {
 		s.commitLocked(a)
@@ -260,7 +263,11 @@ func (s *clientStream) awaitEnd(a *attempt) bool {
 func (s *clientStream) finalHeader() (metadata.MD, error) {
 	s.mu.Lock()
 	a := s.latest
-	if a != nil && !s.returned {
+	switch {
+	case a == nil || s.returned:
+	case a.discarded:
+		a = nil
+	default:
 		s.commitLocked(a)
 	}
 	s.mu.Unlock()

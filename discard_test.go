@@ -3,6 +3,7 @@ package hauberk_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -24,11 +25,11 @@ func TestDiscardedAttempt(t *testing.T) {
 		for _, messages := range []int{0, 1, 3} {
 			for _, again := range []bool{false, true} {
 				synctest.Test(t, func(t *testing.T) {
-					var call *hauberk.Call
+					var discard func() bool
 					var outcome error
 					discarding := func(ctx context.Context, c *hauberk.Call, next hauberk.Next) error {
 						c.Replayable(1 << 10)
-						call = c
+						discard = c.Discardable()
 						outcome = next(ctx, c)
 						if again {
 							return next(ctx, c)
@@ -52,7 +53,7 @@ func TestDiscardedAttempt(t *testing.T) {
 						t.Fatal(err)
 					}
 					synctest.Wait()
-					if !call.Discard() {
+					if !discard() {
 						t.Fatal("the call is committed")
 					}
 					received, err := 0, error(nil)
@@ -75,15 +76,15 @@ func TestDiscardedAttempt(t *testing.T) {
 	}
 }
 
-// discardingCredentials calls Discard while the first attempt is being opened.
+// discardingCredentials discards the attempt while the first attempt is being opened.
 type discardingCredentials struct {
-	call    *hauberk.Call
+	discard func() bool
 	allowed []bool
 }
 
 func (c *discardingCredentials) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
 	if len(c.allowed) == 0 {
-		c.allowed = append(c.allowed, c.call.Discard())
+		c.allowed = append(c.allowed, c.discard())
 	}
 	return nil, nil
 }
@@ -100,7 +101,7 @@ func TestDiscardWhileOpening(t *testing.T) {
 				creds := &discardingCredentials{}
 				discarding := func(ctx context.Context, c *hauberk.Call, next hauberk.Next) error {
 					c.Replayable(1 << 10)
-					creds.call = c
+					creds.discard = c.Discardable()
 					late, cancel := context.WithTimeout(ctx, time.Second)
 					defer cancel()
 					if outcome = next(late, c); !c.CanAttempt() {
@@ -142,16 +143,17 @@ func TestDiscardWhileOpening(t *testing.T) {
 	}
 }
 
-// Rule e: Discard includes an attempt that inner interceptors have not made yet. The next one of the interceptor
-// that has called Discard is another.
+// Rule e: attempts that inner interceptors have not made yet are discarded, too. The next one of the interceptor that
+// has discarded them is another.
 func TestDiscardBeforeAttempt(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi} {
 		synctest.Test(t, func(t *testing.T) {
 			var outcome error
 			outer := func(ctx context.Context, c *hauberk.Call, next hauberk.Next) error {
 				c.Replayable(1 << 10)
+				discard := c.Discardable()
 				time.AfterFunc(time.Second, func() {
-					if !c.Discard() {
+					if !discard() {
 						t.Error("a call without an attempt is committed")
 					}
 				})
@@ -187,9 +189,9 @@ func TestDiscardBeforeAttempt(t *testing.T) {
 func TestDiscardedBeforeError(t *testing.T) {
 	for _, messages := range []int{0, 1} {
 		synctest.Test(t, func(t *testing.T) {
-			var call *hauberk.Call
+			var discard func() bool
 			note := func(ctx context.Context, c *hauberk.Call, next hauberk.Next) error {
-				call = c
+				discard = c.Discardable()
 				return next(ctx, c)
 			}
 			backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
@@ -207,7 +209,7 @@ func TestDiscardedBeforeError(t *testing.T) {
 				t.Fatal(err)
 			}
 			synctest.Wait()
-			if messages > 0 && !call.Discard() {
+			if messages > 0 && !discard() {
 				t.Fatal("the call is committed")
 			}
 			err := stream.RecvMsg(new(testpb.Response))
@@ -217,4 +219,105 @@ func TestDiscardedBeforeError(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Rule e: what an interceptor discards includes the attempts that inner ones make until it calls next again, also
+// those after a backoff, and those that an inner interceptor between makes again.
+func TestDiscardDuringBackoff(t *testing.T) {
+	for _, kind := range []hauberk.Kind{hauberk.ServerStream, hauberk.Bidi} {
+		for name, inner := range map[string][]hauberk.Interceptor{
+			"retry":               {backingOff(codes.Unavailable)},
+			"retries":             {backingOff(codes.Canceled), backingOff(codes.Unavailable)},
+			"retry in an adapter": {adapted(), backingOff(codes.Unavailable)},
+		} {
+			t.Run(fmt.Sprint(kind, " ", name), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var outcomes []error
+					outer := func(ctx context.Context, c *hauberk.Call, next hauberk.Next) error {
+						c.Replayable(1 << 10)
+						discard := c.Discardable()
+						bounded, cancel := context.WithCancel(ctx)
+						defer cancel()
+						time.AfterFunc(time.Second, func() { // the inner interceptor waits until 2 s
+							if !discard() {
+								t.Error("a call without an attempt is committed")
+							}
+						})
+						time.AfterFunc(time.Minute, cancel)
+						outcomes = append(outcomes, next(bounded, c))
+						return next(ctx, c)
+					}
+					attempts := 0
+					backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+						if attempts++; attempts == 1 {
+							return status.Error(codes.Unavailable, "")
+						}
+						return errors.Join(s.Send(&testpb.Response{}), s.Send(&testpb.Response{}))
+					}}
+					env := hauberktest.Case{Side: hauberk.ClientSide, Kind: kind}.StartWith(
+						t, backend, append([]hauberk.Interceptor{hauberk.Func(outer)}, inner...)...)
+					stream := open(t.Context(), t, env, kind)
+					received, err := 0, stream.CloseSend()
+					for err == nil {
+						if err = stream.RecvMsg(new(testpb.Response)); err == nil {
+							received++
+						}
+					}
+					if err != io.EOF || received != 2 || len(outcomes) != 1 || outcomes[0] == nil {
+						t.Errorf("received %d messages, and then %v; discarded attempts ended with %v", received, err, outcomes)
+					}
+				})
+			})
+		}
+	}
+}
+
+// backingOff makes a second attempt, after a wait, if the first has failed with a code.
+func backingOff(code codes.Code) hauberk.Interceptor {
+	return hauberk.Func(func(ctx context.Context, c *hauberk.Call, next hauberk.Next) error {
+		c.Replayable(1 << 10)
+		err := next(ctx, c)
+		if status.Code(err) == code {
+			<-time.After(2 * time.Second)
+			err = next(ctx, c)
+		}
+		return err
+	})
+}
+
+// Rule e: the context that the application asks for does not commit an attempt that is discarded.
+func TestContextOfDiscarded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		discarding := func(ctx context.Context, c *hauberk.Call, next hauberk.Next) error {
+			discard := c.Discardable()
+			bounded, cancel := context.WithCancel(ctx)
+			defer cancel()
+			time.AfterFunc(time.Second, func() { discard() })
+			time.AfterFunc(3*time.Second, cancel)
+			if err := next(bounded, c); !c.CanAttempt() {
+				t.Errorf("a discarded attempt, which ended with %v, is committed", err)
+			}
+			return next(ctx, c)
+		}
+		attempts := 0
+		backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+			if attempts++; attempts == 1 {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return s.Send(&testpb.Response{})
+		}}
+		env := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.ServerStream}.StartWith(
+			t, backend, hauberk.Func(discarding))
+		stream := open(t.Context(), t, env, hauberk.ServerStream)
+		<-time.After(2 * time.Second)
+		ctx := stream.Context()
+		if err := stream.RecvMsg(new(testpb.Response)); err != nil {
+			t.Errorf("received %v; want the message of the second attempt", err)
+		}
+		if err := stream.RecvMsg(new(testpb.Response)); err != io.EOF {
+			t.Errorf("the stream ended with %v", err)
+		}
+		<-ctx.Done()
+	})
 }

@@ -2,7 +2,10 @@ package hauberk_test
 
 import (
 	"context"
+	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -110,17 +113,14 @@ func TestResumeAfterDiscard(t *testing.T) {
 		}
 		return err
 	}}
-	outer := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-		discarded := false
+	resuming := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		discarded, discard := false, call.Discardable()
 		call.OnReceive(func(any) (bool, error) {
 			if !discarded {
-				discarded = call.Discard()
+				discarded = discard()
 			}
 			return true, nil
 		})
-		return next(ctx, call)
-	}
-	resuming := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		if err := next(ctx, call); err == nil || !call.CanAttempt() {
 			t.Errorf("the discarded attempt ended with %v, can attempt: %v", err, call.CanAttempt())
 		}
@@ -131,7 +131,7 @@ func TestResumeAfterDiscard(t *testing.T) {
 		return next(ctx, call)
 	}
 	env := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.ServerStream}.StartWith(t, backend,
-		hauberk.Func(outer), hauberk.Func(resuming))
+		hauberk.Func(resuming))
 	out := env.Call(t.Context(), "first")
 	wantCode(t, out.Err, codes.OK)
 	equal(t, "messages", out.Texts(), []string{"first", "second"})
@@ -178,4 +178,50 @@ func TestCommittedBetweenAttempts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Rule e: an interceptor cannot discard what an inner one has resumed: the application has the messages before. The
+// interceptor that resumes can, until a message is delivered.
+func TestDiscardOfResumed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+			req, err := s.Recv()
+			if err == nil && req.GetText() == "first" {
+				return errors.Join(s.Send(response("first")), status.Error(codes.Unavailable, "broken"))
+			}
+			<-time.After(3 * time.Second)
+			return s.Send(response(req.GetText()))
+		}}
+		outer := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			discard := call.Discardable()
+			time.AfterFunc(time.Second, func() {
+				if discard() || !call.Committed() {
+					t.Error("the resumed call is not committed for an outer interceptor")
+				}
+			})
+			return next(ctx, call)
+		}
+		resuming := func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			discard := call.Discardable()
+			_ = next(ctx, call)
+			if err := call.Resume(&testpb.Request{Text: "second"}); err != nil {
+				return err
+			}
+			bounded, cancel := context.WithCancel(ctx)
+			defer cancel()
+			time.AfterFunc(2*time.Second, func() {
+				if !discard() {
+					t.Error("the resumed call is committed for the interceptor that has resumed it")
+				}
+				cancel()
+			})
+			_ = next(bounded, call)
+			return next(ctx, call)
+		}
+		env := hauberktest.Case{Side: hauberk.ClientSide, Kind: hauberk.ServerStream}.StartWith(t, backend,
+			hauberk.Func(outer), hauberk.Func(resuming))
+		out := env.Call(t.Context(), "first")
+		wantCode(t, out.Err, codes.OK)
+		equal(t, "messages", out.Texts(), []string{"first", "second"})
+	})
 }

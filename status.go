@@ -26,7 +26,7 @@ var ErrSuperseded error = &statusError{
 }
 
 // ErrDiscarded is the outcome of an attempt that the server has ended, if responses of it were
-// discarded after [Call.Discard]. Its status is CANCELLED.
+// discarded: see [Call.Discardable]. Its status is CANCELLED.
 var ErrDiscarded error = &statusError{
 	st:    status.New(codes.Canceled, "hauberk: the attempt was discarded before it ended"),
 	cause: errors.New("discarded"),

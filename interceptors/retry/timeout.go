@@ -66,10 +66,10 @@ func (r *Interceptor) attemptStream(call *hauberk.Call, next hauberk.Next, s *se
 	kept := r.kept(call, s.rules)
 	bounded, expire, cancel := expiry.With(s.ctx)
 	defer cancel()
-	decided := make(chan struct{})
+	discard, decided := call.Discardable(), make(chan struct{})
 	timer := time.AfterFunc(s.rules.timeout, func() {
 		defer close(decided)
-		if kept() && call.Discard() {
+		if kept() && discard() {
 			expire()
 		}
 	})

@@ -359,10 +359,10 @@ func (r *interceptorRun) retry(ctx context.Context, call *hauberk.Call, next hau
 func (r *interceptorRun) expire(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	discarded, decided := false, make(chan struct{})
+	discard, discarded, decided := call.Discardable(), false, make(chan struct{})
 	timer := time.AfterFunc(r.D, func() {
 		defer close(decided)
-		if discarded = call.Discard(); discarded {
+		if discarded = discard(); discarded {
 			_ = wait(ctx, 5*r.D)
 			cancel()
 		}
@@ -374,8 +374,8 @@ func (r *interceptorRun) expire(ctx context.Context, call *hauberk.Call, next ha
 		return err
 	}
 	<-decided
-	inner := &program{Interceptors: r.w.p.Interceptors[r.i+1:]} // its attempts are not discarded, or each is a call
-	several := inner.has(interceptorRetry) || r.w.adapted() || r.w.p.has(interceptorAbandon) || !inner.has(interceptorHedge) && r.w.p.has(interceptorHedge)
+	inner := &program{Interceptors: r.w.p.Interceptors[r.i+1:]} // its attempts are discarded too, unless each is a call
+	several := r.w.adapted() || r.w.p.has(interceptorAbandon) || !inner.has(interceptorHedge) && r.w.p.has(interceptorHedge)
 	if got := r.w.delivered(); discarded && got != "" && r.w.srv == nil && !several {
 		r.w.violate(ruleCommit, "interceptor %d: the attempt was discarded, and the application received %s", r.i, got)
 	}
