@@ -22,7 +22,7 @@ func (r *Interceptor) goesOn(call *hauberk.Call, s *sequence) bool {
 		return false
 	}
 	asked := pushback.Read(call.Trailer(), hauberk.StatusOf(s.err))
-	progress, free := s.resume.progress(r.config.MaxBackoff)
+	progress, free := s.resume.progress(committed, r.config.MaxBackoff)
 	if !r.retryable(s, asked.Final, free) || s.rules.attempts == 1 {
 		return false
 	}
@@ -84,7 +84,7 @@ func (r *Interceptor) begin(call *hauberk.Call, s *sequence, committed bool) boo
 			return false
 		}
 	}
-	s.resume.begin()
+	s.resume.begin(committed)
 	Attempt.Set(call, s.failed+1)
 	s.ctx = pushback.WithPrevious(s.ctx, r, s.failed)
 	return true

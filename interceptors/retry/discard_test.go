@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -133,4 +134,82 @@ func TestLateApplication(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestResumeInsideTimeout: the per-attempt timeout of an outer retry does not end a stream that an inner one has
+// resumed: the application has messages of it.
+func TestResumeInsideTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{}
+		b.Handle = func(_ context.Context, s hauberktest.Stream) error {
+			req, err := s.Recv()
+			if err == nil && b.calls.Add(1) == 1 {
+				return errors.Join(s.Send(&testpb.Response{}), status.Error(codes.Unavailable, "broken"))
+			}
+			<-time.After(3 * time.Second)
+			index, _ := strconv.Atoi(req.GetText())
+			return s.Send(&testpb.Response{Index: int32(index)})
+		}
+		outer := all(retry.Config{PerAttemptTimeout: time.Second, NoBudget: true})
+		env := start(t, hauberk.ServerStream, b, hauberk.Named("outer", outer), resuming(retry.Config{NoBudget: true}, after))
+		out := env.Call(t.Context(), "0")
+		if out.Err != nil || b.calls.Load() != 2 {
+			t.Errorf("the stream ended with %v after %d attempts", out.Err, b.calls.Load())
+		}
+		wantNumbers(t, out, 0, 2)
+	})
+}
+
+// TestResumeAfterDiscarded: a message that was discarded at the per-attempt timeout, after the hook of WithResume has
+// seen it, is not the last one of the next attempt, which the application did not receive.
+func TestResumeAfterDiscarded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{}
+		b.Handle = func(_ context.Context, s hauberktest.Stream) error {
+			req, err := s.Recv()
+			if err != nil {
+				return err
+			}
+			n := b.calls.Add(1)
+			if n == 2 {
+				_ = s.SendHeader(nil)
+				<-time.After(time.Minute)
+				return status.Error(codes.Unavailable, "broken")
+			}
+			index, _ := strconv.Atoi(req.GetText())
+			for i := index; err == nil && i < 3; i++ {
+				err = s.Send(&testpb.Response{Index: int32(i)})
+			}
+			return err
+		}
+		slow := true
+		late := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.OnReceive(func(any) (bool, error) {
+				if slow {
+					slow = false
+					<-time.After(2 * time.Second)
+				}
+				return true, nil
+			})
+			return next(ctx, call)
+		})
+		config := retry.Config{PerAttemptTimeout: time.Second, RetryAfterHeader: true, NoBudget: true, MaxAttempts: 3}
+		env := start(t, hauberk.ServerStream, b, late, resuming(config, after))
+		stream, err := testpb.NewTestServiceClient(env.Conn).ServerStream(t.Context(), &testpb.Request{Text: "0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(2500*time.Millisecond, func() { _, _ = stream.Header() })
+		var out hauberktest.Outcome
+		for out.Err == nil {
+			var resp *testpb.Response
+			if resp, out.Err = stream.Recv(); out.Err == nil {
+				out.Responses = append(out.Responses, resp)
+			}
+		}
+		if out.Err != io.EOF || b.calls.Load() != 3 {
+			t.Errorf("the stream ended with %v after %d attempts", out.Err, b.calls.Load())
+		}
+		wantNumbers(t, out, 0, 3)
+	})
 }

@@ -48,6 +48,7 @@ func WithResume(resume ResumeFunc) Option {
 type resumption struct {
 	request any           // as it was sent last
 	last    proto.Message // a clone of the last message
+	first   proto.Message // what last was when the current request was first sent
 	foreign bool          // a message was not protobuf
 	got     bool          // the attempt has received a message
 	began   time.Time     // the attempt
@@ -55,8 +56,7 @@ type resumption struct {
 
 // newResumption registers the hooks for a call. Call it before next.
 func newResumption(call *hauberk.Call) *resumption {
-	p := &resumption{}
-	p.begin()
+	p := &resumption{began: time.Now()}
 	call.OnSend(func(msg any, emit func(any) error) error {
 		p.request = msg
 		return emit(msg)
@@ -76,21 +76,29 @@ func newResumption(call *hauberk.Call) *resumption {
 // can reports whether the stream can be resumed after the attempt that has ended.
 func (p *resumption) can(call *hauberk.Call) bool { return p != nil && !p.foreign && call.CanResume() }
 
-// begin begins an attempt.
-func (p *resumption) begin() {
-	if p != nil {
-		p.began = time.Now()
+// begin begins a further attempt. If the stream is not resumed with another request, what the last attempt has
+// received was not delivered.
+func (p *resumption) begin(resumed bool) {
+	switch {
+	case p == nil:
+		return
+	case resumed:
+		p.first = p.last
+	default:
+		p.last = p.first
 	}
+	p.began = time.Now()
 }
 
-// progress reports whether the attempt that has ended has received a message, and whether it has also
-// run for least: a server that sends one message and fails, each time, is one that fails.
-func (p *resumption) progress(least time.Duration) (got, long bool) {
+// progress reports whether the attempt that has ended has received a message that was delivered, which has
+// committed the call, and whether it has also run for least: a server that sends one message and fails, each
+// time, is one that fails.
+func (p *resumption) progress(committed bool, least time.Duration) (got, long bool) {
 	if p == nil || !p.got {
 		return false, false
 	}
 	p.got = false
-	return true, time.Since(p.began) >= least
+	return committed, committed && time.Since(p.began) >= least
 }
 
 // with resumes the stream with the request that f makes.
