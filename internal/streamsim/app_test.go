@@ -83,7 +83,7 @@ func run(t *testing.T, p *program, bare bool) *world {
 
 // runBubble runs a program in a bubble of fake time.
 func runBubble(t *testing.T, w *world, body func()) {
-	done := make(chan struct{})
+	done, o := make(chan struct{}), &observer{}
 	go func() {
 		defer close(done)
 		defer func() {
@@ -91,14 +91,13 @@ func runBubble(t *testing.T, w *world, body func()) {
 				w.violate(ruleLeak, "%v\n%s", r, stacks())
 			}
 		}()
-		synctest.Test(t, func(*testing.T) { body() })
+		synctest.Test(t, func(*testing.T) {
+			o.enter()
+			body()
+		})
 	}()
-	timeout := time.NewTimer(stuckAfter)
-	defer timeout.Stop()
-	select {
-	case <-done:
-	case <-timeout.C:
-		w.violate(ruleLock, "nothing moved for %v\n%s", stuckAfter, stacks())
+	if why := w.awaitEnd(done, o); why != "" {
+		w.violate(ruleLock, "%s\n%s", why, stacks())
 	}
 }
 

@@ -84,9 +84,6 @@ var sentences = map[rule]string{
 	ruleCounts:   "Counts are not negative and do not decrease within an attempt, nor totals within a call.",
 }
 
-// stuckAfter is the limit for the duration of a program, in real time.
-var stuckAfter = 3 * time.Second
-
 // stacks returns the goroutines of bubbles that wait in this package or in the library.
 func stacks() string {
 	if os.Getenv("STREAMSIM_SEED") == "" {

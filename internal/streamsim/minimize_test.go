@@ -15,7 +15,7 @@ const repeats = 3
 func minimize(t *testing.T, p *program, w *world, r rule) (*program, *world) {
 	budget := 3000
 	if r == ruleLock {
-		budget = 60 // each takes stuckAfter
+		budget = 60 // each takes two looks
 	}
 	first := w.first(r)
 	smallest := p.smallest(budget, func(smaller *program) bool {
