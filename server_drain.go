@@ -117,19 +117,32 @@ func (d *drain) watch(health any) {
 	}
 }
 
-// begin sets the health service to NOT_SERVING, and starts the notice.
+// begin sets the health service to NOT_SERVING, and starts the notice. The health service may be the program's.
 func (d *drain) begin() {
+	health, first := d.beginOnce()
+	if !first {
+		return
+	}
+	defer d.startNotice() // also if the health service panics: further calls of Shutdown wait for it
+	for _, h := range health {
+		h.Shutdown()
+	}
+}
+
+// beginOnce notes that the shutdown has begun. It returns the health services, and whether this is the first time.
+func (d *drain) beginOnce() (health []interface{ Shutdown() }, first bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	select {
 	case <-d.began:
-		return
+		return nil, false
 	default:
+		close(d.began)
+		return d.health, true
 	}
-	close(d.began)
-	for _, h := range d.health {
-		h.Shutdown()
-	}
+}
+
+func (d *drain) startNotice() {
 	if d.Notice == 0 {
 		close(d.noticed)
 		return

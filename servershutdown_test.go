@@ -238,3 +238,48 @@ func TestProxiesServe(t *testing.T) {
 		})
 	}
 }
+
+// ownHealth is a health service of the program, which does something when the server shuts down.
+type ownHealth struct {
+	*health.Server
+
+	do func()
+}
+
+func (h ownHealth) Shutdown() { h.do() }
+
+// TestShutdownOfOwnHealth: no lock is held while the health service of the program is set to NOT_SERVING. If that
+// panics, the panic is that of Shutdown, and a further Shutdown stops the server.
+func TestShutdownOfOwnHealth(t *testing.T) {
+	for name, panics := range map[string]bool{"uses the server": false, "panics": true} {
+		t.Run(name, func(t *testing.T) {
+			srv := hauberk.Must(hauberk.New()).NewServer()
+			ended, cancel := context.WithCancel(t.Context())
+			cancel()
+			var again error
+			healthpb.RegisterHealthServer(srv, ownHealth{health.NewServer(), func() {
+				<-srv.ShuttingDown()
+				again = srv.Shutdown(ended)
+				if panics {
+					panic("no")
+				}
+			}})
+			func() {
+				defer func() {
+					if v := recover(); (v != nil) != panics {
+						t.Errorf("Shutdown panicked with %v", v)
+					}
+				}()
+				if err := srv.Shutdown(patient(t)); err != nil {
+					t.Errorf("Shutdown returned %v", err)
+				}
+			}()
+			if !errors.Is(again, context.Canceled) {
+				t.Errorf("a Shutdown in the health service returned %v; want that its context is done", again)
+			}
+			if err := srv.Shutdown(patient(t)); err != nil {
+				t.Errorf("a further Shutdown returned %v", err)
+			}
+		})
+	}
+}
