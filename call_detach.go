@@ -104,6 +104,13 @@ type detachedUnary struct {
 }
 
 func (u *detachedUnary) finish(ctx context.Context, call *Call) error {
+	if d := call.method.drain; d != nil {
+		done, ok := d.addDetached()
+		if !ok {
+			return errShuttingDown()
+		}
+		defer done()
+	}
 	depth := call.depth.Load()
 	response, err := u.run(ctx, call)
 	if called, _ := call.Handled(); called {

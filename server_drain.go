@@ -81,6 +81,9 @@ type drain struct {
 	endsHealth atomic.Bool // the streams of the health service
 	endsAll    atomic.Bool // all streams
 
+	detached running.Methods[*serverStream] // handlers on copies of Call.Detach, as one method
+	handled  atomic.Bool                    // all calls have ended: no such handler begins
+
 	mu      sync.Mutex // guards what follows
 	health  []interface{ Shutdown() }
 	stopped bool
@@ -192,6 +195,25 @@ func (d *drain) endStreams() {
 // ends reports whether the streams of a method have to end by now.
 func (d *drain) ends(m *Method) bool {
 	return d.endsAll.Load() || d.endsHealth.Load() && m.isHealth()
+}
+
+// addDetached counts a handler on a copy of Call.Detach, which may run after its call has ended, until done is
+// called. ok is false if it must not begin, since the server has stopped.
+func (d *drain) addDetached() (done func(), ok bool) {
+	all := d.detached.Other()
+	all.Add()
+	if d.handled.Load() {
+		all.Done()
+		return nil, false
+	}
+	return all.Done, true
+}
+
+// waitDetached returns nil once no handler runs on a copy of Call.Detach, or the error of ctx if that ends first. It
+// is called when all calls have ended.
+func (d *drain) waitDetached(ctx context.Context) error {
+	d.handled.Store(true)
+	return d.detached.Wait(ctx, func(*running.Method[*serverStream]) bool { return true })
 }
 
 // rejectsNew reports whether calls are rejected that begin now. d may be nil.

@@ -69,7 +69,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 //  3. After Drain.Grace it ends the streams whose handler has not returned. Their clients receive UNAVAILABLE
 //     with [ReasonShuttingDown], and the contexts of their handlers are done. Handlers that have not begun
 //     do not run.
-//  4. It waits for the calls that run, and returns nil once their handlers have returned.
+//  4. It waits for the calls that run, and returns nil once their handlers have returned, also those on copies
+//     of [Call.Detach]. Of these no further one begins then: it ends with [ReasonShuttingDown].
 //
 // If ctx ends first, Shutdown calls Stop on another goroutine, which closes the connections and so cancels the
 // calls that still run, and returns the error of ctx at once. That goroutine ends once Stop returns: grpc-go
@@ -98,8 +99,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.web.over.Store(true) // before Stop, which may follow at once
 	stopped := make(chan struct{})
 	go func() {
-		defer close(stopped)
 		s.web.drain(s.GracefulStop)
+		if s.drain.waitDetached(ctx) == nil {
+			close(stopped)
+		}
 	}()
 	select {
 	case <-stopped:

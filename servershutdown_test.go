@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -281,5 +283,53 @@ func TestShutdownOfOwnHealth(t *testing.T) {
 				t.Errorf("a further Shutdown returned %v", err)
 			}
 		})
+	}
+}
+
+// TestShutdownWaitsForDetached: Shutdown waits for handlers on copies of Detach, although their calls have ended, but
+// no longer than its context. No further one begins.
+func TestShutdownWaitsForDetached(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	copies, outcomes := make(chan func() error, 2), make(chan error, 1)
+	entered, release := make(chan struct{}), make(chan struct{})
+	var handled atomic.Int32
+	chain := hauberk.Must(hauberk.New(hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		for range 2 {
+			inside, copied, err := call.Detach(context.WithoutCancel(ctx))
+			if err != nil {
+				return err
+			}
+			copies <- func() error { return next(inside, copied) }
+		}
+		return call.Reply(&testpb.Response{})
+	})))
+	srv := chain.NewServer()
+	testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+		handled.Add(1)
+		close(entered)
+		<-release
+		return s.Send(&testpb.Response{})
+	}})
+	conn := ways["Serve"](t, srv)
+	if _, err := testpb.NewTestServiceClient(conn).Unary(t.Context(), &testpb.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	first, second := <-copies, <-copies
+	go func() { outcomes <- first() }()
+	<-entered
+	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := srv.Shutdown(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Shutdown returned %v while a handler runs", err)
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- srv.Shutdown(patient(t)) }()
+	close(release)
+	if err := errors.Join(<-outcomes, <-stopped); err != nil {
+		t.Error(err)
+	}
+	wantShuttingDown(t, second())
+	if n := handled.Load(); n != 1 {
+		t.Errorf("%d handlers ran; want 1", n)
 	}
 }
