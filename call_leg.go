@@ -164,7 +164,7 @@ func (c *Call) enterAgain(i, reached int32) (err error, answered bool) {
 		return c.retry(i, reached)
 	}
 	if end, ok := c.end.(*clientStream); ok { // the first next of a copy
-		end.discardsNoMore(c, i)
+		end.beginsAgain(c, i)
 	}
 	return nil, false
 }
@@ -197,7 +197,7 @@ func (c *Call) retry(i, reached int32) (err error, answered bool) {
 	}
 	if end, ok := c.end.(*clientStream); ok {
 		end.restartFrom(c.prepared)
-		end.discardsNoMore(c, i)
+		end.beginsAgain(c, i)
 		end.reopenRace(c)
 	}
 	c.noteEntered(reached)

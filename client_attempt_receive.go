@@ -3,6 +3,7 @@ package hauberk
 import (
 	"context"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -289,10 +290,10 @@ func (s *clientStream) arrive(a *attempt, msg any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a.undeliverable() {
-		s.lost = true
+		s.lost = math.MaxInt32
 		return
 	}
-	s.arrived = append(s.arrived, msg)
+	s.arrived, s.lost = append(s.arrived, msg), 0
 	s.commitLocked(a)
 	s.cond.Broadcast()
 }
@@ -305,8 +306,9 @@ func (s *clientStream) stopReceiving(a *attempt, delivered *bool) {
 	defer s.mu.Unlock()
 	switch {
 	case *delivered && a.undeliverable():
-		*delivered, s.lost = false, true
+		*delivered, s.lost = false, math.MaxInt32
 	case *delivered:
+		s.lost = 0
 		s.commitLocked(a)
 	}
 	s.receiving = false

@@ -8,7 +8,7 @@ func (c *Call) CanResume() bool {
 	var rejection *Rejection
 	s, ok := c.end.(*clientStream)
 	return ok && c.kind == ServerStream && c.copyOf == nil && !c.over.Load() && c.last != nil &&
-		c.leg.broken() == nil && !errors.As(c.last, &rejection) && s.canResume()
+		c.leg.broken() == nil && !errors.As(c.last, &rejection) && s.canResume(c.depth.Load())
 }
 
 // Resume makes the following next continue a response stream that has ended with an error, also
@@ -49,12 +49,12 @@ func (l *leg) resumedRequest() any {
 	return l.resumed
 }
 
-// canResume reports whether nothing that hooks have seen is lost, and no attempt runs. Of concurrent
+// canResume reports whether nothing that the hooks at a place have seen is lost, and no attempt runs. Of concurrent
 // attempts it is not known which one the messages are of.
-func (s *clientStream) canResume() bool {
+func (s *clientStream) canResume(place int32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.requested && s.broken == nil && s.race == nil && s.current == nil && !s.lost && s.latest != nil
+	return s.requested && s.broken == nil && s.race == nil && s.current == nil && place >= s.lost && s.latest != nil
 }
 
 // resume lets the interceptor that runs attempt again with another request, also if the call is

@@ -78,6 +78,7 @@ type clientStream struct {
 	restart  *replayBuffer // that the next attempt is fed from
 	broken   error         // misuse by the application: no attempt follows
 	resumer  int32         // the place of the interceptor that called Resume last
+	lost     int32         // if not 0, a message that the hooks of interceptors in lower places have seen was discarded
 
 	// What the application did.
 	launched  bool // NewStream has returned
@@ -86,7 +87,6 @@ type clientStream struct {
 	receiving bool // a goroutine receives from current
 	committed bool // a response message or the header was delivered, and no Resume came after it
 	delivered bool // the single response was delivered
-	lost      bool // a message that hooks have seen was discarded, since its attempt had ended
 	request   any  // the single request, for attempts and Read
 	kept      *any // of a stream of requests: the first, if it was asked for before there was an attempt
 	wasRead   bool // an interceptor has read it
@@ -343,7 +343,6 @@ func (s *clientStream) makes(a *attempt) error {
 	source, broken := s.restart, s.broken
 	s.made, s.restart = a, nil
 	a.discarded = s.discards(a.call)
-	s.lost = s.lost && s.committed // else the attempt gets all messages again
 	s.mu.Unlock()
 	switch {
 	case broken != nil:

@@ -63,11 +63,13 @@ func (s *clientStream) discard(c *Call, place int32) bool {
 	return true
 }
 
-// discardsNoMore is called before another next at place i of a call, or of a copy of it. If that is the one which
-// discard was called for, or an outer one, its attempts are not discarded.
-func (s *clientStream) discardsNoMore(c *Call, i int32) {
+// beginsAgain is called before another next at place i of a call, or of a copy of it. If that is the one which
+// discard was called for, or an outer one, its attempts are not discarded. A message that was lost is received again by
+// the hooks of the interceptor and inner ones, but outer hooks do not know that it was lost.
+func (s *clientStream) beginsAgain(c *Call, i int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.lost = min(s.lost, i)
 	for ; c != nil && c.end == s; c = c.copyOf {
 		if more := c.more.Load(); more != nil && i <= more.discards {
 			more.discards = 0
