@@ -17,6 +17,8 @@ func (c *Call) CanResume() bool {
 // the request: inner interceptors see it, outer ones do not. It must be of the same type, and must
 // not be modified afterwards. It has to ask for the messages after those that the hooks of this
 // interceptor have received: the application receives the messages of the next attempt after them.
+// Those of an attempt after which next was called again without Resume do not count: they were not
+// delivered.
 //
 // This interceptor and inner ones can make further attempts with request until the application has
 // received a message or the header of one. Outer ones cannot. The header and the trailer of the call

@@ -185,7 +185,7 @@ func (r *resumed) wrong(received int, err error) string {
 	}
 }
 
-// TestResumeRandom: the application receives each message once, in order, whatever ends the attempts. A timeout of an
+// TestResumeRandom: the application receives each message once, in order, however its attempts end. A timeout of an
 // outer retry ends no stream of which it has messages.
 func TestResumeRandom(t *testing.T) {
 	first := testseed.Rand(t, 1).Uint64() >> 1
