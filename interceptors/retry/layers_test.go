@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -179,16 +180,18 @@ func TestOptionsOfAttempts(t *testing.T) {
 // TestTimeoutAboveDeadline: a per-attempt timeout above the caller's deadline is useless and legal.
 func TestTimeoutAboveDeadline(t *testing.T) {
 	kinds(t, func(t *testing.T, kind hauberk.Kind) {
-		b := &backend{}
-		b.Handle = func(ctx context.Context, _ hauberktest.Stream) error {
-			b.calls.Add(1)
-			<-ctx.Done()
-			return ctx.Err()
-		}
-		env := start(t, kind, b, all(retry.Config{MaxReplayBytes: 1 << 10, PerAttemptTimeout: time.Hour}))
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		defer cancel()
-		wantCode(t, env.Call(ctx).Err, codes.DeadlineExceeded)
-		wantCalls(t, b, 1)
+		synctest.Test(t, func(t *testing.T) {
+			b := &backend{}
+			b.Handle = func(ctx context.Context, _ hauberktest.Stream) error {
+				b.calls.Add(1)
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			env := start(t, kind, b, all(retry.Config{MaxReplayBytes: 1 << 10, PerAttemptTimeout: time.Hour}))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			wantCode(t, env.Call(ctx).Err, codes.DeadlineExceeded)
+			wantCalls(t, b, 1)
+		})
 	})
 }
