@@ -82,7 +82,7 @@ type extra struct {
 	handler   *handlerOutcome       // of a detached call on a server, and of those that it was detached from
 	failures  pushback.Failures     // of outgoing calls of a server's handler
 	ended     atomic.Pointer[error] // that End was called with first
-	discards  int32                 // the place that Discardable was called at, if its attempts are discarded; guarded by the stream's mutex
+	discards  int32                 // if not 0, attempts inside of this place are discarded; guarded by the stream
 
 	beforeHeader atomic.Pointer[[]func()] // of a server's stream
 }

@@ -200,8 +200,8 @@ func (c *Call) CommitOnHeader() { c.commits = true }
 // Committed reports whether a stream on a client is committed: the application has
 // received a response message, the response header or the stream's context, or the
 // header has arrived and [Call.CommitOnHeader] was called. A committed call cannot be
-// attempted again, except by an interceptor that resumes it ([Call.Resume]). Unary calls are not committed before they end; on a server Committed
-// returns false. Safe for concurrent use.
+// attempted again, except by an interceptor that resumes it ([Call.Resume]). Unary calls are
+// not committed before they end; on a server Committed returns false. Safe for concurrent use.
 func (c *Call) Committed() bool {
 	s, ok := c.end.(*clientStream)
 	return ok && s.isCommitted()

@@ -249,7 +249,8 @@ func TestDiscardDuringBackoff(t *testing.T) {
 					}
 					attempts := 0
 					backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
-						if attempts++; attempts == 1 {
+						attempts++
+						if attempts == 1 {
 							return status.Error(codes.Unavailable, "")
 						}
 						return errors.Join(s.Send(&testpb.Response{}), s.Send(&testpb.Response{}))
@@ -301,7 +302,8 @@ func TestContextOfDiscarded(t *testing.T) {
 		}
 		attempts := 0
 		backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
-			if attempts++; attempts == 1 {
+			attempts++
+			if attempts == 1 {
 				<-ctx.Done()
 				return ctx.Err()
 			}
