@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc"
+
+	"github.com/hauberk-rpc/hauberk/internal/errtree"
 )
 
 // leg is one call of next by an interceptor that changed something before it: it
@@ -265,6 +267,9 @@ func (l *leg) during() context.Context {
 func (c *Call) leave(i int32, err error) error {
 	if c.depth.Load() != i+1 {
 		return c.leaveLate(i, err)
+	}
+	if err != nil {
+		err = errtree.Bounded(err) // before anything searches it
 	}
 	if c.leg != nil || c.prepared != nil {
 		err = c.closeLeg(i, err)

@@ -4,6 +4,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
+	"github.com/hauberk-rpc/hauberk/internal/errtree"
 	"github.com/hauberk-rpc/hauberk/internal/pushback"
 )
 
@@ -32,7 +33,7 @@ func (c *Call) endRetries(err error) {
 	if more == nil || more.failures.None() {
 		return // the usual case: a status is expensive
 	}
-	if more.failures.Pass(StatusOf(err), s.messages()) {
+	if more.failures.Pass(StatusOf(errtree.Bounded(err)), s.messages()) {
 		_ = grpc.SetTrailer(c.ctx.Context, pushback.Final()) // it fails if the call is over
 	}
 }

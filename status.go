@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/hauberk-rpc/hauberk/internal/errtree"
 	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
 
@@ -31,6 +32,11 @@ var ErrDiscarded error = &statusError{
 	st:    status.New(codes.Canceled, "hauberk: the attempt was discarded before it ended"),
 	cause: errors.New("discarded"),
 }
+
+// ErrEndless is found by errors.Is in the outcome of next that replaces an error which wraps itself, or more than
+// 16384 errors: errors.Is and errors.As may not return for that. The outcome has its type, and does not wrap it. Its
+// status is UNKNOWN.
+var ErrEndless = errtree.ErrEndless
 
 // StatusOf returns the status of an outcome of next:
 //

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/errtree"
 )
 
 // remoteError is the error of a call, for the application on the client.
@@ -94,6 +95,9 @@ func (t *Table) decode(st *status.Status) (decoded, failure error) {
 	failure = contained("decode", func() error {
 		var err error
 		decoded, err = e.codec.decode(info.GetMetadata(), p.GetDetails())
+		if !errtree.Finite(decoded) {
+			return errtree.Bounded(decoded)
+		}
 		return err
 	})
 	if failure != nil {
@@ -125,6 +129,9 @@ func (t *Table) ToStatus(err error) (st *status.Status, ok bool) {
 		return nil, false
 	}
 	failure := contained("a method of the error", func() error {
+		if !errtree.Finite(err) {
+			return errtree.Bounded(err)
+		}
 		var f found
 		if f, ok = t.find(err); ok && f.entry != nil {
 			st, _ = f.entry.encode(f.value, err, DefaultMaxText, DefaultMaxDetails)

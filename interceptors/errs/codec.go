@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/errtree"
 )
 
 // codec encodes the errors of a type. The functions of the application may panic in its methods.
@@ -74,7 +75,7 @@ func contained(what string, f func() error) (err error) {
 			err = &panicError{what, v}
 		}
 	}()
-	return f()
+	return errtree.Bounded(f())
 }
 
 // decoded returns what a decode function has returned for an error.

@@ -66,7 +66,8 @@
 // another form, types that cannot be encoded, and codecs that panic for an empty value. While calls run, a codec that
 // panics or fails, details that cannot be encoded, and details of more than [Config].MaxDetails bytes cost the
 // details only. The client still receives code, reason and text. [Interceptor.Measurements] has their numbers, and
-// [WithCodecErrors] reports each.
+// [WithCodecErrors] reports each. An error that wraps itself is masked: the chain has replaced it by one with
+// [hauberk.ErrEndless].
 //
 // # Place
 //

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/errtree"
 )
 
 // Table has the errors of a service, with their statuses. Make it with [NewTable]. It does not change, and
@@ -147,6 +148,8 @@ func (e *entry) checkSentinel() {
 		e.failf("a %T cannot be compared, so that errors.Is does not find it; use a type", s)
 	case s == io.EOF:
 		e.failf("io.EOF is how streams end well; want your own error, which may wrap it")
+	case !errtree.Finite(s):
+		e.failf("the sentinel wraps itself, so that errors.Is does not return; want one with an end")
 	case s == context.Canceled, s == context.DeadlineExceeded: //nolint:errorlint // as above
 		e.failf("context errors keep their codes; want your own error, which may wrap it")
 	}
@@ -159,7 +162,7 @@ func (e *entry) title() string {
 		return fmt.Sprintf("%s for the type %v", e.reason, e.codec.typ())
 	case e.sentinel != nil:
 		text := ""
-		if contained("", func() error { text = e.sentinel.Error(); return nil }) != nil {
+		if !errtree.Finite(e.sentinel) || contained("", func() error { text = e.sentinel.Error(); return nil }) != nil {
 			text = fmt.Sprintf("%T", e.sentinel)
 		}
 		return fmt.Sprintf("%s for %q", e.reason, text)

@@ -1,0 +1,45 @@
+package hauberk_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+)
+
+// ownError wraps itself: errors.Is does not return for it.
+type ownError struct{}
+
+func (e *ownError) Error() string { return "secret of " + e.Unwrap().Error() }
+func (e *ownError) Unwrap() error { return e }
+
+// An error that wraps itself, of a handler or of an interceptor, ends the call with UNKNOWN and a fixed text.
+func TestEndlessError(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		for name, config := range map[string]hauberk.Config{"default": {}, "expose errors": {ExposeErrors: true}} {
+			t.Run(name, func(t *testing.T) {
+				var outcome error
+				outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					outcome = next(ctx, call)
+					return outcome
+				})
+				endless := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					if c.Side == hauberk.ServerSide {
+						return next(ctx, call)
+					}
+					return new(ownError)
+				})
+				backend := &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error { return new(ownError) }}
+				out := c.With(config).StartWith(t, backend, outer, endless).Call(t.Context())
+				if status.Code(out.Err) != codes.Unknown || !errors.Is(outcome, hauberk.ErrEndless) {
+					t.Errorf("%v, and inside %v; want UNKNOWN and ErrEndless", out.Err, outcome)
+				}
+			})
+		}
+	})
+}
