@@ -127,6 +127,8 @@ var directions = []direction{
 	{"internal/policypb", []string{"proto"}},
 	{"internal/callcel", []string{"", "internal"}},
 	{"internal/responsemd", []string{""}},
+	{"internal/callstate", []string{""}},
+	{"internal/fieldpath", []string{"internal", "proto"}},
 	{"internal/idempotency", []string{"", "internal"}},
 	{"internal/answerkey", []string{"", "internal", "proto"}},
 	{"internal", []string{"internal"}},

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/callstate"
 	"github.com/hauberk-rpc/hauberk/internal/options"
 	"github.com/hauberk-rpc/hauberk/internal/redact"
 )
@@ -28,7 +29,7 @@ type Interceptor struct {
 	writer   *writer
 	failed   func(ctx context.Context, r Record, err error)
 	types    Types
-	states   []state
+	states   callstate.List[hauberk.Key[string]]
 	requests []*request
 	secrets  *redact.Redactor
 	now      func() time.Time

@@ -25,8 +25,8 @@ func (x *Interceptor) record(call *hauberk.Call, c *running) Record {
 		r.Who = Who{b.name(id.Subject), b.name(id.Issuer), b.name(id.Tenant), b.name(id.Method)}
 	}
 	for _, s := range x.states {
-		if text, ok := s.key.Get(call); ok {
-			b.put(&r.State, s.name, text, x.config.MaxValue)
+		if text, ok := s.Of.Get(call); ok {
+			b.put(&r.State, s.Name, text, x.config.MaxValue)
 		}
 	}
 	x.describeRequest(&r, &b, c)

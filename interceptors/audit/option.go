@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -28,21 +27,10 @@ func (x *Interceptor) failf(format string, args ...any) {
 // set by then.
 func State(name string, key hauberk.Key[string]) Option {
 	return option(func(x *Interceptor) {
-		switch {
-		case key.Name() == "":
-			x.failf("State %q was given a key without a name; make keys with hauberk.NewKey", name)
-		case name == "" || len(name) > maxName:
-			x.failf("State was given a name of %d bytes; want 1 to %d", len(name), maxName)
-		case slices.ContainsFunc(x.states, func(s state) bool { return s.name == name }):
-			x.failf("State %q is there twice", name)
+		if err := x.states.Add(name, key, key, nil); err != nil {
+			x.failf("%w", err)
 		}
-		x.states = append(x.states, state{name, key})
 	})
-}
-
-type state struct {
-	name string
-	key  hauberk.Key[string]
 }
 
 // WithFailed calls failed for each record that is not written: with the error of the sink, [ErrTimeout],

@@ -81,10 +81,10 @@ func (x *Interceptor) appendOmitted(list []slog.Attr, m *method) []slog.Attr {
 	return list
 }
 
-func appendStates(list []slog.Attr, states []state, call *hauberk.Call) []slog.Attr {
-	for i := range states {
-		if v, ok := states[i].value(call); ok {
-			list = append(list, slog.Attr{Key: states[i].name, Value: v})
+func appendStates(list []slog.Attr, all states, call *hauberk.Call) []slog.Attr {
+	for i := range all {
+		if v, ok := all[i].Of(call); ok {
+			list = append(list, slog.Attr{Key: all[i].Name, Value: v})
 		}
 	}
 	return list

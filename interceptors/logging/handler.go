@@ -50,7 +50,7 @@ func Handler(next slog.Handler, opts ...Option) slog.Handler {
 // logger, because next would put the added attributes into them.
 type callHandler struct {
 	next   slog.Handler
-	states []state
+	states states
 	attrs  []AttrsFunc
 	keys   []string // of the attributes that next has
 	groups []group  // the outermost first

@@ -30,7 +30,7 @@ type Interceptor struct {
 	since    func(t time.Time) time.Duration // cheaper than now: it reads one clock, not two
 	level    func(call *hauberk.Call, code codes.Code) slog.Level
 	types    Types
-	states   []state
+	states   states
 	attrs    []AttrsFunc
 	peers    peers
 	rules    rules

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/callstate"
 	"github.com/hauberk-rpc/hauberk/internal/lognames"
 	"github.com/hauberk-rpc/hauberk/internal/logtext"
 )
@@ -26,31 +26,15 @@ import (
 // [WithAttrs] to log parts of them.
 func State[T any](name string, key hauberk.Key[T]) Option {
 	return option(func(x *Interceptor) {
-		if key.Name() == "" {
-			x.failf("State %q was given a key without a name; make keys with hauberk.NewKey", name)
-			return
+		taken := func(name string) bool { return lognames.Has(x.names, name) }
+		if err := x.states.Add(name, key, valueOf(key), taken); err != nil {
+			x.failf("%w", err)
 		}
-		x.addState(name, valueOf(key))
 	})
 }
 
-// state is a value of a call's state that is logged.
-type state struct {
-	name  string
-	value func(call *hauberk.Call) (slog.Value, bool)
-}
-
-func (x *Interceptor) addState(name string, value func(*hauberk.Call) (slog.Value, bool)) {
-	switch {
-	case name == "":
-		x.failf("State was given an empty name")
-	case lognames.Has(x.names, name):
-		x.failf("State %q has the name of one of the record's own attributes", name)
-	case slices.ContainsFunc(x.states, func(s state) bool { return s.name == name }):
-		x.failf("State %q is there twice", name)
-	}
-	x.states = append(x.states, state{name, value})
-}
+// states are the values of a call's state that are logged.
+type states = callstate.List[func(call *hauberk.Call) (slog.Value, bool)]
 
 // valueOf returns a function that reads a key. Unlike other types, strings cost no
 // allocation.

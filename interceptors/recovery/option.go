@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/lognames"
@@ -57,24 +56,11 @@ type Handler func(ctx context.Context, call *hauberk.Call, value any, stack []by
 // panic that happens before has no such attribute. Texts are cut after 4096 bytes.
 func State(name string, key hauberk.Key[string]) Option {
 	return option(func(x *Interceptor) {
-		switch {
-		case key.Name() == "":
-			x.failf("State %q was given a key without a name; make keys with hauberk.NewKey", name)
-		case name == "":
-			x.failf("State was given an empty name")
-		case lognames.Has(x.names, name):
-			x.failf("State %q has the name of one of the record's own attributes", name)
-		case slices.ContainsFunc(x.states, func(s state) bool { return s.name == name }):
-			x.failf("State %q is there twice", name)
+		taken := func(name string) bool { return lognames.Has(x.names, name) }
+		if err := x.states.Add(name, key, key, taken); err != nil {
+			x.failf("%w", err)
 		}
-		x.states = append(x.states, state{name, key})
 	})
-}
-
-// state is a value of a call's state that is logged.
-type state struct {
-	name string
-	key  hauberk.Key[string]
 }
 
 // AttrsFunc appends to the attributes of a record. It runs on the goroutine that

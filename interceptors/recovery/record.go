@@ -56,8 +56,8 @@ func contained(f func()) (value any) {
 // functions, which then add nothing.
 func (x *Interceptor) more(ctx context.Context, call *hauberk.Call) (list []slog.Attr, panics []any) {
 	for _, s := range x.states {
-		if text, ok := s.key.Get(call); ok {
-			list = append(list, slog.String(s.name, logtext.Cut(text, maxValue)))
+		if text, ok := s.Of.Get(call); ok {
+			list = append(list, slog.String(s.Name, logtext.Cut(text, maxValue)))
 		}
 	}
 	for _, f := range x.attrs {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/callstate"
 	"github.com/hauberk-rpc/hauberk/internal/lognames"
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
@@ -22,7 +23,7 @@ type Interceptor struct {
 	logger    *slog.Logger // nil for slog's default
 	logValues bool
 	handle    Handler
-	states    []state
+	states    callstate.List[hauberk.Key[string]]
 	attrs     []AttrsFunc
 	panics    atomic.Int64
 	err       error

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -26,21 +25,10 @@ func (x *Interceptor) failf(format string, args ...any) {
 // interceptor that sets the state may be at any place in the chain.
 func State(name string, key hauberk.Key[string]) Option {
 	return option(func(x *Interceptor) {
-		switch {
-		case key.Name() == "":
-			x.failf("State %q was given a key without a name; make keys with hauberk.NewKey", name)
-		case name == "":
-			x.failf("State was given an empty name")
-		case slices.ContainsFunc(x.states, func(s state) bool { return s.name == name }):
-			x.failf("State %q is there twice", name)
+		if err := x.states.Add(name, key, key, nil); err != nil {
+			x.failf("%w", err)
 		}
-		x.states = append(x.states, state{name, key})
 	})
-}
-
-type state struct {
-	name string
-	key  hauberk.Key[string]
 }
 
 // AttrsFunc appends to the attributes of an incident. It must be safe for concurrent use.

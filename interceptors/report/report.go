@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/callstate"
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
@@ -65,7 +66,7 @@ type Interceptor struct {
 	report     func(ctx context.Context, i Incident)
 	ignore     []ignored
 	ignoreFunc func(Incident) bool
-	states     []state
+	states     callstate.List[hauberk.Key[string]]
 	attrs      []AttrsFunc
 	now        func() time.Time
 	limit      *limit
@@ -152,8 +153,8 @@ func (x *Interceptor) describe(ctx context.Context, call *hauberk.Call, i *Incid
 	i.User, _ = hauberk.IdentityKey.Get(call)
 	i.Decisions = call.Decisions().All()
 	for _, s := range x.states {
-		if text, ok := s.key.Get(call); ok {
-			i.Attrs = append(i.Attrs, slog.String(s.name, text))
+		if text, ok := s.Of.Get(call); ok {
+			i.Attrs = append(i.Attrs, slog.String(s.Name, text))
 		}
 	}
 	for _, f := range x.attrs {
