@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/hauberk-rpc/hauberk/internal/protooption"
 	hauberkv1 "github.com/hauberk-rpc/hauberk/proto/hauberk/v1"
 )
 
@@ -178,19 +179,11 @@ func (m *MethodPolicy) inherit(common *MethodPolicy) {
 	}
 }
 
-// policyIn returns the policy in options, or an empty one. Options of descriptors that were not
-// made by generated code hold the extension as unknown fields, or as a message of another Go
-// type, so that they are decoded again.
+// policyIn returns the policy in options, or an empty one.
 func policyIn(options, into proto.Message, extension protoreflect.ExtensionType) (*hauberkv1.Policy, error) {
-	encoded, err := proto.MarshalOptions{AllowPartial: true}.Marshal(options)
-	if err == nil {
-		err = proto.UnmarshalOptions{AllowPartial: true}.Unmarshal(encoded, into)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("the options cannot be decoded: %w", err)
-	}
-	policy, _ := proto.GetExtension(into, extension).(*hauberkv1.Policy)
-	return policy, nil
+	value, err := protooption.Get(options, into, extension)
+	policy, _ := value.(*hauberkv1.Policy)
+	return policy, err
 }
 
 // parsePolicy returns the settings of a policy with their source, and what is wrong with them.

@@ -11,18 +11,12 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/fieldpath"
 )
 
-// method is a method with the type of its requests.
-type method struct {
-	name    string // such as "shop.v1.Cart/Get"
-	request protoreflect.MessageDescriptor
-}
-
 // describe returns the methods whose requests are known. Those of the package grpc are for all servers, and
 // have no fields of the application.
-func describe(methods []*hauberk.Method) (all []method) {
+func describe(methods []*hauberk.Method) (all []fieldpath.Method) {
 	for _, m := range methods {
 		if d := m.Descriptor(); d != nil && !infrastructure(m.Service()) {
-			all = append(all, method{m.Service() + "/" + m.Name(), d.Input()})
+			all = append(all, fieldpath.Method{Name: m.Service() + "/" + m.Name(), Request: d.Input()})
 		}
 	}
 	return all
@@ -39,7 +33,7 @@ func (f Field) Check(services ...protoreflect.ServiceDescriptor) error {
 	if err := f.Err(); err != nil {
 		return err
 	}
-	var methods []method
+	var methods []fieldpath.Method
 	for i, s := range services {
 		if s == nil {
 			return fmt.Errorf("field: service %d of Check is nil", i+1)
@@ -47,7 +41,7 @@ func (f Field) Check(services ...protoreflect.ServiceDescriptor) error {
 		list := s.Methods()
 		for j := range list.Len() {
 			m := list.Get(j)
-			methods = append(methods, method{string(s.FullName()) + "/" + string(m.Name()), m.Input()})
+			methods = append(methods, fieldpath.Method{Name: string(s.FullName()) + "/" + string(m.Name()), Request: m.Input()})
 		}
 	}
 	if len(methods) == 0 {
@@ -63,25 +57,29 @@ func (f Field) Check(services ...protoreflect.ServiceDescriptor) error {
 const maxNamed = 5
 
 // check returns what is wrong with the paths for methods.
-func (f Field) check(methods []method) (bad []string) {
+func (f Field) check(methods []fieldpath.Method) (bad []string) {
 	if f.Err() != nil || len(methods) == 0 {
 		return nil
 	}
 	var without []string
 	var types []protoreflect.MessageDescriptor
 	for _, m := range methods {
-		types = append(types, m.request)
-		_, err := f.reader.Resolve(m.request)
+		types = append(types, m.Request)
+		_, err := f.reader.Resolve(m.Request)
 		switch {
 		case errors.Is(err, fieldpath.ErrNotFound):
-			without = append(without, m.name)
+			without = append(without, m.Name)
 		case err != nil:
-			bad = append(bad, m.name+": "+err.Error())
+			bad = append(bad, m.Name+": "+err.Error())
 		}
 	}
 	unused := f.reader.Unused(types)
 	for _, path := range unused {
-		bad = append(bad, f.explainUnused(path, methods))
+		why, missing := path.Missing(methods, fieldpath.Texts)
+		if !missing {
+			why = fmt.Sprintf("each method with the path %q has an earlier path too; want it first, or removed", path)
+		}
+		bad = append(bad, why)
 	}
 	if n := len(without); n > 0 && !f.optional && len(unused) < len(f.paths) {
 		named := strings.Join(without[:min(n, maxNamed)], ", ")
@@ -89,23 +87,7 @@ func (f Field) check(methods []method) (bad []string) {
 			named += fmt.Sprintf(" and %d more", n-maxNamed)
 		}
 		bad = append(bad, fmt.Sprintf("the requests of %s do not have %s; "+
-			"want a path for them, Optional, or an interceptor for other methods only (hauberk.For)", named, f.Name()))
+			"want a path for them, Optional, or an interceptor for other methods only (hauberk.For)", named, f.what()))
 	}
 	return bad
-}
-
-// explainUnused says why a path is that of no method, with the method whose request is most like it.
-func (f Field) explainUnused(path string, methods []method) string {
-	p, _ := fieldpath.Parse(path)
-	best, in := error(nil), ""
-	for _, m := range methods {
-		_, err := p.Resolve(m.request, fieldpath.Texts)
-		if !errors.Is(err, fieldpath.ErrNotFound) {
-			return fmt.Sprintf("each method with the path %q has an earlier path too; want it first, or removed", path)
-		}
-		if best == nil || fieldpath.Fitness(err) > fieldpath.Fitness(best) {
-			best, in = err, m.name
-		}
-	}
-	return fmt.Sprintf("no request has the field: %s: %v", in, best)
 }

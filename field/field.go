@@ -3,6 +3,7 @@ package field
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -11,10 +12,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/fieldpath"
 )
 
-// Field is a field of requests. Make it with [String], [Int], [Bool] or [Enum]. A Field is immutable and safe
+// Field is a field of requests. Make it with [String], [Int], [Bool], [Enum] or [Marked]. A Field is immutable and safe
 // for concurrent use.
 type Field struct {
-	paths      []string
+	paths      []string          // or the name of the mark
+	marked     bool              // by an option in the .proto file
 	reader     *fieldpath.Reader // nil for the zero Field
 	optional   bool
 	perMessage bool
@@ -34,6 +36,23 @@ func Bool(path string, others ...string) Field { return newField("Bool", fieldpa
 
 // Enum is the enum at the first of several paths that the type of a request has.
 func Enum(path string, others ...string) Field { return newField("Enum", fieldpath.Enum, path, others) }
+
+// Marked is the field that the option (hauberk.v1.key) of hauberk/v1/policy.proto marks with a name: a string, an
+// integer, a bool or an enum. It may have another path in each type of requests.
+//
+//	message Repository {
+//	  string storage_name = 1 [(hauberk.v1.key) = "storage"];
+//	}
+//
+// The field is in the request, or in a message of it that is not repeated. A request with two such fields is an
+// error: use a path for its methods.
+func Marked(name string) Field {
+	f := Field{paths: []string{name}, marked: true}
+	if f.reader, f.err = fieldpath.NewMarkReader(name); f.err != nil {
+		f.err = fmt.Errorf("field.Marked: %w", f.err)
+	}
+	return f
+}
 
 func newField(function string, kinds fieldpath.Kinds, path string, others []string) Field {
 	f := Field{paths: append([]string{path}, others...)}
@@ -57,8 +76,16 @@ func (f Field) PerMessage() Field {
 	return f
 }
 
-// Name returns the paths as text: "repository.storage_name or storage_name".
+// Name returns the paths as text, "repository.storage_name or storage_name", or the name that [Marked] was given.
 func (f Field) Name() string { return strings.Join(f.paths, " or ") }
+
+// what names the field in errors.
+func (f Field) what() string {
+	if f.marked {
+		return fmt.Sprintf("a field with the option (hauberk.v1.key) = %q", f.Name())
+	}
+	return f.Name()
+}
 
 // Err returns what is wrong with the paths. [hauberk.New] reports it for the interceptors that use the field.
 func (f Field) Err() error {

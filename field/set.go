@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -192,5 +191,5 @@ func (x *Interceptor) pathOf(call *hauberk.Call) string {
 			return f.Path()
 		}
 	}
-	return strings.Join(x.field.paths, " or ")
+	return x.field.Name()
 }

@@ -14,6 +14,9 @@ type Field struct {
 	steps []protoreflect.FieldDescriptor // the last one is the field
 }
 
+// Of returns a field of a message type itself.
+func Of(f protoreflect.FieldDescriptor) *Field { return &Field{[]protoreflect.FieldDescriptor{f}} }
+
 // Descriptor returns the descriptor of the field.
 func (f *Field) Descriptor() protoreflect.FieldDescriptor { return f.steps[len(f.steps)-1] }
 
@@ -72,12 +75,34 @@ func (f *Field) Value(m protoreflect.Message) (v protoreflect.Value, ok bool) {
 	return v, true
 }
 
+// Find returns the descriptor and the value of the field in a message, or those of the first message around it for
+// which stop returns true. ok is false if the message has no such field, or one of them is not set.
+func (f *Field) Find(
+	m protoreflect.Message, stop func(protoreflect.FieldDescriptor) bool,
+) (d protoreflect.FieldDescriptor, v protoreflect.Value, ok bool) {
+	for i, step := range f.steps {
+		if m.Descriptor() != step.ContainingMessage() {
+			if step = likewise(m.Descriptor(), step); step == nil {
+				return nil, v, false
+			}
+		}
+		if !m.Has(step) {
+			return nil, v, false
+		}
+		if v = m.Get(step); i == len(f.steps)-1 || stop(step) {
+			return step, v, true
+		}
+		m = v.Message()
+	}
+	return nil, v, false
+}
+
 // likewise returns the field of a message that is the same as a field of another descriptor of its type,
 // such as that of a file that was loaded at run time. It returns nil if there is none.
 func likewise(m protoreflect.MessageDescriptor, like protoreflect.FieldDescriptor) protoreflect.FieldDescriptor {
 	f := m.Fields().ByName(like.Name())
 	if f == nil || m.FullName() != like.ContainingMessage().FullName() || f.Number() != like.Number() ||
-		f.Kind() != like.Kind() || f.Cardinality() == protoreflect.Repeated {
+		f.Kind() != like.Kind() || f.IsList() != like.IsList() || f.IsMap() != like.IsMap() {
 		return nil
 	}
 	return f

@@ -193,7 +193,7 @@ func TestReader(t *testing.T) {
 		}
 	}
 	types := []protoreflect.MessageDescriptor{api.ProtoReflect().Descriptor(), file.ProtoReflect().Descriptor()}
-	if got := r.Unused(types); len(got) != 1 || got[0] != "name" {
+	if got := r.Unused(types); len(got) != 1 || got[0].String() != "name" {
 		t.Errorf("unused are %q; want name", got)
 	}
 	if _, err := fieldpath.NewReader(fieldpath.String); err == nil {

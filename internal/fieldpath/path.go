@@ -14,10 +14,11 @@ const (
 	MaxDepth  = 16  // in names
 )
 
-// Path is a path of field names that has the right form. Make it with [Parse].
+// Path is a path of field names that has the right form. Make it with [Parse] or [ParseMark].
 type Path struct {
 	text  string
 	names []protoreflect.Name
+	mark  string // in place of the names
 }
 
 // Parse parses a path: names of fields as in the .proto file, with dots between them.
@@ -42,10 +43,10 @@ func Parse(text string) (Path, error) {
 	if len(names) > MaxDepth {
 		return Path{}, fmt.Errorf("the path %q has %d names; want at most %d", text, len(names), MaxDepth)
 	}
-	return Path{text, names}, nil
+	return Path{text: text, names: names}, nil
 }
 
-// String returns the text of the path.
+// String returns the text of the path, or the option with the name.
 func (p Path) String() string { return p.text }
 
 // Kinds are types of fields. They can be combined with "|".
@@ -59,10 +60,16 @@ const (
 	Enum                     // every enum
 
 	Texts = String | Int | Bool | Enum // all that have a text
+
+	// Whole is every field: also messages, lists and maps, as a whole.
+	Whole Kinds = 1 << 7
 )
 
 // String returns the types as text, such as "string or enum".
 func (k Kinds) String() string {
+	if k&Whole != 0 {
+		return "any field"
+	}
 	var names []string
 	for i, name := range []string{"string", "integer", "bool", "enum"} {
 		if k&(1<<i) != 0 {
@@ -99,7 +106,10 @@ const anyMessage = "google.protobuf.Any"
 // Resolve finds the field of a message type that the path names. The error says which part of the path is
 // wrong, and what would be right.
 func (p Path) Resolve(message protoreflect.MessageDescriptor, kinds Kinds) (*Field, error) {
-	if len(p.names) == 0 {
+	switch {
+	case p.mark != "":
+		return p.resolveMark(message, kinds)
+	case len(p.names) == 0:
 		return nil, errors.New("the path is empty")
 	}
 	f := &Field{steps: make([]protoreflect.FieldDescriptor, 0, len(p.names))}
@@ -138,6 +148,8 @@ func (p Path) checkStep(f protoreflect.FieldDescriptor, i int, kinds Kinds) erro
 	}
 	at, last := p.upTo(i+1), i == len(p.names)-1
 	switch {
+	case last && kinds&Whole != 0:
+		return nil
 	case f.IsMap():
 		return fail("leads to %s, a map; want a field with one value", at)
 	case f.IsList():
@@ -182,20 +194,34 @@ func (p Path) notFound(in protoreflect.MessageDescriptor, i int) error {
 	return &notFoundError{text, (i+1)*2*MaxLength - away}
 }
 
-// notFoundError is an ErrNotFound.
+// notFoundError is an ErrNotFound. fitness orders the errors of a path for several message types: it is greatest for
+// the type that has most of the names, and then the name that is most like the wrong one.
 type notFoundError struct {
 	text    string
 	fitness int
 }
 
-// Fitness orders errors of a path for several message types: it is greatest for the type that has most of
-// the names, and then the name that is most like the wrong one.
-func Fitness(err error) int {
-	var missing *notFoundError
-	if !errors.As(err, &missing) {
-		return 0
+// Method is a method with the type of its requests.
+type Method struct {
+	Name    string // such as "shop.v1.Cart/Get"
+	Request protoreflect.MessageDescriptor
+}
+
+// Missing returns why none of the requests of methods has the field, by the one that is most like it, or false if
+// one has the names of the path.
+func (p Path) Missing(methods []Method, kinds Kinds) (why string, missing bool) {
+	best := -1
+	for _, m := range methods {
+		_, err := p.Resolve(m.Request, kinds)
+		var none *notFoundError
+		if !errors.As(err, &none) {
+			return "", false
+		}
+		if none.fitness > best {
+			best, why = none.fitness, "no request has the field: "+m.Name+": "+none.text
+		}
 	}
-	return missing.fitness
+	return why, true
 }
 
 func (e *notFoundError) Error() string { return e.text }

@@ -52,6 +52,12 @@ func NewReader(kinds Kinds, paths ...string) (*Reader, error) {
 	return r, errors.Join(errs...)
 }
 
+// NewMarkReader returns a reader of the field that has the option (hauberk.v1.key) with a name, and a text.
+func NewMarkReader(name string) (*Reader, error) {
+	p, err := ParseMark(name)
+	return &Reader{kinds: Texts, paths: []Path{p}}, err
+}
+
 // Resolve returns the field of a message type that the first path names whose names are fields of it. If
 // there is none, errors.Is finds [ErrNotFound] in the error. If that path cannot be read, the error says why.
 func (r *Reader) Resolve(message protoreflect.MessageDescriptor) (*Field, error) {
@@ -67,7 +73,7 @@ func (r *Reader) Resolve(message protoreflect.MessageDescriptor) (*Field, error)
 }
 
 // Unused returns the paths that are the first whose names are fields in none of several message types.
-func (r *Reader) Unused(messages []protoreflect.MessageDescriptor) (unused []string) {
+func (r *Reader) Unused(messages []protoreflect.MessageDescriptor) (unused []Path) {
 	used := make(map[string]bool)
 	for _, m := range messages {
 		for _, p := range r.paths {
@@ -79,7 +85,7 @@ func (r *Reader) Unused(messages []protoreflect.MessageDescriptor) (unused []str
 	}
 	for _, p := range r.paths {
 		if !used[p.text] {
-			unused = append(unused, p.text)
+			unused = append(unused, p)
 		}
 	}
 	return unused

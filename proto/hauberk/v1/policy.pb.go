@@ -1,5 +1,5 @@
 // Options that state the policy of a method next to its definition: who may call it, how it may be
-// retried, and its deadline and limits.
+// retried, its deadline and limits, and which field of its request decides.
 //
 //   import "hauberk/v1/policy.proto";
 //
@@ -350,6 +350,14 @@ var file_hauberk_v1_policy_proto_extTypes = []protoimpl.ExtensionInfo{
 		Tag:           "bytes,86412,opt,name=service_policy",
 		Filename:      "hauberk/v1/policy.proto",
 	},
+	{
+		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
+		ExtensionType: ([]string)(nil),
+		Field:         86412,
+		Name:          "hauberk.v1.key",
+		Tag:           "bytes,86412,rep,name=key",
+		Filename:      "hauberk/v1/policy.proto",
+	},
 }
 
 // Extension fields to descriptorpb.MethodOptions.
@@ -367,6 +375,24 @@ var (
 	//
 	// optional hauberk.v1.Policy service_policy = 86412;
 	E_ServicePolicy = &file_hauberk_v1_policy_proto_extTypes[1]
+)
+
+// Extension fields to descriptorpb.FieldOptions.
+var (
+	// key marks a field of requests by which limits, labels, logs, rules and tenants are chosen, under a
+	// name:
+	//
+	//	message Repository {
+	//	  string storage_name = 1 [(hauberk.v1.key) = "storage"];
+	//	}
+	//
+	// Names have lower-case letters, digits and "_", begin with a letter, and are not longer than 64
+	// characters. A field may have several. The field is a string, an integer, a bool or an enum, is not
+	// repeated, and is in the request or in a message of it that is not repeated either. A request has
+	// at most one field with a name.
+	//
+	// repeated string key = 86412;
+	E_Key = &file_hauberk_v1_policy_proto_extTypes[2]
 )
 
 var File_hauberk_v1_policy_proto protoreflect.FileDescriptor
@@ -399,7 +425,8 @@ const file_hauberk_v1_policy_proto_rawDesc = "" +
 	"\x0fLIMIT_BY_TENANT\x10\x03\x12\x13\n" +
 	"\x0fLIMIT_BY_GLOBAL\x10\x04:L\n" +
 	"\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\x8c\xa3\x05 \x01(\v2\x12.hauberk.v1.PolicyR\x06policy:\\\n" +
-	"\x0eservice_policy\x12\x1f.google.protobuf.ServiceOptions\x18\x8c\xa3\x05 \x01(\v2\x12.hauberk.v1.PolicyR\rservicePolicyBc\n" +
+	"\x0eservice_policy\x12\x1f.google.protobuf.ServiceOptions\x18\x8c\xa3\x05 \x01(\v2\x12.hauberk.v1.PolicyR\rservicePolicy:1\n" +
+	"\x03key\x12\x1d.google.protobuf.FieldOptions\x18\x8c\xa3\x05 \x03(\tR\x03keyBc\n" +
 	"\x17io.github.hauberkrpc.v1B\vPolicyProtoP\x01Z9github.com/hauberk-rpc/hauberk/proto/hauberk/v1;hauberkv1b\x06proto3"
 
 var (
@@ -424,22 +451,24 @@ var file_hauberk_v1_policy_proto_goTypes = []any{
 	(*durationpb.Duration)(nil),         // 4: google.protobuf.Duration
 	(*descriptorpb.MethodOptions)(nil),  // 5: google.protobuf.MethodOptions
 	(*descriptorpb.ServiceOptions)(nil), // 6: google.protobuf.ServiceOptions
+	(*descriptorpb.FieldOptions)(nil),   // 7: google.protobuf.FieldOptions
 }
 var file_hauberk_v1_policy_proto_depIdxs = []int32{
-	0, // 0: hauberk.v1.Policy.idempotency:type_name -> hauberk.v1.Idempotency
-	4, // 1: hauberk.v1.Policy.deadline:type_name -> google.protobuf.Duration
-	3, // 2: hauberk.v1.Policy.limits:type_name -> hauberk.v1.Limit
-	4, // 3: hauberk.v1.Limit.per:type_name -> google.protobuf.Duration
-	1, // 4: hauberk.v1.Limit.by:type_name -> hauberk.v1.LimitBy
-	5, // 5: hauberk.v1.policy:extendee -> google.protobuf.MethodOptions
-	6, // 6: hauberk.v1.service_policy:extendee -> google.protobuf.ServiceOptions
-	2, // 7: hauberk.v1.policy:type_name -> hauberk.v1.Policy
-	2, // 8: hauberk.v1.service_policy:type_name -> hauberk.v1.Policy
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	7, // [7:9] is the sub-list for extension type_name
-	5, // [5:7] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	0,  // 0: hauberk.v1.Policy.idempotency:type_name -> hauberk.v1.Idempotency
+	4,  // 1: hauberk.v1.Policy.deadline:type_name -> google.protobuf.Duration
+	3,  // 2: hauberk.v1.Policy.limits:type_name -> hauberk.v1.Limit
+	4,  // 3: hauberk.v1.Limit.per:type_name -> google.protobuf.Duration
+	1,  // 4: hauberk.v1.Limit.by:type_name -> hauberk.v1.LimitBy
+	5,  // 5: hauberk.v1.policy:extendee -> google.protobuf.MethodOptions
+	6,  // 6: hauberk.v1.service_policy:extendee -> google.protobuf.ServiceOptions
+	7,  // 7: hauberk.v1.key:extendee -> google.protobuf.FieldOptions
+	2,  // 8: hauberk.v1.policy:type_name -> hauberk.v1.Policy
+	2,  // 9: hauberk.v1.service_policy:type_name -> hauberk.v1.Policy
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	8,  // [8:10] is the sub-list for extension type_name
+	5,  // [5:8] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_hauberk_v1_policy_proto_init() }
@@ -455,7 +484,7 @@ func file_hauberk_v1_policy_proto_init() {
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hauberk_v1_policy_proto_rawDesc), len(file_hauberk_v1_policy_proto_rawDesc)),
 			NumEnums:      2,
 			NumMessages:   2,
-			NumExtensions: 2,
+			NumExtensions: 3,
 			NumServices:   0,
 		},
 		GoTypes:           file_hauberk_v1_policy_proto_goTypes,
