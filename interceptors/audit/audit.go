@@ -70,7 +70,9 @@ func newPrefix() string {
 
 // Declare describes the interceptor to the checks of a chain.
 func (x *Interceptor) Declare() hauberk.Declaration {
-	d := hauberk.Declaration{Name: "audit", Phase: hauberk.PhaseAudit, Unmatched: x.unmatched, Err: x.err}
+	d := hauberk.Declaration{
+		Name: "audit", Phase: hauberk.PhaseAudit, Unmatched: x.unmatched, Invalid: x.invalid, Err: x.err,
+	}
 	if x.writer == nil && d.Err == nil {
 		d.Err = errors.New("a zero audit.Interceptor; make it with audit.New")
 		return d

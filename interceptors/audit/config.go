@@ -82,8 +82,9 @@ type Request struct {
 	// Methods are patterns of methods, in the form that hauberk.For takes. At least one is required.
 	Methods []string
 	// Fields are paths from the request to a field: "order.customer_id". The fields before the last are
-	// messages that are not repeated. Each path must exist in the request of at least one of the methods; a
-	// server checks that when it starts. The value of a field that is redacted, or that is in one that is, is
+	// messages that are not repeated, and no google.protobuf.Any. Each path must exist in the request of at
+	// least one of the methods, and lead through such messages in all that have its names; a server checks that
+	// when it starts. The value of a field that is redacted, or that is in one that is, is
 	// "[redacted]".
 	Fields []string
 	// All selects the fields of the request that are set, those that are redacted as "[redacted]".

@@ -46,21 +46,32 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// Fields that no request has are errors when the server starts, and fields of repeated messages are none.
+// Paths that do not fit the requests are errors when the server starts, with what would be right.
 func TestPaths(t *testing.T) {
-	for _, test := range []struct{ field, want string }{
-		{"text", ""}, {"no_such", "no_such"}, {"text.x", "text.x"}, {"Text", "Text"},
+	const all = "hauberk.test.v1.TestService/*"
+	for name, test := range map[string]struct {
+		requests []audit.Request
+		want     string // in the error; "" for none
+	}{
+		"fits":              {[]audit.Request{{Methods: []string{all}, Fields: []string{"text"}}}, ""},
+		"no such field":     {[]audit.Request{{Methods: []string{all}, Fields: []string{"txt"}}}, `"txt": there is no field txt in hauberk.test.v1.Request, which has text`},
+		"another case":      {[]audit.Request{{Methods: []string{all}, Fields: []string{"Text"}}}, "which has text"},
+		"into a text":       {[]audit.Request{{Methods: []string{all}, Fields: []string{"text.x"}}}, `"text.x" continues after text, which is string`},
+		"the second path":   {[]audit.Request{{Methods: []string{all}, Fields: []string{"text", "no"}}}, "audit.Config.Requests[0].Fields: no request has the field"},
+		"the second":        {[]audit.Request{{Methods: []string{"hauberk.test.v1.TestService/Unary"}, All: true}, {Methods: []string{all}, Fields: []string{"no"}}}, "audit.Config.Requests[1].Fields: "},
+		"never the first":   {[]audit.Request{{Methods: []string{all}, All: true}, {Methods: []string{"*"}, Fields: []string{"text"}}}, "audit.Config.Requests[1] has no effect"},
+		"no such method":    {[]audit.Request{{Methods: []string{"a.B/*"}, Fields: []string{"text"}}}, `audit.Config.Requests[0].Methods("a.B/*")`},
+		"one of the method": {[]audit.Request{{Methods: []string{"hauberk.test.v1.TestService/Unary", "a.B/*"}, All: true}}, "a.B/*"},
 	} {
-		x := audit.New(audit.Config{Requests: []audit.Request{
-			{Methods: []string{"hauberk.test.v1.TestService/*"}, Fields: []string{test.field}},
-		}}, new(journal))
-		srv := hauberk.Must(hauberk.New(x)).NewServer()
-		testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{})
-		err := srv.Coverage().Err()
-		srv.Stop()
-		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), `Requests[0].Fields("`+test.want)) {
-			t.Errorf("%s: %v; want %q", test.field, err, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			srv := hauberk.Must(hauberk.New(audit.New(audit.Config{Requests: test.requests}, new(journal)))).NewServer()
+			defer srv.Stop()
+			testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{})
+			err := srv.Coverage().Err()
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("%v; want %q", err, test.want)
+			}
+		})
 	}
 }
 
@@ -73,7 +84,7 @@ func TestBadConfig(t *testing.T) {
 	for _, want := range []string{
 		"Start is Start(9)", "Timeout is -1ns", "Queue is -1", "MaxWrites is -1", "MaxFields is -1", "MaxValue is -1", "MaxBytes is 1073741824",
 		"a b", "Requests[0] has no Methods", "Requests[0] has All false", `Requests[1].Methods has "x"`, "Requests[1] has All true",
-		`Requests[1].Fields has "a..b"`, `Requests[1].Fields has "c" twice`, "New was given a nil sink", "option 1 of New is nil",
+		`Requests[1].Fields[0]: the path "a..b" has "" as a name`, `Requests[1].Fields has "c" twice`, "New was given a nil sink", "option 1 of New is nil",
 		"a key without a name", "WithFailed was given", "WithTypes was given", "WithClock was given",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {

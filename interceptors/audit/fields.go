@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/fieldpath"
 	"github.com/hauberk-rpc/hauberk/internal/methodtable"
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
 	"github.com/hauberk-rpc/hauberk/internal/protomessage"
@@ -20,14 +21,14 @@ type request struct {
 	Request
 
 	methods pattern.Set
-	paths   [][]protoreflect.Name                                      // as Fields
+	paths   []fieldpath.Path                                           // as Fields
 	found   methodtable.Cache[protoreflect.MessageDescriptor, []field] // by the type of the request
 }
 
 // field is a path that a type of messages has.
 type field struct {
 	path string
-	at   []protoreflect.FieldDescriptor
+	at   *fieldpath.Field
 }
 
 func newRequests(list []Request, maxFields int) (all []*request, err error) {
@@ -51,44 +52,18 @@ func newRequests(list []Request, maxFields int) (all []*request, err error) {
 		}
 		made.methods = methods
 		for j, path := range r.Fields {
-			names, ok := split(path)
+			parsed, err := fieldpath.Parse(path)
 			switch {
-			case !ok:
-				fail(`%s.Fields has %q; want names of fields with dots between them: "order.customer_id"`, at, path)
+			case err != nil:
+				fail("%s.Fields[%d]: %w", at, j, err)
 			case slices.Contains(r.Fields[:j], path):
 				fail("%s.Fields has %q twice", at, path)
 			}
-			made.paths = append(made.paths, names)
+			made.paths = append(made.paths, parsed)
 		}
 		all = append(all, made)
 	}
 	return all, errors.Join(errs...)
-}
-
-// split returns the names in a path.
-func split(path string) (names []protoreflect.Name, ok bool) {
-	if len(path) > maxName {
-		return nil, false
-	}
-	for name := range strings.SplitSeq(path, ".") {
-		names = append(names, protoreflect.Name(name))
-	}
-	return names, !slices.ContainsFunc(names, func(n protoreflect.Name) bool { return !n.IsValid() })
-}
-
-// resolve returns the fields of a path in a type of messages, if it has them.
-func resolve(m protoreflect.MessageDescriptor, path []protoreflect.Name) (at []protoreflect.FieldDescriptor, ok bool) {
-	for i, name := range path {
-		if m == nil {
-			return nil, false // the field before is no message
-		}
-		f := m.Fields().ByName(name)
-		if f == nil || i < len(path)-1 && f.Cardinality() == protoreflect.Repeated {
-			return nil, false
-		}
-		at, m = append(at, f), f.Message()
-	}
-	return at, true
 }
 
 // requestOf returns what is recorded of the requests of a method, or nil.
@@ -125,33 +100,53 @@ func (x *Interceptor) settings(method string) []hauberk.Setting {
 	return all
 }
 
-// unmatched returns which patterns match none of the methods, and which paths none of their requests has.
+// unmatched returns which patterns match none of the methods.
 func (x *Interceptor) unmatched(methods []*hauberk.Method) (all []string) {
 	index := pattern.IndexOf(methods)
 	for i, r := range x.requests {
-		setting := fmt.Sprintf("audit.Config.Requests[%d]", i)
-		missing := index.Unmatched(setting+".Methods", r.methods)
-		if all = append(all, missing...); len(missing) < len(r.methods) {
-			all = append(all, x.unmatchedFields(setting, r, methods)...)
+		all = append(all, index.Unmatched(fmt.Sprintf("audit.Config.Requests[%d].Methods", i), r.methods)...)
+	}
+	return all
+}
+
+// invalid returns what is wrong with the elements of Config.Requests for methods of a server.
+func (x *Interceptor) invalid(methods []*hauberk.Method) (all []string) {
+	for i, r := range x.requests {
+		for _, text := range x.invalidRequest(r, methods) {
+			all = append(all, fmt.Sprintf("audit.Config.Requests[%d]", i)+text)
 		}
 	}
 	return all
 }
 
-func (x *Interceptor) unmatchedFields(setting string, r *request, methods []*hauberk.Method) (all []string) {
-	for i, path := range r.Fields {
-		if !slices.ContainsFunc(methods, func(m *hauberk.Method) bool {
-			if x.requestOf(m) != r {
-				return false
+func (x *Interceptor) invalidRequest(r *request, methods []*hauberk.Method) (all []string) {
+	matched, unknown := 0, 0
+	var known []fieldpath.Method
+	for _, m := range methods {
+		if !r.methods.Matches(m.Service(), m.Name()) {
+			continue
+		}
+		matched++
+		if x.requestOf(m) != r {
+			continue
+		}
+		if d := m.Descriptor(); d != nil {
+			known = append(known, fieldpath.Method{Name: m.Service() + "/" + m.Name(), Request: d.Input()})
+		} else {
+			unknown++ // the type of its request is not known
+		}
+	}
+	if matched > 0 && len(known)+unknown == 0 {
+		return []string{" has no effect: an earlier element names each of its methods; want it first, or removed"}
+	}
+	for _, path := range r.paths {
+		for _, m := range known {
+			if _, err := path.Resolve(m.Request, fieldpath.Whole); err != nil && !errors.Is(err, fieldpath.ErrNotFound) {
+				all = append(all, fmt.Sprintf(".Fields: %s: %v", m.Name, err))
 			}
-			d := m.Descriptor()
-			if d == nil {
-				return true // the type of the request is not known
-			}
-			_, ok := resolve(d.Input(), r.paths[i])
-			return ok
-		}) {
-			all = append(all, fmt.Sprintf("%s.Fields(%q)", setting, path))
+		}
+		if why, missing := path.Missing(known, fieldpath.Whole); missing && unknown == 0 && len(known) > 0 {
+			all = append(all, ".Fields: "+why)
 		}
 	}
 	return all
@@ -164,14 +159,14 @@ func (r *request) fieldsOf(m protoreflect.MessageDescriptor) []field {
 	}
 	var found []field
 	for i, path := range r.paths {
-		if at, ok := resolve(m, path); ok {
+		if at, err := path.Resolve(m, fieldpath.Whole); err == nil {
 			found = append(found, field{r.Fields[i], at})
 		}
 	}
 	if r.All {
 		for i := range m.Fields().Len() {
 			f := m.Fields().Get(i)
-			found = append(found, field{string(f.Name()), []protoreflect.FieldDescriptor{f}})
+			found = append(found, field{string(f.Name()), fieldpath.Of(f)})
 		}
 	}
 	return r.found.Keep(m, found)
@@ -202,17 +197,13 @@ func (r *request) values(msg any, secrets *redact.Redactor, limit int) (values m
 
 // value returns the value of a field, if it is set, and whether it was cut.
 func (f *field) value(m protoreflect.Message, secrets *redact.Redactor) (value string, cut, ok bool) {
-	for i, d := range f.at {
-		switch {
-		case !m.Has(d):
-			return "", false, false
-		case secrets.Hides(d):
-			return redact.Text, false, true
-		case i == len(f.at)-1:
-			value, cut = secrets.Value(d, m.Get(d))
-			return value, cut, true
-		}
-		m = m.Get(d).Message()
+	d, v, ok := f.at.Find(m, secrets.Hides)
+	switch {
+	case !ok:
+		return "", false, false
+	case secrets.Hides(d):
+		return redact.Text, false, true
 	}
-	return "", false, false
+	value, cut = secrets.Value(d, v)
+	return value, cut, true
 }
