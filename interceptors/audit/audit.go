@@ -87,6 +87,8 @@ type running struct {
 	began   time.Time
 	starts  bool // the call has a record at its start
 	started atomic.Bool
+	begun   chan struct{}            // closed when that record is written, or has failed; nil if there is none
+	failed  error                    // why it is not written; begun guards it
 	request atomic.Pointer[captured] // hooks of a handler may run when next has returned
 }
 
@@ -101,6 +103,9 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	c := &running{
 		id: x.prefix + strconv.FormatUint(x.calls.Add(1), 36), began: x.now(),
 		starts: x.config.Start == StartAll || x.config.Start == StartStreams && call.Kind() != hauberk.Unary,
+	}
+	if c.starts {
+		c.begun = make(chan struct{})
 	}
 	call.CountMessages()
 	if call.Side() == hauberk.ClientSide {
@@ -148,17 +153,40 @@ func (x *Interceptor) beforeResponses(ctx context.Context, call *hauberk.Call, c
 	})
 }
 
-// begin writes the record at the start, once.
+// begin writes the record at the start, once, and returns the result of that write. Concurrent attempts of a call
+// wait for it.
 func (x *Interceptor) begin(ctx context.Context, call *hauberk.Call, c *running) error {
 	if c.started.Swap(true) {
-		return nil
+		select {
+		case <-c.begun:
+			return c.failed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+	err := ErrPanic // if the goroutine is unwound
+	defer func() {
+		if err != nil {
+			c.failed = x.reject(err, nil)
+		}
+		close(c.begun)
+	}()
 	r := x.record(call, c)
 	r.Stage, r.Time = StageStart, c.began
-	if err := x.writer.write(ctx, r); err != nil {
+	if err = x.writer.write(ctx, r); err != nil {
 		return x.reject(err, nil)
 	}
 	return nil
+}
+
+// hasBegun reports whether begin would return at once.
+func (c *running) hasBegun() bool {
+	select {
+	case <-c.begun:
+		return true
+	default:
+		return false
+	}
 }
 
 // end writes the record at the end. It is not inlined, so that the record is not on the stack while the
@@ -208,9 +236,10 @@ func (x *Interceptor) watch(call *hauberk.Call, c *running) {
 
 // Admitted returns an interceptor that writes the records at the start of calls in place of x, with the
 // identity of the caller and the decisions so far, and for methods with one request also its fields. Its place
-// is inside of everything that rejects calls, and under the same hauberk.For and hauberk.Except as x. Calls that
-// are rejected outside of it have no record at the start. If it does not run for a call with a stream of
-// responses, the first of them waits for the record.
+// is inside of everything that rejects calls, in each chain that x is in, and under the same hauberk.For and
+// hauberk.Except as x. Calls that are rejected outside of it have no record at the start. If it does not run for a
+// call with a stream of responses, the first of them waits for the record. On a client, inside of retry or hedge,
+// the first attempt writes the record, and the others wait for it.
 func (x *Interceptor) Admitted() hauberk.Interceptor {
 	x.admits.Store(true)
 	return &admitted{x}
@@ -228,10 +257,10 @@ func (a *admitted) Declare() hauberk.Declaration {
 // Intercept writes the record at the start of the call.
 func (a *admitted) Intercept(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	c, ok := a.x.key.Get(call)
-	if !ok || c.started.Load() {
+	if !ok {
 		return next(ctx, call)
 	}
-	if !call.Kind().ClientStreams() && a.x.requestOf(call.Method()) != nil {
+	if !c.hasBegun() && !call.Kind().ClientStreams() && a.x.requestOf(call.Method()) != nil {
 		if _, err := call.Read(ctx); err != nil {
 			return err
 		}
