@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"time"
 )
 
 // diskFile is the open file of a [File]. One goroutine at a time uses it.
@@ -17,10 +19,18 @@ import (
 //	| broken | the file is truncated to size | open   |
 //	| open   | the path names another file   | closed |
 //	| closed | the path is opened            | open   |
+//	| open   | lines would exceed max        | closed |
 type diskFile struct {
-	path string
-	mode os.FileMode
-	sync bool
+	path   string
+	mode   os.FileMode
+	sync   bool
+	max    int64 // of the size; 0 for no rotation
+	keep   int   // renamed files; 0 for all
+	folder folder
+	now    func() time.Time
+	last   int64 // the number of the last renamed file
+
+	rotations, failures atomic.Int64
 
 	file   handle // nil if it is closed
 	info   os.FileInfo
@@ -37,13 +47,12 @@ type handle interface {
 
 // open opens the path. It returns how many bytes of a torn last line it has removed.
 func (d *diskFile) open() (torn int64, err error) {
-	_, missing := os.Stat(d.path)
 	file, err := os.OpenFile(d.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, d.mode)
 	if err != nil {
 		return 0, fmt.Errorf("audit: %w", err)
 	}
 	defer func() {
-		if err != nil {
+		if d.file != file {
 			_ = file.Close()
 		}
 	}()
@@ -61,12 +70,12 @@ func (d *diskFile) open() (torn int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("audit: repair %s: %w", d.path, err)
 	}
-	if d.sync && missing != nil {
-		if err := syncFolder(filepath.Dir(d.path)); err != nil {
+	if d.sync { // also if the file exists: the process that has made it may have been killed before
+		if err := d.folder.sync(filepath.Dir(d.path)); err != nil {
 			return 0, fmt.Errorf("audit: %w", err)
 		}
 	}
-	d.file, d.info, d.size, d.broken = file, info, size, false
+	d.file, d.info, d.size, d.broken = handle(file), info, size, false
 	return torn, nil
 }
 
@@ -100,19 +109,15 @@ func repair(file *os.File, size int64) (whole, torn int64, err error) {
 	return size - torn, torn, file.Sync()
 }
 
-// syncFolder makes the name of a new file durable.
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(ignoreUnsupported(folder.Sync()), folder.Close())
-}
-
 // append stores lines. After an error none of them is in the file, or will be when the next lines are stored.
 func (d *diskFile) append(lines []byte) error {
 	if err := d.ready(); err != nil {
 		return err
+	}
+	if d.max > 0 && d.size > 0 && d.size+int64(len(lines)) > d.max {
+		if err := d.rotate(); err != nil {
+			return err
+		}
 	}
 	_, err := d.file.Write(lines)
 	if err == nil && d.sync {

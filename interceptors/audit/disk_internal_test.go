@@ -5,9 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 var errDisk = errors.New("no space left on the device")
+
+func newDisk(path string) *diskFile {
+	return &diskFile{path: path, mode: 0o600, sync: true, folder: osFolder{}, now: time.Now}
+}
 
 // badFile is a file whose operations fail while their number is positive.
 type badFile struct {
@@ -60,7 +65,7 @@ func TestDiskFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "audit.jsonl")
-			d := diskFile{path: path, mode: 0o600, sync: true}
+			d := newDisk(path)
 			if _, err := d.open(); err != nil {
 				t.Fatal(err)
 			}
@@ -88,7 +93,7 @@ func TestDiskFails(t *testing.T) {
 // A file that is closed after a failed write has no part of its lines.
 func TestCloseAfterFailure(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
-	d := diskFile{path: path, mode: 0o600, sync: true}
+	d := newDisk(path)
 	if _, err := d.open(); err != nil {
 		t.Fatal(err)
 	}

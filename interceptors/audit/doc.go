@@ -64,5 +64,7 @@
 // [File] appends JSON lines: one record a line, with the members of [Record.MarshalJSON]. Control characters are
 // escaped, and invalid UTF-8 is replaced, so that no text of a caller makes a line. Concurrent records share one
 // write and one fsync. [OpenFile] repairs a last line that a killed process has left without an end. [Read]
-// reads a file. To rotate it, rename it: the next record opens the path anew.
+// reads a file. With FileConfig.MaxSize it is renamed when it is full, and FileConfig.Keep bounds the renamed files;
+// [Files] lists them. Each record is in one of them, whenever the process is killed. Another program may rotate the
+// file instead: if it renames it, the next record opens the path anew.
 package audit

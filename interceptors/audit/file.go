@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/hauberk-rpc/hauberk"
 )
 
 // DefaultMaxBatch is the default of FileConfig.MaxBatch.
@@ -29,12 +32,20 @@ type FileConfig struct {
 	// NoSync leaves out fsync. Records then survive the end of the process by SIGKILL, but not a failure of the
 	// operating system or of the power.
 	NoSync bool
+	// MaxSize is the size in bytes beyond which the file is renamed to Path, a dot and the time in seconds since 1970
+	// (or a greater number than before), and a new one is made. A batch is not divided, so that a file may be longer by
+	// one batch. The default, 0, renames none. Path must not be a symbolic link then. If the file cannot be renamed,
+	// records are still stored in it: see [File.Measurements].
+	MaxSize int64
+	// Keep is the number of renamed files that are kept. The oldest are removed. The default, 0, keeps all.
+	Keep int
 }
 
 // File is a sink that appends records to a file, one JSON object a line. A record is stored when it is on the
 // disk (fsync), which concurrent records share: group commit. Make it with [OpenFile]. Safe for concurrent use.
 //
-// If the path no longer names the open file, since a program that rotates files has renamed it, or someone has
+// With FileConfig.MaxSize, the file is renamed when it is full, and [Files] lists what there is. If the path no longer
+// names the open file, since a program that rotates files has renamed it, or someone has
 // deleted it, the next record opens the path anew.
 type File struct {
 	config FileConfig
@@ -75,24 +86,52 @@ func OpenFile(config FileConfig) (*File, error) {
 	if config.Wait < 0 || config.Wait > time.Second {
 		fail("Wait is %v; want 0 to 1s", config.Wait)
 	}
+	if config.MaxSize < 0 {
+		fail("MaxSize is %d; want a number of bytes, or 0 for no limit", config.MaxSize)
+	}
+	if config.Keep < 0 || config.Keep > 0 && config.MaxSize == 0 {
+		fail("Keep is %d with a MaxSize of %d; want a number of files, and MaxSize, or 0 for all", config.Keep, config.MaxSize)
+	}
+	if info, err := os.Lstat(config.Path); err == nil && config.MaxSize > 0 && info.Mode()&fs.ModeSymlink != 0 {
+		fail("%s is a symbolic link, which MaxSize would rename; want the path of the file", config.Path)
+	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	f := &File{
 		config: config, posts: make(chan post, config.MaxBatch), ended: make(chan struct{}),
-		disk: diskFile{path: config.Path, mode: config.Mode, sync: !config.NoSync},
+		disk: diskFile{
+			path: config.Path, mode: config.Mode, sync: !config.NoSync, max: config.MaxSize, keep: config.Keep,
+			folder: osFolder{}, now: time.Now,
+		},
 	}
 	torn, err := f.disk.open()
 	if err != nil {
 		return nil, err
 	}
 	f.torn = torn
+	f.disk.prune() // the process before may have ended in between
 	go f.run()
 	return f, nil
 }
 
 // Torn returns the number of bytes of the torn last line that OpenFile has removed, or 0.
 func (f *File) Torn() int64 { return f.torn }
+
+// Measurements returns the numbers of renamed files, and of failures to rename or remove one. Those of an [Interceptor]
+// have them.
+func (f *File) Measurements() []hauberk.Measurement {
+	return []hauberk.Measurement{
+		{
+			Name: "audit_file_rotations_total", Help: "Files that were renamed because of their size.", Counter: true,
+			Value: float64(f.disk.rotations.Load()),
+		},
+		{
+			Name: "audit_file_rotation_failures_total", Help: "Failures to rename or remove a file.", Counter: true,
+			Value: float64(f.disk.failures.Load()),
+		},
+	}
+}
 
 // Write stores a record. If ctx ends first, Write returns its error, and the record may be stored later.
 func (f *File) Write(ctx context.Context, r Record) error {

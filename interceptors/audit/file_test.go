@@ -247,6 +247,10 @@ func TestOpenFileErrors(t *testing.T) {
 	if err := os.WriteFile(large, bytes.Repeat([]byte("x"), 3<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	symbolic := filepath.Join(folder, "symbolic")
+	if err := os.Symlink(path, symbolic); err != nil {
+		t.Fatal(err)
+	}
 	open(t, audit.FileConfig{Path: path})
 	for _, test := range []struct {
 		config audit.FileConfig
@@ -257,6 +261,10 @@ func TestOpenFileErrors(t *testing.T) {
 		{audit.FileConfig{Path: path, Wait: time.Hour}, "Wait is 1h"},
 		{audit.FileConfig{Path: path, Mode: fs.ModeDir | 0o600}, "Mode is d"},
 		{audit.FileConfig{Path: path, Mode: 0o400}, "Mode is -r--"},
+		{audit.FileConfig{Path: path, MaxSize: -1}, "MaxSize is -1"},
+		{audit.FileConfig{Path: path, MaxSize: 1, Keep: -1}, "Keep is -1"},
+		{audit.FileConfig{Path: path, Keep: 1}, "Keep is 1 with a MaxSize of 0"},
+		{audit.FileConfig{Path: symbolic, MaxSize: 1}, "is a symbolic link"},
 		{audit.FileConfig{Path: path}, "the file of another writer"},
 		{audit.FileConfig{Path: folder}, "is a directory"},
 		{audit.FileConfig{Path: os.DevNull}, "no regular file"},

@@ -30,6 +30,10 @@ import (
 // to this path.
 const pathToServe = "HAUBERK_AUDIT_SERVE"
 
+// killedSize is the FileConfig.MaxSize of that server: a file has few records, so that processes are killed at each
+// point of a rotation.
+const killedSize = 1500
+
 func TestMain(m *testing.M) {
 	if path := os.Getenv(pathToServe); path != "" {
 		if err := serve(path); err != nil {
@@ -44,7 +48,7 @@ var clientID = hauberk.NewKey[string]("client_id")
 
 // serve serves until the process is killed, and writes the address to standard output.
 func serve(path string) error {
-	file, err := audit.OpenFile(audit.FileConfig{Path: path})
+	file, err := audit.OpenFile(audit.FileConfig{Path: path, MaxSize: killedSize})
 	if err != nil {
 		return err
 	}
@@ -83,8 +87,8 @@ func (s *seen) add(stage audit.Stage, id string) {
 	s.count.Add(1)
 }
 
-// Whenever the process of a server is killed, the file has the records of all responses and statuses that clients
-// have seen, and the next process continues it.
+// Whenever the process of a server is killed, the files have the records of all responses and statuses that clients
+// have seen, and the next process continues them.
 func TestKill(t *testing.T) {
 	rounds := 200
 	if testing.Short() {
@@ -99,17 +103,26 @@ func TestKill(t *testing.T) {
 			tear(t, path)
 		}
 	}
-	file, err := os.Open(path)
+	paths, err := audit.Files(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
 	found := make(map[string]bool)
-	for r, err := range audit.Read(file) {
-		if err != nil && !errors.Is(err, audit.ErrTorn) {
-			t.Error(err)
+	for i, path := range paths {
+		file, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
 		}
-		found[r.Stage.String()+" "+r.State["id"]] = true
+		for r, err := range audit.Read(file) {
+			if err != nil && (i < len(paths)-1 || !errors.Is(err, audit.ErrTorn)) {
+				t.Errorf("%s: %v", path, err)
+			}
+			found[r.Stage.String()+" "+r.State["id"]] = true
+		}
+		_ = file.Close()
+	}
+	if len(paths) < rounds {
+		t.Errorf("only %d files in %d rounds", len(paths), rounds)
 	}
 	for record := range all.records {
 		if !found[record] {
@@ -124,7 +137,7 @@ func TestKill(t *testing.T) {
 // tear appends a part of a line to a file.
 func tear(t *testing.T, path string) {
 	t.Helper()
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err == nil {
 		_, err = file.WriteString(`{"time":"2026-`)
 		err = errors.Join(err, file.Close())

@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// renamesOpenFiles reports whether an open file can be renamed, and stays locked.
+const renamesOpenFiles = true
+
 // lock locks a file until it is closed, or returns an error if it is locked.
 func lock(file *os.File) error {
 	return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

@@ -201,7 +201,7 @@ func (x *Interceptor) Measurements() []hauberk.Measurement {
 	if w.queue != nil {
 		queued = w.queue.Len()
 	}
-	return []hauberk.Measurement{
+	all := []hauberk.Measurement{
 		{
 			Name: "audit_written_total", Help: "Records that the sink stored.", Counter: true,
 			Value: float64(w.written.Load()),
@@ -213,4 +213,8 @@ func (x *Interceptor) Measurements() []hauberk.Measurement {
 		},
 		{Name: "audit_queued", Help: "Records in the queue.", Value: float64(queued)},
 	}
+	if f, ok := w.sink.(*File); ok {
+		all = append(all, f.Measurements()...)
+	}
+	return all
 }
