@@ -20,9 +20,12 @@
 // (proto3 without optional). A bool without presence is "false". Defaults of proto2 do not count. The value
 // is read as text: numbers in decimal, enums by the names of their values.
 //
+// [Marked] is a field without a path: the option (hauberk.v1.key) marks it in the .proto file, under a name, so that it
+// may be at another path in each type of requests.
+//
 // # The check at start
 //
-// Each method that an interceptor with a field runs for needs one of the paths, unless the field is
+// Each method that an interceptor with a field runs for needs one of the paths, or one field with the mark, unless the field is
 // [Field.Optional], and each path needs a method. [hauberk.Server.Serve] and [hauberk.Chain.Coverage] report
 // what is wrong, with the method, the path and the name of the field that is most like it. Methods of the
 // package grpc, such as health, and those whose generated code is not linked, are left out. Clients do not
