@@ -41,7 +41,8 @@ func (f Field) Check(services ...protoreflect.ServiceDescriptor) error {
 		list := s.Methods()
 		for j := range list.Len() {
 			m := list.Get(j)
-			methods = append(methods, fieldpath.Method{Name: string(s.FullName()) + "/" + string(m.Name()), Request: m.Input()})
+			name := string(s.FullName()) + "/" + string(m.Name())
+			methods = append(methods, fieldpath.Method{Name: name, Request: m.Input()})
 		}
 	}
 	if len(methods) == 0 {

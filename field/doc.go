@@ -25,11 +25,11 @@
 //
 // # The check at start
 //
-// Each method that an interceptor with a field runs for needs one of the paths, or one field with the mark, unless the field is
-// [Field.Optional], and each path needs a method. [hauberk.Server.Serve] and [hauberk.Chain.Coverage] report
-// what is wrong, with the method, the path and the name of the field that is most like it. Methods of the
-// package grpc, such as health, and those whose generated code is not linked, are left out. Clients do not
-// know their methods at start: their programs call [Field.Check] in a test.
+// Each method that an interceptor with a field runs for needs one of the paths, or one field with the mark,
+// unless the field is [Field.Optional], and each path needs a method. [hauberk.Server.Serve] and
+// [hauberk.Chain.Coverage] report what is wrong, with the method, the path and the name of the field that is
+// most like it. Methods of the package grpc, such as health, and those whose generated code is not linked, are
+// left out. Clients do not know their methods at start: their programs call [Field.Check] in a test.
 //
 // # Two ways to use a field
 //

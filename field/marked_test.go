@@ -122,7 +122,9 @@ func TestMarked(t *testing.T) {
 			want    codes.Code
 			reason  string
 		}{
-			{"nvme", codes.OK, ""}, {"tape", codes.OK, ""}, {"nvme", codes.ResourceExhausted, ratelimit.ReasonLimited},
+			{"nvme", codes.OK, ""},
+			{"tape", codes.OK, ""},
+			{"nvme", codes.ResourceExhausted, ratelimit.ReasonLimited},
 			{"", codes.InvalidArgument, field.ReasonMissing},
 		} {
 			err := callRepositories(t.Context(), conn, c.Kind, call.storage)

@@ -33,7 +33,8 @@ func TestHedgedAttemptsWaitForTheRecord(t *testing.T) {
 						return nil
 					}))
 					inner := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
-						if attempts.Add(1); !stored.Load() {
+						attempts.Add(1)
+						if !stored.Load() {
 							t.Error("an attempt leaves without the record")
 						}
 						return next(ctx, call)

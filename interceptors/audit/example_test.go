@@ -107,3 +107,49 @@ func ExampleNew_failClosed() {
 	fmt.Println(hauberk.CodeOf(err), hauberk.Reason(err))
 	// Output: Unavailable AUDIT_FAILED
 }
+
+// A file is renamed when it is full. Files lists all files, the oldest first.
+func ExampleFiles() {
+	folder, err := os.MkdirTemp("", "audit")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "audit.jsonl")
+	file, err := audit.OpenFile(audit.FileConfig{Path: path, MaxSize: 1, Keep: 2}) // in a program MaxSize: 1 << 30
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for n := range 5 {
+		r := audit.Record{Stage: audit.StageStart, Call: fmt.Sprint(n)}
+		if err := file.Write(context.Background(), r); err != nil {
+			fmt.Println(err)
+		}
+	}
+	if err := file.Close(); err != nil {
+		fmt.Println(err)
+	}
+
+	paths, err := audit.Files(path)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, path := range paths {
+		written, err := os.Open(path)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		for r, err := range audit.Read(written) {
+			fmt.Println(r.Call, err)
+		}
+		_ = written.Close()
+	}
+	// Output:
+	// 2 <nil>
+	// 3 <nil>
+	// 4 <nil>
+}

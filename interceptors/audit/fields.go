@@ -141,7 +141,8 @@ func (x *Interceptor) invalidRequest(r *request, methods []*hauberk.Method) (all
 	}
 	for _, path := range r.paths {
 		for _, m := range known {
-			if _, err := path.Resolve(m.Request, fieldpath.Whole); err != nil && !errors.Is(err, fieldpath.ErrNotFound) {
+			_, err := path.Resolve(m.Request, fieldpath.Whole)
+			if err != nil && !errors.Is(err, fieldpath.ErrNotFound) {
 				all = append(all, fmt.Sprintf(".Fields: %s: %v", m.Name, err))
 			}
 		}

@@ -44,9 +44,8 @@ type FileConfig struct {
 // File is a sink that appends records to a file, one JSON object a line. A record is stored when it is on the
 // disk (fsync), which concurrent records share: group commit. Make it with [OpenFile]. Safe for concurrent use.
 //
-// With FileConfig.MaxSize, the file is renamed when it is full, and [Files] lists what there is. If the path no longer
-// names the open file, since a program that rotates files has renamed it, or someone has
-// deleted it, the next record opens the path anew.
+// With FileConfig.MaxSize, the file is renamed when it is full, and [Files] lists all files. If the path no longer
+// names the open file, since another program has renamed or deleted it, the next record opens the path anew.
 type File struct {
 	config FileConfig
 	posts  chan post
@@ -72,31 +71,8 @@ type post struct {
 func OpenFile(config FileConfig) (*File, error) {
 	config.Mode = cmp.Or(config.Mode, 0o600)
 	config.MaxBatch = cmp.Or(config.MaxBatch, DefaultMaxBatch)
-	var errs []error
-	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf("audit: "+format, args...)) }
-	if config.Path == "" {
-		fail("Path is empty; want the path of a file")
-	}
-	if config.Mode&^fs.ModePerm != 0 || config.Mode&0o200 == 0 {
-		fail("Mode is %v; want permissions with which the owner can write", config.Mode)
-	}
-	if config.MaxBatch < 1 || config.MaxBatch > 1<<16 {
-		fail("MaxBatch is %d; want 1 to %d, or 0 for %d", config.MaxBatch, 1<<16, DefaultMaxBatch)
-	}
-	if config.Wait < 0 || config.Wait > time.Second {
-		fail("Wait is %v; want 0 to 1s", config.Wait)
-	}
-	if config.MaxSize < 0 {
-		fail("MaxSize is %d; want a number of bytes, or 0 for no limit", config.MaxSize)
-	}
-	if config.Keep < 0 || config.Keep > 0 && config.MaxSize == 0 {
-		fail("Keep is %d with a MaxSize of %d; want a number of files, and MaxSize, or 0 for all", config.Keep, config.MaxSize)
-	}
-	if info, err := os.Lstat(config.Path); err == nil && config.MaxSize > 0 && info.Mode()&fs.ModeSymlink != 0 {
-		fail("%s is a symbolic link, which MaxSize would rename; want the path of the file", config.Path)
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	if err := config.check(); err != nil {
+		return nil, err
 	}
 	f := &File{
 		config: config, posts: make(chan post, config.MaxBatch), ended: make(chan struct{}),
@@ -113,6 +89,34 @@ func OpenFile(config FileConfig) (*File, error) {
 	f.disk.prune() // the process before may have ended in between
 	go f.run()
 	return f, nil
+}
+
+// check returns everything that is wrong with settings that have their defaults.
+func (c *FileConfig) check() error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf("audit: "+format, args...)) }
+	if c.Path == "" {
+		fail("Path is empty; want the path of a file")
+	}
+	if c.Mode&^fs.ModePerm != 0 || c.Mode&0o200 == 0 {
+		fail("Mode is %v; want permissions with which the owner can write", c.Mode)
+	}
+	if c.MaxBatch < 1 || c.MaxBatch > 1<<16 {
+		fail("MaxBatch is %d; want 1 to %d, or 0 for %d", c.MaxBatch, 1<<16, DefaultMaxBatch)
+	}
+	if c.Wait < 0 || c.Wait > time.Second {
+		fail("Wait is %v; want 0 to 1s", c.Wait)
+	}
+	if c.MaxSize < 0 {
+		fail("MaxSize is %d; want a number of bytes, or 0 for no limit", c.MaxSize)
+	}
+	if c.Keep < 0 || c.Keep > 0 && c.MaxSize == 0 {
+		fail("Keep is %d with a MaxSize of %d; want a number of files, and MaxSize, or 0 for all", c.Keep, c.MaxSize)
+	}
+	if info, err := os.Lstat(c.Path); err == nil && c.MaxSize > 0 && info.Mode()&fs.ModeSymlink != 0 {
+		fail("%s is a symbolic link, which MaxSize would rename; want the path of the file", c.Path)
+	}
+	return errors.Join(errs...)
 }
 
 // Torn returns the number of bytes of the torn last line that OpenFile has removed, or 0.

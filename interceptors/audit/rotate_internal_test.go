@@ -26,7 +26,8 @@ type killed struct{}
 func (f *stepFolder) do(name string, operation func() error) error {
 	f.log = append(f.log, name)
 	at := 2 * f.steps
-	if f.steps++; f.killAt == at {
+	f.steps++
+	if f.killAt == at {
 		panic(killed{})
 	}
 	if f.failAt[name] > 0 {
@@ -73,7 +74,7 @@ func content(t *testing.T, path string) string {
 // line is a record, which repair would keep.
 func lineOf(n int) string { return fmt.Sprintf("line %d\n", n) }
 
-// At whatever point of rotations the process is killed, the next one finds each line that was stored once, in order.
+// Killed at any point of a rotation, a process leaves each line that was stored once, in order.
 func TestKilledWhileRotating(t *testing.T) {
 	for _, keep := range []int{0, 2} {
 		kills := 0

@@ -27,18 +27,19 @@ type List[R any] []Value[R]
 // once. taken reports whether the record has an attribute of a name already; nil means that it has none.
 func (l *List[R]) Add(name string, key hauberk.StateKey, of R, taken func(name string) bool) error {
 	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if key.Name() == "" {
-		errs = append(errs, fmt.Errorf("State %.100q was given a key without a name; make keys with hauberk.NewKey", name))
+		fail("State %.100q was given a key without a name; make keys with hauberk.NewKey", name)
 	}
 	switch {
 	case name == "":
-		errs = append(errs, errors.New("State was given an empty name"))
+		fail("State was given an empty name")
 	case len(name) > MaxName:
-		errs = append(errs, fmt.Errorf("State was given a name of %d bytes; want at most %d", len(name), MaxName))
+		fail("State was given a name of %d bytes; want at most %d", len(name), MaxName)
 	case taken != nil && taken(name):
-		errs = append(errs, fmt.Errorf("State %q has the name of one of the record's own attributes", name))
+		fail("State %q has the name of one of the record's own attributes", name)
 	case slices.ContainsFunc(*l, func(v Value[R]) bool { return v.Name == name }):
-		errs = append(errs, fmt.Errorf("State %q is there twice", name))
+		fail("State %q is there twice", name)
 	}
 	*l = append(*l, Value[R]{name, of})
 	return errors.Join(errs...)

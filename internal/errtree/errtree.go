@@ -30,24 +30,27 @@ func (e *endlessError) Error() string {
 }
 
 // Is makes errors.Is find ErrEndless.
-func (*endlessError) Is(target error) bool { return target == ErrEndless } //nolint:errorlint // the identical error
+func (*endlessError) Is(target error) bool { return target == ErrEndless }
 
 // Finite reports whether a tree has at most Max errors. If a method of an error panics, the tree is finite as far as
 // is known.
 func Finite(err error) (finite bool) {
-	finite = true
-	defer func() { _ = recover() }()
+	defer func() {
+		if recover() != nil {
+			finite = true
+		}
+	}()
 	left := Max
-	finite = count(err, &left)
-	return finite
+	return count(err, &left)
 }
 
 // count takes the errors of a tree from those that are left, and reports whether there were enough.
 func count(err error, left *int) bool {
 	for err != nil {
-		if *left--; *left < 0 {
+		if *left == 0 {
 			return false
 		}
+		*left--
 		switch x := err.(type) { //nolint:errorlint // these are all errors of the tree
 		case interface{ Unwrap() error }:
 			err = x.Unwrap()

@@ -64,8 +64,8 @@ func (p Path) resolveMark(message protoreflect.MessageDescriptor, kinds Kinds) (
 	case len(s.found) == 0:
 		return nil, p.notMarked(message, s)
 	case len(s.found) > 1:
-		return nil, fmt.Errorf("%s has two fields with the option %s, %s and %s; "+
-			"want one, or its path: field.String, Int, Bool or Enum", message.FullName(), p.text, s.found[0], s.found[1])
+		return nil, fmt.Errorf("%s has two fields with the option %s, %s and %s; want one, or its path: "+
+			"field.String, Int, Bool or Enum", message.FullName(), p.text, s.found[0], s.found[1])
 	}
 	found, err := Parse(s.found[0])
 	if err == nil {
@@ -185,7 +185,8 @@ func (s *search) find(m protoreflect.MessageDescriptor, at []protoreflect.FieldD
 	}
 	for i := 0; i < m.Fields().Len() && len(s.found) < 2 && s.steps <= maxSteps; i++ {
 		f := m.Fields().Get(i)
-		if s.steps++; !s.enter(f) || !s.leads[f.Message()] || isAround(f.Message(), m, at) {
+		s.steps++
+		if !s.enter(f) || !s.leads[f.Message()] || isAround(f.Message(), m, at) {
 			continue
 		}
 		s.find(f.Message(), append(slices.Clip(at), f))
