@@ -54,6 +54,8 @@ type Call struct {
 	borrowed bool // what is held are messages of Reply, which must not be modified
 	leaving  bool // the chain's goroutine is ending by runtime.Goexit
 
+	incoming *room // what a client has received; nil until it is needed
+
 	values stateList
 	mu     sync.Mutex // guards changes of values, extra's decisions, and moves between counts
 	more   atomic.Pointer[extra]
@@ -67,23 +69,22 @@ type terminal interface {
 // extra is what few calls need.
 type extra struct {
 	decisions decisions
-	replies   []any        // of methods with server streaming
-	replied   atomic.Int32 // how many they are
-	badReply  error        // what was wrong with the reply of the running interceptor
-	entered   atomic.Int32 // how many nexts an earlier attempt, or one on a copy, has entered
-	earlier   counts       // of attempts that have ended, or run on copies
-	raised    any          // what a concurrent attempt panicked with; guarded by the call's mutex
-	incoming  received
+	replies   []any                 // of methods with server streaming
+	replied   atomic.Int32          // how many they are
+	badReply  error                 // what was wrong with the reply of the running interceptor
+	entered   atomic.Int32          // how many nexts an earlier attempt, or one on a copy, has entered
+	earlier   counts                // of attempts that have ended, or run on copies
+	raised    any                   // what a concurrent attempt panicked with; guarded by the call's mutex
 	wire      atomic.Pointer[Wire]  // of a client's current attempt
 	record    *responseRecord       // of a detached call on a server
 	detached  bool                  // the call was made by Detach
 	wireTaken atomic.Bool           // of a detached call: a call has adopted its sizes
 	ownKeys   []*keyID              // of a detached call: of attempts, set since; guarded by the call's mutex
 	handler   *handlerOutcome       // of a detached call on a server, and of those that it was detached from
-	failures  pushback.Failures     // of outgoing calls of a server's handler
 	ended     atomic.Pointer[error] // that End was called with first
 	discards  int32                 // if not 0, attempts inside of this place are discarded; guarded by the stream
 
+	failures     pushback.Failures        // of outgoing calls of a server's handler
 	beforeHeader atomic.Pointer[[]func()] // of a server's stream
 }
 
@@ -118,6 +119,14 @@ func (c *Call) lazy() *extra {
 	}
 	c.more.CompareAndSwap(nil, new(extra))
 	return c.more.Load()
+}
+
+// keepReceived returns the memory for what a client receives.
+func (c *Call) keepReceived() *received {
+	if c.incoming == nil {
+		c.incoming = new(room)
+	}
+	return &c.incoming.received
 }
 
 // state returns the call whose state a copy shares.
@@ -167,13 +176,13 @@ func (c *Call) Trailer() metadata.MD { return c.captured().trailer }
 func (c *Call) captured() received {
 	more := c.more.Load()
 	switch {
-	case more == nil:
-		return received{}
-	case more.record != nil:
+	case more != nil && more.record != nil:
 		header, trailer := more.record.metadata()
 		return received{header: header, trailer: trailer}
+	case c.incoming != nil:
+		return c.incoming.received
 	default:
-		return more.incoming
+		return received{}
 	}
 }
 

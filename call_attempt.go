@@ -73,6 +73,7 @@ func (c *Call) Adopt(attempt *Call) {
 	c.response, c.borrowed = attempt.response, attempt.borrowed
 	c.made, c.unsent = attempt.made, attempt.unsent
 	c.adoptCounts(attempt)
+	c.adoptReceived(attempt)
 	from := attempt.more.Load()
 	if from == nil && c.more.Load() == nil {
 		return
@@ -80,12 +81,19 @@ func (c *Call) Adopt(attempt *Call) {
 	if from == nil {
 		from = new(extra) // in place of what an earlier attempt got
 	}
-	more := c.lazy()
-	earlier := more.incoming.streamed()
-	more.incoming = from.incoming
-	more.incoming.earlier = earlier || from.incoming.earlier
-	more.wire.Store(from.wire.Load())
+	c.lazy().wire.Store(from.wire.Load())
 	c.setReplies(from.replies)
+}
+
+// adoptReceived makes the metadata that an attempt has received that of the call.
+func (c *Call) adoptReceived(attempt *Call) {
+	if attempt.incoming == nil && c.incoming == nil {
+		return
+	}
+	in := c.keepReceived()
+	earlier := in.streamed()
+	*in = attempt.captured()
+	in.earlier = earlier || in.earlier
 }
 
 // raise keeps the panic of a concurrent attempt, which no one could recover where it

@@ -195,9 +195,8 @@ func (c *Call) adoptDetached(d *Call) {
 	} else {
 		in := d.captured()
 		in.shared = true
-		more := c.lazy()
-		more.incoming = in
-		more.wire.Store(d.takeWire())
+		*c.keepReceived() = in
+		c.lazy().wire.Store(d.takeWire())
 	}
 	if v := d.raised(); v != nil {
 		c.raise(v)
@@ -251,7 +250,7 @@ func (c *Call) SetReplyMetadata(header, trailer metadata.MD) error {
 			return err
 		}
 	}
-	in := &c.lazy().incoming
+	in := c.keepReceived()
 	in.header, in.trailer, in.earlier, in.shared = header, trailer, true, true
 	return nil
 }

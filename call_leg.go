@@ -205,8 +205,10 @@ func (c *Call) retry(i, reached int32) (err error, answered bool) {
 	c.noteEntered(reached)
 	c.response, c.made, c.unsent = nil, false, false
 	c.resetCounts()
+	if c.incoming != nil {
+		c.incoming.reset()
+	}
 	if more := c.more.Load(); more != nil {
-		more.incoming.reset()
 		more.wire.Store(nil)
 	}
 	return nil, false

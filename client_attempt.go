@@ -211,7 +211,7 @@ func (a *attempt) capture() {
 	if wire == nil || !a.canAsk() {
 		return
 	}
-	in := &a.call.lazy().incoming
+	in := a.call.keepReceived()
 	in.reset()
 	in.trailer = a.trailer()
 	if a.hasHeader() {

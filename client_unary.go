@@ -14,14 +14,15 @@ type clientUnary struct {
 	call    Call
 	cc      *grpc.ClientConn
 	invoker grpc.UnaryInvoker
-	reply   any   // the application's
-	room    *room // for the metadata of the first attempt, or nil
+	reply   any // the application's
 }
 
-// room is the memory that captured metadata of one unary attempt needs.
+// room is the memory that captured metadata of a call needs.
 type room struct {
-	extra extra
-	opts  [3]grpc.CallOption
+	received
+
+	opts [3]grpc.CallOption // of the first unary attempt
+	used bool               // opts are taken
 }
 
 // newUnary returns a unary call. If calls of the plan capture metadata, one allocation
@@ -34,18 +35,8 @@ func (p *plan) newUnary() *clientUnary {
 		clientUnary
 		space room
 	})
-	u.room = &u.space
+	u.call.incoming = &u.space
 	return &u.clientUnary
-}
-
-// takeRoom returns the room for the metadata of an attempt, or nil.
-func (u *clientUnary) takeRoom(call *Call) *room {
-	if call != &u.call {
-		return nil // a copy, which may run concurrently with others
-	}
-	r := u.room
-	u.room = nil
-	return r
 }
 
 // invoke makes a unary call through the chain.
@@ -88,7 +79,7 @@ func (u *clientUnary) attempt(ctx context.Context, call *Call) error {
 	}
 	opts, creds := callcreds.Watched(call.opts)
 	if call.captures {
-		opts = call.capturing(opts, u.takeRoom(call))
+		opts = call.capturing(opts)
 	}
 	call.made, call.unsent = true, ctx.Err() != nil
 	call.countSent()
@@ -131,19 +122,18 @@ func (u *clientUnary) again(*Call, int32) bool { return true }
 func (u *clientUnary) conn() *grpc.ClientConn { return u.cc }
 
 // capturing adds options that keep the header, the trailer and the peer of an
-// attempt to opts, in room if there is any.
-func (c *Call) capturing(opts []grpc.CallOption, r *room) []grpc.CallOption {
-	opts = slices.Clip(opts)
-	if r != nil {
-		c.more.CompareAndSwap(nil, &r.extra)
-		if len(opts) == 0 {
-			opts = r.opts[:0]
-		}
-	} else if !c.plan.captures.Load() {
+// attempt to opts.
+func (c *Call) capturing(opts []grpc.CallOption) []grpc.CallOption {
+	if c.incoming == nil && !c.plan.captures.Load() {
 		c.plan.captures.Store(true)
 	}
-	in := &c.lazy().incoming
+	in := c.keepReceived()
 	in.reset()
+	opts = slices.Clip(opts)
+	if len(opts) == 0 && !c.incoming.used {
+		c.incoming.used = true
+		opts = c.incoming.opts[:0]
+	}
 	return append(opts,
 		grpc.Header(&in.header), grpc.Trailer(&in.trailer), grpc.Peer(&in.peer))
 }
