@@ -183,8 +183,7 @@ func (a *attempt) inner(
 	c := &inner.call
 	c.ctx, c.copyOf, c.plan, c.method, c.kind = call.ctx, call, call.plan, a.target, call.kind
 	c.side, c.end, c.leg = ClientSide, inner, a.leg
-	c.depth.Store(a.depth)
-	c.reached.Store(a.depth)
+	c.nexts.set(a.depth, a.depth)
 	c.base = a.depth
 	app, err := c.redirect(method, nil, opts)
 	if err != nil {

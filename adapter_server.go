@@ -88,7 +88,7 @@ func (f *fromServer) interceptUnary(ctx context.Context, call *Call, next Next, 
 	if err != nil {
 		return err
 	}
-	inside := &handling{call: call, next: next, at: call.depth.Load()}
+	inside := &handling{call: call, next: next, at: call.nexts.depth()}
 	info := &grpc.UnaryServerInfo{Server: srv, FullMethod: call.method.full}
 	response, err := inside.runIn(ctx, f.unary, request, info)
 	return call.hold(response, err, inside.at)
@@ -142,8 +142,7 @@ func (h *handling) begin(request any) (*Call, error) {
 	call.request = request
 	inside := call.copied()
 	inside.received.Store(call.received.Load())
-	call.depth.Store(int32(len(call.plan.entries)) + 1)
-	call.reached.Store(h.at + 1)
+	call.nexts.set(int32(len(call.plan.entries))+1, h.at+1)
 	return inside, nil
 }
 
@@ -165,11 +164,11 @@ func (h *handling) end() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ended = true
-	h.call.depth.Store(h.at)
+	h.call.nexts.setDepth(h.at)
 }
 
 func (f *fromServer) interceptStream(ctx context.Context, s *serverStream, next Next) error {
-	outer := &interceptorStream{stream: s, ctx: ctx, leg: s.call.leg, depth: s.call.depth.Load()}
+	outer := &interceptorStream{stream: s, ctx: ctx, leg: s.call.leg, depth: s.call.nexts.depth()}
 	info := &grpc.StreamServerInfo{
 		FullMethod:     s.call.method.full,
 		IsClientStream: s.call.kind.ClientStreams(),

@@ -34,10 +34,9 @@ type Call struct {
 	prepared *leg       // for the nexts of the running interceptor
 	dryRun   *shadowRun // on the copy that an interceptor in dry run gets
 
-	depth   atomic.Int32 // how many nexts are running
-	reached atomic.Int32 // how many this attempt has entered
-	base    int32        // of a copy: the place of the nexts that it was made for
-	over    atomic.Bool  // the outermost next has returned
+	nexts nexts
+	base  int32       // of a copy: the place of the nexts that it was made for
+	over  atomic.Bool // the outermost next has returned
 
 	sent, received atomic.Int64
 	abstained      atomic.Uint64 // which of the first 64 deciding interceptors did not decide, by place

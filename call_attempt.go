@@ -38,9 +38,8 @@ func (c *Call) copied() *Call {
 		opts: slices.Clip(c.opts), side: c.side, counts: c.counts, captures: c.captures, leg: c.leg,
 		detached: c.detached,
 	}
-	depth := c.depth.Load()
-	copied.depth.Store(depth)
-	copied.reached.Store(depth)
+	depth := c.nexts.depth()
+	copied.nexts.set(depth, depth)
 	copied.base = depth
 	if own := c.prepared; own != nil {
 		copied.prepared = own.again()
@@ -177,7 +176,7 @@ func (c *Call) Replayable(limit int) (kept func() bool) {
 	}
 	l := c.draft()
 	if l.buffer == nil {
-		l.buffer = &replayBuffer{stream: s, gone: c.reached.Load() > l.depth} // asked for too late
+		l.buffer = &replayBuffer{stream: s, gone: c.nexts.reached() > l.depth} // asked for too late
 	}
 	l.buffer.limit = limit
 	return l.buffer.keeps
@@ -188,7 +187,7 @@ func alwaysKept() bool { return true }
 // CanAttempt reports, after next, whether next would make a new attempt. If it would not,
 // an interceptor need not wait before it calls next.
 func (c *Call) CanAttempt() bool {
-	return c.side == ClientSide && c.leg.broken() == nil && c.canAttempt(c.depth.Load())
+	return c.side == ClientSide && c.leg.broken() == nil && c.canAttempt(c.nexts.depth())
 }
 
 func (c *Call) canAttempt(i int32) bool {
@@ -241,7 +240,7 @@ func (c *Call) Discardable() (discard func() bool) {
 	if !ok {
 		return func() bool { return true }
 	}
-	place := c.depth.Load()
+	place := c.nexts.depth()
 	return func() bool { return s.discard(c, place) }
 }
 

@@ -100,7 +100,7 @@ func (c *Call) decider(d *Decision) int32 {
 // runningInterceptor returns the place of the interceptor that is running, or -1 within hooks
 // and the handler.
 func (c *Call) runningInterceptor() int32 {
-	depth := c.depth.Load()
+	depth := c.nexts.depth()
 	if c.over.Load() || depth == 0 || int(depth) > len(c.plan.entries) {
 		return -1
 	}
@@ -200,7 +200,7 @@ func appendOf(all, recorded []Decision, entries []int32, at int32) []Decision {
 
 // passed returns how many interceptors have called next, in any attempt.
 func (c *Call) passed() int {
-	reached := c.reached.Load()
+	reached := c.nexts.reached()
 	if more := c.state().more.Load(); more != nil {
 		reached = max(reached, more.entered.Load())
 	}

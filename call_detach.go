@@ -51,9 +51,8 @@ func (c *Call) Detach(ctx context.Context) (inside context.Context, copied *Call
 	if d.end, err = c.detachedEnd(); err != nil {
 		return nil, nil, err
 	}
-	depth := c.depth.Load()
-	d.depth.Store(depth)
-	d.reached.Store(depth)
+	depth := c.nexts.depth()
+	d.nexts.set(depth, depth)
 	d.inheritValues(c)
 	if c.side == ServerSide {
 		d.received.Store(1)
@@ -111,7 +110,7 @@ func (u *detachedUnary) finish(ctx context.Context, call *Call) error {
 		}
 		defer done()
 	}
-	depth := call.depth.Load()
+	depth := call.nexts.depth()
 	response, err := u.run(ctx, call)
 	if called, _ := call.Handled(); called {
 		call.handlerOutcome().set(err)

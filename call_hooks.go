@@ -125,7 +125,10 @@ func (l *leg) misuse(method string) {
 }
 
 // afterNext reports whether the running interceptor has called next.
-func (c *Call) afterNext() bool { return c.reached.Load() > c.depth.Load() }
+func (c *Call) afterNext() bool {
+	depth, reached := c.nexts.load()
+	return reached > depth
+}
 
 // sink takes the messages that the send hooks of a leg have emitted.
 type sink interface {
@@ -328,9 +331,9 @@ func (c *Call) outwardAll(l *leg, msgs []any) ([]any, error) {
 // asHook runs hooks on the goroutine of the chain, under its guard. Decisions that
 // they record are not those of the interceptor that is running.
 func (c *Call) asHook(hooks func() error) error {
-	at := c.depth.Load()
-	c.depth.Store(int32(len(c.plan.entries)) + 1)
-	defer c.depth.Store(at)
+	at := c.nexts.depth()
+	c.nexts.setDepth(int32(len(c.plan.entries)) + 1)
+	defer c.nexts.setDepth(at)
 	return c.guarded(hooks)
 }
 

@@ -93,7 +93,7 @@ func (l *leg) adapter() *leg {
 
 // draft returns the leg that the running interceptor is preparing.
 func (c *Call) draft() *leg {
-	depth := c.depth.Load()
+	depth := c.nexts.depth()
 	switch {
 	case c.prepared == nil || c.prepared.depth != depth:
 		c.prepared = &leg{depth: depth, before: before{c.method, c.opts, c.request}}
@@ -120,27 +120,21 @@ func (l *leg) again() *leg {
 //
 //nolint:revive // the error is the outcome of next, not a failure of enter
 func (c *Call) enter(ctx context.Context, i int32) (err error, answered bool) {
-	reached := c.reached.Load()
+	reached := c.nexts.reached()
 	if reached != i || c.copyOf != nil || c.over.Load() {
 		if err, answered := c.enterAgain(i, reached); answered {
 			return err, true
 		}
 	}
-	if !c.depth.CompareAndSwap(i, i+1) {
+	if !c.nexts.enter(i, reached) {
 		return c.misplaced(i), true
 	}
-	if c.reached.Load() != reached {
-		c.depth.Store(i) // another next came between
-		return errInternal("next was called twice at once"), true
-	}
-	c.reached.Store(i + 1)
 	if c.fresh {
 		c.takeBackReply()
 	}
 	if c.leg != nil || c.prepared != nil {
 		if err := c.openLeg(ctx, i); err != nil {
-			c.depth.Store(i)
-			c.reached.Store(reached)
+			c.nexts.set(i, reached)
 			c.last = err
 			return err, true
 		}
@@ -156,9 +150,9 @@ func (c *Call) enter(ctx context.Context, i int32) (err error, answered bool) {
 //nolint:revive // as enter
 func (c *Call) enterAgain(i, reached int32) (err error, answered bool) {
 	switch {
-	case c.depth.Load() == i && reached > i && c.over.Load():
+	case c.nexts.depth() == i && reached > i && c.over.Load():
 		return c.last, true // an inner next was left behind, or a panic has left it
-	case c.over.Load() || c.state().over.Load() || c.depth.Load() != i:
+	case c.over.Load() || c.state().over.Load() || c.nexts.depth() != i:
 		return c.misplaced(i), true
 	case c.detached && c.side == ServerSide:
 		return errInternal("next was called with a copy of a call on a server: a server runs its handler once"), true
@@ -173,11 +167,13 @@ func (c *Call) enterAgain(i, reached int32) (err error, answered bool) {
 
 // misplaced says what is wrong with a next at place i.
 func (c *Call) misplaced(i int32) error {
-	switch depth := c.depth.Load(); {
+	switch depth := c.nexts.depth(); {
 	case c.over.Load() || c.state().over.Load():
 		return errInternal("next was called after its call had ended")
 	case depth < i:
 		return errInternal("next was called after its interceptor had returned")
+	case depth == i: // it was not, a moment ago
+		return errInternal("next was called twice at once")
 	default:
 		return errInternal("next was called while it was still running: " +
 			"overlapping attempts run on copies, see Call.Attempt")
@@ -267,7 +263,7 @@ func (l *leg) during() context.Context {
 // leave ends the next at place i: what was registered inside is undone, and the
 // hooks of the leg see what is held.
 func (c *Call) leave(i int32, err error) error {
-	if c.depth.Load() != i+1 {
+	if c.nexts.depth() != i+1 {
 		return c.leaveLate(i, err)
 	}
 	if err != nil {
@@ -289,7 +285,7 @@ func (c *Call) leave(i int32, err error) error {
 		err = c.failing(i, err)
 		c.response, c.borrowed = nil, false
 		c.setReplies(nil)
-		if c.reached.Load() == i+1 {
+		if c.nexts.reached() == i+1 {
 			c.noteRejection(i, err)
 			c.noteUnsent(err)
 		}
@@ -298,7 +294,7 @@ func (c *Call) leave(i int32, err error) error {
 	if i == 0 {
 		c.over.Store(true)
 	}
-	c.depth.CompareAndSwap(i+1, i) // from here on another next may begin
+	c.nexts.leave(i) // from here on another next may begin
 	return err
 }
 
@@ -306,7 +302,7 @@ func (c *Call) leave(i int32, err error) error {
 // has returned while its next was running on another goroutine. The call is over,
 // with what the interceptor returned; the next that was left behind changes nothing.
 func (c *Call) leaveLate(i int32, err error) error {
-	if c.depth.Load() <= i {
+	if c.nexts.depth() <= i {
 		return errInternal("the interceptor had returned before its next did: Intercept must not return earlier")
 	}
 	if err == nil {
@@ -314,7 +310,7 @@ func (c *Call) leaveLate(i int32, err error) error {
 	}
 	c.over.Store(true)
 	c.last = err
-	c.depth.Store(i)
+	c.nexts.setDepth(i)
 	switch end := c.end.(type) {
 	case *clientStream:
 		end.abandon(err)

@@ -69,7 +69,7 @@ type opener func(a *attempt) (grpc.ClientStream, error)
 // the goroutine of the chain.
 func (a *attempt) init(ctx context.Context, s *clientStream, call *Call, open opener) {
 	a.stream, a.call, a.opts, a.target = s, call, call.opts, call.method
-	a.leg, a.depth, a.opener, a.opening = call.leg, call.depth.Load(), open, true
+	a.leg, a.depth, a.opener, a.opening = call.leg, call.nexts.depth(), open, true
 	a.commits = call.commits
 	a.ctx = call.measure(ctx)
 	if l := call.leg; l != nil && l.host == s {

@@ -8,7 +8,7 @@ func (c *Call) CanResume() bool {
 	var rejection *Rejection
 	s, ok := c.end.(*clientStream)
 	return ok && c.kind == ServerStream && c.copyOf == nil && !c.over.Load() && c.last != nil &&
-		c.leg.broken() == nil && !errors.As(c.last, &rejection) && s.canResume(c.depth.Load())
+		c.leg.broken() == nil && !errors.As(c.last, &rejection) && s.canResume(c.nexts.depth())
 }
 
 // Resume makes the following next continue a response stream that has ended with an error, also
@@ -66,6 +66,6 @@ func (s *clientStream) resume(c *Call, request any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.committed = false
-	s.resumer = c.depth.Load()
+	s.resumer = c.nexts.depth()
 	own.resumed = request
 }

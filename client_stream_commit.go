@@ -44,7 +44,7 @@ func (s *clientStream) isCommitted() bool {
 func (s *clientStream) discard(c *Call, place int32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.committed || place < s.resumer || c.depth.Load() < place {
+	if s.committed || place < s.resumer || c.nexts.depth() < place {
 		return false
 	}
 	more := c.lazy()

@@ -92,7 +92,7 @@ func (s *serverStream) sendHeld() error {
 // finish runs the handler. It does not wait for goroutines that the handler left
 // behind.
 func (s *serverStream) finish(ctx context.Context, call *Call) error {
-	s.ctx, s.inmost, s.depth = ctx, call.leg, call.depth.Load()
+	s.ctx, s.inmost, s.depth = ctx, call.leg, call.nexts.depth()
 	defer s.handlerReturned()
 	err := s.handler(s.srv, s)
 	s.early.Settle() // from here on the outcome is that of the handler

@@ -50,7 +50,7 @@ func (s *serverStream) hold(to *response, msg any, l *leg, depth int32) error {
 	if err := s.wire.Context().Err(); err != nil {
 		return status.FromContextError(err).Err()
 	}
-	if s.call.depth.Load() < depth {
+	if s.call.nexts.depth() < depth {
 		return errReturned()
 	}
 	if failure := l.broken(); failure != nil {

@@ -50,7 +50,7 @@ var emptyResponse any = struct{ emptyResponse bool }{true} //nolint:gochecknoglo
 // finish runs the handler, which reads the request.
 func (u *serverUnary) finish(ctx context.Context, call *Call) error {
 	u.begun = call
-	depth := call.depth.Load()
+	depth := call.nexts.depth()
 	watched := u.watched(call)
 	dec := u.dec
 	if watched {
@@ -72,7 +72,7 @@ func (u *serverUnary) watched(call *Call) bool {
 // depth is where that was called: if it is deeper than the chain is now, an interceptor
 // outside has returned without it.
 func (c *Call) hold(response any, err error, depth int32) error {
-	if c.depth.Load() < depth {
+	if c.nexts.depth() < depth {
 		return errReturned()
 	}
 	if failure := c.leg.broken(); failure != nil {
@@ -228,7 +228,7 @@ func (u *serverDecoded) finish(ctx context.Context, call *Call) error {
 	if err := call.acceptRequest(call.request); err != nil {
 		return err
 	}
-	depth := call.depth.Load()
+	depth := call.nexts.depth()
 	response, err := u.handler(ctx, call.request)
 	return call.hold(response, err, depth)
 }
