@@ -23,11 +23,10 @@ type types struct {
 	mu      sync.Mutex // guards the replacement of current, and additions to it
 }
 
-// generation is a validator and the types that it has compiled. The validator stops at the first
-// violation; all finds all of them, and is nil with Config.FailFast.
+// generation is a validator and the types that it has compiled.
 type generation struct {
 	validator protovalidate.Validator
-	all       func() (protovalidate.Validator, error)
+	failFast  bool     // Config.FailFast
 	known     sync.Map // protoreflect.MessageDescriptor → error of the compiler, or a verdict
 	count     int      // guarded by types.mu
 }
@@ -59,16 +58,10 @@ func newTypes(given protovalidate.Validator, config Config) (*types, error) {
 		t.except[protoreflect.FullName(name)] = true
 	}
 	t.make = func() (*generation, error) {
-		g := &generation{
-			validator: failFast{given}, all: func() (protovalidate.Validator, error) { return given, nil },
-		}
+		g := &generation{validator: given, failFast: config.FailFast}
 		var err error
 		if given == nil {
-			g.validator, err = protovalidate.New(protovalidate.WithFailFast())
-			g.all = sync.OnceValues(func() (protovalidate.Validator, error) { return protovalidate.New() })
-		}
-		if config.FailFast {
-			g.all = nil
+			g.validator, err = protovalidate.New()
 		}
 		return g, err
 	}
@@ -86,29 +79,22 @@ const maxDetailed = 8 << 10
 
 // validate returns what is wrong with a message: all violations of a small one, else the first.
 func (g *generation) validate(msg proto.Message) error {
+	if g.failFast || proto.Size(msg) > maxDetailed {
+		return g.first(msg)
+	}
 	err := g.validator.Validate(msg)
-	if err == nil || g.all == nil {
+	if err == nil {
+		return nil
+	}
+	if _, invalid := errors.AsType[*protovalidate.ValidationError](err); invalid {
 		return err
 	}
-	if _, invalid := errors.AsType[*protovalidate.ValidationError](err); !invalid || proto.Size(msg) > maxDetailed {
-		return err
-	}
-	validator, failure := g.all()
-	if failure != nil {
-		return err
-	}
-	// A rule that cannot be evaluated does not hide the violation.
-	if all, invalid := errors.AsType[*protovalidate.ValidationError](validator.Validate(msg)); invalid {
-		return all
-	}
-	return err
+	return g.first(msg) // a rule that cannot be evaluated does not hide a violation before it
 }
 
-// failFast is a validator that stops at the first violation.
-type failFast struct{ protovalidate.Validator }
-
-func (v failFast) Validate(msg proto.Message, opts ...protovalidate.ValidationOption) error {
-	return v.Validator.Validate(msg, append(opts, protovalidate.WithFailFast())...)
+// first returns the first violation of a message.
+func (g *generation) first(msg proto.Message) error {
+	return g.validator.Validate(msg, protovalidate.WithFailFast())
 }
 
 // of returns the generation that has compiled the rules of a message type and of the messages in
