@@ -9,6 +9,19 @@ import (
 // authenticates sets it; authz, limits and handlers read it.
 var IdentityKey = NewKey[*Identity]("identity")
 
+// UserKey is the key of the caller's name in the state of a call, for interceptors that take a key of text. If a
+// call has no value of it, the value is the Subject of its identity ([IdentityKey]).
+//
+//nolint:gochecknoglobals // never written, as all keys
+var UserKey = Key[string]{id: &keyID{name: "user", derived: subjectOf}}
+
+func subjectOf(call *Call) (subject string, ok bool) {
+	if id, _ := IdentityKey.Get(call); id != nil {
+		return id.Subject, true
+	}
+	return "", false
+}
+
 // Identity identifies the caller of a call. It is shared by everything that reads it, and by
 // other calls if it is cached: it must not be modified.
 type Identity struct {

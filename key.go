@@ -17,6 +17,7 @@ type StateKey interface {
 type keyID struct {
 	name       string
 	ofAttempts bool
+	derived    any // func(*Call) (T, bool): the value in a call that has none of the key; nil for no value
 }
 
 // NewKey makes a key. The name is used in errors, explanations and logs only.
@@ -94,6 +95,9 @@ func (k Key[T]) Get(call *Call) (v T, ok bool) {
 		return v, false
 	}
 	value, ok := k.id.of(call)
+	if from, derives := k.id.derived.(func(*Call) (T, bool)); derives && !ok {
+		return from(call)
+	}
 	v, _ = value.(T) // a nil of an interface type is stored as an untyped nil
 	return v, ok
 }

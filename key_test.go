@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -299,6 +300,42 @@ func TestAttemptKeys(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// TestUserKey: the user is the subject of the identity, in the call and its copies, unless it is set.
+func TestUserKey(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	type seen struct {
+		user string
+		ok   bool
+	}
+	var got []seen
+	look := func(call *hauberk.Call) {
+		user, ok := hauberk.UserKey.Get(call)
+		got = append(got, seen{user, ok})
+	}
+	interceptor := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		look(call)
+		hauberk.IdentityKey.Set(call, nil)
+		look(call)
+		hauberk.IdentityKey.Set(call, &hauberk.Identity{Subject: "alice"})
+		look(call)
+		look(call.Attempt())
+		got = append(got, seen{hauberk.UserKey.GetOrSet(call, "bob"), true})
+		hauberk.UserKey.Set(call, "carol")
+		look(call)
+		return next(ctx, call)
+	})
+	if err := unaryHandler(hauberk.Must(hauberk.New(interceptor)))(); err != nil {
+		t.Fatal(err)
+	}
+	none, alice := seen{}, seen{"alice", true}
+	if want := []seen{none, none, alice, alice, alice, {"carol", true}}; !slices.Equal(got, want) {
+		t.Errorf("the users are %v, want %v", got, want)
+	}
+	if user := hauberk.UserKey.Or(context.Background(), "no one"); user != "no one" {
+		t.Errorf("outside of calls the user is %q", user)
 	}
 }
 

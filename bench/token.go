@@ -65,8 +65,8 @@ func jwtContest() contest {
 			{grpcIdle, func() func() error { return serverUnary(nil, idleUnary) }},
 			{rival, func() func() error { return serverUnary(nil, mwauth.UnaryServerInterceptor(verifyEachTime())) }},
 		},
-		// One allocation is the copy of the metadata's values, the other authn.User.
-		budgets: map[string]budget{kept: {ns: 200, allocs: 2}},
+		// The allocation is the copy of the metadata's values.
+		budgets: map[string]budget{kept: {ns: 200, allocs: 1}},
 		bases:   map[string]string{grpcIdle: grpcIdle, rival: grpcIdle},
 	}
 }

@@ -161,7 +161,6 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 		return x.reject(call, err)
 	}
 	Key.Set(call, id)
-	User.Set(call, id.Subject)
 	if id.Expires.IsZero() && id.Revoked == nil || call.Kind() == hauberk.Unary && !x.config.ExpireUnary {
 		return next(ctx, call)
 	}

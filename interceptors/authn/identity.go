@@ -13,8 +13,8 @@ type Identity = hauberk.Identity
 var Key = hauberk.IdentityKey //nolint:gochecknoglobals // never written, as all keys
 
 // User is the key of the identity's Subject in the state of a call, for interceptors that
-// take a key, such as logging.State.
-var User = hauberk.NewKey[string]("user")
+// take a key, such as logging.State: [hauberk.UserKey].
+var User = hauberk.UserKey //nolint:gochecknoglobals // never written, as all keys
 
 // FromContext returns the identity of the call that ctx belongs to, in a handler
 // that of the incoming call, and whether there is one. Safe for concurrent use.
