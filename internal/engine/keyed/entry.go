@@ -33,11 +33,30 @@ type entry[S any] struct {
 	state        S
 }
 
+// shortText is the greatest length of a key that is stored next to its entry, in bytes, so that a comparison does
+// not wait for another part of the memory.
+const shortText = 32
+
 // newEntry copies the key, so that a larger string which contains it can be freed.
 func newEntry[S any](id identity, now time.Duration) *entry[S] {
-	e := &entry[S]{identity: identity{hash: id.hash, text: strings.Clone(id.text), digest: id.digest}}
+	e := withText[S](id.text)
+	e.hash, e.digest = id.hash, id.digest
 	e.used.Store(int64(now))
 	return e
+}
+
+// withText returns an entry with a copy of a key.
+func withText[S any](text string) *entry[S] {
+	if len(text) > shortText {
+		return &entry[S]{identity: identity{text: strings.Clone(text)}}
+	}
+	e := new(struct {
+		entry[S]
+
+		room [shortText]byte
+	})
+	e.text = unsafe.String(&e.room[0], copy(e.room[:], text))
+	return &e.entry
 }
 
 func (e *entry[S]) lastUse() time.Duration { return time.Duration(e.used.Load()) }

@@ -49,3 +49,24 @@ func TestShards(t *testing.T) {
 		}
 	}
 }
+
+// A shard that is at most half full records one use in a millisecond, however many keys are in use, and a fuller one
+// those of all keys.
+func TestLocksOfRoomyShard(t *testing.T) {
+	const keys, uses = 500, 10_000 // of each key 20, 5 ms apart
+	for most, want := range map[int]int{4096: 100, 600: uses} {
+		m, err := New[int](Config{MaxKeys: most, Idle: time.Minute}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range keys {
+			m.Get(strconv.Itoa(i), 0)
+		}
+		for i := range uses {
+			m.Get(strconv.Itoa(i%keys), time.Duration(i+1)*10*time.Microsecond)
+		}
+		if got := m.shards[0].turns - keys; got < want-100 || got > want {
+			t.Errorf("%d of %d keys: %d locks for %d uses, want about %d", keys, most, got, uses, want)
+		}
+	}
+}

@@ -306,6 +306,28 @@ func TestConcurrentChurn(t *testing.T) {
 	}
 }
 
+// Keys that were in use while there was room are not evicted when other keys fill the map, if they are still in use.
+func TestInUseWhileItFills(t *testing.T) {
+	m := must[state](t, keyed.Config{MaxKeys: 2048, Idle: time.Minute}, nil)
+	keys, states := names(100), make(map[string]*state)
+	now := time.Duration(0)
+	for i := range 200_000 {
+		now += 10 * time.Microsecond
+		key := keys[i%len(keys)]
+		if s := m.Get(key, now); states[key] == nil {
+			states[key] = s
+		} else if s != states[key] {
+			t.Fatalf("%s, which is in use, was evicted after %v", key, now)
+		}
+		if i > 100_000 {
+			m.Get("new-"+strconv.Itoa(i), now)
+		}
+	}
+	if m.Evicted() == 0 {
+		t.Error("the map was never full")
+	}
+}
+
 // A state that was removed still works for its holder, and affects no other key.
 func TestForgottenState(t *testing.T) {
 	m := must[state](t, keyed.Config{MaxKeys: 1}, nil)

@@ -16,6 +16,11 @@ type shard[S any] struct {
 	keys  int
 	most  int
 	turns int // calls of Map.obtain
+
+	turned atomic.Int64 // when it was called last, as time.Duration; mu guards writes
+	loose  atomic.Bool  // roomy holds; mu guards writes
+
+	precise, roomy time.Duration // a use is not recorded if the last one is not older; see isFresh
 }
 
 // table has the heads of chains, for each value of a hash's lower bits.
@@ -23,8 +28,14 @@ type table[S any] []atomic.Pointer[entry[S]]
 
 func (t table[S]) of(hash uint64) *atomic.Pointer[entry[S]] { return &t[hash&uint64(len(t)-1)] }
 
-func (s *shard[S]) init(most int) {
+// init prepares a shard for up to most keys, which are removed after the time idle, or never if that is 0.
+func (s *shard[S]) init(most int, idle time.Duration) {
 	s.most = most
+	s.precise, s.roomy = resolution, roomyResolution
+	if idle > 0 {
+		s.precise, s.roomy = min(s.precise, idle/8), min(s.roomy, idle/8)
+	}
+	s.count(0)
 	s.ends.older, s.ends.newer = &s.ends, &s.ends
 	empty := make(table[S], minSlots)
 	s.slots.Store(&empty)
@@ -47,7 +58,7 @@ func (s *shard[S]) add(e *entry[S]) (evicted bool) {
 	if evicted = s.keys >= s.most; evicted {
 		s.remove(s.oldest())
 	}
-	s.keys++
+	s.count(+1)
 	s.push(e)
 	if n := len(*s.slots.Load()); s.keys > n {
 		s.resize(2 * n)
@@ -65,10 +76,25 @@ func (s *shard[S]) remove(e *entry[S]) {
 		at = &at.Load().next
 	}
 	at.Store(e.next.Load()) // e.next stays, for goroutines that are reading e
-	s.keys--
+	s.count(-1)
 	if n := len(*s.slots.Load()); s.keys < n/8 && n > minSlots {
 		s.resize(n / 2)
 	}
+}
+
+// count adds to the number of keys.
+func (s *shard[S]) count(added int) {
+	s.keys += added
+	if loose := s.keys <= s.most/2 && s.most >= roomyKeys; loose != s.loose.Load() {
+		s.loose.Store(loose)
+	}
+}
+
+// isFresh reports whether the use of an entry at a time need not be recorded.
+func (s *shard[S]) isFresh(e *entry[S], now time.Duration) bool {
+	age := uint64(now - e.lastUse())
+	return age < uint64(s.precise) ||
+		age < uint64(s.roomy) && s.loose.Load() && uint64(int64(now)-s.turned.Load()) < uint64(s.precise)
 }
 
 // late is how much earlier than others a reading of the clock may be, since its goroutine was
