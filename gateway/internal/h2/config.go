@@ -23,6 +23,9 @@ type Config struct {
 	FrameTimeout time.Duration
 	// PingAfter is how long a connection may be silent before it is pinged. Default 1 min.
 	PingAfter time.Duration
+	// PingIdle pings connections of a client without streams, too. Servers of gRPC may count
+	// such pings as abuse.
+	PingIdle bool
 	// PingTimeout is how long the peer may take to answer. Default 20 s.
 	PingTimeout time.Duration
 }

@@ -21,6 +21,7 @@ type Conn struct {
 	server  bool
 	accept  func(*Stream) // of a server
 	settled chan struct{} // closed at the peer's first SETTINGS
+	gone    chan struct{} // closed when a client can open no streams any more
 	wake    chan struct{} // of the writer
 	written chan struct{} // closed at the end of the writer
 
@@ -56,6 +57,7 @@ type Conn struct {
 	flood      floods
 	peer       peer
 	draining   *time.Timer
+	hasLeft    bool // gone is closed
 }
 
 // peer has the settings of the peer.
@@ -103,7 +105,7 @@ func newConn(nc net.Conn, config Config) *Conn {
 	config = config.withDefaults()
 	c := &Conn{
 		nc: nc, config: config,
-		settled: make(chan struct{}), wake: make(chan struct{}, 1), written: make(chan struct{}),
+		settled: make(chan struct{}), gone: make(chan struct{}), wake: make(chan struct{}, 1), written: make(chan struct{}),
 		br:      bufio.NewReaderSize(nc, readBuffer),
 		streams: make(map[uint32]*Stream),
 		windows: newWindows(config.Window),
@@ -192,6 +194,7 @@ func (c *Conn) fail(err error) {
 		err = fmt.Errorf("%w: %v", ErrLost, err) //nolint:errorlint // as the comment says
 	}
 	c.err = err
+	c.leave()
 	for _, timer := range []*time.Timer{c.timer, c.draining} {
 		if timer != nil {
 			timer.Stop()
@@ -235,6 +238,9 @@ func (c *Conn) keepalive(seen int64, pinged bool) {
 		return
 	}
 	wait := c.config.PingAfter
+	if idle := !c.server && !c.config.PingIdle && len(c.streams) == 0; idle {
+		silent = false
+	}
 	if silent {
 		c.push(control{kind: sendPing})
 		wait = c.config.PingTimeout
@@ -254,6 +260,7 @@ func (c *Conn) Drain() {
 	}
 	if !c.server {
 		c.phase = draining
+		c.leave()
 		c.closeIfDone()
 		return
 	}

@@ -356,6 +356,7 @@ func (c *Conn) onGoAway(f *http2.GoAwayFrame) {
 		return // a client's streams end by themselves
 	}
 	c.phase = draining
+	c.leave()
 	var lost []*Stream
 	for id, s := range c.streams {
 		if id > f.LastStreamID {
