@@ -79,10 +79,8 @@
 //     ENHANCE_YOUR_CALM. A frame or header block that has begun must be complete within
 //     20 s.
 //   - Serve accepts listeners of package crypto/tls with ALPN h2.
-//   - The upstream is one address: host:port, dns:///host:port, unix:///path, or ipv4: and
-//     ipv6: with one address; calls are not balanced. When the upstream's limit of streams
-//     is reached, further calls use another connection, up to 16. There are no health
-//     checks, and a silent upstream is not detected.
+//   - When the upstream's limit of streams is reached, further calls use another connection
+//     to the same address, up to 16.
 //   - A call that the upstream has not processed (REFUSED_STREAM, or GOAWAY with a lower id)
 //     is sent once more, if its requests so far have at most 16 KiB.
 //

@@ -36,10 +36,10 @@ func TestNewReportsWhatIsWrong(t *testing.T) {
 		{"target", gateway.Config{Upstream: "dns:///localhost:50051"}, nil},
 		{"frames", gateway.Config{Upstream: good, Transport: gateway.TransportFrames}, nil},
 		{"no transport", gateway.Config{Upstream: good, Transport: "x"}, []string{`Transport is "x"; want "grpc" or "frames"`}},
+		{"a DNS server", gateway.Config{Upstream: "dns://server/localhost:50051", Transport: gateway.TransportFrames}, nil},
 		{
-			"a target of the other transport",
-			gateway.Config{Upstream: "dns://server/localhost:50051", Transport: gateway.TransportFrames},
-			[]string{"is not supported by this transport"},
+			"a scheme that frames do not know", gateway.Config{Upstream: "xds:///shop", Transport: gateway.TransportFrames},
+			[]string{`"xds" is not a scheme of gRPC`},
 		},
 		{"socket", gateway.Config{Upstream: "unix:/run/shop.sock"}, nil},
 		{"no upstream", gateway.Config{}, []string{`upstream "": not an address`, "want host:port"}},

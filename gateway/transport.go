@@ -7,6 +7,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway/internal/frametransport"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/grpctransport"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/h2"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/target"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
@@ -30,10 +31,11 @@ func (t Transport) check() error {
 }
 
 func (c Config) checkTarget() error {
-	if err := grpctransport.CheckTarget(c.Upstream); err != nil || c.Transport != TransportFrames {
+	if c.Transport == TransportFrames {
+		_, err := target.Parse(c.Upstream)
 		return err
 	}
-	return frametransport.CheckTarget(c.Upstream)
+	return grpctransport.CheckTarget(c.Upstream)
 }
 
 // newServer makes the side for clients of a transport.

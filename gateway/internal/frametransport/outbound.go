@@ -151,10 +151,14 @@ func (o *outbound) fail(err error) {
 			return
 		}
 	}
+	if transportError(o.ctx, err) {
+		o.upstream.report(o.at, true)
+	}
 	o.finish(statusOfError(o.ctx, err))
 }
 
 func (o *outbound) parseTrailer(fields []hpack.HeaderField) {
+	o.upstream.report(o.at, false)
 	st, md, err := statusOf(fields)
 	if o.receiver.stream.Oversized() {
 		md, st.Details, st.Raw.Details = nil, nil, nil

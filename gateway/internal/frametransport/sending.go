@@ -22,6 +22,7 @@ type sending struct {
 
 	mu     sync.Mutex // guards the following
 	stream *h2.Stream
+	at     *endpoint            // of the stream
 	kept   []*transport.Message // the requests so far
 	size   int                  // of kept, in bytes
 	ended  bool                 // CloseSend was called
@@ -114,12 +115,12 @@ func (s *sending) replace(ctx context.Context, failed *h2.Stream, err error) (st
 	}
 	requests := s.kept
 	s.settle() // once is enough: the upstream may be unable to serve the call
-	stream, err = s.upstream.open(ctx, s.request)
+	stream, at, err := s.upstream.open(ctx, s.request)
 	if err != nil {
 		return nil, false
 	}
 	failed.Close()
-	s.stream = stream
+	s.stream, s.at = stream, at
 	for _, msg := range requests {
 		if send(ctx, stream, msg) != nil {
 			break // the goroutine that receives gets the reason

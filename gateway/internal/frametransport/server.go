@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/hauberk-rpc/hauberk/gateway/internal/h2"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/target"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
@@ -24,9 +25,8 @@ type Config struct {
 	MessageSize int       // bytes of one message, as it is sent
 	Clients     h2.Config // of the connections of clients
 	Upstream    h2.Config // of the connections to the upstream
-	// DialTimeout is how long a connection to the upstream may take, with the first
-	// settings of the upstream. Default 5 s.
-	DialTimeout time.Duration
+	Connections transport.Connections
+	Lookup      target.Lookup // resolves names; nil means that of package target
 }
 
 // Server accepts the calls of clients.

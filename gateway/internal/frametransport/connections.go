@@ -1,0 +1,262 @@
+package frametransport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hauberk-rpc/hauberk/gateway/internal/dial"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/h2"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/target"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/upstreams"
+)
+
+// open opens a stream with the header of a request.
+func (u *Upstream) open(ctx context.Context, req transport.Request) (*h2.Stream, *endpoint, error) {
+	var until time.Time // the end of waiting for a connection; zero before it begins
+	for {
+		at, conn, err := u.connection(ctx, &until)
+		if err != nil {
+			return nil, nil, err
+		}
+		stream, err := u.openOn(ctx, at, conn, u.header(ctx, req))
+		switch {
+		case err == nil:
+			return stream, at, nil
+		case ctx.Err() != nil:
+			return nil, nil, status.FromContextError(ctx.Err()).Err()
+		}
+		// The connection accepts no calls any more: the call was not sent.
+	}
+}
+
+var errClosed = status.Error(codes.Unavailable, "gateway: the gateway is stopped")
+
+// connection returns the endpoint of a call and its first connection. It waits while an attempt
+// to connect runs that may help, and after failures until the time of WaitForReady ends.
+func (u *Upstream) connection(ctx context.Context, until *time.Time) (*endpoint, *h2.Conn, error) {
+	for {
+		now := time.Now()
+		u.mu.Lock()
+		if u.closed {
+			u.mu.Unlock()
+			return nil, nil, errClosed
+		}
+		choice := u.choose(now)
+		if at := choice.Endpoint; at != nil {
+			conn := at.Conns[0]
+			u.mu.Unlock()
+			return at, conn, nil
+		}
+		changed := u.changes()
+		u.mu.Unlock()
+		wake := choice.At
+		if choice.Err != nil {
+			if until.IsZero() {
+				*until = now.Add(u.config.Connections.WaitForReady)
+			}
+			if !now.Before(*until) {
+				return nil, nil, status.Errorf(codes.Unavailable, "connection error: %v", choice.Err)
+			}
+			if wake.IsZero() || until.Before(wake) {
+				wake = *until
+			}
+		}
+		if err := await(ctx, changed, wake); err != nil {
+			return nil, nil, status.FromContextError(err).Err()
+		}
+	}
+}
+
+// await waits for a change, a time unless it is zero, or the end of the context, which is an
+// error.
+func await(ctx context.Context, changed <-chan struct{}, wake time.Time) error {
+	var at <-chan time.Time
+	if !wake.IsZero() {
+		timer := time.NewTimer(time.Until(wake))
+		defer timer.Stop()
+		at = timer.C
+	}
+	select {
+	case <-changed:
+	case <-at:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// changes returns a channel that is closed at the next change. The caller holds the lock, as
+// for all functions that follow and have no other comment.
+func (u *Upstream) changes() <-chan struct{} {
+	if u.changed == nil {
+		u.changed = make(chan struct{})
+	}
+	return u.changed
+}
+
+func (u *Upstream) notify() {
+	if u.changed != nil {
+		close(u.changed)
+		u.changed = nil
+	}
+}
+
+// choose selects an endpoint, and begins the attempts that are due.
+func (u *Upstream) choose(now time.Time) upstreams.Choice[*h2.Conn] {
+	u.refresh(now)
+	if !u.names.resolved {
+		return upstreams.Choice[*h2.Conn]{Err: u.names.err, At: u.names.next}
+	}
+	choice := u.set.Pick(now)
+	for _, e := range choice.Connect {
+		u.work.Go(func() { u.connect(e) })
+	}
+	return choice
+}
+
+// openOn opens a stream at an endpoint. If its connections are full, it makes another one. If
+// there cannot be more connections, it waits. It holds no lock.
+func (u *Upstream) openOn(
+	ctx context.Context, at *endpoint, first *h2.Conn, header []hpack.HeaderField,
+) (*h2.Stream, error) {
+	stream, err := first.TryOpen(header)
+	if err == nil {
+		return stream, nil
+	}
+	if !errors.Is(err, h2.ErrFull) {
+		u.lost(at, first, err)
+		return nil, err
+	}
+	stream, changed := u.openElsewhere(at, header)
+	switch {
+	case stream != nil:
+		return stream, nil
+	case changed == nil:
+		return first.Open(ctx, header)
+	}
+	if err := await(ctx, changed, time.Time{}); err != nil {
+		return nil, err
+	}
+	return nil, h2.ErrFull // the caller tries again
+}
+
+// openElsewhere returns a stream on any connection of an endpoint, or else a channel that is
+// closed at the end of the attempt to make another one, or else nothing. It takes the lock.
+func (u *Upstream) openElsewhere(at *endpoint, header []hpack.HeaderField) (*h2.Stream, <-chan struct{}) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, conn := range at.Conns {
+		if stream, err := conn.TryOpen(header); err == nil {
+			return stream, nil
+		}
+	}
+	if !u.closed && u.set.More(at, time.Now()) {
+		u.work.Go(func() { u.connect(at) })
+	}
+	if at.Connecting() {
+		return nil, u.changes()
+	}
+	return nil, nil
+}
+
+// lost removes a connection that accepts no calls any more. It takes the lock.
+func (u *Upstream) lost(at *endpoint, conn *h2.Conn, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.set.Lost(at, conn, err, time.Now())
+	u.names.stale = true
+	u.notify()
+}
+
+// connect makes one attempt, and serves the connection until it is over. It takes the lock.
+func (u *Upstream) connect(at *endpoint) {
+	conn, served, err := u.establish(at.Address)
+	if u.connected(at, conn, err) {
+		ctx, cancel := context.WithCancel(u.ctx)
+		if u.config.Connections.HealthCheck {
+			u.work.Go(func() { u.watchHealth(ctx, at, conn) })
+		}
+		<-conn.Left()
+		cancel()
+		u.lost(at, conn, h2.ErrLost)
+	}
+	if served != nil {
+		<-served
+		u.mu.Lock()
+		delete(u.conns, conn)
+		u.mu.Unlock()
+	}
+}
+
+// connected ends an attempt. It returns whether the connection is used. It takes the lock.
+func (u *Upstream) connected(at *endpoint, conn *h2.Conn, err error) (used bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err == nil {
+		if used = u.set.Connected(at, conn, time.Now()); !used {
+			conn.Drain()
+		}
+	} else {
+		u.set.Failed(at, err, time.Now())
+		u.names.stale = true
+	}
+	u.notify()
+	return used
+}
+
+// establish connects and waits for the settings of the upstream. served is closed at the end of
+// the connection; it is nil if there was none. It takes the lock.
+func (u *Upstream) establish(at target.Address) (conn *h2.Conn, served chan struct{}, err error) {
+	ctx, cancel := context.WithTimeout(u.ctx, u.config.Connections.ConnectTimeout)
+	defer cancel()
+	nc, err := u.dialTo(ctx, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	conn = h2.NewClient(nc, u.config.Upstream)
+	u.mu.Lock()
+	if u.closed {
+		u.mu.Unlock()
+		_ = nc.Close()
+		return nil, nil, errClosed
+	}
+	u.conns[conn] = struct{}{}
+	u.mu.Unlock()
+	served = make(chan struct{})
+	var why error
+	u.work.Go(func() {
+		defer close(served)
+		why = conn.Serve()
+	})
+	select {
+	case <-conn.Settled():
+		return conn, served, nil
+	case <-served:
+		return conn, served, fmt.Errorf("%s closed the connection before its settings: %w", at.Address, why)
+	case <-ctx.Done():
+		conn.Close()
+		return conn, served, fmt.Errorf("%s did not send the settings of HTTP/2 in time", at.Address)
+	}
+}
+
+// dialTo connects to an address, with TLS if it is configured. It needs no lock.
+func (u *Upstream) dialTo(ctx context.Context, at target.Address) (net.Conn, error) {
+	nc, err := u.dial(ctx, at.Network, at.Address)
+	if err != nil || u.config.Connections.TLS == nil {
+		return nc, err
+	}
+	config := u.config.Connections.TLS
+	if config.ServerName == "" {
+		config = config.Clone()
+		config.ServerName = u.target.ServerName(at)
+	}
+	return dial.Secure(ctx, nc, config)
+}
