@@ -119,6 +119,9 @@ func (u *Upstream) choose(now time.Time) upstreams.Choice[*h2.Conn] {
 	for _, e := range choice.Connect {
 		u.work.Go(func() { u.connect(e) })
 	}
+	if choice.Err != nil && u.names.running {
+		return upstreams.Choice[*h2.Conn]{} // the name may have other addresses
+	}
 	return choice
 }
 
