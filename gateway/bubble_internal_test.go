@@ -107,7 +107,7 @@ func (b *bubble) sides() (transport.Upstream, newServer, error) {
 		return upstream, func(h transport.Handler) transport.Server { return frametransport.NewServer(limits, h) }, err
 	}
 	limits := config.limits()
-	upstream, err := grpctransport.NewUpstream(target, limits, b.behind.dialer())
+	upstream, err := grpctransport.NewUpstream(target, limits, config.Connections.internal(nil), b.behind.dialer())
 	return upstream, func(h transport.Handler) transport.Server { return grpctransport.NewServer(limits, h) }, err
 }
 

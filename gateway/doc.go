@@ -11,10 +11,21 @@
 //
 // # Requirements
 //
-// The upstream must accept gRPC over HTTP/2 without TLS, and [Gateway.Serve] adds no TLS to
-// its listener. Use loopback addresses, unix sockets or a trusted network. The gateway
-// connects to the upstream at the first call, and reconnects within a second after
-// the upstream becomes available again. In the meantime calls end with UNAVAILABLE.
+// The upstream must accept gRPC over HTTP/2. Without [Config.TLS] and [Connections.TLS], calls
+// are in plain text: use loopback addresses, unix sockets or a trusted network.
+//
+// # Connections to the upstream
+//
+// The gateway connects to the upstream at the first call. [Connections] has the settings:
+//
+//   - Of several addresses, the first one that can be connected to is used, or all in turn. A
+//     name is resolved again after a connection was lost or an attempt failed, but not within
+//     30 s.
+//   - The delay between attempts is at most half a second by default. Without a connection,
+//     calls fail with UNAVAILABLE, or wait for a limited time.
+//   - TCP detects within 30 s that the upstream's machine is gone. PING detects an upstream
+//     that does not react. It is off by default, since servers may reject clients that ping.
+//   - Health checks, and the ejection of addresses with errors, are off by default.
 //
 // # What is forwarded
 //

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
@@ -24,10 +25,18 @@ const (
 // Config configures a gateway. Upstream is required. The zero values of all other fields
 // are defaults.
 type Config struct {
-	// Upstream is the address of the service: "host:port", or a target of grpc-go such as
-	// "dns:///shop:50051" or "unix:///run/shop.sock". The gateway connects without TLS, at
+	// Upstream is the address of the service: "host:port", or a target of gRPC with the scheme
+	// dns, ipv4, ipv6, unix or unix-abstract, such as "dns:///shop:50051",
+	// "ipv4:10.0.0.1:50051,10.0.0.2:50051" or "unix:///run/shop.sock". The gateway connects at
 	// the first call.
 	Upstream string
+
+	// Connections configures the connections to the upstream.
+	Connections Connections
+
+	// TLS is the configuration of TLS for clients. nil means that Serve adds no TLS to its
+	// listener.
+	TLS *TLS
 
 	// Chain runs around every call. nil means no interceptors.
 	Chain *hauberk.Chain
@@ -58,6 +67,8 @@ type Gateway struct {
 	chain    func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error
 	methods  methods
 	pumps    sync.WaitGroup // the goroutines that forward requests
+	secure   *tls.Config    // of Serve; nil if the transport does TLS, or none
+	release  func()         // ends the watching of certificates
 }
 
 // New returns a gateway, or an error with all that is wrong in the configuration. It does
@@ -71,16 +82,26 @@ func New(config Config) (*Gateway, error) {
 	if chain == nil {
 		chain = hauberk.Must(hauberk.New())
 	}
-	upstream, server, err := config.transport()
+	secrets, err := config.openTLS()
 	if err != nil {
+		return nil, err
+	}
+	upstream, server, err := config.transport(secrets)
+	if err != nil {
+		secrets.release()
 		return nil, fmt.Errorf("gateway: upstream %q: %w", config.Upstream, err)
 	}
-	return assemble(chain, upstream, server), nil
+	g := assemble(chain, upstream, server)
+	g.release = secrets.release
+	if config.Transport == TransportFrames {
+		g.secure = secrets.clients
+	}
+	return g, nil
 }
 
 // assemble combines a chain and the two sides of a transport.
 func assemble(chain *hauberk.Chain, up transport.Upstream, down func(transport.Handler) transport.Server) *Gateway {
-	g := &Gateway{upstream: up, chain: chain.StreamServerInterceptor()}
+	g := &Gateway{upstream: up, chain: chain.StreamServerInterceptor(), release: func() {}}
 	g.server = down(g.handle)
 	return g
 }
@@ -94,6 +115,8 @@ func (c Config) Validate() error {
 	return errors.Join(
 		target,
 		c.Transport.check(),
+		c.TLS.check("TLS", true),
+		c.Connections.check(c.Transport),
 		checkLimit("MaxMessageSize", c.MaxMessageSize),
 		checkLimit("MaxHeaderListSize", c.MaxHeaderListSize),
 		checkLimit("MaxConcurrentStreams", c.MaxConcurrentStreams),
@@ -110,7 +133,12 @@ func checkLimit(name string, value int) error {
 // Serve accepts connections on lis and serves their calls. It returns nil after Shutdown or
 // Stop, and otherwise the listener's error. It closes lis. It may be called for several
 // listeners.
-func (g *Gateway) Serve(lis net.Listener) error { return g.server.Serve(lis) }
+func (g *Gateway) Serve(lis net.Listener) error {
+	if g.secure != nil {
+		lis = tls.NewListener(lis, g.secure)
+	}
+	return g.server.Serve(lis)
+}
 
 // Shutdown sends GOAWAY to clients, so that they make no further calls, waits for the
 // running calls, and stops the gateway. If ctx is done first, it stops the gateway as Stop
@@ -139,4 +167,5 @@ func (g *Gateway) Stop() {
 	g.server.Close()
 	g.pumps.Wait()
 	_ = g.upstream.Close()
+	g.release()
 }

@@ -42,14 +42,16 @@ func (c Config) checkTarget() error {
 type newServer func(handle transport.Handler) transport.Server
 
 // transport makes both sides of the configured transport.
-func (c Config) transport() (transport.Upstream, newServer, error) {
+func (c Config) transport(secure secrets) (transport.Upstream, newServer, error) {
 	if c.Transport == TransportFrames {
 		limits := c.frames()
+		limits.Connections = c.Connections.internal(secure.upstream)
 		upstream, err := frametransport.NewUpstream(c.Upstream, limits, nil)
 		return upstream, func(h transport.Handler) transport.Server { return frametransport.NewServer(limits, h) }, err
 	}
 	limits := c.limits()
-	upstream, err := grpctransport.NewUpstream(c.Upstream, limits)
+	limits.TLS = secure.clients
+	upstream, err := grpctransport.NewUpstream(c.Upstream, limits, c.Connections.internal(secure.upstream))
 	return upstream, func(h transport.Handler) transport.Server { return grpctransport.NewServer(limits, h) }, err
 }
 

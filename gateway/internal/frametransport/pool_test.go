@@ -449,7 +449,9 @@ func TestEjection(t *testing.T) {
 func TestTransportError(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	reset := func(code http2.ErrCode, remote bool) error { return &failure{h2.ResetError{Code: code, Remote: remote}} }
+	reset := func(code http2.ErrCode, remote bool) error {
+		return &failure{h2.ResetError{Code: code, Remote: remote}}
+	}
 	tests := []struct {
 		name string
 		ctx  context.Context //nolint:containedctx // of a test case

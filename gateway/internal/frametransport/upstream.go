@@ -3,7 +3,6 @@ package frametransport
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -48,7 +47,7 @@ func NewUpstream(address string, config Config, dialer dial.Func) (*Upstream, er
 	if err != nil {
 		return nil, err
 	}
-	config.Connections = withDefaults(config.Connections)
+	config.Connections = config.Connections.WithDefaults()
 	of := &config.Connections
 	if dialer == nil {
 		dialer = dial.TCP(of.TCPTimeout)
@@ -71,21 +70,6 @@ func NewUpstream(address string, config Config, dialer dial.Func) (*Upstream, er
 	}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	return u, nil
-}
-
-func withDefaults(c transport.Connections) transport.Connections {
-	c.Policy = cmp.Or(c.Policy, string(upstreams.PickFirst))
-	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 5*time.Second)
-	c.MinBackoff = cmp.Or(c.MinBackoff, 50*time.Millisecond)
-	c.MaxBackoff = cmp.Or(c.MaxBackoff, max(500*time.Millisecond, c.MinBackoff))
-	c.EjectTime = cmp.Or(c.EjectTime, 30*time.Second)
-	c.EjectPercent = cmp.Or(c.EjectPercent, 50)
-	if c.TLS != nil {
-		c.TLS = c.TLS.Clone()
-		c.TLS.NextProtos = []string{"h2"}
-		c.TLS.MinVersion = max(c.TLS.MinVersion, tls.VersionTLS12)
-	}
-	return c
 }
 
 // Close closes the connections and waits for their goroutines.

@@ -3,11 +3,14 @@ package grpctransport
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // registers the compressor
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
@@ -21,6 +24,8 @@ type Limits struct {
 	MessageSize    int    // bytes of one message, after decompression
 	HeaderListSize uint32 // bytes of one header list, as HTTP/2 counts them
 	Streams        uint32 // concurrent calls on one connection of a client
+	// TLS is that of Serve; nil adds none.
+	TLS *tls.Config
 }
 
 // Server is a grpc-go server without services. It passes the calls of all methods to the
@@ -33,7 +38,12 @@ type Server struct {
 // NewServer returns a server that calls handle for all calls.
 func NewServer(limits Limits, handle transport.Handler) *Server {
 	s := &Server{handle: handle}
+	secure := insecure.NewCredentials()
+	if limits.TLS != nil {
+		secure = credentials.NewTLS(limits.TLS)
+	}
 	s.server = grpc.NewServer(
+		grpc.Creds(secure),
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.UnknownServiceHandler(s.serve),
 		grpc.MaxRecvMsgSize(limits.MessageSize),

@@ -9,12 +9,19 @@ import (
 	"strings"
 
 	"google.golang.org/grpc/resolver"
+
+	"github.com/hauberk-rpc/hauberk/gateway/internal/target"
 )
 
 // CheckTarget returns an error for targets that grpc-go accepts but cannot call.
-func CheckTarget(target string) error {
-	if scheme, _, _ := strings.Cut(target, ":"); strings.Contains(target, "://") || scheme == "unix" {
-		u, err := url.Parse(target)
+func CheckTarget(address string) error {
+	if isList(address) {
+		_, err := target.Parse(address)
+		return err
+	}
+	scheme, _, _ := strings.Cut(address, ":")
+	if strings.Contains(address, "://") || scheme == "unix" || scheme == "unix-abstract" {
+		u, err := url.Parse(address)
 		if err != nil {
 			return err
 		}
@@ -23,7 +30,7 @@ func CheckTarget(target string) error {
 		}
 		return nil
 	}
-	host, port, err := net.SplitHostPort(target)
+	host, port, err := net.SplitHostPort(address)
 	if err == nil {
 		_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port)
 	}

@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
@@ -18,38 +18,31 @@ import (
 type Upstream struct {
 	conn *grpc.ClientConn
 	kind grpc.StreamDesc
-}
-
-// reconnect has a short maximum backoff, so that an upstream is used soon after it becomes
-// available again.
-func reconnect() grpc.ConnectParams {
-	return grpc.ConnectParams{
-		Backoff: backoff.Config{
-			BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond,
-		},
-		MinConnectTimeout: 5 * time.Second,
-	}
+	wait time.Duration // for a connection
 }
 
 // NewUpstream returns an upstream that connects at the first call. The target is one of
 // grpc-go. opts override the options of this package.
-func NewUpstream(target string, limits Limits, opts ...grpc.DialOption) (*Upstream, error) {
-	conn, err := grpc.NewClient(target, append([]grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+func NewUpstream(target string, limits Limits, of transport.Connections, opts ...grpc.DialOption) (*Upstream, error) {
+	all, err := connect(target, of)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all,
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(limits.MessageSize)),
 		grpc.WithMaxHeaderListSize(limits.HeaderListSize),
-		grpc.WithConnectParams(reconnect()),
 		// Call the configured target, and only once: no proxy from the environment, no
 		// service config from the name resolver, and no retries except transparent ones.
 		grpc.WithNoProxy(),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
-	}, opts...)...)
+	)
+	conn, err := grpc.NewClient(target, append(all, opts...)...)
 	if err != nil {
 		return nil, err
 	}
 	// Both sides may send any number of messages.
-	return &Upstream{conn, grpc.StreamDesc{ClientStreams: true, ServerStreams: true}}, nil
+	return &Upstream{conn, grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, of.WaitForReady}, nil
 }
 
 // Close closes the connection.
@@ -64,11 +57,34 @@ func (u *Upstream) Open(ctx context.Context, req transport.Request) (transport.O
 	if req.Compressor != "" && req.Compressor != encoding.Identity {
 		opts = append(opts, grpc.UseCompressor(req.Compressor))
 	}
-	stream, err := u.conn.NewStream(metadata.NewOutgoingContext(ctx, req.Metadata), &u.kind, req.Method, opts...)
+	ctx = metadata.NewOutgoingContext(ctx, req.Metadata)
+	stream, err := u.conn.NewStream(ctx, &u.kind, req.Method, opts...)
+	if u.wait > 0 && status.Code(err) == codes.Unavailable {
+		stream, err = u.openReady(ctx, req.Method, err, opts)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return &outbound{stream: stream}, nil
+}
+
+// openReady opens a stream when there is a connection, but does not wait for longer than u.wait.
+// It then returns failure.
+func (u *Upstream) openReady(
+	ctx context.Context, method string, failure error, opts []grpc.CallOption,
+) (grpc.ClientStream, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	timer := time.AfterFunc(u.wait, cancel)
+	stream, err := u.conn.NewStream(ctx, &u.kind, method, append(opts, grpc.WaitForReady(true))...)
+	if !timer.Stop() && (err != nil || ctx.Err() != nil) {
+		cancel()
+		return nil, failure
+	}
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return stream, nil // the end of the parent releases the context
 }
 
 // outbound is one call to the upstream.

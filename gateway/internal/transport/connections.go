@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"crypto/tls"
 	"time"
 )
@@ -36,4 +37,21 @@ type Connections struct {
 	WaitForReady time.Duration
 	// TLS is nil for plain text. It is cloned. ServerName "" means the host of the target.
 	TLS *tls.Config
+}
+
+// WithDefaults returns the configuration with the defaults set, and with ALPN for h2.
+func (c Connections) WithDefaults() Connections {
+	c.Policy = cmp.Or(c.Policy, "pick_first")
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 5*time.Second)
+	c.MinBackoff = cmp.Or(c.MinBackoff, min(50*time.Millisecond, cmp.Or(c.MaxBackoff, time.Hour)))
+	c.MaxBackoff = cmp.Or(c.MaxBackoff, max(500*time.Millisecond, c.MinBackoff))
+	c.PingTimeout = cmp.Or(c.PingTimeout, 20*time.Second)
+	c.EjectTime = cmp.Or(c.EjectTime, 30*time.Second)
+	c.EjectPercent = cmp.Or(c.EjectPercent, 50)
+	if c.TLS != nil {
+		c.TLS = c.TLS.Clone()
+		c.TLS.NextProtos = []string{"h2"}
+		c.TLS.MinVersion = max(c.TLS.MinVersion, tls.VersionTLS12)
+	}
+	return c
 }
