@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 )
 
 // Listen returns the address of the flag --listen. Calls are in plain text: an address that other
@@ -25,6 +26,28 @@ func Listen(ctx context.Context, flag, example string, insecure bool) (*net.TCPA
 	default:
 		return addr, nil
 	}
+}
+
+// maxPath is the longest path of a socket, on Linux.
+const maxPath = 107
+
+// Calls is [Listen], but also accepts unix:PATH, which only local processes can reach.
+func Calls(ctx context.Context, flag, example string, insecure bool) (net.Addr, error) {
+	path, ok := strings.CutPrefix(flag, "unix:")
+	if !ok {
+		addr, err := Listen(ctx, flag, example, insecure)
+		if err != nil {
+			return nil, err
+		}
+		return addr, nil
+	}
+	if slashes, ok := strings.CutPrefix(path, "//"); ok { // as in unix:///path
+		path = slashes
+	}
+	if path == "" || len(path) > maxPath {
+		return nil, fmt.Errorf("--listen %q has a path of %d bytes; want unix:PATH with 1 to %d", flag, len(path), maxPath)
+	}
+	return &net.UnixAddr{Name: path, Net: "unix"}, nil
 }
 
 // Resolve resolves host:port to an address. The command checks the result and listens on

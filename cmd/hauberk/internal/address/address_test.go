@@ -33,3 +33,27 @@ func TestResolveWrong(t *testing.T) {
 		}
 	}
 }
+
+func TestCalls(t *testing.T) {
+	tests := []struct{ flag, want, wrong string }{
+		{"unix:/run/shop.sock", "/run/shop.sock", ""},
+		{"unix:///run/shop.sock", "/run/shop.sock", ""},
+		{"unix:shop.sock", "shop.sock", ""},
+		{"127.0.0.1:1", "127.0.0.1:1", ""},
+		{"unix:", "", "path of 0 bytes"},
+		{"unix:/" + strings.Repeat("x", 107), "", "path of 108 bytes; want unix:PATH with 1 to 107"},
+		{":1", "", "accepts plain-text calls"},
+		{"", "", "--listen is missing"},
+	}
+	for _, test := range tests {
+		addr, err := Calls(t.Context(), test.flag, "127.0.0.1:8443", false)
+		switch {
+		case test.wrong != "":
+			if err == nil || addr != nil || !strings.Contains(err.Error(), test.wrong) {
+				t.Errorf("%q is %v, %v; want an error with %q", test.flag, addr, err, test.wrong)
+			}
+		case err != nil || addr.String() != test.want:
+			t.Errorf("%q is %v, %v; want %s", test.flag, addr, err, test.want)
+		}
+	}
+}

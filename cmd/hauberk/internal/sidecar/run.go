@@ -11,6 +11,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/socket"
 	"github.com/hauberk-rpc/hauberk/gateway"
 )
 
@@ -49,10 +50,10 @@ func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOu
 		return err
 	}
 	defer s.endScrape()
-	if s.gateway, err = gateway.New(o.gatewayConfig(s.policy.chain)); err != nil {
+	if s.gateway, err = gateway.New(o.gatewayConfig(s.policy.chain, s.sayf)); err != nil {
 		return err
 	}
-	lis, err := net.ListenTCP("tcp", at.calls)
+	lis, err := listen(ctx, at.calls)
 	if err != nil {
 		s.gateway.Stop()
 		return fmt.Errorf("cannot listen: %w", err)
@@ -60,11 +61,26 @@ func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOu
 	return s.serve(lis)
 }
 
+func listen(ctx context.Context, at net.Addr) (net.Listener, error) {
+	if at.Network() == "unix" {
+		return socket.Listen(ctx, at.String())
+	}
+	return new(net.ListenConfig).Listen(ctx, "tcp", at.String())
+}
+
+// name returns an address as --listen has it.
+func name(at net.Addr) string {
+	if at.Network() == "unix" {
+		return "unix:" + at.String()
+	}
+	return at.String()
+}
+
 func (s *sidecar) serve(lis net.Listener) error {
 	if s.scrape != nil {
 		s.sayf("metrics at %s", s.scrape.URL())
 	}
-	s.sayf("listening on %s, upstream %s", lis.Addr(), s.upstream)
+	s.sayf("listening on %s, upstream %s", name(lis.Addr()), s.upstream)
 	served := make(chan error, 1)
 	go func() { served <- s.gateway.Serve(lis) }()
 	select {

@@ -45,6 +45,22 @@ as "unknown". The URL is on stderr:
 
 The metrics are served until the sidecar ends.
 
+UPSTREAM
+
+The upstream may have several addresses: a name, or ipv4:ADDRESS:PORT,ADDRESS:PORT. Calls
+use the first one that can be connected to (pick_first), or all of them in turn. A name is
+resolved again after a connection was lost, at most every 30 s. TCP detects that the
+upstream's machine is gone. Use --upstream-ping-after to detect an upstream that is
+connected but does not react. The upstream must permit that: a server of grpc-go needs a
+keepalive enforcement policy for it. --upstream-eject-after needs --transport frames, and
+--upstream-health needs that or --upstream-balance round_robin.
+
+With --tls-cert, clients use TLS, and with --tls-client-ca they need a certificate. The
+certificates of both sides are read again when their files change.
+
+With --listen unix:PATH the sidecar creates a socket, replaces one that a process has left
+behind, and removes it at the end. Its permissions follow from the umask.
+
 OPENTELEMETRY
 
 Traces are exported if OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_ENDPOINT or
@@ -125,6 +141,8 @@ Logs go only to stdout. OTEL_LOGS_EXPORTER has no effect.`
 
 const examples = `  hauberk run --listen 127.0.0.1:8443 --upstream 127.0.0.1:50051
   hauberk run --listen 127.0.0.1:0 --upstream dns:///shop:50051 --drain 10s
+  hauberk run --listen unix:/run/shop.sock --upstream dns:///shop:50051 --upstream-balance round_robin
+  hauberk run --listen :8443 --tls-cert tls.crt --tls-key tls.key --upstream shop:50051 --upstream-tls
   hauberk run --listen 127.0.0.1:8443 --upstream 127.0.0.1:50051 --telemetry 127.0.0.1:9464
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 hauberk run --listen 127.0.0.1:8443 --upstream 127.0.0.1:50051`
 
@@ -140,11 +158,13 @@ type options struct {
 	drain     time.Duration
 	insecure  bool
 	forwardID bool
+
+	connections connections
 }
 
 // addresses are the addresses to listen on.
 type addresses struct {
-	calls     *net.TCPAddr
+	calls     net.Addr
 	telemetry *net.TCPAddr // nil serves no metrics
 }
 
@@ -170,9 +190,11 @@ func Command(version string) *cobra.Command {
 		return o.run(cmd.Context(), signals{ctx.Done(), release}, at, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.listen, "listen", "", "listen for calls on this address, host:port; port 0 selects a free port")
+	flags.StringVar(&o.listen, "listen", "",
+		"listen for calls on this address, host:port or unix:PATH; port 0 selects a free port")
 	flags.StringVar(&o.upstream, "upstream", "",
-		"forward calls to this service: host:port, dns:///host:port or unix:///path")
+		"forward calls to this service: host:port, dns:///host:port, ipv4:a:1,b:2 or unix:///path")
+	o.connections.register(cmd)
 	flags.StringVar(&o.telemetry, "telemetry", "",
 		"serve /metrics on this address, host:port (default: not served)")
 	flags.StringVar(&o.transport, "transport", string(gateway.TransportGRPC),
@@ -185,20 +207,25 @@ func Command(version string) *cobra.Command {
 	return cmd
 }
 
-func (o *options) gatewayConfig(chain *hauberk.Chain) gateway.Config {
-	return gateway.Config{Upstream: o.upstream, Chain: chain, Transport: gateway.Transport(o.transport)}
+// gatewayConfig returns the configuration of the gateway. sayf reports problems of files.
+func (o *options) gatewayConfig(chain *hauberk.Chain, sayf func(format string, args ...any)) gateway.Config {
+	config := gateway.Config{Upstream: o.upstream, Chain: chain, Transport: gateway.Transport(o.transport)}
+	o.connections.set(&config, sayf)
+	return config
 }
 
 // check returns the addresses to listen on, or an error for each wrong flag.
 func (o *options) check(ctx context.Context) (at addresses, err error) {
-	var errs [4]error
-	at.calls, errs[0] = address.Listen(ctx, o.listen, "127.0.0.1:8443", o.insecure)
+	var errs [5]error
+	at.calls, errs[0] = address.Calls(ctx, o.listen, "127.0.0.1:8443", o.insecure || o.connections.secure())
 	if o.upstream == "" {
 		errs[1] = errors.New("--upstream is missing; want an address such as 127.0.0.1:50051")
 	} else if err := (gateway.Config{Upstream: o.upstream}).Validate(); err != nil {
 		errs[1] = fmt.Errorf("--upstream: %w", err)
-	} else if err := o.gatewayConfig(nil).Validate(); err != nil {
+	} else if err := (gateway.Config{Upstream: o.upstream, Transport: gateway.Transport(o.transport)}).Validate(); err != nil {
 		errs[1] = fmt.Errorf("--transport: %w", err)
+	} else if errs[1] = o.connections.check(); errs[1] == nil {
+		errs[4] = o.gatewayConfig(nil, nil).Validate()
 	}
 	at.telemetry, errs[2] = scrape.Resolve(ctx, o.telemetry)
 	if o.drain < 0 {
