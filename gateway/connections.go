@@ -104,7 +104,8 @@ func (c Connections) check(t Transport) error {
 	switch c.Balance {
 	case "", PickFirst, RoundRobin:
 	default:
-		errs = append(errs, fmt.Errorf("gateway: Connections.Balance is %q; want %q or %q", c.Balance, PickFirst, RoundRobin))
+		errs = append(errs, fmt.Errorf("gateway: Connections.Balance is %q; want %q or %q",
+			c.Balance, PickFirst, RoundRobin))
 	}
 	if c.HealthService != "" && !c.HealthCheck {
 		errs = append(errs, errors.New("gateway: Connections.HealthService without HealthCheck; want both"))
@@ -122,7 +123,8 @@ func (c Connections) check(t Transport) error {
 func (c Connections) checkGRPC() error {
 	var errs []error
 	if c.HealthCheck && c.Balance != RoundRobin {
-		errs = append(errs, fmt.Errorf("gateway: Connections.HealthCheck with transport %q needs Balance %q", TransportGRPC, RoundRobin))
+		errs = append(errs, fmt.Errorf("gateway: Connections.HealthCheck with transport %q needs Balance %q",
+			TransportGRPC, RoundRobin))
 	}
 	if c.EjectAfter != 0 {
 		errs = append(errs, fmt.Errorf("gateway: Connections.EjectAfter needs transport %q", TransportFrames))
@@ -144,15 +146,18 @@ func (c Connections) checkTimes() error {
 		{"WaitForReady", c.WaitForReady},
 	} {
 		if d.value < 0 {
-			errs = append(errs, fmt.Errorf("gateway: Connections.%s is %v; want more than 0, or 0 for the default", d.name, d.value))
+			errs = append(errs, fmt.Errorf("gateway: Connections.%s is %v; want more than 0, or 0 for the default",
+				d.name, d.value))
 		}
 	}
 	if c.MaxBackoff != 0 && c.MaxBackoff < c.MinBackoff {
-		errs = append(errs, fmt.Errorf("gateway: Connections.MaxBackoff is %v; want at least MinBackoff, %v", c.MaxBackoff, c.MinBackoff))
+		errs = append(errs, fmt.Errorf("gateway: Connections.MaxBackoff is %v; want at least MinBackoff, %v",
+			c.MaxBackoff, c.MinBackoff))
 	}
 	switch {
 	case c.PingAfter != 0 && c.PingAfter < MinPingAfter:
-		errs = append(errs, fmt.Errorf("gateway: Connections.PingAfter is %v; want %v or more, or 0 for none", c.PingAfter, MinPingAfter))
+		errs = append(errs, fmt.Errorf("gateway: Connections.PingAfter is %v; want %v or more, or 0 for none",
+			c.PingAfter, MinPingAfter))
 	case c.PingAfter == 0 && (c.PingTimeout != 0 || c.PingIdle):
 		errs = append(errs, errPing)
 	}

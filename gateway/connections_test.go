@@ -213,7 +213,7 @@ func TestHealthChecks(t *testing.T) {
 	})
 }
 
-// until waits, without a limit of its own, for a state that comes soon.
+// until waits for a state that comes soon.
 func until(t *testing.T, done func() bool) {
 	t.Helper()
 	for !done() {

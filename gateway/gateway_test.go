@@ -38,7 +38,8 @@ func TestNewReportsWhatIsWrong(t *testing.T) {
 		{"no transport", gateway.Config{Upstream: good, Transport: "x"}, []string{`Transport is "x"; want "grpc" or "frames"`}},
 		{"a DNS server", gateway.Config{Upstream: "dns://server/localhost:50051", Transport: gateway.TransportFrames}, nil},
 		{
-			"a scheme that frames do not know", gateway.Config{Upstream: "xds:///shop", Transport: gateway.TransportFrames},
+			"a scheme that frames do not know",
+			gateway.Config{Upstream: "xds:///shop", Transport: gateway.TransportFrames},
 			[]string{`"xds" is not a scheme of gRPC`},
 		},
 		{"socket", gateway.Config{Upstream: "unix:/run/shop.sock"}, nil},

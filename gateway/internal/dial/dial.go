@@ -33,7 +33,8 @@ func TCP(timeout time.Duration) Func {
 	return (&net.Dialer{
 		// The first probe after half of the time, and three until the end.
 		KeepAliveConfig: net.KeepAliveConfig{
-			Enable: true, Idle: max(timeout/2, time.Second), Interval: max(timeout/2/probes, time.Second), Count: probes,
+			Enable: true, Idle: max(timeout/2, time.Second),
+			Interval: max(timeout/2/probes, time.Second), Count: probes,
 		},
 		Control: func(network, _ string, conn syscall.RawConn) error {
 			if !strings.HasPrefix(network, "tcp") {

@@ -3,9 +3,7 @@ package frametransport
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,206 +12,12 @@ import (
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/hauberk-rpc/hauberk/gateway/internal/h2"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/upstreams"
 )
-
-// fleet is an upstream with several addresses, in memory.
-type fleet struct {
-	up     *Upstream
-	served sync.WaitGroup
-
-	mu       sync.Mutex // guards the following
-	backends map[string]*backend
-	dials    []string
-}
-
-// backend is what is at one address.
-type backend struct {
-	lis    *bufconn.Listener // nil rejects connections
-	hangs  bool              // attempts to connect wait
-	answer func(r *raw, f http2.Frame)
-	calls  int
-	conns  []*raw
-}
-
-func startFleet(t *testing.T, target string, config Config, addresses ...string) *fleet {
-	t.Helper()
-	f := &fleet{backends: make(map[string]*backend)}
-	for _, a := range addresses {
-		f.backends[a] = &backend{answer: answerOK}
-		f.listen(a)
-	}
-	var err error
-	if f.up, err = NewUpstream(target, config, f.dial); err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
-func answerOK(r *raw, f http2.Frame) {
-	if f, ok := f.(*http2.MetaHeadersFrame); ok {
-		_ = r.headers(f.StreamID, true, ":status", "200", "content-type", "application/grpc", "grpc-status", "0")
-	}
-}
-
-var errRejected = errors.New("connection rejected")
-
-func (f *fleet) dial(ctx context.Context, _, address string) (net.Conn, error) {
-	f.mu.Lock()
-	f.dials = append(f.dials, address)
-	b := f.backends[address]
-	lis, hangs := b.lis, b.hangs
-	f.mu.Unlock()
-	switch {
-	case hangs:
-		<-ctx.Done()
-		return nil, ctx.Err()
-	case lis == nil:
-		return nil, errRejected
-	}
-	return lis.DialContext(ctx)
-}
-
-func (f *fleet) listen(address string) {
-	lis := bufconn.Listen(1 << 16)
-	f.mu.Lock()
-	b := f.backends[address]
-	b.lis = lis
-	f.mu.Unlock()
-	f.served.Go(func() {
-		for {
-			conn, err := lis.Accept()
-			if err != nil {
-				return
-			}
-			f.served.Go(func() { f.serve(b, conn) })
-		}
-	})
-}
-
-func (f *fleet) serve(b *backend, conn net.Conn) {
-	serveRaw(conn, func(r *raw, frame http2.Frame) {
-		f.mu.Lock()
-		if !slices.Contains(b.conns, r) {
-			b.conns = append(b.conns, r)
-		}
-		if m, ok := frame.(*http2.MetaHeadersFrame); ok && m.PseudoValue("path") != healthpb.Health_Watch_FullMethodName {
-			b.calls++
-		}
-		answer := b.answer
-		f.mu.Unlock()
-		answer(r, frame)
-	})
-}
-
-// down closes the listener of a backend and cuts its connections.
-func (f *fleet) down(address string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	b := f.backends[address]
-	if b.lis != nil {
-		_ = b.lis.Close()
-	}
-	b.lis = nil
-	f.cut(b)
-}
-
-func (f *fleet) cut(b *backend) {
-	for _, r := range b.conns {
-		_ = r.conn.Close()
-	}
-	b.conns = nil
-}
-
-func (f *fleet) set(address string, change func(b *backend)) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	change(f.backends[address])
-}
-
-// calls returns the number of calls of each address since the last time.
-func (f *fleet) calls(addresses ...string) (n []int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, a := range addresses {
-		n = append(n, f.backends[a].calls)
-		f.backends[a].calls = 0
-	}
-	return n
-}
-
-// dialled returns the attempts since the last time.
-func (f *fleet) dialled() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	all := strings.Join(f.dials, " ")
-	f.dials = nil
-	return all
-}
-
-// call makes a call and returns its status.
-func (f *fleet) call(ctx context.Context) (codes.Code, string) {
-	out, err := f.up.Open(ctx, transport.Request{Method: "/shop.v1.Shop/Buy"})
-	if err != nil {
-		return status.Code(err), status.Convert(err).Message()
-	}
-	defer out.Close()
-	_ = out.CloseSend()
-	out.Header()
-	var msg transport.Message
-	for out.Recv(&msg) == nil {
-		msg.Free()
-	}
-	end, _ := out.End()
-	return end.Code, end.Message
-}
-
-func (f *fleet) stop() {
-	_ = f.up.Close()
-	f.mu.Lock()
-	for _, b := range f.backends {
-		if b.lis != nil {
-			_ = b.lis.Close()
-		}
-		f.cut(b)
-	}
-	f.mu.Unlock()
-	f.served.Wait()
-}
-
-// want makes calls and compares their code.
-func (f *fleet) want(t *testing.T, n int, want codes.Code) {
-	t.Helper()
-	for range n {
-		if code, message := f.call(t.Context()); code != want {
-			t.Errorf("%s: %s, want %s", code, message, want)
-		}
-	}
-}
-
-func inBubble(t *testing.T, name string, test func(t *testing.T)) {
-	t.Helper()
-	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
-}
-
-const (
-	first  = "10.0.0.1:1"
-	second = "10.0.0.2:1"
-	both   = "ipv4:" + first + "," + second
-)
-
-// pass lets time pass, and waits for what happens meanwhile.
-func pass(d time.Duration) {
-	<-time.After(d)
-	synctest.Wait()
-}
 
 // Calls use the first address that can be connected to, and go on with the next one when it
 // fails.
@@ -454,7 +258,7 @@ func TestTransportError(t *testing.T) {
 	}
 	tests := []struct {
 		name string
-		ctx  context.Context //nolint:containedctx // of a test case
+		ctx  context.Context
 		err  error
 		want bool
 	}{
@@ -473,88 +277,4 @@ func TestTransportError(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, got)
 		}
 	}
-}
-
-// healthOf answers Watch with statuses.
-func healthOf(statuses <-chan healthpb.HealthCheckResponse_ServingStatus) func(r *raw, f http2.Frame) {
-	return func(r *raw, frame http2.Frame) {
-		f, ok := frame.(*http2.MetaHeadersFrame)
-		if !ok {
-			return
-		}
-		if f.PseudoValue("path") != healthpb.Health_Watch_FullMethodName {
-			answerOK(r, frame)
-			return
-		}
-		id := f.StreamID
-		_ = r.headers(id, false, ":status", "200", "content-type", "application/grpc")
-		go func() {
-			for s := range statuses {
-				data, _ := proto.Marshal(&healthpb.HealthCheckResponse{Status: s})
-				r.mu.Lock()
-				_ = r.WriteData(id, false, append([]byte{0, 0, 0, 0, byte(len(data))}, data...))
-				r.mu.Unlock()
-			}
-			_ = r.headers(id, true, "grpc-status", "14", "grpc-message", "gone")
-		}()
-	}
-}
-
-// Calls use addresses whose health check reports SERVING, or that have no health checks.
-func TestHealthChecks(t *testing.T) {
-	config := Config{MessageSize: 1000, Connections: transport.Connections{HealthCheck: true, HealthService: "shop"}}
-	inBubble(t, "watched", func(t *testing.T) {
-		f := startFleet(t, both, config, first, second)
-		defer f.stop()
-		statuses := make(chan healthpb.HealthCheckResponse_ServingStatus)
-		f.set(first, func(b *backend) { b.answer = healthOf(statuses) })
-		f.set(second, func(b *backend) {
-			b.answer = func(r *raw, frame http2.Frame) {
-				if m, ok := frame.(*http2.MetaHeadersFrame); ok && m.PseudoValue("path") == healthpb.Health_Watch_FullMethodName {
-					_ = r.headers(m.StreamID, true, ":status", "200", "content-type", "application/grpc", "grpc-status", "12")
-					return
-				}
-				answerOK(r, frame)
-			}
-		})
-		go func() { statuses <- healthpb.HealthCheckResponse_SERVING }()
-		f.want(t, 2, codes.OK)
-		if n := f.calls(first, second); n[0] != 2 {
-			t.Errorf("%v calls, want 2 at the first address", n)
-		}
-		statuses <- healthpb.HealthCheckResponse_NOT_SERVING
-		synctest.Wait()
-		f.want(t, 2, codes.OK)
-		if n := f.calls(first, second); n[1] != 2 {
-			t.Errorf("%v calls, want 2 at the address without health checks", n)
-		}
-		f.down(second)
-		synctest.Wait()
-		if code, message := f.call(t.Context()); code != codes.Unavailable {
-			t.Errorf("%s, %s", code, message)
-		}
-		statuses <- healthpb.HealthCheckResponse_SERVING
-		synctest.Wait()
-		f.want(t, 1, codes.OK)
-		close(statuses)
-		synctest.Wait()
-		if code, message := f.call(t.Context()); code != codes.Unavailable {
-			t.Errorf("%s, %s", code, message)
-		}
-	})
-	inBubble(t, "malformed", func(t *testing.T) {
-		f := startFleet(t, "passthrough:///"+first, config, first)
-		defer f.stop()
-		f.set(first, func(b *backend) {
-			b.answer = func(r *raw, frame http2.Frame) {
-				if m, ok := frame.(*http2.MetaHeadersFrame); ok {
-					_ = r.headers(m.StreamID, false, ":status", "200", "content-type", "application/grpc")
-					_ = r.WriteData(m.StreamID, false, []byte{0, 0, 0, 0, 1, 0xff})
-				}
-			}
-		})
-		if code, message := f.call(t.Context()); code != codes.Unavailable || !strings.Contains(message, "malformed") {
-			t.Errorf("%s, %s", code, message)
-		}
-	})
 }

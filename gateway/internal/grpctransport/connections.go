@@ -36,7 +36,9 @@ func connect(address string, of transport.Connections) ([]grpc.DialOption, error
 		grpc.WithDefaultServiceConfig(config),
 		grpc.WithContextDialer(dialer(dial.TCP(of.TCPTimeout))),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: of.MinBackoff, Multiplier: 1.6, Jitter: 0.2, MaxDelay: of.MaxBackoff},
+			Backoff: backoff.Config{
+				BaseDelay: of.MinBackoff, Multiplier: 1.6, Jitter: 0.2, MaxDelay: of.MaxBackoff,
+			},
 			MinConnectTimeout: of.ConnectTimeout,
 		}),
 	}
@@ -69,12 +71,12 @@ func serviceConfig(of transport.Connections) (string, error) {
 }
 
 // dialer adapts a dialer to grpc-go, which passes sockets as targets.
-func dialer(dial dial.Func) func(ctx context.Context, address string) (net.Conn, error) {
+func dialer(connect dial.Func) func(ctx context.Context, address string) (net.Conn, error) {
 	return func(ctx context.Context, address string) (net.Conn, error) {
 		if path, ok := strings.CutPrefix(address, "unix:"); ok {
-			return dial(ctx, "unix", strings.TrimPrefix(path, "//"))
+			return connect(ctx, "unix", strings.TrimPrefix(path, "//"))
 		}
-		return dial(ctx, "tcp", address)
+		return connect(ctx, "tcp", address)
 	}
 }
 

@@ -105,7 +105,8 @@ func newConn(nc net.Conn, config Config) *Conn {
 	config = config.withDefaults()
 	c := &Conn{
 		nc: nc, config: config,
-		settled: make(chan struct{}), gone: make(chan struct{}), wake: make(chan struct{}, 1), written: make(chan struct{}),
+		settled: make(chan struct{}), gone: make(chan struct{}),
+		wake: make(chan struct{}, 1), written: make(chan struct{}),
 		br:      bufio.NewReaderSize(nc, readBuffer),
 		streams: make(map[uint32]*Stream),
 		windows: newWindows(config.Window),

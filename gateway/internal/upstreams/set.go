@@ -143,21 +143,20 @@ func (s *Set[C]) next(now time.Time) (c Choice[C]) {
 		}
 	}
 	if !waits {
-		c.Err, c.At = s.unavailable(now)
+		c.At, c.Err = s.unavailable(now)
 	}
 	return c
 }
 
 func (s *Set[C]) rotate(now time.Time) (c Choice[C]) {
-	waits := false
+	waits, next := false, s.turn
 	for i := range s.endpoints {
 		at := (s.turn + i) % len(s.endpoints)
 		e := s.endpoints[at]
 		switch e.state(now) {
 		case usable:
 			if c.Endpoint == nil {
-				c.Endpoint = e
-				defer func() { s.turn = at + 1 }()
+				c.Endpoint, next = e, at+1
 			}
 		case idle:
 			e.begin(now)
@@ -167,8 +166,9 @@ func (s *Set[C]) rotate(now time.Time) (c Choice[C]) {
 		default: // it may be usable later
 		}
 	}
+	s.turn = next
 	if c.Endpoint == nil && !waits {
-		c.Err, c.At = s.unavailable(now)
+		c.At, c.Err = s.unavailable(now)
 	}
 	return c
 }
@@ -176,7 +176,7 @@ func (s *Set[C]) rotate(now time.Time) (c Choice[C]) {
 var errNone = errors.New("the upstream has no address")
 
 // unavailable returns why no endpoint is usable, and when one may be.
-func (s *Set[C]) unavailable(now time.Time) (err error, at time.Time) { //nolint:revive // the error is the result
+func (s *Set[C]) unavailable(now time.Time) (at time.Time, err error) {
 	err = errNone
 	for _, e := range s.endpoints {
 		var then time.Time
@@ -198,7 +198,7 @@ func (s *Set[C]) unavailable(now time.Time) (err error, at time.Time) { //nolint
 			at = then
 		}
 	}
-	return err, at
+	return at, err
 }
 
 // More reports whether the owner is to make another connection to a connected endpoint.
@@ -249,7 +249,8 @@ func (s *Set[C]) Lost(e *Endpoint[C], conn C, err error, now time.Time) {
 		return
 	}
 	// The first connection after it is made at once.
-	if e.failures++; e.failures > 1 {
+	e.failures++
+	if e.failures > 1 {
 		e.next = now.Add(s.backoff.Delay(e.failures - 1))
 		s.err = err
 	}

@@ -45,7 +45,8 @@ func Calls(ctx context.Context, flag, example string, insecure bool) (net.Addr, 
 		path = slashes
 	}
 	if path == "" || len(path) > maxPath {
-		return nil, fmt.Errorf("--listen %q has a path of %d bytes; want unix:PATH with 1 to %d", flag, len(path), maxPath)
+		return nil, fmt.Errorf("--listen %q has a path of %d bytes; want unix:PATH with 1 to %d",
+			flag, len(path), maxPath)
 	}
 	return &net.UnixAddr{Name: path, Net: "unix"}, nil
 }

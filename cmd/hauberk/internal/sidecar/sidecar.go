@@ -207,9 +207,15 @@ func Command(version string) *cobra.Command {
 	return cmd
 }
 
+// plainConfig returns the configuration without that of connections.
+func (o *options) plainConfig() gateway.Config {
+	return gateway.Config{Upstream: o.upstream, Transport: gateway.Transport(o.transport)}
+}
+
 // gatewayConfig returns the configuration of the gateway. sayf reports problems of files.
 func (o *options) gatewayConfig(chain *hauberk.Chain, sayf func(format string, args ...any)) gateway.Config {
-	config := gateway.Config{Upstream: o.upstream, Chain: chain, Transport: gateway.Transport(o.transport)}
+	config := o.plainConfig()
+	config.Chain = chain
 	o.connections.set(&config, sayf)
 	return config
 }
@@ -222,7 +228,7 @@ func (o *options) check(ctx context.Context) (at addresses, err error) {
 		errs[1] = errors.New("--upstream is missing; want an address such as 127.0.0.1:50051")
 	} else if err := (gateway.Config{Upstream: o.upstream}).Validate(); err != nil {
 		errs[1] = fmt.Errorf("--upstream: %w", err)
-	} else if err := (gateway.Config{Upstream: o.upstream, Transport: gateway.Transport(o.transport)}).Validate(); err != nil {
+	} else if err := o.plainConfig().Validate(); err != nil {
 		errs[1] = fmt.Errorf("--transport: %w", err)
 	} else if errs[1] = o.connections.check(); errs[1] == nil {
 		errs[4] = o.gatewayConfig(nil, nil).Validate()
