@@ -20,9 +20,9 @@ import (
 
 // open opens a stream with the header of a request.
 func (u *Upstream) open(ctx context.Context, req transport.Request) (*h2.Stream, *endpoint, error) {
-	var until time.Time // the end of waiting for a connection; zero before it begins
+	var w wait
 	for {
-		at, conn, err := u.connection(ctx, &until)
+		at, conn, err := u.connection(ctx, &w)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -39,9 +39,25 @@ func (u *Upstream) open(ctx context.Context, req transport.Request) (*h2.Stream,
 
 var errClosed = status.Error(codes.Unavailable, "gateway: the gateway is stopped")
 
-// connection returns the endpoint of a call and its first connection. It waits while an attempt
-// to connect runs that may help, and after failures until the time of WaitForReady ends.
-func (u *Upstream) connection(ctx context.Context, until *time.Time) (*endpoint, *h2.Conn, error) {
+// wait is the state of a call that waits for a connection.
+type wait struct {
+	begun bool
+	since upstreams.Failure // the last failure when the call began
+	err   error             // of the attempts; nil if they have not all failed yet
+	until time.Time         // the end of waiting for further attempts
+}
+
+// failed is called when all attempts have failed.
+func (w *wait) failed(err error, last upstreams.Failure, until time.Time) {
+	if w.err == nil {
+		w.until = until
+	}
+	w.err, w.since = err, last
+}
+
+// connection returns the endpoint of a call and its first connection. It waits for one attempt to
+// connect to each address, and after they have failed until the time of WaitForReady ends.
+func (u *Upstream) connection(ctx context.Context, w *wait) (*endpoint, *h2.Conn, error) {
 	for {
 		now := time.Now()
 		u.mu.Lock()
@@ -49,24 +65,27 @@ func (u *Upstream) connection(ctx context.Context, until *time.Time) (*endpoint,
 			u.mu.Unlock()
 			return nil, nil, errClosed
 		}
-		choice := u.choose(now)
+		if !w.begun {
+			w.begun, w.since = true, u.set.LastFailure()
+		}
+		choice := u.choose(now, w.since)
 		if at := choice.Endpoint; at != nil {
 			conn := at.Conns[0]
 			u.mu.Unlock()
 			return at, conn, nil
 		}
-		changed := u.changes()
+		changed, failure := u.changes(), u.set.LastFailure()
 		u.mu.Unlock()
-		wake := choice.At
 		if choice.Err != nil {
-			if until.IsZero() {
-				*until = now.Add(u.config.Connections.WaitForReady)
+			w.failed(choice.Err, failure, now.Add(u.config.Connections.WaitForReady))
+		}
+		wake := choice.At
+		if w.err != nil {
+			if !now.Before(w.until) {
+				return nil, nil, status.Errorf(codes.Unavailable, "connection error: %v", w.err)
 			}
-			if !now.Before(*until) {
-				return nil, nil, status.Errorf(codes.Unavailable, "connection error: %v", choice.Err)
-			}
-			if wake.IsZero() || until.Before(wake) {
-				wake = *until
+			if wake.IsZero() || w.until.Before(wake) {
+				wake = w.until
 			}
 		}
 		if err := await(ctx, changed, wake); err != nil {
@@ -110,12 +129,12 @@ func (u *Upstream) notify() {
 }
 
 // choose selects an endpoint, and begins the attempts that are due.
-func (u *Upstream) choose(now time.Time) upstreams.Choice[*h2.Conn] {
+func (u *Upstream) choose(now time.Time, since upstreams.Failure) upstreams.Choice[*h2.Conn] {
 	u.refresh(now)
 	if !u.names.resolved {
 		return upstreams.Choice[*h2.Conn]{Err: u.names.err, At: u.names.next}
 	}
-	choice := u.set.Pick(now)
+	choice := u.set.Pick(now, since)
 	for _, e := range choice.Connect {
 		u.work.Go(func() { u.connect(e) })
 	}

@@ -27,44 +27,45 @@ const (
 // checks is healthy.
 func (u *Upstream) watchHealth(ctx context.Context, at *endpoint, conn *h2.Conn) {
 	for delay := minRecheck; ; delay = min(2*delay, maxRecheck) {
-		end, answered := u.watchOnce(ctx, at, conn)
+		w := &watch{upstream: u, at: at, conn: conn}
+		end := w.run(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if end.Code == codes.Unimplemented {
-			u.setHealth(at, conn, nil)
+			w.report(nil)
 			return
 		}
-		u.setHealth(at, conn, fmt.Errorf("it ended with %s: %s", end.Code, end.Message))
-		if answered {
+		if w.answered {
 			delay = minRecheck
 		}
+		w.report(fmt.Errorf("it ended with %s: %s", end.Code, end.Message))
 		if await(ctx, nil, time.Now().Add(delay)) != nil {
 			return
 		}
 	}
 }
 
-// setHealth reports the health that one connection has. That of the oldest connection of an
-// endpoint counts.
-func (u *Upstream) setHealth(at *endpoint, conn *h2.Conn, illness error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if len(at.Conns) > 0 && at.Conns[0] == conn {
-		u.set.SetHealth(at, illness)
-		u.notify()
-	}
+// watch is one call of Watch.
+type watch struct {
+	upstream *Upstream
+	at       *endpoint
+	conn     *h2.Conn
+
+	answered bool // written with upstream.mu, on the goroutine of run
 }
 
-// watchOnce makes one call of Watch. It returns the status of the call and whether it had an
-// answer.
-func (u *Upstream) watchOnce(ctx context.Context, at *endpoint, conn *h2.Conn) (end transport.Status, answered bool) {
+// run makes the call and returns its status.
+func (w *watch) run(ctx context.Context) transport.Status {
+	u := w.upstream
 	req := transport.Request{Method: healthpb.Health_Watch_FullMethodName}
-	stream, err := conn.Open(ctx, u.header(ctx, req))
+	late := time.AfterFunc(u.config.Connections.ConnectTimeout, w.late)
+	defer late.Stop()
+	stream, err := w.conn.Open(ctx, u.header(ctx, req))
 	if err != nil {
-		return statusOfError(ctx, err), false
+		return statusOfError(ctx, err)
 	}
-	call := u.call(ctx, req, stream, at)
+	call := u.call(ctx, req, stream, w.at)
 	call.final = true
 	defer call.Close()
 	if err := call.Send(healthRequest(u.config.Connections.HealthService)); err == nil {
@@ -73,17 +74,45 @@ func (u *Upstream) watchOnce(ctx context.Context, at *endpoint, conn *h2.Conn) (
 	var msg transport.Message
 	defer msg.Free()
 	for call.Recv(&msg) == nil {
-		answered = true
-		u.setHealth(at, conn, illness(&msg))
+		w.report(illness(&msg))
 	}
-	end, _ = call.End()
-	return end, answered
+	end, _ := call.End()
+	return end
+}
+
+// report sets the health that an answer or the end of the call reports.
+func (w *watch) report(illness error) {
+	w.upstream.mu.Lock()
+	defer w.upstream.mu.Unlock()
+	w.answered = true
+	w.set(illness)
+}
+
+// late is called when the first answer takes longer than the connect timeout.
+func (w *watch) late() {
+	w.upstream.mu.Lock()
+	defer w.upstream.mu.Unlock()
+	if !w.answered {
+		w.set(errLate)
+	}
+}
+
+// set sets the health of the endpoint if the connection is the oldest one. The caller holds the
+// lock.
+func (w *watch) set(illness error) {
+	if len(w.at.Conns) > 0 && w.at.Conns[0] == w.conn {
+		w.upstream.set.SetHealth(w.at, illness)
+		w.upstream.notify()
+	}
 }
 
 func healthRequest(service string) *transport.Message {
 	data, _ := proto.Marshal(&healthpb.HealthCheckRequest{Service: service}) // cannot fail for a string of a flag
 	return &transport.Message{Data: mem.BufferSlice{mem.SliceBuffer(data)}}
 }
+
+// errLate is the illness if the first answer takes longer than the connect timeout.
+var errLate = errors.New("it does not answer")
 
 // errMalformed is the illness after an answer that cannot be read.
 var errMalformed = errors.New("its answer is malformed")

@@ -55,7 +55,7 @@ func TestPickFirst(t *testing.T) {
 			t.Errorf("the second address was used after %v, want 250ms", took)
 		}
 	})
-	inBubble(t, "no address", func(t *testing.T) {
+	inBubble(t, "silent addresses", func(t *testing.T) {
 		f := startFleet(t, both, Config{}, first, second)
 		defer f.stop()
 		for _, a := range []string{first, second} {

@@ -15,6 +15,7 @@ type Endpoint[C comparable] struct {
 	since    time.Time // of the first connection
 	failures int       // of attempts, since a connection that lasted
 	next     time.Time // no attempt before
+	failed   Failure   // the last one; 0 if none
 	serving  bool      // by the health check, or without one
 	illness  error     // why it is not serving; nil if unknown
 	errors   int       // consecutive transport errors of calls

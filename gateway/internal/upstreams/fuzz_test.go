@@ -79,7 +79,7 @@ func checkPick(t *testing.T, s *Set[int], now time.Time) {
 			t.Errorf("%d connections, want at most %d", len(e.Conns), s.config.MaxConns)
 		}
 	}
-	c := s.Pick(now)
+	c := s.Pick(now, s.failed)
 	for _, e := range c.Connect {
 		if !slices.Contains(idling, e) || !e.Connecting() {
 			t.Errorf("an attempt to %s, which is not idle", e.Address.Address)

@@ -48,8 +48,16 @@ type Set[C comparable] struct {
 	endpoints []*Endpoint[C]
 	current   *Endpoint[C] // of PickFirst; nil if there is none
 	turn      int          // the next index of RoundRobin
+	failed    Failure      // the last one
 	err       error        // of the last attempt that failed
 }
+
+// Failure numbers the attempts that have failed. A call does not wait for an endpoint with an
+// attempt that has failed since the call began.
+type Failure uint64
+
+// LastFailure returns the last failure.
+func (s *Set[C]) LastFailure() Failure { return s.failed }
 
 // New returns an empty set.
 func New[C comparable](config Config) (*Set[C], error) {
@@ -103,20 +111,21 @@ type Choice[C comparable] struct {
 	At  time.Time
 }
 
-// Pick selects the endpoint of a call, and the endpoints to connect to.
-func (s *Set[C]) Pick(now time.Time) Choice[C] {
+// Pick selects the endpoint of a call, and the endpoints to connect to. since is the last failure
+// when the call began.
+func (s *Set[C]) Pick(now time.Time, since Failure) Choice[C] {
 	if s.config.Policy == RoundRobin {
-		return s.rotate(now)
+		return s.rotate(now, since)
 	}
-	return s.first(now)
+	return s.first(now, since)
 }
 
-func (s *Set[C]) first(now time.Time) (c Choice[C]) {
+func (s *Set[C]) first(now time.Time, since Failure) (c Choice[C]) {
 	if s.current == nil || s.current.state(now) != usable {
 		i := slices.IndexFunc(s.endpoints, func(e *Endpoint[C]) bool { return e.state(now) == usable })
 		if i < 0 {
 			s.current = nil
-			return s.next(now)
+			return s.next(now, since)
 		}
 		s.current = s.endpoints[i]
 	}
@@ -125,9 +134,12 @@ func (s *Set[C]) first(now time.Time) (c Choice[C]) {
 }
 
 // next begins the next attempt of PickFirst, if one is due.
-func (s *Set[C]) next(now time.Time) (c Choice[C]) {
+func (s *Set[C]) next(now time.Time, since Failure) (c Choice[C]) {
 	waits := false
 	for _, e := range s.endpoints {
+		if e.failed > since {
+			continue
+		}
 		switch e.state(now) {
 		case pending:
 			waits = true
@@ -148,7 +160,7 @@ func (s *Set[C]) next(now time.Time) (c Choice[C]) {
 	return c
 }
 
-func (s *Set[C]) rotate(now time.Time) (c Choice[C]) {
+func (s *Set[C]) rotate(now time.Time, since Failure) (c Choice[C]) {
 	waits, next := false, s.turn
 	for i := range s.endpoints {
 		at := (s.turn + i) % len(s.endpoints)
@@ -160,9 +172,9 @@ func (s *Set[C]) rotate(now time.Time) (c Choice[C]) {
 			}
 		case idle:
 			e.begin(now)
-			c.Connect, waits = append(c.Connect, e), true
+			c.Connect, waits = append(c.Connect, e), waits || e.failed <= since
 		case pending:
-			waits = true
+			waits = waits || e.failed <= since
 		default: // it may be usable later
 		}
 	}
@@ -183,6 +195,8 @@ func (s *Set[C]) unavailable(now time.Time) (at time.Time, err error) {
 		switch e.state(now) {
 		case waiting:
 			err, then = s.err, e.next
+		case pending, idle: // it has failed since the call began
+			err = s.err
 		case ejected:
 			then = e.ejected
 			if errors.Is(err, errNone) {
@@ -192,7 +206,7 @@ func (s *Set[C]) unavailable(now time.Time) (at time.Time, err error) {
 			if errors.Is(err, errNone) {
 				err = fmt.Errorf("the health check of %s fails: %w", e.Address.Address, e.illness)
 			}
-		default: // does not occur: Pick would wait for it
+		case usable: // does not occur: Pick would use it
 		}
 		if !then.IsZero() && (at.IsZero() || then.Before(at)) {
 			at = then
@@ -230,6 +244,8 @@ func (s *Set[C]) Connected(e *Endpoint[C], conn C, now time.Time) bool {
 func (s *Set[C]) Failed(e *Endpoint[C], err error, now time.Time) {
 	e.begun = time.Time{}
 	s.err = err
+	s.failed++
+	e.failed = s.failed
 	e.failures++
 	e.next = now.Add(s.backoff.Delay(e.failures))
 }

@@ -174,7 +174,7 @@ func TestSchedules(t *testing.T) {
 			for i, step := range tt.steps {
 				now := at(step.ms)
 				apply(t, s, step.do, now)
-				if got := describe(s, s.Pick(now)); got != step.want {
+				if got := describe(s, s.Pick(now, s.failed)); got != step.want {
 					t.Errorf("step %d, %d ms, %s: %q, want %q", i, step.ms, step.do, got, step.want)
 				}
 			}
@@ -219,11 +219,11 @@ func TestUpdate(t *testing.T) {
 	first, last := s.endpoints[0], s.endpoints[2]
 	s.Connected(first, 7, at(0))
 	s.Connected(last, 9, at(0))
-	s.Pick(at(0))
+	s.Pick(at(0), 0)
 	if removed := s.Update(append(addresses(2)[1:], last.Address, last.Address)); len(removed) != 1 || removed[0] != 7 {
 		t.Errorf("removed %v, want that of the first", removed)
 	}
-	if got := describe(s, s.Pick(at(1))); got != "1" || len(s.endpoints) != 2 {
+	if got := describe(s, s.Pick(at(1), 0)); got != "1" || len(s.endpoints) != 2 {
 		t.Errorf("%s of %d, want the last of 2", got, len(s.endpoints))
 	}
 	if s.Connected(first, 8, at(2)) || s.More(first, at(2)) || s.Outcome(first, true, at(2)) {
@@ -246,7 +246,29 @@ func TestMore(t *testing.T) {
 	if !s.Connected(e, 2, at(50)) || s.More(e, at(1000)) {
 		t.Error("More exceeds the limit")
 	}
-	if got := describe(s, s.Pick(at(60))); got != "0" {
+	if got := describe(s, s.Pick(at(60), 0)); got != "0" {
 		t.Error(got)
+	}
+}
+
+// A call waits for one attempt to each address, and not for those that follow.
+func TestOneAttemptForEachAddress(t *testing.T) {
+	for _, policy := range []Policy{PickFirst, RoundRobin} {
+		s := start(t, 2, Config{Policy: policy})
+		since := s.LastFailure()
+		s.Pick(at(0), since)
+		s.Pick(at(250), since)
+		first, second := s.endpoints[0], s.endpoints[1]
+		s.Failed(first, errDial, at(5000))
+		if c := s.Pick(at(5050), since); c.Err != nil {
+			t.Errorf("%s: %v, but the second attempt runs", policy, c.Err)
+		}
+		if c := s.Pick(at(5050), s.LastFailure()); c.Err != nil || !first.Connecting() {
+			t.Errorf("%s: %v for a call that has begun since", policy, c.Err)
+		}
+		s.Failed(second, errDial, at(5250))
+		if c := s.Pick(at(5250), since); !errors.Is(c.Err, errDial) {
+			t.Errorf("%s: %v, but both attempts have failed", policy, c.Err)
+		}
 	}
 }
