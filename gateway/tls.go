@@ -48,7 +48,7 @@ func (t *TLS) check(of string, server bool) error {
 	case server && t.ServerName != "":
 		return fmt.Errorf("gateway: %s has a ServerName, which is only for the upstream", of)
 	case t.MinVersion != 0 && t.MinVersion != tls.VersionTLS12 && t.MinVersion != tls.VersionTLS13:
-		return fmt.Errorf("gateway: %s.MinVersion is %#x; want tls.VersionTLS12 or tls.VersionTLS13, or 0 for the first",
+		return fmt.Errorf("gateway: %s.MinVersion is %#x; want tls.VersionTLS12 or tls.VersionTLS13, or 0 for 1.2",
 			of, t.MinVersion)
 	}
 	return nil
