@@ -293,8 +293,10 @@ func interim(f *http2.MetaHeadersFrame) bool {
 
 // Header waits for the header list of the peer.
 func (s *Stream) Header(ctx context.Context) ([]hpack.HeaderField, error) {
-	err := s.await(ctx, s.canReceive, func() bool { return s.hasHeader })
-	return s.header, err
+	if err := s.await(ctx, s.canReceive, func() bool { return s.hasHeader }); err != nil {
+		return nil, err
+	}
+	return s.header, nil
 }
 
 // Trailer returns the trailer, and whether there is one. Call it after Next has returned
