@@ -30,6 +30,7 @@ type bubble struct {
 	srv          []grpc.ServerOption // of the backend
 	dial         []grpc.DialOption   // of the clients
 	limit        int                 // of message sizes; 0 is the default
+	streams      int                 // concurrent ones of a client's connection; 0 is the default
 	transport    Transport           // run and eachKind set it
 
 	gateway *Gateway
@@ -98,15 +99,15 @@ func (b *bubble) start(t *testing.T) {
 // sides makes both sides of the transport, in memory.
 func (b *bubble) sides() (transport.Upstream, newServer, error) {
 	const target = "passthrough:///backend"
-	config := Config{MaxMessageSize: b.limit}
+	config := Config{MaxMessageSize: b.limit, MaxConcurrentStreams: b.streams}
 	if b.transport == TransportFrames {
-		limits := config.frames()
-		upstream, err := frametransport.NewUpstream(target, limits, func(ctx context.Context, _, _ string) (net.Conn, error) {
+		frames := config.frames(nil, nil)
+		upstream, err := frametransport.NewUpstream(target, frames, func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return b.behind.Load().DialContext(ctx)
 		})
-		return upstream, func(h transport.Handler) transport.Server { return frametransport.NewServer(limits, h) }, err
+		return upstream, func(h transport.Handler) transport.Server { return frametransport.NewServer(frames, h) }, err
 	}
-	limits := config.limits()
+	limits := config.grpc(nil)
 	upstream, err := grpctransport.NewUpstream(target, limits, config.Connections.internal(nil), b.behind.dialer())
 	return upstream, func(h transport.Handler) transport.Server { return grpctransport.NewServer(limits, h) }, err
 }

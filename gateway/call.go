@@ -32,6 +32,9 @@ type call struct {
 
 // handle runs the chain around one call. The innermost step forwards the call.
 func (g *Gateway) handle(in transport.Inbound) transport.Status {
+	if st := g.shed(in); st != nil {
+		return *st
+	}
 	c := &call{gateway: g, in: in, request: in.Request()}
 	c.info = grpc.StreamServerInfo{FullMethod: c.request.Method, IsClientStream: true, IsServerStream: true}
 	var srv any // nil means that the method is not known

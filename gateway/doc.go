@@ -59,13 +59,19 @@
 //
 //   - A message has at most [Config.MaxMessageSize] bytes after decompression, by default
 //     [DefaultMaxMessageSize]. A larger message ends the call with RESOURCE_EXHAUSTED.
-//   - A header list has at most [Config.MaxHeaderListSize] bytes as HTTP/2 counts them, by
-//     default [DefaultMaxHeaderListSize].
-//   - A client's connection has at most [Config.MaxConcurrentStreams] concurrent calls, by
-//     default [DefaultMaxConcurrentStreams]. Further calls wait in the client.
-//   - A new connection must complete its HTTP/2 handshake within 20 s. A connection without
-//     activity is pinged after 60 s, and closed if the ping is not answered within 20 s. A
-//     client may ping every 10 s.
+//   - A header list of a client has at most [Config.MaxHeaderListSize] bytes as HTTP/2 counts
+//     them, and one of the upstream [Config.MaxUpstreamHeaderListSize].
+//   - A client's connection has at most [Config.MaxConcurrentStreams] concurrent calls. Further
+//     calls wait in the client. There are at most [Config.MaxConnections].
+//   - A new connection must complete its HTTP/2 handshake within [Config.HandshakeTimeout]. A
+//     connection without activity is pinged after 60 s, and closed if the ping is not answered
+//     within 20 s. A client may ping every [Config.MinPingInterval].
+//   - Connections end with GOAWAY after [Config.MaxConnectionIdle] without calls, and, if it is
+//     set, after [Config.MaxConnectionAge].
+//   - If [Config.MaxMemory] is set, new calls are rejected before it is reached.
+//
+// [Gateway.Measurements] reports how often each limit was met, and [WithLogger] logs it at most
+// once a minute for each limit.
 //
 // # Transports
 //
@@ -83,12 +89,14 @@
 //     message of more than 4 KiB is received while it is sent, unless a hook looks at it. If
 //     such a response ends within a message, the client's stream is reset. Calls whose
 //     data is not taken do not stop other calls of their connection.
-//   - MaxHeaderListSize applies to one call: it ends with RESOURCE_EXHAUSTED. From the
-//     upstream the default is 256 KiB. Only a list of more than four times the limit ends
-//     the connection.
+//   - A header list above its limit ends one call with RESOURCE_EXHAUSTED. Of a status above
+//     the limit the client receives the code and the beginning of the message. The connection
+//     ends only for lists of more than four times the limit, and more than 1 MiB from a client
+//     and 16 MiB from the upstream.
 //   - Floods of SETTINGS, PING, RST_STREAM and frames without effect end a connection with
-//     ENHANCE_YOUR_CALM. A frame or header block that has begun must be complete within
-//     20 s.
+//     ENHANCE_YOUR_CALM: see [Config.MaxSettingsRate]. Frames, header blocks and messages that
+//     have begun must be complete in time, and so must the response header if
+//     [Config.FirstByteTimeout] is set.
 //   - Serve accepts listeners of package crypto/tls with ALPN h2.
 //   - When the upstream's limit of streams is reached, further calls use another connection
 //     to the same address, up to 16.

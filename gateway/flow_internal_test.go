@@ -368,9 +368,10 @@ func TestDeadlineOfABlockedCall(t *testing.T) {
 	})
 }
 
-// One connection has at most 100 concurrent calls; further calls wait in the client.
+// One connection has as many concurrent calls as configured; further calls wait in the client.
 func TestConcurrentStreams(t *testing.T) {
-	bubble{srv: []grpc.ServerOption{grpc.MaxConcurrentStreams(1000)}}.run(t, func(t *testing.T, b *bubble) {
+	const streams = 20
+	bubble{srv: []grpc.ServerOption{grpc.MaxConcurrentStreams(1000)}, streams: streams}.run(t, func(t *testing.T, b *bubble) {
 		backend, begun, _ := waits()
 		b.backend.Handle = backend.Handle
 		ctx, cancel := context.WithCancel(t.Context())
@@ -379,18 +380,18 @@ func TestConcurrentStreams(t *testing.T) {
 		}
 		<-begun
 		ended := make(chan struct{})
-		for range DefaultMaxConcurrentStreams {
+		for range streams {
 			go func() {
 				_, _ = b.client().Unary(ctx, &testpb.Request{})
 				ended <- struct{}{}
 			}()
 		}
 		synctest.Wait()
-		if got := len(begun) + 1; got != DefaultMaxConcurrentStreams {
-			t.Errorf("%d calls run at the upstream, want %d", got, DefaultMaxConcurrentStreams)
+		if got := len(begun) + 1; got != streams {
+			t.Errorf("%d calls run at the upstream, want %d", got, streams)
 		}
 		cancel()
-		for range DefaultMaxConcurrentStreams {
+		for range streams {
 			<-ended
 		}
 	})

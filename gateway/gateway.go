@@ -5,21 +5,16 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
-)
-
-// The default limits of a [Config].
-const (
-	DefaultMaxMessageSize       = 16<<20 + 64<<10 // bytes: a payload of 16 MiB, and 64 KiB for other fields
-	DefaultMaxHeaderListSize    = 16 << 10        // bytes
-	DefaultMaxConcurrentStreams = 100             // calls per connection
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // Config configures a gateway. Upstream is required. The zero values of all other fields
@@ -44,19 +39,82 @@ type Config struct {
 	// Transport selects the implementation of HTTP/2. "" means TransportGRPC.
 	Transport Transport
 
-	// MaxMessageSize is the largest size of a message in both directions, in bytes after
-	// decompression. Calls with a larger message end with RESOURCE_EXHAUSTED. 0 means
-	// DefaultMaxMessageSize.
+	// MaxMessageSize is the largest size of a message in both directions, in bytes: with
+	// TransportFrames as it is sent, with TransportGRPC after decompression. Calls with a
+	// larger message end with RESOURCE_EXHAUSTED. 0 means DefaultMaxMessageSize.
 	MaxMessageSize int
 
-	// MaxHeaderListSize is the largest size of a header list from clients and from the
-	// upstream, in bytes as HTTP/2 counts them. 0 means DefaultMaxHeaderListSize, and with
-	// TransportFrames 256 KiB from the upstream.
+	// MaxHeaderListSize is the largest size of a header list from clients, in bytes as HTTP/2
+	// counts them. A call with a larger one ends with RESOURCE_EXHAUSTED. 0 means
+	// DefaultMaxHeaderListSize.
 	MaxHeaderListSize int
 
+	// MaxUpstreamHeaderListSize is the same for header lists from the upstream. A call with a
+	// larger response header ends with RESOURCE_EXHAUSTED. Of a larger trailer the client
+	// receives the code and the beginning of the message. 0 means
+	// DefaultMaxUpstreamHeaderListSize.
+	MaxUpstreamHeaderListSize int
+
 	// MaxConcurrentStreams is the largest number of concurrent calls on one connection of a
-	// client. Further calls wait in the client. 0 means DefaultMaxConcurrentStreams.
+	// client. Further calls wait in the client, or are reset with REFUSED_STREAM. 0 means
+	// DefaultMaxConcurrentStreams, and with TransportGRPC 100.
 	MaxConcurrentStreams int
+
+	// MaxConnections is the largest number of connections of clients. For a further one, a
+	// connection without calls is closed. If all have calls, the new one is closed with GOAWAY
+	// (ENHANCE_YOUR_CALM); with TransportGRPC it waits. 0 means DefaultMaxConnections.
+	MaxConnections int
+
+	// MaxConnectionAge is how old a connection of a client may become, give or take 10 %.
+	// Then it receives GOAWAY, so that its client connects again. 0 means no limit.
+	MaxConnectionAge time.Duration
+
+	// MaxConnectionAgeGrace is how long calls on a connection may go on after
+	// MaxConnectionAge. Then they end with UNAVAILABLE. 0 means no limit.
+	MaxConnectionAgeGrace time.Duration
+
+	// MaxConnectionIdle is how long a connection of a client may have no calls, give or take a
+	// quarter. Then it receives GOAWAY. 0 means DefaultMaxConnectionIdle.
+	MaxConnectionIdle time.Duration
+
+	// MinPingInterval is the least time between two PING frames of a client. Three may arrive
+	// earlier, and any after the gateway has sent a frame of a call. Further ones end the
+	// connection with GOAWAY (ENHANCE_YOUR_CALM, "too_many_pings"). 0 means
+	// DefaultMinPingInterval.
+	MinPingInterval time.Duration
+
+	// MaxSettingsRate, MaxResetRate and MaxEmptyFrameRate are the largest numbers of SETTINGS
+	// frames, RST_STREAM frames and frames without effect, such as empty DATA, per second of
+	// one connection. Ten times as many may arrive at once. Further ones end the connection
+	// with GOAWAY (ENHANCE_YOUR_CALM). 0 means 10, 2000 and 500. Only TransportFrames has
+	// them; grpc-go has its own limits.
+	MaxSettingsRate, MaxResetRate, MaxEmptyFrameRate int
+
+	// HandshakeTimeout is how long a new connection of a client may take for TLS, and then for
+	// the preface and the first SETTINGS of HTTP/2. 0 means DefaultHandshakeTimeout.
+	HandshakeTimeout time.Duration
+
+	// FrameTimeout is how long a frame or header block that has begun may take. Then the
+	// connection ends. 0 means DefaultFrameTimeout. Only TransportFrames has it.
+	FrameTimeout time.Duration
+
+	// MessageTimeout is how long a client may take for a message that has begun, and another
+	// second for each 1000 bytes. Time in which the gateway takes no data does not count. Then
+	// the call ends with DEADLINE_EXCEEDED. 0 means DefaultMessageTimeout. Only
+	// TransportFrames has it.
+	MessageTimeout time.Duration
+
+	// FirstByteTimeout is how long the upstream may take for the response header of a call.
+	// Then the call ends with UNAVAILABLE. A stream whose first message comes late may send
+	// its header late, too. 0 means no limit. Only TransportFrames has it.
+	FirstByteTimeout time.Duration
+
+	// MaxMemory is the memory that the process may use, in bytes, as the Go runtime counts it:
+	// what it has from the operating system. When nine tenths are used, new calls end with
+	// UNAVAILABLE and the reason ReasonMemory, and new connections are closed, until less than
+	// 85 % are used. Garbage counts: use debug.SetMemoryLimit with a lower value, so that it is
+	// collected first. 0 means no limit.
+	MaxMemory int64
 }
 
 // Gateway forwards calls to an upstream. Use [New] to create one. Its methods are safe for
@@ -69,13 +127,17 @@ type Gateway struct {
 	pumps    sync.WaitGroup // the goroutines that forward requests
 	secure   *tls.Config    // of Serve; nil if the transport does TLS, or none
 	release  func()         // ends the watching of certificates
+	limits   *limits.Recorder
+	memory   *limits.Gauge // nil without a limit
 }
 
 // New returns a gateway, or an error with all that is wrong in the configuration. It does
 // not connect to the upstream. Call Stop or Shutdown to release the gateway's resources,
 // even if Serve was not called.
-func New(config Config) (*Gateway, error) {
-	if err := config.Validate(); err != nil {
+func New(config Config, opts ...Option) (*Gateway, error) {
+	rec := new(limits.Recorder)
+	bad := options.Apply(opts, func(o Option) { o(rec) })
+	if err := errors.Join(config.Validate(), bad); err != nil {
 		return nil, err
 	}
 	chain := config.Chain
@@ -86,7 +148,8 @@ func New(config Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	upstream, server, err := config.transport(secrets)
+	memory := config.memory()
+	upstream, server, err := config.transport(secrets, rec, memory)
 	if err != nil {
 		secrets.release()
 		return nil, fmt.Errorf("gateway: upstream %q: %w", config.Upstream, err)
@@ -96,6 +159,7 @@ func New(config Config) (*Gateway, error) {
 	if config.Transport == TransportFrames {
 		g.secure = secrets.clients
 	}
+	g.limits, g.memory = rec, memory
 	return g, nil
 }
 
@@ -117,17 +181,8 @@ func (c Config) Validate() error {
 		c.Transport.check(),
 		c.TLS.check("TLS", true),
 		c.Connections.check(c.Transport),
-		checkLimit("MaxMessageSize", c.MaxMessageSize),
-		checkLimit("MaxHeaderListSize", c.MaxHeaderListSize),
-		checkLimit("MaxConcurrentStreams", c.MaxConcurrentStreams),
+		c.checkLimits(),
 	)
-}
-
-func checkLimit(name string, value int) error {
-	if value < 0 || value > math.MaxInt32 {
-		return fmt.Errorf("gateway: %s is %d; want 1 to %d, or 0 for the default", name, value, math.MaxInt32)
-	}
-	return nil
 }
 
 // Serve accepts connections on lis and serves their calls. It returns nil after Shutdown or

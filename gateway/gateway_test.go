@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -54,6 +55,22 @@ func TestNewReportsWhatIsWrong(t *testing.T) {
 			"limits",
 			gateway.Config{Upstream: good, MaxMessageSize: -1, MaxHeaderListSize: -2, MaxConcurrentStreams: 1 << 40},
 			[]string{"MaxMessageSize is -1; want 1 to 2147483647, or 0 for the default", "MaxHeaderListSize is -2", "MaxConcurrentStreams is 1099511627776"},
+		},
+		{
+			"more limits",
+			gateway.Config{Upstream: good, MaxConnectionAge: -1, MessageTimeout: time.Second, MaxMemory: -3},
+			[]string{"MaxConnectionAge is -1ns", `MessageTimeout is set with the transport "grpc"`, "MaxMemory is -3"},
+		},
+		{
+			"a grace time without age",
+			gateway.Config{Upstream: good, MaxConnectionAgeGrace: time.Second},
+			[]string{"MaxConnectionAgeGrace is set without MaxConnectionAge"},
+		},
+		{
+			"all limits", gateway.Config{
+				Upstream: good, Transport: gateway.TransportFrames, MaxConnectionAge: time.Hour, MaxConnectionAgeGrace: time.Minute,
+				MaxResetRate: 1, FrameTimeout: 1, MessageTimeout: 1, FirstByteTimeout: 1, MaxMemory: 1 << 40,
+			}, nil,
 		},
 	}
 	for _, tt := range tests {

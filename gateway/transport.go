@@ -1,12 +1,11 @@
 package gateway
 
 import (
-	"cmp"
 	"fmt"
 
 	"github.com/hauberk-rpc/hauberk/gateway/internal/frametransport"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/grpctransport"
-	"github.com/hauberk-rpc/hauberk/gateway/internal/h2"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/target"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
@@ -42,36 +41,18 @@ func (c Config) checkTarget() error {
 type newServer func(handle transport.Handler) transport.Server
 
 // transport makes both sides of the configured transport.
-func (c Config) transport(secure secrets) (transport.Upstream, newServer, error) {
+func (c Config) transport(
+	secure secrets, rec *limits.Recorder, memory *limits.Gauge,
+) (transport.Upstream, newServer, error) {
+	connections := c.Connections.internal(secure.upstream)
 	if c.Transport == TransportFrames {
-		limits := c.frames()
-		limits.Connections = c.Connections.internal(secure.upstream)
-		upstream, err := frametransport.NewUpstream(c.Upstream, limits, nil)
-		return upstream, func(h transport.Handler) transport.Server { return frametransport.NewServer(limits, h) }, err
+		frames := c.frames(rec, memory)
+		frames.Connections = connections
+		upstream, err := frametransport.NewUpstream(c.Upstream, frames, nil)
+		return upstream, func(h transport.Handler) transport.Server { return frametransport.NewServer(frames, h) }, err
 	}
-	limits := c.limits()
-	limits.TLS = secure.clients
-	upstream, err := grpctransport.NewUpstream(c.Upstream, limits, c.Connections.internal(secure.upstream))
-	return upstream, func(h transport.Handler) transport.Server { return grpctransport.NewServer(limits, h) }, err
-}
-
-func (c Config) limits() grpctransport.Limits {
-	return grpctransport.Limits{
-		MessageSize:    cmp.Or(c.MaxMessageSize, DefaultMaxMessageSize),
-		HeaderListSize: uint32(cmp.Or(c.MaxHeaderListSize, DefaultMaxHeaderListSize)),
-		Streams:        uint32(cmp.Or(c.MaxConcurrentStreams, DefaultMaxConcurrentStreams)),
-	}
-}
-
-func (c Config) frames() frametransport.Config {
-	// From the upstream, the default is larger: a status may have large details.
-	const upstreamHeaders = 256 << 10
-	return frametransport.Config{
-		MessageSize: cmp.Or(c.MaxMessageSize, DefaultMaxMessageSize),
-		Clients: h2.Config{
-			HeaderListSize: uint32(cmp.Or(c.MaxHeaderListSize, DefaultMaxHeaderListSize)),
-			MaxStreams:     uint32(cmp.Or(c.MaxConcurrentStreams, DefaultMaxConcurrentStreams)),
-		},
-		Upstream: h2.Config{HeaderListSize: uint32(cmp.Or(c.MaxHeaderListSize, upstreamHeaders))},
-	}
+	config := c.grpc(rec)
+	config.TLS = secure.clients
+	upstream, err := grpctransport.NewUpstream(c.Upstream, config, connections)
+	return upstream, func(h transport.Handler) transport.Server { return grpctransport.NewServer(config, h) }, err
 }

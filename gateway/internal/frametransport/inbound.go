@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk/gateway/internal/h2"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
@@ -24,8 +25,10 @@ type inbound struct {
 	ctx      context.Context //nolint:containedctx // Context returns it
 	request  transport.Request
 	receiver receiver
+	met      func(error) // counts the limit of an error, if it is one
 
-	mu      sync.Mutex // guards the following
+	mu      sync.Mutex    // guards the following
+	cut     *limits.Error // why the call was cancelled, if a limit is the reason
 	raw     transport.RawResponse
 	header  metadata.MD
 	trailer metadata.MD
@@ -47,10 +50,11 @@ func (c callStream) SetTrailer(md metadata.MD) error {
 }
 
 // serveCall runs the handler for one call.
-func (s *Server) serveCall(ctx context.Context, stream *h2.Stream) {
-	in := &inbound{stream: stream}
+func (s *Server) serveCall(ctx context.Context, stream *h2.Stream, met func(error)) {
+	in := &inbound{stream: stream, met: met}
 	timeout, bad := in.parse()
 	if bad != nil {
+		met(bad.limit())
 		bad.write(stream)
 		stream.Close()
 		return
@@ -58,8 +62,11 @@ func (s *Server) serveCall(ctx context.Context, stream *h2.Stream) {
 	var cancel context.CancelFunc
 	in.ctx, cancel = in.context(ctx, timeout)
 	defer cancel()
-	stream.OnEnd(func(error) { cancel() })
-	in.receiver = receiver{ctx: in.ctx, stream: stream, limit: s.config.MessageSize}
+	stream.OnEnd(func(err error) {
+		in.cutBy(err)
+		cancel()
+	})
+	in.receiver = receiver{ctx: in.ctx, stream: stream, limit: s.config.MessageSize, time: s.config.MessageTime, met: met}
 	st := transport.Status{Code: codes.Internal, Message: "gateway: the handler ended its goroutine"}
 	defer func() { in.finish(st) }()
 	if timeout <= 0 {
@@ -67,6 +74,15 @@ func (s *Server) serveCall(ctx context.Context, stream *h2.Stream) {
 		return
 	}
 	st = s.handle(in)
+}
+
+// cutBy keeps the reason of a call's end if it is a limit.
+func (in *inbound) cutBy(err error) {
+	if reason, ok := errors.AsType[*limits.Error](err); ok {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		in.cut = reason
+	}
 }
 
 // noTimeout is the time of a call without a deadline.
@@ -158,8 +174,12 @@ func (in *inbound) sendHeader() error {
 		if errors.Is(err, h2.ErrHeaderTooLarge) {
 			in.sent = false
 			in.header = nil
-			return status.Error(codes.ResourceExhausted,
-				"gateway: the response header is larger than the client accepts")
+			tooLarge := &limits.Error{
+				Limit: limits.ClientHeader, Code: codes.ResourceExhausted,
+				Message: "gateway: the response header is larger than the client accepts",
+			}
+			in.met(tooLarge)
+			return tooLarge
 		}
 		return in.failed(err)
 	}
@@ -215,6 +235,11 @@ func (in *inbound) abort(st transport.Status) {
 
 // finish sends the status and releases the stream.
 func (in *inbound) finish(st transport.Status) {
+	in.mu.Lock()
+	if in.cut != nil {
+		st = transport.Status{Code: in.cut.Code, Message: in.cut.Message}
+	}
+	in.mu.Unlock()
 	if in.within {
 		in.abort(st)
 		return
@@ -240,6 +265,7 @@ func (in *inbound) finish(st transport.Status) {
 			short.Message = ""
 		}
 		_ = in.stream.WriteHeader(appendStatus(fields[:base:base], short), true)
+		in.met(&limits.Error{Limit: limits.ClientHeader})
 	}
 }
 

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk/gateway/internal/h2"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
@@ -29,6 +31,11 @@ type receiver struct {
 	stream *h2.Stream
 	limit  int // of message sizes
 	left   int // bytes of the current message
+
+	time   time.Duration // for the bytes of a message to arrive; 0 is any
+	waited time.Duration // for those of the current message, which has begun
+	taken  int           // bytes of the current message, with its prefix
+	met    func(error)   // counts the limit of an error; nil leaves that to the caller
 }
 
 var _ transport.Rest = (*receiver)(nil)
@@ -55,8 +62,10 @@ func (r *receiver) next(msg *transport.Message) error {
 	case prefix[0] > 1:
 		return status.Errorf(codes.Internal, "gateway: the flag of a message is %d; want 0 or 1", prefix[0])
 	case size > int64(r.limit):
-		return status.Errorf(codes.ResourceExhausted,
-			"gateway: a message has %d bytes; the limit is %d", size, r.limit)
+		return r.exceeded(&limits.Error{
+			Limit: limits.MessageSize, Code: codes.ResourceExhausted,
+			Message: fmt.Sprintf("gateway: a message has %d bytes; the limit is %d", size, r.limit),
+		})
 	}
 	msg.Compressed = prefix[0] == 1
 	r.left = int(size)
@@ -84,8 +93,9 @@ type failure struct{ error }
 func (f *failure) Unwrap() error { return f.error }
 
 func (r *receiver) prefix() (prefix [prefixLen]byte, err error) {
+	r.waited, r.taken = 0, 0
 	for n := 0; n < prefixLen; {
-		part, err := r.stream.Next(r.ctx, prefixLen-n)
+		part, err := r.part(prefixLen - n)
 		if errors.Is(err, io.EOF) && n > 0 {
 			err = errTruncated
 		}
@@ -103,7 +113,7 @@ func (r *receiver) Len() int { return r.left }
 
 // Next receives bytes of the current message.
 func (r *receiver) Next() ([]byte, error) {
-	part, err := r.stream.Next(r.ctx, r.left)
+	part, err := r.part(r.left)
 	if errors.Is(err, io.EOF) {
 		err = errTruncated
 	}
@@ -112,6 +122,41 @@ func (r *receiver) Next() ([]byte, error) {
 	}
 	r.left -= len(part)
 	return part, nil
+}
+
+// leastRate is the number of bytes of a message for which the sender has a further second.
+const leastRate = 1000
+
+// part receives at most n bytes. Within a message it waits for as long as the sender may take
+// for the message.
+func (r *receiver) part(n int) ([]byte, error) {
+	if r.time == 0 || r.taken == 0 || r.stream.Ready() {
+		part, err := r.stream.Next(r.ctx, n)
+		r.taken += len(part)
+		return part, err
+	}
+	most := r.time + time.Duration(r.taken)*time.Second/leastRate - r.waited
+	ctx, cancel := context.WithTimeoutCause(r.ctx, most, &limits.Error{
+		Limit: limits.MessageTime, Code: codes.DeadlineExceeded,
+		Message: "gateway: the client sends a message too slowly",
+	})
+	defer cancel()
+	began := time.Now()
+	part, err := r.stream.Next(ctx, n)
+	r.waited += time.Since(began)
+	r.taken += len(part)
+	if slow, ok := errors.AsType[*limits.Error](context.Cause(ctx)); ok && err != nil && r.ctx.Err() == nil {
+		err = r.exceeded(slow)
+	}
+	return part, err
+}
+
+// exceeded counts a limit and returns its error.
+func (r *receiver) exceeded(err *limits.Error) error {
+	if r.met != nil {
+		r.met(err)
+	}
+	return err
 }
 
 // Passed returns credit to the sender.

@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/hauberk-rpc/hauberk/gateway/internal/h2"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
@@ -42,7 +44,7 @@ func (o *outbound) begin() {
 		return
 	}
 	o.begun = true
-	stream, fields, err := o.awaitHeader(o.ctx)
+	stream, fields, err := o.awaitFirst()
 	o.receiver.stream = stream
 	if err != nil {
 		o.fail(err)
@@ -52,8 +54,9 @@ func (o *outbound) begin() {
 	code, err := o.parseHeader(fields, only)
 	switch {
 	case stream.Oversized() && !only:
-		o.finish(transport.Status{
-			Code: codes.ResourceExhausted, Message: "gateway: the header list of the response is too large",
+		o.fail(&limits.Error{
+			Limit: limits.ResponseHeader, Code: codes.ResourceExhausted,
+			Message: "gateway: the header list of the response is too large",
 		})
 	case err != nil:
 		o.finish(transport.Status{Code: code, Message: err.Error()})
@@ -61,6 +64,24 @@ func (o *outbound) begin() {
 		o.header = nil
 		o.parseTrailer(fields)
 	}
+}
+
+// awaitFirst waits for the response header, for as long as it may take.
+func (o *outbound) awaitFirst() (*h2.Stream, []hpack.HeaderField, error) {
+	limit := o.upstream.config.FirstByte
+	if limit <= 0 {
+		return o.awaitHeader(o.ctx)
+	}
+	ctx, cancel := context.WithTimeoutCause(o.ctx, limit, &limits.Error{
+		Limit: limits.FirstByte, Code: codes.Unavailable,
+		Message: fmt.Sprintf("gateway: the upstream has not begun to answer within %v", limit),
+	})
+	defer cancel()
+	stream, fields, err := o.awaitHeader(ctx)
+	if slow, ok := errors.AsType[*limits.Error](context.Cause(ctx)); ok && err != nil && o.ctx.Err() == nil {
+		err = slow
+	}
+	return stream, fields, err
 }
 
 // parseHeader reads a header list of a response. It returns an error if the response is not
@@ -154,6 +175,7 @@ func (o *outbound) fail(err error) {
 	if transportError(o.ctx, err) {
 		o.upstream.report(o.at, true)
 	}
+	o.upstream.config.Limits.MetBy(err, "upstream")
 	o.finish(statusOfError(o.ctx, err))
 }
 
@@ -161,6 +183,7 @@ func (o *outbound) parseTrailer(fields []hpack.HeaderField) {
 	o.upstream.report(o.at, false)
 	st, md, err := statusOf(fields)
 	if o.receiver.stream.Oversized() {
+		o.upstream.config.Limits.Met(limits.ResponseHeader, "upstream")
 		md, st.Details, st.Raw.Details = nil, nil, nil
 		st.Message, st.Raw.Message = shortened(st.Message), ""
 	}

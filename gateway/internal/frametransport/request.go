@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk/gateway/internal/h2"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
@@ -17,10 +18,19 @@ import (
 type rejection struct {
 	httpStatus int
 	status     transport.Status
+	tooLarge   bool // the header list
+}
+
+// limit returns the limit that the request has met, as an error, or nil.
+func (r *rejection) limit() error {
+	if !r.tooLarge {
+		return nil
+	}
+	return &limits.Error{Limit: limits.Headers, Code: r.status.Code, Message: r.status.Message}
 }
 
 func reject(httpStatus int, code codes.Code, message string) *rejection {
-	return &rejection{httpStatus, transport.Status{Code: code, Message: message}}
+	return &rejection{httpStatus: httpStatus, status: transport.Status{Code: code, Message: message}}
 }
 
 func (r *rejection) write(stream *h2.Stream) {
@@ -48,7 +58,9 @@ func (in *inbound) parse() (timeout time.Duration, bad *rejection) {
 		return 0, reject(200, codes.Canceled, "gateway: the call was cancelled")
 	}
 	if in.stream.Oversized() {
-		return 0, reject(200, codes.ResourceExhausted, "gateway: the header list of the request is too large")
+		bad = reject(200, codes.ResourceExhausted, "gateway: the header list of the request is too large")
+		bad.tooLarge = true
+		return 0, bad
 	}
 	var head requestHead
 	in.request.Metadata = make(metadata.MD, len(fields))

@@ -5,17 +5,20 @@
 package frametransport
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 
 	"github.com/hauberk-rpc/hauberk/gateway/internal/h2"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/target"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
@@ -27,6 +30,19 @@ type Config struct {
 	Upstream    h2.Config // of the connections to the upstream
 	Connections transport.Connections
 	Lookup      target.Lookup // resolves names; nil means that of package target
+	// Conns is the largest number of connections of clients. 0 is any number.
+	Conns int
+	// Age is how old a connection may become, give or take a tenth, and Grace how long its
+	// calls may go on then. Idle is how long a connection may have no calls. 0 is any time.
+	Age, Grace, Idle time.Duration
+	// MessageTime is how long a client may take for a message that has begun, without its
+	// size: 1000 bytes may take another second. FirstByte is how long the upstream may take
+	// for the response header. 0 is any time.
+	MessageTime, FirstByte time.Duration
+	// Full reports whether connections must be rejected for want of memory. nil is never.
+	Full func() bool
+	// Limits counts the limits that were met. nil counts nothing.
+	Limits *limits.Recorder
 }
 
 // Server accepts the calls of clients.
@@ -38,9 +54,9 @@ type Server struct {
 
 	mu        sync.Mutex // guards the following
 	listeners map[net.Listener]struct{}
-	conns     map[*h2.Conn]struct{}
-	shaking   map[net.Conn]struct{} // during the handshake of TLS
+	conns     map[*connection]struct{}
 	draining  bool
+	rejecting int // connections that are being rejected
 }
 
 // NewServer returns a server that calls handle for all calls.
@@ -48,8 +64,7 @@ func NewServer(config Config, handle transport.Handler) *Server {
 	return &Server{
 		config: config, handle: handle, calls: newWorkers(),
 		listeners: make(map[net.Listener]struct{}),
-		conns:     make(map[*h2.Conn]struct{}),
-		shaking:   make(map[net.Conn]struct{}),
+		conns:     make(map[*connection]struct{}),
 	}
 }
 
@@ -77,7 +92,10 @@ func (s *Server) Serve(lis net.Listener) error {
 			_ = lis.Close()
 			return err
 		}
-		// For example, there are no file descriptors left.
+		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+			s.config.Limits.Met(limits.Descriptors, "")
+			s.evict()
+		}
 		wait = min(max(2*wait, 5*time.Millisecond), time.Second)
 		time.Sleep(wait) //nolint:forbidigo // nothing else can wake this goroutine
 	}
@@ -99,57 +117,6 @@ func (s *Server) ended() bool {
 	return s.draining
 }
 
-// connect serves a connection on a separate goroutine.
-func (s *Server) connect(nc net.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.draining {
-		_ = nc.Close()
-		return
-	}
-	s.shaking[nc] = struct{}{}
-	s.work.Go(func() { s.serveConn(nc) })
-}
-
-func (s *Server) serveConn(nc net.Conn) {
-	from, err := s.handshake(nc)
-	if err != nil {
-		s.mu.Lock()
-		delete(s.shaking, nc)
-		s.mu.Unlock()
-		_ = nc.Close()
-		return
-	}
-	ctx := peer.NewContext(context.Background(), from)
-	conn := h2.NewServer(nc, s.config.Clients, func(stream *h2.Stream) {
-		s.work.Add(1)
-		s.calls.run(func() {
-			defer s.work.Done()
-			s.serveCall(ctx, stream)
-		})
-	})
-	if s.add(nc, conn) {
-		_ = conn.Serve()
-	} else {
-		_ = nc.Close()
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, conn)
-}
-
-// add replaces a connection without HTTP/2 by one with it, unless the server is closed.
-func (s *Server) add(nc net.Conn, conn *h2.Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.shaking, nc)
-	if s.draining {
-		return false
-	}
-	s.conns[conn] = struct{}{}
-	return true
-}
-
 var errNoALPN = errors.New("the client did not negotiate h2")
 
 // handshake completes the handshake of TLS and returns the peer.
@@ -159,7 +126,7 @@ func (s *Server) handshake(nc net.Conn) (*peer.Peer, error) {
 	if !ok {
 		return from, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(s.config.Clients.HandshakeTimeout, 20*time.Second))
 	defer cancel()
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return nil, err
@@ -179,8 +146,8 @@ func (s *Server) handshake(nc net.Conn) (*peer.Peer, error) {
 func (s *Server) Drain() {
 	s.stop()
 	s.mu.Lock()
-	for conn := range s.conns {
-		conn.Drain()
+	for c := range s.conns {
+		c.drain()
 	}
 	s.mu.Unlock()
 	s.work.Wait()
@@ -196,8 +163,10 @@ func (s *Server) stop() {
 		_ = lis.Close()
 	}
 	clear(s.listeners)
-	for nc := range s.shaking {
-		_ = nc.Close()
+	for c := range s.conns {
+		if c.h2 == nil {
+			c.close()
+		}
 	}
 }
 
@@ -205,8 +174,8 @@ func (s *Server) stop() {
 func (s *Server) Close() {
 	s.stop()
 	s.mu.Lock()
-	for conn := range s.conns {
-		conn.Close()
+	for c := range s.conns {
+		c.close()
 	}
 	s.mu.Unlock()
 	s.work.Wait()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -16,16 +17,23 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
 // Limits bounds the memory that one peer can make the gateway use.
 type Limits struct {
-	MessageSize    int    // bytes of one message, after decompression
-	HeaderListSize uint32 // bytes of one header list, as HTTP/2 counts them
-	Streams        uint32 // concurrent calls on one connection of a client
-	// TLS is that of Serve; nil adds none.
-	TLS *tls.Config
+	MessageSize            int           // bytes of one message, after decompression
+	HeaderListSize         uint32        // bytes of one header list of a client, as HTTP/2 counts them
+	UpstreamHeaderListSize uint32        // the same of the upstream
+	Streams                uint32        // concurrent calls on one connection of a client
+	Conns                  int           // connections of clients
+	Age, Grace, Idle       time.Duration // of connections, as in keepalive.ServerParameters; 0 is any time
+	MinPing                time.Duration // between the pings of a client
+	Handshake              time.Duration // for the preface and the first settings
+	TLS                    *tls.Config   // of Serve; nil adds none
+	Recorder               *limits.Recorder
 }
 
 // Server is a grpc-go server without services. It passes the calls of all methods to the
@@ -33,31 +41,36 @@ type Limits struct {
 type Server struct {
 	handle transport.Handler
 	server *grpc.Server
+	config Limits
 }
 
 // NewServer returns a server that calls handle for all calls.
-func NewServer(limits Limits, handle transport.Handler) *Server {
-	s := &Server{handle: handle}
+func NewServer(config Limits, handle transport.Handler) *Server {
+	s := &Server{handle: handle, config: config}
 	secure := insecure.NewCredentials()
-	if limits.TLS != nil {
-		secure = credentials.NewTLS(limits.TLS)
+	if config.TLS != nil {
+		secure = credentials.NewTLS(config.TLS)
 	}
 	s.server = grpc.NewServer(
 		grpc.Creds(secure),
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.UnknownServiceHandler(s.serve),
-		grpc.MaxRecvMsgSize(limits.MessageSize),
-		grpc.MaxHeaderListSize(limits.HeaderListSize),
-		grpc.MaxConcurrentStreams(limits.Streams),
-		grpc.ConnectionTimeout(20*time.Second),
+		grpc.MaxRecvMsgSize(config.MessageSize),
+		grpc.MaxHeaderListSize(config.HeaderListSize),
+		grpc.MaxConcurrentStreams(config.Streams),
+		grpc.ConnectionTimeout(config.Handshake),
 		grpc.WaitForHandlers(true),
 		// Reused goroutines do not grow their stacks again, which is an eighth of the
 		// cost of a call. If all are busy, grpc-go starts further goroutines.
 		grpc.NumStreamWorkers(64),
 		// Detects within 80 s that a client is gone. Clients may check the gateway, too.
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		// grpc-go adds the jitter to the age.
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: time.Minute, Timeout: 20 * time.Second,
+			MaxConnectionAge: config.Age, MaxConnectionAgeGrace: config.Grace, MaxConnectionIdle: config.Idle,
+		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
-			MinTime: 10 * time.Second, PermitWithoutStream: true,
+			MinTime: config.MinPing, PermitWithoutStream: true,
 		}),
 	)
 	return s
@@ -65,6 +78,9 @@ func NewServer(limits Limits, handle transport.Handler) *Server {
 
 // Serve serves until Drain or Close.
 func (s *Server) Serve(lis net.Listener) error {
+	if s.config.Conns > 0 {
+		lis = netutil.LimitListener(lis, s.config.Conns)
+	}
 	err := s.server.Serve(lis)
 	if errors.Is(err, grpc.ErrServerStopped) {
 		return nil // stopped before Serve was called
@@ -79,7 +95,7 @@ func (s *Server) Drain() { s.server.GracefulStop() }
 func (s *Server) Close() { s.server.Stop() }
 
 func (s *Server) serve(_ any, stream grpc.ServerStream) error {
-	in := &inbound{stream: stream, ctx: stream.Context()}
+	in := &inbound{stream: stream, ctx: stream.Context(), limits: s.config.Recorder}
 	defer in.endEarly()()
 	st := s.handle(in)
 	if len(st.Details) > 0 {
@@ -100,6 +116,7 @@ type serverStream interface {
 type inbound struct {
 	stream grpc.ServerStream
 	ctx    context.Context //nolint:containedctx // Context returns it
+	limits *limits.Recorder
 
 	deadline deadline
 }
@@ -115,7 +132,13 @@ func (in *inbound) Request() transport.Request {
 	return transport.Request{Method: own.Method(), Subtype: own.ContentSubtype(), Compressor: own.RecvCompress()}
 }
 
-func (in *inbound) Recv(msg *transport.Message) error { return in.stream.RecvMsg(msg) }
+func (in *inbound) Recv(msg *transport.Message) error {
+	err := in.stream.RecvMsg(msg)
+	if hauberk.MessageTooLarge(err) {
+		in.limits.Met(limits.MessageSize, limits.Peer(in.ctx))
+	}
+	return err
+}
 
 // SetRaw does nothing: grpc-go has its own encoding on each connection.
 func (in *inbound) SetRaw(transport.RawResponse) {}

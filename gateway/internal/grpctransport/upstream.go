@@ -23,14 +23,14 @@ type Upstream struct {
 
 // NewUpstream returns an upstream that connects at the first call. The target is one of
 // grpc-go. opts override the options of this package.
-func NewUpstream(target string, limits Limits, of transport.Connections, opts ...grpc.DialOption) (*Upstream, error) {
+func NewUpstream(target string, config Limits, of transport.Connections, opts ...grpc.DialOption) (*Upstream, error) {
 	all, err := connect(target, of)
 	if err != nil {
 		return nil, err
 	}
 	all = append(all,
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(limits.MessageSize)),
-		grpc.WithMaxHeaderListSize(limits.HeaderListSize),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(config.MessageSize)),
+		grpc.WithMaxHeaderListSize(config.UpstreamHeaderListSize),
 		// Call the configured target, and only once: no proxy from the environment, no
 		// service config from the name resolver, and no retries except transparent ones.
 		grpc.WithNoProxy(),

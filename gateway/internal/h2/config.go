@@ -15,12 +15,25 @@ type Config struct {
 	// REFUSED_STREAM. Default 1,000. A client ignores it.
 	MaxStreams uint32
 	// HeaderListSize is the largest size of a received header list, in bytes as HTTP/2
-	// counts them. A larger list is passed on with [Stream.Oversized]. A list of more than
-	// four times as much ends the connection. Default 16 KiB.
+	// counts them. Of a larger list only the fields of [Stream.Oversized] are passed on. A
+	// list of more than 4 times as much and 1 MiB (of a server, 16 MiB) ends the connection.
+	// Default 16 KiB.
 	HeaderListSize uint32
-	// FrameTimeout is how long a preface, the first SETTINGS, or a frame or header block
-	// that has begun may take. Default 20 s.
+	// HandshakeTimeout is how long the preface may take, and then the first SETTINGS. Default
+	// 20 s.
+	HandshakeTimeout time.Duration
+	// FrameTimeout is how long a frame or header block that has begun may take. Default 20 s.
 	FrameTimeout time.Duration
+	// SettingsRate, ResetRate and EmptyRate are the largest numbers per second of SETTINGS,
+	// RST_STREAM and frames without effect. Ten times as many may arrive at once. Default 10,
+	// 2000 and 500.
+	SettingsRate, ResetRate, EmptyRate int
+	// MinPing is the least time between two PINGs of the peer. Three may arrive earlier, and
+	// any after this side has sent a frame of a call. If it is 0, 1000 may arrive between two
+	// such frames.
+	MinPing time.Duration
+	// Refused is called for each stream above MaxStreams, unless it is nil. It must not block.
+	Refused func()
 	// PingAfter is how long a connection may be silent before it is pinged. Default 1 min.
 	PingAfter time.Duration
 	// PingIdle pings connections of a client without streams, too. Servers of gRPC may count
@@ -34,7 +47,11 @@ func (c Config) withDefaults() Config {
 	c.Window = max(cmp.Or(c.Window, 1<<20), defaultWindow)
 	c.MaxStreams = cmp.Or(c.MaxStreams, 1000)
 	c.HeaderListSize = cmp.Or(c.HeaderListSize, 16<<10)
+	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, 20*time.Second)
 	c.FrameTimeout = cmp.Or(c.FrameTimeout, 20*time.Second)
+	c.SettingsRate = cmp.Or(c.SettingsRate, 10)
+	c.ResetRate = cmp.Or(c.ResetRate, 2000)
+	c.EmptyRate = cmp.Or(c.EmptyRate, 500)
 	c.PingAfter = cmp.Or(c.PingAfter, time.Minute)
 	c.PingTimeout = cmp.Or(c.PingTimeout, 20*time.Second)
 	return c

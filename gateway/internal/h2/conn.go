@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
 )
 
 // Conn is one end of a connection. Its methods are safe for concurrent use.
@@ -37,8 +39,9 @@ type Conn struct {
 	enc *hpack.Encoder
 	hpb bytes.Buffer // the encoder's output
 
-	mu         sync.Mutex // guards the following and all streams
-	err        error      // why the connection is over
+	mu         sync.Mutex   // guards the following and all streams
+	err        error        // why the connection is over
+	limit      limits.Limit // that the peer has exceeded
 	streams    map[uint32]*Stream
 	live       int    // streams that the caller has not closed
 	nextID     uint32 // of a client's next stream
@@ -83,6 +86,7 @@ const (
 func NewServer(nc net.Conn, config Config, accept func(*Stream)) *Conn {
 	c := newConn(nc, config)
 	c.server, c.accept = true, accept
+	c.fr.MaxHeaderListSize = mostHeaders(c.config, 1<<20)
 	c.begin()
 	return c
 }
@@ -91,8 +95,15 @@ func NewServer(nc net.Conn, config Config, accept func(*Stream)) *Conn {
 func NewClient(nc net.Conn, config Config) *Conn {
 	c := newConn(nc, config)
 	c.nextID = 1
+	c.fr.MaxHeaderListSize = mostHeaders(c.config, 16<<20)
 	c.begin()
 	return c
+}
+
+// mostHeaders returns the size of header lists that end the connection. Decoding goes on to
+// that size, since the rest of the connection depends on it.
+func mostHeaders(config Config, least uint32) uint32 {
+	return max(uint32(min(uint64(config.HeaderListSize)*4, 1<<30)), least)
 }
 
 // The sizes of the buffers of a connection, in bytes.
@@ -111,7 +122,7 @@ func newConn(nc net.Conn, config Config) *Conn {
 		streams: make(map[uint32]*Stream),
 		windows: newWindows(config.Window),
 		credit:  defaultWindow,
-		flood:   newFloods(time.Now()),
+		flood:   newFloods(config, time.Now()),
 		peer:    peer{initial: defaultWindow, frameSize: defaultFrameSize, streams: 100, headerList: 1<<32 - 1},
 	}
 	c.in.resize(c.windows.base())
@@ -119,7 +130,6 @@ func newConn(nc net.Conn, config Config) *Conn {
 	c.fr.SetReuseFrames()
 	c.fr.SetMaxReadFrameSize(defaultFrameSize)
 	c.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	c.fr.MaxHeaderListSize = uint32(min(uint64(config.HeaderListSize)*4, 1<<31))
 	c.out = http2.NewFramer(&c.buf, nil)
 	c.enc = hpack.NewEncoder(&c.hpb)
 	c.enc.SetMaxDynamicTableSizeLimit(4096)
@@ -185,7 +195,7 @@ func (c *Conn) fail(err error) {
 	}
 	goaway := control{kind: sendGoAway, id: c.lastID, code: http2.ErrCodeNo}
 	if wrong, ok := errors.AsType[connError](err); ok {
-		goaway.code, goaway.text = wrong.code, wrong.text
+		goaway.code, goaway.text, c.limit = wrong.code, wrong.text, wrong.limit
 	}
 	if c.phase != draining {
 		c.push(goaway)
@@ -215,6 +225,38 @@ func (c *Conn) fail(err error) {
 	}
 	// The writer sends GOAWAY and closes the connection. It may be blocked.
 	_ = c.nc.SetWriteDeadline(time.Now().Add(time.Second))
+}
+
+// Limit returns the limit that the peer has exceeded, after Serve has returned.
+func (c *Conn) Limit() limits.Limit {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.limit
+}
+
+// Activity returns the number of streams that the caller has not closed, and a number that
+// grows with each stream that a client opens.
+func (c *Conn) Activity() (streams int, last uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.live, c.lastID
+}
+
+// Interrupt calls the functions of [Stream.OnEnd] of all streams with err. The streams go on,
+// so that their callers can end them with a status.
+func (c *Conn) Interrupt(err error) {
+	c.mu.Lock()
+	ended := make([]func(error), 0, len(c.streams))
+	for _, s := range c.streams {
+		if s.onEnd != nil {
+			ended = append(ended, s.onEnd)
+			s.onEnd = nil
+		}
+	}
+	c.mu.Unlock()
+	for _, f := range ended {
+		f(err)
+	}
 }
 
 // released wakes callers of Open.

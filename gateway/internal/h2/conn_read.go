@@ -4,16 +4,22 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
 )
 
 // read is the reader. It returns why the connection is over.
 func (c *Conn) read() error {
 	if c.server {
 		if err := c.readPreface(); err != nil {
-			return err
+			return c.late(err)
 		}
 	}
 	for {
@@ -28,7 +34,7 @@ func (c *Conn) read() error {
 }
 
 func (c *Conn) readPreface() error {
-	_ = c.nc.SetReadDeadline(time.Now().Add(c.config.FrameTimeout))
+	_ = c.nc.SetReadDeadline(time.Now().Add(c.config.HandshakeTimeout))
 	preface := make([]byte, len(http2.ClientPreface))
 	if _, err := io.ReadFull(c.br, preface); err != nil {
 		return err
@@ -44,7 +50,14 @@ func (c *Conn) readPreface() error {
 func (c *Conn) readFrame(hurry bool) (http2.Frame, error) {
 	const head = 9
 	if hurry {
+		_ = c.nc.SetReadDeadline(time.Now().Add(c.config.HandshakeTimeout))
+	}
+	if _, err := c.br.Peek(1); err != nil {
+		return nil, err
+	}
+	if c.br.Buffered() < head && !hurry {
 		_ = c.nc.SetReadDeadline(time.Now().Add(c.config.FrameTimeout))
+		hurry = true
 	}
 	b, err := c.br.Peek(head)
 	if err != nil {
@@ -62,6 +75,19 @@ func (c *Conn) readFrame(hurry bool) (http2.Frame, error) {
 	}
 	c.frames.Add(1)
 	return f, err
+}
+
+// late returns the error of a peer that takes too much time.
+func (c *Conn) late(err error) error {
+	timeout, ok := errors.AsType[net.Error](err)
+	switch {
+	case !ok || !timeout.Timeout():
+		return err
+	case c.started:
+		return calm(limits.Frame, "a frame took too long")
+	default:
+		return calm(limits.Handshake, "the preface and the first SETTINGS took too long")
+	}
 }
 
 // tolerate resets a stream for an error of it, and returns other errors.
@@ -83,12 +109,12 @@ func (c *Conn) tolerate(err error) error {
 		if detail := c.fr.ErrorDetail(); detail != nil {
 			text = detail.Error()
 		}
-		return connError{http2.ErrCode(code), text}
+		return connError{code: http2.ErrCode(code), text: text}
 	}
 	if errors.Is(err, http2.ErrFrameTooLarge) {
-		return connError{http2.ErrCodeFrameSize, "a frame is larger than 16,384 bytes"}
+		return connError{code: http2.ErrCodeFrameSize, text: "a frame is larger than 16,384 bytes"}
 	}
-	return err
+	return c.late(err)
 }
 
 func (c *Conn) handle(f http2.Frame) error {
@@ -130,7 +156,7 @@ func (c *Conn) handle(f http2.Frame) error {
 // useless counts a frame that has no effect.
 func (c *Conn) useless() error {
 	if !c.flood.empty.take(time.Now()) {
-		return calm("too many frames without effect")
+		return calm(limits.EmptyFrames, "too many frames without effect")
 	}
 	return nil
 }
@@ -138,7 +164,7 @@ func (c *Conn) useless() error {
 // reply queues an answer to a frame of the peer.
 func (c *Conn) reply(f control) error {
 	if c.replies >= maxReplies {
-		return calm("too many frames that need an answer")
+		return calm(limits.Replies, "too many frames that need an answer")
 	}
 	f.reply = true
 	c.push(f)
@@ -172,7 +198,7 @@ func (c *Conn) onData(f *http2.DataFrame) error {
 	case s == nil && c.idle(f.StreamID):
 		return protocol("DATA of a stream that does not exist")
 	case c.in.receive(n) != nil:
-		return connError{http2.ErrCodeFlowControl, errWindow.Error()}
+		return flowControl(errWindow.Error())
 	case s == nil: // it has been reset
 		c.taken(n)
 		return nil
@@ -238,9 +264,12 @@ func (c *Conn) onHeaders(f *http2.MetaHeadersFrame) error {
 		return nil
 	}
 	s, err := c.openedByPeer(f)
+	refused := s == nil && err == nil && c.phase != draining && c.err == nil
 	c.mu.Unlock()
 	if s != nil {
 		c.accept(s)
+	} else if refused && c.config.Refused != nil {
+		c.config.Refused()
 	}
 	return err
 }
@@ -252,33 +281,48 @@ func (c *Conn) openedByPeer(f *http2.MetaHeadersFrame) (*Stream, error) {
 		return nil, protocol("a client's stream with an even number")
 	}
 	if id <= c.lastID {
-		return nil, connError{http2.ErrCodeStreamClosed, "HEADERS of a stream that is closed"}
+		return nil, connError{code: http2.ErrCodeStreamClosed, text: "HEADERS of a stream that is closed"}
 	}
 	if c.phase == draining || c.err != nil {
 		return nil, nil //nolint:nilerr,nilnil // above the id in GOAWAY: ignored
 	}
 	c.lastID = id
 	if c.replies >= maxReplies {
-		return nil, calm("too many streams that end early")
+		return nil, calm(limits.Replies, "too many streams that end early")
 	}
 	if c.live >= int(c.config.MaxStreams) {
 		return nil, c.rejectStream(id, http2.ErrCodeRefusedStream)
 	}
 	s := c.newStream(id)
-	s.header, s.hasHeader, s.oversized = f.Fields, true, c.tooLarge(f)
+	s.hasHeader = true
+	s.header, s.oversized = c.bounded(f)
 	if f.StreamEnded() {
 		s.receivedEnd()
 	}
 	return s, nil
 }
 
-// tooLarge reports whether a header list is above the limit.
-func (c *Conn) tooLarge(f *http2.MetaHeadersFrame) bool {
+// bounded returns a header list. If it is above the limit, it returns the fields that say what
+// it is about, with the beginning of their values.
+func (c *Conn) bounded(f *http2.MetaHeadersFrame) (fields []hpack.HeaderField, oversized bool) {
 	size := uint32(0)
 	for _, field := range f.Fields {
 		size += field.Size()
 	}
-	return f.Truncated || size > c.config.HeaderListSize
+	if !f.Truncated && size <= c.config.HeaderListSize {
+		return f.Fields, false
+	}
+	fields = make([]hpack.HeaderField, 0, 6)
+	for _, field := range f.Fields {
+		switch field.Name {
+		case ":status", ":method", ":path", "content-type", "grpc-status", "grpc-message":
+			if !slices.ContainsFunc(fields, func(f hpack.HeaderField) bool { return f.Name == field.Name }) {
+				value := strings.Clone(field.Value[:min(len(field.Value), 1<<10)])
+				fields = append(fields, hpack.HeaderField{Name: field.Name, Value: value})
+			}
+		}
+	}
+	return fields, true
 }
 
 func (c *Conn) onReset(f *http2.RSTStreamFrame) error {
@@ -286,7 +330,7 @@ func (c *Conn) onReset(f *http2.RSTStreamFrame) error {
 		return protocol("RST_STREAM of a stream that does not exist")
 	}
 	if !c.flood.resets.take(time.Now()) {
-		return calm("too many RST_STREAM")
+		return calm(limits.Resets, "too many RST_STREAM")
 	}
 	s := c.streams[f.StreamID]
 	if s == nil {
@@ -314,7 +358,7 @@ func (c *Conn) onWindowUpdate(f *http2.WindowUpdateFrame) error {
 	n := int(f.Increment)
 	if f.StreamID == 0 {
 		if c.credit+n > maxWindow {
-			return connError{http2.ErrCodeFlowControl, "the connection's window is above 2³¹-1"}
+			return flowControl("the connection's window is above 2³¹-1")
 		}
 		c.credit += n
 		c.wakeWriter()
@@ -343,9 +387,8 @@ func (c *Conn) onPing(f *http2.PingFrame) error {
 		}
 		return nil
 	}
-	c.flood.pings++
-	if c.flood.pings > maxPings {
-		return calm("too many PING")
+	if !c.flood.pings.take(time.Now()) {
+		return calm(limits.Pings, "too_many_pings") // as clients of gRPC know it
 	}
 	return c.reply(control{kind: sendPong, ping: f.Data})
 }

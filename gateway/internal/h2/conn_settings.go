@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
 )
 
 func (c *Conn) onSettings(f *http2.SettingsFrame) error {
@@ -13,7 +15,7 @@ func (c *Conn) onSettings(f *http2.SettingsFrame) error {
 		return nil
 	}
 	if !c.flood.settings.take(time.Now()) {
-		return calm("too many SETTINGS")
+		return calm(limits.Settings, "too many SETTINGS")
 	}
 	if !c.peer.known { // until now the number of streams was limited as a precaution
 		c.peer.known, c.peer.streams = true, math.MaxInt32
@@ -63,7 +65,7 @@ func (c *Conn) applyWindow(initial int) error {
 	c.peer.initial = initial
 	for _, s := range c.streams {
 		if s.credit+delta > maxWindow {
-			return connError{http2.ErrCodeFlowControl, "a stream's window is above 2³¹-1"}
+			return flowControl("a stream's window is above 2³¹-1")
 		}
 		s.credit += delta
 		s.schedule()

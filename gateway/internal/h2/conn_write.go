@@ -184,7 +184,7 @@ func (c *Conn) encode(f *control) {
 }
 
 func (c *Conn) encodeHeaders(id uint32, fields []hpack.HeaderField, end bool) {
-	c.flood.pings = 0
+	c.flood.pings.used = 0
 	c.hpb.Reset()
 	for _, f := range fields {
 		_ = c.enc.WriteField(f)
@@ -208,7 +208,7 @@ func (c *Conn) sendData(s *Stream) {
 	if n <= 0 || s.err != nil {
 		return
 	}
-	c.flood.pings = 0
+	c.flood.pings.used = 0
 	s.credit -= n
 	c.credit -= n
 	s.outLen -= n

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"golang.org/x/net/http2"
+
+	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
 )
 
 // ErrClosed is the error of the streams of a connection that was closed with [Conn.Close].
@@ -44,13 +46,17 @@ func (e ResetError) Is(target error) bool {
 
 // connError is an error of the peer that ends the connection.
 type connError struct {
-	code http2.ErrCode
-	text string
+	code  http2.ErrCode
+	text  string
+	limit limits.Limit // that the peer has exceeded, or None
 }
 
 func (e connError) Error() string { return fmt.Sprintf("%s: %s", e.code, e.text) }
 
-func calm(text string) error { return connError{http2.ErrCodeEnhanceYourCalm, text} }
-func protocol(text string) error {
-	return connError{http2.ErrCodeProtocol, text}
+func calm(limit limits.Limit, text string) error {
+	return connError{http2.ErrCodeEnhanceYourCalm, text, limit}
 }
+
+func protocol(text string) error { return connError{code: http2.ErrCodeProtocol, text: text} }
+
+func flowControl(text string) error { return connError{code: http2.ErrCodeFlowControl, text: text} }

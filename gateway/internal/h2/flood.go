@@ -3,21 +3,29 @@ package h2
 import "time"
 
 // floods counts the frames that cost more than they do. Each kind has a bucket of tokens.
-// The limits are far above what gRPC's clients and servers do.
+// The default limits are far above what gRPC's clients and servers do.
 type floods struct {
-	settings, resets, empty bucket
-	pings                   int // since this side sent DATA or HEADERS
+	settings, resets, empty, pings bucket // pings are those since this side sent DATA or HEADERS
 }
 
-// maxPings is the number of PINGs without a frame of a call in between. Estimators of
-// bandwidth send a PING for each round trip while data flows.
-const maxPings = 1000
+// The numbers of PINGs without a frame of a call in between. Estimators of bandwidth send a
+// PING for each round trip while data flows.
+const (
+	maxPings      = 1000 // without Config.MinPing
+	maxEarlyPings = 3    // with it
+)
 
-func newFloods(now time.Time) floods {
+func newFloods(config Config, now time.Time) floods {
+	perSecond := func(rate int) bucket { return bucket{burst: 10 * float64(rate), rate: float64(rate), last: now} }
+	pings := bucket{burst: maxPings, last: now}
+	if config.MinPing > 0 {
+		pings = bucket{burst: maxEarlyPings, rate: 1 / config.MinPing.Seconds(), last: now}
+	}
 	return floods{
-		settings: bucket{burst: 100, rate: 10, last: now},
-		resets:   bucket{burst: 20_000, rate: 2000, last: now},
-		empty:    bucket{burst: 5000, rate: 500, last: now},
+		settings: perSecond(config.SettingsRate),
+		resets:   perSecond(config.ResetRate),
+		empty:    perSecond(config.EmptyRate),
+		pings:    pings,
 	}
 }
 

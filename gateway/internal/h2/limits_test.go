@@ -204,6 +204,7 @@ func TestSilentClients(t *testing.T) {
 		"half a preface":   {http2.ClientPreface[:10], 20 * time.Second},
 		"no settings":      {http2.ClientPreface, 20 * time.Second},
 		"settings in part": {http2.ClientPreface + "\x00\x00\x06\x04", 20 * time.Second},
+		"a few bytes":      {http2.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x08\x06", 20 * time.Second},
 		"a frame in part":  {http2.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x08\x06\x00\x00\x00\x00\x00", 20 * time.Second},
 		"a block in part": {
 			http2.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x01", 20 * time.Second,

@@ -271,14 +271,16 @@ func (s *Stream) onHeaders(f *http2.MetaHeadersFrame) error {
 		}
 		return s.c.useless()
 	case !s.hasHeader:
-		s.header, s.hasHeader, s.headerEnds = f.Fields, true, f.StreamEnded()
+		s.hasHeader, s.headerEnds = true, f.StreamEnded()
+		s.header, s.oversized = s.c.bounded(f)
 	case !f.StreamEnded() || len(f.PseudoFields()) > 0:
 		s.reset(http2.ErrCodeProtocol)
 		return nil
 	default:
-		s.trailers = f.Fields
+		var oversized bool
+		s.trailers, oversized = s.c.bounded(f)
+		s.oversized = s.oversized || oversized
 	}
-	s.oversized = s.oversized || s.c.tooLarge(f)
 	if f.StreamEnded() {
 		s.receivedEnd()
 	}
@@ -307,7 +309,9 @@ func (s *Stream) Trailer() ([]hpack.HeaderField, bool) {
 	return s.trailers, s.trailers != nil
 }
 
-// Oversized reports whether a received header list is above the limit. It is not complete.
+// Oversized reports whether a received header list is above the limit. It then has only
+// :status, :method, :path, content-type, grpc-status and grpc-message, if they were among its
+// first fields, and at most 1 KiB of each.
 func (s *Stream) Oversized() bool {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
@@ -357,6 +361,13 @@ func (s *Stream) Next(ctx context.Context, n int) (data []byte, err error) {
 		err = io.EOF
 	}
 	return data, err
+}
+
+// Ready reports whether Next returns at once.
+func (s *Stream) Ready() bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return len(s.chunks) > 0 || s.received || s.err != nil
 }
 
 // TrailersOnly reports whether the header list of the peer was all that it sent. Call it
