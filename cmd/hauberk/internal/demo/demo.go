@@ -78,6 +78,7 @@ type options struct {
 	json      bool
 	log       bool
 	telemetry string // address; "" serves no metrics
+	insecure  bool
 }
 
 // Command returns the command `hauberk demo`. The version is that of the program.
@@ -92,7 +93,7 @@ func Command(version string) *cobra.Command {
 		Args:    cobra.NoArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
-			metrics, err = scrape.Resolve(cmd.Context(), o.telemetry)
+			metrics, err = scrape.Resolve(cmd.Context(), o.telemetry, scrape.TLS{}, o.insecure)
 			if err = errors.Join(o.check(cmd.Flags().Changed("for")), err); err != nil {
 				return cmd.FlagErrorFunc()(cmd, err)
 			}
@@ -111,6 +112,7 @@ func Command(version string) *cobra.Command {
 	flags.BoolVar(&o.log, "log", false, "write all log records of the interceptors to stderr")
 	flags.StringVar(&o.telemetry, "telemetry", "127.0.0.1:0",
 		"serve /metrics on this address, host:port; port 0 selects a free port, an empty address disables it")
+	flags.BoolVar(&o.insecure, "insecure", false, "serve /metrics to other machines in plain text")
 	return cmd
 }
 

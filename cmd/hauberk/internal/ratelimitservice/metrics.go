@@ -14,7 +14,7 @@ import (
 // serveMetrics serves the metrics of limits, of calls, of the Go runtime and of the process. It
 // returns nil if the address is nil.
 func (s *service) serveMetrics(address *net.TCPAddr) (*scrape.Server, error) {
-	return scrape.Process(address, func(reg prometheus.Registerer) error {
+	return scrape.Process(address, s.telemetryTLS, func(reg prometheus.Registerer) error {
 		return errors.Join(
 			reg.Register(newCollector(s.limits.Snapshot)), reg.Register(metricsprom.NewServerCollector(s.calls)))
 	})

@@ -88,6 +88,8 @@ type options struct {
 	drain     time.Duration
 	insecure  bool
 	tls       tlsFiles
+
+	telemetryTLS scrape.TLS
 }
 
 // addresses are the addresses to listen on.
@@ -123,11 +125,12 @@ func Command() *cobra.Command {
 		"serve /metrics on this address, host:port (default: not served)")
 	flags.DurationVar(&o.drain, "drain", defaultDrain,
 		"how long running calls may take after a signal; 0 cancels them at once")
-	flags.BoolVar(&o.insecure, "insecure", false, "accept plain-text calls from other machines")
+	flags.BoolVar(&o.insecure, "insecure", false, "accept plain-text calls, and serve /metrics in plain text, from other machines")
 	flags.StringVar(&o.tls.cert, "tls-cert", "", "file with the server's certificate in PEM (default: plain text)")
 	flags.StringVar(&o.tls.key, "tls-key", "", "file with the key of the certificate in PEM")
 	flags.StringVar(&o.tls.clientCA, "tls-client-ca", "",
 		"file with authorities in PEM: callers need a certificate of one of them")
+	o.telemetryTLS.Add(flags)
 	return cmd
 }
 
@@ -140,7 +143,7 @@ func (o *options) check(ctx context.Context) (at addresses, err error) {
 		errs[0] = errors.New("--config is missing; want a file such as limits.yaml")
 	}
 	at.calls, errs[1] = address.Listen(ctx, o.listen, "127.0.0.1:8081", o.insecure || o.tls.set())
-	at.telemetry, errs[2] = scrape.Resolve(ctx, o.telemetry)
+	at.telemetry, errs[2] = scrape.Resolve(ctx, o.telemetry, o.telemetryTLS, o.insecure)
 	if o.drain < 0 {
 		errs[3] = fmt.Errorf("--drain is %v; want a duration such as 30s, or 0", o.drain)
 	}

@@ -3,6 +3,7 @@ package scrape
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/address"
+	"github.com/hauberk-rpc/hauberk/keypair"
 )
 
 // Path is the path of the metrics.
@@ -36,15 +38,20 @@ const (
 // grace is the time that running scrapes have to finish when the server closes.
 const grace = time.Second
 
-// Resolve returns the address of the flag --telemetry, or nil if the flag is empty.
-func Resolve(ctx context.Context, flag string) (*net.TCPAddr, error) {
-	if flag == "" {
-		return nil, nil //nolint:nilnil // the caller checks for nil
+// Resolve returns the address of the flag --telemetry, or nil if the flag is empty. An address
+// that other machines can reach needs TLS or insecure.
+func Resolve(ctx context.Context, flag string, files TLS, insecure bool) (*net.TCPAddr, error) {
+	if err := files.check(flag); err != nil || flag == "" {
+		return nil, err
 	}
 	addr, err := address.Resolve(ctx, flag)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("--telemetry %q is not an address: %w;"+
 			" want host:port, such as 127.0.0.1:9464", flag, err)
+	case !addr.IP.IsLoopback() && !insecure && files.Cert == "":
+		return nil, fmt.Errorf("--telemetry %q serves plain text to other machines;"+
+			" want a loopback address such as 127.0.0.1:%d, --telemetry-tls-cert, or --insecure", flag, addr.Port)
 	}
 	return addr, nil
 }
@@ -54,11 +61,13 @@ type Server struct {
 	lis    net.Listener
 	http   *http.Server
 	served chan error
+	scheme string
+	pair   *keypair.Pair // nil without TLS
 }
 
 // Process serves the metrics that register registers, of the Go runtime and of the process at an
 // address, as [Listen] does. It returns nil if the address is nil.
-func Process(at *net.TCPAddr, register func(reg prometheus.Registerer) error) (*Server, error) {
+func Process(at *net.TCPAddr, files TLS, register func(reg prometheus.Registerer) error) (*Server, error) {
 	if at == nil {
 		return nil, nil //nolint:nilnil // the caller checks for nil
 	}
@@ -71,18 +80,23 @@ func Process(at *net.TCPAddr, register func(reg prometheus.Registerer) error) (*
 	if err != nil {
 		return nil, err
 	}
-	return Listen(at, reg)
+	return Listen(at, files, reg)
 }
 
 // Listen serves the metrics of g at an address until Close is called. The format is
 // Prometheus's text format, or OpenMetrics with exemplars if the client accepts it. Only
 // GET and HEAD of Path succeed.
-func Listen(at *net.TCPAddr, g prometheus.Gatherer) (*Server, error) {
+func Listen(at *net.TCPAddr, files TLS, g prometheus.Gatherer) (*Server, error) {
+	config, pair, err := files.open()
+	if err != nil {
+		return nil, err
+	}
 	lis, err := net.ListenTCP("tcp", at)
 	if err != nil {
+		closePair(pair)
 		return nil, fmt.Errorf("--telemetry: cannot serve metrics: %w", err)
 	}
-	s := &Server{lis: lis, served: make(chan error, 1), http: &http.Server{
+	s := &Server{lis: lis, scheme: "http", pair: pair, served: make(chan error, 1), http: &http.Server{
 		Handler:           handler(g),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
@@ -91,7 +105,12 @@ func Listen(at *net.TCPAddr, g prometheus.Gatherer) (*Server, error) {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(io.Discard, "", 0), // malformed requests of untrusted clients are not logged
 	}}
-	go func() { s.served <- s.http.Serve(netutil.LimitListener(lis, maxConnections)) }()
+	limited := netutil.LimitListener(lis, maxConnections)
+	if config != nil {
+		s.scheme = "https"
+		limited = tls.NewListener(limited, config)
+	}
+	go func() { s.served <- s.http.Serve(limited) }()
 	return s, nil
 }
 
@@ -105,13 +124,14 @@ func handler(g prometheus.Gatherer) http.Handler {
 }
 
 // URL returns the URL of the metrics.
-func (s *Server) URL() string { return "http://" + s.lis.Addr().String() + Path }
+func (s *Server) URL() string { return s.scheme + "://" + s.lis.Addr().String() + Path }
 
 // Close waits for running scrapes, for at most one second, and stops the server. It
 // returns the error that stopped the server before, if any.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
+	defer closePair(s.pair)
 	if s.http.Shutdown(ctx) != nil {
 		_ = s.http.Close()
 	}

@@ -19,7 +19,7 @@ func serve(t *testing.T) *Server {
 	count := prometheus.NewCounter(prometheus.CounterOpts{Name: "calls_total", Help: "Calls."})
 	reg.MustRegister(count)
 	count.(prometheus.ExemplarAdder).AddWithExemplar(3, prometheus.Labels{"trace_id": "abc"})
-	s, err := Listen(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, reg)
+	s, err := Listen(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, TLS{}, reg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestPortInUse(t *testing.T) {
 	if !ok {
 		t.Fatal(s.lis.Addr())
 	}
-	if _, err := Listen(addr, prometheus.NewRegistry()); err == nil || !strings.HasPrefix(err.Error(), "--telemetry: cannot serve metrics: listen tcp 127.0.0.1:") {
+	if _, err := Listen(addr, TLS{}, prometheus.NewRegistry()); err == nil || !strings.HasPrefix(err.Error(), "--telemetry: cannot serve metrics: listen tcp 127.0.0.1:") {
 		t.Errorf("error %v; want that it cannot listen", err)
 	}
 }

@@ -20,6 +20,8 @@ import (
 type policy struct {
 	chain *hauberk.Chain
 	calls *metrics.Interceptor
+
+	logger *slog.Logger
 }
 
 // newPolicy creates the chain. It logs to out and exports telemetry to the providers.
@@ -47,7 +49,7 @@ func (o *options) newPolicy(out io.Writer, providers *otelenv.Providers) (*polic
 		},
 		traced, // innermost: its metadata is forwarded
 	)...)
-	return &policy{chain: chain, calls: counts}, err
+	return &policy{chain: chain, calls: counts, logger: logger}, err
 }
 
 // exported returns the interceptors that export traces and metrics.

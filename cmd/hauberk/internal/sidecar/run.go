@@ -46,13 +46,15 @@ func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOu
 	if s.policy, err = o.newPolicy(log, s.providers); err != nil {
 		return err
 	}
-	if s.scrape, err = s.policy.serveMetrics(at.telemetry); err != nil {
+	if s.gateway, err = gateway.New(o.gatewayConfig(s.policy.chain, s.sayf), gateway.WithLogger(s.policy.logger)); err != nil {
+		return err
+	}
+	if s.scrape, err = s.serveMetrics(at.telemetry); err != nil {
+		s.gateway.Stop()
 		return err
 	}
 	defer s.endScrape()
-	if s.gateway, err = gateway.New(o.gatewayConfig(s.policy.chain, s.sayf)); err != nil {
-		return err
-	}
+	defer s.limits.limitHeap()()
 	lis, err := listen(ctx, at.calls)
 	if err != nil {
 		s.gateway.Stop()

@@ -61,6 +61,14 @@ certificates of both sides are read again when their files change.
 With --listen unix:PATH the sidecar creates a socket, replaces one that a process has left
 behind, and removes it at the end. Its permissions follow from the umask.
 
+LIMITS
+
+A call or connection that meets a limit ends with a status, or GOAWAY, that says so. The
+limit is counted in hauberk_gateway_limits_total, and logged at most once a minute. Sizes
+have a unit, such as 16KiB. --max-memory counts what the process has from the operating
+system. Before it is reached, new calls are rejected with UNAVAILABLE. Garbage is
+collected early enough that it does not count, unless GOMEMLIMIT is set.
+
 OPENTELEMETRY
 
 Traces are exported if OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_ENDPOINT or
@@ -158,8 +166,9 @@ type options struct {
 	drain     time.Duration
 	insecure  bool
 	forwardID bool
+	limits    limitFlags
 
-	connections connections
+	connections  connections
 }
 
 // addresses are the addresses to listen on.
@@ -201,13 +210,15 @@ func Command(version string) *cobra.Command {
 		"forward with grpc-go (grpc), or frame by frame (frames, not complete yet)")
 	flags.DurationVar(&o.drain, "drain", defaultDrain,
 		"how long running calls may take after a signal; 0 cancels them at once")
-	flags.BoolVar(&o.insecure, "insecure", false, "accept plain-text calls from other machines")
+	flags.BoolVar(&o.insecure, "insecure", false, "accept plain-text calls, and serve /metrics in plain text, from other machines")
 	flags.BoolVar(&o.forwardID, "forward-request-id", false,
 		"send each call's request id to the upstream and to the client, as "+requestid.DefaultHeader)
+	o.telemetryTLS.Add(flags)
+	o.limits.add(flags)
 	return cmd
 }
 
-// plainConfig returns the configuration without that of connections.
+// plainConfig returns the configuration without that of connections and limits.
 func (o *options) plainConfig() gateway.Config {
 	return gateway.Config{Upstream: o.upstream, Transport: gateway.Transport(o.transport)}
 }
@@ -217,6 +228,7 @@ func (o *options) gatewayConfig(chain *hauberk.Chain, sayf func(format string, a
 	config := o.plainConfig()
 	config.Chain = chain
 	o.connections.set(&config, sayf)
+	o.limits.apply(&config)
 	return config
 }
 
@@ -233,7 +245,7 @@ func (o *options) check(ctx context.Context) (at addresses, err error) {
 	} else if errs[1] = o.connections.check(); errs[1] == nil {
 		errs[4] = o.gatewayConfig(nil, nil).Validate()
 	}
-	at.telemetry, errs[2] = scrape.Resolve(ctx, o.telemetry)
+	at.telemetry, errs[2] = scrape.Resolve(ctx, o.telemetry, o.telemetryTLS, o.insecure)
 	if o.drain < 0 {
 		errs[3] = fmt.Errorf("--drain is %v; want a duration such as 30s, or 0", o.drain)
 	}
