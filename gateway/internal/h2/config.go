@@ -11,7 +11,8 @@ type Config struct {
 	// 1 MiB, at least 65,535, which is the window that HTTP/2 begins with.
 	Window int
 	// MaxStreams is the largest number of concurrent streams of the peer, including those
-	// that it has reset and that still have a handler. Further streams are reset with
+	// that it has reset and that still have a handler, of which there are at most 100. Further
+	// streams are reset with
 	// REFUSED_STREAM. Default 1,000. A client ignores it.
 	MaxStreams uint32
 	// HeaderListSize is the largest size of a received header list, in bytes as HTTP/2

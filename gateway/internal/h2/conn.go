@@ -44,6 +44,7 @@ type Conn struct {
 	limit      limits.Limit // that the peer has exceeded
 	streams    map[uint32]*Stream
 	live       int    // streams that the caller has not closed
+	abandoned  int    // those of them that a client has reset
 	nextID     uint32 // of a client's next stream
 	lastID     uint32 // the highest id of a server's streams
 	phase      phase

@@ -274,6 +274,11 @@ func (c *Conn) onHeaders(f *http2.MetaHeadersFrame) error {
 	return err
 }
 
+// maxAbandoned is the number of streams that a client has reset and whose handlers have not
+// returned, from which on further streams are refused: a client that opens and resets streams in
+// turn would otherwise have as many handlers as streams.
+const maxAbandoned = 100
+
 // openedByPeer returns the stream that a client has opened, or nil.
 func (c *Conn) openedByPeer(f *http2.MetaHeadersFrame) (*Stream, error) {
 	id := f.StreamID
@@ -290,7 +295,7 @@ func (c *Conn) openedByPeer(f *http2.MetaHeadersFrame) (*Stream, error) {
 	if c.replies >= maxReplies {
 		return nil, calm(limits.Replies, "too many streams that end early")
 	}
-	if c.live >= int(c.config.MaxStreams) {
+	if c.live >= int(c.config.MaxStreams) || c.abandoned >= maxAbandoned {
 		return nil, c.rejectStream(id, http2.ErrCodeRefusedStream)
 	}
 	s := c.newStream(id)
@@ -339,6 +344,10 @@ func (c *Conn) onReset(f *http2.RSTStreamFrame) error {
 	if s.received && !c.server {
 		s.sent() // the response is complete, and the peer wants no more requests
 		return nil
+	}
+	if c.server && !s.closed {
+		s.abandoned = true
+		c.abandoned++
 	}
 	c.callback(s.end(ResetError{f.ErrCode, true}, true), s)
 	return nil

@@ -32,6 +32,8 @@ type Stream struct {
 	onEnd  func(error) // see OnEnd
 	closed bool
 
+	abandoned bool // the client has reset it while its handler ran
+
 	header     []hpack.HeaderField
 	hasHeader  bool
 	headerEnds bool // END_STREAM was on the header
@@ -178,6 +180,9 @@ func (s *Stream) leave() {
 // gone is called once, when the stream is closed and no longer one of the connection.
 func (s *Stream) gone() {
 	s.c.live--
+	if s.abandoned {
+		s.c.abandoned--
+	}
 	s.c.windows.lent -= s.lent
 	s.lent = 0
 }
