@@ -16,9 +16,9 @@ import (
 // sleeping is a method whose handler waits for requests.
 var sleeping = hauberktest.FullMethod(hauberk.Bidi)
 
-// flood opens streams whose handlers sleep, and returns how many were refused. It stops when the sidecar
+// flood opens streams whose handlers sleep, and returns how many were rejected. It stops when the sidecar
 // ends the connection.
-func (c *rawConn) flood(t *testing.T, streams int) (refused int, ended bool) {
+func (c *rawConn) flood(t *testing.T, streams int) (rejected int, ended bool) {
 	t.Helper()
 	results := make(chan int, 1)
 	last := uint32(2*streams - 1)
@@ -48,14 +48,14 @@ func (c *rawConn) flood(t *testing.T, streams int) (refused int, ended bool) {
 }
 
 // Of many streams on one connection as many reach the backend as the limit permits, and the others
-// are refused.
+// are rejected.
 func TestX01ManyStreams(t *testing.T) {
 	const limit, streams = 200, 20_000
 	g := sidecar(t, "", "--max-streams", "200")
 	executed := g.attack(t, func() {
 		c := g.raw(t)
-		if refused, ended := c.flood(t, streams); !ended && refused != streams-limit {
-			t.Errorf("%d streams were refused, want %d", refused, streams-limit)
+		if rejected, ended := c.flood(t, streams); !ended && rejected != streams-limit {
+			t.Errorf("%d streams were rejected, want %d", rejected, streams-limit)
 		}
 		_ = c.conn.Close()
 	})
@@ -215,16 +215,16 @@ func TestX12HungBackendOfSidecar(t *testing.T) {
 			}
 		}
 		_ = c.conn.SetReadDeadline(time.Now().Add(30 * time.Second))
-		late, refused := 0, 0
-		for late+refused < 1000 {
+		late, rejected := 0, 0
+		for late+rejected < 1000 {
 			frame, err := c.framer.ReadFrame()
 			if err != nil {
-				t.Fatalf("%d calls ended and %d were refused: %v", late, refused, err)
+				t.Fatalf("%d calls ended and %d were rejected: %v", late, rejected, err)
 			}
 			switch f := frame.(type) {
 			case *http2.RSTStreamFrame:
 				if f.ErrCode == http2.ErrCodeRefusedStream {
-					refused++
+					rejected++
 				}
 			case *http2.MetaHeadersFrame:
 				if status := statusIn(f); status == "4" {

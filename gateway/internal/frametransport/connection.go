@@ -98,7 +98,7 @@ func (s *Server) evict() bool {
 	return true
 }
 
-// maxRejecting is the number of connections that are told why they are rejected, at a time.
+// maxRejecting is the number of connections that receive GOAWAY because they are rejected, at a time.
 const maxRejecting = 64
 
 // reject closes a connection, if possible with GOAWAY.
@@ -154,7 +154,7 @@ func (c *connection) serve() {
 	address := from.Addr.String()
 	met := func(err error) { s.config.Limits.MetBy(err, address) }
 	config := s.config.Clients
-	config.Refused = func() { s.config.Limits.Met(limits.Streams, address) }
+	config.Rejected = func() { s.config.Limits.Met(limits.Streams, address) }
 	ctx := peer.NewContext(context.Background(), from)
 	conn := h2.NewServer(c.nc, config, func(stream *h2.Stream) {
 		s.work.Add(1)

@@ -33,8 +33,8 @@ type Config struct {
 	// any after this side has sent a frame of a call. If it is 0, 1000 may arrive between two
 	// such frames.
 	MinPing time.Duration
-	// Refused is called for each stream above MaxStreams, unless it is nil. It must not block.
-	Refused func()
+	// Rejected is called for each stream above MaxStreams, unless it is nil. It must not block.
+	Rejected func()
 	// PingAfter is how long a connection may be silent before it is pinged. Default 1 min.
 	PingAfter time.Duration
 	// PingIdle pings connections of a client without streams, too. Servers of gRPC may count

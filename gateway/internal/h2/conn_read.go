@@ -264,18 +264,18 @@ func (c *Conn) onHeaders(f *http2.MetaHeadersFrame) error {
 		return nil
 	}
 	s, err := c.openedByPeer(f)
-	refused := s == nil && err == nil && c.phase != draining && c.err == nil
+	rejected := s == nil && err == nil && c.phase != draining && c.err == nil
 	c.mu.Unlock()
 	if s != nil {
 		c.accept(s)
-	} else if refused && c.config.Refused != nil {
-		c.config.Refused()
+	} else if rejected && c.config.Rejected != nil {
+		c.config.Rejected()
 	}
 	return err
 }
 
 // maxAbandoned is the number of streams that a client has reset and whose handlers have not
-// returned, from which on further streams are refused: a client that opens and resets streams in
+// returned, from which on further streams are rejected: a client that opens and resets streams in
 // turn would otherwise have as many handlers as streams.
 const maxAbandoned = 100
 
