@@ -77,7 +77,8 @@ func (c Config) checkLimits() error {
 		checkTime("FirstByteTimeout", c.FirstByteTimeout),
 	}
 	if c.MaxMemory < 0 {
-		errs = append(errs, fmt.Errorf("gateway: MaxMemory is %d; want a positive number of bytes, or 0 for no limit", c.MaxMemory))
+		errs = append(errs, fmt.Errorf(
+			"gateway: MaxMemory is %d; want a positive number of bytes, or 0 for no limit", c.MaxMemory))
 	}
 	if c.MaxConnectionAgeGrace > 0 && c.MaxConnectionAge == 0 {
 		errs = append(errs, errors.New("gateway: MaxConnectionAgeGrace is set without MaxConnectionAge; want both"))

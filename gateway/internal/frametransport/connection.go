@@ -75,7 +75,8 @@ func (s *Server) evict() bool {
 	var worst *connection
 	worstUsed, n := false, 0
 	for c := range s.conns {
-		if n++; n > looks {
+		n++
+		if n > looks {
 			break
 		}
 		streams, last := 0, uint32(0)
@@ -146,7 +147,8 @@ func (c *connection) serve() {
 	defer c.nc.Close()
 	from, err := s.handshake(c.nc)
 	if err != nil {
-		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
+		timeout, ok := errors.AsType[net.Error](err)
+		if ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
 			s.config.Limits.Met(limits.Handshake, c.nc.RemoteAddr().String())
 		}
 		return
@@ -179,7 +181,7 @@ func (c *connection) establish(conn *h2.Conn) bool {
 	}
 	c.h2 = conn
 	if age := s.config.Age; age > 0 {
-		jitter := time.Duration((2*rand.Float64() - 1) * float64(age) / 10) //nolint:gosec // not a secret
+		jitter := time.Duration((2*rand.Float64() - 1) * float64(age) / 10)
 		c.after(&c.age, age+jitter, c.old)
 	}
 	if idle := s.config.Idle; idle > 0 {

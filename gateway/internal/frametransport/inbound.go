@@ -66,7 +66,9 @@ func (s *Server) serveCall(ctx context.Context, stream *h2.Stream, met func(erro
 		in.cutBy(err)
 		cancel()
 	})
-	in.receiver = receiver{ctx: in.ctx, stream: stream, limit: s.config.MessageSize, time: s.config.MessageTime, met: met}
+	in.receiver = receiver{
+		ctx: in.ctx, stream: stream, limit: s.config.MessageSize, time: s.config.MessageTime, met: met,
+	}
 	st := transport.Status{Code: codes.Internal, Message: "gateway: the handler ended its goroutine"}
 	defer func() { in.finish(st) }()
 	if timeout <= 0 {

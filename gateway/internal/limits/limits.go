@@ -93,8 +93,8 @@ func (r *Recorder) Count(l Limit) {
 	}
 }
 
-// Met counts and logs that a peer has met a limit. peer is its address, or "".
-func (r *Recorder) Met(l Limit, peer string) {
+// Met counts and logs that a peer has met a limit. from is its address, or "".
+func (r *Recorder) Met(l Limit, from string) {
 	if r == nil || l == None {
 		return
 	}
@@ -104,14 +104,14 @@ func (r *Recorder) Met(l Limit, peer string) {
 	}
 	if met, due := r.due(l, n); due {
 		r.Logger.LogAttrs(context.Background(), slog.LevelWarn, "limit reached",
-			slog.String("limit", l.String()), slog.String("peer", peer), slog.Uint64("count", met))
+			slog.String("limit", l.String()), slog.String("peer", from), slog.Uint64("count", met))
 	}
 }
 
 // MetBy is Met for the limit of an error, if the error is one of a limit.
-func (r *Recorder) MetBy(err error, peer string) {
+func (r *Recorder) MetBy(err error, from string) {
 	if limit, ok := errors.AsType[*Error](err); ok {
-		r.Met(limit.Limit, peer)
+		r.Met(limit.Limit, from)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -40,10 +41,7 @@ func TestOneRecordAMinute(t *testing.T) {
 				t.Errorf("no %q in\n%s", want, text)
 			}
 		}
-		got := make(map[string]uint64)
-		for limit, n := range r.Counts {
-			got[limit] = n
-		}
+		got := maps.Collect(r.Counts)
 		if got["header_list"] != 5 || got["message_size"] != 1 || got["connection_idle"] != 1 || len(got) != int(count)-1 {
 			t.Errorf("counts %v", got)
 		}

@@ -125,7 +125,8 @@ func Command() *cobra.Command {
 		"serve /metrics on this address, host:port (default: not served)")
 	flags.DurationVar(&o.drain, "drain", defaultDrain,
 		"how long running calls may take after a signal; 0 cancels them at once")
-	flags.BoolVar(&o.insecure, "insecure", false, "accept plain-text calls, and serve /metrics in plain text, from other machines")
+	flags.BoolVar(&o.insecure, "insecure", false,
+		"accept plain-text calls, and serve /metrics in plain text, from other machines")
 	flags.StringVar(&o.tls.cert, "tls-cert", "", "file with the server's certificate in PEM (default: plain text)")
 	flags.StringVar(&o.tls.key, "tls-key", "", "file with the key of the certificate in PEM")
 	flags.StringVar(&o.tls.clientCA, "tls-client-ca", "",

@@ -11,6 +11,8 @@ import (
 )
 
 // TLS has the files of the flags --telemetry-tls-cert and --telemetry-tls-key. Empty is plain text.
+//
+//nolint:recvcheck // Add sets the fields
 type TLS struct{ Cert, Key string }
 
 // Add adds the flags.

@@ -34,8 +34,8 @@ func (l *limitFlags) add(flags *pflag.FlagSet) {
 	flags.Var(&l.message, "max-message-size", "largest message of either side (default 16MiB and 64KiB)")
 	flags.Var(&l.header, "max-header-size",
 		fmt.Sprintf("largest header list of a client (default %s)", size(gateway.DefaultMaxHeaderListSize)))
-	flags.Var(&l.upstreamHeader, "max-upstream-header-size",
-		fmt.Sprintf("largest header list of the upstream (default %s)", size(gateway.DefaultMaxUpstreamHeaderListSize)))
+	flags.Var(&l.upstreamHeader, "max-upstream-header-size", fmt.Sprintf(
+		"largest header list of the upstream (default %s)", size(gateway.DefaultMaxUpstreamHeaderListSize)))
 	flags.IntVar(&l.streams, "max-streams", 0, fmt.Sprintf(
 		"concurrent calls of one connection (default %d, with --transport grpc 100)", gateway.DefaultMaxConcurrentStreams))
 	flags.IntVar(&l.connections, "max-connections", 0,
@@ -55,7 +55,8 @@ func (l *limitFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&l.frame, "frame-timeout", 0, fmt.Sprintf(
 		"how long a frame or header block may take that has begun (default %v)", gateway.DefaultFrameTimeout))
 	flags.DurationVar(&l.messageTime, "message-timeout", 0, fmt.Sprintf(
-		"how long a message may take that has begun, and a second more per 1000 bytes (default %v)", gateway.DefaultMessageTimeout))
+		"how long a message may take that has begun, and a second more per 1000 bytes (default %v)",
+		gateway.DefaultMessageTimeout))
 	flags.DurationVar(&l.firstByte, "first-byte-timeout", 0,
 		"how long the upstream may take for a response header (default: no limit)")
 	flags.Var(&l.memory, "max-memory",
@@ -64,7 +65,8 @@ func (l *limitFlags) add(flags *pflag.FlagSet) {
 
 // apply sets the limits of a gateway.
 func (l *limitFlags) apply(c *gateway.Config) {
-	c.MaxMessageSize, c.MaxHeaderListSize, c.MaxUpstreamHeaderListSize = int(l.message), int(l.header), int(l.upstreamHeader)
+	c.MaxMessageSize = int(l.message)
+	c.MaxHeaderListSize, c.MaxUpstreamHeaderListSize = int(l.header), int(l.upstreamHeader)
 	c.MaxConcurrentStreams, c.MaxConnections = l.streams, l.connections
 	c.MaxConnectionAge, c.MaxConnectionAgeGrace, c.MaxConnectionIdle = l.age, l.grace, l.idle
 	c.MinPingInterval = l.ping
@@ -86,6 +88,8 @@ func (l *limitFlags) limitHeap() (undo func()) {
 }
 
 // size is a flag of a number of bytes.
+//
+//nolint:recvcheck // Set sets the value
 type size int
 
 // Set parses a size such as 16KiB.

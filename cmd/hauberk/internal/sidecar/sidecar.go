@@ -169,6 +169,7 @@ type options struct {
 	limits    limitFlags
 
 	connections  connections
+	telemetryTLS scrape.TLS
 }
 
 // addresses are the addresses to listen on.
@@ -210,7 +211,8 @@ func Command(version string) *cobra.Command {
 		"forward with grpc-go (grpc), or frame by frame (frames, not complete yet)")
 	flags.DurationVar(&o.drain, "drain", defaultDrain,
 		"how long running calls may take after a signal; 0 cancels them at once")
-	flags.BoolVar(&o.insecure, "insecure", false, "accept plain-text calls, and serve /metrics in plain text, from other machines")
+	flags.BoolVar(&o.insecure, "insecure", false,
+		"accept plain-text calls, and serve /metrics in plain text, from other machines")
 	flags.BoolVar(&o.forwardID, "forward-request-id", false,
 		"send each call's request id to the upstream and to the client, as "+requestid.DefaultHeader)
 	o.telemetryTLS.Add(flags)
