@@ -22,7 +22,9 @@ type call struct {
 	gateway *Gateway
 	in      transport.Inbound
 	request transport.Request
+	raw     transport.RawResponse
 	known   bool
+	stream  chainStream       // nil if an adapter is innermost
 	ended   *transport.Status // the upstream's status; nil before the upstream ended the call
 
 	// In call itself to save allocations.

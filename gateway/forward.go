@@ -17,16 +17,18 @@ import (
 // until that call has ended. down is the client's stream inside the chain. Responses are
 // forwarded on this goroutine and requests on another one, so that neither direction waits
 // for the other.
+//
+// If all requests have arrived, this goroutine forwards them before it waits for the response,
+// which saves the other goroutine.
 func (c *call) forward(_ any, down grpc.ServerStream) error {
+	if c.stream, _ = down.(chainStream); c.plain() && c.in.Complete() {
+		return c.forwardComplete(down)
+	}
 	ctx, cancel := context.WithCancelCause(down.Context())
 	defer cancel(nil)
-
-	req := c.request
-	md, _ := metadata.FromIncomingContext(ctx) // a copy
-	req.Metadata = forwarded(md, requestReserved)
-	up, err := c.gateway.upstream.Open(ctx, req)
+	up, err := c.open(ctx)
 	if err != nil {
-		return openError(ctx, err)
+		return err
 	}
 	defer up.Close()
 	c.gateway.pumps.Go(func() { c.pumpRequests(down, up, cancel) })
@@ -36,14 +38,63 @@ func (c *call) forward(_ any, down grpc.ServerStream) error {
 	return c.outcome(ctx, down, up)
 }
 
+// chainStream is the chain's stream, but not what an adapter of the chain puts around it.
+type chainStream interface {
+	// Plain reports whether no hook or adapter looks at messages.
+	Plain() bool
+	// Forward sends messages, if none does.
+	Forward(send func() (messages int, err error)) error
+}
+
+func (c *call) plain() bool { return c.stream != nil && c.stream.Plain() }
+
+// forwardComplete forwards a call whose requests have arrived.
+func (c *call) forwardComplete(down grpc.ServerStream) error {
+	ctx := down.Context()
+	up, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer up.Close()
+	if err := c.moveRequests(down, up); err != nil {
+		return err
+	}
+	if err := c.pumpResponses(down, up); err != nil {
+		return err
+	}
+	return c.outcome(ctx, down, up)
+}
+
+// open starts the call to the upstream.
+func (c *call) open(ctx context.Context) (transport.Outbound, error) {
+	req := c.request
+	if fields := c.in.Fields(ctx); fields != nil {
+		req.Fields = forwardedFields(fields, requestReserved)
+	} else {
+		md, _ := metadata.FromIncomingContext(ctx) // a copy
+		req.Metadata = forwarded(md, requestReserved)
+	}
+	up, err := c.gateway.upstream.Open(ctx, req)
+	if err != nil {
+		return nil, openError(ctx, err)
+	}
+	return up, nil
+}
+
 // outcome returns the upstream's status as an error, or the error that ended the call here.
 func (c *call) outcome(ctx context.Context, down grpc.ServerStream, up transport.Outbound) error {
-	end, trailer := up.End()
+	end := up.Status()
 	var failure *requestError
 	if errors.As(context.Cause(ctx), &failure) && (failure.panicked || end.Code == codes.Canceled) {
 		return failure.rethrow()
 	}
-	down.SetTrailer(forwarded(trailer, responseReserved))
+	if c.raw.Trailer = up.Raw().Trailer; c.stream != nil && c.raw.Trailer != nil {
+		c.raw.Trailer = forwardedFields(c.raw.Trailer, responseReserved)
+		c.in.SetRaw(c.raw)
+	} else {
+		_, trailer := up.End()
+		down.SetTrailer(forwarded(trailer, responseReserved))
+	}
 	if end.Code == codes.OK {
 		c.learn()
 	}
@@ -54,13 +105,16 @@ func (c *call) outcome(ctx context.Context, down grpc.ServerStream, up transport
 // pumpResponses forwards the response header and messages to the client until the upstream
 // has ended the call. It returns the error of the client's side.
 func (c *call) pumpResponses(down grpc.ServerStream, up transport.Outbound) error {
-	if header := up.Header(); header != nil {
-		c.in.SetRaw(up.Raw())
-		if err := down.SendHeader(forwarded(header, responseReserved)); err != nil {
+	if err := c.sendHeader(down, up); err != nil {
+		return err
+	}
+	for {
+		if err := c.pass(up); err != nil {
 			return err
 		}
-	}
-	for up.Recv(&c.down) == nil {
+		if errors.Is(up.Recv(&c.down), io.EOF) { // it has no other error
+			return nil
+		}
 		c.learn()
 		err := down.SendMsg(&c.down)
 		c.down.Free()
@@ -71,7 +125,36 @@ func (c *call) pumpResponses(down grpc.ServerStream, up transport.Outbound) erro
 			return err
 		}
 	}
-	return nil
+}
+
+// pass forwards the messages that have arrived, if nothing looks at them.
+func (c *call) pass(up transport.Outbound) error {
+	if !c.plain() {
+		return nil
+	}
+	send := up.Pass(c.in)
+	if send == nil {
+		return nil
+	}
+	c.learn()
+	return c.stream.Forward(send)
+}
+
+// sendHeader forwards the response header, unless the call has ended without one.
+func (c *call) sendHeader(down grpc.ServerStream, up transport.Outbound) error {
+	c.raw = up.Raw()
+	if c.stream != nil && c.raw.Header != nil {
+		c.raw.Header = forwardedFields(c.raw.Header, responseReserved)
+		c.in.SetRaw(c.raw)
+		return down.SendHeader(nil)
+	}
+	header := up.Header()
+	if header == nil {
+		return nil
+	}
+	c.raw.Header = nil
+	c.in.SetRaw(c.raw)
+	return down.SendHeader(forwarded(header, responseReserved))
 }
 
 // pumpRequests forwards messages to the upstream until the client closes its side or the

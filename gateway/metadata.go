@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
@@ -29,6 +30,20 @@ func forwarded(md metadata.MD, passes func(reserved string) bool) metadata.MD {
 		}
 	}
 	return md
+}
+
+// forwardedFields is forwarded for fields that are encoded. It returns their array.
+func forwardedFields(fields []hpack.HeaderField, passes func(reserved string) bool) []hpack.HeaderField {
+	kept := fields[:0]
+	for _, f := range fields {
+		switch {
+		case metadatakey.OfConnection(f.Name), !metadatakey.Legal(f.Name), !metadatakey.LegalValue(f.Name, f.Value):
+		case metadatakey.OfProtocol(f.Name) && !passes(f.Name):
+		default:
+			kept = append(kept, f)
+		}
+	}
+	return kept
 }
 
 // keepLegal removes the values that gRPC does not allow.

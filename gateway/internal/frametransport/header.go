@@ -69,6 +69,14 @@ func appendMetadata(fields []hpack.HeaderField, md metadata.MD) []hpack.HeaderFi
 	return fields
 }
 
+// checkMetadata returns an error for a field that addMetadata cannot add.
+func checkMetadata(f hpack.HeaderField) error {
+	if !metadatakey.Binary(f.Name) {
+		return nil
+	}
+	return addMetadata(make(metadata.MD, 1), f)
+}
+
 // addMetadata adds a received field to metadata. Binary values are decoded; one field may
 // have several, with commas in between.
 func addMetadata(md metadata.MD, f hpack.HeaderField) error {

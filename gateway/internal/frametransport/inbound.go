@@ -23,7 +23,9 @@ import (
 type inbound struct {
 	stream   *h2.Stream
 	ctx      context.Context //nolint:containedctx // Context returns it
+	base     callContext     // ctx without its deadline and end
 	request  transport.Request
+	fields   []hpack.HeaderField // of the request
 	receiver receiver
 	met      func(error) // counts the limit of an error, if it is one
 
@@ -60,7 +62,9 @@ func (s *Server) serveCall(ctx context.Context, stream *h2.Stream, met func(erro
 		return
 	}
 	var cancel context.CancelFunc
-	in.ctx, cancel = in.context(ctx, timeout)
+	in.base = callContext{Context: ctx, keys: &s.keys, in: in, md: in.request.Metadata}
+	in.request.Metadata = nil
+	in.ctx, cancel = in.context(timeout)
 	defer cancel()
 	stream.OnEnd(func(err error) {
 		in.cutBy(err)
@@ -90,18 +94,18 @@ func (in *inbound) cutBy(err error) {
 // noTimeout is the time of a call without a deadline.
 const noTimeout = time.Duration(1<<63 - 1)
 
-func (in *inbound) context(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
-	ctx = metadata.NewIncomingContext(ctx, in.request.Metadata)
-	in.request.Metadata = nil
-	ctx = grpc.NewContextWithServerTransportStream(ctx, callStream{in})
+func (in *inbound) context(timeout time.Duration) (context.Context, context.CancelFunc) {
 	if timeout == noTimeout {
-		return context.WithCancel(ctx)
+		return context.WithCancel(&in.base)
 	}
-	return context.WithTimeout(ctx, timeout-transport.Margin(timeout))
+	return context.WithTimeout(&in.base, timeout-transport.Margin(timeout))
 }
 
 func (in *inbound) Context() context.Context   { return in.ctx }
 func (in *inbound) Request() transport.Request { return in.request }
+
+// Complete is [transport.Inbound.Complete].
+func (in *inbound) Complete() bool { return in.stream.Complete(wholeSize) }
 
 func (in *inbound) Recv(msg *transport.Message) error {
 	err := in.receiver.next(msg)
@@ -134,8 +138,16 @@ func (in *inbound) SetHeader(md metadata.MD) error {
 	if in.sent {
 		return errHeaderSent
 	}
-	in.header = metadata.Join(in.header, md)
+	in.header = join(in.header, md)
 	return nil
+}
+
+// join is metadata.Join without a copy if there is nothing to add.
+func join(to, md metadata.MD) metadata.MD {
+	if len(md) == 0 {
+		return to
+	}
+	return metadata.Join(to, md)
 }
 
 func (in *inbound) SendHeader(md metadata.MD) error {
@@ -148,7 +160,7 @@ func (in *inbound) SendHeader(md metadata.MD) error {
 func (in *inbound) SetTrailer(md metadata.MD) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.trailer = metadata.Join(in.trailer, md)
+	in.trailer = join(in.trailer, md)
 }
 
 func (in *inbound) SetRaw(header transport.RawResponse) {
@@ -172,10 +184,11 @@ func (in *inbound) sendHeader() error {
 		fields = append(fields, hpack.HeaderField{Name: keyAcceptEncoding, Value: in.raw.AcceptEncoding})
 	}
 	in.sent = true
+	fields = append(fields, in.raw.Header...)
 	if err := in.stream.WriteHeader(appendMetadata(fields, in.header), false); err != nil {
 		if errors.Is(err, h2.ErrHeaderTooLarge) {
 			in.sent = false
-			in.header = nil
+			in.header, in.raw.Header = nil, nil
 			tooLarge := &limits.Error{
 				Limit: limits.ClientHeader, Code: codes.ResourceExhausted,
 				Message: "gateway: the response header is larger than the client accepts",
@@ -194,7 +207,8 @@ func (in *inbound) headerFields() []hpack.HeaderField {
 	if kind == "" {
 		kind = in.request.Raw.ContentType
 	}
-	return append(make([]hpack.HeaderField, 0, 8+len(in.header)+len(in.trailer)),
+	return append(make([]hpack.HeaderField, 0,
+		8+len(in.raw.Header)+len(in.header)+len(in.raw.Trailer)+len(in.trailer)),
 		hpack.HeaderField{Name: ":status", Value: "200"},
 		hpack.HeaderField{Name: keyContentType, Value: kind},
 	)
@@ -214,6 +228,22 @@ func (in *inbound) Send(msg *transport.Message) error {
 		return err
 	}
 	return in.failed(err)
+}
+
+// sendFramed sends whole messages with their prefixes.
+func (in *inbound) sendFramed(framed [][]byte) error {
+	if in.ctx.Err() != nil {
+		return status.FromContextError(in.ctx.Err()).Err()
+	}
+	if err := in.sendHeader(); err != nil {
+		return err
+	}
+	in.within = true
+	if err := in.stream.Write(in.ctx, framed...); err != nil {
+		return in.failed(err)
+	}
+	in.within = false
+	return nil
 }
 
 // abort ends a response within a message. A trailer would not help, as clients report that
@@ -249,7 +279,7 @@ func (in *inbound) finish(st transport.Status) {
 	defer in.stream.Close()
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if !in.sent && len(in.header) > 0 {
+	if !in.sent && len(in.header)+len(in.raw.Header) > 0 {
 		in.mu.Unlock()
 		_ = in.sendHeader()
 		in.mu.Lock()
@@ -260,6 +290,7 @@ func (in *inbound) finish(st transport.Status) {
 	}
 	base := len(fields)
 	fields = appendStatus(fields, st)
+	fields = append(fields, in.raw.Trailer...)
 	fields = appendMetadata(fields, in.trailer)
 	if err := in.stream.WriteHeader(fields, true); errors.Is(err, h2.ErrHeaderTooLarge) {
 		short := transport.Status{Code: st.Code, Message: shortened(st.Message)}

@@ -90,7 +90,9 @@ func (r relay) handle(in transport.Inbound) transport.Status {
 		}
 	})
 	if md := out.Header(); md != nil {
-		in.SetRaw(out.Raw())
+		raw := out.Raw()
+		raw.Header = nil // it is in md
+		in.SetRaw(raw)
 		_ = in.SendHeader(md)
 	}
 	var msg transport.Message

@@ -53,6 +53,11 @@ func (r *receiver) next(msg *transport.Message) error {
 		}
 		r.Passed(len(part))
 	}
+	if framed := r.stream.Take(r.wholeMessage); framed != nil {
+		r.stream.Credit(len(framed))
+		msg.SetFramed(framed, prefixLen, framed[0] == 1)
+		return nil
+	}
 	prefix, err := r.prefix()
 	if err != nil {
 		return err
@@ -74,6 +79,45 @@ func (r *receiver) next(msg *transport.Message) error {
 		return sourceError(msg.Load())
 	}
 	return nil
+}
+
+// wholeMessage returns the size of the message at the beginning of data, with its prefix, if it
+// is valid and so small that it must be whole.
+func (r *receiver) wholeMessage(data []byte) int {
+	if len(data) < prefixLen || data[0] > 1 {
+		return 0
+	}
+	size := binary.BigEndian.Uint32(data[1:])
+	if size > wholeSize || int64(size) > int64(r.limit) {
+		return 0
+	}
+	return prefixLen + int(size)
+}
+
+// take returns all whole messages that were received, with their prefixes, if they are small.
+// The caller must return their credit.
+func (r *receiver) take() (framed [][]byte, messages int) {
+	if r.left > 0 {
+		return nil, 0
+	}
+	many := func(data []byte) int {
+		n := 0
+		for {
+			size := r.wholeMessage(data[n:])
+			if size == 0 || n+size > len(data) {
+				return n
+			}
+			n += size
+			messages++
+		}
+	}
+	for {
+		piece := r.stream.Take(many)
+		if piece == nil {
+			return framed, messages
+		}
+		framed = append(framed, piece)
+	}
 }
 
 // sourceError returns the reason of an error of Load.
@@ -162,21 +206,30 @@ func (r *receiver) exceeded(err *limits.Error) error {
 // Passed returns credit to the sender.
 func (r *receiver) Passed(n int) { r.stream.Credit(n) }
 
+// parts returns a message in the pieces to send, which are never modified.
+func parts(msg *transport.Message) [][]byte {
+	if framed := msg.Framed(); framed != nil {
+		return [][]byte{framed}
+	}
+	prefix := make([]byte, prefixLen)
+	if msg.Compressed {
+		prefix[0] = 1
+	}
+	binary.BigEndian.PutUint32(prefix[1:], uint32(msg.Len()))
+	parts := append(make([][]byte, 0, 2+len(msg.Data)), prefix)
+	for _, b := range msg.Data {
+		parts = append(parts, stable(b))
+	}
+	return parts
+}
+
 // send sends a message. An error of the message's own stream wraps transport.ErrSource.
 func send(ctx context.Context, stream *h2.Stream, msg *transport.Message) error {
 	size := msg.Len()
 	if uint64(size) > 1<<32-1 {
 		return status.Errorf(codes.Internal, "gateway: a message has %d bytes; the limit is 4 GiB", size)
 	}
-	prefix := make([]byte, prefixLen)
-	if msg.Compressed {
-		prefix[0] = 1
-	}
-	binary.BigEndian.PutUint32(prefix[1:], uint32(size))
-	parts := append(make([][]byte, 0, 3), prefix)
-	for _, b := range msg.Data {
-		parts = append(parts, stable(b))
-	}
+	parts := parts(msg)
 	rest := msg.Rest()
 	for first := true; first || rest != nil && rest.Len() > 0; first = false {
 		taken := 0
@@ -196,15 +249,6 @@ func send(ctx context.Context, stream *h2.Stream, msg *transport.Message) error 
 		parts = parts[:0]
 	}
 	return nil
-}
-
-// stableAll returns buffers which stay valid after those of data were freed.
-func stableAll(data mem.BufferSlice) mem.BufferSlice {
-	kept := make(mem.BufferSlice, len(data))
-	for i, b := range data {
-		kept[i] = mem.SliceBuffer(stable(b))
-	}
-	return kept
 }
 
 // stable returns the bytes of a buffer, which stay valid after the buffer was freed.

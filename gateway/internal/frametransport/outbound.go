@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"golang.org/x/net/http2/hpack"
@@ -23,20 +24,31 @@ type outbound struct {
 
 	sending
 
-	raw     transport.RawResponse
-	header  metadata.MD
-	begun   bool             // the header was received
-	over    bool             // end and trailer are set
-	end     transport.Status // of the call
-	trailer metadata.MD      // of the call
+	raw   transport.RawResponse
+	begun bool             // the header was received
+	over  bool             // end and trailer are set
+	end   transport.Status // of the call
 }
 
 func (o *outbound) Header() metadata.MD {
 	o.begin()
-	return o.header
+	if o.raw.Header == nil {
+		return nil
+	}
+	md := make(metadata.MD, len(o.raw.Header)+1)
+	if o.raw.ContentType != "" {
+		md[keyContentType] = []string{o.raw.ContentType}
+	}
+	for _, f := range o.raw.Header {
+		_ = addMetadata(md, f) // parseHeader has checked it
+	}
+	return md
 }
 
-func (o *outbound) Raw() transport.RawResponse { return o.raw }
+func (o *outbound) Raw() transport.RawResponse {
+	o.begin()
+	return o.raw
+}
 
 // begin receives the response header.
 func (o *outbound) begin() {
@@ -61,7 +73,7 @@ func (o *outbound) begin() {
 	case err != nil:
 		o.finish(transport.Status{Code: code, Message: err.Error()})
 	case only:
-		o.header = nil
+		o.raw.Header = nil
 		o.parseTrailer(fields)
 	}
 }
@@ -87,15 +99,14 @@ func (o *outbound) awaitFirst() (*h2.Stream, []hpack.HeaderField, error) {
 // parseHeader reads a header list of a response. It returns an error if the response is not
 // one of gRPC.
 func (o *outbound) parseHeader(fields []hpack.HeaderField, only bool) (codes.Code, error) {
-	o.header = make(metadata.MD, len(fields))
 	httpStatus, hasStatus := "", false
+	o.raw.Header = make([]hpack.HeaderField, 0, len(fields))
 	for _, f := range fields {
 		switch f.Name {
 		case ":status":
 			httpStatus = f.Value
 		case keyContentType:
 			o.raw.ContentType = f.Value
-			o.header[f.Name] = []string{f.Value}
 		case keyEncoding:
 			o.raw.Encoding = f.Value
 		case keyAcceptEncoding:
@@ -106,9 +117,10 @@ func (o *outbound) parseHeader(fields []hpack.HeaderField, only bool) (codes.Cod
 			if own(f.Name) || f.Name == keyDetails {
 				continue
 			}
-			if err := addMetadata(o.header, f); err != nil {
+			if err := checkMetadata(f); err != nil {
 				return codes.Internal, fmt.Errorf("gateway: malformed metadata of the upstream: %w", err)
 			}
+			o.raw.Header = append(o.raw.Header, f)
 		}
 	}
 	if _, grpc := subtype(o.raw.ContentType); hasStatus && only && grpc {
@@ -151,6 +163,27 @@ func (o *outbound) Recv(msg *transport.Message) error {
 	return io.EOF
 }
 
+// Pass is [transport.Outbound.Pass].
+func (o *outbound) Pass(to transport.Inbound) (pass func() (int, error)) {
+	in, ok := to.(*inbound)
+	if !ok || !o.begun || o.over {
+		return nil
+	}
+	framed, messages := o.receiver.take()
+	if messages == 0 {
+		return nil
+	}
+	return func() (int, error) {
+		if err := in.sendFramed(framed); err != nil {
+			return 0, err
+		}
+		for _, piece := range framed {
+			o.receiver.Passed(len(piece))
+		}
+		return messages, nil
+	}
+}
+
 // receiveTrailer sets the status at the regular end of a response.
 func (o *outbound) receiveTrailer() {
 	fields, ok := o.receiver.stream.Trailer()
@@ -182,7 +215,7 @@ func (o *outbound) fail(err error) {
 func (o *outbound) parseTrailer(fields []hpack.HeaderField) {
 	o.upstream.report(o.at, false)
 	st, md, err := statusOf(fields)
-	if o.receiver.stream.Oversized() {
+	if o.receiver.stream.OversizedTrailer() {
 		o.upstream.config.Limits.Met(limits.ResponseHeader, "upstream")
 		md, st.Details, st.Raw.Details = nil, nil, nil
 		st.Message, st.Raw.Message = shortened(st.Message), ""
@@ -190,15 +223,15 @@ func (o *outbound) parseTrailer(fields []hpack.HeaderField) {
 	if err != nil {
 		st = transport.Status{Code: codes.Unknown, Message: "gateway: " + err.Error()}
 	}
-	o.trailer = md
+	o.raw.Trailer = md
 	o.finish(st)
 }
 
-// statusOf reads a trailer.
-func statusOf(fields []hpack.HeaderField) (st transport.Status, md metadata.MD, err error) {
-	md = make(metadata.MD, len(fields))
+// statusOf reads a trailer. md are its fields with metadata, in the array of fields.
+func statusOf(fields []hpack.HeaderField) (st transport.Status, md []hpack.HeaderField, err error) {
 	st.Code = codes.Unknown
 	has := false
+	md = fields[:0]
 	for _, f := range fields {
 		switch f.Name {
 		case keyStatus:
@@ -216,12 +249,11 @@ func statusOf(fields []hpack.HeaderField) (st transport.Status, md metadata.MD, 
 			}
 			st.Details = append(st.Details, raw)
 			st.Raw.Details = append(st.Raw.Details, f.Value)
-			md[f.Name] = append(md[f.Name], raw)
 		default:
-			if own(f.Name) || f.Name == keyContentType {
-				continue
+			if own(f.Name) || f.Name == keyContentType || checkMetadata(f) != nil {
+				continue // a malformed value is lost, but not the status
 			}
-			_ = addMetadata(md, f) // a malformed value is lost, but not the status
+			md = append(md, f)
 		}
 	}
 	if !has && err == nil {
@@ -236,4 +268,16 @@ func (o *outbound) finish(st transport.Status) {
 	o.Close()
 }
 
-func (o *outbound) End() (transport.Status, metadata.MD) { return o.end, o.trailer }
+func (o *outbound) End() (transport.Status, metadata.MD) {
+	md := make(metadata.MD, len(o.raw.Trailer))
+	for _, f := range o.raw.Trailer {
+		_ = addMetadata(md, f) // statusOf has checked it
+	}
+	if len(o.end.Details) > 0 {
+		md[keyDetails] = slices.Clone(o.end.Details)
+	}
+	return o.end, md
+}
+
+// Status is [transport.Outbound.Status].
+func (o *outbound) Status() transport.Status { return o.end }

@@ -12,6 +12,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway/internal/h2"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
+	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
 
 // rejection is the response to a request that is not one of gRPC.
@@ -47,8 +48,16 @@ type requestHead struct {
 	hosts                           []string
 	timeout                         string
 	timeouts                        int
-	forbidden                       string // a key of HTTP/1.1
-	bad                             error  // of a binary value
+	forbidden                       string   // a key of HTTP/1.1
+	bad                             error    // of a binary value
+	values                          []string // of metadata, in one array
+}
+
+// set sets the first value of a key.
+func (h *requestHead) set(md metadata.MD, key, value string) {
+	n := len(h.values)
+	h.values = append(h.values, value)
+	md[key] = h.values[n : n+1 : n+1]
 }
 
 // parse reads the request. The timeout is noTimeout if there is none.
@@ -63,7 +72,9 @@ func (in *inbound) parse() (timeout time.Duration, bad *rejection) {
 		return 0, bad
 	}
 	var head requestHead
+	in.fields = fields
 	in.request.Metadata = make(metadata.MD, len(fields))
+	head.values = make([]string, 0, len(fields)+1)
 	for _, f := range fields {
 		head.add(f, &in.request)
 	}
@@ -72,7 +83,7 @@ func (in *inbound) parse() (timeout time.Duration, bad *rejection) {
 	}
 	in.request.Method = head.path
 	in.request.Raw.Authority = head.authority
-	in.request.Metadata[":authority"] = []string{head.authority}
+	head.set(in.request.Metadata, ":authority", head.authority)
 	if head.timeouts == 0 {
 		return noTimeout, nil
 	}
@@ -129,7 +140,9 @@ func joined(list, value string) string {
 }
 
 func (h *requestHead) metadata(f hpack.HeaderField, req *transport.Request) {
-	if err := addMetadata(req.Metadata, f); err != nil {
+	if !metadatakey.Binary(f.Name) && req.Metadata[f.Name] == nil {
+		h.set(req.Metadata, f.Name, f.Value)
+	} else if err := addMetadata(req.Metadata, f); err != nil {
 		h.bad = err
 	}
 }

@@ -22,11 +22,11 @@ type sending struct {
 
 	mu     sync.Mutex // guards the following
 	stream *h2.Stream
-	at     *endpoint            // of the stream
-	kept   []*transport.Message // the requests so far
-	size   int                  // of kept, in bytes
-	ended  bool                 // CloseSend was called
-	final  bool                 // the stream is not replaced
+	at     *endpoint // of the stream
+	kept   [][]byte  // the requests so far, in pieces
+	size   int       // of kept, in bytes
+	ended  bool      // CloseSend was called
+	final  bool      // the stream is not replaced
 }
 
 // maxKept is the number of bytes of requests up to which a call can be sent once more.
@@ -35,35 +35,42 @@ const maxKept = 16 << 10
 func (s *sending) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.final = true
-	s.kept = nil
+	s.settle()
 	s.stream.Close()
 }
 
-// keep keeps a request and returns the stream to send it on.
-func (s *sending) keep(msg *transport.Message) *h2.Stream {
+// keep keeps a request and returns the stream to send it on. queue are the pieces of a message
+// that need not wait for the upstream: they are kept in any case, and few.
+func (s *sending) keep(msg *transport.Message) (stream *h2.Stream, queue [][]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.final {
-		return s.stream
+		return s.stream, nil
 	}
 	if msg.Partial() || s.size+msg.Len() > maxKept {
 		s.settle()
-		return s.stream
+		return s.stream, nil
 	}
-	copied := &transport.Message{Compressed: msg.Compressed, Data: stableAll(msg.Data)}
+	pieces := parts(msg)
 	s.size += msg.Len() + prefixLen
-	s.kept = append(s.kept, copied)
-	return s.stream
+	if s.kept = append(s.kept, pieces...); s.size <= wholeSize {
+		queue = pieces
+	}
+	return s.stream, queue
 }
 
 // settle makes the stream the final one. The caller holds the lock.
-func (s *sending) settle() { s.final, s.kept = true, nil }
+func (s *sending) settle() { s.final, s.kept, s.request = true, nil, transport.Request{} }
 
 // Send is [transport.Outbound.Send].
 func (o *outbound) Send(msg *transport.Message) error {
-	stream := o.keep(msg)
-	err := send(o.ctx, stream, msg)
+	stream, queue := o.keep(msg)
+	var err error
+	if queue != nil {
+		err = stream.Queue(queue...)
+	} else {
+		err = send(o.ctx, stream, msg)
+	}
 	if err == nil || errors.Is(err, transport.ErrSource) {
 		return err
 	}
@@ -110,21 +117,19 @@ func (s *sending) replace(ctx context.Context, failed *h2.Stream, err error) (st
 	if s.stream != failed {
 		return s.stream, true
 	}
-	if s.final || !errors.Is(err, h2.ErrUnprocessed) {
+	if s.final || !errors.Is(err, h2.ErrUnprocessed) || failed.Answered() {
 		return nil, false
 	}
-	requests := s.kept
+	request, requests := s.request, s.kept
 	s.settle() // once is enough: the upstream may be unable to serve the call
-	stream, at, err := s.upstream.open(ctx, s.request)
+	stream, at, err := s.upstream.open(ctx, request)
 	if err != nil {
 		return nil, false
 	}
 	failed.Close()
 	s.stream, s.at = stream, at
-	for _, msg := range requests {
-		if send(ctx, stream, msg) != nil {
-			break // the goroutine that receives gets the reason
-		}
+	if len(requests) > 0 {
+		_ = stream.Write(ctx, requests...) // the goroutine that receives gets the reason of an error
 	}
 	if s.ended {
 		_ = stream.End()

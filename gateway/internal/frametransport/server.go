@@ -51,6 +51,7 @@ type Server struct {
 	handle transport.Handler
 	work   sync.WaitGroup // connections and handlers
 	calls  *workers       // the goroutines of handlers
+	keys   contextKeys
 
 	mu        sync.Mutex // guards the following
 	listeners map[net.Listener]struct{}
@@ -62,7 +63,7 @@ type Server struct {
 // NewServer returns a server that calls handle for all calls.
 func NewServer(config Config, handle transport.Handler) *Server {
 	return &Server{
-		config: config, handle: handle, calls: newWorkers(),
+		config: config, handle: handle, calls: newWorkers(), keys: newContextKeys(),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*connection]struct{}),
 	}

@@ -107,7 +107,7 @@ func (u *Upstream) header(ctx context.Context, req transport.Request) []hpack.He
 	if u.config.Connections.TLS != nil {
 		scheme = "https"
 	}
-	fields := append(make([]hpack.HeaderField, 0, 12+len(req.Metadata)),
+	fields := append(make([]hpack.HeaderField, 0, 12+len(req.Fields)+len(req.Metadata)),
 		hpack.HeaderField{Name: ":method", Value: "POST"},
 		hpack.HeaderField{Name: ":scheme", Value: scheme},
 		hpack.HeaderField{Name: ":path", Value: req.Method},
@@ -116,7 +116,10 @@ func (u *Upstream) header(ctx context.Context, req transport.Request) []hpack.He
 		hpack.HeaderField{Name: "te", Value: "trailers"},
 	)
 	if at, ok := ctx.Deadline(); ok {
-		fields = append(fields, hpack.HeaderField{Name: keyTimeout, Value: formatTimeout(time.Until(at))})
+		fields = append(fields, hpack.HeaderField{
+			Name: keyTimeout, Value: formatTimeout(time.Until(at)),
+			Sensitive: true, // it would replace other fields in the table of HPACK, and be of no use there
+		})
 	}
 	for _, f := range []hpack.HeaderField{
 		{Name: keyUserAgent, Value: req.Raw.UserAgent},
@@ -128,5 +131,5 @@ func (u *Upstream) header(ctx context.Context, req transport.Request) []hpack.He
 			fields = append(fields, f)
 		}
 	}
-	return appendMetadata(fields, req.Metadata)
+	return appendMetadata(append(fields, req.Fields...), req.Metadata)
 }

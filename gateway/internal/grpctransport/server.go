@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"golang.org/x/net/http2/hpack"
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -131,6 +132,12 @@ func (in *inbound) Request() transport.Request {
 	}
 	return transport.Request{Method: own.Method(), Subtype: own.ContentSubtype(), Compressor: own.RecvCompress()}
 }
+
+// Complete returns false: grpc-go does not report what it has received.
+func (in *inbound) Complete() bool { return false }
+
+// Fields returns nil: grpc-go decodes the header.
+func (in *inbound) Fields(context.Context) []hpack.HeaderField { return nil }
 
 func (in *inbound) Recv(msg *transport.Message) error {
 	err := in.stream.RecvMsg(msg)

@@ -119,3 +119,9 @@ func (o *outbound) End() (transport.Status, metadata.MD) {
 	trailer := o.stream.Trailer()
 	return statusOf(o.err, trailer), trailer
 }
+
+// Status is [transport.Outbound.Status].
+func (o *outbound) Status() transport.Status { return statusOf(o.err, o.stream.Trailer()) }
+
+// Pass returns nil: grpc-go returns messages one by one.
+func (o *outbound) Pass(transport.Inbound) func() (int, error) { return nil }

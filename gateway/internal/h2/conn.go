@@ -32,6 +32,8 @@ type Conn struct {
 	fr      *http2.Framer
 	started bool         // the peer's first SETTINGS has arrived
 	frames  atomic.Int64 // received; read by keepalive
+	// What the frames that were read are for: see deliver.
+	toWake, toAccept []*Stream
 
 	// Of the writer.
 	buf bytes.Buffer // the next write

@@ -22,6 +22,7 @@ func (c *Conn) read() error {
 			return c.late(err)
 		}
 	}
+	defer c.deliver()
 	for {
 		f, err := c.readFrame(!c.started)
 		if err == nil {
@@ -30,8 +31,14 @@ func (c *Conn) read() error {
 		if err := c.tolerate(err); err != nil {
 			return err
 		}
+		if !c.hasFrame() {
+			c.deliver()
+		}
 	}
 }
+
+// frameHead is the size of a frame's header.
+const frameHead = 9
 
 func (c *Conn) readPreface() error {
 	_ = c.nc.SetReadDeadline(time.Now().Add(c.config.HandshakeTimeout))
@@ -48,24 +55,23 @@ func (c *Conn) readPreface() error {
 // readFrame reads a frame or a header block. It waits for the first byte as long as it
 // takes, unless hurry, and for the rest at most FrameTimeout.
 func (c *Conn) readFrame(hurry bool) (http2.Frame, error) {
-	const head = 9
 	if hurry {
 		_ = c.nc.SetReadDeadline(time.Now().Add(c.config.HandshakeTimeout))
 	}
 	if _, err := c.br.Peek(1); err != nil {
 		return nil, err
 	}
-	if c.br.Buffered() < head && !hurry {
+	if c.br.Buffered() < frameHead && !hurry {
 		_ = c.nc.SetReadDeadline(time.Now().Add(c.config.FrameTimeout))
 		hurry = true
 	}
-	b, err := c.br.Peek(head)
+	b, err := c.br.Peek(frameHead)
 	if err != nil {
 		return nil, err
 	}
 	length := int(b[0])<<16 | int(b[1])<<8 | int(b[2])
 	block := b[3] == byte(http2.FrameHeaders) && b[4]&byte(http2.FlagHeadersEndHeaders) == 0
-	if waits := block || c.br.Buffered() < head+length; waits && !hurry {
+	if waits := block || c.br.Buffered() < frameHead+length; waits && !hurry {
 		_ = c.nc.SetReadDeadline(time.Now().Add(c.config.FrameTimeout))
 		hurry = true
 	}
@@ -229,7 +235,7 @@ func (c *Conn) onData(f *http2.DataFrame) error {
 	if f.StreamEnded() {
 		s.receivedEnd()
 	}
-	wake(s.canReceive)
+	c.notify(s)
 	return nil
 }
 
@@ -267,7 +273,7 @@ func (c *Conn) onHeaders(f *http2.MetaHeadersFrame) error {
 	rejected := s == nil && err == nil && c.phase != draining && c.err == nil
 	c.mu.Unlock()
 	if s != nil {
-		c.accept(s)
+		c.toAccept = append(c.toAccept, s)
 	} else if rejected && c.config.Rejected != nil {
 		c.config.Rejected()
 	}

@@ -234,7 +234,7 @@ func (c *Conn) sendData(s *Stream) {
 		s.schedule()
 		return
 	}
-	s.out = nil
+	s.out = s.firstOut[:0]
 	wake(s.canSend)
 	if s.sending == ending {
 		if !end {

@@ -6,7 +6,8 @@
 // A connection has two goroutines:
 //
 //   - the reader runs [Conn.Serve]. It parses frames, changes the state, and never writes
-//     to the network. It never waits for a stream or for the writer.
+//     to the network. It never waits for a stream or for the writer. It wakes the goroutines
+//     that frames are for when it has handled all frames that one read has returned.
 //   - the writer encodes what is queued into one buffer, and writes the buffer with one
 //     system call. It is the only one that uses the HPACK encoder.
 //

@@ -3,7 +3,6 @@ package h2
 import (
 	"context"
 	"errors"
-	"io"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -24,23 +23,25 @@ type Stream struct {
 	c  *Conn
 	id uint32
 
-	canReceive chan struct{} // has an element if there may be something to receive
-	canSend    chan struct{} // has an element if the data may have been sent
-
 	// Guarded by c.mu.
-	err    error       // why the stream has failed
-	onEnd  func(error) // see OnEnd
-	closed bool
+	canReceive chan struct{} // has an element if there may be something to receive
+	notified   bool          // the reader will wake canReceive
+	canSend    chan struct{} // has an element if the data may have been sent; both are nil until a wait
+	err        error         // why the stream has failed
+	onEnd      func(error)   // see OnEnd
+	closed     bool
 
 	abandoned bool // the client has reset it while its handler ran
 
 	header     []hpack.HeaderField
 	hasHeader  bool
-	headerEnds bool // END_STREAM was on the header
-	oversized  bool
+	headerEnds bool                // END_STREAM was on the header
+	oversized  bool                // the header
+	oversizedT bool                // the trailer
 	trailers   []hpack.HeaderField // of the peer
 	received   bool                // END_STREAM
 	chunks     [][]byte            // received
+	begun      bool                // data was received
 	held       int                 // bytes in chunks, and those that were taken without credit
 	unreturned int                 // bytes of held that the caller has taken
 	in         inflow
@@ -52,13 +53,18 @@ type Stream struct {
 	trailer []hpack.HeaderField // follows the data
 	credit  int
 	queued  bool // in c.ready
+
+	// The first arrays of chunks and out, to save allocations.
+	firstChunk [1][]byte
+	firstOut   [2][]byte
 }
 
 func (c *Conn) newStream(id uint32) *Stream {
 	s := &Stream{
-		c: c, id: id, canReceive: make(chan struct{}, 1), canSend: make(chan struct{}, 1),
+		c: c, id: id,
 		in: inflow{size: c.windows.applied, avail: c.windows.applied}, credit: c.peer.initial,
 	}
+	s.chunks, s.out = s.firstChunk[:0], s.firstOut[:0]
 	c.streams[id] = s
 	c.live++
 	return s
@@ -265,7 +271,7 @@ func (s *Stream) retire() {
 
 // onHeaders receives the response header or the trailer.
 func (s *Stream) onHeaders(f *http2.MetaHeadersFrame) error {
-	defer wake(s.canReceive)
+	defer s.c.notify(s)
 	switch {
 	case s.received:
 		s.reset(http2.ErrCodeStreamClosed)
@@ -282,9 +288,7 @@ func (s *Stream) onHeaders(f *http2.MetaHeadersFrame) error {
 		s.reset(http2.ErrCodeProtocol)
 		return nil
 	default:
-		var oversized bool
-		s.trailers, oversized = s.c.bounded(f)
-		s.oversized = s.oversized || oversized
+		s.trailers, s.oversizedT = s.c.bounded(f)
 	}
 	if f.StreamEnded() {
 		s.receivedEnd()
@@ -296,89 +300,4 @@ func (s *Stream) onHeaders(f *http2.MetaHeadersFrame) error {
 func interim(f *http2.MetaHeadersFrame) bool {
 	code := f.PseudoValue("status")
 	return len(code) == 3 && code[0] == '1'
-}
-
-// Header waits for the header list of the peer.
-func (s *Stream) Header(ctx context.Context) ([]hpack.HeaderField, error) {
-	if err := s.await(ctx, s.canReceive, func() bool { return s.hasHeader }); err != nil {
-		return nil, err
-	}
-	return s.header, nil
-}
-
-// Trailer returns the trailer, and whether there is one. Call it after Next has returned
-// io.EOF.
-func (s *Stream) Trailer() ([]hpack.HeaderField, bool) {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	return s.trailers, s.trailers != nil
-}
-
-// Oversized reports whether a received header list is above the limit. It then has only
-// :status, :method, :path, content-type, grpc-status and grpc-message, if they were among its
-// first fields, and at most 1 KiB of each.
-func (s *Stream) Oversized() bool {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	return s.oversized
-}
-
-// await waits until done or an error.
-func (s *Stream) await(ctx context.Context, event <-chan struct{}, done func() bool) error {
-	for {
-		s.c.mu.Lock()
-		ok, err := done(), s.err
-		s.c.mu.Unlock()
-		if ok || err != nil {
-			if ok {
-				return nil
-			}
-			return err
-		}
-		select {
-		case <-event:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// Next waits for data and returns at most n bytes of it. It returns io.EOF at the end of
-// the peer's direction. Data that was received before an error comes before the error. The
-// caller must call Credit for it, when it has passed the data on.
-func (s *Stream) Next(ctx context.Context, n int) (data []byte, err error) {
-	err = s.await(ctx, s.canReceive, func() bool {
-		if len(s.chunks) == 0 {
-			err = io.EOF
-			return s.received // also if there was an error later
-		}
-		first := s.chunks[0]
-		data, err = first[:min(n, len(first)):min(n, len(first))], nil
-		if s.unreturned += len(data); len(data) < len(first) {
-			s.chunks[0] = first[len(data):]
-		} else {
-			s.chunks[0] = nil
-			s.chunks = s.chunks[1:]
-		}
-		return true
-	})
-	if err == nil && data == nil {
-		err = io.EOF
-	}
-	return data, err
-}
-
-// Ready reports whether Next returns at once.
-func (s *Stream) Ready() bool {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	return len(s.chunks) > 0 || s.received || s.err != nil
-}
-
-// TrailersOnly reports whether the header list of the peer was all that it sent. Call it
-// after Header.
-func (s *Stream) TrailersOnly() bool {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	return s.headerEnds
 }

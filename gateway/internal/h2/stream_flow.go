@@ -7,9 +7,13 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// leastChunk is the capacity of a chunk for small frames, in bytes. A frame is put into the
-// chunk before if that has room, so that small frames need little memory.
-const leastChunk = 512
+// The capacities of a chunk for small frames, in bytes, after the first frame of a stream: if no
+// other data of the stream is held, or much is held by the connection, and otherwise. A frame is
+// put into the chunk before if that has room, so that small frames need little memory.
+const (
+	leastChunk = 512
+	largeChunk = 2 << 10
+)
 
 // hold keeps received data.
 func (s *Stream) hold(data []byte) {
@@ -17,6 +21,7 @@ func (s *Stream) hold(data []byte) {
 		return
 	}
 	s.held += len(data)
+	defer func() { s.begun = true }()
 	if n := len(s.chunks); n > 0 {
 		last := s.chunks[n-1]
 		part := min(cap(last)-len(last), len(data))
@@ -24,7 +29,14 @@ func (s *Stream) hold(data []byte) {
 		data = data[part:]
 	}
 	if len(data) > 0 {
-		s.chunks = append(s.chunks, append(make([]byte, 0, max(len(data), leastChunk)), data...))
+		size := len(data)
+		switch {
+		case len(s.chunks) > 0 && s.c.windows.level == 0: // then the caller takes many messages at once
+			size = max(size, largeChunk)
+		case s.begun: // otherwise it is probably all of a unary call
+			size = max(size, leastChunk)
+		}
+		s.chunks = append(s.chunks, append(make([]byte, 0, size), data...))
 	}
 }
 
@@ -134,17 +146,23 @@ func (s *Stream) Write(ctx context.Context, data ...[]byte) error {
 	s.c.mu.Unlock()
 	empty := func() bool { return s.outLen == 0 }
 	if waits {
-		if err := s.await(ctx, s.canSend, empty); err != nil {
+		if err := s.await(ctx, &s.canSend, empty); err != nil {
 			return s.cut(err)
 		}
 	}
 	if done, err := s.enqueue(data); done || err != nil {
 		return err
 	}
-	if err := s.await(ctx, s.canSend, func() bool { return empty() && s.err == nil }); err != nil {
+	if err := s.await(ctx, &s.canSend, func() bool { return empty() && s.err == nil }); err != nil {
 		return s.cut(err)
 	}
 	return nil
+}
+
+// Queue is Write for little data: it never waits.
+func (s *Stream) Queue(data ...[]byte) error {
+	_, err := s.enqueue(data)
+	return err
 }
 
 // enqueue returns whether the caller need not wait.
@@ -159,9 +177,9 @@ func (s *Stream) enqueue(data [][]byte) (done bool, err error) {
 		if len(d) > 0 {
 			s.out = append(s.out, d)
 			s.outLen += len(d)
+			c.queued += len(d)
 		}
 	}
-	c.queued += s.outLen
 	s.schedule()
 	return s.outLen <= s.credit && c.queued <= min(c.credit, maxQueued), nil
 }

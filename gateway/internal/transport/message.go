@@ -16,7 +16,9 @@ type Message struct {
 	// Compressed reports whether Data is compressed, with the grpc-encoding of its side.
 	Compressed bool
 
-	rest Rest
+	rest   Rest
+	framed []byte // see SetFramed
+	prefix int    // of framed
 }
 
 // Rest is the part of a message that the transport has not received yet. It is valid until
@@ -36,6 +38,29 @@ var ErrSource = errors.New("the rest of the message was not received")
 
 // SetRest sets the part of the message that follows Data.
 func (m *Message) SetRest(rest Rest) { m.rest = rest }
+
+// SetFramed sets the message to framed, which begins with a prefix of the given length, as it
+// was received.
+func (m *Message) SetFramed(framed []byte, prefix int, compressed bool) {
+	m.framed, m.prefix, m.Compressed = framed, prefix, compressed
+	m.Data = append(m.Data[:0], mem.SliceBuffer(framed[prefix:]))
+}
+
+// Framed returns the message with its prefix as it was received, or nil if it is not known or
+// the message has been changed.
+func (m *Message) Framed() []byte {
+	if m.framed == nil || m.rest != nil || len(m.Data) != 1 {
+		return nil
+	}
+	same, ok := m.Data[0].(mem.SliceBuffer)
+	switch {
+	case !ok, m.prefix+len(same) != len(m.framed), m.Compressed != (m.framed[0] == 1):
+		return nil
+	case len(same) > 0 && &same[0] != &m.framed[m.prefix]:
+		return nil
+	}
+	return m.framed
+}
 
 // Rest returns the part of the message that follows Data, or nil.
 func (m *Message) Rest() Rest { return m.rest }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 )
@@ -32,8 +33,9 @@ type RawStatus struct {
 type Request struct {
 	Method     string // "/package.Service/Method"
 	Metadata   metadata.MD
-	Subtype    string // of the content type: "proto" of application/grpc+proto, or ""
-	Compressor string // grpc-encoding of the messages; "" is none
+	Fields     []hpack.HeaderField // further metadata, as the client encoded it; see Inbound.Fields
+	Subtype    string              // of the content type: "proto" of application/grpc+proto, or ""
+	Compressor string              // grpc-encoding of the messages; "" is none
 	Raw        RawRequest
 }
 
@@ -53,6 +55,9 @@ type RawResponse struct {
 	ContentType    string
 	Encoding       string // grpc-encoding
 	AcceptEncoding string // grpc-accept-encoding
+	// Header and Trailer are metadata that is sent in addition to that of SetHeader and
+	// SetTrailer.
+	Header, Trailer []hpack.HeaderField
 }
 
 // MaxMargin is the greatest Margin.
@@ -85,7 +90,14 @@ type Inbound interface {
 	// a status arrives in time.
 	Context() context.Context
 	Request() Request // without metadata
+	// Fields returns all header fields of the request as the client encoded them, or nil if
+	// the transport does not keep them or the metadata in ctx is not that of the request. The
+	// caller may modify them.
+	Fields(ctx context.Context) []hpack.HeaderField
 
+	// Complete reports whether all requests have arrived and are so small that neither Recv
+	// nor forwarding them blocks.
+	Complete() bool
 	// Recv returns io.EOF if the client has closed its side, and a status error if
 	// receiving failed.
 	Recv(msg *Message) error
@@ -93,7 +105,8 @@ type Inbound interface {
 	SetHeader(md metadata.MD) error
 	SendHeader(md metadata.MD) error
 	SetTrailer(md metadata.MD)
-	// SetRaw sets the headers of the upstream. Call it before SendHeader and Send.
+	// SetRaw sets the headers of the upstream. Call it before SendHeader and Send. Trailer may
+	// be set until the handler returns.
 	SetRaw(header RawResponse)
 	// Send blocks while flow control stops the sender. If the rest of the message cannot be
 	// received, it returns an error that wraps ErrSource.
@@ -118,13 +131,21 @@ type Outbound interface {
 	// Header waits for the response header. It returns nil if the call ended without one.
 	// The caller may modify the result.
 	Header() metadata.MD
-	// Raw returns the headers of the upstream. Call it after Header.
+	// Raw returns the headers of the upstream. Call it after Header, or instead of it. Then
+	// Header has the metadata as the upstream encoded it, and after Recv has returned
+	// io.EOF so has Trailer, if the transport keeps it. The caller may modify them.
 	Raw() RawResponse
 	// Recv returns io.EOF when the call has ended, with any status.
 	Recv(msg *Message) error
+	// Pass returns a function that sends all messages that have arrived to the client, and
+	// returns their number, or nil if they can only be passed on one by one. Call it after
+	// Header or Raw.
+	Pass(to Inbound) (pass func() (messages int, err error))
 	// End returns the status and the trailer, which the caller may modify. Call it only
 	// after Recv has returned io.EOF.
 	End() (Status, metadata.MD)
+	// Status is End without the trailer, for callers that use that of Raw.
+	Status() Status
 	// Close cancels the call unless it has ended, and releases what it holds.
 	Close()
 }

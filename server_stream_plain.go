@@ -1,0 +1,32 @@
+package hauberk
+
+// Plain reports whether messages pass between the handler and the transport without a hook or
+// an interceptor of grpc-go in between, so that receiving one takes no longer than the
+// transport does. Package gateway asks for it, on the goroutine of the handler.
+func (s *serverStream) Plain() bool {
+	for l := s.inmost; l != nil; l = l.outer {
+		if len(l.send) > 0 || len(l.receive) > 0 || l.foreign != nil || l.broken() != nil {
+			return false
+		}
+	}
+	return s.ahead == nil && s.readErr == nil && !s.awaited
+}
+
+// Forward sends messages to the transport with send, which returns their number. Package gateway
+// uses it if Plain reports true.
+func (s *serverStream) Forward(send func() (messages int, err error)) error {
+	if s.returned.Load() {
+		return errReturned()
+	}
+	return s.guarded(func() error {
+		if s.method.unguarded {
+			return s.call.plan.chain.errUnguarded(s.method)
+		}
+		s.call.headerDue()
+		s.startSending()
+		defer s.stopSending()
+		n, err := send()
+		s.call.sent.Add(int64(n))
+		return err
+	})
+}
