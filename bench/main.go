@@ -13,7 +13,8 @@ func main() {
 	upstream := flag.String("upstream", "", "address that a proxy forwards to (used by bench itself)")
 	short := flag.Bool("short", false, "fewer and shorter samples: a check that everything runs, not figures to quote")
 	only := flag.String("only", "",
-		"measure only this part: process, servers, proxies, profile, shared or curves; nothing is written")
+		"measure only this part: process, servers, proxies, profile, shared, sidecar or curves; nothing is written")
+	add := flag.Bool("add", false, "with -only sidecar: write the results to those of an earlier run")
 	out := flag.String("out", ".", "folder to write the results to")
 	keep := flag.String("cpuprofile", "", "file to keep the CPU profile of the whole chain in")
 	render := flag.Bool("render", false, "measure nothing; write the other files again from results.json")
@@ -26,6 +27,10 @@ func main() {
 	default:
 		size := sizesFor(*short)
 		size.profile = *keep
+		if *add {
+			exitOn(addSidecarTo(size, *out))
+			return
+		}
 		exitOn(run(size, *only, *out))
 	}
 }
@@ -84,6 +89,10 @@ func parts() []part {
 		}},
 		{"shared", func(size sizes, to *report) (err error) {
 			to.Shared, err = measureShared(size)
+			return err
+		}},
+		{"sidecar", func(size sizes, to *report) (err error) {
+			to.Sidecar, err = measureSidecar(size)
 			return err
 		}},
 		{"curves", func(size sizes, to *report) (err error) {

@@ -84,6 +84,7 @@ the sampled span, which shows whole calls.
 `, r.Size.Rounds, r.Size.Benchtime, r.Size.Pairs, r.Size.Calls)
 	r.addProfile(&b)
 	r.addShared(&b)
+	r.addSidecar(&b)
 	r.addCurves(&b)
 	return b.String()
 }

@@ -76,6 +76,7 @@ type report struct {
 	Rows    []row          `json:"rows"`
 	Profile *profiled      `json:"profile"`
 	Shared  []sharedRow    `json:"shared,omitempty"`
+	Sidecar []sidecarRow   `json:"sidecar,omitempty"`
 	Curves  []*curve.Curve `json:"curves"`
 }
 

@@ -44,10 +44,34 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s, %s: %+v; want decisions, and a round trip for each of a rival", row.Limit, row.Variant, row)
 		}
 	}
+	checkSidecar(t, r.Sidecar)
 	for _, c := range comparisons() {
 		if r.find(c.contest, c.own) == nil || r.find(c.contest, c.rival) == nil {
 			t.Errorf("%s: %q and %q are not both measured", c.contest, c.own, c.rival)
 		}
+	}
+}
+
+// checkSidecar: each load has a row for each of Hauberk's transports, with and without policy.
+// Other proxies may not be installed.
+func checkSidecar(t *testing.T, rows []sidecarRow) {
+	t.Helper()
+	loads := map[string]int{}
+	for _, row := range rows {
+		if strings.HasPrefix(row.Proxy, "Hauberk") {
+			loads[row.Load]++
+		}
+		if row.PerIdle == 0 && (row.CPU <= 0 && row.Proxy != "direct" || row.PerSec <= 0 || row.P99 < row.P50) {
+			t.Errorf("%+v; want CPU time, throughput and latencies", row)
+		}
+	}
+	for _, load := range sidecarLoads(tiny) {
+		if got, want := loads[load.name], 4*len(load.conns); got != want {
+			t.Errorf("%s: %d rows of Hauberk, want %d", load.name, got, want)
+		}
+	}
+	if loads[idleStreams] != 4 {
+		t.Errorf("%d rows of idle streams, want 4", loads[idleStreams])
 	}
 }
 
