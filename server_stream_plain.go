@@ -2,10 +2,11 @@ package hauberk
 
 // Plain reports whether messages pass between the handler and the transport without a hook or
 // an interceptor of grpc-go in between, so that receiving one takes no longer than the
-// transport does. Package gateway asks for it, on the goroutine of the handler.
+// transport does. It does not change while the handler runs. Package gateway asks for it before it uses
+// the stream, on the goroutine of the handler.
 func (s *serverStream) Plain() bool {
 	for l := s.inmost; l != nil; l = l.outer {
-		if len(l.send) > 0 || len(l.receive) > 0 || l.foreign != nil || l.broken() != nil {
+		if len(l.send) > 0 || len(l.receive) > 0 || l.foreign != nil {
 			return false
 		}
 	}
@@ -21,6 +22,9 @@ func (s *serverStream) Forward(send func() (messages int, err error)) error {
 	return s.guarded(func() error {
 		if s.method.unguarded {
 			return s.call.plan.chain.errUnguarded(s.method)
+		}
+		if err := s.inmost.broken(); err != nil {
+			return err
 		}
 		s.call.headerDue()
 		s.startSending()

@@ -25,6 +25,7 @@ type call struct {
 	raw     transport.RawResponse
 	known   bool
 	stream  chainStream       // nil if an adapter is innermost
+	plain   bool              // nothing of the chain looks at messages
 	ended   *transport.Status // the upstream's status; nil before the upstream ended the call
 
 	// In call itself to save allocations.

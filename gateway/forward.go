@@ -21,7 +21,8 @@ import (
 // If all requests have arrived, this goroutine forwards them before it waits for the response,
 // which saves the other goroutine.
 func (c *call) forward(_ any, down grpc.ServerStream) error {
-	if c.stream, _ = down.(chainStream); c.plain() && c.in.Complete() {
+	c.stream, _ = down.(chainStream)
+	if c.plain = c.stream != nil && c.stream.Plain(); c.plain && c.in.Complete() {
 		return c.forwardComplete(down)
 	}
 	ctx, cancel := context.WithCancelCause(down.Context())
@@ -40,13 +41,11 @@ func (c *call) forward(_ any, down grpc.ServerStream) error {
 
 // chainStream is the chain's stream, but not what an adapter of the chain puts around it.
 type chainStream interface {
-	// Plain reports whether no hook or adapter looks at messages.
+	// Plain reports whether no hook or adapter looks at messages. It is called before the first message.
 	Plain() bool
 	// Forward sends messages, if none does.
 	Forward(send func() (messages int, err error)) error
 }
-
-func (c *call) plain() bool { return c.stream != nil && c.stream.Plain() }
 
 // forwardComplete forwards a call whose requests have arrived.
 func (c *call) forwardComplete(down grpc.ServerStream) error {
@@ -129,7 +128,7 @@ func (c *call) pumpResponses(down grpc.ServerStream, up transport.Outbound) erro
 
 // pass forwards the messages that have arrived, if nothing looks at them.
 func (c *call) pass(up transport.Outbound) error {
-	if !c.plain() {
+	if !c.plain {
 		return nil
 	}
 	send := up.Pass(c.in)
