@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	similar "github.com/hauberk-rpc/hauberk/internal/nearest"
 )
 
 // Bounds of a path.
@@ -238,33 +240,10 @@ func nearest(m protoreflect.MessageDescriptor, name string) (best string, least 
 		if f.JSONName() == name { // as in JSON, with capital letters
 			return candidate, 0
 		}
-		d := distance(name, candidate)
-		if strings.Contains(candidate, name) || strings.Contains(name, candidate) {
-			d = min(d, 1)
-		}
+		d := similar.Unlike(name, candidate)
 		if best == "" || d < least {
 			best, least = candidate, d
 		}
 	}
 	return best, least
-}
-
-// distance is the Levenshtein distance of two texts, by bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
