@@ -21,11 +21,16 @@ const MaxSize = 1 << 20
 // maxDepth is the greatest number of values inside each other.
 const maxDepth = 100
 
+// maxFlaws bounds what is reported of a file. The rest is counted.
+const maxFlaws = 200
+
 // File is a file that is read, and what is wrong with it.
 type File struct {
 	name  string
+	depth int // the greatest number of values inside each other
 	root  *yaml.Node
 	flaws []flaw
+	more  int // flaws beyond maxFlaws
 }
 
 // flaw is what is wrong at a place.
@@ -35,8 +40,11 @@ type flaw struct {
 }
 
 // Parse reads a file. name is for errors. [File.Err] reports what is wrong.
-func Parse(name string, data []byte) *File {
-	f := &File{name: name}
+func Parse(name string, data []byte) *File { return ParseDepth(name, data, maxDepth) }
+
+// ParseDepth is [Parse] for files with at most the given number of values inside each other.
+func ParseDepth(name string, data []byte, depth int) *File {
+	f := &File{name: name, depth: depth}
 	if len(data) > MaxSize {
 		f.failf(1, 1, "the file has %d bytes; want at most %d", len(data), MaxSize)
 		return f
@@ -100,8 +108,8 @@ func (f *File) failAt(e *yaml.LoadError) {
 func (f *File) check(n *yaml.Node, depth int) {
 	v := Value{file: f, node: n}
 	switch {
-	case depth > maxDepth:
-		v.Errorf("values are nested deeper than %d", maxDepth)
+	case depth > f.depth:
+		v.Errorf("values are nested deeper than %d", f.depth)
 		return
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
 		v.Errorf("anchors and aliases are not supported; write the value again")
@@ -114,6 +122,10 @@ func (f *File) check(n *yaml.Node, depth int) {
 }
 
 func (f *File) failf(line, column int, format string, args ...any) {
+	if len(f.flaws) == maxFlaws {
+		f.more++
+		return
+	}
 	f.flaws = append(f.flaws, flaw{line, column, fmt.Sprintf(format, args...)})
 }
 
@@ -132,6 +144,9 @@ func (f *File) Err() error {
 	errs := make([]error, len(flaws))
 	for i, e := range flaws {
 		errs[i] = fmt.Errorf("%s:%d:%d: %s", f.name, e.line, e.column, e.text)
+	}
+	if last := flaws[len(flaws)-1]; f.more > 0 {
+		errs = append(errs, fmt.Errorf("%s:%d:%d: %d more errors are not listed", f.name, last.line, last.column, f.more))
 	}
 	return errors.Join(errs...)
 }
