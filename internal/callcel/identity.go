@@ -15,6 +15,9 @@ import (
 // identityType is the type of the variable identity.
 var identityType = cel.ObjectType("hauberk.Identity") //nolint:gochecknoglobals // never written
 
+// claimsType is the type of the variable claims and of identity.claims.
+var claimsType = cel.MapType(cel.StringType, cel.DynType) //nolint:gochecknoglobals // never written
+
 // identityValue is the value of the variable identity. nil has no field.
 type identityValue struct{ id *hauberk.Identity }
 
@@ -33,7 +36,7 @@ var identityFields = map[string]identityField{ //nolint:gochecknoglobals // neve
 	"method":  {cel.StringType, optional(func(id *hauberk.Identity) string { return id.Method })},
 	"scopes":  {cel.ListType(cel.StringType), func(id *hauberk.Identity) (any, bool) { return id.Scopes, true }},
 	"roles":   {cel.ListType(cel.StringType), func(id *hauberk.Identity) (any, bool) { return id.Roles, true }},
-	"claims": {cel.MapType(cel.StringType, cel.DynType), func(id *hauberk.Identity) (any, bool) {
+	"claims": {claimsType, func(id *hauberk.Identity) (any, bool) {
 		return id.Claims, id.Claims != nil
 	}},
 }

@@ -65,6 +65,7 @@ func (l *Language) Env(request bool, message protoreflect.MessageDescriptor) (*c
 		cel.Variable("method", cel.StringType),
 		cel.Variable("service", cel.StringType),
 		cel.Variable("identity", identityType),
+		cel.Variable("claims", claimsType),
 		cel.Variable("metadata", metadataType),
 		cel.Variable("client_addr", cel.StringType),
 		cel.Variable("now", cel.TimestampType),

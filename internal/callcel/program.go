@@ -70,7 +70,7 @@ func (l *Language) canExceed(env *cel.Env, ast *cel.Ast) bool {
 }
 
 // Identifiers returns the names of the variables that an expression uses, and those of fields with a
-// dot in front.
+// dot in front. The variable claims is identity.claims.
 func Identifiers(ast *cel.Ast) map[string]bool {
 	names := make(map[string]bool)
 	visit := celast.NewExprVisitor(func(e celast.Expr) {
@@ -83,5 +83,8 @@ func Identifiers(ast *cel.Ast) map[string]bool {
 		}
 	})
 	celast.PreOrderVisit(ast.NativeRep().Expr(), visit)
+	if names["claims"] {
+		names["identity"], names[".claims"] = true, true
+	}
 	return names
 }

@@ -58,6 +58,11 @@ func (v *Variables) ResolveName(name string) (any, bool) {
 		return types.String(v.Call.Method().Service()), true
 	case "identity":
 		return identityValue{v.Identity}, true
+	case "claims": // of the identity
+		if v.Identity == nil || v.Identity.Claims == nil {
+			return nil, false
+		}
+		return v.Identity.Claims, true
 	case "metadata":
 		if v.Keys != nil {
 			return v.someMetadata(), true
