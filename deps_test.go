@@ -140,7 +140,7 @@ var directions = []direction{
 	{"interceptors", []string{"", "callkey", "internal", "retrybudget"}},
 	{"future", []string{"", "internal"}},
 	{"keypair", []string{"internal"}},
-	{"policy", []string{"", "callexpr", "callkey", "internal", "interceptors", "keypair", "retrybudget"}},
+	{"policy", []string{"", "callexpr", "callkey", "field", "internal", "interceptors", "keypair", "retrybudget"}},
 	{"gateway", []string{"", "internal", "keypair", "policy"}},
 	{"console", []string{"", "internal", "policy"}},
 	{"e2e/contract", []string{"", "callexpr", "callkey", "interceptors", "future", "policy", "gateway", "hauberktest", "retrybudget"}},

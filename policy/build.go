@@ -1,0 +1,161 @@
+package policy
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/yamlfile"
+	"github.com/hauberk-rpc/hauberk/policy/internal/catalog"
+)
+
+// build makes the instance of an entry, or takes that of the previous policy, and reports what is wrong with its
+// settings.
+func (r *reader) build(e *entry) {
+	e.build = &catalog.Build{Deps: r.deps, Renames: make(map[string]string)}
+	e.build.RequestID, e.build.Traced = r.around(e)
+	if !e.ok {
+		return
+	}
+	e.content = e.contentOf(r.dir)
+	if e.instance = r.kept(e); e.instance != nil {
+		e.Kept = true
+	} else {
+		r.make(e)
+	}
+	if e.instance == nil {
+		return
+	}
+	if v, ok := e.value.Get(keyMode); ok && e.Mode == Shadow {
+		if err := hauberk.Shadow(e.instance.interceptor).Declare().Err; err != nil {
+			v.Errorf("mode is shadow, and %s: %v", e.Use, err)
+		}
+	}
+	if e.Mode == Off {
+		_ = e.instance.release()
+		e.instance = nil
+		return
+	}
+	e.Interceptor = e.instance.interceptor
+}
+
+// make makes a new instance.
+func (r *reader) make(e *entry) {
+	x, err := e.row.Build(e.build, e.form)
+	if err == nil {
+		if d, ok := x.(hauberk.Declarer); ok {
+			err = d.Declare().Err
+		}
+	}
+	if err != nil {
+		e.report(err)
+		_ = e.build.Close()
+		return
+	}
+	e.instance = &instance{interceptor: x, build: e.build, content: e.content, uses: 1}
+}
+
+// around reports what outer entries of the same chain add to an entry: the id of all calls, and spans.
+func (r *reader) around(e *entry) (id, traced bool) {
+	inside := false
+	for _, other := range r.entries {
+		if other.Side != e.Side || other.Mode != Enforce {
+			continue
+		}
+		inside = inside || other == e
+		always := len(other.Methods)+len(other.Except) == 0
+		id = id || other.Use == "request_id" && always && !inside
+		traced = traced || other.Use == "tracing"
+	}
+	return id, traced && r.deps.Tracer != nil
+}
+
+// assemble makes the chains, if nothing is wrong with the file.
+func (r *reader) assemble(root yamlfile.Value) {
+	p := r.policy
+	config := r.form.Config
+	config.Policy = r.descriptors
+	p.server = r.chain(root, hauberk.ServerSide, config)
+	p.client = r.chain(root, hauberk.ClientSide, hauberk.Config{
+		ErrorDomain: config.ErrorDomain, ExposeErrors: config.ExposeErrors, CountBytes: config.CountBytes,
+	})
+	p.gateway = r.form.Gateway
+	p.files = slices.Clone(r.decoder.Files)
+	for _, e := range r.entries {
+		p.files = append(p.files, e.decoder.Files...)
+	}
+	slices.Sort(p.files)
+	p.files = slices.Compact(p.files)
+	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
+		for _, e := range r.entries {
+			if e.Side == side {
+				p.entries = append(p.entries, e.Entry)
+				p.instances = append(p.instances, e.instance)
+			}
+		}
+	}
+}
+
+// ofInterceptor is the place in an error of hauberk.New.
+var ofInterceptor = regexp.MustCompile( //nolint:gochecknoglobals // never written
+	`^hauberk: interceptor ([0-9]+)(?:: (?:For|Except): interceptor [0-9]+)*: `)
+
+// chain makes the chain of a side.
+func (r *reader) chain(root yamlfile.Value, side hauberk.Side, config hauberk.Config) *hauberk.Chain {
+	var list []hauberk.Interceptor
+	var of []*entry
+	for _, e := range r.entries {
+		if e.Side == side && e.Interceptor != nil {
+			list, of = append(list, e.wrapped()), append(of, e)
+		}
+	}
+	chain, err := config.New(list...)
+	if err == nil {
+		return chain
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		m := ofInterceptor.FindStringSubmatch(line)
+		if m == nil {
+			r.setting(root, strings.TrimPrefix(line, "hauberk: "))
+			continue
+		}
+		n, _ := strconv.Atoi(m[1])
+		of[n-1].value.Errorf("%s", entryNames(strings.TrimPrefix(line, m[0]), of))
+	}
+	return nil
+}
+
+var interceptorN = regexp.MustCompile(`\(?interceptor ([0-9]+)\)?`) //nolint:gochecknoglobals // never written
+
+// entryNames replaces the numbers of interceptors in an error by the lines of their entries.
+func entryNames(text string, of []*entry) string {
+	return interceptorN.ReplaceAllStringFunc(text, func(match string) string {
+		n, _ := strconv.Atoi(interceptorN.FindStringSubmatch(match)[1])
+		if n < 1 || n > len(of) {
+			return match
+		}
+		at := fmt.Sprintf("line %d", of[n-1].Line)
+		if strings.HasPrefix(match, "(") {
+			return "(" + at + ")"
+		}
+		return at
+	})
+}
+
+// wrapped returns the interceptor under its methods and mode.
+func (e *entry) wrapped() hauberk.Interceptor {
+	x := e.Interceptor
+	if e.Mode == Shadow {
+		x = hauberk.Shadow(x)
+	}
+	if len(e.Except) > 0 {
+		x = hauberk.Except(e.Except, x)
+	}
+	if len(e.Methods) > 0 {
+		x = hauberk.For(e.Methods, x)
+	}
+	return x
+}

@@ -1,0 +1,116 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/yamlfile"
+)
+
+// MaxSize is the size of the largest file, in bytes.
+const MaxSize = yamlfile.MaxSize
+
+// MaxDepth is the greatest number of values inside each other in a file.
+const MaxDepth = 64
+
+// Policy is what a file describes. Make it with [Load] or [Parse]. It never changes and is safe for concurrent
+// use.
+type Policy struct {
+	name           string
+	server, client *hauberk.Chain
+	gateway        *Gateway
+	entries        []Entry
+	files          []string
+	instances      []*instance // by entry; nil for those that are off
+
+	mu     sync.Mutex
+	closed bool
+}
+
+// Load reads the file with a path. It must be a regular file. See [Parse].
+func Load(path string, opts ...Option) (*Policy, error) {
+	data, err := read(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s:1:1: %w", path, err)
+	}
+	return Parse(path, data, opts...)
+}
+
+// read returns the content of a regular file.
+func read(path string) ([]byte, error) {
+	info, err := os.Stat(path) // before Open, which waits for the writer of a named pipe
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, errors.New("the file does not exist")
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, errors.New("it is a folder; want a file")
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is not a regular file")
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()                               //nolint:errcheck // it was only read
+	return io.ReadAll(io.LimitReader(file, MaxSize+1)) // one more: Parse reports it
+}
+
+// Parse reads a policy. name is the name of the file, for errors and for the folder that other names are relative to.
+// The error lists everything that is wrong, a line each.
+//
+// What the policy opens, such as audit files and connections, is released by [Policy.Close].
+func Parse(name string, data []byte, opts ...Option) (*Policy, error) {
+	s := newSettings(opts)
+	if s.dir == "" {
+		s.dir = filepath.Dir(name)
+	}
+	r := newReader(s, name, data)
+	r.read()
+	if err := r.file.Err(); err != nil {
+		r.release()
+		return nil, err
+	}
+	return r.policy, nil
+}
+
+// Name returns the name of the file.
+func (p *Policy) Name() string { return p.name }
+
+// Server returns the chain for incoming calls. It is empty if the file has no server.
+func (p *Policy) Server() *hauberk.Chain { return p.server }
+
+// Client returns the chain for outgoing calls. It is empty if the file has no client.
+func (p *Policy) Client() *hauberk.Chain { return p.client }
+
+// Gateway returns the section gateway, or nil if the file has none. It must not be modified.
+func (p *Policy) Gateway() *Gateway { return p.gateway }
+
+// Entries returns the entries, first those of the server. They must not be modified.
+func (p *Policy) Entries() []Entry { return slices.Clone(p.entries) }
+
+// Files returns the files that the policy names, each once: certificates, keys, secrets.
+func (p *Policy) Files() []string { return slices.Clone(p.files) }
+
+// Close releases what the interceptors hold, except for those that another policy has kept. The chains must not be
+// in use any more. Further calls do nothing.
+func (p *Policy) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	var failed []error
+	for _, i := range p.instances {
+		failed = append(failed, i.release())
+	}
+	return errors.Join(failed...)
+}
