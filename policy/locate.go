@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -14,6 +15,13 @@ var (
 	goPath = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*(\[[^\[\]]*\])?(\.[A-Z][A-Za-z0-9]*(\[[^\[\]]*\])?)*`)
 	// goPackage is the package in front of an error.
 	goPackage = regexp.MustCompile(`^(hauberk|[a-z0-9]+)(\.New)?: `)
+	// goConfig is the type in front of a setting.
+	goConfig = regexp.MustCompile(`^[A-Z]?[A-Za-z]*Config\.`)
+	// goSeconds is a duration in Go.
+	goSeconds = regexp.MustCompile(`\b([0-9]+)\*time\.Second\b`)
+	// inList is a rule of authz, and nameOfRule its name after its place.
+	inList     = regexp.MustCompile(`\b(Allow|Deny)\[[0-9]+\]`)
+	nameOfRule = regexp.MustCompile(`^ "(?:[^"\\]|\\.)*"`)
 	// goName is a name in Go.
 	goName = regexp.MustCompile(`\b[A-Z][A-Za-z0-9]*\b`)
 	// quoted is a quoted text.
@@ -35,29 +43,65 @@ func (e *entry) report(err error) {
 
 // locate returns the value that an error is about, and the error in the words of the file.
 func (e *entry) locate(line string) (yamlfile.Value, string) {
+	path, rest := e.path(bare(line))
+	names := make(map[string]string)
+	addNames(e.row.Shape, names, make(map[*shape.Shape]bool))
+	v := e.place(path)
+	if v == e.value {
+		v = e.file(rest)
+	}
+	return v, inFile(path, names) + inFile(rest, names)
+}
+
+// bare returns an error without the packages and the types in front of it.
+func bare(line string) string {
 	for {
-		short := strings.TrimPrefix(goPackage.ReplaceAllString(line, ""), "Config.")
+		short := goConfig.ReplaceAllString(goPackage.ReplaceAllString(line, ""), "")
 		if short == line {
-			break
+			return line
 		}
 		line = short
 	}
-	path := goPath.FindString(line)
-	rest := line[len(path):]
-	for from, to := range e.build.Renames {
-		if strings.HasPrefix(path, from) {
-			path = to + path[len(from):]
-			name := ` "` + strings.ToLower(to) + `"`
-			rest = strings.TrimPrefix(rest, name)
-			if field := goPath.FindString(strings.TrimPrefix(rest, ": ")); field != "" && strings.HasPrefix(rest, ": ") {
-				path, rest = path+"."+field, rest[len(": ")+len(field):]
-			}
-			break
+}
+
+// path splits an error into the path of its setting in the form and the rest.
+func (e *entry) path(line string) (path, rest string) {
+	path = goPath.FindString(line)
+	rest = line[len(path):]
+	from := ""
+	for known := range e.build.Renames {
+		if strings.HasPrefix(path, known) && len(known) > len(from) {
+			from = known
 		}
 	}
-	names := make(map[string]string)
-	e.names(e.row.Shape, names, make(map[*shape.Shape]bool))
-	return e.place(path), inFile(path, names) + inFile(rest, names)
+	if from == "" {
+		return path, rest
+	}
+	path = e.build.Renames[from] + path[len(from):]
+	rest = inList.ReplaceAllStringFunc(rest, func(match string) string {
+		if to := e.build.Renames["Policy."+match]; to != "" {
+			return to
+		}
+		return match
+	})
+	rest = nameOfRule.ReplaceAllString(rest, "")
+	if tail, ok := strings.CutPrefix(rest, ": "); ok {
+		if field := goPath.FindString(tail); field != "" {
+			return path + "." + field, tail[len(field):]
+		}
+	}
+	return path, rest
+}
+
+// file returns the value with the name of the file that an error is about, or the entry.
+func (e *entry) file(text string) yamlfile.Value {
+	found, longest := e.value, 0
+	for path, v := range e.decoder.Named {
+		if len(path) > longest && (strings.Contains(text, path) || strings.Contains(text, filepath.Dir(path)+": ")) {
+			found, longest = v, len(path)
+		}
+	}
+	return found
 }
 
 // place returns the value of a path in Go, or of what is around it, or the entry.
@@ -80,8 +124,8 @@ func (e *entry) place(path string) yamlfile.Value {
 	return e.value
 }
 
-// names collects the names in Go of the settings of a shape, with their keys, and of constants, with their words.
-func (e *entry) names(s *shape.Shape, names map[string]string, seen map[*shape.Shape]bool) {
+// addNames adds the names in Go of the settings of a shape, with their keys, and of constants, with their words.
+func addNames(s *shape.Shape, names map[string]string, seen map[*shape.Shape]bool) {
 	if s == nil || seen[s] {
 		return
 	}
@@ -89,9 +133,9 @@ func (e *entry) names(s *shape.Shape, names map[string]string, seen map[*shape.S
 	for _, f := range s.Fields {
 		names[f.Name] = f.Key
 		if f.Per != nil {
-			names["Per"] = "its period"
+			names["Per"] = "the period of limit"
 		}
-		e.names(f.Shape, names, seen)
+		addNames(f.Shape, names, seen)
 	}
 	if s.Special != nil {
 		for _, w := range s.Special.Words {
@@ -99,15 +143,16 @@ func (e *entry) names(s *shape.Shape, names map[string]string, seen map[*shape.S
 				names[w.Go] = w.Text
 			}
 		}
-		e.names(s.Special.Form, names, seen)
+		addNames(s.Special.Form, names, seen)
 	}
-	e.names(s.Elem, names, seen)
-	e.names(s.Keys, names, seen)
+	addNames(s.Elem, names, seen)
+	addNames(s.Keys, names, seen)
 }
 
 // inFile replaces names in Go by those of the file, except in quoted texts.
 func inFile(text string, names map[string]string) string {
 	replace := func(part string) string {
+		part = goSeconds.ReplaceAllString(strings.ReplaceAll(part, "Config.", ""), "${1}s")
 		return goName.ReplaceAllStringFunc(part, func(name string) string {
 			if key := names[name]; key != "" {
 				return key
@@ -127,19 +172,23 @@ func inFile(text string, names map[string]string) string {
 
 // setting reports an error about a key outside of entries.
 func (r *reader) setting(root yamlfile.Value, text string) {
-	text = strings.TrimPrefix(text, "Config.")
+	text = bare(text)
+	if r.said[text] {
+		return
+	}
+	r.said[text] = true
 	names := make(map[string]string)
-	v := root
 	for _, f := range fileShape(r.catalog).Fields {
 		names[f.Name] = f.Key
+		if f.Name == "Drain" {
+			addNames(f.Shape, names, make(map[*shape.Shape]bool))
+		}
 	}
-	if path := goPath.FindString(text); path != "" {
-		for path != "" {
-			if at, ok := r.decoder.Places[path]; ok {
-				v = at
-				break
-			}
-			path = lastStep.ReplaceAllString(path, "")
+	v := root
+	for path := goPath.FindString(text); path != ""; path = lastStep.ReplaceAllString(path, "") {
+		if at, ok := r.decoder.Places[path]; ok {
+			v = at
+			break
 		}
 	}
 	v.Errorf("%s", inFile(text, names))

@@ -40,12 +40,14 @@ type reader struct {
 	entries []*entry
 	ids     map[string]int // the line of each id
 	taken   map[*instance]bool
+	said    map[string]bool // errors about keys outside of entries, which both chains have
 }
 
 func newReader(s *settings, name string, data []byte) *reader {
 	r := &reader{
 		settings: s, catalog: catalog.New(), data: data, file: yamlfile.ParseDepth(name, data, MaxDepth),
 		policy: &Policy{name: name}, ids: make(map[string]int), taken: make(map[*instance]bool),
+		said: make(map[string]bool),
 	}
 	r.decoder = r.newDecoder()
 	return r
@@ -53,7 +55,8 @@ func newReader(s *settings, name string, data []byte) *reader {
 
 func (r *reader) newDecoder() *shape.Decoder {
 	return &shape.Decoder{
-		Types: r.catalog.Types, Env: r.env, Dir: r.dir, Places: make(map[string]yamlfile.Value),
+		Types: r.catalog.Types, Env: r.env, Dir: r.dir,
+		Places: make(map[string]yamlfile.Value), Named: make(map[string]yamlfile.Value),
 	}
 }
 
@@ -70,8 +73,9 @@ func (r *reader) read() {
 	}
 	r.decoder.Struct(root, "the file", fileShape(r.catalog), reflect.ValueOf(&r.form).Elem(),
 		map[string]func(yamlfile.Value){
-			"server": func(v yamlfile.Value) { r.readEntries(v, hauberk.ServerSide) },
-			"client": func(v yamlfile.Value) { r.readEntries(v, hauberk.ClientSide) },
+			"version": readVersion,
+			"server":  func(v yamlfile.Value) { r.readEntries(v, hauberk.ServerSide) },
+			"client":  func(v yamlfile.Value) { r.readEntries(v, hauberk.ClientSide) },
 		})
 	r.check(root)
 	r.checkPatterns()
@@ -83,14 +87,17 @@ func (r *reader) read() {
 	}
 }
 
+func readVersion(v yamlfile.Value) {
+	if v.Type() != "int" || v.Raw() != "1" {
+		v.Errorf("version is %s; want the number 1", v.Describe())
+	}
+}
+
 // fileShape returns the shape of a file.
 func fileShape(c *catalog.Catalog) *shape.Shape { return c.Types.Of(reflect.TypeFor[fileForm]()) }
 
 // check reports what is wrong with the keys outside of entries.
 func (r *reader) check(root yamlfile.Value) {
-	if v, ok := root.Get("version"); ok && v.Type() == "int" && r.form.Version != 1 {
-		v.Errorf("version is %s; want 1", v.Describe())
-	}
 	if v, ok := root.Get("require_end"); ok && r.form.RequireEnd && !ended(r.data) {
 		v.Errorf(`require_end is true, and the file does not end with the line "..."; it may not be written completely`)
 	}

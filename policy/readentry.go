@@ -93,6 +93,10 @@ func (r *reader) row(v yamlfile.Value, side hauberk.Side) *catalog.Row {
 		v.Errorf("an entry of %s has no use; want the name of an interceptor: %s", side, strings.Join(names, ", "))
 		return nil
 	}
+	if use.Type() != "str" {
+		use.Errorf("use is %s; want the name of an interceptor: %s", use.Describe(), strings.Join(names, ", "))
+		return nil
+	}
 	row, other := r.catalog.Row(use.Raw(), side)
 	like := nearest.Of(use.Raw(), names)
 	switch {

@@ -167,6 +167,7 @@ type ruleForm struct {
 
 func buildAuthz(b *Build, form *authzForm) (hauberk.Interceptor, error) {
 	config := form.Config
+	b.Renames["Policy"] = "Rules"
 	var failed []error
 	for i := range form.Rules {
 		f := &form.Rules[i]

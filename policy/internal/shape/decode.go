@@ -29,6 +29,8 @@ type Decoder struct {
 	Files []string
 	// Places are the values by their path in Go, such as "Also[0].Limit".
 	Places map[string]yamlfile.Value
+	// Named are the values with the names of files, by the path of the file.
+	Named map[string]yamlfile.Value
 	// Patterns are patterns of methods.
 	Patterns []Pattern
 
@@ -68,7 +70,7 @@ func (d *Decoder) Struct(
 		return false
 	}
 	ok := true
-	seen := make(map[string]bool)
+	seen := make(map[string]string)
 	for key, value := range v.Pairs() {
 		field, id := s.Field(key.Raw()), key.Raw()
 		if field != nil {
@@ -79,7 +81,10 @@ func (d *Decoder) Struct(
 		case key.Kind() != yamlfile.Scalar || read == nil && field == nil:
 			d.unknown(key, what, s, keys)
 			ok = false
-		case seen[id]:
+		case seen[id] != "" && seen[id] != key.Raw():
+			key.Errorf("%s has %s and %s, which are the same key", what, seen[id], key.Raw())
+			ok = false
+		case seen[id] != "":
 			key.Errorf("%s has the key %q twice", what, id)
 			ok = false
 		case read != nil:
@@ -87,17 +92,21 @@ func (d *Decoder) Struct(
 		default:
 			ok = d.field(value, field, into) && ok
 		}
-		seen[id] = true
+		seen[id] = key.Raw()
 	}
 	return d.required(v, what, s, seen) && ok
 }
 
 // required reports the missing keys that must be there.
-func (d *Decoder) required(v yamlfile.Value, what string, s *Shape, seen map[string]bool) bool {
+func (d *Decoder) required(v yamlfile.Value, what string, s *Shape, seen map[string]string) bool {
 	ok := true
 	for _, f := range s.Fields {
-		if f.Required && !seen[f.Key] {
-			v.Errorf("%s has no %s", what, f.Key)
+		if f.Required && seen[f.Key] == "" {
+			hint := ""
+			if f.Per != nil {
+				hint = "; want a number and a time, such as 100/1m"
+			}
+			v.Errorf("%s has no %s%s", what, f.Key, hint)
 			ok = false
 		}
 	}
@@ -132,12 +141,15 @@ func (d *Decoder) field(v yamlfile.Value, f *Field, into reflect.Value) bool {
 	}
 	d.at += f.Name
 	d.Places[d.at] = v
+	if f.Per != nil {
+		d.Places[strings.TrimSuffix(d.at, f.Name)+"Per"] = v
+	}
 	d.hidden, d.secret, d.isPath = d.hidden || f.Hidden, f.Secret, f.Path
 	if d.hidden {
 		v = v.Hidden()
 	}
 	if f.Pattern {
-		d.patterns(v, f.Key)
+		d.patterns(v, f.Key, f.Shape.Kind == Map)
 	}
 	if f.Per != nil {
 		return d.rate(v, f, into)
@@ -145,8 +157,8 @@ func (d *Decoder) field(v yamlfile.Value, f *Field, into reflect.Value) bool {
 	return d.Value(v, f.Key, f.Shape, into.FieldByIndex(f.Index))
 }
 
-// patterns keeps the patterns in a text, a list or the keys of a map.
-func (d *Decoder) patterns(v yamlfile.Value, key string) {
+// patterns keeps the patterns in a text, a list or, for a map, its keys.
+func (d *Decoder) patterns(v yamlfile.Value, key string, keys bool) {
 	add := func(v yamlfile.Value) {
 		if v.Type() == "str" {
 			d.Patterns = append(d.Patterns, Pattern{v.Raw(), key, v})
@@ -157,7 +169,9 @@ func (d *Decoder) patterns(v yamlfile.Value, key string) {
 		add(item)
 	}
 	for key := range v.Pairs() {
-		add(key)
+		if keys {
+			add(key)
+		}
 	}
 }
 
@@ -256,7 +270,7 @@ func (d *Decoder) text(v yamlfile.Value, what string, path bool) (string, bool) 
 	}
 	if !strings.Contains(v.Raw(), "${") {
 		if path {
-			return d.named(v.Raw()), true
+			return d.named(v, v.Raw()), true
 		}
 		return v.Raw(), true
 	}
@@ -266,16 +280,17 @@ func (d *Decoder) text(v yamlfile.Value, what string, path bool) (string, bool) 
 		return "", false
 	}
 	if path {
-		text = d.named(text)
+		text = d.named(v, text)
 	}
 	return text, true
 }
 
 // named returns the path of a file that a setting names.
-func (d *Decoder) named(name string) string {
+func (d *Decoder) named(v yamlfile.Value, name string) string {
 	path := d.path(name)
 	if path != "" {
 		d.Files = append(d.Files, path)
+		d.Named[path] = v
 	}
 	return path
 }
@@ -367,6 +382,6 @@ func (d *Decoder) mapOf(v yamlfile.Value, what string, s *Shape, into reflect.Va
 
 // Patterned reads a list of patterns of methods that is no field.
 func (d *Decoder) Patterned(v yamlfile.Value, key string, into reflect.Value) bool {
-	d.patterns(v, key)
+	d.patterns(v, key, false)
 	return d.Value(v, key, d.Types.Of(into.Type()), into)
 }

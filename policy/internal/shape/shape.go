@@ -248,7 +248,7 @@ func (t *Types) field(of reflect.Type, f reflect.StructField) *Field {
 	}
 	field.Also = t.also[field.Owner][f.Name]
 	if per, ok := of.FieldByName("Per"); ok && f.Name == "Limit" && per.Type == reflect.TypeFor[time.Duration]() {
-		field.Shape, field.Per = &Shape{Kind: Rate, Type: f.Type}, per.Index
+		field.Shape, field.Per, field.Required = &Shape{Kind: Rate, Type: f.Type}, per.Index, true
 	}
 	field.describe(tag)
 	return field
