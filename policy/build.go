@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -47,7 +48,7 @@ func (r *reader) make(e *entry) {
 	x, err := e.row.Build(e.build, e.form)
 	if err == nil {
 		if d, ok := x.(hauberk.Declarer); ok {
-			err = d.Declare().Err
+			err = errors.Join(d.Declare().Err, e.wrongSide(d.Declare().Sides))
 		}
 	}
 	if err != nil {
@@ -56,6 +57,14 @@ func (r *reader) make(e *entry) {
 		return
 	}
 	e.instance = &instance{interceptor: x, build: e.build, content: e.content, uses: 1}
+}
+
+// wrongSide returns an error if the interceptor, with its settings, does not work on the side of the entry.
+func (e *entry) wrongSide(sides hauberk.Sides) error {
+	if sides == hauberk.BothSides || (sides == hauberk.OnlyClients) == (e.Side == hauberk.ClientSide) {
+		return nil
+	}
+	return fmt.Errorf("%s with these settings does not work on a %s", e.Use, e.Side)
 }
 
 // around reports what outer entries of the same chain add to an entry: the id of all calls, and spans.

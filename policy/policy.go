@@ -11,6 +11,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/yamlfile"
+	"github.com/hauberk-rpc/hauberk/policy/internal/catalog"
 )
 
 // MaxSize is the size of the largest file, in bytes.
@@ -72,7 +73,7 @@ func Parse(name string, data []byte, opts ...Option) (*Policy, error) {
 	if s.dir == "" {
 		s.dir = filepath.Dir(name)
 	}
-	r := newReader(s, name, data)
+	r := newReader(s, catalog.New(), name, data)
 	r.read()
 	if err := r.file.Err(); err != nil {
 		r.release()

@@ -12,22 +12,24 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/policy"
 )
 
-// beside writes the files that the policies of the tests name into a folder, which it returns.
-func beside(t testing.TB) string {
-	t.Helper()
-	dir := t.TempDir()
+// files are the files that the policies of the tests name.
+//
+//nolint:gochecknoglobals // made once: keys take long
+var files = sync.OnceValues(func() (map[string][]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
@@ -36,27 +38,40 @@ func beside(t testing.TB) string {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	signer, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &signer.PublicKey, KeyID: "1", Algorithm: "RS256"}}})
+	public := jose.JSONWebKey{Key: &signer.PublicKey, KeyID: "1", Algorithm: "RS256"}
+	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{public}})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	for name, content := range map[string][]byte{
+	_, hash := authn.NewAPIKey()
+	return map[string][]byte{
 		"tls.crt":   pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		"tls.key":   pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}),
 		"jwks.json": set,
 		"secret":    []byte("hunter2-of-the-file\n"),
-		"keys.txt":  []byte("billing sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\n"),
-	} {
+		"keys.txt":  []byte("billing " + hash + "\n"),
+	}, nil
+})
+
+// beside writes the files into a folder, which it returns.
+func beside(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	all, err := files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range all {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -105,5 +120,15 @@ func TestDesign(t *testing.T) {
 	}
 	if g := p.Gateway(); g == nil || g.Upstream != "dns:///localhost:50051" || g.TLS.CertFile == "tls.crt" {
 		t.Errorf("%+v", g)
+	}
+}
+
+// Every interceptor can be used, with its settings.
+func TestEverything(t *testing.T) {
+	p := load(t, "everything.yaml", policy.WithEnv(env), policy.CheckOnly())
+	for _, e := range p.Entries() {
+		if (e.Interceptor == nil) != (e.Mode == policy.Off) {
+			t.Errorf("line %d: the interceptor is %v in the mode %s", e.Line, e.Interceptor, e.Mode)
+		}
 	}
 }

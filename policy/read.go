@@ -43,9 +43,9 @@ type reader struct {
 	said    map[string]bool // errors about keys outside of entries, which both chains have
 }
 
-func newReader(s *settings, name string, data []byte) *reader {
+func newReader(s *settings, c *catalog.Catalog, name string, data []byte) *reader {
 	r := &reader{
-		settings: s, catalog: catalog.New(), data: data, file: yamlfile.ParseDepth(name, data, MaxDepth),
+		settings: s, catalog: c, data: data, file: yamlfile.ParseDepth(name, data, MaxDepth),
 		policy: &Policy{name: name}, ids: make(map[string]int), taken: make(map[*instance]bool),
 		said: make(map[string]bool),
 	}
@@ -63,20 +63,9 @@ func (r *reader) newDecoder() *shape.Decoder {
 // read reads the file, and makes the policy if nothing is wrong with it.
 func (r *reader) read() {
 	root := r.file.Root()
-	if root.Kind() == yamlfile.None {
+	if root.Kind() == yamlfile.None || !r.decode(root) {
 		return
 	}
-	if bytes.HasPrefix(r.data, []byte("\xef\xbb\xbf")) || bytes.HasPrefix(r.data, []byte("\xff\xfe")) ||
-		bytes.HasPrefix(r.data, []byte("\xfe\xff")) {
-		root.Errorf("the file begins with a byte order mark; want UTF-8 without one")
-		return
-	}
-	r.decoder.Struct(root, "the file", fileShape(r.catalog), reflect.ValueOf(&r.form).Elem(),
-		map[string]func(yamlfile.Value){
-			"version": readVersion,
-			"server":  func(v yamlfile.Value) { r.readEntries(v, hauberk.ServerSide) },
-			"client":  func(v yamlfile.Value) { r.readEntries(v, hauberk.ClientSide) },
-		})
 	r.check(root)
 	r.checkPatterns()
 	for _, e := range r.entries {
@@ -85,6 +74,22 @@ func (r *reader) read() {
 	if !root.Failed() {
 		r.assemble(root)
 	}
+}
+
+// decode reads the values. It returns false if the file has none.
+func (r *reader) decode(root yamlfile.Value) bool {
+	if bytes.HasPrefix(r.data, []byte("\xef\xbb\xbf")) || bytes.HasPrefix(r.data, []byte("\xff\xfe")) ||
+		bytes.HasPrefix(r.data, []byte("\xfe\xff")) {
+		root.Errorf("the file begins with a byte order mark; want UTF-8 without one")
+		return false
+	}
+	r.decoder.Struct(root, "the file", fileShape(r.catalog), reflect.ValueOf(&r.form).Elem(),
+		map[string]func(yamlfile.Value){
+			"version": readVersion,
+			"server":  func(v yamlfile.Value) { r.readEntries(v, hauberk.ServerSide) },
+			"client":  func(v yamlfile.Value) { r.readEntries(v, hauberk.ClientSide) },
+		})
+	return root.Kind() == yamlfile.Mapping
 }
 
 func readVersion(v yamlfile.Value) {

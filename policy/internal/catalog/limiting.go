@@ -1,7 +1,9 @@
 package catalog
 
 import (
+	"context"
 	"errors"
+	"time"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/concurrency"
@@ -53,7 +55,18 @@ type rlsForm struct {
 // noStore takes the place of a store if interceptors are only checked.
 type noStore struct{}
 
-func (noStore) Open([]ratelimit.Limit) (ratelimit.Quotas, error) { return nil, nil } //nolint:nilnil // never used
+// Open returns quotas that are not known.
+func (noStore) Open([]ratelimit.Limit) (ratelimit.Quotas, error) { return noStore{}, nil }
+
+// Take fails.
+func (noStore) Take(context.Context, time.Duration, []ratelimit.Demand, []ratelimit.Decision) error {
+	return errChecked
+}
+
+// Charge fails.
+func (noStore) Charge(context.Context, time.Duration, []ratelimit.Demand) error { return errChecked }
+
+var errChecked = errors.New("the policy was only checked")
 
 func buildRateLimit(b *Build, form *rateLimitForm) (hauberk.Interceptor, error) {
 	opts := options[ratelimit.Option]{ratelimit.WithLogger(b.Logger)}.

@@ -145,6 +145,7 @@ type networkForm struct {
 // addKeys adds keys and costs of calls.
 func addKeys(t *shape.Types) {
 	key := shape.AddForm(t, "a key of calls", keyForm.key)
+	key.OneOf = []string{"metadata", "field", "cel", "network"}
 	key.Combine = func(values []reflect.Value) reflect.Value {
 		keys := make([]callkey.Key, len(values))
 		for i, v := range values {

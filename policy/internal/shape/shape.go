@@ -74,6 +74,8 @@ type Special struct {
 	Make func(form reflect.Value) (reflect.Value, error)
 	// Combine makes the value of a list of values, or is nil.
 	Combine func(values []reflect.Value) reflect.Value
+	// OneOf are keys of Form of which a value has exactly one.
+	OneOf []string
 	// Match is a regular expression for a Form that is a text, or "".
 	Match string
 	// Example is such a text.
