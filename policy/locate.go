@@ -34,9 +34,6 @@ var (
 func (e *entry) report(err error) {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		v, text := e.locate(line)
-		if e.decoder.Reveals(text) {
-			text = "a value that a reference such as ${env:NAME} stands for is not valid; the value is not shown"
-		}
 		v.Errorf("%s", text)
 	}
 }

@@ -75,6 +75,7 @@ func Parse(name string, data []byte, opts ...Option) (*Policy, error) {
 	}
 	r := newReader(s, catalog.New(), name, data)
 	r.read()
+	r.hideSecrets()
 	if err := r.file.Err(); err != nil {
 		r.release()
 		return nil, err

@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -115,6 +116,33 @@ func (r *reader) check(root yamlfile.Value) {
 		}
 		g.check(v)
 	}
+}
+
+// hideSecrets replaces errors that have a part of what a reference stands for.
+func (r *reader) hideSecrets() {
+	secrets := slices.Clone(r.decoder.Secrets)
+	for _, e := range r.entries {
+		secrets = append(secrets, e.decoder.Secrets...)
+	}
+	if len(secrets) == 0 {
+		return
+	}
+	r.file.Rewrite(func(at yamlfile.Value, text string) string {
+		if shape.Reveals(secrets, text, hasReference(at)) {
+			return "what a reference such as ${env:NAME} stands for is not valid; it is not shown"
+		}
+		return text
+	})
+}
+
+// hasReference reports whether a value has a reference in it.
+func hasReference(v yamlfile.Value) bool {
+	for _, value := range v.Pairs() {
+		if hasReference(value) {
+			return true
+		}
+	}
+	return shape.IsReference(v.Raw()) || slices.ContainsFunc(v.Items(), hasReference)
 }
 
 // ended reports whether a file ends with the end marker of YAML. Comments and empty lines may follow.

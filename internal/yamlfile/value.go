@@ -26,7 +26,11 @@ func (v Value) Hidden() Value {
 // Errorf records what is wrong with the value, unless the file cannot be read.
 func (v Value) Errorf(format string, args ...any) {
 	if v.node != nil {
+		n := len(v.file.flaws)
 		v.file.failf(max(v.node.Line, 1), max(v.node.Column, 1), format, args...)
+		if len(v.file.flaws) > n {
+			v.file.flaws[n].at = v
+		}
 	}
 }
 

@@ -37,6 +37,7 @@ type File struct {
 type flaw struct {
 	line, column int
 	text         string
+	at           Value // that has it, or none
 }
 
 // Parse reads a file. name is for errors. [File.Err] reports what is wrong.
@@ -126,7 +127,14 @@ func (f *File) failf(line, column int, format string, args ...any) {
 		f.more++
 		return
 	}
-	f.flaws = append(f.flaws, flaw{line, column, fmt.Sprintf(format, args...)})
+	f.flaws = append(f.flaws, flaw{line: line, column: column, text: fmt.Sprintf(format, args...)})
+}
+
+// Rewrite replaces the texts of what is wrong so far. at is the value that has it, or one of no kind.
+func (f *File) Rewrite(text func(at Value, text string) string) {
+	for i := range f.flaws {
+		f.flaws[i].text = text(f.flaws[i].at, f.flaws[i].text)
+	}
 }
 
 // Root returns the value of the file. It has no content if the file cannot be read.
@@ -140,6 +148,9 @@ func (f *File) Err() error {
 	flaws := slices.Clone(f.flaws)
 	slices.SortStableFunc(flaws, func(a, b flaw) int {
 		return cmp.Or(a.line-b.line, a.column-b.column)
+	})
+	flaws = slices.CompactFunc(flaws, func(a, b flaw) bool {
+		return a.line == b.line && a.column == b.column && a.text == b.text
 	})
 	errs := make([]error, len(flaws))
 	for i, e := range flaws {

@@ -88,24 +88,32 @@ func (d *Decoder) path(name string) string {
 	return filepath.Join(d.Dir, name)
 }
 
-// window is the number of bytes of a secret that no error may contain.
-const window = 4
+// Parts of a secret with this many bytes are in no error about a value with a reference, and in no other error.
+const (
+	partNear = 4
+	partFar  = 8
+)
 
-// Reveals reports whether a text contains a secret of the decoder, or a part of one.
-func (d *Decoder) Reveals(text string) bool {
-	return slices.ContainsFunc(d.Secrets, func(secret string) bool {
+// Reveals reports whether an error contains a secret or a part of one. near is set for errors about a value that has a
+// reference, which may name small parts of it.
+func Reveals(secrets []string, text string, near bool) bool {
+	part := partFar
+	if near {
+		part = partNear
+	}
+	return slices.ContainsFunc(secrets, func(secret string) bool {
 		quoted := strconv.Quote(secret)
-		return contains(text, secret) || contains(text, quoted[1:len(quoted)-1])
+		return contains(text, secret, part, near) || contains(text, quoted[1:len(quoted)-1], part, near)
 	})
 }
 
-// contains reports whether a text contains a part of a secret.
-func contains(text, secret string) bool {
-	if len(secret) <= window {
-		return secret != "" && strings.Contains(text, secret)
+// contains reports whether a text contains a part of a secret. A short secret counts if the error is near.
+func contains(text, secret string, part int, near bool) bool {
+	if len(secret) <= part {
+		return secret != "" && (near || len(secret) > partNear) && strings.Contains(text, secret)
 	}
-	for i := 0; i+window <= len(secret); i++ {
-		if strings.Contains(text, secret[i:i+window]) {
+	for i := 0; i+part <= len(secret); i++ {
+		if strings.Contains(text, secret[i:i+part]) {
 			return true
 		}
 	}
