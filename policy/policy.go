@@ -20,6 +20,9 @@ const MaxSize = yamlfile.MaxSize
 // MaxDepth is the greatest number of values inside each other in a file.
 const MaxDepth = 64
 
+// MaxEntries is the greatest number of entries of a chain.
+const MaxEntries = 1000
+
 // Policy is what a file describes. Make it with [Load] or [Parse]. It never changes and is safe for concurrent
 // use.
 type Policy struct {

@@ -43,7 +43,12 @@ func (r *reader) readEntries(v yamlfile.Value, side hauberk.Side) {
 		v.Errorf("%s is %s; want a list of interceptors, each with the key use", side, v.Describe())
 		return
 	}
-	for _, item := range v.Items() {
+	items := v.Items()
+	if len(items) > MaxEntries {
+		v.Errorf("%s has %d entries; want at most %d", side, len(items), MaxEntries)
+		return
+	}
+	for _, item := range items {
 		r.readEntry(item, side)
 	}
 }

@@ -101,3 +101,6 @@ func (v Value) Describe() string {
 
 // Failed reports whether anything is wrong with the file so far.
 func (v Value) Failed() bool { return v.file != nil && len(v.file.flaws) > 0 }
+
+// Full reports whether so much is wrong with the file that more is not listed.
+func (v Value) Full() bool { return v.file != nil && v.file.more > 0 }

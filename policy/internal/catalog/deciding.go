@@ -165,6 +165,9 @@ type ruleForm struct {
 	Methods, Paths struct{} `policy:"-"`
 }
 
+// maxExpressions bounds the expressions of one entry, so that a file is loaded within a second.
+const maxExpressions = 2000
+
 func buildAuthz(b *Build, form *authzForm) (hauberk.Interceptor, error) {
 	config := form.Config
 	b.Renames["Policy"] = "Rules"
@@ -188,6 +191,13 @@ func buildAuthz(b *Build, form *authzForm) (hauberk.Interceptor, error) {
 		}
 		b.Renames[fmt.Sprintf("Policy.%s[%d]", name, len(*list))] = at
 		*list = append(*list, r)
+	}
+	expressions := make(map[string]bool)
+	for i := range form.Rules {
+		expressions[form.Rules[i].When] = true
+	}
+	if n := len(expressions); n > maxExpressions {
+		failed = append(failed, fmt.Errorf("Rules has %d different expressions; want at most %d", n, maxExpressions))
 	}
 	if err := errors.Join(failed...); err != nil {
 		return nil, err

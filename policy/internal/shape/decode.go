@@ -76,6 +76,9 @@ func (d *Decoder) Struct(
 		if field != nil {
 			id = field.Key
 		}
+		if v.Full() {
+			return false
+		}
 		read := keys[id]
 		switch {
 		case key.Kind() != yamlfile.Scalar || read == nil && field == nil:
@@ -339,6 +342,9 @@ func (d *Decoder) list(v yamlfile.Value, what string, s *Shape, into reflect.Val
 	list := reflect.MakeSlice(into.Type(), len(items), len(items))
 	was := d.at
 	for i, item := range items {
+		if v.Full() {
+			return false
+		}
 		d.at = fmt.Sprintf("%s[%d]", was, i)
 		d.Places[d.at] = item
 		if d.hidden {
@@ -361,6 +367,9 @@ func (d *Decoder) mapOf(v yamlfile.Value, what string, s *Shape, into reflect.Va
 	was := d.at
 	secret := d.secret
 	for key, value := range v.Pairs() {
+		if v.Full() {
+			return false
+		}
 		d.at, d.secret = fmt.Sprintf("%s[%q]", was, key.Raw()), false
 		k, e := reflect.New(into.Type().Key()).Elem(), reflect.New(into.Type().Elem()).Elem()
 		good := d.Value(key, what, s.Keys, k)
