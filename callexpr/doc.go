@@ -20,6 +20,7 @@
 //     (lists of strings) and claims (a map). An expression with identity reads
 //     [hauberk.IdentityKey]: [hauberk.New] rejects a chain in which no outer interceptor writes it, and
 //     limits by such a key do not count public methods;
+//   - claims: a short form of identity.claims. It is missing if the identity has none;
 //   - metadata: a map from keys in lower case to lists of values, on a client that which it sends.
 //     Clients can write any metadata: see package callkey;
 //   - client_addr: the client's IP address, a string. Missing on a client;

@@ -41,6 +41,7 @@ func TestCause(t *testing.T) {
 		"deny without a value":  {deny(tenant), "evil", `the rule "evil" denies the call, since an attribute is missing`},
 		"allow does not match":  {allow(when(`identity.subject == "bob"`)), authz.NoRule, ""},
 		"allow fails":           {allow(when(`identity.claims.team == "x"`)), authz.NoRule, `the expression of the rule "team-x" failed: no such key: team`},
+		"claims fail":           {allow(when(`claims.team == "x"`)), authz.NoRule, `the expression of the rule "team-x" failed: no such key: team`},
 		"the first that fails":  {allow(when(`identity.claims.team == "x"`), authz.Rule{Methods: []string{tests}, When: `identity.claims.other == "x"`}), authz.NoRule, `the expression of the rule "team-x" failed: no such key: team`},
 		"request does not fit":  {allow(authz.Rule{Name: "team-x", Methods: []string{"*"}, Request: true, When: `request.acount == "x"`}), authz.NoRule, `the expression of the rule "team-x" failed: it does not fit the requests of the method: 1:8: undefined field 'acount'`},
 		"allow fails and deny":  {authz.Policy{Allow: []authz.Rule{when(`identity.claims.team == "x"`)}, Deny: []authz.Rule{subject}}, "alice", ""},

@@ -53,6 +53,7 @@
 //   - method and service: strings such as "/shop.v1.Cart/Get" and "shop.v1.Cart";
 //   - identity: has the fields subject, issuer, tenant and method (strings), scopes and roles
 //     (lists of strings) and claims (a map). has(identity.subject) is false if there is none;
+//   - claims: a short form of identity.claims. It is missing if the identity has none;
 //   - metadata: a map from keys in lower case to lists of values;
 //   - client_addr: the client's IP address, a string;
 //   - now: the time, a timestamp in UTC;
