@@ -14,7 +14,6 @@ import (
 	"github.com/hauberk-rpc/hauberk/policy"
 )
 
-//nolint:gochecknoglobals // a flag
 var update = flag.Bool("update", false, "write the golden files")
 
 // env are the environment variables of the tests.
@@ -41,7 +40,7 @@ func TestBad(t *testing.T) {
 	if err != nil || len(files) < 80 {
 		t.Fatalf("%d files, %v; want at least 80", len(files), err)
 	}
-	dir := beside(t)
+	dir := folder(t)
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
 			data, err := os.ReadFile(file)

@@ -109,7 +109,7 @@ func (r *reader) assemble(root yamlfile.Value) {
 }
 
 // ofInterceptor is the place in an error of hauberk.New.
-var ofInterceptor = regexp.MustCompile( //nolint:gochecknoglobals // never written
+var ofInterceptor = regexp.MustCompile(
 	`^hauberk: interceptor ([0-9]+)(?:: (?:For|Except): interceptor [0-9]+)*: `)
 
 // chain makes the chain of a side.
@@ -137,7 +137,7 @@ func (r *reader) chain(root yamlfile.Value, side hauberk.Side, config hauberk.Co
 	return nil
 }
 
-var interceptorN = regexp.MustCompile(`\(?interceptor ([0-9]+)\)?`) //nolint:gochecknoglobals // never written
+var interceptorN = regexp.MustCompile(`\(?interceptor ([0-9]+)\)?`)
 
 // entryNames replaces the numbers of interceptors in an error by the lines of their entries.
 func entryNames(text string, of []*entry) string {

@@ -12,7 +12,7 @@ import (
 // FuzzParse holds that a text is either a policy, which keeps all its instances when it is read again, or has errors
 // with places and without secrets.
 func FuzzParse(f *testing.F) {
-	dir := beside(f)
+	dir := folder(f)
 	for _, pattern := range []string{"testdata/*.yaml", "testdata/bad/*.yaml"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {

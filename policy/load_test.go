@@ -12,7 +12,7 @@ import (
 
 // A file that is no regular file, or too large, is one clear error, and a good one has its folder.
 func TestLoad(t *testing.T) {
-	dir := beside(t)
+	dir := folder(t)
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -51,7 +51,7 @@ func TestLoad(t *testing.T) {
 // Policies leave nothing behind: neither files that are not valid, nor those that were in use.
 func TestClose(t *testing.T) {
 	hauberktest.CheckLeaks(t)
-	dir := policy.WithDir(beside(t))
+	dir := policy.WithDir(folder(t))
 	data, err := os.ReadFile("testdata/everything.yaml")
 	if err != nil {
 		t.Fatal(err)

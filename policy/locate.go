@@ -9,7 +9,6 @@ import (
 	"github.com/hauberk-rpc/hauberk/policy/internal/shape"
 )
 
-//nolint:gochecknoglobals // never written
 var (
 	// goPath is the path of a setting at the beginning of an error: "Also[0].Cost.Methods".
 	goPath = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*(\[[^\[\]]*\])?(\.[A-Z][A-Za-z0-9]*(\[[^\[\]]*\])?)*`)
@@ -18,9 +17,9 @@ var (
 	// goConfig is the type in front of a setting.
 	goConfig = regexp.MustCompile(`^[A-Z]?[A-Za-z]*Config\.`)
 	// goSeconds is a duration in Go.
-	goSeconds = regexp.MustCompile(`\b([0-9]+)\*time\.Second\b`)
+	goSeconds = regexp.MustCompile(`\b(\d+)\*time\.Second\b`)
 	// inList is a rule of authz, and nameOfRule its name after its place.
-	inList     = regexp.MustCompile(`\b(Allow|Deny)\[[0-9]+\]`)
+	inList     = regexp.MustCompile(`\b(Allow|Deny)\[\d+\]`)
 	nameOfRule = regexp.MustCompile(`^ "(?:[^"\\]|\\.)*"`)
 	// goName is a name in Go.
 	goName = regexp.MustCompile(`\b[A-Z][A-Za-z0-9]*\b`)

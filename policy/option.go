@@ -49,7 +49,9 @@ func newSettings(opts []Option) *settings {
 
 // WithLogger uses a logger for logging, recovery, audit with log: true, and what other interceptors log. The default
 // is slog.Default().
-func WithLogger(logger *slog.Logger) Option { return option(func(s *settings) { s.deps.Logger = logger }) }
+func WithLogger(logger *slog.Logger) Option {
+	return option(func(s *settings) { s.deps.Logger = logger })
+}
 
 // WithClock uses now as the clock of the interceptors that have one. The default is that of package time. now must be
 // safe for concurrent use.
@@ -127,7 +129,9 @@ func WithDir(dir string) Option { return option(func(s *settings) { s.dir = dir 
 //
 // Both policies share the instances: each is closed when the last policy with it is. previous must not be
 // closed before the new policy is made.
-func WithPrevious(previous *Policy) Option { return option(func(s *settings) { s.previous = previous }) }
+func WithPrevious(previous *Policy) Option {
+	return option(func(s *settings) { s.previous = previous })
+}
 
 // CheckOnly opens no audit files and no connections, for commands that only check a file. Keys, certificates and other
 // files that settings name are read. The chains of the policy must not be attached.

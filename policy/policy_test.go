@@ -24,8 +24,6 @@ import (
 )
 
 // files are the files that the policies of the tests name.
-//
-//nolint:gochecknoglobals // made once: keys take long
 var files = sync.OnceValues(func() (map[string][]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -63,8 +61,8 @@ var files = sync.OnceValues(func() (map[string][]byte, error) {
 	}, nil
 })
 
-// beside writes the files into a folder, which it returns.
-func beside(t testing.TB) string {
+// folder writes the files into a folder, which it returns.
+func folder(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	all, err := files()
@@ -91,7 +89,7 @@ func load(t testing.TB, name string, opts ...policy.Option) *policy.Policy {
 
 func parse(t testing.TB, text string, opts ...policy.Option) *policy.Policy {
 	t.Helper()
-	p, err := policy.Parse("policy.yaml", []byte(text), append([]policy.Option{policy.WithDir(beside(t))}, opts...)...)
+	p, err := policy.Parse("policy.yaml", []byte(text), append([]policy.Option{policy.WithDir(folder(t))}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +101,7 @@ func parse(t testing.TB, text string, opts ...policy.Option) *policy.Policy {
 	return p
 }
 
-// The example of the design is valid as it stands.
+// The example of the design is valid as it is.
 func TestDesign(t *testing.T) {
 	p := load(t, "design.yaml")
 	if got := len(p.Entries()); got != 11 {

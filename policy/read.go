@@ -118,7 +118,7 @@ func (r *reader) check(root yamlfile.Value) {
 	}
 }
 
-// hideSecrets replaces errors that have a part of what a reference stands for.
+// hideSecrets replaces errors that have a part of the value of a reference.
 func (r *reader) hideSecrets() {
 	secrets := slices.Clone(r.decoder.Secrets)
 	for _, e := range r.entries {
@@ -129,7 +129,7 @@ func (r *reader) hideSecrets() {
 	}
 	r.file.Rewrite(func(at yamlfile.Value, text string) string {
 		if shape.Reveals(secrets, text, hasReference(at)) {
-			return "what a reference such as ${env:NAME} stands for is not valid; it is not shown"
+			return "the value of a reference, such as ${env:NAME}, is not valid; it is not shown"
 		}
 		return text
 	})

@@ -72,7 +72,7 @@ func (r *reader) readEntry(v yamlfile.Value, side hauberk.Side) {
 			if e.decoder.Patterned(v, key, listed) && listed.Len() == 0 {
 				v.Errorf("%s is an empty list; want at least one pattern, such as shop.v1.Cart/*", key)
 			}
-			*to, _ = listed.Interface().([]string)
+			*to, _ = reflect.TypeAssert[[]string](listed)
 		}
 	}
 	e.ok = e.decoder.Struct(v, e.Use, e.row.Shape, e.form.Elem(), map[string]func(yamlfile.Value){
@@ -120,7 +120,8 @@ func (r *reader) readID(v yamlfile.Value, e *entry) {
 	line, _ := v.Place()
 	switch {
 	case v.Type() != "str" || v.Raw() == "" || len(v.Raw()) > maxID || strings.ContainsFunc(v.Raw(), notInID):
-		v.Errorf("id is %s; want 1 to %d letters, digits, \"-\", \"_\" and \".\", such as per-user", v.Describe(), maxID)
+		v.Errorf("id is %s; want 1 to %d letters, digits, \"-\", \"_\" and \".\", such as per-user",
+			v.Describe(), maxID)
 	case r.ids[v.Raw()] > 0:
 		v.Errorf("id is %q, as that of the entry in line %d; want an id once", v.Raw(), r.ids[v.Raw()])
 	default:

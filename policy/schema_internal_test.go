@@ -92,8 +92,14 @@ var grammar = map[string]bool{"cel": true, "of": true, "field": true, "metadata"
 // mutants calls yield with a tree in which one value is another one, for each value and several others.
 func mutants(key string, v any, yield func(any)) {
 	others := []any{
-		nil, true, json.Number("7"), json.Number("7.5"), json.Number("0"), "30s", "5/1s", []any{}, map[string]any{},
-		[]any{v}, []any{[]any{v}}, map[string]any{"unknown": v}, []any{nil}, "UNAVAILABLE", "grpc", "user",
+		nil, true, json.Number("7"), json.Number("7.5"), json.Number("0"), "30s", "5/1s",
+		[]any{},
+		map[string]any{},
+		[]any{v},
+		[]any{[]any{v}},
+		map[string]any{"unknown": v},
+		[]any{nil},
+		"UNAVAILABLE", "grpc", "user",
 	}
 	for _, other := range others {
 		list, isList := other.([]any)
@@ -166,7 +172,8 @@ func TestSchemaAgrees(t *testing.T) {
 	for _, doc := range documents(t) {
 		check(doc)
 		mutants("", doc, func(m any) {
-			if made++; made%every == 0 && !t.Failed() {
+			made++
+			if made%every == 0 && !t.Failed() {
 				check(m)
 			}
 		})

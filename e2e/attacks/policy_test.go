@@ -84,7 +84,7 @@ func mutations() []mutation {
 		{"a list in place of a number", replaceAny("burst: 1", "burst: [1]")},
 		{"a text in place of a number", replaceAny("max_attempts: 3", "max_attempts: three")},
 		{"a duration without a unit", replaceAny("10s", "10")},
-		{"an unknown code", replaceAny("UNAVAILABLE", "UNAVAILBLE")},
+		{"an unknown code", replaceAny("UNAVAILABLE", "UNAVAILABEL")},
 		{"a dangling name", replaceAny("algorithm: gcra", "algorithm: token_bucket")},
 		{"state that nothing writes", replaceAny("by: peer", "by: user")},
 		{"an unsafe value", replaceAny("1/1h", "0/1h")},
@@ -124,7 +124,7 @@ func TestC03BadPolicies(t *testing.T) {
 	all := mutations()
 	for i := range 5 * len(all) {
 		m := all[i%len(all)]
-		r := rand.New(rand.NewPCG(3, uint64(i))) //nolint:gosec // a fixed seed
+		r := rand.New(rand.NewPCG(3, uint64(i)))
 		lines := m.mutate(r, strings.Split(strings.TrimSuffix(goodPolicy, "\n"), "\n"))
 		bad, err := policy.Parse("policy.yaml", []byte(strings.Join(lines, "\n")), policy.WithPrevious(good))
 		if err == nil {
@@ -244,4 +244,3 @@ func TestX08PolicyCost(t *testing.T) {
 		t.Logf("%s: %v, %d KiB allocated", name, l.took, l.bytes>>10)
 	}
 }
-

@@ -157,7 +157,8 @@ func (f *File) Err() error {
 		errs[i] = fmt.Errorf("%s:%d:%d: %s", f.name, e.line, e.column, e.text)
 	}
 	if last := flaws[len(flaws)-1]; f.more > 0 {
-		errs = append(errs, fmt.Errorf("%s:%d:%d: %d more errors are not listed", f.name, last.line, last.column, f.more))
+		errs = append(errs, fmt.Errorf("%s:%d:%d: %d more errors are not listed",
+			f.name, last.line, last.column, f.more))
 	}
 	return errors.Join(errs...)
 }

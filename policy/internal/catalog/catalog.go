@@ -83,7 +83,9 @@ func (b *Build) own(x any) {
 			x.Close()
 			return nil
 		})
-	case interface{ Close(ctx context.Context) error }:
+	case interface {
+		Close(ctx context.Context) error
+	}:
 		b.OnClose(func() error {
 			ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 			defer cancel()

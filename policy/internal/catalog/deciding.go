@@ -197,7 +197,7 @@ func buildAuthz(b *Build, form *authzForm) (hauberk.Interceptor, error) {
 		expressions[form.Rules[i].When] = true
 	}
 	if n := len(expressions); n > maxExpressions {
-		failed = append(failed, fmt.Errorf("Rules has %d different expressions; want at most %d", n, maxExpressions))
+		failed = append(failed, fmt.Errorf("the rules have %d different expressions; want at most %d", n, maxExpressions))
 	}
 	if err := errors.Join(failed...); err != nil {
 		return nil, err

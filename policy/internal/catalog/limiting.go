@@ -169,7 +169,7 @@ func (f *idempotencyRedisForm) open(b *Build) (idempotency.Store, error) {
 		opts = append(opts, idempotencyredis.WithTLS(config))
 	}
 	if b.CheckOnly {
-		return idempotency.NewMemory(idempotency.MemoryConfig{}), f.Config.Validate()
+		return idempotency.NewMemory(idempotency.MemoryConfig{}), f.Validate()
 	}
 	store := idempotencyredis.New(f.Config, opts...)
 	b.own(store)

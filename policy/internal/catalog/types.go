@@ -57,12 +57,14 @@ func addEnums(t *shape.Types) {
 	enums(t, enum[audit.Start]{"StartStreams", "streams", audit.StartStreams},
 		enum[audit.Start]{"StartAll", "all", audit.StartAll}, enum[audit.Start]{"StartNone", "none", audit.StartNone})
 	enums(t, enum[breaker.By]{"ByService", "service", breaker.ByService},
-		enum[breaker.By]{"ByMethod", "method", breaker.ByMethod}, enum[breaker.By]{"ByTarget", "target", breaker.ByTarget})
+		enum[breaker.By]{"ByMethod", "method", breaker.ByMethod},
+		enum[breaker.By]{"ByTarget", "target", breaker.ByTarget})
 	enums(t, enum[concurrency.Streams]{"ForLife", "for_life", concurrency.ForLife},
 		enum[concurrency.Streams]{"ForMessages", "for_messages", concurrency.ForMessages})
 	enums(t, enum[errs.Remote]{"Hide", "hide", errs.Hide}, enum[errs.Remote]{"Translate", "translate", errs.Translate},
 		enum[errs.Remote]{"PassOn", "pass_on", errs.PassOn})
-	enums(t, enum[fault.Direction]{"Both", "both", fault.Both}, enum[fault.Direction]{"Requests", "requests", fault.Requests},
+	enums(t, enum[fault.Direction]{"Both", "both", fault.Both},
+		enum[fault.Direction]{"Requests", "requests", fault.Requests},
 		enum[fault.Direction]{"Responses", "responses", fault.Responses})
 	enums(t, enum[ratelimit.Algorithm]{"GCRA", "gcra", ratelimit.GCRA},
 		enum[ratelimit.Algorithm]{"SlidingWindow", "sliding_window", ratelimit.SlidingWindow},
@@ -70,7 +72,8 @@ func addEnums(t *shape.Types) {
 	enums(t, enum[ratelimit.Messages]{"Requests", "requests", ratelimit.Requests},
 		enum[ratelimit.Messages]{"Responses", "responses", ratelimit.Responses},
 		enum[ratelimit.Messages]{"BothMessages", "both", ratelimit.BothMessages})
-	enums(t, enum[ratelimit.OverLimit]{"End", "end", ratelimit.End}, enum[ratelimit.OverLimit]{"Wait", "wait", ratelimit.Wait})
+	enums(t, enum[ratelimit.OverLimit]{"End", "end", ratelimit.End},
+		enum[ratelimit.OverLimit]{"Wait", "wait", ratelimit.Wait})
 	enums(t, enum[ratelimit.Headers]{"NoHeaders", "none", ratelimit.NoHeaders},
 		enum[ratelimit.Headers]{"RateLimit", "ratelimit", ratelimit.RateLimit},
 		enum[ratelimit.Headers]{"XRateLimit", "x-ratelimit", ratelimit.XRateLimit},
@@ -93,7 +96,8 @@ func addEnums(t *shape.Types) {
 // addWords adds words for whole structs, and texts for types of the standard library.
 func addWords(t *shape.Types) {
 	shape.AddFields[logging.Payloads](t, "what is logged of messages")
-	enums(t, enum[logging.Payloads]{"", "never", logging.Payloads{}}, enum[logging.Payloads]{"", "always", logging.Payloads{On: true}})
+	enums(t, enum[logging.Payloads]{"", "never", logging.Payloads{}},
+		enum[logging.Payloads]{"", "always", logging.Payloads{On: true}})
 	shape.AddFields[logging.Names](t, "the names of attributes")
 	enums(t, enum[logging.Names]{"", "opentelemetry", logging.OpenTelemetryNames()},
 		enum[logging.Names]{"", "middleware", logging.MiddlewareNames()})
@@ -149,7 +153,7 @@ func addKeys(t *shape.Types) {
 	key.Combine = func(values []reflect.Value) reflect.Value {
 		keys := make([]callkey.Key, len(values))
 		for i, v := range values {
-			keys[i], _ = v.Interface().(callkey.Key)
+			keys[i], _ = reflect.TypeAssert[callkey.Key](v)
 		}
 		return reflect.ValueOf(callkey.All(keys...))
 	}

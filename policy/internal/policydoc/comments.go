@@ -85,7 +85,8 @@ func (c *Comments) load(path string) (*source, error) {
 			continue
 		}
 		set := token.NewFileSet()
-		file, err := parser.ParseFile(set, filepath.Join(dir, e.Name()), nil, parser.ParseComments|parser.SkipObjectResolution)
+		file, err := parser.ParseFile(set, filepath.Join(dir, e.Name()), nil,
+			parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			return nil, err
 		}

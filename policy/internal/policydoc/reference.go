@@ -75,10 +75,7 @@ func (r *reference) table(sh *shape.Shape, more [][2]string) {
 		if err != nil {
 			r.err = err
 		}
-		key := "`" + f.Key + "`"
-		for _, also := range f.Also {
-			key += " or `" + also + "`"
-		}
+		key := "`" + strings.Join(append([]string{f.Key}, f.Also...), "` or `") + "`"
 		if f.Required && !strings.Contains(strings.ToLower(doc), "required") {
 			doc = "Required. " + doc
 		}
@@ -113,7 +110,7 @@ func (r *reference) value(sh *shape.Shape) string {
 	case shape.Map:
 		return "map of " + r.value(sh.Elem)
 	case shape.Struct:
-		return r.link(sh)
+		return r.anchor(sh)
 	case shape.Words:
 		if len(sh.Special.Words) > 8 {
 			return "status code"
@@ -132,21 +129,21 @@ func (r *reference) special(sh *shape.Shape) string {
 	case x.Form.Kind == shape.Text:
 		return x.What
 	case len(x.Words) > 0:
-		return "`" + strings.Join(words(x), "`, `") + "`, or " + r.link(x.Form)
+		return "`" + strings.Join(words(x), "`, `") + "`, or " + r.anchor(x.Form)
 	default:
 		return r.value(x.Form)
 	}
 }
 
-// link returns a link to the section of a struct.
-func (r *reference) link(sh *shape.Shape) string {
+// anchor returns the name of a struct, as a reference to its section.
+func (r *reference) anchor(sh *shape.Shape) string {
 	name := TypeName(sh)
 	if !r.seen[name] {
 		r.seen[name] = true
 		r.types = append(r.types, sh)
 	}
-	anchor := strings.ToLower(strings.ReplaceAll(name, ".", ""))
-	return "[" + name + "](#" + anchor + ")"
+	id := strings.ToLower(strings.ReplaceAll(name, ".", ""))
+	return "[" + name + "](#" + id + ")"
 }
 
 func (r *reference) section(sh *shape.Shape) {

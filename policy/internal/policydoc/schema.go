@@ -54,21 +54,22 @@ func (s *Source) Schema() ([]byte, error) {
 
 // entries returns the schema of a list of entries.
 func (s *Source) entries(side hauberk.Side, doc string) object {
-	var all []object
-	for _, name := range s.Catalog.Names(side) {
+	names := s.Catalog.Names(side)
+	all := make([]object, 0, len(names))
+	for _, name := range names {
 		row, _ := s.Catalog.Row(name, side)
 		all = append(all, object{
 			"if":   object{"properties": object{"use": object{"const": name}}, "required": []string{"use"}},
 			"then": object{"$ref": "#/$defs/" + s.entry(row)},
 		})
 	}
-	name := side.String() + "_entry"
-	s.defs[name] = object{
+	list := side.String() + "_entry"
+	s.defs[list] = object{
 		"type": "object", "required": []string{"use"},
-		"properties": object{"use": object{"enum": s.Catalog.Names(side), "description": "The interceptor."}},
+		"properties": object{"use": object{"enum": names, "description": "The interceptor."}},
 		"allOf":      all,
 	}
-	return object{"type": "array", "items": object{"$ref": "#/$defs/" + name}, "description": doc}
+	return object{"type": "array", "items": object{"$ref": "#/$defs/" + list}, "description": doc}
 }
 
 // EntryKeys are the keys of all entries with their descriptions.
@@ -103,7 +104,8 @@ func (s *Source) entry(row *catalog.Row) string {
 	}}
 	properties["use"] = object{"const": row.Use, "description": row.Doc}
 	properties["id"] = object{
-		"type": "string", "pattern": `^[A-Za-z0-9._-]+$`, "maxLength": 128, "description": docs["id"], //nolint:goconst // keys
+		"type": "string", "pattern": `^[A-Za-z0-9._-]+$`, "maxLength": 128,
+		"description": docs["id"],
 	}
 	properties["methods"] = object{"allOf": []object{patterns}, "description": docs["methods"]}
 	properties["except"] = object{"allOf": []object{patterns}, "description": docs["except"]}
@@ -301,8 +303,8 @@ func TypeName(sh *shape.Shape) string { return typeName(sh.Type) }
 
 func typeName(t reflect.Type) string {
 	name := t.Name()
-	if strings.HasSuffix(name, "Form") {
-		return strings.TrimSuffix(name, "Form")
+	if short, ok := strings.CutSuffix(name, "Form"); ok {
+		return short
 	}
 	return path.Base(t.PkgPath()) + "." + name
 }

@@ -54,7 +54,6 @@ const (
 	RatePattern     = `^[0-9]+/` + durationPart + `$`
 )
 
-//nolint:gochecknoglobals // never written
 var (
 	duration = regexp.MustCompile(DurationPattern)
 	rate     = regexp.MustCompile(RatePattern)

@@ -1,6 +1,7 @@
 package shape
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,7 +15,7 @@ import (
 const maxSecret = 64 << 10
 
 // reference is "${env:NAME}" or "${file:PATH}" in a text.
-var reference = regexp.MustCompile(`\$\{(env|file):([^{}\n]*)\}`) //nolint:gochecknoglobals // never written
+var reference = regexp.MustCompile(`\$\{(env|file):([^{}\n]*)\}`)
 
 // IsReference reports whether a text has a reference.
 func IsReference(text string) bool { return reference.MatchString(text) }
@@ -49,7 +50,7 @@ func (d *Decoder) resolve(text string) (string, error) {
 // read returns the value that a reference names.
 func (d *Decoder) read(kind, name string) (string, error) {
 	if name == "" {
-		return "", fmt.Errorf("it has no name; want ${env:NAME} or ${file:PATH}")
+		return "", errors.New("it has no name; want ${env:NAME} or ${file:PATH}")
 	}
 	if kind == "env" {
 		value, ok := d.Env(name)

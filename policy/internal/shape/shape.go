@@ -66,7 +66,7 @@ type Field struct {
 type Special struct {
 	// What describes the value, for errors: "a key".
 	What string
-	// Words are texts that stand for values.
+	// Words are texts for values.
 	Words []Word
 	// Form is the type of another form, or nil.
 	Form *Shape
@@ -82,7 +82,7 @@ type Special struct {
 	Example string
 }
 
-// Word is a text that stands for a value.
+// Word is a text for a value.
 type Word struct {
 	Text  string
 	Value reflect.Value
@@ -116,20 +116,20 @@ func (t *Types) Also(of reflect.Type, field, key string) {
 	t.also[of][field] = append(t.also[of][field], key)
 }
 
-// Word adds a word that stands for a value of a type. constant is the value's name in Go, or "".
+// AddWord adds a word for a value of a type. constant is the value's name in Go, or "".
 func AddWord[T any](t *Types, text string, value T, constant string) {
 	s := t.special(reflect.TypeFor[T]())
 	s.Words = append(s.Words, Word{text, reflect.ValueOf(value), constant})
 }
 
 // AddForm sets another form of a type. what describes it.
-func AddForm[T, F any](t *Types, what string, make func(form F) (T, error)) *Special {
+func AddForm[T, F any](t *Types, what string, convert func(form F) (T, error)) *Special {
 	s := t.special(reflect.TypeFor[T]())
 	s.What = what
 	s.Form = t.Of(reflect.TypeFor[F]())
 	s.Make = func(form reflect.Value) (reflect.Value, error) {
-		f, _ := form.Interface().(F)
-		value, err := make(f)
+		f, _ := reflect.TypeAssert[F](form)
+		value, err := convert(f)
 		return reflect.ValueOf(&value).Elem(), err
 	}
 	return s
@@ -164,7 +164,7 @@ func (t *Types) Of(of reflect.Type) *Shape {
 	if of == reflect.TypeFor[time.Duration]() {
 		return t.keep(&Shape{Kind: Duration, Type: of})
 	}
-	switch of.Kind() { //nolint:exhaustive // the others are not data
+	switch of.Kind() {
 	case reflect.Bool:
 		return t.keep(&Shape{Kind: Bool, Type: of})
 	case reflect.String:
@@ -306,7 +306,7 @@ func (s *Shape) FieldOf(name string) *Field {
 	return nil
 }
 
-// Keys returns the keys of a struct.
+// KeyNames returns the keys of a struct.
 func (s *Shape) KeyNames() []string {
 	all := make([]string, len(s.Fields))
 	for i, f := range s.Fields {
