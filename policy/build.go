@@ -137,7 +137,7 @@ func (r *reader) chain(root yamlfile.Value, side hauberk.Side, config hauberk.Co
 	return nil
 }
 
-var interceptorN = regexp.MustCompile(`\(?interceptor ([0-9]+)\)?`)
+var interceptorN = regexp.MustCompile(`\(?interceptor (\d+)\)?`)
 
 // entryNames replaces the numbers of interceptors in an error by the lines of their entries.
 func entryNames(text string, of []*entry) string {

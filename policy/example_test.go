@@ -26,7 +26,9 @@ server:
 	defer p.Close()
 	srv := p.Server().NewServer()
 	defer srv.Stop()
-	for _, e := range p.Entries() {
+	entries := p.Entries()
+	for i := range entries {
+		e := &entries[i]
 		fmt.Println(e.Line, e.Use, e.Mode, e.Except, e.Settings)
 	}
 	// Output:
@@ -77,8 +79,9 @@ server:
 	}
 	defer next.Close()
 	p.Close() // when its last call has ended
-	for _, e := range next.Entries() {
-		fmt.Println(e.Use, e.Kept)
+	entries := next.Entries()
+	for i := range entries {
+		fmt.Println(entries[i].Use, entries[i].Kept)
 	}
 	// Output:
 	// rate_limit true

@@ -39,7 +39,9 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("the second time: %v", err)
 		}
-		for i, e := range again.Entries() {
+		entries := again.Entries()
+		for i := range entries {
+			e := &entries[i]
 			if e.Mode != policy.Off && !e.Kept || e.Hash != p.Entries()[i].Hash || e.Line < 1 || e.Column < 1 {
 				t.Errorf("entry %d: %+v", i, e)
 			}

@@ -43,16 +43,15 @@ func (i *instance) release() error {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.uses--; i.uses > 0 {
+	i.uses--
+	if i.uses > 0 {
 		return nil
 	}
 	return i.build.Close()
 }
 
 // salt makes hashes of secrets useless outside of the process.
-var salt = sync.OnceValue(func() string { //nolint:gochecknoglobals // made once
-	return rand.Text()
-})
+var salt = sync.OnceValue(rand.Text) //nolint:gochecknoglobals // made once
 
 // canonical writes a value so that equal values have equal texts. Keys of the outermost map that skip reports
 // are left out.

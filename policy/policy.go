@@ -63,7 +63,7 @@ func read(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()                                 //nolint:errcheck // it was only read
+	defer file.Close()
 	return io.ReadAll(io.LimitReader(file, MaxSize+1)) // one more: Parse reports it
 }
 

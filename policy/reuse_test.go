@@ -31,9 +31,10 @@ func call(p *policy.Policy) codes.Code {
 
 // kept returns the entries whose instance was kept, by name.
 func kept(p *policy.Policy) (names []string) {
-	for _, e := range p.Entries() {
-		if e.Kept {
-			names = append(names, e.Use)
+	entries := p.Entries()
+	for i := range entries {
+		if entries[i].Kept {
+			names = append(names, entries[i].Use)
 		}
 	}
 	return names

@@ -10,7 +10,7 @@ import (
 func TestOf(t *testing.T) {
 	names := []string{"limit", "burst", "algorithm", "max_keys", "headers"}
 	for name, want := range map[string]string{
-		"limt": "limit", "limits": "limit", "brust": "burst", "algorithmus": "algorithm", "maxkeys": "max_keys",
+		"limt": "limit", "limits": "limit", "brust": "burst", "maxkeys": "max_keys",
 		"header": "headers", "colour": "", "x": "", "": "",
 	} {
 		if got := nearest.Of(name, names); got != want {

@@ -3,6 +3,7 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/field"
@@ -185,7 +186,7 @@ func buildAuthz(b *Build, form *authzForm) (hauberk.Interceptor, error) {
 			continue
 		}
 		r := f.Rule
-		r.Methods, r.Paths = append(f.Allow, f.Deny...), append(f.AllowPaths, f.DenyPaths...)
+		r.Methods, r.Paths = slices.Concat(f.Allow, f.Deny), slices.Concat(f.AllowPaths, f.DenyPaths)
 		if r.Name == "" {
 			r.Name = fmt.Sprintf("rules[%d]", i)
 		}
@@ -197,7 +198,8 @@ func buildAuthz(b *Build, form *authzForm) (hauberk.Interceptor, error) {
 		expressions[form.Rules[i].When] = true
 	}
 	if n := len(expressions); n > maxExpressions {
-		failed = append(failed, fmt.Errorf("the rules have %d different expressions; want at most %d", n, maxExpressions))
+		failed = append(failed, fmt.Errorf("the rules have %d different expressions; want at most %d",
+			n, maxExpressions))
 	}
 	if err := errors.Join(failed...); err != nil {
 		return nil, err

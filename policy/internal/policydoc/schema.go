@@ -13,6 +13,17 @@ import (
 	"github.com/hauberk-rpc/hauberk/policy/internal/shape"
 )
 
+// Words of JSON Schema.
+const (
+	isConst    = "const"
+	isObject   = "object"
+	isArray    = "array"
+	isString   = "string"
+	additional = "additionalProperties"
+	allOf      = "allOf"
+	anyOf      = "anyOf"
+)
+
 // object is an object of JSON.
 type object = map[string]any
 
@@ -33,13 +44,13 @@ const ID = "https://raw.githubusercontent.com/hauberk-rpc/hauberk/main/policy/sc
 func (s *Source) Schema() ([]byte, error) {
 	s.defs = make(object)
 	properties := s.properties(s.File)
-	properties["version"] = object{"const": 1, "description": "The version of the format."}
+	properties["version"] = object{isConst: 1, "description": "The version of the format."}
 	properties["server"] = s.entries(hauberk.ServerSide, "The chain for incoming calls, outermost first.")
 	properties["client"] = s.entries(hauberk.ClientSide, "The chain for outgoing calls, outermost first.")
 	root := object{
 		"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": ID,
-		"title": "Policy file of Hauberk", "type": "object", "properties": properties,
-		"required": []string{"version"}, "additionalProperties": false, "$defs": s.defs,
+		"title": "Policy file of Hauberk", "type": isObject, "properties": properties,
+		"required": []string{"version"}, additional: false, "$defs": s.defs,
 	}
 	if s.err != nil {
 		return nil, s.err
@@ -59,17 +70,17 @@ func (s *Source) entries(side hauberk.Side, doc string) object {
 	for _, name := range names {
 		row, _ := s.Catalog.Row(name, side)
 		all = append(all, object{
-			"if":   object{"properties": object{"use": object{"const": name}}, "required": []string{"use"}},
+			"if":   object{"properties": object{"use": object{isConst: name}}, "required": []string{"use"}},
 			"then": object{"$ref": "#/$defs/" + s.entry(row)},
 		})
 	}
 	list := side.String() + "_entry"
 	s.defs[list] = object{
-		"type": "object", "required": []string{"use"},
+		"type": isObject, "required": []string{"use"},
 		"properties": object{"use": object{"enum": names, "description": "The interceptor."}},
-		"allOf":      all,
+		allOf:        all,
 	}
-	return object{"type": "array", "items": object{"$ref": "#/$defs/" + list}, "description": doc}
+	return object{"type": isArray, "items": object{"$ref": "#/$defs/" + list}, "description": doc}
 }
 
 // EntryKeys are the keys of all entries with their descriptions.
@@ -99,19 +110,19 @@ func (s *Source) entry(row *catalog.Row) string {
 	for _, pair := range EntryKeys() {
 		docs[pair[0]] = pair[1]
 	}
-	patterns := object{"anyOf": []object{
-		{"type": "string"}, {"type": "array", "items": object{"type": "string"}, "minItems": 1},
+	patterns := object{anyOf: []object{
+		{"type": isString}, {"type": isArray, "items": object{"type": isString}, "minItems": 1},
 	}}
-	properties["use"] = object{"const": row.Use, "description": row.Doc}
+	properties["use"] = object{isConst: row.Use, "description": row.Doc}
 	properties["id"] = object{
-		"type": "string", "pattern": `^[A-Za-z0-9._-]+$`, "maxLength": 128,
+		"type": isString, "pattern": `^[A-Za-z0-9._-]+$`, "maxLength": 128,
 		"description": docs["id"],
 	}
-	properties["methods"] = object{"allOf": []object{patterns}, "description": docs["methods"]}
-	properties["except"] = object{"allOf": []object{patterns}, "description": docs["except"]}
+	properties["methods"] = object{allOf: []object{patterns}, "description": docs["methods"]}
+	properties["except"] = object{allOf: []object{patterns}, "description": docs["except"]}
 	properties["mode"] = object{"enum": []string{"enforce", "shadow", "off"}, "description": docs["mode"]}
 	def := object{
-		"type": "object", "description": row.Doc, "properties": properties, "additionalProperties": false,
+		"type": isObject, "description": row.Doc, "properties": properties, additional: false,
 		"required": append([]string{"use"}, required(row.Shape)...),
 	}
 	s.oneKey(def, row.Shape)
@@ -137,7 +148,7 @@ func (s *Source) oneKey(def object, sh *shape.Shape) {
 		}
 	}
 	if len(all) > 0 {
-		def["allOf"] = all
+		def[allOf] = all
 	}
 }
 
@@ -155,7 +166,7 @@ func (s *Source) properties(sh *shape.Shape) object {
 		}
 		if doc != "" {
 			if of["$ref"] != nil {
-				of = object{"allOf": []object{of}}
+				of = object{allOf: []object{of}}
 			}
 			of["description"] = short(doc)
 		}
@@ -196,16 +207,16 @@ func (s *Source) of(sh *shape.Shape) object {
 	case shape.Float:
 		return object{"type": "number"}
 	case shape.Text:
-		return object{"type": "string"}
+		return object{"type": isString}
 	case shape.Duration:
-		return object{"anyOf": []object{{"type": "string", "pattern": shape.DurationPattern}, {"const": 0}}}
+		return object{anyOf: []object{{"type": isString, "pattern": shape.DurationPattern}, {isConst: 0}}}
 	case shape.Rate:
-		return object{"type": "string", "pattern": shape.RatePattern}
+		return object{"type": isString, "pattern": shape.RatePattern}
 	case shape.List:
 		elem := s.of(sh.Elem)
-		return object{"anyOf": []object{elem, {"type": "array", "items": elem}}}
+		return object{anyOf: []object{elem, {"type": isArray, "items": elem}}}
 	case shape.Map:
-		m := object{"type": "object", "additionalProperties": s.of(sh.Elem)}
+		m := object{"type": isObject, additional: s.of(sh.Elem)}
 		if sh.Keys.Kind == shape.Words {
 			m["propertyNames"] = object{"enum": words(sh.Keys.Special)}
 		}
@@ -244,10 +255,10 @@ func (s *Source) special(sh *shape.Shape) object {
 		form["pattern"] = "(" + x.Match + ")|" + shape.ReferencePattern
 	}
 	forms = append(forms, form)
-	def := object{"anyOf": forms, "description": x.What}
+	def := object{anyOf: forms, "description": x.What}
 	if x.Combine != nil {
-		one := object{"anyOf": slices.Clone(forms)}
-		def["anyOf"] = append(forms, object{"type": "array", "items": one, "minItems": 1})
+		one := object{anyOf: slices.Clone(forms)}
+		def[anyOf] = append(forms, object{"type": isArray, "items": one, "minItems": 1})
 	}
 	s.defs[name] = def
 	return object{"$ref": "#/$defs/" + name}
@@ -273,7 +284,7 @@ func (s *Source) structOf(sh *shape.Shape) string {
 		s.err = err
 	}
 	def := object{
-		"type": "object", "description": short(doc), "properties": s.properties(sh), "additionalProperties": false,
+		"type": isObject, "description": short(doc), "properties": s.properties(sh), additional: false,
 	}
 	if keys := required(sh); len(keys) > 0 {
 		def["required"] = keys

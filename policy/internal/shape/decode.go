@@ -49,9 +49,9 @@ type Pattern struct {
 
 // Regular expressions of texts, for JSON Schema as well.
 const (
-	durationPart    = `([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+`
+	durationPart    = `(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+`
 	DurationPattern = `^(0|-?` + durationPart + `)$`
-	RatePattern     = `^[0-9]+/` + durationPart + `$`
+	RatePattern     = `^\d+/` + durationPart + `$`
 )
 
 var (
