@@ -80,6 +80,19 @@ func (g *Gateway) check(v yamlfile.Value) {
 			at(key).Errorf("admin is %q, which other machines can reach; want an address such as 127.0.0.1:9901", value)
 		}
 	}
+	g.checkValues(at)
+	if g.TLS != nil && g.TLS.CertFile != "" && g.TLS.KeyFile != "" {
+		pair, err := keypair.Open(keypair.Config{CertFile: g.TLS.CertFile, KeyFile: g.TLS.KeyFile})
+		if err != nil {
+			at("tls").Errorf("tls: %v", err)
+			return
+		}
+		pair.Close()
+	}
+}
+
+// checkValues reports bad values of single keys.
+func (g *Gateway) checkValues(at func(key string) yamlfile.Value) {
 	if g.Transport != "" && g.Transport != "grpc" && g.Transport != "frames" {
 		at("transport").Errorf("transport is %q; want one of grpc, frames", g.Transport)
 	}
@@ -93,14 +106,6 @@ func (g *Gateway) check(v yamlfile.Value) {
 		if n < 0 {
 			at(key).Errorf("%s is %d; want 1 or more, or 0 for the default", key, n)
 		}
-	}
-	if g.TLS != nil && g.TLS.CertFile != "" && g.TLS.KeyFile != "" {
-		pair, err := keypair.Open(keypair.Config{CertFile: g.TLS.CertFile, KeyFile: g.TLS.KeyFile})
-		if err != nil {
-			at("tls").Errorf("tls: %v", err)
-			return
-		}
-		pair.Close()
 	}
 }
 

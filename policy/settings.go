@@ -41,15 +41,7 @@ func (l *lister) list(key string, v yamlfile.Value, s *shape.Shape, hidden bool)
 	switch v.Kind() {
 	case yamlfile.Mapping:
 		for k, value := range v.Pairs() {
-			inner, hide := elem(s), hidden
-			if s != nil && s.Kind == shape.List {
-				inner = elem(s.Elem)
-			}
-			if of := structOf(s); of != nil {
-				if f := of.Field(k.Raw()); f != nil {
-					inner, hide = f.Shape, hide || f.Hidden
-				}
-			}
+			inner, hide := under(s, k.Raw(), hidden)
 			l.list(key+"."+k.Raw(), value, inner, hide)
 		}
 	case yamlfile.Sequence:
@@ -63,6 +55,19 @@ func (l *lister) list(key string, v yamlfile.Value, s *shape.Shape, hidden bool)
 	default:
 		l.add(key, v, shown(v, hidden))
 	}
+}
+
+// under returns the shape of the value of a key, or nil, and whether it is hidden.
+func under(s *shape.Shape, key string, hidden bool) (*shape.Shape, bool) {
+	if of := structOf(s); of != nil {
+		if f := of.Field(key); f != nil {
+			return f.Shape, hidden || f.Hidden
+		}
+	}
+	if s != nil && s.Kind == shape.List { // its one element
+		s = s.Elem
+	}
+	return elem(s), hidden
 }
 
 // elem returns the shape of elements, or nil.

@@ -175,17 +175,7 @@ var (
 // of constants.
 func (s *source) words(text string, of *shape.Shape) string {
 	text = strings.Join(strings.Fields(docLink.ReplaceAllString(text, "$1")), " ")
-	names, constants := make(map[string]string), make(map[string]string)
-	if of != nil {
-		for _, f := range of.Fields {
-			names[f.Name] = f.Key
-			if f.Shape.Special != nil {
-				for _, w := range f.Shape.Special.Words {
-					constants[w.Go] = w.Text
-				}
-			}
-		}
-	}
+	names, constants := namesOf(of)
 	replace := func(part string) string {
 		return goName.ReplaceAllStringFunc(part, func(name string) string {
 			bare := strings.TrimPrefix(name, "Config.")
@@ -209,6 +199,23 @@ func (s *source) words(text string, of *shape.Shape) string {
 	}
 	b.WriteString(replace(text[at:]))
 	return b.String()
+}
+
+// namesOf returns the keys by the names of fields, and the words by the names of constants.
+func namesOf(of *shape.Shape) (names, constants map[string]string) {
+	names, constants = make(map[string]string), make(map[string]string)
+	if of == nil {
+		return names, constants
+	}
+	for _, f := range of.Fields {
+		names[f.Name] = f.Key
+		if f.Shape.Special != nil {
+			for _, w := range f.Shape.Special.Words {
+				constants[w.Go] = w.Text
+			}
+		}
+	}
+	return names, constants
 }
 
 // inUnits writes durations of Go as the file has them, and computes numbers.
