@@ -18,7 +18,7 @@ import (
 
 const (
 	bufferOfConn = 64 << 10
-	unresponsive = time.Second // for a connection attempt, and for a ping
+	unresponsive = time.Second // for a connection attempt, and without an answer until a ping is sent
 	refresh      = time.Second // of what Sentinels say
 	maxMoved     = 4           // redirections of a request
 )
@@ -131,7 +131,7 @@ func (c Config) options() rueidis.ClientOption {
 		TLSConfig: c.TLS, ClientName: "hauberk", ClientSetInfo: rueidis.DisableClientSetInfo,
 		DisableCache: true, DisableRetry: true, AlwaysPipelining: true, RingScaleEachConn: 10,
 		ReadBufferEachConn: bufferOfConn, WriteBufferEachConn: bufferOfConn, BlockingPoolSize: 1, BlockingPipeline: -1,
-		ConnWriteTimeout: unresponsive,
+		ConnWriteTimeout: 2 * time.Minute, // for a whole answer; a watch ends a connection without progress
 		Sentinel: rueidis.SentinelOption{
 			MasterSet: c.Sentinel.MasterName, Username: c.Sentinel.Username, Password: c.Sentinel.Password,
 			TLSConfig: c.TLS, ClientName: "hauberk", TopologyRefreshInterval: refresh,

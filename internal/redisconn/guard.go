@@ -25,6 +25,7 @@ type guard struct {
 
 	waiting atomic.Int64 // requests without an answer
 	pushes  atomic.Bool  // after SUBSCRIBE, messages need no request
+	watch   watch
 	out, in scanner
 	err     error // of the server, for the next Read
 }
@@ -32,6 +33,7 @@ type guard struct {
 // newGuard guards a connection whose texts have at most maxText bytes.
 func newGuard(conn net.Conn, maxText int) *guard {
 	g := &guard{Conn: conn}
+	g.watch.conn, g.watch.waiting = conn, func() bool { return g.waiting.Load() > 0 && !g.pushes.Load() }
 	g.out.maxText, g.in.maxText = maxText, maxText
 	g.out.begins = func(byte) error {
 		g.waiting.Add(1)
@@ -58,7 +60,15 @@ func (g *guard) Write(p []byte) (int, error) {
 	if _, err := g.out.scan(p); err != nil {
 		return 0, err
 	}
-	return g.Conn.Write(p)
+	g.watch.wrote(len(p))
+	n, err := g.Conn.Write(p)
+	return n, g.watch.explain(err)
+}
+
+// Close ends the connection.
+func (g *guard) Close() error {
+	g.watch.end()
+	return g.Conn.Close()
 }
 
 // Read returns what is well-formed.
@@ -68,8 +78,11 @@ func (g *guard) Read(p []byte) (int, error) {
 	}
 	n, err := g.Conn.Read(p)
 	good, bad := g.in.scan(p[:n])
+	if n > 0 {
+		g.watch.received(g.in.within())
+	}
 	if bad == nil {
-		return n, err
+		return n, g.watch.explain(err)
 	}
 	g.err = bad
 	if good == 0 {
@@ -124,6 +137,9 @@ func (s *scanner) scan(p []byte) (int, error) {
 	}
 	return at, nil
 }
+
+// within reports whether the stream ends within a value.
+func (s *scanner) within() bool { return s.skip > 0 || len(s.line) > 0 || len(s.left) > 0 }
 
 // head follows the first line of a value.
 func (s *scanner) head(line []byte) error {
