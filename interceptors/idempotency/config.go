@@ -60,7 +60,8 @@ type Config struct {
 	// MaxResultBytes is the greatest size of an outcome that is kept, at most 64 MiB. The default is
 	// DefaultMaxResultBytes.
 	MaxResultBytes int
-	// StoreTimeout is the longest time of a request to the store. The default is DefaultStoreTimeout.
+	// StoreTimeout is the longest time of a request to the store, with the transfer of an outcome: allow for that
+	// of MaxResultBytes. The default is DefaultStoreTimeout.
 	StoreTimeout time.Duration
 	// FailOpen executes calls while the store fails. Otherwise they are rejected.
 	FailOpen bool

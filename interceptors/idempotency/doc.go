@@ -61,7 +61,8 @@
 // gives back the key that it may have, which may take as long again, and ends with UNAVAILABLE, or with
 // [Config.FailOpen] executes without protection. A panic of the store is a failure of it. If the store does
 // not take an outcome, after three tries, that is logged and counted, the call gets the outcome, and the key
-// is free once the lease expires.
+// is free once the lease expires. Of an outcome above 64 KiB that the store does not take within StoreTimeout,
+// or in two tries, only that the call was executed is kept: repeats end with FAILED_PRECONDITION.
 //
 // # Rejections
 //

@@ -35,7 +35,7 @@ func (l *lease) renew() {
 		return
 	}
 	until := time.Now().Add(l.x.config.Lease)
-	held, err := l.x.storeRenew(l.ctx, l.e)
+	held, err := l.x.storeRenew(l.ctx, l.e, l.x.config.Lease)
 	switch {
 	case err == nil && held:
 		l.until = until

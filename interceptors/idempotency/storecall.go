@@ -21,10 +21,11 @@ func (x *Interceptor) storeBegin(ctx context.Context, e *entry) (r Record, err e
 	return r, err
 }
 
-// storeRenew begins the lease again.
-func (x *Interceptor) storeRenew(ctx context.Context, e *entry) (held bool, err error) {
-	err = x.ask(ctx, min(x.config.StoreTimeout, x.config.Lease/3), func(ctx context.Context) (err error) {
-		held, err = x.store.Renew(ctx, e.key, e.owner, x.config.Lease)
+// storeRenew begins the lease again, for a time.
+func (x *Interceptor) storeRenew(ctx context.Context, e *entry, lease time.Duration) (held bool, err error) {
+	timeout := min(x.config.StoreTimeout, x.config.Lease/3)
+	err = x.ask(context.WithoutCancel(ctx), timeout, func(ctx context.Context) (err error) {
+		held, err = x.store.Renew(ctx, e.key, e.owner, lease)
 		return err
 	})
 	return held, err
