@@ -94,6 +94,9 @@ func TestLateApplication(t *testing.T) {
 					b := &backend{}
 					b.Handle = func(_ context.Context, s hauberktest.Stream) error {
 						b.calls.Add(1)
+						if _, err := s.Recv(); err != nil { // or the application sends to a call that has ended
+							return err
+						}
 						for range 3 {
 							if err := s.Send(&testpb.Response{}); err != nil {
 								return err
