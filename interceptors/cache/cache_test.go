@@ -209,14 +209,33 @@ func TestClientIdentity(t *testing.T) {
 	}
 }
 
-// The methods that are cached without Config.Methods are those without side effects, by either option.
+// The methods that are cached without Config.Methods are those without side effects: by either option, or by
+// what the application overrides in the policy of the chain.
 func TestMethods(t *testing.T) {
-	for method, cached := range map[string]bool{
-		policypb.Cart_Get_FullMethodName: true,
-		policypb.Cart_Pay_FullMethodName: false,
+	overridden, err := hauberk.FromRegistry("hauberk.policy.test.v1.Cart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = overridden.Override("hauberk.policy.test.v1.Cart/*", func(m *hauberk.MethodPolicy) {
+		m.NoSideEffects = !m.NoSideEffects
+		m.Idempotent, m.Roles, m.Scopes = m.NoSideEffects, nil, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		method string
+		policy *hauberk.DescriptorPolicy
+		cached bool
+	}{
+		{policypb.Cart_Get_FullMethodName, nil, true},
+		{policypb.Cart_Pay_FullMethodName, nil, false},
+		{policypb.Cart_Get_FullMethodName, overridden, false},
+		{policypb.Cart_Pay_FullMethodName, overridden, true},
 	} {
+		method, cached := c.method, c.cached
 		x := cache.New(cache.Config{TTL: time.Hour, AcrossIdentities: true})
-		intercept := hauberk.Must(hauberk.New(x)).UnaryServerInterceptor()
+		intercept := hauberk.Must(hauberk.Config{Policy: c.policy}.New(x)).UnaryServerInterceptor()
 		handled := 0
 		for range 2 {
 			_, err := intercept(t.Context(), &testpb.Request{}, &grpc.UnaryServerInfo{FullMethod: method},

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/callcreds"
@@ -23,7 +22,6 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/methodtable"
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
 	"github.com/hauberk-rpc/hauberk/internal/protomessage"
-	hauberkv1 "github.com/hauberk-rpc/hauberk/proto/hauberk/v1"
 )
 
 // Key identifies calls that may share an answer. Request identifies only their method and request.
@@ -84,14 +82,7 @@ func (k *Keys) Covers(m *hauberk.Method) bool {
 	if covered, ok := k.covered.Get(m); ok {
 		return covered
 	}
-	return k.covered.Keep(m, k.methods.Matches(m.Service(), m.Name()) || m.Idempotent() && noSideEffects(m))
-}
-
-// noSideEffects reports whether the options of an idempotent method say that it has no side effects.
-func noSideEffects(m *hauberk.Method) bool {
-	policy, _ := hauberk.MethodOption[*hauberkv1.Policy](m, hauberkv1.E_Policy)
-	return policy.GetIdempotency() == hauberkv1.Idempotency_IDEMPOTENCY_NO_SIDE_EFFECTS ||
-		m.Options().GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
+	return k.covered.Keep(m, k.methods.Matches(m.Service(), m.Name()) || m.NoSideEffects())
 }
 
 // usual is the room for the text of a key on the stack, in bytes.
