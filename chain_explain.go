@@ -2,6 +2,7 @@ package hauberk
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -34,7 +35,8 @@ func (c *Chain) Explain(method string) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Explanation{Method: m.full, Public: c.isPublic(m), Settings: c.settings(m)}
+	m.public, m.stated = c.isPublic(m), c.policy[m.full]
+	e := &Explanation{Method: m.full, Public: m.public, Settings: c.settings(m)}
 	for _, l := range c.entries {
 		runs, why := l.explain(m)
 		step := Step{Interceptor: l.title(), Phase: l.decl.Phase, Runs: runs, Why: why}
@@ -50,19 +52,49 @@ func (c *Chain) Explain(method string) (*Explanation, error) {
 }
 
 // settings returns the settings of the chain for a method.
-func (c *Chain) settings(m *Method) []Setting {
-	if c.policy == nil {
-		return nil
-	}
-	if c.public.Matches(m.service, m.name) {
-		return []Setting{{"public", "true", "hauberk.Config.Public"}}
-	}
-	if stated := c.policy[m.full]; stated != nil {
-		if setting, ok := stated.Setting("public"); ok {
-			return []Setting{setting}
+func (c *Chain) settings(m *Method) (all []Setting) {
+	switch {
+	case c.policy == nil:
+	case c.public.Matches(m.service, m.name):
+		all = append(all, Setting{"public", "true", "hauberk.Config.Public"})
+	case m.stated != nil:
+		if setting, ok := m.stated.Setting("public"); ok {
+			all = append(all, setting)
 		}
 	}
-	return nil
+	if slices.ContainsFunc(c.entries, (*entry).asksIdempotency) {
+		all = append(all, m.idempotency())
+	}
+	return all
+}
+
+// asksIdempotency reports whether what the interceptor does depends on [Method.Idempotent]: retries, hedges,
+// caches and idempotency keys.
+func (l *entry) asksIdempotency() bool {
+	return l.decl.Phase == PhaseRetry || l.decl.Phase == PhaseCache
+}
+
+// idempotency returns where [Method.Idempotent] was set.
+func (m *Method) idempotency() Setting {
+	stated, source := m.stated, "no option of the method or its service"
+	if stated == nil {
+		switch d := m.Descriptor(); d {
+		case nil:
+			source = "this program does not link the .proto file of the method"
+		default:
+			policy, err := policyOf(d)
+			if err != nil {
+				return Setting{"idempotent", "false", "its options are invalid: " + err.Error()}
+			}
+			stated = &policy
+		}
+	}
+	if stated != nil {
+		if setting, ok := stated.Setting("idempotent"); ok {
+			return setting
+		}
+	}
+	return Setting{"idempotent", "false", source}
 }
 
 func (l *entry) explain(m *Method) (runs bool, why string) {

@@ -1,6 +1,7 @@
 package hauberk_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -58,6 +59,51 @@ func TestExplain(t *testing.T) {
 	}
 	if got := e.Steps[0]; got.Phase != hauberk.PhaseLogging || !got.Runs {
 		t.Errorf("the first step is %+v", got)
+	}
+}
+
+// Explain returns whether a method is idempotent, and where that is set, if the chain has an interceptor for which
+// that matters: otherwise it is not seen why a call is not retried or cached.
+func TestExplainIdempotency(t *testing.T) {
+	policy, err := hauberk.FromRegistry("hauberk.policy.test.v1.Cart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = policy.Override("hauberk.policy.test.v1.Cart/*", func(m *hauberk.MethodPolicy) {
+		m.Idempotent, m.Roles, m.Scopes = true, nil, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		phase  hauberk.Phase
+		policy *hauberk.DescriptorPolicy
+		method string
+		want   string
+	}{
+		{
+			hauberk.PhaseRetry, nil, "hauberk.policy.test.v1.Cart/Get",
+			"[idempotent true: option (hauberk.v1.policy) of hauberk.policy.test.v1.Cart/Get]",
+		},
+		{
+			hauberk.PhaseCache, nil, "hauberk.policy.test.v1.Cart/List",
+			"[idempotent true: option idempotency_level of hauberk.policy.test.v1.Cart/List]",
+		},
+		{hauberk.PhaseRetry, nil, "hauberk.policy.test.v1.Cart/Pay", "[idempotent false: no option of the method or its service]"},
+		{hauberk.PhaseRetry, policy, "hauberk.policy.test.v1.Cart/Pay", "[idempotent true: the application]"},
+		{
+			hauberk.PhaseRetry, nil, "unknown.Service/Do",
+			"[idempotent false: this program does not link the .proto file of the method]",
+		},
+		{hauberk.PhaseLogging, nil, "unknown.Service/Do", "[]"},
+	} {
+		e, err := hauberk.Must(hauberk.Config{Policy: c.policy}.New(phase(c.phase, "x"))).Explain(c.method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(e.Settings); got != c.want {
+			t.Errorf("%s: settings %s; want %s", c.method, got, c.want)
+		}
 	}
 }
 

@@ -66,7 +66,7 @@ func (h *Interceptor) Declare() hauberk.Declaration {
 	}
 	return hauberk.Declaration{
 		Name: "hedge", Phase: hauberk.PhaseRetry, Sides: hauberk.OnlyClients,
-		Writes: []hauberk.StateKey{Attempt}, Settings: h.methods.Settings(), Err: err,
+		Writes: []hauberk.StateKey{Attempt}, Settings: h.methods.Settings, Err: err,
 	}
 }
 

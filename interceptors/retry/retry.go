@@ -76,7 +76,7 @@ func (r *Interceptor) Declare() hauberk.Declaration {
 	}
 	return hauberk.Declaration{
 		Name: "retry", Phase: hauberk.PhaseRetry, Sides: hauberk.OnlyClients,
-		Writes: []hauberk.StateKey{Attempt}, Settings: r.methods.Settings(), Err: err,
+		Writes: []hauberk.StateKey{Attempt}, Settings: r.methods.Settings, Err: err,
 	}
 }
 

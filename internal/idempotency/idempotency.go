@@ -71,16 +71,9 @@ func (m *Methods) Include(method *hauberk.Method) bool {
 	return method.Idempotent()
 }
 
-// Settings returns the function for [hauberk.Declaration.Settings]: whether a method may be
-// repeated, and by which setting. It is nil without a policy.
-func (m *Methods) Settings() func(method string) []hauberk.Setting {
-	if m.policy == nil {
-		return nil
-	}
-	return m.settings
-}
-
-func (m *Methods) settings(method string) []hauberk.Setting {
+// Settings is for [hauberk.Declaration.Settings]: whether a method may be repeated, and by which setting of the
+// interceptor. Without one it returns none, since [hauberk.Chain.Explain] returns what the .proto file says.
+func (m *Methods) Settings(method string) []hauberk.Setting {
 	service, name, _ := strings.Cut(method, "/")
 	by := func(field string) []hauberk.Setting {
 		return []hauberk.Setting{{Name: "idempotent", Value: "true", Source: m.owner + ".Config." + field}}

@@ -40,9 +40,9 @@ func TestPrecedence(t *testing.T) {
 		source   string
 	}{
 		"proto":                        {nil, false, nil, false, ""},
-		"pattern":                      {[]string{"hauberk.test.v1.*"}, false, nil, true, ""},
+		"pattern":                      {[]string{"hauberk.test.v1.*"}, false, nil, true, "x.Config.Methods"},
 		"another pattern":              {[]string{"other.*"}, false, nil, false, ""},
-		"all":                          {nil, true, nil, true, ""},
+		"all":                          {nil, true, nil, true, "x.Config.AllMethods"},
 		"policy":                       {nil, false, policy(true), true, "the application"},
 		"policy against":               {nil, false, policy(false), false, "default"},
 		"pattern, policy against":      {[]string{method}, false, policy(false), true, "x.Config.Methods"},
@@ -56,17 +56,15 @@ func TestPrecedence(t *testing.T) {
 		if got := includes(t, &m); got != c.want {
 			t.Errorf("%s: included %t, want %t", name, got, c.want)
 		}
-		settings := m.Settings()
-		if (settings != nil) != (c.policy != nil) {
-			t.Errorf("%s: settings without a policy, or none with one", name)
+		list := m.Settings(method)
+		var source string
+		for _, s := range list {
+			source += s.Source
 		}
-		if settings == nil {
-			continue
+		if source != c.source {
+			t.Errorf("%s: settings %v, want the source %q", name, list, c.source)
 		}
-		if list := settings(method); len(list) != 1 || list[0].Source != c.source {
-			t.Errorf("%s: settings %v, want the source %s", name, list, c.source)
-		}
-		if list := settings("other.Service/Do"); !c.all && list != nil {
+		if list := m.Settings("another.Service/Do"); !c.all && list != nil {
 			t.Errorf("%s: settings %v for a method of no policy", name, list)
 		}
 	}
