@@ -69,14 +69,16 @@ func (c Config) check() error {
 		value time.Duration
 		least time.Duration
 	}{
-		{"TTL", c.TTL, 1},
-		{"MaxTTL", c.MaxTTL, 1},
+		{"MaxTTL", c.MaxTTL, min(1, c.TTL)}, // the default is TTL
 		{"StaleWhileRevalidate", c.StaleWhileRevalidate, 0},
 		{"RefreshTimeout", c.RefreshTimeout, 1},
 	} {
 		if d.value < d.least || d.value > maxDuration {
 			fail("%s is %v; want a time of at least %v and at most %v", d.name, d.value, d.least, maxDuration)
 		}
+	}
+	if c.TTL <= 0 || c.TTL > maxDuration {
+		fail("TTL is %v; want how long an answer is fresh, more than 0 and at most %v", c.TTL, maxDuration)
 	}
 	if c.MaxTTL > 0 && c.MaxTTL < c.TTL {
 		fail("MaxTTL is %v; want at least TTL, which is %v", c.MaxTTL, c.TTL)

@@ -39,15 +39,15 @@ type Sentinel struct {
 }
 
 // Validate returns everything that is wrong with the configuration.
-func (c Config) Validate() error { return c.validate(c.connection()) }
+func (c Config) Validate() error { return errors.Join(c.problems(c.connection())...) }
 
-// validate is Validate with what options have added to the connection.
-func (c Config) validate(connection redisconn.Config) error {
-	errs := []error{connection.Validate()}
+// problems returns what is wrong, with what options have added to the connection.
+func (c Config) problems(connection redisconn.Config) []error {
+	errs := connection.Problems()
 	if c.Name == "" {
 		errs = append(errs, fmt.Errorf("%s is empty; want the name of the service, which all its nodes have", "Name"))
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // connection returns the settings of the connection.

@@ -40,7 +40,13 @@ var _ idempotency.Store = (*Store)(nil)
 func New(config Config, opts ...Option) *Store {
 	s := &Store{name: config.Name, connection: config.connection(), script: rueidis.NewLuaScript(script)}
 	nils := options.Apply(opts, func(o Option) { o.apply(s) })
-	s.err = errors.Join(config.validate(s.connection), s.err, nils)
+	var errs []error
+	for _, err := range append(config.problems(s.connection), s.err, nils) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("idempotencyredis: %w", err))
+		}
+	}
+	s.err = errors.Join(errs...)
 	if s.err == nil {
 		s.connector = redisconn.Connect(s.connection)
 	}
@@ -53,7 +59,7 @@ func (s *Store) Validate() error {
 	case s == nil || s.script == nil:
 		return errors.New("idempotencyredis: a zero Store has no server; make one with idempotencyredis.New")
 	case s.err != nil:
-		return fmt.Errorf("idempotencyredis: %w", s.err)
+		return s.err
 	default:
 		return nil
 	}
