@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/signal"
 	"syscall"
 	"time"
@@ -112,11 +113,14 @@ func Command() *cobra.Command {
 		signal.Ignore(syscall.SIGPIPE) // a closed stderr must not end the process
 		ctx, release := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer release()
+		reload := make(chan os.Signal, 1)
+		signal.Notify(reload, syscall.SIGHUP)
+		defer signal.Stop(reload)
 		at, err := o.check(ctx)
 		if err != nil {
 			return cmd.FlagErrorFunc()(cmd, err)
 		}
-		return o.run(signals{ctx.Done(), release}, at, cmd.ErrOrStderr())
+		return o.run(signals{reload, ctx.Done(), release}, at, cmd.ErrOrStderr())
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.config, "config", "", "read the limits from this file, in YAML")

@@ -8,10 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"reflect"
 	"strings"
-	"syscall"
 
 	rlsv3 "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
 	"google.golang.org/grpc/health"
@@ -38,9 +36,10 @@ type service struct {
 	errOut  io.Writer
 }
 
-// signals are the signals that stop the server. After the first one, release restores their default
-// action, so that a second signal ends the process at once.
+// signals are the signals that the server obeys. After the first one that stops it, release restores their
+// default action, so that a second signal ends the process at once.
 type signals struct {
+	reload  <-chan os.Signal // buffered: a signal that comes while the server starts is kept
 	first   <-chan struct{}
 	release func()
 }
@@ -126,15 +125,12 @@ func (s *service) read() (limitsfile.File, error) {
 
 // serve serves until a signal.
 func (s *service) serve(lis net.Listener) error {
-	reloads := make(chan os.Signal, 1)
-	signal.Notify(reloads, syscall.SIGHUP)
-	defer signal.Stop(reloads)
 	s.sayf("listening on %s, %d limits", lis.Addr(), len(s.limits.Snapshot().Limits))
 	served := make(chan error, 1)
 	go func() { served <- s.server.Serve(lis) }()
 	for {
 		select {
-		case <-reloads:
+		case <-s.signals.reload:
 			s.reload()
 		case err := <-served:
 			s.server.Stop()
