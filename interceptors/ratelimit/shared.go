@@ -54,8 +54,9 @@ type Shared struct {
 	// Fail is what happens to calls while the store does not answer. The default is FailLocal.
 	Fail FailureMode
 	// Nodes is the number of processes that share the quotas. With FailLocal each of them admits
-	// this part of a limit by itself, at least 1 permit. The default is 1, the whole limit: the
-	// service then admits as many times the limit as there are nodes.
+	// this part of a limit by itself, at least 1 permit, and rejects what costs more than its part with
+	// RetryStore as the time to retry after. The default is 1, the whole limit: the service then admits
+	// as many times the limit as there are nodes.
 	Nodes int
 	// Timeout is how long a call waits for the store at most. The default is DefaultTimeout.
 	Timeout time.Duration

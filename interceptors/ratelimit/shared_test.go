@@ -280,6 +280,28 @@ func TestUnavailableInsideAStream(t *testing.T) {
 	}
 }
 
+// While the store fails, a call that costs more than the part of this node is rejected until the store is asked again,
+// and one that costs more than the whole burst for ever.
+func TestCostAboveThePart(t *testing.T) {
+	for _, algorithm := range []ratelimit.Algorithm{ratelimit.GCRA, ratelimit.SlidingWindow, ratelimit.FixedWindow} {
+		for cost, waits := range map[int]time.Duration{3: 0, 4: ratelimit.DefaultRetryStore, 9: ratelimit.DefaultRetryStore, 10: -1} {
+			for _, more := range []int{0, 1} {
+				config := hourly(9, ratelimit.Cost{Of: costs(cost)})
+				config.Algorithm, config.Shared.Nodes = algorithm, 3
+				for range more {
+					config.Also = append(config.Also, hourly(100, ratelimit.Cost{}))
+				}
+				err := server(t, ratelimit.New(config, ratelimit.WithStore(&store{fails: errors.New("down")}), quiet))(t.Context())
+				if waits == 0 {
+					wantCode(t, err, codes.OK)
+				} else {
+					wantRejection(t, err, "everything", waits)
+				}
+			}
+		}
+	}
+}
+
 // A part of the greatest limit does not overflow.
 func TestPartOfAbsurdLimit(t *testing.T) {
 	config := ratelimit.Config{Limit: math.MaxInt, Per: time.Hour, Algorithm: ratelimit.FixedWindow}

@@ -168,7 +168,7 @@ func (l *limit) demand(ctx context.Context, call *hauberk.Call, permits int) dem
 func (x *Interceptor) take(demands []demand) (s outcome) {
 	if len(x.limits) == 1 {
 		d := &demands[0]
-		s.consider(d, Decision(d.limit.memory.Do(quota.Take, d.at, d.key, x.clock(), d.permits)))
+		s.consider(d, x.local(d, quota.Take, x.clock()))
 		return s
 	}
 	x.mu.Lock()
@@ -176,7 +176,7 @@ func (x *Interceptor) take(demands []demand) (s outcome) {
 	now := x.clock()
 	for i := range demands {
 		d := &demands[i]
-		s.consider(d, Decision(d.limit.memory.Do(quota.Check, d.at, d.key, now, d.permits)))
+		s.consider(d, x.local(d, quota.Check, now))
 	}
 	if !s.OK {
 		return s
@@ -184,7 +184,17 @@ func (x *Interceptor) take(demands []demand) (s outcome) {
 	s = outcome{}
 	for i := range demands {
 		d := &demands[i]
-		s.consider(d, Decision(d.limit.memory.Do(quota.Take, d.at, d.key, now, d.permits)))
+		s.consider(d, x.local(d, quota.Take, now))
 	}
 	return s
+}
+
+// local does an operation on the quota of a demand in memory. If the quotas are in a store and this process
+// has a part of each, it rejects what costs more than its part until the store answers again.
+func (x *Interceptor) local(d *demand, op quota.Operation, now time.Duration) Decision {
+	answer := Decision(d.limit.memory.Do(op, d.at, d.key, now, d.permits))
+	if answer.RetryAfter == Never && x.shared != nil && d.permits <= d.limit.config.Burst {
+		answer.RetryAfter = x.shared.config.RetryStore
+	}
+	return answer
 }

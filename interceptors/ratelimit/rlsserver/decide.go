@@ -3,6 +3,7 @@ package rlsserver
 import (
 	"context"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -81,7 +82,7 @@ func (s *Server) do(ctx context.Context, st *state, op quota.Operation, demands 
 		return nil
 	}
 	if st.quotas == nil {
-		s.inMemory(op, demands)
+		s.inMemory(op, demands, 0)
 		return nil
 	}
 	answers := make([]ratelimit.Decision, len(demands))
@@ -92,7 +93,7 @@ func (s *Server) do(ctx context.Context, st *state, op quota.Operation, demands 
 		s.check(ctx, st, demands)
 		return status.FromContextError(ctx.Err()).Err()
 	case st.config.Shared.Fail == ratelimit.FailLocal:
-		s.inMemory(op, demands)
+		s.inMemory(op, demands, st.config.Shared.RetryStore)
 		return nil
 	case st.config.Shared.Fail == ratelimit.FailClosed:
 		return status.Error(codes.Unavailable, "the quotas are not available")
@@ -147,13 +148,18 @@ func (s *Server) check(ctx context.Context, st *state, demands []*demand) {
 	})
 }
 
-// inMemory is do for quotas in this process.
-func (s *Server) inMemory(op quota.Operation, demands []*demand) {
+// inMemory is do for quotas in this process. While the store fails they are a part of the quotas: what costs more
+// than that waits until the store is asked again, after retryStore. Without a store that is 0.
+func (s *Server) inMemory(op quota.Operation, demands []*demand, retryStore time.Duration) {
 	s.taking.Lock()
 	defer s.taking.Unlock()
 	now := s.clock()
 	do := func(op quota.Operation, d *demand, n int) ratelimit.Decision {
-		return ratelimit.Decision(d.rule.memory.Do(op, quota.OfKeys, d.key, now, n))
+		answer := ratelimit.Decision(d.rule.memory.Do(op, quota.OfKeys, d.key, now, n))
+		if answer.RetryAfter == ratelimit.Never && retryStore > 0 && n <= d.rule.identity.quota.Burst {
+			answer.RetryAfter = retryStore // more than the part of this node
+		}
+		return answer
 	}
 	if op == quota.Charge {
 		for _, d := range demands {

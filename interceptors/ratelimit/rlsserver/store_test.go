@@ -180,6 +180,20 @@ func TestFailureModes(t *testing.T) {
 	}
 }
 
+// While the store fails, a request for more than the part of this server waits until the store is asked again.
+func TestHitsAboveThePart(t *testing.T) {
+	config := shop(by("user", "", 10))
+	config.Shared = ratelimit.Shared{Nodes: 2}
+	l := stored(t, &bank{fail: errors.New("down")}, config)
+	for n, want := range map[int]time.Duration{6: ratelimit.DefaultRetryStore, 10: ratelimit.DefaultRetryStore, 11: 0} {
+		resp := l.ask(t, request(hits(of("user", "alice"), n)))
+		s := resp.GetStatuses()[0]
+		if resp.GetOverallCode() != over || s.GetDurationUntilReset().AsDuration() != want {
+			t.Errorf("%d hits: %v; want %v until a retry", n, resp, want)
+		}
+	}
+}
+
 // Counters do not decrease at a reload, also if that replaces the circuit of the store.
 func TestCountersAcrossReloads(t *testing.T) {
 	config := shop(by("user", "", 10))
