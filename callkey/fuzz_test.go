@@ -43,6 +43,10 @@ func callOf(has bool, key, addr string) (ctx context.Context, id [2]string) {
 // host identifies a host by its address, or the network of 64 bits that it has.
 func host(ip netip.Addr) [2]string {
 	ip = ip.Unmap().WithZone("")
+	if netip.MustParsePrefix("64:ff9b::/96").Contains(ip) { // NAT64
+		last := ip.As16()
+		ip = netip.AddrFrom4([4]byte(last[12:]))
+	}
 	if ip.Is4() {
 		return [2]string{"ip", ip.String()}
 	}
@@ -57,6 +61,7 @@ func FuzzKeys(f *testing.F) {
 	f.Add(true, "192.0.2.1", "pipe", false, "", "192.0.2.1")
 	f.Add(true, "a\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xc0\x00\x02\x01", "pipe", false, "", "192.0.2.1")
 	f.Add(false, "", "192.0.2.1", false, "", "::ffff:192.0.2.1")
+	f.Add(false, "", "192.0.2.1", false, "", "64:ff9b::192.0.2.1")
 	f.Add(false, "", "192.0.2.1:80", false, "", "192.0.2.1")
 	f.Add(false, "", "name:bufconn", true, "name:bufconn", "bufconn")
 	f.Add(false, "", "6464:723a:6869:6a6b:6c6d:6e6f:7071:7273", false, "", "hijklmnopqrs") // as bytes, "ddr:hijkl…"

@@ -14,8 +14,9 @@ import (
 //   - On a server a peer is the address that a call comes from
 //     ([hauberk.Call.ClientAddr]), without the port, or the text of an address that is not
 //     an IP address. Of an IPv6 address the first 64 bits count, since a single host
-//     commonly chooses its addresses from a /64; [Network] counts other lengths. All peers of
-//     Unix sockets are one: a client chooses the path of its end.
+//     commonly chooses its addresses from a /64; [Network] counts other lengths. An IPv4 address
+//     that NAT64 has translated (64:ff9b::/96, RFC 6052) counts as the IPv4 address. All peers
+//     of Unix sockets are one: a client chooses the path of its end.
 //   - On a client a peer is the target of the connection.
 //
 // Connections that have neither are together.
@@ -75,8 +76,16 @@ func PeerName(key string) string {
 	}
 }
 
+// nat64 is the prefix of IPv4 addresses that NAT64 has translated (RFC 6052, section 2.1). Its first 64 bits are those of
+// every such host.
+var nat64 = netip.MustParsePrefix("64:ff9b::/96") //nolint:gochecknoglobals // never written
+
 // of returns the first address of the network that a is in.
 func (n network) of(a netip.Addr) netip.Addr {
+	if nat64.Contains(a) {
+		all := a.As16()
+		a = netip.AddrFrom4([4]byte(all[12:]))
+	}
 	bits := n.ipv6
 	if a.Is4() {
 		bits = n.ipv4
