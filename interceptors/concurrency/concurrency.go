@@ -66,7 +66,7 @@ func New(config Config, opts ...Option) *Interceptor {
 func (x *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
 		Name: name, Detail: x.config.By.Name(), Phase: hauberk.PhaseConcurrency, Decides: true, Err: x.err,
-		Invalid: x.invalid,
+		Unmatched: x.methods.unmatched, Invalid: x.invalid,
 	}
 	d.Reads = append(append(d.Reads, x.config.By.Reads()...), x.config.Tenant.Reads()...)
 	if !x.config.limits() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/internal/engine/gradient"
 	"github.com/hauberk-rpc/hauberk/internal/engine/inflight"
@@ -54,7 +55,8 @@ type Config struct {
 	// MaxWait is how long a call waits at most. The default is DefaultMaxWait.
 	MaxWait time.Duration
 	// Critical and Sheddable are patterns of methods whose calls get a slot before and after
-	// those of other methods, if they wait. See also WithPriority.
+	// those of other methods, if they wait. A server that has no method of a pattern does not serve.
+	// See also WithPriority.
 	Critical, Sheddable []string
 	// Streams is how long a call of a streaming method holds its slot. The default is ForLife.
 	Streams Streams
@@ -202,6 +204,13 @@ func (c Config) priorities() (p priorities, err error) {
 	}
 	p = priorities{parse("Critical", c.Critical), parse("Sheddable", c.Sheddable)}
 	return p, errors.Join(errs...)
+}
+
+// unmatched lists the patterns that match none of the methods.
+func (p priorities) unmatched(methods []*hauberk.Method) []string {
+	index := pattern.IndexOf(methods)
+	all := index.Unmatched("concurrency.Config.Critical", p.critical)
+	return append(all, index.Unmatched("concurrency.Config.Sheddable", p.sheddable)...)
 }
 
 // rule describes the limit to operators.

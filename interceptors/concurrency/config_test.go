@@ -3,9 +3,12 @@ package concurrency_test
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/callkey"
@@ -145,5 +148,18 @@ func TestClock(t *testing.T) {
 	}
 	if s := x.Snapshot(); s.Running != 0 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A server that has no method of a pattern does not serve.
+func TestUnmatchedPriorities(t *testing.T) {
+	services := map[string]grpc.ServiceInfo{"shop.v1.Search": {Methods: []grpc.MethodInfo{{Name: "Find"}}}}
+	limiter := concurrency.New(concurrency.Config{
+		Limit: 1, MaxWaiting: 1, Critical: []string{"shop.v1.Search/Find", "shop.v1.Search/find"}, Sheddable: []string{"shop.v2.*", "*"},
+	})
+	want := []string{`concurrency.Config.Critical("shop.v1.Search/find")`, `concurrency.Config.Sheddable("shop.v2.*")`}
+	cov := hauberk.Must(hauberk.New(limiter)).Coverage(services)
+	if !slices.Equal(cov.Unmatched, want) || cov.Err() == nil {
+		t.Errorf("unmatched are %q, with the error %v; want %q", cov.Unmatched, cov.Err(), want)
 	}
 }

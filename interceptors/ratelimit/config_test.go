@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/callkey"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
@@ -265,5 +267,23 @@ func TestNames(t *testing.T) {
 		if names := chain.Coverage(nil).Interceptors; names[0] != want || names[1] != "mine" {
 			t.Errorf("the coverage has %q; want %s and mine", names, want)
 		}
+	}
+}
+
+// A server that has no method of a pattern of the costs does not serve: a name that is wrong would leave an expensive
+// method cheap.
+func TestUnmatchedCosts(t *testing.T) {
+	services := map[string]grpc.ServiceInfo{"shop.v1.Search": {Methods: []grpc.MethodInfo{{Name: "Find"}}}}
+	config := hourly(10, ratelimit.Cost{Methods: map[string]int{
+		"*": 1, "shop.v1.Search/Find": 2, "shop.v1.Serach/*": 3, "shop.v1.Search/find": 4, "grpc.health.v1.Health/Check": 0,
+	}})
+	config.Also = []ratelimit.Config{hourly(10, ratelimit.Cost{Methods: map[string]int{"shop.v2.*": 5, "shop.*": 6}})}
+	want := []string{
+		`ratelimit.Config.Cost.Methods("shop.v1.Search/find")`, `ratelimit.Config.Cost.Methods("shop.v1.Serach/*")`,
+		`ratelimit.Config.Also[0].Cost.Methods("shop.v2.*")`,
+	}
+	cov := hauberk.Must(hauberk.New(ratelimit.New(config))).Coverage(services)
+	if !slices.Equal(cov.Unmatched, want) || cov.Err() == nil {
+		t.Errorf("unmatched are %q, with the error %v; want %q", cov.Unmatched, cov.Err(), want)
 	}
 }

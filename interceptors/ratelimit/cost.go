@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -20,7 +21,8 @@ type Cost struct {
 	Call int
 	// Methods has the number for calls of the methods that a pattern matches, in place of Call, such
 	// as {"shop.v1.Search/*": 10}; 0 makes them free. Of several patterns that match, the most
-	// specific counts: a method, then a service, then the longest package.
+	// specific counts: a method, then a service, then the longest package. A server that has no method
+	// of a pattern does not serve. Limits that servers with different methods share need Of.
 	Methods map[string]int
 	// Of returns the number for a call: a CostFunc, or an expression (package callexpr). Methods and
 	// Call count for calls for which it returns none.
@@ -121,6 +123,12 @@ func (c Cost) check(burst int) (errs []error) {
 		fail("Cost.Messages is set without Message or Byte")
 	}
 	return errs
+}
+
+// unmatched lists the patterns of Methods that match no method of the index, in their order.
+func (c Cost) unmatched(setting string, index *pattern.Index) []string {
+	set, _ := pattern.ParseAll(slices.Sorted(maps.Keys(c.Methods)))
+	return index.Unmatched(setting+"Cost.Methods", set)
 }
 
 // reads returns the state that the cost of a call depends on.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/options"
+	"github.com/hauberk-rpc/hauberk/internal/pattern"
 	"github.com/hauberk-rpc/hauberk/internal/quota"
 )
 
@@ -79,7 +80,7 @@ func New(config Config, opts ...Option) *Interceptor {
 func (x *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
 		Name: name, Phase: hauberk.PhaseCoarseLimit, Decides: true, Settings: x.settings, Err: x.err,
-		Invalid: x.invalid,
+		Unmatched: x.unmatched, Invalid: x.invalid,
 	}
 	limits := x.config.limits()
 	kinds := make([]string, 0, len(limits))
@@ -96,6 +97,16 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		d.Err = errors.New("a zero Interceptor has no limit; make one with ratelimit.New")
 	}
 	return d
+}
+
+// unmatched lists the patterns of costs that match none of the methods.
+func (x *Interceptor) unmatched(methods []*hauberk.Method) []string {
+	index := pattern.IndexOf(methods)
+	all := x.config.Cost.unmatched("ratelimit.Config.", index)
+	for i := range x.config.Also {
+		all = append(all, x.config.Also[i].Cost.unmatched(fmt.Sprintf("ratelimit.Config.Also[%d].", i), index)...)
+	}
+	return all
 }
 
 // invalid returns what is wrong with the keys and the costs for the methods of a server.
