@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,6 +65,14 @@ func New(config Config) *Method {
 	}
 	if slices.Contains(config.SubjectMembers, "") {
 		errs = append(errs, errors.New("Config.SubjectMembers has an empty name"))
+	}
+	if slices.Contains(config.Audiences, "") {
+		errs = append(errs, fmt.Errorf("Config.Audiences is %q; want none that is empty", config.Audiences))
+	}
+	for _, scope := range config.Scopes {
+		if scope == "" || strings.Contains(scope, " ") {
+			errs = append(errs, fmt.Errorf("Config.Scopes has %.100q; want one scope in each, such as \"cart.read\"", scope))
+		}
 	}
 	for _, limit := range []struct {
 		setting string

@@ -283,6 +283,9 @@ func TestErrors(t *testing.T) {
 		"negative size":   {authnintrospect.Config{Endpoint: loopback, MaxTokenBytes: -1}, "Config.MaxTokenBytes is -1"},
 		"negative number": {authnintrospect.Config{Endpoint: loopback, MaxRequests: -1}, "Config.MaxRequests is -1"},
 		"empty member":    {authnintrospect.Config{Endpoint: loopback, SubjectMembers: []string{""}}, "Config.SubjectMembers has an empty name"},
+		"empty audience":  {authnintrospect.Config{Endpoint: loopback, Audiences: []string{"shop", ""}}, `Config.Audiences is ["shop" ""]; want none that is empty`},
+		"empty scope":     {authnintrospect.Config{Endpoint: loopback, Scopes: []string{""}}, `Config.Scopes has ""`},
+		"two scopes":      {authnintrospect.Config{Endpoint: loopback, Scopes: []string{"read write"}}, `Config.Scopes has "read write"; want one scope in each`},
 		"negative time":   {authnintrospect.Config{Endpoint: loopback, Timeout: -1}, "Config.Timeout is -1ns"},
 	} {
 		t.Run(name, func(t *testing.T) {
