@@ -76,8 +76,8 @@ func PeerName(key string) string {
 	}
 }
 
-// nat64 is the prefix of IPv4 addresses that NAT64 has translated (RFC 6052, section 2.1). Its first 64 bits are those of
-// every such host.
+// nat64 is the prefix of IPv4 addresses that NAT64 has translated (RFC 6052, section 2.1). Its first 64 bits are
+// those of every such host.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96") //nolint:gochecknoglobals // never written
 
 // of returns the first address of the network that a is in.

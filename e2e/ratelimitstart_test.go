@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -30,7 +29,7 @@ func TestRateLimitReloadAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.signal(t, syscall.SIGHUP)
-	_, _ = io.WriteString(first, limitsOf("5", "enforce"))
+	_, _ = first.WriteString(limitsOf("5", "enforce"))
 	_ = first.Close()
 	p.says(t, `^hauberk: (listening) on 127\.0\.0\.1:\d+, 6 limits$`)
 	p.says(t, `^hauberk: (reloaded) .*limits\.yaml, 7 limits$`)
