@@ -71,7 +71,7 @@ func New(config Config) *Method {
 	}
 	for _, scope := range config.Scopes {
 		if scope == "" || strings.Contains(scope, " ") {
-			errs = append(errs, fmt.Errorf("Config.Scopes has %.100q; want one scope in each, such as \"cart.read\"", scope))
+			errs = append(errs, fmt.Errorf("Config.Scopes has %.100q; want one scope in each entry", scope))
 		}
 	}
 	for _, limit := range []struct {

@@ -285,7 +285,7 @@ func TestErrors(t *testing.T) {
 		"empty member":    {authnintrospect.Config{Endpoint: loopback, SubjectMembers: []string{""}}, "Config.SubjectMembers has an empty name"},
 		"empty audience":  {authnintrospect.Config{Endpoint: loopback, Audiences: []string{"shop", ""}}, `Config.Audiences is ["shop" ""]; want none that is empty`},
 		"empty scope":     {authnintrospect.Config{Endpoint: loopback, Scopes: []string{""}}, `Config.Scopes has ""`},
-		"two scopes":      {authnintrospect.Config{Endpoint: loopback, Scopes: []string{"read write"}}, `Config.Scopes has "read write"; want one scope in each`},
+		"two scopes":      {authnintrospect.Config{Endpoint: loopback, Scopes: []string{"read write"}}, `Config.Scopes has "read write"; want one scope in each entry`},
 		"negative time":   {authnintrospect.Config{Endpoint: loopback, Timeout: -1}, "Config.Timeout is -1ns"},
 	} {
 		t.Run(name, func(t *testing.T) {
