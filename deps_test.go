@@ -146,6 +146,7 @@ var directions = []direction{
 	{"e2e/contract", []string{"", "callexpr", "callkey", "interceptors", "future", "policy", "gateway", "hauberktest", "retrybudget"}},
 	{"e2e/attacks", []string{"", "callexpr", "callkey", "interceptors", "keypair", "policy", "gateway", "hauberktest", "retrybudget"}},
 	{"e2e/composition", []string{"", "callkey", "interceptors", "hauberktest", "retrybudget"}},
+	{"e2e/reports", []string{"", "callkey", "interceptors", "hauberktest"}},
 	{"e2e", []string{}},
 	{"scripts", []string{}},
 	{"cmd", []string{"", "callexpr", "callkey", "internal", "interceptors", "future", "keypair", "retrybudget", "policy", "gateway", "console"}},
