@@ -22,7 +22,7 @@ func TestBadConfig(t *testing.T) {
 		opts   []deadline.Option
 		want   []string
 	}{
-		"nothing": {deadline.Config{}, nil, []string{"nothing is set"}},
+		"nothing": {deadline.Config{}, nil, []string{"nothing is set; want a time, such as Default or Max"}},
 		"negative times": {
 			deadline.Config{
 				Default: -1, Max: -2, Margin: -3, MinTimeLeft: -4, ReceiveTimeout: -5, SendTimeout: -6, IdleTimeout: -7,
