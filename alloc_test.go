@@ -26,7 +26,7 @@ func allocsOf(t *testing.T, call func() error) float64 {
 // opening to its end.
 func TestAllocations(t *testing.T) {
 	calls := map[string]struct {
-		start  func(*hauberk.Chain) func() error
+		start  func(attacher) func() error
 		budget float64
 	}{
 		"server/unary": {unaryHandler, 1},
@@ -37,9 +37,9 @@ func TestAllocations(t *testing.T) {
 			budget = 1
 		}
 		calls["client/"+kind.String()] = struct {
-			start  func(*hauberk.Chain) func() error
+			start  func(attacher) func() error
 			budget float64
-		}{func(c *hauberk.Chain) func() error { return clientCall(c, kind) }, budget}
+		}{func(c attacher) func() error { return clientCall(c, kind) }, budget}
 	}
 	for name, c := range calls {
 		bare := allocsOf(t, c.start(nil))

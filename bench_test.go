@@ -33,9 +33,15 @@ func idleChain(n int) *hauberk.Chain {
 	return hauberk.Must(hauberk.New(interceptors...))
 }
 
+// attacher is a *hauberk.Chain or a *hauberk.Live.
+type attacher interface {
+	Registrar(srv grpc.ServiceRegistrar) *hauberk.Registrar
+	ClientConn(conn grpc.ClientConnInterface) grpc.ClientConnInterface
+}
+
 // unaryHandler returns a function that serves one unary call, behind a chain or
 // (nil) bare.
-func unaryHandler(chain *hauberk.Chain) func() error {
+func unaryHandler(chain attacher) func() error {
 	var r registry
 	if chain == nil {
 		testpb.RegisterTestServiceServer(&r, fixedService{})
@@ -65,6 +71,7 @@ func (fixedService) Unary(context.Context, *testpb.Request) (*testpb.Response, e
 // interceptors; the difference is what a chain costs.
 func BenchmarkServerUnary(b *testing.B) {
 	b.Run("bare", func(b *testing.B) { repeat(b, unaryHandler(nil)) })
+	b.Run("live", func(b *testing.B) { repeat(b, unaryHandler(hauberk.NewLive(idleChain(1)))) })
 	for _, n := range []int{0, 1, 4, 8} {
 		b.Run(fmt.Sprintf("interceptors=%d", n), func(b *testing.B) { repeat(b, unaryHandler(idleChain(n))) })
 	}
@@ -106,7 +113,7 @@ func (s *stubStream) RecvMsg(any) error {
 	return nil
 }
 
-func clientCall(chain *hauberk.Chain, kind hauberk.Kind) func() error {
+func clientCall(chain attacher, kind hauberk.Kind) func() error {
 	var conn grpc.ClientConnInterface = stubConn{}
 	if chain != nil {
 		conn = chain.ClientConn(conn)

@@ -219,7 +219,7 @@ func (c *Call) takeWire() *Wire {
 	if w == nil || !more.wireTaken.Swap(true) {
 		return w
 	}
-	none := &Wire{chain: w.chain, side: w.side}
+	none := &Wire{at: w.at, side: w.side}
 	none.by.Store(w.by.Load())
 	return none
 }

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"weak"
 
 	"google.golang.org/grpc"
 
@@ -18,6 +17,21 @@ import (
 // compiled. It never changes and is safe for concurrent use. The zero value is
 // not usable: make chains with [New] or [Must].
 type Chain struct {
+	definition
+
+	at     *attachments // its own, or those of a Live
+	origin *Chain       // that was given to a Live; nil for a chain that New made
+
+	mu     sync.Mutex
+	plans  map[string]*plan       // by the set of interceptors that apply
+	routes atomic.Pointer[routes] // of a client; replaced, never changed
+	target atomic.Pointer[target] // that was asked for last
+
+	warned sync.Once // of the warnings of its interceptors
+}
+
+// definition is what Config.New makes of its arguments. It never changes.
+type definition struct {
 	entries      []*entry
 	public       pattern.Set
 	policy       map[string]*MethodPolicy // of Config.Policy, by full name; nil without one
@@ -27,19 +41,11 @@ type Chain struct {
 	drain        Drain
 	trusted      []netip.Prefix
 	trustsUnix   bool
+}
 
-	mu     sync.Mutex
-	plans  map[string]*plan       // by the set of interceptors that apply
-	routes atomic.Pointer[routes] // of a client; replaced, never changed
-	target atomic.Pointer[target] // that was asked for last
-
-	wraps, intercepts atomic.Bool // on a client: ClientConn was called, or the interceptors were made
-
-	drains []weak.Pointer[drain] // of its servers; guarded by mu
-
-	warned sync.Once // of the warnings of its interceptors
-
-	registered sync.Map // full names of methods, and registeredServices, of servers
+// bind returns a chain with the same interceptors and settings for other attachments.
+func (c *Chain) bind(a *attachments) *Chain {
+	return &Chain{definition: c.definition, at: a, origin: c, plans: make(map[string]*plan)}
 }
 
 // interceptor is one interceptor at its place in a chain.
@@ -215,16 +221,20 @@ func (c *Chain) check(what string) {
 	}
 }
 
-// attach checks that a chain can run on a side. It panics if it cannot, as grpc-go does
-// when its options contradict each other.
-func (c *Chain) attach(what string, side Side) {
+// attaching returns the attachments of a chain that is not nil, for a method.
+func (c *Chain) attaching(what string) *attachments {
 	c.check(what)
+	return c.at
+}
+
+// wrongSide says which interceptor cannot run on a side. It returns "" if all can.
+func (c *Chain) wrongSide(side Side) string {
 	for _, l := range c.entries {
 		if !l.decl.Sides.include(side) {
-			panic("hauberk: " + what + ": " + l.wrongSide(side))
+			return l.wrongSide(side)
 		}
 	}
-	c.warned.Do(c.warn)
+	return ""
 }
 
 // warn logs the warnings of the interceptors.

@@ -64,7 +64,7 @@ const (
 // New makes a chain of interceptors with the settings, outermost first. See the function
 // [New]. The error also lists what is wrong with the settings.
 func (c Config) New(interceptors ...Interceptor) (*Chain, error) {
-	b := builder{chain: &Chain{plans: make(map[string]*plan)}}
+	b := builder{chain: &Chain{at: newAttachments("Chain"), plans: make(map[string]*plan)}}
 	b.configure(c)
 	for i, x := range interceptors {
 		b.at = fmt.Sprintf("interceptor %d", i+1)
@@ -77,6 +77,7 @@ func (c Config) New(interceptors ...Interceptor) (*Chain, error) {
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
 	}
+	b.chain.at.current.Store(b.chain)
 	return b.chain, nil
 }
 

@@ -23,12 +23,16 @@ import (
 // DialOptions panics if the chain is nil or has an interceptor that works only on servers,
 // which [Chain.Lint] reports.
 func (c *Chain) DialOptions(opts ...grpc.DialOption) []grpc.DialOption {
-	c.attach("DialOptions", ClientSide)
+	return c.attaching("DialOptions").dialOptions(opts)
+}
+
+func (a *attachments) dialOptions(opts []grpc.DialOption) []grpc.DialOption {
+	a.attach("DialOptions", ClientSide)
 	own := []grpc.DialOption{
-		grpc.WithChainUnaryInterceptor(c.UnaryClientInterceptor()),
-		grpc.WithChainStreamInterceptor(c.StreamClientInterceptor()),
+		grpc.WithChainUnaryInterceptor(a.unaryClientInterceptor("DialOptions")),
+		grpc.WithChainStreamInterceptor(a.streamClientInterceptor("DialOptions")),
 	}
-	if h := c.StatsHandler(ClientSide); h != nil {
+	if h := a.statsHandler(ClientSide); h != nil {
 		own = append(own, grpc.WithStatsHandler(h))
 	}
 	return append(own, opts...)
@@ -44,12 +48,16 @@ func (c *Chain) DialOptions(opts ...grpc.DialOption) []grpc.DialOption {
 //
 // ClientConn panics as [Chain.DialOptions] does, and if conn is nil.
 func (c *Chain) ClientConn(conn grpc.ClientConnInterface) grpc.ClientConnInterface {
-	c.attach("ClientConn", ClientSide)
+	return c.attaching("ClientConn").clientConn(conn)
+}
+
+func (a *attachments) clientConn(conn grpc.ClientConnInterface) grpc.ClientConnInterface {
+	a.attach("ClientConn", ClientSide)
 	if conn == nil {
-		panic("hauberk: Chain.ClientConn in front of a nil connection")
+		panic("hauberk: " + a.what + ".ClientConn in front of a nil connection")
 	}
-	c.wraps.Store(true)
-	wrapped := &clientConn{chain: c, cc: grpcConn(conn), defaults: connoptions.Defaults(grpcConn(conn))}
+	a.wraps.Store(true)
+	wrapped := &clientConn{at: a, cc: grpcConn(conn), defaults: connoptions.Defaults(grpcConn(conn))}
 	if inner, ok := conn.(*clientConn); ok {
 		wrapped.invoker, wrapped.streamer = inner.invoke, inner.newStream
 	} else {
@@ -100,7 +108,7 @@ func grpcConn(conn grpc.ClientConnInterface) *grpc.ClientConn {
 }
 
 type clientConn struct {
-	chain    *Chain
+	at       *attachments
 	cc       *grpc.ClientConn
 	invoker  grpc.UnaryInvoker
 	streamer grpc.Streamer
@@ -116,7 +124,7 @@ func (c *clientConn) Invoke(ctx context.Context, method string, args, reply any,
 func (c *clientConn) invoke(
 	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, opts ...grpc.CallOption,
 ) error {
-	return c.chain.invoke(ctx, method, req, reply, cc, c.invoker, c.options(opts))
+	return c.at.current.Load().invoke(ctx, method, req, reply, cc, c.invoker, c.options(opts))
 }
 
 // options returns the options of a call, the defaults first.
@@ -138,66 +146,74 @@ func (c *clientConn) NewStream(
 func (c *clientConn) newStream(
 	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
-	return c.chain.newStream(ctx, desc, cc, method, c.streamer, c.options(opts))
+	return c.at.current.Load().newStream(ctx, desc, cc, method, c.streamer, c.options(opts))
 }
 
 // UnaryClientInterceptor returns the chain as an interceptor of grpc-go, for code
 // that assembles its own options. It panics as [Chain.DialOptions] does.
 func (c *Chain) UnaryClientInterceptor() grpc.UnaryClientInterceptor {
-	c.attach("UnaryClientInterceptor", ClientSide)
-	c.intercepts.Store(true)
+	return c.attaching("UnaryClientInterceptor").unaryClientInterceptor("UnaryClientInterceptor")
+}
+
+func (a *attachments) unaryClientInterceptor(what string) grpc.UnaryClientInterceptor {
+	a.attach(what, ClientSide)
+	a.intercepts.Store(true)
 	return func(
 		ctx context.Context, method string, req, reply any,
 		cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
 	) error {
-		if c.makes(ctx, method) {
+		if a.makes(ctx, method) {
 			return invoker(ctx, method, req, reply, cc, opts...)
 		}
-		return c.invoke(ctx, method, req, reply, cc, invoker, opts)
+		return a.current.Load().invoke(ctx, method, req, reply, cc, invoker, opts)
 	}
 }
 
 // StreamClientInterceptor returns the chain as an interceptor of grpc-go, for
 // code that assembles its own options. It panics as [Chain.DialOptions] does.
 func (c *Chain) StreamClientInterceptor() grpc.StreamClientInterceptor {
-	c.attach("StreamClientInterceptor", ClientSide)
-	c.intercepts.Store(true)
+	return c.attaching("StreamClientInterceptor").streamClientInterceptor("StreamClientInterceptor")
+}
+
+func (a *attachments) streamClientInterceptor(what string) grpc.StreamClientInterceptor {
+	a.attach(what, ClientSide)
+	a.intercepts.Store(true)
 	return func(
 		ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string,
 		streamer grpc.Streamer, opts ...grpc.CallOption,
 	) (grpc.ClientStream, error) {
-		if c.makes(ctx, method) {
+		if a.makes(ctx, method) {
 			return streamer(ctx, desc, cc, method, opts...)
 		}
-		return c.newStream(ctx, desc, cc, method, streamer, opts)
+		return a.current.Load().newStream(ctx, desc, cc, method, streamer, opts)
 	}
 }
 
 // attemptKey is the key of the method that an attempt of a chain calls, in the context that
 // the connection gets.
-type attemptKey struct{ chain *Chain }
+type attemptKey struct{ at *attachments }
 
 // mark returns the context for an attempt that goes to the connection, if the chain may
 // meet it again there.
-func (c *Chain) mark(ctx context.Context, m *Method) context.Context {
-	if !c.meetsItself() {
+func (a *attachments) mark(ctx context.Context, m *Method) context.Context {
+	if !a.meetsItself() {
 		return ctx
 	}
-	return context.WithValue(ctx, attemptKey{c}, m)
+	return context.WithValue(ctx, attemptKey{a}, m)
 }
 
 // meetsItself reports whether the chain was attached both to a connection and in front of
 // one: a program may give a connection its options, and wrap the connection too.
-func (c *Chain) meetsItself() bool { return c.wraps.Load() && c.intercepts.Load() }
+func (a *attachments) meetsItself() bool { return a.wraps.Load() && a.intercepts.Load() }
 
 // makes reports whether the chain already runs around an outgoing call. Interceptors of
 // grpc-go between may make an attempt several times. Other calls that are made with the
 // context of a call, by an interceptor or with that of a stream, are separate calls.
-func (c *Chain) makes(ctx context.Context, method string) bool {
-	if !c.meetsItself() {
+func (a *attachments) makes(ctx context.Context, method string) bool {
+	if !a.meetsItself() {
 		return false
 	}
-	m, _ := ctx.Value(attemptKey{c}).(*Method)
+	m, _ := ctx.Value(attemptKey{a}).(*Method)
 	return m != nil && m.full == method
 }
 
@@ -205,12 +221,12 @@ func (c *Chain) makes(ctx context.Context, method string) bool {
 type unmarked struct {
 	context.Context
 
-	chain *Chain
+	at *attachments
 }
 
 // Value hides the mark.
 func (u unmarked) Value(key any) any {
-	if key == (attemptKey{u.chain}) {
+	if key == (attemptKey{u.at}) {
 		return nil
 	}
 	return u.Context.Value(key)

@@ -109,7 +109,7 @@ func (a *attempt) dial() (grpc.ClientStream, error) {
 		all, a.creds = callcreds.Watched(a.opts)
 		opts = slices.Concat(all, opts)
 	}
-	ctx := a.call.plan.chain.mark(a.ctx, a.target)
+	ctx := a.call.plan.chain.at.mark(a.ctx, a.target)
 	return a.stream.open(ctx, a.stream.desc, a.leg.connection(a.stream.cc), a.target.full, opts...)
 }
 

@@ -30,8 +30,8 @@ func (s *clientStream) Context() context.Context {
 		s.commitLocked(a)
 		wire := a.wire
 		s.mu.Unlock()
-		if chain := s.call.plan.chain; chain.meetsItself() {
-			return unmarked{wire.Context(), chain}
+		if at := s.call.plan.chain.at; at.meetsItself() {
+			return unmarked{wire.Context(), at}
 		}
 		return wire.Context()
 	}

@@ -83,7 +83,7 @@ func (u *clientUnary) attempt(ctx context.Context, call *Call) error {
 	}
 	call.made, call.unsent = true, ctx.Err() != nil
 	call.countSent()
-	ctx = call.plan.chain.mark(call.measure(ctx), call.method)
+	ctx = call.plan.chain.at.mark(call.measure(ctx), call.method)
 	err = u.invoker(ctx, call.method.full, call.request, reply, call.leg.connection(u.cc), opts...)
 	if err != nil {
 		call.unsent = call.unsent || creds.Failed(CodeOf(err), isInvalid) || failedToEncode(ctx, call.request, err)

@@ -37,7 +37,15 @@ func (greeter) ServerStream(req *testpb.Request, stream grpc.ServerStreamingServ
 
 // serve serves the greeter behind a chain until stop is called.
 func serve(chain *hauberk.Chain) (client testpb.TestServiceClient, stop func()) {
-	srv := chain.NewServer()
+	return serveOn(chain.NewServer())
+}
+
+// serveLive is serve for a chain that can be replaced.
+func serveLive(live *hauberk.Live) (client testpb.TestServiceClient, stop func()) {
+	return serveOn(live.NewServer())
+}
+
+func serveOn(srv *hauberk.Server) (client testpb.TestServiceClient, stop func()) {
 	testpb.RegisterTestServiceServer(srv, greeter{})
 	lis := bufconn.Listen(1 << 16)
 	go func() { _ = srv.Serve(lis) }()

@@ -277,9 +277,9 @@ func TestScopesCostNothing(t *testing.T) {
 	))
 	skipped := hauberk.Must(hauberk.New(hauberk.For("a.B/*", interceptor, interceptor), hauberk.Except(unary, interceptor), hauberk.Except("*", interceptor)))
 	for name, chains := range map[string][2]*hauberk.Chain{"run": {scoped, idleChain(4)}, "skipped": {skipped, idleChain(0)}} {
-		for side, start := range map[string]func(*hauberk.Chain) func() error{
+		for side, start := range map[string]func(attacher) func() error{
 			"server": unaryHandler,
-			"client": func(c *hauberk.Chain) func() error { return clientCall(c, hauberk.Unary) },
+			"client": func(c attacher) func() error { return clientCall(c, hauberk.Unary) },
 		} {
 			t.Run(fmt.Sprintf("%s/%s", side, name), func(t *testing.T) {
 				got, want := allocsOf(t, start(chains[0])), allocsOf(t, start(chains[1]))

@@ -44,10 +44,11 @@ func ServerLimits() []grpc.ServerOption {
 type Server struct {
 	*grpc.Server
 
-	chain    *Chain
+	at       *attachments
 	register *Registrar
 	web      webCalls
 	drain    *drain
+	serving  bool // Serve was called; guarded by changing of the attachments
 }
 
 // NewServer makes a grpc-go server whose calls all pass the chain. Register services on
@@ -61,12 +62,16 @@ type Server struct {
 // NewServer panics if the chain is nil or has an interceptor that works only on clients,
 // which [Chain.Lint] reports.
 func (c *Chain) NewServer(opts ...grpc.ServerOption) *Server {
-	c.attach("NewServer", ServerSide)
-	d := newDrain(c.drain)
-	c.keepDrain(d)
-	s := &Server{Server: grpc.NewServer(c.serverOptions(d, opts)...), chain: c, drain: d}
-	s.register = c.Registrar(s.Server)
-	s.register.drain = d
+	return c.attaching("NewServer").newServer(opts)
+}
+
+func (a *attachments) newServer(opts []grpc.ServerOption) *Server {
+	a.attach("NewServer", ServerSide)
+	d := newDrain(a.current.Load().drain)
+	s := &Server{Server: grpc.NewServer(a.serverOptions(d, opts)...), at: a, drain: d}
+	s.register = &Registrar{at: a, srv: s.Server, drain: d}
+	d.server = s
+	a.keepDrain(d)
 	return s
 }
 
@@ -92,19 +97,23 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 //
 // It panics as [Chain.NewServer] does.
 func (c *Chain) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
-	c.attach("ServerOptions", ServerSide)
-	return c.serverOptions(nil, opts)
+	return c.attaching("ServerOptions").newServerOptions(opts)
+}
+
+func (a *attachments) newServerOptions(opts []grpc.ServerOption) []grpc.ServerOption {
+	a.attach("ServerOptions", ServerSide)
+	return a.serverOptions(nil, opts)
 }
 
 // serverOptions is ServerOptions for a server whose calls d keeps, unless that is nil.
-func (c *Chain) serverOptions(d *drain, opts []grpc.ServerOption) []grpc.ServerOption {
+func (a *attachments) serverOptions(d *drain, opts []grpc.ServerOption) []grpc.ServerOption {
 	own := []grpc.ServerOption{
-		grpc.ChainUnaryInterceptor(c.unaryServerInterceptor(d)),
-		grpc.ChainStreamInterceptor(c.streamServerInterceptor(d)),
-		grpc.UnknownServiceHandler(c.serveUnknown),
+		grpc.ChainUnaryInterceptor(a.unaryServerInterceptor(d)),
+		grpc.ChainStreamInterceptor(a.streamServerInterceptor(d)),
+		grpc.UnknownServiceHandler(a.serveUnknown),
 		grpc.NumStreamWorkers(streamWorkers()),
 	}
-	if h := c.StatsHandler(ServerSide); h != nil {
+	if h := a.statsHandler(ServerSide); h != nil {
 		own = append(own, grpc.StatsHandler(h))
 	}
 	return append(own, opts...)
@@ -119,7 +128,7 @@ func streamWorkers() uint32 {
 
 // Registrar registers services so that their calls pass a chain.
 type Registrar struct {
-	chain *Chain
+	at    *attachments
 	srv   grpc.ServiceRegistrar
 	drain *drain // of a Server; nil without one
 }
@@ -134,26 +143,30 @@ type Registrar struct {
 // outside. Unknown methods pass the chain only on a server that has
 // [Chain.ServerOptions]. Registrar panics as [Chain.NewServer] does, and if srv is nil.
 func (c *Chain) Registrar(srv grpc.ServiceRegistrar) *Registrar {
-	c.attach("Registrar", ServerSide)
+	return c.attaching("Registrar").registrar(srv)
+}
+
+func (a *attachments) registrar(srv grpc.ServiceRegistrar) *Registrar {
+	a.attach("Registrar", ServerSide)
 	if isNil(srv) {
-		panic("hauberk: Chain.Registrar in front of a nil server")
+		panic("hauberk: " + a.what + ".Registrar in front of a nil server")
 	}
 	switch inner := srv.(type) {
 	case *Server:
-		if inner.chain == c {
+		if inner.at == a {
 			return inner.register
 		}
 	case *Registrar:
-		if inner.chain == c {
+		if inner.at == a {
 			return inner
 		}
 	}
-	return &Registrar{chain: c, srv: srv}
+	return &Registrar{at: a, srv: srv}
 }
 
 // RegisterService registers a service whose calls pass the chain.
 func (r *Registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
-	r.chain.registered.Store(registeredService(desc.ServiceName), nil)
+	r.at.registered.Store(registeredService(desc.ServiceName), nil)
 	if r.drain != nil && desc.ServiceName+"/*" == Health {
 		r.drain.watch(impl)
 	}
@@ -183,60 +196,58 @@ func (r *Registrar) GetServiceInfo() map[string]grpc.ServiceInfo {
 }
 
 func (r *Registrar) wrapUnary(desc *grpc.ServiceDesc, m *grpc.MethodDesc) grpc.MethodHandler {
-	c := r.chain
-	route, state := c.registeredRoute("/"+desc.ServiceName+"/"+m.MethodName, Unary)
-	r.drain.track(route.method)
+	a := r.at
+	s, state := r.newSlot("/"+desc.ServiceName+"/"+m.MethodName, Unary)
 	request := requestType(desc.HandlerType, m.MethodName, Unary)
 	handler := m.Handler
 	return func(srv any, ctx context.Context, dec func(any) error, own grpc.UnaryServerInterceptor) (any, error) {
-		if state.again.Load() && c.runs(ctx, route.method.full) {
+		if state.again.Load() && a.runs(ctx, s.full) {
 			return handler(srv, ctx, dec, own)
 		}
 		u := &serverUnary{srv: srv, handler: handler, dec: dec, own: own, request: request}
-		u.call.init(ctx, route, ServerSide, u)
+		u.call.init(ctx, s.now(), ServerSide, u)
 		return u.serve()
 	}
 }
 
-func (r *Registrar) wrapStream(desc *grpc.ServiceDesc, s *grpc.StreamDesc) grpc.StreamHandler {
-	c := r.chain
-	route, _ := c.registeredRoute("/"+desc.ServiceName+"/"+s.StreamName, kindOfStream(s))
-	r.drain.track(route.method)
-	request := requestType(desc.HandlerType, s.StreamName, route.method.kind)
-	handler := s.Handler
+func (r *Registrar) wrapStream(desc *grpc.ServiceDesc, m *grpc.StreamDesc) grpc.StreamHandler {
+	a := r.at
+	s, _ := r.newSlot("/"+desc.ServiceName+"/"+m.StreamName, kindOfStream(m))
+	request := requestType(desc.HandlerType, m.StreamName, s.kind)
+	handler := m.Handler
 	return func(srv any, stream grpc.ServerStream) error {
-		if c.runs(stream.Context(), route.method.full) {
+		if a.runs(stream.Context(), s.full) {
 			return handler(srv, stream)
 		}
-		return c.serveStream(route, srv, stream, handler, request)
+		return serveStream(s.now(), srv, stream, handler, request)
 	}
 }
 
-// registeredMethod is what a chain keeps of a method that was registered.
+// registeredMethod is what the attachments of a chain keep of a method that was registered.
 type registeredMethod struct {
+	kind Kind
 	// again is whether it was registered more than once: on several servers, or by
 	// registrars of the chain with one of the program's own between them. Then a
 	// handler may find the chain running.
 	again atomic.Bool
 }
 
-// registeredRoute returns the route of a method that a server registers, which
-// grpc-go dispatches with any name.
-func (c *Chain) registeredRoute(full string, kind Kind) (*route, *registeredMethod) {
-	m := bestMethod(full, kind)
-	m.known, m.unguarded = true, c.unguarded(m)
-	state, again := c.registered.LoadOrStore(full, new(registeredMethod))
+// newSlot returns the slot of a method that a server registers.
+func (r *Registrar) newSlot(full string, kind Kind) (*slot, *registeredMethod) {
+	state, again := r.at.registered.LoadOrStore(full, &registeredMethod{kind: kind})
 	if again {
 		state.(*registeredMethod).again.Store(true)
 	}
-	return &route{m, c.planFor(m)}, state.(*registeredMethod)
+	s := r.at.newSlot(r.drain, full, kind)
+	s.now() // so that the first call finds its route
+	return s, state.(*registeredMethod)
 }
 
 // registeredService is the key of a service that was registered through a chain.
 type registeredService string
 
-func (c *Chain) hasRegistered(key any) bool {
-	_, ok := c.registered.Load(key)
+func (a *attachments) hasRegistered(key any) bool {
+	_, ok := a.registered.Load(key)
 	return ok
 }
 

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"weak"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -84,7 +83,9 @@ type drain struct {
 	detached running.Methods[*serverStream] // handlers on copies of Call.Detach, as one method
 	handled  atomic.Bool                    // all calls have ended: no such handler begins
 
-	mu      sync.Mutex // guards what follows
+	server *Server
+
+	mu      sync.Mutex // guards what follows, and Drain
 	health  []interface{ Shutdown() }
 	stopped bool
 	timer   *time.Timer // of Grace
@@ -92,6 +93,13 @@ type drain struct {
 
 func newDrain(config Drain) *drain {
 	return &drain{Drain: config, began: make(chan struct{}), noticed: make(chan struct{})}
+}
+
+// set changes the settings, for the steps of the shutdown that have not begun.
+func (d *drain) set(config Drain) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.Drain = config
 }
 
 // track keeps the calls of a method. The names of unknown methods come from callers.
@@ -280,31 +288,16 @@ func (s *Server) Running() map[string]int {
 	return all
 }
 
-// keepDrain keeps the calls of a server for the measurements of the chain, as long as the server is used.
-func (c *Chain) keepDrain(d *drain) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.drains = slices.DeleteFunc(c.drains, func(p weak.Pointer[drain]) bool { return p.Value() == nil })
-	c.drains = append(c.drains, weak.Make(d))
-}
-
 // measureServers returns the calls that run on the servers of the chain, by method.
 func (c *Chain) measureServers() []Measurement {
-	c.mu.Lock()
-	drains := slices.Clone(c.drains)
-	c.mu.Unlock()
 	onClients := func(l *entry) bool { return l.decl.Sides == OnlyClients }
-	if c.wraps.Load() || c.intercepts.Load() || slices.ContainsFunc(c.entries, onClients) {
+	if c.at.wraps.Load() || c.at.intercepts.Load() || slices.ContainsFunc(c.entries, onClients) {
 		return nil
 	}
 	all := []Measurement{runningOf(running.Other)} // also before the first server: collectors ask for the names once
 	at := map[string]int{running.Other: 0}
-	for _, p := range drains {
-		d := p.Value()
-		if d == nil {
-			continue
-		}
-		for _, m := range d.calls.All() {
+	for _, s := range c.at.servers() {
+		for _, m := range s.drain.calls.All() {
 			i, known := at[m.Name]
 			if !known {
 				i, at[m.Name] = len(all), len(all)

@@ -10,12 +10,12 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// runs reports whether the chain already runs around the call that ctx is of: a
+// runs reports whether a chain of the attachments already runs around the call that ctx is of: a
 // server may have the chain's options and its registrar, and other chains.
-func (c *Chain) runs(ctx context.Context, method string) bool {
+func (a *attachments) runs(ctx context.Context, method string) bool {
 	transport := grpc.ServerTransportStreamFromContext(ctx)
 	for call := FromContext(ctx); call != nil; call = FromContext(call.ctx.Context) {
-		if call.side == ServerSide && call.plan.chain == c && call.method.full == method &&
+		if call.side == ServerSide && call.plan.chain.at == a && call.method.full == method &&
 			grpc.ServerTransportStreamFromContext(call.ctx.Context) == transport {
 			return true
 		}
@@ -27,19 +27,23 @@ func (c *Chain) runs(ctx context.Context, method string) bool {
 // that assembles its own options. Requests are read before it runs. It panics as
 // [Chain.NewServer] does.
 func (c *Chain) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
-	c.attach("UnaryServerInterceptor", ServerSide)
-	return c.unaryServerInterceptor(nil)
+	return c.attaching("UnaryServerInterceptor").newUnaryServerInterceptor()
+}
+
+func (a *attachments) newUnaryServerInterceptor() grpc.UnaryServerInterceptor {
+	a.attach("UnaryServerInterceptor", ServerSide)
+	return a.unaryServerInterceptor(nil)
 }
 
 // unaryServerInterceptor is UnaryServerInterceptor for a server whose calls d keeps, unless that is nil.
-func (c *Chain) unaryServerInterceptor(d *drain) grpc.UnaryServerInterceptor {
-	var routes sync.Map // of the server's methods
+func (a *attachments) unaryServerInterceptor(d *drain) grpc.UnaryServerInterceptor {
+	var slots sync.Map // of the server's methods
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		if c.runs(ctx, info.FullMethod) {
+		if a.runs(ctx, info.FullMethod) {
 			return handler(ctx, req)
 		}
 		u := &serverDecoded{srv: info.Server, handler: handler}
-		u.call.init(ctx, c.serverRoute(d, &routes, info.FullMethod, Unary, true), ServerSide, u)
+		u.call.init(ctx, a.serverRoute(d, &slots, info.FullMethod, Unary, true), ServerSide, u)
 		u.call.request = req
 		u.call.received.Store(1)
 		return serveUnary(&u.call)
@@ -56,42 +60,42 @@ func (c *Chain) unaryServerInterceptor(d *drain) grpc.UnaryServerInterceptor {
 // without [Chain.Registrar], counts as unknown: grpc-go calls it as it calls an
 // UnknownServiceHandler.
 func (c *Chain) StreamServerInterceptor() grpc.StreamServerInterceptor {
-	c.attach("StreamServerInterceptor", ServerSide)
-	return c.streamServerInterceptor(nil)
+	return c.attaching("StreamServerInterceptor").newStreamServerInterceptor()
+}
+
+func (a *attachments) newStreamServerInterceptor() grpc.StreamServerInterceptor {
+	a.attach("StreamServerInterceptor", ServerSide)
+	return a.streamServerInterceptor(nil)
 }
 
 // streamServerInterceptor is StreamServerInterceptor for a server whose calls d keeps, unless that is nil.
-func (c *Chain) streamServerInterceptor(d *drain) grpc.StreamServerInterceptor {
-	var routes sync.Map // of the server's methods
+func (a *attachments) streamServerInterceptor(d *drain) grpc.StreamServerInterceptor {
+	var slots sync.Map // of the server's methods
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		if c.runs(stream.Context(), info.FullMethod) {
+		if a.runs(stream.Context(), info.FullMethod) {
 			return handler(srv, stream)
 		}
 		// grpc-go calls the handler of unknown services without an implementation, and as
 		// bidirectional. A service may be registered without one, too.
 		kind := KindOf(info.IsClientStream, info.IsServerStream)
-		known := srv != nil || kind != Bidi || c.hasRegistered(info.FullMethod)
-		r := c.serverRoute(d, &routes, info.FullMethod, kind, known)
-		return c.serveStream(r, srv, stream, handler, nil)
+		known := srv != nil || kind != Bidi || a.hasRegistered(info.FullMethod)
+		r := a.serverRoute(d, &slots, info.FullMethod, kind, known)
+		return serveStream(r, srv, stream, handler, nil)
 	}
 }
 
-// serverRoute returns the route of a method, and remembers it if it is known.
-func (c *Chain) serverRoute(d *drain, routes *sync.Map, full string, kind Kind, known bool) *route {
+// serverRoute returns the route of a method in the current chain, and remembers the method if it is known.
+func (a *attachments) serverRoute(d *drain, slots *sync.Map, full string, kind Kind, known bool) *route {
 	if !known {
-		r := c.unservedRoute(full, kind)
+		r := a.current.Load().unservedRoute(full, kind)
 		d.track(r.method)
 		return r
 	}
-	if r, ok := routes.Load(full); ok {
-		return r.(*route)
+	s, ok := slots.Load(full)
+	if !ok {
+		s, _ = slots.LoadOrStore(full, a.newSlot(d, full, kind))
 	}
-	m := bestMethod(full, kind)
-	m.known, m.unguarded = true, c.unguarded(m)
-	d.track(m)
-	r := &route{m, c.planFor(m)}
-	routes.Store(full, r)
-	return r
+	return s.(*slot).now()
 }
 
 // unknownRoute returns the route of a method that no service has.
@@ -121,7 +125,7 @@ func bestMethod(full string, kind Kind) *Method {
 // errUnknown is the outcome of a call of an unknown service or method, with the text of
 // grpc-go.
 func (c *Chain) errUnknown(m *Method) error {
-	if c.hasRegistered(registeredService(m.service)) {
+	if c.at.hasRegistered(registeredService(m.service)) {
 		return status.Errorf(codes.Unimplemented, "unknown method %v for service %v", m.name, m.service)
 	}
 	return status.Errorf(codes.Unimplemented, "unknown service %v", m.service)
@@ -129,11 +133,12 @@ func (c *Chain) errUnknown(m *Method) error {
 
 // serveUnknown ends a call of an unknown service or method, after the chain has
 // run, with the texts of grpc-go.
-func (c *Chain) serveUnknown(_ any, stream grpc.ServerStream) error {
+func (a *attachments) serveUnknown(_ any, stream grpc.ServerStream) error {
 	full, _ := grpc.MethodFromServerStream(stream)
+	c := a.current.Load()
 	end := func(any, grpc.ServerStream) error { return c.errUnknown(bestMethod(full, Bidi)) }
-	if c.runs(stream.Context(), full) {
+	if a.runs(stream.Context(), full) {
 		return end(nil, stream)
 	}
-	return c.serveStream(c.unservedRoute(full, Bidi), nil, stream, end, nil)
+	return serveStream(c.unservedRoute(full, Bidi), nil, stream, end, nil)
 }

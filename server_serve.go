@@ -16,11 +16,25 @@ import (
 // grpc.UnknownServiceHandler, such as a proxy, may be for methods that it does not
 // register, so that Unmatched is empty then.
 func (s *Server) Coverage() *Coverage {
-	cov := s.chain.Coverage(s.GetServiceInfo())
-	if h := unknownhandler.Of(s.Server); h != 0 && h != unknownhandler.Pointer(s.chain.serveUnknown) {
+	return s.coverage(s.at.current.Load())
+}
+
+// coverage is Coverage with a chain.
+func (s *Server) coverage(c *Chain) *Coverage {
+	cov := c.Coverage(s.GetServiceInfo())
+	if h := unknownhandler.Of(s.Server); h != 0 && h != unknownhandler.Pointer(s.at.serveUnknown) {
 		cov.Unmatched = nil
 	}
 	return cov
+}
+
+// begin checks the coverage before the server serves. From then on it is checked before the chain is replaced.
+func (s *Server) begin() error {
+	s.at.changing.Lock()
+	defer s.at.changing.Unlock()
+	err := s.Coverage().Err()
+	s.serving = s.serving || err == nil
+	return err
 }
 
 // Serve serves connections of a listener until Stop, GracefulStop or Shutdown, and returns
@@ -34,7 +48,7 @@ func (s *Server) Serve(lis net.Listener) error {
 	}
 	err := s.check("Serve")
 	if err == nil {
-		err = s.Coverage().Err()
+		err = s.begin()
 	}
 	if err != nil {
 		_ = lis.Close()
@@ -116,7 +130,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // check returns an error for a server that [Chain.NewServer] has not made.
 func (s *Server) check(what string) error {
-	if s == nil || s.Server == nil || s.chain == nil {
+	if s == nil || s.Server == nil || s.at == nil {
 		return errors.New("hauberk: " + what + " of a nil or zero Server; make servers with Chain.NewServer")
 	}
 	return nil

@@ -53,7 +53,7 @@ type response struct {
 	over bool // no more is taken
 }
 
-func (c *Chain) serveStream(
+func serveStream(
 	r *route, srv any, wire grpc.ServerStream, handler grpc.StreamHandler, request reflect.Type,
 ) error {
 	s := &serverStream{method: r.method, wire: wire, srv: srv, handler: handler, request: request}

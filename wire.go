@@ -11,11 +11,14 @@ import (
 // server or a client. Code that assembles its own options passes it to grpc.StatsHandler
 // or grpc.WithStatsHandler. Without CountBytes it is nil, which grpc-go does not accept.
 func (c *Chain) StatsHandler(side Side) stats.Handler {
-	c.check("StatsHandler")
-	if !c.countBytes {
+	return c.attaching("StatsHandler").statsHandler(side)
+}
+
+func (a *attachments) statsHandler(side Side) stats.Handler {
+	if !a.countsBytes() {
 		return nil
 	}
-	return &wireStats{c, side}
+	return &wireStats{a, side}
 }
 
 // WireBytes counts the messages and bytes of one direction.
@@ -32,7 +35,7 @@ type WireBytes struct {
 // Wire contains the sizes of a call, or on a client of one attempt, including grpc-go's
 // own retries. Its methods are safe for concurrent use. The sizes of a nil Wire are zero.
 type Wire struct {
-	chain          *Chain
+	at             *attachments
 	side           Side
 	outer          *Wire                     // in the same context, of another chain or another call
 	by             atomic.Pointer[wireStats] // the handler that counts: the first that grpc-go called for the call
@@ -140,7 +143,7 @@ func (c *Call) Wire() *Wire {
 
 // measured returns the sizes of a call on a server.
 func (c *Call) measured() *Wire {
-	w := wireIn(c.ctx.Context, c.plan.chain, ServerSide)
+	w := wireIn(c.ctx.Context, c.plan.chain.at, ServerSide)
 	if w != nil {
 		w.call.CompareAndSwap(nil, c.state())
 	}

@@ -12,7 +12,7 @@ func (c *Call) measure(ctx context.Context) context.Context {
 	if !c.plan.chain.countBytes {
 		return ctx
 	}
-	ctx, w := withWire(ctx, c.plan.chain, ClientSide)
+	ctx, w := withWire(ctx, c.plan.chain.at, ClientSide)
 	c.lazy().wire.Store(w)
 	s, _ := c.end.(*clientStream)
 	for s != nil && s.outer != nil {
@@ -25,18 +25,18 @@ func (c *Call) measure(ctx context.Context) context.Context {
 type wireKey struct{}
 
 // withWire puts a place for the sizes of a call into its context.
-func withWire(ctx context.Context, chain *Chain, side Side) (context.Context, *Wire) {
+func withWire(ctx context.Context, at *attachments, side Side) (context.Context, *Wire) {
 	outer, _ := ctx.Value(wireKey{}).(*Wire)
-	w := &Wire{chain: chain, side: side, outer: outer}
+	w := &Wire{at: at, side: side, outer: outer}
 	return context.WithValue(ctx, wireKey{}, w), w
 }
 
 // wireIn returns the sizes in a context that are a chain's on one side: several
 // chains may measure a call, and those of a server are not for the calls that its
 // handlers make.
-func wireIn(ctx context.Context, chain *Chain, side Side) *Wire {
+func wireIn(ctx context.Context, at *attachments, side Side) *Wire {
 	w, _ := ctx.Value(wireKey{}).(*Wire)
-	for w != nil && (w.chain != chain || w.side != side) {
+	for w != nil && (w.at != at || w.side != side) {
 		w = w.outer
 	}
 	return w
@@ -45,15 +45,18 @@ func wireIn(ctx context.Context, chain *Chain, side Side) *Wire {
 // wireStats hears from grpc-go what a call moves. There may be several on one
 // connection, also of one chain; each counts what it was the first to hear of.
 type wireStats struct {
-	chain *Chain
-	side  Side
+	at   *attachments
+	side Side
 }
 
 // TagRPC gives a call of a server a place for its sizes.
 func (h *wireStats) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
-	w := wireIn(ctx, h.chain, ClientSide)
+	w := wireIn(ctx, h.at, ClientSide)
 	if h.side == ServerSide {
-		ctx, w = withWire(ctx, h.chain, ServerSide)
+		if !h.at.current.Load().countBytes {
+			return ctx
+		}
+		ctx, w = withWire(ctx, h.at, ServerSide)
 	}
 	if w != nil {
 		w.by.CompareAndSwap(nil, h)

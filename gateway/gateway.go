@@ -36,6 +36,9 @@ type Config struct {
 	// Chain runs around every call. nil means no interceptors.
 	Chain *hauberk.Chain
 
+	// Live is a chain that can be replaced while the gateway runs, in place of Chain. nil means that Chain is used.
+	Live *hauberk.Live
+
 	// Transport selects the implementation of HTTP/2. "" means TransportGRPC.
 	Transport Transport
 
@@ -140,10 +143,6 @@ func New(config Config, opts ...Option) (*Gateway, error) {
 	if err := errors.Join(config.Validate(), bad); err != nil {
 		return nil, err
 	}
-	chain := config.Chain
-	if chain == nil {
-		chain = hauberk.Must(hauberk.New())
-	}
 	secrets, err := config.openTLS()
 	if err != nil {
 		return nil, err
@@ -154,7 +153,7 @@ func New(config Config, opts ...Option) (*Gateway, error) {
 		secrets.release()
 		return nil, fmt.Errorf("gateway: upstream %q: %w", config.Upstream, err)
 	}
-	g := assemble(chain, upstream, server)
+	g := assemble(config.chain(), upstream, server)
 	g.release = secrets.release
 	if config.Transport == TransportFrames {
 		g.secure = secrets.clients
@@ -163,8 +162,25 @@ func New(config Config, opts ...Option) (*Gateway, error) {
 	return g, nil
 }
 
+// chain is a *hauberk.Chain or a *hauberk.Live.
+type chain interface {
+	StreamServerInterceptor() grpc.StreamServerInterceptor
+}
+
+// chain returns the chain that the configuration has, or an empty one.
+func (c Config) chain() chain {
+	switch {
+	case c.Live != nil:
+		return c.Live
+	case c.Chain != nil:
+		return c.Chain
+	default:
+		return hauberk.Must(hauberk.New())
+	}
+}
+
 // assemble combines a chain and the two sides of a transport.
-func assemble(chain *hauberk.Chain, up transport.Upstream, down func(transport.Handler) transport.Server) *Gateway {
+func assemble(chain chain, up transport.Upstream, down func(transport.Handler) transport.Server) *Gateway {
 	g := &Gateway{upstream: up, chain: chain.StreamServerInterceptor(), release: func() {}}
 	g.server = down(g.handle)
 	return g
@@ -176,8 +192,13 @@ func (c Config) Validate() error {
 	if target != nil {
 		target = fmt.Errorf("gateway: upstream %q: %w", c.Upstream, target)
 	}
+	var both error
+	if c.Chain != nil && c.Live != nil {
+		both = errors.New("gateway: Chain and Live are both set; want one of them")
+	}
 	return errors.Join(
 		target,
+		both,
 		c.Transport.check(),
 		c.TLS.check("TLS", true),
 		c.Connections.check(c.Transport),

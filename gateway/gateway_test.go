@@ -52,6 +52,13 @@ func TestNewReportsWhatIsWrong(t *testing.T) {
 		{"port too high", gateway.Config{Upstream: "localhost:65536"}, []string{"not an address"}},
 		{"unknown scheme", gateway.Config{Upstream: "http://localhost:50051"}, []string{`upstream "http://localhost:50051": "http" is not a scheme of gRPC`}},
 		{
+			"two chains",
+			gateway.Config{
+				Upstream: good, Chain: hauberk.Must(hauberk.New()), Live: hauberk.NewLive(hauberk.Must(hauberk.New())),
+			},
+			[]string{"Chain and Live are both set"},
+		},
+		{
 			"limits",
 			gateway.Config{Upstream: good, MaxMessageSize: -1, MaxHeaderListSize: -2, MaxConcurrentStreams: 1 << 40},
 			[]string{"MaxMessageSize is -1; want 1 to 2147483647, or 0 for the default", "MaxHeaderListSize is -2", "MaxConcurrentStreams is 1099511627776"},

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -36,6 +37,8 @@ type Setup struct {
 	Backend *Backend
 	// Server and Client are the chains. nil means a chain without interceptors.
 	Server, Client *hauberk.Chain
+	// ServerLive and ClientLive are chains that can be replaced, in place of Server and Client. nil means none.
+	ServerLive, ClientLive *hauberk.Live
 	// ServerOptions and DialOptions are further options of grpc-go.
 	ServerOptions []grpc.ServerOption
 	DialOptions   []grpc.DialOption
@@ -49,7 +52,8 @@ type Setup struct {
 func Start(t testing.TB, setup Setup) *Env {
 	t.Helper()
 	lis := bufconn.Listen(1 << 20)
-	srv := orEmpty(setup.Server).NewServer(setup.ServerOptions...)
+	server, client := setup.chains()
+	srv := server.NewServer(setup.ServerOptions...)
 	backend := setup.Backend
 	if backend == nil {
 		backend = &Backend{}
@@ -69,7 +73,7 @@ func Start(t testing.TB, setup Setup) *Env {
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 	}
-	if h := orEmpty(setup.Client).StatsHandler(hauberk.ClientSide); h != nil {
+	if h := client.StatsHandler(hauberk.ClientSide); h != nil {
 		dial = append(dial, grpc.WithStatsHandler(h))
 	}
 	conn, err := grpc.NewClient("passthrough:///bufconn", append(dial, setup.DialOptions...)...)
@@ -83,7 +87,26 @@ func Start(t testing.TB, setup Setup) *Env {
 			t.Errorf("hauberktest: the server ended with %v", err)
 		}
 	})
-	return &Env{Conn: orEmpty(setup.Client).ClientConn(conn), Server: srv, Client: conn, kind: setup.Kind}
+	return &Env{Conn: client.ClientConn(conn), Server: srv, Client: conn, kind: setup.Kind}
+}
+
+// attacher is a *hauberk.Chain or a *hauberk.Live.
+type attacher interface {
+	NewServer(opts ...grpc.ServerOption) *hauberk.Server
+	ClientConn(conn grpc.ClientConnInterface) grpc.ClientConnInterface
+	StatsHandler(side hauberk.Side) stats.Handler
+}
+
+// chains returns what is attached to both sides.
+func (s Setup) chains() (server, client attacher) {
+	server, client = orEmpty(s.Server), orEmpty(s.Client)
+	if s.ServerLive != nil {
+		server = s.ServerLive
+	}
+	if s.ClientLive != nil {
+		client = s.ClientLive
+	}
+	return server, client
 }
 
 func orEmpty(c *hauberk.Chain) *hauberk.Chain {

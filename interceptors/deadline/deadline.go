@@ -49,7 +49,7 @@ func New(config Config, opts ...Option) *Interceptor {
 	}
 	lowest := &levels[len(levels)-1]
 	if len(config.Rules) == 0 && len(x.stated) == 0 && lowest.values == (values{}) && !config.EndEarly {
-		x.err = errors.New("nothing is set, so it has no effect; want a time, such as Default or Max, of Config or of a rule")
+		x.err = errors.New("nothing is set; want a time, such as Default or Max, of Config or of a rule")
 		return x
 	}
 	x.err = x.checkLevels()
