@@ -93,11 +93,17 @@ func (r *reader) assemble(root yamlfile.Value) {
 	})
 	p.gateway = r.form.Gateway
 	p.files = slices.Clone(r.decoder.Files)
+	p.inputs = slices.Clone(p.files)
 	for _, e := range r.entries {
 		p.files = append(p.files, e.decoder.Files...)
+		if e.Use != "audit" { // which writes the file that it names
+			p.inputs = append(p.inputs, e.decoder.Files...)
+		}
 	}
-	slices.Sort(p.files)
-	p.files = slices.Compact(p.files)
+	for _, files := range []*[]string{&p.files, &p.inputs} {
+		slices.Sort(*files)
+		*files = slices.Compact(*files)
+	}
 	for _, side := range []hauberk.Side{hauberk.ServerSide, hauberk.ClientSide} {
 		for _, e := range r.entries {
 			if e.Side == side {

@@ -62,6 +62,19 @@
 //
 // # Reload
 //
-// A file is not watched. To replace a policy, load the file again with [WithPrevious]: entries that have not
-// changed keep their instances, with quotas, circuits and caches.
+// [Open] returns a [File], which follows its file while servers and connections run. Its chains are a [hauberk.Live]
+// for each side:
+//
+//	f, err := policy.Open("policy.yaml")
+//	…
+//	srv := f.Server().NewServer()
+//	…
+//	f.Close() // after the servers and connections have ended
+//
+// A change is in force for the next call. Calls and open streams keep the chain that they began with. Entries that have
+// not changed keep their instances, with quotas, circuits and caches. A file that is not valid changes nothing.
+// [File.Reload] loads the file at once, for SIGHUP, and [File.State] says what is in force since when, and why the file
+// is not if it is not.
+//
+// [Load] and [Parse] do not watch. A program that replaces policies itself uses [WithPrevious].
 package policy

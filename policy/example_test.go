@@ -2,6 +2,10 @@ package policy_test
 
 import (
 	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/hauberk-rpc/hauberk/policy"
 )
@@ -87,4 +91,34 @@ server:
 	// rate_limit true
 	// recovery true
 	// metrics false
+}
+
+// A policy follows its file. Servers and connections keep the chains of the File, and the next call runs the new
+// policy.
+func ExampleOpen() {
+	dir, _ := os.MkdirTemp("", "policy")
+	defer os.RemoveAll(dir) //nolint:errcheck // an example
+	path := filepath.Join(dir, "policy.yaml")
+	write := func(text string) { _ = os.WriteFile(path, []byte(text), 0o600) }
+	quiet := policy.WithLogger(slog.New(slog.DiscardHandler))
+
+	write("version: 1\nserver:\n- use: recovery\n")
+	f, err := policy.Open(path, quiet)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer f.Close()
+	srv := f.Server().NewServer()
+	defer srv.Stop()
+
+	write("version: 1\nserver:\n- use: recovery\n- use: request_id\n")
+	fmt.Println("good:", f.Reload()) // at once; it would be noticed anyway
+	write("version: 1\nserver:\n- use: recovry\n")
+	fmt.Println("bad:", strings.TrimPrefix(f.Reload().Error(), dir))
+	fmt.Println(len(f.Policy().Entries()), "entries are in force")
+	// Output:
+	// good: <nil>
+	// bad: /policy.yaml:3:8: use is "recovry", which does not exist; did you mean "recovery"?
+	// 2 entries are in force
 }

@@ -31,7 +31,13 @@ type Policy struct {
 	gateway        *Gateway
 	entries        []Entry
 	files          []string
-	instances      []*instance // by entry; nil for those that are off
+	inputs         []string // files without those that interceptors write
+	*held
+}
+
+// held is what a policy has to release.
+type held struct {
+	instances []*instance // by entry; nil for those that are off
 
 	mu     sync.Mutex
 	closed bool
@@ -57,15 +63,32 @@ func read(path string) ([]byte, error) {
 	case info.IsDir():
 		return nil, errors.New("it is a folder; want a file")
 	case !info.Mode().IsRegular():
-		return nil, errors.New("it is not a regular file")
+		return nil, errNotRegular
 	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, MaxSize+1)) // one more: Parse reports it
+	before, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(file, MaxSize+1)) // one more: Parse reports it
+	if err != nil {
+		return nil, err
+	}
+	after, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
+		return nil, errChanges
+	}
+	return data, nil
 }
+
+var errChanges = errors.New("the file changed while it was read; replace it by a rename, or try again")
 
 // Parse reads a policy. name is the name of the file, for errors and for the folder that other names are relative to.
 // The error lists everything that is wrong, a line each.
@@ -106,15 +129,18 @@ func (p *Policy) Files() []string { return slices.Clone(p.files) }
 
 // Close releases what the interceptors hold, except for those that another policy has kept. The chains must not be
 // in use any more. Further calls do nothing.
-func (p *Policy) Close() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
+func (p *Policy) Close() error { return p.release() }
+
+// release is Close.
+func (h *held) release() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
 		return nil
 	}
-	p.closed = true
+	h.closed = true
 	var failed []error
-	for _, i := range p.instances {
+	for _, i := range h.instances {
 		failed = append(failed, i.release())
 	}
 	return errors.Join(failed...)
