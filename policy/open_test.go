@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/internal/filesaves"
 	"github.com/hauberk-rpc/hauberk/policy"
 )
 
@@ -134,65 +135,18 @@ func detailsOf(err error) string {
 	return b.String()
 }
 
-// replaces are the ways to replace a file.
-func replaces() map[string]func(t *testing.T, path, text string) {
-	must := func(t *testing.T, errs ...error) {
-		t.Helper()
-		if err := errors.Join(errs...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return map[string]func(t *testing.T, path, text string){
-		"in place": put,
-		"renamed": func(t *testing.T, path, text string) {
-			put(t, path+".new", text)
-			must(t, os.Rename(path+".new", path))
-		},
-		"as vim does": func(t *testing.T, path, text string) {
-			must(t, os.Rename(path, path+"~"))
-			put(t, path, text)
-			must(t, os.Remove(path+"~"))
-		},
-		"removed and made again": func(t *testing.T, path, text string) {
-			must(t, os.Remove(path))
-			put(t, path, text)
-		},
-		"in two steps": func(t *testing.T, path, text string) {
-			put(t, path, text[:len(text)/2])
-			file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
-			must(t, err)
-			_, err = file.WriteString(text[len(text)/2:])
-			must(t, err, file.Close())
-		},
-		"a link": func(t *testing.T, path, text string) {
-			put(t, path+".target", text)
-			_ = os.Remove(path + ".link")
-			must(t, os.Symlink(path+".target", path+".link"), os.Rename(path+".link", path))
-		},
-		"a ConfigMap": func(t *testing.T, path, text string) {
-			dir := filepath.Dir(path)
-			folder, err := os.MkdirTemp(dir, "..2026")
-			must(t, err)
-			put(t, filepath.Join(folder, "policy.yaml"), text)
-			must(t, os.Symlink(filepath.Base(folder), filepath.Join(dir, "..data_tmp")),
-				os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
-			if at, _ := os.Readlink(path); at != "..data/policy.yaml" {
-				must(t, os.Remove(path), os.Symlink("..data/policy.yaml", path))
-			}
-		},
-	}
-}
-
 // Each way of replacing a file puts the new policy in force, several times, and entries keep their state.
 func TestOpenFollows(t *testing.T) {
-	for name, replace := range replaces() {
+	for name, save := range filesaves.Ways() {
 		t.Run(name, func(t *testing.T) {
 			o := open(t, withDomain("first.example"))
 			if err := (hauberktest.Direct{}).Server(o.Server().Chain())(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			for _, domain := range []string{"second.example", "third.example", "fourth.example"} {
-				replace(t, o.path, withDomain(domain))
+				if err := save(o.path, withDomain(domain)); err != nil {
+					t.Fatal(err)
+				}
 				o.wantDomain(t, domain)
 			}
 		})
@@ -333,4 +287,3 @@ func TestOpenReportsErrors(t *testing.T) {
 		t.Errorf("a bad file: %v", err)
 	}
 }
-

@@ -18,8 +18,8 @@ import (
 type State struct {
 	// Path is the path of the file.
 	Path string
-	// Hash identifies the text of the file whose policy is in force: 32 hexadecimal digits. Since is when it was put
-	// in force.
+	// Hash is the first half of the SHA-256 of the text whose policy is in force, in hexadecimal. Since is when it was
+	// put in force.
 	Hash  string
 	Since time.Time
 	// Loads and Failures count the loads that were put in force, with the first one, and those that were not.
