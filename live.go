@@ -33,7 +33,8 @@ import (
 // Two Lives, such as those of a server and its client, change one after the other. A handler may see the new
 // chain of one and the old chain of the other.
 //
-// Live is safe for concurrent use. The zero value is not usable: make one with [NewLive]. docs/adr/0028 has the reasons.
+// Live is safe for concurrent use. The zero value is not usable: make one with [NewLive]. docs/adr/0028 has the
+// reasons.
 type Live struct {
 	at *attachments
 }
@@ -157,7 +158,8 @@ func (a *attachments) swap(next *Chain) error {
 // fits returns why a chain cannot replace the current one. changing is locked.
 func (a *attachments) fits(next *Chain) error {
 	if next == nil || next.plans == nil {
-		return errors.New("hauberk: the chain of a Live is nil or zero; make chains with hauberk.New, and look at its error")
+		return errors.New("hauberk: the chain of a Live is nil or zero; " +
+			"make chains with hauberk.New, and look at its error")
 	}
 	var errs []error
 	for _, side := range []Side{ServerSide, ClientSide} {
@@ -166,8 +168,8 @@ func (a *attachments) fits(next *Chain) error {
 		}
 	}
 	if next.countBytes && a.uncounted {
-		errs = append(errs, errors.New("hauberk: Config.CountBytes is true, and was false when the chain was attached: "+
-			"set it when the program starts"))
+		errs = append(errs, errors.New("hauberk: Config.CountBytes is true, and was false "+
+			"when the chain was attached: set it when the program starts"))
 	}
 	return errors.Join(append(errs, a.coverage(next))...)
 }

@@ -194,10 +194,14 @@ func wrongChains() []wrongChain {
 		{"zero", new(hauberk.Chain), []string{"nil or zero"}},
 		{"the side of the client", must(sided(hauberk.OnlyClients)), []string{"works only on clients"}},
 		{"the side of the server", must(sided(hauberk.OnlyServers)), []string{"works only on servers"}},
-		{"methods without authentication", must(hauberk.For("hauberk.test.v1.TestService/Unary", authn)),
-			[]string{"not those of", "TestService/Bidi"}},
-		{"a pattern of no method", must(hauberk.For("shop.v1.Crat/*", hauberk.Func(idle))),
-			[]string{"no method of the server", "Crat"}},
+		{
+			"methods without authentication", must(hauberk.For("hauberk.test.v1.TestService/Unary", authn)),
+			[]string{"not those of", "TestService/Bidi"},
+		},
+		{
+			"a pattern of no method", must(hauberk.For("shop.v1.Crat/*", hauberk.Func(idle))),
+			[]string{"no method of the server", "Crat"},
+		},
 		{"bytes", hauberk.Must(hauberk.Config{CountBytes: true}.New()), []string{"CountBytes"}},
 	}
 }

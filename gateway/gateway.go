@@ -153,7 +153,7 @@ func New(config Config, opts ...Option) (*Gateway, error) {
 		secrets.release()
 		return nil, fmt.Errorf("gateway: upstream %q: %w", config.Upstream, err)
 	}
-	g := assemble(config.chain(), upstream, server)
+	g := assemble(config.live(), upstream, server)
 	g.release = secrets.release
 	if config.Transport == TransportFrames {
 		g.secure = secrets.clients
@@ -162,25 +162,20 @@ func New(config Config, opts ...Option) (*Gateway, error) {
 	return g, nil
 }
 
-// chain is a *hauberk.Chain or a *hauberk.Live.
-type chain interface {
-	StreamServerInterceptor() grpc.StreamServerInterceptor
-}
-
-// chain returns the chain that the configuration has, or an empty one.
-func (c Config) chain() chain {
+// live returns the chain that the configuration has, or an empty one.
+func (c Config) live() *hauberk.Live {
 	switch {
 	case c.Live != nil:
 		return c.Live
 	case c.Chain != nil:
-		return c.Chain
+		return hauberk.NewLive(c.Chain)
 	default:
-		return hauberk.Must(hauberk.New())
+		return hauberk.NewLive(hauberk.Must(hauberk.New()))
 	}
 }
 
 // assemble combines a chain and the two sides of a transport.
-func assemble(chain chain, up transport.Upstream, down func(transport.Handler) transport.Server) *Gateway {
+func assemble(chain *hauberk.Live, up transport.Upstream, down func(transport.Handler) transport.Server) *Gateway {
 	g := &Gateway{upstream: up, chain: chain.StreamServerInterceptor(), release: func() {}}
 	g.server = down(g.handle)
 	return g

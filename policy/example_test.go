@@ -97,7 +97,7 @@ server:
 // policy.
 func ExampleOpen() {
 	dir, _ := os.MkdirTemp("", "policy")
-	defer os.RemoveAll(dir) //nolint:errcheck // an example
+	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "policy.yaml")
 	write := func(text string) { _ = os.WriteFile(path, []byte(text), 0o600) }
 	quiet := policy.WithLogger(slog.New(slog.DiscardHandler))

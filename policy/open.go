@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -28,8 +29,8 @@ type File struct {
 	state   atomic.Pointer[State]
 }
 
-// Open loads a policy as [Load] does, and watches the file and the files that it names until Close. A change is in force
-// within half a second, however the file is replaced: written in place, renamed, by a symbolic link or the folder
+// Open loads a policy as [Load] does, and watches the file and the files that it names until Close. A change is in
+// force within half a second, however the file is replaced: written in place, renamed, by a symbolic link or the folder
 // "..data" of Kubernetes. Without notifications of the file system it takes a few seconds.
 //
 // A file is judged once two looks in succession find the same content. Write require_end: true if the file may be
@@ -107,7 +108,7 @@ func (f *File) load(previous *Policy) (p *Policy, seen sum, err error) {
 		return nil, sumOf(nil, err, inputsOf(previous)), err
 	}
 	seen = sumOf(data, nil, inputsOf(previous))
-	p, err = Parse(f.path, data, append(f.opts[:len(f.opts):len(f.opts)], WithPrevious(previous))...)
+	p, err = Parse(f.path, data, append(slices.Clip(f.opts), WithPrevious(previous))...)
 	if err != nil {
 		return nil, seen, err
 	}
@@ -123,7 +124,9 @@ func inputsOf(p *Policy) []string {
 
 // swap puts a policy in force: both chains, or none.
 func (f *File) swap(p *Policy) error {
-	err := errors.Join(placed(f.path, "server", f.server.Check(p.Server())), placed(f.path, "client", f.client.Check(p.Client())))
+	err := errors.Join(
+		placed(f.path, "server", f.server.Check(p.Server())), placed(f.path, "client", f.client.Check(p.Client())),
+	)
 	if err == nil {
 		err = placed(f.path, "server", f.server.Swap(p.Server()))
 	}
@@ -192,7 +195,6 @@ func (r *releasing) close() {
 		return // Close was quicker
 	}
 	if err := r.held.release(); err != nil {
-		//nolint:sloglint // of no call
 		r.file.settings.deps.Logger.Error("policy: an interceptor of a policy that was replaced is not closed",
 			slog.String("file", r.file.path), slog.Any("error", err))
 	}

@@ -28,7 +28,7 @@ func TestPoliciesBeforeAreClosed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close() //nolint:errcheck // the test is about what is closed before
+		defer f.Close()
 		begun, end := make(chan struct{}), make(chan struct{})
 		backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
 			_, _ = s.Recv()

@@ -165,7 +165,7 @@ func TestOpenKeeps(t *testing.T) {
 		"a folder":        {func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }, "it is a folder"},
 		"a named pipe":    {func(path string) error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)) }, "not a regular file"},
 		"empty":           {func(path string) error { return os.Truncate(path, 0) }, "the file is empty"},
-		"a dangling link": {func(path string) error { return errors.Join(os.Remove(path), os.Symlink("none", path)) }, "does not exist"},
+		"a dangling symlink": {func(path string) error { return errors.Join(os.Remove(path), os.Symlink("none", path)) }, "does not exist"},
 		"too large":       {func(path string) error { return os.Truncate(path, policy.MaxSize+1) }, "bytes; want at most"},
 	} {
 		t.Run(name, func(t *testing.T) {

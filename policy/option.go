@@ -137,7 +137,9 @@ func WithPrevious(previous *Policy) Option {
 // WithListener calls listener with the state of a [File] after each load, good or bad, also with the first one. Calls
 // follow each other, on the goroutine of the File or of Reload. listener must not call Reload and Close, and must
 // not panic. The default is none.
-func WithListener(listener func(State)) Option { return option(func(s *settings) { s.listener = listener }) }
+func WithListener(listener func(State)) Option {
+	return option(func(s *settings) { s.listener = listener })
+}
 
 // CheckOnly opens no audit files and no connections, for commands that only check a file. Keys, certificates and other
 // files that settings name are read. The chains of the policy must not be attached.

@@ -38,7 +38,7 @@ func (f *File) succeed(seen sum) {
 	next := State{Path: f.path, Hash: seen.text, Since: f.settings.now(), Loads: 1}
 	if last := f.state.Load(); last != nil {
 		next.Loads, next.Failures = last.Loads+1, last.Failures
-		f.settings.deps.Logger.Info("policy: the file is in force", //nolint:sloglint // of no call
+		f.settings.deps.Logger.Info("policy: the file is in force",
 			slog.String("file", f.path), slog.String("hash", next.Hash))
 	}
 	f.note(next)
@@ -48,7 +48,7 @@ func (f *File) succeed(seen sum) {
 func (f *File) fail(err error) {
 	next := *f.state.Load()
 	if next.Err == nil || next.Err.Error() != err.Error() {
-		f.settings.deps.Logger.Error("policy: the file is not in force, and the policy before remains", //nolint:sloglint // of no call
+		f.settings.deps.Logger.Error("policy: the file is not in force",
 			slog.String("file", f.path), slog.String("hash", next.Hash), slog.Any("error", err))
 	}
 	next.Failures++
@@ -138,7 +138,7 @@ func addFile(w io.Writer, path string) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	_, err = io.Copy(w, io.LimitReader(file, maxInput))
 	return err
 }

@@ -21,7 +21,7 @@ const (
 // watch looks at a file when it may have changed. Folders are watched, since files are replaced:
 //
 //	waiting --notification of a watched name, or poll--> look --content not yet seen--> wait settleTime, look
-//	                                                     look --the same content twice--> judge, waiting
+//	                                                     --the same content twice--> judge, waiting
 //
 // One goroutine runs it. Without notifications it polls only.
 type watch struct {
@@ -40,7 +40,7 @@ func (f *File) newWatch(p *Policy) *watch {
 	w := &watch{file: f, stop: make(chan struct{}), done: make(chan struct{})}
 	var err error
 	if w.notify, err = fsnotify.NewWatcher(); err != nil {
-		f.settings.deps.Logger.Warn("policy: the file system has no notifications, so that the file is read every second", //nolint:sloglint // of no call
+		f.settings.deps.Logger.Warn("policy: there are no notifications of files, so that the file is read every second",
 			slog.String("file", f.path), slog.Any("error", err))
 	}
 	w.follow(p)
@@ -107,7 +107,7 @@ func (w *watch) run() {
 	var failures <-chan error
 	every := fastPollTime
 	if w.notify != nil {
-		defer w.notify.Close() //nolint:errcheck // nothing depends on it
+		defer func() { _ = w.notify.Close() }()
 		events, failures, every = w.notify.Events, w.notify.Errors, pollTime
 	}
 	poll := time.NewTicker(every)
@@ -153,7 +153,7 @@ func (f *File) look(last sum) (seen sum, again bool) {
 		err = fmt.Errorf("%s:1:1: %w", f.path, err)
 	}
 	seen = sumOf(data, err, f.current.Load().inputs)
-	f.watch.follow(f.current.Load()) // links may lead elsewhere, and folders may be new
+	f.watch.follow(f.current.Load()) // symlinks may lead elsewhere, and folders may be new
 	switch {
 	case seen == f.seen:
 		return seen, false

@@ -154,7 +154,8 @@ func (w *liveWorld) call(kind hauberk.Kind, key string) error {
 // toEnd receives until a stream ends.
 func toEnd(stream interface {
 	Recv() (*testpb.Response, error)
-}) error {
+},
+) error {
 	for {
 		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
 			return nil
@@ -175,12 +176,12 @@ func consistent(kind hauberk.Kind, key string, md metadata.MD, err error) error 
 		}
 	}
 	ok := false
-	switch status.Code(err) {
-	case codes.OK:
+	switch code := status.Code(err); {
+	case code == codes.OK:
 		ok = key == name && strings.Join(md.Get("x-trailer"), ",") == name
-	case codes.Unauthenticated:
+	case code == codes.Unauthenticated:
 		ok = key != name && domain == name+".example"
-	case codes.ResourceExhausted:
+	case code == codes.ResourceExhausted:
 		ok = key == name && kind == limited && domain == name+".example"
 	}
 	if ok {
@@ -263,7 +264,7 @@ func savePolicies(t *testing.T, batch int) {
 			states := make(chan policy.State, saves)
 			file := must(policy.Open(path, policy.WithLogger(slog.New(slog.DiscardHandler)),
 				policy.WithListener(func(s policy.State) { states <- s })))
-			defer file.Close() //nolint:errcheck // it has no interceptors
+			defer file.Close()
 			var longest time.Duration
 			for n := 1; n <= saves; n++ {
 				if err := save(path, text(n)); err != nil {
@@ -309,7 +310,7 @@ type used struct {
 	heap              uint64
 }
 
-// use returns what the process holds. files is 0 if the system does not tell.
+// use returns what the process holds. files is 0 on systems without /proc.
 func use() used {
 	var m runtime.MemStats
 	runtime.GC()

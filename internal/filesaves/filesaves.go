@@ -1,4 +1,4 @@
-// Package filesaves has the ways in which editors, tools and Kubernetes replace a file, for tests of what watches files.
+// Package filesaves replaces files as editors, tools and Kubernetes do, for tests of what watches files.
 package filesaves
 
 import (
@@ -22,8 +22,8 @@ func Ways() map[string]func(path, text string) error {
 			return errors.Join(os.Remove(path), write(path, text))
 		},
 		"in two steps": inTwoSteps,
-		"a link": func(path, text string) error {
-			return errors.Join(write(path+".target", text), link(path+".target", path))
+		"a symlink": func(path, text string) error {
+			return errors.Join(write(path+".target", text), symlink(path+".target", path))
 		},
 		"a ConfigMap": configMap,
 	}
@@ -31,9 +31,9 @@ func Ways() map[string]func(path, text string) error {
 
 func write(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) }
 
-// link makes a path a symbolic link, in one step.
-func link(to, path string) error {
-	return errors.Join(os.Symlink(to, path+".link"), os.Rename(path+".link", path))
+// symlink makes a path a symlink, in one step.
+func symlink(to, path string) error {
+	return errors.Join(os.Symlink(to, path+".sym"), os.Rename(path+".sym", path))
 }
 
 func inTwoSteps(path, text string) error {
@@ -47,8 +47,8 @@ func inTwoSteps(path, text string) error {
 	return errors.Join(err, failed, file.Close())
 }
 
-// configMap replaces the link "..data" to a folder, as the kubelet does for a mounted ConfigMap, and removes the
-// folder before. The file is a link into it.
+// configMap replaces the symlink "..data" to a folder, as the kubelet does for a mounted ConfigMap, and removes the
+// folder before. The file is a symlink into it.
 func configMap(path, text string) error {
 	dir, name := filepath.Split(path)
 	folder, err := os.MkdirTemp(dir, "..2026")
@@ -57,9 +57,9 @@ func configMap(path, text string) error {
 	}
 	data := filepath.Join(dir, "..data")
 	before, _ := os.Readlink(data)
-	err = errors.Join(write(filepath.Join(folder, name), text), link(filepath.Base(folder), data))
+	err = errors.Join(write(filepath.Join(folder, name), text), symlink(filepath.Base(folder), data))
 	if at, _ := os.Readlink(path); at != filepath.Join("..data", name) {
-		err = errors.Join(err, link(filepath.Join("..data", name), path))
+		err = errors.Join(err, symlink(filepath.Join("..data", name), path))
 	}
 	if before != "" {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, before)))
