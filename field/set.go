@@ -66,6 +66,9 @@ func Set(key hauberk.Key[string], f Field) *Interceptor {
 //
 // An identity without a tenant gets the one that the caller has chosen. If callers may not act for every
 // tenant, a rule of authz has to check it. A call without an identity, of a public method, passes unread.
+//
+// A stream whose further requests are for another tenant than the call ends with PERMISSION_DENIED, before the handler
+// receives such a request. Requests after the first need no value.
 func Tenant(f Field) *Interceptor { return &Interceptor{field: f, tenant: true} }
 
 // title is the function that made the interceptor, with the field, in explanations and errors.
@@ -76,10 +79,13 @@ func (x *Interceptor) title() string {
 	return "field.Set(" + x.key.Name() + ", " + x.field.Name() + ")"
 }
 
+// name is that of the interceptor in decisions.
+const name = "field"
+
 // Declare describes the interceptor to the checks of a chain.
 func (x *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
-		Name: "field", Detail: x.field.Name(), Phase: hauberk.PhaseField, Decides: true, Invalid: x.invalid,
+		Name: name, Detail: x.field.Name(), Phase: hauberk.PhaseField, Decides: true, Invalid: x.invalid,
 		Err: errors.Join(x.err, x.field.Err()),
 	}
 	if x.field.perMessage {
@@ -131,6 +137,9 @@ func (x *Interceptor) keep(ctx context.Context, call *hauberk.Call) error {
 		return err
 	case !ok && x.field.optional:
 		call.Abstain()
+		if id != nil && id.Tenant != "" {
+			x.watch(call, id.Tenant)
+		}
 		return nil
 	case !ok:
 		return x.missing(call)
@@ -153,13 +162,34 @@ func (x *Interceptor) setTenant(call *hauberk.Call, id *hauberk.Identity, tenant
 		own.Tenant = tenant
 		hauberk.IdentityKey.Set(call, &own)
 	default:
-		call.Decide(hauberk.Decision{Rule: x.title(), Verdict: hauberk.Rejected, Reason: ReasonMismatch})
-		return &hauberk.Rejection{
-			Code: codes.PermissionDenied, Reason: ReasonMismatch, Cause: ErrMismatch,
-			Message: "The request is for another tenant than that of the caller",
-		}
+		return x.mismatch(call)
 	}
+	x.watch(call, tenant)
 	return nil
+}
+
+// watch ends a stream when one of its further requests is for another tenant.
+func (x *Interceptor) watch(call *hauberk.Call, tenant string) {
+	if !call.Kind().ClientStreams() {
+		return
+	}
+	call.OnReceive(func(msg any) (bool, error) {
+		if value, ok := x.field.OfMessage(msg); ok && value != tenant {
+			return false, x.mismatch(call)
+		}
+		return true, nil
+	})
+}
+
+// mismatch is the rejection of a call, or of its request, that is for another tenant.
+func (x *Interceptor) mismatch(call *hauberk.Call) error {
+	call.Decide(hauberk.Decision{
+		Interceptor: name, Rule: x.title(), Verdict: hauberk.Rejected, Reason: ReasonMismatch,
+	})
+	return &hauberk.Rejection{
+		Code: codes.PermissionDenied, Reason: ReasonMismatch, Cause: ErrMismatch,
+		Message: "The request is for another tenant than that of the caller",
+	}
 }
 
 // missing is the rejection of a call without a value.

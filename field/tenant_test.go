@@ -3,6 +3,8 @@ package field_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -63,6 +65,70 @@ func TestTenant(t *testing.T) {
 		}
 		wantOutcome(t, c.Start(t, login(nil), field.Tenant(field.String("text"))).Call(t.Context(), ""), codes.OK, "")
 	})
+}
+
+// TestTenantOfStream: no request for another tenant reaches the handler of a stream, wherever it is in the stream, and
+// requests after the first need no value.
+func TestTenantOfStream(t *testing.T) {
+	other := []string{"shop", "", "bank", "shop"}
+	for _, kind := range []hauberk.Kind{hauberk.ClientStream, hauberk.Bidi} {
+		for name, test := range map[string]struct {
+			own      string // the tenant of the identity
+			optional bool
+			texts    []string
+			want     []string // what the handler receives
+			code     codes.Code
+		}{
+			"that of the caller":         {"shop", false, other, other[:2], codes.PermissionDenied},
+			"chosen by the first":        {"", false, other, other[:2], codes.PermissionDenied},
+			"optional, first without":    {"shop", true, []string{"", "bank"}, []string{""}, codes.PermissionDenied},
+			"optional, none at all":      {"", true, []string{"", "bank"}, []string{"", "bank"}, codes.OK},
+			"the same in each":           {"shop", false, []string{"shop", "shop"}, []string{"shop", "shop"}, codes.OK},
+			"only in the first":          {"shop", false, []string{"shop", ""}, []string{"shop", ""}, codes.OK},
+			"of another one in the last": {"shop", false, []string{"shop", "shop2"}, []string{"shop"}, codes.PermissionDenied},
+		} {
+			t.Run(kind.String()+"/"+name, func(t *testing.T) {
+				hauberktest.CheckLeaks(t)
+				f := field.String("text")
+				if test.optional {
+					f = f.Optional()
+				}
+				got := make(chan []string, 1)
+				backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
+					texts, err := received(s)
+					if got <- texts; err != nil {
+						return err
+					}
+					return s.Send(&testpb.Response{})
+				}}
+				c := hauberktest.Case{Side: hauberk.ServerSide, Kind: kind}
+				env := c.StartWith(t, backend, login(&hauberk.Identity{Subject: "alice", Tenant: test.own}), field.Tenant(f))
+				out := env.Call(t.Context(), test.texts...)
+				reason := ""
+				if test.code != codes.OK {
+					reason = field.ReasonMismatch
+				}
+				wantOutcome(t, out, test.code, reason)
+				if texts := <-got; !slices.Equal(texts, test.want) {
+					t.Errorf("the handler receives %q; want %q", texts, test.want)
+				}
+			})
+		}
+	}
+}
+
+// received returns the texts of a stream.
+func received(s hauberktest.Stream) (texts []string, err error) {
+	for {
+		req, err := s.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return texts, nil
+		case err != nil:
+			return texts, err
+		}
+		texts = append(texts, req.GetText())
+	}
 }
 
 // TestTenantLimits: limits by tenant count by the tenant of the request.
