@@ -65,6 +65,7 @@ func (x *Interceptor) Set(name State) error {
 	if to.Ready {
 		x.report(to)
 	}
+	x.calls.Again() // for Idle
 	to.counts.changes.Add(1)
 	x.news.Add(Change{From: from.name, To: to.name, NotAccepted: x.notAccepted(to)})
 	return nil

@@ -250,3 +250,40 @@ func TestShutdownOfStuckHandlers(t *testing.T) {
 		}
 	}
 }
+
+// Idle returns as soon as the state accepts what runs, though nothing has ended.
+func TestIdleAfterChange(t *testing.T) {
+	for _, kind := range kinds {
+		synctest.Test(t, func(t *testing.T) {
+			x, release := serving.New(serving.Config{Initial: serving.Serving}), make(chan struct{})
+			serve := hauberktest.Direct{Kind: kind}.Server(hauberk.Must(hauberk.New(x,
+				hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error { <-release; return errUnread }))))
+			ended := make(chan error)
+			go func() { ended <- serve(t.Context()) }()
+			synctest.Wait()
+			set(t, x, serving.Maintenance)
+			idle := make(chan error, 1)
+			go func() { idle <- x.Idle(t.Context()) }()
+			synctest.Wait()
+			select {
+			case err := <-idle:
+				t.Errorf("%v: Idle returned %v, while a call runs", kind, err)
+			default:
+			}
+			set(t, x, serving.Serving)
+			synctest.Wait()
+			select {
+			case err := <-idle:
+				if err != nil {
+					t.Error(err)
+				}
+			default:
+				t.Errorf("%v: Idle waits for a call that the state accepts", kind)
+			}
+			close(release)
+			<-ended
+		})
+	}
+}
+
+var errUnread = errors.New("not handled")

@@ -30,7 +30,7 @@ type Methods[S comparable] struct {
 
 	waiting atomic.Int64 // calls of Wait
 	mu      sync.Mutex
-	wake    chan struct{} // guarded by mu; closed when a method has no more calls
+	wake    chan struct{} // guarded by mu; closed to make Wait look again
 }
 
 // Method is the calls of one method that run.
@@ -73,7 +73,7 @@ func (g *Methods[S]) All() []*Method[S] {
 }
 
 // Wait returns nil once no call runs of the methods for which of returns true, or the error of ctx if that
-// ends first. Calls that begin meanwhile count.
+// ends first. Calls that begin meanwhile count. of is called again when a method has no more calls, and by Again.
 func (g *Methods[S]) Wait(ctx context.Context, of func(m *Method[S]) bool) error {
 	g.waiting.Add(1)
 	defer g.waiting.Add(-1)
@@ -90,7 +90,7 @@ func (g *Methods[S]) Wait(ctx context.Context, of func(m *Method[S]) bool) error
 	}
 }
 
-// wakes returns a channel that is closed when a method has no more calls.
+// wakes returns a channel that is closed to make Wait look again.
 func (g *Methods[S]) wakes() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -100,19 +100,26 @@ func (g *Methods[S]) wakes() <-chan struct{} {
 	return g.wake
 }
 
+// Again makes Wait call of again, after what of depends on has changed.
+func (g *Methods[S]) Again() {
+	if g.waiting.Load() == 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.wake != nil {
+		close(g.wake)
+		g.wake = nil
+	}
+}
+
 // Add counts a call.
 func (m *Method[S]) Add() { m.running.Add(1) }
 
 // Done counts the end of a call.
 func (m *Method[S]) Done() {
-	if m.running.Add(-1) > 0 || m.all.waiting.Load() == 0 {
-		return
-	}
-	m.all.mu.Lock()
-	defer m.all.mu.Unlock()
-	if m.all.wake != nil {
-		close(m.all.wake)
-		m.all.wake = nil
+	if m.running.Add(-1) == 0 {
+		m.all.Again()
 	}
 }
 
