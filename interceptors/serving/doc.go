@@ -40,6 +40,7 @@
 //
 // # Shutdown
 //
-// A [hauberk.Server] ends streams by itself: see hauberk.Config.Drain. On other servers of grpc-go,
+// A [hauberk.Server] ends streams by itself: see hauberk.Config.Drain. Its shutdown does not change the state: pass the
+// server to [Interceptor.ReadyHandler], so that HTTP probes notice the shutdown too. On other servers of grpc-go,
 // [Interceptor.Shutdown] does it with the state draining.
 package serving

@@ -2,6 +2,7 @@ package serving
 
 import (
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -54,19 +55,30 @@ func (x *Interceptor) Measurements() []hauberk.Measurement {
 }
 
 // ReadyHandler returns a handler for HTTP probes of readiness, such as /readyz: 200 if the state is ready, and
-// otherwise 503. The body is the name of the state.
-func (x *Interceptor) ReadyHandler() http.Handler {
+// otherwise 503. The body is the name of the state. With servers it is 503 as well once one of them shuts down
+// (hauberk.Server.Shutdown), as their health service is NOT_SERVING then; the body is "shutting down".
+func (x *Interceptor) ReadyHandler(servers ...*hauberk.Server) http.Handler {
+	servers = slices.Clone(servers)
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		code := http.StatusServiceUnavailable
-		s := x.current.Load()
-		if s != nil && s.Ready {
+		code, text := http.StatusServiceUnavailable, string(x.State())
+		switch {
+		case slices.ContainsFunc(servers, shutsDown):
+			text = "shutting down"
+		case x.Ready():
 			code = http.StatusOK
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(code)
-		if s != nil {
-			_, _ = w.Write([]byte(s.name + "\n"))
-		}
+		_, _ = w.Write([]byte(text + "\n"))
 	})
+}
+
+func shutsDown(srv *hauberk.Server) bool {
+	select {
+	case <-srv.ShuttingDown():
+		return true
+	default:
+		return false
+	}
 }

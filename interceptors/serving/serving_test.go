@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -334,19 +333,6 @@ func TestUnmatched(t *testing.T) {
 	want := `serving.Config.States["own"].Except("shop.v1.Cart/Gett"), serving.Config.Exempt("shop.v1.Crat/*")`
 	if got := strings.Join(x.Declare().Unmatched(nil), ", "); got != want {
 		t.Errorf("%s; want %s", got, want)
-	}
-}
-
-// Probes of readiness follow the state.
-func TestReadyHandler(t *testing.T) {
-	x := serving.New(serving.Config{})
-	for state, want := range map[serving.State]int{serving.Serving: 200, serving.ReadOnly: 200, serving.Maintenance: 503, serving.Starting: 503} {
-		set(t, x, state)
-		w := httptest.NewRecorder()
-		x.ReadyHandler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/readyz", nil))
-		if w.Code != want || w.Body.String() != string(state)+"\n" {
-			t.Errorf("%s: %d %q; want %d", state, w.Code, w.Body, want)
-		}
 	}
 }
 
