@@ -71,7 +71,7 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	if c.known {
 		Key.Set(call, c.name+"/"+c.text)
 	}
-	if call.Public() || !call.Method().Known() {
+	if call.Public() || !call.Method().Known() || isForProbes(call.Method().Service()) {
 		call.Abstain()
 		return next(ctx, call)
 	}
@@ -82,6 +82,15 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	}
 	return next(ctx, call)
 }
+
+// isForProbes reports whether a service is that of health or reflection, whose clients are load balancers, kubelets and
+// tools with their own versions.
+func isForProbes(service string) bool {
+	return service+"/*" == hauberk.Health || strings.HasPrefix(service, reflection)
+}
+
+// reflection is how the names of the services of hauberk.Reflection begin.
+var reflection = strings.TrimSuffix(hauberk.Reflection, "*") //nolint:gochecknoglobals // never written
 
 // judge returns the rejection of a call, or nil.
 func (x *Interceptor) judge(call *hauberk.Call, c client) error {

@@ -10,8 +10,13 @@ import (
 	"testing"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/reflection"
+	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -121,6 +126,42 @@ func TestPublic(t *testing.T) {
 		t.Errorf("%q, %v", client, err)
 	}
 	if _, err := call(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Probes of health and tools that use reflection are not gated, without hauberk.Config.Public.
+func TestProbes(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	x := version.New(version.Config{Rules: []version.Rule{{Versions: ">=99"}}, RejectUnknown: true})
+	env := hauberktest.Start(t, hauberktest.Setup{
+		Server: hauberk.Must(hauberk.New(x)),
+		Register: func(srv *hauberk.Server) {
+			healthpb.RegisterHealthServer(srv, health.NewServer())
+			reflection.Register(srv)
+		},
+		DialOptions: []grpc.DialOption{grpc.WithUserAgent("kube-probe/1.33")},
+	})
+	if _, err := healthpb.NewHealthClient(env.Client).Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil {
+		t.Error(err)
+	}
+	stream, err := reflectionpb.NewServerReflectionClient(env.Client).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := &reflectionpb.ServerReflectionRequest{
+		MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{ListServices: ""},
+	}
+	if err := stream.Send(list); err != nil {
+		t.Error(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Error(err)
+	}
+	if out := env.Call(t.Context()); hauberk.Reason(out.Err) != version.ReasonUnsupported {
+		t.Errorf("%v; want a rejection of other methods", out.Err)
+	}
+	if err := stream.CloseSend(); err != nil {
 		t.Error(err)
 	}
 }
