@@ -136,6 +136,7 @@ func (d *diskFile) ready() error {
 	if d.file != nil {
 		info, err := os.Stat(d.path)
 		if err == nil && os.SameFile(info, d.info) {
+			d.size = min(d.size, info.Size()) // another program may have truncated it: mend must not make it longer
 			return d.mend()
 		}
 		_ = d.close() // the file has another name, or none

@@ -90,6 +90,33 @@ func TestDiskFails(t *testing.T) {
 	}
 }
 
+// A file that another program has truncated, such as logrotate with copytruncate, gets no gap when a failed write is
+// removed from it, and is not renamed for the size that it had.
+func TestTruncatedByOthers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	d := newDisk(path)
+	d.max = 40
+	if _, err := d.open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.append([]byte("the first line, which is long\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	d.file = &badFile{handle: d.file, writes: 1}
+	if err := d.append([]byte("lost line\n")); !errors.Is(err, errDisk) {
+		t.Error(err)
+	}
+	if err := errors.Join(d.append([]byte("second, also long\n")), d.close()); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "second, also long\n" || d.rotations.Load() != 0 {
+		t.Errorf("%q, %v, %d rotations", got, err, d.rotations.Load())
+	}
+}
+
 // A file that is closed after a failed write has no part of its lines.
 func TestCloseAfterFailure(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
