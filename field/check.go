@@ -62,7 +62,8 @@ func (f Field) check(methods []fieldpath.Method) (bad []string) {
 	if f.Err() != nil || len(methods) == 0 {
 		return nil
 	}
-	var without []string
+	var without, wrong []string // methods without the field, and texts of errors
+	of := make(map[string][]string)
 	var types []protoreflect.MessageDescriptor
 	for _, m := range methods {
 		types = append(types, m.Request)
@@ -71,8 +72,15 @@ func (f Field) check(methods []fieldpath.Method) (bad []string) {
 		case errors.Is(err, fieldpath.ErrNotFound):
 			without = append(without, m.Name)
 		case err != nil:
-			bad = append(bad, m.Name+": "+err.Error())
+			text := err.Error()
+			if of[text] == nil {
+				wrong = append(wrong, text)
+			}
+			of[text] = append(of[text], m.Name)
 		}
+	}
+	for _, text := range wrong {
+		bad = append(bad, listed(of[text])+": "+text)
 	}
 	unused := f.reader.Unused(types)
 	for _, path := range unused {
@@ -82,13 +90,18 @@ func (f Field) check(methods []fieldpath.Method) (bad []string) {
 		}
 		bad = append(bad, why)
 	}
-	if n := len(without); n > 0 && !f.optional && len(unused) < len(f.paths) {
-		named := strings.Join(without[:min(n, maxNamed)], ", ")
-		if n > maxNamed {
-			named += fmt.Sprintf(" and %d more", n-maxNamed)
-		}
-		bad = append(bad, fmt.Sprintf("the requests of %s do not have %s; "+
-			"want a path for them, Optional, or an interceptor for other methods only (hauberk.For)", named, f.what()))
+	if len(without) > 0 && !f.optional && len(unused) < len(f.paths) {
+		bad = append(bad, fmt.Sprintf("the requests of %s do not have %s; want a path for them, Optional, "+
+			"or an interceptor for other methods only (hauberk.For)", listed(without), f.what()))
 	}
 	return bad
+}
+
+// listed names methods, at most maxNamed of them.
+func listed(names []string) string {
+	text := strings.Join(names[:min(len(names), maxNamed)], ", ")
+	if more := len(names) - maxNamed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }

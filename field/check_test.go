@@ -255,3 +255,14 @@ func TestOtherMethods(t *testing.T) {
 	err := env.Client.Invoke(t.Context(), "/hauberk.test.v1.TestService/Nothing", &testpb.Request{}, &testpb.Response{})
 	wantOutcome(t, hauberktest.Outcome{Err: err}, codes.Unimplemented, "")
 }
+
+// Methods with the same error are named together, so that the error of a large server is short.
+func TestSameErrors(t *testing.T) {
+	err := field.Int("text").Check(testpb.File_hauberktest_testpb_test_proto.Services().Get(0))
+	const want = `field: hauberk.test.v1.TestService/Unary, hauberk.test.v1.TestService/ServerStream, ` +
+		`hauberk.test.v1.TestService/ClientStream, hauberk.test.v1.TestService/Bidi: the path "text" ends at text, ` +
+		`which is string; want integer`
+	if err == nil || err.Error() != want {
+		t.Errorf("%v\nwant %s", err, want)
+	}
+}
