@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // builder collects the interceptors of a chain and what is wrong with them.
@@ -22,7 +24,7 @@ func (b *builder) fail(err error) {
 
 // add adds an interceptor under the scopes and conditions of under.
 func (b *builder) add(x Interceptor, under entry) {
-	if isNil(x) {
+	if options.IsNil(x) {
 		b.fail(errNil(x))
 		return
 	}
@@ -149,7 +151,7 @@ func checkSingle(x Interceptor) error {
 	if _, ok := x.(*group); ok {
 		return errors.New("it is a group, not one interceptor: name or shadow those inside it")
 	}
-	if isNil(x) {
+	if options.IsNil(x) {
 		return errNil(x)
 	}
 	return nil
@@ -172,20 +174,6 @@ func errNil(x Interceptor) error {
 		return errors.New("the interceptor is nil")
 	}
 	return fmt.Errorf("the interceptor is a nil %T", x)
-}
-
-// isNil reports whether x is nil, or has a nil pointer in it.
-func isNil(x any) bool {
-	if x == nil {
-		return true
-	}
-	v := reflect.ValueOf(x)
-	switch v.Kind() {
-	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
-		return v.IsNil()
-	default:
-		return false
-	}
 }
 
 // unname returns an interceptor without the names and declarations that [Named] and
@@ -216,7 +204,7 @@ func declarationOf(x Interceptor) Declaration {
 	var given []Declaration // the outermost first
 	x, name := peel(x, func(d Declaration) { given = append(given, d) })
 	var d Declaration
-	if declarer, ok := x.(Declarer); ok && !isNil(x) {
+	if declarer, ok := x.(Declarer); ok && !options.IsNil(x) {
 		d = declarer.Declare()
 	}
 	for i := range slices.Backward(given) {

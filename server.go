@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc"
+
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // The limits of [ServerLimits].
@@ -148,7 +150,7 @@ func (c *Chain) Registrar(srv grpc.ServiceRegistrar) *Registrar {
 
 func (a *attachments) registrar(srv grpc.ServiceRegistrar) *Registrar {
 	a.attach("Registrar", ServerSide)
-	if isNil(srv) {
+	if options.IsNil(srv) {
 		panic("hauberk: " + a.what + ".Registrar in front of a nil server")
 	}
 	switch inner := srv.(type) {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/hauberk-rpc/hauberk/internal/options"
 	"github.com/hauberk-rpc/hauberk/internal/unknownhandler"
 )
 
@@ -43,7 +44,7 @@ func (s *Server) begin() error {
 // Serve closes the listener and returns that error. Other ways of serving, such as ServeHTTP, end the calls of methods
 // without authentication with INTERNAL; their programs can call [Server.Coverage] themselves.
 func (s *Server) Serve(lis net.Listener) error {
-	if isNil(lis) {
+	if options.IsNil(lis) {
 		return errors.New("hauberk: Server.Serve was called with a nil listener")
 	}
 	err := s.check("Serve")

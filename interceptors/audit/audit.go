@@ -52,7 +52,7 @@ func New(config Config, sink Sink, opts ...Option) *Interceptor {
 	secrets, unknown := redact.New("Redact", config.Redact, x.types, x.config.MaxValue)
 	x.requests, x.secrets = requests, secrets
 	x.err = errors.Join(x.config.check(), bad, errors.Join(unknown...), x.err, nils)
-	if sink == nil {
+	if options.IsNil(sink) {
 		x.failf("New was given a nil sink")
 	}
 	if x.err == nil {

@@ -46,6 +46,16 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// A sink that is nil is an error at the start, also if it is that of an OpenFile whose error was not looked at.
+func TestNilSink(t *testing.T) {
+	file, _ := audit.OpenFile(audit.FileConfig{})
+	for name, sink := range map[string]audit.Sink{"nil": nil, "file": file, "function": audit.SinkFunc(nil), "slog": audit.Slog(nil, 0)} {
+		if _, err := hauberk.New(audit.New(audit.Config{}, sink)); err == nil || !strings.Contains(err.Error(), "nil sink") {
+			t.Errorf("%s: %v; want an error about a nil sink", name, err)
+		}
+	}
+}
+
 // Paths that do not fit the requests are errors when the server starts, with what would be right.
 func TestPaths(t *testing.T) {
 	const all = "hauberk.test.v1.TestService/*"

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // Option sets a dependency of an [Interceptor].
@@ -55,7 +56,7 @@ type Types interface {
 // names. The default is protoregistry.GlobalTypes.
 func WithTypes(types Types) Option {
 	return option(func(x *Interceptor) {
-		if x.types = types; types == nil {
+		if x.types = types; options.IsNil(types) {
 			x.failf("WithTypes was given nil")
 		}
 	})

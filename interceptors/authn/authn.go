@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // name is the name of the interceptors in decisions and errors.
@@ -76,7 +76,7 @@ func (x *Interceptor) err() error {
 		errs = append(errs, errors.New("it has no Method; want one, such as authn.Bearer(validate)"))
 	}
 	for i, m := range x.methods {
-		if isNil(m) {
+		if options.IsNil(m) {
 			errs = append(errs, fmt.Errorf("method %d of %d is nil", i+1, len(x.methods)))
 			continue
 		}
@@ -97,7 +97,7 @@ func (x *Interceptor) errShared() error {
 	for i, m := range x.methods {
 		keys, ok := m.(*APIKeys)
 		for j, other := range x.methods {
-			if ok && keys != nil && i != j && !isNil(other) && credentialOf(other) == keys.header {
+			if ok && keys != nil && i != j && !options.IsNil(other) && credentialOf(other) == keys.header {
 				return fmt.Errorf("methods %d and %d, %s and %s, both read the metadata key %q, "+
 					"so that one of them admits no call; want another APIKeysConfig.Header",
 					i+1, j+1, m.Name(), other.Name(), keys.header)
@@ -114,7 +114,7 @@ func (x *Interceptor) errIssuers() error {
 	first := make(map[judged]int)
 	for i, m := range x.methods {
 		named, ok := m.(interface{ Issuers() []string })
-		if !ok || isNil(m) {
+		if !ok || options.IsNil(m) {
 			continue
 		}
 		for _, issuer := range named.Issuers() {
@@ -134,11 +134,11 @@ func (x *Interceptor) errIssuers() error {
 func (x *Interceptor) errUnreachable() error {
 	for i, m := range x.methods {
 		all, ok := m.(interface{ JudgesAll() bool })
-		if !ok || isNil(m) || !all.JudgesAll() {
+		if !ok || options.IsNil(m) || !all.JudgesAll() {
 			continue
 		}
 		for j, later := range x.methods[i+1:] {
-			if !isNil(later) && credentialOf(later) == credentialOf(m) {
+			if !options.IsNil(later) && credentialOf(later) == credentialOf(m) {
 				return fmt.Errorf("method %d, %s, never runs: method %d, %s, judges every %q; want %s after it",
 					i+j+2, later.Name(), i+1, m.Name(), credentialOf(m), m.Name())
 			}
@@ -173,10 +173,4 @@ func (x *Interceptor) reject(call *hauberk.Call, err error) error {
 		call.Decide(hauberk.Decision{Verdict: hauberk.Rejected, Reason: hauberk.Reason(err)})
 	}
 	return err
-}
-
-// isNil reports whether a method or a source is nil, or a nil pointer or function.
-func isNil(x any) bool {
-	v := reflect.ValueOf(x)
-	return !v.IsValid() || (v.Kind() == reflect.Pointer || v.Kind() == reflect.Func) && v.IsNil()
 }

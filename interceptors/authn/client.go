@@ -15,6 +15,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/callcreds"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // TokenSource is a source of the tokens for calls: a [TokenFunc], [StaticToken], a [Refresher], a
@@ -112,7 +113,7 @@ func NewClient(source TokenSource, config ClientConfig) *Client {
 // Declare describes the interceptor to the checks of a chain.
 func (c *Client) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{Name: name, Phase: hauberk.PhaseAuthn, Sides: hauberk.OnlyClients}
-	if isNil(c.source) {
+	if options.IsNil(c.source) {
 		d.Err = errors.New("its TokenSource is nil; give authn.NewClient one, such as authn.StaticToken(token)")
 	} else if s, ok := c.source.(checked); ok {
 		d.Err = s.Err()

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // Option sets a dependency of an [Interceptor].
@@ -25,7 +27,7 @@ type HealthServer interface {
 // the interceptor.
 func WithHealth(server HealthServer) Option {
 	return option(func(x *Interceptor) {
-		if x.isNil(server == nil, "WithHealth was given a nil server") {
+		if x.isNil(options.IsNil(server), "WithHealth was given a nil server") {
 			return
 		}
 		x.health = append(x.health, server)

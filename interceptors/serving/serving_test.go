@@ -239,6 +239,10 @@ func TestBadConfig(t *testing.T) {
 			t.Errorf("%v; want an error with %s", err, want)
 		}
 	}
+	var none *health.Server
+	if _, err := hauberk.New(serving.New(serving.Config{}, serving.WithHealth(none))); err == nil || !strings.Contains(err.Error(), "nil server") {
+		t.Errorf("%v; want an error about a nil server", err)
+	}
 	if _, err := hauberk.New(new(serving.Interceptor)); err == nil || !strings.Contains(err.Error(), "make it with serving.New") {
 		t.Error(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/hauberk-rpc/hauberk/internal/options"
 	"github.com/hauberk-rpc/hauberk/internal/running"
 )
 
@@ -123,7 +124,7 @@ type Stopper interface {
 //
 // It is for servers with the options of [hauberk.Chain.ServerOptions]. A hauberk.Server has its own Shutdown.
 func (x *Interceptor) Shutdown(ctx context.Context, srv Stopper) error {
-	if ctx == nil || srv == nil {
+	if ctx == nil || options.IsNil(srv) {
 		return errors.New("serving: Shutdown was called with a nil context or a nil server")
 	}
 	if err := x.Set(Draining); err != nil {

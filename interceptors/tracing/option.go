@@ -9,6 +9,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/clock"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // Option configures an [Interceptor].
@@ -22,7 +23,7 @@ func (f option) apply(t *Interceptor) { f(t) }
 // if the program sets it later.
 func WithTracerProvider(provider trace.TracerProvider) Option {
 	return option(func(t *Interceptor) {
-		if provider == nil {
+		if options.IsNil(provider) {
 			t.fail("WithTracerProvider: the provider is nil")
 			return
 		}

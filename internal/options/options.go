@@ -1,9 +1,10 @@
-// Package options applies the options of a constructor.
+// Package options applies the options of a constructor, and recognizes nil dependencies.
 package options
 
 import (
 	"errors"
 	"fmt"
+	"reflect"
 )
 
 // Apply calls apply with each option of a constructor New that is not nil, in their order.
@@ -21,4 +22,18 @@ func ApplyTo[O any](constructor string, list []O, apply func(O)) error {
 		apply(o)
 	}
 	return errors.Join(errs...)
+}
+
+// IsNil reports whether a dependency is nil, or has a nil pointer, function, map, slice or channel in it, such as the
+// file of an OpenFile whose error was not looked at.
+func IsNil(x any) bool {
+	v := reflect.ValueOf(x)
+	switch v.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return v.IsNil()
+	default:
+		return false
+	}
 }

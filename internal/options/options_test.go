@@ -28,3 +28,19 @@ func TestApply(t *testing.T) {
 		t.Errorf("without options: %v", err)
 	}
 }
+
+// A dependency is nil also if it is an interface with a nil pointer, as that of a constructor that failed.
+func TestIsNil(t *testing.T) {
+	var failed *strings.Builder
+	for _, c := range []struct {
+		x    any
+		want bool
+	}{
+		{nil, true}, {failed, true}, {(func())(nil), true}, {map[string]int(nil), true}, {[]int(nil), true}, {(chan int)(nil), true},
+		{new(strings.Builder), false}, {func() {}, false}, {number(0), false}, {struct{}{}, false}, {[]int{}, false},
+	} {
+		if got := options.IsNil(c.x); got != c.want {
+			t.Errorf("%T: %t; want %t", c.x, got, c.want)
+		}
+	}
+}
