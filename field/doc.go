@@ -39,8 +39,8 @@
 //   - [Field.Key] reads the field where a limit needs it. A call without a value is counted by its peer, as
 //     package callkey says. With [Field.PerMessage] each message of a stream has its own key.
 //
-// [Tenant] sets the tenant of the caller's identity, and holds all requests of a stream to it. Rules of authz read the whole request in CEL
-// (authz.Rule.Request); package callexpr has identity.tenant.
+// [Tenant] sets the tenant of the caller's identity, and holds all requests of a stream to it. Rules of authz read
+// the whole request in CEL (authz.Rule.Request); package callexpr has identity.tenant.
 //
 // # When the request is read
 //

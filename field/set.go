@@ -137,9 +137,7 @@ func (x *Interceptor) keep(ctx context.Context, call *hauberk.Call) error {
 		return err
 	case !ok && x.field.optional:
 		call.Abstain()
-		if id != nil && id.Tenant != "" {
-			x.watch(call, id.Tenant)
-		}
+		x.watch(call, id)
 		return nil
 	case !ok:
 		return x.missing(call)
@@ -159,20 +157,22 @@ func (x *Interceptor) setTenant(call *hauberk.Call, id *hauberk.Identity, tenant
 	case tenant:
 	case "":
 		own := *id
-		own.Tenant = tenant
-		hauberk.IdentityKey.Set(call, &own)
+		id, own.Tenant = &own, tenant
+		hauberk.IdentityKey.Set(call, id)
 	default:
 		return x.mismatch(call)
 	}
-	x.watch(call, tenant)
+	x.watch(call, id)
 	return nil
 }
 
-// watch ends a stream when one of its further requests is for another tenant.
-func (x *Interceptor) watch(call *hauberk.Call, tenant string) {
-	if !call.Kind().ClientStreams() {
+// watch ends a stream when one of its further requests is for another tenant than that of its caller. id is nil if the
+// field is no tenant.
+func (x *Interceptor) watch(call *hauberk.Call, id *hauberk.Identity) {
+	if id == nil || id.Tenant == "" || !call.Kind().ClientStreams() {
 		return
 	}
+	tenant := id.Tenant
 	call.OnReceive(func(msg any) (bool, error) {
 		if value, ok := x.field.OfMessage(msg); ok && value != tenant {
 			return false, x.mismatch(call)

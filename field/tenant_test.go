@@ -96,7 +96,8 @@ func TestTenantOfStream(t *testing.T) {
 				got := make(chan []string, 1)
 				backend := &hauberktest.Backend{Handle: func(_ context.Context, s hauberktest.Stream) error {
 					texts, err := received(s)
-					if got <- texts; err != nil {
+					got <- texts
+					if err != nil {
 						return err
 					}
 					return s.Send(&testpb.Response{})

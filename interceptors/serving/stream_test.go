@@ -29,8 +29,13 @@ func TestSetEndsStreams(t *testing.T) {
 	x := serving.New(serving.Config{Initial: serving.Serving, States: map[serving.State]serving.Rule{
 		only: {Methods: []string{method(hauberk.ClientStream)}, Code: codes.FailedPrecondition},
 	}})
-	h := newHandler()
-	env := hauberktest.Case{}.StartWith(t, h.backend(), x)
+	h, over := newHandler(), make(chan struct{}, len(kinds))
+	outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+		err := next(ctx, call)
+		over <- struct{}{} // x has counted the end of the call
+		return err
+	})
+	env := hauberktest.Case{}.StartWith(t, h.backend(), outer, x)
 	outcomes := map[hauberk.Kind]chan error{}
 	for _, kind := range kinds {
 		outcome := make(chan error, 1)
@@ -44,6 +49,7 @@ func TestSetEndsStreams(t *testing.T) {
 		if cause := <-h.left; !errors.Is(cause, serving.ErrNotAccepted) {
 			t.Errorf("%v: the cause of the context is %v", kind, cause)
 		}
+		<-over
 	}
 	if len(outcomes[hauberk.Unary])+len(outcomes[hauberk.ClientStream]) > 0 {
 		t.Error("a call has ended that may go on")
@@ -281,7 +287,9 @@ func TestIdleAfterChange(t *testing.T) {
 				t.Errorf("%v: Idle waits for a call that the state accepts", kind)
 			}
 			close(release)
-			<-ended
+			if err := <-ended; err == nil { // streams end with the status of the state
+				t.Errorf("%v: the call ends well", kind)
+			}
 		})
 	}
 }

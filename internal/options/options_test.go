@@ -36,7 +36,7 @@ func TestIsNil(t *testing.T) {
 		x    any
 		want bool
 	}{
-		{nil, true}, {failed, true}, {(func())(nil), true}, {map[string]int(nil), true}, {[]int(nil), true}, {(chan int)(nil), true},
+		{nil, true}, {failed, true}, {(func())(nil), true}, {map[string]int(nil), true}, {[]int(nil), true}, {chan int(nil), true},
 		{new(strings.Builder), false}, {func() {}, false}, {number(0), false}, {struct{}{}, false}, {[]int{}, false},
 	} {
 		if got := options.IsNil(c.x); got != c.want {
