@@ -118,9 +118,9 @@ func TestP12ConflictingHeaders(t *testing.T) {
 		"the same host":     {append(head(), field("host", "localhost")), "0"},
 		"two hosts":         {append(head(":authority"), field("host", "a"), field("host", "a")), "HTTP 400 13"},
 		"two authorities":   {append([]hpack.HeaderField{field(":authority", "other")}, head()...), "reset PROTOCOL_ERROR"},
-		"connection":        {append(head(), field("connection", "close")), "HTTP 400 13"},
-		"transfer-encoding": {append(head(), field("transfer-encoding", "chunked")), "HTTP 400 13"},
-		"upgrade":           {append(head(), field("upgrade", "h2c")), "HTTP 400 13"},
+		"connection":        {append(head(), field("connection", "close")), "reset PROTOCOL_ERROR"},
+		"transfer-encoding": {append(head(), field("transfer-encoding", "chunked")), "reset PROTOCOL_ERROR"},
+		"upgrade":           {append(head(), field("upgrade", "h2c")), "reset PROTOCOL_ERROR"},
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -17,7 +18,7 @@ import (
 
 // rejection is the response to a request that is not one of gRPC.
 type rejection struct {
-	httpStatus int
+	httpStatus int // 0 resets the stream, since the request is malformed
 	status     transport.Status
 	tooLarge   bool // the header list
 }
@@ -35,6 +36,10 @@ func reject(httpStatus int, code codes.Code, message string) *rejection {
 }
 
 func (r *rejection) write(stream *h2.Stream) {
+	if r.httpStatus == 0 {
+		stream.Reset(http2.ErrCodeProtocol)
+		return
+	}
 	fields := []hpack.HeaderField{
 		{Name: ":status", Value: strconv.Itoa(r.httpStatus)},
 		{Name: keyContentType, Value: contentType},
@@ -48,7 +53,7 @@ type requestHead struct {
 	hosts                           []string
 	timeout                         string
 	timeouts                        int
-	forbidden                       string   // a key of HTTP/1.1
+	malformed                       bool     // has a key of a connection, as in HTTP/1.1
 	bad                             error    // of a binary value
 	values                          []string // of metadata, in one array
 }
@@ -124,7 +129,7 @@ func (h *requestHead) add(f hpack.HeaderField, req *transport.Request) {
 		req.Raw.ContentType = f.Value
 		h.metadata(f, req)
 	case "connection", "transfer-encoding", "upgrade":
-		h.forbidden = f.Name
+		h.malformed = true
 	default:
 		if !own(f.Name) {
 			h.metadata(f, req)
@@ -155,14 +160,14 @@ func (h *requestHead) check(req *transport.Request) *rejection {
 		h.authority = h.hosts[0]
 	}
 	switch {
+	case h.malformed: // RFC 9113, section 8.2.2
+		return &rejection{}
 	case h.method != "POST":
 		return reject(405, codes.Internal,
 			"gateway: the method of the request is "+strconv.Quote(h.method)+"; want POST")
 	case !ok:
 		return reject(415, codes.Unknown,
 			"gateway: the content-type is "+strconv.Quote(req.Raw.ContentType)+"; want "+contentType)
-	case h.forbidden != "":
-		return reject(400, codes.Internal, "gateway: the header "+h.forbidden+" is not allowed in HTTP/2")
 	case h.authority == "" || len(h.hosts) > 1 || len(h.hosts) == 1 && h.hosts[0] != h.authority:
 		return reject(400, codes.Internal, "gateway: the request needs one :authority")
 	case h.bad != nil:
