@@ -50,7 +50,8 @@ func h2spec(t *testing.T, binary, direct string, flags, sidecarFlags []string) {
 		if reason == "" {
 			continue
 		}
-		if failed++; bare[name] == "" {
+		failed++
+		if bare[name] == "" {
 			t.Errorf("%s: a bare server passes, and the sidecar does not:\n%s", name, reason)
 		}
 	}
