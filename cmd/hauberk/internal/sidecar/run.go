@@ -13,6 +13,7 @@ import (
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/socket"
 	"github.com/hauberk-rpc/hauberk/gateway"
+	"github.com/hauberk-rpc/hauberk/internal/sdnotify"
 )
 
 // sidecar is a running gateway with its telemetry.
@@ -83,6 +84,7 @@ func (s *sidecar) serve(lis net.Listener) error {
 		s.sayf("metrics at %s", s.scrape.URL())
 	}
 	s.sayf("listening on %s, upstream %s", name(lis.Addr()), s.upstream)
+	s.notify(sdnotify.Ready, sdnotify.Status(fmt.Sprintf("Listening on %s, upstream %s", name(lis.Addr()), s.upstream)))
 	served := make(chan error, 1)
 	go func() { served <- s.gateway.Serve(lis) }()
 	select {
@@ -91,8 +93,16 @@ func (s *sidecar) serve(lis net.Listener) error {
 		return fmt.Errorf("cannot serve calls: %w", err)
 	case <-s.signals.first:
 		s.signals.release()
+		s.notify(sdnotify.Stopping)
 		s.shutdown()
 		return nil
+	}
+}
+
+// notify tells systemd about the state of the sidecar.
+func (s *sidecar) notify(states ...string) {
+	if err := sdnotify.Send(states...); err != nil {
+		s.sayf("%v", err)
 	}
 }
 

@@ -1,0 +1,53 @@
+package e2e_test
+
+import (
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestNotify: systemd learns when the sidecar accepts calls, and when it stops.
+func TestNotify(t *testing.T) {
+	dir, err := os.MkdirTemp("", "sd") // t.TempDir may be longer than the path of a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	name := filepath.Join(dir, "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = socket.Close() })
+	t.Setenv("NOTIFY_SOCKET", name)
+	gate, address := sidecar(t, io.Discard, upstream(t))
+	if got := notification(t, socket); !strings.HasPrefix(got, "READY=1\nSTATUS=Listening on "+address+", ") {
+		t.Errorf("the sidecar sent %q", got)
+	}
+	gate.signal(t, syscall.SIGTERM)
+	if got := notification(t, socket); got != "STOPPING=1" {
+		t.Errorf("after SIGTERM the sidecar sent %q", got)
+	}
+	if err := gate.wait(t); err != nil {
+		t.Errorf("the sidecar ended with %v", err)
+	}
+}
+
+// notification returns the next message that systemd receives.
+func notification(t *testing.T, socket *net.UnixConn) string {
+	t.Helper()
+	if err := socket.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 1024)
+	n, err := socket.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(buf[:n])
+}
