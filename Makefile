@@ -114,6 +114,19 @@ generate: $(BIN)/protoc $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## genera
 checkgenerate: $(BIN)/protoc $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## generate, and fail if a file changes
 	@scripts/checkgenerate.sh
 
+.PHONY: manual
+manual: ## write the man pages of hauberk and its completions for shells into bin/manual
+	@go run ./cmd/hauberk/internal/manual bin/manual
+
+.PHONY: sbom
+sbom: ## write bin/sbom.cdx.json, the modules that are linked into hauberk, as CycloneDX
+	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/hauberk
+	@go -C deploy run ./sbom -o ../bin/sbom.cdx.json ../bin/hauberk
+
+.PHONY: image
+image: ## build the image of the sidecar with ko, which must be installed; KO_DOCKER_REPO names its repository
+	@KO_CONFIG_PATH=deploy/docker SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) ko build --bare --sbom=spdx ./cmd/hauberk
+
 .PHONY: apidiff
 apidiff: $(BIN)/apidiff ## print the changes of the public API since the last tag
 	@scripts/apidiff.sh
