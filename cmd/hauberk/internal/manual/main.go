@@ -91,4 +91,6 @@ func pages(cmd *cobra.Command, files map[string][]byte) error {
 }
 
 // withoutDate removes the date of the header of a page, since pages have none.
-func withoutDate(page []byte) []byte { return bytes.Replace(page, []byte(`"Jan 1970"`), []byte(`""`), 1) }
+func withoutDate(page []byte) []byte {
+	return bytes.Replace(page, []byte(`"Jan 1970"`), []byte(`""`), 1)
+}
