@@ -127,7 +127,7 @@ func (c *callers) folder(t *testing.T) string {
 	var lines strings.Builder
 	lines.WriteString("# of the test\n")
 	if len(c.keys) == 0 {
-		c.keys["nobody %s"] = ""
+		c.keys["unused %s"] = ""
 	}
 	for line := range c.keys {
 		key, hash := authn.NewAPIKey()

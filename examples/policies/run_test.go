@@ -27,10 +27,14 @@ import (
 	"github.com/hauberk-rpc/hauberk/policy"
 )
 
+// transport has the credentials of a server.
+type transport = credentials.TransportCredentials
+
 // limit bounds a call.
 const limit = time.Minute
 
-// world runs calls against a policy. The service under the policy calls another one, the upstream, through the chain for
+// world runs calls against a policy. The service under the policy calls another one, the upstream, through
+// the chain for
 // the client, and returns what it returns.
 type world struct {
 	t        *testing.T
@@ -40,10 +44,10 @@ type world struct {
 }
 
 // place says where the chains of a policy run.
-type place func(w *world, server *hauberk.Chain, service []grpc.ServiceDesc, creds credentials.TransportCredentials) string
+type place func(w *world, server *hauberk.Chain, service []grpc.ServiceDesc, creds transport) string
 
 // inProcess runs the server's chain in the server.
-func inProcess(w *world, chain *hauberk.Chain, service []grpc.ServiceDesc, creds credentials.TransportCredentials) string {
+func inProcess(w *world, chain *hauberk.Chain, service []grpc.ServiceDesc, creds transport) string {
 	lis := listen(w.t)
 	srv := chain.NewServer(grpc.Creds(creds))
 	for i := range service {
@@ -54,15 +58,15 @@ func inProcess(w *world, chain *hauberk.Chain, service []grpc.ServiceDesc, creds
 }
 
 // behind returns a place where the server's chain runs in a gateway in front of a server without a chain.
-func behind(transport gateway.Transport) place {
-	return func(w *world, chain *hauberk.Chain, service []grpc.ServiceDesc, creds credentials.TransportCredentials) string {
+func behind(kind gateway.Transport) place {
+	return func(w *world, chain *hauberk.Chain, service []grpc.ServiceDesc, creds transport) string {
 		back := listen(w.t)
 		srv := grpc.NewServer()
 		for i := range service {
 			srv.RegisterService(&service[i], nil)
 		}
 		w.serve(back, srv.Serve, srv.Stop)
-		g, err := gateway.New(gateway.Config{Upstream: back.Addr().String(), Chain: chain, Transport: transport})
+		g, err := gateway.New(gateway.Config{Upstream: back.Addr().String(), Chain: chain, Transport: kind})
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -108,7 +112,8 @@ func (w *world) run(p *policy.Policy, client *hauberk.Chain, at place, c *policy
 	}
 	err := w.last(address, &c.Call)
 	if code, reason := status.Code(err), hauberk.Reason(err); code != c.Want.Code || reason != c.Want.Reason {
-		w.t.Errorf("the call ends with %v, reason %q: %v; want %v, reason %q", code, reason, err, c.Want.Code, c.Want.Reason)
+		w.t.Errorf("the call ends with %v, reason %q: %v; want %v, reason %q",
+			code, reason, err, c.Want.Code, c.Want.Reason)
 	}
 	if got := w.upstream.attempts(); c.Want.Attempts >= 0 && got != c.Want.Attempts {
 		w.t.Errorf("%d calls reached the upstream; want %d", got, c.Want.Attempts)

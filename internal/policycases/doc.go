@@ -28,6 +28,7 @@
 //   - repeat: how many times the call is made, 1 by default. want is for the last one;
 //   - upstream: the codes of the successive calls that reach the service, such as [UNAVAILABLE, OK]. The last one is
 //     repeated. The default is OK. It shows what the client's chain does;
-//   - want: the outcome, with code (OK by default), reason (that of the rejection, "" by default), and attempts, which is how
+//   - want: the outcome, with code (OK by default), reason (that of the rejection, "" by default), and
+// attempts, which is how
 //     many calls reach the service because of the last call. By default attempts are not compared.
 package policycases

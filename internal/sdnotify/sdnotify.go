@@ -1,4 +1,4 @@
-// Package sdnotify tells systemd about the state of a service of Type=notify or Type=notify-reload: see sd_notify(3).
+// Package sdnotify reports the state of a service of Type=notify or Type=notify-reload to systemd: see sd_notify(3).
 // Without the environment variable NOTIFY_SOCKET its functions do nothing.
 package sdnotify
 
@@ -38,7 +38,8 @@ func Send(states ...string) error {
 		return nil
 	}
 	if name[0] != '/' && name[0] != '@' {
-		return fmt.Errorf("sdnotify: %s is %.100q; want the path of a socket, or @ and the name of an abstract one", variable, name)
+		return fmt.Errorf("sdnotify: %s is %.100q; want the path of a socket, or @ and the name of an abstract one",
+			variable, name)
 	}
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {

@@ -1,4 +1,5 @@
-// Command manual writes the man pages of hauberk and its completions for shells into a folder: `make manual`. The output
+// Command manual writes the man pages of hauberk and its completions for shells into a folder: `make
+// manual`. The output
 // depends on the commands alone.
 //
 //	manual FOLDER

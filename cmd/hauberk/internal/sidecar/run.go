@@ -99,7 +99,7 @@ func (s *sidecar) serve(lis net.Listener) error {
 	}
 }
 
-// notify tells systemd about the state of the sidecar.
+// notify reports the state of the sidecar to systemd.
 func (s *sidecar) notify(states ...string) {
 	if err := sdnotify.Send(states...); err != nil {
 		s.sayf("%v", err)
