@@ -3,6 +3,7 @@ package policy
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -40,7 +41,8 @@ type Gateway struct {
 	// package gateway.
 	MaxConcurrentStreams int
 
-	places map[string]place
+	places   map[string]place
+	settings []Setting
 }
 
 // GatewayTLS is the certificate of the sidecar.
@@ -61,6 +63,14 @@ type place struct{ line, column int }
 func (g *Gateway) Place(key string) (line, column int, ok bool) {
 	p, ok := g.places[key]
 	return p.line, p.column, ok
+}
+
+// Settings returns the keys of the section with their values as they are written. It returns nil for nil.
+func (g *Gateway) Settings() []Setting {
+	if g == nil {
+		return nil
+	}
+	return slices.Clone(g.settings)
 }
 
 // check reports what is wrong with the section.

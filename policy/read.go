@@ -114,6 +114,7 @@ func (r *reader) check(root yamlfile.Value) {
 			line, column := value.Place()
 			g.places[key.Raw()] = place{line, column}
 		}
+		g.settings = sectionSettings(v, fileShape(r.catalog).FieldOf("Gateway").Shape)
 		g.check(v)
 	}
 }

@@ -26,6 +26,17 @@ func settingsOf(e *entry) []Setting {
 	return l.settings
 }
 
+// sectionSettings returns the keys of a section outside of entries.
+func sectionSettings(v yamlfile.Value, of *shape.Shape) []Setting {
+	var l lister
+	for key, value := range v.Pairs() {
+		if f := of.Field(key.Raw()); f != nil {
+			l.list(f.Key, value, f.Shape, f.Hidden)
+		}
+	}
+	return l.settings
+}
+
 // lister collects settings.
 type lister struct{ settings []Setting }
 
