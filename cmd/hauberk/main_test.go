@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"net"
 	"os/exec"
 	"strconv"
@@ -9,6 +10,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
+
+//nolint:gochecknoglobals // a flag
+var update = flag.Bool("update", false, "write the golden files of the scripts")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"hauberk": main})
@@ -20,12 +24,14 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		UpdateScripts:       *update,
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 		Setup: func(env *testscript.Env) error {
 			lis := listen(t)
 			env.Defer(func() { _ = lis.Close() })
 			env.Setenv("IN_USE", lis.Addr().String())
-			return nil
+			env.Setenv("SHOP", serveShop(t, env))
+			return errors.Join(writeDescriptors(env.WorkDir), writeCertificate(env.WorkDir))
 		},
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/demo"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/policycmd"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/ratelimitservice"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/sidecar"
 )
@@ -69,5 +70,20 @@ func newRoot() *cobra.Command {
 	root.Flags().Bool("version", false, "print the version and exit")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(sidecar.Command(version), demo.Command(version), ratelimitservice.Command(), versionCommand())
+	root.AddCommand(policycmd.Commands()...)
+	completion(root)
 	return root
+}
+
+// completion adds cobra's command completion, which is an error without the name of a shell.
+func completion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	cmd, _, err := root.Find([]string{"completion"})
+	if err != nil {
+		return
+	}
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		return usageError{fmt.Errorf("completion has %q; want one of bash, fish, powershell, zsh", args)}
+	}
 }

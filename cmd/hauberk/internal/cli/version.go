@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"runtime"
@@ -24,14 +25,28 @@ type build struct {
 }
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, the commit, and the releases of Go and grpc-go",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if on, _ := cmd.Flags().GetBool("json"); on {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(versionResult())
+			}
 			_, err := io.WriteString(cmd.OutOrStdout(), versionLine())
 			return err
 		},
+	}
+	cmd.Flags().Bool("json", false, "write the result as JSON on stdout")
+	return cmd
+}
+
+// versionResult is the output of `hauberk version --json`.
+func versionResult() map[string]string {
+	b := thisBuild()
+	return map[string]string{
+		"version": b.version, "commit": b.commit, "go": b.release, "grpc_go": grpc.Version,
+		"platform": runtime.GOOS + "/" + runtime.GOARCH,
 	}
 }
 
