@@ -45,6 +45,9 @@ func (r *reader) build(e *entry) {
 
 // make makes a new instance.
 func (r *reader) make(e *entry) {
+	if record := e.row.Shape.FieldOf("RecordAllowed"); record != nil && r.identify != nil {
+		e.form.Elem().FieldByIndex(record.Index).SetBool(true) // tests show which rules admit calls
+	}
 	x, err := e.row.Build(e.build, e.form)
 	if err == nil {
 		if d, ok := x.(hauberk.Declarer); ok {
@@ -124,7 +127,7 @@ func (r *reader) chain(root yamlfile.Value, side hauberk.Side, config hauberk.Co
 	var of []*entry
 	for _, e := range r.entries {
 		if e.Side == side && e.Interceptor != nil {
-			list, of = append(list, e.wrapped()), append(of, e)
+			list, of = append(list, e.wrapped(r.tested(e, len(list) == 0))), append(of, e)
 		}
 	}
 	chain, err := config.New(list...)
@@ -161,8 +164,7 @@ func entryNames(text string, of []*entry) string {
 }
 
 // wrapped returns the interceptor under its methods and mode.
-func (e *entry) wrapped() hauberk.Interceptor {
-	x := e.Interceptor
+func (e *entry) wrapped(x hauberk.Interceptor) hauberk.Interceptor {
 	if e.Mode == Shadow {
 		x = hauberk.Shadow(x)
 	}

@@ -16,7 +16,7 @@ type Access uint8
 
 // The values of Access.
 const (
-	Open          Access = iota // anyone is admitted, and public does not say so
+	Unprotected   Access = iota // anyone is admitted, and public does not say so
 	Public                      // public says that anyone is admitted
 	Authenticated               // an entry that is in force authenticates callers
 )
@@ -24,7 +24,7 @@ const (
 // String returns the name: "authenticated".
 func (a Access) String() string {
 	switch a {
-	case Open:
+	case Unprotected:
 		return "open"
 	case Public:
 		return "public"
@@ -94,7 +94,7 @@ func (p *Policy) Coverage(services ...protoreflect.ServiceDescriptor) *Coverage 
 func (c *Coverage) Err() error {
 	var lines []string
 	for _, row := range c.Rows {
-		if row.Access == Open {
+		if row.Access == Unprotected {
 			lines = append(lines, strings.TrimPrefix(row.Method, "/")+
 				" is neither authenticated nor public; want an entry authn that runs for it, or the method in public")
 		}

@@ -16,13 +16,13 @@ func TestCoverage(t *testing.T) {
 		want       policy.Access
 		noRule     bool
 	}{
-		{"no authentication", "server: [{use: recovery}]", policy.Open, false},
+		{"no authentication", "server: [{use: recovery}]", policy.Unprotected, false},
 		{"authenticated", "server: [{use: authn, " + jwt + "}]", policy.Authenticated, false},
-		{"in shadow", "server: [{use: authn, mode: shadow, " + jwt + "}]", policy.Open, false},
-		{"off", "server: [{use: authn, mode: off, " + jwt + "}]", policy.Open, false},
+		{"in shadow", "server: [{use: authn, mode: shadow, " + jwt + "}]", policy.Unprotected, false},
+		{"off", "server: [{use: authn, mode: off, " + jwt + "}]", policy.Unprotected, false},
 		{
 			"another method",
-			"server: [{use: authn, methods: hauberk.policy.test.v1.Cart/Pay, " + jwt + "}]", policy.Open, false,
+			"server: [{use: authn, methods: hauberk.policy.test.v1.Cart/Pay, " + jwt + "}]", policy.Unprotected, false,
 		},
 		{"public", "public: ['*']\nserver: [{use: authn, " + jwt + "}]", policy.Public, false},
 		{"public without authentication", "public: ['*']", policy.Public, false},
@@ -51,7 +51,7 @@ func TestCoverage(t *testing.T) {
 			}
 			err := c.Err()
 			open := err != nil && strings.Contains(err.Error(), "hauberk.policy.test.v1.Cart/Get is neither ")
-			if open != (test.want == policy.Open) {
+			if open != (test.want == policy.Unprotected) {
 				t.Errorf("error %v; the access is %v", err, test.want)
 			}
 		})

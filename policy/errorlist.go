@@ -17,8 +17,8 @@ type Problem struct {
 	Message string `json:"message"`
 }
 
-// placed is a line of an error: file:line:column: message.
-var placed = regexp.MustCompile(`^(.*?):([1-9][0-9]*):([1-9][0-9]*): (.*)$`) //nolint:gochecknoglobals // never written
+// located is a line of an error: file:line:column: message.
+var located = regexp.MustCompile(`^(.*?):([1-9][0-9]*):([1-9][0-9]*): (.*)$`) //nolint:gochecknoglobals // never written
 
 // Problems returns the lines of an error of [Load] or [Parse], in their order. It returns nil for nil. An error
 // of another form has problems without a place.
@@ -28,7 +28,7 @@ func Problems(err error) []Problem {
 	}
 	var all []Problem
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		m := placed.FindStringSubmatch(line)
+		m := located.FindStringSubmatch(line)
 		if m == nil {
 			all = append(all, Problem{Message: line})
 			continue

@@ -159,14 +159,14 @@ func TestOpenKeeps(t *testing.T) {
 		replace func(path string) error
 		want    string
 	}{
-		"not valid":       {func(path string) error { return os.WriteFile(path, []byte("version: 2\n"), 0o600) }, ":1:10: version is"},
-		"half-written":    {func(path string) error { return os.Truncate(path, int64(len(withDomain("first.example")))-4) }, "require_end is true"},
-		"removed":         {os.Remove, "the file does not exist"},
-		"a folder":        {func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }, "it is a folder"},
-		"a named pipe":    {func(path string) error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)) }, "not a regular file"},
-		"empty":           {func(path string) error { return os.Truncate(path, 0) }, "the file is empty"},
+		"not valid":          {func(path string) error { return os.WriteFile(path, []byte("version: 2\n"), 0o600) }, ":1:10: version is"},
+		"half-written":       {func(path string) error { return os.Truncate(path, int64(len(withDomain("first.example")))-4) }, "require_end is true"},
+		"removed":            {os.Remove, "the file does not exist"},
+		"a folder":           {func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }, "it is a folder"},
+		"a named pipe":       {func(path string) error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)) }, "not a regular file"},
+		"empty":              {func(path string) error { return os.Truncate(path, 0) }, "the file is empty"},
 		"a dangling symlink": {func(path string) error { return errors.Join(os.Remove(path), os.Symlink("none", path)) }, "does not exist"},
-		"too large":       {func(path string) error { return os.Truncate(path, policy.MaxSize+1) }, "bytes; want at most"},
+		"too large":          {func(path string) error { return os.Truncate(path, policy.MaxSize+1) }, "bytes; want at most"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := open(t, withDomain("first.example"))

@@ -33,6 +33,8 @@ type settings struct {
 	clientServices []protoreflect.ServiceDescriptor
 	descriptors    *hauberk.DescriptorPolicy
 	listener       func(State)
+	identify       func(ctx context.Context) *hauberk.Identity
+	observe        func(call *hauberk.Call)
 }
 
 func newSettings(opts []Option) *settings {

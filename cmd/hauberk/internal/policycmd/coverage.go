@@ -112,7 +112,7 @@ func matrix(c *policy.Coverage) string {
 	write(head)
 	for _, row := range c.Rows {
 		access := row.Access.String()
-		if row.Access == policy.Open {
+		if row.Access == policy.Unprotected {
 			access = "OPEN"
 		}
 		if row.NoRule {

@@ -15,7 +15,7 @@ import (
 
 // Commands returns all commands of the package.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{validateCommand(), explainCommand(), coverageCommand(), schemaCommand()}
+	return []*cobra.Command{validateCommand(), explainCommand(), coverageCommand(), schemaCommand(), testCommand()}
 }
 
 // reported is the error of a command that has written what is wrong itself. It has no text.
@@ -47,7 +47,9 @@ func printerOf(cmd *cobra.Command) printer {
 }
 
 // jsonFlag adds the flag --json.
-func jsonFlag(cmd *cobra.Command) { cmd.Flags().Bool("json", false, "write the result as JSON on stdout") }
+func jsonFlag(cmd *cobra.Command) {
+	cmd.Flags().Bool("json", false, "write the result as JSON on stdout")
+}
 
 // result is what all results in JSON have.
 type result struct {
@@ -99,11 +101,9 @@ func exactly(names ...string) cobra.PositionalArgs {
 
 // load reads a policy file for a check. The caller closes the policy.
 func (s *services) load(path string) (*policy.Policy, error) {
+	opts := s.options()
 	if s.set == nil {
-		return policy.Load(path, policy.CheckOnly())
-	}
-	opts := []policy.Option{
-		policy.CheckOnly(), policy.WithServices(s.set.Services()...), policy.WithTypes(s.set.Types()),
+		return policy.Load(path, opts...)
 	}
 	// The upstream of a sidecar has the services of the sidecar.
 	if p, err := policy.Load(path, policy.CheckOnly()); err == nil {
@@ -113,6 +113,16 @@ func (s *services) load(path string) (*policy.Policy, error) {
 		_ = p.Close()
 	}
 	return policy.Load(path, opts...)
+}
+
+// options returns the options to check a policy against the services.
+func (s *services) options() []policy.Option {
+	if s.set == nil {
+		return []policy.Option{policy.CheckOnly()}
+	}
+	return []policy.Option{
+		policy.CheckOnly(), policy.WithServices(s.set.Services()...), policy.WithTypes(s.set.Types()),
+	}
 }
 
 // run is what a command does with one policy.

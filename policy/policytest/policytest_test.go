@@ -1,0 +1,80 @@
+package policytest_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/hauberk-rpc/hauberk/policy"
+	"github.com/hauberk-rpc/hauberk/policy/policytest"
+)
+
+const file = `
+version: 1
+server:
+  - {use: rate_limit, by: peer, limit: 2/1m}
+  - use: authn
+    jwt: {issuer: https://issuer.example, audience: [shop], algorithms: [RS256], jwks_url: https://issuer.example/keys}
+  - use: authz
+    rules:
+      - {name: buyers, allow: shop.v1.Cart/*, when: "'buyer' in identity.roles"}
+      - {name: stock, allow: shop.v1.Stock/*}
+`
+
+func load(opts ...policy.Option) (*policy.Policy, error) {
+	return policy.Parse("policy.yaml", []byte(file), opts...)
+}
+
+// A service tests its policy as part of its other tests.
+func Example() {
+	cases, err := policytest.Parse("cases.yaml", []byte(`
+cases:
+  - name: a buyer reads
+    method: shop.v1.Cart/Get
+    identity: {subject: alice, roles: buyer}
+    want: OK
+  - name: a buyer reads again
+    method: shop.v1.Cart/Get
+    identity: {subject: alice, roles: buyer}
+    calls: 3
+    want: {code: RESOURCE_EXHAUSTED}
+  - name: a seller reads
+    method: shop.v1.Cart/Get
+    identity: {subject: bob, roles: seller}
+    want: OK
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	report, err := policytest.Run(cases, load, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, r := range report.Results {
+		fmt.Println(r.Name, r.Passed(), r.GotCode, r.GotReason)
+	}
+	fmt.Println(report.Failed(), report.Unreached)
+	// Output:
+	// a buyer reads true OK
+	// a buyer reads again true ResourceExhausted RATE_LIMITED
+	// a seller reads false PermissionDenied ACCESS_DENIED
+	// 1 [line 10: authz: stock]
+}
+
+// No file makes Parse panic, and every case that it returns can be run.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("cases: [{method: a.B/C, want: OK}]"))
+	f.Add([]byte("cases:\n  - {method: shop.v1.Cart/Get, identity: {subject: a, claims: {n: 1}}, want: {code: ABORTED}}"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cases, err := policytest.Parse("cases.yaml", data)
+		if err != nil {
+			return
+		}
+		for _, c := range cases {
+			if c.Method == "" || c.Calls < 1 || c.Calls > policytest.MaxCalls {
+				t.Errorf("%+v", c)
+			}
+		}
+	})
+}
