@@ -30,16 +30,16 @@ func Example() {
 cases:
   - name: a buyer reads
     method: shop.v1.Cart/Get
-    identity: {subject: alice, roles: buyer}
+    identity: {subject: alice, roles: [buyer]}
     want: OK
   - name: a buyer reads again
     method: shop.v1.Cart/Get
-    identity: {subject: alice, roles: buyer}
+    identity: {subject: alice, roles: [buyer]}
     calls: 3
     want: {code: RESOURCE_EXHAUSTED}
   - name: a seller reads
     method: shop.v1.Cart/Get
-    identity: {subject: bob, roles: seller}
+    identity: {subject: bob, roles: [seller]}
     want: OK
 `))
 	if err != nil {
