@@ -52,13 +52,13 @@ cases:
 		return
 	}
 	for _, r := range report.Results {
-		fmt.Println(r.Name, r.Passed(), r.GotCode, r.GotReason)
+		fmt.Printf("%s: %t, %v %q\n", r.Name, r.Passed(), r.GotCode, r.GotReason)
 	}
 	fmt.Println(report.Failed(), report.Unreached)
 	// Output:
-	// a buyer reads true OK
-	// a buyer reads again true ResourceExhausted RATE_LIMITED
-	// a seller reads false PermissionDenied ACCESS_DENIED
+	// a buyer reads: true, OK ""
+	// a buyer reads again: true, ResourceExhausted "RATE_LIMITED"
+	// a seller reads: false, PermissionDenied "ACCESS_DENIED"
 	// 1 [line 10: authz: stock]
 }
 
