@@ -19,6 +19,6 @@
 //	    calls: 3                        # want is the verdict on the last one
 //	    want: {code: RESOURCE_EXHAUSTED}
 //
-// Each case has a policy of its own, so that quotas of one case do not affect another. The handler of the calls answers
+// Each case has a separate policy, so that quotas of one case do not affect another. The handler of the calls answers
 // with OK. identity is in place of what authn verifies; a case without it is decided by authn.
 package policytest

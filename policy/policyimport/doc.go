@@ -1,0 +1,2 @@
+// Package policyimport makes policy files of configurations of other programs.
+package policyimport
