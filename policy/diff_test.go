@@ -9,7 +9,9 @@ import (
 
 // A change is listed once if all methods have it, and says whether it may loosen the policy.
 func TestDiff(t *testing.T) {
-	limit := func(rest string) string { return "version: 1\nserver:\n  - {use: rate_limit, limit: 10/1s" + rest + "}\n" }
+	limit := func(rest string) string {
+		return "version: 1\nserver:\n  - {use: rate_limit, limit: 10/1s" + rest + "}\n"
+	}
 	tests := []struct {
 		name, old, next string
 		want            []string

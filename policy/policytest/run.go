@@ -72,7 +72,8 @@ func Run(cases []Case, load func(opts ...policy.Option) (*policy.Policy, error),
 	var entries []policy.Entry
 	for i := range cases {
 		r := &runner{Result: Result{Case: cases[i]}, methods: methods}
-		p, err := load(policy.WithTestIdentity(identityOf), policy.WithTestObserver(r.observe), policy.WithClock(r.clock), policy.CheckOnly())
+		p, err := load(policy.WithTestIdentity(identityOf), policy.WithTestObserver(r.observe),
+			policy.WithClock(r.clock), policy.CheckOnly())
 		if err != nil {
 			return nil, err
 		}

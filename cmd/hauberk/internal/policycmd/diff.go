@@ -32,7 +32,7 @@ func diffCommand() *cobra.Command {
 			if err != nil {
 				return out.fail(args[1], err)
 			}
-			defer next.Close() //nolint:errcheck // it holds nothing: CheckOnly
+			defer next.Close()
 			var known []protoreflect.ServiceDescriptor
 			if s.set != nil {
 				known = s.set.Services()

@@ -32,7 +32,8 @@ func explainCommand() *cobra.Command {
 				return cmd.FlagErrorFunc()(cmd, err)
 			}
 			if s.set != nil && s.set.Method(e.Method) == nil {
-				return out.fail(args[0], fmt.Errorf("the services have no method %s", strings.TrimPrefix(e.Method, "/")))
+				name := strings.TrimPrefix(e.Method, "/")
+				return out.fail(args[0], fmt.Errorf("the services have no method %s", name))
 			}
 			if out.json {
 				return out.write(explained(args[0], p, e))

@@ -132,7 +132,7 @@ func (s *services) run(
 ) error {
 	out := printerOf(cmd)
 	if err := s.read(cmd.Context()); err != nil {
-		if usage, ok := errors.AsType[wrongFlags](err); ok {
+		if usage, ok := errors.AsType[flagsError](err); ok {
 			return cmd.FlagErrorFunc()(cmd, usage)
 		}
 		return out.fail(path, err)
@@ -141,6 +141,6 @@ func (s *services) run(
 	if err != nil {
 		return out.fail(path, err)
 	}
-	defer p.Close() //nolint:errcheck // it holds nothing: CheckOnly
+	defer p.Close()
 	return f(out, p)
 }

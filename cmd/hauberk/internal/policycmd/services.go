@@ -23,8 +23,8 @@ type services struct {
 	set                             *descriptorset.Set // nil if none are known
 }
 
-// wrongFlags is an error of the command line.
-type wrongFlags struct{ error }
+// flagsError is an error of the command line.
+type flagsError struct{ error }
 
 // flags adds the flags that name the services.
 func (s *services) flags(cmd *cobra.Command) {
@@ -41,9 +41,9 @@ func (s *services) flags(cmd *cobra.Command) {
 func (s *services) read(ctx context.Context) (err error) {
 	switch {
 	case s.descriptors != "" && s.reflect != "":
-		return wrongFlags{errors.New("--descriptors and --reflect are both set; want one of them")}
+		return flagsError{errors.New("--descriptors and --reflect are both set; want one of them")}
 	case s.reflectCA != "" && s.reflect == "":
-		return wrongFlags{errors.New("--reflect-ca is set without --reflect")}
+		return flagsError{errors.New("--reflect-ca is set without --reflect")}
 	case s.descriptors != "":
 		if s.set, err = descriptorset.Read(s.descriptors); err != nil {
 			return fmt.Errorf("--descriptors: %w", err)
@@ -68,7 +68,7 @@ func (s *services) ask(ctx context.Context) (*descriptorset.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close() //nolint:errcheck // the calls have ended
+	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, reflectTime)
 	defer cancel()
 	return descriptorset.Reflect(ctx, conn)

@@ -130,7 +130,8 @@ func tested(out printer, args []string, report *policytest.Report) error {
 			continue
 		}
 		fmt.Fprintf(&b, "%s:%d: %s: the call ends with %s; want %s\n",
-			args[1], r.Line, r.Name, verdict(codename.Of(r.GotCode), r.GotReason), verdict(codename.Of(r.Code), r.Reason))
+			args[1], r.Line, r.Name,
+			verdict(codename.Of(r.GotCode), r.GotReason), verdict(codename.Of(r.Code), r.Reason))
 		for _, d := range r.Decisions {
 			fmt.Fprintf(&b, "  %s %s %s %s\n", d.Interceptor, d.Verdict, d.Rule, d.Reason)
 		}
