@@ -74,6 +74,12 @@ fuzz: ## run every fuzz target, and the randomized tests with fresh seeds, for F
 fuzz-short: ## run every fuzz target for 3s, as CI does
 	@scripts/fuzz.sh 3s
 
+.PHONY: delivery
+delivery: ## test what takes minutes to compile: the Helm chart, and that two builds of the binary are equal
+	go -C deploy/helm vet ./...
+	go -C deploy/helm test ./...
+	go -C deploy test -tags delivery -run TestReproducible .
+
 .PHONY: soak
 soak: ## run every TestSoak… for SOAKTIME (10m) each
 	@scripts/soak.sh $(strip $(SOAKTIME))
