@@ -13,7 +13,7 @@ import (
 
 // TestNotify: systemd learns when the sidecar accepts calls, and when it stops.
 func TestNotify(t *testing.T) {
-	dir, err := os.MkdirTemp("", "sd") // t.TempDir may be longer than the path of a socket
+	dir, err := os.MkdirTemp("", "sd") //nolint:usetesting // t.TempDir may be longer than the path of a socket
 	if err != nil {
 		t.Fatal(err)
 	}

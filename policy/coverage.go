@@ -64,9 +64,9 @@ func (p *Policy) Coverage(services ...protoreflect.ServiceDescriptor) *Coverage 
 	for i, text := range cov.Problems[:len(matrix.Unmatched)] {
 		cov.Problems[i] = text + " matches no method"
 	}
-	for _, e := range p.entries {
-		if e.Side == hauberk.ServerSide {
-			cov.Entries = append(cov.Entries, e)
+	for i := range p.entries {
+		if e := &p.entries[i]; e.Side == hauberk.ServerSide {
+			cov.Entries = append(cov.Entries, *e)
 		}
 	}
 	withoutRule := matrix.WithoutRule()
@@ -79,8 +79,8 @@ func (p *Policy) Coverage(services ...protoreflect.ServiceDescriptor) *Coverage 
 			r.Access = Authenticated
 		}
 		if e, err := p.Explain(row.Method); err == nil {
-			for _, step := range e.Server {
-				r.Runs = append(r.Runs, step.Runs)
+			for i := range e.Server {
+				r.Runs = append(r.Runs, e.Server[i].Runs)
 			}
 		}
 		cov.Rows = append(cov.Rows, r)

@@ -23,8 +23,8 @@ type Change struct {
 }
 
 // Diff returns what changes for the calls of the methods of services from an old policy to a new one. Changes that
-// all methods have are there once, without a method. It compares public and the entries: those with the same interceptor
-// and id, in order. It compares neither the content of files that the policies name, nor keys outside of entries, such
+// all methods have are there once, without a method. It compares public and the entries: those with the same
+// interceptor and id, in order. It compares neither the content of files that the policies name, nor keys outside of entries, such
 // as trusted_proxies. Without services it compares what runs for methods that no pattern names.
 func Diff(old, next *Policy, services ...protoreflect.ServiceDescriptor) []Change {
 	methods := methodsOf(services)
@@ -71,29 +71,31 @@ func chainChanges(a, b *Explanation, side hauberk.Side) (all []Change) {
 	}
 	matched := make(map[int]int) // by index in is
 	taken := make(map[int]bool)
-	for i, e := range is {
-		for j, o := range was {
-			if !taken[j] && sameEntry(o.Entry, e.Entry) {
+	for i := range is {
+		for j := range was {
+			if !taken[j] && sameEntry(&was[j].Entry, &is[i].Entry) {
 				matched[i], taken[j] = j, true
 				break
 			}
 		}
 	}
-	for j, o := range was {
-		if !taken[j] {
+	for j := range was {
+		if o := &was[j]; !taken[j] {
 			change(true, "%s (old line %d) does not run any more", entryName(o.Entry), o.Line)
 		}
 	}
 	last := -1
-	for i, e := range is {
+	for i := range is {
+		e := &is[i]
 		j, ok := matched[i]
 		if !ok {
 			change(false, "%s (line %d) runs now%s", entryName(e.Entry), e.Line, inMode(e.Mode))
 			continue
 		}
-		o := was[j]
+		o := &was[j]
 		if o.Mode != e.Mode {
-			change(e.Mode == Shadow, "%s (line %d) is in the mode %s now, not %s", entryName(e.Entry), e.Line, e.Mode, o.Mode)
+			change(e.Mode == Shadow, "%s (line %d) is in the mode %s now, not %s",
+				entryName(e.Entry), e.Line, e.Mode, o.Mode)
 		}
 		if diff := settingsDiff(o.Settings, e.Settings); diff != "" {
 			change(true, "%s (line %d): %s", entryName(e.Entry), e.Line, diff)
@@ -111,16 +113,16 @@ func running(e *Explanation, side hauberk.Side) (all []Step) {
 	if side == hauberk.ClientSide {
 		steps = e.Client
 	}
-	for _, s := range steps {
-		if s.Runs {
-			all = append(all, s)
+	for i := range steps {
+		if steps[i].Runs {
+			all = append(all, steps[i])
 		}
 	}
 	return all
 }
 
 // sameEntry reports whether two entries are versions of the same one: by id, or else by the interceptor.
-func sameEntry(a, b Entry) bool { return a.Use == b.Use && a.ID == b.ID }
+func sameEntry(a, b *Entry) bool { return a.Use == b.Use && a.ID == b.ID }
 
 func entryName(e Entry) string {
 	if e.ID != "" {

@@ -50,22 +50,23 @@ func (p *Policy) Explain(method string) (*Explanation, error) {
 // steps returns the entries of a side. The steps of its chain are those of its entries that are not off.
 func (p *Policy) steps(side hauberk.Side, e *hauberk.Explanation) (all []Step) {
 	next := 0
-	for _, entry := range p.entries {
+	for i := range p.entries {
+		entry := &p.entries[i]
 		switch {
 		case entry.Side != side:
 		case entry.Interceptor == nil:
-			all = append(all, Step{Entry: entry, Why: "its mode is off"})
+			all = append(all, Step{Entry: *entry, Why: "its mode is off"})
 		default:
 			step := e.Steps[next]
 			next++
-			all = append(all, Step{Entry: entry, Runs: step.Runs, Why: inKeys(step.Why), Warning: step.Warning})
+			all = append(all, Step{Entry: *entry, Runs: step.Runs, Why: inKeys(step.Why), Warning: step.Warning})
 		}
 	}
 	return all
 }
 
 // scopeOf is how a reason of a chain names a scope.
-var scopeOf = regexp.MustCompile( //nolint:gochecknoglobals // never written
+var scopeOf = regexp.MustCompile(
 	`(not )?matched by (For|Except)\(([^)]*)\)`)
 
 // inKeys replaces the functions of Go in a reason by the keys of the file.

@@ -7,7 +7,8 @@ import (
 )
 
 // WithTestIdentity uses the identity that identify returns for a call in place of one that authn verifies. For a call
-// without one (nil) authn decides as usual. authz records the rules that admit calls. It is for tests of policies: a policy with it must not serve.
+// without one (nil) authn decides as usual. authz records the rules that admit calls. It is for tests of policies: a
+// policy with it must not serve.
 func WithTestIdentity(identify func(ctx context.Context) *hauberk.Identity) Option {
 	return option(func(s *settings) { s.identify = identify })
 }

@@ -81,7 +81,8 @@ func (f *File) Measurements() iter.Seq2[string, hauberk.Measurement] {
 			current = 1
 		}
 		loads := hauberk.Measurement{
-			Name: "policy_loads_total", Help: "Loads of the policy file, by result.", Counter: true, LabelName: "result",
+			Name: "policy_loads_total", Help: "Loads of the policy file, by result.",
+			Counter: true, LabelName: "result",
 		}
 		ok, failed := loads, loads
 		ok.LabelValue, ok.Value = "ok", float64(s.Loads)

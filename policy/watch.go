@@ -40,7 +40,7 @@ func (f *File) newWatch(p *Policy) *watch {
 	w := &watch{file: f, stop: make(chan struct{}), done: make(chan struct{})}
 	var err error
 	if w.notify, err = fsnotify.NewWatcher(); err != nil {
-		f.settings.deps.Logger.Warn("policy: there are no notifications of files, so that the file is read every second",
+		f.settings.deps.Logger.Warn("policy: there are no notifications of files, so the file is read every second",
 			slog.String("file", f.path), slog.Any("error", err))
 	}
 	w.follow(p)
@@ -122,7 +122,7 @@ func (w *watch) run() {
 			if settle == nil && w.counts(e) {
 				settle = time.After(settleTime)
 			}
-		case <-failures: // such as too many events
+		case _ = <-failures: // such as too many events
 			if settle == nil {
 				settle = time.After(settleTime)
 			}

@@ -11,7 +11,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-//nolint:gochecknoglobals // a flag
 var update = flag.Bool("update", false, "write the golden files of the scripts")
 
 func TestMain(m *testing.M) {

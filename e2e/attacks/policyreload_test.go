@@ -176,12 +176,12 @@ func consistent(kind hauberk.Kind, key string, md metadata.MD, err error) error 
 		}
 	}
 	ok := false
-	switch code := status.Code(err); {
-	case code == codes.OK:
+	switch status.Code(err) {
+	case codes.OK:
 		ok = key == name && strings.Join(md.Get("x-trailer"), ",") == name
-	case code == codes.Unauthenticated:
+	case codes.Unauthenticated:
 		ok = key != name && domain == name+".example"
-	case code == codes.ResourceExhausted:
+	case codes.ResourceExhausted:
 		ok = key == name && kind == limited && domain == name+".example"
 	}
 	if ok {

@@ -120,7 +120,7 @@ func sidecar(t *testing.T, shell string, flags ...string) *gate {
 		"-c", shell + ` exec "$0" "$@"`, binary, "run", "--listen", "127.0.0.1:0", "--upstream", g.backend.addr,
 		"--transport", "frames", "--telemetry", "127.0.0.1:0",
 	}, flags...)
-	g.cmd = exec.Command("sh", args...) //nolint:noctx // ends with the test
+	g.cmd = exec.Command("sh", args...)
 	for to, pipe := range map[*lines]func() (io.ReadCloser, error){g.stderr: g.cmd.StderrPipe, g.stdout: g.cmd.StdoutPipe} {
 		r, err := pipe()
 		if err != nil {

@@ -36,8 +36,17 @@ func TestIsNil(t *testing.T) {
 		x    any
 		want bool
 	}{
-		{nil, true}, {failed, true}, {(func())(nil), true}, {map[string]int(nil), true}, {[]int(nil), true}, {chan int(nil), true},
-		{new(strings.Builder), false}, {func() {}, false}, {number(0), false}, {struct{}{}, false}, {[]int{}, false},
+		{nil, true},
+		{failed, true},
+		{(func())(nil), true},
+		{map[string]int(nil), true},
+		{[]int(nil), true},
+		{chan int(nil), true},
+		{new(strings.Builder), false},
+		{func() {}, false},
+		{number(0), false},
+		{struct{}{}, false},
+		{[]int{}, false},
 	} {
 		if got := options.IsNil(c.x); got != c.want {
 			t.Errorf("%T: %t; want %t", c.x, got, c.want)

@@ -29,6 +29,8 @@
 //   - upstream: the codes of the successive calls that reach the service, such as [UNAVAILABLE, OK]. The last one is
 //     repeated. The default is OK. It shows what the client's chain does;
 //   - want: the outcome, with code (OK by default), reason (that of the rejection, "" by default), and
+//
 // attempts, which is how
-//     many calls reach the service because of the last call. By default attempts are not compared.
+//
+//	many calls reach the service because of the last call. By default attempts are not compared.
 package policycases

@@ -178,7 +178,7 @@ func (w *Want) read(v yamlfile.Value) {
 }
 
 // methodName is the form of a method. A slash before it is optional.
-var methodName = regexp.MustCompile( //nolint:gochecknoglobals // never written
+var methodName = regexp.MustCompile(
 	`^/?[A-Za-z_][A-Za-z0-9_.]*/[A-Za-z_][A-Za-z0-9_]*$`)
 
 func newCall() Call {

@@ -155,9 +155,10 @@ func FuzzParse(f *testing.F) {
 		if (err == nil) == (len(cases) == 0) {
 			t.Errorf("%d cases and %v", len(cases), err)
 		}
-		for _, c := range cases {
+		for i := range cases {
+			c := &cases[i]
 			if c.Name == "" || len(c.Upstream) == 0 || c.Repeat < 1 {
-				t.Errorf("an invalid case: %+v", c)
+				t.Errorf("an invalid case: %+v", *c)
 			}
 		}
 	})

@@ -37,7 +37,7 @@ func receive(t *testing.T, conn *net.UnixConn) string {
 
 // TestSend: systemd receives all states in one message, by sockets with a path and by abstract ones.
 func TestSend(t *testing.T) {
-	dir, err := os.MkdirTemp("", "sd") // t.TempDir may be longer than the path of a socket
+	dir, err := os.MkdirTemp("", "sd") //nolint:usetesting // t.TempDir may be longer than the path of a socket
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -152,9 +152,9 @@ func (f *File) Err() error {
 	flaws = slices.CompactFunc(flaws, func(a, b flaw) bool {
 		return a.line == b.line && a.column == b.column && a.text == b.text
 	})
-	errs := make([]error, len(flaws))
-	for i, e := range flaws {
-		errs[i] = fmt.Errorf("%s:%d:%d: %s", f.name, e.line, e.column, e.text)
+	errs := make([]error, 0, len(flaws)+1)
+	for _, e := range flaws {
+		errs = append(errs, fmt.Errorf("%s:%d:%d: %s", f.name, e.line, e.column, e.text))
 	}
 	if last := flaws[len(flaws)-1]; f.more > 0 {
 		errs = append(errs, fmt.Errorf("%s:%d:%d: %d more errors are not listed",

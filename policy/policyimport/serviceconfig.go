@@ -15,8 +15,8 @@ import (
 const replayBytes = 256 << 10
 
 // ServiceConfig returns a policy file with the client chain of a gRPC service config in JSON: timeouts, retryPolicy and
-// hedgingPolicy. notes are what the file has in addition, a line each: limits of messages, waitForReady, retryThrottling
-// and keys that are for grpc-go. The entries of a method are those of the most specific name, as in grpc-go.
+// hedgingPolicy. notes are what the file has in addition, a line each: limits of messages, waitForReady,
+// retryThrottling and keys that are for grpc-go. The entries of a method are those of the most specific name, as in grpc-go.
 func ServiceConfig(data []byte) (file []byte, notes []string, err error) {
 	config, err := serviceconfig.Parse(data)
 	if err != nil {
@@ -39,8 +39,8 @@ func ServiceConfig(data []byte) (file []byte, notes []string, err error) {
 			entries++
 			fmt.Fprintf(&b, "  - use: retry%s\n    max_attempts: %d\n    initial_backoff: %s\n    max_backoff: %s\n"+
 				"    backoff_multiplier: %v\n    retryable_status_codes: [%s]\n    max_replay_bytes: %d\n",
-				scope, r.MaxAttempts, r.InitialBackoff, r.MaxBackoff, r.BackoffMultiplier, names(r.RetryableStatusCodes),
-				replayBytes)
+				scope, r.MaxAttempts, r.InitialBackoff, r.MaxBackoff, r.BackoffMultiplier,
+				names(r.RetryableStatusCodes), replayBytes)
 		}
 		if h := m.Hedging; h != nil {
 			entries++

@@ -184,6 +184,7 @@ func plain(v yamlfile.Value) any {
 			all = append(all, plain(item))
 		}
 		return all
+	case yamlfile.None, yamlfile.Scalar:
 	}
 	switch v.Type() {
 	case "int", "float":

@@ -51,7 +51,8 @@ cases:
 		fmt.Println(err)
 		return
 	}
-	for _, r := range report.Results {
+	for i := range report.Results {
+		r := &report.Results[i]
 		fmt.Printf("%s: %t, %v %q\n", r.Name, r.Passed(), r.GotCode, r.GotReason)
 	}
 	fmt.Println(report.Failed(), report.Unreached)
@@ -71,9 +72,10 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, c := range cases {
+		for i := range cases {
+			c := &cases[i]
 			if c.Method == "" || c.Calls < 1 || c.Calls > policytest.MaxCalls {
-				t.Errorf("%+v", c)
+				t.Errorf("%+v", *c)
 			}
 		}
 	})

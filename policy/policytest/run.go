@@ -94,11 +94,12 @@ func Run(cases []Case, load func(opts ...policy.Option) (*policy.Policy, error),
 
 // unreached returns the rules of authz by which no call was decided.
 func unreached(entries []policy.Entry, reached map[string]bool) (all []string) {
-	for _, e := range entries {
+	for i := range entries {
+		e := &entries[i]
 		if e.Side != hauberk.ServerSide || e.Use != "authz" || e.Mode == policy.Off {
 			continue
 		}
-		for _, rule := range rulesOf(e) {
+		for _, rule := range rulesOf(*e) {
 			if !reached["authz "+rule.name] {
 				all = append(all, fmt.Sprintf("line %d: authz: %s", rule.line, rule.name))
 			}

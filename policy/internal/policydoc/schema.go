@@ -22,6 +22,11 @@ const (
 	additional = "additionalProperties"
 	allOf      = "allOf"
 	anyOf      = "anyOf"
+
+	keyDescription = "description"
+	keyProperties  = "properties"
+	keyRequired    = "required"
+	keyItems       = "items"
 )
 
 // object is an object of JSON.
@@ -44,13 +49,13 @@ const ID = "https://raw.githubusercontent.com/hauberk-rpc/hauberk/main/policy/sc
 func (s *Source) Schema() ([]byte, error) {
 	s.defs = make(object)
 	properties := s.properties(s.File)
-	properties["version"] = object{isConst: 1, "description": "The version of the format."}
+	properties["version"] = object{isConst: 1, keyDescription: "The version of the format."}
 	properties["server"] = s.entries(hauberk.ServerSide, "The chain for incoming calls, outermost first.")
 	properties["client"] = s.entries(hauberk.ClientSide, "The chain for outgoing calls, outermost first.")
 	root := object{
 		"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": ID,
-		"title": "Policy file of Hauberk", "type": isObject, "properties": properties,
-		"required": []string{"version"}, additional: false, "$defs": s.defs,
+		"title": "Policy file of Hauberk", "type": isObject, keyProperties: properties,
+		keyRequired: []string{"version"}, additional: false, "$defs": s.defs,
 	}
 	if s.err != nil {
 		return nil, s.err
@@ -70,17 +75,17 @@ func (s *Source) entries(side hauberk.Side, doc string) object {
 	for _, name := range names {
 		row, _ := s.Catalog.Row(name, side)
 		all = append(all, object{
-			"if":   object{"properties": object{"use": object{isConst: name}}, "required": []string{"use"}},
+			"if":   object{keyProperties: object{"use": object{isConst: name}}, keyRequired: []string{"use"}},
 			"then": object{"$ref": "#/$defs/" + s.entry(row)},
 		})
 	}
 	list := side.String() + "_entry"
 	s.defs[list] = object{
-		"type": isObject, "required": []string{"use"},
-		"properties": object{"use": object{"enum": names, "description": "The interceptor."}},
-		allOf:        all,
+		"type": isObject, keyRequired: []string{"use"},
+		keyProperties: object{"use": object{"enum": names, keyDescription: "The interceptor."}},
+		allOf:         all,
 	}
-	return object{"type": isArray, "items": object{"$ref": "#/$defs/" + list}, "description": doc}
+	return object{"type": isArray, keyItems: object{"$ref": "#/$defs/" + list}, keyDescription: doc}
 }
 
 // EntryKeys are the keys of all entries with their descriptions.
@@ -111,19 +116,19 @@ func (s *Source) entry(row *catalog.Row) string {
 		docs[pair[0]] = pair[1]
 	}
 	patterns := object{anyOf: []object{
-		{"type": isString}, {"type": isArray, "items": object{"type": isString}, "minItems": 1},
+		{"type": isString}, {"type": isArray, keyItems: object{"type": isString}, "minItems": 1},
 	}}
-	properties["use"] = object{isConst: row.Use, "description": row.Doc}
+	properties["use"] = object{isConst: row.Use, keyDescription: row.Doc}
 	properties["id"] = object{
 		"type": isString, "pattern": `^[A-Za-z0-9._-]+$`, "maxLength": 128,
-		"description": docs["id"],
+		keyDescription: docs["id"],
 	}
-	properties["methods"] = object{allOf: []object{patterns}, "description": docs["methods"]}
-	properties["except"] = object{allOf: []object{patterns}, "description": docs["except"]}
-	properties["mode"] = object{"enum": []string{"enforce", "shadow", "off"}, "description": docs["mode"]}
+	properties["methods"] = object{allOf: []object{patterns}, keyDescription: docs["methods"]}
+	properties["except"] = object{allOf: []object{patterns}, keyDescription: docs["except"]}
+	properties["mode"] = object{"enum": []string{"enforce", "shadow", "off"}, keyDescription: docs["mode"]}
 	def := object{
-		"type": isObject, "description": row.Doc, "properties": properties, additional: false,
-		"required": append([]string{"use"}, required(row.Shape)...),
+		"type": isObject, keyDescription: row.Doc, keyProperties: properties, additional: false,
+		keyRequired: append([]string{"use"}, required(row.Shape)...),
 	}
 	s.oneKey(def, row.Shape)
 	s.defs[name] = def
@@ -144,7 +149,7 @@ func (s *Source) oneKey(def object, sh *shape.Shape) {
 	var all []object
 	for _, f := range sh.Fields {
 		for _, also := range f.Also {
-			all = append(all, object{"not": object{"required": []string{f.Key, also}}})
+			all = append(all, object{"not": object{keyRequired: []string{f.Key, also}}})
 		}
 	}
 	if len(all) > 0 {
@@ -168,7 +173,7 @@ func (s *Source) properties(sh *shape.Shape) object {
 			if of["$ref"] != nil {
 				of = object{allOf: []object{of}}
 			}
-			of["description"] = short(doc)
+			of[keyDescription] = short(doc)
 		}
 		for _, key := range append([]string{f.Key}, f.Also...) {
 			all[key] = of
@@ -214,7 +219,7 @@ func (s *Source) of(sh *shape.Shape) object {
 		return object{"type": isString, "pattern": shape.RatePattern}
 	case shape.List:
 		elem := s.of(sh.Elem)
-		return object{anyOf: []object{elem, {"type": isArray, "items": elem}}}
+		return object{anyOf: []object{elem, {"type": isArray, keyItems: elem}}}
 	case shape.Map:
 		m := object{"type": isObject, additional: s.of(sh.Elem)}
 		if sh.Keys.Kind == shape.Words {
@@ -255,10 +260,10 @@ func (s *Source) special(sh *shape.Shape) object {
 		form["pattern"] = "(" + x.Match + ")|" + shape.ReferencePattern
 	}
 	forms = append(forms, form)
-	def := object{anyOf: forms, "description": x.What}
+	def := object{anyOf: forms, keyDescription: x.What}
 	if x.Combine != nil {
 		one := object{anyOf: slices.Clone(forms)}
-		def[anyOf] = append(forms, object{"type": isArray, "items": one, "minItems": 1})
+		def[anyOf] = append(forms, object{"type": isArray, keyItems: one, "minItems": 1})
 	}
 	s.defs[name] = def
 	return object{"$ref": "#/$defs/" + name}
@@ -284,10 +289,10 @@ func (s *Source) structOf(sh *shape.Shape) string {
 		s.err = err
 	}
 	def := object{
-		"type": isObject, "description": short(doc), "properties": s.properties(sh), additional: false,
+		"type": isObject, keyDescription: short(doc), keyProperties: s.properties(sh), additional: false,
 	}
 	if keys := required(sh); len(keys) > 0 {
-		def["required"] = keys
+		def[keyRequired] = keys
 	}
 	if one := s.oneOf(sh); len(one) > 0 {
 		def["oneOf"] = one
@@ -302,7 +307,7 @@ func (s *Source) oneOf(sh *shape.Shape) (all []object) {
 	for _, special := range s.Catalog.Types.Specials() {
 		if special.Form == sh {
 			for _, key := range special.OneOf {
-				all = append(all, object{"required": []string{key}})
+				all = append(all, object{keyRequired: []string{key}})
 			}
 		}
 	}

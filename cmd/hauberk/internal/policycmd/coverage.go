@@ -88,8 +88,8 @@ func lineOf(c *policy.Coverage, row policy.CoverageRow) coverageLine {
 		Method: strings.TrimPrefix(row.Method, "/"), Access: row.Access.String(), NoRule: row.NoRule,
 		Entries: []coverageEntry{},
 	}
-	for i, e := range c.Entries {
-		if row.Runs[i] {
+	for i := range c.Entries {
+		if e := &c.Entries[i]; row.Runs[i] {
 			line.Entries = append(line.Entries, coverageEntry{e.Use, e.ID, e.Line, e.Mode.String()})
 		}
 	}
@@ -100,8 +100,9 @@ func lineOf(c *policy.Coverage, row policy.CoverageRow) coverageLine {
 func matrix(c *policy.Coverage) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	head := []string{"method", "access"}
-	for _, e := range c.Entries {
+	head := append(make([]string, 0, 2+len(c.Entries)), "method", "access")
+	for i := range c.Entries {
+		e := &c.Entries[i]
 		name := e.ID
 		if name == "" {
 			name = e.Use

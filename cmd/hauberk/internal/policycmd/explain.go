@@ -84,7 +84,8 @@ func explained(file string, p *policy.Policy, e *policy.Explanation) explainResu
 
 func steps(of []policy.Step) []step {
 	all := make([]step, len(of))
-	for i, s := range of {
+	for i := range of {
+		s := &of[i]
 		all[i] = step{
 			Use: s.Use, ID: s.ID, Line: s.Line, Mode: s.Mode.String(), Runs: s.Runs, Why: s.Why, Warning: s.Warning,
 			Settings: settings(s.Settings),
@@ -126,7 +127,8 @@ func writeChain(b *strings.Builder, file, side string, all []policy.Step) {
 	}
 	fmt.Fprintf(b, "\n%s\n", side)
 	n := 0
-	for _, s := range all {
+	for i := range all {
+		s := &all[i]
 		if !s.Runs {
 			continue
 		}
@@ -139,8 +141,8 @@ func writeChain(b *strings.Builder, file, side string, all []policy.Step) {
 			fmt.Fprintf(b, "       %s\n", key)
 		}
 	}
-	for _, s := range all {
-		if !s.Runs {
+	for i := range all {
+		if s := &all[i]; !s.Runs {
 			fmt.Fprintf(b, "  -  %s  (%s:%d)  does not run: %s\n", nameOf(s.Entry), file, s.Line, s.Why)
 		}
 	}

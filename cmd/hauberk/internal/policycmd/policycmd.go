@@ -15,8 +15,10 @@ import (
 
 // Commands returns all commands of the package.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{validateCommand(), explainCommand(), coverageCommand(), schemaCommand(), testCommand(), diffCommand(),
-		importCommand()}
+	return []*cobra.Command{
+		validateCommand(), explainCommand(), coverageCommand(), schemaCommand(), testCommand(), diffCommand(),
+		importCommand(),
+	}
 }
 
 // reported is the error of a command that has written what is wrong itself. It has no text.

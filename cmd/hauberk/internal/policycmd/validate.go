@@ -47,8 +47,9 @@ type validity struct {
 // validated writes that a file is valid.
 func validated(out printer, file string, p *policy.Policy) error {
 	v := validity{result: result{File: file, Valid: true}, Gateway: p.Gateway() != nil, Files: p.Files()}
-	for _, e := range p.Entries() {
-		if e.Side == hauberk.ServerSide {
+	entries := p.Entries()
+	for i := range entries {
+		if entries[i].Side == hauberk.ServerSide {
 			v.Server++
 		} else {
 			v.Client++

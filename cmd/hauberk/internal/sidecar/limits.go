@@ -37,10 +37,12 @@ func (l *limitFlags) add(flags *pflag.FlagSet) {
 	flags.Var(&l.upstreamHeader, "max-upstream-header-size", fmt.Sprintf(
 		"largest header list of the upstream (default %s)", size(gateway.DefaultMaxUpstreamHeaderListSize)))
 	flags.IntVar(&l.streams, "max-streams", 0, fmt.Sprintf(
-		"concurrent calls of one connection (default %d, with --transport grpc 100)", gateway.DefaultMaxConcurrentStreams))
+		"concurrent calls of one connection (default %d, with --transport grpc 100)",
+		gateway.DefaultMaxConcurrentStreams))
 	flags.IntVar(&l.connections, "max-connections", 0,
 		fmt.Sprintf("connections of clients (default %d)", gateway.DefaultMaxConnections))
-	flags.DurationVar(&l.age, "max-connection-age", 0, "age at which a client must connect again, +-10% (default: none)")
+	flags.DurationVar(&l.age, "max-connection-age", 0,
+		"age at which a client must connect again, +-10% (default: none)")
 	flags.DurationVar(&l.grace, "max-connection-age-grace", 0,
 		"how long calls may go on after --max-connection-age (default: no limit)")
 	flags.DurationVar(&l.idle, "max-connection-idle", 0,
@@ -49,9 +51,11 @@ func (l *limitFlags) add(flags *pflag.FlagSet) {
 		fmt.Sprintf("least time between two PINGs of a client (default %v)", gateway.DefaultMinPingInterval))
 	flags.IntVar(&l.settings, "max-settings-rate", 0, "SETTINGS per second of one connection (default 10)")
 	flags.IntVar(&l.resets, "max-reset-rate", 0, "RST_STREAM per second of one connection (default 2000)")
-	flags.IntVar(&l.empty, "max-empty-frame-rate", 0, "frames without effect per second of one connection (default 500)")
+	flags.IntVar(&l.empty, "max-empty-frame-rate", 0,
+		"frames without effect per second of one connection (default 500)")
 	flags.DurationVar(&l.handshake, "handshake-timeout", 0,
-		fmt.Sprintf("how long a new connection may take for its first frames (default %v)", gateway.DefaultHandshakeTimeout))
+		fmt.Sprintf("how long a new connection may take for its first frames (default %v)",
+			gateway.DefaultHandshakeTimeout))
 	flags.DurationVar(&l.frame, "frame-timeout", 0, fmt.Sprintf(
 		"how long a frame or header block may take that has begun (default %v)", gateway.DefaultFrameTimeout))
 	flags.DurationVar(&l.messageTime, "message-timeout", 0, fmt.Sprintf(

@@ -47,7 +47,8 @@ func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOu
 	if s.policy, err = o.newPolicy(log, s.providers); err != nil {
 		return err
 	}
-	if s.gateway, err = gateway.New(o.gatewayConfig(s.policy.chain, s.sayf), gateway.WithLogger(s.policy.logger)); err != nil {
+	config := o.gatewayConfig(s.policy.chain, s.sayf)
+	if s.gateway, err = gateway.New(config, gateway.WithLogger(s.policy.logger)); err != nil {
 		return err
 	}
 	if s.scrape, err = s.serveMetrics(at.telemetry); err != nil {
