@@ -220,8 +220,8 @@ func (r *report) addSidecar(b *strings.Builder) {
 
 CPU time of the proxy's process for each call, throughput and latency, with clients and a service of grpc-go on the same
 machine. "Saturated" is %d goroutines that call without a pause. The whole policy is request id, metrics, JSON log, JWT
-and a limit by user; Envoy has the counterparts of its own filters. The ratio is that of the CPU time to Envoy's with the
-same policy, round by round.
+and a limit by user; Envoy has the counterparts of its own filters. The ratio is that of the CPU time to Envoy's with
+the same policy, round by round.
 
 | load | connections | proxy | policy | CPU | ratio | calls/s | p50 | p99 |
 |---|---|---|---|---|---|---|---|---|
@@ -231,7 +231,8 @@ same policy, round by round.
 			tableRow(b, row.cells()...)
 		}
 	}
-	b.WriteString("\nResident memory for each idle stream, over one connection:\n\n| proxy | policy | memory |\n|---|---|---|\n")
+	b.WriteString("\nResident memory for each idle stream, over one connection:\n\n" +
+		"| proxy | policy | memory |\n|---|---|---|\n")
 	for _, row := range r.Sidecar {
 		if row.PerIdle != 0 {
 			tableRow(b, row.Proxy, row.cells()[3], fmt.Sprintf("%.1f KiB", row.PerIdle/1024))

@@ -41,7 +41,10 @@ func sidecarLoads(size sizes) []sidecarLoad {
 		{name: "unary 100 B, saturated", conns: []int{1, 8}, calls: calls(20_000), payload: 100},
 		{name: "unary 100 B, 10,000 calls/s", conns: []int{1, 8}, calls: calls(10_000), rate: 10_000, payload: 100},
 		{name: "unary 64 KiB, saturated", conns: []int{1, 8}, calls: calls(3_000), payload: 64 << 10},
-		{name: "stream of 1,000 messages of 100 B", conns: []int{1, 8}, calls: calls(200), payload: 100, messages: 1000},
+		{
+			name: "stream of 1,000 messages of 100 B", conns: []int{1, 8}, calls: calls(200), payload: 100,
+			messages: 1000,
+		},
 	}
 }
 

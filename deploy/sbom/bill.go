@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -21,7 +22,7 @@ type bill struct{ bom *cdx.BOM }
 // newBill returns the bill of a program.
 func newBill(info *debug.BuildInfo) (*bill, error) {
 	if info.Main.Path == "" {
-		return nil, fmt.Errorf("the program was built without modules")
+		return nil, errors.New("the program was built without modules")
 	}
 	main, err := component(info.Main, cdx.ComponentTypeApplication)
 	if err != nil {
@@ -70,7 +71,7 @@ func component(m debug.Module, kind cdx.ComponentType) (cdx.Component, error) {
 	}
 	sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(m.Sum, "h1:"))
 	if err != nil || !strings.HasPrefix(m.Sum, "h1:") {
-		return c, fmt.Errorf("the hash of %s is %q; want one that begins with h1:", m.Path, m.Sum)
+		return c, fmt.Errorf("the hash of %s is %q; want one that begins with \"h1:\"", m.Path, m.Sum)
 	}
 	c.Hashes = &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: hex.EncodeToString(sum)}}
 	return c, nil
