@@ -93,11 +93,40 @@ func (b *replayBuffer) clone(msg any) (any, int) {
 	b.stream.mu.Lock()
 	gone := b.gone
 	b.stream.mu.Unlock()
-	m, ok := protomessage.Of(msg)
-	if gone || !ok {
+	if gone {
 		return nil, 0
 	}
-	return cloneMessage(msg), proto.Size(m) + replayOverhead
+	return replayCopy(msg)
+}
+
+// replayer is a message that is not one of protobuf and can be kept, such as a message of package gateway.
+type replayer interface {
+	// ReplayCopy returns a copy that nothing else uses, and its size in bytes; nil if it cannot be copied.
+	ReplayCopy() (clone any, size int)
+	Len() int
+}
+
+// replayCopy returns a copy of a message and what it counts; nil if it cannot be kept.
+func replayCopy(msg any) (clone any, size int) {
+	if r, ok := msg.(replayer); ok {
+		if clone, size = r.ReplayCopy(); clone == nil {
+			return nil, 0
+		}
+		return clone, size + replayOverhead
+	}
+	if _, ok := protomessage.Of(msg); !ok {
+		return nil, 0
+	}
+	return cloneMessage(msg), replaySize(msg)
+}
+
+// replaySize returns what a message that is kept counts.
+func replaySize(msg any) int {
+	if r, ok := msg.(replayer); ok {
+		return r.Len() + replayOverhead
+	}
+	m, _ := protomessage.Of(msg)
+	return proto.Size(m) + replayOverhead
 }
 
 // admit waits for an attempt that takes messages, and keeps the message. a is nil
@@ -238,8 +267,7 @@ func (a *attempt) moveTo(k int, b *replayBuffer) error {
 	a.stream.mu.Lock()
 	defer a.stream.mu.Unlock()
 	for _, msg := range moved.msgs {
-		m, _ := protomessage.Of(msg)
-		b.keep(msg, proto.Size(m)+replayOverhead)
+		b.keep(msg, replaySize(msg))
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func (b *bubble) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.gateway = assemble(hauberk.NewLive(chain), upstream, server)
+	b.gateway = assemble(Config{Chain: chain}, upstream, server)
 	lis := b.front.listen()
 	go func() { _ = b.gateway.Serve(lis) }()
 	b.through, b.direct = b.connect(t, b.front), b.connect(t, b.behind)

@@ -21,6 +21,7 @@ type Message = transport.Message
 type call struct {
 	gateway *Gateway
 	in      transport.Inbound
+	ctx     context.Context //nolint:containedctx // Context returns it
 	request transport.Request
 	raw     transport.RawResponse
 	known   bool
@@ -38,7 +39,7 @@ func (g *Gateway) handle(in transport.Inbound) transport.Status {
 	if st := g.shed(in); st != nil {
 		return *st
 	}
-	c := &call{gateway: g, in: in, request: in.Request()}
+	c := &call{gateway: g, in: in, ctx: g.strip.strip(in.Context()), request: in.Request()}
 	c.info = grpc.StreamServerInfo{FullMethod: c.request.Method, IsClientStream: true, IsServerStream: true}
 	var srv any // nil means that the method is not known
 	if c.known = g.methods.known(c.request.Method); c.known {
@@ -56,7 +57,7 @@ func (c *call) learn() {
 	}
 }
 
-func (c *call) Context() context.Context        { return c.in.Context() }
+func (c *call) Context() context.Context        { return c.ctx }
 func (c *call) SetHeader(md metadata.MD) error  { return c.in.SetHeader(md) }
 func (c *call) SendHeader(md metadata.MD) error { return c.in.SendHeader(md) }
 func (c *call) SetTrailer(md metadata.MD)       { c.in.SetTrailer(md) }

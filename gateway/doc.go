@@ -73,6 +73,13 @@
 // [Gateway.Measurements] reports how often each limit was met, and [WithLogger] logs it at most
 // once a minute for each limit.
 //
+// # Chains
+//
+// [Config.Chain] or [Config.Live] runs around the calls of clients, and [Config.Client] or
+// [Config.ClientLive] around the calls to the upstream. Retries of the client's chain repeat the
+// calls of methods that their Config names, if MaxReplayBytes is set, since all calls have the
+// kind Bidi.
+//
 // # Transports
 //
 // [Config.Transport] selects how calls are forwarded. All of the above describes

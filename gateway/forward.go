@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -22,7 +23,7 @@ import (
 // which saves the other goroutine.
 func (c *call) forward(_ any, down grpc.ServerStream) error {
 	c.stream, _ = down.(chainStream)
-	if c.plain = c.stream != nil && c.stream.Plain(); c.plain && c.in.Complete() {
+	if c.plain = c.stream != nil && c.stream.Plain(); c.plain && c.gateway.client == nil && c.in.Complete() {
 		return c.forwardComplete(down)
 	}
 	ctx, cancel := context.WithCancelCause(down.Context())
@@ -67,17 +68,40 @@ func (c *call) forwardComplete(down grpc.ServerStream) error {
 // open starts the call to the upstream.
 func (c *call) open(ctx context.Context) (transport.Outbound, error) {
 	req := c.request
-	if fields := c.in.Fields(ctx); fields != nil {
-		req.Fields = forwardedFields(fields, requestReserved)
-	} else {
-		md, _ := metadata.FromIncomingContext(ctx) // a copy
-		req.Metadata = forwarded(md, requestReserved)
+	if req.Fields = c.fields(ctx); req.Fields == nil {
+		req.Metadata = c.metadata(ctx)
+	}
+	if c.gateway.client != nil {
+		return c.openChained(ctx, req)
 	}
 	up, err := c.gateway.upstream.Open(ctx, req)
 	if err != nil {
 		return nil, openError(ctx, err)
 	}
 	return up, nil
+}
+
+// fields returns the metadata for the upstream as the client encoded it, or nil if something may change it.
+func (c *call) fields(ctx context.Context) []hpack.HeaderField {
+	if c.gateway.client != nil || c.gateway.change != nil {
+		return nil
+	}
+	if fields := c.in.Fields(ctx); fields != nil {
+		return forwardedFields(fields, requestReserved)
+	}
+	return nil
+}
+
+// metadata returns the metadata for the upstream.
+func (c *call) metadata(ctx context.Context) metadata.MD {
+	md, _ := metadata.FromIncomingContext(ctx) // a copy
+	if change := c.gateway.change; change != nil {
+		if md == nil {
+			md = metadata.MD{}
+		}
+		change(ctx, md)
+	}
+	return forwarded(md, requestReserved)
 }
 
 // outcome returns the upstream's status as an error, or the error that ended the call here.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
@@ -38,6 +39,24 @@ type Config struct {
 
 	// Live is a chain that can be replaced while the gateway runs, in place of Chain. nil means that Chain is used.
 	Live *hauberk.Live
+
+	// Client runs around the calls to the upstream, inside Chain: retries, circuit breakers,
+	// deadlines. All its calls have the kind Bidi. nil means no interceptors, which costs less.
+	Client *hauberk.Chain
+
+	// ClientLive is a chain that can be replaced while the gateway runs, in place of Client. nil means that Client is
+	// used.
+	ClientLive *hauberk.Live
+
+	// Strip names request metadata of clients that neither the chains nor the upstream see, such
+	// as "x-user". Keys that differ only in "_" or "." for "-", in case, or in the suffix "-bin" are
+	// removed, too. nil removes nothing.
+	Strip []string
+
+	// Forward changes the request metadata for the upstream. The context is that of the innermost
+	// interceptor of Chain: hauberk.FromContext returns the call. The upstream receives no key that
+	// gRPC reserves. It must be safe for concurrent use. nil changes nothing, which costs less.
+	Forward func(ctx context.Context, md metadata.MD)
 
 	// Transport selects the implementation of HTTP/2. "" means TransportGRPC.
 	Transport Transport
@@ -126,6 +145,9 @@ type Gateway struct {
 	server   transport.Server
 	upstream transport.Upstream
 	chain    func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error
+	client   grpc.ClientConnInterface // makes the calls to the upstream; nil without a chain for them
+	strip    stripper
+	change   func(ctx context.Context, md metadata.MD) // nil changes nothing
 	methods  methods
 	pumps    sync.WaitGroup // the goroutines that forward requests
 	secure   *tls.Config    // of Serve; nil if the transport does TLS, or none
@@ -153,7 +175,7 @@ func New(config Config, opts ...Option) (*Gateway, error) {
 		secrets.release()
 		return nil, fmt.Errorf("gateway: upstream %q: %w", config.Upstream, err)
 	}
-	g := assemble(config.live(), upstream, server)
+	g := assemble(config, upstream, server)
 	g.release = secrets.release
 	if config.Transport == TransportFrames {
 		g.secure = secrets.clients
@@ -174,9 +196,18 @@ func (c Config) live() *hauberk.Live {
 	}
 }
 
-// assemble combines a chain and the two sides of a transport.
-func assemble(chain *hauberk.Live, up transport.Upstream, down func(transport.Handler) transport.Server) *Gateway {
-	g := &Gateway{upstream: up, chain: chain.StreamServerInterceptor(), release: func() {}}
+// assemble combines the chains and the two sides of a transport.
+func assemble(config Config, up transport.Upstream, down func(transport.Handler) transport.Server) *Gateway {
+	g := &Gateway{
+		upstream: up, chain: config.live().StreamServerInterceptor(), release: func() {},
+		strip: newStripper(config.Strip), change: config.Forward,
+	}
+	switch {
+	case config.ClientLive != nil:
+		g.client = config.ClientLive.ClientConn(&upstreamConn{g})
+	case config.Client != nil:
+		g.client = config.Client.ClientConn(&upstreamConn{g})
+	}
 	g.server = down(g.handle)
 	return g
 }
@@ -187,13 +218,18 @@ func (c Config) Validate() error {
 	if target != nil {
 		target = fmt.Errorf("gateway: upstream %q: %w", c.Upstream, target)
 	}
-	var both error
+	var both, bothClient error
 	if c.Chain != nil && c.Live != nil {
 		both = errors.New("gateway: Chain and Live are both set; want one of them")
+	}
+	if c.Client != nil && c.ClientLive != nil {
+		bothClient = errors.New("gateway: Client and ClientLive are both set; want one of them")
 	}
 	return errors.Join(
 		target,
 		both,
+		bothClient,
+		checkStrip(c.Strip),
 		c.Transport.check(),
 		c.TLS.check("TLS", true),
 		c.Connections.check(c.Transport),

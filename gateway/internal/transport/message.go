@@ -77,6 +77,20 @@ func (m *Message) Len() int {
 	return n
 }
 
+// ReplayCopy returns a copy of the message with its own bytes, and its size, for calls that may be repeated. It
+// returns nil if the message is not complete.
+func (m *Message) ReplayCopy() (clone any, size int) {
+	if m.Partial() {
+		return nil, 0
+	}
+	return m.Copy(), m.Len()
+}
+
+// Copy returns a copy of a complete message with its own bytes. It needs no Free.
+func (m *Message) Copy() *Message {
+	return &Message{Data: mem.BufferSlice{mem.SliceBuffer(m.Data.Materialize())}, Compressed: m.Compressed}
+}
+
 // Load receives the rest of the message, so that Data has all of it.
 func (m *Message) Load() error {
 	if m.rest == nil {

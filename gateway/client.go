@@ -1,0 +1,228 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
+)
+
+// openChained starts the call to the upstream through the chain for the client.
+func (c *call) openChained(ctx context.Context, req transport.Request) (transport.Outbound, error) {
+	out := &chained{}
+	ctx = context.WithValue(metadata.NewOutgoingContext(ctx, req.Metadata), outgoingKey{}, &outgoing{req, out})
+	stream, err := c.gateway.client.NewStream(ctx, &bidi, req.Method, untyped)
+	if err != nil {
+		return nil, err
+	}
+	out.stream = stream
+	return out, nil
+}
+
+//nolint:gochecknoglobals // never written
+var bidi = grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
+
+// untyped makes the chain receive no messages of the method's type, which the process may know by chance. The codec
+// itself is not used.
+//
+//nolint:gochecknoglobals // never written
+var untyped = grpc.ForceCodecV2(nil)
+
+// outgoing is a call on its way through the chain for the client.
+type outgoing struct {
+	request transport.Request
+	chained *chained
+}
+
+type outgoingKey struct{}
+
+// upstreamConn is the connection that the chain for the client runs on.
+type upstreamConn struct{ gateway *Gateway }
+
+// Invoke is not used: all calls of a gateway are streams.
+func (u *upstreamConn) Invoke(context.Context, string, any, any, ...grpc.CallOption) error {
+	return status.Error(codes.Internal, "gateway: an interceptor made a unary call")
+}
+
+// NewStream starts an attempt.
+func (u *upstreamConn) NewStream(
+	ctx context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	of, ok := ctx.Value(outgoingKey{}).(*outgoing)
+	if !ok {
+		return nil, status.Error(codes.Internal, "gateway: an interceptor replaced the context of the call")
+	}
+	req := of.request
+	md, _ := metadata.FromOutgoingContext(ctx)
+	req.Method, req.Metadata = method, forwarded(md, requestReserved)
+	ctx, cancel := context.WithCancel(ctx)
+	out, err := u.gateway.upstream.Open(ctx, req)
+	if err != nil {
+		cancel()
+		return nil, openError(ctx, err)
+	}
+	return &attempt{ctx: ctx, cancel: cancel, out: out, chained: of.chained}, nil
+}
+
+// attempt is one call of the upstream, inside the chain for the client.
+type attempt struct {
+	ctx     context.Context //nolint:containedctx // Context returns it
+	cancel  context.CancelFunc
+	out     transport.Outbound
+	chained *chained
+	begun   sync.Once
+	header  metadata.MD // set by begun
+	trailer metadata.MD // after the end
+}
+
+func (a *attempt) Context() context.Context { return a.ctx }
+func (a *attempt) CloseSend() error         { return a.out.CloseSend() }
+func (a *attempt) Trailer() metadata.MD     { return a.trailer }
+
+// Header returns the response header, or nil if the upstream has sent none.
+func (a *attempt) Header() (metadata.MD, error) {
+	a.begin()
+	if a.header == nil {
+		return nil, nil //nolint:nilnil // as grpc-go for a response without a header
+	}
+	return a.header.Copy(), nil
+}
+
+// begin waits for the response header. The chain may call Header concurrently with RecvMsg, which the transport does
+// not allow.
+func (a *attempt) begin() {
+	a.begun.Do(func() {
+		a.header = a.out.Header()
+		a.chained.set(a.out.Raw(), nil)
+	})
+}
+
+// SendMsg sends a message of the client, or one that an interceptor has made.
+func (a *attempt) SendMsg(msg any) error {
+	switch msg := msg.(type) {
+	case *Message:
+		return a.out.Send(msg)
+	case proto.Message:
+		raw, err := proto.Marshal(msg)
+		if err != nil {
+			return status.Errorf(codes.Internal, "gateway: the message of an interceptor cannot be encoded: %v", err)
+		}
+		return a.out.Send(&Message{Data: mem.BufferSlice{mem.SliceBuffer(raw)}})
+	default:
+		return status.Errorf(codes.Internal,
+			"gateway: an interceptor sent a %T; want a protobuf message or a *gateway.Message", msg)
+	}
+}
+
+// RecvMsg receives a message of the upstream, or its status.
+func (a *attempt) RecvMsg(msg any) error {
+	if m, ok := msg.(*Message); ok {
+		return a.receive(m)
+	}
+	var other Message
+	if err := a.receive(&other); err != nil {
+		return err // the status has no type
+	}
+	other.Free()
+	return status.Errorf(codes.Internal, "gateway: an interceptor receives into a %T; want a *gateway.Message", msg)
+}
+
+func (a *attempt) receive(m *Message) error {
+	a.begin()
+	err := a.out.Recv(m)
+	if !errors.Is(err, io.EOF) {
+		return err
+	}
+	end, trailer := a.out.End()
+	a.trailer = trailer
+	a.chained.set(a.out.Raw(), &end)
+	a.out.Close()
+	a.cancel()
+	if err := errorOf(end); err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+// chained is the call to the upstream outside of the chain for the client.
+type chained struct {
+	stream grpc.ClientStream
+	err    error // of RecvMsg, at the end
+
+	mu   sync.Mutex // guards the fields below, which attempts set
+	raw  transport.RawResponse
+	last *transport.Status // of the last attempt that has ended
+}
+
+func (c *chained) set(raw transport.RawResponse, end *transport.Status) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.raw = raw
+	if end != nil {
+		c.last = end
+	}
+}
+
+// Send sends a copy, since interceptors may keep messages for another attempt.
+func (c *chained) Send(msg *transport.Message) error {
+	if err := msg.Load(); err != nil {
+		return err
+	}
+	return c.stream.SendMsg(msg.Copy())
+}
+
+func (c *chained) CloseSend() error { return c.stream.CloseSend() }
+
+func (c *chained) Header() metadata.MD {
+	md, _ := c.stream.Header()
+	return md
+}
+
+// Raw returns the headers without Header and Trailer, which the chain may have changed.
+func (c *chained) Raw() transport.RawResponse {
+	_, _ = c.stream.Header()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	raw := c.raw
+	raw.Header, raw.Trailer = nil, nil
+	return raw
+}
+
+// Pass returns nil: the chain receives messages one by one.
+func (c *chained) Pass(transport.Inbound) func() (int, error) { return nil }
+
+func (c *chained) Recv(msg *transport.Message) error {
+	if c.err = c.stream.RecvMsg(msg); c.err != nil {
+		return io.EOF
+	}
+	return nil
+}
+
+// End returns the status that the chain returned. It is that of the upstream byte for byte if the chain has not
+// changed it.
+func (c *chained) End() (transport.Status, metadata.MD) {
+	return c.Status(), c.stream.Trailer()
+}
+
+// Status is [transport.Outbound.Status].
+func (c *chained) Status() transport.Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := c.err
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return statusOf(err, c.last)
+}
+
+// Close does nothing: the end of the context cancels the call.
+func (c *chained) Close() {}

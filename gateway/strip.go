@@ -1,0 +1,59 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
+)
+
+// stripper removes request metadata of clients.
+type stripper map[string]bool // by the name that plain returns
+
+// newStripper returns a stripper for names of metadata. It is nil without names.
+func newStripper(names []string) stripper {
+	if len(names) == 0 {
+		return nil
+	}
+	s := make(stripper, len(names))
+	for _, name := range names {
+		s[plain(name)] = true
+	}
+	return s
+}
+
+// checkStrip reports names that no metadata has.
+func checkStrip(names []string) error {
+	for _, name := range names {
+		if key := strings.ToLower(name); !metadatakey.Legal(key) || metadatakey.OfProtocol(key) {
+			return fmt.Errorf("gateway: Strip has %q; want the name of a metadata key, such as x-user", name)
+		}
+	}
+	return nil
+}
+
+// plain returns the form that a key and its look-alikes share. Servers that pass headers on as variables of CGI or
+// WSGI make the same of x-user and x_user, and decoded x-user-bin is x-user for a program that is not careful.
+func plain(key string) string { return strings.TrimSuffix(metadatakey.Spelling(key), "-bin") }
+
+// strip returns the context of a call without the metadata.
+func (s stripper) strip(ctx context.Context) context.Context {
+	if len(s) == 0 {
+		return ctx
+	}
+	md, _ := metadata.FromIncomingContext(ctx) // a copy
+	found := false
+	for key := range md {
+		if s[plain(key)] {
+			delete(md, key)
+			found = true
+		}
+	}
+	if !found {
+		return ctx
+	}
+	return metadata.NewIncomingContext(ctx, md)
+}
