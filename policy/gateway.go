@@ -1,12 +1,15 @@
 package policy
 
 import (
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 	"github.com/hauberk-rpc/hauberk/internal/yamlfile"
 	"github.com/hauberk-rpc/hauberk/keypair"
 )
@@ -33,6 +36,16 @@ type Gateway struct {
 	Drain *time.Duration
 	// ForwardRequestID sends the id of each call to the upstream and to the client.
 	ForwardRequestID bool
+	// IdentityMetadata has for parts of the verified identity of the caller the names of request metadata that the
+	// upstream receives them in. The parts are subject, issuer, tenant, method, roles, scopes, and claims.NAME for a
+	// claim of the credential. Roles and scopes are joined with a comma. A name without a value is not sent. Clients
+	// cannot send metadata with these names.
+	IdentityMetadata map[string]string
+	// StripMetadata names request metadata of clients that is removed before the chain sees it, in addition to the
+	// names of identity_metadata. Keys that differ only in "_" or "." for "-", or in the suffix "-bin", are removed,
+	// too. The default is a list of names in which proxies write identities, such as x-forwarded-user: see
+	// `hauberk run --help`. An empty list removes nothing else.
+	StripMetadata []string
 	// MaxMessageSize is the largest size of a message, in bytes. The default is that of package gateway.
 	MaxMessageSize int
 	// MaxHeaderListSize is the largest size of a header list, in bytes. The default is that of package gateway.
@@ -103,6 +116,16 @@ func (g *Gateway) check(v yamlfile.Value) {
 
 // checkValues reports bad values of single keys.
 func (g *Gateway) checkValues(at func(key string) yamlfile.Value) {
+	for _, part := range slices.Sorted(maps.Keys(g.IdentityMetadata)) {
+		if !IdentityPart(part) {
+			at("identity_metadata").Errorf("identity_metadata has the part %.100q; want one of subject, issuer, "+
+				"tenant, method, roles, scopes, or claims. with the name of a claim, such as claims.email", part)
+		}
+		checkMetadata(at("identity_metadata"), "identity_metadata", g.IdentityMetadata[part])
+	}
+	for _, name := range g.StripMetadata {
+		checkMetadata(at("strip_metadata"), "strip_metadata", name)
+	}
 	if g.Transport != "" && g.Transport != "grpc" && g.Transport != "frames" {
 		at("transport").Errorf("transport is %q; want one of grpc, frames", g.Transport)
 	}
@@ -116,6 +139,24 @@ func (g *Gateway) checkValues(at func(key string) yamlfile.Value) {
 		if n < 0 {
 			at(key).Errorf("%s is %d; want 1 or more, or 0 for the default", key, n)
 		}
+	}
+}
+
+// IdentityPart reports whether a text names a part of an identity, as in Gateway.IdentityMetadata.
+func IdentityPart(text string) bool {
+	switch text {
+	case "subject", "issuer", "tenant", "method", "roles", "scopes":
+		return true
+	default:
+		claim, ok := strings.CutPrefix(text, "claims.")
+		return ok && claim != ""
+	}
+}
+
+// checkMetadata reports a name that metadata cannot have.
+func checkMetadata(v yamlfile.Value, key, name string) {
+	if !metadatakey.Text(name) {
+		v.Errorf("%s has %.100q; want the name of a metadata key in lower case, such as x-user", key, name)
 	}
 }
 

@@ -20,11 +20,16 @@ func (f forwardTrace) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	if !ok {
 		md = metadata.MD{}
 	}
+	f.inject(ctx, md)
+	return next(metadata.NewIncomingContext(ctx, md), call)
+}
+
+// inject replaces the propagator's headers in md.
+func (f forwardTrace) inject(ctx context.Context, md metadata.MD) {
 	for _, field := range f.propagator.Fields() {
 		md.Delete(field)
 	}
 	f.propagator.Inject(ctx, carrier(md))
-	return next(metadata.NewIncomingContext(ctx, md), call)
 }
 
 // carrier adapts metadata to [propagation.TextMapCarrier].

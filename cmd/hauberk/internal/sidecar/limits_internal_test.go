@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func TestLimitFlags(t *testing.T) {
 		MaxEmptyFrameRate: 6, HandshakeTimeout: 7 * time.Second, FrameTimeout: 8 * time.Second,
 		MessageTimeout: 9 * time.Second, FirstByteTimeout: 10 * time.Second, MaxMemory: 512 << 20,
 	}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("the flags set %+v, want %+v", got, want)
 	}
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -81,7 +82,7 @@ func TestLimitMetrics(t *testing.T) {
 	}
 	defer g.Stop()
 	reg := prometheus.NewPedanticRegistry()
-	if err := reg.Register(collector{g}); err != nil {
+	if err := reg.Register(collector{g.Measurements}); err != nil {
 		t.Fatal(err)
 	}
 	families, err := reg.Gather()

@@ -8,23 +8,39 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
-	"github.com/hauberk-rpc/hauberk/gateway"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsprom"
 )
 
-// serveMetrics serves the metrics of calls, of the gateway's limits, of the Go runtime and of
+// serveMetrics serves the metrics of calls, of the gateway's limits, of the policy file, of the Go runtime and of
 // the process. It returns nil if the address is nil.
 func (s *sidecar) serveMetrics(address *net.TCPAddr) (*scrape.Server, error) {
 	return scrape.Process(address, s.telemetryTLS, func(reg prometheus.Registerer) error {
+		calls := prometheus.Collector(current{s.policy})
+		if s.policy.file == nil {
+			calls = metricsprom.NewServerCollector(s.policy.calls)
+		}
 		return errors.Join(
-			reg.Register(metricsprom.NewServerCollector(s.policy.calls)),
-			reg.Register(collector{s.gateway}),
+			reg.Register(calls), reg.Register(collector{s.gateway.Measurements}),
+			reg.Register(collector{s.policy.measurements}),
 		)
 	})
 }
 
-// collector has the metrics of a gateway, as hauberk_<name of the measurement>.
-type collector struct{ gateway *gateway.Gateway }
+// current collects the metrics of the policy file in force. It describes none, since a reload may change them.
+type current struct{ policy *policy }
+
+// Describe sends nothing.
+func (current) Describe(chan<- *prometheus.Desc) {}
+
+// Collect sends the metrics.
+func (c current) Collect(to chan<- prometheus.Metric) {
+	if calls := c.policy.metrics(); calls != nil {
+		metricsprom.NewServerCollector(calls).Collect(to)
+	}
+}
+
+// collector has the metrics of a gateway or a policy file, as hauberk_<name of the measurement>.
+type collector struct{ measurements func() []hauberk.Measurement }
 
 func (c collector) describe(m hauberk.Measurement) *prometheus.Desc {
 	var labels []string
@@ -37,7 +53,7 @@ func (c collector) describe(m hauberk.Measurement) *prometheus.Desc {
 // Describe sends the descriptors of the metrics.
 func (c collector) Describe(descs chan<- *prometheus.Desc) {
 	seen := make(map[string]bool)
-	for _, m := range c.gateway.Measurements() {
+	for _, m := range c.measurements() {
 		if !seen[m.Name] {
 			seen[m.Name] = true
 			descs <- c.describe(m)
@@ -47,7 +63,7 @@ func (c collector) Describe(descs chan<- *prometheus.Desc) {
 
 // Collect sends the current values.
 func (c collector) Collect(out chan<- prometheus.Metric) {
-	for _, m := range c.gateway.Measurements() {
+	for _, m := range c.measurements() {
 		kind, labels := prometheus.GaugeValue, []string(nil)
 		if m.Counter {
 			kind = prometheus.CounterValue

@@ -1,10 +1,13 @@
 package sidecar
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"slices"
+
+	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
@@ -14,14 +17,47 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
+	policyfile "github.com/hauberk-rpc/hauberk/policy"
 )
 
-// policy is the sidecar's chain, and the metrics in it.
+// policy is the chains of the sidecar: a built-in one, or those of a policy file.
 type policy struct {
-	chain *hauberk.Chain
-	calls *metrics.Interceptor
+	chain *hauberk.Chain       // nil with a file
+	calls *metrics.Interceptor // of chain
+	file  *policyfile.File     // nil without a file
 
-	logger *slog.Logger
+	forward func(ctx context.Context, md metadata.MD) // metadata for the upstream; nil without a file
+	logger  *slog.Logger
+}
+
+// metrics returns the first metrics of the chain in force, or nil if it has none.
+func (p *policy) metrics() *metrics.Interceptor {
+	if p.file == nil {
+		return p.calls
+	}
+	for _, e := range p.file.Policy().Entries() {
+		if calls, ok := e.Interceptor.(*metrics.Interceptor); ok && e.Side == hauberk.ServerSide {
+			return calls
+		}
+	}
+	return nil
+}
+
+// measurements returns those of the policy file.
+func (p *policy) measurements() (all []hauberk.Measurement) {
+	if p.file != nil {
+		for _, m := range p.file.Measurements() {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+func (p *policy) close() error {
+	if p.file == nil {
+		return nil
+	}
+	return p.file.Close()
 }
 
 // newPolicy creates the chain. It logs to out and exports telemetry to the providers.
@@ -67,8 +103,12 @@ func exported(providers *otelenv.Providers) (interceptors []hauberk.Interceptor)
 
 // summary returns the number of calls and of those that failed.
 func (p *policy) summary() string {
+	counts := p.metrics()
+	if counts == nil {
+		return "the policy has no metrics"
+	}
 	var calls, failed uint64
-	for _, m := range p.calls.Snapshot().Server.Methods {
+	for _, m := range counts.Snapshot().Server.Methods {
 		calls += m.Calls
 		failed += m.Errors
 	}

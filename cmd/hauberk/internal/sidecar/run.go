@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
@@ -44,10 +47,16 @@ func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOu
 		return err
 	}
 	defer s.flush(time.Now()) // does nothing after shutdown
-	if s.policy, err = o.newPolicy(log, s.providers); err != nil {
+	if s.config != "" {
+		s.policy, err = s.openPolicy(log)
+	} else {
+		s.policy, err = o.newPolicy(log, s.providers)
+	}
+	if err != nil {
 		return err
 	}
-	config := o.gatewayConfig(s.policy.chain, s.sayf)
+	defer s.closePolicy()
+	config := o.gatewayConfig(s.policy, s.sayf)
 	if s.gateway, err = gateway.New(config, gateway.WithLogger(s.policy.logger)); err != nil {
 		return err
 	}
@@ -81,6 +90,11 @@ func name(at net.Addr) string {
 }
 
 func (s *sidecar) serve(lis net.Listener) error {
+	reloads := make(chan os.Signal, 1)
+	if s.policy.file != nil {
+		signal.Notify(reloads, syscall.SIGHUP)
+		defer signal.Stop(reloads)
+	}
 	if s.scrape != nil {
 		s.sayf("metrics at %s", s.scrape.URL())
 	}
@@ -88,15 +102,26 @@ func (s *sidecar) serve(lis net.Listener) error {
 	s.notify(sdnotify.Ready, sdnotify.Status(fmt.Sprintf("Listening on %s, upstream %s", name(lis.Addr()), s.upstream)))
 	served := make(chan error, 1)
 	go func() { served <- s.gateway.Serve(lis) }()
-	select {
-	case err := <-served:
-		s.gateway.Stop()
-		return fmt.Errorf("cannot serve calls: %w", err)
-	case <-s.signals.first:
-		s.signals.release()
-		s.notify(sdnotify.Stopping)
-		s.shutdown()
-		return nil
+	for {
+		select {
+		case <-reloads:
+			s.reload()
+		case err := <-served:
+			s.gateway.Stop()
+			return fmt.Errorf("cannot serve calls: %w", err)
+		case <-s.signals.first:
+			s.signals.release()
+			s.notify(sdnotify.Stopping)
+			s.shutdown()
+			return nil
+		}
+	}
+}
+
+// closePolicy closes the interceptors of the policy.
+func (s *sidecar) closePolicy() {
+	if err := s.policy.close(); err != nil {
+		s.sayf("%v", err)
 	}
 }
 

@@ -13,11 +13,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/address"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
 	"github.com/hauberk-rpc/hauberk/gateway"
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
+	policyfile "github.com/hauberk-rpc/hauberk/policy"
 )
 
 const long = `Forwards the calls of all methods to the upstream, without knowing their types, through
@@ -32,6 +32,36 @@ address that the sidecar listens on is on stderr, in a line such as
 
 SIGTERM and SIGINT stop the sidecar: it sends GOAWAY to clients, waits for running calls
 within the drain time, and ends with exit code 0. A second signal ends it at once.
+
+POLICY FILE
+
+With --config FILE the chains are those of a policy file: server is the chain for the
+calls of clients, and client the one for the calls to the upstream. The section gateway
+has keys for flags: those of this text except the flags of the upstream's connections and
+most limits, such as drain for --drain, and tls.cert_file for --tls-cert. A flag takes
+precedence over its key, and a line on stderr reports it.
+
+A change of the file is in force within a second, and SIGHUP reads the file at once. Calls
+that have begun keep their chains, and entries that have not changed keep their quotas and
+circuits. If something is wrong with the file, the old chains remain in force. Changes of
+gateway need a restart.
+
+IDENTITY
+
+With --config, metadata in which proxies write identities is removed from the calls of
+clients, with names that look like it (x_user and x-user-bin for x-user):
+
+  x-forwarded-user, x-forwarded-email, x-forwarded-groups, remote-user,
+  x-forwarded-preferred-username, x-auth-request-user, x-auth-request-email,
+  x-auth-request-groups, x-auth-request-preferred-username, x-remote-user,
+  x-remote-group, x-user, x-user-id, x-tenant, x-tenant-id, x-authenticated-user,
+  x-forwarded-client-cert, x-client-cert, x-jwt-payload,
+  x-goog-authenticated-user-email, x-goog-authenticated-user-id
+
+--strip-metadata replaces this list. With --identity-metadata the upstream receives the
+identity that the chain has verified: the parts subject, issuer, tenant, method, roles,
+scopes, and claims.NAME. The address of the client is in x-forwarded-for, with entries of
+trusted_proxies only.
 
 METRICS
 
@@ -151,6 +181,7 @@ const examples = `  hauberk run --listen 127.0.0.1:8443 --upstream 127.0.0.1:500
   hauberk run --listen 127.0.0.1:0 --upstream dns:///shop:50051 --drain 10s
   hauberk run --listen unix:/run/shop.sock --upstream dns:///shop:50051 --upstream-balance round_robin
   hauberk run --listen :8443 --tls-cert tls.crt --tls-key tls.key --upstream shop:50051 --upstream-tls
+  hauberk run -c policy.yaml
   hauberk run --listen 127.0.0.1:8443 --upstream 127.0.0.1:50051 --telemetry 127.0.0.1:9464
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 hauberk run --listen 127.0.0.1:8443 --upstream 127.0.0.1:50051`
 
@@ -168,6 +199,11 @@ type options struct {
 	forwardID bool
 	limits    limitFlags
 
+	config   string            // policy file; "" is the built-in chain
+	identity map[string]string // names of metadata by part of the identity
+	strip    []string          // nil is the default
+	from     []string          // reports of flags that take precedence over keys of the file
+
 	connections  connections
 	telemetryTLS scrape.TLS
 }
@@ -182,7 +218,7 @@ type addresses struct {
 func Command(version string) *cobra.Command {
 	o := options{version: version}
 	cmd := &cobra.Command{
-		Use:     "run --listen ADDR --upstream ADDR",
+		Use:     "run --listen ADDR --upstream ADDR | run -c FILE",
 		Short:   "Run the sidecar: a chain in front of any gRPC service",
 		Long:    long,
 		Example: examples,
@@ -193,13 +229,26 @@ func Command(version string) *cobra.Command {
 		signal.Ignore(syscall.SIGPIPE)
 		ctx, release := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer release()
+		if err := o.fromFile(cmd.Flags()); err != nil {
+			if file, ok := errors.AsType[*fileError](err); ok {
+				return file.error
+			}
+			return cmd.FlagErrorFunc()(cmd, err)
+		}
 		at, err := o.check(ctx)
 		if err != nil {
 			return cmd.FlagErrorFunc()(cmd, err)
 		}
 		return o.run(cmd.Context(), signals{ctx.Done(), release}, at, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
+	o.flags(cmd)
+	return cmd
+}
+
+// flags adds the flags.
+func (o *options) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
+	o.addPolicy(flags)
 	flags.StringVar(&o.listen, "listen", "",
 		"listen for calls on this address, host:port or unix:PATH; port 0 selects a free port")
 	flags.StringVar(&o.upstream, "upstream", "",
@@ -217,7 +266,6 @@ func Command(version string) *cobra.Command {
 		"send each call's request id to the upstream and to the client, as "+requestid.DefaultHeader)
 	o.telemetryTLS.Add(flags)
 	o.limits.add(flags)
-	return cmd
 }
 
 // plainConfig returns the configuration without that of connections and limits.
@@ -226,9 +274,16 @@ func (o *options) plainConfig() gateway.Config {
 }
 
 // gatewayConfig returns the configuration of the gateway. sayf reports problems of files.
-func (o *options) gatewayConfig(chain *hauberk.Chain, sayf func(format string, args ...any)) gateway.Config {
+func (o *options) gatewayConfig(p *policy, sayf func(format string, args ...any)) gateway.Config {
 	config := o.plainConfig()
-	config.Chain = chain
+	config.Strip = o.stripped()
+	switch {
+	case p == nil:
+	case p.file != nil:
+		config.Live, config.ClientLive, config.Forward = p.file.Server(), p.file.Client(), p.forward
+	default:
+		config.Chain = p.chain
+	}
 	o.connections.set(&config, sayf)
 	o.limits.apply(&config)
 	return config
@@ -236,7 +291,7 @@ func (o *options) gatewayConfig(chain *hauberk.Chain, sayf func(format string, a
 
 // check returns the addresses to listen on, or an error for each wrong flag.
 func (o *options) check(ctx context.Context) (at addresses, err error) {
-	var errs [5]error
+	var errs [6]error
 	at.calls, errs[0] = address.Calls(ctx, o.listen, "127.0.0.1:8443", o.insecure || o.connections.secure())
 	if o.upstream == "" {
 		errs[1] = errors.New("--upstream is missing; want an address such as 127.0.0.1:50051")
@@ -250,6 +305,12 @@ func (o *options) check(ctx context.Context) (at addresses, err error) {
 	at.telemetry, errs[2] = scrape.Resolve(ctx, o.telemetry, o.telemetryTLS, o.insecure)
 	if o.drain < 0 {
 		errs[3] = fmt.Errorf("--drain is %v; want a duration such as 30s, or 0", o.drain)
+	}
+	for part := range o.identity {
+		if !policyfile.IdentityPart(part) {
+			errs[5] = fmt.Errorf("--identity-metadata has the part %q; want one of subject, issuer, tenant, method, "+
+				"roles, scopes, or claims.NAME", part)
+		}
 	}
 	return at, errors.Join(errs[:]...)
 }

@@ -1,0 +1,162 @@
+package sidecar
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hauberk-rpc/hauberk/interceptors/retry"
+	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
+	"github.com/hauberk-rpc/hauberk/internal/sdnotify"
+	policyfile "github.com/hauberk-rpc/hauberk/policy"
+)
+
+// openPolicy opens the policy file. Interceptors log to out and export telemetry to the providers.
+func (s *sidecar) openPolicy(out io.Writer) (*policy, error) {
+	for _, line := range s.from {
+		s.sayf("%s", line)
+	}
+	logger := slog.New(slog.NewJSONHandler(out, nil))
+	reports := &reports{path: s.config, sayf: s.sayf}
+	opts := []policyfile.Option{policyfile.WithLogger(logger), policyfile.WithListener(reports.loaded)}
+	if s.providers.Tracer != nil {
+		opts = append(opts,
+			policyfile.WithTracerProvider(s.providers.Tracer), policyfile.WithPropagator(s.providers.Propagator))
+	}
+	if s.providers.Meter != nil {
+		opts = append(opts, policyfile.WithMeterProvider(s.providers.Meter))
+	}
+	file, err := policyfile.Open(s.config, opts...)
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range notes(file.Policy()) {
+		s.sayf("%s", note)
+	}
+	reports.begin(file)
+	return &policy{file: file, logger: logger, forward: s.newForwarder(s.providers).forward}, nil
+}
+
+// reports reports on stderr what became of each load of the policy file after the first one.
+type reports struct {
+	path string
+	sayf func(format string, args ...any)
+
+	mu    sync.Mutex           // guards the fields below
+	file  *policyfile.File     // nil before begin
+	start []policyfile.Setting // gateway as it is in force
+}
+
+func (r *reports) begin(file *policyfile.File) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.file, r.start = file, file.Policy().Gateway().Settings()
+}
+
+// loaded reports one load.
+func (r *reports) loaded(state policyfile.State) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.file == nil {
+		return
+	}
+	if state.Err != nil {
+		for line := range strings.SplitSeq(state.Err.Error(), "\n") {
+			r.sayf("%s", line)
+		}
+		r.sayf("not reloaded; the policy remains as it was")
+		return
+	}
+	p := r.file.Policy()
+	for _, key := range changed(r.start, p.Gateway().Settings()) {
+		r.sayf("gateway.%s has changed; it is in force after a restart", key)
+	}
+	for _, note := range notes(p) {
+		r.sayf("%s", note)
+	}
+	r.sayf("reloaded %s", r.path)
+}
+
+// notes returns what an operator should know about a policy in a sidecar.
+func notes(p *policyfile.Policy) (all []string) {
+	if g := p.Gateway(); g != nil && g.Admin != "" {
+		line, _, _ := g.Place("admin")
+		all = append(all, fmt.Sprintf("%s:%d: gateway.admin is not served by this version", p.Name(), line))
+	}
+	for _, e := range p.Entries() {
+		if _, ok := e.Interceptor.(*retry.Interceptor); ok && !has(e, "max_replay_bytes") {
+			all = append(all, fmt.Sprintf("%s:%d: retry repeats no calls in a sidecar without max_replay_bytes, "+
+				"since it does not know which methods have streams", p.Name(), e.Line))
+		}
+	}
+	return all
+}
+
+func has(e policyfile.Entry, key string) bool {
+	return slices.ContainsFunc(e.Settings, func(s policyfile.Setting) bool { return s.Key == key })
+}
+
+// reload reads the file again, and reports the reload to systemd.
+func (s *sidecar) reload() {
+	if state, err := sdnotify.Reloading(); err == nil {
+		s.notify(state)
+	}
+	_ = s.policy.file.Reload() // reported by reports
+	s.notify(sdnotify.Ready)
+}
+
+// changed returns the keys of gateway that differ.
+func changed(old, next []policyfile.Setting) (keys []string) {
+	values := func(of []policyfile.Setting) map[string]string {
+		all := make(map[string]string, len(of))
+		for _, s := range of {
+			all[s.Key] = s.Value
+		}
+		return all
+	}
+	a, b := values(old), values(next)
+	for key, value := range a {
+		if now, ok := b[key]; !ok || now != value {
+			keys = append(keys, key)
+		}
+	}
+	for key := range b {
+		if _, ok := a[key]; !ok {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// identityMetadata are the names in which proxies usually write the identity of a caller.
+//
+//nolint:gochecknoglobals // never written
+var identityMetadata = []string{
+	"x-forwarded-user", "x-forwarded-email", "x-forwarded-groups", "x-forwarded-preferred-username",
+	"x-auth-request-user", "x-auth-request-email", "x-auth-request-groups", "x-auth-request-preferred-username",
+	"x-remote-user", "x-remote-group", "remote-user", "x-user", "x-user-id", "x-tenant", "x-tenant-id",
+	"x-authenticated-user", "x-forwarded-client-cert", "x-client-cert", "x-jwt-payload",
+	"x-goog-authenticated-user-email", "x-goog-authenticated-user-id",
+}
+
+// stripped returns the names of metadata that clients cannot send.
+func (o *options) stripped() []string {
+	if o.config == "" {
+		return nil
+	}
+	names := slices.Clone(o.strip)
+	if names == nil {
+		names = slices.Clone(identityMetadata)
+	}
+	for _, name := range o.identity {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return strings.Compare(metadatakey.Spelling(a), metadatakey.Spelling(b))
+	})
+	return slices.Compact(names)
+}
