@@ -40,7 +40,7 @@ func (s *sidecar) openPolicy(out io.Writer) (*policy, error) {
 	return &policy{file: file, logger: logger, forward: s.newForwarder(s.providers).forward}, nil
 }
 
-// reports reports on stderr what became of each load of the policy file after the first one.
+// reports writes to stderr what became of each load of the policy file after the first one.
 type reports struct {
 	path string
 	sayf func(format string, args ...any)
@@ -86,7 +86,9 @@ func notes(p *policyfile.Policy) (all []string) {
 		line, _, _ := g.Place("admin")
 		all = append(all, fmt.Sprintf("%s:%d: gateway.admin is not served by this version", p.Name(), line))
 	}
-	for _, e := range p.Entries() {
+	entries := p.Entries()
+	for i := range entries {
+		e := &entries[i]
 		if _, ok := e.Interceptor.(*retry.Interceptor); ok && !has(e, "max_replay_bytes") {
 			all = append(all, fmt.Sprintf("%s:%d: retry repeats no calls in a sidecar without max_replay_bytes, "+
 				"since it does not know which methods have streams", p.Name(), e.Line))
@@ -95,7 +97,7 @@ func notes(p *policyfile.Policy) (all []string) {
 	return all
 }
 
-func has(e policyfile.Entry, key string) bool {
+func has(e *policyfile.Entry, key string) bool {
 	return slices.ContainsFunc(e.Settings, func(s policyfile.Setting) bool { return s.Key == key })
 }
 

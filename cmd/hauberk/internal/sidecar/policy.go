@@ -35,7 +35,9 @@ func (p *policy) metrics() *metrics.Interceptor {
 	if p.file == nil {
 		return p.calls
 	}
-	for _, e := range p.file.Policy().Entries() {
+	entries := p.file.Policy().Entries()
+	for i := range entries {
+		e := &entries[i]
 		if calls, ok := e.Interceptor.(*metrics.Interceptor); ok && e.Side == hauberk.ServerSide {
 			return calls
 		}
