@@ -24,8 +24,8 @@ type Change struct {
 
 // Diff returns what changes for the calls of the methods of services from an old policy to a new one. Changes that
 // all methods have are there once, without a method. It compares public and the entries: those with the same
-// interceptor and id, in order. It compares neither the content of files that the policies name, nor keys outside of entries, such
-// as trusted_proxies. Without services it compares what runs for methods that no pattern names.
+// interceptor and id, in order. It compares neither the content of files that the policies name, nor keys outside of
+// entries, such as trusted_proxies. Without services it compares what runs for methods that no pattern names.
 func Diff(old, next *Policy, services ...protoreflect.ServiceDescriptor) []Change {
 	methods := methodsOf(services)
 	if len(methods) == 0 {

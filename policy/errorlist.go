@@ -18,7 +18,7 @@ type Problem struct {
 }
 
 // located is a line of an error: file:line:column: message.
-var located = regexp.MustCompile(`^(.*?):([1-9][0-9]*):([1-9][0-9]*): (.*)$`)
+var located = regexp.MustCompile(`^(.*?):([1-9]\d*):([1-9]\d*): (.*)$`)
 
 // Problems returns the lines of an error of [Load] or [Parse], in their order. It returns nil for nil. An error
 // of another form has problems without a place.

@@ -122,7 +122,10 @@ func (w *watch) run() {
 			if settle == nil && w.counts(e) {
 				settle = time.After(settleTime)
 			}
-		case _ = <-failures: // such as too many events
+		case err := <-failures: // such as too many events
+			f := w.file
+			f.settings.deps.Logger.Debug("policy: notifications of files are lost",
+				slog.String("file", f.path), slog.Any("error", err))
 			if settle == nil {
 				settle = time.After(settleTime)
 			}

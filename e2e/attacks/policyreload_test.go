@@ -183,6 +183,7 @@ func consistent(kind hauberk.Kind, key string, md metadata.MD, err error) error 
 		ok = key != name && domain == name+".example"
 	case codes.ResourceExhausted:
 		ok = key == name && kind == limited && domain == name+".example"
+	default:
 	}
 	if ok {
 		return nil

@@ -16,7 +16,8 @@ const replayBytes = 256 << 10
 
 // ServiceConfig returns a policy file with the client chain of a gRPC service config in JSON: timeouts, retryPolicy and
 // hedgingPolicy. notes are what the file has in addition, a line each: limits of messages, waitForReady,
-// retryThrottling and keys that are for grpc-go. The entries of a method are those of the most specific name, as in grpc-go.
+// retryThrottling and keys that are for grpc-go. The entries of a method are those of the most specific name, as in
+// grpc-go.
 func ServiceConfig(data []byte) (file []byte, notes []string, err error) {
 	config, err := serviceconfig.Parse(data)
 	if err != nil {

@@ -119,7 +119,7 @@ func matrix(c *policy.Coverage) string {
 		if row.NoRule {
 			access += ", no rule"
 		}
-		cells := []string{strings.TrimPrefix(row.Method, "/"), access}
+		cells := append(make([]string, 0, 2+len(row.Runs)), strings.TrimPrefix(row.Method, "/"), access)
 		for i, runs := range row.Runs {
 			cells = append(cells, mark(c.Entries[i], runs))
 		}
