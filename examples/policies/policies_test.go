@@ -23,7 +23,10 @@ import (
 	"github.com/hauberk-rpc/hauberk/policy/serviceconfig"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain checks for leaks. rueidis leaves a goroutine that sleeps for up to a second after Close.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
+}
 
 // policies returns the names of the policies.
 func policies(t *testing.T) (names []string) {
