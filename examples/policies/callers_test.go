@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +60,9 @@ func newCallers(t *testing.T, cases []policycases.Case) *callers {
 	server.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
 	c.own = c.issue(t, server)
 	for i := range cases {
-		for _, call := range append(cases[i].Before, cases[i].Call) {
+		calls := slices.Concat(cases[i].Before, []policycases.Call{cases[i].Call})
+		for j := range calls {
+			call := &calls[j]
 			if id := call.Identity; id != nil && id.Method == "api key" {
 				c.keys[keyLine(id)] = ""
 			}
@@ -144,7 +147,9 @@ func (c *callers) folder(t *testing.T) string {
 
 // server returns the credentials of a server for the calls of a case.
 func (c *callers) server(of *policycases.Case) credentials.TransportCredentials {
-	for _, call := range append(of.Before, of.Call) {
+	calls := slices.Concat(of.Before, []policycases.Call{of.Call})
+	for j := range calls {
+		call := &calls[j]
 		if id := call.Identity; id != nil && id.Method == "mtls" {
 			return credentials.NewTLS(c.tls())
 		}

@@ -140,7 +140,9 @@ func run(t *testing.T, name string, places map[string]place, client func(*policy
 	cases := casesOf(t, name)
 	methods := make(map[string]policycases.Kind)
 	for i := range cases {
-		for _, c := range append(cases[i].Before, cases[i].Call) {
+		calls := slices.Concat(cases[i].Before, []policycases.Call{cases[i].Call})
+		for j := range calls {
+			c := &calls[j]
 			methods[c.Method] = c.Kind
 		}
 	}
@@ -167,8 +169,10 @@ func TestEverything(t *testing.T) {
 	var schema struct {
 		Defs map[string]struct {
 			Properties struct {
-				Use struct{ Const string }
-			}
+				Use struct {
+					Const string `json:"const"`
+				} `json:"use"`
+			} `json:"properties"`
 		} `json:"$defs"`
 	}
 	if err := json.Unmarshal(policy.Schema(), &schema); err != nil {
