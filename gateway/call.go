@@ -64,17 +64,27 @@ func (c *call) SetTrailer(md metadata.MD)       { c.in.SetTrailer(md) }
 
 // SendMsg sends a message of the upstream or the reply of an interceptor.
 func (c *call) SendMsg(msg any) error {
+	m, err := encoded(msg, "reply")
+	if err != nil {
+		return err
+	}
+	return c.in.Send(m)
+}
+
+// encoded returns what is sent for msg: a message that is forwarded, or one that an interceptor has made. what names
+// the latter in errors.
+func encoded(msg any, what string) (*Message, error) {
 	switch msg := msg.(type) {
 	case *Message:
-		return c.in.Send(msg)
+		return msg, nil
 	case proto.Message:
 		raw, err := proto.Marshal(msg)
 		if err != nil {
-			return status.Errorf(codes.Internal, "gateway: the reply of an interceptor cannot be encoded: %v", err)
+			return nil, status.Errorf(codes.Internal, "gateway: the %s of an interceptor cannot be encoded: %v", what, err)
 		}
-		return c.in.Send(&Message{Data: mem.BufferSlice{mem.SliceBuffer(raw)}})
+		return &Message{Data: mem.BufferSlice{mem.SliceBuffer(raw)}}, nil
 	default:
-		return status.Errorf(codes.Internal,
+		return nil, status.Errorf(codes.Internal,
 			"gateway: an interceptor sent a %T; want a protobuf message or a *gateway.Message", msg)
 	}
 }

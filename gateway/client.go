@@ -8,10 +8,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
@@ -108,19 +106,11 @@ func (a *attempt) begin() {
 
 // SendMsg sends a message of the client, or one that an interceptor has made.
 func (a *attempt) SendMsg(msg any) error {
-	switch msg := msg.(type) {
-	case *Message:
-		return a.out.Send(msg)
-	case proto.Message:
-		raw, err := proto.Marshal(msg)
-		if err != nil {
-			return status.Errorf(codes.Internal, "gateway: the message of an interceptor cannot be encoded: %v", err)
-		}
-		return a.out.Send(&Message{Data: mem.BufferSlice{mem.SliceBuffer(raw)}})
-	default:
-		return status.Errorf(codes.Internal,
-			"gateway: an interceptor sent a %T; want a protobuf message or a *gateway.Message", msg)
+	m, err := encoded(msg, "message")
+	if err != nil {
+		return err
 	}
+	return a.out.Send(m)
 }
 
 // RecvMsg receives a message of the upstream, or its status.
