@@ -23,8 +23,6 @@ var (
 	nameOfRule = regexp.MustCompile(`^ "(?:[^"\\]|\\.)*"`)
 	// goName is a name in Go.
 	goName = regexp.MustCompile(`\b[A-Z][A-Za-z0-9]*\b`)
-	// quoted is a quoted text.
-	quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 	// lastStep is the last part of a path.
 	lastStep = regexp.MustCompile(`(\.[^.\[]*|\[[^\[\]]*\]|^[^.\[]+)$`)
 )
@@ -147,7 +145,7 @@ func addNames(s *shape.Shape, names map[string]string, seen map[*shape.Shape]boo
 
 // inFile replaces names in Go by those of the file, except in quoted texts.
 func inFile(text string, names map[string]string) string {
-	replace := func(part string) string {
+	return shape.Unquoted(text, func(part string) string {
 		part = goSeconds.ReplaceAllString(strings.ReplaceAll(part, "Config.", ""), "${1}s")
 		return goName.ReplaceAllStringFunc(part, func(name string) string {
 			if key := names[name]; key != "" {
@@ -155,15 +153,7 @@ func inFile(text string, names map[string]string) string {
 			}
 			return name
 		})
-	}
-	var b strings.Builder
-	at := 0
-	for _, span := range quoted.FindAllStringIndex(text, -1) {
-		b.WriteString(replace(text[at:span[0]]) + text[span[0]:span[1]])
-		at = span[1]
-	}
-	b.WriteString(replace(text[at:]))
-	return b.String()
+	})
 }
 
 // setting reports an error about a key outside of entries.

@@ -166,7 +166,6 @@ func (s *source) addValue(set *token.FileSet, decl *ast.GenDecl, spec *ast.Value
 var (
 	docLink = regexp.MustCompile(`\[([A-Za-z0-9_.*]+)\]`)
 	goName  = regexp.MustCompile(`\b(Config\.)?[A-Z][A-Za-z0-9]*\b`)
-	quoted  = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 	seconds = regexp.MustCompile(`\b(\d+) ?\* ?time\.(Second|Minute|Hour|Millisecond)\b`)
 	single  = regexp.MustCompile(`\btime\.(Second|Minute|Hour)\b`)
 )
@@ -176,7 +175,7 @@ var (
 func (s *source) words(text string, of *shape.Shape) string {
 	text = strings.Join(strings.Fields(docLink.ReplaceAllString(text, "$1")), " ")
 	names, constants := namesOf(of)
-	replace := func(part string) string {
+	return shape.Unquoted(text, func(part string) string {
 		return goName.ReplaceAllStringFunc(part, func(name string) string {
 			bare := strings.TrimPrefix(name, "Config.")
 			if key := names[bare]; key != "" {
@@ -190,15 +189,7 @@ func (s *source) words(text string, of *shape.Shape) string {
 			}
 			return name
 		})
-	}
-	var b strings.Builder
-	at := 0
-	for _, span := range quoted.FindAllStringIndex(text, -1) {
-		b.WriteString(replace(text[at:span[0]]) + text[span[0]:span[1]])
-		at = span[1]
-	}
-	b.WriteString(replace(text[at:]))
-	return b.String()
+	})
 }
 
 // namesOf returns the keys by the names of fields, and the words by the names of constants.
