@@ -220,7 +220,7 @@ func (r *report) addSidecar(b *strings.Builder) {
 
 CPU time of the proxy's process for each call, throughput and latency, with clients and a service of grpc-go on the same
 machine. "Saturated" is %d goroutines that call without a pause. The whole policy is request id, metrics, JSON log, JWT
-and a limit by user; Envoy has the counterparts of its own filters. The ratio is that of the CPU time to Envoy's with
+and a limit by user; Envoy has those of its filters that correspond. The ratio is that of the CPU time to Envoy's with
 the same policy, round by round.
 
 | load | connections | proxy | policy | CPU | ratio | calls/s | p50 | p99 |

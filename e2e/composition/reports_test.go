@@ -164,8 +164,8 @@ func TestReportTrailersOnly(t *testing.T) {
 	})
 }
 
-// TestReportCallInsideAttempt: a call that an inner interceptor makes while another call is attempted again has attempts
-// of its own (kitex#1194).
+// TestReportCallInsideAttempt: a call that an inner interceptor makes while another call is attempted again has separate
+// attempts (kitex#1194).
 func TestReportCallInsideAttempt(t *testing.T) {
 	for _, repeat := range []string{"retry", "hedge"} {
 		t.Run(repeat, func(t *testing.T) {

@@ -1,5 +1,6 @@
-// Package policycases reads files of cases: calls, and what a policy decides about them. `hauberk test` and the tests
-// of examples/policies read them.
+// Package policycases reads files of cases: calls with credentials, and what a service with the chains of a policy
+// answers. The tests of examples/policies read them. The cases of `hauberk test` (package policytest) have another
+// format: they have identities in place of credentials, and no service.
 //
 //	version: 1
 //	cases:
@@ -28,9 +29,6 @@
 //   - repeat: how many times the call is made, 1 by default. want is for the last one;
 //   - upstream: the codes of the successive calls that reach the service, such as [UNAVAILABLE, OK]. The last one is
 //     repeated. The default is OK. It shows what the client's chain does;
-//   - want: the outcome, with code (OK by default), reason (that of the rejection, "" by default), and
-//
-// attempts, which is how
-//
-//	many calls reach the service because of the last call. By default attempts are not compared.
+//   - want: the outcome, with code (OK by default), reason (that of the rejection, "" by default), and attempts, which
+//     is how many calls reach the service because of the last call. By default attempts are not compared.
 package policycases

@@ -105,9 +105,8 @@ func Load(path string) ([]Case, error) {
 	return Parse(path, data)
 }
 
-// Parse reads the cases of a file. name is the name of the file in errors. The error lists everything that
-// is wrong, a line
-// each.
+// Parse reads the cases of a file. name is the name of the file in errors. The error lists everything that is wrong, a
+// line each.
 func Parse(name string, data []byte) ([]Case, error) {
 	file := yamlfile.ParseDepth(name, data, maxDepth)
 	root := file.Root()
