@@ -80,7 +80,8 @@ func encoded(msg any, what string) (*Message, error) {
 	case proto.Message:
 		raw, err := proto.Marshal(msg)
 		if err != nil {
-			return nil, status.Errorf(codes.Internal, "gateway: the %s of an interceptor cannot be encoded: %v", what, err)
+			return nil, status.Errorf(codes.Internal,
+				"gateway: the %s of an interceptor cannot be encoded: %v", what, err)
 		}
 		return &Message{Data: mem.BufferSlice{mem.SliceBuffer(raw)}}, nil
 	default:

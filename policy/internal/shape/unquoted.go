@@ -6,7 +6,7 @@ import (
 )
 
 // quoted is a quoted text.
-var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`) //nolint:gochecknoglobals // never written
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
 // Unquoted returns a text in which replace has replaced the parts outside of quoted texts.
 func Unquoted(text string, replace func(part string) string) string {
