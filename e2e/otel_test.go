@@ -433,7 +433,7 @@ func TestWrongEnvironment(t *testing.T) {
 	}
 }
 
-// --telemetry serves only the metrics.
+// --telemetry serves only the metrics and two paths for probes.
 func TestTelemetry(t *testing.T) {
 	environ(t)
 	gate, address := sidecar(t, io.Discard, upstream(t), "--telemetry", "127.0.0.1:0")
@@ -455,6 +455,8 @@ func TestTelemetry(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, text)
 		}
 	}
+	fetch(t, strings.TrimSuffix(url, "/metrics")+"/healthz", http.StatusOK)
+	fetch(t, strings.TrimSuffix(url, "/metrics")+"/readyz", http.StatusOK)
 	fetch(t, strings.TrimSuffix(url, "/metrics")+"/", http.StatusNotFound)
 	fetch(t, strings.TrimSuffix(url, "/metrics")+"/debug/pprof/", http.StatusNotFound)
 	_ = stream.CloseSend()

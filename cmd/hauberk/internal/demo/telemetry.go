@@ -32,13 +32,15 @@ func newTracing(providers *otelenv.Providers) *tracing.Interceptor {
 // serveMetrics serves the metrics of calls and attempts, of the Go runtime and of the
 // process. It returns nil if the address is nil.
 func (l *interceptors) serveMetrics(address *net.TCPAddr) (*scrape.Server, error) {
-	return scrape.Process(address, scrape.TLS{}, func(reg prometheus.Registerer) error {
+	srv, err := scrape.Process(address, scrape.TLS{}, func(reg prometheus.Registerer) error {
 		return errors.Join(
 			of("call", reg).Register(metricsprom.NewServerCollector(l.counts)),
 			of("call", reg).Register(metricsprom.NewClientCollector(l.counts)),
 			of("attempt", reg).Register(metricsprom.NewClientCollector(l.tries)),
 		)
 	})
+	srv.SetReady(err == nil) // the service of the demo runs before
+	return srv, err
 }
 
 // of adds the label that separates the series of calls and attempts, whose names are the

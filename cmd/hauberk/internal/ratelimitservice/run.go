@@ -32,6 +32,7 @@ type service struct {
 	calls   *metrics.Interceptor
 	server  *hauberk.Server
 	health  *health.Server
+	scrape  *scrape.Server // of metrics; nil for none
 	signals signals
 	errOut  io.Writer
 }
@@ -73,13 +74,12 @@ func (o *options) run(sig signals, at addresses, errOut io.Writer) error {
 	healthpb.RegisterHealthServer(s.server, s.health)
 	s.health.SetServingStatus(rlsv3.RateLimitService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 
-	scraped, err := s.serveMetrics(at.telemetry)
-	if err != nil {
+	if s.scrape, err = s.serveMetrics(at.telemetry); err != nil {
 		return err
 	}
-	if scraped != nil {
-		s.sayf("metrics at %s", scraped.URL())
-		defer s.end(scraped)
+	if s.scrape != nil {
+		s.sayf("metrics at %s", s.scrape.URL())
+		defer s.end(s.scrape)
 	}
 	lis, err := net.ListenTCP("tcp", at.calls)
 	if err != nil {
@@ -127,6 +127,7 @@ func (s *service) read() (limitsfile.File, error) {
 func (s *service) serve(lis net.Listener) error {
 	s.sayf("listening on %s, %d limits", lis.Addr(), len(s.limits.Snapshot().Limits))
 	served := make(chan error, 1)
+	s.scrape.SetReady(true)
 	go func() { served <- s.server.Serve(lis) }()
 	for {
 		select {
@@ -164,6 +165,7 @@ func (s *service) reload() {
 
 func (s *service) shutdown() {
 	s.sayf("shutting down; running calls have %v to finish", s.drain)
+	s.scrape.SetReady(false)
 	s.health.Shutdown()
 	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
 	defer cancel()

@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,8 +22,13 @@ import (
 	"github.com/hauberk-rpc/hauberk/keypair"
 )
 
-// Path is the path of the metrics.
-const Path = "/metrics"
+// The paths that are served: the metrics, whether the process is alive, and whether it accepts calls. The last two
+// are for probes. Their status is 200, that of ReadyPath 503 while the process does not accept calls.
+const (
+	Path       = "/metrics"
+	HealthPath = "/healthz"
+	ReadyPath  = "/readyz"
+)
 
 // The limits for untrusted clients.
 const (
@@ -63,6 +69,15 @@ type Server struct {
 	served chan error
 	scheme string
 	pair   *keypair.Pair // nil without TLS
+	ready  atomic.Bool   // see SetReady
+}
+
+// SetReady sets whether the process accepts calls. It is false at first. It does nothing if s is nil. Safe for
+// concurrent use.
+func (s *Server) SetReady(ready bool) {
+	if s != nil {
+		s.ready.Store(ready)
+	}
 }
 
 // Process serves the metrics that register registers, of the Go runtime and of the process at an
@@ -85,7 +100,7 @@ func Process(at *net.TCPAddr, files TLS, register func(reg prometheus.Registerer
 
 // Listen serves the metrics of g at an address until Close is called. The format is
 // Prometheus's text format, or OpenMetrics with exemplars if the client accepts it. Only
-// GET and HEAD of Path succeed.
+// GET and HEAD of Path, HealthPath and ReadyPath succeed.
 func Listen(at *net.TCPAddr, files TLS, g prometheus.Gatherer) (*Server, error) {
 	config, pair, err := files.open()
 	if err != nil {
@@ -96,15 +111,16 @@ func Listen(at *net.TCPAddr, files TLS, g prometheus.Gatherer) (*Server, error) 
 		closePair(pair)
 		return nil, fmt.Errorf("--telemetry: cannot serve metrics: %w", err)
 	}
-	s := &Server{lis: lis, scheme: "http", pair: pair, served: make(chan error, 1), http: &http.Server{
-		Handler:           handler(g),
+	s := &Server{lis: lis, scheme: "http", pair: pair, served: make(chan error, 1)}
+	s.http = &http.Server{
+		Handler:           s.handler(g),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(io.Discard, "", 0), // malformed requests of untrusted clients are not logged
-	}}
+	}
 	limited := netutil.LimitListener(lis, maxConnections)
 	if config != nil {
 		s.scheme = "https"
@@ -114,12 +130,20 @@ func Listen(at *net.TCPAddr, files TLS, g prometheus.Gatherer) (*Server, error) 
 	return s, nil
 }
 
-func handler(g prometheus.Gatherer) http.Handler {
+func (s *Server) handler(g prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+Path, promhttp.HandlerFor(g, promhttp.HandlerOpts{
 		EnableOpenMetrics:   true,
 		MaxRequestsInFlight: maxScrapes,
 	}))
+	mux.HandleFunc("GET "+HealthPath, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET "+ReadyPath, func(w http.ResponseWriter, _ *http.Request) {
+		if !s.ready.Load() {
+			http.Error(w, "calls are not accepted", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "ok\n")
+	})
 	return mux
 }
 

@@ -84,12 +84,35 @@ func TestReadOnly(t *testing.T) {
 		{http.MethodGet, "/", http.StatusNotFound},
 		{http.MethodGet, Path + "/", http.StatusNotFound},
 		{http.MethodGet, "/debug/pprof/", http.StatusNotFound},
+		{http.MethodGet, HealthPath, http.StatusOK},
+		{http.MethodPost, HealthPath, http.StatusMethodNotAllowed},
+		{http.MethodPost, ReadyPath, http.StatusMethodNotAllowed},
 	}
 	for _, test := range tests {
 		if resp, _ := ask(t, test.method, root+test.path, ""); resp.StatusCode != test.want {
 			t.Errorf("%s %s: %s; want %d", test.method, test.path, resp.Status, test.want)
 		}
 	}
+}
+
+// ReadyPath says whether calls are accepted, HealthPath does not.
+func TestProbes(t *testing.T) {
+	s := serve(t)
+	root := strings.TrimSuffix(s.URL(), Path)
+	for _, ready := range []bool{false, true, false} {
+		s.SetReady(ready)
+		want := http.StatusServiceUnavailable
+		if ready {
+			want = http.StatusOK
+		}
+		if resp, body := ask(t, http.MethodGet, root+ReadyPath, ""); resp.StatusCode != want {
+			t.Errorf("ready %t: %s, %q; want %d", ready, resp.Status, body, want)
+		}
+		if resp, _ := ask(t, http.MethodGet, root+HealthPath, ""); resp.StatusCode != http.StatusOK {
+			t.Errorf("ready %t: %s of %s", ready, resp.Status, HealthPath)
+		}
+	}
+	(*Server)(nil).SetReady(true) // without --telemetry
 }
 
 // Requests with too long a header list are rejected.

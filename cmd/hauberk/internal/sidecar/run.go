@@ -100,6 +100,7 @@ func (s *sidecar) serve(lis net.Listener) error {
 	}
 	s.sayf("listening on %s, upstream %s", name(lis.Addr()), s.upstream)
 	s.notify(sdnotify.Ready, sdnotify.Status(fmt.Sprintf("Listening on %s, upstream %s", name(lis.Addr()), s.upstream)))
+	s.scrape.SetReady(true)
 	served := make(chan error, 1)
 	go func() { served <- s.gateway.Serve(lis) }()
 	for {
@@ -112,6 +113,7 @@ func (s *sidecar) serve(lis net.Listener) error {
 		case <-s.signals.first:
 			s.signals.release()
 			s.notify(sdnotify.Stopping)
+			s.scrape.SetReady(false)
 			s.shutdown()
 			return nil
 		}

@@ -73,7 +73,8 @@ as "unknown". The URL is on stderr:
 
   hauberk: metrics at http://127.0.0.1:9464/metrics
 
-The metrics are served until the sidecar ends.
+The metrics are served until the sidecar ends. /healthz answers 200 as long, and /readyz
+while calls are accepted, else 503. It says nothing about the upstream.
 
 UPSTREAM
 
