@@ -66,5 +66,7 @@
 //   - grpc.MaxRetryRPCBufferSize has no effect.
 //   - A call that a handler makes with its context asks the client of the handler not to retry what was
 //     retried here: see the section Layers of package retry.
+//   - An attempt of a client stream that the server ends while its requests are sent again has the status of the
+//     server. grpc-go can end such a call with OK.
 //   - hedgingPolicy has an effect.
 package serviceconfig
