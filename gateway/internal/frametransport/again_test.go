@@ -5,12 +5,13 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"golang.org/x/net/http2"
 )
 
 // A call that the upstream has not processed is sent once more, with its requests, and never
-// a third time.
+// a third time. The time for the first byte is no deadline of the call.
 func TestUnprocessedCallsAreSentOnceMore(t *testing.T) {
 	small := append([]byte{0, 0, 0, 0, 100}, make([]byte, 100)...)
 	large := append([]byte{0, 0, 0, 0x80, 0}, make([]byte, 0x8000)...)
@@ -45,7 +46,7 @@ func TestUnprocessedCallsAreSentOnceMore(t *testing.T) {
 			name := tt.name + " " + when
 			t.Run(name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					n := startRelay(t, Config{})
+					n := startRelay(t, Config{FirstByte: time.Minute})
 					var mu sync.Mutex
 					attempts := 0
 					data := make(map[*raw]map[uint32][]byte)
@@ -57,6 +58,11 @@ func TestUnprocessedCallsAreSentOnceMore(t *testing.T) {
 						switch f := f.(type) {
 						case *http2.MetaHeadersFrame:
 							attempts++
+							for _, field := range f.Fields {
+								if field.Name == keyTimeout {
+									t.Errorf("attempt %d has the deadline %s of a call without one", attempts, field.Value)
+								}
+							}
 							if data[r] == nil {
 								data[r] = make(map[uint32][]byte)
 							}

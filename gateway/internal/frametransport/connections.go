@@ -18,15 +18,16 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway/internal/upstreams"
 )
 
-// open opens a stream with the header of a request.
-func (u *Upstream) open(ctx context.Context, req transport.Request) (*h2.Stream, *endpoint, error) {
+// open opens a stream with the header of a request. It waits until the end of ctx, which may be
+// before that of the call, whose deadline is in the header.
+func (u *Upstream) open(ctx, call context.Context, req transport.Request) (*h2.Stream, *endpoint, error) {
 	var w wait
 	for {
 		at, conn, err := u.connection(ctx, &w)
 		if err != nil {
 			return nil, nil, err
 		}
-		stream, err := u.openOn(ctx, at, conn, u.header(ctx, req))
+		stream, err := u.openOn(ctx, at, conn, u.header(call, req))
 		switch {
 		case err == nil:
 			return stream, at, nil

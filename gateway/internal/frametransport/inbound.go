@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -308,5 +309,5 @@ func shortened(message string) string {
 	if len(message) <= most {
 		return message
 	}
-	return message[:most] + "… (shortened by the gateway)"
+	return strings.ToValidUTF8(message[:most], "") + "… (shortened by the gateway)"
 }

@@ -19,8 +19,7 @@ import (
 
 // outbound is one call to the upstream. Header, Raw, Recv and End run on one goroutine.
 type outbound struct {
-	ctx      context.Context //nolint:containedctx // that of the call
-	receiver receiver        // of the goroutine that receives, as all that follows it
+	receiver receiver // of the goroutine that receives, as all that follows it
 
 	sending
 

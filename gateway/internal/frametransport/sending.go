@@ -17,6 +17,7 @@ import (
 // more on a new stream, as gRFC A6 permits for any method. That is possible as long as the
 // upstream has sent nothing and the requests are small enough to be kept.
 type sending struct {
+	ctx      context.Context //nolint:containedctx // that of the call
 	upstream *Upstream
 	request  transport.Request
 
@@ -122,7 +123,7 @@ func (s *sending) replace(ctx context.Context, failed *h2.Stream, err error) (st
 	}
 	request, requests := s.request, s.kept
 	s.settle() // once is enough: the upstream may be unable to serve the call
-	stream, at, err := s.upstream.open(ctx, request)
+	stream, at, err := s.upstream.open(ctx, s.ctx, request)
 	if err != nil {
 		return nil, false
 	}

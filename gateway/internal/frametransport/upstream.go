@@ -88,7 +88,7 @@ func (u *Upstream) Close() error {
 
 // Open starts a call.
 func (u *Upstream) Open(ctx context.Context, req transport.Request) (transport.Outbound, error) {
-	stream, at, err := u.open(ctx, req)
+	stream, at, err := u.open(ctx, ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (u *Upstream) Open(ctx context.Context, req transport.Request) (transport.O
 
 func (u *Upstream) call(ctx context.Context, req transport.Request, stream *h2.Stream, at *endpoint) *outbound {
 	return &outbound{
-		ctx: ctx, sending: sending{upstream: u, request: req, stream: stream, at: at},
+		sending:  sending{ctx: ctx, upstream: u, request: req, stream: stream, at: at},
 		receiver: receiver{ctx: ctx, stream: stream, limit: u.config.MessageSize},
 	}
 }
