@@ -59,10 +59,16 @@
 //
 // If the store does not answer within [Config.StoreTimeout], or within the lease if that is shorter, a call
 // gives back the key that it may have, which may take as long again, and ends with UNAVAILABLE, or with
-// [Config.FailOpen] executes without protection. A panic of the store is a failure of it. If the store does
-// not take an outcome, after three tries, that is logged and counted, the call gets the outcome, and the key
-// is free once the lease expires. Of an outcome above 64 KiB that the store does not take within StoreTimeout,
-// or in two tries, only that the call was executed is kept: repeats end with FAILED_PRECONDITION.
+// [Config.FailOpen] executes without protection. A panic of the store is a failure of it.
+//
+// If the store does not take an outcome in three tries, such as while its server is started again, the call gets the
+// outcome, and the store is given it again until [Config.Lease] has passed: repeats wait meanwhile. At most 1000
+// outcomes wait so at a time. If the store has not taken it by then, or the process ends, the key is free once the
+// lease expires; the former is logged and counted.
+//
+// Of an outcome above 64 KiB that the store does not take within StoreTimeout, or in two tries, and of any
+// for which a store that is full ([ErrFull]) has no room, only that the call was executed is kept: repeats end with
+// FAILED_PRECONDITION. If there is no room for that either, the lease becomes as long as [Config.TTL].
 //
 // # Rejections
 //

@@ -12,12 +12,6 @@ import (
 // in time.
 var ErrLeaseLost = errors.New("idempotency: the lease of the call was lost")
 
-// tries is how often the store is given an outcome.
-const tries = 3
-
-// large is the size in bytes above which the time that an outcome takes to the store matters.
-const large = 64 << 10
-
 // execute runs the call that owns a key, and keeps its outcome.
 func (x *Interceptor) execute(ctx context.Context, call *hauberk.Call, next hauberk.Next, e *entry) error {
 	running, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -64,35 +58,4 @@ func (x *Interceptor) settle(ctx context.Context, e *entry, call *hauberk.Call, 
 // mayRepeat reports whether an error says that the client may try again.
 func (x *Interceptor) mayRepeat(err error) bool {
 	return err != nil && slices.Contains(x.config.NotKept, hauberk.CodeOf(err))
-}
-
-// finish gives an outcome to the store. The transfer of a large one may take long: the lease is made longer
-// before, since a renewal could wait behind it. If the store does not take it, the last try keeps only that the
-// call was executed: a repeat must not execute because a result is large.
-func (x *Interceptor) finish(ctx context.Context, e *entry, text []byte) {
-	isLarge := len(text) > large
-	if isLarge {
-		_, _ = x.storeRenew(ctx, e, x.config.Lease+tries*x.config.StoreTimeout)
-	}
-	var err, dropped error
-	for try := range tries {
-		if isLarge && dropped == nil && err != nil && (try == tries-1 || errors.Is(err, context.DeadlineExceeded)) {
-			text, dropped = (&outcome{kind: lost}).encode(0), err
-		}
-		var held bool
-		if held, err = x.storeFinish(ctx, e, text); err == nil && held {
-			if dropped != nil {
-				x.log.WarnContext(context.WithoutCancel(ctx), "idempotency: the store did not take the large outcome "+
-					"of a call in time; a repeat may end with FAILED_PRECONDITION", "error", dropped)
-			}
-			return
-		}
-		if err == nil {
-			err = ErrLeaseLost
-			break
-		}
-	}
-	x.counts.lost.Add(1)
-	x.log.ErrorContext(context.WithoutCancel(ctx),
-		"idempotency: the store did not take the outcome of a call; a repeat may execute it again", "error", err)
 }

@@ -36,6 +36,8 @@ type Interceptor struct {
 	log     *slog.Logger
 	counts  counts
 	err     error
+
+	unsettled atomic.Int64 // outcomes that are given to the store after their calls have ended
 }
 
 // counts are the counters of an interceptor.

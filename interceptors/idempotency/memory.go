@@ -16,19 +16,27 @@ const (
 	DefaultMaxBytes = 256 << 20
 )
 
-// ErrFull is the error of a [Memory] that has no room. Keys are not evicted before their time: their
-// effects could be executed again.
+// ErrFull is found by errors.Is in the error of a [Store] that has no room. A [Memory] evicts no keys before their time:
+// their effects could be executed again.
 var ErrFull = errors.New("the store of idempotency keys is full")
 
-// recordBytes is about what a key takes in addition to its outcome, in bytes.
-const recordBytes = 320
+// recordBytes is about what a key takes in addition to its outcome, in bytes. Outcomes of at most smallOutcome bytes
+// are part of it, so that a key always has room for the fact that its call was executed.
+const (
+	recordBytes  = 320
+	smallOutcome = 16
+)
+
+// size is what a key with an outcome takes.
+func size(outcome []byte) int64 { return recordBytes + max(0, int64(len(outcome)-smallOutcome)) }
 
 // MemoryConfig bounds a [Memory].
 type MemoryConfig struct {
 	// MaxKeys is the number of keys. The default is DefaultMaxKeys.
 	MaxKeys int
 	// MaxBytes is the size of the keys and outcomes; a key takes about 320 bytes. The default is
-	// DefaultMaxBytes. An outcome that is given when there is no room is an error of Finish.
+	// DefaultMaxBytes. An outcome that is given when there is no room is an error of Finish; of its call then
+	// only is kept that it was executed.
 	MaxBytes int64
 }
 
@@ -121,11 +129,11 @@ func (m *Memory) Finish(
 	if r != nil && (r.owner != owner || r.finished) {
 		return r.owner == owner, nil
 	}
-	needs := int64(len(outcome))
-	if r == nil {
-		needs += recordBytes
+	needs := size(outcome)
+	if r != nil {
+		needs -= size(r.outcome)
 	}
-	if m.bytes+needs > m.config.MaxBytes || r == nil && len(m.records) >= m.config.MaxKeys {
+	if needs > 0 && m.bytes+needs > m.config.MaxBytes || r == nil && len(m.records) >= m.config.MaxKeys {
 		return false, ErrFull
 	}
 	if r != nil {
@@ -170,14 +178,14 @@ func (m *Memory) expire() {
 func (m *Memory) add(r *record, after time.Duration) {
 	r.expires = time.Now().Add(after)
 	m.records[r.key] = r
-	m.bytes += recordBytes + int64(len(r.outcome))
+	m.bytes += size(r.outcome)
 	heap.Push(&m.expiry, r)
 }
 
 // remove removes a record. The lock is held.
 func (m *Memory) remove(r *record) {
 	delete(m.records, r.key)
-	m.bytes -= recordBytes + int64(len(r.outcome))
+	m.bytes -= size(r.outcome)
 	heap.Remove(&m.expiry, r.place)
 }
 

@@ -123,6 +123,7 @@ func TestStorePanics(t *testing.T) {
 				if got.panic != nil || hauberk.Reason(got.err) != c.reason || c.reason == "" && got.err != nil {
 					t.Errorf("%+v", got)
 				}
+				after(2 * time.Second) // the store is given the outcome until the lease has passed
 			})
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -93,7 +94,11 @@ func (s *Store) run(ctx context.Context, key idempotency.Key, args ...string) (a
 	}
 	fields, err := s.script.Exec(ctx, client, []string{name}, args).ToArray()
 	if err != nil {
-		return answer{}, s.connector.Explain(err)
+		full := strings.Contains(err.Error(), "OOM")
+		if err = s.connector.Explain(err); full {
+			err = fmt.Errorf("%w: %w", idempotency.ErrFull, err)
+		}
+		return answer{}, err
 	}
 	if len(fields) != 3 {
 		return answer{}, fmt.Errorf("idempotencyredis: the script returned %d fields; want 3", len(fields))

@@ -1,0 +1,139 @@
+package idempotency_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/idempotency"
+)
+
+// A store that is away when a call ends, and comes back within the lease, gets the outcome: the call does not wait
+// for it, and a repeat waits and does not execute.
+func TestStoreAway(t *testing.T) {
+	for name, test := range map[string]struct {
+		away time.Duration
+		hang bool // requests have no answer, instead of an error
+		want string
+	}{
+		"for a moment":              {away: 100 * time.Millisecond, want: "a 1"},
+		"for most of the lease":     {away: 18 * time.Second, want: "a 1"},
+		"without answers":           {away: 18 * time.Second, hang: true, want: "a 1"},
+		"for longer than the lease": {away: 25 * time.Second, want: "a 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &faulty{Store: idempotency.NewMemory(idempotency.MemoryConfig{})}
+				var logged strings.Builder
+				w := newWorld(t, idempotency.New(idempotency.Config{Lease: 20 * time.Second}, idempotency.WithStore(store),
+					idempotency.WithLogger(slog.New(slog.NewTextHandler(&logged, nil)))))
+				store.hang.Store(test.hang)
+				store.finish.Store(true)
+				began := time.Now()
+				w.wants("a 1", w.call(t.Context(), "a", "k"))
+				if took := time.Since(began); took > 0 && !test.hang || took > 3*time.Second {
+					t.Errorf("the call has waited %v for the store", took)
+				}
+				repeat := w.start(t.Context(), "a", "k")
+				after(test.away - time.Since(began))
+				if test.want == "a 1" && w.handled.Load() != 1 {
+					t.Error("the repeat was executed while the lease holds")
+				}
+				store.finish.Store(false)
+				after(2 * time.Second)
+				w.wants(test.want, repeat)
+				w.wants(test.want, w.call(t.Context(), "a", "k"))
+				if lost := strings.Contains(logged.String(), "may execute it again"); lost != (test.want == "a 2") {
+					t.Errorf("logged %q", logged.String())
+				}
+			})
+		})
+	}
+}
+
+// fullStore is a store that has no room for outcomes of more than some bytes.
+type fullStore struct {
+	idempotency.Store
+
+	most int
+}
+
+func (s *fullStore) Finish(
+	ctx context.Context, key idempotency.Key, owner string, of idempotency.Fingerprint, text []byte, ttl time.Duration,
+) (bool, error) {
+	if len(text) > s.most {
+		return false, errors.Join(errors.New("no memory"), idempotency.ErrFull)
+	}
+	return s.Store.Finish(ctx, key, owner, of, text, ttl)
+}
+
+// A store without room for an outcome does not make a repeat execute: it keeps that the call was executed, or that
+// it runs.
+func TestFullStore(t *testing.T) {
+	for name, test := range map[string]struct {
+		store idempotency.Store
+		want  codes.Code // of a repeat after a minute
+	}{
+		"memory":           {idempotency.NewMemory(idempotency.MemoryConfig{MaxBytes: 330}), codes.FailedPrecondition},
+		"room for a note":  {&fullStore{idempotency.NewMemory(idempotency.MemoryConfig{}), 2}, codes.FailedPrecondition},
+		"room for nothing": {&fullStore{idempotency.NewMemory(idempotency.MemoryConfig{}), 0}, codes.DeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, idempotency.New(idempotency.Config{}, idempotency.WithStore(test.store)))
+				w.wants("a 1", w.call(t.Context(), "a", "k"))
+				after(2 * time.Minute)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				c := w.call(ctx, "a", "k")
+				if hauberk.CodeOf(c.err) != test.want || w.handled.Load() != 1 {
+					t.Errorf("%v, %d executions; want %v and 1", c.err, w.handled.Load(), test.want)
+				}
+			})
+		})
+	}
+}
+
+// The outcomes that wait for a store are bounded, and what exceeds the bound is lost at once.
+func TestUnsettledAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &faulty{Store: idempotency.NewMemory(idempotency.MemoryConfig{})}
+		var lost atomic.Int64
+		w := newWorld(t, idempotency.New(idempotency.Config{}, idempotency.WithStore(store),
+			idempotency.WithLogger(slog.New(counter{slog.DiscardHandler, &lost}))))
+		store.finish.Store(true)
+		for i := range 1010 {
+			w.call(t.Context(), "a", strconv.Itoa(i))
+		}
+		if n := lost.Load(); n != 10 {
+			t.Errorf("%d outcomes were lost at once; want 10", n)
+		}
+		after(time.Minute)
+		if n := lost.Load(); n != 1010 {
+			t.Errorf("%d outcomes were lost; want all", n)
+		}
+	})
+}
+
+// counter counts what is logged.
+type counter struct {
+	slog.Handler
+
+	n *atomic.Int64
+}
+
+func (counter) Enabled(context.Context, slog.Level) bool { return true }
+
+func (c counter) Handle(context.Context, slog.Record) error {
+	c.n.Add(1)
+	return nil
+}
