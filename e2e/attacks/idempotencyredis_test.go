@@ -1,0 +1,207 @@
+package attacks_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
+
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/idempotency"
+	"github.com/hauberk-rpc/hauberk/interceptors/idempotency/idempotencyredis"
+	"github.com/hauberk-rpc/hauberk/interceptors/retry"
+	"github.com/hauberk-rpc/hauberk/internal/redistest"
+)
+
+// onceFleet is two nodes that share a Redis, and a client whose attempts alternate between them, keep
+// their key, and are cut off while the effect runs.
+type onceFleet struct {
+	redis    *redistest.Server
+	executed *executions
+	client   testpb.TestServiceClient
+	rejected atomic.Int64 // attempts, by nodes whose store failed
+}
+
+func serveOnce(t *testing.T, opts ...redistest.Option) *onceFleet {
+	t.Helper()
+	f := &onceFleet{redis: redistest.Start(t, opts...), executed: newExecutions()}
+	backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+		req, err := s.Recv()
+		if err != nil {
+			return err
+		}
+		times := f.executed.add(req.GetText())
+		select {
+		case <-time.After(time.Duration(req.GetCount()) * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		return s.Send(&testpb.Response{Text: fmt.Sprint(req.GetText(), " ", times)})
+	}}
+	nodes := manual.NewBuilderWithScheme("once")
+	var state resolver.State
+	for range 2 {
+		store := idempotencyredis.New(idempotencyredis.Config{Name: "once", Addresses: []string{f.redis.Addr}})
+		t.Cleanup(func() { _ = store.Close() })
+		x := idempotency.New(idempotency.Config{Required: true, Lease: leaseOnce, StoreTimeout: storeTimeoutOnce},
+			idempotency.WithStore(store))
+		lis, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := hauberk.Must(hauberk.New(x)).NewServer(grpc.WaitForHandlers(true))
+		testpb.RegisterTestServiceServer(srv, backend)
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(lis) }()
+		t.Cleanup(func() {
+			srv.Stop()
+			if err := <-served; err != nil {
+				t.Errorf("a node ended with %v", err)
+			}
+		})
+		state.Addresses = append(state.Addresses, resolver.Address{Addr: lis.Addr().String()})
+	}
+	nodes.InitialState(state)
+	chain := hauberk.Must(hauberk.New(
+		idempotency.New(idempotency.Config{}),
+		retry.New(retry.Config{
+			AllMethods: true, NoBudget: true, MaxAttempts: 1000, PerAttemptTimeout: 80 * time.Millisecond,
+			InitialBackoff: time.Millisecond, MaxBackoff: 20 * time.Millisecond, RetryAfterHeader: true,
+		}),
+		hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			err := next(ctx, call)
+			switch reason := hauberk.Reason(err); {
+			case reason == idempotency.ReasonUnavailable:
+				f.rejected.Add(1)
+			case reason != "" || err != nil && hauberk.CodeOf(err) != codes.DeadlineExceeded && hauberk.CodeOf(err) != codes.Canceled:
+				t.Errorf("an attempt ended with %v", err)
+			}
+			return err
+		}),
+	))
+	conn, err := grpc.NewClient("once:///nodes", chain.DialOptions(
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithResolvers(nodes),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`),
+	)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	f.client = testpb.NewTestServiceClient(conn)
+	return f
+}
+
+const (
+	leaseOnce        = 10 * time.Second
+	storeTimeoutOnce = 400 * time.Millisecond
+	workersOnce      = 16
+)
+
+// load makes calls until it is stopped. Each must succeed in the end, with the result of an execution of it.
+func (f *onceFleet) load(t *testing.T) (made *atomic.Int64, stop func()) {
+	t.Helper()
+	made = new(atomic.Int64)
+	var stopped atomic.Bool
+	var wg sync.WaitGroup
+	for worker := range workersOnce {
+		wg.Go(func() {
+			for i := 0; !stopped.Load(); i++ {
+				text := fmt.Sprint("effect ", worker, ".", i)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				resp, err := f.client.Unary(ctx, &testpb.Request{Text: text, Count: int32(i % 5 * 40)})
+				cancel()
+				if err != nil {
+					t.Errorf("%s: %v", text, err)
+					return
+				}
+				if got := resp.GetText(); got != text+" 1" && got != text+" 2" {
+					t.Errorf("%q; want the result of %s", got, text)
+				}
+				made.Add(1)
+			}
+		})
+	}
+	return made, sync.OnceFunc(func() {
+		stopped.Store(true)
+		wg.Wait()
+	})
+}
+
+// more waits until as many further calls have ended.
+func more(t *testing.T, made *atomic.Int64, n int64) {
+	t.Helper()
+	from := made.Load()
+	redistest.Eventually(t, "calls end", func() bool { return t.Failed() || made.Load() >= from+n })
+}
+
+// TestR03RedisOutages: Redis is stopped, killed, cut off and emptied under load. Each effect is executed once, unless
+// Redis has lost its key, and each call gets its result once Redis is back.
+func TestR03RedisOutages(t *testing.T) {
+	const outages = 3
+	durable := redistest.Args("--appendonly", "yes", "--appendfsync", "always")
+	while := func(d time.Duration) { <-time.After(d) }
+	for _, o := range []struct {
+		name   string
+		opts   []redistest.Option
+		outage func(s *redistest.Server)
+		loses  bool // keys
+	}{
+		{"stopped", nil, func(s *redistest.Server) {
+			s.Pause()
+			while(2 * storeTimeoutOnce)
+			s.Resume()
+		}, false},
+		{"killed", []redistest.Option{durable}, func(s *redistest.Server) {
+			s.Kill()
+			while(storeTimeoutOnce)
+			s.Restart()
+		}, false},
+		{"connections cut", nil, func(s *redistest.Server) { s.Do("CLIENT", "KILL", "TYPE", "normal") }, false},
+		{"scripts flushed", nil, func(s *redistest.Server) { s.Do("SCRIPT", "FLUSH") }, false},
+		{"flushed", nil, func(s *redistest.Server) { s.Do("FLUSHALL") }, true},
+		{"killed without its data", nil, func(s *redistest.Server) {
+			s.Kill()
+			s.Restart()
+		}, true},
+	} {
+		t.Run(o.name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			f := serveOnce(t, o.opts...)
+			made, stop := f.load(t)
+			defer stop()
+			for range outages {
+				more(t, made, 5*workersOnce)
+				o.outage(f.redis)
+			}
+			more(t, made, 5*workersOnce)
+			stop()
+			twice := 0
+			for text, times := range f.executed.times {
+				switch {
+				case times > 1 && !o.loses, times > 1+outages:
+					t.Errorf("%s was executed %d times", text, times)
+				case times > 1:
+					twice++
+				}
+			}
+			if n := int64(len(f.executed.times)); n != made.Load() {
+				t.Errorf("%d effects for %d calls", n, made.Load())
+			}
+			if twice > outages*workersOnce {
+				t.Errorf("%d effects were executed again; want only those that ran", twice)
+			}
+			t.Logf("%d calls, %d attempts rejected, %d executed again", made.Load(), f.rejected.Load(), twice)
+		})
+	}
+}
