@@ -146,7 +146,7 @@ tools: $(addprefix $(BIN)/,golangci-lint protoc protoc-gen-go protoc-gen-go-grpc
 
 .PHONY: clean
 clean: ## remove everything that make built or installed in this folder
-	rm -rf bin coverage.out .tools .peers e2e/.venv e2e/envoy/.venv
+	rm -rf bin coverage.out .tools .peers e2e/.venv e2e/envoy/.venv e2e/grpcjava/.jars
 
 .PHONY: help
 help: ## print this list

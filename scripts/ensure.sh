@@ -8,6 +8,8 @@ set -euo pipefail
 packages() {
   case $1 in
     gcc) echo gcc libc6-dev ;;
+    javac) echo default-jdk-headless ;;
+    mvn) echo maven ;;
     python3) echo python3 python3-venv ;;
     *) echo "$1" ;;
   esac
