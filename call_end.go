@@ -26,6 +26,7 @@ func (c *Call) End(err error) {
 	if err == nil {
 		err = errInternal("Call.End was called with a nil error")
 	}
+	err = usable(err, "Call.End")
 	if _, ok := c.transport(); ok {
 		c.state().lazy().ended.CompareAndSwap(nil, &err)
 	}

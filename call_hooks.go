@@ -192,7 +192,7 @@ func (r *hookRun) run(i int, msg any) error {
 	if err == nil || r.err != nil {
 		return r.err // a hook cannot undo an inner failure, nor put words around it
 	}
-	return r.note(unlessNil(err, r.leg.name()), true)
+	return r.note(usable(err, r.leg.name()), true)
 }
 
 // note keeps the first error.
@@ -244,7 +244,7 @@ func (l *leg) runReceive(ctx context.Context, inward bool, msg any) (keep bool, 
 			at = len(l.receive) - 1 - i
 		}
 		if keep, err := l.receive[at].run(ctx, msg); err != nil || !keep {
-			return false, unlessNil(err, l.name())
+			return false, usable(err, l.name())
 		}
 	}
 	return true, nil
@@ -393,7 +393,7 @@ func (p *plan) catchForeign(ctx context.Context, call *Call, returned *bool, err
 // recovered returns what the guard makes of a panic, which is never nil.
 func (p *plan) recovered(ctx context.Context, call *Call, v any) error {
 	if err := p.guard.Recovered(ctx, call, v, debug.Stack()); err != nil {
-		return unlessNil(err, "the Guard of the chain")
+		return usable(err, "the Guard of the chain")
 	}
 	return errInternal("the Guard of the chain returned no error for a panic")
 }

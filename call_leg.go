@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc"
-
-	"github.com/hauberk-rpc/hauberk/internal/errtree"
 )
 
 // leg is one call of next by an interceptor that changed something before it: it
@@ -267,7 +265,7 @@ func (c *Call) leave(i int32, err error) error {
 		return c.leaveLate(i, err)
 	}
 	if err != nil {
-		err = errtree.Bounded(err) // before anything searches it
+		err = usable(err, c.nameOf(i))
 	}
 	if c.leg != nil || c.prepared != nil {
 		err = c.closeLeg(i, err)
@@ -282,7 +280,7 @@ func (c *Call) leave(i int32, err error) error {
 		err = c.leaveRace(i, err)
 	}
 	if err != nil {
-		err = c.failing(i, err)
+		err = c.failing(err)
 		c.response, c.borrowed = nil, false
 		c.setReplies(nil)
 		if c.nexts.reached() == i+1 {

@@ -1,9 +1,8 @@
 package hauberk
 
-// failing returns the error with which the next at place i fails. The chain and its caller
+// failing returns the error with which a next fails. The chain and its caller
 // use the error's methods where no interceptor runs, so that the guard looks at them here.
-func (c *Call) failing(i int32, err error) (out error) {
-	err = unlessNil(err, c.nameOf(i))
+func (c *Call) failing(err error) (out error) {
 	if c.plan.guard != nil {
 		returned := false
 		defer c.plan.catch(&c.ctx, c, &returned, &out)

@@ -43,3 +43,49 @@ func TestEndlessError(t *testing.T) {
 		}
 	})
 }
+
+// An error that wraps itself, of a hook, of Call.End or in the cause of a rejection, ends the call with UNKNOWN.
+func TestEndlessErrorOfHooks(t *testing.T) {
+	fails := func(any) error { return new(ownError) }
+	for name, use := range map[string]func(call *hauberk.Call) error{
+		"send": func(c *hauberk.Call) error {
+			c.OnSend(func(msg any, _ func(any) error) error { return fails(msg) })
+			return nil
+		},
+		"receive": func(c *hauberk.Call) error {
+			c.OnReceive(func(msg any) (bool, error) { return true, fails(msg) })
+			return nil
+		},
+		"waiting hook": func(c *hauberk.Call) error {
+			c.OnReceiveContext(func(_ context.Context, msg any) (bool, error) { return true, fails(msg) })
+			return nil
+		},
+		"end":       func(c *hauberk.Call) error { c.End(new(ownError)); return nil },
+		"rejection": func(*hauberk.Call) error { return &hauberk.Rejection{Code: codes.NotFound, Cause: new(ownError)} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+				if name == "end" && c.Side == hauberk.ClientSide {
+					return // it has no effect there
+				}
+				outcomes := make(chan error, 1)
+				outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					err := next(ctx, call)
+					outcomes <- err
+					return err
+				})
+				inner := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+					if err := use(call); err != nil {
+						return err
+					}
+					return next(ctx, call)
+				})
+				out := c.Start(t, outer, inner).Call(t.Context(), "a")
+				outcome := <-outcomes
+				if status.Code(out.Err) != codes.Unknown || !errors.Is(outcome, hauberk.ErrEndless) {
+					t.Errorf("%v, and inside %v; want UNKNOWN and ErrEndless", out.Err, outcome)
+				}
+			})
+		})
+	}
+}

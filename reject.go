@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/hauberk-rpc/hauberk/internal/errorinfo"
+	"github.com/hauberk-rpc/hauberk/internal/errtree"
 )
 
 // ReasonMalformed replaces a [Rejection.Reason] that does not have the form that
@@ -138,12 +139,13 @@ func errNilRejection(by string) error {
 		"return nil, or what hauberk.Reject returns", cmp.Or(by, "something"))
 }
 
-// unlessNil returns an error of something that is named in errors, or what is wrong with it.
-func unlessNil(err error, by string) error {
+// usable returns an error of foreign code, which is named in errors, or what is wrong with it. Nothing may search the
+// error before: it may wrap itself.
+func usable(err error, by string) error {
 	if r, ok := err.(*Rejection); ok && r == nil { //nolint:errorlint // one that is wrapped has its own text
 		return errNilRejection(by)
 	}
-	return err
+	return errtree.Bounded(err)
 }
 
 // statusIn returns the status with a domain.
