@@ -94,6 +94,7 @@ func (s *serverStream) sendHeld() error {
 func (s *serverStream) finish(ctx context.Context, call *Call) error {
 	s.ctx, s.inmost, s.depth = ctx, call.leg, call.nexts.depth()
 	defer s.handlerReturned()
+	defer s.early.Settle() // if the handler panics
 	err := s.handler(s.srv, s)
 	s.early.Settle() // from here on the outcome is that of the handler
 	if failure := s.inmost.broken(); failure != nil {

@@ -30,20 +30,27 @@ func (x *Interceptor) stream(ctx context.Context, call *hauberk.Call, next haube
 	s := &stream{ctx: ctx, cancel: cancel, call: call, method: m}
 	m.calls.AddStream(s) // before it reads the state: see package running
 	defer s.done()
-	switch now := x.current.Load(); {
-	case m.health && x.closing.Load():
-		return x.find(Draining).reject(call, false)
+	var err error
+	now := x.current.Load()
+	rejects := !m.exempt && !m.accepted[now.index]
+	if m.health && x.closing.Load() {
+		now, rejects = x.find(Draining), true
+	}
+	switch {
+	case rejects:
 	case m.exempt:
 		call.Abstain()
-	case !m.accepted[now.index]:
-		return now.reject(call, false)
+		err = next(inside, call)
 	default:
 		now.allow(call)
+		err = next(inside, call)
 	}
-	err := next(inside, call)
 	s.early.Settle()
-	if s.early.Err() != nil {
+	switch {
+	case s.early.Err() != nil: // also if another state has ended it since: the client has that status
 		return s.by.Load().reject(call, true)
+	case rejects:
+		return now.reject(call, false)
 	}
 	return err
 }
