@@ -50,6 +50,9 @@
 //   - The record has the outcome at the interceptor's place. An outer interceptor, or a response that cannot be
 //     encoded, may still change it.
 //   - A write that times out may be stored all the same.
+//   - The status of a call that the server ends while its handler runs ([hauberk.Call.End]: a shutdown, a changed
+//     serving state, an expired credential, a deadline) leaves before its record at the end, which is written when the
+//     handler has returned. A stream has its record at the start by then, a unary call with StartAll.
 //
 // With [File], a record is stored when fsync has returned: it survives SIGKILL and a failure of the power. With
 // FileConfig.NoSync it survives SIGKILL. A sink that blocks holds up a call for at most Config.Timeout. A panic of a
