@@ -114,8 +114,7 @@ func Command() *cobra.Command {
 		ctx, release := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer release()
 		reload := make(chan os.Signal, 1)
-		signal.Notify(reload, syscall.SIGHUP)
-		defer signal.Stop(reload)
+		signal.Notify(reload, syscall.SIGHUP) // until the process ends: the default action would change its exit code
 		at, err := o.check(ctx)
 		if err != nil {
 			return cmd.FlagErrorFunc()(cmd, err)

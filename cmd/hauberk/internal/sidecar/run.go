@@ -7,9 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
@@ -31,9 +29,10 @@ type sidecar struct {
 	errOut    io.Writer
 }
 
-// signals are the signals that stop the sidecar. After the first one, release restores
+// signals are the signals that the sidecar obeys. After the first one that stops it, release restores
 // their default action, so that a second signal ends the process at once.
 type signals struct {
+	reload  <-chan os.Signal // nil without a policy file
 	first   <-chan struct{}
 	release func()
 }
@@ -90,11 +89,6 @@ func name(at net.Addr) string {
 }
 
 func (s *sidecar) serve(lis net.Listener) error {
-	reloads := make(chan os.Signal, 1)
-	if s.policy.file != nil {
-		signal.Notify(reloads, syscall.SIGHUP)
-		defer signal.Stop(reloads)
-	}
 	if s.scrape != nil {
 		s.sayf("metrics at %s", s.scrape.URL())
 	}
@@ -105,7 +99,7 @@ func (s *sidecar) serve(lis net.Listener) error {
 	go func() { served <- s.gateway.Serve(lis) }()
 	for {
 		select {
-		case <-reloads:
+		case <-s.signals.reload:
 			s.reload()
 		case err := <-served:
 			s.gateway.Stop()

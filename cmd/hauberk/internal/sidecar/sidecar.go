@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/signal"
 	"syscall"
 	"time"
@@ -230,6 +231,12 @@ func Command(version string) *cobra.Command {
 		signal.Ignore(syscall.SIGPIPE)
 		ctx, release := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer release()
+		var reload chan os.Signal
+		if o.config != "" {
+			// Until the process ends: the default action would end it, and change its exit code.
+			reload = make(chan os.Signal, 1)
+			signal.Notify(reload, syscall.SIGHUP)
+		}
 		if err := o.fromFile(cmd.Flags()); err != nil {
 			if file, ok := errors.AsType[*fileError](err); ok {
 				return file.error
@@ -240,7 +247,7 @@ func Command(version string) *cobra.Command {
 		if err != nil {
 			return cmd.FlagErrorFunc()(cmd, err)
 		}
-		return o.run(cmd.Context(), signals{ctx.Done(), release}, at, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		return o.run(cmd.Context(), signals{reload, ctx.Done(), release}, at, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
 	o.flags(cmd)
 	return cmd
