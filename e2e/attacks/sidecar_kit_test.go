@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/hauberk-rpc/hauberk"
@@ -28,8 +29,11 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// TestMain removes the built sidecar at the end.
+// TestMain removes the built sidecar at the end. In a process of startBackend it serves instead of tests.
 func TestMain(m *testing.M) {
+	if path := os.Getenv(backendLedger); path != "" {
+		serveBackend(os.Getenv(backendAddr), path)
+	}
 	code := m.Run()
 	if scratch != "" {
 		_ = os.RemoveAll(scratch)
@@ -62,6 +66,8 @@ type gate struct {
 	stderr  *lines
 	stdout  *lines
 	canary  testpb.TestServiceClient
+	ended   chan struct{} // closed after err is set
+	err     error         // the result of the process
 }
 
 // lines is the output of a process.
@@ -105,57 +111,101 @@ func (l *lines) find(t *testing.T, pattern string) string {
 	}
 }
 
-// sidecar starts the sidecar. shell is put before its command line, such as "ulimit -n 100;".
+// sidecar starts the sidecar in front of a target, with a canary. shell is put before its command line, such as
+// "ulimit -n 100;".
 func sidecar(t *testing.T, shell string, flags ...string) *gate {
 	t.Helper()
-	binary, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &gate{
-		backend: serve(t, hauberk.Config{}, nil),
-		stderr:  &lines{more: make(chan struct{}, 1)}, stdout: &lines{more: make(chan struct{}, 1)},
-	}
-	args := append([]string{
-		"-c", shell + ` exec "$0" "$@"`, binary, "run", "--listen", "127.0.0.1:0", "--upstream", g.backend.addr,
-		"--transport", "frames", "--telemetry", "127.0.0.1:0",
-	}, flags...)
-	g.cmd = exec.Command("sh", args...)
-	for to, pipe := range map[*lines]func() (io.ReadCloser, error){g.stderr: g.cmd.StderrPipe, g.stdout: g.cmd.StdoutPipe} {
-		r, err := pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		go to.read(r)
-	}
-	if err := g.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	backend := serve(t, hauberk.Config{}, nil)
+	g := launch(t, shell, append([]string{"--upstream", backend.addr}, flags...)...)
+	g.backend = backend
 	t.Cleanup(func() { g.stop(t) })
-	g.metrics = g.stderr.find(t, `(?m)^hauberk: metrics at (\S+)$`)
-	g.addr = g.stderr.find(t, `(?m)^hauberk: listening on (\S+), `)
-	conn, err := grpc.NewClient(g.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	g.canary = testpb.NewTestServiceClient(conn)
+	g.canary = testpb.NewTestServiceClient(g.dial(t))
 	if _, err := g.canary.Unary(t.Context(), &testpb.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	return g
 }
 
-// stop ends the sidecar. It must be alive, and must not have panicked.
+// launch starts the sidecar. It is killed at the end of the test, if it has not ended.
+func launch(t *testing.T, shell string, flags ...string) *gate {
+	t.Helper()
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{
+		stderr: &lines{more: make(chan struct{}, 1)}, stdout: &lines{more: make(chan struct{}, 1)}, ended: make(chan struct{}),
+	}
+	g.cmd = exec.Command("sh", append([]string{
+		"-c", shell + ` exec "$0" "$@"`, binary, "run", "--listen", "127.0.0.1:0", "--transport", "frames",
+		"--telemetry", "127.0.0.1:0",
+	}, flags...)...)
+	stdout, stderr := must(g.cmd.StdoutPipe()), must(g.cmd.StderrPipe())
+	if err := g.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(g.ended)
+		var read sync.WaitGroup
+		read.Go(func() { g.stdout.read(stdout) })
+		read.Go(func() { g.stderr.read(stderr) })
+		read.Wait()
+		g.err = g.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = g.cmd.Process.Kill()
+		<-g.ended
+	})
+	g.metrics = g.stderr.find(t, `(?m)^hauberk: metrics at (\S+)$`)
+	g.addr = g.stderr.find(t, `(?m)^hauberk: listening on (\S+), `)
+	return g
+}
+
+// dial returns a connection to the sidecar. It connects again after at most 20 ms.
+func (g *gate) dial(t *testing.T, opts ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
+	opts = append(opts, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(grpc.ConnectParams{
+		Backoff:           backoff.Config{BaseDelay: 10 * time.Millisecond, MaxDelay: 20 * time.Millisecond, Multiplier: 1},
+		MinConnectTimeout: 20 * time.Second,
+	}))
+	conn, err := grpc.NewClient(g.addr, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// signal sends a signal to the sidecar, which must be alive.
+func (g *gate) signal(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	if err := g.cmd.Process.Signal(sig); err != nil {
+		t.Errorf("the sidecar has ended before %v: %v", sig, err)
+	}
+}
+
+// wait waits until the sidecar has ended, and returns its error. It must not have panicked.
+func (g *gate) wait(t *testing.T) error {
+	t.Helper()
+	select {
+	case <-g.ended:
+	case <-time.After(40 * time.Second):
+		t.Error("the sidecar does not end")
+		_ = g.cmd.Process.Signal(syscall.SIGQUIT)
+		<-g.ended
+	}
+	if strings.Contains(g.stderr.String(), "panic") || t.Failed() {
+		t.Errorf("the sidecar wrote\n%s", g.stderr)
+	}
+	return g.err
+}
+
+// stop ends the sidecar. It must be alive, and ends with exit code 0.
 func (g *gate) stop(t *testing.T) {
 	t.Helper()
-	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Errorf("the sidecar has ended: %v", err)
-	}
-	kill := time.AfterFunc(40*time.Second, func() { _ = g.cmd.Process.Kill() })
-	defer kill.Stop()
-	if err := g.cmd.Wait(); err != nil || strings.Contains(g.stderr.String(), "panic") {
-		t.Errorf("the sidecar ended with %v:\n%s", err, g.stderr)
+	g.signal(t, syscall.SIGTERM)
+	if err := g.wait(t); err != nil {
+		t.Errorf("the sidecar ended with %v", err)
 	}
 }
 
