@@ -17,15 +17,17 @@ const slowTests = "^Test$/^(FlowControlLogicalRace|ContextDeadlineNotIgnored|Str
 
 // suites returns all suites, or a part that takes a few minutes.
 func suites(w *workspace, short bool) []suite {
-	servers := behind.Chains() // a gateway is in front of servers
-	both := slices.DeleteFunc(behind.Chains(), func(name string) bool { return name == behind.Gateway })
+	servers := behind.Chains() // gateways are in front of servers
+	both := slices.DeleteFunc(behind.Chains(), func(name string) bool {
+		return name == behind.Gateway || name == behind.Frames
+	})
 	grpcTests := &goTests{w: w, peer: "grpc", patterns: []string{"./test"}, timeout: 9 * time.Minute}
 	middleware := &goTests{w: w, peer: "middleware", patterns: []string{"./..."}, timeout: 5 * time.Minute}
 	if short {
 		grpcTests.skip = slowTests
 		return []suite{
 			{"grpc-go", []string{behind.Empty, behind.Builtin}, grpcTests},
-			{"conformance-server", []string{behind.Hooks, behind.Gateway}, &conformance{w: w, side: "server"}},
+			{"conformance-server", []string{behind.Hooks, behind.Gateway, behind.Frames}, &conformance{w: w, side: "server"}},
 			{"conformance-client", []string{behind.Hooks}, &conformance{w: w, side: "client"}},
 		}
 	}

@@ -50,10 +50,12 @@ const (
 	Builtin = "builtin"
 	// Gateway is a gateway.Gateway with an empty chain in front of a bare server.
 	Gateway = "gateway"
+	// Frames is as Gateway, with the transport that forwards frames.
+	Frames = "frames"
 )
 
 // Chains returns the names of all chains but Bare.
-func Chains() []string { return []string{Empty, Wrapped, Hooks, Builtin, Gateway} }
+func Chains() []string { return []string{Empty, Wrapped, Hooks, Builtin, Gateway, Frames} }
 
 // setup is what the environment asks for.
 type setup struct {
@@ -69,7 +71,7 @@ func newSetup(name string) setup {
 	if name != Bare && !slices.Contains(Chains(), name) {
 		panic(fmt.Sprintf("%s is %q; want one of %q", ChainVar, name, Chains()))
 	}
-	if name == Bare || name == Gateway {
+	if name == Bare || isGateway(name) {
 		return setup{name: name}
 	}
 	used()
@@ -83,6 +85,9 @@ func newSetup(name string) setup {
 		client: hauberk.Must(config.New(interceptors(name, hauberk.ClientSide)...)),
 	}
 }
+
+// isGateway reports whether a chain is a gateway in front of servers.
+func isGateway(name string) bool { return name == Gateway || name == Frames }
 
 // used leaves a mark that a chain, or a gateway, was made.
 func used() {

@@ -18,13 +18,13 @@ func Listen(network, address string) (net.Listener, error) {
 }
 
 // Front returns the listener of a server, with a gateway in front of it if the
-// chain is Gateway: Addr is then the address of the gateway. It takes the results
+// chain is Gateway or Frames: Addr is then the address of the gateway. It takes the results
 // of a Listen method.
 func Front(lis net.Listener, err error) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if current().name == Gateway && strings.HasPrefix(lis.Addr().Network(), "tcp") {
+	if isGateway(current().name) && strings.HasPrefix(lis.Addr().Network(), "tcp") {
 		if lis, err = inFront(lis); err != nil {
 			return nil, err
 		}
@@ -41,7 +41,11 @@ type fronted struct {
 }
 
 func inFront(lis net.Listener) (net.Listener, error) {
-	g, err := gateway.New(gateway.Config{Upstream: lis.Addr().String()})
+	config := gateway.Config{Upstream: lis.Addr().String()}
+	if current().name == Frames {
+		config.Transport = gateway.TransportFrames
+	}
+	g, err := gateway.New(config)
 	if err != nil {
 		return nil, err
 	}
