@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/yamlfile"
 )
 
 // File is a policy that follows its file. Make it with [Open]. It is safe for concurrent use.
@@ -102,9 +103,8 @@ func (f *File) Close() error {
 
 // load reads and parses the file. seen is what was read, also if there is an error.
 func (f *File) load(previous *Policy) (p *Policy, seen sum, err error) {
-	data, err := read(f.path)
+	data, err := yamlfile.Read(f.path)
 	if err != nil {
-		err = fmt.Errorf("%s:1:1: %w", f.path, err)
 		return nil, sumOf(nil, err, inputsOf(previous)), err
 	}
 	seen = sumOf(data, nil, inputsOf(previous))

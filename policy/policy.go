@@ -2,9 +2,6 @@ package policy
 
 import (
 	"errors"
-	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -45,50 +42,12 @@ type held struct {
 
 // Load reads the file with a path. It must be a regular file. See [Parse].
 func Load(path string, opts ...Option) (*Policy, error) {
-	data, err := read(path)
+	data, err := yamlfile.Read(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s:1:1: %w", path, err)
+		return nil, err
 	}
 	return Parse(path, data, opts...)
 }
-
-// read returns the content of a regular file.
-func read(path string) ([]byte, error) {
-	info, err := os.Stat(path) // before Open, which waits for the writer of a named pipe
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return nil, errors.New("the file does not exist")
-	case err != nil:
-		return nil, err
-	case info.IsDir():
-		return nil, errors.New("it is a folder; want a file")
-	case !info.Mode().IsRegular():
-		return nil, errNotRegular
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	before, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(file, MaxSize+1)) // one more: Parse reports it
-	if err != nil {
-		return nil, err
-	}
-	after, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
-		return nil, errChanges
-	}
-	return data, nil
-}
-
-var errChanges = errors.New("the file changed while it was read; replace it by a rename, or try again")
 
 // Parse reads a policy. name is the name of the file, for errors and for the folder that other names are relative to.
 // The error lists everything that is wrong, a line each.

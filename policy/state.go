@@ -3,7 +3,6 @@ package policy
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/yamlfile"
 )
 
 // State is what has become of a [File].
@@ -133,7 +133,7 @@ func addFile(w io.Writer, path string) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return errNotRegular
+		return yamlfile.ErrNotRegular
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -143,5 +143,3 @@ func addFile(w io.Writer, path string) error {
 	_, err = io.Copy(w, io.LimitReader(file, maxInput))
 	return err
 }
-
-var errNotRegular = errors.New("it is not a regular file")

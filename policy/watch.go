@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -9,6 +8,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/hauberk-rpc/hauberk/internal/yamlfile"
 )
 
 // The times of a [File].
@@ -151,10 +152,7 @@ func (f *File) look(last sum) (seen sum, again bool) {
 	if f.closed {
 		return last, false
 	}
-	data, err := read(f.path)
-	if err != nil {
-		err = fmt.Errorf("%s:1:1: %w", f.path, err)
-	}
+	data, err := yamlfile.Read(f.path)
 	seen = sumOf(data, err, f.current.Load().inputs)
 	f.watch.follow(f.current.Load()) // symlinks may lead elsewhere, and folders may be new
 	switch {

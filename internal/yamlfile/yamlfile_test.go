@@ -1,6 +1,8 @@
 package yamlfile_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -47,5 +49,31 @@ late: -1
 f.yaml:7:7: late is "-1"; want a number from 0 to 9`
 	if err := f.Err(); err == nil || err.Error() != want {
 		t.Errorf("%v; want\n%s", err, want)
+	}
+}
+
+// Only regular files of a bounded size are read, and each error has the place.
+func TestRead(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, size int) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, c := range []struct{ path, want string }{
+		{filepath.Join(dir, "none"), "the file does not exist"},
+		{dir, "it is a folder; want a file"},
+		{os.DevNull, yamlfile.ErrNotRegular.Error()},
+		{write("large", yamlfile.MaxSize+1), "the file has 1048577 bytes; want at most 1048576"},
+	} {
+		data, err := yamlfile.Read(c.path)
+		if data != nil || err == nil || err.Error() != c.path+":1:1: "+c.want {
+			t.Errorf("Read(%s) returns %d bytes and %v; want %q", c.path, len(data), err, c.want)
+		}
+	}
+	if data, err := yamlfile.Read(write("largest", yamlfile.MaxSize)); err != nil || len(data) != yamlfile.MaxSize {
+		t.Errorf("Read returns %d bytes and %v; want %d", len(data), err, yamlfile.MaxSize)
 	}
 }

@@ -1,12 +1,11 @@
 package policycmd
 
 import (
-	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/hauberk-rpc/hauberk/internal/yamlfile"
 	"github.com/hauberk-rpc/hauberk/policy/policyimport"
 )
 
@@ -42,18 +41,8 @@ type importResult struct {
 	Notes  []string `json:"notes,omitempty"`
 }
 
-// maxImport is the size of the largest file, in bytes.
-const maxImport = 1 << 20
-
 func imported(out printer, path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return out.fail(path, err)
-	case !info.Mode().IsRegular() || info.Size() > maxImport:
-		return out.fail(path, errors.New(path+": want a regular file of at most 1 MiB"))
-	}
-	data, err := os.ReadFile(path)
+	data, err := yamlfile.Read(path)
 	if err != nil {
 		return out.fail(path, err)
 	}
