@@ -45,7 +45,7 @@ func (r *reader) build(e *entry) {
 
 // make makes a new instance.
 func (r *reader) make(e *entry) {
-	if record := e.row.Shape.FieldOf("RecordAllowed"); record != nil && r.identify != nil {
+	if record := e.row.Shape.FieldOf("RecordAllowed"); record != nil && r.settings.around != nil {
 		e.form.Elem().FieldByIndex(record.Index).SetBool(true) // tests show which rules admit calls
 	}
 	x, err := e.row.Build(e.build, e.form)
@@ -127,7 +127,7 @@ func (r *reader) chain(root yamlfile.Value, side hauberk.Side, config hauberk.Co
 	var of []*entry
 	for _, e := range r.entries {
 		if e.Side == side && e.Interceptor != nil {
-			list, of = append(list, e.wrapped(r.tested(e, len(list) == 0))), append(of, e)
+			list, of = append(list, e.wrapped(r.tested(e))), append(of, e)
 		}
 	}
 	chain, err := config.New(list...)

@@ -33,8 +33,7 @@ type settings struct {
 	clientServices []protoreflect.ServiceDescriptor
 	descriptors    *hauberk.DescriptorPolicy
 	listener       func(State)
-	identify       func(ctx context.Context) *hauberk.Identity
-	observe        func(call *hauberk.Call)
+	around         func(e *Entry) Around
 }
 
 func newSettings(opts []Option) *settings {

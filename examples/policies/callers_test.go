@@ -15,7 +15,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,8 +25,9 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
-	"github.com/hauberk-rpc/hauberk/internal/policycases"
+	"github.com/hauberk-rpc/hauberk/policy/policytest"
 )
 
 // audience is that of the tokens.
@@ -43,7 +43,7 @@ type callers struct {
 }
 
 // newCallers returns callers with the identities of the cases.
-func newCallers(t *testing.T, cases []policycases.Case) *callers {
+func newCallers(t *testing.T, cases []policytest.Case) *callers {
 	t.Helper()
 	c := &callers{signer: newKey(t), caKey: newKey(t), keys: make(map[string]string)}
 	template := certificate("ca")
@@ -60,10 +60,8 @@ func newCallers(t *testing.T, cases []policycases.Case) *callers {
 	server.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
 	c.own = c.issue(t, server)
 	for i := range cases {
-		calls := slices.Concat(cases[i].Before, []policycases.Call{cases[i].Call})
-		for j := range calls {
-			call := &calls[j]
-			if id := call.Identity; id != nil && id.Method == "api key" {
+		for _, call := range cases[i].AllCalls() {
+			if id := call.Identity; id != nil && id.Method == policytest.MethodAPIKey {
 				c.keys[keyLine(id)] = ""
 			}
 		}
@@ -72,7 +70,7 @@ func newCallers(t *testing.T, cases []policycases.Case) *callers {
 }
 
 // keyLine is what a file of keys has after the hash of an identity's key.
-func keyLine(id *policycases.Identity) string {
+func keyLine(id *hauberk.Identity) string {
 	line := id.Subject + " %s"
 	if id.Tenant != "" {
 		line += " tenant=" + id.Tenant
@@ -146,11 +144,9 @@ func (c *callers) folder(t *testing.T) string {
 }
 
 // server returns the credentials of a server for the calls of a case.
-func (c *callers) server(of *policycases.Case) credentials.TransportCredentials {
-	calls := slices.Concat(of.Before, []policycases.Call{of.Call})
-	for j := range calls {
-		call := &calls[j]
-		if id := call.Identity; id != nil && id.Method == "mtls" {
+func (c *callers) server(of *policytest.Case) credentials.TransportCredentials {
+	for _, call := range of.AllCalls() {
+		if id := call.Identity; id != nil && id.Method == policytest.MethodMTLS {
 			return credentials.NewTLS(c.tls())
 		}
 	}
@@ -170,15 +166,15 @@ func (c *callers) tls() *tls.Config {
 }
 
 // client returns the credentials of a call and the metadata with them.
-func (c *callers) client(t *testing.T, call *policycases.Call) (credentials.TransportCredentials, metadata.MD) {
+func (c *callers) client(t *testing.T, call *policytest.Call) (credentials.TransportCredentials, metadata.MD) {
 	t.Helper()
 	id := call.Identity
 	switch {
 	case id == nil:
 		return insecure.NewCredentials(), metadata.MD{}
-	case id.Method == "api key":
+	case id.Method == policytest.MethodAPIKey:
 		return insecure.NewCredentials(), metadata.Pairs("x-api-key", c.keys[keyLine(id)])
-	case id.Method == "mtls":
+	case id.Method == policytest.MethodMTLS:
 		name, err := url.Parse(id.Subject)
 		if err != nil {
 			t.Fatal(err)
@@ -190,13 +186,16 @@ func (c *callers) client(t *testing.T, call *policycases.Call) (credentials.Tran
 		return credentials.NewTLS(&tls.Config{
 			Certificates: []tls.Certificate{c.issue(t, template)}, RootCAs: pool, MinVersion: tls.VersionTLS13,
 		}), metadata.MD{}
-	default:
+	case id.Method == policytest.MethodJWT:
 		return insecure.NewCredentials(), metadata.Pairs("authorization", "Bearer "+c.token(t, id))
+	default:
+		t.Fatalf("%s: the identity has no method; want one, since a client needs a credential", call.Method)
+		return nil, nil
 	}
 }
 
 // token returns a token of an identity.
-func (c *callers) token(t *testing.T, id *policycases.Identity) string {
+func (c *callers) token(t *testing.T, id *hauberk.Identity) string {
 	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{
 		Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: c.signer, KeyID: "1"},

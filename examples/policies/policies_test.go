@@ -18,8 +18,8 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/gateway"
-	"github.com/hauberk-rpc/hauberk/internal/policycases"
 	"github.com/hauberk-rpc/hauberk/policy"
+	"github.com/hauberk-rpc/hauberk/policy/policytest"
 	"github.com/hauberk-rpc/hauberk/policy/serviceconfig"
 )
 
@@ -118,6 +118,27 @@ func TestCases(t *testing.T) {
 	}
 }
 
+// TestRun: `hauberk test` finds the same outcomes, without a server and without the keys of the callers.
+func TestRun(t *testing.T) {
+	for _, name := range policies(t) {
+		t.Run(name, func(t *testing.T) {
+			quiet := policy.WithLogger(slog.New(slog.DiscardHandler))
+			report, err := policytest.Run(casesOf(t, name), func(opts ...policy.Option) (*policy.Policy, error) {
+				return policy.Load(name, append(opts, quiet)...)
+			}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range report.Results {
+				if r := &report.Results[i]; !r.Passed() {
+					t.Errorf("line %d: %s: the call ends with %v %q: %s, after %d calls of the service; want %+v",
+						r.Line, r.Name, r.GotCode, r.GotReason, r.GotMessage, r.GotAttempts, r.Want)
+				}
+			}
+		})
+	}
+}
+
 // TestMigration: the calls of migration.yaml have the same outcomes with the chain of the service config that it replaces.
 func TestMigration(t *testing.T) {
 	data, err := os.ReadFile("migration.service-config.json")
@@ -138,11 +159,9 @@ func TestMigration(t *testing.T) {
 func run(t *testing.T, name string, places map[string]place, client func(*policy.Policy) *hauberk.Chain) {
 	t.Helper()
 	cases := casesOf(t, name)
-	methods := make(map[string]policycases.Kind)
+	methods := make(map[string]hauberk.Kind)
 	for i := range cases {
-		calls := slices.Concat(cases[i].Before, []policycases.Call{cases[i].Call})
-		for j := range calls {
-			c := &calls[j]
+		for _, c := range cases[i].AllCalls() {
 			methods[c.Method] = c.Kind
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/interceptors/authn/authnjwt"
 	"github.com/hauberk-rpc/hauberk/interceptors/report"
 	"github.com/hauberk-rpc/hauberk/interceptors/serving"
 	"github.com/hauberk-rpc/hauberk/policy/internal/shape"
@@ -35,6 +36,8 @@ type Deps struct {
 	Health     serving.HealthServer
 	// CheckOnly opens no sinks and connections.
 	CheckOnly bool
+	// TestKeys replaces the settings of issuers of tokens.
+	TestKeys func(config authnjwt.Config) (authnjwt.Config, []authnjwt.Option, error)
 }
 
 // Types finds the types of messages.

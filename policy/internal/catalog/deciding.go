@@ -74,7 +74,15 @@ func buildAuthn(b *Build, form *authnForm) (hauberk.Interceptor, error) {
 	for i := range form.JWT {
 		opts := options[authnjwt.Option]{authnjwt.WithLogger(b.Logger)}.
 			when(b.Clock != nil, func() authnjwt.Option { return authnjwt.WithClock(b.Clock) })
-		methods = append(methods, authnjwt.New(form.JWT[i], opts...))
+		config := form.JWT[i]
+		if b.TestKeys != nil {
+			tested, keys, err := b.TestKeys(config)
+			if err != nil {
+				return nil, err
+			}
+			config, opts = tested, append(opts, keys...)
+		}
+		methods = append(methods, authnjwt.New(config, opts...))
 	}
 	if form.APIKeys != nil {
 		config := *form.APIKeys

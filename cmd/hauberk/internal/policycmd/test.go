@@ -2,7 +2,6 @@ package policycmd
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,30 +12,39 @@ import (
 	"github.com/hauberk-rpc/hauberk/policy/policytest"
 )
 
-const testLong = `Makes the calls of a file of cases against the chain server of a policy, without a server,
-and compares the verdicts:
+const testLong = `Makes the calls of a file of cases against the chains of a policy, without a server, and compares
+the outcomes:
 
   cases:
     - name: a buyer reads the cart
       method: shop.v1.Cart/Get
-      identity: {subject: alice, claims: {roles: [buyer]}}
-      want: OK
+      identity: {subject: alice, method: jwt, roles: [buyer]}
     - name: a caller without a credential
       method: shop.v1.Cart/Get
       peer: 192.0.2.1
       metadata: {x-version: "2"}
-      want: {code: UNAUTHENTICATED, reason: CREDENTIAL_MISSING}
+      want: {code: UNAUTHENTICATED, reason: MISSING_TOKEN}
     - name: the third payment within a minute
       method: shop.v1.Cart/Pay
       identity: {subject: alice, roles: [buyer]}
-      time: 2026-01-01T12:00:00Z
       message: {amount: 3}     # needs --descriptors or --reflect
-      calls: 3                 # want is the verdict on the last one
+      calls: 3                 # want is the outcome of the last one
       want: RESOURCE_EXHAUSTED
+    - name: a read is retried
+      method: shop.v1.Cart/Get
+      identity: {subject: alice, roles: [buyer]}
+      upstream: [UNAVAILABLE, OK]
+      want: {attempts: 2}
 
-Each case begins with full quotas. identity is in place of what authn verifies; without it
-authn decides. The handler answers all calls with OK. Rules of authz that decided no case
-are listed. The exit code is 1 if a verdict differs.` + files
+The keys of a case are name, method, kind, identity, metadata, peer, time, message, calls,
+before, upstream and want; the documentation of package policy/policytest says what they
+mean. Each case begins with full quotas, and its time does not change.
+
+identity with method jwt, mtls or "api key" is proved to authn as a caller does it. Without
+method it is in place of what authn verifies, and without identity the call has no
+credential. The handler answers calls with OK, or with what the chain client makes of
+the codes in upstream. Rules of authz that decided no case are listed. The exit code is
+1 if an outcome differs.` + files
 
 func testCommand() *cobra.Command {
 	var s services
@@ -49,11 +57,7 @@ func testCommand() *cobra.Command {
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return s.run(cmd, args[0], func(out printer, _ *policy.Policy) error {
-			data, err := os.ReadFile(args[1])
-			if err != nil {
-				return out.fail(args[1], err)
-			}
-			cases, err := policytest.Parse(args[1], data)
+			cases, err := policytest.Load(args[1])
 			if err != nil {
 				return out.fail(args[1], err)
 			}
@@ -95,6 +99,7 @@ type caseResult struct {
 	Passed    bool       `json:"passed"`
 	Code      string     `json:"code"`
 	Reason    string     `json:"reason,omitempty"`
+	Attempts  *int       `json:"attempts,omitempty"` // if the case compares them
 	Decisions []decision `json:"decisions,omitempty"`
 }
 
@@ -123,15 +128,23 @@ func tested(out printer, args []string, report *policytest.Report) error {
 	var b strings.Builder
 	for i := range report.Results {
 		r := &report.Results[i]
-		v.Cases = append(v.Cases, caseResult{
-			r.Name, r.Line, r.Passed(), codename.Of(r.GotCode), r.GotReason, decisions(r.Decisions),
-		})
+		c := caseResult{
+			Name: r.Name, Line: r.Line, Passed: r.Passed(), Code: codename.Of(r.GotCode), Reason: r.GotReason,
+			Decisions: decisions(r.Decisions),
+		}
+		if r.Want.Attempts >= 0 {
+			c.Attempts = &r.GotAttempts
+		}
+		v.Cases = append(v.Cases, c)
 		if r.Passed() {
 			continue
 		}
 		fmt.Fprintf(&b, "%s:%d: %s: the call ends with %s; want %s\n",
 			args[1], r.Line, r.Name,
-			verdict(codename.Of(r.GotCode), r.GotReason), verdict(codename.Of(r.Code), r.Reason))
+			verdict(codename.Of(r.GotCode), r.GotReason), verdict(codename.Of(r.Want.Code), r.Want.Reason))
+		if r.Want.Attempts >= 0 && r.Want.Attempts != r.GotAttempts {
+			fmt.Fprintf(&b, "  %d calls reached the service; want %d\n", r.GotAttempts, r.Want.Attempts)
+		}
 		for _, d := range r.Decisions {
 			fmt.Fprintf(&b, "  %s %s %s %s\n", d.Interceptor, d.Verdict, d.Rule, d.Reason)
 		}
