@@ -49,6 +49,19 @@ type Config struct {
 	Payloads Payloads
 	// Metadata logs metadata. By default it is not logged.
 	Metadata Metadata
+	// Identity logs the callers of a server. By default they are not logged.
+	Identity Identity
+}
+
+// Identity logs the caller of each call of a server at its end, by hauberk.IdentityKey: a group with subject, issuer,
+// tenant, method, roles and scopes, each if it is not empty. A call without an identity has the value null.
+type Identity struct {
+	// On logs the identity.
+	On bool
+	// Claims are the names of claims that are logged, in the group claims. One that the credential does not have is null.
+	// A claim whose JSON has more than 4096 bytes is left out. The default is none: claims may hold personal data. It
+	// has no effect without On.
+	Claims []string
 }
 
 // Rule changes what is logged for some methods. For fields that are nil or zero Config

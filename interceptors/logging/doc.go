@@ -32,6 +32,7 @@
 //	rpc.response.metadata
 //	rpc.response.trailer
 //	…                           the state that State names, such as request_id
+//	hauberk.identity            on a server, a group with the caller, with Config.Identity
 //	hauberk.decisions           verdicts of deciding interceptors, enforced or in shadow:
 //	                            rejections, with Config.Decisions all
 //	hauberk.decisions_dropped   the number of decisions beyond 64

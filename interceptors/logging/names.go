@@ -32,6 +32,7 @@ const (
 	KeyRequestMetadata         = "rpc.request.metadata"
 	KeyResponseHeader          = "rpc.response.metadata"
 	KeyResponseTrailer         = "rpc.response.trailer"
+	KeyIdentity                = "hauberk.identity"
 	KeyDecisions               = "hauberk.decisions"
 	KeyDecisionsDropped        = "hauberk.decisions_dropped"
 	KeyFieldsDropped           = "hauberk.fields_dropped"
@@ -68,6 +69,8 @@ type Names struct {
 	Sent, Received, SentBytes, SentCompressedBytes, ReceivedBytes, ReceivedCompressedBytes string
 	// RequestMetadata, ResponseHeader and ResponseTrailer are groups.
 	RequestMetadata, ResponseHeader, ResponseTrailer string
+	// Identity is the caller of a server's call, a group.
+	Identity string
 	// Decisions are the verdicts of interceptors. DecisionsDropped and FieldsDropped count
 	// the verdicts and the fields of [AddFields] that the record does not hold. SampledOut
 	// counts the calls that were left out since the last record.
@@ -88,7 +91,7 @@ func OpenTelemetryNames() Names {
 		SentBytes: KeySentBytes, SentCompressedBytes: KeySentCompressedBytes,
 		ReceivedBytes: KeyReceivedBytes, ReceivedCompressedBytes: KeyReceivedCompressedBytes,
 		RequestMetadata: KeyRequestMetadata, ResponseHeader: KeyResponseHeader, ResponseTrailer: KeyResponseTrailer,
-		Decisions: KeyDecisions, DecisionsDropped: KeyDecisionsDropped,
+		Identity: KeyIdentity, Decisions: KeyDecisions, DecisionsDropped: KeyDecisionsDropped,
 		FieldsDropped: KeyFieldsDropped, SampledOut: KeySampledOut,
 		Direction: KeyDirection, Sequence: KeySequence, Type: KeyType, Size: KeySize, Payload: KeyPayload,
 	}
@@ -108,7 +111,7 @@ func MiddlewareNames() Names {
 		ReceivedBytes: "grpc.received_bytes", ReceivedCompressedBytes: "grpc.received_compressed_bytes",
 		RequestMetadata: "grpc.request.metadata", ResponseHeader: "grpc.response.metadata",
 		ResponseTrailer: "grpc.response.trailer",
-		Decisions:       "grpc.decisions", DecisionsDropped: "grpc.decisions_dropped",
+		Identity:        "grpc.identity", Decisions: "grpc.decisions", DecisionsDropped: "grpc.decisions_dropped",
 		FieldsDropped: "grpc.fields_dropped", SampledOut: "grpc.sampled_out",
 		Direction: "grpc.message.direction", Sequence: "grpc.message.id", Type: "grpc.message.type",
 		Size: "grpc.message.size", Payload: "grpc.message.content",

@@ -85,6 +85,7 @@ func TestNoNames(t *testing.T) {
 	config := logging.Config{
 		Names: names, Start: true, Payloads: logging.Payloads{On: true}, ClientErrors: true, ClientPeer: true,
 		Decisions: true, Metadata: logging.Metadata{Request: true, Response: true},
+		Identity: logging.Identity{On: true},
 	}
 	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
 		j := newJournal()

@@ -171,6 +171,7 @@ func (x *Interceptor) appendRest(ctx context.Context, list []slog.Attr, call *ha
 	list = x.appendResponseMetadata(ctx, list, call)
 	from := len(list)
 	list = appendStates(list, x.states, call)
+	list = x.appendIdentity(list, call)
 	list = x.appendDecisions(list, call)
 	list = x.appendFields(list, from, call)
 	list = appendAttrs(ctx, list, from, x.attrs, call)
