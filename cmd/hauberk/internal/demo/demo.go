@@ -15,6 +15,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/web"
 )
 
 const (
@@ -93,7 +94,7 @@ func Command(version string) *cobra.Command {
 		Args:    cobra.NoArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
-			metrics, err = scrape.Resolve(cmd.Context(), o.telemetry, scrape.TLS{}, o.insecure)
+			metrics, err = scrape.Resolve(cmd.Context(), o.telemetry, web.TLS{}, o.insecure)
 			if err = errors.Join(o.check(cmd.Flags().Changed("for")), err); err != nil {
 				return cmd.FlagErrorFunc()(cmd, err)
 			}

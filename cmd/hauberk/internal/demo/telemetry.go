@@ -9,6 +9,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/web"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics/metricsprom"
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
@@ -32,7 +33,7 @@ func newTracing(providers *otelenv.Providers) *tracing.Interceptor {
 // serveMetrics serves the metrics of calls and attempts, of the Go runtime and of the
 // process. It returns nil if the address is nil.
 func (l *interceptors) serveMetrics(address *net.TCPAddr) (*scrape.Server, error) {
-	srv, err := scrape.Process(address, scrape.TLS{}, func(reg prometheus.Registerer) error {
+	srv, err := scrape.Process(address, web.TLS{}, func(reg prometheus.Registerer) error {
 		return errors.Join(
 			of("call", reg).Register(metricsprom.NewServerCollector(l.counts)),
 			of("call", reg).Register(metricsprom.NewClientCollector(l.counts)),

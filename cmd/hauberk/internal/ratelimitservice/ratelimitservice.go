@@ -16,6 +16,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/address"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/web"
 )
 
 const long = `Answers the rate limit requests of Envoys and of services with package ratelimitrls:
@@ -90,7 +91,7 @@ type options struct {
 	insecure  bool
 	tls       tlsFiles
 
-	telemetryTLS scrape.TLS
+	telemetryTLS web.TLS
 }
 
 // addresses are the addresses to listen on.
@@ -134,7 +135,7 @@ func Command() *cobra.Command {
 	flags.StringVar(&o.tls.key, "tls-key", "", "file with the key of the certificate in PEM")
 	flags.StringVar(&o.tls.clientCA, "tls-client-ca", "",
 		"file with authorities in PEM: callers need a certificate of one of them")
-	o.telemetryTLS.Add(flags)
+	scrape.AddTLS(&o.telemetryTLS, flags)
 	return cmd
 }
 

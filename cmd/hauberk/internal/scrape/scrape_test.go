@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/web"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
 
@@ -19,7 +20,7 @@ func serve(t *testing.T) *Server {
 	count := prometheus.NewCounter(prometheus.CounterOpts{Name: "calls_total", Help: "Calls."})
 	reg.MustRegister(count)
 	count.(prometheus.ExemplarAdder).AddWithExemplar(3, prometheus.Labels{"trace_id": "abc"})
-	s, err := Listen(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, TLS{}, reg)
+	s, err := Listen(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, web.TLS{}, reg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,59 +114,4 @@ func TestProbes(t *testing.T) {
 		}
 	}
 	(*Server)(nil).SetReady(true) // without --telemetry
-}
-
-// Requests with too long a header list are rejected.
-func TestHeadersAreBounded(t *testing.T) {
-	s := serve(t)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL(), http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("X-Long", strings.Repeat("x", 2*maxHeaderBytes))
-	req.Close = true
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("%s; want 431", resp.Status)
-	}
-	if s.http.ReadHeaderTimeout <= 0 || s.http.IdleTimeout <= 0 || s.http.WriteTimeout <= 0 {
-		t.Errorf("the server has no timeout: %+v", s.http)
-	}
-}
-
-// A connection without a request does not delay Close.
-func TestCloseWithASilentConnection(t *testing.T) {
-	s := serve(t)
-	conn, err := net.Dial("tcp", s.lis.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	ask(t, http.MethodGet, s.URL(), "") // the server has accepted the first connection now
-}
-
-func TestPortInUse(t *testing.T) {
-	s := serve(t)
-	addr, ok := s.lis.Addr().(*net.TCPAddr)
-	if !ok {
-		t.Fatal(s.lis.Addr())
-	}
-	if _, err := Listen(addr, TLS{}, prometheus.NewRegistry()); err == nil || !strings.HasPrefix(err.Error(), "--telemetry: cannot serve metrics: listen tcp 127.0.0.1:") {
-		t.Errorf("error %v; want that it cannot listen", err)
-	}
-}
-
-func TestListenerFails(t *testing.T) {
-	s := serve(t)
-	_ = s.lis.Close()
-	err := <-s.served
-	s.served <- err
-	if err := s.Close(); err == nil || !strings.HasPrefix(err.Error(), "the metrics server failed: ") {
-		t.Errorf("error %v; want that the server failed", err)
-	}
-	s.served <- http.ErrServerClosed // for the cleanup
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/address"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/web"
 	"github.com/hauberk-rpc/hauberk/gateway"
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
 	policyfile "github.com/hauberk-rpc/hauberk/policy"
@@ -207,7 +208,7 @@ type options struct {
 	from     []string          // reports of flags that take precedence over keys of the file
 
 	connections  connections
-	telemetryTLS scrape.TLS
+	telemetryTLS web.TLS
 }
 
 // addresses are the addresses to listen on.
@@ -272,7 +273,7 @@ func (o *options) flags(cmd *cobra.Command) {
 		"accept plain-text calls, and serve /metrics in plain text, from other machines")
 	flags.BoolVar(&o.forwardID, "forward-request-id", false,
 		"send each call's request id to the upstream and to the client, as "+requestid.DefaultHeader)
-	o.telemetryTLS.Add(flags)
+	scrape.AddTLS(&o.telemetryTLS, flags)
 	o.limits.add(flags)
 }
 

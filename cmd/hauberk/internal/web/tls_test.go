@@ -1,9 +1,8 @@
-package scrape
+package web
 
 import (
 	"crypto/x509"
 	"encoding/pem"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -11,8 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
@@ -39,12 +36,12 @@ func files(t *testing.T) (TLS, *http.Client) {
 	return f, srv.Client()
 }
 
-// With the files of a certificate, the metrics are served with TLS.
+// With the files of a certificate, a handler is served with TLS.
 func TestTLS(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	f, client := files(t)
 	defer client.CloseIdleConnections()
-	s, err := Listen(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, f, prometheus.NewRegistry())
+	s, err := tested.Listen(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, f, fine)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,18 +50,11 @@ func TestTLS(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL(), http.NoBody)
-	if err != nil {
-		t.Fatal(err)
+	if resp, body := get(t, client, s.URL("/")); body != "ok" || !strings.HasPrefix(s.URL("/"), "https://") {
+		t.Errorf("%s answered %s", s.URL("/"), resp.Status)
 	}
-	req.Close = true
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if _, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK || !strings.HasPrefix(s.URL(), "https://") {
-		t.Errorf("%s answered %s, %v", s.URL(), resp.Status, err)
+	if s.VerifyName("example.com") != nil || s.VerifyName("other.example") == nil {
+		t.Errorf("names: %v, %v", s.VerifyName("example.com"), s.VerifyName("other.example"))
 	}
 }
 
@@ -88,7 +78,7 @@ func TestResolve(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			addr, err := Resolve(t.Context(), tt.address, tt.files, tt.insecure)
+			addr, err := tested.Resolve(t.Context(), tt.address, tt.files, tt.insecure)
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
@@ -97,7 +87,7 @@ func TestResolve(t *testing.T) {
 			}
 		})
 	}
-	_, err := Listen(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, TLS{"none.pem", "none.pem"}, prometheus.NewRegistry())
+	_, err := tested.Listen(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, TLS{"none.pem", "none.pem"}, fine)
 	if err == nil || !strings.Contains(err.Error(), "--telemetry-tls-cert, --telemetry-tls-key: ") {
 		t.Errorf("without the files: %v", err)
 	}
