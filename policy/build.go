@@ -130,28 +130,38 @@ func (r *reader) chain(root yamlfile.Value, side hauberk.Side, config hauberk.Co
 			list, of = append(list, e.wrapped(r.tested(e))), append(of, e)
 		}
 	}
+	outer := 0
+	if r.outermost != nil && (side == hauberk.ServerSide || len(list) > 0) {
+		list, outer = append([]hauberk.Interceptor{r.outermost}, list...), 1
+	}
 	chain, err := config.New(list...)
 	if err == nil {
 		return chain
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		m := ofInterceptor.FindStringSubmatch(line)
-		if m == nil {
+		n := 0
+		if m != nil {
+			n, _ = strconv.Atoi(m[1])
+			n -= outer
+		}
+		if n < 1 {
 			r.setting(root, strings.TrimPrefix(line, "hauberk: "))
 			continue
 		}
-		n, _ := strconv.Atoi(m[1])
-		of[n-1].value.Errorf("%s", entryNames(strings.TrimPrefix(line, m[0]), of))
+		of[n-1].value.Errorf("%s", entryNames(strings.TrimPrefix(line, m[0]), of, outer))
 	}
 	return nil
 }
 
 var interceptorN = regexp.MustCompile(`\(?interceptor (\d+)\)?`)
 
-// entryNames replaces the numbers of interceptors in an error by the lines of their entries.
-func entryNames(text string, of []*entry) string {
+// entryNames replaces the numbers of interceptors in an error by the lines of their entries. outer interceptors have no
+// entry.
+func entryNames(text string, of []*entry, outer int) string {
 	return interceptorN.ReplaceAllStringFunc(text, func(match string) string {
 		n, _ := strconv.Atoi(interceptorN.FindStringSubmatch(match)[1])
+		n -= outer
 		if n < 1 || n > len(of) {
 			return match
 		}

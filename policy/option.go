@@ -34,6 +34,7 @@ type settings struct {
 	descriptors    *hauberk.DescriptorPolicy
 	listener       func(State)
 	around         func(e *Entry) Around
+	outermost      hauberk.Interceptor
 }
 
 func newSettings(opts []Option) *settings {
@@ -140,6 +141,13 @@ func WithPrevious(previous *Policy) Option {
 // not panic. The default is none.
 func WithListener(listener func(State)) Option {
 	return option(func(s *settings) { s.listener = listener })
+}
+
+// WithOutermost puts an interceptor outside of the entries of server, and of those of client if there are some, for
+// example to record rejections. It must be safe for both sides. It has no entry: explanations do not show it. The
+// default is none.
+func WithOutermost(x hauberk.Interceptor) Option {
+	return option(func(s *settings) { s.outermost = x })
 }
 
 // CheckOnly opens no audit files and no connections, for commands that only check a file. Keys, certificates and other
