@@ -1,23 +1,14 @@
 package policy
 
 import (
-	"maps"
-	"net"
-	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
-
-	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
-	"github.com/hauberk-rpc/hauberk/internal/yamlfile"
-	"github.com/hauberk-rpc/hauberk/keypair"
 )
 
 // Gateway is the section gateway of a file: the settings of the sidecar. They have the names of the flags of
 // `hauberk run`. The zero value of a field is its default.
 type Gateway struct {
-	// Listen is the address for calls, "host:port".
+	// Listen is the address for calls, "host:port" or "unix:PATH".
 	Listen string `policy:"required"`
 	// TLS accepts calls with TLS. Without it an address of other than the loopback interface needs insecure.
 	TLS *GatewayTLS
@@ -30,8 +21,16 @@ type Gateway struct {
 	Transport string
 	// Telemetry is the address for /metrics, /healthz and /readyz, "host:port". The default is not served.
 	Telemetry string
-	// Admin is the address of the admin listener, "host:port". The default is not served.
+	// TelemetryTLS serves Telemetry with TLS. Without it an address of other than the loopback interface needs insecure.
+	TelemetryTLS *CertificateFiles
+	// Admin is the address of the admin listener, "host:port": the policy in force, recent rejections, reloads, profiles.
+	// The default is not served.
 	Admin string
+	// AdminTLS serves Admin with TLS. Without it an address of other than the loopback interface needs insecure.
+	AdminTLS *CertificateFiles
+	// AdminTokenFile has the token that requests to Admin need, of 32 characters or more. Without it Admin must be a
+	// loopback address, and serves neither reloads nor profiles.
+	AdminTokenFile string
 	// Drain is how long running calls may take after a signal. The default is 30s; 0s cancels them at once.
 	Drain *time.Duration
 	// ForwardRequestID sends the id of each call to the upstream and to the client.
@@ -46,13 +45,73 @@ type Gateway struct {
 	// too. The default is a list of names in which proxies write identities, such as x-forwarded-user: see
 	// `hauberk run --help`. An empty list removes nothing else.
 	StripMetadata []string
-	// MaxMessageSize is the largest size of a message, in bytes. The default is that of package gateway.
+	// UpstreamTLS calls the upstream with TLS; {} has the defaults. The default is plain text.
+	UpstreamTLS *UpstreamTLS
+	// UpstreamBalance is how several addresses are used: "pick_first" (default) or "round_robin".
+	UpstreamBalance string
+	// UpstreamConnectTimeout is how long an attempt to connect may take. The default is 5s.
+	UpstreamConnectTimeout time.Duration
+	// UpstreamMinBackoff and UpstreamMaxBackoff are the first and the greatest delay between attempts to connect. The
+	// defaults are 50ms and 500ms.
+	UpstreamMinBackoff time.Duration
+	UpstreamMaxBackoff time.Duration
+	// UpstreamTCPTimeout is how long the upstream's machine may not answer. The default is 30s; -1s disables it.
+	UpstreamTCPTimeout time.Duration
+	// UpstreamPingAfter is the time of silence after which PING is sent, 10s or more. The upstream must permit it. The
+	// default is none.
+	UpstreamPingAfter time.Duration
+	// UpstreamPingTimeout is how long the answer to a PING may take. The default is 20s.
+	UpstreamPingTimeout time.Duration
+	// UpstreamPingIdle sends PING on connections without calls, too.
+	UpstreamPingIdle bool
+	// UpstreamHealth uses addresses of the upstream by their health (grpc.health.v1.Health/Watch).
+	UpstreamHealth bool
+	// UpstreamHealthService is the service whose health is watched. The default is the server as a whole.
+	UpstreamHealthService string
+	// UpstreamEjectAfter is the number of consecutive transport errors after which an address is not used. The default
+	// is none.
+	UpstreamEjectAfter int
+	// UpstreamEjectTime is how long an address is then not used. The default is 30s.
+	UpstreamEjectTime time.Duration
+	// UpstreamEjectPercent is the largest percentage of addresses that are not used for errors. The default is 50.
+	UpstreamEjectPercent int
+	// UpstreamWait is how long calls wait for a connection while attempts fail. The default is not.
+	UpstreamWait time.Duration
+	// MaxMessageSize is the largest size of a message, in bytes. The default is that of package gateway, as for all
+	// limits.
 	MaxMessageSize int
-	// MaxHeaderListSize is the largest size of a header list, in bytes. The default is that of package gateway.
+	// MaxHeaderListSize is the largest size of a header list of a client, in bytes.
 	MaxHeaderListSize int
-	// MaxConcurrentStreams is the largest number of concurrent calls of a connection. The default is that of
-	// package gateway.
+	// MaxUpstreamHeaderListSize is the largest size of a header list of the upstream, in bytes.
+	MaxUpstreamHeaderListSize int
+	// MaxConcurrentStreams is the largest number of concurrent calls of a connection.
 	MaxConcurrentStreams int
+	// MaxConnections is the largest number of connections of clients.
+	MaxConnections int
+	// MaxConnectionAge is the age at which a client must connect again, +-10 %. The default is none.
+	MaxConnectionAge time.Duration
+	// MaxConnectionAgeGrace is how long calls may go on after MaxConnectionAge. The default is no limit.
+	MaxConnectionAgeGrace time.Duration
+	// MaxConnectionIdle is how long a connection may have no calls.
+	MaxConnectionIdle time.Duration
+	// MinPingInterval is the least time between two PINGs of a client.
+	MinPingInterval time.Duration
+	// MaxSettingsRate, MaxResetRate and MaxEmptyFrameRate are the largest numbers of SETTINGS, of RST_STREAM and of
+	// frames without effect, per second of one connection.
+	MaxSettingsRate   int
+	MaxResetRate      int
+	MaxEmptyFrameRate int
+	// HandshakeTimeout is how long a new connection may take for its first frames.
+	HandshakeTimeout time.Duration
+	// FrameTimeout is how long a frame or header block may take that has begun.
+	FrameTimeout time.Duration
+	// MessageTimeout is how long a message may take that has begun, and a second more for each 1000 bytes.
+	MessageTimeout time.Duration
+	// FirstByteTimeout is how long the upstream may take for a response header. The default is no limit.
+	FirstByteTimeout time.Duration
+	// MaxMemory is the memory of the process, such as 512MiB, or a percentage of the cgroup's limit, such as 75%; "0" is
+	// no limit. The default is 75% if there is a limit.
+	MaxMemory string
 
 	places   map[string]place
 	settings []Setting
@@ -66,6 +125,28 @@ type GatewayTLS struct {
 	// ClientCAFile has the authorities of client certificates in PEM. Calls without a certificate of theirs are then
 	// rejected. The default is not to ask for one.
 	ClientCAFile string
+	// MinVersion is the lowest version of TLS: "1.2" (default) or "1.3".
+	MinVersion string
+}
+
+// CertificateFiles is the certificate of a listener.
+type CertificateFiles struct {
+	// CertFile and KeyFile are the certificate and its key, in PEM.
+	CertFile string `policy:"required"`
+	KeyFile  string `policy:"required"`
+}
+
+// UpstreamTLS is how the upstream is called with TLS.
+type UpstreamTLS struct {
+	// CAFile has the authorities of the upstream's certificate in PEM. The default is those of the system.
+	CAFile string
+	// CertFile and KeyFile are the certificate for the upstream and its key, in PEM. The default is none.
+	CertFile string
+	KeyFile  string
+	// ServerName is the name in the upstream's certificate. The default is the host of upstream.
+	ServerName string
+	// MinVersion is the lowest version of TLS: "1.2" (default) or "1.3".
+	MinVersion string
 }
 
 // place is a place in a file.
@@ -84,99 +165,4 @@ func (g *Gateway) Settings() []Setting {
 		return nil
 	}
 	return slices.Clone(g.settings)
-}
-
-// check reports what is wrong with the section.
-func (g *Gateway) check(v yamlfile.Value) {
-	at := func(key string) yamlfile.Value {
-		if value, ok := v.Get(key); ok {
-			return value
-		}
-		return v
-	}
-	if addr, ok := address(at("listen"), "listen", g.Listen); ok && !loopback(addr) && g.TLS == nil && !g.Insecure {
-		at("listen").Errorf("listen is %q, which other machines can reach, without tls; "+
-			"want tls, or insecure: true, or an address such as 127.0.0.1:8443", g.Listen)
-	}
-	for key, value := range map[string]string{"telemetry": g.Telemetry, "admin": g.Admin} {
-		if addr, ok := address(at(key), key, value); ok && key == "admin" && !loopback(addr) {
-			at(key).Errorf("admin is %q, which other machines can reach; want an address such as 127.0.0.1:9901", value)
-		}
-	}
-	g.checkValues(at)
-	if g.TLS != nil && g.TLS.CertFile != "" && g.TLS.KeyFile != "" {
-		pair, err := keypair.Open(keypair.Config{CertFile: g.TLS.CertFile, KeyFile: g.TLS.KeyFile})
-		if err != nil {
-			at("tls").Errorf("tls: %v", err)
-			return
-		}
-		pair.Close()
-	}
-}
-
-// checkValues reports bad values of single keys.
-func (g *Gateway) checkValues(at func(key string) yamlfile.Value) {
-	for _, part := range slices.Sorted(maps.Keys(g.IdentityMetadata)) {
-		if !IdentityPart(part) {
-			at("identity_metadata").Errorf("identity_metadata has the part %.100q; want one of subject, issuer, "+
-				"tenant, method, roles, scopes, or claims. with the name of a claim, such as claims.email", part)
-		}
-		checkMetadata(at("identity_metadata"), "identity_metadata", g.IdentityMetadata[part])
-	}
-	for _, name := range g.StripMetadata {
-		checkMetadata(at("strip_metadata"), "strip_metadata", name)
-	}
-	if g.Transport != "" && g.Transport != "grpc" && g.Transport != "frames" {
-		at("transport").Errorf("transport is %q; want one of grpc, frames", g.Transport)
-	}
-	if g.Drain != nil && *g.Drain < 0 {
-		at("drain").Errorf("drain is %v; want 0s or more", *g.Drain)
-	}
-	for key, n := range map[string]int{
-		"max_message_size": g.MaxMessageSize, "max_header_list_size": g.MaxHeaderListSize,
-		"max_concurrent_streams": g.MaxConcurrentStreams,
-	} {
-		if n < 0 {
-			at(key).Errorf("%s is %d; want 1 or more, or 0 for the default", key, n)
-		}
-	}
-}
-
-// IdentityPart reports whether a text names a part of an identity, as in Gateway.IdentityMetadata.
-func IdentityPart(text string) bool {
-	switch text {
-	case "subject", "issuer", "tenant", "method", "roles", "scopes":
-		return true
-	default:
-		claim, ok := strings.CutPrefix(text, "claims.")
-		return ok && claim != ""
-	}
-}
-
-// checkMetadata reports a name that metadata cannot have.
-func checkMetadata(v yamlfile.Value, key, name string) {
-	if !metadatakey.Text(name) {
-		v.Errorf("%s has %.100q; want the name of a metadata key in lower case, such as x-user", key, name)
-	}
-}
-
-// address reports an address that is no "host:port". It returns the host.
-func address(v yamlfile.Value, key, text string) (host string, ok bool) {
-	if text == "" {
-		return "", false
-	}
-	host, port, err := net.SplitHostPort(text)
-	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n > 65535 {
-		v.Errorf("%s is %.100q; want host:port, such as 127.0.0.1:8443", key, text)
-		return "", false
-	}
-	return host, true
-}
-
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }

@@ -29,6 +29,9 @@ func (s *sidecar) openPolicy(out io.Writer) (*policy, error) {
 	if s.providers.Meter != nil {
 		opts = append(opts, policyfile.WithMeterProvider(s.providers.Meter))
 	}
+	if s.rejected != nil {
+		opts = append(opts, policyfile.WithOutermost(s.rejected))
+	}
 	file, err := policyfile.Open(s.config, opts...)
 	if err != nil {
 		return nil, err
@@ -82,10 +85,6 @@ func (r *reports) loaded(state policyfile.State) {
 
 // notes returns what an operator should know about a policy in a sidecar.
 func notes(p *policyfile.Policy) (all []string) {
-	if g := p.Gateway(); g != nil && g.Admin != "" {
-		line, _, _ := g.Place("admin")
-		all = append(all, fmt.Sprintf("%s:%d: gateway.admin is not served by this version", p.Name(), line))
-	}
 	entries := p.Entries()
 	for i := range entries {
 		e := &entries[i]
@@ -101,13 +100,17 @@ func has(e *policyfile.Entry, key string) bool {
 	return slices.ContainsFunc(e.Settings, func(s policyfile.Setting) bool { return s.Key == key })
 }
 
-// reload reads the file again, and reports the reload to systemd.
-func (s *sidecar) reload() {
+// reload reads the file again, and reports the reload to systemd. It returns why the file is not in force. Safe for
+// concurrent use.
+func (s *sidecar) reload() error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
 	if state, err := sdnotify.Reloading(); err == nil {
 		s.notify(state)
 	}
-	_ = s.policy.file.Reload() // reported by reports
+	err := s.policy.file.Reload()
 	s.notify(sdnotify.Ready)
+	return err
 }
 
 // changed returns the keys of gateway that differ.

@@ -12,61 +12,6 @@ import (
 	policyfile "github.com/hauberk-rpc/hauberk/policy"
 )
 
-// section is the section gateway of a file.
-type section = policyfile.Gateway
-
-// keyOf has for each flag with a key of gateway the key, and how it is set.
-//
-//nolint:gochecknoglobals // never written
-var keyOf = map[string]struct {
-	key  string
-	take func(o *options, g *section)
-}{
-	"listen": {"listen", func(o *options, g *section) {
-		o.listen = g.Listen
-	}},
-	"upstream": {"upstream", func(o *options, g *section) {
-		o.upstream = g.Upstream
-	}},
-	"telemetry": {"telemetry", func(o *options, g *section) {
-		o.telemetry = g.Telemetry
-	}},
-	"transport": {"transport", func(o *options, g *section) {
-		o.transport = g.Transport
-	}},
-	"drain": {"drain", func(o *options, g *section) { o.drain = *g.Drain }},
-	"insecure": {"insecure", func(o *options, g *section) {
-		o.insecure = g.Insecure
-	}},
-	"forward-request-id": {"forward_request_id", func(o *options, g *section) {
-		o.forwardID = g.ForwardRequestID
-	}},
-	"tls-cert": {"tls.cert_file", func(o *options, g *section) {
-		o.connections.clients.cert = g.TLS.CertFile
-	}},
-	"tls-key": {"tls.key_file", func(o *options, g *section) {
-		o.connections.clients.key = g.TLS.KeyFile
-	}},
-	"tls-client-ca": {"tls.client_ca_file", func(o *options, g *section) {
-		o.connections.clients.ca = g.TLS.ClientCAFile
-	}},
-	"identity-metadata": {"identity_metadata", func(o *options, g *section) {
-		o.identity = g.IdentityMetadata
-	}},
-	"strip-metadata": {"strip_metadata", func(o *options, g *section) {
-		o.strip = append([]string{}, g.StripMetadata...)
-	}},
-	"max-message-size": {"max_message_size", func(o *options, g *section) {
-		o.limits.message = size(g.MaxMessageSize)
-	}},
-	"max-header-size": {"max_header_list_size", func(o *options, g *section) {
-		o.limits.header = size(g.MaxHeaderListSize)
-	}},
-	"max-streams": {"max_concurrent_streams", func(o *options, g *section) {
-		o.limits.streams = g.MaxConcurrentStreams
-	}},
-}
-
 // addPolicy adds the flags of the policy file.
 func (o *options) addPolicy(flags *pflag.FlagSet) {
 	flags.StringVarP(&o.config, "config", "c", "",
@@ -112,13 +57,12 @@ func (o *options) fromFile(flags *pflag.FlagSet) error {
 }
 
 // inFile reports whether a file has a key of gateway.
-func inFile(g *policyfile.Gateway, key string) bool {
-	section, inner, nested := strings.Cut(key, ".")
-	_, _, ok := g.Place(section)
-	if !ok || !nested {
+func inFile(g *section, key string) bool {
+	outer, _, nested := strings.Cut(key, ".")
+	if _, _, ok := g.Place(outer); !ok || !nested {
 		return ok
 	}
-	return g.TLS != nil && (inner != "client_ca_file" || g.TLS.ClientCAFile != "")
+	return slices.ContainsFunc(g.Settings(), func(s policyfile.Setting) bool { return s.Key == key })
 }
 
 // fileError is what is wrong with the policy file.

@@ -15,31 +15,33 @@ import (
 	policyfile "github.com/hauberk-rpc/hauberk/policy"
 )
 
-// withoutKey are the flags that have no key of gateway yet, with prefixes.
-var withoutKey = []string{
-	"upstream-", "telemetry-tls-", "tls-min", "max-upstream-header-size", "max-connection", "max-memory",
-	"max-settings-rate", "max-reset-rate", "max-empty-frame-rate", "min-ping-interval", "handshake-timeout",
-	"frame-timeout", "message-timeout", "first-byte-timeout", "config", "help",
+// withoutKey are the flags that have no key of gateway, with the reason.
+var withoutKey = map[string]string{
+	"config": "it names the file that has the keys",
+	"help":   "it is a question",
 }
 
-// Every flag has a key of gateway, except those of withoutKey, and every key a flag, except admin, which the sidecar
-// does not serve yet.
+// Every flag has a key of gateway, except those of withoutKey, and every key a flag.
 func TestFlagsAndKeys(t *testing.T) {
 	keys := make(map[string]bool)
-	of := func(prefix string, section reflect.Type) {
+	var of func(prefix string, section reflect.Type)
+	of = func(prefix string, section reflect.Type) {
 		for f := range section.Fields() {
-			if f.IsExported() && f.Name != "TLS" && f.Name != "Admin" {
-				keys[prefix+snake(f.Name)] = true
+			key := prefix + snake(f.Name)
+			switch {
+			case !f.IsExported():
+			case f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct:
+				of(key+".", f.Type.Elem())
+			default:
+				keys[key] = true
 			}
 		}
 	}
 	of("", reflect.TypeFor[policyfile.Gateway]())
-	of("tls.", reflect.TypeFor[policyfile.GatewayTLS]())
+	keys["upstream_tls"] = true // {} has a meaning
 	Command("").Flags().VisitAll(func(f *pflag.Flag) {
 		key := keyOf[f.Name].key
-		if !keys[key] && !slices.ContainsFunc(withoutKey, func(prefix string) bool {
-			return strings.HasPrefix(f.Name, prefix)
-		}) {
+		if !keys[key] && withoutKey[f.Name] == "" {
 			t.Errorf("--%s has the key %q, which does not exist", f.Name, key)
 		}
 		delete(keys, key)
@@ -52,6 +54,7 @@ func TestFlagsAndKeys(t *testing.T) {
 func snake(name string) string {
 	name = strings.ReplaceAll(name, "CA", "Ca")
 	name = strings.ReplaceAll(name, "ID", "Id")
+	name = strings.NewReplacer("TCP", "Tcp", "TLS", "Tls").Replace(name)
 	var b strings.Builder
 	for i, r := range name {
 		if r < 'a' && i > 0 {

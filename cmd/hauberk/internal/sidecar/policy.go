@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/admin"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
@@ -63,7 +64,7 @@ func (p *policy) close() error {
 }
 
 // newPolicy creates the chain. It logs to out and exports telemetry to the providers.
-func (o *options) newPolicy(out io.Writer, providers *otelenv.Providers) (*policy, error) {
+func (o *options) newPolicy(out io.Writer, providers *otelenv.Providers, rejected *admin.Calls) (*policy, error) {
 	logger := slog.New(slog.NewJSONHandler(out, nil))
 	counts := metrics.New(metrics.Config{})
 	var traced []hauberk.Interceptor
@@ -75,7 +76,12 @@ func (o *options) newPolicy(out io.Writer, providers *otelenv.Providers) (*polic
 		guard = append(guard, recovery.WithAttrs(tracing.LogAttrs))
 		traced = []hauberk.Interceptor{forwardTrace{providers.Propagator}}
 	}
+	var outermost []hauberk.Interceptor
+	if rejected != nil {
+		outermost = []hauberk.Interceptor{rejected}
+	}
 	chain, err := hauberk.New(slices.Concat(
+		outermost,
 		// Outermost: all records of a call have its id.
 		[]hauberk.Interceptor{requestid.New(requestid.Config{NoEcho: !o.forwardID, SetMetadata: o.forwardID})},
 		exported(providers), // inner interceptors can use the trace

@@ -25,7 +25,7 @@ func TestPanicRecordHasIDs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			p, err := (&options{}).newPolicy(&out, providers)
+			p, err := (&options{}).newPolicy(&out, providers, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

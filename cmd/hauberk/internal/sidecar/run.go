@@ -8,8 +8,10 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/admin"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/socket"
@@ -24,9 +26,12 @@ type sidecar struct {
 	gateway   *gateway.Gateway
 	policy    *policy
 	scrape    *scrape.Server // nil if metrics are not served
+	admin     *admin.Server  // nil if it is not served
+	rejected  *admin.Calls   // nil without admin
 	providers *otelenv.Providers
 	signals   signals
 	errOut    io.Writer
+	reloading sync.Mutex // held while the file is read on request
 }
 
 // signals are the signals that the sidecar obeys. After the first one that stops it, release restores
@@ -40,6 +45,9 @@ type signals struct {
 // run listens, serves until the first signal, and drains.
 func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOut io.Writer) (err error) {
 	s := &sidecar{options: *o, signals: sig, errOut: errOut}
+	if at.admin != nil {
+		s.rejected = new(admin.Calls)
+	}
 	log := newQueue(out, queueLength)
 	defer log.close()
 	if s.providers, err = otelenv.Open(ctx, otelenv.Service{Name: "hauberk", Version: o.version}, s.sayf); err != nil {
@@ -49,7 +57,7 @@ func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOu
 	if s.config != "" {
 		s.policy, err = s.openPolicy(log)
 	} else {
-		s.policy, err = o.newPolicy(log, s.providers)
+		s.policy, err = o.newPolicy(log, s.providers, s.rejected)
 	}
 	if err != nil {
 		return err
@@ -64,6 +72,11 @@ func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOu
 		return err
 	}
 	defer s.endScrape()
+	if s.admin, err = s.serveAdmin(at.admin); err != nil {
+		s.gateway.Stop()
+		return err
+	}
+	defer s.endAdmin()
 	defer s.limits.limitHeap()()
 	lis, err := listen(ctx, at.calls)
 	if err != nil {
@@ -92,6 +105,9 @@ func (s *sidecar) serve(lis net.Listener) error {
 	if s.scrape != nil {
 		s.sayf("metrics at %s", s.scrape.URL())
 	}
+	if s.admin != nil {
+		s.sayf("admin at %s", s.admin.URL())
+	}
 	s.sayf("listening on %s, upstream %s", name(lis.Addr()), s.upstream)
 	s.notify(sdnotify.Ready, sdnotify.Status(fmt.Sprintf("Listening on %s, upstream %s", name(lis.Addr()), s.upstream)))
 	s.scrape.SetReady(true)
@@ -100,7 +116,7 @@ func (s *sidecar) serve(lis net.Listener) error {
 	for {
 		select {
 		case <-s.signals.reload:
-			s.reload()
+			_ = s.reload() // reported by reports
 		case err := <-served:
 			s.gateway.Stop()
 			return fmt.Errorf("cannot serve calls: %w", err)

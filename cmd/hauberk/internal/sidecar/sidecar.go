@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/address"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/admin"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/web"
 	"github.com/hauberk-rpc/hauberk/gateway"
@@ -39,9 +40,8 @@ POLICY FILE
 
 With --config FILE the chains are those of a policy file: server is the chain for the
 calls of clients, and client the one for the calls to the upstream. The section gateway
-has keys for flags: those of this text except the flags of the upstream's connections and
-most limits, such as drain for --drain, and tls.cert_file for --tls-cert. A flag takes
-precedence over its key, and a line on stderr reports it.
+has a key for each flag, such as drain for --drain, and tls.cert_file for --tls-cert. A
+flag takes precedence over its key, and a line on stderr reports it.
 
 A change of the file is in force within a second, and SIGHUP reads the file at once. Calls
 that have begun keep their chains, and entries that have not changed keep their quotas and
@@ -77,6 +77,24 @@ as "unknown". The URL is on stderr:
 
 The metrics are served until the sidecar ends. /healthz answers 200 as long, and /readyz
 while calls are accepted, else 503. It says nothing about the upstream.
+
+ADMIN
+
+With --admin ADDR the sidecar serves, for operators:
+
+  GET  /config        the policy in force: its hash, since when, the entries with their
+                      settings, and what is wrong with the file if a later one was not
+                      loaded; values of references and passwords are not shown
+  GET  /calls         the last 256 calls that an interceptor has rejected, or would have
+                      rejected in shadow, with its decisions; newest first
+  POST /reload        reads the policy file at once; the answer is that of /config
+  GET  /debug/pprof/  profiles of the process
+
+With --admin-token-file each request needs the header "Authorization: Bearer TOKEN". The
+file is read again when it changes. Without a token, --admin must be a loopback address,
+and /reload and profiles are not served. Requests of a web site are rejected: those with
+its name in Host, and those of another origin that change something. /healthz is served to
+everyone.
 
 UPSTREAM
 
@@ -205,16 +223,19 @@ type options struct {
 	config   string            // policy file; "" is the built-in chain
 	identity map[string]string // names of metadata by part of the identity
 	strip    []string          // nil is the default
+	wrong    error             // with a key of the file
 	from     []string          // reports of flags that take precedence over keys of the file
 
 	connections  connections
 	telemetryTLS web.TLS
+	admin        admin.Flags
 }
 
 // addresses are the addresses to listen on.
 type addresses struct {
 	calls     net.Addr
 	telemetry *net.TCPAddr // nil serves no metrics
+	admin     *net.TCPAddr // nil serves no admin listener
 }
 
 // Command returns the command `hauberk run`. The version is that of the program.
@@ -270,10 +291,11 @@ func (o *options) flags(cmd *cobra.Command) {
 	flags.DurationVar(&o.drain, "drain", defaultDrain,
 		"how long running calls may take after a signal; 0 cancels them at once")
 	flags.BoolVar(&o.insecure, "insecure", false,
-		"accept plain-text calls, and serve /metrics in plain text, from other machines")
+		"accept plain-text calls, and serve --telemetry and --admin in plain text, from other machines")
 	flags.BoolVar(&o.forwardID, "forward-request-id", false,
 		"send each call's request id to the upstream and to the client, as "+requestid.DefaultHeader)
 	scrape.AddTLS(&o.telemetryTLS, flags)
+	o.admin.Add(flags)
 	o.limits.add(flags)
 }
 
@@ -300,7 +322,7 @@ func (o *options) gatewayConfig(p *policy, sayf func(format string, args ...any)
 
 // check returns the addresses to listen on, or an error for each wrong flag.
 func (o *options) check(ctx context.Context) (at addresses, err error) {
-	var errs [6]error
+	var errs [7]error
 	at.calls, errs[0] = address.Calls(ctx, o.listen, "127.0.0.1:8443", o.insecure || o.connections.secure())
 	if o.upstream == "" {
 		errs[1] = errors.New("--upstream is missing; want an address such as 127.0.0.1:50051")
@@ -312,6 +334,7 @@ func (o *options) check(ctx context.Context) (at addresses, err error) {
 		errs[4] = o.gatewayConfig(nil, nil).Validate()
 	}
 	at.telemetry, errs[2] = scrape.Resolve(ctx, o.telemetry, o.telemetryTLS, o.insecure)
+	at.admin, errs[6] = o.admin.Resolve(ctx, o.insecure)
 	if o.drain < 0 {
 		errs[3] = fmt.Errorf("--drain is %v; want a duration such as 30s, or 0", o.drain)
 	}
@@ -321,5 +344,5 @@ func (o *options) check(ctx context.Context) (at addresses, err error) {
 				"roles, scopes, or claims.NAME", part)
 		}
 	}
-	return at, errors.Join(errs[:]...)
+	return at, errors.Join(append(errs[:], o.wrong)...)
 }
