@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -152,6 +153,7 @@ type Gateway struct {
 	pumps    sync.WaitGroup // the goroutines that forward requests
 	secure   *tls.Config    // of Serve; nil if the transport does TLS, or none
 	release  func()         // ends the watching of certificates
+	ended    atomic.Bool    // no calls are accepted any more
 	limits   *limits.Recorder
 	memory   *limits.Gauge // nil without a limit
 }
@@ -247,10 +249,28 @@ func (g *Gateway) Serve(lis net.Listener) error {
 	return g.server.Serve(lis)
 }
 
+// Ready returns nil if calls are accepted and the upstream can be reached, as far as the
+// gateway's connections show. It sends no call. Without a connection it begins an attempt to
+// make one, as a call does, and does not wait for it: the error is then that of the last
+// attempts, or that there was none yet. A connection that was lost is no error until an attempt
+// to make another one has failed.
+func (g *Gateway) Ready() error {
+	if g.ended.Load() {
+		return errEnded
+	}
+	if err := g.upstream.Reach(); err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	return nil
+}
+
+var errEnded = errors.New("gateway: Shutdown or Stop was called")
+
 // Shutdown sends GOAWAY to clients, so that they make no further calls, waits for the
 // running calls, and stops the gateway. If ctx is done first, it stops the gateway as Stop
 // does and returns an error that wraps that of ctx.
 func (g *Gateway) Shutdown(ctx context.Context) error {
+	g.ended.Store(true)
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
@@ -271,6 +291,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 // returns when all of the gateway's goroutines have ended. It therefore blocks while an
 // interceptor ignores its context.
 func (g *Gateway) Stop() {
+	g.ended.Store(true)
 	g.server.Close()
 	g.pumps.Wait()
 	_ = g.upstream.Close()

@@ -3,6 +3,7 @@ package frametransport
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -33,6 +34,8 @@ type Upstream struct {
 	conns   map[*h2.Conn]struct{} // also those that are draining
 	changed chan struct{}         // closed at a change of set; nil if nothing waits
 	names   names
+	reached bool              // there was a connection
+	failure upstreams.Failure // the last one when there was a connection last
 }
 
 type endpoint = upstreams.Endpoint[*h2.Conn]
@@ -85,6 +88,33 @@ func (u *Upstream) Close() error {
 	u.work.Wait()
 	return nil
 }
+
+// Reach is [transport.Upstream.Reach].
+func (u *Upstream) Reach() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return errClosed
+	}
+	last := u.set.LastFailure()
+	choice := u.choose(time.Now(), last)
+	switch {
+	case choice.Endpoint != nil:
+		u.reached, u.failure = true, last
+		return nil
+	case choice.Err != nil:
+		return choice.Err
+	case last != u.failure:
+		return errFailed
+	case !u.reached:
+		return transport.ErrNotConnected
+	default:
+		return nil
+	}
+}
+
+// errFailed is the error of Reach while further attempts are made.
+var errFailed = errors.New("attempts to connect to the upstream have failed")
 
 // Open starts a call.
 func (u *Upstream) Open(ctx context.Context, req transport.Request) (transport.Outbound, error) {

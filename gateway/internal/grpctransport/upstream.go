@@ -2,11 +2,14 @@ package grpctransport
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -19,6 +22,8 @@ type Upstream struct {
 	conn *grpc.ClientConn
 	kind grpc.StreamDesc
 	wait time.Duration // for a connection
+
+	reached atomic.Bool // there was a connection
 }
 
 // NewUpstream returns an upstream that connects at the first call. The target is one of
@@ -42,11 +47,30 @@ func NewUpstream(target string, config Limits, of transport.Connections, opts ..
 		return nil, err
 	}
 	// Both sides may send any number of messages.
-	return &Upstream{conn, grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, of.WaitForReady}, nil
+	return &Upstream{
+		conn: conn, kind: grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, wait: of.WaitForReady,
+	}, nil
 }
 
 // Close closes the connection.
 func (u *Upstream) Close() error { return u.conn.Close() }
+
+// Reach is [transport.Upstream.Reach].
+func (u *Upstream) Reach() error {
+	switch state := u.conn.GetState(); state {
+	case connectivity.Ready:
+		u.reached.Store(true)
+		return nil
+	case connectivity.Idle, connectivity.Connecting: // a connection that fails is in TransientFailure until it succeeds
+		u.conn.Connect()
+		if !u.reached.Load() {
+			return transport.ErrNotConnected
+		}
+		return nil
+	default:
+		return fmt.Errorf("the connection to the upstream is in the state %v", state)
+	}
+}
 
 // Open starts a call.
 func (u *Upstream) Open(ctx context.Context, req transport.Request) (transport.Outbound, error) {

@@ -4,6 +4,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 
@@ -117,8 +118,14 @@ type Inbound interface {
 type Upstream interface {
 	// Open starts a call. The call is cancelled when ctx is done.
 	Open(ctx context.Context, req Request) (Outbound, error)
+	// Reach returns nil if there is a connection, or if one was lost and no attempt to make
+	// another one has failed since. It begins an attempt, as a call does. It does not wait.
+	Reach() error
 	Close() error
 }
+
+// ErrNotConnected is the error of Reach before the first connection.
+var ErrNotConnected = errors.New("the upstream is not connected yet")
 
 // Outbound is one call to the upstream. One goroutine may receive while another one sends.
 type Outbound interface {

@@ -40,7 +40,7 @@ func (l *interceptors) serveMetrics(address *net.TCPAddr) (*scrape.Server, error
 			of("attempt", reg).Register(metricsprom.NewClientCollector(l.tries)),
 		)
 	})
-	srv.SetReady(err == nil) // the service of the demo runs before
+	srv.SetReady(scrape.Always) // the service of the demo runs before
 	return srv, err
 }
 

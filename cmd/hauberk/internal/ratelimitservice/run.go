@@ -127,7 +127,7 @@ func (s *service) read() (limitsfile.File, error) {
 func (s *service) serve(lis net.Listener) error {
 	s.sayf("listening on %s, %d limits", lis.Addr(), len(s.limits.Snapshot().Limits))
 	served := make(chan error, 1)
-	s.scrape.SetReady(true)
+	s.scrape.SetReady(scrape.Always)
 	go func() { served <- s.server.Serve(lis) }()
 	for {
 		select {
@@ -165,7 +165,7 @@ func (s *service) reload() {
 
 func (s *service) shutdown() {
 	s.sayf("shutting down; running calls have %v to finish", s.drain)
-	s.scrape.SetReady(false)
+	s.scrape.SetNotReady()
 	s.health.Shutdown()
 	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
 	defer cancel()

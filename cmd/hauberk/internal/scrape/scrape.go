@@ -49,16 +49,27 @@ func Resolve(ctx context.Context, flag string, files web.TLS, insecure bool) (*n
 type Server struct {
 	*web.Server
 
-	ready atomic.Bool // see SetReady
+	ready atomic.Pointer[func() error] // see SetReady; nil while the process does not accept calls
 }
 
-// SetReady sets whether the process accepts calls. It is false at first. It does nothing if s is nil. Safe for
-// concurrent use.
-func (s *Server) SetReady(ready bool) {
+// SetReady reports that the process accepts calls. ReadyPath then answers 200 if check returns nil, and else 503 with its
+// error. It does nothing if s is nil. Safe for concurrent use.
+func (s *Server) SetReady(check func() error) {
 	if s != nil {
-		s.ready.Store(ready)
+		s.ready.Store(&check)
 	}
 }
+
+// SetNotReady reports that the process does not accept calls, as at first. It does nothing if s is nil. Safe for
+// concurrent use.
+func (s *Server) SetNotReady() {
+	if s != nil {
+		s.ready.Store(nil)
+	}
+}
+
+// Always is a check that is never an error.
+func Always() error { return nil }
 
 // Process serves the metrics that register registers, of the Go runtime and of the process at an
 // address, as [Listen] does. It returns nil if the address is nil.
@@ -98,8 +109,13 @@ func (s *Server) handler(g prometheus.Gatherer) http.Handler {
 	}))
 	mux.HandleFunc("GET "+HealthPath, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET "+ReadyPath, func(w http.ResponseWriter, _ *http.Request) {
-		if !s.ready.Load() {
+		check := s.ready.Load()
+		if check == nil {
 			http.Error(w, "calls are not accepted", http.StatusServiceUnavailable)
+			return
+		}
+		if err := (*check)(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = io.WriteString(w, "ok\n")

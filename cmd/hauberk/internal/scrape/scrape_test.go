@@ -100,18 +100,26 @@ func TestReadOnly(t *testing.T) {
 func TestProbes(t *testing.T) {
 	s := serve(t)
 	root := strings.TrimSuffix(s.URL(), Path)
-	for _, ready := range []bool{false, true, false} {
-		s.SetReady(ready)
-		want := http.StatusServiceUnavailable
-		if ready {
-			want = http.StatusOK
-		}
+	for _, step := range []struct {
+		name string
+		set  func()
+		want int
+	}{
+		{"at first", func() {}, http.StatusServiceUnavailable},
+		{"ready", func() { s.SetReady(Always) }, http.StatusOK},
+		{"failed check", func() { s.SetReady(func() error { return io.ErrUnexpectedEOF }) }, http.StatusServiceUnavailable},
+		{"ready again", func() { s.SetReady(Always) }, http.StatusOK},
+		{"not ready", s.SetNotReady, http.StatusServiceUnavailable},
+	} {
+		step.set()
+		ready, want := step.name, step.want
 		if resp, body := ask(t, http.MethodGet, root+ReadyPath, ""); resp.StatusCode != want {
-			t.Errorf("ready %t: %s, %q; want %d", ready, resp.Status, body, want)
+			t.Errorf("%s: %s, %q; want %d", ready, resp.Status, body, want)
 		}
 		if resp, _ := ask(t, http.MethodGet, root+HealthPath, ""); resp.StatusCode != http.StatusOK {
-			t.Errorf("ready %t: %s of %s", ready, resp.Status, HealthPath)
+			t.Errorf("%s: %s of %s", ready, resp.Status, HealthPath)
 		}
 	}
-	(*Server)(nil).SetReady(true) // without --telemetry
+	(*Server)(nil).SetReady(Always) // without --telemetry
+	(*Server)(nil).SetNotReady()
 }

@@ -110,7 +110,7 @@ func (s *sidecar) serve(lis net.Listener) error {
 	}
 	s.sayf("listening on %s, upstream %s", name(lis.Addr()), s.upstream)
 	s.notify(sdnotify.Ready, sdnotify.Status(fmt.Sprintf("Listening on %s, upstream %s", name(lis.Addr()), s.upstream)))
-	s.scrape.SetReady(true)
+	s.scrape.SetReady(s.gateway.Ready)
 	served := make(chan error, 1)
 	go func() { served <- s.gateway.Serve(lis) }()
 	for {
@@ -123,7 +123,7 @@ func (s *sidecar) serve(lis net.Listener) error {
 		case <-s.signals.first:
 			s.signals.release()
 			s.notify(sdnotify.Stopping)
-			s.scrape.SetReady(false)
+			s.scrape.SetNotReady()
 			s.shutdown()
 			return nil
 		}

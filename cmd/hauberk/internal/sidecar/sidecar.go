@@ -75,8 +75,10 @@ as "unknown". The URL is on stderr:
 
   hauberk: metrics at http://127.0.0.1:9464/metrics
 
-The metrics are served until the sidecar ends. /healthz answers 200 as long, and /readyz
-while calls are accepted, else 503. It says nothing about the upstream.
+The metrics are served until the sidecar ends. /healthz answers 200 as long. /readyz
+answers 200 while calls are accepted and the upstream is connected, else 503. It sends no
+call, but makes a connection if there is none. A connection that was lost counts until an
+attempt to make another one has failed.
 
 ADMIN
 
