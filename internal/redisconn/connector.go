@@ -34,6 +34,8 @@ type Connector struct {
 	cancel  context.CancelFunc
 	ended   chan struct{} // the goroutine has ended
 
+	requests chan struct{} // those of Do that run
+
 	first chan struct{} // closed after the first attempt
 	mu    sync.Mutex    // guards the following fields
 	ready rueidis.Client
@@ -42,7 +44,9 @@ type Connector struct {
 
 // Connect begins to connect. The configuration must be valid.
 func Connect(config Config) *Connector {
-	c := &Connector{config: config, first: make(chan struct{}), ended: make(chan struct{})}
+	c := &Connector{
+		config: config, first: make(chan struct{}), ended: make(chan struct{}), requests: make(chan struct{}, maxRequests),
+	}
 	c.context, c.cancel = context.WithCancel(context.Background())
 	o := config.options()
 	o.DialCtxFn = c.dial

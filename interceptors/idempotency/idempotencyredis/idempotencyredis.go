@@ -88,11 +88,9 @@ func (s *Store) run(ctx context.Context, key idempotency.Key, args ...string) (a
 	}
 	sum := sha256.Sum256(append([]byte(s.name+"\x00"), key[:]...))
 	name := "hauberk:idempotency:" + hex.EncodeToString(sum[:])
-	client, err := s.connector.Client(ctx)
-	if err != nil {
-		return answer{}, s.connector.Explain(err)
-	}
-	fields, err := s.script.Exec(ctx, client, []string{name}, args).ToArray()
+	fields, err := redisconn.Do(ctx, s.connector, func(ctx context.Context, client rueidis.Client) ([]rueidis.RedisMessage, error) {
+		return s.script.Exec(ctx, client, []string{name}, args).ToArray()
+	})
 	if err != nil {
 		full := strings.Contains(err.Error(), "OOM")
 		if err = s.connector.Explain(err); full {
