@@ -30,6 +30,7 @@ type onceFleet struct {
 	redis    *redistest.Server
 	executed *executions
 	client   testpb.TestServiceClient
+	nodes    []*idempotency.Interceptor
 	rejected atomic.Int64 // attempts, by nodes whose store failed
 }
 
@@ -56,6 +57,7 @@ func serveOnce(t *testing.T, opts ...redistest.Option) *onceFleet {
 		t.Cleanup(func() { _ = store.Close() })
 		x := idempotency.New(idempotency.Config{Required: true, Lease: leaseOnce, StoreTimeout: storeTimeoutOnce},
 			idempotency.WithStore(store))
+		f.nodes = append(f.nodes, x)
 		lis, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -102,8 +104,9 @@ func serveOnce(t *testing.T, opts ...redistest.Option) *onceFleet {
 	return f
 }
 
+// A key that was given to a call which has ended would make its next attempt wait for longer than a call may take.
 const (
-	leaseOnce        = 10 * time.Second
+	leaseOnce        = 2 * time.Minute
 	storeTimeoutOnce = 400 * time.Millisecond
 	workersOnce      = 16
 )
@@ -162,6 +165,11 @@ func TestR03RedisOutages(t *testing.T) {
 			while(2 * storeTimeoutOnce)
 			s.Resume()
 		}, false},
+		{"stopped until it is disconnected", nil, func(s *redistest.Server) {
+			s.Pause()
+			while(4 * time.Second)
+			s.Resume()
+		}, false},
 		{"killed", []redistest.Option{durable}, func(s *redistest.Server) {
 			s.Kill()
 			while(storeTimeoutOnce)
@@ -201,6 +209,9 @@ func TestR03RedisOutages(t *testing.T) {
 			if twice > outages*workersOnce {
 				t.Errorf("%d effects were executed again; want only those that ran", twice)
 			}
+			redistest.Eventually(t, "all calls are settled", func() bool {
+				return f.nodes[0].Measurements()[0].Value+f.nodes[1].Measurements()[0].Value == 0
+			})
 			t.Logf("%d calls, %d attempts rejected, %d executed again", made.Load(), f.rejected.Load(), twice)
 		})
 	}

@@ -59,12 +59,13 @@
 //
 // If the store does not answer within [Config.StoreTimeout], or within the lease if that is shorter, a call
 // gives back the key that it may have, which may take as long again, and ends with UNAVAILABLE, or with
-// [Config.FailOpen] executes without protection. A panic of the store is a failure of it.
+// [Config.FailOpen] executes without protection. The key is given back once more after the store has answered, since
+// the store may do what it was asked in another order. A panic of the store is a failure of it.
 //
 // If the store does not take an outcome in three tries, such as while its server is started again, the call gets the
 // outcome, and the store is given it again until [Config.Lease] has passed: repeats wait meanwhile. At most 1000
-// outcomes wait so at a time. If the store has not taken it by then, or the process ends, the key is free once the
-// lease expires; the former is logged and counted.
+// outcomes, and 1000 keys that are to be given back, wait so at a time. If the store has not taken an outcome by then,
+// or the process ends, the key is free once the lease expires; the former is logged and counted.
 //
 // Of an outcome above 64 KiB that the store does not take within StoreTimeout, or in two tries, and of any
 // for which a store that is full ([ErrFull]) has no room, only that the call was executed is kept: repeats end with

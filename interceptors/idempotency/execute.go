@@ -21,7 +21,7 @@ func (x *Interceptor) execute(ctx context.Context, call *hauberk.Call, next haub
 	_, known := hauberk.IdentityKey.Get(call)
 	inside, copied, err := call.Detach(running)
 	if err != nil {
-		x.storeRelease(ctx, e)
+		x.release(ctx, e)
 		return err
 	}
 	x.counts.executed.Add(1)
@@ -42,7 +42,7 @@ func (x *Interceptor) settle(ctx context.Context, e *entry, call *hauberk.Call, 
 	called, handled := call.Handled()
 	if err != nil && (!called || x.mayRepeat(handled)) {
 		x.counts.released.Add(1)
-		x.storeRelease(ctx, e)
+		x.release(ctx, e)
 		return
 	}
 	o := outcomeOf(call.Response(), err, call.Header(), call.Trailer())

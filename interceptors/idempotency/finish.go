@@ -3,6 +3,7 @@ package idempotency
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,8 +13,12 @@ const tries = 3
 // large is the size in bytes above which the time that an outcome takes to the store matters.
 const large = 64 << 10
 
-// maxUnsettled is the number of outcomes that are given to the store after their calls have ended, at a time.
+// maxUnsettled is the number of outcomes, and of keys, that are given to the store after their calls have ended, at a
+// time. They are counted apart: calls that are rejected while the store is away must not displace outcomes.
 const maxUnsettled = 1000
+
+// releaseAgain is the time until a key is made free once more.
+const releaseAgain = 100 * time.Millisecond
 
 // unkept is an outcome that the store does not have yet.
 type unkept struct {
@@ -41,28 +46,53 @@ func (x *Interceptor) finish(ctx context.Context, e *entry, text []byte) {
 		held, err := x.storeRenew(ctx, e, x.config.TTL)
 		o.blocked = held && err == nil
 	}
-	if x.unsettled.Add(1) > maxUnsettled {
-		x.unsettled.Add(-1)
+	if !x.later(&x.outcomesLeft, firstLook, func() bool { return x.offer(ctx, e, o, false) }, func() { x.lose(ctx, o) }) {
 		x.lose(ctx, o)
-		return
 	}
-	go x.finishLater(context.WithoutCancel(ctx), e, o)
 }
 
-// finishLater gives an outcome to the store again and again, until its lease must have expired.
-func (x *Interceptor) finishLater(ctx context.Context, e *entry, o *unkept) {
-	defer x.unsettled.Add(-1)
-	end := time.Now().Add(x.config.Lease)
-	for wait := firstLook; ; wait = min(2*wait, lastLook) {
-		<-time.After(wait)
-		if x.offer(ctx, e, o, false) {
-			return
-		}
-		if !time.Now().Before(end) {
-			x.lose(ctx, o)
-			return
-		}
+// release makes the key of a call free that may be executed again. If the store does not answer, a goroutine goes on.
+func (x *Interceptor) release(ctx context.Context, e *entry) {
+	if x.storeRelease(ctx, e) != nil {
+		x.later(&x.keysLeft, releaseAgain, func() bool { return x.storeRelease(ctx, e) == nil }, func() {})
 	}
+}
+
+// withdraw makes the key of a call free to which the store did not answer. The store may still get the request, such
+// as when its process continues, or on another connection: so a goroutine makes the key free once more after the store
+// has answered.
+func (x *Interceptor) withdraw(ctx context.Context, e *entry) {
+	answered := x.storeRelease(ctx, e) == nil
+	x.later(&x.keysLeft, releaseAgain, func() bool {
+		before, now := answered, x.storeRelease(ctx, e) == nil
+		answered = answered || now
+		return before && now
+	}, func() {})
+}
+
+// later calls try on a goroutine, after a wait and then again and again, until it returns true. If it does not until a
+// lease that has begun must have expired, it calls giveUp. left counts such goroutines; later returns false if there are
+// too many.
+func (x *Interceptor) later(left *atomic.Int64, wait time.Duration, try func() bool, giveUp func()) bool {
+	if left.Add(1) > maxUnsettled {
+		left.Add(-1)
+		return false
+	}
+	go func() {
+		defer left.Add(-1)
+		end := time.Now().Add(x.config.Lease)
+		for ; ; wait = min(2*wait, lastLook) {
+			<-time.After(wait)
+			if try() {
+				return
+			}
+			if !time.Now().Before(end) {
+				giveUp()
+				return
+			}
+		}
+	}()
+	return true
 }
 
 // offer gives an outcome to the store once, and reports whether that is all. If the store does not take a result

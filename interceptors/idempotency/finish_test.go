@@ -103,13 +103,21 @@ func TestFullStore(t *testing.T) {
 	}
 }
 
-// The outcomes that wait for a store are bounded, and what exceeds the bound is lost at once.
+// The outcomes that wait for a store are bounded, and what exceeds the bound is lost at once. Calls that the store
+// does not admit take no room from them.
 func TestUnsettledAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &faulty{Store: idempotency.NewMemory(idempotency.MemoryConfig{})}
 		var lost atomic.Int64
 		w := newWorld(t, idempotency.New(idempotency.Config{}, idempotency.WithStore(store),
 			idempotency.WithLogger(slog.New(counter{slog.DiscardHandler, &lost}))))
+		store.begin.Store(true)
+		for range 2000 {
+			if c := w.call(t.Context(), "a", "k"); c.err == nil {
+				t.Fatal("a call was executed without the store")
+			}
+		}
+		store.begin.Store(false)
 		store.finish.Store(true)
 		for i := range 1010 {
 			w.call(t.Context(), "a", strconv.Itoa(i))

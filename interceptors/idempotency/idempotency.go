@@ -37,7 +37,7 @@ type Interceptor struct {
 	counts  counts
 	err     error
 
-	unsettled atomic.Int64 // outcomes that are given to the store after their calls have ended
+	outcomesLeft, keysLeft atomic.Int64 // see maxUnsettled
 }
 
 // counts are the counters of an interceptor.

@@ -8,6 +8,10 @@ func (x *Interceptor) Measurements() []hauberk.Measurement {
 		return hauberk.Measurement{Name: "idempotency_" + name + "_total", Help: help, Counter: true, Value: float64(n)}
 	}
 	return []hauberk.Measurement{
+		{
+			Name: "idempotency_unsettled", Help: "Calls that have ended and whose outcome or key is still given to the store.",
+			Value: float64(x.outcomesLeft.Load() + x.keysLeft.Load()),
+		},
 		counter("executed", "Calls that were executed as the first of their key.", x.counts.executed.Load()),
 		counter("repeated", "Calls that received the outcome of the first.", x.counts.repeated.Load()),
 		counter("waited", "Calls that waited while the first one ran.", x.counts.waited.Load()),

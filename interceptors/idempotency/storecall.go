@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// storeBegin asks for the key of a call. An error is followed by a Release, since the store may have given
+// storeBegin asks for the key of a call. An error is followed by Release, since the store may have given
 // the key to the call all the same: it would be taken until the lease expires, for no one.
 func (x *Interceptor) storeBegin(ctx context.Context, e *entry) (r Record, err error) {
 	e.begun = time.Now()
@@ -16,7 +16,7 @@ func (x *Interceptor) storeBegin(ctx context.Context, e *entry) (r Record, err e
 		return err
 	})
 	if err != nil {
-		x.storeRelease(ctx, e)
+		x.withdraw(ctx, e)
 	}
 	return r, err
 }
@@ -40,9 +40,9 @@ func (x *Interceptor) storeFinish(ctx context.Context, e *entry, text []byte) (h
 	return held, err
 }
 
-// storeRelease makes a key free, also if the call has ended. If the store fails, its lease expires.
-func (x *Interceptor) storeRelease(ctx context.Context, e *entry) {
-	_ = x.ask(context.WithoutCancel(ctx), x.config.StoreTimeout, func(ctx context.Context) error {
+// storeRelease makes a key free, also if the call has ended.
+func (x *Interceptor) storeRelease(ctx context.Context, e *entry) error {
+	return x.ask(context.WithoutCancel(ctx), x.config.StoreTimeout, func(ctx context.Context) error {
 		return x.store.Release(ctx, e.key, e.owner)
 	})
 }

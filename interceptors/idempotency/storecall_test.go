@@ -48,6 +48,64 @@ func TestBeginWithoutAnswer(t *testing.T) {
 				if waited := time.Since(began); waited > 0 {
 					t.Errorf("the repeat has waited %v", waited)
 				}
+				after(time.Second) // the key is given back once more
+			})
+		})
+	}
+}
+
+// stalled is a store that stops once, and does what it was asked meanwhile when it goes on, in another order: Begin last.
+type stalled struct {
+	idempotency.Store
+
+	until time.Time
+}
+
+func (s *stalled) Begin(
+	ctx context.Context, key idempotency.Key, owner string, of idempotency.Fingerprint, lease time.Duration,
+) (idempotency.Record, error) {
+	if !time.Now().Before(s.until) {
+		return s.Store.Begin(ctx, key, owner, of, lease)
+	}
+	time.AfterFunc(time.Until(s.until)+time.Millisecond, func() {
+		_, _ = s.Store.Begin(context.Background(), key, owner, of, lease)
+	})
+	<-ctx.Done()
+	return idempotency.Record{}, ctx.Err()
+}
+
+func (s *stalled) Release(ctx context.Context, key idempotency.Key, owner string) error {
+	if left := time.Until(s.until); left > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(left):
+		}
+	}
+	return s.Store.Release(ctx, key, owner)
+}
+
+// A key that a store gives late to a call which has ended is free soon after, and not when its lease expires.
+func TestLateBegin(t *testing.T) {
+	for name, stall := range map[string]time.Duration{
+		"shorter than StoreTimeout": 500 * time.Millisecond, "between": 1500 * time.Millisecond, "longer": 5 * time.Second,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &stalled{Store: idempotency.NewMemory(idempotency.MemoryConfig{}), until: time.Now().Add(stall)}
+				w := newWorld(t, idempotency.New(idempotency.Config{}, idempotency.WithStore(store)))
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				if c := w.call(ctx, "a", "k"); c.err == nil {
+					t.Error("a call has succeeded without the store")
+				}
+				after(time.Until(store.until) + 2*time.Millisecond)
+				began := time.Now()
+				w.wants("a 1", w.call(t.Context(), "a", "k"))
+				if waited := time.Since(began); waited > 2*time.Second {
+					t.Errorf("a repeat has waited %v", waited)
+				}
+				after(2 * time.Second)
 			})
 		})
 	}
@@ -64,6 +122,7 @@ func TestAnswerAfterLease(t *testing.T) {
 		if hauberk.Reason(c.err) != idempotency.ReasonUnavailable || time.Since(began) != 20*time.Millisecond {
 			t.Errorf("%v after %v; want that the store is late after the lease", c.err, time.Since(began))
 		}
+		after(time.Second) // the key is given back once more
 	})
 }
 

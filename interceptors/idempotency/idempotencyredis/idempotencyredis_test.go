@@ -118,6 +118,9 @@ func testStore(t *testing.T, k idempotency.Key, addr string) {
 func node(t *testing.T, handled *atomic.Int64, store idempotency.Store, config idempotency.Config) func(key string) (string, error) {
 	t.Helper()
 	x := idempotency.New(config, idempotency.WithStore(store))
+	t.Cleanup(func() { // before the store is closed
+		redistest.Eventually(t, "all calls are settled", func() bool { return x.Measurements()[0].Value == 0 })
+	})
 	intercept := hauberk.Must(hauberk.New(x)).UnaryServerInterceptor()
 	return func(key string) (string, error) {
 		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(idempotency.Header, key))
