@@ -95,8 +95,8 @@ func TestJavaHedge(t *testing.T) {
 	for _, kind := range []hauberk.Kind{hauberk.Unary, hauberk.ServerStream} {
 		id := "hedged-" + kind.String()
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		defer cancel()
 		all, err := javaCall(ctx, conn, kind, id, &testpb.Request{Count: 1}, "delay-ms", "60000")
+		cancel()
 		if err != nil || len(all) != 1 {
 			t.Errorf("%v: %d messages, %v", kind, len(all), err)
 		}

@@ -46,8 +46,9 @@ func (x *Interceptor) finish(ctx context.Context, e *entry, text []byte) {
 		held, err := x.storeRenew(ctx, e, x.config.TTL)
 		o.blocked = held && err == nil
 	}
-	if !x.later(&x.outcomesLeft, firstLook, func() bool { return x.offer(ctx, e, o, false) }, func() { x.lose(ctx, o) }) {
-		x.lose(ctx, o)
+	again, giveUp := func() bool { return x.offer(ctx, e, o, false) }, func() { x.lose(ctx, o) }
+	if !x.later(&x.outcomesLeft, firstLook, again, giveUp) {
+		giveUp()
 	}
 }
 
@@ -70,9 +71,9 @@ func (x *Interceptor) withdraw(ctx context.Context, e *entry) {
 	}, func() {})
 }
 
-// later calls try on a goroutine, after a wait and then again and again, until it returns true. If it does not until a
-// lease that has begun must have expired, it calls giveUp. left counts such goroutines; later returns false if there are
-// too many.
+// later calls try on a goroutine, after a wait and then again and again, until it returns true. If it does not until
+// a lease that has begun must have expired, it calls giveUp. left counts such goroutines; later returns false if there
+// are too many.
 func (x *Interceptor) later(left *atomic.Int64, wait time.Duration, try func() bool, giveUp func()) bool {
 	if left.Add(1) > maxUnsettled {
 		left.Add(-1)
@@ -124,10 +125,12 @@ func (o *unkept) tooLarge(last bool) bool {
 // lose records that the outcome of a call is not kept.
 func (x *Interceptor) lose(ctx context.Context, o *unkept) {
 	x.counts.lost.Add(1)
-	then := "a repeat may execute it again"
+	ctx = context.WithoutCancel(ctx)
 	if o.blocked {
-		then = "repeats wait until TTL has passed"
+		x.log.ErrorContext(ctx, "idempotency: the store did not take the outcome of a call; repeats wait until TTL has "+
+			"passed", "error", o.err)
+		return
 	}
-	x.log.ErrorContext(context.WithoutCancel(ctx), "idempotency: the store did not take the outcome of a call; "+then,
+	x.log.ErrorContext(ctx, "idempotency: the store did not take the outcome of a call; a repeat may execute it again",
 		"error", o.err)
 }

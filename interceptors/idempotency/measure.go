@@ -9,7 +9,8 @@ func (x *Interceptor) Measurements() []hauberk.Measurement {
 	}
 	return []hauberk.Measurement{
 		{
-			Name: "idempotency_unsettled", Help: "Calls that have ended and whose outcome or key is still given to the store.",
+			Name:  "idempotency_unsettled",
+			Help:  "Calls that have ended and whose outcome or key is still given to the store.",
 			Value: float64(x.outcomesLeft.Load() + x.keysLeft.Load()),
 		},
 		counter("executed", "Calls that were executed as the first of their key.", x.counts.executed.Load()),

@@ -16,8 +16,8 @@ const (
 	DefaultMaxBytes = 256 << 20
 )
 
-// ErrFull is found by errors.Is in the error of a [Store] that has no room. A [Memory] evicts no keys before their time:
-// their effects could be executed again.
+// ErrFull is found by errors.Is in the error of a [Store] that has no room. A [Memory] evicts no keys before their
+// time: their effects could be executed again.
 var ErrFull = errors.New("the store of idempotency keys is full")
 
 // recordBytes is about what a key takes in addition to its outcome, in bytes. Outcomes of at most smallOutcome bytes

@@ -60,8 +60,9 @@ type Config struct {
 	MaxServerDelay time.Duration
 	// PerAttemptTimeout bounds each attempt. An attempt that exceeds it ends with
 	// DEADLINE_EXCEEDED for inner interceptors too, and is retried while the caller's own
-	// deadline has not passed and no response header has arrived (see RetryAfterHeader). A
-	// DEADLINE_EXCEEDED that the server returns earlier is retried only if it is in RetryableStatusCodes. The default 0 is no bound.
+	// deadline has not passed and no response header has arrived. A DEADLINE_EXCEEDED that the
+	// server returns earlier is retried only if it is in RetryableStatusCodes. The default 0
+	// is no bound.
 	//
 	// A unary attempt is bounded until its end, and its server receives the earlier of
 	// the two deadlines. The attempt of a stream is bounded until the response header

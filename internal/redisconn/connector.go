@@ -45,7 +45,8 @@ type Connector struct {
 // Connect begins to connect. The configuration must be valid.
 func Connect(config Config) *Connector {
 	c := &Connector{
-		config: config, first: make(chan struct{}), ended: make(chan struct{}), requests: make(chan struct{}, maxRequests),
+		config: config, first: make(chan struct{}), ended: make(chan struct{}),
+		requests: make(chan struct{}, maxRequests),
 	}
 	c.context, c.cancel = context.WithCancel(context.Background())
 	o := config.options()

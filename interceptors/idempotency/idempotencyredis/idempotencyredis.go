@@ -88,9 +88,10 @@ func (s *Store) run(ctx context.Context, key idempotency.Key, args ...string) (a
 	}
 	sum := sha256.Sum256(append([]byte(s.name+"\x00"), key[:]...))
 	name := "hauberk:idempotency:" + hex.EncodeToString(sum[:])
-	fields, err := redisconn.Do(ctx, s.connector, func(ctx context.Context, client rueidis.Client) ([]rueidis.RedisMessage, error) {
+	exec := func(ctx context.Context, client rueidis.Client) ([]rueidis.RedisMessage, error) {
 		return s.script.Exec(ctx, client, []string{name}, args).ToArray()
-	})
+	}
+	fields, err := redisconn.Do(ctx, s.connector, exec)
 	if err != nil {
 		full := strings.Contains(err.Error(), "OOM")
 		if err = s.connector.Explain(err); full {
