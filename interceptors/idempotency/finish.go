@@ -127,8 +127,8 @@ func (x *Interceptor) lose(ctx context.Context, o *unkept) {
 	x.counts.lost.Add(1)
 	ctx = context.WithoutCancel(ctx)
 	if o.blocked {
-		x.log.ErrorContext(ctx, "idempotency: the store did not take the outcome of a call; repeats wait until TTL has "+
-			"passed", "error", o.err)
+		x.log.ErrorContext(ctx, "idempotency: the store did not take the outcome of a call; repeats wait until "+
+			"TTL has passed", "error", o.err)
 		return
 	}
 	x.log.ErrorContext(ctx, "idempotency: the store did not take the outcome of a call; a repeat may execute it again",
