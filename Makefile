@@ -94,8 +94,9 @@ mutate: ## break the library in listed ways and check that exploration finds eac
 	@go run ./internal/streamsim/mutate
 
 .PHONY: peers
-peers: ## run other projects' tests behind a chain and compare with bare grpc-go (docs/differences.md)
+peers: ## run other projects' tests behind a chain and compare with bare grpc-go (docs/differences.md), and grpc-java's server
 	@go -C peers run . -work "$(strip $(PEERS))" $(strip $(PEERSFLAGS))
+	go test -count=1 -tags java -run '^TestJava' ./e2e/composition
 
 .PHONY: peers-short
 peers-short: ## the part of make peers that CI runs, in a few minutes

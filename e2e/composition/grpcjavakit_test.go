@@ -1,3 +1,5 @@
+//go:build java
+
 package composition_test
 
 import (
