@@ -64,7 +64,10 @@ func TestEnvoyFaults(t *testing.T) {
 	}
 	go func() { _ = srv.Serve(lis) }()
 	t.Cleanup(srv.Stop)
-	proxy := startEnvoy(t, lis.Addr().String())
+	_, port, _ := strings.Cut(lis.Addr().String(), ":")
+	proxy := startEnvoy(t, "faults.yaml.tmpl", map[string]any{
+		"Clusters": map[string]string{"upstream": port, "empty": "", "down": "1"},
+	})
 	config, err := serviceconfig.Parse([]byte(retriesConfig))
 	if err != nil {
 		t.Fatal(err)

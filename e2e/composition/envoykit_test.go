@@ -15,11 +15,11 @@ import (
 	"text/template"
 )
 
-// envoy is an Envoy that fails calls: see e2e/envoy/faults.yaml.tmpl.
+// envoy is a running Envoy with one listener.
 type envoy struct{ admin, target string }
 
-// startEnvoy starts an Envoy in front of a server, until the test ends.
-func startEnvoy(t *testing.T, upstream string) *envoy {
+// startEnvoy starts an Envoy with a configuration of e2e/envoy, until the test ends.
+func startEnvoy(t *testing.T, configuration string, data any) *envoy {
 	t.Helper()
 	python, err := exec.CommandContext(t.Context(), "../python-env.sh", "envoy").Output()
 	if err != nil {
@@ -30,16 +30,13 @@ func startEnvoy(t *testing.T, upstream string) *envoy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := strings.Cut(upstream, ":")
 	file, adminFile := filepath.Join(t.TempDir(), "envoy.yaml"), filepath.Join(t.TempDir(), "admin")
 	config, err := os.Create(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer config.Close()
-	err = template.Must(template.ParseFiles("../envoy/faults.yaml.tmpl")).Execute(config, map[string]any{
-		"Clusters": map[string]string{"upstream": port, "empty": "", "down": "1"},
-	})
+	err = template.Must(template.ParseFiles(filepath.Join("../envoy", configuration))).Execute(config, data)
 	if err != nil {
 		t.Fatal(err)
 	}
