@@ -35,7 +35,8 @@
 //
 //   - [Set] reads the field once, rejects calls without a value, and keeps it in the state of the call. Keys
 //     ([callkey.State]), logs (logging.State), labels ([Label]), handlers and outgoing calls read it there.
-//     Inner interceptors and handlers that change the request do not change the value.
+//     Inner interceptors and handlers that change the request do not change the value, and further requests of a
+//     stream do not either. With [Field.Fixed] a stream whose requests have several values ends.
 //   - [Field.Key] reads the field where a limit needs it. A call without a value is counted by its peer, as
 //     package callkey says. With [Field.PerMessage] each message of a stream has its own key.
 //

@@ -20,6 +20,7 @@ type Field struct {
 	reader     *fieldpath.Reader // nil for the zero Field
 	optional   bool
 	perMessage bool
+	fixed      bool
 	err        error
 }
 
@@ -76,6 +77,14 @@ func (f Field) PerMessage() Field {
 	return f
 }
 
+// Fixed returns the field for [Set] on streams of requests: one with another value than the first ends the call with
+// INVALID_ARGUMENT and [ReasonChanged], before the handler of a server, or the transport of a client, gets it. Requests
+// after the first need no value. Without Fixed the first request decides, and further ones may have any value.
+func (f Field) Fixed() Field {
+	f.fixed = true
+	return f
+}
+
 // Name returns the paths as text, "repository.storage_name or storage_name", or the name that [Marked] was given.
 func (f Field) Name() string { return strings.Join(f.paths, " or ") }
 
@@ -103,7 +112,11 @@ func (f Field) Err() error {
 // interceptors count it by its peer, and a circuit breaker by its service or method. Values of any length are
 // keys; the interceptors bound what they keep of them.
 func (f Field) Key() callkey.Key {
-	if err := f.Err(); err != nil {
+	err := f.Err()
+	if f.fixed {
+		err = errors.Join(err, errors.New("Fixed is for field.Set; want a field without it, or PerMessage"))
+	}
+	if err != nil {
 		return callkey.Failed(f.Name(), err)
 	}
 	return callkey.FromRequest(f.Name(), request{f}, f.perMessage)

@@ -19,6 +19,7 @@ var (
 	ErrMissing  = errors.New("the request has no value of a required field")
 	ErrTooLong  = errors.New("the value of a field of the request is too long")
 	ErrMismatch = errors.New("the request is for another tenant than that of the caller")
+	ErrChanged  = errors.New("the request has another value of a fixed field than the first of its stream")
 )
 
 // The reasons of rejections ([hauberk.Reason]), on both sides.
@@ -29,6 +30,9 @@ const (
 	// ReasonTooLong: the value of a field is longer than MaxValue (INVALID_ARGUMENT). The
 	// google.rpc.BadRequest names the field.
 	ReasonTooLong = "REQUEST_FIELD_TOO_LONG"
+	// ReasonChanged: a request of a stream has another value of a field with [Field.Fixed] than the first
+	// (INVALID_ARGUMENT). The google.rpc.BadRequest names the field.
+	ReasonChanged = "REQUEST_FIELD_CHANGED"
 	// ReasonMismatch: the request is for another tenant than that of the caller (PERMISSION_DENIED).
 	ReasonMismatch = "TENANT_MISMATCH"
 )
@@ -52,6 +56,9 @@ type Interceptor struct {
 // key is not set. It rejects a value of more than [MaxValue] bytes. A request that cannot be read ends the
 // call with the status of that. A method whose requests have none of the paths ends with INTERNAL; Serve
 // reports it before. Unknown methods and those of the package grpc, such as health, pass without a value.
+//
+// Further requests of a stream do not change the value. If the decisions by it must hold for them as well, use
+// [Field.Fixed].
 func Set(key hauberk.Key[string], f Field) *Interceptor {
 	x := &Interceptor{field: f, key: key}
 	if key.Name() == "" {
@@ -137,7 +144,7 @@ func (x *Interceptor) keep(ctx context.Context, call *hauberk.Call) error {
 		return err
 	case !ok && x.field.optional:
 		call.Abstain()
-		x.watch(call, id)
+		x.watch(call, id, "")
 		return nil
 	case !ok:
 		return x.missing(call)
@@ -145,6 +152,7 @@ func (x *Interceptor) keep(ctx context.Context, call *hauberk.Call) error {
 		return x.reject(call, ReasonTooLong, ErrTooLong, fmt.Sprintf("has more than %d bytes", MaxValue))
 	case !x.tenant:
 		x.key.Set(call, value)
+		x.watch(call, id, value)
 		return nil
 	default:
 		return x.setTenant(call, id, value)
@@ -162,23 +170,46 @@ func (x *Interceptor) setTenant(call *hauberk.Call, id *hauberk.Identity, tenant
 	default:
 		return x.mismatch(call)
 	}
-	x.watch(call, id)
+	x.watch(call, id, tenant)
 	return nil
 }
 
-// watch ends a stream when one of its further requests is for another tenant than that of its caller. id is nil if the
-// field is no tenant.
-func (x *Interceptor) watch(call *hauberk.Call, id *hauberk.Identity) {
-	if id == nil || id.Tenant == "" || !call.Kind().ClientStreams() {
+// watch ends a stream when one of its further requests has another value than the first: that of a fixed field, which
+// is "" if the first has none, or the tenant of its caller, if it has one.
+func (x *Interceptor) watch(call *hauberk.Call, id *hauberk.Identity, value string) {
+	if x.tenant {
+		value = id.Tenant
+	}
+	if holds := x.field.fixed || x.tenant && value != ""; !holds || !call.Kind().ClientStreams() {
 		return
 	}
-	tenant := id.Tenant
-	call.OnReceive(func(msg any) (bool, error) {
-		if value, ok := x.field.OfMessage(msg); ok && value != tenant {
-			return false, x.mismatch(call)
+	check := func(msg any) error {
+		if got, ok := x.field.OfMessage(msg); ok && got != value {
+			return x.changed(call)
 		}
-		return true, nil
+		return nil
+	}
+	if call.Side() == hauberk.ServerSide {
+		call.OnReceive(func(msg any) (bool, error) {
+			err := check(msg)
+			return err == nil, err
+		})
+		return
+	}
+	call.OnSend(func(msg any, emit func(any) error) error {
+		if err := check(msg); err != nil {
+			return err
+		}
+		return emit(msg)
 	})
+}
+
+// changed is the rejection of a request that is not for what the call is for.
+func (x *Interceptor) changed(call *hauberk.Call) error {
+	if x.tenant {
+		return x.mismatch(call)
+	}
+	return x.reject(call, ReasonChanged, ErrChanged, "differs from that of the first request")
 }
 
 // mismatch is the rejection of a call, or of its request, that is for another tenant.
@@ -205,7 +236,7 @@ func (x *Interceptor) missing(call *hauberk.Call) error {
 
 // reject rejects the call for the value of its field.
 func (x *Interceptor) reject(call *hauberk.Call, reason string, cause error, what string) error {
-	call.Decide(hauberk.Decision{Rule: x.title(), Verdict: hauberk.Rejected, Reason: reason})
+	call.Decide(hauberk.Decision{Interceptor: name, Rule: x.title(), Verdict: hauberk.Rejected, Reason: reason})
 	path := x.pathOf(call)
 	return &hauberk.Rejection{
 		Code: codes.InvalidArgument, Reason: reason, Cause: cause,
