@@ -4,6 +4,7 @@
 package greeter
 
 import (
+	"context"
 	"net"
 
 	"google.golang.org/grpc"
@@ -26,6 +27,11 @@ type Server struct {
 func Serve(service greeterpb.GreeterServer, interceptors ...hauberk.Interceptor) *Server {
 	chain, err := hauberk.New(interceptors...)
 	Check(err)
+	return ServeChain(service, chain)
+}
+
+// ServeChain starts a server with a chain.
+func ServeChain(service greeterpb.GreeterServer, chain *hauberk.Chain) *Server {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	Check(err)
 	s := &Server{Addr: lis.Addr().String(), srv: chain.NewServer(), served: make(chan error, 1)}
@@ -49,6 +55,9 @@ func (s *Server) Conn(interceptors ...hauberk.Interceptor) *grpc.ClientConn {
 func (s *Server) Client(interceptors ...hauberk.Interceptor) greeterpb.GreeterClient {
 	return greeterpb.NewGreeterClient(s.Conn(interceptors...))
 }
+
+// Shutdown shuts the server down as the Drain of its chain says.
+func (s *Server) Shutdown(ctx context.Context) error { return s.srv.Shutdown(ctx) }
 
 // Stop closes the clients and returns when the last call of the server has ended.
 func (s *Server) Stop() {
