@@ -36,7 +36,7 @@ func startEnvoy(t *testing.T, configuration string, data any) *envoy {
 		t.Fatal(err)
 	}
 	defer config.Close()
-	err = template.Must(template.ParseFiles(filepath.Join("../envoy", configuration))).Execute(config, data)
+	err = template.Must(template.ParseFiles(filepath.Join("..", "envoy", configuration))).Execute(config, data)
 	if err != nil {
 		t.Fatal(err)
 	}

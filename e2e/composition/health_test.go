@@ -3,11 +3,11 @@ package composition_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/http"
-	"strconv"
 	"testing"
 	"time"
 
@@ -124,8 +124,12 @@ func TestEnvoyChecksHealth(t *testing.T) {
 	go func() { _ = bare.Serve(bareLis) }()
 	t.Cleanup(bare.Stop)
 	proxy := startEnvoy(t, "health.yaml.tmpl", []checked{
-		{"server", "", port}, {"service", service, port}, {"unknown", "unknown.Service", port},
-		{"bare-server", "", barePort}, {"bare-service", service, barePort}, {"bare-unknown", "unknown.Service", barePort},
+		{"server", "", port},
+		{"service", service, port},
+		{"unknown", "unknown.Service", port},
+		{"bare-server", "", barePort},
+		{"bare-service", service, barePort},
+		{"bare-unknown", "unknown.Service", barePort},
 	})
 	conn, err := grpc.NewClient(proxy.target, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -181,7 +185,7 @@ func TestEnvoyChecksHealth(t *testing.T) {
 			})
 		}
 	}
-	direct, err := grpc.NewClient("127.0.0.1:"+strconv.Itoa(port), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	direct, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,5 +194,7 @@ func TestEnvoyChecksHealth(t *testing.T) {
 		t.Errorf("a call during the notice of the shutdown ends with %v; want OK", got)
 	}
 	stop()
-	<-stopped
+	if err := <-stopped; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 }

@@ -57,18 +57,22 @@ func (b *book) Write(_ context.Context, r audit.Record) error {
 	return nil
 }
 
-// TestRecordsAgreeWithClients: while the state of a server changes, and while it shuts down, each call of every kind has
-// one record at its end, with the code and the reason that its client has received. A shutdown may end a stream while
+// TestRecordsAgreeWithClients: while the state of a server changes, and while it shuts down, each call of every kind
+// has one record at its end, with the code and the reason that its client has received. A shutdown may end a stream while
 // an interceptor rejects it, or after its handler has begun to panic.
 func TestRecordsAgreeWithClients(t *testing.T) {
 	for round := range uint64(2) {
-		t.Run(strconv.FormatUint(round, 10), func(t *testing.T) { recordsAgree(t, round) })
+		randoms := make([]*rand.Rand, 8)
+		for i := range randoms {
+			randoms[i] = testseed.Rand(t, round*100+uint64(i))
+		}
+		t.Run(strconv.FormatUint(round, 10), func(t *testing.T) { recordsAgree(t, round, randoms) })
 	}
 }
 
-func recordsAgree(t *testing.T, round uint64) {
+func recordsAgree(t *testing.T, round uint64, randoms []*rand.Rand) {
 	hauberktest.CheckLeaks(t)
-	const workers, each = 8, 40
+	const each = 40
 	id := hauberk.NewKey[string]("id")
 	identify := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		id.Set(call, strings.Join(call.Metadata(ctx, "x-id"), ","))
@@ -91,11 +95,10 @@ func recordsAgree(t *testing.T, round uint64) {
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(lis) }()
 
-	seen := make([]map[string]outcome, workers)
-	half, stop := make(chan struct{}, workers), make(chan struct{})
+	seen := make([]map[string]outcome, len(randoms))
+	half, stop := make(chan struct{}, len(randoms)), make(chan struct{})
 	var working, switching sync.WaitGroup
-	for w := range seen {
-		random := testseed.Rand(t, round*100+uint64(w))
+	for w, random := range randoms {
 		seen[w] = make(map[string]outcome)
 		working.Go(func() {
 			callOddly(t, lis.Addr().String(), random, fmt.Sprintf("%d-%d-", round, w), each, half, seen[w])
@@ -117,7 +120,7 @@ func recordsAgree(t *testing.T, round uint64) {
 			cancel()
 		}
 	})
-	for range workers {
+	for range randoms {
 		<-half
 	}
 	close(stop)
@@ -216,7 +219,9 @@ func compareOutcomes(t *testing.T, seen []map[string]outcome, records map[string
 			t.Errorf("a record of the call %q, which no client has made", name)
 		}
 	}
-	for _, want := range []outcome{{codes.OK, ""}, {codes.NotFound, "GONE"}, {codes.Unavailable, serving.ReasonMaintenance}} {
+	for _, want := range []outcome{
+		{codes.OK, ""}, {codes.NotFound, "GONE"}, {codes.Unavailable, serving.ReasonMaintenance},
+	} {
 		if counts[want] == 0 {
 			t.Errorf("no call has ended with %v: %v", want, counts)
 		}

@@ -180,8 +180,8 @@ func shutDown(t *testing.T, web bool) {
 	}
 }
 
-// TestRejectNew: with Drain.RejectNew calls of connect-go that wait in an interceptor when the server shuts down end with
-// UNAVAILABLE and the reason.
+// TestRejectNew: with Drain.RejectNew calls of connect-go that wait in an interceptor when the server shuts down end
+// with UNAVAILABLE and the reason.
 func TestRejectNew(t *testing.T) {
 	arrived, proceed := make(chan struct{}, len(kinds)), make(chan struct{})
 	hold := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {

@@ -37,7 +37,8 @@ func h2c(t *testing.T) *http.Client {
 
 // callConnect makes a call with one request with a client of connect-go that speaks gRPC, and returns its error.
 func callConnect(ctx context.Context, client *http.Client, addr string, kind hauberk.Kind, text string) error {
-	c := connect.NewClient[testpb.Request, testpb.Response](client, "http://"+addr+hauberktest.FullMethod(kind), connect.WithGRPC())
+	url := "http://" + addr + hauberktest.FullMethod(kind)
+	c := connect.NewClient[testpb.Request, testpb.Response](client, url, connect.WithGRPC())
 	req := &testpb.Request{Text: text}
 	switch kind {
 	case hauberk.ClientStream:
@@ -116,7 +117,9 @@ type server struct {
 }
 
 // serve starts a server on its own listener or, if web, in a server of net/http.
-func serve(t *testing.T, chain *hauberk.Chain, handle func(ctx context.Context, s hauberktest.Stream) error, web bool) server {
+func serve(
+	t *testing.T, chain *hauberk.Chain, handle func(ctx context.Context, s hauberktest.Stream) error, web bool,
+) server {
 	t.Helper()
 	s := server{Server: chain.NewServer()}
 	testpb.RegisterTestServiceServer(s, &hauberktest.Backend{Handle: handle})

@@ -1,4 +1,4 @@
-package e2e_test
+package composition_test
 
 import (
 	"context"
@@ -64,8 +64,11 @@ func isServing(t *testing.T, checks *health.Server) bool {
 // one of bare grpc-go whose health service has that status, and after the shutdown no server.
 func TestHealthProbe(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "grpc_health_probe")
-	must(t, "go", "-C", "healthprobe", "build", "-o", binary, "github.com/grpc-ecosystem/grpc-health-probe")
-	const service = "hauberk.test.v1.TestService"
+	build := exec.CommandContext(t.Context(), "go", "-C", "../healthprobe", "build", "-o", binary,
+		"github.com/grpc-ecosystem/grpc-health-probe")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	checks := health.NewServer()
 	state := serving.New(serving.Config{Services: []string{service}}, serving.WithHealth(checks))
 	chain, err := hauberk.Config{Drain: hauberk.Drain{Notice: time.Hour}}.New(state)
@@ -76,7 +79,8 @@ func TestHealthProbe(t *testing.T) {
 	ours, bares := serveProbed(t, checks, srv), serveProbed(t, health.NewServer(), bare)
 	probe := func(p probed, service string) int {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), binary, "-addr="+p.addr, "-service="+service, "-connect-timeout=10s", "-rpc-timeout=10s")
+		cmd := exec.CommandContext(t.Context(), binary, "-addr="+p.addr, "-service="+service,
+			"-connect-timeout=10s", "-rpc-timeout=10s")
 		out, err := cmd.CombinedOutput()
 		if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || exit.ExitCode() < 0) {
 			t.Fatalf("grpc_health_probe: %v\n%s", err, out)
@@ -131,7 +135,9 @@ func TestHealthProbe(t *testing.T) {
 		}
 	}
 	stop()
-	<-stopped
+	if err := <-stopped; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 	srv.Stop()
 	if got := probe(ours, ""); got != probeNoServer {
 		t.Errorf("exit code %d after the shutdown; want %d", got, probeNoServer)
