@@ -57,7 +57,7 @@ func callConnect(ctx context.Context, client *http.Client, addr string, kind hau
 		return stream.Err()
 	case hauberk.Bidi:
 		stream := c.CallBidiStream(ctx)
-		defer stream.CloseResponse()
+		defer func() { _ = stream.CloseResponse() }()
 		_ = stream.Send(req) // Receive has the status
 		_ = stream.CloseRequest()
 		for {
