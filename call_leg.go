@@ -261,11 +261,11 @@ func (l *leg) during() context.Context {
 // leave ends the next at place i: what was registered inside is undone, and the
 // hooks of the leg see what is held.
 func (c *Call) leave(i int32, err error) error {
-	if c.nexts.depth() != i+1 {
-		return c.leaveLate(i, err)
-	}
 	if err != nil {
 		err = usable(err, c.nameOf(i))
+	}
+	if c.nexts.depth() != i+1 {
+		return c.leaveLate(i, err)
 	}
 	if c.leg != nil || c.prepared != nil {
 		err = c.closeLeg(i, err)

@@ -89,3 +89,29 @@ func TestEndlessErrorOfHooks(t *testing.T) {
 		})
 	}
 }
+
+// The same holds for an interceptor that returns while its next runs on another goroutine.
+func TestEndlessErrorDuringNext(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		entered, release, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		inner := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			go func() {
+				defer close(done)
+				_ = next(ctx, call)
+			}()
+			<-entered
+			return new(ownError)
+		})
+		backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+			close(entered)
+			<-release
+			return hauberktest.Echo(ctx, s)
+		}}
+		out := c.StartWith(t, backend, inner).Call(t.Context(), "a")
+		close(release)
+		<-done
+		if status.Code(out.Err) != codes.Unknown {
+			t.Errorf("%v; want UNKNOWN", out.Err)
+		}
+	})
+}
