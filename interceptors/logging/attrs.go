@@ -27,16 +27,24 @@ func (x *Interceptor) appendCounts(list []slog.Attr, o outcome) []slog.Attr {
 	return with(list, x.names.Received, slog.Int64Value(o.received))
 }
 
-func (x *Interceptor) appendPeer(list []slog.Attr, call *hauberk.Call) []slog.Attr {
+// peerOf returns the attribute of the other end of a call's connection, or nil if records do not have it.
+func (x *Interceptor) peerOf(call *hauberk.Call) *peerAttr {
 	if call.Side() == hauberk.ClientSide && !x.config.ClientPeer {
-		return list
+		return nil
 	}
 	p := call.Peer()
 	if p == nil || p.Addr == nil {
+		return nil
+	}
+	return x.peers.of(p.Addr)
+}
+
+// appendPeer appends the attribute of a peer, unless the handler has it, and that of the client.
+func (x *Interceptor) appendPeer(list []slog.Attr, call *hauberk.Call, at *peerAttr, bound bool) []slog.Attr {
+	if at == nil {
 		return list
 	}
-	at := x.peers.of(p.Addr)
-	if at.attr.Key != "" || at.attr.Value.Kind() == slog.KindGroup {
+	if !bound && at.hasAttr() {
 		list = append(list, at.attr)
 	}
 	if x.names.ClientAddress == "" {

@@ -79,7 +79,7 @@ func (w *watcher) log(direction string, sequence int64, seen sight) {
 	from := len(list)
 	list = appendStates(list, w.states, w.call)
 	list = appendAttrs(w.ctx, list, from, w.attrs, w.call)
-	h := w.handler(seen.logger, w.call, w.method, outcome{})
+	h := w.handler(seen.logger, w.call, w.method, outcome{}).Handler
 	w.write(w.ctx, h, record{w.now(), seen.level, MessagePassed}, list)
 }
 

@@ -30,6 +30,7 @@ type boundHandler struct {
 	slog.Handler
 
 	logger *slog.Logger // the default logger may change
+	peers  peerHandlers // with the attribute of a peer
 }
 
 // methods are the methods that an interceptor knows. A gateway or an interceptor may
@@ -89,17 +90,27 @@ func (m *method) boundTo(o outcome) *bound {
 
 // handler returns the logger's handler for a record of a call. It has the attributes of
 // common.
-func (x *Interceptor) handler(logger *slog.Logger, call *hauberk.Call, m *method, o outcome) slog.Handler {
+func (x *Interceptor) handler(logger *slog.Logger, call *hauberk.Call, m *method, o outcome) *boundHandler {
 	b := m.boundTo(o)
 	if h := b.at.Load(); h != nil && h.logger == logger {
-		return h.Handler
+		return h
 	}
 	h := logger.Handler()
 	if list := x.common(call, o); len(list) > 0 {
 		h = h.WithAttrs(list)
 	}
-	b.at.Store(&boundHandler{h, logger})
-	return h
+	made := &boundHandler{Handler: h, logger: logger}
+	b.at.Store(made)
+	return made
+}
+
+// with returns the handler for a record of an outcome and a peer. bound is whether it has the attribute of the
+// peer, which is next to those of common only if the code is OK and there was one message each way.
+func (h *boundHandler) with(o outcome, peer *peerAttr) (with slog.Handler, bound bool) {
+	if !o.isSingle() {
+		return h.Handler, false
+	}
+	return h.peers.of(h.Handler, peer)
 }
 
 // common returns the attributes that are the same for all calls of a method with an

@@ -25,6 +25,52 @@ type peerAttr struct {
 	addr netip.AddrPort
 	ip   netip.Addr // as hauberk.Call.ClientAddr returns addresses
 	attr slog.Attr
+
+	place uint64 // in peerHandlers
+}
+
+// hasAttr reports whether there is an attribute: its names may leave it out.
+func (p *peerAttr) hasAttr() bool { return p.attr.Key != "" || p.attr.Value.Kind() == slog.KindGroup }
+
+// peerHandlers are the handlers of one method for the peers that call it most. A place is for some of the
+// peers. It gets the handler of a peer whose calls were logged twice in a row there, since to make one costs
+// more than it saves a call.
+type peerHandlers [16]struct {
+	last  atomic.Pointer[peerAttr] // that was logged last without a handler
+	bound atomic.Pointer[peerHandler]
+}
+
+// peerHandler is a handler with the attribute of a peer.
+type peerHandler struct {
+	slog.Handler
+
+	peer *peerAttr
+}
+
+// of returns h with the attribute of a peer, or h if it was not made. Safe for concurrent use.
+func (p *peerHandlers) of(h slog.Handler, peer *peerAttr) (with slog.Handler, bound bool) {
+	if peer == nil || !peer.hasAttr() {
+		return h, false
+	}
+	place := &p[peer.place%uint64(len(p))]
+	if known := place.bound.Load(); known != nil && known.peer == peer {
+		return known.Handler, true
+	}
+	if place.last.Load() != peer {
+		place.last.Store(peer)
+		return h, false
+	}
+	made := &peerHandler{h.WithAttrs(peer.list()), peer}
+	place.bound.Store(made)
+	return made.Handler, true
+}
+
+// list returns the attributes of the address.
+func (p *peerAttr) list() []slog.Attr {
+	if p.attr.Key != "" {
+		return []slog.Attr{p.attr}
+	}
+	return p.attr.Value.Group()
 }
 
 // of returns the attribute of an address. Safe for concurrent use.
@@ -34,11 +80,13 @@ func (p *peers) of(addr net.Addr) *peerAttr {
 		return p.make(netip.AddrPort{}, addr)
 	}
 	at := tcp.AddrPort()
-	place := &p.places[maphash.Comparable(p.seed, at)%uint64(len(p.places))]
+	hash := maphash.Comparable(p.seed, at)
+	place := &p.places[hash%uint64(len(p.places))]
 	if known := place.Load(); known != nil && known.addr == at {
 		return known
 	}
 	made := p.make(at, addr)
+	made.place = hash
 	place.Store(made)
 	return made
 }

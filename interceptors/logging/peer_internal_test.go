@@ -1,11 +1,15 @@
 package logging
 
 import (
+	"bytes"
+	"context"
 	"hash/maphash"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hauberk-rpc/hauberk/internal/lognames"
 )
@@ -86,4 +90,58 @@ func TestPeersAllocations(t *testing.T) {
 	if got := testing.AllocsPerRun(100, func() { _ = p.of(addr) }); got > 0 {
 		t.Errorf("%v allocations for an address in the cache, want 0", got)
 	}
+}
+
+// A peer has a handler from its second record in a row on, which writes the record that the others write.
+func TestPeerHandlers(t *testing.T) {
+	addr := func(port int) net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: port} }
+	none := Names{PeerAddress: lognames.Out, PeerPort: lognames.Out}
+	for _, test := range []struct {
+		name  string
+		names Names
+		peers []net.Addr // of the records
+		bound string     // for each of them, 1 if its handler has the peer
+	}{
+		{"one peer", Names{}, []net.Addr{addr(1), addr(1), addr(1)}, "011"},
+		{"one attribute", MiddlewareNames(), []net.Addr{addr(1), addr(1), addr(1)}, "011"},
+		{"two in one place", Names{}, []net.Addr{addr(1), addr(2), addr(1), addr(2), addr(2), addr(1), addr(2)}, "0000101"},
+		{"no address of TCP", Names{}, []net.Addr{&net.UnixAddr{Name: "@"}, &net.UnixAddr{Name: "@"}}, "00"},
+		{"no names", none, []net.Addr{addr(1), addr(1), addr(1)}, "000"},
+		{"no peer", Names{}, []net.Addr{nil, nil, nil}, "000"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var out bytes.Buffer
+			h := slog.NewJSONHandler(&out, nil).WithAttrs([]slog.Attr{slog.String("rpc.system.name", "grpc")})
+			all, x := new(peerHandlers), Interceptor{peers: *newPeers(test.names)}
+			got := ""
+			for _, a := range test.peers {
+				var peer *peerAttr
+				if a != nil {
+					peer = x.peers.of(a)
+					peer.place = 7
+				}
+				with, bound := all.of(h, peer)
+				got += map[bool]string{false: "0", true: "1"}[bound]
+				want := written(t, h, &out, x.appendPeer(nil, nil, peer, false))
+				if text := written(t, with, &out, x.appendPeer(nil, nil, peer, bound)); text != want {
+					t.Errorf("%v: %s, want %s", a, text, want)
+				}
+			}
+			if got != test.bound {
+				t.Errorf("the handlers have peers as in %s, want %s", got, test.bound)
+			}
+		})
+	}
+}
+
+// written returns a record with attributes as a handler writes it to out.
+func written(t *testing.T, h slog.Handler, out *bytes.Buffer, list []slog.Attr) string {
+	t.Helper()
+	out.Reset()
+	r := slog.NewRecord(time.Time{}, slog.LevelInfo, MessageEnded, 0)
+	r.AddAttrs(list...)
+	if err := h.Handle(context.Background(), r); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
 }

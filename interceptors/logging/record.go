@@ -77,13 +77,14 @@ func (x *Interceptor) logStart(ctx context.Context, call *hauberk.Call, b beginn
 		return
 	}
 	var space [16]slog.Attr
-	list := x.appendPeer(space[:0], call)
+	list := x.appendPeer(space[:0], call, x.peerOf(call), false)
 	list = x.appendDeadline(list, &b)
 	list = x.appendRequestMetadata(ctx, list, call)
 	from := len(list)
 	list = appendStates(list, x.states, call)
 	list = appendAttrs(ctx, list, from, x.attrs, call)
-	x.write(ctx, x.handler(logger, call, b.method, outcome{}), record{b.at, level, MessageStarted}, list)
+	h := x.handler(logger, call, b.method, outcome{}).Handler
+	x.write(ctx, h, record{b.at, level, MessageStarted}, list)
 }
 
 // end writes the record of a call's end, if its level is enabled and sampling does not
@@ -99,13 +100,15 @@ func (x *Interceptor) end(ctx context.Context, call *hauberk.Call, b beginning, 
 		return
 	}
 	o := outcome{true, code, call.Sent(), b.received(call)}
-	h := x.handler(logger, call, b.method, o)
+	peer := x.peerOf(call)
+	h, bound := x.handler(logger, call, b.method, o).with(o, peer)
+	e := ending{o, duration, err, peer, bound}
 	r := record{b.at.Add(duration), level, MessageEnded}
 	if call.Wire() != nil && err != hauberk.ErrUnwound { //nolint:errorlint // Observe passes it unwrapped
-		x.endWhenFinal(ctx, call, &b, h, r, ending{o, duration, err})
+		x.endWhenFinal(ctx, call, &b, h, r, e)
 		return
 	}
-	made := x.endRecord(ctx, call, &b, r, ending{o, duration, err})
+	made := x.endRecord(ctx, call, &b, r, e)
 	if x.queue != nil {
 		x.enqueue(ctx, h, &made)
 		return
@@ -119,6 +122,8 @@ type ending struct {
 
 	duration time.Duration
 	err      error
+	peer     *peerAttr // nil without one
+	bound    bool      // the handler has the attribute of the peer
 }
 
 // endRecord returns the record of a call's end. It is not inlined, so that its list is not
@@ -141,27 +146,25 @@ func (x *Interceptor) endRecord(
 func (x *Interceptor) appendEnd(
 	ctx context.Context, list []slog.Attr, call *hauberk.Call, b *beginning, e ending,
 ) ([]slog.Attr, wireAt) {
-	list = x.appendOutcome(list, call, e.outcome, e.duration, e.err)
+	list = x.appendOutcome(list, call, &e)
 	wire := wireAt{call.Wire(), len(list)}
 	list = x.appendWire(list, wire.Wire)
 	return x.appendRest(ctx, list, call, b), wire
 }
 
 // appendOutcome appends the outcome of a call, apart from what its handler has.
-func (x *Interceptor) appendOutcome(
-	list []slog.Attr, call *hauberk.Call, o outcome, duration time.Duration, err error,
-) []slog.Attr {
-	if !codename.Known(o.code) {
-		list = x.appendCode(list, o.code)
+func (x *Interceptor) appendOutcome(list []slog.Attr, call *hauberk.Call, e *ending) []slog.Attr {
+	if !codename.Known(e.code) {
+		list = x.appendCode(list, e.code)
 	}
-	if err != nil {
-		list = x.appendError(list, call, o.code, err)
+	if e.err != nil {
+		list = x.appendError(list, call, e.code, e.err)
 	}
-	if !o.isSingle() {
-		list = x.appendCounts(list, o)
+	if !e.isSingle() {
+		list = x.appendCounts(list, e.outcome)
 	}
-	list = x.appendPeer(list, call)
-	return with(list, x.names.Duration, slog.DurationValue(duration))
+	list = x.appendPeer(list, call, e.peer, e.bound)
+	return with(list, x.names.Duration, slog.DurationValue(e.duration))
 }
 
 // appendRest appends the attributes at the end of the record of an end.
