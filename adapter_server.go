@@ -150,7 +150,7 @@ func (h *handling) begin(request any) (*Call, error) {
 func (h *handling) note(inside *Call) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	inside.over.Store(true)
+	inside.nexts.end()
 	if h.ended {
 		return
 	}
@@ -241,7 +241,7 @@ func (l *interceptorStream) SetTrailer(md metadata.MD)      { l.stream.SetTraile
 
 // SendHeader works until the chain has returned, also if the handler has returned.
 func (l *interceptorStream) SendHeader(md metadata.MD) error {
-	if l.stream.call.over.Load() {
+	if l.stream.call.nexts.over() {
 		return errReturned()
 	}
 	return l.stream.sendHeader(md)
@@ -260,7 +260,7 @@ func (l *interceptorStream) RecvMsg(msg any) error {
 // streaming is taken until the interceptor has returned.
 func (l *interceptorStream) SendMsg(msg any) error {
 	s := l.stream
-	if s.call.over.Load() {
+	if s.call.nexts.over() {
 		return errReturned()
 	}
 	return s.guarded(func() error {

@@ -35,8 +35,7 @@ type Call struct {
 	dryRun   *shadowRun // on the copy that an interceptor in dry run gets
 
 	nexts nexts
-	base  int32       // of a copy: the place of the nexts that it was made for
-	over  atomic.Bool // the outermost next has returned
+	base  int32 // of a copy: the place of the nexts that it was made for
 
 	sent, received atomic.Int64
 	abstained      atomic.Uint64 // which of the first 64 deciding interceptors did not decide, by place

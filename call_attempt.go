@@ -192,7 +192,7 @@ func (c *Call) CanAttempt() bool {
 
 func (c *Call) canAttempt(i int32) bool {
 	var rejection *Rejection
-	return !c.over.Load() && !errors.As(c.last, &rejection) && c.end.(caller).again(c, i)
+	return !c.nexts.over() && !errors.As(c.last, &rejection) && c.end.(caller).again(c, i)
 }
 
 // CommitOnHeader makes the response header commit a stream on a client as soon as it

@@ -101,7 +101,7 @@ func (c *Call) decider(d *Decision) int32 {
 // and the handler.
 func (c *Call) runningInterceptor() int32 {
 	depth := c.nexts.depth()
-	if c.over.Load() || depth == 0 || int(depth) > len(c.plan.entries) {
+	if c.nexts.over() || depth == 0 || int(depth) > len(c.plan.entries) {
 		return -1
 	}
 	return depth - 1

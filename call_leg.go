@@ -118,8 +118,11 @@ func (l *leg) again() *leg {
 //
 //nolint:revive // the error is the outcome of next, not a failure of enter
 func (c *Call) enter(ctx context.Context, i int32) (err error, answered bool) {
+	if c.isPlain() && c.nexts.enter(i, i) {
+		return nil, false // most nexts: a first one, of an interceptor that has changed nothing
+	}
 	reached := c.nexts.reached()
-	if reached != i || c.copyOf != nil || c.over.Load() {
+	if c.copyOf != nil || !c.nexts.isFirst(i) {
 		if err, answered := c.enterAgain(i, reached); answered {
 			return err, true
 		}
@@ -143,14 +146,20 @@ func (c *Call) enter(ctx context.Context, i int32) (err error, answered bool) {
 	return nil, false
 }
 
+// isPlain reports whether the call is no copy, and no interceptor around the place of its nexts has changed
+// anything.
+func (c *Call) isPlain() bool {
+	return c.copyOf == nil && c.leg == nil && c.prepared == nil && !c.fresh
+}
+
 // enterAgain decides on a next that is not the plain first one at its place.
 //
 //nolint:revive // as enter
 func (c *Call) enterAgain(i, reached int32) (err error, answered bool) {
 	switch {
-	case c.nexts.depth() == i && reached > i && c.over.Load():
+	case c.nexts.depth() == i && reached > i && c.nexts.over():
 		return c.last, true // an inner next was left behind, or a panic has left it
-	case c.over.Load() || c.state().over.Load() || c.nexts.depth() != i:
+	case c.nexts.over() || c.state().nexts.over() || c.nexts.depth() != i:
 		return c.misplaced(i), true
 	case c.detached && c.side == ServerSide:
 		return errInternal("next was called with a copy of a call on a server: a server runs its handler once"), true
@@ -166,7 +175,7 @@ func (c *Call) enterAgain(i, reached int32) (err error, answered bool) {
 // misplaced says what is wrong with a next at place i.
 func (c *Call) misplaced(i int32) error {
 	switch depth := c.nexts.depth(); {
-	case c.over.Load() || c.state().over.Load():
+	case c.nexts.over() || c.state().nexts.over():
 		return errInternal("next was called after its call had ended")
 	case depth < i:
 		return errInternal("next was called after its interceptor had returned")
@@ -261,6 +270,11 @@ func (l *leg) during() context.Context {
 // leave ends the next at place i: what was registered inside is undone, and the
 // hooks of the leg see what is held.
 func (c *Call) leave(i int32, err error) error {
+	if err == nil && c.nexts.depth() == i+1 && c.isPlain() && c.response != nil && !c.method.unguarded {
+		c.last = nil
+		c.nexts.leave(i)
+		return nil // most nexts: there is nothing to undo or to check
+	}
 	if err != nil {
 		err = usable(err, c.nameOf(i))
 	}
@@ -289,9 +303,6 @@ func (c *Call) leave(i int32, err error) error {
 		}
 	}
 	c.last = err
-	if i == 0 {
-		c.over.Store(true)
-	}
 	c.nexts.leave(i) // from here on another next may begin
 	return err
 }
@@ -306,7 +317,7 @@ func (c *Call) leaveLate(i int32, err error) error {
 	if err == nil {
 		err = errInternal("an interceptor returned while its next was running on another goroutine")
 	}
-	c.over.Store(true)
+	c.nexts.end()
 	c.last = err
 	c.nexts.setDepth(i)
 	switch end := c.end.(type) {
@@ -353,7 +364,7 @@ func (c *Call) closeLeg(i int32, err error) error {
 		}
 		c.prepared = nil
 		inner.buffer.close()
-		if err == nil && inner.late && !inner.used && !c.over.Load() { // else an interceptor left behind may have
+		if err == nil && inner.late && !inner.used && !c.nexts.over() { // else an interceptor left behind may have
 			err = c.errLateHook(i)
 		}
 	}

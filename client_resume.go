@@ -7,7 +7,7 @@ import "errors"
 func (c *Call) CanResume() bool {
 	var rejection *Rejection
 	s, ok := c.end.(*clientStream)
-	return ok && c.kind == ServerStream && c.copyOf == nil && !c.over.Load() && c.last != nil &&
+	return ok && c.kind == ServerStream && c.copyOf == nil && !c.nexts.over() && c.last != nil &&
 		c.leg.broken() == nil && !errors.As(c.last, &rejection) && s.canResume(c.nexts.depth())
 }
 
