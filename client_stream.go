@@ -156,6 +156,9 @@ func (s *clientStream) awaitLaunch() (grpc.ClientStream, error) {
 
 // run is the goroutine of the chain.
 func (s *clientStream) run() {
+	if len(s.call.plan.entries)-int(s.call.base) >= deepChain {
+		growStack(false)
+	}
 	returned := false
 	defer s.end(&returned)
 	s.call.last = s.start(s.ctx, &s.call)
