@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -300,10 +301,9 @@ func TestContextOfDiscarded(t *testing.T) {
 			}
 			return next(ctx, c)
 		}
-		attempts := 0
+		var attempts atomic.Int32
 		backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
-			attempts++
-			if attempts == 1 {
+			if attempts.Add(1) == 1 {
 				<-ctx.Done()
 				return ctx.Err()
 			}
