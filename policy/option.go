@@ -35,6 +35,7 @@ type settings struct {
 	listener       func(State)
 	around         func(e *Entry) Around
 	outermost      hauberk.Interceptor
+	check          func(*Policy) error
 }
 
 func newSettings(opts []Option) *settings {
@@ -148,6 +149,13 @@ func WithListener(listener func(State)) Option {
 // default is none.
 func WithOutermost(x hauberk.Interceptor) Option {
 	return option(func(s *settings) { s.outermost = x })
+}
+
+// WithCheck rejects policies that do not fit the program: those for which check returns an error. A [File] keeps the
+// policy before. The lines of the error begin with a place, as all errors of policies. check must not keep the policy.
+// The default accepts all.
+func WithCheck(check func(p *Policy) error) Option {
+	return option(func(s *settings) { s.check = check })
 }
 
 // CheckOnly opens no audit files and no connections, for commands that only check a file. Keys, certificates and other

@@ -65,6 +65,11 @@ func Parse(name string, data []byte, opts ...Option) (*Policy, error) {
 		r.release()
 		return nil, err
 	}
+	if s.check != nil {
+		if err := s.check(r.policy); err != nil {
+			return nil, errors.Join(err, r.policy.Close())
+		}
+	}
 	return r.policy, nil
 }
 

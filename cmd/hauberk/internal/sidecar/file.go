@@ -21,7 +21,9 @@ func (s *sidecar) openPolicy(out io.Writer) (*policy, error) {
 	}
 	logger := slog.New(slog.NewJSONHandler(out, nil))
 	reports := &reports{path: s.config, sayf: s.sayf}
-	opts := []policyfile.Option{policyfile.WithLogger(logger), policyfile.WithListener(reports.loaded)}
+	opts := []policyfile.Option{
+		policyfile.WithLogger(logger), policyfile.WithListener(reports.loaded), policyfile.WithCheck(checkMessages),
+	}
 	if s.providers.Tracer != nil {
 		opts = append(opts,
 			policyfile.WithTracerProvider(s.providers.Tracer), policyfile.WithPropagator(s.providers.Propagator))

@@ -31,7 +31,7 @@ func (o *options) fromFile(flags *pflag.FlagSet) error {
 		}
 		return nil
 	}
-	file, err := policyfile.Load(o.config, policyfile.CheckOnly())
+	file, err := policyfile.Load(o.config, policyfile.CheckOnly(), policyfile.WithCheck(checkMessages))
 	if err != nil {
 		return &fileError{err}
 	}

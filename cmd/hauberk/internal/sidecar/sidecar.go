@@ -48,6 +48,9 @@ that have begun keep their chains, and entries that have not changed keep their 
 circuits. If something is wrong with the file, the old chains remain in force. Changes of
 gateway need a restart.
 
+The sidecar does not decode messages. An entry that needs their contents is an error, such
+as validate, payloads of logging, and rules and keys of a field of the request.
+
 IDENTITY
 
 With --config, metadata in which proxies write identities is removed from the calls of
