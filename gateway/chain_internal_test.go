@@ -311,25 +311,33 @@ func TestInterceptorsRecoverPanicsOfReceiveHooks(t *testing.T) {
 	}
 }
 
-// A method becomes known when the upstream has answered it with a message or OK.
+// A method becomes known when the upstream has answered it with a message, with OK, or with a code that only services
+// make.
 func TestMethodsBecomeKnown(t *testing.T) {
+	for _, answer := range []codes.Code{codes.OK, codes.NotFound} {
+		t.Run(answer.String(), func(t *testing.T) { methodsBecomeKnown(t, answer) })
+	}
+}
+
+func methodsBecomeKnown(t *testing.T, answer codes.Code) {
+	t.Helper()
 	var known []bool
 	b := behind(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 		known = append(known, call.Method().Known())
 		return next(ctx, call)
 	})
-	failing := true
+	code := codes.OK
 	b.backend.Handle = func(_ context.Context, s hauberktest.Stream) error {
-		if failing {
-			return status.Error(codes.PermissionDenied, "no")
+		if code != codes.OK {
+			return status.Error(code, "no")
 		}
 		return s.Send(&testpb.Response{})
 	}
 	b.run(t, func(t *testing.T, b *bubble) {
-		known, failing = nil, true
+		known, code = nil, codes.PermissionDenied
 		call := func() { _, _ = b.client().Unary(t.Context(), &testpb.Request{}) }
 		call()
-		failing = false
+		code = answer
 		call()
 		call()
 		for range 2 {
@@ -352,5 +360,22 @@ func TestKnownMethodsAreBounded(t *testing.T) {
 	n := len(*m.names.Load())
 	if n != maxMethods || !m.known("/service/method0") || m.known("/service/method1999") {
 		t.Errorf("%d methods are known, want %d", n, maxMethods)
+	}
+}
+
+// Methods of the configuration are known from the first call on, in addition to those that are learned.
+func TestConfiguredMethods(t *testing.T) {
+	var m methods
+	m.add("/a.B/C", "/a.B/D")
+	for i := range maxMethods {
+		m.learn(fmt.Sprintf("/service/method%d", i))
+	}
+	if !m.known("/a.B/C") || !m.known("/a.B/D") || !m.known(fmt.Sprintf("/service/method%d", maxMethods-1)) {
+		t.Errorf("%d methods are known", len(*m.names.Load()))
+	}
+	for name, ok := range map[string]bool{"/a.B/C": true, "a.B/C": false, "": false, "/": false, "/a": false, "//C": false} {
+		if err := (Config{Methods: []string{name}}).checkMethods(); (err == nil) != ok {
+			t.Errorf("%q: %v", name, err)
+		}
 	}
 }

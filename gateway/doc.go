@@ -114,7 +114,8 @@
 //
 // All calls have the kind [hauberk.Bidi], because the kind of a method is unknown. Hooks
 // receive messages as [*Message]. An interceptor may reply with a protobuf message or a
-// *Message. [hauberk.Method.Known] is false until the upstream has answered a call of the
-// method with a message or with OK. It becomes true for methods that the service has, and
+// *Message. [hauberk.Method.Known] is true for [Config.Methods]. For others it is false until
+// the upstream has answered a call of the method with a message, with OK, or with a code that
+// only services make, such as NOT_FOUND. It becomes true for methods that the service has, and
 // stays false for names that callers make up. The gateway remembers the first 1000 methods.
 package gateway

@@ -118,7 +118,7 @@ func (c *call) outcome(ctx context.Context, down grpc.ServerStream, up transport
 		_, trailer := up.End()
 		down.SetTrailer(forwarded(trailer, responseReserved))
 	}
-	if end.Code == codes.OK {
+	if ofMethod(end.Code) {
 		c.learn()
 	}
 	c.ended = &end

@@ -59,6 +59,10 @@ type Config struct {
 	// gRPC reserves. It must be safe for concurrent use. nil changes nothing, which costs less.
 	Forward func(ctx context.Context, md metadata.MD)
 
+	// Methods are methods that the upstream is known to have, such as "/shop.v1.Cart/Get", from their descriptors, so that
+	// their calls have names from the first one on. All others are learned from answers. nil knows none.
+	Methods []string
+
 	// Transport selects the implementation of HTTP/2. "" means TransportGRPC.
 	Transport Transport
 
@@ -204,6 +208,7 @@ func assemble(config Config, up transport.Upstream, down func(transport.Handler)
 		upstream: up, chain: config.live().StreamServerInterceptor(), release: func() {},
 		strip: newStripper(config.Strip), change: config.Forward,
 	}
+	g.methods.add(config.Methods...)
 	switch {
 	case config.ClientLive != nil:
 		g.client = config.ClientLive.ClientConn(&upstreamConn{g})
@@ -229,6 +234,7 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(
 		target,
+		c.checkMethods(),
 		both,
 		bothClient,
 		checkStrip(c.Strip),
