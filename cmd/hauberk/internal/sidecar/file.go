@@ -31,6 +31,9 @@ func (s *sidecar) openPolicy(out io.Writer) (*policy, error) {
 	if s.providers.Meter != nil {
 		opts = append(opts, policyfile.WithMeterProvider(s.providers.Meter))
 	}
+	if s.services != nil {
+		opts = append(opts, policyfile.WithServices(s.services...), policyfile.WithClientServices(s.services...))
+	}
 	if s.rejected != nil {
 		opts = append(opts, policyfile.WithOutermost(s.rejected))
 	}

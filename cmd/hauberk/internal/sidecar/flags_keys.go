@@ -54,6 +54,7 @@ var keyOf = map[string]struct {
 	"strip-metadata": {"strip_metadata", func(o *options, g *section) {
 		o.strip = append([]string{}, g.StripMetadata...)
 	}},
+	"descriptors": {"descriptors_file", func(o *options, g *section) { o.descriptors = g.DescriptorsFile }},
 	"upstream-tls": {"upstream_tls", func(o *options, g *section) {
 		o.connections.upstreamTLS = g.UpstreamTLS != nil
 	}},

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/admin"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
@@ -31,7 +33,8 @@ type sidecar struct {
 	providers *otelenv.Providers
 	signals   signals
 	errOut    io.Writer
-	reloading sync.Mutex // held while the file is read on request
+	services  []protoreflect.ServiceDescriptor // of the upstream; nil if they are not known
+	reloading sync.Mutex                       // held while the file is read on request
 }
 
 // signals are the signals that the sidecar obeys. After the first one that stops it, release restores
@@ -54,6 +57,9 @@ func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOu
 		return err
 	}
 	defer s.flush(time.Now()) // does nothing after shutdown
+	if err = s.readDescriptors(); err != nil {
+		return err
+	}
 	if s.config != "" {
 		s.policy, err = s.openPolicy(log)
 	} else {
@@ -64,6 +70,7 @@ func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOu
 	}
 	defer s.closePolicy()
 	config := o.gatewayConfig(s.policy, s.sayf)
+	config.Methods = methodsOf(s.services)
 	if s.gateway, err = gateway.New(config, gateway.WithLogger(s.policy.logger)); err != nil {
 		return err
 	}

@@ -73,8 +73,9 @@ METRICS
 With --telemetry ADDR the sidecar serves http://ADDR/metrics to Prometheus, in the text
 format and in OpenMetrics: metrics of calls with the names of go-grpc-middleware's
 Prometheus provider, rejections, and metrics of the Go runtime and the process. All calls
-have grpc_type="bidi_stream". Methods that the upstream has not answered yet are counted
-as "unknown". The URL is on stderr:
+have grpc_type="bidi_stream". Methods are counted as "unknown" that --descriptors does not
+have, and that the upstream has not answered yet with a message or a status that only
+services make. The URL is on stderr:
 
   hauberk: metrics at http://127.0.0.1:9464/metrics
 
@@ -225,11 +226,12 @@ type options struct {
 	forwardID bool
 	limits    limitFlags
 
-	config   string            // policy file; "" is the built-in chain
-	identity map[string]string // names of metadata by part of the identity
-	strip    []string          // nil is the default
-	wrong    error             // with a key of the file
-	from     []string          // reports of flags that take precedence over keys of the file
+	config      string            // policy file; "" is the built-in chain
+	identity    map[string]string // names of metadata by part of the identity
+	descriptors string            // file with descriptors of the upstream's services; "" is none
+	strip       []string          // nil is the default
+	wrong       error             // with a key of the file
+	from        []string          // reports of flags that take precedence over keys of the file
 
 	connections  connections
 	telemetryTLS web.TLS
@@ -289,6 +291,8 @@ func (o *options) flags(cmd *cobra.Command) {
 	flags.StringVar(&o.upstream, "upstream", "",
 		"forward calls to this service: host:port, dns:///host:port, ipv4:a:1,b:2 or unix:///path")
 	o.connections.register(cmd)
+	flags.StringVar(&o.descriptors, "descriptors", "",
+		"file with the descriptors of the upstream's services (default: methods are learned from answers)")
 	flags.StringVar(&o.telemetry, "telemetry", "",
 		"serve /metrics on this address, host:port (default: not served)")
 	flags.StringVar(&o.transport, "transport", string(gateway.TransportGRPC),
