@@ -33,6 +33,10 @@ type Config struct {
 	// method: "shop-cli" and "shop-cli/latest" have the client shop-cli. A call whose client is not known
 	// either is rejected if a rule for all clients names its method. The default admits both.
 	RejectUnknown bool
+	// GateUnknown gates calls of methods that the server does not know, as those of other methods. It is for a
+	// sidecar, which knows a method only after its first answer, or from descriptors. On a server such calls end with
+	// UNIMPLEMENTED; the default leaves them to it.
+	GateUnknown bool
 	// Count lists clients to count in addition to those of the rules.
 	Count []string
 	// MaxVersions bounds the pairs of client and version that are counted separately. The default is
@@ -89,6 +93,9 @@ func (c Config) rules() (rules []rule, err error) {
 	}
 	if c.RejectUnknown && len(c.Rules) == 0 {
 		fail("RejectUnknown has no effect without Rules")
+	}
+	if c.GateUnknown && len(c.Rules) == 0 {
+		fail("GateUnknown has no effect without Rules")
 	}
 	for i, r := range c.Rules {
 		methods, bad := pattern.ParseAll(r.Methods)

@@ -25,8 +25,8 @@
 // google.rpc.ErrorInfo say which versions are supported, and what to upgrade to. errors.Is finds
 // [ErrUnsupported] or [ErrUnknown] in this process, and the decision is recorded.
 //
-// Methods in hauberk.Config.Public and unknown methods are not gated, and neither are the health and
-// reflection services ([hauberk.Health], [hauberk.Reflection]): probes have their own versions, such as
+// Methods in hauberk.Config.Public are not gated, unknown methods only with Config.GateUnknown, and neither are the
+// health and reflection services ([hauberk.Health], [hauberk.Reflection]): probes have their own versions, such as
 // "kube-probe/1.33".
 //
 // # State and metrics

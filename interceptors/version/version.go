@@ -71,7 +71,8 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	if c.known {
 		Key.Set(call, c.name+"/"+c.text)
 	}
-	if call.Public() || !call.Method().Known() || isForProbes(call.Method().Service()) {
+	unknown := !call.Method().Known() && !x.config.GateUnknown
+	if call.Public() || unknown || isForProbes(call.Method().Service()) {
 		call.Abstain()
 		return next(ctx, call)
 	}

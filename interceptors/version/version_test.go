@@ -130,6 +130,21 @@ func TestPublic(t *testing.T) {
 	}
 }
 
+// Calls of methods that the server does not know end with UNIMPLEMENTED, or are gated with GateUnknown.
+func TestUnknownMethods(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	for gate, want := range map[bool]codes.Code{false: codes.Unimplemented, true: codes.FailedPrecondition} {
+		x := version.New(version.Config{Rules: []version.Rule{{Client: "shop", Versions: ">=2"}}, GateUnknown: gate})
+		env := hauberktest.Start(t, hauberktest.Setup{
+			Server: hauberk.Must(hauberk.New(x)), DialOptions: []grpc.DialOption{grpc.WithUserAgent("shop/1.2")},
+		})
+		err := env.Conn.Invoke(t.Context(), "/shop.v1.Cart/Missing", &healthpb.HealthCheckRequest{}, &healthpb.HealthCheckResponse{})
+		if status.Code(err) != want {
+			t.Errorf("GateUnknown %t: %v; want %v", gate, err, want)
+		}
+	}
+}
+
 // Probes of health and tools that use reflection are not gated, without hauberk.Config.Public.
 func TestProbes(t *testing.T) {
 	hauberktest.CheckLeaks(t)
