@@ -27,6 +27,7 @@ type call struct {
 	known   bool
 	stream  chainStream       // nil if an adapter is innermost
 	plain   bool              // nothing of the chain looks at messages
+	held    *received         // the next request, if it was received already; else nil
 	ended   *transport.Status // the upstream's status; nil before the upstream ended the call
 
 	// In call itself to save allocations.

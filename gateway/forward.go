@@ -23,7 +23,11 @@ import (
 // which saves the other goroutine.
 func (c *call) forward(_ any, down grpc.ServerStream) error {
 	c.stream, _ = down.(chainStream)
-	if c.plain = c.stream != nil && c.stream.Plain(); c.plain && c.gateway.client == nil && c.in.Complete() {
+	c.plain = c.stream != nil && c.stream.Plain()
+	if own, err := c.answersHealth(down); own || err != nil {
+		return err
+	}
+	if c.plain && c.gateway.client == nil && c.in.Complete() {
 		return c.forwardComplete(down)
 	}
 	ctx, cancel := context.WithCancelCause(down.Context())
@@ -199,7 +203,7 @@ func (c *call) pumpRequests(down grpc.ServerStream, up transport.Outbound, end c
 
 func (c *call) moveRequests(down grpc.ServerStream, up transport.Outbound) error {
 	for {
-		err := down.RecvMsg(&c.up)
+		err := c.nextRequest(down)
 		if errors.Is(err, io.EOF) {
 			return up.CloseSend()
 		}

@@ -63,6 +63,11 @@ type Config struct {
 	// their calls have names from the first one on. All others are learned from answers. nil knows none.
 	Methods []string
 
+	// HealthService is a name of a service for which the gateway answers grpc.health.v1.Health/Check itself: SERVING if
+	// [Gateway.Ready] returns nil, and else NOT_SERVING. The chain runs around these calls, too. Checks with other names,
+	// and Watch, are forwarded. "" forwards all.
+	HealthService string
+
 	// Transport selects the implementation of HTTP/2. "" means TransportGRPC.
 	Transport Transport
 
@@ -154,6 +159,7 @@ type Gateway struct {
 	strip    stripper
 	change   func(ctx context.Context, md metadata.MD) // nil changes nothing
 	methods  methods
+	health   string         // Config.HealthService
 	pumps    sync.WaitGroup // the goroutines that forward requests
 	secure   *tls.Config    // of Serve; nil if the transport does TLS, or none
 	release  func()         // ends the watching of certificates
@@ -205,7 +211,7 @@ func (c Config) live() *hauberk.Live {
 // assemble combines the chains and the two sides of a transport.
 func assemble(config Config, up transport.Upstream, down func(transport.Handler) transport.Server) *Gateway {
 	g := &Gateway{
-		upstream: up, chain: config.live().StreamServerInterceptor(), release: func() {},
+		health: config.HealthService, upstream: up, chain: config.live().StreamServerInterceptor(), release: func() {},
 		strip: newStripper(config.Strip), change: config.Forward,
 	}
 	g.methods.add(config.Methods...)

@@ -31,6 +31,9 @@ type Gateway struct {
 	// AdminTokenFile has the token that requests to Admin need, of 32 characters or more. Without it Admin must be a
 	// loopback address, and serves neither reloads nor profiles.
 	AdminTokenFile string
+	// HealthService is the name of a service with which grpc.health.v1.Health/Check is answered by the state of the
+	// sidecar, as at /readyz. The default is hauberk; "" forwards all checks.
+	HealthService *string
 	// Drain is how long running calls may take after a signal. The default is 30s; 0s cancels them at once.
 	Drain *time.Duration
 	// ForwardRequestID sends the id of each call to the upstream and to the client.

@@ -36,9 +36,10 @@ var keyOf = map[string]struct {
 	"admin-token-file": {"admin_token_file", func(o *options, g *section) {
 		o.admin.TokenFile = g.AdminTokenFile
 	}},
-	"transport": {"transport", func(o *options, g *section) { o.transport = g.Transport }},
-	"drain":     {"drain", func(o *options, g *section) { o.drain = *g.Drain }},
-	"insecure":  {"insecure", func(o *options, g *section) { o.insecure = g.Insecure }},
+	"transport":      {"transport", func(o *options, g *section) { o.transport = g.Transport }},
+	"drain":          {"drain", func(o *options, g *section) { o.drain = *g.Drain }},
+	"health-service": {"health_service", func(o *options, g *section) { o.health = *g.HealthService }},
+	"insecure":       {"insecure", func(o *options, g *section) { o.insecure = g.Insecure }},
 	"forward-request-id": {"forward_request_id", func(o *options, g *section) {
 		o.forwardID = g.ForwardRequestID
 	}},

@@ -82,7 +82,8 @@ services make. The URL is on stderr:
 The metrics are served until the sidecar ends. /healthz answers 200 as long. /readyz
 answers 200 while calls are accepted and the upstream is connected, else 503. It sends no
 call, but makes a connection if there is none. A connection that was lost counts until an
-attempt to make another one has failed.
+attempt to make another one has failed. Calls of grpc.health.v1.Health/Check with the
+service "hauberk" have the same answer, if the chain admits them. Others are forwarded.
 
 ADMIN
 
@@ -212,7 +213,10 @@ const examples = `  hauberk run --listen 127.0.0.1:8443 --upstream 127.0.0.1:500
   hauberk run --listen 127.0.0.1:8443 --upstream 127.0.0.1:50051 --telemetry 127.0.0.1:9464
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 hauberk run --listen 127.0.0.1:8443 --upstream 127.0.0.1:50051`
 
-const defaultDrain = 30 * time.Second
+const (
+	defaultDrain  = 30 * time.Second
+	defaultHealth = "hauberk"
+)
 
 // options are the command's flags.
 type options struct {
@@ -221,6 +225,7 @@ type options struct {
 	upstream  string
 	telemetry string // address; "" serves no metrics
 	transport string
+	health    string // gateway.Config.HealthService
 	drain     time.Duration
 	insecure  bool
 	forwardID bool
@@ -295,6 +300,8 @@ func (o *options) flags(cmd *cobra.Command) {
 		"file with the descriptors of the upstream's services (default: methods are learned from answers)")
 	flags.StringVar(&o.telemetry, "telemetry", "",
 		"serve /metrics on this address, host:port (default: not served)")
+	flags.StringVar(&o.health, "health-service", defaultHealth,
+		`answer grpc.health.v1.Health/Check with this name of a service by the state of the sidecar ("": forward all)`)
 	flags.StringVar(&o.transport, "transport", string(gateway.TransportGRPC),
 		"forward with grpc-go (grpc), or frame by frame (frames, not complete yet)")
 	flags.DurationVar(&o.drain, "drain", defaultDrain,
@@ -316,7 +323,7 @@ func (o *options) plainConfig() gateway.Config {
 // gatewayConfig returns the configuration of the gateway. sayf reports problems of files.
 func (o *options) gatewayConfig(p *policy, sayf func(format string, args ...any)) gateway.Config {
 	config := o.plainConfig()
-	config.Strip = o.stripped()
+	config.Strip, config.HealthService = o.stripped(), o.health
 	switch {
 	case p == nil:
 	case p.file != nil:

@@ -1,0 +1,49 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+
+	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// received is the result of receiving a request, which is in call.up if err is nil.
+type received struct{ err error }
+
+// answersHealth answers a health check of the gateway itself, and reports whether the call is one. It receives the
+// request of other checks, which nextRequest then returns.
+func (c *call) answersHealth(down grpc.ServerStream) (own bool, err error) {
+	if c.gateway.health == "" || c.request.Method != healthpb.Health_Check_FullMethodName {
+		return false, nil
+	}
+	switch err := down.RecvMsg(&c.up); {
+	case errors.Is(err, io.EOF):
+		c.held = &received{err}
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	var request healthpb.HealthCheckRequest
+	if c.up.Compressed || c.up.Partial() || proto.Unmarshal(c.up.Data.Materialize(), &request) != nil ||
+		request.GetService() != c.gateway.health {
+		c.held = new(received)
+		return false, nil
+	}
+	c.up.Free()
+	status := healthpb.HealthCheckResponse_SERVING
+	if c.gateway.Ready() != nil {
+		status = healthpb.HealthCheckResponse_NOT_SERVING
+	}
+	return true, down.SendMsg(&healthpb.HealthCheckResponse{Status: status})
+}
+
+// nextRequest receives the next request.
+func (c *call) nextRequest(down grpc.ServerStream) error {
+	if held := c.held; held != nil {
+		c.held = nil
+		return held.err
+	}
+	return down.RecvMsg(&c.up)
+}
