@@ -241,7 +241,8 @@ func TestCalls(t *testing.T) {
 		t.Errorf("%d calls of %d", len(got.Calls), got.Total)
 	}
 	first, second := got.Calls[0], got.Calls[1]
-	if first.Code != "UNAUTHENTICATED" || len(first.Method) > maxText+3 || second.Method != fmt.Sprintf("/a.B/M%d", maxCalls+8) {
+	if first.Code != "UNAUTHENTICATED" || len(first.Method) > maxText+3 ||
+		second.Method != fmt.Sprintf("/a.B/M%d", maxCalls+8) {
 		t.Errorf("first %+v, second %+v", first, second)
 	}
 	want := Decision{Interceptor: "deny", Verdict: "rejected", Reason: "DENIED"}

@@ -52,8 +52,8 @@ type Server struct {
 	ready atomic.Pointer[func() error] // see SetReady; nil while the process does not accept calls
 }
 
-// SetReady reports that the process accepts calls. ReadyPath then answers 200 if check returns nil, and else 503 with its
-// error. It does nothing if s is nil. Safe for concurrent use.
+// SetReady reports that the process accepts calls. ReadyPath then answers 200 if check returns nil, and else 503 with
+// its error. It does nothing if s is nil. Safe for concurrent use.
 func (s *Server) SetReady(check func() error) {
 	if s != nil {
 		s.ready.Store(&check)
