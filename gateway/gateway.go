@@ -59,13 +59,13 @@ type Config struct {
 	// gRPC reserves. It must be safe for concurrent use. nil changes nothing, which costs less.
 	Forward func(ctx context.Context, md metadata.MD)
 
-	// Methods are methods that the upstream is known to have, such as "/shop.v1.Cart/Get", from their descriptors, so that
-	// their calls have names from the first one on. All others are learned from answers. nil knows none.
+	// Methods are methods that the upstream is known to have, such as "/shop.v1.Cart/Get", from their
+	// descriptors, so that their calls have names from the first one on. All others are learned from answers. nil knows none.
 	Methods []string
 
 	// HealthService is a name of a service for which the gateway answers grpc.health.v1.Health/Check itself: SERVING if
-	// [Gateway.Ready] returns nil, and else NOT_SERVING. The chain runs around these calls, too. Checks with other names,
-	// and Watch, are forwarded. "" forwards all.
+	// [Gateway.Ready] returns nil, and else NOT_SERVING. The chain runs around these calls, too. Checks with other
+	// names, and Watch, are forwarded. "" forwards all.
 	HealthService string
 
 	// Transport selects the implementation of HTTP/2. "" means TransportGRPC.

@@ -25,9 +25,7 @@ func (c *call) answersHealth(down grpc.ServerStream) (own bool, err error) {
 	case err != nil:
 		return false, err
 	}
-	var request healthpb.HealthCheckRequest
-	if c.up.Compressed || c.up.Partial() || proto.Unmarshal(c.up.Data.Materialize(), &request) != nil ||
-		request.GetService() != c.gateway.health {
+	if !c.checksGateway() {
 		c.held = new(received)
 		return false, nil
 	}
@@ -37,6 +35,16 @@ func (c *call) answersHealth(down grpc.ServerStream) (own bool, err error) {
 		status = healthpb.HealthCheckResponse_NOT_SERVING
 	}
 	return true, down.SendMsg(&healthpb.HealthCheckResponse{Status: status})
+}
+
+// checksGateway reports whether the request that was received is a health check of the gateway.
+func (c *call) checksGateway() bool {
+	if c.up.Compressed || c.up.Partial() {
+		return false
+	}
+	var request healthpb.HealthCheckRequest
+	err := proto.Unmarshal(c.up.Data.Materialize(), &request)
+	return err == nil && request.GetService() == c.gateway.health
 }
 
 // nextRequest receives the next request.

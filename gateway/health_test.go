@@ -38,9 +38,11 @@ func ownHealth(t *testing.T, transport gateway.Transport) {
 		call.OnReceive(func(any) (bool, error) { return true, nil })
 		return next(ctx, call)
 	})))
-	for name, config := range map[string]gateway.Config{"plain": {}, "with hooks": {Chain: chain}} {
+	for name, chain := range map[string]*hauberk.Chain{"plain": nil, "with hooks": chain} {
 		t.Run(name, func(t *testing.T) {
-			config.Upstream, config.Transport, config.HealthService = lis.Addr().String(), transport, "gateway"
+			config := gateway.Config{
+				Upstream: lis.Addr().String(), Transport: transport, HealthService: "gateway", Chain: chain,
+			}
 			client := healthpb.NewHealthClient(dial(t, front(t, config)))
 			check := func(service string, opts ...grpc.CallOption) (healthpb.HealthCheckResponse_ServingStatus, error) {
 				resp, err := client.Check(t.Context(), &healthpb.HealthCheckRequest{Service: service}, opts...)

@@ -15,8 +15,8 @@ import (
 const maxMethods = 1000
 
 // ofMethod reports whether a code shows that the upstream has a method. Libraries of gRPC never make these codes, by
-// doc/statuscodes.md of gRPC. Other codes are no evidence: transports make them, and an upstream that authenticates calls
-// rejects those of methods that it does not have, whose names callers can invent.
+// doc/statuscodes.md of gRPC. Other codes are no evidence: transports make them, and an upstream that authenticates
+// calls rejects those of methods that it does not have, whose names callers can invent.
 func ofMethod(code codes.Code) bool {
 	switch code {
 	case codes.OK, codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.FailedPrecondition, codes.Aborted,
@@ -27,8 +27,8 @@ func ofMethod(code codes.Code) bool {
 	}
 }
 
-// methods has the names of the methods that the upstream is known to have: those of the configuration, and those that it
-// has answered with a message or with a code of [ofMethod].
+// methods has the names of the methods that the upstream is known to have: those of the configuration, and those that
+// it has answered with a message or with a code of [ofMethod].
 type methods struct {
 	mu      sync.Mutex                          // held by learn and add
 	names   atomic.Pointer[map[string]struct{}] // replaced by them, never modified
@@ -75,8 +75,8 @@ func (m *methods) addLocked(added ...string) {
 // checkMethods returns an error for names that no call has.
 func (c Config) checkMethods() error {
 	for _, name := range c.Methods {
-		if service, method, ok := strings.Cut(strings.TrimPrefix(name, "/"), "/"); !ok || service == "" || method == "" ||
-			name[0] != '/' {
+		service, method, ok := strings.Cut(strings.TrimPrefix(name, "/"), "/")
+		if !ok || service == "" || method == "" || name[0] != '/' {
 			return fmt.Errorf("gateway: Methods has %.100q; want a name such as %q", name, "/shop.v1.Cart/Get")
 		}
 	}

@@ -21,10 +21,11 @@ type Gateway struct {
 	Transport string
 	// Telemetry is the address for /metrics, /healthz and /readyz, "host:port". The default is not served.
 	Telemetry string
-	// TelemetryTLS serves Telemetry with TLS. Without it an address of other than the loopback interface needs insecure.
+	// TelemetryTLS serves Telemetry with TLS. Without it an address of other than the loopback interface needs
+	// insecure.
 	TelemetryTLS *CertificateFiles
-	// Admin is the address of the admin listener, "host:port": the policy in force, recent rejections, reloads, profiles.
-	// The default is not served.
+	// Admin is the address of the admin listener, "host:port": the policy in force, recent rejections, reloads,
+	// profiles. The default is not served.
 	Admin string
 	// AdminTLS serves Admin with TLS. Without it an address of other than the loopback interface needs insecure.
 	AdminTLS *CertificateFiles
@@ -48,8 +49,8 @@ type Gateway struct {
 	// too. The default is a list of names in which proxies write identities, such as x-forwarded-user: see
 	// `hauberk run --help`. An empty list removes nothing else.
 	StripMetadata []string
-	// DescriptorsFile has the descriptors of the upstream's services, as `buf build -o FILE` or protoc --include_imports
-	// --descriptor_set_out=FILE write them. Patterns of methods are then checked, and metrics, logs and traces have the
+	// DescriptorsFile has the descriptors of the upstream's services, as `buf build -o FILE` or protoc
+	// --include_imports --descriptor_set_out=FILE write them. Patterns of methods are then checked, and metrics, logs and traces have the
 	// names of methods from the first call on. The default is to learn names from answers. It is read at the start.
 	DescriptorsFile string
 	// UpstreamTLS calls the upstream with TLS; {} has the defaults. The default is plain text.
@@ -116,8 +117,8 @@ type Gateway struct {
 	MessageTimeout time.Duration
 	// FirstByteTimeout is how long the upstream may take for a response header. The default is no limit.
 	FirstByteTimeout time.Duration
-	// MaxMemory is the memory of the process, such as 512MiB, or a percentage of the cgroup's limit, such as 75%; "0" is
-	// no limit. The default is 75% if there is a limit.
+	// MaxMemory is the memory of the process, such as 512MiB, or a percentage of the cgroup's limit, such as 75%; "0"
+	// is no limit. The default is 75% if there is a limit.
 	MaxMemory string
 
 	places   map[string]place

@@ -58,7 +58,9 @@ func (g *Gateway) checkAdmin(at valueAt) {
 			"or an address such as 127.0.0.1:9901", g.Admin)
 	}
 	if g.Admin == "" {
-		for key, set := range map[string]bool{"admin_token_file": g.AdminTokenFile != "", "admin_tls": g.AdminTLS != nil} {
+		for key, set := range map[string]bool{
+			"admin_token_file": g.AdminTokenFile != "", "admin_tls": g.AdminTLS != nil,
+		} {
 			if set {
 				at(key).Errorf("%s is set without admin; want admin, such as 127.0.0.1:9901", key)
 			}
@@ -162,7 +164,7 @@ func (g *Gateway) checkNumbers(at valueAt) {
 	}
 }
 
-var memory = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?)( ?([KMGT]i?)?B?|%)$`)
+var memory = regexp.MustCompile(`^(\d+(\.\d+)?)( ?([KMGT]i?)?B?|%)$`)
 
 // isMemory reports whether a text is a size, or a percentage of 100 at most. "" is the default.
 func isMemory(text string) bool {

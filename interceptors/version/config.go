@@ -91,11 +91,10 @@ func (c Config) rules() (rules []rule, err error) {
 			fail("Count[%d] is %q; %s", i, name, wantName)
 		}
 	}
-	if c.RejectUnknown && len(c.Rules) == 0 {
-		fail("RejectUnknown has no effect without Rules")
-	}
-	if c.GateUnknown && len(c.Rules) == 0 {
-		fail("GateUnknown has no effect without Rules")
+	for name, set := range map[string]bool{"RejectUnknown": c.RejectUnknown, "GateUnknown": c.GateUnknown} {
+		if set && len(c.Rules) == 0 {
+			fail("%s has no effect without Rules", name)
+		}
 	}
 	for i, r := range c.Rules {
 		methods, bad := pattern.ParseAll(r.Methods)

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/pprof" //nolint:gosec // served to requests with the token, not by http.DefaultServeMux
+	"net/http/pprof" // served to requests with the token; http.DefaultServeMux is not served
 	"net/netip"
 	"strings"
 	"time"
@@ -169,7 +169,8 @@ func (s *Server) checked(routes http.Handler) http.Handler {
 			reject(w, http.StatusForbidden, "the request is from another origin")
 		case s.token != nil && !s.token.Get().permits(r):
 			header.Set("WWW-Authenticate", `Bearer realm="hauberk"`)
-			reject(w, http.StatusUnauthorized, "Authorization is not that of --admin-token-file; want Bearer and the token")
+			reject(w, http.StatusUnauthorized,
+				"Authorization is not that of --admin-token-file; want Bearer and the token")
 		default:
 			routes.ServeHTTP(w, r)
 		}
@@ -195,7 +196,7 @@ func answer(w http.ResponseWriter, status int, value any) {
 	w.WriteHeader(status)
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(value) // the client has gone
+	_ = encoder.Encode(value) //nolint:errchkjson // the types are of this program; else the client has gone
 }
 
 // reject writes why a request is not served.

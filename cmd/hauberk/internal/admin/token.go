@@ -37,8 +37,8 @@ func openToken(path string, failed func(error)) (*tokenFile, error) {
 func parseToken(data []byte) (token, error) {
 	text := strings.TrimSpace(string(data))
 	if len(text) < MinToken {
-		return token{}, fmt.Errorf("the token has %d characters; want %d or more, such as those of: openssl rand -hex 32",
-			len(text), MinToken)
+		return token{}, fmt.Errorf(
+			"the token has %d characters; want %d or more, such as those of: openssl rand -hex 32", len(text), MinToken)
 	}
 	for _, c := range []byte(text) {
 		if c <= ' ' || c > '~' {

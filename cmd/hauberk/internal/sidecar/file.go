@@ -98,8 +98,8 @@ func notes(p *policyfile.Policy) (all []string) {
 				"since it does not know which methods have streams", p.Name(), e.Line))
 		}
 		if e.Use == "version" && e.Mode != policyfile.Off && !has(e, "gate_unknown") {
-			all = append(all, fmt.Sprintf("%s:%d: version does not gate methods that the upstream has not answered yet; "+
-				"want gate_unknown: true, or --descriptors", p.Name(), e.Line))
+			all = append(all, fmt.Sprintf("%s:%d: version does not gate methods that the upstream has not answered "+
+				"yet; want gate_unknown: true, or --descriptors", p.Name(), e.Line))
 		}
 	}
 	return all

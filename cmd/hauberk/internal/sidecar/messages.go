@@ -19,8 +19,8 @@ func checkMessages(p *policyfile.Policy) error {
 			continue
 		}
 		if what := needsMessages(e); what != "" {
-			errs = append(errs, fmt.Errorf("%s:%d:%d: %s needs the contents of messages, which a sidecar does not decode; "+
-				"want it in the chain of the service (policy.Open), or mode: off", p.Name(), e.Line, e.Column, what))
+			errs = append(errs, fmt.Errorf("%s:%d:%d: %s needs the contents of messages, which a sidecar does not "+
+				"decode; want it in the chain of the service (policy.Open), or mode: off", p.Name(), e.Line, e.Column, what))
 		}
 	}
 	return errors.Join(errs...)

@@ -57,7 +57,7 @@ func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOu
 		return err
 	}
 	defer s.flush(time.Now()) // does nothing after shutdown
-	if err = s.readDescriptors(); err != nil {
+	if err := s.readDescriptors(); err != nil {
 		return err
 	}
 	if s.config != "" {

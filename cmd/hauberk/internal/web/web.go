@@ -54,10 +54,12 @@ func (l Listener) Resolve(ctx context.Context, value string, files TLS, insecure
 	addr, err := address.Resolve(ctx, value)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("--%s %q is not an address: %w; want host:port, such as %s", l.Flag, value, err, l.Example)
+		return nil, fmt.Errorf("--%s %q is not an address: %w; want host:port, such as %s",
+			l.Flag, value, err, l.Example)
 	case !addr.IP.IsLoopback() && !insecure && files.Cert == "":
 		return nil, fmt.Errorf("--%[1]s %[2]q serves plain text to other machines;"+
-			" want a loopback address such as 127.0.0.1:%[3]d, --%[1]s-tls-cert, or --insecure", l.Flag, value, addr.Port)
+			" want a loopback address such as 127.0.0.1:%[3]d, --%[1]s-tls-cert, or --insecure",
+			l.Flag, value, addr.Port)
 	}
 	return addr, nil
 }
