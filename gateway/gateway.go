@@ -60,7 +60,8 @@ type Config struct {
 	Forward func(ctx context.Context, md metadata.MD)
 
 	// Methods are methods that the upstream is known to have, such as "/shop.v1.Cart/Get", from their
-	// descriptors, so that their calls have names from the first one on. All others are learned from answers. nil knows none.
+	// descriptors, so that their calls have names from the first one on. All others are learned from answers.
+	// nil knows none.
 	Methods []string
 
 	// HealthService is a name of a service for which the gateway answers grpc.health.v1.Health/Check itself: SERVING if

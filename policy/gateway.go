@@ -50,8 +50,9 @@ type Gateway struct {
 	// `hauberk run --help`. An empty list removes nothing else.
 	StripMetadata []string
 	// DescriptorsFile has the descriptors of the upstream's services, as `buf build -o FILE` or protoc
-	// --include_imports --descriptor_set_out=FILE write them. Patterns of methods are then checked, and metrics, logs and traces have the
-	// names of methods from the first call on. The default is to learn names from answers. It is read at the start.
+	// --include_imports --descriptor_set_out=FILE write them. Patterns of methods are then checked, and metrics, logs
+	// and traces have the names of methods from the first call on. The default is to learn names from answers.
+	// It is read at the start.
 	DescriptorsFile string
 	// UpstreamTLS calls the upstream with TLS; {} has the defaults. The default is plain text.
 	UpstreamTLS *UpstreamTLS

@@ -20,7 +20,8 @@ func checkMessages(p *policyfile.Policy) error {
 		}
 		if what := needsMessages(e); what != "" {
 			errs = append(errs, fmt.Errorf("%s:%d:%d: %s needs the contents of messages, which a sidecar does not "+
-				"decode; want it in the chain of the service (policy.Open), or mode: off", p.Name(), e.Line, e.Column, what))
+				"decode; want it in the chain of the service (policy.Open), or mode: off",
+				p.Name(), e.Line, e.Column, what))
 		}
 	}
 	return errors.Join(errs...)
