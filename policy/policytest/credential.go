@@ -126,8 +126,12 @@ func (s *signer) token(id *hauberk.Identity, now time.Time) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	until := now
+	if real := time.Now(); real.After(until) { // which authn compares it with, too
+		until = real
+	}
 	claims := map[string]any{
-		"iss": config.Issuer, "iat": now.Unix(), "exp": now.Add(tokenLife).Unix(),
+		"iss": config.Issuer, "iat": now.Unix(), "exp": until.Add(tokenLife).Unix(),
 	}
 	if id.Issuer != "" {
 		claims["iss"] = id.Issuer

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"sync"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/policy"
+	"github.com/hauberk-rpc/hauberk/policy/internal/offline"
 )
 
 // callTime bounds a call.
@@ -141,16 +141,13 @@ func (r *runner) make(p *policy.Policy, c *Call, t *types) error {
 	if err != nil {
 		return err
 	}
-	serve := p.Server().StreamServerInterceptor()
-	info := &grpc.StreamServerInfo{
-		FullMethod: c.Method, IsClientStream: t.kind.ClientStreams(), IsServerStream: t.kind.ServerStreams(),
-	}
 	for range c.Calls {
 		r.call, r.attempts = nil, 0
 		ctx, cancel := context.WithTimeout(ctx, callTime)
-		ctx = grpc.NewContextWithServerTransportStream(ctx, transport{c.Method})
-		s := &stream{ctx: ctx, request: t.request}
-		err := serve(struct{}{}, s, info, func(_ any, inner grpc.ServerStream) error { return t.handle(inner, c.Method) })
+		err := offline.Serve(ctx, p.Server(), offline.Call{
+			Method: c.Method, Kind: t.kind, Request: t.request, Response: t.response,
+			Handle: func(ctx context.Context) error { return t.handle(ctx, c.Method) },
+		})
 		cancel()
 		st := hauberk.StatusOf(err)
 		r.GotCode, r.GotReason, r.GotMessage = st.Code(), hauberk.Reason(st.Err()), st.Message()
@@ -162,26 +159,12 @@ func (r *runner) make(p *policy.Policy, c *Call, t *types) error {
 	return nil
 }
 
-// handle is the handler of all methods: it reads all requests, makes a call to the service, if there is one, and answers
-// with OK.
-func (t *types) handle(s grpc.ServerStream, method string) error {
-	request := t.request.ProtoReflect().New().Interface()
-	for {
-		err := s.RecvMsg(request)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
+// handle makes a call to the service, if there is one.
+func (t *types) handle(ctx context.Context, method string) error {
+	if t.conn == nil {
+		return nil
 	}
-	if t.conn != nil {
-		response := t.response.ProtoReflect().New().Interface()
-		if err := exchange(s.Context(), t.conn, method, t.kind, t.request, response); err != nil {
-			return err
-		}
-	}
-	return s.SendMsg(t.response)
+	return exchange(ctx, t.conn, method, t.kind, t.request, t.response.ProtoReflect().New().Interface())
 }
 
 // context returns the context of a call, with its credential.
@@ -213,36 +196,4 @@ func (r *runner) context(p *policy.Policy, c *Call) (context.Context, error) {
 		}
 	}
 	return metadata.NewIncomingContext(peer.NewContext(ctx, from), md), nil
-}
-
-// transport drops the metadata of responses.
-type transport struct{ method string }
-
-func (t transport) Method() string             { return t.method }
-func (transport) SetHeader(metadata.MD) error  { return nil }
-func (transport) SendHeader(metadata.MD) error { return nil }
-func (transport) SetTrailer(metadata.MD) error { return nil }
-
-// stream is the transport of a call.
-type stream struct {
-	ctx     context.Context //nolint:containedctx // Context returns it
-	request proto.Message   // nil after it was received
-}
-
-func (s *stream) Context() context.Context     { return s.ctx }
-func (s *stream) SetHeader(metadata.MD) error  { return nil }
-func (s *stream) SendHeader(metadata.MD) error { return nil }
-func (s *stream) SetTrailer(metadata.MD)       {}
-func (s *stream) SendMsg(any) error            { return nil }
-
-func (s *stream) RecvMsg(msg any) error {
-	if s.request == nil {
-		return io.EOF
-	}
-	if to, ok := msg.(proto.Message); ok {
-		proto.Reset(to)
-		proto.Merge(to, s.request)
-	}
-	s.request = nil
-	return nil
 }

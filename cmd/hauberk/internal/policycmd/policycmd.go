@@ -17,7 +17,7 @@ import (
 func Commands() []*cobra.Command {
 	return []*cobra.Command{
 		validateCommand(), explainCommand(), coverageCommand(), schemaCommand(), testCommand(), diffCommand(),
-		importCommand(),
+		importCommand(), replayCommand(),
 	}
 }
 
