@@ -30,6 +30,7 @@ func (r *reader) build(e *entry) {
 	if e.instance == nil {
 		return
 	}
+	e.writes = e.instance.build.Writes
 	if v, ok := e.value.Get(keyMode); ok && e.Mode == Shadow {
 		if err := hauberk.Shadow(e.instance.interceptor).Declare().Err; err != nil {
 			v.Errorf("mode is shadow, and %s: %v", e.Use, err)
@@ -99,8 +100,10 @@ func (r *reader) assemble(root yamlfile.Value) {
 	p.inputs = slices.Clone(p.files)
 	for _, e := range r.entries {
 		p.files = append(p.files, e.decoder.Files...)
-		if e.Use != "audit" { // which writes the file that it names
-			p.inputs = append(p.inputs, e.decoder.Files...)
+		for _, path := range e.decoder.Files {
+			if !slices.Contains(e.writes, path) {
+				p.inputs = append(p.inputs, path)
+			}
 		}
 	}
 	for _, files := range []*[]string{&p.files, &p.inputs} {

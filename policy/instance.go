@@ -116,7 +116,7 @@ func (r *reader) kept(e *entry) *instance {
 	}
 	for i := range p.entries {
 		old, x := &p.entries[i], p.instances[i]
-		if x == nil || r.taken[x] || old.Side != e.Side || old.ID != e.ID || x.content != e.content {
+		if x == nil || r.taken[x] || x.build.Stale() || old.Side != e.Side || old.ID != e.ID || x.content != e.content {
 			continue
 		}
 		if x.keep() {

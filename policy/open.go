@@ -42,8 +42,9 @@ type File struct {
 // client. Entries that have not changed keep their instances ([WithPrevious]). What only the policy before has is
 // closed once its last call has ended and the garbage collector has found that.
 //
-// The section gateway is not applied: read [File.Policy]. Interceptors read keys, certificates and tokens again
-// themselves.
+// An audit file has one writer, which a changed entry takes over if the settings of file have not changed. The section
+// gateway is not applied: read [File.Policy]. Interceptors read keys, certificates and tokens again themselves; an
+// entry that reads a file only when it is made, such as ca_file, is made anew when that changes.
 func Open(path string, opts ...Option) (*File, error) {
 	f := &File{path: path, opts: opts, settings: newSettings(opts), pending: make(map[*held]struct{})}
 	p, seen, err := f.load(nil)

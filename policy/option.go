@@ -45,6 +45,10 @@ func newSettings(opts []Option) *settings {
 			o.apply(s)
 		}
 	}
+	s.deps.AuditFiles = new(catalog.AuditFiles)
+	if s.previous != nil {
+		s.deps.AuditFiles = s.previous.auditFiles
+	}
 	if s.deps.Logger == nil {
 		s.deps.Logger = slog.Default()
 	}

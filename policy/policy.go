@@ -28,7 +28,8 @@ type Policy struct {
 	gateway        *Gateway
 	entries        []Entry
 	files          []string
-	inputs         []string // files without those that interceptors write
+	inputs         []string            // files without those that interceptors write
+	auditFiles     *catalog.AuditFiles // also of the policies before
 	*held
 }
 

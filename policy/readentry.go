@@ -26,6 +26,7 @@ type entry struct {
 	ok       bool // the form was read
 	content  string
 	instance *instance
+	writes   []string // files that the interceptor writes
 }
 
 // Keys that all entries have.

@@ -3,6 +3,7 @@ package catalog
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"reflect"
@@ -36,6 +37,8 @@ type Deps struct {
 	Health     serving.HealthServer
 	// CheckOnly opens no sinks and connections.
 	CheckOnly bool
+	// AuditFiles are the audit files that are open.
+	AuditFiles *AuditFiles
 	// TestKeys replaces the settings of issuers of tokens.
 	TestKeys func(config authnjwt.Config) (authnjwt.Config, []authnjwt.Option, error)
 }
@@ -57,6 +60,10 @@ type Build struct {
 	// Renames has for paths of settings in Go those of the form, such as "Rules[3]" for "Policy.Allow[0]".
 	Renames map[string]string
 
+	// Writes are the files that the interceptor writes.
+	Writes []string
+
+	inputs  map[string][sha256.Size]byte // files that are read only once
 	closers []func() error
 }
 

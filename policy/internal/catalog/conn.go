@@ -53,6 +53,7 @@ func tlsOf(b *Build, form *limitsfile.TLS) (*tls.Config, error) {
 	if (form.CertFile == "") != (form.KeyFile == "") {
 		return nil, errors.New("tls has one of cert_file and key_file; want both or none")
 	}
+	b.readOnce(form.CAFile)
 	if form.CAFile != "" {
 		pool, err := authorities.Read(form.CAFile)
 		if err != nil {

@@ -115,6 +115,9 @@ func (f *redisForm) open(b *Build) (ratelimit.Store, error) {
 		}
 		return noStore{}, nil
 	}
+	if f.TLS != nil {
+		b.readOnce(f.TLS.CAFile)
+	}
 	redis := limitsfile.Redis{Config: f.Config, PasswordFile: f.PasswordFile, TLS: f.TLS}
 	store, closeAll, err := redis.Open()
 	if err != nil {

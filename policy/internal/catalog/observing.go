@@ -95,16 +95,19 @@ func buildAudit(b *Build, form *auditForm) (hauberk.Interceptor, error) {
 	if (form.File == nil) == !form.Log {
 		return nil, errors.New("audit needs one sink; want file: {path: …} or log: true")
 	}
+	if form.File != nil {
+		b.Writes = append(b.Writes, form.File.Path)
+	}
 	var sink audit.Sink = audit.SinkFunc(func(context.Context, audit.Record) error { return nil })
 	switch {
 	case form.Log:
 		sink = audit.Slog(b.Logger, slog.LevelInfo)
 	case !b.CheckOnly:
-		file, err := audit.OpenFile(*form.File)
+		file, release, err := b.AuditFiles.Open(*form.File)
 		if err != nil {
 			return nil, err
 		}
-		b.own(file)
+		b.OnClose(release)
 		sink = file
 	default:
 		if err := checkFolder(form.File.Path); err != nil {
