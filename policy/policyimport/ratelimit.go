@@ -176,7 +176,7 @@ func (i *importer) list(all []descriptor, outer []part) {
 	}
 }
 
-// pattern reports whether a value stands for all values with a prefix.
+// pattern reports whether a value matches all values with a prefix.
 func pattern(value string) bool { return strings.HasSuffix(value, "*") }
 
 // limit writes the limit of a descriptor.

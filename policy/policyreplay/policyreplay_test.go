@@ -21,7 +21,8 @@ server:
     metadata: {request: true}
   - {use: rate_limit, id: peers, by: peer, limit: 3/1m}
   - use: authn
-    jwt: {issuer: https://issuer.example, audience: shop, algorithms: ES256, jwks_url: https://issuer.example/keys, roles_claim: roles}
+    jwt: {issuer: https://issuer.example, audience: shop, algorithms: ES256, jwks_url: https://issuer.example/keys,
+          roles_claim: roles}
   - use: authz
     rules:
       - {name: buyers, allow: shop.v1.Cart/*, roles: [buyer]}
@@ -43,11 +44,11 @@ cases:
 func record(t *testing.T) []byte {
 	t.Helper()
 	var log bytes.Buffer
-	all, err := policytest.Parse("cases.yaml", []byte(cases))
+	parsed, err := policytest.Parse("cases.yaml", []byte(cases))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = policytest.Run(all, func(opts ...policy.Option) (*policy.Policy, error) {
+	_, err = policytest.Run(parsed, func(opts ...policy.Option) (*policy.Policy, error) {
 		return policy.Parse("old.yaml", []byte(old),
 			append(opts, policy.WithLogger(slog.New(slog.NewJSONHandler(&log, nil))))...)
 	}, nil)
@@ -79,47 +80,67 @@ func replay(t *testing.T, log []byte, text string) (*policyreplay.Report, string
 		}
 		fmt.Fprintf(&b, "%d %s: %s, %s\n", d.Line, d.Caller(), d.Before, outcome)
 	}
-	return report, b.String()
+	return report, strings.NewReplacer("rejected PERMISSION_DENIED ACCESS_DENIED", "denied",
+		"rejected RESOURCE_EXHAUSTED RATE_LIMITED", "limited").Replace(b.String())
+}
+
+// all returns the differences if none of the calls with an identity can be decided.
+func all(why string) []string {
+	return []string{"6 anna: admitted, " + why, "7 bert: denied, " + why, "8 carl: admitted, " + why}
 }
 
 // The policy that wrote a log decides its calls as recorded, and a changed one shows what changes and what the log
 // does not say.
 func TestReplay(t *testing.T) {
 	log := record(t)
-	for _, c := range []struct{ name, from, to, want string }{
-		{"the same policy", "", "", ""},
-		{"a smaller limit", "limit: 3/1m", "limit: 2/1m", "3 192.0.2.1: admitted, rejected RESOURCE_EXHAUSTED RATE_LIMITED\n"},
-		{"a larger limit", "limit: 3/1m", "limit: 4/1m", "4 192.0.2.1: rejected RESOURCE_EXHAUSTED RATE_LIMITED, admitted\n"},
-		{"another role", "roles: [buyer]", "roles: [seller]", "6 anna: admitted, rejected PERMISSION_DENIED ACCESS_DENIED\n" +
-			"7 bert: rejected PERMISSION_DENIED ACCESS_DENIED, admitted\n8 carl: admitted, rejected PERMISSION_DENIED ACCESS_DENIED\n"},
-		{"a claim", "roles: [buyer]", "when: claims.plan == 'gold'", "8 carl: admitted, rejected PERMISSION_DENIED ACCESS_DENIED\n"},
-		{"a claim that is not logged", "roles: [buyer]", "when: claims.level == 3", "6 anna: admitted, no claim \"level\" (line 10: authz)\n" +
-			"7 bert: rejected PERMISSION_DENIED ACCESS_DENIED, no claim \"level\" (line 10: authz)\n8 carl: admitted, no claim \"level\" (line 10: authz)\n"},
-		{"metadata", "roles: [buyer]", "metadata: [{key: x-client, values: [web]}]", "8 carl: admitted, rejected PERMISSION_DENIED ACCESS_DENIED\n"},
-		{"redacted metadata", "roles: [buyer]", "metadata: [{key: x-token, values: [secret]}]", "6 anna: admitted, rejected PERMISSION_DENIED ACCESS_DENIED\n" +
-			"7 bert: rejected PERMISSION_DENIED ACCESS_DENIED, no value of the metadata \"x-token\" (line 10: authz)\n8 carl: admitted, rejected PERMISSION_DENIED ACCESS_DENIED\n"},
-		{"a message", "roles: [buyer]", "when: request.amount > 3, request: true", "6 anna: admitted, no message (line 10: authz)\n" +
-			"7 bert: rejected PERMISSION_DENIED ACCESS_DENIED, no message (line 10: authz)\n8 carl: admitted, no message (line 10: authz)\n"},
-		{"certificates", "roles: [buyer]", "principals: [a]", "6 anna: admitted, no certificate (line 10: authz)\n" +
-			"7 bert: rejected PERMISSION_DENIED ACCESS_DENIED, no certificate (line 10: authz)\n8 carl: admitted, no certificate (line 10: authz)\n"},
-		{"rules of other methods", "roles: [buyer]", "roles: [buyer]}\n      - {name: mail, allow: shop.v1.Mail/*, when: claims.level == 3", ""},
-		{"not public any more", "Catalog/*", "Other/*", "1 192.0.2.1: admitted, no identity (line 8: authn)\n" +
-			"2 192.0.2.1: admitted, no identity (line 8: authn)\n3 192.0.2.1: admitted, no identity (line 8: authn)\n"},
-		{"public", "Catalog/*", "*", "5 192.0.2.2: rejected UNAUTHENTICATED MISSING_TOKEN, admitted\n" +
-			"7 bert: rejected PERMISSION_DENIED ACCESS_DENIED, admitted\n"},
-		{"a version", "  - use: authn", "  - {use: version, metadata: x-client, rules: [{versions: \">1\"}], reject_unknown: true}\n  - use: authn", "1 192.0.2.1: admitted, no metadata (line 8: version)\n" +
-			"2 192.0.2.1: admitted, no metadata (line 8: version)\n3 192.0.2.1: admitted, no metadata (line 8: version)\n" +
-			"5 192.0.2.2: rejected UNAUTHENTICATED MISSING_TOKEN, no metadata (line 8: version)\n" +
-			"6 anna: admitted, rejected FAILED_PRECONDITION CLIENT_VERSION_UNKNOWN\n" +
-			"7 bert: rejected PERMISSION_DENIED ACCESS_DENIED, rejected FAILED_PRECONDITION CLIENT_VERSION_UNKNOWN\n" +
-			"8 carl: admitted, rejected FAILED_PRECONDITION CLIENT_VERSION_UNKNOWN\n"},
-		{"an undecided call and an inner limit", "roles: [buyer]}", "when: \"claims.level == 3 || true\"}\n  - {use: rate_limit, by: user, limit: 1/1s, methods: [shop.v1.Cart/*]}",
-			"6 anna: admitted, no claim \"level\" (line 10: authz)\n7 bert: rejected PERMISSION_DENIED ACCESS_DENIED, no claim \"level\" (line 10: authz)\n8 carl: admitted, no claim \"level\" (line 10: authz)\n"},
+	const roles = "roles: [buyer]"
+	for _, c := range []struct {
+		name, from, to string
+		want           []string
+	}{
+		{"the same policy", "", "", nil},
+		{"a smaller limit", "limit: 3/1m", "limit: 2/1m", []string{"3 192.0.2.1: admitted, limited"}},
+		{"a larger limit", "limit: 3/1m", "limit: 4/1m", []string{"4 192.0.2.1: limited, admitted"}},
+		{"another role", roles, "roles: [seller]", []string{
+			"6 anna: admitted, denied", "7 bert: denied, admitted", "8 carl: admitted, denied",
+		}},
+		{"a claim", roles, "when: claims.plan == 'gold'", []string{"8 carl: admitted, denied"}},
+		{"a claim that is not logged", roles, "when: claims.level == 3", all(`no claim "level" (line 11: authz)`)},
+		{"metadata", roles, "metadata: [{key: x-client, values: [web]}]", []string{"8 carl: admitted, denied"}},
+		{"redacted metadata", roles, "metadata: [{key: x-token, values: [secret]}]", []string{
+			"6 anna: admitted, denied", `7 bert: denied, no value of the metadata "x-token" (line 11: authz)`,
+			"8 carl: admitted, denied",
+		}},
+		{"a message", roles, "when: request.amount > 3, request: true", all("no message (line 11: authz)")},
+		{"certificates", roles, "principals: [a]", all("no certificate (line 11: authz)")},
+		{
+			"rules of other methods", roles,
+			roles + "}\n      - {name: mail, allow: shop.v1.Mail/*, when: claims.level == 3", nil,
+		},
+		{"not public any more", "Catalog/*", "Other/*", []string{
+			"1 192.0.2.1: admitted, no identity (line 8: authn)", "2 192.0.2.1: admitted, no identity (line 8: authn)",
+			"3 192.0.2.1: admitted, no identity (line 8: authn)",
+		}},
+		{"public", "Catalog/*", "*", []string{
+			"5 192.0.2.2: rejected UNAUTHENTICATED MISSING_TOKEN, admitted", "7 bert: denied, admitted",
+		}},
+		{
+			"a version", "  - use: authn",
+			"  - {use: version, metadata: x-client, rules: [{versions: \">1\"}], reject_unknown: true}\n  - use: authn",
+			[]string{
+				"1 192.0.2.1: admitted, no metadata (line 8: version)", "2 192.0.2.1: admitted, no metadata (line 8: version)",
+				"3 192.0.2.1: admitted, no metadata (line 8: version)",
+				"5 192.0.2.2: rejected UNAUTHENTICATED MISSING_TOKEN, no metadata (line 8: version)",
+				"6 anna: admitted, rejected FAILED_PRECONDITION CLIENT_VERSION_UNKNOWN",
+				"7 bert: denied, rejected FAILED_PRECONDITION CLIENT_VERSION_UNKNOWN",
+				"8 carl: admitted, rejected FAILED_PRECONDITION CLIENT_VERSION_UNKNOWN",
+			},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			report, got := replay(t, log, strings.Replace(old, c.from, c.to, 1))
-			if got != c.want {
-				t.Errorf("the differences are\n%s; want\n%s", got, c.want)
+			if want := strings.Join(append(c.want, ""), "\n"); got != want {
+				t.Errorf("the differences are\n%s; want\n%s", got, want)
 			}
 			if n := strings.Count(got, "\n"); report.Calls != 8 || report.Differ+report.Undecided != n {
 				t.Errorf("%+v", report)
@@ -134,7 +155,8 @@ func TestUncertainLimits(t *testing.T) {
 	line := func(second int, method, identity string) {
 		at := time.Date(2026, 1, 1, 12, 0, second, 0, time.UTC)
 		fmt.Fprintf(&log, `{"time":%q,"msg":"call ended","rpc.side":"server","rpc.method":"a.B/%s","rpc.kind":"unary",`+
-			`"rpc.response.status_code":"OK","rpc.duration":1000,"network.peer.address":"192.0.2.1","network.peer.port":1%s}`+"\n",
+			`"rpc.response.status_code":"OK","rpc.duration":1000,"network.peer.address":"192.0.2.1",`+
+			`"network.peer.port":1%s}`+"\n",
 			at.Format(time.RFC3339Nano), method, identity)
 	}
 	const anna = `,"hauberk.identity":{"subject":"anna"}`
@@ -148,16 +170,17 @@ func TestUncertainLimits(t *testing.T) {
 	report, got := replay(t, log.Bytes(), `version: 1
 server:
   - use: authn
-    jwt: {issuer: https://issuer.example, audience: shop, algorithms: ES256, jwks_url: https://issuer.example/keys, roles_claim: roles}
+    jwt: {issuer: https://issuer.example, audience: shop, algorithms: ES256, jwks_url: https://issuer.example/keys,
+          roles_claim: roles}
   - {use: rate_limit, by: user, limit: 1/10s, methods: [a.B/Get]}
   - {use: concurrency, limit: 1}
 `)
 	want := "1 192.0.2.1: admitted, no identity (line 3: authn)\n" +
-		"2 anna: admitted, the limit may have counted a call that cannot be decided (line 5: rate_limit)\n" +
-		"4 anna: admitted, the limit may have counted a call that cannot be decided (line 5: rate_limit)\n" +
-		"6 anna: admitted, rejected RESOURCE_EXHAUSTED RATE_LIMITED\n"
+		"2 anna: admitted, the limit may have counted a call that cannot be decided (line 6: rate_limit)\n" +
+		"4 anna: admitted, the limit may have counted a call that cannot be decided (line 6: rate_limit)\n" +
+		"6 anna: admitted, limited\n"
 	// The call of second 51 is decided, and admitted as recorded.
-	if got != want || fmt.Sprint(report.NotReplayed) != "[line 6: concurrency]" {
+	if got != want || fmt.Sprint(report.NotReplayed) != "[line 7: concurrency]" {
 		t.Errorf("the differences are\n%sand %q is not replayed; want\n%s", got, report.NotReplayed, want)
 	}
 }
@@ -165,12 +188,14 @@ server:
 // Lines that are no records of calls of servers are counted, and calls are in the order in which they began.
 func TestRead(t *testing.T) {
 	const log = `not JSON
-{"time":"2026-01-01T12:00:09Z","msg":"call ended","rpc.side":"server","rpc.method":"a.B/Late","rpc.response.status_code":"OK","rpc.duration":1000000000}
-{"time":"2026-01-01T12:00:10Z","msg":"call ended","rpc.side":"server","rpc.method":"a.B/Early","rpc.response.status_code":"OK","rpc.duration":9000000000,"rpc.request.metadata":{"a":["1","2"],"b":"3","c":"[redacted]","d":"cut…","…":2}}
-{"time":"2026-01-01T12:00:09Z","msg":"call ended","rpc.side":"client","rpc.method":"a.B/C","rpc.response.status_code":"OK"}
+{"time":"2026-01-01T12:00:09Z",ENDED,"rpc.side":"server","rpc.method":"a.B/Late","rpc.duration":1000000000}
+{"time":"2026-01-01T12:00:10Z",ENDED,"rpc.side":"server","rpc.method":"a.B/Early","rpc.duration":9000000000,METADATA}
+{"time":"2026-01-01T12:00:09Z",ENDED,"rpc.side":"client","rpc.method":"a.B/C"}
 {"time":"2026-01-01T12:00:09Z","msg":"call started","rpc.side":"server","rpc.method":"a.B/C"}
 `
-	read, err := policyreplay.Read(strings.NewReader(log + strings.Repeat("x", policyreplay.MaxLine+5) + "\n{}"))
+	short := strings.NewReplacer("ENDED", `"msg":"call ended","rpc.response.status_code":"OK"`,
+		"METADATA", `"rpc.request.metadata":{"a":["1","2"],"b":"3","c":"[redacted]","d":"cut…","…":2}`)
+	read, err := policyreplay.Read(strings.NewReader(short.Replace(log) + strings.Repeat("x", policyreplay.MaxLine+5) + "\n{}"))
 	if err != nil {
 		t.Fatal(err)
 	}
