@@ -22,7 +22,7 @@ func TestAuditFileIsHandedOver(t *testing.T) {
 		return fmt.Appendf(nil, "version: 1\nserver:\n  - {use: audit%s, file: {path: audit.jsonl%s}}\n"+
 			"client:\n  - {use: audit, file: {path: audit.jsonl%s}}\n", settings, file, file)
 	}
-	make := func(text []byte, previous *policy.Policy) (*policy.Policy, error) {
+	parse := func(text []byte, previous *policy.Policy) (*policy.Policy, error) {
 		return policy.Parse("policy.yaml", text, policy.WithDir(dir), policy.WithPrevious(previous))
 	}
 	call := func(p *policy.Policy, want int) {
@@ -35,12 +35,12 @@ func TestAuditFileIsHandedOver(t *testing.T) {
 			t.Errorf("the file has %d records, %v; want %d", n, err, want)
 		}
 	}
-	old, err := make(text("", ""), nil)
+	old, err := parse(text("", ""), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	call(old, 1)
-	next, err := make(text(", start: all", ""), old)
+	next, err := parse(text(", start: all", ""), old)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestAuditFileIsHandedOver(t *testing.T) {
 	}
 	call(next, 6)
 	for name, file := range map[string]string{"mode": ", mode: \"0640\"", "size": ", max_size: 1000000"} {
-		_, err := make(text("", file), next)
+		_, err := parse(text("", file), next)
 		const want = `policy.yaml:3:31: .*audit\.jsonl is open with other settings of file; keep the settings, choose another path`
 		if err == nil || !regexp.MustCompile(want).MatchString(err.Error()) {
 			t.Errorf("%s: %v; want %q", name, err, want)
@@ -64,7 +64,7 @@ func TestAuditFileIsHandedOver(t *testing.T) {
 	if err := next.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := make(text("", ", max_size: 1000000"), nil)
+	again, err := parse(text("", ", max_size: 1000000"), nil)
 	if err != nil {
 		t.Fatalf("the file is still open: %v", err)
 	}

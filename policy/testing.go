@@ -17,9 +17,9 @@ func WithTestAround(around func(e *Entry) Around) Option {
 	return option(func(s *settings) { s.around = around })
 }
 
-// WithTestKeys calls replace with the settings of each issuer of tokens of the server (authn.jwt), and uses the settings
-// and options that it returns, such as with keys of a test in place of those of the issuer. It is for tests of policies:
-// a policy with it must not serve.
+// WithTestKeys calls replace with the settings of each issuer of tokens of the server (authn.jwt), and uses the
+// settings and options that it returns, such as with keys of a test in place of those of the issuer. It is for tests of
+// policies: a policy with it must not serve.
 func WithTestKeys(replace func(config authnjwt.Config) (authnjwt.Config, []authnjwt.Option, error)) Option {
 	return option(func(s *settings) { s.deps.TestKeys = replace })
 }

@@ -58,9 +58,9 @@ type Config struct {
 type Identity struct {
 	// On logs the identity.
 	On bool
-	// Claims are the names of claims that are logged, in the group claims. One that the credential does not have is null.
-	// A claim whose JSON has more than 4096 bytes is left out. The default is none: claims may hold personal data. It
-	// has no effect without On.
+	// Claims are the names of claims that are logged, in the group claims. One that the credential does not have is
+	// null. A claim whose JSON has more than 4096 bytes is left out. The default is none: claims may hold personal
+	// data. It has no effect without On.
 	Claims []string
 }
 

@@ -30,7 +30,9 @@ func (x *Interceptor) appendIdentity(list []slog.Attr, call *hauberk.Call) []slo
 	}
 	group := make([]slog.Attr, 0, 8)
 	for _, text := range []struct{ name, value string }{
-		{IdentitySubject, id.Subject}, {IdentityIssuer, id.Issuer}, {IdentityTenant, id.Tenant},
+		{IdentitySubject, id.Subject},
+		{IdentityIssuer, id.Issuer},
+		{IdentityTenant, id.Tenant},
 		{IdentityMethod, id.Method},
 	} {
 		if text.value != "" {

@@ -36,7 +36,7 @@ var identityFields = map[string]identityField{ //nolint:gochecknoglobals // neve
 	"method":  {cel.StringType, optional(func(id *hauberk.Identity) string { return id.Method })},
 	"scopes":  {cel.ListType(cel.StringType), func(id *hauberk.Identity) (any, bool) { return id.Scopes, true }},
 	"roles":   {cel.ListType(cel.StringType), func(id *hauberk.Identity) (any, bool) { return id.Roles, true }},
-	"claims": {claimsType, func(id *hauberk.Identity) (any, bool) {
+	claimsName: {claimsType, func(id *hauberk.Identity) (any, bool) {
 		return id.Claims, id.Claims != nil
 	}},
 }

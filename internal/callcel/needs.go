@@ -8,6 +8,9 @@ import (
 	celast "cel.dev/cel-go/common/ast"
 )
 
+// claimsName is the name of the variable with the claims, and of the field of identity.
+const claimsName = "claims"
+
 // Needs is what an expression reads of a call. It is never too little.
 type Needs struct {
 	Identity, Address, Request bool
@@ -52,10 +55,10 @@ func (n *Needs) visit(e celast.Expr) {
 		switch {
 		case !ok || outer.Kind() != celast.SelectKind:
 			n.AllClaims = true
-		case outer.AsSelect().FieldName() == "claims":
+		case outer.AsSelect().FieldName() == claimsName:
 			n.claim(outer)
 		}
-	case "claims":
+	case claimsName:
 		n.Identity = true
 		n.claim(at)
 	case "client_addr":

@@ -58,7 +58,7 @@ func (v *Variables) ResolveName(name string) (any, bool) {
 		return types.String(v.Call.Method().Service()), true
 	case "identity":
 		return identityValue{v.Identity}, true
-	case "claims": // of the identity
+	case claimsName: // of the identity
 		if v.Identity == nil || v.Identity.Claims == nil {
 			return nil, false
 		}

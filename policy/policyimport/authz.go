@@ -8,8 +8,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/interceptors/authz"
 )
 
-// Authz returns a policy file with the rules of an authorization policy of grpc-go (package google.golang.org/grpc/authz),
-// JSON as in gRFC A43. notes are what differs or has no place in a policy file, a line each; the file has them as
+// Authz returns a policy file with the rules of an authorization policy of grpc-go (package
+// google.golang.org/grpc/authz), JSON as in gRFC A43. notes are what differs or has no place in a policy file, a line each; the file has them as
 // comments, too. [authz.ParseGRPC] says what is stricter than in grpc-go.
 func Authz(data []byte) (file []byte, notes []string, err error) {
 	p, err := authz.ParseGRPC(data)
@@ -45,8 +45,8 @@ func Authz(data []byte) (file []byte, notes []string, err error) {
 			"unverified_principals if the server verifies all certificates")
 	}
 	if severalHeaders {
-		notes = append(notes, "of several values of a header each one must match in an allow rule, and any one in a deny "+
-			"rule; grpc-go compares them joined by commas")
+		notes = append(notes, "of several values of a header each one must match in an allow rule, and any one in a "+
+			"deny rule; grpc-go compares them joined by commas")
 	}
 	text := comments(notes) + "version: 1\nserver:\n  - use: authz\n    rules:\n" + b.String()
 	return []byte(text), notes, check(text)

@@ -201,7 +201,7 @@ func callContext(t *testing.T) context.Context {
 
 // withValues is a context with the values of a second one first.
 type withValues struct {
-	context.Context //nolint:containedctx // it is a context
+	context.Context
 
 	first context.Context
 }

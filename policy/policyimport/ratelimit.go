@@ -2,6 +2,7 @@ package policyimport
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,8 +36,8 @@ func RateLimit(name string, data []byte) (file []byte, notes []string, err error
 	if err := source.Err(); err != nil {
 		return nil, nil, err
 	}
-	i.notef("the keys of descriptors are set by the routes of Envoy: check that they are the metadata of these names, and " +
-		"that only trusted proxies set it")
+	i.notef("the keys of descriptors are set by the routes of Envoy: check that they are the metadata of these names, " +
+		"and that only trusted proxies set it")
 	i.list(descriptors, nil)
 	text := comments(i.notes) + "version: 1\nserver:\n" + i.out.String()
 	if i.out.Len() == 0 {
@@ -159,13 +160,15 @@ func (i *importer) list(all []descriptor, outer []part) {
 		d := &all[n]
 		p := part{descriptor: d}
 		for m := range all {
-			if other := &all[m]; strings.EqualFold(other.key, d.key) && other.hasValue && (!d.hasValue || pattern(d.value)) && m != n {
-				if !pattern(other.value) || len(other.value) > len(d.value) {
-					p.except = append(p.except, other.value)
-				}
+			other := &all[m]
+			if m == n || !strings.EqualFold(other.key, d.key) || !other.hasValue || d.hasValue && !pattern(d.value) {
+				continue
+			}
+			if !pattern(other.value) || len(other.value) > len(d.value) {
+				p.except = append(p.except, other.value)
 			}
 		}
-		path := append(outer[:len(outer):len(outer)], p)
+		path := slices.Concat(outer, []part{p})
 		for _, key := range d.ignored {
 			i.notef("line %d: %s is not imported", d.line, key)
 		}
@@ -181,32 +184,17 @@ func pattern(value string) bool { return strings.HasSuffix(value, "*") }
 
 // limit writes the limit of a descriptor.
 func (i *importer) limit(d *descriptor, path []part) {
-	var conditions, by []string
-	for _, p := range path {
-		key := strings.ToLower(p.key)
-		if p.key == "generic_key" {
-			i.notef("line %d: the limit is not imported: only the routes of Envoy say which calls have the generic_key %q",
-				d.line, p.value)
-			return
-		}
-		if p.key != remoteAddress && callcel.CheckKey(key) != nil {
-			i.notef("line %d: the limit is not imported: %q is not a key of request metadata", d.line, p.key)
-			return
-		}
-		conditions = append(conditions, p.conditions(key)...)
-		if !p.hasValue || pattern(p.value) && !p.share {
-			if p.key == remoteAddress {
-				by = append(by, "peer")
-			} else {
-				by = append(by, "{metadata: "+yamlText(key)+"}")
-			}
-		}
+	conditions, by, why := keys(path)
+	if why != "" {
+		i.notef("line %d: the limit is not imported: %s", d.line, why)
+		return
 	}
 	switch {
 	case d.limit.unlimited:
 		return // other limits leave its values out
 	case d.limit.number == 0:
-		i.notef("line %d: the limit is not imported: requests_per_unit is 0, which rejects all calls; use authz", d.line)
+		i.notef("line %d: the limit is not imported: requests_per_unit is 0, which rejects all calls; use authz",
+			d.line)
 		return
 	}
 	key := "global"
@@ -227,6 +215,29 @@ func (i *importer) limit(d *descriptor, path []part) {
 	if d.shadow {
 		i.out.WriteString("    mode: shadow\n")
 	}
+}
+
+// keys returns when a call has the keys of a descriptor with their values, and the keys of the quota. why is why that
+// cannot be said in a policy file.
+func keys(path []part) (conditions, by []string, why string) {
+	for _, p := range path {
+		key := strings.ToLower(p.key)
+		if p.key == "generic_key" {
+			return nil, nil, fmt.Sprintf("only the routes of Envoy say which calls have the generic_key %q", p.value)
+		}
+		if p.key != remoteAddress && callcel.CheckKey(key) != nil {
+			return nil, nil, fmt.Sprintf("%q is not a key of request metadata", p.key)
+		}
+		conditions = append(conditions, p.conditions(key)...)
+		switch {
+		case p.hasValue && (p.share || !pattern(p.value)):
+		case p.key == remoteAddress:
+			by = append(by, "peer")
+		default:
+			by = append(by, "{metadata: "+yamlText(key)+"}")
+		}
+	}
+	return conditions, by, ""
 }
 
 // conditions returns when a call has a key with the value, in CEL.

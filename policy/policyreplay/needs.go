@@ -39,16 +39,28 @@ func (n *needs) missing(r *Record, id *hauberk.Identity) string {
 	case n.Address && !r.Peer.IsValid():
 		return "no address of the client"
 	}
-	if id != nil {
-		if n.AllClaims {
-			return "no complete list of claims"
-		}
-		for _, name := range n.Claims {
-			if !r.Claims[name] {
-				return "no claim " + strconv.Quote(name)
-			}
+	if missing := n.missingClaim(r, id); missing != "" {
+		return missing
+	}
+	return n.missingMetadata(r)
+}
+
+func (n *needs) missingClaim(r *Record, id *hauberk.Identity) string {
+	switch {
+	case id == nil:
+		return ""
+	case n.AllClaims:
+		return "no complete list of claims"
+	}
+	for _, name := range n.Claims {
+		if !r.Claims[name] {
+			return "no claim " + strconv.Quote(name)
 		}
 	}
+	return ""
+}
+
+func (n *needs) missingMetadata(r *Record) string {
 	switch {
 	case (n.AllMetadata || len(n.Metadata) > 0) && !r.HasMetadata:
 		return "no metadata"
@@ -102,14 +114,14 @@ func (n *needs) authz(e *policy.Entry, method string) {
 	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	other := make(map[string]bool) // rules of other methods
 	for _, s := range e.Settings {
-		if m := ruleKey.FindStringSubmatch(s.Key); m != nil && (m[2] == "allow" || m[2] == "deny") {
+		if m := ruleKey.FindStringSubmatch(s.Key); len(m) > 0 && (m[2] == "allow" || m[2] == "deny") {
 			set, bad := pattern.ParseAll(list(s.Value))
 			other[m[1]] = bad == nil && !set.Matches(service, name)
 		}
 	}
 	for _, s := range e.Settings {
 		m := ruleKey.FindStringSubmatch(s.Key)
-		if m == nil || other[m[1]] {
+		if len(m) == 0 || other[m[1]] {
 			continue
 		}
 		switch m[2] {

@@ -85,15 +85,16 @@ func Read(from io.Reader) (*Log, error) {
 				log.Records = append(log.Records, r)
 			}
 		}
-		if err != nil {
-			break
+		if err != nil { // the end
+			slices.SortStableFunc(log.Records, func(a, b Record) int { return a.Start.Compare(b.Start) })
+			return log, nil //nolint:nilerr // io.EOF
 		}
 	}
-	slices.SortStableFunc(log.Records, func(a, b Record) int { return a.Start.Compare(b.Start) })
-	return log, nil
 }
 
-// line is the JSON of a record. Pointers and raw values are nil if the record does not have them.
+// line is the JSON of a record. Raw values are nil if the record does not have them.
+//
+//nolint:tagliatelle // the names are those of package logging
 type line struct {
 	Time     time.Time                  `json:"time"`
 	Msg      string                     `json:"msg"`
@@ -175,8 +176,8 @@ func (r *Record) readIdentity(raw json.RawMessage) {
 	}
 	r.Claims = make(map[string]bool)
 	r.Identity = &hauberk.Identity{
-		Subject: id.Subject, Issuer: id.Issuer, Tenant: id.Tenant, Method: id.Method, Roles: id.Roles, Scopes: id.Scopes,
-		Claims: make(map[string]any),
+		Subject: id.Subject, Issuer: id.Issuer, Tenant: id.Tenant, Method: id.Method,
+		Roles: id.Roles, Scopes: id.Scopes, Claims: make(map[string]any),
 	}
 	for name, value := range id.Claims {
 		r.Claims[name] = true

@@ -144,22 +144,16 @@ func (r *replayer) around(e *policy.Entry) policy.Around {
 			return next(ctx, call)
 		}
 		n, replayed := needsOf(e, call.Method().FullName())
-		if !replayed {
+		switch {
+		case !replayed:
 			if d, ok := entry.(hauberk.Declarer); ok && r.record.By != "" && d.Declare().Name == r.record.By {
 				return r.stop(at, "it was rejected by "+r.record.By+", which is not replayed")
 			}
 			return next(ctx, call)
-		}
-		switch {
 		case call.Public() && (e.Use == authn || e.Use == "authz"): // which let all calls pass
 			return entry.Intercept(ctx, call, next)
-		case e.Use == authn && r.record.By == authn:
-			return hauberk.Reject(r.record.Code, r.record.Reason, "as recorded")
-		case e.Use == authn && r.record.Identity == nil:
-			return r.stop(at, "no identity")
 		case e.Use == authn:
-			hauberk.IdentityKey.Set(call, r.record.Identity)
-			return next(ctx, call)
+			return r.authenticate(ctx, call, next, at)
 		}
 		id, _ := hauberk.IdentityKey.Get(call)
 		if missing := n.missing(r.record, id); missing != "" {
@@ -169,6 +163,19 @@ func (r *replayer) around(e *policy.Entry) policy.Around {
 			return r.stop(at, "the limit may have counted a call that cannot be decided")
 		}
 		return entry.Intercept(ctx, call, next)
+	}
+}
+
+// authenticate does what authn has done with the call, at a place in entries.
+func (r *replayer) authenticate(ctx context.Context, call *hauberk.Call, next hauberk.Next, at int) error {
+	switch {
+	case r.record.By == authn:
+		return hauberk.Reject(r.record.Code, r.record.Reason, "as recorded")
+	case r.record.Identity == nil:
+		return r.stop(at, "no identity")
+	default:
+		hauberk.IdentityKey.Set(call, r.record.Identity)
+		return next(ctx, call)
 	}
 }
 
@@ -231,8 +238,8 @@ func (r *replayer) doubt(p *policy.Policy) {
 		return
 	}
 	runs := make(map[int]bool) // by line
-	for _, step := range explained.Server {
-		runs[step.Line] = step.Runs
+	for i := range explained.Server {
+		runs[explained.Server[i].Line] = explained.Server[i].Runs
 	}
 	for at, e := range r.entries {
 		if at < r.at || e.Use != "rate_limit" || e.Mode != policy.Enforce || !runs[e.Line] {

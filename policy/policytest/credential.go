@@ -106,9 +106,9 @@ func (s *signer) token(id *hauberk.Identity, now time.Time) (string, error) {
 	if len(s.issuers) == 0 {
 		return "none", nil // no issuer has signed it
 	}
-	config := s.issuers[0]
-	for _, c := range s.issuers {
-		if id.Issuer == c.Issuer || slices.Contains(c.IssuerAliases, id.Issuer) {
+	config := &s.issuers[0]
+	for i := range s.issuers {
+		if c := &s.issuers[i]; id.Issuer == c.Issuer || slices.Contains(c.IssuerAliases, id.Issuer) {
 			config = c
 		}
 	}
@@ -127,8 +127,8 @@ func (s *signer) token(id *hauberk.Identity, now time.Time) (string, error) {
 		return "", err
 	}
 	until := now
-	if real := time.Now(); real.After(until) { // which authn compares it with, too
-		until = real
+	if current := time.Now(); current.After(until) { // which authn compares it with, too
+		until = current
 	}
 	claims := map[string]any{
 		"iss": config.Issuer, "iat": now.Unix(), "exp": until.Add(tokenLife).Unix(),
@@ -223,7 +223,9 @@ func identityOf(ctx context.Context) *hauberk.Identity {
 
 // acceptsKeys reports whether authn of a policy accepts API keys.
 func acceptsKeys(p *policy.Policy) bool {
-	for _, e := range p.Entries() {
+	entries := p.Entries()
+	for i := range entries {
+		e := &entries[i]
 		if e.Side != hauberk.ServerSide || e.Use != "authn" || e.Mode == policy.Off {
 			continue
 		}
@@ -236,4 +238,5 @@ func acceptsKeys(p *policy.Policy) bool {
 	return false
 }
 
-var errTwoCredentials = errors.New("the case has an identity with a token, and the metadata authorization; want one of them")
+var errTwoCredentials = errors.New(
+	"the case has an identity with a token, and the metadata authorization; want one of them")

@@ -53,12 +53,12 @@
 //
 // # Identities
 //
-// The keys of identity are subject (required), issuer, tenant, roles, scopes, claims, which are those in addition to the
-// other fields, and method, which is how the caller proves it:
+// The keys of identity are subject (required), issuer, tenant, roles, scopes, claims, which are those in addition to
+// the other fields, and method, which is how the caller proves it:
 //
 //   - jwt: by a token. authn verifies it as always, with the issuers, audiences, required claims and names of claims of
-//     the policy. Only the keys of the issuers are replaced by one that the test has. The default of issuer is the first
-//     issuer of the policy;
+//     the policy. Only the keys of the issuers are replaced by one that the test has. The default of issuer is the
+//     first issuer of the policy;
 //   - mtls: by a certificate with subject as its URI, or as its DNS name if it is no URI. Issuer, tenant, roles,
 //     scopes and claims are not possible;
 //   - api key: by a key of this identity. authn accepts it if the policy has api_keys;

@@ -55,8 +55,8 @@ type Methods interface {
 }
 
 // Run runs cases against the policy of a file, each with a new policy. load loads it with options in addition to its
-// own. methods may be nil: then methods without a kind are unary, and no case can have a message. The error is about the
-// policy, or about a call that cannot be made, such as one with a message that is not one of its method.
+// own. methods may be nil: then methods without a kind are unary, and no case can have a message. The error is about
+// the policy, or about a call that cannot be made, such as one with a message that is not one of its method.
 func Run(cases []Case, load func(opts ...policy.Option) (*policy.Policy, error), methods Methods) (*Report, error) {
 	report := &Report{}
 	reached := make(map[string]bool)

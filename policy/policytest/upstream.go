@@ -73,7 +73,9 @@ func (s *clientStream) RecvMsg(any) error {
 }
 
 // exchange makes a call of a method with one request, and reads it to its end.
-func exchange(ctx context.Context, conn grpc.ClientConnInterface, method string, kind hauberk.Kind, req, resp any) error {
+func exchange(
+	ctx context.Context, conn grpc.ClientConnInterface, method string, kind hauberk.Kind, req, resp any,
+) error {
 	if kind == hauberk.Unary {
 		return conn.Invoke(ctx, method, req, resp)
 	}
@@ -85,13 +87,13 @@ func exchange(ctx context.Context, conn grpc.ClientConnInterface, method string,
 	if err = stream.SendMsg(req); err == nil {
 		err = stream.CloseSend()
 	}
-	if err != nil && err != io.EOF { //nolint:errorlint // as grpc-go returns it: RecvMsg has the status
+	if err != nil && err != io.EOF { // RecvMsg has the status
 		return err
 	}
 	for err = stream.RecvMsg(resp); err == nil && kind.ServerStreams(); {
 		err = stream.RecvMsg(resp)
 	}
-	if err == io.EOF { //nolint:errorlint // as grpc-go returns it
+	if err == io.EOF {
 		return nil
 	}
 	return err

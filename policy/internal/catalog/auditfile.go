@@ -55,7 +55,8 @@ func (a *AuditFiles) Open(config audit.FileConfig) (file *audit.File, release fu
 func (a *AuditFiles) release(path string, f *auditFile) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if f.uses--; f.uses > 0 {
+	f.uses--
+	if f.uses > 0 {
 		return nil
 	}
 	delete(a.open, path)

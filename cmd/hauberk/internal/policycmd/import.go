@@ -24,9 +24,11 @@ ratelimit as comments. The exit code is 0 even then.`
 // imports are the kinds of configurations.
 func imports() map[string]func(path string, data []byte) (file []byte, notes []string, err error) {
 	return map[string]func(path string, data []byte) (file []byte, notes []string, err error){
-		"service-config": func(_ string, data []byte) ([]byte, []string, error) { return policyimport.ServiceConfig(data) },
-		"authz":          func(_ string, data []byte) ([]byte, []string, error) { return policyimport.Authz(data) },
-		"ratelimit":      policyimport.RateLimit,
+		"service-config": func(_ string, data []byte) ([]byte, []string, error) {
+			return policyimport.ServiceConfig(data)
+		},
+		"authz":     func(_ string, data []byte) ([]byte, []string, error) { return policyimport.Authz(data) },
+		"ratelimit": policyimport.RateLimit,
 	}
 }
 

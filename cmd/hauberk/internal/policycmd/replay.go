@@ -81,8 +81,8 @@ func readLog(stdin io.Reader, path string) (*policyreplay.Log, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s:1:1: the log cannot be read: %w", path, err)
 	case len(log.Records) == 0:
-		return nil, fmt.Errorf("%s:1:1: the log has no record of a call of a server in %d lines; want those of logging "+
-			"in JSON, with the names of OpenTelemetry", path, log.Skipped)
+		return nil, fmt.Errorf("%s:1:1: the log has no record of a call of a server in %d lines; want those of "+
+			"logging in JSON, with the names of OpenTelemetry", path, log.Skipped)
 	}
 	return log, nil
 }
