@@ -36,7 +36,7 @@ type Conn struct {
 	toWake, toAccept []*Stream
 
 	// Of the writer.
-	buf bytes.Buffer // the next write
+	buf *bytes.Buffer // the next write; nil while the writer has nothing to write
 	out *http2.Framer
 	enc *hpack.Encoder
 	hpb bytes.Buffer // the encoder's output
@@ -133,7 +133,7 @@ func newConn(nc net.Conn, config Config) *Conn {
 	c.fr.SetReuseFrames()
 	c.fr.SetMaxReadFrameSize(defaultFrameSize)
 	c.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	c.out = http2.NewFramer(&c.buf, nil)
+	c.out = http2.NewFramer(toBuffer{c}, nil)
 	c.enc = hpack.NewEncoder(&c.hpb)
 	c.enc.SetMaxDynamicTableSizeLimit(4096)
 	return c

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"runtime"
+	"sync"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -72,9 +73,33 @@ func wake(ch chan struct{}) {
 // smallWrite is the size below which the writer looks for more before a system call.
 const smallWrite = 1 << 10
 
+// buffers has those of writers that have nothing to write, so that idle connections have none.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// toBuffer writes to the connection's buffer.
+type toBuffer struct{ c *Conn }
+
+func (w toBuffer) Write(p []byte) (int, error) { return w.c.buf.Write(p) }
+
+// await waits until there may be something to write. The buffer is empty.
+func (c *Conn) await() {
+	select {
+	case <-c.wake:
+		return
+	default:
+	}
+	if c.buf.Cap() <= 2*writeBuffer {
+		buffers.Put(c.buf)
+	}
+	c.buf = nil
+	<-c.wake
+	c.buf, _ = buffers.Get().(*bytes.Buffer)
+}
+
 // write is the writer.
 func (c *Conn) write() {
 	defer close(c.written)
+	c.buf = new(bytes.Buffer)
 	yielded := false
 	for {
 		c.mu.Lock()
@@ -92,13 +117,13 @@ func (c *Conn) write() {
 			if over {
 				break
 			}
-			<-c.wake
+			c.await()
 			continue
 		}
 		_, err := c.nc.Write(c.buf.Bytes())
 		c.buf.Reset()
 		if c.buf.Cap() > 2*writeBuffer {
-			c.buf = bytes.Buffer{}
+			c.buf = new(bytes.Buffer)
 		}
 		if err != nil {
 			c.fail(err)
