@@ -94,9 +94,19 @@ mutate: ## break the library in listed ways and check that exploration finds eac
 	@go run ./internal/streamsim/mutate
 
 .PHONY: peers
-peers: ## run other projects' tests behind a chain and compare with bare grpc-go (docs/differences.md), and grpc-java's server
+peers: ## run other projects' tests behind a chain and compare with bare grpc-go (docs/differences.md)
 	@go -C peers run . -work "$(strip $(PEERS))" $(strip $(PEERSFLAGS))
+	@$(if $(strip $(PEERSFLAGS)),:,$(MAKE) peers-java peers-sidecar)
+
+.PHONY: peers-java
+peers-java: ## run the clients' interceptors against a server of grpc-java
 	go test -count=1 -tags java -run '^TestJava' ./e2e/composition
+
+.PHONY: peers-sidecar
+peers-sidecar: ## run the sidecar between etcd and its clients, and between client and server of grpc-js
+	@scripts/ensure.sh node npm
+	go -C peers/sidecar vet .
+	go -C peers/sidecar test -count=1 -timeout 30m $(strip $(TESTFLAGS)) .
 
 .PHONY: peers-short
 peers-short: ## the part of make peers that CI runs, in a few minutes

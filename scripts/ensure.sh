@@ -11,6 +11,7 @@ packages() {
     javac) echo default-jdk-headless ;;
     mvn) echo maven ;;
     python3) echo python3 python3-venv ;;
+    node) echo nodejs ;;
     *) echo "$1" ;;
   esac
 }
