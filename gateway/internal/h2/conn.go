@@ -3,6 +3,7 @@ package h2
 import (
 	"bufio"
 	"bytes"
+	"container/list"
 	"errors"
 	"fmt"
 	"net"
@@ -50,8 +51,9 @@ type Conn struct {
 	nextID     uint32 // of a client's next stream
 	lastID     uint32 // the highest id of a server's streams
 	phase      phase
-	freed      chan struct{} // closed when a stream ends while Open waits; nil if nothing waits
-	timer      *time.Timer   // of keepalive or of Drain
+	waiting    list.List   // callers of Open, each a chan struct{}, in order
+	woken      int         // callers of Open that were woken and have not gone on
+	timer      *time.Timer // of keepalive or of Drain
 	in         inflow
 	settledOwn bool // the peer has acknowledged the first SETTINGS
 	windows    windows
@@ -259,14 +261,6 @@ func (c *Conn) Interrupt(err error) {
 	c.mu.Unlock()
 	for _, f := range ended {
 		f(err)
-	}
-}
-
-// released wakes callers of Open.
-func (c *Conn) released() {
-	if c.freed != nil {
-		close(c.freed)
-		c.freed = nil
 	}
 }
 

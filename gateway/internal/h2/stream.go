@@ -70,10 +70,13 @@ func (c *Conn) newStream(id uint32) *Stream {
 	return s
 }
 
-// Open opens a stream of a client. It waits while the peer's limit of streams is reached.
+// Open opens a stream of a client. It waits while the peer's limit of streams is reached. Callers
+// that wait get streams in their order.
 func (c *Conn) Open(ctx context.Context, header []hpack.HeaderField) (*Stream, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for {
-		s, err := c.TryOpen(header)
+		s, err := c.open(header)
 		if !errors.Is(err, ErrFull) {
 			return s, err
 		}
@@ -87,12 +90,17 @@ func (c *Conn) Open(ctx context.Context, header []hpack.HeaderField) (*Stream, e
 func (c *Conn) TryOpen(header []hpack.HeaderField) (*Stream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.open(header)
+}
+
+// open is TryOpen for callers that hold the lock.
+func (c *Conn) open(header []hpack.HeaderField) (*Stream, error) {
 	switch {
 	case c.err != nil:
 		return nil, c.err
 	case c.phase != open || c.nextID > maxStreamID:
 		return nil, ErrDraining
-	case c.full():
+	case c.room() <= 0:
 		return nil, ErrFull
 	}
 	s := c.newStream(c.nextID)
@@ -101,26 +109,46 @@ func (c *Conn) TryOpen(header []hpack.HeaderField) (*Stream, error) {
 	return s, nil
 }
 
-// full reports whether there can be no further stream now.
-func (c *Conn) full() bool { return len(c.streams) >= c.peer.streams || len(c.control) >= maxControl }
+// room returns the number of streams that can be opened now, without those for callers that were woken.
+func (c *Conn) room() int {
+	return min(c.peer.streams-len(c.streams), maxControl-len(c.control)) - c.woken
+}
 
-// awaitStream waits until there may be another stream.
+// awaitStream waits until there may be another stream. The caller holds the lock, which it gives up meanwhile.
 func (c *Conn) awaitStream(ctx context.Context) error {
-	c.mu.Lock()
-	if over := c.err != nil || c.phase != open; over || !c.full() {
-		c.mu.Unlock()
-		return nil
-	}
-	if c.freed == nil {
-		c.freed = make(chan struct{})
-	}
-	freed := c.freed
+	wakeup := make(chan struct{})
+	place := c.waiting.PushBack(wakeup)
 	c.mu.Unlock()
+	var err error
 	select {
-	case <-freed:
-		return nil
+	case <-wakeup:
 	case <-ctx.Done():
-		return ctx.Err()
+		err = ctx.Err()
+	}
+	c.mu.Lock()
+	select {
+	case <-wakeup:
+		c.woken--
+	default:
+		c.waiting.Remove(place)
+	}
+	if err != nil {
+		c.released() // the stream for this caller
+	}
+	return err
+}
+
+// released wakes as many callers of Open as there may be further streams, or all if there can be none.
+func (c *Conn) released() {
+	n := c.waiting.Len()
+	if c.err == nil && c.phase == open {
+		n = min(n, c.room())
+	}
+	for ; n > 0; n-- {
+		if wakeup, ok := c.waiting.Remove(c.waiting.Front()).(chan struct{}); ok {
+			c.woken++
+			close(wakeup)
+		}
 	}
 }
 
