@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"golang.org/x/net/http2/hpack"
@@ -60,6 +61,9 @@ func (w *wait) failed(err error, last upstreams.Failure, until time.Time) {
 // connect to each address, and after they have failed until the time of WaitForReady ends.
 func (u *Upstream) connection(ctx context.Context, w *wait) (*endpoint, *h2.Conn, error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, status.FromContextError(err).Err()
+		}
 		now := time.Now()
 		u.mu.Lock()
 		if u.closed {
@@ -172,15 +176,24 @@ func (u *Upstream) openOn(
 }
 
 // openElsewhere returns a stream on any connection of an endpoint, or else a channel that is
-// closed at the end of the attempt to make another one, or else nothing. It takes the lock.
+// closed at the end of the attempt to make another one, or else nothing. It takes the lock, but
+// not while it tries connections: each has a lock that many others need.
 func (u *Upstream) openElsewhere(at *endpoint, header []hpack.HeaderField) (*h2.Stream, <-chan struct{}) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for _, conn := range at.Conns {
-		if stream, err := conn.TryOpen(header); err == nil {
-			return stream, nil
+	var tried []*h2.Conn
+	for {
+		u.mu.Lock()
+		if slices.Equal(tried, at.Conns) {
+			break
+		}
+		tried = append(tried[:0], at.Conns...)
+		u.mu.Unlock()
+		for _, conn := range tried {
+			if stream, err := conn.TryOpen(header); err == nil {
+				return stream, nil
+			}
 		}
 	}
+	defer u.mu.Unlock()
 	if !u.closed && u.set.More(at, time.Now()) {
 		u.work.Go(func() { u.connect(at) })
 	}
