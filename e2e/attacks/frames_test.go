@@ -39,6 +39,11 @@ func dialRaw(t *testing.T, addr string) *rawConn {
 func newRaw(t *testing.T, conn net.Conn) (*rawConn, error) {
 	t.Helper()
 	t.Cleanup(func() { _ = conn.Close() })
+	return rawOn(conn)
+}
+
+// rawOn begins HTTP/2 on a connection.
+func rawOn(conn net.Conn) (*rawConn, error) {
 	c := &rawConn{conn: conn, framer: http2.NewFramer(conn, conn), next: 1}
 	c.enc = hpack.NewEncoder(&c.header)
 	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)

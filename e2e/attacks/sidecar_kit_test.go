@@ -66,6 +66,7 @@ type gate struct {
 	stderr  *lines
 	stdout  *lines
 	canary  testpb.TestServiceClient
+	memory  int64         // how much more memory it may use during an attack, in bytes
 	ended   chan struct{} // closed after err is set
 	err     error         // the result of the process
 }
@@ -134,6 +135,7 @@ func launch(t *testing.T, shell string, flags ...string) *gate {
 		t.Fatal(err)
 	}
 	g := &gate{
+		memory: 64 << 20,
 		stderr: &lines{more: make(chan struct{}, 1)}, stdout: &lines{more: make(chan struct{}, 1)}, ended: make(chan struct{}),
 	}
 	g.cmd = exec.Command("sh", append([]string{
@@ -209,9 +211,6 @@ func (g *gate) stop(t *testing.T) {
 	}
 }
 
-// memory is what the sidecar may use more than before, in bytes.
-const memory = 64 << 20
-
 // attack runs an attack while a canary makes calls on its own connection. The canary loses no call,
 // the memory of the sidecar stays bounded, and afterwards all goroutines of the attack end. It
 // returns the calls that the backend executed, except for unary ones, which the canary makes.
@@ -247,7 +246,7 @@ func (g *gate) attack(t *testing.T, run func()) (executed []string) {
 	run()
 	cancel()
 	canary.Wait()
-	if peak := g.rss(t, "VmHWM"); peak > quiet+memory {
+	if peak := g.rss(t, "VmHWM"); peak > quiet+g.memory {
 		t.Errorf("the sidecar used up to %d MiB, and %d MiB before", peak>>20, quiet>>20)
 	}
 	g.settle(t, running)
