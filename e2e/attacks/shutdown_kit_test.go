@@ -41,7 +41,7 @@ const (
 func serveBackend(addr, path string) {
 	ledger := must(os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600))
 	lis := must(net.Listen("tcp", addr))
-	fmt.Println(lis.Addr())
+	_, _ = fmt.Fprintln(os.Stdout, lis.Addr())
 	err := counting(func(id string) { _, _ = fmt.Fprintln(ledger, id) }).Serve(lis)
 	panic(err)
 }
@@ -167,7 +167,8 @@ func (l *load) add(id string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.errors[id] = err
-	if l.left--; l.left == 0 {
+	l.left--
+	if l.left == 0 {
 		close(l.after)
 	}
 }
@@ -190,14 +191,16 @@ func (l *load) check(t *testing.T, executed *executions) (calls, failed int) {
 	for id, err := range l.errors {
 		n := executed.of(id)
 		if err != nil {
-			if failed++; failed == 1 {
+			failed++
+			if failed == 1 {
 				t.Logf("the call %s ended with %v", id, err)
 			}
 		}
 		if err == nil && n == 1 || status.Code(err) == codes.Unavailable && n <= 1 {
 			continue
 		}
-		if wrong++; wrong <= 5 {
+		wrong++
+		if wrong <= 5 {
 			t.Errorf("the call %s was executed %d times and ended with %v", id, n, err)
 		}
 	}

@@ -24,6 +24,9 @@ import (
 func (u *Upstream) open(ctx, call context.Context, req transport.Request) (*h2.Stream, *endpoint, error) {
 	var w wait
 	for {
+		if err := ctx.Err(); err != nil { // others need the lock
+			return nil, nil, status.FromContextError(err).Err()
+		}
 		at, conn, err := u.connection(ctx, &w)
 		if err != nil {
 			return nil, nil, err
@@ -61,9 +64,6 @@ func (w *wait) failed(err error, last upstreams.Failure, until time.Time) {
 // connect to each address, and after they have failed until the time of WaitForReady ends.
 func (u *Upstream) connection(ctx context.Context, w *wait) (*endpoint, *h2.Conn, error) {
 	for {
-		if err := ctx.Err(); err != nil {
-			return nil, nil, status.FromContextError(err).Err()
-		}
 		now := time.Now()
 		u.mu.Lock()
 		if u.closed {

@@ -74,6 +74,8 @@ func wake(ch chan struct{}) {
 const smallWrite = 1 << 10
 
 // buffers has those of writers that have nothing to write, so that idle connections have none.
+//
+//nolint:gochecknoglobals // a pool of all connections
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // toBuffer writes to the connection's buffer.

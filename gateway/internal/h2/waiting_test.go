@@ -36,8 +36,10 @@ func TestWaitingCallersTakeTurns(t *testing.T) {
 			cancels = append(cancels, cancel)
 			calls.Go(func() {
 				s, err := client.Open(ctx, []hpack.HeaderField{
-					{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"},
-					{Name: ":path", Value: "/"}, {Name: ":authority", Value: "a"},
+					{Name: ":method", Value: "POST"},
+					{Name: ":scheme", Value: "http"},
+					{Name: ":path", Value: "/"},
+					{Name: ":authority", Value: "a"},
 				})
 				if err != nil {
 					if !errors.Is(err, context.Canceled) || i%3 == 0 {
