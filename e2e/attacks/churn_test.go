@@ -26,8 +26,8 @@ import (
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
 )
 
-// TestS02Churn: connections that come and go, cancelled calls, short deadlines, messages of up to 3 MiB, clients that do
-// not read, resets, connections that are cut, and new policies, all at once. Calls that are not broken off end with OK,
+// TestS02Churn: connections that come and go, cancelled calls, short deadlines, messages of up to 3 MiB, clients that
+// do not read, resets, connections that are cut, and new policies, all at once. Calls that are not broken off end with OK,
 // and at the end the sidecar has as many goroutines and file descriptors as before.
 func TestS02Churn(t *testing.T) { testChurn(t, time.Second) }
 
@@ -124,7 +124,7 @@ func (g *gate) settleDescriptors(t *testing.T, before int) {
 	}
 }
 
-// check counts a call. Besides OK it may have ended with the codes, and with any after the end of the load.
+// check counts a call. Except with OK it may have ended with the codes, and with any after the end of the load.
 func (c *churn) check(ctx context.Context, what string, err error, allowed ...codes.Code) {
 	c.calls.Add(1)
 	if err == nil || ctx.Err() != nil || slices.Contains(allowed, status.Code(err)) {
@@ -165,7 +165,8 @@ func (c *churn) cancel(ctx context.Context, random *rand.Rand, client testpb.Tes
 		defer stop.Stop()
 	}
 	for i := 0; err == nil && i < random.IntN(10); i++ {
-		if err = stream.Send(&testpb.Request{Text: strings.Repeat("c", random.IntN(10_000))}); errors.Is(err, io.EOF) || err == nil {
+		err = stream.Send(&testpb.Request{Text: strings.Repeat("c", random.IntN(10_000))})
+		if errors.Is(err, io.EOF) || err == nil {
 			_, err = stream.Recv()
 		}
 	}
@@ -262,7 +263,8 @@ server:
   - {use: transform, header: {x-policy: p%d}}
   - {use: deadline, max: 1h}
 `, c.policies.Add(1))
-	if err := errors.Join(os.WriteFile(c.policy+".new", []byte(text), 0o600), os.Rename(c.policy+".new", c.policy)); err != nil {
+	err := errors.Join(os.WriteFile(c.policy+".new", []byte(text), 0o600), os.Rename(c.policy+".new", c.policy))
+	if err != nil {
 		c.t.Error(err)
 	}
 }

@@ -48,8 +48,7 @@ func serveBackend(addr, path string) {
 
 // counting returns a server that reports the id of each call, and takes up to 20 ms for it.
 func counting(began func(id string)) *grpc.Server {
-	srv := grpc.NewServer()
-	testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+	handle := func(ctx context.Context, s hauberktest.Stream) error {
 		if id := metadata.ValueFromIncomingContext(ctx, callID); len(id) == 1 {
 			began(id[0])
 			select {
@@ -58,7 +57,9 @@ func counting(began func(id string)) *grpc.Server {
 			}
 		}
 		return hauberktest.Echo(ctx, s)
-	}})
+	}
+	srv := grpc.NewServer()
+	testpb.RegisterTestServiceServer(srv, &hauberktest.Backend{Handle: handle})
 	return srv
 }
 

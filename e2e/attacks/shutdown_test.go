@@ -45,7 +45,8 @@ func termUnderLoad(t *testing.T, flag string, rounds int) {
 	old := start()
 	list := manual.NewBuilderWithScheme("sidecars")
 	list.InitialState(resolver.State{Addresses: []resolver.Address{{Addr: old.addr}}})
-	conn := must(grpc.NewClient("sidecars:///all", grpc.WithResolvers(list), grpc.WithTransportCredentials(insecure.NewCredentials())))
+	conn := must(grpc.NewClient("sidecars:///all", grpc.WithResolvers(list),
+		grpc.WithTransportCredentials(insecure.NewCredentials())))
 	t.Cleanup(func() { _ = conn.Close() })
 	l := startLoad(t.Context(), 1000, conn)
 	defer l.stop()

@@ -136,7 +136,8 @@ func launch(t *testing.T, shell string, flags ...string) *gate {
 	}
 	g := &gate{
 		memory: 64 << 20,
-		stderr: &lines{more: make(chan struct{}, 1)}, stdout: &lines{more: make(chan struct{}, 1)}, ended: make(chan struct{}),
+		stderr: &lines{more: make(chan struct{}, 1)}, stdout: &lines{more: make(chan struct{}, 1)},
+		ended: make(chan struct{}),
 	}
 	g.cmd = exec.Command("sh", append([]string{
 		"-c", shell + ` exec "$0" "$@"`, binary, "run", "--listen", "127.0.0.1:0", "--transport", "frames",

@@ -243,7 +243,8 @@ func auth(t *testing.T, w *world) {
 	cli, ctx := w.client(t), t.Context()
 	_, err1 := cli.RoleAdd(ctx, "root")
 	_, err2 := cli.RoleAdd(ctx, "reader")
-	_, err3 := cli.RoleGrantPermission(ctx, "reader", "open/", clientv3.GetPrefixRangeEnd("open/"), clientv3.PermissionType(clientv3.PermRead))
+	_, err3 := cli.RoleGrantPermission(ctx, "reader", "open/", clientv3.GetPrefixRangeEnd("open/"),
+		clientv3.PermissionType(clientv3.PermRead))
 	_, err4 := cli.UserAdd(ctx, "root", "secret")
 	_, err5 := cli.UserAdd(ctx, "ann", "word")
 	_, err6 := cli.UserGrantRole(ctx, "root", "root")
@@ -254,7 +255,9 @@ func auth(t *testing.T, w *world) {
 		t.Fatal(err)
 	}
 	as := func(name, password string) (*clientv3.Client, error) {
-		return clientv3.New(clientv3.Config{Endpoints: []string{"http://" + w.addr}, Username: name, Password: password, Logger: zap.NewNop()})
+		return clientv3.New(clientv3.Config{
+			Endpoints: []string{"http://" + w.addr}, Username: name, Password: password, Logger: zap.NewNop(),
+		})
 	}
 	if cli, err := as("ann", "wrong"); !errors.Is(err, rpctypes.ErrAuthFailed) {
 		t.Errorf("a wrong password: %v, %v", cli, err)
