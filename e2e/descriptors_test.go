@@ -45,7 +45,7 @@ func TestDescriptors(t *testing.T) {
 	if _, err := dial(t, address).UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); status.Code(err) != codes.Unavailable {
 		t.Fatalf("without an upstream a call ends with %v", err)
 	}
-	resp, err := http.Get(metrics) //nolint:noctx // of a test
+	resp, err := http.Get(metrics)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,9 @@ func (a *administered) loads(t *testing.T) int {
 	t.Helper()
 	_, text := a.ask(t, http.MethodGet, "/config", "", "Authorization", "Bearer "+adminToken)
 	var config struct {
-		Policy struct{ Loads int }
+		Policy struct {
+			Loads int `json:"loads"`
+		} `json:"policy"`
 	}
 	if err := json.Unmarshal([]byte(text), &config); err != nil {
 		t.Fatalf("%v: %s", err, text)
@@ -80,7 +82,7 @@ func (a *administered) loads(t *testing.T) int {
 // listens returns the addresses that a process listens on, over TCP.
 func listens(t *testing.T, pid int) (all []string) {
 	t.Helper()
-	root := filepath.Join("/proc", strconv.Itoa(pid))
+	root := "/proc/" + strconv.Itoa(pid)
 	inodes := make(map[string]bool)
 	for _, fd := range must(os.ReadDir(filepath.Join(root, "fd"))) {
 		to, _ := os.Readlink(filepath.Join(root, "fd", fd.Name())) // it may be closed by now

@@ -9,8 +9,8 @@ import (
 )
 
 // Authz returns a policy file with the rules of an authorization policy of grpc-go (package
-// google.golang.org/grpc/authz), JSON as in gRFC A43. notes are what differs or has no place in a policy file, a line each; the file has them as
-// comments, too. [authz.ParseGRPC] says what is stricter than in grpc-go.
+// google.golang.org/grpc/authz), JSON as in gRFC A43. notes are what differs or has no place in a policy file, a line
+// each; the file has them as comments, too. [authz.ParseGRPC] says what is stricter than in grpc-go.
 func Authz(data []byte) (file []byte, notes []string, err error) {
 	p, err := authz.ParseGRPC(data)
 	if err != nil {

@@ -36,8 +36,8 @@ func RateLimit(name string, data []byte) (file []byte, notes []string, err error
 	if err := source.Err(); err != nil {
 		return nil, nil, err
 	}
-	i.notef("the keys of descriptors are set by the routes of Envoy: check that they are the metadata of these names, " +
-		"and that only trusted proxies set it")
+	i.notef("the keys of descriptors are set by the routes of Envoy: check that they are the metadata of these names," +
+		" and that only trusted proxies set it")
 	i.list(descriptors, nil)
 	text := comments(i.notes) + "version: 1\nserver:\n" + i.out.String()
 	if i.out.Len() == 0 {

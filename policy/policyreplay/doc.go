@@ -4,8 +4,8 @@
 // # The log
 //
 // [Read] reads the records that package logging writes in JSON (slog.JSONHandler) when a call of a server ends, with
-// the names of OpenTelemetry. Other lines are counted and left out. For an exact replay log all calls, without sampling and
-// rules, and what the policies read of calls:
+// the names of OpenTelemetry. Other lines are counted and left out. For an exact replay log all calls, without
+// sampling and rules, and what the policies read of calls:
 //
 //	server:
 //	  - use: logging
