@@ -53,6 +53,9 @@
 //
 // # What can go wrong
 //
+// A lease is renewed when a third of it has passed. If the store fails then, it is asked again every second, or every
+// twentieth of the lease if that is shorter: a store that is back in time costs no call its lease.
+//
 // If a server dies, its leases expire after [Config.Lease], and the next call with such a key executes:
 // if the server died between the effect and the end of the call, the effect happens again. No server
 // can rule that out unless the effect and the key are written in one transaction.

@@ -35,7 +35,7 @@ type unkept struct {
 func (x *Interceptor) finish(ctx context.Context, e *entry, text []byte) {
 	o := &unkept{text: text, large: len(text) > large}
 	if o.large {
-		_, _ = x.storeRenew(ctx, e, x.config.Lease+tries*x.config.StoreTimeout)
+		_, _ = x.storeRenew(ctx, e, x.config.Lease+tries*x.config.StoreTimeout, x.config.StoreTimeout)
 	}
 	for try := range tries {
 		if x.offer(ctx, e, o, try == tries-1) {
@@ -43,7 +43,7 @@ func (x *Interceptor) finish(ctx context.Context, e *entry, text []byte) {
 		}
 	}
 	if errors.Is(o.err, ErrFull) { // the key may be held without more room
-		held, err := x.storeRenew(ctx, e, x.config.TTL)
+		held, err := x.storeRenew(ctx, e, x.config.TTL, x.config.StoreTimeout)
 		o.blocked = held && err == nil
 	}
 	again, giveUp := func() bool { return x.offer(ctx, e, o, false) }, func() { x.lose(ctx, o) }

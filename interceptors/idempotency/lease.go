@@ -6,8 +6,12 @@ import (
 	"time"
 )
 
-// lease renews the lease of a call that runs, three times in its length. A timer runs renew on a
-// separate goroutine; most calls end before.
+// renewAgain is the longest time between two requests to renew a lease while the store fails.
+const renewAgain = time.Second
+
+// lease renews the lease of a call that runs, three times in its length, and more often while the store fails: a
+// store that is back before the lease expires finds it renewed. A timer runs renew on a separate goroutine; most calls
+// end before.
 type lease struct {
 	x      *Interceptor
 	ctx    context.Context //nolint:containedctx // the values of that of the call
@@ -17,6 +21,7 @@ type lease struct {
 	mu      sync.Mutex // held while the store is asked
 	stopped bool
 	until   time.Time
+	failing bool // the last request has failed
 	timer   *time.Timer
 }
 
@@ -34,16 +39,28 @@ func (l *lease) renew() {
 	if l.stopped {
 		return
 	}
-	until := time.Now().Add(l.x.config.Lease)
-	held, err := l.x.storeRenew(l.ctx, l.e, l.x.config.Lease)
-	switch {
-	case err == nil && held:
-		l.until = until
-	case err == nil || !time.Now().Before(l.until):
+	now := time.Now()
+	left := l.until.Sub(now)
+	if l.failing && left <= 0 {
 		l.cancel(ErrLeaseLost)
 		return
 	}
-	l.timer.Reset(l.x.config.Lease / 3)
+	most := left
+	if left <= 0 { // the timer is late, and the store may hold the key yet
+		most = l.x.config.StoreTimeout
+	}
+	held, err := l.x.storeRenew(l.ctx, l.e, l.x.config.Lease, most)
+	wait := l.x.config.Lease / 3
+	switch l.failing = err != nil; {
+	case l.failing:
+		wait = max(0, min(l.x.config.Lease/20-time.Since(now), renewAgain-time.Since(now), time.Until(l.until)))
+	case held:
+		l.until = now.Add(l.x.config.Lease)
+	default:
+		l.cancel(ErrLeaseLost)
+		return
+	}
+	l.timer.Reset(wait)
 }
 
 // stop ends the renewal, and waits for one that runs.

@@ -21,9 +21,9 @@ func (x *Interceptor) storeBegin(ctx context.Context, e *entry) (r Record, err e
 	return r, err
 }
 
-// storeRenew begins the lease again, for a time.
-func (x *Interceptor) storeRenew(ctx context.Context, e *entry, lease time.Duration) (held bool, err error) {
-	timeout := min(x.config.StoreTimeout, x.config.Lease/3)
+// storeRenew begins the lease again, for a time. It takes at most the given time.
+func (x *Interceptor) storeRenew(ctx context.Context, e *entry, lease, most time.Duration) (held bool, err error) {
+	timeout := min(x.config.StoreTimeout, x.config.Lease/3, most)
 	err = x.ask(context.WithoutCancel(ctx), timeout, func(ctx context.Context) (err error) {
 		held, err = x.store.Renew(ctx, e.key, e.owner, lease)
 		return err
