@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // tries is how often the store is given an outcome before the call ends.
@@ -46,16 +48,24 @@ func (x *Interceptor) finish(ctx context.Context, e *entry, text []byte) {
 		held, err := x.storeRenew(ctx, e, x.config.TTL, x.config.StoreTimeout)
 		o.blocked = held && err == nil
 	}
-	again, giveUp := func() bool { return x.offer(ctx, e, o, false) }, func() { x.lose(ctx, o) }
+	span := onlySpan(ctx)
+	again, giveUp := func() bool { return x.offer(span, e, o, false) }, func() { x.lose(span, o) }
 	if !x.later(&x.outcomesLeft, firstLook, again, giveUp) {
 		giveUp()
 	}
 }
 
+// onlySpan returns a context for what is done after the end of a call. Of the values of ctx it has only the span: others
+// would keep the request and the response in memory, for a thousand calls until a lease has passed.
+func onlySpan(ctx context.Context) context.Context {
+	return trace.ContextWithSpanContext(context.Background(), trace.SpanContextFromContext(ctx))
+}
+
 // release makes the key of a call free that may be executed again. If the store does not answer, a goroutine goes on.
 func (x *Interceptor) release(ctx context.Context, e *entry) {
 	if x.storeRelease(ctx, e) != nil {
-		x.later(&x.keysLeft, releaseAgain, func() bool { return x.storeRelease(ctx, e) == nil }, func() {})
+		span := onlySpan(ctx)
+		x.later(&x.keysLeft, releaseAgain, func() bool { return x.storeRelease(span, e) == nil }, func() {})
 	}
 }
 
@@ -63,9 +73,9 @@ func (x *Interceptor) release(ctx context.Context, e *entry) {
 // as when its process continues, or on another connection: so a goroutine makes the key free once more after the store
 // has answered.
 func (x *Interceptor) withdraw(ctx context.Context, e *entry) {
-	answered := x.storeRelease(ctx, e) == nil
+	answered, span := x.storeRelease(ctx, e) == nil, onlySpan(ctx)
 	x.later(&x.keysLeft, releaseAgain, func() bool {
-		before, now := answered, x.storeRelease(ctx, e) == nil
+		before, now := answered, x.storeRelease(span, e) == nil
 		answered = answered || now
 		return before && now
 	}, func() {})

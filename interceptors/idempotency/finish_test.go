@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/idempotency"
@@ -130,6 +133,45 @@ func TestUnsettledAreBounded(t *testing.T) {
 			t.Errorf("%d outcomes were lost; want all", n)
 		}
 	})
+}
+
+// lostKeys is a store in which no key is made free.
+type lostKeys struct{ idempotency.Store }
+
+func (lostKeys) Release(context.Context, idempotency.Key, string) error { return errDown }
+
+// What is done after the end of a call keeps neither its request nor the values of its context in memory.
+func TestEndedCallsAreGarbage(t *testing.T) {
+	type large struct{ bytes [1 << 20]byte }
+	type ctxKey struct{}
+	for name, prepare := range map[string]func(f *faulty, w *world){
+		"Begin fails":       func(f *faulty, _ *world) { f.begin.Store(true) },
+		"the outcome waits": func(f *faulty, _ *world) { f.finish.Store(true) },
+		"the key is to free": func(_ *faulty, w *world) {
+			w.handle = func(context.Context) error { return status.Error(codes.Aborted, "") }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &faulty{Store: lostKeys{idempotency.NewMemory(idempotency.MemoryConfig{})}}
+				w := newWorld(t, idempotency.New(idempotency.Config{}, idempotency.WithStore(store),
+					idempotency.WithLogger(slog.New(slog.DiscardHandler))))
+				prepare(store, w)
+				value := new(large)
+				found := weak.Make(value)
+				w.call(context.WithValue(t.Context(), ctxKey{}, value), "a", "k")
+				runtime.KeepAlive(value)
+				value = nil
+				for range 3 { // what a cleanup or a pool has held
+					runtime.GC()
+				}
+				if found.Value() != nil {
+					t.Error("the context of a call that has ended is in memory")
+				}
+				after(time.Minute)
+			})
+		})
+	}
 }
 
 // counter counts what is logged.

@@ -35,7 +35,8 @@ type Record struct {
 }
 
 // Store keeps keys and outcomes. Each method is atomic and safe for concurrent use. It returns an error
-// if it is not known whether it had its effect; ctx bounds its time.
+// if it is not known whether it had its effect; ctx bounds its time. Of requests after the end of a call, ctx has no
+// values of the call but its span.
 //
 //	        Begin             Finish
 //	free ──────────▶ owned ─────────────▶ finished

@@ -19,7 +19,8 @@ type result[T any] struct {
 }
 
 // Do calls f with the client on another goroutine and returns its result, or the error of ctx if that ends before. The
-// context of f does not end: it runs until the server answers or is disconnected. A panic of f is an error.
+// context of f does not end, and has no values of ctx, which would stay in memory: f runs until the server answers or is
+// disconnected. A panic of f is an error.
 func Do[T any](
 	ctx context.Context, c *Connector, f func(ctx context.Context, client rueidis.Client) (T, error),
 ) (value T, err error) {
@@ -42,7 +43,7 @@ func Do[T any](
 			<-c.requests
 			done <- r
 		}()
-		r.value, r.err = f(context.WithoutCancel(ctx), client)
+		r.value, r.err = f(context.Background(), client)
 	}()
 	select {
 	case r := <-done:
