@@ -67,8 +67,9 @@
 //
 // If the store does not take an outcome in three tries, such as while its server is started again, the call gets the
 // outcome, and the store is given it again until [Config.Lease] has passed: repeats wait meanwhile. At most 1000
-// outcomes, and 1000 keys that are to be given back, wait so at a time. If the store has not taken an outcome by then,
-// or the process ends, the key is free once the lease expires; the former is logged and counted.
+// outcomes, and 1000 keys that are to be given back, wait so at a time. Further calls end once the store has their
+// outcome, or Lease has passed; with FailOpen they end at once, and their outcome is lost. If the store has not taken
+// an outcome by then, or the process ends, the key is free once the lease expires; the former is logged and counted.
 //
 // Of an outcome above 64 KiB that the store does not take within StoreTimeout, or in two tries, and of any
 // for which a store that is full ([ErrFull]) has no room, only that the call was executed is kept: repeats end with

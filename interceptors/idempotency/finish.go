@@ -50,8 +50,12 @@ func (x *Interceptor) finish(ctx context.Context, e *entry, text []byte) {
 	}
 	span := onlySpan(ctx)
 	again, giveUp := func() bool { return x.offer(span, e, o, false) }, func() { x.lose(span, o) }
-	if !x.later(&x.outcomesLeft, firstLook, again, giveUp) {
+	switch {
+	case x.later(&x.outcomesLeft, firstLook, again, giveUp):
+	case o.blocked || x.config.FailOpen:
 		giveUp()
+	default: // the call itself waits, so that the memory for outcomes is bounded and none is lost
+		x.until(time.Now().Add(x.config.Lease), firstLook, again, giveUp)
 	}
 }
 
@@ -81,29 +85,33 @@ func (x *Interceptor) withdraw(ctx context.Context, e *entry) {
 	}, func() {})
 }
 
-// later calls try on a goroutine, after a wait and then again and again, until it returns true. If it does not until
-// a lease that has begun must have expired, it calls giveUp. left counts such goroutines; later returns false if there
-// are too many.
+// later calls until on a goroutine, until a lease that has begun must have expired. left counts such goroutines; later
+// returns false if there are too many.
 func (x *Interceptor) later(left *atomic.Int64, wait time.Duration, try func() bool, giveUp func()) bool {
 	if left.Add(1) > maxUnsettled {
 		left.Add(-1)
 		return false
 	}
+	end := time.Now().Add(x.config.Lease)
 	go func() {
 		defer left.Add(-1)
-		end := time.Now().Add(x.config.Lease)
-		for ; ; wait = min(2*wait, lastLook) {
-			<-time.After(wait)
-			if try() {
-				return
-			}
-			if !time.Now().Before(end) {
-				giveUp()
-				return
-			}
-		}
+		x.until(end, wait, try, giveUp)
 	}()
 	return true
+}
+
+// until calls try after a wait and then again and again, until it returns true, or until a time: then it calls giveUp.
+func (*Interceptor) until(end time.Time, wait time.Duration, try func() bool, giveUp func()) {
+	for ; ; wait = min(2*wait, lastLook) {
+		<-time.After(wait)
+		if try() {
+			return
+		}
+		if !time.Now().Before(end) {
+			giveUp()
+			return
+		}
+	}
 }
 
 // offer gives an outcome to the store once, and reports whether that is all. If the store does not take a result

@@ -106,33 +106,53 @@ func TestFullStore(t *testing.T) {
 	}
 }
 
-// The outcomes that wait for a store are bounded, and what exceeds the bound is lost at once. Calls that the store
-// does not admit take no room from them.
+// The outcomes that wait for a store after their calls have ended are bounded. Further calls wait themselves, so that no
+// outcome is lost, or with FailOpen lose it at once. Calls that the store does not admit take no room from outcomes.
 func TestUnsettledAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{Store: idempotency.NewMemory(idempotency.MemoryConfig{})}
-		var lost atomic.Int64
-		w := newWorld(t, idempotency.New(idempotency.Config{}, idempotency.WithStore(store),
-			idempotency.WithLogger(slog.New(counter{slog.DiscardHandler, &lost}))))
-		store.begin.Store(true)
-		for range 2000 {
-			if c := w.call(t.Context(), "a", "k"); c.err == nil {
-				t.Fatal("a call was executed without the store")
-			}
-		}
-		store.begin.Store(false)
-		store.finish.Store(true)
-		for i := range 1010 {
-			w.call(t.Context(), "a", strconv.Itoa(i))
-		}
-		if n := lost.Load(); n != 10 {
-			t.Errorf("%d outcomes were lost at once; want 10", n)
-		}
-		after(time.Minute)
-		if n := lost.Load(); n != 1010 {
-			t.Errorf("%d outcomes were lost; want all", n)
-		}
-	})
+	const kept, more = 1000, 10
+	for name, test := range map[string]struct {
+		failOpen bool
+		away     time.Duration
+		ended    int64 // calls at once
+		lost     int64 // in the end
+	}{
+		"within the lease":            {away: 20 * time.Second, ended: kept},
+		"longer":                      {away: time.Minute, ended: kept, lost: kept + more},
+		"FailOpen":                    {failOpen: true, away: 20 * time.Second, ended: kept + more, lost: more},
+		"FailOpen, longer than lease": {failOpen: true, away: time.Minute, ended: kept + more, lost: kept + more},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &faulty{Store: idempotency.NewMemory(idempotency.MemoryConfig{})}
+				var lost atomic.Int64
+				w := newWorld(t, idempotency.New(idempotency.Config{FailOpen: test.failOpen}, idempotency.WithStore(store),
+					idempotency.WithLogger(slog.New(counter{slog.DiscardHandler, &lost}))))
+				store.begin.Store(true)
+				for range 2000 {
+					w.call(t.Context(), "a", "k")
+				}
+				store.begin.Store(false)
+				store.finish.Store(true)
+				var ended atomic.Int64
+				for i := range kept + more {
+					go func() {
+						w.call(t.Context(), "a", strconv.Itoa(i))
+						ended.Add(1)
+					}()
+				}
+				synctest.Wait()
+				if n := ended.Load(); n != test.ended {
+					t.Errorf("%d calls have ended at once; want %d", n, test.ended)
+				}
+				after(test.away)
+				store.finish.Store(false)
+				after(time.Second)
+				if n := lost.Load(); n != test.lost || ended.Load() != kept+more {
+					t.Errorf("%d outcomes were lost, and %d calls have ended; want %d, and all", n, ended.Load(), test.lost)
+				}
+			})
+		})
+	}
 }
 
 // lostKeys is a store in which no key is made free.
