@@ -63,7 +63,8 @@ type Config struct {
 	// StoreTimeout is the longest time of a request to the store, with the transfer of an outcome: allow for that
 	// of MaxResultBytes. The default is DefaultStoreTimeout.
 	StoreTimeout time.Duration
-	// FailOpen executes calls while the store fails. Otherwise they are rejected.
+	// FailOpen executes calls while the store fails, except those that have waited for the first call with their key.
+	// Otherwise they are rejected.
 	FailOpen bool
 }
 

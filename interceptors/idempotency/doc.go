@@ -61,9 +61,10 @@
 // can rule that out unless the effect and the key are written in one transaction.
 //
 // If the store does not answer within [Config.StoreTimeout], or within the lease if that is shorter, a call
-// gives back the key that it may have, which may take as long again, and ends with UNAVAILABLE, or with
-// [Config.FailOpen] executes without protection. The key is given back once more after the store has answered, since
-// the store may do what it was asked in another order. A panic of the store is a failure of it.
+// gives back the key that it may have, which may take as long again, and ends with UNAVAILABLE. With
+// [Config.FailOpen] it executes without protection instead, unless it has waited for the first call with its key. The
+// key is given back once more after the store has answered, since the store may do what it was asked in another order.
+// A panic of the store is a failure of it.
 //
 // If the store does not take an outcome in three tries, such as while its server is started again, the call gets the
 // outcome, and the store is given it again until [Config.Lease] has passed: repeats wait meanwhile. At most 1000

@@ -119,6 +119,7 @@ type entry struct {
 
 // serve executes a call, or answers it with the outcome of its key.
 func (x *Interceptor) serve(ctx context.Context, call *hauberk.Call, next hauberk.Next, e *entry) error {
+	waited := false
 	for look := firstLook; ; look = min(2*look, lastLook) {
 		if err := ctx.Err(); err != nil {
 			return status.FromContextError(err).Err()
@@ -126,7 +127,7 @@ func (x *Interceptor) serve(ctx context.Context, call *hauberk.Call, next hauber
 		r, err := x.storeBegin(ctx, e)
 		switch {
 		case err != nil && ctx.Err() == nil:
-			return x.failed(ctx, call, next, err)
+			return x.failed(ctx, call, next, err, waited)
 		case err != nil:
 			continue
 		case r.Fingerprint != e.of:
@@ -138,7 +139,8 @@ func (x *Interceptor) serve(ctx context.Context, call *hauberk.Call, next hauber
 		case x.config.RejectRunning:
 			return x.reject(call, &running, nil)
 		}
-		if look == firstLook {
+		if !waited {
+			waited = true
 			x.counts.waited.Add(1)
 		}
 		timer := time.NewTimer(look)
@@ -151,10 +153,12 @@ func (x *Interceptor) serve(ctx context.Context, call *hauberk.Call, next hauber
 	}
 }
 
-// failed treats a call as configured while the store fails.
-func (x *Interceptor) failed(ctx context.Context, call *hauberk.Call, next hauberk.Next, cause error) error {
+// failed treats a call as configured while the store fails. One that has waited for the first call is not executed.
+func (x *Interceptor) failed(
+	ctx context.Context, call *hauberk.Call, next hauberk.Next, cause error, waited bool,
+) error {
 	x.counts.failed.Add(1)
-	if x.config.FailOpen {
+	if x.config.FailOpen && !waited {
 		return next(ctx, call)
 	}
 	return x.reject(call, &unavailable, cause)
