@@ -163,6 +163,9 @@ func (c *Connector) Name() string {
 
 var errNoCluster = errors.New("the server is not a node of a cluster; want Config.Cluster to be false")
 
+// Full is a part of the error of a server that has no memory left. The name of a server may have the code OOM in it.
+const Full = "OOM command not allowed"
+
 // hints say what would be right, by a part of the error.
 var hints = []struct{ part, hint string }{ //nolint:gochecknoglobals // never written
 	{"NOAUTH", "it wants a password: set Config.Password or WithCredentials"},
@@ -176,7 +179,7 @@ var hints = []struct{ part, hint string }{ //nolint:gochecknoglobals // never wr
 	{"MOVED", "it is a node of a cluster that names another node; want addresses that are reachable from here"},
 	{"CLUSTERDOWN", "the cluster does not serve all slots"},
 	{"cluster support disabled", "it is not a node of a cluster; want one address, or Config.Sentinel"},
-	{"OOM", "its memory is full, and its policy evicts no keys"},
+	{Full, "its memory is full, and its policy evicts no keys"},
 	{"first record does not look like a TLS handshake", "it does not speak TLS; want no WithTLS"},
 	{"tls:", "TLS fails"},
 	{"x509:", "its certificate is not trusted"},

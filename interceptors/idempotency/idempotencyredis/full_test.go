@@ -3,6 +3,7 @@ package idempotencyredis_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -46,4 +47,14 @@ func (f filling) Begin(
 ) (idempotency.Record, error) {
 	defer f.srv.Do("CONFIG", "SET", "maxmemory", "1")
 	return f.Store.Begin(ctx, key, owner, of, lease)
+}
+
+// The name of a server that is not there does not make it full.
+func TestNotFull(t *testing.T) {
+	store := idempotencyredis.New(idempotencyredis.Config{Name: "shop", Addresses: []string{"ROOM.invalid:6379"}})
+	defer func() { _ = store.Close() }()
+	_, err := store.Begin(t.Context(), idempotency.Key{}, "a", idempotency.Fingerprint{}, time.Second)
+	if err == nil || errors.Is(err, idempotency.ErrFull) || strings.Contains(err.Error(), "memory is full") {
+		t.Errorf("%v", err)
+	}
 }

@@ -93,7 +93,7 @@ func (s *Store) run(ctx context.Context, key idempotency.Key, args ...string) (a
 	}
 	fields, err := redisconn.Do(ctx, s.connector, exec)
 	if err != nil {
-		full := strings.Contains(err.Error(), "OOM")
+		full := strings.Contains(err.Error(), redisconn.Full)
 		if err = s.connector.Explain(err); full {
 			err = fmt.Errorf("%w: %w", idempotency.ErrFull, err)
 		}
