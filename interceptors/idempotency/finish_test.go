@@ -174,15 +174,21 @@ func TestEndedCallsAreGarbage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := &faulty{Store: lostKeys{idempotency.NewMemory(idempotency.MemoryConfig{})}}
-				w := newWorld(t, idempotency.New(idempotency.Config{}, idempotency.WithStore(store),
+				w := newWorld(t, idempotency.New(idempotency.Config{MaxRun: time.Second}, idempotency.WithStore(store),
 					idempotency.WithLogger(slog.New(slog.DiscardHandler))))
 				prepare(store, w)
-				value := new(large)
-				found := weak.Make(value)
-				w.call(context.WithValue(t.Context(), ctxKey{}, value), "a", "k")
-				runtime.KeepAlive(value)
-				value = nil
-				for range 3 { // what a cleanup or a pool has held
+				var found weak.Pointer[large]
+				done := make(chan struct{})
+				go func() { // its stack goes away
+					defer close(done)
+					value := new(large)
+					found = weak.Make(value)
+					w.call(context.WithValue(t.Context(), ctxKey{}, value), "a", "k")
+					runtime.KeepAlive(value)
+				}()
+				<-done
+				after(idempotency.DefaultLease / 2) // the timers of the call, which are stopped, go away
+				for range 3 {                       // what a cleanup or a pool has held
 					runtime.GC()
 				}
 				if found.Value() != nil {
