@@ -18,6 +18,7 @@ const Header = "idempotency-key"
 // The defaults of [Config].
 const (
 	DefaultTTL            = 24 * time.Hour
+	DefaultMemoryTTL      = time.Hour
 	DefaultLease          = 30 * time.Second
 	DefaultMaxRun         = 5 * time.Minute
 	DefaultMaxKeyBytes    = 255
@@ -41,7 +42,7 @@ type Config struct {
 	Methods []string
 	// Required rejects calls of covered methods without a key. Otherwise they pass.
 	Required bool
-	// TTL is how long an outcome is kept. The default is DefaultTTL.
+	// TTL is how long an outcome is kept. The default is DefaultTTL, or DefaultMemoryTTL for a [Memory].
 	TTL time.Duration
 	// Lease is the time after which the key of a call is free if its server does not renew the lease,
 	// at least 10 ms. The default is DefaultLease.
@@ -68,7 +69,11 @@ type Config struct {
 	FailOpen bool
 }
 
-func (c Config) withDefaults() Config {
+// withDefaults returns the configuration with its defaults for a store.
+func (c Config) withDefaults(store Store) Config {
+	if _, memory := store.(*Memory); memory {
+		c.TTL = cmp.Or(c.TTL, DefaultMemoryTTL)
+	}
 	c.TTL = cmp.Or(c.TTL, DefaultTTL)
 	c.Lease = cmp.Or(c.Lease, DefaultLease)
 	c.MaxRun = cmp.Or(c.MaxRun, DefaultMaxRun)

@@ -60,6 +60,10 @@
 // if the server died between the effect and the end of the call, the effect happens again. No server
 // can rule that out unless the effect and the key are written in one transaction.
 //
+// A [Memory] that is full has no room for new keys until old ones expire: their calls end with UNAVAILABLE, or execute
+// without protection with FailOpen. It must hold the calls of [Config.TTL]: compare the measurements
+// idempotency_memory_keys and idempotency_memory_bytes with [MemoryConfig].
+//
 // If the store does not answer within [Config.StoreTimeout], or within the lease if that is shorter, a call
 // gives back the key that it may have, which may take as long again, and ends with UNAVAILABLE. With
 // [Config.FailOpen] it executes without protection instead, unless it has waited for the first call with its key. The

@@ -48,8 +48,9 @@ type counts struct {
 // New returns an interceptor for both sides. hauberk.New reports what is wrong with its
 // configuration.
 func New(config Config, opts ...Option) *Interceptor {
-	x := &Interceptor{config: config.withDefaults(), store: NewMemory(MemoryConfig{}), log: slog.Default()}
+	x := &Interceptor{store: NewMemory(MemoryConfig{}), log: slog.Default()}
 	nils := options.Apply(opts, func(o Option) { o.apply(x) })
+	x.config = config.withDefaults(x.store)
 	set, bad := config.methods()
 	x.methods, x.err = set, errors.Join(x.config.check(), bad, x.err, nils)
 	if s, ok := x.store.(interface{ Validate() error }); ok {

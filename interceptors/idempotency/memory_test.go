@@ -2,6 +2,8 @@ package idempotency_test
 
 import (
 	"errors"
+	"fmt"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,4 +73,31 @@ func TestMemory(t *testing.T) {
 			t.Errorf("%d keys with %d bytes are left", keys, bytes)
 		}
 	})
+}
+
+// The defaults of a Memory hold the keys of a steady rate of calls. Other stores keep them for longer.
+func TestDefaultsHoldSteadyCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const every = time.Minute
+		store := idempotency.NewMemory(idempotency.MemoryConfig{})
+		own := idempotency.New(idempotency.Config{})
+		w, other := newWorld(t, own), newWorld(t, idempotency.New(idempotency.Config{}, idempotency.WithStore(&faulty{Store: store})))
+		for i := range int(30 * time.Hour / every) {
+			w.wants(fmt.Sprint("a ", i+1), w.call(t.Context(), "a", strconv.Itoa(i)))
+			other.wants(fmt.Sprint("a ", i+1), other.call(t.Context(), "a", strconv.Itoa(i)))
+			<-time.After(every - time.Nanosecond)
+		}
+		keys, _ := store.Len()
+		if want := int(idempotency.DefaultTTL / every); keys != want {
+			t.Errorf("%d keys in a store; want the %d of a day", keys, want)
+		}
+		for _, m := range own.Measurements() {
+			if want := float64(idempotency.DefaultMemoryTTL / every); m.Name == "idempotency_memory_keys" && m.Value != want {
+				t.Errorf("%v keys in memory; want the %v of an hour", m.Value, want)
+			}
+		}
+	})
+	if rate := idempotency.DefaultMaxKeys / idempotency.DefaultMemoryTTL.Seconds(); rate < 100 {
+		t.Errorf("the defaults hold the keys of %v calls a second; want at least 100", rate)
+	}
 }
