@@ -5,8 +5,6 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
-
-	"go.opentelemetry.io/otel/trace"
 )
 
 // tries is how often the store is given an outcome before the call ends.
@@ -48,8 +46,8 @@ func (x *Interceptor) finish(ctx context.Context, e *entry, text []byte) {
 		held, err := x.storeRenew(ctx, e, x.config.TTL, x.config.StoreTimeout)
 		o.blocked = held && err == nil
 	}
-	span := onlySpan(ctx)
-	again, giveUp := func() bool { return x.offer(span, e, o, false) }, func() { x.lose(span, o) }
+	ended := context.Background() // the values of ctx would keep the request and the response in memory
+	again, giveUp := func() bool { return x.offer(ended, e, o, false) }, func() { x.lose(ended, e, o) }
 	switch {
 	case x.later(&x.outcomesLeft, firstLook, again, giveUp):
 	case o.blocked || x.config.FailOpen:
@@ -59,17 +57,11 @@ func (x *Interceptor) finish(ctx context.Context, e *entry, text []byte) {
 	}
 }
 
-// onlySpan returns a context for what is done after the end of a call. Of the values of ctx it has only the span: others
-// would keep the request and the response in memory, for a thousand calls until a lease has passed.
-func onlySpan(ctx context.Context) context.Context {
-	return trace.ContextWithSpanContext(context.Background(), trace.SpanContextFromContext(ctx))
-}
-
 // release makes the key of a call free that may be executed again. If the store does not answer, a goroutine goes on.
 func (x *Interceptor) release(ctx context.Context, e *entry) {
 	if x.storeRelease(ctx, e) != nil {
-		span := onlySpan(ctx)
-		x.later(&x.keysLeft, releaseAgain, func() bool { return x.storeRelease(span, e) == nil }, func() {})
+		ended := context.Background() // as in finish
+		x.later(&x.keysLeft, releaseAgain, func() bool { return x.storeRelease(ended, e) == nil }, func() {})
 	}
 }
 
@@ -77,9 +69,9 @@ func (x *Interceptor) release(ctx context.Context, e *entry) {
 // as when its process continues, or on another connection: so a goroutine makes the key free once more after the store
 // has answered.
 func (x *Interceptor) withdraw(ctx context.Context, e *entry) {
-	answered, span := x.storeRelease(ctx, e) == nil, onlySpan(ctx)
+	answered, ended := x.storeRelease(ctx, e) == nil, context.Background() // as in finish
 	x.later(&x.keysLeft, releaseAgain, func() bool {
-		before, now := answered, x.storeRelease(span, e) == nil
+		before, now := answered, x.storeRelease(ended, e) == nil
 		answered = answered || now
 		return before && now
 	}, func() {})
@@ -126,10 +118,10 @@ func (x *Interceptor) offer(ctx context.Context, e *entry, o *unkept, last bool)
 		o.err = err
 		return false
 	case !held:
-		x.lose(ctx, &unkept{err: ErrLeaseLost})
+		x.lose(ctx, e, &unkept{err: ErrLeaseLost})
 	case o.dropped != nil:
 		x.log.WarnContext(context.WithoutCancel(ctx), "idempotency: the store did not take the outcome of a call, but "+
-			"only that it was executed; a repeat ends with FAILED_PRECONDITION", "error", o.dropped)
+			"only that it was executed; a repeat ends with FAILED_PRECONDITION", "method", e.method, "error", o.dropped)
 	}
 	return true
 }
@@ -141,14 +133,14 @@ func (o *unkept) tooLarge(last bool) bool {
 }
 
 // lose records that the outcome of a call is not kept.
-func (x *Interceptor) lose(ctx context.Context, o *unkept) {
+func (x *Interceptor) lose(ctx context.Context, e *entry, o *unkept) {
 	x.counts.lost.Add(1)
 	ctx = context.WithoutCancel(ctx)
 	if o.blocked {
 		x.log.ErrorContext(ctx, "idempotency: the store did not take the outcome of a call; repeats wait until "+
-			"TTL has passed", "error", o.err)
+			"TTL has passed", "method", e.method, "error", o.err)
 		return
 	}
 	x.log.ErrorContext(ctx, "idempotency: the store did not take the outcome of a call; a repeat may execute it again",
-		"error", o.err)
+		"method", e.method, "error", o.err)
 }

@@ -162,7 +162,7 @@ func (lostKeys) Release(context.Context, idempotency.Key, string) error { return
 
 // What is done after the end of a call keeps neither its request nor the values of its context in memory.
 func TestEndedCallsAreGarbage(t *testing.T) {
-	type large struct{ bytes [1 << 20]byte }
+	type large [1 << 20]byte
 	type ctxKey struct{}
 	for name, prepare := range map[string]func(f *faulty, w *world){
 		"Begin fails":       func(f *faulty, _ *world) { f.begin.Store(true) },

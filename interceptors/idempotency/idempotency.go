@@ -102,7 +102,9 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 	}
 	text := answerkey.AppendText(nil, call.Method().FullName())
 	text = answerkey.AppendText(answerkey.AppendCaller(ctx, call, text), values[0])
-	return x.serve(ctx, call, next, &entry{key: sha256.Sum256(text), of: of, owner: rand.Text()})
+	return x.serve(ctx, call, next, &entry{
+		key: sha256.Sum256(text), of: of, owner: rand.Text(), method: call.Method().FullName(),
+	})
 }
 
 // valid reports whether a key can be used.
@@ -112,10 +114,11 @@ func (x *Interceptor) valid(key string) bool {
 
 // entry is a call that asks for its key.
 type entry struct {
-	key   Key
-	of    Fingerprint
-	owner string    // a random token
-	begun time.Time // when the store was asked for the key
+	key    Key
+	of     Fingerprint
+	owner  string    // a random token
+	begun  time.Time // when the store was asked for the key
+	method string    // for logs
 }
 
 // serve executes a call, or answers it with the outcome of its key.

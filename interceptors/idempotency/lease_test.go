@@ -2,6 +2,7 @@ package idempotency_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,7 +54,7 @@ func TestStoreAwayWhileCallRuns(t *testing.T) {
 					w.wants("a 1", repeat)
 				}
 				after(time.Minute)
-				if lost := cause != nil; lost != test.lost || lost && (cause != idempotency.ErrLeaseLost || ended != lease) {
+				if lost := cause != nil; lost != test.lost || lost && (!errors.Is(cause, idempotency.ErrLeaseLost) || ended != lease) {
 					t.Errorf("the context ended after %v with %v; want lost: %t, at the end of the lease", ended, cause, test.lost)
 				}
 			})

@@ -24,7 +24,9 @@ func (x *Interceptor) Measurements() []hauberk.Measurement {
 		keys, bytes := m.Len()
 		all = append(all,
 			hauberk.Measurement{Name: "idempotency_memory_keys", Help: "Keys in memory.", Value: float64(keys)},
-			hauberk.Measurement{Name: "idempotency_memory_bytes", Help: "Size of keys and outcomes in memory.", Value: float64(bytes)})
+			hauberk.Measurement{
+				Name: "idempotency_memory_bytes", Help: "Size of keys and outcomes in memory.", Value: float64(bytes),
+			})
 	}
 	return all
 }

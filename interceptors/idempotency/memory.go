@@ -30,8 +30,8 @@ const (
 // size is what a key with an outcome takes.
 func size(outcome []byte) int64 { return recordBytes + max(0, int64(len(outcome)-smallOutcome)) }
 
-// MemoryConfig bounds a [Memory]. It must hold the keys of [Config.TTL], since new keys have no room in a full one: with
-// the defaults of both, those of 145 calls a second, or of 55 with outcomes of 1 KiB.
+// MemoryConfig bounds a [Memory]. It must hold the keys of [Config.TTL], since new keys have no room in a full one:
+// with the defaults of both, those of 145 calls a second, or of 55 with outcomes of 1 KiB.
 type MemoryConfig struct {
 	// MaxKeys is the number of keys. The default is DefaultMaxKeys.
 	MaxKeys int

@@ -36,7 +36,7 @@ type Record struct {
 
 // Store keeps keys and outcomes. Each method is atomic and safe for concurrent use. It returns an error
 // if it is not known whether it had its effect; ctx bounds its time. Of requests after the end of a call, ctx has no
-// values of the call but its span.
+// values.
 //
 //	        Begin             Finish
 //	free ──────────▶ owned ─────────────▶ finished

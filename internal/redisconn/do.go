@@ -19,8 +19,8 @@ type result[T any] struct {
 }
 
 // Do calls f with the client on another goroutine and returns its result, or the error of ctx if that ends before. The
-// context of f does not end, and has no values of ctx, which would stay in memory: f runs until the server answers or is
-// disconnected. A panic of f is an error.
+// context of f does not end, and has no values of ctx, which would stay in memory: f runs until the server answers
+// or is disconnected. A panic of f is an error.
 func Do[T any](
 	ctx context.Context, c *Connector, f func(ctx context.Context, client rueidis.Client) (T, error),
 ) (value T, err error) {
@@ -34,7 +34,7 @@ func Do[T any](
 		return value, ctx.Err()
 	}
 	done := make(chan result[T], 1)
-	go func() {
+	go func() { //nolint:gosec // the values of ctx would keep what they belong to in memory
 		var r result[T]
 		defer func() {
 			if p := recover(); p != nil {
