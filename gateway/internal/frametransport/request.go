@@ -51,6 +51,7 @@ func (r *rejection) write(stream *h2.Stream) {
 type requestHead struct {
 	method, path, scheme, authority string
 	hosts                           []string
+	named                           bool // has :authority or host, which may be empty
 	timeout                         string
 	timeouts                        int
 	malformed                       bool     // has a key of a connection, as in HTTP/1.1
@@ -109,8 +110,10 @@ func (h *requestHead) add(f hpack.HeaderField, req *transport.Request) {
 		h.scheme = f.Value
 	case ":authority":
 		h.authority = f.Value
+		h.named = true
 	case "host":
 		h.hosts = append(h.hosts, f.Value)
+		h.named = true
 	case keyTimeout:
 		h.timeout = f.Value
 		h.timeouts++
@@ -168,7 +171,7 @@ func (h *requestHead) check(req *transport.Request) *rejection {
 	case !ok:
 		return reject(415, codes.Unknown,
 			"gateway: the content-type is "+strconv.Quote(req.Raw.ContentType)+"; want "+contentType)
-	case h.authority == "" || len(h.hosts) > 1 || len(h.hosts) == 1 && h.hosts[0] != h.authority:
+	case !h.named || len(h.hosts) > 1 || len(h.hosts) == 1 && h.hosts[0] != h.authority:
 		return reject(400, codes.Internal, "gateway: the request needs one :authority")
 	case h.bad != nil:
 		return reject(400, codes.Internal, "gateway: malformed metadata: "+h.bad.Error())

@@ -139,37 +139,88 @@ func TestAnswersOfTheUpstream(t *testing.T) {
 	}
 }
 
+// The upstream receives the client's authority. If that is empty, as from a client of grpc-go with a target such as
+// "scheme:///", it receives the target's, as grpc-go sends it.
+func TestAuthority(t *testing.T) {
+	tests := []struct {
+		name   string
+		header []string
+		want   string
+	}{
+		{"authority", request(), "shop"},
+		{"the same host", request("host", "shop"), "shop"},
+		{"host", append(omit(":authority"), "host", "shop"), "shop"},
+		{"empty", omit(":authority", ""), "backend"},
+		{"empty, host", append(omit(":authority", ""), "host", "shop"), "shop"},
+		{"empty host", append(omit(":authority"), "host", ""), "backend"},
+		{"both empty", append(omit(":authority", ""), "host", ""), "backend"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := startRelay(t, Config{})
+				n.upstream(func(r *raw, f http2.Frame) {
+					h, ok := f.(*http2.MetaHeadersFrame)
+					if !ok {
+						return
+					}
+					var got []string
+					for _, f := range h.Fields {
+						if f.Name == ":authority" || f.Name == "host" {
+							got = append(got, f.Name, f.Value)
+						}
+					}
+					_ = r.headers(h.StreamID, true,
+						":status", "200", "content-type", "application/grpc", "grpc-status", "0", "got", strings.Join(got, " "))
+				})
+				client := n.client(t)
+				if err := client.headers(1, true, tt.header...); err != nil {
+					t.Fatal(err)
+				}
+				if res := client.await(1); res.fields["got"] != ":authority "+tt.want {
+					t.Errorf("%+v, want the authority %q", res, tt.want)
+				}
+				_ = client.conn.Close()
+				n.stop()
+			})
+		})
+	}
+}
+
+// omit is a header list of a request without a key, or with another value of a pseudo header.
+func omit(key string, value ...string) []string {
+	var pairs []string
+	all := request()
+	for i := 0; i < len(all); i += 2 {
+		if all[i] != key {
+			pairs = append(pairs, all[i], all[i+1])
+		} else if len(value) > 0 {
+			pairs = append(pairs, key, value[0])
+		}
+	}
+	return pairs
+}
+
 // Requests that are not gRPC's do not reach the upstream.
 func TestRequestsThatAreRejected(t *testing.T) {
-	without := func(key string, more ...string) []string {
-		var pairs []string
-		all := request()
-		for i := 0; i < len(all); i += 2 {
-			if all[i] != key {
-				pairs = append(pairs, all[i], all[i+1])
-			} else if len(more) > 0 && key[0] == ':' {
-				pairs = append(pairs, key, more[0])
-			}
-		}
-		return pairs
-	}
 	tests := []struct {
 		name         string
 		header       []string
 		http, status string // "" is a reset
 	}{
-		{"GET", without(":method", "GET"), "405", "13"},
-		{"no content-type", without("content-type"), "415", "2"},
-		{"JSON", append(without("content-type"), "content-type", "application/json"), "415", "2"},
-		{"a similar content-type", append(without("content-type"), "content-type", "application/grpcx"), "415", "2"},
-		{"no authority", without(":authority"), "400", "13"},
+		{"GET", omit(":method", "GET"), "405", "13"},
+		{"no content-type", omit("content-type"), "415", "2"},
+		{"JSON", append(omit("content-type"), "content-type", "application/json"), "415", "2"},
+		{"a similar content-type", append(omit("content-type"), "content-type", "application/grpcx"), "415", "2"},
+		{"no authority", omit(":authority"), "400", "13"},
 		{"another host", request("host", "other"), "400", "13"},
-		{"two hosts", append(without(":authority"), "host", "a", "host", "a"), "400", "13"},
+		{"an empty host", request("host", ""), "400", "13"},
+		{"two hosts", append(omit(":authority"), "host", "a", "host", "a"), "400", "13"},
 		{"connection", request("connection", "close"), "", ""},
-		{"connection, no content-type", append(without("content-type"), "connection", "close"), "", ""},
+		{"connection, no content-type", append(omit("content-type"), "connection", "close"), "", ""},
 		{"transfer-encoding", request("transfer-encoding", "chunked"), "", ""},
-		{"a path without a slash", without(":path", "shop.v1.Shop/Buy"), "200", "12"},
-		{"a path with one slash", without(":path", "/shop"), "200", "12"},
+		{"a path without a slash", omit(":path", "shop.v1.Shop/Buy"), "200", "12"},
+		{"a path with one slash", omit(":path", "/shop"), "200", "12"},
 		{"an empty timeout", request("grpc-timeout", ""), "400", "13"},
 		{"a timeout without a unit", request("grpc-timeout", "1"), "400", "13"},
 		{"a negative timeout", request("grpc-timeout", "-1S"), "400", "13"},
