@@ -75,19 +75,19 @@ func newRole(role, upstream string) (server, error) {
 	case "proxy-plain":
 		return plainProxy(upstream)
 	case "proxy-hauberk":
-		return gateway.New(gateway.Config{Upstream: upstream, Chain: chainOf()})
+		return gateway.New(gateway.Config{Upstream: upstream, Transport: gateway.TransportGRPC, Chain: chainOf()})
 	case "proxy-hauberk-full":
-		return gateway.New(gateway.Config{Upstream: upstream, Chain: wholeChain(requestid.Config{})})
+		return gateway.New(gateway.Config{
+			Upstream: upstream, Transport: gateway.TransportGRPC, Chain: wholeChain(requestid.Config{}),
+		})
 	case "server-sidecar":
 		srv := grpc.NewServer(hauberkOptions()...)
 		testpb.RegisterTestServiceServer(srv, sidecarService{})
 		return srv, nil
 	case "proxy-frames":
-		return gateway.New(gateway.Config{Upstream: upstream, Transport: gateway.TransportFrames, Chain: chainOf()})
+		return gateway.New(gateway.Config{Upstream: upstream, Chain: chainOf()})
 	case "proxy-frames-full":
-		return gateway.New(gateway.Config{
-			Upstream: upstream, Transport: gateway.TransportFrames, Chain: wholeChain(requestid.Config{}),
-		})
+		return gateway.New(gateway.Config{Upstream: upstream, Chain: wholeChain(requestid.Config{})})
 	default:
 		return nil, fmt.Errorf("unknown role %q", role)
 	}

@@ -33,8 +33,8 @@ func BenchmarkUnary(b *testing.B) {
 	targets := []struct{ name, address string }{
 		{"direct", backend},
 		{"plain", plainProxy(b, backend)},
-		{"gateway", front(b, gateway.Config{Upstream: backend})},
-		{"frames", front(b, gateway.Config{Upstream: backend, Transport: gateway.TransportFrames})},
+		{"grpc", front(b, gateway.Config{Upstream: backend, Transport: gateway.TransportGRPC})},
+		{"frames", front(b, gateway.Config{Upstream: backend})},
 	}
 	for _, target := range targets {
 		b.Run(target.name, func(b *testing.B) {

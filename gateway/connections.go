@@ -113,7 +113,7 @@ func (c Connections) check(t Transport) error {
 	if !utf8.ValidString(c.HealthService) {
 		errs = append(errs, fmt.Errorf("gateway: Connections.HealthService is %q; want UTF-8", c.HealthService))
 	}
-	if t != TransportFrames {
+	if t == TransportGRPC {
 		errs = append(errs, c.checkGRPC())
 	}
 	return errors.Join(errs...)

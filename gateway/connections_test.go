@@ -22,13 +22,12 @@ import (
 
 func TestConnectionsAreChecked(t *testing.T) {
 	const good = "127.0.0.1:50051"
-	frames := gateway.TransportFrames
 	tests := []struct {
 		name   string
 		config gateway.Config
 		want   []string // parts of the error; nil means success
 	}{
-		{"all", gateway.Config{Transport: frames, Connections: gateway.Connections{
+		{"all", gateway.Config{Connections: gateway.Connections{
 			Balance: gateway.RoundRobin, ConnectTimeout: time.Second, MinBackoff: 2 * time.Second, TCPTimeout: -1,
 			PingAfter: gateway.MinPingAfter, PingTimeout: time.Second, PingIdle: true, HealthCheck: true, HealthService: "shop",
 			EjectAfter: 5, EjectTime: time.Second, EjectPercent: 100, WaitForReady: time.Second, TLS: &gateway.TLS{},
@@ -40,11 +39,11 @@ func TestConnectionsAreChecked(t *testing.T) {
 		}}, []string{"ConnectTimeout is -1ns", "MinBackoff is -1ns", "MaxBackoff is -2ns", "PingAfter is 1s; want 10s or more", "WaitForReady is -1ns"}},
 		{"backoff", gateway.Config{Connections: gateway.Connections{MinBackoff: 2, MaxBackoff: 1}}, []string{"MaxBackoff is 1ns; want at least MinBackoff, 2ns"}},
 		{"ping", gateway.Config{Connections: gateway.Connections{PingIdle: true}}, []string{"without PingAfter"}},
-		{"ejection", gateway.Config{Transport: frames, Connections: gateway.Connections{EjectPercent: 50}}, []string{"without EjectAfter"}},
-		{"percent", gateway.Config{Transport: frames, Connections: gateway.Connections{EjectAfter: 1, EjectPercent: 101}}, []string{"EjectPercent is 101"}},
-		{"errors", gateway.Config{Transport: frames, Connections: gateway.Connections{EjectAfter: -1}}, []string{"EjectAfter is -1"}},
-		{"ejection of grpc-go", gateway.Config{Connections: gateway.Connections{EjectAfter: 1}}, []string{`EjectAfter needs transport "frames"`}},
-		{"health of grpc-go", gateway.Config{Connections: gateway.Connections{HealthCheck: true}}, []string{`needs Balance "round_robin"`}},
+		{"ejection", gateway.Config{Connections: gateway.Connections{EjectPercent: 50}}, []string{"without EjectAfter"}},
+		{"percent", gateway.Config{Connections: gateway.Connections{EjectAfter: 1, EjectPercent: 101}}, []string{"EjectPercent is 101"}},
+		{"errors", gateway.Config{Connections: gateway.Connections{EjectAfter: -1}}, []string{"EjectAfter is -1"}},
+		{"ejection of grpc-go", gateway.Config{Transport: gateway.TransportGRPC, Connections: gateway.Connections{EjectAfter: 1}}, []string{`EjectAfter needs transport "frames"`}},
+		{"health of grpc-go", gateway.Config{Transport: gateway.TransportGRPC, Connections: gateway.Connections{HealthCheck: true}}, []string{`needs Balance "round_robin"`}},
 		{"health", gateway.Config{Connections: gateway.Connections{HealthService: "\xff"}}, []string{"without HealthCheck", "want UTF-8"}},
 		{"half a pair", gateway.Config{Connections: gateway.Connections{TLS: &gateway.TLS{CertFile: "x"}}}, []string{"Connections.TLS has one of"}},
 		{"versions", gateway.Config{TLS: &gateway.TLS{CertFile: "x", KeyFile: "x", MinVersion: tls.VersionTLS11}}, []string{"TLS.MinVersion is 0x302"}},

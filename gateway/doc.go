@@ -26,46 +26,61 @@
 //   - TCP detects within 30 s that the upstream's machine is gone. PING detects an upstream
 //     that does not react. It is off by default, since servers may reject clients that ping.
 //   - Health checks, and the ejection of addresses with errors, are off by default.
+//   - When the upstream's limit of streams is reached, further calls use another connection to
+//     the same address, up to 16.
+//   - A call that the upstream has not processed (REFUSED_STREAM, or GOAWAY with a lower id) is
+//     sent once more, if its requests so far have at most 16 KiB.
 //
 // # What is forwarded
 //
-// The following is forwarded without a change:
+// The gateway forwards frames of HTTP/2. The following is forwarded without a change:
 //
-//   - messages, one by one; flow control applies end to end;
-//   - metadata in both directions, including duplicate keys and binary values;
+//   - messages, with their compression, by any compressor; flow control applies end to end;
+//   - metadata in both directions, including duplicate keys and binary values, as it was
+//     encoded unless a chain or [Config.Forward] changes it;
+//   - :authority, user-agent, content-type, grpc-accept-encoding and grpc-previous-rpc-attempts.
+//     If :authority is empty, the upstream receives that of its target;
 //   - the response header, as soon as the upstream sends it;
 //   - half-close, cancellation and deadline;
-//   - the status: code, message and trailer, and the details byte for byte. If the chain
-//     changes the status, its details replace those of the upstream.
+//   - the status: code, message, details and trailer, with grpc-message and
+//     grpc-status-details-bin byte for byte. If the chain changes the status, its details replace
+//     those of the upstream.
+//
+// A connection holds at most 1 MiB of data that the other side has not taken. A message of more
+// than 4 KiB is received while it is sent, unless a hook looks at it. If such a response ends
+// within a message, the client's stream is reset. Calls whose data is not taken do not stop other
+// calls of their connection.
 //
 // # Differences from a direct call
 //
 //   - Metadata of the protocol and of one connection is not forwarded: keys that begin with
-//     ":" or "grpc-", content-type, te, user-agent, host, connection and other keys of a
-//     connection. Exceptions are grpc-trace-bin and grpc-tags-bin in requests, and
-//     grpc-retry-pushback-ms and grpc-server-stats-bin in responses. The upstream receives
-//     the gateway's user-agent, and its own address as the authority.
+//     ":" or "grpc-", te, host, connection and other keys of a connection. Exceptions are those
+//     above, grpc-trace-bin and grpc-tags-bin in requests, and grpc-retry-pushback-ms and
+//     grpc-server-stats-bin in responses.
 //   - Values that gRPC does not allow are removed: in keys without the suffix "-bin", all
 //     values that are not printable ASCII.
-//   - Each connection has its own compression. The gateway decompresses each request and
-//     compresses it again with the same compressor. A response to the client is compressed
-//     if the request was, with the request's compressor. Only gzip is supported; a request
-//     with another compressor ends with UNIMPLEMENTED.
 //   - A call ends before its deadline, by a tenth of its time but at most 10 ms, so that the
 //     client receives DEADLINE_EXCEEDED before its own timer fires.
 //   - The gateway's limits apply in addition to those of the client and the upstream.
 //
 // # Limits
 //
-//   - A message has at most [Config.MaxMessageSize] bytes after decompression, by default
+//   - A message has at most [Config.MaxMessageSize] bytes as it is sent, by default
 //     [DefaultMaxMessageSize]. A larger message ends the call with RESOURCE_EXHAUSTED.
 //   - A header list of a client has at most [Config.MaxHeaderListSize] bytes as HTTP/2 counts
-//     them, and one of the upstream [Config.MaxUpstreamHeaderListSize].
+//     them, and one of the upstream [Config.MaxUpstreamHeaderListSize]. A larger one ends one
+//     call with RESOURCE_EXHAUSTED. Of a status above the limit the client receives the code and
+//     the beginning of the message. The connection ends only for lists of more than four times
+//     the limit, and more than 1 MiB from a client and 16 MiB from the upstream.
 //   - A client's connection has at most [Config.MaxConcurrentStreams] concurrent calls. Further
 //     calls wait in the client. There are at most [Config.MaxConnections].
 //   - A new connection must complete its HTTP/2 handshake within [Config.HandshakeTimeout]. A
 //     connection without activity is pinged after 60 s, and closed if the ping is not answered
 //     within 20 s. A client may ping every [Config.MinPingInterval].
+//   - Floods of SETTINGS, PING, RST_STREAM and frames without effect end a connection with
+//     ENHANCE_YOUR_CALM: see [Config.MaxSettingsRate].
+//   - Frames, header blocks and messages that have begun must be complete in time, and so must
+//     the response header if [Config.FirstByteTimeout] is set.
 //   - Connections end with GOAWAY after [Config.MaxConnectionIdle] without calls, and, if it is
 //     set, after [Config.MaxConnectionAge].
 //   - If [Config.MaxMemory] is set, new calls are rejected before it is reached.
@@ -80,42 +95,42 @@
 // calls of methods that their Config names, if MaxReplayBytes is set, since all calls have the
 // kind Bidi.
 //
-// # Transports
+// # TLS
 //
-// [Config.Transport] selects how calls are forwarded. All of the above describes
-// [TransportGRPC], the default. [TransportFrames] forwards frames of HTTP/2. It is new, and
-// not the default yet. It differs as follows:
-//
-//   - Messages keep their compression, by any compressor. MaxMessageSize limits the size of a
-//     message as it is sent. Hooks receive compressed messages as they are, and
-//     [Message.Compressed] reports it.
-//   - :authority, user-agent, content-type, grpc-accept-encoding and
-//     grpc-previous-rpc-attempts are forwarded, and grpc-message and
-//     grpc-status-details-bin keep their encoding.
-//   - A connection holds at most 1 MiB of data that the other side has not taken. A
-//     message of more than 4 KiB is received while it is sent, unless a hook looks at it. If
-//     such a response ends within a message, the client's stream is reset. Calls whose
-//     data is not taken do not stop other calls of their connection.
-//   - A header list above its limit ends one call with RESOURCE_EXHAUSTED. Of a status above
-//     the limit the client receives the code and the beginning of the message. The connection
-//     ends only for lists of more than four times the limit, and more than 1 MiB from a client
-//     and 16 MiB from the upstream.
-//   - Floods of SETTINGS, PING, RST_STREAM and frames without effect end a connection with
-//     ENHANCE_YOUR_CALM: see [Config.MaxSettingsRate]. Frames, header blocks and messages that
-//     have begun must be complete in time, and so must the response header if
-//     [Config.FirstByteTimeout] is set.
-//   - Serve accepts listeners of package crypto/tls with ALPN h2.
-//   - When the upstream's limit of streams is reached, further calls use another connection
-//     to the same address, up to 16.
-//   - A call that the upstream has not processed (REFUSED_STREAM, or GOAWAY with a lower id)
-//     is sent once more, if its requests so far have at most 16 KiB.
+// [Config.TLS] is the TLS of Serve. Serve also accepts listeners of package crypto/tls with ALPN
+// h2.
 //
 // # What interceptors see
 //
 // All calls have the kind [hauberk.Bidi], because the kind of a method is unknown. Hooks
-// receive messages as [*Message]. An interceptor may reply with a protobuf message or a
+// receive messages as [*Message]. Compressed messages are received as they are, and
+// [Message.Compressed] reports it. An interceptor may reply with a protobuf message or a
 // *Message. [hauberk.Method.Known] is true for [Config.Methods]. For others it is false until
 // the upstream has answered a call of the method with a message, with OK, or with a code that
 // only services make, such as NOT_FOUND. It becomes true for methods that the service has, and
 // stays false for names that callers make up. The gateway remembers the first 1000 methods.
+//
+// # The transport of grpc-go
+//
+// With [TransportGRPC] in [Config.Transport] the gateway forwards the calls with grpc-go, as it
+// did by default before [TransportFrames] was complete. It differs as follows:
+//
+//   - Each connection has its own compression. The gateway decompresses each request and
+//     compresses it again with the same compressor. A response to the client is compressed
+//     if the request was, with the request's compressor. Only gzip is supported; a request
+//     with another compressor ends with UNIMPLEMENTED. Hooks receive messages decompressed, and
+//     MaxMessageSize is their size after decompression.
+//   - The upstream receives the gateway's user-agent and grpc-accept-encoding, and its own
+//     address as the authority. content-type and grpc-previous-rpc-attempts are not forwarded.
+//     grpc-message and metadata are encoded again; grpc-status-details-bin stays the same.
+//   - A message is received completely before it is sent. The memory for calls whose data is not
+//     taken is limited by MaxConcurrentStreams and MaxMessageSize, not for a connection. The
+//     default of MaxConcurrentStreams is therefore 100.
+//   - A header list of a client above its limit ends the connection.
+//   - MaxSettingsRate, MaxResetRate, MaxEmptyFrameRate, FrameTimeout, MessageTimeout,
+//     FirstByteTimeout and [Connections.EjectAfter] are errors of [New], and
+//     [Connections.HealthCheck] needs [RoundRobin].
+//   - When the upstream's limit of streams is reached, calls wait.
+//   - Targets may have any scheme that is registered with package resolver of grpc-go.
+//   - Measurements do not count the limits that grpc-go enforces.
 package gateway

@@ -69,7 +69,7 @@ type Config struct {
 	// names, and Watch, are forwarded. "" forwards all.
 	HealthService string
 
-	// Transport selects the implementation of HTTP/2. "" means TransportGRPC.
+	// Transport selects the implementation of HTTP/2. "" means TransportFrames.
 	Transport Transport
 
 	// MaxMessageSize is the largest size of a message in both directions, in bytes: with
@@ -190,7 +190,7 @@ func New(config Config, opts ...Option) (*Gateway, error) {
 	}
 	g := assemble(config, upstream, server)
 	g.release = secrets.release
-	if config.Transport == TransportFrames {
+	if config.Transport != TransportGRPC {
 		g.secure = secrets.clients
 	}
 	g.limits, g.memory = rec, memory

@@ -36,11 +36,12 @@ func TestNewReportsWhatIsWrong(t *testing.T) {
 		{"IPv6", gateway.Config{Upstream: "[::1]:50051"}, nil},
 		{"target", gateway.Config{Upstream: "dns:///localhost:50051"}, nil},
 		{"frames", gateway.Config{Upstream: good, Transport: gateway.TransportFrames}, nil},
-		{"no transport", gateway.Config{Upstream: good, Transport: "x"}, []string{`Transport is "x"; want "grpc" or "frames"`}},
-		{"a DNS server", gateway.Config{Upstream: "dns://server/localhost:50051", Transport: gateway.TransportFrames}, nil},
+		{"grpc-go", gateway.Config{Upstream: good, Transport: gateway.TransportGRPC}, nil},
+		{"no transport", gateway.Config{Upstream: good, Transport: "x"}, []string{`Transport is "x"; want "frames" or "grpc"`}},
+		{"a DNS server", gateway.Config{Upstream: "dns://server/localhost:50051"}, nil},
 		{
 			"a scheme that frames do not know",
-			gateway.Config{Upstream: "xds:///shop", Transport: gateway.TransportFrames},
+			gateway.Config{Upstream: "xds:///shop"},
 			[]string{`"xds" is not a scheme of gRPC`},
 		},
 		{"socket", gateway.Config{Upstream: "unix:/run/shop.sock"}, nil},
@@ -51,6 +52,11 @@ func TestNewReportsWhatIsWrong(t *testing.T) {
 		{"port 0", gateway.Config{Upstream: "localhost:0"}, []string{`upstream "localhost:0": not an address`}},
 		{"port too high", gateway.Config{Upstream: "localhost:65536"}, []string{"not an address"}},
 		{"unknown scheme", gateway.Config{Upstream: "http://localhost:50051"}, []string{`upstream "http://localhost:50051": "http" is not a scheme of gRPC`}},
+		{
+			"unknown scheme, grpc-go",
+			gateway.Config{Upstream: "http://localhost:50051", Transport: gateway.TransportGRPC},
+			[]string{`upstream "http://localhost:50051": "http" is not a scheme of gRPC`},
+		},
 		{
 			"two chains",
 			gateway.Config{
@@ -65,7 +71,9 @@ func TestNewReportsWhatIsWrong(t *testing.T) {
 		},
 		{
 			"more limits",
-			gateway.Config{Upstream: good, MaxConnectionAge: -1, MessageTimeout: time.Second, MaxMemory: -3},
+			gateway.Config{
+				Upstream: good, Transport: gateway.TransportGRPC, MaxConnectionAge: -1, MessageTimeout: time.Second, MaxMemory: -3,
+			},
 			[]string{"MaxConnectionAge is -1ns", `MessageTimeout is set with the transport "grpc"`, "MaxMemory is -3"},
 		},
 		{
@@ -75,7 +83,7 @@ func TestNewReportsWhatIsWrong(t *testing.T) {
 		},
 		{
 			"all limits", gateway.Config{
-				Upstream: good, Transport: gateway.TransportFrames, MaxConnectionAge: time.Hour, MaxConnectionAgeGrace: time.Minute,
+				Upstream: good, MaxConnectionAge: time.Hour, MaxConnectionAgeGrace: time.Minute,
 				MaxResetRate: 1, FrameTimeout: 1, MessageTimeout: 1, FirstByteTimeout: 1, MaxMemory: 1 << 40,
 			}, nil,
 		},

@@ -83,7 +83,7 @@ func (c Config) checkLimits() error {
 	if c.MaxConnectionAgeGrace > 0 && c.MaxConnectionAge == 0 {
 		errs = append(errs, errors.New("gateway: MaxConnectionAgeGrace is set without MaxConnectionAge; want both"))
 	}
-	if c.Transport == TransportFrames {
+	if c.Transport != TransportGRPC {
 		return errors.Join(errs...)
 	}
 	for name, set := range map[string]bool{

@@ -59,7 +59,7 @@ func TestFramesBehindTLS(t *testing.T) {
 		return next(ctx, call)
 	})))
 	g, err := gateway.New(gateway.Config{
-		Upstream: serve(t, &hauberktest.Backend{}), Chain: chain, Transport: gateway.TransportFrames,
+		Upstream: serve(t, &hauberktest.Backend{}), Chain: chain,
 	})
 	if err != nil {
 		t.Fatal(err)

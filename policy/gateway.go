@@ -14,10 +14,10 @@ type Gateway struct {
 	TLS *GatewayTLS
 	// Insecure accepts plain-text calls from other machines.
 	Insecure bool
-	// Upstream is the service to forward calls to: "host:port", or a target of grpc-go such as
+	// Upstream is the service to forward calls to: "host:port", or a target of gRPC such as
 	// "dns:///shop:50051" or "unix:///run/shop.sock".
 	Upstream string `policy:"required"`
-	// Transport is "grpc" (default) or "frames".
+	// Transport is "frames" (default), which forwards frames of HTTP/2, or "grpc", which forwards calls of grpc-go.
 	Transport string
 	// Telemetry is the address for /metrics, /healthz and /readyz, "host:port". The default is not served.
 	Telemetry string

@@ -121,7 +121,7 @@ func (g *Gateway) checkValues(at valueAt) {
 		checkMetadata(at("strip_metadata"), "strip_metadata", name)
 	}
 	if g.Transport != "" && g.Transport != "grpc" && g.Transport != "frames" {
-		at("transport").Errorf("transport is %q; want one of grpc, frames", g.Transport)
+		at("transport").Errorf("transport is %q; want one of frames, grpc", g.Transport)
 	}
 	if b := g.UpstreamBalance; b != "" && b != "pick_first" && b != "round_robin" {
 		at("upstream_balance").Errorf("upstream_balance is %.100q; want one of pick_first, round_robin", b)

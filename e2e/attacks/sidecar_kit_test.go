@@ -57,7 +57,7 @@ var build = sync.OnceValues(func() (string, error) {
 	return binary, err
 })
 
-// gate is the built sidecar with --transport frames, in front of a target.
+// gate is the built sidecar, in front of a target.
 type gate struct {
 	backend *target
 	addr    string
@@ -140,8 +140,7 @@ func launch(t *testing.T, shell string, flags ...string) *gate {
 		ended: make(chan struct{}),
 	}
 	g.cmd = exec.Command("sh", append([]string{
-		"-c", shell + ` exec "$0" "$@"`, binary, "run", "--listen", "127.0.0.1:0", "--transport", "frames",
-		"--telemetry", "127.0.0.1:0",
+		"-c", shell + ` exec "$0" "$@"`, binary, "run", "--listen", "127.0.0.1:0", "--telemetry", "127.0.0.1:0",
 	}, flags...)...)
 	stdout, stderr := must(g.cmd.StdoutPipe()), must(g.cmd.StderrPipe())
 	if err := g.cmd.Start(); err != nil {

@@ -41,7 +41,7 @@ type fronted struct {
 }
 
 func inFront(lis net.Listener) (net.Listener, error) {
-	config := gateway.Config{Upstream: lis.Addr().String()}
+	config := gateway.Config{Upstream: lis.Addr().String(), Transport: gateway.TransportGRPC}
 	if current().name == Frames {
 		config.Transport = gateway.TransportFrames
 	}

@@ -76,7 +76,7 @@ func TestSizes(t *testing.T) {
 
 // The metrics have each limit, and the memory in use.
 func TestLimitMetrics(t *testing.T) {
-	g, err := gateway.New(gateway.Config{Upstream: "127.0.0.1:1", MessageTimeout: time.Second, Transport: gateway.TransportFrames})
+	g, err := gateway.New(gateway.Config{Upstream: "127.0.0.1:1", MessageTimeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -110,8 +110,8 @@ use the first one that can be connected to (pick_first), or all of them in turn.
 resolved again after a connection was lost, at most every 30 s. TCP detects that the
 upstream's machine is gone. Use --upstream-ping-after to detect an upstream that is
 connected but does not react. The upstream must permit that: a server of grpc-go needs a
-keepalive enforcement policy for it. --upstream-eject-after needs --transport frames, and
---upstream-health needs that or --upstream-balance round_robin.
+keepalive enforcement policy for it. With --transport grpc, --upstream-eject-after is not
+available, and --upstream-health needs --upstream-balance round_robin.
 
 With --tls-cert, clients use TLS, and with --tls-client-ca they need a certificate. The
 certificates of both sides are read again when their files change.
@@ -302,8 +302,8 @@ func (o *options) flags(cmd *cobra.Command) {
 		"serve /metrics on this address, host:port (default: not served)")
 	flags.StringVar(&o.health, "health-service", defaultHealth,
 		`answer grpc.health.v1.Health/Check with this name of a service by the state of the sidecar ("": forward all)`)
-	flags.StringVar(&o.transport, "transport", string(gateway.TransportGRPC),
-		"forward with grpc-go (grpc), or frame by frame (frames, not complete yet)")
+	flags.StringVar(&o.transport, "transport", string(gateway.TransportFrames),
+		"forward frames of HTTP/2 (frames), or calls of grpc-go (grpc)")
 	flags.DurationVar(&o.drain, "drain", defaultDrain,
 		"how long running calls may take after a signal; 0 cancels them at once")
 	flags.BoolVar(&o.insecure, "insecure", false,
@@ -338,15 +338,21 @@ func (o *options) gatewayConfig(p *policy, sayf func(format string, args ...any)
 
 // check returns the addresses to listen on, or an error for each wrong flag.
 func (o *options) check(ctx context.Context) (at addresses, err error) {
-	var errs [7]error
+	var errs [8]error
+	plain := o.plainConfig()
+	switch plain.Transport {
+	case "", gateway.TransportFrames, gateway.TransportGRPC:
+	default:
+		errs[7] = fmt.Errorf("--transport is %q; want %s or %s",
+			o.transport, gateway.TransportFrames, gateway.TransportGRPC)
+		plain.Transport = ""
+	}
 	at.calls, errs[0] = address.Calls(ctx, o.listen, "127.0.0.1:8443", o.insecure || o.connections.secure())
 	if o.upstream == "" {
 		errs[1] = errors.New("--upstream is missing; want an address such as 127.0.0.1:50051")
-	} else if err := (gateway.Config{Upstream: o.upstream}).Validate(); err != nil {
+	} else if err := plain.Validate(); err != nil {
 		errs[1] = fmt.Errorf("--upstream: %w", err)
-	} else if err := o.plainConfig().Validate(); err != nil {
-		errs[1] = fmt.Errorf("--transport: %w", err)
-	} else if errs[1] = o.connections.check(); errs[1] == nil {
+	} else if errs[1] = o.connections.check(); errs[1] == nil && errs[7] == nil {
 		errs[4] = o.gatewayConfig(nil, nil).Validate()
 	}
 	at.telemetry, errs[2] = scrape.Resolve(ctx, o.telemetry, o.telemetryTLS, o.insecure)
