@@ -13,6 +13,14 @@ func (s *serverStream) Plain() bool {
 	return s.ahead == nil && s.readErr == nil && !s.awaited
 }
 
+// Await adds n to the number of receives that wait for a message. Package gateway uses it while it
+// waits for one without a call of RecvMsg, so that [Call.Receiving] reports that.
+func (s *serverStream) Await(n int32) {
+	if s.call.counts {
+		s.receiving.Add(n)
+	}
+}
+
 // Forward sends messages to the transport with send, which returns their number. Package gateway
 // uses it if Plain reports true.
 func (s *serverStream) Forward(send func() (messages int, err error)) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc"
@@ -20,7 +21,8 @@ import (
 // for the other.
 //
 // If all requests have arrived, this goroutine forwards them before it waits for the response,
-// which saves the other goroutine.
+// which saves the other goroutine. If nothing looks at messages, the other goroutine starts when
+// there is something to forward, so that an idle call does without it.
 func (c *call) forward(_ any, down grpc.ServerStream) error {
 	c.stream, _ = down.(chainStream)
 	c.plain = c.stream != nil && c.stream.Plain()
@@ -37,17 +39,43 @@ func (c *call) forward(_ any, down grpc.ServerStream) error {
 		return err
 	}
 	defer up.Close()
-	c.gateway.pumps.Go(func() { c.pumpRequests(down, up, cancel) })
+	pump := func() { c.gateway.pumps.Go(func() { c.pumpRequests(down, up, cancel) }) }
+	if in, ok := c.in.(transport.Notifier); ok && c.plain && c.gateway.client == nil && c.held == nil {
+		defer c.pumpLater(in, pump)()
+	} else {
+		pump()
+	}
 	if err := c.pumpResponses(down, up); err != nil {
 		return err
 	}
 	return c.outcome(ctx, down, up)
 }
 
+// pumpLater calls pump when there is a request to forward, unless the function that it returns was called first.
+func (c *call) pumpLater(in transport.Notifier, pump func()) (stop func()) {
+	var begun atomic.Bool // or stopped
+	begin := func() bool {
+		first := begun.CompareAndSwap(false, true)
+		if first {
+			c.stream.Await(-1)
+		}
+		return first
+	}
+	c.stream.Await(1)
+	in.OnRequest(func() {
+		if begin() {
+			pump()
+		}
+	})
+	return func() { begin() }
+}
+
 // chainStream is the chain's stream, but not what an adapter of the chain puts around it.
 type chainStream interface {
 	// Plain reports whether no hook or adapter looks at messages. It is called before the first message.
 	Plain() bool
+	// Await counts receives that wait for a message, other than calls of RecvMsg.
+	Await(n int32)
 	// Forward sends messages, if none does.
 	Forward(send func() (messages int, err error)) error
 }

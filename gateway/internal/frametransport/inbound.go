@@ -108,6 +108,9 @@ func (in *inbound) Request() transport.Request { return in.request }
 // Complete is [transport.Inbound.Complete].
 func (in *inbound) Complete() bool { return in.stream.Complete(wholeSize) }
 
+// OnRequest is [transport.Notifier.OnRequest].
+func (in *inbound) OnRequest(start func()) { in.stream.OnReady(start) }
+
 func (in *inbound) Recv(msg *transport.Message) error {
 	err := in.receiver.next(msg)
 	if err == nil || errors.Is(err, io.EOF) {

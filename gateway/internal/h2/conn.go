@@ -35,6 +35,7 @@ type Conn struct {
 	frames  atomic.Int64 // received; read by keepalive
 	// What the frames that were read are for: see deliver.
 	toWake, toAccept []*Stream
+	toCall           []func() // of OnReady
 
 	// Of the writer.
 	buf *bytes.Buffer // the next write; nil while the writer has nothing to write

@@ -9,11 +9,11 @@ func (c *Conn) hasFrame() bool {
 	return err == nil && c.br.Buffered() >= frameHead+(int(b[0])<<16|int(b[1])<<8|int(b[2]))
 }
 
-// notify wakes the goroutine that receives from a stream, when the reader has handled the
-// frames that it has read: they often have the rest of what the goroutine waits for. Only the
-// reader calls it.
+// notify wakes the goroutine that receives from a stream, or calls the function of OnReady, when
+// the reader has handled the frames that it has read: they often have the rest of what the
+// goroutine waits for. Only the reader calls it.
 func (c *Conn) notify(s *Stream) {
-	if s.canReceive != nil && !s.notified {
+	if (s.canReceive != nil || s.onReady != nil) && !s.notified {
 		s.notified = true
 		c.toWake = append(c.toWake, s)
 	}
@@ -26,11 +26,20 @@ func (c *Conn) deliver() {
 		for i, s := range c.toWake {
 			s.notified = false
 			wake(s.canReceive)
+			if f := s.onReady; f != nil && s.ready() {
+				s.onReady = nil
+				c.toCall = append(c.toCall, f)
+			}
 			c.toWake[i] = nil
 		}
 		c.mu.Unlock()
 		c.toWake = c.toWake[:0]
 	}
+	for i, f := range c.toCall {
+		f()
+		c.toCall[i] = nil
+	}
+	c.toCall = c.toCall[:0]
 	for i, s := range c.toAccept {
 		c.accept(s)
 		c.toAccept[i] = nil

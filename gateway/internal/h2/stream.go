@@ -29,6 +29,7 @@ type Stream struct {
 	canSend    chan struct{} // has an element if the data may have been sent; both are nil until a wait
 	err        error         // why the stream has failed
 	onEnd      func(error)   // see OnEnd
+	onReady    func()        // see OnReady
 	closed     bool
 
 	abandoned bool // the client has reset it while its handler ran
@@ -192,7 +193,7 @@ func (s *Stream) Close() {
 		return
 	}
 	s.closed = true
-	s.onEnd = nil
+	s.onEnd, s.onReady = nil, nil
 	s.release()
 	switch {
 	case s.c.streams[s.id] != s:
@@ -241,6 +242,7 @@ func (s *Stream) end(err error, keep bool) (callback func(error)) {
 		s.err = err
 		callback, s.onEnd = s.onEnd, nil
 	}
+	s.onReady = nil
 	s.dropOut()
 	if !keep {
 		s.release()

@@ -132,7 +132,25 @@ func (s *Stream) Complete(n int) bool {
 func (s *Stream) Ready() bool {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	return len(s.chunks) > 0 || s.received || s.err != nil
+	return s.ready()
+}
+
+// ready is Ready for callers that hold the lock.
+func (s *Stream) ready() bool { return len(s.chunks) > 0 || s.received || s.err != nil }
+
+// OnReady calls f once when Next returns at once: now, or later on the goroutine of the reader. f
+// must not block. It is not called if the stream fails or is closed first, and not after
+// [Conn.Serve] has returned.
+func (s *Stream) OnReady(f func()) {
+	s.c.mu.Lock()
+	now := s.ready()
+	if !now && !s.closed {
+		s.onReady = f
+	}
+	s.c.mu.Unlock()
+	if now {
+		f()
+	}
 }
 
 // TrailersOnly reports whether the header list of the peer was all that it sent. Call it

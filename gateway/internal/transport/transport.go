@@ -114,6 +114,14 @@ type Inbound interface {
 	Send(msg *Message) error
 }
 
+// Notifier is an Inbound that reports when requests arrive.
+type Notifier interface {
+	// OnRequest calls start once when Recv has something to return: at once, or later on a
+	// goroutine of the transport, which start must not block. It is not called if the call fails
+	// first, and not after Close of the server.
+	OnRequest(start func())
+}
+
 // Upstream calls the service behind the gateway.
 type Upstream interface {
 	// Open starts a call. The call is cancelled when ctx is done.
