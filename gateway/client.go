@@ -214,5 +214,17 @@ func (c *chained) Status() transport.Status {
 	return statusOf(err, c.last)
 }
 
+// ofUpstream returns the status that the upstream itself has ended a call with, or nil. end is the one that the call
+// has: interceptors of the chain for the client can make it, also of calls that the upstream never sees.
+func ofUpstream(up transport.Outbound, end *transport.Status) *transport.Status {
+	c, ok := up.(*chained)
+	if !ok {
+		return end
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
+}
+
 // Close does nothing: the end of the context cancels the call.
 func (c *chained) Close() {}

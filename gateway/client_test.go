@@ -250,3 +250,52 @@ func stripAndForward(t *testing.T, transport gateway.Transport) {
 		t.Errorf("the chain sees %v, the upstream receives %v", seen, received)
 	}
 }
+
+// A method becomes known by a status that the upstream has sent, not by one that the chain for the client has made.
+func TestClientChainTeachesNoMethods(t *testing.T) { eachTransport(t, clientChainTeachesNoMethods) }
+
+func clientChainTeachesNoMethods(t *testing.T, transport gateway.Transport) {
+	hauberktest.CheckLeaks(t)
+	backend := serve(t, &hauberktest.Backend{Handle: func(context.Context, hauberktest.Stream) error {
+		return status.Error(codes.NotFound, "no")
+	}})
+	for name, c := range map[string]struct {
+		method string
+		next   bool // the chain for the client calls the upstream
+		known  bool
+	}{
+		"a rejection":               {"/made.up.Service/Method", false, false},
+		"a changed status":          {"/made.up.Service/Method", true, false},
+		"an answer of the upstream": {testpb.TestService_Unary_FullMethodName, true, true},
+		"a method, but no answer":   {testpb.TestService_Unary_FullMethodName, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			known := make(chan bool, 2)
+			address := front(t, gateway.Config{
+				Upstream: backend, Transport: transport,
+				Chain: hauberk.Must(hauberk.New(hauberk.Func(
+					func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+						known <- call.Method().Known()
+						return next(ctx, call)
+					}))),
+				Client: hauberk.Must(hauberk.New(hauberk.Func(
+					func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+						if c.next {
+							_ = next(ctx, call)
+						}
+						return status.Error(codes.NotFound, "by the chain")
+					}))),
+			})
+			conn := dial(t, address)
+			for range 2 {
+				err := conn.Invoke(t.Context(), c.method, &testpb.Request{}, new(testpb.Response))
+				if status.Code(err) != codes.NotFound {
+					t.Fatal(err)
+				}
+			}
+			if first, second := <-known, <-known; first || second != c.known {
+				t.Errorf("the method is known: %t, then %t; want false, then %t", first, second, c.known)
+			}
+		})
+	}
+}

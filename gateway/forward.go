@@ -150,7 +150,7 @@ func (c *call) outcome(ctx context.Context, down grpc.ServerStream, up transport
 		_, trailer := up.End()
 		down.SetTrailer(forwarded(trailer, responseReserved))
 	}
-	if ofMethod(end.Code) {
+	if last := ofUpstream(up, &end); last != nil && ofMethod(last.Code) {
 		c.learn()
 	}
 	c.ended = &end
