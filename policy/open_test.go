@@ -206,6 +206,25 @@ func TestOpenKeeps(t *testing.T) {
 	}
 }
 
+// A policy that names a pipe is an error at once: no load waits for the writer of the pipe.
+func TestNamedPipes(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, entry := range map[string]string{
+		"keys":        `{use: authn, jwt: {issuer: "https://a.example", audience: a, algorithms: RS256, jwks_file: PIPE}}`,
+		"authorities": `{use: ext_authz, address: "localhost:1", tls: {ca_file: PIPE}}`,
+		"certificate": `{use: ext_authz, address: "localhost:1", tls: {cert_file: PIPE, key_file: PIPE}}`,
+		"a secret":    `{use: request_id, header: "${file:PIPE}"}`,
+	} {
+		_, err := policy.Parse("p.yaml", []byte("version: 1\nserver:\n- "+strings.ReplaceAll(entry, "PIPE", pipe)+"\n"))
+		if err == nil || !strings.Contains(err.Error(), "not a regular file") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // The files that a policy names are followed too, but not those that it writes.
 func TestOpenFollowsNamedFiles(t *testing.T) {
 	dir := t.TempDir()

@@ -4,13 +4,14 @@ package authorities
 import (
 	"crypto/x509"
 	"fmt"
-	"os"
+
+	"github.com/hauberk-rpc/hauberk/internal/regularfile"
 )
 
 // Read returns the certificates in a PEM file. It is an error if there is none. Errors name the file, and
 // have nothing of its content.
 func Read(file string) (*x509.CertPool, error) {
-	data, err := os.ReadFile(file)
+	data, err := regularfile.Read(file, regularfile.MaxSize)
 	if err != nil {
 		return nil, err
 	}

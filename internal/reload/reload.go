@@ -3,14 +3,13 @@ package reload
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hauberk-rpc/hauberk/internal/regularfile"
 )
 
 // Settings of a [File]. The zero value has the defaults.
@@ -30,7 +29,7 @@ type Settings struct {
 
 const (
 	defaultEvery    = time.Second / 2
-	defaultMaxBytes = 16 << 20
+	defaultMaxBytes = regularfile.MaxSize
 )
 
 // File is the parsed content of a file, or of several together. Their content is read again and
@@ -177,7 +176,7 @@ func (f *File[T]) report(err error) {
 func (f *File[T]) read() (contents [][]byte, sum [sha256.Size]byte, err error) {
 	var sums []byte
 	for _, path := range f.paths {
-		data, err := read(path, f.settings.MaxBytes)
+		data, err := regularfile.Read(path, f.settings.MaxBytes)
 		if err != nil {
 			return nil, sum, err
 		}
@@ -186,23 +185,3 @@ func (f *File[T]) read() (contents [][]byte, sum [sha256.Size]byte, err error) {
 	}
 	return contents, sha256.Sum256(sums), nil
 }
-
-// read returns the content of a file of a limited size.
-func read(path string, limit int64) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, limit+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case int64(len(data)) > limit:
-		return nil, fmt.Errorf("%s: %w: want at most %d bytes", path, errTooLarge, limit)
-	default:
-		return data, nil
-	}
-}
-
-var errTooLarge = errors.New("the file is too large")

@@ -5,13 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit/ratelimitredis"
 	"github.com/hauberk-rpc/hauberk/internal/authorities"
+	"github.com/hauberk-rpc/hauberk/internal/regularfile"
 	"github.com/hauberk-rpc/hauberk/internal/yamlfile"
 	"github.com/hauberk-rpc/hauberk/keypair"
 )
@@ -178,7 +178,7 @@ func (t *TLS) open() (config *tls.Config, release func(), err error) {
 
 // password returns the content of a file without the end of its line.
 func password(file string) (string, error) {
-	data, err := os.ReadFile(file)
+	data, err := regularfile.Read(file, regularfile.MaxSize)
 	if err != nil {
 		return "", fmt.Errorf("redis: password_file: %w", err)
 	}
