@@ -164,7 +164,8 @@ func (i *importer) list(all []descriptor, outer []part) {
 			if m == n || !strings.EqualFold(other.key, d.key) || !other.hasValue || d.hasValue && !pattern(d.value) {
 				continue
 			}
-			if !pattern(other.value) || len(other.value) > len(d.value) {
+			// Envoy's ratelimit takes the value itself, or else the first pattern that matches, or else the key.
+			if !d.hasValue || !pattern(other.value) || m < n {
 				p.except = append(p.except, other.value)
 			}
 		}
@@ -189,13 +190,12 @@ func (i *importer) limit(d *descriptor, path []part) {
 		i.notef("line %d: the limit is not imported: %s", d.line, why)
 		return
 	}
-	switch {
-	case d.limit.unlimited:
+	if d.limit.unlimited {
 		return // other limits leave its values out
-	case d.limit.number == 0:
-		i.notef("line %d: the limit is not imported: requests_per_unit is 0, which rejects all calls; use authz",
-			d.line)
-		return
+	}
+	number, cost := d.limit.number, 1
+	if number == 0 { // all calls are rejected: each costs more than a limit can have
+		number, cost, by = 1, 2, nil
 	}
 	key := "global"
 	if len(by) == 1 {
@@ -208,9 +208,13 @@ func (i *importer) limit(d *descriptor, path []part) {
 		per = "1s"
 	}
 	fmt.Fprintf(&i.out, "  - use: rate_limit # line %d\n    by: %s\n    limit: %d/%s\n    algorithm: fixed_window\n"+
-		"    charge_unknown: true\n", d.line, key, d.limit.number, per)
-	if len(conditions) > 0 {
-		fmt.Fprintf(&i.out, "    cost: {of: %s}\n", yamlText(strings.Join(conditions, " && ")+" ? 1 : 0"))
+		"    charge_unknown: true\n", d.line, key, number, per)
+	switch {
+	case len(conditions) > 0:
+		of := fmt.Sprintf("%s ? %d : 0", strings.Join(conditions, " && "), cost)
+		fmt.Fprintf(&i.out, "    cost: {of: %s}\n", yamlText(of))
+	case cost != 1:
+		fmt.Fprintf(&i.out, "    cost: {of: \"%d\"}\n", cost)
 	}
 	if d.shadow {
 		i.out.WriteString("    mode: shadow\n")
