@@ -185,6 +185,30 @@ server:
 	}
 }
 
+// Integers of claims are exact, as authn reads them, and other numbers are no integers.
+func TestClaims(t *testing.T) {
+	const record = `{"time":"2026-01-01T12:00:00Z","msg":"call ended","rpc.side":"server","rpc.method":"a.B/C",` +
+		`"rpc.response.status_code":"OK","hauberk.identity":{"subject":"a","claims":{"org":9007199254740993,"level":3}}}`
+	for when, want := range map[string]string{
+		"claims.org == 9007199254740993":                        "",
+		"claims.org == 9007199254740992":                        "1 a: admitted, denied\n",
+		"string(claims.org) == '9007199254740993'":              "",
+		"claims.level == 3 && claims.level / 2.0 == 1.5":        "",
+		"claims.org == 9007199254740993 && claims.plan == null": "1 a: admitted, no claim \"plan\" (line 5: authz)\n",
+	} {
+		_, got := replay(t, []byte(record), `version: 1
+server:
+  - use: authn
+    jwt: {issuer: https://issuer.example, audience: shop, algorithms: ES256, jwks_url: https://issuer.example/keys}
+  - use: authz
+    rules: {allow: "*", when: "`+when+`"}
+`)
+		if got != want {
+			t.Errorf("%s: %q; want %q", when, got, want)
+		}
+	}
+}
+
 // Lines that are no records of calls of servers are counted, and calls are in the order in which they began.
 func TestRead(t *testing.T) {
 	const log = `not JSON

@@ -17,6 +17,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 	"github.com/hauberk-rpc/hauberk/internal/codename"
+	"github.com/hauberk-rpc/hauberk/internal/jsonobject"
 	"github.com/hauberk-rpc/hauberk/internal/redact"
 )
 
@@ -119,13 +120,13 @@ type line struct {
 
 // identity is the JSON of an identity.
 type identity struct {
-	Subject string                     `json:"subject"`
-	Issuer  string                     `json:"issuer"`
-	Tenant  string                     `json:"tenant"`
-	Method  string                     `json:"method"`
-	Roles   []string                   `json:"roles"`
-	Scopes  []string                   `json:"scopes"`
-	Claims  map[string]json.RawMessage `json:"claims"`
+	Subject string          `json:"subject"`
+	Issuer  string          `json:"issuer"`
+	Tenant  string          `json:"tenant"`
+	Method  string          `json:"method"`
+	Roles   []string        `json:"roles"`
+	Scopes  []string        `json:"scopes"`
+	Claims  json.RawMessage `json:"claims"`
 }
 
 // parse reads a line. It returns false if it is not the record of a call of a server.
@@ -179,10 +180,13 @@ func (r *Record) readIdentity(raw json.RawMessage) {
 		Subject: id.Subject, Issuer: id.Issuer, Tenant: id.Tenant, Method: id.Method,
 		Roles: id.Roles, Scopes: id.Scopes, Claims: make(map[string]any),
 	}
-	for name, value := range id.Claims {
+	var claims map[string]any
+	if id.Claims == nil || json.Unmarshal(id.Claims, &claims) != nil {
+		return
+	}
+	for name, claim := range jsonobject.WithIntegers(id.Claims, claims) { // as authn reads them
 		r.Claims[name] = true
-		var claim any
-		if json.Unmarshal(value, &claim) == nil && claim != nil { // null is a claim that the credential does not have
+		if claim != nil { // null is a claim that the credential does not have
 			r.Identity.Claims[name] = claim
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
-	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/jsonobject"
+	"github.com/hauberk-rpc/hauberk/internal/jsonobject"
 )
 
 // Sentinels that errors.Is finds in outcomes, in this process.

@@ -11,7 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4/json"
 
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
-	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/jsonobject"
+	"github.com/hauberk-rpc/hauberk/internal/jsonobject"
 )
 
 // judge returns the identity of verified claims. Whether they have expired is judged last, so

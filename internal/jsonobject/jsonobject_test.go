@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/jsonobject"
+	"github.com/hauberk-rpc/hauberk/internal/jsonobject"
 )
 
 // texts are JSON texts, and what is wrong with them; "" for objects.

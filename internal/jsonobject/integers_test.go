@@ -6,7 +6,7 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/hauberk-rpc/hauberk/interceptors/authn/internal/jsonobject"
+	"github.com/hauberk-rpc/hauberk/internal/jsonobject"
 )
 
 // TestWithIntegers: integers that a float64 cannot hold are exact, wherever they are. Other numbers stay float64.
