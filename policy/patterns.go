@@ -26,6 +26,28 @@ func (r *reader) checkPatterns() {
 		for _, p := range e.decoder.Patterns {
 			e.ok = checkPattern(p, methods) && e.ok
 		}
+		r.checkDenied(e)
+	}
+}
+
+// checkDenied reports patterns of rules of authz that deny only public methods. Calls of these pass without a rule, so
+// such a pattern would deny nothing.
+func (r *reader) checkDenied(e *entry) {
+	if e.Use != "authz" {
+		return
+	}
+	for _, p := range e.decoder.Patterns {
+		denied, ok := pattern.Parse(p.Text)
+		if p.Key != "deny" || !ok {
+			continue
+		}
+		for _, text := range r.form.Config.Public {
+			if public, ok := pattern.Parse(text); ok && public.Covers(denied) {
+				p.At.Errorf("deny has %.200q, and public has %.200q; want methods that are not public, "+
+					"since rules do not apply to calls of public methods", p.Text, text)
+				break
+			}
+		}
 	}
 }
 

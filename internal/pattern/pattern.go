@@ -68,6 +68,20 @@ func (p Pattern) Matches(service, name string) bool {
 	}
 }
 
+// Covers reports whether the set has every method of another one.
+func (p Pattern) Covers(other Pattern) bool {
+	switch {
+	case p.Name != "":
+		return p == other
+	case p.Service != "":
+		return p.Service == other.Service
+	case p.Package != "":
+		return p.Package == other.Package || within(other.Package, p.Package) || within(other.Service, p.Package)
+	default:
+		return true
+	}
+}
+
 // within reports whether a service is in a package or in one below it.
 func within(service, pkg string) bool {
 	return len(service) > len(pkg) && service[len(pkg)] == '.' && service[:len(pkg)] == pkg
