@@ -23,15 +23,17 @@ type Change struct {
 }
 
 // Diff returns what changes for the calls of the methods of services from an old policy to a new one. Changes that
-// all methods have are there once, without a method. It compares public and the entries: those with the same
-// interceptor and id, in order. It compares neither the content of files that the policies name, nor keys outside of
-// entries, such as trusted_proxies. Without services it compares what runs for methods that no pattern names.
+// all methods have are there once, without a method. It compares public, the keys outside of entries, such as
+// trusted_proxies and those of gateway, and the entries: those with the same interceptor and id, in order. It does not
+// compare the content of files that the policies name. Without services it compares what runs for methods that no
+// pattern names.
 func Diff(old, next *Policy, services ...protoreflect.ServiceDescriptor) []Change {
 	methods := methodsOf(services)
 	if len(methods) == 0 {
 		methods = []string{"any.v1.Other/Method"} // a method that no pattern names
 	}
 	slices.Sort(methods)
+	keys := keyChanges(old.settings, next.settings)
 	var all []Change
 	for _, method := range methods {
 		a, err := old.Explain(method)
@@ -47,7 +49,43 @@ func Diff(old, next *Policy, services ...protoreflect.ServiceDescriptor) []Chang
 			all = append(all, chainChanges(a, b, side)...)
 		}
 	}
-	return summarized(all, len(methods))
+	return append(keys, summarized(all, len(methods))...)
+}
+
+// keyChanges compares the keys outside of entries.
+func keyChanges(was, is []Setting) (all []Change) {
+	keys := make(map[string]bool) // in the order of the files
+	var order []string
+	for _, s := range append(slices.Clone(is), was...) {
+		switch key, _, _ := strings.Cut(s.Key, "."); key {
+		case "version", "require_end", "public", "server", "client":
+		default:
+			if !keys[s.Key] {
+				keys[s.Key] = true
+				order = append(order, s.Key)
+			}
+		}
+	}
+	for _, key := range order {
+		other := func(s Setting) bool { return s.Key != key }
+		diff := settingsDiff(slices.DeleteFunc(slices.Clone(was), other), slices.DeleteFunc(slices.Clone(is), other))
+		if diff != "" {
+			all = append(all, Change{Side: hauberk.ServerSide, What: diff, MayLoosen: !harmless(key)})
+		}
+	}
+	return all
+}
+
+// harmless reports whether a key outside of entries cannot admit calls that were rejected.
+func harmless(key string) bool {
+	for _, of := range []string{
+		"count_bytes", "drain", "error_domain", "expose_errors", "gateway.drain", "gateway.telemetry", "gateway.upstream",
+	} {
+		if key == of || strings.HasPrefix(key, of+".") || strings.HasPrefix(key, of+"_") {
+			return true
+		}
+	}
+	return false
 }
 
 func publicChange(a, b *Explanation) []Change {

@@ -36,6 +36,21 @@ func TestDiff(t *testing.T) {
 		{"public", "version: 1", "version: 1\npublic: hauberk.policy.test.v1.Cart/Get", []string{
 			"/hauberk.policy.test.v1.Cart/Get is public now loosens",
 		}},
+		{"trusted proxies", "version: 1\ntrusted_proxies: 10.0.0.0/8", "version: 1\ntrusted_proxies: [10.0.0.0/8, 0.0.0.0/0]", []string{
+			" trusted_proxies: [10.0.0.0/8, 0.0.0.0/0], was 10.0.0.0/8 loosens",
+		}},
+		{"texts of errors", "version: 1\nexpose_errors: true", "version: 1\nerror_domain: shop.example", []string{
+			" error_domain: shop.example, was not set", " expose_errors is not set any more, was true",
+		}},
+		{
+			"gateway",
+			"version: 1\ngateway: {listen: \"127.0.0.1:1\", upstream: \"127.0.0.1:2\", strip_metadata: [x-user]}",
+			"version: 1\ngateway: {listen: \"127.0.0.1:1\", upstream: \"127.0.0.1:3\"}",
+			[]string{
+				" gateway.upstream: 127.0.0.1:3, was 127.0.0.1:2",
+				" gateway.strip_metadata is not set any more, was [x-user] loosens",
+			},
+		},
 		{"not public", "version: 1\npublic: '*'", "version: 1", []string{" is not public any more"}},
 	}
 	for _, test := range tests {

@@ -27,6 +27,7 @@ type Policy struct {
 	server, client *hauberk.Chain
 	gateway        *Gateway
 	entries        []Entry
+	settings       []Setting // keys outside of entries, with those of gateway
 	files          []string
 	inputs         []string            // files without those that interceptors write
 	auditFiles     *catalog.AuditFiles // also of the policies before

@@ -108,6 +108,7 @@ func (r *reader) check(root yamlfile.Value) {
 	if v, ok := root.Get("require_end"); ok && r.form.RequireEnd && !ended(r.data) {
 		v.Errorf(`require_end is true, and the file does not end with the line "..."; it may not be written completely`)
 	}
+	r.policy.settings = sectionSettings(root, fileShape(r.catalog))
 	if v, ok := root.Get("gateway"); ok && r.form.Gateway != nil {
 		g := r.form.Gateway
 		g.places = make(map[string]place)

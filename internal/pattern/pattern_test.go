@@ -31,6 +31,26 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// A pattern covers another one if it has all of its methods.
+func TestCovers(t *testing.T) {
+	texts := []string{"*", "a.*", "a.b.*", "ab.*", "a.b.C/*", "a.b.D/*", "a.b.C/E", "a.b.C/F", "ab.C/E"}
+	covered := map[string][]string{
+		"*": texts, "a.*": {"a.*", "a.b.*", "a.b.C/*", "a.b.D/*", "a.b.C/E", "a.b.C/F"},
+		"a.b.*": {"a.b.*", "a.b.C/*", "a.b.D/*", "a.b.C/E", "a.b.C/F"}, "ab.*": {"ab.*", "ab.C/E"},
+		"a.b.C/*": {"a.b.C/*", "a.b.C/E", "a.b.C/F"}, "a.b.D/*": {"a.b.D/*"},
+		"a.b.C/E": {"a.b.C/E"}, "a.b.C/F": {"a.b.C/F"}, "ab.C/E": {"ab.C/E"},
+	}
+	for _, text := range texts {
+		p, _ := pattern.Parse(text)
+		for _, other := range texts {
+			q, _ := pattern.Parse(other)
+			if got, want := p.Covers(q), slices.Contains(covered[text], other); got != want {
+				t.Errorf("%q covers %q: %t", text, other, got)
+			}
+		}
+	}
+}
+
 func TestMatches(t *testing.T) {
 	all, service, one := pattern.Pattern{}, pattern.Pattern{Service: "a.B"}, pattern.Pattern{Service: "a.B", Name: "C"}
 	pkg := pattern.Pattern{Package: "a.b"}

@@ -12,7 +12,7 @@ import (
 
 const diffLong = `Writes what changes for callers from an old policy file to a new one, by method with
 --descriptors or --reflect. Without them only entries that run for methods which no pattern
-names are compared. Keys outside of entries, except public, are not compared.
+names are compared. The content of files that the policies name is not compared.
 "may loosen" marks changes by which calls that were rejected may be admitted. With
 --fail-if-loosens such a change is exit code 1.` + files
 
