@@ -28,6 +28,7 @@ func (g *Gateway) check(v yamlfile.Value) {
 		return v
 	}
 	g.checkListen(at)
+	g.checkUpstream(at)
 	g.checkAdmin(at)
 	address(at("telemetry"), "telemetry", g.Telemetry)
 	g.checkValues(at)
@@ -48,6 +49,26 @@ func (g *Gateway) checkListen(at valueAt) {
 	if addr, ok := address(at("listen"), "listen", g.Listen); ok && !loopback(addr) && g.TLS == nil && !g.Insecure {
 		at("listen").Errorf("listen is %q, which other machines can reach, without tls; "+
 			"want tls, or insecure: true, or an address such as 127.0.0.1:8443", g.Listen)
+	}
+}
+
+// schemes are those of the targets that a sidecar can call.
+var schemes = []string{"dns", "passthrough", "ipv4", "ipv6", "unix", "unix-abstract", "xds"}
+
+// checkUpstream reports an upstream that is neither "host:port" nor has a scheme of gRPC. The sidecar checks the rest
+// when it starts.
+func (g *Gateway) checkUpstream(at valueAt) {
+	scheme, rest, _ := strings.Cut(g.Upstream, ":")
+	switch {
+	case g.Upstream == "" || slices.Contains(schemes, scheme): // a missing one is reported elsewhere
+	case strings.HasPrefix(rest, "//"):
+		at("upstream").Errorf("upstream is %.100q, and %q is not a scheme of gRPC; "+
+			"want host:port, dns:///host:port or unix:///path", g.Upstream, scheme)
+	default:
+		host, port, err := net.SplitHostPort(g.Upstream)
+		if err != nil || host == "" || port == "" || port == "0" {
+			at("upstream").Errorf("upstream is %.100q; want host:port, such as 127.0.0.1:50051", g.Upstream)
+		}
 	}
 }
 
