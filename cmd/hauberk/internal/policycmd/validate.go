@@ -7,12 +7,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/sidecar"
 	"github.com/hauberk-rpc/hauberk/policy"
 )
 
 const validateLong = `Checks a policy file: the keys and values, the files that it names, and the order of the
 chains. With --descriptors or --reflect the patterns of methods are checked against the
-services, too. Unusual orders are on stderr as warnings; they do not change the exit code.
+services, too. Unusual orders are on stderr as warnings, and with gateway also what does not
+work in a sidecar; they do not change the exit code.
 References such as ${env:NAME} need their values.` + files
 
 func validateCommand() *cobra.Command {
@@ -57,6 +59,9 @@ func validated(out printer, file string, p *policy.Policy) error {
 	}
 	v.Warnings = append(warnings("server", p.Server().Lint(hauberk.ServerSide)),
 		warnings("client", p.Client().Lint(hauberk.ClientSide))...)
+	if v.Gateway {
+		v.Warnings = append(v.Warnings, sidecar.Notes(p)...)
+	}
 	if out.json {
 		return out.write(v)
 	}

@@ -105,6 +105,21 @@ func notes(p *policyfile.Policy) (all []string) {
 	return all
 }
 
+// Notes returns what an operator should know about a policy before a sidecar runs it: "line 12: ". That includes entries
+// with which the sidecar does not start.
+func Notes(p *policyfile.Policy) (all []string) {
+	lines := notes(p)
+	if err := checkMessages(p); err != nil {
+		lines = append(strings.Split(err.Error(), "\n"), lines...)
+	}
+	for _, text := range lines {
+		place, what, _ := strings.Cut(strings.TrimPrefix(text, p.Name()+":"), ": ")
+		line, _, _ := strings.Cut(place, ":")
+		all = append(all, "line "+line+": "+what)
+	}
+	return all
+}
+
 func has(e *policyfile.Entry, key string) bool {
 	return slices.ContainsFunc(e.Settings, func(s policyfile.Setting) bool { return s.Key == key })
 }
