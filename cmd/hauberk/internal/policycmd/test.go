@@ -2,6 +2,7 @@ package policycmd
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -62,6 +63,7 @@ func testCommand() *cobra.Command {
 				return out.fail(args[1], err)
 			}
 			report, err := policytest.Run(cases, func(opts ...policy.Option) (*policy.Policy, error) {
+				opts = append(opts, policy.WithLogger(slog.New(slog.DiscardHandler)))
 				return policy.Load(args[0], append(s.options(), opts...)...)
 			}, s.methods())
 			if err != nil {
