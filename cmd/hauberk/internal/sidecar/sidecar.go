@@ -258,7 +258,12 @@ func Command(version string) *cobra.Command {
 		Short:   "Run the sidecar: a chain in front of any gRPC service",
 		Long:    long,
 		Example: examples,
-		Args:    cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("run has the argument %.100q; a policy file needs -c: run -c FILE", args[0])
+			}
+			return nil
+		},
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		// A closed stdout or stderr must not end the process.
