@@ -149,6 +149,36 @@ func TestUnknownMethods(t *testing.T) {
 	}
 }
 
+// A name that is not well-formed never satisfies a pattern of Allow except "*", and never escapes a rule of Deny: the
+// next server or proxy may read it as the name of another method.
+func TestUnclearNames(t *testing.T) {
+	service := strings.TrimSuffix(tests, "/*")
+	pkg := service[:strings.LastIndexByte(service, '.')] + ".*"
+	unary := []authz.Rule{{Methods: []string{service + "/Unary"}}}
+	for _, test := range []struct {
+		name   string
+		policy authz.Policy
+		want   codes.Code
+	}{
+		{"package", authz.Policy{Allow: []authz.Rule{{Methods: []string{pkg}}}}, codes.PermissionDenied},
+		{"service", authz.Policy{Allow: []authz.Rule{{Methods: []string{tests}}}}, codes.PermissionDenied},
+		{"all", authz.Policy{Allow: []authz.Rule{all()}}, codes.Unimplemented},
+		{"all but one", authz.Policy{Allow: []authz.Rule{all()}, Deny: unary}, codes.PermissionDenied},
+		{"paths", authz.Policy{Allow: []authz.Rule{{Paths: []string{"/" + service + "/*"}}}}, codes.Unimplemented},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			hauberktest.CheckLeaks(t)
+			env := hauberktest.Case{Kind: hauberk.Unary}.Start(t, authz.New(authz.Config{Policy: test.policy}))
+			for _, name := range []string{"/Unary;x", "/Unary?x", "/%55nary", "/../" + service + "/Unary", "/Unary/"} {
+				err := env.Do(t.Context(), "/"+service+name, []*testpb.Request{{}}).Err
+				if status.Code(err) != test.want {
+					t.Errorf("%s: %v; want %v", name, err, test.want)
+				}
+			}
+		})
+	}
+}
+
 // Rules that read the identity are rejected ahead of authentication, others are not.
 func TestOrder(t *testing.T) {
 	rules := map[string]authz.Rule{

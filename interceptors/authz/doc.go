@@ -19,6 +19,11 @@
 // allows is rejected, methods that the server does not have too. Calls of the methods in
 // [hauberk.Config.Public] pass without a rule.
 //
+// A server or proxy may read a name that is not well-formed, such as "/shop.v1.Cart/Get;x" or
+// "/shop.v1.Cart/../shop.v1.Admin/Drop", as that of another method. Of the patterns in Methods of
+// a rule of Allow only "*" matches such a name. Each pattern in Methods of a rule of Deny does.
+// Paths are compared as texts.
+//
 // [WithPolicy] adds rules that .proto files state.
 //
 // A rejected call ends with PERMISSION_DENIED, "Permission denied", and the reason

@@ -17,6 +17,10 @@ type index struct {
 	packages map[string][]*rule
 	all      []*rule // with the pattern "*"
 	paths    []*rule // with Paths
+	// unclear are the rules for names that are not well-formed, such as "/shop.v1.Cart/Get;x": a server or proxy
+	// may read them as those of another method. Patterns of Allow except "*" do not match them, and rules of
+	// Deny with any pattern do.
+	unclear []*rule
 }
 
 func newIndex() index {
@@ -30,12 +34,16 @@ func (ix *index) add(r *rule, methods pattern.Set) {
 	if r.paths != nil {
 		ix.paths = append(ix.paths, r)
 	}
+	if r.deny && len(methods) > 0 {
+		ix.unclear = append(ix.unclear, r)
+	}
 	for _, p := range methods {
 		switch {
 		case p.Package != "":
 			ix.packages[p.Package] = append(ix.packages[p.Package], r)
 		case p.Service == "":
 			ix.all = append(ix.all, r)
+			ix.unclear = append(ix.unclear, r)
 		case p.Name == "":
 			ix.services[p.Service] = append(ix.services[p.Service], r)
 		default:
@@ -52,11 +60,16 @@ func (ix *index) rules(m *hauberk.Method) []*rule {
 
 // named is rules for the names of a method.
 func (ix *index) named(full, service, name string) []*rule {
-	found := slices.Concat(ix.all, ix.services[service], ix.methods[[2]string{service, name}])
-	for at, c := range []byte(service) {
-		if c == '.' && at < len(service)-1 {
-			found = append(found, ix.packages[service[:at]]...)
+	var found []*rule
+	if pattern.WellFormed(service, name) {
+		found = slices.Concat(ix.all, ix.services[service], ix.methods[[2]string{service, name}])
+		for at, c := range []byte(service) {
+			if c == '.' && at < len(service)-1 {
+				found = append(found, ix.packages[service[:at]]...)
+			}
 		}
+	} else {
+		found = slices.Clone(ix.unclear)
 	}
 	for _, r := range ix.paths {
 		if r.paths.match(full) {
