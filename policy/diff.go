@@ -79,7 +79,8 @@ func keyChanges(was, is []Setting) (all []Change) {
 // harmless reports whether a key outside of entries cannot admit calls that were rejected.
 func harmless(key string) bool {
 	for _, of := range []string{
-		"count_bytes", "drain", "error_domain", "expose_errors", "gateway.drain", "gateway.telemetry", "gateway.upstream",
+		"count_bytes", "drain", "error_domain", "expose_errors", "gateway.drain",
+		"gateway.telemetry", "gateway.upstream",
 	} {
 		if key == of || strings.HasPrefix(key, of+".") || strings.HasPrefix(key, of+"_") {
 			return true

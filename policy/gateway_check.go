@@ -52,15 +52,22 @@ func (g *Gateway) checkListen(at valueAt) {
 	}
 }
 
-// schemes are those of the targets that a sidecar can call.
-var schemes = []string{"dns", "passthrough", "ipv4", "ipv6", "unix", "unix-abstract", "xds"}
+// isScheme reports whether a text is the scheme of a target of gRPC.
+func isScheme(text string) bool {
+	switch text {
+	case "dns", "passthrough", "ipv4", "ipv6", "unix", "unix-abstract", "xds":
+		return true
+	default:
+		return false
+	}
+}
 
 // checkUpstream reports an upstream that is neither "host:port" nor has a scheme of gRPC. The sidecar checks the rest
 // when it starts.
 func (g *Gateway) checkUpstream(at valueAt) {
 	scheme, rest, _ := strings.Cut(g.Upstream, ":")
 	switch {
-	case g.Upstream == "" || slices.Contains(schemes, scheme): // a missing one is reported elsewhere
+	case g.Upstream == "" || isScheme(scheme): // a missing one is reported elsewhere
 	case strings.HasPrefix(rest, "//"):
 		at("upstream").Errorf("upstream is %.100q, and %q is not a scheme of gRPC; "+
 			"want host:port, dns:///host:port or unix:///path", g.Upstream, scheme)

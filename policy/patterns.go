@@ -41,7 +41,7 @@ func (r *reader) checkDenied(e *entry) {
 		if p.Key != "deny" || !ok {
 			continue
 		}
-		for _, text := range r.form.Config.Public {
+		for _, text := range r.form.Public {
 			if public, ok := pattern.Parse(text); ok && public.Covers(denied) {
 				p.At.Errorf("deny has %.200q, and public has %.200q; want methods that are not public, "+
 					"since rules do not apply to calls of public methods", p.Text, text)

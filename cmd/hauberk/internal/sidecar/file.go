@@ -105,8 +105,8 @@ func notes(p *policyfile.Policy) (all []string) {
 	return all
 }
 
-// Notes returns what an operator should know about a policy before a sidecar runs it: "line 12: ". That includes entries
-// with which the sidecar does not start.
+// Notes returns what an operator should know about a policy before a sidecar runs it: "line 12: ". That includes
+// entries with which the sidecar does not start.
 func Notes(p *policyfile.Policy) (all []string) {
 	lines := notes(p)
 	if err := checkMessages(p); err != nil {
