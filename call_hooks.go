@@ -349,14 +349,15 @@ func (c *Call) guarded(run func() error) (err error) {
 	return err
 }
 
-// guardedForeign is guarded on a goroutine of the application.
+// guardedForeign is guarded on a goroutine of the application. It replaces an error that wraps itself, which the
+// stream of an interceptor of grpc-go may return.
 func (c *Call) guardedForeign(run func() error) (err error) {
 	if c.plan.guard == nil {
-		return run()
+		return usable(run(), grpcInterceptor)
 	}
 	returned := false
 	defer c.plan.catchForeign(&c.ctx, c, &returned, &err)
-	err = run()
+	err = usable(run(), grpcInterceptor)
 	returned = true
 	return err
 }

@@ -118,7 +118,8 @@ func (l *leg) again() *leg {
 //
 //nolint:revive // the error is the outcome of next, not a failure of enter
 func (c *Call) enter(ctx context.Context, i int32) (err error, answered bool) {
-	if c.isPlain() && c.nexts.enter(i, i) {
+	// A next that was left behind must not look at the fields of the call, which its outer interceptor writes.
+	if c.nexts.isFirst(i) && c.isPlain() && c.nexts.enter(i, i) {
 		return nil, false // most nexts: a first one, of an interceptor that has changed nothing
 	}
 	reached := c.nexts.reached()
@@ -352,7 +353,9 @@ func (c *Call) closeLegsFrom(i int32) {
 			c.prepared = l // its buffer is closed when its interceptor returns
 		}
 	}
-	c.leg = l
+	if c.leg != l { // else the next that was left behind may be reading it
+		c.leg = l
+	}
 }
 
 // closeLeg ends the leg of the next at place i, if it has one, and takes back what

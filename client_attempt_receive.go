@@ -134,7 +134,7 @@ func (a *attempt) receiveWire(msg any) error {
 // once: grpc-go may report one that was not good, and a method with one response has no good end
 // without it.
 func (a *attempt) receiveFromWire(msg any) error {
-	err := a.wire.RecvMsg(msg)
+	err := usable(a.wire.RecvMsg(msg), grpcInterceptor) // before isEOF searches it
 	if err != nil && isEOF(err) && a.call.received.Load() == 0 {
 		return a.checkEnd(msg, err)
 	}

@@ -86,6 +86,7 @@ func (u *clientUnary) attempt(ctx context.Context, call *Call) error {
 	ctx = call.plan.chain.at.mark(call.measure(ctx), call.method)
 	err = u.invoker(ctx, call.method.full, call.request, reply, call.leg.connection(u.cc), opts...)
 	if err != nil {
+		err = usable(err, grpcInterceptor)
 		call.unsent = call.unsent || creds.Failed(CodeOf(err), isInvalid) || failedToEncode(ctx, call.request, err)
 		return err
 	}

@@ -244,3 +244,42 @@ func TestHookOfAnInterceptorLeftBehind(t *testing.T) {
 		})
 	}
 }
+
+// An interceptor returns while an inner one is about to call next: no data race, and the call has its error.
+func TestNextDuringReturn(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, c hauberktest.Case) {
+		type turn struct{ inside, release, done chan struct{} }
+		var now atomic.Pointer[turn]
+		wait := 0
+		errGivenUp := status.Error(codes.Aborted, "given up")
+		outer := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			n := now.Load()
+			go func() {
+				defer close(n.done)
+				_ = next(ctx, call)
+			}()
+			<-n.inside
+			close(n.release)
+			return errGivenUp
+		})
+		inner := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			n := now.Load()
+			close(n.inside)
+			<-n.release
+			for range wait {
+				runtime.Gosched()
+			}
+			return next(ctx, call)
+		})
+		env := c.Start(t, outer, inner)
+		for i := range 60 {
+			n := &turn{make(chan struct{}), make(chan struct{}), make(chan struct{})}
+			wait = i * 20
+			now.Store(n)
+			if err := env.Call(t.Context(), "a").Err; status.Code(err) != codes.Aborted {
+				t.Errorf("%v; want that of the outer interceptor", err)
+			}
+			<-n.done
+		}
+	})
+}

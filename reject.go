@@ -139,9 +139,15 @@ func errNilRejection(by string) error {
 		"return nil, or what hauberk.Reject returns", cmp.Or(by, "something"))
 }
 
+// grpcInterceptor names an inner interceptor of a client for usable.
+const grpcInterceptor = "an interceptor of grpc-go"
+
 // usable returns an error of foreign code, which is named in errors, or what is wrong with it. Nothing may search the
 // error before: it may wrap itself.
 func usable(err error, by string) error {
+	if err == nil {
+		return nil // most messages
+	}
 	if r, ok := err.(*Rejection); ok && r == nil { //nolint:errorlint // one that is wrapped has its own text
 		return errNilRejection(by)
 	}
