@@ -42,13 +42,20 @@ func bad() map[string]badSink {
 		return nil
 	}
 	return map[string]badSink{
-		"error": {audit.SinkFunc(func(context.Context, audit.Record) error { return io.ErrShortWrite }), 0, "error", io.ErrShortWrite},
-		"panic": {audit.SinkFunc(func(context.Context, audit.Record) error { panic("sink") }), 0, "panic", audit.ErrPanic},
-		"exit":  {audit.SinkFunc(exit), 0, "panic", audit.ErrPanic},
-		"block": {audit.SinkFunc(block), time.Millisecond, "timeout", audit.ErrTimeout},
-		"off":   {audit.Slog(slog.New(slog.DiscardHandler), 0), 0, "error", audit.ErrDisabled},
+		"error":   {audit.SinkFunc(func(context.Context, audit.Record) error { return io.ErrShortWrite }), 0, "error", io.ErrShortWrite},
+		"endless": {audit.SinkFunc(func(context.Context, audit.Record) error { return new(endless) }), 0, "error", hauberk.ErrEndless},
+		"panic":   {audit.SinkFunc(func(context.Context, audit.Record) error { panic("sink") }), 0, "panic", audit.ErrPanic},
+		"exit":    {audit.SinkFunc(exit), 0, "panic", audit.ErrPanic},
+		"block":   {audit.SinkFunc(block), time.Millisecond, "timeout", audit.ErrTimeout},
+		"off":     {audit.Slog(slog.New(slog.DiscardHandler), 0), 0, "error", audit.ErrDisabled},
 	}
 }
+
+// endless is an error that wraps itself.
+type endless struct{}
+
+func (e *endless) Error() string { return e.Unwrap().Error() }
+func (e *endless) Unwrap() error { return e }
 
 type badSink struct {
 	sink    audit.Sink

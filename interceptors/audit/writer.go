@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/errtree"
 	"github.com/hauberk-rpc/hauberk/internal/recordqueue"
 )
 
@@ -107,7 +108,7 @@ func (w *writer) contained(ctx context.Context, r Record, stored chan<- error) {
 		<-w.slots
 		stored <- err
 	}()
-	err = w.sink.Write(ctx, r)
+	err = errtree.Bounded(w.sink.Write(ctx, r)) // before errors.Is searches it
 }
 
 // timely returns ErrTimeout for the error of a sink that its context has ended.

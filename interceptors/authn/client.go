@@ -15,6 +15,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/callcreds"
+	"github.com/hauberk-rpc/hauberk/internal/errtree"
 	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
@@ -208,6 +209,7 @@ func (c *Client) replace(ctx context.Context, source Invalidator, token string, 
 
 func (c *Client) token(ctx context.Context) (string, error) {
 	token, err := c.source.Token(ctx)
+	err = errtree.Bounded(err) // before carrierIn searches it
 	switch {
 	case err == nil && wellFormed(token):
 		return token, nil

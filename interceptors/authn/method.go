@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/errtree"
 )
 
 // Method is a way to prove an identity: [Bearer], [NewAPIKeys], and those of the packages authnjwt,
@@ -75,6 +76,7 @@ func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identi
 			continue
 		}
 		id, err := m.Authenticate(ctx, call)
+		err = errtree.Bounded(err) // before errors.Is searches it
 		switch {
 		case err == nil:
 			return checkedIdentity(ctx, id)

@@ -122,3 +122,27 @@ func (passes) Name() string { return "passes" }
 func (passes) Authenticate(context.Context, *hauberk.Call) (*authn.Identity, error) {
 	return nil, authn.ErrNoCredential
 }
+
+// endless is an error that wraps itself.
+type endless struct{}
+
+func (e *endless) Error() string { return e.Unwrap().Error() }
+func (e *endless) Unwrap() error { return e }
+
+// An error that wraps itself, of a method or a token source, is a failure, and ends.
+func TestEndlessErrors(t *testing.T) {
+	validate := func(context.Context, string) (*authn.Identity, error) { return nil, new(endless) }
+	source := authn.TokenFunc(func(context.Context) (string, error) { return "", new(endless) })
+	eachKind(t, func(t *testing.T, kind hauberk.Kind) {
+		var w witness
+		env := server(kind).StartWith(t, w.backend(), w.outer(), authn.New(authn.Config{}, authn.Bearer(validate)), w.interceptor())
+		out := env.Call(with(t.Context(), "Bearer good"))
+		if code := hauberk.CodeOf(out.Err); code != codes.Unavailable || w.inner || w.handled || !errors.Is(w.err, hauberk.ErrEndless) {
+			t.Errorf("%v, outcome %v, handler %t; want UNAVAILABLE and ErrEndless", out.Err, w.err, w.handled)
+		}
+		env = client(kind).Start(t, authn.NewClient(source, authn.ClientConfig{AllowClearText: true}))
+		if err := env.Call(t.Context()).Err; hauberk.Reason(err) != authn.ReasonNoToken || !errors.Is(err, hauberk.ErrEndless) {
+			t.Errorf("%v; want %s and ErrEndless", err, authn.ReasonNoToken)
+		}
+	})
+}

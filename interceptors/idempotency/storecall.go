@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/hauberk-rpc/hauberk/internal/errtree"
 )
 
 // storeBegin asks for the key of a call. An error is followed by Release, since the store may have given
@@ -48,7 +50,7 @@ func (x *Interceptor) storeRelease(ctx context.Context, e *entry) error {
 }
 
 // ask makes a request to the store. A panic of the store is an error: leases are renewed on a goroutine
-// where no interceptor recovers it.
+// where no interceptor recovers it. An error that wraps itself is replaced, before errors.Is searches it.
 func (x *Interceptor) ask(ctx context.Context, timeout time.Duration, f func(context.Context) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -57,5 +59,5 @@ func (x *Interceptor) ask(ctx context.Context, timeout time.Duration, f func(con
 			err = fmt.Errorf("idempotency: the store panicked: %v", v)
 		}
 	}()
-	return f(ctx)
+	return errtree.Bounded(f(ctx))
 }

@@ -131,20 +131,28 @@ type panicking struct {
 	idempotency.Store
 
 	begin, renew, finish bool
+	err                  error // in place of a panic
+}
+
+func (p *panicking) fail(op string) error {
+	if p.err == nil {
+		panic(op)
+	}
+	return p.err
 }
 
 func (p *panicking) Begin(
 	ctx context.Context, key idempotency.Key, owner string, of idempotency.Fingerprint, lease time.Duration,
 ) (idempotency.Record, error) {
 	if p.begin {
-		panic("begin")
+		return idempotency.Record{}, p.fail("begin")
 	}
 	return p.Store.Begin(ctx, key, owner, of, lease)
 }
 
 func (p *panicking) Renew(ctx context.Context, key idempotency.Key, owner string, lease time.Duration) (bool, error) {
 	if p.renew {
-		panic("renew")
+		return false, p.fail("renew")
 	}
 	return p.Store.Renew(ctx, key, owner, lease)
 }
@@ -153,12 +161,19 @@ func (p *panicking) Finish(
 	ctx context.Context, key idempotency.Key, owner string, of idempotency.Fingerprint, text []byte, ttl time.Duration,
 ) (bool, error) {
 	if p.finish {
-		panic("finish")
+		return false, p.fail("finish")
 	}
 	return p.Store.Finish(ctx, key, owner, of, text, ttl)
 }
 
-// A panic of a store is a failure of the store, also on the goroutine that renews leases.
+// endless is an error that wraps itself.
+type endless struct{}
+
+func (e *endless) Error() string { return e.Unwrap().Error() }
+func (e *endless) Unwrap() error { return e }
+
+// A panic of a store is a failure of the store, also on the goroutine that renews leases. So is an error that wraps
+// itself.
 func TestStorePanics(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -168,6 +183,9 @@ func TestStorePanics(t *testing.T) {
 		{"Begin", panicking{begin: true}, idempotency.ReasonUnavailable},
 		{"Renew", panicking{renew: true}, ""},
 		{"Finish", panicking{finish: true}, ""},
+		{"endless error of Begin", panicking{begin: true, err: new(endless)}, idempotency.ReasonUnavailable},
+		{"endless error of Renew", panicking{renew: true, err: new(endless)}, ""},
+		{"endless error of Finish", panicking{finish: true, err: new(endless)}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

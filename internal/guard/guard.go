@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hauberk-rpc/hauberk/internal/engine/breaker"
+	"github.com/hauberk-rpc/hauberk/internal/errtree"
 )
 
 // failuresInRow open the circuit of the store.
@@ -79,7 +80,7 @@ func (g *Guard) Do(ctx context.Context, ask func() error) error {
 	}
 	round, outcome := g.rounds.Load(), breaker.Neutral // of a panic
 	defer func() { permit.Done(g.config.Clock(), outcome) }()
-	if err = ask(); err == nil {
+	if err = errtree.Bounded(ask()); err == nil {
 		outcome = breaker.Success
 		return nil
 	}

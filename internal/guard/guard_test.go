@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hauberk-rpc/hauberk/internal/errtree"
 	"github.com/hauberk-rpc/hauberk/internal/guard"
 )
 
@@ -136,4 +137,27 @@ func TestFailuresAtTheSameTime(t *testing.T) {
 			t.Errorf("%d failures, failing %t; want one more, and an open circuit", n, failing)
 		}
 	})
+}
+
+// endless is an error that wraps itself.
+type endless struct{}
+
+func (e *endless) Error() string { return e.Unwrap().Error() }
+func (e *endless) Unwrap() error { return e }
+
+// An error that wraps itself is a failure of the store, of which the log has no text.
+func TestEndlessError(t *testing.T) {
+	var log bytes.Buffer
+	g := guard.New(guard.Config{
+		Name: "test", Mode: "local", Timeout: time.Second, RetryStore: 10 * time.Second,
+		Clock: func() time.Duration { return 0 }, Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	for range 3 {
+		if err := g.Do(t.Context(), func() error { return new(endless) }); !errors.Is(err, errtree.ErrEndless) {
+			t.Errorf("%v; want ErrEndless", err)
+		}
+	}
+	if _, failing := g.Failures(); !failing || !strings.Contains(log.String(), "wraps itself") {
+		t.Errorf("failing %t, log %q; want an open circuit", failing, log.String())
+	}
 }
