@@ -7,9 +7,13 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/gateway"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/serving"
 )
 
 // A gateway is ready while it has a connection to the upstream. It makes one without a call, and again after the upstream
@@ -57,5 +61,44 @@ func ready(t *testing.T, transport gateway.Transport) {
 	}
 	if g.Ready() == nil {
 		t.Error("it is ready after Shutdown")
+	}
+}
+
+// With health checks the gateway is ready while the upstream serves: a service that changes its state with package
+// serving takes its sidecar out of the rotation, and back.
+func TestReadyFollowsServing(t *testing.T) {
+	hauberktest.CheckLeaks(t)
+	status := health.NewServer()
+	state := serving.New(serving.Config{}, serving.WithHealth(status))
+	srv := hauberk.Must(hauberk.Config{Public: []string{"*"}}.New(state)).NewServer()
+	healthpb.RegisterHealthServer(srv, status)
+	lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(lis) }()
+	g, err := gateway.New(gateway.Config{
+		Upstream: lis.Addr().String(), Connections: gateway.Connections{HealthCheck: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		state serving.State
+		ready bool
+	}{
+		{serving.Starting, false}, {serving.Serving, true}, {serving.ReadOnly, true}, {serving.Maintenance, false},
+		{serving.Serving, true}, {serving.Draining, false},
+	} {
+		if err := state.Set(c.state); err != nil {
+			t.Fatal(err)
+		}
+		until(t, func() bool { return (g.Ready() == nil) == c.ready })
+	}
+	g.Stop()
+	srv.Stop()
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }

@@ -33,9 +33,10 @@
 // # Health, readiness and metrics
 //
 // With [WithHealth] the health service reports the state: watchers receive each change. A state that is not ready
-// is reported before calls are rejected. [Interceptor.ReadyHandler] answers HTTP probes. Explain shows the state
-// and in which states a method is accepted. Rejections have a reason for each state, and decisions in all states
-// but those that accept everything. [Interceptor.Measurements] has the state, changes, rejected calls, ended
+// is reported before calls are rejected. [Interceptor.ReadyHandler] answers HTTP probes. A sidecar that checks the
+// health of its upstream ("upstream_health" in its policy file) is not ready in these states. Explain shows the state
+// and in which states a method is accepted. Rejections have a reason for each state, and decisions in all states but
+// those that accept everything. [Interceptor.Measurements] has the state, changes, rejected calls, ended
 // streams and running calls.
 //
 // # Shutdown
