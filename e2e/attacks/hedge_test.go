@@ -2,6 +2,7 @@ package attacks_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"strconv"
@@ -187,7 +188,7 @@ func (l *slowLedger) listen(
 	return testpb.NewTestServiceClient(conn), func() {
 		_ = conn.Close()
 		srv.Stop()
-		if err := <-served; err != nil {
+		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			t.Errorf("the server ended with %v", err)
 		}
 	}

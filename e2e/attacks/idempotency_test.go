@@ -2,6 +2,7 @@ package attacks_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -95,7 +96,7 @@ func (r *restarted) stop() {
 		return
 	}
 	r.srv.Stop()
-	if err := <-r.served; err != nil {
+	if err := <-r.served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		r.t.Error(err)
 	}
 }

@@ -109,7 +109,7 @@ func (s setup) serve(t *testing.T, interceptors ...hauberk.Interceptor) *target 
 	t.Cleanup(func() {
 		_ = to.conn.Close()
 		srv.Stop()
-		if err := <-served; err != nil {
+		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			t.Errorf("the server ended with %v", err)
 		}
 	})

@@ -2,6 +2,7 @@ package hedge_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strconv"
 	"sync"
@@ -81,7 +82,7 @@ func serve(t *testing.T, interceptors ...hauberk.Interceptor) (s *site, client t
 	return s, testpb.NewTestServiceClient(conn), func() {
 		_ = conn.Close()
 		srv.Stop()
-		if err := <-served; err != nil {
+		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			t.Error(err)
 		}
 	}
