@@ -56,8 +56,9 @@ func testChurn(t *testing.T, length time.Duration) {
 		heap = c.heap()
 	}
 	c.g.attack(t, func() {
-		ctx, cancel := context.WithTimeout(t.Context(), length)
+		ctx, cancel := context.WithCancel(t.Context()) // with a deadline the sidecar would end calls before it
 		defer cancel()
+		defer time.AfterFunc(length, cancel).Stop()
 		var all sync.WaitGroup
 		for n, work := range []func(context.Context, *rand.Rand, testpb.TestServiceClient){
 			c.connect, c.connect, c.cancel, c.cancel, c.expire, c.large, c.stall, c.reset, c.reload,
