@@ -32,7 +32,7 @@ type Interceptor struct {
 	err    error
 
 	current atomic.Pointer[state]
-	closing atomic.Bool // Shutdown was called: health watches end
+	closing atomic.Bool // Shutdown was called: health watches end, and the state remains; set with mu held
 	calls   running.Methods[*stream]
 	methods methodtable.Cache[*hauberk.Method, *method]
 	kept    sync.Map // *running.Method[*stream] to *method, of known methods

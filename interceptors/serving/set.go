@@ -7,6 +7,7 @@ import (
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/options"
 	"github.com/hauberk-rpc/hauberk/internal/running"
 )
@@ -38,8 +39,9 @@ func (x *Interceptor) Ready() bool {
 // the current one changes nothing.
 //
 // The health status changes before calls are rejected, and after they are accepted. The error is that of an
-// unknown state, with [ErrUnknownState] and the names of those that exist, or of a bad configuration; the state
-// is unchanged then. Safe for concurrent use.
+// unknown state, with [ErrUnknownState] and the names of those that exist, of a bad configuration, or of a state
+// other than [Draining] once [Interceptor.Shutdown] was called, with [hauberk.ErrShuttingDown]; the state is
+// unchanged then. Safe for concurrent use.
 func (x *Interceptor) Set(name State) error {
 	if err := x.check(); err != nil {
 		return fmt.Errorf("serving: Set(%q): %w", name, err)
@@ -50,9 +52,19 @@ func (x *Interceptor) Set(name State) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.closing.Load() && name != Draining { // such as at the end of a slow start
+		return fmt.Errorf("serving: Set(%q): %w: Shutdown was called, and the state remains %q",
+			name, hauberk.ErrShuttingDown, Draining)
+	}
+	x.change(to)
+	return nil
+}
+
+// change switches the state. x.mu is held.
+func (x *Interceptor) change(to *state) {
 	from := x.current.Load()
 	if from == to {
-		return nil
+		return
 	}
 	if !to.Ready {
 		x.report(to)
@@ -69,7 +81,6 @@ func (x *Interceptor) Set(name State) error {
 	x.calls.Again() // for Idle
 	to.counts.changes.Add(1)
 	x.news.Add(Change{From: from.name, To: to.name, NotAccepted: x.notAccepted(to)})
-	return nil
 }
 
 // report sets the health status.
@@ -120,17 +131,17 @@ type Stopper interface {
 // Shutdown switches to Draining and stops a server that has the interceptor in its chain: it ends the streams of
 // the health service, which have no end, calls GracefulStop, and returns nil once that has returned. Streams that
 // Draining does not accept end after its grace time. If ctx ends first, it calls Stop on another goroutine and
-// returns the error of ctx.
+// returns the error of ctx. The state remains Draining from then on: further calls of Set return an error.
 //
 // It is for servers with the options of [hauberk.Chain.ServerOptions]. A hauberk.Server has its own Shutdown.
 func (x *Interceptor) Shutdown(ctx context.Context, srv Stopper) error {
 	if ctx == nil || options.IsNil(srv) {
 		return errors.New("serving: Shutdown was called with a nil context or a nil server")
 	}
-	if err := x.Set(Draining); err != nil {
-		return err
+	if err := x.check(); err != nil {
+		return fmt.Errorf("serving: Shutdown: %w", err)
 	}
-	x.closing.Store(true)
+	x.close(x.find(Draining))
 	for _, m := range x.calls.All() {
 		for _, s := range m.Streams() {
 			if s.method.health {
@@ -150,4 +161,12 @@ func (x *Interceptor) Shutdown(ctx context.Context, srv Stopper) error {
 		go srv.Stop()
 		return ctx.Err()
 	}
+}
+
+// close switches to the state draining, which does not change any more.
+func (x *Interceptor) close(draining *state) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.change(draining)
+	x.closing.Store(true)
 }

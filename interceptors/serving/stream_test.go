@@ -180,7 +180,7 @@ func TestStreamsDuringChanges(t *testing.T) {
 	}
 }
 
-// Shutdown ends the streams of a server of grpc-go on a socket, those of the health service too.
+// Shutdown ends the streams of a server of grpc-go on a socket, those of the health service too. The state remains.
 func TestShutdown(t *testing.T) {
 	hauberktest.CheckLeaks(t)
 	state := health.NewServer()
@@ -226,6 +226,12 @@ func TestShutdown(t *testing.T) {
 	wantStatus(t, err, codes.Unavailable, serving.ReasonDraining)
 	if err := <-served; err != nil {
 		t.Error(err)
+	}
+	if err := x.Set(serving.Serving); !errors.Is(err, hauberk.ErrShuttingDown) || x.State() != serving.Draining {
+		t.Errorf("Set after Shutdown: %v, and the state is %s; want it to remain", err, x.State())
+	}
+	if err := x.Set(serving.Draining); err != nil {
+		t.Errorf("Set to the state after Shutdown: %v", err)
 	}
 }
 
