@@ -1,10 +1,12 @@
 package reports_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"testing"
 
@@ -18,6 +20,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/interceptors/audit"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 )
 
@@ -39,6 +42,7 @@ type setup struct {
 	config hauberk.Config
 	server []hauberk.Interceptor
 	client []hauberk.Interceptor
+	dial   []grpc.DialOption
 	handle func(ctx context.Context, s hauberktest.Stream) error
 }
 
@@ -69,7 +73,8 @@ func (s setup) start(t *testing.T) *server {
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(lis) }()
 	to.addr = lis.Addr().String()
-	options := hauberk.Must(hauberk.New(s.client...)).DialOptions(grpc.WithTransportCredentials(insecure.NewCredentials()))
+	s.dial = append(s.dial, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	options := hauberk.Must(hauberk.New(s.client...)).DialOptions(s.dial...)
 	if to.conn, err = grpc.NewClient(to.addr, options...); err != nil {
 		t.Fatal(err)
 	}
@@ -129,4 +134,27 @@ func (s *server) wants(t *testing.T, name string, code codes.Code, pairs ...stri
 			t.Errorf("%s, %v: %v, and %q reached the handler; want %v", name, kind, err, handled, code)
 		}
 	}
+}
+
+// recorded counts the lines, stages and panics of the records in a file, and has the length of its longest line.
+func recorded(t *testing.T, path string) map[string]int {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{"lines": bytes.Count(text, []byte("\n"))}
+	for line := range bytes.Lines(text) {
+		got["longest"] = max(got["longest"], len(line))
+	}
+	for r, err := range audit.Read(bytes.NewReader(text)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[r.Stage.String()]++
+		if r.Panic {
+			got["panic"]++
+		}
+	}
+	return got
 }
