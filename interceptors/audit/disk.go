@@ -82,8 +82,8 @@ func (d *diskFile) open() (torn int64, err error) {
 // maxTail bounds the end of a file in which the end of a line is looked for, in bytes: a record has less.
 const maxTail = maxLine
 
-// repair ends or removes a last line without an end. It returns the size of the file then, and how many bytes it
-// has removed.
+// repair ends or removes a last line without an end, if it is a part of a record. It returns the size of the file then,
+// and how many bytes it has removed.
 func repair(file *os.File, size int64) (whole, torn int64, err error) {
 	tail := make([]byte, min(size, maxTail))
 	if _, err := file.ReadAt(tail, size-int64(len(tail))); err != nil {
@@ -102,11 +102,21 @@ func repair(file *os.File, size int64) (whole, torn int64, err error) {
 		}
 		return size + 1, 0, file.Sync()
 	}
+	if !begins(last) {
+		return 0, 0, errors.New("the last line has no end and does not begin as a record: this is no file of records")
+	}
 	torn = int64(len(last))
 	if err := file.Truncate(size - torn); err != nil {
 		return 0, 0, err
 	}
 	return size - torn, torn, file.Sync()
+}
+
+// begins reports whether a line without an end may be a part of a record, or of what a file system has after a failure of
+// the power in place of data: bytes of 0.
+func begins(line []byte) bool {
+	n := min(len(line), len(recordStart))
+	return line[0] == 0 || string(line[:n]) == recordStart[:n]
 }
 
 // append stores lines. After an error none of them is in the file, or will be when the next lines are stored.

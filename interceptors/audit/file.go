@@ -67,7 +67,8 @@ type post struct {
 
 // OpenFile opens a file for records, and locks it on systems that have flock: a file has one writer. If the
 // last line has no end, since a process ended while it wrote the line, OpenFile ends the line if it is a whole
-// record, and removes it otherwise: see [File.Torn].
+// record, and removes it otherwise: see [File.Torn]. If the line does not begin as a record, the file is not one of
+// records, which is an error, and nothing is removed.
 func OpenFile(config FileConfig) (*File, error) {
 	config.Mode = cmp.Or(config.Mode, 0o600)
 	config.MaxBatch = cmp.Or(config.MaxBatch, DefaultMaxBatch)

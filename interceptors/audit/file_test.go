@@ -163,6 +163,29 @@ func TestTorn(t *testing.T) {
 	}
 }
 
+// OpenFile does not remove the end of a file that has no records, and removes what a failure of the power left.
+func TestTornByOthers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	for text, whole := range map[string]bool{
+		"limits:\n  users: 5": true, "x": true, `{"users": 5`: true, `{"timeout"`: true,
+		`{"ti`: false, "\x00\x00": false, "\x00\n\x00": false,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := audit.OpenFile(audit.FileConfig{Path: path})
+		if whole != (err != nil) || err != nil && !strings.Contains(err.Error(), "no file of records") {
+			t.Errorf("%q: %v", text, err)
+		}
+		if err == nil && f.Close() != nil {
+			t.Errorf("%q is not closed", text)
+		}
+		if left, err := os.ReadFile(path); err != nil || whole != (string(left) == text) {
+			t.Errorf("%q: the file has %q, %v", text, left, err)
+		}
+	}
+}
+
 // A file that was renamed or deleted is opened anew by the next record, and by Reopen.
 func TestRotation(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")

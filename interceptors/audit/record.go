@@ -89,8 +89,11 @@ func (s Stage) String() string {
 // out.
 func (r Record) MarshalJSON() ([]byte, error) { return r.appendJSON(make([]byte, 0, 512)), nil }
 
+// recordStart is how the JSON of each record begins.
+const recordStart = `{"time":"`
+
 func (r Record) appendJSON(buf []byte) []byte {
-	buf = r.Time.UTC().AppendFormat(append(buf, `{"time":"`...), time.RFC3339Nano)
+	buf = r.Time.UTC().AppendFormat(append(buf, recordStart...), time.RFC3339Nano)
 	buf = append(buf, `","stage":"`+r.Stage.String()+`"`...)
 	for _, m := range [...][2]string{
 		{"call", r.Call},
