@@ -164,7 +164,9 @@ func parseBounds(list string) (all []bound, err error) {
 	for text := range strings.SplitSeq(list, ",") {
 		b, ok := parseBound(strings.TrimSpace(text))
 		if !ok {
-			return nil, fmt.Errorf(`%.100q is no comparison; want an operator and a version, such as ">=1.4"`, text)
+			return nil, fmt.Errorf(`%.100q is no comparison; want an operator and a version, such as ">=1.4", `+
+				`with commas between comparisons that all hold and "||" between alternatives, or "*" for all; `+
+				`the operators are =, !=, <, <=, > and >=`, text)
 		}
 		all = append(all, b)
 	}
