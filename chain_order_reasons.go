@@ -58,6 +58,9 @@ var orderReasons = []orderReason{ //nolint:gochecknoglobals // never written
 		outer: []Phase{PhaseConcurrency}, inner: []Phase{PhaseLimit}, client: true,
 		why: "calls that the limit rejects take its slots",
 	},
+	{outer: []Phase{PhaseErrors}, why: "the inner one sees errors without the code that clients receive"},
+	{outer: []Phase{PhaseAudit}, inner: observing, why: "the inner one does not see that a record fails"},
+	{outer: []Phase{PhaseRecovery}, inner: observing, why: "a panic has no status yet when it passes the inner one"},
 	{inner: []Phase{PhaseDeadline}, client: true, why: "what it does is not within the deadline"},
 	{inner: []Phase{PhaseDeadline}, why: "what it does is not within the deadline"},
 
@@ -67,32 +70,39 @@ var orderReasons = []orderReason{ //nolint:gochecknoglobals // never written
 	},
 	{outer: []Phase{PhaseAuthz}, inner: []Phase{PhaseAuthn}, why: "its rules see no identity"},
 	{
-		inner: []Phase{PhaseCoarseLimit, PhaseVersion, PhaseAuthn, PhaseAuthz, PhaseLimit, PhaseConcurrency},
-		why:   "it works for calls that the inner one rejects",
+		inner: []Phase{
+			PhaseServing, PhaseCoarseLimit, PhaseVersion, PhaseAuthn, PhaseField, PhaseAuthz, PhaseLimit, PhaseConcurrency,
+		},
+		why: "it works for calls that the inner one rejects",
 	},
 
 	{
-		outer: []Phase{PhaseTracing, PhaseMetrics, PhaseLogging}, inner: []Phase{PhaseRequestID, PhaseTracing},
+		outer: observing, inner: []Phase{PhaseRequestID, PhaseTracing},
 		client: true, why: "what it records lacks what the inner one adds to a call",
 	},
 	{
-		outer: []Phase{PhaseTracing, PhaseMetrics, PhaseLogging}, inner: []Phase{PhaseRequestID, PhaseTracing},
+		outer: observing, inner: []Phase{PhaseRequestID, PhaseTracing},
 		why: "what it records lacks what the inner one adds to a call",
 	},
 	{
-		outer: shaping, inner: []Phase{PhaseRequestID, PhaseTracing, PhaseMetrics, PhaseLogging}, client: true,
+		outer: shaping, inner: []Phase{PhaseRequestID, PhaseTracing, PhaseMetrics, PhaseLogging, PhaseAudit}, client: true,
 		why: "calls that it rejects or answers are not recorded",
 	},
 	{
-		outer: shaping, inner: []Phase{PhaseRequestID, PhaseTracing, PhaseMetrics, PhaseLogging},
+		outer: shaping, inner: []Phase{PhaseRequestID, PhaseTracing, PhaseMetrics, PhaseLogging, PhaseAudit},
 		why: "calls that it rejects or answers are not recorded",
 	},
 }
 
 // shaping are the phases of interceptors that can end calls.
 var shaping = []Phase{ //nolint:gochecknoglobals // never written
-	PhaseCoarseLimit, PhaseDeadline, PhaseVersion, PhaseCache, PhaseRetry, PhaseBreaker, PhaseAuthn, PhaseAuthz,
-	PhaseLimit, PhaseConcurrency, PhaseValidate,
+	PhaseServing, PhaseCoarseLimit, PhaseDeadline, PhaseVersion, PhaseCache, PhaseRetry, PhaseBreaker, PhaseAuthn,
+	PhaseField, PhaseAuthz, PhaseLimit, PhaseConcurrency, PhaseValidate,
+}
+
+// observing are the phases of interceptors that record the outcome of calls.
+var observing = []Phase{ //nolint:gochecknoglobals // never written
+	PhaseTracing, PhaseMetrics, PhaseLogging, PhaseAudit,
 }
 
 // reasonFor returns why outer usually runs inside inner, after a colon, or "".

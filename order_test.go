@@ -422,6 +422,14 @@ func TestLintReasons(t *testing.T) {
 		{hauberk.ServerSide, hauberk.PhaseAuthn, hauberk.PhaseLogging, "not recorded"},
 		{hauberk.ServerSide, hauberk.PhaseAuthn, hauberk.PhaseDeadline, "not within the deadline"},
 		{hauberk.ServerSide, hauberk.PhaseFault, hauberk.PhaseAuthn, "does not see the faults"},
+		{hauberk.ServerSide, hauberk.PhaseAuthn, hauberk.PhaseAudit, "not recorded"},
+		{hauberk.ServerSide, hauberk.PhaseAudit, hauberk.PhaseLogging, "does not see that a record fails"},
+		{hauberk.ServerSide, hauberk.PhaseAudit, hauberk.PhaseRequestID, "lacks what the inner one adds"},
+		{hauberk.ServerSide, hauberk.PhaseRecovery, hauberk.PhaseLogging, "a panic has no status yet"},
+		{hauberk.ServerSide, hauberk.PhaseRecovery, hauberk.PhaseAudit, "a panic has no status yet"},
+		{hauberk.ServerSide, hauberk.PhaseErrors, hauberk.PhaseLogging, "without the code that clients receive"},
+		{hauberk.ServerSide, hauberk.PhaseAuthn, hauberk.PhaseServing, "works for calls that the inner one rejects"},
+		{hauberk.ServerSide, hauberk.PhaseAuthz, hauberk.PhaseField, "works for calls that the inner one rejects"},
 	} {
 		chain := hauberk.Must(hauberk.New(phase(c.outer, "outer"), phase(c.inner, "inner")))
 		got := chain.Lint(c.side)

@@ -12,28 +12,38 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/callkey"
+	"github.com/hauberk-rpc/hauberk/field"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/interceptors/audit"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 	"github.com/hauberk-rpc/hauberk/interceptors/authz"
 	"github.com/hauberk-rpc/hauberk/interceptors/cache"
 	"github.com/hauberk-rpc/hauberk/interceptors/coalesce"
 	"github.com/hauberk-rpc/hauberk/interceptors/concurrency"
 	"github.com/hauberk-rpc/hauberk/interceptors/deadline"
+	"github.com/hauberk-rpc/hauberk/interceptors/errs"
 	"github.com/hauberk-rpc/hauberk/interceptors/idempotency"
+	"github.com/hauberk-rpc/hauberk/interceptors/logging"
 	"github.com/hauberk-rpc/hauberk/interceptors/metrics"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/interceptors/recovery"
+	"github.com/hauberk-rpc/hauberk/interceptors/report"
 	"github.com/hauberk-rpc/hauberk/interceptors/requestid"
+	"github.com/hauberk-rpc/hauberk/interceptors/serving"
 	"github.com/hauberk-rpc/hauberk/interceptors/tracing"
 	"github.com/hauberk-rpc/hauberk/interceptors/validate"
 	"github.com/hauberk-rpc/hauberk/interceptors/version"
 )
 
-// serverOrder is the order of a server, outermost first. Those in a row of caches have one place.
+// serverOrder is the order of a server, outermost first, as docs/production.md has it. Those of caches have one place, and
+// so have those that record failures.
 var serverOrder = []string{
-	"requestid", "tracing", "metrics", "recovery", "ratelimit by peer", "deadline", "version", "authn", "authz",
-	"ratelimit by user", "cache", "coalesce", "idempotency", "concurrency", "validate",
+	"requestid", "tracing", "metrics", "logging", "report", "audit", "recovery", "serving", "ratelimit by peer", "deadline",
+	"version", "authn", "field", "authz", "ratelimit by user", "cache", "coalesce", "idempotency", "concurrency",
+	"validate", "errs",
 }
+
+var textKey = hauberk.NewKey[string]("text")
 
 // serverParts returns the interceptors of a server. Users are called as their tokens, and "guest" may do nothing.
 func serverParts() map[string]hauberk.Interceptor {
@@ -45,7 +55,13 @@ func serverParts() map[string]hauberk.Interceptor {
 		"requestid":         requestid.New(requestid.Config{}),
 		"tracing":           tracing.New(tracing.Config{}),
 		"metrics":           metrics.New(metrics.Config{}),
+		"logging":           logging.New(logging.Config{}),
+		"report":            report.New(report.Config{}, func(context.Context, report.Incident) {}),
+		"audit":             audit.New(audit.Config{}, audit.SinkFunc(func(context.Context, audit.Record) error { return nil })),
 		"recovery":          recovery.New(recovery.Config{}),
+		"serving":           serving.New(serving.Config{Initial: serving.Serving}),
+		"field":             field.Set(textKey, field.String("text")),
+		"errs":              errs.New(errs.Config{}, errs.NewTable("shop.example")),
 		"ratelimit by peer": ratelimit.New(ratelimit.Config{Limit: 100, Per: time.Hour}),
 		"deadline":          deadline.New(deadline.Config{Max: time.Hour}),
 		"version":           version.New(version.Config{}),
@@ -69,11 +85,14 @@ func TestServerPairs(t *testing.T) {
 	conventions := map[string]bool{ // without a reason
 		"recovery": true, "validate": true, "metrics": true,
 	}
-	places := map[string]string{"cache": "caches", "coalesce": "caches", "idempotency": "caches"}
+	places := map[string]string{
+		"cache": "caches", "coalesce": "caches", "idempotency": "caches", "logging": "records", "report": "records",
+	}
 	for i, outer := range serverOrder {
 		for _, inner := range serverOrder[i+1:] {
-			if places[outer] != "" && (places[inner] != "" || inner == "concurrency" || inner == "validate") {
-				continue // caches have one place, and may also run inside the last two
+			if places[outer] != "" && places[outer] == places[inner] ||
+				places[outer] == "caches" && (inner == "concurrency" || inner == "validate") {
+				continue // they have one place, and caches may also run inside of these two
 			}
 			parts := serverParts()
 			list := []hauberk.Interceptor{parts["authn"], parts[outer], parts[inner]}
