@@ -173,11 +173,11 @@ func TestReportEndOfStream(t *testing.T) {
 		for err == nil {
 			err = stream.Send(new(testpb.Request))
 		}
-		if err != io.EOF { //nolint:errorlint // programs compare it
+		if err != io.EOF { // programs compare it
 			t.Errorf("Send returned %v; want io.EOF itself", err)
 		}
 		_, err = stream.Recv()
-		if ends == nil && err != io.EOF || ends != nil && !errors.Is(err, errGone) { //nolint:errorlint // see above
+		if ends == nil && err != io.EOF || ends != nil && !errors.Is(err, errGone) {
 			t.Errorf("Recv returned %v; want %v", err, ends)
 		}
 		want := codes.OK

@@ -112,8 +112,8 @@ func repair(file *os.File, size int64) (whole, torn int64, err error) {
 	return size - torn, torn, file.Sync()
 }
 
-// begins reports whether a line without an end may be a part of a record, or of what a file system has after a failure of
-// the power in place of data: bytes of 0.
+// begins reports whether a line without an end may be a part of a record, or of what a file system has after a failure
+// of the power in place of data: bytes of 0.
 func begins(line []byte) bool {
 	n := min(len(line), len(recordStart))
 	return line[0] == 0 || string(line[:n]) == recordStart[:n]

@@ -43,6 +43,6 @@
 //
 // A [hauberk.Server] ends streams by itself: see hauberk.Config.Drain. Its shutdown does not change the state: pass the
 // server to [Interceptor.ReadyHandler], so that HTTP probes notice the shutdown too. On other servers of grpc-go,
-// [Interceptor.Shutdown] does it with the state draining, which [Interceptor.Set] does not change any more: a start that
-// ends during the shutdown does not make the server ready.
+// [Interceptor.Shutdown] does it with the state draining, which [Interceptor.Set] does not change any more: a start
+// that ends during the shutdown does not make the server ready.
 package serving
