@@ -71,7 +71,8 @@ var orderReasons = []orderReason{ //nolint:gochecknoglobals // never written
 	{outer: []Phase{PhaseAuthz}, inner: []Phase{PhaseAuthn}, why: "its rules see no identity"},
 	{
 		inner: []Phase{
-			PhaseServing, PhaseCoarseLimit, PhaseVersion, PhaseAuthn, PhaseField, PhaseAuthz, PhaseLimit, PhaseConcurrency,
+			PhaseServing, PhaseCoarseLimit, PhaseVersion, PhaseAuthn, PhaseField, PhaseAuthz, PhaseLimit,
+			PhaseConcurrency,
 		},
 		why: "it works for calls that the inner one rejects",
 	},
@@ -85,8 +86,8 @@ var orderReasons = []orderReason{ //nolint:gochecknoglobals // never written
 		why: "what it records lacks what the inner one adds to a call",
 	},
 	{
-		outer: shaping, inner: []Phase{PhaseRequestID, PhaseTracing, PhaseMetrics, PhaseLogging, PhaseAudit}, client: true,
-		why: "calls that it rejects or answers are not recorded",
+		outer: shaping, inner: []Phase{PhaseRequestID, PhaseTracing, PhaseMetrics, PhaseLogging, PhaseAudit},
+		client: true, why: "calls that it rejects or answers are not recorded",
 	},
 	{
 		outer: shaping, inner: []Phase{PhaseRequestID, PhaseTracing, PhaseMetrics, PhaseLogging, PhaseAudit},
