@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"slices"
@@ -62,7 +63,8 @@ func (o *observed) service(users ...authn.Method) []hauberk.Interceptor {
 		o.incidents = append(o.incidents, i)
 	}
 	all := []hauberk.Interceptor{
-		audit.New(audit.Config{}, sink), report.New(report.Config{Every: time.Nanosecond}, incident), recovery.New(recovery.Config{}),
+		report.New(report.Config{Every: time.Nanosecond}, incident), audit.New(audit.Config{}, sink),
+		recovery.New(recovery.Config{}, recovery.WithLogger(slog.New(slog.DiscardHandler))),
 	}
 	if len(users) > 0 {
 		all = append(all, authn.New(authn.Config{}, users...))
