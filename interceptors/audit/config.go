@@ -32,8 +32,8 @@ type Config struct {
 	Start Start
 	// Timeout bounds the time to write a record. The default is DefaultTimeout.
 	Timeout time.Duration
-	// Queue is the number of records that may wait with BestEffort. Beyond it records are dropped and counted.
-	// The default is DefaultQueue.
+	// Queue is the number of records that may wait with BestEffort. Beyond it records are dropped and counted. Without
+	// BestEffort it is an error. The default is DefaultQueue.
 	Queue int
 	// MaxWrites bounds the concurrent writes to a sink that is not a [File]. Further calls wait for at most
 	// Timeout. A write that the sink does not end at the timeout counts until it ends. The default is
@@ -121,6 +121,9 @@ func (c Config) check() error {
 		if n.value < 1 || n.value > n.most {
 			fail("%s is %d; want 1 to %d, or 0 for %d", n.setting, n.value, n.most, n.none)
 		}
+	}
+	if !c.BestEffort && c.Queue != DefaultQueue {
+		fail("Queue is %d without BestEffort, where calls wait for their records; want BestEffort, or no Queue", c.Queue)
 	}
 	switch {
 	case c.Start > StartNone:

@@ -92,7 +92,8 @@ func TestBadConfig(t *testing.T) {
 		Requests: []audit.Request{{}, {Methods: []string{"x"}, All: true, Fields: []string{"a..b", "c", "c"}}},
 	}, nil, nil, audit.State("", hauberk.Key[string]{}), audit.WithFailed(nil), audit.WithTypes(nil), audit.WithClock(nil)))
 	for _, want := range []string{
-		"Start is Start(9)", "Timeout is -1ns", "Queue is -1", "MaxWrites is -1", "MaxFields is -1", "MaxValue is -1", "MaxBytes is 1073741824",
+		"Start is Start(9)", "Timeout is -1ns", "Queue is -1; want 1", "Queue is -1 without BestEffort",
+		"MaxWrites is -1", "MaxFields is -1", "MaxValue is -1", "MaxBytes is 1073741824",
 		"a b", "Requests[0] has no Methods", "Requests[0] has All false", `Requests[1].Methods has "x"`, "Requests[1] has All true",
 		`Requests[1].Fields[0]: the path "a..b" has "" as a name`, `Requests[1].Fields has "c" twice`, "New was given a nil sink", "option 1 of New is nil",
 		"a key without a name", "WithFailed was given", "WithTypes was given", "WithClock was given",
