@@ -10,13 +10,13 @@ import (
 	"testing"
 )
 
-// TestSecurity: each row of the page names tests that exist, in e2e/attacks or in the package
-// of its section.
+// TestSecurity: each row of the page names tests that exist, in e2e/attacks, in the package of its section, or in
+// package policy for what a policy file adds.
 func TestSecurity(t *testing.T) {
 	const page = "../docs/security.md"
 	folder := regexp.MustCompile(`\(\.\./([\w/]+)\)`)
 	name := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`")
-	attacks := tests(t, "../e2e/attacks")
+	attacks, policies := tests(t, "../e2e/attacks"), tests(t, "../policy")
 	rows := 0
 	for _, section := range strings.Split(read(t, page), "\n## ")[1:] {
 		title, _, _ := strings.Cut(section, "\n")
@@ -37,8 +37,8 @@ func TestSecurity(t *testing.T) {
 				t.Errorf("%s: no test in %q", page, line)
 			}
 			for _, n := range names {
-				if !own[n[1]] && !attacks[n[1]] {
-					t.Errorf("%s: %s: there is no %s in %s or e2e/attacks", page, title, n[1], link[1])
+				if !own[n[1]] && !attacks[n[1]] && !policies[n[1]] {
+					t.Errorf("%s: %s: there is no %s in %s, e2e/attacks or policy", page, title, n[1], link[1])
 				}
 			}
 		}
