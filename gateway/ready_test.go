@@ -88,8 +88,12 @@ func TestReadyFollowsServing(t *testing.T) {
 		state serving.State
 		ready bool
 	}{
-		{serving.Starting, false}, {serving.Serving, true}, {serving.ReadOnly, true}, {serving.Maintenance, false},
-		{serving.Serving, true}, {serving.Draining, false},
+		{serving.Starting, false},
+		{serving.Serving, true},
+		{serving.ReadOnly, true},
+		{serving.Maintenance, false},
+		{serving.Serving, true},
+		{serving.Draining, false},
 	} {
 		if err := state.Set(c.state); err != nil {
 			t.Fatal(err)
