@@ -27,7 +27,11 @@ func suites(w *workspace, short bool) []suite {
 		grpcTests.skip = slowTests
 		return []suite{
 			{"grpc-go", []string{behind.Empty, behind.Builtin}, grpcTests},
-			{"conformance-server", []string{behind.Hooks, behind.Gateway, behind.Frames}, &conformance{w: w, side: "server"}},
+			{
+				"conformance-server",
+				[]string{behind.Hooks, behind.Gateway, behind.Frames},
+				&conformance{w: w, side: "server"},
+			},
 			{"conformance-client", []string{behind.Hooks}, &conformance{w: w, side: "client"}},
 		}
 	}
