@@ -123,7 +123,7 @@ func (c Config) check() error {
 		}
 	}
 	if !c.BestEffort && c.Queue != DefaultQueue {
-		fail("Queue is %d without BestEffort, where calls wait for their records; want BestEffort, or no Queue", c.Queue)
+		fail("Queue is %d without BestEffort: calls wait for their records then; want BestEffort, or no Queue", c.Queue)
 	}
 	switch {
 	case c.Start > StartNone:
