@@ -2,10 +2,10 @@ package hauberktest
 
 import (
 	"context"
-	"io"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
+
+	"github.com/hauberk-rpc/hauberk/internal/instantstream"
 )
 
 // Conn is a client connection without a network. Each call ends immediately, on the caller's
@@ -31,7 +31,7 @@ func (c Conn) Invoke(_ context.Context, method string, _, _ any, _ ...grpc.CallO
 func (c Conn) NewStream(
 	ctx context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
-	return &clientStream{conn: c, method: method, ctx: ctx}, nil
+	return instantstream.New(ctx, func() error { return c.outcome(method) }), nil
 }
 
 func (c Conn) outcome(method string) error {
@@ -39,30 +39,4 @@ func (c Conn) outcome(method string) error {
 		return nil
 	}
 	return c.Outcome(method)
-}
-
-// clientStream is a call of a Conn.
-type clientStream struct {
-	conn   Conn
-	method string
-	ctx    context.Context
-	end    error // the result of RecvMsg after the response, or instead of it
-}
-
-func (s *clientStream) Context() context.Context   { return s.ctx }
-func (*clientStream) Header() (metadata.MD, error) { return nil, nil } //nolint:nilnil // there is no header
-func (*clientStream) Trailer() metadata.MD         { return nil }
-func (*clientStream) CloseSend() error             { return nil }
-func (*clientStream) SendMsg(any) error            { return nil }
-
-func (s *clientStream) RecvMsg(any) error {
-	if s.end != nil {
-		return s.end
-	}
-	err := s.conn.outcome(s.method)
-	s.end = err
-	if err == nil {
-		s.end = io.EOF
-	}
-	return err
 }

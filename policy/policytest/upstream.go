@@ -6,10 +6,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/internal/instantstream"
 )
 
 // upstream is a connection to a service with all methods, which ends calls with given codes. One goroutine after
@@ -43,33 +43,7 @@ func (u upstream) Invoke(context.Context, string, any, any, ...grpc.CallOption) 
 func (u upstream) NewStream(
 	ctx context.Context, _ *grpc.StreamDesc, _ string, _ ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
-	return &clientStream{upstream: u, ctx: ctx}, nil
-}
-
-// clientStream is a streaming call to the service, which answers with one message.
-type clientStream struct {
-	upstream
-
-	ctx context.Context //nolint:containedctx // Context returns it
-	end error           // of RecvMsg after the response, or instead of it
-}
-
-func (s *clientStream) Context() context.Context   { return s.ctx }
-func (*clientStream) Header() (metadata.MD, error) { return nil, nil } //nolint:nilnil // there is no header
-func (*clientStream) Trailer() metadata.MD         { return nil }
-func (*clientStream) CloseSend() error             { return nil }
-func (*clientStream) SendMsg(any) error            { return nil }
-
-func (s *clientStream) RecvMsg(any) error {
-	if s.end != nil {
-		return s.end
-	}
-	err := s.next()
-	s.end = err
-	if err == nil {
-		s.end = io.EOF
-	}
-	return err
+	return instantstream.New(ctx, u.next), nil
 }
 
 // exchange makes a call of a method with one request, and reads it to its end.
