@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/web"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/web/webtest"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
 
@@ -68,11 +68,7 @@ func serve(t *testing.T, token string) *served {
 // send sends a request. The header Host is the host of the request.
 func (s *served) send(t *testing.T, method, path string, header ...string) (resp *http.Response, body string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, strings.TrimSuffix(s.URL(), "/")+path, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Close = true
+	req := webtest.Request(t, method, strings.TrimSuffix(s.URL(), "/")+path)
 	for i := 0; i < len(header); i += 2 {
 		if header[i] == "Host" {
 			req.Host = header[i+1]
@@ -80,16 +76,7 @@ func (s *served) send(t *testing.T, method, path string, header ...string) (resp
 			req.Header.Add(header[i], header[i+1])
 		}
 	}
-	resp, err = http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, string(text)
+	return webtest.Do(t, http.DefaultClient, req)
 }
 
 // Each request is served only after all checks, and what it would change is not changed before.

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/web"
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/web/webtest"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
 
@@ -35,22 +36,9 @@ func serve(t *testing.T) *Server {
 // ask sends a request on a new connection.
 func ask(t *testing.T, method, url, accept string) (*http.Response, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
+	req := webtest.Request(t, method, url)
 	req.Header.Set("Accept", accept)
-	req.Close = true
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, string(body)
+	return webtest.Do(t, http.DefaultClient, req)
 }
 
 func TestFormats(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/web/webtest"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 )
 
@@ -50,7 +51,7 @@ func TestTLS(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if resp, body := get(t, client, s.URL("/")); body != "ok" || !strings.HasPrefix(s.URL("/"), "https://") {
+	if resp, body := webtest.Do(t, client, webtest.Request(t, http.MethodGet, s.URL("/"))); body != "ok" || !strings.HasPrefix(s.URL("/"), "https://") {
 		t.Errorf("%s answered %s", s.URL("/"), resp.Status)
 	}
 	if s.VerifyName("example.com") != nil || s.VerifyName("other.example") == nil {
