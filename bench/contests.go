@@ -82,7 +82,6 @@ func clientUnaryContest() contest {
 }
 
 func clientStreamContest(kind hauberk.Kind) contest {
-	limit := budget{ns: 5000, allocs: 8}
 	return contest{
 		name: "stream on a client, open to close: " + kind.String(),
 		variants: []variant{
@@ -90,7 +89,10 @@ func clientStreamContest(kind hauberk.Kind) contest {
 			{"Hauberk, 1 idle interceptor", func() func() error { return clientCall(idleChain(1), kind) }},
 			{"Hauberk, 8 idle interceptors", func() func() error { return clientCall(idleChain(8), kind) }},
 		},
-		budgets: map[string]budget{"Hauberk, 1 idle interceptor": limit, "Hauberk, 8 idle interceptors": limit},
+		budgets: map[string]budget{
+			"Hauberk, 1 idle interceptor":  {ns: 2000, allocs: 5},
+			"Hauberk, 8 idle interceptors": {ns: 4000, allocs: 5},
+		},
 	}
 }
 

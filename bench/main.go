@@ -119,6 +119,8 @@ func run(size sizes, only, out string) error {
 			return err
 		}
 	}
+	report.judge()
+	report.printMissed()
 	if only != "" {
 		return nil
 	}

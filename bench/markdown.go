@@ -107,7 +107,7 @@ func (r *report) addProfile(b *strings.Builder) {
 
 From CPU profiles of two server processes over %d calls each: the whole chain, %.2f µs per call (%d samples), and bare
 grpc-go, %.2f µs (%d samples). An interceptor includes the functions that it calls, except those of the chain. The error
-is the standard error that the number of samples gives.
+is the standard error that the number of samples gives. [BUDGETS.md](BUDGETS.md) says by what a budget is multiplied.
 
 | part | whole chain | error | bare grpc-go | budget | |
 |---|---|---|---|---|---|
@@ -152,10 +152,8 @@ func (r *report) budgets() string {
 
 `+"`make bench`"+` wrote this file: %s. "Beyond" is the median, over all rounds, of the
 difference to the first row of the table or to the row that is named. A ratio is the median of the ratios to that row.
-
-The budgets in nanoseconds are from a faster machine. There a bare handler took 51 ns, bare grpc-go 26 µs of CPU per
-call, and go-grpc-middleware's six interceptors 9.0 µs. Compare with these rows before you call a budget missed.
 `, r.where())
+	b.WriteString(r.budgetMachine())
 	if r.Size.Short {
 		b.WriteString(shortWarning)
 	}

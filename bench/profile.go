@@ -108,10 +108,7 @@ func (p *profiled) divide(bare, whole *cpuprofile.Profile) {
 			Error:  math.Sqrt(float64(samples)) * perSample,
 			Bare:   float64(bare.Samples[part]) * p.Bare.Micros / float64(max(bare.Total, 1)),
 		}
-		if r.Budget = partBudgets[part]; r.Budget > 0 {
-			met := r.Micros <= r.Budget
-			r.Met = &met
-		}
+		r.Budget = partBudgets[part]
 		p.Rows = append(p.Rows, r)
 	}
 	slices.SortFunc(p.Rows, func(a, b profileRow) int { return cmp.Compare(b.Micros, a.Micros) })
@@ -122,13 +119,6 @@ func (p *profiled) print() {
 		p.Whole.Micros, p.Whole.Samples, p.Bare.Micros, p.Bare.Samples)
 	for i := range p.Rows {
 		r := &p.Rows[i]
-		fmt.Printf("   %-20s %6.2f ± %.2f µs  bare %6.2f µs  %s\n", r.Part, r.Micros, r.Error, r.Bare, r.verdict())
+		fmt.Printf("   %-20s %6.2f ± %.2f µs  bare %6.2f µs\n", r.Part, r.Micros, r.Error, r.Bare)
 	}
-}
-
-func (r *profileRow) verdict() string {
-	if r.Met == nil {
-		return ""
-	}
-	return fmt.Sprintf("≤ %.1f µs: %s", r.Budget, verdict(r.Met))
 }

@@ -28,8 +28,9 @@ type row struct {
 	Met          *bool   `json:"met,omitempty"`
 }
 
-func (r *row) judge(b budget) {
-	met := r.Beyond <= b.ns && r.AllocsBeyond <= b.allocs
+// judge compares the row with a budget for a machine that is as many times as fast as this one.
+func (r *row) judge(b budget, slowness float64) {
+	met := r.Beyond <= b.ns*slowness && r.AllocsBeyond <= b.allocs
 	r.Met = &met
 	r.Budget = fmt.Sprintf("≤ %.0f ns, ≤ %d allocations beyond", b.ns, b.allocs)
 }
@@ -68,11 +69,14 @@ func verdict(met *bool) string {
 
 // report is all of the results.
 type report struct {
-	Go      string         `json:"go"`
-	CPUs    int            `json:"cpus"`
-	CPU     string         `json:"cpu,omitempty"` // the model
-	Machine string         `json:"machine"`
-	Size    sizes          `json:"size"`
+	Go      string `json:"go"`
+	CPUs    int    `json:"cpus"`
+	CPU     string `json:"cpu,omitempty"` // the model
+	Machine string `json:"machine"`
+	Size    sizes  `json:"size"`
+	// Slowness is by how much budgets in nanoseconds are multiplied; see judge.
+	Slowness float64 `json:"slowness"`
+
 	Rows    []row          `json:"rows"`
 	Profile *profiled      `json:"profile"`
 	Shared  []sharedRow    `json:"shared,omitempty"`
@@ -160,5 +164,6 @@ func renderAgain(dir string) error {
 	if err != nil {
 		return err
 	}
+	r.judge()
 	return r.write(dir)
 }

@@ -51,13 +51,15 @@ func newJWT(cachedTokens int) *authnjwt.Validator {
 	}, authnjwt.WithSecrets([]byte(secret)))
 }
 
+const jwtName = "JWT (HS256), unary call on a server"
+
 // jwtContest compares the authentication of calls with a JWT. Each side is compared with an idle
 // interceptor in its own chain.
 func jwtContest() contest {
 	const kept, verified = "Hauberk, JWT verified before", "Hauberk, JWT verified each time"
 	const rival = "go-grpc-middleware, auth with golang-jwt"
 	return contest{
-		name: "JWT (HS256), unary call on a server",
+		name: jwtName,
 		variants: []variant{
 			{oneIdle, behind(idleInterceptors(1)...)},
 			{kept, behind(newAuthn())},
