@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/hauberk-rpc/hauberk/internal/streamend"
@@ -111,12 +112,16 @@ func (a *attempt) undeliverable() bool {
 	return a.ended || a.discarded
 }
 
-// keeps shows a message to the receive hooks of a leg.
+// keeps shows a message to the receive hooks of a leg. The leg has the error of a hook, unless a replay has ended
+// with its context: an attempt that lacks the message of a hook which waited must not end with OK.
 func (a *attempt) keeps(l *leg, msg any) (keep bool) {
-	_ = a.inHooks(l, func() (own bool, err error) { // the leg has the error
+	err := a.inHooks(l, func() (own bool, err error) {
 		keep, err = l.runReceive(l.during(), false, msg)
 		return true, err
 	})
+	if over := a.ctx.Err(); err == io.EOF && over != nil {
+		a.finished(status.FromContextError(over).Err()) // if it has not ended
+	}
 	return keep
 }
 

@@ -3,6 +3,7 @@ package hauberk_test
 import (
 	"context"
 	"io"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -127,6 +128,55 @@ func TestWaitingReplayEndsWithTheStream(t *testing.T) {
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("the end took %v", took)
 		}
+	})
+}
+
+// TestWaitingMessageIsNotLost: a message that the server has sent waits in a hook during a replay, and the context of
+// the attempt ends. The message is lost then: the attempt must not end with OK, even if that has arrived.
+func TestWaitingMessageIsNotLost(t *testing.T) {
+	bubbles(t, []hauberk.Kind{hauberk.Bidi}, func(t *testing.T, kind hauberk.Kind) {
+		conn := &scripts{open: func(_ context.Context, n int) (*script, error) {
+			received := 0
+			return &script{receive: func(_ context.Context, msg any) error {
+				received++
+				switch {
+				case n == 1:
+					return status.Error(codes.Unavailable, "restarting")
+				case received > 2:
+					return io.EOF
+				}
+				msg.(*testpb.Response).Text = strconv.Itoa(received)
+				return nil
+			}}, nil
+		}}
+		var sent atomic.Int64
+		waits := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.OnSendContext(func(ctx context.Context, msg any, emit func(any) error) error {
+				if sent.Add(1) == 1 {
+					return emit(msg)
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			})
+			call.OnReceiveContext(func(ctx context.Context, _ any) (bool, error) {
+				<-ctx.Done()
+				<-time.After(time.Millisecond) // the replay has ended before the hook has
+				return true, ctx.Err()
+			})
+			return next(ctx, call)
+		})
+		outcomes := make(endings, 1)
+		chain := hauberk.Must(hauberk.New(outcomes, retry(3), waits))
+		ctx, cancel := context.WithCancel(patient(t))
+		stream := start(ctx, t, chain.ClientConn(conn), kind)
+		if err := stream.SendMsg(message("x")); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Second, cancel)
+		if got := <-receiving(stream); status.Code(got.err) != codes.Canceled {
+			t.Errorf("received %q, %v; want CANCELLED", got.text, got.err)
+		}
+		wantCode(t, <-outcomes, codes.Canceled)
 	})
 }
 
