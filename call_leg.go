@@ -363,7 +363,7 @@ func (c *Call) closeLegsFrom(i int32) {
 func (c *Call) closeLeg(i int32, err error) error {
 	if inner := c.prepared; inner != nil && inner.depth > i {
 		if c.side == ClientSide { // on a server a handler that was left behind may read them
-			c.method, c.opts, c.request = inner.before.method, inner.before.opts, inner.before.request
+			c.restore(inner.before)
 		}
 		c.prepared = nil
 		inner.buffer.close()
@@ -392,7 +392,9 @@ func (c *Call) closeLeg(i int32, err error) error {
 	return err
 }
 
-// errLateHook is the outcome of a call whose interceptor i registered a hook that no next uses.
-func (c *Call) errLateHook(i int32) error {
-	return errInternal("%s registered a hook after next: register hooks before next", c.plan.entries[i].decl.Name)
+// restore takes back what an interceptor has changed. A hook of an outer one may be reading the method.
+func (c *Call) restore(b before) {
+	if c.opts, c.request = b.opts, b.request; c.method != b.method {
+		c.method = b.method
+	}
 }

@@ -59,3 +59,8 @@ func (l *leg) broken() error {
 	}
 	return nil
 }
+
+// errLateHook is the outcome of a call whose interceptor i registered a hook that no next uses.
+func (c *Call) errLateHook(i int32) error {
+	return errInternal("%s registered a hook after next: register hooks before next", c.plan.entries[i].decl.Name)
+}

@@ -149,20 +149,20 @@ func TestWaitingMessageIsNotLost(t *testing.T) {
 				return nil
 			}}, nil
 		}}
+		end := func(ctx context.Context) error {
+			<-ctx.Done()
+			sleep(time.Millisecond) // it is known by then that the hooks are over
+			return status.FromContextError(ctx.Err()).Err()
+		}
 		var sent atomic.Int64
 		waits := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 			call.OnSendContext(func(ctx context.Context, msg any, emit func(any) error) error {
 				if sent.Add(1) == 1 {
 					return emit(msg)
 				}
-				<-ctx.Done()
-				return ctx.Err()
+				return end(ctx)
 			})
-			call.OnReceiveContext(func(ctx context.Context, _ any) (bool, error) {
-				<-ctx.Done()
-				<-time.After(time.Millisecond) // the replay has ended before the hook has
-				return true, ctx.Err()
-			})
+			call.OnReceiveContext(func(ctx context.Context, _ any) (bool, error) { return true, end(ctx) })
 			return next(ctx, call)
 		})
 		outcomes := make(endings, 1)
@@ -250,3 +250,28 @@ func TestNilContextHook(t *testing.T) {
 }
 
 func everyOne(int64) bool { return true }
+
+// TestHookReadsTheMethod: a hook may read what is safe for concurrent use while an inner interceptor, which has
+// registered hooks as well, returns. The race detector decides.
+func TestHookReadsTheMethod(t *testing.T) {
+	bubbles(t, []hauberk.Kind{hauberk.ClientStream, hauberk.ServerStream, hauberk.Bidi}, func(t *testing.T, kind hauberk.Kind) {
+		left := make(chan struct{})
+		reading := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			call.OnSend(func(msg any, emit func(any) error) error {
+				_, _ = call.Method(), call.Public()
+				<-left
+				sleep(time.Millisecond)
+				return emit(msg)
+			})
+			return next(ctx, call)
+		})
+		leaving := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+			defer close(left)
+			call.OnReceive(func(any) (bool, error) { return true, nil })
+			return next(ctx, call)
+		})
+		stream := start(patient(t), t, over(t, reading, leaving).Conn, kind)
+		go func() { _ = stream.SendMsg(message("x")) }()
+		wantCode(t, (<-receiving(stream)).err, codes.FailedPrecondition)
+	})
+}
