@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/hauberk-rpc/hauberk/internal/streamend"
@@ -119,8 +118,8 @@ func (a *attempt) keeps(l *leg, msg any) (keep bool) {
 		keep, err = l.runReceive(l.during(), false, msg)
 		return true, err
 	})
-	if over := a.ctx.Err(); err == io.EOF && over != nil {
-		a.finished(status.FromContextError(over).Err()) // if it has not ended
+	if err == io.EOF && a.ctx.Err() != nil {
+		a.finished(a.unknownEnd()) // if it has not ended
 	}
 	return keep
 }
