@@ -189,7 +189,7 @@ func (w *world) checkEnd() {
 				}
 				r = ruleContext
 			}
-			if w.p.has(interceptorWrap, interceptorWrapChange, interceptorReopen) && w.p.has(interceptorBlock) {
+			if w.p.has(interceptorWrap, interceptorWrapChange, interceptorReopen) && w.p.has(interceptorBlock, interceptorWait) {
 				continue // the chain does not wait for a hook inside an adapter
 			}
 			w.violate(r, "%v%s %s ended at %v; the chain returned at %v", o.do, o.who, o.text, o.end, end)
@@ -569,7 +569,7 @@ func (w *world) unsendable(o *op) bool {
 // failedIn returns the failure of a send hook within an operation.
 func (w *world) failedIn(o *op) error {
 	for _, e := range w.events[o.startSeq:o.endSeq] {
-		if e.what == evHookFail && !e.receive {
+		if e.what == evHookFail && !e.receive && !e.ctxDone { // else it may have waited until the end
 			return e.err
 		}
 	}
@@ -656,7 +656,7 @@ func (w *world) checkFailure(at int, fail event) {
 			inner = true // the leg had ended
 		case e.what == evHookFail && e.interceptor < fail.interceptor, e.what == evHookFail && e.interceptor == fail.interceptor && before, e.what == evPanic:
 			inner = true // another failure came first, or ends the leg from outside
-		case e.what == evHook && !before, e.what == evHook && before && w.p.has(interceptorBlock):
+		case e.what == evHook && !before, e.what == evHook && before && w.p.has(interceptorBlock, interceptorWait):
 			others = true
 		case e.what == evOpen && !before && e.at > fail.at:
 			w.violate(ruleAgain, "hook of interceptor %d failed at %v; stream %d was opened at %v", fail.interceptor, fail.at, e.n, e.at)
@@ -722,10 +722,17 @@ func (w *world) checkReceived() {
 			return
 		}
 	}
-	if end == nil || s == nil || s.failed || !s.byServer || n == len(want) || !w.p.Kind.ServerStreams() {
+	if end == nil || s == nil || s.failed || !s.byServer || !w.p.Kind.ServerStreams() {
 		return
 	}
-	if w.p.has(interceptorReplyBefore, interceptorReplyAfter, interceptorReplyAlways) && (w.hookFailed() || w.p.has(interceptorAbandon, interceptorExpire)) {
+	replies := w.p.has(interceptorReplyBefore, interceptorReplyAfter, interceptorReplyAlways)
+	if end.err == io.EOF && slices.ContainsFunc(s.arrived, w.rejected) && !replies {
+		w.violate(ruleMessages, "received %v and EOF; a hook failed on one of the messages that arrived: %v", got, s.arrived)
+	}
+	if n == len(want) {
+		return
+	}
+	if replies && (w.hookFailed() || w.p.has(interceptorAbandon, interceptorExpire)) {
 		return // the stream ended with the hook, or was discarded, and later messages of the stream are not received
 	}
 	if w.p.has(interceptorExpire) && status.Code(end.err) == codes.Canceled {

@@ -25,6 +25,7 @@ import (
 //	STREAMSIM_FIRST   stop at the first program that breaks a rule, and do not minimize it
 //	STREAMSIM_LIST    the name of a file to which every violation is added, one a line
 //	STREAMSIM_CALM    no panics of the transport
+//	STREAMSIM_WAITS   most programs have hooks with a context that wait, or read the first message
 //	HAUBERK_SOAK      duration of TestSoakExplore
 const (
 	envSeed  = "STREAMSIM_SEED"
@@ -32,6 +33,7 @@ const (
 	envFirst = "STREAMSIM_FIRST"
 	envList  = "STREAMSIM_LIST"
 	envCalm  = "STREAMSIM_CALM"
+	envWaits = "STREAMSIM_WAITS"
 	envChild = "STREAMSIM_CHILD" // set for the process that runs the programs: the name of a file with a job
 )
 

@@ -56,6 +56,12 @@ func generate(seed uint64) *program {
 	if more := rand.New(rand.NewPCG(seed, 11)); more.IntN(100) < 6 && !transparent && !p.Invoke {
 		p.expires(more)
 	}
+	if more := rand.New(rand.NewPCG(seed, 12)); more.IntN(100) < rarely() && !transparent && !p.Invoke {
+		p.waits(more)
+	}
+	if more := rand.New(rand.NewPCG(seed, 13)); more.IntN(100) < rarely() && !transparent && !p.Invoke {
+		p.readsFirst(more)
+	}
 	if !p.Invoke {
 		g.application(p)
 	}
@@ -202,6 +208,50 @@ func (p *program) expires(g *rand.Rand) {
 	if g.IntN(2) == 0 {
 		p.Attempts[0].OpenDelay = l.D + l.D/2
 	}
+}
+
+// waits adds one or two hooks with a context, which wait, or hooks inside of a retry that wait in both directions
+// until a deadline.
+func (p *program) waits(g *rand.Rand) {
+	retry := slices.IndexFunc(p.Interceptors, func(l interceptor) bool { return l.Kind == interceptorRetry })
+	if retry >= 0 && p.Kind.ClientStreams() && g.IntN(2) == 0 {
+		send := interceptor{Kind: interceptorWait, N: 2 + g.IntN(2)} // the first attempt has few messages
+		receive := interceptor{Kind: interceptorWait, Receive: true, N: 1 + g.IntN(2), Limit: g.IntN(2) * int(time.Millisecond)}
+		p.Interceptors = slices.Insert(p.Interceptors, retry+1, send, receive)
+		if p.Deadline == 0 {
+			p.Deadline = time.Duration(5+g.IntN(20)) * time.Millisecond
+		}
+		return
+	}
+	for range 1 + g.IntN(2) {
+		l := interceptor{Kind: interceptorWait, Receive: g.IntN(2) == 0, N: 1 + g.IntN(4), ByText: g.IntN(3) == 0}
+		if g.IntN(2) == 0 {
+			l.D = time.Duration(1+g.IntN(8)) * time.Millisecond
+		}
+		if g.IntN(2) == 0 {
+			l.Limit = int(time.Millisecond)
+		}
+		p.Interceptors = slices.Insert(p.Interceptors, g.IntN(len(p.Interceptors)+1), l)
+	}
+}
+
+// readsFirst adds an interceptor that reads the first message of a stream of requests, and lets the header commit
+// the calls of retries.
+func (p *program) readsFirst(g *rand.Rand) {
+	if p.Kind.ClientStreams() && g.IntN(2) == 0 {
+		p.Interceptors = slices.Insert(p.Interceptors, g.IntN(len(p.Interceptors)+1), interceptor{Kind: interceptorRead})
+	}
+	for i := range p.Interceptors {
+		p.Interceptors[i].Header = g.IntN(2) == 0
+	}
+}
+
+// rarely returns the percentage of programs that waits and readsFirst change.
+func rarely() int {
+	if os.Getenv(envWaits) != "" {
+		return 90
+	}
+	return 6
 }
 
 func (g *generator) retry() interceptor {

@@ -305,10 +305,8 @@ func (r *interceptorRun) body(ctx context.Context, call *hauberk.Call, next haub
 	case interceptorExpire:
 		return r.expire(ctx, call, next)
 	case interceptorRead:
-		if !call.Kind().ClientStreams() {
-			if _, err := call.Read(ctx); err != nil {
-				return err
-			}
+		if _, err := call.ReadFirst(ctx); err != nil && err != io.EOF {
+			return err
 		}
 	default:
 	}
@@ -342,6 +340,9 @@ func wait(ctx context.Context, d time.Duration) error {
 // retry calls next again after UNAVAILABLE.
 func (r *interceptorRun) retry(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
 	call.Replayable(r.Limit)
+	if r.Header {
+		call.CommitOnHeader()
+	}
 	var err error
 	for k := range r.N {
 		if k > 0 && wait(ctx, r.D) != nil {
@@ -439,7 +440,7 @@ func (r *interceptorRun) hedge(ctx context.Context, call *hauberk.Call, next hau
 // hooked reports whether the interceptor has hooks.
 func (r *interceptorRun) hooked() bool {
 	switch r.Kind {
-	case interceptorHooks, interceptorDrop, interceptorMultiply, interceptorChange, interceptorFail, interceptorBlock, interceptorPanic:
+	case interceptorHooks, interceptorDrop, interceptorMultiply, interceptorChange, interceptorFail, interceptorBlock, interceptorPanic, interceptorWait:
 		return true
 	default:
 		return false
@@ -448,10 +449,10 @@ func (r *interceptorRun) hooked() bool {
 
 func (r *interceptorRun) hooks(call *hauberk.Call) {
 	if r.Kind == interceptorHooks || !r.Receive {
-		call.OnSend(func(msg any, emit func(any) error) error {
+		r.onSend(call, func(ctx context.Context, msg any, emit func(any) error) error {
 			text := textOf(msg)
 			defer r.enter(call, text, false)()
-			if err := r.act(call, text, false); err != nil {
+			if err := r.act(ctx, call, text, false); err != nil {
 				return err
 			}
 			if r.Kind == interceptorHooks {
@@ -474,10 +475,10 @@ func (r *interceptorRun) hooks(call *hauberk.Call) {
 		})
 	}
 	if r.Kind == interceptorHooks || r.Receive {
-		call.OnReceive(func(msg any) (bool, error) {
+		r.onReceive(call, func(ctx context.Context, msg any) (bool, error) {
 			before := textOf(msg)
 			defer r.enter(call, before, true)()
-			if err := r.act(call, before, true); err != nil {
+			if err := r.act(ctx, call, before, true); err != nil {
 				return false, err
 			}
 			text, keep := r.imageReceived(before)
@@ -490,6 +491,31 @@ func (r *interceptorRun) hooks(call *hauberk.Call) {
 			return keep, nil
 		})
 	}
+}
+
+// onSend registers a hook, with the context of the next that is running if it asks for none.
+func (r *interceptorRun) onSend(call *hauberk.Call, hook hauberk.SendContextHook) {
+	if r.Kind == interceptorWait {
+		call.OnSendContext(hook)
+		return
+	}
+	call.OnSend(func(msg any, emit func(any) error) error { return hook(r.context(), msg, emit) })
+}
+
+// onReceive is onSend for a hook that receives.
+func (r *interceptorRun) onReceive(call *hauberk.Call, hook hauberk.ReceiveContextHook) {
+	if r.Kind == interceptorWait {
+		call.OnReceiveContext(hook)
+		return
+	}
+	call.OnReceive(func(msg any) (bool, error) { return hook(r.context(), msg) })
+}
+
+// context returns the context that was given to next last.
+func (r *interceptorRun) context() context.Context {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ctx
 }
 
 // streams reports whether this side receives, or sends, a stream of messages.
@@ -561,8 +587,8 @@ func (r *interceptorRun) enter(call *hauberk.Call, text string, receive bool) fu
 	}
 }
 
-// act fails, blocks or panics if it is time to.
-func (r *interceptorRun) act(call *hauberk.Call, text string, receive bool) error {
+// act fails, waits, blocks or panics if it is time to.
+func (r *interceptorRun) act(ctx context.Context, call *hauberk.Call, text string, receive bool) error {
 	r.mu.Lock()
 	n := &r.sends
 	if receive {
@@ -570,7 +596,6 @@ func (r *interceptorRun) act(call *hauberk.Call, text string, receive bool) erro
 	}
 	*n++
 	hit := *n == r.N
-	ctx := r.ctx
 	r.mu.Unlock()
 	if r.ByText {
 		hit = number(text) == r.N
@@ -585,6 +610,8 @@ func (r *interceptorRun) act(call *hauberk.Call, text string, receive bool) erro
 		return err
 	case interceptorPanic:
 		r.w.panics("hook %d panics on %s", r.i, text)
+	case interceptorWait:
+		return r.wait(ctx, call, text, receive)
 	case interceptorBlock:
 		if r.D > 0 {
 			select {
@@ -600,6 +627,28 @@ func (r *interceptorRun) act(call *hauberk.Call, text string, receive bool) erro
 	default:
 	}
 	return nil
+}
+
+// wait waits in a hook with a context. The hook needs a while to return the error of the context if Limit is set.
+func (r *interceptorRun) wait(ctx context.Context, call *hauberk.Call, text string, receive bool) error {
+	var over <-chan time.Time
+	if r.D > 0 {
+		over = time.After(r.D)
+	}
+	select {
+	case <-over:
+		return nil
+	case <-r.w.kill:
+		return nil
+	case <-ctx.Done():
+	}
+	select {
+	case <-time.After(time.Duration(r.Limit)):
+	case <-r.w.kill:
+	}
+	err := status.FromContextError(ctx.Err()).Err()
+	r.log(event{what: evHookFail, text: text, call: call, err: err, receive: receive, ctxDone: true})
+	return err
 }
 
 // number returns the number at the end of a message's first word, or -1.

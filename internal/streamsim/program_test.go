@@ -161,16 +161,17 @@ const (
 	interceptorMap     // replaces the error of next by another
 	interceptorDelay   // waits for D before next
 	interceptorTimeout // passes a context with a timeout of D to next
-	interceptorRead    // call.Read before next
+	interceptorRead    // call.ReadFirst before next
 	interceptorAbandon // calls next on a goroutine and returns after D, which is not allowed
 	interceptorRecovery
 	interceptorExpire // discards the attempt after D, and cancels it 5 D later, unless the call is committed
+	interceptorWait   // a hook with a context that waits at message N, for D or until its context is done
 )
 
 var interceptorNames = [...]string{
 	"plain", "hooks", "drop", "multiply", "change", "fail", "block", "panic", "panicBefore", "panicAfter", "retry", "hedge",
 	"wrap", "reopen", "wrapChange", "replyBefore", "replyNext", "replyAlways", "replyAfter", "reject", "map", "delay", "timeout", "read",
-	"abandon", "recovery", "expire",
+	"abandon", "recovery", "expire", "wait",
 }
 
 // interceptor is an interceptor of a program.
@@ -181,7 +182,8 @@ type interceptor struct {
 	ByText  bool // N is the number of the message in the program, not of the calls of the hook
 	Code    codes.Code
 	D       time.Duration
-	Limit   int // of Replayable
+	Limit   int  // of Replayable
+	Header  bool // CommitOnHeader before next
 }
 
 func (l interceptor) String() string {
@@ -201,7 +203,7 @@ func (l interceptor) String() string {
 		s += dir + at + " with " + l.Code.String()
 	case interceptorPanic:
 		s += dir + at
-	case interceptorBlock:
+	case interceptorBlock, interceptorWait:
 		s += dir + at
 		if l.D > 0 {
 			s += " for " + l.D.String()
@@ -210,6 +212,9 @@ func (l interceptor) String() string {
 		}
 	case interceptorRetry:
 		s += fmt.Sprintf(" %d attempts, limit %d, backoff %v", l.N, l.Limit, l.D)
+		if l.Header {
+			s += ", committed by the header"
+		}
 	case interceptorHedge:
 		s += fmt.Sprintf(" %d attempts, delay %v", l.N, l.D)
 	case interceptorReject, interceptorMap:

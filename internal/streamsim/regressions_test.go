@@ -22,6 +22,20 @@ func retries(limit int) interceptor { return interceptor{Kind: interceptorRetry,
 // regressions are programs with which exploration found that a rule was broken. Their delays make them
 // break the rule in every run.
 var regressions = map[string]program{
+	// A message waited in a hook during a replay, and its context ended. The application received the next one, and OK.
+	"a message that waits in a hook when a replay and its context end": {
+		Kind:     hauberk.Bidi,
+		Deadline: 10 * ms,
+		Interceptors: []interceptor{
+			retries(1000), {Kind: interceptorWait, N: 2}, {Kind: interceptorWait, Receive: true, N: 1, Limit: int(ms)},
+		},
+		Attempts: []script{
+			{Events: []srvEvent{ends(2*ms, codes.Unavailable)}},
+			{Events: []srvEvent{{Do: srvMessage, N: 2}, ends(0, codes.OK)}},
+		},
+		Sender:   []step{does(0, actSend)},
+		Receiver: []step{does(0, actDrain)},
+	},
 	// The outer buffer mistook an attempt of the inner retry for its own, and SendMsg returned nil for a
 	// message that no attempt took.
 	"a message on its way between two buffers": {

@@ -272,7 +272,7 @@ func (w *world) brokenBefore(at, interceptor int) bool {
 // checkEnd checks that the call ends when its handler returns, even if goroutines of the handler still
 // run. Hooks that block get a held message when next returns.
 func (s *server) checkEnd() {
-	if !s.returned || !s.served || s.w.p.has(interceptorBlock) || s.p.Window > 0 {
+	if !s.returned || !s.served || s.w.p.has(interceptorBlock, interceptorWait) || s.p.Window > 0 {
 		return
 	}
 	if s.serveAt > s.returnAt {

@@ -44,6 +44,14 @@ func generateServer(seed uint64) *serverProgram {
 		block := interceptor{Kind: interceptorBlock, Receive: true, N: 1, D: g.some() + 5*time.Millisecond}
 		p.Interceptors = g.sane(append([]interceptor{block}, append(p.Interceptors, interceptor{Kind: interceptorHooks})...))
 	}
+	if more := rand.New(rand.NewPCG(seed, 12)); more.IntN(100) < rarely() && !p.transparent() && !p.Tidy {
+		if p.Kind.ClientStreams() && more.IntN(2) == 0 {
+			p.Interceptors = slices.Insert(p.Interceptors, more.IntN(len(p.Interceptors)+1), interceptor{Kind: interceptorRead})
+		}
+		if more.IntN(2) == 0 {
+			p.waits(more)
+		}
+	}
 	return p
 }
 
