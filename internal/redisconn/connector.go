@@ -34,7 +34,7 @@ type Connector struct {
 	cancel  context.CancelFunc
 	ended   chan struct{} // the goroutine has ended
 
-	requests chan struct{} // those of Do that run
+	requests chan struct{} // one for each place of a request
 
 	first chan struct{} // closed after the first attempt
 	mu    sync.Mutex    // guards the following fields
@@ -46,7 +46,7 @@ type Connector struct {
 func Connect(config Config) *Connector {
 	c := &Connector{
 		config: config, first: make(chan struct{}), ended: make(chan struct{}),
-		requests: make(chan struct{}, maxRequests),
+		requests: make(chan struct{}, MaxRequests),
 	}
 	c.context, c.cancel = context.WithCancel(context.Background())
 	o := config.options()

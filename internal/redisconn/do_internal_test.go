@@ -14,9 +14,9 @@ import (
 // ones run when it answers.
 func TestDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &Connector{first: make(chan struct{}), requests: make(chan struct{}, maxRequests)}
+		c := &Connector{first: make(chan struct{}), requests: make(chan struct{}, MaxRequests)}
 		close(c.first)
-		server, started := make(chan struct{}), make(chan struct{}, 10*maxRequests)
+		server, started := make(chan struct{}), make(chan struct{}, 10*MaxRequests)
 		request := func(ctx context.Context) (int, error) {
 			return Do(ctx, c, func(ctx context.Context, _ rueidis.Client) (int, error) {
 				started <- struct{}{}
@@ -26,7 +26,7 @@ func TestDo(t *testing.T) {
 		}
 		began := time.Now()
 		ends := make(chan error)
-		for range 3 * maxRequests {
+		for range 3 * MaxRequests {
 			go func() {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
@@ -34,13 +34,13 @@ func TestDo(t *testing.T) {
 				ends <- err
 			}()
 		}
-		for range 3 * maxRequests {
+		for range 3 * MaxRequests {
 			if err := <-ends; !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatalf("%v; want the error of the context", err)
 			}
 		}
-		if took := time.Since(began); took != time.Second || len(started) != maxRequests {
-			t.Errorf("%d requests ran, and all ended after %v; want %d, and %v", len(started), took, maxRequests, time.Second)
+		if took := time.Since(began); took != time.Second || len(started) != MaxRequests {
+			t.Errorf("%d requests ran, and all ended after %v; want %d, and %v", len(started), took, MaxRequests, time.Second)
 		}
 		close(server)
 		synctest.Wait()

@@ -55,6 +55,6 @@
 //
 // # Bounds
 //
-// At most 512 requests wait for an answer of the server at a time; further ones wait for one of them
+// At most 1000 requests wait for an answer of the server at a time; further ones wait for one of them
 // until their timeout. A server that does not answer for about two seconds is disconnected.
 package ratelimitredis

@@ -69,12 +69,9 @@ func (x *leases) lapse(k *lease.Key, h *holding) {
 // giveBack gives permits back that were leased and not used. If the server does not answer, they
 // are lost until they return by themselves.
 func (x *leases) giveBack(l *limit, name string, back int, id int64) {
-	select {
-	case x.store.slots <- struct{}{}:
-	default:
+	if !x.store.connector.TryReserve() {
 		return // the server is slow
 	}
-	defer func() { <-x.store.slots }()
 	r := newRequest(take, 1)
 	r.add(l, name, &lease.Ask{Back: back, ID: id})
 	_, _ = x.store.ask(r)

@@ -44,10 +44,10 @@ func (q *quotas) Take(
 			return nil
 		}
 	}
-	patience := newPatience(timeout)
+	patience := newPatience(ctx, timeout)
 	defer patience.end()
 	merged, at := merge(demands)
-	t := newTaking(ctx, q, patience, merged)
+	t := newTaking(q, patience, merged)
 	t.repeated = len(demands) == 1
 	err := t.run(now)
 	if at != nil {
@@ -63,7 +63,6 @@ func (q *quotas) Take(
 // taking takes the permits of several demands, or none.
 type taking struct {
 	q        *quotas
-	ctx      context.Context //nolint:containedctx // of the call that takes
 	patience *patience
 	parts    []part
 	repeated bool
@@ -79,8 +78,8 @@ type part struct {
 	ask      lease.Ask
 }
 
-func newTaking(ctx context.Context, q *quotas, p *patience, demands []ratelimit.Demand) *taking {
-	t := &taking{q: q, ctx: ctx, patience: p, parts: make([]part, len(demands))}
+func newTaking(q *quotas, p *patience, demands []ratelimit.Demand) *taking {
+	t := &taking{q: q, patience: p, parts: make([]part, len(demands))}
 	now := q.store.clock()
 	for i := range demands {
 		d := &demands[i]
@@ -117,7 +116,7 @@ func (t *taking) run(now time.Duration) error {
 			return t.ask()
 		}
 		t.putBack()
-		if err := t.patience.await(t.ctx, flight.Done()); err != nil {
+		if err := t.patience.await(flight.Done()); err != nil {
 			return t.q.store.explainWait(err)
 		}
 	}
@@ -181,7 +180,7 @@ func (t *taking) ask() error {
 			}
 		}
 	}}
-	if err := t.q.store.do(t.ctx, t.patience, w); err != nil {
+	if err := t.q.store.do(t.patience, w); err != nil {
 		t.putBack()
 		return err
 	}
@@ -204,9 +203,9 @@ func (q *quotas) Charge(ctx context.Context, timeout time.Duration, demands []ra
 	if len(demands) == 0 {
 		return nil
 	}
-	patience := newPatience(timeout)
+	patience := newPatience(ctx, timeout)
 	defer patience.end()
-	t := newTaking(ctx, q, patience, demands)
+	t := newTaking(q, patience, demands)
 	if t.chargeLease() {
 		return nil
 	}
@@ -216,7 +215,7 @@ func (q *quotas) Charge(ctx context.Context, timeout time.Duration, demands []ra
 		r.add(p.limit, p.limit.key(p.demand), &lease.Ask{Need: p.demand.Permits})
 	}
 	parts := t.parts
-	return q.store.do(ctx, patience, &work{request: r, land: func([]lease.Answer, error, bool) {
+	return q.store.do(patience, &work{request: r, land: func([]lease.Answer, error, bool) {
 		for i := range parts {
 			parts[i].key.Forget()
 		}

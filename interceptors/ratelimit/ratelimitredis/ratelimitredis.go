@@ -22,10 +22,8 @@ var (
 	ErrClosed = errors.New("ratelimitredis: the store is closed")
 )
 
-const (
-	maxWaiting = 512         // requests that wait for an answer
-	closing    = time.Second // for the permits that Close gives back
-)
+// closing is the time for the permits that Close gives back.
+const closing = time.Second
 
 // Store is a ratelimit.Store in Redis or Valkey. Make it with [New]. Any number of interceptors may use
 // it. Safe for concurrent use.
@@ -36,7 +34,6 @@ type Store struct {
 	sha        string
 	connector  *redisconn.Connector
 	epoch      time.Time
-	slots      chan struct{} // one for each request that waits for an answer
 	trips      atomic.Uint64
 
 	mu      sync.Mutex           // guards what follows; locked inside that of leases
@@ -51,7 +48,7 @@ var _ ratelimit.Store = (*Store)(nil)
 func New(config Config, opts ...Option) *Store {
 	s := &Store{
 		config: config, connection: config.connection(), sha: shaOf(script), epoch: time.Now(),
-		slots: make(chan struct{}, maxWaiting), holding: make(map[*leases]struct{}),
+		holding: make(map[*leases]struct{}),
 	}
 	nils := options.Apply(opts, func(o Option) { o.apply(s) })
 	s.err = named(config.problems(s.connection), errors.Join(s.err, nils))
@@ -181,26 +178,21 @@ type work struct {
 	err  error
 }
 
-// do sends a request and waits for its answer until the end of p or of ctx. land is called once
-// with the outcome, also after the caller has left.
-func (s *Store) do(ctx context.Context, p *patience, w *work) error {
+// do sends a request and waits for its answer until the end of p. land is called once with the outcome, also
+// after the caller has left.
+func (s *Store) do(p *patience, w *work) error {
 	w.done = make(chan struct{})
-	select {
-	case s.slots <- struct{}{}:
-	default:
-		select {
-		case s.slots <- struct{}{}:
-		case <-ctx.Done():
-			w.land(nil, ctx.Err(), false)
-			return ctx.Err()
-		case <-p.timer.C:
-			err := fmt.Errorf("%w: %d requests to %s wait for an answer", ErrNoAnswer, maxWaiting, s.connector.Name())
-			w.land(nil, err, false)
-			return err
+	if s.connector.Reserve(p.ctx) != nil {
+		err := p.cause()
+		if errors.Is(err, errLate) {
+			most := redisconn.MaxRequests
+			err = fmt.Errorf("%w: %d requests to %s wait for an answer", ErrNoAnswer, most, s.connector.Name())
 		}
+		w.land(nil, err, false)
+		return err
 	}
 	go s.perform(w)
-	if err := p.await(ctx, w.done); err != nil {
+	if err := p.await(w.done); err != nil {
 		return w.leave(s.explainWait(err))
 	}
 	return w.err
@@ -220,7 +212,6 @@ func (w *work) leave(err error) error {
 }
 
 func (s *Store) perform(w *work) {
-	defer func() { <-s.slots }()
 	answers, err := s.ask(w.request)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -229,19 +220,17 @@ func (s *Store) perform(w *work) {
 	w.land(answers, err, !w.left)
 }
 
-// ask sends a request to the server.
-func (s *Store) ask(r *request) (answers []lease.Answer, err error) {
-	defer func() {
-		if p := recover(); p != nil { // on a goroutine of this package no interceptor recovers it
-			err = fmt.Errorf("ratelimitredis: the client panicked: %v", p)
+// ask sends a request, for which there is a place, to the server.
+func (s *Store) ask(r *request) ([]lease.Answer, error) {
+	answers, err := redisconn.Run(s.connector, func() ([]lease.Answer, error) {
+		client, err := s.connector.Client(context.Background())
+		if err != nil {
+			return nil, err
 		}
-	}()
-	client, err := s.connector.Client(context.Background())
+		s.trips.Add(1)
+		return r.run(client, s.sha)
+	})
 	if err != nil {
-		return nil, s.connector.Explain(err)
-	}
-	s.trips.Add(1)
-	if answers, err = r.run(client, s.sha); err != nil {
 		return nil, s.connector.Explain(err)
 	}
 	return answers, nil
