@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,16 +29,16 @@ import (
 // onceFleet is two nodes that share a Redis, and a client whose attempts alternate between them, keep
 // their key, and are cut off while the effect runs.
 type onceFleet struct {
-	redis    *redistest.Server
 	executed *executions
 	client   testpb.TestServiceClient
 	nodes    []*idempotency.Interceptor
 	rejected atomic.Int64 // attempts, by nodes whose store failed
 }
 
-func serveOnce(t *testing.T, opts ...redistest.Option) *onceFleet {
+func serveOnce(t *testing.T, redis idempotencyredis.Config) *onceFleet {
 	t.Helper()
-	f := &onceFleet{redis: redistest.Start(t, opts...), executed: newExecutions()}
+	redis.Name = "once"
+	f := &onceFleet{executed: newExecutions()}
 	backend := &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
 		req, err := s.Recv()
 		if err != nil {
@@ -54,7 +55,7 @@ func serveOnce(t *testing.T, opts ...redistest.Option) *onceFleet {
 	nodes := manual.NewBuilderWithScheme("once")
 	var state resolver.State
 	for range 2 {
-		store := idempotencyredis.New(idempotencyredis.Config{Name: "once", Addresses: []string{f.redis.Addr}})
+		store := idempotencyredis.New(redis)
 		t.Cleanup(func() { _ = store.Close() })
 		x := idempotency.New(idempotency.Config{Required: true, Lease: leaseOnce, StoreTimeout: storeTimeoutOnce},
 			idempotency.WithStore(store))
@@ -152,7 +153,6 @@ func more(t *testing.T, made *atomic.Int64, n int64) {
 // TestR03RedisOutages: Redis is stopped, killed, cut off and emptied under load. Each effect is executed once, unless
 // Redis has lost its key, and each call gets its result once Redis is back.
 func TestR03RedisOutages(t *testing.T) {
-	const outages = 3
 	durable := redistest.Args("--appendonly", "yes", "--appendfsync", "always")
 	while := func(d time.Duration) { <-time.After(d) }
 	for _, o := range []struct {
@@ -186,34 +186,91 @@ func TestR03RedisOutages(t *testing.T) {
 	} {
 		t.Run(o.name, func(t *testing.T) {
 			hauberktest.CheckLeaks(t)
-			f := serveOnce(t, o.opts...)
-			made, stop := f.load(t)
-			defer stop()
-			for range outages {
-				more(t, made, 5*workersOnce)
-				o.outage(f.redis)
-			}
-			more(t, made, 5*workersOnce)
-			stop()
-			twice := 0
-			for text, times := range f.executed.times {
-				switch {
-				case times > 1 && !o.loses, times > 1+outages:
-					t.Errorf("%s was executed %d times", text, times)
-				case times > 1:
-					twice++
-				}
-			}
-			if n := int64(len(f.executed.times)); n != made.Load() {
-				t.Errorf("%d effects for %d calls", n, made.Load())
-			}
-			if twice > outages*workersOnce {
-				t.Errorf("%d effects were executed again; want only those that ran", twice)
-			}
-			redistest.Eventually(t, "all calls are settled", func() bool {
-				return f.nodes[0].Measurements()[0].Value+f.nodes[1].Measurements()[0].Value == 0
-			})
-			t.Logf("%d calls, %d attempts rejected, %d executed again", made.Load(), f.rejected.Load(), twice)
+			redis := redistest.Start(t, o.opts...)
+			f := serveOnce(t, idempotencyredis.Config{Addresses: []string{redis.Addr}})
+			f.survives(t, o.loses, func() { o.outage(redis) })
 		})
 	}
 }
+
+// outagesOnce is how many outages there are under load.
+const outagesOnce = 3
+
+// survives makes calls during outages. If those lose keys, effects that ran then may be executed again.
+func (f *onceFleet) survives(t *testing.T, loses bool, outage func()) {
+	t.Helper()
+	made, stop := f.load(t)
+	defer stop()
+	for range outagesOnce {
+		more(t, made, 5*workersOnce)
+		outage()
+	}
+	more(t, made, 5*workersOnce)
+	stop()
+	twice := 0
+	for text, times := range f.executed.times {
+		switch {
+		case times > 1 && !loses, times > 1+outagesOnce:
+			t.Errorf("%s was executed %d times", text, times)
+		case times > 1:
+			twice++
+		}
+	}
+	if n := int64(len(f.executed.times)); n != made.Load() {
+		t.Errorf("%d effects for %d calls", n, made.Load())
+	}
+	if twice > outagesOnce*workersOnce {
+		t.Errorf("%d effects were executed again; want only those that ran", twice)
+	}
+	redistest.Eventually(t, "all calls are settled", func() bool {
+		return f.nodes[0].Measurements()[0].Value+f.nodes[1].Measurements()[0].Value == 0
+	})
+	t.Logf("%d calls, %d attempts rejected, %d executed again", made.Load(), f.rejected.Load(), twice)
+}
+
+// TestR03RedisFailover: the primary of a Sentinel and a node of a cluster fail over under load, back and forth. A fail-over
+// of the cluster, which the old primary takes part in, loses no key; that of the Sentinel loses what was not replicated.
+func TestR03RedisFailover(t *testing.T) {
+	t.Run("sentinel", func(t *testing.T) {
+		hauberktest.CheckLeaks(t)
+		primary := redistest.Start(t)
+		redistest.Start(t, redistest.Args("--replicaof", spaced(primary.Addr)))
+		sentinel := redistest.Sentinel(t, "once", primary)
+		redistest.Eventually(t, "the Sentinel knows the replica", func() bool {
+			return sentinel.Do("SENTINEL", "REPLICAS", "once") != ""
+		})
+		config := idempotencyredis.Config{Addresses: []string{sentinel.Addr}}
+		config.Sentinel.MasterName = "once"
+		f := serveOnce(t, config)
+		f.survives(t, true, func() {
+			redistest.Eventually(t, "the Sentinel begins the fail-over", func() bool {
+				answer, err := redistest.Do(sentinel.Addr, "SENTINEL", "FAILOVER", "once")
+				return err == nil && answer == "OK"
+			})
+		})
+	})
+	t.Run("cluster", func(t *testing.T) {
+		hauberktest.CheckLeaks(t)
+		nodes := redistest.Cluster(t)
+		replica := redistest.Start(t, redistest.Args("--cluster-enabled", "yes", "--cluster-node-timeout", "2000"))
+		host, port, _ := net.SplitHostPort(nodes[0].Addr)
+		replica.Do("CLUSTER", "MEET", host, port)
+		id := nodes[0].Do("CLUSTER", "MYID")
+		redistest.Eventually(t, "the node is a replica", func() bool {
+			answer, err := redistest.Do(replica.Addr, "CLUSTER", "REPLICATE", id)
+			return err == nil && answer == "OK"
+		})
+		f := serveOnce(t, idempotencyredis.Config{Addresses: []string{nodes[0].Addr}, Cluster: true})
+		next, last := replica, nodes[0]
+		f.survives(t, false, func() {
+			redistest.Eventually(t, "the replica becomes the primary", func() bool {
+				_, _ = redistest.Do(next.Addr, "CLUSTER", "FAILOVER")
+				return strings.HasPrefix(next.Do("ROLE"), "master")
+			})
+			next, last = last, next
+		})
+	})
+}
+
+// spaced returns an address as the setting replicaof has it.
+func spaced(addr string) string { return strings.Replace(addr, ":", " ", 1) }

@@ -30,6 +30,8 @@
 // # What the server may lose
 //
 // The effect of a key that the server has lost is executed again: use a policy that evicts no keys
-// (maxmemory-policy noeviction), persistence (appendonly yes), and for a primary with replicas WAIT or
-// min-replicas-to-write, since a failover loses what was not replicated.
+// (maxmemory-policy noeviction) and persistence (appendonly yes, appendfsync always). Replicas are behind
+// their primary: a failover loses the keys of calls that run or have ended shortly before it, and those that
+// the old primary still takes. min-replicas-to-write with min-replicas-max-lag bounds that time, and does not
+// make it zero. CLUSTER FAILOVER, for which the old primary waits for its replica, loses none.
 package idempotencyredis
