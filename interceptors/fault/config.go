@@ -20,8 +20,9 @@ type Config struct {
 	Rules []Rule
 	// Seed makes faults repeatable. The default 0 chooses one.
 	Seed uint64
-	// MaxActive is the number of calls with faults that run at a time. The default 0 is no
-	// bound.
+	// MaxActive is the number of calls that get faults at a time. A call counts from its first fault
+	// until it can get no further one: if it has faults of messages or Abort.AfterMessages until its
+	// end, otherwise until its delay is over. The default 0 is no bound.
 	MaxActive int
 }
 
@@ -195,7 +196,11 @@ func (r *Rule) String() string {
 	}
 	var faults []string
 	if d := max(r.Delay, r.MaxDelay); d > 0 {
-		faults = append(faults, fmt.Sprintf("delay of %v to %v", r.Delay, d))
+		text := fmt.Sprintf("delay of %v", d)
+		if d > r.Delay {
+			text = fmt.Sprintf("delay of %v to %v", r.Delay, d)
+		}
+		faults = append(faults, text)
 	}
 	if a := r.Abort; a != nil {
 		faults = append(faults, fmt.Sprintf("abort with %v after %d messages", a.Code, a.AfterMessages))

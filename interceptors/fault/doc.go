@@ -14,7 +14,7 @@
 //
 // A rule matches calls by method and request metadata. Percentage of them get its faults. All rules
 // that match apply, in their order: delays add up, and the first abort ends the call. At most
-// [Config].MaxActive calls with faults run at a time; further ones get none.
+// [Config].MaxActive calls get faults at a time; further ones get none.
 //
 //	fault                  server                            client
 //	Delay                  before the request is read        before the request is sent

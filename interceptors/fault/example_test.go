@@ -44,7 +44,7 @@ func ExampleInterceptor_Declare() {
 		fmt.Println(finding.Outer, "-", finding.Message)
 	}
 	// Output:
-	// fault - faults are injected (seed 1): 10% of the calls of shop.v1.Cart/*: delay of 1s to 1s
+	// fault - faults are injected (seed 1): 10% of the calls of shop.v1.Cart/*: delay of 1s
 }
 
 // The response of a handler is lost: the caller cannot know that it has run.

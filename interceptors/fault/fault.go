@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -157,18 +158,23 @@ func (x *Interceptor) chooseFrom(ctx context.Context, call *hauberk.Call, next h
 		x.counts[skipped].Add(1)
 		return next(ctx, call)
 	}
-	defer x.active.Add(-1)
 	return x.inject(ctx, call, next, all)
 }
 
-// inject runs a call with the faults of rules.
+// inject runs a call with the faults of rules. It is active as long as it may get further ones: a delayed stream must not
+// take the place of others for days.
 func (x *Interceptor) inject(ctx context.Context, call *hauberk.Call, next hauberk.Next, all []chosen) error {
+	ended := sync.OnceFunc(func() { x.active.Add(-1) })
+	defer ended()
 	in := &injection{x: x, ctx: ctx, call: call}
 	for i := range all {
 		if err := in.before(&all[i]); err != nil {
 			call.SetSent() // as if the server had ended it
 			return err
 		}
+	}
+	if !in.lasts {
+		ended()
 	}
 	err := next(ctx, call)
 	for i := 0; err == nil && i < len(in.after); i++ {

@@ -324,3 +324,46 @@ func TestSaysSo(t *testing.T) {
 		t.Errorf("Lint returned %q for the usual order", findings)
 	}
 }
+
+// TestMaxActiveAfterDelay: a call that can get no further fault takes no place, one that can does.
+func TestMaxActiveAfterDelay(t *testing.T) {
+	hauberktest.Matrix(t, func(t *testing.T, m hauberktest.Case) {
+		for _, further := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				rule := fault.Rule{Delay: time.Minute}
+				if further {
+					rule.Abort = &fault.Abort{Code: codes.Unavailable, AfterMessages: 1000}
+				}
+				config := one(rule)
+				config.MaxActive = 1
+				x := fault.New(config)
+				release := make(chan struct{})
+				env := m.StartWith(t, &hauberktest.Backend{Handle: func(ctx context.Context, s hauberktest.Stream) error {
+					<-release
+					return hauberktest.Echo(ctx, s)
+				}}, x)
+				ends := make(chan struct{})
+				for i := range 2 {
+					go func() {
+						_ = env.Call(t.Context())
+						ends <- struct{}{}
+					}()
+					pass(2 * time.Minute)
+					if active := value(x, "fault_active"); (active > 0) != further {
+						t.Errorf("further faults %t: %v calls are active after the delay of call %d", further, active, i)
+					}
+				}
+				want := map[bool]float64{false: 2, true: 1}[further]
+				if got := value(x, "fault_injected_totaldelay"); got != want {
+					t.Errorf("further faults %t: %v calls were delayed; want %v", further, got, want)
+				}
+				close(release)
+				<-ends
+				<-ends
+				if active := value(x, "fault_active"); active != 0 {
+					t.Errorf("%v calls are active after their end", active)
+				}
+			})
+		}
+	})
+}

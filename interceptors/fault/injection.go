@@ -13,6 +13,7 @@ type injection struct {
 	ctx   context.Context //nolint:containedctx // of the call
 	call  *hauberk.Call
 	after []func() error // faults of the single response
+	lasts bool           // it may get faults after it has begun
 }
 
 // before injects what a rule has for a call before it begins, and prepares the rest.
@@ -30,7 +31,7 @@ func (in *injection) before(c *chosen) error {
 			return in.abort(c)
 		}
 		if in.call.Kind() == hauberk.Unary {
-			in.after = append(in.after, func() error { return in.abort(c) })
+			in.later(func() error { return in.abort(c) })
 		}
 	}
 	requests, responses := in.call.Kind().ClientStreams(), in.call.Kind().ServerStreams()
@@ -62,14 +63,19 @@ func (in *injection) direction(c *chosen, d Direction, streams, counts bool) err
 	case !streams && d == Requests:
 		return f.single(in.ctx)
 	case !streams:
-		in.after = append(in.after, func() error { return f.single(in.ctx) })
+		in.later(func() error { return f.single(in.ctx) })
 	case (in.call.Side() == hauberk.ClientSide) == (d == Requests):
+		in.lasts = true
 		in.call.OnSendContext(f.send)
 	default:
+		in.lasts = true
 		in.call.OnReceiveContext(f.receive)
 	}
 	return nil
 }
+
+// later adds a fault of the single response.
+func (in *injection) later(f func() error) { in.after, in.lasts = append(in.after, f), true }
 
 // flow is the messages of one direction of a call. Its methods run one after the other.
 type flow struct {
