@@ -90,13 +90,14 @@ func (m *Memory) Validate() error {
 func (m *Memory) Begin(_ context.Context, key Key, owner string, of Fingerprint, lease time.Duration) (Record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := m.current(key)
+	now := time.Now()
+	r := m.current(key, now)
 	switch {
 	case r == nil:
-		if len(m.records) >= m.config.MaxKeys || m.bytes+recordBytes > m.config.MaxBytes {
+		if !m.makeRoom(1, recordBytes, now) {
 			return Record{}, ErrFull
 		}
-		m.add(&record{key: key, owner: owner, of: of}, lease)
+		m.add(&record{key: key, owner: owner, of: of, expires: now.Add(lease)})
 		return Record{State: Owned, Fingerprint: of}, nil
 	case r.finished:
 		return Record{State: Finished, Fingerprint: r.of, Outcome: r.outcome}, nil
@@ -111,11 +112,12 @@ func (m *Memory) Begin(_ context.Context, key Key, owner string, of Fingerprint,
 func (m *Memory) Renew(_ context.Context, key Key, owner string, lease time.Duration) (held bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := m.current(key)
+	now := time.Now()
+	r := m.current(key, now)
 	if r == nil || r.owner != owner || r.finished {
 		return false, nil
 	}
-	r.expires = time.Now().Add(lease)
+	r.expires = now.Add(lease)
 	heap.Fix(&m.expiry, r.place)
 	return true, nil
 }
@@ -126,21 +128,22 @@ func (m *Memory) Finish(
 ) (held bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := m.current(key)
+	now := time.Now()
+	r := m.current(key, now)
 	if r != nil && (r.owner != owner || r.finished) {
 		return r.owner == owner, nil
 	}
-	needs := size(outcome)
+	keys, bytes := 1, size(outcome)
 	if r != nil {
-		needs -= size(r.outcome)
+		keys, bytes = 0, bytes-size(r.outcome)
 	}
-	if needs > 0 && m.bytes+needs > m.config.MaxBytes || r == nil && len(m.records) >= m.config.MaxKeys {
+	if !m.makeRoom(keys, bytes, now) {
 		return false, ErrFull
 	}
 	if r != nil {
 		m.remove(r)
 	}
-	m.add(&record{key: key, owner: owner, of: of, finished: true, outcome: outcome}, ttl)
+	m.add(&record{key: key, owner: owner, of: of, finished: true, outcome: outcome, expires: now.Add(ttl)})
 	return true, nil
 }
 
@@ -148,7 +151,7 @@ func (m *Memory) Finish(
 func (m *Memory) Release(_ context.Context, key Key, owner string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if r := m.current(key); r != nil && r.owner == owner && !r.finished {
+	if r := m.current(key, time.Now()); r != nil && r.owner == owner && !r.finished {
 		m.remove(r)
 	}
 	return nil
@@ -156,28 +159,63 @@ func (m *Memory) Release(_ context.Context, key Key, owner string) error {
 
 // Len returns the number of keys and their size in bytes.
 func (m *Memory) Len() (keys int, bytes int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.expire()
-	return len(m.records), m.bytes
-}
-
-// current returns the record of a key, or nil, after it has removed what has expired. The lock is held.
-func (m *Memory) current(key Key) *record {
-	m.expire()
-	return m.records[key]
-}
-
-// expire removes what has expired. The lock is held.
-func (m *Memory) expire() {
-	for now := time.Now(); len(m.expiry) > 0 && !now.Before(m.expiry[0].expires); {
-		m.remove(m.expiry[0])
+	for {
+		m.mu.Lock()
+		more := m.expire(time.Now())
+		keys, bytes = len(m.records), m.bytes
+		m.mu.Unlock()
+		if !more {
+			return keys, bytes
+		}
 	}
 }
 
-// add adds a record that expires after a time. The lock is held.
-func (m *Memory) add(r *record, after time.Duration) {
-	r.expires = time.Now().Add(after)
+// current returns the record of a key, or nil, after it has removed what has expired. The lock is held.
+func (m *Memory) current(key Key, now time.Time) *record {
+	m.expire(now)
+	r := m.records[key]
+	if r != nil && !now.Before(r.expires) {
+		m.remove(r)
+		return nil
+	}
+	return r
+}
+
+// expiredAtOnce is how many records one operation removes: after a time without calls there may be hundreds of
+// thousands, for which all calls would wait.
+const expiredAtOnce = 64
+
+// expire removes records that have expired, and reports whether there are more. The lock is held.
+func (m *Memory) expire(now time.Time) (more bool) {
+	for range expiredAtOnce {
+		if !m.removeExpired(now) {
+			return false
+		}
+	}
+	return true
+}
+
+// removeExpired removes the record that expires first, and reports whether it has expired. The lock is held.
+func (m *Memory) removeExpired(now time.Time) bool {
+	if len(m.expiry) == 0 || now.Before(m.expiry[0].expires) {
+		return false
+	}
+	m.remove(m.expiry[0])
+	return true
+}
+
+// makeRoom removes what has expired until there is room for more, and reports whether there is. The lock is held.
+func (m *Memory) makeRoom(keys int, bytes int64, now time.Time) bool {
+	for keys > 0 && len(m.records)+keys > m.config.MaxKeys || bytes > 0 && m.bytes+bytes > m.config.MaxBytes {
+		if !m.removeExpired(now) {
+			return false
+		}
+	}
+	return true
+}
+
+// add adds a record. The lock is held.
+func (m *Memory) add(r *record) {
 	m.records[r.key] = r
 	m.bytes += size(r.outcome)
 	heap.Push(&m.expiry, r)

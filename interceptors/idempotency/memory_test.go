@@ -75,6 +75,53 @@ func TestMemory(t *testing.T) {
 	})
 }
 
+// Keys that have expired take no room and have no owner, also if there are more of them than one operation removes.
+func TestMemoryAfterManyHaveExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const keys, outcome = 1000, 100
+		m := idempotency.NewMemory(idempotency.MemoryConfig{MaxKeys: keys, MaxBytes: keys * (320 + outcome - 16)})
+		ctx, of := t.Context(), idempotency.Fingerprint{1}
+		key := func(i int) idempotency.Key { return idempotency.Key{byte(i), byte(i >> 8)} }
+		fill := func(owner string, from, to, size int) {
+			t.Helper()
+			for i := from; i < to; i++ {
+				r, err := m.Begin(ctx, key(i), owner, of, time.Minute)
+				if err != nil || r.State != idempotency.Owned {
+					t.Fatalf("Begin of %s, key %d: %+v, %v; want Owned", owner, i, r, err)
+				}
+				if held, err := m.Finish(ctx, key(i), owner, of, make([]byte, size), time.Minute); !held || err != nil {
+					t.Fatalf("Finish of %s, key %d: %t, %v", owner, i, held, err)
+				}
+			}
+		}
+		full := func(err error) {
+			t.Helper()
+			if !errors.Is(err, idempotency.ErrFull) {
+				t.Errorf("%v; want ErrFull", err)
+			}
+		}
+		fill("a", 0, keys, outcome)
+		_, err := m.Begin(ctx, key(keys), "a", of, time.Minute)
+		full(err)
+		<-time.After(time.Minute)
+		if held, err := m.Renew(ctx, key(keys-1), "a", time.Minute); held || err != nil {
+			t.Errorf("a key that has expired is renewed: %t, %v", held, err)
+		}
+		fill("b", keys-1, keys, (keys-2)*(320+outcome-16))
+		fill("b", 0, 1, 0)
+		_, err = m.Finish(ctx, key(1), "b", of, make([]byte, 400), time.Minute)
+		full(err)
+		<-time.After(time.Minute)
+		fill("c", 0, keys, outcome)
+		_, err = m.Begin(ctx, key(keys), "c", of, time.Minute)
+		full(err)
+		<-time.After(time.Minute)
+		if n, bytes := m.Len(); n != 0 || bytes != 0 {
+			t.Errorf("%d keys with %d bytes are left", n, bytes)
+		}
+	})
+}
+
 // The defaults of a Memory hold the keys of a steady rate of calls. Other stores keep them for longer.
 func TestDefaultsHoldSteadyCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
