@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -99,8 +98,10 @@ func (c *Config) check() error {
 	c.checkTimes(&k)
 	c.checkRatios(&k)
 	c.checkGrowth(&k)
-	if i := slices.IndexFunc(c.FailureCodes, notAFailure); i >= 0 {
-		k.failf("FailureCodes has %v; want codes of errors, except Canceled", c.FailureCodes[i])
+	for _, code := range c.FailureCodes {
+		if notAFailure(code) {
+			k.failf("FailureCodes has %v; want codes of errors, except Canceled", code)
+		}
 	}
 	return errors.Join(k.errs...)
 }

@@ -69,7 +69,6 @@ func (c Config) check() error {
 		value time.Duration
 		least time.Duration
 	}{
-		{"MaxTTL", c.MaxTTL, min(1, c.TTL)}, // the default is TTL
 		{"StaleWhileRevalidate", c.StaleWhileRevalidate, 0},
 		{"RefreshTimeout", c.RefreshTimeout, 1},
 	} {
@@ -80,8 +79,8 @@ func (c Config) check() error {
 	if c.TTL <= 0 || c.TTL > maxDuration {
 		fail("TTL is %v; want how long an answer is fresh, more than 0 and at most %v", c.TTL, maxDuration)
 	}
-	if c.MaxTTL > 0 && c.MaxTTL < c.TTL {
-		fail("MaxTTL is %v; want at least TTL, which is %v", c.MaxTTL, c.TTL)
+	if c.MaxTTL != c.TTL && (c.MaxTTL < max(c.TTL, 1) || c.MaxTTL > maxDuration) { // the default is TTL
+		fail("MaxTTL is %v; want at least TTL, which is %v, and at most %v", c.MaxTTL, c.TTL, maxDuration)
 	}
 	if c.MaxRefreshes < 1 || c.MaxRefreshes > maxMaxRefreshes {
 		fail("MaxRefreshes is %d; want 1 to %d, or 0 for %d", c.MaxRefreshes, maxMaxRefreshes, DefaultMaxRefreshes)

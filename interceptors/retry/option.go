@@ -35,7 +35,7 @@ func WithRandom(random func() float64) Option {
 func WithBudget(budget *retrybudget.Budget) Option {
 	return option(func(r *Interceptor) {
 		if budget == nil {
-			r.err = errors.New("WithBudget was given a nil budget; want one, or Config.NoBudget")
+			r.err = errors.Join(r.err, errors.New("WithBudget was given a nil budget; want one, or Config.NoBudget"))
 		}
 		r.budget = budget
 	})
