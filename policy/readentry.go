@@ -91,12 +91,24 @@ func (r *reader) readEntry(v yamlfile.Value, side hauberk.Side) {
 	r.entries = append(r.entries, e)
 }
 
+// noUse reports an entry that has no use, such as one whose key is the name of an interceptor.
+func noUse(v yamlfile.Value, side hauberk.Side, names []string) {
+	for _, name := range names {
+		if _, is := v.Get(name); is {
+			v.Errorf("an entry of %s has the key %s, and no use; want \"use: %[2]s\", and its settings as keys next to it",
+				side, name)
+			return
+		}
+	}
+	v.Errorf("an entry of %s has no use; want the name of an interceptor: %s", side, strings.Join(names, ", "))
+}
+
 // row returns the row that use names, or nil after an error.
 func (r *reader) row(v yamlfile.Value, side hauberk.Side) *catalog.Row {
 	use, ok := v.Get(keyUse)
 	names := r.catalog.Names(side)
 	if !ok {
-		v.Errorf("an entry of %s has no use; want the name of an interceptor: %s", side, strings.Join(names, ", "))
+		noUse(v, side, names)
 		return nil
 	}
 	if use.Type() != "str" {
