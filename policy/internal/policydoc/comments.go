@@ -167,7 +167,7 @@ var (
 	docLink = regexp.MustCompile(`\[([A-Za-z0-9_.*]+)\]`)
 	goName  = regexp.MustCompile(`\b(Config\.)?[A-Z][A-Za-z0-9]*\b`)
 	seconds = regexp.MustCompile(`\b(\d+) ?\* ?time\.(Second|Minute|Hour|Millisecond)\b`)
-	single  = regexp.MustCompile(`\btime\.(Second|Minute|Hour)\b`)
+	single  = regexp.MustCompile(`\btime\.(Second|Minute|Hour|Millisecond)\b`)
 )
 
 // words returns a comment as one paragraph, in the words of the file: keys in place of names in Go, values in place
