@@ -93,7 +93,8 @@
 // [Config.Chain] or [Config.Live] runs around the calls of clients, and [Config.Client] or
 // [Config.ClientLive] around the calls to the upstream. Retries of the client's chain repeat the
 // calls of methods that their Config names, if MaxReplayBytes is set, since all calls have the
-// kind Bidi.
+// kind Bidi. Packages idempotency, cache and coalesce, which are for unary calls, and package hedge
+// leave all calls alone.
 //
 // # TLS
 //

@@ -29,7 +29,8 @@ func checkMessages(p *policyfile.Policy) error {
 
 // needsMessages returns what of an entry needs the contents of messages, or "".
 func needsMessages(e *policyfile.Entry) string {
-	if e.Use == "validate" || e.Use == "tenant" {
+	switch e.Use {
+	case "validate", "tenant", "idempotency", "cache", "coalesce":
 		return e.Use
 	}
 	for _, s := range e.Settings {

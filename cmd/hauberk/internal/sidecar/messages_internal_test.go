@@ -9,15 +9,16 @@ import (
 
 // Notes has the entries that a sidecar rejects, and those that do less in it, with their lines.
 func TestNotes(t *testing.T) {
-	const text = "version: 1\nserver:\n  - use: validate\nclient:\n  - use: retry\n"
+	const text = "version: 1\nserver:\n  - use: validate\nclient:\n  - use: retry\n  - use: hedge\n"
 	p, err := policyfile.Parse("C:policy.yaml", []byte(text), policyfile.CheckOnly())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
 	got := Notes(p)
-	if len(got) != 2 || !strings.HasPrefix(got[0], "line 3: validate needs the contents of messages") ||
-		!strings.HasPrefix(got[1], "line 5: retry repeats no calls in a sidecar") {
+	if len(got) != 3 || !strings.HasPrefix(got[0], "line 3: validate needs the contents of messages") ||
+		!strings.HasPrefix(got[1], "line 5: retry repeats no calls in a sidecar") ||
+		!strings.HasPrefix(got[2], "line 6: hedge makes no further attempts in a sidecar") {
 		t.Errorf("notes %q", got)
 	}
 }
@@ -28,6 +29,9 @@ func TestCheckMessages(t *testing.T) {
 	for _, tt := range []struct{ entry, want string }{
 		{"use: validate", "validate needs"},
 		{"use: validate, mode: off", ""},
+		{"use: idempotency", "idempotency needs"},
+		{"use: cache, ttl: 1m", "cache needs"},
+		{"use: coalesce", "coalesce needs"},
 		{"use: authn, mtls: {dns_names: [.example.org]}}, {use: tenant, field: tenant", "tenant needs"},
 		{"use: logging", ""},
 		{"use: logging, payloads: never", ""},

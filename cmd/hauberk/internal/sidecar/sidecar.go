@@ -49,7 +49,8 @@ circuits. If something is wrong with the file, the old chains remain in force. C
 gateway need a restart.
 
 The sidecar does not decode messages. An entry that needs their contents is an error, such
-as validate, payloads of logging, and rules and keys of a field of the request.
+as validate, idempotency, cache, coalesce, payloads of logging, and rules and keys of a field
+of the request.
 
 IDENTITY
 
