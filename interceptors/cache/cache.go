@@ -69,7 +69,7 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		d.Err = errors.New("a zero Interceptor keeps nothing; make one with cache.New")
 		return d
 	}
-	d.Unmatched = x.keys.Unmatched
+	d.Unmatched, d.Invalid = x.keys.Unmatched, x.keys.Invalid
 	return d
 }
 

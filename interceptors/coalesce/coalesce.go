@@ -101,7 +101,7 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		d.Err = errors.New("a zero Interceptor coalesces nothing; make one with coalesce.New")
 		return d
 	}
-	d.Unmatched = x.keys.Unmatched
+	d.Unmatched, d.Invalid = x.keys.Unmatched, x.keys.Invalid
 	return d
 }
 

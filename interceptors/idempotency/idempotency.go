@@ -19,7 +19,10 @@ import (
 	"github.com/hauberk-rpc/hauberk/internal/pattern"
 )
 
-const name = "idempotency"
+const (
+	name    = "idempotency"
+	setting = "idempotency.Config.Methods"
+)
 
 // The times between two looks at a key that runs.
 const (
@@ -66,8 +69,9 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		d.Err = errors.New("a zero Interceptor has no store; make one with idempotency.New")
 	}
 	d.Unmatched = func(methods []*hauberk.Method) []string {
-		return pattern.IndexOf(methods).Unmatched("idempotency.Config.Methods", x.methods)
+		return pattern.IndexOf(methods).Unmatched(setting, x.methods)
 	}
+	d.Invalid = func(methods []*hauberk.Method) []string { return answerkey.Streams(setting, x.methods, methods) }
 	return d
 }
 
