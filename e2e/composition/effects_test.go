@@ -86,7 +86,7 @@ func (e *effects) repeats() hauberk.Interceptor {
 }
 
 // TestEffectsOnce: of calls that are repeated, shared, cancelled and disturbed by faults on both sides and around the
-// idempotency keys, each effect is executed at most once, and each call that ends with OK has the result of its own.
+// idempotency keys, each effect is executed at most once, and each call that ends with OK has its own result.
 func TestEffectsOnce(t *testing.T) {
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
