@@ -161,8 +161,8 @@ func (x *Interceptor) chooseFrom(ctx context.Context, call *hauberk.Call, next h
 	return x.inject(ctx, call, next, all)
 }
 
-// inject runs a call with the faults of rules. It is active as long as it may get further ones: a delayed stream must not
-// take the place of others for days.
+// inject runs a call with the faults of rules. It is active as long as it may get further ones: a delayed stream must
+// not take the place of others for days.
 func (x *Interceptor) inject(ctx context.Context, call *hauberk.Call, next hauberk.Next, all []chosen) error {
 	ended := sync.OnceFunc(func() { x.active.Add(-1) })
 	defer ended()

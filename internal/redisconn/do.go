@@ -12,8 +12,8 @@ import (
 // has ended: until a server that has stopped is disconnected.
 const MaxRequests = 1000
 
-// Reserve reserves a place for a request, for one call of [Run]. It waits until fewer than [MaxRequests] run, and returns
-// the error of ctx if that ends before.
+// Reserve reserves a place for a request, for one call of [Run]. It waits until fewer than [MaxRequests] run, and
+// returns the error of ctx if that ends before.
 func (c *Connector) Reserve(ctx context.Context) error {
 	if c.TryReserve() {
 		return nil
