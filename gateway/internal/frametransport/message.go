@@ -246,6 +246,7 @@ func send(ctx context.Context, stream *h2.Stream, msg *transport.Message) error 
 		if taken > 0 {
 			rest.Passed(taken)
 		}
+		clear(parts) // otherwise its array would keep the first part until the end of the message
 		parts = parts[:0]
 	}
 	return nil
