@@ -31,7 +31,7 @@ func (u *Upstream) open(ctx, call context.Context, req transport.Request) (*h2.S
 		if err != nil {
 			return nil, nil, err
 		}
-		stream, err := u.openOn(ctx, at, conn, u.header(call, req))
+		stream, err := u.openOn(ctx, at, conn, func() []hpack.HeaderField { return u.header(call, req) })
 		switch {
 		case err == nil:
 			return stream, at, nil
@@ -149,12 +149,13 @@ func (u *Upstream) choose(now time.Time, since upstreams.Failure) upstreams.Choi
 	return choice
 }
 
-// openOn opens a stream at an endpoint. If its connections are full, it makes another one. If
-// there cannot be more connections, it waits. It holds no lock.
+// openOn opens a stream at an endpoint. If its connections are full, it makes another one, and waits for the first
+// stream of any of them. Calls get streams in the order in which they have begun to wait. It holds no lock.
 func (u *Upstream) openOn(
-	ctx context.Context, at *endpoint, first *h2.Conn, header []hpack.HeaderField,
+	ctx context.Context, at *endpoint, first *h2.Conn, header func() []hpack.HeaderField,
 ) (*h2.Stream, error) {
-	stream, err := first.TryOpen(header)
+	fields := header()
+	stream, err := first.TryOpen(fields)
 	if err == nil {
 		return stream, nil
 	}
@@ -162,45 +163,37 @@ func (u *Upstream) openOn(
 		u.lost(at, first, err)
 		return nil, err
 	}
-	stream, changed := u.openElsewhere(at, header)
-	switch {
-	case stream != nil:
-		return stream, nil
-	case changed == nil:
-		return first.Open(ctx, header)
+	u.mu.Lock()
+	conns, queue := slices.Clone(at.Conns), queueOf(at)
+	u.mu.Unlock()
+	for _, conn := range conns { // without the lock: each has a lock that many others need
+		if stream, err := conn.TryOpen(fields); err == nil {
+			return stream, nil
+		}
 	}
-	if err := await(ctx, changed, time.Time{}); err != nil {
-		return nil, err
-	}
-	return nil, h2.ErrFull // the caller tries again
+	return queue.Open(ctx, header, func() []*h2.Conn {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.extend(at)
+		return slices.Clone(at.Conns)
+	})
 }
 
-// openElsewhere returns a stream on any connection of an endpoint, or else a channel that is
-// closed at the end of the attempt to make another one, or else nothing. It takes the lock, but
-// not while it tries connections: each has a lock that many others need.
-func (u *Upstream) openElsewhere(at *endpoint, header []hpack.HeaderField) (*h2.Stream, <-chan struct{}) {
-	var tried []*h2.Conn
-	for {
-		u.mu.Lock()
-		if slices.Equal(tried, at.Conns) {
-			break
-		}
-		tried = append(tried[:0], at.Conns...)
-		u.mu.Unlock()
-		for _, conn := range tried {
-			if stream, err := conn.TryOpen(header); err == nil {
-				return stream, nil
-			}
-		}
+// queueOf returns the queue of the calls that wait for a stream at an endpoint.
+func queueOf(at *endpoint) *h2.Queue {
+	queue, ok := at.Owner.(*h2.Queue)
+	if !ok {
+		queue = new(h2.Queue)
+		at.Owner = queue
 	}
-	defer u.mu.Unlock()
-	if !u.closed && u.set.More(at, time.Now()) {
+	return queue
+}
+
+// extend makes another connection to an endpoint if calls wait for a stream.
+func (u *Upstream) extend(at *endpoint) {
+	if !u.closed && queueOf(at).Len() > 0 && len(at.Conns) > 0 && u.set.More(at, time.Now()) {
 		u.work.Go(func() { u.connect(at) })
 	}
-	if at.Connecting() {
-		return nil, u.changes()
-	}
-	return nil, nil
 }
 
 // lost removes a connection that accepts no calls any more. It takes the lock.
@@ -209,12 +202,15 @@ func (u *Upstream) lost(at *endpoint, conn *h2.Conn, err error) {
 	defer u.mu.Unlock()
 	u.set.Lost(at, conn, err, time.Now())
 	u.names.stale = true
+	if u.extend(at); len(at.Conns) == 0 {
+		queueOf(at).Wake()
+	}
 	u.notify()
 }
 
 // connect makes one attempt, and serves the connection until it is over. It takes the lock.
 func (u *Upstream) connect(at *endpoint) {
-	conn, served, err := u.establish(at.Address)
+	conn, served, err := u.establish(at)
 	if u.connected(at, conn, err) {
 		ctx, cancel := context.WithCancel(u.ctx)
 		if u.config.Connections.HealthCheck {
@@ -240,6 +236,7 @@ func (u *Upstream) connected(at *endpoint, conn *h2.Conn, err error) (used bool)
 		if used = u.set.Connected(at, conn, time.Now()); !used {
 			conn.Drain()
 		}
+		u.extend(at)
 	} else {
 		u.set.Failed(at, err, time.Now())
 		u.names.stale = true
@@ -250,15 +247,17 @@ func (u *Upstream) connected(at *endpoint, conn *h2.Conn, err error) (used bool)
 
 // establish connects and waits for the settings of the upstream. served is closed at the end of
 // the connection; it is nil if there was none. It takes the lock.
-func (u *Upstream) establish(at target.Address) (conn *h2.Conn, served chan struct{}, err error) {
+func (u *Upstream) establish(at *endpoint) (conn *h2.Conn, served chan struct{}, err error) {
 	ctx, cancel := context.WithTimeout(u.ctx, u.config.Connections.ConnectTimeout)
 	defer cancel()
-	nc, err := u.dialTo(ctx, at)
+	nc, err := u.dialTo(ctx, at.Address)
 	if err != nil {
 		return nil, nil, err
 	}
-	conn = h2.NewClient(nc, u.config.Upstream)
+	config := u.config.Upstream
 	u.mu.Lock()
+	config.Queue = queueOf(at)
+	conn = h2.NewClient(nc, config)
 	if u.closed {
 		u.mu.Unlock()
 		_ = nc.Close()
@@ -276,10 +275,10 @@ func (u *Upstream) establish(at target.Address) (conn *h2.Conn, served chan stru
 	case <-conn.Settled():
 		return conn, served, nil
 	case <-served:
-		return conn, served, fmt.Errorf("%s closed the connection before its settings: %w", at.Address, why)
+		return conn, served, fmt.Errorf("%s closed the connection before its settings: %w", at.Address.Address, why)
 	case <-ctx.Done():
 		conn.Close()
-		return conn, served, fmt.Errorf("%s did not send the settings of HTTP/2 in time", at.Address)
+		return conn, served, fmt.Errorf("%s did not send the settings of HTTP/2 in time", at.Address.Address)
 	}
 }
 

@@ -32,11 +32,12 @@ type fleet struct {
 
 // backend is what is at one address.
 type backend struct {
-	lis    *bufconn.Listener // nil rejects connections
-	hangs  bool              // attempts to connect wait
-	answer func(r *raw, f http2.Frame)
-	calls  int
-	conns  []*raw
+	lis      *bufconn.Listener // nil rejects connections
+	hangs    bool              // attempts to connect wait
+	answer   func(r *raw, f http2.Frame)
+	settings []http2.Setting // of further connections
+	calls    int
+	conns    []*raw
 }
 
 func startFleet(t *testing.T, target string, config Config, addresses ...string) *fleet {
@@ -95,6 +96,9 @@ func (f *fleet) listen(address string) {
 }
 
 func (f *fleet) serve(b *backend, conn net.Conn) {
+	f.mu.Lock()
+	settings := b.settings
+	f.mu.Unlock()
 	serveRaw(conn, func(r *raw, frame http2.Frame) {
 		f.mu.Lock()
 		if !slices.Contains(b.conns, r) {
@@ -106,7 +110,7 @@ func (f *fleet) serve(b *backend, conn net.Conn) {
 		answer := b.answer
 		f.mu.Unlock()
 		answer(r, frame)
-	})
+	}, settings...)
 }
 
 // down closes the listener of a backend and cuts its connections.

@@ -169,14 +169,14 @@ func (n *network) upstream(answer func(r *raw, f http2.Frame)) {
 	})
 }
 
-func serveRaw(conn net.Conn, answer func(r *raw, f http2.Frame)) {
+func serveRaw(conn net.Conn, answer func(r *raw, f http2.Frame), settings ...http2.Setting) {
 	defer conn.Close()
 	preface := make([]byte, len(http2.ClientPreface))
 	if _, err := conn.Read(preface); err != nil {
 		return
 	}
 	r := newRaw(conn)
-	if r.WriteSettings() != nil {
+	if r.WriteSettings(settings...) != nil {
 		return
 	}
 	for {

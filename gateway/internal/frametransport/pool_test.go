@@ -177,6 +177,7 @@ func TestNamesAreResolvedAgain(t *testing.T) {
 		// The connection to the second address is closed when the name does not have it.
 		f.listen(first)
 		resolveTo(nil, "10.0.0.1")
+		synctest.Wait() // the backend has written all that it will
 		f.set(second, func(b *backend) { _ = b.conns[0].WriteGoAway(1<<31-1, http2.ErrCodeNo, nil) })
 		pass(30 * time.Second)
 		f.want(t, 1, codes.OK)

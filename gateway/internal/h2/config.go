@@ -35,6 +35,9 @@ type Config struct {
 	MinPing time.Duration
 	// Rejected is called for each stream above MaxStreams, unless it is nil. It must not block.
 	Rejected func()
+	// Queue has the callers that wait for a stream of a client, of this connection or of others
+	// with the same queue. It may be nil.
+	Queue *Queue
 	// PingAfter is how long a connection may be silent before it is pinged. Default 1 min.
 	PingAfter time.Duration
 	// PingIdle pings connections of a client without streams, too. Servers of gRPC may count

@@ -19,11 +19,11 @@ func (c *Conn) onSettings(f *http2.SettingsFrame) error {
 	}
 	if !c.peer.known { // until now the number of streams was limited as a precaution
 		c.peer.known, c.peer.streams = true, math.MaxInt32
-		c.released()
 	}
 	if err := f.ForeachSetting(c.apply); err != nil {
 		return err
 	}
+	c.released()
 	return c.reply(control{kind: sendSettingsAck})
 }
 
@@ -51,7 +51,6 @@ func (c *Conn) apply(s http2.Setting) error {
 		c.push(control{kind: sendTableSize, n: min(s.Val, 4096)})
 	case http2.SettingMaxConcurrentStreams:
 		c.peer.streams = int(s.Val)
-		c.released()
 	case http2.SettingMaxHeaderListSize:
 		c.peer.headerList = s.Val
 	default: // this side neither uses push nor CONNECT

@@ -139,10 +139,11 @@ func (c *Conn) awaitStream(ctx context.Context) error {
 	return err
 }
 
-// released wakes as many callers of Open as there may be further streams, or all if there can be none.
+// released wakes as many callers of Open as there may be further streams, or all if there can be none. Callers of
+// [Queue.Open] come after them.
 func (c *Conn) released() {
-	n := c.waiting.Len()
-	if c.err == nil && c.phase == open {
+	n, usable := c.waiting.Len(), c.err == nil && c.phase == open
+	if usable {
 		n = min(n, c.room())
 	}
 	for ; n > 0; n-- {
@@ -150,6 +151,9 @@ func (c *Conn) released() {
 			c.woken++
 			close(wakeup)
 		}
+	}
+	for q := c.config.Queue; usable && c.peer.known && q != nil && q.Len() > 0 && c.room() > 0 && q.wakeFirst(c); {
+		c.woken++
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 type Endpoint[C comparable] struct {
 	Address target.Address
 	Conns   []C // that accept calls, the oldest first; must not be modified
+	Owner   any // for use by the owner of the set
 
 	begun    time.Time // of the attempt that runs; zero if none does
 	since    time.Time // of the first connection
