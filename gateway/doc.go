@@ -27,7 +27,8 @@
 //     that does not react. It is off by default, since servers may reject clients that ping.
 //   - Health checks, and the ejection of addresses with errors, are off by default.
 //   - When the upstream's limit of streams is reached, further calls use another connection to
-//     the same address, up to 16.
+//     the same address, up to 16. If these are full, calls wait for the first stream of any of them,
+//     in the order in which they have arrived.
 //   - A call that the upstream has not processed (REFUSED_STREAM, or GOAWAY with a lower id) is
 //     sent once more, if its requests so far have at most 16 KiB.
 //
@@ -74,8 +75,8 @@
 //     the limit, and more than 1 MiB from a client and 16 MiB from the upstream.
 //   - A client's connection has at most [Config.MaxConcurrentStreams] concurrent calls. Further
 //     calls wait in the client. There are at most [Config.MaxConnections].
-//   - A new connection must complete its HTTP/2 handshake within [Config.HandshakeTimeout]. A
-//     connection without activity is pinged after 60 s, and closed if the ping is not answered
+//   - A new connection must complete its HTTP/2 handshake within [Config.HandshakeTimeout], and
+//     earlier if more than [Config.MaxHandshakes] do not. A connection without activity is pinged after 60 s, and closed if the ping is not answered
 //     within 20 s. A client may ping every [Config.MinPingInterval].
 //   - Floods of SETTINGS, PING, RST_STREAM and frames without effect end a connection with
 //     ENHANCE_YOUR_CALM: see [Config.MaxSettingsRate].
@@ -128,7 +129,7 @@
 //     taken is limited by MaxConcurrentStreams and MaxMessageSize, not for a connection. The
 //     default of MaxConcurrentStreams is therefore 100.
 //   - A header list of a client above its limit ends the connection.
-//   - MaxSettingsRate, MaxResetRate, MaxEmptyFrameRate, FrameTimeout, MessageTimeout,
+//   - MaxHandshakes, MaxSettingsRate, MaxResetRate, MaxEmptyFrameRate, FrameTimeout, MessageTimeout,
 //     FirstByteTimeout and [Connections.EjectAfter] are errors of [New], and
 //     [Connections.HealthCheck] needs [RoundRobin].
 //   - When the upstream's limit of streams is reached, calls wait.

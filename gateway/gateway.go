@@ -98,6 +98,13 @@ type Config struct {
 	// (ENHANCE_YOUR_CALM); with TransportGRPC it waits. 0 means DefaultMaxConnections.
 	MaxConnections int
 
+	// MaxHandshakes is the largest number of connections of clients that have not completed the
+	// handshake of TLS or have not sent the preface and the first SETTINGS of HTTP/2. For a further
+	// connection the oldest of these is closed, so that clients that send nothing neither keep others
+	// out nor use much memory. Connections that are established are not affected. 0 means
+	// DefaultMaxHandshakes. Only TransportFrames has it.
+	MaxHandshakes int
+
 	// MaxConnectionAge is how old a connection of a client may become, give or take 10 %.
 	// Then it receives GOAWAY, so that its client connects again. 0 means no limit.
 	MaxConnectionAge time.Duration

@@ -25,6 +25,7 @@ const (
 	DefaultMaxUpstreamHeaderListSize = 256 << 10       // bytes
 	DefaultMaxConcurrentStreams      = 1000            // calls per connection
 	DefaultMaxConnections            = 10_000
+	DefaultMaxHandshakes             = 1000
 	DefaultMaxConnectionIdle         = time.Hour
 	DefaultMinPingInterval           = 5 * time.Second
 	DefaultHandshakeTimeout          = 20 * time.Second
@@ -64,6 +65,7 @@ func (c Config) checkLimits() error {
 		checkLimit("MaxUpstreamHeaderListSize", c.MaxUpstreamHeaderListSize),
 		checkLimit("MaxConcurrentStreams", c.MaxConcurrentStreams),
 		checkLimit("MaxConnections", c.MaxConnections),
+		checkLimit("MaxHandshakes", c.MaxHandshakes),
 		checkTime("MaxConnectionAge", c.MaxConnectionAge),
 		checkTime("MaxConnectionAgeGrace", c.MaxConnectionAgeGrace),
 		checkTime("MaxConnectionIdle", c.MaxConnectionIdle),
@@ -90,6 +92,7 @@ func (c Config) checkLimits() error {
 		"MaxSettingsRate": c.MaxSettingsRate != 0, "MaxResetRate": c.MaxResetRate != 0,
 		"MaxEmptyFrameRate": c.MaxEmptyFrameRate != 0, "FrameTimeout": c.FrameTimeout != 0,
 		"MessageTimeout": c.MessageTimeout != 0, "FirstByteTimeout": c.FirstByteTimeout != 0,
+		"MaxHandshakes": c.MaxHandshakes != 0,
 	} {
 		if set {
 			errs = append(errs, fmt.Errorf("gateway: %s is set with the transport %q; want %q, which alone has it",
@@ -133,6 +136,7 @@ func (c Config) frames(rec *limits.Recorder, memory *limits.Gauge) frametranspor
 			HeaderListSize: uint32(cmp.Or(c.MaxUpstreamHeaderListSize, DefaultMaxUpstreamHeaderListSize)),
 		},
 		Conns:       cmp.Or(c.MaxConnections, DefaultMaxConnections),
+		Handshakes:  cmp.Or(c.MaxHandshakes, DefaultMaxHandshakes),
 		Age:         c.MaxConnectionAge,
 		Grace:       c.MaxConnectionAgeGrace,
 		Idle:        cmp.Or(c.MaxConnectionIdle, DefaultMaxConnectionIdle),

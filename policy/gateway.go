@@ -97,6 +97,9 @@ type Gateway struct {
 	MaxConcurrentStreams int
 	// MaxConnections is the largest number of connections of clients.
 	MaxConnections int
+	// MaxHandshakes is the largest number of connections of clients that have not completed TLS or begun HTTP/2. For a
+	// further one the oldest is closed.
+	MaxHandshakes int
 	// MaxConnectionAge is the age at which a client must connect again, +-10 %. The default is none.
 	MaxConnectionAge time.Duration
 	// MaxConnectionAgeGrace is how long calls may go on after MaxConnectionAge. The default is no limit.

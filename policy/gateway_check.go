@@ -169,6 +169,7 @@ func (g *Gateway) checkNumbers(at valueAt) {
 		"max_message_size": g.MaxMessageSize, "max_header_list_size": g.MaxHeaderListSize,
 		"max_upstream_header_list_size": g.MaxUpstreamHeaderListSize,
 		"max_concurrent_streams":        g.MaxConcurrentStreams, "max_connections": g.MaxConnections,
+		"max_handshakes":    g.MaxHandshakes,
 		"max_settings_rate": g.MaxSettingsRate, "max_reset_rate": g.MaxResetRate,
 		"max_empty_frame_rate": g.MaxEmptyFrameRate, "upstream_eject_after": g.UpstreamEjectAfter,
 		"upstream_eject_percent": g.UpstreamEjectPercent,

@@ -1,6 +1,7 @@
 package frametransport
 
 import (
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -23,10 +24,11 @@ type connection struct {
 	since  time.Time
 
 	// Guarded by the server's mutex.
-	h2   *h2.Conn // nil during the handshake of TLS
-	age  *time.Timer
-	idle *time.Timer
-	over bool
+	h2    *h2.Conn      // nil during the handshake of TLS
+	begin *list.Element // in the server's list; nil when the first SETTINGS have arrived
+	age   *time.Timer
+	idle  *time.Timer
+	over  bool
 }
 
 // connect serves a connection on a separate goroutine, or rejects it.
@@ -39,15 +41,38 @@ func (s *Server) connect(nc net.Conn) {
 		s.reject(nc, limits.Connections, "too many connections")
 		return
 	}
-	c := &connection{server: s, nc: nc, since: time.Now()}
+	if late := s.start(&connection{server: s, nc: nc, since: time.Now()}); late != nil {
+		s.config.Limits.Met(limits.Handshakes, late.nc.RemoteAddr().String())
+	}
+}
+
+// start serves a connection. If too many have not begun HTTP/2, it closes the oldest of these and returns it: clients
+// that send nothing cannot keep others out.
+func (s *Server) start(c *connection) (late *connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
-		_ = nc.Close()
-		return
+		_ = c.nc.Close()
+		return nil
+	}
+	if most := s.config.Handshakes; most > 0 && s.beginning.Len() >= most {
+		late, _ = s.beginning.Front().Value.(*connection)
+		late.begun()
+		delete(s.conns, late)
+		late.close()
 	}
 	s.conns[c] = struct{}{}
+	c.begin = s.beginning.PushBack(c)
 	s.work.Go(c.serve)
+	return late
+}
+
+// begun removes the connection from those that have not begun HTTP/2. The caller holds the server's lock.
+func (c *connection) begun() {
+	if c.begin != nil {
+		c.server.beginning.Remove(c.begin)
+		c.begin = nil
+	}
 }
 
 // room reports whether there may be a further connection. If necessary it closes one that has
@@ -156,6 +181,11 @@ func (c *connection) serve() {
 	address := from.Addr.String()
 	met := func(err error) { s.config.Limits.MetBy(err, address) }
 	config := s.config.Clients
+	config.Settled = func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		c.begun()
+	}
 	config.Rejected = func() { s.config.Limits.Met(limits.Streams, address) }
 	ctx := peer.NewContext(context.Background(), from)
 	conn := h2.NewServer(c.nc, config, func(stream *h2.Stream) {
@@ -209,6 +239,7 @@ func (c *connection) end() {
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
 	delete(c.server.conns, c)
+	c.begun()
 	c.over = true
 	for _, timer := range []*time.Timer{c.age, c.idle} {
 		if timer != nil {

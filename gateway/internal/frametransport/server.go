@@ -6,6 +6,7 @@ package frametransport
 
 import (
 	"cmp"
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -32,6 +33,9 @@ type Config struct {
 	Lookup      target.Lookup // resolves names; nil means that of package target
 	// Conns is the largest number of connections of clients. 0 is any number.
 	Conns int
+	// Handshakes is the largest number of connections of clients whose first SETTINGS have not
+	// arrived. For a further one the oldest is closed. 0 is any number.
+	Handshakes int
 	// Age is how old a connection may become, give or take a tenth, and Grace how long its
 	// calls may go on then. Idle is how long a connection may have no calls. 0 is any time.
 	Age, Grace, Idle time.Duration
@@ -57,7 +61,8 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*connection]struct{}
 	draining  bool
-	rejecting int // connections that are being rejected
+	rejecting int       // connections that are being rejected
+	beginning list.List // the connections whose first SETTINGS have not arrived, the oldest first
 }
 
 // NewServer returns a server that calls handle for all calls.

@@ -38,6 +38,9 @@ type Config struct {
 	// Queue has the callers that wait for a stream of a client, of this connection or of others
 	// with the same queue. It may be nil.
 	Queue *Queue
+	// Settled is called when the first SETTINGS of the peer have arrived, unless it is nil. It
+	// must not block.
+	Settled func()
 	// PingAfter is how long a connection may be silent before it is pinged. Default 1 min.
 	PingAfter time.Duration
 	// PingIdle pings connections of a client without streams, too. Servers of gRPC may count

@@ -128,6 +128,9 @@ func (c *Conn) handle(f http2.Frame) error {
 		}
 		c.started = true
 		defer close(c.settled)
+		if c.config.Settled != nil {
+			defer c.config.Settled()
+		}
 	}
 	switch f := f.(type) {
 	case *http2.DataFrame:

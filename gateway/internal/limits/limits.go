@@ -26,6 +26,7 @@ const (
 	ClientHeader         // a response header list, by the limit that the client has announced
 	MessageSize          // a message of either side
 	Connections          // connections of clients
+	Handshakes           // connections of clients that have not begun HTTP/2
 	Descriptors          // file descriptors of the process
 	Age                  // a connection's grace time after its greatest age
 	Idle                 // time without calls on a connection
@@ -44,7 +45,7 @@ const (
 
 var names = [count]string{ //nolint:gochecknoglobals // constant
 	"", "concurrent_streams", "header_list", "upstream_header_list", "client_header_list", "message_size",
-	"connections", "file_descriptors", "connection_age", "connection_idle", "pings", "settings", "resets",
+	"connections", "handshakes", "file_descriptors", "connection_age", "connection_idle", "pings", "settings", "resets",
 	"empty_frames", "unread_replies", "handshake_time", "frame_time", "message_time", "first_byte_time", "memory",
 }
 

@@ -129,6 +129,9 @@ var keyOf = map[string]struct {
 	"max-connections": {"max_connections", func(o *options, g *section) {
 		o.limits.connections = g.MaxConnections
 	}},
+	"max-handshakes": {"max_handshakes", func(o *options, g *section) {
+		o.limits.handshakes = g.MaxHandshakes
+	}},
 	"max-connection-age": {"max_connection_age", func(o *options, g *section) {
 		o.limits.age = g.MaxConnectionAge
 	}},

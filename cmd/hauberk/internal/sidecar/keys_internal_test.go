@@ -53,6 +53,7 @@ gateway:
   max_header_list_size: 8192
   max_upstream_header_list_size: 131072
   max_concurrent_streams: 11
+  max_handshakes: 24
   max_connections: 12
   max_connection_age: 13m
   max_connection_age_grace: 14s
@@ -78,7 +79,7 @@ const allFlags = `--listen unix:/run/shop.sock --upstream 127.0.0.1:2 --telemetr
 	--upstream-tcp-timeout -1s --upstream-ping-after 15s --upstream-ping-timeout 5s --upstream-ping-idle --upstream-health
 	--upstream-health-service shop.v1.Cart --upstream-eject-after 6 --upstream-eject-time 7s --upstream-eject-percent 8
 	--upstream-wait 9s --max-message-size 1MiB --max-header-size 8KiB --max-upstream-header-size 128KiB --max-streams 11
-	--max-connections 12 --max-connection-age 13m --max-connection-age-grace 14s --max-connection-idle 15m
+	--max-connections 12 --max-handshakes 24 --max-connection-age 13m --max-connection-age-grace 14s --max-connection-idle 15m
 	--min-ping-interval 16s --max-settings-rate 17 --max-reset-rate 18 --max-empty-frame-rate 19 --handshake-timeout 20s
 	--frame-timeout 21s --message-timeout 22s --first-byte-timeout 23s --max-memory 512MiB`
 

@@ -20,14 +20,14 @@ import (
 
 // limitFlags are the flags of limits. Zero values are the defaults of the gateway.
 type limitFlags struct {
-	message, header, upstreamHeader size
-	streams, connections            int
-	age, grace, idle                time.Duration
-	ping                            time.Duration
-	settings, resets, empty         int
-	handshake, frame                time.Duration
-	messageTime, firstByte          time.Duration
-	memory                          memory
+	message, header, upstreamHeader  size
+	streams, connections, handshakes int
+	age, grace, idle                 time.Duration
+	ping                             time.Duration
+	settings, resets, empty          int
+	handshake, frame                 time.Duration
+	messageTime, firstByte           time.Duration
+	memory                           memory
 }
 
 func (l *limitFlags) add(flags *pflag.FlagSet) {
@@ -41,6 +41,9 @@ func (l *limitFlags) add(flags *pflag.FlagSet) {
 		gateway.DefaultMaxConcurrentStreams))
 	flags.IntVar(&l.connections, "max-connections", 0,
 		fmt.Sprintf("connections of clients (default %d)", gateway.DefaultMaxConnections))
+	flags.IntVar(&l.handshakes, "max-handshakes", 0, fmt.Sprintf(
+		"connections of clients that have not completed TLS or begun HTTP/2; for a further one the oldest is closed (default %d)",
+		gateway.DefaultMaxHandshakes))
 	flags.DurationVar(&l.age, "max-connection-age", 0,
 		"age at which a client must connect again, +-10% (default: none)")
 	flags.DurationVar(&l.grace, "max-connection-age-grace", 0,
@@ -72,6 +75,7 @@ func (l *limitFlags) apply(c *gateway.Config) {
 	c.MaxMessageSize = int(l.message)
 	c.MaxHeaderListSize, c.MaxUpstreamHeaderListSize = int(l.header), int(l.upstreamHeader)
 	c.MaxConcurrentStreams, c.MaxConnections = l.streams, l.connections
+	c.MaxHandshakes = l.handshakes
 	c.MaxConnectionAge, c.MaxConnectionAgeGrace, c.MaxConnectionIdle = l.age, l.grace, l.idle
 	c.MinPingInterval = l.ping
 	c.MaxSettingsRate, c.MaxResetRate, c.MaxEmptyFrameRate = l.settings, l.resets, l.empty

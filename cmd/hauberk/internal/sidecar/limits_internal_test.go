@@ -18,7 +18,7 @@ func TestLimitFlags(t *testing.T) {
 	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
 	l.add(flags)
 	if err := flags.Parse(strings.Fields(`--max-message-size 1MiB --max-header-size 8KiB --max-upstream-header-size 128KiB
-		--max-streams 7 --max-connections 8 --max-connection-age 1h --max-connection-age-grace 1m --max-connection-idle 2h
+		--max-streams 7 --max-connections 8 --max-handshakes 11 --max-connection-age 1h --max-connection-age-grace 1m --max-connection-idle 2h
 		--min-ping-interval 3s --max-settings-rate 4 --max-reset-rate 5 --max-empty-frame-rate 6 --handshake-timeout 7s
 		--frame-timeout 8s --message-timeout 9s --first-byte-timeout 10s --max-memory 512MiB`)); err != nil {
 		t.Fatal(err)
@@ -27,7 +27,7 @@ func TestLimitFlags(t *testing.T) {
 	l.apply(&got)
 	want := gateway.Config{
 		MaxMessageSize: 1 << 20, MaxHeaderListSize: 8 << 10, MaxUpstreamHeaderListSize: 128 << 10,
-		MaxConcurrentStreams: 7, MaxConnections: 8, MaxConnectionAge: time.Hour, MaxConnectionAgeGrace: time.Minute,
+		MaxConcurrentStreams: 7, MaxConnections: 8, MaxHandshakes: 11, MaxConnectionAge: time.Hour, MaxConnectionAgeGrace: time.Minute,
 		MaxConnectionIdle: 2 * time.Hour, MinPingInterval: 3 * time.Second, MaxSettingsRate: 4, MaxResetRate: 5,
 		MaxEmptyFrameRate: 6, HandshakeTimeout: 7 * time.Second, FrameTimeout: 8 * time.Second,
 		MessageTimeout: 9 * time.Second, FirstByteTimeout: 10 * time.Second, MaxMemory: 512 << 20,
