@@ -19,6 +19,11 @@ import (
 var withoutKey = map[string]string{
 	"config": "it names the file that has the keys",
 	"help":   "it is a question",
+
+	"access-log-off":    "a chain without the entry logging logs no calls",
+	"access-log-first":  "sampling of the entry logging has it",
+	"access-log-one-in": "sampling of the entry logging has it",
+	"access-log-levels": "levels of the entry logging has it",
 }
 
 // Every flag has a key of gateway, except those of withoutKey, and every key a flag.

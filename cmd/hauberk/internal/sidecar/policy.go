@@ -80,6 +80,10 @@ func (o *options) newPolicy(out io.Writer, providers *otelenv.Providers, rejecte
 	if rejected != nil {
 		outermost = []hauberk.Interceptor{rejected}
 	}
+	accesses, err := o.access.interceptors(logs...)
+	if err != nil {
+		return nil, err
+	}
 	chain, err := hauberk.New(slices.Concat(
 		outermost,
 		// Outermost: all records of a call have its id.
@@ -87,7 +91,9 @@ func (o *options) newPolicy(out io.Writer, providers *otelenv.Providers, rejecte
 		exported(providers), // inner interceptors can use the trace
 		[]hauberk.Interceptor{
 			counts, // outside the interceptors that can end a call
-			logging.New(logging.Config{}, logs...),
+		},
+		accesses,
+		[]hauberk.Interceptor{
 			// The outer interceptors see a panic as the error that the client receives.
 			recovery.New(recovery.Config{}, guard...),
 		},

@@ -27,9 +27,12 @@ const long = `Forwards the calls of all methods to the upstream, without knowing
 a chain of request id, tracing, metrics, logging and recovery.
 
 For each call, the log on stdout has a line of JSON. Lines are dropped, and counted, if
-no one reads them. The request_id is that of the incoming call, or else a new one. With
---forward-request-id the sidecar also sends it to the upstream and to the client. The
-address that the sidecar listens on is on stderr, in a line such as
+no one reads them. --access-log-off logs no calls, --access-log-first and
+--access-log-one-in a sample, and --access-log-levels sets levels by code. With a policy
+file, the entry logging has sampling, levels and rules for that. The request_id is that of
+the incoming call, or else a new one. With --forward-request-id the sidecar also sends it
+to the upstream and to the client. The address that the sidecar listens on is on stderr,
+in a line such as
 
   hauberk: listening on 127.0.0.1:8443, upstream 127.0.0.1:50051
 
@@ -231,6 +234,7 @@ type options struct {
 	insecure  bool
 	forwardID bool
 	limits    limitFlags
+	access    accessLog
 
 	config      string            // policy file; "" is the built-in chain
 	identity    map[string]string // names of metadata by part of the identity
@@ -319,6 +323,7 @@ func (o *options) flags(cmd *cobra.Command) {
 	scrape.AddTLS(&o.telemetryTLS, flags)
 	o.admin.Add(flags)
 	o.limits.add(flags)
+	o.access.add(flags)
 }
 
 // plainConfig returns the configuration without that of connections and limits.
@@ -344,7 +349,7 @@ func (o *options) gatewayConfig(p *policy, sayf func(format string, args ...any)
 
 // check returns the addresses to listen on, or an error for each wrong flag.
 func (o *options) check(ctx context.Context) (at addresses, err error) {
-	var errs [8]error
+	var errs [9]error
 	plain := o.plainConfig()
 	switch plain.Transport {
 	case "", gateway.TransportFrames, gateway.TransportGRPC:
@@ -363,6 +368,7 @@ func (o *options) check(ctx context.Context) (at addresses, err error) {
 	}
 	at.telemetry, errs[2] = scrape.Resolve(ctx, o.telemetry, o.telemetryTLS, o.insecure)
 	at.admin, errs[6] = o.admin.Resolve(ctx, o.insecure)
+	errs[8] = o.access.check(o.config)
 	if o.drain < 0 {
 		errs[3] = fmt.Errorf("--drain is %v; want a duration such as 30s, or 0", o.drain)
 	}
