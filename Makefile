@@ -99,8 +99,8 @@ peers: ## run other projects' tests behind a chain and compare with bare grpc-go
 	@$(if $(strip $(PEERSFLAGS)),:,$(MAKE) peers-java peers-sidecar)
 
 .PHONY: peers-java
-peers-java: ## run the clients' interceptors against a server of grpc-java
-	go test -count=1 -tags java -run '^TestJava' ./e2e/composition
+peers-java: ## run the clients' interceptors against a server of grpc-java, and its interop tests through the sidecar
+	go test -count=1 -tags java -timeout 30m -run '^TestJava' ./e2e/composition ./e2e
 
 .PHONY: peers-sidecar
 peers-sidecar: ## run the sidecar between etcd and its clients, and between client and server of grpc-js
@@ -157,7 +157,7 @@ tools: $(addprefix $(BIN)/,golangci-lint protoc protoc-gen-go protoc-gen-go-grpc
 
 .PHONY: clean
 clean: ## remove everything that make built or installed in this folder
-	rm -rf bin coverage.out .tools .peers e2e/.venv e2e/envoy/.venv e2e/grpcjava/.jars
+	rm -rf bin coverage.out .tools .peers e2e/.venv e2e/envoy/.venv e2e/grpcjava/.jars e2e/javainterop/.jars
 
 .PHONY: help
 help: ## print this list

@@ -1,26 +1,37 @@
 #!/usr/bin/env bash
-# Compiles e2e/grpcjava, after it has downloaded its libraries with Maven, and prints the class path.
-# It does nothing if that is done. It can run several times concurrently.
+# java-env.sh [FOLDER] compiles the programs of e2e/FOLDER (grpcjava), after it has downloaded its libraries with Maven,
+# and prints the class path. It does nothing if that is done. It can run several times concurrently.
 set -euo pipefail
-cd "$(dirname "$0")/grpcjava"
+folder=${1:-grpcjava}
+cd "$(dirname "$0")/$folder"
 
 ../../scripts/ensure.sh javac mvn >&2
 
+shopt -s nullglob
+sources=(*.java)
 mkdir -p .jars
 exec 9>.jars/lock
 flock 9
 
 # Copies of what was compiled; written last.
-if ! cmp -s pom.xml .jars/made/pom.xml || ! cmp -s TestServer.java .jars/made/TestServer.java; then
+current() {
+  local file
+  for file in pom.xml "${sources[@]}"; do
+    cmp -s "$file" ".jars/made/$file" || return 1
+  done
+}
+if ! current; then
   rm -rf .jars/*.jar .jars/*.class .jars/made
-  echo "downloading grpc-java into e2e/grpcjava/.jars" >&2
+  echo "downloading grpc-java into e2e/$folder/.jars" >&2
   if ! mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy-dependencies \
     -DoutputDirectory=.jars >&2; then
-    echo "missing: the libraries in e2e/grpcjava/pom.xml. Maven could not download them (is its repository reachable?)" >&2
+    echo "missing: the libraries in e2e/$folder/pom.xml. Maven could not download them (is its repository reachable?)" >&2
     exit 1
   fi
-  javac -d .jars -cp '.jars/*' TestServer.java >&2
+  if [ ${#sources[@]} -gt 0 ]; then
+    javac -d .jars -cp '.jars/*' "${sources[@]}" >&2
+  fi
   mkdir .jars/made
-  cp pom.xml TestServer.java .jars/made/
+  cp pom.xml "${sources[@]}" .jars/made/
 fi
 echo "$PWD/.jars:$PWD/.jars/*"
