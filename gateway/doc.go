@@ -76,8 +76,9 @@
 //   - A client's connection has at most [Config.MaxConcurrentStreams] concurrent calls. Further
 //     calls wait in the client. There are at most [Config.MaxConnections].
 //   - A new connection must complete its HTTP/2 handshake within [Config.HandshakeTimeout], and
-//     earlier if more than [Config.MaxHandshakes] do not. A connection without activity is pinged after 60 s, and closed if the ping is not answered
-//     within 20 s. A client may ping every [Config.MinPingInterval].
+//     earlier if more than [Config.MaxHandshakes] do not. A connection without activity is pinged
+//     after 60 s, and closed if the ping is not answered within 20 s. A client may ping every
+//     [Config.MinPingInterval].
 //   - Floods of SETTINGS, PING, RST_STREAM and frames without effect end a connection with
 //     ENHANCE_YOUR_CALM: see [Config.MaxSettingsRate].
 //   - Frames, header blocks and messages that have begun must be complete in time, and so must

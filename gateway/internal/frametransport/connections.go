@@ -202,7 +202,8 @@ func (u *Upstream) lost(at *endpoint, conn *h2.Conn, err error) {
 	defer u.mu.Unlock()
 	u.set.Lost(at, conn, err, time.Now())
 	u.names.stale = true
-	if u.extend(at); len(at.Conns) == 0 {
+	u.extend(at)
+	if len(at.Conns) == 0 {
 		queueOf(at).Wake()
 	}
 	u.notify()

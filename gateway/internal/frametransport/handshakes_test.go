@@ -61,7 +61,7 @@ func handshakes(t *testing.T, begin string, secure bool) {
 		client := func() *raw {
 			conn := connect()
 			if secure {
-				conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}) //nolint:gosec // of this test
+				conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 			}
 			r := newRaw(conn)
 			if _, err := conn.Write([]byte(http2.ClientPreface)); err != nil {

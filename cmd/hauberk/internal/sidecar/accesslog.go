@@ -43,7 +43,8 @@ func (a *accessLog) check(config string) error {
 	case a.off && (sampled || a.levels != nil):
 		return errors.New("--access-log-off is set with other flags of the access log, which then have no effect")
 	case a.first < 0 || a.oneIn < 0:
-		return fmt.Errorf("--access-log-first is %d and --access-log-one-in is %d; want positive numbers", a.first, a.oneIn)
+		return fmt.Errorf("--access-log-first is %d and --access-log-one-in is %d; want positive numbers",
+			a.first, a.oneIn)
 	}
 	_, err := a.config()
 	return err
@@ -60,7 +61,8 @@ func (a *accessLog) config() (c logging.Config, err error) {
 		var code codes.Code
 		var level slog.Level
 		if code.UnmarshalJSON([]byte(`"`+strings.ToUpper(name)+`"`)) != nil {
-			errs = append(errs, fmt.Errorf("--access-log-levels has the code %.100q; want a name such as NOT_FOUND", name))
+			errs = append(errs, fmt.Errorf("--access-log-levels has the code %.100q; "+
+				"want a name such as NOT_FOUND", name))
 		}
 		if level.UnmarshalText([]byte(a.levels[name])) != nil {
 			errs = append(errs, fmt.Errorf("--access-log-levels has the level %.100q for %.100s; "+

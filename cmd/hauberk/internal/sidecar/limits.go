@@ -41,9 +41,9 @@ func (l *limitFlags) add(flags *pflag.FlagSet) {
 		gateway.DefaultMaxConcurrentStreams))
 	flags.IntVar(&l.connections, "max-connections", 0,
 		fmt.Sprintf("connections of clients (default %d)", gateway.DefaultMaxConnections))
-	flags.IntVar(&l.handshakes, "max-handshakes", 0, fmt.Sprintf(
-		"connections of clients that have not completed TLS or begun HTTP/2; for a further one the oldest is closed (default %d)",
-		gateway.DefaultMaxHandshakes))
+	flags.IntVar(&l.handshakes, "max-handshakes", 0,
+		fmt.Sprintf("connections of clients that have not completed TLS or begun HTTP/2 (default %d)",
+			gateway.DefaultMaxHandshakes))
 	flags.DurationVar(&l.age, "max-connection-age", 0,
 		"age at which a client must connect again, +-10% (default: none)")
 	flags.DurationVar(&l.grace, "max-connection-age-grace", 0,
