@@ -15,7 +15,8 @@ func Streams(setting string, patterns pattern.Set, methods []*hauberk.Method) []
 	for _, m := range methods {
 		named := func(p pattern.Pattern) bool { return p.Name != "" && p.Matches(m.Service(), m.Name()) }
 		if m.Kind() != hauberk.Unary && slices.ContainsFunc(patterns, named) {
-			all = append(all, fmt.Sprintf("%s has %s/%s, which streams; want unary methods", setting, m.Service(), m.Name()))
+			text := fmt.Sprintf("%s has %s/%s, which streams; want unary methods", setting, m.Service(), m.Name())
+			all = append(all, text)
 		}
 	}
 	return all

@@ -67,7 +67,7 @@ func Do[T any](
 		return value, err
 	}
 	done := make(chan result[T], 1)
-	go func() { //nolint:gosec // the values of ctx would keep what they belong to in memory
+	go func() {
 		value, err := Run(c, func() (T, error) { return f(context.Background(), client) })
 		done <- result[T]{value, err}
 	}()

@@ -41,7 +41,7 @@ func TestPatience(t *testing.T) {
 func TestPatienceWithoutPlace(t *testing.T) {
 	store := New(Config{Name: "test", Addresses: []string{"127.0.0.1:1"}})
 	defer func() { _ = store.Close() }()
-	for store.connector.TryReserve() { //nolint:revive // takes all places
+	for store.connector.TryReserve() { // take all places
 	}
 	here := make(chan struct{})
 	close(here)
