@@ -95,8 +95,8 @@ func (r *reader) readEntry(v yamlfile.Value, side hauberk.Side) {
 func noUse(v yamlfile.Value, side hauberk.Side, names []string) {
 	for _, name := range names {
 		if _, is := v.Get(name); is {
-			v.Errorf("an entry of %s has the key %s, and no use; want \"use: %[2]s\", and its settings as keys next to it",
-				side, name)
+			v.Errorf("an entry of %s has the key %s, and no use; want \"use: %[2]s\", "+
+				"and its settings as keys next to it", side, name)
 			return
 		}
 	}

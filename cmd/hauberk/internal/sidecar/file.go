@@ -98,8 +98,8 @@ func notes(p *policyfile.Policy) (all []string) {
 				"since it does not know which methods have streams", p.Name(), e.Line))
 		}
 		if e.Use == "hedge" && e.Mode != policyfile.Off {
-			all = append(all, fmt.Sprintf("%s:%d: hedge makes no further attempts in a sidecar, since it does not know "+
-				"which methods have one request", p.Name(), e.Line))
+			all = append(all, fmt.Sprintf("%s:%d: hedge makes no further attempts in a sidecar, since it does not "+
+				"know which methods have one request", p.Name(), e.Line))
 		}
 		if e.Use == "version" && e.Mode != policyfile.Off && !has(e, "gate_unknown") {
 			all = append(all, fmt.Sprintf("%s:%d: version does not gate methods that the upstream has not answered "+
