@@ -51,16 +51,16 @@ func (a *attachments) countsBytes() bool {
 
 // slot is a method of a server, with its route in the current chain.
 type slot struct {
+	methodName
+
 	at    *attachments
-	drain *drain // of a Server; nil without one
-	full  string
-	kind  Kind
+	drain *drain                // of a Server; nil without one
 	route atomic.Pointer[route] // nil, or of the current chain or one before
 }
 
 // newSlot returns the slot of a method that grpc-go dispatches, with any name.
-func (a *attachments) newSlot(d *drain, full string, kind Kind) *slot {
-	s := &slot{at: a, drain: d, full: full, kind: kind}
+func (a *attachments) newSlot(d *drain, of methodName) *slot {
+	s := &slot{methodName: of, at: a, drain: d}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.slots = append(alive(a.slots), weak.Make(s))
@@ -81,6 +81,9 @@ func (s *slot) now() *route {
 func (s *slot) renew(c *Chain) *route {
 	m := bestMethod(s.full, s.kind)
 	m.known, m.unguarded = true, c.unguarded(m)
+	if s.desc != nil {
+		m.describe.Do(func() { m.desc = s.desc })
+	}
 	s.drain.track(m)
 	r := &route{m, c.planFor(m)}
 	s.route.Store(r)

@@ -16,10 +16,15 @@ import (
 // protobuf is made by its Go type.
 type messageType struct {
 	proto protoreflect.MessageType
+	empty encoded // makes others
 	other reflect.Type
 }
 
 func typeOf(msg any) messageType {
+	if m, ok := msg.(encoded); ok {
+		empty, _ := m.NewMessage().(encoded)
+		return messageType{empty: empty}
+	}
 	if m, ok := msg.(proto.Message); ok {
 		return messageType{proto: m.ProtoReflect().Type()}
 	}
@@ -28,6 +33,9 @@ func typeOf(msg any) messageType {
 
 // make returns a new message. It fails for types other than pointers.
 func (t messageType) make() (any, error) {
+	if t.empty != nil {
+		return t.empty.NewMessage(), nil
+	}
 	if t.proto != nil {
 		return t.proto.New().Interface(), nil
 	}
@@ -45,6 +53,8 @@ func cloneMessage(msg any) any {
 	switch msg := msg.(type) {
 	case nil:
 		return nil
+	case encoded:
+		return msg.CloneMessage()
 	case proto.Message:
 		return proto.Clone(msg)
 	case protoadapt.MessageV1:
@@ -68,6 +78,9 @@ func cloneMessage(msg any) any {
 // of one protobuf type, such as generated code and dynamicpb.
 func assign(dst, src any) error {
 	if same(dst, src) {
+		return nil
+	}
+	if to, ok := dst.(encoded); ok && to.SetMessage(src) {
 		return nil
 	}
 	if to, ok := protomessage.Of(dst); ok {

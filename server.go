@@ -240,7 +240,7 @@ func (r *Registrar) newSlot(full string, kind Kind) (*slot, *registeredMethod) {
 	if again {
 		state.(*registeredMethod).again.Store(true)
 	}
-	s := r.at.newSlot(r.drain, full, kind)
+	s := r.at.newSlot(r.drain, methodName{full: full, kind: kind})
 	s.now() // so that the first call finds its route
 	return s, state.(*registeredMethod)
 }

@@ -43,7 +43,7 @@ func (a *attachments) unaryServerInterceptor(d *drain) grpc.UnaryServerIntercept
 			return handler(ctx, req)
 		}
 		u := &serverDecoded{srv: info.Server, handler: handler}
-		u.call.init(ctx, a.serverRoute(d, &slots, info.FullMethod, Unary, true), ServerSide, u)
+		u.call.init(ctx, a.serverRoute(d, &slots, methodName{full: info.FullMethod}, true), ServerSide, u)
 		u.call.request = req
 		u.call.received.Store(1)
 		return serveUnary(&u.call)
@@ -78,22 +78,26 @@ func (a *attachments) streamServerInterceptor(d *drain) grpc.StreamServerInterce
 		// grpc-go calls the handler of unknown services without an implementation, and as
 		// bidirectional. A service may be registered without one, too.
 		kind := KindOf(info.IsClientStream, info.IsServerStream)
-		known := srv != nil || kind != Bidi || a.hasRegistered(info.FullMethod)
-		r := a.serverRoute(d, &slots, info.FullMethod, kind, known)
+		known := implemented(srv) || kind != Bidi || a.hasRegistered(info.FullMethod)
+		r := a.serverRoute(d, &slots, methodName{info.FullMethod, kind, descriptorOf(srv)}, known)
 		return serveStream(r, srv, stream, handler, nil)
 	}
 }
 
 // serverRoute returns the route of a method in the current chain, and remembers the method if it is known.
-func (a *attachments) serverRoute(d *drain, slots *sync.Map, full string, kind Kind, known bool) *route {
+func (a *attachments) serverRoute(d *drain, slots *sync.Map, of methodName, known bool) *route {
 	if !known {
-		r := a.current.Load().unservedRoute(full, kind)
+		r := a.current.Load().unservedRoute(of.full, of.kind)
 		d.track(r.method)
 		return r
 	}
-	s, ok := slots.Load(full)
+	s, ok := slots.Load(of.full)
 	if !ok {
-		s, _ = slots.LoadOrStore(full, a.newSlot(d, full, kind))
+		s, _ = slots.LoadOrStore(of.full, a.newSlot(d, of))
+	}
+	if s.(*slot).methodName != of { // its descriptor was learned, or has changed
+		s = a.newSlot(d, of)
+		slots.Store(of.full, s)
 	}
 	return s.(*slot).now()
 }

@@ -192,6 +192,9 @@ func (c *Call) newRequest(t reflect.Type, srv any, begun bool) (any, error) {
 	if begun {
 		return nil, errInternal("Read was called after the handler of %s had begun; call it before next", m.full)
 	}
+	if d, ok := srv.(described); ok {
+		return d.NewRequest()
+	}
 	if d := m.Descriptor(); t == nil && d != nil {
 		if msg := newMessage(d.Input()); msg != nil {
 			return msg, nil
