@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/frametransport"
@@ -26,6 +27,8 @@ import (
 //nolint:recvcheck // each run copies the literal
 type bubble struct {
 	interceptors []hauberk.Interceptor
+	inner        []hauberk.Interceptor // of the calls to the upstream
+	messages     func(method string) (protoreflect.MethodDescriptor, error)
 	backend      hauberktest.Backend
 	srv          []grpc.ServerOption // of the backend
 	dial         []grpc.DialOption   // of the clients
@@ -90,7 +93,11 @@ func (b *bubble) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.gateway = assemble(Config{Chain: chain}, upstream, server)
+	config := Config{Chain: chain, Messages: b.messages, MaxMessageSize: b.limit}
+	if b.inner != nil {
+		config.Client = hauberk.Must(hauberk.New(b.inner...))
+	}
+	b.gateway = assemble(config, upstream, server)
 	lis := b.front.listen()
 	go func() { _ = b.gateway.Serve(lis) }()
 	b.through, b.direct = b.connect(t, b.front), b.connect(t, b.behind)

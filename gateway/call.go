@@ -5,17 +5,13 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
+	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
-
-// Message is a message as hooks receive it: its bytes, as the sender encoded them. It is
-// valid until the hook returns.
-type Message = transport.Message
 
 // call is one call. It is also the stream that the chain runs on.
 type call struct {
@@ -27,12 +23,15 @@ type call struct {
 	known   bool
 	stream  chainStream       // nil if an adapter is innermost
 	plain   bool              // nothing of the chain looks at messages
+	decode  *decoding         // nil if messages are not decoded
 	held    *received         // the next request, if it was received already; else nil
 	ended   *transport.Status // the upstream's status; nil before the upstream ended the call
 
 	// In call itself to save allocations.
 	info     grpc.StreamServerInfo
 	up, down Message // being forwarded
+
+	upDecoded *decoded // the request that is being forwarded; nil without decode
 }
 
 // handle runs the chain around one call. The innermost step forwards the call.
@@ -45,6 +44,9 @@ func (g *Gateway) handle(in transport.Inbound) transport.Status {
 	var srv any // nil means that the method is not known
 	if c.known = g.methods.known(c.request.Method); c.known {
 		srv = g
+	}
+	if c.decode = g.decodingOf(c); c.decode != nil {
+		srv = c.decode
 	}
 	err := g.chain(srv, c, &c.info, c.forward)
 	return statusOf(err, c.ended)
@@ -72,27 +74,19 @@ func (c *call) SendMsg(msg any) error {
 	return c.in.Send(m)
 }
 
-// encoded returns what is sent for msg: a message that is forwarded, or one that an interceptor has made. what names
-// the latter in errors.
-func encoded(msg any, what string) (*Message, error) {
-	switch msg := msg.(type) {
-	case *Message:
-		return msg, nil
-	case proto.Message:
-		raw, err := proto.Marshal(msg)
-		if err != nil {
-			return nil, status.Errorf(codes.Internal,
-				"gateway: the %s of an interceptor cannot be encoded: %v", what, err)
-		}
-		return &Message{Data: mem.BufferSlice{mem.SliceBuffer(raw)}}, nil
-	default:
-		return nil, status.Errorf(codes.Internal,
-			"gateway: an interceptor sent a %T; want a protobuf message or a *gateway.Message", msg)
-	}
-}
-
 // RecvMsg receives a message from the client.
 func (c *call) RecvMsg(msg any) error {
+	if d, ok := msg.(*decoded); ok {
+		var m Message
+		if err := c.in.Recv(&m); err != nil {
+			return err
+		}
+		err := d.decode(&m, c.request.Compressor, c.gateway.messageSize, requests)
+		if hauberk.MessageTooLarge(err) {
+			c.gateway.limits.Met(limits.MessageSize, limits.Peer(c.ctx))
+		}
+		return err
+	}
 	m, ok := msg.(*Message)
 	if !ok {
 		return status.Errorf(codes.Internal, "gateway: an interceptor receives into a %T; want a *gateway.Message", msg)

@@ -366,7 +366,7 @@ func TestKnownMethodsAreBounded(t *testing.T) {
 // Methods of the configuration are known from the first call on, in addition to those that are learned.
 func TestConfiguredMethods(t *testing.T) {
 	var m methods
-	m.add("/a.B/C", "/a.B/D")
+	m.set([]string{"/a.B/C", "/a.B/D"})
 	for i := range maxMethods {
 		m.learn(fmt.Sprintf("/service/method%d", i))
 	}
@@ -374,8 +374,12 @@ func TestConfiguredMethods(t *testing.T) {
 		t.Errorf("%d methods are known", len(*m.names.Load()))
 	}
 	for name, ok := range map[string]bool{"/a.B/C": true, "a.B/C": false, "": false, "/": false, "/a": false, "//C": false} {
-		if err := (Config{Methods: []string{name}}).checkMethods(); (err == nil) != ok {
+		if err := (&Gateway{}).SetMethods(name); (err == nil) != ok {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+	m.set([]string{"/a.B/D", "/a.B/E"})
+	if m.known("/a.B/C") || !m.known("/a.B/D") || !m.known("/a.B/E") || !m.known("/service/method0") {
+		t.Errorf("after others were set, %d methods are known", len(*m.names.Load()))
 	}
 }

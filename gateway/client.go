@@ -18,7 +18,11 @@ import (
 func (c *call) openChained(ctx context.Context, req transport.Request) (transport.Outbound, error) {
 	out := &chained{}
 	ctx = context.WithValue(metadata.NewOutgoingContext(ctx, req.Metadata), outgoingKey{}, &outgoing{req, out})
-	stream, err := c.gateway.client.NewStream(ctx, &bidi, req.Method, untyped)
+	desc := &bidi
+	if c.decode != nil {
+		desc = c.decode.stream()
+	}
+	stream, err := c.gateway.client.NewStream(ctx, desc, req.Method, untyped)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +57,7 @@ func (u *upstreamConn) Invoke(context.Context, string, any, any, ...grpc.CallOpt
 
 // NewStream starts an attempt.
 func (u *upstreamConn) NewStream(
-	ctx context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption,
+	ctx context.Context, desc *grpc.StreamDesc, method string, _ ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
 	of, ok := ctx.Value(outgoingKey{}).(*outgoing)
 	if !ok {
@@ -61,86 +65,24 @@ func (u *upstreamConn) NewStream(
 	}
 	req := of.request
 	md, _ := metadata.FromOutgoingContext(ctx)
-	req.Method, req.Metadata = method, forwarded(md, requestReserved)
+	req.Method, req.Metadata = method, md
+	return u.gateway.newAttempt(ctx, desc, req, of.chained)
+}
+
+// newAttempt calls the upstream. It removes metadata that gRPC reserves.
+func (g *Gateway) newAttempt(
+	ctx context.Context, desc *grpc.StreamDesc, req transport.Request, of *chained,
+) (grpc.ClientStream, error) {
+	req.Metadata = forwarded(req.Metadata, requestReserved)
 	ctx, cancel := context.WithCancel(ctx)
-	out, err := u.gateway.upstream.Open(ctx, req)
+	out, err := g.upstream.Open(ctx, req)
 	if err != nil {
 		cancel()
 		return nil, openError(ctx, err)
 	}
-	return &attempt{ctx: ctx, cancel: cancel, out: out, chained: of.chained}, nil
-}
-
-// attempt is one call of the upstream, inside the chain for the client.
-type attempt struct {
-	ctx     context.Context //nolint:containedctx // Context returns it
-	cancel  context.CancelFunc
-	out     transport.Outbound
-	chained *chained
-	begun   sync.Once
-	header  metadata.MD // set by begun
-	trailer metadata.MD // after the end
-}
-
-func (a *attempt) Context() context.Context { return a.ctx }
-func (a *attempt) CloseSend() error         { return a.out.CloseSend() }
-func (a *attempt) Trailer() metadata.MD     { return a.trailer }
-
-// Header returns the response header, or nil if the upstream has sent none.
-func (a *attempt) Header() (metadata.MD, error) {
-	a.begin()
-	if a.header == nil {
-		return nil, nil //nolint:nilnil // as grpc-go for a response without a header
-	}
-	return a.header.Copy(), nil
-}
-
-// begin waits for the response header. The chain may call Header concurrently with RecvMsg, which the transport does
-// not allow.
-func (a *attempt) begin() {
-	a.begun.Do(func() {
-		a.header = a.out.Header()
-		a.chained.set(a.out.Raw(), nil)
-	})
-}
-
-// SendMsg sends a message of the client, or one that an interceptor has made.
-func (a *attempt) SendMsg(msg any) error {
-	m, err := encoded(msg, "message")
-	if err != nil {
-		return err
-	}
-	return a.out.Send(m)
-}
-
-// RecvMsg receives a message of the upstream, or its status.
-func (a *attempt) RecvMsg(msg any) error {
-	if m, ok := msg.(*Message); ok {
-		return a.receive(m)
-	}
-	var other Message
-	if err := a.receive(&other); err != nil {
-		return err // the status has no type
-	}
-	other.Free()
-	return status.Errorf(codes.Internal, "gateway: an interceptor receives into a %T; want a *gateway.Message", msg)
-}
-
-func (a *attempt) receive(m *Message) error {
-	a.begin()
-	err := a.out.Recv(m)
-	if !errors.Is(err, io.EOF) {
-		return err
-	}
-	end, trailer := a.out.End()
-	a.trailer = trailer
-	a.chained.set(a.out.Raw(), &end)
-	a.out.Close()
-	a.cancel()
-	if err := errorOf(end); err != nil {
-		return err
-	}
-	return io.EOF
+	return &attempt{
+		ctx: ctx, cancel: cancel, out: out, chained: of, single: !desc.ServerStreams, size: g.messageSize,
+	}, nil
 }
 
 // chained is the call to the upstream outside of the chain for the client.
@@ -191,6 +133,14 @@ func (c *chained) Raw() transport.RawResponse {
 func (c *chained) Pass(transport.Inbound) func() (int, error) { return nil }
 
 func (c *chained) Recv(msg *transport.Message) error {
+	if c.err = c.stream.RecvMsg(msg); c.err != nil {
+		return io.EOF
+	}
+	return nil
+}
+
+// receive is Recv for a message that is decoded.
+func (c *chained) receive(msg *decoded) error {
 	if c.err = c.stream.RecvMsg(msg); c.err != nil {
 		return io.EOF
 	}

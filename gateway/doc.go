@@ -5,9 +5,26 @@
 //	…
 //	err = g.Serve(lis)
 //
-// The gateway forwards the calls of all methods to the upstream. It does not know the
-// types of messages and does not decode them. The upstream reports all errors about
+// The gateway forwards the calls of all methods to the upstream. By default it does not know
+// the types of messages and does not decode them. The upstream reports all errors about
 // methods and messages: unknown methods, malformed messages, a wrong number of messages.
+//
+// # Messages
+//
+// With [Config.Messages] interceptors receive decoded messages of chosen methods, as messages of
+// package dynamicpb. Such a call differs from others as follows:
+//
+//   - It has the kind of its method, not Bidi, so that interceptors for one kind run.
+//   - A message is received completely, decompressed (gzip, or a compressor that the program has
+//     registered with grpc-go) and decoded. It is forwarded as the bytes that arrived, unless an
+//     interceptor has changed it. Then it is encoded again, without compression.
+//   - grpc-accept-encoding is forwarded without the compressions that the gateway does not have.
+//   - [Config.MaxMessageSize] holds after decompression, too.
+//   - A message that cannot be decoded or decompressed ends the call with INTERNAL, and a request of
+//     another compression with UNIMPLEMENTED, as in grpc-go. A content type other than
+//     application/grpc and application/grpc+proto ends it with UNIMPLEMENTED and
+//     [ReasonSubtype].
+//   - It takes the time to decode each message, and memory for a multiple of its size.
 //
 // # Requirements
 //

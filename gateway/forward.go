@@ -24,8 +24,11 @@ import (
 // which saves the other goroutine. If nothing looks at messages, the other goroutine starts when
 // there is something to forward, so that an idle call does without it.
 func (c *call) forward(_ any, down grpc.ServerStream) error {
+	if c.decode != nil && c.decode.err != nil {
+		return c.decode.err
+	}
 	c.stream, _ = down.(chainStream)
-	c.plain = c.stream != nil && c.stream.Plain()
+	c.plain = c.stream != nil && c.stream.Plain() && c.decode == nil
 	if own, err := c.answersHealth(down); own || err != nil {
 		return err
 	}
@@ -100,6 +103,9 @@ func (c *call) forwardComplete(down grpc.ServerStream) error {
 // open starts the call to the upstream.
 func (c *call) open(ctx context.Context) (transport.Outbound, error) {
 	req := c.request
+	if c.decode != nil {
+		req.Raw.AcceptEncoding = decompressible(req.Raw.AcceptEncoding)
+	}
 	if req.Fields = c.fields(ctx); req.Fields == nil {
 		req.Metadata = c.metadata(ctx)
 	}
@@ -163,6 +169,9 @@ func (c *call) pumpResponses(down grpc.ServerStream, up transport.Outbound) erro
 	if err := c.sendHeader(down, up); err != nil {
 		return err
 	}
+	if c.decode != nil {
+		return c.pumpDecoded(down, up)
+	}
 	for {
 		if err := c.pass(up); err != nil {
 			return err
@@ -198,6 +207,9 @@ func (c *call) pass(up transport.Outbound) error {
 // sendHeader forwards the response header, unless the call has ended without one.
 func (c *call) sendHeader(down grpc.ServerStream, up transport.Outbound) error {
 	c.raw = up.Raw()
+	if c.decode != nil {
+		c.raw.AcceptEncoding = decompressible(c.raw.AcceptEncoding)
+	}
 	if c.stream != nil && c.raw.Header != nil {
 		c.raw.Header = forwardedFields(c.raw.Header, responseReserved)
 		c.in.SetRaw(c.raw)
@@ -230,6 +242,9 @@ func (c *call) pumpRequests(down grpc.ServerStream, up transport.Outbound, end c
 }
 
 func (c *call) moveRequests(down grpc.ServerStream, up transport.Outbound) error {
+	if c.decode != nil {
+		return c.moveDecoded(down, up)
+	}
 	for {
 		err := c.nextRequest(down)
 		if errors.Is(err, io.EOF) {

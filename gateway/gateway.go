@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -12,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
@@ -64,6 +66,14 @@ type Config struct {
 	// nil knows none.
 	Methods []string
 
+	// Messages decides by the name of a method, such as "/shop.v1.Cart/Get", whether the messages of its calls are
+	// decoded. With a descriptor the interceptors of both chains receive messages of protobuf, and the call has the
+	// kind of the method. Messages are forwarded as the bytes that arrived, unless an interceptor has changed them.
+	// With an error the call runs through Chain, and then ends with the status of that error. With neither, which is
+	// the default, messages are not decoded. It must be safe for concurrent use, and return the same descriptor for
+	// the same method unless that has changed.
+	Messages func(method string) (protoreflect.MethodDescriptor, error)
+
 	// HealthService is a name of a service for which the gateway answers grpc.health.v1.Health/Check itself: SERVING if
 	// [Gateway.Ready] returns nil, and else NOT_SERVING. The chain runs around these calls, too. Checks with other
 	// names, and Watch, are forwarded. "" forwards all.
@@ -73,7 +83,7 @@ type Config struct {
 	Transport Transport
 
 	// MaxMessageSize is the largest size of a message in both directions, in bytes: with
-	// TransportFrames as it is sent, with TransportGRPC after decompression. Calls with a
+	// TransportFrames as it is sent, with TransportGRPC, and if Messages decodes it, after decompression. Calls with a
 	// larger message end with RESOURCE_EXHAUSTED. 0 means DefaultMaxMessageSize.
 	MaxMessageSize int
 
@@ -167,13 +177,16 @@ type Gateway struct {
 	strip    stripper
 	change   func(ctx context.Context, md metadata.MD) // nil changes nothing
 	methods  methods
-	health   string         // Config.HealthService
-	pumps    sync.WaitGroup // the goroutines that forward requests
-	secure   *tls.Config    // of Serve; nil if the transport does TLS, or none
-	release  func()         // ends the watching of certificates
-	ended    atomic.Bool    // no calls are accepted any more
-	limits   *limits.Recorder
-	memory   *limits.Gauge // nil without a limit
+	health   string                                                     // Config.HealthService
+	messages func(method string) (protoreflect.MethodDescriptor, error) // Config.Messages
+
+	messageSize int            // Config.MaxMessageSize, or its default
+	pumps       sync.WaitGroup // the goroutines that forward requests
+	secure      *tls.Config    // of Serve; nil if the transport does TLS, or none
+	release     func()         // ends the watching of certificates
+	ended       atomic.Bool    // no calls are accepted any more
+	limits      *limits.Recorder
+	memory      *limits.Gauge // nil without a limit
 }
 
 // New returns a gateway, or an error with all that is wrong in the configuration. It does
@@ -220,9 +233,10 @@ func (c Config) live() *hauberk.Live {
 func assemble(config Config, up transport.Upstream, down func(transport.Handler) transport.Server) *Gateway {
 	g := &Gateway{
 		health: config.HealthService, upstream: up, chain: config.live().StreamServerInterceptor(), release: func() {},
-		strip: newStripper(config.Strip), change: config.Forward,
+		strip: newStripper(config.Strip), change: config.Forward, messages: config.Messages,
+		messageSize: cmp.Or(config.MaxMessageSize, DefaultMaxMessageSize),
 	}
-	g.methods.add(config.Methods...)
+	g.methods.set(config.Methods)
 	switch {
 	case config.ClientLive != nil:
 		g.client = config.ClientLive.ClientConn(&upstreamConn{g})
@@ -248,7 +262,7 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(
 		target,
-		c.checkMethods(),
+		checkMethods(c.Methods),
 		both,
 		bothClient,
 		checkStrip(c.Strip),

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// received is the result of receiving a request, which is in call.up if err is nil.
+// received is the result of receiving a request, which is in call.up or call.upDecoded if err is nil.
 type received struct{ err error }
 
 // answersHealth answers a health check of the gateway itself, and reports whether the call is one. It receives the
@@ -18,7 +18,7 @@ func (c *call) answersHealth(down grpc.ServerStream) (own bool, err error) {
 	if c.gateway.health == "" || c.request.Method != healthpb.Health_Check_FullMethodName {
 		return false, nil
 	}
-	switch err := down.RecvMsg(&c.up); {
+	switch err := c.nextRequest(down); {
 	case errors.Is(err, io.EOF):
 		c.held = &received{err}
 		return false, nil
@@ -42,8 +42,12 @@ func (c *call) checksGateway() bool {
 	if c.up.Compressed || c.up.Partial() {
 		return false
 	}
+	data := c.up.Data.Materialize()
+	if c.decode != nil {
+		data = c.upDecoded.from.data
+	}
 	var request healthpb.HealthCheckRequest
-	err := proto.Unmarshal(c.up.Data.Materialize(), &request)
+	err := proto.Unmarshal(data, &request)
 	return err == nil && request.GetService() == c.gateway.health
 }
 
@@ -53,5 +57,9 @@ func (c *call) nextRequest(down grpc.ServerStream) error {
 		c.held = nil
 		return held.err
 	}
-	return down.RecvMsg(&c.up)
+	if c.decode == nil {
+		return down.RecvMsg(&c.up)
+	}
+	c.upDecoded = newDecoded(c.decode.method.Input())
+	return down.RecvMsg(c.upDecoded)
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,12 +28,12 @@ func ofMethod(code codes.Code) bool {
 	}
 }
 
-// methods has the names of the methods that the upstream is known to have: those of the configuration, and those that
+// methods has the names of the methods that the upstream is known to have: those that were set, and those that
 // it has answered with a message or with a code of [ofMethod].
 type methods struct {
-	mu      sync.Mutex                          // held by learn and add
+	mu      sync.Mutex                          // held by learn and set
 	names   atomic.Pointer[map[string]struct{}] // replaced by them, never modified
-	learned int                                 // the number of names that are not of the configuration; guarded by mu
+	learned []string                            // guarded by mu
 }
 
 func (m *methods) known(name string) bool {
@@ -47,34 +48,42 @@ func (m *methods) known(name string) bool {
 func (m *methods) learn(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.known(name) || m.learned >= maxMethods {
+	if m.known(name) || len(m.learned) >= maxMethods {
 		return
 	}
-	m.learned++
-	m.addLocked(name)
-}
-
-// add adds names of the configuration.
-func (m *methods) add(names ...string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.addLocked(names...)
-}
-
-func (m *methods) addLocked(added ...string) {
+	m.learned = append(m.learned, name)
 	names := make(map[string]struct{})
 	if old := m.names.Load(); old != nil {
 		names = maps.Clone(*old)
 	}
-	for _, name := range added {
+	names[name] = struct{}{}
+	m.names.Store(&names)
+}
+
+// set replaces the names that were set before.
+func (m *methods) set(all []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	names := make(map[string]struct{}, len(all)+len(m.learned))
+	for _, name := range slices.Concat(all, m.learned) {
 		names[name] = struct{}{}
 	}
 	m.names.Store(&names)
 }
 
+// SetMethods replaces [Config.Methods], such as after the upstream has restarted. Methods that were learned from
+// answers remain known. It returns an error for names that no call has, and then changes nothing.
+func (g *Gateway) SetMethods(names ...string) error {
+	if err := checkMethods(names); err != nil {
+		return err
+	}
+	g.methods.set(names)
+	return nil
+}
+
 // checkMethods returns an error for names that no call has.
-func (c Config) checkMethods() error {
-	for _, name := range c.Methods {
+func checkMethods(names []string) error {
+	for _, name := range names {
 		service, method, ok := strings.Cut(strings.TrimPrefix(name, "/"), "/")
 		if !ok || service == "" || method == "" || name[0] != '/' {
 			return fmt.Errorf("gateway: Methods has %.100q; want a name such as %q", name, "/shop.v1.Cart/Get")
