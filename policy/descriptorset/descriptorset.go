@@ -21,6 +21,7 @@ const MaxSize = 64 << 20
 // Set is the descriptors of services. Make it with [Read], [Parse] or [Reflect]. It never changes and is safe for
 // concurrent use.
 type Set struct {
+	sources  []*descriptorpb.FileDescriptorProto // sorted by name
 	files    *protoregistry.Files
 	types    *dynamicpb.Types
 	services []protoreflect.ServiceDescriptor
@@ -66,7 +67,10 @@ func newSet(files *descriptorpb.FileDescriptorSet, served []string) (*Set, error
 	if err != nil {
 		return nil, fmt.Errorf("the descriptors are not complete: %w", err)
 	}
-	s := &Set{files: registry, types: dynamicpb.NewTypes(registry)}
+	s := &Set{sources: slices.Clone(files.GetFile()), files: registry, types: dynamicpb.NewTypes(registry)}
+	slices.SortFunc(s.sources, func(a, b *descriptorpb.FileDescriptorProto) int {
+		return strings.Compare(a.GetName(), b.GetName())
+	})
 	for f := range registry.RangeFiles {
 		for i := range f.Services().Len() {
 			of := f.Services().Get(i)
@@ -86,6 +90,13 @@ func newSet(files *descriptorpb.FileDescriptorSet, served []string) (*Set, error
 
 // Services returns the services, sorted by name.
 func (s *Set) Services() []protoreflect.ServiceDescriptor { return slices.Clone(s.services) }
+
+// Equal reports whether the services and files of two sets are equal.
+func (s *Set) Equal(other *Set) bool {
+	same := func(a, b *descriptorpb.FileDescriptorProto) bool { return proto.Equal(a, b) }
+	name := func(a, b protoreflect.ServiceDescriptor) bool { return a.FullName() == b.FullName() }
+	return slices.EqualFunc(s.services, other.services, name) && slices.EqualFunc(s.sources, other.sources, same)
+}
 
 // Types returns the types of messages.
 func (s *Set) Types() *dynamicpb.Types { return s.types }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	pb "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
 )
@@ -14,28 +16,60 @@ import (
 // maxFiles bounds how many files a server can make a client ask for.
 const maxFiles = 10_000
 
-// Reflect asks a server for its services, with the service grpc.reflection.v1.ServerReflection. It reads until ctx is
-// done.
+// The method of reflection in its two versions, which have the same messages.
+const (
+	reflectV1      = pb.ServerReflection_ServerReflectionInfo_FullMethodName
+	reflectV1Alpha = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+)
+
+// Reflect asks a server for its services, with the service grpc.reflection.v1.ServerReflection, or, if the server does
+// not have that, grpc.reflection.v1alpha.ServerReflection. Services that the server names without descriptors are left
+// out. It reads until ctx is done.
 func Reflect(ctx context.Context, conn grpc.ClientConnInterface) (*Set, error) {
+	set, err := reflectWith(ctx, conn, reflectV1)
+	if status.Code(err) == codes.Unimplemented {
+		return reflectWith(ctx, conn, reflectV1Alpha)
+	}
+	return set, err
+}
+
+func reflectWith(ctx context.Context, conn grpc.ClientConnInterface, method string) (*Set, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream
-	stream, err := pb.NewServerReflectionClient(conn).ServerReflectionInfo(ctx)
+	stream, err := conn.NewStream(ctx, &pb.ServerReflection_ServiceDesc.Streams[0], method)
 	if err != nil {
 		return nil, fmt.Errorf("the server does not answer reflection: %w", err)
 	}
-	r := &reflector{stream: stream, seen: make(map[string]bool), set: new(descriptorpb.FileDescriptorSet)}
+	r := &reflector{
+		stream: &grpc.GenericClientStream[pb.ServerReflectionRequest, pb.ServerReflectionResponse]{ClientStream: stream},
+		seen:   make(map[string]bool), set: new(descriptorpb.FileDescriptorSet),
+	}
 	services, err := r.services()
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range services {
-		if err := r.fetch(&pb.ServerReflectionRequest{
+		err := r.fetch(&pb.ServerReflectionRequest{
 			MessageRequest: &pb.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: name},
-		}); err != nil {
+		})
+		if answer, ok := errors.AsType[*answerError](err); ok && answer.code == codes.NotFound && len(r.missing) == 0 {
+			continue // such as one with handlers without generated code
+		}
+		if err != nil {
 			return nil, fmt.Errorf("service %s: %w", name, err)
 		}
 	}
 	return newSet(r.set, services)
+}
+
+// answerError is an error that the server has answered a request with.
+type answerError struct {
+	code    codes.Code
+	message string
+}
+
+func (e *answerError) Error() string {
+	return fmt.Sprintf("reflection: %s (code %d)", e.message, e.code)
 }
 
 // reflector reads the files of a server.
@@ -57,7 +91,7 @@ func (r *reflector) ask(req *pb.ServerReflectionRequest) (*pb.ServerReflectionRe
 		return nil, fmt.Errorf("reflection: %w", err)
 	}
 	if e := resp.GetErrorResponse(); e != nil {
-		return nil, fmt.Errorf("reflection: %s (code %d)", e.GetErrorMessage(), e.GetErrorCode())
+		return nil, &answerError{codes.Code(e.GetErrorCode()), e.GetErrorMessage()}
 	}
 	return resp, nil
 }
