@@ -52,8 +52,12 @@ type Gateway struct {
 	// DescriptorsFile has the descriptors of the upstream's services, as `buf build -o FILE` or protoc
 	// --include_imports --descriptor_set_out=FILE write them. Patterns of methods are then checked, and metrics, logs
 	// and traces have the names of methods from the first call on. The default is to learn names from answers.
-	// It is read at the start.
+	// Messages of methods whose entries read them, such as validate, are decoded. It is read at the start.
 	DescriptorsFile string
+	// Reflection asks the upstream for these descriptors, by server reflection: at the start, each minute, and when a
+	// call needs one that is missing. The last answer remains in force while the upstream does not answer. Until the
+	// first one, DescriptorsFile is used, and without it calls whose messages must be decoded end with UNAVAILABLE.
+	Reflection bool
 	// UpstreamTLS calls the upstream with TLS; {} has the defaults. The default is plain text.
 	UpstreamTLS *UpstreamTLS
 	// UpstreamBalance is how several addresses are used: "pick_first" (default) or "round_robin".

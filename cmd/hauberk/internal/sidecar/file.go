@@ -20,9 +20,9 @@ func (s *sidecar) openPolicy(out io.Writer) (*policy, error) {
 		s.sayf("%s", line)
 	}
 	logger := slog.New(slog.NewJSONHandler(out, nil))
-	reports := &reports{path: s.config, sayf: s.sayf}
+	reports := &reports{path: s.config, sayf: s.sayf, decoded: &s.decoded}
 	opts := []policyfile.Option{
-		policyfile.WithLogger(logger), policyfile.WithListener(reports.loaded), policyfile.WithCheck(checkMessages),
+		policyfile.WithLogger(logger), policyfile.WithListener(reports.loaded), policyfile.WithCheck(s.fits),
 	}
 	if s.providers.Tracer != nil {
 		opts = append(opts,
@@ -31,8 +31,11 @@ func (s *sidecar) openPolicy(out io.Writer) (*policy, error) {
 	if s.providers.Meter != nil {
 		opts = append(opts, policyfile.WithMeterProvider(s.providers.Meter))
 	}
-	if s.services != nil {
-		opts = append(opts, policyfile.WithServices(s.services...), policyfile.WithClientServices(s.services...))
+	if services := s.upstreamHas.services(); services != nil {
+		opts = append(opts, policyfile.WithServices(services...), policyfile.WithClientServices(services...))
+	}
+	if s.describes() {
+		opts = append(opts, policyfile.WithTypes(&s.upstreamHas))
 	}
 	if s.rejected != nil {
 		opts = append(opts, policyfile.WithOutermost(s.rejected))
@@ -48,10 +51,23 @@ func (s *sidecar) openPolicy(out io.Writer) (*policy, error) {
 	return &policy{file: file, logger: logger, forward: s.newForwarder(s.providers).forward}, nil
 }
 
+// describes reports whether there are, or will be, descriptors of the upstream's services.
+func (o *options) describes() bool { return o.descriptorsFile != "" || o.reflection }
+
+// fits returns an error if a policy needs what the sidecar does not do.
+func (s *sidecar) fits(p *policyfile.Policy) error {
+	if !s.describes() {
+		return checkMessages(p)
+	}
+	s.decoded.prepare(p)
+	return nil
+}
+
 // reports writes to stderr what became of each load of the policy file after the first one.
 type reports struct {
-	path string
-	sayf func(format string, args ...any)
+	path    string
+	decoded *messages
+	sayf    func(format string, args ...any)
 
 	mu    sync.Mutex           // guards the fields below
 	file  *policyfile.File     // nil before begin
@@ -62,6 +78,7 @@ func (r *reports) begin(file *policyfile.File) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.file, r.start = file, file.Policy().Gateway().Settings()
+	r.decoded.follow(file.Policy())
 }
 
 // loaded reports one load.
@@ -71,6 +88,7 @@ func (r *reports) loaded(state policyfile.State) {
 	if r.file == nil {
 		return
 	}
+	r.decoded.follow(r.file.Policy())
 	if state.Err != nil {
 		for line := range strings.SplitSeq(state.Err.Error(), "\n") {
 			r.sayf("%s", line)
@@ -113,7 +131,7 @@ func notes(p *policyfile.Policy) (all []string) {
 // entries with which the sidecar does not start.
 func Notes(p *policyfile.Policy) (all []string) {
 	lines := notes(p)
-	if err := checkMessages(p); err != nil {
+	if err := checkMessages(p); err != nil && !describes(p.Gateway()) {
 		lines = append(strings.Split(err.Error(), "\n"), lines...)
 	}
 	for _, text := range lines {

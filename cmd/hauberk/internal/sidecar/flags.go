@@ -31,7 +31,7 @@ func (o *options) fromFile(flags *pflag.FlagSet) error {
 		}
 		return nil
 	}
-	file, err := policyfile.Load(o.config, policyfile.CheckOnly(), policyfile.WithCheck(checkMessages))
+	file, err := policyfile.Load(o.config, policyfile.CheckOnly(), policyfile.WithCheck(o.fitsFile))
 	if err != nil {
 		return &fileError{err}
 	}
@@ -54,6 +54,14 @@ func (o *options) fromFile(flags *pflag.FlagSet) error {
 		keyOf[name].take(o, g)
 	}
 	return nil
+}
+
+// fitsFile returns an error if a policy needs descriptors, and neither a flag nor the file names some.
+func (o *options) fitsFile(p *policyfile.Policy) error {
+	if o.describes() || describes(p.Gateway()) {
+		return nil
+	}
+	return checkMessages(p)
 }
 
 // inFile reports whether a file has a key of gateway.

@@ -55,7 +55,8 @@ var keyOf = map[string]struct {
 	"strip-metadata": {"strip_metadata", func(o *options, g *section) {
 		o.strip = append([]string{}, g.StripMetadata...)
 	}},
-	"descriptors": {"descriptors_file", func(o *options, g *section) { o.descriptors = g.DescriptorsFile }},
+	"descriptors": {"descriptors_file", func(o *options, g *section) { o.descriptorsFile = g.DescriptorsFile }},
+	"reflection":  {"reflection", func(o *options, g *section) { o.reflection = g.Reflection }},
 	"upstream-tls": {"upstream_tls", func(o *options, g *section) {
 		o.connections.upstreamTLS = g.UpstreamTLS != nil
 	}},

@@ -34,6 +34,7 @@ gateway:
   strip_metadata: [x-user, x-other]
   upstream_tls: {ca_file: CERT, cert_file: CERT, key_file: KEY, server_name: shop.example, min_version: "1.3"}
   descriptors_file: /run/shop.binpb
+  reflection: true
   health_service: sidecar
   upstream_balance: round_robin
   upstream_connect_timeout: 1s
@@ -73,7 +74,7 @@ gateway:
 const allFlags = `--listen unix:/run/shop.sock --upstream 127.0.0.1:2 --telemetry 127.0.0.1:3
 	--telemetry-tls-cert CERT --telemetry-tls-key KEY --admin 127.0.0.1:4 --admin-tls-cert CERT --admin-tls-key KEY
 	--admin-token-file /run/token --transport grpc --drain 7s --insecure --forward-request-id --tls-cert CERT --tls-key KEY
-	--tls-client-ca CERT --tls-min 1.3 --identity-metadata subject=x-subject --strip-metadata x-user,x-other --health-service sidecar --descriptors /run/shop.binpb --upstream-tls
+	--tls-client-ca CERT --tls-min 1.3 --identity-metadata subject=x-subject --strip-metadata x-user,x-other --health-service sidecar --descriptors /run/shop.binpb --reflection --upstream-tls
 	--upstream-ca CERT --upstream-cert CERT --upstream-key KEY --upstream-server-name shop.example --upstream-tls-min 1.3
 	--upstream-balance round_robin --upstream-connect-timeout 1s --upstream-min-backoff 2s --upstream-max-backoff 3s
 	--upstream-tcp-timeout -1s --upstream-ping-after 15s --upstream-ping-timeout 5s --upstream-ping-idle --upstream-health

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/admin"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/otelenv"
 	"github.com/hauberk-rpc/hauberk/cmd/hauberk/internal/scrape"
@@ -33,8 +31,10 @@ type sidecar struct {
 	providers *otelenv.Providers
 	signals   signals
 	errOut    io.Writer
-	services  []protoreflect.ServiceDescriptor // of the upstream; nil if they are not known
-	reloading sync.Mutex                       // held while the file is read on request
+	decoded   messages
+
+	upstreamHas descriptors
+	reloading   sync.Mutex // held while the file is read on request
 }
 
 // signals are the signals that the sidecar obeys. After the first one that stops it, release restores
@@ -48,6 +48,7 @@ type signals struct {
 // run listens, serves until the first signal, and drains.
 func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOut io.Writer) (err error) {
 	s := &sidecar{options: *o, signals: sig, errOut: errOut}
+	s.decoded.upstreamHas = &s.upstreamHas
 	if at.admin != nil {
 		s.rejected = new(admin.Calls)
 	}
@@ -70,7 +71,10 @@ func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOu
 	}
 	defer s.closePolicy()
 	config := o.gatewayConfig(s.policy, s.sayf)
-	config.Methods = methodsOf(s.services)
+	config.Methods = methodsOf(s.upstreamHas.services())
+	if s.policy.file != nil && s.describes() {
+		config.Messages = s.decoded.of
+	}
 	if s.gateway, err = gateway.New(config, gateway.WithLogger(s.policy.logger)); err != nil {
 		return err
 	}
@@ -85,6 +89,7 @@ func (o *options) run(ctx context.Context, sig signals, at addresses, out, errOu
 	}
 	defer s.endAdmin()
 	defer s.limits.limitHeap()()
+	defer s.startReflection()()
 	lis, err := listen(ctx, at.calls)
 	if err != nil {
 		s.gateway.Stop()

@@ -51,9 +51,16 @@ that have begun keep their chains, and entries that have not changed keep their 
 circuits. If something is wrong with the file, the old chains remain in force. Changes of
 gateway need a restart.
 
-The sidecar does not decode messages. An entry that needs their contents is an error, such
-as validate, idempotency, cache, coalesce, payloads of logging, and rules and keys of a field
-of the request.
+Entries that read the contents of messages, such as validate, payloads of logging, and
+rules and keys of a field of the request, need --descriptors or --reflection, and are else
+an error. Messages are decoded only for methods with such an entry. They are forwarded as
+they arrived, unless an entry changes them. Calls of methods without a descriptor are then
+rejected with UNIMPLEMENTED, and with UNAVAILABLE until the upstream has answered
+reflection. Use except for methods whose messages need not be decoded.
+
+With --reflection the sidecar asks the upstream for its services when it starts, each
+minute, and when a call needs a descriptor that is missing. With both, the file is used
+until the upstream has answered.
 
 IDENTITY
 
@@ -77,9 +84,9 @@ METRICS
 With --telemetry ADDR the sidecar serves http://ADDR/metrics to Prometheus, in the text
 format and in OpenMetrics: metrics of calls with the names of go-grpc-middleware's
 Prometheus provider, rejections, and metrics of the Go runtime and the process. All calls
-have grpc_type="bidi_stream". Methods are counted as "unknown" that --descriptors does not
-have, and that the upstream has not answered yet with a message or a status that only
-services make. The URL is on stderr:
+have grpc_type="bidi_stream", except those whose messages are decoded. Methods are counted
+as "unknown" that --descriptors and --reflection do not have, and that the upstream has
+not answered yet with a message or a status that only services make. The URL is on stderr:
 
   hauberk: metrics at http://127.0.0.1:9464/metrics
 
@@ -236,12 +243,14 @@ type options struct {
 	limits    limitFlags
 	access    accessLog
 
-	config      string            // policy file; "" is the built-in chain
-	identity    map[string]string // names of metadata by part of the identity
-	descriptors string            // file with descriptors of the upstream's services; "" is none
-	strip       []string          // nil is the default
-	wrong       error             // with a key of the file
-	from        []string          // reports of flags that take precedence over keys of the file
+	config     string            // policy file; "" is the built-in chain
+	identity   map[string]string // names of metadata by part of the identity
+	reflection bool              // the upstream is asked for its services
+	strip      []string          // nil is the default
+	wrong      error             // with a key of the file
+	from       []string          // reports of flags that take precedence over keys of the file
+
+	descriptorsFile string // of the upstream's services; "" is none
 
 	connections  connections
 	telemetryTLS web.TLS
@@ -306,8 +315,10 @@ func (o *options) flags(cmd *cobra.Command) {
 	flags.StringVar(&o.upstream, "upstream", "",
 		"forward calls to this service: host:port, dns:///host:port, ipv4:a:1,b:2 or unix:///path")
 	o.connections.register(cmd)
-	flags.StringVar(&o.descriptors, "descriptors", "",
+	flags.StringVar(&o.descriptorsFile, "descriptors", "",
 		"file with the descriptors of the upstream's services (default: methods are learned from answers)")
+	flags.BoolVar(&o.reflection, "reflection", false,
+		"ask the upstream for the descriptors of its services, by server reflection")
 	flags.StringVar(&o.telemetry, "telemetry", "",
 		"serve /metrics on this address, host:port (default: not served)")
 	flags.StringVar(&o.health, "health-service", defaultHealth,
