@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/reflection"
 	rpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	v1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha" //nolint:staticcheck // tested on purpose
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -157,6 +158,42 @@ func TestReflect(t *testing.T) {
 	if got := names(set); got != strings.Repeat("ServerReflection ", 2)+"Cart" {
 		t.Errorf("services %s", got)
 	}
+}
+
+// A server that has only reflection v1alpha, and names a service that has no descriptors, is asked likewise. The answer
+// is equal to that of the same server, and not to that of another.
+func TestReflectV1Alpha(t *testing.T) {
+	register := func(register func(srv *grpc.Server)) *grpc.ClientConn {
+		return serve(t, func(srv *grpc.Server) {
+			register(srv)
+			v1alpha.RegisterServerReflectionServer(srv, reflection.NewServer(reflection.ServerOptions{Services: ghost{srv}}))
+		})
+	}
+	cart := register(func(srv *grpc.Server) { policypb.RegisterCartServer(srv, policypb.UnimplementedCartServer{}) })
+	other := register(func(srv *grpc.Server) { policypb.RegisterCatalogServer(srv, policypb.UnimplementedCatalogServer{}) })
+	var sets []*descriptorset.Set
+	for _, conn := range []*grpc.ClientConn{cart, cart, other} {
+		set, err := descriptorset.Reflect(t.Context(), conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sets = append(sets, set)
+	}
+	if got := names(sets[0]); got != "ServerReflection Cart" {
+		t.Errorf("services %s", got)
+	}
+	if !sets[0].Equal(sets[1]) || sets[0].Equal(sets[2]) {
+		t.Error("equal sets are not, or others are")
+	}
+}
+
+// ghost is a server that says that it has one more service.
+type ghost struct{ *grpc.Server }
+
+func (g ghost) GetServiceInfo() map[string]grpc.ServiceInfo {
+	all := g.Server.GetServiceInfo()
+	all["ghost.v1.Ghost"] = grpc.ServiceInfo{}
+	return all
 }
 
 // liar answers reflection with files that were not asked for, each with a further import.

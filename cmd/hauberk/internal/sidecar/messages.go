@@ -72,7 +72,11 @@ func ruleOf(e *policyfile.Entry, rule string) (of pattern.Set) {
 	for _, s := range e.Settings {
 		switch strings.TrimPrefix(s.Key, rule) {
 		case ".methods", ".allow", ".deny":
-			of = append(of, patterns(strings.Split(strings.Trim(s.Value, "[]"), ", "))...)
+			some := patterns(strings.Split(strings.Trim(s.Value, "[]"), ", "))
+			if some == nil {
+				return nil
+			}
+			of = append(of, some...)
 		}
 	}
 	return of
@@ -81,8 +85,8 @@ func ruleOf(e *policyfile.Entry, rule string) (of pattern.Set) {
 // patterns parses patterns of a policy, which are valid. It returns nil for none.
 func patterns(texts []string) pattern.Set {
 	set, bad := pattern.ParseAll(texts)
-	if len(bad) > 0 {
-		return nil // not a pattern, such as a reference: all methods
+	if len(bad) > 0 || len(set) == 0 {
+		return nil // a text that is not a pattern, such as a reference, can mean all methods
 	}
 	return set
 }
