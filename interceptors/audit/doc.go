@@ -32,8 +32,8 @@
 //   - The record at the start has no identity: nothing has authenticated the call yet. [Interceptor.Admitted]
 //     writes it later in the chain, with the identity, and only for calls that nothing has rejected.
 //   - A record has fields of the request only if the request has been read: a server does not read those of
-//     calls that it rejects by their header. Of a stream it has the first request. Requests of the sidecar are
-//     not decoded, and have none.
+//     calls that it rejects by their header. Of a stream it has the first request. Requests of a sidecar
+//     without descriptors are not decoded, and have none.
 //   - Records have no texts of errors, no metadata, and of the identity the subject, issuer, tenant and method.
 //
 // # What is promised
