@@ -266,6 +266,32 @@ func (broken) Marshal(any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.SliceBuffer("\x0a\xff")}, nil
 }
 
+// Messages of other compressions are rejected with the codes of grpc-go, and not announced to either side.
+func TestCompressions(t *testing.T) {
+	for _, tt := range []struct {
+		encoding string
+		side     receiving
+		code     codes.Code
+	}{
+		{"zstd", requests, codes.Unimplemented},
+		{"zstd", responses, codes.Internal},
+		{"", requests, codes.Internal},
+		{"identity", responses, codes.Internal},
+		{"gzip", requests, codes.Internal}, // and the data is not gzip
+	} {
+		if _, err := decompress([]byte("x"), tt.encoding, 100, tt.side); status.Code(err) != tt.code {
+			t.Errorf("a %s with %q: %v; want %v", tt.side, tt.encoding, err, tt.code)
+		}
+	}
+	for accepted, want := range map[string]string{
+		"": "", "gzip": "gzip", "identity, deflate, gzip": "identity,gzip", "zstd,br": "", "identity,gzip": "identity,gzip",
+	} {
+		if got := decompressible(accepted); got != want {
+			t.Errorf("%q is forwarded as %q; want %q", accepted, got, want)
+		}
+	}
+}
+
 // A response that cannot be decoded ends the call with INTERNAL.
 func TestResponseNotDecoded(t *testing.T) {
 	for _, chained := range []bool{false, true} {
