@@ -46,26 +46,26 @@ func notesFile() *descriptorpb.FileDescriptorProto {
 	method := func(name string, requests, responses bool) *descriptorpb.MethodDescriptorProto {
 		const note = ".notes.v1.Note"
 		return &descriptorpb.MethodDescriptorProto{
-			Name: &name, InputType: proto.String(note), OutputType: proto.String(note),
+			Name: &name, InputType: new(note), OutputType: new(note),
 			ClientStreaming: &requests, ServerStreaming: &responses,
 		}
 	}
 	named := &descriptorpb.FieldOptions{}
 	proto.SetExtension(named, validatepb.E_Field, validatepb.FieldRules_builder{
-		String: validatepb.StringRules_builder{MinLen: proto.Uint64(1)}.Build(),
+		String: validatepb.StringRules_builder{MinLen: new(uint64(1))}.Build(),
 	}.Build())
 	return &descriptorpb.FileDescriptorProto{
-		Name: proto.String("notes/v1/notes.proto"), Package: proto.String("notes.v1"), Syntax: proto.String("proto3"),
+		Name: new("notes/v1/notes.proto"), Package: new("notes.v1"), Syntax: new("proto3"),
 		Dependency: []string{"buf/validate/validate.proto"},
 		MessageType: []*descriptorpb.DescriptorProto{{
-			Name: proto.String("Note"),
+			Name: new("Note"),
 			Field: []*descriptorpb.FieldDescriptorProto{
 				field("name", 1, named), field("owner", 2, nil),
-				field("secret", 3, &descriptorpb.FieldOptions{DebugRedact: proto.Bool(true)}),
+				field("secret", 3, &descriptorpb.FieldOptions{DebugRedact: new(true)}),
 			},
 		}},
 		Service: []*descriptorpb.ServiceDescriptorProto{{
-			Name: proto.String("Notes"),
+			Name: new("Notes"),
 			Method: []*descriptorpb.MethodDescriptorProto{
 				method("Write", false, false), method("Upload", true, false),
 				method("Watch", false, true), method("Chat", true, true),

@@ -29,7 +29,8 @@ func (r receiving) String() string {
 // decompress returns a message after decompression. The codes of errors are those of grpc-go.
 func decompress(data []byte, name string, limit int, side receiving) ([]byte, error) {
 	if name == "" || name == encoding.Identity {
-		return nil, status.Errorf(codes.Internal, "gateway: a %s is compressed, and its grpc-encoding is %q", side, name)
+		return nil, status.Errorf(codes.Internal,
+			"gateway: a %s is compressed, and its grpc-encoding is %q", side, name)
 	}
 	compressor := encoding.GetCompressor(name)
 	if compressor == nil {

@@ -153,7 +153,8 @@ func TestDecoded(t *testing.T) {
 						"client received echo:first", "client sent first", "server received first", "server sent echo:first",
 					}
 				}
-				if slices.Sort(seen); !slices.Equal(seen, want) {
+				slices.Sort(seen)
+				if !slices.Equal(seen, want) {
 					t.Errorf("hooks have seen %q; want %q", seen, want)
 				}
 				same(t, "request", client.sent, server.received)
@@ -234,8 +235,8 @@ func TestNotDecoded(t *testing.T) {
 	}{
 		{"not a message", []grpc.CallOption{grpc.ForceCodecV2(broken{encoding.GetCodecV2("proto")})}, "x", codes.Internal, ""},
 		{
-			"too large after decompression", []grpc.CallOption{grpc.UseCompressor("gzip")}, strings.Repeat("x", 2*limit),
-			codes.ResourceExhausted, "",
+			"too large after decompression", []grpc.CallOption{grpc.UseCompressor("gzip")},
+			strings.Repeat("x", 2*limit), codes.ResourceExhausted, "",
 		},
 		{"another subtype", []grpc.CallOption{grpc.CallContentSubtype("text"), grpc.ForceCodecV2(newForeign())}, "x", codes.Unimplemented, ReasonSubtype},
 	} {
@@ -389,7 +390,8 @@ func FuzzDecoded(f *testing.F) {
 				t.Errorf("%x is sent as %x", raw, got)
 			}
 		}
-		if setText(d, strings.ToValidUTF8(change, "")); d.changed() {
+		setText(d, strings.ToValidUTF8(change, ""))
+		if d.changed() {
 			var got testpb.Request
 			if err := proto.Unmarshal(sent(d), &got); err != nil || got.GetText() != strings.ToValidUTF8(change, "") {
 				t.Errorf("%v, %v", &got, err)

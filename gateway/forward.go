@@ -24,9 +24,6 @@ import (
 // which saves the other goroutine. If nothing looks at messages, the other goroutine starts when
 // there is something to forward, so that an idle call does without it.
 func (c *call) forward(_ any, down grpc.ServerStream) error {
-	if c.decode != nil && c.decode.err != nil {
-		return c.decode.err
-	}
 	c.stream, _ = down.(chainStream)
 	c.plain = c.stream != nil && c.stream.Plain() && c.decode == nil
 	if own, err := c.answersHealth(down); own || err != nil {

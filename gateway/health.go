@@ -14,7 +14,12 @@ type received struct{ err error }
 
 // answersHealth answers a health check of the gateway itself, and reports whether the call is one. It receives the
 // request of other checks, which nextRequest then returns.
+//
+// It returns the error of calls whose messages cannot be decoded.
 func (c *call) answersHealth(down grpc.ServerStream) (own bool, err error) {
+	if c.decode != nil && c.decode.err != nil {
+		return false, c.decode.err
+	}
 	if c.gateway.health == "" || c.request.Method != healthpb.Health_Check_FullMethodName {
 		return false, nil
 	}

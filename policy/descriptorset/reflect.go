@@ -40,10 +40,8 @@ func reflectWith(ctx context.Context, conn grpc.ClientConnInterface, method stri
 	if err != nil {
 		return nil, fmt.Errorf("the server does not answer reflection: %w", err)
 	}
-	r := &reflector{
-		stream: &grpc.GenericClientStream[pb.ServerReflectionRequest, pb.ServerReflectionResponse]{ClientStream: stream},
-		seen:   make(map[string]bool), set: new(descriptorpb.FileDescriptorSet),
-	}
+	r := &reflector{seen: make(map[string]bool), set: new(descriptorpb.FileDescriptorSet)}
+	r.stream = &grpc.GenericClientStream[pb.ServerReflectionRequest, pb.ServerReflectionResponse]{ClientStream: stream}
 	services, err := r.services()
 	if err != nil {
 		return nil, err

@@ -48,9 +48,7 @@ func TestReads(t *testing.T) {
 				"when: request.id == 'x'}, {name: s, allow: a.B/D}]",
 			map[string]bool{"/a.B/C": true}, nil,
 		},
-		{
-			"use: cache, methods: a.B/C, ttl: 1s", map[string]bool{"/a.B/C": true}, map[string]bool{"/a.B/C": false},
-		},
+		{"use: cache, methods: a.B/C, ttl: 1s", map[string]bool{"/a.B/C": true}, map[string]bool{"/a.B/C": false}},
 	} {
 		p, err := policyfile.Parse("p.yaml", []byte("version: 1\nserver: [{"+tt.entry+"}]\n"), policyfile.CheckOnly())
 		if err != nil {

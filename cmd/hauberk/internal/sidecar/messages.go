@@ -43,7 +43,10 @@ func readersOf(p *policyfile.Policy) (all []reader) {
 		if e.Mode == policyfile.Off {
 			continue
 		}
-		r := reader{what: e.Use, line: e.Line, column: e.Column, must: true, of: patterns(e.Methods), except: patterns(e.Except)}
+		r := reader{
+			what: e.Use, line: e.Line, column: e.Column, must: true,
+			of: patterns(e.Methods), except: patterns(e.Except),
+		}
 		switch e.Use {
 		case "validate", "tenant", "idempotency":
 			all = append(all, r)
@@ -118,8 +121,8 @@ func checkMessages(p *policyfile.Policy) error {
 			continue
 		}
 		line = r.line
-		errs = append(errs, fmt.Errorf("%s:%d:%d: %s needs the contents of messages, which a sidecar decodes only with "+
-			"descriptors; want gateway.reflection: true, gateway.descriptors_file, or mode: off",
+		errs = append(errs, fmt.Errorf("%s:%d:%d: %s needs the contents of messages, which a sidecar decodes only "+
+			"with descriptors; want gateway.reflection: true, gateway.descriptors_file, or mode: off",
 			p.Name(), r.line, r.column, r.what))
 	}
 	return errors.Join(errs...)
