@@ -46,7 +46,8 @@ func TestReads(t *testing.T) {
 		{
 			"use: authn, mtls: {dns_names: [.example.org]}}, {use: authz, rules: [{name: r, allow: a.B/C, request: true, " +
 				"when: request.id == 'x'}, {name: s, allow: a.B/D}]",
-			map[string]bool{"/a.B/C": true}, nil,
+			map[string]bool{"/a.B/C": true},
+			nil,
 		},
 		{"use: cache, methods: a.B/C, ttl: 1s", map[string]bool{"/a.B/C": true}, map[string]bool{"/a.B/C": false}},
 	} {
