@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,10 +29,11 @@ func (identities) UnaryCall(ctx context.Context, _ *testgrpc.SimpleRequest) (*te
 	md, _ := metadata.FromIncomingContext(ctx)
 	var lines []string
 	for key, values := range md {
-		if strings.Contains(key, "user") && key != "user-agent" || strings.HasPrefix(key, "x") {
+		if strings.Contains(key, "user") && key != "user-agent" || strings.HasPrefix(key, "x") || key == "forwarded" {
 			lines = append(lines, key+"="+strings.Join(values, ","))
 		}
 	}
+	slices.Sort(lines)
 	return &testgrpc.SimpleResponse{Username: "\n" + strings.Join(lines, "\n") + "\n"}, nil
 }
 
@@ -84,6 +86,47 @@ func identified(t *testing.T) string {
 	go func() { _ = srv.Serve(lis) }()
 	t.Cleanup(srv.Stop)
 	return lis.Addr().String()
+}
+
+// Without a policy file, too, the sidecar removes metadata that looks like an identity or the address of a client, and
+// sends the address of the peer.
+func TestIdentityWithoutPolicy(t *testing.T) { eachTransport(t, runIdentityWithoutPolicy) }
+
+func runIdentityWithoutPolicy(t *testing.T, flag string) {
+	t.Helper()
+	forged := []string{
+		"x-user", "eve", "x_user", "eve", "x-user-bin", "eve", "x.user", "eve", "x-forwarded-user", "eve",
+		"x-forwarded-for", "198.51.100.7", "x_forwarded_for", "198.51.100.7", "x-forwarded-for-bin", "198.51.100.7",
+		"x-real-ip", "198.51.100.7", "x_real_ip", "198.51.100.7", "forwarded", "for=198.51.100.7;user=eve",
+	}
+	for name, c := range map[string]struct {
+		flags []string
+		sent  []string
+		want  string
+	}{
+		"nothing": {nil, nil, "\nx-forwarded-for=127.0.0.1\n"},
+		"forged":  {nil, forged, "\nx-forwarded-for=127.0.0.1\n"},
+		"others are kept": {
+			nil, slices.Concat(forged, []string{"x-user2", "bob"}), "\nx-forwarded-for=127.0.0.1\nx-user2=bob\n",
+		},
+		"another list": {
+			[]string{"--strip-metadata", "x-other"}, []string{"x-user", "bob", "x_other", "eve"},
+			"\nx-forwarded-for=127.0.0.1\nx-user=bob\n",
+		},
+		"an empty list": {
+			[]string{"--strip-metadata", ""}, []string{"x-user", "bob", "x-forwarded-for", "198.51.100.7"},
+			"\nx-forwarded-for=127.0.0.1\nx-user=bob\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, address := sidecar(t, io.Discard, identified(t), append(c.flags, flag)...)
+			ctx := metadata.AppendToOutgoingContext(t.Context(), c.sent...)
+			resp, err := dial(t, address).UnaryCall(ctx, &testgrpc.SimpleRequest{})
+			if err != nil || resp.GetUsername() != c.want {
+				t.Errorf("the upstream receives %q, %v; want %q", resp.GetUsername(), err, c.want)
+			}
+		})
+	}
 }
 
 // With a policy file the sidecar rejects calls without a key, removes what looks like an identity, passes the verified

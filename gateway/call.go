@@ -39,7 +39,7 @@ func (g *Gateway) handle(in transport.Inbound) transport.Status {
 	if st := g.shed(in); st != nil {
 		return *st
 	}
-	c := &call{gateway: g, in: in, ctx: g.strip.strip(in.Context()), request: in.Request()}
+	c := &call{gateway: g, in: in, ctx: g.strip.strip(in), request: in.Request()}
 	c.info = grpc.StreamServerInfo{FullMethod: c.request.Method, IsClientStream: true, IsServerStream: true}
 	var srv any // nil means that the method is not known
 	if c.known = g.methods.known(c.request.Method); c.known {

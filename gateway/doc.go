@@ -55,7 +55,7 @@
 //
 //   - messages, with their compression, by any compressor; flow control applies end to end;
 //   - metadata in both directions, including duplicate keys and binary values, as it was
-//     encoded unless a chain or [Config.Forward] changes it;
+//     encoded unless a chain, [Config.Strip], [Config.ForwardAddress] or [Config.Forward] changes it;
 //   - :authority, user-agent, content-type, grpc-accept-encoding and grpc-previous-rpc-attempts.
 //     If :authority is empty, the upstream receives that of its target;
 //   - the response header, as soon as the upstream sends it;

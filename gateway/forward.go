@@ -122,7 +122,11 @@ func (c *call) fields(ctx context.Context) []hpack.HeaderField {
 		return nil
 	}
 	if fields := c.in.Fields(ctx); fields != nil {
-		return forwardedFields(fields, requestReserved)
+		fields = forwardedFields(fields, requestReserved)
+		if c.gateway.address {
+			fields = setAddressField(ctx, fields)
+		}
+		return fields
 	}
 	return nil
 }
@@ -130,10 +134,13 @@ func (c *call) fields(ctx context.Context) []hpack.HeaderField {
 // metadata returns the metadata for the upstream.
 func (c *call) metadata(ctx context.Context) metadata.MD {
 	md, _ := metadata.FromIncomingContext(ctx) // a copy
+	if md == nil {
+		md = metadata.MD{}
+	}
+	if c.gateway.address {
+		setAddress(ctx, md)
+	}
 	if change := c.gateway.change; change != nil {
-		if md == nil {
-			md = metadata.MD{}
-		}
 		change(ctx, md)
 	}
 	return forwarded(md, requestReserved)

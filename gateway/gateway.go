@@ -56,6 +56,12 @@ type Config struct {
 	// removed, too. nil removes nothing.
 	Strip []string
 
+	// ForwardAddress sends the addresses of the client in x-forwarded-for to the upstream: that of the peer, after
+	// the entries that trusted proxies of Chain have written ([hauberk.Config.TrustedProxies]). All other entries
+	// are removed. A peer without an IP address, such as one on a Unix socket, that is not a trusted proxy has none.
+	// False forwards the header as the client sent it.
+	ForwardAddress bool
+
 	// Forward changes the request metadata for the upstream. The context is that of the innermost
 	// interceptor of Chain: hauberk.FromContext returns the call. The upstream receives no key that
 	// gRPC reserves. It must be safe for concurrent use. nil changes nothing, which costs less.
@@ -175,6 +181,7 @@ type Gateway struct {
 	chain    func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error
 	client   grpc.ClientConnInterface // makes the calls to the upstream; nil without a chain for them
 	strip    stripper
+	address  bool                                      // Config.ForwardAddress
 	change   func(ctx context.Context, md metadata.MD) // nil changes nothing
 	methods  methods
 	health   string                                                     // Config.HealthService
@@ -233,8 +240,8 @@ func (c Config) live() *hauberk.Live {
 func assemble(config Config, up transport.Upstream, down func(transport.Handler) transport.Server) *Gateway {
 	g := &Gateway{
 		health: config.HealthService, upstream: up, chain: config.live().StreamServerInterceptor(), release: func() {},
-		strip: newStripper(config.Strip), change: config.Forward, messages: config.Messages,
-		messageSize: cmp.Or(config.MaxMessageSize, DefaultMaxMessageSize),
+		strip: newStripper(config.Strip), address: config.ForwardAddress, change: config.Forward,
+		messages: config.Messages, messageSize: cmp.Or(config.MaxMessageSize, DefaultMaxMessageSize),
 	}
 	g.methods.set(config.Methods)
 	switch {

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
+	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 )
 
@@ -40,20 +41,24 @@ func checkStrip(names []string) error {
 func plain(key string) string { return strings.TrimSuffix(metadatakey.Spelling(key), "-bin") }
 
 // strip returns the context of a call without the metadata.
-func (s stripper) strip(ctx context.Context) context.Context {
+func (s stripper) strip(in transport.Inbound) context.Context {
+	ctx := in.Context()
 	if len(s) == 0 {
 		return ctx
 	}
-	md, _ := metadata.FromIncomingContext(ctx) // a copy
-	found := false
-	for key := range md {
-		if s[plain(key)] {
-			delete(md, key)
-			found = true
+	var kept metadata.MD // nil if nothing is removed
+	all := in.Metadata()
+	for key := range all {
+		if !s[plain(key)] {
+			continue
 		}
+		if kept == nil {
+			kept = all.Copy()
+		}
+		delete(kept, key)
 	}
-	if !found {
+	if kept == nil {
 		return ctx
 	}
-	return metadata.NewIncomingContext(ctx, md)
+	return metadata.NewIncomingContext(ctx, kept)
 }

@@ -46,8 +46,9 @@ type Gateway struct {
 	IdentityMetadata map[string]string
 	// StripMetadata names request metadata of clients that is removed before the chain sees it, in addition to the
 	// names of identity_metadata. Keys that differ only in "_" or "." for "-", or in the suffix "-bin", are removed,
-	// too. The default is a list of names in which proxies write identities, such as x-forwarded-user: see
-	// `hauberk run --help`. An empty list removes nothing else.
+	// too. The default is a list of names in which proxies write identities and addresses, such as x-forwarded-user and
+	// x-real-ip: see `hauberk run --help`. An empty list removes nothing else. Entries of x-forwarded-for that no proxy
+	// of trusted_proxies has written are never sent to the upstream.
 	StripMetadata []string
 	// DescriptorsFile has the descriptors of the upstream's services, as `buf build -o FILE` or protoc
 	// --include_imports --descriptor_set_out=FILE write them. Patterns of methods are then checked, and metrics, logs

@@ -104,6 +104,7 @@ func (in *inbound) context(timeout time.Duration) (context.Context, context.Canc
 
 func (in *inbound) Context() context.Context   { return in.ctx }
 func (in *inbound) Request() transport.Request { return in.request }
+func (in *inbound) Metadata() metadata.MD      { return in.base.md }
 
 // Complete is [transport.Inbound.Complete].
 func (in *inbound) Complete() bool { return in.stream.Complete(wholeSize) }

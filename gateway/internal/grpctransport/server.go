@@ -133,6 +133,12 @@ func (in *inbound) Request() transport.Request {
 	return transport.Request{Method: own.Method(), Subtype: own.ContentSubtype(), Compressor: own.RecvCompress()}
 }
 
+// Metadata returns a copy: grpc-go has no other way to read all of it.
+func (in *inbound) Metadata() metadata.MD {
+	md, _ := metadata.FromIncomingContext(in.ctx)
+	return md
+}
+
 // Complete returns false: grpc-go does not report what it has received.
 func (in *inbound) Complete() bool { return false }
 

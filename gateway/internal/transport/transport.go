@@ -91,6 +91,8 @@ type Inbound interface {
 	// a status arrives in time.
 	Context() context.Context
 	Request() Request // without metadata
+	// Metadata returns the metadata of the request. The caller must not modify it.
+	Metadata() metadata.MD
 	// Fields returns all header fields of the request as the client encoded them, or nil if
 	// the transport does not keep them or the metadata in ctx is not that of the request. The
 	// caller may modify them.

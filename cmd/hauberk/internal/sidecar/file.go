@@ -183,7 +183,8 @@ func changed(old, next []policyfile.Setting) (keys []string) {
 	return keys
 }
 
-// identityMetadata are the names in which proxies usually write the identity of a caller.
+// identityMetadata are the names in which proxies usually write the identity or the address of a caller. The address
+// is in x-forwarded-for instead, which the gateway writes.
 //
 //nolint:gochecknoglobals // never written
 var identityMetadata = []string{
@@ -192,13 +193,11 @@ var identityMetadata = []string{
 	"x-remote-user", "x-remote-group", "remote-user", "x-user", "x-user-id", "x-tenant", "x-tenant-id",
 	"x-authenticated-user", "x-forwarded-client-cert", "x-client-cert", "x-jwt-payload",
 	"x-goog-authenticated-user-email", "x-goog-authenticated-user-id",
+	"forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip",
 }
 
 // stripped returns the names of metadata that clients cannot send.
 func (o *options) stripped() []string {
-	if o.config == "" {
-		return nil
-	}
 	names := slices.Clone(o.strip)
 	if names == nil {
 		names = slices.Clone(identityMetadata)

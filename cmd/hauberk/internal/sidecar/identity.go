@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
-	"net/netip"
 	"strings"
 
 	"google.golang.org/grpc/metadata"
@@ -38,7 +36,6 @@ func (f *forwarder) forward(ctx context.Context, md metadata.MD) {
 	if call == nil {
 		return
 	}
-	forwardAddress(call, md)
 	if id, ok := requestid.Key.Get(call); ok && f.requestID {
 		md.Set(requestid.DefaultHeader, id)
 	}
@@ -87,58 +84,4 @@ func valueOf(id *hauberk.Identity, part string) string {
 		}
 		return string(text)
 	}
-}
-
-const forwardedFor = "x-forwarded-for"
-
-// forwardAddress appends the address of the peer to x-forwarded-for. Entries that no trusted proxy has written are
-// removed, so that the upstream can trust all that the sidecar sends.
-func forwardAddress(call *hauberk.Call, md metadata.MD) {
-	entries := md.Get(forwardedFor)
-	for key := range md {
-		if metadatakey.Spelling(key) == forwardedFor {
-			delete(md, key)
-		}
-	}
-	peer := addrOf(call)
-	if !peer.IsValid() {
-		return
-	}
-	if client := call.ClientAddr(); client.IsValid() && client != peer {
-		entries = trusted(entries, client)
-	} else {
-		entries = nil
-	}
-	md.Set(forwardedFor, strings.Join(append(entries, peer.String()), ", "))
-}
-
-// trusted returns the entries from that of the client on.
-func trusted(values []string, client netip.Addr) []string {
-	entries := strings.Split(strings.Join(values, ","), ",")
-	for i := len(entries) - 1; i >= 0; i-- {
-		entries[i] = strings.TrimSpace(entries[i])
-		if at, ok := parseAddr(entries[i]); ok && at == client {
-			return entries[i:]
-		}
-	}
-	return []string{client.String()}
-}
-
-// parseAddr reads an address, with or without a port.
-func parseAddr(text string) (netip.Addr, bool) {
-	if host, _, err := net.SplitHostPort(text); err == nil {
-		text = host
-	}
-	addr, err := netip.ParseAddr(strings.Trim(text, "[]"))
-	return addr.WithZone("").Unmap(), err == nil
-}
-
-// addrOf returns the address of the peer of a call, or an invalid one.
-func addrOf(call *hauberk.Call) netip.Addr {
-	p := call.Peer()
-	if p == nil || p.Addr == nil {
-		return netip.Addr{}
-	}
-	addr, _ := parseAddr(p.Addr.String())
-	return addr
 }

@@ -64,20 +64,23 @@ until the upstream has answered.
 
 IDENTITY
 
-With --config, metadata in which proxies write identities is removed from the calls of
-clients, with names that look like it (x_user and x-user-bin for x-user):
+Metadata in which proxies write the identity or the address of a caller is removed from
+the calls of clients, with names that look like it (x_user and x-user-bin for x-user):
 
   x-forwarded-user, x-forwarded-email, x-forwarded-groups, remote-user,
   x-forwarded-preferred-username, x-auth-request-user, x-auth-request-email,
   x-auth-request-groups, x-auth-request-preferred-username, x-remote-user,
   x-remote-group, x-user, x-user-id, x-tenant, x-tenant-id, x-authenticated-user,
   x-forwarded-client-cert, x-client-cert, x-jwt-payload,
-  x-goog-authenticated-user-email, x-goog-authenticated-user-id
+  x-goog-authenticated-user-email, x-goog-authenticated-user-id, forwarded, x-real-ip,
+  true-client-ip, cf-connecting-ip, x-client-ip
 
---strip-metadata replaces this list. With --identity-metadata the upstream receives the
-identity that the chain has verified: the parts subject, issuer, tenant, method, roles,
-scopes, and claims.NAME. The address of the client is in x-forwarded-for, with entries of
-trusted_proxies only.
+Neither the chain nor the upstream sees it, also if a trusted proxy has sent it.
+--strip-metadata replaces this list: name what your proxies do not overwrite. The address
+of the client is in x-forwarded-for: what clients send there is removed, except for
+entries of the policy file's trusted_proxies. With --identity-metadata, which needs
+--config, the upstream receives the identity that the chain has verified: the parts
+subject, issuer, tenant, method, roles, scopes, and claims.NAME.
 
 METRICS
 
@@ -345,7 +348,7 @@ func (o *options) plainConfig() gateway.Config {
 // gatewayConfig returns the configuration of the gateway. sayf reports problems of files.
 func (o *options) gatewayConfig(p *policy, sayf func(format string, args ...any)) gateway.Config {
 	config := o.plainConfig()
-	config.Strip, config.HealthService = o.stripped(), o.health
+	config.Strip, config.HealthService, config.ForwardAddress = o.stripped(), o.health, true
 	switch {
 	case p == nil:
 	case p.file != nil:
