@@ -35,7 +35,7 @@ type Coverage struct {
 // CoverageRow is one method of a [Coverage].
 type CoverageRow struct {
 	Method        string
-	Runs          []bool // by column
+	Runs          []bool // by column; false if the interceptor lets all calls pass ([Declaration.Abstains])
 	Authenticated bool
 	// Authorized is set if an interceptor with rules about methods runs, and each of those
 	// that run has a rule that can admit calls.
@@ -62,7 +62,9 @@ func (c *Chain) Coverage(services map[string]grpc.ServiceInfo) *Coverage {
 		for _, method := range info.Methods {
 			full := "/" + service + "/" + method.Name
 			kind := KindOf(method.IsClientStream, method.IsServerStream)
-			methods = append(methods, &Method{full: full, service: service, name: method.Name, kind: kind, known: true})
+			m := &Method{full: full, service: service, name: method.Name, kind: kind, known: true}
+			m.public, m.stated = c.isPublic(m), c.policy[full]
+			methods = append(methods, m)
 		}
 	}
 	slices.SortFunc(methods, func(a, b *Method) int { return strings.Compare(a.full, b.full) })
@@ -84,11 +86,14 @@ func (c *Chain) authenticates() bool {
 // enforces reports whether an interceptor runs for certain and its decision counts.
 func (l *entry) enforces() bool { return !l.shadow && len(l.conditions) == 0 }
 
+// abstains reports whether an interceptor that runs lets all calls of a method pass.
+func (l *entry) abstains(m *Method) bool { return l.decl.Abstains != nil && l.decl.Abstains(m) }
+
 func (c *Chain) cover(m *Method, entries []*entry) CoverageRow {
-	row := CoverageRow{Method: m.full, Public: c.isPublic(m)}
+	row := CoverageRow{Method: m.full, Public: m.public}
 	ruled, admitted := false, true
 	for _, l := range entries {
-		runs := l.appliesTo(m)
+		runs := l.appliesTo(m) && !l.abstains(m)
 		row.Runs = append(row.Runs, runs)
 		row.Authenticated = row.Authenticated || runs && l.decl.Authenticates
 		if runs && l.decl.Authorizes != nil {

@@ -109,6 +109,12 @@ func (l *entry) explain(m *Method) (runs bool, why string) {
 			reasons = append(reasons, "matched by "+s.String())
 		}
 	}
+	if l.abstains(m) {
+		if m.public {
+			return false, "lets all calls pass: the method is public"
+		}
+		return false, "lets all calls of the method pass"
+	}
 	if len(l.conditions) > 0 {
 		reasons = append(reasons, "if its condition holds for the call")
 	}

@@ -78,6 +78,10 @@ type Declaration struct {
 	// Authenticates is set if a call that passes the interceptor has an identity, or is
 	// to a method of [Config.Public].
 	Authenticates bool
+	// Abstains is set by an interceptor that lets all calls of some methods pass, such as those of
+	// public methods ([Method.Public]). It reports whether it does so for a method. [Chain.Explain] and
+	// [Chain.Coverage] then do not list it as one that runs.
+	Abstains func(method *Method) bool
 	// Authorizes is set by an interceptor that rejects calls by rules about methods. It
 	// reports whether a rule can admit calls of a method, for [Chain.Coverage].
 	Authorizes func(method *Method) bool
@@ -157,6 +161,9 @@ func (d Declaration) merged(own Declaration) Declaration {
 	own.Authenticates = own.Authenticates || d.Authenticates
 	if d.Authorizes != nil {
 		own.Authorizes = d.Authorizes
+	}
+	if d.Abstains != nil {
+		own.Abstains = d.Abstains
 	}
 	if d.EnforcesPolicy != nil {
 		own.EnforcesPolicy = d.EnforcesPolicy

@@ -83,6 +83,7 @@ type Method struct {
 	full, service, name string
 	public              bool          // in Config.Public of the chain
 	unguarded           bool          // on a server: neither authenticated nor public in a chain that authenticates
+	forwarded           bool          // unknown, and a handler that is not the chain's serves it
 	stated              *MethodPolicy // of Config.Policy of the chain; nil for none
 
 	kind     Kind
@@ -112,6 +113,10 @@ func (m *Method) Kind() Kind { return m.kind }
 // Known reports whether the server has the method. On a client it returns true. The names
 // of unknown methods come from the callers: do not keep them.
 func (m *Method) Known() bool { return m.known }
+
+// Public reports whether the method is in [Config.Public] of the chain, or public by [Config.Policy]. It does so for
+// the methods that a chain passes to the functions of a [Declaration], too.
+func (m *Method) Public() bool { return m.public }
 
 // Descriptor returns the method's protobuf descriptor, or nil if the program
 // does not link the generated code of its file.

@@ -193,8 +193,12 @@ func (k *Key) Spares(call *hauberk.Call, unknown bool) bool {
 	if k.IsPeer() {
 		return false
 	}
-	return !unknown && !call.Method().Known() || call.Public() && len(k.reads) > 0
+	return !unknown && !call.Method().Known() || call.Public() && k.SparesPublic()
 }
+
+// SparesPublic reports whether a limit leaves calls of public methods alone, whose caller has no identity: the key
+// reads state.
+func (k *Key) SparesPublic() bool { return !k.IsPeer() && len(k.reads) > 0 }
 
 // AppendOrPeer is [Key.Append], and appends the key of [Peer] if the call lacks the key. peer reports
 // whether the key is that of a peer.

@@ -65,6 +65,7 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		Writes:        []hauberk.StateKey{Key, User},
 		Decides:       true,
 		Authenticates: true,
+		Abstains:      (*hauberk.Method).Public,
 		Err:           x.err(),
 	}
 }

@@ -71,9 +71,10 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
 		Name: name, Phase: hauberk.PhaseAuthz, Sides: hauberk.OnlyServers,
 		Reads: x.reads, Decides: true, Authorizes: x.authorizes, Err: x.err,
+		Abstains: (*hauberk.Method).Public,
 	}
 	if x.err == nil {
-		d.Unmatched = x.unmatched
+		d.Unmatched, d.Invalid = x.unmatched, x.idle
 	}
 	if x.stated != nil {
 		d.Settings, d.EnforcesPolicy = x.settings, x.enforces

@@ -18,6 +18,42 @@ func (x *Interceptor) unmatched(methods []*hauberk.Method) []string {
 	return u.found
 }
 
+// idle returns the patterns of Deny that match only public methods: rules do not hold for these. Patterns of all methods
+// are left out.
+func (x *Interceptor) idle(methods []*hauberk.Method) (all []string) {
+	for i := range x.config.Policy.Deny {
+		r := &x.config.Policy.Deny[i]
+		add := func(text string, matches func(m *hauberk.Method) bool) {
+			matched := func(m *hauberk.Method) bool { return matches(m) && !m.Public() }
+			if slices.ContainsFunc(methods, matches) && !slices.ContainsFunc(methods, matched) {
+				all = append(all, fmt.Sprintf("%s(%.100q) denies only public methods, which pass without a rule",
+					settingOf("Deny", i, r), text))
+			}
+		}
+		set, _ := pattern.ParseAll(r.Methods)
+		for _, p := range set {
+			if p != (pattern.Pattern{}) {
+				add(p.String(), func(m *hauberk.Method) bool { return p.Matches(m.Service(), m.Name()) })
+			}
+		}
+		for _, path := range r.Paths {
+			if t, err := parseTexts([]string{path}, false); err == nil && !t.all {
+				add(path, func(m *hauberk.Method) bool { return t.match(m.FullName()) })
+			}
+		}
+	}
+	return all
+}
+
+// settingOf returns how errors name a rule.
+func settingOf(list string, i int, r *Rule) string {
+	setting := fmt.Sprintf("authz.Config.Policy.%s[%d]", list, i)
+	if r.Name != "" {
+		setting = fmt.Sprintf("%s %.100q", setting, r.Name)
+	}
+	return setting
+}
+
 // unmatched collects patterns that match no method.
 type unmatched struct {
 	index   *pattern.Index
@@ -32,10 +68,7 @@ func (u *unmatched) add(list string, rules []Rule) {
 		if r.Methods == nil && r.Paths == nil {
 			continue
 		}
-		setting := fmt.Sprintf("authz.Config.Policy.%s[%d]", list, i)
-		if r.Name != "" {
-			setting = fmt.Sprintf("%s %.100q", setting, r.Name)
-		}
+		setting := settingOf(list, i, r)
 		set, _ := pattern.ParseAll(r.Methods)
 		if u.shared {
 			set = slices.DeleteFunc(set, func(p pattern.Pattern) bool { return !u.index.Serves(p) })

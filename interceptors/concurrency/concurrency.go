@@ -66,7 +66,7 @@ func New(config Config, opts ...Option) *Interceptor {
 func (x *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
 		Name: name, Detail: x.config.By.Name(), Phase: hauberk.PhaseConcurrency, Decides: true, Err: x.err,
-		Unmatched: x.methods.unmatched, Invalid: x.invalid,
+		Unmatched: x.methods.unmatched, Invalid: x.invalid, Abstains: x.abstains,
 	}
 	d.Reads = append(append(d.Reads, x.config.By.Reads()...), x.config.Tenant.Reads()...)
 	if !x.config.limits() {
@@ -79,6 +79,11 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		d.Err = errors.New("a zero Interceptor has no limit; make one with concurrency.New")
 	}
 	return d
+}
+
+// abstains reports whether the limit does not count calls of a method: a public one has no identity.
+func (x *Interceptor) abstains(m *hauberk.Method) bool {
+	return m.Public() && x.gate == nil && x.config.By.SparesPublic()
 }
 
 // invalid returns what is wrong with the keys for the methods of a server.
@@ -97,7 +102,7 @@ func (x *Interceptor) Intercept(ctx context.Context, call *hauberk.Call, next ha
 		x.gate.rejected.Add(1)
 		return x.reject(call, &load, &x.gate.subject, 0)
 	}
-	if !x.config.limits() || call.Public() && len(x.config.By.Reads()) > 0 { // a public method has no identity
+	if !x.config.limits() || call.Public() && x.config.By.SparesPublic() { // a public method has no identity
 		if x.gate == nil {
 			call.Abstain()
 		}

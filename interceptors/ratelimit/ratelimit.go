@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -80,7 +81,7 @@ func New(config Config, opts ...Option) *Interceptor {
 func (x *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
 		Name: name, Phase: hauberk.PhaseCoarseLimit, Decides: true, Settings: x.settings, Err: x.err,
-		Unmatched: x.unmatched, Invalid: x.invalid,
+		Unmatched: x.unmatched, Invalid: x.invalid, Abstains: x.abstains,
 	}
 	limits := x.config.limits()
 	kinds := make([]string, 0, len(limits))
@@ -97,6 +98,11 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 		d.Err = errors.New("a zero Interceptor has no limit; make one with ratelimit.New")
 	}
 	return d
+}
+
+// abstains reports whether no limit counts calls of a method.
+func (x *Interceptor) abstains(m *hauberk.Method) bool {
+	return m.Public() && !slices.ContainsFunc(x.config.limits(), func(l Config) bool { return !l.By.SparesPublic() })
 }
 
 // unmatched lists the patterns of costs that match none of the methods.

@@ -58,6 +58,7 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
 		Name: "version", Phase: hauberk.PhaseVersion, Sides: hauberk.OnlyServers, Decides: true, Err: x.err,
 		Writes: []hauberk.StateKey{Key}, Unmatched: x.unmatched,
+		Abstains: func(m *hauberk.Method) bool { return m.Public() || isForProbes(m.Service()) },
 	}
 	if x.counts == nil {
 		d.Err = errors.New("a zero version.Interceptor; make it with version.New")

@@ -63,7 +63,7 @@ func (x *Interceptor) Declare() hauberk.Declaration {
 	d := hauberk.Declaration{
 		Name: name, Phase: hauberk.PhaseAuthz, Sides: hauberk.OnlyServers,
 		Writes: []hauberk.StateKey{DynamicMetadata}, Decides: true,
-		Authorizes: func(*hauberk.Method) bool { return true }, Err: x.err,
+		Authorizes: func(*hauberk.Method) bool { return true }, Abstains: (*hauberk.Method).Public, Err: x.err,
 	}
 	if x.config.Identity != "" {
 		d.Reads = []hauberk.StateKey{hauberk.IdentityKey}
