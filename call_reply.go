@@ -311,7 +311,7 @@ func (c *Call) takeReplies() []any {
 func (c *Call) checkAnswer(i int32) error {
 	switch {
 	case c.method.unguarded:
-		return c.plan.chain.errUnguarded(c.method)
+		return c.errUnguarded()
 	case c.response == nil && !c.kind.ServerStreams():
 		return errInternal("%s ended %s without an error and without a response: "+
 			"an interceptor must call next, Reply or return an error", c.nameOf(i), c.method.full)

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"slices"
 	"sync/atomic"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // plan is a chain as it runs for a set of methods: the interceptors that apply,
@@ -28,7 +31,7 @@ func newPlan(c *Chain, entries []*entry) *plan {
 	}
 	next := p.step(len(entries), Func(func(ctx context.Context, call *Call, _ Next) error {
 		if call.method.unguarded {
-			return c.errUnguarded(call.method)
+			return call.errUnguarded()
 		}
 		if call.method.drain.rejectsNew() && !call.method.isHealth() {
 			return errShuttingDown()
@@ -45,16 +48,33 @@ func newPlan(c *Chain, entries []*entry) *plan {
 	return p
 }
 
+// ReasonNotOffered is the reason ([Reason]) of the rejection of a call whose method is neither authenticated nor public
+// in a chain that authenticates calls. If the server has the method, the code is INTERNAL. If it does not and another
+// handler forwards calls, as in package gateway, the code is UNIMPLEMENTED, and only the cause, which clients do not
+// receive, names the settings.
+const ReasonNotOffered = "METHOD_NOT_OFFERED"
+
 // errUnguarded ends a call of a method that the coverage proof finds open, however it is
 // served, also if an interceptor has answered it.
 //
 //go:noinline // its variables would be on the stack of the chain as long as the call runs
-func (c *Chain) errUnguarded(m *Method) error {
-	if !m.known {
-		return c.errUnknown(m)
+func (c *Call) errUnguarded() error {
+	m := c.method
+	if !m.known && !m.forwarded {
+		return c.plan.chain.errUnknown(m)
 	}
-	return errInternal("the chain authenticates calls, but not those of %s: "+
+	why := errInternal("the chain authenticates calls, but not those of %s: "+
 		"authenticate them or list them in hauberk.Config.Public", m.full)
+	c.record(-1, Decision{
+		Interceptor: "hauberk", Rule: "neither authenticated nor public", Verdict: Rejected, Reason: ReasonNotOffered,
+	})
+	if m.known {
+		return &Rejection{Code: codes.Internal, Reason: ReasonNotOffered, Message: status.Convert(why).Message()}
+	}
+	return &Rejection{
+		Code: codes.Unimplemented, Reason: ReasonNotOffered, Cause: why,
+		Message: "The policy in front of the service does not offer this method",
+	}
 }
 
 // step makes the Next that runs interceptor i, or behind the last one the terminal.

@@ -111,7 +111,7 @@ func (a *attachments) newServerOptions(opts []grpc.ServerOption) []grpc.ServerOp
 func (a *attachments) serverOptions(d *drain, opts []grpc.ServerOption) []grpc.ServerOption {
 	own := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(a.unaryServerInterceptor(d)),
-		grpc.ChainStreamInterceptor(a.streamServerInterceptor(d)),
+		grpc.ChainStreamInterceptor(a.streamServerInterceptor(d, false)),
 		grpc.UnknownServiceHandler(a.serveUnknown),
 		grpc.NumStreamWorkers(streamWorkers()),
 	}

@@ -54,7 +54,7 @@ func (a *attachments) unaryServerInterceptor(d *drain) grpc.UnaryServerIntercept
 // code that assembles its own options. It panics as [Chain.NewServer] does. On a server
 // with an UnknownServiceHandler it runs for unknown methods too. If the chain authenticates
 // calls, those of unknown methods that are neither authenticated nor in [Config.Public] do
-// not reach that handler; they end as UNIMPLEMENTED.
+// not reach that handler; they end as UNIMPLEMENTED with [ReasonNotOffered].
 //
 // A bidirectional method of a service that is registered with a nil implementation, and
 // without [Chain.Registrar], counts as unknown: grpc-go calls it as it calls an
@@ -65,11 +65,12 @@ func (c *Chain) StreamServerInterceptor() grpc.StreamServerInterceptor {
 
 func (a *attachments) newStreamServerInterceptor() grpc.StreamServerInterceptor {
 	a.attach("StreamServerInterceptor", ServerSide)
-	return a.streamServerInterceptor(nil)
+	return a.streamServerInterceptor(nil, true)
 }
 
-// streamServerInterceptor is StreamServerInterceptor for a server whose calls d keeps, unless that is nil.
-func (a *attachments) streamServerInterceptor(d *drain) grpc.StreamServerInterceptor {
+// streamServerInterceptor is StreamServerInterceptor for a server whose calls d keeps, unless that is nil. forwards
+// is set if unknown methods have a handler that is not the chain's.
+func (a *attachments) streamServerInterceptor(d *drain, forwards bool) grpc.StreamServerInterceptor {
 	var slots sync.Map // of the server's methods
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		if a.runs(stream.Context(), info.FullMethod) {
@@ -80,6 +81,9 @@ func (a *attachments) streamServerInterceptor(d *drain) grpc.StreamServerInterce
 		kind := KindOf(info.IsClientStream, info.IsServerStream)
 		known := implemented(srv) || kind != Bidi || a.hasRegistered(info.FullMethod)
 		r := a.serverRoute(d, &slots, methodName{info.FullMethod, kind, descriptorOf(srv)}, known)
+		if !known {
+			r.method.forwarded = forwards
+		}
 		return serveStream(r, srv, stream, handler, nil)
 	}
 }

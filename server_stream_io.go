@@ -145,7 +145,7 @@ func (s *serverStream) take(l *leg, msg any) error {
 
 func (s *serverStream) sendWire(msg any) error {
 	if s.method.unguarded { // an interceptor of grpc-go answers
-		return s.call.plan.chain.errUnguarded(s.method)
+		return s.call.errUnguarded()
 	}
 	if msg == emptyResponse {
 		msg = nil

@@ -29,7 +29,7 @@ func (s *serverStream) Forward(send func() (messages int, err error)) error {
 	}
 	return s.guarded(func() error {
 		if s.method.unguarded {
-			return s.call.plan.chain.errUnguarded(s.method)
+			return s.call.errUnguarded()
 		}
 		if err := s.inmost.broken(); err != nil {
 			return err
