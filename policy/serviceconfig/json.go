@@ -39,7 +39,13 @@ func root(data []byte, errs *errList) (value, error) {
 
 // wrong records that the value is not what is wanted.
 func (v value) wrong(want string, args ...any) {
-	v.failf("%.100s, want %s", v.raw, fmt.Sprintf(want, args...))
+	raw := v.raw
+	if bytes.ContainsAny(raw, "\r\n") { // errors have a line each
+		var line bytes.Buffer
+		_ = json.Compact(&line, raw)
+		raw = line.Bytes()
+	}
+	v.failf("%.100s, want %s", raw, fmt.Sprintf(want, args...))
 }
 
 // fail records an error at the path of the value.

@@ -132,6 +132,7 @@ var bad = map[string]struct{ text, want string }{
 	"a year":             {entry(`"timeout": "315576000001s"`), `methodConfig[0].timeout: "315576000001s", want seconds`},
 	"picoseconds":        {entry(`"timeout": "0.0000000001s"`), `methodConfig[0].timeout: "0.0000000001s", want seconds`},
 	"wait":               {entry(`"waitForReady": 1`), "methodConfig[0].waitForReady: 1, want true or false"},
+	"wait over lines":    {entry("\"waitForReady\": {\n\"a\": [1,\n2]}"), `methodConfig[0].waitForReady: {"a":[1,2]}, want true or false`},
 	"request bytes":      {entry(`"maxRequestMessageBytes": -1`), "methodConfig[0].maxRequestMessageBytes: -1, want a whole number of at least 0"},
 	"response bytes":     {entry(`"maxResponseMessageBytes": "1"`), `methodConfig[0].maxResponseMessageBytes: "1", want a whole number`},
 	"both policies": {
