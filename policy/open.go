@@ -24,6 +24,7 @@ type File struct {
 	mu      sync.Mutex         // held while the file is read; guards what follows
 	pending map[*held]struct{} // of policies before, whose calls may still run
 	seen    sum                // the content that was judged last
+	inForce sum                // the content of the policy in force
 	closed  bool
 
 	current atomic.Pointer[Policy] // in force
@@ -165,6 +166,7 @@ func (f *File) judged(p *Policy, seen sum, err error) {
 // adopt makes a policy, whose chains are in force, the current one.
 func (f *File) adopt(p *Policy, seen sum) {
 	f.current.Store(p)
+	f.inForce = seen
 	f.pending[p.held] = struct{}{}
 	r := &releasing{file: f, held: p.held}
 	r.chains.Store(2)

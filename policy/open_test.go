@@ -206,6 +206,35 @@ func TestOpenKeeps(t *testing.T) {
 	}
 }
 
+// A bad file that is reverted was never in force: the policy, since when it is in force and the number of loads stay.
+func TestOpenReverts(t *testing.T) {
+	o := open(t, withDomain("first.example"))
+	first, before := o.Policy(), o.State()
+	for range 2 {
+		put(t, o.path, "version: 2\n...\n")
+		s := o.next(t)
+		for ; s.Err == nil; s = o.next(t) { // of the revert before
+			continue
+		}
+		put(t, o.path, withDomain("first.example"))
+		for ; s.Err != nil; s = o.next(t) { // it may be seen half-written
+			continue
+		}
+		if !s.Since.Equal(before.Since) || s.Loads != before.Loads || s.Hash != before.Hash || !s.FailedAt.IsZero() ||
+			s.Failures == 0 || o.Policy() != first {
+			t.Errorf("after a revert the state is %+v; want as before, %+v, with failures", s, before)
+		}
+	}
+	put(t, o.path, withDomain("second.example"))
+	s := o.next(t)
+	for s.Err != nil {
+		s = o.next(t)
+	}
+	if s.Loads != before.Loads+1 || o.Policy() == first {
+		t.Errorf("after another file the state is %+v; want one more load than in %+v", s, before)
+	}
+}
+
 // A policy that names a pipe is an error at once: no load waits for the writer of the pipe.
 func TestNamedPipes(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")

@@ -19,7 +19,7 @@ type State struct {
 	// Path is the path of the file.
 	Path string
 	// Hash is the first half of the SHA-256 of the text whose policy is in force, in hexadecimal. Since is when it was
-	// put in force.
+	// put in force. Neither changes while a file that is not valid is tried, nor when it is reverted.
 	Hash  string
 	Since time.Time
 	// Loads and Failures count the loads that were put in force, with the first one, and those that were not.
@@ -41,6 +41,15 @@ func (f *File) succeed(seen sum) {
 		f.settings.deps.Logger.Info("policy: the file is in force",
 			slog.String("file", f.path), slog.String("hash", next.Hash))
 	}
+	f.note(next)
+}
+
+// revert notes that the file has the content in force again.
+func (f *File) revert() {
+	next := *f.state.Load()
+	next.Err, next.FailedAt = nil, time.Time{}
+	f.settings.deps.Logger.Info("policy: the file is again the one in force",
+		slog.String("file", f.path), slog.String("hash", next.Hash))
 	f.note(next)
 }
 

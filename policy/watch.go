@@ -163,6 +163,10 @@ func (f *File) look(last sum) (seen sum, again bool) {
 	case err != nil:
 		f.judged(nil, seen, err)
 		return seen, false
+	case seen == f.inForce: // a bad file was reverted
+		f.seen = seen
+		f.revert()
+		return seen, false
 	}
 	p, seen, err := f.load(f.current.Load())
 	if err == nil {
