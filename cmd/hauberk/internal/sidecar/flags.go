@@ -3,7 +3,6 @@ package sidecar
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -39,19 +38,19 @@ func (o *options) fromFile(flags *pflag.FlagSet) error {
 	if g == nil {
 		return nil // the flags have everything
 	}
-	for _, name := range slices.Sorted(maps.Keys(keyOf)) {
-		key := keyOf[name].key
+	flags.VisitAll(func(f *pflag.Flag) {
+		key := keyOf(f.Name)
 		if !inFile(g, key) {
-			continue
+			return
 		}
-		if flags.Changed(name) {
+		if f.Changed {
 			line, _, _ := g.Place(strings.Split(key, ".")[0])
 			o.from = append(o.from,
-				fmt.Sprintf("--%s takes precedence over gateway.%s (%s:%d)", name, key, o.config, line))
-			continue
+				fmt.Sprintf("--%s takes precedence over gateway.%s (%s:%d)", f.Name, key, o.config, line))
+			return
 		}
-		keyOf[name].take(o, g)
-	}
+		o.take(f, key, valueOfKey(g, key))
+	})
 	return nil
 }
 

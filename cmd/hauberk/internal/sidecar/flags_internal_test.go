@@ -45,7 +45,7 @@ func TestFlagsAndKeys(t *testing.T) {
 	of("", reflect.TypeFor[policyfile.Gateway]())
 	keys["upstream_tls"] = true // {} has a meaning
 	Command("").Flags().VisitAll(func(f *pflag.Flag) {
-		key := keyOf[f.Name].key
+		key := keyOf(f.Name)
 		if !keys[key] && withoutKey[f.Name] == "" {
 			t.Errorf("--%s has the key %q, which does not exist", f.Name, key)
 		}
