@@ -19,6 +19,7 @@ import (
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/hauberktest/testpb"
+	"github.com/hauberk-rpc/hauberk/internal/loststatus"
 	"github.com/hauberk-rpc/hauberk/policy/serviceconfig"
 )
 
@@ -108,10 +109,10 @@ func TestEnvoyFaults(t *testing.T) {
 					return attempts + proxy.requests(t), executions + executed.Load(), counts, s
 				}
 				attempts, executions, counts, want := made(native)
-				// grpc-go can lose the status of an attempt that ends while it sends the requests again: see the list of
-				// package serviceconfig.
-				lost := func() bool { return kind.ClientStreams() && c.want != codes.OK && want.Code() == codes.OK }
-				for tries := 0; lost() && tries < 10; tries++ {
+				for range 10 {
+					if !loststatus.Lost(kind.ClientStreams(), attempts, c.want, want.Code()) {
+						break
+					}
 					attempts, executions, counts, want = made(native)
 				}
 				if want.Code() != c.want || attempts != c.attempts {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/hauberktest"
+	"github.com/hauberk-rpc/hauberk/internal/loststatus"
 	"github.com/hauberk-rpc/hauberk/internal/testseed"
 )
 
@@ -137,13 +138,11 @@ func TestDifferential(t *testing.T) {
 	seen.check(t)
 }
 
-// lostStatus reports whether grpc-go ended a call with OK whose last attempt failed. It does so now and then if the server
-// ends an attempt while grpc-go sends it the requests again: its RecvMsg returns io.EOF in place of the status.
-// TestShedStreamsKeepTheirStatus of the root package holds that a chain keeps the status.
+// lostStatus reports whether grpc-go has lost the status of a call.
 func lostStatus(call scriptedCall, theirs result) bool {
 	n := len(theirs.attempts)
-	return call.kind.ClientStreams() && theirs.code == codes.OK && n > 1 && n <= len(call.steps) &&
-		call.steps[n-1].code != codes.OK
+	return 0 < n && n <= len(call.steps) &&
+		loststatus.Lost(call.kind.ClientStreams(), n, call.steps[n-1].code, theirs.code)
 }
 
 // coverage is how often calls of each kind did what the comparison is about.
