@@ -140,7 +140,7 @@ type GatewayTLS struct {
 	CertFile string `policy:"required"`
 	KeyFile  string `policy:"required"`
 	// ClientCAFile has the authorities of client certificates in PEM. Calls without a certificate of theirs are then
-	// rejected. The default is not to ask for one.
+	// rejected. It is read at the start. The default is not to ask for one.
 	ClientCAFile string
 	// MinVersion is the lowest version of TLS: "1.2" (default) or "1.3".
 	MinVersion string
@@ -155,7 +155,8 @@ type CertificateFiles struct {
 
 // UpstreamTLS is how the upstream is called with TLS.
 type UpstreamTLS struct {
-	// CAFile has the authorities of the upstream's certificate in PEM. The default is those of the system.
+	// CAFile has the authorities of the upstream's certificate in PEM. It is read at the start. The default is those of
+	// the system.
 	CAFile string
 	// CertFile and KeyFile are the certificate for the upstream and its key, in PEM. The default is none.
 	CertFile string

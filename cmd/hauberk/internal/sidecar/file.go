@@ -72,12 +72,13 @@ type reports struct {
 	mu    sync.Mutex           // guards the fields below
 	file  *policyfile.File     // nil before begin
 	start []policyfile.Setting // gateway as it is in force
+	loads int64                // of the last good state
 }
 
 func (r *reports) begin(file *policyfile.File) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.file, r.start = file, file.Policy().Gateway().Settings()
+	r.file, r.start, r.loads = file, file.Policy().Gateway().Settings(), file.State().Loads
 	r.decoded.follow(file.Policy())
 }
 
@@ -96,6 +97,11 @@ func (r *reports) loaded(state policyfile.State) {
 		r.sayf("not reloaded; the policy remains as it was")
 		return
 	}
+	if state.Loads == r.loads {
+		r.sayf("%s is again the policy in force", r.path)
+		return
+	}
+	r.loads = state.Loads
 	p := r.file.Policy()
 	for _, key := range changed(r.start, p.Gateway().Settings()) {
 		r.sayf("gateway.%s has changed; it is in force after a restart", key)

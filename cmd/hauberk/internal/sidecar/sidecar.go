@@ -128,7 +128,8 @@ keepalive enforcement policy for it. With --transport grpc, --upstream-eject-aft
 available, and --upstream-health needs --upstream-balance round_robin.
 
 With --tls-cert, clients use TLS, and with --tls-client-ca they need a certificate. The
-certificates of both sides are read again when their files change.
+certificates of both sides are read again when their files change. The authorities of
+--tls-client-ca and --upstream-ca, and --descriptors, are read at the start.
 
 With --listen unix:PATH the sidecar creates a socket, replaces one that a process has left
 behind, and removes it at the end. Its permissions follow from the umask.
