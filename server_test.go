@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -124,14 +123,10 @@ func listenAndServe(t *testing.T, srv interface {
 }, lis net.Listener, opts ...grpc.DialOption,
 ) *grpc.ClientConn {
 	t.Helper()
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
+	stop := hauberktest.Serve(t, srv, lis)
 	conn := dial(t, lis, opts...)
 	t.Cleanup(func() {
-		srv.Stop()
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Errorf("Serve: %v", err)
-		}
+		stop()
 	})
 	return conn
 }

@@ -2,7 +2,6 @@ package hauberk_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"strconv"
 	"sync"
@@ -59,13 +58,9 @@ func newReplica(t *testing.T, d hauberk.Drain, done *completed, work func(ctx co
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
+	stop := hauberktest.Serve(t, srv, lis)
 	t.Cleanup(func() {
-		srv.Stop()
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Errorf("Serve: %v", err)
-		}
+		stop()
 	})
 	return &replica{srv, lis.Addr().String()}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net"
 	"slices"
 	"strings"
@@ -67,8 +66,7 @@ func (w *promWorld) connect(t *testing.T, s promScenario, server []grpc.ServerOp
 			return s.handle(context.WithValue(ctx, enteredKey{}, w.entered), stream)
 		},
 	})
-	served := make(chan error, 1)
-	go func() { served <- w.server.Serve(lis) }()
+	stop := hauberktest.Serve(t, w.server, lis)
 	conn, err := grpc.NewClient("passthrough:///bufconn", append(client,
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()))...)
@@ -78,10 +76,7 @@ func (w *promWorld) connect(t *testing.T, s promScenario, server []grpc.ServerOp
 	w.conn = conn
 	t.Cleanup(func() {
 		_ = conn.Close()
-		w.server.Stop()
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 

@@ -2,7 +2,6 @@ package field_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -104,13 +103,9 @@ func TestMarked(t *testing.T) {
 		}
 		srv := server.NewServer()
 		policypb.RegisterRepositoriesServer(srv, repositoriesServer{})
-		served := make(chan error, 1)
-		go func() { served <- srv.Serve(lis) }()
+		stop := hauberktest.Serve(t, srv, lis)
 		defer func() {
-			srv.Stop()
-			if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-				t.Error(err)
-			}
+			stop()
 		}()
 		conn, err := grpc.NewClient("passthrough:///"+lis.Addr().String(),
 			client.DialOptions(grpc.WithTransportCredentials(insecure.NewCredentials()))...)

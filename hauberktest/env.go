@@ -66,8 +66,7 @@ func Start(t testing.TB, setup Setup) *Env {
 		srv.Stop()
 		t.Fatalf("hauberktest: %v", err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
+	stop := Serve(t, srv, lis)
 
 	dial := []grpc.DialOption{
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
@@ -82,10 +81,7 @@ func Start(t testing.TB, setup Setup) *Env {
 	}
 	t.Cleanup(func() {
 		_ = conn.Close()
-		srv.Stop()
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Errorf("hauberktest: the server ended with %v", err)
-		}
+		stop()
 	})
 	return &Env{Conn: client.ClientConn(conn), Server: srv, Client: conn, kind: setup.Kind}
 }

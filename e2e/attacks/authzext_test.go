@@ -2,7 +2,6 @@ package attacks_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"testing"
 
@@ -48,18 +47,14 @@ func namerConn(t *testing.T) *grpc.ClientConn {
 	}
 	srv := grpc.NewServer()
 	authv3.RegisterAuthorizationServer(srv, namer{})
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
+	stop := hauberktest.Serve(t, srv, lis)
 	conn, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = conn.Close()
-		srv.Stop()
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Error(err)
-		}
+		stop()
 	})
 	return conn
 }

@@ -2,7 +2,6 @@ package attacks_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"slices"
 	"strconv"
@@ -177,8 +176,7 @@ func (l *slowLedger) listen(
 	}
 	srv := grpc.NewServer(grpc.WaitForHandlers(true))
 	testpb.RegisterTestServiceServer(srv, &l.Backend)
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
+	stopServer := hauberktest.Serve(t, srv, lis)
 	chain := hauberk.Must(hauberk.New(interceptors...))
 	conn, err := grpc.NewClient(lis.Addr().String(),
 		chain.DialOptions(grpc.WithTransportCredentials(insecure.NewCredentials()))...)
@@ -187,10 +185,7 @@ func (l *slowLedger) listen(
 	}
 	return testpb.NewTestServiceClient(conn), func() {
 		_ = conn.Close()
-		srv.Stop()
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Errorf("the server ended with %v", err)
-		}
+		stopServer()
 	}
 }
 

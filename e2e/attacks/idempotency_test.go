@@ -2,7 +2,6 @@ package attacks_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -74,7 +73,7 @@ type restarted struct {
 	backend *hauberktest.Backend
 	store   idempotency.Store
 	srv     *hauberk.Server
-	served  chan error
+	end     func()
 }
 
 func (r *restarted) start() {
@@ -87,18 +86,14 @@ func (r *restarted) start() {
 	x := idempotency.New(idempotency.Config{Required: true}, idempotency.WithStore(r.store))
 	r.srv = hauberk.Must(hauberk.New(x)).NewServer(grpc.WaitForHandlers(true))
 	testpb.RegisterTestServiceServer(r.srv, r.backend)
-	r.served = make(chan error, 1)
-	go func(srv *hauberk.Server, served chan error) { served <- srv.Serve(lis) }(r.srv, r.served)
+	r.end = hauberktest.Serve(r.t, r.srv, lis)
 }
 
 func (r *restarted) stop() {
 	if r.srv == nil {
 		return
 	}
-	r.srv.Stop()
-	if err := <-r.served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-		r.t.Error(err)
-	}
+	r.end()
 }
 
 // retryUnavailable makes attempts until one ends with another status than UNAVAILABLE.

@@ -2,7 +2,6 @@ package attacks_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -66,13 +65,9 @@ func serveOnce(t *testing.T, redis idempotencyredis.Config) *onceFleet {
 		}
 		srv := hauberk.Must(hauberk.New(x)).NewServer(grpc.WaitForHandlers(true))
 		testpb.RegisterTestServiceServer(srv, backend)
-		served := make(chan error, 1)
-		go func() { served <- srv.Serve(lis) }()
+		stop := hauberktest.Serve(t, srv, lis)
 		t.Cleanup(func() {
-			srv.Stop()
-			if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-				t.Errorf("a node ended with %v", err)
-			}
+			stop()
 		})
 		state.Addresses = append(state.Addresses, resolver.Address{Addr: lis.Addr().String()})
 	}

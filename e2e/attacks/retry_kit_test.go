@@ -2,7 +2,6 @@ package attacks_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync"
 	"testing"
@@ -78,18 +77,14 @@ func repeat(
 		}
 		return handle(ctx, s, r.add(id))
 	}})
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
+	stop := hauberktest.Serve(t, srv, lis)
 	conn, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = conn.Close()
-		srv.Stop()
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Errorf("the server ended with %v", err)
-		}
+		stop()
 	})
 	r.conn = chain.ClientConn(conn)
 	return r

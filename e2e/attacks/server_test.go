@@ -97,8 +97,7 @@ func (s setup) serve(t *testing.T, interceptors ...hauberk.Interceptor) *target 
 	if s.register != nil {
 		s.register(srv)
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
+	stop := hauberktest.Serve(t, srv, lis)
 	if s.creds == nil {
 		s.creds = insecure.NewCredentials()
 	}
@@ -108,10 +107,7 @@ func (s setup) serve(t *testing.T, interceptors ...hauberk.Interceptor) *target 
 	}
 	t.Cleanup(func() {
 		_ = to.conn.Close()
-		srv.Stop()
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Errorf("the server ended with %v", err)
-		}
+		stop()
 	})
 	return to
 }

@@ -3,7 +3,6 @@ package attacks_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -70,13 +69,9 @@ func serveCounting(t *testing.T) (addr string, executed *executions) {
 	executed = newExecutions()
 	lis := must(net.Listen("tcp", "127.0.0.1:0"))
 	srv := counting(func(id string) { executed.add(id) })
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
+	stop := hauberktest.Serve(t, srv, lis)
 	t.Cleanup(func() {
-		srv.Stop()
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Error(err)
-		}
+		stop()
 	})
 	return lis.Addr().String(), executed
 }

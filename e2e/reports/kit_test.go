@@ -70,8 +70,7 @@ func (s setup) start(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
+	stop := hauberktest.Serve(t, srv, lis)
 	to.addr = lis.Addr().String()
 	s.dial = append(s.dial, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	options := hauberk.Must(hauberk.New(s.client...)).DialOptions(s.dial...)
@@ -80,10 +79,7 @@ func (s setup) start(t *testing.T) *server {
 	}
 	t.Cleanup(func() {
 		_ = to.conn.Close()
-		srv.Stop()
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Errorf("the server ended with %v", err)
-		}
+		stop()
 	})
 	return to
 }

@@ -1,7 +1,6 @@
 package reports_test
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"strconv"
@@ -135,18 +134,14 @@ func asking(t *testing.T, limits *rlsserver.Server) func(hits int) *rlsv3.RateLi
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
+	stop := hauberktest.Serve(t, srv, lis)
 	conn, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = conn.Close()
-		srv.Stop()
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Errorf("the server ended with %v", err)
-		}
+		stop()
 	})
 	return func(hits int) *rlsv3.RateLimitResponse {
 		t.Helper()

@@ -23,6 +23,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/gateway"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/policy"
 	"github.com/hauberk-rpc/hauberk/policy/policytest"
 )
@@ -53,7 +54,7 @@ func inProcess(w *world, chain *hauberk.Chain, service []grpc.ServiceDesc, creds
 	for i := range service {
 		srv.RegisterService(&service[i], nil)
 	}
-	w.serve(lis, srv.Serve, srv.Stop)
+	w.t.Cleanup(hauberktest.Serve(w.t, srv, lis))
 	return lis.Addr().String()
 }
 
@@ -65,7 +66,7 @@ func behind(kind gateway.Transport) place {
 		for i := range service {
 			srv.RegisterService(&service[i], nil)
 		}
-		w.serve(back, srv.Serve, srv.Stop)
+		w.t.Cleanup(hauberktest.Serve(w.t, srv, back))
 		g, err := gateway.New(gateway.Config{Upstream: back.Addr().String(), Chain: chain, Transport: kind})
 		if err != nil {
 			w.t.Fatal(err)
@@ -75,22 +76,9 @@ func behind(kind gateway.Transport) place {
 		if creds.Info().SecurityProtocol == "tls" {
 			front = w.callers.listenTLS(front)
 		}
-		w.serve(front, g.Serve, g.Stop)
+		w.t.Cleanup(hauberktest.Serve(w.t, g, front))
 		return address
 	}
-}
-
-// serve runs a server until the end of the test.
-func (w *world) serve(lis net.Listener, serve func(net.Listener) error, stop func()) {
-	w.t.Helper()
-	ended := make(chan error, 1)
-	go func() { ended <- serve(lis) }()
-	w.t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			w.t.Errorf("Serve: %v", err)
-		}
-	})
 }
 
 func listen(t *testing.T) net.Listener {
@@ -268,7 +256,7 @@ func newUpstream(t *testing.T) *upstream {
 		}
 		return stream.SendMsg(&emptypb.Empty{})
 	}))
-	(&world{t: t}).serve(lis, srv.Serve, srv.Stop)
+	t.Cleanup(hauberktest.Serve(t, srv, lis))
 	return u
 }
 

@@ -29,18 +29,14 @@ func listen(t *testing.T, backend *hauberktest.Backend, server, client *hauberk.
 	}
 	srv := server.NewServer()
 	testpb.RegisterTestServiceServer(srv, backend)
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
+	stop := hauberktest.Serve(t, srv, lis)
 	conn, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = conn.Close()
-		srv.Stop()
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Error(err)
-		}
+		stop()
 	})
 	return testpb.NewTestServiceClient(client.ClientConn(conn))
 }

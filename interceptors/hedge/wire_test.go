@@ -2,7 +2,6 @@ package hedge_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"strconv"
 	"sync"
@@ -71,8 +70,7 @@ func serve(t *testing.T, interceptors ...hauberk.Interceptor) (s *site, client t
 	}
 	srv := grpc.NewServer(grpc.WaitForHandlers(true))
 	testpb.RegisterTestServiceServer(srv, &s.Backend)
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
+	stopServer := hauberktest.Serve(t, srv, lis)
 	chain := hauberk.Must(hauberk.New(interceptors...))
 	conn, err := grpc.NewClient(lis.Addr().String(),
 		chain.DialOptions(grpc.WithTransportCredentials(insecure.NewCredentials()))...)
@@ -81,10 +79,7 @@ func serve(t *testing.T, interceptors ...hauberk.Interceptor) (s *site, client t
 	}
 	return s, testpb.NewTestServiceClient(conn), func() {
 		_ = conn.Close()
-		srv.Stop()
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Error(err)
-		}
+		stopServer()
 	}
 }
 

@@ -2,7 +2,6 @@ package authzext_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -71,13 +70,9 @@ func (s *service) serve(t testing.TB, addr string) (*grpc.Server, string) {
 	}
 	srv := grpc.NewServer(grpc.WaitForHandlers(true))
 	authv3.RegisterAuthorizationServer(srv, s)
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
+	stop := hauberktest.Serve(t, srv, lis)
 	t.Cleanup(func() {
-		srv.Stop()
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Error(err)
-		}
+		stop()
 	})
 	return srv, lis.Addr().String()
 }

@@ -2,7 +2,6 @@ package ratelimitrls_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit"
 	"github.com/hauberk-rpc/hauberk/interceptors/ratelimit/ratelimitrls"
 )
@@ -57,18 +57,14 @@ func dial(t testing.TB, s rlsv3.RateLimitServiceServer) *grpc.ClientConn {
 	}
 	srv := grpc.NewServer(grpc.WaitForHandlers(true))
 	rlsv3.RegisterRateLimitServiceServer(srv, s)
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(lis) }()
+	stop := hauberktest.Serve(t, srv, lis)
 	conn, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = conn.Close()
-		srv.Stop()
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Error(err)
-		}
+		stop()
 	})
 	return conn
 }
