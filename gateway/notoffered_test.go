@@ -38,7 +38,9 @@ func notOffered(t *testing.T, transport gateway.Transport) {
 		"of the upstream":     {testpb.TestService_Unary_FullMethodName, nil, codes.Unimplemented, "The policy in front of the service does not offer this method"},
 		"not of the upstream": {"/made.up.Service/Method", nil, codes.Unimplemented, "The policy in front of the service does not offer this method"},
 		"by descriptors": {
-			testpb.TestService_Unary_FullMethodName, []string{testpb.TestService_Unary_FullMethodName}, codes.Internal,
+			testpb.TestService_Unary_FullMethodName,
+			[]string{testpb.TestService_Unary_FullMethodName},
+			codes.Internal,
 			"hauberk: the chain authenticates calls, but not those of " + testpb.TestService_Unary_FullMethodName,
 		},
 	} {

@@ -141,9 +141,9 @@ func WithPrevious(previous *Policy) Option {
 	return option(func(s *settings) { s.previous = previous })
 }
 
-// WithListener calls listener with the state of a [File] after each load, good or bad, also with the first one, and when a
-// bad file was reverted to the one in force. Calls follow each other, on the goroutine of the File or of Reload. listener must not call Reload and Close, and must
-// not panic. The default is none.
+// WithListener calls listener with the state of a [File] after each load, good or bad, also with the first one, and
+// when a bad file was reverted to the one in force. Calls follow each other, on the goroutine of the File or of Reload.
+// listener must not call Reload and Close, and must not panic. The default is none.
 func WithListener(listener func(State)) Option {
 	return option(func(s *settings) { s.listener = listener })
 }

@@ -18,8 +18,8 @@ func (x *Interceptor) unmatched(methods []*hauberk.Method) []string {
 	return u.found
 }
 
-// idle returns the patterns of Deny that match only public methods: rules do not hold for these. Patterns of all methods
-// are left out.
+// idle returns the patterns of Deny that match only public methods: rules do not hold for these. Patterns of all
+// methods are left out.
 func (x *Interceptor) idle(methods []*hauberk.Method) (all []string) {
 	for i := range x.config.Policy.Deny {
 		r := &x.config.Policy.Deny[i]

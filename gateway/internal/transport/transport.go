@@ -85,7 +85,7 @@ type Server interface {
 
 // Inbound is one call of a client. One goroutine may receive while another one sends. Recv
 // may still run when the handler returns; it fails soon after.
-type Inbound interface {
+type Inbound interface { //nolint:interfacebloat // all that a call has
 	// Context has the metadata, the peer and the grpc.ServerTransportStream, as in grpc-go.
 	// It is done at the end of the call, or early enough before the client's deadline that
 	// a status arrives in time.

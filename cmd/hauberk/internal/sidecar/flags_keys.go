@@ -64,7 +64,7 @@ func (o *options) take(f *pflag.Flag, key string, value reflect.Value) {
 	if value.Kind() == reflect.Pointer {
 		value = value.Elem()
 	}
-	text := ""
+	var text string
 	switch v := value.Interface().(type) {
 	case map[string]string:
 		o.identity = v // the text of a flag has no form for every key
