@@ -35,11 +35,11 @@ type Call struct {
 	dryRun   *shadowRun // on the copy that an interceptor in dry run gets
 
 	nexts nexts
-	base  int32 // of a copy: the place of the nexts that it was made for
 
 	sent, received atomic.Int64
 	abstained      atomic.Uint64 // which of the first 64 deciding interceptors did not decide, by place
 
+	base     int32 // of a copy: the place of the nexts that it was made for
 	side     Side
 	kind     Kind // the method's, which SetMethod does not change
 	detached bool // of a copy: it may run on a goroutine of an interceptor

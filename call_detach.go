@@ -79,7 +79,7 @@ func (c *Call) detachedEnd() (terminal, error) {
 		return &clientUnary{cc: c.leg.connection(end.cc), invoker: end.invoker, reply: reply}, nil
 	case *serverUnary:
 		return &detachedUnary{end.srv, func(ctx context.Context, d *Call) (any, error) {
-			return end.handler(end.srv, ctx, d.decodeDetached, end.own)
+			return end.method.handler(end.srv, ctx, d.decodeDetached, end.own)
 		}}, nil
 	case *serverDecoded:
 		return &detachedUnary{end.srv, func(ctx context.Context, d *Call) (any, error) {

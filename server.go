@@ -200,13 +200,12 @@ func (r *Registrar) GetServiceInfo() map[string]grpc.ServiceInfo {
 func (r *Registrar) wrapUnary(desc *grpc.ServiceDesc, m *grpc.MethodDesc) grpc.MethodHandler {
 	a := r.at
 	s, state := r.newSlot("/"+desc.ServiceName+"/"+m.MethodName, Unary)
-	request := requestType(desc.HandlerType, m.MethodName, Unary)
-	handler := m.Handler
+	method := &unaryMethod{m.Handler, requestType(desc.HandlerType, m.MethodName, Unary)}
 	return func(srv any, ctx context.Context, dec func(any) error, own grpc.UnaryServerInterceptor) (any, error) {
 		if state.again.Load() && a.runs(ctx, s.full) {
-			return handler(srv, ctx, dec, own)
+			return method.handler(srv, ctx, dec, own)
 		}
-		u := &serverUnary{srv: srv, handler: handler, dec: dec, own: own, request: request}
+		u := &serverUnary{srv: srv, method: method, dec: dec, own: own}
 		u.call.init(ctx, s.now(), ServerSide, u)
 		return u.serve()
 	}

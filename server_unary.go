@@ -16,14 +16,19 @@ import (
 type serverUnary struct {
 	call    Call
 	srv     any
-	handler grpc.MethodHandler
+	method  *unaryMethod
 	dec     func(any) error
 	own     grpc.UnaryServerInterceptor
-	request reflect.Type
 	readErr error
 	begun   *Call // around the handler, once that runs: the call, or inside an adapter a copy
 
 	receiving atomic.Bool // the request is being read, if the call counts messages
+}
+
+// unaryMethod is what the calls of a method share.
+type unaryMethod struct {
+	handler grpc.MethodHandler
+	request reflect.Type // nil if it is not known
 }
 
 func (u *serverUnary) serve() (any, error) { return serveUnary(&u.call) }
@@ -56,7 +61,7 @@ func (u *serverUnary) finish(ctx context.Context, call *Call) error {
 	if watched {
 		dec = u.decode
 	}
-	response, err := u.handler(u.srv, ctx, dec, u.own)
+	response, err := u.method.handler(u.srv, ctx, dec, u.own)
 	if err == nil && !watched {
 		call.received.Store(1)
 	}
@@ -130,7 +135,7 @@ func (u *serverUnary) readWire(msg any) error {
 // read reads the request before the handler does.
 func (u *serverUnary) read(_ context.Context, call *Call) (any, error) {
 	if call.request == nil && u.readErr == nil {
-		msg, err := call.newRequest(u.request, u.srv, u.begun != nil)
+		msg, err := call.newRequest(u.method.request, u.srv, u.begun != nil)
 		if err != nil {
 			return nil, err
 		}
