@@ -10,8 +10,7 @@ import (
 // where they cost no allocation.
 type stateList struct {
 	head  atomic.Pointer[stateNode]
-	nodes [3]stateNode
-	used  int // of nodes; guarded by the mutex of the call
+	nodes [3]stateNode // those in use have keys; guarded by the mutex of the call until they are in the list
 }
 
 // stateNode is one value. It never changes once the list has it.
@@ -37,15 +36,19 @@ func (s *stateList) set(key *keyID, value any) {
 	if _, replaces := s.get(key); replaces {
 		rest = rest.without(key)
 	}
-	var n *stateNode
-	if s.used < len(s.nodes) {
-		n = &s.nodes[s.used]
-		s.used++
-	} else {
-		n = new(stateNode)
-	}
+	n := s.room()
 	*n = stateNode{key, value, rest}
 	s.head.Store(n)
+}
+
+// room returns a node that the list does not use. The caller holds the mutex of the call.
+func (s *stateList) room() *stateNode {
+	for i := range s.nodes {
+		if n := &s.nodes[i]; n.key == nil {
+			return n
+		}
+	}
+	return new(stateNode)
 }
 
 // without returns a list that has no node of key, and shares what it can.
