@@ -4,8 +4,9 @@ import "sync/atomic"
 
 // nexts is where the nexts of a call are: how many are running (depth), how many the current attempt has entered
 // (reached), and whether the outermost one has returned (over). They are one word, so that a next needs two atomic
-// writes. With one word for each it needs three, and the outermost next four: that costs 60 ns of the 430 ns of
-// BenchmarkClient/unary/interceptors=8.
+// writes. With one word for each it needs three, and the outermost next four: BenchmarkServerUnary/interceptors=0
+// takes 138 ns then instead of 120, and interceptors=8 takes 380 instead of 343. With a separate word for over alone
+// the first takes 136 ns, and the second the same time.
 type nexts struct{ word atomic.Uint64 }
 
 // nextsOver is the bit for over. reached has the 31 bits behind it, and depth the lower half.
