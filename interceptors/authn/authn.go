@@ -38,6 +38,7 @@ type Validator func(ctx context.Context, token string) (*Identity, error)
 // number of chains at once.
 type Interceptor struct {
 	methods []Method
+	judged  []bool // by method: it returns no identity that has expired
 	config  Config
 }
 
@@ -53,7 +54,11 @@ type Interceptor struct {
 // Rejections are recorded ([hauberk.Call.Decisions]). An admitted call is not, since that
 // costs allocations and the identity shows it.
 func New(config Config, methods ...Method) *Interceptor {
-	return &Interceptor{methods: slices.Clone(methods), config: config}
+	x := &Interceptor{methods: slices.Clone(methods), config: config}
+	for _, m := range x.methods {
+		x.judged = append(x.judged, judgesExpiry(m))
+	}
+	return x
 }
 
 // Declare describes the interceptor to the checks of a chain.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/errtree"
+	"github.com/hauberk-rpc/hauberk/internal/options"
 )
 
 // Method is a way to prove an identity: [Bearer], [NewAPIKeys], and those of the packages authnjwt,
@@ -20,7 +21,9 @@ import (
 //   - Issuers() []string returns the issuers whose credentials it judges, and does not leave to later
 //     methods. Two methods with one credential and one issuer are an error of hauberk.New;
 //   - JudgesAll() bool reports that it leaves no credential to later methods. A later method of the same
-//     credential, which would never run, is an error of hauberk.New.
+//     credential, which would never run, is an error of hauberk.New;
+//   - JudgesExpiry() bool reports that it returns no identity whose Identity.Expires has passed, so that
+//     the clock is not read again, which takes about 60 ns.
 type Method interface {
 	// Name is a short name for logs and errors, such as "jwt".
 	Name() string
@@ -71,7 +74,7 @@ type checked interface{ Err() error }
 func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identity, error) {
 	var none, other error
 	var unjudged string // the credential that other is about; "" if the method does not say
-	for _, m := range x.methods {
+	for i, m := range x.methods {
 		if other != nil && !judges(m, unjudged) {
 			continue
 		}
@@ -79,7 +82,7 @@ func (x *Interceptor) identify(ctx context.Context, call *hauberk.Call) (*Identi
 		err = errtree.Bounded(err) // before errors.Is searches it
 		switch {
 		case err == nil:
-			return checkedIdentity(ctx, id)
+			return checkedIdentity(ctx, id, x.judged[i])
 		case errors.Is(err, ErrOtherMethod):
 			other, unjudged = err, credentialOf(m)
 		case !errors.Is(err, ErrNoCredential):
@@ -100,8 +103,15 @@ func judges(m Method, credential string) bool {
 	return own == "" || own == credential
 }
 
-// checkedIdentity returns an identity that a method accepted, unless it is unusable.
-func checkedIdentity(ctx context.Context, id *Identity) (*Identity, error) {
+// judgesExpiry reports whether a method returns no identity that has expired.
+func judgesExpiry(m Method) bool {
+	expiry, ok := m.(interface{ JudgesExpiry() bool })
+	return ok && !options.IsNil(m) && expiry.JudgesExpiry()
+}
+
+// checkedIdentity returns an identity that a method accepted, unless it is unusable. judged is whether the method
+// has compared its Expires.
+func checkedIdentity(ctx context.Context, id *Identity, judged bool) (*Identity, error) {
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -109,7 +119,7 @@ func checkedIdentity(ctx context.Context, id *Identity) (*Identity, error) {
 		return nil, errNoIdentity
 	case id.Subject == "":
 		return nil, errNoSubject
-	case !id.Expired(time.Now()):
+	case judged && !isRevoked(id), !judged && !id.Expired(time.Now()):
 		return id, nil
 	case isRevoked(id):
 		return nil, errRevoked

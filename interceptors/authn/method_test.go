@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
 	"github.com/hauberk-rpc/hauberk"
+	"github.com/hauberk-rpc/hauberk/hauberktest"
 	"github.com/hauberk-rpc/hauberk/interceptors/authn"
 )
 
@@ -110,6 +112,42 @@ func TestMethodThatNeverRuns(t *testing.T) {
 		_, err := hauberk.New(authn.New(authn.Config{}, test.methods...))
 		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v; want %q", name, err, test.want)
+		}
+	}
+}
+
+// expiring is a method that returns an identity. It reports whether it has compared the expiry.
+type expiring struct {
+	judge
+
+	id     authn.Identity
+	judges bool
+}
+
+func (e *expiring) JudgesExpiry() bool { return e.judges }
+
+func (e *expiring) Authenticate(context.Context, *hauberk.Call) (*authn.Identity, error) {
+	return &e.id, nil
+}
+
+// TestJudgesExpiry: an identity that has expired is rejected, unless its method reports that it returns none. One
+// that was revoked always is.
+func TestJudgesExpiry(t *testing.T) {
+	past, revoked := time.Now().Add(-time.Minute), make(chan struct{})
+	close(revoked)
+	for name, test := range map[string]struct {
+		method expiring
+		want   codes.Code
+	}{
+		"expired":           {expiring{id: authn.Identity{Subject: "alice", Expires: past}}, codes.Unauthenticated},
+		"expired, judged":   {expiring{id: authn.Identity{Subject: "alice", Expires: past}, judges: true}, codes.OK},
+		"revoked":           {expiring{id: authn.Identity{Subject: "alice", Revoked: revoked}}, codes.Unauthenticated},
+		"revoked, judged":   {expiring{id: authn.Identity{Subject: "alice", Revoked: revoked}, judges: true}, codes.Unauthenticated},
+		"unlimited, judged": {expiring{id: authn.Identity{Subject: "alice"}, judges: true}, codes.OK},
+	} {
+		call := (hauberktest.Direct{}).Server(hauberk.Must(hauberk.New(authn.New(authn.Config{}, &test.method))))
+		if err := call(t.Context()); hauberk.CodeOf(err) != test.want {
+			t.Errorf("%s: %v; want %s", name, err, test.want)
 		}
 	}
 }

@@ -21,12 +21,13 @@ import (
 // Validator verifies JSON Web Tokens. Make it with [New]. It is a method of authn.New. Safe for
 // concurrent use; it may be used by any number of interceptors at once.
 type Validator struct {
-	config Config
-	now    func() time.Time
-	client *http.Client
-	logger *slog.Logger
-	errs   []error
-	paths  claimPaths
+	config   Config
+	now      func() time.Time
+	ownClock bool // WithClock was given
+	client   *http.Client
+	logger   *slog.Logger
+	errs     []error
+	paths    claimPaths
 
 	given  []string // the options that give keys
 	static []*key   // their keys
@@ -76,6 +77,9 @@ func (*Validator) Name() string { return "jwt" }
 
 // Credential returns "authorization".
 func (*Validator) Credential() string { return "authorization" }
+
+// JudgesExpiry reports whether tokens are judged by the clock of package time: without [WithClock].
+func (v *Validator) JudgesExpiry() bool { return !v.ownClock }
 
 // Issuers returns Config.Issuer and Config.IssuerAliases. Another validator for one of them, in the same
 // interceptor, would judge none of its tokens: hauberk.New reports it.

@@ -102,7 +102,7 @@ func WithLogger(logger *slog.Logger) Option {
 // by which the interceptor of package authn ends streams, and rejects an identity that has expired.
 func WithClock(now func() time.Time) Option {
 	return option(func(v *Validator) {
-		v.now = now
+		v.now, v.ownClock = now, true
 		if now == nil {
 			v.failf("WithClock was given a nil function")
 		}
