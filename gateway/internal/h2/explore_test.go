@@ -186,6 +186,9 @@ func (w *world) echo(s *Stream) {
 			_ = s.WriteHeader([]hpack.HeaderField{{Name: "grpc-status", Value: "0"}}, true)
 			return
 		}
+		if reset, ok := errors.AsType[ResetError](err); ok && reset.Code == http2.ErrCodeFlowControl {
+			w.t.Errorf("%v, although the ledger has no error", err)
+		}
 		if err != nil || w.intN(200) == 0 {
 			return
 		}
@@ -240,6 +243,9 @@ func (w *world) call() {
 				w.t.Errorf("%d bytes came back, want %d", len(got), len(sent))
 			}
 			return
+		}
+		if reset, ok := errors.AsType[ResetError](err); ok && reset.Code == http2.ErrCodeFlowControl {
+			w.t.Errorf("%v, although the ledger has no error", err)
 		}
 		if err != nil {
 			return

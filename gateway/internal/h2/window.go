@@ -15,9 +15,10 @@ type inflow struct {
 
 func (f *inflow) held() int { return f.size - f.avail - f.pending }
 
-// receive accounts for n bytes of the peer.
+// receive accounts for n bytes of the peer. No bytes are permitted with any window, such as the end of a
+// stream whose window has become negative.
 func (f *inflow) receive(n int) error {
-	if n > f.avail {
+	if n > 0 && n > f.avail {
 		return errWindow
 	}
 	f.avail -= n
