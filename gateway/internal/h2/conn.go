@@ -31,6 +31,7 @@ type Conn struct {
 	// Of the reader.
 	br      *bufio.Reader
 	fr      *http2.Framer
+	block   *block
 	started bool         // the peer's first SETTINGS has arrived
 	frames  atomic.Int64 // received; read by keepalive
 	// What the frames that were read are for: see deliver.
@@ -92,7 +93,7 @@ const (
 func NewServer(nc net.Conn, config Config, accept func(*Stream)) *Conn {
 	c := newConn(nc, config)
 	c.server, c.accept = true, accept
-	c.fr.MaxHeaderListSize = mostHeaders(c.config, 1<<20)
+	c.block = newBlock(mostHeaders(c.config, 1<<20))
 	c.begin()
 	return c
 }
@@ -101,7 +102,7 @@ func NewServer(nc net.Conn, config Config, accept func(*Stream)) *Conn {
 func NewClient(nc net.Conn, config Config) *Conn {
 	c := newConn(nc, config)
 	c.nextID = 1
-	c.fr.MaxHeaderListSize = mostHeaders(c.config, 16<<20)
+	c.block = newBlock(mostHeaders(c.config, 16<<20))
 	c.begin()
 	return c
 }
@@ -135,7 +136,6 @@ func newConn(nc net.Conn, config Config) *Conn {
 	c.fr = http2.NewFramer(nil, c.br)
 	c.fr.SetReuseFrames()
 	c.fr.SetMaxReadFrameSize(defaultFrameSize)
-	c.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	c.out = http2.NewFramer(toBuffer{c}, nil)
 	c.enc = hpack.NewEncoder(&c.hpb)
 	c.enc.SetMaxDynamicTableSizeLimit(4096)

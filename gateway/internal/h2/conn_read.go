@@ -73,6 +73,9 @@ func (c *Conn) readFrame(hurry bool) (http2.Frame, error) {
 		hurry = true
 	}
 	f, err := c.fr.ReadFrame()
+	if headers, ok := f.(*http2.HeadersFrame); ok && err == nil {
+		f, err = c.readHeaders(headers)
+	}
 	if hurry {
 		_ = c.nc.SetReadDeadline(time.Time{})
 	}
