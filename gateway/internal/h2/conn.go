@@ -37,12 +37,15 @@ type Conn struct {
 	// What the frames that were read are for: see deliver.
 	toWake, toAccept []*Stream
 	toCall           []func() // of OnReady
+	toReport         []Events // Received
+	corks            Corks
 
 	// Of the writer.
-	buf *bytes.Buffer // the next write; nil while the writer has nothing to write
-	out *http2.Framer
-	enc *hpack.Encoder
-	hpb bytes.Buffer // the encoder's output
+	buf  *bytes.Buffer // the next write; nil while the writer has nothing to write
+	out  *http2.Framer
+	enc  *hpack.Encoder
+	hpb  bytes.Buffer // the encoder's output
+	sent []Events     // to report
 
 	mu         sync.Mutex   // guards the following and all streams
 	err        error        // why the connection is over
@@ -59,11 +62,14 @@ type Conn struct {
 	in         inflow
 	settledOwn bool // the peer has acknowledged the first SETTINGS
 	windows    windows
-	control    []control // frames that need no credit, in order
-	replies    int       // the control frames that answer the peer
-	ready      queue     // have data and credit; take turns
-	queued     int       // bytes of data of all streams
-	credit     int       // to send, of the connection
+	control    []control            // frames that need no credit, in order
+	fields     *[]hpack.HeaderField // of control; nil if there are none
+	corked     int                  // goroutines that wake the writer later
+	unwoken    bool                 // they have to
+	replies    int                  // the control frames that answer the peer
+	ready      queue                // have data and credit; take turns
+	queued     int                  // bytes of data of all streams
+	credit     int                  // to send, of the connection
 	flood      floods
 	peer       peer
 	draining   *time.Timer
@@ -257,6 +263,9 @@ func (c *Conn) Interrupt(err error) {
 		if s.onEnd != nil {
 			ended = append(ended, s.onEnd)
 			s.onEnd = nil
+		}
+		if s.events != nil {
+			ended = append(ended, s.events.Interrupted)
 		}
 	}
 	c.mu.Unlock()

@@ -13,7 +13,7 @@ func (c *Conn) hasFrame() bool {
 // the reader has handled the frames that it has read: they often have the rest of what the
 // goroutine waits for. Only the reader calls it.
 func (c *Conn) notify(s *Stream) {
-	if (s.canReceive != nil || s.onReady != nil) && !s.notified {
+	if (s.canReceive != nil || s.onReady != nil || s.events != nil) && !s.notified {
 		s.notified = true
 		c.toWake = append(c.toWake, s)
 	}
@@ -30,6 +30,9 @@ func (c *Conn) deliver() {
 				s.onReady = nil
 				c.toCall = append(c.toCall, f)
 			}
+			if s.events != nil {
+				c.toReport = append(c.toReport, s.events)
+			}
 			c.toWake[i] = nil
 		}
 		c.mu.Unlock()
@@ -40,9 +43,15 @@ func (c *Conn) deliver() {
 		c.toCall[i] = nil
 	}
 	c.toCall = c.toCall[:0]
+	for i, events := range c.toReport {
+		events.Received(&c.corks)
+		c.toReport[i] = nil
+	}
+	c.toReport = c.toReport[:0]
 	for i, s := range c.toAccept {
 		c.accept(s)
 		c.toAccept[i] = nil
 	}
 	c.toAccept = c.toAccept[:0]
+	c.corks.release()
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,8 +25,11 @@ type control struct {
 	text     string
 	ping     [8]byte
 	settings []http2.Setting
-	fields   []hpack.HeaderField
+	fields   span // of Conn.fields
 }
+
+// span is a part of a list.
+type span struct{ begin, end int }
 
 type kind int
 
@@ -61,7 +65,72 @@ func (c *Conn) push(f control) {
 	c.wakeWriter()
 }
 
-func (c *Conn) wakeWriter() { wake(c.wake) }
+// pushHeaders queues a header list. It copies the fields.
+func (c *Conn) pushHeaders(s *Stream, fields []hpack.HeaderField, end bool) {
+	if c.err != nil {
+		return
+	}
+	if c.fields == nil {
+		c.fields, _ = fieldLists.Get().(*[]hpack.HeaderField)
+	}
+	begin := len(*c.fields)
+	*c.fields = append(*c.fields, fields...)
+	c.push(control{kind: sendHeaders, id: s.id, stream: s, fields: span{begin, len(*c.fields)}, end: end})
+}
+
+// releaseFields releases the header lists that have been encoded, when they are all or most of the
+// lists.
+func (c *Conn) releaseFields() {
+	if c.fields == nil {
+		return
+	}
+	if len(c.control) > 0 {
+		c.compactFields()
+		return
+	}
+	if cap(*c.fields) <= maxFields {
+		clear(*c.fields)
+		*c.fields = (*c.fields)[:0]
+		fieldLists.Put(c.fields)
+	}
+	c.fields = nil
+}
+
+// compactFields removes the header lists that have been encoded, if the others are less than half.
+func (c *Conn) compactFields() {
+	all := *c.fields
+	first := len(all)
+	if i := slices.IndexFunc(c.control, func(f control) bool { return f.kind == sendHeaders }); i >= 0 {
+		first = c.control[i].fields.begin
+	}
+	if first <= len(all)/2 {
+		return
+	}
+	for i := range c.control {
+		c.control[i].fields.begin -= first
+		c.control[i].fields.end -= first
+	}
+	n := copy(all, all[first:])
+	clear(all[n:])
+	*c.fields = all[:n]
+}
+
+// maxFields is the largest capacity of a list of fieldLists that is kept.
+const maxFields = 4096
+
+// fieldLists has the lists of header fields of connections that have none to send.
+//
+//nolint:gochecknoglobals // a pool of all connections
+var fieldLists = sync.Pool{New: func() any { return new([]hpack.HeaderField) }}
+
+// wakeWriter wakes the writer, or leaves that to a goroutine that has corked the connection.
+func (c *Conn) wakeWriter() {
+	if c.corked > 0 {
+		c.unwoken = true
+		return
+	}
+	wake(c.wake)
+}
 
 func wake(ch chan struct{}) {
 	select {
@@ -108,6 +177,7 @@ func (c *Conn) write() {
 		more := c.fill()
 		over := c.err != nil && !more
 		c.mu.Unlock()
+		c.reportSent()
 		if n := c.buf.Len(); n > 0 && n < smallWrite && !yielded {
 			// Goroutines that are ready to run probably have more to send.
 			yielded = true
@@ -162,6 +232,7 @@ func (c *Conn) fill() (more bool) {
 		c.control[n] = control{}
 	}
 	c.control = c.control[:copy(c.control, c.control[n:])]
+	c.releaseFields()
 	if len(c.control) < maxControl {
 		c.released()
 	}
@@ -177,6 +248,15 @@ func (c *Conn) fill() (more bool) {
 		c.sendData(s)
 	}
 	return len(c.control) > 0 || c.ready.len() > 0 && c.credit > 0
+}
+
+// reportSent reports the streams whose data was encoded.
+func (c *Conn) reportSent() {
+	for i, events := range c.sent {
+		events.Sent()
+		c.sent[i] = nil
+	}
+	c.sent = c.sent[:0]
 }
 
 func (c *Conn) encode(f *control) {
@@ -201,7 +281,7 @@ func (c *Conn) encode(f *control) {
 	case sendReset:
 		_ = c.out.WriteRSTStream(f.id, f.code)
 	case sendHeaders:
-		c.encodeHeaders(f.id, f.fields, f.end)
+		c.encodeHeaders(f.id, (*c.fields)[f.fields.begin:f.fields.end], f.end)
 	case sendEnd:
 		_ = c.out.WriteData(f.id, true, nil)
 	}
@@ -263,6 +343,10 @@ func (c *Conn) sendData(s *Stream) {
 	}
 	s.out = s.firstOut[:0]
 	wake(s.canSend)
+	if s.reportSent && s.events != nil {
+		s.reportSent = false
+		c.sent = append(c.sent, s.events)
+	}
 	if s.sending == ending {
 		if !end {
 			c.encodeHeaders(s.id, s.trailer, true)

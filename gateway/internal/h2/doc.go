@@ -7,12 +7,18 @@
 //
 //   - the reader runs [Conn.Serve]. It parses frames, changes the state, and never writes
 //     to the network. It never waits for a stream or for the writer. It wakes the goroutines
-//     that frames are for when it has handled all frames that one read has returned.
+//     that frames are for, and calls the functions of [Events], when it has handled all frames that
+//     one read has returned.
 //   - the writer encodes what is queued into one buffer, and writes the buffer with one
 //     system call. It is the only one that uses the HPACK encoder.
 //
 // The methods of [Stream] run on the goroutines of the caller: at most one receives while
 // at most one other sends. Timers run [Conn.keepalive].
+//
+// A stream with [Events] needs no goroutine: see [Stream.Direct]. Its caller takes what has arrived
+// with [Stream.Receive] and sends with [Stream.Pass], neither of which waits. Events run on the reader,
+// on the writer ([Events.Sent]), or on the goroutine that ends the stream. [Corks] let a reader wake
+// the writers of other connections once for all its events.
 //
 // # Locks
 //

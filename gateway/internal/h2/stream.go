@@ -30,6 +30,8 @@ type Stream struct {
 	err        error         // why the stream has failed
 	onEnd      func(error)   // see OnEnd
 	onReady    func()        // see OnReady
+	events     Events        // see Direct
+	reportSent bool          // to events, when all data was encoded
 	closed     bool
 
 	abandoned bool // the client has reset it while its handler ran
@@ -106,7 +108,7 @@ func (c *Conn) open(header []hpack.HeaderField) (*Stream, error) {
 	}
 	s := c.newStream(c.nextID)
 	c.nextID += 2
-	c.push(control{kind: sendHeaders, id: s.id, stream: s, fields: header})
+	c.pushHeaders(s, header, false)
 	return s, nil
 }
 
@@ -183,7 +185,7 @@ func (s *Stream) OnEnd(f func(error)) {
 func (s *Stream) Reset(code http2.ErrCode) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	s.onEnd = nil
+	s.onEnd, s.events = nil, nil
 	s.reset(code)
 }
 
@@ -197,7 +199,7 @@ func (s *Stream) Close() {
 		return
 	}
 	s.closed = true
-	s.onEnd, s.onReady = nil, nil
+	s.onEnd, s.onReady, s.events = nil, nil, nil
 	s.release()
 	switch {
 	case s.c.streams[s.id] != s:
@@ -245,6 +247,9 @@ func (s *Stream) end(err error, keep bool) (callback func(error)) {
 	if s.err == nil {
 		s.err = err
 		callback, s.onEnd = s.onEnd, nil
+		if s.events != nil {
+			callback = reportReceived(s.events)
+		}
 	}
 	s.onReady = nil
 	s.dropOut()

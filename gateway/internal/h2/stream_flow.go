@@ -3,6 +3,7 @@ package h2
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"golang.org/x/net/http2/hpack"
 )
@@ -90,7 +91,7 @@ func (s *Stream) writable() error {
 	return nil
 }
 
-// WriteHeader queues a header list, such as a response header. If end, it is the last frame
+// WriteHeader queues a copy of a header list, such as a response header. If end, it is the last frame
 // of this side and follows the data that is queued.
 func (s *Stream) WriteHeader(fields []hpack.HeaderField, end bool) error {
 	s.c.mu.Lock()
@@ -106,9 +107,9 @@ func (s *Stream) WriteHeader(fields []hpack.HeaderField, end bool) error {
 	case size > s.c.peer.headerList:
 		return ErrHeaderTooLarge
 	case end && s.outLen > 0:
-		s.trailer = fields
+		s.trailer = slices.Clone(fields)
 	default:
-		s.c.push(control{kind: sendHeaders, id: s.id, stream: s, fields: fields, end: end})
+		s.c.pushHeaders(s, fields, end)
 	}
 	if end {
 		s.sending = ending
@@ -123,11 +124,16 @@ func (s *Stream) End() error {
 	if err := s.writable(); err != nil {
 		return err
 	}
+	s.finish()
+	return nil
+}
+
+// finish is End for callers that hold the lock.
+func (s *Stream) finish() {
 	s.sending = ending
 	if s.outLen == 0 {
 		s.c.push(control{kind: sendEnd, id: s.id, stream: s, end: true})
 	}
-	return nil
 }
 
 // maxQueued is the number of bytes on a connection up to which writes return at once.
@@ -173,15 +179,20 @@ func (s *Stream) enqueue(data [][]byte) (done bool, err error) {
 	if err := s.writable(); err != nil {
 		return false, err
 	}
+	return s.queue(data), nil
+}
+
+// queue is enqueue for callers that hold the lock.
+func (s *Stream) queue(data [][]byte) (done bool) {
 	for _, d := range data {
 		if len(d) > 0 {
 			s.out = append(s.out, d)
 			s.outLen += len(d)
-			c.queued += len(d)
+			s.c.queued += len(d)
 		}
 	}
 	s.schedule()
-	return s.outLen <= s.credit && c.queued <= min(c.credit, maxQueued), nil
+	return s.outLen <= s.credit && s.c.queued <= min(s.c.credit, maxQueued)
 }
 
 // cut discards data whose write was given up.
