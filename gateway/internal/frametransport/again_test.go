@@ -45,8 +45,12 @@ func TestUnprocessedCallsAreSentOnceMore(t *testing.T) {
 			}
 			name := tt.name + " " + when
 			t.Run(name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					n := startRelay(t, Config{FirstByte: time.Minute})
+				eachWay(t, func(t *testing.T, w way) {
+					config := Config{}
+					if w == handled {
+						config.FirstByte = time.Minute
+					}
+					n := w.start(t, config)
 					var mu sync.Mutex
 					attempts := 0
 					data := make(map[*raw]map[uint32][]byte)

@@ -189,6 +189,9 @@ func (c *connection) serve() {
 	config.Rejected = func() { s.config.Limits.Met(limits.Streams, address) }
 	ctx := peer.NewContext(context.Background(), from)
 	conn := h2.NewServer(c.nc, config, func(stream *h2.Stream) {
+		if s.relay(stream, met) {
+			return
+		}
 		s.work.Add(1)
 		s.calls.run(func() {
 			defer s.work.Done()

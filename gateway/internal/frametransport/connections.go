@@ -179,6 +179,39 @@ func (u *Upstream) openOn(
 	})
 }
 
+// tryDirect opens a stream with events if a connection of the endpoint has room for it. Otherwise it
+// returns nil.
+func (u *Upstream) tryDirect(
+	call context.Context, req *transport.Request, events h2.Events, corks *h2.Corks,
+) (*h2.Stream, *endpoint) {
+	u.mu.Lock()
+	if u.closed {
+		u.mu.Unlock()
+		return nil, nil
+	}
+	at := u.choose(time.Now(), u.set.LastFailure()).Endpoint
+	if at == nil {
+		u.mu.Unlock()
+		return nil, nil
+	}
+	conn, others := at.Conns[0], []*h2.Conn(nil)
+	if len(at.Conns) > 1 {
+		others = slices.Clone(at.Conns[1:])
+	}
+	u.mu.Unlock()
+	var fields [28]hpack.HeaderField // to save an allocation
+	header := u.appendHeader(fields[:0], call, req)
+	for {
+		if stream, err := conn.TryDirect(header, events, corks); err == nil {
+			return stream, at
+		}
+		if len(others) == 0 {
+			return nil, nil
+		}
+		conn, others = others[0], others[1:]
+	}
+}
+
 // queueOf returns the queue of the calls that wait for a stream at an endpoint.
 func queueOf(at *endpoint) *h2.Queue {
 	queue, ok := at.Owner.(*h2.Queue)

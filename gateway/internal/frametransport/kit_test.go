@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -61,13 +64,13 @@ func request(more ...string) []string {
 	}, more...)
 }
 
-// relay is a gateway without a chain: a server whose handler forwards to an upstream.
-type relay struct {
+// proxy is a gateway without a chain: a server whose handler forwards to an upstream.
+type proxy struct {
 	up    *Upstream
 	pumps *sync.WaitGroup // the goroutines that forward requests
 }
 
-func (r relay) handle(in transport.Inbound) transport.Status {
+func (r proxy) handle(in transport.Inbound) transport.Status {
 	req := in.Request()
 	req.Metadata, _ = metadata.FromIncomingContext(in.Context())
 	ctx, cancel := context.WithCancel(in.Context())
@@ -106,7 +109,7 @@ func (r relay) handle(in transport.Inbound) transport.Status {
 	return st
 }
 
-// network has the listeners of a relay and of its upstream.
+// network has the listeners of a proxy and of its upstream.
 type network struct {
 	front, back *bufconn.Listener
 	server      *Server
@@ -114,7 +117,7 @@ type network struct {
 	served      sync.WaitGroup
 }
 
-func startRelay(t *testing.T, config Config) *network {
+func startNetwork(t *testing.T, config Config, change func(n *network)) *network {
 	t.Helper()
 	n := &network{front: bufconn.Listen(1 << 16), back: bufconn.Listen(1 << 16)}
 	if config.MessageSize == 0 {
@@ -127,9 +130,62 @@ func startRelay(t *testing.T, config Config) *network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.server = NewServer(config, relay{n.up, &n.served}.handle)
+	n.server = NewServer(config, proxy{n.up, &n.served}.handle)
+	change(n)
 	n.served.Go(func() { _ = n.server.Serve(n.front) })
 	return n
+}
+
+// way is how calls are forwarded.
+type way string
+
+const (
+	handled  way = "handled"  // by the handler
+	directly way = "directly" // by relays
+)
+
+// eachWay runs a test in bubbles with both ways to forward calls.
+func eachWay(t *testing.T, test func(t *testing.T, w way)) {
+	t.Helper()
+	for _, w := range []way{handled, directly} {
+		t.Run(string(w), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test(t, w) })
+		})
+	}
+}
+
+// start starts a network. A time for the first byte needs the handler.
+func (w way) start(t *testing.T, config Config) *network {
+	t.Helper()
+	return startNetwork(t, config, func(n *network) {
+		if w == directly && config.FirstByte == 0 {
+			n.server.handle = func(in transport.Inbound) transport.Status {
+				t.Errorf("the handler runs for %s", in.Request().Method)
+				return transport.Status{}
+			}
+			n.server.ForwardTo(n.up, everything{})
+		}
+	})
+}
+
+// everything is a transport.Direct for all calls.
+type everything struct{}
+
+func (everything) Accepts(string) bool            { return true }
+func (everything) Answered(string)                {}
+func (everything) Ended(string, transport.Status) {}
+
+func (everything) RequestFields(fields []hpack.HeaderField) []hpack.HeaderField {
+	return slices.DeleteFunc(fields, func(f hpack.HeaderField) bool {
+		return own(f.Name) || strings.HasPrefix(f.Name, "grpc-") ||
+			slices.Contains([]string{"content-type", "user-agent", "host"}, f.Name)
+	})
+}
+
+func (everything) ResponseFields(fields []hpack.HeaderField) []hpack.HeaderField { return fields }
+
+func (everything) Unopened(ctx context.Context, err error) transport.Status {
+	return statusOfError(ctx, err)
 }
 
 func (n *network) stop() {

@@ -95,8 +95,8 @@ func heap() int64 {
 // 100 calls of a client that takes 64 KiB of each answer of 16 MB hold at most 1.5 MiB. Another
 // client's calls on the same connection to the upstream go on.
 func TestStalledReadersHoldLittle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := startRelay(t, Config{})
+	eachWay(t, func(t *testing.T, w way) {
+		n := w.start(t, Config{})
 		up := &flooding{credit: 65535, initial: 65535, streams: make(map[uint32]*flood)}
 		n.upstream(up.answer)
 		stalled, other := n.client(t), n.client(t)

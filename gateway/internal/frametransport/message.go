@@ -63,14 +63,8 @@ func (r *receiver) next(msg *transport.Message) error {
 		return err
 	}
 	size := int64(binary.BigEndian.Uint32(prefix[1:]))
-	switch {
-	case prefix[0] > 1:
-		return status.Errorf(codes.Internal, "gateway: the flag of a message is %d; want 0 or 1", prefix[0])
-	case size > int64(r.limit):
-		return r.exceeded(&limits.Error{
-			Limit: limits.MessageSize, Code: codes.ResourceExhausted,
-			Message: fmt.Sprintf("gateway: a message has %d bytes; the limit is %d", size, r.limit),
-		})
+	if err := checkMessage(prefix[0], size, r.limit); err != nil {
+		return r.exceeded(err)
 	}
 	msg.Compressed = prefix[0] == 1
 	r.left = int(size)
@@ -79,6 +73,21 @@ func (r *receiver) next(msg *transport.Message) error {
 		return sourceError(msg.Load())
 	}
 	return nil
+}
+
+// checkMessage returns why a message with a flag and a size cannot be passed on, or nil.
+func checkMessage(flag byte, size int64, limit int) error {
+	switch {
+	case flag > 1:
+		return status.Errorf(codes.Internal, "gateway: the flag of a message is %d; want 0 or 1", flag)
+	case size > int64(limit):
+		return &limits.Error{
+			Limit: limits.MessageSize, Code: codes.ResourceExhausted,
+			Message: fmt.Sprintf("gateway: a message has %d bytes; the limit is %d", size, limit),
+		}
+	default:
+		return nil
+	}
 }
 
 // wholeMessage returns the size of the message at the beginning of data, with its prefix, if it
@@ -171,6 +180,9 @@ func (r *receiver) Next() ([]byte, error) {
 // leastRate is the number of bytes of a message for which the sender has a further second.
 const leastRate = 1000
 
+// slowMessage is the status message of a call whose client takes too much time for a message.
+const slowMessage = "gateway: the client sends a message too slowly"
+
 // part receives at most n bytes. Within a message it waits for as long as the sender may take
 // for the message.
 func (r *receiver) part(n int) ([]byte, error) {
@@ -182,7 +194,7 @@ func (r *receiver) part(n int) ([]byte, error) {
 	most := r.time + time.Duration(r.taken)*time.Second/leastRate - r.waited
 	ctx, cancel := context.WithTimeoutCause(r.ctx, most, &limits.Error{
 		Limit: limits.MessageTime, Code: codes.DeadlineExceeded,
-		Message: "gateway: the client sends a message too slowly",
+		Message: slowMessage,
 	})
 	defer cancel()
 	began := time.Now()
@@ -195,8 +207,8 @@ func (r *receiver) part(n int) ([]byte, error) {
 	return part, err
 }
 
-// exceeded counts a limit and returns its error.
-func (r *receiver) exceeded(err *limits.Error) error {
+// exceeded counts the limit of an error, if it is one, and returns the error.
+func (r *receiver) exceeded(err error) error {
 	if r.met != nil {
 		r.met(err)
 	}

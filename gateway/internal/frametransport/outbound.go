@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/codes"
@@ -22,11 +21,17 @@ type outbound struct {
 	receiver receiver // of the goroutine that receives, as all that follows it
 
 	sending
+	answer
 
-	raw   transport.RawResponse
-	begun bool             // the header was received
-	over  bool             // end and trailer are set
-	end   transport.Status // of the call
+	begun bool // the header was received
+}
+
+func (o *outbound) source() source { return source{o.ctx, o.upstream, o.receiver.stream, o.at} }
+
+// fail ends the call with the status of an error.
+func (o *outbound) fail(err error) {
+	o.answer.fail(o.source(), err)
+	o.Close()
 }
 
 func (o *outbound) Header() metadata.MD {
@@ -61,19 +66,8 @@ func (o *outbound) begin() {
 		o.fail(err)
 		return
 	}
-	only := stream.TrailersOnly()
-	code, err := o.parseHeader(fields, only)
-	switch {
-	case stream.Oversized() && !only:
-		o.fail(&limits.Error{
-			Limit: limits.ResponseHeader, Code: codes.ResourceExhausted,
-			Message: "gateway: the header list of the response is too large",
-		})
-	case err != nil:
-		o.finish(transport.Status{Code: code, Message: err.Error()})
-	case only:
-		o.raw.Header = nil
-		o.parseTrailer(fields)
+	if o.receiveHeader(o.source(), fields); o.over {
+		o.Close()
 	}
 }
 
@@ -95,56 +89,6 @@ func (o *outbound) awaitFirst() (*h2.Stream, []hpack.HeaderField, error) {
 	return stream, fields, err
 }
 
-// parseHeader reads a header list of a response. It returns an error if the response is not
-// one of gRPC.
-func (o *outbound) parseHeader(fields []hpack.HeaderField, only bool) (codes.Code, error) {
-	httpStatus, hasStatus := "", false
-	o.raw.Header = make([]hpack.HeaderField, 0, len(fields))
-	for _, f := range fields {
-		switch f.Name {
-		case ":status":
-			httpStatus = f.Value
-		case keyContentType:
-			o.raw.ContentType = f.Value
-		case keyEncoding:
-			o.raw.Encoding = f.Value
-		case keyAcceptEncoding:
-			o.raw.AcceptEncoding = joined(o.raw.AcceptEncoding, f.Value)
-		case keyStatus:
-			hasStatus = true
-		default:
-			if own(f.Name) || f.Name == keyDetails {
-				continue
-			}
-			if err := checkMetadata(f); err != nil {
-				return codes.Internal, fmt.Errorf("gateway: malformed metadata of the upstream: %w", err)
-			}
-			o.raw.Header = append(o.raw.Header, f)
-		}
-	}
-	if _, grpc := subtype(o.raw.ContentType); hasStatus && only && grpc {
-		return codes.OK, nil
-	}
-	return o.checkHTTP(httpStatus)
-}
-
-// checkHTTP returns an error unless the header is that of a response of gRPC.
-func (o *outbound) checkHTTP(httpStatus string) (codes.Code, error) {
-	_, grpc := subtype(o.raw.ContentType)
-	number, err := strconv.Atoi(httpStatus)
-	switch {
-	case err != nil || len(httpStatus) != 3:
-		return codes.Internal, fmt.Errorf("gateway: the upstream's :status is %q", httpStatus)
-	case number != 200:
-		return codeOfHTTP(number), fmt.Errorf("gateway: the upstream answered with HTTP status %d and content-type %q",
-			number, o.raw.ContentType)
-	case !grpc:
-		return codes.Unknown, fmt.Errorf("gateway: the upstream answered with content-type %q; want %s",
-			o.raw.ContentType, contentType)
-	}
-	return codes.OK, nil
-}
-
 func (o *outbound) Recv(msg *transport.Message) error {
 	o.begin()
 	if o.over {
@@ -157,7 +101,8 @@ func (o *outbound) Recv(msg *transport.Message) error {
 	case !errors.Is(err, io.EOF):
 		o.fail(err)
 	default:
-		o.receiveTrailer()
+		o.receiveTrailer(o.source())
+		o.Close()
 	}
 	return io.EOF
 }
@@ -181,90 +126,6 @@ func (o *outbound) Pass(to transport.Inbound) (pass func() (int, error)) {
 		}
 		return messages, nil
 	}
-}
-
-// receiveTrailer sets the status at the regular end of a response.
-func (o *outbound) receiveTrailer() {
-	fields, ok := o.receiver.stream.Trailer()
-	if !ok {
-		o.finish(transport.Status{
-			Code: codes.Internal, Message: "gateway: the upstream ended the stream without a trailer",
-		})
-		return
-	}
-	o.parseTrailer(fields)
-}
-
-// fail ends the call with the status of an error. A response that ended within a message may
-// have a trailer, whose status counts.
-func (o *outbound) fail(err error) {
-	if errors.Is(err, errTruncated) {
-		if fields, ok := o.receiver.stream.Trailer(); ok {
-			o.parseTrailer(fields)
-			return
-		}
-	}
-	if transportError(o.ctx, err) {
-		o.upstream.report(o.at, true)
-	}
-	o.upstream.config.Limits.MetBy(err, "upstream")
-	o.finish(statusOfError(o.ctx, err))
-}
-
-func (o *outbound) parseTrailer(fields []hpack.HeaderField) {
-	o.upstream.report(o.at, false)
-	st, md, err := statusOf(fields)
-	if o.receiver.stream.OversizedTrailer() {
-		o.upstream.config.Limits.Met(limits.ResponseHeader, "upstream")
-		md, st.Details, st.Raw.Details = nil, nil, nil
-		st.Message, st.Raw.Message = shortened(st.Message), ""
-	}
-	if err != nil {
-		st = transport.Status{Code: codes.Unknown, Message: "gateway: " + err.Error()}
-	}
-	o.raw.Trailer = md
-	o.finish(st)
-}
-
-// statusOf reads a trailer. md are its fields with metadata, in the array of fields.
-func statusOf(fields []hpack.HeaderField) (st transport.Status, md []hpack.HeaderField, err error) {
-	st.Code = codes.Unknown
-	has := false
-	md = fields[:0]
-	for _, f := range fields {
-		switch f.Name {
-		case keyStatus:
-			n, wrong := strconv.ParseUint(f.Value, 10, 32)
-			if wrong != nil {
-				err = fmt.Errorf("the upstream's grpc-status is %q; want a number", shortened(f.Value))
-			}
-			st.Code, has = codes.Code(n), true
-		case keyMessage:
-			st.Message, st.Raw.Message = decodeMessage(f.Value), f.Value
-		case keyDetails:
-			raw, wrong := decodeBinary(f.Value)
-			if wrong != nil {
-				continue // the client cannot decode it either
-			}
-			st.Details = append(st.Details, raw)
-			st.Raw.Details = append(st.Raw.Details, f.Value)
-		default:
-			if own(f.Name) || f.Name == keyContentType || checkMetadata(f) != nil {
-				continue // a malformed value is lost, but not the status
-			}
-			md = append(md, f)
-		}
-	}
-	if !has && err == nil {
-		err = errors.New("the upstream's trailer has no grpc-status")
-	}
-	return st, md, err
-}
-
-// finish sets the status of the call and releases the stream.
-func (o *outbound) finish(st transport.Status) {
-	o.over, o.end = true, st
-	o.Close()
 }
 
 func (o *outbound) End() (transport.Status, metadata.MD) {

@@ -77,23 +77,32 @@ func (in *inbound) parse() (timeout time.Duration, bad *rejection) {
 		bad.tooLarge = true
 		return 0, bad
 	}
-	var head requestHead
 	in.fields = fields
 	in.request.Metadata = make(metadata.MD, len(fields))
-	head.values = make([]string, 0, len(fields)+1)
-	for _, f := range fields {
-		head.add(f, &in.request)
+	return parseRequest(fields, &in.request)
+}
+
+// parseRequest reads the header list of a request. It sets the metadata only if there is a map for it.
+func parseRequest(fields []hpack.HeaderField, req *transport.Request) (timeout time.Duration, bad *rejection) {
+	var head requestHead
+	if req.Metadata != nil {
+		head.values = make([]string, 0, len(fields)+1)
 	}
-	if bad := head.check(&in.request); bad != nil {
+	for _, f := range fields {
+		head.add(f, req)
+	}
+	if bad := head.check(req); bad != nil {
 		return 0, bad
 	}
-	in.request.Method = head.path
-	in.request.Raw.Authority = head.authority
-	head.set(in.request.Metadata, ":authority", head.authority)
+	req.Method = head.path
+	req.Raw.Authority = head.authority
+	if req.Metadata != nil {
+		head.set(req.Metadata, ":authority", head.authority)
+	}
 	if head.timeouts == 0 {
 		return noTimeout, nil
 	}
-	timeout, err = parseTimeout(head.timeout)
+	timeout, err := parseTimeout(head.timeout)
 	if err != nil || head.timeouts > 1 {
 		return 0, reject(400, codes.Internal, "gateway: malformed grpc-timeout")
 	}
@@ -148,7 +157,11 @@ func joined(list, value string) string {
 }
 
 func (h *requestHead) metadata(f hpack.HeaderField, req *transport.Request) {
-	if !metadatakey.Binary(f.Name) && req.Metadata[f.Name] == nil {
+	if req.Metadata == nil {
+		if err := checkMetadata(f); err != nil {
+			h.bad = err
+		}
+	} else if !metadatakey.Binary(f.Name) && req.Metadata[f.Name] == nil {
 		h.set(req.Metadata, f.Name, f.Value)
 	} else if err := addMetadata(req.Metadata, f); err != nil {
 		h.bad = err

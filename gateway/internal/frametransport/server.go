@@ -53,9 +53,13 @@ type Config struct {
 type Server struct {
 	config Config
 	handle transport.Handler
-	work   sync.WaitGroup // connections and handlers
+	work   sync.WaitGroup // connections, handlers and relays
 	calls  *workers       // the goroutines of handlers
 	keys   contextKeys
+
+	// Set by ForwardTo. direct is nil if the handler runs for all calls.
+	upstream *Upstream
+	direct   transport.Direct
 
 	mu        sync.Mutex // guards the following
 	listeners map[net.Listener]struct{}

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -80,11 +82,12 @@ func (u *Upstream) Close() error {
 	u.cancel()
 	u.mu.Lock()
 	u.closed = true
-	for conn := range u.conns {
-		conn.Close()
-	}
+	conns := slices.Collect(maps.Keys(u.conns))
 	u.notify()
 	u.mu.Unlock()
+	for _, conn := range conns {
+		conn.Close() // without the lock: it reports the end of streams
+	}
 	u.work.Wait()
 	return nil
 }
@@ -133,11 +136,18 @@ func (u *Upstream) call(ctx context.Context, req transport.Request, stream *h2.S
 }
 
 func (u *Upstream) header(ctx context.Context, req transport.Request) []hpack.HeaderField {
+	return u.appendHeader(make([]hpack.HeaderField, 0, 12+len(req.Fields)+len(req.Metadata)), ctx, &req)
+}
+
+// appendHeader adds the header list of a call to fields.
+func (u *Upstream) appendHeader(
+	fields []hpack.HeaderField, ctx context.Context, req *transport.Request,
+) []hpack.HeaderField {
 	scheme := "http"
 	if u.config.Connections.TLS != nil {
 		scheme = "https"
 	}
-	fields := append(make([]hpack.HeaderField, 0, 12+len(req.Fields)+len(req.Metadata)),
+	fields = append(fields,
 		hpack.HeaderField{Name: ":method", Value: "POST"},
 		hpack.HeaderField{Name: ":scheme", Value: scheme},
 		hpack.HeaderField{Name: ":path", Value: req.Method},

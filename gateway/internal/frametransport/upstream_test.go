@@ -3,7 +3,6 @@ package frametransport
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"golang.org/x/net/http2"
 
@@ -111,8 +110,8 @@ func TestAnswersOfTheUpstream(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				n := startRelay(t, Config{Upstream: h2.Config{HeaderListSize: 40_000}})
+			eachWay(t, func(t *testing.T, w way) {
+				n := w.start(t, Config{Upstream: h2.Config{HeaderListSize: 40_000}})
 				n.upstream(func(r *raw, f http2.Frame) {
 					if f, ok := f.(*http2.MetaHeadersFrame); ok && f.StreamID == 1 {
 						tt.send(r)
@@ -157,8 +156,8 @@ func TestAuthority(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				n := startRelay(t, Config{})
+			eachWay(t, func(t *testing.T, w way) {
+				n := w.start(t, Config{})
 				n.upstream(func(r *raw, f http2.Frame) {
 					h, ok := f.(*http2.MetaHeadersFrame)
 					if !ok {
@@ -235,8 +234,8 @@ func TestRequestsThatAreRejected(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				n := startRelay(t, Config{})
+			eachWay(t, func(t *testing.T, w way) {
+				n := w.start(t, Config{})
 				n.upstream(func(_ *raw, f http2.Frame) {
 					if _, ok := f.(*http2.MetaHeadersFrame); ok {
 						t.Error("the request reached the upstream")

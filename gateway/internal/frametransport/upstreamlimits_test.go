@@ -3,7 +3,6 @@ package frametransport
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -39,9 +38,13 @@ func TestUpstreamLimits(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			eachWay(t, func(t *testing.T, w way) {
 				rec := new(limits.Recorder)
-				n := startRelay(t, Config{FirstByte: 30 * time.Second, Limits: rec})
+				config := Config{Limits: rec}
+				if name == "late" {
+					config.FirstByte = 30 * time.Second
+				}
+				n := w.start(t, config)
 				n.upstream(func(r *raw, f http2.Frame) {
 					f2, ok := f.(*http2.MetaHeadersFrame)
 					if !ok {

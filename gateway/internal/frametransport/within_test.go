@@ -2,7 +2,6 @@ package frametransport
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -33,8 +32,8 @@ func TestResponsesThatEndWithinAMessage(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				n := startRelay(t, Config{})
+			eachWay(t, func(t *testing.T, w way) {
+				n := w.start(t, Config{})
 				n.upstream(func(r *raw, f http2.Frame) {
 					if _, ok := f.(*http2.MetaHeadersFrame); ok {
 						_ = r.headers(1, false, ":status", "200", "content-type", "application/grpc")
@@ -46,13 +45,13 @@ func TestResponsesThatEndWithinAMessage(t *testing.T) {
 					}
 				})
 				client := n.client(t)
-				start := time.Now()
+				began := time.Now()
 				_ = client.headers(1, true, request("grpc-timeout", "1S")...)
 				res := client.await(1)
 				if res.isReset != (tt.status == "") || res.reset != tt.reset || res.fields["grpc-status"] != tt.status {
 					t.Errorf("%+v, want a reset with %s, or status %q", res, tt.reset, tt.status)
 				}
-				if took := time.Since(start); took > 1100*time.Millisecond {
+				if took := time.Since(began); took > 1100*time.Millisecond {
 					t.Errorf("it took %v", took)
 				}
 				_ = client.conn.Close()
