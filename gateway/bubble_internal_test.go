@@ -34,10 +34,12 @@ type bubble struct {
 	dial         []grpc.DialOption   // of the clients
 	limit        int                 // of message sizes; 0 is the default
 	streams      int                 // concurrent ones of a client's connection; 0 is the default
+	strip        []string            // Config.Strip
 	transport    Transport           // run and eachKind set it
 
 	gateway *Gateway
-	server  *grpc.Server // the backend's
+	live    *hauberk.Live // of the gateway
+	server  *grpc.Server  // the backend's
 	front   *endpoint
 	behind  *endpoint
 	through *grpc.ClientConn // to the gateway
@@ -61,12 +63,22 @@ func (p *endpoint) dialer() grpc.DialOption {
 // run runs a test in a synctest bubble. There, time advances only when all goroutines are
 // blocked, and synctest.Wait waits until they are. The bubble fails the test if a goroutine
 // remains at its end.
-// It runs the test with each transport.
+// It runs the test with each transport. Without interceptors, TransportFrames forwards calls
+// directly; then it runs the test with an interceptor as well, so that calls have a goroutine.
 func (b bubble) run(t *testing.T, test func(t *testing.T, b *bubble)) {
 	t.Helper()
 	for _, b.transport = range transports {
 		t.Run(string(b.transport), func(t *testing.T) { b.runOnce(t, test) })
 	}
+	if len(b.interceptors) == 0 {
+		b.transport, b.interceptors = TransportFrames, []hauberk.Interceptor{hauberk.Func(through)}
+		t.Run("frames with a chain", func(t *testing.T) { b.runOnce(t, test) })
+	}
+}
+
+// through is an interceptor that does nothing.
+func through(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+	return next(ctx, call)
 }
 
 var transports = []Transport{TransportGRPC, TransportFrames}
@@ -93,7 +105,8 @@ func (b *bubble) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := Config{Chain: chain, Messages: b.messages, MaxMessageSize: b.limit}
+	b.live = hauberk.NewLive(chain)
+	config := Config{Live: b.live, Strip: b.strip, Messages: b.messages, MaxMessageSize: b.limit}
 	if b.inner != nil {
 		config.Client = hauberk.Must(hauberk.New(b.inner...))
 	}

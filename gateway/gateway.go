@@ -238,8 +238,9 @@ func (c Config) live() *hauberk.Live {
 
 // assemble combines the chains and the two sides of a transport.
 func assemble(config Config, up transport.Upstream, down func(transport.Handler) transport.Server) *Gateway {
+	live := config.live()
 	g := &Gateway{
-		health: config.HealthService, upstream: up, chain: config.live().StreamServerInterceptor(), release: func() {},
+		health: config.HealthService, upstream: up, chain: live.StreamServerInterceptor(), release: func() {},
 		strip: newStripper(config.Strip), address: config.ForwardAddress, change: config.Forward,
 		messages: config.Messages, messageSize: cmp.Or(config.MaxMessageSize, DefaultMaxMessageSize),
 	}
@@ -251,6 +252,7 @@ func assemble(config Config, up transport.Upstream, down func(transport.Handler)
 		g.client = config.Client.ClientConn(&upstreamConn{g})
 	}
 	g.server = down(g.handle)
+	g.forwardDirectly(live)
 	return g
 }
 
