@@ -200,7 +200,7 @@ func (u *Upstream) tryDirect(
 	}
 	u.mu.Unlock()
 	var fields [28]hpack.HeaderField // to save an allocation
-	header := u.appendHeader(fields[:0], call, req)
+	header := u.appendHeader(call, fields[:0], req)
 	for {
 		if stream, err := conn.TryDirect(header, events, corks); err == nil {
 			return stream, at

@@ -7,9 +7,11 @@ import "encoding/binary"
 // piece by piece. The sender gets credit for what is held back, which is at most wholeSize and a
 // prefix: its window may be smaller than the message.
 //
-//	between ──all of a small message──> between
-//	between ──prefix of a large message──> within ──its last byte──> between
-//	between ──a prefix that is malformed or has a size above the limit──> failed
+//	┌──────────> between ──a prefix that is malformed or has a size above the limit──> failed
+//	│             │   │
+//	├─all of a small  └─prefix of a large message──> within
+//	│       message                                    │
+//	└──────────────────its last byte───────────────────┘
 type framing struct {
 	limit int   // of message sizes
 	left  int   // bytes of the large message that is being passed on; 0 if there is none
@@ -60,9 +62,6 @@ func (f *framing) hold(data [][]byte, first int) {
 		first = 0
 	}
 }
-
-// begun reports whether a message was passed on, or a part of one.
-func (f *framing) begun() bool { return f.done > 0 || f.left > 0 }
 
 // scan returns how many bytes can be passed on of the data in pieces, which begins where the bytes
 // before have ended.

@@ -66,7 +66,8 @@ func (o *outbound) begin() {
 		o.fail(err)
 		return
 	}
-	if o.receiveHeader(o.source(), fields); o.over {
+	o.receiveHeader(o.source(), fields)
+	if o.over {
 		o.Close()
 	}
 }

@@ -75,11 +75,11 @@ func (w *world) echo(s *h2.Stream) {
 	header := []hpack.HeaderField{{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"}}
 	status := func(code string) []hpack.HeaderField { return []hpack.HeaderField{{Name: "grpc-status", Value: code}} }
 	w.pause()
-	switch {
-	case w.once(20):
+	if w.once(20) {
 		s.Reset(http2.ErrCodeRefusedStream)
 		return
-	case w.once(20):
+	}
+	if w.once(20) {
 		_ = s.WriteHeader(append(header, status("9")...), true)
 		return
 	}
@@ -87,13 +87,14 @@ func (w *world) echo(s *h2.Stream) {
 	for {
 		w.pause()
 		data, err := s.Next(w.t.Context(), 1+w.intN(20_000))
-		switch {
-		case errors.Is(err, io.EOF):
+		if errors.Is(err, io.EOF) {
 			_ = s.WriteHeader(status("0"), true)
 			return
-		case err != nil, w.once(100):
+		}
+		if err != nil || w.once(100) {
 			return
-		case w.once(100):
+		}
+		if w.once(100) {
 			_ = s.WriteHeader(status("5"), true)
 			return
 		}
@@ -149,8 +150,7 @@ func (w *world) call(conn *h2.Conn, sent []byte, patient bool) (complete bool) {
 		}
 		_ = s.End()
 	})
-	if h, err := s.Header(ctx); err != nil || s.TrailersOnly() {
-		w.t.Log(h, err)
+	if _, err := s.Header(ctx); err != nil || s.TrailersOnly() {
 		return false
 	}
 	var got []byte
@@ -164,7 +164,6 @@ func (w *world) call(conn *h2.Conn, sent []byte, patient bool) (complete bool) {
 			break
 		}
 		if err != nil {
-			w.t.Log(err)
 			return false
 		}
 		w.pause()

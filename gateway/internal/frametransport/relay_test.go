@@ -93,7 +93,7 @@ func TestMessageTimeOfRelays(t *testing.T) {
 func TestCallsThatWaitForAStream(t *testing.T) {
 	tests := []struct {
 		name string
-		end  func(client *raw, upstream *raw)
+		end  func(client, upstream *raw)
 		want string // grpc-status
 	}{
 		{"the deadline", func(*raw, *raw) {}, "4"},

@@ -136,12 +136,12 @@ func (u *Upstream) call(ctx context.Context, req transport.Request, stream *h2.S
 }
 
 func (u *Upstream) header(ctx context.Context, req transport.Request) []hpack.HeaderField {
-	return u.appendHeader(make([]hpack.HeaderField, 0, 12+len(req.Fields)+len(req.Metadata)), ctx, &req)
+	return u.appendHeader(ctx, make([]hpack.HeaderField, 0, 12+len(req.Fields)+len(req.Metadata)), &req)
 }
 
 // appendHeader adds the header list of a call to fields.
 func (u *Upstream) appendHeader(
-	fields []hpack.HeaderField, ctx context.Context, req *transport.Request,
+	ctx context.Context, fields []hpack.HeaderField, req *transport.Request,
 ) []hpack.HeaderField {
 	scheme := "http"
 	if u.config.Connections.TLS != nil {

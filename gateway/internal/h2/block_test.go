@@ -20,8 +20,13 @@ func FuzzBlock(f *testing.F) {
 		{":status", "200", ":status", "200"},
 		{":unknown", "x"},
 		{"x", "y", ":status", "200"},
-		{"Upper", "x"}, {"x y", "z"}, {"", "z"}, {"x", "a\nb"}, {"ümlaut", "x"},
-		{"x", strings.Repeat("v", 500)}, {"x", strings.Repeat("v", 2000)},
+		{"Upper", "x"},
+		{"x y", "z"},
+		{"", "z"},
+		{"x", "a\nb"},
+		{"ümlaut", "x"},
+		{"x", strings.Repeat("v", 500)},
+		{"x", strings.Repeat("v", 2000)},
 	} {
 		var block bytes.Buffer
 		enc := hpack.NewEncoder(&block)

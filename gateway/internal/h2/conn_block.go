@@ -124,7 +124,8 @@ func (b *block) end(first *http2.HeadersFrame) (http2.Frame, error) {
 		return nil, http2.StreamError{StreamID: first.StreamID, Code: http2.ErrCodeProtocol, Cause: b.err}
 	}
 	b.frame = http2.MetaHeadersFrame{HeadersFrame: first, Fields: slices.Clone(b.fields), Truncated: b.cut}
-	if clear(b.fields); cap(b.fields) > 128 {
+	clear(b.fields)
+	if cap(b.fields) > 128 {
 		b.fields = nil
 	}
 	return &b.frame, nil

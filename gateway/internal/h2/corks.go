@@ -1,5 +1,7 @@
 package h2
 
+import "slices"
+
 // Corks delays the wakeups of writers until the reader of a connection has reported all events of a
 // read: the writers then encode all that was queued for them at once, and do not compete for the
 // locks meanwhile. It belongs to one goroutine. nil delays nothing.
@@ -19,14 +21,7 @@ func (k *Corks) Add(s *Stream) {
 	k.add(s.c)
 }
 
-func (k *Corks) has(c *Conn) bool {
-	for _, other := range k.conns {
-		if other == c {
-			return true
-		}
-	}
-	return false
-}
+func (k *Corks) has(c *Conn) bool { return slices.Contains(k.conns, c) }
 
 // add is Add for callers that hold the lock.
 func (k *Corks) add(c *Conn) {
