@@ -19,14 +19,15 @@ import (
 
 // Conn is one end of a connection. Its methods are safe for concurrent use.
 type Conn struct {
-	nc      net.Conn
-	config  Config
-	server  bool
-	accept  func(*Stream) // of a server
-	settled chan struct{} // closed at the peer's first SETTINGS
-	gone    chan struct{} // closed when a client can open no streams any more
-	wake    chan struct{} // of the writer
-	written chan struct{} // closed at the end of the writer
+	nc          net.Conn
+	config      Config
+	server      bool
+	accept      func(*Stream) // of a server
+	settled     chan struct{} // closed at the peer's first SETTINGS
+	gone        chan struct{} // closed when a client can open no streams any more
+	wake        chan struct{} // of the writer
+	written     chan struct{} // closed at the end of the writer
+	lessReplies chan struct{} // wakes the reader: see awaitReplies
 
 	// Of the reader.
 	br      *bufio.Reader
@@ -39,6 +40,7 @@ type Conn struct {
 	toCall           []func() // of OnReady
 	toReport         []Events // Received
 	corks            Corks
+	many, unread     bool // many replies wait; the reader has waited for them
 
 	// Of the writer.
 	buf  *bytes.Buffer // the next write; nil while the writer has nothing to write
@@ -67,6 +69,7 @@ type Conn struct {
 	corked     int                  // goroutines that wake the writer later
 	unwoken    bool                 // they have to
 	replies    int                  // the control frames that answer the peer
+	crowded    bool                 // the reader waits for the writer: see awaitReplies
 	ready      queue                // have data and credit; take turns
 	queued     int                  // bytes of data of all streams
 	credit     int                  // to send, of the connection
@@ -131,12 +134,13 @@ func newConn(nc net.Conn, config Config) *Conn {
 		nc: nc, config: config,
 		settled: make(chan struct{}), gone: make(chan struct{}),
 		wake: make(chan struct{}, 1), written: make(chan struct{}),
-		br:      bufio.NewReaderSize(nc, readBuffer),
-		streams: make(map[uint32]*Stream),
-		windows: newWindows(config.Window),
-		credit:  defaultWindow,
-		flood:   newFloods(config, time.Now()),
-		peer:    peer{initial: defaultWindow, frameSize: defaultFrameSize, streams: 100, headerList: 1<<32 - 1},
+		lessReplies: make(chan struct{}, 1),
+		br:          bufio.NewReaderSize(nc, readBuffer),
+		streams:     make(map[uint32]*Stream),
+		windows:     newWindows(config.Window),
+		credit:      defaultWindow,
+		flood:       newFloods(config, time.Now()),
+		peer:        peer{initial: defaultWindow, frameSize: defaultFrameSize, streams: 100, headerList: 1<<32 - 1},
 	}
 	c.in.resize(c.windows.base())
 	c.fr = http2.NewFramer(nil, c.br)

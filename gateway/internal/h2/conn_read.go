@@ -28,6 +28,9 @@ func (c *Conn) read() error {
 		if err := c.tolerate(err); err != nil {
 			return err
 		}
+		if c.many {
+			c.awaitReplies()
+		}
 		if !c.hasFrame() {
 			c.deliver()
 		}
@@ -167,16 +170,6 @@ func (c *Conn) useless() error {
 	if !c.flood.empty.take(time.Now()) {
 		return calm(limits.EmptyFrames, "too many frames without effect")
 	}
-	return nil
-}
-
-// reply queues an answer to a frame of the peer.
-func (c *Conn) reply(f control) error {
-	if c.replies >= maxReplies {
-		return calm(limits.Replies, "too many frames that need an answer")
-	}
-	f.reply = true
-	c.push(f)
 	return nil
 }
 

@@ -47,9 +47,6 @@ const (
 	sendEnd // an empty DATA frame with END_STREAM
 )
 
-// maxReplies is the largest number of replies that wait for the writer.
-const maxReplies = 2000
-
 // maxControl is the largest number of queued frames with which Open opens streams.
 const maxControl = 4096
 
@@ -233,6 +230,7 @@ func (c *Conn) fill() (more bool) {
 	}
 	c.control = c.control[:copy(c.control, c.control[n:])]
 	c.releaseFields()
+	c.encodedReplies()
 	if len(c.control) < maxControl {
 		c.released()
 	}

@@ -6,7 +6,8 @@
 // A connection has two goroutines:
 //
 //   - the reader runs [Conn.Serve]. It parses frames, changes the state, and never writes
-//     to the network. It never waits for a stream or for the writer. It wakes the goroutines
+//     to the network. It never waits for a stream, and for the writer only if
+//     1,000 replies wait, and at most a second. It wakes the goroutines
 //     that frames are for, and calls the functions of [Events], when it has handled all frames that
 //     one read has returned.
 //   - the writer encodes what is queued into one buffer, and writes the buffer with one
