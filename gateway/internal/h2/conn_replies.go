@@ -23,9 +23,9 @@ func (c *Conn) reply(f control) error {
 	return nil
 }
 
-// awaitReplies is called when many replies wait. It waits until the writer has encoded them, since the reader may be so much faster that a peer
-// that reads would lose the connection. If the writer encodes none in time, since the peer does not read,
-// the reader does not wait again until it has.
+// awaitReplies is called when many replies wait. It waits until the writer has encoded them, since the
+// reader may be so much faster that a peer that reads would lose the connection. If the writer encodes
+// none in time, since the peer does not read, the reader does not wait again until it has.
 func (c *Conn) awaitReplies() {
 	c.mu.Lock()
 	c.many = c.replies >= maxReplies/2
@@ -47,7 +47,7 @@ func (c *Conn) awaitReplies() {
 	c.unread = false
 }
 
-// encodedReplies tells the reader that waits that few replies are left. The caller holds the lock.
+// encodedReplies wakes the reader if it waits and few replies are left. The caller holds the lock.
 func (c *Conn) encodedReplies() {
 	if c.crowded && c.replies < maxReplies/2 {
 		c.crowded = false
