@@ -117,6 +117,9 @@ func runIdentityWithoutPolicy(t *testing.T, flag string) {
 			[]string{"--strip-metadata", ""}, []string{"x-user", "bob", "x-forwarded-for", "198.51.100.7"},
 			"\nx-forwarded-for=127.0.0.1\nx-user=bob\n",
 		},
+		"addresses as they were sent": {
+			[]string{"--forward-address=false"}, []string{"x-forwarded-for", "198.51.100.7"}, "\nx-forwarded-for=198.51.100.7\n",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, address := sidecar(t, io.Discard, identified(t), append(c.flags, flag)...)

@@ -47,9 +47,12 @@ type Gateway struct {
 	// StripMetadata names request metadata of clients that is removed before the chain sees it, in addition to the
 	// names of identity_metadata. Keys that differ only in "_" or "." for "-", or in the suffix "-bin", are removed,
 	// too. The default is a list of names in which proxies write identities and addresses, such as x-forwarded-user and
-	// x-real-ip: see `hauberk run --help`. An empty list removes nothing else. Entries of x-forwarded-for that no proxy
-	// of trusted_proxies has written are never sent to the upstream.
+	// x-real-ip: see `hauberk run --help`. An empty list removes nothing else.
 	StripMetadata []string
+	// ForwardAddress sends the address of the client to the upstream in x-forwarded-for, after the entries that proxies
+	// of trusted_proxies have written. All other entries are removed. The default is true; false forwards the header as
+	// the client sent it.
+	ForwardAddress *bool
 	// DescriptorsFile has the descriptors of the upstream's services, as `buf build -o FILE` or protoc
 	// --include_imports --descriptor_set_out=FILE write them. Patterns of methods are then checked, and metrics, logs
 	// and traces have the names of methods from the first call on. The default is to learn names from answers.

@@ -29,6 +29,7 @@ gateway:
   drain: 7s
   insecure: true
   forward_request_id: true
+  forward_address: false
   tls: {cert_file: CERT, key_file: KEY, client_ca_file: CERT, min_version: "1.3"}
   identity_metadata: {subject: x-subject}
   strip_metadata: [x-user, x-other]
@@ -73,7 +74,7 @@ gateway:
 // allFlags are the flags with the same values.
 const allFlags = `--listen unix:/run/shop.sock --upstream 127.0.0.1:2 --telemetry 127.0.0.1:3
 	--telemetry-tls-cert CERT --telemetry-tls-key KEY --admin 127.0.0.1:4 --admin-tls-cert CERT --admin-tls-key KEY
-	--admin-token-file /run/token --transport grpc --drain 7s --insecure --forward-request-id --tls-cert CERT --tls-key KEY
+	--admin-token-file /run/token --transport grpc --drain 7s --insecure --forward-request-id --forward-address=false --tls-cert CERT --tls-key KEY
 	--tls-client-ca CERT --tls-min 1.3 --identity-metadata subject=x-subject --strip-metadata x-user,x-other --health-service sidecar --descriptors /run/shop.binpb --reflection --upstream-tls
 	--upstream-ca CERT --upstream-cert CERT --upstream-key KEY --upstream-server-name shop.example --upstream-tls-min 1.3
 	--upstream-balance round_robin --upstream-connect-timeout 1s --upstream-min-backoff 2s --upstream-max-backoff 3s

@@ -78,7 +78,8 @@ the calls of clients, with names that look like it (x_user and x-user-bin for x-
 Neither the chain nor the upstream sees it, also if a trusted proxy has sent it.
 --strip-metadata replaces this list: name what your proxies do not overwrite. The address
 of the client is in x-forwarded-for: what clients send there is removed, except for
-entries of the policy file's trusted_proxies. With --identity-metadata, which needs
+entries of the policy file's trusted_proxies. --forward-address=false leaves that header as
+it was sent. With --identity-metadata, which needs
 --config, the upstream receives the identity that the chain has verified: the parts
 subject, issuer, tenant, method, roles, scopes, and claims.NAME.
 
@@ -244,6 +245,7 @@ type options struct {
 	drain     time.Duration
 	insecure  bool
 	forwardID bool
+	address   bool // gateway.Config.ForwardAddress
 	limits    limitFlags
 	access    accessLog
 
@@ -335,6 +337,8 @@ func (o *options) flags(cmd *cobra.Command) {
 		"accept plain-text calls, and serve --telemetry and --admin in plain text, from other machines")
 	flags.BoolVar(&o.forwardID, "forward-request-id", false,
 		"send each call's request id to the upstream and to the client, as "+requestid.DefaultHeader)
+	flags.BoolVar(&o.address, "forward-address", true,
+		"send the address of the client to the upstream in x-forwarded-for; false forwards the header as it was sent")
 	scrape.AddTLS(&o.telemetryTLS, flags)
 	o.admin.Add(flags)
 	o.limits.add(flags)
@@ -349,7 +353,7 @@ func (o *options) plainConfig() gateway.Config {
 // gatewayConfig returns the configuration of the gateway. sayf reports problems of files.
 func (o *options) gatewayConfig(p *policy, sayf func(format string, args ...any)) gateway.Config {
 	config := o.plainConfig()
-	config.Strip, config.HealthService, config.ForwardAddress = o.stripped(), o.health, true
+	config.Strip, config.HealthService, config.ForwardAddress = o.stripped(), o.health, o.address
 	switch {
 	case p == nil:
 	case p.file != nil:
