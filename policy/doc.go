@@ -72,9 +72,10 @@
 //	f.Close() // after the servers and connections have ended
 //
 // A change is in force for the next call. Calls and open streams keep the chain that they began with. Entries that have
-// not changed keep their instances, with quotas, circuits and caches. A file that is not valid changes nothing.
-// [File.Reload] loads the file at once, for SIGHUP, and [File.State] says what is in force since when, and why the file
-// is not if it is not.
+// not changed keep their instances, with quotas, circuits and caches. Idempotency keys in memory are kept even if their
+// entry has changed, unless the bounds of the memory have. A file that is not valid changes nothing. [File.Reload]
+// loads the file at once, for SIGHUP, and [File.State] says what is in force since when, and why the file is not if it
+// is not.
 //
 // [Load] and [Parse] do not watch. A program that replaces policies itself uses [WithPrevious].
 package policy

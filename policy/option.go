@@ -45,9 +45,9 @@ func newSettings(opts []Option) *settings {
 			o.apply(s)
 		}
 	}
-	s.deps.AuditFiles = new(catalog.AuditFiles)
+	s.deps.AuditFiles, s.deps.KeyMemories = new(catalog.AuditFiles), new(catalog.KeyMemories)
 	if s.previous != nil {
-		s.deps.AuditFiles = s.previous.auditFiles
+		s.deps.AuditFiles, s.deps.KeyMemories = s.previous.auditFiles, s.previous.keyMemories
 	}
 	if s.deps.Logger == nil {
 		s.deps.Logger = slog.Default()

@@ -29,8 +29,9 @@ type Policy struct {
 	entries        []Entry
 	settings       []Setting // keys outside of entries, with those of gateway
 	files          []string
-	inputs         []string            // files without those that interceptors write
-	auditFiles     *catalog.AuditFiles // also of the policies before
+	inputs         []string             // files without those that interceptors write
+	auditFiles     *catalog.AuditFiles  // also of the policies before
+	keyMemories    *catalog.KeyMemories // also of the policies before
 	*held
 }
 

@@ -47,8 +47,10 @@ type reader struct {
 func newReader(s *settings, c *catalog.Catalog, name string, data []byte) *reader {
 	r := &reader{
 		settings: s, catalog: c, data: data, file: yamlfile.ParseDepth(name, data, MaxDepth),
-		policy: &Policy{name: name, held: new(held), auditFiles: s.deps.AuditFiles},
-		ids:    make(map[string]int), taken: make(map[*instance]bool),
+		policy: &Policy{
+			name: name, held: new(held), auditFiles: s.deps.AuditFiles, keyMemories: s.deps.KeyMemories,
+		},
+		ids: make(map[string]int), taken: make(map[*instance]bool),
 		said: make(map[string]bool),
 	}
 	r.decoder = r.newDecoder()

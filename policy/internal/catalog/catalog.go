@@ -39,6 +39,8 @@ type Deps struct {
 	CheckOnly bool
 	// AuditFiles are the audit files that are open.
 	AuditFiles *AuditFiles
+	// KeyMemories are the memories of idempotency keys.
+	KeyMemories *KeyMemories
 	// TestKeys replaces the settings of issuers of tokens.
 	TestKeys func(config authnjwt.Config) (authnjwt.Config, []authnjwt.Option, error)
 }

@@ -43,7 +43,7 @@ func TestRows(t *testing.T) {
 func TestSides(t *testing.T) {
 	for _, r := range catalog.New().Rows {
 		b := &catalog.Build{Renames: make(map[string]string)}
-		b.CheckOnly = true
+		b.CheckOnly, b.KeyMemories = true, new(catalog.KeyMemories)
 		x, _ := r.Build(b, r.New())
 		d, ok := x.(hauberk.Declarer)
 		if !ok {

@@ -131,7 +131,8 @@ func (f *redisForm) open(b *Build) (ratelimit.Store, error) {
 type idempotencyForm struct {
 	idempotency.Config
 
-	// Memory bounds the store in the memory of the process, which is the default.
+	// Memory bounds the store in the memory of the process, which is the default. Entries with the same bounds share
+	// it, also after a reload that changes other settings. With other bounds it begins without keys.
 	Memory *idempotency.MemoryConfig
 	// Redis keeps keys and outcomes in a Redis or Valkey, for several servers.
 	Redis *idempotencyRedisForm
@@ -150,14 +151,20 @@ func buildIdempotency(b *Build, form *idempotencyForm) (hauberk.Interceptor, err
 	switch {
 	case form.Memory != nil && form.Redis != nil:
 		return nil, errors.New("idempotency has memory and redis; want one of them")
-	case form.Memory != nil:
-		opts = append(opts, idempotency.WithStore(idempotency.NewMemory(*form.Memory)))
 	case form.Redis != nil:
 		store, err := form.Redis.open(b)
 		if err != nil {
 			return nil, err
 		}
 		opts = append(opts, idempotency.WithStore(store))
+	default:
+		var bounds idempotency.MemoryConfig
+		if form.Memory != nil {
+			bounds = *form.Memory
+		}
+		memory, release := b.KeyMemories.Open(bounds)
+		b.OnClose(release)
+		opts = append(opts, idempotency.WithStore(memory))
 	}
 	return idempotency.New(form.Config, opts...), nil
 }
