@@ -1,14 +1,12 @@
 package sidecar
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/hauberk-rpc/hauberk/interceptors/retry"
 	"github.com/hauberk-rpc/hauberk/internal/metadatakey"
 	"github.com/hauberk-rpc/hauberk/internal/sdnotify"
 	policyfile "github.com/hauberk-rpc/hauberk/policy"
@@ -20,7 +18,7 @@ func (s *sidecar) openPolicy(out io.Writer) (*policy, error) {
 		s.sayf("%s", line)
 	}
 	logger := slog.New(slog.NewJSONHandler(out, nil))
-	reports := &reports{path: s.config, sayf: s.sayf, decoded: &s.decoded}
+	reports := &reports{path: s.config, described: s.describes(), sayf: s.sayf, decoded: &s.decoded}
 	opts := []policyfile.Option{
 		policyfile.WithLogger(logger), policyfile.WithListener(reports.loaded), policyfile.WithCheck(s.fits),
 	}
@@ -44,7 +42,7 @@ func (s *sidecar) openPolicy(out io.Writer) (*policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, note := range notes(file.Policy()) {
+	for _, note := range notes(file.Policy(), s.describes()) {
 		s.sayf("%s", note)
 	}
 	reports.begin(file)
@@ -65,9 +63,10 @@ func (s *sidecar) fits(p *policyfile.Policy) error {
 
 // reports writes to stderr what became of each load of the policy file after the first one.
 type reports struct {
-	path    string
-	decoded *messages
-	sayf    func(format string, args ...any)
+	path      string
+	described bool // there are, or will be, descriptors of the upstream's services
+	decoded   *messages
+	sayf      func(format string, args ...any)
 
 	mu    sync.Mutex           // guards the fields below
 	file  *policyfile.File     // nil before begin
@@ -106,50 +105,10 @@ func (r *reports) loaded(state policyfile.State) {
 	for _, key := range changed(r.start, p.Gateway().Settings()) {
 		r.sayf("gateway.%s has changed; it is in force after a restart", key)
 	}
-	for _, note := range notes(p) {
+	for _, note := range notes(p, r.described) {
 		r.sayf("%s", note)
 	}
 	r.sayf("reloaded %s", r.path)
-}
-
-// notes returns what an operator should know about a policy in a sidecar.
-func notes(p *policyfile.Policy) (all []string) {
-	entries := p.Entries()
-	for i := range entries {
-		e := &entries[i]
-		if _, ok := e.Interceptor.(*retry.Interceptor); ok && !has(e, "max_replay_bytes") {
-			all = append(all, fmt.Sprintf("%s:%d: retry repeats no calls in a sidecar without max_replay_bytes, "+
-				"since it does not know which methods have streams", p.Name(), e.Line))
-		}
-		if e.Use == "hedge" && e.Mode != policyfile.Off {
-			all = append(all, fmt.Sprintf("%s:%d: hedge makes no further attempts in a sidecar, since it does not "+
-				"know which methods have one request", p.Name(), e.Line))
-		}
-		if e.Use == "version" && e.Mode != policyfile.Off && !has(e, "gate_unknown") {
-			all = append(all, fmt.Sprintf("%s:%d: version does not gate methods that the upstream has not answered "+
-				"yet; want gate_unknown: true, or --descriptors", p.Name(), e.Line))
-		}
-	}
-	return all
-}
-
-// Notes returns what an operator should know about a policy before a sidecar runs it: "line 12: ". That includes
-// entries with which the sidecar does not start.
-func Notes(p *policyfile.Policy) (all []string) {
-	lines := notes(p)
-	if err := checkMessages(p); err != nil && !describes(p.Gateway()) {
-		lines = append(strings.Split(err.Error(), "\n"), lines...)
-	}
-	for _, text := range lines {
-		place, what, _ := strings.Cut(strings.TrimPrefix(text, p.Name()+":"), ": ")
-		line, _, _ := strings.Cut(place, ":")
-		all = append(all, "line "+line+": "+what)
-	}
-	return all
-}
-
-func has(e *policyfile.Entry, key string) bool {
-	return slices.ContainsFunc(e.Settings, func(s policyfile.Setting) bool { return s.Key == key })
 }
 
 // reload reads the file again, and reports the reload to systemd. It returns why the file is not in force. Safe for

@@ -7,22 +7,6 @@ import (
 	policyfile "github.com/hauberk-rpc/hauberk/policy"
 )
 
-// Notes has the entries that a sidecar rejects, and those that do less in it, with their lines.
-func TestNotes(t *testing.T) {
-	const text = "version: 1\nserver:\n  - use: validate\nclient:\n  - use: retry\n  - use: hedge\n"
-	p, err := policyfile.Parse("C:policy.yaml", []byte(text), policyfile.CheckOnly())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	got := Notes(p)
-	if len(got) != 3 || !strings.HasPrefix(got[0], "line 3: validate needs the contents of messages") ||
-		!strings.HasPrefix(got[1], "line 5: retry repeats no calls in a sidecar") ||
-		!strings.HasPrefix(got[2], "line 6: hedge makes no further attempts in a sidecar") {
-		t.Errorf("notes %q", got)
-	}
-}
-
 // An entry that needs the contents of messages is an error with its place; others, and those that are off, are not.
 func TestCheckMessages(t *testing.T) {
 	const file = "file: {path: audit.jsonl}"
