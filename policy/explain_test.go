@@ -68,3 +68,20 @@ client:
 		}
 	}
 }
+
+// An entry with methods leaves all others alone, also if its interceptor takes methods in addition to those that .proto
+// files mark.
+func TestMethodsOfEntry(t *testing.T) {
+	for _, use := range []string{"cache, ttl: 1m", "coalesce", "hedge", "idempotency", "retry", "retry, all_methods: true"} {
+		p := parse(t, "version: 1\nclient:\n  - {use: "+use+", methods: shop.v1.Cart/Get}\n")
+		for method, want := range map[string]bool{"/shop.v1.Cart/Get": true, "/shop.v1.Cart/List": false} {
+			e, err := p.Explain(method)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := e.Client[0].Runs; got != want {
+				t.Errorf("%s: %s: runs %t, want %t", use, method, got, want)
+			}
+		}
+	}
+}

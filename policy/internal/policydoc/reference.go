@@ -19,7 +19,7 @@ func (s *Source) Reference(intro string) (string, error) {
 	r.table(s.File, [][2]string{
 		{"server", "The chain for incoming calls: a list of entries, outermost first."},
 		{"client", "The chain for outgoing calls: a list of entries, outermost first."},
-	})
+	}, nil)
 	r.b.WriteString("\n## Entries\n\nThese keys are the same for all interceptors:\n\n| key | meaning |\n|---|---|\n")
 	for _, pair := range EntryKeys() {
 		fmt.Fprintf(&r.b, "| `%s` | %s |\n", pair[0], pair[1])
@@ -60,11 +60,11 @@ func (r *reference) row(row *catalog.Row) {
 		title += " (client)"
 	}
 	fmt.Fprintf(&r.b, "\n### %s\n\n%s For %s.\n\n", title, row.Doc, sides)
-	r.table(row.Shape, nil)
+	r.table(row.Shape, nil, row)
 }
 
-// table writes the keys of a struct.
-func (r *reference) table(sh *shape.Shape, more [][2]string) {
+// table writes the keys of a struct. of is the interceptor whose settings they are, or nil.
+func (r *reference) table(sh *shape.Shape, more [][2]string, of *catalog.Row) {
 	if len(sh.Fields)+len(more) == 0 {
 		r.b.WriteString("It has no other keys.\n")
 		return
@@ -74,6 +74,9 @@ func (r *reference) table(sh *shape.Shape, more [][2]string) {
 		doc, err := r.Comments.Field(f, sh)
 		if err != nil {
 			r.err = err
+		}
+		if f.Key == "methods" && of != nil && of.TakesMethods() {
+			doc = takenMethods
 		}
 		key := "`" + strings.Join(append([]string{f.Key}, f.Also...), "` or `") + "`"
 		if f.Required && !strings.Contains(strings.ToLower(doc), "required") {
@@ -155,5 +158,5 @@ func (r *reference) section(sh *shape.Shape) {
 	if doc != "" {
 		r.b.WriteString(doc + "\n\n")
 	}
-	r.table(sh, nil)
+	r.table(sh, nil, nil)
 }

@@ -88,6 +88,11 @@ func (s *Source) entries(side hauberk.Side, doc string) object {
 	return object{"type": isArray, keyItems: object{"$ref": "#/$defs/" + list}, keyDescription: doc}
 }
 
+// takenMethods describes the key methods of an entry whose interceptor has a setting of this name. In Go the methods are
+// covered as well as those that .proto files mark; an entry also runs for no others.
+const takenMethods = "methods are patterns of the methods that the entry runs for, and that it covers whatever their " +
+	".proto files say. It leaves all other methods alone. By default the .proto files decide."
+
 // EntryKeys are the keys of all entries with their descriptions.
 func EntryKeys() [][2]string {
 	return [][2]string{
@@ -122,6 +127,9 @@ func (s *Source) entry(row *catalog.Row) string {
 	properties["id"] = object{
 		"type": isString, "pattern": `^[A-Za-z0-9._-]+$`, "maxLength": 128,
 		keyDescription: docs["id"],
+	}
+	if row.TakesMethods() {
+		docs["methods"] = takenMethods
 	}
 	properties["methods"] = object{allOf: []object{patterns}, keyDescription: docs["methods"]}
 	properties["except"] = object{allOf: []object{patterns}, keyDescription: docs["except"]}
