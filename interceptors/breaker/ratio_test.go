@@ -273,3 +273,15 @@ func TestCountAtFirstResponse(t *testing.T) {
 		}
 	})
 }
+
+// TestWindowTime: a window of a minute has calls for longer than the default.
+func TestWindowTime(t *testing.T) {
+	for window, want := range map[time.Duration]breaker.State{time.Minute: breaker.Open, 0: breaker.Closed} {
+		w := start(t, hauberk.Unary, breaker.Config{FailureRatio: 0.5, MinCalls: 4, WindowTime: window})
+		w.repeat(t, 1, codes.OK)
+		w.repeat(t, 2, codes.Unavailable)
+		w.clock.Advance(30 * time.Second)
+		w.repeat(t, 1, codes.Unavailable)
+		w.wantState(t, want)
+	}
+}

@@ -305,7 +305,8 @@ func TestSeparate(t *testing.T) {
 		}
 		return next(ctx, call)
 	}
-	identities := coalesce.Config{Methods: all}
+	identities, byLanguage := coalesce.Config{Methods: all}, shared()
+	byLanguage.Metadata = []string{"accept-language"}
 	for _, c := range []struct {
 		name   string
 		chain  []hauberk.Interceptor
@@ -316,6 +317,9 @@ func TestSeparate(t *testing.T) {
 		{"two users", []hauberk.Interceptor{hauberk.Func(login), coalesce.New(identities)}, []string{"user", "u"}, []string{"user", "v"}, false},
 		{"no user", []hauberk.Interceptor{coalesce.New(identities)}, nil, nil, false},
 		{"no-cache", []hauberk.Interceptor{coalesce.New(shared())}, nil, []string{"cache-control", "No-Cache"}, false},
+		{"one language", []hauberk.Interceptor{coalesce.New(byLanguage)}, []string{"accept-language", "de"}, []string{"accept-language", "de"}, true},
+		{"two languages", []hauberk.Interceptor{coalesce.New(byLanguage)}, []string{"accept-language", "de"}, []string{"accept-language", "en"}, false},
+		{"any language", []hauberk.Interceptor{coalesce.New(shared())}, []string{"accept-language", "de"}, []string{"accept-language", "en"}, true},
 		{"outside of authentication", []hauberk.Interceptor{coalesce.New(shared()), hauberk.Func(login)}, []string{"user", "u"}, []string{"user", "v"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

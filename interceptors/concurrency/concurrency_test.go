@@ -41,6 +41,42 @@ func TestLimit(t *testing.T) {
 	})
 }
 
+// Rejections ask for RetryAfter.
+func TestRetryAfter(t *testing.T) {
+	x := concurrency.New(concurrency.Config{Limit: 1, RetryAfter: 7 * time.Second})
+	call := serve(t, hauberk.Func(func(context.Context, *hauberk.Call, hauberk.Next) error {
+		return serve(t, nil, x)(t.Context())
+	}), x)
+	if got := retryAfter(call(t.Context())); got != 7*time.Second {
+		t.Errorf("retry after %v; want 7s", got)
+	}
+}
+
+// A tenant without calls keeps its share for Hold.
+func TestHold(t *testing.T) {
+	for hold, want := range map[time.Duration]codes.Code{time.Hour: codes.ResourceExhausted, time.Minute: codes.OK} {
+		clock := hauberktest.NewClock()
+		x := concurrency.New(concurrency.Config{Limit: 4, Tenant: callkey.Metadata("tenant"), Hold: hold},
+			concurrency.WithClock(clock.Now))
+		if err := serve(t, nil, x)(with(t.Context(), "tenant", "a")); err != nil {
+			t.Fatal(err)
+		}
+		clock.Advance(30 * time.Minute)
+		call := serve(t, nil, x)
+		for range 3 {
+			inner := call
+			during := hauberk.Func(func(ctx context.Context, call *hauberk.Call, next hauberk.Next) error {
+				if err := inner(ctx); err != nil {
+					return err
+				}
+				return next(ctx, call)
+			})
+			call = serve(t, nil, x, during)
+		}
+		wantCode(t, call(with(t.Context(), "tenant", "b")), want)
+	}
+}
+
 // One call runs, one waits, one is rejected. The one that waits gets the slot, or leaves.
 func TestQueue(t *testing.T) {
 	for _, cancelled := range []bool{false, true} {

@@ -220,3 +220,30 @@ func TestMeasurements(t *testing.T) {
 		}
 	})
 }
+
+// TestRuleSettings: each field of a rule counts for its methods, and not for others.
+func TestRuleSettings(t *testing.T) {
+	rule := deadline.Rule{
+		Methods: []string{"a.B/C"}, Default: 1 * time.Second, Max: 9 * time.Second, Margin: 3 * time.Second,
+		MinTimeLeft: 4 * time.Second, TypicalQuantile: 0.5, ReceiveTimeout: 5 * time.Second, SendTimeout: 6 * time.Second,
+		IdleTimeout: 7 * time.Second,
+	}
+	chain := hauberk.Must(hauberk.New(deadline.New(deadline.Config{Rules: []deadline.Rule{rule}})))
+	all := []string{
+		"Default 1s", "IdleTimeout 7s", "Margin 3s", "Max 9s", "MinTimeLeft 4s", "ReceiveTimeout 5s", "SendTimeout 6s",
+		"TypicalQuantile 0.5",
+	}
+	for method, want := range map[string][]string{"a.B/C": all, "a.B/D": nil} {
+		e, err := chain.Explain(method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, s := range e.Steps[0].Settings {
+			got = append(got, s.Name+" "+s.Value)
+		}
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("%s has %q; want %q", method, got, want)
+		}
+	}
+}

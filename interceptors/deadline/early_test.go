@@ -141,7 +141,7 @@ func TestTypicalQuantile(t *testing.T) {
 			}
 			return hauberktest.Echo(ctx, s)
 		})
-		x := deadline.New(deadline.Config{TypicalQuantile: 0.9, TypicalWindow: 10 * time.Second})
+		x := deadline.New(deadline.Config{TypicalQuantile: 0.9, TypicalWindow: 20 * time.Second})
 		env := c.StartWith(t, b, x)
 		ended := func(timeout time.Duration) string {
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
@@ -158,20 +158,22 @@ func TestTypicalQuantile(t *testing.T) {
 		for range 40 {
 			want("at first", time.Second, "OK")
 		}
-		pass(7 * time.Second)
+		pass(7 * time.Second) // less than the default
+		want("before the end of the window", 90*time.Millisecond, "DeadlineExceeded")
+		pass(10 * time.Second)
 		want("after a window", 90*time.Millisecond, "DeadlineExceeded"+deadline.ReasonTooShort)
 		want("after a window", 110*time.Millisecond, "OK")
 		takes = 10 * time.Millisecond // it has become faster, and all calls are rejected
 		for range 3 {
 			want("after a window", 90*time.Millisecond, "DeadlineExceeded"+deadline.ReasonTooShort)
 		}
-		pass(10 * time.Second)
+		pass(20 * time.Second)
 		want("after another window", 90*time.Millisecond, "OK")
 		outcome = status.Error(codes.Internal, "broken") // failures do not count
 		for range 40 {
 			want("then", time.Second, "Internal")
 		}
-		pass(10 * time.Second)
+		pass(20 * time.Second)
 		want("after a window of failures", 5*time.Millisecond, "DeadlineExceeded")
 		pass(time.Hour)
 		want("after a long time", 5*time.Millisecond, "DeadlineExceeded")

@@ -224,6 +224,56 @@ func TestPanic(t *testing.T) {
 	}
 }
 
+// Only Methods are covered, if they are set, and errors with a code of NotKept leave their key free.
+func TestMethodsAndNotKept(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		config idempotency.Config
+		code   codes.Code
+		want   int64 // how often two calls with one key are handled
+	}{
+		{"its method", idempotency.Config{Methods: []string{unary[1:]}}, codes.OK, 1},
+		{"another method", idempotency.Config{Methods: []string{"other.v1.*"}}, codes.OK, 2},
+		{"kept by default", idempotency.Config{}, codes.NotFound, 1},
+		{"not kept by default", idempotency.Config{}, codes.Aborted, 2},
+		{"not kept", idempotency.Config{NotKept: []codes.Code{codes.NotFound}}, codes.NotFound, 2},
+		{"kept", idempotency.Config{NotKept: []codes.Code{codes.NotFound}}, codes.Aborted, 1},
+		{"all kept", idempotency.Config{NotKept: []codes.Code{}}, codes.Unavailable, 1},
+	} {
+		w := newWorld(t, idempotency.New(c.config))
+		w.handle = func(context.Context) error { return status.Error(c.code, "") }
+		for range 2 {
+			if got := w.call(t.Context(), "a", "k"); hauberk.CodeOf(got.err) != c.code {
+				t.Errorf("%s: %v; want %v", c.name, got.err, c.code)
+			}
+		}
+		if got := w.handled.Load(); got != c.want {
+			t.Errorf("%s: handled %d times; want %d", c.name, got, c.want)
+		}
+	}
+}
+
+// An outcome is kept for TTL, and a call lasts at most MaxRun.
+func TestTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, idempotency.New(idempotency.Config{TTL: time.Minute, MaxRun: time.Second}))
+		w.wants("a 1", w.call(t.Context(), "a", "k"))
+		after(59 * time.Second)
+		w.wants("a 1", w.call(t.Context(), "a", "k"))
+		after(time.Second)
+		w.wants("a 2", w.call(t.Context(), "a", "k"))
+		begun := time.Now()
+		w.handle = func(ctx context.Context) error {
+			<-ctx.Done()
+			return status.FromContextError(ctx.Err()).Err()
+		}
+		got := w.call(t.Context(), "a", "long")
+		if took := time.Since(begun); hauberk.CodeOf(got.err) != codes.DeadlineExceeded || took != time.Second {
+			t.Errorf("%v after %v; want DEADLINE_EXCEEDED after 1s", got.err, took)
+		}
+	})
+}
+
 // Large outcomes, and those of a caller that an inner interceptor authenticates, are not answered to
 // repeats, which execute nothing either.
 func TestLost(t *testing.T) {
