@@ -91,6 +91,23 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// TestSettings: NoReserve allows no extra attempt before the first call, and a call counts for Window.
+func TestSettings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for window, want := range map[time.Duration]int{time.Second: 0, time.Minute: 20} {
+			b := budget(t, retrybudget.Config{NoReserve: true, Window: window})
+			if got := taken(b); got != 0 {
+				t.Errorf("%d extra attempts before the first call; want 0", got)
+			}
+			calls(b, 100)
+			<-time.After(30 * time.Second)
+			if got := taken(b); got != want {
+				t.Errorf("%d extra attempts after 30s with a window of %v; want %d", got, window, want)
+			}
+		}
+	})
+}
+
 // TestFailureRatio: extra attempts stop while most calls fail, at any rate of calls but a low one, and start again one to
 // two steps later.
 func TestFailureRatio(t *testing.T) {
