@@ -57,7 +57,7 @@ func New(config Config, opts ...Option) *Interceptor {
 	keys, bad := answerkey.New(answerkey.Config{
 		Name: name, Methods: config.Methods, Metadata: config.Metadata, AcrossIdentities: config.AcrossIdentities,
 	}, x.key)
-	x.keys, x.err = keys, errors.Join(x.config.check(), bad, x.err, nils)
+	x.keys, x.err = keys, errors.Join(x.config.check(), config.unused(), bad, x.err, nils)
 	x.store = lru.New[keySum, *answer](lru.Config{MaxEntries: x.config.MaxEntries, MaxBytes: x.config.MaxBytes})
 	return x
 }

@@ -352,6 +352,8 @@ func TestConfig(t *testing.T) {
 		"StaleWhileRevalidate is -1": cache.New(cache.Config{TTL: time.Second, StaleWhileRevalidate: -1}),
 		"RefreshTimeout is -1ns":     cache.New(cache.Config{TTL: time.Second, RefreshTimeout: -1}),
 		"MaxRefreshes is -1":         cache.New(cache.Config{TTL: time.Second, MaxRefreshes: -1}),
+		"MaxRefreshes is 1 without":  cache.New(cache.Config{TTL: time.Second, MaxRefreshes: 1}),
+		"RefreshTimeout is 1s and":   cache.New(cache.Config{TTL: time.Second, RefreshTimeout: time.Second}),
 		"MaxEntries is -1":           cache.New(cache.Config{TTL: time.Second, MaxEntries: -1}),
 		"MaxBytes is 1;":             cache.New(cache.Config{TTL: time.Second, MaxBytes: 1}),
 		`Methods has "x"`:            cache.New(cache.Config{TTL: time.Second, Methods: []string{"x"}}),

@@ -60,6 +60,15 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// unused returns the settings of refreshes that there are none for. c is without defaults.
+func (c Config) unused() error {
+	if c.StaleWhileRevalidate == 0 && (c.RefreshTimeout > 0 || c.MaxRefreshes > 0) {
+		return fmt.Errorf("RefreshTimeout is %v and MaxRefreshes is %d without StaleWhileRevalidate, so they have no effect; "+
+			"want StaleWhileRevalidate too, or neither", c.RefreshTimeout, c.MaxRefreshes)
+	}
+	return nil
+}
+
 // check returns everything that is wrong with a configuration that has its defaults.
 func (c Config) check() error {
 	var errs []error

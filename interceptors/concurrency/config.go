@@ -165,23 +165,25 @@ func (c Config) checkLimit(fail func(format string, args ...any)) {
 	}
 }
 
-// unused returns the settings of a queue that there is none for. c is without defaults.
+// unused returns the settings that have no effect without others. c is without defaults.
 func (c Config) unused(priority bool) error {
-	if c.MaxWaiting != 0 {
-		return nil
-	}
 	var errs []error
 	for _, s := range []struct {
 		name string
 		set  bool
+		need string // what it has no effect without
+		has  bool
 	}{
-		{"MaxWait", c.MaxWait > 0},
-		{"Critical", len(c.Critical) > 0},
-		{"Sheddable", len(c.Sheddable) > 0},
-		{"WithPriority", priority},
+		{"MaxWait", c.MaxWait > 0, "MaxWaiting", c.MaxWaiting != 0},
+		{"Critical", len(c.Critical) > 0, "MaxWaiting", c.MaxWaiting != 0},
+		{"Sheddable", len(c.Sheddable) > 0, "MaxWaiting", c.MaxWaiting != 0},
+		{"WithPriority", priority, "MaxWaiting", c.MaxWaiting != 0},
+		{"Hold", c.Hold > 0, "Tenant", c.Tenant.Name() != ""},
+		{"By", c.By.Name() != "" && !c.By.IsPeer() && c.Load != nil, "Limit or Adaptive", c.limits()},
+		{"Streams", c.Streams != ForLife && c.Load != nil, "Limit or Adaptive", c.limits()},
 	} {
-		if s.set {
-			errs = append(errs, fmt.Errorf("%s has no effect without MaxWaiting; want MaxWaiting above 0", s.name))
+		if s.set && !s.has {
+			errs = append(errs, fmt.Errorf("%s has no effect without %s; want both or neither", s.name, s.need))
 		}
 	}
 	return errors.Join(errs...)

@@ -45,6 +45,13 @@ func TestConfig(t *testing.T) {
 			concurrency.Config{Limit: 1, MaxWait: 1, Critical: []string{"*"}, Sheddable: []string{"a.*"}},
 			[]string{"MaxWait has no effect without MaxWaiting", "Critical has no effect", "Sheddable has no effect"},
 		},
+		{"a share without tenants", concurrency.Config{Limit: 1, Hold: 1}, []string{"Hold has no effect without Tenant"}},
+		{
+			"settings of a limit without one",
+			concurrency.Config{Load: &concurrency.Load{MemoryLimit: 1}, By: callkey.Method(), Streams: concurrency.ForMessages},
+			[]string{"By has no effect without Limit or Adaptive", "Streams has no effect without Limit or Adaptive"},
+		},
+		{"load of peers", concurrency.Config{Load: &concurrency.Load{MemoryLimit: 1 << 40}, By: callkey.Peer()}, nil},
 		{
 			"a queue without a limit",
 			concurrency.Config{Load: &concurrency.Load{MemoryLimit: 1}, MaxWaiting: 1},

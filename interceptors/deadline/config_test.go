@@ -36,6 +36,7 @@ func TestBadConfig(t *testing.T) {
 		},
 		"quantile of 1":    {deadline.Config{TypicalQuantile: 1}, nil, []string{"TypicalQuantile is 1; want more than 0 and less than 1"}},
 		"quantile of NaN":  {deadline.Config{TypicalQuantile: math.NaN()}, nil, []string{"TypicalQuantile is NaN"}},
+		"window alone":     {deadline.Config{TypicalWindow: time.Second}, nil, []string{"TypicalWindow is 1s without TypicalQuantile"}},
 		"window of a year": {deadline.Config{TypicalQuantile: 0.5, TypicalWindow: 365 * 24 * time.Hour}, nil, []string{"TypicalWindow is 8760h0m0s; want"}},
 		"Max below Default": {
 			deadline.Config{Default: 2 * time.Second, Max: time.Second}, nil, []string{"Default is 2s, and Max is 1s; want at most that"},
@@ -102,6 +103,9 @@ func TestGoodConfig(t *testing.T) {
 			}},
 		},
 		"EndEarly alone": {EndEarly: true},
+		"a window of a rule": {
+			TypicalWindow: time.Second, Rules: []deadline.Rule{{Methods: []string{"a.B/C"}, TypicalQuantile: 0.5}},
+		},
 	} {
 		if _, err := hauberk.New(deadline.New(config)); err != nil {
 			t.Errorf("%s: %v", name, err)
