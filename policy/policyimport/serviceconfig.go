@@ -16,8 +16,8 @@ const replayBytes = 256 << 10
 
 // ServiceConfig returns a policy file with the client chain of a gRPC service config in JSON: timeouts, retryPolicy and
 // hedgingPolicy. notes are what the file has in addition, a line each: limits of messages, waitForReady,
-// retryThrottling and keys that are for grpc-go. The entries of a method are those of the most specific name, as in
-// grpc-go.
+// retryThrottling, the budget of retries, and keys that are for grpc-go. The entries of a method are those of the most
+// specific name, as in grpc-go.
 func ServiceConfig(data []byte) (file []byte, notes []string, err error) {
 	config, err := serviceconfig.Parse(data)
 	if err != nil {
@@ -25,7 +25,7 @@ func ServiceConfig(data []byte) (file []byte, notes []string, err error) {
 	}
 	var b strings.Builder
 	b.WriteString("version: 1\nclient:\n")
-	entries := 0
+	entries, repeats := 0, false
 	for i := range config.Methods {
 		m := &config.Methods[i]
 		scope := "\n    methods: [" + quoted(m.Names) + "]"
@@ -40,23 +40,27 @@ func ServiceConfig(data []byte) (file []byte, notes []string, err error) {
 			entries++
 			fmt.Fprintf(&b, "  - use: retry%s\n    max_attempts: %d\n    initial_backoff: %s\n    max_backoff: %s\n"+
 				"    backoff_multiplier: %v\n    retryable_status_codes: [%s]\n    max_replay_bytes: %d\n",
-				scope, r.MaxAttempts, r.InitialBackoff, r.MaxBackoff, r.BackoffMultiplier,
+				scope, attempts(r.MaxAttempts), min(r.InitialBackoff, r.MaxBackoff), r.MaxBackoff, r.BackoffMultiplier,
 				names(r.RetryableStatusCodes), replayBytes)
 		}
 		if h := m.Hedging; h != nil {
 			entries++
-			fmt.Fprintf(&b, "  - use: hedge%s\n    max_attempts: %d\n", scope, h.MaxAttempts)
+			delay := "no_delay: true"
 			if h.HedgingDelay > 0 {
-				fmt.Fprintf(&b, "    delay: %s\n", h.HedgingDelay)
+				delay = "delay: " + h.HedgingDelay.String()
 			}
-			if len(h.NonFatalStatusCodes) > 0 {
-				fmt.Fprintf(&b, "    non_fatal_status_codes: [%s]\n", names(h.NonFatalStatusCodes))
-			}
+			fmt.Fprintf(&b, "  - use: hedge%s\n    max_attempts: %d\n    %s\n    non_fatal_status_codes: [%s]\n",
+				scope, attempts(h.MaxAttempts), delay, names(h.NonFatalStatusCodes))
 		}
+		repeats = repeats || m.Retry != nil || m.Hedging != nil
 		notes = append(notes, methodNotes(m)...)
 	}
-	if config.Throttling != nil {
+	switch {
+	case config.Throttling != nil:
 		notes = append(notes, "retryThrottling is not imported: retry and hedge have their default budget")
+	case repeats:
+		notes = append(notes, "retry and hedge have their default budget: grpc-go has none without retryThrottling; "+
+			"no_budget: true turns it off")
 	}
 	for _, key := range config.Left {
 		notes = append(notes, key+" is not imported: it is for grpc-go")
@@ -67,6 +71,9 @@ func ServiceConfig(data []byte) (file []byte, notes []string, err error) {
 	}
 	return []byte(text), notes, check(text)
 }
+
+// attempts returns how many attempts grpc-go makes at most of a call whose policy has n.
+func attempts(n int) int { return min(n, serviceconfig.DefaultMaxCallAttempts) }
 
 // check reports a file that is not valid, which is a mistake of this package or of a value out of range.
 func check(text string) error {
