@@ -212,6 +212,7 @@ func TestPermissions(t *testing.T) {
 			nodes := start()
 			for _, s := range nodes {
 				s.Do(append([]string{"ACL", "SETUSER", "keys", "reset", "on", ">secret", "resetchannels", "-@all", "~hauberk:*"}, commands...)...)
+				s.Do("ACL", "SETUSER", "default", "off") // which may do everything
 			}
 			config := at("shop", nodes[0].Addr)
 			config.Username, config.Password = "keys", "secret"
@@ -228,6 +229,27 @@ func TestPermissions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Keys are in the database DB, and Cluster rejects a server that is not a cluster.
+func TestDBAndCluster(t *testing.T) {
+	s := redistest.Start(t)
+	config := at("shop", s.Addr)
+	config.DB = 3
+	begin := func() error {
+		_, err := connect(t, config).Begin(t.Context(), idempotency.Key{1}, "a", idempotency.Fingerprint{1}, time.Minute)
+		return err
+	}
+	if err := begin(); err != nil {
+		t.Error(err)
+	}
+	if got := s.Do("INFO", "keyspace"); !strings.Contains(got, "db3:keys=1,") || strings.Contains(got, "db0:") {
+		t.Errorf("%q; want a key in database 3", got)
+	}
+	config.DB, config.Cluster = 0, true
+	if err := begin(); err == nil || !strings.Contains(err.Error(), "cluster") {
+		t.Errorf("%v; want that the server is no cluster", err)
 	}
 }
 
