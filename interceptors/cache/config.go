@@ -63,8 +63,8 @@ func (c Config) withDefaults() Config {
 // unused returns the settings of refreshes that there are none for. c is without defaults.
 func (c Config) unused() error {
 	if c.StaleWhileRevalidate == 0 && (c.RefreshTimeout > 0 || c.MaxRefreshes > 0) {
-		return fmt.Errorf("RefreshTimeout is %v and MaxRefreshes is %d without StaleWhileRevalidate, so they have no effect; "+
-			"want StaleWhileRevalidate too, or neither", c.RefreshTimeout, c.MaxRefreshes)
+		return fmt.Errorf("RefreshTimeout is %v and MaxRefreshes is %d without StaleWhileRevalidate, so they have no "+
+			"effect; want StaleWhileRevalidate too, or neither", c.RefreshTimeout, c.MaxRefreshes)
 	}
 	return nil
 }

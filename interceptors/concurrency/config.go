@@ -168,23 +168,25 @@ func (c Config) checkLimit(fail func(format string, args ...any)) {
 // unused returns the settings that have no effect without others. c is without defaults.
 func (c Config) unused(priority bool) error {
 	var errs []error
-	for _, s := range []struct {
-		name string
-		set  bool
-		need string // what it has no effect without
-		has  bool
-	}{
-		{"MaxWait", c.MaxWait > 0, "MaxWaiting", c.MaxWaiting != 0},
-		{"Critical", len(c.Critical) > 0, "MaxWaiting", c.MaxWaiting != 0},
-		{"Sheddable", len(c.Sheddable) > 0, "MaxWaiting", c.MaxWaiting != 0},
-		{"WithPriority", priority, "MaxWaiting", c.MaxWaiting != 0},
-		{"Hold", c.Hold > 0, "Tenant", c.Tenant.Name() != ""},
-		{"By", c.By.Name() != "" && !c.By.IsPeer() && c.Load != nil, "Limit or Adaptive", c.limits()},
-		{"Streams", c.Streams != ForLife && c.Load != nil, "Limit or Adaptive", c.limits()},
-	} {
-		if s.set && !s.has {
-			errs = append(errs, fmt.Errorf("%s has no effect without %s; want both or neither", s.name, s.need))
+	none := func(name string, set bool, need string) {
+		if set {
+			errs = append(errs, fmt.Errorf("%s has no effect without %s; want both or neither", name, need))
 		}
+	}
+	if c.MaxWaiting == 0 {
+		const need = "MaxWaiting"
+		none("MaxWait", c.MaxWait > 0, need)
+		none("Critical", len(c.Critical) > 0, need)
+		none("Sheddable", len(c.Sheddable) > 0, need)
+		none("WithPriority", priority, need)
+	}
+	if c.Tenant.Name() == "" {
+		none("Hold", c.Hold > 0, "Tenant")
+	}
+	if c.Load != nil && !c.limits() {
+		const need = "Limit or Adaptive"
+		none("By", c.By.Name() != "" && !c.By.IsPeer(), need)
+		none("Streams", c.Streams != ForLife, need)
 	}
 	return errors.Join(errs...)
 }

@@ -146,10 +146,10 @@ func (c *Config) check() error {
 		errs = append(errs, fmt.Errorf("TypicalWindow is %v; want more than 0 and at most %v, or 0 for %v",
 			c.TypicalWindow, maxTypicalWindow, DefaultTypicalWindow))
 	}
-	measures := c.TypicalQuantile != 0 || slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.TypicalQuantile > 0 })
-	if c.TypicalWindow != 0 && !measures {
-		errs = append(errs, fmt.Errorf("TypicalWindow is %v without TypicalQuantile, so it has no effect; want both or neither",
-			c.TypicalWindow))
+	measures := func(r Rule) bool { return r.TypicalQuantile > 0 }
+	if c.TypicalWindow != 0 && c.TypicalQuantile == 0 && !slices.ContainsFunc(c.Rules, measures) {
+		errs = append(errs, fmt.Errorf("TypicalWindow is %v without TypicalQuantile, so it has no effect; "+
+			"want both or neither", c.TypicalWindow))
 	}
 	return errors.Join(errs...)
 }

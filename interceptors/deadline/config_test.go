@@ -246,7 +246,8 @@ func TestRuleSettings(t *testing.T) {
 		for _, s := range e.Steps[0].Settings {
 			got = append(got, s.Name+" "+s.Value)
 		}
-		if slices.Sort(got); !slices.Equal(got, want) {
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
 			t.Errorf("%s has %q; want %q", method, got, want)
 		}
 	}

@@ -75,7 +75,7 @@ func TestSlotMigration(t *testing.T) {
 		from, to := round%2, 1-round%2
 		host, port, _ := net.SplitHostPort(nodes[to].Addr)
 		slots := map[string]bool{}
-		for _, name := range strings.Fields(nodes[from].Do("KEYS", "hauberk:idempotency:*")) {
+		for name := range strings.FieldsSeq(nodes[from].Do("KEYS", "hauberk:idempotency:*")) {
 			slots[nodes[from].Do("CLUSTER", "KEYSLOT", name)] = true
 			if len(slots) == 30 {
 				break

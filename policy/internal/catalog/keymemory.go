@@ -40,7 +40,8 @@ func (k *KeyMemories) Open(config idempotency.MemoryConfig) (memory *idempotency
 	return m.Memory, func() error {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		if m.uses--; m.uses == 0 {
+		m.uses--
+		if m.uses == 0 {
 			delete(k.open, config)
 		}
 		return nil

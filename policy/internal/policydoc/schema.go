@@ -88,10 +88,10 @@ func (s *Source) entries(side hauberk.Side, doc string) object {
 	return object{"type": isArray, keyItems: object{"$ref": "#/$defs/" + list}, keyDescription: doc}
 }
 
-// takenMethods describes the key methods of an entry whose interceptor has a setting of this name. In Go the methods are
-// covered as well as those that .proto files mark; an entry also runs for no others.
-const takenMethods = "methods are patterns of the methods that the entry runs for, and that it covers regardless of their " +
-	".proto files. It leaves all other methods alone. By default the .proto files decide."
+// takenMethods describes the key methods of an entry whose interceptor has a setting of this name. In Go the methods
+// are covered as well as those that .proto files mark; an entry also runs for no others.
+const takenMethods = "methods are patterns of the methods that the entry runs for, and that it covers regardless of " +
+	"their .proto files. It leaves all other methods alone. By default the .proto files decide."
 
 // EntryKeys are the keys of all entries with their descriptions.
 func EntryKeys() [][2]string {

@@ -31,8 +31,8 @@ func lessOf(e *policyfile.Entry, described bool) string {
 	case "retry":
 		switch {
 		case !has(e, "max_replay_bytes"):
-			return "retry repeats no calls in a sidecar without max_replay_bytes, since it does not know which methods " +
-				"have streams"
+			return "retry repeats no calls in a sidecar without max_replay_bytes, since it does not know which " +
+				"methods have streams"
 		case len(e.Methods) == 0 && !has(e, "all_methods"):
 			return "retry repeats no calls in a sidecar without methods or all_methods, since it does not know which " +
 				"methods are idempotent"

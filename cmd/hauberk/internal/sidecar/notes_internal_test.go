@@ -24,15 +24,20 @@ func TestNotes(t *testing.T) {
 		{client + "retry, max_replay_bytes: 1, methods: a.B/C", ""},
 		{client + "retry, max_replay_bytes: 1, methods: [a.B/C, a.D/*]", ""},
 		{client + "retry, max_replay_bytes: 1, all_methods: true", ""},
-		{server + "concurrency, limit: 1", "line 3: concurrency does not limit methods that the upstream has not answered yet; " +
-			"want limit_unknown: true, or --descriptors"},
+		{
+			server + "concurrency, limit: 1",
+			"line 3: concurrency does not limit methods that the upstream has not answered yet; " +
+				"want limit_unknown: true, or --descriptors",
+		},
 		{server + "concurrency, load: {memory_limit: 1000}", "line 3: concurrency does not limit"},
 		{server + "concurrency, limit: 1, limit_unknown: true", ""},
 		{server + "concurrency, limit: 1, by: peer", ""},
 		{server + "concurrency, limit: 1, by: method", "line 3: concurrency does not limit"},
 		{client + "concurrency, limit: 1", ""},
-		{server + "rate_limit, limit: 1/1s, by: global", "line 3: rate_limit does not limit methods that the upstream has not " +
-			"answered yet; want charge_unknown: true"},
+		{
+			server + "rate_limit, limit: 1/1s, by: global",
+			"line 3: rate_limit does not limit methods that the upstream has not answered yet; want charge_unknown: true",
+		},
 		{server + "rate_limit, limit: 1/1s, by: global, charge_unknown: true", ""},
 		{server + "rate_limit, limit: 1/1s, by: peer", ""},
 		{server + "rate_limit, limit: 1/1s, by: {network: {ipv4: 24, ipv6: 56}}", ""},
