@@ -10,7 +10,8 @@ import (
 )
 
 // notes returns what an operator should know about a policy in a sidecar: a line for each entry that does less there
-// than in the chain of the service. described reports whether there are, or will be, descriptors of the upstream's services.
+// than in the chain of the service. described reports whether there are, or will be, descriptors of the upstream's
+// services.
 func notes(p *policyfile.Policy, described bool) (all []string) {
 	entries := p.Entries()
 	for i := range entries {
