@@ -78,10 +78,10 @@ the calls of clients, with names that look like it (x_user and x-user-bin for x-
 Neither the chain nor the upstream sees it, also if a trusted proxy has sent it.
 --strip-metadata replaces this list: name what your proxies do not overwrite. The address
 of the client is in x-forwarded-for: what clients send there is removed, except for
-entries of the policy file's trusted_proxies. --forward-address=false leaves that header as
-it was sent. With --identity-metadata, which needs
---config, the upstream receives the identity that the chain has verified: the parts
-subject, issuer, tenant, method, roles, scopes, and claims.NAME.
+entries of the policy file's trusted_proxies. --forward-address=false leaves that header
+as it was sent. With --identity-metadata, which needs --config, the upstream receives the
+identity that the chain has verified: the parts subject, issuer, tenant, method, roles,
+scopes, and claims.NAME.
 
 METRICS
 
