@@ -89,14 +89,6 @@ func counting(t *testing.T) (address string, calls *atomic.Int64) {
 	}}), calls
 }
 
-// closed returns an address where nothing listens.
-func closed(t *testing.T) string {
-	t.Helper()
-	lis := listen(t)
-	_ = lis.Close()
-	return lis.Addr().String()
-}
-
 // call makes a call through a gateway, bounded in time.
 func call(t *testing.T, front string) error {
 	t.Helper()
