@@ -9,6 +9,10 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway/internal/limits"
 )
 
+// maxSettings is the largest number of settings in a frame, as in Go's server of HTTP/2. Each one may concern all
+// streams, and HTTP/2 has six.
+const maxSettings = 100
+
 func (c *Conn) onSettings(f *http2.SettingsFrame) error {
 	if f.IsAck() {
 		c.acknowledged()
@@ -16,6 +20,9 @@ func (c *Conn) onSettings(f *http2.SettingsFrame) error {
 	}
 	if !c.flood.settings.take(time.Now()) {
 		return calm(limits.Settings, "too many SETTINGS")
+	}
+	if f.NumSettings() > maxSettings {
+		return calm(limits.Settings, "too many settings in a frame")
 	}
 	if !c.peer.known { // until now the number of streams was limited as a precaution
 		c.peer.known, c.peer.streams = true, math.MaxInt32
@@ -48,7 +55,7 @@ func (c *Conn) apply(s http2.Setting) error {
 	case http2.SettingMaxFrameSize:
 		c.peer.frameSize = int(s.Val)
 	case http2.SettingHeaderTableSize:
-		c.push(control{kind: sendTableSize, n: min(s.Val, 4096)})
+		c.pushTableSize(min(s.Val, 4096))
 	case http2.SettingMaxConcurrentStreams:
 		c.peer.streams = int(s.Val)
 	case http2.SettingMaxHeaderListSize:
@@ -56,6 +63,18 @@ func (c *Conn) apply(s http2.Setting) error {
 	default: // this side neither uses push nor CONNECT
 	}
 	return nil
+}
+
+// pushTableSize queues a size of the encoder's table. The encoder must know the smallest size between two header
+// blocks and the last one (RFC 7541, section 4.2), so that two sizes in a row are enough.
+func (c *Conn) pushTableSize(size uint32) {
+	n := len(c.control)
+	if n < 2 || c.control[n-2].kind != sendTableSize || c.control[n-1].kind != sendTableSize {
+		c.push(control{kind: sendTableSize, n: size})
+		return
+	}
+	smallest, last := &c.control[n-2], &c.control[n-1]
+	smallest.n, last.n = min(smallest.n, last.n), size
 }
 
 // applyWindow changes the credit of all streams. It can become negative.

@@ -59,6 +59,9 @@ func TestClientsThatBreakTheRules(t *testing.T) {
 			}
 		}, http2.ErrCodeFlowControl},
 		{"SETTINGS", func(r *raw) { many(1000, func() error { return r.WriteSettings() })(r) }, http2.ErrCodeEnhanceYourCalm},
+		{"SETTINGS with many entries", func(r *raw) {
+			many(20, func() error { return r.WriteSettings(make([]http2.Setting, 2000)...) })(r)
+		}, http2.ErrCodeEnhanceYourCalm},
 		{"PING", func(r *raw) { many(20_000, func() error { return r.WritePing(false, [8]byte{}) })(r) }, http2.ErrCodeEnhanceYourCalm},
 		{"PRIORITY", func(r *raw) {
 			many(20_000, func() error { return r.WritePriority(1, http2.PriorityParam{Weight: 3}) })(r)
