@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"golang.org/x/net/http2"
 )
@@ -142,4 +143,61 @@ func TestStalledReadersHoldLittle(t *testing.T) {
 		_ = other.conn.Close()
 		n.stop()
 	})
+}
+
+// A client that takes no data and whose calls end early cannot make its connection hold the responses of more and more
+// calls.
+func TestEndedCallsHoldNothing(t *testing.T) {
+	const rounds, calls, messages = 40, 10, 5
+	message := append([]byte{0, 0, 0, 0x0f, 0xa0}, make([]byte, 4000)...)
+	tests := map[string]struct {
+		timeout string
+		end     func(client *raw, id uint32)
+	}{
+		"by the deadline":        {"100m", func(*raw, uint32) {}},
+		"by a malformed request": {"1H", func(r *raw, id uint32) { _ = r.WriteData(id, false, []byte{9, 0, 0, 0, 0}) }},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := directly.start(t, Config{})
+				n.upstream(func(r *raw, f http2.Frame) {
+					if f, ok := f.(*http2.MetaHeadersFrame); ok {
+						_ = r.headers(f.StreamID, false, ":status", "200", "content-type", "application/grpc")
+						for range messages {
+							_ = r.WriteData(f.StreamID, false, message)
+						}
+					}
+				})
+				client := n.client(t)
+				_ = client.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+				go func() {
+					for {
+						if _, err := client.ReadFrame(); err != nil {
+							return
+						}
+					}
+				}()
+				synctest.Wait()
+				idle, id := heap(), uint32(1)
+				for range rounds {
+					first := id
+					for ; id < first+2*calls; id += 2 {
+						_ = client.headers(id, false, request("grpc-timeout", tt.timeout)...)
+					}
+					synctest.Wait()
+					for id := first; id < first+2*calls; id += 2 {
+						tt.end(client, id)
+					}
+					time.Sleep(time.Second) //nolint:forbidigo // synctest: the clock is fake
+				}
+				synctest.Wait()
+				if more := heap() - idle; more > 1<<20 {
+					t.Errorf("%d calls that have ended hold %d KiB", rounds*calls, more>>10)
+				}
+				_ = client.conn.Close()
+				n.stop()
+			})
+		})
+	}
 }

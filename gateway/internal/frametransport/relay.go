@@ -253,6 +253,9 @@ func (r *relay) finish(end transport.Status) {
 	if r.up != nil {
 		r.up.Close()
 	}
+	if r.responses.blocked { // the upstream has its credit again, so that the data must not stay here
+		r.response.within = true
+	}
 	r.response.finish(end)
 	r.replay = replay{}
 	r.server.work.Done()
