@@ -201,3 +201,38 @@ func TestEndedCallsHoldNothing(t *testing.T) {
 		})
 	}
 }
+
+// What is kept of the requests of a call, to send it once more, needs about as much memory as it has bytes, however
+// the client has divided it.
+func TestKeptRequestsHoldLittle(t *testing.T) {
+	tests := map[string]func(i int) string{
+		"small messages": func(int) string { return "\x00\x00\x00\x00\x01x" },
+		"parts of a large message": func(i int) string {
+			if i == 0 {
+				return "\x00\x00\x10\x00\x00"
+			}
+			return "x"
+		},
+	}
+	for name, piece := range tests {
+		t.Run(name, func(t *testing.T) {
+			eachWay(t, func(t *testing.T, w way) {
+				n := w.start(t, Config{})
+				n.upstream(func(*raw, http2.Frame) {})
+				client := n.client(t)
+				_ = client.headers(1, false, request()...)
+				synctest.Wait()
+				idle := heap()
+				for i := range 2500 {
+					_ = client.WriteData(1, false, []byte(piece(i)))
+					synctest.Wait()
+				}
+				if more := heap() - idle; more > 128<<10 {
+					t.Errorf("requests of 15 KB hold %d KiB", more>>10)
+				}
+				_ = client.conn.Close()
+				n.stop()
+			})
+		})
+	}
+}

@@ -197,7 +197,7 @@ func (r *relay) finishAnswered(a *answer) {
 // sending.
 type replay struct {
 	request  *transport.Request
-	requests [][]byte // so far
+	requests keptData // so far
 	size     int      // of requests, in bytes
 	final    bool     // the call is not sent again
 	cause    error    // why it is
@@ -212,7 +212,7 @@ func (r *relay) keep(data [][]byte) {
 		r.replay = replay{final: true}
 		return
 	}
-	r.replay.requests = append(r.replay.requests, data...)
+	r.replay.requests.add(data)
 }
 
 // sendAgain begins to send the call once more, if the upstream has not processed it.
@@ -228,7 +228,7 @@ func (r *relay) sendAgain(err error) bool {
 
 // resend passes on the requests that the stream before has not processed.
 func (r *relay) resend() {
-	requests, f := r.replay.requests, &r.requests
+	requests, f := r.replay.requests.pieces(), &r.requests
 	if r.replay.cause == nil {
 		return
 	}

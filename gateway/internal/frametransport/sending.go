@@ -24,7 +24,7 @@ type sending struct {
 	mu     sync.Mutex // guards the following
 	stream *h2.Stream
 	at     *endpoint // of the stream
-	kept   [][]byte  // the requests so far, in pieces
+	kept   keptData  // the requests so far
 	size   int       // of kept, in bytes
 	ended  bool      // CloseSend was called
 	final  bool      // the stream is not replaced
@@ -32,6 +32,31 @@ type sending struct {
 
 // maxKept is the number of bytes of requests up to which a call can be sent once more.
 const maxKept = 16 << 10
+
+// keptData is data that is kept. The pieces of many small frames have larger arrays than they need, so that only the
+// first one is kept as it is, which is all of most calls. The others are copied.
+type keptData struct{ first, more []byte }
+
+// add adds data, which must not be modified afterwards.
+func (k *keptData) add(pieces [][]byte) {
+	for _, piece := range pieces {
+		if k.first == nil {
+			k.first = piece
+		} else {
+			k.more = append(k.more, piece...)
+		}
+	}
+}
+
+// pieces returns all data.
+func (k *keptData) pieces() (all [][]byte) {
+	for _, piece := range [...][]byte{k.first, k.more} {
+		if len(piece) > 0 {
+			all = append(all, piece)
+		}
+	}
+	return all
+}
 
 func (s *sending) Close() {
 	s.mu.Lock()
@@ -54,14 +79,14 @@ func (s *sending) keep(msg *transport.Message) (stream *h2.Stream, queue [][]byt
 	}
 	pieces := parts(msg)
 	s.size += msg.Len() + prefixLen
-	if s.kept = append(s.kept, pieces...); s.size <= wholeSize {
+	if s.kept.add(pieces); s.size <= wholeSize {
 		queue = pieces
 	}
 	return s.stream, queue
 }
 
 // settle makes the stream the final one. The caller holds the lock.
-func (s *sending) settle() { s.final, s.kept, s.request = true, nil, transport.Request{} }
+func (s *sending) settle() { s.final, s.kept, s.request = true, keptData{}, transport.Request{} }
 
 // Send is [transport.Outbound.Send].
 func (o *outbound) Send(msg *transport.Message) error {
@@ -121,7 +146,7 @@ func (s *sending) replace(ctx context.Context, failed *h2.Stream, err error) (st
 	if s.final || !errors.Is(err, h2.ErrUnprocessed) || failed.Answered() {
 		return nil, false
 	}
-	request, requests := s.request, s.kept
+	request, requests := s.request, s.kept.pieces()
 	s.settle() // once is enough: the upstream may be unable to serve the call
 	stream, at, err := s.upstream.open(ctx, s.ctx, request)
 	if err != nil {
