@@ -223,6 +223,7 @@ func (r *relay) sendAgain(err error) bool {
 	r.replay.final, r.replay.cause = true, err // once is enough: the upstream may be unable to serve the call
 	r.up.Close()
 	r.openLater()
+	r.await()
 	return true
 }
 

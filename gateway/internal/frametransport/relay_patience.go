@@ -18,10 +18,10 @@ type patience struct {
 	armed  bool // the timer has been started and has not fired
 }
 
-// await begins or ends the wait for the rest of a message. It is called when requests were moved.
+// await begins or ends the wait for the rest of a message. It is called when requests were moved, or cannot be.
 func (r *relay) await() {
 	p, f := r.patience, &r.requests
-	waits := f.taken > 0 && !f.blocked && r.server.config.MessageTime > 0
+	waits := r.state == forwarding && f.taken > 0 && !f.blocked && r.server.config.MessageTime > 0
 	switch {
 	case p == nil && !waits:
 		return

@@ -2,6 +2,7 @@ package frametransport
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"net"
 	"runtime"
@@ -193,6 +194,43 @@ func TestIdleRelays(t *testing.T) {
 		}
 		_ = client.conn.Close()
 		synctest.Wait()
+		n.stop()
+	})
+}
+
+// While a call waits to be sent once more, nothing is taken from its client, so that a message within which it waits
+// is not late.
+func TestMessageTimeWhileCallsWait(t *testing.T) {
+	const most = 10 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		n := directly.start(t, Config{MessageTime: most})
+		n.upstream(func(r *raw, f http2.Frame) {
+			switch f := f.(type) {
+			case *http2.MetaHeadersFrame:
+				if f.StreamID > 3 {
+					_ = r.headers(f.StreamID, true, ":status", "200", "content-type", "application/grpc", "grpc-status", "0")
+				}
+			case *http2.DataFrame:
+				if f.StreamID == 3 { // no further stream
+					_ = r.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 1})
+					_ = r.WriteRSTStream(3, http2.ErrCodeRefusedStream)
+				}
+			}
+		})
+		client := n.client(t)
+		_ = client.headers(1, false, request()...)
+		synctest.Wait()
+		n.up.dial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no more") }
+		_ = client.headers(3, false, request()...)
+		_ = client.WriteData(3, false, binary.BigEndian.AppendUint32([]byte{0}, 1<<20))
+		synctest.Wait()
+		_ = client.WriteData(3, false, []byte("x"))
+		time.Sleep(2 * most) //nolint:forbidigo // synctest: the clock is fake
+		_ = client.WriteRSTStream(1, http2.ErrCodeCancel)
+		if got := client.await(3).fields["grpc-status"]; got != "0" {
+			t.Errorf("status %q, want 0", got)
+		}
+		_ = client.conn.Close()
 		n.stop()
 	})
 }
