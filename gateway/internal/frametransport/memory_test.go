@@ -236,3 +236,33 @@ func TestKeptRequestsHoldLittle(t *testing.T) {
 		})
 	}
 }
+
+// Small messages that are queued for a client that does not read need about as much memory as they have bytes.
+func TestQueuedResponsesHoldLittle(t *testing.T) {
+	eachWay(t, func(t *testing.T, w way) {
+		n := w.start(t, Config{})
+		upstream := make(chan *raw, 1)
+		n.upstream(func(r *raw, f http2.Frame) {
+			if _, ok := f.(*http2.MetaHeadersFrame); ok {
+				_ = r.headers(1, false, ":status", "200", "content-type", "application/grpc")
+				upstream <- r
+			}
+		})
+		client := n.client(t)
+		_ = client.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
+		_ = client.WriteWindowUpdate(0, 1<<20)
+		_ = client.headers(1, false, request()...)
+		up := <-upstream
+		synctest.Wait()
+		idle := heap()
+		for range 15_000 {
+			_ = up.WriteData(1, false, []byte("\x00\x00\x00\x00\x01x"))
+			synctest.Wait()
+		}
+		if more := heap() - idle; more > 1<<20 {
+			t.Errorf("messages of 90 KB hold %d KiB", more>>10)
+		}
+		_ = client.conn.Close()
+		n.stop()
+	})
+}

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -182,10 +183,17 @@ func (s *Stream) enqueue(data [][]byte) (done bool, err error) {
 	return s.queue(data), nil
 }
 
+// smallQueue is the number of bytes that are queued on a connection from which on small data with a large array,
+// such as a chunk, is copied. Otherwise a peer that does not read could make the queue hold many times its size.
+const smallQueue = 1 << 10
+
 // queue is enqueue for callers that hold the lock.
 func (s *Stream) queue(data [][]byte) (done bool) {
 	for _, d := range data {
 		if len(d) > 0 {
+			if s.c.queued >= smallQueue && cap(d) >= 4*len(d) {
+				d = bytes.Clone(d)
+			}
 			s.out = append(s.out, d)
 			s.outLen += len(d)
 			s.c.queued += len(d)
