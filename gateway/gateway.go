@@ -142,8 +142,8 @@ type Config struct {
 	// MaxSettingsRate, MaxResetRate and MaxEmptyFrameRate are the largest numbers of SETTINGS
 	// frames, RST_STREAM frames and frames without effect, such as empty DATA, per second of
 	// one connection. Ten times as many may arrive at once. Further ones end the connection
-	// with GOAWAY (ENHANCE_YOUR_CALM). 0 means 10, 2000 and 500. Only TransportFrames has
-	// them; grpc-go has its own limits.
+	// with GOAWAY (ENHANCE_YOUR_CALM), and so does a SETTINGS frame with more than 100 entries. 0 means
+	// 10, 2000 and 500. Only TransportFrames has them; grpc-go has its own limits.
 	MaxSettingsRate, MaxResetRate, MaxEmptyFrameRate int
 
 	// HandshakeTimeout is how long a new connection of a client may take for TLS, and then for
@@ -332,11 +332,12 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 
 // Stop cancels all calls, which clients see as UNAVAILABLE, and stops the gateway. It
 // returns when all of the gateway's goroutines have ended. It therefore blocks while an
-// interceptor ignores its context.
+// interceptor ignores its context, or the handler of [WithLogger] does not return.
 func (g *Gateway) Stop() {
 	g.ended.Store(true)
 	g.server.Close()
 	g.pumps.Wait()
 	_ = g.upstream.Close()
+	g.limits.Wait()
 	g.release()
 }

@@ -82,9 +82,12 @@ type Recorder struct {
 
 	counts [count]atomic.Uint64
 
-	mu     sync.Mutex // guards the following
-	last   [count]time.Time
-	logged [count]uint64 // the count at the last record
+	records sync.WaitGroup // that are being written
+
+	mu      sync.Mutex // guards the following
+	last    [count]time.Time
+	logged  [count]uint64 // the count at the last record
+	writing [count]bool   // a record
 }
 
 // Count counts without a log record. Use it for limits that are no sign of trouble.
@@ -94,7 +97,8 @@ func (r *Recorder) Count(l Limit) {
 	}
 }
 
-// Met counts and logs that a peer has met a limit. from is its address, or "".
+// Met counts and logs that a peer has met a limit. from is its address, or "". It does not wait for the logger, since
+// the caller may have locks, or be what reads the connection that a logger sends to.
 func (r *Recorder) Met(l Limit, from string) {
 	if r == nil || l == None {
 		return
@@ -104,8 +108,24 @@ func (r *Recorder) Met(l Limit, from string) {
 		return
 	}
 	if met, due := r.due(l, n); due {
-		r.Logger.LogAttrs(context.Background(), slog.LevelWarn, "limit reached",
-			slog.String("limit", l.String()), slog.String("peer", from), slog.Uint64("count", met))
+		r.records.Go(func() {
+			defer r.written(l)
+			r.Logger.LogAttrs(context.Background(), slog.LevelWarn, "limit reached",
+				slog.String("limit", l.String()), slog.String("peer", from), slog.Uint64("count", met))
+		})
+	}
+}
+
+func (r *Recorder) written(l Limit) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.writing[l] = false
+}
+
+// Wait waits until all records are written. Call it when no limit can be met any more.
+func (r *Recorder) Wait() {
+	if r != nil {
+		r.records.Wait()
 	}
 }
 
@@ -121,11 +141,11 @@ func (r *Recorder) due(l Limit, n uint64) (met uint64, due bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	if last := r.last[l]; !last.IsZero() && now.Sub(last) < interval || n <= r.logged[l] {
+	if last := r.last[l]; !last.IsZero() && now.Sub(last) < interval || n <= r.logged[l] || r.writing[l] {
 		return 0, false
 	}
 	met = n - r.logged[l]
-	r.last[l], r.logged[l] = now, n
+	r.last[l], r.logged[l], r.writing[l] = now, n, true
 	return met, true
 }
 

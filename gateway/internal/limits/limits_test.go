@@ -33,6 +33,7 @@ func TestOneRecordAMinute(t *testing.T) {
 		}
 		<-time.After(1)
 		r.Met(Headers, "d")
+		r.Wait()
 		text := out.String()
 		for _, want := range []string{
 			`limit=header_list peer=a count=1`, `limit=message_size peer=b count=1`, `limit=header_list peer=d count=4`,
@@ -44,6 +45,40 @@ func TestOneRecordAMinute(t *testing.T) {
 		got := maps.Collect(r.Counts)
 		if got["header_list"] != 5 || got["message_size"] != 1 || got["connection_idle"] != 1 || len(got) != int(count)-1 {
 			t.Errorf("counts %v", got)
+		}
+	})
+}
+
+// stuck is a log handler that waits.
+type stuck struct {
+	slog.Handler
+
+	release chan struct{}
+	records *int
+}
+
+func (stuck) Enabled(context.Context, slog.Level) bool { return true }
+
+func (s stuck) Handle(context.Context, slog.Record) error {
+	*s.records++
+	<-s.release
+	return nil
+}
+
+// A logger that is stuck holds up no caller, and makes only one goroutine for each limit.
+func TestStuckLogger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		records := 0
+		r := &Recorder{Logger: slog.New(stuck{slog.DiscardHandler, release, &records})}
+		for range 3 {
+			r.Met(Headers, "a")
+			<-time.After(2 * time.Minute) // fake
+		}
+		close(release)
+		r.Wait()
+		if got := maps.Collect(r.Counts); got["header_list"] != 3 || records != 1 {
+			t.Errorf("%d records, counts %v", records, got)
 		}
 	})
 }
