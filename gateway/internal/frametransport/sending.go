@@ -79,7 +79,8 @@ func (s *sending) keep(msg *transport.Message) (stream *h2.Stream, queue [][]byt
 	}
 	pieces := parts(msg)
 	s.size += msg.Len() + prefixLen
-	if s.kept.add(pieces); s.size <= wholeSize {
+	s.kept.add(pieces)
+	if s.size <= wholeSize {
 		queue = pieces
 	}
 	return s.stream, queue
