@@ -33,18 +33,22 @@ func TestBlackbox(t *testing.T) {
 	python := must(t, "./python-env.sh")
 	direct := start(t, nil, python, "blackbox/pyserver.py").says(t, listening)
 	for _, transport := range transports {
-		t.Run(transport, func(t *testing.T) { blackbox(t, python, direct, transport) })
+		t.Run(transport, func(t *testing.T) { blackbox(t, python, direct, 400, "--transport", transport) })
 	}
+	empty := filepath.Join(t.TempDir(), "policy.yaml")
+	write(t, empty, "version: 1\n")
+	t.Run("without interceptors", func(t *testing.T) { blackbox(t, python, direct, 0, "-c", empty) })
 }
 
-func blackbox(t *testing.T, python, direct, transport string) {
+// blackbox runs all rounds of the checks. The sidecar logs at least records calls in each.
+func blackbox(t *testing.T, python, direct string, records int, flags ...string) {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	gate, target := sidecar(t, log, direct, "--transport", transport, "--forward-address=false")
+	gate, target := sidecar(t, log, direct, append(flags, "--forward-address=false")...)
 
 	for round := range rounds(t) {
 		t.Run("round"+strconv.Itoa(round+1), func(t *testing.T) {
@@ -65,7 +69,7 @@ func blackbox(t *testing.T, python, direct, transport string) {
 	if err := gate.stop(t); err != nil {
 		t.Errorf("the sidecar ended with %v:\n%s", err, &gate.said)
 	}
-	checkLog(t, log.Name(), 400*rounds(t))
+	checkLog(t, log.Name(), records*rounds(t))
 }
 
 // checkLog checks that each line of the sidecar's log is a JSON object, and that the log has records

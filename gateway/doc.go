@@ -64,10 +64,9 @@
 //     grpc-status-details-bin byte for byte. If the chain changes the status, its details replace
 //     those of the upstream.
 //
-// While [Config.Chain] or the chain of [Config.Live] has no interceptor, and neither Client,
-// ClientLive, Forward, ForwardAddress, Messages nor FirstByteTimeout is set, calls have no goroutine: those of the two
-// connections forward their frames. This costs about half as much CPU time, and a tenth of the memory
-// of an idle stream.
+// While neither chain has an interceptor, no messages are decoded ([Config.Messages]), and neither Forward,
+// ForwardAddress nor FirstByteTimeout is set, calls have no goroutine: those of the two connections forward
+// their frames. This costs about half as much CPU time, and a tenth of the memory of an idle stream.
 //
 // A connection holds at most 1 MiB of data that the other side has not taken. A message of more
 // than 4 KiB is received while it is sent, unless a hook looks at it. If such a response ends

@@ -238,21 +238,21 @@ func (c Config) live() *hauberk.Live {
 
 // assemble combines the chains and the two sides of a transport.
 func assemble(config Config, up transport.Upstream, down func(transport.Handler) transport.Server) *Gateway {
-	live := config.live()
+	live, client := config.live(), config.ClientLive
+	if client == nil && config.Client != nil {
+		client = hauberk.NewLive(config.Client)
+	}
 	g := &Gateway{
 		health: config.HealthService, upstream: up, chain: live.StreamServerInterceptor(), release: func() {},
 		strip: newStripper(config.Strip), address: config.ForwardAddress, change: config.Forward,
 		messages: config.Messages, messageSize: cmp.Or(config.MaxMessageSize, DefaultMaxMessageSize),
 	}
 	g.methods.set(config.Methods)
-	switch {
-	case config.ClientLive != nil:
-		g.client = config.ClientLive.ClientConn(&upstreamConn{g})
-	case config.Client != nil:
-		g.client = config.Client.ClientConn(&upstreamConn{g})
+	if client != nil {
+		g.client = client.ClientConn(&upstreamConn{g})
 	}
 	g.server = down(g.handle)
-	g.forwardDirectly(live)
+	g.forwardDirectly(live, client)
 	return g
 }
 

@@ -12,12 +12,17 @@ import (
 	"github.com/hauberk-rpc/hauberk/gateway/internal/transport"
 )
 
-// direct lets the transport forward calls by itself while the chain of clients has no interceptor and
-// nothing else looks at their calls.
+// direct lets the transport forward calls by itself while no chain has an interceptor and nothing else
+// looks at their calls.
 type direct struct {
 	gateway *Gateway
-	live    *hauberk.Live
-	last    atomic.Pointer[seenChain] // nil before the first call
+	chains  []*watchedChain
+}
+
+// watchedChain is one of the two chains of a gateway.
+type watchedChain struct {
+	live *hauberk.Live
+	last atomic.Pointer[seenChain] // nil before the first call
 }
 
 // seenChain is a chain, and whether it has no interceptor.
@@ -29,21 +34,35 @@ type seenChain struct {
 var _ transport.Direct = (*direct)(nil)
 
 // forwardDirectly makes the transport forward calls directly, if it can and the configuration permits it.
-func (g *Gateway) forwardDirectly(live *hauberk.Live) {
+func (g *Gateway) forwardDirectly(live, client *hauberk.Live) {
 	server, ok := g.server.(transport.DirectServer)
-	if ok && g.client == nil && g.change == nil && !g.address && g.messages == nil {
-		server.ForwardTo(g.upstream, &direct{gateway: g, live: live})
+	if !ok || g.change != nil || g.address {
+		return
 	}
+	d := &direct{gateway: g, chains: []*watchedChain{{live: live}}}
+	if client != nil {
+		d.chains = append(d.chains, &watchedChain{live: client})
+	}
+	server.ForwardTo(g.upstream, d)
+}
+
+// decodes reports whether the messages of a method must be decoded, or its calls be rejected because they cannot.
+func (g *Gateway) decodes(method string) bool {
+	if g.messages == nil {
+		return false
+	}
+	descriptor, err := g.messages(method)
+	return descriptor != nil || err != nil
 }
 
 // empty reports whether the chain in force has no interceptor.
-func (d *direct) empty() bool {
-	chain := d.live.Chain()
-	seen := d.last.Load()
+func (w *watchedChain) empty() bool {
+	chain := w.live.Chain()
+	seen := w.last.Load()
 	if seen == nil || seen.chain != chain {
 		explained, err := chain.Explain("/any.Service/Method")
 		seen = &seenChain{chain: chain, empty: err == nil && len(explained.Steps) == 0}
-		d.last.Store(seen)
+		w.last.Store(seen)
 	}
 	return seen.empty
 }
@@ -51,8 +70,13 @@ func (d *direct) empty() bool {
 // Accepts is [transport.Direct.Accepts].
 func (d *direct) Accepts(method string) bool {
 	g := d.gateway
+	for _, c := range d.chains {
+		if !c.empty() {
+			return false
+		}
+	}
 	switch {
-	case !d.empty(), g.memory != nil && g.memory.Full():
+	case g.memory != nil && g.memory.Full(), g.decodes(method):
 		return false
 	case g.health != "" && method == healthpb.Health_Check_FullMethodName:
 		return false

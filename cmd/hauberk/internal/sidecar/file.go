@@ -46,7 +46,7 @@ func (s *sidecar) openPolicy(out io.Writer) (*policy, error) {
 		s.sayf("%s", note)
 	}
 	reports.begin(file)
-	return &policy{file: file, logger: logger, forward: s.newForwarder(s.providers).forward}, nil
+	return &policy{file: file, logger: logger, forward: s.newForward(s.providers)}, nil
 }
 
 // describes reports whether there are, or will be, descriptors of the upstream's services.

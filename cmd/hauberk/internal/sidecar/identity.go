@@ -21,13 +21,16 @@ type forwarder struct {
 	trace     func(ctx context.Context, md metadata.MD)
 }
 
-// newForwarder returns the forwarder of a sidecar with a policy file.
-func (o *options) newForwarder(providers *otelenv.Providers) *forwarder {
+// newForward returns gateway.Config.Forward for a sidecar with a policy file, or nil if there is nothing to write.
+func (o *options) newForward(providers *otelenv.Providers) func(ctx context.Context, md metadata.MD) {
+	if len(o.identity) == 0 && !o.forwardID && providers.Tracer == nil {
+		return nil
+	}
 	f := &forwarder{identity: o.identity, requestID: o.forwardID, trace: func(context.Context, metadata.MD) {}}
 	if providers.Tracer != nil {
 		f.trace = forwardTrace{providers.Propagator}.inject
 	}
-	return f
+	return f.forward
 }
 
 func (f *forwarder) forward(ctx context.Context, md metadata.MD) {
