@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -21,11 +22,11 @@ type call struct {
 	request transport.Request
 	raw     transport.RawResponse
 	known   bool
-	stream  chainStream       // nil if an adapter is innermost
-	plain   bool              // nothing of the chain looks at messages
-	decode  *decoding         // nil if messages are not decoded
-	held    *received         // the next request, if it was received already; else nil
-	ended   *transport.Status // the upstream's status; nil before the upstream ended the call
+	stream  chainStream                      // nil if an adapter is innermost
+	plain   bool                             // nothing of the chain looks at messages
+	decode  *decoding                        // nil if messages are not decoded
+	held    *received                        // the next request, if it was received already; else nil
+	ended   atomic.Pointer[transport.Status] // the upstream's status; nil before the upstream ended the call
 
 	// In call itself to save allocations.
 	info     grpc.StreamServerInfo
@@ -49,7 +50,7 @@ func (g *Gateway) handle(in transport.Inbound) transport.Status {
 		srv = c.decode
 	}
 	err := g.chain(srv, c, &c.info, c.forward)
-	return statusOf(err, c.ended)
+	return statusOf(err, c.ended.Load())
 }
 
 // learn records that the upstream has the method.
@@ -67,7 +68,7 @@ func (c *call) SetTrailer(md metadata.MD)       { c.in.SetTrailer(md) }
 
 // SendMsg sends a message of the upstream or the reply of an interceptor.
 func (c *call) SendMsg(msg any) error {
-	m, err := encoded(msg, "reply")
+	m, err := encoded(msg, "reply", c.in.Encoding())
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,7 @@ func (g *Gateway) newAttempt(
 	}
 	return &attempt{
 		ctx: ctx, cancel: cancel, out: out, chained: of, single: !desc.ServerStreams, size: g.messageSize,
+		compressor: req.Compressor,
 	}, nil
 }
 

@@ -16,15 +16,16 @@ import (
 
 // attempt is one call of the upstream, inside the chain for the client.
 type attempt struct {
-	ctx     context.Context //nolint:containedctx // Context returns it
-	cancel  context.CancelFunc
-	out     transport.Outbound
-	chained *chained
-	single  bool // the method has one response
-	size    int  // the largest of a message
-	begun   sync.Once
-	header  metadata.MD // set by begun
-	trailer metadata.MD // after the end
+	ctx        context.Context //nolint:containedctx // Context returns it
+	cancel     context.CancelFunc
+	out        transport.Outbound
+	chained    *chained
+	single     bool   // the method has one response
+	size       int    // the largest of a message
+	compressor string // of requests
+	begun      sync.Once
+	header     metadata.MD // set by begun
+	trailer    metadata.MD // after the end
 }
 
 func (a *attempt) Context() context.Context { return a.ctx }
@@ -51,7 +52,7 @@ func (a *attempt) begin() {
 
 // SendMsg sends a message of the client, or one that an interceptor has made.
 func (a *attempt) SendMsg(msg any) error {
-	m, err := encoded(msg, "message")
+	m, err := encoded(msg, "message", a.compressor)
 	if err != nil {
 		return err
 	}

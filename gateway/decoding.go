@@ -76,7 +76,7 @@ func (c *call) moveDecoded(down grpc.ServerStream, up transport.Outbound) error 
 		if err != nil {
 			return err
 		}
-		switch err := sendDecoded(up, c.upDecoded); {
+		switch err := sendDecoded(up, c.upDecoded, c.request.Compressor); {
 		case errors.Is(err, io.EOF):
 			return nil // the call has ended: pumpResponses receives the status
 		case err != nil:
@@ -85,11 +85,11 @@ func (c *call) moveDecoded(down grpc.ServerStream, up transport.Outbound) error 
 	}
 }
 
-func sendDecoded(up transport.Outbound, d *decoded) error {
+func sendDecoded(up transport.Outbound, d *decoded, encoding string) error {
 	if chain, ok := up.(*chained); ok {
 		return chain.stream.SendMsg(d)
 	}
-	m, err := d.encode("request")
+	m, err := d.encode("request", encoding)
 	if err != nil {
 		return err
 	}

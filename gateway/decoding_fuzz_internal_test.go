@@ -25,7 +25,7 @@ func FuzzDecoded(f *testing.F) {
 			return
 		}
 		sent := func(msg any) []byte {
-			m, err := encoded(msg, "request")
+			m, err := encoded(msg, "request", "")
 			if err != nil {
 				t.Fatal(err)
 			}

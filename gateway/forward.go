@@ -163,7 +163,7 @@ func (c *call) outcome(ctx context.Context, down grpc.ServerStream, up transport
 	if last := ofUpstream(up, &end); last != nil && ofMethod(last.Code) {
 		c.learn()
 	}
-	c.ended = &end
+	c.ended.Store(&end) // a copy of Call.Detach may end after the call
 	return errorOf(end)
 }
 

@@ -27,9 +27,9 @@ type decoded struct {
 
 // unpacked is a message as it was received. It is never modified.
 type unpacked struct {
-	received   []byte // nil if the message was not received
-	compressed bool   // received is
-	data       []byte // received after decompression
+	received []byte // nil if the message was not received
+	encoding string // the compression of received; "" if it is not compressed
+	data     []byte // received after decompression
 }
 
 func newDecoded(of protoreflect.MessageDescriptor) *decoded {
@@ -51,8 +51,9 @@ func unpack(msg *Message, encoding string, limit int, side receiving) (u unpacke
 	if err := msg.Load(); err != nil {
 		return u, err
 	}
-	u = unpacked{received: msg.Data.Materialize(), compressed: msg.Compressed}
-	if u.data = u.received; u.compressed {
+	u = unpacked{received: msg.Data.Materialize()}
+	if u.data = u.received; msg.Compressed {
+		u.encoding = encoding
 		u.data, err = decompress(u.received, encoding, limit, side)
 	}
 	return u, err
@@ -67,12 +68,17 @@ func unmarshal(data []byte, to proto.Message, side receiving) error {
 	return nil
 }
 
-// encode returns what is sent: the bytes that were received, or, if the message was changed, its encoding.
-func (d *decoded) encode(what string) (*Message, error) {
-	if d.from.received != nil && !d.changed() {
-		return &Message{Data: mem.BufferSlice{mem.SliceBuffer(d.from.received)}, Compressed: d.from.compressed}, nil
+// encode returns what is sent: the bytes that were received, or, if the message was changed, its encoding. A message
+// that another call has received is sent without compression unless the call has the same one.
+func (d *decoded) encode(what, encoding string) (*Message, error) {
+	switch {
+	case d.from.received == nil || d.changed():
+		return encodedProto(d.Message, what)
+	case d.from.encoding != "" && d.from.encoding == encoding:
+		return &Message{Data: mem.BufferSlice{mem.SliceBuffer(d.from.received)}, Compressed: true}, nil
+	default:
+		return &Message{Data: mem.BufferSlice{mem.SliceBuffer(d.from.data)}}, nil
 	}
-	return encodedProto(d.Message, what)
 }
 
 // changed reports whether the message differs from the one that was received.
@@ -120,13 +126,13 @@ func (d *decoded) ReplayCopy() (clone any, size int) { return d.CloneMessage(), 
 func (d *decoded) Len() int { return proto.Size(d.Message) + len(d.from.received) }
 
 // encoded returns what is sent for msg: a message that is forwarded, or one that an interceptor has made. what names
-// the latter in errors.
-func encoded(msg any, what string) (*Message, error) {
+// the latter in errors. encoding is the compression of messages that the header of the call announces.
+func encoded(msg any, what, encoding string) (*Message, error) {
 	switch msg := msg.(type) {
 	case *Message:
 		return msg, nil
 	case *decoded:
-		return msg.encode(what)
+		return msg.encode(what, encoding)
 	case proto.Message:
 		return encodedProto(msg, what)
 	default:

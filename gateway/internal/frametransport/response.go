@@ -98,6 +98,12 @@ func (r *response) SetRaw(header transport.RawResponse) {
 	r.raw = header
 }
 
+func (r *response) Encoding() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.raw.Encoding
+}
+
 // sendHeader sends the header unless it was sent.
 func (r *response) sendHeader() error {
 	r.mu.Lock()

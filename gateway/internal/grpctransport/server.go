@@ -156,6 +156,9 @@ func (in *inbound) Recv(msg *transport.Message) error {
 // SetRaw does nothing: grpc-go has its own encoding on each connection.
 func (in *inbound) SetRaw(transport.RawResponse) {}
 
+// Encoding returns "".
+func (in *inbound) Encoding() string { return "" }
+
 func (in *inbound) SetHeader(md metadata.MD) error  { return in.stream.SetHeader(md) }
 func (in *inbound) SendHeader(md metadata.MD) error { return in.stream.SendHeader(md) }
 func (in *inbound) SetTrailer(md metadata.MD)       { in.stream.SetTrailer(md) }

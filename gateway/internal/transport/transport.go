@@ -111,6 +111,8 @@ type Inbound interface { //nolint:interfacebloat // all that a call has
 	// SetRaw sets the headers of the upstream. Call it before SendHeader and Send. Trailer may
 	// be set until the handler returns.
 	SetRaw(header RawResponse)
+	// Encoding returns that of SetRaw, or "" if the transport compresses messages itself.
+	Encoding() string
 	// Send blocks while flow control stops the sender. If the rest of the message cannot be
 	// received, it returns an error that wraps ErrSource.
 	Send(msg *Message) error
