@@ -31,7 +31,8 @@ import (
 // of a copy is not sent. On a client the copy captures the metadata ([Call.CaptureMetadata]).
 //
 // A panic of next is not recovered on a goroutine of the interceptor unless the chain has a
-// [Guard]. Detach returns an INTERNAL error for a streaming method, in [Shadow], and after next.
+// [Guard]. Detach returns an INTERNAL error for a streaming method, for a call on a client that was begun with
+// grpc.ClientConn.NewStream, in [Shadow], and after next.
 func (c *Call) Detach(ctx context.Context) (inside context.Context, copied *Call, err error) {
 	if c.kind != Unary {
 		return nil, nil, errInternal("Call.Detach is for unary calls; %s streams", c.method.full)
@@ -89,8 +90,18 @@ func (c *Call) detachedEnd() (terminal, error) {
 			d.handlerOutcome().set(ErrUnwound)
 			return end.handler(ctx, d.request)
 		}}, nil
+	case *serverStream:
+		return &detachedUnary{end.srv, func(ctx context.Context, d *Call) (any, error) {
+			if err := d.acceptRequest(d.request); err != nil {
+				return nil, err
+			}
+			d.handlerOutcome().set(ErrUnwound)
+			return runDetached(ctx, d, end.srv, end.handler)
+		}}, nil
 	case *detachedUnary:
 		return end, nil
+	case *clientStream:
+		return nil, errInternal("Call.Detach is for unary calls of Invoke; %s was called with NewStream", c.method.full)
 	default:
 		return nil, errInternal("Call.Detach was called in a dry run")
 	}
