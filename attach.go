@@ -80,7 +80,7 @@ func (s *slot) now() *route {
 // calls keeps a chain that was replaced.
 func (s *slot) renew(c *Chain) *route {
 	m := bestMethod(s.full, s.kind)
-	m.known, m.unguarded = true, c.unguarded(m)
+	m.known, m.unguarded, m.forwarded = true, c.unguarded(m), s.forwarded
 	if s.desc != nil {
 		m.describe.Do(func() { m.desc = s.desc })
 	}

@@ -49,9 +49,9 @@ func newPlan(c *Chain, entries []*entry) *plan {
 }
 
 // ReasonNotOffered is the reason ([Reason]) of the rejection of a call whose method is neither authenticated nor public
-// in a chain that authenticates calls. If the server has the method, the code is INTERNAL. If it does not and another
-// handler forwards calls, as in package gateway, the code is UNIMPLEMENTED, and only the cause, which clients do not
-// receive, names the settings.
+// in a chain that authenticates calls. If the server has the method, the code is INTERNAL. If another handler forwards
+// calls, as in package gateway, the code is UNIMPLEMENTED, and only the cause, which clients do not receive, names the
+// settings.
 const ReasonNotOffered = "METHOD_NOT_OFFERED"
 
 // errUnguarded ends a call of a method that the coverage proof finds open, however it is
@@ -68,7 +68,7 @@ func (c *Call) errUnguarded() error {
 	c.record(-1, Decision{
 		Interceptor: "hauberk", Rule: "neither authenticated nor public", Verdict: Rejected, Reason: ReasonNotOffered,
 	})
-	if m.known {
+	if !m.forwarded {
 		return &Rejection{Code: codes.Internal, Reason: ReasonNotOffered, Message: status.Convert(why).Message()}
 	}
 	return &Rejection{

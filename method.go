@@ -83,7 +83,7 @@ type Method struct {
 	full, service, name string
 	public              bool          // in Config.Public of the chain
 	unguarded           bool          // on a server: neither authenticated nor public in a chain that authenticates
-	forwarded           bool          // unknown, and a handler that is not the chain's serves it
+	forwarded           bool          // a handler that is not the chain's serves it, known or not
 	stated              *MethodPolicy // of Config.Policy of the chain; nil for none
 
 	kind     Kind

@@ -3,7 +3,7 @@ package hauberk
 import "google.golang.org/protobuf/reflect/protoreflect"
 
 // described is the implementation of a method whose messages are not those of generated code. Package gateway has one
-// for calls whose messages it decodes.
+// for the methods that the upstream is known to have, and for calls whose messages it decodes.
 type described interface {
 	// MethodDescriptor returns the descriptor of the method, or nil if it is not known.
 	MethodDescriptor() protoreflect.MethodDescriptor
@@ -18,6 +18,14 @@ type methodName struct {
 	full string
 	kind Kind
 	desc protoreflect.MethodDescriptor // nil if it is that of generated code, or not known
+
+	forwarded bool // see Method.forwarded
+}
+
+// isDescribed reports whether the implementation of a method is one of package gateway.
+func isDescribed(srv any) bool {
+	_, ok := srv.(described)
+	return ok
 }
 
 // implemented reports whether there is an implementation of the method.

@@ -80,9 +80,10 @@ func (a *attachments) streamServerInterceptor(d *drain, forwards bool) grpc.Stre
 		// bidirectional. A service may be registered without one, too.
 		kind := KindOf(info.IsClientStream, info.IsServerStream)
 		known := implemented(srv) || kind != Bidi || a.hasRegistered(info.FullMethod)
-		r := a.serverRoute(d, &slots, methodName{info.FullMethod, kind, descriptorOf(srv)}, known)
+		forwarded := forwards && (!known || isDescribed(srv))
+		r := a.serverRoute(d, &slots, methodName{info.FullMethod, kind, descriptorOf(srv), forwarded}, known)
 		if !known {
-			r.method.forwarded = forwards
+			r.method.forwarded = forwarded
 		}
 		return serveStream(r, srv, stream, handler, nil)
 	}

@@ -44,7 +44,7 @@ func (g *Gateway) handle(in transport.Inbound) transport.Status {
 	c.info = grpc.StreamServerInfo{FullMethod: c.request.Method, IsClientStream: true, IsServerStream: true}
 	var srv any // nil means that the method is not known
 	if c.known = g.methods.known(c.request.Method); c.known {
-		srv = g
+		srv = known{}
 	}
 	if c.decode = g.decodingOf(c); c.decode != nil {
 		srv = c.decode

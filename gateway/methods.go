@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // maxMethods is the largest number of methods that are learned. It also bounds the names that
@@ -90,4 +92,18 @@ func checkMethods(names []string) error {
 		}
 	}
 	return nil
+}
+
+// known is the implementation that the chain sees of a method that the upstream has, if messages are not decoded.
+type known struct{}
+
+// MethodDescriptor returns nil.
+func (known) MethodDescriptor() protoreflect.MethodDescriptor { return nil }
+
+// Known returns true.
+func (known) Known() bool { return true }
+
+// NewRequest returns an error.
+func (known) NewRequest() (any, error) {
+	return nil, status.Error(codes.Internal, "gateway: an interceptor reads a message that is not decoded")
 }
