@@ -174,7 +174,7 @@ func (x *Interceptor) failed(
 
 // repeat answers a call with the outcome of the first one.
 func (x *Interceptor) repeat(call *hauberk.Call, text []byte) error {
-	o, err := decode(text)
+	o, err := decode(text, responseOf(call))
 	if err != nil || o.kind == lost {
 		return x.reject(call, &resultLost, err)
 	}

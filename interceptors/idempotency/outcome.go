@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/hauberk-rpc/hauberk"
 	"github.com/hauberk-rpc/hauberk/internal/answerkey"
@@ -117,8 +118,9 @@ func appendMetadata(text []byte, md metadata.MD) []byte {
 
 var errMalformed = errors.New("the outcome in the store is malformed, or of another version of this package")
 
-// decode reads an outcome. One whose message type is not known here is lost.
-func decode(text []byte) (*outcome, error) {
+// decode reads an outcome. One whose message type is not known here, and is not that of of, is lost. of is the descriptor
+// of the method's response, or nil.
+func decode(text []byte, of protoreflect.MessageDescriptor) (*outcome, error) {
 	if len(text) < 2 || text[0] != version {
 		return nil, errMalformed
 	}
@@ -142,11 +144,9 @@ func decode(text []byte) (*outcome, error) {
 		}
 		return o, nil
 	}
-	t, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(name))
-	if err != nil {
-		return &outcome{kind: lost}, nil //nolint:nilerr // of a type that this process does not have
+	if o.message = newMessage(protoreflect.FullName(name), of); o.message == nil {
+		return &outcome{kind: lost}, nil // of a type that this process does not have
 	}
-	o.message = t.New().Interface()
 	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal([]byte(body), o.message); err != nil {
 		return nil, errMalformed
 	}
@@ -192,4 +192,24 @@ func (r *reader) metadata() metadata.MD {
 		md[key] = append(md[key], r.text())
 	}
 	return md
+}
+
+// newMessage returns an empty message of a type, or nil if the type is not known. A sidecar has the types of its upstream
+// only in of.
+func newMessage(name protoreflect.FullName, of protoreflect.MessageDescriptor) proto.Message {
+	if t, err := protoregistry.GlobalTypes.FindMessageByName(name); err == nil {
+		return t.New().Interface()
+	}
+	if of != nil && of.FullName() == name {
+		return dynamicpb.NewMessage(of)
+	}
+	return nil
+}
+
+// responseOf returns the descriptor of the response of a call, or nil.
+func responseOf(call *hauberk.Call) protoreflect.MessageDescriptor {
+	if d := call.Method().Descriptor(); d != nil {
+		return d.Output()
+	}
+	return nil
 }

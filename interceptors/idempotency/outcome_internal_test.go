@@ -25,12 +25,12 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte{version, byte(ok), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, text []byte) {
-		o, err := decode(text)
+		o, err := decode(text, nil)
 		if err != nil {
 			return
 		}
 		once := o.encode(1 << 20)
-		again, err := decode(once)
+		again, err := decode(once, nil)
 		if err != nil || !bytes.Equal(again.encode(1<<20), once) {
 			t.Errorf("%x is decoded to %+v, and that to %+v, %v", text, o, again, err)
 		}
