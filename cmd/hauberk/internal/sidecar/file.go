@@ -54,6 +54,9 @@ func (o *options) describes() bool { return o.descriptorsFile != "" || o.reflect
 
 // fits returns an error if a policy needs what the sidecar does not do.
 func (s *sidecar) fits(p *policyfile.Policy) error {
+	if err := checkClient(p); err != nil {
+		return err
+	}
 	if !s.describes() {
 		return checkMessages(p)
 	}

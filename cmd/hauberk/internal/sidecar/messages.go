@@ -128,6 +128,20 @@ func checkMessages(p *policyfile.Policy) error {
 	return errors.Join(errs...)
 }
 
+// checkClient returns an error with a line for each entry that does not work for the calls of a sidecar to its upstream.
+// They are streams, which coalesce cannot share between callers.
+func checkClient(p *policyfile.Policy) error {
+	var errs []error
+	entries := p.Entries()
+	for i := range entries {
+		if e := &entries[i]; e.Use == "coalesce" && e.Side == hauberk.ClientSide && e.Mode != policyfile.Off {
+			errs = append(errs, fmt.Errorf("%s:%d:%d: coalesce does not work in the client chain of a sidecar; "+
+				"want it in server", p.Name(), e.Line, e.Column))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // describes reports whether the section gateway of a policy names descriptors.
 func describes(g *section) bool { return g != nil && (g.Reflection || g.DescriptorsFile != "") }
 
