@@ -13,8 +13,8 @@ import (
 // detachedStream is the stream of a handler of streams on a copy of Call.Detach, such as that of a service without
 // generated code, or of package gateway. It has the request that was read, and takes one response.
 type detachedStream struct {
-	ctx  context.Context //nolint:containedctx // Context returns it
-	call *Call           // the copy
+	ctx  context.Context
+	call *Call // the copy
 
 	mu       sync.Mutex // guards what follows
 	received bool       // the handler has the request
@@ -50,13 +50,11 @@ func (s *detachedStream) end() {
 
 func (s *detachedStream) Context() context.Context { return s.ctx }
 
-func (s *detachedStream) SetHeader(md metadata.MD) error {
-	return s.call.more.Load().record.SetHeader(md)
-}
-func (s *detachedStream) SendHeader(md metadata.MD) error {
-	return s.call.more.Load().record.SendHeader(md)
-}
-func (s *detachedStream) SetTrailer(md metadata.MD) { _ = s.call.more.Load().record.SetTrailer(md) }
+func (s *detachedStream) record() *responseRecord { return s.call.more.Load().record }
+
+func (s *detachedStream) SetHeader(md metadata.MD) error  { return s.record().SetHeader(md) }
+func (s *detachedStream) SendHeader(md metadata.MD) error { return s.record().SendHeader(md) }
+func (s *detachedStream) SetTrailer(md metadata.MD)       { _ = s.record().SetTrailer(md) }
 
 // RecvMsg copies the request, and then returns io.EOF.
 func (s *detachedStream) RecvMsg(msg any) error {

@@ -58,7 +58,7 @@ func TestKeptBodies(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer conn.Close()
+				t.Cleanup(func() { _ = conn.Close() })
 				for i, key := range []string{`"first-key-of-a-note"`, `"other-key-of-a-note"`, `"other-key-of-a-note"`} {
 					ctx := metadata.AppendToOutgoingContext(t.Context(), "idempotency-key", key)
 					opts := [][]grpc.CallOption{{grpc.UseCompressor(gzip.Name)}, nil, {grpc.UseCompressor(gzip.Name)}}[i]

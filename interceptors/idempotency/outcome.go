@@ -118,8 +118,8 @@ func appendMetadata(text []byte, md metadata.MD) []byte {
 
 var errMalformed = errors.New("the outcome in the store is malformed, or of another version of this package")
 
-// decode reads an outcome. One whose message type is not known here, and is not that of of, is lost. of is the descriptor
-// of the method's response, or nil.
+// decode reads an outcome. One whose message type is not known here, and is not that of of, is lost. of is the
+// descriptor of the method's response, or nil.
 func decode(text []byte, of protoreflect.MessageDescriptor) (*outcome, error) {
 	if len(text) < 2 || text[0] != version {
 		return nil, errMalformed
@@ -194,8 +194,8 @@ func (r *reader) metadata() metadata.MD {
 	return md
 }
 
-// newMessage returns an empty message of a type, or nil if the type is not known. A sidecar has the types of its upstream
-// only in of.
+// newMessage returns an empty message of a type, or nil if the type is not known. A sidecar has the types of its
+// upstream only in of.
 func newMessage(name protoreflect.FullName, of protoreflect.MessageDescriptor) proto.Message {
 	if t, err := protoregistry.GlobalTypes.FindMessageByName(name); err == nil {
 		return t.New().Interface()

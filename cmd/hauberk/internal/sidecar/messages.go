@@ -128,8 +128,8 @@ func checkMessages(p *policyfile.Policy) error {
 	return errors.Join(errs...)
 }
 
-// checkClient returns an error with a line for each entry that does not work for the calls of a sidecar to its upstream.
-// They are streams, which coalesce cannot share between callers.
+// checkClient returns an error with a line for each entry that does not work for the calls of a sidecar to its
+// upstream. They are streams, which coalesce cannot share between callers.
 func checkClient(p *policyfile.Policy) error {
 	var errs []error
 	entries := p.Entries()
