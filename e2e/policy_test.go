@@ -110,11 +110,13 @@ func runIdentityWithoutPolicy(t *testing.T, flag string) {
 			nil, slices.Concat(forged, []string{"x-user2", "bob"}), "\nx-forwarded-for=127.0.0.1\nx-user2=bob\n",
 		},
 		"another list": {
-			[]string{"--strip-metadata", "x-other"}, []string{"x-user", "bob", "x_other", "eve"},
+			[]string{"--strip-metadata", "x-other"},
+			[]string{"x-user", "bob", "x_other", "eve"},
 			"\nx-forwarded-for=127.0.0.1\nx-user=bob\n",
 		},
 		"an empty list": {
-			[]string{"--strip-metadata", ""}, []string{"x-user", "bob", "x-forwarded-for", "198.51.100.7"},
+			[]string{"--strip-metadata", ""},
+			[]string{"x-user", "bob", "x-forwarded-for", "198.51.100.7"},
 			"\nx-forwarded-for=127.0.0.1\nx-user=bob\n",
 		},
 		"addresses as they were sent": {

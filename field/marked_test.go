@@ -104,9 +104,7 @@ func TestMarked(t *testing.T) {
 		srv := server.NewServer()
 		policypb.RegisterRepositoriesServer(srv, repositoriesServer{})
 		stop := hauberktest.Serve(t, srv, lis)
-		defer func() {
-			stop()
-		}()
+		defer stop()
 		conn, err := grpc.NewClient("passthrough:///"+lis.Addr().String(),
 			client.DialOptions(grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 		if err != nil {

@@ -7,6 +7,28 @@ import (
 	policyfile "github.com/hauberk-rpc/hauberk/policy"
 )
 
+// coalesce is an error in the client chain, with its place, unless it is off.
+func TestCheckClient(t *testing.T) {
+	for text, want := range map[string]string{
+		"client: [{use: coalesce}]":            "policy.yaml:2:10: coalesce does not work in the client chain",
+		"client: [{use: coalesce, mode: off}]": "",
+		"server: [{use: coalesce}]":            "",
+		"client: [{use: cache, ttl: 1m}]":      "",
+	} {
+		p, err := policyfile.Parse("policy.yaml", []byte("version: 1\n"+text+"\n"), policyfile.CheckOnly())
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		got := checkClient(p)
+		if (got == nil) != (want == "") || got != nil && !strings.HasPrefix(got.Error(), want) {
+			t.Errorf("%s: %v; want %q", text, got, want)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // An entry that needs the contents of messages is an error with its place; others, and those that are off, are not.
 func TestCheckMessages(t *testing.T) {
 	const file = "file: {path: audit.jsonl}"

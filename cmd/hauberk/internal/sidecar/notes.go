@@ -78,6 +78,9 @@ func Notes(p *policyfile.Policy) (all []string) {
 	if err := checkMessages(p); err != nil && !described {
 		lines = append(strings.Split(err.Error(), "\n"), lines...)
 	}
+	if err := checkClient(p); err != nil {
+		lines = append(strings.Split(err.Error(), "\n"), lines...)
+	}
 	for _, text := range lines {
 		place, what, _ := strings.Cut(strings.TrimPrefix(text, p.Name()+":"), ": ")
 		line, _, _ := strings.Cut(place, ":")

@@ -249,14 +249,13 @@ type options struct {
 	limits    limitFlags
 	access    accessLog
 
-	config     string            // policy file; "" is the built-in chain
-	identity   map[string]string // names of metadata by part of the identity
-	reflection bool              // the upstream is asked for its services
-	strip      []string          // nil is the default
-	wrong      error             // with a key of the file
-	from       []string          // reports of flags that take precedence over keys of the file
-
-	descriptorsFile string // of the upstream's services; "" is none
+	config          string            // policy file; "" is the built-in chain
+	identity        map[string]string // names of metadata by part of the identity
+	reflection      bool              // the upstream is asked for its services
+	strip           []string          // nil is the default
+	wrong           error             // with a key of the file
+	from            []string          // reports of flags that take precedence over keys of the file
+	descriptorsFile string            // of the upstream's services; "" is none
 
 	connections  connections
 	telemetryTLS web.TLS
