@@ -15,7 +15,7 @@ type Server interface {
 }
 
 // Serve serves on a new goroutine. stop stops the server and waits until its Serve has returned. An error of Serve,
-// other than that the server was stopped, fails the test. Call stop once, before the test ends; t.Cleanup(stop) does so.
+// other than that the server was stopped, fails the test. Call stop once, before the test ends; t.Cleanup(stop) does.
 // It does not close connections of clients: close them before.
 func Serve(t testing.TB, srv Server, lis net.Listener) (stop func()) {
 	t.Helper()
