@@ -25,7 +25,10 @@ import (
 
 func TestMain(m *testing.M) {
 	// A client that could not connect looks for the cluster once more after a second, and ends.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
+		// It closes the connections to nodes that a cluster has lost after five seconds.
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient).redirectOrNew.func1"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
 }
 
 // connect returns a store on a server, with a separate connection, as another node has it.
