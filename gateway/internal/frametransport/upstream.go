@@ -105,7 +105,7 @@ func (u *Upstream) Reach() error {
 	case choice.Endpoint != nil:
 		u.reached, u.failure = true, last
 		return nil
-	case choice.Err != nil:
+	case choice.Err != nil && !upstreams.IsLost(choice.Err):
 		return choice.Err
 	case last != u.failure:
 		return errFailed

@@ -268,8 +268,19 @@ func (s *Set[C]) Lost(e *Endpoint[C], conn C, err error, now time.Time) {
 	e.failures++
 	if e.failures > 1 {
 		e.next = now.Add(s.backoff.Delay(e.failures - 1))
-		s.err = err
+		s.err = lostError{err}
 	}
+}
+
+// lostError is why there is no connection before another attempt was made.
+type lostError struct{ error }
+
+func (e lostError) Unwrap() error { return e.error }
+
+// IsLost reports whether the error of a [Choice] is that a connection was lost, and not that an attempt has failed.
+func IsLost(err error) bool {
+	_, ok := errors.AsType[lostError](err)
+	return ok
 }
 
 // SetHealth sets the health of a connected endpoint. illness is nil if it is serving.

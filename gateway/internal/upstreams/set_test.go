@@ -272,3 +272,23 @@ func TestOneAttemptForEachAddress(t *testing.T) {
 		}
 	}
 }
+
+// The error of an endpoint whose connections are lost soon says so, until an attempt has failed.
+func TestLostSoon(t *testing.T) {
+	s := start(t, 1, Config{})
+	e := s.endpoints[0]
+	for i := range 2 {
+		s.Pick(at(i), 0)
+		s.Connected(e, i, at(i))
+		s.Lost(e, i, errDial, at(i))
+	}
+	c := s.Pick(at(2), s.LastFailure())
+	if !errors.Is(c.Err, errDial) || !IsLost(c.Err) {
+		t.Errorf("%v; want that the connection was lost", c.Err)
+	}
+	s.Pick(c.At, s.LastFailure())
+	s.Failed(e, errDial, c.At)
+	if c := s.Pick(c.At, s.LastFailure()); !errors.Is(c.Err, errDial) || IsLost(c.Err) {
+		t.Errorf("%v; want that an attempt has failed", c.Err)
+	}
+}
