@@ -82,9 +82,6 @@ func (a *attachments) streamServerInterceptor(d *drain, forwards bool) grpc.Stre
 		known := implemented(srv) || kind != Bidi || a.hasRegistered(info.FullMethod)
 		forwarded := forwards && (!known || isDescribed(srv))
 		r := a.serverRoute(d, &slots, methodName{info.FullMethod, kind, descriptorOf(srv), forwarded}, known)
-		if !known {
-			r.method.forwarded = forwarded
-		}
 		return serveStream(r, srv, stream, handler, nil)
 	}
 }
@@ -93,6 +90,7 @@ func (a *attachments) streamServerInterceptor(d *drain, forwards bool) grpc.Stre
 func (a *attachments) serverRoute(d *drain, slots *sync.Map, of methodName, known bool) *route {
 	if !known {
 		r := a.current.Load().unservedRoute(of.full, of.kind)
+		r.method.forwarded = of.forwarded
 		d.track(r.method)
 		return r
 	}
