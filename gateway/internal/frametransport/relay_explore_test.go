@@ -23,30 +23,16 @@ import (
 
 // world has clients and a service that echoes, at random speeds, with a server in between.
 type world struct {
+	*testseed.Shared
+
 	t      *testing.T
 	n      *network
 	faults bool // the service rejects and resets streams, and leaves connections
-
-	mu     sync.Mutex // guards random
-	random *rand.Rand
 	echoes sync.WaitGroup
 }
 
-func (w *world) intN(n int) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.random.IntN(n)
-}
-
-// pause waits at random, often not at all.
-func (w *world) pause() {
-	if w.intN(3) == 0 {
-		time.Sleep(time.Duration(w.intN(1000)) * time.Microsecond) //nolint:forbidigo // synctest: the clock is fake
-	}
-}
-
 // once reports true once in n times, if there are faults.
-func (w *world) once(n int) bool { return w.faults && w.intN(n) == 0 }
+func (w *world) once(n int) bool { return w.faults && w.IntN(n) == 0 }
 
 // serve serves the server's connections to the service.
 func (w *world) serve() {
@@ -55,7 +41,7 @@ func (w *world) serve() {
 		if err != nil {
 			return
 		}
-		config := h2.Config{MaxStreams: uint32(5 + w.intN(50)), Window: 65535 << w.intN(4), PingAfter: -1}
+		config := h2.Config{MaxStreams: uint32(5 + w.IntN(50)), Window: 65535 << w.IntN(4), PingAfter: -1}
 		var conn *h2.Conn
 		conn = h2.NewServer(nc, config, func(s *h2.Stream) {
 			w.echoes.Go(func() {
@@ -74,7 +60,7 @@ func (w *world) echo(s *h2.Stream) {
 	defer s.Close()
 	header := []hpack.HeaderField{{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"}}
 	status := func(code string) []hpack.HeaderField { return []hpack.HeaderField{{Name: "grpc-status", Value: code}} }
-	w.pause()
+	w.Pause()
 	if w.once(20) {
 		s.Reset(http2.ErrCodeRefusedStream)
 		return
@@ -85,8 +71,8 @@ func (w *world) echo(s *h2.Stream) {
 	}
 	_ = s.WriteHeader(header, false)
 	for {
-		w.pause()
-		data, err := s.Next(w.t.Context(), 1+w.intN(20_000))
+		w.Pause()
+		data, err := s.Next(w.t.Context(), 1+w.IntN(20_000))
 		if errors.Is(err, io.EOF) {
 			_ = s.WriteHeader(status("0"), true)
 			return
@@ -108,8 +94,8 @@ func (w *world) echo(s *h2.Stream) {
 // messages returns random messages with their prefixes.
 func (w *world) messages() []byte {
 	var all []byte
-	for range w.intN(8) {
-		m := make([]byte, w.intN(1<<w.intN(17)))
+	for range w.IntN(8) {
+		m := make([]byte, w.IntN(1<<w.IntN(17)))
 		for i := range m {
 			m[i] = byte(i * 7)
 		}
@@ -125,11 +111,11 @@ func (w *world) call(conn *h2.Conn, sent []byte, patient bool) (complete bool) {
 	defer cancel()
 	fields := pairs(request())
 	if !patient {
-		if w.intN(3) == 0 {
-			fields = append(fields, hpack.HeaderField{Name: keyTimeout, Value: formatTimeout(time.Duration(1+w.intN(2000)) * time.Millisecond)})
+		if w.IntN(3) == 0 {
+			fields = append(fields, hpack.HeaderField{Name: keyTimeout, Value: formatTimeout(time.Duration(1+w.IntN(2000)) * time.Millisecond)})
 		}
-		if w.intN(4) == 0 {
-			time.AfterFunc(time.Duration(1+w.intN(2000))*time.Millisecond, cancel)
+		if w.IntN(4) == 0 {
+			time.AfterFunc(time.Duration(1+w.IntN(2000))*time.Millisecond, cancel)
 		}
 	}
 	s, err := conn.Open(ctx, fields)
@@ -141,12 +127,12 @@ func (w *world) call(conn *h2.Conn, sent []byte, patient bool) (complete bool) {
 	defer sender.Wait()
 	sender.Go(func() {
 		for rest := sent; len(rest) > 0; {
-			n := min(len(rest), 1+w.intN(40_000))
+			n := min(len(rest), 1+w.IntN(40_000))
 			if s.Write(ctx, rest[:n/2], rest[n/2:n]) != nil {
 				return
 			}
 			rest = rest[n:]
-			w.pause()
+			w.Pause()
 		}
 		_ = s.End()
 	})
@@ -155,7 +141,7 @@ func (w *world) call(conn *h2.Conn, sent []byte, patient bool) (complete bool) {
 	}
 	var got []byte
 	for {
-		data, err := s.Next(ctx, 1+w.intN(20_000))
+		data, err := s.Next(ctx, 1+w.IntN(20_000))
 		if got = append(got, data...); !bytes.HasPrefix(sent, got) {
 			w.t.Error("the data that came back differs")
 			return false
@@ -166,7 +152,7 @@ func (w *world) call(conn *h2.Conn, sent []byte, patient bool) (complete bool) {
 		if err != nil {
 			return false
 		}
-		w.pause()
+		w.Pause()
 		s.Credit(len(data))
 	}
 	trailer, _ := s.Trailer()
@@ -201,7 +187,7 @@ func TestRelayExploration(t *testing.T) {
 				// With faults the handler may wait for a stream while it holds a mutex, during which the fake
 				// clock stops.
 				faults := seed%2 == 1 && way == directly
-				w := &world{t: t, random: rand.New(rand.NewPCG(state, 0)), faults: faults}
+				w := &world{Shared: testseed.Share(rand.New(rand.NewPCG(state, 0))), t: t, faults: faults}
 				w.explore(way)
 			})
 		})
@@ -212,28 +198,28 @@ func (w *world) explore(way way) {
 	t := w.t
 	config := Config{
 		MessageSize: 1 << 20,
-		Clients:     h2.Config{Window: 65535 << w.intN(4), MaxStreams: 40, PingAfter: -1},
-		Upstream:    h2.Config{Window: 65535 << w.intN(4)},
+		Clients:     h2.Config{Window: 65535 << w.IntN(4), MaxStreams: 40, PingAfter: -1},
+		Upstream:    h2.Config{Window: 65535 << w.IntN(4)},
 		Connections: transport.Connections{WaitForReady: time.Minute},
 	}
 	w.n = way.start(t, config)
 	w.n.served.Go(w.serve)
 	var running, calls sync.WaitGroup
 	var conns []*h2.Conn
-	for range 1 + w.intN(3) {
+	for range 1 + w.IntN(3) {
 		nc, err := w.n.front.DialContext(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn := h2.NewClient(nc, h2.Config{Window: 65535 << w.intN(4), PingAfter: -1})
+		conn := h2.NewClient(nc, h2.Config{Window: 65535 << w.IntN(4), PingAfter: -1})
 		conns = append(conns, conn)
 		running.Go(func() { _ = conn.Serve() })
 	}
-	for range 1 + w.intN(40) {
-		conn := conns[w.intN(len(conns))]
+	for range 1 + w.IntN(40) {
+		conn := conns[w.IntN(len(conns))]
 		calls.Go(func() {
 			for range 3 {
-				w.pause()
+				w.Pause()
 				w.call(conn, w.messages(), false)
 			}
 		})

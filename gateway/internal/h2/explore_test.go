@@ -155,24 +155,11 @@ func (w *watched) Write(p []byte) (int, error) {
 
 // world is a client and a server whose streams echo, at random speeds.
 type world struct {
+	*testseed.Shared
+
 	t      *testing.T
-	random *rand.Rand
-	mu     sync.Mutex // guards random
 	client *Conn
 	server *Conn
-}
-
-func (w *world) intN(n int) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.random.IntN(n)
-}
-
-// pause waits at random, often not at all.
-func (w *world) pause() {
-	if w.intN(3) == 0 {
-		time.Sleep(time.Duration(w.intN(1000)) * time.Microsecond) //nolint:forbidigo // synctest: the clock is fake
-	}
 }
 
 // echo sends back what it receives, or gives up.
@@ -180,8 +167,8 @@ func (w *world) echo(s *Stream) {
 	defer s.Close()
 	_ = s.WriteHeader([]hpack.HeaderField{{Name: ":status", Value: "200"}}, false)
 	for {
-		w.pause()
-		data, err := s.Next(w.t.Context(), 1+w.intN(20_000))
+		w.Pause()
+		data, err := s.Next(w.t.Context(), 1+w.IntN(20_000))
 		if errors.Is(err, io.EOF) {
 			_ = s.WriteHeader([]hpack.HeaderField{{Name: "grpc-status", Value: "0"}}, true)
 			return
@@ -189,7 +176,7 @@ func (w *world) echo(s *Stream) {
 		if reset, ok := errors.AsType[ResetError](err); ok && reset.Code == http2.ErrCodeFlowControl {
 			w.t.Errorf("%v, although the ledger has no error", err)
 		}
-		if err != nil || w.intN(200) == 0 {
+		if err != nil || w.IntN(200) == 0 {
 			return
 		}
 		if s.Write(w.t.Context(), data) != nil {
@@ -201,7 +188,7 @@ func (w *world) echo(s *Stream) {
 
 // call sends random data and checks what comes back. It may cancel the call.
 func (w *world) call() {
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Duration(1+w.intN(5000))*time.Millisecond)
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Duration(1+w.IntN(5000))*time.Millisecond)
 	defer cancel()
 	s, err := w.client.Open(ctx, []hpack.HeaderField{
 		{Name: ":method", Value: "POST"},
@@ -213,26 +200,26 @@ func (w *world) call() {
 		return
 	}
 	defer s.Close()
-	sent := make([]byte, w.intN(1<<w.intN(19)+1))
+	sent := make([]byte, w.IntN(1<<w.IntN(19)+1))
 	for i := range sent {
 		sent[i] = byte(i * 7)
 	}
 	var sender sync.WaitGroup
 	sender.Go(func() {
 		for rest := sent; len(rest) > 0; {
-			n := min(len(rest), 1+w.intN(40_000))
+			n := min(len(rest), 1+w.IntN(40_000))
 			if s.Write(ctx, rest[:n/2], rest[n/2:n]) != nil {
 				return
 			}
 			rest = rest[n:]
-			w.pause()
+			w.Pause()
 		}
 		_ = s.End()
 	})
 	defer sender.Wait()
 	var got []byte
 	for {
-		data, err := s.Next(ctx, 1+w.intN(20_000))
+		data, err := s.Next(ctx, 1+w.IntN(20_000))
 		got = append(got, data...)
 		if !bytes.HasPrefix(sent, got) {
 			w.t.Error("the data that came back differs")
@@ -250,7 +237,7 @@ func (w *world) call() {
 		if err != nil {
 			return
 		}
-		w.pause()
+		w.Pause()
 		s.Credit(len(data))
 	}
 }
@@ -268,19 +255,19 @@ func TestExploration(t *testing.T) {
 
 func explore(t *testing.T, random *rand.Rand) {
 	t.Helper()
-	w, b := &world{t: t, random: random}, newBook()
+	w, b := &world{Shared: testseed.Share(random), t: t}, newBook()
 	var running, calls, echoes sync.WaitGroup
 	near, far := pipe(t)
-	window := defaultWindow << w.intN(5)
+	window := defaultWindow << w.IntN(5)
 	w.client = NewClient(&watched{Conn: near, book: b, side: 0}, Config{Window: window, PingAfter: -1})
 	w.server = NewServer(&watched{Conn: far, book: b, side: 1}, Config{Window: window, MaxStreams: 50},
 		func(s *Stream) { echoes.Go(func() { w.echo(s) }) })
 	running.Go(func() { _ = w.client.Serve() })
 	running.Go(func() { _ = w.server.Serve() })
-	for range 1 + w.intN(60) {
+	for range 1 + w.IntN(60) {
 		calls.Go(func() {
 			for range 3 {
-				w.pause()
+				w.Pause()
 				w.call()
 			}
 		})
